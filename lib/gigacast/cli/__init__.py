@@ -1,0 +1,8 @@
+"""The command line: flags -> settings -> one pipeline -> a report. Imports everything.
+
+``python main.py`` and ``gigacast`` are the same program.
+"""
+
+from gigacast.cli.program import main
+
+__all__ = ["main"]

@@ -1,0 +1,122 @@
+"""The demo: the whole job against an S3 of its own, on this machine. Imports all; moto when run."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from gigacast.cli.look import draw, panel_of
+from gigacast.cli.run import run_and_report
+from gigacast.errors import MissingExtraError
+from gigacast.pipeline.demonstration import write_demo_data
+from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.look import find_finished, look_at
+from gigacast.report.figure import save_forecast_figure
+from gigacast.settings import job_of, load_settings, nest_arguments
+from gigacast.storage.opening import open_store
+
+BUCKET = "gigacast-demo"
+PARTITION = "2024/02/part-00000"
+SITE = "site-003"
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("demo-output"),
+    show_default=True,
+    help="Folder for the picture.",
+)
+@click.option("--n_jobs", default=2, show_default=True, help="Processes.")
+@click.option("--model", default=None, help="Another model than the one that ships.")
+def demo(output: Path, n_jobs: int, model: str | None) -> int:
+    """Generate data in an embedded S3, forecast it, look at it, and run again.
+
+    Needs no network and no account: the S3 is a server on this machine that ends with the demo.
+    """
+    with embedded_s3() as endpoint:
+        given = {
+            "bucket": BUCKET,
+            "prefix": "load",
+            "endpoint_url": endpoint,
+            "horizon": 24,
+            "n_jobs": n_jobs,
+            "context_partitions": 1,
+            "model": model,
+        }
+        job = job_of(load_settings(nest_arguments(given)))
+        click.secho(f"1. An S3 on this machine: {endpoint}, bucket {BUCKET}", bold=True)
+        keys = write_demo_data(open_store(job.inputs))
+        click.echo(f"   {len(keys)} partitions of hourly load, {keys[0]} to {keys[-1]}\n")
+        click.secho("2. Forecast the bucket, 24 hours ahead", bold=True)
+        code = run_and_report(job)
+        click.secho("\n3. One forecast, with what came after", bold=True)
+        _show(job, output)
+        click.secho("\n4. Run again: everything is done, everything is skipped", bold=True)
+        started = time.monotonic()
+        code = run_and_report(job) or code
+        click.echo(f"\nThe rerun took {time.monotonic() - started:.1f} s: three listings, no read.")
+    return code
+
+
+def _show(job: ForecastJob, output: Path) -> None:
+    finished = find_finished(job, PARTITION)
+    click.echo(draw(look_at(finished, items=[SITE], steps=96)[0]))
+    output.mkdir(parents=True, exist_ok=True)
+    looks = look_at(finished, count=4, steps=168)
+    save_forecast_figure(output / "forecast.png", [panel_of(look) for look in looks])
+    click.echo(f"\n   picture: {output / 'forecast.png'}")
+
+
+@contextmanager
+def embedded_s3() -> Iterator[str]:
+    """Run an S3 on loopback, with a bucket, and lead this process and its children to it.
+
+    Raises
+    ------
+    MissingExtraError
+        When moto is not installed.
+    """
+    try:
+        from moto.server import ThreadedMotoServer  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            "the demo needs moto, an S3 for tests", hint="pip install 'gigacast[demo]'"
+        ) from error
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    saved = dict(os.environ)
+    os.environ.update(_ENVIRONMENT)
+    try:
+        _create_bucket(endpoint)
+        yield endpoint
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
+        server.stop()
+
+
+_ENVIRONMENT = {
+    "AWS_ACCESS_KEY_ID": "demo",
+    "AWS_SECRET_ACCESS_KEY": "demo",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "NO_PROXY": "127.0.0.1,localhost",
+}
+
+
+def _create_bucket(endpoint: str) -> None:
+    import boto3  # noqa: PLC0415 - half a second, for the demo alone
+
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket=BUCKET)

@@ -1,0 +1,111 @@
+"""The program: its commands, and how errors end it. Imports the commands and click."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from gigacast.cli.demo import demo
+from gigacast.cli.look import plan, plot, prune, show, status, verify
+from gigacast.cli.run import forecast
+from gigacast.errors import ConfigError, DataError, GigacastError, ModelError, StorageError
+from gigacast.runtime.interruption import interruptible
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+_START_ERRORS = (ConfigError, DataError, ModelError, StorageError)
+
+
+class Program(click.Group):
+    """A group whose first command is the main one: flags without a command mean `forecast`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the main command in front of flags that stand alone."""
+        own = {"--help", "-h", "--version"}
+        if args and args[0].startswith("-") and args[0] not in own:
+            args = ["forecast", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(
+    cls=Program,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 100,
+    },
+)
+@click.version_option(package_name="gigacast", prog_name="gigacast")
+def program() -> None:
+    r"""Turn a bucket of time series into a bucket of probabilistic forecasts.
+
+    Without a command, `forecast` runs: every partition whose forecast is missing or out of date
+    is forecast; what is done is skipped. A rerun is always safe.
+
+    \b
+    Examples:
+      python main.py demo
+      python main.py --bucket my-bucket --prefix sales --n_jobs 4
+      python main.py --bucket file:///data/lake --years 2014:2016 --months 1:6 --horizon 24
+      python main.py plan --bucket my-bucket --prefix sales
+      python main.py show 2024/01/part-00000 --bucket my-bucket --prefix sales
+
+    \b
+    Exit codes: 0 all done or skipped, 1 some partition failed, 2 wrong usage or
+    configuration, 130 interrupted.
+    """
+
+
+for _command in (forecast, demo, plan, status, show, plot, verify, prune):
+    program.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program and exit with its code; errors end in one clear line."""
+    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the program and return its exit code."""
+    try:
+        with interruptible():
+            # Not `program.main`: that turns an interruption into an exit of its own.
+            args = [_normalised(argument) for argument in arguments]
+            with program.make_context("gigacast", args) as context:
+                result: Any = program.invoke(context)
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        _complain("interrupted; what is finished is kept, a rerun continues", None)
+        return EXIT_INTERRUPTED
+    except click.ClickException as error:
+        _complain(error.format_message(), _usage_hint(error))
+        return EXIT_USAGE
+    except GigacastError as error:
+        _complain(error.message, error.hint)
+        return EXIT_USAGE if isinstance(error, _START_ERRORS) else EXIT_FAILED
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe is gone; nobody to complain to
+        return EXIT_FAILED
+    return result if isinstance(result, int) else 0
+
+
+def _normalised(argument: str) -> str:
+    """Write a long flag with underscores; its value is left as it is."""
+    if not argument.startswith("--"):
+        return argument
+    name, equals, value = argument.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _usage_hint(error: click.ClickException) -> str | None:
+    context = getattr(error, "ctx", None)
+    return f"see {context.command_path} --help" if context is not None else None
+
+
+def _complain(message: str, hint: str | None) -> None:
+    line = " ".join(message.split())
+    click.echo(f"gigacast: {line}", err=True)
+    if hint:
+        click.echo(f"  hint: {hint}", err=True)

@@ -1,0 +1,66 @@
+"""Calendar arithmetic on arrays of days: months, weekdays, business days. Imports only numpy.
+
+Days are int64 days since 1970-01-01, months int64 months since 1970-01, times int64 microseconds
+since 1970: wall time, proleptic Gregorian calendar, negative before 1970.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+DAY_US = 86_400_000_000
+MONTH_END = 31
+
+
+def split_days(times: IntArray) -> tuple[IntArray, IntArray]:
+    """Return the day of each time and the microseconds since that day's midnight."""
+    days = times // DAY_US
+    return days, times - days * DAY_US
+
+
+def months_of(days: IntArray) -> IntArray:
+    """Return the month each day lies in."""
+    months: IntArray = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+    return months
+
+
+def first_days(months: IntArray) -> IntArray:
+    """Return the first day of each month."""
+    days: IntArray = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    return days
+
+
+def split_months(days: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+    """Return the month of each day, its day of the month (from 1), and that month's length."""
+    months = months_of(days)
+    first = first_days(months)
+    return months, days - first + 1, first_days(months + 1) - first
+
+
+def days_in_months(months: IntArray, day_of_month: IntArray | int) -> IntArray:
+    """Return the given day of each month, clipped to the month's length (31 is its last day)."""
+    first = first_days(months)
+    length = first_days(months + 1) - first
+    days: IntArray = first + np.minimum(day_of_month, length) - 1
+    return days
+
+
+def weekdays(days: IntArray) -> IntArray:
+    """Return the weekday of each day, 0 for Monday."""
+    shifted = days + 3
+    return shifted - shifted // 7 * 7  # numpy's floor division is fast, its remainder is not
+
+
+def business_number(days: IntArray) -> IntArray:
+    """Count business days: consecutive ones differ by one; a weekend has its Friday's number."""
+    shifted = days + 3
+    weeks = shifted // 7
+    numbers: IntArray = weeks * 5 + np.minimum(shifted - weeks * 7, 4)
+    return numbers
+
+
+def business_day(numbers: IntArray) -> IntArray:
+    """Return the day with each number: the inverse of `business_number` for Monday to Friday."""
+    return numbers + numbers // 5 * 2 - 3

@@ -1,0 +1,78 @@
+"""Calendar months as values: the unit the bucket is divided by. Imports only ``errors``."""
+
+import re
+from dataclasses import dataclass
+
+from gigacast.errors import ConfigError
+
+_RANGE = re.compile(r"^(\d{1,4})(?::(\d{1,4}))?$")
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Month:
+    """One calendar month, ordered in time."""
+
+    year: int
+    month: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.month <= 12:
+            raise ConfigError(f"month must be 1 to 12, got {self.month}")
+
+    def __str__(self) -> str:
+        return f"{self.year:04d}-{self.month:02d}"
+
+    @property
+    def folder(self) -> str:
+        """The folder of this month below an input root, as ``2014/03``."""
+        return f"{self.year:04d}/{self.month:02d}"
+
+    def shift(self, months: int) -> "Month":
+        """Return the month this many months later (earlier when negative)."""
+        index = self.year * 12 + self.month - 1 + months
+        return Month(index // 12, index % 12 + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class IntRange:
+    """A closed range of integers: years or months of the year."""
+
+    first: int
+    last: int
+
+    def __contains__(self, value: int) -> bool:
+        return self.first <= value <= self.last
+
+    @classmethod
+    def parse(cls, text: str, field: str) -> "IntRange":
+        """Read ``2014`` or ``2014:2016``.
+
+        Raises
+        ------
+        ConfigError
+            When the text is neither, or the range runs backwards.
+        """
+        match = _RANGE.match(text.strip())
+        if match is None:
+            raise ConfigError(f"{field}: expected N or FIRST:LAST, got {text!r}")
+        first = int(match[1])
+        last = int(match[2] or match[1])
+        if last < first:
+            raise ConfigError(f"{field}: the range {text!r} runs backwards")
+        return cls(first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class MonthFilter:
+    """Which months of which years are asked for; ``None`` means all.
+
+    A range of months applies to each year, as in "the first half of each of these years".
+    """
+
+    years: IntRange | None = None
+    months: IntRange | None = None
+
+    def __contains__(self, month: Month) -> bool:
+        return (self.years is None or month.year in self.years) and (
+            self.months is None or month.month in self.months
+        )

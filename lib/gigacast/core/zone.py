@@ -1,0 +1,35 @@
+"""Wall time and UTC, on arrays. Imports only numpy and pyarrow."""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+IntArray = npt.NDArray[np.int64]
+
+_UTC = {"UTC", "Etc/UTC", "Z", "GMT", "Etc/GMT", "+00:00", "-00:00", "utc"}
+
+
+def zone_of(kind: pa.DataType) -> str | None:
+    """Return the zone of a timestamp type when its wall time differs from what is stored."""
+    zone = kind.tz if pa.types.is_timestamp(kind) else None
+    return None if zone in _UTC else zone
+
+
+def to_wall(times: IntArray, zone: str | None) -> IntArray:
+    """Return the wall time of UTC microseconds."""
+    if zone is None or len(times) == 0:
+        return times
+    wall = pc.local_timestamp(pa.array(times).cast(pa.timestamp("us", zone)))
+    result: IntArray = wall.cast(pa.int64()).to_numpy()
+    return result
+
+
+def from_wall(times: IntArray, zone: str | None) -> IntArray:
+    """Return the UTC of wall times: of two the earlier; one the clock skipped is the next to be."""
+    if zone is None or len(times) == 0:
+        return times
+    wall = pa.array(times).cast(pa.timestamp("us"))
+    zoned = pc.assume_timezone(wall, zone, ambiguous="earliest", nonexistent="latest")
+    result: IntArray = zoned.cast(pa.int64()).to_numpy()
+    return result

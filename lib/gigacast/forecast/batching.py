@@ -1,0 +1,214 @@
+"""From a batch of ragged series to their forecast: what every pipeline calls.
+
+Screens the series, groups them by length, calls the forecaster in batches that fit into memory,
+gives the others their fallback, and puts everything back in order. Imports ``errors`` and ``core``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gigacast.core.forecast import ForecastBatch, ForecastRequest, SeedArray
+from gigacast.core.reason import Reason
+from gigacast.core.series import ByteArray, FloatArray, IntArray, SeriesBatch
+from gigacast.errors import ModelError
+from gigacast.forecast.budget import BatchBudget, series_tokens
+from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecast.level import MEDIAN, find_level, plan_levels, union_levels
+from gigacast.forecast.naive import SeasonalNaive
+from gigacast.forecast.option import ForecastOptions
+from gigacast.forecast.padding import Group, group_by_length, pad_left
+from gigacast.forecast.postprocess import postprocess
+from gigacast.forecast.screening import count_between, screen, window_starts
+from gigacast.forecast.seed import series_seeds
+
+__all__ = ["BatchBudget", "ForecastOptions", "forecast_batch"]
+
+
+def forecast_batch(
+    forecaster: Forecaster,
+    batch: SeriesBatch,
+    settings: ForecastOptions,
+    budget: BatchBudget | None = None,
+) -> ForecastBatch:
+    """Forecast every series of a batch.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+        What forecasts the series that can be forecast.
+    batch : SeriesBatch
+        N series; those with a reason get the fallback.
+    settings : ForecastOptions
+        Horizon, levels and the rest.
+    budget : BatchBudget, optional
+        Remembers from call to call how much fits into memory.
+
+    Returns
+    -------
+    ForecastBatch
+        In the order of ``batch``. A series' numbers do not depend on the others, but for rounding.
+        Series that nothing can be said about (no value at all) are NaN, as are all series with a
+        reason when the fallback is ``drop``.
+
+    Raises
+    ------
+    UnsupportedForecastError
+        When a level lies outside the trained range and ``extrapolate_levels`` is not set.
+    ModelError
+        When not even a single series fits into memory.
+    """
+    levels = union_levels(settings.levels, (MEDIAN,))
+    shape = (len(batch), settings.horizon, len(levels))
+    quantiles = np.full(shape, np.nan, dtype=np.float32)
+    job = _Job(forecaster, settings, levels, budget or BatchBudget(settings.batch_size))
+    reasons = screen(batch, job.context_length, settings.min_length)
+    good = np.flatnonzero(reasons == Reason.OK)
+    job.fill(quantiles, good, _cut_windows(batch, job.context_length))
+    reasons[good[np.isnan(quantiles[good, 0, 0])]] = Reason.MODEL_FAILED
+    if settings.fallback == "seasonal_naive":
+        naive = _Job(SeasonalNaive(), settings, levels, BatchBudget())
+        _fill_fallback(naive, quantiles, reasons, batch)
+    return _finish(batch, settings.levels, levels, quantiles, reasons)
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """The part of each series that a forecaster sees.
+
+    Parameters
+    ----------
+    batch : SeriesBatch
+        Where the series come from.
+    values : float32 [sum of T_n]
+        Its values.
+    starts, stops : int64 [N]
+        The window of series n is ``values[starts[n]:stops[n]]``.
+    """
+
+    batch: SeriesBatch
+    values: FloatArray
+    starts: IntArray
+    stops: IntArray
+
+
+def _cut_windows(batch: SeriesBatch, context_length: int) -> _Windows:
+    starts = window_starts(batch, context_length)
+    return _Windows(batch, batch.values, starts, batch.offsets[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One forecaster with what is asked of it; ``levels`` are those to compute, L of them."""
+
+    forecaster: Forecaster
+    settings: ForecastOptions
+    levels: tuple[float, ...]
+    budget: BatchBudget
+
+    @property
+    def info(self) -> ForecasterInfo:
+        return self.forecaster.info
+
+    @property
+    def context_length(self) -> int:
+        return min(self.info.context_length, self.settings.context_length or 2**62)
+
+    def fill(self, quantiles: FloatArray, rows: IntArray, windows: _Windows) -> None:
+        """Write the forecasts of ``rows`` into ``quantiles``, [N, H, L]; NaN where they failed."""
+        extrapolate = self.settings.extrapolate_levels
+        plan = plan_levels(self.levels, self.info.levels, extrapolate=extrapolate)
+        for part, raw in self._predict(rows, windows, plan.asked):
+            finite = np.isfinite(raw).all(axis=(1, 2))
+            values = postprocess(
+                plan.finish(raw[finite]),
+                non_negative=self.settings.non_negative,
+                integer=self.settings.integer,
+            )
+            quantiles[part[finite]] = values
+
+    def _predict(
+        self, rows: IntArray, windows: _Windows, levels: tuple[float, ...]
+    ) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield parts of ``rows`` with their raw quantiles."""
+        seasons = _seasons(windows.batch)
+        seeds = self._seeds(windows.batch)
+        lengths = (windows.stops - windows.starts)[rows]
+        for group in group_by_length(lengths, self.info.patch_size):
+            members = rows[group.rows]
+            while len(members):
+                part = members[: self._part_size(len(members), group)]
+                request = ForecastRequest(
+                    context=pad_left(
+                        windows.values, windows.starts[part], windows.stops[part], group.length
+                    ),
+                    horizon=self.settings.horizon,
+                    levels=levels,
+                    seasons=seasons[part],
+                    seeds=seeds[part],
+                )
+                raw = self._try(request)
+                if raw is not None:
+                    yield part, raw
+                    members = members[len(part) :]
+
+    def _part_size(self, left: int, group: Group) -> int:
+        """Return the size of the next batch: as equal as possible, so that none is tiny."""
+        most = self.budget.rows(self.info, group.length, self.settings.horizon)
+        return -(-left // -(-left // most))
+
+    def _try(self, request: ForecastRequest) -> FloatArray | None:
+        """Return the forecaster's answer, or None after noting that the batch was too large."""
+        rows, length = request.context.shape
+        try:
+            raw = self.forecaster.predict(request)
+        except MemoryError as error:
+            if rows == 1:
+                raise ModelError(
+                    f"a single series of {length} steps does not fit into memory",
+                    hint="lower context_length or n_jobs, or use a device with more memory",
+                ) from error
+            self.budget.halve(rows, series_tokens(self.info, length, request.horizon))
+            return None
+        self.budget.largest = max(self.budget.largest, rows)
+        return raw
+
+    def _seeds(self, batch: SeriesBatch) -> SeedArray:
+        if self.info.samples:
+            return series_seeds(batch, self.settings.seed)
+        return np.zeros(len(batch), dtype=np.uint64)
+
+
+def _fill_fallback(
+    naive: _Job, quantiles: FloatArray, reasons: ByteArray, batch: SeriesBatch
+) -> None:
+    """Give every series that has a reason and a value its seasonal naive forecast."""
+    rows = np.flatnonzero(reasons != Reason.OK)
+    if not len(rows):
+        return
+    finite = np.isfinite(batch.values)
+    values = np.where(finite, batch.values, np.float32(np.nan))
+    starts, stops = window_starts(batch, naive.info.context_length), batch.offsets[1:]
+    rows = rows[count_between(finite, starts[rows], stops[rows]) > 0]
+    naive.fill(quantiles, rows, _Windows(batch, values, starts, stops))
+
+
+def _finish(
+    batch: SeriesBatch,
+    asked: tuple[float, ...],
+    levels: tuple[float, ...],
+    quantiles: FloatArray,
+    reasons: ByteArray,
+) -> ForecastBatch:
+    """Split what was computed into the levels asked for and the median."""
+    median = quantiles[..., find_level(MEDIAN, levels)]
+    if len(asked) != len(levels):
+        quantiles = np.stack([quantiles[..., find_level(level, levels)] for level in asked], -1)
+    return ForecastBatch(batch, asked, quantiles, median, reasons)
+
+
+def _seasons(batch: SeriesBatch) -> IntArray:
+    """Return the season length of each series, int64 [N]; 1 where the frequency is unknown."""
+    lengths = [frequency.season_length for frequency in batch.frequencies]
+    return np.array([*lengths, 1], dtype=np.int64)[batch.frequency_codes]

@@ -1,0 +1,87 @@
+"""Devices, precisions, threads and memory of torch. May import torch and ``errors``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import torch
+
+from gigacast.errors import ConfigError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+_NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED", "bad_alloc")
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device a name stands for; ``auto`` is a GPU where there is one.
+
+    Raises
+    ------
+    ConfigError
+        When the name is unknown or there is no such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device: {name!r} is not one of auto, cpu, cuda, cuda:N") from error
+    if device.type == "cuda" and (device.index or 0) < torch.cuda.device_count():
+        return device
+    if device.type != "cpu":
+        raise ConfigError(f"device: no {name!r} on this machine", hint="use auto or cpu")
+    return device
+
+
+def resolve_precision(name: Precision, device: torch.device) -> str:
+    """Return ``float32`` or ``bfloat16``; ``auto`` is bfloat16 where the hardware computes in it.
+
+    Raises
+    ------
+    ConfigError
+        When the name is unknown.
+    """
+    if name == "auto":
+        return "bfloat16" if _computes_in_bfloat16(device) else "float32"
+    if name not in DTYPES:
+        raise ConfigError(f"precision: {name!r} is not one of auto, float32, bfloat16")
+    return name
+
+
+def set_threads(count: int) -> None:
+    """Let torch use this many threads in this process.
+
+    Raises
+    ------
+    ConfigError
+        When the count is less than one.
+    """
+    if count < 1:
+        raise ConfigError(f"threads: {count} is less than 1")
+    torch.set_num_threads(count)
+
+
+@contextmanager
+def translate_memory_errors() -> Iterator[None]:
+    """Turn torch's ways of saying that memory ran out into `MemoryError`."""
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not isinstance(error, torch.OutOfMemoryError):
+            if not any(sign in text for sign in _NO_MEMORY):
+                raise
+        elif torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        raise MemoryError(text.partition("\n")[0]) from error
+
+
+def _computes_in_bfloat16(device: torch.device) -> bool:
+    """Tell whether products of bfloat16 run in hardware: emulated, they are slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,0 +1,4 @@
+"""What keys mean: the key layout, discovery, the plan, receipts, audit, manifest, models.
+
+Imports ``errors``, ``core`` and ``storage`` only.
+"""

@@ -1,0 +1,152 @@
+"""The audit: the record of one run. Imports ``errors``, ``core``, ``storage`` and ``lake``.
+
+It is written when the run starts and replaced as it goes, so that a killed run is visible as one
+that never ended. The clock comes in as an argument.
+"""
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gigacast.errors import CorruptedFileError
+from gigacast.lake.layout import AUDIT, audit_key
+from gigacast.storage.store import Store
+
+Clock = Callable[[], datetime]
+RUNNING = "running"
+COMPLETED = "completed"
+FAILED = "failed"
+INTERRUPTED = "interrupted"
+
+
+@dataclass(slots=True)
+class Audit:
+    """The record of a run; `session_id` to `status` are the fields people already parse.
+
+    Parameters
+    ----------
+    session_id : str
+        The run id.
+    start_time, end_time : str
+        ISO 8601, UTC; ``end_time`` is ``None`` until the run ends.
+    symbol : str, optional
+    year_range, month_range : list of int, optional
+        As asked for.
+    files_discovered, files_processed, files_skipped : int
+        Partitions found, forecast by this run, done before.
+    status : str
+        ``running``, ``completed``, ``failed`` (some partition failed) or ``interrupted``.
+    settings, plan, totals, software, host : mapping
+    failures : list of {partition, error, message, hint, attempts}
+    """
+
+    session_id: str
+    start_time: str
+    job: str = "forecast"
+    end_time: str | None = None
+    symbol: str | None = None
+    year_range: list[int] | None = None
+    month_range: list[int] | None = None
+    files_discovered: int = 0
+    files_processed: int = 0
+    files_skipped: int = 0
+    files_failed: int = 0
+    status: str = RUNNING
+    updated_at: str | None = None
+    settings: dict[str, object] = field(default_factory=dict)
+    plan: dict[str, object] = field(default_factory=dict)
+    totals: dict[str, object] = field(default_factory=dict)
+    failures: list[dict[str, object]] = field(default_factory=list)
+    software: dict[str, str] = field(default_factory=dict)
+    host: dict[str, object] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        """Return the audit as it is stored."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, key: str) -> "Audit":
+        """Read a stored audit.
+
+        Raises
+        ------
+        CorruptedFileError
+            When it is not an audit.
+        """
+        try:
+            values = json.loads(content)
+            names = {f.name for f in dataclasses.fields(cls)}
+            return cls(**{k: v for k, v in values.items() if k in names})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CorruptedFileError(f"{key}: not an audit: {error}") from error
+
+
+class AuditLog:
+    """Keeps one run's audit in the store.
+
+    Parameters
+    ----------
+    store : Store
+        Rooted at the output root.
+    audit : Audit
+        Changed by the caller between the calls.
+    clock : callable
+        Gives the time, with its zone.
+    interval_s : float
+        `save` writes at most this often.
+    """
+
+    def __init__(self, store: Store, audit: Audit, clock: Clock, interval_s: float = 10.0) -> None:
+        self.audit = audit
+        self._store = store
+        self._clock = clock
+        self._interval_s = interval_s
+        self._saved_at: datetime | None = None
+
+    def save(self, *, force: bool = False) -> None:
+        """Write the audit, unless that was done a moment ago."""
+        now = self._clock()
+        recent = self._saved_at is not None and (
+            (now - self._saved_at).total_seconds() < self._interval_s
+        )
+        if recent and not force:
+            return
+        self.audit.updated_at = now.isoformat()
+        self._store.put(audit_key(self.audit.session_id), self.audit.to_json())
+        self._saved_at = now
+
+    def close(self, status: str) -> None:
+        """Write the audit for the last time."""
+        self.audit.status = status
+        self.audit.end_time = self._clock().isoformat()
+        self.save(force=True)
+
+
+def read_audit(store: Store, run_id: str) -> Audit:
+    """Read one run's audit.
+
+    Raises
+    ------
+    ObjectNotFoundError, CorruptedFileError
+    """
+    key = audit_key(run_id)
+    return Audit.from_json(store.get(key), key)
+
+
+def recent_runs(store: Store, count: int) -> list[str]:
+    """Return the ids of the latest runs, newest first (by the time of their last write)."""
+    entries = [e for page in store.list(AUDIT) for e in page if e.key.count("/") == 1]
+    entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
+    return [e.key.removeprefix(AUDIT).removesuffix(".json") for e in entries[:count]]
+
+
+def new_run_id(now: datetime, entropy: Callable[[int], str], label: str = "forecast") -> str:
+    """Return a run id that sorts by time, as ``forecast_20261121_013702_4f9a``."""
+    return f"{label}_{now:%Y%m%d_%H%M%S}_{entropy(2)}"
+
+
+def count_by(totals: Mapping[str, int]) -> dict[str, object]:
+    """Return counts as an audit lists them: without the zeros."""
+    return {name: count for name, count in totals.items() if count}

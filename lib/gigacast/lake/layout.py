@@ -1,0 +1,110 @@
+"""Every key of a bucket is spelled here; nothing else concatenates one. Imports only ``core``.
+
+Keys are relative to the output root (inputs: to the input root).
+"""
+
+import re
+from typing import NamedTuple
+
+from gigacast.core.digest import digest_text
+
+FORECASTS = "forecasts/"
+TIMINGS = "timings/"
+AUDIT = "audit/"
+PLANS = "plans/"
+MODELS = "models/"
+RESERVED = frozenset({FORECASTS, TIMINGS, AUDIT, PLANS, MODELS, "raw/", "cleaned/", "features/"})
+"""Folders under a prefix that are never taken for input."""
+
+_RECEIPT = re.compile(
+    r"timings/(?P<output>.+)\.(?P<input>[0-9a-f]{16})\.(?P<etag>[0-9a-f]{16})\.json"
+)
+_PREDICTION = re.compile(
+    r"forecasts/(?P<model>[^/]+)/(?P<version>[^/]+)/(?P<spec>[^/]+)/(?P<rest>.+)"
+)
+
+
+class ReceiptKey(NamedTuple):
+    """What a receipt's key says, so that planning reads no receipt."""
+
+    output_key: str
+    input_id: str
+    output_id: str
+
+
+class PredictionKey(NamedTuple):
+    """What a prediction's key says; ``rest`` is the input key with the output's ending."""
+
+    model: str
+    version: str
+    spec: str
+    rest: str
+
+
+def version_prefix(model: str, version: str) -> str:
+    """Return the folder of all specs of one model version."""
+    return f"{FORECASTS}{model}/{version}/"
+
+
+def spec_prefix(model: str, version: str, spec: str) -> str:
+    """Return the folder of the predictions of one spec."""
+    return f"{version_prefix(model, version)}{spec}/"
+
+
+def output_name(input_key: str) -> str:
+    """Return the output's key below its spec: other endings than ``.parquet`` are kept."""
+    return input_key if input_key.endswith(".parquet") else f"{input_key}.parquet"
+
+
+def month_output_name(folder: str) -> str:
+    """Return the output's key below its spec when a whole month is one partition."""
+    return f"{folder}/month.parquet"
+
+
+def parse_prediction_key(key: str) -> PredictionKey | None:
+    """Read a prediction's key; ``None`` when it is not one."""
+    match = _PREDICTION.fullmatch(key)
+    if match is None or match["rest"].startswith("_"):
+        return None
+    return PredictionKey(**match.groupdict())
+
+
+def manifest_key(model: str, version: str, spec: str) -> str:
+    """Return the key of a spec's manifest."""
+    return f"{spec_prefix(model, version, spec)}_manifest.parquet"
+
+
+def receipt_prefix(output_key_or_prefix: str) -> str:
+    """Return the prefix of the receipts of an output, or of all outputs under a prefix."""
+    return f"{TIMINGS}{output_key_or_prefix}"
+
+
+def output_id(etag: str) -> str:
+    """Return an ETag as it appears in a receipt's key: ETags are opaque, hence hashed."""
+    return digest_text(etag)
+
+
+def receipt_key(output_key: str, input_id: str, output_etag: str) -> str:
+    """Return the key of the receipt that names exactly this input and this output."""
+    return f"{TIMINGS}{output_key}.{input_id}.{output_id(output_etag)}.json"
+
+
+def parse_receipt_key(key: str) -> ReceiptKey | None:
+    """Read a receipt's key; ``None`` when it is not one."""
+    match = _RECEIPT.fullmatch(key)
+    return ReceiptKey(match["output"], match["input"], match["etag"]) if match else None
+
+
+def audit_key(run_id: str, child: str | None = None) -> str:
+    """Return the key of a run's audit, or of one child's of an array run."""
+    return f"{AUDIT}{run_id}.json" if child is None else f"{AUDIT}{run_id}/{child}.json"
+
+
+def model_prefix(model: str, version: str) -> str:
+    """Return the folder of one model version."""
+    return f"{MODELS}{model}/{version}/"
+
+
+def active_key(model: str) -> str:
+    """Return the key that names a model's active version."""
+    return f"{MODELS}{model}/ACTIVE"

@@ -1,0 +1,105 @@
+"""The manifest of a spec: the consistent set of forecasts of the last finished run.
+
+Imports ``errors``, ``core``, ``storage`` and ``lake``. A manifest is replaced by compare and swap:
+two runs that end together merge, neither is lost.
+"""
+
+import io
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
+from gigacast.storage.store import Store
+
+SCHEMA = pa.schema(
+    [
+        pa.field("partition", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("etag", pa.string(), nullable=False),
+        pa.field("rows", pa.int64()),
+        pa.field("size_bytes", pa.int64(), nullable=False),
+    ]
+)
+ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestEntry:
+    """One forecast of a consistent set; ``rows`` is ``None`` when no receipt told."""
+
+    partition: str
+    key: str
+    etag: str
+    rows: int | None
+    size_bytes: int
+
+
+def to_table(entries: list[ManifestEntry]) -> pa.Table:
+    """Return entries as a table of `SCHEMA`."""
+    columns = {name: [getattr(entry, name) for entry in entries] for name in SCHEMA.names}
+    return pa.table(columns, schema=SCHEMA)
+
+
+def merge(old: pa.Table, new: pa.Table) -> pa.Table:
+    """Return ``new`` and what of ``old`` it does not replace, in the order of partitions.
+
+    A newer generation replaces the older one: partitions decide, not keys.
+    """
+    kept = old.filter(
+        pc.invert(pc.is_in(old["partition"], value_set=new["partition"].combine_chunks()))
+    )
+    return pa.concat_tables([kept, new]).sort_by("partition")
+
+
+def read_manifest(store: Store, key: str) -> tuple[pa.Table, str | None]:
+    """Return a manifest and its ETag; an empty one and ``None`` when there is none.
+
+    Raises
+    ------
+    CorruptedFileError
+        When the object is not a manifest.
+    """
+    try:
+        etag = store.head(key).etag
+        content = store.get(key, if_match=etag)
+    except (ObjectNotFoundError, PreconditionFailedError):
+        return SCHEMA.empty_table(), None
+    try:
+        return pq.read_table(io.BytesIO(content)).select(SCHEMA.names).cast(SCHEMA), etag
+    except (pa.ArrowException, KeyError) as error:
+        raise CorruptedFileError(
+            f"{key}: not a manifest: {error}", hint="delete it and run again"
+        ) from error
+
+
+def update_manifest(store: Store, key: str, new: pa.Table) -> int:
+    """Merge new entries into a manifest; return the number of entries it has now.
+
+    Nothing is written when nothing changes.
+
+    Raises
+    ------
+    PreconditionFailedError
+        When others replaced it again and again in the meantime.
+    """
+    for attempt in range(ATTEMPTS):
+        old, etag = read_manifest(store, key)
+        merged = merge(old, new)
+        if etag is not None and merged.equals(old):
+            return len(merged)
+        buffer = io.BytesIO()
+        pq.write_table(merged, buffer, compression="zstd")
+        try:
+            if etag is None:
+                store.put_if_absent(key, buffer.getvalue())
+            else:
+                store.put_if_match(key, buffer.getvalue(), etag)
+        except PreconditionFailedError:
+            if attempt == ATTEMPTS - 1:
+                raise
+            continue
+        return len(merged)
+    raise AssertionError("unreachable")

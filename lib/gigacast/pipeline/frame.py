@@ -1,0 +1,82 @@
+"""Forecasts of one table in memory, for notebooks: the same code as the job's, without a bucket.
+
+Imports everything below ``pipeline``.
+"""
+
+import pyarrow as pa
+
+from gigacast.core.forecast import ForecastBatch
+from gigacast.forecast.batching import BatchBudget, forecast_batch
+from gigacast.forecast.describe import load_forecaster
+from gigacast.forecast.forecaster import Forecaster
+from gigacast.pipeline.choice import resolve_choice
+from gigacast.pipeline.job import Method, ModelChoice
+from gigacast.pipeline.prediction import prediction_batch, prediction_schema, without_dropped
+from gigacast.series.reader import read_series
+from gigacast.series.source import ReadOptions, SeriesSource
+from gigacast.storage.memory import MemoryStore
+
+
+def load_chosen(choice: ModelChoice) -> Forecaster:
+    """Load the model a choice names; models under a prefix are not looked for.
+
+    Raises
+    ------
+    ModelError, ConfigError
+    """
+    model, info = resolve_choice(choice, MemoryStore("no-bucket"))
+    return load_forecaster(model.folder, info)
+
+
+def forecast_table(
+    table: pa.Table, forecaster: Forecaster, method: Method, batch_size: int | None = None
+) -> pa.Table:
+    """Forecast every series of a table.
+
+    Parameters
+    ----------
+    table : pa.Table
+        In any layout the readers know.
+    forecaster : Forecaster
+    method : Method
+        Without a horizon the model's own is forecast.
+    batch_size : int, optional
+
+    Returns
+    -------
+    pa.Table
+        Predictions in the job's form.
+
+    Raises
+    ------
+    SchemaError, ConfigError, ModelError
+    """
+    info = forecaster.info
+    options = method.options(method.horizon or info.prediction_length, batch_size)
+    reading = ReadOptions(
+        columns=method.columns,
+        context_length=min(method.context_length or info.context_length, info.context_length),
+        freq=method.frequency,
+        min_length=method.min_length,
+        item_id="series",
+        timestamp_unit=method.timestamp_unit,
+    )
+    budget = BatchBudget(options.batch_size)
+    forecasts: list[ForecastBatch] = [
+        without_dropped(forecast_batch(forecaster, batch, options, budget), method.fallback)
+        for batch in read_series([SeriesSource.of_table(table)], reading)
+    ]
+    series = forecasts[0].series if forecasts else None
+    schema = prediction_schema(
+        series.item_ids.type if series is not None else pa.string(),
+        series.timestamp_type if series is not None else pa.timestamp("us"),
+        method.levels,
+        method.layout,
+        {
+            "gigacast.model": info.name,
+            "gigacast.version": info.version,
+            "gigacast.digest": info.digest,
+        },
+    )
+    batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
+    return pa.Table.from_batches(batches, schema=schema)

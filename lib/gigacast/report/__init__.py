@@ -1,0 +1,5 @@
+"""What people look at: progress, tables, a forecast in the terminal or as a picture.
+
+Plain values in, text and pictures out. Imports ``errors`` and ``core`` only; matplotlib is imported
+when a picture is drawn.
+"""

@@ -1,0 +1,178 @@
+"""How far a run is: a bar on a terminal, a line now and then elsewhere. Imports rich."""
+
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as RichProgress
+from rich.text import Text
+
+from gigacast.report import quantity
+from gigacast.report.table import is_rich
+
+_FEW = 20
+"""With so many tasks or fewer, every one gets a line of its own."""
+
+
+class Progress:
+    """Shows the progress of a run on stderr; stdout stays for results. A context manager.
+
+    Parameters
+    ----------
+    total : int
+        Partitions to do.
+    quiet : bool
+        Show nothing, not even failures: the summary has them.
+    stream : text stream, optional
+        Where to; stderr by default. A bar if it is a terminal, else plain lines.
+    clock : callable
+        Seconds from an arbitrary start.
+    period_s : float
+        Plain lines come no faster than this, unless there are few partitions.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        *,
+        quiet: bool = False,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        period_s: float = 5.0,
+    ) -> None:
+        self.total = total
+        self.done = 0
+        self.failed = 0
+        self.series = 0
+        self._clock = clock
+        self._started_at = clock()
+        self._display = _display(total, quiet, stream or sys.stderr, period_s)
+
+    def __enter__(self) -> "Progress":
+        self._started_at = self._clock()
+        self._display.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._display.stop(self.done, self.elapsed_s, self.status())
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._started_at
+
+    def advance(
+        self, series: int = 0, *, failed: bool = False, name: str = "", message: str = ""
+    ) -> None:
+        """Count one partition as finished.
+
+        Parameters
+        ----------
+        series : int
+            Series forecast in it.
+        failed : bool
+            It failed; ``message`` says why, and is always shown.
+        name : str
+            The partition.
+        message : str
+            Shown beside the name.
+        """
+        self.done += 1
+        self.failed += failed
+        self.series += series
+        told = message or (_series(series) if series else "")
+        note = ": ".join(part for part in (name, told) if part)
+        self._display.show(self.done, self.elapsed_s, self.status(), note, failed)
+
+    def status(self) -> str:
+        """Return the counts, the rate and the time left, as they are shown."""
+        elapsed_s = self.elapsed_s
+        parts = [f"{quantity.count(self.done)}/{quantity.count(self.total)} partitions"]
+        if self.series:
+            per_second = quantity.rate(self.series, elapsed_s)
+            parts += [_series(self.series), f"{per_second} series/s"]
+        if 0 < self.done < self.total:
+            left_s = elapsed_s / self.done * (self.total - self.done)
+            parts.append(f"{quantity.duration(left_s)} left")
+        if self.done == self.total:
+            parts.append(f"in {quantity.duration(elapsed_s)}")
+        if self.failed:
+            parts.append(f"{quantity.count(self.failed)} failed")
+        return ", ".join(parts)
+
+
+class _Silence:
+    """Shows nothing; the face of the other displays."""
+
+    def start(self) -> None: ...
+
+    def show(self, done: int, now_s: float, status: str, note: str, failed: bool) -> None: ...
+
+    def stop(self, done: int, now_s: float, status: str) -> None: ...
+
+
+class _Lines(_Silence):
+    def __init__(self, total: int, stream: TextIO, period_s: float) -> None:
+        self._every_one = total <= _FEW
+        self._stream = stream
+        self._period_s = period_s
+        self._last_s = 0.0
+        self._last_done = 0
+
+    def show(self, done: int, now_s: float, status: str, note: str, failed: bool) -> None:
+        if failed or (self._every_one and note):
+            self._print(f"{'failed' if failed else 'done'}  {note}")
+        if not self._every_one and now_s - self._last_s >= self._period_s:
+            self.stop(done, now_s, status)
+
+    def stop(self, done: int, now_s: float, status: str) -> None:
+        if done != self._last_done:
+            self._print(status)
+        self._last_s, self._last_done = now_s, done
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class _Bar(_Silence):
+    def __init__(self, total: int, stream: TextIO) -> None:
+        self._console = Console(file=stream)
+        self._bar = RichProgress(
+            SpinnerColumn(),
+            BarColumn(28, complete_style="cyan", finished_style="green"),
+            TextColumn("{task.description}", markup=False),
+            console=self._console,
+            redirect_stdout=False,  # results are not to end on stderr
+        )
+        self._task = self._bar.add_task("starting", total=total)
+
+    def start(self) -> None:
+        self._bar.start()
+
+    def show(self, done: int, now_s: float, status: str, note: str, failed: bool) -> None:
+        if failed:
+            self._console.print(Text("failed  ", style="bold red").append(note, style="default"))
+        self._bar.update(self._task, completed=done, description=status)
+
+    def stop(self, done: int, now_s: float, status: str) -> None:
+        self._bar.update(self._task, completed=done, description=status)
+        self._bar.stop()
+
+
+def _display(total: int, quiet: bool, stream: TextIO, period_s: float) -> _Silence:
+    if quiet:
+        return _Silence()
+    return _Bar(total, stream) if is_rich(stream) else _Lines(total, stream, period_s)
+
+
+def _series(number: int) -> str:
+    return f"{quantity.count(number)} series"

@@ -1,0 +1,161 @@
+"""Tasks over joblib's processes. Imports ``errors``, the pool and the face of the executors."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, Generic
+
+from gigacast.errors import WorkerLostError
+from gigacast.runtime.child import Reply
+from gigacast.runtime.cores import divide_threads, resolve_jobs
+from gigacast.runtime.executor import Failure, Outcome, R, Setup, T
+from gigacast.runtime.pickling import pack
+from gigacast.runtime.pool import Death, Pool, PoolBrokenError
+
+GRACE_S = 5.0
+_IN_FLIGHT_PER_PROCESS = 2
+"""One in work and one waiting, so that no process idles while its reply is taken."""
+_LOST_HINTS = {
+    "was killed by SIGKILL": "often the machine is out of memory: lower batch_size or n_jobs",
+    "was killed by SIGTERM": "something outside the run asked the process to stop",
+}
+_CRASH_HINT = "a library crashed on this partition; the traceback says where, if anything could"
+
+
+class JoblibExecutor:
+    """Runs tasks over processes that each keep one worker.
+
+    Each process runs ``setup`` once, with its first task, so a model is loaded once per process.
+    When a process dies, joblib loses the whole pool. Then the tasks that the dead process may have
+    died of run one by one in a process of their own; one that kills that process as well is named
+    (`WorkerLostError`), and all others go on in parallel in a new pool.
+
+    Parameters
+    ----------
+    n_jobs : int, optional
+        Processes; -1 for all cores, ``None`` for one.
+    threads_per_process : int, optional
+        Threads of BLAS, OpenMP and torch in each; by default the cores are divided.
+    grace_s : float
+        Seconds that a process has to unwind its task when the run is stopped.
+    """
+
+    def __init__(
+        self,
+        n_jobs: int | None = None,
+        threads_per_process: int | None = None,
+        *,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self.processes = resolve_jobs(n_jobs)
+        self.threads_per_process = threads_per_process
+        self.grace_s = grace_s
+
+    def run(self, tasks: Sequence[T], setup: Setup[T, R]) -> Iterator[Outcome[T, R]]:
+        """Yield an outcome per task, as they finish.
+
+        Twice as many tasks as processes are in flight at most, whatever the number of tasks.
+        """
+        if not tasks:
+            return
+        processes = min(self.processes, len(tasks))
+        ledger: _Ledger[T, R] = _Ledger(tasks)
+        make_pool = partial(
+            Pool,
+            recipe=pack(setup),
+            environment=divide_threads(processes, self.threads_per_process),
+            grace_s=self.grace_s,
+        )
+        while ledger.has_more():
+            suspects: Sequence[int] = ()
+            try:
+                yield from _run_together(ledger, make_pool, processes)
+            except PoolBrokenError as broken:
+                suspects = ledger.take_back(broken)
+            yield from _run_alone(ledger, make_pool, suspects)
+
+
+def _run_together(
+    ledger: "_Ledger[T, R]", make_pool: Callable[[int], Pool], processes: int
+) -> Iterator[Outcome[T, R]]:
+    with make_pool(processes) as pool:
+        while True:
+            while len(pool.in_flight) < processes * _IN_FLIGHT_PER_PROCESS and ledger.has_more():
+                index = ledger.take()
+                pool.submit(index, ledger.tasks[index])
+            if not pool.in_flight:
+                return
+            yield ledger.settle(*pool.next_reply())
+
+
+def _run_alone(
+    ledger: "_Ledger[T, R]", make_pool: Callable[[int], Pool], suspects: Sequence[int]
+) -> Iterator[Outcome[T, R]]:
+    waiting = deque(suspects)
+    while waiting:
+        try:
+            with make_pool(1) as pool:
+                while waiting:
+                    index = waiting.popleft()
+                    pool.submit(index, ledger.tasks[index])
+                    yield ledger.settle(*pool.next_reply())
+        except PoolBrokenError as broken:
+            deaths = broken.deaths
+        else:
+            return
+        yield ledger.bury(index, deaths[0])
+
+
+class _Ledger(Generic[T, R]):
+    """Which tasks are left, and how often each was started."""
+
+    def __init__(self, tasks: Sequence[T]) -> None:
+        self.tasks = tasks
+        self._next = 0
+        self._again: deque[int] = deque()
+        self._lost_starts: Counter[int] = Counter()
+
+    def has_more(self) -> bool:
+        return bool(self._again) or self._next < len(self.tasks)
+
+    def take(self) -> int:
+        if self._again:
+            return self._again.popleft()
+        self._next += 1
+        return self._next - 1
+
+    def take_back(self, broken: PoolBrokenError) -> list[int]:
+        """Put the tasks of a broken pool back, all but those under suspicion: these are returned.
+
+        Where no death can be tied to a task, every task that had started is suspected, or all.
+        """
+        self._lost_starts.update(broken.started)
+        held = {death.index for death in broken.deaths if death.index is not None}
+        suspects = (held & broken.in_flight) or broken.started or broken.in_flight
+        self._again.extendleft(sorted(broken.in_flight - suspects, reverse=True))
+        return sorted(suspects)
+
+    def settle(self, index: int, reply: Reply) -> Outcome[T, R]:
+        """Turn a reply into the task's outcome, or raise what made it impossible to work."""
+        if reply.setup_error is not None:
+            if reply.failure is not None:
+                reply.setup_error.add_note(f"In the worker process:\n{reply.failure.traceback}")
+            raise reply.setup_error
+        return self._outcome(index, reply.result, reply.failure)
+
+    def bury(self, index: int, death: Death) -> Outcome[T, R]:
+        """Name the task that a process died of when it ran alone."""
+        if death.was_setting_up or death.index is None:
+            raise WorkerLostError(
+                f"a worker process {death.cause} before it could begin a task",
+                hint=_LOST_HINTS.get(death.cause, "see the log of the process"),
+            )
+        message = f"The process that ran this task alone {death.cause}."
+        hint = _LOST_HINTS.get(death.cause, _CRASH_HINT)
+        return self._outcome(
+            index, None, Failure(WorkerLostError.__name__, message, hint, death.traceback)
+        )
+
+    def _outcome(self, index: int, result: Any, failure: Failure | None) -> Outcome[T, R]:
+        attempts = 1 + self._lost_starts.pop(index, 0)
+        return Outcome(self.tasks[index], result, failure, attempts)

@@ -1,0 +1,194 @@
+"""Which column is what: the layout of a table. Imports pyarrow, ``errors`` and ``core``.
+
+Three layouts are known, told by the columns alone:
+
+======  ==============================================================================
+long    item id, timestamp and one or more targets, a row per point
+wide    the same without an item id: the whole table is one item
+list    lists of values (and of timestamps, or a scalar ``start``), a row per series
+======  ==============================================================================
+
+Names given in the settings win. Otherwise the first group of `_IDS`, `_TIMES` and the target names
+that is present decides, whatever the case of its letters; two names of one group are ambiguous.
+``target_*`` columns win over ``target`` in a table without ids (there ``target`` is a derived
+feature); in a table with ids having both is ambiguous. Recognised columns are of a usable type,
+named ones must be.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pyarrow as pa
+
+from gigacast.errors import SchemaError
+from gigacast.series.identity import is_id_type
+from gigacast.series.source import ColumnNames
+from gigacast.series.timestamp import is_text, is_time_type
+from gigacast.series.value import is_value_type
+
+_IDS = (("item_id", "unique_id"), ("series_id", "ts_id", "id", "item", "symbol"))
+_TIMES = (("timestamp", "ds"), ("datetime", "date", "time"))
+_STARTS = (("start",),)
+_TARGETS = (("target", "y"), ("value", "values"))
+_PREFIX = "target_"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns of one table.
+
+    Parameters
+    ----------
+    kind : str
+        ``long``, ``wide`` or ``list``.
+    item_id : str, optional
+        ``None`` in wide tables.
+    timestamp : str
+        The timestamps, or the start of a list.
+    targets : tuple of str
+        K columns.
+    freq : str, optional
+        The column that says the frequency of each list with a start.
+    """
+
+    kind: Literal["long", "wide", "list"]
+    item_id: str | None
+    timestamp: str
+    targets: tuple[str, ...]
+    freq: str | None = None
+
+    @property
+    def columns(self) -> list[str]:
+        """All columns to read."""
+        names = (self.item_id, self.timestamp, self.freq, *self.targets)
+        return [name for name in names if name is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """A schema with the name of its object, for errors."""
+
+    schema: pa.Schema
+    name: str
+
+    def of_type(self, usable: Callable[[pa.DataType], bool]) -> list[str]:
+        return [field.name for field in self.schema if usable(field.type)]
+
+    def type_of(self, column: str) -> pa.DataType:
+        return self.schema.field(column).type
+
+    def refuse(self, problem: str, setting: str) -> SchemaError:
+        found = ", ".join(f"{field.name}: {field.type}" for field in self.schema) or "none"
+        return SchemaError(
+            f"{self.name}: {problem}; the columns are {found}",
+            hint=f"name the column in the setting {setting}",
+        )
+
+    def named(self, column: str, setting: str, usable: Callable[[pa.DataType], bool]) -> str:
+        indices = self.schema.get_all_field_indices(column)
+        if len(indices) != 1:
+            problem = "there is no column" if not indices else "there is more than one column"
+            raise self.refuse(f"{problem} {column!r}", setting)
+        if not usable(self.type_of(column)):
+            kind = self.type_of(column)
+            raise self.refuse(f"column {column!r} of type {kind} cannot serve", setting)
+        return column
+
+
+def recognise(schema: pa.Schema, wanted: ColumnNames, name: str) -> Layout:
+    """Return the layout of a table.
+
+    Parameters
+    ----------
+    schema : pa.Schema
+    wanted : ColumnNames
+        What the settings name.
+    name : str
+        Of the object, for errors.
+
+    Raises
+    ------
+    SchemaError
+        When a column is missing, ambiguous or of an unusable type.
+    """
+    table = _Table(schema, name)
+    item_id = _find(table, wanted.item_id, _IDS, "columns.item_id", is_id_type)
+    targets = _find_targets(table, wanted.targets, has_ids=item_id is not None)
+    lists = [is_list_type(table.type_of(target)) for target in targets]
+    if any(lists):
+        if not all(lists):
+            raise table.refuse("some targets are lists and some are not", "columns.targets")
+        return _list_layout(table, wanted, item_id, targets)
+    timestamp = _find(table, wanted.timestamp, _TIMES, "columns.timestamp", is_time_type)
+    if timestamp is None:
+        raise table.refuse("no timestamp column is recognised", "columns.timestamp")
+    return Layout("long" if item_id else "wide", item_id, timestamp, targets)
+
+
+def is_list_type(kind: pa.DataType) -> bool:
+    """Tell whether a column holds a list per row."""
+    return bool(
+        pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+    )
+
+
+def _find(
+    table: _Table,
+    given: str | None,
+    groups: Sequence[tuple[str, ...]],
+    setting: str,
+    usable: Callable[[pa.DataType], bool],
+) -> str | None:
+    if given is not None:
+        return table.named(given, setting, usable)
+    names = table.of_type(usable)
+    for group in groups:
+        found = [name for name in names if name.lower() in group]
+        if len(found) > 1:
+            raise table.refuse(f"{' and '.join(found)} could both be it", setting)
+        if found:
+            return found[0]
+    return None
+
+
+def _find_targets(table: _Table, given: tuple[str, ...], *, has_ids: bool) -> tuple[str, ...]:
+    setting = "columns.targets"
+    if given:
+        return tuple(table.named(target, setting, _is_target_type) for target in given)
+    several = tuple(
+        name for name in table.of_type(_is_target_type) if name.lower().startswith(_PREFIX)
+    )
+    if several and not has_ids:
+        return several
+    single = _find(table, None, _TARGETS[:1], setting, _is_target_type)
+    if several and single:
+        raise table.refuse(f"{single} and {_PREFIX}* could both be the target", setting)
+    single = single or (None if several else _find(table, None, _TARGETS, setting, _is_target_type))
+    if not several and single is None:
+        raise table.refuse("no target column is recognised", setting)
+    return several or (str(single),)
+
+
+def _list_layout(
+    table: _Table, wanted: ColumnNames, item_id: str | None, targets: tuple[str, ...]
+) -> Layout:
+    timestamp = _find(table, wanted.timestamp, (*_TIMES, *_STARTS), "columns.timestamp", _is_clock)
+    if timestamp is None:
+        raise table.refuse("no timestamps or start for the lists", "columns.timestamp")
+    freq = None
+    if not is_list_type(table.type_of(timestamp)):
+        freq = _find(table, None, (("freq", "frequency"),), "freq", _is_text_or_code)
+    return Layout("list", item_id, timestamp, targets, freq)
+
+
+def _is_clock(kind: pa.DataType) -> bool:
+    return is_time_type(kind.value_type if is_list_type(kind) else kind)
+
+
+def _is_target_type(kind: pa.DataType) -> bool:
+    return is_value_type(kind.value_type if is_list_type(kind) else kind)
+
+
+def _is_text_or_code(kind: pa.DataType) -> bool:
+    return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)

@@ -1,0 +1,172 @@
+"""Record batches as runs of rows. Imports numpy, pyarrow, ``errors`` and ``core``.
+
+A `Decoder` knows what all sources of one partition agree on (type of ids, clock, targets);
+each layout has its function from a record batch to `ItemRows`.
+"""
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.frequency import Frequency
+from gigacast.core.series import NO_TIME
+from gigacast.core.zone import from_wall, to_wall
+from gigacast.errors import ConfigError
+from gigacast.series.columns import Layout, is_list_type
+from gigacast.series.identity import read_ids
+from gigacast.series.rows import ItemRows, RealArray, run_starts
+from gigacast.series.segment import BoolArray, IntArray, offsets_of, spread, take_ranges
+from gigacast.series.stated import pack_frequency, unpack_distinct
+from gigacast.series.timestamp import Clock
+from gigacast.series.value import read_values
+
+Number = TypeVar("Number", bound=np.generic)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """What the sources of a partition agree on.
+
+    Parameters
+    ----------
+    id_type : pa.DataType
+    clock : Clock
+    targets : tuple of str
+    item_id : str
+        The item of tables without an id column.
+    freq : Frequency, optional
+        The given one.
+    """
+
+    id_type: pa.DataType
+    clock: Clock
+    targets: tuple[str, ...]
+    item_id: str
+    freq: Frequency | None
+
+    def decode(
+        self, batch: pa.RecordBatch, layout: Layout, *, primary: bool, name: str
+    ) -> tuple[ItemRows, int]:
+        """Return a batch's runs, and how many rows were dropped because they name no item."""
+        ids, keep = item_column(batch, layout, self.item_id)
+        dropped = 0
+        if keep is not None:
+            batch = batch.filter(pa.array(keep))
+            dropped = len(keep) - int(keep.sum())
+        if layout.kind == "list":
+            return self._decode_lists(
+                batch, layout, read_ids(ids, self.id_type, name), primary
+            ), dropped
+        starts, run_ids = find_runs(ids, self.id_type, name)
+        times = self.clock.read(batch.column(layout.timestamp))
+        values = tuple(read_values(batch.column(target)) for target in self.targets)
+        offsets = np.append(starts, len(times))
+        return ItemRows(run_ids, offsets, times, values, np.full(len(starts), primary)), dropped
+
+    # -- lists -------------------------------------------------------------------------------------
+
+    def _decode_lists(
+        self, batch: pa.RecordBatch, layout: Layout, ids: pa.Array, primary: bool
+    ) -> ItemRows:
+        lists = [_flatten(batch.column(target)) for target in self.targets]
+        lengths = np.max([own for _, own in lists], axis=0)
+        column = batch.column(layout.timestamp)
+        stated: list[RealArray] = []
+        if is_list_type(column.type):
+            flat, own = _flatten(column)
+            lengths = np.maximum(lengths, own)
+            times = _padded(self.clock.read(flat), own, lengths, NO_TIME)
+        else:
+            packed = self._packed_frequencies(batch, layout)
+            times = self._count_from(self.clock.read(column), packed, lengths)
+            if layout.freq is not None:
+                stated = [np.repeat(packed, lengths)]
+        values = [_padded(read_values(flat), own, lengths, np.nan) for flat, own in lists]
+        return ItemRows(
+            ids, offsets_of(lengths), times, (*values, *stated), np.full(len(lengths), primary)
+        )
+
+    def _packed_frequencies(self, batch: pa.RecordBatch, layout: Layout) -> RealArray:
+        """Return the frequency of each row, NaN where there is none that can be read."""
+        given = self.freq or (Frequency.steps() if layout.freq is None else None)
+        if given is not None:
+            return np.full(batch.num_rows, pack_frequency(given))
+        column = batch.column(layout.freq)
+        packed = np.full(batch.num_rows, np.nan)
+        for text in column.unique().drop_null().to_pylist():
+            try:
+                number = pack_frequency(Frequency.parse(text))
+            except ConfigError:
+                continue  # unreadable: its rows have no times, and the series that reason
+            same = pc.fill_null(pc.equal(column.cast(pa.string()), text), False)
+            packed[same.to_numpy(zero_copy_only=False)] = number
+        return packed
+
+    def _count_from(self, starts: IntArray, packed: RealArray, lengths: IntArray) -> IntArray:
+        offsets = offsets_of(lengths)
+        steps = np.arange(offsets[-1], dtype=np.int64) - spread(offsets[:-1], offsets)
+        times = np.full(len(steps), NO_TIME, np.int64)
+        known = np.flatnonzero(~np.isnan(packed) & (starts != NO_TIME))
+        frequencies, codes = unpack_distinct(packed[known])
+        for code, frequency in enumerate(frequencies):
+            rows = known[codes == code]
+            points = take_ranges(offsets[:-1][rows], lengths[rows])
+            zone = self.clock.zone if frequency.in_wall_time else None
+            start = to_wall(starts[rows], zone)
+            counted = frequency.shift(np.repeat(start, lengths[rows]), steps[points])
+            times[points] = from_wall(counted, zone)
+        return times
+
+
+def item_column(
+    batch: pa.RecordBatch, layout: Layout, item_id: str
+) -> tuple[pa.Array, BoolArray | None]:
+    """Return the ids of a batch without nulls, and which rows they are of (``None``: all)."""
+    if layout.item_id is None:
+        return pa.repeat(pa.scalar(item_id, pa.string()), batch.num_rows), None
+    ids = batch.column(layout.item_id)
+    known = _known_ids(ids)
+    if known is None:
+        return ids, None
+    return ids.filter(known), known.to_numpy(zero_copy_only=False)
+
+
+def _known_ids(ids: pa.Array) -> pa.Array | None:
+    if pa.types.is_dictionary(ids.type) and ids.dictionary.null_count:
+        return ids.dictionary.is_valid().take(ids.indices).fill_null(False)
+    return ids.is_valid() if ids.null_count else None
+
+
+def find_runs(ids: pa.Array, kind: pa.DataType, name: str) -> tuple[IntArray, pa.Array]:
+    """Return where runs of equal ids start, and their ids as ``kind``; ids have no nulls."""
+    if not pa.types.is_dictionary(ids.type):
+        ids = read_ids(ids, kind, name)
+        starts = run_starts(ids)
+        return starts, ids.take(pa.array(starts))
+    starts = run_starts(ids.indices)
+    run_ids = read_ids(ids.take(pa.array(starts)), kind, name)
+    # A dictionary may hold a value twice.
+    distinct = run_starts(run_ids)
+    return starts[distinct], run_ids.take(pa.array(distinct))
+
+
+def _flatten(lists: pa.Array) -> tuple[pa.Array, IntArray]:
+    lengths = pc.list_value_length(lists).fill_null(0).cast(pa.int64()).to_numpy()
+    return lists.flatten(), lengths
+
+
+def _padded(
+    flat: npt.NDArray[Number], own: IntArray, lengths: IntArray, filler: float
+) -> npt.NDArray[Number]:
+    # Lists of one row may differ in length: the shorter ones lack their last elements.
+    if np.array_equal(own, lengths):
+        return flat
+    offsets = offsets_of(lengths)
+    position = np.arange(offsets[-1]) - spread(offsets[:-1], offsets)
+    padded = np.full(offsets[-1], filler, flat.dtype)
+    padded[position < spread(own, offsets)] = flat
+    return padded

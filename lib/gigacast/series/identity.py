@@ -1,0 +1,94 @@
+"""Item ids: their types, and 64-bit hashes of them. Imports numpy, pyarrow and ``errors``.
+
+Ids are emitted as string, int64 or uint64. Text of any Arrow type and bytes that are UTF-8 become
+string, whole numbers of any width int64 (uint64 stays).
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gigacast.errors import SchemaError
+from gigacast.series.segment import offsets_of, reduce_segments
+from gigacast.series.timestamp import is_text
+
+HashArray = npt.NDArray[np.uint64]
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
+_MIX_2 = np.uint64(0x94D049BB133111EB)
+
+
+def is_id_type(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type can name items."""
+    if pa.types.is_dictionary(kind):
+        return is_id_type(kind.value_type)
+    return bool(
+        is_text(kind) or _is_bytes(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
+    )
+
+
+def id_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type ids of a column are emitted as."""
+    if pa.types.is_dictionary(kind):
+        return id_type(kind.value_type)
+    if pa.types.is_integer(kind):
+        return pa.uint64() if pa.types.is_uint64(kind) else pa.int64()
+    return pa.string()
+
+
+def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
+    """Return ids as the type they are emitted as.
+
+    Raises
+    ------
+    SchemaError
+        When bytes are not UTF-8, or a number is out of range.
+    """
+    if pa.types.is_dictionary(ids.type):
+        ids = ids.dictionary_decode()
+    try:
+        return ids if ids.type == kind else ids.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise SchemaError(f"{name}: an item id cannot be read as {kind}: {error}") from error
+
+
+def hash_ids(ids: pa.Array) -> HashArray:
+    """Return a 64-bit hash of each id, the same in every process and batch."""
+    if pa.types.is_integer(ids.type):
+        return _mix(ids.to_numpy().astype(np.uint64))
+    _, offset_buffer, data_buffer = ids.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int32)[ids.offset : ids.offset + len(ids) + 1]
+    if offsets[-1] == offsets[0]:
+        return _mix(np.zeros(len(ids), np.uint64))
+    letters = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
+    lengths = np.diff(offsets).astype(np.int64)
+    return _mix(_sum_letters(letters, offsets_of(lengths)) + lengths.astype(np.uint64))
+
+
+def _sum_letters(letters: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> HashArray:
+    # Multilinear hashing: the sum over positions of letter times a random odd number.
+    positions = np.arange(len(letters), dtype=np.int64) - np.repeat(offsets[:-1], np.diff(offsets))
+    factors = _mix(np.arange(positions.max() + 1, dtype=np.uint64)) | np.uint64(1)
+    terms = (letters.astype(np.uint64) + np.uint64(1)) * factors[positions]
+    sums: HashArray = reduce_segments(np.add, terms, offsets, 0)
+    return sums
+
+
+def _mix(keys: HashArray) -> HashArray:
+    # The finaliser of splitmix64; arithmetic on arrays wraps silently.
+    mixed = keys + _GOLDEN
+    mixed ^= mixed >> np.uint64(30)
+    mixed *= _MIX_1
+    mixed ^= mixed >> np.uint64(27)
+    mixed *= _MIX_2
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )

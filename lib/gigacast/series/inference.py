@@ -1,0 +1,294 @@
+"""The frequency of each series, told by its timestamps alone. Imports numpy and ``core``.
+
+For all series of a batch at once, each by the first rule that applies to its distinct timestamps
+(at least three) on its own clock:
+
+1. *Months.* No two points in a month, all at one time of day and on one day of the month (its end;
+   or a fixed day, clipped in shorter months): the greatest common divisor of the distances in
+   months. Also when all lie within the last three days of their months, or the first four, as the
+   last or first business days do: month ends, or month starts.
+2. *Fixed.* The greatest common divisor of the gaps (which is the smallest gap, wherever all are
+   its multiples), if two thirds of the gaps are at most 16 of it; so daily data with holes, and
+   with a hole of decades, is daily.
+3. *Business days.* As 2 with a step of one day, but never on a weekend, over more than one week
+   and with at least half of its business days present.
+4. *Nearly fixed.* The median gap, rounded to a usual step within 5 %, if nine tenths of the points
+   lie within 5 % of it from its grid and two thirds of the gaps are half to 16 times it: clocks
+   that jitter, and stray points.
+5. Otherwise the series is irregular.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gigacast.core.calendar_grid import (
+    DAY_US,
+    MONTH_END,
+    business_number,
+    split_days,
+    split_months,
+    weekdays,
+)
+from gigacast.core.frequency import Frequency, nearest_steps
+from gigacast.core.reason import Reason
+from gigacast.core.series import ByteArray
+from gigacast.series.segment import (
+    BoolArray,
+    IntArray,
+    all_segments,
+    count_segments,
+    offsets_of,
+    reduce_segments,
+    spread,
+    take_ranges,
+)
+
+MIN_TIMESTAMPS = 3
+_SPARSEST = 16
+_UNKNOWN, _FIXED, _STEPS, _BUSINESS, _MONTHS = range(5)
+
+_SECOND = 1_000_000
+_USUAL_STEPS = np.array(
+    [1_000 * n for n in (1, 2, 5, 10, 20, 25, 50, 100, 200, 250, 500)]
+    + [_SECOND * n for n in (1, 2, 5, 10, 15, 20, 30)]
+    + [_SECOND * 60 * n for n in (1, 2, 3, 5, 10, 15, 20, 30)]
+    + [_SECOND * 3600 * n for n in (1, 2, 3, 4, 6, 8, 12)]
+    + [DAY_US, 7 * DAY_US],
+    np.int64,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """The frequencies of N series.
+
+    Parameters
+    ----------
+    frequencies : tuple of Frequency
+        The distinct ones.
+    codes : int64 [N]
+        Index into them, -1 where unknown.
+    reasons : int8 [N]
+        Why unknown: `NO_FREQUENCY` or `IRREGULAR`.
+    regular : bool [N]
+        Whether all gaps are equal, and the frequency is that of a fixed step.
+    """
+
+    frequencies: tuple[Frequency, ...]
+    codes: IntArray
+    reasons: ByteArray
+    regular: BoolArray
+
+
+@dataclass(frozen=True, slots=True)
+class _Points:
+    """Distinct ascending timestamps of series that have at least three each.
+
+    ``gaps[r]`` is the distance of point ``r`` to the one before; of a first point, a copy of the
+    next (so that extremes and divisors need no special case).
+    """
+
+    times: IntArray
+    offsets: IntArray
+    gaps: IntArray
+
+    @property
+    def count(self) -> IntArray:
+        return np.diff(self.offsets)
+
+    def select(self, series: IntArray) -> "_Points":
+        if len(series) == len(self.offsets) - 1:
+            return self
+        lengths = self.count[series]
+        rows = take_ranges(self.offsets[:-1][series], lengths)
+        return _Points(self.times[rows], offsets_of(lengths), self.gaps[rows])
+
+    def two_thirds_of_gaps(self, flags: BoolArray) -> BoolArray:
+        flags[self.offsets[:-1]] = False
+        return count_segments(flags, self.offsets) * 3 >= (self.count - 1) * 2
+
+
+def infer_frequencies(times: IntArray, offsets: IntArray, *, steps: bool) -> Inferred:
+    """Infer the frequency of each series.
+
+    Parameters
+    ----------
+    times : int64 [R]
+        Ascending and distinct within each series.
+    offsets : int64 [N + 1]
+    steps : bool
+        Whether times are plain integers instead of microseconds.
+    """
+    lengths = np.diff(offsets)
+    enough = np.flatnonzero(lengths >= MIN_TIMESTAMPS)
+    rules = np.zeros((len(lengths), 3), np.int64)  # kind, count, day
+    constant = np.zeros(len(lengths), np.bool_)
+    if len(enough):
+        points = _points(times, offsets)
+        if len(enough) < len(lengths):
+            points = points.select(enough)
+        rules[enough], constant[enough] = _decide(points, steps=steps)
+    return _collect(rules, lengths, constant)
+
+
+def _points(times: IntArray, offsets: IntArray) -> _Points:
+    gaps = np.empty_like(times)
+    np.subtract(times[1:], times[:-1], out=gaps[1:])
+    starts = offsets[:-1][np.diff(offsets) >= MIN_TIMESTAMPS]
+    gaps[starts] = gaps[starts + 1]
+    return _Points(times, offsets, gaps)
+
+
+def _decide(points: _Points, *, steps: bool) -> tuple[IntArray, BoolArray]:
+    least = reduce_segments(np.minimum, points.gaps, points.offsets, 0)
+    most = reduce_segments(np.maximum, points.gaps, points.offsets, 0)
+    rules = np.zeros((len(least), 3), np.int64)
+    constant = least == most
+    rules[constant, 0] = _STEPS if steps else _FIXED
+    rules[constant, 1] = least[constant]
+    if not steps:
+        _apply(rules, points, np.flatnonzero(least >= 25 * DAY_US), _month_rules)
+    left = np.flatnonzero((rules[:, 0] == _UNKNOWN) & ~constant)
+    if len(left):
+        rules[left] = _divisor_rules(points.select(left), least[left], steps=steps)
+    if not steps:
+        left = left[rules[left, 0] == _UNKNOWN]
+        _apply(rules, points, left, _nearly_fixed_rules)
+    return rules, constant
+
+
+def _apply(
+    rules: IntArray, points: _Points, series: IntArray, decide: Callable[[_Points], IntArray]
+) -> None:
+    if len(series):
+        found = decide(points.select(series))
+        known = found[:, 0] != _UNKNOWN
+        rules[series[known]] = found[known]
+
+
+def _month_rules(points: _Points) -> IntArray:
+    offsets = points.offsets
+    days, time_of_day = split_days(points.times)
+    months, day, length = split_months(days)
+    firsts = offsets[:-1]
+    distances = np.diff(months, prepend=0)
+    distances[firsts] = distances[firsts + 1]
+    step = reduce_segments(np.gcd, distances, offsets, 0)
+    distinct = reduce_segments(np.minimum, distances, offsets, 0) > 0
+    one_time = all_segments(time_of_day == spread(time_of_day[firsts], offsets), offsets)
+    at_end = all_segments(day == length, offsets)
+    greatest = reduce_segments(np.maximum, day, offsets, 0)
+    clipped = np.minimum(spread(greatest, offsets), length)
+    on_day = all_segments(day == clipped, offsets)
+    near_end = all_segments(day >= length - 3, offsets)
+    near_start = all_segments(day <= 4, offsets)
+    chosen = np.select(
+        [at_end & one_time, on_day & one_time, near_end, near_start],
+        [MONTH_END, greatest, MONTH_END, 1],
+        0,
+    )
+    rules = np.stack([np.full(len(step), _MONTHS), step, chosen], axis=1)
+    rules[~distinct | (chosen == 0)] = 0
+    return rules
+
+
+def _divisor_rules(points: _Points, least: IntArray, *, steps: bool) -> IntArray:
+    divisor = least.copy()
+    multiples = all_segments(_are_multiples(points, least), points.offsets)
+    odd = np.flatnonzero(~multiples)
+    if len(odd):
+        chosen = points.select(odd)
+        divisor[odd] = reduce_segments(np.gcd, chosen.gaps, chosen.offsets, 0)
+    limit = spread(divisor * _SPARSEST, points.offsets)
+    dense = points.two_thirds_of_gaps(points.gaps <= limit)
+    rules = np.zeros((len(least), 3), np.int64)
+    rules[dense, 0] = _STEPS if steps else _FIXED
+    rules[dense, 1] = divisor[dense]
+    if not steps:
+        daily = np.flatnonzero(dense & (divisor == DAY_US))
+        business = daily[_are_business_days(points.select(daily))] if len(daily) else daily
+        rules[business] = (_BUSINESS, 1, 0)
+    return rules
+
+
+def _are_multiples(points: _Points, divisor: IntArray) -> BoolArray:
+    gaps = points.gaps
+    if (divisor == divisor[0]).all():  # by one number numpy divides much faster
+        multiples: BoolArray = gaps // divisor[0] * divisor[0] == gaps
+    else:
+        multiples = gaps % spread(divisor, points.offsets) == 0
+    return multiples
+
+
+def _are_business_days(points: _Points) -> BoolArray:
+    days = points.times // DAY_US
+    weekday = all_segments(weekdays(days) < 5, points.offsets)
+    first, last = days[points.offsets[:-1]], days[points.offsets[1:] - 1]
+    weeks = (last + 3) // 7 - (first + 3) // 7
+    possible = business_number(last) - business_number(first) + 1
+    return weekday & (weeks > 0) & (points.count * 2 >= possible)
+
+
+def _nearly_fixed_rules(points: _Points) -> IntArray:
+    step = _usual_step(_median_gaps(points))
+    steps = spread(step, points.offsets)
+    last = spread(points.times[points.offsets[1:] - 1], points.offsets)
+    distance = last - points.times
+    off = np.abs(distance - nearest_steps(distance, steps) * steps)
+    near = count_segments(off * 20 <= steps, points.offsets)
+    usual = points.two_thirds_of_gaps(
+        (points.gaps * 2 >= steps) & (points.gaps <= steps * _SPARSEST)
+    )
+    rules = np.stack([np.full(len(step), _FIXED), step, np.zeros_like(step)], axis=1)
+    rules[~(usual & (near * 10 >= points.count * 9))] = 0
+    return rules
+
+
+def _median_gaps(points: _Points) -> IntArray:
+    series = spread(np.arange(len(points.offsets) - 1), points.offsets)
+    gaps = points.gaps.copy()
+    gaps[points.offsets[:-1]] = -1  # the copies sort first
+    order = np.lexsort((gaps, series))
+    medians: IntArray = gaps[order][points.offsets[:-1] + 1 + (points.count - 2) // 2]
+    return medians
+
+
+def _usual_step(gaps: IntArray) -> IntArray:
+    right = np.minimum(np.searchsorted(_USUAL_STEPS, gaps), len(_USUAL_STEPS) - 1)
+    left = np.maximum(right - 1, 0)
+    above, below = _USUAL_STEPS[right], _USUAL_STEPS[left]
+    usual = np.where(gaps - below < above - gaps, below, above)
+    close = np.abs(gaps - usual) * 20 <= usual
+    return np.where(close, usual, gaps)
+
+
+def _collect(rules: IntArray, lengths: IntArray, constant: BoolArray) -> Inferred:
+    reasons = np.where(lengths < MIN_TIMESTAMPS, Reason.NO_FREQUENCY, Reason.IRREGULAR)
+    known = rules[:, 0] != _UNKNOWN
+    reasons[known] = Reason.OK
+    codes = np.full(len(lengths), -1, np.int64)
+    distinct, codes[known] = _distinct(rules[known])
+    return Inferred(
+        tuple(_frequency(rule) for rule in distinct.tolist()),
+        codes,
+        reasons.astype(np.int8),
+        constant & (rules[:, 0] != _MONTHS),
+    )
+
+
+def _distinct(rules: IntArray) -> tuple[IntArray, IntArray]:
+    if len(rules) and (rules == rules[0]).all():  # as it mostly is, and much faster
+        return rules[:1], np.zeros(len(rules), np.int64)
+    distinct, positions = np.unique(rules, axis=0, return_inverse=True)
+    return distinct, positions.ravel()
+
+
+def _frequency(rule: list[int]) -> Frequency:
+    kind, count, day = rule
+    if kind == _MONTHS:
+        return Frequency.months(count, day)
+    if kind == _BUSINESS:
+        return Frequency.business()
+    return Frequency.steps(count) if kind == _STEPS else Frequency.fixed(count)

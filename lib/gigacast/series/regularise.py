@@ -1,0 +1,229 @@
+"""Complete items to series on regular grids. Imports numpy, pyarrow and ``core``.
+
+For all items of a batch at once:
+
+- rows without a time are dropped, the rest sorted in time and cut to what can matter;
+- the frequency is the given one, the stated one or inferred;
+- values of one step are averaged, without NaN, sorted by value first: in no order of rows;
+- values float32 cannot hold and infinities become NaN, and the series is ``NOT_FINITE``; leading
+  NaN are trimmed, trailing ones stay.
+
+Nothing here looks from one item to another, so the outcome is the same in any batch. The first
+reason that applies is given: empty, no timestamp, no frequency, irregular, all null, not finite,
+too short. Series without a frequency keep their last values in the order of time, ungridded.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from gigacast.core.frequency import Frequency
+from gigacast.core.reason import Reason
+from gigacast.core.series import NO_TIME, ByteArray, FloatArray, SeriesBatch
+from gigacast.core.zone import to_wall
+from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
+from gigacast.series.grid import (
+    Windows,
+    find_frequencies,
+    find_windows,
+    given_frequency,
+    last_times,
+    stated_frequencies,
+    to_own_clock,
+)
+from gigacast.series.inference import Inferred
+from gigacast.series.rows import ItemRows, RealArray
+from gigacast.series.segment import (
+    BoolArray,
+    IntArray,
+    count_segments,
+    offsets_of,
+    take_ranges,
+)
+from gigacast.series.source import ReadStats
+from gigacast.series.timestamp import Clock
+
+_FLOAT32_MAX = float(np.finfo(np.float32).max)
+
+
+@dataclass(frozen=True, slots=True)
+class GridRules:
+    """What is wanted of the grids of a partition.
+
+    Parameters
+    ----------
+    clock : Clock
+    targets : tuple of str
+        K names; `ItemRows` have one more column when frequencies are stated.
+    context_length : int
+    min_length : int
+    freq : Frequency, optional
+        The given one.
+    """
+
+    clock: Clock
+    targets: tuple[str, ...]
+    context_length: int
+    min_length: int
+    freq: Frequency | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One target of N items: ragged values by starts and lengths, and the reasons."""
+
+    values: FloatArray
+    starts: IntArray
+    lengths: IntArray
+    reasons: ByteArray
+
+
+def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBatch:
+    """Return the series of complete items: K per item, in the order of the items and targets.
+
+    ``stats`` is brought up to date.
+    """
+    rows_read = np.diff(items.offsets)
+    items, dropped = drop_null_times(items)
+    stats.null_timestamps += dropped
+    items = keep_tail(sort_times(items), rules.context_length, rules.freq)
+    stated = _stated(items, rules)
+    items, in_utc = to_own_clock(items, rules.clock.zone, stated)
+    found = stated or find_frequencies(items, steps=rules.clock.counts_steps)
+    windows = find_windows(items, found, rules.context_length, stats)
+    timeless = np.diff(items.offsets) == 0
+    reasons = np.where(
+        timeless, np.where(rows_read > 0, Reason.NO_TIMESTAMP, Reason.EMPTY), found.reasons
+    ).astype(np.int8)
+    columns = [_column(values, windows, reasons, rules) for values in _targets(items, rules)]
+    stats.series += len(items) * len(columns)
+    last = last_times(items)
+    zoned = in_utc & (last != NO_TIME)
+    last[zoned] = to_wall(last[zoned], rules.clock.zone)
+    return _assemble(
+        items, rules, columns, last, (found.frequencies, np.where(timeless, -1, found.codes))
+    )
+
+
+def _stated(items: ItemRows, rules: GridRules) -> Inferred | None:
+    if rules.freq is not None:
+        return given_frequency(rules.freq, len(items))
+    return stated_frequencies(items) if len(items.values) > len(rules.targets) else None
+
+
+def _targets(items: ItemRows, rules: GridRules) -> tuple[RealArray, ...]:
+    return items.values[: len(rules.targets)]
+
+
+def _column(values: RealArray, windows: Windows, reasons: ByteArray, rules: GridRules) -> _Column:
+    offsets = windows.offsets
+    placed = _place(values, windows)
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    finite = np.isfinite(placed)
+    if finite.all():
+        return _Column(placed, starts, lengths, _judge(reasons, lengths, None, rules.min_length))
+    infinite = np.isinf(placed)
+    overflown = None
+    if infinite.any():
+        overflown = count_segments(infinite, offsets) > 0
+        placed = np.where(infinite, np.float32(np.nan), placed)
+    counts = count_segments(finite, offsets)
+    firsts = np.append(np.flatnonzero(finite), len(finite))
+    firsts = firsts[np.searchsorted(firsts[:-1], starts)]
+    starts = np.where(counts > 0, firsts, offsets[1:])
+    return _Column(
+        placed, starts, offsets[1:] - starts, _judge(reasons, counts, overflown, rules.min_length)
+    )
+
+
+def _judge(
+    reasons: ByteArray, counts: IntArray, overflown: BoolArray | None, min_length: int
+) -> ByteArray:
+    judged = np.where(counts < min_length, np.int8(Reason.TOO_SHORT), np.int8(Reason.OK))
+    judged[counts == 0] = Reason.ALL_NULL
+    if overflown is not None:
+        judged[overflown] = Reason.NOT_FINITE
+    result: ByteArray = np.where(reasons != Reason.OK, reasons, judged)
+    return result
+
+
+def _place(values: RealArray, windows: Windows) -> FloatArray:
+    if windows.rows is not None:
+        values = values[windows.rows]
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = values.astype(np.float32, copy=False)
+    positions = windows.positions
+    if positions is None:
+        return narrow
+    placed = np.full(windows.offsets[-1], np.nan, np.float32)
+    placed[positions] = narrow
+    again = positions[1:] == positions[:-1]
+    if again.any():
+        members = np.zeros(len(positions), np.bool_)
+        members[1:] |= again
+        members[:-1] |= again
+        where, means = _average(positions[members], values[members].astype(np.float64))
+        with np.errstate(over="ignore"):
+            placed[where] = means
+    return placed
+
+
+def _average(positions: IntArray, values: RealArray) -> tuple[IntArray, RealArray]:
+    """Return the distinct positions and the mean of each one's values, NaN left out.
+
+    Summed in the order of the values, so that no order of rows shows; infinite where a value is
+    beyond float32.
+    """
+    order = np.lexsort((values, positions))
+    positions, values = positions[order], values[order]
+    starts = np.flatnonzero(np.append(True, positions[1:] != positions[:-1]))
+    beyond = np.abs(values) > _FLOAT32_MAX
+    known = ~(np.isnan(values) | beyond)
+    sums = np.add.reduceat(np.where(known, values, 0.0), starts)
+    counts = np.add.reduceat(known.astype(np.int64), starts)
+    means = np.full(len(starts), np.nan)
+    np.divide(sums, counts, out=means, where=counts > 0)
+    means[np.logical_or.reduceat(beyond, starts)] = np.inf
+    return positions[starts], means
+
+
+def _assemble(
+    items: ItemRows,
+    rules: GridRules,
+    columns: list[_Column],
+    last: IntArray,
+    frequencies: tuple[tuple[Frequency, ...], IntArray],
+) -> SeriesBatch:
+    targets = len(columns)
+    values, offsets, reasons = _interleave(columns)
+    item_ids = items.item_ids
+    if targets > 1:
+        item_ids = item_ids.take(pa.array(np.repeat(np.arange(len(items)), targets)))
+    names = np.tile(np.arange(targets, dtype=np.int32), len(items))
+    return SeriesBatch(
+        item_ids=item_ids,
+        target_names=pa.array(rules.targets, pa.string()).take(pa.array(names)),
+        values=values,
+        offsets=offsets,
+        last_timestamps=np.repeat(last, targets),
+        frequencies=frequencies[0],
+        frequency_codes=np.repeat(frequencies[1], targets),
+        reasons=reasons,
+        timestamp_type=rules.clock.output_type,
+    )
+
+
+def _interleave(columns: list[_Column]) -> tuple[FloatArray, IntArray, ByteArray]:
+    if len(columns) == 1:
+        only = columns[0]
+        offsets = offsets_of(only.lengths)
+        if offsets[-1] == len(only.values):
+            return only.values, offsets, only.reasons
+    sizes = [len(column.values) for column in columns]
+    bases = np.cumsum([0, *sizes[:-1]])
+    starts = np.stack([c.starts + base for c, base in zip(columns, bases, strict=True)], axis=1)
+    lengths = np.stack([column.lengths for column in columns], axis=1).ravel()
+    values = np.concatenate([column.values for column in columns])
+    reasons = np.stack([column.reasons for column in columns], axis=1).ravel()
+    return values[take_ranges(starts.ravel(), lengths)], offsets_of(lengths), reasons

@@ -1,0 +1,119 @@
+"""The cheap first pass: ids, and numbers that may be times. Imports numpy, pyarrow.
+
+Whether rows are contiguous (no item comes back after another) must be known before the first
+series is handed out, for what is out cannot be taken back. So the id column is read once by
+itself: from a dictionary-encoded column only the runs are looked at, which costs a few percent of
+the reading proper (see benchmarks/read_series.py). Of each run a 64-bit hash is kept; a collision
+of hashes costs only speed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from gigacast.series.columns import Layout, is_list_type
+from gigacast.series.decode import find_runs, item_column
+from gigacast.series.formats import Limits, OpenTable, read_batches
+from gigacast.series.identity import HashArray, hash_ids
+from gigacast.series.timestamp import needs_range, number_range
+
+Bounds = tuple[float, float] | None
+
+
+class RunWatch:
+    """Notices when an item comes back."""
+
+    def __init__(self) -> None:
+        self.contiguous = True
+        self._last: pa.Scalar | None = None
+        self._hashes: list[HashArray] = []
+        self._held = 0
+        self._check_at = 1 << 16
+
+    def add(self, run_ids: pa.Array) -> None:
+        """Take the next runs' ids; neighbours differ."""
+        if not self.contiguous or len(run_ids) == 0:
+            return
+        fresh = run_ids[1:] if run_ids[0] == self._last else run_ids
+        self._last = run_ids[len(run_ids) - 1]
+        hashes = np.sort(hash_ids(fresh))
+        self._hashes.append(hashes)
+        self._held += len(hashes)
+        self.contiguous = not (hashes[1:] == hashes[:-1]).any()
+        if self._held > self._check_at:
+            self.settle()
+            self._check_at = 2 * self._held
+
+    def settle(self) -> bool:
+        """Compare all runs so far, and tell whether every item had one."""
+        if self.contiguous and len(self._hashes) > 1:
+            hashes = np.sort(np.concatenate(self._hashes))
+            self._hashes = [hashes]
+            self.contiguous = not (hashes[1:] == hashes[:-1]).any()
+        return self.contiguous
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What the first pass found.
+
+    Parameters
+    ----------
+    contiguous : bool
+        Whether the rows of every item follow each other, over all sources.
+    bounds : tuple of float, optional
+        Least and greatest number in the timestamp columns; ``None`` when not needed or none.
+    """
+
+    contiguous: bool
+    bounds: Bounds
+
+
+def scan(
+    tables: Sequence[OpenTable],
+    id_type: pa.DataType,
+    item_id: str,
+    limits: Limits,
+    *,
+    want_bounds: bool,
+) -> Scan:
+    """Read the id columns of all sources, and the timestamps where numbers must be understood."""
+    watch, bounds = RunWatch(), None
+    for table in tables:
+        layout = table.layout
+        by_number = want_bounds and needs_range(_time_type(table))
+        if layout.item_id is None:
+            watch.add(pa.array([item_id], pa.string()))
+        columns = [layout.item_id] if layout.item_id and watch.contiguous else []
+        columns += [layout.timestamp] if by_number else []
+        for batch in read_batches(table, columns, limits) if columns else ():
+            if layout.item_id and watch.contiguous:
+                watch.add(_run_ids(batch, layout, id_type, table.source.name))
+            elif not by_number:
+                break
+            if by_number:
+                bounds = _widen(bounds, number_range(_flat_times(batch, layout)))
+    return Scan(watch.settle(), bounds)
+
+
+def _run_ids(batch: pa.RecordBatch, layout: Layout, id_type: pa.DataType, name: str) -> pa.Array:
+    ids, _ = item_column(batch, layout, "")
+    return find_runs(ids, id_type, name)[1]
+
+
+def _time_type(table: OpenTable) -> pa.DataType:
+    kind = table.schema.field(table.layout.timestamp).type
+    return kind.value_type if is_list_type(kind) else kind
+
+
+def _flat_times(batch: pa.RecordBatch, layout: Layout) -> pa.Array:
+    column = batch.column(layout.timestamp)
+    return column.flatten() if is_list_type(column.type) else column
+
+
+def _widen(bounds: Bounds, more: Bounds) -> Bounds:
+    if bounds is None or more is None:
+        return bounds or more
+    return min(bounds[0], more[0]), max(bounds[1], more[1])

@@ -1,0 +1,97 @@
+"""Timestamps written as text. Imports numpy and pyarrow.
+
+Read: ISO 8601 (``2024-03-01``, with ``T`` or a space and ``10``, ``10:15``, ``10:15:30``,
+``10:15:30.123456``), its basic form (``20240301``, ``20240301T101530``), ``/`` or ``.`` between
+year, month and day, ``2024-03``, ``2024Q1``, ``2024``; one-digit months and days; ``Z`` and
+``+02:00``, which are taken to UTC. Orders other than year-month-day are not guessed. What cannot
+be read has no time: its row is dropped and counted.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.calendar_grid import DAY_US, IntArray, first_days
+from gigacast.core.series import NO_TIME
+
+_SECOND_US = 1_000_000
+_ZONE = r"(?P<zone>[Zz]|[+-]\d{2}:?(?:\d{2})?)?"
+_CLOCK = (
+    r"(?:[Tt ]\s*(?P<hour>\d{1,2})(?::?(?P<minute>\d{2}))?(?::?(?P<second>\d{2}))?"
+    r"(?:[.,](?P<fraction>\d{1,9}))?\s*" + _ZONE + r")?"
+)
+_DATES = (
+    r"(?P<year>\d{4})[-/.](?P<month>\d{1,2})[-/.](?P<day>\d{1,2})",
+    r"(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})",
+    r"(?P<year>\d{4})[-/.]?(?P<month>\d{2})",
+    r"(?P<year>\d{4})-?[Qq](?P<quarter>[1-4])",
+    r"(?P<year>\d{4})",
+)
+
+
+def parse_times(text: pa.Array) -> IntArray:
+    """Return the microseconds since 1970 each text names, `NO_TIME` where it names none.
+
+    Arrow's own parser is tried first; where it refuses any text, the distinct ones are taken apart
+    by pattern, to the same result for what Arrow can read.
+    """
+    try:
+        times = text.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:
+        return _parse_distinct(text)
+    result: IntArray = times.cast(pa.int64()).fill_null(NO_TIME).to_numpy()
+    return result
+
+
+def _parse_distinct(text: pa.Array) -> IntArray:
+    encoded = text.dictionary_encode()
+    distinct = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string()))
+    times = np.full(len(distinct) + 1, NO_TIME, np.int64)
+    for pattern in _DATES:
+        fields = pc.extract_regex(distinct, pattern=f"^{pattern}{_CLOCK}$")
+        found = np.flatnonzero(fields.is_valid().to_numpy(zero_copy_only=False))
+        found = found[times[found] == NO_TIME]
+        times[found] = _assemble(fields.take(pa.array(found)))
+    result: IntArray = times[encoded.indices.fill_null(len(distinct)).to_numpy()]
+    return result
+
+
+def _assemble(fields: pa.StructArray) -> IntArray:
+    names = {field.name for field in fields.type}
+    month = _number(fields, "month", 1) if "month" in names else np.ones(len(fields), np.int64)
+    if "quarter" in names:
+        month = _number(fields, "quarter", 1) * 3 - 2
+    day = _number(fields, "day", 1) if "day" in names else np.ones(len(fields), np.int64)
+    hour, minute, second = (_number(fields, name, 0) for name in ("hour", "minute", "second"))
+    known = (month >= 1) & (month <= 12) & (day >= 1) & (hour < 24) & (minute < 60) & (second < 60)
+    months = (_number(fields, "year", 1970) - 1970) * 12 + np.where(known, month, 1) - 1
+    known &= day <= first_days(months + 1) - first_days(months)
+    clock = (hour * 3600 + minute * 60 + second) * _SECOND_US + _microseconds(fields)
+    times = (first_days(months) + day - 1) * DAY_US + clock - _offsets(fields)
+    result: IntArray = np.where(known, times, NO_TIME)
+    return result
+
+
+def _number(fields: pa.StructArray, name: str, empty: int) -> IntArray:
+    return _to_int(fields.field(name), empty)
+
+
+def _to_int(digits: pa.Array, empty: int) -> IntArray:
+    filled = pc.if_else(pc.equal(pc.fill_null(digits, ""), ""), str(empty), digits)
+    numbers: IntArray = filled.cast(pa.int64()).to_numpy()
+    return numbers
+
+
+def _microseconds(fields: pa.StructArray) -> IntArray:
+    digits = pc.utf8_slice_codeunits(pc.fill_null(fields.field("fraction"), ""), 0, 6)
+    return _to_int(pc.utf8_rpad(digits, 6, padding="0"), 0)
+
+
+def _offsets(fields: pa.StructArray) -> IntArray:
+    zone = pc.replace_substring(pc.fill_null(fields.field("zone"), ""), ":", "")
+    zone = pc.replace_substring_regex(zone, "^[Zz]?$", "+0000")
+    sign = np.where(pc.starts_with(zone, "-").to_numpy(zero_copy_only=False), -1, 1)
+    hours = _to_int(pc.utf8_slice_codeunits(zone, 1, 3), 0)
+    minutes = _to_int(pc.utf8_slice_codeunits(zone, 3, 5), 0)
+    offsets: IntArray = sign * (hours * 60 + minutes) * 60 * _SECOND_US
+    return offsets

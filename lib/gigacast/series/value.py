@@ -1,0 +1,37 @@
+"""Target columns as numbers. Imports numpy and pyarrow."""
+
+import numpy as np
+import pyarrow as pa
+
+from gigacast.series.rows import RealArray
+
+
+def is_value_type(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type can be a target."""
+    if pa.types.is_dictionary(kind):
+        return is_value_type(kind.value_type)
+    return bool(
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_null(kind)
+    )
+
+
+def read_values(column: pa.Array) -> RealArray:
+    """Return a target column as float32 or float64 [R], NaN where null."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pa.types.is_null(column.type):
+        return np.full(len(column), np.nan, np.float32)
+    if pa.types.is_boolean(column.type):
+        column = column.cast(pa.uint8())
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
+    if not pa.types.is_floating(column.type):
+        column = column.cast(pa.float64(), safe=False)
+    if column.null_count:
+        column = column.fill_null(np.nan)
+    values: RealArray = column.to_numpy()
+    return values

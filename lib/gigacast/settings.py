@@ -1,0 +1,464 @@
+"""Settings: frozen, validated, unknown keys refused. Defaults < file < environment < arguments.
+
+Only the command line, the handlers and the public functions load them; everything below takes the
+plain values of `ForecastJob`. Imports everything but ``cli``.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from gigacast.core.frequency import Frequency
+from gigacast.core.month import IntRange, MonthFilter
+from gigacast.core.partition import NAMED_PATTERN, PANEL_PATTERN, NamingPattern
+from gigacast.errors import ConfigError
+from gigacast.forecast.option import DEFAULT_LEVELS
+from gigacast.lake.discovery import Selection
+from gigacast.lake.model import DEFAULT_MODEL
+from gigacast.pipeline.job import ForecastJob, Method, ModelChoice, Resources, Synthetic
+from gigacast.series.source import ColumnNames
+from gigacast.storage.store import StoreAddress
+
+ENV_PREFIX = "GIGACAST_"
+_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
+_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def parse_size(value: object) -> object:
+    """Turn ``2GB`` or ``512 MiB`` into bytes (powers of 1024); other values pass through."""
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return value
+    return int(float(match["number"]) * _UNITS[match["unit"].upper()])
+
+
+def split_list(value: object) -> object:
+    """Turn ``a,b`` into ``[a, b]``: environment variables and flags are text."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+Strings = Annotated[tuple[str, ...], BeforeValidator(split_list)]
+Levels = Annotated[tuple[float, ...], BeforeValidator(split_list), Field(min_length=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class ModelSettings(_Section):
+    """Which model forecasts, and how far."""
+
+    prediction_length: int | None = Field(None, ge=1, description="Steps ahead.")
+    model_path: str | None = Field(None, description="Folder, key under models/, or hub id.")
+    model_type: str = Field(DEFAULT_MODEL, description="Name of a model; model_path overrides it.")
+    version: str | None = Field(None, description="Version of the model.")
+    loading_mode: Literal["inference"] = "inference"
+    auto_detect_mode: bool = Field(True, description="Look beyond model_path when it is missing.")
+
+
+class DataPaths(_Section):
+    """Where the data is, when no bucket is named."""
+
+    root_dir: str | None = None
+
+
+class FilePatterns(_Section):
+    """How object names are read."""
+
+    naming_regex: str = NAMED_PATTERN
+    panel_regex: str = PANEL_PATTERN
+
+
+class SchemaSettings(_Section):
+    """Column names; recognised from the data when absent."""
+
+    datetime_column: str | None = None
+    item_id_column: str | None = None
+    target_columns: Strings = ()
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "step"] = "auto"
+
+
+class PerformanceSettings(_Section):
+    """What reading may use."""
+
+    memory_limit: Size = Field(2**30, description="Per process, before spilling to disk.")
+
+
+class ParquetLoaderSettings(_Section):
+    """How partitions are found and read."""
+
+    data_paths: DataPaths = DataPaths()
+    file_patterns: FilePatterns = FilePatterns()
+    columns: SchemaSettings = Field(SchemaSettings(), alias="schema")
+    performance: PerformanceSettings = PerformanceSettings()
+
+
+class ForecastSettings(_Section):
+    """How series become forecasts."""
+
+    quantiles: Levels = DEFAULT_LEVELS
+    context_length: int | None = Field(None, ge=1)
+    context_partitions: int = Field(0, ge=0, le=1200)
+    partition_by: Literal["object", "month"] = "object"
+    freq: str | None = None
+    layout: Literal["long", "wide"] = "long"
+    min_length: int = Field(1, ge=1)
+    fallback: Literal["seasonal_naive", "drop"] = "seasonal_naive"
+    non_negative: bool = False
+    integer: bool = False
+    extrapolate_levels: bool = False
+    seed: int = Field(0, ge=0)
+
+    @field_validator("quantiles")
+    @classmethod
+    def _ascending(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(levels))
+
+
+class RunSettings(_Section):
+    """Where a run reads and writes, what it selects and what it may use."""
+
+    bucket: str | None = None
+    prefix: str = ""
+    input_prefix: str | None = None
+    endpoint_url: str | None = None
+    region: str | None = None
+    years: str | None = None
+    months: str | None = None
+    symbols: Strings = ()
+    timeframes: Strings = ()
+    executor: Literal["auto", "inline", "joblib"] = "auto"
+    n_jobs: int = Field(1, ge=-1)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    batch_size: int | None = Field(None, ge=1)
+    n_partitions: int | None = Field(None, ge=1)
+    series_per_partition: int = Field(1000, ge=1)
+    overwrite: bool = False
+    limit: int | None = Field(None, ge=1)
+
+    @field_validator("n_jobs")
+    @classmethod
+    def _some_jobs(cls, n_jobs: int) -> int:
+        if n_jobs == 0:
+            raise ValueError("0 processes can do nothing; use -1 for all cores")
+        return n_jobs
+
+
+class Settings(BaseSettings):
+    """All settings. Load them with `load_settings`."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        protected_namespaces=(),
+    )
+
+    model: ModelSettings = ModelSettings()
+    parquet_loader: ParquetLoaderSettings = ParquetLoaderSettings()
+    forecast: ForecastSettings = ForecastSettings()
+    run: RunSettings = RunSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the file (handed in under one reserved name)."""
+        assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 - pydantic's own contract
+        arguments = dict(init_settings.init_kwargs)
+        from_file = arguments.pop(_FILE, {})
+        return (
+            InitSettingsSource(settings_cls, arguments),
+            EnvSettingsSource(settings_cls),
+            InitSettingsSource(settings_cls, from_file),
+        )
+
+
+_FILE = "_from_file"
+
+ARGUMENTS: Mapping[str, tuple[str, ...]] = {
+    "bucket": ("run", "bucket"),
+    "prefix": ("run", "prefix"),
+    "input_prefix": ("run", "input_prefix"),
+    "endpoint_url": ("run", "endpoint_url"),
+    "region": ("run", "region"),
+    "years": ("run", "years"),
+    "months": ("run", "months"),
+    "symbol": ("run", "symbols"),
+    "timeframe": ("run", "timeframes"),
+    "model": ("model", "model_path"),
+    "model_version": ("model", "version"),
+    "horizon": ("model", "prediction_length"),
+    "quantiles": ("forecast", "quantiles"),
+    "context_length": ("forecast", "context_length"),
+    "context_partitions": ("forecast", "context_partitions"),
+    "partition_by": ("forecast", "partition_by"),
+    "freq": ("forecast", "freq"),
+    "layout": ("forecast", "layout"),
+    "min_length": ("forecast", "min_length"),
+    "fallback": ("forecast", "fallback"),
+    "non_negative": ("forecast", "non_negative"),
+    "integer": ("forecast", "integer"),
+    "extrapolate_levels": ("forecast", "extrapolate_levels"),
+    "seed": ("forecast", "seed"),
+    "item_column": ("parquet_loader", "schema", "item_id_column"),
+    "timestamp_column": ("parquet_loader", "schema", "datetime_column"),
+    "targets": ("parquet_loader", "schema", "target_columns"),
+    "timestamp_unit": ("parquet_loader", "schema", "timestamp_unit"),
+    "memory_limit": ("parquet_loader", "performance", "memory_limit"),
+    "executor": ("run", "executor"),
+    "n_jobs": ("run", "n_jobs"),
+    "device": ("run", "device"),
+    "precision": ("run", "precision"),
+    "batch_size": ("run", "batch_size"),
+    "n_partitions": ("run", "n_partitions"),
+    "series_per_partition": ("run", "series_per_partition"),
+    "overwrite": ("run", "overwrite"),
+    "limit": ("run", "limit"),
+}
+"""The names flags and keyword arguments have, and the setting each one sets."""
+
+
+def nest_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn flags by name into settings by section; ``None`` counts as not given.
+
+    Raises
+    ------
+    ConfigError
+        When a name is no argument's.
+    """
+    nested: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in ARGUMENTS:
+            raise ConfigError(f"{name}: no such argument", hint=f"one of {', '.join(ARGUMENTS)}")
+        if value is None:
+            continue
+        *sections, last = ARGUMENTS[name]
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    if given.get("model") is not None:
+        # A model named by hand is meant: `model_type` must not stand in for one that is missing.
+        nested["model"]["model_type"] = given["model"]
+    return nested
+
+
+def load_settings(
+    arguments: Mapping[str, Any] | None = None, *, file: Path | None = None
+) -> Settings:
+    """Read the settings once.
+
+    Parameters
+    ----------
+    arguments : mapping, optional
+        By section, as ``{"model": {"prediction_length": 7}}``; see `nest_arguments`.
+    file : Path, optional
+        A YAML file with the sections ``model``, ``parquet_loader``, ``forecast`` and ``run``.
+
+    Raises
+    ------
+    ConfigError
+        When a key is unknown or a value is out of its range; the message names the field.
+    """
+    _refuse_unknown_variables()
+    try:
+        values: dict[str, Any] = {**(arguments or {}), _FILE: _read_file(file) if file else {}}
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(_first_problem(error, file)) from error
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{file}: no such configuration file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: can't be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"{file}: expected sections such as 'model:', got {type(content).__name__}"
+        )
+    return content
+
+
+def _refuse_unknown_variables() -> None:
+    """Refuse misspelt variables: pydantic looks only at names it knows."""
+    sections = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
+    for variable in os.environ:
+        name = variable.upper()
+        if not name.startswith(ENV_PREFIX) or name == f"{ENV_PREFIX}CACHE":
+            continue
+        if name.split("__")[0] not in sections:
+            raise ConfigError(
+                f"environment variable {variable}: no such setting",
+                hint=f"variables look like {ENV_PREFIX}MODEL__PREDICTION_LENGTH",
+            )
+
+
+def _first_problem(error: ValidationError, file: Path | None) -> str:
+    problem = error.errors()[0]
+    where = ".".join(str(part) for part in problem["loc"])
+    what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
+    value = problem.get("input")
+    shown = f", got {value!r}" if isinstance(value, str | int | float | bool) else ""
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    source = f" [arguments, environment or {file}]" if file else ""
+    return f"{where}: {what}{shown}{more}{source}"
+
+
+# -- settings -> the plain values of a job ---------------------------------------------------------
+
+
+def bucket_url(bucket: str) -> str:
+    """Return the URL of a bucket given by name, URL or folder.
+
+    Raises
+    ------
+    ConfigError
+        When it is none of them.
+    """
+    if bucket.startswith(("s3://", "file://", "memory://")):
+        return bucket.rstrip("/") if not bucket.endswith("://") else bucket
+    if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        return f"s3://{bucket}"
+    raise ConfigError(
+        f"run.bucket: {bucket!r} is no bucket",
+        hint="give a bucket name, s3://bucket, or file:///folder",
+    )
+
+
+def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddress, StoreAddress]:
+    """Return the input and the output root.
+
+    ``input_prefix`` lies below ``prefix``; it counts from the bucket's root when it starts with
+    ``/``, and is another bucket when it is a URL.
+
+    Raises
+    ------
+    ConfigError
+        When no bucket is named.
+    """
+    bucket = run.bucket or (f"file://{Path(root_dir).absolute()}" if root_dir else None)
+    if bucket is None:
+        raise ConfigError(
+            "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
+        )
+    root = StoreAddress(bucket_url(bucket), run.endpoint_url, run.region)
+    outputs = root.child(run.prefix) if run.prefix.strip("/") else root
+    chosen = run.input_prefix
+    if chosen is None or not chosen.strip("/"):
+        return outputs, outputs
+    if "://" in chosen:
+        return StoreAddress(bucket_url(chosen), run.endpoint_url, run.region), outputs
+    return (root if chosen.startswith("/") else outputs).child(chosen), outputs
+
+
+def job_of(settings: Settings) -> ForecastJob:
+    """Return the settings as the plain values a run takes.
+
+    Raises
+    ------
+    ConfigError
+        When values that are fine alone do not fit together.
+    """
+    run, loader = settings.run, settings.parquet_loader
+    inputs, outputs = addresses(run, loader.data_paths.root_dir)
+    synthetic = Synthetic(run.n_partitions, run.series_per_partition) if run.n_partitions else None
+    return ForecastJob(
+        inputs=inputs,
+        outputs=outputs,
+        model=ModelChoice(
+            reference=settings.model.model_path or settings.model.model_type,
+            version=settings.model.version,
+            otherwise=settings.model.model_type if settings.model.model_path else None,
+            detect=settings.model.auto_detect_mode,
+            device=run.device,
+            precision=run.precision,
+        ),
+        method=method_of(settings),
+        pattern=NamingPattern(loader.file_patterns.naming_regex, loader.file_patterns.panel_regex),
+        selection=_selection_of(settings),
+        resources=Resources(
+            executor=run.executor,
+            n_jobs=run.n_jobs,
+            batch_size=run.batch_size,
+            memory_limit_bytes=loader.performance.memory_limit,
+        ),
+        synthetic=synthetic,
+        overwrite=run.overwrite,
+        limit=run.limit,
+    )
+
+
+def method_of(settings: Settings) -> Method:
+    """Return how the settings turn series into forecasts.
+
+    Raises
+    ------
+    ConfigError
+    """
+    forecast, columns = settings.forecast, settings.parquet_loader.columns
+    method = Method(
+        horizon=settings.model.prediction_length,
+        levels=forecast.quantiles,
+        context_length=forecast.context_length,
+        min_length=forecast.min_length,
+        fallback=forecast.fallback,
+        non_negative=forecast.non_negative,
+        integer=forecast.integer,
+        extrapolate_levels=forecast.extrapolate_levels,
+        seed=forecast.seed,
+        columns=ColumnNames(
+            item_id=columns.item_id_column,
+            timestamp=columns.datetime_column,
+            targets=columns.target_columns,
+        ),
+        frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
+        timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,
+        layout=forecast.layout,
+    )
+    method.options(method.horizon or 1, None)  # the levels and lengths fit together, or it raises
+    return method
+
+
+def _selection_of(settings: Settings) -> Selection:
+    run = settings.run
+    return Selection(
+        months=MonthFilter(
+            IntRange.parse(run.years, "run.years") if run.years else None,
+            IntRange.parse(run.months, "run.months") if run.months else None,
+        ),
+        symbols=frozenset(run.symbols),
+        timeframes=frozenset(run.timeframes),
+        context_partitions=settings.forecast.context_partitions,
+        by_month=settings.forecast.partition_by == "month",
+    )

@@ -1,0 +1,154 @@
+"""Writing files so that readers see all of a file or nothing of it.
+
+Imports only the standard library.
+
+A temporary file beside the target (so on the same filesystem, whatever is mounted where) is
+written, flushed to disk and renamed over it, under a lock on the folder that holds both. The lock
+makes check-then-write one step between threads and processes, and lets every rewrite get a
+modification time later than the one before: the ETag is made of it.
+
+The content is fsynced, the folder is not: after a power failure a name may still lead to the old
+content, which costs a recomputation, but never to a part of the new one.
+"""
+
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+RESERVED = ".gigacast."  # names that start so are ours: temporary files and the lock
+STALE_S = 24 * 3600.0  # no writer takes a day for one object
+_LOCK_FILE = f"{RESERVED}lock"
+_NO_FOLDER_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EACCES)
+_NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+_CREATE_ATTEMPTS = 20
+_TIME_STEPS_NS = (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
+
+
+def file_etag(found: os.stat_result) -> str:
+    """Return the ETag of a file: its size and its time of modification."""
+    return f"{found.st_size:x}-{found.st_mtime_ns:x}"
+
+
+@contextmanager
+def temporary_beside(target: Path, content: bytes | Path) -> Iterator[Path]:
+    """Yield a flushed temporary file with the content beside ``target``; it is gone at the end."""
+    path = target.with_name(f"{RESERVED}{secrets.token_hex(8)}.tmp")
+    try:
+        with os.fdopen(_create(path), "wb") as file:
+            if isinstance(content, Path):
+                with content.open("rb") as source:
+                    shutil.copyfileobj(source, file, 1 << 20)
+            else:
+                file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _create(path: Path) -> int:
+    """Create a file and the folders above it, which a racing delete may be clearing away."""
+    for _ in range(_CREATE_ATTEMPTS):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
+
+
+@contextmanager
+def locked_folder(path: Path) -> Iterator[None]:
+    """Hold the folder's lock: one thread of one process at a time.
+
+    The folder itself is locked, so nothing is left behind. Network filesystems that lock only
+    what is open for writing get a hidden lock file instead.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_LOCKS:
+                raise
+            fd = _lock_file(path, instead_of=fd)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _lock_file(path: Path, *, instead_of: int) -> int:
+    fd = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    os.close(instead_of)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
+
+
+def publish(temporary: Path, target: Path) -> str:
+    """Rename over the target, which gets a later time than it had; return the ETag.
+
+    The folder's lock must be held.
+    """
+    etag = _stamp(temporary, after_ns=_modified_ns(target))
+    temporary.replace(target)
+    return etag
+
+
+def publish_new(temporary: Path, target: Path) -> str:
+    """Give the file its name unless something has it; return the ETag.
+
+    The folder's lock must be held, for filesystems without hard links.
+
+    Raises
+    ------
+    FileExistsError
+    """
+    etag = _stamp(temporary, after_ns=0)
+    try:
+        target.hardlink_to(temporary)
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
+        temporary.replace(target)
+    return etag
+
+
+def _modified_ns(target: Path) -> int:
+    try:
+        return target.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def _stamp(path: Path, after_ns: int) -> str:
+    """Set a modification time after the given one, as coarse as the filesystem keeps it."""
+    wanted_ns = time.time_ns()
+    for step_ns in _TIME_STEPS_NS:
+        wanted_ns = max(wanted_ns, after_ns + step_ns)
+        os.utime(path, ns=(wanted_ns, wanted_ns))
+        found = path.stat()
+        if found.st_mtime_ns > after_ns:
+            break
+    return file_etag(found)
+
+
+def remove_stale(path: Path) -> None:
+    """Remove a temporary file whose writer was killed; a young one may still be written."""
+    with suppress(OSError):
+        if path.suffix == ".tmp" and time.time() - path.stat().st_mtime > STALE_S:
+            path.unlink()
+
+
+def remove_empty_folders(path: Path, root: Path) -> None:
+    """Remove a folder and its parents below the root while they are empty."""
+    with suppress(OSError):
+        while path != root:
+            path.rmdir()
+            path = path.parent

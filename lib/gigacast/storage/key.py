@@ -1,0 +1,43 @@
+"""Which keys are usable in every store. Imports only ``errors``.
+
+A key is used as a path on some stores and as a name on others. What would mean different things
+there (``..``, empty parts, backslashes, characters that XML cannot hold) is refused everywhere, so
+that a job that runs on a folder runs on a bucket, and no key can lead out of its root.
+"""
+
+import re
+
+from gigacast.errors import StorageError
+
+MAX_KEY_BYTES = 1024  # the limit of Amazon S3
+_UNUSABLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\\\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_HINT = "keys are parts joined by '/', none empty, '.' or '..', without backslash or control"
+
+
+def is_usable(key: str) -> bool:
+    """Tell whether a key means the same in every store."""
+    return _UNUSABLE.search(key) is None
+
+
+def check_key(key: str) -> str:
+    """Return the key, or refuse it.
+
+    Raises
+    ------
+    StorageError
+        When the key is empty, absolute, has an empty, ``.`` or ``..`` part, a backslash or a
+        control character, is no valid Unicode, or is longer than 1,024 bytes.
+    """
+    if not is_usable(key):
+        raise StorageError(f"the key {key!r} cannot be used", hint=_HINT)
+    if len(key.encode()) > MAX_KEY_BYTES:
+        message = f"the key {key[:80]!r}... is longer than {MAX_KEY_BYTES} bytes"
+        raise StorageError(message, hint="shorten the prefix or the name")
+    return key
+
+
+def check_folder_prefix(prefix: str) -> str:
+    """Return the prefix of a one-level listing, which is empty or ends in ``/``."""
+    if prefix and not prefix.endswith("/"):
+        raise StorageError(f"the folder prefix {prefix!r} does not end in '/'")
+    return prefix

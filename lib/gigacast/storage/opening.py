@@ -1,0 +1,65 @@
+"""From an address to a store. Imports ``errors`` and the neighbours in ``storage``."""
+
+import re
+from pathlib import Path
+
+from gigacast.errors import ConfigError
+from gigacast.storage.folder import FolderStore
+from gigacast.storage.memory import MemoryStore
+from gigacast.storage.s3 import S3Store
+from gigacast.storage.store import Store, StoreAddress
+
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
+_BUCKET = re.compile(r"[a-z0-9A-Z][a-z0-9A-Z._-]{1,254}")
+_HINT = "write s3://bucket/prefix, file:///folder, a path, or memory://name"
+
+
+def open_store(address: StoreAddress) -> Store:
+    """Open the store at an address; no request is made, `Store.check` makes one.
+
+    Parameters
+    ----------
+    address : StoreAddress
+        ``s3://bucket/prefix`` (``s3a`` too), ``file:///folder`` or a plain path, taken as they
+        are written, without percent decoding; or ``memory://name``.
+
+    Raises
+    ------
+    ConfigError
+        When the address or the endpoint cannot be understood.
+    AccessDeniedError
+        When there are no credentials for S3, or they cannot be read.
+    """
+    found = _URL.fullmatch(address.url)
+    if found is None:
+        return _open_folder(address.url, address.url)
+    scheme, rest = found["scheme"].lower(), found["rest"]
+    if scheme in {"s3", "s3a"}:
+        return _open_bucket(address, rest)
+    if scheme == "file":
+        return _open_folder(address.url, rest.removeprefix("localhost"))
+    if scheme == "memory":
+        return _open_memory(address.url, rest)
+    raise ConfigError(f"the scheme of {address.url!r} is not supported", hint=_HINT)
+
+
+def _open_bucket(address: StoreAddress, rest: str) -> S3Store:
+    bucket, _, prefix = rest.partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise ConfigError(f"{address.url!r} names no bucket", hint=_HINT)
+    return S3Store(bucket, prefix, endpoint_url=address.endpoint_url, region=address.region)
+
+
+def _open_folder(url: str, path: str) -> FolderStore:
+    if not path.strip():
+        raise ConfigError(f"{url!r} names no folder", hint=_HINT)
+    if url != path and not path.startswith("/"):
+        raise ConfigError(f"{url!r} names no folder", hint="a file URL has three slashes")
+    return FolderStore(Path(path))
+
+
+def _open_memory(url: str, rest: str) -> MemoryStore:
+    name, _, prefix = rest.partition("/")
+    if not name:
+        raise ConfigError(f"{url!r} has no name", hint=_HINT)
+    return MemoryStore(name, prefix)

@@ -1,0 +1,189 @@
+"""Clients for one S3 bucket, configured as a boto3 user expects. Imports ``errors``, the clients.
+
+Credentials come from the environment, the shared profile (``AWS_PROFILE``, single sign-on, assumed
+roles), the container or the instance, in botocore's order and refreshed by it; the endpoint and
+the region from the arguments, the environment or the profile.
+"""
+
+import os
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError
+from obstore.auth.boto3 import Boto3CredentialProvider
+from obstore.store import S3Store as Client
+
+from gigacast.errors import AccessDeniedError, ConfigError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
+DEFAULT_REGION = "us-east-1"
+CONNECT_TIMEOUT_S = 4  # twice, with a short wait between: check() answers within ten seconds
+READ_TIMEOUT_S = 60  # without a byte
+REQUEST_TIMEOUT_S = 900  # a whole body on a slow line
+_HINT = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or run 'aws configure'"
+_TRUE = {"1", "true", "yes"}
+
+
+@dataclass(frozen=True, slots=True)
+class S3Location:
+    """Which bucket, and how to reach it: the arguments, resolved.
+
+    Parameters
+    ----------
+    bucket : str
+    root : str
+        The prefix all keys lie under: empty, or ending in ``/``.
+    endpoint_url : str, optional
+        ``None`` is AWS' own.
+    region : str
+    """
+
+    bucket: str
+    root: str
+    endpoint_url: str | None
+    region: str
+
+
+def open_session() -> botocore.session.Session:
+    """Return botocore's view of environment and profile.
+
+    Raises
+    ------
+    AccessDeniedError
+        When the profile named does not exist or its files cannot be read.
+    """
+    session = botocore.session.Session()
+    try:
+        session.get_scoped_config()
+    except BotoCoreError as error:
+        raise AccessDeniedError(f"the AWS profile cannot be used: {error}", hint=_HINT) from error
+    return session
+
+
+def resolve_location(
+    session: botocore.session.Session,
+    bucket: str,
+    root: str,
+    endpoint_url: str | None,
+    region: str | None,
+) -> S3Location:
+    """Fill in what the arguments leave open: argument, environment, profile, default.
+
+    Raises
+    ------
+    ConfigError
+        When the endpoint is no http or https URL.
+    """
+    endpoint = endpoint_url or _configured_endpoint(session)
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        message = f"endpoint_url {endpoint!r} is not a URL"
+        raise ConfigError(message, hint="write http://host:port or https://host")
+    found = region or os.environ.get("AWS_REGION") or session.get_config_variable("region")
+    return S3Location(bucket, root, endpoint, found or DEFAULT_REGION)
+
+
+def _configured_endpoint(session: botocore.session.Session) -> str | None:
+    if session.get_config_variable("ignore_configured_endpoint_urls"):
+        return None
+    named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    profile: dict[str, Any] = session.get_scoped_config()
+    services = session.full_config.get("services", {}).get(profile.get("services"), {})
+    found = named or services.get("s3", {}).get("endpoint_url") or profile.get("endpoint_url")
+    return str(found) if found else None
+
+
+def find_credentials(session: botocore.session.Session) -> Boto3CredentialProvider | None:
+    """Return a provider that asks botocore again when a credential expires.
+
+    ``AWS_SKIP_SIGNATURE=true`` asks for none: public buckets are read unsigned.
+
+    Raises
+    ------
+    AccessDeniedError
+        When there is none, or it cannot be read.
+    """
+    if os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in _TRUE:
+        return None
+    try:
+        return Boto3CredentialProvider(session)
+    except ValueError as error:
+        raise AccessDeniedError("no AWS credentials were found", hint=_HINT) from error
+    except BotoCoreError as error:
+        message = f"the AWS credentials cannot be used: {error}"
+        raise AccessDeniedError(message, hint=_HINT) from error
+
+
+def open_client(
+    location: S3Location, credentials: Boto3CredentialProvider | None, max_retries: int = 0
+) -> Client:
+    """Return an obstore client rooted at the location's prefix.
+
+    Parameters
+    ----------
+    location : S3Location
+    credentials : Boto3CredentialProvider, optional
+    max_retries : int
+        Retries within obstore; our own retries are around it.
+    """
+    options: dict[str, Any] = {"region": location.region}
+    if location.endpoint_url:
+        # Both, because obstore prefers what AWS_ENDPOINT_URL_S3 says to the plain endpoint.
+        options["endpoint"] = options["aws_endpoint_url_s3"] = location.endpoint_url
+    return Client(
+        location.bucket,
+        prefix=location.root.rstrip("/") or None,
+        client_options=_client_options(location),
+        retry_config=_retries(max_retries),
+        credential_provider=credentials,
+        **options,
+    )
+
+
+def _client_options(location: S3Location) -> "ClientConfig":
+    options: ClientConfig = {
+        "allow_http": (location.endpoint_url or "").startswith("http://"),
+        "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
+        "read_timeout": timedelta(seconds=READ_TIMEOUT_S),
+        "timeout": timedelta(seconds=REQUEST_TIMEOUT_S),
+    }
+    if bundle := os.environ.get("AWS_CA_BUNDLE"):
+        try:
+            options["root_certificate"] = Path(bundle).read_bytes()
+        except OSError as error:
+            raise ConfigError(f"AWS_CA_BUNDLE {bundle!r}: {error.strerror}") from error
+    return options
+
+
+def _retries(max_retries: int) -> "RetryConfig":
+    return {
+        "max_retries": max_retries,
+        "retry_timeout": timedelta(minutes=3),
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=200),
+            "max_backoff": timedelta(seconds=20),
+        },
+    }
+
+
+def open_exact_client(location: S3Location, session: botocore.session.Session) -> Any:
+    """Return a botocore client, which can spell every key S3 can hold.
+
+    Timestamps are left as text: parsing them takes two thirds of a listing's time.
+    """
+    parsers = session.get_component("response_parser_factory")
+    parsers.set_parser_defaults(timestamp_parser=lambda text: text)
+    timeouts = {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": READ_TIMEOUT_S}
+    return session.create_client(
+        "s3",
+        region_name=location.region,
+        endpoint_url=location.endpoint_url,
+        config=Config(
+            retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, **timeouts
+        ),
+    )

@@ -1,0 +1,15 @@
+"""Arguments -> settings -> one pipeline; nothing else. See `python main.py --help`."""
+
+import sys
+from pathlib import Path
+
+try:
+    from gigacast.cli import main
+except ModuleNotFoundError as error:
+    if error.name != "gigacast":
+        raise
+    sys.path.insert(0, str(Path(__file__).parent / "lib"))
+    from gigacast.cli import main
+
+if __name__ == "__main__":
+    main()

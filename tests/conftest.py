@@ -1,0 +1,19 @@
+"""Fixtures that every test may use."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.moto_server import moto_server
+
+__all__ = ["moto_server"]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Keep variables and caches of the person who runs the tests out of them."""
+    import os
+
+    for name in [name for name in os.environ if name.upper().startswith("GIGACAST_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIGACAST_CACHE", str(tmp_path / "cache"))

@@ -1,0 +1,89 @@
+"""Batches of series: cutting, joining and their timestamps."""
+
+import datetime as dt
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gigacast.core.frequency import Frequency
+from gigacast.core.series import NO_TIME, SeriesBatch, concat_batches
+
+DAY_US = 86_400_000_000
+DAILY, MONTHLY = Frequency.parse("D"), Frequency.parse("ME")
+
+
+def batch(lengths, frequencies=(DAILY,), codes=None, kind=None, last=None) -> SeriesBatch:
+    count = len(lengths)
+    offsets = np.cumsum([0, *lengths])
+    return SeriesBatch(
+        item_ids=pa.array([f"i{n}" for n in range(count)]),
+        target_names=pa.array(["target"] * count),
+        values=np.arange(offsets[-1], dtype=np.float32),
+        offsets=offsets,
+        last_timestamps=np.array([19_753 * DAY_US] * count if last is None else last),
+        frequencies=frequencies,
+        frequency_codes=np.array([0] * count if codes is None else codes),
+        reasons=np.zeros(count, np.int8),
+        timestamp_type=kind or pa.timestamp("us"),
+    )
+
+
+def values_of(series: SeriesBatch) -> list:
+    return [one.tolist() for one in series]
+
+
+def test_a_slice_has_the_series_it_names():
+    whole = batch([2, 0, 3])
+    assert values_of(whole.slice(1, 3)) == values_of(whole)[1:]
+    assert whole.slice(2, 3).item_ids.to_pylist() == ["i2"]
+    assert len(whole.slice(1, 1)) == 0
+
+
+def test_joined_batches_keep_every_series_and_its_frequency():
+    first = batch([1, 2], (DAILY,), [0, -1])
+    second = batch([3, 1], (MONTHLY, DAILY), [0, 1])
+    joined = concat_batches([first, second])
+    assert values_of(joined) == values_of(first) + values_of(second)
+    found = [joined.frequencies[code] if code >= 0 else None for code in joined.frequency_codes]
+    assert found == [DAILY, None, MONTHLY, DAILY]
+    assert concat_batches([first]) is first
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (pa.timestamp("us"), dt.datetime.fromisoformat("2024-02-01")),
+        (pa.timestamp("s"), dt.datetime.fromisoformat("2024-02-01")),
+        (pa.date32(), dt.date(2024, 2, 1)),
+        (pa.timestamp("ms", "UTC"), dt.datetime(2024, 2, 1, tzinfo=dt.UTC)),
+    ],
+)
+def test_timestamps_are_written_as_the_input_had_them(kind, expected):
+    one = batch([1], kind=kind)
+    assert one.future_arrow(2).type == kind
+    assert one.last_arrow().to_pylist() == [expected - dt.timedelta(days=1)]
+    assert one.future_arrow(1).to_pylist() == [expected]
+
+
+def test_series_follow_one_another_each_at_its_frequency():
+    two = batch([1, 1, 1], (DAILY, MONTHLY), [1, -1, 0])
+    first, last = dt.datetime.fromisoformat("2024-02-29"), dt.datetime.fromisoformat("2024-02-01")
+    assert two.future_arrow(2).to_pylist() == [
+        first, dt.datetime.fromisoformat("2024-03-31"), None, None,
+        last, last + dt.timedelta(days=1),
+    ]  # fmt: skip
+    assert two.future_times(2)[1].tolist() == [NO_TIME, NO_TIME]
+
+
+def test_plain_steps_stay_whole_numbers():
+    steps = batch([1, 1], (Frequency.steps(2),), kind=pa.int64(), last=[5, NO_TIME], codes=[0, -1])
+    assert steps.future_arrow(2).to_pylist() == [7, 9, None, None]
+    assert steps.last_arrow().to_pylist() == [5, None]
+
+
+def test_a_wall_time_the_clock_skips_is_the_next_there_is():
+    zone = pa.timestamp("us", "Europe/Berlin")
+    last = int(np.datetime64("2024-03-30T02:30", "us").astype(np.int64))
+    (moment,) = batch([1], kind=zone, last=[last]).future_arrow(1).to_pylist()
+    assert moment.isoformat() == "2024-03-31T03:00:00+02:00"

@@ -1,0 +1,56 @@
+"""Specs and digests: the same for the same, another for another."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gigacast.core.digest import digest_etags, digest_value
+from gigacast.core.spec import Spec, horizon_of_spec
+from gigacast.errors import ConfigError
+
+FIELDS = {"digest": "abc", "precision": "float32"}
+SPEC = Spec("model", "v1", (0.1, 0.5, 0.9), FIELDS)
+
+
+def test_the_id_shows_horizon_and_number_of_levels() -> None:
+    assert SPEC.id(15).startswith("h15-q3-")
+    assert horizon_of_spec(SPEC.id(15)) == 15
+
+
+def test_the_order_of_fields_does_not_matter() -> None:
+    turned = dict(reversed(FIELDS.items()))
+    assert Spec("model", "v1", (0.1, 0.5, 0.9), turned).id(7) == SPEC.id(7)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Spec("model", "v2", (0.1, 0.5, 0.9), FIELDS),
+        Spec("model", "v1", (0.1, 0.5, 0.8), FIELDS),
+        Spec("model", "v1", (0.1, 0.5, 0.9), {**FIELDS, "digest": "abd"}),
+        Spec("model", "v1", (0.1, 0.5, 0.9), {**FIELDS, "precision": "bfloat16"}),
+    ],
+)
+def test_whatever_changes_the_numbers_changes_the_id(other: Spec) -> None:
+    assert other.id(7) != SPEC.id(7)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "ä", "-x"])
+def test_a_name_that_is_no_segment_of_a_key_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be part of a key"):
+        Spec(name, "v1", (0.5,), {})
+
+
+@pytest.mark.parametrize("text", ["h7-q9", "h7-q9-xyz", "_manifest.parquet", "7-q9-3fa9c2d1"])
+def test_other_folders_are_no_specs(text: str) -> None:
+    assert horizon_of_spec(text) is None
+
+
+@given(st.lists(st.text()), st.lists(st.text()))
+def test_no_two_lists_of_etags_share_an_id(left: list[str], right: list[str]) -> None:
+    assert (digest_etags(left) == digest_etags(right)) == (left == right)
+
+
+def test_a_digest_is_the_same_on_every_day_and_machine() -> None:
+    assert digest_value({"b": [1, 2.5], "a": None}) == "e57f5d37865437a8"
+    assert digest_etags(["a", "bc"]) == "5310a58788781ab2"

@@ -1,0 +1,448 @@
+"""The plan follows from listings; the protocol of receipts survives every crash.
+
+The oracle of the protocol: whatever happened, a partition that the plan calls done has an output
+that holds the forecast of the input that is there now.
+"""
+
+import itertools
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+
+from gigacast.core.month import IntRange, MonthFilter
+from gigacast.core.spec import Spec
+from gigacast.core.task import Task
+from gigacast.lake.discovery import Selection
+from gigacast.lake.layout import receipt_key
+from gigacast.lake.planner import DoneEntry, Plan, PlanRequest, make_plan
+from gigacast.lake.receipt import Receipt, write_receipt
+from gigacast.storage.memory import MemoryStore
+from gigacast.storage.store import Store
+from tests.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
+
+SPEC = Spec(model="model", version="v1", levels=(0.1, 0.5, 0.9), fields={"digest": "d"})
+REQUEST = PlanRequest(spec=SPEC, horizon=7, model_horizon=64)
+PART = "2024/01/part-00000.parquet"
+names = (f"planner-{n}" for n in itertools.count())
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore(next(names))
+
+
+def plan_of(store: Store, request: PlanRequest = REQUEST) -> Plan:
+    return make_plan(store, store, request)
+
+
+def done_of(store: Store, request: PlanRequest = REQUEST) -> list[DoneEntry]:
+    done: list[DoneEntry] = []
+    make_plan(store, store, request, on_done=done.append)
+    return done
+
+
+def forecast_of(content: bytes) -> bytes:
+    return b"forecast of " + content
+
+
+def read_inputs(store: Store, task: Task) -> bytes:
+    return b"".join(store.get(i.key, if_match=i.etag) for i in task.inputs)
+
+
+def finish(store: Store, task: Task, content: bytes) -> None:
+    etag = store.put(task.output_key, forecast_of(content))
+    write_receipt(store, task, receipt_of(task), etag)
+
+
+def do(store: Store, task: Task) -> None:
+    """A worker of the fewest lines: read, write, receipt, clean up."""
+    finish(store, task, read_inputs(store, task))
+
+
+def receipt_of(task: Task) -> Receipt:
+    return Receipt(
+        job="forecast",
+        partition=task.partition,
+        run_id="run",
+        finished_at="2024-01-01T00:00:00+00:00",
+        inputs=[],
+        output={},
+        rows=0,
+        series=0,
+        seconds={},
+        reasons={},
+        model="model",
+        version="v1",
+        digest="d",
+        spec=task.spec,
+        horizon=task.horizon,
+    )
+
+
+def assert_never_a_wrong_done(store: Store, request: PlanRequest = REQUEST) -> None:
+    for entry in done_of(store, request):
+        assert store.get(entry.output.key) == forecast_of(read_inputs(store, entry.task))
+
+
+def converge(store: Store, request: PlanRequest = REQUEST) -> None:
+    for task in plan_of(store, request).tasks:
+        do(store, task)
+    assert plan_of(store, request).tasks == []
+    assert_never_a_wrong_done(store, request)
+
+
+# -- planning --------------------------------------------------------------------------------------
+
+
+def test_what_has_no_forecast_is_pending(store: MemoryStore) -> None:
+    store.put(PART, b"data")
+    (task,) = plan_of(store).tasks
+    assert task.partition == "2024/01/part-00000"
+    assert task.output_key == f"forecasts/model/v1/{SPEC.id(7)}/{PART}"
+    assert [entry.key for entry in task.inputs] == [PART]
+
+
+def test_what_is_done_is_skipped(store: MemoryStore) -> None:
+    store.put(PART, b"data")
+    do(store, plan_of(store).tasks[0])
+    plan = plan_of(store)
+    assert plan.tasks == []
+    assert (plan.totals.done, plan.totals.pending) == (1, 0)
+
+
+def test_a_changed_input_is_forecast_again(store: MemoryStore) -> None:
+    store.put(PART, b"old")
+    do(store, plan_of(store).tasks[0])
+    store.put(PART, b"new")
+    assert len(plan_of(store).tasks) == 1
+    converge(store)
+
+
+def test_another_spec_is_another_forecast(store: MemoryStore) -> None:
+    store.put(PART, b"data")
+    do(store, plan_of(store).tasks[0])
+    assert len(plan_of(store, replace(REQUEST, horizon=8)).tasks) == 1
+
+
+def test_overwrite_does_again_what_is_done(store: MemoryStore) -> None:
+    store.put(PART, b"data")
+    do(store, plan_of(store).tasks[0])
+    (task,) = plan_of(store, replace(REQUEST, overwrite=True)).tasks
+    assert len(task.stale_receipts) == 1
+
+
+def test_the_reserved_folders_are_never_input(store: MemoryStore) -> None:
+    for folder in (
+        "forecasts",
+        "timings",
+        "audit",
+        "plans",
+        "models",
+        "raw",
+        "cleaned",
+        "features",
+    ):
+        store.put(f"{folder}/2024/01/part-00000.parquet", b"x")
+    plan = plan_of(store)
+    assert plan.tasks == []
+    assert plan.foreign_folders == []
+
+
+def test_what_is_not_recognised_is_counted_and_named(store: MemoryStore) -> None:
+    for key in ("readme.txt", "2024/notes.txt", "2024/01/x.xlsx", "2024/13/part-0.parquet", PART):
+        store.put(key, b"x")
+    store.put("other/part-0.parquet", b"x")
+    plan = plan_of(store)
+    assert plan.unmatched_count == 4
+    assert set(plan.unmatched) == {
+        "readme.txt",
+        "2024/notes.txt",
+        "2024/01/x.xlsx",
+        "2024/13/part-0.parquet",
+    }
+    assert plan.foreign_folders == ["other/"]
+    assert plan.discovered == 1
+
+
+def test_years_and_months_choose_and_missing_ones_are_no_error(store: MemoryStore) -> None:
+    for year, month in ((2013, 12), (2014, 1), (2014, 7), (2016, 2)):
+        store.put(f"{year}/{month:02d}/part-00000.parquet", b"x")
+    months = MonthFilter(IntRange(2014, 2016), IntRange(1, 6))
+    request = replace(REQUEST, selection=Selection(months=months))
+    assert [t.month for t in plan_of(store, request).tasks] == ["2014-01", "2016-02"]
+
+
+def test_only_the_months_asked_for_are_listed(store: MemoryStore) -> None:
+    for month in range(1, 13):
+        store.put(f"2014/{month:02d}/part-00000.parquet", b"x")
+    watched = FaultyStore(store)
+    months = MonthFilter(IntRange(2014, 2014), IntRange(3, 3))
+    plan_of(watched, replace(REQUEST, selection=Selection(months=months)))
+    assert [key for kind, key in watched.log if kind == "list"] == ["2014/03/"]
+
+
+def test_symbols_and_timeframes_choose(store: MemoryStore) -> None:
+    for name in ("EURUSD_1min", "GBPUSD_1min", "EURUSD_5min"):
+        store.put(f"2014/03/{name}_h15_2014_03_ab12.parquet", b"x")
+    selection = Selection(symbols=frozenset({"EURUSD"}), timeframes=frozenset({"1min"}))
+    tasks = plan_of(store, replace(REQUEST, selection=selection)).tasks
+    assert [task.partition for task in tasks] == ["2014/03/EURUSD_1min_h15"]
+
+
+def test_the_horizon_is_the_setting_then_the_file_names_then_the_models(store: MemoryStore) -> None:
+    store.put("2014/03/EURUSD_1min_h15_2014_03_ab12.parquet", b"x")
+    store.put("2014/03/EURUSD_5min_h15_2014_03_ab12.parquet", b"x")
+    store.put("2014/03/part-0.parquet", b"x")
+    by_name = plan_of(store, replace(REQUEST, horizon=None)).tasks
+    assert {t.partition.rpartition("/")[2]: t.horizon for t in by_name} == {
+        "EURUSD_1min_h15": 15,
+        "EURUSD_5min_h15": 3,
+        "part-0": 64,
+    }
+    assert {t.horizon for t in plan_of(store).tasks} == {7}
+
+
+def test_partitions_of_several_horizons_are_all_skipped_when_done(store: MemoryStore) -> None:
+    store.put("2014/03/EURUSD_1min_h15_2014_03_ab12.parquet", b"x")
+    store.put("2014/03/part-0.parquet", b"x")
+    converge(store, replace(REQUEST, horizon=None))
+
+
+def test_of_generations_the_newest_is_forecast_and_the_other_reported(store: MemoryStore) -> None:
+    store.put("2014/03/EURUSD_1min_h15_2014_03_ffff.parquet", b"first")
+    converge(store)
+    store.put("2014/03/EURUSD_1min_h15_2014_03_0000.parquet", b"second")
+    plan = plan_of(store)
+    assert [t.inputs[0].key[-12:] for t in plan.tasks] == ["0000.parquet"]
+    assert plan.superseded_inputs == ["2014/03/EURUSD_1min_h15_2014_03_ffff.parquet"]
+    assert (plan.totals.superseded, plan.totals.orphaned) == (1, 1)
+
+
+def test_a_json_twin_is_no_partition_but_a_json_alone_is(store: MemoryStore) -> None:
+    stem = "2014/03/EURUSD_1min_h15_2014_03_ab12"
+    store.put(f"{stem}.json", b"{}")
+    assert [t.output_key[-12:] for t in plan_of(store).tasks] == ["json.parquet"]
+    store.put(f"{stem}.parquet", b"x")
+    plan = plan_of(store)
+    assert [t.inputs[0].key for t in plan.tasks] == [f"{stem}.parquet"]
+    assert plan.twins == 1
+
+
+def test_an_output_whose_input_vanished_is_an_orphan(store: MemoryStore) -> None:
+    store.put(PART, b"data")
+    converge(store)
+    store.delete([PART])
+    plan = plan_of(store)
+    assert plan.orphans == [f"forecasts/model/v1/{SPEC.id(7)}/{PART}"]
+    assert len(plan.stale_receipts) == 1
+    assert plan.discovered == 0
+
+
+def test_hive_folders_are_read_too(store: MemoryStore) -> None:
+    store.put("year=2014/month=03/data_0.parquet", b"x")
+    store.put("year=2014/month=11/data_0.parquet", b"x")
+    converge(store)
+    assert plan_of(store).totals.done == 2
+
+
+# -- context and whole months ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("style", ["{:04d}/{:02d}", "year={:04d}/month={:d}"])
+def test_earlier_months_of_the_same_part_are_context(store: MemoryStore, style: str) -> None:
+    for year, month in ((2013, 11), (2013, 12), (2014, 1), (2014, 2)):
+        store.put(f"{style.format(year, month)}/part-0.parquet", f"{year}{month}".encode())
+    store.put(f"{style.format(2013, 12)}/part-1.parquet", b"another part")
+    request = replace(REQUEST, selection=Selection(context_partitions=2))
+    tasks = {t.partition: t for t in plan_of(store, request).tasks}
+    chosen = tasks[f"{style.format(2014, 1)}/part-0"]
+    assert [read_inputs(store, replace(chosen, inputs=(i,))) for i in chosen.inputs] == [
+        b"201311",
+        b"201312",
+        b"20141",
+    ]
+    assert chosen.own == 1
+    converge(store, request)
+
+
+def test_a_gap_of_months_ends_the_context(store: MemoryStore) -> None:
+    for month in (1, 5):
+        store.put(f"2014/{month:02d}/part-0.parquet", b"x")
+    request = replace(REQUEST, selection=Selection(context_partitions=2))
+    assert [len(task.inputs) for task in plan_of(store, request).tasks] == [1, 1]
+
+
+def test_a_changed_context_month_makes_the_months_after_it_pending(store: MemoryStore) -> None:
+    for month in (1, 2, 3, 4):
+        store.put(f"2014/{month:02d}/part-0.parquet", b"x")
+    request = replace(REQUEST, selection=Selection(context_partitions=1))
+    converge(store, request)
+    store.put("2014/02/part-0.parquet", b"y")
+    assert [t.month for t in plan_of(store, request).tasks] == ["2014-02", "2014-03"]
+
+
+def test_context_reaches_back_over_the_first_month_asked_for(store: MemoryStore) -> None:
+    for year, month in ((2013, 12), (2014, 1)):
+        store.put(f"{year}/{month:02d}/part-0.parquet", b"x")
+    months = MonthFilter(IntRange(2014, 2014), None)
+    selection = Selection(months=months, context_partitions=1)
+    (task,) = plan_of(store, replace(REQUEST, selection=selection)).tasks
+    assert [i.key for i in task.inputs] == ["2013/12/part-0.parquet", "2014/01/part-0.parquet"]
+
+
+def test_by_month_all_parts_are_one_partition(store: MemoryStore) -> None:
+    for part in (0, 1, 2):
+        store.put(f"2014/03/part-{part}.parquet", b"x%d" % part)
+    store.put("2014/03/EURUSD_1min_h15_2014_03_ab12.parquet", b"own partition")
+    request = replace(REQUEST, selection=Selection(by_month=True))
+    tasks = {task.partition: task for task in plan_of(store, request).tasks}
+    assert set(tasks) == {"2014/03/month", "2014/03/EURUSD_1min_h15"}
+    assert len(tasks["2014/03/month"].inputs) == tasks["2014/03/month"].own == 3
+    converge(store, request)
+    store.put("2014/03/part-3.parquet", b"a late part")
+    assert [t.partition for t in plan_of(store, request).tasks] == ["2014/03/month"]
+
+
+# -- the protocol ----------------------------------------------------------------------------------
+
+CRASHES = [Fault(WRITES, nth=nth, when=when) for nth in range(1, 5) for when in ("before", "after")]
+
+
+@pytest.mark.parametrize("fault", CRASHES, ids=lambda f: f"{f.when}-write-{f.nth}")
+@pytest.mark.parametrize("before", ["never done", "done", "done, then changed"])
+def test_a_crash_between_two_steps_costs_a_recomputation_at_most(
+    store: MemoryStore, fault: Fault, before: str
+) -> None:
+    store.put(PART, b"one")
+    if before != "never done":
+        do(store, plan_of(store).tasks[0])
+    if before == "done, then changed":
+        store.put(PART, b"two")
+    request = replace(REQUEST, overwrite=before == "done")
+    (task,) = plan_of(store, request).tasks
+    crashing = FaultyStore(store, [fault])
+    with suppress(SimulatedCrash):
+        do(crashing, task)
+    assert_never_a_wrong_done(store)
+    converge(store)
+
+
+def test_a_crash_after_the_receipt_leaves_the_partition_done(store: MemoryStore) -> None:
+    store.put(PART, b"one")
+    do(store, plan_of(store).tasks[0])
+    store.put(PART, b"two")
+    (task,) = plan_of(store).tasks
+    with pytest.raises(SimulatedCrash):
+        do(FaultyStore(store, [Fault(("delete",))]), task)
+    plan = plan_of(store)
+    assert plan.tasks == []
+    assert len(plan.stale_receipts) == 1
+
+
+def test_an_input_that_changed_and_changed_back_is_forecast_again(store: MemoryStore) -> None:
+    store.put(PART, b"one")
+    do(store, plan_of(store).tasks[0])
+    store.put(PART, b"two")
+    do(store, plan_of(store).tasks[0])
+    store.put(PART, b"one")
+    assert_never_a_wrong_done(store)
+    converge(store)
+
+
+def test_a_slow_worker_that_overwrites_a_newer_output_leaves_it_pending(store: MemoryStore) -> None:
+    store.put(PART, b"one")
+    (slow,) = plan_of(store).tasks
+    content = read_inputs(store, slow)  # reads, then sleeps
+    store.put(PART, b"two")
+    do(store, plan_of(store).tasks[0])
+    finish(store, slow, content)  # wakes up and writes what is out of date
+    assert len(plan_of(store).tasks) == 1
+    assert_never_a_wrong_done(store)
+    converge(store)
+
+
+def test_a_slow_worker_killed_before_its_receipt_leaves_it_pending(store: MemoryStore) -> None:
+    store.put(PART, b"one")
+    (slow,) = plan_of(store).tasks
+    store.put(PART, b"two")
+    do(store, plan_of(store).tasks[0])
+    store.put(slow.output_key, forecast_of(b"one"))
+    assert len(plan_of(store).tasks) == 1
+    converge(store)
+
+
+STEPS = ("put output", "put receipt")
+
+
+@pytest.mark.parametrize("order", sorted(set(itertools.permutations("aabb"))), ids="".join)
+@pytest.mark.parametrize("changed_between", [False, True])
+def test_two_racing_workers_both_finish_and_one_receipt_decides(
+    store: MemoryStore, order: tuple[str, ...], changed_between: bool
+) -> None:
+    store.put(PART, b"one")
+    tasks = {"a": plan_of(store).tasks[0]}
+    contents = {"a": b"one"}
+    if changed_between:
+        store.put(PART, b"two")
+    tasks["b"], contents["b"] = plan_of(store).tasks[0], store.get(PART)
+    etags: dict[str, str] = {}
+    for worker in order:
+        task = tasks[worker]
+        if worker not in etags:
+            etags[worker] = store.put(task.output_key, forecast_of(contents[worker]))
+        else:
+            write_receipt(store, task, receipt_of(task), etags[worker])
+    assert_never_a_wrong_done(store)
+    converge(store)
+
+
+def test_racing_on_equal_bytes_ends_with_the_partition_done(store: MemoryStore) -> None:
+    """As on S3, where equal bytes have equal ETags."""
+    store.put(PART, b"one")
+    (task,) = plan_of(store).tasks
+    etag = store.put(task.output_key, b"same")
+    store.put(receipt_key(task.output_key, task.input_id, etag), b"{}")
+    store.put(receipt_key(task.output_key, task.input_id, etag), b"{}")
+    assert plan_of(store).tasks == []
+
+
+def test_an_overwrite_killed_half_way_is_never_a_wrong_done(store: MemoryStore) -> None:
+    for part in range(4):
+        store.put(f"2024/01/part-{part}.parquet", b"%d" % part)
+    converge(store)
+    tasks = plan_of(store, replace(REQUEST, overwrite=True)).tasks
+    crashing = FaultyStore(store, [Fault(("put",), nth=4)])
+    with suppress(SimulatedCrash):
+        for task in tasks:
+            do(crashing, task)
+    assert crashing.counts["put"] == 4
+    assert_never_a_wrong_done(store)
+    converge(store)
+
+
+def test_one_receipt_per_partition_remains(store: MemoryStore) -> None:
+    for content in (b"one", b"two", b"three"):
+        store.put(PART, content)
+        converge(store)
+    receipts = [entry for page in store.list("timings/") for entry in page]
+    assert len(receipts) == 1
+
+
+def test_planning_reads_no_object_and_asks_for_none(store: MemoryStore) -> None:
+    for part in range(5):
+        store.put(f"2024/01/part-{part}.parquet", b"x")
+    converge(store)
+    watched = FaultyStore(store)
+    plan_of(watched)
+    assert set(watched.counts) == {"list", "list_folder"}
+    assert watched.counts["list"] == 3
+
+
+def test_the_forecasts_of_another_horizon_are_no_orphans(store: MemoryStore) -> None:
+    store.put(PART, b"data")
+    converge(store)
+    other = replace(REQUEST, horizon=3)
+    converge(store, other)
+    plan = plan_of(store, other)
+    assert (plan.orphans, plan.stale_receipts, plan.totals.orphaned) == ([], [], 0)

@@ -1,0 +1,88 @@
+"""What a run did, on one screen."""
+
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from gigacast.report.summary import FailedPartition, RunSummary, print_summary, summary_text
+
+KEY = "2014/03/EURUSD_1min_h15_2014_03_769b531dbb2ff3cb.parquet"
+SUMMARY = RunSummary(
+    run_id="20140301T093000-3fa9",
+    status="failed",
+    elapsed_s=103.2,
+    partitions={"done": 38, "skipped": 12, "failed": 2, "superseded": 0},
+    model="bolt-mini",
+    version="1.0.0",
+    specs=("h15-q9-3fa9c2d1",),
+    series=1_200_000,
+    quarantined={"too_short": 300, "all_null": 20},
+    rows=18_000_000,
+    read_bytes=1_234_000_000,
+    written_bytes=380_000_000,
+    seconds_by_stage={"read": 4.2, "predict": 380.4},
+    output_url="s3://b/p/forecasts/bolt-mini/1.0.0/h15-q9-3fa9c2d1/",
+    audit_url="s3://b/p/audit/20140301T093000-3fa9.json",
+    failures=(
+        FailedPartition(KEY, "CorruptedFileError", "not Parquet:\nthe footer is missing"),
+        FailedPartition("2014/04/part-00042.parquet", "WorkerLostError", "killed by SIGKILL"),
+    ),
+)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_summary_of_a_run() -> None:
+    assert summary_text(SUMMARY, max_failures=1) == (
+        f"""\
+Run 20140301T093000-3fa9 failed in 1m 43s
+  model             bolt-mini 1.0.0 h15-q9-3fa9c2d1
+  partitions        38 done, 12 skipped, 2 failed
+  series            1,200,000 (11,628 per second)
+  not by the model  300 too_short, 20 all_null
+  rows              18,000,000
+  data              1.2 GB read, 380 MB written
+  time in stages    read 4.20 s, predict 6m 20s
+  output            s3://b/p/forecasts/bolt-mini/1.0.0/h15-q9-3fa9c2d1/
+  audit             s3://b/p/audit/20140301T093000-3fa9.json
+Failed
+  {KEY}
+      CorruptedFileError: not Parquet: the footer is missing
+  ... and 1 more: see the audit"""
+    )
+
+
+def test_a_run_with_nothing_to_do_is_short() -> None:
+    assert summary_text(RunSummary("r1", "finished", 0.31, {"skipped": 3})) == (
+        "Run r1 finished in 0.31 s\n  partitions  3 skipped"
+    )
+    assert "partitions  none" in summary_text(RunSummary("r1", "finished", 0.0))
+
+
+def test_a_pipe_gets_the_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    print_summary(SUMMARY, stream)
+    assert stream.getvalue() == summary_text(SUMMARY) + "\n"
+
+
+def test_a_narrow_terminal_gets_colours_and_whole_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream = Terminal()
+    print_summary(replace(SUMMARY, output_url="s3://b/[p]/forecasts/"), stream)
+    assert f"  {KEY}\n" in stream.getvalue()
+    assert "s3://b/[p]/forecasts/\n" in stream.getvalue()
+    assert "\x1b[1;31mRun" in stream.getvalue()
+
+
+def test_the_summary_is_json() -> None:
+    told = json.loads(json.dumps(SUMMARY.to_json()))
+    assert told["series_per_second"] == 11627.907
+    assert told["partitions"]["done"] == 38
+    assert told["failures"][0]["partition"] == KEY

@@ -1,0 +1,130 @@
+"""The frequency of a series, told by its timestamps."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from gigacast.core.reason import Reason
+from gigacast.series.inference import infer_frequencies
+
+PANDAS = [
+    "s", "5min", "h", "6h", "D", "2D", "W-MON", "4W-SUN", "B", "MS", "ME", "2ME", "QS", "QE-FEB",
+    "YS", "YE-JUN",
+]  # fmt: skip
+OURS = [
+    "s",
+    "5min",
+    "h",
+    "6h",
+    "D",
+    "2D",
+    "W",
+    "4W",
+    "B",
+    "MS",
+    "ME",
+    "2ME",
+    "QS",
+    "QE",
+    "YS",
+    "YE",
+]
+
+
+def infer(*series, steps=False) -> list:
+    arrays = [np.asarray(one, np.int64) for one in series]
+    offsets = np.cumsum([0, *(len(one) for one in arrays)])
+    found = infer_frequencies(np.concatenate(arrays), offsets, steps=steps)
+    return [
+        found.frequencies[code].alias if code >= 0 else Reason(reason).label
+        for code, reason in zip(found.codes, found.reasons, strict=True)
+    ]
+
+
+def at(*dates) -> np.ndarray:
+    return pd.DatetimeIndex(dates).as_unit("us").asi8
+
+
+def grid(freq, periods=30, start="2023-03-07 00:00") -> np.ndarray:
+    return at(*pd.date_range(start, periods=periods, freq=freq))
+
+
+def test_every_frequency_is_told_from_a_full_grid():
+    assert infer(*(grid(freq) for freq in PANDAS)) == OURS
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_holes_do_not_hide_a_frequency(seed):
+    rng = np.random.default_rng(seed)
+    keep = np.sort(np.concatenate([np.arange(8), rng.choice(np.arange(8, 60), 40, replace=False)]))
+    assert infer(*(grid(freq, 60)[keep] for freq in PANDAS)) == OURS
+
+
+def test_a_series_alone_is_told_the_same_frequency():
+    assert [infer(grid(freq))[0] for freq in PANDAS] == OURS
+
+
+def test_three_timestamps_are_needed():
+    few = [[], grid("D", 1), grid("D", 2), grid("D", 3)]
+    assert infer(*few) == ["no_frequency", "no_frequency", "no_frequency", "D"]
+
+
+def test_a_hole_of_decades_is_a_hole():
+    assert infer(np.concatenate([grid("D", 50, "1950-01-01"), grid("D", 50)])) == ["D"]
+
+
+def test_one_working_week_is_daily_and_two_are_business_days():
+    assert infer(grid("B", 5, "2024-03-04"), grid("B", 6, "2024-03-04")) == ["D", "B"]
+
+
+def test_a_single_weekend_makes_it_daily():
+    assert infer(np.sort(np.append(grid("B", 40, "2024-03-04"), at("2024-03-09")))) == ["D"]
+
+
+def test_few_days_that_happen_to_miss_weekends_are_daily():
+    sparse = at("2024-03-04", "2024-03-05", "2024-03-14", "2024-03-27", "2024-04-03")
+    assert infer(sparse) == ["D"]
+
+
+def test_months_may_fall_on_any_day_and_be_clipped():
+    fixed = [
+        at(*(pd.Timestamp("2023-01-31") + pd.DateOffset(months=n, day=day) for n in range(8)))
+        for day in (15, 30)
+    ]
+    assert infer(*fixed) == ["M@15", "M@30"]
+
+
+def test_the_last_and_first_business_days_are_month_ends_and_starts():
+    assert infer(grid("BME", 30), grid("BMS", 30), grid("BQE", 12)) == ["ME", "MS", "QE"]
+
+
+def test_every_28_days_is_not_a_month_unless_the_day_agrees():
+    assert infer(grid("28D", 12), at("2023-01-01", "2023-02-01", "2023-03-01")) == ["4W", "MS"]
+
+
+def test_a_clock_that_jitters_has_the_usual_step_next_to_it():
+    rng = np.random.default_rng(0)
+    jitter = rng.integers(-1_000_000, 1_000_000, 200)
+    assert infer(grid("min", 200) + jitter) == ["min"]
+
+
+def test_daily_data_kept_in_utc_across_summer_time_is_daily():
+    local = pd.date_range("2024-01-01", periods=200, freq="D", tz="Europe/Berlin")
+    assert infer(at(*local.tz_convert(None))) == ["D"]
+
+
+def test_a_stray_point_does_not_hide_the_grid():
+    assert infer(np.sort(np.append(grid("D", 60), at("2023-03-20 00:00:01")))) == ["D"]
+
+
+def test_points_on_no_grid_are_irregular():
+    rng = np.random.default_rng(3)
+    random = np.sort(rng.choice(10**12, 50, replace=False))
+    bursts = np.sort(np.concatenate([grid("D", 20), grid("D", 20) + 1_000_000]))
+    assert infer(random, bursts) == ["irregular", "irregular"]
+
+
+def test_plain_numbers_have_steps():
+    assert infer([1, 2, 3, 7], [0, 10, 20], [0, 2, 5, 7], [1, 2, 4000, 90000], steps=True) == [
+        "1", "10", "1", "irregular",
+    ]  # fmt: skip

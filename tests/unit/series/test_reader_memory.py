@@ -1,0 +1,133 @@
+"""Memory bounded by settings, and a disk left as it was."""
+
+import tracemalloc
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gigacast.series.source import SeriesSource
+from tests.unit.series.reading import parquet, reader_of, series_of
+
+DAY_US = 86_400_000_000
+
+
+def long_table(items: int, points: int, *, shuffled: bool = False) -> pa.Table:
+    codes = np.repeat(np.arange(items), points)
+    days = np.tile(np.arange(points), items)
+    order = np.random.default_rng(0).permutation(len(codes)) if shuffled else slice(None)
+    names = pa.array([f"item-{n:06d}" for n in range(items)])
+    return pa.table(
+        {
+            "item_id": names.take(pa.array(codes[order])),
+            "timestamp": pa.array(days[order] * DAY_US).cast(pa.timestamp("us")),
+            "target": pa.array((codes + days)[order].astype(np.float64)),
+        }
+    )
+
+
+def peak_of(reader) -> tuple[int, int]:
+    """Return the greatest number of bytes numpy and Arrow held together, and the series."""
+    pool = pa.default_memory_pool()
+    peak, series = 0, 0
+    tracemalloc.start()
+    try:
+        before = pool.bytes_allocated()
+        for batch in reader:
+            series += len(batch)
+            peak = max(peak, pool.bytes_allocated() - before)
+        return peak + tracemalloc.get_traced_memory()[1], series
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("shuffled", "path"), [(False, "sorted"), (True, "spilled")])
+def test_a_file_much_larger_than_the_limit_is_read_within_it(tmp_path, shuffled, path):
+    table = long_table(8_000, 100, shuffled=shuffled)
+    file = tmp_path / "part.parquet"
+    pq.write_table(table, file, row_group_size=len(table))
+    spill = tmp_path / "spill"
+    spill.mkdir()
+    limit = 6 << 20
+    size = table.nbytes
+    del table
+    source = SeriesSource(lambda: pa.OSFile(str(file)), "parquet", "part")
+    reader = reader_of(source, memory_limit_bytes=limit, batch_series=500, spill_dir=spill)
+    peak, series = peak_of(reader)
+    assert series == 8_000
+    assert reader.stats.path == path
+    assert size > 3 * limit
+    assert peak < limit, f"{peak:,}"
+    assert list(spill.iterdir()) == []
+
+
+def test_one_series_longer_than_memory_streams_through(tmp_path):
+    table = long_table(1, 400_000)
+    file = tmp_path / "part.parquet"
+    pq.write_table(table, file)
+    source = SeriesSource(lambda: pa.OSFile(str(file)), "parquet", "part")
+    reader = reader_of(source, memory_limit_bytes=4 << 20, context_length=100)
+    peak, _ = peak_of(reader)
+    assert peak < 6 << 20
+    (batch,) = reader
+    assert batch.values.tolist() == list(range(399_900, 400_000))
+
+
+@pytest.mark.parametrize("sizes", [[1, 3], [300_000, 1]])
+def test_how_much_of_a_long_series_is_held_does_not_show(sizes):
+    table = long_table(1, 20_000)
+    times = table["timestamp"].cast(pa.int64()).to_numpy().copy()
+    times[:9_000:7] += 3  # strays that are too old to matter
+    table = table.set_column(1, "timestamp", pa.array(times).cast(pa.timestamp("us")))
+    order = np.random.default_rng(0).permutation(len(table))
+    found = [
+        series_of(
+            reader_of(
+                rows, context_length=50, batch_rows=batch_rows * 500, memory_limit_bytes=memory
+            )
+        )
+        for rows in (table, table.take(pa.array(order)))
+        for batch_rows in sizes
+        for memory in (1, 10**9)
+    ]
+    assert all(one == found[0] for one in found)
+    assert found[0]["item-000000", "target"].freq == "D"
+
+
+@pytest.mark.parametrize("when", ["abandoned", "failed"])
+def test_spilled_files_go_whatever_happens(tmp_path, when):
+    reader = reader_of(
+        parquet(long_table(300, 50, shuffled=True)),
+        memory_limit_bytes=10_000, spill_dir=tmp_path, batch_series=1,
+    )  # fmt: skip
+    batches = iter(reader)
+    next(batches)
+    assert list(tmp_path.iterdir())
+    if when == "failed":
+        with pytest.raises(RuntimeError):
+            batches.throw(RuntimeError)
+    else:
+        batches.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_spilled_and_a_held_reading_give_the_same_batches():
+    content = parquet(long_table(200, 30, shuffled=True))
+    held, spilled = (
+        list(reader_of(content, memory_limit_bytes=memory, batch_series=64))
+        for memory in (10**9, 20_000)
+    )
+    assert [batch.item_ids for batch in held] == [batch.item_ids for batch in spilled]
+    assert [len(batch) for batch in held] == [64, 64, 64, 8]
+    for one, other in zip(held, spilled, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
+
+
+def test_items_that_are_contiguous_but_not_in_order_stay_as_they_come():
+    table = long_table(3, 5)
+    swapped = pa.concat_tables([table.slice(10, 5), table.slice(0, 10)])
+    reader = reader_of(swapped, batch_rows=4)
+    ids = [item for batch in reader for item in batch.item_ids.to_pylist()]
+    assert ids == ["item-000002", "item-000000", "item-000001"]
+    assert reader.stats.path == "sorted"

@@ -1,0 +1,124 @@
+"""Timestamps of every type as microseconds."""
+
+import datetime as dt
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gigacast.core.series import NO_TIME
+from gigacast.errors import SchemaError
+from gigacast.series.timestamp import clock_of, number_range, unit_of
+from gigacast.series.timestamp_text import parse_times
+from tests.unit.series.reading import moment
+
+
+def micros(text: str) -> int:
+    return int(pd.Timestamp(text).asm8.astype("datetime64[us]").astype(np.int64))
+
+
+def times(array: pa.Array, unit: str | None = None) -> list:
+    bounds = None
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        bounds = number_range(array)
+    return clock_of(array.type, "part", unit, bounds).read(array).tolist()
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_timestamps_of_any_unit_and_zone_are_utc_microseconds(unit, zone):
+    moments = [moment("1950-03-01 12:00"), None, moment("2024-02-29 23:59:59")]
+    array = pa.array(moments, pa.timestamp(unit, zone))
+    assert times(array) == [micros("1950-03-01 12:00"), NO_TIME, micros("2024-02-29 23:59:59")]
+    assert clock_of(array.type, "part", None, None).output_type == array.type
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64()])
+def test_dates_are_their_midnights_and_stay_dates(kind):
+    array = pa.array([dt.date(1969, 12, 31), None], kind)
+    assert times(array) == [-86_400_000_000, NO_TIME]
+    assert clock_of(kind, "part", None, None).output_type == kind
+
+
+@pytest.mark.parametrize(
+    ("number", "unit"),
+    [(0, "step"), (99_999_999, "step"), (-5, "step"), (1_700_000_000, "s"), (10**8, "s"),
+     (1_700_000_000_000, "ms"), (1_700_000_000_000_000, "us"), (1_700_000_000_000_000_000, "ns"),
+     (20240229, "date")],
+)  # fmt: skip
+def test_the_greatest_magnitude_of_a_column_tells_the_unit(number, unit):
+    assert unit_of((number, number)) == unit
+
+
+def test_whole_numbers_are_scaled_to_microseconds():
+    assert times(pa.array([0, None, 1_700_000_000])) == [0, NO_TIME, 1_700_000_000_000_000]
+    assert times(pa.array([1, None, 3], pa.int16())) == [1, NO_TIME, 3]
+    assert times(pa.array([0, 86_400], pa.uint32()), "s") == [0, 86_400_000_000]
+    assert times(pa.array([1.5e9, np.nan, 1.5e9 + 0.25])) == [
+        15 * 10**14,
+        NO_TIME,
+        15 * 10**14 + 250_000,
+    ]
+
+
+def test_eight_digit_dates_are_dates_and_impossible_ones_have_no_time():
+    assert times(pa.array([20240229, 20230229, 20241301])) == [
+        micros("2024-02-29"),
+        NO_TIME,
+        NO_TIME,
+    ]
+
+
+def test_a_column_of_nulls_has_no_times():
+    assert times(pa.nulls(2)) == [NO_TIME, NO_TIME]
+
+
+def test_dictionaries_are_decoded():
+    assert times(pa.array(["2024-01-01", None, "2024-01-01"]).dictionary_encode())[1] == NO_TIME
+
+
+def test_an_unknown_zone_is_named():
+    with pytest.raises(SchemaError, match="Mars/Olympus"):
+        clock_of(pa.timestamp("us", "Mars/Olympus"), "part", None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("2024-03-01", "2024-03-01"), ("2024-03-01 10", "2024-03-01 10:00"),
+        ("2024-03-01T10:15", "2024-03-01 10:15"), ("2024-03-01 10:15:30", "2024-03-01 10:15:30"),
+        ("2024-03-01 10:15:30.5", "2024-03-01 10:15:30.5"),
+        ("2024-03-01 10:15:30.123456789", "2024-03-01 10:15:30.123456"),
+        ("2024-03-01T10:15:30Z", "2024-03-01 10:15:30"),
+        ("2024-03-01T10:15:30+02:00", "2024-03-01 08:15:30"),
+        ("2024-03-01 10:15:30-0530", "2024-03-01 15:45:30"),
+        ("2024/3/1", "2024-03-01"), ("2024.03.01 7:05", "2024-03-01 07:05"),
+        ("20240301", "2024-03-01"), ("20240301T101530", "2024-03-01 10:15:30"),
+        ("2024-03", "2024-03-01"), ("202403", "2024-03-01"), ("2024Q2", "2024-04-01"),
+        ("2024-q4", "2024-10-01"), ("2024", "2024-01-01"), (" 1931-02-28 ", "1931-02-28"),
+    ],
+)  # fmt: skip
+def test_iso_and_common_forms_of_text_are_read(text, same):
+    assert parse_times(pa.array([text])).tolist() == [micros(same)]
+    assert parse_times(pa.array([text, "?"])).tolist() == [micros(same), NO_TIME]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "yesterday", "2024-02-30", "2024-13-01", "2024-00-10", "2024-01-00", "2024-01-01 24:00",
+     "2024-01-01 10:60", "01/02/2024", "2024-01-01x", "2024-01-01 10:15:30+", "12"],
+)  # fmt: skip
+def test_what_cannot_be_read_has_no_time(text):
+    assert parse_times(pa.array([text, None])).tolist() == [NO_TIME, NO_TIME]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.datetimes(moment("1700-01-01"), moment("2250-01-01")), min_size=1))
+def test_the_patterns_read_what_arrow_reads_to_the_same_time(moments):
+    text = [str(moment) for moment in moments]
+    fast = parse_times(pa.array(text)).tolist()
+    assert parse_times(pa.array([*text, "no time"])).tolist() == [*fast, NO_TIME]
+    assert fast == [micros(moment) for moment in text]

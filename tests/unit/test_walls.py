@@ -1,0 +1,95 @@
+"""Third-party walls, the public face, and what starts without torch."""
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gigacast
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "lib" / "gigacast"
+WALLS = {
+    "torch": r"forecast/",
+    "chronos": r"forecast/",
+    "transformers": r"forecast/",
+    "safetensors": r"forecast/",
+    "obstore": r"storage/",
+    "botocore": r"storage/",
+    "boto3": r"storage/|cli/demo\.py",
+    "s3fs": r"$never",
+    "fsspec": r"$never",
+    "huggingface_hub": r"lake/hub\.py",
+    "joblib": r"runtime/",
+    "rich": r"report/",
+    "matplotlib": r"report/figure\.py",
+    "click": r"cli/",
+    "pydantic": r"settings\.py|forecast/pretraining",
+    "pydantic_settings": r"settings\.py",
+    "yaml": r"settings\.py|forecast/pretraining",
+    "pandas": r"api\.py",
+    "moto": r"cli/demo\.py",
+}
+
+
+def imports_of(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("library", WALLS)
+def test_each_library_stays_behind_its_wall(library: str) -> None:
+    outside = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if library in imports_of(path)
+        and not re.match(WALLS[library], str(path.relative_to(PACKAGE)))
+    ]
+    assert outside == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import gigacast",
+        "import gigacast.cli",
+        "import gigacast.pipeline.partition",
+        "import gigacast.forecast.naive, gigacast.forecast.batching",
+        "from gigacast.forecast.describe import load_forecaster; load_forecaster(None, None)",
+    ],
+)
+def test_planning_and_workers_without_a_model_start_without_torch(statement: str) -> None:
+    check = (
+        f"{statement}\nimport sys\nassert not {{'torch', 'chronos', 'pandas'}} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT)
+
+
+def test_the_public_face_is_what_was_promised() -> None:
+    assert gigacast.__all__ == [
+        "ChronosLoader",
+        "GigacastError",
+        "Options",
+        "Prediction",
+        "forecast",
+        "plan",
+        "read_forecasts",
+    ]
+    assert all(hasattr(gigacast, name) for name in gigacast.__all__)
+
+
+def test_every_module_says_what_it_is() -> None:
+    silent = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if not ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert silent == []
