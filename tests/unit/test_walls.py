@@ -1,9 +1,11 @@
 """Third-party walls, the public face, and what starts without torch."""
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,28 @@ def test_the_public_face_is_what_was_promised() -> None:
         "read_forecasts",
     ]
     assert all(hasattr(gigacast, name) for name in gigacast.__all__)
+
+
+SIGNATURES = {
+    "forecast": "(data, *, config=None, dry_run=False, events=None, **options)",
+    "plan": "(bucket, *, config=None, **options)",
+    "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
+    "months=None, partitions=None, items=None, columns=None, endpoint_url=None, region=None)",
+    "ChronosLoader": "(parquet_config_path=None, *, model=None, device='auto', precision='auto')",
+    "ChronosLoader.predict": "(self, context, prediction_length=None, quantile_levels=(0.1, 0.2, "
+    "0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9))",
+    "ChronosLoader.load_context_from_parquet": "(self, file_path=None, *, symbol=None, year=None, "
+    "month=None, context_length=None)",
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_the_public_signatures_are_what_was_promised(name: str) -> None:
+    thing = attrgetter(name)(gigacast)
+    signature = inspect.signature(thing)
+    bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    plain = signature.replace(parameters=bare, return_annotation=signature.empty)
+    assert str(plain) == SIGNATURES[name]
 
 
 def test_every_module_says_what_it_is() -> None:

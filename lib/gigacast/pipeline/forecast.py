@@ -18,6 +18,7 @@ from gigacast.core.spec import Spec
 from gigacast.core.task import Task
 from gigacast.errors import DataNotFoundError
 from gigacast.forecast.forecaster import ForecasterInfo
+from gigacast.forecast.level import plan_levels
 from gigacast.lake.audit import COMPLETED, FAILED, INTERRUPTED, Audit, AuditLog, new_run_id
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.model import ResolvedModel
@@ -167,6 +168,8 @@ def prepare(job: ForecastJob) -> Prepared:
     outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
     outputs.check()
     model, info = resolve_choice(job.model, outputs)
+    # Levels the model cannot give fail here, once, and not in every partition.
+    plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
     spec = make_spec(info, job.method, job.selection)
     return Prepared(job, inputs, outputs, model, info, spec)
 

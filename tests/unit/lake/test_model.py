@@ -1,0 +1,230 @@
+"""From what the user calls a model to pinned files: in the order promised, by digest."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from gigacast.errors import ModelIntegrityError, ModelNotFoundError
+from gigacast.lake.model import DEFAULT_MODEL, digest_folder, resolve_model
+from gigacast.storage.memory import MemoryStore
+
+CONFIG = b'{"chronos_config": {}}'
+WEIGHTS = b"weights"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> MemoryStore:
+    return MemoryStore(request.node.name)
+
+
+def make_folder(folder: Path, weights: bytes = WEIGHTS) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_bytes(CONFIG)
+    (folder / "model.safetensors").write_bytes(weights)
+    return folder
+
+
+def put_version(store: MemoryStore, prefix: str, weights: bytes = WEIGHTS) -> None:
+    store.put(f"{prefix}/config.json", CONFIG)
+    store.put(f"{prefix}/model.safetensors", weights)
+
+
+def test_the_default_model_ships_with_the_package(store: MemoryStore) -> None:
+    model = resolve_model(DEFAULT_MODEL, store)
+    assert model.folder is not None
+    assert (model.name, model.source) == (DEFAULT_MODEL, "ships with the package")
+    assert model.version == model.digest[:12]
+
+
+def test_a_folder_is_named_after_itself_and_its_content(tmp_path: Path, store: MemoryStore) -> None:
+    model = resolve_model(str(make_folder(tmp_path / "my-model")), store)
+    assert (model.name, model.version) == ("my-model", model.digest[:12])
+
+
+def test_a_version_folder_is_a_version_of_its_parent(tmp_path: Path, store: MemoryStore) -> None:
+    model = resolve_model(str(make_folder(tmp_path / "my-model" / "v1.0")), store)
+    assert (model.name, model.version) == ("my-model", "v1.0")
+
+
+def test_the_digest_follows_the_content_and_nothing_else(tmp_path: Path) -> None:
+    first, same = make_folder(tmp_path / "a"), make_folder(tmp_path / "b")
+    other = make_folder(tmp_path / "c", weights=b"others")
+    (same / "README.md").write_text("not part of the model")
+    assert digest_folder(first) == digest_folder(same) != digest_folder(other)
+
+
+@pytest.mark.parametrize("reference", ["tiny/v1.0", "models/tiny/v1.0"])
+def test_a_version_under_the_prefix_is_fetched_once(
+    tmp_path: Path, store: MemoryStore, reference: str
+) -> None:
+    put_version(store, "models/tiny/v1.0")
+    model = resolve_model(reference, store, cache=tmp_path)
+    assert (model.name, model.version) == ("tiny", "v1.0")
+    assert model.folder is not None
+    assert (model.folder / "model.safetensors").read_bytes() == WEIGHTS
+    before = model.folder.stat().st_mtime_ns
+    assert resolve_model(reference, store, cache=tmp_path) == model
+    assert model.folder.stat().st_mtime_ns == before
+    assert [path.name for path in tmp_path.iterdir()] == [model.folder.name]
+
+
+def test_a_version_that_was_replaced_is_fetched_again(tmp_path: Path, store: MemoryStore) -> None:
+    put_version(store, "models/tiny/v1.0")
+    old = resolve_model("tiny/v1.0", store, cache=tmp_path)
+    put_version(store, "models/tiny/v1.0", weights=b"new")
+    new = resolve_model("tiny/v1.0", store, cache=tmp_path)
+    assert old.digest != new.digest
+    assert new.folder is not None
+    assert (new.folder / "model.safetensors").read_bytes() == b"new"
+
+
+def test_many_fetch_at_once_and_all_get_the_whole(tmp_path: Path, store: MemoryStore) -> None:
+    put_version(store, "models/tiny/v1.0", weights=bytes(10**6))
+    digests: list[str] = []
+    threads = [
+        threading.Thread(
+            target=lambda: digests.append(resolve_model("tiny/v1.0", store, cache=tmp_path).digest)
+        )
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(digests) == 8
+    assert len(set(digests)) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("missing", "says"), [("config.json", "no config.json"), ("model.safetensors", "safetensors")]
+)
+def test_a_folder_without_what_a_model_needs_is_refused(
+    tmp_path: Path, store: MemoryStore, missing: str, says: str
+) -> None:
+    folder = make_folder(tmp_path / "broken")
+    (folder / missing).unlink()
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    with pytest.raises(ModelIntegrityError, match=says):
+        resolve_model(str(folder), store)
+
+
+def test_what_is_nowhere_is_refused_with_where_it_was_looked_for(store: MemoryStore) -> None:
+    with pytest.raises(ModelNotFoundError, match="no such folder, nothing under memory://"):
+        resolve_model("no-such-model", store)
+
+
+def test_another_reference_stands_in_where_the_first_is_not_at_hand(store: MemoryStore) -> None:
+    model = resolve_model("data/model/x/v1.0", store, otherwise=DEFAULT_MODEL)
+    assert model.name == DEFAULT_MODEL
+    with pytest.raises(ModelNotFoundError, match="switched off"):
+        resolve_model("data/model/x/v1.0", store, otherwise=DEFAULT_MODEL, detect=False)
+
+
+# -- the hub, as far as its wire goes ------------------------------------------------------------
+
+
+class Hub(BaseHTTPRequestHandler):
+    """The few answers a download needs."""
+
+    files: ClassVar[dict[str, bytes]] = {
+        "config.json": CONFIG,
+        "model.safetensors": WEIGHTS,
+        "pytorch_model.bin": b"never asked for",
+    }
+    asked: ClassVar[list[str]] = []
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+    def do_HEAD(self) -> None:
+        self.do_GET(body=False)
+
+    def do_GET(self, *, body: bool = True) -> None:
+        self.asked.append(self.path)
+        name = self.path.rpartition("/")[2]
+        if self.path.startswith("/api/models/acme/tiny"):
+            siblings = [{"rfilename": file} for file in self.files]
+            content = json.dumps({"id": "acme/tiny", "sha": COMMIT, "siblings": siblings}).encode()
+            if "/tree/" in self.path:
+                content = json.dumps(
+                    [
+                        {"type": "file", "path": f, "size": len(c), "oid": "0" * 40}
+                        for f, c in self.files.items()
+                    ]
+                ).encode()
+        elif f"/acme/tiny/resolve/{COMMIT}/" in self.path and name in self.files:
+            content = self.files[name]
+        else:
+            self.send_response(404)
+            self.send_header("X-Error-Code", "RepoNotFound")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{name}-etag"')
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+
+@pytest.fixture
+def hub() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    Hub.asked.clear()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+RESOLVE = """
+import sys
+from gigacast.errors import ModelError
+from gigacast.lake.model import resolve_model
+from gigacast.storage.memory import MemoryStore
+try:
+    model = resolve_model(sys.argv[1], MemoryStore("none"))
+    print(model.name, model.version, *sorted(path.name for path in model.folder.iterdir()))
+except ModelError as error:
+    print(type(error).__name__, error)
+"""
+
+
+def resolve_in_child(reference: str, home: Path, **settings: str) -> str:
+    """Resolve in a process of its own: the hub's settings are read from the environment, once."""
+    environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", **settings}
+    command = [sys.executable, "-c", RESOLVE, reference]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_hub_id_is_downloaded_pinned_to_its_commit_and_without_pickles(
+    hub: str, tmp_path: Path
+) -> None:
+    told = resolve_in_child("acme/tiny", tmp_path, HF_ENDPOINT=hub)
+    assert told == f"tiny {COMMIT[:12]} config.json model.safetensors"
+    assert not any("pytorch_model.bin" in path for path in Hub.asked)
+    offline = resolve_in_child(f"acme/tiny@{COMMIT}", tmp_path, HF_HUB_OFFLINE="1")
+    assert offline == told
+
+
+def test_what_the_hub_does_not_have_is_one_clear_error(hub: str, tmp_path: Path) -> None:
+    told = resolve_in_child("acme/none", tmp_path, HF_ENDPOINT=hub)
+    assert told.startswith("ModelNotFoundError model acme/none: not on the hub")
+
+
+def test_a_hub_that_cannot_be_reached_is_one_clear_error(tmp_path: Path) -> None:
+    told = resolve_in_child("acme/tiny", tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    assert told.startswith("ModelNotFoundError model acme/tiny: the hub can't be reached")
