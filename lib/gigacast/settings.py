@@ -127,7 +127,8 @@ class ForecastSettings(_Section):
     @field_validator("quantiles")
     @classmethod
     def _ascending(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(sorted(levels))
+        # 0.1 + 0.2 is 0.3: the same levels are the same spec, however they were computed.
+        return tuple(sorted(float(f"{level:.10g}") for level in levels))
 
 
 class RunSettings(_Section):
@@ -356,6 +357,22 @@ def bucket_url(bucket: str) -> str:
     )
 
 
+def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
+    """Return the bucket or folder a run works in, without its prefix.
+
+    Raises
+    ------
+    ConfigError
+        When none is named.
+    """
+    bucket = run.bucket or (f"file://{Path(root_dir).absolute()}" if root_dir else None)
+    if bucket is None:
+        raise ConfigError(
+            "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
+        )
+    return StoreAddress(bucket_url(bucket), run.endpoint_url, run.region)
+
+
 def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddress, StoreAddress]:
     """Return the input and the output root.
 
@@ -367,12 +384,7 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
     ConfigError
         When no bucket is named.
     """
-    bucket = run.bucket or (f"file://{Path(root_dir).absolute()}" if root_dir else None)
-    if bucket is None:
-        raise ConfigError(
-            "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
-        )
-    root = StoreAddress(bucket_url(bucket), run.endpoint_url, run.region)
+    root = bucket_of(run, root_dir)
     outputs = root.child(run.prefix) if run.prefix.strip("/") else root
     chosen = run.input_prefix
     if chosen is None or not chosen.strip("/"):
@@ -396,6 +408,7 @@ def job_of(settings: Settings) -> ForecastJob:
     return ForecastJob(
         inputs=inputs,
         outputs=outputs,
+        bucket=bucket_of(run, loader.data_paths.root_dir),
         model=ModelChoice(
             reference=settings.model.model_path or settings.model.model_type,
             version=settings.model.version,

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import gigacast
-from gigacast.errors import DataNotFoundError, InputChangedError
+from gigacast.errors import BucketNotFoundError, DataNotFoundError, InputChangedError
 from gigacast.pipeline.forecast import RunResult
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
@@ -298,3 +298,17 @@ def test_a_data_frame_is_forecast_as_a_bucket_is(folder: Store) -> None:
     run(folder)
     direct = gigacast.forecast(frame, **NAIVE)  # type: ignore[arg-type]
     pd.testing.assert_frame_equal(direct, read(folder))
+
+
+def test_a_prefix_need_not_exist_but_the_folder_must(folder: Store, tmp_path: Path) -> None:
+    made = run(folder, prefix="new/prefix", n_partitions=1, series_per_partition=5)
+    assert made.totals.series == 5
+    with pytest.raises(BucketNotFoundError, match="nowhere"):
+        gigacast.forecast(f"file://{tmp_path}/nowhere", prefix="p", model="seasonal-naive")
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_levels_are_the_same_however_they_were_computed(folder: Store) -> None:
+    put_panels(folder, months=["2024-01"], parts=1)
+    run(folder, quantiles=[0.3, 0.5])
+    assert run(folder, quantiles=[0.1 + 0.2, 0.5]).plan.totals.done == 1

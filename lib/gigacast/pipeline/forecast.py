@@ -33,9 +33,11 @@ from gigacast.pipeline.spec import make_spec
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor, Failure, Outcome
 from gigacast.storage.opening import open_store
-from gigacast.storage.store import Store
+from gigacast.storage.store import Store, StoreAddress
 
 Clock = Callable[[], datetime]
+MAX_AUDITED_FAILURES = 1000
+"""More than these are counted, not listed: the audit is written again and again."""
 
 
 def utc_now() -> datetime:
@@ -164,14 +166,23 @@ def prepare(job: ForecastJob) -> Prepared:
     BucketNotFoundError, AccessDeniedError, ModelError, ConfigError
     """
     inputs = open_store(job.inputs)
-    inputs.check()
     outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
-    outputs.check()
+    for address in {_checked_address(job, job.inputs), _checked_address(job, job.outputs)}:
+        open_store(address).check()
     model, info = resolve_choice(job.model, outputs)
     # Levels the model cannot give fail here, once, and not in every partition.
     plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
     spec = make_spec(info, job.method, job.selection)
     return Prepared(job, inputs, outputs, model, info, spec)
+
+
+def _checked_address(job: ForecastJob, address: StoreAddress) -> StoreAddress:
+    """Return what must exist: a folder's prefix is made when it is needed, the folder is not.
+
+    On S3 the prefix is asked for, not the bucket: permissions may end there.
+    """
+    is_folder = address.url.startswith("file://")
+    return job.bucket if is_folder and address.is_below(job.bucket) else address
 
 
 def run_forecast(
@@ -292,14 +303,15 @@ class _Run:
         audit = self.log.audit
         if outcome.failure is not None:
             self.failures.append((outcome.task, outcome.failure))
-            audit.failures.append(
-                {
-                    "partition": outcome.task.partition,
-                    "month": outcome.task.month,
-                    "attempts": outcome.attempts,
-                    **asdict(outcome.failure),
-                }
-            )
+            if len(audit.failures) < MAX_AUDITED_FAILURES:
+                audit.failures.append(
+                    {
+                        "partition": outcome.task.partition,
+                        "month": outcome.task.month,
+                        "attempts": outcome.attempts,
+                        **asdict(outcome.failure),
+                    }
+                )
             audit.files_failed = len(self.failures)
             self._events.failed(outcome.task, outcome.failure)
         elif outcome.result is not None:

@@ -141,6 +141,8 @@ class ForecastJob:
     ----------
     inputs, outputs : StoreAddress
         The input and the output root; may be the same.
+    bucket : StoreAddress
+        What both lie in: must exist, while a prefix need not.
     model : ModelChoice
     method : Method
     pattern : NamingPattern
@@ -154,6 +156,7 @@ class ForecastJob:
 
     inputs: StoreAddress
     outputs: StoreAddress
+    bucket: StoreAddress
     model: ModelChoice = field(default_factory=ModelChoice)
     method: Method = field(default_factory=Method)
     pattern: NamingPattern = field(default_factory=NamingPattern)

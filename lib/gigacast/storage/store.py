@@ -50,6 +50,10 @@ class StoreAddress:
     endpoint_url: str | None = None
     region: str | None = None
 
+    def is_below(self, other: "StoreAddress") -> bool:
+        """Whether this is a prefix of the same store, or the very same."""
+        return f"{self.url.rstrip('/')}/".startswith(f"{other.url.rstrip('/')}/")
+
     def child(self, prefix: str) -> "StoreAddress":
         """Return the address of a prefix below this one."""
         joined = f"{self.url.rstrip('/')}/{prefix.strip('/')}".rstrip("/")
