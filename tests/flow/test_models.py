@@ -128,9 +128,9 @@ def test_a_model_folder_that_is_broken_stops_the_run_before_it_starts(
     source = tiny_bolt(models)
     (broken / "config.json").write_bytes((source / "config.json").read_bytes())
     (broken / "model.safetensors").write_bytes((source / "model.safetensors").read_bytes()[:5000])
-    for jobs in ("1", "2"):
-        flags = ["--bucket", bucket.address.url, "--model", str(broken), "--executor", "joblib"]
-        assert run([*flags, "--n_jobs", jobs, "--quiet"]) == 2
+    for executor in ("inline", "joblib"):
+        flags = ["--bucket", bucket.address.url, "--model", str(broken), "--executor", executor]
+        assert run([*flags, "--quiet"]) == 2
         err = capsys.readouterr().err
         assert "safetensors" in err
         assert "Traceback" not in err
