@@ -32,6 +32,9 @@ from gigacast.series.source import ColumnNames
 from gigacast.storage.store import StoreAddress
 
 ENV_PREFIX = "GIGACAST_"
+MAX_HORIZON = 100_000
+"""Ten weeks of minutes; more is a slip of the finger, and no forecast."""
+
 _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -63,7 +66,7 @@ class _Section(BaseModel):
 class ModelSettings(_Section):
     """Which model forecasts, and how far."""
 
-    prediction_length: int | None = Field(None, ge=1, description="Steps ahead.")
+    prediction_length: int | None = Field(None, ge=1, le=MAX_HORIZON, description="Steps ahead.")
     model_path: str | None = Field(None, description="Folder, key under models/, or hub id.")
     model_type: str = Field(DEFAULT_MODEL, description="Name of a model; model_path overrides it.")
     version: str | None = Field(None, description="Version of the model.")

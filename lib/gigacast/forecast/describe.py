@@ -6,7 +6,7 @@ Imports ``errors``, ``core`` and the standard library; torch only inside `load_f
 import ctypes
 import ctypes.util
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from gigacast.errors import ConfigError, ModelError, ModelIntegrityError, ModelNotFoundError
 from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecast.lean_shape import lean_engine, runs_lean
 from gigacast.forecast.naive import SeasonalNaive
 
 ENGINE_REVISION = 1
@@ -64,7 +65,7 @@ def describe_forecaster(
         name=name,
         version=version,
         digest=digest,
-        engine=chronos_engine(),
+        engine=lean_engine() if runs_lean(config) else chronos_engine(),
         device=place,
         precision=_resolve_precision(chosen, place),
         **shape,
@@ -81,15 +82,13 @@ def load_forecaster(folder: Path | None, info: ForecasterInfo) -> Forecaster:
     """
     if folder is None:
         return SeasonalNaive()
-    from gigacast.forecast.chronos import load_chronos  # noqa: PLC0415 - torch, only when needed
-
-    forecaster = load_chronos(
+    forecaster = _loader(info.engine)(
         folder,
         name=info.name,
         version=info.version,
         digest=info.digest,
         device=info.device,
-        precision=info.precision,  # type: ignore[arg-type]
+        precision=info.precision,
     )
     if replace(forecaster.info, device=info.device) != info:
         raise ModelError(
@@ -99,8 +98,19 @@ def load_forecaster(folder: Path | None, info: ForecasterInfo) -> Forecaster:
     return forecaster
 
 
+def _loader(engine: str) -> Callable[..., Forecaster]:
+    """Return what loads a model for an engine; torch is imported here and not before."""
+    if engine == lean_engine():
+        from gigacast.forecast.lean import load_lean  # noqa: PLC0415
+
+        return load_lean
+    from gigacast.forecast.chronos import load_chronos  # noqa: PLC0415
+
+    return load_chronos
+
+
 def chronos_engine() -> str:
-    """Return which code runs Chronos models, and its revision."""
+    """Return the name of the stock Chronos code and its revision, for models not run lean."""
     return f"chronos-{version('chronos-forecasting')}-r{ENGINE_REVISION}"
 
 

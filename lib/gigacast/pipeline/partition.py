@@ -47,6 +47,7 @@ from gigacast.storage.store import Store
 
 BATCHES_AHEAD = 2
 MAX_REASON_ITEMS = 100
+MOST_SERIES = 4096
 REPAIRS = ("duplicates", "snapped", "gaps", "null_items", "null_timestamps")
 
 
@@ -272,6 +273,16 @@ def sources_of(task: Task, inputs: Store) -> list[SeriesSource]:
     ]
 
 
+def batch_series(horizon: int, levels: int, memory_limit_bytes: int) -> int:
+    """Return how many series a batch may hold, so that its forecasts stay within the memory too.
+
+    A forecast is float32 [H, Q + 1]; there are about eight copies of it at once: raw, finished,
+    as Arrow, and of the batches ahead.
+    """
+    bytes_per_series = 8 * 4 * horizon * (levels + 1)
+    return int(min(MOST_SERIES, max(1, memory_limit_bytes // 4 // bytes_per_series)))
+
+
 def read_options(
     task: Task, method: Method, info: ForecasterInfo, *, memory_limit_bytes: int
 ) -> ReadOptions:
@@ -282,6 +293,7 @@ def read_options(
         freq=method.frequency,
         min_length=method.min_length,
         item_id=task.symbol or task.partition.rpartition("/")[2],
+        batch_series=batch_series(task.horizon, len(method.levels), memory_limit_bytes),
         memory_limit_bytes=memory_limit_bytes,
         timestamp_unit=method.timestamp_unit,
     )

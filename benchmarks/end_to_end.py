@@ -1,0 +1,298 @@
+"""A folder of partitions, forecast by Gigacast and by the script a good user would write.
+
+    python benchmarks/end_to_end.py [1000 10000 100000] [--per_partition 10000] [--cores N]
+
+The script: `pandas.read_parquet`, `predict_df`, `to_parquet`, one partition after the other, with
+its default batch size and with the best of several, tried beforehand on a sample. Same random
+weights of a published shape, same partitions, same cores: the script's torch has a thread for each,
+ours a process for each, up to one per partition. Each run is a process of its own, started in
+turns; "whole" is from its start to its end, imports and model loading included. "work" leaves the
+script's imports and loading out, but not ours, which are part of a run. AutoGluon-TimeSeries takes
+part where it is installed and asked for.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bolt_models import LEVELS, save_bolt, write_panels
+
+BATCH_SIZES = (16, 32, 64, 128, 256, 512, 1024)
+SCRIPT_DEFAULT_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one run is asked to do.
+
+    Parameters
+    ----------
+    kind : str
+        One of `RUNNERS`.
+    folder, model : str
+        The partitions and the weights.
+    horizon, cores : int
+    batch_size : int, optional
+        Of the script; its default when absent.
+    precision : str
+        ``float32`` or ``bfloat16``; ``auto`` is ours alone.
+    n_jobs : int
+        Our processes.
+    """
+
+    kind: str
+    folder: str
+    model: str
+    horizon: int
+    cores: int
+    batch_size: int | None = None
+    precision: str = "float32"
+    n_jobs: int = 1
+
+
+@dataclass
+class Stages:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def measure(self, name: str) -> Any:
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+
+# -- what runs in a process of its own -------------------------------------------------------------
+
+
+def run_ours(work: Work, stages: Stages) -> None:
+    with stages.measure("load"):
+        import gigacast
+    result = gigacast.forecast(
+        f"file://{work.folder}",
+        model=work.model,
+        horizon=work.horizon,
+        precision=work.precision,
+        n_jobs=work.n_jobs,
+    )
+    if result.status != "completed":
+        raise SystemExit(f"{result.status}: {[str(f) for _, f in result.failures][:3]}")
+    summed = {name: s / work.n_jobs for name, s in result.totals.seconds.items()}
+    stages.seconds |= {name: summed.get(name, 0.0) for name in ("read", "predict", "write")}
+    stages.seconds["work"] = result.elapsed_s
+
+
+def run_script(work: Work, stages: Stages) -> None:
+    """Forecast every partition as a good user would."""
+    with stages.measure("load"):
+        import pandas as pd
+        import torch
+        from chronos import BaseChronosPipeline
+
+        torch.set_num_threads(work.cores)
+        dtype = getattr(torch, work.precision)
+        pipeline = BaseChronosPipeline.from_pretrained(work.model, device_map="cpu", dtype=dtype)
+    options = {} if work.batch_size is None else {"batch_size": work.batch_size}
+    output = Path(work.folder) / "predictions"
+    output.mkdir()
+    with stages.measure("work"):
+        for path in sorted(Path(work.folder).glob("2024/*/*.parquet")):
+            with stages.measure("read"):
+                frame = pd.read_parquet(path)
+            with stages.measure("predict"):
+                predictions = pipeline.predict_df(
+                    frame, prediction_length=work.horizon, quantile_levels=list(LEVELS), **options
+                )
+            with stages.measure("write"):
+                predictions.to_parquet(output / path.name, index=False)
+
+
+def run_autogluon(work: Work, stages: Stages) -> None:
+    with stages.measure("load"):
+        import pandas as pd
+        from autogluon.timeseries import TimeSeriesDataFrame, TimeSeriesPredictor
+    output = Path(work.folder) / "predictions"
+    output.mkdir()
+    with stages.measure("work"):
+        for path in sorted(Path(work.folder).glob("2024/*/*.parquet")):
+            with stages.measure("read"):
+                frame = TimeSeriesDataFrame.from_data_frame(pd.read_parquet(path))
+            with stages.measure("predict"):
+                predictor = TimeSeriesPredictor(
+                    prediction_length=work.horizon, freq="D", quantile_levels=list(LEVELS)
+                )
+                chronos = {"model_path": work.model, "device": "cpu"}
+                predictor.fit(frame, hyperparameters={"Chronos": chronos}, verbosity=0)
+                predictions = predictor.predict(frame)
+            with stages.measure("write"):
+                predictions.to_data_frame().reset_index().to_parquet(output / path.name)
+
+
+RUNNERS: dict[str, Callable[[Work, Stages], None]] = {
+    "ours": run_ours,
+    "script": run_script,
+    "autogluon": run_autogluon,
+}
+
+
+def run_here(work: Work) -> None:
+    """Do the work in this process and print the seconds, as JSON, on the last line."""
+    warnings.simplefilter("ignore")
+    stages = Stages()
+    RUNNERS[work.kind](work, stages)
+    print(json.dumps(stages.seconds))
+
+
+# -- what measures it ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run as seen from outside; the peak is that of its largest process."""
+
+    whole_s: float
+    stages: dict[str, float]
+    peak_mib: float
+
+
+def run_apart(work: Work) -> Measured:
+    """Do the work in a process of its own."""
+    threads = {"OMP_NUM_THREADS": str(work.cores), "MKL_NUM_THREADS": str(work.cores)}
+    if work.kind == "ours" and work.n_jobs > 1:
+        threads = {}  # divided by the executor
+    command = [sys.executable, __file__, "--work", json.dumps(work.__dict__)]
+    with tempfile.TemporaryFile() as answer:
+        start = time.perf_counter()
+        child = subprocess.Popen(command, stdout=answer, env=os.environ | threads)
+        _, status, usage = os.wait4(child.pid, 0)
+        whole = time.perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise SystemExit(f"{work} ended with {child.returncode}")
+        answer.seek(0)
+        stages = json.loads(answer.read().splitlines()[-1])
+    clean(Path(work.folder))
+    return Measured(whole, stages, usage.ru_maxrss / 1024)
+
+
+def clean(folder: Path) -> None:
+    """Remove what a run wrote, so that the next one has everything to do."""
+    for path in folder.iterdir():
+        if path.name != "2024":
+            shutil.rmtree(path)
+
+
+def find_batch_size(sample: Path, model: Path, asked: argparse.Namespace, precision: str) -> int:
+    """Return the batch size with which the script works fastest on a sample."""
+    seconds = {}
+    for size in BATCH_SIZES:
+        work = Work("script", str(sample), str(model), asked.horizon, asked.cores, size, precision)
+        seconds[size] = run_apart(work).stages["predict"]
+    shown = ", ".join(f"{size}: {s:.1f} s" for size, s in seconds.items())
+    print(f"batch sizes of the script, {precision}, on a sample: {shown}", flush=True)
+    return min(seconds, key=lambda size: seconds[size])
+
+
+def plan_runs(folder: Path, model: Path, parts: int, asked: argparse.Namespace) -> dict[str, Work]:
+    jobs = asked.n_jobs or min(asked.cores, parts)
+    place = (str(folder), str(model), asked.horizon, asked.cores)
+    runs = {
+        f"gigacast, auto, {jobs} job(s)": Work("ours", *place, precision="auto", n_jobs=jobs),
+        f"gigacast, float32, {jobs} job(s)": Work("ours", *place, n_jobs=jobs),
+        f"script, batch {SCRIPT_DEFAULT_BATCH} (default)": Work("script", *place),
+    }
+    if asked.best != SCRIPT_DEFAULT_BATCH:
+        runs[f"script, batch {asked.best} (best)"] = Work("script", *place, asked.best)
+    if asked.script_bfloat16:
+        size = asked.best_bfloat16
+        runs[f"script, bfloat16, batch {size}"] = Work("script", *place, size, "bfloat16")
+    if asked.autogluon:
+        runs["AutoGluon-TimeSeries"] = Work("autogluon", *place)
+    return runs
+
+
+def report(series: int, measured: dict[str, list[Measured]]) -> None:
+    """Print the table of one size; ratios are against the better of the two scripts."""
+
+    def median(name: str, pick: Callable[[Measured], float]) -> float:
+        return statistics.median(pick(one) for one in measured[name])
+
+    scripts = [name for name in measured if name.startswith("script, batch")]
+    whole = min(median(name, lambda m: m.whole_s) for name in scripts)
+    work = min(median(name, lambda m: m.stages["work"]) for name in scripts)
+    print(f"\n{series:,} series          whole s series/s ratio | work s series/s ratio |", end="")
+    print("   load   read predict  write | peak MiB")
+    for name in measured:
+        full = median(name, lambda m: m.whole_s)
+        busy = median(name, lambda m: m.stages["work"])
+        parts = [
+            median(name, lambda m, s=stage: m.stages.get(s, 0.0))  # type: ignore[misc]
+            for stage in ("load", "read", "predict", "write")
+        ]
+        print(
+            f"{name:28}{full:8.1f}{series / full:9,.0f}{whole / full:6.2f} |"
+            f"{busy:7.1f}{series / busy:9,.0f}{work / busy:6.2f} |"
+            + "".join(f"{seconds:7.1f}" for seconds in parts)
+            + f" |{median(name, lambda m: m.peak_mib):9,.0f}",
+            flush=True,
+        )
+
+
+def measure(asked: argparse.Namespace, scratch: Path) -> None:
+    model = save_bolt(scratch / "bolt" / "v1", asked.shape)
+    lengths = (asked.lengths[0], asked.lengths[1])
+    sample = scratch / "sample"
+    list(write_panels(sample, asked.sample, asked.sample, lengths))
+    asked.best = find_batch_size(sample, model, asked, "float32")
+    if asked.script_bfloat16:
+        asked.best_bfloat16 = find_batch_size(sample, model, asked, "bfloat16")
+    for series in asked.series:
+        folder = scratch / str(series)
+        parts = len(list(write_panels(folder, series, asked.per_partition, lengths)))
+        runs = plan_runs(folder, model, parts, asked)
+        measured: dict[str, list[Measured]] = {name: [] for name in runs}
+        for _ in range(asked.repeats):
+            for name, work in runs.items():
+                measured[name].append(run_apart(work))
+        report(series, measured)
+        shutil.rmtree(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("series", type=int, nargs="*", default=[1_000, 10_000])
+    parser.add_argument("--per_partition", type=int, default=10_000)
+    parser.add_argument("--shape", default="tiny", choices=["tiny", "mini", "small", "base"])
+    parser.add_argument("--lengths", type=int, nargs=2, default=[100, 200])
+    parser.add_argument("--horizon", type=int, default=7)
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--n_jobs", type=int, help="our processes; by default one per core")
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--sample", type=int, default=1_000, help="series to find batch sizes with")
+    parser.add_argument("--script_bfloat16", action="store_true", help="the script in bfloat16 too")
+    parser.add_argument("--autogluon", action="store_true")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.work:
+        run_here(Work(**json.loads(asked.work)))
+        return
+    print(f"bolt-{asked.shape}, lengths {asked.lengths}, h={asked.horizon}, {asked.cores} core(s)")
+    with tempfile.TemporaryDirectory() as scratch:
+        measure(asked, Path(scratch))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""Chronos-Bolt behind the `Forecaster` protocol, run by a forward pass of our own.
+
+The numbers are those of the stock pipeline to float32 rounding; see ``docs/decisions``. Imports
+neither chronos nor transformers, which take longer to start than torch. May import torch.
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gigacast.core.forecast import ForecastRequest
+from gigacast.core.series import FloatArray
+from gigacast.errors import ModelError, UnsupportedForecastError
+from gigacast.forecast.describe import read_model_config
+from gigacast.forecast.device import (
+    DTYPES,
+    Precision,
+    resolve_device,
+    resolve_precision,
+    translate_memory_errors,
+)
+from gigacast.forecast.forecaster import ForecasterInfo
+from gigacast.forecast.grounding import ground
+from gigacast.forecast.lean_forward import LeanBolt
+from gigacast.forecast.lean_input import has_empty_patch
+from gigacast.forecast.lean_shape import BoltShape, lean_engine, read_shape, runs_lean
+from gigacast.forecast.lean_weights import load_weights
+from gigacast.forecast.level import interpolate_levels, plan_levels
+
+MOST_TOKENS = 8_192
+"""Tokens (patches times series) a CPU is given at once."""
+
+LEAST_TOKENS = 512
+"""Tokens below which a piece is not divided further: it is filled up instead."""
+
+
+def load_lean(
+    folder: Path,
+    *,
+    name: str,
+    version: str,
+    digest: str,
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> "LeanForecaster":
+    """Load a Chronos-Bolt from a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``config.json`` and ``*.safetensors``.
+    name, version, digest : str
+        What the registry calls it; reported in `ForecasterInfo`.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto`` is bfloat16 where the hardware computes in it, else float32.
+
+    Raises
+    ------
+    ConfigError
+        When the device or precision is unknown or missing.
+    ModelNotFoundError, ModelIntegrityError
+        When the folder is missing or incomplete.
+    ModelError
+        When it holds another kind of model, which `load_chronos` may be able to run.
+    MemoryError
+        When the model does not fit into memory.
+    """
+    place = resolve_device(device)
+    resolved = resolve_precision(precision, place)
+    shape = _read_bolt(folder)
+    with translate_memory_errors():
+        weights = load_weights(folder, shape, place, DTYPES[resolved])
+        model = LeanBolt(weights, shape, place, DTYPES[resolved])
+    info = ForecasterInfo(
+        name=name,
+        version=version,
+        digest=digest,
+        engine=lean_engine(),
+        device=place.type,
+        precision=resolved,
+        context_length=shape.context_length,
+        prediction_length=shape.prediction_length,
+        levels=shape.levels,
+        patch_size=shape.patch_size,
+    )
+    return LeanForecaster(info, model, place)
+
+
+class LeanForecaster:
+    """A loaded Chronos-Bolt; see `Forecaster`.
+
+    Parameters
+    ----------
+    info : ForecasterInfo
+        What it is.
+    model : LeanBolt
+        What computes.
+    device : torch.device
+        Where.
+    """
+
+    def __init__(self, info: ForecasterInfo, model: LeanBolt, device: torch.device) -> None:
+        self._info = info
+        self._model = model
+        self._device = device
+
+    @property
+    def info(self) -> ForecasterInfo:
+        """What this forecaster is."""
+        return self._info
+
+    def predict(self, request: ForecastRequest) -> FloatArray:
+        """Forecast one batch; see `Forecaster.predict`."""
+        if request.horizon < 1:
+            raise UnsupportedForecastError(f"horizon: {request.horizon} is less than 1")
+        plan_levels(request.levels, self._info.levels)  # refuses what the model cannot give
+        recent = request.context[:, -self._info.context_length :]
+        masked = has_empty_patch(recent, self._info.patch_size)
+        with translate_memory_errors(), torch.inference_mode():
+            grounded = ground(self._send(recent), centre=True)
+            raw = self._quantiles(grounded.context, request.horizon, masked=masked)
+            values: FloatArray = grounded.restore(raw).transpose(1, 2).cpu().numpy()
+        return interpolate_levels(values, self._info.levels, request.levels)
+
+    def _send(self, context: FloatArray) -> Tensor:
+        """Return contexts on the device, without waiting for the copy."""
+        tensor = torch.from_numpy(context)
+        if self._device.type == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    def _quantiles(self, context: Tensor, horizon: int, *, masked: bool) -> Tensor:
+        """Return quantiles at the trained levels, [B, K, H], carrying on beyond the first pass."""
+        length = self._info.prediction_length
+        if horizon <= length:
+            return self._pass(context, horizon, masked=masked)
+        from gigacast.forecast.unrolling import is_even, reduce_paths  # noqa: PLC0415 - chronos
+
+        levels = self._info.levels
+        weighted = not is_even(levels)
+        masked = masked or length % self._info.patch_size != 0  # patches move, gaps may fill one
+        parts = [self._pass(context, length, masked=masked)]
+        paths = context.unsqueeze(1).expand(-1, len(levels), -1)
+        for _ in range(length, horizon, length):
+            paths = torch.cat([paths, parts[-1]], dim=-1)[..., -self._info.context_length :]
+            raw = self._pass(paths.flatten(0, 1), length, masked=masked)
+            candidates = raw.view(len(context), -1, length)
+            parts.append(reduce_paths(candidates, levels, levels, weighted=weighted))
+        return torch.cat(parts, dim=-1)[..., :horizon]
+
+    def _pass(self, context: Tensor, steps: int, *, masked: bool) -> Tensor:
+        """Return one pass, [B, K, steps]; on a CPU in pieces of the few sizes that are fast."""
+        if self._device.type != "cpu":
+            return self._model(context, steps, masked=masked)
+        tokens = -(-context.shape[1] // self._info.patch_size)
+        sizes = piece_sizes(len(context), tokens)
+        if excess := sum(sizes) - len(context):
+            context = torch.cat([context, context[-1:].expand(excess, -1)])
+        done = [self._model(piece, steps, masked=masked) for piece in torch.split(context, sizes)]
+        return torch.cat(done)[: len(context) - excess]
+
+
+def piece_sizes(rows: int, tokens: int) -> list[int]:
+    """Return how many rows of ``tokens`` each to compute at once, one after the other.
+
+    All are powers of two. oneDNN compiles each product anew for each number of rows it meets, which
+    takes as long as forecasting a hundred series: so there are to be few such numbers. Pieces are
+    as large as `MOST_TOKENS` allows; the rest is halved down to `LEAST_TOKENS`, unless filling up
+    a piece wastes less than an eighth of it.
+    """
+    size = _power_of_two(MOST_TOKENS // tokens)
+    least = _power_of_two(LEAST_TOKENS // tokens)
+    if rows < least:
+        return [1 << (rows - 1).bit_length()]
+    sizes = []
+    while rows > 0:
+        while size > least and rows <= size - size // 8:
+            size //= 2
+        sizes.append(size)
+        rows -= size
+    return sizes
+
+
+def _power_of_two(limit: int) -> int:
+    """Return the largest power of two up to a limit, at least 1."""
+    return 1 << max(0, limit.bit_length() - 1)
+
+
+def _read_bolt(folder: Path) -> BoltShape:
+    """Return the shape of a model the lean forward can run; refuse others."""
+    config = read_model_config(folder)
+    if (folder / "adapter_config.json").exists():
+        raise ModelError(
+            f"{folder} holds a LoRA adapter, not a model",
+            hint="merge it into its base model and save that",
+        )
+    if not runs_lean(config):
+        raise ModelError(f"the model in {folder} is no Chronos-Bolt with ReLU: use load_chronos")
+    try:
+        return read_shape(config)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{folder}: config.json lacks something: {error!r}") from error
