@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format clean
+.PHONY: help demo test check format bench bench-full clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,19 @@ check: $(STAMP) ## Format, lint, strict types, import contracts
 format: $(STAMP) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# One thread and one core: on a machine with other work two threads wait for each other.
+bench: $(STAMP) ## Measure the engine and the whole job against the stock pipeline (minutes)
+	$(BIN)/python benchmarks/engine.py --threads 1
+	$(BIN)/python benchmarks/end_to_end.py 1000 10000 --cores 1
+
+bench-full: $(STAMP) ## The same up to a million series, planning and reading (hours)
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/engine.py --shape base
+	$(BIN)/python benchmarks/end_to_end.py 1000 10000 100000 1000000 --per_partition 100000
+	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/read_series.py
+	$(BIN)/python benchmarks/store_clients.py
 
 clean: ## Remove the environment and every cache
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output

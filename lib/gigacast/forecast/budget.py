@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gigacast.forecast.forecaster import ForecasterInfo
+from gigacast.forecast.lean_shape import lean_engine
 
 logger = logging.getLogger(__name__)
 
@@ -14,6 +15,8 @@ TOKENS_PER_CALL = {"cpu": 2_048, "cuda": 131_072}
 Measured on a CPU with Bolt's tiny and base shapes at contexts of 208 and 2048: full speed lies
 between 800 and 4,000 tokens; beyond, activations leave the cache. Not measured on a GPU.
 """
+LEAN_TOKENS_PER_CALL = 65_536
+"""On a CPU, for the lean Bolt engine, which cuts its batches itself and likes them large."""
 
 
 @dataclass(slots=True)
@@ -39,7 +42,7 @@ class BatchBudget:
     def rows(self, info: ForecasterInfo, length: int, horizon: int) -> int:
         """Return how many series of ``length`` steps to forecast in one call, at least 1."""
         tokens = series_tokens(info, length, horizon)
-        automatic = TOKENS_PER_CALL[info.device] // tokens
+        automatic = tokens_per_call(info) // tokens
         planned = automatic if self.batch_size == "auto" else self.batch_size
         if self.limit_tokens is not None:
             planned = min(planned, self.limit_tokens // tokens)
@@ -49,6 +52,13 @@ class BatchBudget:
         """Note that ``rows`` series of ``tokens`` each did not fit into memory."""
         self.limit_tokens = rows * tokens // 2
         logger.warning("%d series at once did not fit into memory: halving the batch", rows)
+
+
+def tokens_per_call(info: ForecasterInfo) -> int:
+    """Return how many tokens a call of this forecaster takes at best."""
+    if info.device == "cpu" and info.engine == lean_engine():
+        return LEAN_TOKENS_PER_CALL
+    return TOKENS_PER_CALL[info.device]
 
 
 def series_tokens(info: ForecasterInfo, length: int, horizon: int) -> int:
