@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from gigacast.api import Options, forecast, plan, read_forecasts
     from gigacast.errors import GigacastError
     from gigacast.loader import ChronosLoader, Prediction
+    from gigacast.manager import ModelManager
 
 __all__ = [
     "ChronosLoader",
     "GigacastError",
+    "ModelManager",
     "Options",
     "Prediction",
     "forecast",
@@ -30,6 +32,7 @@ __all__ = [
 _HOMES = {
     "ChronosLoader": "loader",
     "GigacastError": "errors",
+    "ModelManager": "manager",
     "Options": "api",
     "Prediction": "loader",
     "forecast": "api",

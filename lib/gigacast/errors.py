@@ -18,6 +18,7 @@
     ├── ModelError                   a model cannot be found, trusted or used as asked
     │   ├── ModelNotFoundError       no model under that name, key or folder
     │   ├── ModelIntegrityError      the files are not the ones the digest names
+    │   ├── ModelConflictError       another publish, switch or delete decided otherwise
     │   └── UnsupportedForecastError levels, horizon or context the model cannot give
     ├── TaskError                    one partition could not be forecast; the run goes on
     │   ├── InputChangedError        the input is no longer the object that was planned
@@ -114,6 +115,10 @@ class ModelNotFoundError(ModelError):
 
 class ModelIntegrityError(ModelError):
     """The files are not the ones the digest names."""
+
+
+class ModelConflictError(ModelError):
+    """A version exists with other content, or another operator was faster."""
 
 
 class UnsupportedForecastError(ModelError):

@@ -16,6 +16,7 @@ from gigacast.cli.program import run
 from gigacast.settings import load_settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
+from tests.model_folders import make_folder
 from tests.panels import hourly_panel, put_frame
 
 ROOT = Path(__file__).parents[2]
@@ -119,6 +120,7 @@ def test_the_examples_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.Monke
     settings = f"parquet_loader: {{data_paths: {{root_dir: '{tmp_path}/my-bucket/sales'}}}}\n"
     (tmp_path / "config" / "settings.yaml").write_text(settings)
     monkeypatch.chdir(tmp_path)
+    make_folder(tmp_path / "tuned")
     names = {"frame": hourly_panel(), "context_data": np.arange(50.0)}
     examples = [*python_examples(ROOT / "docs" / "guide.md"), *python_examples(ROOT / "README.md")]
     assert len(examples) >= 4

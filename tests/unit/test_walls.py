@@ -79,6 +79,7 @@ def test_the_public_face_is_what_was_promised() -> None:
     assert gigacast.__all__ == [
         "ChronosLoader",
         "GigacastError",
+        "ModelManager",
         "Options",
         "Prediction",
         "forecast",
@@ -98,6 +99,23 @@ SIGNATURES = {
     "0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9))",
     "ChronosLoader.load_context_from_parquet": "(self, file_path=None, *, symbol=None, year=None, "
     "month=None, context_length=None)",
+    "ModelManager": "(config=None, *, bucket=None, prefix=None, endpoint_url=None, region=None)",
+    "ModelManager.list_models": "(self)",
+    "ModelManager.show_model": "(self, name)",
+    "ModelManager.read_manifest": "(self, name, version)",
+    "ModelManager.active_version": "(self, name)",
+    "ModelManager.download_model": "(self, model, version=None, *, revision=None, name=None)",
+    "ModelManager.publish_model": "(self, folder, name=None, version=None, *, base=None, "
+    "license=None, metrics=None, source=None)",
+    "ModelManager.switch_model": "(self, name, version, *, why='', expected=None)",
+    "ModelManager.rollback_model": "(self, name, *, why='')",
+    "ModelManager.verify_model": "(self, name, version=None)",
+    "ModelManager.backup_models": "(self, archive, names=())",
+    "ModelManager.restore_models": "(self, archive)",
+    "ModelManager.delete_model": "(self, name, version, *, why='', dry_run=False)",
+    "ModelManager.fetch_model": "(self, name, version=None)",
+    "ModelManager.diff_versions": "(self, name, first, second, *, partitions=5, series=100, "
+    "sample_seed=0, **options)",
 }
 
 

@@ -8,6 +8,7 @@ import click
 
 from gigacast.cli.demo import demo
 from gigacast.cli.look import plan, plot, prune, show, status, verify
+from gigacast.cli.models import models
 from gigacast.cli.run import forecast
 from gigacast.errors import ConfigError, DataError, GigacastError, ModelError, StorageError
 from gigacast.runtime.interruption import interruptible
@@ -38,7 +39,7 @@ class Program(click.Group):
 )
 @click.version_option(package_name="gigacast", prog_name="gigacast")
 def program() -> None:
-    r"""Turn a bucket of time series into a bucket of probabilistic forecasts.
+    """Turn a bucket of time series into a bucket of probabilistic forecasts.
 
     Without a command, `forecast` runs: every partition whose forecast is missing or out of date
     is forecast; what is done is skipped. A rerun is always safe.
@@ -54,10 +55,10 @@ def program() -> None:
     \b
     Exit codes: 0 all done or skipped, 1 some partition failed, 2 wrong usage or
     configuration, 130 interrupted.
-    """
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
 
 
-for _command in (forecast, demo, plan, status, show, plot, verify, prune):
+for _command in (forecast, demo, plan, status, show, plot, verify, prune, models):
     program.add_command(_command)
 
 

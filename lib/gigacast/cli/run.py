@@ -81,15 +81,15 @@ def _plan_line(plan: Plan, tasks: int) -> str:
 @json_option
 @quiet_option
 def forecast(**given: Any) -> int:
-    r"""Forecast every partition whose forecast is missing or out of date.
+    """Forecast every partition whose forecast is missing or out of date.
 
     \b
     Examples:
       python main.py --bucket my-bucket --prefix sales --n_jobs 4
       python main.py --bucket file:///data/lake --symbol EURUSD --years 2014:2016
-      python main.py --bucket my-bucket --n_jobs 5 --n_partitions 1000 \
+      python main.py --bucket my-bucket --n_jobs 5 --n_partitions 1000 \\
         --series_per_partition 1000000
-    """
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
     as_json, quiet, dry_run = (given.pop(name) for name in ("as_json", "quiet", "dry_run"))
     job = job_of(read_settings(given))
     return run_and_report(job, as_json=as_json, quiet=quiet, dry_run=dry_run)

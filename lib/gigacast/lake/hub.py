@@ -4,11 +4,32 @@ The hub's own settings count: ``HF_HOME``, ``HF_ENDPOINT`` (mirrors), ``HF_HUB_O
 ``HF_TOKEN``.
 """
 
+import errno
+import re
 from pathlib import Path
 
-from gigacast.errors import ModelNotFoundError
+from gigacast.errors import ModelNotFoundError, StorageError
 
-PATTERNS = ["*.json", "*.safetensors"]
+PATTERNS = ["*.json", "*.safetensors", "README.md"]
+PUBLISHED_MODELS = {
+    **{f"chronos-bolt-{size}": "amazon" for size in ("tiny", "mini", "small", "base")},
+    "chronos-2": "amazon",
+    "chronos-2-small": "autogluon",
+    "chronos-2-synth": "autogluon",
+    **{f"chronos-t5-{size}": "amazon" for size in ("tiny", "mini", "small", "base", "large")},
+}
+"""The published models, by the names that may stand without their owner."""
+
+_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
+_LICENSE = re.compile(r"\A---\n(?:.*\n)*?license:\s*(?P<license>\S+)\s*\n(?:.*\n)*?---")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def parse_hub_id(reference: str) -> tuple[str, str | None] | None:
+    """Return the repository and the revision a reference names; ``None`` when it is no hub id."""
+    owner = PUBLISHED_MODELS.get(reference.partition("@")[0])
+    match = _HUB_ID.fullmatch(f"{owner}/{reference}" if owner else reference)
+    return (match["repo"], match["revision"]) if match else None
 
 
 def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
@@ -31,6 +52,8 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
     ------
     ModelNotFoundError
         When it does not exist, or the hub can't be reached and nothing is cached.
+    StorageError
+        When there is no room for it.
     """
     from huggingface_hub import snapshot_download  # noqa: PLC0415 - for those who ask the hub
     from huggingface_hub.errors import (  # noqa: PLC0415
@@ -47,6 +70,11 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
             hint="check the network, set HF_ENDPOINT to a mirror, or give a local folder",
         ) from error
     except (HfHubHTTPError, ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise StorageError(
+                f"model {label}: no room to download it: {error}",
+                hint="free space, or set HF_HOME to a larger disk",
+            ) from error
         first_line = (
             str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         )
@@ -55,3 +83,13 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
             hint="check the name; for a gated model set HF_TOKEN",
         ) from error
     return folder, folder.name
+
+
+def read_license(folder: Path) -> str | None:
+    """Return the license that the model card beside a model's files declares."""
+    try:
+        card = (folder / "README.md").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    match = _LICENSE.match(card)
+    return match["license"].strip("\"'") if match else None

@@ -13,6 +13,9 @@ TIMINGS = "timings/"
 AUDIT = "audit/"
 PLANS = "plans/"
 MODELS = "models/"
+MODEL_MANIFEST = "manifest.json"
+MODEL_CLAIM = "PUBLISHING"
+ACTIVE = "ACTIVE"
 RESERVED = frozenset({FORECASTS, TIMINGS, AUDIT, PLANS, MODELS, "raw/", "cleaned/", "features/"})
 """Folders under a prefix that are never taken for input."""
 
@@ -105,6 +108,26 @@ def model_prefix(model: str, version: str) -> str:
     return f"{MODELS}{model}/{version}/"
 
 
+def models_prefix(model: str) -> str:
+    """Return the folder of all versions of one model."""
+    return f"{MODELS}{model}/"
+
+
+def model_file_key(model: str, version: str, name: str) -> str:
+    """Return the key of one file of a model version."""
+    return f"{model_prefix(model, version)}{name}"
+
+
+def model_manifest_key(model: str, version: str) -> str:
+    """Return the key of the manifest that makes a version exist."""
+    return model_file_key(model, version, MODEL_MANIFEST)
+
+
+def model_claim_key(model: str, version: str) -> str:
+    """Return the key that says which content a version is being given, or that it is going."""
+    return model_file_key(model, version, MODEL_CLAIM)
+
+
 def active_key(model: str) -> str:
     """Return the key that names a model's active version."""
-    return f"{MODELS}{model}/ACTIVE"
+    return f"{MODELS}{model}/{ACTIVE}"

@@ -1,36 +1,57 @@
 """From what the user calls a model to pinned files in a folder.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``; the hub is asked through ``lake.hub``.
+Imports ``errors``, ``storage`` and ``lake``; the hub is asked through ``lake.hub``.
 
 Looked for in this order, first hit wins, and the choice is part of the result:
 
 1. a name that ships with the package (``gigacast-bolt-nano``) or needs no files
    (``seasonal-naive``)
-2. a local folder
-3. a version under the output root: ``chronos-bolt-tiny/v1.0`` or ``models/chronos-bolt-tiny/v1.0``
-4. the hub: ``amazon/chronos-bolt-tiny``, with ``@<revision>`` if wanted; the published names
+2. a local folder; one that was published is held to its manifest
+3. the cache on this machine: a digest, as receipts give it (``sha256:3fa9c2...``), and the files
+   of every version found in 4
+4. the registry under the output root: ``chronos-bolt-tiny/v1.0`` (``models/chronos-bolt-tiny/v1.0``
+   is the same), or ``chronos-bolt-tiny`` for the version that is active now; a digest, too
+5. the hub: ``amazon/chronos-bolt-tiny``, with ``@<revision>`` if wanted; the published names
    (``chronos-bolt-tiny``) may stand without their owner
+
+What has a manifest is verified by it, byte for byte, before it is used. A version of plain files
+without one is pinned by their ETags, and the choice says so.
 """
 
-import hashlib
-import os
 import re
-import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from gigacast.core.digest import digest_etags
-from gigacast.errors import ModelIntegrityError, ModelNotFoundError
-from gigacast.lake.hub import download_from_hub
-from gigacast.lake.layout import MODELS
-from gigacast.storage.store import ObjectMeta, Store
+from gigacast.errors import ModelNotFoundError
+from gigacast.lake.cache import ModelCache, default_cache
+from gigacast.lake.hub import download_from_hub, parse_hub_id
+from gigacast.lake.layout import MODELS, model_prefix
+from gigacast.lake.model_file import digest_folder
+from gigacast.lake.model_manifest import (
+    ModelManifest,
+    check_folder,
+    is_name,
+    read_folder_manifest,
+)
+from gigacast.lake.registry import PLAIN, PUBLISHED, Registry
+from gigacast.lake.registry_active import read_active
+from gigacast.storage.store import Store
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "NAIVE_MODEL",
+    "ResolvedModel",
+    "default_cache",
+    "digest_folder",
+    "find_version",
+    "is_version_folder",
+    "resolve_model",
+]
 
 DEFAULT_MODEL = "gigacast-bolt-nano"
 NAIVE_MODEL = "seasonal-naive"
-_HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
-_PUBLISHED = re.compile(r"chronos-(?:bolt-(?:tiny|mini|small|base)|2|2-small|t5-\w+)(?:@.*)?")
+_DIGEST = re.compile(r"sha256:(?P<digest>[0-9a-f]{8,64})")
 _VERSION_FOLDER = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -88,9 +109,9 @@ def resolve_model(
     Raises
     ------
     ModelNotFoundError
-        When it is nowhere; the message lists where it was looked for.
+        When it is nowhere; the message lists where it was looked for, or what there is.
     ModelIntegrityError
-        When the folder holds no weights that may be loaded.
+        When a file is not the published one, or the folder holds no weights that may be loaded.
     """
     if reference == NAIVE_MODEL:
         return ResolvedModel(NAIVE_MODEL, "1", f"{NAIVE_MODEL}-1", None, "built in")
@@ -105,7 +126,7 @@ def resolve_model(
             f"no model in {folder}, and looking elsewhere is switched off",
             hint="set model.auto_detect_mode, or correct model.model_path",
         )
-    found = _from_prefix(reference, outputs, version, cache or default_cache())
+    found = _from_registry(reference, Registry(outputs), version, ModelCache(cache))
     if found is not None:
         return found
     if otherwise is not None and otherwise != reference:
@@ -113,109 +134,127 @@ def resolve_model(
     return _from_hub(reference, version, outputs)
 
 
-def default_cache() -> Path:
-    """Return the folder for fetched models."""
-    configured = os.environ.get("GIGACAST_CACHE")
-    return (Path(configured) if configured else Path.home() / ".cache" / "gigacast") / "models"
+def is_version_folder(folder: Path) -> bool:
+    """Whether a folder is named as a version is, and its parent so as the model."""
+    return _VERSION_FOLDER.fullmatch(folder.name) is not None
 
 
 def _from_folder(folder: Path, version: str | None) -> ResolvedModel:
     folder = folder.resolve()
-    if _VERSION_FOLDER.fullmatch(folder.name):
-        return _pin(folder, folder.parent.name, version or folder.name, str(folder))
-    return _pin(folder, folder.name, version, str(folder))
+    manifest = read_folder_manifest(folder)
+    source = str(folder)
+    if manifest is not None:
+        hint = f"copy the published version again, or remove {folder / 'manifest.json'} if the "
+        check_folder(folder, manifest, hint + "change is meant")
+        source = f"{folder}, verified by its manifest"
+    if is_version_folder(folder):
+        return _pin(folder, folder.parent.name, version or folder.name, source)
+    return _pin(folder, folder.name, version, source)
 
 
 def _from_hub(reference: str, version: str | None, outputs: Store) -> ResolvedModel:
-    published = _PUBLISHED.fullmatch(reference) is not None
-    match = _HUB_ID.fullmatch(f"amazon/{reference}" if published else reference)
-    if match is None:
+    named = parse_hub_id(reference)
+    if named is None:
         raise ModelNotFoundError(
             f"no model {reference!r}: not shipped, no such folder, "
             f"nothing under {outputs.address.url}/{MODELS}, and not a hub id",
-            hint=f"use {DEFAULT_MODEL}, {NAIVE_MODEL}, a folder, NAME/VERSION under models/, "
-            "or a hub id such as amazon/chronos-bolt-tiny",
+            hint=f"use {DEFAULT_MODEL}, {NAIVE_MODEL}, a folder, NAME or NAME/VERSION under "
+            "models/, or a hub id such as amazon/chronos-bolt-tiny",
         )
-    folder, revision = download_from_hub(match["repo"], match["revision"])
-    name = match["repo"].rpartition("/")[2]
-    return _pin(folder, name, version or revision[:12], f"hub {match['repo']}@{revision}")
+    repo, wanted = named
+    folder, revision = download_from_hub(repo, wanted)
+    name = repo.rpartition("/")[2]
+    return _pin(folder, name, version or revision[:12], f"hub {repo}@{revision}")
 
 
-def _from_prefix(
-    reference: str, outputs: Store, version: str | None, cache: Path
+def _from_registry(
+    reference: str, registry: Registry, version: str | None, cache: ModelCache
 ) -> ResolvedModel | None:
-    path = reference.removeprefix(MODELS).strip("/")
-    name, _, named_version = path.partition("/")
+    digest = _DIGEST.fullmatch(reference)
+    if digest is not None:
+        return _by_digest(digest["digest"], registry, cache)
+    name, _, named_version = reference.removeprefix(MODELS).strip("/").partition("/")
     chosen = named_version or version
-    if not name or not chosen or "/" in chosen:
+    if not is_name(name) or (chosen is not None and not is_name(chosen)):
         return None
-    prefix = f"{MODELS}{name}/{chosen}/"
-    objects = [entry for page in outputs.list(prefix) for entry in page]
-    if not objects:
+    if chosen is not None:
+        return find_version(registry, name, chosen, cache)
+    active, _ = read_active(registry, name)
+    if active.version is None:
+        if registry.versions(name):
+            raise registry.unknown(name, "the active one")
         return None
-    folder = _fetch(outputs, prefix, objects, cache)
-    return _pin(folder, name, chosen, f"{outputs.address.url}/{prefix}")
+    found = find_version(registry, name, active.version, cache, "active, ")
+    if found is None:
+        raise registry.unknown(name, active.version)
+    return found
 
 
-def _fetch(outputs: Store, prefix: str, objects: list[ObjectMeta], cache: Path) -> Path:
-    """Copy a version's files into the cache: whole or not at all, safe for many processes."""
-    label = digest_etags(text for e in objects for text in (e.key, e.etag))
-    target = cache / f"{_UNSAFE.sub('-', prefix.strip('/'))}-{label}"
-    if target.is_dir():
-        return target
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as scratch:
-        staged = Path(scratch) / "model"
-        staged.mkdir()
-        for entry in objects:
-            name = entry.key.removeprefix(prefix)
-            if "/" in name:
+def find_version(
+    registry: Registry, name: str, version: str, cache: ModelCache, how: str = ""
+) -> ResolvedModel | None:
+    """Return a version of a registry, its files verified in the cache; ``None`` without the model.
+
+    Parameters
+    ----------
+    registry : Registry
+    name, version : str
+    cache : ModelCache
+    how : str
+        What else to say of the choice.
+
+    Raises
+    ------
+    ModelNotFoundError
+        When the model has no such version; the message lists those it has.
+    ModelIntegrityError
+    """
+    manifest = registry.find(name, version)
+    if manifest is not None:
+        return _published(registry, manifest, cache, how)
+    versions = registry.versions(name)
+    if not versions:
+        return None  # another model's name, or a hub id
+    if versions.get(version) != PLAIN:
+        raise registry.unknown(name, version)
+    files = registry.files(name, version)
+    where = f"{registry.store.address.url}/{model_prefix(name, version)}"
+    plain = {file: meta for file, meta in files.items() if "/" not in file}
+    fetched = cache.get_plain(registry.store, plain)
+    source = f"{where} ({how}no manifest: pinned by ETags)"
+    return ResolvedModel(name, version, fetched.digest, fetched.folder, source)
+
+
+def _published(
+    registry: Registry, manifest: ModelManifest, cache: ModelCache, how: str
+) -> ResolvedModel:
+    name, version = manifest.model, manifest.version
+    cached = cache.get(registry.store, manifest)
+    place = "fetched" if cached.fetched else "in the cache"
+    source = f"{registry.store.address.url}/{model_prefix(name, version)} ({how}verified, {place})"
+    return ResolvedModel(name, version, manifest.digest, cached.folder, source)
+
+
+def _by_digest(digest: str, registry: Registry, cache: ModelCache) -> ResolvedModel:
+    """Find the weights behind a digest: in the cache, else among all versions."""
+    cached = cache.find(digest)
+    if cached is not None:
+        folder, found = cached
+        return ResolvedModel(found.model, found.version, found.digest, folder, f"cache {folder}")
+    for name in registry.models():
+        for version, state in registry.versions(name).items():
+            if state != PUBLISHED:
                 continue
-            (staged / name).write_bytes(outputs.get(entry.key, if_match=entry.etag))
-        try:
-            staged.rename(target)
-        except OSError:
-            if not target.is_dir():  # else another process was first: its copy is as good
-                raise
-    return target
+            manifest = registry.read(name, version)
+            if manifest.digest.startswith(digest):
+                return _published(registry, manifest, cache, "")
+    raise ModelNotFoundError(
+        f"no model with digest sha256:{digest} in the cache or under {registry.where}",
+        hint="restore it from a backup: `gigacast models restore`",
+    )
 
 
 def _pin(folder: Path, name: str, version: str | None, source: str) -> ResolvedModel:
     digest = digest_folder(folder)
     safe_name = _UNSAFE.sub("-", name).strip("-.") or "model"
     return ResolvedModel(safe_name, version or digest[:12], digest, folder, source)
-
-
-def digest_folder(folder: Path) -> str:
-    """Return the SHA-256 over the names and contents of the files a model is loaded from.
-
-    Raises
-    ------
-    ModelIntegrityError
-        When there is no ``config.json`` or no safetensors file.
-    """
-    files = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix in {".json", ".safetensors"}
-        and path.is_file()
-        and path.name != "manifest.json"  # describes a published version; not part of the model
-    )
-    names = {path.name for path in files}
-    if not names & {"config.json", "adapter_config.json"}:
-        raise ModelIntegrityError(f"{folder}: no config.json", hint="is this a model folder?")
-    if not any(name.endswith(".safetensors") for name in names):
-        raise ModelIntegrityError(
-            f"{folder}: no safetensors weights; pickled weights are not loaded",
-            hint="convert them: AutoModel.from_pretrained(folder).save_pretrained(new_folder)",
-        )
-    return _digest_files(files)
-
-
-def _digest_files(files: Iterable[Path]) -> str:
-    whole = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").hexdigest()
-        whole.update(f"{path.name}\0{content}\n".encode())
-    return whole.hexdigest()

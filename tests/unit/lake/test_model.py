@@ -1,24 +1,22 @@
 """From what the user calls a model to pinned files: in the order promised, by digest."""
 
-import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 
 from gigacast.errors import ModelIntegrityError, ModelNotFoundError
 from gigacast.lake.model import DEFAULT_MODEL, digest_folder, resolve_model
 from gigacast.storage.memory import MemoryStore
+from tests.hub_server import COMMIT, Hub
 
 CONFIG = b'{"chronos_config": {}}'
 WEIGHTS = b"weights"
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
@@ -133,54 +131,13 @@ def test_another_reference_stands_in_where_the_first_is_not_at_hand(store: Memor
 # -- the hub, as far as its wire goes ------------------------------------------------------------
 
 
-class Hub(BaseHTTPRequestHandler):
-    """The few answers a download needs."""
-
-    files: ClassVar[dict[str, bytes]] = {
+@pytest.fixture
+def hub() -> Iterator[str]:
+    Hub.files = {
         "config.json": CONFIG,
         "model.safetensors": WEIGHTS,
         "pytorch_model.bin": b"never asked for",
     }
-    asked: ClassVar[list[str]] = []
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def do_HEAD(self) -> None:
-        self.do_GET(body=False)
-
-    def do_GET(self, *, body: bool = True) -> None:
-        self.asked.append(self.path)
-        name = self.path.rpartition("/")[2]
-        if self.path.startswith("/api/models/acme/tiny"):
-            siblings = [{"rfilename": file} for file in self.files]
-            content = json.dumps({"id": "acme/tiny", "sha": COMMIT, "siblings": siblings}).encode()
-            if "/tree/" in self.path:
-                content = json.dumps(
-                    [
-                        {"type": "file", "path": f, "size": len(c), "oid": "0" * 40}
-                        for f, c in self.files.items()
-                    ]
-                ).encode()
-        elif f"/acme/tiny/resolve/{COMMIT}/" in self.path and name in self.files:
-            content = self.files[name]
-        else:
-            self.send_response(404)
-            self.send_header("X-Error-Code", "RepoNotFound")
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("X-Repo-Commit", COMMIT)
-        self.send_header("ETag", f'"{name}-etag"')
-        self.end_headers()
-        if body:
-            self.wfile.write(content)
-
-
-@pytest.fixture
-def hub() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     Hub.asked.clear()

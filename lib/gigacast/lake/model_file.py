@@ -1,0 +1,176 @@
+"""The files of a model: which of them count, their hashes, their headers, and what is refused.
+
+Imports only ``errors``. A safetensors header is read as what it is, a length and JSON
+(https://github.com/huggingface/safetensors#format), so that nothing here needs torch.
+"""
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gigacast.errors import ModelIntegrityError
+
+BASE = "base/"
+"""Where the base model of a LoRA adapter lies, below the adapter."""
+
+CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+PICKLED = frozenset({".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".h5", ".msgpack"})
+_SUFFIXES = frozenset({".json", ".safetensors"})
+_NOT_THE_MODEL = "manifest.json"  # describes a published version; not part of the model
+_MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
+
+
+class ModelFile(NamedTuple):
+    """One file of a model; ``name`` is relative to the model's folder."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+def digest_folder(folder: Path) -> str:
+    """Return the SHA-256 over the names and contents of the files a model is loaded from.
+
+    Raises
+    ------
+    ModelIntegrityError
+        When there is no ``config.json`` or no safetensors file.
+    """
+    return digest_files(hash_folder(folder))
+
+
+def hash_folder(folder: Path) -> tuple[ModelFile, ...]:
+    """Return the files a model is loaded from, hashed, in the order of their names.
+
+    Raises
+    ------
+    ModelIntegrityError
+        When there is no ``config.json`` or no safetensors file.
+    """
+    names = model_names(folder)
+    return tuple(
+        ModelFile(name, (folder / name).stat().st_size, hash_file(folder / name)) for name in names
+    )
+
+
+def digest_files(files: Iterable[ModelFile]) -> str:
+    """Return the digest of a whole model from the hashes of its files."""
+    whole = hashlib.sha256()
+    for file in sorted(files):
+        whole.update(f"{file.name}\0{file.sha256}\n".encode())
+    return whole.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def model_names(folder: Path) -> list[str]:
+    """Return the names of the files a model is loaded from, sorted; an adapter's base is of them.
+
+    Raises
+    ------
+    ModelIntegrityError
+        When there is no ``config.json`` or no safetensors file.
+    """
+    names = _names_in(folder)
+    if not {CONFIG, ADAPTER_CONFIG} & set(names):
+        raise ModelIntegrityError(f"{folder}: no config.json", hint="is this a model folder?")
+    if not any(name.endswith(".safetensors") for name in names):
+        raise ModelIntegrityError(
+            f"{folder}: no safetensors weights; pickled weights are not loaded",
+            hint="convert them: AutoModel.from_pretrained(folder).save_pretrained(new_folder)",
+        )
+    if ADAPTER_CONFIG in names and (folder / BASE).is_dir():
+        names += [f"{BASE}{name}" for name in _names_in(folder / BASE)]
+    return sorted(names)
+
+
+def _names_in(folder: Path) -> list[str]:
+    return [
+        path.name
+        for path in folder.iterdir()
+        if path.suffix in _SUFFIXES and path.is_file() and path.name != _NOT_THE_MODEL
+    ]
+
+
+def refuse_unsafe(folder: Path) -> None:
+    """Refuse a folder with what could run code when it is loaded, or with damaged weights.
+
+    Raises
+    ------
+    ModelIntegrityError
+        Naming the file.
+    """
+    for place in (folder, folder / BASE):
+        if not place.is_dir():
+            continue
+        pickled = sorted(path.name for path in place.iterdir() if path.suffix in PICKLED)
+        if pickled:
+            raise ModelIntegrityError(
+                f"{place}: {', '.join(pickled)}: pickles can run code when loaded",
+                hint="keep only *.json and *.safetensors in the folder",
+            )
+    for name in model_names(folder):
+        if name.endswith(".safetensors"):
+            read_header(folder / name)
+        elif "auto_map" in read_json(folder / name):
+            raise ModelIntegrityError(
+                f"{folder / name}: names code to run (auto_map)", hint="code is never loaded"
+            )
+
+
+def count_parameters(folder: Path) -> int:
+    """Return the number of weights stored in a folder, from the headers of its files.
+
+    Raises
+    ------
+    ModelIntegrityError
+        When a file is not safetensors, or cut short.
+    """
+    headers = [read_header(path) for path in sorted(folder.glob("*.safetensors"))]
+    return sum(math.prod(tensor["shape"]) for header in headers for tensor in header.values())
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Return the tensors a safetensors file declares, once its length agrees with them.
+
+    Raises
+    ------
+    ModelIntegrityError
+    """
+    try:
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(min(length, _MAX_HEADER_BYTES)))
+        header.pop("__metadata__", None)
+        end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        missing = 8 + length + end - path.stat().st_size
+    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelIntegrityError(f"{path}: not a safetensors file: {error}") from error
+    if missing:
+        problem = f"{missing} bytes are missing" if missing > 0 else f"{-missing} bytes too many"
+        raise ModelIntegrityError(f"{path}: {problem}", hint="copy the file again")
+    return dict(header)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object of a model folder.
+
+    Raises
+    ------
+    ModelIntegrityError
+        When it cannot be read, or is not JSON. Other JSON than an object reads as an empty one.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelIntegrityError(f"{path}: cannot be read as JSON: {error}") from error
+    return content if isinstance(content, dict) else {}

@@ -1,0 +1,489 @@
+"""What the model registry promises, over every store: whole versions or none, no lost change."""
+
+import json
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from gigacast.errors import (
+    ModelConflictError,
+    ModelError,
+    ModelIntegrityError,
+    ModelNotFoundError,
+    StorageError,
+)
+from gigacast.lake.model import resolve_model
+from gigacast.lake.model_file import digest_folder
+from gigacast.lake.registry import Registry
+from gigacast.lake.registry_active import (
+    delete_version,
+    read_active,
+    rollback_version,
+    switch_version,
+)
+from gigacast.lake.registry_backup import write_archive
+from gigacast.lake.registry_restore import read_archive
+from gigacast.lake.registry_verify import verify_versions
+from gigacast.storage.memory import forget_memory
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
+from tests.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
+from tests.model_folders import author, make_folder, publish
+from tests.moto_server import MotoServer
+
+NewStore = Callable[[], Store]
+
+
+@pytest.fixture(params=["memory", "folder", "s3"])
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewStore]:
+    """Make new, empty stores of the backend under test."""
+    names: list[str] = []
+
+    def make() -> Store:
+        names.append(uuid.uuid4().hex)
+        if request.param == "memory":
+            return open_store(StoreAddress(f"memory://{names[-1]}/lake"))
+        if request.param == "folder":
+            (tmp_path / names[-1]).mkdir()
+            return open_store(StoreAddress(f"file://{tmp_path / names[-1]}"))
+        server: MotoServer = request.getfixturevalue("moto_server")
+        return open_store(server.new_address("lake"))
+
+    yield make
+    for name in names:
+        forget_memory(name)
+
+
+@pytest.fixture
+def store(new_store: NewStore) -> Store:
+    return new_store()
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "one", 1)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    return make_folder(tmp_path / "two", 2)
+
+
+def contents(store: Store) -> dict[str, bytes]:
+    return {m.key: store.get(m.key) for page in store.list("models/") for m in page}
+
+
+def active(store: Store, name: str = "tiny") -> str | None:
+    return read_active(Registry(store), name)[0].version
+
+
+# -- publishing ------------------------------------------------------------------------------------
+
+
+def test_a_version_is_its_files_and_the_manifest_that_lists_them(store: Store, one: Path) -> None:
+    done = publish(store, one)
+    assert (done.new, done.activated) == (True, True)
+    assert [key.removeprefix("models/tiny/") for key in contents(store)] == [
+        "ACTIVE",
+        "v1.0/config.json",
+        "v1.0/manifest.json",
+        "v1.0/model.safetensors",
+    ]
+    found = Registry(store).read("tiny", "v1.0")
+    assert found == done.manifest
+    assert found.digest == digest_folder(one)
+    assert (found.parameters, found.context_length, found.prediction_length) == (17, 512, 64)
+
+
+def test_the_same_content_again_changes_nothing(store: Store, one: Path) -> None:
+    publish(store, one)
+    before = contents(store)
+    again = publish(store, one, who="bob@bench")
+    assert (again.new, again.activated) == (False, False)
+    assert contents(store) == before
+
+
+def test_other_content_under_a_published_version_is_refused(
+    store: Store, one: Path, two: Path
+) -> None:
+    publish(store, one)
+    before = contents(store)
+    with pytest.raises(ModelConflictError, match=r"published on 2026-01-01.*choose another"):
+        publish(store, two)
+    assert contents(store) == before
+
+
+def test_files_put_there_by_hand_are_never_published_over(store: Store, one: Path) -> None:
+    store.put("models/tiny/v1.0/config.json", b"{}")
+    before = contents(store)
+    with pytest.raises(ModelConflictError, match="by hand"):
+        publish(store, one)
+    assert contents(store) == before
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_publish_killed_anywhere_leaves_nothing_to_read_and_is_completed_by_another(
+    new_store: NewStore, one: Path, tmp_path: Path, when: str
+) -> None:
+    undisturbed = new_store()
+    publish(undisturbed, one)
+    for nth in range(1, 20):
+        store = new_store()
+        fault = Fault(WRITES, nth=nth, when=when)  # type: ignore[arg-type]
+        try:
+            publish(FaultyStore(store, [fault]), one)
+        except SimulatedCrash:
+            pass
+        else:
+            break
+        if Registry(store).find("tiny", "v1.0") is None:
+            with pytest.raises(ModelError):
+                resolve_model("tiny/v1.0", store, cache=tmp_path / "cache")
+        else:
+            assert resolve_model("tiny/v1.0", store, cache=tmp_path / "cache").version == "v1.0"
+        publish(store, one)
+        assert contents(store).keys() == contents(undisturbed).keys()
+        assert active(store) == "v1.0"
+        assert verify_versions(Registry(store), "tiny").problems == []
+    assert nth == 7  # claim, two files, manifest, no claim, ACTIVE
+
+
+def test_a_store_that_runs_full_leaves_nothing_to_read_and_what_was_active_stays(
+    store: Store, one: Path, two: Path
+) -> None:
+    def full() -> StorageError:
+        return StorageError("no room to write", hint="free space and run again")
+
+    publish(store, one)
+    with pytest.raises(StorageError, match="no room"):
+        publish(FaultyStore(store, [Fault(("put",), nth=2, error=full)]), two, version="v1.1")
+    assert active(store) == "v1.0"
+    assert Registry(store).find("tiny", "v1.1") is None
+    assert publish(store, two, version="v1.1").new
+
+
+def test_what_a_killed_publish_left_is_shown_and_refused_to_other_content(
+    store: Store, one: Path, two: Path
+) -> None:
+    with pytest.raises(SimulatedCrash):
+        publish(FaultyStore(store, [Fault(("put",), nth=2)]), one)
+    assert Registry(store).versions("tiny") == {"v1.0": "unfinished"}
+    with pytest.raises(ModelNotFoundError, match=r"v1.0 \(unfinished\)"):
+        resolve_model("tiny/v1.0", store)
+    with pytest.raises(ModelConflictError, match="left unfinished"):
+        publish(store, two)
+    assert delete_version(Registry(store), "tiny", "v1.0", author()) == 1
+    assert publish(store, two).activated
+
+
+def test_of_racing_publishers_of_one_version_one_content_wins_whole(
+    store: Store, one: Path, two: Path
+) -> None:
+    digests: list[str] = []
+    refused: list[str] = []
+
+    def go(folder: Path) -> None:
+        try:
+            digests.append(publish(store, folder).manifest.digest)
+        except ModelConflictError as error:
+            refused.append(error.message)
+
+    threads = [threading.Thread(target=go, args=(folder,)) for folder in (one, two) * 3]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(digests) + len(refused) == 6
+    assert len(set(digests)) == 1
+    assert verify_versions(Registry(store), "tiny").verified == ["tiny/v1.0"]
+    assert Registry(store).read("tiny", "v1.0").digest == digests[0]
+
+
+# -- switching -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def three(store: Store, one: Path, two: Path, tmp_path: Path) -> Registry:
+    """A registry with v1.0 (active), v1.1 and v2.0."""
+    publish(store, one)
+    publish(store, two, version="v1.1")
+    publish(store, make_folder(tmp_path / "three", 3), version="v2.0")
+    return Registry(store)
+
+
+def test_the_first_version_is_active_and_a_later_one_must_be_switched_to(three: Registry) -> None:
+    assert active(three.store) == "v1.0"
+    then = switch_version(three, "tiny", "v2.0", author("bob@bench"), why="better")
+    assert [(c.version, c.who, c.why, c.action) for c in then.history] == [
+        ("v1.0", "ann@desk", "the first version", "switch"),
+        ("v2.0", "bob@bench", "better", "switch"),
+    ]
+    assert read_active(three, "tiny")[0] == then
+
+
+def test_rollbacks_go_back_one_version_at_a_time(three: Registry) -> None:
+    switch_version(three, "tiny", "v1.1", author())
+    switch_version(three, "tiny", "v2.0", author())
+    assert rollback_version(three, "tiny", author()).version == "v1.1"
+    assert rollback_version(three, "tiny", author()).version == "v1.0"
+    with pytest.raises(ModelConflictError, match="nothing before it"):
+        rollback_version(three, "tiny", author())
+    assert switch_version(three, "tiny", "v2.0", author()).version == "v2.0"
+    assert rollback_version(three, "tiny", author()).version == "v1.0"
+
+
+def test_a_rollback_passes_over_what_was_deleted(three: Registry) -> None:
+    switch_version(three, "tiny", "v1.1", author())
+    switch_version(three, "tiny", "v2.0", author())
+    delete_version(three, "tiny", "v1.1", author())
+    assert rollback_version(three, "tiny", author()).version == "v1.0"
+
+
+def test_of_two_operators_the_slower_one_is_told_what_is_active_now(three: Registry) -> None:
+    class Interrupted(FaultyStore):
+        """Another operator switches between this one's look and its write."""
+
+        def put_if_match(self, key: str, content: bytes, etag: str) -> str:
+            switch_version(three, "tiny", "v1.1", author("bob@bench"), why="faster")
+            return super().put_if_match(key, content, etag)
+
+    with pytest.raises(ModelConflictError, match=r"active is v1.1 now \(switch v1.1 by bob@bench"):
+        switch_version(Registry(Interrupted(three.store)), "tiny", "v2.0", author())
+    assert active(three.store) == "v1.1"
+
+
+def test_what_somebody_saw_can_be_made_a_condition(three: Registry) -> None:
+    switch_version(three, "tiny", "v1.1", author(), expected="v1.0")
+    with pytest.raises(ModelConflictError, match=r"active is v1\.1 now"):
+        switch_version(three, "tiny", "v2.0", author(), expected="v1.0")
+    assert active(three.store) == "v1.1"
+
+
+def test_many_operators_at_once_lose_no_change(three: Registry) -> None:
+    won: list[str] = []
+
+    def go(number: int) -> None:
+        version = ("v1.0", "v1.1", "v2.0")[number % 3]
+        try:
+            then = switch_version(three, "tiny", version, author(f"op-{number}@desk"))
+        except ModelConflictError:
+            return
+        if then.history[-1].who == f"op-{number}@desk":
+            won.append(f"op-{number}@desk")
+
+    threads = [threading.Thread(target=go, args=(number,)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    history = read_active(three, "tiny")[0].history
+    assert sorted(change.who for change in history[1:]) == sorted(won)
+
+
+def test_a_switch_to_the_active_version_is_no_change(three: Registry) -> None:
+    before = contents(three.store)
+    switch_version(three, "tiny", "v1.0", author())
+    assert contents(three.store) == before
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_switch_killed_anywhere_has_happened_or_has_not(three: Registry, when: str) -> None:
+    fault = Fault(WRITES, when=when)  # type: ignore[arg-type]
+    with pytest.raises(SimulatedCrash):
+        switch_version(Registry(FaultyStore(three.store, [fault])), "tiny", "v2.0", author())
+    assert active(three.store) == {"before": "v1.0", "after": "v2.0"}[when]
+    assert switch_version(three, "tiny", "v2.0", author()).version == "v2.0"
+
+
+# -- deleting --------------------------------------------------------------------------------------
+
+
+def test_a_version_that_is_not_active_can_be_deleted(three: Registry) -> None:
+    assert delete_version(three, "tiny", "v1.1", author(), why="never used") == 3
+    assert sorted(three.versions("tiny")) == ["v1.0", "v2.0"]
+    assert read_active(three, "tiny")[0].history[-1].why == "never used"
+
+
+def test_the_active_version_is_never_deleted(three: Registry) -> None:
+    before = contents(three.store)
+    with pytest.raises(ModelConflictError, match="is active and cannot be deleted"):
+        delete_version(three, "tiny", "v1.0", author())
+    assert contents(three.store) == before
+
+
+def test_a_version_that_becomes_active_while_it_is_being_deleted_stays(three: Registry) -> None:
+    class Interrupted(FaultyStore):
+        """Another operator switches to the version just before the claim is put."""
+
+        def put(self, key: str, content: bytes | Path) -> str:
+            switch_version(three, "tiny", "v2.0", author("bob@bench"))
+            return super().put(key, content)
+
+    with pytest.raises(ModelConflictError, match=r"active is v2\.0 now"):
+        delete_version(Registry(Interrupted(three.store)), "tiny", "v2.0", author())
+    assert three.read("tiny", "v2.0").version == "v2.0"
+    assert verify_versions(three, "tiny").problems == []
+    assert not three.is_being_deleted("tiny", "v2.0")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_delete_killed_anywhere_leaves_a_version_whole_or_gone_and_can_be_finished(
+    new_store: NewStore, one: Path, two: Path, tmp_path: Path, when: str
+) -> None:
+    for nth in range(1, 20):
+        store = new_store()
+        publish(store, one)
+        publish(store, two, version="v1.1")
+        fault = Fault(WRITES, nth=nth, when=when)  # type: ignore[arg-type]
+        try:
+            delete_version(Registry(FaultyStore(store, [fault])), "tiny", "v1.1", author())
+        except SimulatedCrash:
+            pass
+        else:
+            break
+        registry = Registry(store)
+        if (nth, when) == (1, "before"):
+            assert verify_versions(registry, "tiny").problems == []  # nothing happened yet
+        elif "v1.1" in registry.versions("tiny"):
+            with pytest.raises(ModelError):  # half gone, or going
+                switch_version(registry, "tiny", "v1.1", author())
+            if registry.find("tiny", "v1.1") is None:
+                with pytest.raises(ModelNotFoundError):
+                    resolve_model("tiny/v1.1", store, cache=tmp_path / "cache")
+        if "v1.1" in registry.versions("tiny"):
+            delete_version(registry, "tiny", "v1.1", author())
+        assert registry.versions("tiny") == {"v1.0": "published"}
+    assert nth == 7  # claim, ACTIVE, manifest, two files, claim
+
+
+# -- verifying -------------------------------------------------------------------------------------
+
+
+def test_verify_names_each_file_that_is_not_as_published(three: Registry) -> None:
+    store = three.store
+    weights = bytearray(store.get("models/tiny/v1.0/model.safetensors"))
+    weights[-1] ^= 1
+    store.put("models/tiny/v1.0/model.safetensors", bytes(weights))
+    store.delete(["models/tiny/v1.1/config.json"])
+    store.put("models/tiny/v1.1/other.json", b"{}")
+    store.put("models/tiny/v2.0/config.json", b"{}")
+    report = verify_versions(three, "tiny")
+    assert report.verified == []
+    assert [line.split(":")[0] for line in report.problems] == [
+        "tiny/v1.0",
+        "tiny/v1.1",
+        "tiny/v1.1",
+        "tiny/v2.0",
+    ]
+    text = "\n".join(report.problems)
+    assert "model.safetensors was changed" in text
+    assert "config.json is missing" in text
+    assert "other.json is not in the manifest" in text
+    assert "config.json has 2 bytes" in text
+
+
+@pytest.mark.parametrize("damage", ["changed", "truncated", "missing"])
+def test_damage_under_the_prefix_is_refused_by_name_and_never_loaded(
+    store: Store, one: Path, tmp_path: Path, damage: str
+) -> None:
+    publish(store, one)
+    key = "models/tiny/v1.0/model.safetensors"
+    content = store.get(key)
+    store.delete([key])
+    if damage == "changed":
+        store.put(key, content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "truncated":
+        store.put(key, content[:-7])
+    with pytest.raises(ModelIntegrityError, match=r"model\.safetensors.*models verify tiny/v1\.0"):
+        resolve_model("tiny", store, cache=tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+    store.put(key, content)
+    assert resolve_model("tiny", store, cache=tmp_path / "cache").digest == digest_folder(one)
+
+
+# -- backup and restore ----------------------------------------------------------------------------
+
+
+def test_a_backup_is_restored_into_another_bucket_byte_for_byte(
+    three: Registry, new_store: NewStore, tmp_path: Path
+) -> None:
+    switch_version(three, "tiny", "v1.1", author())
+    written = write_archive(three, [], tmp_path / "models.tar")
+    assert sorted(written.versions) == ["tiny/v1.0", "tiny/v1.1", "tiny/v2.0"]
+    other = new_store()
+    report = read_archive(Registry(other), tmp_path / "models.tar", author())
+    assert report.active == {"tiny": "v1.1"}
+    here, there = contents(three.store), contents(other)
+    history = json.loads(there.pop("models/tiny/ACTIVE"))["history"]
+    here.pop("models/tiny/ACTIVE")
+    assert here == there
+    assert [change["action"] for change in history] == ["switch", "switch", "restore"]
+    assert rollback_version(Registry(other), "tiny", author()).version == "v1.0"
+
+
+def test_a_restore_leaves_alone_what_is_there(
+    three: Registry, new_store: NewStore, tmp_path: Path
+) -> None:
+    write_archive(three, [], tmp_path / "models.tar")
+    switch_version(three, "tiny", "v2.0", author())
+    delete_version(three, "tiny", "v1.1", author())
+    report = read_archive(three, tmp_path / "models.tar", author())
+    assert (report.versions, report.present) == (["tiny/v1.1"], ["tiny/v1.0", "tiny/v2.0"])
+    assert report.kept_active == {"tiny": "v2.0"}
+    assert active(three.store) == "v2.0"
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_restore_killed_anywhere_is_completed_by_another(
+    new_store: NewStore, one: Path, two: Path, tmp_path: Path, when: str
+) -> None:
+    source = new_store()
+    publish(source, one)
+    publish(source, two, version="v1.1")
+    archive = tmp_path / "models.tar"
+    write_archive(Registry(source), ["tiny"], archive)
+    for nth in range(1, 30):
+        store = new_store()
+        fault = Fault(WRITES, nth=nth, when=when)  # type: ignore[arg-type]
+        try:
+            read_archive(Registry(FaultyStore(store, [fault])), archive, author())
+        except SimulatedCrash:
+            pass
+        else:
+            break
+        states = Registry(store).versions("tiny")
+        for version in [v for v, state in states.items() if state == "published"]:
+            assert verify_versions(Registry(store), "tiny", version).problems == []
+        read_archive(Registry(store), archive, author())
+        assert set(contents(store)) == set(contents(source))
+        assert active(store) == "v1.0"
+    assert nth == 12  # five writes a version, and ACTIVE
+
+
+def test_a_backup_of_damaged_files_is_refused_and_leaves_no_file(
+    three: Registry, tmp_path: Path
+) -> None:
+    three.store.put("models/tiny/v1.1/config.json", b"{}")
+    folder = tmp_path / "backups"
+    with pytest.raises(ModelIntegrityError, match=r"tiny/v1.1/: config.json has 2 bytes"):
+        write_archive(three, ["tiny/v1.1"], folder / "models.tar")
+    assert list(folder.iterdir()) == []
+    assert write_archive(three, ["tiny/v2.0"], folder / "models.tar").versions == ["tiny/v2.0"]
+
+
+def test_a_model_is_used_on_a_machine_that_never_saw_it(
+    store: Store, one: Path, tmp_path: Path
+) -> None:
+    publish(store, one)
+    expected = digest_folder(one)
+    shutil.rmtree(one)
+    found = resolve_model("tiny", store, cache=tmp_path / "cache")
+    assert (found.name, found.version, found.digest) == ("tiny", "v1.0", expected)
+    assert "(active, verified, fetched)" in found.source
+    again = resolve_model("tiny", store, cache=tmp_path / "cache")
+    assert "(active, verified, in the cache)" in again.source
+    assert again.folder == found.folder
