@@ -352,8 +352,8 @@ from gigacast.runtime.parallel import JoblibExecutor
 
 def setup():
     def work(task):
-        Path(f"started-{task}").touch()
         try:
+            Path(f"started-{task}").touch()
             time.sleep(60 if task else 0)
         finally:
             while Path("stubborn").exists():
@@ -393,7 +393,7 @@ def script(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
