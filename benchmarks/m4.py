@@ -1,0 +1,73 @@
+"""How a model does on M4 hourly (h = 48) and weekly (h = 13), beside seasonal naive.
+
+    python benchmarks/m4.py FOLDER_WITH_THE_M4_CSVS [MODEL ...]
+
+The folder holds `Hourly-train.csv`, `Hourly-test.csv`, `Weekly-train.csv`, `Weekly-test.csv`: a
+series per row, its id first. Naive is a point forecast at every level, periods 24 and 1, as in the
+figures published for the Chronos models. MASE and WQL as there: MASE is the mean over series of the
+median's absolute error in units of the in-sample seasonal one; WQL the mean over levels of the
+summed quantile loss over the summed absolute actuals.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from gigacast import ChronosLoader
+
+LEVELS = tuple(n / 10 for n in range(1, 10))
+SETS = (("Hourly", 48, 24), ("Weekly", 13, 1))
+Array = npt.NDArray[np.float64]
+
+
+def read_rows(path: Path) -> list[Array]:
+    """Read a series per row, of different lengths."""
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = csv.reader(stream)
+        next(rows)
+        return [np.array([float(v) for v in row[1:] if v]) for row in rows]
+
+
+def repeat_season(history: list[Array], horizon: int, season: int) -> Array:
+    """Return the last season again at every level, [N, H, Q]."""
+    rows = [np.resize(series[-season:], horizon) for series in history]
+    return np.repeat(np.array(rows)[:, :, None], len(LEVELS), axis=2)
+
+
+def score(
+    history: list[Array], actuals: Array, quantiles: Array, season: int
+) -> tuple[float, float]:
+    """Return MASE and WQL of quantiles, [N, H, Q]."""
+    scales = np.array([np.abs(s[season:] - s[:-season]).mean() for s in history])
+    mase = float((np.abs(actuals - quantiles[:, :, 4]).mean(axis=1) / scales).mean())
+    error = actuals[:, :, None] - quantiles
+    loss = 2 * np.abs(error * ((error <= 0) - np.array(LEVELS)))
+    return mase, float((loss.sum(axis=(0, 1)) / np.abs(actuals).sum()).mean())
+
+
+def main() -> None:
+    """Print a table for each model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("models", nargs="*", default=["gigacast-bolt-nano"])
+    given = parser.parse_args()
+    for model in given.models:
+        relative = []
+        for name, horizon, season in SETS:
+            history = read_rows(given.folder / f"{name}-train.csv")
+            actuals = np.array(read_rows(given.folder / f"{name}-test.csv"))
+            forecast = ChronosLoader(model=model).predict(history, horizon, LEVELS)
+            naive = score(history, actuals, repeat_season(history, horizon, season), season)
+            ours = score(history, actuals, forecast.quantiles.astype(np.float64), season)
+            relative.append([mine / base for mine, base in zip(ours, naive, strict=True)])
+            print(f"{model:20} {name:7} naive {naive[0]:.3f} / {naive[1]:.4f}", end="")
+            print(f"   model {ours[0]:.3f} / {ours[1]:.4f}   (MASE / WQL)")
+        means = np.exp(np.log(relative).mean(axis=0))
+        print(f"{model:20} geometric mean relative to naive: {means[0]:.3f} / {means[1]:.3f}")
+
+
+if __name__ == "__main__":
+    main()
