@@ -21,9 +21,10 @@ from gigacast.forecast.naive import SeasonalNaive
 from tests.tiny_models import session_folder, tiny_bolt, tiny_chronos2, tiny_t5
 
 TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-NAMES = ("naive", "bolt", "chronos2", "t5")
+NAMES = ("naive", "bolt", "lean", "chronos2", "t5")
 BUILDERS: dict[str, Callable[..., Path]] = {
     "bolt": tiny_bolt,
+    "lean": tiny_bolt,
     "chronos2": tiny_chronos2,
     "t5": tiny_t5,
 }
@@ -42,10 +43,11 @@ def load(name: str, folder: Path, precision: str = "float32") -> Forecaster:
     if name == "naive":
         return SeasonalNaive()
     from gigacast.forecast.chronos import load_chronos, set_threads
+    from gigacast.forecast.lean import load_lean
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         set_threads(1)
-    return load_chronos(
+    return (load_lean if name == "lean" else load_chronos)(
         BUILDERS[name](folder),
         name=name,
         version="1",
@@ -204,7 +206,7 @@ def test_a_level_outside_the_trained_range_is_refused(forecaster: Forecaster):
         ask(forecaster, context, levels=levels)
 
 
-@pytest.mark.parametrize("name", ["bolt", "chronos2"])
+@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
 def test_a_shift_and_a_scale_pass_through_the_model(name: str, folder: Path):
     forecaster, context = load(name, folder), pad(ordinary()[2:])
     plain = ask(forecaster, context)
@@ -212,7 +214,7 @@ def test_a_shift_and_a_scale_pass_through_the_model(name: str, folder: Path):
     assert distance(moved * np.float32(2**-70), plain, context).max() <= FLOAT32_SHARE
 
 
-@pytest.mark.parametrize("name", ["bolt", "chronos2"])
+@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
 def test_far_from_zero_the_normalisation_stays_exact_in_either_precision(name: str, folder: Path):
     """What bfloat16 normalisation would ruin: a spread of 1 at an offset of 2^20."""
     wave = np.round(np.sin(np.arange(96)) * 8) / 8
@@ -223,7 +225,7 @@ def test_far_from_zero_the_normalisation_stays_exact_in_either_precision(name: s
         assert np.abs(shifted - ask(forecaster, near)).max() <= 0.07  # one step of float32 there
 
 
-@pytest.mark.parametrize("name", ["bolt", "chronos2"])
+@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
 @pytest.mark.parametrize("horizon", [7, 64, 150])
 def test_bfloat16_stays_near_float32(name: str, horizon: int, folder: Path):
     context = pad(ordinary()[2:])
@@ -232,7 +234,7 @@ def test_bfloat16_stays_near_float32(name: str, horizon: int, folder: Path):
     assert distance(rough, exact, context).max() <= BFLOAT16_SHARE
 
 
-@pytest.mark.parametrize("name", ["bolt", "chronos2"])
+@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
 def test_bfloat16_depends_on_neighbours_no_more_than_it_rounds(name: str, folder: Path):
     forecaster, series = load(name, folder, "bfloat16"), ordinary()[2:]
     context = pad(series)
@@ -258,7 +260,7 @@ def stock_quantiles(path: Path, context: FloatArray, horizon: int) -> FloatArray
 
 
 @pytest.mark.filterwarnings("ignore:We recommend keeping prediction length")
-@pytest.mark.parametrize("name", ["bolt", "chronos2"])
+@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
 @pytest.mark.parametrize("horizon", [1, 64, 65, 200])
 def test_the_numbers_are_those_of_the_stock_pipeline(name: str, horizon: int, folder: Path):
     context = pad(ordinary())
@@ -268,7 +270,7 @@ def test_the_numbers_are_those_of_the_stock_pipeline(name: str, horizon: int, fo
 
 
 @pytest.mark.filterwarnings("ignore::pandas.errors.Pandas4Warning")  # chronos infers with it
-@pytest.mark.parametrize("name", ["bolt", "chronos2"])
+@pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
 def test_the_numbers_are_those_of_predict_df(name: str, folder: Path):
     import torch
     from chronos import BaseChronosPipeline
