@@ -4,11 +4,10 @@ Source: Ansari et al., "Chronos: Learning the Language of Time Series" (TMLR 202
 ``chronos-forecasting`` package. May import torch and chronos.
 """
 
-import torch
 from chronos import ChronosBoltPipeline
 from torch import Tensor
 
-from gigacast.forecast.unrolling import is_even, reduce_paths
+from gigacast.forecast.unrolling import Unrolling
 
 
 class BoltModel:
@@ -42,17 +41,7 @@ class BoltModel:
             H; beyond the trained horizon each of the K quantiles becomes the context of K more,
             and the K * K paths are reduced to K again.
         """
-        prediction = self._model(context=context).quantile_preds
-        parts = [prediction]
-        paths = context.unsqueeze(1).expand(-1, len(self.levels), -1)
-        for _ in range(self.prediction_length, horizon, self.prediction_length):
-            paths = torch.cat([paths, prediction], dim=-1)[..., -self.context_length :]
-            raw = self._model(context=paths.flatten(0, 1)).quantile_preds
-            prediction = reduce_paths(
-                raw.view(len(context), -1, self.prediction_length),
-                self.levels,
-                self.levels,
-                weighted=not is_even(self.levels),
-            )
-            parts.append(prediction)
-        return torch.cat(parts, dim=-1)[..., :horizon]
+        unrolling = Unrolling(self.levels, self.context_length, self.prediction_length)
+        return unrolling.forecast(
+            context, horizon, lambda paths: self._model(context=paths).quantile_preds
+        )

@@ -27,6 +27,7 @@ from gigacast.forecast.lean_input import has_empty_patch
 from gigacast.forecast.lean_shape import BoltShape, lean_engine, read_shape, runs_lean
 from gigacast.forecast.lean_weights import load_weights
 from gigacast.forecast.level import interpolate_levels, plan_levels
+from gigacast.forecast.unrolling import Unrolling
 
 MOST_TOKENS = 8_192
 """Tokens (patches times series) a CPU is given at once."""
@@ -137,19 +138,11 @@ class LeanForecaster:
         length = self._info.prediction_length
         if horizon <= length:
             return self._pass(context, horizon, masked=masked)
-        from gigacast.forecast.unrolling import is_even, reduce_paths  # noqa: PLC0415 - chronos
-
-        levels = self._info.levels
-        weighted = not is_even(levels)
         masked = masked or length % self._info.patch_size != 0  # patches move, gaps may fill one
-        parts = [self._pass(context, length, masked=masked)]
-        paths = context.unsqueeze(1).expand(-1, len(levels), -1)
-        for _ in range(length, horizon, length):
-            paths = torch.cat([paths, parts[-1]], dim=-1)[..., -self._info.context_length :]
-            raw = self._pass(paths.flatten(0, 1), length, masked=masked)
-            candidates = raw.view(len(context), -1, length)
-            parts.append(reduce_paths(candidates, levels, levels, weighted=weighted))
-        return torch.cat(parts, dim=-1)[..., :horizon]
+        unrolling = Unrolling(self._info.levels, self._info.context_length, length)
+        return unrolling.forecast(
+            context, horizon, lambda paths: self._pass(paths, length, masked=masked)
+        )
 
     def _pass(self, context: Tensor, steps: int, *, masked: bool) -> Tensor:
         """Return one pass, [B, K, steps]; on a CPU in pieces of the few sizes that are fast."""

@@ -1,13 +1,55 @@
 """Horizons longer than one pass: paths are carried on and reduced to quantiles again.
 
-May import torch and chronos.
+May import torch; chronos only for levels that are not evenly spaced.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
-from chronos.utils import weighted_quantile
 from torch import Tensor
 
 from gigacast.forecast.level import LEVEL_TOLERANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolling:
+    """How a Bolt goes beyond its trained horizon: each of its K quantiles is carried on.
+
+    Parameters
+    ----------
+    levels : tuple of float
+        The K trained levels.
+    context_length, prediction_length : int
+        Of the model.
+    """
+
+    levels: tuple[float, ...]
+    context_length: int
+    prediction_length: int
+
+    def forecast(
+        self, context: Tensor, horizon: int, one_pass: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Return raw quantiles at the trained levels, float32 [B, K, H].
+
+        Parameters
+        ----------
+        context : Tensor
+            Float32, [B, T], NaN where nothing was observed.
+        horizon : int
+            H; each further pass takes K times the batch, and its K * K paths are reduced to K.
+        one_pass : callable
+            Gives [B, K, prediction_length] for contexts, [B, T].
+        """
+        weighted = not is_even(self.levels)
+        parts = [one_pass(context)]
+        paths = context.unsqueeze(1).expand(-1, len(self.levels), -1)
+        for _ in range(self.prediction_length, horizon, self.prediction_length):
+            paths = torch.cat([paths, parts[-1]], dim=-1)[..., -self.context_length :]
+            raw = one_pass(paths.flatten(0, 1)).view(len(context), -1, self.prediction_length)
+            parts.append(reduce_paths(raw, self.levels, self.levels, weighted=weighted))
+        return torch.cat(parts, dim=-1)[..., :horizon]
 
 
 def empirical_quantiles(samples: Tensor, levels: tuple[float, ...]) -> Tensor:
@@ -59,6 +101,8 @@ def reduce_paths(
     """
     if not weighted:
         return empirical_quantiles(paths, levels)
+    from chronos.utils import weighted_quantile  # noqa: PLC0415 - no published Bolt needs it
+
     weights = torch.outer(level_masses(carried), level_masses(levels)).flatten()
     reduced: Tensor = weighted_quantile(torch.tensor(levels), weights, paths.transpose(1, 2))
     return reduced.transpose(1, 2)
