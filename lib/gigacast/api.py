@@ -224,7 +224,8 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     InputChangedError
         When a forecast was replaced since that run ended.
     """
-    given = {"bucket": bucket, "prefix": prefix, "years": years, "months": months}
+    given = {"bucket": bucket, "prefix": prefix}
+    given |= {name: str(v) for name, v in {"years": years, "months": months}.items() if v}
     where = {"endpoint_url": endpoint_url, "region": region}
     settings = load_settings(nest_arguments(given | where))
     outputs = open_store(addresses(settings.run)[1])
@@ -234,13 +235,18 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         outputs,
         generation,
         months=job_of(settings).selection.months,
-        partitions=partitions,
-        items=items,
-        columns=columns,
+        partitions=_listed(partitions),
+        items=_listed(items),
+        columns=_listed(columns),
     )
     frame = to_frame(table)
     frame.attrs.update(model=generation.model, version=generation.version, spec=generation.spec)
     return frame
+
+
+def _listed(values: Any) -> Any:
+    """Return one name as a list of it: a text is a sequence too, of letters nobody means."""
+    return [values] if isinstance(values, str) else values
 
 
 def to_frame(table: pa.Table) -> "pd.DataFrame":

@@ -15,7 +15,7 @@ import pyarrow as pa
 from gigacast.core.frequency import Frequency
 from gigacast.core.month import Month
 from gigacast.core.series import FloatArray, SeriesBatch
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.forecast.batching import forecast_batch
 from gigacast.forecast.forecaster import Forecaster
 from gigacast.forecast.option import DEFAULT_LEVELS
@@ -122,9 +122,11 @@ class ChronosLoader:
             When the context is no series, or a value is out of its range.
         """
         info = self.forecaster.info
-        chosen = prediction_length or self._settings.model.prediction_length
+        chosen = prediction_length
+        if chosen is None:
+            chosen = self._settings.model.prediction_length
         method = Method(levels=tuple(sorted(quantile_levels)))
-        options = method.options(chosen or info.prediction_length, None)
+        options = method.options(info.prediction_length if chosen is None else chosen, None)
         forecast = forecast_batch(self.forecaster, _batch_of(_contexts_of(context)), options)
         return Prediction(forecast.levels, forecast.quantiles, forecast.median)
 
@@ -159,9 +161,14 @@ class ChronosLoader:
         DataError, StorageError
         """
         columns = method_of(self._settings).columns
-        length = context_length or self.forecaster.info.context_length
+        length = self.forecaster.info.context_length
+        if context_length is not None:
+            length = context_length
         if file_path is not None:
             path = Path(file_path)
+            format_of(path)
+            if not path.is_file():
+                raise DataNotFoundError(f"{path}: no such file")
             source = SeriesSource(partial(path.open, "rb"), format_of(path), str(path))
             sources, item = [source], path.stem
         elif symbol and year and month:
@@ -190,6 +197,10 @@ class ChronosLoader:
 
 
 def _contexts_of(context: Any) -> list[FloatArray]:
+    if hasattr(context, "columns"):
+        raise ConfigError(
+            "context: expected numbers, got a data frame", hint="gigacast.forecast takes frames"
+        )
     try:
         if isinstance(context, np.ndarray) and context.ndim == 2:
             return [np.asarray(row, dtype=np.float32) for row in context]
@@ -200,7 +211,7 @@ def _contexts_of(context: Any) -> list[FloatArray]:
         raise ConfigError(
             f"context: expected numbers [T], [N, T] or a sequence of arrays: {error}"
         ) from error
-    if flat.ndim != 1:
+    if flat.ndim != 1 or not flat.size:
         raise ConfigError(f"context: expected [T] or [N, T], got an array of shape {flat.shape}")
     return [flat]
 

@@ -4,9 +4,11 @@ Only the command line, the handlers and the public functions load them; everythi
 plain values of `ForecastJob`. Imports everything but ``cli``.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,8 +18,10 @@ from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     InitSettingsSource,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from gigacast.core.frequency import Frequency
@@ -48,15 +52,18 @@ def parse_size(value: object) -> object:
 
 
 def split_list(value: object) -> object:
-    """Turn ``a,b`` into ``[a, b]``: environment variables and flags are text."""
+    """Turn ``a,b`` (or JSON) into ``[a, b]``: environment variables and flags are text."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(ValueError):
+            return json.loads(value)
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Strings = Annotated[tuple[str, ...], BeforeValidator(split_list)]
-Levels = Annotated[tuple[float, ...], BeforeValidator(split_list), Field(min_length=1)]
+Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
+Levels = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), Field(min_length=1)]
 
 
 class _Section(BaseModel):
@@ -294,6 +301,10 @@ def load_settings(
         return Settings(**values)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, file)) from error
+    except SettingsError as error:
+        raise ConfigError(
+            f"environment: {error}", hint=f"set single keys, as {ENV_PREFIX}RUN__N_JOBS=4"
+        ) from error
 
 
 def _read_file(file: Path) -> dict[str, Any]:

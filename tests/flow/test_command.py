@@ -392,3 +392,27 @@ def test_an_interrupted_run_closes_its_audit_and_leaves_nothing_half_written(
     assert 0 < len(keys(many, "timings/")) < 60
     assert run([*flags(many), "--quiet"]) == 0
     assert len(predictions(many)) == 60
+
+
+def test_show_of_a_series_without_a_frequency_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = open_store(StoreAddress(f"file://{tmp_path}/bucket"))
+    put_frame(store, "2024/01/part-00000.parquet", hourly_panel(items=["a"], steps=1))
+    assert run([*flags(store), "--quiet"]) == 0
+    assert run(["show", "2024/01/part-00000", *flags(store)]) == 2
+    assert "no frequency" in capsys.readouterr().err
+
+
+def test_a_bucket_in_the_environment_is_enough(
+    bucket: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GIGACAST_RUN__BUCKET", bucket.address.url)
+    monkeypatch.setenv("GIGACAST_MODEL__MODEL_PATH", "seasonal-naive")
+    assert run([]) == 0
+    assert "4 done" in capsys.readouterr().out
+
+
+def test_an_endpoint_without_a_host_is_one_clear_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["--bucket", "some-bucket", "--endpoint_url", "http://", *NAIVE]) == 2
+    assert "names no host" in capsys.readouterr().err

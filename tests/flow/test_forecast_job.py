@@ -312,3 +312,24 @@ def test_levels_are_the_same_however_they_were_computed(folder: Store) -> None:
     put_panels(folder, months=["2024-01"], parts=1)
     run(folder, quantiles=[0.3, 0.5])
     assert run(folder, quantiles=[0.1 + 0.2, 0.5]).plan.totals.done == 1
+
+
+def test_a_partition_without_a_readable_timestamp_fails(folder: Store) -> None:
+    frame = hourly_panel().assign(timestamp="31/12/2024 at noon")
+    put_frame(folder, "2024/01/part-00000.parquet", frame)
+    ((_, failure),) = run(folder).failures
+    assert "readable timestamp" in failure.message
+    assert run(folder).plan.totals.pending == 1
+
+
+def test_dates_on_an_uneven_calendar_are_no_daily_series(folder: Store) -> None:
+    halves = pd.date_range("2023-01-01", "2024-01-31", freq="SME")
+    frame = pd.DataFrame({"item_id": "a", "timestamp": halves, "target": np.arange(len(halves))})
+    put_frame(folder, "2024/01/part-00000.parquet", frame)
+    assert run(folder).totals.reasons == {"irregular": 1}
+
+
+def test_what_was_mended_is_counted(folder: Store) -> None:
+    frame = pd.concat([hourly_panel(), hourly_panel().iloc[:5]])
+    put_frame(folder, "2024/01/part-00000.parquet", frame)
+    assert run(folder).totals.repairs["duplicates"] == 5

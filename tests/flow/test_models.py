@@ -134,3 +134,13 @@ def test_a_model_folder_that_is_broken_stops_the_run_before_it_starts(
         err = capsys.readouterr().err
         assert "safetensors" in err
         assert "Traceback" not in err
+
+
+def test_the_median_is_the_same_whatever_levels_stand_beside_it(models: Path) -> None:
+    """Random weights cross all the time: what is chosen must not change what is kept."""
+    options = {"model": str(tiny_bolt(models)), "horizon": 12, "precision": "float32"}
+    whole = gigacast.forecast(hourly_panel(), **options)  # type: ignore[arg-type]
+    for levels in ([0.5], [0.1, 0.5, 0.9], [0.3]):
+        some = gigacast.forecast(hourly_panel(), quantiles=levels, **options)  # type: ignore[arg-type]
+        shared = ["predictions", *(f"{level}" for level in levels)]
+        pd.testing.assert_frame_equal(some[shared], whole[shared])

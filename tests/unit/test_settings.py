@@ -175,3 +175,15 @@ def test_every_argument_names_a_setting_that_exists() -> None:
             aliases = {field.alias or key: key for key, field in fields.items()}
             model = fields[aliases[name]].annotation
         assert path[-1] in model.model_fields
+
+
+def test_lists_in_the_environment_may_be_text_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("0.9,0.1", "[0.1, 0.9]"):
+        monkeypatch.setenv("GIGACAST_FORECAST__QUANTILES", text)
+        assert load().forecast.quantiles == (0.1, 0.9)
+
+
+def test_a_section_that_is_no_json_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIGACAST_RUN", "{bad")
+    with pytest.raises(ConfigError, match="run"):
+        load()

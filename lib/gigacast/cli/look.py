@@ -145,8 +145,13 @@ def status(as_json: bool, **given: Any) -> None:
     ]
     if runs:
         print_table("Latest runs", ("run", "status", "forecast", "skipped", "failed"), runs)
-    for failure in _current_failures(report)[:FIRST]:
+    failures = _current_failures(report)
+    for failure in failures[:FIRST]:
         click.echo(f"failed: {failure['partition']}: {failure['error']}: {failure['message']}")
+        if failure.get("hint"):
+            click.echo(f"  hint: {failure['hint']}")
+    if len(failures) > FIRST:
+        click.echo(f"... and {len(failures) - FIRST} more: see --json and the audits")
 
 
 def _current_failures(report: StatusReport) -> list[dict[str, object]]:
@@ -183,8 +188,12 @@ def _status_json(report: StatusReport) -> dict[str, Any]:
 
 def _looks(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what the commands that show single series have in common."""
-    command = click.option("--steps", default=96, help="Steps of context to show.")(command)
-    command = click.option("--count", default=1, help="Series to show when none is named.")(command)
+    command = click.option(
+        "--steps", type=click.IntRange(1), default=96, help="Steps of context to show."
+    )(command)
+    command = click.option(
+        "--count", type=click.IntRange(1), default=1, help="Series to show when none is named."
+    )(command)
     command = click.option("--item", "items", multiple=True, help="Item id; may be repeated.")(
         command
     )
@@ -255,8 +264,20 @@ def panel_of(look: Look) -> ForecastPanel:
 
 @click.command()
 @settings_options
-@click.option("--partitions", default=5, show_default=True, help="Finished partitions to sample.")
-@click.option("--series", default=20, show_default=True, help="Series to sample of each.")
+@click.option(
+    "--partitions",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Finished partitions to sample.",
+)
+@click.option(
+    "--series",
+    type=click.IntRange(1),
+    default=20,
+    show_default=True,
+    help="Series to sample of each.",
+)
 @click.option("--sample_seed", default=0, show_default=True, help="Of the sample.")
 @json_option
 def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **given: Any) -> int:

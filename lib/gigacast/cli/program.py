@@ -23,9 +23,9 @@ class Program(click.Group):
     """A group whose first command is the main one: flags without a command mean `forecast`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the main command in front of flags that stand alone."""
+        """Put the main command in front of flags that stand alone, and of nothing at all."""
         own = {"--help", "-h", "--version"}
-        if args and args[0].startswith("-") and args[0] not in own:
+        if not args or (args[0].startswith("-") and args[0] not in own):
             args = ["forecast", *args]
         return super().parse_args(ctx, args)
 
@@ -42,7 +42,7 @@ def program() -> None:
     """Turn a bucket of time series into a bucket of probabilistic forecasts.
 
     Without a command, `forecast` runs: every partition whose forecast is missing or out of date
-    is forecast; what is done is skipped. A rerun is always safe.
+    is forecast; what is done is skipped. A rerun is always safe. `forecast --help` lists its flags.
 
     \b
     Examples:
@@ -86,8 +86,11 @@ def run(arguments: list[str]) -> int:
     except GigacastError as error:
         _complain(error.message, error.hint)
         return EXIT_USAGE if isinstance(error, _START_ERRORS) else EXIT_FAILED
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe is gone; nobody to complain to
+    except OSError as error:  # every layer below translates its own: this is the output
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader of a pipe is gone; nobody to complain to
+        else:
+            _complain(f"the output can't be written: {error.strerror or error}", None)
         return EXIT_FAILED
     return result if isinstance(result, int) else 0
 

@@ -129,6 +129,7 @@ def summarise(result: RunResult, job: ForecastJob) -> RunSummary:
         specs=tuple(sorted(result.plan.specs)),
         series=totals.series,
         quarantined=totals.reasons,
+        repairs=totals.repairs,
         rows=totals.rows_written,
         read_bytes=totals.bytes_read,
         written_bytes=totals.bytes_written,

@@ -15,7 +15,13 @@ from gigacast.core.series import ByteArray, FloatArray, IntArray, SeriesBatch
 from gigacast.errors import ModelError
 from gigacast.forecast.budget import BatchBudget, series_tokens
 from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
-from gigacast.forecast.level import MEDIAN, find_level, plan_levels, union_levels
+from gigacast.forecast.level import (
+    MEDIAN,
+    find_level,
+    interpolate_levels,
+    plan_levels,
+    union_levels,
+)
 from gigacast.forecast.naive import SeasonalNaive
 from gigacast.forecast.option import ForecastOptions
 from gigacast.forecast.padding import Group, group_by_length, pad_left
@@ -118,11 +124,17 @@ class _Job:
     def fill(self, quantiles: FloatArray, rows: IntArray, windows: _Windows) -> None:
         """Write the forecasts of ``rows`` into ``quantiles``, [N, H, L]; NaN where they failed."""
         extrapolate = self.settings.extrapolate_levels
-        plan = plan_levels(self.levels, self.info.levels, extrapolate=extrapolate)
-        for part, raw in self._predict(rows, windows, plan.asked):
+        trained = self.info.levels
+        plan = plan_levels(self.levels, trained, extrapolate=extrapolate)
+        # All trained levels, whatever is asked for: quantiles that cross are put in order before
+        # some are chosen, so that the median is the same whatever stands beside it.
+        for part, raw in self._predict(rows, windows, trained or plan.asked):
             finite = np.isfinite(raw).all(axis=(1, 2))
+            values = raw[finite]
+            if trained:
+                values = interpolate_levels(np.sort(values, axis=-1), trained, plan.asked)
             values = postprocess(
-                plan.finish(raw[finite]),
+                plan.finish(values),
                 non_negative=self.settings.non_negative,
                 integer=self.settings.integer,
             )

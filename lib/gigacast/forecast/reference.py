@@ -58,7 +58,7 @@ def reference_quantiles(
         quantiles = torch.cat(quantiles)
     stock = np.asarray(quantiles, dtype=np.float32)
     return postprocess(
-        plan.finish(interpolate_levels(stock, trained, plan.asked)),
+        plan.finish(interpolate_levels(np.sort(stock, axis=-1), trained, plan.asked)),
         non_negative=options.non_negative,
         integer=options.integer,
     )

@@ -116,8 +116,14 @@ def resolve_model(
     if reference == NAIVE_MODEL:
         return ResolvedModel(NAIVE_MODEL, "1", f"{NAIVE_MODEL}-1", None, "built in")
     packaged = Path(str(resources.files("gigacast"))) / "forecast" / "weights" / reference
-    if "/" not in reference and (packaged / "config.json").is_file():
-        return _pin(packaged, reference, version, "ships with the package")
+    if _UNSAFE.search(reference) is None and (packaged / "config.json").is_file():
+        shipped = _pin(packaged, reference, None, "ships with the package")
+        if version not in {None, shipped.version}:
+            raise ModelNotFoundError(
+                f"{reference} ships in version {shipped.version}, not {version}",
+                hint="leave the version out, or publish the other one under models/",
+            )
+        return shipped
     folder = Path(reference).expanduser()
     if folder.is_dir():
         return _from_folder(folder, version)

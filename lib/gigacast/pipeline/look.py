@@ -163,7 +163,8 @@ def _histories(prepared: Prepared, task: Task, wanted: set[str], steps: int) -> 
     found: Histories = {}
     for batch in read_series(sources_of(task, prepared.inputs), options):
         names = batch.item_ids.cast(pa.string()).to_pylist()
-        for row in [n for n, name in enumerate(names) if name in wanted]:
+        known = batch.frequency_codes >= 0
+        for row in [n for n, name in enumerate(names) if name in wanted and known[n]]:
             frequency = batch.frequencies[batch.frequency_codes[row]]
             values = batch.values[batch.offsets[row] : batch.offsets[row + 1]]
             last = batch.last_timestamps[row : row + 1]
@@ -233,6 +234,11 @@ def _look(
     )
     rows = table.filter(mask)
     stamps = rows["timestamp"]
+    if stamps.null_count:
+        raise DataNotFoundError(
+            f"{item} has no frequency, hence no times to draw: {rows['fallback'][0].as_py()}",
+            hint="choose another series by --item, or give --freq to the job",
+        )
     times = _wall_times(stamps)
     levels = prepared.job.method.levels
     quantiles = np.stack([_floats(rows[level_name(level)]) for level in levels], axis=1)

@@ -23,7 +23,13 @@ from gigacast.core.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.reason import Reason
 from gigacast.core.series import FloatArray
 from gigacast.core.task import Task
-from gigacast.errors import InputChangedError, ObjectNotFoundError, PreconditionFailedError
+from gigacast.errors import (
+    InputChangedError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    SchemaError,
+    StorageError,
+)
 from gigacast.forecast.batching import BatchBudget, forecast_batch
 from gigacast.forecast.describe import load_forecaster
 from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
@@ -143,6 +149,7 @@ class PartitionForecaster:
                     forecast = forecast_batch(forecaster, batch, options, self._budget)
                 tally.add(forecast)
                 yield forecast
+        _check_times(task, reader)
 
     def _write(
         self, task: Task, forecasts: Iterator[ForecastBatch], watch: Stopwatch
@@ -245,11 +252,31 @@ def _published(sink: ParquetSink) -> PublishedParquet:
     return sink.published
 
 
+def _check_times(task: Task, reader: SeriesReader) -> None:
+    """Refuse a partition without one readable timestamp: its columns are not what they seem.
+
+    Raises
+    ------
+    SchemaError
+    """
+    stats = reader.stats
+    if stats.rows and stats.null_timestamps + stats.null_items >= stats.rows:
+        raise SchemaError(
+            f"{task.partition}: no row of {stats.rows} has an item id and a readable timestamp",
+            hint="write dates as 2024-01-31, or name the column by --timestamp_column",
+        )
+
+
 @contextmanager
 def _inputs_pinned(task: Task) -> Iterator[None]:
-    """Turn a broken If-Match into what it means for the task."""
+    """Turn a broken If-Match, and a full local disk, into what they mean for the task."""
     try:
         yield
+    except OSError as error:
+        raise StorageError(
+            f"{task.partition}: the local disk can't be written: {error.strerror or error}",
+            hint="free space, or set TMPDIR to a larger disk",
+        ) from error
     except (PreconditionFailedError, ObjectNotFoundError) as error:
         raise InputChangedError(
             f"{task.partition}: an input changed after the plan was made: {error.message}",

@@ -45,6 +45,8 @@ class RunSummary:
         Series with a forecast, by the model or by the fallback.
     quarantined : mapping of str to int
         Series that the model did not forecast, by reason.
+    repairs : mapping of str to int
+        What the reader mended or left out: duplicated times, gaps, rows without an id or a time.
     rows : int
         Rows of predictions written.
     read_bytes, written_bytes : int
@@ -66,6 +68,7 @@ class RunSummary:
     specs: tuple[str, ...] = ()
     series: int = 0
     quarantined: Mapping[str, int] = field(default_factory=dict)
+    repairs: Mapping[str, int] = field(default_factory=dict)
     rows: int = 0
     read_bytes: int = 0
     written_bytes: int = 0
@@ -145,6 +148,7 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
         ("partitions", _counts(summary.partitions) or "none"),
         ("series", _series(summary)),
         ("not by the model", _counts(summary.quarantined)),
+        ("mended", _counts(summary.repairs)),
         ("rows", quantity.count(summary.rows) if summary.rows else ""),
         ("data", _data(summary)),
         ("time in stages", _stages(summary.seconds_by_stage)),

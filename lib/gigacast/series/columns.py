@@ -82,7 +82,7 @@ class _Table:
         found = ", ".join(f"{field.name}: {field.type}" for field in self.schema) or "none"
         return SchemaError(
             f"{self.name}: {problem}; the columns are {found}",
-            hint=f"name the column in the setting {setting}",
+            hint=f"name the column by {setting}",
         )
 
     def named(self, column: str, setting: str, usable: Callable[[pa.DataType], bool]) -> str:
@@ -113,16 +113,24 @@ def recognise(schema: pa.Schema, wanted: ColumnNames, name: str) -> Layout:
         When a column is missing, ambiguous or of an unusable type.
     """
     table = _Table(schema, name)
-    item_id = _find(table, wanted.item_id, _IDS, "columns.item_id", is_id_type)
+    item_id = _find(
+        table, wanted.item_id, _IDS, "--item_column (schema.item_id_column)", is_id_type
+    )
     targets = _find_targets(table, wanted.targets, has_ids=item_id is not None)
     lists = [is_list_type(table.type_of(target)) for target in targets]
     if any(lists):
         if not all(lists):
-            raise table.refuse("some targets are lists and some are not", "columns.targets")
+            raise table.refuse(
+                "some targets are lists and some are not", "--targets (schema.target_columns)"
+            )
         return _list_layout(table, wanted, item_id, targets)
-    timestamp = _find(table, wanted.timestamp, _TIMES, "columns.timestamp", is_time_type)
+    timestamp = _find(
+        table, wanted.timestamp, _TIMES, "--timestamp_column (schema.datetime_column)", is_time_type
+    )
     if timestamp is None:
-        raise table.refuse("no timestamp column is recognised", "columns.timestamp")
+        raise table.refuse(
+            "no timestamp column is recognised", "--timestamp_column (schema.datetime_column)"
+        )
     return Layout("long" if item_id else "wide", item_id, timestamp, targets)
 
 
@@ -153,7 +161,7 @@ def _find(
 
 
 def _find_targets(table: _Table, given: tuple[str, ...], *, has_ids: bool) -> tuple[str, ...]:
-    setting = "columns.targets"
+    setting = "--targets (schema.target_columns)"
     if given:
         return tuple(table.named(target, setting, _is_target_type) for target in given)
     several = tuple(
@@ -173,9 +181,17 @@ def _find_targets(table: _Table, given: tuple[str, ...], *, has_ids: bool) -> tu
 def _list_layout(
     table: _Table, wanted: ColumnNames, item_id: str | None, targets: tuple[str, ...]
 ) -> Layout:
-    timestamp = _find(table, wanted.timestamp, (*_TIMES, *_STARTS), "columns.timestamp", _is_clock)
+    timestamp = _find(
+        table,
+        wanted.timestamp,
+        (*_TIMES, *_STARTS),
+        "--timestamp_column (schema.datetime_column)",
+        _is_clock,
+    )
     if timestamp is None:
-        raise table.refuse("no timestamps or start for the lists", "columns.timestamp")
+        raise table.refuse(
+            "no timestamps or start for the lists", "--timestamp_column (schema.datetime_column)"
+        )
     freq = None
     if not is_list_type(table.type_of(timestamp)):
         freq = _find(table, None, (("freq", "frequency"),), "freq", _is_text_or_code)

@@ -202,7 +202,9 @@ def _divisor_rules(points: _Points, least: IntArray, *, steps: bool) -> IntArray
         chosen = points.select(odd)
         divisor[odd] = reduce_segments(np.gcd, chosen.gaps, chosen.offsets, 0)
     limit = spread(divisor * _SPARSEST, points.offsets)
-    dense = points.two_thirds_of_gaps(points.gaps <= limit)
+    # A step much shorter than any gap is arithmetic, not a grid: the 15th and the month's end are
+    # not daily, nor are Mondays and Thursdays.
+    dense = points.two_thirds_of_gaps(points.gaps <= limit) & (least <= 2 * divisor)
     rules = np.zeros((len(least), 3), np.int64)
     rules[dense, 0] = _STEPS if steps else _FIXED
     rules[dense, 1] = divisor[dense]

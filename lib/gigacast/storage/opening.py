@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from gigacast.errors import ConfigError
 from gigacast.storage.folder import FolderStore
@@ -47,6 +48,11 @@ def _open_bucket(address: StoreAddress, rest: str) -> S3Store:
     bucket, _, prefix = rest.partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise ConfigError(f"{address.url!r} names no bucket", hint=_HINT)
+    if address.endpoint_url is not None and not urlsplit(address.endpoint_url).hostname:
+        raise ConfigError(
+            f"the endpoint {address.endpoint_url!r} names no host",
+            hint="write http://host:port or https://host",
+        )
     return S3Store(bucket, prefix, endpoint_url=address.endpoint_url, region=address.region)
 
 
