@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import pyarrow as pa
 
+from gigacast.assembly import addresses, job_of
 from gigacast.errors import ConfigError
 from gigacast.pipeline.forecast import RunEvents, RunResult, run_forecast
 from gigacast.pipeline.frame import forecast_table, load_chosen
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.read import choose_generation, read_generation
 from gigacast.pipeline.status import PlanReport, report_plan
-from gigacast.settings import addresses, job_of, load_settings, nest_arguments
+from gigacast.settings import load_settings, nest_arguments
 from gigacast.storage.opening import open_store
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gigacast.assembly import job_of, method_of
 from gigacast.core.frequency import Frequency
 from gigacast.core.month import Month
 from gigacast.core.series import FloatArray, SeriesBatch
@@ -24,7 +25,7 @@ from gigacast.pipeline.context import find_partition, offsets_of, pad_contexts, 
 from gigacast.pipeline.frame import load_chosen
 from gigacast.pipeline.job import Method, ModelChoice
 from gigacast.series.source import Format, ReadOptions, SeriesSource
-from gigacast.settings import job_of, load_settings, method_of
+from gigacast.settings import load_settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.parquet import open_object
 

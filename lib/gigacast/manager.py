@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from gigacast.api import Options
+from gigacast.assembly import addresses, bucket_of, job_of
 from gigacast.lake.cache import ModelCache
 from gigacast.lake.model import ResolvedModel, find_version
 from gigacast.lake.model_manifest import ModelManifest
@@ -35,7 +36,7 @@ from gigacast.pipeline.models import (
     this_author,
 )
 from gigacast.pipeline.models_diff import Comparison, compare_versions
-from gigacast.settings import Settings, addresses, bucket_of, job_of, load_settings, nest_arguments
+from gigacast.settings import Settings, load_settings, nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 

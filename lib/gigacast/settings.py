@@ -1,7 +1,7 @@
 """Settings: frozen, validated, unknown keys refused. Defaults < file < environment < arguments.
 
 Only the command line, the handlers and the public functions load them; everything below takes the
-plain values of `ForecastJob`. Imports everything but ``cli``.
+plain values of `ForecastJob`, which ``assembly`` makes of them. Imports values of what is below.
 """
 
 import json
@@ -24,16 +24,10 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from gigacast.core.frequency import Frequency
-from gigacast.core.month import IntRange, MonthFilter
-from gigacast.core.partition import NAMED_PATTERN, PANEL_PATTERN, NamingPattern
+from gigacast.core.partition import NAMED_PATTERN, PANEL_PATTERN
 from gigacast.errors import ConfigError
 from gigacast.forecast.option import DEFAULT_LEVELS
-from gigacast.lake.discovery import Selection
 from gigacast.lake.model import DEFAULT_MODEL
-from gigacast.pipeline.job import ForecastJob, Method, ModelChoice, Resources, Synthetic
-from gigacast.series.source import ColumnNames
-from gigacast.storage.store import StoreAddress
 
 ENV_PREFIX = "GIGACAST_"
 MAX_HORIZON = 100_000
@@ -348,144 +342,3 @@ def _first_problem(error: ValidationError, file: Path | None) -> str:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     source = f" [arguments, environment or {file}]" if file else ""
     return f"{where}: {what}{shown}{more}{source}"
-
-
-# -- settings -> the plain values of a job ---------------------------------------------------------
-
-
-def bucket_url(bucket: str) -> str:
-    """Return the URL of a bucket given by name, URL or folder.
-
-    Raises
-    ------
-    ConfigError
-        When it is none of them.
-    """
-    if bucket.startswith(("s3://", "file://", "memory://")):
-        return bucket.rstrip("/") if not bucket.endswith("://") else bucket
-    if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
-        return f"s3://{bucket}"
-    raise ConfigError(
-        f"run.bucket: {bucket!r} is no bucket",
-        hint="give a bucket name, s3://bucket, or file:///folder",
-    )
-
-
-def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
-    """Return the bucket or folder a run works in, without its prefix.
-
-    Raises
-    ------
-    ConfigError
-        When none is named.
-    """
-    bucket = run.bucket or (f"file://{Path(root_dir).absolute()}" if root_dir else None)
-    if bucket is None:
-        raise ConfigError(
-            "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
-        )
-    return StoreAddress(bucket_url(bucket), run.endpoint_url, run.region)
-
-
-def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddress, StoreAddress]:
-    """Return the input and the output root.
-
-    ``input_prefix`` lies below ``prefix``; it counts from the bucket's root when it starts with
-    ``/``, and is another bucket when it is a URL.
-
-    Raises
-    ------
-    ConfigError
-        When no bucket is named.
-    """
-    root = bucket_of(run, root_dir)
-    outputs = root.child(run.prefix) if run.prefix.strip("/") else root
-    chosen = run.input_prefix
-    if chosen is None or not chosen.strip("/"):
-        return outputs, outputs
-    if "://" in chosen:
-        return StoreAddress(bucket_url(chosen), run.endpoint_url, run.region), outputs
-    return (root if chosen.startswith("/") else outputs).child(chosen), outputs
-
-
-def job_of(settings: Settings) -> ForecastJob:
-    """Return the settings as the plain values a run takes.
-
-    Raises
-    ------
-    ConfigError
-        When values that are fine alone do not fit together.
-    """
-    run, loader = settings.run, settings.parquet_loader
-    inputs, outputs = addresses(run, loader.data_paths.root_dir)
-    synthetic = Synthetic(run.n_partitions, run.series_per_partition) if run.n_partitions else None
-    return ForecastJob(
-        inputs=inputs,
-        outputs=outputs,
-        bucket=bucket_of(run, loader.data_paths.root_dir),
-        model=ModelChoice(
-            reference=settings.model.model_path or settings.model.model_type,
-            version=settings.model.version,
-            otherwise=settings.model.model_type if settings.model.model_path else None,
-            detect=settings.model.auto_detect_mode,
-            device=run.device,
-            precision=run.precision,
-        ),
-        method=method_of(settings),
-        pattern=NamingPattern(loader.file_patterns.naming_regex, loader.file_patterns.panel_regex),
-        selection=_selection_of(settings),
-        resources=Resources(
-            executor=run.executor,
-            n_jobs=run.n_jobs,
-            batch_size=run.batch_size,
-            memory_limit_bytes=loader.performance.memory_limit,
-        ),
-        synthetic=synthetic,
-        overwrite=run.overwrite,
-        limit=run.limit,
-    )
-
-
-def method_of(settings: Settings) -> Method:
-    """Return how the settings turn series into forecasts.
-
-    Raises
-    ------
-    ConfigError
-    """
-    forecast, columns = settings.forecast, settings.parquet_loader.columns
-    method = Method(
-        horizon=settings.model.prediction_length,
-        levels=forecast.quantiles,
-        context_length=forecast.context_length,
-        min_length=forecast.min_length,
-        fallback=forecast.fallback,
-        non_negative=forecast.non_negative,
-        integer=forecast.integer,
-        extrapolate_levels=forecast.extrapolate_levels,
-        seed=forecast.seed,
-        columns=ColumnNames(
-            item_id=columns.item_id_column,
-            timestamp=columns.datetime_column,
-            targets=columns.target_columns,
-        ),
-        frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
-        timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,
-        layout=forecast.layout,
-    )
-    method.options(method.horizon or 1, None)  # the levels and lengths fit together, or it raises
-    return method
-
-
-def _selection_of(settings: Settings) -> Selection:
-    run = settings.run
-    return Selection(
-        months=MonthFilter(
-            IntRange.parse(run.years, "run.years") if run.years else None,
-            IntRange.parse(run.months, "run.months") if run.months else None,
-        ),
-        symbols=frozenset(run.symbols),
-        timeframes=frozenset(run.timeframes),
-        context_partitions=settings.forecast.context_partitions,
-        by_month=settings.forecast.partition_by == "month",
-    )

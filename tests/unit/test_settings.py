@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from gigacast.api import Options
+from gigacast.assembly import addresses, job_of
 from gigacast.core.month import IntRange
 from gigacast.errors import ConfigError
-from gigacast.settings import ARGUMENTS, Settings, addresses, job_of, load_settings, nest_arguments
+from gigacast.settings import ARGUMENTS, Settings, load_settings, nest_arguments
 from gigacast.storage.store import StoreAddress
 
 SEED_FILE = """

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from gigacast.assembly import job_of
 from gigacast.cli.look import draw, panel_of
 from gigacast.cli.run import run_and_report
 from gigacast.errors import MissingExtraError
@@ -16,7 +17,7 @@ from gigacast.pipeline.demonstration import write_demo_data
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.look import find_finished, look_at
 from gigacast.report.figure import save_forecast_figure
-from gigacast.settings import job_of, load_settings, nest_arguments
+from gigacast.settings import load_settings, nest_arguments
 from gigacast.storage.opening import open_store
 
 BUCKET = "gigacast-demo"

@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 
+from gigacast.assembly import job_of
 from gigacast.cli.option import json_option, read_settings, settings_options
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.look import Look, find_finished, look_at
@@ -25,7 +26,6 @@ from gigacast.report.figure import save_forecast_figure
 from gigacast.report.panel import ForecastPanel
 from gigacast.report.table import is_rich, print_table
 from gigacast.report.terminal_plot import ASCII, UNICODE, terminal_plot
-from gigacast.settings import job_of
 
 EXIT_DIFFERENT = 1
 FIRST = 5

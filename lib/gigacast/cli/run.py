@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gigacast.assembly import job_of
 from gigacast.cli.option import json_option, quiet_option, read_settings, setting, settings_options
 from gigacast.core.task import Task
 from gigacast.lake.layout import audit_key
@@ -16,7 +17,6 @@ from gigacast.pipeline.job import ForecastJob
 from gigacast.report.progress import Progress
 from gigacast.report.summary import FailedPartition, RunSummary, print_summary
 from gigacast.runtime.executor import Failure
-from gigacast.settings import job_of
 
 EXIT_FAILED = 1
 
