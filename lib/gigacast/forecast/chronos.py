@@ -5,7 +5,6 @@ Importing this module imports torch and chronos; nothing else outside ``forecast
 
 from pathlib import Path
 
-import chronos
 import torch
 from chronos import BaseChronosPipeline, Chronos2Pipeline, ChronosBoltPipeline, ChronosPipeline
 from torch import Tensor
@@ -15,6 +14,7 @@ from gigacast.core.series import FloatArray
 from gigacast.errors import ModelError, UnsupportedForecastError
 from gigacast.forecast.bolt import BoltModel
 from gigacast.forecast.chronos2 import Chronos2Model
+from gigacast.forecast.describe import chronos_engine
 from gigacast.forecast.device import (
     DTYPES,
     Precision,
@@ -31,9 +31,6 @@ from gigacast.forecast.t5 import T5Model
 from gigacast.forecast.unrolling import empirical_quantiles
 
 __all__ = ["ChronosForecaster", "load_chronos", "set_threads"]
-
-REVISION = 1
-"""Raised when this code changes the numbers it gives."""
 
 Model = BoltModel | Chronos2Model | T5Model
 
@@ -79,7 +76,7 @@ def load_chronos(
         name=name,
         version=version,
         digest=digest,
-        engine=f"chronos-{chronos.__version__}-r{REVISION}",
+        engine=chronos_engine(),
         device=place.type,
         precision=resolved,
         context_length=model.context_length,

@@ -4,18 +4,19 @@ Only safetensors are read and no code that came with a model is run. May import 
 safetensors and chronos.
 """
 
-import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from chronos import BaseChronosPipeline
 from safetensors import SafetensorError, safe_open
 from transformers.utils import logging as transformers_logging
 
-from gigacast.errors import ModelError, ModelIntegrityError, ModelNotFoundError
+from gigacast.errors import ModelError, ModelIntegrityError
+from gigacast.forecast.describe import read_model_config
 from gigacast.forecast.device import translate_memory_errors
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
@@ -69,7 +70,7 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Bas
     return pipeline
 
 
-def read_config(folder: Path) -> dict[str, object]:
+def read_config(folder: Path) -> Mapping[str, Any]:
     """Return the ``config.json`` of a complete model of the Chronos family; refuse other folders.
 
     Raises
@@ -77,21 +78,12 @@ def read_config(folder: Path) -> dict[str, object]:
     ModelNotFoundError, ModelIntegrityError, ModelError
         As `load_pipeline`.
     """
-    path = folder / "config.json"
     if (folder / "adapter_config.json").exists():
         raise ModelError(
             f"{folder} holds a LoRA adapter, not a model",
             hint="merge it into its base model and save that",
         )
-    try:
-        config = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ModelNotFoundError(f"no model in {folder}: config.json cannot be read") from error
-    except ValueError as error:
-        raise ModelIntegrityError(f"{path} is not JSON: {error}") from error
-    if not isinstance(config, dict) or "chronos_config" not in config:
-        raise ModelError(f"the model in {folder} is not of the Chronos family")
-    return config
+    return read_model_config(folder)
 
 
 def _stored_parameters(folder: Path) -> set[str]:
