@@ -56,9 +56,14 @@ def temporary_beside(target: Path, content: bytes | Path) -> Iterator[Path]:
 def _create(path: Path) -> int:
     """Create a file and the folders above it, which a racing delete may be clearing away."""
     for _ in range(_CREATE_ATTEMPTS):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            continue  # cleared away between two steps
+        except FileExistsError:
+            if path.parent.exists() and not path.parent.is_dir():
+                raise  # a file is where a folder must be; else the folder was cleared away just now
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
 
 

@@ -182,6 +182,24 @@ def test_writing_beside_a_racing_delete_always_succeeds(store: FolderStore) -> N
     assert listed_keys(store) == []
 
 
+@pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
+def test_a_folder_cleared_away_while_it_is_made_is_made_again(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
+) -> None:
+    make, failed = Path.mkdir, []
+
+    def cleared_away_once(path: Path, *mode: int, **options: bool) -> None:
+        if not failed:
+            failed.append(path)
+            raise error(2, "cleared away", str(path))
+        make(path, *mode, **options)
+
+    monkeypatch.setattr(Path, "mkdir", cleared_away_once)
+    store.put("a/b/key", b"x")
+    assert failed
+    assert store.get("a/b/key") == b"x"
+
+
 def test_a_network_folder_that_cannot_be_locked_gets_a_hidden_lock_file(
     store: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
