@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import cloudpickle
 import psutil
 import pytest
 
+import gigacast.runtime.pool as pool_module
 from gigacast.errors import GigacastError, ModelNotFoundError, WorkerLostError
 from gigacast.runtime.executor import Executor, Outcome
 from gigacast.runtime.inline import InlineExecutor
@@ -340,6 +342,22 @@ def test_a_task_that_will_not_stop_is_killed_after_the_grace_period() -> None:
     start = time.monotonic()
     outcomes.close()  # type: ignore[attr-defined]
     assert time.monotonic() - start < 3
+
+
+def test_a_run_that_has_ended_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wait_and_linger(sentinels: list[Any]) -> list[Any]:
+        dead = wait(sentinels)
+        time.sleep(0.2)
+        return dead
+
+    monkeypatch.setattr(pool_module, "wait", wait_and_linger)
+    before = set(threading.enumerate())
+    assert len(list(JoblibExecutor(2).run(range(4), lambda: str))) == 4
+    assert set(threading.enumerate()) == before
+    stopped = JoblibExecutor(2).run(range(4), lambda: str)
+    next(stopped)
+    stopped.close()  # type: ignore[attr-defined]
+    assert set(threading.enumerate()) == before
 
 
 # Whole processes: signals as they come in life.

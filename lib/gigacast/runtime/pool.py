@@ -191,7 +191,6 @@ class Pool:
         self.in_flight.clear()
         with deferred():
             self._shut_down(kill=True)
-            self._watcher.join(self._grace_s)
         held = {process.pid: self._last_words(process.pid) for process in self._children}
         started = frozenset(index for _, index in held.values() if index is not None)
         suspects = self._first_dead or self._children
@@ -239,7 +238,12 @@ class Pool:
         try:
             self._executor.shutdown(wait=True, kill_workers=kill)
         finally:
+            # A thread that outlives this call may hold the last reference to the pool, and drop
+            # loky's semaphores half-way when the interpreter ends: its tracker then complains.
             too_late.cancel()
+            too_late.join()
+            if self._watcher.ident is not None:
+                self._watcher.join(self._grace_s)
 
     def _kill(self) -> None:
         for process in self._children:
