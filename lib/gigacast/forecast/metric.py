@@ -1,0 +1,310 @@
+"""How good forecasts were. Pure; imports numpy only.
+
+`measure` turns actuals and forecasts into sums per series, `Losses`; `add_up` adds these up by any
+group, `Sums`, and `figures_of` makes the figures of them. Both can be stored and joined, so figures
+over any number of partitions take the memory of one. Figures that nothing defines are NaN.
+
+=========  ===================================================================================
+figure     definition
+=========  ===================================================================================
+WQL        mean over levels of summed quantile loss over summed absolute actuals
+           (Gasthaus et al. 2019; ``mean_weighted_sum_quantile_loss`` of GluonTS, WQL of fev)
+SQL        mean over series of the mean quantile loss in units of the seasonal error (fev)
+MASE       mean over series of the median's mean absolute error in units of the seasonal error
+           (Hyndman and Koehler 2006)
+RMSE       root of the mean squared error of the median, over all steps
+sMAPE      mean over series of the mean of 2 |y - m| / (|y| + |m|); 0 where both are 0 (M4)
+bias       summed (median - actual) over summed absolute actuals; above 0: too high
+coverage   share of actuals at or below each quantile: a calibrated level covers itself
+=========  ===================================================================================
+
+The quantile loss is ``2 |(y - q) (1[y <= q] - level)|``. The seasonal error of a series is the mean
+absolute seasonal difference of its context; it is undefined for a context that is constant or not
+longer than a season, and such series are counted, not averaged in.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+DoubleArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+CLIP = (0.01, 100.0)
+"""Relative errors beyond these count as these, so that no single one decides (as in fev)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """Sums over the steps of each forecast: N of them, Q levels.
+
+    Parameters
+    ----------
+    steps : int64 [N]
+        Steps with an actual and a finite forecast.
+    missed : int64 [N]
+        Steps with an actual and no finite forecast: a model that gives none is not the better.
+    scale : float64 [N]
+        Seasonal error of the context; NaN where undefined.
+    magnitude, error, square, relative, excess : float64 [N]
+        Sums of |y|, |y - m|, (y - m)^2, 2 |y - m| / (|y| + |m|) and m - y; m is the median.
+    quantile : float64 [N, Q]
+        Sums of the quantile loss.
+    below : int64 [N, Q]
+        Steps whose actual was at or below the quantile.
+    """
+
+    steps: IntArray
+    missed: IntArray
+    scale: DoubleArray
+    magnitude: DoubleArray
+    error: DoubleArray
+    square: DoubleArray
+    relative: DoubleArray
+    excess: DoubleArray
+    quantile: DoubleArray
+    below: IntArray
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def take(self, rows: IntArray) -> "Losses":
+        """Return those of some forecasts."""
+        return Losses(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def measure(
+    actual: npt.NDArray[np.floating],
+    median: npt.NDArray[np.floating],
+    quantiles: npt.NDArray[np.floating],
+    levels: Sequence[float],
+    scale: DoubleArray,
+) -> Losses:
+    """Compare forecasts with what came.
+
+    Parameters
+    ----------
+    actual, median : float [N, H]
+        NaN where missing.
+    quantiles : float [N, H, Q]
+    levels : sequence of float
+        Q of them.
+    scale : float64 [N]
+        See `seasonal_error`.
+    """
+    y, m, q = (np.asarray(values, np.float64) for values in (actual, median, quantiles))
+    known = np.isfinite(y)
+    answered = known & np.isfinite(m) & np.isfinite(q).all(axis=2)
+    y, m = np.where(answered, y, 0.0), np.where(answered, m, 0.0)
+    q = np.where(answered[..., None], q, 0.0)
+    error = np.abs(y - m)
+    size = np.abs(y) + np.abs(m)
+    relative = np.divide(2 * error, size, out=np.zeros_like(size), where=size > 0)
+    return Losses(
+        steps=answered.sum(axis=1),
+        missed=(known & ~answered).sum(axis=1),
+        scale=np.asarray(scale, np.float64),
+        magnitude=np.abs(y).sum(axis=1),
+        error=error.sum(axis=1),
+        square=np.square(y - m).sum(axis=1),
+        relative=relative.sum(axis=1),
+        excess=(m - y).sum(axis=1),
+        quantile=quantile_loss(y, q, np.asarray(levels, np.float64)).sum(axis=1),
+        below=((y[..., None] <= q) & answered[..., None]).sum(axis=1),
+    )
+
+
+def quantile_loss(actual: DoubleArray, quantiles: DoubleArray, levels: DoubleArray) -> DoubleArray:
+    """Return ``2 |(y - q) (1[y <= q] - level)|``, [N, H, Q]; NaN where y is.
+
+    Parameters
+    ----------
+    actual : float64 [N, H]
+    quantiles : float64 [N, H, Q]
+    levels : float64 [Q]
+    """
+    y = actual[..., None]
+    loss: DoubleArray = 2 * np.abs((y - quantiles) * ((y <= quantiles) - levels))
+    return loss
+
+
+def seasonal_error(
+    values: npt.NDArray[np.floating], offsets: IntArray, seasons: IntArray
+) -> DoubleArray:
+    """Return the mean absolute seasonal difference of each context, [N]; NaN where undefined.
+
+    Parameters
+    ----------
+    values : float [sum of T_n]
+        The contexts, one after the other; NaN where missing.
+    offsets : int64 [N + 1]
+    seasons : int64 [N]
+        Steps of a season, at least 1.
+    """
+    scales = np.full(len(offsets) - 1, np.nan)
+    if not len(scales):
+        return scales
+    steps = np.arange(len(values))
+    series = np.repeat(np.arange(len(scales)), np.diff(offsets))
+    within = steps - offsets[:-1][series]
+    late = np.flatnonzero(within >= seasons[series])
+    change = np.abs(values[late].astype(np.float64) - values[late - seasons[series[late]]])
+    known = np.isfinite(change)
+    owner = series[late][known]
+    total = np.bincount(owner, change[known], minlength=len(scales))
+    count = np.bincount(owner, minlength=len(scales))
+    defined = (count > 0) & (total > 0)
+    scales[defined] = total[defined] / count[defined]
+    return scales
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What the figures of G groups are made of; can be added up over partitions.
+
+    Parameters
+    ----------
+    forecasts, steps, missed, undefined : float64 [G]
+        Counts; see `Figures`.
+    mase, sql, smape : float64 [G]
+        Sums over forecasts.
+    magnitude, square, excess : float64 [G]
+        Sums over steps.
+    quantile, below : float64 [G, Q]
+        Sums over steps.
+    """
+
+    forecasts: DoubleArray
+    steps: DoubleArray
+    missed: DoubleArray
+    undefined: DoubleArray
+    mase: DoubleArray
+    sql: DoubleArray
+    smape: DoubleArray
+    magnitude: DoubleArray
+    square: DoubleArray
+    excess: DoubleArray
+    quantile: DoubleArray
+    below: DoubleArray
+
+    def __add__(self, other: "Sums") -> "Sums":
+        """Add the groups of two, each to the same one of the other."""
+        names = [field.name for field in fields(self)]
+        return Sums(*(getattr(self, name) + getattr(other, name) for name in names))
+
+    def take(self, rows: IntArray) -> "Sums":
+        """Return some of the groups."""
+        return Sums(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """The figures of a group of forecasts; NaN where nothing defines one.
+
+    Parameters
+    ----------
+    forecasts, steps, missed : int
+        Compared, with how many steps, and how many steps had no forecast.
+    undefined : int
+        Forecasts without a scale: not in MASE and SQL.
+    mase, wql, sql, rmse, smape, bias : float
+    coverage : tuple of float
+        By level.
+    """
+
+    forecasts: int
+    steps: int
+    missed: int
+    undefined: int
+    mase: float
+    wql: float
+    sql: float
+    rmse: float
+    smape: float
+    bias: float
+    coverage: tuple[float, ...]
+
+
+def add_up(losses: Losses, groups: IntArray | None = None, count: int = 1) -> Sums:
+    """Add up the losses of each group of forecasts.
+
+    Parameters
+    ----------
+    losses : Losses
+        N forecasts.
+    groups : int64 [N], optional
+        Each forecast's group, 0 to ``count - 1``; all are one when absent.
+    """
+    code = np.zeros(len(losses), np.int64) if groups is None else groups
+
+    def total(values: npt.NDArray[Any]) -> DoubleArray:
+        weights = np.asarray(values, np.float64)
+        return np.bincount(code, weights, minlength=count).astype(np.float64)
+
+    answered = losses.steps > 0
+    scaled = answered & np.isfinite(losses.scale)
+    steps = np.maximum(losses.steps, 1)
+    unit = np.where(scaled, losses.scale, 1.0) * steps
+    levels = range(losses.quantile.shape[1])
+    return Sums(
+        forecasts=total(answered),
+        steps=total(losses.steps),
+        missed=total(losses.missed),
+        undefined=total(answered & ~scaled),
+        mase=total(np.where(scaled, losses.error / unit, 0)),
+        sql=total(np.where(scaled, losses.quantile.mean(axis=1) / unit, 0)),
+        smape=total(losses.relative / steps),
+        magnitude=total(losses.magnitude),
+        square=total(losses.square),
+        excess=total(losses.excess),
+        quantile=np.stack([total(losses.quantile[:, n]) for n in levels], axis=1),
+        below=np.stack([total(losses.below[:, n]) for n in levels], axis=1),
+    )
+
+
+def figures_of(sums: Sums) -> list[Figures]:
+    """Return the figures of each group."""
+    scaled = sums.forecasts - sums.undefined
+    mase, sql = _ratio(sums.mase, scaled), _ratio(sums.sql, scaled)
+    smape, bias = _ratio(sums.smape, sums.forecasts), _ratio(sums.excess, sums.magnitude)
+    wql = _ratio(sums.quantile.mean(axis=1), sums.magnitude)
+    rmse = np.sqrt(_ratio(sums.square, sums.steps))
+    coverage = [_ratio(column, sums.steps) for column in sums.below.T]
+    return [
+        Figures(
+            forecasts=int(sums.forecasts[g]),
+            steps=int(sums.steps[g]),
+            missed=int(sums.missed[g]),
+            undefined=int(sums.undefined[g]),
+            mase=float(mase[g]),
+            wql=float(wql[g]),
+            sql=float(sql[g]),
+            rmse=float(rmse[g]),
+            smape=float(smape[g]),
+            bias=float(bias[g]),
+            coverage=tuple(float(column[g]) for column in coverage),
+        )
+        for g in range(len(sums.steps))
+    ]
+
+
+def _ratio(above: DoubleArray, below: DoubleArray) -> DoubleArray:
+    undefined: DoubleArray = np.full(len(above), np.nan)
+    return np.divide(above, below, out=undefined, where=below > 0)
+
+
+def skill(errors: Sequence[float], baseline: Sequence[float]) -> float:
+    """Return 1 minus the geometric mean of errors relative to a baseline's, each clipped.
+
+    0 is as good as the baseline, 1 is perfect. Pairs of which one is undefined, or the baseline's
+    is 0, do not count; NaN without any. As ``skill_score`` of fev (Shchur et al. 2025).
+    """
+    ours, base = np.asarray(errors, np.float64), np.asarray(baseline, np.float64)
+    valid = np.isfinite(ours) & np.isfinite(base) & (base > 0)
+    if not valid.any():
+        return float("nan")
+    relative = np.clip(ours[valid] / base[valid], *CLIP)
+    return float(1 - np.exp(np.log(relative).mean()))
