@@ -8,12 +8,13 @@ weights of a published shape, same partitions, same cores: the script's torch ha
 ours a process for each, up to one per partition. Each run is a process of its own, started in
 turns; "whole" is from its start to its end, imports and model loading included. "work" leaves the
 script's imports and loading out, but not ours, which are part of a run. AutoGluon-TimeSeries takes
-part where it is installed and asked for.
+part where it is installed and asked for. `--output` keeps the figures for `plots.py`.
 """
 
 import argparse
 import json
 import os
+import platform
 import shutil
 import statistics
 import subprocess
@@ -24,6 +25,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +66,10 @@ class Work:
 
 @dataclass
 class Stages:
-    """Seconds by stage."""
+    """Seconds by stage, and the memory of the largest process that was started."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    largest_mib: float = 0.0
 
     @contextmanager
     def measure(self, name: str) -> Any:
@@ -93,6 +96,7 @@ def run_ours(work: Work, stages: Stages) -> None:
     summed = {name: s / work.n_jobs for name, s in result.totals.seconds.items()}
     stages.seconds |= {name: summed.get(name, 0.0) for name in ("read", "predict", "write")}
     stages.seconds["work"] = result.elapsed_s
+    stages.largest_mib = result.totals.peak_rss_bytes / 2**20 if work.n_jobs > 1 else 0.0
 
 
 def run_script(work: Work, stages: Stages) -> None:
@@ -149,11 +153,17 @@ RUNNERS: dict[str, Callable[[Work, Stages], None]] = {
 
 
 def run_here(work: Work) -> None:
-    """Do the work in this process and print the seconds, as JSON, on the last line."""
+    """Do the work in this process; print its seconds and its peak, as JSON, on the last line."""
     warnings.simplefilter("ignore")
     stages = Stages()
     RUNNERS[work.kind](work, stages)
-    print(json.dumps(stages.seconds))
+    print(json.dumps([stages.seconds, max(own_peak_mib(), stages.largest_mib)]))
+
+
+def own_peak_mib() -> float:
+    """Return this process' peak; what `getrusage` says counts from before the exec."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 # -- what measures it ------------------------------------------------------------------------------
@@ -177,15 +187,13 @@ def run_apart(work: Work) -> Measured:
     with tempfile.TemporaryFile() as answer:
         start = time.perf_counter()
         child = subprocess.Popen(command, stdout=answer, env=os.environ | threads)
-        _, status, usage = os.wait4(child.pid, 0)
-        whole = time.perf_counter() - start
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
+        if child.wait():
             raise SystemExit(f"{work} ended with {child.returncode}")
+        whole = time.perf_counter() - start
         answer.seek(0)
-        stages = json.loads(answer.read().splitlines()[-1])
+        stages, peak_mib = json.loads(answer.read().splitlines()[-1])
     clean(Path(work.folder))
-    return Measured(whole, stages, usage.ru_maxrss / 1024)
+    return Measured(whole, stages, peak_mib)
 
 
 def clean(folder: Path) -> None:
@@ -224,6 +232,21 @@ def plan_runs(folder: Path, model: Path, parts: int, asked: argparse.Namespace) 
     return runs
 
 
+def summarise(series: int, measured: dict[str, list[Measured]]) -> list[dict[str, Any]]:
+    """Return the medians of one size as plain values, a row for each way."""
+    rows = []
+    for name, runs in measured.items():
+        stages = {
+            stage: statistics.median(run.stages.get(stage, 0.0) for run in runs)
+            for stage in ("load", "read", "predict", "write", "work")
+        }
+        whole = statistics.median(run.whole_s for run in runs)
+        peak = statistics.median(run.peak_mib for run in runs)
+        row = {"series": series, "name": name, "whole_s": whole, "peak_mib": peak}
+        rows.append({**row, "stages": stages})
+    return rows
+
+
 def report(series: int, measured: dict[str, list[Measured]]) -> None:
     """Print the table of one size; ratios are against the better of the two scripts."""
 
@@ -251,7 +274,8 @@ def report(series: int, measured: dict[str, list[Measured]]) -> None:
         )
 
 
-def measure(asked: argparse.Namespace, scratch: Path) -> None:
+def measure(asked: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
+    rows = []
     model = save_bolt(scratch / "bolt" / "v1", asked.shape)
     lengths = (asked.lengths[0], asked.lengths[1])
     sample = scratch / "sample"
@@ -268,7 +292,17 @@ def measure(asked: argparse.Namespace, scratch: Path) -> None:
             for name, work in runs.items():
                 measured[name].append(run_apart(work))
         report(series, measured)
+        rows += summarise(series, measured)
+        if asked.output:  # after each size: the largest take hours
+            asked.output.write_text(json.dumps({**describe(asked), "rows": rows}, indent=1))
         shutil.rmtree(folder)
+    return rows
+
+
+def describe(asked: argparse.Namespace) -> dict[str, Any]:
+    """Return what was measured, where and when."""
+    case = {name: getattr(asked, name) for name in ("shape", "lengths", "horizon", "cores")}
+    return {**case, "date": datetime.now(UTC).date().isoformat(), "machine": platform.machine()}
 
 
 def main() -> None:
@@ -284,6 +318,7 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=1_000, help="series to find batch sizes with")
     parser.add_argument("--script_bfloat16", action="store_true", help="the script in bfloat16 too")
     parser.add_argument("--autogluon", action="store_true")
+    parser.add_argument("--output", type=Path, help="write the figures there, as JSON")
     parser.add_argument("--work", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.work:

@@ -4,9 +4,7 @@
 
 The folder holds `Hourly-train.csv`, `Hourly-test.csv`, `Weekly-train.csv`, `Weekly-test.csv`: a
 series per row, its id first. Naive is a point forecast at every level, periods 24 and 1, as in the
-figures published for the Chronos models. MASE and WQL as there: MASE is the mean over series of the
-median's absolute error in units of the in-sample seasonal one; WQL the mean over levels of the
-summed quantile loss over the summed absolute actuals.
+figures published for the Chronos models. MASE and WQL as there; see `gigacast.forecast.metric`.
 """
 
 import argparse
@@ -17,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gigacast import ChronosLoader
+from gigacast.forecast.metric import add_up, figures_of, measure, seasonal_error
 
 LEVELS = tuple(n / 10 for n in range(1, 10))
 SETS = (("Hourly", 48, 24), ("Weekly", 13, 1))
@@ -41,11 +40,12 @@ def score(
     history: list[Array], actuals: Array, quantiles: Array, season: int
 ) -> tuple[float, float]:
     """Return MASE and WQL of quantiles, [N, H, Q]."""
-    scales = np.array([np.abs(s[season:] - s[:-season]).mean() for s in history])
-    mase = float((np.abs(actuals - quantiles[:, :, 4]).mean(axis=1) / scales).mean())
-    error = actuals[:, :, None] - quantiles
-    loss = 2 * np.abs(error * ((error <= 0) - np.array(LEVELS)))
-    return mase, float((loss.sum(axis=(0, 1)) / np.abs(actuals).sum()).mean())
+    offsets = np.cumsum([0, *map(len, history)])
+    seasons = np.full(len(history), season)
+    scales = seasonal_error(np.concatenate(history), offsets, seasons)
+    losses = measure(actuals, quantiles[:, :, LEVELS.index(0.5)], quantiles, LEVELS, scales)
+    (figures,) = figures_of(add_up(losses))
+    return figures.mase, figures.wql
 
 
 def main() -> None:

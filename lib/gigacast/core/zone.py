@@ -1,9 +1,11 @@
-"""Wall time and UTC, on arrays. Imports only numpy and pyarrow."""
+"""Wall time and UTC, on arrays. Imports numpy, pyarrow and its neighbour ``column``."""
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from gigacast.core.column import to_arrow, to_numpy
 
 IntArray = npt.NDArray[np.int64]
 
@@ -20,8 +22,8 @@ def to_wall(times: IntArray, zone: str | None) -> IntArray:
     """Return the wall time of UTC microseconds."""
     if zone is None or len(times) == 0:
         return times
-    wall = pc.local_timestamp(pa.array(times).cast(pa.timestamp("us", zone)))
-    result: IntArray = wall.cast(pa.int64()).to_numpy()
+    wall = pc.local_timestamp(to_arrow(times).cast(pa.timestamp("us", zone)))
+    result: IntArray = to_numpy(wall.cast(pa.int64()))
     return result
 
 
@@ -29,7 +31,7 @@ def from_wall(times: IntArray, zone: str | None) -> IntArray:
     """Return the UTC of wall times: of two the earlier; one the clock skipped is the next to be."""
     if zone is None or len(times) == 0:
         return times
-    wall = pa.array(times).cast(pa.timestamp("us"))
+    wall = to_arrow(times).cast(pa.timestamp("us"))
     zoned = pc.assume_timezone(wall, zone, ambiguous="earliest", nonexistent="latest")
-    result: IntArray = zoned.cast(pa.int64()).to_numpy()
+    result: IntArray = to_numpy(zoned.cast(pa.int64()))
     return result

@@ -14,7 +14,7 @@ from gigacast.core.reason import Reason
 from gigacast.core.series import ByteArray, FloatArray, IntArray, SeriesBatch
 from gigacast.errors import ModelError
 from gigacast.forecast.budget import BatchBudget, series_tokens
-from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecast.forecaster import Forecaster, ForecasterInfo, Started, start
 from gigacast.forecast.level import (
     MEDIAN,
     find_level,
@@ -143,10 +143,11 @@ class _Job:
     def _predict(
         self, rows: IntArray, windows: _Windows, levels: tuple[float, ...]
     ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield parts of ``rows`` with their raw quantiles."""
-        seasons = _seasons(windows.batch)
+        """Yield parts of ``rows`` with their raw quantiles, one part behind what is computed."""
+        seasons = _seasons(windows.batch, self.settings.season)
         seeds = self._seeds(windows.batch)
         lengths = (windows.stops - windows.starts)[rows]
+        waiting: tuple[IntArray, Started] | None = None
         for group in group_by_length(lengths, self.info.patch_size):
             members = rows[group.rows]
             while len(members):
@@ -160,22 +161,32 @@ class _Job:
                     seasons=seasons[part],
                     seeds=seeds[part],
                 )
-                raw = self._try(request)
-                if raw is not None:
-                    yield part, raw
+                started = self._try(request, alone=waiting is None)
+                if waiting is not None:
+                    yield waiting[0], waiting[1]()
+                waiting = (part, started) if started is not None else None
+                if started is not None:
                     members = members[len(part) :]
+        if waiting is not None:
+            yield waiting[0], waiting[1]()
 
     def _part_size(self, left: int, group: Group) -> int:
         """Return the size of the next batch: as equal as possible, so that none is tiny."""
         most = self.budget.rows(self.info, group.length, self.settings.horizon)
         return -(-left // -(-left // most))
 
-    def _try(self, request: ForecastRequest) -> FloatArray | None:
-        """Return the forecaster's answer, or None after noting that the batch was too large."""
+    def _try(self, request: ForecastRequest, *, alone: bool) -> Started | None:
+        """Begin a batch, or return None after noting that it was too large.
+
+        Beside another one it may be tried again with more room: only a batch ``alone`` says what
+        does not fit.
+        """
         rows, length = request.context.shape
         try:
-            raw = self.forecaster.predict(request)
+            started = start(self.forecaster, request)
         except MemoryError as error:
+            if not alone:
+                return None
             if rows == 1:
                 raise ModelError(
                     f"a single series of {length} steps does not fit into memory",
@@ -184,7 +195,7 @@ class _Job:
             self.budget.halve(rows, series_tokens(self.info, length, request.horizon))
             return None
         self.budget.largest = max(self.budget.largest, rows)
-        return raw
+        return started
 
     def _seeds(self, batch: SeriesBatch) -> SeedArray:
         if self.info.samples:
@@ -220,7 +231,9 @@ def _finish(
     return ForecastBatch(batch, asked, quantiles, median, reasons)
 
 
-def _seasons(batch: SeriesBatch) -> IntArray:
+def _seasons(batch: SeriesBatch, given: int | None) -> IntArray:
     """Return the season length of each series, int64 [N]; 1 where the frequency is unknown."""
+    if given is not None:
+        return np.full(len(batch), given, dtype=np.int64)
     lengths = [frequency.season_length for frequency in batch.frequencies]
     return np.array([*lengths, 1], dtype=np.int64)[batch.frequency_codes]

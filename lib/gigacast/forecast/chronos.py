@@ -10,23 +10,20 @@ from chronos import BaseChronosPipeline, Chronos2Pipeline, ChronosBoltPipeline, 
 from torch import Tensor
 
 from gigacast.core.forecast import ForecastRequest
-from gigacast.core.series import FloatArray
-from gigacast.errors import ModelError, UnsupportedForecastError
+from gigacast.errors import ModelError
 from gigacast.forecast.bolt import BoltModel
 from gigacast.forecast.chronos2 import Chronos2Model
-from gigacast.forecast.describe import chronos_engine
+from gigacast.forecast.describe import chronos_engine, read_model_config
 from gigacast.forecast.device import (
     DTYPES,
     Precision,
     resolve_device,
     resolve_precision,
     set_threads,
-    translate_memory_errors,
 )
 from gigacast.forecast.forecaster import ForecasterInfo
-from gigacast.forecast.grounding import ground
-from gigacast.forecast.level import interpolate_levels, plan_levels
-from gigacast.forecast.loading import load_pipeline, read_config
+from gigacast.forecast.loading import load_pipeline
+from gigacast.forecast.network import NetworkForecaster
 from gigacast.forecast.t5 import T5Model
 from gigacast.forecast.unrolling import empirical_quantiles
 
@@ -88,7 +85,7 @@ def load_chronos(
     return ChronosForecaster(info, model, place)
 
 
-class ChronosForecaster:
+class ChronosForecaster(NetworkForecaster):
     """A loaded model of the Chronos family; see `Forecaster`.
 
     Parameters
@@ -102,28 +99,8 @@ class ChronosForecaster:
     """
 
     def __init__(self, info: ForecasterInfo, model: Model, device: torch.device) -> None:
-        self._info = info
+        super().__init__(info, device, centre=model.centres)
         self._model = model
-        self._device = device
-
-    @property
-    def info(self) -> ForecasterInfo:
-        """What this forecaster is."""
-        return self._info
-
-    def predict(self, request: ForecastRequest) -> FloatArray:
-        """Forecast one batch; see `Forecaster.predict`."""
-        if request.horizon < 1:
-            raise UnsupportedForecastError(f"horizon: {request.horizon} is less than 1")
-        plan_levels(request.levels, self._info.levels)  # refuses what the model cannot give
-        with translate_memory_errors(), torch.inference_mode():
-            context = torch.from_numpy(request.context[:, -self._info.context_length :])
-            grounded = ground(context.to(self._device), centre=self._model.centres)
-            raw = self._quantiles(grounded.context, request)
-            values: FloatArray = grounded.restore(raw).transpose(1, 2).cpu().numpy()
-        if self._info.levels:
-            return interpolate_levels(values, self._info.levels, request.levels)
-        return values
 
     def _quantiles(self, context: Tensor, request: ForecastRequest) -> Tensor:
         """Return quantiles, [B, K, H], at the trained levels or, from samples, at those wanted."""
@@ -135,7 +112,7 @@ class ChronosForecaster:
 
 def _samples(folder: Path) -> bool:
     """Tell whether the folder holds an original Chronos model, which draws samples."""
-    kind = read_config(folder).get("chronos_pipeline_class", ChronosPipeline.__name__)
+    kind = read_model_config(folder).get("chronos_pipeline_class", ChronosPipeline.__name__)
     return bool(kind == ChronosPipeline.__name__)
 
 

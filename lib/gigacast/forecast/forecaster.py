@@ -1,10 +1,14 @@
 """The one protocol every forecaster keeps. Imports only ``core``."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from gigacast.core.forecast import ForecastRequest
 from gigacast.core.series import FloatArray
+
+Started = Callable[[], FloatArray]
+"""Waits for a forecast that is under way, and returns it, float32 [B, H, Q]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +82,26 @@ class Forecaster(Protocol):
             When the batch is too large for the device; the caller halves it.
         """
         ...
+
+
+@runtime_checkable
+class StartingForecaster(Forecaster, Protocol):
+    """A forecaster that can be given the next batch while it computes the last one."""
+
+    def start(self, request: ForecastRequest) -> Started:
+        """Begin to forecast one batch; the call of what is returned waits for it.
+
+        Raises
+        ------
+        UnsupportedForecastError, MemoryError
+            As `Forecaster.predict`, and before anything is returned.
+        """
+        ...
+
+
+def start(forecaster: Forecaster, request: ForecastRequest) -> Started:
+    """Begin to forecast one batch, or forecast it at once where the forecaster cannot wait."""
+    if isinstance(forecaster, StartingForecaster):
+        return forecaster.start(request)
+    values = forecaster.predict(request)
+    return lambda: values

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from gigacast.core.forecast import ForecastRequest
-from gigacast.core.series import FloatArray
-from gigacast.errors import ModelError, UnsupportedForecastError
+from gigacast.errors import ModelError
 from gigacast.forecast.describe import read_model_config
 from gigacast.forecast.device import (
     DTYPES,
@@ -21,12 +20,11 @@ from gigacast.forecast.device import (
     translate_memory_errors,
 )
 from gigacast.forecast.forecaster import ForecasterInfo
-from gigacast.forecast.grounding import ground
 from gigacast.forecast.lean_forward import LeanBolt
 from gigacast.forecast.lean_input import has_empty_patch
+from gigacast.forecast.lean_loading import load_weights
 from gigacast.forecast.lean_shape import BoltShape, lean_engine, read_shape, runs_lean
-from gigacast.forecast.lean_weights import load_weights
-from gigacast.forecast.level import interpolate_levels, plan_levels
+from gigacast.forecast.network import NetworkForecaster
 from gigacast.forecast.unrolling import Unrolling
 
 MOST_TOKENS = 8_192
@@ -90,7 +88,7 @@ def load_lean(
     return LeanForecaster(info, model, place)
 
 
-class LeanForecaster:
+class LeanForecaster(NetworkForecaster):
     """A loaded Chronos-Bolt; see `Forecaster`.
 
     Parameters
@@ -104,41 +102,17 @@ class LeanForecaster:
     """
 
     def __init__(self, info: ForecasterInfo, model: LeanBolt, device: torch.device) -> None:
-        self._info = info
+        super().__init__(info, device, centre=True)
         self._model = model
-        self._device = device
 
-    @property
-    def info(self) -> ForecasterInfo:
-        """What this forecaster is."""
-        return self._info
-
-    def predict(self, request: ForecastRequest) -> FloatArray:
-        """Forecast one batch; see `Forecaster.predict`."""
-        if request.horizon < 1:
-            raise UnsupportedForecastError(f"horizon: {request.horizon} is less than 1")
-        plan_levels(request.levels, self._info.levels)  # refuses what the model cannot give
-        recent = request.context[:, -self._info.context_length :]
-        masked = has_empty_patch(recent, self._info.patch_size)
-        with translate_memory_errors(), torch.inference_mode():
-            grounded = ground(self._send(recent), centre=True)
-            raw = self._quantiles(grounded.context, request.horizon, masked=masked)
-            values: FloatArray = grounded.restore(raw).transpose(1, 2).cpu().numpy()
-        return interpolate_levels(values, self._info.levels, request.levels)
-
-    def _send(self, context: FloatArray) -> Tensor:
-        """Return contexts on the device, without waiting for the copy."""
-        tensor = torch.from_numpy(context)
-        if self._device.type == "cpu":
-            return tensor
-        return tensor.pin_memory().to(self._device, non_blocking=True)
-
-    def _quantiles(self, context: Tensor, horizon: int, *, masked: bool) -> Tensor:
+    def _quantiles(self, context: Tensor, request: ForecastRequest) -> Tensor:
         """Return quantiles at the trained levels, [B, K, H], carrying on beyond the first pass."""
-        length = self._info.prediction_length
+        length, patch = self._info.prediction_length, self._info.patch_size
+        horizon = request.horizon
+        masked = has_empty_patch(request.context[:, -self._info.context_length :], patch)
         if horizon <= length:
             return self._pass(context, horizon, masked=masked)
-        masked = masked or length % self._info.patch_size != 0  # patches move, gaps may fill one
+        masked = masked or length % patch != 0  # patches move, gaps may fill one
         unrolling = Unrolling(self._info.levels, self._info.context_length, length)
         return unrolling.forecast(
             context, horizon, lambda paths: self._pass(paths, length, masked=masked)

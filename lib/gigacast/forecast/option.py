@@ -35,6 +35,8 @@ class ForecastOptions:
         Extend quantiles beyond the trained levels instead of refusing; see `extrapolated_levels`.
     seed : int
         For models that sample.
+    season : int, optional
+        Steps of a season, for forecasters that need one; by frequency when absent.
 
     Raises
     ------
@@ -52,6 +54,7 @@ class ForecastOptions:
     batch_size: int | Literal["auto"] = "auto"
     extrapolate_levels: bool = False
     seed: int = 0
+    season: int | None = None
 
     def __post_init__(self) -> None:
         check_levels(self.levels)
@@ -59,6 +62,8 @@ class ForecastOptions:
         _check_at_least("min_length", self.min_length, 1)
         if self.context_length is not None:
             _check_at_least("context_length", self.context_length, self.min_length)
+        if self.season is not None:
+            _check_at_least("season", self.season, 1)
         if self.batch_size != "auto":
             _check_at_least("batch_size", self.batch_size, 1)
         if self.fallback not in ("seasonal_naive", "drop"):

@@ -1,7 +1,8 @@
 """What happens inside a worker process. Imports the face of the executors, and nothing heavy.
 
 A process announces what it is doing in a file of its own (``{pid}``, in the pool's scratch folder):
-a file survives the process, so that its parent can tell what it was doing when it died.
+a file survives the process, so that its parent can tell what it was doing when it died. Another
+file holds its slot: the processes of a pool start alike, and must not all take the same GPU.
 
 Signals: Ctrl-C reaches the whole process group and is the parent's to act on, so it is ignored
 here. SIGTERM unwinds the task in hand, whose ``finally`` blocks then remove temporary files.
@@ -15,7 +16,9 @@ import shutil
 import signal
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import Any, TextIO
@@ -23,7 +26,7 @@ from typing import Any, TextIO
 from joblib.externals.loky import process_executor
 
 from gigacast.errors import GigacastError
-from gigacast.runtime.executor import Failure, Worker
+from gigacast.runtime.executor import Failure, Worker, make_worker
 from gigacast.runtime.interruption import SIGNALS
 from gigacast.runtime.pickling import is_portable, pack, unpack
 
@@ -49,6 +52,7 @@ class _Process:
 
     scratch: Path
     recipe: bytes
+    slot: int
     journal: int
     fault_log: TextIO
     worker: Worker[Any, Any] | None = None
@@ -71,7 +75,7 @@ def prepare(scratch: str, recipe: bytes, parent_pid: int) -> None:
     fault_log = (folder / f"{name}.fault").open("w")
     faulthandler.enable(fault_log, all_threads=False)
     journal = os.open(folder / name, os.O_WRONLY | os.O_CREAT)
-    _process = _Process(folder, recipe, journal, fault_log)
+    _process = _Process(folder, recipe, _take_slot(folder), journal, fault_log)
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     _never_restart_on_memory_growth()
@@ -102,7 +106,7 @@ def _answer(process: _Process, index: int, payload: bytes) -> bytes:
     if process.worker is None:
         _announce(process, SETTING_UP, index)
         try:
-            process.worker = unpack(process.recipe)()
+            process.worker = make_worker(unpack(process.recipe), process.slot)
         except _Stopped:
             raise
         except BaseException as error:
@@ -114,6 +118,15 @@ def _answer(process: _Process, index: int, payload: bytes) -> bytes:
         raise
     except BaseException as error:
         return pack(Reply(failure=Failure.of(error)))
+
+
+def _take_slot(scratch: Path) -> int:
+    """Return the lowest number that no other process of the pool has taken, and take it."""
+    for slot in count():
+        with suppress(FileExistsError):
+            (scratch / f"slot-{slot}").touch(exist_ok=False)
+            return slot
+    raise AssertionError  # the numbers do not end
 
 
 def _setup_failure(error: BaseException) -> Reply:

@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from gigacast.errors import GigacastError
 
@@ -13,6 +13,20 @@ Worker = Callable[[T], R]
 """Does one task. Made once per process by a `Setup`, so it may hold a loaded model."""
 Setup = Callable[[], Worker[T, R]]
 """A picklable recipe for a worker."""
+
+
+@runtime_checkable
+class SlottedSetup(Protocol):
+    """A setup whose worker depends on which of the processes it works in, as one per GPU does."""
+
+    def for_slot(self, slot: int) -> Setup[Any, Any]:
+        """Return the setup of the process in a slot: they are numbered from 0, without gaps."""
+        ...
+
+
+def make_worker(setup: Setup[T, R], slot: int = 0) -> Worker[T, R]:
+    """Make the worker of the process in a slot."""
+    return setup.for_slot(slot)() if isinstance(setup, SlottedSetup) else setup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +90,7 @@ class Executor(Protocol):
         """Yield an outcome per task, as they finish, in any order.
 
         A task that raises, or whose process dies, is an outcome with a failure; the others go on.
+        A `SlottedSetup` is told which of the processes it works in.
         Nothing runs before the first outcome is asked for. Closing the iterator early (or an
         exception thrown into it) stops the workers and leaves no process behind.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from gigacast.runtime.executor import Failure, Outcome, R, Setup, T, Worker
+from gigacast.runtime.executor import Failure, Outcome, R, Setup, T, Worker, make_worker
 
 
 class InlineExecutor:
@@ -15,7 +15,7 @@ class InlineExecutor:
         """Yield an outcome per task, in their order."""
         if not tasks:
             return
-        worker = setup()
+        worker = make_worker(setup)
         for task in tasks:
             yield _attempt(worker, task)
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.frequency import Frequency
 from gigacast.core.series import NO_TIME
 from gigacast.core.zone import from_wall, to_wall
@@ -55,7 +56,7 @@ class Decoder:
         ids, keep = item_column(batch, layout, self.item_id)
         dropped = 0
         if keep is not None:
-            batch = batch.filter(pa.array(keep))
+            batch = batch.filter(to_arrow(keep))
             dropped = len(keep) - int(keep.sum())
         if layout.kind == "list":
             return self._decode_lists(
@@ -103,7 +104,7 @@ class Decoder:
             except ConfigError:
                 continue  # unreadable: its rows have no times, and the series that reason
             same = pc.fill_null(pc.equal(column.cast(pa.string()), text), False)
-            packed[same.to_numpy(zero_copy_only=False)] = number
+            packed[to_numpy(same)] = number
         return packed
 
     def _count_from(self, starts: IntArray, packed: RealArray, lengths: IntArray) -> IntArray:
@@ -132,7 +133,7 @@ def item_column(
     known = _known_ids(ids)
     if known is None:
         return ids, None
-    return ids.filter(known), known.to_numpy(zero_copy_only=False)
+    return ids.filter(known), to_numpy(known)
 
 
 def _known_ids(ids: pa.Array) -> pa.Array | None:
@@ -146,16 +147,16 @@ def find_runs(ids: pa.Array, kind: pa.DataType, name: str) -> tuple[IntArray, pa
     if not pa.types.is_dictionary(ids.type):
         ids = read_ids(ids, kind, name)
         starts = run_starts(ids)
-        return starts, ids.take(pa.array(starts))
+        return starts, ids.take(to_arrow(starts))
     starts = run_starts(ids.indices)
-    run_ids = read_ids(ids.take(pa.array(starts)), kind, name)
+    run_ids = read_ids(ids.take(to_arrow(starts)), kind, name)
     # A dictionary may hold a value twice.
     distinct = run_starts(run_ids)
-    return starts[distinct], run_ids.take(pa.array(distinct))
+    return starts[distinct], run_ids.take(to_arrow(distinct))
 
 
 def _flatten(lists: pa.Array) -> tuple[pa.Array, IntArray]:
-    lengths = pc.list_value_length(lists).fill_null(0).cast(pa.int64()).to_numpy()
+    lengths = to_numpy(pc.list_value_length(lists).fill_null(0).cast(pa.int64()))
     return lists.flatten(), lengths
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gigacast.core.column import to_numpy
 from gigacast.errors import SchemaError
 from gigacast.series.segment import offsets_of, reduce_segments
 from gigacast.series.timestamp import is_text
@@ -56,7 +57,7 @@ def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
 def hash_ids(ids: pa.Array) -> HashArray:
     """Return a 64-bit hash of each id, the same in every process and batch."""
     if pa.types.is_integer(ids.type):
-        return _mix(ids.to_numpy().astype(np.uint64))
+        return _mix(to_numpy(ids).astype(np.uint64))
     _, offset_buffer, data_buffer = ids.buffers()
     offsets = np.frombuffer(offset_buffer, np.int32)[ids.offset : ids.offset + len(ids) + 1]
     if offsets[-1] == offsets[0]:

@@ -51,6 +51,24 @@ class SeriesReader:
         self._options = options
         self.stats = ReadStats()
 
+    def rows(self) -> Iterator[tuple[ItemRows, tuple[str, ...]]]:
+        """Iterate over runs of rows as they come, with the names of their targets.
+
+        Nothing is sorted, filled, averaged or trimmed; rows without an item are left out.
+
+        Raises
+        ------
+        CorruptedFileError, SchemaError
+        """
+        self.stats = ReadStats()
+        limits = Limits(_batch_rows(self._options, 1), self._options.memory_limit_bytes)
+        opened = [open_table(source, self._options.columns, limits) for source in self._sources]
+        tables = [table for table in opened if table is not None]
+        if tables:
+            agreement = agree(tables, self._options, limits)
+            for part in self._parts(tables, agreement):
+                yield part, agreement.decoder.targets
+
     def __iter__(self) -> Iterator[SeriesBatch]:
         """Iterate over the batches.
 

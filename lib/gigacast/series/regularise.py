@@ -16,8 +16,8 @@ too short. Series without a frequency keep their last values in the order of tim
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 
+from gigacast.core.column import text_column, to_arrow
 from gigacast.core.frequency import Frequency
 from gigacast.core.reason import Reason
 from gigacast.core.series import NO_TIME, ByteArray, FloatArray, SeriesBatch
@@ -199,11 +199,11 @@ def _assemble(
     values, offsets, reasons = _interleave(columns)
     item_ids = items.item_ids
     if targets > 1:
-        item_ids = item_ids.take(pa.array(np.repeat(np.arange(len(items)), targets)))
+        item_ids = item_ids.take(to_arrow(np.repeat(np.arange(len(items)), targets)))
     names = np.tile(np.arange(targets, dtype=np.int32), len(items))
     return SeriesBatch(
         item_ids=item_ids,
-        target_names=pa.array(rules.targets, pa.string()).take(pa.array(names)),
+        target_names=text_column(rules.targets).take(to_arrow(names)),
         values=values,
         offsets=offsets,
         last_timestamps=np.repeat(last, targets),

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import to_arrow, to_numpy
 from gigacast.series.segment import BoolArray, IntArray, offsets_of, take_ranges
 
 RealArray = npt.NDArray[np.floating]
@@ -81,7 +82,7 @@ class ItemRows:
         rows = take_ranges(self.offsets[:-1][runs], lengths)
         taken = self.take_rows(rows, offsets_of(lengths))
         return ItemRows(
-            self.item_ids.take(pa.array(runs)),
+            self.item_ids.take(to_arrow(runs)),
             taken.offsets,
             taken.times,
             taken.values,
@@ -110,7 +111,7 @@ def merge_neighbours(rows: ItemRows) -> ItemRows:
     if len(starts) == len(rows):
         return rows
     return ItemRows(
-        rows.item_ids.take(pa.array(starts)),
+        rows.item_ids.take(to_arrow(starts)),
         np.append(rows.offsets[starts], rows.offsets[-1]),
         rows.times,
         rows.values,
@@ -123,9 +124,9 @@ def run_starts(ids: pa.Array) -> IntArray:
     if len(ids) == 0:
         return np.empty(0, np.int64)
     if pa.types.is_integer(ids.type):
-        values = ids.to_numpy()
+        values = to_numpy(ids)
         changes = values[1:] != values[:-1]
     else:
-        changes = pc.not_equal(ids[1:], ids[:-1]).to_numpy(zero_copy_only=False)
+        changes = to_numpy(pc.not_equal(ids[1:], ids[:-1]))
     starts: IntArray = np.concatenate(([0], np.flatnonzero(changes) + 1))
     return starts

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.column import text_column
 from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.decode import find_runs, item_column
 from gigacast.series.formats import Limits, OpenTable, read_batches
@@ -85,7 +86,7 @@ def scan(
         layout = table.layout
         by_number = want_bounds and needs_range(_time_type(table))
         if layout.item_id is None:
-            watch.add(pa.array([item_id], pa.string()))
+            watch.add(text_column([item_id]))
         columns = [layout.item_id] if layout.item_id and watch.contiguous else []
         columns += [layout.timestamp] if by_number else []
         for batch in read_batches(table, columns, limits) if columns else ():

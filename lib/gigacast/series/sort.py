@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.frequency import Frequency
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
 from gigacast.series.rows import ItemRows, concat_rows
@@ -72,16 +73,16 @@ def group_items(parts: list[ItemRows]) -> ItemRows:
     """Return one run per item in ascending order of ids, its rows in ascending order of time."""
     rows = concat_rows(parts)
     encoded = rows.item_ids.dictionary_encode()
-    order = pc.sort_indices(encoded.dictionary).to_numpy()
+    order = to_numpy(pc.sort_indices(encoded.dictionary))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
-    run_ranks = ranks[encoded.indices.to_numpy()]
+    run_ranks = ranks[to_numpy(encoded.indices)]
     groups = spread(run_ranks, rows.offsets)
     offsets = offsets_of(np.bincount(groups, minlength=len(order)))
     primary = np.bincount(run_ranks[rows.primary], minlength=len(order)) > 0
     if (run_ranks[1:] < run_ranks[:-1]).any() or len(order) < len(rows):
         rows = rows.take_rows(sort_order(groups, rows.times), offsets)
-    ids = encoded.dictionary.take(pa.array(order))
+    ids = encoded.dictionary.take(to_arrow(order))
     return sort_times(ItemRows(ids, offsets, rows.times, rows.values, primary))
 
 
@@ -156,11 +157,11 @@ def _write_items(
 
 
 def _to_arrow(items: ItemRows) -> pa.RecordBatch:
-    offsets = pa.array(items.offsets)
+    offsets = to_arrow(items.offsets)
     columns = [items.times, *(value.astype(np.float64, copy=False) for value in items.values)]
-    lists = [pa.LargeListArray.from_arrays(offsets, pa.array(column)) for column in columns]
+    lists = [pa.LargeListArray.from_arrays(offsets, to_arrow(column)) for column in columns]
     names = ["item_id", "primary", *(f"column_{index}" for index in range(len(lists)))]
-    return pa.record_batch([items.item_ids, pa.array(items.primary), *lists], names=names)
+    return pa.record_batch([items.item_ids, to_arrow(items.primary), *lists], names=names)
 
 
 def _read_bucket(path: Path) -> Iterator[ItemRows]:
@@ -169,8 +170,8 @@ def _read_bucket(path: Path) -> Iterator[ItemRows]:
             item_ids, primary, times, *values = batch.columns
             yield ItemRows(
                 item_ids,
-                times.offsets.to_numpy(),
-                times.values.to_numpy(),
-                tuple(value.values.to_numpy() for value in values),
-                primary.to_numpy(zero_copy_only=False),
+                to_numpy(times.offsets),
+                to_numpy(times.values),
+                tuple(to_numpy(value.values) for value in values),
+                to_numpy(primary),
             )

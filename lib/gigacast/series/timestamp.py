@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.calendar_grid import DAY_US, IntArray, first_days
+from gigacast.core.column import to_numpy
 from gigacast.core.series import NO_TIME
 from gigacast.core.zone import to_wall, zone_of
 from gigacast.errors import SchemaError
@@ -179,9 +180,7 @@ def _check_zone(kind: pa.DataType, name: str) -> None:
 
 
 def _fill(numbers: pa.Array) -> IntArray:
-    filled: IntArray = (
-        numbers.fill_null(NO_TIME).to_numpy() if numbers.null_count else numbers.to_numpy()
-    )
+    filled: IntArray = to_numpy(numbers.fill_null(NO_TIME) if numbers.null_count else numbers)
     return filled
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.column import to_numpy
 from gigacast.series.rows import RealArray
 
 
@@ -33,5 +34,5 @@ def read_values(column: pa.Array) -> RealArray:
         column = column.cast(pa.float64(), safe=False)
     if column.null_count:
         column = column.fill_null(np.nan)
-    values: RealArray = column.to_numpy()
+    values: RealArray = to_numpy(column)
     return values

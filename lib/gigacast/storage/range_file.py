@@ -36,6 +36,10 @@ class RangeFile(io.RawIOBase):
     store : Store
     meta : ObjectMeta
         Every read asks for this ETag: the file never mixes two versions.
+    smallest_bytes : int, optional
+        What a read fetches at least; ``SMALLEST_FETCH_BYTES`` when absent.
+    ahead : bool
+        Whether to fetch what follows a read that followed another.
 
     Raises
     ------
@@ -43,7 +47,16 @@ class RangeFile(io.RawIOBase):
         From a read, when the object is no longer the one named.
     """
 
-    def __init__(self, store: Store, meta: ObjectMeta) -> None:
+    def __init__(
+        self,
+        store: Store,
+        meta: ObjectMeta,
+        *,
+        smallest_bytes: int | None = None,
+        ahead: bool = True,
+    ) -> None:
+        self._smallest_bytes = smallest_bytes or SMALLEST_FETCH_BYTES
+        self._ahead = ahead
         self._store = store
         self._meta = meta
         self._position = 0
@@ -121,9 +134,9 @@ class RangeFile(io.RawIOBase):
         """Begin to fetch a range, or its beginning: up to what is held, no more than the most."""
         stop = min([stop, *(p.start for p in self._pieces if p.start > start)])
         stop = min(stop, start + LARGEST_FETCH_BYTES)
-        if stop - start < SMALLEST_FETCH_BYTES:
-            stop = min(self._meta.size_bytes, start + SMALLEST_FETCH_BYTES)
-            start = max(0, stop - SMALLEST_FETCH_BYTES)  # at the end: what lies before the footer
+        if stop - start < self._smallest_bytes:
+            stop = min(self._meta.size_bytes, start + self._smallest_bytes)
+            start = max(0, stop - self._smallest_bytes)  # at the end: what lies before the footer
         piece = _Piece(start, stop, self._pool.submit(self._get, start, stop))
         self._pieces.append(piece)
         return piece
@@ -133,7 +146,7 @@ class RangeFile(io.RawIOBase):
 
     def _read_ahead(self, start: int, stop: int) -> None:
         """Fetch what follows, when this read itself followed another and there is room."""
-        if start in self._ends:
+        if self._ahead and start in self._ends:
             self._ends.remove(start)
             ahead = stop
             while (piece := self._held(ahead)) is not None:

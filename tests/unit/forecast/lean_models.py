@@ -45,6 +45,8 @@ SIZES = {
     "base": Size(768, 3072, 12, 1),
 }
 SMALLEST = Size(32, 64, 4, 2)
+PUBLISHED_LAYERS = {"tiny": 4, "mini": 4, "small": 6, "base": 12}
+"""Of the encoder, and as many of the decoder."""
 
 
 def save_bolt(
@@ -144,6 +146,12 @@ def _exact(folder: Path) -> torch.nn.Module:
     model = ChronosBoltModelForForecasting.from_pretrained(folder, dtype=torch.float64).eval()
     model.instance_norm = _ExactNorm()
     return model
+
+
+def forget(folder: Path) -> None:
+    """Let go of a large model, in memory and on disk."""
+    _stock.cache_clear()
+    shutil.rmtree(folder)
 
 
 def change_config(folder: Path, **changes: object) -> None:

@@ -14,7 +14,12 @@ from gigacast.core.reason import Reason
 from gigacast.core.series import FloatArray, SeriesBatch
 from gigacast.errors import ModelError, UnsupportedForecastError
 from gigacast.forecast.batching import BatchBudget, ForecastOptions, forecast_batch
-from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecast.forecaster import (
+    Forecaster,
+    ForecasterInfo,
+    Started,
+    StartingForecaster,
+)
 from gigacast.forecast.naive import SeasonalNaive
 from tests.tiny_models import series_batch
 
@@ -62,7 +67,9 @@ def forecast(
     return forecast_batch(forecaster or RecordingForecaster(), series_batch(series), asked)
 
 
-def test_the_double_keeps_the_protocol():
+def test_the_doubles_keep_the_protocols():
+    assert isinstance(StartingRecorder(), StartingForecaster)
+    assert not isinstance(RecordingForecaster(), StartingForecaster)
     assert isinstance(RecordingForecaster(), Forecaster)
     assert isinstance(SeasonalNaive(), Forecaster)
 
@@ -136,6 +143,52 @@ def test_a_limit_once_found_is_remembered_by_the_budget():
 def test_a_series_that_does_not_fit_alone_is_an_error_that_says_what_to_do():
     with pytest.raises(ModelError, match="context_length"):
         forecast([[1.0]] * 4, RecordingForecaster(most=0))
+
+
+class StartingRecorder(RecordingForecaster):
+    """Forecasts when it is asked for the result; ``room`` rows may be under way at once."""
+
+    def __init__(self, room: int = 10**9) -> None:
+        super().__init__()
+        self.room = room
+        self.under_way: list[int] = []
+        self.most_under_way = 0
+
+    def start(self, request: ForecastRequest) -> Started:
+        rows = len(request.context)
+        if sum(self.under_way) + rows > self.room:
+            raise MemoryError
+        self.under_way.append(rows)
+        self.most_under_way = max(self.most_under_way, len(self.under_way))
+
+        def result() -> FloatArray:
+            self.under_way.remove(rows)
+            return self.predict(request)
+
+        return result
+
+
+SOME = [[float(n)] * (1 + n % 40) for n in range(50)]
+
+
+def test_the_next_batch_is_started_before_the_last_is_waited_for():
+    forecaster = StartingRecorder()
+    ahead = forecast(SOME, forecaster, batch_size=8)
+    assert forecaster.most_under_way == 2
+    assert forecaster.under_way == []
+    at_once = forecast(SOME, RecordingForecaster(), batch_size=8)
+    assert np.array_equal(ahead.quantiles, at_once.quantiles)
+
+
+def test_batches_that_fit_alone_but_not_side_by_side_are_not_halved():
+    forecaster, budget = StartingRecorder(room=9), BatchBudget(8)
+    series = series_batch(SOME)
+    given = forecast_batch(forecaster, series, ForecastOptions(7, batch_size=8), budget)
+    alone = RecordingForecaster()
+    expected = forecast_batch(alone, series, ForecastOptions(7, batch_size=8))
+    assert np.array_equal(given.quantiles, expected.quantiles)
+    assert budget.limit_tokens is None
+    assert forecaster.tried == alone.tried
 
 
 def test_every_bad_series_gets_the_flagged_fallback_and_the_good_ones_do_not_care():

@@ -6,6 +6,7 @@ with float64 instead and must be at least as near. In bfloat16: within the toler
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from gigacast.forecast.lean import piece_sizes  # noqa: E402
 from tests.tiny_models import session_folder  # noqa: E402
 from tests.unit.forecast.lean_models import (  # noqa: E402
+    PUBLISHED_LAYERS,
     SIZES,
     SMALLEST,
     TENTHS,
     Array,
     exact,
+    forget,
     load_ours,
     load_theirs,
     request,
@@ -79,6 +83,25 @@ def test_every_size_is_equal_at_short_lengths(size: str, root: Path):
         context = walks(2, length)
         ours = load_ours(folder).predict(request(context))
         assert difference(ours, stock(folder, context, 64), context).max() < FLOAT32_TOLERANCE
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_is_equal_at_its_published_depth(size: str, tmp_path: Path):
+    folder = save_bolt(tmp_path, replace(SIZES[size], layers=PUBLISHED_LAYERS[size]))
+    context = with_gaps(100)[[0, 4]]
+    ours = load_ours.__wrapped__(folder).predict(request(context))
+    theirs = stock(folder, context, 64)
+    forget(folder)  # base takes 0.8 GB
+    assert difference(ours, theirs, context).max() < FLOAT32_TOLERANCE
+
+
+@pytest.mark.parametrize("rows", [700, 1300])
+def test_batches_computed_in_pieces_are_equal(rows: int, root: Path):
+    folder = save_bolt(root, SMALLEST)
+    context = walks(rows, 100)
+    assert len(piece_sizes(rows, -(-100 // 16))) > 1
+    ours = load_ours(folder).predict(request(context))
+    assert difference(ours, stock(folder, context, 64), context).max() < FLOAT32_TOLERANCE
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -195,6 +218,28 @@ def test_bfloat16_is_within_its_tolerance_and_no_worse_than_the_stock_model(size
     assert ours.max() < BFLOAT16_WORST
     assert np.sqrt((ours**2).mean()) < BFLOAT16_RMS
     assert np.sqrt((ours**2).mean()) < 1.2 * np.sqrt((theirs**2).mean())
+
+
+BFLOAT16_CASES: dict[str, tuple[Callable[[], Array], int]] = {
+    "gaps": (lambda: with_gaps(208), 64),
+    "tiny": (lambda: walks(4, 100) * np.float32(1e-30), 64),
+    "huge": (lambda: walks(4, 100) * np.float32(1e30), 64),
+    "small noise on 1e6": (lambda: walks(4, 100) + np.float32(1e6), 64),
+    "a constant": (lambda: np.full((1, 100), -7.25, np.float32), 64),
+    "one value": (lambda: walks(4, 1) + 1, 64),
+    "beyond the context": (lambda: walks(2, 2300), 64),
+    "one step": (lambda: walks(4, 100), 1),
+    "two hundred steps": (lambda: walks(4, 100), 200),
+}
+
+
+@pytest.mark.parametrize("case", BFLOAT16_CASES)
+def test_bfloat16_keeps_its_tolerance_whatever_the_series(case: str, root: Path):
+    make, horizon = BFLOAT16_CASES[case]
+    folder, context = save_bolt(root, SIZES["tiny"]), make()
+    truth = load_theirs(folder).predict(request(context, horizon))
+    ours = load_ours(folder, "bfloat16").predict(request(context, horizon))
+    assert difference(ours, truth, context[:, -2048:]).max() < BFLOAT16_WORST
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+"""Dollars per million series, from a measured speed and the dated price table.
+
+    python benchmarks/cost.py RATE [--vcpus 1] [--gpus 0] [--prices config/prices.yaml]
+
+RATE is series per second, measured on that many vCPUs (or GPUs). dollars = price per hour / 3600 x
+1,000,000 / series per second of the whole machine; that speed is taken to grow with the number of
+vCPUs (GPUs), for partitions share nothing. Starting up, storage and requests come on top.
+"""
+
+import argparse
+from pathlib import Path
+
+from gigacast.core.price import Instance
+from gigacast.errors import ConfigError
+from gigacast.settings import DEFAULT_PRICES, load_prices
+
+
+def machine_rate(instance: Instance, rate: float, vcpus: int, gpus: int) -> float | None:
+    """Return the speed of a whole machine; ``None`` for the other kind of machine."""
+    if bool(instance.gpus) != bool(gpus):
+        return None
+    return rate * instance.gpus / gpus if gpus else rate * instance.vcpus / vcpus
+
+
+def money(dollars: float | None) -> str:
+    return "-" if dollars is None else f"{dollars:.4f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("rate", type=float, help="series per second")
+    parser.add_argument("--vcpus", type=int, default=1, help="it was measured on")
+    parser.add_argument("--gpus", type=int, default=0, help="it was measured on")
+    parser.add_argument("--prices", type=Path, default=DEFAULT_PRICES)
+    asked = parser.parse_args()
+    try:
+        report(asked)
+    except ConfigError as error:
+        parser.error(str(error))
+
+
+def report(asked: argparse.Namespace) -> None:
+    """Print the table; nothing is known of the other kind of machine."""
+    table = load_prices(asked.prices)
+    print(f"prices of {table.as_of}, {table.region} ({table.source})\n")
+    print("| machine | series/s | $/h | $ per million series | spot $/h | spot $ per million |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for one in table.instances:
+        rate = machine_rate(one, asked.rate, asked.vcpus, asked.gpus)
+        if rate is None:
+            continue
+        cost = {kind: one.dollars_per_million(rate, kind) for kind in ("on_demand", "spot")}
+        spot = "-" if one.spot is None else f"{one.spot:.3f}"
+        print(
+            f"| {one.name} | {rate:,.0f} | {one.on_demand:.3f} | {money(cost['on_demand'])} "
+            f"| {spot} | {money(cost['spot'])} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""Where the time of one partition goes: processor seconds by stage, and the largest functions.
+
+    python benchmarks/stages.py [20000] [--lengths 100 200] [--horizon 7] [--top 12]
+
+One process, one thread of torch. Reading, preparing, predicting and writing overlap in threads, so
+that elapsed seconds say little on one core: here each stage is charged with the processor time of
+its own thread. What no stage is charged with (publishing, receipts) is in "rest".
+"""
+
+import argparse
+import cProfile
+import io
+import os
+import pstats
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from unittest import mock
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from bolt_models import save_bolt, write_panels
+
+import gigacast
+from gigacast.pipeline import partition, stopwatch
+
+STAGES = ("read", "prepare", "predict", "write")
+
+
+def run(folder: Path, model: Path, horizon: int) -> dict[str, float]:
+    """Forecast the folder and return processor seconds by stage."""
+    with mock.patch.object(stopwatch.time, "perf_counter", time.thread_time):
+        result = gigacast.forecast(
+            f"file://{folder}", model=str(model), horizon=horizon, n_jobs=1, overwrite=True
+        )
+    if result.status != "completed":
+        raise SystemExit(f"{result.status}: {[str(f) for _, f in result.failures]}")
+    return result.totals.seconds
+
+
+@contextmanager
+def profiled(text: io.StringIO, top: int):
+    """Profile what goes on in the threads around the model, and write the largest to ``text``."""
+    profiles: list[cProfile.Profile] = []
+    original = partition.Prefetched._fill  # noqa: SLF001
+
+    def fill(self, source) -> None:
+        profiles.append(cProfile.Profile(time.thread_time))
+        profiles[-1].runcall(original, self, source)
+
+    with mock.patch.object(partition.Prefetched, "_fill", fill):
+        main = cProfile.Profile(time.thread_time)
+        with main:
+            yield
+    stats = pstats.Stats(main, *profiles, stream=text)
+    stats.sort_stats("tottime").print_stats(top)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("series", type=int, nargs="?", default=20_000)
+    parser.add_argument("--shape", default="tiny", choices=["tiny", "mini", "small", "base"])
+    parser.add_argument("--lengths", type=int, nargs=2, default=[100, 200])
+    parser.add_argument("--horizon", type=int, default=7)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--top", type=int, default=0, help="functions to list")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        model = save_bolt(Path(scratch) / "bolt" / "v1", asked.shape)
+        folder = Path(scratch) / "data"
+        list(write_panels(folder, asked.series, asked.series, tuple(asked.lengths)))
+        run(folder, model, asked.horizon)  # the first one starts torch
+        for _ in range(asked.repeats):
+            before = time.process_time()
+            seconds = run(folder, model, asked.horizon)
+            whole = time.process_time() - before
+            rest = whole - sum(seconds[stage] for stage in STAGES)
+            parts = {**{stage: seconds[stage] for stage in STAGES}, "rest": rest}
+            print(f"{asked.series} series, processor s {whole:.2f}: ", end="")
+            print(", ".join(f"{name} {s:.2f} ({s / whole:.1%})" for name, s in parts.items()))
+        if asked.top:
+            text = io.StringIO()
+            with profiled(text, asked.top):
+                run(folder, model, asked.horizon)
+            print(text.getvalue())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Processes against threads on a CPU: how a machine's cores are best divided.
+
+    python benchmarks/threads.py [--cores 2] [--series 20000] [--rounds 3] [--output FILE.json]
+
+The same partitions through `gigacast.forecast` with every division of the cores: one process with a
+thread for each, a process for each with one thread, and what lies between. Each run is a process of
+its own, in turns; ratios are between runs of one round, medians over the rounds. "work" leaves out
+what does not grow with the data: starting Python and importing the package. On a machine with other
+work believe processor seconds first: what threads spend waiting for each other is in them.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from bolt_models import save_bolt, write_panels
+
+SCRIPT = """
+import sys, gigacast
+folder, model, horizon, jobs = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+run = gigacast.forecast(
+    folder, model=model, horizon=horizon, n_jobs=jobs, executor="joblib", overwrite=True
+)
+if run.status != "completed":
+    raise SystemExit(str(run.failures[:1]))
+print(run.elapsed_s, run.totals.peak_rss_bytes)
+"""
+
+
+def divisions(cores: int) -> list[tuple[int, int]]:
+    """Return processes and threads of each; the last uses half of the machine."""
+    whole = [(n, cores // n) for n in range(1, cores + 1) if cores % n == 0]
+    return [*whole, (1, max(1, cores // 2))] if cores > 1 else whole
+
+
+def run_apart(folder: Path, model: Path, horizon: int, division: tuple[int, int]) -> list[float]:
+    """Return seconds from start to end, of the run, of processors; MiB of the largest process."""
+    jobs, threads = division
+    given = [f"file://{folder}", str(model), str(horizon), str(jobs)]
+    counts = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    start, used = time.perf_counter(), processor_seconds()
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *given],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | counts,
+    )
+    whole = time.perf_counter() - start
+    work, peak = map(float, done.stdout.split())
+    return [whole, work, processor_seconds() - used, peak / 2**20]
+
+
+def processor_seconds() -> float:
+    """Return what all processes that were started and have ended took of the processors."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--cores", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--series", type=int, default=20_000)
+    parser.add_argument("--shape", default="tiny", choices=["tiny", "mini", "small", "base"])
+    parser.add_argument("--lengths", type=int, nargs=2, default=[100, 200])
+    parser.add_argument("--horizon", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path)
+    asked = parser.parse_args()
+    runs: dict[tuple[int, int], list[list[float]]] = {d: [] for d in divisions(asked.cores)}
+    with tempfile.TemporaryDirectory() as scratch:
+        model = save_bolt(Path(scratch) / "bolt" / "v1", asked.shape)
+        folder = Path(scratch) / "data"
+        per_partition = -(-asked.series // (2 * asked.cores))
+        list(write_panels(folder, asked.series, per_partition, tuple(asked.lengths)))
+        for _ in range(asked.rounds):
+            for division, seen in runs.items():
+                seen.append(run_apart(folder, model, asked.horizon, division))
+    load = os.getloadavg()[0]
+    print(f"{asked.series} series, {asked.cores} core(s), load {load:.1f} in the end\n")
+    print("| processes x threads | whole s | work s | series/s | ratio | processor s | MiB each |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    base = runs[1, asked.cores]
+    rows = []
+    for (jobs, threads), seen in runs.items():
+        whole, work, used, peak = (statistics.median(column) for column in zip(*seen, strict=True))
+        ratio = statistics.median(b[1] / s[1] for b, s in zip(base, seen, strict=True))
+        rows.append({"processes": jobs, "threads": threads, "work_s": work, "ratio": ratio})
+        print(
+            f"| {jobs} x {threads} | {whole:.1f} | {work:.1f} | {asked.series / work:,.0f} "
+            f"| {ratio:.2f} | {used:.1f} | {peak:,.0f} |"
+        )
+    if asked.output:
+        asked.output.write_text(json.dumps({"load": load, "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

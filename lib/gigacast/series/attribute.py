@@ -1,0 +1,93 @@
+"""What the rows say of each item, beside its values. Imports pyarrow, ``errors`` and neighbours."""
+
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.errors import SchemaError
+from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
+from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
+
+SEVERAL = "(several)"
+NONE = "(none)"
+_LIMITS = Limits(1 << 16, 512 * MEBIBYTE)
+
+
+def read_attribute(
+    sources: Sequence[SeriesSource], wanted: ColumnNames, column: str, *, item_id: str
+) -> pa.Table:
+    """Return what a column says of each item, as text.
+
+    Parameters
+    ----------
+    sources : sequence of SeriesSource
+    wanted : ColumnNames
+        What the settings name.
+    column : str
+    item_id : str
+        The item of tables without ids.
+
+    Returns
+    -------
+    pa.Table
+        ``item`` and ``label``: `SEVERAL` where an item's rows differ; where they are null they say
+        nothing, and an item of which nothing is said has `NONE`.
+
+    Raises
+    ------
+    CorruptedFileError
+    SchemaError
+        When a source has no such column, or it can't be read as text.
+    """
+    parts = [part for source in sources for part in _pairs(source, wanted, column, item_id)]
+    if not parts:
+        return pa.table({"item": pa.array([], pa.string()), "label": pa.array([], pa.string())})
+    pairs = pa.concat_tables(parts).group_by(["item", "label"]).aggregate([])
+    counted = pairs.group_by("item", use_threads=False).aggregate(
+        [("label", "count"), ("label", "max")]
+    )
+    one = pc.fill_null(counted["label_max"], NONE)
+    label = pc.if_else(pc.greater(counted["label_count"], 1), SEVERAL, one)
+    return pa.table({"item": counted["item"], "label": label})
+
+
+def _pairs(
+    source: SeriesSource, wanted: ColumnNames, column: str, item_id: str
+) -> Iterator[pa.Table]:
+    """Yield the distinct pairs of item and label of each batch."""
+    table = open_table(source, wanted, _LIMITS)
+    if table is None:
+        return
+    names = list(dict.fromkeys(filter(None, (table.layout.item_id, column))))
+    _check_column(table, column)
+    for batch in read_batches(table, names, _LIMITS):
+        whole = pa.Table.from_batches([batch])
+        label = _as_text(source, column, whole[column])
+        items = table.layout.item_id
+        item = _plain(whole[items]) if items else pa.repeat(item_id, len(label))
+        pairs = pa.table({"item": item, "label": label})
+        yield pairs.filter(pc.is_valid(pairs["item"])).group_by(["item", "label"]).aggregate([])
+
+
+def _check_column(table: OpenTable, column: str) -> None:
+    if column not in table.schema.names:
+        raise SchemaError(
+            f"{table.source.name}: there is no column {column!r}",
+            hint=f"it has {', '.join(table.schema.names[:20])}",
+        )
+
+
+def _as_text(source: SeriesSource, column: str, values: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return _plain(values).cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise SchemaError(
+            f"{source.name}: column {column!r} of type {values.type} can't be read as text",
+            hint="name a column of text, numbers, booleans or dates",
+        ) from error
+
+
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    is_dictionary = pa.types.is_dictionary(values.type)
+    return values.cast(values.type.value_type) if is_dictionary else values

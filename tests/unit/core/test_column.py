@@ -1,0 +1,93 @@
+"""NumPy and Arrow, without what lies between them in pyarrow: that is the oracle."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gigacast.core.column import text_column, to_arrow, to_numpy
+
+NUMBERS = ["int8", "int32", "int64", "uint8", "uint16", "uint64", "float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", NUMBERS)
+@pytest.mark.parametrize("length", [0, 1, 9])
+def test_numbers_go_there_and_back(dtype: str, length: int) -> None:
+    values = np.arange(length).astype(dtype)
+    column = to_arrow(values)
+    assert column.equals(pa.array(values))
+    back = to_numpy(column)
+    assert back.dtype == values.dtype
+    assert np.array_equal(back, values)
+
+
+@pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100])
+def test_booleans_go_there_and_back_from_any_offset(length: int) -> None:
+    values = np.random.default_rng(length).random(length) < 0.5
+    column = to_arrow(values)
+    assert column.equals(pa.array(values))
+    for start in range(0, length, 3):
+        assert np.array_equal(to_numpy(column[start:]), values[start:])
+        assert to_numpy(column[start:]).dtype == np.bool_
+
+
+def test_slices_and_chunks_are_as_pyarrow_has_them() -> None:
+    column = pa.array(np.arange(20.0))
+    assert np.array_equal(to_numpy(column[3:11]), np.arange(3.0, 11.0))
+    chunked = pa.chunked_array([column[:3], column[5:7]])
+    assert np.array_equal(to_numpy(chunked), [0, 1, 2, 5, 6])
+    assert np.array_equal(to_numpy(chunked[2:4]), [2, 5])
+    assert len(to_numpy(pa.chunked_array([], pa.int64()))) == 0
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_moments_become_timestamps_and_what_is_no_moment_null(unit: str) -> None:
+    times = np.array(["2024-01-31T01:02:03", "NaT", "1969-12-31"], f"datetime64[{unit}]")
+    assert to_arrow(times).equals(pa.array(times))
+    absent = np.array([True, False, False])
+    assert to_arrow(times, absent).to_pylist()[0] is None
+
+
+def test_what_is_absent_is_null_and_nan_is_a_number() -> None:
+    values = np.array([1.0, np.nan, 3.0])
+    assert to_arrow(values).null_count == 0
+    absent = np.array([False, True, False])
+    assert to_arrow(values, absent).to_pylist() == [1.0, None, 3.0]
+    assert to_arrow(values, np.zeros(3, bool)).buffers()[0] is None
+
+
+def test_every_second_value_is_what_was_meant() -> None:
+    values = np.arange(10)[::2]
+    assert to_arrow(values).to_pylist() == [0, 2, 4, 6, 8]
+
+
+def test_nulls_and_other_types_go_pyarrows_way() -> None:
+    column = pa.array([1.5, None])
+    assert np.array_equal(to_numpy(column), [1.5, np.nan], equal_nan=True)
+    assert to_numpy(pa.array(["a", "b"])).tolist() == ["a", "b"]
+
+
+@pytest.mark.parametrize("texts", [[], [""], ["a", "", "größer", "b"]])
+def test_texts_are_as_pyarrow_has_them(texts: list[str]) -> None:
+    assert text_column(texts).equals(pa.array(texts, pa.string()))
+
+
+def test_numbers_are_not_copied() -> None:
+    values = np.arange(5.0)
+    assert to_numpy(to_arrow(values)).ctypes.data == values.ctypes.data
+
+
+def test_none_of_it_imports_pandas() -> None:
+    code = """
+import sys
+import numpy as np
+from gigacast.core.column import text_column, to_arrow, to_numpy
+for values in (np.arange(3.0), np.arange(3) > 1, np.array(["2024-01-01"], "datetime64[us]")):
+    to_arrow(values, np.zeros(len(values), bool))
+to_numpy(to_arrow(np.arange(3)))
+text_column(["a"])
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
