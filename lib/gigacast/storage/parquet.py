@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 WHOLE_BYTES = 8 << 20  # up to here one request beats several
+SELECTIVE_WHOLE_BYTES = 128 << 10  # the same for readers that want a small part of it
+SELECTIVE_FETCH_BYTES = 16 << 10
 ROW_GROUP_BYTES = 64 << 20  # row groups up to here are read a column chunk at a time
 BUFFER_BYTES = 4 << 20  # of larger ones, each column is read through a buffer
 DEFAULT_BATCH_ROWS = 65_536
@@ -42,6 +44,7 @@ def open_object(
     *,
     if_match: str | None = None,
     size_bytes: int | None = None,
+    selective: bool = False,
 ) -> BinaryIO:
     """Open one version of an object as a seekable read-only file, for pyarrow or people.
 
@@ -52,6 +55,8 @@ def open_object(
         A listed object, read in the version listed; or a key.
     if_match, size_bytes : optional
         For a key: the version and its size. What is missing is asked for with one request.
+    selective : bool
+        Whether little of it is wanted: then only what is read is fetched.
 
     Raises
     ------
@@ -68,9 +73,13 @@ def open_object(
     if if_match is None or size_bytes is None:
         found = store.head(key)
         if_match, size_bytes = if_match or found.etag, found.size_bytes
-    if size_bytes <= WHOLE_BYTES:
+    if size_bytes <= (SELECTIVE_WHOLE_BYTES if selective else WHOLE_BYTES):
         return io.BytesIO(store.get(key, if_match=if_match))
-    return cast("BinaryIO", RangeFile(store, ObjectMeta(key, if_match, size_bytes, 0)))
+    meta = ObjectMeta(key, if_match, size_bytes, 0)
+    if selective:
+        exact = RangeFile(store, meta, smallest_bytes=SELECTIVE_FETCH_BYTES, ahead=False)
+        return cast("BinaryIO", exact)
+    return cast("BinaryIO", RangeFile(store, meta))
 
 
 @contextmanager
@@ -93,7 +102,11 @@ def translated_parquet(store: Store, key: str) -> Iterator[None]:
 
 @contextmanager
 def open_parquet(
-    store: Store, source: ObjectMeta | str, *, if_match: str | None = None
+    store: Store,
+    source: ObjectMeta | str,
+    *,
+    if_match: str | None = None,
+    selective: bool = False,
 ) -> Iterator[pq.ParquetFile]:
     """Open an object as a `pyarrow.parquet.ParquetFile` that streams, for the ``with`` block.
 
@@ -106,7 +119,7 @@ def open_parquet(
     ObjectNotFoundError, PreconditionFailedError
     """
     key = source.key if isinstance(source, ObjectMeta) else source
-    with open_object(store, source, if_match=if_match) as file:
+    with open_object(store, source, if_match=if_match, selective=selective) as file:
         with translated_parquet(store, key):
             metadata = pq.read_metadata(file)
             parquet = pq.ParquetFile(

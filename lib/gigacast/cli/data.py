@@ -1,0 +1,413 @@
+"""``gigacast data``: datasets in, versions out, and what is known of them.
+
+Imports ``settings``, ``assembly``, ``pipeline``, ``lake``, ``report`` and click. Each command is a
+function below `data`; others join by ``@data.command()`` and `placed`.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gigacast.assembly import addresses
+from gigacast.cli.data_view import (
+    describe_json,
+    lineage_json,
+    print_description,
+    print_file,
+    print_lineage,
+    print_plan,
+    print_report,
+    print_versions,
+    report_json,
+    version_rows,
+)
+from gigacast.cli.option import (
+    DEFAULT_CONFIG,
+    WHERE,
+    config_option,
+    json_option,
+    setting,
+)
+from gigacast.core.contract import Contract, Mode
+from gigacast.core.contract_inference import infer_contract
+from gigacast.core.contract_predefined import PREDEFINED
+from gigacast.core.dataset_ref import DatasetRef
+from gigacast.errors import ConfigError, DataNotFoundError
+from gigacast.lake.contract_file import format_contract, parse_contract
+from gigacast.lake.dataset import Lake
+from gigacast.lake.dataset_retire import (
+    Retention,
+    deprecate_version,
+    plan_retirement,
+    restore_version,
+    retire,
+)
+from gigacast.lake.lineage import trace
+from gigacast.pipeline.contract import RowSource, check_rows
+from gigacast.pipeline.dataset import PublishedDataset, PublishOptions, publish_rows
+from gigacast.pipeline.dataset_describe import describe_parquet, drift_of_versions
+from gigacast.pipeline.dataset_door import origins_in, rows_in
+from gigacast.pipeline.dataset_files import FileRules
+from gigacast.pipeline.dataset_import import import_files, local_source
+from gigacast.pipeline.models import this_author
+from gigacast.settings import load_settings, nest_arguments
+from gigacast.storage.opening import open_store
+from gigacast.storage.parquet_draft import CODECS
+
+EXIT_PROBLEMS = 1
+_PLACE = ("bucket", "prefix", "endpoint_url", "region")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def data(context: click.Context) -> None:
+    """Datasets: import, publish, describe, validate; versions, lineage, retention.
+
+    The lake is raw/, cleaned/ and features/ under --bucket and --prefix; without a bucket, in the
+    working folder. A DATASET is raw/NAME/2024-01-15, cleaned/v3/NAME or features/v2/NAME; without
+    a version, or with `latest` in its place, the latest.
+
+    \b
+    Examples:
+      gigacast data import bars.csv raw/EURUSD --bucket my-bucket
+      gigacast data publish raw/EURUSD cleaned/EURUSD --schema ohlcv --partition_by month
+      gigacast data versions cleaned/EURUSD --bucket my-bucket
+      gigacast data validate cleaned/EURUSD --schema bars.yaml --bucket my-bucket
+      gigacast forecast --bucket my-bucket --input_prefix cleaned/latest/EURUSD
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def placed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that say where the lake is, and ``--json``."""
+    for decorate in (json_option, config_option, *(setting(n, WHERE[n]) for n in _PLACE[::-1])):
+        command = decorate(command)
+    return command
+
+
+def open_lake(given: dict[str, Any]) -> Lake:
+    """Open the lake that a command's flags name, and make sure that it can be reached.
+
+    Raises
+    ------
+    ConfigError, StorageError
+    """
+    file = given.pop("config", None)
+    if file is None and DEFAULT_CONFIG.is_file():
+        file = DEFAULT_CONFIG
+    settings = load_settings(nest_arguments({n: given.pop(n) for n in _PLACE}), file=file)
+    root_dir = settings.parquet_loader.data_paths.root_dir
+    if settings.run.bucket is None and root_dir is None:
+        root_dir = str(Path.cwd())
+    run = settings.run.model_copy(update={"input_prefix": None})
+    _, outputs = addresses(run, root_dir)
+    bare, _ = addresses(run.model_copy(update={"prefix": ""}), root_dir)
+    open_store(bare if outputs.url.startswith("file://") else outputs).check()
+    return Lake(open_store(outputs))
+
+
+def print_json(content: object) -> None:
+    """Print plain values; times as text."""
+    click.echo(json.dumps(content, indent=1, ensure_ascii=False, default=str))
+
+
+def find_contract(name: str) -> Contract:
+    """Return a contract by the name of a predefined one, or from a YAML file.
+
+    Raises
+    ------
+    ConfigError
+    """
+    for contract in PREDEFINED:
+        if contract.name == name.lower():
+            return contract
+    path = Path(name)
+    if not path.is_file():
+        there = ", ".join(contract.name for contract in PREDEFINED)
+        raise ConfigError(f"--schema: there is no file {name}", hint=f"a YAML file, or {there}")
+    return parse_contract(path.read_bytes(), name)
+
+
+dataset_argument = click.argument("dataset")
+schema_option = click.option("--schema", help="Contract: a YAML file or a predefined one's name.")
+mode_option = click.option(
+    "--mode", type=click.Choice([str(m) for m in Mode]), default="strict", help="How hard it holds."
+)
+
+
+def _publishing(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that say how rows become a version."""
+    options = (
+        click.option("--partition_by", default="", help="date, month, year, columns (commas)."),
+        click.option(
+            "--compression", type=click.Choice(CODECS), default="zstd", help="Codec of the files."
+        ),
+        click.option("--time_column", help="When a row was; recognised when absent."),
+        click.option("--what", default="", help="Goes into the changelog."),
+        schema_option,
+        mode_option,
+    )
+    for decorate in options[::-1]:
+        command = decorate(command)
+    return command
+
+
+def _options(given: dict[str, Any], *, append: bool = False) -> PublishOptions:
+    by = tuple(part.strip() for part in given.pop("partition_by").split(",") if part.strip())
+    schema = given.pop("schema")
+    return PublishOptions(
+        contract=find_contract(schema) if schema else None,
+        mode=Mode(given.pop("mode")),
+        append=append,
+        what=given.pop("what"),
+        time_column=given.pop("time_column"),
+        files=FileRules(partition_by=by, codec=given.pop("compression")),
+    )
+
+
+@data.command("import")
+@click.argument("source", type=click.Path(path_type=Path))
+@dataset_argument
+@_publishing
+@placed
+def import_(source: Path, dataset: str, as_json: bool, **given: Any) -> None:
+    """Import SOURCE (CSV, Parquet, or a folder of them) as DATASET, a snapshot of today's."""
+    options = _options(given)
+    lake, ref = open_lake(given), DatasetRef.parse(dataset)
+    _tell(import_files(lake, ref, source, options, this_author()), as_json)
+
+
+@data.command()
+@click.argument("source")
+@dataset_argument
+@click.option("--append", is_flag=True, help="Add to the version before, sharing its files.")
+@_publishing
+@placed
+def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any) -> None:
+    """Publish SOURCE, a dataset or a local file, as DATASET: whole, and for good.
+
+    Without a version the next one is taken.
+    """
+    options = _options(given, append=append)
+    lake, ref = open_lake(given), DatasetRef.parse(dataset)
+    if not _is_dataset(source) and Path(source).exists():
+        _tell(import_files(lake, ref, Path(source), options, this_author()), as_json)
+        return
+    origin = _parse_source(source)
+    rows = rows_in(lake, origin)
+    filled = replace(options, dependencies=tuple(origins_in(lake, origin, rows)))
+    done = publish_rows(lake, ref, rows.read(), rows.schema, filled, this_author())
+    _tell(done, as_json)
+
+
+def _parse_source(source: str) -> DatasetRef:
+    try:
+        return DatasetRef.parse(source)
+    except ConfigError as error:
+        raise DataNotFoundError(
+            f"{source!r} is neither a local file nor a dataset", hint=error.hint
+        ) from error
+
+
+def _tell(done: PublishedDataset, as_json: bool) -> None:
+    manifest = done.manifest
+    if as_json:
+        print_json({"new": done.new, **describe_json(manifest)})
+        return
+    state = "published" if done.new else "there already, unchanged:"
+    click.echo(f"{state} {manifest.ref}: {manifest.rows:,} rows in {len(manifest.files)} files")
+    for warning in done.report.warnings if done.report else ():
+        click.echo(f"warning: {warning}")
+
+
+@data.command()
+@click.argument("dataset", required=False)
+@placed
+def versions(dataset: str | None, as_json: bool, **given: Any) -> None:
+    """List the versions of DATASET, or all datasets with their latest."""
+    lake = open_lake(given)
+    refs = [DatasetRef.parse(dataset)] if dataset else lake.datasets()
+    rows = [row for ref in refs for row in version_rows(lake, ref)]
+    if dataset and not rows:
+        lake.read(refs[0])  # says what there is
+    if as_json:
+        print_json(rows)
+        return
+    print_versions(rows, lake.store.address.url)
+
+
+@data.command()
+@dataset_argument
+@placed
+def describe(dataset: str, as_json: bool, **given: Any) -> None:
+    """Show all that is known of DATASET, or of a Parquet file by its key."""
+    lake = open_lake(given)
+    if dataset.endswith(".parquet"):
+        known = describe_parquet(lake.store, dataset)
+        print_json(known) if as_json else print_file(known)
+        return
+    manifest = lake.read(DatasetRef.parse(dataset))
+    note = lake.deprecation(manifest.ref)
+    if as_json:
+        print_json({**describe_json(manifest), "deprecated": vars_of(note)})
+        return
+    print_description(manifest, note)
+
+
+def vars_of(note: Any) -> dict[str, Any] | None:
+    """Return a small value's fields."""
+    return None if note is None else {name: getattr(note, name) for name in note.__slots__}
+
+
+@data.command()
+@click.argument("key")
+@placed
+def lineage(key: str, as_json: bool, **given: Any) -> None:
+    """Show where KEY (a dataset or an object) comes from, and what was made from it."""
+    found = trace(open_lake(given), key)
+    if as_json:
+        print_json(lineage_json(found))
+        return
+    print_lineage(found)
+
+
+@data.command()
+@dataset_argument
+@schema_option
+@mode_option
+@placed
+def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **given: Any) -> int:
+    """Hold DATASET, or a local file, against a contract; exit code 1 when it is broken.
+
+    Without --schema the contract is the one the version was published with.
+    """
+    rows, where, promised = _open_rows(dataset, given)
+    contract = find_contract(schema) if schema else promised
+    if contract is None:
+        raise ConfigError(f"{dataset} was published without a contract", hint="give --schema")
+    report = check_rows(rows, contract, Mode(mode))
+    if as_json:
+        print_json(report_json(report))
+    else:
+        print_report(report, where)
+    return 0 if report.ok else EXIT_PROBLEMS
+
+
+@data.command()
+@dataset_argument
+@click.option("--name", help="Of the contract; the dataset's when absent.")
+@click.option("--output", type=click.Path(path_type=Path), help="Write it to this file.")
+@placed
+def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **given: Any) -> None:
+    """Propose a contract that DATASET, or a local file, keeps: YAML, to be tightened."""
+    rows, _, _ = _open_rows(dataset, given)
+    stem = Path(dataset).name.partition(".")[0]
+    contract = infer_contract(name or stem, rows.schema, rows.open(None))
+    text = json.dumps(contract.to_dict(), indent=1) if as_json else format_contract(contract)
+    if output is None:
+        click.echo(text.rstrip())
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+@data.command()
+@click.argument("old")
+@click.argument("new")
+@placed
+def diff(old: str, new: str, as_json: bool, **given: Any) -> None:
+    """Name what changed from OLD to NEW, field by field."""
+    lake = open_lake(given)
+    found = drift_of_versions(*(lake.read(DatasetRef.parse(one)) for one in (old, new)))
+    if as_json:
+        entries = [{n: getattr(one, n) for n in one.__slots__} for one in found]
+        print_json([{**entry, "change": entry["change"].name.lower()} for entry in entries])
+        return
+    for one in found:
+        click.echo(f"{one.change.name.lower():<6} {one}")
+    if not found:
+        click.echo("no column, share of missing values or promise changed")
+
+
+@data.command()
+@dataset_argument
+@click.option("--why", default="", help="Goes on record.")
+@click.option("--instead", help="What to use in its place.")
+@click.option("--restore", is_flag=True, help="Take a deprecation back.")
+@placed
+def deprecate(
+    dataset: str, why: str, instead: str | None, restore: bool, as_json: bool, **given: Any
+) -> None:
+    """Say that DATASET's version should no longer be used: `latest` passes it over."""
+    lake, ref = open_lake(given), DatasetRef.parse(dataset)
+    if ref.version is None:
+        raise ConfigError(f"{dataset}: name the version", hint="as cleaned/v1/NAME")
+    if restore:
+        restore_version(lake, ref)
+    else:
+        deprecate_version(lake, ref, this_author(), why=why, instead=instead)
+    state = {"dataset": str(ref), "deprecated": not restore}
+    if as_json:
+        print_json(state)
+    else:
+        click.echo(f"{ref} is {'no longer ' if restore else ''}deprecated")
+
+
+@data.command("retire")
+@dataset_argument
+@click.option("--keep_last", type=click.IntRange(1), help="Keep so many of the latest versions.")
+@click.option("--older_than", type=float, metavar="DAYS", help="Only what is older.")
+@click.option("--deprecated", is_flag=True, help="Only what is deprecated.")
+@click.option("--unfinished", is_flag=True, help="What killed publications left.")
+@click.option("--yes", is_flag=True, help="Delete; without it nothing is.")
+@placed
+def retire_(
+    dataset: str,
+    keep_last: int | None,
+    older_than: float | None,
+    deprecated: bool,
+    unfinished: bool,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Delete versions of DATASET: says what would go, and deletes with --yes.
+
+    The latest version stays, and so do files that other versions share.
+    """
+    sure = given.pop("yes")
+    lake, ref = open_lake(given), DatasetRef.parse(dataset)
+    if ref.version is None and not (keep_last or older_than or deprecated or unfinished):
+        raise ConfigError(
+            "which versions?", hint="name one, or --keep_last, --older_than, --deprecated"
+        )
+    named = (ref.version,) if ref.version else ()
+    retention = Retention(named, keep_last, older_than, deprecated, unfinished)
+    planned = plan_retirement(lake, ref, retention, datetime.now(UTC))
+    deleted = retire(lake, planned) if sure else 0
+    print_plan(planned, deleted, sure=sure, as_json=as_json)
+
+
+def _open_rows(dataset: str, given: dict[str, Any]) -> tuple[RowSource, str, Contract | None]:
+    """Return the rows of a dataset or local file, its name, and the contract it was held to."""
+    path = Path(dataset)
+    if path.exists() and not _is_dataset(dataset):
+        return local_source(path), str(path), None
+    lake, ref = open_lake(given), DatasetRef.parse(dataset)
+    rows = rows_in(lake, ref)
+    manifest = lake.find(lake.resolve(ref))
+    contract = manifest.contract if manifest is not None else None
+    promised = Contract.from_dict(contract) if contract else None
+    return RowSource(rows.schema, rows.read), rows.where, promised
+
+
+def _is_dataset(text: str) -> bool:
+    try:
+        DatasetRef.parse(text)
+    except ConfigError:
+        return False
+    return True

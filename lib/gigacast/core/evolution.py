@@ -1,0 +1,150 @@
+"""How columns may change from version to version, and how old files are read as new ones.
+
+Imports ``errors``, ``core`` and pyarrow. A column may be added (older files read as missing there)
+and may be widened (no value is lost); nothing else is an evolution.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from gigacast.errors import SchemaError
+
+_UNITS = ("s", "ms", "us", "ns")
+_EXACT_BITS = {16: 11, 32: 24, 64: 53}
+"""Bits of the integers a float of so many bits holds exactly."""
+
+
+def widen(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:  # noqa: PLR0911
+    """Return the narrowest type that holds every value of both; ``None`` when there is none.
+
+    Examples
+    --------
+    >>> widen(pa.int32(), pa.int64()), widen(pa.int8(), pa.string())
+    (DataType(int64), None)
+    """
+    if first == second:
+        return first
+    first, second = _plain(first), _plain(second)
+    if first == second:
+        return first
+    for one, other in ((first, second), (second, first)):
+        if pa.types.is_null(one):
+            return other
+    if _is_number(first) and _is_number(second):
+        return _widen_numbers(first, second)
+    if pa.types.is_timestamp(first) and pa.types.is_timestamp(second):
+        return _widen_times(first, second)
+    for small, large in ((pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())):
+        if {first, second} == {small, large}:
+            return small  # the same in a file: they differ in memory, by the width of offsets
+    if pa.types.is_date(first) and pa.types.is_date(second):
+        return pa.date64()
+    return None
+
+
+def is_wider(new: pa.DataType, old: pa.DataType) -> bool:
+    """Whether every value of an old type can be read as the new one, the kinds being alike."""
+    widest = widen(new, old)
+    if widest is None:
+        return False
+    same: bool = str(widest) == str(_plain(new))
+    return is_alike(new, old) or same
+
+
+def is_alike(one: pa.DataType, other: pa.DataType) -> bool:
+    """Whether two types are the same in a file, though not in memory."""
+    names = [str(_plain(kind)).removeprefix("large_") for kind in (one, other)]
+    return names[0] == names[1]
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return _plain(kind.value_type) if pa.types.is_dictionary(kind) else kind
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
+def _widen_numbers(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
+    bits = max(first.bit_width, second.bit_width)
+    if pa.types.is_floating(first) and pa.types.is_floating(second):
+        return first if first.bit_width == bits else second
+    if pa.types.is_floating(first) or pa.types.is_floating(second):
+        real, whole = (first, second) if pa.types.is_floating(first) else (second, first)
+        needed = whole.bit_width - (1 if pa.types.is_signed_integer(whole) else 0)
+        fits = [width for width in (32, 64) if width >= real.bit_width]
+        held = next((width for width in fits if _EXACT_BITS[width] >= needed), 64)
+        # 64-bit integers beyond 2**53 are read as the nearest float: counts and volumes never are.
+        return pa.float32() if held == 32 else pa.float64()
+    signed = pa.types.is_signed_integer(first), pa.types.is_signed_integer(second)
+    if signed[0] == signed[1]:
+        return first if first.bit_width == bits else second
+    unsigned = second if signed[0] else first
+    width = max(bits, unsigned.bit_width * 2)
+    return {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}.get(width)
+
+
+def _widen_times(first: Any, second: Any) -> pa.DataType | None:
+    if (first.tz is None) != (second.tz is None):
+        return None
+    unit = max(first.unit, second.unit, key=_UNITS.index)
+    return pa.timestamp(unit, first.tz if first.tz == second.tz else "UTC")
+
+
+def unify_schemas(schemas: Iterable[pa.Schema], where: str) -> pa.Schema:
+    """Return one schema that every file can be read as, the columns in their first order.
+
+    Raises
+    ------
+    SchemaError
+        When a column has types in two files that have nothing in common.
+    """
+    fields: dict[str, pa.Field] = {}
+    for schema in schemas:
+        for field in schema:
+            known = fields.get(field.name)
+            kind = field.type if known is None else widen(known.type, field.type)
+            if kind is None:
+                assert known is not None  # noqa: S101 - a new column has its own type
+                raise SchemaError(
+                    f"{where}: the column {field.name!r} is {known.type} in one file and "
+                    f"{field.type} in another",
+                    hint="read them apart, or write one of them again",
+                )
+            fields[field.name] = pa.field(field.name, kind)
+    return pa.schema(list(fields.values()))
+
+
+def conform(
+    rows: pa.RecordBatch | pa.Table, schema: pa.Schema, where: str
+) -> pa.RecordBatch | pa.Table:
+    """Return rows of an older schema as rows of a newer one: missing where a column is not there.
+
+    Raises
+    ------
+    SchemaError
+        When a value does not fit.
+    """
+    if rows.schema.equals(schema):
+        return rows
+    names = set(rows.schema.names)
+    columns: list[Any] = []
+    for field in schema:
+        if field.name not in names:
+            columns.append(pa.nulls(rows.num_rows, field.type))
+            continue
+        column = rows.column(field.name)
+        try:
+            columns.append(column if column.type == field.type else column.cast(field.type))
+        except pa.ArrowException as error:
+            raise SchemaError(
+                f"{where}: the column {field.name!r} ({column.type}) can't be read as {field.type}"
+            ) from error
+    return type(rows).from_arrays(columns, schema=schema)
+
+
+def missing_columns(wanted: Sequence[str], schema: pa.Schema) -> list[str]:
+    """Return which of the columns asked for a schema does not have."""
+    return [name for name in wanted if name not in schema.names]

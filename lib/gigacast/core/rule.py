@@ -1,0 +1,180 @@
+"""Rules between the columns of a row, written as ``high >= low`` or ``bid <= ask and ask > 0``.
+
+Imports ``errors`` and pyarrow. The text is parsed by Python's own parser and only comparisons,
+``and``, ``or``, ``not``, ``+ - * /``, numbers, text and column names are taken; nothing is ever
+evaluated as code. As in SQL a rule that meets a missing value is not broken.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.errors import ConfigError
+
+_COMPARE: Mapping[type, Callable[..., Any]] = {
+    ast.Eq: pc.equal,
+    ast.NotEq: pc.not_equal,
+    ast.Lt: pc.less,
+    ast.LtE: pc.less_equal,
+    ast.Gt: pc.greater,
+    ast.GtE: pc.greater_equal,
+}
+_ARITHMETIC: Mapping[type, Callable[..., Any]] = {
+    ast.Add: pc.add,
+    ast.Sub: pc.subtract,
+    ast.Mult: pc.multiply,
+    ast.Div: lambda one, other: pc.divide(pc.cast(one, pa.float64()), other),
+}
+_QUOTED = re.compile(r"`([^`]+)`")
+_HINT = "compare columns and numbers, as in `high >= low` or `bid <= ask and volume > 0`"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A condition every row must meet.
+
+    Parameters
+    ----------
+    text : str
+        Column names that are no identifiers stand in backquotes.
+
+    Raises
+    ------
+    ConfigError
+        When the text is no rule.
+
+    Examples
+    --------
+    >>> Rule("high >= low").holds(pa.table({"high": [2, 1], "low": [1, 2]})).to_pylist()
+    [True, False]
+    """
+
+    text: str
+    _tree: ast.expr = field(init=False, repr=False, compare=False)
+    _names: Mapping[str, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names: dict[str, str] = {}
+
+        def stand_in(match: re.Match[str]) -> str:
+            return names.setdefault(match[1], f"_quoted_{len(names)}")
+
+        plain = _QUOTED.sub(stand_in, self.text)
+        try:
+            tree = ast.parse(plain.strip(), mode="eval").body
+            _check(tree, top=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            raise ConfigError(
+                f"the rule {self.text!r} can't be read: {error}", hint=_HINT
+            ) from error
+        object.__setattr__(self, "_tree", tree)
+        object.__setattr__(self, "_names", {stand: name for name, stand in names.items()})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Rule, (self.text,))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it looks at."""
+        found = (node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name))
+        return tuple(dict.fromkeys(self._names.get(name, name) for name in found))
+
+    def holds(self, rows: pa.RecordBatch | pa.Table) -> Any:
+        """Return which rows meet the rule, boolean [N]; rows with a missing value do.
+
+        Raises
+        ------
+        ConfigError
+            When the columns' types cannot be compared as it says.
+        """
+        try:
+            found = self._value(self._tree, rows)
+        except pa.ArrowException as error:
+            raise ConfigError(
+                f"the rule {self.text!r} does not fit the columns: {error}"
+            ) from error
+        return pc.fill_null(found, fill_value=True)
+
+    def as_order(self) -> tuple[str, str] | None:
+        """Return (greater, lesser) when it compares two columns; ``None`` for other rules."""
+        node = self._tree
+        if not isinstance(node, ast.Compare) or len(node.ops) > 1:
+            return None
+        left, right = node.left, node.comparators[0]
+        if not isinstance(left, ast.Name) or not isinstance(right, ast.Name):
+            return None
+        one, other = (self._names.get(name.id, name.id) for name in (left, right))
+        if isinstance(node.ops[0], ast.GtE):
+            return one, other
+        return (other, one) if isinstance(node.ops[0], ast.LtE) else None
+
+    def _value(self, node: ast.expr, rows: pa.RecordBatch | pa.Table) -> Any:
+        if isinstance(node, ast.Name):
+            return _comparable(rows.column(self._names.get(node.id, node.id)))
+        if isinstance(node, ast.Constant):
+            return pa.scalar(node.value)
+        if isinstance(node, ast.UnaryOp):
+            operand = self._value(node.operand, rows)
+            return pc.invert(operand) if isinstance(node.op, ast.Not) else pc.negate(operand)
+        if isinstance(node, ast.BinOp):
+            operate = _ARITHMETIC[type(node.op)]
+            return operate(self._value(node.left, rows), self._value(node.right, rows))
+        parts = self._parts(node, rows)
+        join = pc.or_kleene if isinstance(getattr(node, "op", None), ast.Or) else pc.and_kleene
+        found = parts[0]
+        for part in parts[1:]:
+            found = join(found, part)
+        return found
+
+    def _parts(self, node: ast.expr, rows: pa.RecordBatch | pa.Table) -> list[Any]:
+        if isinstance(node, ast.BoolOp):
+            return [self._value(one, rows) for one in node.values]
+        assert isinstance(node, ast.Compare)  # noqa: S101 - nothing else passes the check
+        sides = [self._value(one, rows) for one in (node.left, *node.comparators)]
+        return [
+            _compare(type(operator), one, other)
+            for operator, one, other in zip(node.ops, sides, sides[1:], strict=False)
+        ]
+
+
+def _comparable(column: Any) -> Any:
+    kind = column.type
+    return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
+
+
+def _compare(operator: type, one: Any, other: Any) -> Any:
+    """Compare, and leave what meets a NaN open, as a null does."""
+    found = _COMPARE[operator](one, other)
+    for side in (one, other):
+        is_column = not isinstance(side, pa.Scalar)
+        if is_column and pa.types.is_floating(side.type) and pc.any(pc.is_nan(side)).as_py():
+            found = pc.if_else(pc.is_nan(side), pa.scalar(None, pa.bool_()), found)
+    return found
+
+
+def _check(node: ast.expr, *, top: bool = False) -> None:  # noqa: C901 - a list of what is taken
+    """Take only what is listed here; comparisons at the top, values below them."""
+    if isinstance(node, ast.BoolOp) and top:
+        for one in node.values:
+            _check(one, top=True)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not) and top:
+        _check(node.operand, top=True)
+    elif isinstance(node, ast.Compare) and top:
+        if any(type(operator) not in _COMPARE for operator in node.ops):
+            raise ValueError("an operator that is not known here")
+        for one in (node.left, *node.comparators):
+            _check(one)
+    elif isinstance(node, ast.BinOp) and not top and type(node.op) in _ARITHMETIC:
+        _check(node.left)
+        _check(node.right)
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and not top:
+        _check(node.operand)
+    elif isinstance(node, ast.Constant) and not top and type(node.value) in {int, float, str}:
+        return
+    elif not (isinstance(node, ast.Name) and not top):
+        raise ValueError(f"{type(node).__name__} is not allowed here")

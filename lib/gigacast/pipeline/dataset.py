@@ -1,0 +1,402 @@
+"""Rows into a published version: checked, cut into files, staged, committed. Imports all below.
+
+Rows stream: they go to files in a local folder, a row group each in memory, while they are held
+against the contract; only when all of them keep it is anything written to the lake.
+"""
+
+import platform
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from gigacast.core.contract import Contract, Mode
+from gigacast.core.contract_check import ContractCheck
+from gigacast.core.contract_drift import drift_of_schemas, needed_change
+from gigacast.core.contract_report import ContractReport
+from gigacast.core.dataset_ref import DatasetRef
+from gigacast.core.evolution import conform, unify_schemas
+from gigacast.core.partitioning import Partitioning
+from gigacast.core.version import Change, Version
+from gigacast.errors import ConfigError, DataNotFoundError, SchemaError
+from gigacast.lake.dataset import DEPRECATED, PUBLISHED, Lake
+from gigacast.lake.dataset_manifest import ChangelogEntry, DatasetManifest, Dependency
+from gigacast.lake.dataset_publish import DatasetDraft, publish_dataset
+from gigacast.lake.dataset_store import DatasetStore
+from gigacast.lake.registry import Author
+from gigacast.pipeline.contract import RowSource, ensure, find_duplicates, find_key_duplicates
+from gigacast.pipeline.dataset_files import DraftWriter, FileRules, FooterWords, batches_of
+from gigacast.pipeline.dataset_read import rows_of_version
+from gigacast.storage.parquet_draft import DraftFile
+
+_SOFTWARE = ("gigacast", "pyarrow", "numpy")
+_TIMES = ("timestamp", "ds", "time", "datetime", "date")
+
+
+@dataclass(frozen=True)
+class PublishOptions:
+    """How rows become a version.
+
+    Parameters
+    ----------
+    contract : Contract, optional
+        What all rows must keep.
+    mode : Mode
+    append : bool
+        Whether the rows follow those of the latest version (or of ``parent``), whose files the new
+        one shares.
+    parent : str, optional
+    what : str
+        For the changelog.
+    dependencies : tuple of Dependency
+    time_column : str, optional
+        Recognised when absent.
+    quality_flags : tuple of str
+    files : FileRules
+    """
+
+    contract: Contract | None = None
+    mode: Mode = Mode.STRICT
+    append: bool = False
+    parent: str | None = None
+    what: str = ""
+    dependencies: tuple[Dependency, ...] = ()
+    time_column: str | None = None
+    quality_flags: tuple[str, ...] = ()
+    files: FileRules = field(default_factory=FileRules)
+
+
+@dataclass(frozen=True)
+class PublishedDataset:
+    """What a publication came to: ``new`` unless the same content was there."""
+
+    manifest: DatasetManifest
+    new: bool
+    report: ContractReport | None
+
+
+def publish_rows(
+    lake: Lake,
+    ref: DatasetRef,
+    rows: Iterable[pa.RecordBatch],
+    schema: pa.Schema,
+    options: PublishOptions,
+    author: Author,
+) -> PublishedDataset:
+    """Publish rows as a version of a dataset.
+
+    Parameters
+    ----------
+    lake : Lake
+    ref : DatasetRef
+        Without a version the next one is taken: a patch for other values, a minor one for more rows
+        or columns, a major one when columns go or change their kind.
+    rows : iterable of RecordBatch
+    schema : pyarrow.Schema
+        Of the rows as they come.
+    options : PublishOptions
+    author : Author
+
+    Raises
+    ------
+    SchemaMismatchError
+        When a row breaks the contract; nothing is written then.
+    DatasetConflictError
+        When the version has other content.
+    ConfigError
+        When the version's number is too low for what changed.
+    StorageError
+    """
+    return _Publication(lake, ref, options, author).run(rows, schema)
+
+
+class _Publication:
+    """The state of one publication."""
+
+    def __init__(
+        self, lake: Lake, ref: DatasetRef, options: PublishOptions, author: Author
+    ) -> None:
+        self._lake = lake
+        self._options = options
+        self._author = author
+        self._created_at = author.now()
+        self._parent = self._find_parent(ref)
+        self._ref = ref
+        self._shares = self._parent if options.append else None
+        if options.append and ref.layer == "raw":
+            raise ConfigError("raw snapshots are not appended to", hint="import another day's")
+
+    def _find_parent(self, ref: DatasetRef) -> DatasetManifest | None:
+        """Return the version that this one comes after."""
+        if ref.layer == "raw":
+            return None
+        if self._options.parent is not None:
+            return self._lake.read(ref.at(self._options.parent))
+        states = self._lake.versions(ref)
+        there = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
+        if ref.version is not None:
+            there = [v for v in there if Version.parse(v) < Version.parse(ref.version)]
+        if not there:
+            if self._options.append and ref.version not in states:
+                raise DataNotFoundError(
+                    f"{self._lake.where(ref)}: there is no version to append to",
+                    hint="publish a first one",
+                )
+            return None
+        live = [v for v in there if states[v] == PUBLISHED] or there
+        return self._lake.read(replace(ref, version=live[-1]))
+
+    def run(self, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> PublishedDataset:
+        """Check, stage and commit."""
+        contract = self._options.contract
+        check = ContractCheck(contract, schema, self._options.mode) if contract else None
+        converted, schema = begin_check(check, rows, schema)
+        whole = self._whole_schema(schema)
+        ref = self._settle_version(whole)
+        time_column = self._options.time_column or find_time_column(schema, contract)
+        with tempfile.TemporaryDirectory(prefix="gigacast-dataset-") as scratch:
+            writer = DraftWriter(
+                Path(scratch),
+                schema,
+                self._options.files,
+                Partitioning.parse(self._options.files.partition_by, time_column or "timestamp"),
+                FooterWords(lambda facts: self._embedded(ref, facts)),
+                taken={file.path for file in self._shares.files} if self._shares else set(),
+            )
+            for batch in converted:
+                writer.write(batch)
+            new = writer.finish()
+            report = self._finish_check(check, new, schema, time_column)
+            draft = DatasetDraft(self._manifest(ref, whole, time_column), new)
+            if self._ref.version is None and self._parent and draft.digest == self._parent.digest:
+                return PublishedDataset(self._parent, False, report)
+            manifest, is_new = publish_dataset(self._lake, draft, self._author)
+        return PublishedDataset(manifest, is_new, report)
+
+    # -- what the version is -----------------------------------------------------------------------
+
+    def _whole_schema(self, schema: pa.Schema) -> pa.Schema:
+        if self._shares is None:
+            return schema.remove_metadata()
+        where = f"{self._shares.ref}, appended to"
+        return unify_schemas([self._shares.schema, schema], where)
+
+    def _settle_version(self, schema: pa.Schema) -> DatasetRef:
+        """Return the version to publish; one named by hand must be high enough."""
+        if self._ref.layer == "raw" or self._parent is None:
+            return self._ref if self._ref.version else replace(self._ref, version="v1")
+        parent = self._parent
+        change = needed_change(drift_of_schemas(parent.schema, schema))
+        if self._options.append:
+            change = max(change, Change.MINOR)
+        older = Version.parse(parent.version)
+        if self._ref.version is None:
+            return replace(self._ref, version=str(older.next(change)))
+        raised = Version.parse(self._ref.version).raised_from(older)
+        if raised is not None and raised < change:
+            drifts = drift_of_schemas(parent.schema, schema)
+            told = "; ".join(str(one) for one in drifts if one.change == change) or "rows appended"
+            raise ConfigError(
+                f"{self._ref} is too small a step from {parent.version} for: {told}",
+                hint=f"publish it as {older.next(change)} or higher",
+            )
+        return self._ref
+
+    def _manifest(
+        self, ref: DatasetRef, schema: pa.Schema, time_column: str | None
+    ) -> DatasetManifest:
+        contract, parent = self._options.contract, self._parent
+        assert ref.version is not None  # noqa: S101 - settled before
+        own = ChangelogEntry(ref.version, self._created_at, self._author.who, self._what())
+        shared = self._shares.dependencies if self._shares else ()
+        files = self._options.files
+        return DatasetManifest(
+            layer=ref.layer,
+            name=ref.name,
+            version=ref.version,
+            digest="",
+            files=self._shares.files if self._shares else (),
+            schema=schema,
+            created_at=self._created_at,
+            created_by=self._author.who,
+            time_column=time_column,
+            partition_by=tuple(files.partition_by),
+            parent=self._shares.version if self._shares else None,
+            changelog=(own, *(parent.changelog if parent else ())),
+            dependencies=tuple(dict.fromkeys((*shared, *self._options.dependencies))),
+            contract=_plain_contract(contract),
+            quality_flags=self._options.quality_flags,
+            codec=files.codec,
+            software=software(),
+        )
+
+    def _what(self) -> str:
+        if self._options.what:
+            return self._options.what
+        if self._options.append and self._shares:
+            return f"appended to {self._shares.version}"
+        return "first version" if self._parent is None else f"replaces {self._parent.version}"
+
+    def _embedded(self, ref: DatasetRef, facts: dict[str, Any]) -> dict[str, Any]:
+        """Return the metadata of one file's footer."""
+        contract = self._options.contract
+        return {
+            "layer": ref.layer,
+            "feature_set" if ref.layer == "features" else "asset": ref.name,
+            "version": ref.version,
+            "created_at": self._created_at,
+            "created_by": self._author.who,
+            "compression": self._options.files.codec,
+            **facts,
+            "schema": {
+                **facts["schema"],
+                "name": contract.name if contract else None,
+                "version": contract.version if contract else None,
+            },
+            "quality": {**facts["quality"], "quality_flags": list(self._options.quality_flags)},
+            "changelog": [
+                {
+                    "version": str(ref.version),
+                    "when": self._created_at,
+                    "who": self._author.who,
+                    "what": self._what(),
+                }
+            ],
+            "dependencies": [
+                {"key": one.key, "etag": one.etag, "dataset": one.dataset}
+                for one in self._options.dependencies
+            ],
+            "software": software(),
+        }
+
+    # -- the contract over all rows ----------------------------------------------------------------
+
+    def _finish_check(
+        self,
+        check: ContractCheck | None,
+        new: dict[str, DraftFile],
+        schema: pa.Schema,
+        time_column: str | None,
+    ) -> ContractReport | None:
+        if check is None:
+            return None
+        find_duplicates(check, staged_rows(new, schema))
+        if self._shares is not None and not _follows(self._shares, new, time_column):
+            self._check_against_parent(check, new, schema)
+        report = check.report()
+        ensure(report, f"{self._lake.where(self._ref)}")
+        return report
+
+    def _check_against_parent(
+        self, check: ContractCheck, new: dict[str, DraftFile], schema: pa.Schema
+    ) -> None:
+        """Look for keys of the new rows among the parent's, whose rows are counted first."""
+        assert self._shares is not None  # noqa: S101 - the caller looked
+        store = DatasetStore(self._lake.store, self._shares, self._lake.store.address)
+        older, newer = rows_of_version(store, self._shares), staged_rows(new, schema)
+
+        def both(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+            given = pa.schema([schema.field(name) for name in columns or schema.names])
+            for batch in chain(older.read(columns), newer.open(columns)):
+                yield conform(batch, given, str(self._ref))
+
+        keys = [key for key in check.keys if set(key) <= set(self._shares.schema.names)]
+        for key in keys:
+            find_key_duplicates(check, RowSource(schema, both), key)
+
+
+def begin_check(
+    check: ContractCheck | None, rows: Iterable[pa.RecordBatch], schema: pa.Schema
+) -> tuple[Iterator[pa.RecordBatch], pa.Schema]:
+    """Check the first rows, which settle the schema; the others are checked as they are drawn."""
+    plain = (batch.replace_schema_metadata(None) for batch in rows)
+    if check is None:
+        stored = storable(schema)
+        return (as_stored(batch, stored) for batch in plain), stored
+    first = next(plain, None)
+    head = [check.add(first)[0]] if first is not None else []
+    stored = storable(check.schema)
+    whole = chain(head, (check.add(batch)[0] for batch in plain))
+    return (as_stored(batch, stored) for batch in whole), stored
+
+
+def storable(schema: pa.Schema) -> pa.Schema:
+    """Return the types rows have in a file: Parquet knows no seconds, no dictionaries, one text."""
+    return pa.schema([(field.name, _stored_type(field.type)) for field in schema])
+
+
+def _stored_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _stored_type(kind.value_type)
+    if pa.types.is_timestamp(kind) and kind.unit == "s":
+        return pa.timestamp("ms", kind.tz)
+    if pa.types.is_large_string(kind):
+        return pa.string()
+    return kind
+
+
+def as_stored(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return rows in the types they are stored with."""
+    if rows.schema.names != schema.names:
+        raise SchemaError(
+            f"the rows have the columns {', '.join(rows.schema.names)}, "
+            f"those before them {', '.join(schema.names)}"
+        )
+    return conform(rows, schema, "the rows")
+
+
+def staged_rows(new: dict[str, DraftFile], schema: pa.Schema) -> RowSource:
+    """Return the rows of staged files, to be looked at again."""
+    return RowSource(schema, lambda columns: batches_of(list(new.values()), columns))
+
+
+def _follows(parent: DatasetManifest, new: dict[str, DraftFile], time_column: str | None) -> bool:
+    """Whether all new rows are later than all of the parent's: then no key comes twice."""
+    before = parent.bounds.get(time_column or "")
+    filled = [draft for draft in new.values() if draft.rows]
+    after = [draft.bounds[time_column or ""] for draft in filled if time_column in draft.bounds]
+    if before is None or len(after) < len(filled):
+        return not parent.rows or not filled
+    try:
+        return not after or bool(before[1] < min(low for low, _ in after))
+    except TypeError:  # a zone was added
+        return False
+
+
+def find_time_column(schema: pa.Schema, contract: Contract | None = None) -> str | None:
+    """Return the column that says when: by its name, or the only one with timestamps."""
+    times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+    known = [name for name in _TIMES if name in times]
+    if contract is not None:
+        promised = [c.name for c in contract.columns if c.name in times]
+        known = promised[:1] or known
+    return known[0] if known else (times[0] if len(times) == 1 else None)
+
+
+def software() -> dict[str, str]:
+    """Return the versions of what writes datasets."""
+    found = {"python": platform.python_version()}
+    for name in _SOFTWARE:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _plain_contract(contract: Contract | None) -> dict[str, Any] | None:
+    return None if contract is None else plain_values(contract.to_dict())
+
+
+def plain_values(value: Any) -> Any:
+    """Return a value as JSON takes it: times as text."""
+    if isinstance(value, dict):
+        return {name: plain_values(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain_values(one) for one in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value

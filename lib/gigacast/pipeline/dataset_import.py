@@ -1,0 +1,176 @@
+"""Files of others into the lake: CSV and Parquet as raw snapshots. Imports all below.
+
+Rows stream through; what they say is left alone, but for the types CSV does not have. A snapshot
+remembers the file it came from.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+
+from gigacast.core.dataset_ref import DatasetRef
+from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError
+from gigacast.lake.dataset import Lake
+from gigacast.lake.dataset_manifest import Dependency
+from gigacast.lake.registry import Author
+from gigacast.pipeline.contract import RowSource
+from gigacast.pipeline.dataset import PublishedDataset, PublishOptions, publish_rows
+from gigacast.storage.folder import FolderStore
+
+_CSV_BLOCK_BYTES = 4 << 20
+_ENDINGS = (".csv", ".csv.gz", ".parquet")
+
+
+@dataclass(frozen=True)
+class LocalRows:
+    """The rows of local files of one form, in batches."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    files: tuple[Path, ...]
+
+
+def open_local(path: Path) -> LocalRows:
+    """Open a local CSV or Parquet file, or a folder of them, to be read once.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is none.
+    CorruptedFileError
+        When it cannot be read.
+    ConfigError
+        When it is of another kind.
+    """
+    files = _local_files(path)
+    readers = _read_each(files)
+    schema = _schema_of(files[0])
+    return LocalRows(schema, _conformed(readers, schema), files)
+
+
+def local_source(path: Path) -> RowSource:
+    """Return the rows of a local CSV or Parquet file, or a folder, to be read as often as wanted.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptedFileError, ConfigError
+    """
+
+    def batches(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        for batch in open_local(path).batches:
+            yield batch if columns is None else batch.select(list(columns))
+
+    return RowSource(open_local(path).schema, batches)
+
+
+def _local_files(path: Path) -> tuple[Path, ...]:
+    if path.is_dir():
+        found = tuple(sorted(p for p in path.rglob("*") if p.name.lower().endswith(_ENDINGS)))
+    else:
+        found = (path,) if path.is_file() else ()
+    if not found:
+        hint = f"give a file or folder of {', '.join(_ENDINGS)}"
+        raise DataNotFoundError(f"{path}: there is no such file, or none in it", hint=hint)
+    if not found[0].name.lower().endswith(_ENDINGS):
+        raise ConfigError(f"{path}: neither CSV nor Parquet", hint=f"one of {', '.join(_ENDINGS)}")
+    return found
+
+
+def _schema_of(path: Path) -> pa.Schema:
+    with _Translated(path):
+        if path.suffix == ".parquet":
+            return pq.read_schema(path).remove_metadata()
+        with _open_csv(path) as reader:
+            schema: pa.Schema = reader.schema
+    return schema
+
+
+def _open_csv(path: Path) -> Any:
+    return pcsv.open_csv(
+        path,
+        read_options=pcsv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
+        convert_options=pcsv.ConvertOptions(strings_can_be_null=True),
+    )
+
+
+def _read_each(files: tuple[Path, ...]) -> Iterator[tuple[Path, pa.RecordBatch]]:
+    for path in files:
+        opened: Any = pq.ParquetFile(path) if path.suffix == ".parquet" else None
+        with _Translated(path), opened or _open_csv(path) as reader:
+            batches = reader.iter_batches(use_threads=False) if opened else reader
+            for batch in batches:
+                yield path, batch.replace_schema_metadata(None)
+
+
+def _conformed(
+    readers: Iterator[tuple[Path, pa.RecordBatch]], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    for path, batch in readers:
+        if batch.schema.names != schema.names:
+            raise CorruptedFileError(
+                f"{path} has other columns ({', '.join(batch.schema.names)}) than the first file",
+                hint="import files of one form together, others as another dataset",
+            )
+        with _Translated(path):
+            rows = batch if batch.schema.equals(schema) else batch.cast(schema)
+        yield rows
+
+
+class _Translated:
+    """Raises what pyarrow says of a local file as `CorruptedFileError`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, pa.ArrowException | UnicodeDecodeError):
+            reason = str(error).partition("\n")[0][:300]
+            raise CorruptedFileError(f"{self._path} can't be read: {reason}") from error
+        if isinstance(error, OSError):
+            reason = (error.strerror or str(error)).partition("\n")[0][:300]
+            raise CorruptedFileError(f"{self._path} can't be read: {reason}") from error
+
+
+def import_files(
+    lake: Lake, ref: DatasetRef, path: Path, options: PublishOptions, author: Author
+) -> PublishedDataset:
+    """Import local files as a raw snapshot, or as a version of another layer.
+
+    Parameters
+    ----------
+    lake : Lake
+    ref : DatasetRef
+        A raw snapshot without a day is today's, by the author's clock (UTC).
+    path : Path
+        A CSV or Parquet file, or a folder of them.
+    options : PublishOptions
+    author : Author
+
+    Raises
+    ------
+    DataNotFoundError, CorruptedFileError
+    DatasetConflictError
+        When that day has a snapshot with other content.
+    """
+    if ref.layer == "raw" and ref.version is None:
+        now: datetime = author.clock()
+        ref = replace(ref, version=now.astimezone(UTC).date().isoformat())
+    rows = open_local(path)
+    sources = tuple(_dependency(file) for file in rows.files)
+    what = options.what or f"imported from {path.name}"
+    filled = replace(options, what=what, dependencies=(*options.dependencies, *sources))
+    return publish_rows(lake, ref, rows.batches, rows.schema, filled, author)
+
+
+def _dependency(file: Path) -> Dependency:
+    whole = file.resolve()
+    return Dependency(f"file://{whole}", FolderStore(whole.parent).head(whole.name).etag)

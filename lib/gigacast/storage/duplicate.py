@@ -1,0 +1,235 @@
+"""Which rows repeat a key, exactly, whatever the number of rows. Imports ``errors`` and pyarrow.
+
+Keys are held in memory up to a limit; beyond it they are dealt out, by a hash, to files in a
+temporary folder, so that equal keys meet in one file and one file is held at a time. The hash only
+deals: equality is decided on the keys themselves.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.errors import StorageError
+
+DEFAULT_LIMIT_BYTES = 64 << 20
+_BUCKETS = 64
+_ROW = "_row"
+_MIX = np.uint64(0x9E3779B97F4A7C15)
+_WEIGHTS = np.random.default_rng(0).integers(1, 2**63, 4096, np.uint64) | np.uint64(1)
+
+IntArray = npt.NDArray[np.int64]
+
+
+class DuplicateFinder:
+    """Takes keys in batches and says which rows repeat an earlier one.
+
+    Use it as a context manager: leaving it removes what it put on disk.
+
+    Parameters
+    ----------
+    key : sequence of str
+        Rows with a missing value in one of these columns repeat nothing.
+    limit_bytes : int
+        What it may hold before it uses the disk.
+    scratch : Path, optional
+        Where; the system's temporary folder (``TMPDIR``) when absent.
+
+    Examples
+    --------
+    >>> with DuplicateFinder(["n"]) as finder:
+    ...     finder.add(pa.record_batch({"n": [1, 2, 1, 3, 2, 2]}))
+    ...     finder.rows().tolist()
+    [2, 4, 5]
+    """
+
+    def __init__(
+        self,
+        key: Sequence[str],
+        *,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        scratch: Path | None = None,
+    ) -> None:
+        self._key = list(key)
+        self._limit_bytes = limit_bytes
+        self._scratch = scratch
+        self._held: list[pa.RecordBatch] = []
+        self._held_bytes = 0
+        self._rows = 0
+        self._folder: Path | None = None
+        self._files: dict[int, tuple[Any, Any]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close_files()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def spilled(self) -> bool:
+        """Whether the disk was needed."""
+        return self._folder is not None
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Take the next rows; other columns than the key's are left alone."""
+        arrays = [_plain(rows.column(name)) for name in self._key]
+        numbers = pa.array(np.arange(self._rows, self._rows + rows.num_rows))
+        self._rows += rows.num_rows
+        keys = pa.RecordBatch.from_arrays([*arrays, numbers], names=[*self._key, _ROW])
+        for name in self._key:
+            missing = pc.is_null(keys.column(name), nan_is_null=True)
+            if pc.any(missing).as_py():
+                keys = keys.filter(pc.invert(missing))
+        self._held.append(keys)
+        self._held_bytes += keys.nbytes
+        if self._held_bytes > self._limit_bytes:
+            self._spill()
+
+    def rows(self) -> IntArray:
+        """Return the numbers of the rows whose key was there before, in ascending order."""
+        if self._folder is None:
+            found = [_repeated(pa.Table.from_batches(self._held), self._key)] if self._held else []
+        else:
+            self._spill()
+            self._close_files()
+            found = [_repeated(table, self._key) for table in self._buckets()]
+        return np.sort(np.concatenate([np.empty(0, np.int64), *found]))
+
+    def _spill(self) -> None:
+        """Deal what is held out to the files."""
+        if not self._held:
+            return
+        table = pa.Table.from_batches(self._held).combine_chunks()
+        self._held, self._held_bytes = [], 0
+        buckets = (_hash(table, self._key) >> np.uint64(32)) % np.uint64(_BUCKETS)
+        order = np.argsort(buckets, kind="stable")
+        cuts = np.searchsorted(buckets[order], np.arange(_BUCKETS + 1, dtype=np.uint64))
+        with self._translated():
+            for bucket in range(_BUCKETS):
+                part = table.take(order[cuts[bucket] : cuts[bucket + 1]])
+                if part.num_rows:
+                    self._writer(bucket, part.schema).write_table(part)
+
+    def _writer(self, bucket: int, schema: pa.Schema) -> Any:
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="gigacast-keys-", dir=self._scratch))
+        if bucket not in self._files:
+            file = (self._folder / str(bucket)).open("wb")
+            self._files[bucket] = (file, pa.ipc.new_stream(file, schema))
+        return self._files[bucket][1]
+
+    def _buckets(self) -> Iterator[pa.Table]:
+        assert self._folder is not None  # noqa: S101 - something was dealt out
+        for bucket in range(_BUCKETS):
+            path = self._folder / str(bucket)
+            if path.exists():
+                with self._translated(), path.open("rb") as file:
+                    table = pa.ipc.open_stream(file).read_all()
+                yield table
+
+    def _close_files(self) -> None:
+        for file, writer in self._files.values():
+            with self._translated():
+                writer.close()
+                file.close()
+        self._files = {}
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"the temporary folder for the keys can't be written: {error.strerror or error}",
+                hint="free space, or set TMPDIR to a larger disk",
+            ) from error
+
+
+def _plain(values: pa.Array) -> pa.Array:
+    kind = values.type
+    return values.cast(kind.value_type) if pa.types.is_dictionary(kind) else values
+
+
+def _repeated(table: pa.Table, key: Sequence[str]) -> IntArray:
+    """Return the row numbers of a table's repeated keys; its rows are in ascending order."""
+    codes = _codes(table.column(key[0]))
+    for name in key[1:]:
+        # Dense codes: the product of two counts, at most rows squared, fits 64 bits.
+        codes, own = (
+            np.unique(some, return_inverse=True)[1] for some in (codes, _codes(table.column(name)))
+        )
+        codes = codes * (own.max(initial=0) + 1) + own
+    if not len(codes):
+        return np.empty(0, np.int64)
+    order = np.argsort(codes, kind="stable")
+    ordered = codes[order]
+    again = order[1:][ordered[1:] == ordered[:-1]]
+    numbers: IntArray = np.asarray(table.column(_ROW))[again]
+    return numbers
+
+
+def _codes(column: pa.ChunkedArray) -> IntArray:
+    """Return a number for each value, the same for equal ones."""
+    kind = column.type
+    if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
+        width = pa.int64() if kind.bit_width == 64 else pa.int32()
+        if not pa.types.is_unsigned_integer(kind) and kind.bit_width in {32, 64}:
+            return np.asarray(column.cast(width)).astype(np.int64)
+    encoded = column.combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices).astype(np.int64)
+
+
+def _hash(table: pa.Table, key: Sequence[str]) -> npt.NDArray[np.uint64]:
+    total = np.zeros(table.num_rows, np.uint64)
+    for name in key:
+        total = (total ^ _hash_column(table.column(name).combine_chunks())) * _MIX
+        total ^= total >> np.uint64(29)
+    return total * _MIX
+
+
+def _hash_column(column: Any) -> npt.NDArray[np.uint64]:
+    array = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    kind = array.type
+    if pa.types.is_floating(kind):
+        # 0.0 and -0.0 are equal, so they must meet.
+        bits: npt.NDArray[np.uint64] = (np.asarray(array.cast(pa.float64())) + 0.0).view(np.uint64)
+        return bits
+    if str(kind) in {"string", "binary", "large_string"}:
+        array = array.cast(pa.large_binary())
+    elif not pa.types.is_large_binary(kind):
+        return _hash_fixed(array)
+    offsets = np.frombuffer(array.buffers()[1], np.int64)[
+        array.offset : array.offset + len(array) + 1
+    ]
+    content = np.frombuffer(array.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
+    lengths = np.diff(offsets)
+    places = np.arange(len(content)) - np.repeat(offsets[:-1] - offsets[0], lengths)
+    weighed = np.concatenate(
+        [[np.uint64(0)], np.cumsum((content + np.uint64(1)) * _WEIGHTS[places % len(_WEIGHTS)])]
+    )
+    ends: npt.NDArray[np.uint64] = weighed[offsets - offsets[0]]
+    return (ends[1:] - ends[:-1]) * _MIX
+
+
+def _hash_fixed(array: Any) -> npt.NDArray[np.uint64]:
+    try:
+        whole = array if pa.types.is_integer(array.type) else array.cast(pa.int64())
+    except pa.ArrowException:
+        return np.zeros(len(array), np.uint64)  # all meet in one file: slower, never wrong
+    numbers: npt.NDArray[np.uint64] = np.asarray(whole).astype(np.int64).view(np.uint64)
+    return numbers

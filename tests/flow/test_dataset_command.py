@@ -1,0 +1,203 @@
+"""`gigacast data ...` as people use it: import, publish, look, check, clear away."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gigacast.cli.program import run
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
+from tests.bars import bars
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    (tmp_path / "bucket").mkdir()
+    monkeypatch.chdir(tmp_path)
+    bars(100).to_csv(tmp_path / "bars.csv", index=False)
+    return open_store(StoreAddress(f"file://{tmp_path}/bucket"))
+
+
+def command(bucket: Store, *words: str) -> int:
+    return run(["data", *words, "--bucket", bucket.address.url])
+
+
+def told(bucket: Store, capsys: Capture, *words: str, code: int = 0) -> str:
+    capsys.readouterr()
+    assert command(bucket, *words) == code
+    streams = capsys.readouterr()
+    return streams.out + streams.err
+
+
+def json_of(bucket: Store, capsys: Capture, *words: str, code: int = 0) -> object:
+    return json.loads(told(bucket, capsys, *words, "--json", code=code))
+
+
+@pytest.fixture
+def filled(bucket: Store) -> Store:
+    """A bucket with a snapshot, and two versions of what was made from it."""
+    assert command(bucket, "import", "bars.csv", "raw/MES/2024-01-15") == 0
+    made = ["publish", "raw/MES", "cleaned/MES", "--schema", "ohlcv", "--partition_by", "date"]
+    assert command(bucket, *made) == 0
+    later = bars(50, start="2024-02-01", seed=1)
+    later.to_parquet("later.parquet", index=False)
+    append = ["publish", "later.parquet", "cleaned/MES", "--append", "--what", "February"]
+    assert command(bucket, *append, "--schema", "ohlcv", "--partition_by", "date") == 0
+    return bucket
+
+
+def test_csv_comes_in_and_versions_go_out(filled: Store, capsys: Capture) -> None:
+    found = json_of(filled, capsys, "versions")
+    assert [(v["dataset"], v["version"], v["rows"], v["changelog"]) for v in found] == [  # type: ignore[union-attr, index, call-overload]
+        ("raw/MES", "2024-01-15", 100, "imported from bars.csv"),
+        ("cleaned/MES", "v1", 100, "first version"),
+        ("cleaned/MES", "v1.1", 150, "February"),
+    ]
+    shown = told(filled, capsys, "versions", "cleaned/MES")
+    assert "v1.1" in shown
+    assert "February" in shown
+
+
+def test_the_same_import_again_changes_nothing_and_other_content_is_refused(
+    filled: Store, capsys: Capture
+) -> None:
+    shown = told(filled, capsys, "import", "bars.csv", "raw/MES/2024-01-15")
+    assert shown == "there already, unchanged: raw/MES/2024-01-15: 100 rows in 1 files\n"
+    shown = told(filled, capsys, "import", "later.parquet", "raw/MES/2024-01-15", code=2)
+    assert "was published on" in shown
+    assert "import it under another day" in shown
+
+
+def test_all_that_is_known_of_a_version_is_shown(filled: Store, capsys: Capture) -> None:
+    shown = told(filled, capsys, "describe", "cleaned/MES")
+    for text in (
+        "cleaned/v1.1/MES",
+        "150 in 2 files",
+        "ohlcv v1",
+        "2024-02-01T00:49:00",
+        "Changelog",
+    ):
+        assert text in shown
+    known = json_of(filled, capsys, "describe", "cleaned/v1/MES")
+    assert known["dependencies"][0]["dataset"] == "raw/MES/2024-01-15"  # type: ignore[index, call-overload]
+    key = known["files"][0]["key"]  # type: ignore[index, call-overload]
+    assert "100 rows" in told(filled, capsys, "describe", key)
+
+
+def test_lineage_goes_back_to_the_file_that_was_imported(filled: Store, capsys: Capture) -> None:
+    shown = told(filled, capsys, "lineage", "cleaned/v1.1/MES")
+    assert "raw/MES/2024-01-15/part-00000.parquet" in shown
+    assert "bars.csv" in shown
+    assert "appended to" in shown
+    down = json_of(filled, capsys, "lineage", "raw/MES/2024-01-15")
+    assert {one["name"] for one in down["products"]} == {"cleaned/v1/MES", "cleaned/v1.1/MES"}  # type: ignore[index, call-overload]
+
+
+def test_a_broken_contract_is_shown_rule_by_rule(filled: Store, capsys: Capture) -> None:
+    assert "keeps the contract ohlcv: 150 rows" in told(filled, capsys, "validate", "cleaned/MES")
+    frame = bars(20)
+    frame.loc[3, "high"] = 1.0
+    frame.to_csv("bad.csv", index=False)
+    shown = told(filled, capsys, "validate", "bad.csv", "--schema", "ohlcv", code=1)
+    assert "high >= low" in shown
+    assert "1 of 20 rows break a rule" in shown
+    report = json_of(filled, capsys, "validate", "bad.csv", "--schema", "ohlcv", code=1)
+    assert report["violations"][0]["sample"][0]["row"] == 3  # type: ignore[index, call-overload]
+    assert "without a contract" in told(filled, capsys, "validate", "raw/MES", code=2)
+
+
+def test_a_contract_is_inferred_edited_and_held(filled: Store, capsys: Capture) -> None:
+    assert command(filled, "infer", "bars.csv", "--output", "mine.yaml") == 0
+    text = Path("mine.yaml").read_text(encoding="utf-8")
+    assert "- high >= low" in text
+    assert "ordered_by:\n- timestamp" in text
+    assert command(filled, "validate", "bars.csv", "--schema", "mine.yaml") == 0
+    Path("mine.yaml").write_text(
+        text.replace("high >= low", "high >= low + 1000"), encoding="utf-8"
+    )
+    assert command(filled, "validate", "bars.csv", "--schema", "mine.yaml") == 1
+    Path("mine.yaml").write_text("columns: [", encoding="utf-8")
+    assert "mine.yaml: not valid YAML" in told(
+        filled, capsys, "validate", "bars.csv", "--schema", "mine.yaml", code=2
+    )
+
+
+def test_drift_is_named_field_by_field(filled: Store, capsys: Capture) -> None:
+    frame = pd.read_parquet("later.parquet").assign(trades=1)
+    frame.to_parquet("more.parquet", index=False)
+    assert command(filled, "publish", "more.parquet", "cleaned/v2/MES") == 0
+    shown = told(filled, capsys, "diff", "cleaned/v1/MES", "cleaned/v2/MES")
+    assert shown.splitlines() == [
+        "minor  timestamp: widened (timestamp[ms] -> timestamp[us])",  # as CSV gave it
+        "minor  trades: added (None -> int64)",
+    ]
+    nothing = told(filled, capsys, "diff", "cleaned/v2/MES", "cleaned/v2/MES")
+    assert "no column" in nothing
+
+
+def test_versions_are_deprecated_and_retired_after_they_were_shown(
+    filled: Store, capsys: Capture
+) -> None:
+    assert command(filled, "deprecate", "cleaned/v1/MES", "--why", "old", "--instead", "v1.1") == 0
+    assert "old" in told(filled, capsys, "describe", "cleaned/v1/MES")
+    shown = told(filled, capsys, "retire", "cleaned/MES", "--deprecated")
+    assert "would delete cleaned/v1/MES" in shown
+    assert "stays, shared: cleaned/v1/MES/date=2024-01-15/part-00000.parquet" in shown
+    assert len(json_of(filled, capsys, "versions", "cleaned/MES")) == 2  # type: ignore[arg-type]
+    assert "deleted" in told(filled, capsys, "retire", "cleaned/v1/MES", "--yes")
+    left = json_of(filled, capsys, "versions", "cleaned/MES")
+    assert [(v["version"], v["state"]) for v in left] == [("v1", "retired"), ("v1.1", "published")]  # type: ignore[union-attr, index, call-overload]
+    assert "was retired" in told(filled, capsys, "publish", "bars.csv", "cleaned/v1/MES", code=2)
+    assert "which versions?" in told(filled, capsys, "retire", "cleaned/MES", code=2)
+    assert command(filled, "validate", "cleaned/MES") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["describe", "cleaned/v9/MES"], "is not published; there are: v1, v1.1"),
+        (["describe", "cleaned/XYZ"], "no dataset 'XYZ' in cleaned/; there are: MES"),
+        (["describe", "elsewhere/XYZ"], "names no dataset"),
+        (["publish", "nothing", "cleaned/MES"], "neither a local file nor a dataset"),
+        (["import", "nothing.csv", "raw/X"], "nothing.csv: there is no such file"),
+        (["import", "bars.csv", "raw/X/monday"], "'monday' is no day"),
+        (["publish", "bars.csv", "cleaned/vX/Y"], "'vX' is no version"),
+        (["validate", "bars.csv", "--schema", "mine"], "there is no file mine"),
+        (["lineage", "cleaned/v1/nobody"], "neither a dataset nor an object"),
+        (["versions", "cleaned/nobody"], "no dataset 'nobody'"),
+    ],
+)
+def test_what_is_wrong_ends_in_one_clear_line(
+    filled: Store, capsys: Capture, words: list[str], message: str
+) -> None:
+    shown = told(filled, capsys, *words, code=2)
+    assert message in shown
+    assert "Traceback" not in shown
+
+
+def test_without_a_bucket_the_lake_is_the_working_folder(
+    bucket: Store, capsys: Capture, tmp_path: Path
+) -> None:
+    assert run(["data", "versions"]) == 0
+    assert "no datasets under" in capsys.readouterr().out
+    assert run(["data", "import", "bars.csv", "raw/MES/2024-01-15"]) == 0
+    assert (tmp_path / "raw/MES/2024-01-15/manifest.json").is_file()
+    assert run(["data"]) == 0
+
+
+def test_raw_files_that_somebody_put_there_are_published_from(
+    bucket: Store, capsys: Capture
+) -> None:
+    bars(30).to_parquet("mine.parquet", index=False)
+    bucket.put("raw/ES/2024-01-15/mine.parquet", Path("mine.parquet").read_bytes())
+    assert command(bucket, "publish", "raw/ES/2024-01-15", "cleaned/ES", "--schema", "ohlcv") == 0
+    made_from = json_of(bucket, capsys, "describe", "cleaned/ES")["dependencies"]  # type: ignore[index, call-overload]
+    assert [one["key"] for one in made_from] == ["raw/ES/2024-01-15/mine.parquet"]
+    bucket.put("raw/ES/2024-01-16/PUBLISHING", b"{}")
+    bucket.put("raw/ES/2024-01-16/half.parquet", Path("mine.parquet").read_bytes())
+    half = told(bucket, capsys, "publish", "raw/ES/2024-01-16", "cleaned/ES", code=2)
+    assert "unfinished" in half

@@ -1,0 +1,297 @@
+"""Contracts: their form, their rules, and an engine that agrees with a slow loop over rows."""
+
+import random
+from itertools import pairwise
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gigacast.core.contract import Column, Contract, Mode, parse_type
+from gigacast.core.contract_cast import cast_column
+from gigacast.core.contract_drift import drift_of_contracts, needed_change
+from gigacast.core.contract_inference import infer_contract
+from gigacast.core.contract_order import OrderWatch
+from gigacast.core.contract_predefined import OHLCV_SCHEMA, PREDEFINED
+from gigacast.core.contract_sample import sample_rows
+from gigacast.core.rule import Rule
+from gigacast.core.version import Change
+from gigacast.errors import ConfigError
+from gigacast.lake.contract_file import format_contract, parse_contract
+from gigacast.pipeline.contract import RowSource, check_rows, filter_table
+
+CONTRACT = Contract(
+    "small",
+    (
+        Column("id", "int64", nullable=False),
+        Column("side", "string", allowed=("buy", "sell")),
+        Column("bid", "float64", minimum=0),
+        Column("ask", "float64", maximum=100),
+    ),
+    unique=(("id", "side"),),
+    ordered_by=("id",),
+    rules=(Rule("ask >= bid"), Rule("ask < 50 or bid > 5")),
+)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "id": st.none() | st.integers(0, 5),
+            "side": st.none() | st.sampled_from(["buy", "sell", "hold"]),
+            "bid": st.none() | st.sampled_from([-1.0, 0.0, 4.0, 60.0, float("nan")]),
+            "ask": st.none() | st.sampled_from([0.0, 4.0, 70.0, 101.0]),
+        }
+    ),
+    max_size=12,
+)
+SCHEMA = pa.schema(
+    {"id": pa.int64(), "side": pa.string(), "bid": pa.float64(), "ask": pa.float64()}
+)
+
+
+def slow(rows: list[dict[str, Any]]) -> tuple[dict[str, int], list[bool]]:  # noqa: C901
+    """What breaks, rule by rule, and which rows are good: one row after the other."""
+    counts: dict[str, int] = {}
+    good = []
+    seen: set[tuple[object, ...]] = set()
+    greatest: int | None = None
+    for row in rows:
+        known = {k: v for k, v in row.items() if v is not None and str(v) != "nan"}
+        broken = []
+        if "id" not in known:
+            broken.append("not null")
+        if "side" in known and known["side"] not in {"buy", "sell"}:
+            broken.append("allowed")
+        if known.get("bid", 0) < 0:
+            broken.append(">= 0")
+        if known.get("ask", 0) > 100:
+            broken.append("<= 100")
+        if {"ask", "bid"} <= set(known) and known["ask"] < known["bid"]:
+            broken.append("ask >= bid")
+        low = known["ask"] < 50 if "ask" in known else None
+        high = known["bid"] > 5 if "bid" in known else None
+        if low is False and high is False:
+            broken.append("ask < 50 or bid > 5")
+        if "id" in known:
+            if greatest is not None and known["id"] < greatest:
+                broken.append("ordered")
+            greatest = max(known["id"], greatest if greatest is not None else known["id"])
+        if {"id", "side"} <= set(known):
+            if (known["id"], known["side"]) in seen:
+                broken.append("unique")
+            seen.add((known["id"], known["side"]))
+        for rule in broken:
+            counts[rule] = counts.get(rule, 0) + 1
+        good.append(not broken)
+    return counts, good
+
+
+@given(ROWS, st.integers(1, 5))
+def test_the_engine_finds_what_a_slow_loop_finds_however_rows_are_cut(
+    rows: list[dict[str, Any]], size: int
+) -> None:
+    table = pa.Table.from_pylist(rows, SCHEMA)
+    source = RowSource(
+        SCHEMA, lambda columns: table.select(columns or SCHEMA.names).to_batches(size)
+    )
+    counts, good = slow(rows)
+    report = check_rows(source, CONTRACT)
+    assert {one.rule: one.count for one in report.violations} == counts
+    assert (report.rows, report.bad_rows) == (len(rows), good.count(False))
+    kept, filtered = filter_table(table, CONTRACT)
+    assert kept.num_rows == good.count(True)
+    wanted = [row for row, ok in zip(rows, good, strict=True) if ok]
+    assert str(kept.to_pylist()) == str(pa.Table.from_pylist(wanted, SCHEMA).to_pylist())
+    assert filtered.bad_rows == report.bad_rows
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=15), st.integers(1, 4))
+def test_rows_go_back_when_they_are_below_any_row_before(
+    rows: list[tuple[int, int]], size: int
+) -> None:
+    watch, found = OrderWatch(["a", "b"]), []
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        batch = pa.record_batch({"a": [a for a, _ in part], "b": [b for _, b in part]})
+        back = watch.add(batch)
+        found += [False] * len(part) if back is None else back.tolist()
+    assert found == [any(row < before for before in rows[:n]) for n, row in enumerate(rows)]
+    assert watch.strictly == all(a < b for a, b in pairwise(rows))
+
+
+def test_every_violation_has_its_column_rule_count_and_first_rows() -> None:
+    rows = [{"id": n, "side": "buy", "bid": -1.0 if n % 2 else 1.0, "ask": 2.0} for n in range(40)]
+    (found,) = check_rows(
+        RowSource.of_table(pa.Table.from_pylist(rows, SCHEMA)), CONTRACT
+    ).violations
+    assert (found.column, found.rule, found.count) == ("bid", ">= 0", 20)
+    assert found.sample == tuple({"row": n, "bid": -1.0} for n in (1, 3, 5, 7, 9))
+    assert str(found) == "bid: >= 0 in 20 rows (first: row 1, bid -1.0)"
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "mode", "given_back", "bad"),
+    [
+        (["1", " 2", "x", "", None], "int64", Mode.COERCE, [1, 2, None, None, None], [2]),
+        (["2024-01-02", "never"], "timestamp[us]", Mode.COERCE, None, [1]),
+        ([1.0, 2.5], "int64", Mode.STRICT, [1, None], [1]),
+        ([1, 2**60 + 1], "float64", Mode.STRICT, [1.0, None], [1]),
+        ([0.5, 0.1], "float32", Mode.STRICT, [0.5, None], [1]),
+        ([0.5, 0.25], "float32", Mode.COERCE, [0.5, 0.25], []),
+        ([1, 300], "int8", Mode.STRICT, [1, None], [1]),
+        ([True, False], "string", Mode.COERCE, ["true", "false"], []),
+    ],
+)
+def test_values_are_converted_or_named_one_by_one(
+    values: list[Any], kind: str, mode: Mode, given_back: list[Any] | None, bad: list[int]
+) -> None:
+    done, mask = cast_column(pa.array(values), parse_type(kind), mode)
+    assert [n for n, one in enumerate(mask.to_pylist() if mask is not None else []) if one] == bad
+    if given_back is not None:
+        assert done.to_pylist() == given_back
+
+
+def test_timestamps_as_text_keep_the_zone_they_say() -> None:
+    contract = Contract("times", (Column("timestamp", "timestamp"),))
+    table = pa.table({"timestamp": ["2024-01-01T00:00:00Z", "2024-01-01T01:00:00+01:00"]})
+    good, report = filter_table(table, contract, Mode.COERCE)
+    assert report.ok
+    assert good.schema.field("timestamp").type == pa.timestamp("us", "UTC")
+    assert len(set(good["timestamp"].to_pylist())) == 1
+
+
+# -- rules -----------------------------------------------------------------------------------------
+
+
+def test_a_rule_with_arithmetic_and_odd_names() -> None:
+    rule = Rule("`my high` - low <= 2 * (close + 1) and not low < 0")
+    rows = pa.table(
+        {"my high": [5.0, 9.0, None], "low": [1.0, -1.0, -1.0], "close": [1.0, 9.0, 1.0]}
+    )
+    assert rule.columns == ("my high", "low", "close")
+    assert rule.holds(rows).to_pylist() == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "high",
+        "high >=",
+        "high = low",
+        "__import__('os')",
+        "high.real > 1",
+        "f(high) > 1",
+        "high > [1]",
+        "high > low if low else 1",
+        "(high > low) > 1",
+        "high in low",
+        "high > True and 1",
+    ],
+)
+def test_what_is_no_rule_is_never_run(text: str) -> None:
+    with pytest.raises(ConfigError, match="can't be read"):
+        Rule(text)
+
+
+# -- their form ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("contract", [*PREDEFINED, CONTRACT])
+def test_a_contract_survives_yaml(contract: Contract) -> None:
+    assert parse_contract(format_contract(contract), "here") == contract
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1", "here: a contract is a mapping"),
+        ("name: x", "a contract needs 'columns'"),
+        ("name: x\ncolumns: [{name: a}]", "needs 'name' and 'type'"),
+        ("name: x\ncolumns: [{name: a, type: floot}]", "no column type 'floot'"),
+        ("name: x\ncolumns: [{name: a, type: int64, minimun: 1}]", "has no 'minimun'"),
+        ("name: x\ncolumns: [{name: a, type: int64, minimum: b}]", "minimum 'b' is no int64"),
+        ("name: x\ncolumns: []\nrules: [a >= b]", "names 'a', which is no column"),
+        ("name: x\ncolumns: []\nunique: [a]", "unique names 'a'"),
+        ("a: !!python/object/apply:os.system [ls]", "not valid YAML"),
+        ("a: [", "not valid YAML"),
+    ],
+)
+def test_what_is_wrong_in_a_contract_is_named(text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_contract(text, "here")
+
+
+# -- their own data, inference, drift --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("contract", [*PREDEFINED, CONTRACT])
+@pytest.mark.parametrize("rows", [0, 1, 300])
+def test_contracts_make_data_that_keeps_them(contract: Contract, rows: int) -> None:
+    fixed = (
+        contract
+        if contract is not CONTRACT
+        else Contract("small", contract.columns, rules=contract.rules, ordered_by=("id",))
+    )
+    table = sample_rows(fixed, rows, seed=5)
+    assert len(table) == rows
+    assert check_rows(RowSource.of_table(table), fixed).ok
+
+
+def test_rules_that_contradict_each_other_give_no_data() -> None:
+    columns = (Column("a", "float64", nullable=False), Column("b", "float64", nullable=False))
+    with pytest.raises(ConfigError, match="no rows found"):
+        sample_rows(Contract("no", columns, rules=(Rule("a > b"), Rule("b > a"))), 5)
+
+
+def test_a_contract_inferred_from_rows_is_kept_by_them_and_by_no_worse_ones() -> None:
+    table = sample_rows(OHLCV_SCHEMA, 400).drop_columns(["symbol"]).sort_by("timestamp")
+    found = infer_contract("bars", table.schema, table.to_batches(max_chunksize=50))
+    assert check_rows(RowSource.of_table(table), found).ok
+    assert {rule.text for rule in found.rules} == {
+        "high >= low",
+        "high >= open",
+        "high >= close",
+        "open >= low",
+        "close >= low",
+    }
+    assert (found.unique, found.ordered_by) == ((("timestamp",),), ("timestamp",))
+    assert (found.column("low").minimum, found.column("volume").nullable) == (0, True)  # type: ignore[union-attr]
+    worse = pa.concat_tables([table, table.slice(0, 1)])
+    assert {one.rule for one in check_rows(RowSource.of_table(worse), found).violations} == {
+        "unique",
+        "ordered",
+    }
+
+
+def test_promises_given_up_are_major_and_new_ones_are_minor() -> None:
+    def change(old: Contract, new: Contract) -> tuple[list[tuple[str, str]], Change]:
+        found = drift_of_contracts(old, new)
+        return [(one.field, one.kind) for one in found], needed_change(found)
+
+    base = Contract("x", (Column("a", "int32", minimum=0), Column("b", "string", nullable=False)))
+    tighter = Contract(
+        "x",
+        (Column("a", "int64", minimum=1), Column("b", "string", nullable=False)),
+        unique=(("a",),),
+    )
+    assert change(base, base) == ([], Change.PATCH)
+    assert change(base, tighter) == (
+        [("a", "type"), ("a", "minimum"), ("a", "key added")],
+        Change.MINOR,
+    )
+    assert change(tighter, base)[1] is Change.MAJOR
+    looser = Contract("x", (Column("a", "int32", minimum=0),))
+    assert change(base, looser) == ([("b", "removed")], Change.MAJOR)
+
+
+def test_shuffled_rows_are_the_same_to_a_contract_without_an_order() -> None:
+    rows = [{"id": n % 7, "side": "buy", "bid": 1.0, "ask": 2.0} for n in range(50)]
+    free = Contract("free", CONTRACT.columns, unique=CONTRACT.unique, rules=CONTRACT.rules)
+    counts = set()
+    for seed in range(5):
+        random.Random(seed).shuffle(rows)
+        report = check_rows(RowSource.of_table(pa.Table.from_pylist(rows, SCHEMA)), free)
+        counts.add((report.bad_rows, report.describe().partition(" (")[0]))
+    assert counts == {(43, "id, side: unique in 43 rows")}
