@@ -5,19 +5,19 @@ safetensors and chronos.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from chronos import BaseChronosPipeline
 from safetensors import SafetensorError, safe_open
 from transformers.utils import logging as transformers_logging
 
-from gigacast.errors import ModelError, ModelIntegrityError
-from gigacast.forecast.describe import read_model_config
+from gigacast.errors import ModelIntegrityError
+from gigacast.forecast.describe import base_folder, is_adapter, read_model_config
 from gigacast.forecast.device import translate_memory_errors
+from gigacast.forecast.lora import merge_adapter
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
 
@@ -28,7 +28,8 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Bas
     Parameters
     ----------
     folder : Path
-        Holds ``config.json`` and one or more ``*.safetensors``.
+        Holds ``config.json`` and one or more ``*.safetensors``; or a LoRA adapter, and such a
+        folder below it, which come out as one model.
     device : torch.device
         Where the parameters go.
     dtype : torch.dtype
@@ -50,13 +51,14 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Bas
     MemoryError
         When it does not fit into memory.
     """
-    read_config(folder)
-    stored = _stored_parameters(folder)
+    read_model_config(folder)
+    base = base_folder(folder)
+    stored = _stored_parameters(base)
     try:
-        with translate_memory_errors(), _quiet():
+        with translate_memory_errors(), quiet():
             pipeline = BaseChronosPipeline.from_pretrained(
-                folder,
-                dtype=dtype,
+                base,
+                dtype=torch.float32 if is_adapter(folder) else dtype,
                 use_safetensors=True,
                 local_files_only=True,
                 trust_remote_code=False,
@@ -66,24 +68,11 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Bas
         raise
     except Exception as error:  # whatever chronos and transformers make of a broken folder
         raise ModelIntegrityError(f"the model in {folder} cannot be loaded: {error}") from error
-    _check_parameters(model, stored, folder)
+    _check_parameters(model, stored, base)
+    if is_adapter(folder):
+        merge_adapter(model, folder)
+        model.to(dtype)
     return pipeline
-
-
-def read_config(folder: Path) -> Mapping[str, Any]:
-    """Return the ``config.json`` of a complete model of the Chronos family; refuse other folders.
-
-    Raises
-    ------
-    ModelNotFoundError, ModelIntegrityError, ModelError
-        As `load_pipeline`.
-    """
-    if (folder / "adapter_config.json").exists():
-        raise ModelError(
-            f"{folder} holds a LoRA adapter, not a model",
-            hint="merge it into its base model and save that",
-        )
-    return read_model_config(folder)
 
 
 def _stored_parameters(folder: Path) -> set[str]:
@@ -118,7 +107,7 @@ def _check_parameters(model: torch.nn.Module, stored: set[str], folder: Path) ->
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep progress bars, warnings and chatter of the libraries away; errors still come through."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()

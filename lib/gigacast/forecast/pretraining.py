@@ -2,7 +2,8 @@
 
 ``python -m gigacast.forecast.pretraining --config config/pretrain-nano.yaml --checkpoints DIR
 --output DIR [--max-minutes M]`` starts a run or goes on with the one whose checkpoints lie in DIR.
-What comes out is a folder that `chronos.BaseChronosPipeline.from_pretrained` loads. The curve is
+``gigacast train pretrain`` is the same with a progress bar and a way into the registry. What comes
+out is a folder that `chronos.BaseChronosPipeline.from_pretrained` loads. The curve is
 written beside the checkpoints as JSON lines.
 
 May import gigacast.errors, gigacast.core, torch, chronos, numpy and the synthetic generator.
@@ -22,6 +23,7 @@ from chronos.chronos_bolt import ChronosBoltModelForForecasting
 from torch.optim.swa_utils import AveragedModel
 
 from gigacast.errors import ModelError
+from gigacast.forecast.finetuning_config import Silent, TrainingEvents
 from gigacast.forecast.pretraining_checkpoint import (
     BEFORE_DECAY,
     build_model,
@@ -178,6 +180,7 @@ def pretrain(
     checkpoint_dir: Path,
     max_minutes: float | None = None,
     clock: Callable[[], float] = time.monotonic,
+    events: TrainingEvents | None = None,
 ) -> PretrainResult:
     """Train, or go on training, and write the averaged weights as a Chronos-Bolt folder.
 
@@ -193,26 +196,35 @@ def pretrain(
         Stop after so many minutes of this call, write a checkpoint and the weights so far.
     clock : Callable
         Seconds that only grow.
+    events : TrainingEvents, optional
+        Told how the run goes on.
 
     Raises
     ------
     ModelError
         When the loss is not a number, or the checkpoint cannot be used.
+    StorageError
+        When the disk is full; the last checkpoint stays.
     """
+    events = events or Silent()
     trainer = Trainer(config, checkpoint_dir, clock)
+    events.started(trainer.step, config.steps)
     deadline = float("inf") if max_minutes is None else clock() + 60.0 * max_minutes
     recent: list[float] = []
     while trainer.step < config.steps and clock() < deadline:
         if trainer.step == config.steps - config.decay_steps:
             trainer.save(BEFORE_DECAY)
         recent.append(trainer.advance())
+        events.stepped(trainer.step, recent[-1])
         if trainer.step % config.log_every == 0:
             trainer.record(loss=round(sum(recent) / len(recent), 5))
             recent.clear()
         if trainer.step % config.checkpoint_every == 0:
             trainer.save()
         if trainer.step % config.validate_every == 0:
-            trainer.record(held_out=held_out_losses(trainer.averaged.module, config))
+            held_out = held_out_losses(trainer.averaged.module, config)
+            events.validated(trainer.step, held_out["all"])
+            trainer.record(held_out=held_out)
     trainer.save()
     scores = held_out_losses(trainer.averaged.module, config)
     trainer.record(held_out=scores, exported=str(output_dir))

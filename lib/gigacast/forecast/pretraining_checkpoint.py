@@ -1,4 +1,4 @@
-"""Checkpoints of a pretraining run and the folder that comes out of it, both written atomically.
+"""Checkpoints of a training run and the folder that comes out of it, both written atomically.
 
 May import gigacast.errors, torch and chronos.
 """
@@ -6,17 +6,27 @@ May import gigacast.errors, torch and chronos.
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from chronos.chronos_bolt import ChronosBoltModelForForecasting
 from transformers import T5Config
 
 from gigacast.errors import ConfigError, ModelIntegrityError
-from gigacast.forecast.pretraining_config import ModelShape, PretrainConfig
+from gigacast.forecast.disk import disk_errors
+from gigacast.forecast.loading import quiet
+from gigacast.forecast.pretraining_config import ModelShape
 
 LATEST = "latest.pt"
 BEFORE_DECAY = "before-decay.pt"
+
+
+class Resumable(Protocol):
+    """The settings of a run that can be resumed."""
+
+    def resume_digest(self) -> str:
+        """Return the digest of what a resumed run must share with its checkpoint."""
+        ...
 
 
 def build_model(shape: ModelShape) -> ChronosBoltModelForForecasting:
@@ -49,17 +59,27 @@ def build_model(shape: ModelShape) -> ChronosBoltModelForForecasting:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], name: str = LATEST) -> None:
-    """Write a state of tensors and numbers so that a kill leaves the old or the new one."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write a state of tensors and numbers so that a kill leaves the old or the new one.
+
+    Raises
+    ------
+    StorageError
+        When the disk is full; the old one stays.
+    """
     temporary = folder / f"{name}.{os.getpid()}.tmp"
-    with temporary.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(folder / name)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
-def load_checkpoint(folder: Path, config: PretrainConfig) -> dict[str, Any] | None:
+def load_checkpoint(folder: Path, config: Resumable) -> dict[str, Any] | None:
     """Return the last checkpoint, or None where there is none.
 
     Raises
@@ -73,7 +93,7 @@ def load_checkpoint(folder: Path, config: PretrainConfig) -> dict[str, Any] | No
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:
         raise ModelIntegrityError(
             f"the checkpoint {path} cannot be read: {error}", hint="delete it to start anew"
@@ -86,11 +106,20 @@ def load_checkpoint(folder: Path, config: PretrainConfig) -> dict[str, Any] | No
     return state
 
 
-def export(model: ChronosBoltModelForForecasting, output_dir: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors`` as the stock classes load them, float32."""
-    output_dir.mkdir(parents=True, exist_ok=True)
-    staging = output_dir / f".staging-{os.getpid()}"
-    model.save_pretrained(staging)
-    for name in ("model.safetensors", "config.json"):
-        (staging / name).replace(output_dir / name)
-    shutil.rmtree(staging)
+def export(model: torch.nn.Module, output_dir: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors`` as the stock classes load them, float32.
+
+    Raises
+    ------
+    StorageError
+        When the disk is full.
+    """
+    with disk_errors(output_dir), quiet():
+        output_dir.mkdir(parents=True, exist_ok=True)
+        staging = output_dir / f".staging-{os.getpid()}"
+        try:
+            model.save_pretrained(staging)  # type: ignore[operator]
+            for name in ("model.safetensors", "config.json"):
+                (staging / name).replace(output_dir / name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)

@@ -77,13 +77,33 @@ def quantile_loss(
     series whose context is empty or constant, count for nothing (their loss is NaN).
     """
     predicted = forward_normalised(model, prepared.patches, prepared.observed, dtype)
+    return scaled_loss(predicted, prepared, target, model.quantiles, bound)
+
+
+def scaled_loss(
+    predicted: Tensor, prepared: Prepared, target: Tensor, levels: Tensor, bound: float
+) -> Tensor:
+    """Return the loss of quantiles that are in units of each context's scale, [N].
+
+    Parameters
+    ----------
+    predicted : Tensor
+        [N, Q, H].
+    prepared : Prepared
+    target : Tensor
+        [N, H], NaN where it is not known.
+    levels : Tensor
+        [Q].
+    bound : float
+        See `quantile_loss`.
+    """
     usable = prepared.scale > DEGENERATE * torch.clamp(prepared.location.abs(), min=1.0)
     usable &= prepared.observed.any(dim=1, keepdim=True)
     known = torch.isfinite(target) & usable
     scaled = torch.where(known, (target - prepared.location) / prepared.scale, 0.0)
     error = scaled.clamp(-bound, bound)[:, None, :] - predicted
-    levels = model.quantiles.view(1, -1, 1)
-    pinball = 2.0 * torch.maximum(levels * error, (levels - 1.0) * error).mean(dim=1)
+    level = levels.view(1, -1, 1)
+    pinball = 2.0 * torch.maximum(level * error, (level - 1.0) * error).mean(dim=1)
     count = known.sum(dim=1)
     mean = (pinball * known).sum(dim=1) / count.clamp(min=1)
     return torch.where(count > 0, mean, torch.nan)

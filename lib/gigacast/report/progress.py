@@ -24,7 +24,7 @@ class Progress:
     Parameters
     ----------
     total : int
-        Partitions to do.
+        How many there are to do, partitions or other units.
     quiet : bool
         Show nothing, not even failures: the summary has them.
     stream : text stream, optional
@@ -33,6 +33,13 @@ class Progress:
         Seconds from an arbitrary start.
     period_s : float
         Plain lines come no faster than this, unless there are few partitions.
+    unit : str
+        What is counted.
+
+    Attributes
+    ----------
+    note : str
+        Shown at the end of the status, when there is one.
     """
 
     def __init__(
@@ -43,11 +50,16 @@ class Progress:
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
         period_s: float = 5.0,
+        unit: str = "partitions",
     ) -> None:
         self.total = total
         self.done = 0
+        self.note = ""
+        self._unit = unit
+        self._done_before = 0
         self.failed = 0
         self.series = 0
+        self.note = ""
         self._clock = clock
         self._started_at = clock()
         self._display = _display(total, quiet, stream or sys.stderr, period_s)
@@ -70,6 +82,10 @@ class Progress:
         """Seconds since the start."""
         return self._clock() - self._started_at
 
+    def resume(self, done: int) -> None:
+        """Take note that so many were done before: they say nothing of the time left."""
+        self.done = self._done_before = done
+
     def advance(
         self, series: int = 0, *, failed: bool = False, name: str = "", message: str = ""
     ) -> None:
@@ -89,24 +105,39 @@ class Progress:
         self.done += 1
         self.failed += failed
         self.series += series
-        told = message or (_series(series) if series else "")
+        told = message or (_series(series) if series and name else "")
         note = ": ".join(part for part in (name, told) if part)
         self._display.show(self.done, self.elapsed_s, self.status(), note, failed)
+
+    def move(self, done: int, *, failed: int = 0, series: int = 0, note: str = "") -> None:
+        """Go to where a run is that others do.
+
+        Parameters
+        ----------
+        done, failed, series : int
+            Since the start; ``done`` counts the failed ones as well.
+        note : str
+            How those stand who do it.
+        """
+        self.done, self.failed, self.series, self.note = done, failed, series, note
+        self._display.show(done, self.elapsed_s, self.status(), "", False)
 
     def status(self) -> str:
         """Return the counts, the rate and the time left, as they are shown."""
         elapsed_s = self.elapsed_s
-        parts = [f"{quantity.count(self.done)}/{quantity.count(self.total)} partitions"]
+        parts = [f"{quantity.count(self.done)}/{quantity.count(self.total)} {self._unit}"]
         if self.series:
             per_second = quantity.rate(self.series, elapsed_s)
             parts += [_series(self.series), f"{per_second} series/s"]
-        if 0 < self.done < self.total:
-            left_s = elapsed_s / self.done * (self.total - self.done)
+        if self._done_before < self.done < self.total:
+            left_s = elapsed_s / (self.done - self._done_before) * (self.total - self.done)
             parts.append(f"{quantity.duration(left_s)} left")
         if self.done == self.total:
             parts.append(f"in {quantity.duration(elapsed_s)}")
         if self.failed:
             parts.append(f"{quantity.count(self.failed)} failed")
+        if self.note:
+            parts.append(self.note)
         return ", ".join(parts)
 
 

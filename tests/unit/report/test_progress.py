@@ -55,6 +55,19 @@ def test_a_pipe_gets_a_line_now_and_then_for_many(clock: Clock) -> None:
     )
 
 
+def test_other_units_are_counted_from_where_a_run_goes_on(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress(100, stream=stream, clock=clock, unit="steps") as progress:
+        progress.resume(60)
+        for _ in range(10):
+            clock.now_s += 1
+            progress.note = "loss 0.5"
+            progress.advance()
+    assert stream.getvalue() == (
+        "65/100 steps, 35.0 s left, loss 0.5\n70/100 steps, 30.0 s left, loss 0.5\n"
+    )
+
+
 def test_a_failure_is_told_at_once_however_many_there_are(clock: Clock) -> None:
     stream = io.StringIO()
     with Progress(1000, stream=stream, clock=clock) as progress:
