@@ -3,10 +3,15 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.moto_server import moto_server
 
 __all__ = ["moto_server"]
+
+# No test is timed: a busy machine makes no difference.
+settings.register_profile("gigacast", deadline=None)
+settings.load_profile("gigacast")
 
 
 @pytest.fixture(autouse=True)

@@ -17,9 +17,11 @@ from safetensors.numpy import load_file, save_file
 import gigacast
 from gigacast.cli.program import run
 from gigacast.core.frequency import Frequency
+from gigacast.core.holdout import hold_out
 from gigacast.errors import ModelConflictError, ModelNotFoundError
 from gigacast.forecast.describe import load_forecaster
-from gigacast.pipeline.models_score import Score, hold_out, quantile_loss
+from gigacast.forecast.metric import quantile_loss, seasonal_error
+from gigacast.pipeline.models_diff import Score
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.hub_server import COMMIT, Hub
@@ -394,13 +396,14 @@ def test_series_without_an_end_to_hold_out_are_counted_not_scored() -> None:
     assert [list(values) for values in held.contexts] == [[1, 2], [5, 5]]
     assert held.actuals.tolist() == [[3, 4], [5, 5]]
     assert Frequency.parse("D").season_length == 7
-    assert np.isnan(held.scales).all()  # shorter than a season
+    week = np.full(2, 7)  # longer than either context
+    assert np.isnan(seasonal_error(held.contexts.values, held.contexts.offsets, week)).all()
 
 
 def test_a_quantile_loss_is_the_published_one() -> None:
     losses = quantile_loss(np.array([[3.0]]), np.array([[[1.0, 4.0]]]), np.array([0.1, 0.9]))
     np.testing.assert_allclose(losses, [[[2 * 2 * 0.1, 2 * 1 * 0.1]]])
-    assert Score("v1", 0, None, None, 0).wql is None
+    assert Score.of("v1", None).wql is None
 
 
 # -- the hub, as far as its wire goes --------------------------------------------------------------

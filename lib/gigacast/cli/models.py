@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from gigacast.cli.models_gate import gate_options, promote, take_gate, tell_verdict
 from gigacast.cli.models_view import (
     comparison_json,
     history_json,
@@ -18,6 +19,7 @@ from gigacast.cli.models_view import (
     print_comparison,
     print_history,
     print_models,
+    read_facts,
     summary_json,
 )
 from gigacast.cli.option import (
@@ -149,19 +151,22 @@ def download(
 @click.option("--model_version", help="Version; the folder's (NAME/v1.0) or its digest's.")
 @click.option("--base", help="Base model of a LoRA adapter: folder, NAME/VERSION or hub id.")
 @click.option("--license", "license_", help="License; the model card's when absent.")
+@click.option("--metrics", help="What was measured: JSON, a .json file, or free text.")
+@click.option("--source", help="Where it comes from: JSON, a .json file, or free text.")
 @_placed
-def publish(
-    folder: Path,
-    name: str | None,
-    model_version: str | None,
-    base: str | None,
-    license_: str | None,
-    as_json: bool,
-    **given: Any,
-) -> None:
+def publish(folder: Path, as_json: bool, **given: Any) -> None:
     """Publish FOLDER as a version; the first version of a model becomes active."""
+    metrics, source = (read_facts(given.pop(name), name) for name in ("metrics", "source"))
     manager = _manager(given)
-    done = manager.publish_model(folder, name, model_version, base=base, license=license_)
+    done = manager.publish_model(
+        folder,
+        given["name"],
+        given["model_version"],
+        base=given["base"],
+        license=given["license_"],
+        metrics=metrics,
+        source=source,
+    )
     _tell_published(done, as_json)
 
 
@@ -184,13 +189,24 @@ def _tell_published(done: Published, as_json: bool) -> None:
 @click.argument("version")
 @why_option
 @click.option("--expected", metavar="VERSION", help="Only if this version is active now.")
+@gate_options
 @_placed
 def switch_(
     name: str, version: str, why: str, expected: str | None, as_json: bool, **given: Any
-) -> None:
-    """Make VERSION of NAME the active one."""
-    active = _manager(given).switch_model(name, version, why=why, expected=expected)
+) -> int:
+    """Make VERSION of NAME the active one.
+
+    With --if-better it is first backtested on a sample of the bucket, beside the active version and
+    seasonal naive; when it is worse, nothing changes, the table says where, and the exit code is 1.
+    """
+    wants_gate = given["if_better"]
+    asked = take_gate(given)
+    manager = _manager(given)
+    if wants_gate:
+        return tell_verdict(promote(manager, name, version, why, asked), as_json)
+    active = manager.switch_model(name, version, why=why, expected=expected)
     _tell_active(name, active.version, history_json(active), as_json)
+    return 0
 
 
 @models.command()

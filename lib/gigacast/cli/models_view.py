@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import click
 
+from gigacast.errors import ConfigError
 from gigacast.lake.model_manifest import ModelManifest
 from gigacast.lake.registry_active import Active
 from gigacast.pipeline.models import ModelSummary, VersionSummary
@@ -57,11 +59,40 @@ def origin(source: Mapping[str, Any]) -> str:
         case "hub":
             return f"hub {source.get('repo')}@{str(source.get('revision'))[:12]}"
         case "training":
-            parent = source.get("parent") or {}
+            parent = source.get("parent")
+            if not parent:
+                return "trained from scratch"
             return f"trained from {parent.get('model')}/{parent.get('version')}"
         case "folder":
             return f"folder {source.get('path')}"
+        case "note":
+            return str(source.get("note"))
     return json.dumps(dict(source))
+
+
+def read_facts(text: str | None, flag: str) -> dict[str, Any] | None:
+    """Read what a flag says of a version: a JSON object, a file with one, or free text.
+
+    Raises
+    ------
+    ConfigError
+        When it is meant as JSON and is none, or a file cannot be read.
+    """
+    if text is None:
+        return None
+    is_file = text.endswith(".json")
+    if not is_file and not text.lstrip().startswith("{"):
+        return {"kind": "note", "note": text} if flag == "source" else {"note": text}
+    try:
+        content = json.loads(Path(text).read_bytes() if is_file else text)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{flag}: {text[:80]}: cannot be read as JSON: {error}",
+            hint="give a JSON object, a .json file that holds one, or free text",
+        ) from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{flag}: {text[:80]}: expected a JSON object")
+    return content
 
 
 def print_history(active: Active) -> None:

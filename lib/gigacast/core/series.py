@@ -9,11 +9,13 @@ pass.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gigacast.core.column import to_arrow
 from gigacast.core.frequency import Frequency
 from gigacast.core.zone import from_wall, to_wall, zone_of
 
@@ -94,7 +96,7 @@ class SeriesBatch:
         lengths = self.lengths[rows]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
-        chosen = pa.array(rows)
+        chosen = to_arrow(rows)
         return replace(
             self,
             item_ids=self.item_ids.take(chosen),
@@ -109,6 +111,34 @@ class SeriesBatch:
     def last_arrow(self) -> pa.Array:
         """Return the last timestamps as ``timestamp_type`` [N], null where there is none."""
         return self._to_arrow(self._to_utc(self.last_timestamps))
+
+    def newest(self) -> datetime | None:
+        """Return the time of the latest step of all series, in UTC.
+
+        ``None`` where no series has a time, times are plain steps, or lie beyond the year 9999.
+        """
+        known = self.last_timestamps[self.last_timestamps != NO_TIME]
+        if len(known) == 0 or pa.types.is_integer(self.timestamp_type):
+            return None
+        last = from_wall(known[known.argmax()][None], self._zone)[0]
+        moment = np.datetime64(int(last), "us").item()
+        return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) else None
+
+    def times_before(self, steps: int) -> IntArray:
+        """Return the times so many steps before each last one, in wall time [N].
+
+        `NO_TIME` for series without a frequency.
+        """
+        earlier = np.full(len(self), NO_TIME, np.int64)
+        for code, frequency in enumerate(self.frequencies):
+            members = np.flatnonzero(self.frequency_codes == code)
+            last = self.last_timestamps[members]
+            if frequency.in_wall_time:
+                earlier[members] = frequency.shift(last, -steps)
+            else:
+                moved = frequency.shift(self._to_utc(last), -steps)
+                earlier[members] = to_wall(moved, self._zone)
+        return earlier
 
     def future_times(self, horizon: int) -> IntArray:
         """Return the timestamps after each series, in the unit and wall time of `last_timestamps`.
@@ -152,7 +182,7 @@ class SeriesBatch:
 
     def _to_arrow(self, times: IntArray) -> pa.Array:
         absent = times == NO_TIME
-        plain = pa.array(times, mask=absent if absent.any() else None)
+        plain = to_arrow(times, absent)
         if pa.types.is_integer(self.timestamp_type):
             return plain.cast(self.timestamp_type, safe=False)
         zone = self.timestamp_type.tz if pa.types.is_timestamp(self.timestamp_type) else None

@@ -5,8 +5,10 @@ Imports ``errors``, ``core`` and the standard library; torch only inside `load_f
 
 import ctypes
 import ctypes.util
+import gc
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,9 +18,13 @@ from gigacast.errors import ConfigError, ModelError, ModelIntegrityError, ModelN
 from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecast.lean_shape import lean_engine, runs_lean
 from gigacast.forecast.naive import SeasonalNaive
+from gigacast.forecast.statistical import KINDS, StatisticalForecaster
 
 ENGINE_REVISION = 1
 """Raised when our code around the Chronos pipelines changes the numbers it gives."""
+
+ADAPTER_CONFIG, BASE = "adapter_config.json", "base"
+"""What makes a folder a LoRA adapter's, and where its base lies below it."""
 
 _COMPUTE_CAPABILITY_MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
 _AMPERE = 8  # the first generation that computes in bfloat16
@@ -38,10 +44,10 @@ def describe_forecaster(
     Parameters
     ----------
     folder : Path, optional
-        The model's files; without one it is the seasonal naive.
+        The model's files; forecasters without weights have none.
     name, version, digest : str
         What the registry calls it.
-    device : {"auto", "cpu", "cuda"}
+    device : {"auto", "cpu", "cuda", "cuda:N"}
     precision : {"auto", "float32", "bfloat16"}
 
     Raises
@@ -52,7 +58,7 @@ def describe_forecaster(
         When the device is not there.
     """
     if folder is None:
-        return SeasonalNaive().info
+        return _fileless(name).info
     config = read_model_config(folder)
     family = str(config.get("chronos_pipeline_class", "ChronosPipeline"))
     place = _resolve_device(device)
@@ -65,15 +71,24 @@ def describe_forecaster(
         name=name,
         version=version,
         digest=digest,
-        engine=lean_engine() if runs_lean(config) else chronos_engine(),
+        engine=lean_engine() if _is_lean(folder, config) else chronos_engine(),
         device=place,
         precision=_resolve_precision(chosen, place),
         **shape,
     )
 
 
-def load_forecaster(folder: Path | None, info: ForecasterInfo) -> Forecaster:
+def load_forecaster(
+    folder: Path | None, info: ForecasterInfo, device: str | None = None
+) -> Forecaster:
     """Load what was described.
+
+    Parameters
+    ----------
+    folder : Path, optional
+    info : ForecasterInfo
+    device : str, optional
+        Which of the machine's devices of the kind that was described; the first when absent.
 
     Raises
     ------
@@ -81,13 +96,13 @@ def load_forecaster(folder: Path | None, info: ForecasterInfo) -> Forecaster:
         When this machine would give other numbers than the plan was made for.
     """
     if folder is None:
-        return SeasonalNaive()
+        return _fileless(info.name)
     forecaster = _loader(info.engine)(
         folder,
         name=info.name,
         version=info.version,
         digest=info.digest,
-        device=info.device,
+        device=device or info.device,
         precision=info.precision,
     )
     if replace(forecaster.info, device=info.device) != info:
@@ -98,15 +113,33 @@ def load_forecaster(folder: Path | None, info: ForecasterInfo) -> Forecaster:
     return forecaster
 
 
+def _fileless(name: str) -> Forecaster:
+    """Return a forecaster without weights."""
+    return StatisticalForecaster(name) if name in KINDS else SeasonalNaive()
+
+
 def _loader(engine: str) -> Callable[..., Forecaster]:
     """Return what loads a model for an engine; torch is imported here and not before."""
-    if engine == lean_engine():
-        from gigacast.forecast.lean import load_lean  # noqa: PLC0415
+    with _uncollected():
+        if engine == lean_engine():
+            from gigacast.forecast.lean import load_lean  # noqa: PLC0415
 
-        return load_lean
-    from gigacast.forecast.chronos import load_chronos  # noqa: PLC0415
+            return load_lean
+        from gigacast.forecast.chronos import load_chronos  # noqa: PLC0415
 
-    return load_chronos
+        return load_chronos
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Look for no garbage: torch makes a million objects, and all of them stay. It takes 0.1 s."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def chronos_engine() -> str:
@@ -115,13 +148,13 @@ def chronos_engine() -> str:
 
 
 def read_model_config(folder: Path) -> Mapping[str, Any]:
-    """Return the ``config.json`` of a Chronos model.
+    """Return the ``config.json`` of a Chronos model; that of its base for a LoRA adapter.
 
     Raises
     ------
     ModelNotFoundError, ModelIntegrityError, ModelError
     """
-    path = folder / "config.json"
+    path = base_folder(folder) / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -131,6 +164,35 @@ def read_model_config(folder: Path) -> Mapping[str, Any]:
     if not isinstance(config, dict) or "chronos_config" not in config:
         raise ModelError(f"the model in {folder} is not of the Chronos family")
     return config
+
+
+def is_adapter(folder: Path) -> bool:
+    """Tell whether a folder holds a LoRA adapter."""
+    return (folder / ADAPTER_CONFIG).exists()
+
+
+def base_folder(folder: Path) -> Path:
+    """Return where a model's own weights lie: below an adapter, or in the folder itself.
+
+    Raises
+    ------
+    ModelError
+        When an adapter stands without its base.
+    """
+    if not is_adapter(folder):
+        return folder
+    if not (folder / BASE / "config.json").exists():
+        raise ModelError(
+            f"{folder} holds a LoRA adapter without its base",
+            hint="publish it with its base, and use that version: "
+            "gigacast models publish FOLDER --base MODEL",
+        )
+    return folder / BASE
+
+
+def _is_lean(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Tell whether our own forward runs a model; adapters are merged into the stock one."""
+    return runs_lean(config) and not is_adapter(folder)
 
 
 def _bolt_shape(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,14 +229,17 @@ _SHAPES = {
 
 
 def _resolve_device(name: str) -> str:
+    """Return the kind of a device, ``cpu`` or ``cuda``; refuse one that is not there."""
     if name == "cpu":
         return "cpu"
-    found = _cuda_major() is not None
+    gpus = count_gpus()
     if name == "auto":
-        return "cuda" if found else "cpu"
-    if name == "cuda" and not found:
-        raise ConfigError("run.device: no CUDA device on this machine", hint="use auto or cpu")
-    return name
+        return "cuda" if gpus else "cpu"
+    kind, _, index = name.partition(":")
+    if kind == "cuda" and int(index or 0) >= gpus:
+        found = f"{gpus} of them" if gpus else "no CUDA device"
+        raise ConfigError(f"run.device: {name}: {found} on this machine", hint="use auto or cpu")
+    return kind
 
 
 def _resolve_precision(name: str, device: str) -> str:
@@ -193,17 +258,30 @@ def _cpu_flags() -> set[str]:
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
 
 
-def _cuda_major() -> int | None:
-    """Return the generation of the first CUDA device; ``None`` when torch could not use one."""
+def count_gpus() -> int:
+    """Return how many CUDA devices torch could use; the environment may hide some of them."""
+    driver = _cuda_driver()
+    count = ctypes.c_int(0)
+    if driver is None or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+def _cuda_driver() -> ctypes.CDLL | None:
     try:
         if version("torch").endswith("+cpu"):
             return None
-        driver = ctypes.CDLL("libcuda.so.1")
+        return ctypes.CDLL("libcuda.so.1")
     except (OSError, PackageNotFoundError):
         return None
-    count, device, major = ctypes.c_int(0), ctypes.c_int(0), ctypes.c_int(0)
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
+
+
+def _cuda_major() -> int | None:
+    """Return the generation of the first CUDA device; ``None`` when torch could not use one."""
+    driver = _cuda_driver()
+    if driver is None or not count_gpus():
         return None
+    device, major = ctypes.c_int(0), ctypes.c_int(0)
     driver.cuDeviceGet(ctypes.byref(device), 0)
     driver.cuDeviceGetAttribute(ctypes.byref(major), _COMPUTE_CAPABILITY_MAJOR, device)
     return major.value

@@ -16,6 +16,8 @@ RMSE       root of the mean squared error of the median, over all steps
 sMAPE      mean over series of the mean of 2 |y - m| / (|y| + |m|); 0 where both are 0 (M4)
 bias       summed (median - actual) over summed absolute actuals; above 0: too high
 coverage   share of actuals at or below each quantile: a calibrated level covers itself
+           (``Coverage`` of GluonTS)
+intervals  share of actuals within each central interval, its ends included (see `intervals_of`)
 =========  ===================================================================================
 
 The quantile loss is ``2 |(y - q) (1[y <= q] - level)|``. The seasonal error of a series is the mean
@@ -35,6 +37,7 @@ IntArray = npt.NDArray[np.int64]
 
 CLIP = (0.01, 100.0)
 """Relative errors beyond these count as these, so that no single one decides (as in fev)."""
+_SAME_LEVEL = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,8 @@ class Losses:
         Sums of the quantile loss.
     below : int64 [N, Q]
         Steps whose actual was at or below the quantile.
+    inside : int64 [N, P]
+        Steps whose actual was within each of `intervals_of` the levels.
     """
 
     steps: IntArray
@@ -67,6 +72,7 @@ class Losses:
     excess: DoubleArray
     quantile: DoubleArray
     below: IntArray
+    inside: IntArray
 
     def __len__(self) -> int:
         return len(self.steps)
@@ -74,6 +80,26 @@ class Losses:
     def take(self, rows: IntArray) -> "Losses":
         """Return those of some forecasts."""
         return Losses(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+def intervals_of(levels: Sequence[float]) -> list[tuple[int, int]]:
+    """Return the places of each pair of levels as far below the median as above it.
+
+    The widest interval first: of 0.1, 0.5 and 0.9 that is (0, 2).
+    """
+    order = sorted(range(len(levels)), key=lambda place: levels[place])
+    return [
+        (low, high)
+        for low in order
+        for high in order
+        if levels[low] < 0.5 and abs(levels[low] + levels[high] - 1) < _SAME_LEVEL
+    ]
+
+
+def interval_name(levels: Sequence[float], interval: tuple[int, int]) -> str:
+    """Return what an interval is called, by what it should hold: ``80%``."""
+    low, high = interval
+    return f"{100 * (levels[high] - levels[low]):.4g}%"
 
 
 def measure(
@@ -100,6 +126,8 @@ def measure(
     answered = known & np.isfinite(m) & np.isfinite(q).all(axis=2)
     y, m = np.where(answered, y, 0.0), np.where(answered, m, 0.0)
     q = np.where(answered[..., None], q, 0.0)
+    below = y[..., None] <= q
+    inside = [(q[..., low] <= y) & below[..., high] for low, high in intervals_of(levels)]
     error = np.abs(y - m)
     size = np.abs(y) + np.abs(m)
     relative = np.divide(2 * error, size, out=np.zeros_like(size), where=size > 0)
@@ -113,8 +141,14 @@ def measure(
         relative=relative.sum(axis=1),
         excess=(m - y).sum(axis=1),
         quantile=quantile_loss(y, q, np.asarray(levels, np.float64)).sum(axis=1),
-        below=((y[..., None] <= q) & answered[..., None]).sum(axis=1),
+        below=(below & answered[..., None]).sum(axis=1),
+        inside=_columns([(within & answered).sum(axis=1) for within in inside], len(y)),
     )
+
+
+def _columns(columns: Sequence[npt.NDArray[Any]], rows: int) -> npt.NDArray[Any]:
+    """Return columns side by side, [N, P], though there be none."""
+    return np.stack(columns, axis=1) if columns else np.zeros((rows, 0), np.int64)
 
 
 def quantile_loss(actual: DoubleArray, quantiles: DoubleArray, levels: DoubleArray) -> DoubleArray:
@@ -175,6 +209,8 @@ class Sums:
         Sums over steps.
     quantile, below : float64 [G, Q]
         Sums over steps.
+    inside : float64 [G, P]
+        Sums over steps.
     """
 
     forecasts: DoubleArray
@@ -189,6 +225,7 @@ class Sums:
     excess: DoubleArray
     quantile: DoubleArray
     below: DoubleArray
+    inside: DoubleArray
 
     def __add__(self, other: "Sums") -> "Sums":
         """Add the groups of two, each to the same one of the other."""
@@ -213,6 +250,8 @@ class Figures:
     mase, wql, sql, rmse, smape, bias : float
     coverage : tuple of float
         By level.
+    intervals : tuple of float
+        Share of actuals within each of `intervals_of` the levels.
     """
 
     forecasts: int
@@ -226,6 +265,7 @@ class Figures:
     smape: float
     bias: float
     coverage: tuple[float, ...]
+    intervals: tuple[float, ...]
 
 
 def add_up(losses: Losses, groups: IntArray | None = None, count: int = 1) -> Sums:
@@ -248,7 +288,10 @@ def add_up(losses: Losses, groups: IntArray | None = None, count: int = 1) -> Su
     scaled = answered & np.isfinite(losses.scale)
     steps = np.maximum(losses.steps, 1)
     unit = np.where(scaled, losses.scale, 1.0) * steps
-    levels = range(losses.quantile.shape[1])
+
+    def totals(values: npt.NDArray[Any]) -> DoubleArray:
+        return _columns([total(column) for column in values.T], count)
+
     return Sums(
         forecasts=total(answered),
         steps=total(losses.steps),
@@ -260,8 +303,9 @@ def add_up(losses: Losses, groups: IntArray | None = None, count: int = 1) -> Su
         magnitude=total(losses.magnitude),
         square=total(losses.square),
         excess=total(losses.excess),
-        quantile=np.stack([total(losses.quantile[:, n]) for n in levels], axis=1),
-        below=np.stack([total(losses.below[:, n]) for n in levels], axis=1),
+        quantile=totals(losses.quantile),
+        below=totals(losses.below),
+        inside=totals(losses.inside),
     )
 
 
@@ -273,6 +317,7 @@ def figures_of(sums: Sums) -> list[Figures]:
     wql = _ratio(sums.quantile.mean(axis=1), sums.magnitude)
     rmse = np.sqrt(_ratio(sums.square, sums.steps))
     coverage = [_ratio(column, sums.steps) for column in sums.below.T]
+    intervals = [_ratio(column, sums.steps) for column in sums.inside.T]
     return [
         Figures(
             forecasts=int(sums.forecasts[g]),
@@ -286,6 +331,7 @@ def figures_of(sums: Sums) -> list[Figures]:
             smape=float(smape[g]),
             bias=float(bias[g]),
             coverage=tuple(float(column[g]) for column in coverage),
+            intervals=tuple(float(column[g]) for column in intervals),
         )
         for g in range(len(sums.steps))
     ]

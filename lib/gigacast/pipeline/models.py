@@ -83,7 +83,12 @@ class Published:
 
 
 def publish_folder(
-    registry: Registry, folder: Path, wanted: Publication, author: Author
+    registry: Registry,
+    folder: Path,
+    wanted: Publication,
+    author: Author,
+    *,
+    activate: bool = True,
 ) -> Published:
     """Publish a folder as a version; the first version of a model becomes the active one.
 
@@ -94,6 +99,8 @@ def publish_folder(
         As ``save_pretrained`` writes it: JSON and safetensors.
     wanted : Publication
     author : Author
+    activate : bool
+        Whether the first version of a model is made active.
 
     Raises
     ------
@@ -113,7 +120,8 @@ def publish_folder(
         manifest = _describe(whole, folder.resolve(), wanted, author)
         new = registry.publish(whole, manifest, author)
     found = registry.read(manifest.model, manifest.version)
-    return Published(found, new, activate_first(registry, found.model, found.version, author))
+    first = activate and activate_first(registry, found.model, found.version, author)
+    return Published(found, new, first)
 
 
 def download_model(

@@ -7,27 +7,32 @@ it, and compared with what came. Nothing is written.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import starmap
 
 import numpy as np
 
 from gigacast.core.forecast import ForecastBatch
+from gigacast.core.holdout import hold_out
 from gigacast.core.reason import Reason
 from gigacast.core.series import FloatArray, SeriesBatch, concat_batches
 from gigacast.core.task import Task
 from gigacast.errors import DataNotFoundError
 from gigacast.forecast.batching import BatchBudget, forecast_batch
-from gigacast.forecast.describe import describe_forecaster, load_forecaster
+from gigacast.forecast.describe import describe_forecaster
 from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecast.level import plan_levels
+from gigacast.forecast.metric import Sums, add_up, figures_of, measure, seasonal_error
 from gigacast.forecast.naive import SeasonalNaive
 from gigacast.forecast.reference import context_scale
 from gigacast.lake.cache import ModelCache
 from gigacast.lake.model import ResolvedModel, find_version
 from gigacast.lake.planner import make_plan
 from gigacast.lake.registry import Registry
+from gigacast.pipeline.backtest_partition import seasons_of
+from gigacast.pipeline.choice import load_resolved
 from gigacast.pipeline.forecast import Prepared, check_discovered
 from gigacast.pipeline.job import ForecastJob
-from gigacast.pipeline.models_score import Score, Tally, hold_out
+from gigacast.pipeline.location import open_inputs
 from gigacast.pipeline.partition import read_options, sources_of
 from gigacast.pipeline.spec import make_spec
 from gigacast.series.reader import read_series
@@ -55,6 +60,29 @@ class Movement:
     p95: float
     largest: float
     by_level: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well held-out ends were forecast; ``None`` where nothing defines it.
+
+    ``undefined`` counts the series whose context is too short or too constant for MASE.
+    """
+
+    name: str
+    series: int
+    wql: float | None
+    mase: float | None
+    undefined: int
+
+    @classmethod
+    def of(cls, name: str, sums: Sums | None) -> "Score":
+        """Return the score that sums give; none have been added up where nothing was scored."""
+        if sums is None:
+            return cls(name, 0, None, None, 0)
+        (found,) = figures_of(sums)
+        wql, mase = (None if np.isnan(v) else v for v in (found.wql, found.mase))
+        return cls(name, found.forecasts, wql, mase, found.undefined)
 
 
 @dataclass(frozen=True)
@@ -118,7 +146,7 @@ def compare_versions(
     DataNotFoundError
         When there is no partition, or no series in it that can be forecast.
     """
-    inputs, outputs = open_store(job.inputs), open_store(job.outputs)
+    inputs, outputs = open_inputs(job.inputs), open_store(job.outputs)
     registry = Registry(outputs)
     found = [_find(registry, model, version) for version in versions]
     sides = [_Side.open(job, inputs, outputs, one) for one in found]
@@ -146,7 +174,7 @@ class _Side:
         spec = make_spec(info, job.method, job.selection)
         overwriting = replace(job, overwrite=True)  # what is done is compared, too
         prepared = Prepared(overwriting, inputs, outputs, found, info, spec)
-        return cls(prepared, load_forecaster(found.folder, info))
+        return cls(prepared, load_resolved(job.model, found, info))
 
 
 def _find(registry: Registry, model: str, version: str) -> ResolvedModel:
@@ -212,7 +240,7 @@ class _Comparing:
         self._moves: list[FloatArray] = []
         self._medians: list[FloatArray] = []
         names = [*(side.prepared.info.version for side in sides), BASELINE]
-        self._tallies = [Tally(name, job.method.levels) for name in names]
+        self._scored: list[tuple[str, Sums | None]] = [(name, None) for name in names]
         self._too_short = 0
 
     def add(self, sample: SeriesBatch, horizon: int) -> None:
@@ -227,8 +255,14 @@ class _Comparing:
         if not len(held.contexts):
             return
         forecasts = [*self._forecast(held.contexts, horizon), self._naive(held.contexts, horizon)]
-        for tally, forecast in zip(self._tallies, forecasts, strict=True):
-            tally.add(forecast, held)
+        series = held.contexts
+        scales = seasonal_error(series.values, series.offsets, seasons_of(series))
+        levels = self._job.method.levels
+        for place, made in enumerate(forecasts):
+            name, known = self._scored[place]
+            losses = measure(held.actuals, made.median, made.quantiles, levels, scales)
+            sums = add_up(losses)
+            self._scored[place] = (name, sums if known is None else known + sums)
 
     def _forecast(self, batch: SeriesBatch, horizon: int) -> list[ForecastBatch]:
         options = self._job.method.options(horizon, self._job.resources.batch_size)
@@ -253,7 +287,7 @@ class _Comparing:
                 f"{self._job.inputs.url}: no series of the sample can be forecast",
                 hint="sample more with --partitions and --series",
             )
-        medians, scores = np.concatenate(self._medians), [t.score() for t in self._tallies]
+        medians, scores = np.concatenate(self._medians), list(starmap(Score.of, self._scored))
         first, second = (side.prepared.info.version for side in self._sides)
         return Comparison(
             model=model,

@@ -11,7 +11,7 @@ import numpy as np
 from gigacast.report.panel import ForecastPanel, Times
 
 _INK = "#24292f"
-_MUTED = "#6e7781"
+MUTED = "#6e7781"
 _GRID = "#e6e8eb"
 _CONTEXT = "#3d444d"
 _FORECAST = "#0b62a8"
@@ -22,7 +22,7 @@ _DOTS = {"ls": "", "marker": "o", "ms": 4.2, "mec": "white", "mew": 0.7}
 _LINE = {"lw": 1.1}
 _PANEL_INCHES = (6.4, 2.9)
 _WIDE_INCHES = (9.0, 4.2)
-_STYLE = {
+STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9,
     "text.color": _INK,
@@ -42,8 +42,8 @@ _STYLE = {
     "axes.ymargin": 0.08,
     "grid.color": _GRID,
     "grid.linewidth": 0.8,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
     "xtick.labelsize": 8.5,
     "ytick.labelsize": 8.5,
     "xtick.major.size": 3,
@@ -92,7 +92,7 @@ def save_forecast_figure(
 
     rows, columns = _grid(len(panels))
     width, height = _WIDE_INCHES if len(panels) == 1 else _PANEL_INCHES
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         inches = (width * columns, height * rows + 0.6)
         figure: Any = Figure(figsize=inches, layout="constrained")
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1, wspace=0.02, hspace=0.04)
@@ -129,7 +129,7 @@ def _draw(axis: Any, panel: ForecastPanel) -> None:
     _draw_bands(axis, panel)
     if len(panel.context) and len(panel.times):
         axis.axvspan(_border(panel), panel.times[-1], color=_AHEAD, lw=0, zorder=0)
-        axis.axvline(_border(panel), color=_MUTED, lw=0.8, ls=(0, (4, 3)), zorder=2)
+        axis.axvline(_border(panel), color=MUTED, lw=0.8, ls=(0, (4, 3)), zorder=2)
     axis.set_title(panel.title, parse_math=False)
     _label_times(axis, panel.times if len(panel.times) else panel.context_times)
 
@@ -168,7 +168,7 @@ def _label_times(axis: Any, times: Times) -> None:
         locator = AutoDateLocator(minticks=3, maxticks=7)
         axis.xaxis.set_major_locator(locator)
         axis.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-        axis.xaxis.get_offset_text().set_color(_MUTED)
+        axis.xaxis.get_offset_text().set_color(MUTED)
     else:
         axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axis.yaxis.set_major_locator(MaxNLocator(5))

@@ -87,3 +87,22 @@ def test_a_wall_time_the_clock_skips_is_the_next_there_is():
     last = int(np.datetime64("2024-03-30T02:30", "us").astype(np.int64))
     (moment,) = batch([1], kind=zone, last=[last]).future_arrow(1).to_pylist()
     assert moment.isoformat() == "2024-03-31T03:00:00+02:00"
+
+
+@pytest.mark.parametrize(
+    ("kind", "last", "expected"),
+    [
+        (None, [DAY_US, NO_TIME, 3 * DAY_US, 2 * DAY_US], "1970-01-04T00:00:00+00:00"),
+        (pa.timestamp("us", "Asia/Tokyo"), [DAY_US], "1970-01-01T15:00:00+00:00"),
+    ],
+)
+def test_the_newest_step_is_the_latest_of_all_in_utc(kind, last, expected):
+    assert batch([1] * len(last), kind=kind, last=last).newest().isoformat() == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "last"),
+    [(None, []), (None, [NO_TIME]), (pa.int64(), [5]), (None, [np.iinfo(np.int64).max])],
+)
+def test_series_without_a_time_have_no_newest_step(kind, last):
+    assert batch([1] * len(last), kind=kind, last=last).newest() is None

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigacast.forecast.metric import add_up, figures_of, measure, seasonal_error, skill
+from gigacast.forecast.metric import (
+    add_up,
+    figures_of,
+    interval_name,
+    intervals_of,
+    measure,
+    seasonal_error,
+    skill,
+)
 
 LEVELS = (0.1, 0.5, 0.9)
 NAN = float("nan")
@@ -31,7 +39,7 @@ def oracle(actual, median, quantiles, scale):
     """Follow the definitions, step by step."""
     mase, sql, smape, squares, excess, magnitude, steps = [], [], [], [], 0.0, 0.0, 0
     pinball, below = [0.0] * len(LEVELS), [0] * len(LEVELS)
-    undefined = forecasts = 0
+    undefined = forecasts = inside = 0
     for n in range(len(actual)):
         errors, relative, losses = [], [], []
         for t in range(actual.shape[1]):
@@ -44,6 +52,7 @@ def oracle(actual, median, quantiles, scale):
             excess += m - y
             magnitude += abs(y)
             steps += 1
+            inside += float(quantiles[n, t, 0]) <= y <= float(quantiles[n, t, 2])
             for k, level in enumerate(LEVELS):
                 q = float(quantiles[n, t, k])
                 loss = 2 * (level * (y - q) if y > q else (1 - level) * (q - y))
@@ -74,6 +83,7 @@ def oracle(actual, median, quantiles, scale):
         "bias": excess / magnitude if magnitude else NAN,
         "wql": mean([p / magnitude for p in pinball]) if magnitude else NAN,
         "coverage": tuple(b / steps for b in below) if steps else (NAN,) * len(LEVELS),
+        "intervals": (inside / steps if steps else NAN,),
     }
 
 
@@ -116,6 +126,28 @@ def test_a_perfect_forecast_has_no_loss_and_covers_itself():
     (figures,) = summarise(measure(actual, actual, quantiles, LEVELS, np.array([1.0])))
     assert (figures.mase, figures.wql, figures.sql, figures.rmse) == (0, 0, 0, 0)
     assert (figures.smape, figures.bias, figures.coverage) == (0, 0, (1, 1, 1))
+
+
+def test_intervals_are_pairs_of_levels_around_the_median():
+    nine = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    assert intervals_of(nine) == [(0, 8), (1, 7), (2, 6), (3, 5)]
+    assert [interval_name(nine, one) for one in intervals_of(nine)] == ["80%", "60%", "40%", "20%"]
+    assert intervals_of((0.9, 0.5, 0.1, 0.3)) == [(2, 0)]
+    assert intervals_of((0.5, 0.9)) == []
+
+
+def test_an_actual_on_the_edge_of_an_interval_is_within():
+    counts = np.array([[0.0, 0.0, 3.0, 9.0]])
+    quantiles = np.broadcast_to([0.0, 1.0, 3.0], (1, 4, 3))
+    (figures,) = summarise(measure(counts, quantiles[:, :, 1], quantiles, LEVELS, np.ones(1)))
+    assert figures.coverage == (0.5, 0.5, 0.75)
+    assert figures.intervals == (0.75,)
+
+
+def test_levels_without_a_pair_have_no_intervals():
+    quantiles = np.ones((2, 3, 1))
+    (figures,) = summarise(measure(np.ones((2, 3)), np.ones((2, 3)), quantiles, (0.5,), np.ones(2)))
+    assert figures.intervals == ()
 
 
 def test_zeros_forecast_as_zeros_are_no_error():
