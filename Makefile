@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench bench-full clean
+.PHONY: help demo demo-batch test check format bench bench-full bench-gpu deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## Run the whole job against an embedded S3: generate, forecast, look, rerun
 	$(BIN)/python main.py demo
+
+demo-batch: $(STAMP) ## The same as an array job, on a Batch and an S3 of this machine
+	$(BIN)/python -m tests.demo_batch
 
 test: $(STAMP) ## Run the tests in parallel
 	$(BIN)/python -m pytest -n 2 -q
@@ -39,10 +42,23 @@ bench: $(STAMP) ## Measure the engine and the whole job against the stock pipeli
 bench-full: $(STAMP) ## The same up to a million series, planning and reading (hours)
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/engine.py --shape base
-	$(BIN)/python benchmarks/end_to_end.py 1000 10000 100000 1000000 --per_partition 100000
+	$(BIN)/python benchmarks/end_to_end.py 1000 10000 100000 1000000 --per_partition 100000 \
+		--script_bfloat16 --output benchmarks/results/end_to_end.json
+	$(BIN)/python benchmarks/plots.py
+	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/plan.py
 	$(BIN)/python benchmarks/read_series.py
 	$(BIN)/python benchmarks/store_clients.py
+
+bench-gpu: $(STAMP) ## Measure all GPUs of this machine: speed, busy share, ceiling (an hour)
+	$(BIN)/python benchmarks/gpu.py --output benchmarks/results/gpu.json
+
+deploy: $(STAMP) ## Make or update the AWS stacks of config/aws.yaml
+	$(BIN)/python infra/deploy.py up
+
+destroy: $(STAMP) ## Delete the AWS stacks; the bucket and the images stay
+	$(BIN)/python infra/deploy.py down
 
 clean: ## Remove the environment and every cache
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output

@@ -19,6 +19,7 @@ import pytest
 
 import gigacast.runtime.pool as pool_module
 from gigacast.errors import GigacastError, ModelNotFoundError, WorkerLostError
+from gigacast.forecast.division import device_of, list_devices
 from gigacast.runtime.executor import Executor, Outcome
 from gigacast.runtime.inline import InlineExecutor
 from gigacast.runtime.parallel import JoblibExecutor
@@ -111,6 +112,44 @@ def test_every_task_has_exactly_one_outcome(executor: Executor) -> None:
     assert Counter(o.task for o in outcomes) == Counter(tasks)
     assert {o.result for o in outcomes if not o.failure} == {"done"}
     assert errors(outcomes) == {"raise 1": "ZeroDivisionError", "raise 2": "ZeroDivisionError"}
+
+
+class SetupPerSlot:
+    """Its worker says which GPU of three it was dealt, and in which process."""
+
+    def __init__(self, device: str = "cuda", slot: int = 0) -> None:
+        self.device = device
+        self.slot = slot
+
+    def for_slot(self, slot: int) -> "SetupPerSlot":
+        return SetupPerSlot(self.device, slot)
+
+    def __call__(self) -> Callable[[float], tuple[int, str]]:
+        given = device_of(self.slot, list_devices(self.device, 3))
+
+        def report(seconds: float) -> tuple[int, str]:
+            time.sleep(seconds)
+            return os.getpid(), given
+
+        return report
+
+
+def test_alone_a_worker_has_the_first_slot(executor: Executor) -> None:
+    [outcome] = executor.run([0.0], SetupPerSlot())
+    assert outcome.result is not None
+    assert outcome.result[1] == "cuda:0"
+
+
+def test_every_process_keeps_a_slot_of_its_own_and_so_a_gpu() -> None:
+    outcomes = list(JoblibExecutor(4).run([0.3] * 4 + [0.01] * 8, SetupPerSlot()))
+    devices = dict(o.result for o in outcomes if o.result)
+    assert sorted(devices.values()) == ["cuda:0", "cuda:0", "cuda:1", "cuda:2"]
+    assert {o.result for o in outcomes} == set(devices.items())  # it is dealt once
+
+
+def test_a_named_gpu_is_that_of_all_processes() -> None:
+    outcomes = list(JoblibExecutor(2).run([0.2] * 4, SetupPerSlot("cuda:1")))
+    assert {o.result[1] for o in outcomes if o.result} == {"cuda:1"}
 
 
 def test_the_outcome_holds_the_task_itself(executor: Executor) -> None:

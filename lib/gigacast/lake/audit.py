@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from gigacast.errors import CorruptedFileError
-from gigacast.lake.layout import AUDIT, audit_key
+from gigacast.errors import CorruptedFileError, PreconditionFailedError
+from gigacast.lake.layout import AUDIT, audit_key, audit_prefix
 from gigacast.storage.store import Store
 
 Clock = Callable[[], datetime]
@@ -19,6 +19,7 @@ RUNNING = "running"
 COMPLETED = "completed"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
+UPDATE_ATTEMPTS = 20
 
 
 @dataclass(slots=True)
@@ -61,6 +62,14 @@ class Audit:
     failures: list[dict[str, object]] = field(default_factory=list)
     software: dict[str, str] = field(default_factory=dict)
     host: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds from its start to its end; 0 while it has none."""
+        if self.end_time is None:
+            return 0.0
+        taken = datetime.fromisoformat(self.end_time) - datetime.fromisoformat(self.start_time)
+        return taken.total_seconds()
 
     def to_json(self) -> bytes:
         """Return the audit as it is stored."""
@@ -133,6 +142,51 @@ def read_audit(store: Store, run_id: str) -> Audit:
     """
     key = audit_key(run_id)
     return Audit.from_json(store.get(key), key)
+
+
+def update_audit(store: Store, run_id: str, change: Callable[[Audit], bool]) -> Audit:
+    """Change an audit that others may change as well, by compare and swap.
+
+    Parameters
+    ----------
+    store : Store
+    run_id : str
+    change : callable
+        Changes the audit it is given and returns whether that is to be written. It is called
+        again, with what others have written, when somebody was faster.
+
+    Returns
+    -------
+    Audit
+        As it is stored now.
+
+    Raises
+    ------
+    ObjectNotFoundError, CorruptedFileError
+    PreconditionFailedError
+        When others were faster again and again.
+    """
+    key = audit_key(run_id)
+    for attempt in range(UPDATE_ATTEMPTS):
+        etag = store.head(key).etag
+        try:
+            audit = Audit.from_json(store.get(key, if_match=etag), key)
+            if change(audit):
+                store.put_if_match(key, audit.to_json(), etag)
+        except PreconditionFailedError:
+            if attempt == UPDATE_ATTEMPTS - 1:
+                raise
+            continue
+        return audit
+    raise AssertionError("unreachable")
+
+
+def list_children(store: Store, run_id: str) -> dict[int, str]:
+    """Return the ETags of the summaries that an array run's children have written so far."""
+    prefix = audit_prefix(run_id)
+    entries = [entry for page in store.list(prefix) for entry in page]
+    names = [(e.key.removeprefix(prefix).removesuffix(".json"), e.etag) for e in entries]
+    return {int(name): etag for name, etag in names if name.isdigit()}
 
 
 def recent_runs(store: Store, count: int) -> list[str]:

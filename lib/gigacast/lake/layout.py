@@ -9,6 +9,9 @@ from typing import NamedTuple
 from gigacast.core.digest import digest_text
 
 FORECASTS = "forecasts/"
+BACKTESTS = "backtests/"
+LEADERBOARDS = "backtests/_leaderboards/"
+EVALUATIONS = "evaluations/"
 TIMINGS = "timings/"
 AUDIT = "audit/"
 PLANS = "plans/"
@@ -16,7 +19,24 @@ MODELS = "models/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
-RESERVED = frozenset({FORECASTS, TIMINGS, AUDIT, PLANS, MODELS, "raw/", "cleaned/", "features/"})
+LAYERS = ("raw", "cleaned", "features")
+DATASET_MANIFEST = "manifest.json"
+DATASET_METADATA = "metadata.json"
+DATASET_CLAIM = "PUBLISHING"
+DATASET_DEPRECATED = "DEPRECATED"
+DATASET_RETIRED = "RETIRED"
+RESERVED = frozenset(
+    {
+        FORECASTS,
+        BACKTESTS,
+        EVALUATIONS,
+        TIMINGS,
+        AUDIT,
+        PLANS,
+        MODELS,
+        *(f"{layer}/" for layer in LAYERS),
+    }
+)
 """Folders under a prefix that are never taken for input."""
 
 _RECEIPT = re.compile(
@@ -44,14 +64,14 @@ class PredictionKey(NamedTuple):
     rest: str
 
 
-def version_prefix(model: str, version: str) -> str:
-    """Return the folder of all specs of one model version."""
-    return f"{FORECASTS}{model}/{version}/"
+def version_prefix(model: str, version: str, root: str = FORECASTS) -> str:
+    """Return the folder of all specs of one model version: of its forecasts, or its backtests."""
+    return f"{root}{model}/{version}/"
 
 
-def spec_prefix(model: str, version: str, spec: str) -> str:
-    """Return the folder of the predictions of one spec."""
-    return f"{version_prefix(model, version)}{spec}/"
+def spec_prefix(model: str, version: str, spec: str, root: str = FORECASTS) -> str:
+    """Return the folder of the outputs of one spec."""
+    return f"{version_prefix(model, version, root)}{spec}/"
 
 
 def output_name(input_key: str) -> str:
@@ -77,6 +97,16 @@ def manifest_key(model: str, version: str, spec: str) -> str:
     return f"{spec_prefix(model, version, spec)}_manifest.parquet"
 
 
+def leaderboard_key(name: str, ending: str) -> str:
+    """Return the key of a leaderboard in one of its forms: ``md``, ``json``, ``parquet``."""
+    return f"{LEADERBOARDS}{name}.{ending}"
+
+
+def evaluation_key(name: str, ending: str) -> str:
+    """Return the key of an evaluation in one of its forms: ``md``, ``json``, ``parquet``."""
+    return f"{EVALUATIONS}{name}.{ending}"
+
+
 def receipt_prefix(output_key_or_prefix: str) -> str:
     """Return the prefix of the receipts of an output, or of all outputs under a prefix."""
     return f"{TIMINGS}{output_key_or_prefix}"
@@ -98,9 +128,29 @@ def parse_receipt_key(key: str) -> ReceiptKey | None:
     return ReceiptKey(match["output"], match["input"], match["etag"]) if match else None
 
 
+def processed_name(status: str, input_key: str) -> str:
+    """Return what the receipt of an input that was processed with some outcome is named after."""
+    return f"processed/{status}/{input_key}"
+
+
 def audit_key(run_id: str, child: str | None = None) -> str:
     """Return the key of a run's audit, or of one child's of an array run."""
     return f"{AUDIT}{run_id}.json" if child is None else f"{AUDIT}{run_id}/{child}.json"
+
+
+def audit_prefix(run_id: str) -> str:
+    """Return the folder of the summaries of an array run's children."""
+    return f"{AUDIT}{run_id}/"
+
+
+def plan_key(run_id: str) -> str:
+    """Return the key of what the children of an array run share."""
+    return f"{PLANS}{run_id}.json"
+
+
+def lease_key() -> str:
+    """Return the key that says whose turn it is to submit a run."""
+    return f"{PLANS}LEASE"
 
 
 def model_prefix(model: str, version: str) -> str:
@@ -131,3 +181,8 @@ def model_claim_key(model: str, version: str) -> str:
 def active_key(model: str) -> str:
     """Return the key that names a model's active version."""
     return f"{MODELS}{model}/{ACTIVE}"
+
+
+def dataset_prefix(layer: str, name: str, version: str) -> str:
+    """Return the folder of a dataset: raw snapshots by name, the other layers by version first."""
+    return f"raw/{name}/{version}/" if layer == "raw" else f"{layer}/{version}/{name}/"

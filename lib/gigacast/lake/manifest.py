@@ -7,10 +7,12 @@ two runs that end together merge, neither is lost.
 import io
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gigacast.core.column import text_column, to_arrow
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
 from gigacast.storage.store import Store
 
@@ -39,8 +41,12 @@ class ManifestEntry:
 
 def to_table(entries: list[ManifestEntry]) -> pa.Table:
     """Return entries as a table of `SCHEMA`."""
-    columns = {name: [getattr(entry, name) for entry in entries] for name in SCHEMA.names}
-    return pa.table(columns, schema=SCHEMA)
+    texts = [[getattr(entry, name) for entry in entries] for name in SCHEMA.names[:3]]
+    rows = np.array([entry.rows or 0 for entry in entries], np.int64)
+    untold = np.array([entry.rows is None for entry in entries], np.bool_)
+    sizes = np.array([entry.size_bytes for entry in entries], np.int64)
+    columns = [*map(text_column, texts), to_arrow(rows, untold), to_arrow(sizes)]
+    return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def merge(old: pa.Table, new: pa.Table) -> pa.Table:
@@ -66,9 +72,9 @@ def read_manifest(store: Store, key: str) -> tuple[pa.Table, str | None]:
         etag = store.head(key).etag
         content = store.get(key, if_match=etag)
     except (ObjectNotFoundError, PreconditionFailedError):
-        return SCHEMA.empty_table(), None
+        return pa.Table.from_batches([], SCHEMA), None
     try:
-        return pq.read_table(io.BytesIO(content)).select(SCHEMA.names).cast(SCHEMA), etag
+        return pq.ParquetFile(io.BytesIO(content)).read().select(SCHEMA.names).cast(SCHEMA), etag
     except (pa.ArrowException, KeyError) as error:
         raise CorruptedFileError(
             f"{key}: not a manifest: {error}", hint="delete it and run again"

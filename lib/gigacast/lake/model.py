@@ -5,7 +5,7 @@ Imports ``errors``, ``storage`` and ``lake``; the hub is asked through ``lake.hu
 Looked for in this order, first hit wins, and the choice is part of the result:
 
 1. a name that ships with the package (``gigacast-bolt-nano``) or needs no files
-   (``seasonal-naive``)
+   (``seasonal-naive``, ``auto-ets``, ``auto-theta``)
 2. a local folder; one that was published is held to its manifest
 3. the cache on this machine: a digest, as receipts give it (``sha256:3fa9c2...``), and the files
    of every version found in 4
@@ -40,17 +40,21 @@ from gigacast.storage.store import Store
 
 __all__ = [
     "DEFAULT_MODEL",
+    "FILELESS_MODELS",
     "NAIVE_MODEL",
     "ResolvedModel",
     "default_cache",
     "digest_folder",
     "find_version",
+    "is_shipped",
     "is_version_folder",
     "resolve_model",
 ]
 
 DEFAULT_MODEL = "gigacast-bolt-nano"
 NAIVE_MODEL = "seasonal-naive"
+FILELESS_MODELS = frozenset({NAIVE_MODEL, "auto-ets", "auto-theta"})
+"""Forecasters without weights; the latter two come with an extra."""
 _DIGEST = re.compile(r"sha256:(?P<digest>[0-9a-f]{8,64})")
 _VERSION_FOLDER = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
@@ -113,10 +117,10 @@ def resolve_model(
     ModelIntegrityError
         When a file is not the published one, or the folder holds no weights that may be loaded.
     """
-    if reference == NAIVE_MODEL:
-        return ResolvedModel(NAIVE_MODEL, "1", f"{NAIVE_MODEL}-1", None, "built in")
-    packaged = Path(str(resources.files("gigacast"))) / "forecast" / "weights" / reference
-    if _UNSAFE.search(reference) is None and (packaged / "config.json").is_file():
+    if reference in FILELESS_MODELS:
+        return ResolvedModel(reference, "1", f"{reference}-1", None, "built in")
+    packaged = _packaged(reference)
+    if packaged is not None:
         shipped = _pin(packaged, reference, None, "ships with the package")
         if version not in {None, shipped.version}:
             raise ModelNotFoundError(
@@ -138,6 +142,17 @@ def resolve_model(
     if otherwise is not None and otherwise != reference:
         return resolve_model(otherwise, outputs, version=version, cache=cache)
     return _from_hub(reference, version, outputs)
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a name always means what ships with the package."""
+    return name in FILELESS_MODELS or _packaged(name) is not None
+
+
+def _packaged(name: str) -> Path | None:
+    folder = Path(str(resources.files("gigacast"))) / "forecast" / "weights" / name
+    is_there = _UNSAFE.search(name) is None and (folder / "config.json").is_file()
+    return folder if is_there else None
 
 
 def is_version_folder(folder: Path) -> bool:

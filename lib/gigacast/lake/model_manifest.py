@@ -35,7 +35,7 @@ class ModelManifest:
         Every file with size and SHA-256.
     source : mapping
         ``kind`` is ``hub`` (``repo``, ``revision``), ``folder`` (``path``, ``host``) or
-        ``training`` (``parent``: model, version, digest; ``record``: how it was trained).
+        ``training`` (``parent``: model, version, digest, or none; ``record``: how it was trained).
     created_at, created_by : str
     architecture : str
         As ``ChronosBoltModelForForecasting``.

@@ -23,6 +23,7 @@ from gigacast.core.spec import Spec, horizon_of_spec
 from gigacast.core.task import Task
 from gigacast.lake.discovery import Discoverer, MonthPartitions, Partition, Selection
 from gigacast.lake.layout import (
+    FORECASTS,
     RESERVED,
     ReceiptKey,
     output_id,
@@ -56,6 +57,8 @@ class PlanRequest:
     selection : Selection
     overwrite : bool
         Whether what is done is done again.
+    root : str
+        Folder of the outputs: `layout.FORECASTS`, or that of another job.
     """
 
     spec: Spec
@@ -64,6 +67,7 @@ class PlanRequest:
     pattern: NamingPattern = field(default_factory=NamingPattern)
     selection: Selection = field(default_factory=Selection)
     overwrite: bool = False
+    root: str = FORECASTS
 
     def horizon_of(self, name: PartitionName) -> int:
         """Return the horizon in steps: the setting, the file name's, or the model's own."""
@@ -208,12 +212,13 @@ class _Planner:
         return self._spec_ids[horizon]
 
     def _prefix(self, spec_id: str) -> str:
-        return spec_prefix(self._request.spec.model, self._request.spec.version, spec_id)
+        request = self._request
+        return spec_prefix(request.spec.model, request.spec.version, spec_id, request.root)
 
     def _find_live_specs(self) -> list[str]:
         """Return the spec folders that exist and that this request could have written."""
         spec = self._request.spec
-        root = version_prefix(spec.model, spec.version)
+        root = version_prefix(spec.model, spec.version, self._request.root)
         names = [
             name.removeprefix(root).rstrip("/") for name in self._outputs.list_folder(root).folders
         ]

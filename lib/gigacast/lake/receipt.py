@@ -8,6 +8,7 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from gigacast.core.task import Task
 from gigacast.errors import CorruptedFileError
@@ -44,6 +45,8 @@ class Receipt:
         Of the worker's process, so far.
     model, version, digest, spec : str
         Which forecast.
+    newest_timestamp : str, optional
+        The latest step of all series (ISO 8601, UTC): how fresh the data was.
     host : mapping
         Name, process id and software versions.
     """
@@ -69,6 +72,7 @@ class Receipt:
     peak_rss_bytes: int = 0
     reason_items: dict[str, list[str]] = field(default_factory=dict)
     repairs: dict[str, int] = field(default_factory=dict)
+    newest_timestamp: str | None = None
     host: dict[str, object] = field(default_factory=dict)
 
     @property
@@ -76,6 +80,14 @@ class Receipt:
         """Series per second of the whole task."""
         total = self.seconds.get("total", 0.0)
         return self.series / total if total > 0 else 0.0
+
+    @property
+    def data_age_s(self) -> float | None:
+        """Seconds from the newest timestamp to the end of the task; below 0 for dates ahead."""
+        if self.newest_timestamp is None:
+            return None
+        newest = datetime.fromisoformat(self.newest_timestamp)
+        return (datetime.fromisoformat(self.finished_at) - newest).total_seconds()
 
     @property
     def size_bytes(self) -> int:

@@ -1,10 +1,11 @@
-"""From the choice of a model to its pinned files and what it will be.
+"""From the choice of a model to its pinned files, what it will be, and the devices it may use.
 
 Imports ``storage``, ``lake`` and ``forecast``.
 """
 
-from gigacast.forecast.describe import describe_forecaster
-from gigacast.forecast.forecaster import ForecasterInfo
+from gigacast.forecast.describe import count_gpus, describe_forecaster, load_forecaster
+from gigacast.forecast.division import device_of, list_devices
+from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
 from gigacast.lake.model import ResolvedModel, resolve_model
 from gigacast.pipeline.job import ModelChoice
 from gigacast.storage.store import Store
@@ -39,3 +40,26 @@ def resolve_choice(choice: ModelChoice, outputs: Store) -> tuple[ResolvedModel, 
         precision=choice.precision,
     )
     return model, info
+
+
+def usable_devices(choice: ModelChoice, info: ForecasterInfo) -> tuple[str, ...]:
+    """Return the devices of this machine that the processes of a run are dealt, in turn.
+
+    Asked on the machine that computes, which need not be the one that planned.
+    """
+    if info.device == "cpu":
+        return ("cpu",)
+    name = choice.device if choice.device.startswith("cuda:") else info.device
+    return list_devices(name, count_gpus())
+
+
+def load_resolved(
+    choice: ModelChoice, model: ResolvedModel, info: ForecasterInfo, slot: int = 0
+) -> Forecaster:
+    """Load what was resolved, on the device of the process in a slot.
+
+    Raises
+    ------
+    ModelError
+    """
+    return load_forecaster(model.folder, info, device_of(slot, usable_devices(choice, info)))

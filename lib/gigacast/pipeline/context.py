@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from gigacast.core.month import IntRange, Month, MonthFilter
-from gigacast.core.partition import NamingPattern, month_prefixes, year_of_folder
+from gigacast.core.partition import NamingPattern
 from gigacast.core.series import FloatArray, IntArray, SeriesBatch
 from gigacast.errors import DataNotFoundError
-from gigacast.lake.discovery import Discoverer, Partition, Selection
+from gigacast.lake.discovery import Partition, Selection
+from gigacast.lake.month_walk import walk_months
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.store import Store
@@ -26,12 +27,9 @@ def find_partition(inputs: Store, pattern: NamingPattern, symbol: str, month: Mo
         When there is none; the message names what lies in that month.
     """
     only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
-    discoverer = Discoverer(pattern, Selection(months=only))
     there: list[str] = []
-    years = [f for f in inputs.list_folder().folders if year_of_folder(f) == month.year]
-    for prefix in (p for year in years for p in month_prefixes(year, month)):
-        objects = [meta for page in inputs.list(prefix) for meta in page]
-        for partition in discoverer.discover(prefix.rstrip("/"), objects).partitions:
+    for folder in walk_months(inputs, pattern, Selection(months=only)):
+        for partition in folder.found.partitions:
             if symbol in {partition.name.symbol, partition.name.series_name}:
                 return partition
             there.append(partition.name.series_name)

@@ -6,105 +6,32 @@
 import os
 import platform
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
-from typing import Protocol
 
 from gigacast.core.month import IntRange
 from gigacast.core.spec import Spec
 from gigacast.core.task import Task
 from gigacast.errors import DataNotFoundError
+from gigacast.forecast.division import count_processes
 from gigacast.forecast.forecaster import ForecasterInfo
 from gigacast.forecast.level import plan_levels
-from gigacast.lake.audit import COMPLETED, FAILED, INTERRUPTED, Audit, AuditLog, new_run_id
+from gigacast.lake.audit import Audit, AuditLog, Clock, new_run_id
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.model import ResolvedModel
 from gigacast.lake.planner import Plan, PlanRequest, make_plan
-from gigacast.lake.receipt import Receipt, merge_counts
-from gigacast.pipeline.choice import resolve_choice
+from gigacast.pipeline.choice import resolve_choice, usable_devices
 from gigacast.pipeline.generation import generate_missing
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.location import open_inputs, pin_inputs
 from gigacast.pipeline.manifest import ManifestDraft
 from gigacast.pipeline.partition import ForecastSetup
+from gigacast.pipeline.run import Run, RunEvents, Silent, Totals, utc_now
 from gigacast.pipeline.spec import make_spec
 from gigacast.runtime.choice import make_executor
-from gigacast.runtime.executor import Executor, Failure, Outcome
+from gigacast.runtime.executor import Executor, Failure
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-
-Clock = Callable[[], datetime]
-MAX_AUDITED_FAILURES = 1000
-"""More than these are counted, not listed: the audit is written again and again."""
-
-
-def utc_now() -> datetime:
-    """Return the time; the one clock runs use unless they are given another."""
-    return datetime.now(UTC)
-
-
-class RunEvents(Protocol):
-    """What a run tells while it goes on."""
-
-    def generated(self, partitions: int) -> None:
-        """Take note that so many synthetic partitions were missing and have been made."""
-
-    def planned(self, plan: Plan, tasks: int) -> None:
-        """Take note that the plan is made and that this many of its tasks will run."""
-
-    def finished(self, receipt: Receipt) -> None:
-        """Take note that a partition is done."""
-
-    def failed(self, task: Task, failure: Failure) -> None:
-        """Take note that a partition failed; the others go on."""
-
-
-class Silent:
-    """Hears everything and says nothing."""
-
-    def generated(self, partitions: int) -> None:
-        """Nothing."""
-
-    def planned(self, plan: Plan, tasks: int) -> None:
-        """Nothing."""
-
-    def finished(self, receipt: Receipt) -> None:
-        """Nothing."""
-
-    def failed(self, task: Task, failure: Failure) -> None:
-        """Nothing."""
-
-
-@dataclass(slots=True)
-class Totals:
-    """Sums over the partitions a run finished."""
-
-    partitions: int = 0
-    series: int = 0
-    rows: int = 0
-    rows_written: int = 0
-    bytes_read: int = 0
-    bytes_written: int = 0
-    peak_rss_bytes: int = 0
-    seconds: dict[str, float] = field(default_factory=dict)
-    reasons: dict[str, int] = field(default_factory=dict)
-    repairs: dict[str, int] = field(default_factory=dict)
-
-    def add(self, receipt: Receipt) -> None:
-        """Count one more partition."""
-        self.partitions += 1
-        self.series += receipt.series
-        self.rows += receipt.rows
-        self.rows_written += int(str(receipt.output["rows"]))
-        self.bytes_read += receipt.size_bytes
-        self.bytes_written += int(str(receipt.output["size_bytes"]))
-        self.peak_rss_bytes = max(self.peak_rss_bytes, receipt.peak_rss_bytes)
-        for stage, seconds in receipt.seconds.items():
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 3)
-        merge_counts(self.reasons, receipt.reasons)
-        merge_counts(self.repairs, receipt.repairs)
 
 
 @dataclass(frozen=True)
@@ -137,7 +64,10 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job with everything resolved: its stores open, its model pinned, its spec made."""
+    """A job with everything resolved: its stores open, its model pinned, its spec made.
+
+    ``model_horizon`` stands in for the model's own where several models are to agree.
+    """
 
     job: ForecastJob
     inputs: Store
@@ -145,17 +75,22 @@ class Prepared:
     model: ResolvedModel
     info: ForecasterInfo
     spec: Spec
+    model_horizon: int | None = None
 
     def request(self) -> PlanRequest:
         """Return what the planner is asked."""
         return PlanRequest(
             spec=self.spec,
             horizon=self.job.method.horizon,
-            model_horizon=self.info.prediction_length,
+            model_horizon=self.model_horizon or self.info.prediction_length,
             pattern=self.job.pattern,
             selection=self.job.selection,
             overwrite=self.job.overwrite,
         )
+
+    def request_to_read(self) -> PlanRequest:
+        """Return what the planner is asked to find all that is done, whoever did it."""
+        return replace(self.request(), overwrite=False)
 
 
 def prepare(job: ForecastJob) -> Prepared:
@@ -165,9 +100,10 @@ def prepare(job: ForecastJob) -> Prepared:
     ------
     BucketNotFoundError, AccessDeniedError, ModelError, ConfigError
     """
-    inputs = open_store(job.inputs)
+    job = replace(job, inputs=pin_inputs(job.inputs))
+    inputs = open_inputs(job.inputs)
     outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
-    for address in {_checked_address(job, job.inputs), _checked_address(job, job.outputs)}:
+    for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
         open_store(address).check()
     model, info = resolve_choice(job.model, outputs)
     # Levels the model cannot give fail here, once, and not in every partition.
@@ -176,7 +112,7 @@ def prepare(job: ForecastJob) -> Prepared:
     return Prepared(job, inputs, outputs, model, info, spec)
 
 
-def _checked_address(job: ForecastJob, address: StoreAddress) -> StoreAddress:
+def checked_address(job: ForecastJob, address: StoreAddress) -> StoreAddress:
     """Return what must exist: a folder's prefix is made when it is needed, the folder is not.
 
     On S3 the prefix is asked for, not the bucket: permissions may end there.
@@ -223,13 +159,17 @@ def run_forecast(
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=draft.add_done)
     check_discovered(plan, job)
     tasks = plan.tasks[: job.limit]
-    run = _Run(prepared, plan, tasks, draft, events, clock)
-    events.planned(plan, len(tasks))
+    run_id = new_run_id(clock(), lambda n: os.urandom(n).hex())
+    audit = new_audit(run_id, prepared, plan, len(tasks), clock)
+    run = Run(AuditLog(prepared.outputs, audit, clock), events, draft.add_receipt)
+    events.planned(run_id, plan, len(tasks))
     if not dry_run:
-        run.execute(executor or make_executor_for(job, len(tasks)))
+        setup = ForecastSetup(job, prepared.model, prepared.info, run_id)
+        place = executor or make_executor_for(prepared, len(tasks))
+        run.execute(tasks, setup, place, finish=draft.commit)
     return RunResult(
-        run_id=run.run_id,
-        status="planned" if dry_run else run.log.audit.status,
+        run_id=run_id,
+        status="planned" if dry_run else audit.status,
         plan=plan,
         info=prepared.info,
         totals=run.totals,
@@ -239,9 +179,12 @@ def run_forecast(
     )
 
 
-def make_executor_for(job: ForecastJob, tasks: int) -> Executor:
-    """Return the executor a job asks for."""
-    return make_executor(job.resources.executor, job.resources.n_jobs, n_tasks=tasks)
+def make_executor_for(prepared: Prepared, tasks: int) -> Executor:
+    """Return the executor a job asks for, with a process per GPU where it leaves that open."""
+    job = prepared.job
+    devices = usable_devices(job.model, prepared.info)
+    processes = count_processes(job.resources.n_jobs, devices)
+    return make_executor(job.resources.executor, processes, n_tasks=tasks)
 
 
 def check_discovered(plan: Plan, job: ForecastJob) -> None:
@@ -263,79 +206,8 @@ def check_discovered(plan: Plan, job: ForecastJob) -> None:
     )
 
 
-class _Run:
-    """One execution of a plan: its audit, its totals, its failures."""
-
-    def __init__(
-        self,
-        prepared: Prepared,
-        plan: Plan,
-        tasks: list[Task],
-        draft: ManifestDraft,
-        events: RunEvents,
-        clock: Clock,
-    ) -> None:
-        self.run_id = new_run_id(clock(), lambda n: os.urandom(n).hex())
-        self.totals = Totals()
-        self.failures: list[tuple[Task, Failure]] = []
-        self._prepared = prepared
-        self._tasks = sorted(
-            tasks, key=lambda task: -task.size_bytes
-        )  # longest first: no stragglers
-        self._draft = draft
-        self._events = events
-        audit = _new_audit(self.run_id, prepared, plan, len(tasks), clock)
-        self.log = AuditLog(prepared.outputs, audit, clock)
-
-    def execute(self, executor: Executor) -> None:
-        """Run the tasks; the audit says how it ended, whatever happens."""
-        setup = ForecastSetup(
-            self._prepared.job, self._prepared.model, self._prepared.info, self.run_id
-        )
-        self.log.save(force=True)
-        with self._closing_audit():
-            for outcome in executor.run(self._tasks, setup):
-                self._take(outcome)
-                self.log.save()
-            self._draft.commit()
-
-    def _take(self, outcome: Outcome[Task, Receipt]) -> None:
-        audit = self.log.audit
-        if outcome.failure is not None:
-            self.failures.append((outcome.task, outcome.failure))
-            if len(audit.failures) < MAX_AUDITED_FAILURES:
-                audit.failures.append(
-                    {
-                        "partition": outcome.task.partition,
-                        "month": outcome.task.month,
-                        "attempts": outcome.attempts,
-                        **asdict(outcome.failure),
-                    }
-                )
-            audit.files_failed = len(self.failures)
-            self._events.failed(outcome.task, outcome.failure)
-        elif outcome.result is not None:
-            self.totals.add(outcome.result)
-            self._draft.add_receipt(outcome.result)
-            audit.files_processed = self.totals.partitions
-            self._events.finished(outcome.result)
-        audit.totals = asdict(self.totals)
-
-    @contextmanager
-    def _closing_audit(self) -> Iterator[None]:
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.log.close(INTERRUPTED)
-            raise
-        except BaseException as error:
-            self.log.audit.failures.append({"error": type(error).__name__, "message": str(error)})
-            self.log.close(FAILED)
-            raise
-        self.log.close(FAILED if self.failures else COMPLETED)
-
-
-def _new_audit(run_id: str, prepared: Prepared, plan: Plan, tasks: int, clock: Clock) -> Audit:
+def new_audit(run_id: str, prepared: Prepared, plan: Plan, tasks: int, clock: Clock) -> Audit:
+    """Return the record of a run that is about to start."""
     selection = prepared.job.selection
     totals = plan.totals
     return Audit(

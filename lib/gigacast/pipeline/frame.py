@@ -7,25 +7,33 @@ import pyarrow as pa
 
 from gigacast.core.forecast import ForecastBatch
 from gigacast.forecast.batching import BatchBudget, forecast_batch
-from gigacast.forecast.describe import load_forecaster
 from gigacast.forecast.forecaster import Forecaster
-from gigacast.pipeline.choice import resolve_choice
+from gigacast.pipeline.choice import load_resolved, resolve_choice
 from gigacast.pipeline.job import Method, ModelChoice
 from gigacast.pipeline.prediction import prediction_batch, prediction_schema, without_dropped
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.memory import MemoryStore
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import StoreAddress
 
 
-def load_chosen(choice: ModelChoice) -> Forecaster:
-    """Load the model a choice names; models under a prefix are not looked for.
+def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Forecaster:
+    """Load the model a choice names.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+    models : StoreAddress, optional
+        Where ``models/`` lies; models under a prefix are not looked for when absent.
 
     Raises
     ------
-    ModelError, ConfigError
+    ModelError, ConfigError, StorageError
     """
-    model, info = resolve_choice(choice, MemoryStore("no-bucket"))
-    return load_forecaster(model.folder, info)
+    store = open_store(models) if models is not None else MemoryStore("no-bucket")
+    model, info = resolve_choice(choice, store)
+    return load_resolved(choice, model, info)
 
 
 def forecast_table(

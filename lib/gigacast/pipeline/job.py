@@ -31,7 +31,7 @@ class ModelChoice:
         Another reference, for when the first is nowhere at hand.
     detect : bool
         Whether to look beyond what ships and the local folder.
-    device : {"auto", "cpu", "cuda"}
+    device : {"auto", "cpu", "cuda", "cuda:N"}
     precision : {"auto", "float32", "bfloat16"}
     """
 
@@ -119,8 +119,8 @@ class Resources:
     Parameters
     ----------
     executor : {"auto", "inline", "joblib"}
-    n_jobs : int
-        Processes; -1 for all cores.
+    n_jobs : int, optional
+        Processes; -1 for all cores. When absent one, or with GPUs one for each.
     batch_size : int, optional
         Series per call of the model; found automatically when absent.
     memory_limit_bytes : int
@@ -128,7 +128,7 @@ class Resources:
     """
 
     executor: str = "auto"
-    n_jobs: int = 1
+    n_jobs: int | None = None
     batch_size: int | None = None
     memory_limit_bytes: int = GIB
 

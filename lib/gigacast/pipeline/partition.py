@@ -19,9 +19,10 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.column import to_arrow
 from gigacast.core.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.reason import Reason
-from gigacast.core.series import FloatArray
+from gigacast.core.series import ByteArray, FloatArray, SeriesBatch
 from gigacast.core.task import Task
 from gigacast.errors import (
     InputChangedError,
@@ -31,12 +32,13 @@ from gigacast.errors import (
     StorageError,
 )
 from gigacast.forecast.batching import BatchBudget, forecast_batch
-from gigacast.forecast.describe import load_forecaster
-from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecast.forecaster import Forecaster, ForecasterInfo, Started, start
 from gigacast.forecast.level import extrapolated_levels
 from gigacast.lake.model import ResolvedModel
 from gigacast.lake.receipt import Receipt, input_entries, write_receipt
+from gigacast.pipeline.choice import load_resolved
 from gigacast.pipeline.job import ForecastJob, Method
+from gigacast.pipeline.location import open_inputs
 from gigacast.pipeline.prediction import (
     prediction_batch,
     prediction_schema,
@@ -53,7 +55,8 @@ from gigacast.storage.store import Store
 
 BATCHES_AHEAD = 2
 MAX_REASON_ITEMS = 100
-MOST_SERIES = 4096
+MOST_SERIES = {"cpu": 4096, "cuda": 65_536}
+"""In a batch; they are divided by length, and what is left must still fill the device."""
 REPAIRS = ("duplicates", "snapped", "gaps", "null_items", "null_timestamps")
 
 
@@ -69,39 +72,47 @@ class ForecastSetup:
     info : ForecasterInfo
         What the plan's spec was made from; a worker that would differ refuses to work.
     run_id : str
+    slot : int
+        Which of the machine's processes this is for: it says which GPU.
     """
 
     job: ForecastJob
     model: ResolvedModel
     info: ForecasterInfo
     run_id: str
+    slot: int = 0
+
+    def for_slot(self, slot: int) -> "ForecastSetup":
+        """Return the recipe for the process in a slot."""
+        return replace(self, slot=slot)
 
     def __call__(self) -> "PartitionForecaster":
         """Load the model, once per process, and return the worker."""
-        forecaster = load_forecaster(self.model.folder, self.info)
+        forecaster = load_resolved(self.job.model, self.model, self.info, self.slot)
         return PartitionForecaster(self, forecaster)
 
 
 @dataclass(slots=True)
-class _Tally:
+class Tally:
     """What was forecast so far, and what not."""
 
     series: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     items: dict[str, list[str]] = field(default_factory=dict)
+    newest: datetime | None = None
 
-    def add(self, forecast: ForecastBatch) -> None:
+    def add(self, series: SeriesBatch, reasons: ByteArray) -> None:
         """Count a batch; name the first items of each reason."""
-        self.series += len(forecast.series)
-        for code in np.unique(forecast.reasons[forecast.reasons != Reason.OK]):
+        self.series += len(series)
+        if (newest := series.newest()) is not None:
+            self.newest = max(newest, self.newest or newest)
+        for code in np.unique(reasons[reasons != Reason.OK]):
             label = Reason(code).label
-            rows = np.flatnonzero(forecast.reasons == code)
+            rows = np.flatnonzero(reasons == code)
             self.reasons[label] = self.reasons.get(label, 0) + len(rows)
             known = self.items.setdefault(label, [])
             some = rows[: MAX_REASON_ITEMS - len(known)]
-            known += [
-                str(item) for item in forecast.series.item_ids.take(pa.array(some)).to_pylist()
-            ]
+            known += [str(item) for item in series.item_ids.take(to_arrow(some)).to_pylist()]
 
 
 class PartitionForecaster:
@@ -110,7 +121,7 @@ class PartitionForecaster:
     def __init__(self, setup: ForecastSetup, forecaster: Forecaster) -> None:
         self._setup = setup
         self._forecaster = forecaster
-        self._inputs = open_store(setup.job.inputs)
+        self._inputs = open_inputs(setup.job.inputs)
         self._outputs = open_store(setup.job.outputs)
         self._budget = BatchBudget(setup.job.resources.batch_size or "auto")
 
@@ -123,12 +134,12 @@ class PartitionForecaster:
             When an input is no longer the object that was planned.
         DataError, ModelError, StorageError
         """
-        watch, tally = Stopwatch(), _Tally()
-        with watch.measure("total"), _inputs_pinned(task):
+        watch, tally = Stopwatch(), Tally()
+        with watch.measure("total"), inputs_pinned(task):
             reader = read_series(sources_of(task, self._inputs), self._read_options(task))
             written = self._write(task, self._forecast(task, reader, watch, tally), watch)
-        receipt = self._receipt(task, reader, written, tally)
-        receipt = replace(receipt, seconds=watch.rounded())
+        receipt = task_receipt("forecast", task, self._setup, reader, written, tally)
+        receipt = replace(receipt, seconds=watch.rounded(), batch_sizes=[self._budget.largest])
         write_receipt(self._outputs, task, receipt, written.etag)
         return receipt
 
@@ -138,18 +149,18 @@ class PartitionForecaster:
         return read_options(task, method, self._setup.info, memory_limit_bytes=limit)
 
     def _forecast(
-        self, task: Task, reader: SeriesReader, watch: Stopwatch, tally: _Tally
+        self, task: Task, reader: SeriesReader, watch: Stopwatch, tally: Tally
     ) -> Iterator[ForecastBatch]:
         """Yield forecasts while the next series are being read."""
         options = self._setup.job.method.options(task.horizon, self._setup.job.resources.batch_size)
-        forecaster = _Watched(self._forecaster, watch)
+        forecaster = Watched(self._forecaster, watch)
         with Prefetched(watch.each("read", reader), BATCHES_AHEAD) as batches:
             for batch in batches:
                 with watch.measure("prepare", besides="predict"):
                     forecast = forecast_batch(forecaster, batch, options, self._budget)
-                tally.add(forecast)
+                tally.add(forecast.series, forecast.reasons)
                 yield forecast
-        _check_times(task, reader)
+        check_times(task, reader)
 
     def _write(
         self, task: Task, forecasts: Iterator[ForecastBatch], watch: Stopwatch
@@ -173,7 +184,7 @@ class PartitionForecaster:
                     with watch.measure("write"):
                         kept = without_dropped(forecast, method.fallback)
                         sink.write(prediction_batch(kept, schema, method.layout))
-        return _published(sink)
+        return published_of(sink)
 
     def _metadata(self, task: Task) -> dict[str, str]:
         """Say what the file is, so that one that has left its folder still says so."""
@@ -191,47 +202,57 @@ class PartitionForecaster:
             "gigacast.extrapolated_levels": ",".join(f"{level:.10g}" for level in marked),
         }
 
-    def _receipt(
-        self, task: Task, reader: SeriesReader, written: PublishedParquet, tally: _Tally
-    ) -> Receipt:
-        info, stats = self._setup.info, reader.stats
-        return Receipt(
-            job="forecast",
-            partition=task.partition,
-            run_id=self._setup.run_id,
-            finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            inputs=input_entries(task),
-            output={
-                "key": task.output_key,
-                "etag": written.etag,
-                "size_bytes": written.size_bytes,
-                "rows": written.rows,
-            },
-            rows=stats.rows,
-            series=tally.series,
-            seconds={},
-            reasons=tally.reasons,
-            reason_items=tally.items,
-            repairs={name: n for name in REPAIRS if (n := getattr(stats, name))},
-            model=info.name,
-            version=info.version,
-            digest=info.digest,
-            spec=task.spec,
-            horizon=task.horizon,
-            device=info.device,
-            precision=info.precision,
-            batch_sizes=[self._budget.largest],
-            peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-            host={
-                "name": platform.node(),
-                "pid": os.getpid(),
-                "engine": info.engine,
-                "gigacast": version("gigacast"),
-            },
-        )
+
+def task_receipt(
+    job: str,
+    task: Task,
+    setup: ForecastSetup,
+    reader: SeriesReader,
+    written: PublishedParquet,
+    tally: Tally,
+) -> Receipt:
+    """Return what a worker of any job that runs a model has to show for a task.
+
+    ``seconds`` and ``batch_sizes`` are the caller's to fill in.
+    """
+    info, stats = setup.info, reader.stats
+    return Receipt(
+        job=job,
+        partition=task.partition,
+        run_id=setup.run_id,
+        finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        inputs=input_entries(task),
+        output={
+            "key": task.output_key,
+            "etag": written.etag,
+            "size_bytes": written.size_bytes,
+            "rows": written.rows,
+        },
+        rows=stats.rows,
+        series=tally.series,
+        seconds={},
+        reasons=tally.reasons,
+        reason_items=tally.items,
+        repairs={name: n for name in REPAIRS if (n := getattr(stats, name))},
+        newest_timestamp=tally.newest.isoformat() if tally.newest is not None else None,
+        model=info.name,
+        version=info.version,
+        digest=info.digest,
+        spec=task.spec,
+        horizon=task.horizon,
+        device=info.device,
+        precision=info.precision,
+        peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        host={
+            "name": platform.node(),
+            "pid": os.getpid(),
+            "engine": info.engine,
+            "gigacast": version("gigacast"),
+        },
+    )
 
 
-class _Watched:
+class Watched:
     """A forecaster whose time counts as the stage ``predict``."""
 
     def __init__(self, forecaster: Forecaster, watch: Stopwatch) -> None:
@@ -240,19 +261,32 @@ class _Watched:
 
     @property
     def info(self) -> ForecasterInfo:
+        """What the forecaster is."""
         return self._forecaster.info
 
     def predict(self, request: ForecastRequest) -> FloatArray:
+        """Forecast one batch."""
+        return self.start(request)()
+
+    def start(self, request: ForecastRequest) -> Started:
+        """Begin to forecast one batch."""
         with self._watch.measure("predict"):
-            return self._forecaster.predict(request)
+            started = start(self._forecaster, request)
+
+        def result() -> FloatArray:
+            with self._watch.measure("predict"):
+                return started()
+
+        return result
 
 
-def _published(sink: ParquetSink) -> PublishedParquet:
+def published_of(sink: ParquetSink) -> PublishedParquet:
+    """Return what a sink that was left well has written."""
     assert sink.published is not None  # noqa: S101 - the block ended well
     return sink.published
 
 
-def _check_times(task: Task, reader: SeriesReader) -> None:
+def check_times(task: Task, reader: SeriesReader) -> None:
     """Refuse a partition without one readable timestamp: its columns are not what they seem.
 
     Raises
@@ -268,7 +302,7 @@ def _check_times(task: Task, reader: SeriesReader) -> None:
 
 
 @contextmanager
-def _inputs_pinned(task: Task) -> Iterator[None]:
+def inputs_pinned(task: Task) -> Iterator[None]:
     """Turn a broken If-Match, and a full local disk, into what they mean for the task."""
     try:
         yield
@@ -300,14 +334,14 @@ def sources_of(task: Task, inputs: Store) -> list[SeriesSource]:
     ]
 
 
-def batch_series(horizon: int, levels: int, memory_limit_bytes: int) -> int:
+def batch_series(horizon: int, levels: int, memory_limit_bytes: int, device: str = "cpu") -> int:
     """Return how many series a batch may hold, so that its forecasts stay within the memory too.
 
     A forecast is float32 [H, Q + 1]; there are about eight copies of it at once: raw, finished,
     as Arrow, and of the batches ahead.
     """
     bytes_per_series = 8 * 4 * horizon * (levels + 1)
-    return int(min(MOST_SERIES, max(1, memory_limit_bytes // 4 // bytes_per_series)))
+    return int(min(MOST_SERIES[device], max(1, memory_limit_bytes // 4 // bytes_per_series)))
 
 
 def read_options(
@@ -320,7 +354,9 @@ def read_options(
         freq=method.frequency,
         min_length=method.min_length,
         item_id=task.symbol or task.partition.rpartition("/")[2],
-        batch_series=batch_series(task.horizon, len(method.levels), memory_limit_bytes),
+        batch_series=batch_series(
+            task.horizon, len(method.levels), memory_limit_bytes, info.device
+        ),
         memory_limit_bytes=memory_limit_bytes,
         timestamp_unit=method.timestamp_unit,
     )

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import text_column, to_arrow
 from gigacast.core.forecast import ForecastBatch
 from gigacast.core.reason import Reason
 from gigacast.pipeline.job import Layout
@@ -71,18 +72,17 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
     moments = forecast.series.future_arrow(forecast.horizon)
     numbers = [forecast.median.ravel()]
     numbers += [forecast.quantiles[:, :, q].ravel() for q in range(len(forecast.levels))]
-    values = [pa.array(column, from_pandas=True) for column in numbers]
+    values = [to_arrow(column, np.isnan(column)) for column in numbers]
     names = forecast.series.target_names.dictionary_encode()
     flags = _flags(forecast)
     items = forecast.series.item_ids
     if layout == "wide":
-        offsets = pa.array(
-            np.arange(len(forecast.series) + 1, dtype=np.int32) * forecast.horizon, pa.int32()
-        )
+        count = len(forecast.series) + 1
+        offsets = to_arrow(np.arange(count, dtype=np.int32) * np.int32(forecast.horizon))
         lists = [pa.ListArray.from_arrays(offsets, column) for column in (moments, *values)]
         columns = [items, lists[0], names, *lists[1:], flags]
     else:
-        rows = pa.array(np.repeat(np.arange(len(forecast.series)), forecast.horizon))
+        rows = to_arrow(np.repeat(np.arange(len(forecast.series)), forecast.horizon))
         columns = [items.take(rows), moments, names.take(rows), *values, flags.take(rows)]
     cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(cast, schema=schema)
@@ -90,8 +90,8 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
 
 def _flags(forecast: ForecastBatch) -> pa.DictionaryArray:
     """Return each series' reason as a label, null for what the model forecast."""
-    codes = pa.array(forecast.reasons, mask=forecast.reasons == Reason.OK)
-    return pa.DictionaryArray.from_arrays(codes, [reason.label for reason in Reason])
+    codes = to_arrow(forecast.reasons, forecast.reasons == Reason.OK)
+    return pa.DictionaryArray.from_arrays(codes, text_column([reason.label for reason in Reason]))
 
 
 def without_dropped(forecast: ForecastBatch, fallback: str) -> ForecastBatch:
@@ -108,9 +108,14 @@ def without_dropped(forecast: ForecastBatch, fallback: str) -> ForecastBatch:
     )
 
 
+def is_wide(schema: pa.Schema) -> bool:
+    """Say whether a file of predictions is in the wide layout."""
+    return bool(pa.types.is_list(schema.field("predictions").type))
+
+
 def long_table(table: pa.Table) -> pa.Table:
     """Return predictions in the long layout, whichever they are stored in."""
-    if not pa.types.is_list(table.schema.field("predictions").type):
+    if not is_wide(table.schema):
         return table
     rows = pc.list_parent_indices(table["predictions"].combine_chunks())
     columns = {}

@@ -4,15 +4,20 @@ Imports ``errors``, ``core``, ``storage`` and ``lake``.
 """
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gigacast.errors import DataError, StorageError
+from gigacast.errors import ComputeError, ConfigError, DataError, PlanError, StorageError
 from gigacast.lake.audit import Audit, read_audit, recent_runs
 from gigacast.lake.layout import receipt_prefix, version_prefix
 from gigacast.lake.planner import DoneEntry, MonthCounts, Plan, make_plan
 from gigacast.lake.receipt import Receipt, read_receipt
-from gigacast.pipeline.forecast import Prepared, prepare
+from gigacast.pipeline.array_close import close_run
+from gigacast.pipeline.array_result import is_array_run
+from gigacast.pipeline.array_setup import prepare_for
+from gigacast.pipeline.forecast import Prepared
 from gigacast.pipeline.job import ForecastJob
+from gigacast.runtime.array import ArrayService
 from gigacast.storage.store import Store
 
 SAMPLED_RECEIPTS = 20
@@ -33,11 +38,15 @@ class Estimate:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """A plan with its estimate and what it was made from."""
+    """A plan with its estimate and what it was made from.
+
+    ``receipts`` are a sample of what was done before.
+    """
 
     prepared: Prepared
     plan: Plan
     estimate: Estimate
+    receipts: list[Receipt] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -66,24 +75,44 @@ def report_plan(job: ForecastJob) -> PlanReport:
     ------
     ConfigError, StorageError, ModelError
     """
-    prepared = prepare(job)
+    return plan_prepared(prepare_for(job))
+
+
+def plan_prepared(prepared: Prepared) -> PlanReport:
+    """Plan what was prepared, and estimate what the plan will take.
+
+    Raises
+    ------
+    StorageError
+    """
     sample = _Sample()
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add)
     keys = sample.keys or _any_receipts(prepared)
     receipts = _read_all(prepared.outputs, keys)
-    return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts))
+    return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts), receipts)
 
 
-def report_status(job: ForecastJob) -> StatusReport:
+MakeService = Callable[[], ArrayService]
+
+
+def report_status(job: ForecastJob, make_service: MakeService | None = None) -> StatusReport:
     """Count partitions by state and month; what failed last is read from the latest audits.
+
+    Array runs that have ended are closed on the way, where that is allowed.
+
+    Parameters
+    ----------
+    job : ForecastJob
+    make_service : callable, optional
+        Makes the service that array runs are at, when there is one under way.
 
     Raises
     ------
     ConfigError, StorageError, ModelError
     """
-    prepared = prepare(job)
+    prepared = prepare_for(job)
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request())
-    runs = read_runs(prepared.outputs, RECENT_RUNS)
+    runs = close_ended(prepared.outputs, read_runs(prepared.outputs, RECENT_RUNS), make_service)
     pending = {task.partition for task in plan.tasks}
     failed = {
         str(failure["partition"]): str(failure.get("month", ""))
@@ -119,6 +148,33 @@ def read_runs(outputs: Store, count: int) -> list[Audit]:
         except (StorageError, DataError):
             continue
     return runs
+
+
+def close_ended(outputs: Store, runs: list[Audit], make_service: MakeService | None) -> list[Audit]:
+    """Close the array runs that have ended; those that can't be are returned as they are.
+
+    Whoever may only read the bucket, or has no access to the service, still sees every run.
+    """
+
+    def close(run: Audit) -> Audit:
+        if run.end_time is not None or not is_array_run(run):
+            return run
+        try:
+            service = make_service() if make_service is not None else None
+            return close_run(outputs, run.session_id, service)
+        except (ComputeError, ConfigError):
+            return _closed_alone(outputs, run)
+        except (StorageError, DataError, PlanError):
+            return run
+
+    return [close(run) for run in runs]
+
+
+def _closed_alone(outputs: Store, run: Audit) -> Audit:
+    try:
+        return close_run(outputs, run.session_id)
+    except (StorageError, DataError, PlanError):
+        return run
 
 
 class _Sample:

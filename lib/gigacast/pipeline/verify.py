@@ -9,10 +9,10 @@ import pyarrow.compute as pc
 from gigacast.core.series import FloatArray, SeriesBatch
 from gigacast.errors import DataNotFoundError
 from gigacast.forecast.batching import forecast_batch
-from gigacast.forecast.describe import load_forecaster
 from gigacast.forecast.option import ForecastOptions
 from gigacast.forecast.reference import TOLERANCES, context_scale, reference_quantiles
 from gigacast.lake.planner import DoneEntry, make_plan
+from gigacast.pipeline.choice import load_resolved
 from gigacast.pipeline.forecast import Prepared, prepare
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.partition import read_options, sources_of
@@ -148,7 +148,7 @@ def _recompute(
     if prepared.model.folder is not None and prepared.info.samples == 0:
         contexts = [batch.values for batch in sample]
         return list(reference_quantiles(prepared.model.folder, contexts, options.levels, options))
-    forecaster = load_forecaster(prepared.model.folder, prepared.info)
+    forecaster = load_resolved(prepared.job.model, prepared.model, prepared.info)
     return [forecast_batch(forecaster, batch, options).quantiles[0] for batch in sample]
 
 

@@ -7,7 +7,7 @@ from gigacast.runtime.cores import resolve_jobs
 from gigacast.runtime.executor import Executor
 from gigacast.runtime.inline import InlineExecutor
 
-ExecutorName = Literal["auto", "inline", "joblib"]
+ExecutorName = Literal["auto", "inline", "joblib", "dask", "ray"]
 
 
 def make_executor(
@@ -20,8 +20,8 @@ def make_executor(
 
     Parameters
     ----------
-    name : {"auto", "inline", "joblib"}
-        ``auto`` is inline for one job or one task, joblib else.
+    name : {"auto", "inline", "joblib", "dask", "ray"}
+        ``auto`` is inline for one job or one task, joblib else; the last two are clusters.
     n_jobs : int, optional
         Processes: -1 for all cores, ``None`` for one. Inline ignores it.
     threads : int, optional
@@ -34,9 +34,18 @@ def make_executor(
     ConfigError
         No executor has that name, or ``n_jobs`` is 0.
     """
+    if name == "batch":
+        raise ConfigError(
+            "executor 'batch' hands a whole run on; nothing of it runs here",
+            hint="use `gigacast --executor batch` or `gigacast submit` to forecast",
+        )
     if name not in get_args(ExecutorName):
         known = ", ".join(get_args(ExecutorName))
         raise ConfigError(f"executor {name!r} is unknown", hint=f"use one of {known}")
+    if name in {"dask", "ray"}:
+        from gigacast.runtime.cluster import ClusterExecutor  # noqa: PLC0415 - joblib, an extra
+
+        return ClusterExecutor("dask" if name == "dask" else "ray", n_jobs)
     jobs = resolve_jobs(n_jobs)
     is_alone = jobs == 1 or (n_tasks is not None and n_tasks <= 1)
     if name == "inline" or (name == "auto" and is_alone):

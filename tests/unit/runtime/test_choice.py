@@ -39,8 +39,8 @@ def test_auto_takes_processes_when_there_is_work_for_two(
 
 
 def test_an_unknown_executor_is_named_with_the_known() -> None:
-    with pytest.raises(ConfigError, match=r"executor 'dask' is unknown.*auto, inline, joblib"):
-        make_executor("dask")
+    with pytest.raises(ConfigError, match=r"executor 'spark' is unknown.*auto, inline, joblib"):
+        make_executor("spark")
 
 
 @pytest.mark.usefixtures("eight_cores")

@@ -1,0 +1,20 @@
+"""Closes an array run when Batch says that its job has ended: the target of an EventBridge rule.
+
+The event is that of a job's state change; the job's command says where its plan lies.
+"""
+
+from typing import Any
+
+from gigacast.lake.audit import Audit
+from gigacast.pipeline.array_close import close_run
+from gigacast.pipeline.array_option import ChildOrder
+from gigacast.runtime.batch import BatchService
+from gigacast.storage.opening import open_store
+
+
+def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Close the run of the job in an event, if that was its last; it is safe to be called twice."""
+    order = ChildOrder.parse(list(event["detail"]["container"]["command"]))
+    service = BatchService(order.outputs.region)
+    audit: Audit = close_run(open_store(order.outputs), order.run_id, service)
+    return {"run_id": order.run_id, "status": audit.status, "end_time": audit.end_time}

@@ -1,0 +1,22 @@
+"""Plans and submits by the clock: a Lambda function, called by EventBridge Scheduler.
+
+Settings come from ``GIGACAST_*`` variables, and from the event: ``{"arguments": {"horizon": 24}}``,
+by the names of the flags.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from gigacast.assembly import array_options_of, job_of
+from gigacast.pipeline.schedule import submit_in_turn
+from gigacast.runtime.batch import BatchService
+from gigacast.settings import load_settings, nest_arguments
+
+
+def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Submit a run of what is pending; says what came of it."""
+    settings = load_settings(nest_arguments(event.get("arguments") or {}))
+    job = job_of(settings)
+    return asdict(
+        submit_in_turn(job, array_options_of(settings), BatchService(settings.run.region))
+    )

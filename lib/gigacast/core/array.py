@@ -1,0 +1,114 @@
+"""How work is divided over the children of array jobs, and which queue suits it. Pure.
+
+AWS Batch takes arrays of 2 to 10,000 children; one child is a plain job, and more than 10,000 are
+several arrays. A child is numbered over all arrays of its run.
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+QueueKind = Literal["cpu", "gpu"]
+MAX_ARRAY = 10_000
+
+
+class Array(NamedTuple):
+    """One submission: the children ``first`` to ``first + size - 1``; of size 1, a plain job."""
+
+    first: int
+    size: int
+
+
+def divide_work(sizes: Sequence[int], parts: int) -> list[list[int]]:
+    """Divide tasks so that all parts end together: longest first, each to the least loaded part.
+
+    Deterministic. The longest part is at most 4/3 of the best possible one (Graham 1969).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        What each task weighs: its bytes.
+    parts : int
+        At most this many; none is empty.
+
+    Returns
+    -------
+    list of list of int
+        The tasks of each part, heaviest part first, and heaviest task first within a part.
+    """
+    count = min(parts, len(sizes))
+    shares: list[list[int]] = [[] for _ in range(count)]
+    # By weight, then by number of tasks: what weighs nothing is spread as well.
+    loads = [(0, 0, part) for part in range(count)]
+    for task in sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)):
+        load, tasks, part = loads[0]
+        heapq.heapreplace(loads, (load + sizes[task], tasks + 1, part))
+        shares[part].append(task)
+    order = sorted(loads, key=lambda entry: (-entry[0], entry[2]))
+    return [shares[part] for _, _, part in order]
+
+
+def split_arrays(children: int) -> list[Array]:
+    """Return the arrays for so many children: as few as can be, and of nearly equal size."""
+    if children == 0:
+        return []
+    count = -(-children // MAX_ARRAY)
+    size, larger = divmod(children, count)
+    sizes = [size + (number < larger) for number in range(count)]
+    return [Array(sum(sizes[:number]), size) for number, size in enumerate(sizes)]
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What a child of a queue is like, as the rules see it.
+
+    Parameters
+    ----------
+    startup_s : float
+        From the submission until the model is loaded: an instance, an image, the weights.
+    speed : float
+        How many times faster than a CPU child it forecasts.
+    dollars_per_hour : float
+    """
+
+    startup_s: float
+    speed: float
+    dollars_per_hour: float
+
+    def cost(self, cpu_s: float) -> float:
+        """Return what work costs that takes a CPU child so many seconds, start-up included."""
+        return (self.startup_s + cpu_s / self.speed) * self.dollars_per_hour
+
+
+def choose_queue(cpu_s: float, cpu: Machine, gpu: Machine) -> QueueKind:
+    """Return the queue on which the work costs less, its start-up included; CPU where it is equal.
+
+    The rule: (start-up + seconds of work) times the price of an hour. A few minutes of work do not
+    pay for the start of a GPU; above the break-even the GPU's speed does.
+
+    Parameters
+    ----------
+    cpu_s : float
+        Seconds the whole work takes one CPU child.
+    cpu, gpu : Machine
+    """
+    return "gpu" if gpu.cost(cpu_s) < cpu.cost(cpu_s) else "cpu"
+
+
+def count_children(work_s: float, tasks: int, machine: Machine, target_s: float, most: int) -> int:
+    """Return how many children to start: each should work for ``target_s`` at least.
+
+    Parameters
+    ----------
+    work_s : float
+        Seconds the whole work takes one CPU child.
+    tasks : int
+        No child is left without one.
+    machine : Machine
+    target_s : float
+    most : int
+        At most this many.
+    """
+    wanted = int(work_s / machine.speed // target_s) + 1
+    return max(0, min(wanted, tasks, most))

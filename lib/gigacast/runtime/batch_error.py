@@ -1,0 +1,125 @@
+"""What AWS' clients raise, as the package's errors. Imports ``errors`` and botocore.
+
+The one seam for the clients of Batch, CloudWatch Logs and CloudFormation; S3 has its own.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ReadTimeoutError,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+
+from gigacast.errors import ComputeAccessError, ComputeError, ConfigError, TransientComputeError
+
+_NO_CREDENTIALS = (
+    NoCredentialsError,
+    PartialCredentialsError,
+    CredentialRetrievalError,
+    ProfileNotFound,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+_UNREACHABLE = (
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    HTTPClientError,
+    ReadTimeoutError,
+)
+_THROTTLED = {"ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown"}
+_DENIED = {"AccessDeniedException", "AccessDenied", "UnauthorizedOperation", "NotAuthorized"}
+_CREDENTIALS = {
+    "UnrecognizedClientException",
+    "InvalidClientTokenId",
+    "ExpiredTokenException",
+    "ExpiredToken",
+    "IncompleteSignature",
+    "MissingAuthenticationToken",
+}
+_CLOCK = re.compile(r"[Ss]ignature (?:expired|not yet current)|RequestTimeTooSkewed")
+_ACTION = re.compile(r"perform: (?P<action>[a-z0-9-]+:\w+)(?: on resource: (?P<resource>\S+))?")
+_MISSING = re.compile(
+    r"does(?: not|n't) exist|not found|not.*valid ARN|can't be found", re.IGNORECASE
+)
+
+_CREDENTIALS_HINT = "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; sign in again"
+_MISSING_HINT = (
+    "deploy it by `make deploy`, or name another by --stack and --region: names hold in one region"
+)
+
+
+@contextmanager
+def translated(what: str, region: str) -> Iterator[None]:
+    """Raise what the clients raise as the package's errors.
+
+    Parameters
+    ----------
+    what : str
+        What was asked for, as ``AWS Batch: submit to gigacast-cpu``.
+    region : str
+        Where.
+
+    Raises
+    ------
+    ComputeError, ConfigError
+    """
+    where = f"{what} ({region})" if region else what
+    try:
+        yield
+    except NoRegionError as error:
+        raise ConfigError(f"{what}: no region named", hint="use --region or AWS_REGION") from error
+    except _NO_CREDENTIALS as error:
+        raise ComputeAccessError(f"{where}: {error}", hint=_CREDENTIALS_HINT) from error
+    except _UNREACHABLE as error:
+        hint = "check the region's name, the endpoint and the network"
+        raise TransientComputeError(f"{where}: {_one_line(error)}", hint=hint) from error
+    except ClientError as error:
+        raise _of_answer(error, where) from error
+    except BotoCoreError as error:
+        raise ComputeError(f"{where}: {_one_line(error)}") from error
+
+
+def _of_answer(error: ClientError, where: str) -> ComputeError:
+    """Return the package's error for an answer of the service that is a refusal."""
+    answer = error.response.get("Error", {})
+    code, message = str(answer.get("Code", "")), str(answer.get("Message", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    said = f"{where}: {code}: {' '.join(message.split())}"
+    if _CLOCK.search(f"{code} {message}"):
+        return ComputeAccessError(said, hint="the clock of this machine is wrong: set it")
+    if code in _CREDENTIALS:
+        return ComputeAccessError(said, hint=_CREDENTIALS_HINT)
+    if code in _DENIED or status == 403:
+        return ComputeAccessError(said, hint=_permission_hint(message))
+    if code in _THROTTLED or status == 429 or status >= 500:
+        return TransientComputeError(said, hint="try again in a minute; nothing is lost")
+    if _MISSING.search(message) or code == "ResourceNotFoundException":
+        return ComputeError(said, hint=_MISSING_HINT)
+    return ComputeError(said)
+
+
+def _permission_hint(message: str) -> str:
+    found = _ACTION.search(message)
+    if found is None:
+        return "the role or user in use lacks a permission"
+    resource = f" on {found['resource']}" if found["resource"] else ""
+    return f"allow {found['action']}{resource} for the role or user in use"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

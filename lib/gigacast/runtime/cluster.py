@@ -1,0 +1,137 @@
+"""Tasks over a cluster that joblib knows: Dask's or Ray's. Imports ``errors``, joblib, the face.
+
+For people with a cluster of their own. Each of its processes keeps one worker, as everywhere. The
+cluster is the one that is there: `distributed.Client` finds it by ``DASK_SCHEDULER_ADDRESS``, Ray
+by ``RAY_ADDRESS``; without either they start one on this machine.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from functools import partial
+from typing import Any, Literal
+
+from gigacast.errors import MissingExtraError, WorkerLostError
+from gigacast.runtime.child import Reply
+from gigacast.runtime.executor import Failure, Outcome, R, Setup, T, Worker, make_worker
+from gigacast.runtime.pickling import is_portable, pack, unpack
+
+ClusterName = Literal["dask", "ray"]
+_WAVE = 4
+"""Tasks for each place of the cluster, where results come in waves."""
+
+
+class ClusterExecutor:
+    """Runs tasks over the processes of a cluster.
+
+    Parameters
+    ----------
+    name : {"dask", "ray"}
+    n_jobs : int, optional
+        Tasks at the same time; as many as the cluster has room for when absent.
+    """
+
+    def __init__(self, name: ClusterName, n_jobs: int | None = None) -> None:
+        self.name = name
+        self.n_jobs = -1 if n_jobs is None else n_jobs
+
+    def run(self, tasks: Sequence[T], setup: Setup[T, R]) -> Iterator[Outcome[T, R]]:
+        """Yield an outcome per task, as they finish.
+
+        A process that dies is the cluster's to replace: it starts the task again elsewhere. What
+        a cluster does about a task that kills every process is its own affair, too; only
+        `JoblibExecutor` names such a task.
+
+        Raises
+        ------
+        WorkerLostError
+            When the cluster gives up.
+        """
+        if not tasks:
+            return
+        recipe = pack(setup)
+        with _connected(self.name):
+            for index, packed in self._map(recipe, tasks):
+                yield _outcome(tasks[index], packed)
+
+    def _map(self, recipe: bytes, tasks: Sequence[T]) -> Iterator[tuple[int, bytes]]:
+        """Yield packed replies with the index of their task."""
+        from joblib import Parallel, delayed, effective_n_jobs, parallel_config  # noqa: PLC0415
+
+        calls = [partial(delayed(run_task), recipe, n) for n in range(len(tasks))]
+        with parallel_config(backend=self.name, n_jobs=self.n_jobs), _translated(self.name):
+            if self.name == "dask":
+                parallel = Parallel(return_as="generator_unordered", batch_size=1)
+                stream = (call(pack(task)) for call, task in zip(calls, tasks, strict=True))
+                with closing(parallel(stream)) as replies:
+                    yield from replies
+                return
+            # Ray's backend gives results only when all are there: it is asked for some at a time.
+            step = effective_n_jobs(self.n_jobs) * _WAVE
+            for first in range(0, len(tasks), step):
+                wave = zip(calls[first : first + step], tasks[first : first + step], strict=True)
+                yield from Parallel(batch_size=1)(call(pack(task)) for call, task in wave)
+
+
+@contextmanager
+def _translated(name: ClusterName) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise WorkerLostError(
+            f"{name}: the cluster gave up: {type(error).__name__}: {error}",
+            hint="its own log says why; a rerun does what is left",
+        ) from error
+
+
+_workers: dict[bytes, Worker[Any, Any]] = {}
+"""What this process has made: one worker for each recipe, and in fact for one."""
+
+
+def run_task(recipe: bytes, index: int, payload: bytes) -> tuple[int, bytes]:
+    """Do one pickled task in a process of the cluster; return its index and a packed `Reply`."""
+    if recipe not in _workers:
+        try:
+            _workers[recipe] = make_worker(unpack(recipe))
+        except Exception as error:
+            known = error if is_portable(error) else None
+            return index, pack(Reply(failure=Failure.of(error), setup_error=known))
+    try:
+        return index, pack(Reply(result=_workers[recipe](unpack(payload))))
+    except (Exception, SystemExit) as error:
+        return index, pack(Reply(failure=Failure.of(error)))
+
+
+def _outcome(task: T, packed: bytes) -> Outcome[T, R]:
+    reply: Reply = unpack(packed)
+    if reply.setup_error is not None:
+        raise reply.setup_error
+    return Outcome(task, reply.result, reply.failure)
+
+
+def _connected(name: ClusterName) -> AbstractContextManager[Any]:
+    """Make the backend known to joblib, and return what keeps the connection."""
+    connect: Callable[[], AbstractContextManager[Any]] = {"dask": _dask, "ray": _ray}[name]
+    try:
+        return connect()
+    except ImportError as error:
+        raise MissingExtraError(
+            f"--executor {name} needs {name}", hint=f"pip install 'gigacast[{name}]'"
+        ) from error
+
+
+def _dask() -> AbstractContextManager[Any]:
+    from distributed import Client, get_client  # noqa: PLC0415 - an extra
+
+    try:
+        get_client()
+    except ValueError:
+        client: AbstractContextManager[Any] = Client()
+        return client
+    return nullcontext()  # somebody has connected already, and keeps the connection
+
+
+def _ray() -> AbstractContextManager[Any]:
+    from ray.util.joblib import register_ray  # noqa: PLC0415 - an extra
+
+    register_ray()
+    return nullcontext()

@@ -1,0 +1,93 @@
+"""The plan of an array run: what was written is what every child reads, or nothing is."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from gigacast.core.task import InputObject, Task
+from gigacast.errors import PlanError
+from gigacast.lake.plan_file import PlanFile, read_plan, read_tasks, write_plan
+from gigacast.storage.memory import MemoryStore
+from gigacast.storage.store import Store
+
+NOW = datetime(2026, 11, 21, tzinfo=UTC)
+WEEK = timedelta(days=7)
+
+
+def task(number: int) -> Task:
+    inputs = (InputObject(f"2024/01/ü-{number}.csv", f'"{number}"', 10 + number, "csv"),)
+    return Task(f"2024/01/p{number}", "2024-01", inputs, 1, 24, "h24", f"out/{number}", "X", "1h")
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest) -> Store:
+    return MemoryStore(request.node.name)
+
+
+def write(store: Store, children: int = 3, setup: dict[str, object] | None = None) -> PlanFile:
+    shares = [[task(2 * n), task(2 * n + 1)] for n in range(children)]
+    return write_plan(store, "run", setup or {"a": 1}, shares, now=NOW, valid_for=WEEK)
+
+
+def test_a_child_reads_what_was_planned(store: Store) -> None:
+    written = write(store)
+    plan = read_plan(store, "run", written.digest)
+    assert plan == written
+    assert [read_tasks(store, plan, n) for n in range(3)] == [
+        [task(0), task(1)],
+        [task(2), task(3)],
+        [task(4), task(5)],
+    ]
+    assert [share.size_bytes for share in plan.shares] == [21, 25, 29]
+
+
+def test_a_head_of_a_megabyte_is_read_whole(store: Store) -> None:
+    written = write(store, setup={"text": "ö" * 600_000})
+    assert read_plan(store, "run", written.digest).setup == {"text": "ö" * 600_000}
+
+
+def test_a_run_has_one_plan(store: Store) -> None:
+    write(store)
+    with pytest.raises(PlanError, match="run has a plan already"):
+        write(store)
+
+
+def test_a_plan_that_was_changed_is_refused(store: Store) -> None:
+    written = write(store)
+    content = store.get("plans/run.json")
+    store.put("plans/run.json", content.replace(b'"a":1', b'"a":2'))
+    with pytest.raises(PlanError, match="not the one this job was started with"):
+        read_plan(store, "run", written.digest)
+    store.put("plans/run.json", content.replace(b"p3", b"p9"))
+    plan = read_plan(store, "run", written.digest)
+    assert read_tasks(store, plan, 0) == [task(0), task(1)]
+    with pytest.raises(PlanError, match="not the one this job was started with"):
+        read_tasks(store, plan, 1)
+
+
+def test_a_plan_that_is_gone_or_nonsense_is_named(store: Store) -> None:
+    with pytest.raises(PlanError, match=r"there is no plan plans/run\.json"):
+        read_plan(store, "run")
+    store.put("plans/run.json", b"nonsense")
+    with pytest.raises(PlanError, match="is no plan"):
+        read_plan(store, "run")
+    store.put("plans/run.json", b'{"format": 99}\n')
+    with pytest.raises(PlanError, match="format 99, this program reads 1"):
+        read_plan(store, "run")
+
+
+def test_a_child_beyond_the_plan_is_refused(store: Store) -> None:
+    plan = write(store)
+    with pytest.raises(PlanError, match="3 children, none is 3"):
+        read_tasks(store, plan, 3)
+
+
+def test_a_plan_expires_and_is_not_from_the_future(store: Store) -> None:
+    plan = write(store)
+    plan.check_time(NOW)
+    plan.check_time(NOW + WEEK - timedelta(seconds=1))
+    plan.check_time(NOW - timedelta(minutes=59))
+    with pytest.raises(PlanError, match="expired at 2026-11-28"):
+        plan.check_time(NOW + WEEK)
+    with pytest.raises(PlanError, match="2:00:00 in the future"):
+        plan.check_time(NOW - timedelta(hours=2))

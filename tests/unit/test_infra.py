@@ -1,0 +1,329 @@
+"""The templates, the Dockerfile and the Makefile, as far as they can be checked from here."""
+
+import json
+import re
+import subprocess
+import sys
+from importlib.metadata import requires
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from gigacast.core.array import MAX_ARRAY
+from infra import deploy, pin_images
+
+ROOT = Path(__file__).parents[2]
+INFRA = ROOT / "infra"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads `!Sub x` as {"Sub": x}, so that a parsed template holds everything it says."""
+
+
+def _function(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.ScalarNode):
+        return {suffix: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {suffix: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _function)
+
+
+def template(name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.load(deploy.template_file(name).read_text(), _Loader)
+    return content
+
+
+def resources(name: str, kind: str = "") -> dict[str, Any]:
+    return {
+        key: value["Properties"]
+        for key, value in template(name)["Resources"].items()
+        if value["Type"].endswith(kind)
+    }
+
+
+def statements(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Every statement of every policy of a template, with the resource it stands in."""
+    found: list[tuple[str, dict[str, Any]]] = []
+
+    def walk(where: str, value: Any) -> None:
+        if isinstance(value, dict):
+            if "Effect" in value:
+                found.append((where, value))
+            for inner in value.values():
+                walk(where, inner)
+        elif isinstance(value, list):
+            for inner in value:
+                walk(where, inner)
+        elif isinstance(value, str) and value.lstrip().startswith('{"Version"'):
+            walk(where, json.loads(value))
+
+    for key, properties in template(name)["Resources"].items():
+        walk(key, properties)
+    return found
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@pytest.mark.parametrize("name", deploy.TEMPLATES)
+def test_a_template_is_clean(name: str) -> None:
+    command = [str(Path(sys.executable).parent / "cfn-lint"), str(deploy.template_file(name))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_every_template_is_deployed() -> None:
+    assert sorted(path.stem for path in INFRA.glob("*.yaml")) == sorted(deploy.TEMPLATES)
+
+
+# -- permissions -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", deploy.TEMPLATES)
+def test_nothing_is_allowed_by_a_wildcard_but_for_a_written_reason(name: str) -> None:
+    reasons = template(name).get("Metadata", {}).get("WildcardResources", {})
+    used = set()
+    for where, statement in statements(name):
+        if statement["Effect"] != "Allow":
+            continue
+        actions = listed(statement["Action"])
+        assert not [a for a in actions if "*" in a or ":" not in a], (where, statement)
+        if "*" in listed(statement.get("Resource", [])):
+            assert len(reasons[statement["Sid"]].split()) >= 4, (where, statement)
+            used.add(statement["Sid"])
+        assert "NotAction" not in statement
+        assert "NotResource" not in statement
+    assert used == set(reasons)
+
+
+def test_no_role_is_given_a_policy_that_is_not_written_here() -> None:
+    for name in deploy.TEMPLATES:
+        for role in resources(name, "IAM::Role").values():
+            assert "ManagedPolicyArns" not in role
+
+
+def test_each_role_is_assumed_by_one_service() -> None:
+    roles = {
+        key: listed(role["AssumeRolePolicyDocument"]["Statement"])[0]["Principal"]["Service"]
+        for name in deploy.TEMPLATES
+        for key, role in resources(name, "IAM::Role").items()
+    }
+    assert roles == {
+        "InstanceRole": "ec2.amazonaws.com",
+        "ExecutionRole": "ecs-tasks.amazonaws.com",
+        "JobRole": "ecs-tasks.amazonaws.com",
+        "PlannerRole": "lambda.amazonaws.com",
+        "CloserRole": "lambda.amazonaws.com",
+        "SchedulerRole": "scheduler.amazonaws.com",
+    }
+
+
+def test_a_child_writes_only_what_it_makes() -> None:
+    (policy,) = resources("batch", "IAM::Role")["JobRole"]["Policies"]
+    writes = {
+        (action, resource["Sub"].partition("${Prefix}")[2])
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+        if action.startswith(("s3:Put", "s3:Delete"))
+    }
+    assert writes == {
+        ("s3:PutObject", "forecasts/*"),
+        ("s3:PutObject", "timings/*"),
+        ("s3:PutObject", "audit/*"),
+        ("s3:DeleteObject", "timings/*"),
+    }
+
+
+# -- machines and children -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["Cpu", "Gpu"])
+def test_a_child_is_tried_again_for_a_lost_host_and_75_and_for_nothing_else(kind: str) -> None:
+    child = resources("batch", "JobDefinition")[f"{kind}Child"]
+    assert child["RetryStrategy"]["EvaluateOnExit"] == [
+        {"OnStatusReason": "Host EC2*", "Action": "RETRY"},
+        {"OnExitCode": "75", "Action": "RETRY"},
+        {"OnReason": "*", "Action": "EXIT"},
+    ]
+    assert child["Timeout"] == {"AttemptDurationSeconds": {"Ref": "ChildTimeoutSeconds"}}
+    container = child["ContainerProperties"]
+    assert container["LogConfiguration"]["Options"]["awslogs-group"] == {"Ref": "Logs"}
+    assert container["JobRoleArn"] != container["ExecutionRoleArn"]
+    kinds = [entry["Type"] for entry in container["ResourceRequirements"]]
+    assert kinds == ["VCPU", "MEMORY", "GPU"][: 3 if kind == "Gpu" else 2]
+
+
+@pytest.mark.parametrize("kind", ["Cpu", "Gpu"])
+def test_machines_are_spot_scale_to_nothing_and_have_room(kind: str) -> None:
+    machines = resources("batch", "ComputeEnvironment")[f"{kind}Machines"]["ComputeResources"]
+    assert (machines["Type"], machines["MinvCpus"]) == ("SPOT", 0)
+    (disk,) = resources("batch", "LaunchTemplate")["Machine"]["LaunchTemplateData"][
+        "BlockDeviceMappings"
+    ]
+    assert (disk["Ebs"]["VolumeType"], disk["Ebs"]["VolumeSize"]) == ("gp3", 100)
+    queue = resources("batch", "JobQueue")[f"{kind}Queue"]
+    assert {action["State"] for action in queue["JobStateTimeLimitActions"]} == {"RUNNABLE"}
+    assert len(queue["JobStateTimeLimitActions"]) == 3
+
+
+def test_names_are_those_the_program_looks_for() -> None:
+    for kind, name in (("JobQueue", "JobQueueName"), ("JobDefinition", "JobDefinitionName")):
+        names = sorted(entry[name]["Sub"] for entry in resources("batch", kind).values())
+        assert names == ["${Name}-cpu", "${Name}-gpu"]
+    assert MAX_ARRAY == 10_000
+
+
+# -- storage, schedule, alarms ---------------------------------------------------------------------
+
+
+def test_the_bucket_is_private_encrypted_versioned_and_outlives_its_stack() -> None:
+    bucket = template("storage")["Resources"]["Data"]
+    properties = bucket["Properties"]
+    assert set(properties["PublicAccessBlockConfiguration"].values()) == {True}
+    assert properties["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert properties["BucketEncryption"]
+    assert (bucket["DeletionPolicy"], bucket["UpdateReplacePolicy"]) == ("Retain", "Retain")
+    expiring = {
+        rule["Prefix"]["Sub"]
+        for rule in properties["LifecycleConfiguration"]["Rules"]
+        if "ExpirationInDays" in rule
+    }
+    assert expiring == {"${Prefix}audit/", "${Prefix}plans/"}
+
+
+def test_the_schedule_calls_the_planner_and_a_rule_the_closer() -> None:
+    clock = resources("schedule", "Scheduler::Schedule")["Clock"]
+    assert clock["Target"]["Arn"] == {"GetAtt": "Planner.Arn"}
+    assert clock["Target"]["RetryPolicy"]["MaximumRetryAttempts"] == 3
+    pattern = resources("schedule", "Events::Rule")["ArrayEnded"]["EventPattern"]["detail"]
+    assert pattern["status"] == ["SUCCEEDED", "FAILED"]
+    assert pattern["arrayProperties"] == {"index": [{"exists": False}]}
+
+
+def test_functions_call_doors_that_exist_and_arrivals_wait_longer_than_a_function_runs() -> None:
+    functions = resources("schedule", "Lambda::Function")
+    doors = {key: value["ImageConfig"]["Command"][0] for key, value in functions.items()}
+    assert doors == {
+        "Planner": "handler.schedule.handle",
+        "Arrival": "handler.arrival.handle",
+        "Closer": "handler.closing.handle",
+    }
+    for door in doors.values():
+        module, _, name = door.rpartition(".")
+        assert f"def {name}(event" in (ROOT / f"{module.replace('.', '/')}.py").read_text()
+    queue = resources("schedule", "SQS::Queue")["Arrivals"]
+    assert queue["VisibilityTimeout"] >= 6 * functions["Arrival"]["Timeout"]
+
+
+def test_logs_are_not_kept_for_ever() -> None:
+    for name in deploy.TEMPLATES:
+        assert all("RetentionInDays" in group for group in resources(name, "LogGroup").values())
+
+
+def test_alarms_and_board_show_metrics_that_are_written() -> None:
+    source = (ROOT / "lib" / "gigacast" / "telemetry.py").read_text()
+    alarms = resources("observe", "CloudWatch::Alarm").values()
+    ours = {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == "Gigacast"}
+    (board,) = resources("observe", "Dashboard").values()
+    body = json.loads(board["DashboardBody"]["Sub"])
+    for widget in body["widgets"]:
+        ours |= {m[1] for m in widget["properties"]["metrics"] if m[0] == "Gigacast"}
+    assert len(ours) > 8
+    assert [name for name in ours if f'"{name}"' not in source] == []
+    assert all(alarm["AlarmActions"] == [{"Ref": "Alarms"}] for alarm in alarms)
+
+
+# -- images and the Makefile -----------------------------------------------------------------------
+
+
+def dockerfile() -> list[str]:
+    text = (INFRA / "Dockerfile").read_text().replace("\\\n", " ")
+    return [line.strip() for line in text.splitlines() if line.strip() and line[0] != "#"]
+
+
+def test_the_dockerfile_has_a_target_for_every_flavour_without_root_in_exec_form() -> None:
+    lines = dockerfile()
+    stages = [line.split(" AS ")[1] for line in lines if line.startswith("FROM ")]
+    assert set(deploy.FLAVOURS) < set(stages)
+    known = {"FROM", "ARG", "ENV", "RUN", "COPY", "WORKDIR", "USER", "ENTRYPOINT", "CMD"}
+    assert {line.split()[0] for line in lines} == known
+    for line in lines:
+        if line.startswith(("ENTRYPOINT", "CMD")):
+            assert json.loads(line.partition(" ")[2])
+    for stage in ("child", "planner"):
+        at = next(n for n, line in enumerate(lines) if line.endswith(f" AS {stage}"))
+        body = lines[at + 1 :]
+        ends = next((n for n, line in enumerate(body) if line.startswith("FROM")), len(body))
+        assert "USER 10001" in body[:ends]
+
+
+def test_what_the_dockerfile_copies_is_there_and_not_ignored() -> None:
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    for line in dockerfile():
+        if line.startswith("COPY") and "--from" not in line:
+            for name in line.split()[1:-1]:
+                assert (ROOT / name).exists(), name
+                assert f"!{name}" in ignored, name
+
+
+def test_base_images_are_tagged_and_can_be_pinned() -> None:
+    content = (INFRA / "Dockerfile").read_text()
+    bases = re.findall(r"^ARG \w+_IMAGE=(\S+)$", content, re.MULTILINE)
+    assert len(bases) == 2
+    assert all(re.search(r":[\w.-]*\d", base) and "latest" not in base for base in bases)
+    froms = [line.split()[1] for line in dockerfile() if line.startswith("FROM")]
+    stages = {line.split(" AS ")[1] for line in dockerfile() if line.startswith("FROM")}
+    assert all(base.startswith("${") or base in stages for base in froms)
+    pinned = pin_images.pin(content, lambda image: "sha256:" + "a" * 64)
+    assert pin_images.unpinned(pinned) == []
+    again = pin_images.pin(pinned, lambda image: "sha256:" + "b" * 64)
+    assert again == pinned.replace("a" * 64, "b" * 64)
+
+
+def test_the_planners_image_holds_what_its_doors_import() -> None:
+    text = (INFRA / "planner-requirements.txt").read_text()
+    names = {line for line in text.splitlines() if line and not line.startswith("#")}
+    pinned = (ROOT / "constraints.txt").read_text().lower()
+    assert all(f"\n{name}==" in f"\n{pinned}" for name in names)
+    known = {_module(name) for name in names}
+    for name in names:
+        needed = [r for r in requires(name) or [] if "extra ==" not in r]
+        known |= {_module(re.split(r"[ ;<>=!~\[(]", r)[0]) for r in needed}
+    check = """
+import sys
+import handler.schedule, handler.arrival, handler.closing
+import gigacast.storage.s3, gigacast.runtime.parallel
+files = {name.partition(".")[0]: module.__file__ or "" for name, module in sys.modules.items()
+         if getattr(module, "__file__", None)}
+print(*[name for name, file in files.items() if "site-packages" in file])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = {name for name in done.stdout.split() if not name.startswith("_")}
+    deeper = {"urllib3", "dateutil", "six", "certifi", "cloudpickle", "jmespath"}
+    assert loaded - known - deeper == set()
+
+
+def _module(distribution: str) -> str:
+    names = {"pyyaml": "yaml", "python-dotenv": "dotenv"}
+    return names.get(distribution.lower(), distribution.lower().replace("-", "_"))
+
+
+@pytest.mark.parametrize("target", ["deploy", "destroy", "demo-batch"])
+def test_the_makefile_says_what_it_would_do(target: str) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    scripts = re.findall(r"(?:infra|tests)[/.]\w+", done.stdout)
+    assert scripts
+    for script in scripts:
+        assert (ROOT / f"{script.replace('.', '/')}.py").is_file()
