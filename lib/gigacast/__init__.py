@@ -14,16 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gigacast.api import Options, forecast, plan, read_forecasts
+    from gigacast.backtesting import backtest, evaluate
     from gigacast.errors import GigacastError
     from gigacast.loader import ChronosLoader, Prediction
     from gigacast.manager import ModelManager
+    from gigacast.training import ChronosTrainer, TrainOptions, finetune
 
 __all__ = [
     "ChronosLoader",
+    "ChronosTrainer",
     "GigacastError",
     "ModelManager",
     "Options",
     "Prediction",
+    "TrainOptions",
+    "backtest",
+    "evaluate",
+    "finetune",
     "forecast",
     "plan",
     "read_forecasts",
@@ -31,10 +38,15 @@ __all__ = [
 
 _HOMES = {
     "ChronosLoader": "loader",
+    "ChronosTrainer": "training",
     "GigacastError": "errors",
     "ModelManager": "manager",
     "Options": "api",
     "Prediction": "loader",
+    "TrainOptions": "training",
+    "backtest": "backtesting",
+    "evaluate": "backtesting",
+    "finetune": "training",
     "forecast": "api",
     "plan": "api",
     "read_forecasts": "api",

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 import pyarrow as pa
 
-from gigacast.assembly import addresses, job_of
+from gigacast.assembly import addresses, job_of, registry_of
 from gigacast.errors import ConfigError
-from gigacast.pipeline.forecast import RunEvents, RunResult, run_forecast
+from gigacast.pipeline.forecast import RunResult, run_forecast
 from gigacast.pipeline.frame import forecast_table, load_chosen
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.read import choose_generation, read_generation
+from gigacast.pipeline.run import RunEvents
 from gigacast.pipeline.status import PlanReport, report_plan
 from gigacast.settings import load_settings, nest_arguments
 from gigacast.storage.opening import open_store
@@ -67,6 +68,9 @@ class Options(TypedDict, total=False):
     series_per_partition: int
     overwrite: bool
     limit: int
+    stack: str
+    queue: str
+    children: int
 
 
 @overload
@@ -82,7 +86,11 @@ def forecast(
 
 @overload
 def forecast(
-    data: "pd.DataFrame", *, config: str | Path | None = None, **options: Unpack[Options]
+    data: "pd.DataFrame",
+    *,
+    config: str | Path | None = None,
+    bucket: str | None = None,
+    **options: Unpack[Options],
 ) -> "pd.DataFrame": ...
 
 
@@ -92,6 +100,7 @@ def forecast(
     config: str | Path | None = None,
     dry_run: bool = False,
     events: RunEvents | None = None,
+    bucket: str | None = None,
     **options: Unpack[Options],
 ) -> "RunResult | pd.DataFrame":
     """Forecast a bucket, or a data frame.
@@ -109,6 +118,8 @@ def forecast(
         Plan, and write nothing (buckets only).
     events : RunEvents, optional
         Told how the run goes on (buckets only).
+    bucket : str, optional
+        Whose ``models/``, below ``prefix``, is looked in as well (data frames only).
     **options
         See `Options`.
 
@@ -133,13 +144,15 @@ def forecast(
     (7, 14)
     """
     if isinstance(data, str):
+        if bucket is not None:
+            raise ConfigError(f"bucket: {data!r} is the bucket already", hint="leave it out")
         job = _job(data, config, options)
         return run_forecast(job, events=events, dry_run=dry_run)
     if dry_run or events is not None:
         raise ConfigError(
             "dry_run and events are for buckets", hint="leave them out for a DataFrame"
         )
-    return _forecast_frame(data, config, options)
+    return _forecast_frame(data, config, bucket, options)
 
 
 def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJob:
@@ -148,12 +161,15 @@ def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJo
 
 
 def _forecast_frame(
-    data: "pd.DataFrame", config: str | Path | None, options: Options
+    data: "pd.DataFrame", config: str | Path | None, bucket: str | None, options: Options
 ) -> "pd.DataFrame":
     if not hasattr(data, "columns"):
         raise ConfigError(f"data: expected a bucket or a DataFrame, got {type(data).__name__}")
+    # Where models are looked for; the job itself works in memory.
+    given = nest_arguments({**options, "bucket": bucket})
+    settings = load_settings(given, file=Path(config) if config else None)
     job = _job("memory://frame", config, options)
-    forecaster = load_chosen(job.model)
+    forecaster = load_chosen(job.model, registry_of(settings))
     table = pa.Table.from_pandas(data, preserve_index=False)
     predictions = forecast_table(table, forecaster, job.method, job.resources.batch_size)
     return to_frame(predictions)

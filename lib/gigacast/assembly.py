@@ -4,16 +4,19 @@ Imports ``settings`` and what stands below it.
 """
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
+from gigacast.core.array import Machine
 from gigacast.core.frequency import Frequency
 from gigacast.core.month import IntRange, MonthFilter
 from gigacast.core.partition import NamingPattern
 from gigacast.errors import ConfigError
 from gigacast.lake.discovery import Selection
+from gigacast.pipeline.array_option import ArrayOptions
 from gigacast.pipeline.job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.series.source import ColumnNames
-from gigacast.settings import RunSettings, Settings
+from gigacast.settings import DEFAULT_PRICES, RunSettings, Settings, load_prices
 from gigacast.storage.store import StoreAddress
 
 
@@ -35,6 +38,11 @@ def bucket_url(bucket: str) -> str:
     )
 
 
+def root_url(root_dir: str) -> str:
+    """Return the URL of ``parquet_loader.data_paths.root_dir``: a folder, unless it is one."""
+    return root_dir if "://" in root_dir else f"file://{Path(root_dir).expanduser().absolute()}"
+
+
 def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
     """Return the bucket or folder a run works in, without its prefix.
 
@@ -43,7 +51,7 @@ def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
     ConfigError
         When none is named.
     """
-    bucket = run.bucket or (f"file://{Path(root_dir).absolute()}" if root_dir else None)
+    bucket = run.bucket or (root_url(root_dir) if root_dir else None)
     if bucket is None:
         raise ConfigError(
             "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
@@ -70,6 +78,20 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
     if "://" in chosen:
         return StoreAddress(bucket_url(chosen), run.endpoint_url, run.region), outputs
     return (root if chosen.startswith("/") else outputs).child(chosen), outputs
+
+
+def registry_of(settings: Settings) -> StoreAddress | None:
+    """Return where ``models/`` lies for who has no bucket to work in; ``None`` when none is named.
+
+    Raises
+    ------
+    ConfigError
+        When what is named is no bucket.
+    """
+    root_dir = settings.parquet_loader.data_paths.root_dir
+    if settings.run.bucket is None and root_dir is None:
+        return None
+    return addresses(settings.run, root_dir)[1]
 
 
 def job_of(settings: Settings) -> ForecastJob:
@@ -107,6 +129,42 @@ def job_of(settings: Settings) -> ForecastJob:
         synthetic=synthetic,
         overwrite=run.overwrite,
         limit=run.limit,
+    )
+
+
+def array_options_of(settings: Settings) -> ArrayOptions:
+    """Return how the settings divide a run over array jobs.
+
+    Prices are the table's, where there is one; a machine that is not in it is refused.
+
+    Raises
+    ------
+    ConfigError
+    """
+    batch, default = settings.batch, ArrayOptions()
+    prices = load_prices() if DEFAULT_PRICES.is_file() else None
+
+    def dollars(name: str, otherwise: float) -> float:
+        if prices is None:
+            return otherwise
+        machine = prices.find(name)
+        return machine.dollars_per_hour("spot") or machine.on_demand
+
+    return ArrayOptions(
+        stack=batch.stack,
+        queue=batch.queue,
+        children=batch.children,
+        target_s=batch.child_minutes * 60,
+        timeout_s=batch.child_timeout_minutes * 60,
+        valid_for=timedelta(hours=batch.plan_hours),
+        cpu=Machine(
+            batch.cpu_startup_s, 1.0, dollars(batch.cpu_instance, default.cpu.dollars_per_hour)
+        ),
+        gpu=Machine(
+            batch.gpu_startup_s,
+            batch.gpu_speed,
+            dollars(batch.gpu_instance, default.gpu.dollars_per_hour),
+        ),
     )
 
 

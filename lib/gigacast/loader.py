@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gigacast.assembly import job_of, method_of
+from gigacast.assembly import job_of, method_of, registry_of
 from gigacast.core.frequency import Frequency
 from gigacast.core.month import Month
 from gigacast.core.series import FloatArray, SeriesBatch
@@ -24,9 +24,9 @@ from gigacast.lake.model import DEFAULT_MODEL
 from gigacast.pipeline.context import find_partition, offsets_of, pad_contexts, read_contexts
 from gigacast.pipeline.frame import load_chosen
 from gigacast.pipeline.job import Method, ModelChoice
+from gigacast.pipeline.location import open_inputs
 from gigacast.series.source import Format, ReadOptions, SeriesSource
-from gigacast.settings import load_settings
-from gigacast.storage.opening import open_store
+from gigacast.settings import load_settings, nest_arguments
 from gigacast.storage.parquet import open_object
 
 
@@ -57,6 +57,8 @@ class ChronosLoader:
         ``model`` which model.
     model : str, optional
         Overrides the settings: see the guide for what can be named.
+    bucket, prefix : str, optional
+        Override the settings: whose ``models/`` is looked in, too. Without any bucket none is.
     device, precision : str
         ``auto`` or as for the command line.
 
@@ -77,11 +79,14 @@ class ChronosLoader:
         parquet_config_path: str | Path | None = None,
         *,
         model: str | None = None,
+        bucket: str | None = None,
+        prefix: str | None = None,
         device: str = "auto",
         precision: str = "auto",
     ) -> None:
         file = Path(parquet_config_path) if parquet_config_path is not None else None
-        self._settings = load_settings(file=file)
+        where = nest_arguments({"bucket": bucket, "prefix": prefix})
+        self._settings = load_settings(where, file=file)
         chosen = model or self._settings.model.model_path or self._settings.model.model_type
         version = None if model else self._settings.model.version
         self._choice = ModelChoice(
@@ -95,10 +100,10 @@ class ChronosLoader:
 
         Raises
         ------
-        ModelError
+        ModelError, StorageError
         """
         if self._forecaster is None:
-            self._forecaster = load_chosen(self._choice)
+            self._forecaster = load_chosen(self._choice, registry_of(self._settings))
         return self._forecaster
 
     def predict(
@@ -184,7 +189,7 @@ class ChronosLoader:
 
     def _sources_of(self, symbol: str, month: Month) -> list[SeriesSource]:
         job = job_of(self._settings)
-        inputs = open_store(job.inputs)
+        inputs = open_inputs(job.inputs)
         inputs.check()
         partition = find_partition(inputs, job.pattern, symbol, month)
         return [

@@ -36,6 +36,7 @@ from gigacast.pipeline.models import (
     this_author,
 )
 from gigacast.pipeline.models_diff import Comparison, compare_versions
+from gigacast.pipeline.models_gate import Gate, Verdict, judge_version
 from gigacast.settings import Settings, load_settings, nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
@@ -83,6 +84,11 @@ class ModelManager:
         self._where = _where(settings, root_dir)
         self._registry = Registry(_open_checked(settings, root_dir))
         self._author: Author = this_author()
+
+    @property
+    def registry(self) -> Registry:
+        """The registry itself, for what is trained here."""
+        return self._registry
 
     @property
     def where(self) -> str:
@@ -198,6 +204,48 @@ class ModelManager:
         return switch_version(
             self._registry, name, version, self._author, why=why, expected=expected
         )
+
+    def promote_model(
+        self,
+        name: str,
+        version: str,
+        *,
+        why: str = "",
+        gate: Gate | None = None,
+        **options: Unpack[Options],
+    ) -> Verdict:
+        """Make a version the active one if a backtest shows that it is better.
+
+        Parameters
+        ----------
+        name, version : str
+        why : str
+            Goes into the history, before the figures.
+        gate : Gate, optional
+            How it is judged.
+        **options
+            As for `gigacast.forecast`: which partitions, and how.
+
+        Returns
+        -------
+        Verdict
+            With objections, if there are any: then nothing was switched.
+
+        Raises
+        ------
+        ModelNotFoundError, DataNotFoundError, ModelRejectedError
+        ModelConflictError
+            When the active version changed while the backtest ran.
+        """
+        self._registry.read(name, version)
+        active = self.active_version(name)
+        arguments = nest_arguments({**self._where, **options})
+        job = job_of(load_settings(arguments, file=self._file))
+        verdict = judge_version(job, name, version, active, gate or Gate())
+        if verdict.is_better:
+            told = "; ".join(filter(None, (why, verdict.summary())))
+            self.switch_model(name, version, why=told, expected=active)
+        return verdict
 
     def rollback_model(self, name: str, *, why: str = "") -> Active:
         """Go back to the version that was active before; again, and one further back.

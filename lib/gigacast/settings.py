@@ -4,16 +4,14 @@ Only the command line, the handlers and the public functions load them; everythi
 plain values of `ForecastJob`, which ``assembly`` makes of them. Imports values of what is below.
 """
 
-import json
 import os
 import re
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -24,47 +22,21 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from gigacast.core.partition import NAMED_PATTERN, PANEL_PATTERN
+from gigacast.core.price import PriceTable
 from gigacast.errors import ConfigError
 from gigacast.forecast.option import DEFAULT_LEVELS
 from gigacast.lake.model import DEFAULT_MODEL
+from gigacast.settings_loader import ParquetLoaderSettings, Section, Strings, split_list
 
 ENV_PREFIX = "GIGACAST_"
+DEFAULT_PRICES = Path("config/prices.yaml")
 MAX_HORIZON = 100_000
 """Ten weeks of minutes; more is a slip of the finger, and no forecast."""
 
-_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
-_UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-
-
-def parse_size(value: object) -> object:
-    """Turn ``2GB`` or ``512 MiB`` into bytes (powers of 1024); other values pass through."""
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
-    if match is None:
-        return value
-    return int(float(match["number"]) * _UNITS[match["unit"].upper()])
-
-
-def split_list(value: object) -> object:
-    """Turn ``a,b`` (or JSON) into ``[a, b]``: environment variables and flags are text."""
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        with suppress(ValueError):
-            return json.loads(value)
-    if isinstance(value, str):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    return value
-
-
-Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
 Levels = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), Field(min_length=1)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
-class ModelSettings(_Section):
+class ModelSettings(Section):
     """Which model forecasts, and how far."""
 
     prediction_length: int | None = Field(None, ge=1, le=MAX_HORIZON, description="Steps ahead.")
@@ -75,44 +47,7 @@ class ModelSettings(_Section):
     auto_detect_mode: bool = Field(True, description="Look beyond model_path when it is missing.")
 
 
-class DataPaths(_Section):
-    """Where the data is, when no bucket is named."""
-
-    root_dir: str | None = None
-
-
-class FilePatterns(_Section):
-    """How object names are read."""
-
-    naming_regex: str = NAMED_PATTERN
-    panel_regex: str = PANEL_PATTERN
-
-
-class SchemaSettings(_Section):
-    """Column names; recognised from the data when absent."""
-
-    datetime_column: str | None = None
-    item_id_column: str | None = None
-    target_columns: Strings = ()
-    timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "step"] = "auto"
-
-
-class PerformanceSettings(_Section):
-    """What reading may use."""
-
-    memory_limit: Size = Field(2**30, description="Per process, before spilling to disk.")
-
-
-class ParquetLoaderSettings(_Section):
-    """How partitions are found and read."""
-
-    data_paths: DataPaths = DataPaths()
-    file_patterns: FilePatterns = FilePatterns()
-    columns: SchemaSettings = Field(SchemaSettings(), alias="schema")
-    performance: PerformanceSettings = PerformanceSettings()
-
-
-class ForecastSettings(_Section):
+class ForecastSettings(Section):
     """How series become forecasts."""
 
     quantiles: Levels = DEFAULT_LEVELS
@@ -135,7 +70,7 @@ class ForecastSettings(_Section):
         return tuple(sorted(float(f"{level:.10g}") for level in levels))
 
 
-class RunSettings(_Section):
+class RunSettings(Section):
     """Where a run reads and writes, what it selects and what it may use."""
 
     bucket: str | None = None
@@ -147,9 +82,9 @@ class RunSettings(_Section):
     months: str | None = None
     symbols: Strings = ()
     timeframes: Strings = ()
-    executor: Literal["auto", "inline", "joblib"] = "auto"
-    n_jobs: int = Field(1, ge=-1)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    executor: Literal["auto", "inline", "joblib", "dask", "ray", "batch"] = "auto"
+    n_jobs: int | None = Field(None, ge=-1)
+    device: str = "auto"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     batch_size: int | None = Field(None, ge=1)
     n_partitions: int | None = Field(None, ge=1)
@@ -159,10 +94,33 @@ class RunSettings(_Section):
 
     @field_validator("n_jobs")
     @classmethod
-    def _some_jobs(cls, n_jobs: int) -> int:
+    def _some_jobs(cls, n_jobs: int | None) -> int | None:
         if n_jobs == 0:
             raise ValueError("0 processes can do nothing; use -1 for all cores")
         return n_jobs
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
+            raise ValueError("not one of auto, cpu, cuda, cuda:N")
+        return device
+
+
+class BatchSettings(Section):
+    """How a run is divided over AWS Batch; `pipeline.array_option` says what each one means."""
+
+    stack: str = Field("gigacast", pattern=r"[A-Za-z][A-Za-z0-9-]{0,63}")
+    queue: Literal["auto", "cpu", "gpu"] = "auto"
+    children: int | None = Field(None, ge=1)
+    child_minutes: float = Field(15.0, gt=0)
+    child_timeout_minutes: int = Field(360, ge=1, le=10_080)
+    plan_hours: int = Field(168, ge=1, le=8_760)
+    cpu_instance: str = "c7i.4xlarge"
+    gpu_instance: str = "g6.xlarge"
+    gpu_speed: float = Field(12.0, gt=0)
+    cpu_startup_s: float = Field(120.0, ge=0)
+    gpu_startup_s: float = Field(300.0, ge=0)
 
 
 class Settings(BaseSettings):
@@ -181,6 +139,7 @@ class Settings(BaseSettings):
     parquet_loader: ParquetLoaderSettings = ParquetLoaderSettings()
     forecast: ForecastSettings = ForecastSettings()
     run: RunSettings = RunSettings()
+    batch: BatchSettings = BatchSettings()
 
     @classmethod
     def settings_customise_sources(
@@ -243,6 +202,9 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "series_per_partition": ("run", "series_per_partition"),
     "overwrite": ("run", "overwrite"),
     "limit": ("run", "limit"),
+    "stack": ("batch", "stack"),
+    "queue": ("batch", "queue"),
+    "children": ("batch", "children"),
 }
 """The names flags and keyword arguments have, and the setting each one sets."""
 
@@ -282,7 +244,8 @@ def load_settings(
     arguments : mapping, optional
         By section, as ``{"model": {"prediction_length": 7}}``; see `nest_arguments`.
     file : Path, optional
-        A YAML file with the sections ``model``, ``parquet_loader``, ``forecast`` and ``run``.
+        A YAML file with the sections ``model``, ``parquet_loader``, ``forecast``, ``run`` and
+        ``batch``.
 
     Raises
     ------
@@ -299,6 +262,17 @@ def load_settings(
         raise ConfigError(
             f"environment: {error}", hint=f"set single keys, as {ENV_PREFIX}RUN__N_JOBS=4"
         ) from error
+
+
+def load_prices(file: Path = DEFAULT_PRICES) -> PriceTable:
+    """Read what machines cost.
+
+    Raises
+    ------
+    ConfigError
+        When the file is missing, or something in it is wrong; the message names the field.
+    """
+    return PriceTable.parse(_read_file(file))
 
 
 def _read_file(file: Path) -> dict[str, Any]:

@@ -92,7 +92,8 @@ def test_sizes_may_have_units(text: str, size: int) -> None:
         ("forecast: {freq: often}", "often"),
         ("run: {years: 'last year'}", "run.years"),
         ("run: {n_jobs: 0}", "run.n_jobs"),
-        ("run: {executor: dask}", "run.executor"),
+        ("run: {executor: spark}", "run.executor"),
+        ("run: {device: 'cuda:x'}", "run.device"),
         ("- a list", "expected sections"),
         ("a: [", "not valid YAML"),
         ("parquet_loader: {file_patterns: {naming_regex: '('}}", "naming_regex"),
@@ -104,6 +105,13 @@ def test_a_wrong_setting_is_refused_by_name(tmp_path: Path, content: str, field:
     with pytest.raises(ConfigError) as caught:
         job_of(load(path, bucket="file:///x"))
     assert field in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:12"])
+def test_a_device_may_be_one_of_several(device: str) -> None:
+    job = job_of(load(bucket="file:///x", device=device))
+    assert job.model.device == device
+    assert job.resources.n_jobs is None  # one, or one for each GPU
 
 
 def test_yaml_cannot_run_code(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from gigacast.assembly import job_of
+from gigacast.cli.array import service_for
 from gigacast.cli.option import json_option, read_settings, settings_options
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.look import Look, find_finished, look_at
@@ -86,7 +87,7 @@ def _estimate_text(report: PlanReport, job: ForecastJob) -> str:
     guess = report.estimate
     if guess.series is None or guess.seconds is None:
         return "none: no receipts of earlier runs yet"
-    jobs = max(1, job.resources.n_jobs)
+    jobs = max(1, job.resources.n_jobs or 1)
     return (
         f"about {quantity.count(guess.series)} series, "
         f"{quantity.duration(guess.seconds / jobs)} with --n_jobs {jobs} "
@@ -125,7 +126,8 @@ def _plan_json(report: PlanReport, job: ForecastJob) -> dict[str, Any]:
 @json_option
 def status(as_json: bool, **given: Any) -> None:
     """Count partitions done, pending, failed, superseded and orphaned, by year and month."""
-    report = report_status(_job(given))
+    job = _job(given)
+    report = report_status(job, lambda: service_for(job.outputs, attempts=2))
     if as_json:
         click.echo(json.dumps(_status_json(report), indent=1))
         return
@@ -179,6 +181,7 @@ def _status_json(report: StatusReport) -> dict[str, Any]:
                 "files_processed": run.files_processed,
                 "files_skipped": run.files_skipped,
                 "files_failed": run.files_failed,
+                "array": run.plan.get("array"),
             }
             for run in report.runs
         ],

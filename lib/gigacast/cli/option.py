@@ -19,8 +19,8 @@ _CHOICES = {
     "layout": ("long", "wide"),
     "fallback": ("seasonal_naive", "drop"),
     "timestamp_unit": ("auto", "s", "ms", "us", "ns", "step"),
-    "executor": ("auto", "inline", "joblib"),
-    "device": ("auto", "cpu", "cuda"),
+    "executor": ("auto", "inline", "joblib", "dask", "ray", "batch"),
+    "queue": ("auto", "cpu", "gpu"),
     "precision": ("auto", "float32", "bfloat16"),
 }
 
@@ -62,12 +62,17 @@ FLAGS = {
     "extrapolate_levels": "Allow quantile levels outside the range the model was trained for.",
 }
 WITH = {
-    "executor": "Where tasks run.",
-    "n_jobs": "Processes; -1 for all cores.",
-    "device": "Where the model runs.",
+    "executor": "Where tasks run: in this process, over processes, a cluster, or AWS Batch.",
+    "n_jobs": "Processes; -1 for all cores. By default one, or one for each GPU.",
+    "device": "Where the model runs: auto, cpu, cuda (all GPUs, in turn) or cuda:N.",
     "precision": "Of the model's arithmetic; auto is bfloat16 where the hardware computes in it.",
     "batch_size": "Series per call of the model; found automatically when absent.",
     "memory_limit": "What reading may hold per process before it spills to disk, as 2GB.",
+}
+ARRAY = {
+    "stack": "Name of the deployment: its queues are STACK-cpu and STACK-gpu.",
+    "queue": "Which queue; auto weighs the work against the start of a machine.",
+    "children": "At most this many children of the array; by default as many as are worth a start.",
 }
 _ALIASES = {"years": ("--year",), "months": ("--month",), "item_column": ("--item_id_column",)}
 _INTEGERS = {
@@ -81,6 +86,7 @@ _INTEGERS = {
     "limit",
     "n_partitions",
     "series_per_partition",
+    "children",
 }
 
 
@@ -114,6 +120,21 @@ def settings_options(function: F) -> F:
     decorators.append(config_option)
     for decorate in reversed(decorators):
         function = decorate(function)
+    return function
+
+
+def array_options(function: F) -> F:
+    """Add the flags of array jobs."""
+    for name, text in reversed(ARRAY.items()):
+        function = setting(name, text)(function)
+    return function
+
+
+def where_options(function: F) -> F:
+    """Add the flags that say where, for commands that need no more."""
+    function = config_option(function)
+    for name, text in reversed(WHERE.items()):
+        function = setting(name, text)(function)
     return function
 
 

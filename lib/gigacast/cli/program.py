@@ -6,17 +6,29 @@ from typing import Any
 
 import click
 
+from gigacast.cli.array import cancel, logs, submit, watch
+from gigacast.cli.backtest import backtest, evaluate
+from gigacast.cli.data import data
 from gigacast.cli.demo import demo
 from gigacast.cli.look import plan, plot, prune, show, status, verify
 from gigacast.cli.models import models
 from gigacast.cli.run import forecast
-from gigacast.errors import ConfigError, DataError, GigacastError, ModelError, StorageError
+from gigacast.cli.train import train
+from gigacast.errors import (
+    ComputeError,
+    ConfigError,
+    DataError,
+    GigacastError,
+    ModelError,
+    PlanError,
+    StorageError,
+)
 from gigacast.runtime.interruption import interruptible
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-_START_ERRORS = (ConfigError, DataError, ModelError, StorageError)
+_START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, StorageError)
 
 
 class Program(click.Group):
@@ -58,7 +70,25 @@ def program() -> None:
     """  # noqa: D301 - the mark of click for lines that are not wrapped
 
 
-for _command in (forecast, demo, plan, status, show, plot, verify, prune, models):
+for _command in (
+    forecast,
+    demo,
+    plan,
+    status,
+    show,
+    plot,
+    verify,
+    prune,
+    models,
+    data,
+    train,
+    backtest,
+    evaluate,
+    submit,
+    watch,
+    cancel,
+    logs,
+):
     program.add_command(_command)
 
 

@@ -1,22 +1,32 @@
 """The main command: forecast what is pending. Imports ``settings``, ``pipeline``, ``report``."""
 
 import json
+import sys
 from contextlib import ExitStack
 from typing import Any
 
 import click
 
-from gigacast.assembly import job_of
-from gigacast.cli.option import json_option, quiet_option, read_settings, setting, settings_options
+from gigacast.assembly import array_options_of, job_of
+from gigacast.cli.option import (
+    array_options,
+    json_option,
+    quiet_option,
+    read_settings,
+    setting,
+    settings_options,
+)
 from gigacast.core.task import Task
 from gigacast.lake.layout import audit_key
 from gigacast.lake.planner import Plan
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.forecast import RunResult, run_forecast
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.run import RunEvents, Totals, utc_now
 from gigacast.report.progress import Progress
 from gigacast.report.summary import FailedPartition, RunSummary, print_summary
 from gigacast.runtime.executor import Failure
+from gigacast.telemetry import Telemetry
 
 EXIT_FAILED = 1
 
@@ -34,8 +44,9 @@ class Watcher(ExitStack):
         if partitions and not self._quiet:
             click.echo(f"generated {partitions} synthetic partitions", err=True)
 
-    def planned(self, plan: Plan, tasks: int) -> None:
-        """Tell what will be done, and start the bar."""
+    def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
+        """Tell what will be done, and start the bar; one run may follow another."""
+        self.close()
         if not self._quiet:
             click.echo(_plan_line(plan, tasks), err=True)
         if tasks:
@@ -51,6 +62,9 @@ class Watcher(ExitStack):
         if self._progress is not None:
             message = f"{failure.error}: {failure.message}"
             self._progress.advance(failed=True, name=task.partition, message=message)
+
+    def closed(self, status: str, totals: Totals) -> None:
+        """Nothing: the summary tells."""
 
 
 def _plan_line(plan: Plan, tasks: int) -> str:
@@ -75,9 +89,16 @@ def _plan_line(plan: Plan, tasks: int) -> str:
 @settings_options
 @setting("n_partitions", "First generate the missing ones of this many synthetic partitions.")
 @setting("series_per_partition", "Series in each synthetic partition.")
+@array_options
 @click.option("--dry_run", is_flag=True, help="Plan, and write nothing.")
 @click.option("--overwrite/--no_overwrite", default=None, help="Forecast again what is done.")
 @setting("limit", "Forecast at most this many partitions.")
+@click.option(
+    "--log",
+    type=click.Choice(["bar", "json"]),
+    default="bar",
+    help="On stderr: a progress bar, or JSON lines with embedded CloudWatch metrics.",
+)
 @json_option
 @quiet_option
 def forecast(**given: Any) -> int:
@@ -91,16 +112,28 @@ def forecast(**given: Any) -> int:
         --series_per_partition 1000000
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     as_json, quiet, dry_run = (given.pop(name) for name in ("as_json", "quiet", "dry_run"))
-    job = job_of(read_settings(given))
-    return run_and_report(job, as_json=as_json, quiet=quiet, dry_run=dry_run)
+    log = given.pop("log")
+    settings = read_settings(given)
+    job = job_of(settings)
+    if settings.run.executor == "batch" and not dry_run:
+        from gigacast.cli.array import run_on_batch  # noqa: PLC0415 - it imports AWS' clients
+
+        return run_on_batch(job, array_options_of(settings), as_json=as_json, quiet=quiet)
+    return run_and_report(job, log=log, as_json=as_json, quiet=quiet, dry_run=dry_run)
 
 
 def run_and_report(
-    job: ForecastJob, *, as_json: bool = False, quiet: bool = False, dry_run: bool = False
+    job: ForecastJob,
+    *,
+    log: str = "bar",
+    as_json: bool = False,
+    quiet: bool = False,
+    dry_run: bool = False,
 ) -> int:
     """Run a job, show how it goes and how it ended; return the exit code."""
     with Watcher(quiet=quiet or as_json) as watcher:
-        result = run_forecast(job, events=watcher, dry_run=dry_run)
+        events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else watcher
+        result = run_forecast(job, events=events, dry_run=dry_run)
     summary = summarise(result, job)
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=1))
