@@ -110,7 +110,7 @@ class RunSettings(Section):
 class BatchSettings(Section):
     """How a run is divided over AWS Batch; `pipeline.array_option` says what each one means."""
 
-    stack: str = Field("gigacast", pattern=r"[A-Za-z][A-Za-z0-9-]{0,63}")
+    stack: str = Field("gigacast", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")
     queue: Literal["auto", "cpu", "gpu"] = "auto"
     children: int | None = Field(None, ge=1)
     child_minutes: float = Field(15.0, gt=0)

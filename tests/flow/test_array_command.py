@@ -13,8 +13,10 @@ from gigacast.assembly import array_options_of, job_of
 from gigacast.cli.program import run
 from gigacast.lake.audit import read_audit
 from gigacast.pipeline.array_option import ChildOrder
+from gigacast.pipeline.array_setup import prepare_array
 from gigacast.pipeline.array_submit import Submission, submit_run
 from gigacast.pipeline.array_watch import ArrayProgress
+from gigacast.pipeline.forecast import prepare
 from gigacast.runtime.batch import BatchService
 from gigacast.settings import load_settings, nest_arguments
 from gigacast.storage.opening import open_store
@@ -116,6 +118,36 @@ def test_cancel_ends_a_run_and_says_so(
     assert json.loads(capsys.readouterr().out)["status"] == "interrupted"
 
 
+def test_a_model_gives_on_batch_what_it_gives_here_to_the_bit(
+    store: Store, server: MotoServer, batch: LocalBatch
+) -> None:
+    local = open_store(server.new_address())
+    put_panels(local, ("2024-01",), parts=3)
+    nano = ["--model", "gigacast-bolt-nano", "--precision", "float32", "--horizon", "6", "--quiet"]
+    array = ["--executor", "batch", "--children", "1"]
+    assert run(["--bucket", store.address.url, *nano, *array]) == 0
+    assert run(["--bucket", local.address.url, *nano]) == 0
+    made, wanted = (
+        {
+            entry.key: found.get(entry.key)
+            for page in found.list("forecasts/")
+            for entry in page
+            if not entry.key.endswith("_manifest.parquet")
+        }
+        for found in (store, local)
+    )
+    # The metadata names the inputs' ETags, which are the same: the content is.
+    assert len(made) == 3
+    assert made == wanted
+
+
+def test_auto_is_bfloat16_in_an_array_whatever_machine_plans(store: Store) -> None:
+    given = {"bucket": store.address.url, "model": "gigacast-bolt-nano", "horizon": 6}
+    auto = prepare_array(job_of(load_settings(nest_arguments(given))))
+    told = prepare(job_of(load_settings(nest_arguments({**given, "precision": "bfloat16"}))))
+    assert (auto.info.precision, auto.spec) == ("bfloat16", told.spec)
+
+
 @pytest.mark.parametrize("answer", ["leave", "cancel", None])
 def test_ctrl_c_asks_whether_to_leave_or_to_cancel(
     store: Store,
@@ -151,6 +183,7 @@ def test_ctrl_c_asks_whether_to_leave_or_to_cancel(
         (["submit", "--model", "/tmp"], "/tmp: no config.json"),
         (["submit", "--children", "0"], "children"),
         (["submit", "--queue", "tpu"], "tpu"),
+        (["submit", "--stack", "_x"], "batch.stack"),
     ],
 )
 def test_a_mistake_is_one_clear_line(

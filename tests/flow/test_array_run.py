@@ -13,7 +13,7 @@ import pytest
 
 import gigacast
 from gigacast.assembly import array_options_of, job_of
-from gigacast.errors import ComputeError
+from gigacast.errors import ComputeError, TransientComputeError
 from gigacast.lake.audit import Audit, read_audit
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.array_close import close_run
@@ -22,6 +22,7 @@ from gigacast.pipeline.array_submit import Submission, submit_run
 from gigacast.pipeline.array_watch import ArrayProgress, cancel_run, read_logs, watch_run
 from gigacast.pipeline.forecast import run_forecast
 from gigacast.pipeline.job import ForecastJob
+from gigacast.runtime.array import ArrayRequest
 from gigacast.runtime.batch import BatchService
 from gigacast.settings import load_settings, nest_arguments
 from gigacast.storage.opening import open_store
@@ -292,6 +293,50 @@ def test_a_job_that_waits_for_a_failed_one_never_runs(
     assert [state.status for state in states] == ["FAILED", "FAILED"]
     assert states[1].reason == "Dependent Job failed"
     assert service.child(second, 0).attempts == 0
+
+
+# -- more children than an array holds -------------------------------------------------------------
+
+
+def test_more_children_than_an_array_holds_are_several_arrays_of_one_run(
+    server: MotoServer,
+    batch: LocalBatch,
+    service: BatchService,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("gigacast.core.array.MAX_ARRAY", 2)
+    store = bucket_of(server, 2)
+    submission = submit(store, service, children=3)
+    audit = watch(store, submission, service)
+    jobs = array_of(audit)["jobs"]
+    assert [(job["first"], job["size"]) for job in jobs] == [(0, 2), (2, 1)]
+    assert (audit.status, audit.files_processed) == ("completed", 4)
+    assert_done_once(store, 4)
+
+
+class _Refusing(BatchService):
+    """Takes the first array and refuses the second."""
+
+    def submit(self, request: ArrayRequest) -> str:
+        if "-1" in request.name[-2:]:
+            raise TransientComputeError("AWS Batch: throttled")
+        return super().submit(request)
+
+
+def test_a_run_is_submitted_whole_or_not_at_all(
+    server: MotoServer, batch: LocalBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gigacast.core.array.MAX_ARRAY", 2)
+    store = bucket_of(server, 2)
+    batch.pause()
+    with pytest.raises(TransientComputeError, match="throttled"):
+        submit(store, _Refusing("us-east-1"), children=4)
+    batch.resume()
+    batch.wait()
+    assert receipts(store) == []
+    (key,) = [e.key for page in store.list("audit/") for e in page]
+    audit = read_audit(store, key.removeprefix("audit/").removesuffix(".json"))
+    assert (audit.status, audit.end_time is not None) == ("failed", True)
 
 
 # -- closing ---------------------------------------------------------------------------------------

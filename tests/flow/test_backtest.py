@@ -612,6 +612,21 @@ def test_actuals_of_a_symbol_are_of_its_timeframe(folder: Store) -> None:
     result = gigacast.evaluate(folder.address.url, months="1")
     assert (result.matched, result.waiting) == (6, 0)
     assert result.figures["version"]["seasonal-naive/1", "all"].rmse == 0
+    with_symbol = gigacast.evaluate(folder.address.url, symbol="EURUSD", timeframe="1h")
+    assert with_symbol.matched == 6
+    assert gigacast.evaluate(folder.address.url, symbol="GBPUSD").steps == 0
+
+
+def test_forecasts_of_csv_parts_are_evaluated_like_any(folder: Store) -> None:
+    whole = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
+    january = whole["timestamp"] < "2024-02-01"
+    for month, rows in (("01", january), ("02", ~january)):
+        text = whole[rows].to_csv(index=False)
+        folder.put(f"2024/{month}/part-0.csv", text.encode())
+    gigacast.forecast(folder.address.url, model="seasonal-naive", months="1", **OPTIONS)
+    result = gigacast.evaluate(folder.address.url)
+    assert (result.matched, result.waiting) == (6, 0)
+    assert result.figures["version"]["seasonal-naive/1", "all"].undefined == 0
 
 
 def test_a_forecast_that_cannot_be_read_is_named_and_nothing_of_it_counts(folder: Store) -> None:

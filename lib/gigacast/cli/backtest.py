@@ -31,7 +31,7 @@ from gigacast.pipeline.backtest import BacktestJob, BacktestResult, run_backtest
 from gigacast.pipeline.backtest_partition import Windows
 from gigacast.pipeline.evaluation import EvaluationJob, evaluate_forecasts
 from gigacast.pipeline.job import ModelChoice
-from gigacast.pipeline.leaderboard import Leaderboard
+from gigacast.pipeline.leaderboard_result import Leaderboard
 from gigacast.pipeline.leaderboard_segment import SEGMENTS
 from gigacast.report.calibration import save_calibration_figure
 

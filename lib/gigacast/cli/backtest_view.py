@@ -5,7 +5,7 @@ import math
 import click
 
 from gigacast.pipeline.evaluation_result import Evaluation
-from gigacast.pipeline.leaderboard import Leaderboard
+from gigacast.pipeline.leaderboard_result import Leaderboard
 from gigacast.report.table import print_table
 
 _MOST = 30

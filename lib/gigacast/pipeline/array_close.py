@@ -68,10 +68,12 @@ def close_run(
     if audit.end_time is not None or not is_array_run(audit):
         return audit
     states = service.describe(job_ids_of(audit)) if service is not None else []
+    if not _may_have_ended(audit, states, clock()):
+        return audit  # so far one request: this is asked again and again
     summaries = read_summaries(outputs, run_id)
     try:
         plan = read_plan(outputs, run_id, str(array_of(audit)["digest"]))
-        if not _has_ended(audit, plan, states, summaries, clock()):
+        if not states and not _told_its_end(plan, summaries, clock()):
             return audit
         failed = _failed_children(audit, service) if service is not None else {}
         result = ArrayResult(outputs, plan, load_setup(plan), failed)
@@ -83,8 +85,6 @@ def close_run(
         # Somebody changed the plan: its children refused it, and what they did is still to be told.
         if not states:
             raise
-        if not all(state.has_ended for state in states):
-            return audit
         fill = partial(_fill_without_plan, summaries=summaries, error=error)
 
     def close(current: Audit) -> bool:
@@ -130,16 +130,14 @@ def read_summaries(
     return {child: summary for child, summary in found if summary is not None}
 
 
-def _has_ended(
-    audit: Audit,
-    plan: PlanFile,
-    states: list[ArrayState],
-    summaries: Mapping[int, Audit],
-    now: datetime,
-) -> bool:
-    if states:
-        is_new = now - datetime.fromisoformat(audit.start_time) < _SETTLING
-        return all(state.has_ended and (state.is_known or not is_new) for state in states)
+def _may_have_ended(audit: Audit, states: list[ArrayState], now: datetime) -> bool:
+    """Whether the service says so; without its word the children's is asked."""
+    is_new = now - datetime.fromisoformat(audit.start_time) < _SETTLING
+    return all(state.has_ended and (state.is_known or not is_new) for state in states)
+
+
+def _told_its_end(plan: PlanFile, summaries: Mapping[int, Audit], now: datetime) -> bool:
+    """Whether every child says that it has ended, or none can begin any more."""
     told = len(summaries) == len(plan.shares) and all(
         summary.status in {COMPLETED, FAILED} for summary in summaries.values()
     )

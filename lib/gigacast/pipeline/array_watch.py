@@ -89,9 +89,10 @@ def watch_run(
         if progress != last:
             on_progress(progress)
             pause_s = FIRST_POLL_S
-        audit = close_run(outputs, run_id, service, clock=clock)
-        if audit.end_time is not None:
-            return audit
+        if look.may_have_ended:
+            audit = close_run(outputs, run_id, service, clock=clock)
+            if audit.end_time is not None:
+                return audit
         last = progress
         sleep(pause_s)
         pause_s = min(pause_s * BACKOFF, LONGEST_POLL_S)
@@ -207,10 +208,12 @@ class _Look:
         self._service = service
         self._etags: dict[int, str] = {}
         self._summaries: dict[int, Audit] = {}
+        self.may_have_ended = True
 
     def take(self) -> ArrayProgress:
         """Look once."""
         states = self._service.describe(self._job_ids)
+        self.may_have_ended = all(state.has_ended for state in states)
         children: Counter[str] = Counter()
         for state in states:
             children.update(state.counts)

@@ -29,7 +29,8 @@ from gigacast.pipeline.forecast import (
     prepare,
 )
 from gigacast.pipeline.job import ForecastJob, ModelChoice
-from gigacast.pipeline.leaderboard import Leaderboard, Side, make_leaderboard
+from gigacast.pipeline.leaderboard import Side, make_leaderboard
+from gigacast.pipeline.leaderboard_result import Leaderboard
 from gigacast.pipeline.leaderboard_segment import Segmenter, check_segment
 from gigacast.pipeline.partition import ForecastSetup
 from gigacast.pipeline.run import Run, RunEvents, Silent, utc_now

@@ -14,11 +14,12 @@ import numpy as np
 
 from gigacast.core.digest import digest_value
 from gigacast.core.month import Month
-from gigacast.core.partition import month_of_folder
+from gigacast.core.partition import PartitionName
 from gigacast.core.spec import horizon_of_spec
 from gigacast.errors import DataNotFoundError, GigacastError
 from gigacast.forecast.metric import Sums, add_up, figures_of, measure
-from gigacast.lake.layout import EVALUATIONS, evaluation_key
+from gigacast.lake.discovery import Selection
+from gigacast.lake.layout import EVALUATIONS, evaluation_key, spec_prefix
 from gigacast.lake.manifest import read_manifest
 from gigacast.pipeline.evaluation_actuals import Actuals
 from gigacast.pipeline.evaluation_join import (
@@ -78,12 +79,17 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
     for generation in asked:
         evaluating.add(generation)
     result = evaluating.result()
-    months = str(forecast.selection.months)
-    name = digest_value([months, *([g.model, g.version, g.spec] for g in asked)], length=8)
+    name = _result_name(forecast.selection, asked)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
     for ending, content in result.files().items():
         outputs.put(evaluation_key(name, ending), content)
     return result
+
+
+def _result_name(selection: Selection, asked: list[Generation]) -> str:
+    """Return the name of the result: the same for the same forecasts."""
+    which = [str(selection.months), sorted(selection.symbols), sorted(selection.timeframes)]
+    return digest_value([which, *([g.model, g.version, g.spec] for g in asked)], length=8)
 
 
 def _is_asked(generation: Generation, job: EvaluationJob) -> bool:
@@ -123,26 +129,31 @@ class _Evaluating:
         return self._evaluation
 
     def add(self, generation: Generation) -> None:
-        """Evaluate every file of a generation that lies in the months asked for."""
+        """Evaluate every file of a generation that is asked for."""
         horizon = horizon_of_spec(generation.spec) or 1
         manifest, _ = read_manifest(self._outputs, generation.key)
         for row in manifest.to_pylist():
-            folder, _, series_name = row["partition"].rpartition("/")
-            month = month_of_folder(folder)
-            if month is None or month not in self._job.selection.months:
+            name = self._name_of(generation, row)
+            if name is None or not self._job.selection.wants(name):
                 continue
             try:
-                parts = list(self._parts(row, month, series_name, horizon))
+                parts = list(self._parts(row, name, horizon))
             except GigacastError as error:
                 self._evaluation.failures.append((row["key"], error.message))
                 continue
             for part in parts:  # a file counts as a whole or not at all
-                self._count(self._names[generation], month, part)
+                self._count(self._names[generation], name.month, part)
 
-    def _parts(
-        self, row: dict[str, Any], month: Month, series_name: str, horizon: int
-    ) -> Iterator["_Part"]:
+    def _name_of(self, generation: Generation, row: dict[str, Any]) -> PartitionName | None:
+        """Return what the key of the input says, which the key of the forecast ends with."""
+        prefix = spec_prefix(generation.model, generation.version, generation.spec)
+        key = row["key"].removeprefix(prefix)
+        pattern = self._job.pattern
+        return pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
+
+    def _parts(self, row: dict[str, Any], name: PartitionName, horizon: int) -> Iterator["_Part"]:
         """Yield what becomes of each part of a file."""
+        month, series_name = name.month, row["partition"].rpartition("/")[2]
         most = self._job.resources.memory_limit_bytes // _STEP_BYTES
         batches = read_batches(self._outputs, row["key"], if_match=row["etag"])
         known = None

@@ -6,14 +6,13 @@ name, in all parts.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 
 import pyarrow as pa
 
 from gigacast.core.column import to_arrow
-from gigacast.core.month import Month, MonthFilter
+from gigacast.core.month import Month
 from gigacast.core.partition import PartitionName, month_prefixes
 from gigacast.forecast.metric import seasonal_error
 from gigacast.lake.discovery import Discoverer, Partition
@@ -98,9 +97,7 @@ class Actuals:
     def _discover(self, month: Month) -> tuple[Partition, ...]:
         year = f"{month.year:04d}/"
         prefixes = [f for y in (year, f"year={year}") for f in month_prefixes(y, month)]
-        # Actuals may lie in months whose forecasts nobody asked for.
-        selection = replace(self._job.selection, months=MonthFilter())
-        discoverer = Discoverer(self._job.pattern, selection)
+        discoverer = Discoverer(self._job.pattern, self._job.selection)
         objects = [o for p in prefixes for page in self._inputs.list(p) for o in page]
         folders = dict.fromkeys("/".join(o.key.split("/", 2)[:2]) for o in objects)
         return tuple(

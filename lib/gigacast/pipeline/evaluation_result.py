@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.forecast.metric import Figures, interval_name, intervals_of
-from gigacast.pipeline.leaderboard import figure_text, markdown_table, plain
+from gigacast.pipeline.leaderboard_result import figure_text, markdown_table, plain
 from gigacast.pipeline.prediction import level_name
 
 BY = ("version", "month", "step")

@@ -11,7 +11,7 @@ from gigacast.lake.model import NAIVE_MODEL
 from gigacast.pipeline.backtest import BacktestJob, run_backtest
 from gigacast.pipeline.backtest_partition import Windows
 from gigacast.pipeline.job import ForecastJob, ModelChoice
-from gigacast.pipeline.leaderboard import Leaderboard
+from gigacast.pipeline.leaderboard_result import Leaderboard
 
 
 @dataclass(frozen=True)

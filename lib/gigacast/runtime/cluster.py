@@ -6,8 +6,9 @@ by ``RAY_ADDRESS``; without either they start one on this machine.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from functools import partial
+from threading import Lock
 from typing import Any, Literal
 
 from gigacast.errors import MissingExtraError, WorkerLostError
@@ -86,19 +87,29 @@ def _translated(name: ClusterName) -> Iterator[None]:
 _workers: dict[bytes, Worker[Any, Any]] = {}
 """What this process has made: one worker for each recipe, and in fact for one."""
 
+_turn = Lock()
+
 
 def run_task(recipe: bytes, index: int, payload: bytes) -> tuple[int, bytes]:
-    """Do one pickled task in a process of the cluster; return its index and a packed `Reply`."""
+    """Do one pickled task in a process of the cluster; return its index and a packed `Reply`.
+
+    A process may have several threads; a worker is made for one.
+    """
+    with _turn:
+        return index, pack(_answer(recipe, payload))
+
+
+def _answer(recipe: bytes, payload: bytes) -> Reply:
     if recipe not in _workers:
         try:
             _workers[recipe] = make_worker(unpack(recipe))
         except Exception as error:
             known = error if is_portable(error) else None
-            return index, pack(Reply(failure=Failure.of(error), setup_error=known))
+            return Reply(failure=Failure.of(error), setup_error=known)
     try:
-        return index, pack(Reply(result=_workers[recipe](unpack(payload))))
+        return Reply(result=_workers[recipe](unpack(payload)))
     except (Exception, SystemExit) as error:
-        return index, pack(Reply(failure=Failure.of(error)))
+        return Reply(failure=Failure.of(error))
 
 
 def _outcome(task: T, packed: bytes) -> Outcome[T, R]:
@@ -120,13 +131,19 @@ def _connected(name: ClusterName) -> AbstractContextManager[Any]:
 
 
 def _dask() -> AbstractContextManager[Any]:
-    from distributed import Client, get_client  # noqa: PLC0415 - an extra
+    import dask  # noqa: PLC0415 - an extra
+    from distributed import Client, LocalCluster, get_client  # noqa: PLC0415
 
     try:
         get_client()
     except ValueError:
-        client: AbstractContextManager[Any] = Client()
-        return client
+        stack = ExitStack()
+        address = dask.config.get("scheduler-address", None)
+        if address is None:
+            local = LocalCluster(host="127.0.0.1", dashboard_address=None, threads_per_worker=1)
+            address = stack.enter_context(local)
+        stack.enter_context(Client(address))
+        return stack
     return nullcontext()  # somebody has connected already, and keeps the connection
 
 

@@ -12,7 +12,7 @@ from gigacast.core.frequency import Frequency
 from gigacast.errors import ConfigError, ModelIntegrityError, PlanError
 from gigacast.forecast.forecaster import ForecasterInfo
 from gigacast.lake.model import ResolvedModel
-from gigacast.lake.plan_file import PlanFile
+from gigacast.lake.plan_file import PlanFile, Share
 from gigacast.lake.planner import Plan
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.array_option import ArrayOptions, ChildOrder
@@ -24,7 +24,7 @@ from gigacast.pipeline.array_setup import (
     prepare_array,
     with_queue,
 )
-from gigacast.pipeline.array_submit import expected_cpu_s, queue_for
+from gigacast.pipeline.array_submit import expected_cpu_s, queue_for, requests_of
 from gigacast.pipeline.forecast import Prepared
 from gigacast.pipeline.job import ForecastJob, ModelChoice
 from gigacast.pipeline.spec import make_spec
@@ -172,6 +172,18 @@ def test_an_order_survives_its_command() -> None:
     for wrong in ([], ["s3://b", "-", "-", "run", "digest", "x"]):
         with pytest.raises(ConfigError, match="no order of a child"):
             ChildOrder.parse(wrong)
+
+
+def test_an_array_of_more_than_ten_thousand_is_submitted_in_parts() -> None:
+    shares = (Share(0, 1, "", 1, 1),) * 10_001
+    requests = requests_of(
+        PlanFile("run", "", "", {}, shares, "digest"), prepared(job()), ArrayOptions(), "gpu"
+    )
+    assert [(r.name, r.size, r.queue) for r in requests] == [
+        ("run-0", 5001, "gigacast-gpu"),
+        ("run-1", 5000, "gigacast-gpu"),
+    ]
+    assert [ChildOrder.parse(list(r.command)).first for r in requests] == [0, 5001]
 
 
 def test_a_plan_is_valid_for_a_week_and_a_child_for_six_hours() -> None:

@@ -126,3 +126,18 @@ def test_no_partition_is_no_line(clock: Clock) -> None:
     with Progress(0, stream=stream, clock=clock):
         pass
     assert stream.getvalue() == ""
+
+
+def test_a_run_that_others_do_is_shown_as_far_as_it_is(clock: Clock) -> None:
+    stream = io.StringIO()
+    with Progress(100, stream=stream, clock=clock) as progress:
+        clock.now_s += 10
+        progress.move(40, failed=1, series=4000, note="children: 8 running")
+        clock.now_s += 1
+        progress.move(41, failed=1, series=4100, note="children: 8 running")
+        clock.now_s += 9
+        progress.move(100, failed=2, series=9800, note="children: 8 done")
+    assert stream.getvalue().splitlines() == [
+        "40/100 partitions, 4,000 series, 400 series/s, 15.0 s left, 1 failed, children: 8 running",
+        "100/100 partitions, 9,800 series, 490 series/s, in 20.0 s, 2 failed, children: 8 done",
+    ]
