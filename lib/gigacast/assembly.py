@@ -11,6 +11,7 @@ from gigacast.core.array import Machine
 from gigacast.core.frequency import Frequency
 from gigacast.core.month import IntRange, MonthFilter
 from gigacast.core.partition import NamingPattern
+from gigacast.core.price import PriceTable
 from gigacast.errors import ConfigError
 from gigacast.lake.discovery import Selection
 from gigacast.pipeline.array_option import ArrayOptions
@@ -129,6 +130,7 @@ def job_of(settings: Settings) -> ForecastJob:
         synthetic=synthetic,
         overwrite=run.overwrite,
         limit=run.limit,
+        prices=known_prices(),
     )
 
 
@@ -142,7 +144,7 @@ def array_options_of(settings: Settings) -> ArrayOptions:
     ConfigError
     """
     batch, default = settings.batch, ArrayOptions()
-    prices = load_prices() if DEFAULT_PRICES.is_file() else None
+    prices = known_prices()
 
     def dollars(name: str, otherwise: float) -> float:
         if prices is None:
@@ -158,14 +160,29 @@ def array_options_of(settings: Settings) -> ArrayOptions:
         timeout_s=batch.child_timeout_minutes * 60,
         valid_for=timedelta(hours=batch.plan_hours),
         cpu=Machine(
-            batch.cpu_startup_s, 1.0, dollars(batch.cpu_instance, default.cpu.dollars_per_hour)
+            batch.cpu_startup_s,
+            batch.cpu_speed,
+            dollars(batch.cpu_instance, default.cpu.dollars_per_hour),
         ),
         gpu=Machine(
             batch.gpu_startup_s,
             batch.gpu_speed,
             dollars(batch.gpu_instance, default.gpu.dollars_per_hour),
         ),
+        cpu_instance=batch.cpu_instance,
+        gpu_instance=batch.gpu_instance,
+        prices=prices,
     )
+
+
+def known_prices() -> PriceTable | None:
+    """Return the price table, where there is one: without it a run has no dollars.
+
+    Raises
+    ------
+    ConfigError
+    """
+    return load_prices() if DEFAULT_PRICES.is_file() else None
 
 
 def method_of(settings: Settings) -> Method:

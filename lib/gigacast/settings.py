@@ -26,10 +26,13 @@ from gigacast.core.price import PriceTable
 from gigacast.errors import ConfigError
 from gigacast.forecast.option import DEFAULT_LEVELS
 from gigacast.lake.model import DEFAULT_MODEL
+from gigacast.runtime.instance import VARIABLES
 from gigacast.settings_loader import ParquetLoaderSettings, Section, Strings, split_list
 
 ENV_PREFIX = "GIGACAST_"
 DEFAULT_PRICES = Path("config/prices.yaml")
+_NO_SETTINGS = {f"{ENV_PREFIX}CACHE", *VARIABLES}
+"""Variables that are read elsewhere: they say what this machine is like."""
 MAX_HORIZON = 100_000
 """Ten weeks of minutes; more is a slip of the finger, and no forecast."""
 
@@ -118,7 +121,8 @@ class BatchSettings(Section):
     plan_hours: int = Field(168, ge=1, le=8_760)
     cpu_instance: str = "c7i.4xlarge"
     gpu_instance: str = "g6.xlarge"
-    gpu_speed: float = Field(12.0, gt=0)
+    cpu_speed: float = Field(8.0, gt=0)
+    gpu_speed: float = Field(60.0, gt=0)
     cpu_startup_s: float = Field(120.0, ge=0)
     gpu_startup_s: float = Field(300.0, ge=0)
 
@@ -298,7 +302,7 @@ def _refuse_unknown_variables() -> None:
     sections = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
     for variable in os.environ:
         name = variable.upper()
-        if not name.startswith(ENV_PREFIX) or name == f"{ENV_PREFIX}CACHE":
+        if not name.startswith(ENV_PREFIX) or name in _NO_SETTINGS:
             continue
         if name.split("__")[0] not in sections:
             raise ConfigError(

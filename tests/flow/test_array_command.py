@@ -75,6 +75,17 @@ def test_the_job_runs_on_batch_by_one_flag_and_a_rerun_has_nothing_to_do(
     assert capsys.readouterr().out == "nothing to do: 3 partitions are done\n"
 
 
+def test_json_lines_tell_of_the_begin_and_the_end_of_an_array_run(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    array = flags(store, "--executor", "batch", "--children", "2")
+    assert run([*array, "--log", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["planned", "closed"]
+    assert lines[0]["PartitionsPending"] == 3
+    assert (lines[1]["status"], lines[1]["totals"]["partitions"]) == ("completed", 3)
+
+
 def test_submit_leaves_and_watch_ends_the_run(
     store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,7 +176,8 @@ def test_ctrl_c_asks_whether_to_leave_or_to_cancel(
     monkeypatch.setattr("click.prompt", lambda *_, **__: answer)
     assert run(flags(store, "--executor", "batch", "--children", "2")) == 130
     said = capsys.readouterr().err
-    run_id = next(iter(store.list("plans/")))[0].key.split("/")[1].removesuffix(".json")
+    (head,) = store.list_folder("plans/").objects
+    run_id = head.key.split("/")[1].removesuffix(".json")
     if answer == "cancel":
         assert f"{run_id} is cancelled" in said
     else:

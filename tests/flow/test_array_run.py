@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -15,6 +15,8 @@ import gigacast
 from gigacast.assembly import array_options_of, job_of
 from gigacast.errors import ComputeError, TransientComputeError
 from gigacast.lake.audit import Audit, read_audit
+from gigacast.lake.layout import manifest_key
+from gigacast.lake.manifest import read_manifest
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.array_close import close_run
 from gigacast.pipeline.array_result import array_of
@@ -28,6 +30,7 @@ from gigacast.settings import load_settings, nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 from handler.closing import handle
+from tests.faulty_store import Fault, FaultyStore
 from tests.local_batch import EXITED, PROGRAM, LocalBatch
 from tests.moto_server import MotoServer
 from tests.panels import put_panels
@@ -108,6 +111,21 @@ def test_an_array_of_eight_does_forty_partitions_as_a_local_run_does(
     assert [*forecasts(store).values()] == [*forecasts(local).values()]
     again = submit(store, service)
     assert (again.tasks, again.job_ids, again.plan.totals.done) == (0, (), 40)
+
+
+def test_the_manifest_is_made_of_what_children_tell_and_no_receipt_is_read_for_it(
+    server: MotoServer, batch: LocalBatch, service: BatchService
+) -> None:
+    store = bucket_of(server, 4)
+    submission = submit(store, service, children=2)
+    while not all(state.has_ended for state in service.describe(submission.job_ids)):
+        time.sleep(0.05)
+    receipts_read = Fault(("get",), lambda key: key.startswith("timings/"))
+    audit = close_run(FaultyStore(store, [receipts_read]), submission.run_id, service)
+    assert (audit.status, audit.files_processed) == ("completed", 8)
+    (spec,) = cast("dict[str, object]", audit.plan["specs"])
+    table, _ = read_manifest(store, manifest_key("seasonal-naive", "1", spec))
+    assert table["rows"].to_pylist() == [18] * 8
 
 
 # -- accidents -------------------------------------------------------------------------------------

@@ -33,6 +33,7 @@ from gigacast.pipeline.array_watch import (
     watch_run,
 )
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.run import RunEvents, Silent, Totals, utc_now
 from gigacast.report.progress import Progress
 from gigacast.report.summary import FailedPartition, RunSummary, print_summary
 from gigacast.runtime.array import FAILED as CHILD_FAILED
@@ -40,6 +41,7 @@ from gigacast.runtime.array import ArrayService
 from gigacast.settings import Settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
+from gigacast.telemetry import Telemetry
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -126,21 +128,33 @@ def logs(run: str, index: int | None, lines: int, **given: Any) -> None:
 
 
 def run_on_batch(
-    job: ForecastJob, options: ArrayOptions, *, as_json: bool = False, quiet: bool = False
+    job: ForecastJob,
+    options: ArrayOptions,
+    *,
+    log: str = "bar",
+    as_json: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Submit a run, watch it, and return the exit code."""
-    submission = submit_run(job, options, service_for(job.outputs))
+    events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else Silent()
+    submission = submit_run(job, options, service_for(job.outputs), events=events)
     if not (as_json or quiet):
         _tell_submission(submission, job.outputs)
     if not submission.tasks:
         if as_json:
             click.echo(json.dumps(_submission_json(submission), indent=1))
         return 0
-    return follow(job.outputs, submission.run_id, as_json=as_json, quiet=quiet)
+    is_silent = quiet or log == "json"
+    return follow(job.outputs, submission.run_id, events=events, as_json=as_json, quiet=is_silent)
 
 
 def follow(
-    address: StoreAddress, run_id: str, *, as_json: bool = False, quiet: bool = False
+    address: StoreAddress,
+    run_id: str,
+    *,
+    events: RunEvents | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
 ) -> int:
     """Watch a run to its end, or until Ctrl-C; return the exit code."""
     outputs, service = open_store(address), service_for(address)
@@ -150,6 +164,8 @@ def follow(
             audit = watch_run(outputs, run_id, service, on_progress=lambda p: _show(progress, p))
     except KeyboardInterrupt:
         return _leave_or_cancel(outputs, run_id, service)
+    totals: dict[str, Any] = audit.totals
+    (events or Silent()).closed(audit.status, Totals(**totals))
     summary = summarise(audit, address)
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=1))
@@ -187,6 +203,7 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
         read_bytes=totals.get("bytes_read", 0),
         written_bytes=totals.get("bytes_written", 0),
         seconds_by_stage=totals.get("seconds", {}),
+        cost=audit.cost,
         output_url=f"{address.url}/{version_prefix(str(model['model']), str(model['version']))}"
         if model
         else "",

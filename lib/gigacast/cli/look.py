@@ -13,12 +13,16 @@ from typing import Any
 
 import click
 
-from gigacast.assembly import job_of
+from gigacast.assembly import array_options_of, job_of
 from gigacast.cli.array import service_for
 from gigacast.cli.option import json_option, read_settings, settings_options
+from gigacast.lake.audit import Audit
+from gigacast.pipeline.array_option import ArrayOptions
+from gigacast.pipeline.forecast import processes_for
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.look import Look, find_finished, look_at
 from gigacast.pipeline.prune import Litter, find_litter, remove
+from gigacast.pipeline.quote import Quote, quote_here, quote_queues
 from gigacast.pipeline.status import PlanReport, StatusReport, report_plan, report_status
 from gigacast.pipeline.verify import VerifyReport
 from gigacast.pipeline.verify import verify as verify_sample
@@ -27,8 +31,20 @@ from gigacast.report.figure import save_forecast_figure
 from gigacast.report.panel import ForecastPanel
 from gigacast.report.table import is_rich, print_table
 from gigacast.report.terminal_plot import ASCII, UNICODE, terminal_plot
+from gigacast.runtime.instance import this_machine
 
 EXIT_DIFFERENT = 1
+_QUOTE_COLUMNS = (
+    "queue",
+    "machine",
+    "bought",
+    "machines",
+    "ends after",
+    "machine time",
+    "dollars",
+    "per million series",
+    "by",
+)
 FIRST = 5
 
 
@@ -46,15 +62,48 @@ def plan(as_json: bool, **given: Any) -> None:
     """Tell what is left to forecast, and what it will take.
 
     Partitions and bytes are exact, from listings alone; series and time are estimated from the
-    receipts of earlier runs.
+    receipts of earlier runs, and with them what the plan costs on each queue of a deployment.
     """
-    job = _job(given)
+    settings = read_settings(given)
+    job = job_of(settings)
     report = report_plan(job)
+    quotes = _quotes(report, array_options_of(settings))
     if as_json:
-        click.echo(json.dumps(_plan_json(report, job), indent=1))
+        cost = [quote.describe() for quote in quotes]
+        click.echo(json.dumps({**_plan_json(report, job), "cost": cost}, indent=1))
         return
     for name, value in _plan_facts(report, job):
         click.echo(f"{name:<12} {value}")
+    _print_quotes(quotes)
+
+
+def _quotes(report: PlanReport, options: ArrayOptions) -> list[Quote]:
+    work, prepared = report.workload, report.prepared
+    here = quote_here(work, processes_for(prepared), this_machine(), prepared.job.prices)
+    return [*([here] if here is not None and work.tasks else []), *quote_queues(work, options)]
+
+
+def _print_quotes(quotes: list[Quote]) -> None:
+    """Print what the plan would cost, a line for each way to do it."""
+    if not quotes:
+        return
+    rows = [
+        (
+            quote.queue,
+            quote.instance,
+            quote.purchase.replace("_", " "),
+            quote.machines,
+            quantity.duration(quote.elapsed_s),
+            quantity.duration(quote.hours * 3600),
+            _told_dollars(quote.dollars),
+            _told_dollars(quote.dollars_per_million),
+            quote.basis,
+        )
+        for quote in quotes
+    ]
+    dated = f", prices of {quotes[0].prices_as_of}" if quotes[0].prices_as_of else ""
+    click.echo()
+    print_table(f"Cost{dated}", _QUOTE_COLUMNS, rows)
 
 
 def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
@@ -142,11 +191,20 @@ def status(as_json: bool, **given: Any) -> None:
     print_table("Partitions", columns, rows)
     click.echo()
     runs = [
-        (run.session_id, run.status, run.files_processed, run.files_skipped, run.files_failed)
+        (
+            run.session_id,
+            run.status,
+            run.files_processed,
+            run.files_skipped,
+            run.files_failed,
+            _dollars_of(run),
+        )
         for run in report.runs[:FIRST]
     ]
     if runs:
-        print_table("Latest runs", ("run", "status", "forecast", "skipped", "failed"), runs)
+        print_table(
+            "Latest runs", ("run", "status", "forecast", "skipped", "failed", "dollars"), runs
+        )
     failures = _current_failures(report)
     for failure in failures[:FIRST]:
         click.echo(f"failed: {failure['partition']}: {failure['error']}: {failure['message']}")
@@ -154,6 +212,16 @@ def status(as_json: bool, **given: Any) -> None:
             click.echo(f"  hint: {failure['hint']}")
     if len(failures) > FIRST:
         click.echo(f"... and {len(failures) - FIRST} more: see --json and the audits")
+
+
+def _dollars_of(run: Audit) -> str:
+    bill = run.cost.get("actual")
+    dollars = bill.get("dollars") if isinstance(bill, dict) else None
+    return _told_dollars(dollars)
+
+
+def _told_dollars(amount: float | None) -> str:
+    return "-" if amount is None else quantity.dollars(amount)
 
 
 def _current_failures(report: StatusReport) -> list[dict[str, object]]:
@@ -182,6 +250,7 @@ def _status_json(report: StatusReport) -> dict[str, Any]:
                 "files_skipped": run.files_skipped,
                 "files_failed": run.files_failed,
                 "array": run.plan.get("array"),
+                "cost": run.cost,
             }
             for run in report.runs
         ],

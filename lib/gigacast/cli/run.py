@@ -118,7 +118,7 @@ def forecast(**given: Any) -> int:
     if settings.run.executor == "batch" and not dry_run:
         from gigacast.cli.array import run_on_batch  # noqa: PLC0415 - it imports AWS' clients
 
-        return run_on_batch(job, array_options_of(settings), as_json=as_json, quiet=quiet)
+        return run_on_batch(job, array_options_of(settings), log=log, as_json=as_json, quiet=quiet)
     return run_and_report(job, log=log, as_json=as_json, quiet=quiet, dry_run=dry_run)
 
 
@@ -167,6 +167,7 @@ def summarise(result: RunResult, job: ForecastJob) -> RunSummary:
         read_bytes=totals.bytes_read,
         written_bytes=totals.bytes_written,
         seconds_by_stage=totals.seconds,
+        cost=result.cost,
         output_url=result.outputs,
         audit_url=""
         if result.status == "planned"

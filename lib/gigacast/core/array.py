@@ -68,7 +68,7 @@ class Machine:
     startup_s : float
         From the submission until the model is loaded: an instance, an image, the weights.
     speed : float
-        How many times faster than a CPU child it forecasts.
+        How many times faster than one process on one CPU core it forecasts.
     dollars_per_hour : float
     """
 
@@ -77,7 +77,7 @@ class Machine:
     dollars_per_hour: float
 
     def cost(self, cpu_s: float) -> float:
-        """Return what work costs that takes a CPU child so many seconds, start-up included."""
+        """Return what work costs that takes a CPU process so many seconds, start-up included."""
         return (self.startup_s + cpu_s / self.speed) * self.dollars_per_hour
 
 
@@ -90,7 +90,7 @@ def choose_queue(cpu_s: float, cpu: Machine, gpu: Machine) -> QueueKind:
     Parameters
     ----------
     cpu_s : float
-        Seconds the whole work takes one CPU child.
+        Seconds the whole work takes one CPU process.
     cpu, gpu : Machine
     """
     return "gpu" if gpu.cost(cpu_s) < cpu.cost(cpu_s) else "cpu"
@@ -102,7 +102,7 @@ def count_children(work_s: float, tasks: int, machine: Machine, target_s: float,
     Parameters
     ----------
     work_s : float
-        Seconds the whole work takes one CPU child.
+        Seconds the whole work takes one CPU process.
     tasks : int
         No child is left without one.
     machine : Machine

@@ -41,6 +41,8 @@ class Audit:
         ``running``, ``completed``, ``failed`` (some partition failed) or ``interrupted``.
     settings, plan, totals, software, host : mapping
     failures : list of {partition, error, message, hint, attempts}
+    cost : mapping
+        ``predicted`` when the run began, and the ``actual`` hours and dollars when it had ended.
     """
 
     session_id: str
@@ -60,6 +62,7 @@ class Audit:
     plan: dict[str, object] = field(default_factory=dict)
     totals: dict[str, object] = field(default_factory=dict)
     failures: list[dict[str, object]] = field(default_factory=list)
+    cost: dict[str, object] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
     host: dict[str, object] = field(default_factory=dict)
 
@@ -126,10 +129,12 @@ class AuditLog:
         self._store.put(audit_key(self.audit.session_id), self.audit.to_json())
         self._saved_at = now
 
-    def close(self, status: str) -> None:
-        """Write the audit for the last time."""
+    def close(self, status: str, fill: Callable[[Audit], None] | None = None) -> None:
+        """Write the audit for the last time; ``fill`` adds what is known only at the end."""
         self.audit.status = status
         self.audit.end_time = self._clock().isoformat()
+        if fill is not None:
+            fill(self.audit)
         self.save(force=True)
 
 

@@ -12,6 +12,9 @@ FORECASTS = "forecasts/"
 BACKTESTS = "backtests/"
 LEADERBOARDS = "backtests/_leaderboards/"
 EVALUATIONS = "evaluations/"
+QUALITY = "quality/"
+QUALITY_REPORTS = "quality/_reports/"
+CLEANING = "cleaning/"
 TIMINGS = "timings/"
 AUDIT = "audit/"
 PLANS = "plans/"
@@ -30,6 +33,8 @@ RESERVED = frozenset(
         FORECASTS,
         BACKTESTS,
         EVALUATIONS,
+        QUALITY,
+        CLEANING,
         TIMINGS,
         AUDIT,
         PLANS,
@@ -107,6 +112,31 @@ def evaluation_key(name: str, ending: str) -> str:
     return f"{EVALUATIONS}{name}.{ending}"
 
 
+def quality_prefix(source: str, spec: str) -> str:
+    """Return the folder of what was measured of a source's partitions in one way."""
+    return f"{QUALITY}{source}/{spec}/"
+
+
+def quality_key(source: str, spec: str, partition: str) -> str:
+    """Return the key of what was measured of one partition."""
+    return f"{quality_prefix(source, spec)}{partition}.json"
+
+
+def quality_report_key(name: str, ending: str) -> str:
+    """Return the key of a quality report in one of its forms: ``md``, ``json``, ``parquet``."""
+    return f"{QUALITY_REPORTS}{name}.{ending}"
+
+
+def cleaning_prefix(dataset: str, spec: str) -> str:
+    """Return the folder of the files that are cleaned in one way for a dataset."""
+    return f"{CLEANING}{dataset}/{spec}/"
+
+
+def cleaned_key(dataset: str, spec: str, input_id: str, path: str) -> str:
+    """Return the key of a cleaned file: another input is another key, so none is ever replaced."""
+    return f"{cleaning_prefix(dataset, spec)}{input_id}/{path}"
+
+
 def receipt_prefix(output_key_or_prefix: str) -> str:
     """Return the prefix of the receipts of an output, or of all outputs under a prefix."""
     return f"{TIMINGS}{output_key_or_prefix}"
@@ -138,14 +168,19 @@ def audit_key(run_id: str, child: str | None = None) -> str:
     return f"{AUDIT}{run_id}.json" if child is None else f"{AUDIT}{run_id}/{child}.json"
 
 
+def child_outputs_key(run_id: str, child: int) -> str:
+    """Return the key of the list of what one child of an array run has forecast."""
+    return f"{AUDIT}{run_id}/{child}.parquet"
+
+
 def audit_prefix(run_id: str) -> str:
     """Return the folder of the summaries of an array run's children."""
     return f"{AUDIT}{run_id}/"
 
 
-def plan_key(run_id: str) -> str:
-    """Return the key of what the children of an array run share."""
-    return f"{PLANS}{run_id}.json"
+def plan_key(run_id: str, child: int | None = None) -> str:
+    """Return the key of what the children of an array run share, or of one child's tasks."""
+    return f"{PLANS}{run_id}.json" if child is None else f"{PLANS}{run_id}/{child}.json"
 
 
 def lease_key() -> str:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from gigacast.core.column import text_column, to_arrow
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
+from gigacast.lake.receipt import Receipt
 from gigacast.storage.store import Store
 
 SCHEMA = pa.schema(
@@ -49,6 +50,47 @@ def to_table(entries: list[ManifestEntry]) -> pa.Table:
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
+def entry_of(receipt: Receipt) -> ManifestEntry:
+    """Return what a manifest says of a partition, by its receipt."""
+    output = receipt.output
+    return ManifestEntry(
+        partition=receipt.partition,
+        key=str(output["key"]),
+        etag=str(output["etag"]),
+        rows=int(str(output["rows"])),
+        size_bytes=int(str(output["size_bytes"])),
+    )
+
+
+def encode_table(table: pa.Table) -> bytes:
+    """Return a table of `SCHEMA` as it is stored."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def decode_table(content: bytes, key: str) -> pa.Table:
+    """Read a stored table of `SCHEMA`.
+
+    Raises
+    ------
+    CorruptedFileError
+        When it is none.
+    """
+    try:
+        return pq.ParquetFile(io.BytesIO(content)).read().select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowException, KeyError) as error:
+        raise CorruptedFileError(
+            f"{key}: not a manifest: {error}", hint="delete it and run again"
+        ) from error
+
+
+def rows_by_output(table: pa.Table) -> dict[tuple[str, str], int | None]:
+    """Return the rows of each output, by its key and ETag."""
+    columns = (table[name].to_pylist() for name in ("key", "etag", "rows"))
+    return {(key, etag): rows for key, etag, rows in zip(*columns, strict=True)}
+
+
 def merge(old: pa.Table, new: pa.Table) -> pa.Table:
     """Return ``new`` and what of ``old`` it does not replace, in the order of partitions.
 
@@ -73,12 +115,7 @@ def read_manifest(store: Store, key: str) -> tuple[pa.Table, str | None]:
         content = store.get(key, if_match=etag)
     except (ObjectNotFoundError, PreconditionFailedError):
         return pa.Table.from_batches([], SCHEMA), None
-    try:
-        return pq.ParquetFile(io.BytesIO(content)).read().select(SCHEMA.names).cast(SCHEMA), etag
-    except (pa.ArrowException, KeyError) as error:
-        raise CorruptedFileError(
-            f"{key}: not a manifest: {error}", hint="delete it and run again"
-        ) from error
+    return decode_table(content, key), etag
 
 
 def update_manifest(store: Store, key: str, new: pa.Table) -> int:
@@ -96,13 +133,12 @@ def update_manifest(store: Store, key: str, new: pa.Table) -> int:
         merged = merge(old, new)
         if etag is not None and merged.equals(old):
             return len(merged)
-        buffer = io.BytesIO()
-        pq.write_table(merged, buffer, compression="zstd")
+        content = encode_table(merged)
         try:
             if etag is None:
-                store.put_if_absent(key, buffer.getvalue())
+                store.put_if_absent(key, content)
             else:
-                store.put_if_match(key, buffer.getvalue(), etag)
+                store.put_if_match(key, content, etag)
         except PreconditionFailedError:
             if attempt == ATTEMPTS - 1:
                 raise

@@ -1,14 +1,16 @@
 """The plan of an array run: written once, read by every child.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``. ``plans/{run_id}.json`` is lines of JSON: a
-head that every child reads, then one line for each child with its tasks. The head names the place
-and the digest of each line, and whoever starts a child names the digest of the head. So a child of
-ten thousand reads its own part only, and a plan that was changed under a running array is refused.
+Imports ``errors``, ``core``, ``storage`` and ``lake``. ``plans/{run_id}.json`` is the head, which
+every child reads; ``plans/{run_id}/{child}.json`` are the tasks of one. The head names the digest
+of each part and is written after them, and whoever starts a child names the digest of the head. So
+a child of ten thousand reads its own part only, a plan of any size is made in the memory of its
+tasks, and one that was changed under a running array is refused.
 """
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -18,19 +20,17 @@ from gigacast.errors import ObjectNotFoundError, PlanError, PreconditionFailedEr
 from gigacast.lake.layout import plan_key
 from gigacast.storage.store import Store
 
-FORMAT = 1
+FORMAT = 2
 MAX_SKEW = timedelta(hours=1)
 """Clocks differ; a plan from further in the future says that one of two is wrong."""
 
-_FIRST_READ = 64 * 1024
+_WRITERS = 16
 _RERUN = "start a new run: it plans what is left"
 
 
 class Share(NamedTuple):
-    """Where a child's tasks lie behind the head, and what they are."""
+    """What a child has to do, and the digest of the object that says so."""
 
-    start: int
-    stop: int
     digest: str
     tasks: int
     size_bytes: int
@@ -50,8 +50,6 @@ class PlanFile:
         One for each child.
     digest : str
         Of the head, and by it of the whole plan.
-    size : int
-        Bytes of the head.
     """
 
     run_id: str
@@ -60,7 +58,6 @@ class PlanFile:
     setup: Mapping[str, Any]
     shares: tuple[Share, ...]
     digest: str = ""
-    size: int = 0
 
     def check_time(self, now: datetime) -> None:
         """Refuse a plan that is no longer, or not yet, valid.
@@ -107,19 +104,23 @@ def write_plan(
     PlanError
         When that run has a plan already.
     """
-    lines = [_line([_values_of(task) for task in tasks]) for tasks in shares]
-    places, stop = [], 0
-    for line, tasks in zip(lines, shares, strict=True):
-        start, stop = stop, stop + len(line)
-        size = sum(task.size_bytes for task in tasks)
-        places.append(Share(start, stop, _digest(line), len(tasks), size))
-    plan = PlanFile(run_id, now.isoformat(), (now + valid_for).isoformat(), setup, tuple(places))
-    head = _line({"format": FORMAT, **{name: getattr(plan, name) for name in _HEAD}})
+    _refuse_second(store, run_id)
+
+    def write(child: int) -> Share:
+        tasks = shares[child]
+        content = _encode([_values_of(task) for task in tasks])
+        store.put(plan_key(run_id, child), content)
+        return Share(_digest(content), len(tasks), sum(task.size_bytes for task in tasks))
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        parts = tuple(pool.map(write, range(len(shares))))
+    plan = PlanFile(run_id, now.isoformat(), (now + valid_for).isoformat(), setup, parts)
+    head = _encode({"format": FORMAT, **{name: getattr(plan, name) for name in _HEAD}})
     try:
-        store.put_if_absent(plan_key(run_id), b"".join([head, *lines]))
+        store.put_if_absent(plan_key(run_id), head)
     except PreconditionFailedError as error:
-        raise PlanError(f"{run_id} has a plan already", hint=_RERUN) from error
-    return _with_head(plan, head)
+        raise _second(run_id) from error
+    return replace(plan, digest=_digest(head))
 
 
 def read_plan(store: Store, run_id: str, digest: str | None = None) -> PlanFile:
@@ -137,7 +138,10 @@ def read_plan(store: Store, run_id: str, digest: str | None = None) -> PlanFile:
     PlanError
         When there is no plan, it is another one, or one of another version of this program.
     """
-    head = _read_head(store, plan_key(run_id))
+    try:
+        head = store.get(plan_key(run_id))
+    except ObjectNotFoundError as error:
+        raise PlanError(f"there is no plan {plan_key(run_id)}", hint=_RERUN) from error
     if digest is not None and _digest(head) != digest:
         raise _changed(run_id)
     try:
@@ -149,7 +153,7 @@ def read_plan(store: Store, run_id: str, digest: str | None = None) -> PlanFile:
             )
         found = {name: values[name] for name in _HEAD}
         found["shares"] = tuple(Share(*share) for share in found["shares"])
-        return _with_head(PlanFile(**found), head)
+        return PlanFile(**found, digest=_digest(head))
     except (ValueError, TypeError, KeyError) as error:
         raise PlanError(f"{plan_key(run_id)} is no plan: {error!r}", hint=_RERUN) from error
 
@@ -169,53 +173,37 @@ def read_tasks(store: Store, plan: PlanFile, child: int) -> list[Task]:
         )
     share = plan.shares[child]
     try:
-        line = store.get(
-            plan_key(plan.run_id), start=plan.size + share.start, stop=plan.size + share.stop
-        )
+        content = store.get(plan_key(plan.run_id, child))
     except ObjectNotFoundError as error:
         raise _changed(plan.run_id) from error
-    if _digest(line) != share.digest:
+    if _digest(content) != share.digest:
         raise _changed(plan.run_id)
-    return [_task_of(values) for values in json.loads(line)]
+    return [_task_of(values) for values in json.loads(content)]
 
 
 _HEAD = ("run_id", "created_at", "expires_at", "setup", "shares")
 _TASK = tuple(field.name for field in fields(Task))
 
 
-def _line(value: object) -> bytes:
+def _refuse_second(store: Store, run_id: str) -> None:
+    """Leave the parts of a plan alone that is there already."""
+    try:
+        store.head(plan_key(run_id))
+    except ObjectNotFoundError:
+        return
+    raise _second(run_id)
+
+
+def _second(run_id: str) -> PlanError:
+    return PlanError(f"{run_id} has a plan already", hint=_RERUN)
+
+
+def _encode(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
 
 
 def _digest(content: bytes) -> str:
     return digest_text(content.decode(errors="replace"), 32)
-
-
-def _with_head(plan: PlanFile, head: bytes) -> PlanFile:
-    return PlanFile(
-        plan.run_id,
-        plan.created_at,
-        plan.expires_at,
-        plan.setup,
-        plan.shares,
-        _digest(head),
-        len(head),
-    )
-
-
-def _read_head(store: Store, key: str) -> bytes:
-    """Read to the end of the first line, which may be a megabyte."""
-    head, step = b"", _FIRST_READ
-    while b"\n" not in head:
-        try:
-            more = store.get(key, start=len(head), stop=len(head) + step)
-        except ObjectNotFoundError as error:
-            raise PlanError(f"there is no plan {key}", hint=_RERUN) from error
-        if not more:
-            break
-        head, step = head + more, step * 4
-    line, end, _ = head.partition(b"\n")
-    return line + end
 
 
 def _values_of(task: Task) -> dict[str, object]:

@@ -47,6 +47,8 @@ class Receipt:
         Which forecast.
     newest_timestamp : str, optional
         The latest step of all series (ISO 8601, UTC): how fresh the data was.
+    instance, purchase : str, optional
+        Type of the machine, and whether it was bought as ``spot`` or ``on_demand``, where known.
     host : mapping
         Name, process id and software versions.
     """
@@ -73,6 +75,8 @@ class Receipt:
     reason_items: dict[str, list[str]] = field(default_factory=dict)
     repairs: dict[str, int] = field(default_factory=dict)
     newest_timestamp: str | None = None
+    instance: str | None = None
+    purchase: str | None = None
     host: dict[str, object] = field(default_factory=dict)
 
     @property

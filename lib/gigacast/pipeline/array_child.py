@@ -8,22 +8,25 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from gigacast.core.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.lake.audit import FAILED, INTERRUPTED, RUNNING, Audit, AuditLog, Clock, read_audit
+from gigacast.lake.layout import child_outputs_key
+from gigacast.lake.manifest import ManifestEntry, encode_table, entry_of, to_table
 from gigacast.lake.plan_file import PlanFile, read_plan, read_tasks
 from gigacast.lake.proof import find_receipt
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.array_option import ChildOrder
 from gigacast.pipeline.array_setup import fetch_model, load_setup, prepared_of
-from gigacast.pipeline.forecast import make_executor_for
+from gigacast.pipeline.forecast import Prepared, make_executor_for
 from gigacast.pipeline.partition import ForecastSetup
 from gigacast.pipeline.run import Run, RunEvents, Silent, utc_now
 from gigacast.runtime.executor import Executor, Outcome, R, Setup, T, Worker
+from gigacast.runtime.instance import this_machine
 from gigacast.runtime.interruption import deferred
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
@@ -115,16 +118,19 @@ class _Child:
         self._setup = load_setup(plan)
         self._prepared = prepared_of(self._setup)
         self._elsewhere = 0
+        self._done: list[ManifestEntry] = []
         self._attempt: dict[str, Any] = {
             "attempt": place.attempt,
             "job_id": place.job_id,
             "host": platform.node(),
+            **asdict(this_machine()),
             "start": clock().isoformat(),
             "last_done": None,
             "end": None,
             "status": RUNNING,
             "lost_s": 0.0,
         }
+        self._number = number
         name = f"{plan.run_id}/{number}"
         attempts = [*_earlier_attempts(outputs, name, clock()), self._attempt]
         self._audit = Audit(
@@ -159,6 +165,7 @@ class _Child:
         for receipt in receipts:
             if receipt is not None and receipt.run_id == self._plan.run_id:
                 run.totals.add(receipt)
+                self._done.append(entry_of(receipt))
             elif receipt is not None:
                 self._count_elsewhere()
         self._audit.files_processed = run.totals.partitions
@@ -175,11 +182,12 @@ class _Child:
         return ChildSetup(setup)
 
     def _executor(self, executor: Executor | None, tasks: int) -> Executor:
-        chosen = executor or make_executor_for(self._prepared, tasks)
+        chosen = executor or make_executor_for(fill_cores(self._prepared, tasks), tasks)
         return _OwnResults(chosen, self._plan.run_id, self._count_elsewhere)
 
     def _on_receipt(self, receipt: Receipt) -> None:
         self._attempt["last_done"] = self._clock().isoformat()
+        self._done.append(entry_of(receipt))
 
     def _count_elsewhere(self) -> None:
         self._elsewhere += 1
@@ -193,7 +201,26 @@ class _Child:
             self._attempt |= {"end": now.isoformat(), "status": status}
             if status == INTERRUPTED:
                 self._attempt["lost_s"] = _lost_s(self._attempt, now)
+            self._tell_outputs()  # before the summary: whoever reads that finds this
             log.close(status)
+
+    def _tell_outputs(self) -> None:
+        if self._done:
+            key = child_outputs_key(self._plan.run_id, self._number)
+            self._outputs.put(key, encode_table(to_table(self._done)))
+
+
+def fill_cores(prepared: Prepared, tasks: int) -> Prepared:
+    """Return what was prepared, with a process for each core of a child that has no GPU.
+
+    Processes use cores better than threads do; where fewer tasks are left than there are cores,
+    each process gets the threads of several.
+    """
+    resources, vcpus = prepared.job.resources, this_machine().vcpus
+    if resources.n_jobs is not None or vcpus is None or prepared.info.device != "cpu":
+        return prepared
+    resources = replace(resources, n_jobs=max(1, min(vcpus, tasks)))
+    return replace(prepared, job=replace(prepared.job, resources=resources))
 
 
 def _earlier_attempts(outputs: Store, name: str, now: datetime) -> list[dict[str, Any]]:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Literal, Self
 
 from gigacast.core.array import MAX_ARRAY, Machine, QueueKind
+from gigacast.core.price import PriceTable
 from gigacast.errors import ConfigError
 from gigacast.storage.store import StoreAddress
 
@@ -31,8 +32,11 @@ class ArrayOptions:
         After this a plan is not begun any more.
     cpu, gpu : Machine
         What the rules of `core.array` weigh.
+    cpu_instance, gpu_instance : str
+        The machine a child has to itself, as the price table calls it.
+    prices : PriceTable, optional
     cpu_bytes_per_s : float
-        Input bytes a CPU child gets done, where no receipt tells.
+        Input bytes a CPU process gets done, where no receipt tells.
     """
 
     stack: str = "gigacast"
@@ -41,14 +45,25 @@ class ArrayOptions:
     target_s: float = 900.0
     timeout_s: int = 6 * 3600
     valid_for: timedelta = timedelta(days=7)
-    cpu: Machine = field(default_factory=lambda: Machine(120.0, 1.0, 0.30))
-    gpu: Machine = field(default_factory=lambda: Machine(300.0, 12.0, 0.45))
+    cpu: Machine = field(default_factory=lambda: Machine(120.0, 8.0, 0.30))
+    gpu: Machine = field(default_factory=lambda: Machine(300.0, 60.0, 0.35))
+    cpu_instance: str = "c7i.4xlarge"
+    gpu_instance: str = "g6.xlarge"
+    prices: PriceTable | None = None
     cpu_bytes_per_s: float = 2e6
 
     @property
     def most_children(self) -> int:
         """As many as were asked for, or one array of them."""
         return self.children or MAX_ARRAY
+
+    def machine(self, queue: QueueKind) -> Machine:
+        """Return what a child of a queue is like."""
+        return self.gpu if queue == "gpu" else self.cpu
+
+    def instance(self, queue: QueueKind) -> str:
+        """Return the machine a child of a queue has."""
+        return self.gpu_instance if queue == "gpu" else self.cpu_instance
 
     def name(self, queue: QueueKind) -> str:
         """Return the name of a queue, which is that of its job definition, too."""

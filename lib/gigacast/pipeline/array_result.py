@@ -5,11 +5,18 @@ Imports everything below ``pipeline``. Filled child by child, then written into 
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from typing import Any, cast
 
+import pyarrow as pa
+
+from gigacast.core.cost import Rental, Usage
 from gigacast.core.task import Task
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.lake.audit import COMPLETED, FAILED, INTERRUPTED, Audit
+from gigacast.lake.layout import child_outputs_key
+from gigacast.lake.manifest import decode_table, to_table
 from gigacast.lake.plan_file import PlanFile, read_tasks
 from gigacast.lake.planner import make_plan
 from gigacast.lake.receipt import Receipt
@@ -47,6 +54,7 @@ class ArrayResult:
     unfinished: list[dict[str, object]] = field(default_factory=list)
     attempts: int = 0
     lost_s: float = 0.0
+    usage: Usage = field(default_factory=Usage)
     children: list[dict[str, object]] = field(default_factory=list)
 
     def add_child(self, child: int, summary: Audit | None) -> None:
@@ -88,7 +96,9 @@ class ArrayResult:
     def _add_attempts(self, summary: Audit | None, state: ChildState | None) -> None:
         told = cast("list[dict[str, Any]]", summary.plan.get("attempts", [])) if summary else []
         self.attempts += max(len(told), state.attempts if state is not None else 0)
-        self.lost_s += sum(float(attempt["lost_s"]) for attempt in told)
+        for attempt in told:
+            self.lost_s += float(attempt["lost_s"])
+            self.usage.add(_rental_of(attempt), _spent_s(attempt))
 
     def _note_failed(self, child: int, state: ChildState, partitions: int) -> None:
         self.children.append(
@@ -130,10 +140,21 @@ class ArrayResult:
         """Bring the manifests up to date with everything that is done now."""
         prepared = prepared_of(self.setup)
         draft = ManifestDraft(prepared.outputs, prepared.spec)
+        with ThreadPoolExecutor(READERS) as pool:
+            for table in pool.map(self._outputs_of, range(len(self.plan.shares))):
+                draft.add_rows(table)
         make_plan(
             prepared.inputs, prepared.outputs, prepared.request_to_read(), on_done=draft.add_done
         )
         draft.commit()
+
+    def _outputs_of(self, child: int) -> pa.Table:
+        """Return what a child says it has forecast: a request for thousands of receipts."""
+        key = child_outputs_key(self.plan.run_id, child)
+        try:
+            return decode_table(self.outputs.get(key), key)
+        except (ObjectNotFoundError, CorruptedFileError):
+            return to_table([])
 
     def fill(self, audit: Audit, states: list[ArrayState]) -> None:
         """Write it into the run's audit."""
@@ -150,11 +171,26 @@ class ArrayResult:
         audit.files_processed = self.totals.partitions
         audit.files_skipped += self.elsewhere
         audit.totals = asdict(self.totals)
+        bill = self.usage.bill(self.setup.job.prices, self.totals.series)
+        audit.cost["actual"] = bill.describe()
         # What a cancelled run left is no failure: it is pending, as it was before.
         failures = self.failures + ([] if was_cancelled else self.unfinished)
         audit.failures = failures[:MAX_AUDITED_FAILURES]
         audit.files_failed = len(failures)
         audit.status = INTERRUPTED if was_cancelled else FAILED if failures else COMPLETED
+
+
+def _rental_of(attempt: Mapping[str, Any]) -> Rental:
+    return Rental(*(attempt.get(field.name) for field in fields(Rental)))
+
+
+def _spent_s(attempt: Mapping[str, Any]) -> float:
+    """Return how long an attempt ran; of one that was killed, the most it can have."""
+    start = datetime.fromisoformat(attempt["start"])
+    if attempt["end"] is not None:
+        return (datetime.fromisoformat(attempt["end"]) - start).total_seconds()
+    known = datetime.fromisoformat(attempt["last_done"] or attempt["start"])
+    return (known - start).total_seconds() + float(attempt["lost_s"])
 
 
 def _accounted(summary: Audit) -> int:

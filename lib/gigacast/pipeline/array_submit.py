@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from gigacast.core.array import QueueKind, choose_queue, count_children, divide_work, split_arrays
+from gigacast.core.array import QueueKind, choose_queue, divide_work, split_arrays
 from gigacast.core.task import Task
 from gigacast.errors import GigacastError
 from gigacast.lake.audit import FAILED, Audit, AuditLog, Clock, new_run_id, update_audit
@@ -17,11 +17,13 @@ from gigacast.lake.plan_file import PlanFile, write_plan
 from gigacast.lake.planner import Plan
 from gigacast.pipeline.array_option import ArrayOptions, ChildOrder
 from gigacast.pipeline.array_setup import dump_setup, prepare_array, with_queue
+from gigacast.pipeline.estimate import Workload
 from gigacast.pipeline.forecast import Prepared, check_discovered, new_audit
 from gigacast.pipeline.generation import generate_missing
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.quote import expected_children, expected_cpu_s, quote_queues
 from gigacast.pipeline.run import RunEvents, Silent, utc_now
-from gigacast.pipeline.status import PlanReport, plan_prepared
+from gigacast.pipeline.status import plan_prepared
 from gigacast.runtime.array import ArrayRequest, ArrayService
 from gigacast.storage.store import Store
 
@@ -85,8 +87,9 @@ def submit_run(
     run_id = new_run_id(clock(), lambda n: os.urandom(n).hex())
     if not tasks:
         return Submission(run_id, report.plan, 0)
-    queue = queue_for(report, options)
-    shares = share_work(tasks, report, options, queue)
+    work = report.workload
+    queue = queue_for(prepared, work, options)
+    shares = share_work(tasks, expected_children(work, options, queue))
     ready = with_queue(prepared, queue)
     plan = write_plan(
         prepared.outputs,
@@ -104,51 +107,31 @@ def submit_run(
         "timeout_s": options.timeout_s,
         "jobs": [],
     }
+    quotes = [q for q in quote_queues(work, options) if q.queue == queue]
+    audit.cost["predicted"] = [quote.describe() for quote in quotes]
     AuditLog(prepared.outputs, audit, clock).save(force=True)
     requests = requests_of(plan, ready, options, queue)
     job_ids = _submit(requests, service, prepared.outputs, run_id, clock)
+    (events or Silent()).planned(run_id, report.plan, len(tasks))
     return Submission(
         run_id, report.plan, len(tasks), options.name(queue), len(shares), tuple(job_ids)
     )
 
 
-def expected_cpu_s(report: PlanReport, options: ArrayOptions) -> float:
-    """Return how long one CPU child would take for what is pending: by receipts, else by bytes."""
-    size = sum(receipt.size_bytes for receipt in report.receipts)
-    if size == 0:
-        return report.plan.pending_bytes / options.cpu_bytes_per_s
-    speeds = {"cuda": options.gpu.speed}
-    seconds = sum(
-        receipt.seconds.get("total", 0.0) * speeds.get(receipt.device, 1.0)
-        for receipt in report.receipts
-    )
-    return seconds * report.plan.pending_bytes / size
-
-
-def queue_for(report: PlanReport, options: ArrayOptions) -> QueueKind:
+def queue_for(prepared: Prepared, work: Workload, options: ArrayOptions) -> QueueKind:
     """Return the queue asked for, or the cheaper one; a model without weights needs no GPU."""
     if options.queue != "auto":
         return options.queue
-    asked = report.prepared.job.model.device
+    asked = prepared.job.model.device
     if asked.startswith("cuda"):
         return "gpu"
-    if asked == "cpu" or report.prepared.model.folder is None:
+    if asked == "cpu" or prepared.model.folder is None:
         return "cpu"
-    return choose_queue(expected_cpu_s(report, options), options.cpu, options.gpu)
+    return choose_queue(expected_cpu_s(work, options), options.cpu, options.gpu)
 
 
-def share_work(
-    tasks: Sequence[Task], report: PlanReport, options: ArrayOptions, queue: QueueKind
-) -> list[list[Task]]:
-    """Divide tasks over children by their bytes: as many children as asked for, or worth it."""
-    machine = options.gpu if queue == "gpu" else options.cpu
-    children = options.children or count_children(
-        expected_cpu_s(report, options),
-        len(tasks),
-        machine,
-        options.target_s,
-        options.most_children,
-    )
+def share_work(tasks: Sequence[Task], children: int) -> list[list[Task]]:
+    """Divide tasks over children by their bytes."""
     shares = divide_work([task.size_bytes for task in tasks], children)
     return [[tasks[index] for index in share] for share in shares]
 

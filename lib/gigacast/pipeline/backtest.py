@@ -235,7 +235,7 @@ def _run_side(
         state.outputs[receipt.partition] = (task, str(receipt.output["key"]))
 
     audit = _new_audit(run_id, side, job, plan, clock)
-    run = Run(AuditLog(side.outputs, audit, clock), events, take)
+    run = Run(AuditLog(side.outputs, audit, clock), events, take, side.job.prices)
     events.planned(run_id, plan, len(tasks))
     if tasks:
         work = ForecastSetup(side.job, side.model, side.info, run_id)

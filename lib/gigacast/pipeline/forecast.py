@@ -6,7 +6,8 @@
 import os
 import platform
 import time
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 
 from gigacast.core.month import IntRange
@@ -19,17 +20,21 @@ from gigacast.forecast.level import plan_levels
 from gigacast.lake.audit import Audit, AuditLog, Clock, new_run_id
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.model import ResolvedModel
-from gigacast.lake.planner import Plan, PlanRequest, make_plan
+from gigacast.lake.planner import DoneEntry, Plan, PlanRequest, make_plan
 from gigacast.pipeline.choice import resolve_choice, usable_devices
+from gigacast.pipeline.estimate import ReceiptSample, Workload
 from gigacast.pipeline.generation import generate_missing
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.location import open_inputs, pin_inputs
 from gigacast.pipeline.manifest import ManifestDraft
 from gigacast.pipeline.partition import ForecastSetup
+from gigacast.pipeline.quote import quote_here
 from gigacast.pipeline.run import Run, RunEvents, Silent, Totals, utc_now
 from gigacast.pipeline.spec import make_spec
 from gigacast.runtime.choice import make_executor
+from gigacast.runtime.cores import resolve_jobs
 from gigacast.runtime.executor import Executor, Failure
+from gigacast.runtime.instance import this_machine
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
@@ -50,6 +55,8 @@ class RunResult:
     elapsed_s : float
     outputs : str
         URL of the folder of the model version's predictions.
+    cost : mapping
+        Hours and dollars, ``predicted`` and ``actual``, where the machine's price is known.
     """
 
     run_id: str
@@ -60,6 +67,7 @@ class RunResult:
     failures: list[tuple[Task, Failure]]
     elapsed_s: float
     outputs: str
+    cost: dict[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,12 +164,20 @@ def run_forecast(
     if job.synthetic is not None and not dry_run:
         made = generate_missing(job.synthetic, prepared.inputs, job.resources, executor)
         events.generated(made)
-    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=draft.add_done)
+    sample = ReceiptSample()
+
+    def take_done(entry: DoneEntry) -> None:
+        draft.add_done(entry)
+        sample.add(entry)
+
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=take_done)
     check_discovered(plan, job)
     tasks = plan.tasks[: job.limit]
     run_id = new_run_id(clock(), lambda n: os.urandom(n).hex())
     audit = new_audit(run_id, prepared, plan, len(tasks), clock)
-    run = Run(AuditLog(prepared.outputs, audit, clock), events, draft.add_receipt)
+    if tasks and not dry_run:
+        audit.cost |= predict_cost(prepared, tasks, sample)
+    run = Run(AuditLog(prepared.outputs, audit, clock), events, draft.add_receipt, job.prices)
     events.planned(run_id, plan, len(tasks))
     if not dry_run:
         setup = ForecastSetup(job, prepared.model, prepared.info, run_id)
@@ -176,7 +192,26 @@ def run_forecast(
         failures=run.failures,
         elapsed_s=time.monotonic() - started,
         outputs=f"{job.outputs.url}/{version_prefix(prepared.spec.model, prepared.spec.version)}",
+        cost=audit.cost,
     )
+
+
+def predict_cost(
+    prepared: Prepared, tasks: Sequence[Task], sample: ReceiptSample
+) -> dict[str, object]:
+    """Return what a run on this machine will cost, where that can be known, as audits list it."""
+    rental, prices = this_machine(), prepared.job.prices
+    if rental.dollars_per_hour(prices) is None:
+        return {}  # receipts are not read in vain
+    work = Workload.of(tasks, sample.read(prepared.outputs, prepared.spec))
+    quote = quote_here(work, processes_for(prepared), rental, prices)
+    return {"predicted": [quote.describe()]} if quote is not None else {}
+
+
+def processes_for(prepared: Prepared) -> int:
+    """Return how many processes a job gets on this machine."""
+    devices = usable_devices(prepared.job.model, prepared.info)
+    return resolve_jobs(count_processes(prepared.job.resources.n_jobs, devices))
 
 
 def make_executor_for(prepared: Prepared, tasks: int) -> Executor:

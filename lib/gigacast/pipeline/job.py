@@ -8,6 +8,7 @@ from typing import Literal
 
 from gigacast.core.frequency import Frequency
 from gigacast.core.partition import NamingPattern
+from gigacast.core.price import PriceTable
 from gigacast.forecast.option import DEFAULT_LEVELS, Fallback, ForecastOptions
 from gigacast.lake.discovery import Selection
 from gigacast.lake.model import DEFAULT_MODEL
@@ -152,6 +153,8 @@ class ForecastJob:
     overwrite : bool
     limit : int, optional
         Forecast at most this many partitions.
+    prices : PriceTable, optional
+        What machine time is billed by.
     """
 
     inputs: StoreAddress
@@ -165,3 +168,4 @@ class ForecastJob:
     synthetic: Synthetic | None = None
     overwrite: bool = False
     limit: int | None = None
+    prices: PriceTable | None = None

@@ -46,6 +46,7 @@ from gigacast.pipeline.prediction import (
     without_dropped,
 )
 from gigacast.pipeline.stopwatch import Stopwatch
+from gigacast.runtime.instance import this_machine
 from gigacast.series.reader import SeriesReader, read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.opening import open_store
@@ -243,6 +244,8 @@ def task_receipt(
         device=info.device,
         precision=info.precision,
         peak_rss_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        instance=this_machine().instance,
+        purchase=this_machine().purchase,
         host={
             "name": platform.node(),
             "pid": os.getpid(),

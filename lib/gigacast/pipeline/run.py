@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
+from gigacast.core.cost import make_bill
+from gigacast.core.price import PriceTable
 from gigacast.core.task import Task
-from gigacast.lake.audit import COMPLETED, FAILED, INTERRUPTED, AuditLog
+from gigacast.lake.audit import COMPLETED, FAILED, INTERRUPTED, Audit, AuditLog
 from gigacast.lake.planner import Plan
 from gigacast.lake.receipt import Receipt, merge_counts
 from gigacast.runtime.executor import Executor, Failure, Outcome, Setup
+from gigacast.runtime.instance import this_machine
 
 MAX_AUDITED_FAILURES = 1000
 """More than these are counted, not listed: the audit is written again and again."""
@@ -112,16 +115,23 @@ class Run:
     events : RunEvents
     on_receipt : callable
         Called with the receipt of each partition done.
+    prices : PriceTable, optional
+        What the time of this machine is billed by, where it is known what machine it is.
     """
 
     def __init__(
-        self, log: AuditLog, events: RunEvents, on_receipt: Callable[[Receipt], None]
+        self,
+        log: AuditLog,
+        events: RunEvents,
+        on_receipt: Callable[[Receipt], None],
+        prices: PriceTable | None = None,
     ) -> None:
         self.totals = Totals()
         self.failures: list[tuple[Task, Failure]] = []
         self._log = log
         self._events = events
         self._on_receipt = on_receipt
+        self._prices = prices
 
     def execute(
         self,
@@ -186,5 +196,11 @@ class Run:
         self._close(FAILED if self.failures else COMPLETED)
 
     def _close(self, status: str) -> None:
-        self._log.close(status)
+        self._log.close(status, self._add_bill)
         self._events.closed(status, self.totals)
+
+    def _add_bill(self, audit: Audit) -> None:
+        rental = this_machine()
+        if rental.instance is not None:
+            bill = make_bill({rental: audit.elapsed_s}, self._prices, self.totals.series)
+            audit.cost["actual"] = bill.describe()

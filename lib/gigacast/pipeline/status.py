@@ -9,31 +9,18 @@ from dataclasses import dataclass, field
 
 from gigacast.errors import ComputeError, ConfigError, DataError, PlanError, StorageError
 from gigacast.lake.audit import Audit, read_audit, recent_runs
-from gigacast.lake.layout import receipt_prefix, version_prefix
-from gigacast.lake.planner import DoneEntry, MonthCounts, Plan, make_plan
-from gigacast.lake.receipt import Receipt, read_receipt
+from gigacast.lake.planner import MonthCounts, Plan, make_plan
+from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.array_close import close_run
 from gigacast.pipeline.array_result import is_array_run
 from gigacast.pipeline.array_setup import prepare_for
+from gigacast.pipeline.estimate import Estimate, ReceiptSample, Workload, estimate
 from gigacast.pipeline.forecast import Prepared
 from gigacast.pipeline.job import ForecastJob
 from gigacast.runtime.array import ArrayService
 from gigacast.storage.store import Store
 
-SAMPLED_RECEIPTS = 20
 RECENT_RUNS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What the pending partitions will take, from earlier receipts.
-
-    ``series`` and ``seconds`` are ``None`` when no receipt tells; ``seconds`` are of one process.
-    """
-
-    receipts: int
-    series: int | None
-    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -47,6 +34,11 @@ class PlanReport:
     plan: Plan
     estimate: Estimate
     receipts: list[Receipt] = field(default_factory=list)
+
+    @property
+    def workload(self) -> Workload:
+        """What a run would have to do: the job may set a limit."""
+        return Workload.of(self.plan.tasks[: self.prepared.job.limit], self.receipts)
 
 
 @dataclass(frozen=True)
@@ -85,10 +77,9 @@ def plan_prepared(prepared: Prepared) -> PlanReport:
     ------
     StorageError
     """
-    sample = _Sample()
+    sample = ReceiptSample()
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add)
-    keys = sample.keys or _any_receipts(prepared)
-    receipts = _read_all(prepared.outputs, keys)
+    receipts = sample.read(prepared.outputs, prepared.spec)
     return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts), receipts)
 
 
@@ -128,17 +119,6 @@ def report_status(job: ForecastJob, make_service: MakeService | None = None) -> 
     return StatusReport(prepared, plan, months, runs)
 
 
-def estimate(pending_bytes: int, receipts: list[Receipt]) -> Estimate:
-    """Scale what receipts say by the bytes left to read."""
-    size = sum(receipt.size_bytes for receipt in receipts)
-    if size == 0:
-        return Estimate(0, None, None)
-    share = pending_bytes / size
-    series = sum(receipt.series for receipt in receipts)
-    seconds = sum(receipt.seconds.get("total", 0.0) for receipt in receipts)
-    return Estimate(len(receipts), round(series * share), seconds * share)
-
-
 def read_runs(outputs: Store, count: int) -> list[Audit]:
     """Return the latest audits that can be read, newest first."""
     runs = []
@@ -175,38 +155,3 @@ def _closed_alone(outputs: Store, run: Audit) -> Audit:
         return close_run(outputs, run.session_id)
     except (StorageError, DataError, PlanError):
         return run
-
-
-class _Sample:
-    """The receipts of some of the partitions done, spread over all of them."""
-
-    def __init__(self) -> None:
-        self.keys: list[str] = []
-        self._every = 1
-        self._seen = 0
-
-    def add(self, entry: DoneEntry) -> None:
-        """Keep every n-th; when there are too many, keep every second of those and double n."""
-        if self._seen % self._every == 0:
-            self.keys.append(entry.receipt_key)
-            if len(self.keys) > SAMPLED_RECEIPTS:
-                self.keys = self.keys[::2]
-                self._every *= 2
-        self._seen += 1
-
-
-def _any_receipts(prepared: Prepared) -> list[str]:
-    """Return receipts of other specs of the same model version: better than no estimate."""
-    prefix = receipt_prefix(version_prefix(prepared.spec.model, prepared.spec.version))
-    page = next(prepared.outputs.list(prefix), [])
-    return [entry.key for entry in page[:SAMPLED_RECEIPTS]]
-
-
-def _read_all(outputs: Store, keys: list[str]) -> list[Receipt]:
-    receipts = []
-    for key in keys:
-        try:
-            receipts.append(read_receipt(outputs, key))
-        except (StorageError, DataError):
-            continue
-    return receipts

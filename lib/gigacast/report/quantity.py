@@ -39,6 +39,15 @@ def rate(number: float, seconds: float) -> str:
     return f"{per_second:,.1f}" if 0 < per_second < 10 else count(per_second)
 
 
+def dollars(amount: float) -> str:
+    """Return ``$1,204``, ``$3.70``, ``$0.0042``: two digits at least."""
+    if amount >= 999.5:
+        return f"${amount:,.0f}"
+    if amount >= 0.0995 or amount == 0:
+        return f"${amount:.2f}"
+    return f"${amount:.2g}" if amount >= 1e-4 else "under $0.0001"
+
+
 def short(number: float) -> str:
     """Return four digits, or all before the point: ``0.0123``, ``12.3``, ``12,345``, ``3e-09``."""
     magnitude = abs(number)

@@ -53,6 +53,8 @@ class RunSummary:
         Size of the inputs read and of the predictions written.
     seconds_by_stage : mapping of str to float
         Seconds in each stage, summed over the processes.
+    cost : mapping
+        ``actual`` hours of machines and dollars, as the audit lists them, where known.
     output_url, audit_url : str
         Where the predictions and the record of the run are.
     failures : tuple of FailedPartition
@@ -73,6 +75,7 @@ class RunSummary:
     read_bytes: int = 0
     written_bytes: int = 0
     seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
+    cost: Mapping[str, Any] = field(default_factory=dict)
     output_url: str = ""
     audit_url: str = ""
     failures: tuple[FailedPartition, ...] = ()
@@ -152,6 +155,7 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
         ("rows", quantity.count(summary.rows) if summary.rows else ""),
         ("data", _data(summary)),
         ("time in stages", _stages(summary.seconds_by_stage)),
+        ("cost", _cost(summary.cost.get("actual"))),
         ("output", summary.output_url),
         ("audit", summary.audit_url),
     ]
@@ -178,3 +182,15 @@ def _data(summary: RunSummary) -> str:
 
 def _stages(seconds: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {quantity.duration(spent)}" for name, spent in seconds.items())
+
+
+def _cost(bill: Mapping[str, Any] | None) -> str:
+    """Return what a bill comes to; nothing where no price is known."""
+    if not bill or bill["dollars"] is None:
+        return ""
+    told = f"{quantity.dollars(bill['dollars'])} for {quantity.duration(bill['hours'] * 3600)}"
+    if bill["dollars_per_million_series"] is not None:
+        told += f", {quantity.dollars(bill['dollars_per_million_series'])} per million series"
+    if bill["unpriced_hours"]:
+        told += f", and {quantity.duration(bill['unpriced_hours'] * 3600)} without a price"
+    return f"{told} (prices of {bill['prices_as_of']})"

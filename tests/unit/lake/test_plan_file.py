@@ -1,11 +1,12 @@
 """The plan of an array run: what was written is what every child reads, or nothing is."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from gigacast.core.task import InputObject, Task
-from gigacast.errors import PlanError
+from gigacast.errors import PlanError, StorageError
 from gigacast.lake.plan_file import PlanFile, read_plan, read_tasks, write_plan
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import Store
@@ -58,11 +59,36 @@ def test_a_plan_that_was_changed_is_refused(store: Store) -> None:
     store.put("plans/run.json", content.replace(b'"a":1', b'"a":2'))
     with pytest.raises(PlanError, match="not the one this job was started with"):
         read_plan(store, "run", written.digest)
-    store.put("plans/run.json", content.replace(b"p3", b"p9"))
+    store.put("plans/run.json", content)
+    part = store.get("plans/run/1.json")
+    store.put("plans/run/1.json", part.replace(b"p3", b"p9"))
     plan = read_plan(store, "run", written.digest)
     assert read_tasks(store, plan, 0) == [task(0), task(1)]
     with pytest.raises(PlanError, match="not the one this job was started with"):
         read_tasks(store, plan, 1)
+
+
+def test_a_plan_whose_head_was_never_written_does_not_exist() -> None:
+    class Full(MemoryStore):
+        def put(self, key: str, content: bytes | Path) -> str:
+            if key.endswith("/2.json"):
+                raise StorageError("no space left")
+            return super().put(key, content)
+
+    store = Full("half a plan")
+    with pytest.raises(StorageError, match="no space left"):
+        write(store)
+    with pytest.raises(PlanError, match="there is no plan"):
+        read_plan(store, "run")
+    whole = MemoryStore("half a plan")
+    assert read_plan(whole, "run", write(whole).digest).run_id == "run"
+
+
+def test_a_second_plan_of_a_run_leaves_the_first_as_it_is(store: Store) -> None:
+    written = write(store)
+    with pytest.raises(PlanError):
+        write_plan(store, "run", {}, [[task(9)]], now=NOW, valid_for=WEEK)
+    assert read_tasks(store, written, 0) == [task(0), task(1)]
 
 
 def test_a_plan_that_is_gone_or_nonsense_is_named(store: Store) -> None:
@@ -72,7 +98,7 @@ def test_a_plan_that_is_gone_or_nonsense_is_named(store: Store) -> None:
     with pytest.raises(PlanError, match="is no plan"):
         read_plan(store, "run")
     store.put("plans/run.json", b'{"format": 99}\n')
-    with pytest.raises(PlanError, match="format 99, this program reads 1"):
+    with pytest.raises(PlanError, match="format 99, this program reads 2"):
         read_plan(store, "run")
 
 

@@ -13,7 +13,6 @@ from gigacast.errors import ConfigError, ModelIntegrityError, PlanError
 from gigacast.forecast.forecaster import ForecasterInfo
 from gigacast.lake.model import ResolvedModel
 from gigacast.lake.plan_file import PlanFile, Share
-from gigacast.lake.planner import Plan
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.array_option import ArrayOptions, ChildOrder
 from gigacast.pipeline.array_setup import (
@@ -24,11 +23,11 @@ from gigacast.pipeline.array_setup import (
     prepare_array,
     with_queue,
 )
-from gigacast.pipeline.array_submit import expected_cpu_s, queue_for, requests_of
+from gigacast.pipeline.array_submit import queue_for, requests_of
+from gigacast.pipeline.estimate import Workload
 from gigacast.pipeline.forecast import Prepared
 from gigacast.pipeline.job import ForecastJob, ModelChoice
 from gigacast.pipeline.spec import make_spec
-from gigacast.pipeline.status import Estimate, PlanReport
 from gigacast.settings import load_settings, nest_arguments
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import StoreAddress
@@ -129,29 +128,17 @@ def receipt(seconds: float, device: str) -> Receipt:
     )  # fmt: skip
 
 
-def report(job: ForecastJob, receipts: list[Receipt], pending: int) -> PlanReport:
-    class Pending(Plan):
-        pending_bytes = pending
-
-    return PlanReport(prepared(job), Pending(), Estimate(0, None, None), receipts)
-
-
-def test_work_is_expected_from_receipts_of_either_device_else_from_bytes() -> None:
-    options = ArrayOptions()
-    assert expected_cpu_s(report(job(), [receipt(2.0, "cpu")], 10_000), options) == 20.0
-    assert expected_cpu_s(report(job(), [receipt(2.0, "cuda")], 10_000), options) == 240.0
-    mixed = [receipt(2.0, "cpu"), receipt(2.0, "cuda")]
-    assert expected_cpu_s(report(job(), mixed, 10_000), options) == 130.0
-    assert expected_cpu_s(report(job(), [], 4_000_000), options) == 2.0
+def work(size: int) -> Workload:
+    return Workload(10, size, (receipt(1.0, "cpu"),))
 
 
 def test_little_work_goes_to_the_cpus_much_to_the_gpus_unless_told() -> None:
     options = ArrayOptions()
-    little, much = (report(job(), [receipt(1.0, "cpu")], size) for size in (1000, 10**7))
-    assert [queue_for(found, options) for found in (little, much)] == ["cpu", "gpu"]
-    assert queue_for(little, replace(options, queue="gpu")) == "gpu"
-    assert queue_for(report(job(device="cpu"), [receipt(1.0, "cpu")], 10**9), options) == "cpu"
-    assert queue_for(report(job(device="cuda"), [], 1), options) == "gpu"
+    auto, little, much = prepared(job()), work(1000), work(10**7)
+    assert [queue_for(auto, found, options) for found in (little, much)] == ["cpu", "gpu"]
+    assert queue_for(auto, little, replace(options, queue="gpu")) == "gpu"
+    assert queue_for(prepared(job(device="cpu")), work(10**9), options) == "cpu"
+    assert queue_for(prepared(job(device="cuda")), little, options) == "gpu"
 
 
 def test_prices_and_start_up_come_from_the_settings_and_the_price_table(
@@ -175,7 +162,7 @@ def test_an_order_survives_its_command() -> None:
 
 
 def test_an_array_of_more_than_ten_thousand_is_submitted_in_parts() -> None:
-    shares = (Share(0, 1, "", 1, 1),) * 10_001
+    shares = (Share("", 1, 1),) * 10_001
     requests = requests_of(
         PlanFile("run", "", "", {}, shares, "digest"), prepared(job()), ArrayOptions(), "gpu"
     )
