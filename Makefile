@@ -48,7 +48,10 @@ bench-full: $(STAMP) ## The same up to a million series, planning and reading (h
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/threads.py
 	$(BIN)/python benchmarks/plan.py
+	$(BIN)/python benchmarks/scale.py 1000000 --children 1000
 	$(BIN)/python benchmarks/read_series.py
+	$(BIN)/python benchmarks/load.py
+	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/store_clients.py
 
 bench-gpu: $(STAMP) ## Measure all GPUs of this machine: speed, busy share, ceiling (an hour)

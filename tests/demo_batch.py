@@ -19,13 +19,15 @@ from tests.moto_server import MotoServer
 
 BUCKET = "gigacast-demo"
 CLUMSY = (sys.executable, "-m", "tests.batch_child")
+AS_IF = {"GIGACAST_INSTANCE": "c7i.large", "GIGACAST_PURCHASE": "spot"}
+"""What each child says it runs on: the bill is that of spot machines."""
 LOST = {"child": 1, "attempt": 1, "after": 1, "signal": "SIGKILL"}
 
 
 def main() -> int:
     """Show the whole of it; return the exit code of the run."""
     os.chdir(Path(__file__).parents[1])
-    environment = {"CHILD_ACCIDENT": json.dumps(LOST)}
+    environment = {"CHILD_ACCIDENT": json.dumps(LOST), **AS_IF}
     with (
         MotoServer(BUCKET),
         LocalBatch(program=CLUMSY, environment=environment, lost_hosts={(1, 1)}) as batch,
@@ -35,12 +37,14 @@ def main() -> int:
         _title(
             f"1. A bucket with {len(keys)} partitions, and two queues: gigacast-cpu, gigacast-gpu"
         )
-        _title("2. Forecast it as an array of three; the host of child 1 will be lost")
         job = ["--bucket", BUCKET, "--prefix", "load", "--horizon", "24"]
+        _title("2. What it would take, and cost (no receipts yet: by bytes)")
+        run(["plan", *job, "--executor", "batch"])
+        _title("3. Forecast it as an array of three; the host of child 1 will be lost")
         code = run([*job, "--executor", "batch", "--children", "3", "--queue", "cpu"])
-        _title("3. Again: everything is done, nothing is submitted")
+        _title("4. Again: everything is done, nothing is submitted")
         run(["submit", *job, "--queue", "cpu"])
-        _title("4. How it stands, from the bucket alone")
+        _title("5. How it stands, from the bucket alone")
         run(["status", *job, "--executor", "batch"])
     return code
 

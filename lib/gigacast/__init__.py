@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gigacast.errors import GigacastError
     from gigacast.loader import ChronosLoader, Prediction
     from gigacast.manager import ModelManager
+    from gigacast.parquet_loader import ParquetDataLoader
     from gigacast.training import ChronosTrainer, TrainOptions, finetune
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "GigacastError",
     "ModelManager",
     "Options",
+    "ParquetDataLoader",
     "Prediction",
     "TrainOptions",
     "backtest",
@@ -42,6 +44,7 @@ _HOMES = {
     "GigacastError": "errors",
     "ModelManager": "manager",
     "Options": "api",
+    "ParquetDataLoader": "parquet_loader",
     "Prediction": "loader",
     "TrainOptions": "training",
     "backtest": "backtesting",

@@ -57,6 +57,11 @@ class Options(TypedDict, total=False):
     item_column: str
     timestamp_column: str
     targets: str | Sequence[str]
+    past_covariates: str | Sequence[str]
+    known_covariates: str | Sequence[str]
+    joint_targets: bool
+    missing_future: str
+    unsupported_covariates: str
     timestamp_unit: str
     memory_limit: int | str
     executor: str

@@ -120,7 +120,7 @@ def job_of(settings: Settings) -> ForecastJob:
         ),
         method=method_of(settings),
         pattern=NamingPattern(loader.file_patterns.naming_regex, loader.file_patterns.panel_regex),
-        selection=_selection_of(settings),
+        selection=selection_of(settings),
         resources=Resources(
             executor=run.executor,
             n_jobs=run.n_jobs,
@@ -207,16 +207,32 @@ def method_of(settings: Settings) -> Method:
             item_id=columns.item_id_column,
             timestamp=columns.datetime_column,
             targets=columns.target_columns,
+            past_covariates=columns.past_covariates,
+            known_covariates=columns.known_covariates,
         ),
         frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
         timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,
         layout=forecast.layout,
+        joint_targets=forecast.joint_targets,
+        missing_future=forecast.missing_future,
+        unsupported_covariates=forecast.unsupported_covariates,
     )
+    twice = {*columns.past_covariates} & {*columns.known_covariates}
+    if twice:
+        raise ConfigError(
+            f"{', '.join(sorted(twice))}: both past and known", hint="name each covariate once"
+        )
     method.options(method.horizon or 1, None)  # the levels and lengths fit together, or it raises
     return method
 
 
-def _selection_of(settings: Settings) -> Selection:
+def selection_of(settings: Settings) -> Selection:
+    """Return which partitions the settings ask for.
+
+    Raises
+    ------
+    ConfigError
+    """
     run = settings.run
     return Selection(
         months=MonthFilter(

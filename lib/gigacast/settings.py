@@ -65,6 +65,9 @@ class ForecastSettings(Section):
     integer: bool = False
     extrapolate_levels: bool = False
     seed: int = Field(0, ge=0)
+    joint_targets: bool = False
+    missing_future: Literal["error", "past"] = "error"
+    unsupported_covariates: Literal["error", "ignore"] = "error"
 
     @field_validator("quantiles")
     @classmethod
@@ -110,6 +113,15 @@ class RunSettings(Section):
         return device
 
 
+class QualitySettings(Section):
+    """What is expected of data, spelled as in `core.quality` and `core.trading_calendar`."""
+
+    warn: Strings = ()
+    fail: Strings = ()
+    calendar: str = "24/7"
+    holidays: Strings = ()
+
+
 class BatchSettings(Section):
     """How a run is divided over AWS Batch; `pipeline.array_option` says what each one means."""
 
@@ -144,6 +156,7 @@ class Settings(BaseSettings):
     forecast: ForecastSettings = ForecastSettings()
     run: RunSettings = RunSettings()
     batch: BatchSettings = BatchSettings()
+    quality: QualitySettings = QualitySettings()
 
     @classmethod
     def settings_customise_sources(
@@ -195,6 +208,11 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = {
     "item_column": ("parquet_loader", "schema", "item_id_column"),
     "timestamp_column": ("parquet_loader", "schema", "datetime_column"),
     "targets": ("parquet_loader", "schema", "target_columns"),
+    "past_covariates": ("parquet_loader", "schema", "past_covariates"),
+    "known_covariates": ("parquet_loader", "schema", "known_covariates"),
+    "joint_targets": ("forecast", "joint_targets"),
+    "missing_future": ("forecast", "missing_future"),
+    "unsupported_covariates": ("forecast", "unsupported_covariates"),
     "timestamp_unit": ("parquet_loader", "schema", "timestamp_unit"),
     "memory_limit": ("parquet_loader", "performance", "memory_limit"),
     "executor": ("run", "executor"),
@@ -248,8 +266,8 @@ def load_settings(
     arguments : mapping, optional
         By section, as ``{"model": {"prediction_length": 7}}``; see `nest_arguments`.
     file : Path, optional
-        A YAML file with the sections ``model``, ``parquet_loader``, ``forecast``, ``run`` and
-        ``batch``.
+        A YAML file with the sections ``model``, ``parquet_loader``, ``forecast``, ``run``,
+        ``batch`` and ``quality``.
 
     Raises
     ------

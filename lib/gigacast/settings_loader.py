@@ -87,6 +87,8 @@ class SchemaSettings(Section):
     datetime_column: str | None = None
     item_id_column: str | None = None
     target_columns: Strings = ()
+    past_covariates: Grouped = ()
+    known_covariates: Grouped = ()
     feature_columns: Grouped = ()
     timestamp_columns: Strings = ()
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "step"] = "auto"
@@ -101,6 +103,7 @@ class ProcessingSettings(Section):
     outlier_threshold: float = Field(3.0, gt=0)
     optimize_dtypes: bool = False
     use_categorical: bool = False
+    feature_recipe: str | None = Field(None, description="A YAML file, or one that comes along.")
     chunk_size: int = Field(1 << 20, ge=1, description="Rows of a chunk, at most.")
 
 

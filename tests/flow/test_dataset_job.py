@@ -109,6 +109,28 @@ def test_a_forecast_says_what_it_was_made_from(bucket: Store) -> None:
     assert link.etag == task.inputs[0].etag
 
 
+def test_a_dataset_says_which_forecasts_were_made_from_it(bucket: Store) -> None:
+    publish_panel(bucket, "cleaned/v3/panel", "2024-01")
+    publish_panel(bucket, "cleaned/v3.1/panel", "2024-02", append=True)
+    runs = [forecast(bucket, f"cleaned/{version}/panel") for version in ("v3", "latest")]
+    assert forecast(bucket, "cleaned/v3/panel").totals.partitions == 0
+    put_panels(bucket, months=["2024-03"], parts=1)
+    gigacast.forecast(bucket.address.url, model="seasonal-naive", horizon=6)
+    (spec,) = runs[0].plan.specs
+    folder = f"forecasts/seasonal-naive/1/{spec}"
+    made = trace(Lake(bucket), "cleaned/v3.1/panel").products
+    assert [(m.name, m.key, m.relation) for m in made] == [
+        (folder, f"audit/{runs[1].run_id}.json", "forecast from")
+    ]
+    # From the older version one was made itself, and one from what was appended to it.
+    older = trace(Lake(bucket), "cleaned/v3/panel").products
+    assert {(m.depth, m.relation, m.via) for m in older} == {
+        (1, "appended to", "cleaned/v3/panel"),
+        (1, "forecast from", "cleaned/v3/panel"),
+        (2, "forecast from", "cleaned/v3.1/panel"),
+    }
+
+
 def test_an_unfinished_version_is_not_forecast(folder: Store) -> None:
     faulty = FaultyStore(folder, [Fault(("put_if_absent",), nth=3)])
     with pytest.raises(SimulatedCrash):

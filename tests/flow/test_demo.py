@@ -16,8 +16,10 @@ from gigacast.cli.program import run
 from gigacast.settings import load_settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
+from tests.companions import panel
 from tests.model_folders import make_folder
 from tests.panels import hourly_panel, put_frame
+from tests.tiny_models import tiny_chronos2
 
 ROOT = Path(__file__).parents[2]
 
@@ -121,7 +123,8 @@ def test_the_examples_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "config" / "settings.yaml").write_text(settings)
     monkeypatch.chdir(tmp_path)
     make_folder(tmp_path / "tuned")
-    names = {"frame": hourly_panel(), "context_data": np.arange(50.0)}
+    tiny_chronos2(tmp_path).rename(tmp_path / "my-chronos-2")
+    names = {"frame": hourly_panel(), "context_data": np.arange(50.0), "shops": panel()}
     examples = [*python_examples(ROOT / "docs" / "guide.md"), *python_examples(ROOT / "README.md")]
     assert len(examples) >= 4
     for example in examples:

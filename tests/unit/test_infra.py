@@ -159,6 +159,13 @@ def test_a_child_is_tried_again_for_a_lost_host_and_75_and_for_nothing_else(kind
     assert container["JobRoleArn"] != container["ExecutionRoleArn"]
     kinds = [entry["Type"] for entry in container["ResourceRequirements"]]
     assert kinds == ["VCPU", "MEMORY", "GPU"][: 3 if kind == "Gpu" else 2]
+    # What a child can't see of its machine, and its bill needs.
+    told = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+    machines = resources("batch", "ComputeEnvironment")[f"{kind}Machines"]["ComputeResources"]
+    assert told == {
+        "GIGACAST_PURCHASE": machines["Type"].lower(),
+        "GIGACAST_VCPUS": {"Ref": f"{kind}Vcpus"},
+    }
 
 
 @pytest.mark.parametrize("kind", ["Cpu", "Gpu"])

@@ -203,6 +203,7 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
         read_bytes=totals.get("bytes_read", 0),
         written_bytes=totals.get("bytes_written", 0),
         seconds_by_stage=totals.get("seconds", {}),
+        ignored=_ignored(audit),
         cost=audit.cost,
         output_url=f"{address.url}/{version_prefix(str(model['model']), str(model['version']))}"
         if model
@@ -213,6 +214,11 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
             for f in audit.failures
         ),
     )
+
+
+def _ignored(audit: Audit) -> tuple[str, ...]:
+    beside = audit.plan.get("covariates")
+    return tuple(beside.get("ignored", ())) if isinstance(beside, dict) else ()
 
 
 def _show(progress: Progress, now: ArrayProgress) -> None:

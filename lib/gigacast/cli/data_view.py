@@ -15,6 +15,7 @@ from gigacast.lake.dataset_manifest import DatasetManifest
 from gigacast.lake.dataset_metadata import describe_manifest
 from gigacast.lake.dataset_retire import RetirePlan
 from gigacast.lake.lineage import Lineage, Link
+from gigacast.pipeline.features import EXTRA as MADE_BY
 from gigacast.report import quantity
 from gigacast.report.table import print_table
 
@@ -90,6 +91,7 @@ def print_description(manifest: DatasetManifest, note: Deprecation | None) -> No
         ("complete", f"{manifest.completeness_percentage:g}%"),
         ("flags", ", ".join(manifest.quality_flags)),
         ("contract", _contract_name(manifest)),
+        ("recipe", _recipe_name(manifest)),
         ("parts by", ", ".join(manifest.partition_by)),
         ("shares with", manifest.parent or ""),
         ("created", f"{manifest.created_at} by {manifest.created_by}"),
@@ -120,6 +122,13 @@ def print_description(manifest: DatasetManifest, note: Deprecation | None) -> No
 def _contract_name(manifest: DatasetManifest) -> str:
     contract = manifest.contract or {}
     return f"{contract.get('name')} {contract.get('version')}" if contract else ""
+
+
+def _recipe_name(manifest: DatasetManifest) -> str:
+    made_by = manifest.extra.get(MADE_BY) or {}
+    scaler = made_by.get("scaler")
+    scaled = f", scaled ({scaler['method']}, up to {scaler['until']})" if scaler else ""
+    return f"{made_by['recipe']['name']}{scaled}" if made_by else ""
 
 
 def _limits(column: dict[str, Any]) -> tuple[str, str]:

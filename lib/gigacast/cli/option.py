@@ -22,6 +22,8 @@ _CHOICES = {
     "executor": ("auto", "inline", "joblib", "dask", "ray", "batch"),
     "queue": ("auto", "cpu", "gpu"),
     "precision": ("auto", "float32", "bfloat16"),
+    "missing_future": ("error", "past"),
+    "unsupported_covariates": ("error", "ignore"),
 }
 
 WHERE = {
@@ -47,6 +49,11 @@ HOW = {
     "quantiles": "Quantile levels, as 0.1,0.5,0.9.",
     "context_length": "At most this many steps of history.",
     "targets": "Target columns (comma-separated); recognised when absent.",
+    "past_covariates": "Columns known up to the last value of the targets (Chronos-2).",
+    "known_covariates": "Columns known over the horizon as well: their rows go on (Chronos-2).",
+    "missing_future": "What a series gets whose known covariates lack a value over the horizon: "
+    "the fallback and a reason, or a forecast that takes them as past ones.",
+    "unsupported_covariates": "What to do with covariates and joint targets a model can't use.",
     "item_column": "Column of item ids; recognised when absent.",
     "timestamp_column": "Column of timestamps; recognised when absent.",
     "timestamp_unit": "How integer timestamps are read.",
@@ -59,6 +66,7 @@ HOW = {
 FLAGS = {
     "non_negative": "No quantile below zero.",
     "integer": "Whole numbers only.",
+    "joint_targets": "Forecast the targets of an item together (Chronos-2).",
     "extrapolate_levels": "Allow quantile levels outside the range the model was trained for.",
 }
 WITH = {
@@ -100,9 +108,9 @@ def setting(name: str, help_text: str) -> Callable[[F], F]:
 
 
 def _metavar(name: str) -> str:
-    return {"symbol": "NAMES", "timeframe": "NAMES", "targets": "NAMES"}.get(
-        name, "N" if name in _INTEGERS else "TEXT"
-    )
+    if name in {"symbol", "timeframe", "targets", "past_covariates", "known_covariates"}:
+        return "NAMES"
+    return "N" if name in _INTEGERS else "TEXT"
 
 
 def switch(name: str, help_text: str) -> Callable[[F], F]:

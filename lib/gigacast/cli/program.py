@@ -9,6 +9,10 @@ import click
 from gigacast.cli.array import cancel, logs, submit, watch
 from gigacast.cli.backtest import backtest, evaluate
 from gigacast.cli.data import data
+from gigacast.cli.data_clean import clean
+from gigacast.cli.data_discover import discover
+from gigacast.cli.data_features import features
+from gigacast.cli.data_quality import quality
 from gigacast.cli.demo import demo
 from gigacast.cli.look import plan, plot, prune, show, status, verify
 from gigacast.cli.models import models
@@ -90,6 +94,8 @@ for _command in (
     logs,
 ):
     program.add_command(_command)
+for _command in (discover, quality, clean, features):
+    data.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -167,6 +167,7 @@ def summarise(result: RunResult, job: ForecastJob) -> RunSummary:
         read_bytes=totals.bytes_read,
         written_bytes=totals.bytes_written,
         seconds_by_stage=totals.seconds,
+        ignored=result.ignored,
         cost=result.cost,
         output_url=result.outputs,
         audit_url=""

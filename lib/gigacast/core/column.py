@@ -67,6 +67,20 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.frombuffer(data, dtype, count=stop)[first:] if stop else np.empty(0, dtype)
 
 
+def to_floats(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return the numbers of a float column, [N], NaN where null; without a copy where none is."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    known, data = column.buffers()
+    if not column.null_count or known is None or data is None:
+        return to_numpy(column.fill_null(float("nan")) if column.null_count else column)
+    first, stop = column.offset, column.offset + len(column)
+    values = np.frombuffer(data, _WIDTHS[column.type], count=stop)[first:].copy()
+    present = np.unpackbits(np.frombuffer(known, np.uint8), count=stop, bitorder="little")[first:]
+    values[present == 0] = np.nan
+    return values
+
+
 def text_column(texts: Sequence[str]) -> pa.StringArray:
     """Return an Arrow array of texts."""
     encoded = [text.encode() for text in texts]

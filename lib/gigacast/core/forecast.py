@@ -26,6 +26,11 @@ class ForecastRequest:
         Season length of each series in steps (for baselines).
     seeds : uint64 [B]
         A seed of each series' own (for models that sample): the same whatever the batch.
+    group_size : int
+        So many rows each, one after the other, are forecast together; 1 for series alone. Only
+        forecasters whose info says ``takes_groups`` are asked for more.
+    future : float32 [B, H], optional
+        What is known of each row over the horizon; NaN where nothing is.
     """
 
     context: FloatArray
@@ -33,6 +38,8 @@ class ForecastRequest:
     levels: tuple[float, ...]
     seasons: IntArray
     seeds: SeedArray
+    group_size: int = 1
+    future: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Series cut at an origin: what a forecaster may see, and what came after. Pure; imports ``core``.
 
-Nothing of what comes after the origin is in the context: not a value, not a later timestamp.
+Nothing of what comes after the origin is in the context: not a value, not a later timestamp, nor
+a past covariate. Known ones keep their values over the horizon.
 """
 
 from dataclasses import dataclass, replace
@@ -54,5 +55,7 @@ def hold_out(batch: SeriesBatch, horizon: int, *, later: int = 0) -> HeldOut:
         values=long.values[is_past],
         offsets=long.offsets - cut * np.arange(len(long.offsets)),
         last_timestamps=long.times_before(cut),
+        # What was known ahead is still known: it now lies after the origin.
+        covariates=long.covariates and long.covariates.ended_before(cut),
     )
     return HeldOut(rows[kept], contexts.take(kept), actuals[kept])

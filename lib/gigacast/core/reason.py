@@ -18,6 +18,7 @@ class Reason(IntEnum):
     NO_FREQUENCY = 6  # too few timestamps to infer a frequency, and none given
     NO_TIMESTAMP = 7  # a timestamp is missing or unreadable
     MODEL_FAILED = 8  # the model gave a value that is not finite
+    NO_FUTURE = 9  # a known covariate has no value at some step of the horizon
 
     @property
     def label(self) -> str:

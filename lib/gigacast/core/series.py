@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gigacast.core.column import to_arrow
+from gigacast.core.covariate import Covariates, concat_covariates
 from gigacast.core.frequency import Frequency
 from gigacast.core.zone import from_wall, to_wall, zone_of
 
@@ -52,6 +53,8 @@ class SeriesBatch:
     timestamp_type : pa.DataType
         How timestamps are written back: as in the input, a timestamp, date or (for plain steps)
         integer type.
+    covariates : Covariates, optional
+        What else is known of the items; it names the item of each series, too.
     """
 
     item_ids: pa.Array
@@ -63,6 +66,7 @@ class SeriesBatch:
     frequency_codes: IntArray
     reasons: ByteArray
     timestamp_type: pa.DataType
+    covariates: Covariates | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -89,6 +93,7 @@ class SeriesBatch:
             last_timestamps=self.last_timestamps[start:stop],
             frequency_codes=self.frequency_codes[start:stop],
             reasons=self.reasons[start:stop],
+            covariates=self.covariates and self.covariates.slice(start, stop),
         )
 
     def take(self, rows: IntArray) -> "SeriesBatch":
@@ -106,6 +111,7 @@ class SeriesBatch:
             last_timestamps=self.last_timestamps[rows],
             frequency_codes=self.frequency_codes[rows],
             reasons=self.reasons[rows],
+            covariates=self.covariates and self.covariates.take(rows),
         )
 
     def last_arrow(self) -> pa.Array:
@@ -124,19 +130,19 @@ class SeriesBatch:
         moment = np.datetime64(int(last), "us").item()
         return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) else None
 
-    def times_before(self, steps: int) -> IntArray:
-        """Return the times so many steps before each last one, in wall time [N].
+    def times_before(self, steps: int | IntArray) -> IntArray:
+        """Return the times so many steps, or [N] of them, before each last one, in wall time [N].
 
         `NO_TIME` for series without a frequency.
         """
         earlier = np.full(len(self), NO_TIME, np.int64)
         for code, frequency in enumerate(self.frequencies):
             members = np.flatnonzero(self.frequency_codes == code)
-            last = self.last_timestamps[members]
+            last, back = self.last_timestamps[members], np.broadcast_to(steps, len(self))[members]
             if frequency.in_wall_time:
-                earlier[members] = frequency.shift(last, -steps)
+                earlier[members] = frequency.shift(last, -back)
             else:
-                moved = frequency.shift(self._to_utc(last), -steps)
+                moved = frequency.shift(self._to_utc(last), -back)
                 earlier[members] = to_wall(moved, self._zone)
         return earlier
 
@@ -208,6 +214,7 @@ def concat_batches(batches: Sequence[SeriesBatch]) -> SeriesBatch:
         frequency_codes=np.concatenate([_recode(batch, frequencies) for batch in batches]),
         reasons=np.concatenate([batch.reasons for batch in batches]),
         timestamp_type=batches[0].timestamp_type,
+        covariates=concat_covariates([batch.covariates for batch in batches]),
     )
 
 

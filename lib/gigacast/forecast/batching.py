@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gigacast.core.covariate import Covariates
 from gigacast.core.forecast import ForecastBatch, ForecastRequest, SeedArray
 from gigacast.core.reason import Reason
 from gigacast.core.series import ByteArray, FloatArray, IntArray, SeriesBatch
 from gigacast.errors import ModelError
 from gigacast.forecast.budget import BatchBudget, series_tokens
 from gigacast.forecast.forecaster import Forecaster, ForecasterInfo, Started, start
+from gigacast.forecast.grouping import Windows, gather_members, group_rows
 from gigacast.forecast.level import (
     MEDIAN,
     find_level,
@@ -24,7 +26,7 @@ from gigacast.forecast.level import (
 )
 from gigacast.forecast.naive import SeasonalNaive
 from gigacast.forecast.option import ForecastOptions
-from gigacast.forecast.padding import Group, group_by_length, pad_left
+from gigacast.forecast.padding import group_by_length
 from gigacast.forecast.postprocess import postprocess
 from gigacast.forecast.screening import count_between, screen, window_starts
 from gigacast.forecast.seed import series_seeds
@@ -70,6 +72,10 @@ def forecast_batch(
     quantiles = np.full(shape, np.nan, dtype=np.float32)
     job = _Job(forecaster, settings, levels, budget or BatchBudget(settings.batch_size))
     reasons = screen(batch, job.context_length, settings.min_length)
+    covariates = job.covariates(batch)
+    if covariates is not None and settings.missing_future == "error":
+        lacking = covariates.lack_future(settings.horizon)
+        reasons[(reasons == Reason.OK) & lacking] = Reason.NO_FUTURE
     good = np.flatnonzero(reasons == Reason.OK)
     job.fill(quantiles, good, _cut_windows(batch, job.context_length))
     reasons[good[np.isnan(quantiles[good, 0, 0])]] = Reason.MODEL_FAILED
@@ -79,29 +85,9 @@ def forecast_batch(
     return _finish(batch, settings.levels, levels, quantiles, reasons)
 
 
-@dataclass(frozen=True, slots=True)
-class _Windows:
-    """The part of each series that a forecaster sees.
-
-    Parameters
-    ----------
-    batch : SeriesBatch
-        Where the series come from.
-    values : float32 [sum of T_n]
-        Its values.
-    starts, stops : int64 [N]
-        The window of series n is ``values[starts[n]:stops[n]]``.
-    """
-
-    batch: SeriesBatch
-    values: FloatArray
-    starts: IntArray
-    stops: IntArray
-
-
-def _cut_windows(batch: SeriesBatch, context_length: int) -> _Windows:
+def _cut_windows(batch: SeriesBatch, context_length: int) -> Windows:
     starts = window_starts(batch, context_length)
-    return _Windows(batch, batch.values, starts, batch.offsets[1:])
+    return Windows(batch, batch.values, starts, batch.offsets[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +107,7 @@ class _Job:
     def context_length(self) -> int:
         return min(self.info.context_length, self.settings.context_length or 2**62)
 
-    def fill(self, quantiles: FloatArray, rows: IntArray, windows: _Windows) -> None:
+    def fill(self, quantiles: FloatArray, rows: IntArray, windows: Windows) -> None:
         """Write the forecasts of ``rows`` into ``quantiles``, [N, H, L]; NaN where they failed."""
         extrapolate = self.settings.extrapolate_levels
         trained = self.info.levels
@@ -141,38 +127,61 @@ class _Job:
             quantiles[part[finite]] = values
 
     def _predict(
-        self, rows: IntArray, windows: _Windows, levels: tuple[float, ...]
+        self, rows: IntArray, windows: Windows, levels: tuple[float, ...]
     ) -> Iterator[tuple[IntArray, FloatArray]]:
         """Yield parts of ``rows`` with their raw quantiles, one part behind what is computed."""
         seasons = _seasons(windows.batch, self.settings.season)
         seeds = self._seeds(windows.batch)
-        lengths = (windows.stops - windows.starts)[rows]
+        covariates = self.covariates(windows.batch)
+        lengths = windows.lengths
         waiting: tuple[IntArray, Started] | None = None
-        for group in group_by_length(lengths, self.info.patch_size):
-            members = rows[group.rows]
-            while len(members):
-                part = members[: self._part_size(len(members), group)]
-                request = ForecastRequest(
-                    context=pad_left(
-                        windows.values, windows.starts[part], windows.stops[part], group.length
-                    ),
-                    horizon=self.settings.horizon,
-                    levels=levels,
-                    seasons=seasons[part],
-                    seeds=seeds[part],
-                )
-                started = self._try(request, alone=waiting is None)
-                if waiting is not None:
-                    yield waiting[0], waiting[1]()
-                waiting = (part, started) if started is not None else None
-                if started is not None:
-                    members = members[len(part) :]
+        for groups in group_rows(rows, covariates, joint=self.settings.joint):
+            for alike in group_by_length(lengths[groups].max(axis=1), self.info.patch_size):
+                members = groups[alike.rows]
+                while len(members):
+                    size = groups.shape[1] + (len(covariates.names) if covariates else 0)
+                    part = members[: self._part_size(len(members), alike.length, size)]
+                    request = self._request(windows, part, alike.length, levels, (seasons, seeds))
+                    started = self._try(request, alone=waiting is None)
+                    if waiting is not None:
+                        yield waiting[0].ravel(), _wanted(waiting)
+                    waiting = (part, started) if started is not None else None
+                    if started is not None:
+                        members = members[len(part) :]
         if waiting is not None:
-            yield waiting[0], waiting[1]()
+            yield waiting[0].ravel(), _wanted(waiting)
 
-    def _part_size(self, left: int, group: Group) -> int:
-        """Return the size of the next batch: as equal as possible, so that none is tiny."""
-        most = self.budget.rows(self.info, group.length, self.settings.horizon)
+    def covariates(self, batch: SeriesBatch) -> Covariates | None:
+        """Return what is known beside the series, where the forecaster has a use for it."""
+        return batch.covariates if self.info.takes_groups else None
+
+    def _request(
+        self,
+        windows: Windows,
+        groups: IntArray,
+        length: int,
+        levels: tuple[float, ...],
+        of_series: tuple[IntArray, SeedArray],
+    ) -> ForecastRequest:
+        """Return what to ask of groups of series, int64 [G, K]."""
+        covariates = self.covariates(windows.batch)
+        members = gather_members(windows, groups, covariates, length, self.settings.horizon)
+        # Covariates have the season and the seed of their group's first series: no one asks.
+        owner = np.repeat(groups[:, 0], members.size) if members.future is not None else groups
+        seasons, seeds = of_series
+        return ForecastRequest(
+            context=members.context,
+            horizon=self.settings.horizon,
+            levels=levels,
+            seasons=seasons[owner.ravel()],
+            seeds=seeds[owner.ravel()],
+            group_size=members.size,
+            future=members.future,
+        )
+
+    def _part_size(self, left: int, length: int, size: int) -> int:
+        """Return the groups of the next batch: as equal as possible, so that none is tiny."""
+        most = max(1, self.budget.rows(self.info, length, self.settings.horizon) // size)
         return -(-left // -(-left // most))
 
     def _try(self, request: ForecastRequest, *, alone: bool) -> Started | None:
@@ -187,7 +196,7 @@ class _Job:
         except MemoryError as error:
             if not alone:
                 return None
-            if rows == 1:
+            if rows <= request.group_size:
                 raise ModelError(
                     f"a single series of {length} steps does not fit into memory",
                     hint="lower context_length or n_jobs, or use a device with more memory",
@@ -203,6 +212,16 @@ class _Job:
         return np.zeros(len(batch), dtype=np.uint64)
 
 
+def _wanted(waiting: tuple[IntArray, Started]) -> FloatArray:
+    """Wait for the forecasts of groups, [G, K], and return those of their series, [G * K, H, L]."""
+    groups, started = waiting
+    values = started()
+    if len(values) == groups.size:
+        return values
+    count, width = groups.shape
+    return values.reshape(count, -1, *values.shape[1:])[:, :width].reshape(-1, *values.shape[1:])
+
+
 def _fill_fallback(
     naive: _Job, quantiles: FloatArray, reasons: ByteArray, batch: SeriesBatch
 ) -> None:
@@ -214,7 +233,7 @@ def _fill_fallback(
     values = np.where(finite, batch.values, np.float32(np.nan))
     starts, stops = window_starts(batch, naive.info.context_length), batch.offsets[1:]
     rows = rows[count_between(finite, starts[rows], stops[rows]) > 0]
-    naive.fill(quantiles, rows, _Windows(batch, values, starts, stops))
+    naive.fill(quantiles, rows, Windows(batch, values, starts, stops))
 
 
 def _finish(

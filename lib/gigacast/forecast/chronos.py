@@ -81,6 +81,7 @@ def load_chronos(
         levels=model.levels,
         patch_size=model.patch_size,
         samples=model.samples,
+        takes_groups=isinstance(model, Chronos2Model),
     )
     return ChronosForecaster(info, model, place)
 
@@ -102,8 +103,12 @@ class ChronosForecaster(NetworkForecaster):
         super().__init__(info, device, centre=model.centres)
         self._model = model
 
-    def _quantiles(self, context: Tensor, request: ForecastRequest) -> Tensor:
+    def _quantiles(
+        self, context: Tensor, future: Tensor | None, request: ForecastRequest
+    ) -> Tensor:
         """Return quantiles, [B, K, H], at the trained levels or, from samples, at those wanted."""
+        if isinstance(self._model, Chronos2Model):
+            return self._model.quantiles(context, request.horizon, request.group_size, future)
         if isinstance(self._model, T5Model):
             paths = self._model.paths(context, request.horizon, request.seeds)
             return empirical_quantiles(paths.to(self._device), request.levels)

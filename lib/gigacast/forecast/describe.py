@@ -206,7 +206,7 @@ def _bolt_shape(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def _chronos2_shape(config: Mapping[str, Any]) -> dict[str, Any]:
     steps = int(config["max_output_patches"]) * int(config["input_patch_size"])
-    return {**_bolt_shape({**config, "prediction_length": steps})}
+    return {**_bolt_shape({**config, "prediction_length": steps}), "takes_groups": True}
 
 
 def _t5_shape(config: Mapping[str, Any]) -> dict[str, Any]:

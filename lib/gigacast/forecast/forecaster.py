@@ -34,6 +34,8 @@ class ForecasterInfo:
     samples : int
         Sample paths drawn per series; 0 for a model that gives quantiles at once. A model that
         samples follows ``ForecastRequest.seeds``.
+    takes_groups : bool
+        Whether it forecasts series together, and with covariates.
     """
 
     name: str
@@ -47,6 +49,7 @@ class ForecasterInfo:
     levels: tuple[float, ...]
     patch_size: int = 1
     samples: int = 0
+    takes_groups: bool = False
 
 
 @runtime_checkable
@@ -70,9 +73,9 @@ class Forecaster(Protocol):
         Returns
         -------
         float32 [B, H, Q]
-            Row b depends on row b of the request alone: on its values, season and seed, not on
-            its padding or its neighbours. Not necessarily monotone along Q, and not finite where
-            the model fails on a row.
+            Row b depends on row b of the request alone, and on the rows of its group: on their
+            values, season and seed, not on padding or neighbours. Not necessarily monotone along
+            Q, and not finite where the model fails on a row.
 
         Raises
         ------

@@ -31,6 +31,10 @@ class Grounded:
     location: Tensor
     factor: Tensor
 
+    def apply(self, values: Tensor) -> Tensor:
+        """Return values in the units of the given contexts, [B, H], as the model takes them."""
+        return ((values.double() - self.location) / self.factor).float()
+
     def restore(self, values: Tensor) -> Tensor:
         """Return values of the model, [B, ...], in the units of the given contexts, float32."""
         shape = (-1, *[1] * (values.ndim - 1))
@@ -44,12 +48,12 @@ def ground(context: Tensor, *, centre: bool) -> Grounded:
     Parameters
     ----------
     context : Tensor
-        Float32, [B, T], NaN where nothing was observed; a finite value in every row.
+        Float32, [B, T], NaN where nothing was observed; a row may hold nothing else.
     centre : bool
         Whether to take away the mean: right for models that do so themselves.
     """
     exact = context.double()
-    mean = exact.nanmean(dim=-1, keepdim=True)
+    mean = exact.nanmean(dim=-1, keepdim=True).nan_to_num(nan=0.0)
     location = mean if centre else torch.zeros_like(mean)
     centred = exact - location
     spread = centred.abs().nan_to_num(nan=0.0).amax(dim=-1, keepdim=True)

@@ -105,7 +105,9 @@ class LeanForecaster(NetworkForecaster):
         super().__init__(info, device, centre=True)
         self._model = model
 
-    def _quantiles(self, context: Tensor, request: ForecastRequest) -> Tensor:
+    def _quantiles(
+        self, context: Tensor, future: Tensor | None, request: ForecastRequest
+    ) -> Tensor:
         """Return quantiles at the trained levels, [B, K, H], carrying on beyond the first pass."""
         length, patch = self._info.prediction_length, self._info.patch_size
         horizon = request.horizon

@@ -56,7 +56,10 @@ class NetworkForecaster(ABC):
         recent = request.context[:, -self._info.context_length :]
         with translate_memory_errors(), torch.inference_mode():
             grounded = ground(self._transfer.send(recent), centre=self._centre)
-            raw = self._quantiles(grounded.context, request)
+            future = None
+            if request.future is not None:
+                future = grounded.apply(self._transfer.send(request.future))
+            raw = self._quantiles(grounded.context, future, request)
             fetched = self._transfer.fetch(grounded.restore(raw).transpose(1, 2))
         return partial(self._finish, fetched, request.levels)
 
@@ -68,8 +71,12 @@ class NetworkForecaster(ABC):
         return values
 
     @abstractmethod
-    def _quantiles(self, context: Tensor, request: ForecastRequest) -> Tensor:
+    def _quantiles(
+        self, context: Tensor, future: Tensor | None, request: ForecastRequest
+    ) -> Tensor:
         """Return raw quantiles of grounded contexts, float32 [B, K, H], on the device.
+
+        ``future`` is grounded as well.
 
         At the trained levels; at those of the request where any level is as good.
         """

@@ -9,6 +9,7 @@ from gigacast.forecast.level import check_levels
 DEFAULT_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 Fallback = Literal["seasonal_naive", "drop"]
+MissingFuture = Literal["error", "past"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class ForecastOptions:
         For models that sample.
     season : int, optional
         Steps of a season, for forecasters that need one; by frequency when absent.
+    joint : bool
+        Forecast the targets of an item together, where batches say which these are.
+    missing_future : {"error", "past"}
+        What a series gets whose known covariates lack a value over the horizon: the fallback, or
+        a forecast that takes them as known so far.
 
     Raises
     ------
@@ -55,6 +61,8 @@ class ForecastOptions:
     extrapolate_levels: bool = False
     seed: int = 0
     season: int | None = None
+    joint: bool = False
+    missing_future: MissingFuture = "error"
 
     def __post_init__(self) -> None:
         check_levels(self.levels)

@@ -1,4 +1,4 @@
-"""Contracts as YAML: what people edit and keep beside the code.
+"""Contracts as YAML: what people edit and keep beside the code. Other files of theirs too.
 
 Imports ``errors``, ``core`` and yaml.
 """
@@ -19,17 +19,33 @@ def parse_contract(text: str | bytes, where: str) -> Contract:
     ConfigError
         Naming what is wrong, and where.
     """
-    try:
-        values: Any = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{where}: not valid YAML: {reason}") from error
+    values = parse_yaml(text, where)
     try:
         return Contract.from_dict(values)
     except ConfigError as error:
         raise ConfigError(f"{where}: {error.message}", hint=error.hint) from error
 
 
+def parse_yaml(text: str | bytes, where: str) -> Any:
+    """Read YAML as plain values; no code in it is ever run.
+
+    Raises
+    ------
+    ConfigError
+    """
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{where}: not valid YAML: {reason}") from error
+
+
+def format_yaml(values: Any) -> str:
+    """Return plain values as YAML, in their order."""
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
 def format_contract(contract: Contract) -> str:
     """Return a contract as YAML; reading it gives the same contract."""
-    return yaml.safe_dump(contract.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+    return format_yaml(contract.to_dict())

@@ -173,8 +173,8 @@ class DatasetManifest:
         for entry in fields(self):
             value = getattr(self, entry.name)
             plain[entry.name] = [asdict(one) for one in value] if _holds_values(value) else value
-        plain["schema"] = _schema_text(self.schema)
-        plain["files"] = [_plain_file(file) for file in self.files]
+        plain["schema"] = schema_to_text(self.schema)
+        plain["files"] = [file_to_dict(file) for file in self.files]
         return json.dumps(plain, indent=1, ensure_ascii=False).encode()
 
 
@@ -200,8 +200,8 @@ def parse_dataset_manifest(content: bytes, where: str) -> DatasetManifest:
         manifest = DatasetManifest(
             **values
             | {
-                "schema": _parse_schema(values["schema"]),
-                "files": tuple(_parse_file(entry) for entry in values["files"]),
+                "schema": schema_from_text(values["schema"]),
+                "files": tuple(file_from_dict(entry) for entry in values["files"]),
                 "changelog": tuple(ChangelogEntry(**entry) for entry in values["changelog"]),
                 "dependencies": tuple(Dependency(**entry) for entry in values["dependencies"]),
                 "partition_by": tuple(values["partition_by"]),
@@ -225,21 +225,30 @@ def _check_digest(manifest: DatasetManifest) -> None:
         raise ValueError("its digest is not that of its files")
 
 
-def _schema_text(schema: pa.Schema) -> str:
+def schema_to_text(schema: pa.Schema) -> str:
+    """Return a schema as JSON can hold it."""
     return base64.b64encode(schema.remove_metadata().serialize().to_pybytes()).decode()
 
 
-def _parse_schema(text: str) -> pa.Schema:
+def schema_from_text(text: str) -> pa.Schema:
+    """Read what `schema_to_text` gave."""
     return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text)))
 
 
-def _plain_file(file: DatasetFile) -> dict[str, Any]:
+def file_to_dict(file: DatasetFile) -> dict[str, Any]:
+    """Return a file as plain values."""
     bounds = {name: [_tagged(value) for value in pair] for name, pair in file.bounds.items()}
     plain = {name: getattr(file, name) for name in DatasetFile.__slots__}
     return plain | {"bounds": bounds}
 
 
-def _parse_file(entry: Mapping[str, Any]) -> DatasetFile:
+def file_from_dict(entry: Mapping[str, Any]) -> DatasetFile:
+    """Read what `file_to_dict` gave.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+    """
     bounds = {
         name: (_untagged(low), _untagged(high)) for name, (low, high) in entry["bounds"].items()
     }

@@ -2,11 +2,13 @@
 
 Upwards a manifest names the exact objects, with their ETags, that a version was made from; files
 that were never in a version say so in their footer. Downwards every manifest of the lake is read
-once and turned around.
+once and turned around, and every audit says which version its run read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gigacast.core.dataset_ref import DatasetRef
 from gigacast.errors import (
@@ -16,8 +18,10 @@ from gigacast.errors import (
     ObjectNotFoundError,
     StorageError,
 )
+from gigacast.lake.audit import Audit
 from gigacast.lake.dataset import DEPRECATED, PUBLISHED, Lake
 from gigacast.lake.dataset_manifest import DatasetManifest, Dependency
+from gigacast.lake.layout import AUDIT, BACKTESTS, FORECASTS, audit_key, spec_prefix
 from gigacast.storage.opening import open_store
 from gigacast.storage.parquet import open_parquet
 from gigacast.storage.store import StoreAddress
@@ -28,6 +32,8 @@ GONE = "gone"
 OUT_OF_REACH = "out of reach"
 PARENT = "appended to"
 MADE_FROM = "made from"
+FORECAST_FROM = "forecast from"
+READERS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,7 @@ class Link:
     key, etag : str
         The exact object.
     relation : str
-        ``made from`` or ``appended to``.
+        ``made from``, ``appended to`` or ``forecast from``.
     state : str
         Upwards: whether the object still is what it was.
     via : str
@@ -174,6 +180,52 @@ def _products(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
                 seen.add(name)
                 yield link
                 pending.append((depth + 1, name, manifest.ref))
+    made = {} if ref is None else {start: 1, **dict.fromkeys(seen, 2)}
+    yield from _forecasts(lake, made)
+
+
+def _forecasts(lake: Lake, datasets: Mapping[str, int]) -> Iterator[Link]:
+    """Yield the forecasts and backtests made from datasets, as long as audits tell of them."""
+    if not datasets:
+        return
+    keys = [
+        entry.key
+        for page in lake.store.list(AUDIT)
+        for entry in page
+        if entry.key.count("/") == 1 and entry.key.endswith(".json")
+    ]
+    known: set[tuple[str, str]] = set()
+    with ThreadPoolExecutor(READERS) as pool:
+        for audit in pool.map(partial(_read_audit, lake), sorted(keys, reverse=True)):
+            inputs = str(audit.settings.get("inputs", "")) if audit is not None else ""
+            via = next((name for name in datasets if inputs.endswith(f"/{name}")), None)
+            if audit is None or via is None:
+                continue
+            for name in _written(audit):
+                if (name, via) not in known:
+                    known.add((name, via))
+                    key = audit_key(audit.session_id)
+                    yield Link(datasets[via], name, key, "", FORECAST_FROM, UNCHANGED, via)
+
+
+def _read_audit(lake: Lake, key: str) -> Audit | None:
+    try:
+        return Audit.from_json(lake.store.get(key), key)
+    except GigacastError:
+        return None
+
+
+def _written(audit: Audit) -> list[str]:
+    """Return the folders a run wrote into."""
+    specs = audit.plan.get("specs")
+    root = BACKTESTS if audit.job == "backtest" else FORECASTS
+    if not isinstance(specs, dict):
+        return []
+    return [
+        spec_prefix(str(one["model"]), str(one["version"]), spec, root).rstrip("/")
+        for spec, one in specs.items()
+        if isinstance(one, dict) and "model" in one and "version" in one
+    ]
 
 
 def _link(

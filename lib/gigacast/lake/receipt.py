@@ -47,6 +47,8 @@ class Receipt:
         Which forecast.
     newest_timestamp : str, optional
         The latest step of all series (ISO 8601, UTC): how fresh the data was.
+    covariates : mapping
+        Columns seen beside the targets: ``past``, ``known``, ``joint`` targets, and ``ignored``.
     instance, purchase : str, optional
         Type of the machine, and whether it was bought as ``spot`` or ``on_demand``, where known.
     host : mapping
@@ -75,6 +77,7 @@ class Receipt:
     reason_items: dict[str, list[str]] = field(default_factory=dict)
     repairs: dict[str, int] = field(default_factory=dict)
     newest_timestamp: str | None = None
+    covariates: dict[str, list[str]] = field(default_factory=dict)
     instance: str | None = None
     purchase: str | None = None
     host: dict[str, object] = field(default_factory=dict)

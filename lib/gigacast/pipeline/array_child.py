@@ -178,7 +178,13 @@ class _Child:
     def _worker_setup(self, left: Sequence[Task]) -> "ChildSetup":
         # Nothing left, nothing loaded: not even fetched.
         model = fetch_model(self._setup, self._outputs) if left else self._prepared.model
-        setup = ForecastSetup(self._setup.job, model, self._setup.info, self._plan.run_id)
+        setup = ForecastSetup(
+            self._setup.job,
+            model,
+            self._setup.info,
+            self._plan.run_id,
+            ignored=self._setup.ignored,
+        )
         return ChildSetup(setup)
 
     def _executor(self, executor: Executor | None, tasks: int) -> Executor:

@@ -38,11 +38,14 @@ class ArraySetup:
         What the plan's spec was made from.
     digest : str
         Of the model's files.
+    ignored : tuple of str
+        Covariates that were asked for and that the model has no use for.
     """
 
     job: ForecastJob
     info: ForecasterInfo
     digest: str
+    ignored: tuple[str, ...] = ()
 
 
 _ADAPTER = TypeAdapter(ArraySetup)
@@ -70,10 +73,10 @@ def prepare_array(job: ForecastJob) -> Prepared:
     if prepared.model.folder is not None and job.model.precision == "auto":
         info = replace(info, precision="float32" if info.samples else PRECISION)
     model = portable_choice(job.model, prepared.model)
-    spec = make_spec(info, job.method, job.selection)
+    spec = make_spec(info, prepared.job.method, job.selection)
     # What a child does with its machine is decided there.
     resources = replace(job.resources, executor="auto")
-    job = replace(job, model=model, resources=resources)
+    job = replace(prepared.job, model=model, resources=resources)
     return replace(prepared, job=job, info=info, spec=spec)
 
 
@@ -124,7 +127,7 @@ def with_queue(prepared: Prepared, queue: QueueKind) -> Prepared:
 
 def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
     """Return what was prepared as JSON-able values."""
-    setup = ArraySetup(prepared.job, prepared.info, prepared.model.digest)
+    setup = ArraySetup(prepared.job, prepared.info, prepared.model.digest, prepared.ignored)
     values: dict[str, Any] = _ADAPTER.dump_python(setup, mode="json")
     return values
 

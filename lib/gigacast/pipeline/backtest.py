@@ -166,8 +166,11 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
             raise ConfigError(f"{name}: {value} is less than 1")
     check_segment(job.segment)
     base = replace(job.forecast, synthetic=None)
-    chosen = (*job.models, replace(job.models[0], reference=NAIVE_MODEL, version=None))
-    found = [prepare(replace(base, model=choice)) for choice in chosen]
+    found = [prepare(replace(base, model=choice)) for choice in job.models]
+    naive = replace(job.models[0], reference=NAIVE_MODEL, version=None)
+    # What all are measured by sees the targets alone.
+    method = replace(base.method, unsupported_covariates="ignore")
+    found.append(prepare(replace(base, model=naive, method=method)))
     horizon = found[0].info.prediction_length
     sides: dict[str, Prepared] = {}
     for one in found:
@@ -238,7 +241,7 @@ def _run_side(
     run = Run(AuditLog(side.outputs, audit, clock), events, take, side.job.prices)
     events.planned(run_id, plan, len(tasks))
     if tasks:
-        work = ForecastSetup(side.job, side.model, side.info, run_id)
+        work = ForecastSetup(side.job, side.model, side.info, run_id, ignored=side.ignored)
         place = executor or make_executor_for(side, len(tasks))
         run.execute(tasks, BacktestSetup(work, job.windows, job.series, job.season), place)
     state.failures, state.computed = run.failures, run.totals.partitions

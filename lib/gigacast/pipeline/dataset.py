@@ -6,7 +6,7 @@ against the contract; only when all of them keep it is anything written to the l
 
 import platform
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
@@ -58,6 +58,8 @@ class PublishOptions:
         Recognised when absent.
     quality_flags : tuple of str
     files : FileRules
+    extra : mapping
+        More of what is known, for metadata.json and the manifest: plain values.
     """
 
     contract: Contract | None = None
@@ -69,6 +71,7 @@ class PublishOptions:
     time_column: str | None = None
     quality_flags: tuple[str, ...] = ()
     files: FileRules = field(default_factory=FileRules)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -233,6 +236,7 @@ class _Publication:
             quality_flags=self._options.quality_flags,
             codec=files.codec,
             software=software(),
+            extra=self._options.extra,
         )
 
     def _what(self) -> str:

@@ -51,11 +51,14 @@ class EvaluationJob:
         Where, which months, and how actuals are read; its model is not used.
     model, version : str, optional
         Only forecasts of these.
+    by_partition : bool
+        Whether figures by partition are kept as well.
     """
 
     forecast: ForecastJob
     model: str | None = None
     version: str | None = None
+    by_partition: bool = False
 
 
 def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
@@ -76,6 +79,7 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
             hint="run `gigacast forecast` first; see `gigacast status`",
         )
     evaluating = _Evaluating(forecast, inputs, outputs, _names(asked))
+    evaluating.by_partition = job.by_partition
     for generation in asked:
         evaluating.add(generation)
     result = evaluating.result()
@@ -113,12 +117,14 @@ class _Evaluating:
     def __init__(
         self, job: ForecastJob, inputs: Store, outputs: Store, names: dict[Generation, str]
     ) -> None:
+        self.by_partition = False
         self._job = job
         self._outputs = outputs
         self._names = names
         self._actuals = Actuals(job, inputs)
         self._evaluation = Evaluation()
         self._sums: dict[str, dict[tuple[str, str], Sums]] = {by: {} for by in BY}
+        self._of_partitions: dict[tuple[str, str], Sums] = {}
 
     def result(self) -> Evaluation:
         """Return the figures so far."""
@@ -126,6 +132,9 @@ class _Evaluating:
             self._evaluation.figures[by] = {
                 key: figures_of(sums)[0] for key, sums in sorted(self._sums[by].items(), key=_order)
             }
+        self._evaluation.partitions = {
+            key: figures_of(sums)[0] for key, sums in sorted(self._of_partitions.items())
+        }
         return self._evaluation
 
     def add(self, generation: Generation) -> None:
@@ -143,6 +152,10 @@ class _Evaluating:
                 continue
             for part in parts:  # a file counts as a whole or not at all
                 self._count(self._names[generation], name.month, part)
+                if self.by_partition:
+                    key = (self._names[generation], row["partition"])
+                    known = self._of_partitions.get(key)
+                    self._of_partitions[key] = part.whole if known is None else known + part.whole
 
     def _name_of(self, generation: Generation, row: dict[str, Any]) -> PartitionName | None:
         """Return what the key of the input says, which the key of the forecast ends with."""

@@ -25,6 +25,8 @@ class Evaluation:
     ----------
     figures : dict
         By ``version``, ``month`` and ``step``: figures by (model, label).
+    partitions : dict
+        Figures by (model, partition), where they were asked for.
     levels : dict
         Quantile levels by model.
     steps, matched, waiting : int
@@ -38,6 +40,7 @@ class Evaluation:
     figures: dict[str, dict[tuple[str, str], Figures]] = field(
         default_factory=lambda: {by: {} for by in BY}
     )
+    partitions: dict[tuple[str, str], Figures] = field(default_factory=dict)
     levels: dict[str, tuple[float, ...]] = field(default_factory=dict)
     steps: int = 0
     matched: int = 0

@@ -22,6 +22,7 @@ from gigacast.lake.layout import version_prefix
 from gigacast.lake.model import ResolvedModel
 from gigacast.lake.planner import DoneEntry, Plan, PlanRequest, make_plan
 from gigacast.pipeline.choice import resolve_choice, usable_devices
+from gigacast.pipeline.companion import describe_companions, fit_method
 from gigacast.pipeline.estimate import ReceiptSample, Workload
 from gigacast.pipeline.generation import generate_missing
 from gigacast.pipeline.job import ForecastJob
@@ -57,6 +58,8 @@ class RunResult:
         URL of the folder of the model version's predictions.
     cost : mapping
         Hours and dollars, ``predicted`` and ``actual``, where the machine's price is known.
+    ignored : tuple of str
+        Covariates that were asked for and that the model has no use for.
     """
 
     run_id: str
@@ -68,13 +71,15 @@ class RunResult:
     elapsed_s: float
     outputs: str
     cost: dict[str, object] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A job with everything resolved: its stores open, its model pinned, its spec made.
 
-    ``model_horizon`` stands in for the model's own where several models are to agree.
+    ``model_horizon`` stands in for the model's own where several models are to agree; ``ignored``
+    is what was asked for and the model has no use for.
     """
 
     job: ForecastJob
@@ -84,6 +89,7 @@ class Prepared:
     info: ForecasterInfo
     spec: Spec
     model_horizon: int | None = None
+    ignored: tuple[str, ...] = ()
 
     def request(self) -> PlanRequest:
         """Return what the planner is asked."""
@@ -114,10 +120,12 @@ def prepare(job: ForecastJob) -> Prepared:
     for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
         open_store(address).check()
     model, info = resolve_choice(job.model, outputs)
+    method, ignored = fit_method(job.method, info)
+    job = replace(job, method=method)
     # Levels the model cannot give fail here, once, and not in every partition.
     plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
     spec = make_spec(info, job.method, job.selection)
-    return Prepared(job, inputs, outputs, model, info, spec)
+    return Prepared(job, inputs, outputs, model, info, spec, ignored=ignored)
 
 
 def checked_address(job: ForecastJob, address: StoreAddress) -> StoreAddress:
@@ -180,7 +188,9 @@ def run_forecast(
     run = Run(AuditLog(prepared.outputs, audit, clock), events, draft.add_receipt, job.prices)
     events.planned(run_id, plan, len(tasks))
     if not dry_run:
-        setup = ForecastSetup(job, prepared.model, prepared.info, run_id)
+        setup = ForecastSetup(
+            prepared.job, prepared.model, prepared.info, run_id, ignored=prepared.ignored
+        )
         place = executor or make_executor_for(prepared, len(tasks))
         run.execute(tasks, setup, place, finish=draft.commit)
     return RunResult(
@@ -193,6 +203,7 @@ def run_forecast(
         elapsed_s=time.monotonic() - started,
         outputs=f"{job.outputs.url}/{version_prefix(prepared.spec.model, prepared.spec.version)}",
         cost=audit.cost,
+        ignored=prepared.ignored,
     )
 
 
@@ -245,6 +256,7 @@ def new_audit(run_id: str, prepared: Prepared, plan: Plan, tasks: int, clock: Cl
     """Return the record of a run that is about to start."""
     selection = prepared.job.selection
     totals = plan.totals
+    specs = {(task.spec, task.horizon) for task in plan.tasks}
     return Audit(
         session_id=run_id,
         start_time=clock().isoformat(),
@@ -262,8 +274,9 @@ def new_audit(run_id: str, prepared: Prepared, plan: Plan, tasks: int, clock: Cl
             "superseded": totals.superseded,
             "orphaned": totals.orphaned,
             "unmatched": plan.unmatched_count,
-            "specs": {task.spec: prepared.spec.describe(task.horizon) for task in plan.tasks},
+            "specs": {spec: prepared.spec.describe(horizon) for spec, horizon in sorted(specs)},
             "model_source": prepared.model.source,
+            "covariates": describe_companions(prepared.job.method, prepared.ignored),
         },
         software={name: version(name) for name in ("gigacast", "numpy", "pyarrow", "obstore")}
         | {"python": platform.python_version(), "engine": prepared.info.engine},

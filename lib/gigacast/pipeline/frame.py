@@ -3,12 +3,15 @@
 Imports everything below ``pipeline``.
 """
 
+import logging
+
 import pyarrow as pa
 
 from gigacast.core.forecast import ForecastBatch
 from gigacast.forecast.batching import BatchBudget, forecast_batch
 from gigacast.forecast.forecaster import Forecaster
 from gigacast.pipeline.choice import load_resolved, resolve_choice
+from gigacast.pipeline.companion import count_unknown_futures, fit_method, refuse_all_unknown
 from gigacast.pipeline.job import Method, ModelChoice
 from gigacast.pipeline.prediction import prediction_batch, prediction_schema, without_dropped
 from gigacast.series.reader import read_series
@@ -16,6 +19,8 @@ from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
+
+logger = logging.getLogger(__name__)
 
 
 def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Forecaster:
@@ -60,6 +65,9 @@ def forecast_table(
     SchemaError, ConfigError, ModelError
     """
     info = forecaster.info
+    method, ignored = fit_method(method, info)
+    if ignored:
+        logger.warning("%s has no use for %s", info.name, ", ".join(ignored))
     options = method.options(method.horizon or info.prediction_length, batch_size)
     reading = ReadOptions(
         columns=method.columns,
@@ -68,12 +76,17 @@ def forecast_table(
         min_length=method.min_length,
         item_id="series",
         timestamp_unit=method.timestamp_unit,
+        horizon=options.horizon,
+        joint=method.joint_targets,
     )
     budget = BatchBudget(options.batch_size)
-    forecasts: list[ForecastBatch] = [
-        without_dropped(forecast_batch(forecaster, batch, options, budget), method.fallback)
-        for batch in read_series([SeriesSource.of_table(table)], reading)
-    ]
+    forecasts: list[ForecastBatch] = []
+    count = lacking = 0
+    for batch in read_series([SeriesSource.of_table(table)], reading):
+        forecast = forecast_batch(forecaster, batch, options, budget)
+        forecasts.append(without_dropped(forecast, method.fallback))
+        count, lacking = count + len(batch), lacking + count_unknown_futures(batch, options.horizon)
+    refuse_all_unknown("table", method, count, lacking)
     series = forecasts[0].series if forecasts else None
     schema = prediction_schema(
         series.item_ids.type if series is not None else pa.string(),

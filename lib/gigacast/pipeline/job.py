@@ -9,7 +9,7 @@ from typing import Literal
 from gigacast.core.frequency import Frequency
 from gigacast.core.partition import NamingPattern
 from gigacast.core.price import PriceTable
-from gigacast.forecast.option import DEFAULT_LEVELS, Fallback, ForecastOptions
+from gigacast.forecast.option import DEFAULT_LEVELS, Fallback, ForecastOptions, MissingFuture
 from gigacast.lake.discovery import Selection
 from gigacast.lake.model import DEFAULT_MODEL
 from gigacast.series.source import ColumnNames, TimestampUnit
@@ -67,6 +67,11 @@ class Method:
     timestamp_unit : str, optional
         How integer timestamps are read: ``s``, ``ms``, ``us``, ``ns`` or ``step``.
     layout : {"long", "wide"}
+    joint_targets : bool
+        Whether the targets of an item are forecast together.
+    missing_future, unsupported_covariates : str
+        See `ForecastOptions`; whether a model without a use for covariates is an ``error``, or
+        they are to be left out, ``ignore``.
     """
 
     horizon: int | None = None
@@ -82,6 +87,9 @@ class Method:
     frequency: Frequency | None = None
     timestamp_unit: TimestampUnit | None = None
     layout: Layout = "long"
+    joint_targets: bool = False
+    missing_future: MissingFuture = "error"
+    unsupported_covariates: Literal["error", "ignore"] = "error"
 
     def options(self, horizon: int, batch_size: int | None) -> ForecastOptions:
         """Return what a forecaster needs of this."""
@@ -96,6 +104,8 @@ class Method:
             batch_size="auto" if batch_size is None else batch_size,
             extrapolate_levels=self.extrapolate_levels,
             seed=self.seed,
+            joint=self.joint_targets,
+            missing_future=self.missing_future,
         )
 
 

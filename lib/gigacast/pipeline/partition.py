@@ -37,6 +37,11 @@ from gigacast.forecast.level import extrapolated_levels
 from gigacast.lake.model import ResolvedModel
 from gigacast.lake.receipt import Receipt, input_entries, write_receipt
 from gigacast.pipeline.choice import load_resolved
+from gigacast.pipeline.companion import (
+    count_unknown_futures,
+    describe_companions,
+    refuse_all_unknown,
+)
 from gigacast.pipeline.job import ForecastJob, Method
 from gigacast.pipeline.location import open_inputs
 from gigacast.pipeline.prediction import (
@@ -75,6 +80,8 @@ class ForecastSetup:
     run_id : str
     slot : int
         Which of the machine's processes this is for: it says which GPU.
+    ignored : tuple of str
+        Covariates that were asked for and that the model has no use for.
     """
 
     job: ForecastJob
@@ -82,6 +89,7 @@ class ForecastSetup:
     info: ForecasterInfo
     run_id: str
     slot: int = 0
+    ignored: tuple[str, ...] = ()
 
     def for_slot(self, slot: int) -> "ForecastSetup":
         """Return the recipe for the process in a slot."""
@@ -101,6 +109,7 @@ class Tally:
     reasons: dict[str, int] = field(default_factory=dict)
     items: dict[str, list[str]] = field(default_factory=dict)
     newest: datetime | None = None
+    unknown_futures: int = 0
 
     def add(self, series: SeriesBatch, reasons: ByteArray) -> None:
         """Count a batch; name the first items of each reason."""
@@ -160,8 +169,12 @@ class PartitionForecaster:
                 with watch.measure("prepare", besides="predict"):
                     forecast = forecast_batch(forecaster, batch, options, self._budget)
                 tally.add(forecast.series, forecast.reasons)
+                if not self._setup.ignored:
+                    tally.unknown_futures += count_unknown_futures(batch, task.horizon)
                 yield forecast
         check_times(task, reader)
+        method = self._setup.job.method
+        refuse_all_unknown(task.partition, method, tally.series, tally.unknown_futures)
 
     def _write(
         self, task: Task, forecasts: Iterator[ForecastBatch], watch: Stopwatch
@@ -234,7 +247,11 @@ def task_receipt(
         seconds={},
         reasons=tally.reasons,
         reason_items=tally.items,
-        repairs={name: n for name in REPAIRS if (n := getattr(stats, name))},
+        repairs={
+            **{name: n for name in REPAIRS if (n := getattr(stats, name))},
+            **({"unknown_futures": tally.unknown_futures} if tally.unknown_futures else {}),
+        },
+        covariates=describe_companions(setup.job.method, setup.ignored),
         newest_timestamp=tally.newest.isoformat() if tally.newest is not None else None,
         model=info.name,
         version=info.version,
@@ -362,4 +379,6 @@ def read_options(
         ),
         memory_limit_bytes=memory_limit_bytes,
         timestamp_unit=method.timestamp_unit,
+        horizon=task.horizon,
+        joint=method.joint_targets,
     )

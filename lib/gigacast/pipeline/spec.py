@@ -49,5 +49,21 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             "extrapolate_levels": method.extrapolate_levels,
             "seed": method.seed,
             "layout": method.layout,
+            **_beside(method),
         },
     )
+
+
+def _beside(method: Method) -> dict[str, object]:
+    """Return what is seen beside the targets; nothing, where nothing is, as ever before."""
+    columns = method.columns
+    fields: dict[str, object] = {}
+    if columns.covariates:
+        fields["covariates"] = [
+            sorted(columns.past_covariates),
+            sorted(columns.known_covariates),
+            method.missing_future,
+        ]
+    if method.joint_targets:
+        fields["joint_targets"] = True
+    return fields

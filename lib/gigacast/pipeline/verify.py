@@ -10,7 +10,12 @@ from gigacast.core.series import FloatArray, SeriesBatch
 from gigacast.errors import DataNotFoundError
 from gigacast.forecast.batching import forecast_batch
 from gigacast.forecast.option import ForecastOptions
-from gigacast.forecast.reference import TOLERANCES, context_scale, reference_quantiles
+from gigacast.forecast.reference import (
+    TOLERANCES,
+    context_scale,
+    reference_groups,
+    reference_quantiles,
+)
 from gigacast.lake.planner import DoneEntry, make_plan
 from gigacast.pipeline.choice import load_resolved
 from gigacast.pipeline.forecast import Prepared, prepare
@@ -146,6 +151,8 @@ def _recompute(
 ) -> list[FloatArray]:
     """Return the reference's quantiles of each series, [H, Q]."""
     if prepared.model.folder is not None and prepared.info.samples == 0:
+        if any(batch.covariates is not None for batch in sample):
+            return reference_groups(prepared.model.folder, sample, options.levels, options)
         contexts = [batch.values for batch in sample]
         return list(reference_quantiles(prepared.model.folder, contexts, options.levels, options))
     forecaster = load_resolved(prepared.job.model, prepared.model, prepared.info)
@@ -162,6 +169,15 @@ def _sample_series(
     for batch in read_series(sources_of(task, prepared.inputs), options):
         draws = rng.random(len(batch))
         best = np.argsort(draws)[:count]
-        kept += [(float(draws[row]), batch.take(np.array([row]))) for row in best]
+        kept += [(float(draws[row]), _with_siblings(batch, row)) for row in best]
         kept = sorted(kept, key=lambda pair: pair[0])[:count]
     return [batch for _, batch in kept]
+
+
+def _with_siblings(batch: SeriesBatch, row: int) -> SeriesBatch:
+    """Return one series, and after it those it was forecast together with."""
+    rows = np.array([row])
+    if batch.covariates is not None:
+        of_item = np.flatnonzero(batch.covariates.items == batch.covariates.items[row])
+        rows = np.concatenate([rows, of_item[of_item != row]])
+    return batch.take(rows)

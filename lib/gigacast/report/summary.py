@@ -53,6 +53,8 @@ class RunSummary:
         Size of the inputs read and of the predictions written.
     seconds_by_stage : mapping of str to float
         Seconds in each stage, summed over the processes.
+    ignored : tuple of str
+        Covariates that were asked for and that the model has no use for.
     cost : mapping
         ``actual`` hours of machines and dollars, as the audit lists them, where known.
     output_url, audit_url : str
@@ -75,6 +77,7 @@ class RunSummary:
     read_bytes: int = 0
     written_bytes: int = 0
     seconds_by_stage: Mapping[str, float] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
     cost: Mapping[str, Any] = field(default_factory=dict)
     output_url: str = ""
     audit_url: str = ""
@@ -152,6 +155,7 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
         ("series", _series(summary)),
         ("not by the model", _counts(summary.quarantined)),
         ("mended", _counts(summary.repairs)),
+        ("ignored", ", ".join(summary.ignored)),
         ("rows", quantity.count(summary.rows) if summary.rows else ""),
         ("data", _data(summary)),
         ("time in stages", _stages(summary.seconds_by_stage)),

@@ -7,7 +7,8 @@ import pyarrow as pa
 
 from gigacast.core.frequency import Frequency
 from gigacast.errors import SchemaError
-from gigacast.series.columns import is_list_type
+from gigacast.series.category import CategoryCodes
+from gigacast.series.columns import is_category_type, is_list_type
 from gigacast.series.decode import Decoder
 from gigacast.series.formats import Limits, OpenTable
 from gigacast.series.identity import id_type
@@ -47,7 +48,10 @@ def agree(tables: Sequence[OpenTable], options: ReadOptions, limits: Limits) -> 
     found = scan(tables, kind, item_id, limits, want_bounds=options.timestamp_unit is None)
     clock = _agreed_clock(tables, options, found.bounds)
     _check_frequency(tables, options.freq, clock)
-    return Agreement(Decoder(kind, clock, targets, item_id, options.freq), found.contiguous)
+    covariates = tables[0].layout.covariates
+    codes = {name: CategoryCodes() for name in covariates if _agreed_category(tables, name)}
+    decoder = Decoder(kind, clock, targets, item_id, options.freq, covariates, codes)
+    return Agreement(decoder, found.contiguous)
 
 
 def _agreed_targets(tables: Sequence[OpenTable]) -> tuple[str, ...]:
@@ -60,6 +64,21 @@ def _agreed_targets(tables: Sequence[OpenTable]) -> tuple[str, ...]:
                 f"{table.source.name}: only one of it and {first.source.name} states frequencies"
             )
     return first.layout.targets
+
+
+def _agreed_category(tables: Sequence[OpenTable], name: str) -> bool:
+    """Tell whether a covariate is one of categories."""
+
+    def told(table: OpenTable) -> str:
+        kind = table.schema.field(name).type
+        kind = kind.value_type if is_list_type(kind) else kind
+        return "categories" if is_category_type(kind) else "numbers"
+
+    typed = [t for t in tables if not pa.types.is_null(t.schema.field(name).type)]
+    for table in typed[1:]:
+        if told(table) != told(typed[0]):
+            raise _disagreement(table, typed[0], f"covariate {name!r}", told)
+    return bool(typed) and told(typed[0]) == "categories"
 
 
 def _targets_text(table: OpenTable) -> str:

@@ -16,7 +16,7 @@ named ones must be.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pyarrow as pa
@@ -50,6 +50,8 @@ class Layout:
         K columns.
     freq : str, optional
         The column that says the frequency of each list with a start.
+    covariates : tuple of str
+        V columns.
     """
 
     kind: Literal["long", "wide", "list"]
@@ -57,11 +59,12 @@ class Layout:
     timestamp: str
     targets: tuple[str, ...]
     freq: str | None = None
+    covariates: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """All columns to read."""
-        names = (self.item_id, self.timestamp, self.freq, *self.targets)
+        names = (self.item_id, self.timestamp, self.freq, *self.targets, *self.covariates)
         return [name for name in names if name is not None]
 
 
@@ -117,13 +120,14 @@ def recognise(schema: pa.Schema, wanted: ColumnNames, name: str) -> Layout:
         table, wanted.item_id, _IDS, "--item_column (schema.item_id_column)", is_id_type
     )
     targets = _find_targets(table, wanted.targets, has_ids=item_id is not None)
+    covariates = _named_covariates(table, wanted, targets)
     lists = [is_list_type(table.type_of(target)) for target in targets]
     if any(lists):
         if not all(lists):
             raise table.refuse(
                 "some targets are lists and some are not", "--targets (schema.target_columns)"
             )
-        return _list_layout(table, wanted, item_id, targets)
+        return replace(_list_layout(table, wanted, item_id, targets), covariates=covariates)
     timestamp = _find(
         table, wanted.timestamp, _TIMES, "--timestamp_column (schema.datetime_column)", is_time_type
     )
@@ -131,7 +135,28 @@ def recognise(schema: pa.Schema, wanted: ColumnNames, name: str) -> Layout:
         raise table.refuse(
             "no timestamp column is recognised", "--timestamp_column (schema.datetime_column)"
         )
-    return Layout("long" if item_id else "wide", item_id, timestamp, targets)
+    kind: Literal["long", "wide"] = "long" if item_id else "wide"
+    return Layout(kind, item_id, timestamp, targets, covariates=covariates)
+
+
+def recognise_keys(schema: pa.Schema, wanted: ColumnNames, name: str) -> tuple[str | None, str]:
+    """Return the columns of ids and of timestamps; ``None`` in place of ids where all is one item.
+
+    What else a table holds does not matter here, as it does in `recognise`.
+
+    Raises
+    ------
+    SchemaError
+        When there are no timestamps, or a column is ambiguous or of an unusable type.
+    """
+    table = _Table(schema, name)
+    setting = "--item_column (schema.item_id_column)"
+    item_id = _find(table, wanted.item_id, _IDS, setting, is_id_type)
+    setting = "--timestamp_column (schema.datetime_column)"
+    timestamp = _find(table, wanted.timestamp, _TIMES, setting, is_time_type)
+    if timestamp is None:
+        raise table.refuse("no timestamp column is recognised", setting)
+    return item_id, timestamp
 
 
 def is_list_type(kind: pa.DataType) -> bool:
@@ -176,6 +201,36 @@ def _find_targets(table: _Table, given: tuple[str, ...], *, has_ids: bool) -> tu
     if not several and single is None:
         raise table.refuse("no target column is recognised", setting)
     return several or (str(single),)
+
+
+def _named_covariates(
+    table: _Table, wanted: ColumnNames, targets: tuple[str, ...]
+) -> tuple[str, ...]:
+    setting = "--past_covariates or --known_covariates"
+    for name in wanted.covariates:
+        if name in targets:
+            raise table.refuse(f"{name!r} is a target, and a covariate as well", setting)
+    usable = (
+        _is_covariate_list
+        if any(is_list_type(table.type_of(target)) for target in targets)
+        else is_covariate_type
+    )
+    return tuple(table.named(name, setting, usable) for name in wanted.covariates)
+
+
+def is_covariate_type(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type can be a covariate: a number or a category."""
+    return is_value_type(kind) or is_category_type(kind)
+
+
+def is_category_type(kind: pa.DataType) -> bool:
+    """Tell whether a column holds categories: texts or truth values."""
+    plain = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return bool(is_text(plain) or pa.types.is_boolean(plain))
+
+
+def _is_covariate_list(kind: pa.DataType) -> bool:
+    return is_list_type(kind) and is_covariate_type(kind.value_type)
 
 
 def _list_layout(

@@ -4,7 +4,8 @@ A `Decoder` knows what all sources of one partition agree on (type of ids, clock
 each layout has its function from a record batch to `ItemRows`.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from gigacast.core.frequency import Frequency
 from gigacast.core.series import NO_TIME
 from gigacast.core.zone import from_wall, to_wall
 from gigacast.errors import ConfigError
+from gigacast.series.category import CategoryCodes
 from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.identity import read_ids
 from gigacast.series.rows import ItemRows, RealArray, run_starts
@@ -41,6 +43,9 @@ class Decoder:
         The item of tables without an id column.
     freq : Frequency, optional
         The given one.
+    covariates : tuple of str
+    codes : mapping
+        The numbers of those covariates that are categories.
     """
 
     id_type: pa.DataType
@@ -48,6 +53,20 @@ class Decoder:
     targets: tuple[str, ...]
     item_id: str
     freq: Frequency | None
+    covariates: tuple[str, ...] = ()
+    codes: Mapping[str, CategoryCodes] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All columns of values: the targets, then the covariates."""
+        return (*self.targets, *self.covariates)
+
+    @property
+    def categories(self) -> tuple[tuple[str, ...] | None, ...]:
+        """The texts of each covariate so far, by number; ``None`` for one that is a number."""
+        return tuple(
+            self.codes[name].texts if name in self.codes else None for name in self.covariates
+        )
 
     def decode(
         self, batch: pa.RecordBatch, layout: Layout, *, primary: bool, name: str
@@ -64,16 +83,20 @@ class Decoder:
             ), dropped
         starts, run_ids = find_runs(ids, self.id_type, name)
         times = self.clock.read(batch.column(layout.timestamp))
-        values = tuple(read_values(batch.column(target)) for target in self.targets)
+        values = tuple(self._read(name, batch.column(name)) for name in self.columns)
         offsets = np.append(starts, len(times))
         return ItemRows(run_ids, offsets, times, values, np.full(len(starts), primary)), dropped
+
+    def _read(self, name: str, column: pa.Array) -> RealArray:
+        codes = self.codes.get(name)
+        return read_values(column) if codes is None else codes.encode(column)
 
     # -- lists -------------------------------------------------------------------------------------
 
     def _decode_lists(
         self, batch: pa.RecordBatch, layout: Layout, ids: pa.Array, primary: bool
     ) -> ItemRows:
-        lists = [_flatten(batch.column(target)) for target in self.targets]
+        lists = [_flatten(batch.column(name)) for name in self.columns]
         lengths = np.max([own for _, own in lists], axis=0)
         column = batch.column(layout.timestamp)
         stated: list[RealArray] = []
@@ -86,7 +109,10 @@ class Decoder:
             times = self._count_from(self.clock.read(column), packed, lengths)
             if layout.freq is not None:
                 stated = [np.repeat(packed, lengths)]
-        values = [_padded(read_values(flat), own, lengths, np.nan) for flat, own in lists]
+        values = [
+            _padded(self._read(name, flat), own, lengths, np.nan)
+            for name, (flat, own) in zip(self.columns, lists, strict=True)
+        ]
         return ItemRows(
             ids, offsets_of(lengths), times, (*values, *stated), np.full(len(lengths), primary)
         )

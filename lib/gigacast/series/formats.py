@@ -21,9 +21,10 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
-from gigacast.series.columns import Layout, recognise
+from gigacast.series.columns import Layout, is_category_type, recognise
 from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
 from gigacast.series.timestamp import is_text, needs_range
+from gigacast.series.value import is_value_type
 
 _CSV_BLOCK = 8 * MEBIBYTE
 _JSON_EXPANSION = 8  # bytes in memory for a byte of JSON, about
@@ -231,6 +232,10 @@ def _csv_header(file: Any) -> bytes:
 
 def _csv_schema(inferred: pa.Schema, layout: Layout) -> pa.Schema:
     types = dict.fromkeys(layout.targets, pa.float64())
+    for name in layout.covariates:  # a column of categories may begin with empty rows
+        is_number = is_value_type(kind := inferred.field(name).type)
+        categorical = is_category_type(kind) or not is_number or pa.types.is_null(kind)
+        types[name] = pa.string() if categorical else pa.float64()
     kind = inferred.field(layout.timestamp).type
     types[layout.timestamp] = kind if needs_range(kind) else pa.string()
     if layout.item_id:

@@ -104,18 +104,35 @@ def last_times(items: ItemRows) -> IntArray:
     return last
 
 
+def steps_ahead(items: ItemRows, found: Inferred, targets: int) -> IntArray:
+    """Return how many steps of each item lie after the last value of its targets, [N].
+
+    0 for items whose targets have no value at all.
+    """
+    steps, _ = _steps_before_last(items, found)
+    known = np.logical_or.reduce([np.isfinite(values) for values in items.values[:targets]])
+    never = np.iinfo(np.int64).max
+    ahead = reduce_segments(np.minimum, np.where(known, steps, never), items.offsets, never)
+    nearest: IntArray = np.where(ahead == never, 0, ahead)
+    return nearest
+
+
 def find_windows(
-    items: ItemRows, found: Inferred, context_length: int, stats: ReadStats
+    items: ItemRows, found: Inferred, length: int | IntArray, stats: ReadStats
 ) -> Windows:
-    """Return the window of each item's last steps; ``stats`` counts what was moved or filled."""
+    """Return the window of each item's last steps: as many for all, or for each its own, [N].
+
+    ``stats`` counts what was moved or filled.
+    """
     lengths = np.diff(items.offsets)
+    most = np.broadcast_to(np.asarray(length), lengths.shape)
     if found.regular.all():
-        if len(items) == 0 or lengths.max() <= context_length:
+        if (lengths <= most).all():
             return Windows(items.offsets)
-        kept = np.minimum(lengths, context_length)
+        kept = np.minimum(lengths, most)
         return Windows(offsets_of(kept), take_ranges(items.offsets[1:] - kept, kept))
     steps, off_grid = _steps_before_last(items, found)
-    keep = steps < context_length
+    keep = steps < spread(most, items.offsets)
     rows = None if keep.all() else np.flatnonzero(keep)
     offsets = items.offsets if rows is None else offsets_of(keep)[items.offsets]
     steps = steps if rows is None else steps[rows]

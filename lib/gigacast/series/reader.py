@@ -19,6 +19,7 @@ import numpy as np
 
 from gigacast.core.series import SeriesBatch, concat_batches
 from gigacast.series.agreement import Agreement, agree
+from gigacast.series.covariates import split_covariates
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.regularise import GridRules, regularise
 from gigacast.series.rows import ItemRows
@@ -88,15 +89,19 @@ class SeriesReader:
         self.stats.bytes_read = sum(table.size_bytes for table in tables)
         agreement = agree(tables, self._options, limits)
         items = self._complete_items(tables, agreement)
-        yield from _rebatch(self._regular(items, agreement), self._options.batch_series)
+        per_item = len(agreement.decoder.targets) if self._options.joint else 1
+        size = max(1, self._options.batch_series // per_item) * per_item  # no item is divided
+        yield from _rebatch(self._regular(items, agreement), size)
 
     def _complete_items(
         self, tables: Sequence[OpenTable], agreement: Agreement
     ) -> Iterator[ItemRows]:
         options, stats = self._options, self.stats
+        goes_on = bool(options.columns.known_covariates)
+        targets = len(agreement.decoder.targets) if goes_on else 0
         parts = self._parts(tables, agreement)
         if agreement.contiguous:
-            carry = Carry(options.context_length, options.freq, stats)
+            carry = Carry(options.context_length, options.freq, stats, targets)
             yield from complete_items(parts, carry)
             return
         stats.path = "sorted_in_memory"
@@ -105,12 +110,13 @@ class SeriesReader:
             options.spill_dir,
             options.context_length,
             options.freq,
+            targets,
         )
         yield from sorted_items(parts, plan, stats)
 
     def _parts(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
         for table in tables:
-            rows = _batch_rows(self._options, len(agreement.decoder.targets))
+            rows = _batch_rows(self._options, len(agreement.decoder.columns))
             if table.layout.kind == "list":
                 rows = max(1, int(rows / table.points_per_row))
             limits = Limits(rows, self._options.memory_limit_bytes)
@@ -124,21 +130,29 @@ class SeriesReader:
                 yield part
 
     def _regular(self, items: Iterable[ItemRows], agreement: Agreement) -> Iterator[SeriesBatch]:
-        options = self._options
+        options, decoder = self._options, agreement.decoder
         rules = GridRules(
-            agreement.decoder.clock,
-            agreement.decoder.targets,
-            options.context_length,
-            options.min_length,
-            options.freq,
+            clock=decoder.clock,
+            columns=decoder.columns,
+            targets=len(decoder.targets),
+            categories=decoder.codes,
+            goes_on=bool(options.columns.known_covariates),
+            context_length=options.context_length,
+            min_length=options.min_length,
+            freq=options.freq,
         )
-        rows = _batch_rows(options, len(rules.targets))
+        rows = _batch_rows(options, len(rules.columns))
         for complete in items:
             wanted = complete
             if not complete.primary.all():
                 wanted = complete.take_runs(np.flatnonzero(complete.primary))
             for part in _cut(wanted, rows):
-                yield regularise(part, rules, self.stats)
+                batch = regularise(part, rules, self.stats)
+                if decoder.covariates or options.joint:
+                    batch = split_covariates(
+                        batch, rules.targets, options.columns, options.horizon, decoder.categories
+                    )
+                yield batch
 
 
 def read_series(sources: Sequence[SeriesSource], options: ReadOptions) -> SeriesReader:

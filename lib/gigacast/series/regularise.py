@@ -13,6 +13,7 @@ reason that applies is given: empty, no timestamp, no frequency, irregular, all 
 too short. Series without a frequency keep their last values in the order of time, ungridded.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from gigacast.core.reason import Reason
 from gigacast.core.series import NO_TIME, ByteArray, FloatArray, SeriesBatch
 from gigacast.core.zone import to_wall
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
+from gigacast.series.category import CategoryCodes
 from gigacast.series.grid import (
     Windows,
     find_frequencies,
@@ -30,6 +32,7 @@ from gigacast.series.grid import (
     given_frequency,
     last_times,
     stated_frequencies,
+    steps_ahead,
     to_own_clock,
 )
 from gigacast.series.inference import Inferred
@@ -54,8 +57,15 @@ class GridRules:
     Parameters
     ----------
     clock : Clock
-    targets : tuple of str
-        K names; `ItemRows` have one more column when frequencies are stated.
+    columns : tuple of str
+        Names of the K targets, then of the V covariates; `ItemRows` have one more column when
+        frequencies are stated.
+    targets : int
+        K.
+    categories : mapping
+        The covariates that are categories: of one step the last text by name stands, no mean.
+    goes_on : bool
+        Whether rows may go on after the last value of the targets: those cost no context.
     context_length : int
     min_length : int
     freq : Frequency, optional
@@ -63,7 +73,10 @@ class GridRules:
     """
 
     clock: Clock
-    targets: tuple[str, ...]
+    columns: tuple[str, ...]
+    targets: int
+    categories: Mapping[str, CategoryCodes]
+    goes_on: bool
     context_length: int
     min_length: int
     freq: Frequency | None
@@ -80,24 +93,30 @@ class _Column:
 
 
 def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBatch:
-    """Return the series of complete items: K per item, in the order of the items and targets.
+    """Return the series of complete items: K + V per item, in the order of items and columns.
 
     ``stats`` is brought up to date.
     """
     rows_read = np.diff(items.offsets)
     items, dropped = drop_null_times(items)
     stats.null_timestamps += dropped
-    items = keep_tail(sort_times(items), rules.context_length, rules.freq)
+    items = sort_times(items)
+    ending = rules.targets if rules.goes_on else 0
+    items = keep_tail(items, rules.context_length, rules.freq, ending)
     stated = _stated(items, rules)
     items, in_utc = to_own_clock(items, rules.clock.zone, stated)
     found = stated or find_frequencies(items, steps=rules.clock.counts_steps)
-    windows = find_windows(items, found, rules.context_length, stats)
+    ahead = steps_ahead(items, found, rules.targets) if rules.goes_on else 0
+    windows = find_windows(items, found, rules.context_length + ahead, stats)
     timeless = np.diff(items.offsets) == 0
     reasons = np.where(
         timeless, np.where(rows_read > 0, Reason.NO_TIMESTAMP, Reason.EMPTY), found.reasons
     ).astype(np.int8)
-    columns = [_column(values, windows, reasons, rules) for values in _targets(items, rules)]
-    stats.series += len(items) * len(columns)
+    columns = [
+        _column(values, windows, reasons, rules, rules.categories.get(name))
+        for name, values in zip(rules.columns, items.values, strict=False)
+    ]
+    stats.series += len(items) * rules.targets
     last = last_times(items)
     zoned = in_utc & (last != NO_TIME)
     last[zoned] = to_wall(last[zoned], rules.clock.zone)
@@ -109,16 +128,18 @@ def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBat
 def _stated(items: ItemRows, rules: GridRules) -> Inferred | None:
     if rules.freq is not None:
         return given_frequency(rules.freq, len(items))
-    return stated_frequencies(items) if len(items.values) > len(rules.targets) else None
+    return stated_frequencies(items) if len(items.values) > len(rules.columns) else None
 
 
-def _targets(items: ItemRows, rules: GridRules) -> tuple[RealArray, ...]:
-    return items.values[: len(rules.targets)]
-
-
-def _column(values: RealArray, windows: Windows, reasons: ByteArray, rules: GridRules) -> _Column:
+def _column(
+    values: RealArray,
+    windows: Windows,
+    reasons: ByteArray,
+    rules: GridRules,
+    codes: CategoryCodes | None,
+) -> _Column:
     offsets = windows.offsets
-    placed = _place(values, windows)
+    placed = _place(values, windows, codes)
     starts, lengths = offsets[:-1], np.diff(offsets)
     finite = np.isfinite(placed)
     if finite.all():
@@ -148,7 +169,7 @@ def _judge(
     return result
 
 
-def _place(values: RealArray, windows: Windows) -> FloatArray:
+def _place(values: RealArray, windows: Windows, codes: CategoryCodes | None) -> FloatArray:
     if windows.rows is not None:
         values = values[windows.rows]
     with np.errstate(over="ignore", invalid="ignore"):
@@ -159,7 +180,10 @@ def _place(values: RealArray, windows: Windows) -> FloatArray:
     placed = np.full(windows.offsets[-1], np.nan, np.float32)
     placed[positions] = narrow
     again = positions[1:] == positions[:-1]
-    if again.any():
+    if again.any() and codes is not None:
+        order = np.lexsort((codes.ranks(values), positions))
+        placed[positions[order]] = narrow[order]  # of equal positions the last one stays
+    elif again.any():
         members = np.zeros(len(positions), np.bool_)
         members[1:] |= again
         members[:-1] |= again
@@ -203,7 +227,7 @@ def _assemble(
     names = np.tile(np.arange(targets, dtype=np.int32), len(items))
     return SeriesBatch(
         item_ids=item_ids,
-        target_names=text_column(rules.targets).take(to_arrow(names)),
+        target_names=text_column(rules.columns).take(to_arrow(names)),
         values=values,
         offsets=offsets,
         last_timestamps=np.repeat(last, targets),

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+CodeArray = npt.NDArray[np.int32]
 Array = npt.NDArray[Any]
 
 
@@ -19,6 +20,12 @@ def offsets_of(lengths: IntArray | BoolArray) -> IntArray:
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return offsets
+
+
+def offsets_without(gone: BoolArray, offsets: IntArray) -> IntArray:
+    """Return the offsets of segments when some elements, few of them, are gone."""
+    found: IntArray = offsets - np.searchsorted(np.flatnonzero(gone), offsets)
+    return found
 
 
 def reduce_segments(ufunc: np.ufunc, flat: Array, offsets: IntArray, empty: int) -> Array:

@@ -41,12 +41,15 @@ class SortPlan:
     context_length : int
     freq : Frequency, optional
         Of what is too old to matter.
+    targets : int
+        As for `keep_tail`.
     """
 
     hold_bytes: int
     spill_dir: Path | None
     context_length: int
     freq: Frequency | None
+    targets: int = 0
 
 
 def sorted_items(parts: Iterable[ItemRows], plan: SortPlan, stats: ReadStats) -> Iterator[ItemRows]:
@@ -94,7 +97,7 @@ def _shrink(items: ItemRows, plan: SortPlan, stats: ReadStats) -> ItemRows:
         if nothing.any():
             return items
         stats.null_timestamps += dropped
-    return keep_tail(timed, plan.context_length, plan.freq)
+    return keep_tail(timed, plan.context_length, plan.freq, plan.targets)
 
 
 def _sort_on_disk(

@@ -26,11 +26,20 @@ class ColumnNames:
     item_id, timestamp : str, optional
     targets : tuple of str
         Every one becomes a series of its own per item.
+    past_covariates, known_covariates : tuple of str
+        Known up to the last value of the targets; over the horizon as well. Never recognised.
     """
 
     item_id: str | None = None
     timestamp: str | None = None
     targets: tuple[str, ...] = ()
+    past_covariates: tuple[str, ...] = ()
+    known_covariates: tuple[str, ...] = ()
+
+    @property
+    def covariates(self) -> tuple[str, ...]:
+        """All covariates: the past ones, then the known ones, each in the order of names."""
+        return (*sorted(self.past_covariates), *sorted(self.known_covariates))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +99,10 @@ class ReadOptions:
     timestamp_unit : str, optional
         Of integer timestamps: ``s``, ``ms``, ``us``, ``ns``, or ``step`` for plain numbers.
         Told by the largest magnitude in the column when absent.
+    horizon : int
+        Steps of known covariates to keep after the last value of the targets.
+    joint : bool
+        Whether targets are forecast jointly: batches then say which series are of one item.
     """
 
     columns: ColumnNames = field(default_factory=ColumnNames)
@@ -102,6 +115,8 @@ class ReadOptions:
     batch_rows: int | None = None
     spill_dir: Path | None = None
     timestamp_unit: TimestampUnit | None = None
+    horizon: int = 0
+    joint: bool = False
 
     def __post_init__(self) -> None:
         names = ("context_length", "min_length", "batch_series", "memory_limit_bytes", "batch_rows")

@@ -16,11 +16,14 @@ from gigacast.series.source import ReadStats
 
 
 class Carry:
-    """The rows so far of one item that is not complete."""
+    """The rows so far of one item that is not complete; ``targets`` as for `keep_tail`."""
 
-    def __init__(self, context_length: int, freq: Frequency | None, stats: ReadStats) -> None:
+    def __init__(
+        self, context_length: int, freq: Frequency | None, stats: ReadStats, targets: int = 0
+    ) -> None:
         self._context_length = context_length
         self._freq = freq
+        self._targets = targets
         self._stats = stats
         self._parts: list[ItemRows] = []
         self._rows = 0
@@ -49,7 +52,7 @@ class Carry:
         rows, dropped = drop_null_times(merge_neighbours(concat_rows(self._parts)))
         if len(rows.times):
             self._stats.null_timestamps += dropped
-            rows = keep_tail(sort_times(rows), self._context_length, self._freq)
+            rows = keep_tail(sort_times(rows), self._context_length, self._freq, self._targets)
         else:  # one row stays, to say that there were some
             self._stats.null_timestamps += dropped - 1
             rows = self._parts[0].filter_rows(np.arange(len(self._parts[0].times)) == 0)

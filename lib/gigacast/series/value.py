@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.column import to_numpy
+from gigacast.core.column import to_floats
 from gigacast.series.rows import RealArray
 
 
@@ -32,7 +32,5 @@ def read_values(column: pa.Array) -> RealArray:
         column = column.cast(pa.float32())
     if not pa.types.is_floating(column.type):
         column = column.cast(pa.float64(), safe=False)
-    if column.null_count:
-        column = column.fill_null(np.nan)
-    values: RealArray = to_numpy(column)
+    values: RealArray = to_floats(column)
     return values

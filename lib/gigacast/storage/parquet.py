@@ -107,10 +107,12 @@ def open_parquet(
     *,
     if_match: str | None = None,
     selective: bool = False,
+    coded: bool = False,
 ) -> Iterator[pq.ParquetFile]:
     """Open an object as a `pyarrow.parquet.ParquetFile` that streams, for the ``with`` block.
 
-    Reading from it is to be wrapped in `translated_parquet`.
+    Reading from it is to be wrapped in `translated_parquet`. Texts are given as dictionaries when
+    they are to be ``coded``, which is how they are stored.
 
     Raises
     ------
@@ -127,6 +129,7 @@ def open_parquet(
                 metadata=metadata,
                 buffer_size=_buffer_bytes(metadata),
                 pre_buffer=False,  # would hold all row groups at once
+                read_dictionary=_texts(metadata) if coded else None,
                 page_checksum_verification=True,
             )
         yield parquet
@@ -176,6 +179,12 @@ def read_table(
         _check_columns(store, key, file, columns)
         with translated_parquet(store, key):
             return file.read(columns=columns)
+
+
+def _texts(metadata: pq.FileMetaData) -> list[str]:
+    schema = metadata.schema.to_arrow_schema()
+    is_text = (pa.types.is_string, pa.types.is_large_string)
+    return [field.name for field in schema if any(one(field.type) for one in is_text)]
 
 
 def _buffer_bytes(metadata: pq.FileMetaData) -> int:

@@ -4,7 +4,7 @@ A filter rules out row groups by their statistics before anything of them is fet
 only the columns wanted, and those the filter looks at, are. Rows come in batches.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,8 @@ class Scan:
     constants : mapping
         Columns the file does not have and whose value, the same in all rows, is known.
     batch_rows : int
+    row_groups : callable, optional
+        Takes the footer's metadata and returns the row groups that can hold rows wanted.
     """
 
     columns: tuple[str, ...] | None = None
@@ -52,6 +54,7 @@ class Scan:
     schema: pa.Schema | None = None
     constants: Mapping[str, Any] = field(default_factory=dict)
     batch_rows: int = DEFAULT_BATCH_ROWS
+    row_groups: Callable[[Any], Sequence[int]] | None = None
 
 
 def scan_parquet(
@@ -71,9 +74,13 @@ def scan_parquet(
     with open_parquet(store, source, selective=selective) as file:
         stats.files += 1
         matches, predicate = _settle(file.schema_arrow, scan, key)
-        schema = _given_schema(file.schema_arrow, scan)
+        schema = _given_schema(file.schema_arrow, scan, key)
         with translated_parquet(store, key):
             groups = _matching_groups(file, predicate, stats) if matches else []
+            if scan.row_groups is not None:
+                chosen = set(scan.row_groups(file.metadata))
+                stats.row_groups_skipped += len(set(groups) - chosen)
+                groups = [group for group in groups if group in chosen]
         if not groups:
             return
         batches = file.iter_batches(
@@ -108,11 +115,26 @@ def _settle(there: pa.Schema, scan: Scan, key: str) -> tuple[bool, Predicate | N
     return scan.predicate.settle({name: known[name] for name in absent})
 
 
-def _given_schema(there: pa.Schema, scan: Scan) -> pa.Schema:
+def _given_schema(there: pa.Schema, scan: Scan, key: str) -> pa.Schema:
     whole = scan.schema if scan.schema is not None else there.remove_metadata()
+    wanted = whole.names if scan.columns is None else scan.columns
+    refuse_twice(there, wanted, key)
     if scan.columns is None:
         return whole
     return pa.schema([whole.field(name) for name in scan.columns if name in whole.names])
+
+
+def refuse_twice(schema: pa.Schema, wanted: Sequence[str], where: str) -> None:
+    """Refuse a file that has one of the columns wanted more than once.
+
+    Raises
+    ------
+    SchemaError
+    """
+    if len(set(schema.names)) == len(schema.names):
+        return
+    if twice := [name for name in wanted if schema.names.count(name) > 1]:
+        raise SchemaError(f"{where}: the column {twice[0]!r} comes twice", hint="write it again")
 
 
 def _columns_read(

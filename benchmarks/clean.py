@@ -1,0 +1,214 @@
+"""Ten million minute bars validated and cleaned, side by side with plain pandas on the same files.
+
+    python benchmarks/clean.py [--rows 10000000] [--files 10]
+
+Twenty symbols in ten files (or as many as you say), with what raw bars have: missing prices, rows
+sent twice, spikes, gaps. Both validate (missing values, duplicates, order, gaps, the grid), drop
+doubled rows, fill forward within each symbol, flag what lies three interquartile ranges out of its
+symbol, drop rows that break the contract of bars (prices there, high the highest, low the lowest,
+no volume below zero), narrow what is narrower without loss, and write Parquet with zstd; file by
+file, one process each. Each measurement is a process of its own, for honest peaks of memory; what
+they find must agree.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ENGINES = ("gigacast", "pandas")
+SYMBOLS = 20
+VALUES = ("open", "high", "low", "close", "volume")
+
+
+def write_bars(folder: Path, rows: int, files: int) -> None:
+    """Write the raw files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(files):
+        parts = [_symbol(number, n, rows // files // SYMBOLS) for n in range(SYMBOLS)]
+        path = folder / f"part-{number:05d}.parquet"
+        pq.write_table(pa.concat_tables(parts), path, row_group_size=1 << 17)
+
+
+def _symbol(number: int, symbol: int, rows: int) -> pa.Table:
+    rng = np.random.default_rng([number, symbol])
+    close = np.round(100 + rng.normal(0, 0.01, rows).cumsum(), 4)
+    first = np.concatenate([[100.0], close[:-1]])
+    spread = np.round(rng.exponential(0.01, (2, rows)), 4)
+    volume = np.rint(rng.exponential(300, rows))
+    columns = {
+        "open": first,
+        "high": np.maximum(first, close) + spread[0],
+        "low": np.minimum(first, close) - spread[1],
+        "close": close,
+        "volume": volume,
+    }
+    for name in VALUES:
+        columns[name] = np.where(rng.random(rows) < 0.001, np.nan, columns[name])
+    columns["volume"][rng.random(rows) < 1e-4] *= 1000
+    minutes = np.arange(rows) + number * rows
+    kept = rng.random(rows) > 0.002  # gaps
+    again = rng.random(rows) < 0.0005  # sent twice
+    order = np.sort(np.concatenate([np.flatnonzero(kept), np.flatnonzero(kept & again)]))
+    table = {
+        "symbol": pa.array([f"SYM{symbol:02d}"] * len(order)),
+        "timestamp": pa.array(minutes[order] * 60_000_000).cast(pa.timestamp("us")),
+        **{name: pa.array(values[order], from_pandas=True) for name, values in columns.items()},
+    }
+    return pa.table(table)
+
+
+def with_gigacast(folder: Path) -> dict[str, int]:
+    from gigacast.core.cleaning import CleanRules
+    from gigacast.core.contract_predefined import OHLCV_SCHEMA
+    from gigacast.core.dataset_ref import DatasetRef
+    from gigacast.core.frequency import Frequency
+    from gigacast.pipeline.clean import CleanJob, clean_dataset
+    from gigacast.pipeline.file_job import FileJob, sources_of_dataset
+    from gigacast.pipeline.models import this_author
+    from gigacast.pipeline.quality_file import Reading
+    from gigacast.storage.store import StoreAddress
+
+    address = StoreAddress(f"file://{folder}")
+    raw = sources_of_dataset(address, DatasetRef.parse("raw/BARS/2024-01-15"))
+    files = FileJob(raw, address, reading=Reading(frequency=Frequency.parse("min")))
+    result = clean_dataset(
+        CleanJob(files, DatasetRef.parse("cleaned/BARS"), CleanRules(contract=OHLCV_SCHEMA)),
+        this_author(),
+    )
+    assert result.manifest is not None
+    return {
+        "rows": result.manifest.rows,
+        "duplicates": result.changes["duplicates"],
+        "filled": result.changes["filled"],
+        "outliers": result.changes["outliers"],
+        "broken": result.changes["broken_rows"],
+    }
+
+
+def validate(frame: "pd.DataFrame") -> dict[str, int]:
+    """Measure what raw bars are like, as the quality of a partition is measured."""
+    import pandas as pd
+
+    steps = frame.groupby("symbol", sort=False)["timestamp"].diff()
+    minute = pd.Timedelta("1min")
+    return {
+        "missing": int(frame.isna().sum().sum()),
+        "duplicates": int(frame.duplicated(["symbol", "timestamp"]).sum()),
+        "unordered": int((steps < pd.Timedelta(0)).sum()),
+        "missing_steps": int((steps[steps > minute] / minute - 1).sum()),
+        "off_grid": int((frame["timestamp"] != frame["timestamp"].dt.floor("min")).sum()),
+    }
+
+
+def with_pandas(folder: Path) -> dict[str, int]:
+    import pandas as pd
+
+    counts = dict.fromkeys(("rows", "duplicates", "filled", "outliers", "broken"), 0)
+    (folder / "pandas").mkdir()
+    columns = list(VALUES)
+    for path in sorted((folder / "raw/BARS/2024-01-15").iterdir()):
+        frame = pd.read_parquet(path)
+        frame["timestamp"] = pd.to_datetime(frame["timestamp"], utc=True)
+        report = validate(frame)
+        frame = frame.sort_values(["symbol", "timestamp"], kind="stable")
+        frame = frame.drop_duplicates(["symbol", "timestamp"], keep="last")
+        counts["duplicates"] += report["duplicates"]
+        missing = int(frame[columns].isna().sum().sum())
+        by_symbol = frame.groupby("symbol", sort=False)
+        low = by_symbol[columns].transform("quantile", 0.25)
+        high = by_symbol[columns].transform("quantile", 0.75)
+        reach = 3 * (high - low)
+        flags = (frame[columns] < low - reach) | (frame[columns] > high + reach)
+        counts["outliers"] += int(flags.sum().sum())
+        frame[columns] = by_symbol[columns].ffill()
+        counts["filled"] += missing - int(frame[columns].isna().sum().sum())
+        for name in columns:
+            frame[f"{name}_outlier"] = flags[name]
+        prices = frame[["open", "high", "low", "close"]]
+        good = (
+            prices.notna().all(axis=1)
+            & (frame["high"] >= prices.max(axis=1))
+            & (frame["low"] <= prices.min(axis=1))
+            & ~(frame["volume"] < 0)
+        )
+        counts["broken"] += int((~good).sum())
+        frame = frame[good]
+        for name in columns:
+            narrow = frame[name].astype("float32")
+            if (narrow.astype("float64") == frame[name])[frame[name].notna()].all():
+                frame[name] = narrow
+        frame["symbol"] = frame["symbol"].astype("category")
+        counts["rows"] += len(frame)
+        frame.to_parquet(folder / "pandas" / path.name, compression="zstd", index=False)
+    return counts
+
+
+def measure(engine: str, folder: Path) -> dict[str, object]:
+    if engine == "gigacast":
+        import gigacast.pipeline.clean  # noqa: F401 - what is measured is imported before
+    else:
+        import pandas  # noqa: F401 - likewise
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, cpu = time.perf_counter(), time.process_time()
+    found = (with_gigacast if engine == "gigacast" else with_pandas)(folder)
+    seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    memory = {"peak_mib": peak / 1024, "grown_mib": (peak - before) / 1024}
+    return {"seconds": seconds, "cpu_s": cpu_s, **memory, "found": found}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--files", type=int, default=10)
+    parser.add_argument("--only", nargs="*", default=ENGINES)
+    parser.add_argument("--write", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.write:
+        write_bars(asked.folder / "raw/BARS/2024-01-15", asked.rows, asked.files)
+        return
+    if asked.measure:
+        print(json.dumps(measure(asked.measure, asked.folder)))
+        return
+    print(f"{asked.rows:,} bars of {SYMBOLS} symbols in {asked.files} files")
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        # In processes of their own: a child starts with its parent's peak of memory.
+        own = [sys.executable, __file__, "--folder", folder]
+        sizes = ["--rows", str(asked.rows), "--files", str(asked.files)]
+        subprocess.run([*own, "--write", *sizes], check=True)
+        for engine in asked.only:
+            done = subprocess.run(
+                [*own, "--measure", engine], capture_output=True, text=True, check=True
+            )
+            found = json.loads(done.stdout.splitlines()[-1])
+            results[engine] = found
+            rate = asked.rows / found["seconds"] / 1e6
+            print(
+                f"{engine:10} {found['seconds']:6.2f} s {rate:5.2f} M rows/s, "
+                f"{found['cpu_s']:6.2f} s of the core, "
+                f"peak {found['peak_mib']:6,.0f} MiB (grown by {found['grown_mib']:,.0f})"
+            )
+    if len(results) == len(ENGINES):
+        one, other = (results[engine]["found"] for engine in ENGINES)
+        assert one == other, f"they disagree: {one} and {other}"
+        print(f"they agree: {one}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""How fast features are computed, side by side with pandas.
+
+    python benchmarks/features.py [--items 500] [--rows 4000]
+
+The same features of the same bars: lags, differences, log returns, rolling mean, deviation, least,
+greatest and median over 20 and 200 rows, and a rolling correlation; by item. Each measurement is a
+process of its own, for honest peaks of memory. pandas is `groupby` with `shift` and `rolling`, as
+its manual shows.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+WINDOWS = (20, 200)
+STATISTICS = ("mean", "std", "min", "max", "median")
+RECIPE = {
+    "name": "bench",
+    "features": [
+        {"kind": "lag", "column": "close", "steps": [1, 2, 3]},
+        {"kind": "difference", "column": "close", "order": [1, 2]},
+        {"kind": "return", "column": "close"},
+        {"kind": "rolling", "column": "close", "window": [*WINDOWS], "statistic": [*STATISTICS]},
+        {"kind": "correlation", "column": "close", "other": "volume", "window": 60, "of": "none"},
+    ],
+}
+
+
+def make_bars(items: int, rows: int) -> pa.Table:
+    rng = np.random.default_rng(0)
+    codes = np.repeat(np.arange(items), rows)
+    names = pa.array([f"item-{n:05d}" for n in range(items)])
+    return pa.table(
+        {
+            "symbol": names.take(pa.array(codes)),
+            "timestamp": pa.array(np.tile(np.arange(rows), items) * 60_000_000).cast(
+                pa.timestamp("us")
+            ),
+            "close": 100 * np.exp(rng.normal(0, 1e-3, (items, rows)).cumsum(axis=1)).ravel(),
+            "volume": rng.gamma(2, 300, items * rows),
+        }
+    )
+
+
+def with_gigacast(table: pa.Table) -> dict[str, float]:
+    from gigacast.features.compute import Setting, compute_features
+    from gigacast.features.recipe import Recipe
+
+    recipe = Recipe.from_dict(RECIPE)
+    found = compute_features(table, recipe, Setting("timestamp", "symbol"))
+    return {name: float(np.nansum(found[name].to_numpy())) for name in recipe.names}
+
+
+def with_pandas(table: pa.Table) -> dict[str, float]:
+    frame = table.to_pandas()
+    groups = frame.groupby("symbol", sort=False)["close"]
+    made: dict[str, Any] = {f"close_lag_{n}": groups.shift(n) for n in (1, 2, 3)}
+    made["close_diff_1"] = groups.diff()
+    made["close_diff_2"] = made["close_diff_1"].groupby(frame["symbol"], sort=False).diff()
+    made["close_log_return_1"] = np.log(frame["close"] / groups.shift(1))
+    for window in WINDOWS:
+        for statistic in STATISTICS:
+            made[f"close_{statistic}_{window}"] = getattr(groups.rolling(window), statistic)()
+    both = frame.groupby("symbol", sort=False)[["close", "volume"]].rolling(60).corr()
+    made["close_volume_corr_60"] = both.xs("volume", level=-1)["close"]
+    return {name: float(np.nansum(values.to_numpy())) for name, values in made.items()}
+
+
+WAYS = {"gigacast": with_gigacast, "pandas": with_pandas}
+
+
+def measure(way: str, items: int, rows: int) -> dict[str, Any]:
+    import pandas  # noqa: F401
+
+    import gigacast.features.compute  # noqa: F401
+
+    table = make_bars(items, rows)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    sums = WAYS[way](table)
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"seconds": seconds, "grown_mib": (peak - before) / 1024, "sums": sums}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=500)
+    parser.add_argument("--rows", type=int, default=4000)
+    parser.add_argument("--measure", choices=WAYS, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.measure:
+        print(json.dumps(measure(asked.measure, asked.items, asked.rows)))
+        return
+    total = asked.items * asked.rows
+    print(f"{asked.items:,} items of {asked.rows:,} rows")
+    found = {}
+    for way in WAYS:
+        size = ["--items", str(asked.items), "--rows", str(asked.rows)]
+        command = [sys.executable, __file__, "--measure", way, *size]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        found[way] = json.loads(done.stdout.splitlines()[-1])
+        seconds, grown = found[way]["seconds"], found[way]["grown_mib"]
+        features = len(found[way]["sums"])
+        rate = total * features / seconds / 1e6
+        print(
+            f"{way:10} {seconds:6.2f} s, {features} features, {rate:5.1f} M values/s, "
+            f"grown by {grown:,.0f} MiB"
+        )
+    for name, value in found["gigacast"]["sums"].items():
+        np.testing.assert_allclose(value, found["pandas"]["sums"][name], rtol=1e-6, err_msg=name)
+    print("all sums agree")
+
+
+if __name__ == "__main__":
+    main()

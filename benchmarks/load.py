@@ -1,0 +1,183 @@
+"""How fast one column of one month comes out of ten years, beside pandas and pyarrow.dataset.
+
+    python benchmarks/load.py [--years 10] [--rows_per_month 30000] [--columns 40]
+
+The same files for all: minute bars of one symbol in year and month folders, ``ds``, targets and
+features in one Parquet a month, row groups of 10,000. Each way is a process of its own, its imports
+made before; the median of ``--repeats`` runs, which find the files again each time. Bytes are what
+the process read from its files, as the kernel counted them; memory is what its peak grew by.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+YEAR, MONTH = 2019, 3
+TARGET = "target_close"
+FIRST, STOP = np.datetime64("2019-03-01", "us"), np.datetime64("2019-04-01", "us")
+
+
+def write_files(root: Path, years: int, rows: int, columns: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng(0)
+    for year in range(YEAR - years + 2, YEAR + 2):
+        for month in range(1, 13):
+            times = np.datetime64(f"{year}-{month:02d}-01", "us") + np.arange(rows) * 60_000_000
+            walks = {f"feature_{n}": rng.normal(size=rows).cumsum() for n in range(columns - 1)}
+            table = pa.table({"ds": times, TARGET: rng.normal(size=rows).cumsum(), **walks})
+            folder = root / f"{year}" / f"{month:02d}"
+            folder.mkdir(parents=True)
+            name = f"EURUSD_1min_h15_{year}_{month:02d}_769b531dbb2ff3cb.parquet"
+            pq.write_table(table, folder / name, row_group_size=10_000)
+
+
+def with_pandas(root: Path) -> int:
+    import pandas as pd
+
+    frame = pd.concat([pd.read_parquet(path) for path in sorted(root.rglob("*.parquet"))])
+    return len(frame[(frame["ds"] >= FIRST) & (frame["ds"] < STOP)][["ds", TARGET]])
+
+
+def with_pandas_columns(root: Path) -> int:
+    import pandas as pd
+
+    files = sorted(root.rglob("*.parquet"))
+    frame = pd.concat([pd.read_parquet(path, columns=["ds", TARGET]) for path in files])
+    return len(frame[(frame["ds"] >= FIRST) & (frame["ds"] < STOP)])
+
+
+def with_pandas_filters(root: Path) -> int:
+    import pandas as pd
+
+    wanted = [("ds", ">=", FIRST.item()), ("ds", "<", STOP.item())]
+    return len(pd.read_parquet(root, columns=["ds", TARGET], filters=wanted))
+
+
+def with_pandas_month(root: Path) -> int:
+    import pandas as pd
+
+    (path,) = (root / f"{YEAR}" / f"{MONTH:02d}").glob("EURUSD_*.parquet")
+    return len(pd.read_parquet(path)[["ds", TARGET]])
+
+
+def with_pandas_month_columns(root: Path) -> int:
+    import pandas as pd
+
+    (path,) = (root / f"{YEAR}" / f"{MONTH:02d}").glob("EURUSD_*.parquet")
+    return len(pd.read_parquet(path, columns=["ds", TARGET]))
+
+
+def with_pyarrow(root: Path) -> int:
+    import pyarrow.dataset as ds
+
+    wanted = (ds.field("ds") >= FIRST.item()) & (ds.field("ds") < STOP.item())
+    return len(ds.dataset(root).to_table(columns=["ds", TARGET], filter=wanted))
+
+
+def with_loader(root: Path, more: str = "") -> int:
+    from gigacast.parquet_loader import ParquetDataLoader
+
+    config = root.parent / "loader.yaml"
+    config.write_text(f"parquet_loader:\n  data_paths: {{root_dir: '{root}'}}\n{more}")
+    loader = ParquetDataLoader(config)
+    return len(loader.load_training_data("EURUSD", YEAR, month=MONTH, target_columns=[TARGET]))
+
+
+def with_cache(root: Path) -> int:
+    cache = f"cache_dir: '{root.parent}/cache'"
+    return with_loader(root, f"  performance: {{cache_intermediate: true, {cache}}}\n")
+
+
+WAYS: dict[str, Callable[[Path], int]] = {
+    "pandas: all files, then the month": with_pandas,
+    "pandas: two columns of all files": with_pandas_columns,
+    "pandas: columns= and filters=": with_pandas_filters,
+    "pandas: that month's file": with_pandas_month,
+    "pandas: its two columns": with_pandas_month_columns,
+    "pyarrow.dataset, filtered": with_pyarrow,
+    "ParquetDataLoader": with_loader,
+    "ParquetDataLoader, its cache": with_cache,
+}
+
+
+def bytes_read() -> int:
+    lines = Path("/proc/self/io").read_text(encoding="ascii").splitlines()
+    return int(dict(line.split(": ") for line in lines)["rchar"])
+
+
+def measure(way: str, root: Path, rows: int, repeats: int) -> dict[str, Any]:
+    import pandas  # noqa: F401
+    import pyarrow.dataset
+
+    import gigacast.parquet_loader  # noqa: F401
+
+    pyarrow.set_cpu_count(1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = bytes_read()
+    assert WAYS[way](root) == rows
+    read = bytes_read() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        WAYS[way](root)
+        seconds.append(time.perf_counter() - start)
+    return {
+        "seconds": statistics.median(seconds),
+        "mb": read / 1e6,
+        "grown_mib": (peak - before) / 1024,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--years", type=int, default=10)
+    parser.add_argument("--rows_per_month", type=int, default=30_000)
+    parser.add_argument("--columns", type=int, default=40)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--measure", choices=WAYS, help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.measure:
+        found = measure(asked.measure, asked.root, asked.rows_per_month, asked.repeats)
+        print(json.dumps(found))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "data"
+        write_files(root, asked.years, asked.rows_per_month, asked.columns)
+        compare(root, asked)
+
+
+def compare(root: Path, asked: argparse.Namespace) -> None:
+    files = list(root.rglob("*.parquet"))
+    size = sum(path.stat().st_size for path in files)
+    rows = asked.rows_per_month * len(files)
+    print(f"{len(files)} files, {rows:,} rows of {asked.columns} columns, {size / 1e9:.2f} GB")
+    results = {}
+    for way in WAYS:
+        own = ["--rows_per_month", str(asked.rows_per_month), "--repeats", str(asked.repeats)]
+        command = [sys.executable, __file__, "--measure", way, "--root", str(root), *own]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        results[way] = json.loads(done.stdout.splitlines()[-1])
+    ours = results["ParquetDataLoader"]["seconds"]
+    for way, found in results.items():
+        print(
+            f"{way:35} {found['seconds'] * 1e3:9,.1f} ms {found['seconds'] / ours:8.1f} x ours, "
+            f"{found['mb']:9,.1f} MB read, grown by {found['grown_mib']:7,.0f} MiB"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""A bucket of millions of partitions in little memory, for what plans, proves and closes runs.
+
+Inputs, outputs and receipts are made up from a few bytes for each partition, a thousand keys a
+page, as S3 lists them; everything else (plans, audits, manifests) is kept. Requests are counted.
+"""
+
+import threading
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from gigacast.core.digest import digest_etags
+from gigacast.core.spec import Spec
+from gigacast.errors import ObjectNotFoundError
+from gigacast.lake.layout import FORECASTS, TIMINGS, parse_receipt_key, receipt_key
+from gigacast.lake.receipt import Receipt
+from gigacast.storage.memory import MemoryStore
+from gigacast.storage.paging import PAGE_KEYS
+from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
+
+MONTHS = 120
+FIRST_YEAR = 2014
+_PLANS = "plans/"
+
+
+class PagedLake(Store):
+    """Ten years of monthly folders with as many partitions each.
+
+    Parameters
+    ----------
+    count : int
+        Partitions; a multiple of 120.
+    spec : str
+        Folder of the outputs: ``forecasts/{model}/{version}/{spec}/``; may be set later.
+    sizes : ndarray
+        Int, [count]: bytes of each input.
+    latency_s : float
+        Waited for at each request.
+    """
+
+    def __init__(self, count: int, spec: str, sizes: "np.ndarray", latency_s: float = 0.0) -> None:
+        self.address = StoreAddress("s3://scale")
+        self.counts: Counter[str] = Counter()
+        self.sizes = sizes
+        # Generations of the output, and the one the receipt names; 0: there is none.
+        self.output = np.zeros(count, np.uint8)
+        self.receipt = np.zeros(count, np.uint8)
+        self.writer = np.zeros(count, np.uint8)
+        self.runs: list[str] = []
+        self.on_request: Callable[[str, str], None] = lambda kind, key: None
+        self.spec = spec
+        self._per_month = count // MONTHS
+        self._latency_s = latency_s
+        self._others = MemoryStore(f"scale-{id(self)}")
+        self._lock = threading.Lock()
+
+    # -- partitions ----------------------------------------------------------------------------
+
+    def index_of(self, key: str) -> int:
+        """Return the number of the partition a key of any kind belongs to."""
+        at = key.index("/part-")
+        year, month = int(key[at - 7 : at - 3]), int(key[at - 2 : at])
+        part = int(key[at + 6 : at + 13])
+        return ((year - FIRST_YEAR) * 12 + month - 1) * self._per_month + part
+
+    def finish(self, first: int) -> None:
+        """Make the first partitions of each month done."""
+        for month in range(MONTHS):
+            done = slice(month * self._per_month, month * self._per_month + first)
+            self.output[done] = self.receipt[done] = 1
+
+    def _input_key(self, index: int) -> str:
+        month, part = divmod(index, self._per_month)
+        return f"{FIRST_YEAR + month // 12}/{month % 12 + 1:02d}/part-{part:07d}.parquet"
+
+    def _input(self, index: int) -> ObjectMeta:
+        return ObjectMeta(self._input_key(index), f"input-{index}", int(self.sizes[index]), 0)
+
+    def _output(self, index: int) -> ObjectMeta | None:
+        version = int(self.output[index])
+        key = self.spec + self._input_key(index)
+        return ObjectMeta(key, f"output-{index}-{version}", 10**6, 0) if version else None
+
+    def _receipt(self, index: int) -> ObjectMeta | None:
+        version = int(self.receipt[index])
+        if not version:
+            return None
+        input_id = digest_etags([f"input-{index}"])
+        key = self.spec + self._input_key(index)
+        return ObjectMeta(receipt_key(key, input_id, f"output-{index}-{version}"), "r", 900, 0)
+
+    # -- the face of a store -------------------------------------------------------------------
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
+        if "/part-" in prefix:
+            self._asked("list", prefix)
+            found = self._receipt(self.index_of(prefix))
+            if found is not None and found.key.startswith(prefix):
+                yield [found]
+        elif prefix[:1].isdigit() or prefix.startswith((FORECASTS, TIMINGS)):
+            yield from self._list_year(prefix)
+        else:
+            for page in self._others.list(prefix, start_after=start_after):
+                self._asked("list", prefix)
+                yield page
+
+    def _list_year(self, prefix: str) -> "Iterator[list[ObjectMeta]]":
+        made = self._input
+        if prefix.startswith(FORECASTS):
+            made = self._output  # type: ignore[assignment]
+        elif prefix.startswith(TIMINGS):
+            made = self._receipt  # type: ignore[assignment]
+        last = prefix.rstrip("/").rpartition("/")[2]
+        indices = range(len(self.sizes))
+        if len(last) == 4:  # a year; else a folder of all of them
+            start = (int(last) - FIRST_YEAR) * 12 * self._per_month
+            indices = indices[start : start + 12 * self._per_month]
+        page: list[ObjectMeta] = []
+        for index in indices:
+            meta = made(index)
+            if meta is not None:
+                page.append(meta)
+            if len(page) == PAGE_KEYS:
+                self._asked("list", prefix)
+                yield page
+                page = []
+        self._asked("list", prefix)
+        if page:
+            yield page
+
+    def list_folder(self, prefix: str = "") -> Folder:
+        self._asked("list", prefix)
+        if prefix in {"", self.spec}:
+            years = range(FIRST_YEAR, FIRST_YEAR + MONTHS // 12)
+            return Folder(tuple(f"{prefix}{year}/" for year in years), ())
+        if prefix == self.spec.rpartition("/")[0].rpartition("/")[0] + "/":
+            return Folder((self.spec,), ())
+        return self._others.list_folder(prefix)
+
+    def check(self) -> None:
+        self._asked("list", "")
+
+    def head(self, key: str) -> ObjectMeta:
+        self._asked("get", key)
+        if not self._is_output(key):
+            return self._others.head(key)
+        found = self._output(self.index_of(key))
+        if found is None:
+            raise ObjectNotFoundError(f"no object {key}")
+        return found
+
+    def get(
+        self, key: str, *, if_match: str | None = None, start: int = 0, stop: int | None = None
+    ) -> bytes:
+        self._asked("get", key)
+        if not key.startswith(TIMINGS):
+            content = self._others.get(key, if_match=if_match, start=start, stop=stop)
+            return zlib.decompress(content) if key.startswith(_PLANS) else content
+        return self._receipt_content(key)
+
+    def _receipt_content(self, key: str) -> bytes:
+        index = self.index_of(key)
+        meta, output = self._receipt(index), self._output(index)
+        if meta is None or output is None or meta.key != key:
+            raise ObjectNotFoundError(f"no object {key}")
+        return receipt_of(self._input(index), output, self.runs[int(self.writer[index])]).to_json()
+
+    def put(self, key: str, content: bytes | Path) -> str:
+        self._asked("put", key)
+        if self._is_output(key):
+            index = self.index_of(key)
+            self.output[index] += 1
+            return f"output-{index}-{self.output[index]}"
+        if key.startswith(TIMINGS):
+            self._put_receipt(key, content)
+            return "r"
+        if key.startswith(_PLANS):
+            assert isinstance(content, bytes)
+            content = zlib.compress(content, 1)
+        return self._others.put(key, content)
+
+    def _put_receipt(self, key: str, content: bytes | Path) -> None:
+        index = self.index_of(key)
+        named, output = parse_receipt_key(key), self._output(index)
+        if named is None or output is None:
+            raise AssertionError(f"a receipt without an output: {key}")
+        self.receipt[index] = self.output[index]
+        if self._receipt(index) != ObjectMeta(key, "r", 900, 0):
+            raise AssertionError(f"a receipt of another output: {key}")
+        self.writer[index] = len(self.runs) - 1
+
+    def put_if_absent(self, key: str, content: bytes) -> str:
+        self._asked("put", key)
+        if key.startswith(_PLANS):
+            content = zlib.compress(content, 1)
+        return self._others.put_if_absent(key, content)
+
+    def put_if_match(self, key: str, content: bytes, etag: str) -> str:
+        self._asked("put", key)
+        return self._others.put_if_match(key, content, etag)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._asked("delete", key)
+            if not key.startswith(TIMINGS):
+                self._others.delete([key])
+
+    def _is_output(self, key: str) -> bool:
+        return key.startswith(FORECASTS) and "/part-" in key
+
+    def _asked(self, kind: str, key: str) -> None:
+        self.on_request(kind, key)
+        with self._lock:
+            self.counts[kind] += 1
+        if self._latency_s:
+            time.sleep(self._latency_s)
+
+
+def receipt_of(source: ObjectMeta, output: ObjectMeta, run_id: str, spec: str = "s") -> Receipt:
+    """Return what a worker would write about a partition."""
+    return Receipt(
+        job="forecast",
+        partition=source.key.removesuffix(".parquet"),
+        run_id=run_id,
+        finished_at="2026-11-21T00:00:00+00:00",
+        inputs=[{"key": source.key, "etag": source.etag, "size_bytes": source.size_bytes}],
+        output={"key": output.key, "etag": output.etag, "size_bytes": output.size_bytes, "rows": 7},
+        rows=100,
+        series=100,
+        seconds={"read": 0.1, "predict": 0.8, "write": 0.1, "total": 1.0},
+        reasons={},
+        model="model",
+        version="v1",
+        digest="d",
+        spec=spec,
+        horizon=7,
+    )
+
+
+def spec_folder(spec: Spec, horizon: int) -> str:
+    """Return the folder of the outputs of a spec."""
+    return f"{FORECASTS}{spec.model}/{spec.version}/{spec.id(horizon)}/"

@@ -1,0 +1,353 @@
+"""Simulate an array run over millions of partitions: a real program on simulated machines.
+
+    python benchmarks/scale.py [PARTITIONS] [--children 5000] [--losses 0.05] [--poisoned 1e-5]
+
+Real are the planner, the division of work, the plan file, the child (`run_child`: what is done is
+found by receipts, summaries are kept), the receipt protocol, the closing with its manifest, and
+the rerun. Simulated are the clock, AWS Batch, machines of differing speed, spot losses with and
+without notice (some between an output and its receipt), partitions that fail once or always, and
+the work: a partition takes --seconds on average, by its bytes.
+
+The run is repeated until nothing but the poisoned partitions is left; then every partition is
+checked: an output, and one receipt that names it. Told are the seconds and memory of the planner
+and of the closing, requests by kind with their busiest minute, and the makespan against the ideal:
+all work spread evenly over all machines, with one start of each.
+"""
+
+import argparse
+import heapq
+import random
+import resource
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from paged_lake import MONTHS, PagedLake, receipt_of, spec_folder
+
+from gigacast.assembly import job_of
+from gigacast.core.task import Task
+from gigacast.lake.audit import Audit
+from gigacast.lake.receipt import write_receipt
+from gigacast.pipeline import array_child, array_setup, forecast, location
+from gigacast.pipeline.array_child import EXIT_AGAIN, EXIT_DONE, Place, run_child
+from gigacast.pipeline.array_close import close_run
+from gigacast.pipeline.array_option import ArrayOptions, ChildOrder
+from gigacast.pipeline.array_result import array_of
+from gigacast.pipeline.array_setup import prepare_array
+from gigacast.pipeline.array_submit import submit_run
+from gigacast.pipeline.job import ForecastJob
+from gigacast.runtime.array import FAILED, SUCCEEDED, ArrayRequest, ArrayState, ChildState
+from gigacast.runtime.executor import Failure, Outcome
+from gigacast.settings import load_settings, nest_arguments
+from gigacast.storage.store import ObjectMeta
+
+MOST_ATTEMPTS = 10
+DAWN = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+class HostLost(BaseException):
+    """The machine is gone, and with it the process: nothing is written any more."""
+
+
+class Clock:
+    """Time as the child at work sees it, in seconds since the submission."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def read(self) -> datetime:
+        """Return the time as a date."""
+        return DAWN + timedelta(seconds=self.now_s)
+
+
+@dataclass
+class Accidents:
+    """What may go wrong, and how often."""
+
+    losses_per_hour: float
+    poisoned: frozenset[int]
+    failing_once: set[int]
+    random: random.Random
+
+
+class Machine:
+    """An executor whose tasks take no time but on the clock."""
+
+    def __init__(
+        self, lake: PagedLake, clock: Clock, seconds: np.ndarray, lost_at_s: float, odds: Accidents
+    ) -> None:
+        self._lake = lake
+        self._clock = clock
+        self._seconds = seconds
+        self._lost_at_s = lost_at_s
+        self._odds = odds
+        self._speed = odds.random.lognormvariate(0.0, 0.05)
+
+    def run(self, tasks: Sequence[Any], setup: object) -> Iterator[Outcome[Any, Any]]:
+        """Do tasks one after the other, until the machine is lost."""
+        for task in tasks:
+            index = self._lake.index_of(task.output_key)
+            ends_s = self._clock.now_s + float(self._seconds[index]) / self._speed
+            if ends_s > self._lost_at_s:
+                self._lose(task)
+            self._clock.now_s = ends_s
+            yield self._do(task, index)
+
+    def _do(self, task: Task, index: int) -> Outcome[Any, Any]:
+        if index in self._odds.poisoned or index in self._odds.failing_once:
+            self._odds.failing_once.discard(index)
+            return Outcome(task, None, Failure("CorruptedFileError", f"{task.partition}: poisoned"))
+        etag = self._lake.put(task.output_key, b"")
+        source = task.inputs[0]
+        meta = ObjectMeta(source.key, source.etag, source.size_bytes, 0)
+        output = ObjectMeta(task.output_key, etag, 10**6, 0)
+        receipt = receipt_of(meta, output, self._lake.runs[-1], task.spec)
+        write_receipt(self._lake, task, receipt, etag)
+        return Outcome(task, receipt, None)
+
+    def _lose(self, task: Task) -> None:
+        """End as a spot machine does: asked to stop, or gone at once, at any step."""
+        self._clock.now_s = max(self._clock.now_s, self._lost_at_s)
+        how = self._odds.random.random()
+        if how < 0.5:
+            raise KeyboardInterrupt
+        if how < 0.6:
+            self._lake.put(task.output_key, b"")  # and no receipt
+
+        def refuse(kind: str, key: str) -> None:
+            raise HostLost
+
+        self._lake.on_request = refuse
+        raise HostLost
+
+
+class SimulatedBatch:
+    """An array service that runs its children one after the other, each at its own time."""
+
+    def __init__(self, lake: PagedLake, seconds: np.ndarray, odds: Accidents, given: Any) -> None:
+        self.clock = Clock()
+        self.ends_s: list[float] = []
+        self.attempts: Counter[str] = Counter()
+        self.busy: dict[str, Counter[int]] = defaultdict(Counter)
+        self._lake = lake
+        self._seconds = seconds
+        self._odds = odds
+        self._startup_s = given.startup
+        self._machines = given.machines or given.children
+        self._requests: list[ArrayRequest] = []
+        self._failed: dict[int, ChildState] = {}
+
+    def submit(self, request: ArrayRequest) -> str:
+        """Take a job; `run` runs it."""
+        self._requests.append(request)
+        return f"job-{len(self._requests) - 1}"
+
+    def run(self) -> None:
+        """Run every child of every job until it has ended for good."""
+        machines = [0.0] * self._machines
+        heapq.heapify(machines)
+        queue = [
+            (0.0, job, index, 1)
+            for job, request in enumerate(self._requests)
+            for index in range(request.size)
+        ]
+        heapq.heapify(queue)
+        while queue:
+            ready_s, job, index, attempt = heapq.heappop(queue)
+            startup_s = self._startup_s * self._odds.random.lognormvariate(0.0, 0.2)
+            self.clock.now_s = max(ready_s, heapq.heappop(machines)) + startup_s
+            how = self._attempt(job, index, attempt)
+            self.attempts[how] += 1
+            heapq.heappush(machines, self.clock.now_s)
+            self.ends_s.append(self.clock.now_s)
+            if how in {"lost", "asked to stop"} and attempt < MOST_ATTEMPTS:
+                heapq.heappush(queue, (self.clock.now_s, job, index, attempt + 1))
+            elif how != "done":
+                self._failed[index] = ChildState(index, FAILED, how, 1, attempt)
+
+    def _attempt(self, job: int, index: int, attempt: int) -> str:
+        order = ChildOrder.parse(list(self._requests[job].command))
+        rate = self._odds.losses_per_hour / 3600
+        lost_at_s = self.clock.now_s + (
+            self._odds.random.expovariate(rate) if rate else float("inf")
+        )
+        machine = Machine(self._lake, self.clock, self._seconds, lost_at_s, self._odds)
+        self._lake.on_request = self._count
+        try:
+            place = Place(index, attempt, f"job-{job}")
+            code = run_child(order, place, executor=machine, clock=self.clock.read)
+        except HostLost:
+            return "lost"
+        finally:
+            self._lake.on_request = lambda kind, key: None
+        return {EXIT_DONE: "done", EXIT_AGAIN: "asked to stop"}.get(code, "failed")
+
+    def _count(self, kind: str, key: str) -> None:
+        self.busy[f"{kind} {key.partition('/')[0]}"][int(self.clock.now_s // 60)] += 1
+
+    def describe(self, job_ids: Sequence[str]) -> list[ArrayState]:
+        """Return jobs that have ended."""
+        return [ArrayState(job, FAILED if self._failed else SUCCEEDED) for job in job_ids]
+
+    def failed_children(self, job_id: str) -> list[ChildState]:
+        """Return what failed."""
+        return list(self._failed.values())
+
+    def child(self, job_id: str, index: int) -> ChildState:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def cancel(self, job_ids: Sequence[str], reason: str) -> None:
+        """Not asked for."""
+        raise NotImplementedError
+
+    def read_log(self, child: ChildState, lines: int) -> list[str]:
+        """Not asked for."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a step took."""
+
+    seconds: float
+    requests: int
+    peak_mib: float
+
+
+class Meter:
+    """Measures steps of this process."""
+
+    def __init__(self, lake: PagedLake) -> None:
+        self._lake = lake
+        self._start = time.perf_counter()
+        self._requests = lake.counts.total()
+
+    def take(self) -> Measured:
+        """Return what happened since the last time."""
+        now, requests = time.perf_counter(), self._lake.counts.total()
+        taken = Measured(
+            now - self._start,
+            requests - self._requests,
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        )
+        self._start, self._requests = now, requests
+        return taken
+
+
+def make_lake(given: argparse.Namespace, job: ForecastJob) -> PagedLake:
+    """Return a bucket with nothing done, its sizes log-normal as real ones are."""
+    rng = np.random.default_rng(given.seed)
+    sizes = (rng.lognormal(0.0, 1.0, given.partitions) * 60_000).astype(np.int64) + 1000
+    lake = PagedLake(given.partitions, "", sizes)
+    with opened(lake):
+        prepared = prepare_array(job)
+        lake.spec = spec_folder(prepared.spec, prepared.info.prediction_length)
+    return lake
+
+
+def opened(lake: PagedLake) -> ExitStack:
+    """Return a context in which every address opens the one lake."""
+    stack = ExitStack()
+    for module in (forecast, location, array_setup, array_child):
+        stack.enter_context(patch.object(module, "open_store", lambda address: lake))
+    return stack
+
+
+def run_once(lake: PagedLake, job: ForecastJob, batch: SimulatedBatch, given: Any) -> Audit | None:
+    """Submit, run and close; ``None`` when nothing was left to do."""
+    meter = Meter(lake)
+    submission = submit_run(
+        job, ArrayOptions(children=given.children), batch, clock=batch.clock.read
+    )
+    planned = meter.take()
+    print(f"\nplanned and submitted: {submission.tasks:,} tasks, {submission.children:,} children")
+    tell(planned)
+    if not submission.tasks:
+        return None
+    lake.runs.append(submission.run_id)
+    batch.run()
+    ran = meter.take()
+    print(f"ran (simulated): {dict(batch.attempts)}; the program itself took")
+    tell(ran)
+    audit = close_run(lake, submission.run_id, batch, clock=batch.clock.read)
+    print(f"closed: {audit.status}, {audit.files_processed:,} done, {audit.files_failed:,} failed")
+    tell(meter.take())
+    return audit
+
+
+def tell(step: Measured) -> None:
+    """Print what a step took."""
+    print(f"    {step.seconds:,.0f} s, {step.requests:,} requests, peak {step.peak_mib:,.0f} MiB")
+
+
+def tell_makespan(
+    audit: Audit, batch: SimulatedBatch, seconds: np.ndarray, given: Any, left: np.ndarray
+) -> None:
+    """Print the makespan beside the ideal, and the busiest minute of each kind of request."""
+    machines = given.machines or given.children
+    ideal = float(seconds[left].sum()) / machines + given.startup
+    makespan = max(batch.ends_s)
+    lost = float(array_of(audit)["lost_s"])
+    print(f"makespan {makespan:,.0f} s, ideal {ideal:,.0f} s: {makespan / ideal:.3f} of it")
+    print(f"lost with machines: {lost:,.0f} s, {lost / float(seconds[left].sum()):.2%} of the work")
+    for kind, minutes in sorted(batch.busy.items()):
+        total, most = minutes.total(), max(minutes.values()) / 60
+        print(f"    {kind:<16} {total:>12,}   busiest minute {most:,.0f}/s")
+
+
+def main() -> None:
+    """Run until nothing is left but what is poisoned, and check every partition."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("partitions", type=int, nargs="?", default=120_000)
+    parser.add_argument("--children", type=int, default=500)
+    parser.add_argument("--machines", type=int, help="at the same time; all children by default")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of a partition, on average")
+    parser.add_argument("--startup", type=float, default=180.0)
+    parser.add_argument("--losses", type=float, default=0.05, help="of a machine, in an hour")
+    parser.add_argument("--poisoned", type=float, default=1e-5, help="share that fails always")
+    parser.add_argument("--failing", type=float, default=1e-4, help="share that fails once")
+    parser.add_argument("--seed", type=int, default=1)
+    given = parser.parse_args()
+    given.partitions -= given.partitions % MONTHS
+    job = job_of(load_settings(nest_arguments({"bucket": "scale", "model": "seasonal-naive"})))
+    lake = make_lake(given, job)
+    seconds = lake.sizes / lake.sizes.mean() * given.seconds
+    draw = random.Random(given.seed)
+    count = given.partitions
+    poisoned = frozenset(draw.sample(range(count), round(count * given.poisoned)))
+    odds = Accidents(
+        given.losses, poisoned, set(draw.sample(range(count), round(count * given.failing))), draw
+    )
+    with opened(lake):
+        while True:
+            left = lake.receipt == 0
+            batch = SimulatedBatch(lake, seconds, odds, given)
+            audit = run_once(lake, job, batch, given)
+            if audit is None:
+                break
+            tell_makespan(audit, batch, seconds, given, left)
+            if set(np.flatnonzero(lake.receipt == 0)) <= poisoned:
+                break
+    check(lake, poisoned)
+    twice = int((lake.output > 1).sum())
+    print(f"\nevery partition is done but the {len(poisoned):,} poisoned ones")
+    print(f"written again, for its receipt was lost with the machine: {twice:,}")
+    for kind, total in sorted(lake.counts.items()):
+        print(f"requests: {kind:<8} {total:>14,}")
+
+
+def check(lake: PagedLake, poisoned: frozenset[int]) -> None:
+    """Nothing lost: an output, and a receipt that names the last one, for every partition."""
+    undone = np.flatnonzero((lake.receipt == 0) | (lake.receipt != lake.output))
+    assert set(undone) == set(poisoned), "a partition is lost"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""One task of a cleaning job: a raw partition in, a cleaned file out. Imports all below.
+
+The partition is looked at twice. First its keys, and column after column what the rules need to
+know of all rows: fences, and the narrowest type. Then rows stream through, a chunk at a time. A
+cleaned file lies under a key that names its input and the rules, so it is never replaced: one that
+is there already, of a worker that was killed before its receipt, is taken as it is.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gigacast.core.cleaning import CleanRules
+from gigacast.core.quality import PartitionQuality
+from gigacast.core.task import Task
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
+from gigacast.lake.dataset_manifest import DatasetFile, file_to_dict, schema_to_text
+from gigacast.lake.dataset_metadata import EMBEDDED, check_metadata
+from gigacast.lake.receipt import Receipt, write_receipt
+from gigacast.pipeline.clean_stream import CleanStream
+from gigacast.pipeline.clean_survey import survey_partition
+from gigacast.pipeline.dataset import software
+from gigacast.pipeline.partition import inputs_pinned
+from gigacast.pipeline.quality_file import Reading, open_partition
+from gigacast.pipeline.quality_partition import Sources, plain_schema
+from gigacast.pipeline.quality_receipt import Work, new_receipt
+from gigacast.pipeline.stopwatch import Stopwatch
+from gigacast.series.outlier_forest import require_forest
+from gigacast.storage.opening import open_store
+from gigacast.storage.parquet_draft import DraftFile, ParquetDraft, describe_file
+from gigacast.storage.store import Store, StoreAddress
+
+CLEANING = "gigacast.cleaning"
+"""The key in a file's footer that says what was done."""
+
+
+@dataclass(frozen=True)
+class CleanSetup:
+    """A picklable recipe for the worker of a cleaning job.
+
+    Parameters
+    ----------
+    name : str
+        Of the dataset.
+    sources : Sources
+    outputs : StoreAddress
+    reading : Reading
+    rules : CleanRules
+    codec : str
+    paths : mapping of str to str
+        What the file of each partition is called in the dataset.
+    run_id : str
+    """
+
+    name: str
+    sources: Sources
+    outputs: StoreAddress
+    reading: Reading
+    rules: CleanRules
+    codec: str
+    paths: Mapping[str, str]
+    run_id: str = ""
+
+    def __call__(self) -> "PartitionCleaner":
+        """Open the stores and return the worker."""
+        if self.rules.method == "isolation_forest":
+            require_forest()
+        return PartitionCleaner(self)
+
+
+class PartitionCleaner:
+    """Cleans one partition per call."""
+
+    def __init__(self, setup: CleanSetup) -> None:
+        self._setup = setup
+        self._inputs = setup.sources.open()
+        self._outputs = open_store(setup.outputs)
+
+    def __call__(self, task: Task) -> Receipt:
+        """Read, clean, write the file, then the receipt that names both.
+
+        Raises
+        ------
+        InputChangedError, DataError, StorageError
+        """
+        watch = Stopwatch()
+        scratch = tempfile.TemporaryDirectory(prefix="gigacast-clean-")
+        with watch.measure("total"), inputs_pinned(task), scratch as folder:
+            local = Path(folder) / "cleaned.parquet"
+            made = self._find(task, local) or self._make(task, local, watch)
+        repairs = {name: int(n) for name, n in made.notes["changes"].items() if n}
+        quality = PartitionQuality.from_dict(made.notes["quality"])
+        file = self._file(task, made)
+        output: dict[str, object] = {
+            "key": task.output_key,
+            "etag": made.etag,
+            "size_bytes": file.size_bytes,
+            "rows": file.rows,
+            "file": file_to_dict(file),
+            "schema": schema_to_text(plain_schema(made.schema)),
+            "quality": quality.to_dict(),
+        }
+        keys = replace(quality.keys, rows=int(made.notes["rows_read"]))
+        work = Work("clean", self._setup.run_id, repairs)
+        receipt = new_receipt(work, task, output, keys, watch.rounded())
+        write_receipt(self._outputs, task, receipt, made.etag)
+        return receipt
+
+    def _file(self, task: Task, made: "_Made") -> DatasetFile:
+        draft = made.draft
+        return DatasetFile(
+            path=self._setup.paths[task.partition],
+            key=task.output_key,
+            etag=made.etag,
+            size_bytes=draft.size_bytes,
+            rows=draft.rows,
+            sha256=draft.sha256,
+            content=draft.content,
+            null_counts=draft.null_counts,
+            bounds=draft.bounds,
+        )
+
+    def _find(self, task: Task, local: Path) -> "_Made | None":
+        """Return the file that is there, of a worker that wrote no receipt; ``None`` without."""
+        try:
+            return self._take_existing(task, local)
+        except ObjectNotFoundError:
+            return None
+
+    def _take_existing(self, task: Task, local: Path) -> "_Made":
+        """Return the file that is there, which somebody else has made of the same input.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        CorruptedFileError
+            When it is no file of ours.
+        """
+        etag = _download(self._outputs, task.output_key, local)
+        draft, schema = describe_file(local), pq.read_schema(local)
+        notes = (pq.read_metadata(local).metadata or {}).get(CLEANING.encode())
+        if notes is None:
+            raise CorruptedFileError(
+                f"{task.output_key} is no cleaned file", hint="remove what was put there"
+            )
+        return _Made(etag, draft, schema.remove_metadata(), json.loads(notes))
+
+    def _make(self, task: Task, local: Path, watch: Stopwatch) -> "_Made":
+        with open_partition(self._inputs, task, self._setup.reading) as file:
+            with watch.measure("prepare"):
+                survey = survey_partition(file, self._setup.reading, self._setup.rules)
+            stream = CleanStream(file, survey, self._setup.reading, self._setup.rules)
+            draft = ParquetDraft(local, stream.schema, self._setup.codec, rising=file.timestamp)
+            for batch in watch.each("read", stream):
+                with watch.measure("write"):
+                    draft.write(batch)
+            notes = stream.notes(task)
+        with watch.measure("write"):
+            done = draft.close(self._footer(notes, draft.rows))
+            try:
+                etag = self._outputs.put_if_absent(task.output_key, local.read_bytes())
+            except PreconditionFailedError:  # another worker was faster: its file stays
+                return self._take_existing(task, local)
+        return _Made(etag, done, stream.schema, notes)
+
+    def _footer(self, notes: dict[str, Any], rows: int) -> dict[str, str]:
+        metadata = {
+            "layer": "cleaned",
+            "asset": self._setup.name,
+            "record_count": rows,
+            "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "compression": self._setup.codec,
+            "dependencies": [notes["input"]],
+            "software": software(),
+        }
+        content = {EMBEDDED: check_metadata(metadata, self._setup.name), CLEANING: notes}
+        return {
+            key: json.dumps(value, ensure_ascii=False, default=str)
+            for key, value in content.items()
+        }
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A cleaned file in the store: what it holds, and what was done to it."""
+
+    etag: str
+    draft: DraftFile
+    schema: pa.Schema
+    notes: dict[str, Any]
+
+
+def _download(store: Store, key: str, local: Path) -> str:
+    meta = store.head(key)
+    with local.open("wb") as out:
+        for start in range(0, meta.size_bytes, 8 << 20):
+            stop = min(start + (8 << 20), meta.size_bytes)
+            out.write(store.get(key, if_match=meta.etag, start=start, stop=stop))
+    return meta.etag

@@ -1,0 +1,72 @@
+"""Quantiles of many segments at once. Imports only numpy and its neighbour ``segment``.
+
+Segments of about the same length are laid side by side, padded, and selected together: as many
+calls as there are powers of two among the lengths, whatever the number of segments.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from gigacast.series.segment import IntArray, take_ranges
+
+RealArray = npt.NDArray[np.float64]
+_BLOCK_CELLS = 1 << 22
+
+
+def segment_quantiles(values: RealArray, offsets: IntArray, levels: tuple[float, ...]) -> RealArray:
+    """Return quantiles of each segment, interpolated as numpy does; NaN for empty ones.
+
+    Parameters
+    ----------
+    values : float64 [R]
+        Without NaN.
+    offsets : int64 [N + 1]
+    levels : tuple of float
+        Q of them.
+
+    Returns
+    -------
+    float64 [N, Q]
+    """
+    lengths = np.diff(offsets)
+    found = np.full((len(lengths), len(levels)), np.nan)
+    classes = np.where(lengths > 0, np.ceil(np.log2(np.maximum(lengths, 1))), -1)
+    for size in np.unique(classes[classes >= 0]):
+        members = np.flatnonzero(classes == size)
+        a_block = max(1, int(_BLOCK_CELLS // 2**size))
+        for start in range(0, len(members), a_block):
+            rows = members[start : start + a_block]
+            found[rows] = _of_block(values, offsets[rows], lengths[rows], levels)
+    return found
+
+
+def _of_block(
+    values: RealArray, starts: IntArray, lengths: IntArray, levels: tuple[float, ...]
+) -> RealArray:
+    longest = int(lengths.max())
+    places = np.multiply.outer(lengths - 1, levels)
+    low = np.floor(places).astype(np.int64)
+    high = np.minimum(low + 1, (lengths - 1)[:, None])
+    if (lengths == longest).all():  # a few places are found without sorting all
+        block = _side_by_side(values, starts, longest).copy()
+        block.partition(np.unique([*low[0], *high[0]]), axis=1)
+    else:
+        block = np.full((len(starts), longest), np.inf)
+        inside = np.arange(longest) < lengths[:, None]
+        stop = int(starts[-1] + lengths[-1])
+        together = (np.diff(starts) == lengths[:-1]).all()  # then nothing is to be gathered
+        block[inside] = (
+            values[starts[0] : stop] if together else values[take_ranges(starts, lengths)]
+        )
+        block.sort(axis=1)
+    below, above = (np.take_along_axis(block, at, axis=1) for at in (low, high))
+    result: RealArray = below + (above - below) * (places - low)
+    return result
+
+
+def _side_by_side(values: RealArray, starts: IntArray, length: int) -> RealArray:
+    if len(starts) == 1:
+        return values[None, starts[0] : starts[0] + length]
+    if (np.diff(starts) == length).all():
+        return values[starts[0] : starts[0] + length * len(starts)].reshape(-1, length)
+    return values[take_ranges(starts, np.full(len(starts), length))].reshape(-1, length)
