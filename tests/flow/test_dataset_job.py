@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import gigacast
+from gigacast.cli.program import run
 from gigacast.core.dataset_ref import DatasetRef
 from gigacast.datasets import (
     ContractViolationError,
@@ -27,6 +28,7 @@ from gigacast.datasets import (
 )
 from gigacast.errors import DataNotFoundError, GigacastError, SchemaError, StorageError
 from gigacast.lake.dataset import UNFINISHED, Lake
+from gigacast.lake.dataset_manifest import Dependency
 from gigacast.lake.lineage import trace
 from gigacast.pipeline.dataset_files import FileRules
 from gigacast.pipeline.forecast import RunResult
@@ -107,6 +109,44 @@ def test_a_forecast_says_what_it_was_made_from(bucket: Store) -> None:
     (link,) = trace(Lake(bucket), task.output_key).sources
     assert (link.key, link.state) == ("2024/01/part-00000.parquet", "as it was")
     assert link.etag == task.inputs[0].etag
+
+
+def test_a_forecast_of_a_version_comes_from_what_the_version_comes_from(bucket: Store) -> None:
+    frame = hourly_panel("2024-01", ["a", "b"])
+    publish(bucket, "raw/panel/2024-02-01", frame, contract=None)
+    raw = Lake(bucket).read(DatasetRef.parse("raw/panel/2024-02-01")).files[0]
+    publish_panel(
+        bucket, "cleaned/v1/panel", "2024-01", dependencies=(Dependency(raw.key, raw.etag),)
+    )
+    (task,) = forecast(bucket, "cleaned/latest/panel").plan.tasks
+    first, second = trace(Lake(bucket), task.output_key).sources
+    assert (first.name, first.state) == ("cleaned/v1/panel", "as it was")
+    assert (second.key, second.etag, second.via) == (raw.key, raw.etag, "cleaned/v1/panel")
+
+
+def test_a_file_that_versions_name_in_place_knows_them_and_where_they_come_from(
+    folder: Store,
+) -> None:
+    publish(folder, "raw/panel/2024-02-01", hourly_panel("2024-01", ["a"]), contract=None)
+    assert run(["data", "clean", "raw/panel", "cleaned/panel", "--bucket", folder.address.url]) == 0
+    raw = Lake(folder).read(DatasetRef.parse("raw/panel/2024-02-01")).files[0]
+    (file,) = Lake(folder).read(DatasetRef.parse("cleaned/panel")).files
+    assert file.key.startswith("cleaning/")
+    found = trace(Lake(folder), file.key)
+    assert [link.key for link in found.sources] == [raw.key]
+    assert [(p.name, p.relation) for p in found.products] == [("cleaned/v1/panel", "file of")]
+
+
+def test_a_run_in_which_nothing_came_about_is_no_product(bucket: Store) -> None:
+    publish_panel(bucket, "cleaned/v3/panel", "2024-01")
+    assert forecast(bucket, "cleaned/v3/panel", targets="nothing").status == "failed"
+    assert trace(Lake(bucket), "cleaned/v3/panel").products == ()
+
+
+def test_the_flags_of_cleaning_are_no_targets(bucket: Store) -> None:
+    frame = hourly_panel("2024-01", ["a", "b"]).assign(target_outlier=False)
+    publish(bucket, "cleaned/v1/panel", frame, partition_by=["month"], contract=None)
+    assert forecast(bucket, "cleaned/v1/panel").totals.series == 2
 
 
 def test_a_dataset_says_which_forecasts_were_made_from_it(bucket: Store) -> None:

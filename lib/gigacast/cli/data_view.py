@@ -187,20 +187,29 @@ def lineage_json(found: Lineage) -> dict[str, Any]:
 def print_lineage(found: Lineage) -> None:
     """Print both directions, a step an indentation."""
     click.echo(found.start)
-    for title, links in (("made from", found.sources), ("used by", found.products)):
+    both = (("made from", found.sources, _source_text), ("used by", found.products, _product_text))
+    for title, links, text in both:
         if not links:
             click.echo(f"  {title}: nothing that is known")
             continue
         click.echo(f"  {title}:")
         for link in links:
-            click.echo(f"  {'  ' * link.depth}{_link_text(link)}")
+            click.echo(f"  {'  ' * link.depth}{text(link)}")
 
 
-def _link_text(link: Link) -> str:
+def _source_text(link: Link) -> str:
+    return _link_text(link, f"{link.via} was {link.relation} it")
+
+
+def _product_text(link: Link) -> str:
+    return _link_text(link, f"{link.relation} {link.via}")
+
+
+def _link_text(link: Link, how: str) -> str:
     key = "" if link.key == link.name else f"  {link.key}"
     etag = f"  etag {link.etag}" if link.etag else ""
     state = "" if link.state == "as it was" else f"  [{link.state}]"
-    return f"{link.name}{key}{etag}  ({link.relation} {link.via}){state}"
+    return f"{link.name}{key}{etag}  ({how}){state}"
 
 
 def print_plan(plan: RetirePlan, deleted: int, *, sure: bool, as_json: bool) -> None:

@@ -33,6 +33,7 @@ OUT_OF_REACH = "out of reach"
 PARENT = "appended to"
 MADE_FROM = "made from"
 FORECAST_FROM = "forecast from"
+FILE_OF = "file of"
 READERS = 16
 
 
@@ -49,7 +50,7 @@ class Link:
     key, etag : str
         The exact object.
     relation : str
-        ``made from``, ``appended to`` or ``forecast from``.
+        ``made from``, ``appended to``, ``forecast from`` or ``file of``.
     state : str
         Upwards: whether the object still is what it was.
     via : str
@@ -107,6 +108,8 @@ def _start(lake: Lake, text: str) -> tuple[DatasetRef | None, str]:
 
 def _sources(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
     seen: set[tuple[str, str]] = set()
+    if ref is None:  # a file that versions name in place comes from what the first comes from
+        ref = next(iter(_owners(lake, start)), None)
     pending: list[tuple[int, str, DatasetRef | None]] = [(1, start, ref)]
     while pending:
         depth, via, current = pending.pop(0)
@@ -116,9 +119,8 @@ def _sources(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
             if (one.key, one.etag) in seen:
                 continue
             seen.add((one.key, one.etag))
-            name, state = one.dataset or one.key, _state(lake, one)
-            if state == GONE and manifest is None:
-                state = OUT_OF_REACH  # a forecast's inputs may lie below another root
+            name = one.dataset or one.key
+            state = _state(lake, one) if manifest else _state_of_input(lake, one)
             yield Link(depth, name, one.key, one.etag, MADE_FROM, state, via)
             pending.append((depth + 1, name, _ref_of(one)))
         if manifest is not None and manifest.parent is not None:
@@ -148,7 +150,12 @@ def _embedded(lake: Lake, key: str) -> list[Dependency]:
         return []
     keys = known.get(b"gigacast.input_keys", b"").decode().split("\n")
     etags = known.get(b"gigacast.input_etags", b"").decode().split("\n")
-    return [Dependency(one, etag) for one, etag in zip(keys, etags, strict=False) if one]
+    dataset = known.get(b"gigacast.dataset", b"").decode() or None
+    return [
+        Dependency(f"{dataset}/{one}" if dataset else one, etag, dataset)
+        for one, etag in zip(keys, etags, strict=False)
+        if one
+    ]
 
 
 def _state(lake: Lake, one: Dependency) -> str:
@@ -165,10 +172,22 @@ def _state(lake: Lake, one: Dependency) -> str:
         return OUT_OF_REACH
 
 
+def _state_of_input(lake: Lake, one: Dependency) -> str:
+    """Return whether a forecast's input is what it was, where that can be told."""
+    if one.dataset is not None:  # versions never change
+        return UNCHANGED if lake.find(DatasetRef.parse(one.dataset)) is not None else GONE
+    state = _state(lake, one)
+    return OUT_OF_REACH if state == GONE else state  # it may lie below another root
+
+
 def _products(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
     manifests = list(_all_manifests(lake))
     seen: set[str] = set()
     pending: list[tuple[int, str, DatasetRef | None]] = [(1, start, ref)]
+    for owner in _owners(lake, start) if ref is None else []:
+        seen.add(str(owner))
+        yield Link(1, str(owner), start, "", FILE_OF, UNCHANGED, start)
+        pending.append((2, str(owner), owner))
     while pending:
         depth, via, current = pending.pop(0)
         for manifest in manifests:
@@ -180,8 +199,17 @@ def _products(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
                 seen.add(name)
                 yield link
                 pending.append((depth + 1, name, manifest.ref))
-    made = {} if ref is None else {start: 1, **dict.fromkeys(seen, 2)}
+    made = {**({} if ref is None else {start: 1}), **dict.fromkeys(seen, 2)}
     yield from _forecasts(lake, made)
+
+
+def _owners(lake: Lake, key: str) -> list[DatasetRef]:
+    """Return the versions that name an object among their files, the oldest first."""
+    return [
+        manifest.ref
+        for manifest in _all_manifests(lake)
+        if any(file.key == key for file in manifest.files)
+    ]
 
 
 def _forecasts(lake: Lake, datasets: Mapping[str, int]) -> Iterator[Link]:
@@ -219,8 +247,8 @@ def _written(audit: Audit) -> list[str]:
     """Return the folders a run wrote into."""
     specs = audit.plan.get("specs")
     root = BACKTESTS if audit.job == "backtest" else FORECASTS
-    if not isinstance(specs, dict):
-        return []
+    if not isinstance(specs, dict) or not audit.files_processed:
+        return []  # a run in which nothing came about
     return [
         spec_prefix(str(one["model"]), str(one["version"]), spec, root).rstrip("/")
         for spec, one in specs.items()

@@ -59,6 +59,10 @@ class PlanFile:
     shares: tuple[Share, ...]
     digest: str = ""
 
+    def age(self, now: datetime) -> timedelta:
+        """Return how long ago the plan was made."""
+        return now - datetime.fromisoformat(self.created_at)
+
     def check_time(self, now: datetime) -> None:
         """Refuse a plan that is no longer, or not yet, valid.
 

@@ -9,8 +9,8 @@ import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, cast
 
 from gigacast.core.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
@@ -38,6 +38,7 @@ EXIT_AGAIN = 75
 
 KILLED = "killed"
 _CHECKS_AT_ONCE = 16
+_FRESH = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ class _Child:
         log = AuditLog(self._outputs, self._audit, self._clock)
         run = Run(log, events, self._on_receipt)
         try:
-            left = self._settle_earlier(run)
+            left = self._settle_earlier(run) if self._may_be_done() else self._tasks
             run.execute(left, self._worker_setup(left), self._executor(executor, len(left)))
         except KeyboardInterrupt:
             self._close(log, INTERRUPTED)
@@ -157,6 +158,14 @@ class _Child:
             raise
         self._close(log, self._audit.status)
         return EXIT_FAILED if run.failures else EXIT_DONE
+
+    def _may_be_done(self) -> bool:
+        """Whether to ask for all receipts before anything is loaded.
+
+        A first attempt on a fresh plan will find none; its workers ask once more for each task.
+        """
+        attempts = cast("list[object]", self._audit.plan["attempts"])
+        return len(attempts) > 1 or self._plan.age(self._clock()) > _FRESH
 
     def _settle_earlier(self, run: Run) -> list[Task]:
         """Return the tasks without a valid receipt; count those an earlier attempt has done."""

@@ -103,6 +103,12 @@ def open_inputs(address: StoreAddress) -> Store:
     return open_store(address)
 
 
+def dataset_name(address: StoreAddress) -> str | None:
+    """Return the version of a dataset that an input root is, as ``cleaned/v3/EURUSD``."""
+    where = _dataset_at(address)
+    return str(where.ref) if where is not None and where.ref is not None else None
+
+
 def _dataset_at(address: StoreAddress) -> Location | None:
     """Return the dataset whose very folder an address is."""
     where = locate(address.url, endpoint_url=address.endpoint_url, region=address.region)

@@ -43,7 +43,7 @@ from gigacast.pipeline.companion import (
     refuse_all_unknown,
 )
 from gigacast.pipeline.job import ForecastJob, Method
-from gigacast.pipeline.location import open_inputs
+from gigacast.pipeline.location import dataset_name, open_inputs
 from gigacast.pipeline.prediction import (
     prediction_batch,
     prediction_schema,
@@ -204,7 +204,9 @@ class PartitionForecaster:
         """Say what the file is, so that one that has left its folder still says so."""
         info, method = self._setup.info, self._setup.job.method
         marked = extrapolated_levels(method.levels, info.levels)
+        dataset = dataset_name(self._setup.job.inputs)
         return {
+            **({"gigacast.dataset": dataset} if dataset else {}),
             "gigacast.model": info.name,
             "gigacast.version": info.version,
             "gigacast.digest": info.digest,

@@ -11,7 +11,8 @@ list    lists of values (and of timestamps, or a scalar ``start``), a row per se
 Names given in the settings win. Otherwise the first group of `_IDS`, `_TIMES` and the target names
 that is present decides, whatever the case of its letters; two names of one group are ambiguous.
 ``target_*`` columns win over ``target`` in a table without ids (there ``target`` is a derived
-feature); in a table with ids having both is ambiguous. Recognised columns are of a usable type,
+feature); in a table with ids having both is ambiguous. The flags that cleaning adds (`x_outlier`,
+of truth values) are never recognised. Recognised columns are of a usable type,
 named ones must be.
 """
 
@@ -21,6 +22,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from gigacast.core.cleaning import FLAG_SUFFIX
 from gigacast.errors import SchemaError
 from gigacast.series.identity import is_id_type
 from gigacast.series.source import ColumnNames
@@ -76,7 +78,11 @@ class _Table:
     name: str
 
     def of_type(self, usable: Callable[[pa.DataType], bool]) -> list[str]:
-        return [field.name for field in self.schema if usable(field.type)]
+        return [
+            field.name
+            for field in self.schema
+            if usable(field.type) and not _is_flag(field.name, field.type)
+        ]
 
     def type_of(self, column: str) -> pa.DataType:
         return self.schema.field(column).type
@@ -97,6 +103,11 @@ class _Table:
             kind = self.type_of(column)
             raise self.refuse(f"column {column!r} of type {kind} cannot serve", setting)
         return column
+
+
+def _is_flag(name: str, kind: pa.DataType) -> bool:
+    """Tell whether a column only says of another one that a value is an outlier."""
+    return name.endswith(FLAG_SUFFIX) and bool(pa.types.is_boolean(kind))
 
 
 def recognise(schema: pa.Schema, wanted: ColumnNames, name: str) -> Layout:
