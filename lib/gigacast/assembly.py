@@ -3,6 +3,7 @@
 Imports ``settings`` and what stands below it.
 """
 
+import logging
 import re
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +20,10 @@ from gigacast.pipeline.job import ForecastJob, Method, ModelChoice, Resources, S
 from gigacast.series.source import ColumnNames
 from gigacast.settings import DEFAULT_PRICES, RunSettings, Settings, load_prices
 from gigacast.storage.store import StoreAddress
+
+logger = logging.getLogger(__name__)
+_USUAL = {ArrayOptions().cpu_instance, ArrayOptions().gpu_instance}
+"""Machines nobody has asked for by name: a table need not have them."""
 
 
 def bucket_url(bucket: str) -> str:
@@ -130,8 +135,17 @@ def job_of(settings: Settings) -> ForecastJob:
         synthetic=synthetic,
         overwrite=run.overwrite,
         limit=run.limit,
-        prices=known_prices(),
+        prices=_prices_if_sound(),
     )
+
+
+def _prices_if_sound() -> PriceTable | None:
+    """Return the price table; a broken one costs a run its dollars and nothing else."""
+    try:
+        return known_prices()
+    except ConfigError as error:
+        logger.warning("no dollars: %s", error.message)
+        return None
 
 
 def array_options_of(settings: Settings) -> ArrayOptions:
@@ -147,7 +161,7 @@ def array_options_of(settings: Settings) -> ArrayOptions:
     prices = known_prices()
 
     def dollars(name: str, otherwise: float) -> float:
-        if prices is None:
+        if prices is None or (name in _USUAL and not prices.has(name)):
             return otherwise
         machine = prices.find(name)
         return machine.dollars_per_hour("spot") or machine.on_demand
@@ -207,8 +221,8 @@ def method_of(settings: Settings) -> Method:
             item_id=columns.item_id_column,
             timestamp=columns.datetime_column,
             targets=columns.target_columns,
-            past_covariates=columns.past_covariates,
-            known_covariates=columns.known_covariates,
+            past_covariates=tuple(dict.fromkeys(columns.past_covariates)),
+            known_covariates=tuple(dict.fromkeys(columns.known_covariates)),
         ),
         frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
         timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,

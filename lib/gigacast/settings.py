@@ -294,7 +294,11 @@ def load_prices(file: Path = DEFAULT_PRICES) -> PriceTable:
     ConfigError
         When the file is missing, or something in it is wrong; the message names the field.
     """
-    return PriceTable.parse(_read_file(file))
+    content = _read_file(file)
+    try:
+        return PriceTable.parse(content)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error.message}", hint=error.hint) from error
 
 
 def _read_file(file: Path) -> dict[str, Any]:

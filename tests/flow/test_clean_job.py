@@ -322,6 +322,91 @@ def test_no_rows_at_all_are_a_file_without_rows(lake: Store) -> None:
     assert result.set_aside == []
 
 
+def unreadable(symbol: str = "EURUSD") -> pd.DataFrame:
+    frame = dirty(symbol, "2024-04-10")
+    return frame.assign(timestamp=frame["timestamp"].dt.strftime("%d/%m/%Y %H:%M"))
+
+
+def test_a_partition_that_loses_every_row_is_set_aside_with_its_reason(lake: Store) -> None:
+    sources = partitions(lake)
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(unreadable()))
+    result = clean(lake, sources=sources)
+    (lost,) = result.set_aside
+    assert lost.judgement.reasons == (
+        "fail: no row has a time that can be read, the first is '10/04/2024 00:00'",
+    )
+    assert result.told[lost.partition]["null_keys"] == len(unreadable())
+    assert result.manifest is not None
+    assert [file.rows for file in result.manifest.files] == [190] * 3
+
+
+def test_where_every_partition_loses_every_row_nothing_is_published(lake: Store) -> None:
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(unreadable()))
+    sources = Sources(lake.address)
+    result = clean(lake, sources=sources)
+    assert (result.manifest, len(result.set_aside)) == (None, 1)
+    again = clean(lake, sources=sources)
+    assert (again.manifest, again.skipped) == (None, 1)
+    assert again.set_aside[0].judgement == result.set_aside[0].judgement
+    assert Lake(lake).versions(TARGET) == {}
+
+
+def test_rows_that_a_rule_drops_to_the_last_are_a_loss_too(lake: Store) -> None:
+    frame = bars(50).assign(close=np.nan)
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(frame))
+    rules = CleanRules(nulls="drop")
+    result = clean(lake, sources=Sources(lake.address), rules=rules)
+    assert result.manifest is None
+    assert result.set_aside[0].judgement.reasons == (
+        "fail: no row is left of 50: 50 dropped_nulls",
+    )
+
+
+def test_rows_there_never_were_are_a_warning_but_no_version(lake: Store) -> None:
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(dirty("EURUSD").iloc[:0]))
+    result = clean(lake, sources=Sources(lake.address))
+    assert (result.manifest, result.set_aside) == (None, [])
+    assert result.partitions[0].judgement.reasons == ("no rows",)
+
+
+def damaged_file(store: Store) -> str:
+    """Append bytes to a cleaned file, as a bad disk might."""
+    keys = [meta.key for page in store.list("cleaning/") for meta in page]
+    (key, *_) = [key for key in keys if key.endswith(".parquet")]
+    store.put(key, store.get(key) + b"rubbish")
+    return key
+
+
+def test_a_damaged_file_that_no_version_names_is_written_anew(lake: Store) -> None:
+    raw(lake)
+    assert clean(lake, limit=1).manifest is None
+    damaged_file(lake)
+    result = clean(lake)
+    assert (result.failures, result.computed) == ([], 2)
+    pd.testing.assert_frame_equal(rows_of(lake), pandas_way(), check_dtype=False)
+
+
+def test_a_damaged_file_of_a_version_is_named_with_what_to_do(lake: Store) -> None:
+    raw(lake)
+    clean(lake)
+    key = damaged_file(lake)
+    content = lake.get(key)
+    result = clean(lake)
+    ((_, failure),) = result.failures
+    assert failure.error == "DatasetIntegrityError"
+    assert (
+        f"{lake.address.url}/{key} is damaged, and cleaned/v1/FX is made of it" in failure.message
+    )
+    assert failure.hint is not None
+    assert "delete it and run this again" in failure.hint
+    assert (result.manifest, lake.get(key)) == (None, content)
+    lake.delete([key])  # as it says
+    mended = clean(lake)
+    assert (str(mended.manifest.ref), mended.new) == ("cleaned/v1.0.1/FX", True)  # type: ignore[union-attr]
+    pd.testing.assert_frame_equal(rows_of(lake), pandas_way(), check_dtype=False)
+    assert clean(lake).new is False
+
+
 def test_what_fails_its_thresholds_is_set_aside_and_other_thresholds_read_nothing_again(
     lake: Store,
 ) -> None:

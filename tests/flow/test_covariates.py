@@ -16,7 +16,7 @@ import pytest
 import gigacast
 from gigacast.assembly import job_of
 from gigacast.cli.program import run
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, SchemaError
 from gigacast.lake.audit import read_audit
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.forecast import RunResult, prepare, run_forecast
@@ -194,6 +194,20 @@ def test_a_column_that_is_not_there_fails_its_partition_by_name(tmp_path: Path, 
     assert "no column 'weather'; the columns are item_id: " in failure.message
 
 
+def test_a_context_longer_than_the_models_is_refused_and_compared_models_take_what_they_can(
+    tmp_path: Path, bolt: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = FolderStore(tmp_path)
+    put(store, panel(steps=200, ahead=0))
+    plain = {"past_covariates": "", "known_covariates": "", "context_length": 100_000}
+    with pytest.raises(ConfigError, match=r"context_length: 100,000, but .* looks back over"):
+        prepare(job_in(store, bolt, **plain))
+    flags = ["--bucket", store.address.url, "--model", bolt, "--device", "cpu", "--horizon", "12"]
+    assert run(["plan", *flags, "--context_length", "100000"]) == 2
+    assert "leave it out, ask for less" in capsys.readouterr().err
+    assert run(["backtest", *flags, "--context_length", "100000", "--quiet"]) == 0
+
+
 def test_a_covariate_is_past_or_known_and_not_both(tmp_path: Path, model: str) -> None:
     with pytest.raises(ConfigError, match="price: both past and known"):
         job_in(FolderStore(tmp_path), model, past_covariates="price")
@@ -248,3 +262,47 @@ def test_settings_files_name_covariates_by_group(tmp_path: Path) -> None:
     method = replace(job_of(settings).method)
     assert method.columns.known_covariates == ("event", "open")
     assert (method.joint_targets, method.missing_future) == (True, "past")
+
+
+@pytest.mark.parametrize("twice", [["temperature", "temperature"], ["item_id"]])
+def test_a_column_in_use_is_no_covariate_or_counts_once(model: str, twice: list[str]) -> None:
+    frame = panel(ahead=0)
+    given = {"model": model, "horizon": 12, "device": "cpu", "precision": "float32"}
+    if len(twice) == 2:
+        one, two = (
+            gigacast.forecast(frame, past_covariates=names, **given)  # type: ignore[call-overload]
+            for names in (twice, twice[:1])
+        )
+        pd.testing.assert_frame_equal(one, two)
+        return
+    with pytest.raises(SchemaError, match="'item_id' can't be a covariate"):
+        gigacast.forecast(frame, past_covariates=twice, **given)  # type: ignore[call-overload]
+
+
+def test_a_column_without_a_value_is_as_if_it_were_not_there(model: str) -> None:
+    given = {"model": model, "horizon": 12, "device": "cpu", "precision": "float32"}
+    frame = panel(ahead=0)
+    texts = pd.Series([None] * len(frame), dtype="string")
+    found = [
+        gigacast.forecast(frame.assign(empty=column), past_covariates=["empty"], **given)  # type: ignore[call-overload]
+        for column in (np.nan, texts)
+    ]
+    pd.testing.assert_frame_equal(found[0], found[1])
+
+
+def test_only_what_lacks_values_is_blamed(tmp_path: Path, model: str) -> None:
+    store = FolderStore(tmp_path)
+    put(store, panel().assign(price=lambda frame: frame["price"].where(frame["target"].notna())))
+    ((_, failure),) = run_forecast(job_in(store, model)).failures
+    assert "no series has values of price over the horizon" in failure.message
+
+
+def test_a_broken_price_table_costs_a_run_nothing_but_its_dollars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "prices.yaml").write_text("as_of: 2025-07-01\n")
+    monkeypatch.chdir(tmp_path)
+    job = job_of(load_settings(nest_arguments({"bucket": "file:///x"})))
+    assert job.prices is None
+    assert "config/prices.yaml: prices.instances: missing" in caplog.text

@@ -132,11 +132,94 @@ def test_drift_is_named_field_by_field(filled: Store, capsys: Capture) -> None:
     assert command(filled, "publish", "more.parquet", "cleaned/v2/MES") == 0
     shown = told(filled, capsys, "diff", "cleaned/v1/MES", "cleaned/v2/MES")
     assert shown.splitlines() == [
+        "cleaned/v1/MES: 100 rows in 1 files",
+        "cleaned/v2/MES: 50 rows in 1 files",
         "minor  timestamp: widened (timestamp[ms] -> timestamp[us])",  # as CSV gave it
         "minor  trades: added (None -> int64)",
     ]
     nothing = told(filled, capsys, "diff", "cleaned/v2/MES", "cleaned/v2/MES")
     assert "no column" in nothing
+    grown = json_of(filled, capsys, "diff", "cleaned/v1/MES", "cleaned/MES")
+    assert isinstance(grown, dict)
+    assert grown["old"] == {"dataset": "cleaned/v1/MES", "rows": 100, "files": 1}
+    assert grown["new"]["rows"] == 50
+
+
+def write_panel(path: str) -> None:
+    """Two symbols, one after the other, of three months each."""
+    times = pd.date_range("2024-01-01", periods=180, freq="12h")
+    rows = [bars(180, seed=n).assign(timestamp=times, symbol=s) for n, s in enumerate("AB")]
+    pd.concat(rows).to_parquet(path, index=False)
+
+
+def test_order_is_held_within_each_file_and_uniqueness_over_all(
+    bucket: Store, capsys: Capture
+) -> None:
+    Path("mine.yaml").write_text(
+        "name: mine\ncolumns:\n- {name: timestamp, type: timestamp}\n"
+        "- {name: symbol, type: string}\nunique: [[timestamp, symbol]]\n"
+        "ordered_by: [symbol, timestamp]\n",
+        encoding="utf-8",
+    )
+    held = ["--schema", "mine.yaml", "--partition_by", "month"]
+    write_panel("panel.parquet")
+    assert command(bucket, "publish", "panel.parquet", "cleaned/PB", *held) == 0
+    assert command(bucket, "validate", "cleaned/PB") == 0
+    assert command(bucket, "import", "panel.parquet", "raw/PA", "--partition_by", "month") == 0
+    assert command(bucket, "publish", "raw/PA", "cleaned/PA", *held) == 0
+    assert command(bucket, "validate", "cleaned/PA") == 0
+    whole = ["publish", "raw/PA", "cleaned/PC", "--schema", "mine.yaml"]
+    assert "ordered" in told(bucket, capsys, *whole, code=2)  # three months end in one file
+    Path("two").mkdir()
+    for name in ("a", "b"):
+        write_panel(f"two/{name}.parquet")
+    shown = told(bucket, capsys, "validate", "two", "--schema", "mine.yaml", code=1)
+    assert "unique" in shown
+    assert "ordered" not in shown
+
+
+def test_rows_that_go_back_in_a_file_are_refused_and_counted(
+    bucket: Store, capsys: Capture
+) -> None:
+    frame = bars(100)
+    frame.iloc[[10, 20]] = frame.iloc[[20, 10]].to_numpy()
+    frame.to_parquet("back.parquet", index=False)
+    made = ["publish", "back.parquet", "cleaned/MES", "--schema", "ohlcv"]
+    published = told(bucket, capsys, *made, code=2)
+    found = json_of(bucket, capsys, "validate", "back.parquet", "--schema", "ohlcv", code=1)
+    assert isinstance(found, dict)
+    (one,) = [v for v in found["violations"] if v["rule"] == "ordered"]
+    assert one["count"] == 10
+    assert "ordered" in published
+    assert "10 rows" in published
+
+
+@pytest.mark.parametrize("held", [[], ["--schema", "ohlcv"]])
+def test_the_same_append_again_publishes_nothing(
+    filled: Store, capsys: Capture, held: list[str]
+) -> None:
+    append = ["publish", "later.parquet", "cleaned/MES", "--append", "--partition_by", "date"]
+    assert "unchanged: cleaned/v1.1/MES: 150 rows" in told(filled, capsys, *append, *held)
+    assert len(json_of(filled, capsys, "versions", "cleaned/MES")) == 2  # type: ignore[arg-type]
+
+
+def test_a_column_of_a_wrong_type_takes_its_key_and_its_order_with_it(
+    bucket: Store, capsys: Capture
+) -> None:
+    frame = bars(100).assign(symbol="MES")
+    frame.assign(timestamp=frame.timestamp.astype(str)).to_parquet("text.parquet", index=False)
+    found = json_of(bucket, capsys, "validate", "text.parquet", "--schema", "ohlcv", code=1)
+    assert isinstance(found, dict)
+    assert [(v["column"], v["rule"]) for v in found["violations"]] == [("timestamp", "type")]
+    frame.drop(columns="timestamp").to_parquet("none.parquet", index=False)
+    found = json_of(bucket, capsys, "validate", "none.parquet", "--schema", "ohlcv", code=1)
+    assert isinstance(found, dict)
+    assert [v["column"] for v in found["violations"]] == ["timestamp"]
+
+
+def test_an_inferred_contract_says_where_it_was_written(bucket: Store, capsys: Capture) -> None:
+    shown = told(bucket, capsys, "infer", "bars.csv", "--output", "mine.yaml")
+    assert "wrote mine.yaml: the contract 'bars'" in shown
 
 
 def test_versions_are_deprecated_and_retired_after_they_were_shown(

@@ -323,6 +323,27 @@ def test_the_command_builds_and_shows_what_it_learned(
     assert "value_area_high" in told(lake, capsys, *local, "--partition_by", "month")
 
 
+def test_features_without_a_value_are_warned_of_and_without_any_nothing_is_published(
+    lake: Lake, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    long = {"kind": "rolling", "column": "close", "window": 500}
+    save_recipe({"name": "some", "features": [long, {"kind": "rsi"}]}, "some.yaml")
+    save_recipe({"name": "none", "features": [long]}, "none.yaml")
+    shown = told(lake, capsys, "cleaned/BARS", "features/some", "--recipe", "some.yaml")
+    assert "warning: close_mean_500 has no value in any row" in shown
+    assert "min_count" in shown
+    assert shown.count("warning:") == 1
+    capsys.readouterr()
+    where = ("--bucket", lake.store.address.url)
+    words = ("cleaned/BARS", "features/some", "--recipe", "some.yaml", "--json", *where)
+    assert run(["data", "features", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["without_values"] == ["close_mean_500"]
+    shown = told(lake, capsys, "cleaned/BARS", "features/x", "--recipe", "none.yaml", code=2)
+    assert "no feature has a value in any of 360 rows" in shown
+    assert lake.versions(DatasetRef.parse("features/x")) == {}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -306,6 +306,68 @@ def test_accuracy_stands_beside_quality_partition_by_partition(
     assert any(name.endswith("-accuracy.md") for name in names)
 
 
+def test_forecasts_of_named_columns_are_compared_and_a_failure_is_told(
+    lake: Store, capsys: Capture
+) -> None:
+    whole = bars(300)
+    publish(lake, "raw/FX/2024-01-15", whole[:200], contract=None, partition_by=["month"])
+    told(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
+    gigacast.forecast(
+        lake.address.url, input_prefix="cleaned/latest/FX", model="seasonal-naive",
+        targets="close", horizon=3,
+    )  # fmt: skip
+    publish(lake, "raw/FX/2024-01-16", whole, contract=None, partition_by=["month"])
+    told(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
+    words = ("quality", "cleaned/FX", "--accuracy")
+    without = told(lake, capsys, *words)
+    assert "not compared" in without
+    assert "has an actual yet" not in without
+    assert json_of(lake, capsys, *words)["accuracy"]["failures"]
+    assert "known before 1" in told(lake, capsys, *words, "--targets", "close")
+    beside = json_of(lake, capsys, *words, "--targets", "close")["accuracy"]
+    assert beside["failures"] == []
+    assert [one["wql"] > 0 for one in beside["partitions"]] == [True]
+
+
+def test_the_rules_that_are_broken_are_named_with_counts(lake: Store, capsys: Capture) -> None:
+    frame = bars(300)
+    frame.loc[:9, "high"] = frame.loc[:9, "low"] - 1
+    frame.loc[20:23, "volume"] = -1.0
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    words = ("quality", "raw/FX", "--schema", "ohlcv")
+    shown = told(lake, capsys, *words)
+    assert "broken rules: " in shown
+    found = json_of(lake, capsys, *words)
+    counts = {(one["column"], one["rule"]): one["count"] for one in found["broken_rules"]}
+    assert sorted(counts.values())[0] == 4
+    assert 10 in counts.values()
+    (column, rule), count = next(iter(counts.items()))
+    assert f"{column} {rule} {count}".strip() in shown
+    location = found["location"].removeprefix(lake.address.url + "/")
+    assert f"| {column} | {rule} | {count} |" in lake.get(f"{location}.md").decode()
+
+
+def test_a_rule_that_a_whole_column_breaks_is_named_first(lake: Store, capsys: Capture) -> None:
+    frame = bars(300).assign(volume="much")
+    frame.loc[:9, "high"] = frame.loc[:9, "low"] - 1
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    shown = told(lake, capsys, "quality", "raw/FX", "--schema", "ohlcv", code=1)
+    assert "volume type (the whole column)" in shown.partition("broken rules: ")[2]
+
+
+def test_a_cleaning_that_loses_every_row_says_so_and_fails(lake: Store, capsys: Capture) -> None:
+    frame = bars(300)
+    frame["timestamp"] = frame["timestamp"].dt.strftime("%d/%m/%Y %H:%M")
+    put(lake, "bad", frame)
+    words = ("clean", "partitions", "cleaned/FX")
+    shown = told(lake, capsys, *words, code=1)
+    assert "no row has a time that can be read" in shown
+    assert "nothing published: no partition is good enough" in shown
+    assert "null_keys" in shown
+    (aside,) = json_of(lake, capsys, *words, code=1)["set_aside"]
+    assert aside["changes"]["null_keys"] == 300
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_the_rank_correlation_is_pandas_spearman(seed: int) -> None:
     rng = np.random.default_rng(seed)

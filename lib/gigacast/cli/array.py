@@ -210,7 +210,12 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
         else "",
         audit_url=f"{address.url}/{audit_key(audit.session_id)}",
         failures=tuple(
-            FailedPartition(str(f.get("partition", "-")), str(f["error"]), str(f["message"]))
+            FailedPartition(
+                str(f.get("partition", "-")),
+                str(f["error"]),
+                str(f["message"]),
+                str(f["hint"]) if f.get("hint") else None,
+            )
             for f in audit.failures
         ),
     )

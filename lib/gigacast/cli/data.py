@@ -40,6 +40,7 @@ from gigacast.core.dataset_ref import DatasetRef
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.lake.contract_file import format_contract, parse_contract
 from gigacast.lake.dataset import Lake
+from gigacast.lake.dataset_manifest import DatasetManifest
 from gigacast.lake.dataset_retire import (
     Retention,
     deprecate_version,
@@ -314,6 +315,8 @@ def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **
         click.echo(text.rstrip())
     else:
         output.write_text(text, encoding="utf-8")
+        columns = len(contract.columns)
+        click.echo(f"wrote {output}: the contract {contract.name!r}, {columns} columns", err=True)
 
 
 @data.command()
@@ -323,15 +326,28 @@ def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **
 def diff(old: str, new: str, as_json: bool, **given: Any) -> None:
     """Name what changed from OLD to NEW, field by field."""
     lake = open_lake(given)
-    found = drift_of_versions(*(lake.read(DatasetRef.parse(one)) for one in (old, new)))
+    before, after = (lake.read(DatasetRef.parse(one)) for one in (old, new))
+    found = drift_of_versions(before, after)
     if as_json:
         entries = [{n: getattr(one, n) for n in one.__slots__} for one in found]
-        print_json([{**entry, "change": entry["change"].name.lower()} for entry in entries])
+        changes = [{**entry, "change": entry["change"].name.lower()} for entry in entries]
+        sizes = {"old": _size_of(before), "new": _size_of(after)}
+        print_json({**sizes, "changes": changes})
         return
+    for manifest in (before, after):
+        click.echo(f"{manifest.ref}: {manifest.rows:,} rows in {len(manifest.files):,} files")
     for one in found:
         click.echo(f"{one.change.name.lower():<6} {one}")
     if not found:
         click.echo("no column, share of missing values or promise changed")
+
+
+def _size_of(manifest: DatasetManifest) -> dict[str, Any]:
+    return {
+        "dataset": str(manifest.ref),
+        "rows": manifest.rows,
+        "files": len(manifest.files),
+    }
 
 
 @data.command()
@@ -402,7 +418,7 @@ def _open_rows(dataset: str, given: dict[str, Any]) -> tuple[RowSource, str, Con
     manifest = lake.find(lake.resolve(ref))
     contract = manifest.contract if manifest is not None else None
     promised = Contract.from_dict(contract) if contract else None
-    return RowSource(rows.schema, rows.read), rows.where, promised
+    return RowSource(rows.schema, rows.read, rows.read_files), rows.where, promised
 
 
 def _is_dataset(text: str) -> bool:

@@ -30,7 +30,8 @@ from gigacast.storage.parquet_draft import CODECS
 
 EXIT_PROBLEMS = 1
 _MOST_SHOWN = 40
-_CHANGES = ("sorted", "duplicates", "filled", "outliers", "moved", "broken_rows")
+_HINTS_SHOWN = 5
+_CHANGES = ("null_keys", "sorted", "duplicates", "filled", "outliers", "moved", "broken_rows")
 
 
 @click.command()
@@ -141,7 +142,11 @@ def _plain(result: CleanResult) -> dict[str, Any]:
         "pending": result.pending,
         "changes": dict(result.changes),
         "set_aside": [
-            {"partition": one.partition, "reasons": list(one.judgement.reasons)}
+            {
+                "partition": one.partition,
+                "reasons": list(one.judgement.reasons),
+                "changes": dict(result.told.get(one.partition, {})),
+            }
             for one in result.set_aside
         ],
         "failures": [
@@ -153,16 +158,12 @@ def _plain(result: CleanResult) -> dict[str, Any]:
 
 def print_cleaned(result: CleanResult, files: FileJob) -> None:
     """Print what was changed, what was set aside, and the version there is now."""
-    told = {}
-    if result.manifest is not None:
-        entries = result.manifest.extra["cleaning"]["partitions"]
-        told = {entry["partition"]: entry["changes"] for entry in entries}
     rows = [
         (
             one.partition,
             str(one.verdict),
             one.quality.keys.rows if one.quality else None,
-            *(told.get(one.partition, {}).get(name, 0) for name in _CHANGES),
+            *(result.told.get(one.partition, {}).get(name, 0) for name in _CHANGES),
             "; ".join(one.judgement.reasons),
         )
         for one in result.partitions
@@ -171,10 +172,12 @@ def print_cleaned(result: CleanResult, files: FileJob) -> None:
     print_table(f"Cleaned {files.title}", head, rows[:_MOST_SHOWN])
     if len(rows) > _MOST_SHOWN:
         click.echo(f"and {len(rows) - _MOST_SHOWN} more")
+    hints = dict.fromkeys(failure.hint for _, failure in result.failures if failure.hint)
+    for hint in list(hints)[:_HINTS_SHOWN]:
+        click.echo(f"what to do: {hint}")
     changes = ", ".join(f"{quantity.count(n)} {name}" for name, n in result.changes.items())
-    click.echo(
-        f"\ncleaned {result.computed}, known before {result.skipped}: {changes or 'no changes'}"
-    )
+    told = f": {changes or 'no changes'}" if result.manifest is not None or changes else ""
+    click.echo(f"\ncleaned {result.computed}, known before {result.skipped}{told}")
     _print_version(result)
 
 
@@ -190,5 +193,7 @@ def _print_version(result: CleanResult) -> None:
         click.echo(f"nothing published: {result.pending} partitions are left for later")
     elif result.failures and len(result.set_aside) < len(result.partitions):
         click.echo("nothing published: some partitions could not be read or written; run it again")
-    else:
+    elif len(result.set_aside) == len(result.partitions):
         click.echo("nothing published: no partition is good enough")
+    else:
+        click.echo("nothing published: no partition that is good enough has a row")

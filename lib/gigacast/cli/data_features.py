@@ -21,6 +21,7 @@ from gigacast.pipeline.dataset_door import origins_in, rows_in
 from gigacast.pipeline.dataset_files import FileRules
 from gigacast.pipeline.dataset_read import DatasetRows, rows_of_folder
 from gigacast.pipeline.features import (
+    VALUELESS_HINT,
     BuiltFeatures,
     FeatureOptions,
     build_features,
@@ -127,8 +128,11 @@ def _open_source(lake: Lake, source: str) -> tuple[DatasetRows, tuple[Dependency
 
 def _tell(built: BuiltFeatures, as_json: bool) -> None:
     manifest = built.published.manifest
+    for name in built.valueless:
+        click.echo(f"warning: {name} has no value in any row; {VALUELESS_HINT}", err=True)
     if as_json:
-        print_json({"new": built.published.new, **describe_json(manifest)})
+        without = {"without_values": list(built.valueless)}
+        print_json({"new": built.published.new, **without, **describe_json(manifest)})
         return
     state = "published" if built.published.new else "there already, unchanged:"
     click.echo(f"{state} {manifest.ref}: {manifest.rows:,} rows in {len(manifest.files)} files\n")

@@ -4,6 +4,7 @@ Imports ``pipeline``, ``report`` and click.
 """
 
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 
 from gigacast.cli.data import find_contract, mode_option, schema_option
 from gigacast.cli.data_files import FileWatcher, file_options, read_files
+from gigacast.cli.option import setting
 from gigacast.core.contract import Contract, Mode
 from gigacast.core.quality import Verdict
 from gigacast.errors import DataNotFoundError
@@ -30,6 +32,7 @@ from gigacast.storage.opening import open_store
 
 EXIT_PROBLEMS = 1
 _MOST_SHOWN = 40
+_RULES_SHOWN = 5
 
 
 @click.command()
@@ -47,6 +50,7 @@ _MOST_SHOWN = 40
 @click.option(
     "--accuracy", is_flag=True, help="Beside it the accuracy of finished forecasts, by partition."
 )
+@setting("targets", "Columns that the forecasts of --accuracy are of; recognised when absent.")
 @file_options
 def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **given: Any) -> int:
     """Measure how good DATASET is, or the partitions of the input root; exit code 1 if any fails.
@@ -61,7 +65,11 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **g
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     schema, mode = given.pop("schema"), Mode(given.pop("mode"))
     measures = Measures(given.pop("iqr"), given.pop("zscore"), given.pop("forest"), None, mode)
+    targets = given.pop("targets")
+    named = {**given, "targets": targets}
     files, forecast, thresholds = read_files(dataset, given)
+    if targets:  # of forecasts alone: what is measured does not depend on them
+        _, forecast, _ = read_files(dataset, named)
     contract = find_contract(schema) if schema else _promised(files)
     job = QualityJob(files, replace(measures, contract=contract), thresholds)
     with FileWatcher("measure", quiet=quiet or as_json) as watcher:
@@ -116,6 +124,10 @@ def print_quality(result: QualityResult) -> None:
         click.echo(f"and {len(rows) - _MOST_SHOWN} more, no worse: see {report.location}.md")
     click.echo()
     print_table("Columns", COLUMN_HEAD, report.columns())
+    if broken := report.broken_rules():
+        told = [_rule_text(one) for one in broken[:_RULES_SHOWN]]
+        rest = len(broken) - len(told)
+        click.echo(f"broken rules: {', '.join(told)}{f', and {rest} more' if rest else ''}")
     for one in report.partitions[:_MOST_SHOWN]:
         gap = one.quality.keys.longest_gap if one.quality else None
         if gap is not None:
@@ -130,16 +142,35 @@ def print_quality(result: QualityResult) -> None:
     click.echo(f"report: {report.location}.md, .json, .parquet")
 
 
+def _rule_text(broken: dict[str, Any]) -> str:
+    """Return a rule with its column, which a rule over several does not have, and its count."""
+    count = f"{broken['count']:,}" if broken["count"] else "(the whole column)"
+    return f"{broken['column']} {broken['rule']} {count}".strip()
+
+
 def print_accuracy(beside: Accuracy) -> None:
     """Print forecasts beside the data they were made from."""
     click.echo()
+    for key, message in beside.failures[:_RULES_SHOWN]:
+        click.echo(f"not compared: {key}: {message}", err=True)
+    if len(beside.failures) > _RULES_SHOWN:
+        click.echo(f"and {len(beside.failures) - _RULES_SHOWN} more not compared", err=True)
     if not beside.pairs:
-        click.echo("no finished forecast of these partitions has an actual yet")
+        click.echo(_why_nothing(beside))
         return
     print_table("Forecast accuracy by partition", ACCURACY_HEAD, beside.rows()[:_MOST_SHOWN])
     click.echo()
+    if all(math.isnan(one.losses["wql"]) for one in beside.pairs):
+        click.echo("no finished forecast of these partitions has an actual yet")
+        return
     correlations = beside.correlation_rows()
     if correlations:
         print_table("Rank correlation of flaws with losses", CORRELATION_HEAD, correlations)
     else:
         click.echo("too few partitions, or too alike, for a correlation")
+
+
+def _why_nothing(beside: Accuracy) -> str:
+    if beside.failures:
+        return "no forecast could be compared: see above; its columns are named by --targets"
+    return "no finished forecast is of these partitions"

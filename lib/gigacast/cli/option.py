@@ -47,7 +47,7 @@ HOW = {
     "model_version": "Version of the model, when the name does not say it.",
     "horizon": "Steps ahead; else the file name's (h15), else the model's own.",
     "quantiles": "Quantile levels, as 0.1,0.5,0.9.",
-    "context_length": "At most this many steps of history.",
+    "context_length": "At most this many steps of history; no more than the model has.",
     "targets": "Target columns (comma-separated); recognised when absent.",
     "past_covariates": "Columns known up to the last value of the targets (Chronos-2).",
     "known_covariates": "Columns known over the horizon as well: their rows go on (Chronos-2).",

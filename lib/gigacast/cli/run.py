@@ -174,7 +174,7 @@ def summarise(result: RunResult, job: ForecastJob) -> RunSummary:
         if result.status == "planned"
         else f"{job.outputs.url}/{audit_key(result.run_id)}",
         failures=tuple(
-            FailedPartition(task.partition, failure.error, failure.message)
+            FailedPartition(task.partition, failure.error, failure.message, failure.hint)
             for task, failure in result.failures
         ),
     )

@@ -42,16 +42,32 @@ class ContractCheck:
     schema : pyarrow.Schema
         Of the rows as they come.
     mode : Mode
+    order_later : bool
+        Whether rows that go back are none of this check's: `went_back` tells that there are some,
+        and the caller looks which of them go back within their file.
 
     Attributes
     ----------
     schema : pyarrow.Schema
         Of the rows as they are given back.
+    order : tuple of str
+        The columns, of those there are, in whose order rows must be.
+    went_back : bool
+        Whether a row so far was below one before it, in its file.
     """
 
-    def __init__(self, contract: Contract, schema: pa.Schema, mode: Mode = Mode.STRICT) -> None:
+    def __init__(
+        self,
+        contract: Contract,
+        schema: pa.Schema,
+        mode: Mode = Mode.STRICT,
+        *,
+        order_later: bool = False,
+    ) -> None:
         self._contract = contract
         self._mode = mode
+        self._order_later = order_later
+        self.went_back = False
         self._structural: list[Violation] = []
         self._warnings: list[str] = []
         self._tallies: dict[tuple[str, str], Tally] = {}
@@ -63,10 +79,15 @@ class ContractCheck:
         usable = [name for name in self._targets if name not in self._unusable]
         self._columns = [c for c in contract.columns if c.name in usable]
         self._rules = [r for r in contract.rules if set(r.columns) <= set(usable)]
-        self._keys = contract.keys(usable)
-        order = [name for name in contract.ordered_by if name in usable]
-        self._order = OrderWatch(order) if order else None
-        self._proofs = {key: _proofs(key, order) for key in self._keys}
+        # a column that is reported already takes its whole key with it; one that may be absent is
+        # left out of the key
+        faulty = self._unusable | {one.column for one in self._structural}
+        there = faulty.union(usable)
+        self._keys = [key for key in contract.keys(there) if faulty.isdisjoint(key)]
+        order = tuple(name for name in contract.ordered_by if name in there)
+        self.order = order if faulty.isdisjoint(order) else ()
+        self._order = OrderWatch(self.order) if self.order else None
+        self._proofs = {key: _proofs(key, self.order) for key in self._keys}
 
     def _match_columns(self, schema: pa.Schema) -> dict[str, pa.DataType]:
         targets: dict[str, pa.DataType] = {}
@@ -93,6 +114,10 @@ class ContractCheck:
         return targets
 
     # -- rows --------------------------------------------------------------------------------------
+
+    def begin_file(self) -> None:
+        """Let the order start anew; what is unique is so over all files."""
+        self._order = OrderWatch(self.order) if self.order else None
 
     def convert(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[str, Any]]:
         """Return rows in the contract's types, and by column which could not be converted."""
@@ -166,7 +191,8 @@ class ContractCheck:
                 yield (", ".join(rule.columns), rule.text), rule.columns, pc.invert(held)
         if self._order is not None:
             back = self._order.add(rows)
-            if back is not None:
+            self.went_back = self.went_back or back is not None
+            if back is not None and not self._order_later:
                 yield (", ".join(self._order.columns), ORDERED), self._order.columns, back
 
     def _count(
@@ -198,6 +224,13 @@ class ContractCheck:
         if len(rows):
             name = ", ".join(key)
             self._tallies[(name, UNIQUE)] = Tally(name, UNIQUE, key, "", len(rows), sample)
+            self._bad.add_rows(rows)
+
+    def add_disorder(self, rows: IntArray, sample: list[dict[str, Any]]) -> None:
+        """Take note of the rows that go back within their file."""
+        if len(rows):
+            name = ", ".join(self.order)
+            self._tallies[(name, ORDERED)] = Tally(name, ORDERED, self.order, "", len(rows), sample)
             self._bad.add_rows(rows)
 
     def report(self) -> ContractReport:
@@ -237,7 +270,7 @@ class _BadRows:
         return total
 
 
-def _proofs(key: tuple[str, ...], order: list[str]) -> list[OrderWatch]:
+def _proofs(key: tuple[str, ...], order: tuple[str, ...]) -> list[OrderWatch]:
     """Return the orders of a key's columns in which rows may turn out to be sorted."""
     orders = {key, tuple(reversed(key))}
     if set(order) == set(key):

@@ -93,6 +93,15 @@ class Covariates:
         lacking: BoolArray = np.asarray(np.isnan(ahead).any(axis=(1, 2)))[self.items]
         return lacking
 
+    def lacking_names(self, horizon: int) -> set[str]:
+        """Return the known covariates that have no value at some step of the horizon."""
+        if not self.known:
+            return set()
+        ahead = self.future(np.arange(len(self.ends)), horizon)[:, -self.known :]
+        lacking: list[bool] = np.asarray(np.isnan(ahead).any(axis=(0, 2))).tolist()
+        names = self.names[-self.known :]
+        return {name for name, lacks in zip(names, lacking, strict=True) if lacks}
+
     def _at(self, places: IntArray, inside: BoolArray) -> FloatArray:
         if self.values.size == 0:
             shape = (len(places), len(self.names), places.shape[1])

@@ -86,6 +86,10 @@ class PriceTable:
         instances = tuple(_parse_instance(str(name), fields) for name, fields in named.items())
         return cls(content["as_of"], str(content["region"]), str(content["source"]), instances)
 
+    def has(self, name: str) -> bool:
+        """Whether an instance is in the table."""
+        return any(instance.name == name for instance in self.instances)
+
     def find(self, name: str) -> Instance:
         """Return an instance by name.
 

@@ -103,7 +103,7 @@ class Frame:
         if self.bars_per_day is None:
             raise ConfigError(
                 f"a window of {window} needs bars_per_day: rows are closer than a day",
-                hint="say how many rows make a day of trading, as --bars_per_day 1440",
+                hint="say how many rows make a day of trading, by --bars_per_day or in the recipe",
             )
         return int(window.removesuffix("d")) * self.bars_per_day
 

@@ -2,8 +2,8 @@
 
 With one target a category becomes the mean of the target where it was seen, drawn towards the
 target's mean by one imagined observation; with several, its rank among the texts of the series.
-A missing category is one of its own. Everything is found in the context of one series: neither the
-future of its targets nor another series has a say.
+A missing category is one of its own, where the series has any. Everything is found in the context
+of one series: neither the future of its targets nor another series has a say.
 
 Source: ``chronos.chronos2.preprocess`` of the ``chronos-forecasting`` package.
 """
@@ -44,8 +44,11 @@ def encode_categories(
         encoded, known = _by_target(seen, ahead, targets[:, 0])
     else:
         encoded, known = _by_rank(seen, ahead)
+    no_future = np.isnan(future).all(axis=1)
+    unseen = np.asarray((np.isnan(context) | ~begun).all(axis=1))
     encoded[~begun] = np.nan
-    known[np.isnan(future).all(axis=1)] = np.nan
+    encoded[unseen & no_future] = np.nan  # a column without a value, as any other
+    known[no_future] = np.nan
     return encoded, known
 
 

@@ -166,11 +166,11 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
             raise ConfigError(f"{name}: {value} is less than 1")
     check_segment(job.segment)
     base = replace(job.forecast, synthetic=None)
-    found = [prepare(replace(base, model=choice)) for choice in job.models]
+    found = [prepare(replace(base, model=choice), compares=True) for choice in job.models]
     naive = replace(job.models[0], reference=NAIVE_MODEL, version=None)
     # What all are measured by sees the targets alone.
     method = replace(base.method, unsupported_covariates="ignore")
-    found.append(prepare(replace(base, model=naive, method=method)))
+    found.append(prepare(replace(base, model=naive, method=method), compares=True))
     horizon = found[0].info.prediction_length
     sides: dict[str, Prepared] = {}
     for one in found:

@@ -94,6 +94,8 @@ class CleanResult:
         Over all partitions of the version.
     pending : int
         Partitions left for later by a limit.
+    told : mapping of str to mapping
+        What was changed in each partition, of those set aside as well.
     """
 
     run_id: str
@@ -105,6 +107,7 @@ class CleanResult:
     skipped: int
     changes: Mapping[str, int]
     pending: int = 0
+    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def set_aside(self) -> list[Judged]:
@@ -192,6 +195,7 @@ class _Cleaning:
             skipped=run.plan.totals.done,
             changes=self._changes(),
             pending=len(run.plan.tasks) - len(run.tasks),
+            told={part.partition: dict(part.changes) for part in self._parts},
         )
 
     def _output_key(self, file: FoundFile, input_id: str) -> str:
@@ -206,7 +210,8 @@ class _Cleaning:
         passing = fit_together([p for p in self._parts if p.judged.verdict is not Verdict.FAIL])
         again = [failure for _, failure in state.failures if not _is_of_data(failure)]
         left = len(run.plan.tasks) - len(run.tasks)
-        if passing and not again and not left:
+        rows = sum(part.file.rows for part in passing)
+        if rows and not again and not left:
             self._published = self._version.publish(run, passing, self._aside())
         manifest = self._published[0] if self._published else None
         audit.totals = {
@@ -233,7 +238,7 @@ class _Cleaning:
         now = self._clock()
         judged = Judged(
             receipt.partition,
-            quality.judge(self._job.thresholds, now),
+            _judge_loss(receipt) or quality.judge(self._job.thresholds, now),
             quality,
             quality.shares(now),
         )
@@ -284,6 +289,14 @@ def _is_of_data(failure: Failure) -> bool:
 
 def _kinds_below(kind: type[Exception]) -> list[type[Exception]]:
     return [kind, *(one for below in kind.__subclasses__() for one in _kinds_below(below))]
+
+
+def _judge_loss(receipt: Receipt) -> Judgement | None:
+    """Fail a partition that had rows and has none left, whatever the thresholds allow."""
+    if not receipt.rows or receipt.output["rows"]:
+        return None
+    lost = receipt.output.get("lost") or f"no row is left of {receipt.rows:,}"
+    return Judgement(Verdict.FAIL, (f"fail: {lost}",))
 
 
 def _judge_failure(task: Task, failure: Failure) -> Judged:

@@ -2,8 +2,9 @@
 
 The partition is looked at twice. First its keys, and column after column what the rules need to
 know of all rows: fences, and the narrowest type. Then rows stream through, a chunk at a time. A
-cleaned file lies under a key that names its input and the rules, so it is never replaced: one that
-is there already, of a worker that was killed before its receipt, is taken as it is.
+cleaned file lies under a key that names its input and the rules: one that is there already, of a
+worker that was killed before its receipt, is taken as it is. It is replaced only when it is damaged
+and no version names it.
 """
 
 import json
@@ -18,9 +19,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.core.cleaning import CleanRules
+from gigacast.core.dataset_ref import DatasetRef
 from gigacast.core.quality import PartitionQuality
 from gigacast.core.task import Task
-from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
+from gigacast.errors import (
+    CorruptedFileError,
+    DatasetIntegrityError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+)
+from gigacast.lake.dataset import Lake
 from gigacast.lake.dataset_manifest import DatasetFile, file_to_dict, schema_to_text
 from gigacast.lake.dataset_metadata import EMBEDDED, check_metadata
 from gigacast.lake.receipt import Receipt, write_receipt
@@ -94,7 +102,8 @@ class PartitionCleaner:
         scratch = tempfile.TemporaryDirectory(prefix="gigacast-clean-")
         with watch.measure("total"), inputs_pinned(task), scratch as folder:
             local = Path(folder) / "cleaned.parquet"
-            made = self._find(task, local) or self._make(task, local, watch)
+            made, damaged = self._find(task, local)
+            made = made or self._make(task, local, watch, damaged)
         repairs = {name: int(n) for name, n in made.notes["changes"].items() if n}
         quality = PartitionQuality.from_dict(made.notes["quality"])
         file = self._file(task, made)
@@ -106,6 +115,7 @@ class PartitionCleaner:
             "file": file_to_dict(file),
             "schema": schema_to_text(plain_schema(made.schema)),
             "quality": quality.to_dict(),
+            "lost": made.notes.get("lost"),
         }
         keys = replace(quality.keys, rows=int(made.notes["rows_read"]))
         work = Work("clean", self._setup.run_id, repairs)
@@ -127,12 +137,40 @@ class PartitionCleaner:
             bounds=draft.bounds,
         )
 
-    def _find(self, task: Task, local: Path) -> "_Made | None":
-        """Return the file that is there, of a worker that wrote no receipt; ``None`` without."""
+    def _find(self, task: Task, local: Path) -> "tuple[_Made | None, str | None]":
+        """Return the file that is there, of a worker that wrote no receipt; ``None`` without.
+
+        Of one that is damaged the ETag is returned, so that it can be replaced.
+
+        Raises
+        ------
+        DatasetIntegrityError
+            When a version names a file that is damaged.
+        """
         try:
-            return self._take_existing(task, local)
+            return self._take_existing(task, local), None
         except ObjectNotFoundError:
-            return None
+            return None, None
+        except CorruptedFileError as error:
+            etag = self._outputs.head(task.output_key).etag
+            if named := self._named_by(task.output_key):
+                raise DatasetIntegrityError(
+                    f"{self._outputs.address.url}/{task.output_key} is damaged, and {named} is "
+                    "made of it",
+                    hint="bring back the object as it was; or delete it and run this again, which "
+                    "publishes another version",
+                ) from error
+            return None, etag
+
+    def _named_by(self, key: str) -> DatasetRef | None:
+        """Return a version of the dataset that a file belongs to."""
+        lake = Lake(self._outputs)
+        ref = DatasetRef("cleaned", self._setup.name)
+        for version in lake.versions(ref):
+            manifest = lake.find(replace(ref, version=version))
+            if manifest is not None and any(file.key == key for file in manifest.files):
+                return manifest.ref
+        return None
 
     def _take_existing(self, task: Task, local: Path) -> "_Made":
         """Return the file that is there, which somebody else has made of the same input.
@@ -141,18 +179,26 @@ class PartitionCleaner:
         ------
         ObjectNotFoundError
         CorruptedFileError
-            When it is no file of ours.
+            When it is no file of ours, or damaged.
         """
         etag = _download(self._outputs, task.output_key, local)
-        draft, schema = describe_file(local), pq.read_schema(local)
+        where = f"{self._outputs.address.url}/{task.output_key}"
+        try:
+            draft, schema = describe_file(local), pq.read_schema(local)
+        except (CorruptedFileError, pa.ArrowException, OSError) as error:
+            raise CorruptedFileError(
+                f"{where} is damaged", hint="delete it and run this again"
+            ) from error
         notes = (pq.read_metadata(local).metadata or {}).get(CLEANING.encode())
         if notes is None:
             raise CorruptedFileError(
-                f"{task.output_key} is no cleaned file", hint="remove what was put there"
+                f"{where} is no cleaned file", hint="delete it and run this again"
             )
         return _Made(etag, draft, schema.remove_metadata(), json.loads(notes))
 
-    def _make(self, task: Task, local: Path, watch: Stopwatch) -> "_Made":
+    def _make(
+        self, task: Task, local: Path, watch: Stopwatch, damaged: str | None = None
+    ) -> "_Made":
         with open_partition(self._inputs, task, self._setup.reading) as file:
             with watch.measure("prepare"):
                 survey = survey_partition(file, self._setup.reading, self._setup.rules)
@@ -165,10 +211,16 @@ class PartitionCleaner:
         with watch.measure("write"):
             done = draft.close(self._footer(notes, draft.rows))
             try:
-                etag = self._outputs.put_if_absent(task.output_key, local.read_bytes())
+                etag = self._put(task.output_key, local.read_bytes(), damaged)
             except PreconditionFailedError:  # another worker was faster: its file stays
                 return self._take_existing(task, local)
         return _Made(etag, done, stream.schema, notes)
+
+    def _put(self, key: str, content: bytes, damaged: str | None) -> str:
+        """Write a file where there is none, or none but one that is damaged."""
+        if damaged is None:
+            return self._outputs.put_if_absent(key, content)
+        return self._outputs.put_if_match(key, content, damaged)
 
     def _footer(self, notes: dict[str, Any], rows: int) -> dict[str, str]:
         metadata = {

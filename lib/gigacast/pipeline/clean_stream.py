@@ -10,6 +10,7 @@ import pyarrow as pa
 from gigacast.core.cleaning import CleanRules
 from gigacast.core.column import to_arrow
 from gigacast.core.quality import ColumnQuality, KeyQuality, PartitionQuality
+from gigacast.core.series import NO_TIME
 from gigacast.core.task import Task
 from gigacast.pipeline.clean_contract import ContractFilter
 from gigacast.pipeline.clean_survey import Survey
@@ -22,6 +23,7 @@ from gigacast.series.segment import CodeArray, IntArray
 
 _CHUNK_ROWS = 1 << 18
 _CHUNK_SHARE = 16
+_LOSSES = ("null_keys", "duplicates", "dropped_nulls", "dropped_outliers", "broken_rows")
 
 
 class CleanStream:
@@ -156,7 +158,19 @@ class CleanStream:
             "rows_read": self._file.rows,
             "changes": changes,
             "quality": self._quality(task).to_dict(),
+            "lost": self._lost(changes),
         }
+
+    def _lost(self, changes: dict[str, int]) -> str | None:
+        """Return why a partition that had rows has none left; ``None`` where it has."""
+        if self._rows or not self._file.rows:
+            return None
+        if (self._survey.keys.times == NO_TIME).all():
+            column = self._file.column(self._file.timestamp).drop_null()
+            first = f", the first is {str(column[0])!r}" if len(column) else ""
+            return f"no row has a time that can be read{first}"
+        told = ", ".join(f"{changes[name]:,} {name}" for name in _LOSSES if changes.get(name))
+        return f"no row is left of {self._file.rows:,}: {told or 'all were dropped'}"
 
     def _quality(self, task: Task) -> PartitionQuality:
         left = {} if self._rules.outliers in {"clip", "drop"} else self._cleaner.outliers

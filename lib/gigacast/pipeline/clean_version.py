@@ -71,6 +71,12 @@ def _published(lake: Lake, ref: DatasetRef) -> list[str]:
     return [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
 
 
+def _lies_as_in(parent: DatasetManifest, parts: Iterable[Part]) -> bool:
+    """Whether no file was written anew, in place of one that was damaged, since a version."""
+    known = {file.key: file.sha256 for file in parent.files}
+    return all(known.get(p.file.key, p.file.sha256) == p.file.sha256 for p in parts)
+
+
 def changes_of(parts: Iterable[Part]) -> dict[str, int]:
     """Add up what was changed in partitions."""
     total: dict[str, int] = {}
@@ -135,7 +141,8 @@ class CleanVersion:
         ref = self._settle(parent, schema, parts)
         manifest = self._manifest(ref, schema, parts, parent, self._origins(lake, run, parts))
         draft = DatasetDraft(manifest, {})
-        if self._making.target.version is None and parent and draft.digest == parent.digest:
+        same = parent is not None and draft.digest == parent.digest and _lies_as_in(parent, parts)
+        if self._making.target.version is None and parent is not None and same:
             return parent, False
         return publish_dataset(lake, draft, self._author)
 

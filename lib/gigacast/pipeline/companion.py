@@ -1,10 +1,10 @@
-"""What is asked to be seen beside the targets, and whether the model can see it. Values only.
+"""What is asked to be seen, before and beside the targets, and whether the model can. Values only.
 
 Covariates and joint targets need a model that takes groups of series. With another one they are
 refused before a run begins, or left out because the settings say so; never without a word.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from gigacast.core.series import SeriesBatch
 from gigacast.errors import ConfigError, SchemaError
@@ -36,6 +36,22 @@ def fit_method(method: Method, info: ForecasterInfo) -> tuple[Method, tuple[str,
     return lenient, asked
 
 
+def check_context(method: Method, info: ForecasterInfo) -> None:
+    """Refuse a context that a model can't look back over: its forecasts would not be those meant.
+
+    Raises
+    ------
+    ConfigError
+    """
+    asked = method.context_length
+    if asked is not None and asked > info.context_length:
+        raise ConfigError(
+            f"forecast.context_length: {asked:,}, but {info.name} looks back over "
+            f"{info.context_length:,} steps at most",
+            hint="leave it out, ask for less, or take a model with a longer context",
+        )
+
+
 def describe_companions(method: Method, ignored: tuple[str, ...]) -> dict[str, list[str]]:
     """Return what forecasts were made with beside the targets, as receipts list it."""
     columns = method.columns
@@ -48,22 +64,32 @@ def describe_companions(method: Method, ignored: tuple[str, ...]) -> dict[str, l
     return {name: names for name, names in told.items() if names}
 
 
-def count_unknown_futures(batch: SeriesBatch, horizon: int) -> int:
-    """Return how many series have a known covariate without a value over the horizon."""
-    return 0 if batch.covariates is None else int(batch.covariates.lack_future(horizon).sum())
+@dataclass(slots=True)
+class Futures:
+    """Which series of a partition lack what was said to be known ahead."""
 
+    series: int = 0
+    lacking: int = 0
+    names: set[str] = field(default_factory=set)
 
-def refuse_all_unknown(partition: str, method: Method, series: int, lacking: int) -> None:
-    """Refuse a partition none of whose series has what was said to be known.
+    def add(self, batch: SeriesBatch, horizon: int) -> None:
+        """Look at one more batch."""
+        self.series += len(batch)
+        if batch.covariates is not None:
+            self.lacking += int(batch.covariates.lack_future(horizon).sum())
+            self.names |= batch.covariates.lacking_names(horizon)
 
-    Raises
-    ------
-    SchemaError
-    """
-    if series and lacking == series and method.missing_future == "error":
-        names = ", ".join(sorted(method.columns.known_covariates))
-        raise SchemaError(
-            f"{partition}: no series has values of {names} over the horizon",
-            hint="add rows after the last value of the targets, with the targets empty; or "
-            "--missing_future past to take them as known so far only",
-        )
+    def refuse_if_all_lack(self, partition: str, method: Method) -> None:
+        """Refuse a partition none of whose series has what was said to be known.
+
+        Raises
+        ------
+        SchemaError
+        """
+        if self.series and self.lacking == self.series and method.missing_future == "error":
+            raise SchemaError(
+                f"{partition}: no series has values of {', '.join(sorted(self.names))} over the "
+                "horizon",
+                hint="add rows after the last value of the targets, with the targets empty, to the "
+                "partition itself; or --missing_future past to take them as known so far only",
+            )

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from gigacast.core.contract import Contract, Mode
 from gigacast.core.contract_check import ContractCheck
+from gigacast.core.contract_order import OrderWatch
 from gigacast.core.contract_report import MISSING_COLUMN, SAMPLES, TYPE, ContractReport
 from gigacast.errors import (
     ContractViolationError,
@@ -40,10 +41,13 @@ class RowSource:
     schema : pyarrow.Schema
     open : callable
         Takes the names of the columns wanted, ``None`` for all, and gives the rows in batches.
+    files : callable, optional
+        Gives the same rows file by file, where there are several: order starts anew in each.
     """
 
     schema: pa.Schema
     open: Callable[[Sequence[str] | None], Iterable[pa.RecordBatch]]
+    files: Callable[[], Iterable[Iterable[pa.RecordBatch]]] | None = None
 
     @classmethod
     def of_table(cls, table: pa.Table) -> "RowSource":
@@ -74,8 +78,10 @@ def check_rows(
         What the search for repeated keys may hold before it uses the disk.
     """
     check = ContractCheck(contract, source.schema, mode)
-    for batch in source.open(None):
-        check.add(batch)
+    for file in source.files() if source.files else (source.open(None),):
+        check.begin_file()
+        for batch in file:
+            check.add(batch)
     find_duplicates(check, source, limit_bytes)
     return check.report()
 
@@ -97,6 +103,34 @@ def find_key_duplicates(
     """Tell a check of the rows of a source that repeat one key."""
     rows = _repeated_rows(check, source, key, limit_bytes)
     check.add_duplicates(key, rows, _samples(source, key, rows[:SAMPLES]))
+
+
+def find_disorder(check: ContractCheck, files: Iterable[Iterable[pa.RecordBatch]]) -> None:
+    """Tell a check of the rows that go back within their file, where rows went back at all.
+
+    Parameters
+    ----------
+    check : ContractCheck
+        That left the order for later.
+    files : iterable of iterable of RecordBatch
+        The order's columns at least, as they are stored.
+    """
+    if not check.went_back:  # what is in order is so in every file it is spread over
+        return
+    found: list[IntArray] = [np.empty(0, np.int64)]
+    sample: list[dict[str, Any]] = []
+    start = 0
+    for file in files:
+        watch = OrderWatch(check.order)
+        for batch in file:
+            back = watch.add(batch)
+            rows = np.flatnonzero(back) if back is not None else found[0]
+            for row in rows[: SAMPLES - len(sample)]:
+                values = {name: batch.column(name)[int(row)].as_py() for name in check.order}
+                sample.append({"row": start + int(row), **values})
+            found.append(rows + start)
+            start += batch.num_rows
+    check.add_disorder(np.concatenate(found), sample)
 
 
 def _repeated_rows(
@@ -140,7 +174,7 @@ def ensure(report: ContractReport, where: str) -> None:
         return
     rules = {violation.rule for violation in report.violations}
     kind: type[SchemaMismatchError] = ContractViolationError
-    hint = "mend the rows, or keep the good ones with filter_table"
+    hint = "mend the rows, or keep the good ones: `filter_data` in Python, `gigacast data clean`"
     if MISSING_COLUMN in rules:
         kind, hint = MissingRequiredColumnError, "add the column, or name another contract"
     elif TYPE in rules:

@@ -29,7 +29,13 @@ from gigacast.lake.dataset_manifest import ChangelogEntry, DatasetManifest, Depe
 from gigacast.lake.dataset_publish import DatasetDraft, publish_dataset
 from gigacast.lake.dataset_store import DatasetStore
 from gigacast.lake.registry import Author
-from gigacast.pipeline.contract import RowSource, ensure, find_duplicates, find_key_duplicates
+from gigacast.pipeline.contract import (
+    RowSource,
+    ensure,
+    find_disorder,
+    find_duplicates,
+    find_key_duplicates,
+)
 from gigacast.pipeline.dataset_files import DraftWriter, FileRules, FooterWords, batches_of
 from gigacast.pipeline.dataset_read import rows_of_version
 from gigacast.storage.parquet_draft import DraftFile
@@ -157,7 +163,8 @@ class _Publication:
     def run(self, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> PublishedDataset:
         """Check, stage and commit."""
         contract = self._options.contract
-        check = ContractCheck(contract, schema, self._options.mode) if contract else None
+        mode = self._options.mode
+        check = ContractCheck(contract, schema, mode, order_later=True) if contract else None
         converted, schema = begin_check(check, rows, schema)
         whole = self._whole_schema(schema)
         ref = self._settle_version(whole)
@@ -175,11 +182,18 @@ class _Publication:
                 writer.write(batch)
             new = writer.finish()
             report = self._finish_check(check, new, schema, time_column)
+            if self._shares is not None and self._is_repeated(new):
+                return PublishedDataset(self._shares, False, report)
             draft = DatasetDraft(self._manifest(ref, whole, time_column), new)
             if self._ref.version is None and self._parent and draft.digest == self._parent.digest:
                 return PublishedDataset(self._parent, False, report)
             manifest, is_new = publish_dataset(self._lake, draft, self._author)
         return PublishedDataset(manifest, is_new, report)
+
+    def _is_repeated(self, new: dict[str, DraftFile]) -> bool:
+        """Whether all that is appended is in the version before, as when a job is tried again."""
+        there = {file.content for file in self._shares.files} if self._shares else set()
+        return bool(new) and all(draft.content in there for draft in new.values())
 
     # -- what the version is -----------------------------------------------------------------------
 
@@ -290,7 +304,11 @@ class _Publication:
         if check is None:
             return None
         find_duplicates(check, staged_rows(new, schema))
-        if self._shares is not None and not _follows(self._shares, new, time_column):
+        find_disorder(check, staged_files(new, check.order))
+        apart = self._is_repeated(new) or (
+            self._shares is not None and _follows(self._shares, new, time_column)
+        )
+        if self._shares is not None and not apart:
             self._check_against_parent(check, new, schema)
         report = check.report()
         ensure(report, f"{self._lake.where(self._ref)}")
@@ -357,6 +375,13 @@ def as_stored(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 def staged_rows(new: dict[str, DraftFile], schema: pa.Schema) -> RowSource:
     """Return the rows of staged files, to be looked at again."""
     return RowSource(schema, lambda columns: batches_of(list(new.values()), columns))
+
+
+def staged_files(
+    new: dict[str, DraftFile], columns: Sequence[str]
+) -> Iterator[Iterable[pa.RecordBatch]]:
+    """Iterate over staged files, each as its rows."""
+    return (batches_of([draft], columns) for draft in new.values())
 
 
 def _follows(parent: DatasetManifest, new: dict[str, DraftFile], time_column: str | None) -> bool:

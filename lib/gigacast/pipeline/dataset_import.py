@@ -66,7 +66,12 @@ def local_source(path: Path) -> RowSource:
         for batch in open_local(path).batches:
             yield batch if columns is None else batch.select(list(columns))
 
-    return RowSource(open_local(path).schema, batches)
+    first = open_local(path)
+
+    def by_file() -> Iterator[Iterator[pa.RecordBatch]]:
+        return (_conformed(_read_each((file,)), first.schema) for file in first.files)
+
+    return RowSource(first.schema, batches, by_file)
 
 
 def _local_files(path: Path) -> tuple[Path, ...]:

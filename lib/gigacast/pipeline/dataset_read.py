@@ -69,6 +69,18 @@ class DatasetRows:
             When a column asked for is in no file.
         CorruptedFileError, DatasetIntegrityError, StorageError
         """
+        for rows in self.read_files(columns, predicate, stats=stats, batch_rows=batch_rows):
+            yield from rows
+
+    def read_files(
+        self,
+        columns: Sequence[str] | None = None,
+        predicate: Predicate | None = None,
+        *,
+        stats: ScanStats | None = None,
+        batch_rows: int = DEFAULT_BATCH_ROWS,
+    ) -> Iterator[Iterator[pa.RecordBatch]]:
+        """Iterate over the files as `read` does over their rows."""
         self._check_columns(columns, predicate)
         stats = stats if stats is not None else ScanStats()
         for file in self.files:
@@ -82,7 +94,7 @@ class DatasetRows:
                 constants=file.constants,
                 batch_rows=batch_rows,
             )
-            yield from scan_parquet(self.store, file.meta, scan, stats)
+            yield iter(scan_parquet(self.store, file.meta, scan, stats))
 
     def table(
         self,

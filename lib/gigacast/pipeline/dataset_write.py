@@ -18,8 +18,14 @@ from gigacast.core.contract_check import ContractCheck
 from gigacast.core.partitioning import Partitioning
 from gigacast.errors import ConfigError
 from gigacast.lake.dataset_metadata import EMBEDDED
-from gigacast.pipeline.contract import ensure, find_duplicates
-from gigacast.pipeline.dataset import begin_check, find_time_column, software, staged_rows
+from gigacast.pipeline.contract import ensure, find_disorder, find_duplicates
+from gigacast.pipeline.dataset import (
+    begin_check,
+    find_time_column,
+    software,
+    staged_files,
+    staged_rows,
+)
 from gigacast.pipeline.dataset_files import DraftWriter, FileRules, FooterWords
 from gigacast.pipeline.location import Location
 from gigacast.storage.opening import open_store
@@ -60,7 +66,7 @@ def write_files(
     """
     if EMBEDDED in custom:
         raise ConfigError(f"metadata: {EMBEDDED} is written by this package itself")
-    check = ContractCheck(contract[0], schema, contract[1]) if contract else None
+    check = ContractCheck(contract[0], schema, contract[1], order_later=True) if contract else None
     converted, schema = begin_check(check, rows, schema)
     time_column = find_time_column(schema, contract[0] if contract else None)
     store = open_store(where.address)
@@ -79,6 +85,7 @@ def write_files(
         drafts = writer.finish()
         if check is not None:
             find_duplicates(check, staged_rows(drafts, schema))
+            find_disorder(check, staged_files(drafts, check.order))
             ensure(check.report(), f"{where.address.url.rstrip('/')}/{where.key}")
         written = []
         for path, draft in drafts.items():

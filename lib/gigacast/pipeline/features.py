@@ -34,6 +34,10 @@ from gigacast.pipeline.features_training import moment_text, training_end
 
 EXTRA = "feature_set_made_by"
 """The entry of metadata.json that says how a set was made."""
+VALUELESS_HINT = (
+    "their windows lack a value everywhere: fill first with `gigacast data clean`, or give "
+    "min_count or shorter windows in a recipe of your own"
+)
 _BATCH_ROWS = 65_536
 
 
@@ -80,10 +84,14 @@ class FeatureOptions:
 
 @dataclass(frozen=True)
 class BuiltFeatures:
-    """What came of it: the version, and what was learned from the training part."""
+    """What came of it: the version, and what was learned from the training part.
+
+    ``valueless`` are the features that are missing in every row.
+    """
 
     published: PublishedDataset
     learned: Learned
+    valueless: tuple[str, ...] = ()
 
 
 def build_features(
@@ -135,8 +143,42 @@ def build_features(
             time_column=_time_column(schema, recipe, columns),
             extra={EXTRA: {"recipe": recipe.to_dict(), **made_by}},
         )
-        published = publish_rows(lake, ref, batches, schema, chosen, author)
-    return BuiltFeatures(published, learned)
+        values = _Values(learned.chosen)
+        published = publish_rows(lake, ref, values.watch(batches), schema, chosen, author)
+    return BuiltFeatures(published, learned, values.none_of)
+
+
+class _Values:
+    """Looks, as rows go by, which features have a value at all."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+        self._without = list(self._names)
+        self._rows = 0
+
+    @property
+    def none_of(self) -> tuple[str, ...]:
+        """The features that are missing in every row; none of a set without rows."""
+        return tuple(self._without) if self._rows else ()
+
+    def watch(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """Pass rows on.
+
+        Raises
+        ------
+        ConfigError
+            At their end, when no feature has a value: nothing is published then.
+        """
+        for batch in batches:
+            self._rows += batch.num_rows
+            self._without = [
+                name for name in self._without if batch.column(name).null_count == batch.num_rows
+            ]
+            yield batch
+        if self._names and self.none_of == self._names:
+            raise ConfigError(
+                f"no feature has a value in any of {self._rows:,} rows", hint=VALUELESS_HINT
+            )
 
 
 def _staged(tables: Iterable[pa.Table], path: Path) -> StagedFeatures:

@@ -22,7 +22,7 @@ from gigacast.lake.layout import version_prefix
 from gigacast.lake.model import ResolvedModel
 from gigacast.lake.planner import DoneEntry, Plan, PlanRequest, make_plan
 from gigacast.pipeline.choice import resolve_choice, usable_devices
-from gigacast.pipeline.companion import describe_companions, fit_method
+from gigacast.pipeline.companion import check_context, describe_companions, fit_method
 from gigacast.pipeline.estimate import ReceiptSample, Workload
 from gigacast.pipeline.generation import generate_missing
 from gigacast.pipeline.job import ForecastJob
@@ -107,8 +107,14 @@ class Prepared:
         return replace(self.request(), overwrite=False)
 
 
-def prepare(job: ForecastJob) -> Prepared:
+def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
     """Open the stores and resolve, once, what is ``auto`` or ``ACTIVE``.
+
+    Parameters
+    ----------
+    job : ForecastJob
+    compares : bool
+        Whether it is one of several: each then looks back as far as it can, of what is asked.
 
     Raises
     ------
@@ -120,6 +126,8 @@ def prepare(job: ForecastJob) -> Prepared:
     for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
         open_store(address).check()
     model, info = resolve_choice(job.model, outputs)
+    if not compares:
+        check_context(job.method, info)
     method, ignored = fit_method(job.method, info)
     job = replace(job, method=method)
     # Levels the model cannot give fail here, once, and not in every partition.

@@ -11,7 +11,7 @@ from gigacast.core.forecast import ForecastBatch
 from gigacast.forecast.batching import BatchBudget, forecast_batch
 from gigacast.forecast.forecaster import Forecaster
 from gigacast.pipeline.choice import load_resolved, resolve_choice
-from gigacast.pipeline.companion import count_unknown_futures, fit_method, refuse_all_unknown
+from gigacast.pipeline.companion import Futures, check_context, fit_method
 from gigacast.pipeline.job import Method, ModelChoice
 from gigacast.pipeline.prediction import prediction_batch, prediction_schema, without_dropped
 from gigacast.series.reader import read_series
@@ -65,6 +65,7 @@ def forecast_table(
     SchemaError, ConfigError, ModelError
     """
     info = forecaster.info
+    check_context(method, info)
     method, ignored = fit_method(method, info)
     if ignored:
         logger.warning("%s has no use for %s", info.name, ", ".join(ignored))
@@ -81,12 +82,12 @@ def forecast_table(
     )
     budget = BatchBudget(options.batch_size)
     forecasts: list[ForecastBatch] = []
-    count = lacking = 0
+    futures = Futures()
     for batch in read_series([SeriesSource.of_table(table)], reading):
         forecast = forecast_batch(forecaster, batch, options, budget)
         forecasts.append(without_dropped(forecast, method.fallback))
-        count, lacking = count + len(batch), lacking + count_unknown_futures(batch, options.horizon)
-    refuse_all_unknown("table", method, count, lacking)
+        futures.add(batch, options.horizon)
+    futures.refuse_if_all_lack("table", method)
     series = forecasts[0].series if forecasts else None
     schema = prediction_schema(
         series.item_ids.type if series is not None else pa.string(),

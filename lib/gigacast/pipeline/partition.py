@@ -37,11 +37,7 @@ from gigacast.forecast.level import extrapolated_levels
 from gigacast.lake.model import ResolvedModel
 from gigacast.lake.receipt import Receipt, input_entries, write_receipt
 from gigacast.pipeline.choice import load_resolved
-from gigacast.pipeline.companion import (
-    count_unknown_futures,
-    describe_companions,
-    refuse_all_unknown,
-)
+from gigacast.pipeline.companion import Futures, describe_companions
 from gigacast.pipeline.job import ForecastJob, Method
 from gigacast.pipeline.location import dataset_name, open_inputs
 from gigacast.pipeline.prediction import (
@@ -109,7 +105,7 @@ class Tally:
     reasons: dict[str, int] = field(default_factory=dict)
     items: dict[str, list[str]] = field(default_factory=dict)
     newest: datetime | None = None
-    unknown_futures: int = 0
+    futures: Futures = field(default_factory=Futures)
 
     def add(self, series: SeriesBatch, reasons: ByteArray) -> None:
         """Count a batch; name the first items of each reason."""
@@ -170,11 +166,10 @@ class PartitionForecaster:
                     forecast = forecast_batch(forecaster, batch, options, self._budget)
                 tally.add(forecast.series, forecast.reasons)
                 if not self._setup.ignored:
-                    tally.unknown_futures += count_unknown_futures(batch, task.horizon)
+                    tally.futures.add(batch, task.horizon)
                 yield forecast
         check_times(task, reader)
-        method = self._setup.job.method
-        refuse_all_unknown(task.partition, method, tally.series, tally.unknown_futures)
+        tally.futures.refuse_if_all_lack(task.partition, self._setup.job.method)
 
     def _write(
         self, task: Task, forecasts: Iterator[ForecastBatch], watch: Stopwatch
@@ -251,7 +246,7 @@ def task_receipt(
         reason_items=tally.items,
         repairs={
             **{name: n for name in REPAIRS if (n := getattr(stats, name))},
-            **({"unknown_futures": tally.unknown_futures} if tally.unknown_futures else {}),
+            **_unknown_futures(setup.job.method, tally),
         },
         covariates=describe_companions(setup.job.method, setup.ignored),
         newest_timestamp=tally.newest.isoformat() if tally.newest is not None else None,
@@ -272,6 +267,12 @@ def task_receipt(
             "gigacast": version("gigacast"),
         },
     )
+
+
+def _unknown_futures(method: Method, tally: Tally) -> dict[str, int]:
+    """Return how many series were forecast without what was said to be known ahead."""
+    count = tally.futures.lacking if method.missing_future == "past" else 0
+    return {"unknown_futures": count} if count else {}
 
 
 class Watched:

@@ -37,10 +37,14 @@ class Pair:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """All pairs, and by model, measure and loss the rank correlation; NaN where there is none."""
+    """All pairs, and by model, measure and loss the rank correlation; NaN where there is none.
+
+    ``failures`` are forecasts that could not be compared, each with its reason.
+    """
 
     pairs: tuple[Pair, ...] = ()
     correlations: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
+    failures: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values: NaN is null."""
@@ -54,7 +58,9 @@ class Accuracy:
             }
             for one in self.pairs
         ]
-        return {"partitions": pairs, "rank_correlations": plain(self.correlations)}
+        failures = [{"key": key, "message": message} for key, message in self.failures]
+        correlations = plain(self.correlations)
+        return {"partitions": pairs, "rank_correlations": correlations, "failures": failures}
 
     def rows(self) -> list[list[str]]:
         """Return a line for each pair, the worst forecasts first."""
@@ -127,7 +133,7 @@ def compare_accuracy(judged: Sequence[Judged], forecast: ForecastJob) -> Accurac
         for (model, partition), figures in found.partitions.items()
         if partition in known
     ]
-    return Accuracy(tuple(pairs), correlate(pairs))
+    return Accuracy(tuple(pairs), correlate(pairs), tuple(found.failures))
 
 
 def _short(partition: str) -> str:

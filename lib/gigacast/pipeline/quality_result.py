@@ -15,6 +15,7 @@ from gigacast.pipeline.leaderboard_result import markdown_table
 
 SHARES = ("missing", "duplicates", "unordered", "gaps", "outliers", "noncompliant", "incomplete")
 """What is shown of each partition, as shares."""
+_RULES = 20
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class QualityReport:
             "at": self.at,
             **self.summary(),
             "thresholds": self.thresholds,
+            "broken_rules": self.broken_rules(),
             "partitions": [
                 {
                     "partition": one.partition,
@@ -133,6 +135,21 @@ class QualityReport:
                 "; ".join(one.judgement.reasons),
             ]
             for one in sorted(self.partitions, key=lambda one: order[one.verdict])
+        ]
+
+    def broken_rules(self) -> list[dict[str, Any]]:
+        """Return the rules that are broken, over all partitions, the most often broken first.
+
+        Before them stand those that a whole column breaks, whose count is 0.
+        """
+        counts = Counter[tuple[str, str]]()
+        for one in self.partitions:
+            known = one.quality.compliance if one.quality else None
+            for violation in known.violations if known else ():
+                counts[violation["column"] or "", violation["rule"]] += violation["count"]
+        ordered = sorted(counts.items(), key=lambda entry: (entry[1] > 0, -entry[1]))
+        return [
+            {"column": column, "rule": rule, "count": count} for (column, rule), count in ordered
         ]
 
     def columns(self) -> list[list[Any]]:
@@ -183,6 +200,12 @@ class QualityReport:
             "## Columns",
             markdown_table(COLUMN_HEAD, columns),
         ]
+        if broken := self.broken_rules():
+            lines = [
+                [one["column"], one["rule"], f"{one['count']:,}" if one["count"] else "all"]
+                for one in broken[:_RULES]
+            ]
+            parts += ["## Broken rules", markdown_table(["column", "rule", "count"], lines)]
         return "\n\n".join(parts) + "\n"
 
     def files(self) -> dict[str, bytes]:

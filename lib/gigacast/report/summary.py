@@ -21,6 +21,7 @@ class FailedPartition:
     partition: str
     error: str
     message: str
+    hint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,8 @@ def _failure_lines(summary: RunSummary, limit: int) -> list[Text]:
             Text(f"  {failure.partition}"),
             Text.assemble("      ", (failure.error, "red"), f": {message}"),
         ]
+        if failure.hint:
+            lines.append(Text(f"      hint: {' '.join(failure.hint.split())}"))
     missing = len(summary.failures) - limit
     if missing > 0:
         lines.append(Text(f"  ... and {quantity.count(missing)} more: see the audit", style="dim"))
@@ -190,8 +193,12 @@ def _stages(seconds: Mapping[str, float]) -> str:
 
 def _cost(bill: Mapping[str, Any] | None) -> str:
     """Return what a bill comes to; nothing where no price is known."""
-    if not bill or bill["dollars"] is None:
+    if not bill:
         return ""
+    if bill["dollars"] is None:
+        machine = bill["machines"][0] if bill["machines"] else {"instance": "-", "purchase": "-"}
+        spent = quantity.duration(bill["hours"] * 3600)
+        return f"{spent} of {machine['instance']}, {machine['purchase']}: no price is known"
     told = f"{quantity.dollars(bill['dollars'])} for {quantity.duration(bill['hours'] * 3600)}"
     if bill["dollars_per_million_series"] is not None:
         told += f", {quantity.dollars(bill['dollars_per_million_series'])} per million series"

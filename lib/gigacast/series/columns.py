@@ -131,7 +131,7 @@ def recognise(schema: pa.Schema, wanted: ColumnNames, name: str) -> Layout:
         table, wanted.item_id, _IDS, "--item_column (schema.item_id_column)", is_id_type
     )
     targets = _find_targets(table, wanted.targets, has_ids=item_id is not None)
-    covariates = _named_covariates(table, wanted, targets)
+    covariates = _named_covariates(table, wanted, item_id, targets)
     lists = [is_list_type(table.type_of(target)) for target in targets]
     if any(lists):
         if not all(lists):
@@ -215,10 +215,12 @@ def _find_targets(table: _Table, given: tuple[str, ...], *, has_ids: bool) -> tu
 
 
 def _named_covariates(
-    table: _Table, wanted: ColumnNames, targets: tuple[str, ...]
+    table: _Table, wanted: ColumnNames, item_id: str | None, targets: tuple[str, ...]
 ) -> tuple[str, ...]:
     setting = "--past_covariates or --known_covariates"
     for name in wanted.covariates:
+        if name == item_id or wanted.covariates.count(name) > 1:
+            raise table.refuse(f"{name!r} can't be a covariate: it is in use already", setting)
         if name in targets:
             raise table.refuse(f"{name!r} is a target, and a covariate as well", setting)
     usable = (

@@ -11,7 +11,7 @@ import numpy as np
 
 from gigacast.core.covariate import Covariates
 from gigacast.core.series import FloatArray, SeriesBatch
-from gigacast.series.segment import IntArray, offsets_of, take_ranges
+from gigacast.series.segment import IntArray, count_segments, offsets_of, spread, take_ranges
 from gigacast.series.source import ColumnNames
 
 _NEVER = np.iinfo(np.int64).max
@@ -49,6 +49,10 @@ def split_covariates(
     rows = np.arange(len(batch)).reshape(-1, width)[:, :targets].ravel()
     series = _shorten(batch.take(rows), np.repeat(ahead, targets))
     values, offsets, ends = _gather(batch, width, targets, ahead, horizon)
+    for column, texts in enumerate(categories):
+        if texts is not None:  # without a single text it is as empty as a column of numbers
+            named = count_segments(values[column] >= 0, offsets) > 0
+            values[column, ~spread(named, offsets)] = np.nan
     covariates = Covariates(
         names=names,
         known=known,

@@ -57,6 +57,12 @@ Failed
     )
 
 
+def test_a_failure_has_its_hint_below_on_one_line() -> None:
+    failed = FailedPartition(KEY, "SchemaError", "no column 'x'", "give\n--targets")
+    shown = summary_text(RunSummary("r", "failed", 1.0, failures=(failed,))).splitlines()
+    assert shown[-2:] == ["      SchemaError: no column 'x'", "      hint: give --targets"]
+
+
 def test_a_run_with_nothing_to_do_is_short() -> None:
     assert summary_text(RunSummary("r1", "finished", 0.31, {"skipped": 3})) == (
         "Run r1 finished in 0.31 s\n  partitions  3 skipped"
