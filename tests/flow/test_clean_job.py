@@ -586,3 +586,20 @@ def test_a_version_below_the_latest_and_a_layer_that_is_not_cleaned_are_refused(
         clean_dataset(replace(job_of(lake), target=replace(TARGET, version="v2")), ME)
     with pytest.raises(ConfigError, match="not in cleaned"):
         replace(job_of(lake), target=RAW)
+
+
+def test_cleaning_has_no_use_for_pandas(lake: Store) -> None:
+    """A third of a second in every process it would cost."""
+    raw(lake)
+    code = """
+import sys
+from gigacast.__main__ import main
+sys.argv = ["gigacast", "data", "clean", "raw/FX", "cleaned/FX", "--schema", "ohlcv", *sys.argv[1:]]
+try:
+    main()
+finally:
+    assert "pandas" not in sys.modules
+"""
+    where = ["--bucket", lake.address.url, "--n_jobs", "1"]
+    subprocess.run([sys.executable, "-c", code, *where], check=True, cwd=ROOT)
+    assert Lake(lake).resolve(TARGET).version is not None

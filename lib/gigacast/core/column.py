@@ -19,6 +19,7 @@ _KINDS = {
     )
 }
 _WIDTHS = {kind: dtype for dtype, kind in _KINDS.items()}
+_INT64 = 1 << 63
 
 
 def to_arrow(values: npt.NDArray[Any], absent: npt.NDArray[np.bool_] | None = None) -> pa.Array:
@@ -88,3 +89,17 @@ def text_column(texts: Sequence[str]) -> pa.StringArray:
     return pa.StringArray.from_buffers(
         len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded))
     )
+
+
+def to_scalar(value: Any) -> pa.Scalar:
+    """Return an Arrow scalar of a Python value."""
+    if isinstance(value, str):
+        return text_column([value])[0]
+    if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _INT64):
+        return to_arrow(np.array([value]))[0]
+    return pa.scalar(value)
+
+
+def null_of(kind: pa.DataType) -> pa.Scalar:
+    """Return the missing value of a type."""
+    return pa.nulls(1, kind)[0]

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gigacast.core.column import to_scalar
 from gigacast.core.rule import Rule
 from gigacast.errors import ConfigError
 
@@ -134,10 +135,8 @@ class Column:
     def _check_value(self, what: str, value: Any, kind: pa.DataType) -> None:
         if value is None:
             return
-        if pa.types.is_floating(kind) and isinstance(value, int | float):
-            return  # without asking pyarrow, which imports pandas to make a scalar
         try:
-            pa.scalar(value).cast(kind)
+            to_scalar(value).cast(kind)
         except pa.ArrowException as error:
             raise ConfigError(f"{self.name}: {what} {value!r} is no {self.type}") from error
 

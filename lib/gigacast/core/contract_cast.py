@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import null_of
 from gigacast.core.contract import Column, Mode
 
 _ZONED = r"(?:Z|[+-]\d\d:?\d\d)$"
@@ -59,7 +60,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _may_convert(found: pa.DataType, wanted: pa.DataType) -> bool:
     try:
-        pa.array([], found).cast(wanted)
+        pa.nulls(0, found).cast(wanted)
     except pa.ArrowException:
         return False
     return True
@@ -81,12 +82,12 @@ def cast_column(values: pa.Array, wanted: pa.DataType, mode: Mode) -> tuple[pa.A
         values = values.cast(plain_type(values.type))
     if is_text(values.type) and not is_text(wanted):
         values = pc.utf8_trim_whitespace(values)
-        values = pc.if_else(pc.equal(values, ""), pa.scalar(None, values.type), values)
+        values = pc.if_else(pc.equal(values, ""), null_of(values.type), values)
     if (done := _try(values, wanted, mode)) is not None:
         return done, None
     bad = pa.concat_arrays(_unconvertible(values.unique(), wanted, mode))
     mask = pc.and_(pc.is_in(values, value_set=bad), values.is_valid())
-    kept = pc.if_else(mask, pa.scalar(None, values.type), values)
+    kept = pc.if_else(mask, null_of(values.type), values)
     done = _try(kept, wanted, mode)
     assert done is not None  # noqa: S101 - each value left was converted alone before
     return done, mask

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import to_numpy, to_scalar
 from gigacast.core.contract import Column, Contract, Mode, Scalar
 from gigacast.core.contract_cast import cast_column, is_text, target_type, text_time_type
 from gigacast.core.contract_order import BoolArray, OrderWatch
@@ -168,7 +169,7 @@ class ContractCheck:
         if duplicates is not None:
             good &= ~duplicates
         for (column, rule), shown, mask in self._findings(converted, failed):
-            broken = np.asarray(mask)
+            broken = mask if isinstance(mask, np.ndarray) else to_numpy(mask)
             source = rows if rule == TYPE else converted
             self._count(column, rule, shown, broken, source)
             good &= ~broken
@@ -320,6 +321,7 @@ def _limit_findings(
 ) -> Iterator[Finding]:
     if not extreme.is_valid:
         return
-    bound = pa.scalar(limit).cast(values.type, safe=False)
+    bound = to_scalar(limit).cast(values.type, safe=False)
     if beyond(extreme, bound).as_py():
-        yield (name, f"{sign} {limit}"), (name,), pc.fill_null(beyond(values, bound), False)
+        broken = pc.fill_null(beyond(values, bound), to_scalar(False))
+        yield (name, f"{sign} {limit}"), (name,), broken

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract_cast import plain_type
 
 BoolArray = npt.NDArray[np.bool_]
@@ -43,7 +44,7 @@ class OrderWatch:
         complete = _complete(keys)
         if complete is not None:
             self.strictly = False
-            keys = keys.filter(pa.array(complete))
+            keys = keys.filter(to_arrow(complete))
         if not keys.num_rows:
             return None
         head = self._greatest
@@ -82,7 +83,7 @@ def _complete(keys: pa.Table) -> BoolArray | None:
         missing = pc.is_null(column, nan_is_null=True)
         if pc.any(missing).as_py():
             found = missing if found is None else pc.or_(found, missing)
-    return None if found is None else ~np.asarray(found)
+    return None if found is None else ~to_numpy(found)
 
 
 def _steps(keys: pa.Table) -> tuple[BoolArray, BoolArray]:
@@ -92,8 +93,8 @@ def _steps(keys: pa.Table) -> tuple[BoolArray, BoolArray]:
     for column in keys.columns:
         whole = column.combine_chunks()
         before, after = whole.slice(0, rows - 1), whole.slice(1)
-        below |= equal & np.asarray(pc.less(after, before))
-        equal &= np.asarray(pc.equal(after, before))
+        below |= equal & to_numpy(pc.less(after, before))
+        equal &= to_numpy(pc.equal(after, before))
         if not equal.any():
             break
     return below, equal
@@ -103,8 +104,6 @@ def _ranks(keys: pa.Table) -> npt.NDArray[np.int64]:
     """Return the rank of each row among the rows, equal rows sharing one."""
     ranks = np.zeros(keys.num_rows, np.int64)
     for column in keys.columns:
-        own = np.asarray(pc.rank(column, sort_keys="ascending", tiebreaker="dense")).astype(
-            np.int64
-        )
+        own = to_numpy(pc.rank(column, sort_keys="ascending", tiebreaker="dense")).astype(np.int64)
         ranks = np.unique(ranks * (len(own) + 1) + own, return_inverse=True)[1]
     return ranks

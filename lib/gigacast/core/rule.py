@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import null_of, to_scalar
 from gigacast.errors import ConfigError
 
 _COMPARE: Mapping[type, Callable[..., Any]] = {
@@ -98,7 +99,7 @@ class Rule:
             raise ConfigError(
                 f"the rule {self.text!r} does not fit the columns: {error}"
             ) from error
-        return pc.fill_null(found, fill_value=True)
+        return pc.fill_null(found, to_scalar(True))
 
     def as_order(self) -> tuple[str, str] | None:
         """Return (greater, lesser) when it compares two columns; ``None`` for other rules."""
@@ -117,7 +118,7 @@ class Rule:
         if isinstance(node, ast.Name):
             return _comparable(rows.column(self._names.get(node.id, node.id)))
         if isinstance(node, ast.Constant):
-            return pa.scalar(node.value)
+            return to_scalar(node.value)
         if isinstance(node, ast.UnaryOp):
             operand = self._value(node.operand, rows)
             return pc.invert(operand) if isinstance(node.op, ast.Not) else pc.negate(operand)
@@ -153,7 +154,7 @@ def _compare(operator: type, one: Any, other: Any) -> Any:
     for side in (one, other):
         is_column = not isinstance(side, pa.Scalar)
         if is_column and pa.types.is_floating(side.type) and pc.any(pc.is_nan(side)).as_py():
-            found = pc.if_else(pc.is_nan(side), pa.scalar(None, pa.bool_()), found)
+            found = pc.if_else(pc.is_nan(side), null_of(pa.bool_()), found)
     return found
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gigacast.core.column import to_arrow
 from gigacast.core.contract import Contract, Mode
 from gigacast.core.contract_check import ContractCheck
 from gigacast.core.contract_order import OrderWatch
@@ -260,7 +261,7 @@ class FilteredRows:
             mask[repeated[low:high] - start] = True
             rows, good = self._check.add(batch, mask if high > low else None)
             start += batch.num_rows
-            yield rows if good.all() else rows.filter(pa.array(good))
+            yield rows if good.all() else rows.filter(to_arrow(good))
 
     def _find_repeated(self) -> IntArray:
         found = np.empty(0, np.int64)

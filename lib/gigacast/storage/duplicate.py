@@ -18,6 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.column import to_arrow
 from gigacast.errors import StorageError
 
 DEFAULT_LIMIT_BYTES = 64 << 20
@@ -88,7 +89,7 @@ class DuplicateFinder:
     def add(self, rows: pa.RecordBatch) -> None:
         """Take the next rows; other columns than the key's are left alone."""
         arrays = [_plain(rows.column(name)) for name in self._key]
-        numbers = pa.array(np.arange(self._rows, self._rows + rows.num_rows))
+        numbers = to_arrow(np.arange(self._rows, self._rows + rows.num_rows))
         self._rows += rows.num_rows
         keys = pa.RecordBatch.from_arrays([*arrays, numbers], names=[*self._key, _ROW])
         for name in self._key:

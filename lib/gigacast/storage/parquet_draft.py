@@ -9,13 +9,15 @@ Floats get no dictionary, which noise would fill in vain; page checksums find fl
 
 import errno
 import hashlib
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +31,8 @@ Codec = Literal["snappy", "zstd", "gzip", "none"]
 CODECS: tuple[Codec, ...] = get_args(Codec)
 _LEVELS: Mapping[str, int] = {"zstd": 1, "gzip": 6}
 _LONGEST_BOUND = 64
+_UNITS = {"milliseconds": timedelta(milliseconds=1), "microseconds": timedelta(microseconds=1)}
+_UTC = ZoneInfo("UTC")
 _CHUNK_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -243,12 +247,27 @@ def _statistics(metadata: Any) -> tuple[dict[str, int], dict[str, Bounds]]:
                 silent.add(name)
                 continue
             nulls[name] = nulls.get(name, 0) + (statistics.null_count or 0)
-            if statistics.has_min_max and _is_bound(statistics.min):
-                low, high = bounds.get(name, (statistics.min, statistics.max))
-                bounds[name] = (min(low, statistics.min), max(high, statistics.max))
+            least, greatest = _bounds(statistics)
+            if statistics.has_min_max and _is_bound(least):
+                low, high = bounds.get(name, (least, greatest))
+                bounds[name] = (min(low, least), max(high, greatest))
             elif (statistics.null_count or 0) < group.num_rows:
                 silent.add(name)  # it has values that nothing is told of
     return nulls, {name: found for name, found in bounds.items() if name not in silent}
+
+
+def _bounds(statistics: Any) -> tuple[Any, Any]:
+    """Return the least and the greatest value of a row group; ``None`` for what has no name."""
+    logical = json.loads(statistics.logical_type.to_json())
+    step = _UNITS.get(logical.get("timeUnit", ""))
+    if logical["Type"] != "Timestamp" or step is None or not statistics.has_min_max:
+        return statistics.min, statistics.max
+    # pyarrow would import pandas to make moments of them
+    epoch = datetime(1970, 1, 1, tzinfo=_UTC if logical["isAdjustedToUTC"] else None)
+    try:
+        return epoch + statistics.min_raw * step, epoch + statistics.max_raw * step
+    except OverflowError:  # beyond the year 9999
+        return None, None
 
 
 def _is_bound(value: Any) -> bool:

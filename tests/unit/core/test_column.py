@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from gigacast.core.column import text_column, to_arrow, to_numpy
+from gigacast.core.column import null_of, text_column, to_arrow, to_numpy, to_scalar
 
 NUMBERS = ["int8", "int32", "int64", "uint8", "uint16", "uint64", "float32", "float64"]
 
@@ -79,15 +81,35 @@ def test_numbers_are_not_copied() -> None:
     assert to_numpy(to_arrow(values)).ctypes.data == values.ctypes.data
 
 
+@pytest.mark.parametrize(
+    "value", [7, -7, 1 << 40, -(1 << 63), 1.5, True, "text", "", date(2024, 1, 2)]
+)
+def test_a_scalar_is_the_one_that_arrow_makes(value: Any) -> None:
+    assert to_scalar(value).equals(pa.scalar(value))
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.string(), pa.float64(), pa.dictionary(pa.int32(), pa.string())]
+)
+def test_a_missing_value_has_its_type(kind: pa.DataType) -> None:
+    assert null_of(kind).equals(pa.scalar(None, kind))
+
+
 def test_none_of_it_imports_pandas() -> None:
     code = """
 import sys
+from datetime import date
+from typing import Any
 import numpy as np
-from gigacast.core.column import text_column, to_arrow, to_numpy
+from gigacast.core.column import null_of, text_column, to_arrow, to_numpy, to_scalar
+import pyarrow as pa
 for values in (np.arange(3.0), np.arange(3) > 1, np.array(["2024-01-01"], "datetime64[us]")):
     to_arrow(values, np.zeros(len(values), bool))
 to_numpy(to_arrow(np.arange(3)))
 text_column(["a"])
+for value in (1, 1.5, True, "a"):
+    assert to_scalar(value).as_py() == value
+null_of(pa.string())
 assert "pandas" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

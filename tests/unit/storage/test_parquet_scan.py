@@ -13,7 +13,6 @@ from gigacast.lake.dataset import Lake
 from gigacast.lake.dataset_store import DatasetStore
 from gigacast.pipeline.dataset_read import rows_of_folder, rows_of_version
 from gigacast.storage.memory import MemoryStore
-from gigacast.storage.parquet_draft import ParquetDraft, describe_file
 from gigacast.storage.parquet_scan import Scan, ScanStats, scan_parquet
 from tests.bars import bars, parquet_bytes, publish
 
@@ -103,16 +102,3 @@ def test_a_column_there_is_not_is_named_with_those_there_are(store: CountingStor
         with pytest.raises(SchemaError, match="has no column 'closed'") as caught:
             rows.table(ask, wanted)
         assert "close, volume" in str(caught.value.hint)
-
-
-def test_the_same_rows_have_the_same_content_whatever_the_footer_says(tmp_path: object) -> None:
-    def draft(name: str, seed: int, **metadata: str) -> tuple[str, str]:
-        one = ParquetDraft(tmp_path / name, pa.Schema.from_pandas(bars(10), preserve_index=False))  # type: ignore[operator]
-        one.write(pa.Table.from_pandas(bars(1000, seed=seed), preserve_index=False))
-        done = one.close(metadata)
-        assert done == describe_file(done.path)
-        return done.sha256, done.content
-
-    first, again, other = draft("a", 0, at="noon"), draft("b", 0, at="night"), draft("c", 1)
-    assert first[1] == again[1] != other[1]
-    assert first[0] != again[0]
