@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from gigacast.cli.place import proposed
 from gigacast.core.contract_report import ContractReport
 from gigacast.core.dataset_ref import DatasetRef
 from gigacast.errors import DatasetIntegrityError
@@ -50,7 +51,8 @@ def print_versions(rows: Sequence[dict[str, Any]], where: str) -> None:
     """Print a line for every version."""
     if not rows:
         click.echo(f"no datasets under {where}")
-        click.echo("  `gigacast data import bars.csv raw/NAME` brings one in")
+        bring = proposed("gigacast data import bars.csv raw/NAME")
+        click.echo(f"  `{bring}` brings one in")
         return
     columns = ("dataset", "version", "state", "rows", "files", "size", "created", "what")
     cells = [

@@ -34,6 +34,7 @@ from gigacast.cli.option import (
     setting,
     switch,
 )
+from gigacast.cli.place import proposed
 from gigacast.errors import ConfigError
 from gigacast.manager import ModelManager
 from gigacast.pipeline.models import Published
@@ -181,7 +182,8 @@ def _tell_published(done: Published, as_json: bool) -> None:
     if done.activated:
         click.echo(f"active: {label}, the first version")
     elif done.new:
-        click.echo(f"to use it: gigacast models switch {found.model} {found.version}")
+        switch = proposed(f"gigacast models switch {found.model} {found.version}")
+        click.echo(f"to use it: {switch}")
 
 
 @models.command("switch")

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from gigacast.cli.place import proposed
 from gigacast.errors import ConfigError
 from gigacast.lake.model_manifest import ModelManifest
 from gigacast.lake.registry_active import Active
@@ -23,7 +24,8 @@ def print_models(found: Sequence[ModelSummary], where: str) -> None:
     """Print a line for every version."""
     if not found:
         click.echo(f"no models under {where}")
-        click.echo("  `gigacast models download chronos-bolt-tiny` fetches one")
+        fetch = proposed("gigacast models download chronos-bolt-tiny")
+        click.echo(f"  `{fetch}` fetches one")
         return
     print_table(where, _COLUMNS, [_row(one.name, v) for one in found for v in one.versions])
     for problem in _problems(found):

@@ -16,6 +16,7 @@ from gigacast.cli.data_quality import quality
 from gigacast.cli.demo import demo
 from gigacast.cli.look import plan, plot, prune, show, status, verify
 from gigacast.cli.models import models
+from gigacast.cli.place import place_of, placed_hint, remember_place
 from gigacast.cli.run import forecast
 from gigacast.cli.train import train
 from gigacast.errors import (
@@ -105,12 +106,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the program and return its exit code."""
+    args = [_normalised(argument) for argument in arguments]
     try:
-        with interruptible():
-            # Not `program.main`: that turns an interruption into an exit of its own.
-            args = [_normalised(argument) for argument in arguments]
-            with program.make_context("gigacast", args) as context:
-                result: Any = program.invoke(context)
+        # Not `program.main`: that turns an interruption into an exit of its own.
+        with interruptible(), program.make_context("gigacast", list(args)) as context:
+            remember_place(context, args)
+            result: Any = program.invoke(context)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
@@ -120,7 +121,8 @@ def run(arguments: list[str]) -> int:
         _complain(error.format_message(), _usage_hint(error))
         return EXIT_USAGE
     except GigacastError as error:
-        _complain(error.message, error.hint)
+        hint = placed_hint(error.hint, place_of(args)) if error.hint else None
+        _complain(error.message, hint)
         return EXIT_USAGE if isinstance(error, _START_ERRORS) else EXIT_FAILED
     except OSError as error:  # every layer below translates its own: this is the output
         if isinstance(error, BrokenPipeError):

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from gigacast.cli.place import proposed
 from gigacast.pipeline.models import Published
 from gigacast.pipeline.pretrain import PretrainJob, PretrainReport
 from gigacast.pipeline.training_job import FinetuneJob, FinetuneResult
@@ -111,7 +112,8 @@ def _tell_published(done: Published, *, switched: bool, outputs: str) -> None:
     if switched:
         click.echo(f"active       {label}")
         return
-    click.echo(f"to use it    --model {label}, or gigacast models switch {label.replace('/', ' ')}")
+    switch = proposed(f"gigacast models switch {found.model} {found.version}")
+    click.echo(f"to use it    --model {label}, or {switch}")
 
 
 def pretrain_json(report: PretrainReport, job: PretrainJob) -> dict[str, Any]:

@@ -128,9 +128,13 @@ class Registry:
         """Return the error for what is not there: it lists what is."""
         versions = self.versions(model)
         if not versions:
-            there = ", ".join(self.models()) or "none"
-            message = f"no model {model!r} under {self.where}; there are: {there}"
-            return ModelNotFoundError(message, hint="`gigacast models list` shows them")
+            there = self.models()
+            message = f"no model {model!r} under {self.where}; there are: "
+            if not there:
+                hint = "`gigacast models publish FOLDER` or `gigacast models download NAME` first"
+                return ModelNotFoundError(f"{message}none", hint=hint)
+            hint = "`gigacast models list` shows them"
+            return ModelNotFoundError(message + ", ".join(there), hint=hint)
         shown = [v if state == PUBLISHED else f"{v} ({state})" for v, state in versions.items()]
         message = f"{model} has no published version {version!r}; there are: {', '.join(shown)}"
         if versions.get(version or "") == UNFINISHED:
