@@ -60,7 +60,7 @@ bench-gpu: $(STAMP) ## Measure all GPUs of this machine: speed, busy share, ceil
 deploy: $(STAMP) ## Make or update the AWS stacks of config/aws.yaml
 	$(BIN)/python infra/deploy.py up
 
-destroy: $(STAMP) ## Delete the AWS stacks; the bucket and the images stay
+destroy: $(STAMP) ## Delete the AWS stacks but that of the bucket and the images
 	$(BIN)/python infra/deploy.py down
 
 clean: ## Remove the environment and every cache

@@ -1,9 +1,9 @@
 """The program of a Batch child: array index -> its tasks -> the runner of every local run.
 
 ``python -m handler.batch URL ENDPOINT REGION RUN DIGEST FIRST``, as `submit` writes it into the
-job. Exit codes: 0 done, 1 some partition failed, 2 refused (a plan that changed or expired, a model
-that is another), 75 asked to stop, or the store is out of reach. Batch tries that one again, and a
-lost host, and nothing else.
+job. Exit codes: 0 done, 1 some partition failed, or the program itself, 2 refused (a plan that
+changed or expired, a model that is another), 75 asked to stop, or the store is out of reach. Batch
+tries that one again, and a lost host, and nothing else.
 """
 
 import os
@@ -30,7 +30,8 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     try:
         with interruptible():
             order = ChildOrder.parse(arguments)
-            origin = Origin(order.run_id, order.first + place.index, place.attempt)
+            stack = environment.get("GIGACAST_STACK", "")
+            origin = Origin(order.run_id, order.first + place.index, place.attempt, stack)
             return run_child(order, place, events=Telemetry(sys.stdout, utc_now, origin))
     except KeyboardInterrupt:
         return EXIT_AGAIN

@@ -2,12 +2,14 @@
 
 ``python infra/deploy.py up|down|show [--config FILE] [--images TAG]``. The templates are plain
 CloudFormation; what one makes and another needs is handed on here. Images are built and pushed by
-docker, unless ``--images`` names a tag that has been pushed. ``down`` keeps the bucket and the
-images: delete them by hand when the forecasts are no longer wanted.
+docker, unless they are there already, or ``--images`` names a tag that has been pushed. ``down``
+keeps the stack of the bucket and the images, so that ``up`` goes on with them: delete it, and then
+the bucket, by hand when the forecasts are no longer wanted.
 """
 
 import argparse
 import base64
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -35,6 +37,11 @@ _KEYS = {
     "cpu_torch_index": str,
     "parameters": dict,
 }
+_OWN = {
+    *("Name", "Prefix", "Bucket", "VpcId", "SubnetIds", "RouteTableIds", "Endpoints"),
+    *("SecurityGroup", "Repository", *FLAVOURS.values()),
+}
+"""Parameters that the deployment fills in by itself."""
 _REQUIRED = {"name", "region", "vpc_id", "subnet_ids"}
 _MISSING_STACK = "does not exist"
 _UNCHANGED = "No updates are to be performed"
@@ -48,8 +55,7 @@ class Deployment:
 
     Parameters
     ----------
-    name, region, bucket, prefix : str
-        An empty bucket is made.
+    name, region, prefix : str
     cpu_torch_index : str
         Where pip finds torch for CPUs; empty, where it finds everything else.
     parameters : mapping of str
@@ -58,7 +64,6 @@ class Deployment:
 
     name: str
     region: str
-    bucket: str
     prefix: str
     cpu_torch_index: str
     parameters: Mapping[str, str]
@@ -76,6 +81,8 @@ class Deployment:
             values = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
         except FileNotFoundError as error:
             raise ConfigError(f"{file}: no such configuration file") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file}: can't be read: {error}") from error
         except yaml.YAMLError as error:
             raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
         _check(file, values)
@@ -88,12 +95,12 @@ class Deployment:
             "RouteTableIds": ",".join(values.get("route_table_ids") or []),
             "Endpoints": values.get("endpoints") or "no",
         }
-        given = {k: str(v) for k, v in (values.get("parameters") or {}).items()}
-        parameters = {**given, **network, "Name": values["name"], "Prefix": prefix}
+        given = {k: _as_parameter(v) for k, v in (values.get("parameters") or {}).items()}
+        own = {"Name": values["name"], "Prefix": prefix, "Bucket": values.get("bucket") or ""}
+        parameters = {**given, **network, **own}
         return cls(
             name=values["name"],
             region=values["region"],
-            bucket=values.get("bucket") or "",
             prefix=prefix,
             cpu_torch_index=values.get("cpu_torch_index") or "",
             parameters=parameters,
@@ -111,9 +118,31 @@ def _check(file: Path, values: Any) -> None:
             raise ConfigError(f"{file}: {key}: missing", hint="fill it in, and deploy again")
         if value is not None and not isinstance(value, kind):
             raise ConfigError(f"{file}: {key}: {value!r} is no {kind.__name__}")
+        if kind is list and any(not isinstance(one, str) for one in value or ()):
+            raise ConfigError(f"{file}: {key}: {value!r} is no list of texts")
+    if values.get("endpoints") not in {None, "no"} and not values.get("route_table_ids"):
+        raise ConfigError(
+            f"{file}: route_table_ids: missing",
+            hint="the endpoint of S3 needs those of the subnets",
+        )
+    _check_parameters(file, values.get("parameters") or {})
+
+
+def _check_parameters(file: Path, given: Mapping[str, Any]) -> None:
     known = set().union(*(parameters_of(name) for name in TEMPLATES))
-    for key in sorted(set(values.get("parameters") or {}) - known):
-        raise ConfigError(f"{file}: parameters.{key}: no template has it")
+    for key in sorted(given):
+        if key in _OWN:
+            raise ConfigError(
+                f"{file}: parameters.{key}: is filled in by the deployment itself",
+                hint=f"the keys outside of parameters say it: {', '.join(_KEYS)}",
+            )
+        if key not in known:
+            raise ConfigError(f"{file}: parameters.{key}: no template has it")
+
+
+def _as_parameter(value: Any) -> str:
+    """Return a value as CloudFormation takes it."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def template_file(name: str) -> Path:
@@ -246,7 +275,7 @@ def deploy(
     """
     values = dict(deployment.parameters)
     made = cloud.up("storage", values)
-    values |= {"Bucket": deployment.bucket or made["Bucket"], "Repository": made["Repository"]}
+    values |= {"Bucket": made["Bucket"], "Repository": made["Repository"]}
     values |= make_images(made["RepositoryUri"])
     for template in TEMPLATES[1:]:
         _say(f"{deployment.name}-{template}")
@@ -256,8 +285,8 @@ def deploy(
 
 
 def destroy(deployment: Deployment, cloud: Cloud) -> None:
-    """Delete every stack; the bucket and the images stay."""
-    for template in reversed(TEMPLATES):
+    """Delete every stack but the one that holds the bucket and the images."""
+    for template in reversed(TEMPLATES[1:]):
         _say(f"{deployment.name}-{template}")
         cloud.down(template)
 
@@ -270,7 +299,7 @@ def image_names(repository: str, tag: str) -> dict[str, str]:
 def build_images(
     repository: str, deployment: Deployment, tag: str, run: Run = subprocess.run
 ) -> None:
-    """Build and push every flavour.
+    """Build and push every flavour that is not there: a tag is one commit's, and never moves.
 
     Raises
     ------
@@ -281,19 +310,34 @@ def build_images(
 
     with translated("ECR: sign in", deployment.region):
         client = boto3.client("ecr", region_name=deployment.region)
+        wanted = [name for name in FLAVOURS if not _is_pushed(client, repository, f"{name}-{tag}")]
         answer = client.get_authorization_token()
+    if not wanted:
+        return
     token = base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode()
     password = token.partition(":")[2]
     host = repository.partition("/")[0]
     login = ["docker", "login", "--username", "AWS", "--password-stdin", host]
     _docker(run, login, input=password.encode())
-    build = ["docker", "build", "-f", str(ROOT / "infra" / "Dockerfile")]
+    # The machines are x86, whatever this one is; Lambda takes no index of several images.
+    plain = {**os.environ, "BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+    build = ["docker", "build", "--platform", "linux/amd64"]
+    build += ["-f", str(ROOT / "infra" / "Dockerfile")]
     if deployment.cpu_torch_index:
         build += ["--build-arg", f"CPU_TORCH_INDEX={deployment.cpu_torch_index}"]
-    for flavour in FLAVOURS:
+    for flavour in wanted:
         image = f"{repository}:{flavour}-{tag}"
-        _docker(run, [*build, "--target", flavour, "-t", image, str(ROOT)])
+        _docker(run, [*build, "--target", flavour, "-t", image, str(ROOT)], env=plain)
         _docker(run, ["docker", "push", image])
+
+
+def _is_pushed(client: Any, repository: str, tag: str) -> bool:
+    name = repository.partition("/")[2]
+    try:
+        found = client.describe_images(repositoryName=name, imageIds=[{"imageTag": tag}])
+    except client.exceptions.ImageNotFoundException:
+        return False
+    return bool(found["imageDetails"])
 
 
 def _docker(run: Run, command: list[str], **options: Any) -> None:
@@ -317,7 +361,13 @@ def code_tag(run: Run = subprocess.run) -> str:
     ConfigError
         When there are changes that no commit holds.
     """
-    status = run(["git", "status", "--porcelain"], check=True, capture_output=True, cwd=ROOT)
+    try:
+        status = run(["git", "status", "--porcelain"], check=True, capture_output=True, cwd=ROOT)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise ConfigError(
+            f"there is no commit to name the images by: {error}",
+            hint="deploy from a clone with git, or name pushed images: --images TAG",
+        ) from error
     if status.stdout.strip():
         raise ConfigError(
             "there are changes that no commit holds", hint="commit them: an image is one commit's"

@@ -47,15 +47,23 @@ class Origin:
         Index within an array job.
     attempt : int
         Counted from 1.
+    stack : str, optional
+        The deployment that the run is of; its metrics are counted apart from others'.
     """
 
     run_id: str = ""
     child: int | None = None
     attempt: int = 1
+    stack: str = ""
 
 
 def embed_metrics(
-    fields: Mapping[str, object], metrics: Metrics, *, at: datetime, dimensions: tuple[str, ...]
+    fields: Mapping[str, object],
+    metrics: Metrics,
+    *,
+    at: datetime,
+    dimensions: tuple[str, ...],
+    scope: tuple[str, ...] = (),
 ) -> dict[str, object]:
     """Return a log record that is a set of metrics as well.
 
@@ -69,6 +77,8 @@ def embed_metrics(
         When it was measured, with its zone.
     dimensions : tuple of str
         Names of fields. The metrics are counted per value of these, and over all of them.
+    scope : tuple of str
+        Names of fields that they are always counted by.
 
     Raises
     ------
@@ -76,13 +86,13 @@ def embed_metrics(
         When a dimension is no field, or a name is both a field and a metric: the record would
         be dropped by CloudWatch without a word.
     """
-    missing = [name for name in dimensions if not isinstance(fields.get(name), str)]
+    missing = [name for name in (*scope, *dimensions) if not isinstance(fields.get(name), str)]
     twice = sorted(set(fields) & set(metrics))
     if missing or twice:
         raise ValueError(f"dimensions without a text: {missing}; both field and metric: {twice}")
     directive = {
         "Namespace": NAMESPACE,
-        "Dimensions": [list(dimensions), []] if dimensions else [[]],
+        "Dimensions": [[*scope, *dimensions], [*scope]] if dimensions else [[*scope]],
         "Metrics": [{"Name": name, "Unit": unit} for name, (_, unit) in metrics.items()],
     }
     header = {"Timestamp": int(at.timestamp() * 1000), "CloudWatchMetrics": [directive]}
@@ -169,9 +179,12 @@ class Telemetry:
             "child": self._origin.child,
             "attempt": self._origin.attempt,
         }
+        scope: tuple[str, ...] = ()
+        if self._origin.stack:
+            record["stack"], scope = self._origin.stack, ("stack",)
         record |= fields
         if metrics is not None:
-            record = embed_metrics(record, metrics, at=now, dimensions=dimensions)
+            record = embed_metrics(record, metrics, at=now, dimensions=dimensions, scope=scope)
         self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
         self._stream.flush()
 

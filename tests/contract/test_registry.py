@@ -18,7 +18,7 @@ from gigacast.errors import (
 )
 from gigacast.lake.model import resolve_model
 from gigacast.lake.model_file import digest_folder
-from gigacast.lake.registry import Registry
+from gigacast.lake.registry import UNFINISHED, Registry
 from gigacast.lake.registry_active import (
     delete_version,
     read_active,
@@ -328,6 +328,69 @@ def test_a_version_that_becomes_active_while_it_is_being_deleted_stays(three: Re
     assert three.read("tiny", "v2.0").version == "v2.0"
     assert verify_versions(three, "tiny").problems == []
     assert not three.is_being_deleted("tiny", "v2.0")
+
+
+def test_a_deletion_that_is_taken_back_leaves_an_unfinished_version_to_be_completed(
+    three: Registry, two: Path
+) -> None:
+    store = three.store
+    crash = Fault(("put_if_absent",), nth=2)
+    with pytest.raises(SimulatedCrash):
+        publish(FaultyStore(store, [crash]), two, version="v3.0")
+    assert three.versions("tiny")["v3.0"] == UNFINISHED
+
+    class Interrupted(FaultyStore):
+        """Another operator switches just before the deletion is claimed."""
+
+        def put(self, key: str, content: bytes | Path) -> str:
+            switch_version(three, "tiny", "v2.0", author("bob@bench"))
+            return super().put(key, content)
+
+    with pytest.raises(ModelConflictError):
+        delete_version(Registry(Interrupted(store)), "tiny", "v3.0", author())
+    assert three.versions("tiny")["v3.0"] == UNFINISHED
+    publish(store, two, version="v3.0")
+    assert three.read("tiny", "v3.0").version == "v3.0"
+
+
+@pytest.mark.parametrize("moment", ["before the manifest", "after the manifest"])
+def test_a_version_that_is_deleted_while_it_is_published_is_whole_or_gone(
+    three: Registry, two: Path, moment: str
+) -> None:
+    class Interrupted(FaultyStore):
+        """Another operator deletes the version around the moment that makes it one."""
+
+        def put_if_absent(self, key: str, content: bytes | Path) -> str:
+            manifest = key.endswith("v3.0/manifest.json")
+            if manifest and moment == "before the manifest":
+                delete_version(three, "tiny", "v3.0", author("bob@bench"))
+            etag = super().put_if_absent(key, content)
+            if manifest and moment == "after the manifest":
+                delete_version(three, "tiny", "v3.0", author("bob@bench"))
+            return etag
+
+    with pytest.raises(ModelConflictError, match="was deleted by others"):
+        publish(Interrupted(three.store), two, version="v3.0")
+    assert "v3.0" not in three.versions("tiny")
+    assert publish(three.store, two, version="v3.0")
+    assert verify_versions(three, "tiny").problems == []
+
+
+def test_a_claim_to_delete_outlives_the_publisher_whose_place_it_took(
+    three: Registry, two: Path
+) -> None:
+    class Interrupted(FaultyStore):
+        """Another operator claims the deletion, and no more, when the version is there."""
+
+        def put_if_absent(self, key: str, content: bytes | Path) -> str:
+            etag = super().put_if_absent(key, content)
+            if key.endswith("v3.0/manifest.json"):
+                three.claim_deletion("tiny", "v3.0", author("bob@bench"))
+            return etag
+
+    with pytest.raises(ModelConflictError, match="was deleted by others"):
+        publish(Interrupted(three.store), two, version="v3.0")
+    assert three.is_being_deleted("tiny", "v3.0")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

@@ -4,6 +4,7 @@ moto wants a service role of compute environments, which AWS does not; the tests
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,9 @@ def test_what_the_templates_make_runs_a_job_and_goes_again(
     )["jobDefinitions"]
     assert definition["retryStrategy"]["attempts"] == 10
     deploy.destroy(deployment, cloud)
-    assert {cloud.status(name) for name in deploy.TEMPLATES} == {"not deployed"}
+    assert {cloud.status(name) for name in deploy.TEMPLATES[1:]} == {"not deployed"}
+    again = cloud.up("storage", dict(deployment.parameters))  # it goes on with what is there
+    assert (again["Bucket"], again["Repository"]) == (made["Bucket"], made["Repository"])
 
 
 @pytest.mark.parametrize(
@@ -104,13 +107,45 @@ def test_what_the_templates_make_runs_a_job_and_goes_again(
         ({"subnet_ids": "subnet-1"}, "subnet_ids: 'subnet-1' is no list"),
         ({"vpc": "vpc-1"}, "vpc: unknown key"),
         ({"parameters": {"MaxGpuVcpu": 8}}, "parameters.MaxGpuVcpu: no template has it"),
+        ({"parameters": {"Endpoints": "all"}}, "parameters.Endpoints: is filled in"),
+        ({"subnet_ids": [1]}, "subnet_ids: [1] is no list of texts"),
+        ({"endpoints": "s3"}, "route_table_ids: missing"),
     ],
 )
 def test_a_wrong_configuration_is_named(
     server: MotoServer, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
-    with pytest.raises(ConfigError, match=said.replace(".", r"\.")):
+    with pytest.raises(ConfigError, match=re.escape(said)):
         deploy.Deployment.read(configuration(tmp_path, **change))
+
+
+def test_a_list_of_instance_types_is_one_parameter(server: MotoServer, tmp_path: Path) -> None:
+    given = {"parameters": {"CpuInstanceTypes": ["c7i.large", "m7i.large"]}}
+    deployment = deploy.Deployment.read(configuration(tmp_path, **given))
+    assert deployment.parameters["CpuInstanceTypes"] == "c7i.large,m7i.large"
+
+
+def test_a_bucket_that_is_there_is_taken_and_none_is_made(
+    server: MotoServer, tmp_path: Path
+) -> None:
+    boto3.client("s3").create_bucket(Bucket="there-already")
+    deployment = deploy.Deployment.read(
+        configuration(tmp_path, name="guest", bucket="there-already")
+    )
+    made = cloud_of(deployment).up("storage", dict(deployment.parameters))
+    assert made["Bucket"] == "there-already"
+    listed = boto3.client("cloudformation").list_stack_resources(StackName="guest-storage")
+    kinds = {one["ResourceType"] for one in listed["StackResourceSummaries"]}
+    assert kinds - {""} == {"AWS::ECR::Repository"}  # moto lists what a condition leaves out, bare
+
+
+def test_without_a_commit_the_images_have_no_name() -> None:
+    def no_git(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory: 'git'")
+
+    with pytest.raises(ConfigError, match="no commit to name the images by") as caught:
+        deploy.code_tag(no_git)
+    assert "--images TAG" in str(caught.value.hint)
 
 
 def test_a_stack_that_is_refused_is_named(server: MotoServer, tmp_path: Path) -> None:
@@ -119,20 +154,41 @@ def test_a_stack_that_is_refused_is_named(server: MotoServer, tmp_path: Path) ->
         cloud_of(deployment).up("network", {})
 
 
-def test_images_are_built_for_every_flavour_and_pushed(server: MotoServer, tmp_path: Path) -> None:
+def repository_named(name: str) -> str:
+    made = boto3.client("ecr").create_repository(repositoryName=name)["repository"]
+    return str(made["repositoryUri"])
+
+
+def test_images_are_built_for_every_flavour_and_pushed_once(
+    server: MotoServer, tmp_path: Path
+) -> None:
     index = "https://example.org/cpu"
     deployment = deploy.Deployment.read(configuration(tmp_path, cpu_torch_index=index))
+    repository = repository_named("built")
     commands: list[list[str]] = []
-    deploy.build_images(
-        "1.dkr.ecr/gigacast", deployment, "abc", lambda command, **_: commands.append(command)
-    )
+
+    def run(command: list[str], **options: Any) -> None:
+        commands.append(command)
+        if command[1] == "push":
+            boto3.client("ecr").put_image(
+                repositoryName="built",
+                imageManifest=f'{{"made": "{command[-1]}"}}',
+                imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
+                imageTag=command[-1].rpartition(":")[2],
+            )
+
+    deploy.build_images(repository, deployment, "abc", run)
     assert [command[:2] for command in commands] == [
         ["docker", "login"],
         *[["docker", "build"], ["docker", "push"]] * 3,
     ]
     assert f"CPU_TORCH_INDEX={index}" in commands[1]
+    assert commands[1][2:4] == ["--platform", "linux/amd64"]
     pushed = [command[-1] for command in commands if command[1] == "push"]
-    assert pushed == [f"1.dkr.ecr/gigacast:{name}-abc" for name in ("cpu", "gpu", "planner")]
+    assert pushed == [f"{repository}:{name}-abc" for name in ("cpu", "gpu", "planner")]
+    commands.clear()
+    deploy.build_images(repository, deployment, "abc", run)
+    assert commands == []
 
 
 def test_no_docker_is_one_clear_line(
@@ -143,6 +199,6 @@ def test_no_docker_is_one_clear_line(
 
     deployment = deploy.Deployment.read(configuration(tmp_path))
     with pytest.raises(ConfigError, match="docker is not installed"):
-        deploy.build_images("1.dkr.ecr/gigacast", deployment, "abc", missing)
+        deploy.build_images(repository_named("bare"), deployment, "abc", missing)
     assert deploy.main(["up", "--config", str(tmp_path / "none.yaml")]) == 2
     assert "none.yaml: no such configuration file" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from gigacast.core.array import MAX_ARRAY
+from gigacast.lake import layout
 from infra import deploy, pin_images
 
 ROOT = Path(__file__).parents[2]
@@ -142,6 +143,22 @@ def test_a_child_writes_only_what_it_makes() -> None:
     }
 
 
+def test_a_listing_is_confined_to_the_prefix_and_a_whole_bucket_can_be_listed() -> None:
+    """IAM finds no match for a pattern where the request names no prefix, as from the root."""
+    listing = [
+        statement
+        for name in deploy.TEMPLATES
+        for _, statement in statements(name)
+        if "s3:ListBucket" in listed(statement["Action"])
+    ]
+    assert len(listing) == 3
+    confined = {"StringLike": {"s3:prefix": [{"Sub": "${Prefix}*"}]}}
+    for statement in listing:
+        assert statement["Condition"] == {
+            "If": ["HasPrefix", confined, {"Ref": "AWS::NoValue"}],
+        }
+
+
 # -- machines and children -------------------------------------------------------------------------
 
 
@@ -163,6 +180,7 @@ def test_a_child_is_tried_again_for_a_lost_host_and_75_and_for_nothing_else(kind
     told = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
     machines = resources("batch", "ComputeEnvironment")[f"{kind}Machines"]["ComputeResources"]
     assert told == {
+        "GIGACAST_STACK": {"Ref": "Name"},
         "GIGACAST_PURCHASE": machines["Type"].lower(),
         "GIGACAST_VCPUS": {"Ref": f"{kind}Vcpus"},
     }
@@ -206,6 +224,24 @@ def test_the_bucket_is_private_encrypted_versioned_and_outlives_its_stack() -> N
     assert expiring == {"${Prefix}audit/", "${Prefix}plans/"}
 
 
+def test_what_this_job_writes_is_not_taken_for_something_that_has_come() -> None:
+    pattern = resources("schedule", "Events::Rule")["NewObject"]["EventPattern"]["detail"]
+    (passed,) = pattern["object"]["key"]
+    written = {one["Sub"].removeprefix("${Prefix}") for one in passed["anything-but"]["prefix"]}
+    kept = {layout.FORECASTS, layout.BACKTESTS, layout.EVALUATIONS, layout.QUALITY}
+    kept |= {layout.CLEANING, layout.TIMINGS, layout.AUDIT, layout.PLANS, layout.MODELS}
+    assert written == kept
+
+
+def test_every_function_and_the_queue_of_last_resort_have_an_alarm() -> None:
+    alarms = resources("observe", "CloudWatch::Alarm").values()
+    watched = {d["Value"]["Sub"] for a in alarms for d in a["Dimensions"] if "Sub" in d["Value"]}
+    functions = resources("schedule", "Lambda::Function").values()
+    queues = resources("schedule", "SQS::Queue")
+    assert {function["FunctionName"]["Sub"] for function in functions} <= watched
+    assert queues["ArrivalsGivenUp"]["QueueName"]["Sub"] in watched
+
+
 def test_the_schedule_calls_the_planner_and_a_rule_the_closer() -> None:
     clock = resources("schedule", "Scheduler::Schedule")["Clock"]
     assert clock["Target"]["Arn"] == {"GetAtt": "Planner.Arn"}
@@ -243,7 +279,13 @@ def test_alarms_and_board_show_metrics_that_are_written() -> None:
     body = json.loads(board["DashboardBody"]["Sub"])
     for widget in body["widgets"]:
         ours |= {m[1] for m in widget["properties"]["metrics"] if m[0] == "Gigacast"}
+        for _, _, dimension, stack, *_ in (
+            m for m in widget["properties"]["metrics"] if len(m) > 4
+        ):
+            assert (dimension, stack) == ("stack", "${Name}")
     assert len(ours) > 8
+    mine = [alarm["Dimensions"] for alarm in alarms if alarm["Namespace"] == "Gigacast"]
+    assert mine == [[{"Name": "stack", "Value": {"Ref": "Name"}}]] * 2
     assert [name for name in ours if f'"{name}"' not in source] == []
     assert all(alarm["AlarmActions"] == [{"Ref": "Alarms"}] for alarm in alarms)
 

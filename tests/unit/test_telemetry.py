@@ -155,3 +155,13 @@ def test_a_record_cloudwatch_would_drop_is_refused() -> None:
         embed_metrics({"event": "x"}, {"A": (1, "Count")}, at=NOW, dimensions=("model",))
     with pytest.raises(ValueError, match="both field and metric: \\['A'\\]"):
         embed_metrics({"A": "x"}, {"A": (1, "Count")}, at=NOW, dimensions=())
+
+
+def test_the_figures_of_a_deployment_are_counted_apart(stream: io.StringIO) -> None:
+    telemetry = Telemetry(stream, lambda: NOW, Origin("run-1", stack="mine"))
+    telemetry.finished(RECEIPT)
+    telemetry.failed(TASK, Failure("SchemaError", "no column"))
+    done, failed = records(stream)
+    assert done["stack"] == failed["stack"] == "mine"
+    assert done["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stack", "model"], ["stack"]]
+    assert failed["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stack"]]

@@ -64,10 +64,13 @@ class Condition:
             return True
 
     def _overlaps(self, low: Any, high: Any) -> bool:
+        if self.operator in {"!=", "not in"} and isinstance(low, float):
+            return True  # bounds say nothing of NaN, which is unlike every value
         if self.operator == "not in":
             return not (low == high and any(_like(v, low) == low for v in self.value))
         if self.operator == "in":
-            return any(low <= _like(value, low) <= high for value in self.value)
+            values = [_like(value, low) for value in self.value]
+            return any(value != value or low <= value <= high for value in values)  # noqa: PLR0124
         value = _like(self.value, low)
         match self.operator:
             case "==":

@@ -177,9 +177,12 @@ class Registry:
         try:
             self.store.put_if_absent(model_manifest_key(model, version), manifest.to_bytes())
         except PreconditionFailedError:
-            return not self._is_there(manifest)
+            is_new = False
+        else:
+            is_new = True
+        self._check_kept(manifest)
         self._release(claim)
-        return True
+        return is_new
 
     def _is_there(self, manifest: ModelManifest) -> bool:
         """Whether the version exists with this content; other content is refused."""
@@ -247,18 +250,47 @@ class Registry:
                 hint="see what is there with `gigacast models list`, and publish again",
             )
 
+    def _check_kept(self, manifest: ModelManifest) -> None:
+        """Make sure that nobody deleted the version while its manifest was on its way."""
+        model, version = manifest.model, manifest.version
+        files = self.files(model, version)
+        gone = [file.name for file in manifest.files if file.name not in files]
+        if not gone and self._is_there(manifest) and not self.is_being_deleted(model, version):
+            return
+        if gone:  # a manifest without its files is no version
+            self.store.delete([model_manifest_key(model, version)])
+        raise ModelConflictError(
+            f"{model}/{version} was deleted by others while it was published",
+            hint="see what is there with `gigacast models list`, and publish again",
+        )
+
     def _release(self, claim: Pinned) -> None:
-        if claim.etag:
+        """Take a claim back, unless somebody else has one there by now."""
+        now = read_pinned(self.store, claim.key) if claim.etag else None
+        if now is not None and now.etag == claim.etag:
             self.store.delete([claim.key])
 
-    def claim_deletion(self, model: str, version: str, author: Author) -> None:
-        """Say that a version is about to be deleted: nobody can switch to it any more."""
-        content = {"deleting": True, "who": author.who, "when": author.now()}
-        self.store.put(model_claim_key(model, version), json.dumps(content).encode())
+    def claim_deletion(self, model: str, version: str, author: Author) -> Pinned | None:
+        """Say that a version is about to be deleted: nobody can switch to it any more.
 
-    def withdraw_deletion(self, model: str, version: str) -> None:
-        """Take that back."""
-        self.store.delete([model_claim_key(model, version)])
+        Returns
+        -------
+        Pinned or None
+            The claim that was there: of those who publish, or were killed while they did.
+        """
+        key = model_claim_key(model, version)
+        before = read_pinned(self.store, key)
+        content = {"deleting": True, "who": author.who, "when": author.now()}
+        self.store.put(key, json.dumps(content).encode())
+        return before
+
+    def withdraw_deletion(self, model: str, version: str, before: Pinned | None) -> None:
+        """Take that back, and put there what was there before."""
+        key = model_claim_key(model, version)
+        if before is None:
+            self.store.delete([key])
+        else:
+            self.store.put(key, before.content)
 
     def is_being_deleted(self, model: str, version: str) -> bool:
         """Whether somebody is deleting a version, or was when they were killed."""

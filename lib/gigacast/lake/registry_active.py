@@ -233,14 +233,14 @@ def delete_version(
     """
     check_deletable(registry, model, version)
     active, etag = read_active(registry, model)
-    registry.claim_deletion(model, version, author)
+    before = registry.claim_deletion(model, version, author)
     try:
         change = Change(version, author.now(), author.who, why, DELETE)
         if active.version == version:
             raise lost_race(registry, model)
         write_active(registry, model, active.then(change), etag)
     except ModelConflictError:
-        registry.withdraw_deletion(model, version)
+        registry.withdraw_deletion(model, version, before)
         raise
     return registry.erase(model, version)
 

@@ -16,7 +16,7 @@ from gigacast.errors import ConfigError
 from gigacast.lake.dataset_manifest import DatasetManifest
 from gigacast.lake.dataset_metadata import EMBEDDED, check_metadata
 from gigacast.storage.parquet import open_parquet, translated_parquet
-from gigacast.storage.parquet_scan import group_bounds
+from gigacast.storage.parquet_bounds import group_bounds
 from gigacast.storage.store import Store
 
 _PANDAS = b"pandas"

@@ -136,7 +136,7 @@ class FolderStore(Store):
             return publish(temporary, target)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete files, and the folders this leaves empty."""
+        """Delete files, and the folders this leaves empty (one with a lock file is not)."""
         for key in keys:
             target = self._target(key)
             with _translated(self._where(key)):

@@ -74,23 +74,25 @@ def locked_folder(path: Path) -> Iterator[None]:
     The folder itself is locked, so nothing is left behind. Network filesystems that lock only
     what is open for writing get a hidden lock file instead.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in _NO_FOLDER_LOCKS:
-                raise
-            fd = _lock_file(path, instead_of=fd)
+        fd = _open_locked(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_LOCKS:
+            raise
+        fd = _open_locked(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT)
+    try:
         yield
     finally:
         os.close(fd)
 
 
-def _lock_file(path: Path, *, instead_of: int) -> int:
-    fd = os.open(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    os.close(instead_of)
-    fcntl.flock(fd, fcntl.LOCK_EX)
+def _open_locked(path: Path, flags: int) -> int:
+    fd = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd
 
 

@@ -9,30 +9,27 @@ Floats get no dictionary, which noise would fill in vain; page checksums find fl
 
 import errno
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, get_args
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.core.digest import digest_text
 from gigacast.core.predicate import Bounds
-from gigacast.errors import ConfigError, CorruptedFileError, StorageError
+from gigacast.errors import ConfigError, CorruptedFileError, SchemaError, StorageError
+from gigacast.storage.parquet_bounds import statistics_bounds
 from gigacast.storage.parquet_sink import DEFAULT_ROW_GROUP_ROWS
 
 Codec = Literal["snappy", "zstd", "gzip", "none"]
 CODECS: tuple[Codec, ...] = get_args(Codec)
 _LEVELS: Mapping[str, int] = {"zstd": 1, "gzip": 6}
 _LONGEST_BOUND = 64
-_UNITS = {"milliseconds": timedelta(milliseconds=1), "microseconds": timedelta(microseconds=1)}
-_UTC = ZoneInfo("UTC")
 _CHUNK_BYTES = 1 << 20
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -156,11 +153,11 @@ class ParquetDraft:
         self.path.unlink(missing_ok=True)
 
     def _write_group(self, rows: int) -> None:
-        pending = pa.Table.from_batches(self._pending, self._schema)
-        group = pending.slice(0, rows).combine_chunks()
-        self._pending = pending.slice(rows).to_batches()
-        self._pending_rows -= rows
         with self._translated():
+            pending = pa.Table.from_batches(self._pending, self._schema)
+            group = pending.slice(0, rows).combine_chunks()
+            self._pending = pending.slice(rows).to_batches()
+            self._pending_rows -= rows
             self._writer.write_table(group, row_group_size=max(1, rows))
 
     @contextmanager
@@ -172,6 +169,12 @@ class ParquetDraft:
             raise StorageError(
                 f"the temporary file {self.path} can't be written: {error.strerror or error}",
                 hint="free space, or set TMPDIR to a larger disk" if full else None,
+            ) from error
+        except pa.ArrowException as error:
+            reason = str(error).partition("\n")[0][:300]
+            raise SchemaError(
+                f"rows that cannot be stored as Parquet: {reason}",
+                hint="convert the column to another type, or leave it out",
             ) from error
 
 
@@ -247,27 +250,13 @@ def _statistics(metadata: Any) -> tuple[dict[str, int], dict[str, Bounds]]:
                 silent.add(name)
                 continue
             nulls[name] = nulls.get(name, 0) + (statistics.null_count or 0)
-            least, greatest = _bounds(statistics)
+            least, greatest = statistics_bounds(statistics)
             if statistics.has_min_max and _is_bound(least):
                 low, high = bounds.get(name, (least, greatest))
                 bounds[name] = (min(low, least), max(high, greatest))
             elif (statistics.null_count or 0) < group.num_rows:
                 silent.add(name)  # it has values that nothing is told of
     return nulls, {name: found for name, found in bounds.items() if name not in silent}
-
-
-def _bounds(statistics: Any) -> tuple[Any, Any]:
-    """Return the least and the greatest value of a row group; ``None`` for what has no name."""
-    logical = json.loads(statistics.logical_type.to_json())
-    step = _UNITS.get(logical.get("timeUnit", ""))
-    if logical["Type"] != "Timestamp" or step is None or not statistics.has_min_max:
-        return statistics.min, statistics.max
-    # pyarrow would import pandas to make moments of them
-    epoch = datetime(1970, 1, 1, tzinfo=_UTC if logical["isAdjustedToUTC"] else None)
-    try:
-        return epoch + statistics.min_raw * step, epoch + statistics.max_raw * step
-    except OverflowError:  # beyond the year 9999
-        return None, None
 
 
 def _is_bound(value: Any) -> bool:

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.core.evolution import conform
-from gigacast.core.predicate import Bounds, Predicate
+from gigacast.core.predicate import Predicate
 from gigacast.errors import SchemaError
 from gigacast.storage.parquet import DEFAULT_BATCH_ROWS, open_parquet, translated_parquet
+from gigacast.storage.parquet_bounds import group_bounds
 from gigacast.storage.store import ObjectMeta, Store
 
 
@@ -167,18 +168,4 @@ def _matching_groups(
             found.append(index)
         else:
             stats.row_groups_skipped += 1
-    return found
-
-
-def group_bounds(metadata: Any, index: int, columns: Sequence[str]) -> dict[str, Bounds]:
-    """Return what a row group's statistics say of some columns; nothing where they are silent."""
-    group = metadata.row_group(index)
-    found: dict[str, Bounds] = {}
-    for place in range(group.num_columns):
-        column = group.column(place)
-        if column.path_in_schema not in columns:
-            continue
-        statistics = column.statistics
-        if statistics is not None and statistics.has_min_max:
-            found[column.path_in_schema] = (statistics.min, statistics.max)
     return found

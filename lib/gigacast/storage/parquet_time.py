@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from gigacast.storage.parquet_scan import group_bounds
+from gigacast.storage.parquet_bounds import group_bounds
 
 _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?")
 _DIGIT = re.compile(r"[0-9]")

@@ -1,5 +1,6 @@
 """Filters: the same rows as a slow loop keeps, and nothing ruled out that could match."""
 
+import math
 from datetime import date, datetime
 from typing import Any
 
@@ -108,3 +109,15 @@ def test_a_filter_that_does_not_fit_its_column_says_so() -> None:
     assert predicate is not None
     with pytest.raises(ConfigError, match="n < 'much' does not fit a int64 column"):
         predicate.mask(pa.table({"n": [1]}))
+
+
+@pytest.mark.parametrize(
+    ("operator", "value"), [("!=", 1.0), ("not in", [1.0]), ("in", [math.nan])]
+)
+def test_rows_that_are_no_number_are_not_ruled_out_by_bounds_that_leave_them_out(
+    operator: str, value: object
+) -> None:
+    predicate = Predicate.parse([("x", operator, value)])
+    assert predicate is not None
+    assert predicate.mask(pa.table({"x": [1.0, math.nan]})).to_pylist() == [False, True]
+    assert predicate.may_match({"x": (1.0, 1.0)})

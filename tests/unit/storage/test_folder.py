@@ -217,6 +217,22 @@ def test_a_network_folder_that_cannot_be_locked_gets_a_hidden_lock_file(
     assert listed_keys(store) == ["a/key"]
 
 
+def test_a_folder_that_cannot_be_locked_at_all_says_so_and_keeps_nothing_open(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(fd: int, operation: int) -> None:
+        code = 9 if stat.S_ISDIR(os.fstat(fd).st_mode) else 37
+        raise OSError(code, os.strerror(code))
+
+    etag = store.put("a/key", b"1")
+    monkeypatch.setattr(folder_write.fcntl, "flock", never)
+    before = sorted(Path("/proc/self/fd").iterdir())
+    with pytest.raises(StorageError, match="No locks available"):
+        store.put_if_match("a/key", b"2", etag)
+    assert sorted(Path("/proc/self/fd").iterdir()) == before
+    assert store.get("a/key") == b"1"
+
+
 def test_a_filesystem_without_hard_links_still_has_one_winner(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

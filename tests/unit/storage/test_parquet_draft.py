@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gigacast.errors import SchemaError
 from gigacast.storage.parquet_draft import DraftFile, ParquetDraft, describe_file
 from tests.bars import bars
 
@@ -52,3 +53,14 @@ def test_a_moment_that_has_no_name_in_python_leaves_its_column_without_bounds(
     far = pa.array([0, 1 << 60], pa.int64()).view(pa.timestamp("us"))
     done = draft(tmp_path / "a", pa.table({"at": far, "n": pa.array([1, 2])}))
     assert done.bounds == {"n": (1, 2)}
+
+
+def test_what_parquet_has_no_type_for_is_refused_by_name(tmp_path: Path) -> None:
+    schema = pa.schema([("n", pa.int64()), ("every", pa.month_day_nano_interval())])
+    with pytest.raises(SchemaError, match=r"cannot be stored as Parquet.*interval") as caught:
+        ParquetDraft(tmp_path / "a", schema)
+    assert "convert the column" in str(caught.value.hint)
+    one = ParquetDraft(tmp_path / "b", pa.schema([("n", pa.int64())]))
+    one.write(pa.table({"n": ["text"]}))
+    with pytest.raises(SchemaError, match="cannot be stored"):
+        one.close()
