@@ -31,4 +31,8 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
 def _keys(event: dict[str, Any]) -> Iterator[str]:
     """Yield the keys that EventBridge's events of S3 name, as the queue holds them."""
     for record in event["Records"]:
-        yield str(json.loads(record["body"]).get("detail", {}).get("object", {}).get("key", ""))
+        try:
+            key = json.loads(record["body"])["detail"]["object"]["key"]
+        except (ValueError, KeyError, TypeError):
+            continue  # no event of an object, whoever sent it
+        yield str(key)

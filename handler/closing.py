@@ -5,6 +5,7 @@ The event is that of a job's state change; the job's command says where its plan
 
 from typing import Any
 
+from gigacast.errors import PlanError
 from gigacast.lake.audit import Audit
 from gigacast.pipeline.array_close import close_run
 from gigacast.pipeline.array_option import ChildOrder
@@ -14,7 +15,11 @@ from gigacast.storage.opening import open_store
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
     """Close the run of the job in an event, if that was its last; it is safe to be called twice."""
-    order = ChildOrder.parse(list(event["detail"]["container"]["command"]))
+    try:
+        command = [str(word) for word in event["detail"]["container"]["command"]]
+    except (KeyError, TypeError) as error:
+        raise PlanError("the event is of no job: its detail has no container.command") from error
+    order = ChildOrder.parse(command)
     service = BatchService(order.outputs.region)
     audit: Audit = close_run(open_store(order.outputs), order.run_id, service)
     return {"run_id": order.run_id, "status": audit.status, "end_time": audit.end_time}

@@ -151,14 +151,17 @@ def _prices_if_sound() -> PriceTable | None:
 def array_options_of(settings: Settings) -> ArrayOptions:
     """Return how the settings divide a run over array jobs.
 
-    Prices are the table's, where there is one; a machine that is not in it is refused.
+    Prices are the table's, where there is a sound one; a machine that is not in it is refused.
 
     Raises
     ------
     ConfigError
     """
     batch, default = settings.batch, ArrayOptions()
-    prices = known_prices()
+    try:
+        prices = known_prices()
+    except ConfigError:  # `job_of` has told of it
+        prices = None
 
     def dollars(name: str, otherwise: float) -> float:
         if prices is None or (name in _USUAL and not prices.has(name)):

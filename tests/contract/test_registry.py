@@ -299,6 +299,37 @@ def test_a_switch_killed_anywhere_has_happened_or_has_not(three: Registry, when:
     assert switch_version(three, "tiny", "v2.0", author()).version == "v2.0"
 
 
+@pytest.mark.parametrize("door", ["publish", "restore"])
+@pytest.mark.parametrize("damage", ["a byte", "the end", "all"])
+def test_what_was_damaged_is_mended_by_the_same_content_again(
+    store: Store,
+    one: Path,
+    tmp_path: Path,
+    door: str,
+    damage: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    publish(store, one)
+    registry, archive = Registry(store), tmp_path / "backup.tar"
+    write_archive(registry, [], archive)
+    before = contents(store)
+    key = next(key for key in before if key.endswith("model.safetensors"))
+    if damage == "all":
+        store.delete([key])
+    else:
+        flipped = bytes([before[key][0] ^ 1]) + before[key][1:]
+        store.put(key, flipped if damage == "a byte" else before[key][:-1])
+    assert verify_versions(registry, "tiny").problems
+    if door == "publish":
+        publish(store, one)
+    else:
+        assert read_archive(registry, archive, author()).present == ["tiny/v1.0"]
+    assert verify_versions(registry, "tiny").problems == []
+    assert contents(store) == before
+    assert "model.safetensors" in caplog.text
+    assert "mended" in caplog.text
+
+
 # -- deleting --------------------------------------------------------------------------------------
 
 

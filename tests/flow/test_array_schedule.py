@@ -6,15 +6,17 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gigacast.errors import PlanError
 from gigacast.lake.audit import read_audit
 from gigacast.lake.lease import lease_holder, release_lease, take_lease
 from gigacast.pipeline.run import utc_now
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
-from handler import arrival, schedule
+from handler import arrival, closing, schedule
 from tests.local_batch import LocalBatch
 from tests.moto_server import MotoServer
 from tests.panels import hourly_panel, put_frame, put_panels
@@ -109,6 +111,18 @@ def test_a_new_partition_submits_a_run_and_waits_while_one_is_under_way(store: S
 def test_what_is_no_input_starts_nothing(store: Store, key: str) -> None:
     assert arrival.handle(arrived(key), None)["outcome"] == "no new input"
     assert lease_holder(store) is None
+
+
+@pytest.mark.parametrize("body", ["junk", "[1]", "{}", '{"detail": {"object": 1}}'])
+def test_a_message_that_is_no_event_of_an_object_starts_nothing(store: Store, body: str) -> None:
+    event = {"Records": [{"messageId": "0", "body": body}]}
+    assert arrival.handle(event, None) == {"outcome": "no new input", "batchItemFailures": []}
+
+
+@pytest.mark.parametrize("event", [{}, {"detail": {"status": "FAILED"}}, {"detail": None}])
+def test_an_event_of_no_job_is_refused_in_one_line(event: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match=r"detail has no container\.command"):
+        closing.handle(event, None)
 
 
 def test_a_lease_is_anybodys_once_it_has_expired(store: Store) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 import gigacast
 from gigacast.cli.program import run
-from gigacast.errors import ConfigError, DataNotFoundError, SchemaError
+from gigacast.errors import BucketNotFoundError, ConfigError, DataNotFoundError, SchemaError
 from gigacast.lake.receipt import Receipt
 from gigacast.manager import ModelManager
 from gigacast.pipeline.backtest import BacktestResult
@@ -614,7 +614,10 @@ def test_actuals_of_a_symbol_are_of_its_timeframe(folder: Store) -> None:
     assert result.figures["version"]["seasonal-naive/1", "all"].rmse == 0
     with_symbol = gigacast.evaluate(folder.address.url, symbol="EURUSD", timeframe="1h")
     assert with_symbol.matched == 6
-    assert gigacast.evaluate(folder.address.url, symbol="GBPUSD").steps == 0
+    with pytest.raises(BucketNotFoundError):
+        gigacast.evaluate(f"{folder.address.url}-of-nobody")
+    with pytest.raises(DataNotFoundError, match="no forecast of the months and series asked for"):
+        gigacast.evaluate(folder.address.url, symbol="GBPUSD")
 
 
 def test_forecasts_of_csv_parts_are_evaluated_like_any(folder: Store) -> None:

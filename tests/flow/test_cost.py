@@ -91,6 +91,20 @@ def test_a_run_on_a_rented_machine_has_its_price_before_and_after(
     assert "dollars" in gigacast("status", *where)
 
 
+@pytest.mark.parametrize("table", ["instances: [", "as_of: 2025-07-01\nregion: r\nsource: s\n"])
+def test_a_broken_price_table_costs_the_dollars_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigacast: Callable[..., Any], table: str
+) -> None:
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config" / "prices.yaml").write_text(table, encoding="utf-8")
+    (tmp_path / "lake").mkdir()
+    put_panels(FolderStore(tmp_path / "lake"), ["2024-01"])
+    monkeypatch.chdir(tmp_path)
+    where = ("--bucket", f"file://{tmp_path}/lake", "--model", "seasonal-naive", "--horizon", "3")
+    assert gigacast("plan", *where, "--json")["pending"] > 0
+    assert gigacast(*where, "--json")["status"] == "completed"
+
+
 def test_on_a_machine_nobody_rents_nothing_is_billed(
     tmp_path: Path, gigacast: Callable[..., Any]
 ) -> None:

@@ -27,7 +27,7 @@ from gigacast.storage.store import Store, StoreAddress
 from tests.hub_server import COMMIT, Hub
 from tests.model_folders import make_folder
 from tests.moto_server import MotoServer
-from tests.panels import put_panels
+from tests.panels import hourly_panel, put_frame, put_panels
 from tests.tiny_models import series_batch, session_folder, tiny_bolt, tiny_chronos2, tiny_t5
 
 ROOT = Path(__file__).parents[2]
@@ -229,6 +229,25 @@ def test_a_backup_restores_into_another_bucket_on_s3(
     assert run(["models", "restore", archive, *there, "--json"]) == 0
 
 
+def test_a_file_that_is_there_is_replaced_by_a_backup_only_when_told_to(
+    filled: Store, tmp_path: Path, capsys: Capture
+) -> None:
+    archive = tmp_path / "mine.tar"
+    archive.write_bytes(b"mine")
+    assert models_command(filled, "backup", str(archive)) == 2
+    assert "mine.tar is there already" in capsys.readouterr().err
+    assert archive.read_bytes() == b"mine"
+    assert models_command(filled, "backup", str(archive), "--overwrite") == 0
+    assert models_command(filled, "restore", str(archive)) == 0
+
+
+def test_an_empty_name_is_not_the_folders(bucket: Store, one: Path, capsys: Capture) -> None:
+    for flag in ("--name", "--model_version"):
+        assert models_command(bucket, "publish", str(one), flag, "") == 2
+        assert f"{flag} is empty" in capsys.readouterr().err
+    assert [page for page in bucket.list() if page] == []
+
+
 def test_delete_says_first_what_it_would_delete(filled: Store, capsys: Capture) -> None:
     before = [m.key for page in filled.list() for m in page]
     capsys.readouterr()
@@ -352,6 +371,22 @@ def test_diff_tells_how_far_forecasts_move_and_which_version_is_better(
     assert [m.key for page in bucket.list() for m in page] == before
     assert models_command(bucket, "diff", "demand", "v1.0", "v2.0", *how) == 0
     assert f"better: {moved['better']}" in capsys.readouterr().out  # type: ignore[index]
+
+
+def test_diff_scales_errors_by_the_same_history_as_a_backtest(bucket: Store, models: Path) -> None:
+    put_frame(bucket, "2024/01/part-0.parquet", hourly_panel("2024-01", steps=744))
+    manager = gigacast.ModelManager(bucket=bucket.address.url)
+    found = manager.publish_model(tiny_bolt(models), "demand", "v1.0").manifest
+    assert found.context_length < 700
+    options = {"horizon": 6, "precision": "float32"}
+    compared = manager.diff_versions("demand", "v1.0", "v1.0", **options)  # type: ignore[arg-type]
+    tested = gigacast.backtest(bucket.address.url, models=["demand/v1.0"], windows=1, **options)  # type: ignore[arg-type]
+    figures = {s.model: s.figures for s in tested.leaderboard.standings}
+    for score, name in zip(
+        compared.scores, ("demand/v1.0", "demand/v1.0", "seasonal-naive"), strict=True
+    ):
+        assert score.mase == pytest.approx(figures[name].mase, rel=1e-5)
+        assert score.wql == pytest.approx(figures[name].wql, rel=1e-5)
 
 
 def test_diff_scores_agree_with_a_slow_obvious_oracle(

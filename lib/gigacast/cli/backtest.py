@@ -129,12 +129,12 @@ def backtest(  # noqa: PLR0913 - click hands each flag in by name
     )
     with Watcher(quiet=quiet or as_json) as watcher:
         result = run_backtest(job, events=watcher)
-    if plot is not None:
-        _draw(plot, result.leaderboard)
     if as_json:
         click.echo(json.dumps(_backtest_json(result), indent=1))
     elif not quiet:
         _print_backtest(result)
+    if plot is not None:
+        _draw(plot, result.leaderboard)
     return EXIT_FAILED if result.failures else 0
 
 
@@ -143,9 +143,15 @@ def _choice(name: str, base: ModelChoice) -> ModelChoice:
 
 
 def _draw(path: Path, board: Leaderboard) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     coverage = {s.model: s.figures.coverage for s in board.standings}
-    save_calibration_figure(path, board.levels, coverage)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_calibration_figure(path, board.levels, coverage)
+    except OSError as error:
+        raise ConfigError(
+            f"--plot: {path} can't be written: {error.strerror or error}",
+            hint="the leaderboard is in the bucket; name another file, and run the command again",
+        ) from error
 
 
 def _backtest_json(result: BacktestResult) -> dict[str, Any]:

@@ -157,6 +157,9 @@ def download(
 @_placed
 def publish(folder: Path, as_json: bool, **given: Any) -> None:
     """Publish FOLDER as a version; the first version of a model becomes active."""
+    for name in ("name", "model_version"):
+        if given[name] == "":
+            raise ConfigError(f"--{name} is empty", hint="leave it out, or say what to call it")
     metrics, source = (read_facts(given.pop(name), name) for name in ("metrics", "source"))
     manager = _manager(given)
     done = manager.publish_model(
@@ -253,9 +256,14 @@ def verify(reference: str, as_json: bool, **given: Any) -> int:
 @models.command()
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("names", nargs=-1, metavar="[NAME[/VERSION]]...")
+@click.option("--overwrite", is_flag=True, help="Replace ARCHIVE when it is there.")
 @_placed
-def backup(archive: Path, names: tuple[str, ...], as_json: bool, **given: Any) -> None:
+def backup(
+    archive: Path, names: tuple[str, ...], overwrite: bool, as_json: bool, **given: Any
+) -> None:
     """Write versions into ARCHIVE, one tar file; all of them when none is named."""
+    if archive.exists() and not overwrite:
+        raise ConfigError(f"{archive} is there already", hint="--overwrite replaces it")
     report = _manager(given).backup_models(archive, names)
     if as_json:
         _print_json({**asdict(report), "archive": str(report.archive)})
@@ -269,7 +277,7 @@ def backup(archive: Path, names: tuple[str, ...], as_json: bool, **given: Any) -
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @_placed
 def restore(archive: Path, as_json: bool, **given: Any) -> None:
-    """Bring the versions of ARCHIVE in, all verified first; what is there is left alone."""
+    """Bring the versions of ARCHIVE in, all verified first; of what is there damage is mended."""
     report = _manager(given).restore_models(archive)
     if as_json:
         _print_json(asdict(report))

@@ -117,8 +117,7 @@ class BoltTrainer:
         if not bool(torch.isfinite(value)):
             raise ModelError(
                 f"the {what} is {float(value.detach())} at step {self.step}; nothing was published",
-                hint="lower --learning_rate; the same command resumes from the last checkpoint "
-                "when only what may change was changed",
+                hint="lower --learning_rate, and name other --checkpoints if you named any",
             )
 
     def _losses(self, windows: Windows) -> Tensor:

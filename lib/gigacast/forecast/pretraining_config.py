@@ -120,4 +120,9 @@ def load_config(path: Path) -> PretrainConfig:
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"cannot read the pretraining settings {path}: {error}") from error
     except ValidationError as error:
-        raise ConfigError(f"the pretraining settings {path} are wrong: {error}") from error
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"{path}: {f'{where}: ' if where else ''}{first['msg']}",
+            hint="config/pretrain-nano.yaml is an example of pretraining settings",
+        ) from error

@@ -11,6 +11,7 @@ Deleting goes the other way round: claim -> no manifest -> no files -> no claim.
 """
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -32,10 +33,12 @@ from gigacast.lake.layout import (
     model_prefix,
     models_prefix,
 )
-from gigacast.lake.model_manifest import ModelManifest, check_name, parse_manifest
-from gigacast.lake.model_transfer import list_files
+from gigacast.lake.model_manifest import ModelManifest, check_name, compare_file, parse_manifest
+from gigacast.lake.model_transfer import hash_object, list_files
 from gigacast.lake.pinned import Pinned, read_pinned
 from gigacast.storage.store import ObjectMeta, Store
+
+logger = logging.getLogger(__name__)
 
 PUBLISHED = "published"
 PLAIN = "no manifest"
@@ -157,7 +160,8 @@ class Registry:
         Returns
         -------
         bool
-            Whether it was new: the same content again changes nothing.
+            Whether it was new. The same content again changes nothing, but for files that were
+            damaged since: they are written anew.
 
         Raises
         ------
@@ -169,6 +173,7 @@ class Registry:
         model, version = manifest.model, manifest.version
         claim = self._claim(manifest, author)
         if self._is_there(manifest):
+            self._mend(folder, manifest)
             self._release(claim)
             return False
         for file in manifest.files:
@@ -183,6 +188,17 @@ class Registry:
         self._check_kept(manifest)
         self._release(claim)
         return is_new
+
+    def _mend(self, folder: Path, manifest: ModelManifest) -> None:
+        """Write again what is not as it was published."""
+        files = self.files(manifest.model, manifest.version)
+        for file in manifest.files:
+            meta = files.get(file.name)
+            found = hash_object(self.store, meta, file.name) if meta is not None else None
+            if (problem := compare_file(file, found)) is not None:
+                key = model_file_key(manifest.model, manifest.version, file.name)
+                self.store.put(key, folder / file.name)
+                logger.warning("%s/%s: %s: mended", manifest.model, manifest.version, problem)
 
     def _is_there(self, manifest: ModelManifest) -> bool:
         """Whether the version exists with this content; other content is refused."""

@@ -256,7 +256,8 @@ def check_deletable(registry: Registry, model: str, version: str) -> None:
     if active.version == version:
         raise ModelConflictError(
             f"{model}/{version} is active and cannot be deleted",
-            hint=f"`gigacast models switch {model} VERSION` or `rollback {model}` first",
+            hint=f"`gigacast models switch {model} VERSION` or `rollback {model}` first; what is "
+            "damaged is mended by publishing or restoring the same content again",
         )
     if check_name("version", version) not in registry.versions(model):
         raise registry.unknown(model, version)

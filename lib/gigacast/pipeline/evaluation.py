@@ -72,6 +72,8 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
     """
     forecast = job.forecast
     inputs, outputs = open_inputs(forecast.inputs), open_store(forecast.outputs)
+    for store in (inputs, outputs):
+        store.check()
     asked = [g for g in find_generations(outputs) if _is_asked(g, job)]
     if not asked:
         raise DataNotFoundError(
@@ -83,6 +85,11 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
     for generation in asked:
         evaluating.add(generation)
     result = evaluating.result()
+    if not evaluating.files:
+        raise DataNotFoundError(
+            f"{forecast.outputs.url}: no forecast of the months and series asked for",
+            hint="see --years, --months, --symbol and --timeframe, and `gigacast status`",
+        )
     name = _result_name(forecast.selection, asked)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
     for ending, content in result.files().items():
@@ -118,6 +125,7 @@ class _Evaluating:
         self, job: ForecastJob, inputs: Store, outputs: Store, names: dict[Generation, str]
     ) -> None:
         self.by_partition = False
+        self.files = 0
         self._job = job
         self._outputs = outputs
         self._names = names
@@ -145,6 +153,7 @@ class _Evaluating:
             name = self._name_of(generation, row)
             if name is None or not self._job.selection.wants(name):
                 continue
+            self.files += 1
             try:
                 parts = list(self._parts(row, name, horizon))
             except GigacastError as error:

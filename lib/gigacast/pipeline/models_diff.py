@@ -28,7 +28,7 @@ from gigacast.lake.cache import ModelCache
 from gigacast.lake.model import ResolvedModel, find_version
 from gigacast.lake.planner import make_plan
 from gigacast.lake.registry import Registry
-from gigacast.pipeline.backtest_partition import seasons_of
+from gigacast.pipeline.backtest_partition import HISTORY, seasons_of
 from gigacast.pipeline.choice import load_resolved
 from gigacast.pipeline.forecast import Prepared, check_discovered
 from gigacast.pipeline.job import ForecastJob
@@ -226,7 +226,12 @@ def _read(sides: list[_Side], task: Task) -> Iterator[SeriesBatch]:
         for side in sides
     ]
     longest = max(option.context_length for option in options)
-    wanted = replace(options[0], context_length=longest + task.horizon)
+    # Longer than a context: errors are scaled by the same history as in a backtest.
+    steps = max(longest, HISTORY) + task.horizon
+    most = max(1, limit // 16 // (4 * steps))  # of about four batches in memory at once
+    wanted = replace(
+        options[0], context_length=steps, batch_series=min(options[0].batch_series, most)
+    )
     return iter(read_series(sources_of(task, first.inputs), wanted))
 
 
@@ -237,6 +242,8 @@ class _Comparing:
         self._job = job
         self._sides = sides
         self._budgets = [BatchBudget(job.resources.batch_size or "auto") for _ in sides]
+        asked = job.method.context_length or 2**62
+        self._context = max(min(side.prepared.info.context_length, asked) for side in sides)
         self._moves: list[FloatArray] = []
         self._medians: list[FloatArray] = []
         names = [*(side.prepared.info.version for side in sides), BASELINE]
@@ -246,7 +253,7 @@ class _Comparing:
     def add(self, sample: SeriesBatch, horizon: int) -> None:
         """Forecast a sample with both versions, whole and with its end held out."""
         first, second = self._forecast(sample, horizon)
-        scale = np.array([context_scale(values) for values in sample])[:, None]
+        scale = np.array([context_scale(values[-self._context :]) for values in sample])[:, None]
         moved = np.abs(second.quantiles - first.quantiles).mean(axis=1) / scale
         self._moves.append(moved)
         self._medians.append(np.abs(second.median - first.median).mean(axis=1) / scale[:, 0])
