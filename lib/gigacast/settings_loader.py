@@ -146,3 +146,8 @@ class ParquetLoaderSettings(Section):
     performance: PerformanceSettings = PerformanceSettings()
     idempotency: IdempotencySettings = IdempotencySettings()
     audit: AuditSettings = AuditSettings()
+
+    @property
+    def schema(self) -> SchemaSettings:  # type: ignore[override]
+        """The section by its name in the file, which pydantic has a method by."""
+        return self.columns

@@ -603,3 +603,13 @@ finally:
     where = ["--bucket", lake.address.url, "--n_jobs", "1"]
     subprocess.run([sys.executable, "-c", code, *where], check=True, cwd=ROOT)
     assert Lake(lake).resolve(TARGET).version is not None
+
+
+def test_ids_that_became_floats_are_refused_and_not_passed_by(lake: Store) -> None:
+    frame = pd.concat([bars(50).assign(item_id=n) for n in (1.0, 2.0)])
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    result = clean(lake)
+    assert result.manifest is None
+    (failure,) = (failure for _, failure in result.failures)
+    assert "ids of type double in 'item_id'" in failure.message
+    assert "whole numbers" in str(failure.hint)

@@ -284,3 +284,63 @@ def test_raw_files_that_somebody_put_there_are_published_from(
     bucket.put("raw/ES/2024-01-16/half.parquet", Path("mine.parquet").read_bytes())
     half = told(bucket, capsys, "publish", "raw/ES/2024-01-16", "cleaned/ES", code=2)
     assert "unfinished" in half
+
+
+def test_an_append_keeps_the_contract_of_what_it_is_appended_to(
+    bucket: Store, capsys: Capture
+) -> None:
+    bars(50).to_parquet("one.parquet", index=False)
+    bars(50, start="2024-03-01").assign(low=1e6).to_parquet("bad.parquet", index=False)
+    bars(50, start="2024-04-01").to_parquet("two.parquet", index=False)
+    assert command(bucket, "publish", "one.parquet", "cleaned/A", "--schema", "ohlcv") == 0
+    refused = told(bucket, capsys, "publish", "bad.parquet", "cleaned/A", "--append", code=2)
+    assert "low" in refused
+    assert command(bucket, "publish", "two.parquet", "cleaned/A", "--append") == 0
+    assert "ohlcv" in told(bucket, capsys, "validate", "cleaned/A")
+    assert len(json_of(bucket, capsys, "versions", "cleaned/A")) == 2  # type: ignore[arg-type]
+
+
+def test_whole_numbers_that_no_float_holds_are_not_widened(bucket: Store, capsys: Capture) -> None:
+    pd.DataFrame({"id": [2**53 + 1]}).to_parquet("one.parquet", index=False)
+    pd.DataFrame({"id": [0.5]}).to_parquet("two.parquet", index=False)
+    assert command(bucket, "publish", "one.parquet", "cleaned/B") == 0
+    refused = told(bucket, capsys, "publish", "two.parquet", "cleaned/B", "--append", code=2)
+    assert "9007199254740993" in refused
+    assert len(json_of(bucket, capsys, "versions", "cleaned/B")) == 1  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("unit", [1, 1000, 10**9])
+def test_numbers_are_not_coerced_to_times_of_a_unit_nobody_named(
+    bucket: Store, capsys: Capture, unit: int
+) -> None:
+    Path("c.yaml").write_text("name: c\ncolumns:\n- {name: timestamp, type: timestamp}\n", "utf-8")
+    frame = pd.DataFrame({"timestamp": [1_704_067_200 * unit], "close": [1.0]})
+    frame.to_parquet("epoch.parquet", index=False)
+    coerced = ["--schema", "c.yaml", "--mode", "coerce"]
+    refused = told(bucket, capsys, "publish", "epoch.parquet", "cleaned/E", *coerced, code=2)
+    assert "timestamp" in refused
+    assert "int64" in refused
+
+
+def test_a_file_with_one_name_twice_or_in_another_encoding_is_refused(
+    bucket: Store, capsys: Capture
+) -> None:
+    Path("twice.csv").write_text("a,b,a\n1,2,3\n", encoding="utf-8")
+    Path("latin.csv").write_bytes("größe,b\n1,2\n".encode("latin-1"))
+    for name, said in (("twice", "more than one column is called 'a'"), ("latin", "UTF-8")):
+        for words in (["import", f"{name}.csv", "raw/D"], ["infer", f"{name}.csv"]):
+            capsys.readouterr()
+            assert command(bucket, *words) in {1, 2}
+            assert said in capsys.readouterr().err
+
+
+def test_quiet_commands_still_name_what_was_set_aside(bucket: Store, capsys: Capture) -> None:
+    frame = bars(50).assign(timestamp="never")
+    frame.to_parquet("times.parquet", index=False)
+    assert command(bucket, "import", "times.parquet", "raw/T") == 0
+    for words in (["clean", "raw/T", "cleaned/T"], ["quality", "raw/T"]):
+        capsys.readouterr()
+        assert command(bucket, *words, "--quiet") == 1
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert "set aside: " in printed.err

@@ -86,6 +86,11 @@ def test_basic_training_data_loading(config: str) -> None:
         target_columns=["target_close", "target_volatility"],
         feature_columns=["feature_1", "feature_2", "feature_3"],
     )
+    named = loader.config.schema.target_columns
+    assert list(named) == ["target_close", "target_volatility"]
+    grouped = {"first": ["feature_1"], "rest": ["feature_2", "feature_3"]}
+    again = loader.load_training_data("SYMBOL", year=2014, month=1, feature_columns=grouped)
+    assert again.table.column_names == train_dataset.table.column_names
     loader.end_audit_session(session_id, "completed")
     assert len(train_dataset) == 18 * 30
     assert loader.read_audit_session(session_id).files_processed == 18

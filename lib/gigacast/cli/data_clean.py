@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from gigacast.cli.data import find_contract, schema_option
-from gigacast.cli.data_files import FileWatcher, file_options, read_files
+from gigacast.cli.data_files import FileWatcher, complain_of, file_options, read_files
 from gigacast.core.cleaning import (
     ALIGNMENTS,
     DUPLICATE_POLICIES,
@@ -123,6 +123,8 @@ def clean(source: str, dataset: str, as_json: bool, quiet: bool, **given: Any) -
         click.echo(json.dumps(_plain(result), indent=1, ensure_ascii=False, default=str))
     elif not quiet:
         print_cleaned(result, files)
+    else:
+        complain_of(result.set_aside)
     done = result.manifest is not None or result.pending > 0
     return 0 if done and not result.set_aside and not result.failures else EXIT_PROBLEMS
 

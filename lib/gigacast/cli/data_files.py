@@ -3,7 +3,7 @@
 Imports ``settings``, ``assembly``, ``pipeline`` and click.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,11 @@ from gigacast.pipeline.file_job import FileJob, sources_of_dataset
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.quality_file import Reading
 from gigacast.pipeline.quality_partition import Sources
+from gigacast.pipeline.quality_result import Judged
 from gigacast.report.progress import Progress
 from gigacast.storage.opening import open_store
 
+_NAMED = 20
 _SETTINGS = (
     *(WHERE.items()),
     *((name, WHICH[name]) for name in ("years", "months", "symbol", "timeframe")),
@@ -150,3 +152,12 @@ class FileWatcher(Watcher):
             click.echo("; ".join(notes), err=True)
         if tasks:
             self._progress = self.enter_context(Progress(tasks, quiet=self._quiet))
+
+
+def complain_of(set_aside: Sequence[Judged]) -> None:
+    """Name what was set aside, and why, to those who asked to hear of errors alone."""
+    for one in set_aside[:_NAMED]:
+        reasons = "; ".join(one.judgement.reasons)
+        click.echo(f"set aside: {one.partition}: {' '.join(reasons.split())}", err=True)
+    if len(set_aside) > _NAMED:
+        click.echo(f"... and {len(set_aside) - _NAMED:,} more: see the audit", err=True)

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gigacast.cli.data import find_contract, mode_option, schema_option
-from gigacast.cli.data_files import FileWatcher, file_options, read_files
+from gigacast.cli.data_files import FileWatcher, complain_of, file_options, read_files
 from gigacast.cli.option import setting
 from gigacast.core.contract import Contract, Mode
 from gigacast.core.quality import Verdict
@@ -89,6 +89,8 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **g
         print_quality(result)
         if beside is not None:
             print_accuracy(beside)
+    else:
+        complain_of(result.report.set_aside)
     return EXIT_PROBLEMS if result.report.verdict is Verdict.FAIL else 0
 
 

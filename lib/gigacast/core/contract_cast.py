@@ -36,6 +36,8 @@ def target_type(column: Column, found: pa.DataType, mode: Mode) -> pa.DataType |
         return wanted
     if column.any_unit and pa.types.is_timestamp(found):
         return found
+    if pa.types.is_timestamp(wanted) and _is_number(found):
+        return None  # since when and in which unit nobody has said
     if mode is Mode.COERCE:
         return wanted if _may_convert(found, wanted) else None
     return wanted if _alike(found, wanted) else None

@@ -41,6 +41,7 @@ from gigacast.pipeline.dataset_read import rows_of_version
 from gigacast.storage.parquet_draft import DraftFile
 
 _SOFTWARE = ("gigacast", "pyarrow", "numpy")
+_EXACT = 1 << 53  # whole numbers beyond it are not all floats
 _TIMES = ("timestamp", "ds", "time", "datetime", "date")
 
 
@@ -139,6 +140,9 @@ class _Publication:
         self._shares = self._parent if options.append else None
         if options.append and ref.layer == "raw":
             raise ConfigError("raw snapshots are not appended to", hint="import another day's")
+        if self._shares and self._shares.contract and options.contract is None:
+            promised = Contract.from_dict(self._shares.contract)  # what is appended keeps it
+            self._options = replace(options, contract=promised)
 
     def _find_parent(self, ref: DatasetRef) -> DatasetManifest | None:
         """Return the version that this one comes after."""
@@ -201,7 +205,16 @@ class _Publication:
         if self._shares is None:
             return schema.remove_metadata()
         where = f"{self._shares.ref}, appended to"
-        return unify_schemas([self._shares.schema, schema], where)
+        whole = unify_schemas([self._shares.schema, schema], where)
+        for name, bounds in self._shares.bounds.items():
+            widened = pa.types.is_floating(whole.field(name).type)
+            if widened and any(isinstance(b, int) and abs(b) > _EXACT for b in bounds):
+                raise SchemaError(
+                    f"{where}: {name!r} has whole numbers up to {max(map(abs, bounds))}, which no "
+                    f"{whole.field(name).type} holds",
+                    hint="publish it as a column of another name, or as whole numbers",
+                )
+        return whole
 
     def _settle_version(self, schema: pa.Schema) -> DatasetRef:
         """Return the version to publish; one named by hand must be high enough."""

@@ -15,7 +15,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from gigacast.core.dataset_ref import DatasetRef
-from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError
+from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError, SchemaError
 from gigacast.lake.dataset import Lake
 from gigacast.lake.dataset_manifest import Dependency
 from gigacast.lake.registry import Author
@@ -51,6 +51,11 @@ def open_local(path: Path) -> LocalRows:
     files = _local_files(path)
     readers = _read_each(files)
     schema = _schema_of(files[0])
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise SchemaError(
+            f"{files[0]}: more than one column is called {twice[0]!r}", hint="rename one of them"
+        )
     return LocalRows(schema, _conformed(readers, schema), files)
 
 
@@ -93,6 +98,7 @@ def _schema_of(path: Path) -> pa.Schema:
             return pq.read_schema(path).remove_metadata()
         with _open_csv(path) as reader:
             schema: pa.Schema = reader.schema
+            _ = schema.names  # read as UTF-8 now, and not by whoever looks first
     return schema
 
 
@@ -139,7 +145,8 @@ class _Translated:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, pa.ArrowException | UnicodeDecodeError):
             reason = str(error).partition("\n")[0][:300]
-            raise CorruptedFileError(f"{self._path} can't be read: {reason}") from error
+            hint = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else None
+            raise CorruptedFileError(f"{self._path} can't be read: {reason}", hint=hint) from error
         if isinstance(error, OSError):
             reason = (error.strerror or str(error)).partition("\n")[0][:300]
             raise CorruptedFileError(f"{self._path} can't be read: {reason}") from error

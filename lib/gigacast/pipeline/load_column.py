@@ -3,7 +3,7 @@
 Columns are recognised, and times read, by the forecasting job's own rules (`gigacast.series`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
@@ -48,7 +48,9 @@ class WantedColumns:
         )
 
 
-def _names(given: Sequence[str]) -> tuple[str, ...]:
+def _names(given: Sequence[str] | Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    if isinstance(given, Mapping):  # lists by group, as the settings have them
+        return tuple(dict.fromkeys(name for names in given.values() for name in _names(names)))
     return (given,) if isinstance(given, str) else tuple(given)
 
 

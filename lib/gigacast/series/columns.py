@@ -127,9 +127,7 @@ def recognise(schema: pa.Schema, wanted: ColumnNames, name: str) -> Layout:
         When a column is missing, ambiguous or of an unusable type.
     """
     table = _Table(schema, name)
-    item_id = _find(
-        table, wanted.item_id, _IDS, "--item_column (schema.item_id_column)", is_id_type
-    )
+    item_id = _find_ids(table, wanted)
     targets = _find_targets(table, wanted.targets, has_ids=item_id is not None)
     covariates = _named_covariates(table, wanted, item_id, targets)
     lists = [is_list_type(table.type_of(target)) for target in targets]
@@ -161,13 +159,31 @@ def recognise_keys(schema: pa.Schema, wanted: ColumnNames, name: str) -> tuple[s
         When there are no timestamps, or a column is ambiguous or of an unusable type.
     """
     table = _Table(schema, name)
-    setting = "--item_column (schema.item_id_column)"
-    item_id = _find(table, wanted.item_id, _IDS, setting, is_id_type)
+    item_id = _find_ids(table, wanted)
     setting = "--timestamp_column (schema.datetime_column)"
     timestamp = _find(table, wanted.timestamp, _TIMES, setting, is_time_type)
     if timestamp is None:
         raise table.refuse("no timestamp column is recognised", setting)
     return item_id, timestamp
+
+
+def _find_ids(table: _Table, wanted: ColumnNames) -> str | None:
+    """Return the column of ids; one that is called so and cannot serve is no value to be passed by.
+
+    Without it the rows of all items would be those of one.
+    """
+    setting = "--item_column (schema.item_id_column)"
+    found = _find(table, wanted.item_id, _IDS, setting, is_id_type)
+    if found is None:
+        called = [n for n in table.schema.names if n.lower() in {*_IDS[0], *_IDS[1]}]
+        if called and pa.types.is_floating(table.type_of(called[0])):
+            raise SchemaError(
+                f"{table.name}: ids of type {table.type_of(called[0])} in {called[0]!r} cannot "
+                "name items",
+                hint="make them whole numbers or texts (whole numbers with one missing become "
+                "floats), or rename the column if it is a value",
+            )
+    return found
 
 
 def is_list_type(kind: pa.DataType) -> bool:

@@ -274,14 +274,23 @@ def _steps_between(times: IntArray, frequency: Frequency, calendar: Calendar) ->
 
 
 def _count_off_grid(times: IntArray, offsets: IntArray, frequency: Frequency) -> int:
-    last, off = times[offsets[1:] - 1], 0
+    """Count rows off the grid of a series' last row or, with fixed steps, of its first: the fewer.
+
+    One row that is off, the last, does not make all others so.
+    """
+    first, last = times[offsets[:-1]], times[offsets[1:] - 1]
+    off = np.zeros((2, len(last)), np.int64)
+    fixed = frequency.kind in {"fixed", "steps"}
     for start in range(0, len(times), _AT_ONCE):
         some = times[start : start + _AT_ONCE]
         rows = np.arange(start, start + len(some))
-        own = last[np.searchsorted(offsets, rows, side="right") - 1]
-        _, exact = frequency.grid_index(some, own)
-        off += int(len(exact) - np.count_nonzero(exact))
-    return off
+        own = np.searchsorted(offsets, rows, side="right") - 1
+        _, exact = frequency.grid_index(some, last[own])
+        off[0] += np.bincount(own[~exact], minlength=len(last))
+        if fixed:
+            apart = (some - first[own]) % frequency.count != 0
+            off[1] += np.bincount(own[apart], minlength=len(last))
+    return int(off.min(axis=0).sum() if fixed else off[0].sum())
 
 
 def _text(time: int, expect: Expectation) -> str:

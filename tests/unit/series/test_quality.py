@@ -151,8 +151,10 @@ def test_a_closed_market_is_no_gap() -> None:
     assert measure_keys(arrange(None, without), weekdays, None).missing_steps == 1
 
 
-def test_rows_off_the_grid_are_counted() -> None:
-    times = np.array([0, 60, 121, 180, 240]) * 1_000_000
+@pytest.mark.parametrize("off", range(5))
+def test_rows_off_the_grid_are_counted_wherever_they_are(off: int) -> None:
+    times = np.array([0, 60, 120, 180, 240]) * 1_000_000
+    times[off] += 1_000_000
     expect = Expectation(frequency=Frequency.parse("min"))
     found = measure_keys(arrange(None, times), expect, None)
     assert (found.off_grid, found.missing_steps) == (1, 0)
