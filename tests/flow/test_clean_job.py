@@ -613,3 +613,31 @@ def test_ids_that_became_floats_are_refused_and_not_passed_by(lake: Store) -> No
     (failure,) = (failure for _, failure in result.failures)
     assert "ids of type double in 'item_id'" in failure.message
     assert "whole numbers" in str(failure.hint)
+
+
+@pytest.mark.parametrize(
+    ("rules", "values"),
+    [
+        ({"nulls": "interpolate", "outliers": "keep"}, [1.0, None, None, 2.0, 3.0]),
+        ({"nulls": "interpolate", "outliers": "keep"}, [16777216.0, None, 16777218.0]),
+        ({"outliers": "clip", "limit": 1 / 3}, [0.0, 1.0, 2.0, 3.0, 4.0, 1000.0]),
+    ],
+)
+def test_without_a_tolerance_what_cleaning_makes_up_is_not_rounded_either(
+    lake: Store, rules: dict[str, Any], values: list[float | None]
+) -> None:
+    times = pd.date_range("2024-01-01", periods=len(values), freq="h")
+    frame = pd.DataFrame({"timestamp": times, "y": values})
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    expected = frame["y"].interpolate().to_numpy()
+    if rules["outliers"] == "clip":
+        low, high = np.quantile(expected, (0.25, 0.75))
+        reach = (high - low) / 3
+        expected = np.clip(expected, low - reach, high + reach)
+    assert not np.array_equal(expected, expected.astype(np.float32))
+    result = clean(lake, rules=CleanRules(**rules))
+    assert result.manifest is not None
+    assert rows_of(lake, result.manifest.ref)["y"].to_numpy() == pytest.approx(expected, rel=1e-14)
+    with_tolerance = clean(lake, rules=CleanRules(**rules, float_tolerance=1e-6))
+    assert with_tolerance.manifest is not None
+    assert with_tolerance.manifest.schema.field("y").type == pa.float32()

@@ -1,5 +1,6 @@
 """`gigacast data ...` as people use it: import, publish, look, check, clear away."""
 
+import io
 import json
 from pathlib import Path
 
@@ -344,3 +345,19 @@ def test_quiet_commands_still_name_what_was_set_aside(bucket: Store, capsys: Cap
         printed = capsys.readouterr()
         assert printed.out == ""
         assert "set aside: " in printed.err
+
+
+@pytest.mark.parametrize("mode", ["strict", "coerce"])
+def test_texts_of_a_contract_are_read_as_they_stand_in_a_csv(
+    bucket: Store, capsys: Capture, mode: str
+) -> None:
+    Path("c.yaml").write_text(
+        "name: c\ncolumns:\n- {name: symbol, type: string}\n- {name: close, type: float64}\n",
+        encoding="utf-8",
+    )
+    Path("bars.csv").write_text("symbol,close\n007,1.5\n008,2\nTRUE,3\n", encoding="utf-8")
+    held = ["--schema", "c.yaml", "--mode", mode]
+    assert command(bucket, "validate", "bars.csv", *held) == 0
+    assert command(bucket, "import", "bars.csv", "raw/S", *held) == 0
+    (key,) = (m.key for page in bucket.list("raw/") for m in page if m.key.endswith(".parquet"))
+    assert pd.read_parquet(io.BytesIO(bucket.get(key)))["symbol"].tolist() == ["007", "008", "TRUE"]

@@ -288,8 +288,9 @@ def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **given
 
     Without --schema the contract is the one the version was published with.
     """
-    rows, where, promised = _open_rows(dataset, given)
-    contract = find_contract(schema) if schema else promised
+    asked = find_contract(schema) if schema else None
+    rows, where, promised = _open_rows(dataset, given, asked)
+    contract = asked or promised
     if contract is None:
         raise ConfigError(f"{dataset} was published without a contract", hint="give --schema")
     report = check_rows(rows, contract, Mode(mode))
@@ -408,16 +409,18 @@ def retire_(
     print_plan(planned, deleted, sure=sure, as_json=as_json)
 
 
-def _open_rows(dataset: str, given: dict[str, Any]) -> tuple[RowSource, str, Contract | None]:
+def _open_rows(
+    dataset: str, given: dict[str, Any], contract: Contract | None = None
+) -> tuple[RowSource, str, Contract | None]:
     """Return the rows of a dataset or local file, its name, and the contract it was held to."""
     path = Path(dataset)
     if path.exists() and not _is_dataset(dataset):
-        return local_source(path), str(path), None
+        return local_source(path, contract), str(path), None
     lake, ref = open_lake(given), DatasetRef.parse(dataset)
     rows = rows_in(lake, ref)
     manifest = lake.find(lake.resolve(ref))
-    contract = manifest.contract if manifest is not None else None
-    promised = Contract.from_dict(contract) if contract else None
+    plain = manifest.contract if manifest is not None else None
+    promised = Contract.from_dict(plain) if plain else None
     return RowSource(rows.schema, rows.read, rows.read_files), rows.where, promised
 
 

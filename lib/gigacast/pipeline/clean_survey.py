@@ -22,7 +22,7 @@ from gigacast.series.narrow import fits_float32, narrowest_integer
 from gigacast.series.outlier import Fences, iqr_fences, zscore_fences
 from gigacast.series.outlier_forest import Forest, Scale, sample_rows, stack
 from gigacast.series.quality import Expectation, arrange, measure_keys
-from gigacast.series.segment import BoolArray, IntArray, offsets_without
+from gigacast.series.segment import BoolArray, IntArray, offsets_without, spread
 
 _MAKERS = {"iqr": iqr_fences, "zscore": zscore_fences}
 
@@ -221,7 +221,15 @@ class _Columns:
             self._samples.append(scale.apply(values[self._chosen], of))
         else:
             make = _MAKERS[self._rules.method]
-            self._fences[name] = make(values, offsets, self._rules.factor)
+            self._fences[name] = fences = make(values, offsets, self._rules.factor)
+            if self._rules.outliers == "clip" and self._is_narrowed(name):
+                # what is clipped becomes its fence, which no narrow type need hold
+                low, high = (
+                    values < spread(fences.low, offsets),
+                    values > spread(fences.high, offsets),
+                )
+                if self._rules.float_tolerance == 0 and (low | high).any():
+                    del self._survey.narrow[name]
 
     def _narrow(
         self,
@@ -235,7 +243,13 @@ class _Columns:
             if found != kind:
                 self._survey.narrow[name] = found
         elif pa.types.is_float64(kind) and fits_float32(values, self._rules.float_tolerance):
-            self._survey.narrow[name] = pa.float32()
+            # what is interpolated lies between, where no narrow number need be
+            made = self._rules.nulls == "interpolate" and not np.isfinite(values).all()
+            if not made or self._rules.float_tolerance > 0:
+                self._survey.narrow[name] = pa.float32()
+
+    def _is_narrowed(self, name: str) -> bool:
+        return bool(self._survey.narrow.get(name) == pa.float32())
 
 
 def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> tuple[pa.ChunkedArray, int]:

@@ -14,6 +14,8 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
+from gigacast.core.contract import Contract
+from gigacast.core.contract_cast import is_text
 from gigacast.core.dataset_ref import DatasetRef
 from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError, SchemaError
 from gigacast.lake.dataset import Lake
@@ -36,8 +38,11 @@ class LocalRows:
     files: tuple[Path, ...]
 
 
-def open_local(path: Path) -> LocalRows:
+def open_local(path: Path, contract: Contract | None = None) -> LocalRows:
     """Open a local CSV or Parquet file, or a folder of them, to be read once.
+
+    CSV has no types: columns that the contract calls texts are texts, so that `007` stays `007`.
+    What all others are is seen in the first rows.
 
     Raises
     ------
@@ -49,8 +54,9 @@ def open_local(path: Path) -> LocalRows:
         When it is of another kind.
     """
     files = _local_files(path)
-    readers = _read_each(files)
-    schema = _schema_of(files[0])
+    texts = _texts_of(contract)
+    readers = _read_each(files, texts)
+    schema = _schema_of(files[0], texts)
     twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if twice:
         raise SchemaError(
@@ -59,7 +65,7 @@ def open_local(path: Path) -> LocalRows:
     return LocalRows(schema, _conformed(readers, schema), files)
 
 
-def local_source(path: Path) -> RowSource:
+def local_source(path: Path, contract: Contract | None = None) -> RowSource:
     """Return the rows of a local CSV or Parquet file, or a folder, to be read as often as wanted.
 
     Raises
@@ -68,13 +74,13 @@ def local_source(path: Path) -> RowSource:
     """
 
     def batches(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        for batch in open_local(path).batches:
+        for batch in open_local(path, contract).batches:
             yield batch if columns is None else batch.select(list(columns))
 
-    first = open_local(path)
+    first, texts = open_local(path, contract), _texts_of(contract)
 
     def by_file() -> Iterator[Iterator[pa.RecordBatch]]:
-        return (_conformed(_read_each((file,)), first.schema) for file in first.files)
+        return (_conformed(_read_each((file,), texts), first.schema) for file in first.files)
 
     return RowSource(first.schema, batches, by_file)
 
@@ -92,28 +98,37 @@ def _local_files(path: Path) -> tuple[Path, ...]:
     return found
 
 
-def _schema_of(path: Path) -> pa.Schema:
+def _texts_of(contract: Contract | None) -> tuple[str, ...]:
+    columns = contract.columns if contract is not None else ()
+    return tuple(column.name for column in columns if is_text(column.arrow_type))
+
+
+def _schema_of(path: Path, texts: Sequence[str]) -> pa.Schema:
     with _Translated(path):
         if path.suffix == ".parquet":
             return pq.read_schema(path).remove_metadata()
-        with _open_csv(path) as reader:
+        with _open_csv(path, texts) as reader:
             schema: pa.Schema = reader.schema
             _ = schema.names  # read as UTF-8 now, and not by whoever looks first
     return schema
 
 
-def _open_csv(path: Path) -> Any:
+def _open_csv(path: Path, texts: Sequence[str]) -> Any:
     return pcsv.open_csv(
         path,
         read_options=pcsv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
-        convert_options=pcsv.ConvertOptions(strings_can_be_null=True),
+        convert_options=pcsv.ConvertOptions(
+            strings_can_be_null=True, column_types=dict.fromkeys(texts, pa.string())
+        ),
     )
 
 
-def _read_each(files: tuple[Path, ...]) -> Iterator[tuple[Path, pa.RecordBatch]]:
+def _read_each(
+    files: tuple[Path, ...], texts: Sequence[str]
+) -> Iterator[tuple[Path, pa.RecordBatch]]:
     for path in files:
         opened: Any = pq.ParquetFile(path) if path.suffix == ".parquet" else None
-        with _Translated(path), opened or _open_csv(path) as reader:
+        with _Translated(path), opened or _open_csv(path, texts) as reader:
             batches = reader.iter_batches(use_threads=False) if opened else reader
             for batch in batches:
                 yield path, batch.replace_schema_metadata(None)
@@ -176,7 +191,7 @@ def import_files(
     if ref.layer == "raw" and ref.version is None:
         now: datetime = author.clock()
         ref = replace(ref, version=now.astimezone(UTC).date().isoformat())
-    rows = open_local(path)
+    rows = open_local(path, options.contract)
     sources = tuple(_dependency(file) for file in rows.files)
     what = options.what or f"imported from {path.name}"
     filled = replace(options, what=what, dependencies=(*options.dependencies, *sources))
