@@ -34,7 +34,7 @@ from gigacast.lake.dataset_metadata import EMBEDDED, check_metadata
 from gigacast.lake.receipt import Receipt, write_receipt
 from gigacast.pipeline.clean_stream import CleanStream
 from gigacast.pipeline.clean_survey import survey_partition
-from gigacast.pipeline.dataset import software
+from gigacast.pipeline.dataset_rows import software
 from gigacast.pipeline.partition import inputs_pinned
 from gigacast.pipeline.quality_file import Reading, open_partition
 from gigacast.pipeline.quality_partition import Sources, plain_schema

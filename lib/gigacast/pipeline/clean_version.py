@@ -28,7 +28,7 @@ from gigacast.lake.dataset_publish import DatasetDraft, publish_dataset
 from gigacast.lake.dataset_source import origins_of
 from gigacast.lake.receipt import merge_counts
 from gigacast.lake.registry import Author
-from gigacast.pipeline.dataset import find_time_column, software
+from gigacast.pipeline.dataset_rows import find_time_column, software
 from gigacast.pipeline.file_job import FileJob, FileRun
 from gigacast.pipeline.quality_result import Judged
 

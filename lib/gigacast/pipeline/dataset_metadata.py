@@ -9,9 +9,9 @@ from gigacast.core.contract import Contract
 from gigacast.errors import DataNotFoundError, DatasetConflictError, ObjectNotFoundError
 from gigacast.lake.dataset_metadata import check_metadata, metadata_bytes, parse_metadata
 from gigacast.lake.layout import DATASET_METADATA
-from gigacast.pipeline.dataset import software
 from gigacast.pipeline.dataset_describe import describe_parquet
 from gigacast.pipeline.dataset_door import open_rows, plain_location
+from gigacast.pipeline.dataset_rows import software
 from gigacast.pipeline.location import locate
 from gigacast.storage.opening import open_store
 

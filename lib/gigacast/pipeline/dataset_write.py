@@ -19,14 +19,14 @@ from gigacast.core.partitioning import Partitioning
 from gigacast.errors import ConfigError
 from gigacast.lake.dataset_metadata import EMBEDDED
 from gigacast.pipeline.contract import ensure, find_disorder, find_duplicates
-from gigacast.pipeline.dataset import (
+from gigacast.pipeline.dataset_files import DraftWriter, FileRules, FooterWords
+from gigacast.pipeline.dataset_rows import (
     begin_check,
     find_time_column,
     software,
     staged_files,
     staged_rows,
 )
-from gigacast.pipeline.dataset_files import DraftWriter, FileRules, FooterWords
 from gigacast.pipeline.location import Location
 from gigacast.storage.opening import open_store
 

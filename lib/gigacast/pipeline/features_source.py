@@ -17,7 +17,7 @@ from gigacast.errors import ConfigError, SchemaError
 from gigacast.features.compute import Setting, asset_of, daily_bars
 from gigacast.features.frame import Asset
 from gigacast.features.recipe import Recipe
-from gigacast.pipeline.dataset import find_time_column
+from gigacast.pipeline.dataset_rows import find_time_column
 
 _TIMES = ("timestamp", "ds", "date", "time")
 _ITEMS = ("symbol", "item_id", "unique_id", "asset", "ticker")
