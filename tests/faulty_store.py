@@ -117,11 +117,11 @@ class FaultyStore(Store):
         with self._request("put", key):
             return self.store.put(key, content)
 
-    def put_if_absent(self, key: str, content: bytes) -> str:
+    def put_if_absent(self, key: str, content: bytes | Path) -> str:
         with self._request("put_if_absent", key):
             return self.store.put_if_absent(key, content)
 
-    def put_if_match(self, key: str, content: bytes, etag: str) -> str:
+    def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
         with self._request("put_if_match", key):
             return self.store.put_if_match(key, content, etag)
 

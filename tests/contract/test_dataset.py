@@ -22,6 +22,8 @@ from gigacast.errors import (
     DatasetConflictError,
     DatasetIntegrityError,
     GigacastError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
     StorageError,
 )
 from gigacast.lake.dataset import DEPRECATED, PLAIN, PUBLISHED, UNFINISHED, Lake
@@ -476,12 +478,42 @@ def test_a_version_as_a_store_is_read_only(store: Store) -> None:
         lambda: view.put("x", b""),
         lambda: view.put_if_absent("x", b""),
         lambda: view.put_if_match("x", b"", "etag"),
+        lambda: view.move_if_absent("x", Path("local")),
         lambda: view.delete(["part-00000.parquet"]),
     ):
         with pytest.raises(StorageError, match="never change"):
             write()
     assert [meta.key for page in view.list() for meta in page] == ["part-00000.parquet"]
     assert view.list_folder().objects == (view.head("part-00000.parquet"),)
+
+
+def test_a_version_on_this_machine_is_read_where_it_lies(store: Store) -> None:
+    manifest = publish(store, "cleaned/v1/MES", bars()).manifest
+    view, key = DatasetStore(store, manifest, store.address), "part-00000.parquet"
+    content = view.get(key)
+    file = view.open_file(key, if_match=view.head(key).etag)
+    assert (file is None) == (not store.address.url.startswith("file:"))
+    if file is not None:
+        with file:
+            assert file.read() == content
+    with pytest.raises(PreconditionFailedError):
+        view.open_file(key, if_match="another")
+    with pytest.raises(ObjectNotFoundError):
+        view.open_file("none.parquet")
+
+
+def test_a_file_that_was_replaced_is_not_opened_and_its_copy_is(tmp_path: Path) -> None:
+    store = open_store(StoreAddress(f"file://{tmp_path}"))
+    manifest = publish(store, "cleaned/v1/MES", bars()).manifest
+    key = "cleaned/v1/MES/part-00000.parquet"
+    content = store.get(key)
+    store.put(key, content)  # as a copied lake has it: the bytes, and another ETag
+    view = DatasetStore(store, manifest, store.address)
+    with view.open_file("part-00000.parquet") as file:  # type: ignore[union-attr]
+        assert file.read() == content
+    store.put(key, b"other")
+    with pytest.raises(DatasetIntegrityError, match="was replaced"):
+        DatasetStore(store, manifest, store.address).open_file("part-00000.parquet")
 
 
 # -- deprecation and retention ---------------------------------------------------------------------

@@ -247,7 +247,7 @@ def test_of_two_operators_the_slower_one_is_told_what_is_active_now(three: Regis
     class Interrupted(FaultyStore):
         """Another operator switches between this one's look and its write."""
 
-        def put_if_match(self, key: str, content: bytes, etag: str) -> str:
+        def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
             switch_version(three, "tiny", "v1.1", author("bob@bench"), why="faster")
             return super().put_if_match(key, content, etag)
 

@@ -129,6 +129,43 @@ def test_a_local_file_is_put_as_its_content(store: Store, tmp_path: Path) -> Non
     assert store.get("copy", if_match=etag) == content
 
 
+def test_a_local_file_is_put_under_a_condition(store: Store, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(bytes(range(256)) * 5000)
+    second.write_bytes(b"short")
+    etag = store.put_if_absent("copy", first)
+    assert store.get("copy", if_match=etag) == first.read_bytes()
+    with pytest.raises(PreconditionFailedError):
+        store.put_if_absent("copy", second)
+    with pytest.raises(PreconditionFailedError):
+        store.put_if_match("copy", second, "another")
+    assert store.get("copy") == first.read_bytes()
+    store.put_if_match("copy", second, etag)
+    assert store.get("copy") == b"short"
+
+
+def test_a_local_file_that_is_given_up_is_taken_once(store: Store, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_bytes(bytes(range(256)) * 5000)
+    second.write_bytes(b"other")
+    etag = store.move_if_absent("deep/copy", first)
+    assert store.head("deep/copy").etag == etag
+    with pytest.raises(PreconditionFailedError):
+        store.move_if_absent("deep/copy", second)
+    first.unlink(missing_ok=True)
+    second.unlink(missing_ok=True)
+    assert store.get("deep/copy", if_match=etag) == bytes(range(256)) * 5000
+    assert listed_keys(store) == ["deep/copy"]
+
+
+def test_a_missing_local_file_is_put_under_no_condition(store: Store, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="local file"):
+        store.put_if_absent("copy", tmp_path / "missing")
+    with pytest.raises(StorageError, match="local file"):
+        store.move_if_absent("copy", tmp_path / "missing")
+    assert listed_keys(store) == []
+
+
 def test_a_local_file_larger_than_a_part_is_put_whole(store: Store, tmp_path: Path) -> None:
     content = bytes(range(256)) * (17 << 12)  # 17 MiB
     path = tmp_path / "local"

@@ -144,7 +144,10 @@ def print_file(known: dict[str, Any]) -> None:
     size = quantity.size(known["file_size_bytes"])
     click.echo(f"{known['key']}: {known['num_rows']:,} rows, {size}, {known['compression']}")
     click.echo(f"{known['num_row_groups']} row groups, written by {known['created_by']}\n")
-    rows = [(c["name"], c["type"], c["null_count"], *_limits(c)) for c in known["columns"]]
+    rows = [
+        (c["name"], c["type"], "" if c["null_count"] is None else c["null_count"], *_limits(c))
+        for c in known["columns"]
+    ]
     print_table("Columns", ("name", "type", "missing", "least", "greatest"), rows)
     embedded = known["metadata"] or {}
     for name in ("layer", "asset", "feature_set", "version", "created_at", "created_by"):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.core.column import to_numpy, to_scalar
+from gigacast.core.column import may_hold_nan, to_numpy, to_scalar
 from gigacast.core.contract import Column, Contract, Mode, Scalar
 from gigacast.core.contract_cast import cast_column, is_text, target_type, text_time_type
 from gigacast.core.contract_order import BoolArray, OrderWatch
@@ -281,9 +281,8 @@ def _proofs(key: tuple[str, ...], order: tuple[str, ...]) -> list[OrderWatch]:
 
 def _column_findings(column: Column, values: pa.Array, failed: Any) -> Iterator[Finding]:
     name = column.name
-    is_float = pa.types.is_floating(values.type)
     if not column.nullable:
-        missing = _missing(values, is_float)
+        missing = _missing(values)
         if missing is not None and failed is not None:
             missing = pc.and_not(missing, failed)  # it was there, but of another type
         if missing is not None and pc.any(missing).as_py():
@@ -292,6 +291,8 @@ def _column_findings(column: Column, values: pa.Array, failed: Any) -> Iterator[
         (column.minimum, ">=", pc.less, "min"),
         (column.maximum, "<=", pc.greater, "max"),
     )
+    if pa.types.is_float16(values.type):
+        values = values.cast(pa.float32())  # has no arithmetic
     if column.minimum is not None or column.maximum is not None:
         bounds = pc.min_max(values)
         for limit, sign, beyond, side in limits:
@@ -304,9 +305,9 @@ def _column_findings(column: Column, values: pa.Array, failed: Any) -> Iterator[
             yield (name, "allowed"), (name,), wrong
 
 
-def _missing(values: pa.Array, is_float: bool) -> Any:
+def _missing(values: pa.Array) -> Any:
     """Return which values are null or NaN; ``None`` when none can be."""
-    if values.null_count or is_float:
+    if values.null_count or may_hold_nan(values):
         return pc.is_null(values, nan_is_null=True)
     return None
 

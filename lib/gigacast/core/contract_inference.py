@@ -42,6 +42,8 @@ class ContractInference:
         self._name = name
         self._rows = 0
         self._columns = {field.name: _Seen(field) for field in schema if _is_plain(field.type)}
+        nested = [field.name for field in schema if field.name not in self._columns]
+        self._without = f", without {', '.join(nested)} (nested or empty)" if nested else ""
         times = [n for n, one in self._columns.items() if pa.types.is_timestamp(one.kind)]
         self._time = OrderWatch(times[:1]) if times else None
         self._sorted = True
@@ -70,7 +72,7 @@ class ContractInference:
             unique=(time,) if time and strictly else (),
             ordered_by=time if self._sorted else (),
             rules=tuple(self._rules) if filled else (),
-            description=f"Inferred from {self._rows:,} rows.",
+            description=f"Inferred from {self._rows:,} rows{self._without}.",
         )
 
 
@@ -101,7 +103,8 @@ class _Seen:
         plain = values.cast(self.kind) if values.type != self.kind else values
         self._missing = self._missing or bool(pc.any(pc.is_null(plain, nan_is_null=True)).as_py())
         if pa.types.is_integer(self.kind) or pa.types.is_floating(self.kind):
-            least = pc.min(plain).as_py()
+            numbers = plain.cast(pa.float32()) if pa.types.is_float16(self.kind) else plain
+            least = pc.min(numbers).as_py()
             self._nonnegative = self._nonnegative and not (least is not None and least < 0)
         if self._values is not None:
             distinct = plain.drop_null().unique()

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.core.column import null_of, to_scalar
+from gigacast.core.column import may_hold_nan, null_of, to_scalar
 from gigacast.errors import ConfigError
 
 _COMPARE: Mapping[type, Callable[..., Any]] = {
@@ -99,7 +99,7 @@ class Rule:
             raise ConfigError(
                 f"the rule {self.text!r} does not fit the columns: {error}"
             ) from error
-        return pc.fill_null(found, to_scalar(True))
+        return pc.fill_null(found, to_scalar(True)) if found.null_count else found
 
     def as_order(self) -> tuple[str, str] | None:
         """Return (greater, lesser) when it compares two columns; ``None`` for other rules."""
@@ -152,8 +152,7 @@ def _compare(operator: type, one: Any, other: Any) -> Any:
     """Compare, and leave what meets a NaN open, as a null does."""
     found = _COMPARE[operator](one, other)
     for side in (one, other):
-        is_column = not isinstance(side, pa.Scalar)
-        if is_column and pa.types.is_floating(side.type) and pc.any(pc.is_nan(side)).as_py():
+        if not isinstance(side, pa.Scalar) and may_hold_nan(side):
             found = pc.if_else(pc.is_nan(side), null_of(pa.bool_()), found)
     return found
 

@@ -238,7 +238,7 @@ def put_dataset_file(store: Store, ref: DatasetRef, path: str, draft: DraftFile)
     """
     key = ref_prefix(ref) + path
     try:
-        etag = store.put_if_absent(key, draft.path.read_bytes())
+        etag = store.move_if_absent(key, draft.path)
     except PreconditionFailedError:
         return _take_existing(store, key, path, draft)
     return _file(path, key, etag, draft)

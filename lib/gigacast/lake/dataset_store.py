@@ -8,8 +8,9 @@ names.
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn, Protocol, TypeVar
 
 from gigacast.errors import (
     DatasetIntegrityError,
@@ -24,6 +25,14 @@ from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
 
 _HINT = "restore the file, or publish the data again as another version"
 _PIECE_BYTES = 8 << 20
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _Read(Protocol[T_co]):
+    """Reads one version of an object."""
+
+    def __call__(self, key: str, *, if_match: str) -> T_co: ...
 
 
 class DatasetStore(Store):
@@ -75,15 +84,31 @@ class DatasetStore(Store):
         DatasetIntegrityError
             When that object is gone or was replaced.
         """
+        read = partial(self._store.get, start=start, stop=stop)
+        return self._read(self._pinned(key, if_match), read)
+
+    def open_file(self, key: str, *, if_match: str | None = None) -> BinaryIO | None:
+        """Open the object the manifest names, where that is a file of this machine.
+
+        Raises
+        ------
+        DatasetIntegrityError
+            When that object is gone or was replaced.
+        """
+        return self._read(self._pinned(key, if_match), self._store.open_file)
+
+    def _pinned(self, key: str, if_match: str | None) -> DatasetFile:
         file = self._find(key)
         if if_match is not None and if_match != file.content:
             raise PreconditionFailedError(f"{self.address.url}/{key} is no longer {if_match}")
-        etag = self._etags.get(file.key, file.etag)
+        return file
+
+    def _read(self, file: DatasetFile, read: "_Read[T_co]") -> T_co:
         try:
-            return self._store.get(file.key, if_match=etag, start=start, stop=stop)
+            return read(file.key, if_match=self._etags.get(file.key, file.etag))
         except (PreconditionFailedError, ObjectNotFoundError):
             etag = self._find_copy(file)
-        return self._store.get(file.key, if_match=etag, start=start, stop=stop)
+        return read(file.key, if_match=etag)
 
     def _find_copy(self, file: DatasetFile) -> str:
         """Return the ETag of an object with another one, but the same bytes: a copied lake's."""
@@ -107,11 +132,11 @@ class DatasetStore(Store):
         """Refuse: published versions never change."""
         self._refuse(key)
 
-    def put_if_absent(self, key: str, content: bytes) -> str:
+    def put_if_absent(self, key: str, content: bytes | Path) -> str:
         """Refuse: published versions never change."""
         self._refuse(key)
 
-    def put_if_match(self, key: str, content: bytes, etag: str) -> str:
+    def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
         """Refuse: published versions never change."""
         self._refuse(key)
 

@@ -31,12 +31,12 @@ from gigacast.pipeline.partition import (
     Tally,
     Watched,
     check_times,
-    inputs_pinned,
     published_of,
     read_options,
     sources_of,
     task_receipt,
 )
+from gigacast.pipeline.pinning import inputs_pinned
 from gigacast.pipeline.stopwatch import Stopwatch
 from gigacast.series.reader import SeriesReader, read_series
 from gigacast.series.source import ReadOptions

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.column import to_arrow
 from gigacast.core.contract import Column, Contract, Mode
 from gigacast.core.contract_cast import plain_type, target_type
 from gigacast.core.contract_check import ContractCheck
@@ -18,7 +17,7 @@ from gigacast.pipeline.quality_partition import plain_schema
 
 
 class ContractFilter:
-    """Lets good rows through, and counts the others.
+    """Tells good rows from others, and counts these.
 
     Parameters
     ----------
@@ -53,14 +52,11 @@ class ContractFilter:
         """Return the filter of a contract, where there is one."""
         return None if contract is None else cls(contract, schema, keys)
 
-    def keep(
-        self, rows: pa.RecordBatch
-    ) -> tuple[pa.RecordBatch, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
-        """Return the good rows, and which they are."""
-        known = rows.select(self._schema.names).cast(self._schema)
-        _, good = self._check.add(known)
+    def find_good(self, rows: pa.RecordBatch) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+        """Return which rows are good; those that are not are counted."""
+        _, good = self._check.add(rows.select(self._schema.names).cast(self._schema))
         self.dropped += int(len(good) - np.count_nonzero(good))
-        return rows if good.all() else rows.filter(to_arrow(good)), good
+        return good
 
     def compliance(self) -> Compliance:
         """Return what was found: of the rows that came, not of those that are left."""

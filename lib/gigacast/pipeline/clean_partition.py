@@ -9,7 +9,8 @@ and no version names it.
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +36,7 @@ from gigacast.lake.receipt import Receipt, write_receipt
 from gigacast.pipeline.clean_stream import CleanStream
 from gigacast.pipeline.clean_survey import survey_partition
 from gigacast.pipeline.dataset_rows import software
-from gigacast.pipeline.partition import inputs_pinned
+from gigacast.pipeline.pinning import inputs_pinned
 from gigacast.pipeline.quality_file import Reading, open_partition
 from gigacast.pipeline.quality_partition import Sources, plain_schema
 from gigacast.pipeline.quality_receipt import Work, new_receipt
@@ -43,7 +44,10 @@ from gigacast.pipeline.stopwatch import Stopwatch
 from gigacast.series.outlier_forest import require_forest
 from gigacast.storage.opening import open_store
 from gigacast.storage.parquet_draft import DraftFile, ParquetDraft, describe_file
+from gigacast.storage.prefetch import Prefetched
 from gigacast.storage.store import Store, StoreAddress
+
+_CHUNKS_AHEAD = 1
 
 CLEANING = "gigacast.cleaning"
 """The key in a file's footer that says what was done."""
@@ -204,22 +208,23 @@ class PartitionCleaner:
                 survey = survey_partition(file, self._setup.reading, self._setup.rules)
             stream = CleanStream(file, survey, self._setup.reading, self._setup.rules)
             draft = ParquetDraft(local, stream.schema, self._setup.codec, rising=file.timestamp)
-            for batch in watch.each("read", stream):
-                with watch.measure("write"):
-                    draft.write(batch)
+            with _ahead(watch.each("clean", stream)) as chunks:
+                for rows in chunks:
+                    with watch.measure("write"):
+                        draft.write(rows)
             notes = stream.notes(task)
         with watch.measure("write"):
             done = draft.close(self._footer(notes, draft.rows))
             try:
-                etag = self._put(task.output_key, local.read_bytes(), damaged)
+                etag = self._put(task.output_key, local, damaged)
             except PreconditionFailedError:  # another worker was faster: its file stays
                 return self._take_existing(task, local)
         return _Made(etag, done, stream.schema, notes)
 
-    def _put(self, key: str, content: bytes, damaged: str | None) -> str:
+    def _put(self, key: str, content: Path, damaged: str | None) -> str:
         """Write a file where there is none, or none but one that is damaged."""
         if damaged is None:
-            return self._outputs.put_if_absent(key, content)
+            return self._outputs.move_if_absent(key, content)
         return self._outputs.put_if_match(key, content, damaged)
 
     def _footer(self, notes: dict[str, Any], rows: int) -> dict[str, str]:
@@ -247,6 +252,11 @@ class _Made:
     draft: DraftFile
     schema: pa.Schema
     notes: dict[str, Any]
+
+
+def _ahead(chunks: Iterator[pa.Table]) -> AbstractContextManager[Iterable[pa.Table]]:
+    """Clean in a thread while others write, where there is a core for it."""
+    return Prefetched(chunks, _CHUNKS_AHEAD) if pa.cpu_count() > 1 else nullcontext(chunks)
 
 
 def _download(store: Store, key: str, local: Path) -> str:

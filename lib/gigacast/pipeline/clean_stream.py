@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.core.cleaning import CleanRules
-from gigacast.core.column import to_arrow
+from gigacast.core.column import keep_rows, to_arrow
 from gigacast.core.quality import ColumnQuality, KeyQuality, PartitionQuality
 from gigacast.core.series import NO_TIME
 from gigacast.core.task import Task
@@ -18,7 +18,7 @@ from gigacast.pipeline.quality_file import PartitionFile, Reading
 from gigacast.pipeline.quality_partition import type_name
 from gigacast.series.clean import Chunk, Cleaned, Cleaner, missing_of
 from gigacast.series.narrow import narrow_column
-from gigacast.series.quality import arrange, measure_keys
+from gigacast.series.quality import arranged_rows, measure_keys
 from gigacast.series.segment import CodeArray, IntArray
 
 _CHUNK_ROWS = 1 << 18
@@ -27,7 +27,7 @@ _LOSSES = ("null_keys", "duplicates", "dropped_nulls", "dropped_outliers", "brok
 
 
 class CleanStream:
-    """The cleaned rows of a partition, batch after batch; `notes` when they are exhausted.
+    """The cleaned rows of a partition, chunk after chunk; `notes` when they are exhausted.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ class CleanStream:
         fields = [f.with_type(self._survey.narrow.get(f.name, f.type)) for f in self._survey.schema]
         return pa.schema([*fields, *flags])
 
-    def __iter__(self) -> Iterator[pa.RecordBatch]:
+    def __iter__(self) -> Iterator[pa.Table]:
         for cleaned in self._cleaner.clean(self._chunks()):
-            batch = self._finish(cleaned)
-            if batch.num_rows:
-                yield batch
+            rows = self._finish(cleaned)
+            if rows.num_rows:
+                yield rows
 
-    def _finish(self, cleaned: Cleaned) -> pa.RecordBatch:
+    def _finish(self, cleaned: Cleaned) -> pa.Table:
         timestamp = self._file.timestamp
         times = self._survey.clock_column(cleaned.times)
         columns = dict(zip(cleaned.rows.schema.names, cleaned.rows.columns, strict=True))
@@ -78,19 +78,20 @@ class CleanStream:
         whole = pa.RecordBatch.from_arrays(
             [columns[name] for name in self.schema.names], names=self.schema.names
         )
-        codes, at = cleaned.codes, cleaned.times
-        if self._contract is not None:
-            whole, good = self._contract.keep(whole)
-            codes, at = (None if codes is None else codes[good]), at[good]
-        self._rows += whole.num_rows
-        for name in self._missing:
-            self._missing[name] += missing_of(whole.column(name))
-        self._keys.append((at, codes))
         arrays = [
             narrow_column(column, field.type)
             for column, field in zip(whole.columns, self.schema, strict=True)
         ]
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        rows, codes, at = pa.Table.from_batches([batch]), cleaned.codes, cleaned.times
+        if self._contract is not None and not (good := self._contract.find_good(whole)).all():
+            rows, at = keep_rows(batch, good), at[good]
+            codes = None if codes is None else codes[good]
+        self._rows += rows.num_rows
+        for name in self._missing:
+            self._missing[name] += missing_of(rows.column(name))
+        self._keys.append((at, codes))
+        return rows
 
     # -- chunks ------------------------------------------------------------------------------------
 
@@ -103,7 +104,7 @@ class CleanStream:
             times = survey.times[chosen]
             codes = None if ranks is None else ranks[chosen]
             if keep is not None and not (kept := keep[chosen]).all():
-                rows = rows.filter(to_arrow(kept))  # noqa: PLW2901 - less of the same
+                rows = keep_rows(rows, kept)  # noqa: PLW2901 - less of the same
                 times, codes = times[kept], None if codes is None else codes[kept]
             yield Chunk(rows, times, codes)
         assert arranged.rows == self._file.rows  # noqa: S101 - all rows were looked at
@@ -203,5 +204,5 @@ class CleanStream:
             codes = np.concatenate([own for _, own in self._keys if own is not None])
             codes = survey.keys.arranged.codes[codes]
         self._keys = []
-        found = measure_keys(arrange(codes, times), survey.expect, survey.keys.names)
+        found = measure_keys(arranged_rows(codes, times), survey.expect, survey.keys.names)
         return replace(found, unordered=0, null_keys=0)

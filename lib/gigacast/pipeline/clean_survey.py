@@ -11,19 +11,24 @@ from gigacast.core.alignment import align
 from gigacast.core.cleaning import ANOMALY, FLAG_SUFFIX, CleanRules
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract import Mode
-from gigacast.core.contract_cast import cast_column
+from gigacast.core.contract_cast import cast_column, plain_type
 from gigacast.core.quality import KeyQuality
+from gigacast.errors import SchemaError
 from gigacast.pipeline.clean_contract import contract_types
 from gigacast.pipeline.quality_file import Keys, PartitionFile, Reading
-from gigacast.pipeline.quality_partition import doubles
+from gigacast.pipeline.quality_partition import doubles, known_doubles
 from gigacast.series.clean import CleanPlan
 from gigacast.series.fill import is_number
 from gigacast.series.narrow import fits_float32, narrowest_integer
 from gigacast.series.outlier import Fences, iqr_fences, zscore_fences
 from gigacast.series.outlier_forest import Forest, Scale, sample_rows, stack
 from gigacast.series.quality import Expectation, arrange, measure_keys
+from gigacast.series.quantile import RealArray
 from gigacast.series.segment import BoolArray, IntArray, offsets_without, spread
+from gigacast.series.timestamp import is_text
 
+_REPEATED_SHARE = 0.05
+"""Of more repeated times than this it is asked what tells them apart."""
 _MAKERS = {"iqr": iqr_fences, "zscore": zscore_fences}
 
 
@@ -104,6 +109,8 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
     """
     targets = contract_types(rules.contract, file.schema, file.timestamp, file.task.partition)
     keys, moved = _keys(file, rules)
+    if file.item_id is None:
+        _check_one_item(file, keys, rules)
     expect = reading.expectation(file.task, counts_steps=keys.clock.counts_steps)
     order = measure_keys(keys.arranged, expect, keys.names)
     survey = Survey(
@@ -118,6 +125,29 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
     )
     _Columns(file, survey, rules).look()
     return survey
+
+
+def _check_one_item(file: PartitionFile, keys: Keys, rules: CleanRules) -> None:
+    """Refuse to drop rows that a column nobody named tells apart: they are of many items.
+
+    Raises
+    ------
+    SchemaError
+    """
+    repeated = int(np.count_nonzero(keys.arranged.repeated))
+    if rules.duplicates == "keep" or repeated <= file.rows * _REPEATED_SHARE:
+        return
+    for name in file.measured:
+        if not is_text(plain_type(file.schema.field(name).type)):
+            continue
+        codes, values = file.codes(name)
+        left = int(np.count_nonzero(arrange(codes, keys.times).repeated))
+        if left < repeated // 2:
+            raise SchemaError(
+                f"{file.task.partition}: {repeated:,} of {file.rows:,} rows have a time that came "
+                f"before, and {name!r} ({len(values):,} values) tells them apart",
+                hint=f"say --item_column {name}; or leave the column out, if all is one item",
+            )
 
 
 def _keys(file: PartitionFile, rules: CleanRules) -> tuple[Keys, int]:
@@ -203,39 +233,51 @@ class _Columns:
         return _converted(column, kind) if name in self._survey.targets else (column, 0)
 
     def _look_at(self, name: str, column: pa.ChunkedArray) -> None:
-        arranged = self._survey.keys.arranged
-        values = doubles(column)
+        if self._rules.outliers != "keep" and self._rules.method == "isolation_forest":
+            self._sample(name, column)
+        values, offsets, is_whole = self._known(column)
         if self._rules.optimise:
-            self._narrow(name, column, values)
-        if self._rules.outliers == "keep":
+            self._narrow(name, column, values, is_whole=is_whole)
+        if name in self._scales or self._rules.outliers == "keep":
             return
+        make = _MAKERS[self._rules.method]
+        self._fences[name] = fences = make(values, offsets, self._rules.factor)
+        if self._rules.outliers == "clip" and self._is_narrowed(name):
+            # what is clipped becomes its fence, which no narrow type need hold
+            low, high = spread(fences.low, offsets), spread(fences.high, offsets)
+            if self._rules.float_tolerance == 0 and ((values < low) | (values > high)).any():
+                del self._survey.narrow[name]
+
+    def _known(self, column: pa.ChunkedArray) -> tuple[RealArray, IntArray, bool]:
+        """Return the finite values of the rows that stay, their offsets, and if none is missing."""
+        arranged, keep = self._survey.keys.arranged, self._survey.keep
+        values, known = known_doubles(column)
+        if arranged.order is not None:
+            values, known = values[arranged.order], known[arranged.order]
+        if keep is not None:
+            is_whole = bool(known[keep].all())
+            known &= keep
+        else:
+            is_whole = bool(known.all())
+        if known.all():
+            return values, arranged.offsets, is_whole
+        return values[known], offsets_without(~known, arranged.offsets), is_whole
+
+    def _sample(self, name: str, column: pa.ChunkedArray) -> None:
+        """Take some rows of a column for the forest."""
+        arranged, keep = self._survey.keys.arranged, self._survey.keep
+        values, offsets = doubles(column), self._offsets
         if arranged.order is not None:
             values = values[arranged.order]
-        offsets, keep = arranged.offsets, self._survey.keep
         if keep is not None:
-            values, offsets = values[keep], self._offsets
-        if self._rules.method == "isolation_forest":
-            scale = Scale.of(values, offsets)
-            self._scales[name] = scale
-            of = (np.searchsorted(offsets, self._chosen, side="right") - 1).astype(np.int32)
-            self._samples.append(scale.apply(values[self._chosen], of))
-        else:
-            make = _MAKERS[self._rules.method]
-            self._fences[name] = fences = make(values, offsets, self._rules.factor)
-            if self._rules.outliers == "clip" and self._is_narrowed(name):
-                # what is clipped becomes its fence, which no narrow type need hold
-                low, high = (
-                    values < spread(fences.low, offsets),
-                    values > spread(fences.high, offsets),
-                )
-                if self._rules.float_tolerance == 0 and (low | high).any():
-                    del self._survey.narrow[name]
+            values = values[keep]
+        scale = Scale.of(values, offsets)
+        self._scales[name] = scale
+        of = (np.searchsorted(offsets, self._chosen, side="right") - 1).astype(np.int32)
+        self._samples.append(scale.apply(values[self._chosen], of))
 
     def _narrow(
-        self,
-        name: str,
-        column: pa.ChunkedArray,
-        values: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+        self, name: str, column: pa.ChunkedArray, values: RealArray, *, is_whole: bool
     ) -> None:
         kind = column.type
         if pa.types.is_integer(kind):
@@ -244,7 +286,7 @@ class _Columns:
                 self._survey.narrow[name] = found
         elif pa.types.is_float64(kind) and fits_float32(values, self._rules.float_tolerance):
             # what is interpolated lies between, where no narrow number need be
-            made = self._rules.nulls == "interpolate" and not np.isfinite(values).all()
+            made = self._rules.nulls == "interpolate" and not is_whole
             if not made or self._rules.float_tolerance > 0:
                 self._survey.narrow[name] = pa.float32()
 

@@ -61,17 +61,22 @@ def _codec(footer: Any) -> str | None:
 
 
 def _columns(footer: Any, schema: pa.Schema) -> list[dict[str, Any]]:
-    nulls = dict.fromkeys(schema.names, 0)
+    nulls: dict[str, int | None] = {
+        # of lists and structs the footer tells only what they hold
+        field.name: None if pa.types.is_nested(field.type) else 0
+        for field in schema
+    }
     bounds: dict[str, tuple[Any, Any]] = {}
     for index in range(footer.num_row_groups):
         group = footer.row_group(index)
         for place in range(group.num_columns):
             column = group.column(place)
-            if column.path_in_schema in nulls and column.statistics is not None:
-                nulls[column.path_in_schema] += column.statistics.null_count or 0
+            known = nulls.get(column.path_in_schema)
+            if known is not None and column.statistics is not None:
+                nulls[column.path_in_schema] = known + (column.statistics.null_count or 0)
         for name, (low, high) in group_bounds(footer, index, schema.names).items():
-            known = bounds.get(name, (low, high))
-            bounds[name] = (min(known[0], low), max(known[1], high))
+            least, greatest = bounds.get(name, (low, high))
+            bounds[name] = (min(least, low), max(greatest, high))
     return [
         {
             "name": field.name,

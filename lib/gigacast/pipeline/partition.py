@@ -9,7 +9,6 @@ import os
 import platform
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,11 +24,7 @@ from gigacast.core.reason import Reason
 from gigacast.core.series import ByteArray, FloatArray, SeriesBatch
 from gigacast.core.task import Task
 from gigacast.errors import (
-    InputChangedError,
-    ObjectNotFoundError,
-    PreconditionFailedError,
     SchemaError,
-    StorageError,
 )
 from gigacast.forecast.batching import BatchBudget, forecast_batch
 from gigacast.forecast.forecaster import Forecaster, ForecasterInfo, Started, start
@@ -40,6 +35,7 @@ from gigacast.pipeline.choice import load_resolved
 from gigacast.pipeline.companion import Futures, describe_companions
 from gigacast.pipeline.job import ForecastJob, Method
 from gigacast.pipeline.location import dataset_name, open_inputs
+from gigacast.pipeline.pinning import inputs_pinned
 from gigacast.pipeline.prediction import (
     prediction_batch,
     prediction_schema,
@@ -322,23 +318,6 @@ def check_times(task: Task, reader: SeriesReader) -> None:
             f"{task.partition}: no row of {stats.rows} has an item id and a readable timestamp",
             hint="write dates as 2024-01-31, or name the column by --timestamp_column",
         )
-
-
-@contextmanager
-def inputs_pinned(task: Task) -> Iterator[None]:
-    """Turn a broken If-Match, and a full local disk, into what they mean for the task."""
-    try:
-        yield
-    except OSError as error:
-        raise StorageError(
-            f"{task.partition}: the local disk can't be written: {error.strerror or error}",
-            hint="free space, or set TMPDIR to a larger disk",
-        ) from error
-    except (PreconditionFailedError, ObjectNotFoundError) as error:
-        raise InputChangedError(
-            f"{task.partition}: an input changed after the plan was made: {error.message}",
-            hint="the next run plans it again",
-        ) from error
 
 
 def sources_of(task: Task, inputs: Store) -> list[SeriesSource]:

@@ -175,7 +175,7 @@ class PartitionFile:
             return None
         if self._held is None:
             with self.translated():
-                self._held = self._file.read(use_threads=False)
+                self._held = self._file.read()
         return self._held
 
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -210,11 +210,11 @@ class PartitionFile:
                 hint="raise --memory_limit, or import it with --partition_by month",
             )
         with self.translated():
-            return self._file.read(use_threads=False)
+            return self._file.read()
 
     def keys(self, *, ascending: bool = False) -> Keys:
         """Read the series and times of all rows; ``ascending`` as in `arrange`."""
-        codes, names = self._codes() if self.item_id is not None else (None, None)
+        codes, names = self.codes(self.item_id) if self.item_id is not None else (None, None)
         column = self.column(self.timestamp)
         kind = column.type
         bounds = number_range(column.combine_chunks()) if needs_range(kind) else None
@@ -225,9 +225,12 @@ class PartitionFile:
             codes = None
         return Keys(codes, times, names, clock, arrange(codes, times, ascending=ascending))
 
-    def _codes(self) -> tuple[CodeArray, pa.Array]:
-        assert self.item_id is not None  # noqa: S101 - the caller looked
-        column = self.column(self.item_id)
+    def codes(self, name: str) -> tuple[CodeArray, pa.Array]:
+        """Return the values of a column as numbers, below 0 where missing, and what they stand for.
+
+        The values ascend.
+        """
+        column = self.column(name)
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         whole = column.unify_dictionaries().combine_chunks()

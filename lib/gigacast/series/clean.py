@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gigacast.core.cleaning import ANOMALY, FLAG_SUFFIX, CleanRules
-from gigacast.core.column import to_arrow
+from gigacast.core.column import known_floats, to_arrow
 from gigacast.series.fill import (
     Known,
     Missing,
@@ -287,8 +286,8 @@ class Cleaner:
             known = column.known
             last = len(this.chunk.times) - 1
             if known is not None:
-                there = np.flatnonzero(known[start:])
-                last = start + int(there[-1]) if len(there) else -1
+                back = int(known[start:][::-1].argmax())
+                last = last - back if known[last - back] else -1
             if last >= 0:
                 value = column.values[last] if isinstance(column, Numbered) else column.column[last]
                 kept[name] = Known(self._row + last, int(this.chunk.times[last]), value)
@@ -342,8 +341,7 @@ def _assemble(done: _Prepared) -> Cleaned:
 
 def missing_of(column: pa.Array | pa.ChunkedArray) -> int:
     """Count the values of a column that are null, NaN or infinite."""
-    missing = int(column.null_count)
-    if pa.types.is_floating(column.type):
-        finite = pc.sum(pc.is_finite(column)).as_py() or 0
-        missing = len(column) - int(finite)
-    return missing
+    if pa.types.is_float32(column.type) or pa.types.is_float64(column.type):
+        _, known = known_floats(column)
+        return len(column) - int(np.count_nonzero(known))
+    return int(column.null_count)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gigacast.core.column import to_arrow, to_floats, to_numpy
+from gigacast.core.column import known_floats, to_arrow, to_numpy
 from gigacast.series.segment import BoolArray, IntArray
 
 Numbers = npt.NDArray[Any]
@@ -27,7 +27,10 @@ class Known(NamedTuple):
 
 @dataclass
 class Numbered:
-    """A column of numbers; ``known`` is ``None`` where no value is missing."""
+    """A column of numbers; ``known`` is ``None`` where no value is missing.
+
+    What ``values`` holds of those that are missing is not told.
+    """
 
     values: Numbers
     known: BoolArray | None
@@ -37,8 +40,7 @@ class Numbered:
         """Read a column; NaN and infinities are missing too."""
         if pa.types.is_floating(column.type):
             plain = column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
-            values = to_floats(plain)
-            known = np.isfinite(values)
+            values, known = known_floats(plain)
         else:
             known = to_numpy(column.is_valid()) if column.null_count else np.ones(0, np.bool_)
             values = to_numpy(column.fill_null(0) if column.null_count else column)
@@ -93,28 +95,28 @@ class Missing:
 
     def __init__(self, known: BoolArray, times: IntArray, starts: IntArray, first_row: int) -> None:
         self.rows = np.flatnonzero(~known)
-        self._known = np.flatnonzero(known)
         self._times = times
         self._first_row = first_row
         segment = np.searchsorted(starts, self.rows, side="right") - 1
         self._starts = starts[segment]
         self._ends = np.append(starts[1:], len(known))[segment]
-        self._place = np.searchsorted(self._known, self.rows)
+        goes_on = np.diff(self.rows, prepend=-2) == 1
+        runs = np.cumsum(~goes_on) - 1  # missing rows that follow one another
+        self._before = self.rows[~goes_on][runs] - 1
+        self._after = self.rows[~np.append(goes_on[1:], False)][runs] + 1
 
     def before(self, carried: Known | None) -> Sources:
         """Return the last known rows before, of the same series."""
-        at = np.append(-1, self._known)[self._place]
-        here = at >= self._starts
+        here = self._before >= self._starts
         outside = ~here & (self._starts == 0) if carried is not None else np.zeros_like(here)
-        return self._sources(at, here, outside, carried)
+        return self._sources(self._before, here, outside, carried)
 
     def after(self, ahead: Known | None) -> Sources:
         """Return the first known rows after, of the same series."""
-        at = np.append(self._known, len(self._times))[self._place]
-        here = at < self._ends
+        here = self._after < self._ends
         last = self._ends == len(self._times)
         outside = ~here & last if ahead is not None else np.zeros_like(here)
-        return self._sources(np.where(here, at, -1), here, outside, ahead)
+        return self._sources(self._after, here, outside, ahead)
 
     def _sources(
         self, at: IntArray, here: BoolArray, outside: BoolArray, other: Known | None

@@ -5,6 +5,7 @@ by asset. Missing and infinite values have no part in the fences.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,9 @@ from gigacast.series.segment import (
     reduce_segments,
     spread,
 )
+
+_RUNS_ONE_BY_ONE = 64
+"""Up to so many series are held against their fences one by one, without a copy of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +40,20 @@ class Fences:
         codes : int [R], optional
             Each row's series, ascending; absent when there is one.
         """
-        low, high = self.of(codes)
+        if not len(values):
+            return np.zeros(0, np.bool_)
+        bounds, low, high = self._runs(values, codes)
+        outside = np.empty(len(values), np.bool_)
         with np.errstate(invalid="ignore"):
-            outside = values < low
-            outside |= values > high
+            if len(low) > _RUNS_ONE_BY_ONE:
+                lengths = np.diff(bounds)
+                np.less(values, np.repeat(low, lengths), out=outside)
+                outside |= values > np.repeat(high, lengths)
+                return outside
+            for run, least, greatest in zip(pairwise(bounds.tolist()), low, high, strict=True):
+                some, found = values[slice(*run)], outside[slice(*run)]
+                np.less(some, least, out=found)
+                found |= some > greatest
         return outside
 
     def clip(self, values: RealArray, codes: CodeArray | None) -> RealArray:
@@ -52,13 +66,26 @@ class Fences:
         self, codes: CodeArray | None
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | tuple[np.float64, np.float64]:
         """Return the fences of rows whose series ascend: of one series as two numbers."""
-        low = np.where(np.isnan(self.low), -np.inf, self.low)
-        high = np.where(np.isnan(self.high), np.inf, self.high)
+        low, high = self._open
         if len(low) == 1:
             return low[0], high[0]
-        if codes is not None and len(codes) and codes[0] == codes[-1]:
-            return low[codes[0]], high[codes[0]]
         return (low, high) if codes is None else (low[codes], high[codes])
+
+    @property
+    def _open(self) -> tuple[RealArray, RealArray]:
+        low = np.where(np.isnan(self.low), -np.inf, self.low)
+        return low, np.where(np.isnan(self.high), np.inf, self.high)
+
+    def _runs(
+        self, values: RealArray, codes: CodeArray | None
+    ) -> tuple[IntArray, RealArray, RealArray]:
+        """Return where the rows of one series begin and end, and the fences of each such run."""
+        low, high = self._open
+        if codes is None or len(low) == 1:
+            return np.array([0, len(values)]), low[:1], high[:1]
+        cuts = np.append(0, np.flatnonzero(codes[1:] != codes[:-1]) + 1)
+        own = codes[cuts]
+        return np.append(cuts, len(codes)), low[own], high[own]
 
 
 def iqr_fences(values: RealArray, offsets: IntArray, factor: float) -> Fences:

@@ -5,7 +5,7 @@ Imports numpy, pyarrow and ``core``. Everything is done for all series at once.
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -111,6 +111,13 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
         offsets=offsets_of(lengths),
         unordered=unordered,
     )
+
+
+def arranged_rows(codes: CodeArray | None, times: IntArray) -> Arranged:
+    """Return rows that are in the order of their series and times, as `arrange` would."""
+    cuts = _run_starts(codes, len(times))
+    runs = np.zeros(len(cuts), np.int64) if codes is None else codes[cuts].astype(np.int64)
+    return Arranged(len(times), None, True, times, runs, np.append(cuts, len(times)), 0)
 
 
 def _run_starts(codes: CodeArray | None, rows: int) -> IntArray:
@@ -232,16 +239,14 @@ class _Gaps:
             offsets = offsets_of(lengths)
         if not len(times):
             return 0
-        steps = _steps_between(times, frequency, expect.calendar)
-        steps[offsets[1:-1] - 1] = 1  # from one series to the next
-        gap = steps > 1
-        rows = np.flatnonzero(gap)
-        missing = steps[rows] - 1
+        uneven = _Uneven.of(times, offsets, frequency, expect.calendar)
+        gap = uneven.steps > 1
+        rows, missing = uneven.rows[gap], uneven.steps[gap] - 1
         self.missing += int(missing.sum())
         self.expected += len(times) + int(missing.sum())
         self.count += len(rows)
         self._note_longest(rows, missing, times, (offsets, segments), expect)
-        return _count_off_grid(times, offsets, frequency)
+        return _count_off_grid(times, *uneven.ranges(offsets), frequency)
 
     def _note_longest(
         self,
@@ -262,29 +267,64 @@ class _Gaps:
         self.longest = {"series": name, "after": after, "steps": int(missing.max())}
 
 
-def _steps_between(times: IntArray, frequency: Frequency, calendar: Calendar) -> IntArray:
-    """Return the steps from each time to the next, [R - 1]."""
-    if frequency.kind == "fixed" and calendar.is_always:
-        distance = np.diff(times)
-        distance += frequency.count // 2  # clocks jitter
-        distance //= frequency.count
-        return distance
-    steps: IntArray = np.diff(calendar.rank(times, frequency))
-    return steps
+class _Uneven(NamedTuple):
+    """The rows after which the next one of the same series is not one step on.
+
+    Parameters
+    ----------
+    rows, steps : int64 [U]
+        Where, and how many steps on the next one is, to the nearest.
+    suspects : int64 [S], optional
+        Rows after which a series may have left its grid, or come back; anywhere when absent.
+    """
+
+    rows: IntArray
+    steps: IntArray
+    suspects: IntArray | None
+
+    @classmethod
+    def of(
+        cls, times: IntArray, offsets: IntArray, frequency: Frequency, calendar: Calendar
+    ) -> "_Uneven":
+        """Find them."""
+        last = offsets[1:-1] - 1  # from one series to the next
+        if frequency.kind == "fixed" and calendar.is_always:
+            distance = np.diff(times)
+            distance[last] = frequency.count
+            rows = np.flatnonzero(distance != frequency.count)
+            distance = distance[rows]
+            steps = (distance + frequency.count // 2) // frequency.count  # clocks jitter
+            return cls(rows, steps, rows[distance % frequency.count != 0])
+        steps = np.diff(calendar.rank(times, frequency))
+        steps[last] = 1
+        rows = np.flatnonzero(steps != 1)
+        return cls(rows, steps[rows], None)
+
+    def ranges(self, offsets: IntArray) -> tuple[IntArray, IntArray]:
+        """Return where the segments that may have rows off their grid begin and end."""
+        starts, stops = offsets[:-1], offsets[1:]
+        if self.suspects is None:
+            return starts, stops
+        found = np.unique(np.searchsorted(offsets, self.suspects, side="right") - 1)
+        return starts[found], stops[found]
 
 
-def _count_off_grid(times: IntArray, offsets: IntArray, frequency: Frequency) -> int:
+def _count_off_grid(
+    times: IntArray, starts: IntArray, stops: IntArray, frequency: Frequency
+) -> int:
     """Count rows off the grid of a series' last row or, with fixed steps, of its first: the fewer.
 
     One row that is off, the last, does not make all others so.
     """
-    first, last = times[offsets[:-1]], times[offsets[1:] - 1]
+    lengths = stops - starts
+    first, last = times[starts], times[stops - 1]
     off = np.zeros((2, len(last)), np.int64)
     fixed = frequency.kind in {"fixed", "steps"}
-    for start in range(0, len(times), _AT_ONCE):
-        some = times[start : start + _AT_ONCE]
-        rows = np.arange(start, start + len(some))
+    offsets = offsets_of(lengths)
+    for begin in range(0, int(offsets[-1]), _AT_ONCE):
+        rows = np.arange(begin, min(begin + _AT_ONCE, int(offsets[-1])))
         own = np.searchsorted(offsets, rows, side="right") - 1
+        some = times[rows + (starts - offsets[:-1])[own]]
         _, exact = frequency.grid_index(some, last[own])
         off[0] += np.bincount(own[~exact], minlength=len(last))
         if fixed:

@@ -11,6 +11,8 @@ from gigacast.series.segment import IntArray, take_ranges
 
 RealArray = npt.NDArray[np.float64]
 _BLOCK_CELLS = 1 << 22
+_LONG = 1 << 12
+"""Longer segments are selected one by one: a call costs less than to sort a padded block."""
 
 
 def segment_quantiles(values: RealArray, offsets: IntArray, levels: tuple[float, ...]) -> RealArray:
@@ -44,6 +46,10 @@ def _of_block(
     values: RealArray, starts: IntArray, lengths: IntArray, levels: tuple[float, ...]
 ) -> RealArray:
     longest = int(lengths.max())
+    if longest > _LONG and (len(starts) > 1):
+        each = range(len(starts))
+        parts = [_of_block(values, starts[n : n + 1], lengths[n : n + 1], levels) for n in each]
+        return np.concatenate(parts)
     places = np.multiply.outer(lengths - 1, levels)
     low = np.floor(places).astype(np.int64)
     high = np.minimum(low + 1, (lengths - 1)[:, None])

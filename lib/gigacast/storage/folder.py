@@ -118,16 +118,23 @@ class FolderStore(Store):
         with self._prepared(key, content) as (temporary, target):
             return publish(temporary, target)
 
-    def put_if_absent(self, key: str, content: bytes) -> str:
+    def put_if_absent(self, key: str, content: bytes | Path) -> str:
         """Write a file that must not exist yet."""
-        with self._prepared(key, content) as (temporary, target):
+        return self._put_new(key, content)
+
+    def move_if_absent(self, key: str, path: Path) -> str:
+        """Take a local file as one that must not exist yet."""
+        return self._put_new(key, path, moved=True)
+
+    def _put_new(self, key: str, content: bytes | Path, *, moved: bool = False) -> str:
+        with self._prepared(key, content, moved=moved) as (temporary, target):
             try:
                 return publish_new(temporary, target)
             except FileExistsError as error:
                 message = f"{self._where(key)} exists already"
                 raise PreconditionFailedError(message) from error
 
-    def put_if_match(self, key: str, content: bytes, etag: str) -> str:
+    def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
         """Replace a file whose ETag must still be ``etag``."""
         with self._prepared(key, content) as (temporary, target):
             if not target.is_file():
@@ -168,14 +175,16 @@ class FolderStore(Store):
             raise PreconditionFailedError(f"{self._where(key)} is no longer {if_match}")
 
     @contextmanager
-    def _prepared(self, key: str, content: bytes | Path) -> Iterator[tuple[Path, Path]]:
+    def _prepared(
+        self, key: str, content: bytes | Path, *, moved: bool = False
+    ) -> Iterator[tuple[Path, Path]]:
         """Yield the written temporary file and its target, with the target's folder locked."""
         target = self._target(key)
         if isinstance(content, Path) and not content.is_file():
             raise StorageError(f"there is no local file {content}")
         with (
             _translated(self._where(key), writing=True),
-            temporary_beside(target, content) as temporary,
+            temporary_beside(target, content, moved=moved) as temporary,
             locked_folder(target.parent),
         ):
             yield temporary, target

@@ -26,6 +26,7 @@ STALE_S = 24 * 3600.0  # no writer takes a day for one object
 _LOCK_FILE = f"{RESERVED}lock"
 _NO_FOLDER_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+_NO_KERNEL_COPY = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
 _CREATE_ATTEMPTS = 20
 _TIME_STEPS_NS = (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
 
@@ -36,21 +37,57 @@ def file_etag(found: os.stat_result) -> str:
 
 
 @contextmanager
-def temporary_beside(target: Path, content: bytes | Path) -> Iterator[Path]:
-    """Yield a flushed temporary file with the content beside ``target``; it is gone at the end."""
+def temporary_beside(target: Path, content: bytes | Path, *, moved: bool = False) -> Iterator[Path]:
+    """Yield a flushed temporary file with the content beside ``target``; it is gone at the end.
+
+    A local file that is ``moved`` lends itself, where it lies on the same disk.
+    """
     path = target.with_name(f"{RESERVED}{secrets.token_hex(8)}.tmp")
     try:
-        with os.fdopen(_create(path), "wb") as file:
-            if isinstance(content, Path):
-                with content.open("rb") as source:
-                    shutil.copyfileobj(source, file, 1 << 20)
-            else:
-                file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+        if not (moved and isinstance(content, Path) and _link(content, path)):
+            _write(path, content)
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _link(source: Path, path: Path) -> bool:
+    """Give a file another name, and tell whether that could be done; it is flushed."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.hardlink_to(source)
+    except OSError:
+        return False  # another disk, or no links: what is wrong beside shows when it is copied
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    return True
+
+
+def _write(path: Path, content: bytes | Path) -> None:
+    with os.fdopen(_create(path), "wb") as file:
+        if isinstance(content, Path):
+            _copy(content, file.fileno())
+        else:
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _copy(source: Path, target_fd: int) -> None:
+    """Copy a local file within the kernel, which shares the blocks where the filesystem can."""
+    with source.open("rb") as file:
+        left = os.fstat(file.fileno()).st_size
+        try:
+            while left > 0 and (done := os.copy_file_range(file.fileno(), target_fd, left)):
+                left -= done
+        except OSError as error:
+            if error.errno not in _NO_KERNEL_COPY:
+                raise
+            with os.fdopen(os.dup(target_fd), "wb") as target:
+                shutil.copyfileobj(file, target, 1 << 20)
 
 
 def _create(path: Path) -> int:

@@ -92,14 +92,14 @@ class MemoryStore(Store):
         with self._bucket.lock:
             return self._write(key, content)
 
-    def put_if_absent(self, key: str, content: bytes) -> str:
+    def put_if_absent(self, key: str, content: bytes | Path) -> str:
         """Write an object that must not exist yet."""
         with self._bucket.lock:
             if self._root + check_key(key) in self._bucket.objects:
                 raise PreconditionFailedError(f"{self._where(key)} exists already")
             return self._write(key, content)
 
-    def put_if_match(self, key: str, content: bytes, etag: str) -> str:
+    def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
         """Replace an object whose ETag must still be ``etag``."""
         with self._bucket.lock:
             found = self._bucket.objects.get(self._root + check_key(key))

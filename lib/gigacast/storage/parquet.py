@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.errors import CorruptedFileError, SchemaError, StorageError
-from gigacast.storage.folder import FolderStore
 from gigacast.storage.parquet_sink import ParquetSink, PublishedParquet
 from gigacast.storage.range_file import RangeFile
 from gigacast.storage.store import ObjectMeta, Store
@@ -68,8 +67,8 @@ def open_object(
         key, if_match, size_bytes = source.key, if_match or source.etag, source.size_bytes
     else:
         key = source
-    if isinstance(store, FolderStore):
-        return store.open_file(key, if_match=if_match)
+    if (file := store.open_file(key, if_match=if_match)) is not None:
+        return file
     if if_match is None or size_bytes is None:
         found = store.head(key)
         if_match, size_bytes = if_match or found.etag, found.size_bytes

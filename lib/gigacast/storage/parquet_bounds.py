@@ -4,6 +4,7 @@ Of floats they leave NaN out.
 """
 
 import json
+import struct
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -34,6 +35,8 @@ def group_bounds(metadata: Any, index: int, columns: Sequence[str]) -> dict[str,
 def statistics_bounds(statistics: Any) -> tuple[Any, Any]:
     """Return the least and the greatest value of a row group; ``None`` for what has no name."""
     logical = json.loads(statistics.logical_type.to_json())
+    if logical["Type"] == "Float16" and statistics.has_min_max:
+        return tuple(struct.unpack("<e", bound)[0] for bound in (statistics.min, statistics.max))
     step = _UNITS.get(logical.get("timeUnit", ""))
     if logical["Type"] != "Timestamp" or step is None or not statistics.has_min_max:
         return statistics.min, statistics.max

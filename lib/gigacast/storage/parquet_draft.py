@@ -190,10 +190,11 @@ def describe_file(path: Path) -> DraftFile:
         schema = pq.read_schema(path)
         with path.open("rb") as file:
             sha256, content = _digests(file, schema)
+        nulls, bounds = _statistics(metadata)
+        nulls |= _nested_nulls(path, schema)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0][:300]
         raise CorruptedFileError(f"{path} is not readable Parquet: {reason}") from error
-    nulls, bounds = _statistics(metadata)
     return DraftFile(path, metadata.num_rows, path.stat().st_size, sha256, content, nulls, bounds)
 
 
@@ -257,6 +258,18 @@ def _statistics(metadata: Any) -> tuple[dict[str, int], dict[str, Bounds]]:
             elif (statistics.null_count or 0) < group.num_rows:
                 silent.add(name)  # it has values that nothing is told of
     return nulls, {name: found for name, found in bounds.items() if name not in silent}
+
+
+def _nested_nulls(path: Path, schema: pa.Schema) -> dict[str, int]:
+    """Count what is missing of lists and structs: statistics speak of what they hold alone."""
+    names = [field.name for field in schema if pa.types.is_nested(field.type)]
+    nulls = dict.fromkeys(names, 0)
+    if names:
+        with pq.ParquetFile(path) as file:
+            for rows in file.iter_batches(columns=names, use_threads=False):
+                for name in names:
+                    nulls[name] += rows.column(name).null_count
+    return nulls
 
 
 def _is_bound(value: Any) -> bool:

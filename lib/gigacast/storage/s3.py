@@ -145,11 +145,11 @@ class S3Store(Store):
         )
         return strip_etag(put["e_tag"]) or self.head(key).etag
 
-    def put_if_absent(self, key: str, content: bytes) -> str:
+    def put_if_absent(self, key: str, content: bytes | Path) -> str:
         """Write an object that must not exist yet."""
         return self._put_once(key, content, "create")
 
-    def put_if_match(self, key: str, content: bytes, etag: str) -> str:
+    def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
         """Replace an object whose ETag must still be ``etag``."""
         return self._put_once(key, content, {"e_tag": f'"{etag}"'})
 
@@ -187,9 +187,10 @@ class S3Store(Store):
         if self.head(key).etag != if_match and if_match is not None:
             raise PreconditionFailedError(f"{self._where(key)} is no longer {if_match}")
 
-    def _put_once(self, key: str, content: bytes, mode: "PutMode") -> str:
+    def _put_once(self, key: str, content: bytes | Path, mode: "PutMode") -> str:
         """Write under a condition, which may fail because an earlier attempt did arrive."""
         check_key(key)
+        _size_bytes(content)  # a local file that is not there is no fault of the bucket
         may_have_arrived = False
 
         def attempt() -> str:
@@ -208,11 +209,14 @@ class S3Store(Store):
 
         return self._retrier.call(attempt)
 
-    def _etag_of(self, key: str, content: bytes) -> str | None:
+    def _etag_of(self, key: str, content: bytes | Path) -> str | None:
         """Return the ETag of the object when it has exactly this content."""
         try:
             meta = self.head(key)
-            same = meta.size_bytes == len(content) and self.get(key, if_match=meta.etag) == content
+            if meta.size_bytes != _size_bytes(content):
+                return None
+            own = content.read_bytes() if isinstance(content, Path) else content
+            same = self.get(key, if_match=meta.etag) == own
         except (ObjectNotFoundError, PreconditionFailedError):
             return None
         return meta.etag if same else None

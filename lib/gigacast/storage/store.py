@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 
 class ObjectMeta(NamedTuple):
@@ -118,13 +118,24 @@ class Store(ABC):
             When ``if_match`` is given and the object's ETag differs.
         """
 
+    def open_file(self, key: str, *, if_match: str | None = None) -> BinaryIO | None:
+        """Open an object that is a file of this machine, to be read where it lies; else ``None``.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        PreconditionFailedError
+            When ``if_match`` is given and the ETag differs.
+        """
+        return None
+
     @abstractmethod
     def put(self, key: str, content: bytes | Path) -> str:
         """Write an object, replacing any, and return its ETag. A `Path` is streamed from disk."""
 
     @abstractmethod
-    def put_if_absent(self, key: str, content: bytes) -> str:
-        """Write an object that must not exist yet, and return its ETag.
+    def put_if_absent(self, key: str, content: bytes | Path) -> str:
+        """Write an object that must not exist yet, and return its ETag. A `Path` is read from disk.
 
         Raises
         ------
@@ -132,8 +143,20 @@ class Store(ABC):
             When there is one: of many racing writers exactly one wins.
         """
 
+    def move_if_absent(self, key: str, path: Path) -> str:
+        """Write a local file, which its owner gives up, as `put_if_absent` does.
+
+        A folder on the same disk takes the file itself, without a copy. Under its old name it is
+        to be removed, and never written to again.
+
+        Raises
+        ------
+        PreconditionFailedError
+        """
+        return self.put_if_absent(key, path)
+
     @abstractmethod
-    def put_if_match(self, key: str, content: bytes, etag: str) -> str:
+    def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
         """Replace an object whose ETag must still be ``etag`` (compare and swap).
 
         Raises

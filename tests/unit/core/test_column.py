@@ -1,5 +1,6 @@
 """NumPy and Arrow, without what lies between them in pyarrow: that is the oracle."""
 
+import math
 import subprocess
 import sys
 from datetime import date
@@ -9,7 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gigacast.core.column import null_of, text_column, to_arrow, to_numpy, to_scalar
+from gigacast.core.column import (
+    keep_rows,
+    known_floats,
+    may_hold_nan,
+    null_of,
+    text_column,
+    to_arrow,
+    to_numpy,
+    to_scalar,
+)
 
 NUMBERS = ["int8", "int32", "int64", "uint8", "uint16", "uint64", "float32", "float64"]
 
@@ -101,7 +111,16 @@ import sys
 from datetime import date
 from typing import Any
 import numpy as np
-from gigacast.core.column import null_of, text_column, to_arrow, to_numpy, to_scalar
+from gigacast.core.column import (
+    keep_rows,
+    known_floats,
+    may_hold_nan,
+    null_of,
+    text_column,
+    to_arrow,
+    to_numpy,
+    to_scalar,
+)
 import pyarrow as pa
 for values in (np.arange(3.0), np.arange(3) > 1, np.array(["2024-01-01"], "datetime64[us]")):
     to_arrow(values, np.zeros(len(values), bool))
@@ -113,3 +132,45 @@ null_of(pa.string())
 assert "pandas" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+@pytest.mark.parametrize(
+    "values", [[1.5, None, float("nan")], [1.0, 2.0], [None, float("inf")], []]
+)
+def test_floats_that_are_known_are_those_python_calls_finite(
+    kind: pa.DataType, values: list[float | None]
+) -> None:
+    column = pa.array([9.0, *values], kind)[1:]  # an offset shifts what is known as well
+    numbers, known = known_floats(column)
+    expected = [value is not None and math.isfinite(value) for value in values]
+    assert known.tolist() == expected
+    assert numbers[known].tolist() == [
+        v for v, there in zip(values, expected, strict=True) if there
+    ]
+    chunked = pa.chunked_array([column[:1], column[1:]])
+    assert known_floats(chunked)[1].tolist() == expected
+
+
+def test_nan_is_seen_where_it_is_and_not_where_it_cannot_be() -> None:
+    nan = float("nan")
+    assert may_hold_nan(pa.array([1.0, nan]))
+    assert not may_hold_nan(pa.array([nan, 1.0])[1:])
+    assert may_hold_nan(pa.chunked_array([[1.0], [nan]]))
+    assert not may_hold_nan(pa.array([], pa.float64()))
+    assert not may_hold_nan(pa.array([1, None]))
+    assert may_hold_nan(pa.array([np.float16(1)]))  # not looked at
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.5, 1])
+@pytest.mark.parametrize("make", [pa.table, pa.record_batch])
+def test_the_rows_kept_are_those_of_a_filter(share: float, make: Any) -> None:
+    rng = np.random.default_rng(0)
+    numbers = pa.array(rng.normal(size=5000), mask=rng.random(5000) < 0.1)
+    texts = pa.array([f"item {n % 7}" for n in range(5000)]).dictionary_encode()
+    rows = make({"n": numbers, "text": texts}).slice(13)
+    keep = rng.random(len(rows)) >= share
+    kept = keep_rows(rows, keep)
+    assert kept.to_pydict() == rows.filter(pa.array(keep)).to_pydict()
+    assert kept.schema == rows.schema
+    assert all(column.num_chunks <= 1 for column in kept.columns)

@@ -14,8 +14,8 @@ from gigacast.core.frequency import Frequency
 from gigacast.core.series import NO_TIME
 from gigacast.core.trading_calendar import Calendar
 from gigacast.series.narrow import fits_float32, narrow_column, narrowest_integer
-from gigacast.series.outlier import iqr_fences, zscore_fences
-from gigacast.series.quality import Expectation, arrange, measure_keys
+from gigacast.series.outlier import Fences, iqr_fences, zscore_fences
+from gigacast.series.quality import Expectation, arrange, arranged_rows, measure_keys
 from gigacast.series.quantile import segment_quantiles
 
 MINUTE = 60_000_000
@@ -45,6 +45,28 @@ def test_segments_of_one_length_are_selected_together() -> None:
     values = np.random.default_rng(0).normal(size=(50, 33))
     found = segment_quantiles(values.ravel(), np.arange(51) * 33, (0.25, 0.75))
     assert found == pytest.approx(np.quantile(values, (0.25, 0.75), axis=1).T)
+
+
+def test_long_segments_are_selected_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    lengths = np.array([9000, 0, 5000, 1, 4097, 12_000])
+    values, offsets = rng.normal(size=lengths.sum()).round(1), np.append(0, lengths.cumsum())
+    found = segment_quantiles(values, offsets, (0.25, 0.75))
+    for row, (start, stop) in enumerate(pairwise(offsets)):
+        if start < stop:
+            assert found[row] == pytest.approx(np.quantile(values[start:stop], (0.25, 0.75)))
+    assert np.isnan(found[1]).all()
+
+
+def test_many_series_are_judged_as_few_are() -> None:
+    rng = np.random.default_rng(0)
+    values, codes = rng.normal(size=1000), np.repeat(np.arange(200, dtype=np.int32), 5)
+    fences = Fences(rng.normal(-1, 0.1, 200), rng.normal(1, 0.1, 200))
+    expected = (values < fences.low[codes]) | (values > fences.high[codes])
+    assert fences.beyond(values, codes).tolist() == expected.tolist()
+    few = fences.beyond(values[:50], codes[:50])
+    assert few.tolist() == expected[:50].tolist()
+    assert fences.beyond(values[:0], None).tolist() == []
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -158,6 +180,36 @@ def test_rows_off_the_grid_are_counted_wherever_they_are(off: int) -> None:
     expect = Expectation(frequency=Frequency.parse("min"))
     found = measure_keys(arrange(None, times), expect, None)
     assert (found.off_grid, found.missing_steps) == (1, 0)
+
+
+def slow_off_grid(times: list[int]) -> int:
+    """Count what is off the grid of the first row, and of the last, and take the fewer."""
+    off = [sum((time - anchor) % MINUTE != 0 for time in times) for anchor in times]
+    return min(off[0], off[-1])
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_rows_off_the_grid_are_those_of_a_slow_loop(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    series = [np.cumsum(rng.integers(1, 3, rng.integers(1, 30))) * MINUTE for _ in range(6)]
+    for times in series[:4]:  # the others stay on it
+        times[rng.random(len(times)) < 0.2] += 7_000_000
+    codes = np.repeat(np.arange(6), [len(times) for times in series])
+    expect = Expectation(frequency=Frequency.parse("min"))
+    found = measure_keys(arrange(codes, np.concatenate(series)), expect, None)
+    assert found.off_grid == sum(slow_off_grid(times.tolist()) for times in series)
+
+
+def test_rows_in_order_need_not_be_looked_at_to_be_arranged() -> None:
+    codes = np.array([2, 2, 0, 0, 0, 5], np.int32)
+    times = np.array([1, 2, 1, 3, 3, 0]) * MINUTE
+    for own in (codes, None):
+        known = times if own is not None else np.sort(times)
+        one, other = arranged_rows(own, known), arrange(own, known)
+        assert one.codes.tolist() == other.codes.tolist()
+        assert one.offsets.tolist() == other.offsets.tolist()
+        assert (one.rows, one.order, one.in_order) == (other.rows, other.order, True)
+    assert arranged_rows(None, np.empty(0, np.int64)).offsets.tolist() == [0]
 
 
 def test_no_rows_at_all_are_measured() -> None:

@@ -1,5 +1,6 @@
 """What a folder store promises beside the contract of all stores."""
 
+import errno
 import logging
 import os
 import stat
@@ -231,6 +232,42 @@ def test_a_folder_that_cannot_be_locked_at_all_says_so_and_keeps_nothing_open(
         store.put_if_match("a/key", b"2", etag)
     assert sorted(Path("/proc/self/fd").iterdir()) == before
     assert store.get("a/key") == b"1"
+
+
+def test_a_file_given_up_is_taken_without_a_copy(root: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(b"content")
+    number = given.stat().st_ino
+    store = FolderStore(root)
+    store.move_if_absent("key", given)
+    assert (root / "key").stat().st_ino == number
+    given.unlink()
+    assert store.get("key") == b"content"
+    assert [path.name for path in root.iterdir()] == ["key"]
+
+
+def test_a_file_given_up_on_another_disk_is_copied(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(bytes(range(256)) * 100)
+
+    link = Path.hardlink_to
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EXDEV, "another disk")
+
+    def link_own(self: Path, target: Path) -> None:
+        link(self, target) if target != given else refuse()
+
+    monkeypatch.setattr(Path, "hardlink_to", link_own)
+    store = FolderStore(root)
+    store.move_if_absent("by the kernel", given)
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    store.move_if_absent("by hand", given)
+    for key in ("by the kernel", "by hand"):
+        assert store.get(key) == given.read_bytes()
+        assert (root / key).stat().st_ino != given.stat().st_ino
 
 
 def test_a_filesystem_without_hard_links_still_has_one_winner(
