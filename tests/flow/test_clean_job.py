@@ -33,6 +33,7 @@ from gigacast.pipeline.file_job import FileJob, sources_of_dataset
 from gigacast.pipeline.quality_file import ROW_BYTES, Reading
 from gigacast.pipeline.quality_partition import Sources
 from gigacast.runtime.parallel import JoblibExecutor
+from gigacast.series.source import ColumnNames
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.bars import ME, bars, parquet_bytes, publish
@@ -613,6 +614,29 @@ def test_ids_that_became_floats_are_refused_and_not_passed_by(lake: Store) -> No
     (failure,) = (failure for _, failure in result.failures)
     assert "ids of type double in 'item_id'" in failure.message
     assert "whole numbers" in str(failure.hint)
+
+
+def test_items_of_a_column_nobody_named_are_not_dropped_as_duplicates(lake: Store) -> None:
+    frame = pd.concat([bars(50).assign(ticker=name) for name in ("A", "B", "C")])
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    result = clean(lake)
+    assert result.manifest is None
+    (failure,) = (failure for _, failure in result.failures)
+    assert (
+        "100 of 150 rows have a time that came before, and 'ticker' (3 values)" in failure.message
+    )
+    assert "--item_column ticker" in str(failure.hint)
+    named = clean(lake, reading=Reading(columns=ColumnNames(item_id="ticker")))
+    assert named.manifest is not None
+    assert named.manifest.rows == 150
+
+
+def test_rows_sent_twice_go_whatever_texts_stand_beside_them(lake: Store) -> None:
+    frame = bars(50).assign(venue="X")
+    publish(lake, "raw/FX/2024-01-15", pd.concat([frame, frame]), contract=None)
+    result = clean(lake)
+    assert result.manifest is not None
+    assert (result.manifest.rows, result.changes["duplicates"]) == (50, 50)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,10 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from gigacast.cli.program import run
@@ -261,6 +264,63 @@ def test_what_is_wrong_ends_in_one_clear_line(
     shown = told(filled, capsys, *words, code=2)
     assert message in shown
     assert "Traceback" not in shown
+
+
+def test_a_time_column_that_is_not_there_is_refused(bucket: Store, capsys: Capture) -> None:
+    words = ["import", "bars.csv", "raw/MES/2024-01-15", "--time_column", "when"]
+    shown = told(bucket, capsys, *words, code=2)
+    assert "there is no column 'when'" in shown
+    assert "timestamp" in shown
+
+
+def test_what_is_published_of_a_dataset_keeps_its_contract(filled: Store, capsys: Capture) -> None:
+    assert command(filled, "publish", "cleaned/MES", "cleaned/COPY") == 0
+    assert "OHLCV" in told(filled, capsys, "describe", "cleaned/COPY").upper()
+    bars(5).assign(high=0.0).to_parquet("bad.parquet", index=False)
+    shown = told(filled, capsys, "publish", "bad.parquet", "cleaned/COPY", "--append", code=2)
+    assert "high >=" in shown
+
+
+def test_files_of_a_folder_may_have_their_columns_in_any_order(
+    bucket: Store, capsys: Capture, tmp_path: Path
+) -> None:
+    (tmp_path / "two").mkdir()
+    frame = bars(20)
+    frame[:10].to_parquet("two/1.parquet", index=False)
+    frame[10:][frame.columns[::-1]].to_parquet("two/2.parquet", index=False)
+    assert command(bucket, "import", "two", "raw/MES/2024-01-15") == 0
+    assert command(bucket, "import", "bars.csv", "raw/MES/2024-01-16") == 0
+    capsys.readouterr()
+    drift = told(bucket, capsys, "describe", "raw/MES/2024-01-15")
+    assert "20 in 1 files" in drift
+    frame[:5].assign(more=1).to_parquet("two/3.parquet", index=False)
+    shown = told(bucket, capsys, "import", "two", "raw/MES/2024-01-17", code=2)
+    assert "has other columns" in shown
+
+
+def test_lists_structs_and_half_floats_are_told_for_what_they_are(
+    bucket: Store, capsys: Capture
+) -> None:
+    table = pa.table(
+        {
+            "timestamp": pa.array(range(4), pa.int64()).cast(pa.timestamp("us")),
+            "half": pa.array(np.array([1, -2, 3, 4], np.float16)),
+            "parts": [[1, None], None, [], [2]],
+        }
+    )
+    pq.write_table(table, "odd.parquet")
+    assert command(bucket, "import", "odd.parquet", "cleaned/ODD") == 0
+    known = json_of(bucket, capsys, "describe", "cleaned/ODD")
+    columns = {c["name"]: c for c in known["schema"]["columns"]}  # type: ignore[index, call-overload]
+    assert columns["parts"]["null_count"] == 1
+    assert known["quality"]["completeness_percentage"] == pytest.approx(100 * 11 / 12, abs=1e-3)  # type: ignore[index, call-overload]
+    inferred = told(bucket, capsys, "infer", "odd.parquet")
+    assert "without parts" in inferred
+    assert "halffloat" in inferred
+    Path("odd.yaml").write_text(inferred.partition("\nwritten")[0])
+    assert command(bucket, "validate", "odd.parquet", "--schema", "odd.yaml") == 0
+    file = told(bucket, capsys, "describe", "cleaned/v1/ODD/part-00000.parquet")
+    assert "-2.0" in file
 
 
 def test_without_a_bucket_the_lake_is_the_working_folder(

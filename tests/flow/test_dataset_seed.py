@@ -36,7 +36,7 @@ from gigacast.datasets import (
     write_features,
     write_parquet_validated,
 )
-from gigacast.errors import ConfigError, DataNotFoundError
+from gigacast.errors import ConfigError, DataNotFoundError, SchemaError
 from gigacast.storage.memory import forget_memory
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
@@ -300,3 +300,20 @@ def test_what_is_not_there_is_said_to_be_missing(root: str) -> None:
     put(f"{root}cleaned/v3/MES/x.parquet", parquet_bytes(bars(5)))
     with pytest.raises(DataNotFoundError, match="not published"):
         read_parquet_with_schema(f"{root}cleaned/v3/MES")
+
+
+def test_frames_that_are_no_tables_are_refused_in_our_own_words(here: Path) -> None:
+    twice = pd.concat([bars(5), bars(5)[["close"]]], axis=1)
+    with pytest.raises(SchemaError, match="Duplicate column names"):
+        write_parquet_validated(twice, here / "twice.parquet")
+    mixed = bars(2).assign(note=[1, "a"])
+    with pytest.raises(SchemaError, match="column note"):
+        write_parquet_validated(mixed, here / "mixed.parquet")
+    assert list(here.iterdir()) == []
+
+
+def test_a_dataset_without_its_version_is_told_how_to_name_one(root: str) -> None:
+    write_cleaned_data(bars(5), f"{root}cleaned/v1/MES", partition_by=None)
+    with pytest.raises(DataNotFoundError, match="cleaned/latest/MES"):
+        read_partitioned_dataset(f"{root}cleaned/MES")
+    assert len(read_partitioned_dataset(f"{root}cleaned/latest/MES")) == 5

@@ -376,8 +376,12 @@ def test_only_rows_after_a_moment_are_loaded(store: Store, tmp_path: Path, text:
     assert zoned.table.equals(new.table)
     again = loader.load_incremental_data("SYMBOL", new.last_timestamp)
     assert (len(again), again.last_timestamp) == (0, new.last_timestamp)
+    later = datetime(2014, 4, 2)  # noqa: DTZ001 - the last file ends long before
+    none = loader.load_incremental_data("SYMBOL", later)
+    assert (len(none), none.last_timestamp) == (0, later)
+    assert none.table.schema.names == again.table.schema.names
     with pytest.raises(DataNotFoundError):
-        loader.load_incremental_data("SYMBOL", datetime(2014, 4, 2))  # noqa: DTZ001
+        loader.load_incremental_data("NOBODY", later)
 
 
 def test_a_name_alone_is_a_list_of_one_and_moments_may_be_text(

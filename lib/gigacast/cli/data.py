@@ -52,7 +52,7 @@ from gigacast.lake.lineage import trace
 from gigacast.pipeline.contract import RowSource, check_rows
 from gigacast.pipeline.dataset import PublishedDataset, PublishOptions, publish_rows
 from gigacast.pipeline.dataset_describe import describe_parquet, drift_of_versions
-from gigacast.pipeline.dataset_door import origins_in, rows_in
+from gigacast.pipeline.dataset_door import origins_in, promised_in, rows_in
 from gigacast.pipeline.dataset_files import FileRules
 from gigacast.pipeline.dataset_import import import_files, local_source
 from gigacast.pipeline.models import this_author
@@ -193,7 +193,7 @@ def import_(source: Path, dataset: str, as_json: bool, **given: Any) -> None:
 def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any) -> None:
     """Publish SOURCE, a dataset or a local file, as DATASET: whole, and for good.
 
-    Without a version the next one is taken.
+    Without a version the next one is taken. What is published of a dataset keeps its contract.
     """
     options = _options(given, append=append)
     lake, ref = open_lake(given), DatasetRef.parse(dataset)
@@ -202,7 +202,9 @@ def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any
         return
     origin = _parse_source(source)
     rows = rows_in(lake, origin)
-    filled = replace(options, dependencies=tuple(origins_in(lake, origin, rows)))
+    promised = options.contract or promised_in(lake, origin)
+    sources = tuple(origins_in(lake, origin, rows))
+    filled = replace(options, dependencies=sources, contract=promised)
     done = publish_rows(lake, ref, rows.read(), rows.schema, filled, this_author())
     _tell(done, as_json)
 
@@ -418,10 +420,8 @@ def _open_rows(
         return local_source(path, contract), str(path), None
     lake, ref = open_lake(given), DatasetRef.parse(dataset)
     rows = rows_in(lake, ref)
-    manifest = lake.find(lake.resolve(ref))
-    plain = manifest.contract if manifest is not None else None
-    promised = Contract.from_dict(plain) if plain else None
-    return RowSource(rows.schema, rows.read, rows.read_files), rows.where, promised
+    source = RowSource(rows.schema, rows.read, rows.read_files)
+    return source, rows.where, promised_in(lake, ref)
 
 
 def _is_dataset(text: str) -> bool:

@@ -17,6 +17,7 @@ from gigacast.core.contract import Contract, Mode
 from gigacast.core.quality import Verdict
 from gigacast.errors import DataNotFoundError
 from gigacast.lake.dataset import Lake
+from gigacast.pipeline.dataset_door import promised_in
 from gigacast.pipeline.file_job import FileJob
 from gigacast.pipeline.quality import QualityJob, QualityResult, measure_quality
 from gigacast.pipeline.quality_accuracy import (
@@ -100,11 +101,9 @@ def _promised(files: FileJob) -> Contract | None:
         return None
     lake = Lake(open_store(files.outputs))
     try:
-        manifest = lake.find(files.sources.refs[-1])
+        return promised_in(lake, files.sources.refs[-1])
     except DataNotFoundError:
         return None
-    promised = manifest.contract if manifest is not None else None
-    return Contract.from_dict(promised) if promised else None
 
 
 def _store(files: FileJob, report: QualityReport, beside: Accuracy) -> None:

@@ -174,5 +174,6 @@ def _checked_zone(zone: str | None) -> str | None:
     try:
         to_wall(np.zeros(1, np.int64), zone)
     except pa.ArrowInvalid as error:
-        raise ConfigError(f"there is no time zone {zone!r}", hint=_HINT) from error
+        hint = "a name of the IANA, such as Europe/London or UTC"
+        raise ConfigError(f"there is no time zone {zone!r}", hint=hint) from error
     return zone

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import pandas as pd
 import pyarrow as pa
 
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, SchemaError
 
 Data: TypeAlias = pd.DataFrame | pa.Table | Iterable[pa.RecordBatch]
 """A frame, a table, or batches (a `pyarrow.RecordBatchReader`) for data larger than memory."""
@@ -25,7 +25,15 @@ def table_of(data: Data) -> pa.Table:
         index = data.index
         named = index.name is not None or not isinstance(index, pd.RangeIndex)
         frame = data.reset_index() if named and index.name is not None else data
-        return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+        try:
+            table = pa.Table.from_pandas(frame, preserve_index=False)
+        except (pa.ArrowException, ValueError, TypeError) as error:
+            reason = ": ".join(str(part) for part in error.args)[:300]
+            raise SchemaError(
+                f"data: the frame is no table: {reason}",
+                hint="give every column a name of its own and values of one type",
+            ) from error
+        return table.replace_schema_metadata(None)
     schema, batches = batches_of(data)
     return pa.Table.from_batches(list(batches), schema)
 

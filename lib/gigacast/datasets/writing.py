@@ -28,7 +28,7 @@ def write_parquet_validated(  # noqa: PLR0913 - keywords, each with a default
     mode: str | Mode = Mode.STRICT,
     *,
     compression: str | None = "snappy",
-    partition_by: Sequence[str] = (),
+    partition_by: Sequence[str] | None = (),
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Write a Parquet file that keeps a contract, or nothing.
@@ -71,7 +71,7 @@ def write_cleaned_data(  # noqa: PLR0913 - keywords, each with a default
     mode: str | Mode = Mode.STRICT,
     *,
     compression: str | None = "snappy",
-    partition_by: Sequence[str] = (),
+    partition_by: Sequence[str] | None = (),
     append: bool = False,
     what: str = "",
     dependencies: Sequence[Path_] = (),
@@ -118,7 +118,7 @@ def write_features(  # noqa: PLR0913 - keywords, each with a default
     mode: str | Mode = Mode.STRICT,
     *,
     compression: str | None = "snappy",
-    partition_by: Sequence[str] = (),
+    partition_by: Sequence[str] | None = (),
     append: bool = False,
     what: str = "",
     dependencies: Sequence[Path_] = (),
@@ -131,8 +131,8 @@ def write_features(  # noqa: PLR0913 - keywords, each with a default
     return _publish(data, path, schema, mode, compression, partition_by, append, what, dependencies)
 
 
-def _file_rules(key: str, compression: str | None, partition_by: Sequence[str]) -> FileRules:
-    by = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
+def _file_rules(key: str, compression: str | None, partition_by: Sequence[str] | None) -> FileRules:
+    by = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by or ())
     name = key.rpartition("/")[2]
     if name.endswith(".parquet"):
         return FileRules(by, compression or "none", name)
@@ -145,7 +145,7 @@ def _publish(  # noqa: PLR0913, PLR0917 - handed on as they came
     schema: Schema | None,
     mode: str | Mode,
     compression: str | None,
-    partition_by: Sequence[str],
+    partition_by: Sequence[str] | None,
     append: bool = False,
     what: str = "",
     dependencies: Sequence[Path_] = (),

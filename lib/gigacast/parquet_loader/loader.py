@@ -6,6 +6,7 @@ read by the readers that the forecasting job and the datasets use.
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 from gigacast.core.month import Month
@@ -37,7 +38,7 @@ from gigacast.settings import load_settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.table_cache import CacheStats
 
-_LAST_YEAR = 9999
+_FIRST_YEAR, _LAST_YEAR = 1, 9999
 
 
 class ParquetDataLoader(LoaderFinding, LoaderShaping):
@@ -216,18 +217,18 @@ class ParquetDataLoader(LoaderFinding, LoaderShaping):
         Raises
         ------
         DataNotFoundError
-            When there is no file of that month or later.
+            When the symbol has no file at all.
         SchemaValidationError, CorruptedFileError, StorageError
         """
         since = parse_moment(last_timestamp)
         first = first_month_after(since)
-        files = [
-            info
-            for info in self._discovery["incremental"].discover_files(
-                symbol, year_range=(first.year, _LAST_YEAR), timeframes=timeframes
-            )
-            if info.calendar_month >= first
-        ]
+        discover = partial(
+            self._discovery["incremental"].discover_files, symbol, timeframes=timeframes
+        )
+        later = discover(year_range=(first.year, _LAST_YEAR))
+        files = [info for info in later if info.calendar_month >= first]
+        # where all ends before, the last file tells the columns of no rows
+        files = files or discover(year_range=(_FIRST_YEAR, _LAST_YEAR))[-1:]
         self._session.note("files_discovered", files)
         request = self._request(symbol, files, target_columns, feature_columns, since)
         found = self._rows("incremental").load(request)

@@ -21,7 +21,7 @@ from gigacast.core.dataset_ref import DatasetRef
 from gigacast.core.evolution import conform, unify_schemas
 from gigacast.core.partitioning import Partitioning
 from gigacast.core.version import Change, Version
-from gigacast.errors import ConfigError, DataNotFoundError, SchemaError
+from gigacast.errors import ConfigError, DataNotFoundError, DatasetConflictError, SchemaError
 from gigacast.lake.dataset import DEPRECATED, PUBLISHED, Lake
 from gigacast.lake.dataset_manifest import ChangelogEntry, DatasetManifest, Dependency
 from gigacast.lake.dataset_publish import DatasetDraft, publish_dataset
@@ -176,7 +176,7 @@ class _Publication:
         converted, schema = begin_check(check, rows, schema)
         whole = self._whole_schema(schema)
         ref = self._settle_version(whole)
-        time_column = self._options.time_column or find_time_column(schema, contract)
+        time_column = self._time_column(schema)
         with tempfile.TemporaryDirectory(prefix="gigacast-dataset-") as scratch:
             writer = DraftWriter(
                 Path(scratch),
@@ -195,8 +195,27 @@ class _Publication:
             draft = DatasetDraft(self._manifest(ref, whole, time_column), new)
             if self._ref.version is None and self._parent and draft.digest == self._parent.digest:
                 return PublishedDataset(self._parent, False, report)
-            manifest, is_new = publish_dataset(self._lake, draft, self._author)
+            manifest, is_new = self._publish(draft)
         return PublishedDataset(manifest, is_new, report)
+
+    def _time_column(self, schema: pa.Schema) -> str | None:
+        named = self._options.time_column
+        if named is not None and named not in schema.names:
+            raise SchemaError(
+                f"there is no column {named!r} to say when a row was",
+                hint=f"name one of {', '.join(schema.names[:20])}",
+            )
+        return named or find_time_column(schema, self._options.contract)
+
+    def _publish(self, draft: DatasetDraft) -> tuple[DatasetManifest, bool]:
+        try:
+            return publish_dataset(self._lake, draft, self._author)
+        except DatasetConflictError as error:
+            if self._ref.version is not None or self._ref.layer == "raw":
+                raise
+            raise DatasetConflictError(
+                error.message, hint="somebody else publishes it at this time: run this again"
+            ) from error
 
     def _is_repeated(self, new: dict[str, DraftFile]) -> bool:
         """Whether all that is appended is in the version before, as when a job is tried again."""

@@ -6,6 +6,7 @@ Imports all below. What the public functions and the metadata manager share.
 from collections.abc import Iterator
 from pathlib import Path
 
+from gigacast.core.contract import Contract
 from gigacast.core.dataset_ref import DatasetRef
 from gigacast.errors import ConfigError
 from gigacast.lake.dataset import PLAIN, Lake
@@ -59,6 +60,18 @@ def rows_in(lake: Lake, ref: DatasetRef, only: str = "") -> DatasetRows:
     manifest = lake.read(ref)
     store = DatasetStore(lake.store, manifest, lake.store.address.child(str(manifest.ref)))
     return rows_of_version(store, manifest, only)
+
+
+def promised_in(lake: Lake, ref: DatasetRef) -> Contract | None:
+    """Return the contract that a dataset was published with, where there is one.
+
+    Raises
+    ------
+    DataNotFoundError
+    """
+    manifest = lake.find(lake.resolve(ref))
+    plain = manifest.contract if manifest is not None else None
+    return Contract.from_dict(plain) if plain else None
 
 
 def origins_in(lake: Lake, ref: DatasetRef, rows: DatasetRows) -> Iterator[Dependency]:

@@ -138,13 +138,14 @@ def _conformed(
     readers: Iterator[tuple[Path, pa.RecordBatch]], schema: pa.Schema
 ) -> Iterator[pa.RecordBatch]:
     for path, batch in readers:
-        if batch.schema.names != schema.names:
+        if sorted(batch.schema.names) != sorted(schema.names):
             raise CorruptedFileError(
                 f"{path} has other columns ({', '.join(batch.schema.names)}) than the first file",
                 hint="import files of one form together, others as another dataset",
             )
         with _Translated(path):
-            rows = batch if batch.schema.equals(schema) else batch.cast(schema)
+            rows = batch if batch.schema.names == schema.names else batch.select(schema.names)
+            rows = rows if rows.schema.equals(schema) else rows.cast(schema)
         yield rows
 
 

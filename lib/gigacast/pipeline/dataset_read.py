@@ -160,6 +160,13 @@ def _own_constants(path: str, schema: pa.Schema) -> dict[str, Any]:
     return {name: value for name, value in folder_values(path).items() if name not in schema.names}
 
 
+def _hint_at(where: str) -> str:
+    *_, layer, name = ("", *where.split("/"))
+    if layer in {"cleaned", "features"}:
+        return f"a dataset's path names its version: {layer}/v1/{name} or {layer}/latest/{name}"
+    return "check the path"
+
+
 def rows_of_folder(store: Store, prefix: str) -> DatasetRows:
     """Return the rows of a plain folder of Parquet files, or of one file.
 
@@ -175,7 +182,7 @@ def rows_of_folder(store: Store, prefix: str) -> DatasetRows:
     metas = _data_files(store, prefix)
     where = f"{store.address.url}/{prefix}".rstrip("/")
     if not metas:
-        raise DataNotFoundError(f"{where}: no Parquet file there", hint="check the path")
+        raise DataNotFoundError(f"{where}: no Parquet file there", hint=_hint_at(where))
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE, thread_name_prefix="gigacast-footer") as pool:
         schemas = list(pool.map(lambda meta: _schema_of(store, meta), metas))
     schema = unify_schemas(schemas, where)
