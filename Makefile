@@ -51,6 +51,11 @@ bench-full: $(STAMP) ## The same up to a million series, planning and reading (h
 	$(BIN)/python benchmarks/scale.py 1000000 --children 1000
 	$(BIN)/python benchmarks/read_series.py
 	$(BIN)/python benchmarks/load.py
+	$(BIN)/python benchmarks/contracts.py
+	$(BIN)/python benchmarks/clean.py
+	$(BIN)/python benchmarks/clean.py --n_jobs 2
+	$(BIN)/python benchmarks/clean.py --files 1
+	$(BIN)/python benchmarks/codecs.py
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/store_clients.py
 

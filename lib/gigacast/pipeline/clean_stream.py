@@ -57,6 +57,7 @@ class CleanStream:
         self.schema = self._final_schema()
         self._rows = 0
         self._missing = dict.fromkeys(file.measured, 0)
+        self._clean_keys = survey.order
         self._keys: list[tuple[IntArray, CodeArray | None]] = []
 
     def _final_schema(self) -> pa.Schema:
@@ -69,6 +70,7 @@ class CleanStream:
             rows = self._finish(cleaned)
             if rows.num_rows:
                 yield rows
+        self._clean_keys = self._measure_keys()  # while the last rows are being written
 
     def _finish(self, cleaned: Cleaned) -> pa.Table:
         timestamp = self._file.timestamp
@@ -188,9 +190,9 @@ class CleanStream:
         )
         anomalies = left.get("row") if method == "isolation_forest" else None
         compliance = self._contract.compliance() if self._contract is not None else None
-        return PartitionQuality(task.partition, self._clean_keys(), columns, compliance, anomalies)
+        return PartitionQuality(task.partition, self._clean_keys, columns, compliance, anomalies)
 
-    def _clean_keys(self) -> KeyQuality:
+    def _measure_keys(self) -> KeyQuality:
         """Return the keys of what is left; looked at again only where rows went."""
         survey = self._survey
         kept = len(survey.times) - survey.duplicates

@@ -5,31 +5,24 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gigacast.core.alignment import align
 from gigacast.core.cleaning import ANOMALY, FLAG_SUFFIX, CleanRules
-from gigacast.core.column import to_arrow, to_numpy
-from gigacast.core.contract import Mode
-from gigacast.core.contract_cast import cast_column, plain_type
+from gigacast.core.column import to_arrow
+from gigacast.core.contract_cast import plain_type
 from gigacast.core.quality import KeyQuality
 from gigacast.errors import SchemaError
+from gigacast.pipeline.clean_column import ColumnSurvey, converted, samples_of
 from gigacast.pipeline.clean_contract import contract_types
 from gigacast.pipeline.quality_file import Keys, PartitionFile, Reading
-from gigacast.pipeline.quality_partition import doubles, known_doubles
 from gigacast.series.clean import CleanPlan
-from gigacast.series.fill import is_number
-from gigacast.series.narrow import fits_float32, narrowest_integer
-from gigacast.series.outlier import Fences, iqr_fences, zscore_fences
-from gigacast.series.outlier_forest import Forest, Scale, sample_rows, stack
+from gigacast.series.outlier_forest import Forest, stack
 from gigacast.series.quality import Expectation, arrange, measure_keys
-from gigacast.series.quantile import RealArray
-from gigacast.series.segment import BoolArray, IntArray, offsets_without, spread
+from gigacast.series.segment import BoolArray, IntArray
 from gigacast.series.timestamp import is_text
 
 _REPEATED_SHARE = 0.05
 """Of more repeated times than this it is asked what tells them apart."""
-_MAKERS = {"iqr": iqr_fences, "zscore": zscore_fences}
 
 
 @dataclass
@@ -96,7 +89,7 @@ class Survey:
         for name, kind in self.targets.items():
             if name in rows.schema.names:
                 place = rows.schema.get_field_index(name)
-                rows = rows.set_column(place, name, _converted(rows.column(name), kind)[0])
+                rows = rows.set_column(place, name, converted(rows.column(name), kind)[0])
         return rows
 
 
@@ -123,8 +116,23 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
         plan=CleanPlan(rules),
         targets=targets,
     )
-    _Columns(file, survey, rules).look()
+    _look_at_columns(survey, file)
     return survey
+
+
+def _look_at_columns(survey: Survey, file: PartitionFile) -> None:
+    rules, keys = survey.plan.rules, survey.keys
+    columns = ColumnSurvey(file, rules, survey.targets, keys.arranged, survey.keep)
+    findings = list(columns.look(survey.schema))
+    survey.unreadable = sum(found.unreadable for found in findings)
+    survey.narrow = {found.name: found.narrow for found in findings if found.narrow is not None}
+    scales = {found.name: found.scale for found in findings if found.scale is not None}
+    survey.plan = CleanPlan(
+        rules,
+        {found.name: found.fences for found in findings if found.fences is not None},
+        Forest(stack(samples_of(findings)), rules.factor) if scales else None,
+        scales,
+    )
 
 
 def _check_one_item(file: PartitionFile, keys: Keys, rules: CleanRules) -> None:
@@ -191,116 +199,3 @@ def _keep(keys: Keys, rules: CleanRules, duplicates: int) -> BoolArray | None:
     if rules.duplicates == "first":
         return ~repeated
     return ~np.append(repeated[1:], False)  # the last of those that follow one another
-
-
-class _Columns:
-    """Looks at column after column."""
-
-    def __init__(self, file: PartitionFile, survey: Survey, rules: CleanRules) -> None:
-        self._file = file
-        self._survey = survey
-        self._rules = rules
-        self._fences: dict[str, Fences] = {}
-        self._scales: dict[str, Scale] = {}
-        self._samples: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
-        self._offsets = survey.keys.arranged.offsets
-        if survey.keep is not None:
-            self._offsets = offsets_without(~survey.keep, self._offsets)
-        self._chosen = sample_rows(int(self._offsets[-1]))
-
-    def look(self) -> None:
-        """Fill in the survey."""
-        ids = [self._file.item_id] if self._file.item_id is not None else []
-        for name in [*ids, *self._file.measured]:
-            kind = self._survey.schema.field(name).type
-            if pa.types.is_dictionary(kind) and not self._rules.optimise:
-                self._survey.narrow[name] = kind.value_type
-            looks = self._rules.outliers != "keep" or self._rules.optimise
-            looks &= is_number(kind) and name not in ids
-            if name not in self._survey.targets and not looks:
-                continue
-            column, unreadable = self._read(name, kind)
-            self._survey.unreadable += unreadable
-            if looks:
-                self._look_at(name, column)
-        forest = None
-        if self._scales:
-            forest = Forest(stack(self._samples), self._rules.factor)
-        self._survey.plan = CleanPlan(self._rules, self._fences, forest, self._scales)
-
-    def _read(self, name: str, kind: pa.DataType) -> tuple[pa.ChunkedArray, int]:
-        column = self._file.column(name)
-        return _converted(column, kind) if name in self._survey.targets else (column, 0)
-
-    def _look_at(self, name: str, column: pa.ChunkedArray) -> None:
-        if self._rules.outliers != "keep" and self._rules.method == "isolation_forest":
-            self._sample(name, column)
-        values, offsets, is_whole = self._known(column)
-        if self._rules.optimise:
-            self._narrow(name, column, values, is_whole=is_whole)
-        if name in self._scales or self._rules.outliers == "keep":
-            return
-        make = _MAKERS[self._rules.method]
-        self._fences[name] = fences = make(values, offsets, self._rules.factor)
-        if self._rules.outliers == "clip" and self._is_narrowed(name):
-            # what is clipped becomes its fence, which no narrow type need hold
-            low, high = spread(fences.low, offsets), spread(fences.high, offsets)
-            if self._rules.float_tolerance == 0 and ((values < low) | (values > high)).any():
-                del self._survey.narrow[name]
-
-    def _known(self, column: pa.ChunkedArray) -> tuple[RealArray, IntArray, bool]:
-        """Return the finite values of the rows that stay, their offsets, and if none is missing."""
-        arranged, keep = self._survey.keys.arranged, self._survey.keep
-        values, known = known_doubles(column)
-        if arranged.order is not None:
-            values, known = values[arranged.order], known[arranged.order]
-        if keep is not None:
-            is_whole = bool(known[keep].all())
-            known &= keep
-        else:
-            is_whole = bool(known.all())
-        if known.all():
-            return values, arranged.offsets, is_whole
-        return values[known], offsets_without(~known, arranged.offsets), is_whole
-
-    def _sample(self, name: str, column: pa.ChunkedArray) -> None:
-        """Take some rows of a column for the forest."""
-        arranged, keep = self._survey.keys.arranged, self._survey.keep
-        values, offsets = doubles(column), self._offsets
-        if arranged.order is not None:
-            values = values[arranged.order]
-        if keep is not None:
-            values = values[keep]
-        scale = Scale.of(values, offsets)
-        self._scales[name] = scale
-        of = (np.searchsorted(offsets, self._chosen, side="right") - 1).astype(np.int32)
-        self._samples.append(scale.apply(values[self._chosen], of))
-
-    def _narrow(
-        self, name: str, column: pa.ChunkedArray, values: RealArray, *, is_whole: bool
-    ) -> None:
-        kind = column.type
-        if pa.types.is_integer(kind):
-            found = narrowest_integer(column)
-            if found != kind:
-                self._survey.narrow[name] = found
-        elif pa.types.is_float64(kind) and fits_float32(values, self._rules.float_tolerance):
-            # what is interpolated lies between, where no narrow number need be
-            made = self._rules.nulls == "interpolate" and not is_whole
-            if not made or self._rules.float_tolerance > 0:
-                self._survey.narrow[name] = pa.float32()
-
-    def _is_narrowed(self, name: str) -> bool:
-        return bool(self._survey.narrow.get(name) == pa.float32())
-
-
-def _converted(column: pa.ChunkedArray, kind: pa.DataType) -> tuple[pa.ChunkedArray, int]:
-    """Return a column as a contract's type, and how many values have none."""
-    parts, unreadable = [], 0
-    for chunk in column.chunks:
-        done, failed = cast_column(chunk, kind, Mode.COERCE)
-        parts.append(done)
-        unreadable += (
-            0 if failed is None else int(np.count_nonzero(to_numpy(pc.fill_null(failed, False))))
-        )
-    return pa.chunked_array(parts, kind), unreadable

@@ -162,6 +162,11 @@ class PartitionFile:
         with translated_parquet(self._store, self._key):
             yield
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the whole partition is in memory, so that columns can be asked for at once."""
+        return self._held is not None
+
     def column(self, name: str) -> pa.ChunkedArray:
         """Read a whole column."""
         if (held := self._small()) is not None:
