@@ -16,6 +16,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -55,6 +56,8 @@ def _link(source: Path, path: Path) -> bool:
     """Give a file another name, and tell whether that could be done; it is flushed."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if _bequeaths(path.parent):
+            return False
         path.hardlink_to(source)
     except OSError:
         return False  # another disk, or no links: what is wrong beside shows when it is copied
@@ -64,6 +67,16 @@ def _link(source: Path, path: Path) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _bequeaths(folder: Path) -> bool:
+    """Tell whether new files get their group or their rights from a folder."""
+    if folder.stat().st_mode & stat.S_ISGID:
+        return True
+    try:
+        return bool(os.getxattr(folder, "system.posix_acl_default"))
+    except OSError:  # none, or a filesystem that knows none
+        return False
 
 
 def _write(path: Path, content: bytes | Path) -> None:

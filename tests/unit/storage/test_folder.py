@@ -246,6 +246,15 @@ def test_a_file_given_up_is_taken_without_a_copy(root: Path, tmp_path: Path) -> 
     assert [path.name for path in root.iterdir()] == ["key"]
 
 
+def test_a_folder_that_gives_files_its_group_gets_a_copy(root: Path, tmp_path: Path) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(b"content")
+    root.chmod(0o2755)
+    FolderStore(root).move_if_absent("key", given)
+    assert (root / "key").stat().st_ino != given.stat().st_ino
+    assert (root / "key").read_bytes() == b"content"
+
+
 def test_a_file_given_up_on_another_disk_is_copied(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
