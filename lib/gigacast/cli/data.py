@@ -21,9 +21,7 @@ from gigacast.cli.data_view import (
     print_file,
     print_lineage,
     print_plan,
-    print_report,
     print_versions,
-    report_json,
     version_rows,
 )
 from gigacast.cli.option import (
@@ -34,11 +32,10 @@ from gigacast.cli.option import (
     setting,
 )
 from gigacast.core.contract import Contract, Mode
-from gigacast.core.contract_inference import infer_contract
 from gigacast.core.contract_predefined import PREDEFINED
 from gigacast.core.dataset_ref import DatasetRef
 from gigacast.errors import ConfigError, DataNotFoundError
-from gigacast.lake.contract_file import format_contract, parse_contract
+from gigacast.lake.contract_file import parse_contract
 from gigacast.lake.dataset import Lake
 from gigacast.lake.dataset_manifest import DatasetManifest
 from gigacast.lake.dataset_retire import (
@@ -49,12 +46,11 @@ from gigacast.lake.dataset_retire import (
     retire,
 )
 from gigacast.lake.lineage import trace
-from gigacast.pipeline.contract import RowSource, check_rows
 from gigacast.pipeline.dataset import PublishedDataset, PublishOptions, publish_rows
 from gigacast.pipeline.dataset_describe import describe_parquet, drift_of_versions
 from gigacast.pipeline.dataset_door import origins_in, promised_in, rows_in
 from gigacast.pipeline.dataset_files import FileRules
-from gigacast.pipeline.dataset_import import import_files, local_source
+from gigacast.pipeline.dataset_import import import_files
 from gigacast.pipeline.models import this_author
 from gigacast.settings import load_settings, nest_arguments
 from gigacast.storage.opening import open_store
@@ -197,7 +193,7 @@ def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any
     """
     options = _options(given, append=append)
     lake, ref = open_lake(given), DatasetRef.parse(dataset)
-    if not _is_dataset(source) and Path(source).exists():
+    if not is_dataset(source) and Path(source).exists():
         _tell(import_files(lake, ref, Path(source), options, this_author()), as_json)
         return
     origin = _parse_source(source)
@@ -278,48 +274,6 @@ def lineage(key: str, as_json: bool, **given: Any) -> None:
         print_json(lineage_json(found))
         return
     print_lineage(found)
-
-
-@data.command()
-@dataset_argument
-@schema_option
-@mode_option
-@placed
-def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **given: Any) -> int:
-    """Hold DATASET, or a local file, against a contract; exit code 1 when it is broken.
-
-    Without --schema the contract is the one the version was published with.
-    """
-    asked = find_contract(schema) if schema else None
-    rows, where, promised = _open_rows(dataset, given, asked)
-    contract = asked or promised
-    if contract is None:
-        raise ConfigError(f"{dataset} was published without a contract", hint="give --schema")
-    report = check_rows(rows, contract, Mode(mode))
-    if as_json:
-        print_json(report_json(report))
-    else:
-        print_report(report, where)
-    return 0 if report.ok else EXIT_PROBLEMS
-
-
-@data.command()
-@dataset_argument
-@click.option("--name", help="Of the contract; the dataset's when absent.")
-@click.option("--output", type=click.Path(path_type=Path), help="Write it to this file.")
-@placed
-def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **given: Any) -> None:
-    """Propose a contract that DATASET, or a local file, keeps: YAML, to be tightened."""
-    rows, _, _ = _open_rows(dataset, given)
-    stem = Path(dataset).name.partition(".")[0]
-    contract = infer_contract(name or stem, rows.schema, rows.open(None))
-    text = json.dumps(contract.to_dict(), indent=1) if as_json else format_contract(contract)
-    if output is None:
-        click.echo(text.rstrip())
-    else:
-        output.write_text(text, encoding="utf-8")
-        columns = len(contract.columns)
-        click.echo(f"wrote {output}: the contract {contract.name!r}, {columns} columns", err=True)
 
 
 @data.command()
@@ -411,20 +365,8 @@ def retire_(
     print_plan(planned, deleted, sure=sure, as_json=as_json)
 
 
-def _open_rows(
-    dataset: str, given: dict[str, Any], contract: Contract | None = None
-) -> tuple[RowSource, str, Contract | None]:
-    """Return the rows of a dataset or local file, its name, and the contract it was held to."""
-    path = Path(dataset)
-    if path.exists() and not _is_dataset(dataset):
-        return local_source(path, contract), str(path), None
-    lake, ref = open_lake(given), DatasetRef.parse(dataset)
-    rows = rows_in(lake, ref)
-    source = RowSource(rows.schema, rows.read, rows.read_files)
-    return source, rows.where, promised_in(lake, ref)
-
-
-def _is_dataset(text: str) -> bool:
+def is_dataset(text: str) -> bool:
+    """Whether a text names a dataset, and no file."""
     try:
         DatasetRef.parse(text)
     except ConfigError:

@@ -1,4 +1,4 @@
-"""The commands that look: plan, status, show, plot, verify, and prune (which looks first).
+"""The commands that look: status, show, plot, verify, and prune (which looks first).
 
 Imports ``settings``, ``pipeline``, ``report``.
 """
@@ -13,17 +13,14 @@ from typing import Any
 
 import click
 
-from gigacast.assembly import array_options_of, job_of
+from gigacast.assembly import job_of
 from gigacast.cli.array import service_for
 from gigacast.cli.option import json_option, read_settings, settings_options
 from gigacast.lake.audit import Audit
-from gigacast.pipeline.array_option import ArrayOptions
-from gigacast.pipeline.forecast import processes_for
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.look import Look, find_finished, look_at
 from gigacast.pipeline.prune import Litter, find_litter, remove
-from gigacast.pipeline.quote import Quote, quote_here, quote_queues
-from gigacast.pipeline.status import PlanReport, StatusReport, report_plan, report_status
+from gigacast.pipeline.status import StatusReport, report_status
 from gigacast.pipeline.verify import VerifyReport
 from gigacast.pipeline.verify import verify as verify_sample
 from gigacast.report import quantity
@@ -31,143 +28,13 @@ from gigacast.report.figure import save_forecast_figure
 from gigacast.report.panel import ForecastPanel
 from gigacast.report.table import is_rich, print_table
 from gigacast.report.terminal_plot import ASCII, UNICODE, terminal_plot
-from gigacast.runtime.instance import this_machine
 
 EXIT_DIFFERENT = 1
-_QUOTE_COLUMNS = (
-    "queue",
-    "machine",
-    "bought",
-    "machines",
-    "ends after",
-    "machine time",
-    "dollars",
-    "per million series",
-    "by",
-)
 FIRST = 5
 
 
 def _job(given: dict[str, Any]) -> ForecastJob:
     return job_of(read_settings(given))
-
-
-@click.command()
-@settings_options
-@click.option(
-    "--overwrite/--no_overwrite", default=None, help="Plan to forecast again what is done."
-)
-@json_option
-def plan(as_json: bool, **given: Any) -> None:
-    """Tell what is left to forecast, and what it will take.
-
-    Partitions and bytes are exact, from listings alone; series and time are estimated from the
-    receipts of earlier runs, and with them what the plan costs on each queue of a deployment.
-    """
-    settings = read_settings(given)
-    job = job_of(settings)
-    report = report_plan(job)
-    quotes = _quotes(report, array_options_of(settings))
-    if as_json:
-        cost = [quote.describe() for quote in quotes]
-        click.echo(json.dumps({**_plan_json(report, job), "cost": cost}, indent=1))
-        return
-    for name, value in _plan_facts(report, job):
-        click.echo(f"{name:<12} {value}")
-    _print_quotes(quotes)
-
-
-def _quotes(report: PlanReport, options: ArrayOptions) -> list[Quote]:
-    work, prepared = report.workload, report.prepared
-    here = quote_here(work, processes_for(prepared), this_machine(), prepared.job.prices)
-    return [*([here] if here is not None and work.tasks else []), *quote_queues(work, options)]
-
-
-def _print_quotes(quotes: list[Quote]) -> None:
-    """Print what the plan would cost, a line for each way to do it."""
-    if not quotes:
-        return
-    rows = [
-        (
-            quote.queue,
-            quote.instance,
-            quote.purchase.replace("_", " "),
-            quote.machines,
-            quantity.duration(quote.elapsed_s),
-            quantity.duration(quote.hours * 3600),
-            _told_dollars(quote.dollars),
-            _told_dollars(quote.dollars_per_million),
-            quote.basis,
-        )
-        for quote in quotes
-    ]
-    dated = f", prices of {quotes[0].prices_as_of}" if quotes[0].prices_as_of else ""
-    click.echo()
-    print_table(f"Cost{dated}", _QUOTE_COLUMNS, rows)
-
-
-def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
-    found, guess = report.plan, report.estimate
-    totals, info = found.totals, report.prepared.info
-    facts = [
-        ("input", job.inputs.url),
-        ("model", f"{info.name} {info.version} ({report.prepared.model.source})"),
-        ("runs on", f"{info.device}, {info.precision}"),
-        ("spec", ", ".join(sorted(found.specs)[:FIRST]) or "-"),
-        ("done", f"{totals.done} partitions, {quantity.size(found.done_bytes)}"),
-        ("pending", f"{totals.pending} partitions, {quantity.size(found.pending_bytes)}"),
-        ("estimate", _estimate_text(report, job)),
-        ("superseded", f"{totals.superseded} older generations"),
-        ("orphaned", f"{totals.orphaned} forecasts without an input"),
-        ("not taken", f"{found.unmatched_count} objects ({', '.join(found.unmatched[:FIRST])})"),
-        ("folders", f"not taken for input: {', '.join(found.foreign_folders[:FIRST])}"),
-    ]
-    empty = {
-        "superseded": not totals.superseded,
-        "orphaned": not totals.orphaned,
-        "not taken": not found.unmatched_count,
-        "folders": not found.foreign_folders,
-        "estimate": guess.series is None and not found.tasks,
-    }
-    return [(name, value) for name, value in facts if not empty.get(name)]
-
-
-def _estimate_text(report: PlanReport, job: ForecastJob) -> str:
-    guess = report.estimate
-    if guess.series is None or guess.seconds is None:
-        return "none: no receipts of earlier runs yet"
-    jobs = max(1, job.resources.n_jobs or 1)
-    return (
-        f"about {quantity.count(guess.series)} series, "
-        f"{quantity.duration(guess.seconds / jobs)} with --n_jobs {jobs} "
-        f"(from {guess.receipts} receipts)"
-    )
-
-
-def _plan_json(report: PlanReport, job: ForecastJob) -> dict[str, Any]:
-    found = report.plan
-    return {
-        "input": job.inputs.url,
-        "output": job.outputs.url,
-        "model": asdict(report.prepared.info),
-        **asdict(found.totals),
-        "pending_bytes": found.pending_bytes,
-        "done_bytes": found.done_bytes,
-        "unmatched": found.unmatched_count,
-        "twins": found.twins,
-        "foreign_folders": found.foreign_folders,
-        "estimate": asdict(report.estimate),
-        "tasks": [
-            {
-                "partition": task.partition,
-                "spec": task.spec,
-                "horizon": task.horizon,
-                "size_bytes": task.size_bytes,
-                "output_key": task.output_key,
-            }
-            for task in found.tasks
-        ],
-    }
 
 
 @click.command()
@@ -217,11 +84,7 @@ def status(as_json: bool, **given: Any) -> None:
 def _dollars_of(run: Audit) -> str:
     bill = run.cost.get("actual")
     dollars = bill.get("dollars") if isinstance(bill, dict) else None
-    return _told_dollars(dollars)
-
-
-def _told_dollars(amount: float | None) -> str:
-    return "-" if amount is None else quantity.dollars(amount)
+    return quantity.dollars(dollars)
 
 
 def _current_failures(report: StatusReport) -> list[dict[str, object]]:

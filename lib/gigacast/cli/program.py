@@ -10,13 +10,15 @@ from gigacast.cli.array import cancel, logs, submit, watch
 from gigacast.cli.backtest import backtest, evaluate
 from gigacast.cli.data import data
 from gigacast.cli.data_clean import clean
+from gigacast.cli.data_contract import infer, validate
 from gigacast.cli.data_discover import discover
 from gigacast.cli.data_features import features
 from gigacast.cli.data_quality import quality
 from gigacast.cli.demo import demo
-from gigacast.cli.look import plan, plot, prune, show, status, verify
+from gigacast.cli.look import plot, prune, show, status, verify
 from gigacast.cli.models import models
 from gigacast.cli.place import place_of, placed_hint, remember_place
+from gigacast.cli.plan import plan
 from gigacast.cli.run import forecast
 from gigacast.cli.train import train
 from gigacast.errors import (
@@ -95,7 +97,7 @@ for _command in (
     logs,
 ):
     program.add_command(_command)
-for _command in (discover, quality, clean, features):
+for _command in (discover, validate, infer, quality, clean, features):
     data.add_command(_command)
 
 

@@ -39,8 +39,10 @@ def rate(number: float, seconds: float) -> str:
     return f"{per_second:,.1f}" if 0 < per_second < 10 else count(per_second)
 
 
-def dollars(amount: float) -> str:
-    """Return ``$1,204``, ``$3.70``, ``$0.0042``: two digits at least."""
+def dollars(amount: float | None) -> str:
+    """Return ``$1,204``, ``$3.70``, ``$0.0042``: two digits at least; ``-`` for what is unknown."""
+    if amount is None:
+        return "-"
     if amount >= 999.5:
         return f"${amount:,.0f}"
     if amount >= 0.0995 or amount == 0:
