@@ -115,7 +115,7 @@ class Pool:
         self._environment = dict(environment)
         self._grace_s = grace_s
         self._replies: SimpleQueue[tuple[int, Future[bytes]]] = SimpleQueue()
-        self._scratch = Path(tempfile.mkdtemp(prefix="gigacast-pool-"))
+        self._folder: Path | None = None
         self._executor: Any = None
         self._children: tuple[Any, ...] = ()
         self._first_dead: tuple[Any, ...] = ()
@@ -163,7 +163,15 @@ class Pool:
         except Exception as unreadable:
             return index, Reply(failure=Failure.of(unreadable))
 
+    @property
+    def _scratch(self) -> Path:
+        if self._folder is None:
+            raise RuntimeError("the pool was not started")
+        return self._folder
+
     def _start(self) -> None:
+        # Here, where signals wait: one that hit between folder and pool would leave the folder.
+        self._folder = Path(tempfile.mkdtemp(prefix="gigacast-pool-"))
         self._executor = ProcessPoolExecutor(
             self.processes,
             initializer=child.prepare,
@@ -219,7 +227,8 @@ class Pool:
                     self._abandon(deferral)
                 # A process that a signal ended may hold a lock that the others wait for.
                 self._shut_down(kill=reason is not None)
-            shutil.rmtree(self._scratch, ignore_errors=True)
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
 
     def _abandon(self, deferral: Deferral) -> None:
         (self._scratch / child.STOP).touch()
