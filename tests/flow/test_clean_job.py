@@ -1,6 +1,7 @@
 """Cleaning whole datasets: right, resumable, one version at a time, whatever lies in the bucket."""
 
 import io
+import itertools
 import json
 import subprocess
 import sys
@@ -616,27 +617,84 @@ def test_ids_that_became_floats_are_refused_and_not_passed_by(lake: Store) -> No
     assert "whole numbers" in str(failure.hint)
 
 
-def test_items_of_a_column_nobody_named_are_not_dropped_as_duplicates(lake: Store) -> None:
-    frame = pd.concat([bars(50).assign(ticker=name) for name in ("A", "B", "C")])
+STRICT_KEYS = replace(LENIENT, duplicates=Limit(0, 0.05), null_keys=Limit(0, 0.05))
+
+
+def panel(**columns: list[Any]) -> pd.DataFrame:
+    """Rows of each combination of some columns, with values of their own."""
+    parts = []
+    for combination in itertools.product(*columns.values()):
+        own = dict(zip(columns, combination, strict=True))
+        parts.append(bars(40, seed=len(parts)).assign(**own))
+    return pd.concat(parts)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"ticker": ["A", "B", "C"]}, "ticker tells them apart: say --item_column ticker"),
+        ({"site": [1, 2]}, "site tells them apart: say --item_column site"),
+        ({"store": ["x", "y"], "sku": [7, 8, 9]}, "store and sku tell them apart"),
+    ],
+)
+def test_items_of_columns_nobody_named_are_not_dropped_as_duplicates(
+    lake: Store, columns: dict[str, list[Any]], told: str
+) -> None:
+    frame = panel(**columns)
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
-    result = clean(lake)
+    result = clean(lake, thresholds=STRICT_KEYS)
     assert result.manifest is None
-    (failure,) = (failure for _, failure in result.failures)
-    assert (
-        "100 of 150 rows have a time that came before, and 'ticker' (3 values)" in failure.message
+    (one,) = result.set_aside
+    (reason,) = one.judgement.reasons
+    assert reason.startswith(f"fail: {len(frame) - 40} of {len(frame)} rows had a series and time")
+    assert told in reason
+    if len(columns) == 1:
+        reading = Reading(columns=ColumnNames(item_id=next(iter(columns))))
+        named = clean(lake, thresholds=STRICT_KEYS, reading=reading)
+        assert named.manifest is not None
+        assert named.manifest.rows == len(frame)
+    allowed = clean(lake, thresholds=replace(STRICT_KEYS, duplicates=Limit()))
+    assert allowed.manifest is not None
+    assert (allowed.manifest.rows, allowed.computed) == (40, 0)
+
+
+def test_rows_that_a_grid_brings_together_are_no_conflict(lake: Store) -> None:
+    ticks = bars(300, step="7s").assign(trade_id=[f"t{n}" for n in range(300)])
+    publish(lake, "raw/FX/2024-01-15", ticks, contract=None)
+    rules = CleanRules(align="floor", frequency=Frequency.parse("min"))
+    result = clean(lake, rules=rules, thresholds=STRICT_KEYS)
+    assert result.manifest is not None
+    assert result.manifest.rows == ticks["timestamp"].dt.floor("min").nunique()
+
+
+def test_rows_whose_time_cannot_be_read_are_held_against_the_thresholds(lake: Store) -> None:
+    frame = bars(60)
+    frame["timestamp"] = frame["timestamp"].astype(str).where(frame.index % 2 == 0, "30/01/2024")
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    (one,) = clean(lake, thresholds=STRICT_KEYS).set_aside
+    assert one.judgement.reasons == (
+        "fail: 30 of 60 rows had no series or no time that can be read",
     )
-    assert "--item_column ticker" in str(failure.hint)
-    named = clean(lake, reading=Reading(columns=ColumnNames(item_id="ticker")))
-    assert named.manifest is not None
-    assert named.manifest.rows == 150
+
+
+def test_values_that_are_not_of_the_contracts_type_are_missing_ones(lake: Store) -> None:
+    frame = bars(60)
+    frame["volume"] = frame["volume"].astype(str).where(frame.index % 3 == 0, "n/a")
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    rules = CleanRules(contract=OHLCV_SCHEMA)
+    (one,) = clean(lake, rules=rules, thresholds=replace(LENIENT, missing=Limit(0, 0.2))).set_aside
+    assert one.judgement.reasons[0] == (
+        "fail: 40 of 60 values of volume were not of the contract's type"
+    )
 
 
 def test_rows_sent_twice_go_whatever_texts_stand_beside_them(lake: Store) -> None:
     frame = bars(50).assign(venue="X")
     publish(lake, "raw/FX/2024-01-15", pd.concat([frame, frame]), contract=None)
-    result = clean(lake)
+    result = clean(lake, thresholds=STRICT_KEYS)
     assert result.manifest is not None
     assert (result.manifest.rows, result.changes["duplicates"]) == (50, 50)
+    assert not result.set_aside
 
 
 @pytest.mark.parametrize(

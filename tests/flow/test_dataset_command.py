@@ -2,6 +2,7 @@
 
 import io
 import json
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -296,6 +297,66 @@ def test_files_of_a_folder_may_have_their_columns_in_any_order(
     frame[:5].assign(more=1).to_parquet("two/3.parquet", index=False)
     shown = told(bucket, capsys, "import", "two", "raw/MES/2024-01-17", code=2)
     assert "has other columns" in shown
+
+
+def test_a_csv_that_would_not_be_read_as_it_was_meant_is_refused(
+    bucket: Store, capsys: Capture
+) -> None:
+    Path("latin.csv").write_bytes("timestamp,city\n2024-01-01,Zürich\n".encode("latin-1"))
+    assert "'city' is no UTF-8" in told(bucket, capsys, "import", "latin.csv", "raw/A", code=2)
+    Path("german.csv").write_text("timestamp;value\n2024-01-01;1\n")
+    shown = told(bucket, capsys, "import", "german.csv", "raw/A", code=2)
+    assert "separated by ';'" in shown
+    assert "no datasets" in told(bucket, capsys, "versions")
+
+
+def test_an_append_without_rows_changes_nothing(bucket: Store, capsys: Capture) -> None:
+    Path("one.csv").write_text("timestamp,v\n2024-01-01,1\n")
+    Path("header.csv").write_text("timestamp,v,w\n")
+    assert command(bucket, "publish", "one.csv", "cleaned/A") == 0
+    shown = told(bucket, capsys, "publish", "header.csv", "cleaned/A", "--append")
+    assert shown == "there already, unchanged: cleaned/v1/A: 1 rows in 1 files\n"
+
+
+def test_a_header_alone_is_a_warning_and_no_version(bucket: Store, capsys: Capture) -> None:
+    Path("header.csv").write_text("timestamp,item_id,value\n")
+    assert command(bucket, "import", "header.csv", "raw/A/2024-01-15") == 0
+    assert "no rows" in told(bucket, capsys, "quality", "raw/A")
+    assert "nothing published" in told(bucket, capsys, "clean", "raw/A", "cleaned/A", code=1)
+
+
+def test_a_version_without_the_contract_before_it_is_warned_of(
+    filled: Store, capsys: Capture
+) -> None:
+    bars(5).assign(high=0.0).to_parquet("bad.parquet", index=False)
+    shown = told(filled, capsys, "publish", "bad.parquet", "cleaned/MES")
+    assert "was held to the contract 'ohlcv', cleaned/v1.1.1/MES is not: give --schema" in shown
+
+
+def test_a_dataset_published_as_raw_is_todays_snapshot(filled: Store, capsys: Capture) -> None:
+    assert command(filled, "publish", "cleaned/MES", "raw/COPY") == 0
+    found = json_of(filled, capsys, "versions", "raw/COPY")
+    assert date.fromisoformat(found[0]["version"])  # type: ignore[index]
+
+
+def test_a_broken_manifest_is_left_out_of_the_lineage_of_others(
+    filled: Store, capsys: Capture, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert command(filled, "import", "bars.csv", "cleaned/OTHER") == 0
+    filled.put("cleaned/v1/OTHER/manifest.json", b"{")
+    assert "cleaned/v1/MES" in told(filled, capsys, "lineage", "raw/MES")
+    assert "cleaned/v1/OTHER is left out of the lineage" in caplog.text
+
+
+def test_days_are_times_to_partition_by(bucket: Store, capsys: Capture) -> None:
+    days = pd.DataFrame({"Date": pd.date_range("2024-01-20", periods=20).date, "v": range(20)})
+    days.to_csv("days.csv", index=False)
+    words = ["import", "days.csv", "raw/D/2024-03-01", "--partition_by", "month"]
+    assert command(bucket, *words) == 0
+    shown = told(bucket, capsys, "describe", "raw/D")
+    assert "year=2024/month=01/" in shown
+    assert "year=2024/month=02/" in shown
+    assert "time         2024-01-20 to 2024-02-08" in shown
 
 
 def test_lists_structs_and_half_floats_are_told_for_what_they_are(

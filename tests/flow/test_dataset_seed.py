@@ -317,3 +317,9 @@ def test_a_dataset_without_its_version_is_told_how_to_name_one(root: str) -> Non
     with pytest.raises(DataNotFoundError, match="cleaned/latest/MES"):
         read_partitioned_dataset(f"{root}cleaned/MES")
     assert len(read_partitioned_dataset(f"{root}cleaned/latest/MES")) == 5
+
+
+def test_a_filter_by_what_is_no_time_is_refused(root: str) -> None:
+    write_cleaned_data(bars(5), f"{root}cleaned/v1/MES")
+    with pytest.raises(ConfigError, match="compares times with 'garbage'"):
+        read_partitioned_dataset(f"{root}cleaned/v1/MES", filters=[("timestamp", ">", "garbage")])

@@ -193,8 +193,10 @@ def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any
     """
     options = _options(given, append=append)
     lake, ref = open_lake(given), DatasetRef.parse(dataset)
+    held = _held_before(lake, ref)
     if not is_dataset(source) and Path(source).exists():
-        _tell(import_files(lake, ref, Path(source), options, this_author()), as_json)
+        done = import_files(lake, ref, Path(source), options, this_author())
+        _tell(done, as_json, held)
         return
     origin = _parse_source(source)
     rows = rows_in(lake, origin)
@@ -202,7 +204,7 @@ def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any
     sources = tuple(origins_in(lake, origin, rows))
     filled = replace(options, dependencies=sources, contract=promised)
     done = publish_rows(lake, ref, rows.read(), rows.schema, filled, this_author())
-    _tell(done, as_json)
+    _tell(done, as_json, held)
 
 
 def _parse_source(source: str) -> DatasetRef:
@@ -214,8 +216,22 @@ def _parse_source(source: str) -> DatasetRef:
         ) from error
 
 
-def _tell(done: PublishedDataset, as_json: bool) -> None:
+def _held_before(lake: Lake, ref: DatasetRef) -> Contract | None:
+    """Return the contract of the latest version, if there is one."""
+    try:
+        return promised_in(lake, replace(ref, version=None))
+    except DataNotFoundError:
+        return None
+
+
+def _tell(done: PublishedDataset, as_json: bool, held: Contract | None = None) -> None:
     manifest = done.manifest
+    if held is not None and manifest.contract is None:
+        click.echo(
+            f"warning: the version before was held to the contract {held.name!r}, "
+            f"{manifest.ref} is not: give --schema",
+            err=True,
+        )
     if as_json:
         print_json({"new": done.new, **describe_json(manifest)})
         return

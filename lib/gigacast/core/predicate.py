@@ -222,17 +222,26 @@ def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
     if found.type == kind:
         return found
     if pa.types.is_timestamp(kind) and pa.types.is_string(found.type):
-        return pa.scalar(datetime.fromisoformat(str(value)), type=kind)
+        return pa.scalar(_moment(str(value)), type=kind)
     if pa.types.is_floating(found.type) and pa.types.is_integer(kind):
         return found  # 1.5 against integers: pyarrow compares both as floats
     return found.cast(kind)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"a filter compares times with {text!r}", hint="write it as 2024-01-31 or with a time"
+        ) from error
 
 
 def _like(value: Any, bound: Any) -> Any:
     """Return a filter's value as it compares with a bound."""
     if isinstance(bound, datetime):
         if isinstance(value, str):
-            value = datetime.fromisoformat(value)
+            value = _moment(value)
         elif isinstance(value, date) and not isinstance(value, datetime):
             value = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - zoned below
         if hasattr(value, "to_pydatetime"):
@@ -243,5 +252,5 @@ def _like(value: Any, bound: Any) -> Any:
     if isinstance(bound, date) and isinstance(value, datetime):
         return value.date() if value.time() == value.time().min else value
     if isinstance(bound, date) and isinstance(value, str):
-        return date.fromisoformat(value)
+        return _moment(value).date()
     return value

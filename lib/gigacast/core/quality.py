@@ -36,6 +36,12 @@ class Limit:
     warn: float | None = None
     fail: float | None = None
 
+    def judge(self, measure: float) -> "Verdict":
+        """Hold a measure against the limits."""
+        if self.fail is not None and measure > self.fail:
+            return Verdict.FAIL
+        return Verdict.WARN if self.warn is not None and measure > self.warn else Verdict.OK
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -240,7 +246,7 @@ class PartitionQuality:
         if not self.keys.rows:
             return Judgement(Verdict.WARN, ("no rows",))
         found = [
-            (_judge(share, limit := getattr(allowed, name)), name, share, limit)
+            ((limit := getattr(allowed, name)).judge(share), name, share, limit)
             for name, share in self.shares(now).items()
         ]
         wrong = [one for one in found if one[0] is not Verdict.OK]
@@ -291,8 +297,8 @@ class Judgement:
     verdict: Verdict
     reasons: tuple[str, ...] = ()
 
-
-def _judge(share: float, limit: Limit) -> Verdict:
-    if limit.fail is not None and share > limit.fail:
-        return Verdict.FAIL
-    return Verdict.WARN if limit.warn is not None and share > limit.warn else Verdict.OK
+    def joined(self, other: "Judgement") -> "Judgement":
+        """Return both as one."""
+        reasons = [*self.reasons, *other.reasons]
+        reasons.sort(key=lambda reason: not reason.startswith(Verdict.FAIL))
+        return Judgement(worst([self.verdict, other.verdict]), tuple(reasons))

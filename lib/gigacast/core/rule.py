@@ -99,7 +99,8 @@ class Rule:
             raise ConfigError(
                 f"the rule {self.text!r} does not fit the columns: {error}"
             ) from error
-        return pc.fill_null(found, to_scalar(True)) if found.null_count else found
+        whole = isinstance(found, pa.Array | pa.ChunkedArray) and not found.null_count
+        return found if whole else pc.fill_null(found, to_scalar(True))
 
     def as_order(self) -> tuple[str, str] | None:
         """Return (greater, lesser) when it compares two columns; ``None`` for other rules."""

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.core.column import to_arrow
+from gigacast.errors import SchemaError
 from gigacast.features.frame import Asset, Frame
 from gigacast.features.recipe import Recipe
 from gigacast.features.segment import RealArray, Segments, column_values, value_column
@@ -16,6 +17,7 @@ LABEL = "__label__"
 """The column of what is to be told, where a recipe selects; see `label_column`."""
 _DAY_US = 86_400_000_000
 _LOOKED_AT = 1000
+_MOST_REPEATED = 0.05
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def compute_features(
     SchemaError, ConfigError
     """
     segments = Segments.of_table(rows, setting.time, setting.item)
+    if setting.item is None:
+        _check_one_item(segments, setting.time)
     values = {
         name: segments.gather(column_values(rows, name))
         for name in recipe.columns
@@ -77,6 +81,18 @@ def compute_features(
     if recipe.select is not None and train_until is not None:
         found[LABEL] = value_column(_label(frame, recipe, train_until))
     return pa.table(found)
+
+
+def _check_one_item(segments: Segments, time: str) -> None:
+    """Refuse rows of one item that mostly share their times: they are of several."""
+    again = int(np.count_nonzero(segments.times[1:] == segments.times[:-1]))
+    if again > _MOST_REPEATED * len(segments):
+        raise SchemaError(
+            f"{again:,} of {len(segments):,} rows have a {time!r} that came before: they are of "
+            "several items, or sent twice",
+            hint="name the column of the items (--item_column); `gigacast data clean` drops what "
+            "was sent twice",
+        )
 
 
 def _numeric(recipe: Recipe) -> set[str]:

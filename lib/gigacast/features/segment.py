@@ -111,6 +111,8 @@ def _codes_of(column: pa.ChunkedArray) -> IntArray:
 def column_values(table: pa.Table, name: str) -> RealArray:
     """Return a column as float64 [R]; missing and infinite values are NaN.
 
+    Whole numbers that no float holds become the nearest one.
+
     Raises
     ------
     SchemaError
@@ -125,7 +127,9 @@ def column_values(table: pa.Table, name: str) -> RealArray:
         return np.full(len(column), np.nan)
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
         raise SchemaError(f"column {name!r} of type {kind} holds no numbers")
-    values = to_numpy(pc.fill_null(column.cast(pa.float64()), np.nan)).astype(np.float64)
+    values = to_numpy(pc.fill_null(column.cast(pa.float64(), safe=False), np.nan)).astype(
+        np.float64
+    )
     values[np.isinf(values)] = np.nan
     return values
 

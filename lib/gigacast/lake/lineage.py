@@ -5,6 +5,7 @@ that were never in a version say so in their footer. Downwards every manifest of
 once and turned around, and every audit says which version its run read.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ from gigacast.core.dataset_ref import DatasetRef
 from gigacast.errors import (
     ConfigError,
     DataNotFoundError,
+    DatasetIntegrityError,
     GigacastError,
     ObjectNotFoundError,
     StorageError,
@@ -25,6 +27,8 @@ from gigacast.lake.layout import AUDIT, BACKTESTS, FORECASTS, audit_key, spec_pr
 from gigacast.storage.opening import open_store
 from gigacast.storage.parquet import open_parquet
 from gigacast.storage.store import StoreAddress
+
+_logger = logging.getLogger(__name__)
 
 UNCHANGED = "as it was"
 CHANGED = "changed since"
@@ -275,6 +279,11 @@ def _all_manifests(lake: Lake) -> Iterator[DatasetManifest]:
     for dataset in lake.datasets():
         for version, state in lake.versions(dataset).items():
             if state in {PUBLISHED, DEPRECATED}:
-                found = lake.find(replace(dataset, version=version))
+                one = replace(dataset, version=version)
+                try:
+                    found = lake.find(one)
+                except DatasetIntegrityError as error:  # of one dataset, and others are asked for
+                    _logger.warning("%s is left out of the lineage: %s", one, error)
+                    continue
                 if found is not None:
                     yield found

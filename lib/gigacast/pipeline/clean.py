@@ -12,7 +12,7 @@ from typing import Any
 
 from gigacast.core.cleaning import CleanRules
 from gigacast.core.dataset_ref import DatasetRef
-from gigacast.core.quality import Judgement, PartitionQuality, Thresholds, Verdict
+from gigacast.core.quality import Judgement, PartitionQuality, Thresholds, Verdict, worst
 from gigacast.core.task import Task
 from gigacast.errors import ConfigError, DataError, DatasetIntegrityError
 from gigacast.lake.audit import Audit, Clock
@@ -238,7 +238,10 @@ class _Cleaning:
         now = self._clock()
         judged = Judged(
             receipt.partition,
-            _judge_loss(receipt) or quality.judge(self._job.thresholds, now),
+            _judge_loss(receipt)
+            or quality.judge(self._job.thresholds, now).joined(
+                _judge_dropped(receipt, self._job.thresholds)
+            ),
             quality,
             quality.shares(now),
         )
@@ -297,6 +300,35 @@ def _judge_loss(receipt: Receipt) -> Judgement | None:
         return None
     lost = receipt.output.get("lost") or f"no row is left of {receipt.rows:,}"
     return Judgement(Verdict.FAIL, (f"fail: {lost}",))
+
+
+def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
+    """Hold what cleaning took away against the thresholds of what there should not be."""
+    dropped: Any = receipt.output.get("dropped")
+    rows = receipt.rows
+    if not dropped or not rows:
+        return Judgement(Verdict.OK)
+    column, unreadable = dropped["unreadable"]
+    apart = " and ".join(dropped["apart"])
+    told = f"; {apart} tell them apart: make one column of these for --item_column"
+    if len(dropped["apart"]) == 1:
+        told = f"; {apart} tells them apart: say --item_column {apart}"
+    found = (
+        ("null_keys", dropped["null_keys"], "rows had no series or no time that can be read"),
+        (
+            "duplicates",
+            dropped["conflicting"],
+            "rows had a series and time that came before, and other values"
+            + (told if apart else ""),
+        ),
+        ("missing", unreadable, f"values of {column} were not of the contract's type"),
+    )
+    judged = [(getattr(allowed, name).judge(n / rows), n, what) for name, n, what in found]
+    wrong = [one for one in judged if one[0] is not Verdict.OK]
+    return Judgement(
+        worst(verdict for verdict, *_ in judged),
+        tuple(f"{verdict}: {n:,} of {rows:,} {what}" for verdict, n, what in wrong),
+    )
 
 
 def _judge_failure(task: Task, failure: Failure) -> Judged:

@@ -26,8 +26,6 @@ from gigacast.series.quantile import RealArray
 from gigacast.series.segment import BoolArray, IntArray, offsets_without, spread
 
 _MAKERS = {"iqr": iqr_fences, "zscore": zscore_fences}
-_AT_ONCE = 4
-"""Columns of a held partition, which is a small share of the memory limit."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +97,7 @@ class ColumnSurvey:
         """
         ids = [self._file.item_id] if self._file.item_id is not None else []
         fields = [schema.field(name) for name in (*ids, *self._file.measured)]
-        side_by_side = min(_AT_ONCE, pa.cpu_count(), len(fields)) if self._file.is_held else 1
+        side_by_side = min(pa.cpu_count(), len(fields), self._file.columns_at_once)
         if side_by_side < 2:
             yield from map(self._find, fields)
             return

@@ -120,6 +120,7 @@ class PartitionCleaner:
             "schema": schema_to_text(plain_schema(made.schema)),
             "quality": quality.to_dict(),
             "lost": made.notes.get("lost"),
+            "dropped": made.notes.get("dropped"),
         }
         keys = replace(quality.keys, rows=int(made.notes["rows_read"]))
         work = Work("clean", self._setup.run_id, repairs)
@@ -261,6 +262,7 @@ def _ahead(chunks: Iterator[pa.Table]) -> AbstractContextManager[Iterable[pa.Tab
 
 def _download(store: Store, key: str, local: Path) -> str:
     meta = store.head(key)
+    local.unlink(missing_ok=True)  # it may be a name of the very object that is read
     with local.open("wb") as out:
         for start in range(0, meta.size_bytes, 8 << 20):
             stop = min(start + (8 << 20), meta.size_bytes)

@@ -162,6 +162,12 @@ class CleanStream:
             "changes": changes,
             "quality": self._quality(task).to_dict(),
             "lost": self._lost(changes),
+            "dropped": {
+                "null_keys": changes["null_keys"],
+                "conflicting": survey.repeats.conflicting,
+                "apart": list(survey.repeats.apart),
+                "unreadable": list(survey.worst),
+            },
         }
 
     def _lost(self, changes: dict[str, int]) -> str | None:

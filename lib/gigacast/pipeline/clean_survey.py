@@ -9,20 +9,15 @@ import pyarrow as pa
 from gigacast.core.alignment import align
 from gigacast.core.cleaning import ANOMALY, FLAG_SUFFIX, CleanRules
 from gigacast.core.column import to_arrow
-from gigacast.core.contract_cast import plain_type
 from gigacast.core.quality import KeyQuality
-from gigacast.errors import SchemaError
 from gigacast.pipeline.clean_column import ColumnSurvey, converted, samples_of
 from gigacast.pipeline.clean_contract import contract_types
+from gigacast.pipeline.clean_repeat import Repeats, find_repeats
 from gigacast.pipeline.quality_file import Keys, PartitionFile, Reading
 from gigacast.series.clean import CleanPlan
 from gigacast.series.outlier_forest import Forest, stack
 from gigacast.series.quality import Expectation, arrange, measure_keys
 from gigacast.series.segment import BoolArray, IntArray
-from gigacast.series.timestamp import is_text
-
-_REPEATED_SHARE = 0.05
-"""Of more repeated times than this it is asked what tells them apart."""
 
 
 @dataclass
@@ -47,6 +42,10 @@ class Survey:
         Columns that get a narrower type.
     unreadable : int
         Values that could not be converted to the contract's types.
+    worst : (str, int)
+        The column with the most of these, and how many.
+    repeats : Repeats
+        Rows that are dropped though they say something else.
     """
 
     keys: Keys
@@ -59,6 +58,8 @@ class Survey:
     targets: Mapping[str, pa.DataType] = field(default_factory=dict)
     narrow: dict[str, pa.DataType] = field(default_factory=dict)
     unreadable: int = 0
+    worst: tuple[str, int] = ("", 0)
+    repeats: Repeats = field(default_factory=Repeats)
 
     @property
     def times(self) -> IntArray:
@@ -101,9 +102,9 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
     SchemaError, CorruptedFileError
     """
     targets = contract_types(rules.contract, file.schema, file.timestamp, file.task.partition)
-    keys, moved = _keys(file, rules)
-    if file.item_id is None:
-        _check_one_item(file, keys, rules)
+    ascending = _ascends(rules, file.item_id)
+    came = file.keys(ascending=ascending)
+    keys, moved = _on_grid(came, rules, ascending=ascending)
     expect = reading.expectation(file.task, counts_steps=keys.clock.counts_steps)
     order = measure_keys(keys.arranged, expect, keys.names)
     survey = Survey(
@@ -115,6 +116,7 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
         moved=moved,
         plan=CleanPlan(rules),
         targets=targets,
+        repeats=find_repeats(file, came) if rules.duplicates != "keep" else Repeats(),
     )
     _look_at_columns(survey, file)
     return survey
@@ -125,6 +127,8 @@ def _look_at_columns(survey: Survey, file: PartitionFile) -> None:
     columns = ColumnSurvey(file, rules, survey.targets, keys.arranged, survey.keep)
     findings = list(columns.look(survey.schema))
     survey.unreadable = sum(found.unreadable for found in findings)
+    worst = max(findings, key=lambda found: found.unreadable, default=None)
+    survey.worst = (worst.name, worst.unreadable) if worst is not None else ("", 0)
     survey.narrow = {found.name: found.narrow for found in findings if found.narrow is not None}
     scales = {found.name: found.scale for found in findings if found.scale is not None}
     survey.plan = CleanPlan(
@@ -135,34 +139,13 @@ def _look_at_columns(survey: Survey, file: PartitionFile) -> None:
     )
 
 
-def _check_one_item(file: PartitionFile, keys: Keys, rules: CleanRules) -> None:
-    """Refuse to drop rows that a column nobody named tells apart: they are of many items.
-
-    Raises
-    ------
-    SchemaError
-    """
-    repeated = int(np.count_nonzero(keys.arranged.repeated))
-    if rules.duplicates == "keep" or repeated <= file.rows * _REPEATED_SHARE:
-        return
-    for name in file.measured:
-        if not is_text(plain_type(file.schema.field(name).type)):
-            continue
-        codes, values = file.codes(name)
-        left = int(np.count_nonzero(arrange(codes, keys.times).repeated))
-        if left < repeated // 2:
-            raise SchemaError(
-                f"{file.task.partition}: {repeated:,} of {file.rows:,} rows have a time that came "
-                f"before, and {name!r} ({len(values):,} values) tells them apart",
-                hint=f"say --item_column {name}; or leave the column out, if all is one item",
-            )
-
-
-def _keys(file: PartitionFile, rules: CleanRules) -> tuple[Keys, int]:
-    """Return the keys with their times on the grid, and how many times were not."""
+def _ascends(rules: CleanRules, item_id: str | None) -> bool:
     wanted = rules.contract.ordered_by[:1] if rules.contract is not None else ()
-    ascending = wanted == (file.item_id,)
-    keys = file.keys(ascending=ascending)
+    return wanted == (item_id,)
+
+
+def _on_grid(keys: Keys, rules: CleanRules, *, ascending: bool) -> tuple[Keys, int]:
+    """Return the keys with their times on the grid, and how many times were not."""
     if rules.align == "none":
         return keys, 0
     assert rules.frequency is not None  # noqa: S101 - the rules were checked

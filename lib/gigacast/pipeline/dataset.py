@@ -7,6 +7,7 @@ against the contract; only when all of them keep it is anything written to the l
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,8 @@ class _Publication:
         self._options = options
         self._author = author
         self._created_at = author.now()
+        if ref.layer == "raw" and ref.version is None:
+            ref = replace(ref, version=author.clock().astimezone(UTC).date().isoformat())
         self._parent = self._find_parent(ref)
         self._ref = ref
         self._shares = self._parent if options.append else None
@@ -190,7 +193,7 @@ class _Publication:
                 writer.write(batch)
             new = writer.finish()
             report = self._finish_check(check, new, schema, time_column)
-            if self._shares is not None and self._is_repeated(new):
+            if self._shares is not None and (self._is_repeated(new) or _has_no_rows(new)):
                 return PublishedDataset(self._shares, False, report)
             draft = DatasetDraft(self._manifest(ref, whole, time_column), new)
             if self._ref.version is None and self._parent and draft.digest == self._parent.digest:
@@ -366,6 +369,10 @@ class _Publication:
         keys = [key for key in check.keys if set(key) <= set(self._shares.schema.names)]
         for key in keys:
             find_key_duplicates(check, RowSource(schema, both), key)
+
+
+def _has_no_rows(new: dict[str, DraftFile]) -> bool:
+    return not any(draft.rows for draft in new.values())
 
 
 def _follows(parent: DatasetManifest, new: dict[str, DraftFile], time_column: str | None) -> bool:

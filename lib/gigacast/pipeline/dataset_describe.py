@@ -61,19 +61,14 @@ def _codec(footer: Any) -> str | None:
 
 
 def _columns(footer: Any, schema: pa.Schema) -> list[dict[str, Any]]:
-    nulls: dict[str, int | None] = {
-        # of lists and structs the footer tells only what they hold
-        field.name: None if pa.types.is_nested(field.type) else 0
-        for field in schema
-    }
+    nulls = dict.fromkeys(schema.names, 0)
     bounds: dict[str, tuple[Any, Any]] = {}
     for index in range(footer.num_row_groups):
         group = footer.row_group(index)
         for place in range(group.num_columns):
             column = group.column(place)
-            known = nulls.get(column.path_in_schema)
-            if known is not None and column.statistics is not None:
-                nulls[column.path_in_schema] = known + (column.statistics.null_count or 0)
+            if column.path_in_schema in nulls and column.statistics is not None:
+                nulls[column.path_in_schema] += column.statistics.null_count or 0
         for name, (low, high) in group_bounds(footer, index, schema.names).items():
             least, greatest = bounds.get(name, (low, high))
             bounds[name] = (min(least, low), max(greatest, high))
@@ -81,11 +76,18 @@ def _columns(footer: Any, schema: pa.Schema) -> list[dict[str, Any]]:
         {
             "name": field.name,
             "type": str(field.type),
-            "null_count": nulls[field.name],
+            "null_count": _nulls_of(field.type, nulls[field.name], int(footer.num_rows)),
             **dict(zip(("minimum", "maximum"), bounds.get(field.name, ()), strict=False)),
         }
         for field in schema
     ]
+
+
+def _nulls_of(kind: pa.DataType, told: int, rows: int) -> int | None:
+    """Return the missing values; of lists and structs a footer tells only what they hold."""
+    if pa.types.is_nested(kind):
+        return None
+    return rows if pa.types.is_null(kind) else told
 
 
 def _embedded(text: str | None, key: str) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ remembers the file it came from.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +109,23 @@ def _schema_of(path: Path, texts: Sequence[str]) -> pa.Schema:
         with _open_csv(path, texts) as reader:
             schema: pa.Schema = reader.schema
             _ = schema.names  # read as UTF-8 now, and not by whoever looks first
+    _check_csv(path, schema)
     return schema
+
+
+def _check_csv(path: Path, schema: pa.Schema) -> None:
+    """Refuse what would be read, but not as it was meant."""
+    for field in schema:
+        if pa.types.is_binary(field.type):
+            raise CorruptedFileError(
+                f"{path}: the column {field.name!r} is no UTF-8", hint="save it as UTF-8"
+            )
+    found = [mark for mark in (";", "\t", "|") if len(schema) == 1 and mark in schema.names[0]]
+    if found:
+        raise CorruptedFileError(
+            f"{path}: one column, called {schema.names[0][:80]!r}",
+            hint=f"its columns seem to be separated by {found[0]!r}: save it with commas",
+        )
 
 
 def _open_csv(path: Path, texts: Sequence[str]) -> Any:
@@ -189,9 +204,6 @@ def import_files(
     DatasetConflictError
         When that day has a snapshot with other content.
     """
-    if ref.layer == "raw" and ref.version is None:
-        now: datetime = author.clock()
-        ref = replace(ref, version=now.astimezone(UTC).date().isoformat())
     rows = open_local(path, options.contract)
     sources = tuple(_dependency(file) for file in rows.files)
     what = options.what or f"imported from {path.name}"

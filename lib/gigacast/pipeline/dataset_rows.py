@@ -76,13 +76,16 @@ def staged_files(
 
 
 def find_time_column(schema: pa.Schema, contract: Contract | None = None) -> str | None:
-    """Return the column that says when: by its name, or the only one with timestamps."""
-    times = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-    known = [name for name in _TIMES if name in times]
+    """Return the column that says when: by its name, or the only one with timestamps or dates."""
+    stamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+    times = [*stamps, *(field.name for field in schema if pa.types.is_date(field.type))]
+    by_name = {name.lower(): name for name in reversed(times)}
+    known = [by_name[name] for name in _TIMES if name in by_name]
     if contract is not None:
         promised = [c.name for c in contract.columns if c.name in times]
         known = promised[:1] or known
-    return known[0] if known else (times[0] if len(times) == 1 else None)
+    only = stamps or times
+    return known[0] if known else (only[0] if len(only) == 1 else None)
 
 
 def software() -> dict[str, str]:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gigacast.core.column import to_arrow, to_numpy
+from gigacast.core.contract_cast import plain_type
 from gigacast.core.frequency import Frequency
 from gigacast.core.series import NO_TIME
 from gigacast.core.task import Task
@@ -31,6 +32,8 @@ from gigacast.storage.store import ObjectMeta, Store
 
 ROW_BYTES = 80
 """Held for each row: its key as read and as arranged, and a column as read and as numbers."""
+_LOOK_BYTES = 40
+"""Made for each row while a column is looked at."""
 _HELD_SHARE = 8
 _ZONED = r"(?:[Zz]|:\d\d[+-]\d\d:?\d\d)\s*$"
 
@@ -138,7 +141,8 @@ class PartitionFile:
             raise SchemaError(f"{self._key}: two columns have the same name")
         self._held: pa.Table | None = None
         groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
-        self._size_bytes = sum(int(group.total_byte_size) for group in groups)
+        encoded = sum(int(group.total_byte_size) for group in groups)
+        self._size_bytes = max(encoded, self.rows * sum(map(_width, self.schema.types)))
         self.item_id, self.timestamp = recognise_keys(self.schema, reading.columns, self._key)
         self._check_size()
 
@@ -163,9 +167,13 @@ class PartitionFile:
             yield
 
     @property
-    def is_held(self) -> bool:
-        """Whether the whole partition is in memory, so that columns can be asked for at once."""
-        return self._held is not None
+    def columns_at_once(self) -> int:
+        """How many columns may be looked at side by side: one, unless the partition is held."""
+        if self._held is None or not self.rows:
+            return 1
+        held = self._held.nbytes + self.rows * ROW_BYTES
+        spare = self._reading.memory_limit_bytes - held
+        return max(1, int(spare // (self.rows * _LOOK_BYTES)))
 
     def column(self, name: str) -> pa.ChunkedArray:
         """Read a whole column."""
@@ -236,6 +244,8 @@ class PartitionFile:
         The values ascend.
         """
         column = self.column(name)
+        if pa.types.is_null(plain_type(column.type)):
+            return np.full(self.rows, -1, np.int32), pa.nulls(0, pa.string())
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         whole = column.unify_dictionaries().combine_chunks()
@@ -261,6 +271,14 @@ class PartitionFile:
         times = times.copy()
         times[known] = from_wall(times[known], zone)
         return times
+
+
+def _width(kind: pa.DataType) -> int:
+    """Return the bytes of a value in memory; of texts, those of their number."""
+    try:
+        return -(-int(kind.bit_width) // 8)
+    except ValueError:
+        return 4
 
 
 @contextmanager

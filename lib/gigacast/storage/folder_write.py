@@ -21,13 +21,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 RESERVED = ".gigacast."  # names that start so are ours: temporary files and the lock
 STALE_S = 24 * 3600.0  # no writer takes a day for one object
 _LOCK_FILE = f"{RESERVED}lock"
 _NO_FOLDER_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
-_NO_KERNEL_COPY = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.EPERM)
+_KERNEL_BYTES = 1 << 30
 _CREATE_ATTEMPTS = 20
 _TIME_STEPS_NS = (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
 
@@ -59,6 +60,8 @@ def _link(source: Path, path: Path) -> bool:
         if _bequeaths(path.parent):
             return False
         path.hardlink_to(source)
+    except FileExistsError:
+        return path.samefile(source)  # a network filesystem asked twice, and the first did it
     except OSError:
         return False  # another disk, or no links: what is wrong beside shows when it is copied
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -73,6 +76,8 @@ def _bequeaths(folder: Path) -> bool:
     """Tell whether new files get their group or their rights from a folder."""
     if folder.stat().st_mode & stat.S_ISGID:
         return True
+    if not hasattr(os, "getxattr"):
+        return True
     try:
         return bool(os.getxattr(folder, "system.posix_acl_default"))
     except OSError:  # none, or a filesystem that knows none
@@ -82,25 +87,21 @@ def _bequeaths(folder: Path) -> bool:
 def _write(path: Path, content: bytes | Path) -> None:
     with os.fdopen(_create(path), "wb") as file:
         if isinstance(content, Path):
-            _copy(content, file.fileno())
+            _copy(content, file)
         else:
             file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _copy(source: Path, target_fd: int) -> None:
-    """Copy a local file within the kernel, which shares the blocks where the filesystem can."""
-    with source.open("rb") as file:
-        left = os.fstat(file.fileno()).st_size
-        try:
-            while left > 0 and (done := os.copy_file_range(file.fileno(), target_fd, left)):
-                left -= done
-        except OSError as error:
-            if error.errno not in _NO_KERNEL_COPY:
-                raise
-            with os.fdopen(os.dup(target_fd), "wb") as target:
-                shutil.copyfileobj(file, target, 1 << 20)
+def _copy(source: Path, target: BinaryIO) -> None:
+    """Copy a local file, within the kernel where it can: that shares blocks on some filesystems."""
+    with source.open("rb", buffering=0) as file:
+        within_kernel = getattr(os, "copy_file_range", None)
+        with suppress(OSError):  # what is left is copied by hand, and fails there if it must
+            while within_kernel and within_kernel(file.fileno(), target.fileno(), _KERNEL_BYTES):
+                pass
+        shutil.copyfileobj(file, target, 1 << 20)
 
 
 def _create(path: Path) -> int:
@@ -168,6 +169,9 @@ def publish_new(temporary: Path, target: Path) -> str:
     etag = _stamp(temporary, after_ns=0)
     try:
         target.hardlink_to(temporary)
+    except FileExistsError:
+        if not target.samefile(temporary):  # else a network filesystem asked twice
+            raise
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise

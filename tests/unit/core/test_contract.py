@@ -295,3 +295,9 @@ def test_shuffled_rows_are_the_same_to_a_contract_without_an_order() -> None:
         report = check_rows(RowSource.of_table(pa.Table.from_pylist(rows, SCHEMA)), free)
         counts.add((report.bad_rows, report.describe().partition(" (")[0]))
     assert counts == {(43, "id, side: unique in 43 rows")}
+
+
+def test_a_rule_without_a_column_holds_of_every_row_or_of_none() -> None:
+    rows = pa.record_batch({"n": [1, 2]})
+    assert Rule("1 < 2").holds(rows).as_py() is True
+    assert Rule("2 < 1").holds(rows).as_py() is False

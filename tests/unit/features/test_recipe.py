@@ -1,5 +1,7 @@
 """Recipes as data: read, written, refused with the entry named; and what they compute."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -188,3 +190,23 @@ def test_every_feature_of_the_large_recipe_has_values() -> None:
     found = compute_features(table, EVERYTHING, setting_of(table))
     empty = [n for n in EVERYTHING.names if found[n].null_count > 260]
     assert empty == []
+
+
+def test_items_of_a_column_nobody_named_are_not_taken_for_one() -> None:
+    times = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4)]
+    table = pa.table({"timestamp": times * 2, "ticker": ["A"] * 4 + ["B"] * 4, "x": range(8)})
+    recipe = Recipe.from_dict(
+        {"name": "r", "features": [{"kind": "lag", "column": "x", "steps": [1]}]}
+    )
+    with pytest.raises(SchemaError, match="4 of 8 rows have a 'timestamp' that came before"):
+        compute_features(table, recipe, Setting("timestamp"))
+    named = compute_features(table, recipe, Setting("timestamp", "ticker"))
+    assert named.column("x_lag_1").null_count == 2
+
+
+def test_whole_numbers_beyond_floats_are_the_nearest_one() -> None:
+    table = pa.table({"timestamp": [datetime(2024, 1, 1, tzinfo=UTC)], "x": [2**53 + 1]})
+    recipe = Recipe.from_dict(
+        {"name": "r", "features": [{"kind": "lag", "column": "x", "steps": [1]}]}
+    )
+    assert compute_features(table, recipe, Setting("timestamp")).num_rows == 1

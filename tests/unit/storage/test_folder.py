@@ -279,6 +279,47 @@ def test_a_file_given_up_on_another_disk_is_copied(
         assert (root / key).stat().st_ino != given.stat().st_ino
 
 
+@pytest.mark.parametrize("kernel", ["copies nothing", "refuses", "is not there"])
+def test_a_local_file_is_copied_whole_whatever_the_kernel_can(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str
+) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(bytes(range(256)) * 100)
+
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EBADF, "not with this file")
+
+    if kernel == "is not there":
+        monkeypatch.delattr(os, "copy_file_range")
+        monkeypatch.delattr(os, "getxattr")
+    else:
+        way = refuse if kernel == "refuses" else lambda *_: 0
+        monkeypatch.setattr(os, "copy_file_range", way)
+    store = FolderStore(root)
+    store.put("put", given)
+    store.move_if_absent("moved", given)
+    assert store.get("put") == store.get("moved") == given.read_bytes()
+
+
+def test_a_link_that_was_made_but_answered_as_there_already_is_ours(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = tmp_path / "given"
+    given.write_bytes(b"content")
+    link = Path.hardlink_to
+
+    def link_twice(self: Path, target: Path) -> None:
+        """As a network filesystem does that sends a request again."""
+        link(self, target)
+        raise FileExistsError(errno.EEXIST, "exists", str(self))
+
+    monkeypatch.setattr(Path, "hardlink_to", link_twice)
+    store = FolderStore(root)
+    etag = store.move_if_absent("key", given)
+    assert store.get("key", if_match=etag) == b"content"
+    assert [path.name for path in root.iterdir()] == ["key"]
+
+
 def test_a_filesystem_without_hard_links_still_has_one_winner(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
