@@ -350,7 +350,7 @@ def deprecate(
 @data.command("retire")
 @dataset_argument
 @click.option("--keep_last", type=click.IntRange(1), help="Keep so many of the latest versions.")
-@click.option("--older_than", type=float, metavar="DAYS", help="Only what is older.")
+@click.option("--older_than", type=click.FloatRange(0), metavar="DAYS", help="Only what is older.")
 @click.option("--deprecated", is_flag=True, help="Only what is deprecated.")
 @click.option("--unfinished", is_flag=True, help="What killed publications left.")
 @click.option("--yes", is_flag=True, help="Delete; without it nothing is.")
@@ -370,7 +370,9 @@ def retire_(
     """
     sure = given.pop("yes")
     lake, ref = open_lake(given), DatasetRef.parse(dataset)
-    if ref.version is None and not (keep_last or older_than or deprecated or unfinished):
+    if ref.version is None and not (
+        keep_last or older_than is not None or deprecated or unfinished
+    ):
         raise ConfigError(
             "which versions?", hint="name one, or --keep_last, --older_than, --deprecated"
         )

@@ -34,12 +34,17 @@ from gigacast.storage.opening import open_store
 EXIT_PROBLEMS = 1
 _MOST_SHOWN = 40
 _RULES_SHOWN = 5
+_POSITIVE = click.FloatRange(0, min_open=True)
 
 
 @click.command()
 @click.argument("dataset", required=False)
-@click.option("--iqr", default=3.0, show_default=True, help="Outliers: interquartile ranges.")
-@click.option("--zscore", default=5.0, show_default=True, help="Outliers: standard deviations.")
+@click.option(
+    "--iqr", type=_POSITIVE, default=3.0, show_default=True, help="Outliers: interquartile ranges."
+)
+@click.option(
+    "--zscore", type=_POSITIVE, default=5.0, show_default=True, help="Outliers: deviations."
+)
 @click.option(
     "--forest",
     type=click.FloatRange(0, 1),

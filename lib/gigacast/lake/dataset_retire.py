@@ -51,7 +51,7 @@ def deprecate_version(
         lake.store.put_if_absent(ref_prefix(ref) + DATASET_DEPRECATED, content)
     except PreconditionFailedError as error:
         known = lake.deprecation(ref)
-        told = f" on {known.when}: {known.why}" if known else ""
+        told = f" on {known.when}{': ' if known.why else ''}{known.why}" if known else ""
         raise DatasetConflictError(f"{ref} was deprecated{told}", hint="nothing to do") from error
     return note
 

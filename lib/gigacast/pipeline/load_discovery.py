@@ -110,7 +110,10 @@ class FileDiscovery:
     ) -> list[ParquetFileInfo]:
         """Return the files of a symbol, oldest first; see `ParquetDataLoader.discover_files`."""
         if year is None and year_range is None:
-            raise ConfigError("Either 'year' or 'year_range' must be specified")
+            raise ConfigError(
+                "Either 'year' or 'year_range' must be specified",
+                hint="such as year=2024, or year_range=(2020, 2024)",
+            )
         months = month_filter(year, year_range, month, month_range)
         wanted = (timeframes,) if isinstance(timeframes, str) else timeframes or ()
         found = self.discover(Selection(months, timeframes=frozenset(wanted)))
