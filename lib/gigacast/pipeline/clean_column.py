@@ -16,7 +16,6 @@ from gigacast.core.column import to_numpy
 from gigacast.core.contract import Mode
 from gigacast.core.contract_cast import cast_column
 from gigacast.pipeline.quality_file import PartitionFile
-from gigacast.pipeline.quality_partition import doubles, known_doubles
 from gigacast.series.fill import is_number
 from gigacast.series.narrow import fits_float32, narrowest_integer
 from gigacast.series.outlier import Fences, iqr_fences, zscore_fences
@@ -24,6 +23,7 @@ from gigacast.series.outlier_forest import Scale, sample_rows
 from gigacast.series.quality import Arranged
 from gigacast.series.quantile import RealArray
 from gigacast.series.segment import BoolArray, IntArray, offsets_without, spread
+from gigacast.series.value import doubles, known_doubles
 
 _MAKERS = {"iqr": iqr_fences, "zscore": zscore_fences}
 

@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.column import known_floats
 from gigacast.core.contract import Contract, Mode
 from gigacast.core.contract_report import MISSING_COLUMN, TYPE
 from gigacast.core.dataset_ref import DatasetRef
@@ -30,8 +29,7 @@ from gigacast.series.fill import is_number
 from gigacast.series.outlier import iqr_fences, zscore_fences
 from gigacast.series.outlier_forest import Forest, Scale, require_forest, sample_rows, stack
 from gigacast.series.quality import measure_keys
-from gigacast.series.segment import BoolArray
-from gigacast.series.value import read_values
+from gigacast.series.value import doubles, read_values
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
@@ -219,23 +217,6 @@ def ordered_values(
     """Return the numbers of a column in the order of the keys, float64 [K]; NaN where missing."""
     values, order = doubles(column), keys.arranged.order
     return values if order is None else values[order]
-
-
-def doubles(column: pa.ChunkedArray) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Return the numbers of a column, float64 [R]; NaN where missing."""
-    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    return read_values(whole).astype(np.float64, copy=False)
-
-
-def known_doubles(
-    column: pa.ChunkedArray,
-) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.float64]], BoolArray]:
-    """Return the numbers of a column, float64 [R], and which are finite; others may be anything."""
-    if pa.types.is_float32(column.type) or pa.types.is_float64(column.type):
-        values, known = known_floats(column)
-        return values.astype(np.float64, copy=False), known
-    values = doubles(column)
-    return values, np.isfinite(values)
 
 
 def type_name(kind: pa.DataType) -> str:

@@ -1,10 +1,12 @@
-"""Target columns as numbers. Imports numpy and pyarrow."""
+"""Columns as numbers. Imports numpy, pyarrow and ``core``."""
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from gigacast.core.column import to_floats
+from gigacast.core.column import known_floats, to_floats
 from gigacast.series.rows import RealArray
+from gigacast.series.segment import BoolArray
 
 
 def is_value_type(kind: pa.DataType) -> bool:
@@ -34,3 +36,21 @@ def read_values(column: pa.Array) -> RealArray:
         column = column.cast(pa.float64(), safe=False)
     values: RealArray = to_floats(column)
     return values
+
+
+def doubles(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+    """Return the numbers of a column, float64 [R]; NaN where null."""
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return read_values(whole).astype(np.float64, copy=False)
+
+
+def known_doubles(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float64], BoolArray]:
+    """Return the numbers of a column, float64 [R], and which are finite, bool [R].
+
+    What stands where a value is null is not told, and nothing is copied to mark it.
+    """
+    if pa.types.is_float32(column.type) or pa.types.is_float64(column.type):
+        values, known = known_floats(column)
+        return values.astype(np.float64, copy=False), known
+    values = doubles(column)
+    return values, np.isfinite(values)
