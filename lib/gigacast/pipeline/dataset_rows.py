@@ -3,9 +3,7 @@
 What publishing a version and writing plain files share. Imports all below.
 """
 
-import platform
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from typing import Any
 
@@ -17,6 +15,7 @@ from gigacast.core.evolution import conform
 from gigacast.errors import SchemaError
 from gigacast.pipeline.contract import RowSource
 from gigacast.pipeline.dataset_files import batches_of
+from gigacast.pipeline.software import versions_of
 from gigacast.storage.parquet_draft import DraftFile
 
 _SOFTWARE = ("gigacast", "pyarrow", "numpy")
@@ -90,13 +89,7 @@ def find_time_column(schema: pa.Schema, contract: Contract | None = None) -> str
 
 def software() -> dict[str, str]:
     """Return the versions of what writes datasets."""
-    found = {"python": platform.python_version()}
-    for name in _SOFTWARE:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
+    return versions_of(_SOFTWARE)
 
 
 def plain_values(value: Any) -> Any:

@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +31,7 @@ from gigacast.lake.model_file import (
 from gigacast.lake.model_manifest import ModelManifest, check_name
 from gigacast.lake.registry import PUBLISHED, Author, Registry
 from gigacast.lake.registry_active import activate_first, read_active
+from gigacast.pipeline.software import versions_of
 
 BROKEN = "broken"
 _SOFTWARE = ("gigacast", "chronos-forecasting", "torch", "transformers", "safetensors")
@@ -229,18 +228,8 @@ def _describe(whole: Path, folder: Path, wanted: Publication, author: Author) ->
         quantile_levels=info.levels,
         license=wanted.license or read_license(folder),
         metrics=dict(wanted.metrics),
-        software=_software(),
+        software=versions_of(_SOFTWARE),
     )
-
-
-def _software() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in _SOFTWARE:
-        try:
-            found[name] = version_of(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 # -- looking ---------------------------------------------------------------------------------------
