@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ENGINES = ("gigacast", "pandas")
+Result = dict[str, Any]
 SYMBOLS = 20
 VALUES = ("open", "high", "low", "close", "volume")
 
@@ -207,34 +208,49 @@ def main() -> None:
         print(json.dumps(measure(asked.measure, asked.folder, asked.n_jobs)))
         return
     print(f"{asked.rows:,} bars of {SYMBOLS} symbols in {asked.files} files")
-    results: dict[str, list[dict[str, Any]]] = {engine: [] for engine in asked.only}
+    results = take_turns(asked)
+    for engine, found in results.items():
+        tell(engine, found, asked.rows)
+    if len(results) == len(ENGINES):
+        compare(*(results[engine] for engine in ENGINES))
+
+
+def take_turns(asked: argparse.Namespace) -> dict[str, list[Result]]:
+    """Measure each engine once a round, since the speed of a machine drifts."""
+    results: dict[str, list[Result]] = {engine: [] for engine in asked.only}
     with tempfile.TemporaryDirectory() as folder:
         # In processes of their own: a child starts with its parent's peak of memory.
         own = [sys.executable, __file__, "--folder", folder, "--n_jobs", str(asked.n_jobs)]
         sizes = ["--rows", str(asked.rows), "--files", str(asked.files)]
         subprocess.run([*own, "--write", *sizes], check=True)
-        for _ in range(asked.rounds):  # in turn, since the speed of a machine drifts
+        for _ in range(asked.rounds):
             for engine, found in results.items():
                 clear(Path(folder))
                 done = subprocess.run(
                     [*own, "--measure", engine], capture_output=True, text=True, check=True
                 )
                 found.append(json.loads(done.stdout.splitlines()[-1]))
-    for engine, found in results.items():
-        seconds, cpu_s = (median(one[name] for one in found) for name in ("seconds", "cpu_s"))
-        peak, grown = (max(one[name] for one in found) for name in ("peak_mib", "grown_mib"))
-        print(
-            f"{engine:10} {seconds:6.2f} s {asked.rows / seconds / 1e6:5.2f} M rows/s, "
-            f"{cpu_s:6.2f} s of the core, peak {peak:6,.0f} MiB (grown by {grown:,.0f})"
-        )
-    if len(results) == len(ENGINES):
-        ours, theirs = (results[engine] for engine in ENGINES)
-        ratios = [b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)]
-        low, high = min(ratios), max(ratios)
-        print(f"{median(ratios):.2f} times faster ({low:.2f} to {high:.2f}), round by round")
-        one, other = ours[0]["found"], theirs[0]["found"]
-        assert one == other, f"they disagree: {one} and {other}"
-        print(f"they agree: {one}")
+    return results
+
+
+def tell(engine: str, found: list[Result], rows: int) -> None:
+    """Print the medians of an engine, and its highest peak."""
+    seconds, cpu_s = (median(one[name] for one in found) for name in ("seconds", "cpu_s"))
+    peak, grown = (max(one[name] for one in found) for name in ("peak_mib", "grown_mib"))
+    print(
+        f"{engine:10} {seconds:6.2f} s {rows / seconds / 1e6:5.2f} M rows/s, "
+        f"{cpu_s:6.2f} s of the core, peak {peak:6,.0f} MiB (grown by {grown:,.0f})"
+    )
+
+
+def compare(ours: list[Result], theirs: list[Result]) -> None:
+    """Print how much faster we are round by round, and make sure that both find the same."""
+    ratios = [b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)]
+    low, high = min(ratios), max(ratios)
+    print(f"{median(ratios):.2f} times faster ({low:.2f} to {high:.2f}), round by round")
+    one, other = ours[0]["found"], theirs[0]["found"]
+    assert one == other, f"they disagree: {one} and {other}"
+    print(f"they agree: {one}")
 
 
 if __name__ == "__main__":
