@@ -80,9 +80,8 @@ def with_gigacast(folder: Path, n_jobs: int = 1) -> dict[str, int]:
     from gigacast.core.dataset_ref import DatasetRef
     from gigacast.core.frequency import Frequency
     from gigacast.pipeline.clean import CleanJob, clean_dataset
-    from gigacast.pipeline.file_job import FileJob, sources_of_dataset
-    from gigacast.pipeline.models import this_author
-    from gigacast.pipeline.quality_file import Reading
+    from gigacast.pipeline.file_job import FileJob, Reading, sources_of_dataset
+    from gigacast.pipeline.software import this_author
     from gigacast.runtime.choice import make_executor
     from gigacast.storage.store import StoreAddress
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gigacast.core.price import Instance
 from gigacast.errors import ConfigError
-from gigacast.settings import DEFAULT_PRICES, load_prices
+from gigacast.settings_load import DEFAULT_PRICES, load_prices
 
 
 def machine_rate(instance: Instance, rate: float, vcpus: int, gpus: int) -> float | None:

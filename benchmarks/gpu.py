@@ -35,7 +35,8 @@ import gigacast
 from gigacast.core.frequency import Frequency
 from gigacast.core.series import SeriesBatch
 from gigacast.forecast.batching import ForecastOptions, forecast_batch
-from gigacast.forecast.describe import count_gpus, read_model_config
+from gigacast.forecast.config import read_model_config
+from gigacast.forecast.division import count_gpus
 from gigacast.forecast.lean import LeanForecaster, load_lean
 from gigacast.forecast.lean_count import count_operations
 from gigacast.forecast.lean_shape import read_shape

@@ -39,12 +39,13 @@ from gigacast.pipeline.array_child import EXIT_AGAIN, EXIT_DONE, Place, find_don
 from gigacast.pipeline.array_close import close_run
 from gigacast.pipeline.array_option import ArrayOptions, ChildOrder
 from gigacast.pipeline.array_result import array_of
-from gigacast.pipeline.array_setup import prepare_array
 from gigacast.pipeline.array_submit import submit_run
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.prepare import prepare_array
 from gigacast.runtime.array import FAILED, SUCCEEDED, ArrayRequest, ArrayState, ChildState
 from gigacast.runtime.executor import Failure, Outcome
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.store import ObjectMeta
 
 MOST_ATTEMPTS = 10

@@ -12,7 +12,7 @@ from typing import Any
 from gigacast.assembly import array_options_of, job_of
 from gigacast.pipeline.schedule import names_new_input, submit_in_turn
 from gigacast.runtime.batch import BatchService
-from gigacast.settings import load_settings
+from gigacast.settings_load import load_settings
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:

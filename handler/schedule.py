@@ -10,7 +10,8 @@ from typing import Any
 from gigacast.assembly import array_options_of, job_of
 from gigacast.pipeline.schedule import submit_in_turn
 from gigacast.runtime.batch import BatchService
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:

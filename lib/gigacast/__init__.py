@@ -8,9 +8,10 @@ The names are imported when they are first used, so that a worker process starts
 """
 
 import sys
-from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from gigacast.core.lazy import lazy_names
 
 if TYPE_CHECKING:
     from gigacast.api import Options, forecast, plan, read_forecasts
@@ -39,33 +40,22 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ChronosLoader": "loader",
-    "ChronosTrainer": "training",
-    "GigacastError": "errors",
-    "ModelManager": "manager",
-    "Options": "api",
-    "ParquetDataLoader": "parquet_loader",
-    "Prediction": "loader",
-    "TrainOptions": "training",
-    "backtest": "backtesting",
-    "evaluate": "backtesting",
-    "finetune": "training",
-    "forecast": "api",
-    "plan": "api",
-    "read_forecasts": "api",
+    "ChronosLoader": "gigacast.loader",
+    "ChronosTrainer": "gigacast.training",
+    "GigacastError": "gigacast.errors",
+    "ModelManager": "gigacast.manager",
+    "Options": "gigacast.api",
+    "ParquetDataLoader": "gigacast.parquet_loader",
+    "Prediction": "gigacast.loader",
+    "TrainOptions": "gigacast.training",
+    "backtest": "gigacast.backtesting",
+    "evaluate": "gigacast.backtesting",
+    "finetune": "gigacast.training",
+    "forecast": "gigacast.api",
+    "plan": "gigacast.api",
+    "read_forecasts": "gigacast.api",
 }
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'gigacast' has no attribute {name!r}")
-    value = getattr(import_module(f"gigacast.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
 
 class _Face(ModuleType):

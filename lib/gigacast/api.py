@@ -14,10 +14,11 @@ from gigacast.errors import ConfigError
 from gigacast.pipeline.forecast import RunResult, run_forecast
 from gigacast.pipeline.frame import forecast_table, load_chosen
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.plan import PlanReport, report_plan
 from gigacast.pipeline.read import choose_generation, read_generation
 from gigacast.pipeline.run import RunEvents
-from gigacast.pipeline.status import PlanReport, report_plan
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.opening import open_store
 
 if TYPE_CHECKING:

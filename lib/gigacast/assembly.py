@@ -18,7 +18,8 @@ from gigacast.lake.discovery import Selection
 from gigacast.pipeline.array_option import ArrayOptions
 from gigacast.pipeline.job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.series.source import ColumnNames
-from gigacast.settings import DEFAULT_PRICES, RunSettings, Settings, load_prices
+from gigacast.settings import RunSettings, Settings
+from gigacast.settings_load import DEFAULT_PRICES, load_prices
 from gigacast.storage.store import StoreAddress
 
 logger = logging.getLogger(__name__)

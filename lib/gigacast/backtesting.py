@@ -15,7 +15,8 @@ from gigacast.pipeline.evaluation import EvaluationJob, evaluate_forecasts
 from gigacast.pipeline.evaluation_result import Evaluation
 from gigacast.pipeline.job import ForecastJob, ModelChoice
 from gigacast.pipeline.run import RunEvents
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 
 
 def backtest(  # noqa: PLR0913 - keywords, each the name of a flag

@@ -26,7 +26,8 @@ from gigacast.pipeline.frame import load_chosen
 from gigacast.pipeline.job import Method, ModelChoice
 from gigacast.pipeline.location import open_inputs
 from gigacast.series.source import Format, ReadOptions, SeriesSource
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.parquet import open_object
 
 

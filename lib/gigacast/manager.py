@@ -33,11 +33,13 @@ from gigacast.pipeline.models import (
     list_models,
     publish_folder,
     summarise_model,
-    this_author,
 )
 from gigacast.pipeline.models_diff import Comparison, compare_versions
 from gigacast.pipeline.models_gate import Gate, Verdict, judge_version
-from gigacast.settings import Settings, load_settings, nest_arguments
+from gigacast.pipeline.software import this_author
+from gigacast.settings import Settings
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 

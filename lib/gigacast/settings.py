@@ -4,14 +4,10 @@ Only the command line, the handlers and the public functions load them; everythi
 plain values of `ForecastJob`, which ``assembly`` makes of them. Imports values of what is below.
 """
 
-import os
 import re
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -19,20 +15,13 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
 
-from gigacast.core.price import PriceTable
-from gigacast.errors import ConfigError
 from gigacast.forecast.option import DEFAULT_LEVELS
 from gigacast.lake.model import DEFAULT_MODEL
-from gigacast.runtime.instance import VARIABLES
 from gigacast.settings_loader import ParquetLoaderSettings, Section, Strings, split_list
 
 ENV_PREFIX = "GIGACAST_"
-DEFAULT_PRICES = Path("config/prices.yaml")
-_NO_SETTINGS = {f"{ENV_PREFIX}CACHE", *VARIABLES}
-"""Variables that are read elsewhere: they say what this machine is like."""
 MAX_HORIZON = 100_000
 """Ten weeks of minutes; more is a slip of the finger, and no forecast."""
 
@@ -170,7 +159,7 @@ class Settings(BaseSettings):
         """Arguments, then environment, then the file (handed in under one reserved name)."""
         assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 - pydantic's own contract
         arguments = dict(init_settings.init_kwargs)
-        from_file = arguments.pop(_FILE, {})
+        from_file = arguments.pop(FROM_FILE, {})
         return (
             InitSettingsSource(settings_cls, arguments),
             EnvSettingsSource(settings_cls),
@@ -178,167 +167,4 @@ class Settings(BaseSettings):
         )
 
 
-_FILE = "_from_file"
-
-ARGUMENTS: Mapping[str, tuple[str, ...]] = {
-    "bucket": ("run", "bucket"),
-    "prefix": ("run", "prefix"),
-    "input_prefix": ("run", "input_prefix"),
-    "endpoint_url": ("run", "endpoint_url"),
-    "region": ("run", "region"),
-    "years": ("run", "years"),
-    "months": ("run", "months"),
-    "symbol": ("run", "symbols"),
-    "timeframe": ("run", "timeframes"),
-    "model": ("model", "model_path"),
-    "model_version": ("model", "version"),
-    "horizon": ("model", "prediction_length"),
-    "quantiles": ("forecast", "quantiles"),
-    "context_length": ("forecast", "context_length"),
-    "context_partitions": ("forecast", "context_partitions"),
-    "partition_by": ("forecast", "partition_by"),
-    "freq": ("forecast", "freq"),
-    "layout": ("forecast", "layout"),
-    "min_length": ("forecast", "min_length"),
-    "fallback": ("forecast", "fallback"),
-    "non_negative": ("forecast", "non_negative"),
-    "integer": ("forecast", "integer"),
-    "extrapolate_levels": ("forecast", "extrapolate_levels"),
-    "seed": ("forecast", "seed"),
-    "item_column": ("parquet_loader", "schema", "item_id_column"),
-    "timestamp_column": ("parquet_loader", "schema", "datetime_column"),
-    "targets": ("parquet_loader", "schema", "target_columns"),
-    "past_covariates": ("parquet_loader", "schema", "past_covariates"),
-    "known_covariates": ("parquet_loader", "schema", "known_covariates"),
-    "joint_targets": ("forecast", "joint_targets"),
-    "missing_future": ("forecast", "missing_future"),
-    "unsupported_covariates": ("forecast", "unsupported_covariates"),
-    "timestamp_unit": ("parquet_loader", "schema", "timestamp_unit"),
-    "memory_limit": ("parquet_loader", "performance", "memory_limit"),
-    "executor": ("run", "executor"),
-    "n_jobs": ("run", "n_jobs"),
-    "device": ("run", "device"),
-    "precision": ("run", "precision"),
-    "batch_size": ("run", "batch_size"),
-    "n_partitions": ("run", "n_partitions"),
-    "series_per_partition": ("run", "series_per_partition"),
-    "overwrite": ("run", "overwrite"),
-    "limit": ("run", "limit"),
-    "stack": ("batch", "stack"),
-    "queue": ("batch", "queue"),
-    "children": ("batch", "children"),
-}
-"""The names flags and keyword arguments have, and the setting each one sets."""
-
-
-def nest_arguments(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn flags by name into settings by section; ``None`` counts as not given.
-
-    Raises
-    ------
-    ConfigError
-        When a name is no argument's.
-    """
-    nested: dict[str, Any] = {}
-    for name, value in given.items():
-        if name not in ARGUMENTS:
-            raise ConfigError(f"{name}: no such argument", hint=f"one of {', '.join(ARGUMENTS)}")
-        if value is None:
-            continue
-        *sections, last = ARGUMENTS[name]
-        place = nested
-        for section in sections:
-            place = place.setdefault(section, {})
-        place[last] = value
-    if given.get("model") is not None:
-        # A model named by hand is meant: `model_type` must not stand in for one that is missing.
-        nested["model"]["model_type"] = given["model"]
-    return nested
-
-
-def load_settings(
-    arguments: Mapping[str, Any] | None = None, *, file: Path | None = None
-) -> Settings:
-    """Read the settings once.
-
-    Parameters
-    ----------
-    arguments : mapping, optional
-        By section, as ``{"model": {"prediction_length": 7}}``; see `nest_arguments`.
-    file : Path, optional
-        A YAML file with the sections ``model``, ``parquet_loader``, ``forecast``, ``run``,
-        ``batch`` and ``quality``.
-
-    Raises
-    ------
-    ConfigError
-        When a key is unknown or a value is out of its range; the message names the field.
-    """
-    _refuse_unknown_variables()
-    try:
-        values: dict[str, Any] = {**(arguments or {}), _FILE: _read_file(file) if file else {}}
-        return Settings(**values)
-    except ValidationError as error:
-        raise ConfigError(_first_problem(error, file)) from error
-    except SettingsError as error:
-        raise ConfigError(
-            f"environment: {error}", hint=f"set single keys, as {ENV_PREFIX}RUN__N_JOBS=4"
-        ) from error
-
-
-def load_prices(file: Path = DEFAULT_PRICES) -> PriceTable:
-    """Read what machines cost.
-
-    Raises
-    ------
-    ConfigError
-        When the file is missing, or something in it is wrong; the message names the field.
-    """
-    content = _read_file(file)
-    try:
-        return PriceTable.parse(content)
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error.message}", hint=error.hint) from error
-
-
-def _read_file(file: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"{file}: no such configuration file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: can't be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(
-            f"{file}: expected sections such as 'model:', got {type(content).__name__}"
-        )
-    return content
-
-
-def _refuse_unknown_variables() -> None:
-    """Refuse misspelt variables: pydantic looks only at names it knows."""
-    sections = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    for variable in os.environ:
-        name = variable.upper()
-        if not name.startswith(ENV_PREFIX) or name in _NO_SETTINGS:
-            continue
-        if name.split("__")[0] not in sections:
-            raise ConfigError(
-                f"environment variable {variable}: no such setting",
-                hint=f"variables look like {ENV_PREFIX}MODEL__PREDICTION_LENGTH",
-            )
-
-
-def _first_problem(error: ValidationError, file: Path | None) -> str:
-    problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
-    value = problem.get("input")
-    shown = f", got {value!r}" if isinstance(value, str | int | float | bool) else ""
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    source = f" [arguments, environment or {file}]" if file else ""
-    return f"{where}: {what}{shown}{more}{source}"
+FROM_FILE = "_from_file"

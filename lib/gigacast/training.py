@@ -19,7 +19,7 @@ from gigacast.forecast.finetuning_config import FinetuneOptions, TrainingEvents
 from gigacast.pipeline.context import pad_contexts, read_contexts
 from gigacast.pipeline.job import Method
 from gigacast.pipeline.location import open_inputs
-from gigacast.pipeline.models import this_author
+from gigacast.pipeline.software import this_author
 from gigacast.pipeline.train import run_finetune
 from gigacast.pipeline.training_data import (
     DEFAULT_HISTORY,
@@ -30,7 +30,9 @@ from gigacast.pipeline.training_data import (
 )
 from gigacast.pipeline.training_job import FinetuneJob, FinetuneResult
 from gigacast.series.source import ReadOptions
-from gigacast.settings import ARGUMENTS, Settings, load_settings, nest_arguments
+from gigacast.settings import Settings
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import ARGUMENTS, nest_arguments
 
 if TYPE_CHECKING:
     import pandas as pd

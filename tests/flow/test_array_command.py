@@ -13,12 +13,12 @@ from gigacast.assembly import array_options_of, job_of
 from gigacast.cli.program import run
 from gigacast.lake.audit import read_audit
 from gigacast.pipeline.array_option import ChildOrder
-from gigacast.pipeline.array_setup import prepare_array
 from gigacast.pipeline.array_submit import Submission, submit_run
 from gigacast.pipeline.array_watch import ArrayProgress
-from gigacast.pipeline.forecast import prepare
+from gigacast.pipeline.prepare import prepare, prepare_array
 from gigacast.runtime.batch import BatchService
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 from handler import batch as child

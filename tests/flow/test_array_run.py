@@ -26,7 +26,8 @@ from gigacast.pipeline.forecast import run_forecast
 from gigacast.pipeline.job import ForecastJob
 from gigacast.runtime.array import ArrayRequest
 from gigacast.runtime.batch import BatchService
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 from handler.closing import handle

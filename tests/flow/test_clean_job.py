@@ -30,9 +30,8 @@ from gigacast.lake.lineage import trace
 from gigacast.pipeline import clean_partition, file_job
 from gigacast.pipeline.clean import CleanJob, CleanResult, clean_dataset
 from gigacast.pipeline.dataset_door import rows_in
-from gigacast.pipeline.file_job import FileJob, sources_of_dataset
-from gigacast.pipeline.quality_file import ROW_BYTES, Reading
-from gigacast.pipeline.quality_partition import Sources
+from gigacast.pipeline.file_job import FileJob, Reading, Sources, sources_of_dataset
+from gigacast.pipeline.quality_file import ROW_BYTES
 from gigacast.runtime.parallel import JoblibExecutor
 from gigacast.series.source import ColumnNames
 from gigacast.storage.opening import open_store

@@ -15,7 +15,8 @@ from gigacast.pipeline.array_submit import submit_run
 from gigacast.pipeline.array_watch import watch_run
 from gigacast.runtime.batch import BatchService
 from gigacast.runtime.instance import VARIABLES, this_machine
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.folder import FolderStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store

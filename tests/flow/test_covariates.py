@@ -19,9 +19,11 @@ from gigacast.cli.program import run
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.lake.audit import read_audit
 from gigacast.lake.receipt import Receipt
-from gigacast.pipeline.forecast import RunResult, prepare, run_forecast
+from gigacast.pipeline.forecast import RunResult, run_forecast
 from gigacast.pipeline.job import ForecastJob
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.pipeline.prepare import prepare
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.folder import FolderStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store

@@ -13,7 +13,7 @@ import pytest
 import gigacast
 from gigacast import ChronosLoader
 from gigacast.cli.program import run
-from gigacast.settings import load_settings
+from gigacast.settings_load import load_settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 from tests.companions import panel

@@ -18,7 +18,8 @@ from gigacast.errors import ComputeError, ConfigError
 from gigacast.pipeline.array_submit import submit_run
 from gigacast.pipeline.array_watch import read_logs, watch_run
 from gigacast.runtime.batch import BatchService
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 from infra import deploy

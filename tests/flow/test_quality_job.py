@@ -19,11 +19,10 @@ from gigacast.core.dataset_ref import DatasetRef
 from gigacast.core.frequency import Frequency
 from gigacast.core.quality import Limit, Thresholds
 from gigacast.errors import DataNotFoundError
-from gigacast.pipeline.file_job import FileJob, sources_of_dataset
+from gigacast.pipeline.file_job import FileJob, Reading, Sources, sources_of_dataset
 from gigacast.pipeline.quality import QualityJob, QualityResult, measure_quality
 from gigacast.pipeline.quality_accuracy import rank_correlation
-from gigacast.pipeline.quality_file import Reading
-from gigacast.pipeline.quality_partition import Measures, Sources
+from gigacast.pipeline.quality_partition import Measures
 from gigacast.runtime.parallel import JoblibExecutor
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress

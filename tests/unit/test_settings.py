@@ -9,7 +9,9 @@ from gigacast.api import Options
 from gigacast.assembly import addresses, job_of
 from gigacast.core.month import IntRange
 from gigacast.errors import ConfigError
-from gigacast.settings import ARGUMENTS, Settings, load_settings, nest_arguments
+from gigacast.settings import Settings
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import ARGUMENTS, nest_arguments
 from gigacast.storage.store import StoreAddress
 
 SEED_FILE = """

@@ -51,8 +51,9 @@ from gigacast.pipeline.dataset_describe import describe_parquet, drift_of_versio
 from gigacast.pipeline.dataset_door import origins_in, promised_in, rows_in
 from gigacast.pipeline.dataset_files import FileRules
 from gigacast.pipeline.dataset_import import import_files
-from gigacast.pipeline.models import this_author
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.pipeline.software import this_author
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.parquet_draft import CODECS
 

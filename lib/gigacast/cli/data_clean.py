@@ -23,7 +23,7 @@ from gigacast.core.dataset_ref import DatasetRef
 from gigacast.lake.dataset_metadata import describe_manifest
 from gigacast.pipeline.clean import CleanJob, CleanResult, clean_dataset
 from gigacast.pipeline.file_job import PARTITIONS, FileJob
-from gigacast.pipeline.models import this_author
+from gigacast.pipeline.software import this_author
 from gigacast.report import quantity
 from gigacast.report.table import print_table
 from gigacast.storage.parquet_draft import CODECS

@@ -29,7 +29,7 @@ from gigacast.pipeline.features import (
     parse_recipe,
 )
 from gigacast.pipeline.features_stage import Learned
-from gigacast.pipeline.models import this_author
+from gigacast.pipeline.software import this_author
 from gigacast.report.table import print_table
 from gigacast.settings_loader import parse_size
 from gigacast.storage.folder import FolderStore

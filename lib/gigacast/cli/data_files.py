@@ -28,10 +28,8 @@ from gigacast.core.quality import Thresholds
 from gigacast.core.trading_calendar import Calendar
 from gigacast.errors import ConfigError
 from gigacast.lake.planner import Plan
-from gigacast.pipeline.file_job import FileJob, sources_of_dataset
+from gigacast.pipeline.file_job import FileJob, Reading, Sources, sources_of_dataset
 from gigacast.pipeline.job import ForecastJob
-from gigacast.pipeline.quality_file import Reading
-from gigacast.pipeline.quality_partition import Sources
 from gigacast.pipeline.quality_result import Judged
 from gigacast.report.progress import Progress
 from gigacast.storage.opening import open_store

@@ -17,7 +17,8 @@ from gigacast.pipeline.demonstration import write_demo_data
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.look import find_finished, look_at
 from gigacast.report.figure import save_forecast_figure
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.opening import open_store
 
 BUCKET = "gigacast-demo"

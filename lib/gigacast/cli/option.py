@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from gigacast.settings import ARGUMENTS, Settings, load_settings, nest_arguments
+from gigacast.settings import Settings
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import ARGUMENTS, nest_arguments
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_CONFIG = Path("config/settings.yaml")

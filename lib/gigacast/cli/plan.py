@@ -12,10 +12,10 @@ import click
 from gigacast.assembly import array_options_of, job_of
 from gigacast.cli.option import json_option, read_settings, settings_options
 from gigacast.pipeline.array_option import ArrayOptions
-from gigacast.pipeline.forecast import processes_for
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.plan import PlanReport, report_plan
+from gigacast.pipeline.prepare import processes_for
 from gigacast.pipeline.quote import Quote, quote_here, quote_queues
-from gigacast.pipeline.status import PlanReport, report_plan
 from gigacast.report import quantity
 from gigacast.report.table import print_table
 from gigacast.runtime.instance import this_machine

@@ -31,8 +31,8 @@ from gigacast.cli.train_view import (
 )
 from gigacast.errors import ConfigError
 from gigacast.manager import ModelManager
-from gigacast.pipeline.models import this_author
 from gigacast.pipeline.pretrain import PretrainJob, run_pretrain
+from gigacast.pipeline.software import this_author
 from gigacast.pipeline.train import run_finetune
 from gigacast.pipeline.training_data import FileData
 from gigacast.training import finetune_job

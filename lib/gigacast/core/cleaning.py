@@ -18,8 +18,6 @@ OUTLIER_METHODS: tuple[OutlierMethod, ...] = get_args(OutlierMethod)
 DUPLICATE_POLICIES: tuple[DuplicatePolicy, ...] = get_args(DuplicatePolicy)
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
 DEFAULT_LIMITS = {"iqr": 3.0, "zscore": 5.0, "isolation_forest": 0.7}
-FLAG_SUFFIX = "_outlier"
-ANOMALY = f"row{FLAG_SUFFIX}"
 
 
 @dataclass(frozen=True)

@@ -162,3 +162,8 @@ def to_scalar(value: Any) -> pa.Scalar:
 def null_of(kind: pa.DataType) -> pa.Scalar:
     """Return the missing value of a type."""
     return pa.nulls(1, kind)[0]
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Whether a column holds numbers that can lie far out and be interpolated."""
+    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))

@@ -176,6 +176,11 @@ class KeyQuality:
     first: str | None = None
     last: str | None = None
 
+    @property
+    def newest_timestamp(self) -> str | None:
+        """The latest time, where the rows have times: plain step numbers are none."""
+        return self.last if self.last is not None and "T" in self.last else None
+
 
 @dataclass(frozen=True)
 class Compliance:

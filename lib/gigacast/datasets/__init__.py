@@ -14,41 +14,9 @@ their manifest names them. All else is a plain Parquet file.
 [1.5]
 """
 
-from gigacast.core.contract import Column, Contract, Mode
-from gigacast.core.contract_drift import Drift
-from gigacast.core.contract_predefined import (
-    MOMENTUM_INDICATORS_SCHEMA,
-    OHLCV_SCHEMA,
-    PRICE_VOLATILITY_SCHEMA,
-    VOLUME_PROFILE_SCHEMA,
-)
-from gigacast.core.contract_report import ContractReport, Violation
-from gigacast.core.rule import Rule
-from gigacast.datasets.reading import (
-    get_parquet_metadata,
-    get_parquet_schema,
-    iterate_batches,
-    read_features,
-    read_parquet_with_schema,
-    read_partitioned_dataset,
-    read_raw_data,
-)
-from gigacast.datasets.schema import (
-    filter_data,
-    generate_data,
-    get_schema,
-    infer_schema,
-    load_schema,
-    register_schema,
-    save_schema,
-    schema_drift,
-    validate_data,
-)
-from gigacast.datasets.writing import (
-    write_cleaned_data,
-    write_features,
-    write_parquet_validated,
-)
+from typing import TYPE_CHECKING
+
+from gigacast.core.lazy import lazy_names
 from gigacast.errors import (
     ContractViolationError,
     CorruptedFileError,
@@ -58,7 +26,44 @@ from gigacast.errors import (
     MissingRequiredColumnError,
     SchemaMismatchError,
 )
-from gigacast.pipeline.dataset_metadata import MetadataManager
+
+if TYPE_CHECKING:
+    from gigacast.core.contract import Column, Contract, Mode
+    from gigacast.core.contract_drift import Drift
+    from gigacast.core.contract_predefined import (
+        MOMENTUM_INDICATORS_SCHEMA,
+        OHLCV_SCHEMA,
+        PRICE_VOLATILITY_SCHEMA,
+        VOLUME_PROFILE_SCHEMA,
+    )
+    from gigacast.core.contract_report import ContractReport, Violation
+    from gigacast.core.rule import Rule
+    from gigacast.datasets.reading import (
+        get_parquet_metadata,
+        get_parquet_schema,
+        iterate_batches,
+        read_features,
+        read_parquet_with_schema,
+        read_partitioned_dataset,
+        read_raw_data,
+    )
+    from gigacast.datasets.schema import (
+        filter_data,
+        generate_data,
+        get_schema,
+        infer_schema,
+        load_schema,
+        register_schema,
+        save_schema,
+        schema_drift,
+        validate_data,
+    )
+    from gigacast.datasets.writing import (
+        write_cleaned_data,
+        write_features,
+        write_parquet_validated,
+    )
+    from gigacast.pipeline.dataset_metadata import MetadataManager
 
 __all__ = [
     "MOMENTUM_INDICATORS_SCHEMA",
@@ -100,3 +105,38 @@ __all__ = [
     "write_features",
     "write_parquet_validated",
 ]
+
+_HOMES = {
+    "Column": "gigacast.core.contract",
+    "Contract": "gigacast.core.contract",
+    "ContractReport": "gigacast.core.contract_report",
+    "Drift": "gigacast.core.contract_drift",
+    "MOMENTUM_INDICATORS_SCHEMA": "gigacast.core.contract_predefined",
+    "MetadataManager": "gigacast.pipeline.dataset_metadata",
+    "Mode": "gigacast.core.contract",
+    "OHLCV_SCHEMA": "gigacast.core.contract_predefined",
+    "PRICE_VOLATILITY_SCHEMA": "gigacast.core.contract_predefined",
+    "Rule": "gigacast.core.rule",
+    "VOLUME_PROFILE_SCHEMA": "gigacast.core.contract_predefined",
+    "Violation": "gigacast.core.contract_report",
+    "filter_data": "gigacast.datasets.schema",
+    "generate_data": "gigacast.datasets.schema",
+    "get_parquet_metadata": "gigacast.datasets.reading",
+    "get_parquet_schema": "gigacast.datasets.reading",
+    "get_schema": "gigacast.datasets.schema",
+    "infer_schema": "gigacast.datasets.schema",
+    "iterate_batches": "gigacast.datasets.reading",
+    "load_schema": "gigacast.datasets.schema",
+    "read_features": "gigacast.datasets.reading",
+    "read_parquet_with_schema": "gigacast.datasets.reading",
+    "read_partitioned_dataset": "gigacast.datasets.reading",
+    "read_raw_data": "gigacast.datasets.reading",
+    "register_schema": "gigacast.datasets.schema",
+    "save_schema": "gigacast.datasets.schema",
+    "schema_drift": "gigacast.datasets.schema",
+    "validate_data": "gigacast.datasets.schema",
+    "write_cleaned_data": "gigacast.datasets.writing",
+    "write_features": "gigacast.datasets.writing",
+    "write_parquet_validated": "gigacast.datasets.writing",
+}
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -18,7 +18,7 @@ from gigacast.pipeline.dataset_files import FileRules
 from gigacast.pipeline.dataset_metadata import MetadataManager
 from gigacast.pipeline.dataset_write import write_files
 from gigacast.pipeline.location import Location, locate
-from gigacast.pipeline.models import this_author
+from gigacast.pipeline.software import this_author
 
 
 def write_parquet_validated(  # noqa: PLR0913 - keywords, each with a default

@@ -13,7 +13,7 @@ from gigacast.core.forecast import ForecastRequest
 from gigacast.errors import ModelError
 from gigacast.forecast.bolt import BoltModel
 from gigacast.forecast.chronos2 import Chronos2Model
-from gigacast.forecast.describe import chronos_engine, read_model_config
+from gigacast.forecast.config import read_model_config
 from gigacast.forecast.device import (
     DTYPES,
     Precision,
@@ -21,6 +21,7 @@ from gigacast.forecast.device import (
     resolve_precision,
     set_threads,
 )
+from gigacast.forecast.engine import chronos_engine
 from gigacast.forecast.forecaster import ForecasterInfo
 from gigacast.forecast.loading import load_pipeline
 from gigacast.forecast.network import NetworkForecaster

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from gigacast.errors import ConfigError, DataError, ModelError
+from gigacast.forecast.config import read_model_config
 from gigacast.forecast.corpus import Windows, WindowSource
-from gigacast.forecast.describe import read_model_config
 from gigacast.forecast.device import DTYPES, translate_memory_errors
 from gigacast.forecast.finetuning_config import FinetuneConfig, Finetuned, Limits, Origin
 from gigacast.forecast.lean_shape import read_shape, runs_lean

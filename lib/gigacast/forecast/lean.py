@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gigacast.core.forecast import ForecastRequest
 from gigacast.errors import ModelError
-from gigacast.forecast.describe import read_model_config
+from gigacast.forecast.config import read_model_config
 from gigacast.forecast.device import (
     DTYPES,
     Precision,

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from transformers.utils import logging as transformers_logging
 
 from gigacast.errors import ModelIntegrityError
-from gigacast.forecast.describe import base_folder, is_adapter, read_model_config
+from gigacast.forecast.config import base_folder, is_adapter, read_model_config
 from gigacast.forecast.device import translate_memory_errors
 from gigacast.forecast.lora import merge_adapter
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gigacast.errors import ModelError, ModelIntegrityError
-from gigacast.forecast.describe import ADAPTER_CONFIG
+from gigacast.forecast.config import ADAPTER_CONFIG
 
 WEIGHTS = "adapter_model.safetensors"
 _PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"

@@ -34,7 +34,7 @@ from gigacast.pipeline.load_discovery import (
     check_one_series,
 )
 from gigacast.pipeline.load_process import Processing, process_rows
-from gigacast.settings import load_settings
+from gigacast.settings_load import load_settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.table_cache import CacheStats
 

@@ -22,8 +22,9 @@ from gigacast.lake.proof import find_receipt
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.array_option import ChildOrder
 from gigacast.pipeline.array_setup import fetch_model, load_setup, prepared_of
-from gigacast.pipeline.forecast import Prepared, make_executor_for
+from gigacast.pipeline.forecast import make_executor_for
 from gigacast.pipeline.partition import ForecastSetup
+from gigacast.pipeline.prepare import Prepared
 from gigacast.pipeline.run import Run, RunEvents, Silent, utc_now
 from gigacast.runtime.executor import Executor, Outcome, R, Setup, T, Worker
 from gigacast.runtime.instance import this_machine

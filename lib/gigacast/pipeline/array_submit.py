@@ -16,14 +16,16 @@ from gigacast.lake.audit import FAILED, Audit, AuditLog, Clock, new_run_id, upda
 from gigacast.lake.plan_file import PlanFile, write_plan
 from gigacast.lake.planner import Plan
 from gigacast.pipeline.array_option import ArrayOptions, ChildOrder
-from gigacast.pipeline.array_setup import dump_setup, prepare_array, with_queue
+from gigacast.pipeline.array_setup import dump_setup
 from gigacast.pipeline.estimate import Workload
-from gigacast.pipeline.forecast import Prepared, check_discovered, new_audit
+from gigacast.pipeline.forecast import describe_run
 from gigacast.pipeline.generation import generate_missing
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.plan import plan_prepared
+from gigacast.pipeline.prepare import Prepared, check_discovered, prepare_array, with_queue
 from gigacast.pipeline.quote import expected_children, expected_cpu_s, quote_queues
 from gigacast.pipeline.run import RunEvents, Silent, utc_now
-from gigacast.pipeline.status import plan_prepared
+from gigacast.pipeline.software import new_audit
 from gigacast.runtime.array import ArrayRequest, ArrayService
 from gigacast.storage.store import Store
 
@@ -99,7 +101,8 @@ def submit_run(
         now=clock(),
         valid_for=options.valid_for,
     )
-    audit = new_audit(run_id, ready, report.plan, len(tasks), clock)
+    described = describe_run(ready, report.plan, len(tasks))
+    audit = new_audit(run_id, described, report.plan, job.selection, clock)
     audit.plan["array"] = {
         "queue": options.name(queue),
         "children": len(shares),

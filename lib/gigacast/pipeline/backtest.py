@@ -7,33 +7,27 @@ one more model costs only itself. The leaderboard is made of what they leave.
 
 import heapq
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 
 from gigacast.core.digest import digest_text, digest_value
 from gigacast.core.task import Task
 from gigacast.errors import ConfigError
-from gigacast.lake.audit import Audit, AuditLog, Clock, new_run_id
+from gigacast.lake.audit import AuditLog, Clock, new_run_id
 from gigacast.lake.layout import BACKTESTS, LEADERBOARDS, leaderboard_key
 from gigacast.lake.model import NAIVE_MODEL
 from gigacast.lake.planner import DoneEntry, Plan, make_plan
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.backtest_partition import HISTORY, BacktestSetup, Windows
-from gigacast.pipeline.forecast import (
-    Prepared,
-    check_discovered,
-    describe_job,
-    make_executor_for,
-    prepare,
-)
+from gigacast.pipeline.forecast import make_executor_for
 from gigacast.pipeline.job import ForecastJob, ModelChoice
 from gigacast.pipeline.leaderboard import Side, make_leaderboard
 from gigacast.pipeline.leaderboard_result import Leaderboard
 from gigacast.pipeline.leaderboard_segment import Segmenter, check_segment
 from gigacast.pipeline.partition import ForecastSetup
+from gigacast.pipeline.prepare import Prepared, check_discovered, describe_job, prepare
 from gigacast.pipeline.run import Run, RunEvents, Silent, utc_now
+from gigacast.pipeline.software import RunDescription, new_audit
 from gigacast.runtime.executor import Executor, Failure
 
 FORMAT_REVISION = 1
@@ -237,7 +231,8 @@ def _run_side(
         task = by_partition[receipt.partition]
         state.outputs[receipt.partition] = (task, str(receipt.output["key"]))
 
-    audit = _new_audit(run_id, side, job, plan, clock)
+    described = _describe_run(side, job, plan)
+    audit = new_audit(run_id, described, plan, side.job.selection, clock)
     run = Run(AuditLog(side.outputs, audit, clock), events, take, side.job.prices)
     events.planned(run_id, plan, len(tasks))
     if tasks:
@@ -255,23 +250,16 @@ def _sample(names: Sequence[str], count: int | None) -> set[str]:
     return set(heapq.nsmallest(count, names, key=digest_text))
 
 
-def _new_audit(run_id: str, side: Prepared, job: BacktestJob, plan: Plan, clock: Clock) -> Audit:
-    return Audit(
-        session_id=run_id,
-        start_time=clock().isoformat(),
+def _describe_run(side: Prepared, job: BacktestJob, plan: Plan) -> RunDescription:
+    return RunDescription(
         job="backtest",
-        symbol=",".join(sorted(side.job.selection.symbols)) or None,
-        files_discovered=plan.discovered,
-        files_skipped=plan.totals.done,
         settings={**describe_job(side.job), "windows": asdict(job.windows)},
         plan={
             "tasks": len(plan.tasks),
             "specs": {task.spec: side.spec.describe(task.horizon) for task in plan.tasks},
             "model_source": side.model.source,
         },
-        software={name: version(name) for name in ("gigacast", "numpy", "pyarrow", "obstore")}
-        | {"python": platform.python_version(), "engine": side.info.engine},
-        host={"name": platform.node(), "pid": os.getpid(), "cpus": os.cpu_count() or 0},
+        engine=side.info.engine,
     )
 
 

@@ -3,8 +3,8 @@
 Imports ``storage``, ``lake`` and ``forecast``.
 """
 
-from gigacast.forecast.describe import count_gpus, describe_forecaster, load_forecaster
-from gigacast.forecast.division import device_of, list_devices
+from gigacast.forecast.describe import describe_forecaster, load_forecaster
+from gigacast.forecast.division import count_gpus, device_of, list_devices
 from gigacast.forecast.forecaster import Forecaster, ForecasterInfo
 from gigacast.lake.model import ResolvedModel, resolve_model
 from gigacast.pipeline.job import ModelChoice

@@ -34,7 +34,7 @@ from gigacast.pipeline.clean_version import (
     changes_of,
     fit_together,
 )
-from gigacast.pipeline.file_job import FileJob, FileRun, execute, in_threads, new_audit, plan_job
+from gigacast.pipeline.file_job import FileJob, FileRun, audit_of, execute, in_threads, plan_job
 from gigacast.pipeline.quality_result import Judged
 from gigacast.pipeline.run import Run, RunEvents, Silent
 from gigacast.runtime.executor import Executor, Failure
@@ -168,7 +168,7 @@ class _Cleaning:
         run = plan_job(files, prefix, self._spec, self._output_key)
         run.paths = _distinct(run.paths, files)
         self._version.check(Lake(run.outputs))
-        audit = new_audit(
+        audit = audit_of(
             run, "clean", {**self._fields, "thresholds": asdict(job.thresholds)}, self._clock
         )
         setup = CleanSetup(

@@ -12,11 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.cleaning import CleanRules
-from gigacast.core.column import to_numpy
+from gigacast.core.column import is_number, to_numpy
 from gigacast.core.contract import Mode
 from gigacast.core.contract_cast import cast_column
 from gigacast.pipeline.quality_file import PartitionFile
-from gigacast.series.fill import is_number
 from gigacast.series.narrow import fits_float32, narrowest_integer
 from gigacast.series.outlier import Fences, iqr_fences, zscore_fences
 from gigacast.series.outlier_forest import Scale, sample_rows

@@ -36,10 +36,11 @@ from gigacast.lake.receipt import Receipt, write_receipt
 from gigacast.pipeline.clean_stream import CleanStream
 from gigacast.pipeline.clean_survey import survey_partition
 from gigacast.pipeline.dataset_rows import software
+from gigacast.pipeline.file_job import Reading, Sources
 from gigacast.pipeline.pinning import inputs_pinned
-from gigacast.pipeline.quality_file import Reading, open_partition
-from gigacast.pipeline.quality_partition import Sources, plain_schema
-from gigacast.pipeline.quality_receipt import Work, new_receipt
+from gigacast.pipeline.quality_file import open_partition
+from gigacast.pipeline.quality_partition import plain_schema
+from gigacast.pipeline.quality_receipt import Content, Work, new_receipt
 from gigacast.pipeline.stopwatch import Stopwatch
 from gigacast.series.outlier_forest import require_forest
 from gigacast.storage.opening import open_store
@@ -122,9 +123,10 @@ class PartitionCleaner:
             "lost": made.notes.get("lost"),
             "dropped": made.notes.get("dropped"),
         }
-        keys = replace(quality.keys, rows=int(made.notes["rows_read"]))
+        keys = quality.keys
+        content = Content(int(made.notes["rows_read"]), keys.series, keys.newest_timestamp)
         work = Work("clean", self._setup.run_id, repairs)
-        receipt = new_receipt(work, task, output, keys, watch.rounded())
+        receipt = new_receipt(work, task, output, content, watch.rounded())
         write_receipt(self._outputs, task, receipt, made.etag)
         return receipt
 

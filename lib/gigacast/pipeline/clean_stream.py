@@ -14,7 +14,8 @@ from gigacast.core.series import NO_TIME
 from gigacast.core.task import Task
 from gigacast.pipeline.clean_contract import ContractFilter
 from gigacast.pipeline.clean_survey import Survey
-from gigacast.pipeline.quality_file import PartitionFile, Reading
+from gigacast.pipeline.file_job import Reading
+from gigacast.pipeline.quality_file import PartitionFile
 from gigacast.pipeline.quality_partition import type_name
 from gigacast.series.clean import Chunk, Cleaned, Cleaner, missing_of
 from gigacast.series.narrow import narrow_column

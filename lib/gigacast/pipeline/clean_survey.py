@@ -7,14 +7,16 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.core.alignment import align
-from gigacast.core.cleaning import ANOMALY, FLAG_SUFFIX, CleanRules
+from gigacast.core.cleaning import CleanRules
 from gigacast.core.column import to_arrow
 from gigacast.core.quality import KeyQuality
 from gigacast.pipeline.clean_column import ColumnSurvey, converted, samples_of
 from gigacast.pipeline.clean_contract import contract_types
 from gigacast.pipeline.clean_repeat import Repeats, find_repeats
-from gigacast.pipeline.quality_file import Keys, PartitionFile, Reading
+from gigacast.pipeline.file_job import Reading
+from gigacast.pipeline.quality_file import Keys, PartitionFile, expectation_of
 from gigacast.series.clean import CleanPlan
+from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
 from gigacast.series.outlier_forest import Forest, stack
 from gigacast.series.quality import Expectation, arrange, measure_keys
 from gigacast.series.segment import BoolArray, IntArray
@@ -105,7 +107,7 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
     ascending = _ascends(rules, file.item_id)
     came = file.keys(ascending=ascending)
     keys, moved = _on_grid(came, rules, ascending=ascending)
-    expect = reading.expectation(file.task, counts_steps=keys.clock.counts_steps)
+    expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
     order = measure_keys(keys.arranged, expect, keys.names)
     survey = Survey(
         keys=keys,

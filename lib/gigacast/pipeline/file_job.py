@@ -5,31 +5,32 @@ dataset, each a task with an output, a receipt, and an audit around all of them.
 """
 
 import os
-import platform
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from importlib.metadata import version
 from typing import TypeVar
 
 from gigacast.core.dataset_ref import DatasetRef
 from gigacast.core.digest import digest_value
+from gigacast.core.frequency import Frequency
 from gigacast.core.partition import NamingPattern
 from gigacast.core.task import Task
+from gigacast.core.trading_calendar import Calendar
 from gigacast.errors import DataNotFoundError
 from gigacast.lake.audit import Audit, AuditLog, Clock, new_run_id
 from gigacast.lake.dataset import Lake
-from gigacast.lake.dataset_source import resolve_sources
+from gigacast.lake.dataset_source import open_sources, resolve_sources
 from gigacast.lake.discovery import Selection
 from gigacast.lake.file_plan import FoundFile, find_files, find_partitions, plan_files
 from gigacast.lake.planner import DoneEntry, Plan
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.job import Resources
-from gigacast.pipeline.quality_file import Reading
-from gigacast.pipeline.quality_partition import Sources
+from gigacast.pipeline.location import open_inputs
 from gigacast.pipeline.run import Run, RunEvents
+from gigacast.pipeline.software import RunDescription, new_audit
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor, Setup
+from gigacast.series.source import ColumnNames, TimestampUnit
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
@@ -37,6 +38,51 @@ PARTITIONS = "partitions"
 READERS = 8
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where partitions are read from: an input root, or versions of a dataset of a lake."""
+
+    address: StoreAddress
+    refs: tuple[DatasetRef, ...] = ()
+
+    def open(self) -> Store:
+        """Open them.
+
+        Raises
+        ------
+        DataNotFoundError, DatasetIntegrityError, StorageError
+        """
+        if not self.refs:
+            return open_inputs(self.address)
+        return open_sources(Lake(open_store(self.address)), self.refs)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How partitions are read.
+
+    Parameters
+    ----------
+    columns : ColumnNames
+    timestamp_unit : str, optional
+        Of whole numbers; told by their magnitude when absent.
+    zone : str, optional
+        Of times that name none; UTC when absent.
+    calendar : Calendar
+        When there should be rows.
+    frequency : Frequency, optional
+        That of the partition's name when absent, else inferred for each series.
+    memory_limit_bytes : int
+    """
+
+    columns: ColumnNames = field(default_factory=ColumnNames)
+    timestamp_unit: TimestampUnit | None = None
+    zone: str | None = None
+    calendar: Calendar = field(default_factory=Calendar)
+    frequency: Frequency | None = None
+    memory_limit_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -205,16 +251,11 @@ def execute(
     return state
 
 
-def new_audit(run: FileRun, job: str, settings: dict[str, object], clock: Clock) -> Audit:
-    """Return the record of a run that is about to start."""
+def audit_of(run: FileRun, job: str, settings: dict[str, object], clock: Clock) -> Audit:
+    """Return the record of a run over files that is about to start."""
     totals = run.plan.totals
-    return Audit(
-        session_id=new_run_id(clock(), lambda n: os.urandom(n).hex(), job),
-        start_time=clock().isoformat(),
+    described = RunDescription(
         job=job,
-        symbol=",".join(sorted(run.job.selection.symbols)) or None,
-        files_discovered=run.plan.discovered,
-        files_skipped=totals.done,
         settings={
             "inputs": run.job.title,
             "outputs": run.job.outputs.url,
@@ -228,10 +269,9 @@ def new_audit(run: FileRun, job: str, settings: dict[str, object], clock: Clock)
             "superseded": totals.superseded,
             "unmatched": run.plan.unmatched_count,
         },
-        software={name: version(name) for name in ("gigacast", "numpy", "pyarrow", "obstore")}
-        | {"python": platform.python_version()},
-        host={"name": platform.node(), "pid": os.getpid(), "cpus": os.cpu_count() or 0},
     )
+    run_id = new_run_id(clock(), lambda n: os.urandom(n).hex(), job)
+    return new_audit(run_id, described, run.plan, run.job.selection, clock)
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

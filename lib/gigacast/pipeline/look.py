@@ -17,10 +17,10 @@ from gigacast.core.series import FloatArray
 from gigacast.core.task import InputObject, Task
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.lake.planner import DoneEntry, make_plan
-from gigacast.pipeline.forecast import Prepared, prepare
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.partition import read_options, sources_of
 from gigacast.pipeline.prediction import level_name, long_table
+from gigacast.pipeline.prepare import Prepared, prepare
 from gigacast.series.reader import read_series
 from gigacast.storage.parquet import read_table
 

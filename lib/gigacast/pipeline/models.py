@@ -4,13 +4,11 @@ What a version is told to be (architecture, parameters, lengths, levels) is read
 without torch.
 """
 
-import getpass
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -35,15 +33,6 @@ from gigacast.pipeline.software import versions_of
 
 BROKEN = "broken"
 _SOFTWARE = ("gigacast", "chronos-forecasting", "torch", "transformers", "safetensors")
-
-
-def this_author() -> Author:
-    """Return who runs this process, by its clock."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):
-        user = "unknown"  # a container whose user has no name
-    return Author(f"{user}@{platform.node()}", lambda: datetime.now(UTC))
 
 
 @dataclass(frozen=True)

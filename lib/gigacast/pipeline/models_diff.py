@@ -30,10 +30,10 @@ from gigacast.lake.planner import make_plan
 from gigacast.lake.registry import Registry
 from gigacast.pipeline.backtest_partition import HISTORY, seasons_of
 from gigacast.pipeline.choice import load_resolved
-from gigacast.pipeline.forecast import Prepared, check_discovered
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.location import open_inputs
 from gigacast.pipeline.partition import read_options, sources_of
+from gigacast.pipeline.prepare import Prepared, check_discovered
 from gigacast.pipeline.spec import make_spec
 from gigacast.series.reader import read_series
 from gigacast.storage.opening import open_store

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from gigacast.lake.layout import parse_prediction_key, receipt_prefix, version_prefix
 from gigacast.lake.planner import make_plan
-from gigacast.pipeline.forecast import Prepared, prepare
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.prepare import Prepared, prepare
 
 
 @dataclass(frozen=True)

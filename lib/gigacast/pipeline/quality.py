@@ -20,7 +20,7 @@ from gigacast.lake.layout import (
     quality_prefix,
     quality_report_key,
 )
-from gigacast.pipeline.file_job import FileJob, execute, in_threads, new_audit, plan_job
+from gigacast.pipeline.file_job import FileJob, audit_of, execute, in_threads, plan_job
 from gigacast.pipeline.quality_partition import Measures, QualitySetup
 from gigacast.pipeline.quality_result import Judged, QualityReport
 from gigacast.pipeline.run import Run, RunEvents, Silent, utc_now
@@ -104,7 +104,7 @@ def measure_quality(
         return quality_key(files.source, spec, file.partition)
 
     run = plan_job(files, quality_prefix(files.source, spec), spec, output_key)
-    audit = new_audit(run, "quality", {**fields, "thresholds": asdict(job.thresholds)}, clock)
+    audit = audit_of(run, "quality", {**fields, "thresholds": asdict(job.thresholds)}, clock)
     report = QualityReport(files.title, clock().isoformat(), asdict(job.thresholds))
 
     def finish(state: Run, audit: Audit) -> None:

@@ -6,7 +6,7 @@ refused before it is read.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,13 +19,12 @@ from gigacast.core.contract_cast import plain_type
 from gigacast.core.frequency import Frequency
 from gigacast.core.series import NO_TIME
 from gigacast.core.task import Task
-from gigacast.core.trading_calendar import Calendar
 from gigacast.core.zone import from_wall
 from gigacast.errors import SchemaError
+from gigacast.pipeline.file_job import Reading
 from gigacast.series.columns import recognise_keys
 from gigacast.series.quality import Arranged, Expectation, arrange
 from gigacast.series.segment import BoolArray, CodeArray, IntArray
-from gigacast.series.source import ColumnNames, TimestampUnit
 from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range, number_range
 from gigacast.storage.parquet import open_parquet, translated_parquet
 from gigacast.storage.store import ObjectMeta, Store
@@ -36,39 +35,6 @@ _LOOK_BYTES = 40
 """Made for each row while a column is looked at."""
 _HELD_SHARE = 8
 _ZONED = r"(?:[Zz]|:\d\d[+-]\d\d:?\d\d)\s*$"
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How partitions are read.
-
-    Parameters
-    ----------
-    columns : ColumnNames
-    timestamp_unit : str, optional
-        Of whole numbers; told by their magnitude when absent.
-    zone : str, optional
-        Of times that name none; UTC when absent.
-    calendar : Calendar
-        When there should be rows.
-    frequency : Frequency, optional
-        That of the partition's name when absent, else inferred for each series.
-    memory_limit_bytes : int
-    """
-
-    columns: ColumnNames = field(default_factory=ColumnNames)
-    timestamp_unit: TimestampUnit | None = None
-    zone: str | None = None
-    calendar: Calendar = field(default_factory=Calendar)
-    frequency: Frequency | None = None
-    memory_limit_bytes: int = 1 << 30
-
-    def expectation(self, task: Task, *, counts_steps: bool) -> Expectation:
-        """Return when a partition should have rows."""
-        frequency = self.frequency
-        if frequency is None and task.timeframe is not None and not counts_steps:
-            frequency = Frequency.parse(task.timeframe)
-        return Expectation(self.calendar, frequency, counts_steps)
 
 
 @dataclass(frozen=True)
@@ -300,3 +266,20 @@ def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[Parti
     meta = ObjectMeta(entry.key, entry.etag, entry.size_bytes, 0)
     with open_parquet(store, meta, coded=True) as file:
         yield PartitionFile(file, store, task, reading)
+
+
+def expectation_of(reading: Reading, task: Task, *, counts_steps: bool) -> Expectation:
+    """Return when a partition should have rows.
+
+    Parameters
+    ----------
+    reading : Reading
+    task : Task
+        Its file name may say the frequency.
+    counts_steps : bool
+        Whether times are plain step numbers, which have no frequency.
+    """
+    frequency = reading.frequency
+    if frequency is None and task.timeframe is not None and not counts_steps:
+        frequency = Frequency.parse(task.timeframe)
+    return Expectation(reading.calendar, frequency, counts_steps)

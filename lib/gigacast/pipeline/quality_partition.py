@@ -11,49 +11,27 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.column import is_number
 from gigacast.core.contract import Contract, Mode
 from gigacast.core.contract_report import MISSING_COLUMN, TYPE
-from gigacast.core.dataset_ref import DatasetRef
 from gigacast.core.quality import ColumnQuality, Compliance, PartitionQuality
 from gigacast.core.task import Task
-from gigacast.lake.dataset import Lake
-from gigacast.lake.dataset_source import open_sources
 from gigacast.lake.receipt import Receipt, write_receipt
 from gigacast.pipeline.contract import BATCH_ROWS, RowSource, check_rows
-from gigacast.pipeline.location import open_inputs
+from gigacast.pipeline.file_job import Reading, Sources
 from gigacast.pipeline.pinning import inputs_pinned
-from gigacast.pipeline.quality_file import Keys, PartitionFile, Reading, open_partition
-from gigacast.pipeline.quality_receipt import Work, new_receipt
+from gigacast.pipeline.quality_file import Keys, PartitionFile, expectation_of, open_partition
+from gigacast.pipeline.quality_receipt import Content, Work, new_receipt
 from gigacast.pipeline.stopwatch import Stopwatch
-from gigacast.series.fill import is_number
 from gigacast.series.outlier import iqr_fences, zscore_fences
 from gigacast.series.outlier_forest import Forest, Scale, require_forest, sample_rows, stack
 from gigacast.series.quality import measure_keys
 from gigacast.series.value import doubles, read_values
 from gigacast.storage.opening import open_store
-from gigacast.storage.store import Store, StoreAddress
+from gigacast.storage.store import StoreAddress
 
 FOREST_ROWS = 1 << 16
 """Scored at a time."""
-
-
-@dataclass(frozen=True)
-class Sources:
-    """Where partitions are read from: an input root, or versions of a dataset of a lake."""
-
-    address: StoreAddress
-    refs: tuple[DatasetRef, ...] = ()
-
-    def open(self) -> Store:
-        """Open them.
-
-        Raises
-        ------
-        DataNotFoundError, DatasetIntegrityError, StorageError
-        """
-        if not self.refs:
-            return open_inputs(self.address)
-        return open_sources(Lake(open_store(self.address)), self.refs)
 
 
 @dataclass(frozen=True)
@@ -124,9 +102,10 @@ class PartitionInspector:
             content = plain.encode()
             etag = self._outputs.put(task.output_key, content)
         output = {"key": task.output_key, "etag": etag, "size_bytes": len(content), "rows": 1}
-        receipt = new_receipt(
-            Work("quality", self._setup.run_id), task, output, found.keys, watch.rounded()
-        )
+        keys = found.keys
+        read = Content(keys.rows, keys.series, keys.newest_timestamp)
+        work = Work("quality", self._setup.run_id)
+        receipt = new_receipt(work, task, output, read, watch.rounded())
         write_receipt(self._outputs, task, receipt, etag)
         return receipt
 
@@ -144,7 +123,7 @@ def measure_partition(
     """Return all figures of a partition but its compliance."""
     with watch.measure("keys"):
         keys = file.keys()
-        expect = reading.expectation(file.task, counts_steps=keys.clock.counts_steps)
+        expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
         order = measure_keys(keys.arranged, expect, keys.names)
     survey = _Survey(keys, measures)
     with watch.measure("columns"):

@@ -1,4 +1,4 @@
-"""Receipts of jobs without a model. Imports ``core`` and ``lake``."""
+"""The receipts of jobs without a model."""
 
 import os
 import platform
@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-from gigacast.core.quality import KeyQuality
 from gigacast.core.task import Task
 from gigacast.lake.receipt import Receipt, input_entries
 
@@ -24,15 +23,30 @@ class Work:
     repairs: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Content:
+    """The rows and series that were read, and the time of the newest row.
+
+    Parameters
+    ----------
+    rows, series : int
+    newest_timestamp : str, optional
+        ISO 8601; absent where times are plain step numbers.
+    """
+
+    rows: int
+    series: int
+    newest_timestamp: str | None = None
+
+
 def new_receipt(
     work: Work,
     task: Task,
     output: dict[str, object],
-    keys: KeyQuality,
+    content: Content,
     seconds: dict[str, float],
 ) -> Receipt:
     """Return what a worker has to show for a task."""
-    newest = keys.last if keys.last is not None and "T" in keys.last else None
     return Receipt(
         job=work.job,
         partition=task.partition,
@@ -40,12 +54,12 @@ def new_receipt(
         finished_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         inputs=input_entries(task),
         output=output,
-        rows=keys.rows,
-        series=keys.series,
+        rows=content.rows,
+        series=content.series,
         seconds=seconds,
         reasons={},
         repairs=dict(work.repairs),
-        newest_timestamp=newest,
+        newest_timestamp=content.newest_timestamp,
         model=NO_MODEL,
         version="",
         digest="",

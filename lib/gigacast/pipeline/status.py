@@ -10,35 +10,14 @@ from dataclasses import dataclass, field
 from gigacast.errors import ComputeError, ConfigError, DataError, PlanError, StorageError
 from gigacast.lake.audit import Audit, read_audit, recent_runs
 from gigacast.lake.planner import MonthCounts, Plan, make_plan
-from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.array_close import close_run
 from gigacast.pipeline.array_result import is_array_run
-from gigacast.pipeline.array_setup import prepare_for
-from gigacast.pipeline.estimate import Estimate, ReceiptSample, Workload, estimate
-from gigacast.pipeline.forecast import Prepared
 from gigacast.pipeline.job import ForecastJob
+from gigacast.pipeline.prepare import Prepared, prepare_for
 from gigacast.runtime.array import ArrayService
 from gigacast.storage.store import Store
 
 RECENT_RUNS = 20
-
-
-@dataclass(frozen=True)
-class PlanReport:
-    """A plan with its estimate and what it was made from.
-
-    ``receipts`` are a sample of what was done before.
-    """
-
-    prepared: Prepared
-    plan: Plan
-    estimate: Estimate
-    receipts: list[Receipt] = field(default_factory=list)
-
-    @property
-    def workload(self) -> Workload:
-        """What a run would have to do: the job may set a limit."""
-        return Workload.of(self.plan.tasks[: self.prepared.job.limit], self.receipts)
 
 
 @dataclass(frozen=True)
@@ -58,29 +37,6 @@ class StatusReport:
     plan: Plan
     months: list[MonthStatus]
     runs: list[Audit] = field(default_factory=list)
-
-
-def report_plan(job: ForecastJob) -> PlanReport:
-    """Plan, and estimate from earlier receipts what the plan will take.
-
-    Raises
-    ------
-    ConfigError, StorageError, ModelError
-    """
-    return plan_prepared(prepare_for(job))
-
-
-def plan_prepared(prepared: Prepared) -> PlanReport:
-    """Plan what was prepared, and estimate what the plan will take.
-
-    Raises
-    ------
-    StorageError
-    """
-    sample = ReceiptSample()
-    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add)
-    receipts = sample.read(prepared.outputs, prepared.spec)
-    return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts), receipts)
 
 
 MakeService = Callable[[], ArrayService]

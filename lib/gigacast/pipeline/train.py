@@ -15,15 +15,9 @@ from typing import Any
 
 from gigacast.core.digest import digest_value
 from gigacast.errors import ConfigError, ModelConflictError, ModelError
+from gigacast.forecast.config import ADAPTER_CONFIG, BASE, is_adapter, read_model_config
 from gigacast.forecast.corpus import Corpus
-from gigacast.forecast.describe import (
-    ADAPTER_CONFIG,
-    BASE,
-    describe_forecaster,
-    is_adapter,
-    load_forecaster,
-    read_model_config,
-)
+from gigacast.forecast.describe import describe_forecaster, load_forecaster
 from gigacast.forecast.finetuning_config import (
     FinetuneConfig,
     Finetuned,
@@ -41,10 +35,10 @@ from gigacast.lake.model_manifest import check_name, read_folder_manifest
 from gigacast.lake.registry import Author, Registry
 from gigacast.lake.registry_active import switch_version
 from gigacast.pipeline.choice import resolve_choice
-from gigacast.pipeline.forecast import checked_address
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.location import open_inputs, pin_inputs
 from gigacast.pipeline.models import Publication, Published, publish_folder
+from gigacast.pipeline.prepare import checked_address
 from gigacast.pipeline.training_data import (
     Reading,
     TrainingData,

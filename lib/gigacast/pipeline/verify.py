@@ -18,10 +18,10 @@ from gigacast.forecast.reference import (
 )
 from gigacast.lake.planner import DoneEntry, make_plan
 from gigacast.pipeline.choice import load_resolved
-from gigacast.pipeline.forecast import Prepared, prepare
 from gigacast.pipeline.job import ForecastJob
 from gigacast.pipeline.partition import read_options, sources_of
 from gigacast.pipeline.prediction import level_name, long_table
+from gigacast.pipeline.prepare import Prepared, prepare
 from gigacast.series.reader import read_series
 from gigacast.storage.parquet import read_table
 

@@ -12,18 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.cleaning import ANOMALY, FLAG_SUFFIX, CleanRules
-from gigacast.core.column import known_floats, to_arrow
-from gigacast.series.fill import (
-    Known,
-    Missing,
-    Numbered,
-    Numbers,
-    Other,
-    Sources,
-    interpolate,
-    is_number,
-)
+from gigacast.core.cleaning import CleanRules
+from gigacast.core.column import is_number, known_floats, to_arrow
+from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
+from gigacast.series.fill import Known, Missing, Numbered, Numbers, Other, Sources, interpolate
 from gigacast.series.outlier import Fences
 from gigacast.series.outlier_forest import Forest, Scale, stack
 from gigacast.series.segment import BoolArray, CodeArray, IntArray

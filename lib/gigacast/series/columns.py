@@ -22,7 +22,6 @@ from typing import Literal
 
 import pyarrow as pa
 
-from gigacast.core.cleaning import FLAG_SUFFIX
 from gigacast.errors import SchemaError
 from gigacast.series.identity import is_id_type
 from gigacast.series.source import ColumnNames
@@ -292,3 +291,9 @@ def _is_target_type(kind: pa.DataType) -> bool:
 
 def _is_text_or_code(kind: pa.DataType) -> bool:
     return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
+
+FLAG_SUFFIX = "_outlier"
+
+
+ANOMALY = f"row{FLAG_SUFFIX}"

@@ -150,8 +150,3 @@ def interpolate(
     is_whole = column.values.dtype.kind in "iu"
     result: Numbers = np.rint(between) if is_whole else between
     return result
-
-
-def is_number(kind: pa.DataType) -> bool:
-    """Whether a column holds numbers that can lie far out and be interpolated."""
-    return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))

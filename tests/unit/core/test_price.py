@@ -8,7 +8,7 @@ import pytest
 
 from gigacast.core.price import Instance, PriceTable
 from gigacast.errors import ConfigError
-from gigacast.settings import load_prices
+from gigacast.settings_load import load_prices
 
 SHIPPED = Path(__file__).parents[3] / "config" / "prices.yaml"
 

@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from gigacast.forecast.describe import read_model_config  # noqa: E402
+from gigacast.forecast.config import read_model_config  # noqa: E402
 from gigacast.forecast.lean_count import count_operations  # noqa: E402
 from gigacast.forecast.lean_shape import read_shape  # noqa: E402
 from tests.tiny_models import session_folder  # noqa: E402

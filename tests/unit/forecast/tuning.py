@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from gigacast.forecast.config import read_model_config
 from gigacast.forecast.corpus import Corpus, CorpusWriter
-from gigacast.forecast.describe import describe_forecaster, read_model_config
+from gigacast.forecast.describe import describe_forecaster
 from gigacast.forecast.finetuning import Finetuning, finetune
 from gigacast.forecast.finetuning_config import (
     FinetuneConfig,

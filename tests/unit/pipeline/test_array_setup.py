@@ -15,20 +15,14 @@ from gigacast.lake.model import ResolvedModel
 from gigacast.lake.plan_file import PlanFile, Share
 from gigacast.lake.receipt import Receipt
 from gigacast.pipeline.array_option import ArrayOptions, ChildOrder
-from gigacast.pipeline.array_setup import (
-    dump_setup,
-    fetch_model,
-    load_setup,
-    portable_choice,
-    prepare_array,
-    with_queue,
-)
+from gigacast.pipeline.array_setup import dump_setup, fetch_model, load_setup
 from gigacast.pipeline.array_submit import queue_for, requests_of
 from gigacast.pipeline.estimate import Workload
-from gigacast.pipeline.forecast import Prepared
 from gigacast.pipeline.job import ForecastJob, ModelChoice
+from gigacast.pipeline.prepare import Prepared, portable_choice, prepare_array, with_queue
 from gigacast.pipeline.spec import make_spec
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.settings_load import load_settings
+from gigacast.settings_options import nest_arguments
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import StoreAddress
 

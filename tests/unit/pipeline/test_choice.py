@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gigacast.errors import ConfigError
-from gigacast.forecast import describe
+from gigacast.forecast import division
 from gigacast.forecast.describe import describe_forecaster
 from gigacast.forecast.forecaster import ForecasterInfo
 from gigacast.forecast.naive import SeasonalNaive
@@ -19,7 +19,7 @@ from tests.tiny_models import session_folder, tiny_bolt
 
 @pytest.fixture
 def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (describe, choice):
+    for module in (division, choice):
         monkeypatch.setattr(module, "count_gpus", lambda: 2)
 
 
@@ -59,7 +59,7 @@ def test_a_gpu_that_is_not_there_is_refused(bolt: Path) -> None:
 
 
 def test_without_a_gpu_auto_is_the_cpu(bolt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(describe, "count_gpus", lambda: 0)
+    monkeypatch.setattr(division, "count_gpus", lambda: 0)
     assert described(bolt, "auto").device == "cpu"
     for name in ("cuda", "cuda:0"):
         with pytest.raises(ConfigError, match="no CUDA device on this machine"):

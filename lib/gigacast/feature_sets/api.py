@@ -3,14 +3,6 @@
 A door like the command line. A recipe says which features of which columns; what comes with the
 package is named after the contract it keeps: ``ohlcv``, ``price_volatility``,
 ``momentum_indicators``, ``volume_profile``.
-
->>> import pandas as pd
->>> from gigacast.feature_sets import compute_features
->>> days = pd.date_range("2024-01-01", periods=4)
->>> bars = pd.DataFrame({"timestamp": days, "close": [1.0, 2, 4, 8]})
->>> recipe = {"name": "mine", "features": [{"kind": "difference", "column": "close"}]}
->>> compute_features(bars, recipe)["close_diff_1"].tolist()
-[nan, 1.0, 2.0, 4.0]
 """
 
 from collections.abc import Mapping, Sequence
@@ -43,7 +35,7 @@ from gigacast.pipeline.features import (
 )
 from gigacast.pipeline.features import build_features as _build
 from gigacast.pipeline.features_table import FeatureProcessor
-from gigacast.pipeline.models import this_author
+from gigacast.pipeline.software import this_author
 from gigacast.storage.opening import open_store
 
 __all__ = [
