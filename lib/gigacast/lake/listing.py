@@ -1,9 +1,13 @@
-"""A listing cut into months. Imports ``storage`` only."""
+"""Month folders: cursors over listings, and a walk over the months of an input root."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from itertools import groupby
 
-from gigacast.storage.store import ObjectMeta
+from gigacast.core.month import Month
+from gigacast.core.partition import NamingPattern, month_of_folder, month_prefixes, year_of_folder
+from gigacast.lake.discovery import Discoverer, MonthPartitions, Selection
+from gigacast.storage.store import ObjectMeta, Store
 
 
 class MonthCursor:
@@ -39,3 +43,45 @@ class MonthCursor:
         objects = list(self._objects)
         self._advance()
         return objects
+
+
+@dataclass(frozen=True, slots=True)
+class MonthFolder:
+    """One month folder: the objects in it, and what they are."""
+
+    month: Month
+    objects: tuple[ObjectMeta, ...]
+    found: MonthPartitions
+
+
+def walk_months(
+    inputs: Store, pattern: NamingPattern, selection: Selection
+) -> Iterator[MonthFolder]:
+    """Iterate over the month folders that are asked for, in the order of time.
+
+    Partitions the selection leaves out are there too, not ``wanted``. No context is read.
+
+    Raises
+    ------
+    StorageError
+    """
+    discoverer = Discoverer(pattern, replace(selection, context_partitions=0))
+    years = [(year_of_folder(folder), folder) for folder in inputs.list_folder().folders]
+    for year, year_folder in sorted((year, name) for year, name in years if year is not None):
+        months = [Month(year, number) for number in range(1, 13)]
+        wanted = [month for month in months if month in selection.months]
+        prefixes = [p for month in wanted for p in month_prefixes(year_folder, month)]
+        # `month=3` sorts after `month=12`: those are listed one by one, in the order of time.
+        at_once = len(wanted) == 12 and not year_folder.startswith("year=")
+        for prefix in [year_folder] if at_once else prefixes:
+            for folder, objects in _by_folder(inputs, prefix):
+                month = month_of_folder(folder)
+                if month is not None and month in selection.months:
+                    found = discoverer.discover(folder, objects)
+                    yield MonthFolder(month, tuple(objects), found)
+
+
+def _by_folder(inputs: Store, prefix: str) -> Iterator[tuple[str, list[ObjectMeta]]]:
+    listed = (entry for page in inputs.list(prefix) for entry in page)
+    for folder, objects in groupby(listed, key=lambda entry: entry.key.rpartition("/")[0]):
+        yield folder, list(objects)

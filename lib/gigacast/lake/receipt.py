@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from gigacast.core.task import Task
-from gigacast.errors import CorruptedFileError
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.lake.layout import receipt_key
 from gigacast.storage.store import Store
 
@@ -155,3 +155,23 @@ def merge_counts(into: dict[str, int], more: Mapping[str, int]) -> None:
     """Add counts by name."""
     for name, count in more.items():
         into[name] = into.get(name, 0) + count
+
+
+def find_receipt(store: Store, task: Task) -> Receipt | None:
+    """Return the receipt that names a task's input and its output as it is now; else ``None``.
+
+    Parameters
+    ----------
+    store : Store
+        Rooted at the output root.
+    task : Task
+
+    Raises
+    ------
+    StorageError, CorruptedFileError
+    """
+    try:
+        output = store.head(task.output_key)
+        return read_receipt(store, receipt_key(task.output_key, task.input_id, output.etag))
+    except ObjectNotFoundError:
+        return None

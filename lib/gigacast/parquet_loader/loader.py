@@ -12,8 +12,7 @@ from pathlib import Path
 from gigacast.core.month import Month
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.parquet_loader.finding import LoaderFinding
-from gigacast.parquet_loader.moment import first_month_after, parse_moment
-from gigacast.parquet_loader.processing import LoadedFeatures
+from gigacast.parquet_loader.processing import LoadedFeatures, first_month_after, parse_moment
 from gigacast.parquet_loader.setup import (
     cache_of,
     open_below,

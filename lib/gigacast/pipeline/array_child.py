@@ -18,8 +18,7 @@ from gigacast.lake.audit import FAILED, INTERRUPTED, RUNNING, Audit, AuditLog, C
 from gigacast.lake.layout import child_outputs_key
 from gigacast.lake.manifest import ManifestEntry, encode_table, entry_of, to_table
 from gigacast.lake.plan_file import PlanFile, read_plan, read_tasks
-from gigacast.lake.proof import find_receipt
-from gigacast.lake.receipt import Receipt
+from gigacast.lake.receipt import Receipt, find_receipt
 from gigacast.pipeline.array_option import ChildOrder
 from gigacast.pipeline.array_setup import fetch_model, load_setup, prepared_of
 from gigacast.pipeline.forecast import make_executor_for

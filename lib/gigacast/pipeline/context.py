@@ -12,7 +12,7 @@ from gigacast.core.partition import NamingPattern
 from gigacast.core.series import FloatArray, IntArray, SeriesBatch
 from gigacast.errors import DataNotFoundError
 from gigacast.lake.discovery import Partition, Selection
-from gigacast.lake.month_walk import walk_months
+from gigacast.lake.listing import walk_months
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.store import Store

@@ -12,7 +12,7 @@ from gigacast.core.month import IntRange, Month, MonthFilter
 from gigacast.core.partition import Format, NamingPattern
 from gigacast.errors import ConfigError, InvalidFilenameError
 from gigacast.lake.discovery import Partition, Selection
-from gigacast.lake.month_walk import MonthFolder, walk_months
+from gigacast.lake.listing import MonthFolder, walk_months
 from gigacast.storage.store import Store
 
 Range = tuple[int, int]

@@ -26,7 +26,7 @@ from gigacast.errors import (
 )
 from gigacast.forecast.corpus import Corpus, CorpusWriter
 from gigacast.lake.discovery import Partition, Selection
-from gigacast.lake.month_walk import walk_months
+from gigacast.lake.listing import walk_months
 from gigacast.pipeline.job import ForecastJob, Method
 from gigacast.series.reader import read_series
 from gigacast.series.source import Format, ReadOptions, SeriesSource
