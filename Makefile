@@ -19,7 +19,7 @@ demo: $(STAMP) ## Run the whole job against an embedded S3: generate, forecast, 
 	$(BIN)/python main.py demo
 
 demo-batch: $(STAMP) ## The same as an array job, on a Batch and an S3 of this machine
-	$(BIN)/python -m tests.demo_batch
+	$(BIN)/python -m tests.support.demo_batch
 
 test: $(STAMP) ## Run the tests in parallel
 	$(BIN)/python -m pytest -n 2 -q

@@ -75,13 +75,13 @@ def _symbol(number: int, symbol: int, rows: int) -> pa.Table:
 
 
 def with_gigacast(folder: Path, n_jobs: int = 1) -> dict[str, int]:
-    from gigacast.core.cleaning import CleanRules
-    from gigacast.core.contract_predefined import OHLCV_SCHEMA
-    from gigacast.core.dataset_ref import DatasetRef
-    from gigacast.core.frequency import Frequency
-    from gigacast.pipeline.clean import CleanJob, clean_dataset
-    from gigacast.pipeline.file_job import FileJob, Reading, sources_of_dataset
-    from gigacast.pipeline.software import this_author
+    from gigacast.cleaning.rules import CleanRules
+    from gigacast.cleaning.run import CleanJob, clean_dataset
+    from gigacast.core.contract.predefined import OHLCV_SCHEMA
+    from gigacast.core.dataset.ref import DatasetRef
+    from gigacast.core.time.frequency import Frequency
+    from gigacast.job.audit import this_author
+    from gigacast.job.file_job import FileJob, Reading, sources_of_dataset
     from gigacast.runtime.choice import make_executor
     from gigacast.storage.store import StoreAddress
 
@@ -173,7 +173,7 @@ def clear(folder: Path) -> None:
 def measure(engine: str, folder: Path, n_jobs: int) -> dict[str, object]:
     if engine == "gigacast":
         # what is measured is imported before; a worker's imports are measured
-        import gigacast.pipeline.clean
+        import gigacast.cleaning.run
         import gigacast.runtime.parallel  # noqa: F401
     else:
         import pandas  # noqa: F401 - likewise

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gigacast.storage.parquet_draft import CODECS, ParquetDraft
+from gigacast.storage.parquet.draft import CODECS, ParquetDraft
 
 
 def make_bars(rows: int) -> pa.Table:

@@ -48,10 +48,10 @@ def write_bars(path: Path, rows: int, *, shuffled: bool) -> None:
 
 
 def with_gigacast(path: Path) -> bool:
-    from gigacast.core.contract_predefined import OHLCV_SCHEMA
-    from gigacast.pipeline.contract import RowSource, check_rows
-    from gigacast.pipeline.dataset_read import rows_of_folder
-    from gigacast.storage.folder import FolderStore
+    from gigacast.core.contract.predefined import OHLCV_SCHEMA
+    from gigacast.datasets.check import RowSource, check_rows
+    from gigacast.datasets.read import rows_of_folder
+    from gigacast.storage.folder.store import FolderStore
 
     rows = rows_of_folder(FolderStore(path.parent), path.name)
     report = check_rows(RowSource(rows.schema, rows.read), OHLCV_SCHEMA)
@@ -120,8 +120,8 @@ def with_pandas(path: Path) -> bool:
 def import_what_is_measured(engine: str) -> None:
     match engine.partition(",")[0]:
         case "gigacast":
-            import gigacast.pipeline.contract
-            import gigacast.pipeline.dataset_read  # noqa: F401
+            import gigacast.datasets.check
+            import gigacast.datasets.read  # noqa: F401
         case "pandera":
             import pandera.polars  # noqa: F401
         case "dataframely":

@@ -10,9 +10,9 @@ vCPUs (GPUs), for partitions share nothing. Starting up, storage and requests co
 import argparse
 from pathlib import Path
 
-from gigacast.core.price import Instance
+from gigacast.core.cost.price import Instance
 from gigacast.errors import ConfigError
-from gigacast.settings_load import DEFAULT_PRICES, load_prices
+from gigacast.settings.load import DEFAULT_PRICES, load_prices
 
 
 def machine_rate(instance: Instance, rate: float, vcpus: int, gpus: int) -> float | None:

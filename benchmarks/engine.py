@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from bolt_models import LEVELS, random_walks, save_bolt
 
-from gigacast.core.forecast import ForecastRequest
-from gigacast.forecast import lean_linear
-from gigacast.forecast.chronos import load_chronos
-from gigacast.forecast.lean import LeanForecaster, load_lean
-from gigacast.forecast.padding import group_by_length, pad_left
+from gigacast.core.series.forecast import ForecastRequest
+from gigacast.forecasters.chronos.forecaster import load_chronos
+from gigacast.forecasters.lean import linear as lean_linear
+from gigacast.forecasters.lean.forecaster import LeanForecaster, load_lean
+from gigacast.forecasters.padding import group_by_length, pad_left
 
 Predict = Callable[[np.ndarray, int], Any]
 BUDGETS = (1_024, 2_048, 4_096, 8_192, 32_768)

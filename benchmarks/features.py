@@ -50,8 +50,8 @@ def make_bars(items: int, rows: int) -> pa.Table:
 
 
 def with_gigacast(table: pa.Table) -> dict[str, float]:
-    from gigacast.features.compute import Setting, compute_features
-    from gigacast.features.recipe import Recipe
+    from gigacast.feature_sets.kernel.compute import Setting, compute_features
+    from gigacast.feature_sets.kernel.recipe import Recipe
 
     recipe = Recipe.from_dict(RECIPE)
     found = compute_features(table, recipe, Setting("timestamp", "symbol"))
@@ -79,7 +79,7 @@ WAYS = {"gigacast": with_gigacast, "pandas": with_pandas}
 def measure(way: str, items: int, rows: int) -> dict[str, Any]:
     import pandas  # noqa: F401
 
-    import gigacast.features.compute  # noqa: F401
+    import gigacast.feature_sets.kernel.compute  # noqa: F401
 
     table = make_bars(items, rows)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -32,14 +32,14 @@ import torch
 from bolt_models import LEVELS, random_walks, save_bolt, write_panels
 
 import gigacast
-from gigacast.core.frequency import Frequency
-from gigacast.core.series import SeriesBatch
-from gigacast.forecast.batching import ForecastOptions, forecast_batch
-from gigacast.forecast.config import read_model_config
-from gigacast.forecast.division import count_gpus
-from gigacast.forecast.lean import LeanForecaster, load_lean
-from gigacast.forecast.lean_count import count_operations
-from gigacast.forecast.lean_shape import read_shape
+from gigacast.core.series.batch import SeriesBatch
+from gigacast.core.time.frequency import Frequency
+from gigacast.forecasters.batching import ForecastOptions, forecast_batch
+from gigacast.forecasters.config import read_model_config
+from gigacast.forecasters.hardware import count_gpus
+from gigacast.forecasters.lean.forecaster import LeanForecaster, load_lean
+from gigacast.forecasters.lean.operations import count_operations
+from gigacast.forecasters.lean.shape import read_shape
 
 ROWS = (1_024, 4_096, 16_384, 65_536)
 HORIZONS = {208: 7, 2048: 64}

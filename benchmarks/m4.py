@@ -4,7 +4,7 @@
 
 The folder holds `Hourly-train.csv`, `Hourly-test.csv`, `Weekly-train.csv`, `Weekly-test.csv`: a
 series per row, its id first. Naive is a point forecast at every level, periods 24 and 1, as in the
-figures published for the Chronos models. MASE and WQL as there; see `gigacast.forecast.metric`.
+figures published for the Chronos models. MASE and WQL as there; see `gigacast.forecasters.metric`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gigacast import ChronosLoader
-from gigacast.forecast.metric import add_up, figures_of, measure, seasonal_error
+from gigacast.forecasters.metric import add_up, figures_of, measure, seasonal_error
 
 LEVELS = tuple(n / 10 for n in range(1, 10))
 SETS = (("Hourly", 48, 24), ("Weekly", 13, 1))

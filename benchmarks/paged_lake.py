@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from gigacast.core.digest import digest_etags
-from gigacast.core.spec import Spec
+from gigacast.core.partition.spec import Spec
 from gigacast.errors import ObjectNotFoundError
 from gigacast.lake.layout import FORECASTS, TIMINGS, parse_receipt_key, receipt_key
-from gigacast.lake.receipt import Receipt
+from gigacast.lake.plan.receipt import Receipt
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.paging import PAGE_KEYS
 from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress

@@ -14,8 +14,8 @@ import tracemalloc
 import numpy as np
 from paged_lake import MONTHS, PagedLake, spec_folder
 
-from gigacast.core.spec import Spec
-from gigacast.lake.planner import PlanRequest, make_plan
+from gigacast.core.partition.spec import Spec
+from gigacast.lake.plan.planner import PlanRequest, make_plan
 
 SPEC = Spec("model", "v1", (0.1, 0.5, 0.9), {"digest": "d"})
 HORIZON = 7

@@ -30,22 +30,25 @@ from unittest.mock import patch
 import numpy as np
 from paged_lake import MONTHS, PagedLake, receipt_of, spec_folder
 
-from gigacast.assembly import job_of
-from gigacast.core.task import Task
-from gigacast.lake.audit import Audit
-from gigacast.lake.receipt import write_receipt
-from gigacast.pipeline import array_child, array_setup, forecast, location
-from gigacast.pipeline.array_child import EXIT_AGAIN, EXIT_DONE, Place, find_done, run_child
-from gigacast.pipeline.array_close import close_run
-from gigacast.pipeline.array_option import ArrayOptions, ChildOrder
-from gigacast.pipeline.array_result import array_of
-from gigacast.pipeline.array_submit import submit_run
-from gigacast.pipeline.job import ForecastJob
-from gigacast.pipeline.prepare import prepare_array
-from gigacast.runtime.array import FAILED, SUCCEEDED, ArrayRequest, ArrayState, ChildState
+from gigacast.batch import child as array_child
+from gigacast.batch import setup as array_setup
+from gigacast.batch.child import EXIT_AGAIN, EXIT_DONE, Place, find_done, run_child
+from gigacast.batch.close import close_run
+from gigacast.batch.result import array_of
+from gigacast.batch.service import FAILED, SUCCEEDED, ArrayRequest, ArrayState, ChildState
+from gigacast.batch.submit import submit_run
+from gigacast.core.partition.task import Task
+from gigacast.forecasting import prepare
+from gigacast.forecasting.prepare import prepare_array
+from gigacast.job import location
+from gigacast.job.batch_options import ArrayOptions, ChildOrder
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.lake.plan.audit import Audit
+from gigacast.lake.plan.receipt import write_receipt
 from gigacast.runtime.executor import Failure, Outcome
-from gigacast.settings_load import load_settings
-from gigacast.settings_options import nest_arguments
+from gigacast.settings.assembly import job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
 from gigacast.storage.store import ObjectMeta
 
 MOST_ATTEMPTS = 10
@@ -260,7 +263,7 @@ def make_lake(given: argparse.Namespace, job: ForecastJob) -> PagedLake:
 def opened(lake: PagedLake) -> ExitStack:
     """Return a context in which every address opens the one lake."""
     stack = ExitStack()
-    for module in (forecast, location, array_setup, array_child):
+    for module in (prepare, location, array_setup, array_child):
         stack.enter_context(patch.object(module, "open_store", lambda address: lake))
     return stack
 

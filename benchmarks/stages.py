@@ -23,7 +23,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from bolt_models import save_bolt, write_panels
 
 import gigacast
-from gigacast.pipeline import partition, stopwatch
+from gigacast.forecasting import partition
+from gigacast.job import stopwatch
 
 STAGES = ("read", "prepare", "predict", "write")
 

@@ -108,7 +108,7 @@ def obstore_client(endpoint: str) -> Client:
 
 def gigacast_client(endpoint: str) -> Client:
     """Our store: obstore with conditions, checks, retries and errors around it."""
-    from gigacast.storage.s3 import S3Store
+    from gigacast.storage.s3.store import S3Store
 
     s3 = S3Store(BUCKET, endpoint_url=endpoint)
     return Client(

@@ -7,7 +7,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-from gigacast.forecast.synthetic import FAMILIES, Mixture, generate
+from gigacast.synthetic import FAMILIES, Mixture, generate
 
 TARGET = Path(__file__).parents[1] / "docs" / "img" / "synthetic.png"
 LENGTH, SAMPLES, COLUMNS, SEED = 384, 3, 3, 4

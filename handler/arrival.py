@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from gigacast.assembly import array_options_of, job_of
-from gigacast.pipeline.schedule import names_new_input, submit_in_turn
-from gigacast.runtime.batch import BatchService
-from gigacast.settings_load import load_settings
+from gigacast.batch.aws import BatchService
+from gigacast.batch.schedule import names_new_input, submit_in_turn
+from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.load import load_settings
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:

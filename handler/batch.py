@@ -10,12 +10,12 @@ import os
 import sys
 from collections.abc import Mapping
 
+from gigacast.batch.child import EXIT_AGAIN, Place, run_child
 from gigacast.errors import GigacastError, TransientStorageError
-from gigacast.pipeline.array_child import EXIT_AGAIN, Place, run_child
-from gigacast.pipeline.array_option import ChildOrder
-from gigacast.pipeline.run import utc_now
+from gigacast.job.batch_options import ChildOrder
+from gigacast.job.run import utc_now
+from gigacast.report.telemetry import Origin, Telemetry
 from gigacast.runtime.interruption import interruptible
-from gigacast.telemetry import Origin, Telemetry
 
 EXIT_REFUSED = 2
 

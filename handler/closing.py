@@ -5,11 +5,11 @@ The event is that of a job's state change; the job's command says where its plan
 
 from typing import Any
 
+from gigacast.batch.aws import BatchService
+from gigacast.batch.close import close_run
 from gigacast.errors import PlanError
-from gigacast.lake.audit import Audit
-from gigacast.pipeline.array_close import close_run
-from gigacast.pipeline.array_option import ChildOrder
-from gigacast.runtime.batch import BatchService
+from gigacast.job.batch_options import ChildOrder
+from gigacast.lake.plan.audit import Audit
 from gigacast.storage.opening import open_store
 
 

@@ -7,11 +7,11 @@ by the names of the flags.
 from dataclasses import asdict
 from typing import Any
 
-from gigacast.assembly import array_options_of, job_of
-from gigacast.pipeline.schedule import submit_in_turn
-from gigacast.runtime.batch import BatchService
-from gigacast.settings_load import load_settings
-from gigacast.settings_options import nest_arguments
+from gigacast.batch.aws import BatchService
+from gigacast.batch.schedule import submit_in_turn
+from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
+from gigacast.batch.aws_error import translated
 from gigacast.errors import ComputeError, ConfigError, GigacastError
-from gigacast.runtime.batch_error import translated
 
 ROOT = Path(__file__).parents[1]
 TEMPLATES = ("storage", "network", "batch", "schedule", "observe")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.moto_server import moto_server
+from tests.support.moto_server import moto_server
 
 __all__ = ["moto_server"]
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from gigacast.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from gigacast.api import Options, forecast, plan, read_forecasts
-    from gigacast.backtesting import backtest, evaluate
+    from gigacast.backtesting.api import backtest, evaluate
     from gigacast.errors import GigacastError
-    from gigacast.loader import ChronosLoader, Prediction
-    from gigacast.manager import ModelManager
+    from gigacast.forecasting.api.functions import Options, forecast, plan, read_forecasts
+    from gigacast.forecasting.api.loader import ChronosLoader, Prediction
+    from gigacast.models.api import ModelManager
     from gigacast.parquet_loader import ParquetDataLoader
-    from gigacast.training import ChronosTrainer, TrainOptions, finetune
+    from gigacast.training.api import ChronosTrainer, TrainOptions, finetune
 
 __all__ = [
     "ChronosLoader",
@@ -40,20 +40,20 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ChronosLoader": "gigacast.loader",
-    "ChronosTrainer": "gigacast.training",
+    "ChronosLoader": "gigacast.forecasting.api.loader",
+    "ChronosTrainer": "gigacast.training.api",
     "GigacastError": "gigacast.errors",
-    "ModelManager": "gigacast.manager",
-    "Options": "gigacast.api",
+    "ModelManager": "gigacast.models.api",
+    "Options": "gigacast.forecasting.api.functions",
     "ParquetDataLoader": "gigacast.parquet_loader",
-    "Prediction": "gigacast.loader",
-    "TrainOptions": "gigacast.training",
-    "backtest": "gigacast.backtesting",
-    "evaluate": "gigacast.backtesting",
-    "finetune": "gigacast.training",
-    "forecast": "gigacast.api",
-    "plan": "gigacast.api",
-    "read_forecasts": "gigacast.api",
+    "Prediction": "gigacast.forecasting.api.loader",
+    "TrainOptions": "gigacast.training.api",
+    "backtest": "gigacast.backtesting.api",
+    "evaluate": "gigacast.backtesting.api",
+    "finetune": "gigacast.training.api",
+    "forecast": "gigacast.forecasting.api.functions",
+    "plan": "gigacast.forecasting.api.functions",
+    "read_forecasts": "gigacast.forecasting.api.functions",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
 

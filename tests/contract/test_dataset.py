@@ -11,10 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from gigacast.core.contract_drift import needed_change
-from gigacast.core.dataset_ref import DatasetRef
-from gigacast.core.predicate import Predicate
-from gigacast.core.version import Change
+from gigacast.core.contract.drift import needed_change
+from gigacast.core.dataset.predicate import Predicate
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.dataset.version import Change
+from gigacast.datasets.describe import describe_parquet, drift_of_versions
+from gigacast.datasets.read import rows_of_version
 from gigacast.errors import (
     ConfigError,
     ContractViolationError,
@@ -26,28 +28,26 @@ from gigacast.errors import (
     PreconditionFailedError,
     StorageError,
 )
-from gigacast.lake.dataset import DEPRECATED, PLAIN, PUBLISHED, UNFINISHED, Lake
-from gigacast.lake.dataset_manifest import Dependency
-from gigacast.lake.dataset_metadata import parse_metadata
-from gigacast.lake.dataset_retire import (
+from gigacast.lake.dataset.catalog import DEPRECATED, PLAIN, PUBLISHED, UNFINISHED, Lake
+from gigacast.lake.dataset.lineage import trace
+from gigacast.lake.dataset.manifest import Dependency
+from gigacast.lake.dataset.metadata import parse_metadata
+from gigacast.lake.dataset.retire import (
     Retention,
     deprecate_version,
     plan_retirement,
     restore_version,
     retire,
 )
-from gigacast.lake.dataset_store import DatasetStore
-from gigacast.lake.lineage import trace
-from gigacast.pipeline.dataset_describe import describe_parquet, drift_of_versions
-from gigacast.pipeline.dataset_read import rows_of_version
+from gigacast.lake.dataset.store import DatasetStore
 from gigacast.storage.memory import forget_memory
 from gigacast.storage.opening import open_store
-from gigacast.storage.parquet_scan import ScanStats
+from gigacast.storage.parquet.scan import ScanStats
 from gigacast.storage.store import Store, StoreAddress
-from tests.bars import ME, bars, parquet_bytes, publish, table
 from tests.contract.store_backends import listed_keys
-from tests.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
-from tests.moto_server import MotoServer
+from tests.support.bars import ME, bars, parquet_bytes, publish, table
+from tests.support.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
+from tests.support.moto_server import MotoServer
 
 NewStore = Callable[[], Store]
 

@@ -19,7 +19,7 @@ import pytest
 
 import gigacast.runtime.pool as pool_module
 from gigacast.errors import GigacastError, ModelNotFoundError, WorkerLostError
-from gigacast.forecast.division import device_of, list_devices
+from gigacast.forecasters.hardware import device_of, list_devices
 from gigacast.runtime.executor import Executor, Outcome
 from gigacast.runtime.inline import InlineExecutor
 from gigacast.runtime.parallel import JoblibExecutor

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gigacast.core.forecast import ForecastRequest
-from gigacast.core.series import FloatArray
+from gigacast.core.series.batch import FloatArray
+from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import UnsupportedForecastError
-from gigacast.forecast.forecaster import Forecaster
-from gigacast.forecast.naive import SeasonalNaive
-from tests.tiny_models import session_folder, tiny_bolt, tiny_chronos2, tiny_t5
+from gigacast.forecasters.forecaster import Forecaster
+from gigacast.forecasters.naive import SeasonalNaive
+from tests.support.tiny_models import session_folder, tiny_bolt, tiny_chronos2, tiny_t5
 
 TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 NAMES = ("naive", "bolt", "lean", "chronos2", "t5")
@@ -42,8 +42,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def load(name: str, folder: Path, precision: str = "float32") -> Forecaster:
     if name == "naive":
         return SeasonalNaive()
-    from gigacast.forecast.chronos import load_chronos, set_threads
-    from gigacast.forecast.lean import load_lean
+    from gigacast.forecasters.chronos.forecaster import load_chronos, set_threads
+    from gigacast.forecasters.lean.forecaster import load_lean
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         set_threads(1)

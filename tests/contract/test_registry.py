@@ -16,24 +16,24 @@ from gigacast.errors import (
     ModelNotFoundError,
     StorageError,
 )
-from gigacast.lake.model import resolve_model
-from gigacast.lake.model_file import digest_folder
-from gigacast.lake.registry import UNFINISHED, Registry
-from gigacast.lake.registry_active import (
+from gigacast.lake.model.active import (
     delete_version,
     read_active,
     rollback_version,
     switch_version,
 )
-from gigacast.lake.registry_backup import write_archive
-from gigacast.lake.registry_restore import read_archive
-from gigacast.lake.registry_verify import verify_versions
+from gigacast.lake.model.backup import write_archive
+from gigacast.lake.model.file import digest_folder
+from gigacast.lake.model.registry import UNFINISHED, Registry
+from gigacast.lake.model.resolve import resolve_model
+from gigacast.lake.model.restore import read_archive
+from gigacast.lake.model.verify import verify_versions
 from gigacast.storage.memory import forget_memory
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-from tests.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
-from tests.model_folders import author, make_folder, publish
-from tests.moto_server import MotoServer
+from tests.support.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
+from tests.support.model_folders import author, make_folder, publish
+from tests.support.moto_server import MotoServer
 
 NewStore = Callable[[], Store]
 

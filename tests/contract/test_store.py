@@ -22,7 +22,7 @@ from gigacast.storage.memory import forget_memory
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Folder, Store, StoreAddress
 from tests.contract.store_backends import fill, listed, listed_keys
-from tests.moto_server import MotoServer
+from tests.support.moto_server import MotoServer
 
 NewStore = Callable[[], Store]
 UNUSABLE_KEYS = [

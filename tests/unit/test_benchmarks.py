@@ -46,8 +46,8 @@ def test_what_no_kernel_ran_in_is_waiting_for_the_host(load: Any) -> None:
 
 
 def test_the_series_a_gpu_is_fed_with_can_be_forecast(load: Any) -> None:
-    from gigacast.forecast.batching import ForecastOptions, forecast_batch
-    from gigacast.forecast.naive import SeasonalNaive
+    from gigacast.forecasters.batching import ForecastOptions, forecast_batch
+    from gigacast.forecasters.naive import SeasonalNaive
 
     batch = load("gpu").series_batch(3, 20)
     forecast = forecast_batch(SeasonalNaive(), batch, ForecastOptions(7))
@@ -121,7 +121,7 @@ def test_a_file_without_rows_is_refused(load: Any, tmp_path: Path) -> None:
 
 
 def test_only_machines_of_the_measured_kind_get_a_speed(load: Any) -> None:
-    from gigacast.core.price import Instance
+    from gigacast.core.cost.price import Instance
 
     cost = load("cost")
     cpu, gpu = Instance("c", 16, 0, 0.7), Instance("p", 192, 8, 55.0)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gigacast.core.array import MAX_ARRAY
+from gigacast.core.cost.array_plan import MAX_ARRAY
 from gigacast.lake import layout
 from infra import deploy, pin_images
 
@@ -272,7 +272,7 @@ def test_logs_are_not_kept_for_ever() -> None:
 
 
 def test_alarms_and_board_show_metrics_that_are_written() -> None:
-    source = (ROOT / "lib" / "gigacast" / "telemetry.py").read_text()
+    source = (ROOT / "lib" / "gigacast" / "report" / "telemetry.py").read_text()
     alarms = resources("observe", "CloudWatch::Alarm").values()
     ours = {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == "Gigacast"}
     (board,) = resources("observe", "Dashboard").values()
@@ -349,7 +349,7 @@ def test_the_planners_image_holds_what_its_doors_import() -> None:
     check = """
 import sys
 import handler.schedule, handler.arrival, handler.closing
-import gigacast.storage.s3, gigacast.runtime.parallel
+import gigacast.storage.s3.store, gigacast.runtime.parallel
 files = {name.partition(".")[0]: module.__file__ or "" for name, module in sys.modules.items()
          if getattr(module, "__file__", None)}
 print(*[name for name, file in files.items() if "site-packages" in file])
@@ -372,7 +372,7 @@ def test_the_makefile_says_what_it_would_do(target: str) -> None:
     done = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    scripts = re.findall(r"(?:infra|tests)[/.]\w+", done.stdout)
+    scripts = re.findall(r"(?:infra|tests)[/.][\w.]+?(?=\.py|\s|$)", done.stdout)
     assert scripts
     for script in scripts:
         assert (ROOT / f"{script.replace('.', '/')}.py").is_file()

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import click
 
-from gigacast.assembly import job_of
-from gigacast.cli.look import draw, panel_of
-from gigacast.cli.run import run_and_report
+from gigacast.cli.forecast import run_and_report
+from gigacast.cli.preview import draw, panel_of
 from gigacast.errors import MissingExtraError
-from gigacast.pipeline.demonstration import write_demo_data
-from gigacast.pipeline.job import ForecastJob
-from gigacast.pipeline.look import find_finished, look_at
-from gigacast.report.figure import save_forecast_figure
-from gigacast.settings_load import load_settings
-from gigacast.settings_options import nest_arguments
+from gigacast.forecasting.demo import write_demo_data
+from gigacast.forecasting.preview import find_finished, look_at
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.report.plot.figure import save_forecast_figure
+from gigacast.settings.assembly import job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
 from gigacast.storage.opening import open_store
 
 BUCKET = "gigacast-demo"

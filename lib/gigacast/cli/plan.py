@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
-from gigacast.assembly import array_options_of, job_of
-from gigacast.cli.option import json_option, read_settings, settings_options
-from gigacast.pipeline.array_option import ArrayOptions
-from gigacast.pipeline.job import ForecastJob
-from gigacast.pipeline.plan import PlanReport, report_plan
-from gigacast.pipeline.prepare import processes_for
-from gigacast.pipeline.quote import Quote, quote_here, quote_queues
+from gigacast.cli.flags import json_option, read_settings, settings_options
+from gigacast.forecasting.plan import PlanReport, report_plan
+from gigacast.forecasting.prepare import processes_for
+from gigacast.forecasting.quote import Quote, quote_here, quote_queues
+from gigacast.job.batch_options import ArrayOptions
+from gigacast.job.forecast_job import ForecastJob
 from gigacast.report import quantity
 from gigacast.report.table import print_table
 from gigacast.runtime.instance import this_machine
+from gigacast.settings.assembly import array_options_of, job_of
 
 _FIRST = 5
 _QUOTE_COLUMNS = (

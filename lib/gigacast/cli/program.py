@@ -6,21 +6,21 @@ from typing import Any
 
 import click
 
-from gigacast.cli.array import cancel, logs, submit, watch
-from gigacast.cli.backtest import backtest, evaluate
-from gigacast.cli.data import data
-from gigacast.cli.data_clean import clean
-from gigacast.cli.data_contract import infer, validate
-from gigacast.cli.data_discover import discover
-from gigacast.cli.data_features import features
-from gigacast.cli.data_quality import quality
+from gigacast.cli.backtest.command import backtest, evaluate
+from gigacast.cli.batch import cancel, logs, submit, watch
+from gigacast.cli.data.clean import clean
+from gigacast.cli.data.command import data
+from gigacast.cli.data.contract import infer, validate
+from gigacast.cli.data.discover import discover
+from gigacast.cli.data.features import features
+from gigacast.cli.data.quality import quality
 from gigacast.cli.demo import demo
-from gigacast.cli.look import plot, prune, show, status, verify
-from gigacast.cli.models import models
-from gigacast.cli.place import place_of, placed_hint, remember_place
+from gigacast.cli.forecast import forecast
+from gigacast.cli.models.command import models
 from gigacast.cli.plan import plan
-from gigacast.cli.run import forecast
-from gigacast.cli.train import train
+from gigacast.cli.preview import plot, prune, show, status, verify
+from gigacast.cli.suggestion import place_of, placed_hint, remember_place
+from gigacast.cli.train.command import train
 from gigacast.errors import (
     ComputeError,
     ConfigError,

@@ -28,17 +28,17 @@ from gigacast.errors import (
 )
 
 if TYPE_CHECKING:
-    from gigacast.core.contract import Column, Contract, Mode
-    from gigacast.core.contract_drift import Drift
-    from gigacast.core.contract_predefined import (
+    from gigacast.core.contract.definition import Column, Contract, Mode
+    from gigacast.core.contract.drift import Drift
+    from gigacast.core.contract.predefined import (
         MOMENTUM_INDICATORS_SCHEMA,
         OHLCV_SCHEMA,
         PRICE_VOLATILITY_SCHEMA,
         VOLUME_PROFILE_SCHEMA,
     )
-    from gigacast.core.contract_report import ContractReport, Violation
-    from gigacast.core.rule import Rule
-    from gigacast.datasets.reading import (
+    from gigacast.core.contract.report import ContractReport, Violation
+    from gigacast.core.contract.rule import Rule
+    from gigacast.datasets.api.reading import (
         get_parquet_metadata,
         get_parquet_schema,
         iterate_batches,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         read_partitioned_dataset,
         read_raw_data,
     )
-    from gigacast.datasets.schema import (
+    from gigacast.datasets.api.schema import (
         filter_data,
         generate_data,
         get_schema,
@@ -58,12 +58,12 @@ if TYPE_CHECKING:
         schema_drift,
         validate_data,
     )
-    from gigacast.datasets.writing import (
+    from gigacast.datasets.api.writing import (
         write_cleaned_data,
         write_features,
         write_parquet_validated,
     )
-    from gigacast.pipeline.dataset_metadata import MetadataManager
+    from gigacast.datasets.metadata import MetadataManager
 
 __all__ = [
     "MOMENTUM_INDICATORS_SCHEMA",
@@ -107,36 +107,36 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Column": "gigacast.core.contract",
-    "Contract": "gigacast.core.contract",
-    "ContractReport": "gigacast.core.contract_report",
-    "Drift": "gigacast.core.contract_drift",
-    "MOMENTUM_INDICATORS_SCHEMA": "gigacast.core.contract_predefined",
-    "MetadataManager": "gigacast.pipeline.dataset_metadata",
-    "Mode": "gigacast.core.contract",
-    "OHLCV_SCHEMA": "gigacast.core.contract_predefined",
-    "PRICE_VOLATILITY_SCHEMA": "gigacast.core.contract_predefined",
-    "Rule": "gigacast.core.rule",
-    "VOLUME_PROFILE_SCHEMA": "gigacast.core.contract_predefined",
-    "Violation": "gigacast.core.contract_report",
-    "filter_data": "gigacast.datasets.schema",
-    "generate_data": "gigacast.datasets.schema",
-    "get_parquet_metadata": "gigacast.datasets.reading",
-    "get_parquet_schema": "gigacast.datasets.reading",
-    "get_schema": "gigacast.datasets.schema",
-    "infer_schema": "gigacast.datasets.schema",
-    "iterate_batches": "gigacast.datasets.reading",
-    "load_schema": "gigacast.datasets.schema",
-    "read_features": "gigacast.datasets.reading",
-    "read_parquet_with_schema": "gigacast.datasets.reading",
-    "read_partitioned_dataset": "gigacast.datasets.reading",
-    "read_raw_data": "gigacast.datasets.reading",
-    "register_schema": "gigacast.datasets.schema",
-    "save_schema": "gigacast.datasets.schema",
-    "schema_drift": "gigacast.datasets.schema",
-    "validate_data": "gigacast.datasets.schema",
-    "write_cleaned_data": "gigacast.datasets.writing",
-    "write_features": "gigacast.datasets.writing",
-    "write_parquet_validated": "gigacast.datasets.writing",
+    "Column": "gigacast.core.contract.definition",
+    "Contract": "gigacast.core.contract.definition",
+    "ContractReport": "gigacast.core.contract.report",
+    "Drift": "gigacast.core.contract.drift",
+    "MOMENTUM_INDICATORS_SCHEMA": "gigacast.core.contract.predefined",
+    "MetadataManager": "gigacast.datasets.metadata",
+    "Mode": "gigacast.core.contract.definition",
+    "OHLCV_SCHEMA": "gigacast.core.contract.predefined",
+    "PRICE_VOLATILITY_SCHEMA": "gigacast.core.contract.predefined",
+    "Rule": "gigacast.core.contract.rule",
+    "VOLUME_PROFILE_SCHEMA": "gigacast.core.contract.predefined",
+    "Violation": "gigacast.core.contract.report",
+    "filter_data": "gigacast.datasets.api.schema",
+    "generate_data": "gigacast.datasets.api.schema",
+    "get_parquet_metadata": "gigacast.datasets.api.reading",
+    "get_parquet_schema": "gigacast.datasets.api.reading",
+    "get_schema": "gigacast.datasets.api.schema",
+    "infer_schema": "gigacast.datasets.api.schema",
+    "iterate_batches": "gigacast.datasets.api.reading",
+    "load_schema": "gigacast.datasets.api.schema",
+    "read_features": "gigacast.datasets.api.reading",
+    "read_parquet_with_schema": "gigacast.datasets.api.reading",
+    "read_partitioned_dataset": "gigacast.datasets.api.reading",
+    "read_raw_data": "gigacast.datasets.api.reading",
+    "register_schema": "gigacast.datasets.api.schema",
+    "save_schema": "gigacast.datasets.api.schema",
+    "schema_drift": "gigacast.datasets.api.schema",
+    "validate_data": "gigacast.datasets.api.schema",
+    "write_cleaned_data": "gigacast.datasets.api.writing",
+    "write_features": "gigacast.datasets.api.writing",
+    "write_parquet_validated": "gigacast.datasets.api.writing",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

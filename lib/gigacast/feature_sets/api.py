@@ -11,13 +11,10 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from gigacast.errors import ConfigError
-from gigacast.features.predefined import get_recipe
-from gigacast.features.recipe import Recipe
-from gigacast.features.scaling import Scaler
-from gigacast.lake.contract_file import format_yaml
-from gigacast.pipeline.dataset import PublishOptions
-from gigacast.pipeline.dataset_door import (
+from gigacast.datasets.files import FileRules
+from gigacast.datasets.metadata import MetadataManager
+from gigacast.datasets.publish import PublishOptions
+from gigacast.datasets.resolve import (
     check_layer,
     dataset_location,
     dependencies_of,
@@ -25,17 +22,20 @@ from gigacast.pipeline.dataset_door import (
     open_rows,
     plain_location,
 )
-from gigacast.pipeline.dataset_files import FileRules
-from gigacast.pipeline.dataset_metadata import MetadataManager
-from gigacast.pipeline.features import (
+from gigacast.errors import ConfigError
+from gigacast.feature_sets.build import (
     FeatureOptions,
     FeatureSet,
     feature_set_of,
     parse_recipe,
 )
-from gigacast.pipeline.features import build_features as _build
-from gigacast.pipeline.features_table import FeatureProcessor
-from gigacast.pipeline.software import this_author
+from gigacast.feature_sets.build import build_features as _build
+from gigacast.feature_sets.kernel.predefined import get_recipe
+from gigacast.feature_sets.kernel.recipe import Recipe
+from gigacast.feature_sets.kernel.scaling import Scaler
+from gigacast.feature_sets.table import FeatureProcessor
+from gigacast.job.audit import this_author
+from gigacast.lake.dataset.contract_file import format_yaml
 from gigacast.storage.opening import open_store
 
 __all__ = [

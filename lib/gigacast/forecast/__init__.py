@@ -1,4 +1,1 @@
-"""Forecasters: the protocol, Chronos (alone imports torch and chronos), seasonal naive, batching.
-
-Imports ``errors`` and ``core`` only. Importing this package does not import torch.
-"""
+"""Former module paths, kept for one release: use `gigacast.synthetic` and `gigacast.trainers`."""

@@ -19,9 +19,9 @@ from gigacast.errors import (
 )
 
 if TYPE_CHECKING:
-    from gigacast.parquet_loader.loader import ParquetDataLoader
-    from gigacast.pipeline.load_check import LoadQuality
-    from gigacast.pipeline.load_dataset import (
+    from gigacast.parquet_loader.api.loader import ParquetDataLoader
+    from gigacast.parquet_loader.check import LoadQuality
+    from gigacast.parquet_loader.dataset import (
         IncrementalDataset,
         LoadColumns,
         LoadedDataset,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         PredictionDataset,
         TrainingDataset,
     )
-    from gigacast.pipeline.load_discovery import ParquetFileInfo
+    from gigacast.parquet_loader.discovery import ParquetFileInfo
 
 __all__ = [
     "ConfigError",
@@ -56,14 +56,14 @@ ParquetLoaderError = GigacastError
 SchemaValidationError = SchemaError
 
 _HOMES = {
-    "IncrementalDataset": "gigacast.pipeline.load_dataset",
-    "LoadColumns": "gigacast.pipeline.load_dataset",
-    "LoadQuality": "gigacast.pipeline.load_check",
-    "LoadStats": "gigacast.pipeline.load_dataset",
-    "LoadedDataset": "gigacast.pipeline.load_dataset",
-    "ParquetDataLoader": "gigacast.parquet_loader.loader",
-    "ParquetFileInfo": "gigacast.pipeline.load_discovery",
-    "PredictionDataset": "gigacast.pipeline.load_dataset",
-    "TrainingDataset": "gigacast.pipeline.load_dataset",
+    "IncrementalDataset": "gigacast.parquet_loader.dataset",
+    "LoadColumns": "gigacast.parquet_loader.dataset",
+    "LoadQuality": "gigacast.parquet_loader.check",
+    "LoadStats": "gigacast.parquet_loader.dataset",
+    "LoadedDataset": "gigacast.parquet_loader.dataset",
+    "ParquetDataLoader": "gigacast.parquet_loader.api.loader",
+    "ParquetFileInfo": "gigacast.parquet_loader.discovery",
+    "PredictionDataset": "gigacast.parquet_loader.dataset",
+    "TrainingDataset": "gigacast.parquet_loader.dataset",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -17,8 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import get_args
 
-from gigacast.core.cost import Rental
-from gigacast.core.price import Purchase
+from gigacast.core.cost.bill import Rental
+from gigacast.core.cost.price import Purchase
 from gigacast.errors import ConfigError
 
 INSTANCE = "GIGACAST_INSTANCE"

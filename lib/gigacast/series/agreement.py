@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from gigacast.core.frequency import Frequency
+from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
 from gigacast.series.category import CategoryCodes
 from gigacast.series.columns import is_category_type, is_list_type

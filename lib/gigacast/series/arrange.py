@@ -11,8 +11,8 @@ all that comes later is kept: what is later in a part may be history in the whol
 
 import numpy as np
 
-from gigacast.core.frequency import Frequency
-from gigacast.core.series import NO_TIME
+from gigacast.core.series.batch import NO_TIME
+from gigacast.core.time.frequency import Frequency
 from gigacast.series.rows import ItemRows
 from gigacast.series.segment import (
     BoolArray,

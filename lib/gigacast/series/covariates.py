@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from gigacast.core.covariate import Covariates
-from gigacast.core.series import FloatArray, SeriesBatch
+from gigacast.core.series.batch import FloatArray, SeriesBatch
+from gigacast.core.series.covariate import Covariates
 from gigacast.series.segment import IntArray, count_segments, offsets_of, spread, take_ranges
 from gigacast.series.source import ColumnNames
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.column import to_arrow, to_numpy
-from gigacast.core.frequency import Frequency
-from gigacast.core.series import NO_TIME
-from gigacast.core.zone import from_wall, to_wall
+from gigacast.core.series.batch import NO_TIME
+from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.zone import from_wall, to_wall
 from gigacast.errors import ConfigError
 from gigacast.series.category import CategoryCodes
 from gigacast.series.columns import Layout, is_list_type

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gigacast.core.frequency import Frequency, nearest_steps
-from gigacast.core.reason import Reason
-from gigacast.core.series import NO_TIME
-from gigacast.core.zone import to_wall
+from gigacast.core.series.batch import NO_TIME
+from gigacast.core.series.reason import Reason
+from gigacast.core.time.frequency import Frequency, nearest_steps
+from gigacast.core.time.zone import to_wall
 from gigacast.series.arrange import first_of_times, sort_times
 from gigacast.series.inference import Inferred, infer_frequencies
 from gigacast.series.rows import ItemRows

@@ -23,7 +23,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigacast.core.calendar_grid import (
+from gigacast.core.series.batch import ByteArray
+from gigacast.core.series.reason import Reason
+from gigacast.core.time.calendar_grid import (
     DAY_US,
     MONTH_END,
     business_number,
@@ -31,9 +33,7 @@ from gigacast.core.calendar_grid import (
     split_months,
     weekdays,
 )
-from gigacast.core.frequency import Frequency, nearest_steps
-from gigacast.core.reason import Reason
-from gigacast.core.series import ByteArray
+from gigacast.core.time.frequency import Frequency, nearest_steps
 from gigacast.series.segment import (
     BoolArray,
     IntArray,

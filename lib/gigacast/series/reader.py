@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from gigacast.core.series import SeriesBatch, concat_batches
+from gigacast.core.series.batch import SeriesBatch, concat_batches
 from gigacast.series.agreement import Agreement, agree
 from gigacast.series.covariates import split_covariates
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from gigacast.core.column import text_column, to_arrow
-from gigacast.core.frequency import Frequency
-from gigacast.core.reason import Reason
-from gigacast.core.series import NO_TIME, ByteArray, FloatArray, SeriesBatch
-from gigacast.core.zone import to_wall
+from gigacast.core.series.batch import NO_TIME, ByteArray, FloatArray, SeriesBatch
+from gigacast.core.series.reason import Reason
+from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.zone import to_wall
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
 from gigacast.series.category import CategoryCodes
 from gigacast.series.grid import (

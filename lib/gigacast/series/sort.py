@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.column import to_arrow, to_numpy
-from gigacast.core.frequency import Frequency
+from gigacast.core.time.frequency import Frequency
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
 from gigacast.series.rows import ItemRows, concat_rows
 from gigacast.series.segment import offsets_of, sort_order, spread

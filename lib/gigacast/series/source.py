@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from gigacast.core.frequency import Frequency
+from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError
 
 Format = Literal["parquet", "csv", "json", "table"]

@@ -8,7 +8,7 @@ one item disagree the greatest number wins, whatever their order.
 import numpy as np
 import numpy.typing as npt
 
-from gigacast.core.frequency import Frequency, Kind
+from gigacast.core.time.frequency import Frequency, Kind
 
 _KINDS: tuple[Kind, ...] = ("fixed", "steps", "business", "months")
 _COUNT_BITS, _DAY_BITS = 45, 5

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.frequency import Frequency
+from gigacast.core.time.frequency import Frequency
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times, tail_length
 from gigacast.series.rows import ItemRows, concat_rows, merge_neighbours
 from gigacast.series.source import ReadStats

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from gigacast.errors import ConfigError
-from gigacast.storage.folder import FolderStore
+from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import Store, StoreAddress
 
 if TYPE_CHECKING:
-    from gigacast.storage.s3 import S3Store
+    from gigacast.storage.s3.store import S3Store
 
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)", re.DOTALL)
 _BUCKET = re.compile(r"[a-z0-9A-Z][a-z0-9A-Z._-]{1,254}")
@@ -56,7 +56,7 @@ def _open_bucket(address: StoreAddress, rest: str) -> "S3Store":
             f"the endpoint {address.endpoint_url!r} names no host",
             hint="write http://host:port or https://host",
         )
-    from gigacast.storage.s3 import S3Store  # noqa: PLC0415 - folders start without its clients
+    from gigacast.storage.s3.store import S3Store  # noqa: PLC0415 - folders start without its clients
 
     return S3Store(bucket, prefix, endpoint_url=address.endpoint_url, region=address.region)
 

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigacast.core.array import (
+from gigacast.core.cost.array_plan import (
     Machine,
     choose_queue,
     count_children,

@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigacast.core.contract import Column, Contract, Mode, parse_type
-from gigacast.core.contract_cast import cast_column
-from gigacast.core.contract_drift import drift_of_contracts, needed_change
-from gigacast.core.contract_inference import infer_contract
-from gigacast.core.contract_order import OrderWatch
-from gigacast.core.contract_predefined import OHLCV_SCHEMA, PREDEFINED
-from gigacast.core.contract_sample import sample_rows
-from gigacast.core.rule import Rule
-from gigacast.core.version import Change
+from gigacast.core.contract.cast import cast_column
+from gigacast.core.contract.definition import Column, Contract, Mode, parse_type
+from gigacast.core.contract.drift import drift_of_contracts, needed_change
+from gigacast.core.contract.inference import infer_contract
+from gigacast.core.contract.order import OrderWatch
+from gigacast.core.contract.predefined import OHLCV_SCHEMA, PREDEFINED
+from gigacast.core.contract.rule import Rule
+from gigacast.core.contract.sample import sample_rows
+from gigacast.core.dataset.version import Change
+from gigacast.datasets.check import RowSource, check_rows, filter_table
 from gigacast.errors import ConfigError
-from gigacast.lake.contract_file import format_contract, parse_contract
-from gigacast.pipeline.contract import RowSource, check_rows, filter_table
+from gigacast.lake.dataset.contract_file import format_contract, parse_contract
 
 CONTRACT = Contract(
     "small",

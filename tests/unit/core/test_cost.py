@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
-from gigacast.core.cost import Rental, Usage
-from gigacast.core.price import Instance, PriceTable
+from gigacast.core.cost.bill import Rental, Usage
+from gigacast.core.cost.price import Instance, PriceTable
 
 PRICES = PriceTable(
     date(2025, 7, 1),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigacast.core.frequency import Frequency, nearest_steps
+from gigacast.core.time.frequency import Frequency, nearest_steps
 from gigacast.errors import ConfigError
 
 DAY_US = 86_400_000_000

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigacast.core.frequency import Frequency
-from gigacast.core.holdout import hold_out
-from gigacast.core.series import NO_TIME, SeriesBatch
+from gigacast.core.series.batch import NO_TIME, SeriesBatch
+from gigacast.core.series.holdout import hold_out
+from gigacast.core.time.frequency import Frequency
 
 NAN = float("nan")
 DAY_US = 86_400_000_000

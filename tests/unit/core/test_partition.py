@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigacast.core.month import IntRange, Month, MonthFilter
-from gigacast.core.partition import NamingPattern, month_of_folder
+from gigacast.core.partition.name import NamingPattern, month_of_folder
+from gigacast.core.time.month import IntRange, Month, MonthFilter
 from gigacast.errors import ConfigError
 
 SEED_REGEX = r"([A-Z]+)_([0-9]+min)_h([0-9]+)_([0-9]{4})_([0-9]{2})_([a-f0-9]+)\.(parquet|json)$"

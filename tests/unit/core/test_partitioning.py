@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from gigacast.core.evolution import conform, is_wider, unify_schemas, widen
-from gigacast.core.partitioning import Partitioning, folder_values
+from gigacast.core.contract.evolution import conform, is_wider, unify_schemas, widen
+from gigacast.core.dataset.partitioning import Partitioning, folder_values
 from gigacast.errors import ConfigError, SchemaError
 
 ASSETS = ["ES", "a/b c=d", "é", "", None, "007"]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigacast.core.predicate import Predicate
+from gigacast.core.dataset.predicate import Predicate
 from gigacast.errors import ConfigError
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from gigacast.core.price import Instance, PriceTable
+from gigacast.core.cost.price import Instance, PriceTable
 from gigacast.errors import ConfigError
-from gigacast.settings_load import load_prices
+from gigacast.settings.load import load_prices
 
 SHIPPED = Path(__file__).parents[3] / "config" / "prices.yaml"
 

@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gigacast.core.frequency import Frequency
-from gigacast.core.series import NO_TIME, SeriesBatch, concat_batches
+from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
+from gigacast.core.time.frequency import Frequency
 
 DAY_US = 86_400_000_000
 DAILY, MONTHLY = Frequency.parse("D"), Frequency.parse("ME")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.core.digest import digest_etags, digest_value
-from gigacast.core.spec import Spec, horizon_of_spec
+from gigacast.core.partition.spec import Spec, horizon_of_spec
 from gigacast.errors import ConfigError
 
 FIELDS = {"digest": "abc", "precision": "float32"}

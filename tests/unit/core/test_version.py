@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
-from gigacast.core.dataset_ref import DatasetRef
-from gigacast.core.version import Change, Version
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.dataset.version import Change, Version
 from gigacast.errors import ConfigError
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from gigacast.errors import ModelIntegrityError, ModelNotFoundError
-from gigacast.lake.model import DEFAULT_MODEL, digest_folder, resolve_model
+from gigacast.lake.model.resolve import DEFAULT_MODEL, digest_folder, resolve_model
 from gigacast.storage.memory import MemoryStore
-from tests.hub_server import COMMIT, Hub
+from tests.support.hub_server import COMMIT, Hub
 
 CONFIG = b'{"chronos_config": {}}'
 WEIGHTS = b"weights"
@@ -149,7 +149,7 @@ def hub() -> Iterator[str]:
 RESOLVE = """
 import sys
 from gigacast.errors import ModelError
-from gigacast.lake.model import resolve_model
+from gigacast.lake.model.resolve import resolve_model
 from gigacast.storage.memory import MemoryStore
 try:
     model = resolve_model(sys.argv[1], MemoryStore("none"))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from gigacast.core.task import InputObject, Task
+from gigacast.core.partition.task import InputObject, Task
 from gigacast.errors import PlanError, StorageError
-from gigacast.lake.plan_file import PlanFile, read_plan, read_tasks, write_plan
+from gigacast.lake.plan.plan_file import PlanFile, read_plan, read_tasks, write_plan
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import Store
 

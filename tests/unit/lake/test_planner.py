@@ -10,16 +10,16 @@ from dataclasses import replace
 
 import pytest
 
-from gigacast.core.month import IntRange, MonthFilter
-from gigacast.core.spec import Spec
-from gigacast.core.task import Task
-from gigacast.lake.discovery import Selection
+from gigacast.core.partition.spec import Spec
+from gigacast.core.partition.task import Task
+from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.lake.layout import receipt_key
-from gigacast.lake.planner import DoneEntry, Plan, PlanRequest, make_plan
-from gigacast.lake.receipt import Receipt, write_receipt
+from gigacast.lake.plan.discovery import Selection
+from gigacast.lake.plan.planner import DoneEntry, Plan, PlanRequest, make_plan
+from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import Store
-from tests.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
+from tests.support.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
 
 SPEC = Spec(model="model", version="v1", levels=(0.1, 0.5, 0.9), fields={"digest": "d"})
 REQUEST = PlanRequest(spec=SPEC, horizon=7, model_horizon=64)

@@ -10,11 +10,17 @@ from hypothesis import strategies as st
 
 from gigacast.errors import CorruptedFileError
 from gigacast.lake import layout
-from gigacast.lake.audit import COMPLETED, Audit, AuditLog, new_run_id, read_audit, recent_runs
-from gigacast.lake.manifest import ManifestEntry, merge, read_manifest, to_table, update_manifest
-from gigacast.lake.receipt import Receipt
+from gigacast.lake.plan.audit import COMPLETED, Audit, AuditLog, new_run_id, read_audit, recent_runs
+from gigacast.lake.plan.manifest import (
+    ManifestEntry,
+    merge,
+    read_manifest,
+    to_table,
+    update_manifest,
+)
+from gigacast.lake.plan.receipt import Receipt
 from gigacast.storage.memory import MemoryStore
-from tests.faulty_store import Fault, FaultyStore, SimulatedCrash
+from tests.support.faulty_store import Fault, FaultyStore, SimulatedCrash
 
 KEY = "forecasts/m/v/h1-q1-00000000/_manifest.parquet"
 

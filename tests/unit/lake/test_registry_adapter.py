@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from gigacast.errors import ModelIntegrityError, ModelNotFoundError
-from gigacast.lake.model import resolve_model
-from gigacast.lake.model_file import digest_folder
-from gigacast.lake.registry import Registry
-from gigacast.pipeline.models import Publication, publish_folder
+from gigacast.lake.model.file import digest_folder
+from gigacast.lake.model.registry import Registry
+from gigacast.lake.model.resolve import resolve_model
+from gigacast.models.publish import Publication, publish_folder
 from gigacast.storage.memory import MemoryStore
-from tests.model_folders import author, make_adapter, make_folder, publish
+from tests.support.model_folders import author, make_adapter, make_folder, publish
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from gigacast.errors import CorruptedFileError, GigacastError, ModelConflictError, StorageError
-from gigacast.lake.registry import Registry
-from gigacast.lake.registry_backup import write_archive
-from gigacast.lake.registry_restore import read_archive
+from gigacast.lake.model.backup import write_archive
+from gigacast.lake.model.registry import Registry
+from gigacast.lake.model.restore import read_archive
 from gigacast.storage.memory import MemoryStore
-from tests.model_folders import author, make_folder, publish
+from tests.support.model_folders import author, make_folder, publish
 
 Members = dict[str, bytes]
 

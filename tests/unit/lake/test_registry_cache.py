@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from gigacast.errors import ModelIntegrityError, ModelNotFoundError, StorageError
-from gigacast.lake import model_transfer
 from gigacast.lake.layout import model_file_key
-from gigacast.lake.model import resolve_model
-from gigacast.lake.model_file import digest_folder
+from gigacast.lake.model import transfer as model_transfer
+from gigacast.lake.model.file import digest_folder
+from gigacast.lake.model.resolve import resolve_model
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-from tests.faulty_store import Fault, FaultyStore, SimulatedCrash
-from tests.model_folders import make_folder, publish
+from tests.support.faulty_store import Fault, FaultyStore, SimulatedCrash
+from tests.support.model_folders import make_folder, publish
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_large_files_are_read_in_pieces(
 
 RESOLVE = """
 import pathlib, sys, time
-from gigacast.lake.model import resolve_model
+from gigacast.lake.model.resolve import resolve_model
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 url, cache, go = sys.argv[1:]

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 
 from gigacast.errors import ConfigError, ModelIntegrityError
-from gigacast.lake.model_file import (
+from gigacast.lake.model.file import (
     count_parameters,
     digest_files,
     digest_folder,
     hash_folder,
     refuse_unsafe,
 )
-from gigacast.lake.model_manifest import ModelManifest, check_name, parse_manifest
-from tests.model_folders import make_folder
+from gigacast.lake.model.manifest import ModelManifest, check_name, parse_manifest
+from tests.support.model_folders import make_folder
 
 
 @pytest.fixture

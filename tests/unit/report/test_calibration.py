@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from gigacast.report.calibration import save_calibration_figure
+from gigacast.report.plot.calibration import save_calibration_figure
 
 BLUE = np.array([11, 98, 168]) / 255
 

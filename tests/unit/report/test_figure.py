@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from gigacast.report.figure import save_forecast_figure
-from gigacast.report.panel import ForecastPanel
+from gigacast.report.plot.figure import save_forecast_figure
+from gigacast.report.plot.panel import ForecastPanel
 
 DAYS = np.datetime64("2014-03-01") + np.arange(30)
 WAVE = np.sin(np.arange(30))
@@ -57,6 +57,6 @@ def test_no_panel_is_an_error(tmp_path: Path) -> None:
 
 
 def test_matplotlib_is_imported_when_a_picture_is_drawn() -> None:
-    code = "import sys, gigacast.report.figure as f; print('matplotlib' in sys.modules)"
+    code = "import sys, gigacast.report.plot.figure as f; print('matplotlib' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

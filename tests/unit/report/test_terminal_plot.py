@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gigacast.report.panel import ForecastPanel
-from gigacast.report.terminal_plot import ASCII, UNICODE, terminal_plot
+from gigacast.report.plot.panel import ForecastPanel
+from gigacast.report.plot.terminal import ASCII, UNICODE, terminal_plot
 
 WAVE = np.array([0, 2, 4, 3, 1] * 4, dtype=float)
 DAYS = np.datetime64("2014-03-01") + np.arange(20)

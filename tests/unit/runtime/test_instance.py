@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gigacast.core.cost import Rental
+from gigacast.core.cost.bill import Rental
 from gigacast.errors import ConfigError
 from gigacast.runtime.instance import find_rental
 

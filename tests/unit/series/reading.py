@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gigacast.core.frequency import Frequency
-from gigacast.core.reason import Reason
+from gigacast.core.series.reason import Reason
+from gigacast.core.time.frequency import Frequency
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 

@@ -7,13 +7,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from gigacast.core.covariate import Covariates, concat_covariates
-from gigacast.core.holdout import hold_out
-from gigacast.core.series import SeriesBatch
+from gigacast.core.series.batch import SeriesBatch
+from gigacast.core.series.covariate import Covariates, concat_covariates
+from gigacast.core.series.holdout import hold_out
 from gigacast.errors import SchemaError
 from gigacast.series.reader import read_series
 from gigacast.series.source import ColumnNames, ReadOptions, SeriesSource
-from tests.companions import ALL, COLUMNS, panel, read
+from tests.support.companions import ALL, COLUMNS, panel, read
 
 
 def beside(batch: SeriesBatch) -> Covariates:

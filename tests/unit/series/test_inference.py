@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gigacast.core.reason import Reason
+from gigacast.core.series.reason import Reason
 from gigacast.series.inference import infer_frequencies
 
 PANDAS = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigacast.core.series import NO_TIME
+from gigacast.core.series.batch import NO_TIME
 from gigacast.errors import SchemaError
 from gigacast.series.timestamp import clock_of, number_range, unit_of
 from gigacast.series.timestamp_text import parse_times

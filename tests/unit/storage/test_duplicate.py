@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.errors import StorageError
-from gigacast.storage.duplicate import DuplicateFinder
+from gigacast.storage.parquet.duplicate import DuplicateFinder
 
 TEXT = st.none() | st.sampled_from(["", "a", "b", "ab", "ba", "é" * 50])
 KEYS = st.lists(st.tuples(st.none() | st.integers(-(2**62), 2**62).map(lambda n: n % 7), TEXT))

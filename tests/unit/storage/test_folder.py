@@ -20,8 +20,8 @@ from gigacast.errors import (
     PreconditionFailedError,
     StorageError,
 )
-from gigacast.storage import folder_write
-from gigacast.storage.folder import FolderStore
+from gigacast.storage.folder import write as folder_write
+from gigacast.storage.folder.store import FolderStore
 from tests.contract.store_backends import fill, listed, listed_keys
 
 
@@ -105,7 +105,7 @@ def test_a_writer_killed_in_the_middle_leaves_the_old_object(root: Path) -> None
     script = """
         import os, sys
         from pathlib import Path
-        from gigacast.storage import folder
+        from gigacast.storage.folder import store as folder
         folder.publish = lambda *_: os.kill(os.getpid(), 9)
         folder.FolderStore(Path(sys.argv[1])).put("key", b"new")
     """
@@ -133,7 +133,7 @@ def test_of_racing_processes_one_wins(root: Path) -> None:
         import sys
         from pathlib import Path
         from gigacast.errors import PreconditionFailedError
-        from gigacast.storage.folder import FolderStore
+        from gigacast.storage.folder.store import FolderStore
         store, wins = FolderStore(Path(sys.argv[1])), 0
         for i in range(15):
             try:
@@ -153,7 +153,7 @@ def test_compare_and_swap_between_processes_loses_no_update(root: Path) -> None:
         import sys
         from pathlib import Path
         from gigacast.errors import PreconditionFailedError
-        from gigacast.storage.folder import FolderStore
+        from gigacast.storage.folder.store import FolderStore
         # Another root, so that the lock is the file's and not the store's.
         root = Path(sys.argv[1])
         store, key = FolderStore(root), "counter"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from gigacast.errors import AccessDeniedError, ConfigError, StorageError
-from gigacast.storage.folder import FolderStore
+from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.memory import MemoryStore, forget_memory
 from gigacast.storage.opening import open_store
-from gigacast.storage.s3 import S3Store
+from gigacast.storage.s3.store import S3Store
 from gigacast.storage.store import StoreAddress
 from tests.unit.storage.stub_server import StubServer, content
 

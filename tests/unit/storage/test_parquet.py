@@ -19,10 +19,10 @@ from gigacast.errors import (
     SchemaError,
     TransientStorageError,
 )
-from gigacast.storage import parquet
-from gigacast.storage.folder import FolderStore
+from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.memory import MemoryStore, forget_memory
-from gigacast.storage.parquet import (
+from gigacast.storage.parquet import read as parquet
+from gigacast.storage.parquet.read import (
     open_object,
     open_parquet,
     read_batches,
@@ -30,7 +30,7 @@ from gigacast.storage.parquet import (
     translated_parquet,
 )
 from gigacast.storage.store import Store
-from tests.faulty_store import Fault, FaultyStore, transient
+from tests.support.faulty_store import Fault, FaultyStore, transient
 
 
 def example_table(rows: int = 5000) -> pa.Table:

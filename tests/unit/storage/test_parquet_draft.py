@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gigacast.errors import SchemaError
-from gigacast.storage.parquet_draft import DraftFile, ParquetDraft, describe_file
-from tests.bars import bars
+from gigacast.storage.parquet.draft import DraftFile, ParquetDraft, describe_file
+from tests.support.bars import bars
 
 DAY = 86_400
 

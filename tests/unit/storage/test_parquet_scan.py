@@ -7,14 +7,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from gigacast.core.predicate import Predicate
+from gigacast.core.dataset.predicate import Predicate
+from gigacast.datasets.read import rows_of_folder, rows_of_version
 from gigacast.errors import SchemaError
-from gigacast.lake.dataset import Lake
-from gigacast.lake.dataset_store import DatasetStore
-from gigacast.pipeline.dataset_read import rows_of_folder, rows_of_version
+from gigacast.lake.dataset.catalog import Lake
+from gigacast.lake.dataset.store import DatasetStore
 from gigacast.storage.memory import MemoryStore
-from gigacast.storage.parquet_scan import Scan, ScanStats, scan_parquet
-from tests.bars import bars, parquet_bytes, publish
+from gigacast.storage.parquet.scan import Scan, ScanStats, scan_parquet
+from tests.support.bars import bars, parquet_bytes, publish
 
 FOOTER = 64 << 10
 

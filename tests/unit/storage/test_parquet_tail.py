@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from gigacast.storage.memory import MemoryStore
-from gigacast.storage.parquet_scan import ScanStats
-from gigacast.storage.parquet_tail import read_tail
+from gigacast.storage.parquet.scan import ScanStats
+from gigacast.storage.parquet.tail import read_tail
 
 
 def put(times: list[object], rows: int = 10, **options: object) -> MemoryStore:

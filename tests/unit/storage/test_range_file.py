@@ -10,7 +10,7 @@ from gigacast.errors import PreconditionFailedError
 from gigacast.storage import range_file
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.range_file import RangeFile
-from tests.faulty_store import FaultyStore
+from tests.support.faulty_store import FaultyStore
 
 CONTENT = bytes(range(256)) * 40
 

@@ -16,7 +16,7 @@ from gigacast.errors import (
     TransientStorageError,
 )
 from gigacast.storage.retry import Retrier, RetryPolicy
-from gigacast.storage.s3 import S3Store
+from gigacast.storage.s3.store import S3Store
 from tests.unit.storage.stub_server import Reply, StubServer, content, refusal
 
 Script = Callable[..., tuple[S3Store, StubServer]]

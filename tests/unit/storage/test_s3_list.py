@@ -5,11 +5,11 @@ import logging
 import boto3
 import pytest
 
-from gigacast.storage import s3_list
 from gigacast.storage.opening import open_store
+from gigacast.storage.s3 import list as s3_list
 from gigacast.storage.store import Store, StoreAddress
 from tests.contract.store_backends import listed, listed_keys
-from tests.moto_server import MotoServer
+from tests.support.moto_server import MotoServer
 
 
 def bucket_of(moto_server: MotoServer, *keys: str) -> Store:

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from gigacast.storage.parquet.table_cache import TableCache, entry_name
 from gigacast.storage.store import ObjectMeta, StoreAddress
-from gigacast.storage.table_cache import TableCache, entry_name
 
 ROWS = pa.table({"x": np.arange(1000.0)})
 ENTRY_BYTES = 8000

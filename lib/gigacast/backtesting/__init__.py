@@ -1,0 +1,1 @@
+"""Backtests: forecast the past of each series, compare models by their losses."""

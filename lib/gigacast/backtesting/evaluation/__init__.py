@@ -1,0 +1,1 @@
+"""Evaluation of stored forecasts against the values that came after them."""

@@ -1,0 +1,155 @@
+"""What came: the rows of a bucket that forecasts are compared with. Imports all below.
+
+Actuals are looked for in the partitions of the months that a forecast reaches into: those of the
+same symbol and timeframe, or the same part; where the last of these months has no part of that
+name, in all parts.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import cache, partial
+
+import pyarrow as pa
+
+from gigacast.backtesting.evaluation.join import Forecasts, Rows, select_actuals
+from gigacast.backtesting.partition import HISTORY, seasons_of
+from gigacast.core.column import to_arrow
+from gigacast.core.partition.name import PartitionName, month_prefixes
+from gigacast.core.time.month import Month
+from gigacast.forecasters.metric import seasonal_error
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.lake.plan.discovery import Discoverer, Partition
+from gigacast.series.reader import read_series
+from gigacast.series.source import ReadOptions, SeriesSource
+from gigacast.storage.parquet.read import open_object
+from gigacast.storage.store import Store
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Actuals:
+    """Finds the actuals of forecasts, and the scales of their series.
+
+    Parameters
+    ----------
+    job : ForecastJob
+        How actuals are read.
+    inputs : Store
+    """
+
+    def __init__(self, job: ForecastJob, inputs: Store) -> None:
+        self._job = job
+        self._inputs = inputs
+        self._in_month = cache(self._discover)
+
+    def find(self, forecasts: Forecasts, month: Month, series_name: str) -> pa.Table:
+        """Return the rows that may be actuals of forecasts of one partition: see `select_actuals`.
+
+        Only the items and the times of the forecasts are held, whatever is read.
+
+        Raises
+        ------
+        DataError, StorageError
+        """
+        rows = (
+            part
+            for partition in self._partitions(_months(forecasts.bounds, month), series_name)
+            for part in self._rows(partition)
+        )
+        return select_actuals(rows, forecasts)
+
+    def scales(self, month: Month, series_name: str) -> pa.Table | None:
+        """Return the seasonal error of each series of a partition as it is now.
+
+        Returns
+        -------
+        pa.Table or None
+            As `evaluation_join.match_scales` takes it; ``None`` without the partition.
+
+        Raises
+        ------
+        DataError, StorageError
+        """
+        own = [p for p in self._in_month(month) if p.name.series_name == series_name]
+        tables = []
+        for partition in own:
+            for batch in read_series(self._sources(partition), self._options(partition)):
+                scale = seasonal_error(batch.values, batch.offsets, seasons_of(batch))
+                columns = {"item": batch.item_ids, "target": batch.target_names}
+                tables.append(pa.table({**columns, "scale": to_arrow(scale)}))
+        return pa.concat_tables(tables) if tables else None
+
+    def _rows(self, partition: Partition) -> Iterator[tuple[Rows, tuple[str, ...]]]:
+        for part, targets in read_series(self._sources(partition), self._options(partition)).rows():
+            yield (part.item_ids, part.offsets, part.times, part.values), targets
+
+    def _partitions(self, months: list[Month], series_name: str) -> list[Partition]:
+        found = [partition for month in months for partition in self._in_month(month)]
+        same = [one for one in found if one.name.series_name == series_name]
+        market = next((_market(one.name) for one in same), (None, None))
+        if market[0] is not None:
+            return [one for one in found if _market(one.name) == market]
+        last = months[-1]
+        if any(one.name.month == last for one in same):
+            return same
+        return [one for one in found if one.name.symbol is None]
+
+    def _discover(self, month: Month) -> tuple[Partition, ...]:
+        year = f"{month.year:04d}/"
+        prefixes = [f for y in (year, f"year={year}") for f in month_prefixes(y, month)]
+        discoverer = Discoverer(self._job.pattern, self._job.selection)
+        objects = [o for p in prefixes for page in self._inputs.list(p) for o in page]
+        folders = dict.fromkeys("/".join(o.key.split("/", 2)[:2]) for o in objects)
+        return tuple(
+            partition
+            for folder in folders
+            for partition in discoverer.discover(
+                folder, [o for o in objects if o.key.startswith(f"{folder}/")]
+            ).partitions
+        )
+
+    def _sources(self, partition: Partition) -> list[SeriesSource]:
+        return [
+            SeriesSource(
+                open=partial(
+                    open_object, self._inputs, o.key, if_match=o.etag, size_bytes=o.size_bytes
+                ),
+                format=o.extension,
+                name=o.key,
+            )
+            for o in partition.inputs[partition.context :]
+        ]
+
+    def _options(self, partition: Partition) -> ReadOptions:
+        name: PartitionName = partition.name
+        method = self._job.method
+        return ReadOptions(
+            columns=method.columns,
+            context_length=HISTORY,
+            freq=method.frequency,
+            item_id=name.symbol or name.series_name,
+            memory_limit_bytes=self._job.resources.memory_limit_bytes,
+            timestamp_unit=method.timestamp_unit,
+        )
+
+
+def _market(name: PartitionName) -> tuple[str | None, str | None]:
+    """Return what a name says of its series, but for the horizon."""
+    return name.symbol, name.timeframe
+
+
+def _months(bounds: tuple[int, int], own: Month) -> list[Month]:
+    """Return the forecast's own month and those its times lie in; times that are steps have none.
+
+    Widened by a day on either side: folders may follow another zone than the timestamps.
+    """
+    try:
+        first, last = (_EPOCH + timedelta(microseconds=t) for t in bounds)
+        first, last = first - timedelta(days=1), last + timedelta(days=1)
+    except OverflowError:
+        return [own]
+    found, month = {own}, Month(first.year, first.month)
+    while month <= Month(last.year, last.month):
+        found.add(month)
+        month = month.shift(1)
+    return sorted(found)

@@ -1,0 +1,206 @@
+"""Forecasts and actuals, joined by item, target and time. Pure; imports ``core`` and pyarrow.
+
+Both come as rows of ``item``, ``target``, ``time`` (int64: microseconds of UTC, or plain steps) and
+numbers. Everything is done by Arrow's hash joins: no loop over rows or series.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.column import text_column, to_arrow, to_numpy
+from gigacast.core.series.batch import NO_TIME, FloatArray
+from gigacast.forecasting.prediction import is_wide, level_name, long_table
+
+_KEYS = ["item", "target", "time"]
+Rows = tuple[pa.Array, npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[FloatArray, ...]]
+"""Item ids [N], offsets [N + 1], times [R] and a column of values [R] per target."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """The forecasts of one file, series by series.
+
+    Parameters
+    ----------
+    keys : pa.Table
+        ``item``, ``target`` and ``time`` of each of N * H rows, and its number, ``row``.
+    median : float32 [N, H]
+    quantiles : float32 [N, H, Q]
+    levels : tuple of float
+    """
+
+    keys: pa.Table
+    median: FloatArray
+    quantiles: FloatArray
+    levels: tuple[float, ...]
+
+    @property
+    def bounds(self) -> tuple[int, int]:
+        """The first and the last time; of an empty file, none in between."""
+        times = to_numpy(pc.drop_null(self.keys["time"]))
+        return (int(times.min()), int(times.max())) if len(times) else (1, 0)
+
+    @property
+    def items(self) -> pa.Table:
+        """``item`` and ``target`` of each series, [N]."""
+        horizon = self.median.shape[1]
+        return self.keys.take(to_arrow(np.arange(0, self.keys.num_rows, max(1, horizon)))).select(
+            ["item", "target"]
+        )
+
+
+def whole_series(
+    batches: Iterable[pa.RecordBatch], horizon: int, most_steps: int
+) -> Iterator[pa.Table]:
+    """Cut a file of predictions, in either layout, into parts of whole series.
+
+    Parameters
+    ----------
+    batches : iterable of pa.RecordBatch
+        The file's, in order.
+    horizon : int
+        Rows of a series in the long layout.
+    most_steps : int
+        Steps of a part, about, at most; one series at least.
+    """
+    held: pa.Table | None = None
+    for batch in batches:
+        part = pa.Table.from_batches([batch])
+        held = part if held is None else pa.concat_tables([held, part])
+        rows_each = 1 if is_wide(held.schema) else horizon
+        size = max(1, most_steps // horizon) * rows_each
+        while held.num_rows >= size:
+            yield held.slice(0, size)
+            held = held.slice(size)
+    if held is not None and held.num_rows:
+        yield held
+
+
+def read_forecasts(table: pa.Table, horizon: int) -> Forecasts:
+    """Return predictions, in either layout, as matrices.
+
+    Parameters
+    ----------
+    table : pa.Table
+        As the job writes them: every series has its H rows together, in order. Whole series.
+    horizon : int
+    """
+    rows = long_table(table)
+    levels = tuple(float(name) for name in rows.column_names if _is_level(name))
+    shape = (rows.num_rows // horizon, horizon)
+    columns = [_numbers(rows[level_name(level)]).reshape(shape) for level in levels]
+    keys = pa.table(
+        {
+            "item": _plain(rows["item_id"]),
+            "target": _plain(rows["target_name"]),
+            "time": to_micros(rows["timestamp"]),
+            "row": to_arrow(np.arange(rows.num_rows)),
+        }
+    )
+    median = _numbers(rows["predictions"]).reshape(shape)
+    return Forecasts(keys, median, np.stack(columns, axis=2), levels)
+
+
+def _is_level(name: str) -> bool:
+    try:
+        return 0 < float(name) < 1
+    except ValueError:
+        return False
+
+
+def _numbers(column: pa.ChunkedArray) -> FloatArray:
+    return to_numpy(pc.fill_null(column, float("nan"))).astype(np.float32, copy=False)
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    is_dictionary = pa.types.is_dictionary(column.type)
+    return column.cast(column.type.value_type) if is_dictionary else column
+
+
+def to_micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return timestamps, dates or plain steps as int64: microseconds of UTC, or the steps."""
+    if pa.types.is_integer(column.type):
+        return column.cast(pa.int64())
+    zone = column.type.tz if pa.types.is_timestamp(column.type) else None
+    return column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+
+
+def select_actuals(parts: Iterable[tuple[Rows, tuple[str, ...]]], forecasts: Forecasts) -> pa.Table:
+    """Return the rows of the items and the span of time of forecasts, as a table to join with.
+
+    Only these are held, whatever is read. A time that comes twice has the mean of its values.
+    """
+    wanted = pc.unique(forecasts.items["item"])
+    item_type = wanted.type
+    tables = [
+        one for rows, targets in parts for one in _within(rows, targets, wanted, forecasts.bounds)
+    ]
+    empty = pa.table(
+        {
+            "item": pa.array([], item_type),
+            "target": pa.array([], pa.string()),
+            "time": pa.array([], pa.int64()),
+            "actual": pa.array([], pa.float64()),
+        }
+    )
+    means = pa.concat_tables([empty, *tables]).group_by(_KEYS).aggregate([("actual", "mean")])
+    return means.rename_columns([*_KEYS, "actual"])
+
+
+def _within(
+    rows: Rows, targets: tuple[str, ...], wanted: pa.Array, bounds: tuple[int, int]
+) -> Iterable[pa.Table]:
+    items, offsets, times, values = rows
+    items = items.cast(wanted.type)
+    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    inside = (times != NO_TIME) & (times >= bounds[0]) & (times <= bounds[1])
+    inside &= to_numpy(pc.is_in(items, value_set=wanted))[owner]
+    for target, column in zip(targets, values, strict=True):
+        chosen = np.flatnonzero(inside & np.isfinite(column))
+        if len(chosen):
+            names = pa.DictionaryArray.from_arrays(
+                to_arrow(np.zeros(len(chosen), np.int32)), text_column([target])
+            )
+            yield pa.table(
+                {
+                    "item": items.take(to_arrow(owner[chosen])),
+                    "target": names.cast(pa.string()),
+                    "time": to_arrow(times[chosen]),
+                    "actual": to_arrow(column[chosen].astype(np.float64)),
+                }
+            )
+
+
+def match(forecasts: Forecasts, actuals: pa.Table) -> FloatArray:
+    """Return the actual of each forecast step, float32 [N, H]; NaN where there is none."""
+    joined = forecasts.keys.join(actuals, keys=_KEYS, join_type="inner")
+    found = np.full(forecasts.median.size, np.nan, np.float32)
+    found[to_numpy(joined["row"])] = to_numpy(joined["actual"])
+    return found.reshape(forecasts.median.shape)
+
+
+def match_scales(forecasts: Forecasts, scales: pa.Table | None) -> npt.NDArray[np.float64]:
+    """Return the scale of each series, float64 [N]; NaN where none is known.
+
+    Parameters
+    ----------
+    forecasts : Forecasts
+    scales : pa.Table, optional
+        ``item``, ``target`` and ``scale``.
+    """
+    if scales is None:
+        return np.full(len(forecasts.median), np.nan)
+    series = forecasts.items
+    number = to_arrow(np.arange(series.num_rows))
+    known = scales.set_column(0, "item", scales["item"].cast(series.schema.field("item").type))
+    joined = series.append_column("row", number).join(
+        known, keys=["item", "target"], join_type="inner"
+    )
+    found = np.full(series.num_rows, np.nan)
+    found[to_numpy(joined["row"])] = to_numpy(joined["scale"])
+    return found

@@ -1,0 +1,237 @@
+"""Forecasts in the bucket, once the actuals have arrived. Imports all below.
+
+For every finished generation, file by file and part by part: steps are joined with the rows that
+are in the bucket now, by item, target and time. Steps without an actual are waiting, and are
+counted. A part has as many series as the memory limit allows; of what came only its items and times
+are held.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gigacast.backtesting.evaluation.actuals import Actuals
+from gigacast.backtesting.evaluation.join import (
+    Forecasts,
+    match,
+    match_scales,
+    read_forecasts,
+    whole_series,
+)
+from gigacast.backtesting.evaluation.result import BY, Evaluation
+from gigacast.core.digest import digest_value
+from gigacast.core.partition.name import PartitionName
+from gigacast.core.partition.spec import horizon_of_spec
+from gigacast.core.time.month import Month
+from gigacast.errors import DataNotFoundError, GigacastError
+from gigacast.forecasters.metric import Sums, add_up, figures_of, measure
+from gigacast.forecasting.read import Generation, find_generations
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.location import open_inputs
+from gigacast.lake.layout import EVALUATIONS, evaluation_key, spec_prefix
+from gigacast.lake.plan.discovery import Selection
+from gigacast.lake.plan.manifest import read_manifest
+from gigacast.storage.opening import open_store
+from gigacast.storage.parquet.read import read_batches
+from gigacast.storage.store import Store
+
+_STEP_BYTES = 768
+"""Of one step of a part, about: its keys and quantiles, its actual, and what joining them takes."""
+
+
+@dataclass(frozen=True)
+class EvaluationJob:
+    """What to evaluate.
+
+    Parameters
+    ----------
+    forecast : ForecastJob
+        Where, which months, and how actuals are read; its model is not used.
+    model, version : str, optional
+        Only forecasts of these.
+    by_partition : bool
+        Whether figures by partition are kept as well.
+    """
+
+    forecast: ForecastJob
+    model: str | None = None
+    version: str | None = None
+    by_partition: bool = False
+
+
+def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
+    """Compare finished forecasts with what came, and write the figures into the bucket.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there are no finished forecasts of what is asked for.
+    StorageError
+    """
+    forecast = job.forecast
+    inputs, outputs = open_inputs(forecast.inputs), open_store(forecast.outputs)
+    for store in (inputs, outputs):
+        store.check()
+    asked = [g for g in find_generations(outputs) if _is_asked(g, job)]
+    if not asked:
+        raise DataNotFoundError(
+            f"{forecast.outputs.url}: no finished forecasts of what is asked for",
+            hint="run `gigacast forecast` first; see `gigacast status`",
+        )
+    evaluating = _Evaluating(forecast, inputs, outputs, _names(asked))
+    evaluating.by_partition = job.by_partition
+    for generation in asked:
+        evaluating.add(generation)
+    result = evaluating.result()
+    if not evaluating.files:
+        raise DataNotFoundError(
+            f"{forecast.outputs.url}: no forecast of the months and series asked for",
+            hint="see --years, --months, --symbol and --timeframe, and `gigacast status`",
+        )
+    name = _result_name(forecast.selection, asked)
+    result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
+    for ending, content in result.files().items():
+        outputs.put(evaluation_key(name, ending), content)
+    return result
+
+
+def _result_name(selection: Selection, asked: list[Generation]) -> str:
+    """Return the name of the result: the same for the same forecasts."""
+    which = [str(selection.months), sorted(selection.symbols), sorted(selection.timeframes)]
+    return digest_value([which, *([g.model, g.version, g.spec] for g in asked)], length=8)
+
+
+def _is_asked(generation: Generation, job: EvaluationJob) -> bool:
+    return job.model in {None, generation.model, f"{generation.model}/{generation.version}"} and (
+        job.version in {None, generation.version}
+    )
+
+
+def _names(generations: list[Generation]) -> dict[Generation, str]:
+    """Return what each generation is called: its spec is told only where a version has several."""
+    labels = [f"{g.model}/{g.version}" for g in generations]
+    return {
+        g: label if labels.count(label) == 1 else f"{label}/{g.spec}"
+        for g, label in zip(generations, labels, strict=True)
+    }
+
+
+class _Evaluating:
+    """Adds up generation by generation, file by file."""
+
+    def __init__(
+        self, job: ForecastJob, inputs: Store, outputs: Store, names: dict[Generation, str]
+    ) -> None:
+        self.by_partition = False
+        self.files = 0
+        self._job = job
+        self._outputs = outputs
+        self._names = names
+        self._actuals = Actuals(job, inputs)
+        self._evaluation = Evaluation()
+        self._sums: dict[str, dict[tuple[str, str], Sums]] = {by: {} for by in BY}
+        self._of_partitions: dict[tuple[str, str], Sums] = {}
+
+    def result(self) -> Evaluation:
+        """Return the figures so far."""
+        for by in BY:
+            self._evaluation.figures[by] = {
+                key: figures_of(sums)[0] for key, sums in sorted(self._sums[by].items(), key=_order)
+            }
+        self._evaluation.partitions = {
+            key: figures_of(sums)[0] for key, sums in sorted(self._of_partitions.items())
+        }
+        return self._evaluation
+
+    def add(self, generation: Generation) -> None:
+        """Evaluate every file of a generation that is asked for."""
+        horizon = horizon_of_spec(generation.spec) or 1
+        manifest, _ = read_manifest(self._outputs, generation.key)
+        for row in manifest.to_pylist():
+            name = self._name_of(generation, row)
+            if name is None or not self._job.selection.wants(name):
+                continue
+            self.files += 1
+            try:
+                parts = list(self._parts(row, name, horizon))
+            except GigacastError as error:
+                self._evaluation.failures.append((row["key"], error.message))
+                continue
+            for part in parts:  # a file counts as a whole or not at all
+                self._count(self._names[generation], name.month, part)
+                if self.by_partition:
+                    key = (self._names[generation], row["partition"])
+                    known = self._of_partitions.get(key)
+                    self._of_partitions[key] = part.whole if known is None else known + part.whole
+
+    def _name_of(self, generation: Generation, row: dict[str, Any]) -> PartitionName | None:
+        """Return what the key of the input says, which the key of the forecast ends with."""
+        prefix = spec_prefix(generation.model, generation.version, generation.spec)
+        key = row["key"].removeprefix(prefix)
+        pattern = self._job.pattern
+        return pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
+
+    def _parts(self, row: dict[str, Any], name: PartitionName, horizon: int) -> Iterator["_Part"]:
+        """Yield what becomes of each part of a file."""
+        month, series_name = name.month, row["partition"].rpartition("/")[2]
+        most = self._job.resources.memory_limit_bytes // _STEP_BYTES
+        batches = read_batches(self._outputs, row["key"], if_match=row["etag"])
+        known = None
+        for table in whole_series(batches, horizon, most):
+            forecasts = read_forecasts(table, horizon)
+            if known is None:
+                known = self._actuals.scales(month, series_name)
+            actual = match(forecasts, self._actuals.find(forecasts, month, series_name))
+            yield _Part.of(forecasts, actual, match_scales(forecasts, known))
+
+    def _count(self, name: str, month: Month, part: "_Part") -> None:
+        self._evaluation.levels[name] = part.levels
+        self._evaluation.steps += part.steps
+        self._evaluation.matched += part.matched
+        self._add("version", (name, "all"), part.whole)
+        self._add("month", (name, str(month)), part.whole)
+        for step, sums in enumerate(part.by_step, start=1):
+            self._add("step", (name, str(step)), sums)
+
+    def _add(self, by: str, key: tuple[str, str], sums: Sums) -> None:
+        known = self._sums[by].get(key)
+        self._sums[by][key] = sums if known is None else known + sums
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Sums over some series of a file."""
+
+    levels: tuple[float, ...]
+    steps: int
+    matched: int
+    whole: Sums
+    by_step: list[Sums]
+
+    @classmethod
+    def of(
+        cls,
+        forecasts: Forecasts,
+        actual: np.ndarray[Any, Any],
+        scales: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+    ) -> "_Part":
+        """Compare forecasts with their actuals, [N, H]: all steps, and each by itself."""
+
+        def compare(at: slice) -> Sums:
+            median, quantiles = forecasts.median[:, at], forecasts.quantiles[:, at]
+            return add_up(measure(actual[:, at], median, quantiles, forecasts.levels, scales))
+
+        return cls(
+            levels=forecasts.levels,
+            steps=actual.size,
+            matched=int(np.isfinite(actual).sum()),
+            whole=compare(slice(None)),
+            by_step=[compare(slice(step, step + 1)) for step in range(actual.shape[1])],
+        )
+
+
+def _order(entry: tuple[tuple[str, str], Sums]) -> tuple[str, int, str]:
+    (model, label), _ = entry
+    return model, int(label) if label.isdigit() else 0, label

@@ -1,0 +1,1 @@
+"""Leaderboards: mean losses by model and by segment of the data."""

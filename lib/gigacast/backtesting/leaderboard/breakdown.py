@@ -1,0 +1,113 @@
+"""What the forecasts of a leaderboard are grouped by. Imports all but ``forecast`` and ``runtime``.
+
+A segment is one of `SEGMENTS`, or ``column:NAME``: what a column of the input says of each item.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.column import to_numpy
+from gigacast.core.partition.task import Task
+from gigacast.core.series.batch import IntArray
+from gigacast.errors import ConfigError
+from gigacast.forecasting.partition import sources_of
+from gigacast.series.attribute import NONE, read_attribute
+from gigacast.series.source import ColumnNames
+from gigacast.storage.store import Store
+
+SEGMENTS = (
+    "partition",
+    "symbol",
+    "timeframe",
+    "month",
+    "target",
+    "frequency",
+    "length",
+    "window",
+)
+COLUMN = "column:"
+_LENGTHS = (32, 128, 512, 2048)
+
+
+def check_segment(segment: str) -> None:
+    """Refuse what is no segment.
+
+    Raises
+    ------
+    ConfigError
+    """
+    is_column = segment.startswith(COLUMN) and len(segment) > len(COLUMN)
+    if segment not in SEGMENTS and not is_column:
+        raise ConfigError(
+            f"segment: {segment!r} is unknown",
+            hint=f"use one of {', '.join(SEGMENTS)}, or {COLUMN}NAME for a column of the input",
+        )
+
+
+@dataclass(frozen=True)
+class Segmenter:
+    """Says which segment each row of a partition's losses is of.
+
+    Parameters
+    ----------
+    segment : str
+    inputs : Store
+        Where the column of a segment is read.
+    columns : ColumnNames
+    """
+
+    segment: str
+    inputs: Store
+    columns: ColumnNames
+
+    def label(self, losses: pa.Table, task: Task) -> tuple[list[str], IntArray]:
+        """Return the labels of a partition's segments, and the place of each row's among them.
+
+        Raises
+        ------
+        SchemaError
+            When the input has no such column.
+        DataError, StorageError
+        """
+        alone = np.zeros(losses.num_rows, np.int64)
+        match self.segment:
+            case "partition":
+                return [task.partition], alone
+            case "symbol" | "timeframe" | "month":
+                return [getattr(task, self.segment) or NONE], alone
+            case "length":
+                return _by_length(losses)
+            case "target" | "frequency" | "window":
+                name = "target_name" if self.segment == "target" else self.segment
+                return _encode(losses[name])
+        return _encode(self._column_of(losses["item_id"], task))
+
+    def _column_of(self, items: pa.ChunkedArray, task: Task) -> pa.ChunkedArray:
+        """Return what the column says of each item."""
+        name = self.segment.removeprefix(COLUMN)
+        own = sources_of(task, self.inputs)[len(task.inputs) - task.own :]
+        alone = task.symbol or task.partition.rpartition("/")[2]
+        known = read_attribute(own, self.columns, name, item_id=alone)
+        place = pc.index_in(items, value_set=known["item"].cast(items.type).combine_chunks())
+        return pc.fill_null(known["label"].combine_chunks().take(place), NONE)
+
+
+def _by_length(losses: pa.Table) -> tuple[list[str], IntArray]:
+    least = [1, *(most + 1 for most in _LENGTHS)]
+    labels = [f"{a} to {b}" for a, b in zip(least, _LENGTHS, strict=False)]
+    labels += [f"{least[-1]} and more"]
+    codes = np.searchsorted(_LENGTHS, to_numpy(losses["length"]))
+    present, rows = np.unique(codes, return_inverse=True)
+    return [labels[code] for code in present], rows.astype(np.int64)
+
+
+def _encode(column: pa.ChunkedArray) -> tuple[list[str], IntArray]:
+    is_dictionary = pa.types.is_dictionary(column.type)
+    plain = column.cast(column.type.value_type) if is_dictionary else column
+    whole = plain.combine_chunks() if isinstance(plain, pa.ChunkedArray) else plain
+    encoded = whole.dictionary_encode()
+    labels = [str(value) for value in encoded.dictionary.to_pylist()]
+    return labels, to_numpy(encoded.indices).astype(np.int64)

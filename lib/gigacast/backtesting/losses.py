@@ -1,0 +1,113 @@
+"""Losses as rows of a file, and back. Pure; imports ``core``, ``forecast`` values and pyarrow.
+
+A row is one forecast of a backtest: a series, from one origin. Its columns hold what `Losses` are,
+and what people group by. ``length`` is that of the history before the origin, as far as it is read;
+all but ``scale`` are sums over ``steps``, so a series' MASE is ``error / steps / scale``.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.column import text_column, to_arrow, to_numpy
+from gigacast.core.series.batch import ByteArray, SeriesBatch
+from gigacast.core.series.reason import Reason
+from gigacast.forecasters.metric import Losses, interval_name, intervals_of
+from gigacast.forecasting.prediction import level_name
+
+_SUMS = ("scale", "magnitude", "error", "square", "relative", "excess")
+_COUNTS = ("steps", "missed")
+
+
+def losses_schema(
+    item_type: pa.DataType,
+    timestamp_type: pa.DataType,
+    levels: Sequence[float],
+    metadata: Mapping[str, str],
+) -> pa.Schema:
+    """Return the columns of a file of losses, with what it is as key-value metadata."""
+    names = [level_name(level) for level in levels]
+    fields = [
+        pa.field("item_id", item_type),
+        pa.field("target_name", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("window", pa.int32()),
+        pa.field("origin", timestamp_type),
+        pa.field("frequency", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("length", pa.int64()),
+        pa.field("fallback", pa.dictionary(pa.int8(), pa.string())),
+        *(pa.field(name, pa.int64()) for name in _COUNTS),
+        *(pa.field(name, pa.float64()) for name in _SUMS),
+        *(pa.field(f"loss_{name}", pa.float64()) for name in names),
+        *(pa.field(f"below_{name}", pa.int64()) for name in names),
+        *(pa.field(name, pa.int64()) for name in _inside_names(levels)),
+    ]
+    return pa.schema(fields, metadata={k: v for k, v in metadata.items() if v})
+
+
+def _inside_names(levels: Sequence[float]) -> list[str]:
+    return [f"inside_{interval_name(levels, interval)}" for interval in intervals_of(levels)]
+
+
+def losses_batch(
+    contexts: SeriesBatch, losses: Losses, reasons: ByteArray, window: int, schema: pa.Schema
+) -> pa.RecordBatch:
+    """Return the losses of one window of a batch as rows.
+
+    Parameters
+    ----------
+    contexts : SeriesBatch
+        N series that end at the origin.
+    losses : Losses
+        N of them.
+    reasons : int8 [N]
+        Why the model did not make the forecast; 0 where it did.
+    window : int
+        0 is the latest origin.
+    schema : pyarrow.Schema
+        See `losses_schema`.
+    """
+    aliases = text_column([*(f.alias for f in contexts.frequencies), "unknown"])
+    codes = np.where(contexts.frequency_codes < 0, len(aliases) - 1, contexts.frequency_codes)
+    labels = text_column([reason.label for reason in Reason])
+    scale = to_arrow(losses.scale, np.isnan(losses.scale))
+    columns = [
+        contexts.item_ids,
+        contexts.target_names.dictionary_encode(),
+        to_arrow(np.full(len(losses), window, np.int32)),
+        contexts.last_arrow(),
+        pa.DictionaryArray.from_arrays(to_arrow(codes.astype(np.int32)), aliases),
+        to_arrow(contexts.lengths),
+        pa.DictionaryArray.from_arrays(to_arrow(reasons, reasons == Reason.OK), labels),
+        *(to_arrow(getattr(losses, name)) for name in _COUNTS),
+        scale,
+        *(to_arrow(getattr(losses, name)) for name in _SUMS[1:]),
+        *(to_arrow(np.ascontiguousarray(column)) for column in losses.quantile.T),
+        *(to_arrow(np.ascontiguousarray(column)) for column in losses.below.T),
+        *(to_arrow(np.ascontiguousarray(column)) for column in losses.inside.T),
+    ]
+    cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(cast, schema=schema)
+
+
+def read_losses(table: pa.Table, levels: Sequence[float]) -> Losses:
+    """Return the losses of a file's rows."""
+    names = [level_name(level) for level in levels]
+    scale = pc.fill_null(table["scale"], float("nan"))
+    return Losses(
+        scale=to_numpy(scale),
+        quantile=_matrix(table, [f"loss_{name}" for name in names], np.dtype(np.float64)),
+        below=_matrix(table, [f"below_{name}" for name in names], np.dtype(np.int64)),
+        inside=_matrix(table, _inside_names(levels), np.dtype(np.int64)),
+        **{name: to_numpy(table[name]) for name in (*_COUNTS, *_SUMS[1:])},
+    )
+
+
+def _matrix(table: pa.Table, names: Sequence[str], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    found = np.empty((table.num_rows, len(names)), kind)
+    for place, name in enumerate(names):
+        found[:, place] = to_numpy(table[name])
+    return found

@@ -1,0 +1,1 @@
+"""Forecasting runs as AWS Batch arrays: submit, watch, close, schedule."""

@@ -1,0 +1,188 @@
+"""AWS Batch: array jobs by boto3. Imports ``errors``, the face and the seam beside it, and boto3.
+
+How a job is retried stands in its job definition (``infra/``): on the loss of its host and on exit
+code 75, and on nothing else. Throttled requests are retried here, with backoff.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gigacast.batch.aws_error import translated
+from gigacast.batch.service import FAILED, ArrayRequest, ArrayState, ChildState
+
+LOG_GROUP = "/aws/batch/job"
+"""Where Batch logs, unless a job definition says otherwise."""
+
+ATTEMPTS = 8
+_DESCRIBED_AT_ONCE = 100
+_FAILED_DESCRIBED = 1000
+"""Of more failed children than these only the reason is told, not the exit code and the log."""
+
+ClientFactory = Callable[..., Any]
+
+
+def _boto3_client(name: str, *, attempts: int, **options: Any) -> Any:
+    """Make a client; boto3 takes half a second to import, and only array runs need it."""
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    retries = {"max_attempts": attempts, "mode": "adaptive"}
+    config = Config(retries=retries, connect_timeout=10, read_timeout=60)
+    return boto3.client(name, config=config, **options)
+
+
+class BatchService:
+    """The service of one account and region.
+
+    Parameters
+    ----------
+    region : str, optional
+        From the environment or the profile when absent.
+    endpoint_url : str, optional
+        Another endpoint than AWS' own.
+    attempts : int
+        How often a request is tried that was throttled or got no answer.
+    make_client : callable
+        Makes the clients; boto3's unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        *,
+        attempts: int = ATTEMPTS,
+        make_client: ClientFactory = _boto3_client,
+    ) -> None:
+        self._region = region or ""
+        self._options = {
+            "region_name": region,
+            "endpoint_url": endpoint_url,
+            "attempts": attempts,
+        }
+        self._make_client = make_client
+        self._clients: dict[str, Any] = {}
+
+    def submit(self, request: ArrayRequest) -> str:
+        """Submit a job and return its id."""
+        options: dict[str, Any] = {}
+        if request.size > 1:
+            options["arrayProperties"] = {"size": request.size}
+        answer = self._ask(
+            f"submit to {request.queue}",
+            "submit_job",
+            jobName=request.name,
+            jobQueue=request.queue,
+            jobDefinition=request.definition,
+            containerOverrides={"command": list(request.command)},
+            timeout={"attemptDurationSeconds": request.timeout_s},
+            **options,
+        )
+        return str(answer["jobId"])
+
+    def describe(self, job_ids: Sequence[str]) -> list[ArrayState]:
+        """Return where jobs stand, in their order: one request for a hundred of them."""
+        found = {job["jobId"]: job for job in self._describe(job_ids)}
+        return [_state_of(job_id, found.get(job_id)) for job_id in job_ids]
+
+    def failed_children(self, job_id: str) -> list[ChildState]:
+        """Return the children of a job that failed, by index."""
+        told = self._failed(job_id)
+        if not told:  # a plain job, which has no children but itself
+            states = [_child_of(job) for job in self._describe([job_id])]
+            return [state for state in states if state.status == FAILED]
+        detailed = {
+            job["jobId"]: job
+            for job in self._describe([job["jobId"] for job in told[:_FAILED_DESCRIBED]])
+        }
+        states = [_child_of(detailed.get(job["jobId"], job)) for job in told]
+        return sorted(states, key=lambda state: state.index)
+
+    def child(self, job_id: str, index: int) -> ChildState:
+        """Return one child of a job."""
+        jobs = self._describe([f"{job_id}:{index}"]) or self._describe([job_id])
+        return _child_of(jobs[0]) if jobs else ChildState(index, "UNKNOWN")
+
+    def cancel(self, job_ids: Sequence[str], reason: str) -> None:
+        """End jobs: what waits never starts, what runs is asked to stop (SIGTERM)."""
+        for job_id in job_ids:
+            self._ask(f"end {job_id}", "terminate_job", jobId=job_id, reason=reason)
+
+    def read_log(self, child: ChildState, lines: int) -> list[str]:
+        """Return the last lines of a child's log."""
+        group = child.log_group or LOG_GROUP
+        answer = self._ask(
+            f"log {group} {child.log_stream}",
+            "get_log_events",
+            service="logs",
+            logGroupName=group,
+            logStreamName=child.log_stream,
+            limit=lines,
+            startFromHead=False,
+        )
+        return [str(event["message"]) for event in answer["events"]]
+
+    def _describe(self, job_ids: Sequence[str]) -> list[Mapping[str, Any]]:
+        jobs: list[Mapping[str, Any]] = []
+        for first in range(0, len(job_ids), _DESCRIBED_AT_ONCE):
+            some = list(job_ids[first : first + _DESCRIBED_AT_ONCE])
+            jobs += self._ask("look at jobs", "describe_jobs", jobs=some)["jobs"]
+        return jobs
+
+    def _failed(self, job_id: str) -> list[Mapping[str, Any]]:
+        jobs: list[Mapping[str, Any]] = []
+        page: dict[str, str] = {}
+        while True:
+            answer = self._ask(
+                f"list the failed children of {job_id}",
+                "list_jobs",
+                arrayJobId=job_id,
+                jobStatus=FAILED,
+                **page,
+            )
+            jobs += answer["jobSummaryList"]
+            if not answer.get("nextToken"):
+                return jobs
+            page = {"nextToken": answer["nextToken"]}
+
+    def _ask(self, what: str, method: str, *, service: str = "batch", **arguments: Any) -> Any:
+        title = {"batch": "AWS Batch", "logs": "CloudWatch Logs"}[service]
+        with translated(f"{title}: {what}", self._region):
+            if service not in self._clients:
+                self._clients[service] = self._make_client(service, **self._options)
+            return getattr(self._clients[service], method)(**arguments)
+
+
+def _state_of(job_id: str, job: Mapping[str, Any] | None) -> ArrayState:
+    if job is None:
+        return ArrayState(job_id, "UNKNOWN", is_known=False)
+    status = str(job["status"])
+    counts = job.get("arrayProperties", {}).get("statusSummary") or {status: 1}
+    told = {name: int(count) for name, count in counts.items() if count}
+    return ArrayState(job_id, status, told, _reason_of(job))
+
+
+def _child_of(job: Mapping[str, Any]) -> ChildState:
+    container = job.get("container", {})
+    attempts = job.get("attempts", [])
+    last = attempts[-1].get("container", {}) if attempts else {}
+    return ChildState(
+        index=int(job.get("arrayProperties", {}).get("index", _index_of(job["jobId"]))),
+        status=str(job["status"]),
+        reason=_reason_of(job),
+        exit_code=container.get("exitCode", last.get("exitCode")),
+        attempts=len(attempts),
+        log_stream=container.get("logStreamName") or last.get("logStreamName"),
+        log_group=container.get("logConfiguration", {}).get("options", {}).get("awslogs-group"),
+    )
+
+
+def _index_of(job_id: str) -> int:
+    _, _, index = job_id.partition(":")
+    return int(index) if index.isdigit() else 0
+
+
+def _reason_of(job: Mapping[str, Any]) -> str | None:
+    """Return what the container's end was put down to, and what the job's was."""
+    told = [job.get("statusReason"), job.get("container", {}).get("reason")]
+    return "; ".join(dict.fromkeys(reason for reason in told if reason)) or None

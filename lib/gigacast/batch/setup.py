@@ -1,0 +1,100 @@
+"""What the children of an array run share: a job with nothing left to resolve, as plain values.
+
+Imports everything below ``pipeline``, and pydantic, which turns the values to JSON and back.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from gigacast.errors import ModelIntegrityError, PlanError
+from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasting.prepare import Prepared
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.spec import make_spec
+from gigacast.lake.model.resolve import ResolvedModel, resolve_model
+from gigacast.lake.plan.plan_file import PlanFile
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store
+
+
+@dataclass(frozen=True)
+class ArraySetup:
+    """A job as children get it.
+
+    Parameters
+    ----------
+    job : ForecastJob
+        Its model is named so that another machine finds the same one.
+    info : ForecasterInfo
+        What the plan's spec was made from.
+    digest : str
+        Of the model's files.
+    ignored : tuple of str
+        Covariates that were asked for and that the model has no use for.
+    """
+
+    job: ForecastJob
+    info: ForecasterInfo
+    digest: str
+    ignored: tuple[str, ...] = ()
+
+
+_ADAPTER = TypeAdapter(ArraySetup)
+
+
+def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
+    """Return what was prepared as JSON-able values."""
+    setup = ArraySetup(prepared.job, prepared.info, prepared.model.digest, prepared.ignored)
+    values: dict[str, Any] = _ADAPTER.dump_python(setup, mode="json")
+    return values
+
+
+def load_setup(plan: PlanFile) -> ArraySetup:
+    """Read a setup back.
+
+    Raises
+    ------
+    PlanError
+        When it is of another version of this program.
+    """
+    try:
+        return _ADAPTER.validate_python(dict(plan.setup))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        raise PlanError(
+            f"the plan of {plan.run_id} can't be read: {where}: {problem['msg']}",
+            hint="use the same version of gigacast on every machine",
+        ) from error
+
+
+def prepared_of(setup: ArraySetup) -> Prepared:
+    """Open the stores of a setup again, to look at what was done; the model is not fetched."""
+    job, info = setup.job, setup.info
+    inputs = open_store(job.inputs)
+    outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
+    model = ResolvedModel(info.name, info.version, setup.digest, None, "plan")
+    return Prepared(job, inputs, outputs, model, info, make_spec(info, job.method, job.selection))
+
+
+def fetch_model(setup: ArraySetup, outputs: Store) -> ResolvedModel:
+    """Find the model of a setup on this machine.
+
+    Raises
+    ------
+    ModelNotFoundError
+    ModelIntegrityError
+        When it is not the model that was planned with.
+    """
+    choice, info = setup.job.model, setup.info
+    model = resolve_model(choice.reference, outputs, version=choice.version)
+    if model.digest != setup.digest:
+        raise ModelIntegrityError(
+            f"{choice.reference}: digest {model.digest[:12]}, the plan was made for "
+            f"{setup.digest[:12]}",
+            hint="the model was replaced after the plan was made: start a new run",
+        )
+    return replace(model, name=info.name, version=info.version)

@@ -1,0 +1,113 @@
+"""Where a bucket stands, and what is left to do will take.
+
+Imports ``errors``, ``core``, ``storage`` and ``lake``.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gigacast.batch.close import close_run
+from gigacast.batch.result import is_array_run
+from gigacast.batch.service import ArrayService
+from gigacast.errors import ComputeError, ConfigError, DataError, PlanError, StorageError
+from gigacast.forecasting.prepare import Prepared, prepare_for
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.lake.plan.audit import Audit, read_audit, recent_runs
+from gigacast.lake.plan.planner import MonthCounts, Plan, make_plan
+from gigacast.storage.store import Store
+
+RECENT_RUNS = 20
+
+
+@dataclass(frozen=True)
+class MonthStatus:
+    """Partitions of one month by state."""
+
+    month: str
+    counts: MonthCounts
+    failed: int
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """Where a bucket stands, month by month, and its latest runs, newest first."""
+
+    prepared: Prepared
+    plan: Plan
+    months: list[MonthStatus]
+    runs: list[Audit] = field(default_factory=list)
+
+
+MakeService = Callable[[], ArrayService]
+
+
+def report_status(job: ForecastJob, make_service: MakeService | None = None) -> StatusReport:
+    """Count partitions by state and month; what failed last is read from the latest audits.
+
+    Array runs that have ended are closed on the way, where that is allowed.
+
+    Parameters
+    ----------
+    job : ForecastJob
+    make_service : callable, optional
+        Makes the service that array runs are at, when there is one under way.
+
+    Raises
+    ------
+    ConfigError, StorageError, ModelError
+    """
+    prepared = prepare_for(job)
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request())
+    runs = close_ended(prepared.outputs, read_runs(prepared.outputs, RECENT_RUNS), make_service)
+    pending = {task.partition for task in plan.tasks}
+    failed = {
+        str(failure["partition"]): str(failure.get("month", ""))
+        for run in runs
+        for failure in run.failures
+        if failure.get("partition") in pending
+    }
+    by_month = Counter(failed.values())
+    months = [
+        MonthStatus(str(month), counts, by_month[str(month)])
+        for month, counts in sorted(plan.months.items())
+    ]
+    return StatusReport(prepared, plan, months, runs)
+
+
+def read_runs(outputs: Store, count: int) -> list[Audit]:
+    """Return the latest audits that can be read, newest first."""
+    runs = []
+    for run_id in recent_runs(outputs, count):
+        try:
+            runs.append(read_audit(outputs, run_id))
+        except (StorageError, DataError):
+            continue
+    return runs
+
+
+def close_ended(outputs: Store, runs: list[Audit], make_service: MakeService | None) -> list[Audit]:
+    """Close the array runs that have ended; those that can't be are returned as they are.
+
+    Whoever may only read the bucket, or has no access to the service, still sees every run.
+    """
+
+    def close(run: Audit) -> Audit:
+        if run.end_time is not None or not is_array_run(run):
+            return run
+        try:
+            service = make_service() if make_service is not None else None
+            return close_run(outputs, run.session_id, service)
+        except (ComputeError, ConfigError):
+            return _closed_alone(outputs, run)
+        except (StorageError, DataError, PlanError):
+            return run
+
+    return [close(run) for run in runs]
+
+
+def _closed_alone(outputs: Store, run: Audit) -> Audit:
+    try:
+        return close_run(outputs, run.session_id)
+    except (StorageError, DataError, PlanError):
+        return run

@@ -1,0 +1,196 @@
+"""Plan a run and hand it to a service of array jobs, to be done without us.
+
+Imports everything below ``pipeline``. The plan is written first, then the audit, then the jobs are
+submitted: a crash in between leaves an audit that says so, and nothing that works on its own.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from gigacast.batch.service import ArrayRequest, ArrayService
+from gigacast.batch.setup import dump_setup
+from gigacast.core.cost.array_plan import QueueKind, choose_queue, divide_work, split_arrays
+from gigacast.core.partition.task import Task
+from gigacast.errors import GigacastError
+from gigacast.forecasting.estimate import Workload
+from gigacast.forecasting.generation import generate_missing
+from gigacast.forecasting.plan import plan_prepared
+from gigacast.forecasting.prepare import Prepared, check_discovered, prepare_array, with_queue
+from gigacast.forecasting.quote import expected_children, expected_cpu_s, quote_queues
+from gigacast.forecasting.run import describe_run
+from gigacast.job.audit import new_audit
+from gigacast.job.batch_options import ArrayOptions, ChildOrder
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.run import RunEvents, Silent, utc_now
+from gigacast.lake.plan.audit import FAILED, Audit, AuditLog, Clock, new_run_id, update_audit
+from gigacast.lake.plan.plan_file import PlanFile, write_plan
+from gigacast.lake.plan.planner import Plan
+from gigacast.storage.store import Store
+
+CANCELLED_HALF = "gigacast: not all arrays of this run could be submitted"
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A run under way, or a plan with nothing to do.
+
+    Parameters
+    ----------
+    run_id : str
+    plan : Plan
+    tasks : int
+        Partitions that will be forecast; 0: nothing was submitted.
+    queue : str
+        Name of the queue.
+    children : int
+    job_ids : tuple of str
+    """
+
+    run_id: str
+    plan: Plan
+    tasks: int
+    queue: str = ""
+    children: int = 0
+    job_ids: tuple[str, ...] = ()
+
+
+def submit_run(
+    job: ForecastJob,
+    options: ArrayOptions,
+    service: ArrayService,
+    *,
+    events: RunEvents | None = None,
+    clock: Clock = utc_now,
+) -> Submission:
+    """Plan, divide the work, and submit it; nothing is submitted when nothing is pending.
+
+    Parameters
+    ----------
+    job : ForecastJob
+    options : ArrayOptions
+    service : ArrayService
+    events : RunEvents, optional
+    clock : callable
+
+    Raises
+    ------
+    ConfigError, StorageError, ModelError, ComputeError
+        Nothing is running then.
+    """
+    prepared = prepare_array(job)
+    if job.synthetic is not None:
+        made = generate_missing(job.synthetic, prepared.inputs, job.resources, None)
+        (events or Silent()).generated(made)
+    report = plan_prepared(prepared)
+    check_discovered(report.plan, job)
+    tasks = report.plan.tasks[: job.limit]
+    run_id = new_run_id(clock(), lambda n: os.urandom(n).hex())
+    if not tasks:
+        return Submission(run_id, report.plan, 0)
+    work = report.workload
+    queue = queue_for(prepared, work, options)
+    shares = share_work(tasks, expected_children(work, options, queue))
+    ready = with_queue(prepared, queue)
+    plan = write_plan(
+        prepared.outputs,
+        run_id,
+        dump_setup(ready),
+        shares,
+        now=clock(),
+        valid_for=options.valid_for,
+    )
+    described = describe_run(ready, report.plan, len(tasks))
+    audit = new_audit(run_id, described, report.plan, job.selection, clock)
+    audit.plan["array"] = {
+        "queue": options.name(queue),
+        "children": len(shares),
+        "digest": plan.digest,
+        "timeout_s": options.timeout_s,
+        "jobs": [],
+    }
+    quotes = [q for q in quote_queues(work, options) if q.queue == queue]
+    audit.cost["predicted"] = [quote.describe() for quote in quotes]
+    AuditLog(prepared.outputs, audit, clock).save(force=True)
+    requests = requests_of(plan, ready, options, queue)
+    job_ids = _submit(requests, service, prepared.outputs, run_id, clock)
+    (events or Silent()).planned(run_id, report.plan, len(tasks))
+    return Submission(
+        run_id, report.plan, len(tasks), options.name(queue), len(shares), tuple(job_ids)
+    )
+
+
+def queue_for(prepared: Prepared, work: Workload, options: ArrayOptions) -> QueueKind:
+    """Return the queue asked for, or the cheaper one; a model without weights needs no GPU."""
+    if options.queue != "auto":
+        return options.queue
+    asked = prepared.job.model.device
+    if asked.startswith("cuda"):
+        return "gpu"
+    if asked == "cpu" or prepared.model.folder is None:
+        return "cpu"
+    return choose_queue(expected_cpu_s(work, options), options.cpu, options.gpu)
+
+
+def share_work(tasks: Sequence[Task], children: int) -> list[list[Task]]:
+    """Divide tasks over children by their bytes."""
+    shares = divide_work([task.size_bytes for task in tasks], children)
+    return [[tasks[index] for index in share] for share in shares]
+
+
+def requests_of(
+    plan: PlanFile, prepared: Prepared, options: ArrayOptions, queue: QueueKind
+) -> list[ArrayRequest]:
+    """Return the jobs to submit for a plan, one for each array."""
+    arrays = split_arrays(len(plan.shares))
+    order = ChildOrder(prepared.job.outputs, plan.run_id, plan.digest)
+    return [
+        ArrayRequest(
+            name=plan.run_id if len(arrays) == 1 else f"{plan.run_id}-{number}",
+            queue=options.name(queue),
+            definition=options.name(queue),
+            command=replace(order, first=array.first).command(),
+            size=array.size,
+            timeout_s=options.timeout_s,
+        )
+        for number, array in enumerate(arrays)
+    ]
+
+
+def _submit(
+    requests: list[ArrayRequest], service: ArrayService, outputs: Store, run_id: str, clock: Clock
+) -> list[str]:
+    """Submit every job, or none; the audit tells their ids, or why there are none."""
+    jobs: list[dict[str, object]] = []
+    first = 0
+    try:
+        for request in requests:
+            job_id = service.submit(request)
+            jobs.append({"job_id": job_id, "first": first, "size": request.size})
+            first += request.size
+    except BaseException as error:
+        with suppress(GigacastError):
+            service.cancel([str(job["job_id"]) for job in jobs], CANCELLED_HALF)
+        _close_refused(outputs, run_id, error, clock)
+        raise
+
+    def add_jobs(audit: Audit) -> bool:
+        array = audit.plan["array"]
+        assert isinstance(array, dict)  # noqa: S101 - written above
+        array["jobs"] = jobs
+        return True
+
+    update_audit(outputs, run_id, add_jobs)
+    return [str(job["job_id"]) for job in jobs]
+
+
+def _close_refused(outputs: Store, run_id: str, error: BaseException, clock: Clock) -> None:
+    message = error.message if isinstance(error, GigacastError) else str(error)
+
+    def close(audit: Audit) -> bool:
+        audit.failures.append({"error": type(error).__name__, "message": message})
+        audit.status, audit.end_time = FAILED, clock().isoformat()
+        return True
+
+    update_audit(outputs, run_id, close)

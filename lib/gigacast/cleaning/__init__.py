@@ -1,0 +1,1 @@
+"""The cleaning job: repeated rows, grids, missing values and outliers, by rules."""

@@ -1,0 +1,339 @@
+"""Cleaning, a chunk of rows after the other. Imports numpy, pyarrow, ``core`` and its neighbours.
+
+Rows come in the order of series and time, cut anywhere. What a value is filled from may lie in
+another chunk: the last value before is carried on, and for interpolation the next chunk is looked
+into (and no further: a run of missing values longer than a chunk is left). A fill forward reads
+nothing that comes later.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from gigacast.cleaning.fill import Known, Missing, Numbered, Numbers, Other, Sources, interpolate
+from gigacast.cleaning.rules import CleanRules
+from gigacast.core.column import is_number, known_floats, to_arrow
+from gigacast.quality.outlier import Fences
+from gigacast.quality.outlier_forest import Forest, Scale, stack
+from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
+from gigacast.series.segment import BoolArray, CodeArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some rows in order.
+
+    Parameters
+    ----------
+    rows : pa.Table [R]
+        All columns but the timestamps.
+    times : int64 [R]
+    codes : int64 [R], optional
+        The series of each row, from 0; absent when there is one.
+    """
+
+    rows: pa.Table
+    times: IntArray
+    codes: CodeArray | None
+
+    @property
+    def starts(self) -> IntArray:
+        """Where the series begin in this chunk, the first at 0."""
+        if self.codes is None or not len(self.codes):
+            return np.zeros(1, np.int64)
+        return np.append(0, np.flatnonzero(self.codes[1:] != self.codes[:-1]) + 1)
+
+    def continues(self, before: "Chunk") -> bool:
+        """Whether the first series here is the last one of the chunk before."""
+        if self.codes is None or before.codes is None:
+            return True
+        return bool(self.codes[0] == before.codes[-1])
+
+
+@dataclass(frozen=True)
+class CleanPlan:
+    """What a look at the whole partition has settled.
+
+    Parameters
+    ----------
+    rules : CleanRules
+    fences : mapping of str to Fences
+        Of the columns that are held against them.
+    forest : Forest, optional
+    scales : mapping of str to Scale
+        Of the forest's columns, in their order.
+    """
+
+    rules: CleanRules
+    fences: Mapping[str, Fences] = field(default_factory=dict)
+    forest: Forest | None = None
+    scales: Mapping[str, Scale] = field(default_factory=dict)
+
+
+@dataclass
+class _Prepared:
+    """A chunk rid of its outliers: what is still to be done is to fill what is missing."""
+
+    chunk: Chunk
+    columns: dict[str, Numbered | Other]
+    flags: dict[str, BoolArray]
+    starts: IntArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.starts = self.chunk.starts
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """Rows that are clean, and their keys."""
+
+    rows: pa.RecordBatch
+    times: IntArray
+    codes: CodeArray | None
+
+
+class Cleaner:
+    """Cleans chunk after chunk.
+
+    Parameters
+    ----------
+    plan : CleanPlan
+    untouched : set of str
+        Columns that are passed on: the series' ids.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        What was changed: ``outliers``, ``filled``, ``dropped_outliers``, ``dropped_nulls``.
+    outliers : dict of str to int
+        By column.
+    """
+
+    def __init__(self, plan: CleanPlan, untouched: set[str]) -> None:
+        self.counts: dict[str, int] = {}
+        self.outliers: dict[str, int] = {}
+        self._plan = plan
+        self._rules = plan.rules
+        self._untouched = untouched
+        self._carried: dict[str, Known] = {}
+        self._row = 0
+
+    def clean(self, chunks: Iterable[Chunk]) -> Iterator[Cleaned]:
+        """Yield clean rows, chunk by chunk."""
+        last: _Prepared | None = None
+        before: Chunk | None = None
+        for chunk in chunks:
+            prepared = self._prepare(chunk)
+            if not len(prepared.chunk.times):
+                continue
+            if last is not None:
+                yield self._finish(last, before, prepared)
+                before = last.chunk
+            last = prepared
+        if last is not None:
+            yield self._finish(last, before, None)
+
+    # -- outliers ----------------------------------------------------------------------------------
+
+    def _prepare(self, chunk: Chunk) -> _Prepared:
+        columns = {name: self._read(name, chunk.rows) for name in chunk.rows.schema.names}
+        flags: dict[str, BoolArray] = {}
+        for name, fences in self._plan.fences.items():
+            column = columns[name]
+            assert isinstance(column, Numbered)  # noqa: S101 - only numbers have fences
+            far = fences.beyond(column.values, chunk.codes)
+            if column.known is not None:
+                far &= column.known
+            self._note(name, far)
+            if self._rules.outliers == "clip" and far.any():
+                columns[name] = self._clip(column, fences, chunk.codes, far)
+            flags[name + FLAG_SUFFIX] = far
+        if self._plan.forest is not None:
+            flags[ANOMALY] = self._find_anomalies(columns, chunk)
+            self._note(ANOMALY, flags[ANOMALY])
+        return self._without_outliers(_Prepared(chunk, columns, flags))
+
+    def _read(self, name: str, rows: pa.Table) -> Numbered | Other:
+        column = rows.column(name)
+        if name in self._untouched or not is_number(column.type):
+            return Other(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0))
+        return Numbered.read(column)
+
+    def _clip(
+        self, column: Numbered, fences: Fences, codes: CodeArray | None, far: BoolArray
+    ) -> Numbered:
+        rows = np.flatnonzero(far)
+        values = column.values.copy()
+        near = fences.clip(values[rows].astype(np.float64), None if codes is None else codes[rows])
+        if values.dtype.kind in "iu":
+            low, high = fences.of(None if codes is None else codes[rows])
+            near = np.where(
+                near == high, np.floor(near), np.where(near == low, np.ceil(near), near)
+            )
+        values[rows] = near
+        return Numbered(values, column.known)
+
+    def _find_anomalies(self, columns: Mapping[str, Numbered | Other], chunk: Chunk) -> BoolArray:
+        forest = self._plan.forest
+        assert forest is not None  # noqa: S101 - the caller looked
+        scaled = []
+        for name, scale in self._plan.scales.items():
+            column = columns[name]
+            assert isinstance(column, Numbered)  # noqa: S101 - only numbers have scales
+            values = column.values.astype(np.float64)
+            if column.known is not None:
+                values[~column.known] = np.nan
+            scaled.append(scale.apply(values, chunk.codes))
+        return forest.find(stack(scaled))
+
+    def _note(self, name: str, far: BoolArray) -> None:
+        found = int(np.count_nonzero(far))
+        plain = name.removesuffix(FLAG_SUFFIX)
+        self.outliers[plain] = self.outliers.get(plain, 0) + found
+        self._count("outliers", found)
+
+    def _count(self, what: str, number: int) -> None:
+        if number:
+            self.counts[what] = self.counts.get(what, 0) + number
+
+    def _without_outliers(self, prepared: _Prepared) -> _Prepared:
+        flags = prepared.flags
+        if self._rules.outliers == "drop" and flags:
+            far = np.logical_or.reduce(list(flags.values()))
+            self._count("dropped_outliers", int(np.count_nonzero(far)))
+            prepared = _take(prepared, ~far) if far.any() else prepared
+        if self._rules.outliers != "flag":
+            prepared.flags = {}
+        return prepared
+
+    # -- missing values ----------------------------------------------------------------------------
+
+    def _finish(
+        self, this: _Prepared, before: Chunk | None, following: _Prepared | None
+    ) -> Cleaned:
+        chunk = this.chunk
+        if before is None or not chunk.continues(before):
+            self._carried = {}
+        goes_on = following if following and following.chunk.continues(chunk) else None
+        filled = {name: self._fill(name, this, goes_on) for name in this.columns}
+        self._carry(this)
+        self._row += len(chunk.times)
+        done = _Prepared(chunk, filled, this.flags)
+        if self._rules.nulls == "drop":
+            done = self._without_missing(done)
+        return _assemble(done)
+
+    def _fill(self, name: str, this: _Prepared, following: _Prepared | None) -> Numbered | Other:
+        column = this.columns[name]
+        known = column.known
+        policy = self._rules.nulls
+        if known is None or policy in {"keep", "drop"} or name in self._untouched:
+            return column
+        if policy == "interpolate" and isinstance(column, Other):
+            return column
+        missing = Missing(known, this.chunk.times, this.starts, self._row)
+        sources = missing.before(self._carried.get(name))
+        near = sources.found
+        if self._rules.max_fill is not None:
+            near &= missing.rows + self._row - sources.rows <= self._rules.max_fill
+        if policy == "forward_fill":
+            return self._filled_forward(column, missing, sources, near)
+        assert isinstance(column, Numbered)  # noqa: S101 - others were returned
+        later = missing.after(_first_known(following, name))
+        near &= later.found
+        values = interpolate(column, this.chunk.times, missing, (sources, later), near)
+        return self._placed(column, missing.rows[near], values)
+
+    def _filled_forward(
+        self, column: Numbered | Other, missing: "Missing", sources: "Sources", near: BoolArray
+    ) -> Numbered | Other:
+        at = sources.at[near]
+        if isinstance(column, Numbered):
+            values = column.values[np.maximum(at, 0)]
+            if sources.carried is not None:
+                values[at < 0] = sources.carried
+            return self._placed(column, missing.rows[near], values)
+        self._count("filled", int(near.sum()))
+        kind = column.column.type
+        head = pa.nulls(1, kind) if sources.carried is None else pa.repeat(sources.carried, 1)
+        places = np.arange(1, len(column.column) + 1)
+        places[missing.rows[near]] = at + 1
+        return Other(pa.concat_arrays([head, column.column]).take(to_arrow(places)))
+
+    def _placed(self, column: Numbered, rows: IntArray, values: Numbers) -> Numbered:
+        self._count("filled", len(rows))
+        filled, known = column.values.copy(), column.known
+        assert known is not None  # noqa: S101 - something was missing
+        known = known.copy()
+        filled[rows], known[rows] = values, True
+        return Numbered(filled, None if known.all() else known)
+
+    def _carry(self, this: _Prepared) -> None:
+        """Remember the last known value of each column in the last series."""
+        start = int(this.starts[-1])
+        kept: dict[str, Known] = {}
+        for name, column in this.columns.items():
+            known = column.known
+            last = len(this.chunk.times) - 1
+            if known is not None:
+                back = int(known[start:][::-1].argmax())
+                last = last - back if known[last - back] else -1
+            if last >= 0:
+                value = column.values[last] if isinstance(column, Numbered) else column.column[last]
+                kept[name] = Known(self._row + last, int(this.chunk.times[last]), value)
+            elif start == 0 and name in self._carried:
+                kept[name] = self._carried[name]
+        self._carried = kept
+
+    def _without_missing(self, done: _Prepared) -> _Prepared:
+        masks = [
+            column.known
+            for name, column in done.columns.items()
+            if name not in self._untouched and column.known is not None
+        ]
+        if not masks:
+            return done
+        keep = np.logical_and.reduce(masks)
+        self._count("dropped_nulls", int(len(keep) - keep.sum()))
+        return _take(done, keep)
+
+
+def _first_known(following: _Prepared | None, name: str) -> Known | None:
+    """Return the first known value of the series that goes on in the next chunk."""
+    if following is None:
+        return None
+    column = following.columns[name]
+    assert isinstance(column, Numbered)  # noqa: S101 - only numbers are interpolated
+    stop = int(following.starts[1]) if len(following.starts) > 1 else len(column.values)
+    there = np.arange(1) if column.known is None else np.flatnonzero(column.known[:stop])
+    if not len(there):
+        return None
+    row = int(there[0])
+    return Known(row, int(following.chunk.times[row]), column.values[row])
+
+
+def _take(prepared: _Prepared, keep: BoolArray) -> _Prepared:
+    chunk = prepared.chunk
+    codes = None if chunk.codes is None else chunk.codes[keep]
+    return _Prepared(
+        Chunk(chunk.rows, chunk.times[keep], codes),
+        {name: column.take(keep) for name, column in prepared.columns.items()},
+        {name: flag[keep] for name, flag in prepared.flags.items()},
+    )
+
+
+def _assemble(done: _Prepared) -> Cleaned:
+    arrays = {name: column.to_arrow() for name, column in done.columns.items()}
+    arrays |= {name: to_arrow(flag) for name, flag in done.flags.items()}
+    rows = pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
+    return Cleaned(rows, done.chunk.times, done.chunk.codes)
+
+
+def missing_of(column: pa.Array | pa.ChunkedArray) -> int:
+    """Count the values of a column that are null, NaN or infinite."""
+    if pa.types.is_float32(column.type) or pa.types.is_float64(column.type):
+        _, known = known_floats(column)
+        return len(column) - int(np.count_nonzero(known))
+    return int(column.null_count)

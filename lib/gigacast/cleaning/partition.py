@@ -1,0 +1,272 @@
+"""One task of a cleaning job: a raw partition in, a cleaned file out. Imports all below.
+
+The partition is looked at twice. First its keys, and column after column what the rules need to
+know of all rows: fences, and the narrowest type. Then rows stream through, a chunk at a time. A
+cleaned file lies under a key that names its input and the rules: one that is there already, of a
+worker that was killed before its receipt, is taken as it is. It is replaced only when it is damaged
+and no version names it.
+"""
+
+import json
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gigacast.cleaning.rules import CleanRules
+from gigacast.cleaning.stream import CleanStream
+from gigacast.cleaning.survey import survey_partition
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.partition.task import Task
+from gigacast.datasets.rows import software
+from gigacast.errors import (
+    CorruptedFileError,
+    DatasetIntegrityError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+)
+from gigacast.job.file_job import Reading, Sources
+from gigacast.job.pin import inputs_pinned
+from gigacast.job.receipt import Content, Work, new_receipt
+from gigacast.job.stopwatch import Stopwatch
+from gigacast.lake.dataset.catalog import Lake
+from gigacast.lake.dataset.manifest import DatasetFile, file_to_dict, schema_to_text
+from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
+from gigacast.lake.plan.receipt import Receipt, write_receipt
+from gigacast.quality.file import open_partition
+from gigacast.quality.measures import PartitionQuality
+from gigacast.quality.outlier_forest import require_forest
+from gigacast.quality.partition import plain_schema
+from gigacast.storage.opening import open_store
+from gigacast.storage.parquet.draft import DraftFile, ParquetDraft, describe_file
+from gigacast.storage.prefetch import Prefetched
+from gigacast.storage.store import Store, StoreAddress
+
+_CHUNKS_AHEAD = 1
+
+CLEANING = "gigacast.cleaning"
+"""The key in a file's footer that says what was done."""
+
+
+@dataclass(frozen=True)
+class CleanSetup:
+    """A picklable recipe for the worker of a cleaning job.
+
+    Parameters
+    ----------
+    name : str
+        Of the dataset.
+    sources : Sources
+    outputs : StoreAddress
+    reading : Reading
+    rules : CleanRules
+    codec : str
+    paths : mapping of str to str
+        What the file of each partition is called in the dataset.
+    run_id : str
+    """
+
+    name: str
+    sources: Sources
+    outputs: StoreAddress
+    reading: Reading
+    rules: CleanRules
+    codec: str
+    paths: Mapping[str, str]
+    run_id: str = ""
+
+    def __call__(self) -> "PartitionCleaner":
+        """Open the stores and return the worker."""
+        if self.rules.method == "isolation_forest":
+            require_forest()
+        return PartitionCleaner(self)
+
+
+class PartitionCleaner:
+    """Cleans one partition per call."""
+
+    def __init__(self, setup: CleanSetup) -> None:
+        self._setup = setup
+        self._inputs = setup.sources.open()
+        self._outputs = open_store(setup.outputs)
+
+    def __call__(self, task: Task) -> Receipt:
+        """Read, clean, write the file, then the receipt that names both.
+
+        Raises
+        ------
+        InputChangedError, DataError, StorageError
+        """
+        watch = Stopwatch()
+        scratch = tempfile.TemporaryDirectory(prefix="gigacast-clean-")
+        with watch.measure("total"), inputs_pinned(task), scratch as folder:
+            local = Path(folder) / "cleaned.parquet"
+            made, damaged = self._find(task, local)
+            made = made or self._make(task, local, watch, damaged)
+        repairs = {name: int(n) for name, n in made.notes["changes"].items() if n}
+        quality = PartitionQuality.from_dict(made.notes["quality"])
+        file = self._file(task, made)
+        output: dict[str, object] = {
+            "key": task.output_key,
+            "etag": made.etag,
+            "size_bytes": file.size_bytes,
+            "rows": file.rows,
+            "file": file_to_dict(file),
+            "schema": schema_to_text(plain_schema(made.schema)),
+            "quality": quality.to_dict(),
+            "lost": made.notes.get("lost"),
+            "dropped": made.notes.get("dropped"),
+        }
+        keys = quality.keys
+        content = Content(int(made.notes["rows_read"]), keys.series, keys.newest_timestamp)
+        work = Work("clean", self._setup.run_id, repairs)
+        receipt = new_receipt(work, task, output, content, watch.rounded())
+        write_receipt(self._outputs, task, receipt, made.etag)
+        return receipt
+
+    def _file(self, task: Task, made: "_Made") -> DatasetFile:
+        draft = made.draft
+        return DatasetFile(
+            path=self._setup.paths[task.partition],
+            key=task.output_key,
+            etag=made.etag,
+            size_bytes=draft.size_bytes,
+            rows=draft.rows,
+            sha256=draft.sha256,
+            content=draft.content,
+            null_counts=draft.null_counts,
+            bounds=draft.bounds,
+        )
+
+    def _find(self, task: Task, local: Path) -> "tuple[_Made | None, str | None]":
+        """Return the file that is there, of a worker that wrote no receipt; ``None`` without.
+
+        Of one that is damaged the ETag is returned, so that it can be replaced.
+
+        Raises
+        ------
+        DatasetIntegrityError
+            When a version names a file that is damaged.
+        """
+        try:
+            return self._take_existing(task, local), None
+        except ObjectNotFoundError:
+            return None, None
+        except CorruptedFileError as error:
+            etag = self._outputs.head(task.output_key).etag
+            if named := self._named_by(task.output_key):
+                raise DatasetIntegrityError(
+                    f"{self._outputs.address.url}/{task.output_key} is damaged, and {named} is "
+                    "made of it",
+                    hint="bring back the object as it was; or delete it and run this again, which "
+                    "publishes another version",
+                ) from error
+            return None, etag
+
+    def _named_by(self, key: str) -> DatasetRef | None:
+        """Return a version of the dataset that a file belongs to."""
+        lake = Lake(self._outputs)
+        ref = DatasetRef("cleaned", self._setup.name)
+        for version in lake.versions(ref):
+            manifest = lake.find(replace(ref, version=version))
+            if manifest is not None and any(file.key == key for file in manifest.files):
+                return manifest.ref
+        return None
+
+    def _take_existing(self, task: Task, local: Path) -> "_Made":
+        """Return the file that is there, which somebody else has made of the same input.
+
+        Raises
+        ------
+        ObjectNotFoundError
+        CorruptedFileError
+            When it is no file of ours, or damaged.
+        """
+        etag = _download(self._outputs, task.output_key, local)
+        where = f"{self._outputs.address.url}/{task.output_key}"
+        try:
+            draft, schema = describe_file(local), pq.read_schema(local)
+        except (CorruptedFileError, pa.ArrowException, OSError) as error:
+            raise CorruptedFileError(
+                f"{where} is damaged", hint="delete it and run this again"
+            ) from error
+        notes = (pq.read_metadata(local).metadata or {}).get(CLEANING.encode())
+        if notes is None:
+            raise CorruptedFileError(
+                f"{where} is no cleaned file", hint="delete it and run this again"
+            )
+        return _Made(etag, draft, schema.remove_metadata(), json.loads(notes))
+
+    def _make(
+        self, task: Task, local: Path, watch: Stopwatch, damaged: str | None = None
+    ) -> "_Made":
+        with open_partition(self._inputs, task, self._setup.reading) as file:
+            with watch.measure("prepare"):
+                survey = survey_partition(file, self._setup.reading, self._setup.rules)
+            stream = CleanStream(file, survey, self._setup.reading, self._setup.rules)
+            draft = ParquetDraft(local, stream.schema, self._setup.codec, rising=file.timestamp)
+            with _ahead(watch.each("clean", stream)) as chunks:
+                for rows in chunks:
+                    with watch.measure("write"):
+                        draft.write(rows)
+            notes = stream.notes(task)
+        with watch.measure("write"):
+            done = draft.close(self._footer(notes, draft.rows))
+            try:
+                etag = self._put(task.output_key, local, damaged)
+            except PreconditionFailedError:  # another worker was faster: its file stays
+                return self._take_existing(task, local)
+        return _Made(etag, done, stream.schema, notes)
+
+    def _put(self, key: str, content: Path, damaged: str | None) -> str:
+        """Write a file where there is none, or none but one that is damaged."""
+        if damaged is None:
+            return self._outputs.move_if_absent(key, content)
+        return self._outputs.put_if_match(key, content, damaged)
+
+    def _footer(self, notes: dict[str, Any], rows: int) -> dict[str, str]:
+        metadata = {
+            "layer": "cleaned",
+            "asset": self._setup.name,
+            "record_count": rows,
+            "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "compression": self._setup.codec,
+            "dependencies": [notes["input"]],
+            "software": software(),
+        }
+        content = {EMBEDDED: check_metadata(metadata, self._setup.name), CLEANING: notes}
+        return {
+            key: json.dumps(value, ensure_ascii=False, default=str)
+            for key, value in content.items()
+        }
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A cleaned file in the store: what it holds, and what was done to it."""
+
+    etag: str
+    draft: DraftFile
+    schema: pa.Schema
+    notes: dict[str, Any]
+
+
+def _ahead(chunks: Iterator[pa.Table]) -> AbstractContextManager[Iterable[pa.Table]]:
+    """Clean in a thread while others write, where there is a core for it."""
+    return Prefetched(chunks, _CHUNKS_AHEAD) if pa.cpu_count() > 1 else nullcontext(chunks)
+
+
+def _download(store: Store, key: str, local: Path) -> str:
+    meta = store.head(key)
+    local.unlink(missing_ok=True)  # it may be a name of the very object that is read
+    with local.open("wb") as out:
+        for start in range(0, meta.size_bytes, 8 << 20):
+            stop = min(start + (8 << 20), meta.size_bytes)
+            out.write(store.get(key, if_match=meta.etag, start=start, stop=stop))
+    return meta.etag

@@ -1,0 +1,106 @@
+"""How rows are cleaned, as a value. Imports ``errors`` and ``core``."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+from gigacast.core.contract.definition import Contract
+from gigacast.core.time.frequency import Frequency
+from gigacast.errors import ConfigError
+
+NullPolicy = Literal["keep", "forward_fill", "interpolate", "drop"]
+OutlierPolicy = Literal["keep", "flag", "clip", "drop"]
+OutlierMethod = Literal["iqr", "zscore", "isolation_forest"]
+DuplicatePolicy = Literal["first", "last", "keep"]
+Alignment = Literal["none", "floor", "nearest"]
+NULL_POLICIES: tuple[NullPolicy, ...] = get_args(NullPolicy)
+OUTLIER_POLICIES: tuple[OutlierPolicy, ...] = get_args(OutlierPolicy)
+OUTLIER_METHODS: tuple[OutlierMethod, ...] = get_args(OutlierMethod)
+DUPLICATE_POLICIES: tuple[DuplicatePolicy, ...] = get_args(DuplicatePolicy)
+ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
+DEFAULT_LIMITS = {"iqr": 3.0, "zscore": 5.0, "isolation_forest": 0.7}
+
+
+@dataclass(frozen=True)
+class CleanRules:
+    """How rows are cleaned; all of it is part of the spec.
+
+    Parameters
+    ----------
+    nulls : {"keep", "forward_fill", "interpolate", "drop"}
+        Missing values: the last one before them in their series; between their neighbours, by time
+        (which looks ahead); or their row goes.
+    max_fill : int, optional
+        At most so many rows in a row are filled.
+    outliers : {"keep", "flag", "clip", "drop"}
+        Each gets a mark in a column of its own, becomes the nearest value that is none, or its row
+        goes.
+    method : {"iqr", "zscore", "isolation_forest"}
+    limit : float, optional
+        Interquartile ranges beyond the quartiles, standard deviations from the mean, or the score
+        of the forest.
+    duplicates : {"first", "last", "keep"}
+        Which of the rows of one series and time stays.
+    align : {"none", "floor", "nearest"}
+        Times go to the step before them, or the nearest, of the frequency.
+    frequency : Frequency, optional
+    zone : str, optional
+        Of times that name none; UTC when absent.
+    optimise : bool
+        Whether columns get the narrowest type that holds their values.
+    float_tolerance : float
+        How far, relative to each value, a float may move when it is narrowed.
+    contract : Contract, optional
+        Rows get its types; those that break a rule go.
+    """
+
+    nulls: NullPolicy = "forward_fill"
+    max_fill: int | None = None
+    outliers: OutlierPolicy = "flag"
+    method: OutlierMethod = "iqr"
+    limit: float | None = None
+    duplicates: DuplicatePolicy = "last"
+    align: Alignment = "none"
+    frequency: Frequency | None = None
+    zone: str | None = None
+    optimise: bool = True
+    float_tolerance: float = 0.0
+    contract: Contract | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        self._check_choice("nulls", self.nulls, NULL_POLICIES)
+        self._check_choice("outliers", self.outliers, OUTLIER_POLICIES)
+        self._check_choice("method", self.method, OUTLIER_METHODS)
+        self._check_choice("duplicates", self.duplicates, DUPLICATE_POLICIES)
+        self._check_choice("align", self.align, ALIGNMENTS)
+        if self.max_fill is not None and self.max_fill < 1:
+            raise ConfigError(f"max_fill: {self.max_fill} is less than 1")
+        if self.limit is not None and self.limit <= 0:
+            raise ConfigError(f"limit: {self.limit} is not above 0")
+        if not 0 <= self.float_tolerance < 1:
+            raise ConfigError(f"float_tolerance: {self.float_tolerance} is not in 0 to 1")
+        if self.outliers == "clip" and self.method == "isolation_forest":
+            raise ConfigError(
+                "outliers: an isolation forest finds rows, which have no nearest value",
+                hint="flag or drop them, or use the method iqr or zscore",
+            )
+        if self.align != "none" and self.frequency is None:
+            raise ConfigError("align: to the grid of which frequency?", hint="give --freq")
+
+    @property
+    def factor(self) -> float:
+        """The limit of the method."""
+        return DEFAULT_LIMITS[self.method] if self.limit is None else self.limit
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the rules as plain values."""
+        plain = {name: value for name, value in asdict(self).items() if name != "contract"}
+        return {
+            **plain,
+            "limit": self.factor,
+            "frequency": self.frequency.alias if self.frequency else None,
+            "contract": self.contract.to_dict() if self.contract else None,
+        }
+
+    def _check_choice(self, name: str, value: str, known: tuple[str, ...]) -> None:
+        if value not in known:
+            raise ConfigError(f"{name}: there is no {value!r}", hint=f"one of {', '.join(known)}")

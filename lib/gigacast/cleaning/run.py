@@ -1,0 +1,335 @@
+"""Cleaning: raw partitions in, a version of a cleaned dataset out. Imports all below.
+
+Cleaning a partition is a task like any other: planned by listings, run by any executor, proved by a
+receipt. Its file lies under ``cleaning/``, where no reader looks. When all tasks have been done a
+manifest names the files that are good enough, and with it the version exists, whole. So a killed
+run goes on where it was, a second one computes nothing, and what comes later costs only itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from gigacast.cleaning.partition import CleanSetup
+from gigacast.cleaning.rules import CleanRules
+from gigacast.cleaning.version import (
+    CleanVersion,
+    Making,
+    Part,
+    changes_of,
+    fit_together,
+)
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.partition.task import Task
+from gigacast.errors import ConfigError, DataError, DatasetIntegrityError
+from gigacast.job.file_job import FileJob, FileRun, audit_of, execute, in_threads, plan_job
+from gigacast.job.run import Run, RunEvents, Silent
+from gigacast.lake.dataset.catalog import Lake
+from gigacast.lake.dataset.manifest import (
+    DatasetManifest,
+    file_from_dict,
+    schema_from_text,
+)
+from gigacast.lake.layout import cleaned_key, cleaning_prefix
+from gigacast.lake.model.registry import Author
+from gigacast.lake.plan.audit import Audit, Clock
+from gigacast.lake.plan.file_plan import FoundFile
+from gigacast.lake.plan.receipt import Receipt, read_receipt
+from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict, worst
+from gigacast.quality.result import Judged
+from gigacast.runtime.executor import Executor, Failure
+from gigacast.storage.parquet.draft import check_codec
+
+FORMAT_REVISION = 1
+"""Raised when the same settings start to give other rows."""
+
+
+@dataclass(frozen=True)
+class CleanJob:
+    """What to clean, how, and into what.
+
+    Parameters
+    ----------
+    files : FileJob
+    target : DatasetRef
+        In ``cleaned/``; without a version the next one is taken.
+    rules : CleanRules
+    thresholds : Thresholds
+        What is set aside: cleaned partitions are held against them.
+    codec : str
+    what : str
+        For the changelog.
+    """
+
+    files: FileJob
+    target: DatasetRef
+    rules: CleanRules = field(default_factory=CleanRules)
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    codec: str = "zstd"
+    what: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "codec", check_codec(self.codec))
+        if self.target.layer != "cleaned":
+            raise ConfigError(f"{self.target} is not in cleaned/", hint="name it as cleaned/EURUSD")
+
+
+@dataclass(frozen=True)
+class CleanResult:
+    """How a cleaning run ended.
+
+    Parameters
+    ----------
+    run_id : str
+    manifest : DatasetManifest, optional
+        Of the version; ``None`` when there is none, since nothing was good enough or left undone.
+    new : bool
+        Whether it was published by this run.
+    partitions : list of Judged
+        All of them, in their order.
+    failures : list of (Task, Failure)
+    computed, skipped : int
+        Partitions cleaned by this run, and before.
+    changes : mapping of str to int
+        Over all partitions of the version.
+    pending : int
+        Partitions left for later by a limit.
+    told : mapping of str to mapping
+        What was changed in each partition, of those set aside as well.
+    """
+
+    run_id: str
+    manifest: DatasetManifest | None
+    new: bool
+    partitions: list[Judged]
+    failures: list[tuple[Task, Failure]]
+    computed: int
+    skipped: int
+    changes: Mapping[str, int]
+    pending: int = 0
+    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    @property
+    def set_aside(self) -> list[Judged]:
+        """The partitions that are not in the version."""
+        return [one for one in self.partitions if one.verdict is Verdict.FAIL]
+
+
+def clean_dataset(
+    job: CleanJob,
+    author: Author,
+    *,
+    events: RunEvents | None = None,
+    executor: Executor | None = None,
+) -> CleanResult:
+    """Clean what has not been, and publish it.
+
+    Parameters
+    ----------
+    job : CleanJob
+    author : Author
+        Who publishes; his clock is the run's.
+    events : RunEvents, optional
+        Told how the run goes on.
+    executor : Executor, optional
+        Where tasks run; made from the job's resources when absent.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is nothing of what is asked for.
+    ConfigError
+        When the version's number is too low for what changed.
+    DatasetConflictError
+        When the version has other content.
+    StorageError
+    """
+    return _Cleaning(job, author).run(events or Silent(), executor)
+
+
+class _Cleaning:
+    """The state of one run."""
+
+    def __init__(self, job: CleanJob, author: Author) -> None:
+        self._job = job
+        self._clock: Clock = author.clock
+        self._parts: list[Part] = []
+        self._published: tuple[DatasetManifest, bool] | None = None
+        self._failed: list[Judged] = []
+        spec = {"job": "clean", "revision": FORMAT_REVISION, "rules": job.rules.to_dict()}
+        self._spec, self._fields = job.files.spec({**spec, "codec": job.codec})
+        making = Making(job.files, job.target, job.codec, job.what, self._spec, job.rules.to_dict())
+        self._version = CleanVersion(making, author)
+
+    def run(self, events: RunEvents, executor: Executor | None) -> CleanResult:
+        job, files = self._job, self._job.files
+        name = job.target.name
+        prefix = cleaning_prefix(name, self._spec)
+        run = plan_job(files, prefix, self._spec, self._output_key)
+        run.paths = _distinct(run.paths, files)
+        self._version.check(Lake(run.outputs))
+        audit = audit_of(
+            run, "clean", {**self._fields, "thresholds": asdict(job.thresholds)}, self._clock
+        )
+        setup = CleanSetup(
+            name,
+            files.sources,
+            files.outputs,
+            files.reading,
+            job.rules,
+            job.codec,
+            {task.partition: run.paths[task.partition] for task in run.tasks},
+            audit.session_id,
+        )
+        watch = (executor, self._clock, lambda state, audit: self._publish(run, state, audit))
+        state = execute(run, audit, setup, events, watch)
+        manifest, new = self._published or (None, False)
+        judged = [*(part.judged for part in self._parts), *self._failed]
+        return CleanResult(
+            run_id=audit.session_id,
+            manifest=manifest,
+            new=new,
+            partitions=sorted(judged, key=lambda one: one.partition),
+            failures=state.failures,
+            computed=state.totals.partitions,
+            skipped=run.plan.totals.done,
+            changes=self._changes(),
+            pending=len(run.plan.tasks) - len(run.tasks),
+            told={part.partition: dict(part.changes) for part in self._parts},
+        )
+
+    def _output_key(self, file: FoundFile, input_id: str) -> str:
+        return cleaned_key(self._job.target.name, self._spec, input_id, file.input.key)
+
+    # -- what was done -----------------------------------------------------------------------------
+
+    def _publish(self, run: FileRun, state: Run, audit: Audit) -> None:
+        """Name what is good enough; nothing where partitions are left that a rerun may clean."""
+        self._parts = self._read_parts(run)
+        self._failed = [_judge_failure(task, failure) for task, failure in state.failures]
+        passing = fit_together([p for p in self._parts if p.judged.verdict is not Verdict.FAIL])
+        again = [failure for _, failure in state.failures if not _is_of_data(failure)]
+        left = len(run.plan.tasks) - len(run.tasks)
+        rows = sum(part.file.rows for part in passing)
+        if rows and not again and not left:
+            self._published = self._version.publish(run, passing, self._aside())
+        manifest = self._published[0] if self._published else None
+        audit.totals = {
+            **audit.totals,
+            "cleaning": {
+                "dataset": None if manifest is None else str(manifest.ref),
+                "new": bool(self._published and self._published[1]),
+                "changes": self._changes(),
+                "set_aside": self._aside()[:1000],
+            },
+        }
+
+    def _read_parts(self, run: FileRun) -> list[Part]:
+        def read(entry: tuple[Task, str]) -> Part:
+            known = run.receipts[entry[0].partition]
+            receipt = read_receipt(run.outputs, known) if isinstance(known, str) else known
+            return self._part(receipt, run.paths[entry[0].partition])
+
+        return sorted(in_threads(read, run.done), key=lambda part: part.file.path)
+
+    def _part(self, receipt: Receipt, path: str) -> Part:
+        output: Mapping[str, Any] = receipt.output
+        quality = PartitionQuality.from_dict(output["quality"])
+        now = self._clock()
+        judged = Judged(
+            receipt.partition,
+            _judge_loss(receipt)
+            or quality.judge(self._job.thresholds, now).joined(
+                _judge_dropped(receipt, self._job.thresholds)
+            ),
+            quality,
+            quality.shares(now),
+        )
+        return Part(
+            partition=receipt.partition,
+            file=replace(file_from_dict(output["file"]), path=path),
+            schema=schema_from_text(output["schema"]),
+            judged=judged,
+            changes=receipt.repairs,
+            inputs=tuple(str(entry["key"]) for entry in receipt.inputs),
+        )
+
+    def _changes(self) -> dict[str, int]:
+        return changes_of(p for p in self._parts if p.judged.verdict is not Verdict.FAIL)
+
+    def _aside(self) -> list[dict[str, Any]]:
+        judged = [*(part.judged for part in self._parts), *self._failed]
+        return [
+            {"partition": one.partition, "reasons": list(one.judgement.reasons)}
+            for one in judged
+            if one.verdict is Verdict.FAIL
+        ]
+
+
+def _distinct(paths: Mapping[str, str], files: FileJob) -> dict[str, str]:
+    """Return the names of files in the dataset: of several versions each tells its own."""
+    if len(files.sources.refs) <= 1:
+        return dict(paths)
+    versions = {f"{ref}/": str(ref.version) for ref in files.sources.refs}
+
+    def of(partition: str) -> str:
+        return next(v for prefix, v in versions.items() if partition.startswith(prefix))
+
+    return {
+        partition: f"{path.removesuffix('.parquet')}-{of(partition)}.parquet"
+        for partition, path in paths.items()
+    }
+
+
+def _is_of_data(failure: Failure) -> bool:
+    """Whether a failure is the data's own: a rerun would find the same.
+
+    A file that is not the one its manifest names is somebody's mistake: no version goes without it.
+    """
+    kinds = [kind for kind in _kinds_below(DataError) if kind is not DatasetIntegrityError]
+    return failure.error in {kind.__name__ for kind in kinds}
+
+
+def _kinds_below(kind: type[Exception]) -> list[type[Exception]]:
+    return [kind, *(one for below in kind.__subclasses__() for one in _kinds_below(below))]
+
+
+def _judge_loss(receipt: Receipt) -> Judgement | None:
+    """Fail a partition that had rows and has none left, whatever the thresholds allow."""
+    if not receipt.rows or receipt.output["rows"]:
+        return None
+    lost = receipt.output.get("lost") or f"no row is left of {receipt.rows:,}"
+    return Judgement(Verdict.FAIL, (f"fail: {lost}",))
+
+
+def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
+    """Hold what cleaning took away against the thresholds of what there should not be."""
+    dropped: Any = receipt.output.get("dropped")
+    rows = receipt.rows
+    if not dropped or not rows:
+        return Judgement(Verdict.OK)
+    column, unreadable = dropped["unreadable"]
+    apart = " and ".join(dropped["apart"])
+    told = f"; {apart} tell them apart: make one column of these for --item_column"
+    if len(dropped["apart"]) == 1:
+        told = f"; {apart} tells them apart: say --item_column {apart}"
+    found = (
+        ("null_keys", dropped["null_keys"], "rows had no series or no time that can be read"),
+        (
+            "duplicates",
+            dropped["conflicting"],
+            "rows had a series and time that came before, and other values"
+            + (told if apart else ""),
+        ),
+        ("missing", unreadable, f"values of {column} were not of the contract's type"),
+    )
+    judged = [(getattr(allowed, name).judge(n / rows), n, what) for name, n, what in found]
+    wrong = [one for one in judged if one[0] is not Verdict.OK]
+    return Judgement(
+        worst(verdict for verdict, *_ in judged),
+        tuple(f"{verdict}: {n:,} of {rows:,} {what}" for verdict, n, what in wrong),
+    )
+
+
+def _judge_failure(task: Task, failure: Failure) -> Judged:
+    return Judged(task.partition, Judgement(Verdict.FAIL, (f"{failure.error}: {failure.message}",)))

@@ -1,0 +1,217 @@
+"""The cleaned rows of a partition, as a stream of batches. Imports all below."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gigacast.cleaning.cleaner import Chunk, Cleaned, Cleaner, missing_of
+from gigacast.cleaning.contract import ContractFilter
+from gigacast.cleaning.narrow import narrow_column
+from gigacast.cleaning.rules import CleanRules
+from gigacast.cleaning.survey import Survey
+from gigacast.core.column import keep_rows, to_arrow
+from gigacast.core.partition.task import Task
+from gigacast.core.series.batch import NO_TIME
+from gigacast.job.file_job import Reading
+from gigacast.quality.columns import arranged_rows, measure_keys
+from gigacast.quality.file import PartitionFile
+from gigacast.quality.measures import ColumnQuality, KeyQuality, PartitionQuality
+from gigacast.quality.partition import type_name
+from gigacast.series.segment import CodeArray, IntArray
+
+_CHUNK_ROWS = 1 << 18
+_CHUNK_SHARE = 16
+_LOSSES = ("null_keys", "duplicates", "dropped_nulls", "dropped_outliers", "broken_rows")
+
+
+class CleanStream:
+    """The cleaned rows of a partition, chunk after chunk; `notes` when they are exhausted.
+
+    Parameters
+    ----------
+    file : PartitionFile
+    survey : Survey
+    reading : Reading
+    rules : CleanRules
+
+    Attributes
+    ----------
+    schema : pa.Schema
+        Of the rows.
+    """
+
+    def __init__(
+        self, file: PartitionFile, survey: Survey, reading: Reading, rules: CleanRules
+    ) -> None:
+        self._file = file
+        self._survey = survey
+        self._reading = reading
+        self._rules = rules
+        untouched = {file.item_id} if file.item_id is not None else set()
+        self._cleaner = Cleaner(survey.plan, untouched)
+        self._contract = ContractFilter.of(
+            self._rules.contract, survey.schema, {*untouched, file.timestamp}
+        )
+        self.schema = self._final_schema()
+        self._rows = 0
+        self._missing = dict.fromkeys(file.measured, 0)
+        self._clean_keys = survey.order
+        self._keys: list[tuple[IntArray, CodeArray | None]] = []
+
+    def _final_schema(self) -> pa.Schema:
+        flags = [pa.field(name, pa.bool_()) for name in self._survey.flags]
+        fields = [f.with_type(self._survey.narrow.get(f.name, f.type)) for f in self._survey.schema]
+        return pa.schema([*fields, *flags])
+
+    def __iter__(self) -> Iterator[pa.Table]:
+        for cleaned in self._cleaner.clean(self._chunks()):
+            rows = self._finish(cleaned)
+            if rows.num_rows:
+                yield rows
+        self._clean_keys = self._measure_keys()  # while the last rows are being written
+
+    def _finish(self, cleaned: Cleaned) -> pa.Table:
+        timestamp = self._file.timestamp
+        times = self._survey.clock_column(cleaned.times)
+        columns = dict(zip(cleaned.rows.schema.names, cleaned.rows.columns, strict=True))
+        columns[timestamp] = times
+        whole = pa.RecordBatch.from_arrays(
+            [columns[name] for name in self.schema.names], names=self.schema.names
+        )
+        arrays = [
+            narrow_column(column, field.type)
+            for column, field in zip(whole.columns, self.schema, strict=True)
+        ]
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        rows, codes, at = pa.Table.from_batches([batch]), cleaned.codes, cleaned.times
+        if self._contract is not None and not (good := self._contract.find_good(whole)).all():
+            rows, at = keep_rows(batch, good), at[good]
+            codes = None if codes is None else codes[good]
+        self._rows += rows.num_rows
+        for name in self._missing:
+            self._missing[name] += missing_of(rows.column(name))
+        self._keys.append((at, codes))
+        return rows
+
+    # -- chunks ------------------------------------------------------------------------------------
+
+    def _chunks(self) -> Iterator[Chunk]:
+        survey, keys = self._survey, self._survey.keys
+        arranged, keep, ranks = keys.arranged, survey.keep, keys.ranks
+        for start, rows in self._ordered_rows():
+            stop = start + rows.num_rows
+            chosen = slice(start, stop)
+            times = survey.times[chosen]
+            codes = None if ranks is None else ranks[chosen]
+            if keep is not None and not (kept := keep[chosen]).all():
+                rows = keep_rows(rows, kept)  # noqa: PLW2901 - less of the same
+                times, codes = times[kept], None if codes is None else codes[kept]
+            yield Chunk(rows, times, codes)
+        assert arranged.rows == self._file.rows  # noqa: S101 - all rows were looked at
+
+    def _ordered_rows(self) -> Iterator[tuple[int, pa.Table]]:
+        """Yield the rows in the order of the keys, and where each part begins among them."""
+        arranged = self._survey.keys.arranged
+        size = self._chunk_rows()
+        if not arranged.in_order:
+            table = self._survey.convert(self._file.table().select(self._wanted))
+            for start in range(0, len(arranged.times), size):
+                yield start, table.take(to_arrow(arranged.order[start : start + size]))  # type: ignore[index]
+            return
+        begin = row = 0
+        for batch in self._file.batches(size, self._wanted):
+            rows = self._survey.convert(pa.Table.from_batches([batch]))
+            stop = row + rows.num_rows
+            if arranged.order is not None:
+                low, high = np.searchsorted(arranged.order, [row, stop])
+                rows = rows.take(to_arrow(arranged.order[low:high] - row))
+            row = stop
+            yield begin, rows
+            begin += rows.num_rows
+
+    @property
+    def _wanted(self) -> list[str]:
+        return [name for name in self._file.schema.names if name != self._file.timestamp]
+
+    def _chunk_rows(self) -> int:
+        """Return the rows of a chunk: fewer of many columns, so that a few fit into memory."""
+        limit = self._reading.memory_limit_bytes // _CHUNK_SHARE
+        return int(min(_CHUNK_ROWS, max(4096, limit // (12 * max(1, len(self._file.schema))))))
+
+    # -- what was done -----------------------------------------------------------------------------
+
+    def notes(self, task: Task) -> dict[str, Any]:
+        """Return what was changed, and how good the result is."""
+        survey, entry = self._survey, task.inputs[-1]
+        changes = {
+            "null_keys": survey.order.null_keys,
+            "sorted": survey.order.unordered,
+            "duplicates": survey.duplicates,
+            "moved": survey.moved,
+            "unreadable": survey.unreadable,
+            **self._cleaner.counts,
+            "broken_rows": self._contract.dropped if self._contract is not None else 0,
+            "narrowed": sum(not pa.types.is_string(kind) for kind in survey.narrow.values()),
+        }
+        return {
+            "input": {"key": entry.key, "etag": entry.etag},
+            "spec": task.spec,
+            "rows_read": self._file.rows,
+            "changes": changes,
+            "quality": self._quality(task).to_dict(),
+            "lost": self._lost(changes),
+            "dropped": {
+                "null_keys": changes["null_keys"],
+                "conflicting": survey.repeats.conflicting,
+                "apart": list(survey.repeats.apart),
+                "unreadable": list(survey.worst),
+            },
+        }
+
+    def _lost(self, changes: dict[str, int]) -> str | None:
+        """Return why a partition that had rows has none left; ``None`` where it has."""
+        if self._rows or not self._file.rows:
+            return None
+        if (self._survey.keys.times == NO_TIME).all():
+            column = self._file.column(self._file.timestamp).drop_null()
+            first = f", the first is {str(column[0])!r}" if len(column) else ""
+            return f"no row has a time that can be read{first}"
+        told = ", ".join(f"{changes[name]:,} {name}" for name in _LOSSES if changes.get(name))
+        return f"no row is left of {self._file.rows:,}: {told or 'all were dropped'}"
+
+    def _quality(self, task: Task) -> PartitionQuality:
+        left = {} if self._rules.outliers in {"clip", "drop"} else self._cleaner.outliers
+        method = self._rules.method
+        columns = tuple(
+            ColumnQuality(
+                name=name,
+                type=type_name(self.schema.field(name).type),
+                values=self._rows,
+                missing=self._missing[name],
+                outliers={method: left[name]} if name in left else {},
+            )
+            for name in self._file.measured
+        )
+        anomalies = left.get("row") if method == "isolation_forest" else None
+        compliance = self._contract.compliance() if self._contract is not None else None
+        return PartitionQuality(task.partition, self._clean_keys, columns, compliance, anomalies)
+
+    def _measure_keys(self) -> KeyQuality:
+        """Return the keys of what is left; looked at again only where rows went."""
+        survey = self._survey
+        kept = len(survey.times) - survey.duplicates
+        if self._rows == kept:
+            doubled = survey.order.duplicates - survey.duplicates
+            mended = replace(survey.order, unordered=0, null_keys=0)
+            return replace(mended, rows=self._rows, duplicates=doubled)
+        times = np.concatenate([at for at, _ in self._keys] or [np.empty(0, np.int64)])
+        codes = None
+        if survey.keys.ranks is not None:
+            codes = np.concatenate([own for _, own in self._keys if own is not None])
+            codes = survey.keys.arranged.codes[codes]
+        self._keys = []
+        found = measure_keys(arranged_rows(codes, times), survey.expect, survey.keys.names)
+        return replace(found, unordered=0, null_keys=0)

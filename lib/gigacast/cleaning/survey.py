@@ -1,0 +1,186 @@
+"""What cleaning has to know of all rows of a partition before it changes one. Imports all below."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from gigacast.cleaning.alignment import align
+from gigacast.cleaning.cleaner import CleanPlan
+from gigacast.cleaning.column import ColumnSurvey, converted, samples_of
+from gigacast.cleaning.contract import contract_types
+from gigacast.cleaning.duplicates import Repeats, find_repeats
+from gigacast.cleaning.rules import CleanRules
+from gigacast.core.column import to_arrow
+from gigacast.job.file_job import Reading
+from gigacast.quality.columns import Expectation, arrange, measure_keys
+from gigacast.quality.file import Keys, PartitionFile, expectation_of
+from gigacast.quality.measures import KeyQuality
+from gigacast.quality.outlier_forest import Forest, stack
+from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
+from gigacast.series.segment import BoolArray, IntArray
+
+
+@dataclass
+class Survey:
+    """What was found.
+
+    Parameters
+    ----------
+    keys : Keys
+        Arranged by their times on the grid.
+    order : KeyQuality
+        As the rows came, but for times that were moved.
+    expect : Expectation
+    schema : pa.Schema
+        Of all columns as they are cleaned: in the contract's types, times in UTC.
+    keep : bool [K], optional
+        Which arranged rows stay of those with one key; all when absent.
+    moved : int
+        Times that were not on the grid.
+    plan : CleanPlan
+    narrow : mapping of str to DataType
+        Columns that get a narrower type.
+    unreadable : int
+        Values that could not be converted to the contract's types.
+    worst : (str, int)
+        The column with the most of these, and how many.
+    repeats : Repeats
+        Rows that are dropped though they say something else.
+    """
+
+    keys: Keys
+    order: KeyQuality
+    expect: Expectation
+    schema: pa.Schema
+    keep: BoolArray | None
+    moved: int
+    plan: CleanPlan
+    targets: Mapping[str, pa.DataType] = field(default_factory=dict)
+    narrow: dict[str, pa.DataType] = field(default_factory=dict)
+    unreadable: int = 0
+    worst: tuple[str, int] = ("", 0)
+    repeats: Repeats = field(default_factory=Repeats)
+
+    @property
+    def times(self) -> IntArray:
+        """The times of the arranged rows, int64 [K]."""
+        return self.keys.arranged.times
+
+    @property
+    def duplicates(self) -> int:
+        """Rows that go because their key comes twice."""
+        return 0 if self.keep is None else int(len(self.keep) - np.count_nonzero(self.keep))
+
+    @property
+    def flags(self) -> list[str]:
+        """The columns of marks that are added."""
+        if self.plan.rules.outliers != "flag":
+            return []
+        anomaly = [ANOMALY] if self.plan.forest is not None else []
+        return [*(name + FLAG_SUFFIX for name in self.plan.fences), *anomaly]
+
+    def clock_column(self, times: IntArray) -> pa.Array:
+        """Return times as the column they become."""
+        if self.expect.counts_steps:
+            return to_arrow(times)
+        return to_arrow(times).cast(pa.timestamp("us", "UTC"))
+
+    def convert(self, rows: pa.Table) -> pa.Table:
+        """Return rows in the contract's types; values that have none are missing."""
+        for name, kind in self.targets.items():
+            if name in rows.schema.names:
+                place = rows.schema.get_field_index(name)
+                rows = rows.set_column(place, name, converted(rows.column(name), kind)[0])
+        return rows
+
+
+def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -> Survey:
+    """Look at a whole partition.
+
+    Raises
+    ------
+    SchemaError, CorruptedFileError
+    """
+    targets = contract_types(rules.contract, file.schema, file.timestamp, file.task.partition)
+    ascending = _ascends(rules, file.item_id)
+    came = file.keys(ascending=ascending)
+    keys, moved = _on_grid(came, rules, ascending=ascending)
+    expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
+    order = measure_keys(keys.arranged, expect, keys.names)
+    survey = Survey(
+        keys=keys,
+        order=order,
+        expect=expect,
+        schema=_schema(file, targets, counts_steps=expect.counts_steps),
+        keep=_keep(keys, rules, order.duplicates),
+        moved=moved,
+        plan=CleanPlan(rules),
+        targets=targets,
+        repeats=find_repeats(file, came) if rules.duplicates != "keep" else Repeats(),
+    )
+    _look_at_columns(survey, file)
+    return survey
+
+
+def _look_at_columns(survey: Survey, file: PartitionFile) -> None:
+    rules, keys = survey.plan.rules, survey.keys
+    columns = ColumnSurvey(file, rules, survey.targets, keys.arranged, survey.keep)
+    findings = list(columns.look(survey.schema))
+    survey.unreadable = sum(found.unreadable for found in findings)
+    worst = max(findings, key=lambda found: found.unreadable, default=None)
+    survey.worst = (worst.name, worst.unreadable) if worst is not None else ("", 0)
+    survey.narrow = {found.name: found.narrow for found in findings if found.narrow is not None}
+    scales = {found.name: found.scale for found in findings if found.scale is not None}
+    survey.plan = CleanPlan(
+        rules,
+        {found.name: found.fences for found in findings if found.fences is not None},
+        Forest(stack(samples_of(findings)), rules.factor) if scales else None,
+        scales,
+    )
+
+
+def _ascends(rules: CleanRules, item_id: str | None) -> bool:
+    wanted = rules.contract.ordered_by[:1] if rules.contract is not None else ()
+    return wanted == (item_id,)
+
+
+def _on_grid(keys: Keys, rules: CleanRules, *, ascending: bool) -> tuple[Keys, int]:
+    """Return the keys with their times on the grid, and how many times were not."""
+    if rules.align == "none":
+        return keys, 0
+    assert rules.frequency is not None  # noqa: S101 - the rules were checked
+    arranged = keys.arranged
+    times = keys.times.copy()
+    known = slice(None) if arranged.order is None else arranged.order
+    on_grid = align(times[known], rules.frequency, rules.align)
+    moved = int(np.count_nonzero(on_grid != times[known]))
+    times[known] = on_grid
+    if not moved:
+        return keys, 0
+    again = replace(arrange(keys.codes, times, ascending=ascending), unordered=arranged.unordered)
+    return replace(keys, times=times, arranged=again), moved
+
+
+def _schema(
+    file: PartitionFile, targets: Mapping[str, pa.DataType], *, counts_steps: bool
+) -> pa.Schema:
+    time = pa.int64() if counts_steps else pa.timestamp("us", "UTC")
+    kinds = {field.name: _plain(field.type) for field in file.schema}
+    kinds |= {**targets, file.timestamp: time}
+    return pa.schema([(name, kinds[name]) for name in file.schema.names])
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Return a type as rows are cleaned: float16 has no arithmetic."""
+    return pa.float32() if pa.types.is_float16(kind) else kind
+
+
+def _keep(keys: Keys, rules: CleanRules, duplicates: int) -> BoolArray | None:
+    if rules.duplicates == "keep" or not duplicates:
+        return None
+    repeated = keys.arranged.repeated
+    if rules.duplicates == "first":
+        return ~repeated
+    return ~np.append(repeated[1:], False)  # the last of those that follow one another

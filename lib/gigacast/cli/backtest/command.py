@@ -1,0 +1,200 @@
+"""``gigacast backtest`` and ``gigacast evaluate``: how good forecasts were, or would have been.
+
+Imports ``settings``, ``pipeline``, ``report`` and click.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
+from gigacast.backtesting.leaderboard.breakdown import SEGMENTS
+from gigacast.backtesting.leaderboard.result import Leaderboard
+from gigacast.backtesting.partition import Windows
+from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
+from gigacast.cli.backtest.view import print_evaluation, print_leaderboard
+from gigacast.cli.flags import (
+    FLAGS,
+    HOW,
+    WHERE,
+    WHICH,
+    WITH,
+    config_option,
+    json_option,
+    quiet_option,
+    read_settings,
+    setting,
+    switch,
+)
+from gigacast.cli.forecast import EXIT_FAILED, Watcher
+from gigacast.errors import ConfigError
+from gigacast.job.forecast_job import ModelChoice
+from gigacast.report.plot.calibration import save_calibration_figure
+from gigacast.settings.assembly import job_of
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_PICTURES = (".png", ".svg", ".pdf")
+_FORECAST_ONLY = {"model", "model_version", "layout"}
+_EVALUATE = {
+    *("item_column", "timestamp_column", "targets", "timestamp_unit", "freq", "model_version"),
+    *("model", "memory_limit"),
+}
+
+
+def _settings(names: Sequence[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add flags of settings by name, in the order the main command has them."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        texts = {**WHERE, **WHICH, **HOW, **WITH}
+        for name in reversed(names):
+            flag = switch(name, FLAGS[name]) if name in FLAGS else setting(name, texts[name])
+            command = flag(command)
+        return command
+
+    return decorate
+
+
+_BACKTEST_FLAGS = [
+    name
+    for group in (WHERE, WHICH, HOW, FLAGS, WITH)
+    for name in group
+    if name not in _FORECAST_ONLY
+]
+_EVALUATE_FLAGS = [
+    name
+    for group in (WHERE, WHICH, HOW, WITH)
+    for name in group
+    if group in (WHERE, WHICH) or name in _EVALUATE
+]
+
+
+@click.command()
+@click.option("--model", "models", multiple=True, metavar="MODEL", help="May be repeated.")
+@click.option("--windows", default=1, show_default=True, help="Origins per series.")
+@click.option("--step", type=int, help="Steps from origin to origin; the horizon when absent.")
+@click.option(
+    "--segment",
+    default="partition",
+    show_default=True,
+    metavar="WHAT",
+    help=f"What figures are shown by: {', '.join(SEGMENTS)}, or column:NAME.",
+)
+@click.option("--season", type=int, metavar="N", help="Steps of a season; by frequency if absent.")
+@click.option("--sample_partitions", type=int, metavar="N", help="A sample of N partitions.")
+@click.option("--sample_series", type=int, metavar="N", help="Only N series of each.")
+@click.option("--plot", type=_FILE, metavar="FILE", help="Draw the calibration: PNG, SVG, PDF.")
+@_settings(_BACKTEST_FLAGS)
+@setting("limit", "Backtest at most this many partitions.")
+@click.option("--overwrite/--no_overwrite", default=None, help="Compute again what is done.")
+@config_option
+@json_option
+@quiet_option
+def backtest(  # noqa: PLR0913 - click hands each flag in by name
+    models: tuple[str, ...],
+    windows: int,
+    step: int | None,
+    segment: str,
+    *,
+    season: int | None,
+    plot: Path | None,
+    sample_partitions: int | None,
+    sample_series: int | None,
+    as_json: bool,
+    quiet: bool,
+    **given: Any,
+) -> int:
+    """Forecast the past from past origins, and compare models with seasonal naive.
+
+    \b
+    Examples:
+      gigacast backtest --bucket my-bucket --model gigacast-bolt-nano --windows 3 --horizon 7
+      gigacast backtest --bucket my-bucket --model my-model/v1 --model my-model/v2 \\
+        --segment symbol
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
+    if plot is not None and plot.suffix.lower() not in _PICTURES:
+        raise ConfigError(f"--plot: {plot} ends with none of {', '.join(_PICTURES)}")
+    forecast = job_of(read_settings(given))
+    named = models or (forecast.model.reference,)
+    job = BacktestJob(
+        forecast=forecast,
+        models=tuple(_choice(name, forecast.model) for name in named),
+        windows=Windows(windows, step),
+        segment=segment,
+        partitions=sample_partitions,
+        series=sample_series,
+        season=season,
+    )
+    with Watcher(quiet=quiet or as_json) as watcher:
+        result = run_backtest(job, events=watcher)
+    if as_json:
+        click.echo(json.dumps(_backtest_json(result), indent=1))
+    elif not quiet:
+        _print_backtest(result)
+    if plot is not None:
+        _draw(plot, result.leaderboard)
+    return EXIT_FAILED if result.failures else 0
+
+
+def _choice(name: str, base: ModelChoice) -> ModelChoice:
+    return ModelChoice(name, detect=base.detect, device=base.device, precision=base.precision)
+
+
+def _draw(path: Path, board: Leaderboard) -> None:
+    coverage = {s.model: s.figures.coverage for s in board.standings}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_calibration_figure(path, board.levels, coverage)
+    except OSError as error:
+        raise ConfigError(
+            f"--plot: {path} can't be written: {error.strerror or error}",
+            hint="the leaderboard is in the bucket; name another file, and run the command again",
+        ) from error
+
+
+def _backtest_json(result: BacktestResult) -> dict[str, Any]:
+    return {
+        "status": result.status,
+        "runs": list(result.run_ids),
+        "computed": result.computed,
+        "skipped": result.skipped,
+        "leaderboard": result.leaderboard.to_json(),
+        "location": result.location,
+        "failures": [
+            {"model": model, "partition": task.partition, "error": f.error, "message": f.message}
+            for model, task, f in result.failures
+        ],
+    }
+
+
+def _print_backtest(result: BacktestResult) -> None:
+    print_leaderboard(result.leaderboard)
+    click.echo(f"\n{result.computed} computed, {result.skipped} done before")
+    click.echo(f"written to {result.location}.md, .json, .parquet")
+    for model, task, failure in result.failures:
+        click.echo(f"failed: {model} on {task.partition}: {failure.message}", err=True)
+
+
+@click.command()
+@_settings(_EVALUATE_FLAGS)
+@config_option
+@json_option
+@quiet_option
+def evaluate(*, as_json: bool, quiet: bool, **given: Any) -> int:
+    """Compare the forecasts in the bucket with what came, once it is there.
+
+    \b
+    Examples:
+      gigacast evaluate --bucket my-bucket
+      gigacast evaluate --bucket my-bucket --model my-model --years 2024 --json
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
+    named = given.get("model"), given.get("model_version")
+    job = EvaluationJob(job_of(read_settings(given)), *named)
+    result = evaluate_forecasts(job)
+    if as_json:
+        click.echo(json.dumps(result.to_json(), indent=1))
+    elif not quiet:
+        print_evaluation(result)
+    return EXIT_FAILED if result.failures else 0

@@ -1,0 +1,299 @@
+"""Array runs: submit, watch, cancel, logs, and the main command with ``--executor batch``.
+
+Imports ``settings``, ``pipeline``, ``report``; AWS' clients only when one of these is run.
+"""
+
+import json
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from gigacast.batch.result import array_of
+from gigacast.batch.service import FAILED as CHILD_FAILED
+from gigacast.batch.service import ArrayService
+from gigacast.batch.submit import Submission, submit_run
+from gigacast.batch.watch import (
+    ArrayProgress,
+    cancel_run,
+    find_array_run,
+    read_logs,
+    watch_run,
+)
+from gigacast.cli.flags import (
+    array_options,
+    json_option,
+    quiet_option,
+    read_settings,
+    setting,
+    settings_options,
+    where_options,
+)
+from gigacast.job.batch_options import ArrayOptions
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.run import RunEvents, Silent, Totals, utc_now
+from gigacast.lake.layout import audit_key, version_prefix
+from gigacast.lake.plan.audit import FAILED, INTERRUPTED, Audit
+from gigacast.report.progress import Progress
+from gigacast.report.summary import FailedPartition, RunSummary, print_summary
+from gigacast.report.telemetry import Telemetry
+from gigacast.settings.assembly import addresses, array_options_of, job_of
+from gigacast.settings.model import Settings
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def service_for(address: StoreAddress, attempts: int = 8) -> ArrayService:
+    """Return the service in the region of a bucket; its endpoint is that of `AWS_ENDPOINT_URL`."""
+    from gigacast.batch.aws import BatchService  # noqa: PLC0415 - it imports AWS' clients
+
+    return BatchService(address.region, attempts=attempts)
+
+
+@click.command()
+@settings_options
+@setting("n_partitions", "First generate the missing ones of this many synthetic partitions.")
+@setting("series_per_partition", "Series in each synthetic partition.")
+@array_options
+@click.option("--overwrite/--no_overwrite", default=None, help="Forecast again what is done.")
+@setting("limit", "Forecast at most this many partitions.")
+@json_option
+@quiet_option
+def submit(as_json: bool, quiet: bool, **given: Any) -> None:
+    """Plan, submit to AWS Batch, and leave: `watch RUN` shows how it goes.
+
+    Nothing is submitted when nothing is pending.
+    """
+    settings = read_settings(given)
+    job = job_of(settings)
+    submission = submit_run(job, array_options_of(settings), service_for(job.outputs))
+    if as_json:
+        click.echo(json.dumps(_submission_json(submission), indent=1))
+    elif not quiet:
+        _tell_submission(submission, job.outputs)
+
+
+@click.command()
+@click.argument("run")
+@where_options
+@json_option
+@quiet_option
+def watch(run: str, as_json: bool, quiet: bool, **given: Any) -> int:
+    """Show how the array run RUN goes, and close it when it has ended."""
+    address = _outputs(read_settings(given))
+    return follow(address, run, as_json=as_json, quiet=quiet)
+
+
+@click.command()
+@click.argument("run")
+@where_options
+@json_option
+def cancel(run: str, as_json: bool, **given: Any) -> None:
+    """End the array run RUN: what is finished is kept, the next run does what is left."""
+    address = _outputs(read_settings(given))
+    audit = cancel_run(open_store(address), run, service_for(address))
+    if as_json:
+        click.echo(json.dumps(asdict(audit), indent=1))
+        return
+    ended = f"ended at {audit.end_time}, {audit.status}" if audit.end_time else "asked to stop"
+    click.echo(f"{run}: {ended}")
+    if audit.end_time is None:
+        click.echo(f"  {_watch_line(run, address)}")
+
+
+@click.command()
+@click.argument("run")
+@click.argument("index", type=click.IntRange(0), required=False)
+@where_options
+@click.option("--lines", type=click.IntRange(1, 10_000), default=50, help="Last lines to show.")
+def logs(run: str, index: int | None, lines: int, **given: Any) -> None:
+    """Show the log of child INDEX of the array run RUN, or of every child that failed."""
+    address = _outputs(read_settings(given))
+    found = read_logs(open_store(address), run, service_for(address), index, lines)
+    for log in found:
+        state = log.state
+        reason = state.reason if state.status == CHILD_FAILED else None
+        told = [state.status, reason, f"{state.attempts} attempts", state.log_stream]
+        click.secho(f"child {log.child}: {', '.join(filter(None, told))}", bold=True)
+        for line in log.lines:
+            click.echo(line)
+        if log.missing:
+            click.echo(f"no log: {log.missing}", err=True)
+    if not found:
+        click.echo(f"no child of {run} failed; name one by its index to see its log", err=True)
+
+
+def run_on_batch(
+    job: ForecastJob,
+    options: ArrayOptions,
+    *,
+    log: str = "bar",
+    as_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Submit a run, watch it, and return the exit code."""
+    events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else Silent()
+    submission = submit_run(job, options, service_for(job.outputs), events=events)
+    if not (as_json or quiet):
+        _tell_submission(submission, job.outputs)
+    if not submission.tasks:
+        if as_json:
+            click.echo(json.dumps(_submission_json(submission), indent=1))
+        return 0
+    is_silent = quiet or log == "json"
+    return follow(job.outputs, submission.run_id, events=events, as_json=as_json, quiet=is_silent)
+
+
+def follow(
+    address: StoreAddress,
+    run_id: str,
+    *,
+    events: RunEvents | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Watch a run to its end, or until Ctrl-C; return the exit code."""
+    outputs, service = open_store(address), service_for(address)
+    tasks = int(str(find_array_run(outputs, run_id).plan["tasks"]))
+    try:
+        with Progress(tasks, quiet=quiet or as_json) as progress:
+            audit = watch_run(outputs, run_id, service, on_progress=lambda p: _show(progress, p))
+    except KeyboardInterrupt:
+        return _leave_or_cancel(outputs, run_id, service)
+    totals: dict[str, Any] = audit.totals
+    (events or Silent()).closed(audit.status, Totals(**totals))
+    summary = summarise(audit, address)
+    if as_json:
+        click.echo(json.dumps(summary.to_json(), indent=1))
+    elif not quiet:
+        print_summary(summary)
+        _tell_children(audit)
+    return {FAILED: EXIT_FAILED, INTERRUPTED: EXIT_INTERRUPTED}.get(audit.status, 0)
+
+
+def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
+    """Return the audit of an array run as the report shows it."""
+    totals: dict[str, Any] = audit.totals
+    specs = audit.plan.get("specs", {})
+    model: dict[str, Any] = next(iter(specs.values()), {}) if isinstance(specs, dict) else {}
+    return RunSummary(
+        run_id=audit.session_id,
+        status=audit.status,
+        elapsed_s=audit.elapsed_s,
+        partitions={
+            "done": audit.files_processed,
+            "skipped": audit.files_skipped,
+            "failed": audit.files_failed,
+            "pending": audit.files_discovered
+            - audit.files_processed
+            - audit.files_skipped
+            - audit.files_failed,
+        },
+        model=str(model.get("model", "")),
+        version=str(model.get("version", "")),
+        specs=tuple(sorted(specs)) if isinstance(specs, dict) else (),
+        series=totals.get("series", 0),
+        quarantined=totals.get("reasons", {}),
+        repairs=totals.get("repairs", {}),
+        rows=totals.get("rows_written", 0),
+        read_bytes=totals.get("bytes_read", 0),
+        written_bytes=totals.get("bytes_written", 0),
+        seconds_by_stage=totals.get("seconds", {}),
+        ignored=_ignored(audit),
+        cost=audit.cost,
+        output_url=f"{address.url}/{version_prefix(str(model['model']), str(model['version']))}"
+        if model
+        else "",
+        audit_url=f"{address.url}/{audit_key(audit.session_id)}",
+        failures=tuple(
+            FailedPartition(
+                str(f.get("partition", "-")),
+                str(f["error"]),
+                str(f["message"]),
+                str(f["hint"]) if f.get("hint") else None,
+            )
+            for f in audit.failures
+        ),
+    )
+
+
+def _ignored(audit: Audit) -> tuple[str, ...]:
+    beside = audit.plan.get("covariates")
+    return tuple(beside.get("ignored", ())) if isinstance(beside, dict) else ()
+
+
+def _show(progress: Progress, now: ArrayProgress) -> None:
+    states = [f"{count} {status.lower()}" for status, count in sorted(now.children.items())]
+    note = f"children: {', '.join(states)}" if states else ""
+    if now.reason and now.waiting:
+        note += f" ({now.reason})"
+    progress.move(now.done + now.failed, failed=now.failed, series=now.series, note=note)
+
+
+def _leave_or_cancel(outputs: Store, run_id: str, service: ArrayService) -> int:
+    """Ask what Ctrl-C meant; where nobody can answer, the run goes on."""
+    answer = "leave"
+    if sys.stdin.isatty():
+        click.echo("", err=True)
+        answer = click.prompt(
+            "The run goes on in AWS Batch. Leave it, or cancel it?",
+            type=click.Choice(["leave", "cancel"]),
+            default="leave",
+            err=True,
+        )
+    if answer == "cancel":
+        cancel_run(outputs, run_id, service)
+        click.echo(f"{run_id} is cancelled; what is finished is kept", err=True)
+    else:
+        click.echo(f"{run_id} goes on; {_watch_line(run_id, outputs.address)}", err=True)
+    return EXIT_INTERRUPTED
+
+
+def _tell_submission(submission: Submission, address: StoreAddress) -> None:
+    if not submission.tasks:
+        click.echo(f"nothing to do: {submission.plan.totals.done} partitions are done")
+        return
+    click.echo(
+        f"{submission.run_id}: {submission.tasks} partitions over {submission.children} "
+        f"children in {submission.queue}"
+    )
+    click.echo(f"  {_watch_line(submission.run_id, address)}")
+
+
+def _tell_children(audit: Audit) -> None:
+    array = array_of(audit)
+    line = f"  children          {array['children']}, {array['attempts']} attempts"
+    lost = f", {array['lost_s']:.0f} s lost" if array["lost_s"] else ""
+    click.echo(line + lost)
+    for child in array["failed_children"]:
+        told = [str(child["reason"]), f"log {child['log_stream']}"]
+        click.echo(f"  child {child['child']} failed: {'; '.join(told)}")
+
+
+def _watch_line(run_id: str, address: StoreAddress) -> str:
+    where = f"--bucket {address.url}"
+    more = [
+        f" --{name} {value}"
+        for name, value in (("endpoint_url", address.endpoint_url), ("region", address.region))
+        if value
+    ]
+    return f"gigacast watch {run_id} {where}{''.join(more)}"
+
+
+def _submission_json(submission: Submission) -> dict[str, Any]:
+    return {
+        "run_id": submission.run_id if submission.tasks else None,
+        "tasks": submission.tasks,
+        "queue": submission.queue,
+        "children": submission.children,
+        "job_ids": list(submission.job_ids),
+        **asdict(submission.plan.totals),
+    }
+
+
+def _outputs(settings: Settings) -> StoreAddress:
+    return addresses(settings.run, settings.parquet_loader.data_paths.root_dir)[1]

@@ -1,0 +1,161 @@
+"""What ``data quality`` and ``data clean`` share: which files, how they are read, where tasks run.
+
+Imports ``settings``, ``assembly``, ``pipeline`` and click.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gigacast.cli.flags import (
+    HOW,
+    WHERE,
+    WHICH,
+    WITH,
+    config_option,
+    json_option,
+    quiet_option,
+    read_settings,
+    setting,
+)
+from gigacast.cli.forecast import Watcher
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.time.trading_calendar import Calendar
+from gigacast.errors import ConfigError
+from gigacast.job.file_job import FileJob, Reading, Sources, sources_of_dataset
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.lake.plan.planner import Plan
+from gigacast.quality.measures import Thresholds
+from gigacast.quality.result import Judged
+from gigacast.report.progress import Progress
+from gigacast.settings.assembly import job_of
+from gigacast.storage.opening import open_store
+
+_NAMED = 20
+_SETTINGS = (
+    *(WHERE.items()),
+    *((name, WHICH[name]) for name in ("years", "months", "symbol", "timeframe")),
+    *((name, HOW[name]) for name in ("item_column", "timestamp_column", "timestamp_unit", "freq")),
+    *((name, WITH[name]) for name in ("executor", "n_jobs", "memory_limit")),
+)
+_OPTIONS = (
+    click.option("--every", is_flag=True, help="All snapshots or versions, not only the latest."),
+    click.option(
+        "--calendar",
+        help="When rows are expected: 24/7 (default), weekdays, 'mon-fri 09:30-16:00 Asia/Tokyo'.",
+    ),
+    click.option("--holidays", metavar="DAYS", help="Days without rows (commas)."),
+    click.option("--zone", help="Of times that name none; UTC when absent."),
+    click.option(
+        "--warn",
+        multiple=True,
+        metavar="NAME=LIMIT",
+        help="A measure above this warns, as missing=0.01; 'never' switches it off.",
+    ),
+    click.option(
+        "--fail",
+        multiple=True,
+        metavar="NAME=LIMIT",
+        help="A measure above this fails: the partition is set aside.",
+    ),
+)
+
+
+def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags."""
+    decorators = [*_OPTIONS, *(setting(name, text) for name, text in _SETTINGS)]
+    decorators += [setting("limit", "At most this many of the partitions left to do.")]
+    for decorate in (*reversed(decorators), config_option, json_option, quiet_option):
+        command = decorate(command)
+    return command
+
+
+def read_files(
+    dataset: str | None, given: dict[str, Any]
+) -> tuple[FileJob, ForecastJob, Thresholds]:
+    """Return what a command's flags and the settings ask for; flags are taken out of ``given``.
+
+    Parameters
+    ----------
+    dataset : str, optional
+        Without one the partitions of the input root are meant.
+    given : dict
+
+    Raises
+    ------
+    ConfigError, DataNotFoundError, StorageError
+    """
+    calendar, holidays = given.pop("calendar"), given.pop("holidays")
+    warn, fail = given.pop("warn"), given.pop("fail")
+    zone, every = given.pop("zone"), given.pop("every")
+    if zone is not None:
+        Calendar.parse(f"mon-sun 00:00-24:00 {zone}")  # it says which zones there are
+    settings = read_settings(given)
+    expected = settings.quality
+    thresholds = Thresholds()
+    for side, limits in (("warn", (*expected.warn, *warn)), ("fail", (*expected.fail, *fail))):
+        thresholds = thresholds.with_limits(side, limits)
+    days = expected.holidays if holidays is None else holidays.split(",")
+    if settings.run.bucket is None and settings.parquet_loader.data_paths.root_dir is None:
+        here = settings.run.model_copy(update={"bucket": f"file://{Path.cwd()}"})
+        settings = settings.model_copy(update={"run": here})
+    job = job_of(settings)
+    open_store(job.bucket if job.outputs.is_below(job.bucket) else job.outputs).check()
+    sources = Sources(job.inputs)
+    if dataset is not None:
+        sources = sources_of_dataset(job.outputs, DatasetRef.parse(dataset), every=every)
+    elif every:
+        raise ConfigError("--every: all versions of what?", hint="name a dataset, as raw/EURUSD")
+    reading = Reading(
+        columns=job.method.columns,
+        timestamp_unit=job.method.timestamp_unit,
+        zone=zone,
+        calendar=Calendar.parse(calendar or expected.calendar, _days(days)),
+        frequency=job.method.frequency,
+        memory_limit_bytes=job.resources.memory_limit_bytes,
+    )
+    files = FileJob(
+        sources, job.outputs, job.pattern, job.selection, reading, job.resources, job.limit
+    )
+    return files, job, thresholds
+
+
+def _days(texts: Iterable[str]) -> tuple[date, ...]:
+    try:
+        return tuple(date.fromisoformat(day.strip()) for day in texts if day.strip())
+    except ValueError as error:
+        raise ConfigError(f"--holidays: {error}", hint="as 2024-12-25,2025-01-01") from error
+
+
+class FileWatcher(Watcher):
+    """Shows how a job over files goes on."""
+
+    def __init__(self, verb: str, *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self._verb = verb
+
+    def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
+        """Tell what will be done, and start the bar."""
+        self.close()
+        totals = plan.totals
+        notes = [f"{plan.discovered} partitions: {totals.done} done, {tasks} to {self._verb}"]
+        if totals.superseded:
+            notes.append(f"{totals.superseded} superseded")
+        if plan.unmatched_count:
+            notes.append(f"{plan.unmatched_count} objects not taken ({plan.unmatched[0]}, ...)")
+        if not self._quiet:
+            click.echo("; ".join(notes), err=True)
+        if tasks:
+            self._progress = self.enter_context(Progress(tasks, quiet=self._quiet))
+
+
+def complain_of(set_aside: Sequence[Judged]) -> None:
+    """Name what was set aside, and why, to those who asked to hear of errors alone."""
+    for one in set_aside[:_NAMED]:
+        reasons = "; ".join(one.judgement.reasons)
+        click.echo(f"set aside: {one.partition}: {' '.join(reasons.split())}", err=True)
+    if len(set_aside) > _NAMED:
+        click.echo(f"... and {len(set_aside) - _NAMED:,} more: see the audit", err=True)

@@ -1,0 +1,180 @@
+"""The main command: forecast what is pending. Imports ``settings``, ``pipeline``, ``report``."""
+
+import json
+import sys
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from gigacast.cli.flags import (
+    array_options,
+    json_option,
+    quiet_option,
+    read_settings,
+    setting,
+    settings_options,
+)
+from gigacast.core.partition.task import Task
+from gigacast.forecasting.run import RunResult, run_forecast
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.run import RunEvents, Totals, utc_now
+from gigacast.lake.layout import audit_key
+from gigacast.lake.plan.planner import Plan
+from gigacast.lake.plan.receipt import Receipt
+from gigacast.report.progress import Progress
+from gigacast.report.summary import FailedPartition, RunSummary, print_summary
+from gigacast.report.telemetry import Telemetry
+from gigacast.runtime.executor import Failure
+from gigacast.settings.assembly import array_options_of, job_of
+
+EXIT_FAILED = 1
+
+
+class Watcher(ExitStack):
+    """Shows a run's progress; opened before the run, closed after it."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        super().__init__()
+        self._quiet = quiet
+        self._progress: Progress | None = None
+
+    def generated(self, partitions: int) -> None:
+        """Tell how many synthetic partitions were made."""
+        if partitions and not self._quiet:
+            click.echo(f"generated {partitions} synthetic partitions", err=True)
+
+    def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
+        """Tell what will be done, and start the bar; one run may follow another."""
+        self.close()
+        if not self._quiet:
+            click.echo(_plan_line(plan, tasks), err=True)
+        if tasks:
+            self._progress = self.enter_context(Progress(tasks, quiet=self._quiet))
+
+    def finished(self, receipt: Receipt) -> None:
+        """Step on."""
+        if self._progress is not None:
+            self._progress.advance(receipt.series, name=receipt.partition)
+
+    def failed(self, task: Task, failure: Failure) -> None:
+        """Step on, and say what went wrong."""
+        if self._progress is not None:
+            message = f"{failure.error}: {failure.message}"
+            self._progress.advance(failed=True, name=task.partition, message=message)
+
+    def closed(self, status: str, totals: Totals) -> None:
+        """Nothing: the summary tells."""
+
+
+def _plan_line(plan: Plan, tasks: int) -> str:
+    totals = plan.totals
+    line = f"{plan.discovered} partitions: {totals.done} done, {tasks} to forecast"
+    rest = totals.pending - tasks
+    notes = [
+        f"{rest} left for later" if rest else "",
+        f"{totals.superseded} superseded" if totals.superseded else "",
+        f"{totals.orphaned} orphaned" if totals.orphaned else "",
+        f"{plan.unmatched_count} objects not recognised ({plan.unmatched[0]}, ...)"
+        if plan.unmatched
+        else "",
+        f"folders not taken for input: {', '.join(plan.foreign_folders[:3])}"
+        if plan.foreign_folders
+        else "",
+    ]
+    return "; ".join([line, *filter(None, notes)])
+
+
+@click.command()
+@settings_options
+@setting("n_partitions", "First generate the missing ones of this many synthetic partitions.")
+@setting("series_per_partition", "Series in each synthetic partition.")
+@array_options
+@click.option("--dry_run", is_flag=True, help="Plan, and write nothing.")
+@click.option("--overwrite/--no_overwrite", default=None, help="Forecast again what is done.")
+@setting("limit", "Forecast at most this many partitions.")
+@click.option(
+    "--log",
+    type=click.Choice(["bar", "json"]),
+    default="bar",
+    help="On stderr: a progress bar, or JSON lines with embedded CloudWatch metrics.",
+)
+@json_option
+@quiet_option
+def forecast(**given: Any) -> int:
+    """Forecast every partition whose forecast is missing or out of date.
+
+    \b
+    Examples:
+      python main.py --bucket my-bucket --prefix sales --n_jobs 4
+      python main.py --bucket file:///data/lake --symbol EURUSD --years 2014:2016
+      python main.py --bucket my-bucket --n_jobs 5 --n_partitions 1000 \\
+        --series_per_partition 1000000
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
+    as_json, quiet, dry_run = (given.pop(name) for name in ("as_json", "quiet", "dry_run"))
+    log = given.pop("log")
+    settings = read_settings(given)
+    job = job_of(settings)
+    if settings.run.executor == "batch" and not dry_run:
+        from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - it imports AWS' clients
+
+        return run_on_batch(job, array_options_of(settings), log=log, as_json=as_json, quiet=quiet)
+    return run_and_report(job, log=log, as_json=as_json, quiet=quiet, dry_run=dry_run)
+
+
+def run_and_report(
+    job: ForecastJob,
+    *,
+    log: str = "bar",
+    as_json: bool = False,
+    quiet: bool = False,
+    dry_run: bool = False,
+) -> int:
+    """Run a job, show how it goes and how it ended; return the exit code."""
+    with Watcher(quiet=quiet or as_json) as watcher:
+        events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else watcher
+        result = run_forecast(job, events=events, dry_run=dry_run)
+    summary = summarise(result, job)
+    if as_json:
+        click.echo(json.dumps(summary.to_json(), indent=1))
+    elif not quiet:
+        print_summary(summary)
+    return EXIT_FAILED if result.failures else 0
+
+
+def summarise(result: RunResult, job: ForecastJob) -> RunSummary:
+    """Return a result as the report shows it."""
+    totals, plan = result.totals, result.plan.totals
+    return RunSummary(
+        run_id=result.run_id,
+        status=result.status,
+        elapsed_s=result.elapsed_s,
+        partitions={
+            "done": totals.partitions,
+            "skipped": plan.done,
+            "failed": len(result.failures),
+            "pending": plan.pending - totals.partitions - len(result.failures),
+            "superseded": plan.superseded,
+            "orphaned": plan.orphaned,
+        },
+        model=result.info.name,
+        version=result.info.version,
+        specs=tuple(sorted(result.plan.specs)),
+        series=totals.series,
+        quarantined=totals.reasons,
+        repairs=totals.repairs,
+        rows=totals.rows_written,
+        read_bytes=totals.bytes_read,
+        written_bytes=totals.bytes_written,
+        seconds_by_stage=totals.seconds,
+        ignored=result.ignored,
+        cost=result.cost,
+        output_url=result.outputs,
+        audit_url=""
+        if result.status == "planned"
+        else f"{job.outputs.url}/{audit_key(result.run_id)}",
+        failures=tuple(
+            FailedPartition(task.partition, failure.error, failure.message, failure.hint)
+            for task, failure in result.failures
+        ),
+    )

@@ -1,0 +1,346 @@
+"""``gigacast models``: versions under a prefix, verified, switched, moved and compared.
+
+Imports ``manager``, ``report`` and click.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gigacast.cli.flags import (
+    DEFAULT_CONFIG,
+    FLAGS,
+    HOW,
+    WHERE,
+    WHICH,
+    WITH,
+    config_option,
+    json_option,
+    setting,
+    switch,
+)
+from gigacast.cli.models.gate import gate_options, promote, take_gate, tell_verdict
+from gigacast.cli.models.view import (
+    comparison_json,
+    history_json,
+    manifest_facts,
+    print_comparison,
+    print_history,
+    print_models,
+    read_facts,
+    summary_json,
+)
+from gigacast.cli.suggestion import proposed
+from gigacast.errors import ConfigError
+from gigacast.models.api import ModelManager
+from gigacast.models.publish import Published
+
+EXIT_PROBLEMS = 1
+_NOT_HERE = {"model", "model_version", "layout", "fallback", "executor", "n_jobs"}
+_PLACE = ("bucket", "prefix", "endpoint_url", "region")
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def models(context: click.Context) -> None:
+    """Versions of models: publish, switch, roll back, verify, back up, compare.
+
+    The registry is models/ under --bucket and --prefix; without a bucket, models/ in the working
+    folder. What is published never changes.
+
+    \b
+    Examples:
+      gigacast models download chronos-bolt-small --model_version v1.0 --bucket my-bucket
+      gigacast models publish ./my-model --name my-model --model_version v1.1 --bucket my-bucket
+      gigacast models switch my-model v1.1 --why "better on weekends" --bucket my-bucket
+      gigacast models rollback my-model --bucket my-bucket
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags that say where the registry is."""
+    for decorate in (json_option, config_option, *(setting(n, WHERE[n]) for n in _PLACE[::-1])):
+        command = decorate(command)
+    return command
+
+
+def _manager(given: dict[str, Any]) -> ModelManager:
+    file = given.pop("config", None)
+    if file is None and DEFAULT_CONFIG.is_file():
+        file = DEFAULT_CONFIG
+    return ModelManager(file, **{name: given.pop(name) for name in _PLACE})
+
+
+def _print_json(content: object) -> None:
+    click.echo(json.dumps(content, indent=1))
+
+
+def _split(reference: str) -> tuple[str, str]:
+    name, slash, version = reference.removeprefix("models/").partition("/")
+    if not slash or not version:
+        raise ConfigError(f"{reference!r}: expected NAME/VERSION")
+    return name, version
+
+
+name_version = click.argument("reference", metavar="NAME[/VERSION]")
+why_option = click.option("--why", default="", help="Goes into the history.")
+
+
+@models.command("list")
+@_placed
+def list_(as_json: bool, **given: Any) -> None:
+    """List every model and version, and which is active."""
+    manager = _manager(given)
+    found = manager.list_models()
+    if as_json:
+        _print_json([summary_json(one) for one in found])
+        return
+    print_models(found, manager.where)
+
+
+@models.command()
+@name_version
+@_placed
+def show(reference: str, as_json: bool, **given: Any) -> None:
+    """Show a model's versions and history, or all that is known of one version."""
+    manager = _manager(given)
+    name, _, version = reference.removeprefix("models/").partition("/")
+    summary, active = manager.show_model(name)
+    if version:
+        found = manager.read_manifest(name, version)
+        if as_json:
+            _print_json({**found.to_json(), "active": version == active.version})
+            return
+        for fact, value in manifest_facts(found, active.version):
+            click.echo(f"{fact:<12} {value}")
+        return
+    if as_json:
+        _print_json({**summary_json(summary), "history": history_json(active)})
+        return
+    print_models([summary], manager.where)
+    print_history(active)
+
+
+@models.command()
+@click.argument("model")
+@click.option("--name", help="What to call it; the repository's name when absent.")
+@click.option("--model_version", help="Version to publish it as; the commit when absent.")
+@click.option("--revision", help="Branch, tag or commit of the hub.")
+@_placed
+def download(
+    model: str,
+    name: str | None,
+    model_version: str | None,
+    revision: str | None,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Fetch MODEL (chronos-bolt-small, or OWNER/NAME) from the hub and publish it."""
+    done = _manager(given).download_model(model, model_version, revision=revision, name=name)
+    _tell_published(done, as_json)
+
+
+@models.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--name", help="Name of the model; the folder's when absent.")
+@click.option("--model_version", help="Version; the folder's (NAME/v1.0) or its digest's.")
+@click.option("--base", help="Base model of a LoRA adapter: folder, NAME/VERSION or hub id.")
+@click.option("--license", "license_", help="License; the model card's when absent.")
+@click.option("--metrics", help="What was measured: JSON, a .json file, or free text.")
+@click.option("--source", help="Where it comes from: JSON, a .json file, or free text.")
+@_placed
+def publish(folder: Path, as_json: bool, **given: Any) -> None:
+    """Publish FOLDER as a version; the first version of a model becomes active."""
+    for name in ("name", "model_version"):
+        if given[name] == "":
+            raise ConfigError(f"--{name} is empty", hint="leave it out, or say what to call it")
+    metrics, source = (read_facts(given.pop(name), name) for name in ("metrics", "source"))
+    manager = _manager(given)
+    done = manager.publish_model(
+        folder,
+        given["name"],
+        given["model_version"],
+        base=given["base"],
+        license=given["license_"],
+        metrics=metrics,
+        source=source,
+    )
+    _tell_published(done, as_json)
+
+
+def _tell_published(done: Published, as_json: bool) -> None:
+    found = done.manifest
+    if as_json:
+        _print_json({**found.to_json(), "new": done.new, "activated": done.activated})
+        return
+    label = f"{found.model}/{found.version}"
+    verb = "published" if done.new else "already there, the same content:"
+    click.echo(f"{verb} {label}, digest {found.digest}")
+    if done.activated:
+        click.echo(f"active: {label}, the first version")
+    elif done.new:
+        switch = proposed(f"gigacast models switch {found.model} {found.version}")
+        click.echo(f"to use it: {switch}")
+
+
+@models.command("switch")
+@click.argument("name")
+@click.argument("version")
+@why_option
+@click.option("--expected", metavar="VERSION", help="Only if this version is active now.")
+@gate_options
+@_placed
+def switch_(
+    name: str, version: str, why: str, expected: str | None, as_json: bool, **given: Any
+) -> int:
+    """Make VERSION of NAME the active one.
+
+    With --if-better it is first backtested on a sample of the bucket, beside the active version and
+    seasonal naive; when it is worse, nothing changes, the table says where, and the exit code is 1.
+    """
+    wants_gate = given["if_better"]
+    asked = take_gate(given)
+    manager = _manager(given)
+    if wants_gate:
+        return tell_verdict(promote(manager, name, version, why, asked), as_json)
+    active = manager.switch_model(name, version, why=why, expected=expected)
+    _tell_active(name, active.version, history_json(active), as_json)
+    return 0
+
+
+@models.command()
+@click.argument("name")
+@why_option
+@_placed
+def rollback(name: str, why: str, as_json: bool, **given: Any) -> None:
+    """Go back to the version of NAME that was active before."""
+    active = _manager(given).rollback_model(name, why=why)
+    _tell_active(name, active.version, history_json(active), as_json)
+
+
+def _tell_active(name: str, version: str | None, history: object, as_json: bool) -> None:
+    if as_json:
+        _print_json({"name": name, "active": version, "history": history})
+        return
+    click.echo(f"active: {name}/{version}")
+
+
+@models.command()
+@name_version
+@_placed
+def verify(reference: str, as_json: bool, **given: Any) -> int:
+    """Hash the files of one version, or of all, again. Exit code 1 names what is not as published.
+
+    Every file is read where it lies, so it takes as long as downloading it.
+    """
+    name, _, version = reference.removeprefix("models/").partition("/")
+    report = _manager(given).verify_model(name, version or None)
+    if as_json:
+        _print_json(asdict(report))
+    else:
+        for label in report.verified:
+            click.echo(f"as published  {label}")
+        for line in report.skipped:
+            click.echo(f"skipped       {line}")
+        for line in report.problems:
+            click.echo(f"problem       {line}")
+    return EXIT_PROBLEMS if report.problems else 0
+
+
+@models.command()
+@click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("names", nargs=-1, metavar="[NAME[/VERSION]]...")
+@click.option("--overwrite", is_flag=True, help="Replace ARCHIVE when it is there.")
+@_placed
+def backup(
+    archive: Path, names: tuple[str, ...], overwrite: bool, as_json: bool, **given: Any
+) -> None:
+    """Write versions into ARCHIVE, one tar file; all of them when none is named."""
+    if archive.exists() and not overwrite:
+        raise ConfigError(f"{archive} is there already", hint="--overwrite replaces it")
+    report = _manager(given).backup_models(archive, names)
+    if as_json:
+        _print_json({**asdict(report), "archive": str(report.archive)})
+        return
+    click.echo(f"{archive}: {', '.join(report.versions)}")
+    for label in report.skipped:
+        click.echo(f"left out: {label}")
+
+
+@models.command()
+@click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
+@_placed
+def restore(archive: Path, as_json: bool, **given: Any) -> None:
+    """Bring the versions of ARCHIVE in, all verified first; of what is there damage is mended."""
+    report = _manager(given).restore_models(archive)
+    if as_json:
+        _print_json(asdict(report))
+        return
+    for label in report.versions:
+        click.echo(f"restored      {label}")
+    for label in report.present:
+        click.echo(f"there already {label}")
+    for name, version in report.active.items():
+        click.echo(f"active        {name}/{version}")
+    for name, version in report.kept_active.items():
+        click.echo(f"still active  {name}/{version}" if version else f"none active   {name}")
+
+
+@models.command()
+@click.argument("reference", metavar="NAME/VERSION")
+@click.option("--yes", is_flag=True, help="Delete; without it, only tell what would be deleted.")
+@why_option
+@_placed
+def delete(reference: str, yes: bool, why: str, as_json: bool, **given: Any) -> None:
+    """Delete a version that is not active, or what is left of an unfinished one: says first."""
+    name, version = _split(reference)
+    keys = _manager(given).delete_model(name, version, why=why, dry_run=not yes)
+    if as_json:
+        _print_json({"keys": keys, "deleted": len(keys) if yes else 0})
+        return
+    for key in keys:
+        click.echo(key)
+    count = f"deleted {len(keys)} objects"
+    click.echo(count if yes else "nothing deleted; add --yes to delete")
+
+
+def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the job's flags that say which partitions, how and with what."""
+    groups = (WITH, HOW, WHICH)
+    for group in groups:
+        for name in [name for name in group if name not in _NOT_HERE][::-1]:
+            command = setting(name, group[name])(command)
+        if group is WITH:
+            for name in [*FLAGS][::-1]:
+                command = switch(name, FLAGS[name])(command)
+    return setting("input_prefix", WHERE["input_prefix"])(command)
+
+
+@models.command()
+@click.argument("name")
+@click.argument("first")
+@click.argument("second")
+@_job_options
+@click.option("--partitions", default=5, show_default=True, help="Partitions to sample.")
+@click.option("--series", default=100, show_default=True, help="Series to sample of each.")
+@click.option("--sample_seed", default=0, show_default=True, help="Of the sample.")
+@_placed
+def diff(name: str, first: str, second: str, as_json: bool, **given: Any) -> None:
+    """Compare two versions of NAME on a sample of the partitions: what moves, which is better.
+
+    Movements are in units of each context's standard deviation. The last horizon of each series is
+    held out to see which version is better: lower WQL and MASE are. Nothing is written.
+    """
+    manager = _manager(given)
+    options = {option: value for option, value in given.items() if value is not None}
+    report = manager.diff_versions(name, first, second, **options)
+    if as_json:
+        _print_json(comparison_json(report))
+    else:
+        print_comparison(report)

@@ -1,0 +1,1 @@
+"""Contracts of datasets: columns, types, rules, and the check of rows against them."""

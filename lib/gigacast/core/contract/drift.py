@@ -1,0 +1,134 @@
+"""What changed between two versions of a dataset or of a contract, named field by field.
+
+Imports ``core`` and pyarrow.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pyarrow as pa
+
+from gigacast.core.contract.definition import Column, Contract
+from gigacast.core.contract.evolution import is_alike, is_wider
+from gigacast.core.dataset.version import Change
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One change.
+
+    Parameters
+    ----------
+    field : str
+        The column; a contract's rule, key or order by its text.
+    kind : str
+        ``added``, ``removed``, ``widened``, ``retyped``, ``nullability``, ``nulls``, ``minimum``,
+        ``rule added``, ...
+    before, after : object
+    change : Change
+        What it means to those who read the data.
+    """
+
+    field: str
+    kind: str
+    before: Any
+    after: Any
+    change: Change
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.kind} ({self.before} -> {self.after})"
+
+
+def drift_of_schemas(old: pa.Schema, new: pa.Schema) -> list[Drift]:
+    """Return how columns changed, in the order of the new schema, what is gone last."""
+    found = []
+    for column in new:
+        if column.name not in old.names:
+            found.append(Drift(column.name, "added", None, str(column.type), Change.MINOR))
+            continue
+        before = old.field(column.name)
+        if not is_alike(before.type, column.type):
+            wider = is_wider(column.type, before.type)
+            kind, change = ("widened", Change.MINOR) if wider else ("retyped", Change.MAJOR)
+            entry = Drift(column.name, kind, str(before.type), str(column.type), change)
+            found.append(entry)
+        if before.nullable != column.nullable:
+            change = Change.MAJOR if column.nullable else Change.MINOR
+            entry = Drift(column.name, "nullability", before.nullable, column.nullable, change)
+            found.append(entry)
+    gone = [column for column in old if column.name not in new.names]
+    return found + [Drift(c.name, "removed", str(c.type), None, Change.MAJOR) for c in gone]
+
+
+def drift_of_nulls(
+    old: Mapping[str, int], old_rows: int, new: Mapping[str, int], new_rows: int
+) -> list[Drift]:
+    """Return the columns whose share of missing values moved by more than a percentage point."""
+    found = []
+    for name in new:
+        if name not in old or not old_rows or not new_rows:
+            continue
+        before, after = old[name] / old_rows, new[name] / new_rows
+        if abs(after - before) > 0.01:
+            told = f"{before:.1%}", f"{after:.1%}"
+            found.append(Drift(name, "nulls", *told, Change.PATCH))
+    return found
+
+
+def drift_of_contracts(old: Contract, new: Contract) -> list[Drift]:
+    """Return how a contract changed: a promise given up is a major change, a new one is minor."""
+    found = []
+    for column in new.columns:
+        before = old.column(column.name)
+        if before is None:
+            found.append(Drift(column.name, "added", None, column.type, Change.MINOR))
+        else:
+            found += _drift_of_columns(before, column)
+    found += [
+        Drift(column.name, "removed", column.type, None, Change.MAJOR)
+        for column in old.columns
+        if new.column(column.name) is None
+    ]
+    promises = (
+        ("rule", [rule.text for rule in old.rules], [rule.text for rule in new.rules]),
+        ("key", [", ".join(key) for key in old.unique], [", ".join(key) for key in new.unique]),
+        ("order", [", ".join(old.ordered_by)], [", ".join(new.ordered_by)]),
+    )
+    for what, before_all, after_all in promises:
+        gone = [text for text in before_all if text and text not in after_all]
+        fresh = [text for text in after_all if text and text not in before_all]
+        found += [Drift(text, f"{what} removed", text, None, Change.MAJOR) for text in gone]
+        found += [Drift(text, f"{what} added", None, text, Change.MINOR) for text in fresh]
+    return found
+
+
+def _drift_of_columns(old: Column, new: Column) -> list[Drift]:
+    found = []
+    for entry in fields(Column):
+        before, after = getattr(old, entry.name), getattr(new, entry.name)
+        if before == after or entry.name in {"name", "description"}:
+            continue
+        found.append(Drift(new.name, entry.name, before, after, _weight(entry.name, before, after)))
+    return found
+
+
+def _weight(kind: str, before: Any, after: Any) -> Change:
+    """Return what a change of one promise means: what was promised and no longer is breaks."""
+    if kind == "type":
+        wider = is_wider(Column("", after).arrow_type, Column("", before).arrow_type)
+        return Change.MINOR if wider else Change.MAJOR
+    if kind in {"nullable", "required", "unique"}:
+        promised = {"nullable": False, "required": True, "unique": True}[kind]
+        return Change.MINOR if after == promised else Change.MAJOR
+    if before is None or after is None:
+        return Change.MINOR if before is None else Change.MAJOR
+    if kind == "allowed":
+        return Change.MINOR if set(after) <= set(before) else Change.MAJOR
+    narrower = after >= before if kind == "minimum" else after <= before
+    return Change.MINOR if narrower else Change.MAJOR
+
+
+def needed_change(drifts: list[Drift]) -> Change:
+    """Return the change all of them amount to."""
+    return max((drift.change for drift in drifts), default=Change.PATCH)

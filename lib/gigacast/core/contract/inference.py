@@ -1,0 +1,124 @@
+"""A contract read off the data itself: a proposal, to be looked at and tightened by people.
+
+Imports ``core`` and pyarrow. It promises no more than what was seen: types, whether values are
+missing, ranges of numbers, few distinct texts, sorted and unique timestamps, and between columns of
+bars that the high is the highest and the low the lowest.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.contract.cast import is_text, plain_type
+from gigacast.core.contract.definition import Column, Contract
+from gigacast.core.contract.order import OrderWatch
+from gigacast.core.contract.rule import Rule
+
+MOST_ALLOWED = 20
+_PAIRS = (("high", "low"), ("high", "open"), ("high", "close"), ("open", "low"), ("close", "low"))
+_MORE = (("ask", "bid"), ("value_area_high", "value_area_low"))
+
+
+class ContractInference:
+    """Looks at rows in batches; `contract` is what they all keep.
+
+    Parameters
+    ----------
+    name : str
+    schema : pyarrow.Schema
+
+    Examples
+    --------
+    >>> seen = ContractInference("bars", pa.schema({"high": pa.float64(), "low": pa.float64()}))
+    >>> seen.add(pa.record_batch({"high": [2.0, 3.0], "low": [1.0, 2.5]}))
+    >>> [rule.text for rule in seen.contract().rules]
+    ['high >= low']
+    """
+
+    def __init__(self, name: str, schema: pa.Schema) -> None:
+        self._name = name
+        self._rows = 0
+        self._columns = {field.name: _Seen(field) for field in schema if _is_plain(field.type)}
+        nested = [field.name for field in schema if field.name not in self._columns]
+        self._without = f", without {', '.join(nested)} (nested or empty)" if nested else ""
+        times = [n for n, one in self._columns.items() if pa.types.is_timestamp(one.kind)]
+        self._time = OrderWatch(times[:1]) if times else None
+        self._sorted = True
+        names = set(self._columns)
+        pairs = [pair for pair in (*_PAIRS, *_MORE) if set(pair) <= names]
+        self._rules = [Rule(f"{high} >= {low}") for high, low in pairs]
+
+    def add(self, rows: pa.RecordBatch) -> None:
+        """Look at the next rows."""
+        self._rows += rows.num_rows
+        for name, seen in self._columns.items():
+            seen.add(rows.column(name))
+        if self._time is not None and self._sorted:
+            self._sorted = self._time.add(rows) is None
+        held = [rule for rule in self._rules if pc.all(rule.holds(rows), min_count=0).as_py()]
+        self._rules = held
+
+    def contract(self) -> Contract:
+        """Return the promises that all rows so far keep."""
+        filled = self._rows > 0
+        time = self._time.columns if self._time is not None and filled else ()
+        strictly = self._time is not None and self._time.strictly
+        return Contract(
+            self._name,
+            tuple(seen.column(filled=filled) for seen in self._columns.values()),
+            unique=(time,) if time and strictly else (),
+            ordered_by=time if self._sorted else (),
+            rules=tuple(self._rules) if filled else (),
+            description=f"Inferred from {self._rows:,} rows{self._without}.",
+        )
+
+
+def infer_contract(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Contract:
+    """Return what all rows keep."""
+    seen = ContractInference(name, schema)
+    for batch in batches:
+        seen.add(batch)
+    return seen.contract()
+
+
+def _is_plain(kind: pa.DataType) -> bool:
+    kind = plain_type(kind)
+    return not (pa.types.is_nested(kind) or pa.types.is_null(kind))
+
+
+class _Seen:
+    """What is known of one column."""
+
+    def __init__(self, field: pa.Field) -> None:
+        self.kind = plain_type(field.type)
+        self._name = field.name
+        self._missing = False
+        self._values: set[Any] | None = set() if is_text(self.kind) else None
+        self._nonnegative = True
+
+    def add(self, values: pa.Array) -> None:
+        plain = values.cast(self.kind) if values.type != self.kind else values
+        self._missing = self._missing or bool(pc.any(pc.is_null(plain, nan_is_null=True)).as_py())
+        if pa.types.is_integer(self.kind) or pa.types.is_floating(self.kind):
+            numbers = plain.cast(pa.float32()) if pa.types.is_float16(self.kind) else plain
+            least = pc.min(numbers).as_py()
+            self._nonnegative = self._nonnegative and not (least is not None and least < 0)
+        if self._values is not None:
+            distinct = plain.drop_null().unique()
+            many = len(distinct) > MOST_ALLOWED
+            self._values = None if many else self._values | set(distinct.to_pylist())
+            if self._values is not None and len(self._values) > MOST_ALLOWED:
+                self._values = None
+
+    def column(self, *, filled: bool) -> Column:
+        """Return the promises; of ranges only that nothing is below zero, which tends to last."""
+        plain = Column(self._name, str(self.kind), nullable=self._missing or not filled)
+        number = pa.types.is_integer(self.kind) or pa.types.is_floating(self.kind)
+        if filled and number and self._nonnegative:
+            plain = replace(plain, minimum=0)
+        if filled and self._values:
+            plain = replace(plain, allowed=tuple(sorted(self._values)))
+        return plain

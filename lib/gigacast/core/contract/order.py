@@ -1,0 +1,109 @@
+"""The order of rows over many batches: which go back, and which keys are proven unique by it.
+
+Imports numpy and pyarrow. Batches are compared with the greatest row before them, so that cutting
+rows into other batches changes nothing. Rows with a missing value in the columns take no part.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.column import to_arrow, to_numpy
+from gigacast.core.contract.cast import plain_type
+
+BoolArray = npt.NDArray[np.bool_]
+
+
+class OrderWatch:
+    """Watches rows go by.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        The first counts most.
+
+    Attributes
+    ----------
+    strictly : bool
+        Whether each row so far was above all before it, with no value missing: then no two of
+        them are the same.
+    """
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        self.columns = tuple(columns)
+        self.strictly = True
+        self._greatest: pa.Table | None = None
+
+    def add(self, rows: pa.RecordBatch) -> BoolArray | None:
+        """Take the next rows; return which are below a row before them, or ``None`` for none."""
+        keys = _plain_keys(rows, self.columns)
+        complete = _complete(keys)
+        if complete is not None:
+            self.strictly = False
+            keys = keys.filter(to_arrow(complete))
+        if not keys.num_rows:
+            return None
+        head = self._greatest
+        table = keys if head is None else pa.concat_tables([head.cast(keys.schema), keys])
+        below, equal = _steps(table)
+        if not (below.any() or equal.any()):
+            self._greatest = table.slice(table.num_rows - 1)
+            return None
+        self.strictly = False
+        if not below.any():
+            self._greatest = table.slice(table.num_rows - 1)
+            return None
+        return self._find_back(table, 0 if head is None else 1, complete)
+
+    def _find_back(self, table: pa.Table, skipped: int, complete: BoolArray | None) -> BoolArray:
+        ranks = _ranks(table)
+        highest = np.maximum.accumulate(ranks)
+        self._greatest = table.slice(int(np.argmax(ranks)), 1)
+        back = (ranks < highest)[skipped:]
+        if complete is None:
+            return back
+        found = np.zeros(len(complete), bool)
+        found[complete] = back
+        return found
+
+
+def _plain_keys(rows: pa.RecordBatch, columns: Sequence[str]) -> pa.Table:
+    arrays = [rows.column(name) for name in columns]
+    return pa.table([a.cast(plain_type(a.type)) for a in arrays], names=list(columns))
+
+
+def _complete(keys: pa.Table) -> BoolArray | None:
+    """Return which rows have all values; ``None`` when all do."""
+    found: Any = None
+    for column in keys.columns:
+        missing = pc.is_null(column, nan_is_null=True)
+        if pc.any(missing).as_py():
+            found = missing if found is None else pc.or_(found, missing)
+    return None if found is None else ~to_numpy(found)
+
+
+def _steps(keys: pa.Table) -> tuple[BoolArray, BoolArray]:
+    """Return which rows are below, and which equal to, the row just before them."""
+    rows = keys.num_rows
+    below, equal = np.zeros(rows - 1, bool), np.ones(rows - 1, bool)
+    for column in keys.columns:
+        whole = column.combine_chunks()
+        before, after = whole.slice(0, rows - 1), whole.slice(1)
+        below |= equal & to_numpy(pc.less(after, before))
+        equal &= to_numpy(pc.equal(after, before))
+        if not equal.any():
+            break
+    return below, equal
+
+
+def _ranks(keys: pa.Table) -> npt.NDArray[np.int64]:
+    """Return the rank of each row among the rows, equal rows sharing one."""
+    ranks = np.zeros(keys.num_rows, np.int64)
+    for column in keys.columns:
+        own = to_numpy(pc.rank(column, sort_keys="ascending", tiebreaker="dense")).astype(np.int64)
+        ranks = np.unique(ranks * (len(own) + 1) + own, return_inverse=True)[1]
+    return ranks

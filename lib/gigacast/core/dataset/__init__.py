@@ -1,0 +1,1 @@
+"""Names, versions, partitioning and predicates of datasets."""

@@ -1,0 +1,167 @@
+"""Partitions and their names: what a key says about the object under it.
+
+Imports ``errors`` and ``core`` only. Keys are relative to the input root.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, cast, get_args
+
+from gigacast.core.time.month import Month
+from gigacast.errors import ConfigError
+
+Format = Literal["parquet", "csv", "json"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+NAMED_PATTERN = (
+    r"(?P<symbol>[^/]+?)_(?P<timeframe>[0-9]+(?:s|min|h|d|w))_h(?P<horizon>[0-9]+)"
+    r"_(?P<year>[0-9]{4})_(?P<month>[0-9]{2})_(?P<hash>[0-9a-fA-F]+)\.(?P<extension>parquet|json|csv)"
+)
+PANEL_PATTERN = r"(?P<stem>part[-_.][^/]+)\.(?P<extension>parquet|json|csv)"
+_HIVE_PANEL = re.compile(r"(?P<stem>[^/_.][^/]*)\.(?P<extension>parquet|json|csv)")
+_GROUPS = ("symbol", "timeframe", "horizon", "year", "month", "hash", "extension")
+_FOLDER = re.compile(
+    r"(?:(?P<y>[0-9]{4})/(?P<m>[0-9]{2})|year=(?P<hy>[0-9]{4})/month=(?P<hm>[0-9]{1,2}))"
+)
+_YEAR_FOLDER = re.compile(r"(?:year=)?([0-9]{4})/")
+
+
+def month_of_folder(folder: str) -> Month | None:
+    """Read ``2014/03`` or ``year=2014/month=3``; ``None`` when it is neither."""
+    match = _FOLDER.fullmatch(folder)
+    if match is None:
+        return None
+    month = int(match["m"] or match["hm"])
+    return Month(int(match["y"] or match["hy"]), month) if 1 <= month <= 12 else None
+
+
+def year_of_folder(folder: str) -> int | None:
+    """Read the first level of an input root, ``2014/`` or ``year=2014/``."""
+    match = _YEAR_FOLDER.fullmatch(folder)
+    return int(match[1]) if match else None
+
+
+def month_prefixes(year_folder: str, month: Month) -> tuple[str, ...]:
+    """Return the key prefixes a month can have below its year's folder."""
+    if not year_folder.startswith("year="):
+        return (f"{year_folder}{month.month:02d}/",)
+    padded = f"{year_folder}month={month.month:02d}/"
+    return (padded, f"{year_folder}month={month.month}/") if month.month < 10 else (padded,)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionName:
+    """What a key says.
+
+    Parameters
+    ----------
+    folder : str
+        The month's folder as it is spelt, ``2014/03`` or ``year=2014/month=03``.
+    month : Month
+    series_name : str
+        What stays the same from month to month: ``EURUSD_1min_h15`` or ``part-00042``.
+    extension : {"parquet", "csv", "json"}
+    symbol, timeframe, horizon_minutes, generation
+        Of a named object; ``None`` for a panel part.
+    """
+
+    folder: str
+    month: Month
+    series_name: str
+    extension: Format
+    symbol: str | None = None
+    timeframe: str | None = None
+    horizon_minutes: int | None = None
+    generation: str | None = None
+
+    @property
+    def partition(self) -> str:
+        """The partition's name: the key without what may change (hash, ending)."""
+        return f"{self.folder}/{self.series_name}"
+
+
+def _compile(pattern: str, field_name: str, required: Iterable[str]) -> re.Pattern[str]:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"{field_name}: not a regular expression: {error}") from error
+    missing = set(required) - set(compiled.groupindex)
+    if missing and compiled.groups != len(_GROUPS):
+        raise ConfigError(
+            f"{field_name}: needs the named groups {', '.join(sorted(missing))}",
+            hint=f"or seven plain groups in the order {', '.join(_GROUPS)}",
+        )
+    return compiled
+
+
+@dataclass(frozen=True)
+class NamingPattern:
+    """How the object names of a bucket are read; both expressions are settings.
+
+    Parameters
+    ----------
+    named : str
+        One object per symbol and month. Either seven plain groups in the order symbol, timeframe,
+        horizon, year, month, hash, extension, or groups of those names.
+    panel : str
+        One object with many items: the groups ``stem`` and ``extension``. In hive folders
+        (``year=2014/month=03``) any visible data file is a panel part.
+
+    Raises
+    ------
+    ConfigError
+        When an expression is invalid or lacks a group.
+    """
+
+    named: str = NAMED_PATTERN
+    panel: str = PANEL_PATTERN
+    _named: re.Pattern[str] = field(init=False, repr=False, compare=False)
+    _panel: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        named = _compile(self.named, "parquet_loader.file_patterns.naming_regex", _GROUPS)
+        panel = _compile(
+            self.panel, "parquet_loader.file_patterns.panel_regex", ("stem", "extension")
+        )
+        object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "_panel", panel)
+
+    def parse(self, key: str) -> PartitionName | None:
+        """Read a key relative to the input root; ``None`` when it is no partition's."""
+        folder, _, name = key.rpartition("/")
+        month = month_of_folder(folder)
+        if month is None:
+            return None
+        match = self._named.fullmatch(name) or self._named.match(name)
+        if match is not None:
+            return self._from_named(folder, month, match)
+        return self._from_panel(folder, month, name)
+
+    def _from_named(self, folder: str, month: Month, match: re.Match[str]) -> PartitionName | None:
+        by_name = match.re.groupindex
+        values = match.groupdict() if by_name else dict(zip(_GROUPS, match.groups(), strict=True))
+        extension = values["extension"]
+        # A name that contradicts its folder is nobody's partition: better reported than guessed.
+        if (int(values["year"]), int(values["month"])) != (month.year, month.month):
+            return None
+        if extension not in FORMATS or match.end() != len(match.string):
+            return None
+        return PartitionName(
+            folder=folder,
+            month=month,
+            series_name=f"{values['symbol']}_{values['timeframe']}_h{values['horizon']}",
+            extension=cast("Format", extension),
+            symbol=values["symbol"],
+            timeframe=values["timeframe"],
+            horizon_minutes=int(values["horizon"]),
+            generation=values["hash"],
+        )
+
+    def _from_panel(self, folder: str, month: Month, name: str) -> PartitionName | None:
+        match = self._panel.fullmatch(name)
+        if match is None and folder.startswith("year="):
+            match = _HIVE_PANEL.fullmatch(name)
+        if match is None or match["extension"] not in FORMATS:
+            return None
+        extension = cast("Format", match["extension"])
+        return PartitionName(folder, month, match["stem"], extension)

@@ -1,0 +1,1 @@
+"""Series in memory: batches, covariates, hold-outs and forecasts."""

@@ -1,0 +1,225 @@
+"""Many series as one ragged value: what readers give and forecasters take.
+
+Imports only numpy, pyarrow and ``core``.
+
+Timestamps leave this package through `SeriesBatch.last_arrow` and `SeriesBatch.future_arrow`,
+which know about zones: steps of a day and longer follow the wall clock, shorter ones the hours that
+pass.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gigacast.core.column import to_arrow
+from gigacast.core.series.covariate import Covariates, concat_covariates
+from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.zone import from_wall, to_wall, zone_of
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+ByteArray = npt.NDArray[np.int8]
+
+NO_TIME = int(np.iinfo(np.int64).min)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesBatch:
+    """N series on regular time grids, trimmed to the context a model can use.
+
+    Parameters
+    ----------
+    item_ids : pa.Array [N]
+        As in the input: string or integer.
+    target_names : pa.Array [N]
+        The column each series came from; string.
+    values : float32 [sum of T_n]
+        The values of all series, one after the other; NaN where missing.
+    offsets : int64 [N + 1]
+        Series ``n`` is ``values[offsets[n]:offsets[n + 1]]``.
+    last_timestamps : int64 [N]
+        Time of each series' last step: microseconds since 1970 in wall time of ``timestamp_type``'s
+        zone, or the plain integer for integer steps; `NO_TIME` where there is none.
+    frequencies : tuple of Frequency
+        The distinct frequencies of the batch.
+    frequency_codes : int64 [N]
+        Index into ``frequencies``; -1 where unknown (then ``reasons`` says why).
+    reasons : int8 [N]
+        `Reason` the reader found; 0 where the series can be forecast.
+    timestamp_type : pa.DataType
+        How timestamps are written back: as in the input, a timestamp, date or (for plain steps)
+        integer type.
+    covariates : Covariates, optional
+        What else is known of the items; it names the item of each series, too.
+    """
+
+    item_ids: pa.Array
+    target_names: pa.Array
+    values: FloatArray
+    offsets: IntArray
+    last_timestamps: IntArray
+    frequencies: tuple[Frequency, ...]
+    frequency_codes: IntArray
+    reasons: ByteArray
+    timestamp_type: pa.DataType
+    covariates: Covariates | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> IntArray:
+        """Steps of each series, int64 [N]."""
+        return np.diff(self.offsets)
+
+    def __iter__(self) -> Iterator[FloatArray]:
+        """Iterate over the series one by one: for tests and small displays, not for hot paths."""
+        for start, stop in zip(self.offsets[:-1], self.offsets[1:], strict=True):
+            yield self.values[start:stop]
+
+    def slice(self, start: int, stop: int) -> "SeriesBatch":
+        """Return series ``start`` to ``stop`` without copying their values."""
+        offsets = self.offsets[start : stop + 1]
+        return replace(
+            self,
+            item_ids=self.item_ids[start:stop],
+            target_names=self.target_names[start:stop],
+            values=self.values[offsets[0] : offsets[-1]],
+            offsets=offsets - offsets[0],
+            last_timestamps=self.last_timestamps[start:stop],
+            frequency_codes=self.frequency_codes[start:stop],
+            reasons=self.reasons[start:stop],
+            covariates=self.covariates and self.covariates.slice(start, stop),
+        )
+
+    def take(self, rows: IntArray) -> "SeriesBatch":
+        """Return a copy of some series, in the order of ``rows``, int64 [M]."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
+        chosen = to_arrow(rows)
+        return replace(
+            self,
+            item_ids=self.item_ids.take(chosen),
+            target_names=self.target_names.take(chosen),
+            values=self.values[np.repeat(self.offsets[rows], lengths) + within],
+            offsets=offsets,
+            last_timestamps=self.last_timestamps[rows],
+            frequency_codes=self.frequency_codes[rows],
+            reasons=self.reasons[rows],
+            covariates=self.covariates and self.covariates.take(rows),
+        )
+
+    def last_arrow(self) -> pa.Array:
+        """Return the last timestamps as ``timestamp_type`` [N], null where there is none."""
+        return self._to_arrow(self._to_utc(self.last_timestamps))
+
+    def newest(self) -> datetime | None:
+        """Return the time of the latest step of all series, in UTC.
+
+        ``None`` where no series has a time, times are plain steps, or lie beyond the year 9999.
+        """
+        known = self.last_timestamps[self.last_timestamps != NO_TIME]
+        if len(known) == 0 or pa.types.is_integer(self.timestamp_type):
+            return None
+        last = from_wall(known[known.argmax()][None], self._zone)[0]
+        moment = np.datetime64(int(last), "us").item()
+        return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) else None
+
+    def times_before(self, steps: int | IntArray) -> IntArray:
+        """Return the times so many steps, or [N] of them, before each last one, in wall time [N].
+
+        `NO_TIME` for series without a frequency.
+        """
+        earlier = np.full(len(self), NO_TIME, np.int64)
+        for code, frequency in enumerate(self.frequencies):
+            members = np.flatnonzero(self.frequency_codes == code)
+            last, back = self.last_timestamps[members], np.broadcast_to(steps, len(self))[members]
+            if frequency.in_wall_time:
+                earlier[members] = frequency.shift(last, -back)
+            else:
+                moved = frequency.shift(self._to_utc(last), -back)
+                earlier[members] = to_wall(moved, self._zone)
+        return earlier
+
+    def future_times(self, horizon: int) -> IntArray:
+        """Return the timestamps after each series, in the unit and wall time of `last_timestamps`.
+
+        Returns
+        -------
+        int64 [N, H]
+            `NO_TIME` for series without a frequency.
+        """
+        return to_wall(self._future_utc(horizon).ravel(), self._zone).reshape(len(self), horizon)
+
+    def future_arrow(self, horizon: int) -> pa.Array:
+        """Return the timestamps after each series as ``timestamp_type``, series by series [N * H].
+
+        Null for series without a frequency.
+        """
+        return self._to_arrow(self._future_utc(horizon).ravel())
+
+    @property
+    def _zone(self) -> str | None:
+        return zone_of(self.timestamp_type)
+
+    def _future_utc(self, horizon: int) -> IntArray:
+        future = np.full((len(self), horizon), NO_TIME, np.int64)
+        for code, frequency in enumerate(self.frequencies):
+            members = np.flatnonzero(self.frequency_codes == code)
+            last = self.last_timestamps[members]
+            if frequency.in_wall_time:
+                future[members] = self._to_utc(frequency.future(last, horizon))
+            else:
+                future[members] = frequency.future(self._to_utc(last), horizon)
+        return future
+
+    def _to_utc(self, wall: IntArray) -> IntArray:
+        if self._zone is None:
+            return wall
+        utc = np.full(wall.shape, NO_TIME, np.int64)
+        known = wall != NO_TIME
+        utc[known] = from_wall(wall[known], self._zone)
+        return utc
+
+    def _to_arrow(self, times: IntArray) -> pa.Array:
+        absent = times == NO_TIME
+        plain = to_arrow(times, absent)
+        if pa.types.is_integer(self.timestamp_type):
+            return plain.cast(self.timestamp_type, safe=False)
+        zone = self.timestamp_type.tz if pa.types.is_timestamp(self.timestamp_type) else None
+        # A date or a coarse unit cannot hold every time of a finer given frequency: truncate.
+        return plain.cast(pa.timestamp("us", zone)).cast(self.timestamp_type, safe=False)
+
+
+def concat_batches(batches: Sequence[SeriesBatch]) -> SeriesBatch:
+    """Return the series of several batches of one reader, in order."""
+    if len(batches) == 1:
+        return batches[0]
+    frequencies = tuple(dict.fromkeys(f for batch in batches for f in batch.frequencies))
+    lengths = np.concatenate([batch.lengths for batch in batches])
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return SeriesBatch(
+        item_ids=pa.concat_arrays([batch.item_ids for batch in batches]),
+        target_names=pa.concat_arrays([batch.target_names for batch in batches]),
+        values=np.concatenate([batch.values for batch in batches]),
+        offsets=offsets,
+        last_timestamps=np.concatenate([batch.last_timestamps for batch in batches]),
+        frequencies=frequencies,
+        frequency_codes=np.concatenate([_recode(batch, frequencies) for batch in batches]),
+        reasons=np.concatenate([batch.reasons for batch in batches]),
+        timestamp_type=batches[0].timestamp_type,
+        covariates=concat_covariates([batch.covariates for batch in batches]),
+    )
+
+
+def _recode(batch: SeriesBatch, frequencies: tuple[Frequency, ...]) -> IntArray:
+    # The last entry answers for -1: no frequency.
+    codes = np.array([*(frequencies.index(f) for f in batch.frequencies), -1], np.int64)
+    recoded: IntArray = codes[batch.frequency_codes]
+    return recoded

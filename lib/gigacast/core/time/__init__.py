@@ -1,0 +1,1 @@
+"""Frequencies, calendars, months and time zones."""

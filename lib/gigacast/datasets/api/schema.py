@@ -1,0 +1,144 @@
+"""Contracts by name, from files and from data, and what data make of them."""
+
+from pathlib import Path
+from typing import TypeAlias
+
+import pandas as pd
+
+from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.contract.drift import Drift
+from gigacast.core.contract.inference import infer_contract
+from gigacast.core.contract.predefined import PREDEFINED
+from gigacast.core.contract.report import ContractReport
+from gigacast.core.contract.sample import sample_rows
+from gigacast.datasets.api.form import Data, Path_, frame_of, table_of
+from gigacast.datasets.check import filter_table, validate_table
+from gigacast.datasets.describe import drift_of_versions
+from gigacast.datasets.resolve import open_manifest, open_rows, plain_location
+from gigacast.errors import ConfigError
+from gigacast.lake.dataset.contract_file import format_contract, parse_contract
+from gigacast.storage.opening import open_store
+
+Schema: TypeAlias = Contract | str
+"""A contract, or the name of a registered one."""
+
+_registry: dict[str, Contract] = {contract.name: contract for contract in PREDEFINED}
+
+
+def get_schema(name: str) -> Contract:
+    """Return a registered contract; ``ohlcv``, ``price_volatility``, ... come with the package.
+
+    Raises
+    ------
+    ConfigError
+        When there is none of that name.
+    """
+    found = _registry.get(name.lower().removesuffix("_schema"))
+    if found is None:
+        there = ", ".join(sorted(_registry))
+        raise ConfigError(f"no schema {name!r} is registered", hint=f"there are: {there}")
+    return found
+
+
+def register_schema(schema: Contract, name: str | None = None, *, replace: bool = False) -> None:
+    """Register a contract, for this process, under its own or another name.
+
+    Raises
+    ------
+    ConfigError
+        When another one has that name and ``replace`` is not asked for.
+    """
+    key = (name or schema.name).lower().removesuffix("_schema")
+    if not replace and _registry.get(key, schema) != schema:
+        raise ConfigError(f"another schema {key!r} is registered", hint="give replace=True")
+    _registry[key] = schema
+
+
+def load_schema(path: Path_) -> Contract:
+    """Read a contract from a YAML file, anywhere.
+
+    Raises
+    ------
+    ConfigError
+    """
+    where = plain_location(path)
+    return parse_contract(open_store(where.address).get(where.key), str(path))
+
+
+def save_schema(schema: Schema, path: Path_) -> None:
+    """Write a contract as a YAML file, anywhere."""
+    where = plain_location(path)
+    open_store(where.address).put(where.key, format_contract(contract_of(schema)).encode())
+
+
+def infer_schema(path: Path_, name: str | None = None) -> Contract:
+    """Return a contract that a file's or dataset's rows keep: a proposal, to be tightened.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptedFileError
+    """
+    rows = open_rows(path)
+    return infer_contract(name or Path(str(path)).stem, rows.schema, rows.read())
+
+
+def generate_data(schema: Schema, rows: int, seed: int = 0) -> pd.DataFrame:
+    """Return made-up rows that keep a contract.
+
+    Raises
+    ------
+    ConfigError
+        When no such rows are found.
+    """
+    return frame_of(sample_rows(contract_of(schema), rows, seed))
+
+
+def validate_data(data: Data, schema: Schema, mode: str | Mode = Mode.STRICT) -> pd.DataFrame:
+    """Return data in a contract's types, or refuse it with every violation.
+
+    Raises
+    ------
+    SchemaMismatchError
+        Its ``violations`` have column, rule, count and sample rows.
+    """
+    return frame_of(
+        validate_table(table_of(data), contract_of(schema), mode_of(mode), where="the data")
+    )
+
+
+def filter_data(
+    data: Data, schema: Schema, mode: str | Mode = Mode.STRICT
+) -> tuple[pd.DataFrame, ContractReport]:
+    """Return the rows that keep a contract, and a report on the others."""
+    good, report = filter_table(table_of(data), contract_of(schema), mode_of(mode))
+    return frame_of(good), report
+
+
+def schema_drift(old: Path_, new: Path_) -> list[Drift]:
+    """Return what changed between two versions of a dataset, field by field.
+
+    Raises
+    ------
+    DataNotFoundError
+    """
+    return drift_of_versions(open_manifest(old), open_manifest(new))
+
+
+def contract_of(schema: Schema) -> Contract:
+    """Return a contract, given itself or its name."""
+    return get_schema(schema) if isinstance(schema, str) else schema
+
+
+def mode_of(mode: str | Mode) -> Mode:
+    """Return a mode, given itself or its name.
+
+    Raises
+    ------
+    ConfigError
+    """
+    try:
+        return Mode(str(mode).lower())
+    except ValueError as error:
+        raise ConfigError(
+            f"mode: there is no {mode!r}", hint=f"one of {', '.join(Mode)}"
+        ) from error

@@ -1,0 +1,273 @@
+"""Rows from anywhere held against a contract: checked, filtered, or refused. Imports all below.
+
+Two doors to one engine: `validate_table` raises with every violation, `filter_table` returns the
+good rows and a report. Rows stream: memory holds a batch, the last row of each order that is
+watched, and a bit for each row of batches in which something is wrong. Uniqueness that the order
+of the rows does not prove takes a second look at the key's columns.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gigacast.core.column import to_arrow
+from gigacast.core.contract.check import ContractCheck
+from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.contract.order import OrderWatch
+from gigacast.core.contract.report import MISSING_COLUMN, SAMPLES, TYPE, ContractReport
+from gigacast.errors import (
+    ContractViolationError,
+    DataTypeValidationError,
+    MissingRequiredColumnError,
+    SchemaMismatchError,
+)
+from gigacast.storage.parquet.duplicate import DEFAULT_LIMIT_BYTES, DuplicateFinder
+
+BATCH_ROWS = 65_536
+IntArray = npt.NDArray[np.int64]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """Rows that can be read more than once.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+    open : callable
+        Takes the names of the columns wanted, ``None`` for all, and gives the rows in batches.
+    files : callable, optional
+        Gives the same rows file by file, where there are several: order starts anew in each.
+    """
+
+    schema: pa.Schema
+    open: Callable[[Sequence[str] | None], Iterable[pa.RecordBatch]]
+    files: Callable[[], Iterable[Iterable[pa.RecordBatch]]] | None = None
+
+    @classmethod
+    def of_table(cls, table: pa.Table) -> "RowSource":
+        """Return a source over a table in memory."""
+
+        def batches(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+            chosen = table if columns is None else table.select(list(columns))
+            return iter(chosen.to_batches(max_chunksize=BATCH_ROWS))
+
+        return cls(table.schema, batches)
+
+
+def check_rows(
+    source: RowSource,
+    contract: Contract,
+    mode: Mode = Mode.STRICT,
+    *,
+    limit_bytes: int = DEFAULT_LIMIT_BYTES,
+) -> ContractReport:
+    """Check all rows and return what was found.
+
+    Parameters
+    ----------
+    source : RowSource
+    contract : Contract
+    mode : Mode
+    limit_bytes : int
+        What the search for repeated keys may hold before it uses the disk.
+    """
+    check = ContractCheck(contract, source.schema, mode)
+    for file in source.files() if source.files else (source.open(None),):
+        check.begin_file()
+        for batch in file:
+            check.add(batch)
+    find_duplicates(check, source, limit_bytes)
+    return check.report()
+
+
+def find_duplicates(
+    check: ContractCheck, source: RowSource, limit_bytes: int = DEFAULT_LIMIT_BYTES
+) -> None:
+    """Tell a check of the rows that repeat a key, where their order did not rule it out."""
+    for key in check.unproven:
+        find_key_duplicates(check, source, key, limit_bytes)
+
+
+def find_key_duplicates(
+    check: ContractCheck,
+    source: RowSource,
+    key: tuple[str, ...],
+    limit_bytes: int = DEFAULT_LIMIT_BYTES,
+) -> None:
+    """Tell a check of the rows of a source that repeat one key."""
+    rows = _repeated_rows(check, source, key, limit_bytes)
+    check.add_duplicates(key, rows, _samples(source, key, rows[:SAMPLES]))
+
+
+def find_disorder(check: ContractCheck, files: Iterable[Iterable[pa.RecordBatch]]) -> None:
+    """Tell a check of the rows that go back within their file, where rows went back at all.
+
+    Parameters
+    ----------
+    check : ContractCheck
+        That left the order for later.
+    files : iterable of iterable of RecordBatch
+        The order's columns at least, as they are stored.
+    """
+    if not check.went_back:  # what is in order is so in every file it is spread over
+        return
+    found: list[IntArray] = [np.empty(0, np.int64)]
+    sample: list[dict[str, Any]] = []
+    start = 0
+    for file in files:
+        watch = OrderWatch(check.order)
+        for batch in file:
+            back = watch.add(batch)
+            rows = np.flatnonzero(back) if back is not None else found[0]
+            for row in rows[: SAMPLES - len(sample)]:
+                values = {name: batch.column(name)[int(row)].as_py() for name in check.order}
+                sample.append({"row": start + int(row), **values})
+            found.append(rows + start)
+            start += batch.num_rows
+    check.add_disorder(np.concatenate(found), sample)
+
+
+def _repeated_rows(
+    check: ContractCheck, source: RowSource, key: tuple[str, ...], limit_bytes: int
+) -> IntArray:
+    with DuplicateFinder(key, limit_bytes=limit_bytes) as finder:
+        for batch in source.open(key):
+            finder.add(check.convert(batch)[0])
+        return finder.rows()
+
+
+def _samples(source: RowSource, key: tuple[str, ...], rows: IntArray) -> list[dict[str, Any]]:
+    """Return the keys of a few rows; reads no further than the last of them."""
+    found: list[dict[str, Any]] = []
+    start = 0
+    for batch in source.open(key) if len(rows) else ():
+        for row in rows[(rows >= start) & (rows < start + batch.num_rows)]:
+            values = {name: batch.column(name)[int(row - start)].as_py() for name in key}
+            found.append({"row": int(row), **values})
+        start += batch.num_rows
+        if start > rows[-1]:
+            break
+    return found
+
+
+def ensure(report: ContractReport, where: str) -> None:
+    """Refuse rows that break a contract; in the mode ``IGNORE`` say it in the log only.
+
+    Raises
+    ------
+    MissingRequiredColumnError, DataTypeValidationError, ContractViolationError
+        All of them `SchemaMismatchError`, the first that applies, with every violation.
+    """
+    for warning in report.warnings:
+        _log.warning("%s: %s", where, warning)
+    if report.ok:
+        return
+    told = f"{where} breaks the contract {report.contract!r}: {report.describe()}"
+    if report.mode == Mode.IGNORE:
+        _log.warning("%s", told)
+        return
+    rules = {violation.rule for violation in report.violations}
+    kind: type[SchemaMismatchError] = ContractViolationError
+    hint = "mend the rows, or keep the good ones: `filter_data` in Python, `gigacast data clean`"
+    if MISSING_COLUMN in rules:
+        kind, hint = MissingRequiredColumnError, "add the column, or name another contract"
+    elif TYPE in rules:
+        kind = DataTypeValidationError
+        hint = (
+            "convert the values, or read them with the mode coerce"
+            if report.mode == Mode.STRICT
+            else "mend the values that can't be converted"
+        )
+    raise kind(told, hint=hint, violations=report.violations)
+
+
+def validate_table(
+    table: pa.Table, contract: Contract, mode: Mode = Mode.STRICT, *, where: str = "the table"
+) -> pa.Table:
+    """Return a table in the contract's types, or refuse it with every violation.
+
+    Raises
+    ------
+    SchemaMismatchError
+    """
+    check = ContractCheck(contract, table.schema, mode)
+    converted = [check.add(batch)[0] for batch in RowSource.of_table(table).open(None)]
+    find_duplicates(check, RowSource.of_table(table))
+    ensure(check.report(), where)
+    return pa.Table.from_batches(converted, check.schema)
+
+
+def filter_table(
+    table: pa.Table, contract: Contract, mode: Mode = Mode.STRICT
+) -> tuple[pa.Table, ContractReport]:
+    """Return the rows that keep the contract, in its types, and a report on the others.
+
+    Of rows with the same key the first is kept. Columns that are missing, or of another type
+    altogether, are in the report and fail no row.
+    """
+    source = RowSource.of_table(table)
+    stream = FilteredRows(source, contract, mode)
+    kept = list(stream)
+    return pa.Table.from_batches(kept, stream.schema), stream.report
+
+
+class FilteredRows:
+    """The good rows of a source, in batches; `report` is complete when they have been read.
+
+    Parameters
+    ----------
+    source : RowSource
+        Read twice where a key's uniqueness has to be looked up: the key's columns first.
+    contract : Contract
+    mode : Mode
+    limit_bytes : int
+    """
+
+    def __init__(
+        self,
+        source: RowSource,
+        contract: Contract,
+        mode: Mode = Mode.STRICT,
+        *,
+        limit_bytes: int = DEFAULT_LIMIT_BYTES,
+    ) -> None:
+        self._source = source
+        self._check = ContractCheck(contract, source.schema, mode)
+        self._limit_bytes = limit_bytes
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Of the rows given."""
+        return self._check.schema
+
+    @property
+    def report(self) -> ContractReport:
+        """What was found so far."""
+        return self._check.report()
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        repeated = self._find_repeated()
+        start = 0
+        for batch in self._source.open(None):
+            low, high = np.searchsorted(repeated, [start, start + batch.num_rows])
+            mask = np.zeros(batch.num_rows, bool)
+            mask[repeated[low:high] - start] = True
+            rows, good = self._check.add(batch, mask if high > low else None)
+            start += batch.num_rows
+            yield rows if good.all() else rows.filter(to_arrow(good))
+
+    def _find_repeated(self) -> IntArray:
+        found = np.empty(0, np.int64)
+        for key in self._check.keys:
+            rows = _repeated_rows(self._check, self._source, key, self._limit_bytes)
+            sample = _samples(self._source, key, rows[:SAMPLES])
+            self._check.add_duplicates(key, rows, sample)
+            found = np.union1d(found, rows)
+        return found

@@ -1,0 +1,216 @@
+"""Files of others into the lake: CSV and Parquet as raw snapshots. Imports all below.
+
+Rows stream through; what they say is left alone, but for the types CSV does not have. A snapshot
+remembers the file it came from.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pcsv
+import pyarrow.parquet as pq
+
+from gigacast.core.contract.cast import is_text
+from gigacast.core.contract.definition import Contract
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.datasets.check import RowSource
+from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
+from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError, SchemaError
+from gigacast.lake.dataset.catalog import Lake
+from gigacast.lake.dataset.manifest import Dependency
+from gigacast.lake.model.registry import Author
+from gigacast.storage.folder.store import FolderStore
+
+_CSV_BLOCK_BYTES = 4 << 20
+_ENDINGS = (".csv", ".csv.gz", ".parquet")
+
+
+@dataclass(frozen=True)
+class LocalRows:
+    """The rows of local files of one form, in batches."""
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    files: tuple[Path, ...]
+
+
+def open_local(path: Path, contract: Contract | None = None) -> LocalRows:
+    """Open a local CSV or Parquet file, or a folder of them, to be read once.
+
+    CSV has no types: columns that the contract calls texts are texts, so that `007` stays `007`.
+    What all others are is seen in the first rows.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is none.
+    CorruptedFileError
+        When it cannot be read.
+    ConfigError
+        When it is of another kind.
+    """
+    files = _local_files(path)
+    texts = _texts_of(contract)
+    readers = _read_each(files, texts)
+    schema = _schema_of(files[0], texts)
+    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if twice:
+        raise SchemaError(
+            f"{files[0]}: more than one column is called {twice[0]!r}", hint="rename one of them"
+        )
+    return LocalRows(schema, _conformed(readers, schema), files)
+
+
+def local_source(path: Path, contract: Contract | None = None) -> RowSource:
+    """Return the rows of a local CSV or Parquet file, or a folder, to be read as often as wanted.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptedFileError, ConfigError
+    """
+
+    def batches(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        for batch in open_local(path, contract).batches:
+            yield batch if columns is None else batch.select(list(columns))
+
+    first, texts = open_local(path, contract), _texts_of(contract)
+
+    def by_file() -> Iterator[Iterator[pa.RecordBatch]]:
+        return (_conformed(_read_each((file,), texts), first.schema) for file in first.files)
+
+    return RowSource(first.schema, batches, by_file)
+
+
+def _local_files(path: Path) -> tuple[Path, ...]:
+    if path.is_dir():
+        found = tuple(sorted(p for p in path.rglob("*") if p.name.lower().endswith(_ENDINGS)))
+    else:
+        found = (path,) if path.is_file() else ()
+    if not found:
+        hint = f"give a file or folder of {', '.join(_ENDINGS)}"
+        raise DataNotFoundError(f"{path}: there is no such file, or none in it", hint=hint)
+    if not found[0].name.lower().endswith(_ENDINGS):
+        raise ConfigError(f"{path}: neither CSV nor Parquet", hint=f"one of {', '.join(_ENDINGS)}")
+    return found
+
+
+def _texts_of(contract: Contract | None) -> tuple[str, ...]:
+    columns = contract.columns if contract is not None else ()
+    return tuple(column.name for column in columns if is_text(column.arrow_type))
+
+
+def _schema_of(path: Path, texts: Sequence[str]) -> pa.Schema:
+    with _Translated(path):
+        if path.suffix == ".parquet":
+            return pq.read_schema(path).remove_metadata()
+        with _open_csv(path, texts) as reader:
+            schema: pa.Schema = reader.schema
+            _ = schema.names  # read as UTF-8 now, and not by whoever looks first
+    _check_csv(path, schema)
+    return schema
+
+
+def _check_csv(path: Path, schema: pa.Schema) -> None:
+    """Refuse what would be read, but not as it was meant."""
+    for field in schema:
+        if pa.types.is_binary(field.type):
+            raise CorruptedFileError(
+                f"{path}: the column {field.name!r} is no UTF-8", hint="save it as UTF-8"
+            )
+    found = [mark for mark in (";", "\t", "|") if len(schema) == 1 and mark in schema.names[0]]
+    if found:
+        raise CorruptedFileError(
+            f"{path}: one column, called {schema.names[0][:80]!r}",
+            hint=f"its columns seem to be separated by {found[0]!r}: save it with commas",
+        )
+
+
+def _open_csv(path: Path, texts: Sequence[str]) -> Any:
+    return pcsv.open_csv(
+        path,
+        read_options=pcsv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
+        convert_options=pcsv.ConvertOptions(
+            strings_can_be_null=True, column_types=dict.fromkeys(texts, pa.string())
+        ),
+    )
+
+
+def _read_each(
+    files: tuple[Path, ...], texts: Sequence[str]
+) -> Iterator[tuple[Path, pa.RecordBatch]]:
+    for path in files:
+        opened: Any = pq.ParquetFile(path) if path.suffix == ".parquet" else None
+        with _Translated(path), opened or _open_csv(path, texts) as reader:
+            batches = reader.iter_batches(use_threads=False) if opened else reader
+            for batch in batches:
+                yield path, batch.replace_schema_metadata(None)
+
+
+def _conformed(
+    readers: Iterator[tuple[Path, pa.RecordBatch]], schema: pa.Schema
+) -> Iterator[pa.RecordBatch]:
+    for path, batch in readers:
+        if sorted(batch.schema.names) != sorted(schema.names):
+            raise CorruptedFileError(
+                f"{path} has other columns ({', '.join(batch.schema.names)}) than the first file",
+                hint="import files of one form together, others as another dataset",
+            )
+        with _Translated(path):
+            rows = batch if batch.schema.names == schema.names else batch.select(schema.names)
+            rows = rows if rows.schema.equals(schema) else rows.cast(schema)
+        yield rows
+
+
+class _Translated:
+    """Raises what pyarrow says of a local file as `CorruptedFileError`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, pa.ArrowException | UnicodeDecodeError):
+            reason = str(error).partition("\n")[0][:300]
+            hint = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else None
+            raise CorruptedFileError(f"{self._path} can't be read: {reason}", hint=hint) from error
+        if isinstance(error, OSError):
+            reason = (error.strerror or str(error)).partition("\n")[0][:300]
+            raise CorruptedFileError(f"{self._path} can't be read: {reason}") from error
+
+
+def import_files(
+    lake: Lake, ref: DatasetRef, path: Path, options: PublishOptions, author: Author
+) -> PublishedDataset:
+    """Import local files as a raw snapshot, or as a version of another layer.
+
+    Parameters
+    ----------
+    lake : Lake
+    ref : DatasetRef
+        A raw snapshot without a day is today's, by the author's clock (UTC).
+    path : Path
+        A CSV or Parquet file, or a folder of them.
+    options : PublishOptions
+    author : Author
+
+    Raises
+    ------
+    DataNotFoundError, CorruptedFileError
+    DatasetConflictError
+        When that day has a snapshot with other content.
+    """
+    rows = open_local(path, options.contract)
+    sources = tuple(_dependency(file) for file in rows.files)
+    what = options.what or f"imported from {path.name}"
+    filled = replace(options, what=what, dependencies=(*options.dependencies, *sources))
+    return publish_rows(lake, ref, rows.batches, rows.schema, filled, author)
+
+
+def _dependency(file: Path) -> Dependency:
+    whole = file.resolve()
+    return Dependency(f"file://{whole}", FolderStore(whole.parent).head(whole.name).etag)

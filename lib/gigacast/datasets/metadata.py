@@ -1,0 +1,143 @@
+"""`MetadataManager`: metadata of datasets made and kept by hand. Imports all below."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gigacast.core.contract.definition import Contract
+from gigacast.datasets.describe import describe_parquet
+from gigacast.datasets.resolve import open_rows, plain_location
+from gigacast.datasets.rows import software
+from gigacast.errors import DataNotFoundError, DatasetConflictError, ObjectNotFoundError
+from gigacast.job.location import locate
+from gigacast.lake.dataset.metadata import check_metadata, metadata_bytes, parse_metadata
+from gigacast.lake.layout import DATASET_METADATA
+from gigacast.storage.opening import open_store
+
+
+class MetadataManager:
+    """Metadata of datasets as dictionaries, all of one published form: ``metadata.schema.json``."""
+
+    @staticmethod
+    def create_metadata(  # noqa: PLR0913 - the fields of the document
+        layer: str,
+        asset: str | None = None,
+        record_count: int = 0,
+        file_size_bytes: int = 0,
+        *,
+        feature_set: str | None = None,
+        version: str | None = None,
+        schema: Contract | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Return new metadata, checked.
+
+        Raises
+        ------
+        CorruptedFileError
+            Naming the entry that is wrong.
+        """
+        metadata: dict[str, Any] = {
+            "layer": layer,
+            **({"asset": asset} if asset is not None else {}),
+            **({"feature_set": feature_set} if feature_set is not None else {}),
+            **({"version": version} if version is not None else {}),
+            "record_count": record_count,
+            "file_size_bytes": file_size_bytes,
+            "created_at": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "software": software(),
+            **more,
+        }
+        if schema is not None:
+            contract = schema
+            columns = [
+                {"name": c.name, "type": c.type, "nullable": c.nullable} for c in contract.columns
+            ]
+            metadata["schema"] = {
+                "name": contract.name,
+                "version": contract.version,
+                "columns": columns,
+            }
+        return check_metadata(metadata, "the metadata")
+
+    @staticmethod
+    def write_metadata_file(metadata: Mapping[str, Any], path: str | Path) -> None:
+        """Check metadata and write it as JSON.
+
+        Raises
+        ------
+        CorruptedFileError
+            When it is not of the published form.
+        DatasetConflictError
+            When the path is in a published version.
+        """
+        where = locate(path)
+        content = metadata_bytes(metadata, str(path))
+        if where.ref is not None and where.ref.version and where.lake().find(where.ref):
+            raise DatasetConflictError(
+                f"{path}: published versions never change", hint="their metadata is made for them"
+            )
+        plain = plain_location(path)
+        open_store(plain.address).put(plain.key, content)
+
+    @staticmethod
+    def read_metadata_file(path: str | Path) -> dict[str, Any]:
+        """Read and check a metadata file, or that of a dataset.
+
+        Raises
+        ------
+        DataNotFoundError, CorruptedFileError
+        """
+        where = locate(path)
+        if where.ref is not None and not where.key:
+            ref = where.lake().resolve(where.ref)
+            path = f"{where.address.url}/{ref}/{DATASET_METADATA}"
+        plain = plain_location(path)
+        try:
+            return parse_metadata(open_store(plain.address).get(plain.key), str(path))
+        except ObjectNotFoundError as error:
+            raise DataNotFoundError(f"{path}: there is no such file") from error
+
+    @staticmethod
+    def add_file_info(
+        metadata: dict[str, Any],
+        path: str,
+        record_count: int | None = None,
+        file_size_bytes: int | None = None,
+        **more: Any,
+    ) -> dict[str, Any]:
+        """Add a file; what is not told of one that exists is read from it."""
+        if record_count is None or file_size_bytes is None:
+            rows = open_rows(path)
+            known = describe_parquet(rows.store, rows.files[0].meta.key)
+            record_count = known["num_rows"] if record_count is None else record_count
+            size = known["file_size_bytes"]
+            file_size_bytes = size if file_size_bytes is None else file_size_bytes
+        entry = {"record_count": record_count, "file_size_bytes": file_size_bytes}
+        metadata.setdefault("files", []).append({"path": str(path), **entry, **more})
+        return check_metadata(metadata, "the metadata")
+
+    @staticmethod
+    def add_quality_metrics(
+        metadata: dict[str, Any],
+        null_counts: Mapping[str, int] | None = None,
+        quality_flags: Sequence[str] = (),
+        completeness_percentage: float | None = None,
+    ) -> dict[str, Any]:
+        """Add what is known of the quality."""
+        quality = metadata.setdefault("quality", {})
+        quality["null_counts"] = dict(null_counts or {})
+        quality["quality_flags"] = list(quality_flags)
+        if completeness_percentage is not None:
+            quality["completeness_percentage"] = completeness_percentage
+        return check_metadata(metadata, "the metadata")
+
+    @staticmethod
+    def add_dependencies(
+        metadata: dict[str, Any], dependencies: Iterable[str | Mapping[str, Any]]
+    ) -> dict[str, Any]:
+        """Add what the dataset was made from: keys, or mappings with ``key`` and ``etag``."""
+        added = [{"key": one} if isinstance(one, str) else dict(one) for one in dependencies]
+        metadata["dependencies"] = [*metadata.get("dependencies", []), *added]
+        return check_metadata(metadata, "the metadata")

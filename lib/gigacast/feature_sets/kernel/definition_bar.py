@@ -1,0 +1,178 @@
+"""Kinds of features of bars: volatility, momentum, volume. Imports ``errors`` and neighbours."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gigacast.errors import ConfigError
+from gigacast.feature_sets.kernel.frame import (
+    Frame,
+    Window,
+    check_choice,
+    check_count,
+    check_window,
+)
+from gigacast.feature_sets.kernel.indicator import convergence, relative_strength
+from gigacast.feature_sets.kernel.profile import volume_profile
+from gigacast.feature_sets.kernel.segment import RealArray
+from gigacast.feature_sets.kernel.volatility import ESTIMATORS, Bars
+
+
+@dataclass(frozen=True, slots=True)
+class Volatility:
+    """The standard deviation of log returns per bar, over windows.
+
+    Parameters
+    ----------
+    window : int or str
+    estimator : str
+        ``close_to_close``, ``realised``, ``parkinson``, ``garman_klass``, ``rogers_satchell`` or
+        ``yang_zhang``.
+    bars_per_year : int, optional
+        Makes it annual.
+    open, high, low, close : str
+        The columns of prices; the first two estimators look at the close alone.
+    name : str, optional
+    """
+
+    window: Window
+    estimator: str = "close_to_close"
+    bars_per_year: int | None = None
+    open: str = "open"
+    high: str = "high"
+    low: str = "low"
+    close: str = "close"
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("volatility: estimator", self.estimator, ESTIMATORS)
+        check_window("volatility: window", self.window, 2)
+        if self.bars_per_year is not None:
+            check_count("volatility: bars_per_year", self.bars_per_year)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns it makes."""
+        return (self.name or f"volatility_{self.estimator}_{self.window}",)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it is made of."""
+        if self.estimator in {"close_to_close", "realised"}:
+            return (self.close,)
+        return (self.open, self.high, self.low, self.close)
+
+    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+        """Return the columns it makes, each [R]."""
+        close = frame.column(self.close)
+        bars = Bars(close, close, close, close)
+        if self.columns != (self.close,):
+            bars = Bars(*(frame.column(name) for name in self.columns))
+        found = ESTIMATORS[self.estimator](bars, frame.offsets, frame.rows(self.window))
+        return (found * np.sqrt(self.bars_per_year) if self.bars_per_year else found,)
+
+
+@dataclass(frozen=True, slots=True)
+class RelativeStrength:
+    """The relative strength index, 0 to 100, as ``rsi``."""
+
+    column: str = "close"
+    window: Window = 14
+    name: str = "rsi"
+
+    def __post_init__(self) -> None:
+        check_window("rsi: window", self.window)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns it makes."""
+        return (self.name,)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it is made of."""
+        return (self.column,)
+
+    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+        """Return the columns it makes, each [R]."""
+        rows = frame.rows(self.window)
+        return (relative_strength(frame.column(self.column), frame.offsets, rows),)
+
+
+@dataclass(frozen=True, slots=True)
+class Convergence:
+    """The fast less the slow average, its own average, and their difference: ``macd`` and more."""
+
+    column: str = "close"
+    fast: int = 12
+    slow: int = 26
+    signal: int = 9
+    name: str = "macd"
+
+    def __post_init__(self) -> None:
+        for what in ("fast", "slow", "signal"):
+            check_count(f"macd: {what}", getattr(self, what))
+        if self.fast >= self.slow:
+            raise ConfigError(f"macd: fast {self.fast} is not below slow {self.slow}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns it makes."""
+        return (self.name, f"{self.name}_signal", f"{self.name}_histogram")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it is made of."""
+        return (self.column,)
+
+    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+        """Return the columns it makes, each [R]."""
+        values = frame.column(self.column)
+        return tuple(convergence(values, frame.offsets, self.fast, self.slow, self.signal))
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """How volume lies over the prices of windows: ``vwap``, ``point_of_control``, and more.
+
+    Parameters
+    ----------
+    window : int or str
+    price, volume : str
+    bins : int
+        A window's prices are divided into.
+    share : float
+        Of the volume that the value area holds.
+    prefix : str
+        Before each name.
+    """
+
+    window: Window
+    price: str = "close"
+    volume: str = "volume"
+    bins: int = 24
+    share: float = 0.7
+    prefix: str = ""
+
+    def __post_init__(self) -> None:
+        check_window("volume_profile: window", self.window)
+        check_count("volume_profile: bins", self.bins)
+        if not 0 < self.share <= 1:
+            raise ConfigError(f"volume_profile: share: {self.share!r} is not between 0 and 1")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns it makes."""
+        ends = ("vwap", "point_of_control", "value_area_high", "value_area_low", "total_volume")
+        return tuple(f"{self.prefix}{end}" for end in ends)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns it is made of."""
+        return (self.price, self.volume)
+
+    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+        """Return the columns it makes, each [R]."""
+        price, volume = frame.column(self.price), frame.column(self.volume)
+        rows = frame.rows(self.window)
+        return tuple(volume_profile(price, volume, frame.offsets, rows, self.bins, self.share))

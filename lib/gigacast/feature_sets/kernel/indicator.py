@@ -1,0 +1,43 @@
+"""Indicators of momentum. Imports numpy and neighbours."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gigacast.feature_sets.kernel.recurrence import exponential_mean, wilder_mean
+from gigacast.feature_sets.kernel.segment import IntArray, RealArray
+from gigacast.feature_sets.kernel.shift import difference
+
+
+class Macd(NamedTuple):
+    """Moving average convergence and divergence, each float64 [R]."""
+
+    line: RealArray
+    signal: RealArray
+    histogram: RealArray
+
+
+def relative_strength(values: RealArray, offsets: IntArray, window: int = 14) -> RealArray:
+    """Return the relative strength index, 0 to 100 [R]; 50 where nothing moved (Wilder 1978).
+
+    An item's first ``window`` rows have none.
+    """
+    moves = difference(values, offsets)
+    gain = wilder_mean(np.maximum(moves, 0.0), offsets, window)
+    loss = wilder_mean(np.maximum(-moves, 0.0), offsets, window)
+    total = gain + loss
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(total > 0, gain / total, 0.5)
+    return np.where(np.isnan(total), np.nan, np.clip(100 * share, 0, 100))
+
+
+def convergence(
+    values: RealArray, offsets: IntArray, fast: int = 12, slow: int = 26, signal: int = 9
+) -> Macd:
+    """Return the MACD (Appel 1979): the fast less the slow average, its average, the difference.
+
+    The line starts at an item's row ``slow``, the signal ``signal - 1`` rows later.
+    """
+    line = exponential_mean(values, offsets, fast) - exponential_mean(values, offsets, slow)
+    mean = exponential_mean(line, offsets, signal)
+    return Macd(line, mean, line - mean)

@@ -1,0 +1,91 @@
+"""What a recipe says beside its features: what to learn from, scales, selection.
+
+Imports ``errors`` and neighbours.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from gigacast.errors import ConfigError
+from gigacast.feature_sets.kernel.frame import check_choice, check_count
+from gigacast.feature_sets.kernel.ranking import MEASURES
+from gigacast.feature_sets.kernel.scaling import METHODS
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Which rows are to be learned from: scales and ranks look at no others.
+
+    Parameters
+    ----------
+    until : str, optional
+        Rows up to this moment (ISO 8601).
+    share : float, optional
+        The earliest rows of this share.
+    """
+
+    until: str | None = None
+    share: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.until is None) == (self.share is None):
+            raise ConfigError("training: give until or share", hint="as training: {share: 0.8}")
+        if self.share is not None and not 0 < self.share <= 1:
+            raise ConfigError(f"training.share: {self.share!r} is not between 0 and 1")
+        if self.until is not None:
+            try:
+                datetime.fromisoformat(str(self.until))
+            except ValueError as error:
+                raise ConfigError(
+                    f"training.until: {self.until!r} is no moment", hint="as 2020-01-01"
+                ) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How features are scaled: fitted on the training part, and on all of it.
+
+    Parameters
+    ----------
+    method : {"standard", "minmax", "robust"}
+    columns : tuple of str
+        Only these; all features when empty.
+    """
+
+    method: str = "standard"
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"scale.method: {self.method!r} is none of {', '.join(METHODS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """Which features are kept: the best by what they say of a target's future.
+
+    Parameters
+    ----------
+    target : str
+        A column, or a feature, whose value ``ahead`` rows later is to be told.
+    ahead : int
+    measure : {"mutual_information", "pearson", "spearman"}
+    count : int, optional
+        At most so many features; all that say anything when absent.
+    most_alike : float
+        A feature whose rank correlation with a better one is greater is left out.
+    """
+
+    target: str
+    ahead: int = 1
+    measure: str = "mutual_information"
+    count: int | None = None
+    most_alike: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_count("select.ahead", self.ahead)
+        check_choice("select.measure", self.measure, MEASURES)
+        if self.count is not None:
+            check_count("select.count", self.count)
+        if not 0 < self.most_alike <= 1:
+            raise ConfigError(f"select.most_alike: {self.most_alike!r} is not between 0 and 1")

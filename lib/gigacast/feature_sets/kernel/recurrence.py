@@ -1,0 +1,98 @@
+"""Averages that remember everything: y[t] = x[t] + d y[t-1]. Imports numpy, ``features.block``.
+
+All blocks of rows of all items advance together, a row at a time; what goes from block to block is
+the same recurrence, over the blocks. So a few dozen steps do for any number of rows.
+"""
+
+import numpy as np
+
+from gigacast.feature_sets.kernel.block import buckets
+from gigacast.feature_sets.kernel.segment import BoolArray, IntArray, RealArray
+
+_BLOCK = 32
+
+
+def exponential_mean(values: RealArray, offsets: IntArray, span: int) -> RealArray:
+    """Return the exponential moving average of each item, [R]; its first value is where it starts.
+
+    The weight of the newest value is 2 / (span + 1). Rows without a value have no average, and do
+    not count; so have the item's first ``span - 1`` values.
+    """
+    weight = 2 / (span + 1)
+    packed, inner, known = _packed(values, offsets)
+    place = _places(inner)
+    entering = np.where(place == 0, packed, weight * packed)
+    mean = recurrence(entering, inner, 1 - weight)
+    return _unpacked(np.where(place >= span - 1, mean, np.nan), known)
+
+
+def wilder_mean(values: RealArray, offsets: IntArray, window: int) -> RealArray:
+    """Return Wilder's moving average of each item, [R]: it starts at the mean of ``window`` values.
+
+    The weight of the newest value is 1 / window (Wilder 1978). Missing values as in
+    `exponential_mean`.
+    """
+    packed, inner, known = _packed(values, offsets)
+    place = _places(inner)
+    sums = np.zeros(len(packed))
+    starting = np.flatnonzero(place == window - 1)
+    for back in range(window):
+        sums[starting] += packed[starting - back]
+    entering = np.where(place == window - 1, sums / window, packed / window)
+    entering[place < window - 1] = 0.0
+    mean = recurrence(entering, inner, 1 - 1 / window)
+    return _unpacked(np.where(place >= window - 1, mean, np.nan), known)
+
+
+def recurrence(values: RealArray, offsets: IntArray, decay: float) -> RealArray:
+    """Return y[t] = x[t] + decay * y[t-1] within each item, [R]; no value is missing."""
+    found = np.empty(len(values))
+    for bucket in buckets(offsets):
+        bucket.put(_recur(bucket.take(values, 0.0), decay), found)
+    return found
+
+
+def _recur(matrix: RealArray, decay: float) -> RealArray:
+    """Return the recurrence along each row of a matrix [S, L]."""
+    rows, length = matrix.shape
+    if length <= _BLOCK:
+        return _within_blocks(matrix[:, None, :], decay)[:, 0, :]
+    count = -(-length // _BLOCK)
+    padded = np.zeros((rows, count * _BLOCK))
+    padded[:, :length] = matrix
+    blocks = _within_blocks(padded.reshape(rows, count, _BLOCK), decay)
+    carried = np.zeros((rows, count))
+    carried[:, 1:] = _recur(blocks[:, :, -1], decay**_BLOCK)[:, :-1]
+    blocks += carried[:, :, None] * decay ** np.arange(1, _BLOCK + 1)
+    return blocks.reshape(rows, -1)[:, :length]
+
+
+def _within_blocks(blocks: RealArray, decay: float) -> RealArray:
+    """Return the recurrence along the last axis, a place of all blocks at a time.
+
+    A product with a matrix of powers would be as fast, but its sums, and so its last digits, depend
+    on how many blocks there are: rows that come later would show.
+    """
+    found = np.empty_like(blocks)
+    last = np.zeros(blocks.shape[:-1])
+    for place in range(blocks.shape[-1]):
+        last = blocks[..., place] + decay * last
+        found[..., place] = last
+    return found
+
+
+def _packed(values: RealArray, offsets: IntArray) -> tuple[RealArray, IntArray, BoolArray]:
+    """Return the known values alone, the items' offsets among them, and which rows they are."""
+    known = ~np.isnan(values)
+    return values[known], np.append(0, np.cumsum(known))[offsets], known
+
+
+def _places(offsets: IntArray) -> IntArray:
+    """Return the place of each row within its item."""
+    return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
+
+
+def _unpacked(values: RealArray, known: BoolArray) -> RealArray:
+    found = np.full(len(known), np.nan)
+    found[known] = values
+    return found

@@ -1,0 +1,86 @@
+"""How much prices move: estimators of volatility over windows. Imports numpy and neighbours.
+
+All are standard deviations of log returns per bar, as ``float64 [R]``; times the square root of the
+bars in a year they are annual. A bar with a price that is missing or not positive counts for none.
+
+The sources: Parkinson (1980), Garman and Klass (1980), Rogers and Satchell (1991), Yang and Zhang
+(2000); realised volatility as the root of the mean squared return (Andersen and Bollerslev 1998).
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from gigacast.feature_sets.kernel.segment import IntArray, RealArray
+from gigacast.feature_sets.kernel.shift import lag, log_ratio
+from gigacast.feature_sets.kernel.window import rolling_mean, rolling_std
+
+
+class Bars(NamedTuple):
+    """The prices of bars, each float64 [R]."""
+
+    open: RealArray
+    high: RealArray
+    low: RealArray
+    close: RealArray
+
+
+def realised(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+    """Return the root of the mean squared close-to-close log return of windows."""
+    moves = log_ratio(bars.close, lag(bars.close, offsets, 1))
+    return np.sqrt(rolling_mean(moves**2, offsets, window))
+
+
+def close_to_close(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+    """Return the standard deviation of the close-to-close log returns of windows."""
+    return rolling_std(log_ratio(bars.close, lag(bars.close, offsets, 1)), offsets, window)
+
+
+def parkinson(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+    """Return Parkinson's estimate: from the range of each bar."""
+    reach = log_ratio(bars.high, bars.low) ** 2 / (4 * np.log(2))
+    return np.sqrt(rolling_mean(reach, offsets, window))
+
+
+def garman_klass(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+    """Return Garman and Klass' estimate: from range and body; without drift and opening gaps."""
+    reach = log_ratio(bars.high, bars.low) ** 2 / 2
+    body = (2 * np.log(2) - 1) * log_ratio(bars.close, bars.open) ** 2
+    return np.sqrt(np.maximum(rolling_mean(reach - body, offsets, window), 0.0))
+
+
+def rogers_satchell(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+    """Return Rogers and Satchell's estimate: right whatever the drift; without opening gaps."""
+    return np.sqrt(np.maximum(_rogers_satchell_variance(bars, offsets, window), 0.0))
+
+
+def yang_zhang(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+    """Return Yang and Zhang's estimate: right whatever the drift, and with opening gaps.
+
+    The window is of two bars at least.
+    """
+    gap = log_ratio(bars.open, lag(bars.close, offsets, 1))
+    body = log_ratio(bars.close, bars.open)
+    weight = 0.34 / (1.34 + (window + 1) / max(1, window - 1))
+    overnight = rolling_std(gap, offsets, window) ** 2
+    intraday = rolling_std(body, offsets, window) ** 2
+    within = _rogers_satchell_variance(bars, offsets, window)
+    variance = overnight + weight * intraday + (1 - weight) * within
+    return np.sqrt(np.maximum(variance, 0.0))
+
+
+def _rogers_satchell_variance(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+    up = log_ratio(bars.high, bars.close) * log_ratio(bars.high, bars.open)
+    down = log_ratio(bars.low, bars.close) * log_ratio(bars.low, bars.open)
+    return rolling_mean(up + down, offsets, window)
+
+
+ESTIMATORS: dict[str, Callable[[Bars, IntArray, int], RealArray]] = {
+    "realised": realised,
+    "close_to_close": close_to_close,
+    "parkinson": parkinson,
+    "garman_klass": garman_klass,
+    "rogers_satchell": rogers_satchell,
+    "yang_zhang": yang_zhang,
+}

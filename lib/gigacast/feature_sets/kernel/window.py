@@ -1,0 +1,175 @@
+"""Rolling statistics: of the last W rows of each item. Imports numpy and neighbours.
+
+A window is cut at a border of blocks of W rows into the end of one block and the beginning of the
+next (van Herk 1992, Gil and Werman 1993). Both are running sums within their block, so the cost
+does not grow with W; nothing is ever subtracted from a longer sum, so nothing cancels, and no value
+outside the window touches the result. Medians and quantiles sort each window.
+"""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from gigacast.feature_sets.kernel.block import block_width, blocks_of, buckets, end_before
+from gigacast.feature_sets.kernel.moment import rolling_moments, rolling_spread
+from gigacast.feature_sets.kernel.segment import IntArray, RealArray
+
+CHUNK_VALUES = 1 << 18
+"""Of windows written out at a time."""
+
+
+def rolling_sum(
+    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> RealArray:
+    """Return the sum over windows [R]; NaN where a window has too few values.
+
+    Parameters
+    ----------
+    values : float64 [R]
+        NaN is missing.
+    offsets : int64 [N + 1]
+    window : int
+        Rows, W.
+    min_count : int, optional
+        Values a window needs; W when absent.
+    """
+    return _accumulated(values, offsets, window, min_count, np.add, 0.0)
+
+
+def rolling_min(
+    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> RealArray:
+    """Return the least value of windows [R]; see `rolling_sum`."""
+    return _accumulated(values, offsets, window, min_count, np.minimum, np.inf)
+
+
+def rolling_max(
+    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> RealArray:
+    """Return the greatest value of windows [R]; see `rolling_sum`."""
+    return _accumulated(values, offsets, window, min_count, np.maximum, -np.inf)
+
+
+def rolling_mean(
+    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> RealArray:
+    """Return the mean of windows [R]; see `rolling_sum`."""
+    total = rolling_sum(values, offsets, window, min_count)
+    known = (~np.isnan(values)).astype(np.float64)
+    mean: RealArray = total / np.maximum(rolling_sum(known, offsets, window, 1), 1.0)
+    return mean
+
+
+def rolling_std(
+    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None, ddof: int = 1
+) -> RealArray:
+    """Return the standard deviation of windows [R]; see `rolling_sum`."""
+    counts, spread = rolling_spread(values, offsets, window)
+    enough = counts >= max(_needed(window, min_count), ddof + 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(enough, np.sqrt(spread.square / (counts - ddof)), np.nan)
+
+
+def rolling_correlation(
+    x: RealArray, y: RealArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> RealArray:
+    """Return Pearson's correlation over windows [R]; NaN where one of the two does not vary.
+
+    Rows where one is missing do not count.
+    """
+    both = ~(np.isnan(x) | np.isnan(y))
+    found = rolling_moments(np.where(both, x, np.nan), np.where(both, y, np.nan), offsets, window)
+    square_x, square_y = found.x.square, found.y.square
+    # What does not vary but by rounding has no correlation.
+    floor = 1e-28 * found.counts
+    varies = (square_x > floor * found.x.mean**2) & (square_y > floor * found.y.mean**2)
+    varies &= (square_x > 0) & (square_y > 0)
+    enough = (found.counts >= max(2, _needed(window, min_count))) & varies
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = found.cross / np.sqrt(square_x) / np.sqrt(square_y)
+    return np.where(enough, np.clip(ratio, -1, 1), np.nan)
+
+
+def rolling_median(
+    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> RealArray:
+    """Return the median of windows [R]; see `rolling_sum`. Costs W log W for each row."""
+    return rolling_quantile(values, offsets, window, 0.5, min_count)
+
+
+def rolling_quantile(
+    values: RealArray, offsets: IntArray, window: int, level: float, min_count: int | None = None
+) -> RealArray:
+    """Return a quantile of windows [R], between two values in proportion; see `rolling_sum`."""
+    found = np.full(len(values), np.nan)
+    for rows, matrix in windows(values, offsets, window):
+        matrix.sort(axis=1)  # NaN goes last
+        count = (~np.isnan(matrix)).sum(axis=1)
+        place = level * np.maximum(count - 1, 0)
+        low = np.floor(place).astype(np.int64)
+        high = np.minimum(low + 1, np.maximum(count - 1, 0))
+        lower = np.take_along_axis(matrix, low[:, None], 1)[:, 0]
+        upper = np.take_along_axis(matrix, high[:, None], 1)[:, 0]
+        between = lower + (place - low) * (upper - lower)
+        found[rows] = np.where(count >= _needed(window, min_count), between, np.nan)
+    return found
+
+
+def windows(values: RealArray, offsets: IntArray, window: int) -> Iterator[tuple[slice, RealArray]]:
+    """Yield windows written out, [n, W], a few rows at a time; NaN before an item's first row."""
+    if not len(values):
+        return
+    place = np.arange(len(values)) - np.repeat(offsets[:-1], np.diff(offsets))
+    padded = np.concatenate([np.full(window - 1, np.nan), values])
+    every = np.lib.stride_tricks.sliding_window_view(padded, window)
+    back = np.arange(window - 1, -1, -1)
+    step = max(1, CHUNK_VALUES // window)
+    for first in range(0, len(values), step):
+        rows = slice(first, min(first + step, len(values)))
+        matrix = every[rows].copy()
+        short = np.flatnonzero(place[rows] < window - 1)
+        if len(short):
+            matrix[short] = np.where(back > place[rows][short, None], np.nan, matrix[short])
+        yield rows, matrix
+
+
+def _needed(window: int, min_count: int | None) -> int:
+    return max(1, window if min_count is None else min_count)
+
+
+def _accumulated(
+    values: RealArray,
+    offsets: IntArray,
+    window: int,
+    min_count: int | None,
+    add: np.ufunc,
+    nothing: float,
+) -> RealArray:
+    """Return windows put together by an operation that may be done in any grouping."""
+    found = np.full(len(values), np.nan)
+    for bucket in buckets(offsets, window, whole=False):
+        width = block_width(bucket, window)
+        blocks = blocks_of(bucket.take(values), width)
+        missing = np.isnan(blocks)
+        total = _over_windows(np.where(missing, nothing, blocks), add, nothing)
+        count = _over_windows((~missing).astype(np.float64), np.add, 0.0)
+        enough = count >= _needed(window, min_count)
+        bucket.put(np.where(enough, total, np.nan), found)
+    return found
+
+
+def _over_windows(blocks: RealArray, add: np.ufunc, nothing: float) -> RealArray:
+    beginning = add.accumulate(blocks, axis=2)
+    end = add.accumulate(blocks[:, :, ::-1], axis=2)[:, :, ::-1]
+    joined: RealArray = add(end_before(end, nothing), beginning)
+    return joined.reshape(len(blocks), -1)
+
+
+STATISTICS: dict[str, Callable[[RealArray, IntArray, int, int | None], RealArray]] = {
+    "mean": rolling_mean,
+    "std": rolling_std,
+    "min": rolling_min,
+    "max": rolling_max,
+    "median": rolling_median,
+    "sum": rolling_sum,
+}

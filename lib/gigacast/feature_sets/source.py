@@ -1,0 +1,208 @@
+"""The rows a feature set is computed from, whole items at a time. Imports all below.
+
+Memory is bounded by a setting: items are read in groups that fit, in the order of their names, so
+that what comes out is in the order of item and time. One item must fit.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.dataset.predicate import Predicate
+from gigacast.datasets.rows import find_time_column
+from gigacast.errors import ConfigError, SchemaError
+from gigacast.feature_sets.kernel.compute import Setting, asset_of, daily_bars
+from gigacast.feature_sets.kernel.frame import Asset
+from gigacast.feature_sets.kernel.recipe import Recipe
+
+_TIMES = ("timestamp", "ds", "date", "time")
+_ITEMS = ("symbol", "item_id", "unique_id", "asset", "ticker")
+_BYTES_PER_VALUE = 24  # the column, its values in order, and what a kernel makes of them
+_FIRST_ROWS = 4096
+
+
+class Rows(Protocol):
+    """Rows to be read as often as wanted, as `pipeline.dataset_read.DatasetRows` are."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        ...
+
+    @property
+    def where(self) -> str:
+        """What it is, for messages."""
+        ...
+
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        predicate: Predicate | None = None,
+        *,
+        batch_rows: int = ...,
+    ) -> Iterator[pa.RecordBatch]:
+        """Iterate over the rows that match."""
+        ...
+
+    def table(
+        self, columns: Sequence[str] | None = None, predicate: Predicate | None = None
+    ) -> pa.Table:
+        """Return the rows that match."""
+        ...
+
+
+@dataclass(frozen=True)
+class FeatureColumns:
+    """Which columns say when and what: ``item`` is absent where all rows are of one."""
+
+    time: str
+    item: str | None
+
+
+def settle_columns(
+    rows: Rows, recipe: Recipe, time: str | None, item: str | None
+) -> FeatureColumns:
+    """Decide on the columns of a source; those not named are recognised.
+
+    Raises
+    ------
+    SchemaError
+        When one that is needed is missing.
+    """
+    names = rows.schema.names
+    time = time or find_time_column(rows.schema) or _other_times(rows.schema)
+    if time is None:
+        raise SchemaError(
+            f"{rows.where}: none of its columns is known to hold times",
+            hint=f"name it by time_column; there are {', '.join(names[:40])}",
+        )
+    item = item or next((name for name in _ITEMS if name in names), None)
+    needed = dict.fromkeys([time, *([item] if item else []), *recipe.columns])
+    if missing := [name for name in needed if name not in names]:
+        raise SchemaError(
+            f"{rows.where} has no column {missing[0]!r}, which {recipe.name} is made of",
+            hint=f"there are {', '.join(names[:40])}",
+        )
+    if recipe.assets and item is None:
+        wanted = next(iter(recipe.assets))
+        raise SchemaError(f"{rows.where} has no column of items to find {wanted!r} in")
+    return FeatureColumns(time, item)
+
+
+class FeatureSource:
+    """Rows of a source, grouped by item within a limit of memory.
+
+    Parameters
+    ----------
+    rows : Rows
+    recipe : Recipe
+    columns : FeatureColumns
+    memory_limit_bytes : int
+    """
+
+    def __init__(
+        self, rows: Rows, recipe: Recipe, columns: FeatureColumns, memory_limit_bytes: int
+    ) -> None:
+        self._rows = rows
+        self._recipe = recipe
+        self._columns = columns
+        self._limit_bytes = memory_limit_bytes
+        needed = (columns.item, columns.time, *recipe.columns)
+        self._read = list(dict.fromkeys(name for name in needed if name))
+
+    def setting(self, bars_per_day: int | None) -> Setting:
+        """Return what the recipe is computed in: other items' columns, and the rows of a day.
+
+        Raises
+        ------
+        SchemaError
+            When an item that the recipe compares with is not there.
+        """
+        bare = Setting(self._columns.time, self._columns.item)
+        bars = bars_per_day or self._recipe.bars_per_day or daily_bars(self._first_rows(), bare)
+        return Setting(bare.time, bare.item, bars, self._assets(bare))
+
+    def _first_rows(self) -> pa.Table:
+        names = [name for name in (self._columns.item, self._columns.time) if name]
+        schema = pa.schema([self._rows.schema.field(name) for name in names])
+        first = next(iter(self._rows.read(names, batch_rows=_FIRST_ROWS)), None)
+        return pa.Table.from_batches([] if first is None else [first], schema)
+
+    def _assets(self, bare: Setting) -> dict[str, Asset]:
+        found = {}
+        for item, columns in self._recipe.assets.items():
+            assert bare.item is not None  # noqa: S101 - the columns were settled so
+            names = list(dict.fromkeys([bare.item, bare.time, *columns]))
+            table = self._rows.table(names, Predicate.parse([(bare.item, "==", item)]))
+            if not table.num_rows:
+                raise SchemaError(f"{self._rows.where} has no rows of {item!r} to correlate with")
+            found[item] = asset_of(table, bare, columns)
+        return found
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Yield the rows of some whole items at a time.
+
+        Raises
+        ------
+        ConfigError
+            When one item does not fit the limit.
+        """
+        groups = self._groups()
+        if len(groups) == 1:
+            yield self._rows.table(self._read)
+            return
+        for items in groups:
+            yield self._rows.table(
+                self._read, Predicate.parse([(str(self._columns.item), "in", items)])
+            )
+
+    def _groups(self) -> list[list[Any]]:
+        counts = self._counts()
+        made = sum(len(feature.names) for feature in self._recipe.features)
+        row_bytes = _BYTES_PER_VALUE * (len(self._read) + made)
+        most = max(1, self._limit_bytes // row_bytes)
+        groups: list[list[Any]] = [[]]
+        held = 0
+        for item, count in counts:
+            if count > most:
+                raise ConfigError(
+                    f"{self._rows.where}: {count:,} rows of {item or 'one item'} take about "
+                    f"{count * row_bytes / 1e9:.1f} GB, more than memory_limit",
+                    hint="raise the limit, or make fewer features at a time",
+                )
+            if held + count > most and groups[-1]:
+                groups.append([])
+                held = 0
+            groups[-1].append(item)
+            held += count
+        if len(groups) > 1 and any(item is None for item, _ in counts):
+            raise SchemaError(
+                f"{self._rows.where}: some rows have no {self._columns.item!r}",
+                hint="clean the data before",
+            )
+        return groups
+
+    def _counts(self) -> list[tuple[Any, int]]:
+        """Return the items in their order, with how many rows each has."""
+        name = self._columns.item
+        if name is None:
+            rows = sum(batch.num_rows for batch in self._rows.read([self._columns.time]))
+            return [(None, rows)]
+        counts: Counter[Any] = Counter()
+        for batch in self._rows.read([name]):
+            found = pc.value_counts(batch.column(0))
+            values, numbers = found.field("values").to_pylist(), found.field("counts").to_pylist()
+            counts.update(dict(zip(values, numbers, strict=True)))
+        return sorted(counts.items(), key=lambda one: (one[0] is None, one[0]))
+
+
+def _other_times(schema: pa.Schema) -> str | None:
+    """Return a column whose name says that it holds times, though it has dates or steps."""
+    kinds = (pa.types.is_date, pa.types.is_integer)
+    known = (name for name in _TIMES if name in schema.names)
+    fits = (name for name in known if any(one(schema.field(name).type) for one in kinds))
+    return next(fits, None)

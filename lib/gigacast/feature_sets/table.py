@@ -1,0 +1,134 @@
+"""The same features of rows in memory: for contexts, notebooks and the loader. Imports all below.
+
+What is computed, ranked and scaled is exactly what `pipeline.features` publishes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from gigacast.core.dataset.predicate import Predicate
+from gigacast.errors import ConfigError
+from gigacast.feature_sets.kernel.compute import compute_features
+from gigacast.feature_sets.kernel.recipe import Recipe
+from gigacast.feature_sets.kernel.segment import RealArray, column_values
+from gigacast.feature_sets.source import FeatureColumns, FeatureSource, settle_columns
+from gigacast.feature_sets.stage import Learned, apply_learned, learn, trained_on
+from gigacast.feature_sets.training import moment_text, training_end
+
+_NO_LIMIT = 1 << 62
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """A table, read as datasets are."""
+
+    data: pa.Table
+    where: str = "the data"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The columns."""
+        return self.data.schema
+
+    def read(
+        self,
+        columns: Sequence[str] | None = None,
+        predicate: Predicate | None = None,
+        *,
+        batch_rows: int = 65_536,
+    ) -> Iterator[pa.RecordBatch]:
+        """Iterate over the rows that match."""
+        yield from self.table(columns, predicate).to_batches(max_chunksize=batch_rows)
+
+    def table(
+        self, columns: Sequence[str] | None = None, predicate: Predicate | None = None
+    ) -> pa.Table:
+        """Return the rows that match."""
+        found = self.data if predicate is None else self.data.filter(predicate.mask(self.data))
+        return found if columns is None else found.select(list(columns))
+
+
+@dataclass(frozen=True)
+class _TableFeatures:
+    """Features in memory, to be learned from."""
+
+    table: pa.Table
+
+    def values(self, name: str) -> RealArray:
+        """Return one column, [R]."""
+        return column_values(self.table, name)
+
+
+class FeatureProcessor:
+    """Computes a recipe: learns from rows to train on, and applies the same to later ones.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    time_column, item_column : str, optional
+        Recognised when absent.
+    bars_per_day : int, optional
+    learned : Learned, optional
+        What was learned before; see `read_feature_set`.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        time_column: str | None = None,
+        item_column: str | None = None,
+        bars_per_day: int | None = None,
+        learned: Learned | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.learned = learned
+        self._columns = (time_column, item_column)
+        self._bars_per_day = bars_per_day
+
+    def process_training_features(self, table: pa.Table) -> pa.Table:
+        """Return features of rows, and remember what their training part told of scales and ranks.
+
+        Raises
+        ------
+        ConfigError, SchemaError
+        """
+        source, columns = self._open(table)
+        rows, recipe = TableRows(table), self.recipe
+        until = training_end(rows, columns.time, recipe) if recipe.learns else None
+        features = self._compute(table, source, until)
+        self.learned = Learned(self.recipe.names)
+        if until is not None:
+            training = trained_on(features.column(columns.time), until)
+            text = moment_text(table.schema.field(columns.time).type, until)
+            self.learned = learn(_TableFeatures(features), self.recipe, training, text)
+        return apply_learned(features, self.recipe, self.learned)
+
+    def process_prediction_features(self, table: pa.Table) -> pa.Table:
+        """Return features of other rows, scaled and selected as those that were trained on.
+
+        Raises
+        ------
+        ConfigError
+            When nothing was learned before and the recipe scales or selects.
+        SchemaError
+        """
+        learned = self.learned
+        if learned is None and self.recipe.learns:
+            raise ConfigError(
+                f"the recipe {self.recipe.name!r} scales or selects: train it before",
+                hint="call process_training_features, or take a published set: read_feature_set",
+            )
+        source, _ = self._open(table)
+        features = self._compute(table, source, None)
+        return apply_learned(features, self.recipe, learned or Learned(self.recipe.names))
+
+    def _open(self, table: pa.Table) -> tuple[FeatureSource, FeatureColumns]:
+        rows = TableRows(table)
+        columns = settle_columns(rows, self.recipe, *self._columns)
+        return FeatureSource(rows, self.recipe, columns, _NO_LIMIT), columns
+
+    def _compute(self, table: pa.Table, source: FeatureSource, until: int | None) -> pa.Table:
+        return compute_features(table, self.recipe, source.setting(self._bars_per_day), until)

@@ -1,0 +1,1 @@
+"""Chronos models run by the stock Chronos pipelines."""

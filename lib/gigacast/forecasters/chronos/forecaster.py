@@ -1,0 +1,132 @@
+"""Models of the Chronos family behind the `Forecaster` protocol: Bolt, Chronos-2 and T5.
+
+Importing this module imports torch and chronos; nothing else outside ``forecast`` does.
+"""
+
+from pathlib import Path
+
+import torch
+from chronos import BaseChronosPipeline, Chronos2Pipeline, ChronosBoltPipeline, ChronosPipeline
+from torch import Tensor
+
+from gigacast.core.series.forecast import ForecastRequest
+from gigacast.errors import ModelError
+from gigacast.forecasters.chronos.bolt import BoltModel
+from gigacast.forecasters.chronos.chronos2 import Chronos2Model
+from gigacast.forecasters.chronos.loading import load_pipeline
+from gigacast.forecasters.chronos.t5 import T5Model
+from gigacast.forecasters.config import read_model_config
+from gigacast.forecasters.engine import chronos_engine
+from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.network.device import (
+    DTYPES,
+    Precision,
+    resolve_device,
+    resolve_precision,
+    set_threads,
+)
+from gigacast.forecasters.network.forecaster import NetworkForecaster
+from gigacast.forecasters.network.unrolling import empirical_quantiles
+
+__all__ = ["ChronosForecaster", "load_chronos", "set_threads"]
+
+Model = BoltModel | Chronos2Model | T5Model
+
+
+def load_chronos(
+    folder: Path,
+    *,
+    name: str,
+    version: str,
+    digest: str,
+    device: str = "auto",
+    precision: Precision = "auto",
+) -> "ChronosForecaster":
+    """Load a model of the Chronos family from a folder.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds ``config.json`` and ``*.safetensors``.
+    name, version, digest : str
+        What the registry calls it; reported in `ForecasterInfo`.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto`` is bfloat16 where the hardware computes in it, else float32; always float32 for
+        models that sample, whose draws would otherwise depend on the batch.
+
+    Raises
+    ------
+    ConfigError
+        When the device or precision is unknown or missing.
+    ModelError
+        When the folder holds no model that can be trusted and used; see `load_pipeline`.
+    MemoryError
+        When the model does not fit into memory.
+    """
+    place = resolve_device(device)
+    if precision == "auto" and _samples(folder):
+        precision = "float32"
+    resolved = resolve_precision(precision, place)
+    model = _wrap(load_pipeline(folder, place, DTYPES[resolved]))
+    info = ForecasterInfo(
+        name=name,
+        version=version,
+        digest=digest,
+        engine=chronos_engine(),
+        device=place.type,
+        precision=resolved,
+        context_length=model.context_length,
+        prediction_length=model.prediction_length,
+        levels=model.levels,
+        patch_size=model.patch_size,
+        samples=model.samples,
+        takes_groups=isinstance(model, Chronos2Model),
+    )
+    return ChronosForecaster(info, model, place)
+
+
+class ChronosForecaster(NetworkForecaster):
+    """A loaded model of the Chronos family; see `Forecaster`.
+
+    Parameters
+    ----------
+    info : ForecasterInfo
+        What it is.
+    model : BoltModel, Chronos2Model or T5Model
+        What computes.
+    device : torch.device
+        Where.
+    """
+
+    def __init__(self, info: ForecasterInfo, model: Model, device: torch.device) -> None:
+        super().__init__(info, device, centre=model.centres)
+        self._model = model
+
+    def _quantiles(
+        self, context: Tensor, future: Tensor | None, request: ForecastRequest
+    ) -> Tensor:
+        """Return quantiles, [B, K, H], at the trained levels or, from samples, at those wanted."""
+        if isinstance(self._model, Chronos2Model):
+            return self._model.quantiles(context, request.horizon, request.group_size, future)
+        if isinstance(self._model, T5Model):
+            paths = self._model.paths(context, request.horizon, request.seeds)
+            return empirical_quantiles(paths.to(self._device), request.levels)
+        return self._model.quantiles(context, request.horizon)
+
+
+def _samples(folder: Path) -> bool:
+    """Tell whether the folder holds an original Chronos model, which draws samples."""
+    kind = read_model_config(folder).get("chronos_pipeline_class", ChronosPipeline.__name__)
+    return bool(kind == ChronosPipeline.__name__)
+
+
+def _wrap(pipeline: BaseChronosPipeline) -> Model:
+    if isinstance(pipeline, ChronosBoltPipeline):
+        return BoltModel(pipeline)
+    if isinstance(pipeline, Chronos2Pipeline):
+        return Chronos2Model(pipeline)
+    if isinstance(pipeline, ChronosPipeline):
+        return T5Model(pipeline)
+    raise ModelError(f"Chronos models of the kind {type(pipeline).__name__} are not supported")

@@ -1,0 +1,101 @@
+"""LoRA adapters merged into the model they were trained on: W + s B A, then a model like any other.
+
+Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (2021), in the files that
+peft writes; peft itself is only needed to train them. May import torch and safetensors.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from gigacast.errors import ModelError, ModelIntegrityError
+from gigacast.forecasters.config import ADAPTER_CONFIG
+
+WEIGHTS = "adapter_model.safetensors"
+_PREFIX, _DOWN, _UP = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
+_PLAIN: Mapping[str, tuple[object, ...]] = {
+    "use_dora": (False, None),
+    "fan_in_fan_out": (False, None),
+    "bias": ("none", None),
+    "modules_to_save": (None, []),
+    "alpha_pattern": ({}, None),
+}
+"""The settings an adapter must have to be merged as here."""
+
+
+def merge_adapter(model: nn.Module, folder: Path) -> None:
+    """Add an adapter's weights to those of its base.
+
+    Parameters
+    ----------
+    model : nn.Module
+        The base, in float32; changed in place.
+    folder : Path
+        Holds ``adapter_config.json`` and ``adapter_model.safetensors``.
+
+    Raises
+    ------
+    ModelIntegrityError
+        When the files cannot be read, or fit another base.
+    ModelError
+        When it is an adapter of another kind.
+    """
+    config = _read_config(folder)
+    try:
+        tensors = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise ModelIntegrityError(f"{folder / WEIGHTS} cannot be read: {error}") from error
+    downs = [name for name in tensors if name.endswith(_DOWN)]
+    ups = {name.removesuffix(_DOWN) + _UP for name in downs}
+    if not downs or ups | set(downs) != set(tensors):
+        odd = sorted(set(tensors) - ups - set(downs)) or ["no weights"]
+        raise ModelIntegrityError(f"{folder / WEIGHTS} is no plain LoRA adapter: {odd[0]}")
+    with torch.no_grad():
+        for name in downs:
+            module = name.removesuffix(_DOWN)
+            _add(model, module, (tensors[name], tensors[module + _UP]), config, folder)
+
+
+def _read_config(folder: Path) -> Mapping[str, Any]:
+    path = folder / ADAPTER_CONFIG
+    try:
+        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        kind, scale = config["peft_type"], float(config["lora_alpha"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ModelIntegrityError(f"{path} cannot be read: {error!r}") from error
+    odd = [name for name, plain in _PLAIN.items() if config.get(name) not in plain]
+    if kind != "LORA" or not math.isfinite(scale) or odd:
+        what = f"{odd[0]}={config[odd[0]]!r}" if odd else f"peft_type {kind!r}"
+        raise ModelError(
+            f"{folder}: an adapter with {what} is not supported",
+            hint="merge it into its base with peft (merge_and_unload) and publish that",
+        )
+    return config
+
+
+def _add(
+    model: nn.Module,
+    module: str,
+    pair: tuple[Tensor, Tensor],
+    config: Mapping[str, Any],
+    folder: Path,
+) -> None:
+    down, up = (part.to(torch.float32) for part in pair)
+    rank = down.shape[0]
+    scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    name = f"{module.removeprefix(_PREFIX)}.weight"
+    try:
+        weight = model.get_parameter(name)
+        weight.add_((scale * (up @ down)).to(weight))
+    except (AttributeError, RuntimeError) as error:
+        raise ModelIntegrityError(
+            f"{folder}: the adapter does not fit its base: {name}: {error}",
+            hint="publish it with the base it was trained on: --base",
+        ) from error

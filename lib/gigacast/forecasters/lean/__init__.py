@@ -1,0 +1,1 @@
+"""Chronos-Bolt models run by a forward pass of our own."""

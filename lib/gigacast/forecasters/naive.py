@@ -1,0 +1,109 @@
+"""Seasonal naive: the last season again, with an honest spread. Baseline, fallback, test double.
+
+Point forecasts repeat the last value observed at the same phase of the season. The spread is
+Gaussian: the root mean square of the in-sample seasonal differences, growing with the square root
+of the seasons ahead (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed.,
+section 5.5; the same as ``SeasonalNaive`` of Nixtla's statsforecast). Imports numpy and ``core``.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from gigacast.core.series.batch import FloatArray
+from gigacast.core.series.forecast import ForecastRequest
+from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.levels import normal_score
+
+DoubleArray = npt.NDArray[np.float64]
+
+CONTEXT_LENGTH = 8192
+"""Enough for a season of a week of quarter hours several times over."""
+
+
+class SeasonalNaive:
+    """A `Forecaster` without a model; deterministic, and as good at any level.
+
+    Parameters
+    ----------
+    context_length : int
+        The most steps of history used.
+    """
+
+    def __init__(self, context_length: int = CONTEXT_LENGTH) -> None:
+        self._info = ForecasterInfo(
+            name="seasonal-naive",
+            version="1",
+            digest="seasonal-naive-1",
+            engine="seasonal-naive-1",
+            device="cpu",
+            precision="float32",
+            context_length=context_length,
+            prediction_length=64,
+            levels=(),
+            patch_size=16,
+        )
+
+    @property
+    def info(self) -> ForecasterInfo:
+        """What this forecaster is."""
+        return self._info
+
+    def predict(self, request: ForecastRequest) -> FloatArray:
+        """Forecast one batch; see `Forecaster.predict`. Rows without a value give NaN."""
+        context = request.context[:, -self._info.context_length :]
+        shape = (len(context), request.horizon, len(request.levels))
+        quantiles = np.empty(shape, dtype=np.float32)
+        scores = np.array([normal_score(level) for level in request.levels])
+        seasons = np.maximum(request.seasons, 1)
+        for season in np.unique(seasons):
+            rows = np.flatnonzero(seasons == season)
+            point, spread = _forecast(
+                context[rows].astype(np.float64), int(season), request.horizon
+            )
+            with np.errstate(over="ignore"):  # beyond float32: infinite, and the caller sees it
+                quantiles[rows] = point[..., None] + spread[..., None] * scores
+        return quantiles
+
+
+def _forecast(context: DoubleArray, season: int, horizon: int) -> tuple[DoubleArray, DoubleArray]:
+    """Return point forecasts and standard deviations, both [B, H], of series of one season."""
+    steps = np.arange(horizon)
+    point = _last_season(context, season)[:, steps % season]
+    sigma = _residual_sigma(context, season)
+    growth = np.sqrt(steps // season + 1)
+    if season > 1:  # too short for one seasonal difference: the spread of a random walk
+        missing = np.isnan(sigma)[:, None]
+        walk = _residual_sigma(context, 1)[:, None] * np.sqrt(steps + 1)
+        return point, np.nan_to_num(np.where(missing, walk, sigma[:, None] * growth))
+    return point, np.nan_to_num(sigma)[:, None] * growth
+
+
+def _last_season(context: DoubleArray, season: int) -> DoubleArray:
+    """Return the last value at each phase, [B, season]; the last value of all where there is none.
+
+    Phase 0 is the first step after the context.
+    """
+    rows, length = context.shape
+    padding = np.full((rows, -length % season), np.nan)
+    by_season = np.concatenate([padding, context], axis=1).reshape(rows, -1, season)
+    phases = _last_observed(by_season)
+    return np.where(np.isnan(phases), _last_observed(context)[:, None], phases)
+
+
+def _last_observed(values: DoubleArray) -> DoubleArray:
+    """Return the last value along axis 1 that is not NaN, NaN where there is none."""
+    seen = ~np.isnan(values)
+    if not values.shape[1]:
+        return np.full((values.shape[0], *values.shape[2:]), np.nan)
+    place = values.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)
+    return np.take_along_axis(values, np.expand_dims(place, 1), axis=1).squeeze(1)
+
+
+def _residual_sigma(context: DoubleArray, season: int) -> DoubleArray:
+    """Return the root mean square of the seasonal differences, [B]; NaN where there is none."""
+    squares = np.square(context[:, season:] - context[:, :-season])
+    count = (~np.isnan(squares)).sum(axis=1)
+    total = np.nansum(squares, axis=1)
+    mean: DoubleArray = np.full(len(total), np.nan)
+    np.divide(total, count, out=mean, where=count > 0)
+    return np.sqrt(mean)

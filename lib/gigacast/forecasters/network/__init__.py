@@ -1,0 +1,1 @@
+"""What forecasters with a neural network share: devices, transfers, long horizons."""

@@ -1,0 +1,121 @@
+"""Horizons longer than one pass: paths are carried on and reduced to quantiles again.
+
+May import torch; chronos only for levels that are not evenly spaced.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gigacast.forecasters.levels import LEVEL_TOLERANCE
+
+
+@dataclass(frozen=True, slots=True)
+class Unrolling:
+    """How a Bolt goes beyond its trained horizon: each of its K quantiles is carried on.
+
+    Parameters
+    ----------
+    levels : tuple of float
+        The K trained levels.
+    context_length, prediction_length : int
+        Of the model.
+    """
+
+    levels: tuple[float, ...]
+    context_length: int
+    prediction_length: int
+
+    def forecast(
+        self, context: Tensor, horizon: int, one_pass: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        """Return raw quantiles at the trained levels, float32 [B, K, H].
+
+        Parameters
+        ----------
+        context : Tensor
+            Float32, [B, T], NaN where nothing was observed.
+        horizon : int
+            H; each further pass takes K times the batch, and its K * K paths are reduced to K.
+        one_pass : callable
+            Gives [B, K, prediction_length] for contexts, [B, T].
+        """
+        weighted = not is_even(self.levels)
+        parts = [one_pass(context)]
+        paths = context.unsqueeze(1).expand(-1, len(self.levels), -1)
+        for _ in range(self.prediction_length, horizon, self.prediction_length):
+            paths = torch.cat([paths, parts[-1]], dim=-1)[..., -self.context_length :]
+            raw = one_pass(paths.flatten(0, 1)).view(len(context), -1, self.prediction_length)
+            parts.append(reduce_paths(raw, self.levels, self.levels, weighted=weighted))
+        return torch.cat(parts, dim=-1)[..., :horizon]
+
+
+def empirical_quantiles(samples: Tensor, levels: tuple[float, ...]) -> Tensor:
+    """Return quantiles along dimension 1 of equally likely samples.
+
+    Linear between order statistics, as ``torch.quantile``, whose limit of 16 million elements a
+    batch of three thousand series would pass.
+
+    Parameters
+    ----------
+    samples : Tensor
+        Float32, [B, S, H].
+    levels : tuple of float
+        Q quantile levels.
+
+    Returns
+    -------
+    Tensor
+        Float32, [B, Q, H].
+    """
+    ordered = samples.sort(dim=1).values
+    ranks = torch.tensor(levels, dtype=torch.float64) * (samples.shape[1] - 1)
+    ranks = torch.where((ranks - ranks.round()).abs() < LEVEL_TOLERANCE, ranks.round(), ranks)
+    lower = ranks.floor().long()
+    upper = (lower + 1).clamp(max=samples.shape[1] - 1)
+    share = (ranks - lower).to(samples).view(1, -1, 1)
+    device = samples.device
+    return torch.lerp(ordered[:, lower.to(device)], ordered[:, upper.to(device)], share)
+
+
+def reduce_paths(
+    paths: Tensor, carried: tuple[float, ...], levels: tuple[float, ...], *, weighted: bool
+) -> Tensor:
+    """Return quantiles of paths that were themselves quantiles given quantiles.
+
+    Parameters
+    ----------
+    paths : Tensor
+        Float32, [B, U * K, P]: K quantiles for each of U paths carried on.
+    carried, levels : tuple of float
+        The levels of the U paths and of the K quantiles.
+    weighted : bool
+        Weigh each path by the probability it stands for; else all count the same.
+
+    Returns
+    -------
+    Tensor
+        Float32, [B, K, P].
+    """
+    if not weighted:
+        return empirical_quantiles(paths, levels)
+    from chronos.utils import weighted_quantile  # noqa: PLC0415 - no published Bolt needs it
+
+    weights = torch.outer(level_masses(carried), level_masses(levels)).flatten()
+    reduced: Tensor = weighted_quantile(torch.tensor(levels), weights, paths.transpose(1, 2))
+    return reduced.transpose(1, 2)
+
+
+def is_even(levels: tuple[float, ...]) -> bool:
+    """Tell whether all levels stand for the same probability, as 0.1, 0.2, ..., 0.9 do."""
+    masses = level_masses(levels)
+    return bool((masses - masses.mean()).abs().max() < LEVEL_TOLERANCE)
+
+
+def level_masses(levels: tuple[float, ...]) -> Tensor:
+    """Return the probability each level stands for, [Q]: half the way to both its neighbours."""
+    edges = torch.tensor([0.0, *levels, 1.0])
+    mass = (edges[2:] - edges[:-2]) / 2
+    return mass / mass.sum()

@@ -1,0 +1,83 @@
+"""What is asked of a forecast beside the data and the model. Imports ``errors`` and ``core``."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gigacast.errors import ConfigError
+from gigacast.forecasters.levels import check_levels
+
+DEFAULT_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+Fallback = Literal["seasonal_naive", "drop"]
+MissingFuture = Literal["error", "past"]
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastOptions:
+    """How to forecast. All but ``batch_size`` changes the numbers and belongs in the spec.
+
+    Parameters
+    ----------
+    horizon : int
+        Steps to forecast, H.
+    levels : tuple of float
+        Quantile levels in ascending order, Q of them.
+    context_length : int or None
+        Use at most this many steps of history; None for all the model can use.
+    min_length : int
+        Series with fewer values than this within the context get the fallback.
+    fallback : {"seasonal_naive", "drop"}
+        What a series that cannot be forecast gets: a flagged seasonal naive, or nothing (NaN).
+    non_negative, integer : bool
+        Clip quantiles at zero; round them to whole numbers.
+    batch_size : int or "auto"
+        Series per call of the model. Changes the numbers within float rounding only.
+    extrapolate_levels : bool
+        Extend quantiles beyond the trained levels instead of refusing; see `extrapolated_levels`.
+    seed : int
+        For models that sample.
+    season : int, optional
+        Steps of a season, for forecasters that need one; by frequency when absent.
+    joint : bool
+        Forecast the targets of an item together, where batches say which these are.
+    missing_future : {"error", "past"}
+        What a series gets whose known covariates lack a value over the horizon: the fallback, or
+        a forecast that takes them as known so far.
+
+    Raises
+    ------
+    ConfigError
+        When a field is out of its range; the message names it.
+    """
+
+    horizon: int
+    levels: tuple[float, ...] = DEFAULT_LEVELS
+    context_length: int | None = None
+    min_length: int = 1
+    fallback: Fallback = "seasonal_naive"
+    non_negative: bool = False
+    integer: bool = False
+    batch_size: int | Literal["auto"] = "auto"
+    extrapolate_levels: bool = False
+    seed: int = 0
+    season: int | None = None
+    joint: bool = False
+    missing_future: MissingFuture = "error"
+
+    def __post_init__(self) -> None:
+        check_levels(self.levels)
+        _check_at_least("horizon", self.horizon, 1)
+        _check_at_least("min_length", self.min_length, 1)
+        if self.context_length is not None:
+            _check_at_least("context_length", self.context_length, self.min_length)
+        if self.season is not None:
+            _check_at_least("season", self.season, 1)
+        if self.batch_size != "auto":
+            _check_at_least("batch_size", self.batch_size, 1)
+        if self.fallback not in ("seasonal_naive", "drop"):
+            raise ConfigError(f"fallback: {self.fallback!r} is not one of seasonal_naive, drop")
+
+
+def _check_at_least(field: str, value: int, least: int) -> None:
+    if value < least:
+        raise ConfigError(f"{field}: {value} is less than {least}")

@@ -1,0 +1,69 @@
+"""Seeds and uniform numbers that belong to a series, not to the batch it happens to lie in.
+
+Both are pure functions on unsigned 64-bit arithmetic, the same on every machine and in every
+process. Imports numpy, pyarrow and ``core``.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.series.batch import SeriesBatch
+from gigacast.core.series.forecast import SeedArray
+
+_BASE = 0x100000001B3  # the FNV prime
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def series_seeds(batch: SeriesBatch, seed: int = 0) -> SeedArray:
+    """Return a seed of each series' own, uint64 [N].
+
+    It depends on the text of the item id, the target's name and ``seed``, and on nothing else.
+    """
+    items, targets = _hash_texts(batch.item_ids), _hash_texts(batch.target_names)
+    start = np.full(len(batch), seed % 2**64, dtype=np.uint64)
+    return _mix(_mix(_mix(start) ^ items) ^ targets)
+
+
+def uniform(seeds: SeedArray, start: int, count: int) -> npt.NDArray[np.float64]:
+    """Return draws ``start`` to ``start + count`` of each seed's stream, [N, count], in [0, 1).
+
+    The generator is SplitMix64 (Steele, Lea and Flood, 2014, "Fast splittable pseudorandom number
+    generators"): draw ``k`` is a function of the seed and ``k``, so streams can be read anywhere.
+    """
+    counters = np.arange(start, start + count, dtype=np.uint64)
+    words = _mix(seeds[:, None] + counters * np.uint64(_GOLDEN))
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def _mix(words: SeedArray) -> SeedArray:
+    """Return SplitMix64's output function of each word: a bijection that spreads every bit."""
+    words = words + np.uint64(_GOLDEN)
+    words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return words ^ (words >> np.uint64(31))
+
+
+def _hash_texts(texts: pa.Array) -> SeedArray:
+    """Return a polynomial hash of each text's UTF-8 bytes and length, uint64 [N]; null is empty."""
+    plain = pc.fill_null(pc.cast(texts, pa.large_string()), "")
+    _, offset_buffer, byte_buffer = plain.buffers()
+    offsets = np.frombuffer(offset_buffer, np.int64)[plain.offset : plain.offset + len(plain) + 1]
+    if not len(plain) or offsets[0] == offsets[-1]:
+        return np.zeros(len(plain), dtype=np.uint64)
+    raw = np.frombuffer(byte_buffer, np.uint8)[offsets[0] : offsets[-1]].astype(np.uint64)
+    lengths, starts = np.diff(offsets), offsets[:-1] - offsets[0]
+    terms = (raw + np.uint64(1)) * _powers(int(lengths.max()))[
+        np.arange(len(raw)) - np.repeat(starts, lengths)
+    ]
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
+    hashes: SeedArray = sums[starts + lengths] - sums[starts] + lengths.astype(np.uint64)
+    return hashes
+
+
+def _powers(count: int) -> SeedArray:
+    """Return the first powers of the base modulo 2^64, uint64 [count]."""
+    factors = np.full(count, _BASE, dtype=np.uint64)
+    factors[0] = 1
+    return np.cumprod(factors, dtype=np.uint64)

@@ -1,0 +1,1 @@
+"""The forecasting job: plan, forecast, read, verify, prune."""

@@ -1,0 +1,1 @@
+"""The public functions of forecasting: `forecast`, `plan`, `read_forecasts`, `ChronosLoader`."""

@@ -1,0 +1,104 @@
+"""Forecasts of one table in memory, for notebooks: the same code as the job's, without a bucket.
+
+Imports everything below ``pipeline``.
+"""
+
+import logging
+
+import pyarrow as pa
+
+from gigacast.core.series.forecast import ForecastBatch
+from gigacast.forecasters.batching import BatchBudget, forecast_batch
+from gigacast.forecasters.forecaster import Forecaster
+from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
+from gigacast.job.covariates import Futures, check_context, fit_method
+from gigacast.job.forecast_job import Method, ModelChoice
+from gigacast.job.model_choice import load_resolved, resolve_choice
+from gigacast.series.reader import read_series
+from gigacast.series.source import ReadOptions, SeriesSource
+from gigacast.storage.memory import MemoryStore
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import StoreAddress
+
+logger = logging.getLogger(__name__)
+
+
+def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Forecaster:
+    """Load the model a choice names.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+    models : StoreAddress, optional
+        Where ``models/`` lies; models under a prefix are not looked for when absent.
+
+    Raises
+    ------
+    ModelError, ConfigError, StorageError
+    """
+    store = open_store(models) if models is not None else MemoryStore("no-bucket")
+    model, info = resolve_choice(choice, store)
+    return load_resolved(choice, model, info)
+
+
+def forecast_table(
+    table: pa.Table, forecaster: Forecaster, method: Method, batch_size: int | None = None
+) -> pa.Table:
+    """Forecast every series of a table.
+
+    Parameters
+    ----------
+    table : pa.Table
+        In any layout the readers know.
+    forecaster : Forecaster
+    method : Method
+        Without a horizon the model's own is forecast.
+    batch_size : int, optional
+
+    Returns
+    -------
+    pa.Table
+        Predictions in the job's form.
+
+    Raises
+    ------
+    SchemaError, ConfigError, ModelError
+    """
+    info = forecaster.info
+    check_context(method, info)
+    method, ignored = fit_method(method, info)
+    if ignored:
+        logger.warning("%s has no use for %s", info.name, ", ".join(ignored))
+    options = method.options(method.horizon or info.prediction_length, batch_size)
+    reading = ReadOptions(
+        columns=method.columns,
+        context_length=min(method.context_length or info.context_length, info.context_length),
+        freq=method.frequency,
+        min_length=method.min_length,
+        item_id="series",
+        timestamp_unit=method.timestamp_unit,
+        horizon=options.horizon,
+        joint=method.joint_targets,
+    )
+    budget = BatchBudget(options.batch_size)
+    forecasts: list[ForecastBatch] = []
+    futures = Futures()
+    for batch in read_series([SeriesSource.of_table(table)], reading):
+        forecast = forecast_batch(forecaster, batch, options, budget)
+        forecasts.append(without_dropped(forecast, method.fallback))
+        futures.add(batch, options.horizon)
+    futures.refuse_if_all_lack("table", method)
+    series = forecasts[0].series if forecasts else None
+    schema = prediction_schema(
+        series.item_ids.type if series is not None else pa.string(),
+        series.timestamp_type if series is not None else pa.timestamp("us"),
+        method.levels,
+        method.layout,
+        {
+            "gigacast.model": info.name,
+            "gigacast.version": info.version,
+            "gigacast.digest": info.digest,
+        },
+    )
+    batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
+    return pa.Table.from_batches(batches, schema=schema)

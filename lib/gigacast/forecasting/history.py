@@ -1,0 +1,66 @@
+"""The context of one symbol and month, for people who forecast by hand.
+
+Imports ``core``, ``storage``, ``lake`` and ``series``.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gigacast.core.partition.name import NamingPattern
+from gigacast.core.series.batch import FloatArray, IntArray, SeriesBatch
+from gigacast.core.time.month import IntRange, Month, MonthFilter
+from gigacast.errors import DataNotFoundError
+from gigacast.lake.plan.discovery import Partition, Selection
+from gigacast.lake.plan.months import walk_months
+from gigacast.series.reader import read_series
+from gigacast.series.source import ReadOptions, SeriesSource
+from gigacast.storage.store import Store
+
+
+def find_partition(inputs: Store, pattern: NamingPattern, symbol: str, month: Month) -> Partition:
+    """Return the partition of a symbol (or part) in one month.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is none; the message names what lies in that month.
+    """
+    only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
+    there: list[str] = []
+    for folder in walk_months(inputs, pattern, Selection(months=only)):
+        for partition in folder.found.partitions:
+            if symbol in {partition.name.symbol, partition.name.series_name}:
+                return partition
+            there.append(partition.name.series_name)
+    raise DataNotFoundError(
+        f"{inputs.address.url}: no {symbol} in {month}; there are: {', '.join(there[:5]) or 'none'}"
+    )
+
+
+def read_contexts(sources: Sequence[SeriesSource], options: ReadOptions) -> list[SeriesBatch]:
+    """Read all series of a few sources into memory.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there are none.
+    """
+    batches = list(read_series(sources, options))
+    if not batches:
+        raise DataNotFoundError(f"{', '.join(source.name for source in sources)}: holds no series")
+    return batches
+
+
+def pad_contexts(contexts: Sequence[FloatArray]) -> FloatArray:
+    """Return ragged contexts as one array, float32 [N, T], left-padded with NaN."""
+    longest = max((len(context) for context in contexts), default=0)
+    padded = np.full((len(contexts), longest), np.nan, np.float32)
+    for row, context in zip(padded, contexts, strict=True):
+        row[longest - len(context) :] = context
+    return padded
+
+
+def offsets_of(contexts: Sequence[FloatArray]) -> IntArray:
+    """Return where each of N contexts starts when they are laid end to end, int64 [N + 1]."""
+    return np.cumsum([0, *(len(context) for context in contexts)], dtype=np.int64)

@@ -1,0 +1,126 @@
+"""Forecasts -> Arrow: the form of the predictions. Pure; imports ``core`` and numpy.
+
+*Long*: a row per series and step, as Chronos' ``predict_df`` gives them. *Wide*: a row per series
+with list columns, for volume. Both end with ``fallback``: the reason the model did not make this
+forecast, null where it did.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.column import text_column, to_arrow
+from gigacast.core.series.forecast import ForecastBatch
+from gigacast.core.series.reason import Reason
+from gigacast.job.forecast_job import Layout
+
+DEFAULT_ROW_GROUP_ROWS = 131_072
+
+
+def prediction_schema(
+    item_type: pa.DataType,
+    timestamp_type: pa.DataType,
+    levels: tuple[float, ...],
+    layout: Layout,
+    metadata: Mapping[str, str],
+) -> pa.Schema:
+    """Return the columns of a predictions file, with what it is as key-value metadata."""
+    number, time = pa.float32(), timestamp_type
+    if layout == "wide":
+        number, time = pa.list_(number), pa.list_(time)
+    fields = [
+        pa.field("item_id", item_type),
+        pa.field("timestamp", time),
+        pa.field("target_name", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("predictions", number),
+        *(pa.field(level_name(level), number) for level in levels),
+        pa.field("fallback", pa.dictionary(pa.int8(), pa.string())),
+    ]
+    return pa.schema(fields, metadata={k: v for k, v in metadata.items() if v})
+
+
+def row_group_rows(horizon: int, layout: Layout) -> int:
+    """Return how many rows a row group holds: about as many numbers in either layout."""
+    if layout == "wide":
+        return max(1024, DEFAULT_ROW_GROUP_ROWS // horizon)
+    return DEFAULT_ROW_GROUP_ROWS
+
+
+def level_name(level: float) -> str:
+    """Return the column of a quantile level: ``0.1``, ``0.975``, never ``0.30000000000000004``."""
+    return f"{level:.10g}"
+
+
+def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout) -> pa.RecordBatch:
+    """Return a forecast in the form of ``schema``.
+
+    Parameters
+    ----------
+    forecast : ForecastBatch
+        N series, H steps, Q levels.
+    schema : pa.Schema
+        See `prediction_schema`.
+    layout : {"long", "wide"}
+
+    Returns
+    -------
+    pa.RecordBatch
+        N x H rows, or N in the wide layout.
+    """
+    moments = forecast.series.future_arrow(forecast.horizon)
+    numbers = [forecast.median.ravel()]
+    numbers += [forecast.quantiles[:, :, q].ravel() for q in range(len(forecast.levels))]
+    values = [to_arrow(column, np.isnan(column)) for column in numbers]
+    names = forecast.series.target_names.dictionary_encode()
+    flags = _flags(forecast)
+    items = forecast.series.item_ids
+    if layout == "wide":
+        count = len(forecast.series) + 1
+        offsets = to_arrow(np.arange(count, dtype=np.int32) * np.int32(forecast.horizon))
+        lists = [pa.ListArray.from_arrays(offsets, column) for column in (moments, *values)]
+        columns = [items, lists[0], names, *lists[1:], flags]
+    else:
+        rows = to_arrow(np.repeat(np.arange(len(forecast.series)), forecast.horizon))
+        columns = [items.take(rows), moments, names.take(rows), *values, flags.take(rows)]
+    cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(cast, schema=schema)
+
+
+def _flags(forecast: ForecastBatch) -> pa.DictionaryArray:
+    """Return each series' reason as a label, null for what the model forecast."""
+    codes = to_arrow(forecast.reasons, forecast.reasons == Reason.OK)
+    return pa.DictionaryArray.from_arrays(codes, text_column([reason.label for reason in Reason]))
+
+
+def without_dropped(forecast: ForecastBatch, fallback: str) -> ForecastBatch:
+    """Return the forecast without the series the model did not forecast, when these are dropped."""
+    if fallback != "drop" or not forecast.reasons.any():
+        return forecast
+    kept = np.flatnonzero(forecast.reasons == Reason.OK)
+    return ForecastBatch(
+        series=forecast.series.take(kept),
+        levels=forecast.levels,
+        quantiles=forecast.quantiles[kept],
+        median=forecast.median[kept],
+        reasons=forecast.reasons[kept],
+    )
+
+
+def is_wide(schema: pa.Schema) -> bool:
+    """Say whether a file of predictions is in the wide layout."""
+    return bool(pa.types.is_list(schema.field("predictions").type))
+
+
+def long_table(table: pa.Table) -> pa.Table:
+    """Return predictions in the long layout, whichever they are stored in."""
+    if not is_wide(table.schema):
+        return table
+    rows = pc.list_parent_indices(table["predictions"].combine_chunks())
+    columns = {}
+    for name in table.column_names:
+        column = table[name].combine_chunks()
+        is_list = pa.types.is_list(column.type)
+        columns[name] = column.flatten() if is_list else column.take(rows)
+    return pa.table(columns)

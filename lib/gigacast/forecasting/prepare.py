@@ -1,0 +1,212 @@
+"""Prepare a forecasting job: open its stores, resolve its model and make its spec, once."""
+
+from dataclasses import asdict, dataclass, replace
+
+from gigacast.core.cost.array_plan import QueueKind
+from gigacast.core.partition.spec import Spec
+from gigacast.errors import ConfigError, DataNotFoundError
+from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.hardware import count_processes
+from gigacast.forecasters.levels import plan_levels
+from gigacast.job.covariates import check_context, fit_method
+from gigacast.job.forecast_job import ForecastJob, ModelChoice
+from gigacast.job.location import open_inputs, pin_inputs
+from gigacast.job.model_choice import resolve_choice, usable_devices
+from gigacast.job.spec import make_spec
+from gigacast.lake.model.resolve import ResolvedModel
+from gigacast.lake.plan.planner import Plan, PlanRequest
+from gigacast.runtime.cores import resolve_jobs
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job with everything resolved: its stores open, its model pinned, its spec made.
+
+    ``model_horizon`` stands in for the model's own where several models are to agree; ``ignored``
+    is what was asked for and the model has no use for.
+    """
+
+    job: ForecastJob
+    inputs: Store
+    outputs: Store
+    model: ResolvedModel
+    info: ForecasterInfo
+    spec: Spec
+    model_horizon: int | None = None
+    ignored: tuple[str, ...] = ()
+
+    def request(self) -> PlanRequest:
+        """Return what the planner is asked."""
+        return PlanRequest(
+            spec=self.spec,
+            horizon=self.job.method.horizon,
+            model_horizon=self.model_horizon or self.info.prediction_length,
+            pattern=self.job.pattern,
+            selection=self.job.selection,
+            overwrite=self.job.overwrite,
+        )
+
+    def request_to_read(self) -> PlanRequest:
+        """Return what the planner is asked to find all that is done, whoever did it."""
+        return replace(self.request(), overwrite=False)
+
+
+def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
+    """Open the stores and resolve, once, what is ``auto`` or ``ACTIVE``.
+
+    Parameters
+    ----------
+    job : ForecastJob
+    compares : bool
+        Whether it is one of several: each then looks back as far as it can, of what is asked.
+
+    Raises
+    ------
+    BucketNotFoundError, AccessDeniedError, ModelError, ConfigError
+    """
+    job = replace(job, inputs=pin_inputs(job.inputs))
+    inputs = open_inputs(job.inputs)
+    outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
+    for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
+        open_store(address).check()
+    model, info = resolve_choice(job.model, outputs)
+    if not compares:
+        check_context(job.method, info)
+    method, ignored = fit_method(job.method, info)
+    job = replace(job, method=method)
+    # Levels the model cannot give fail here, once, and not in every partition.
+    plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
+    spec = make_spec(info, job.method, job.selection)
+    return Prepared(job, inputs, outputs, model, info, spec, ignored=ignored)
+
+
+def checked_address(job: ForecastJob, address: StoreAddress) -> StoreAddress:
+    """Return what must exist: a folder's prefix is made when it is needed, the folder is not.
+
+    On S3 the prefix is asked for, not the bucket: permissions may end there.
+    """
+    is_folder = address.url.startswith("file://")
+    return job.bucket if is_folder and address.is_below(job.bucket) else address
+
+
+def processes_for(prepared: Prepared) -> int:
+    """Return how many processes a job gets on this machine."""
+    devices = usable_devices(prepared.job.model, prepared.info)
+    return resolve_jobs(count_processes(prepared.job.resources.n_jobs, devices))
+
+
+def check_discovered(plan: Plan, job: ForecastJob) -> None:
+    """Refuse a plan that found nothing at all.
+
+    Raises
+    ------
+    DataNotFoundError
+        Naming what lay there instead.
+    """
+    if plan.discovered:
+        return
+    seen = [*plan.unmatched[:3], *plan.foreign_folders[:3]]
+    found = f"; found instead: {', '.join(seen)}" if seen else ""
+    raise DataNotFoundError(
+        f"no partition under {job.inputs.url} matches what was asked for{found}",
+        hint="expected {YYYY}/{MM}/NAME.parquet; see --prefix, --years, --symbol, "
+        "and parquet_loader.file_patterns in the settings",
+    )
+
+
+def describe_job(job: ForecastJob) -> dict[str, object]:
+    """Return a job's settings as the audit records them; nothing in a job is secret."""
+    method = asdict(job.method)
+    method["frequency"] = job.method.frequency.alias if job.method.frequency else None
+    return {
+        "inputs": job.inputs.url,
+        "outputs": job.outputs.url,
+        "model": asdict(job.model),
+        "method": method,
+        "resources": asdict(job.resources),
+        "overwrite": job.overwrite,
+        "limit": job.limit,
+    }
+
+
+PRECISION = "bfloat16"
+"""What ``auto`` means in an array: every machine of its queues computes in it (``infra/``)."""
+
+
+_SHIPPED = {"built in", "ships with the package"}
+
+
+def prepare_array(job: ForecastJob) -> Prepared:
+    """Open the stores and resolve what is ``auto`` or ``ACTIVE``, for the machines of the queues.
+
+    What this machine is like does not matter: it plans, and others compute.
+
+    Raises
+    ------
+    ConfigError
+        When the children could not reach the data or the model.
+    BucketNotFoundError, AccessDeniedError, ModelError
+    """
+    for address in (job.inputs, job.outputs):
+        if not address.url.startswith("s3://"):
+            raise ConfigError(
+                f"run.bucket: {address.url} is out of reach of other machines",
+                hint="use a bucket, or --executor joblib",
+            )
+    prepared = prepare(replace(job, model=replace(job.model, device="cpu")))
+    info = prepared.info
+    if prepared.model.folder is not None and job.model.precision == "auto":
+        info = replace(info, precision="float32" if info.samples else PRECISION)
+    model = portable_choice(job.model, prepared.model)
+    spec = make_spec(info, prepared.job.method, job.selection)
+    # What a child does with its machine is decided there.
+    resources = replace(job.resources, executor="auto")
+    job = replace(prepared.job, model=model, resources=resources)
+    return replace(prepared, job=job, info=info, spec=spec)
+
+
+def prepare_for(job: ForecastJob) -> Prepared:
+    """Resolve a job for where it runs: on the machines of the queues, or on this one.
+
+    Raises
+    ------
+    ConfigError, BucketNotFoundError, AccessDeniedError, ModelError
+    """
+    return prepare_array(job) if job.resources.executor == "batch" else prepare(job)
+
+
+def portable_choice(choice: ModelChoice, model: ResolvedModel) -> ModelChoice:
+    """Name a model so that another machine finds the very same one.
+
+    Raises
+    ------
+    ConfigError
+        When it lies in a folder of this machine.
+    """
+    named = replace(choice, otherwise=None, detect=True, version=model.version)
+    if model.source in _SHIPPED:
+        return replace(named, reference=model.name)
+    kind, _, place = model.source.partition(" ")
+    if kind == "hub":
+        return replace(named, reference=place)
+    if kind == "cache":
+        return replace(named, reference=f"sha256:{model.digest}", version=None)
+    if "://" in kind:
+        return replace(named, reference=f"{model.name}/{model.version}")
+    raise ConfigError(
+        f"model.model_path: {choice.reference} is a folder of this machine",
+        hint="publish it first: `gigacast models publish FOLDER`, then use --model NAME",
+    )
+
+
+def with_queue(prepared: Prepared, queue: QueueKind) -> Prepared:
+    """Return what was prepared, for the machines of a queue: it changes no number."""
+    device = "cuda" if queue == "gpu" and prepared.model.folder is not None else "cpu"
+    model = replace(prepared.job.model, device=device)
+    return replace(
+        prepared,
+        job=replace(prepared.job, model=model),
+        info=replace(prepared.info, device=device),
+    )

@@ -1,0 +1,280 @@
+"""A look at forecasts with their past, and their future where it is known. Imports all below.
+
+For people: it reads whole partitions to show a few of their series.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.partition.name import month_of_folder
+from gigacast.core.partition.task import InputObject, Task
+from gigacast.core.series.batch import FloatArray
+from gigacast.core.time.month import IntRange, Month, MonthFilter
+from gigacast.errors import ConfigError, DataNotFoundError
+from gigacast.forecasting.partition import read_options, sources_of
+from gigacast.forecasting.prediction import level_name, long_table
+from gigacast.forecasting.prepare import Prepared, prepare
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.lake.plan.planner import DoneEntry, make_plan
+from gigacast.series.reader import read_series
+from gigacast.storage.parquet.read import read_table
+
+TimeArray = npt.NDArray[np.datetime64] | npt.NDArray[np.int64]
+MONTHS_AHEAD = 3
+LONG = 1_000_000
+
+
+@dataclass(frozen=True)
+class Look:
+    """One series: what was known, what was forecast, what came.
+
+    Parameters
+    ----------
+    item_id, target_name : str
+    context_times, context : [T]
+    times : [H]
+    median : float [H]
+    levels : tuple of float
+        Q of them.
+    quantiles : float [H, Q]
+    actuals : float [H] or None
+        NaN where not known yet.
+    fallback : str or None
+        Why the model did not make this forecast.
+    """
+
+    item_id: str
+    target_name: str
+    context_times: TimeArray
+    context: FloatArray
+    times: TimeArray
+    median: FloatArray
+    levels: tuple[float, ...]
+    quantiles: FloatArray
+    actuals: FloatArray | None
+    fallback: str | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A finished partition of a job."""
+
+    prepared: Prepared
+    entry: DoneEntry
+
+
+def find_finished(job: ForecastJob, partition: str) -> Finished:
+    """Return a finished partition by its name (or its input or output key).
+
+    Raises
+    ------
+    ConfigError
+        When the name has no month.
+    DataNotFoundError
+        When there is none of that name, or it is not forecast yet.
+    """
+    name = partition.strip("/")
+    folder = name.rpartition("/")[0]
+    month = month_of_folder(folder)
+    if month is None:
+        raise ConfigError(
+            f"partition {partition!r}: expected a name such as 2014/03/part-00042",
+            hint="`gigacast status` and the manifest list them",
+        )
+    only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
+    narrow = replace(job, selection=replace(job.selection, months=only), overwrite=False)
+    prepared = prepare(narrow)
+    done: list[DoneEntry] = []
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=done.append)
+    for entry in done:
+        if _is_named(entry.task, name):
+            return Finished(prepared, entry)
+    if any(_is_named(task, name) for task in plan.tasks):
+        raise DataNotFoundError(
+            f"{name} is not forecast yet by this model and these settings",
+            hint="run the job first, with the same flags",
+        )
+    there = ", ".join([*(e.task.partition for e in done), *(t.partition for t in plan.tasks)][:5])
+    raise DataNotFoundError(f"no partition {name}; in {folder} there are: {there or 'none'}")
+
+
+def _is_named(task: Task, name: str) -> bool:
+    own = task.inputs[-task.own :]
+    return name in {task.partition, task.output_key} or any(i.key == name for i in own)
+
+
+def look_at(
+    finished: Finished, *, items: Sequence[str] | None = None, count: int = 1, steps: int = 512
+) -> list[Look]:
+    """Return a few of a partition's series.
+
+    Parameters
+    ----------
+    finished : Finished
+    items : sequence of str, optional
+        Item ids as text; the first ``count`` series when absent.
+    count : int
+    steps : int
+        Steps of context to show at most.
+
+    Raises
+    ------
+    DataNotFoundError
+        When an item is not in the partition.
+    """
+    prepared, task = finished.prepared, finished.entry.task
+    table = read_table(prepared.outputs, task.output_key, if_match=finished.entry.output.etag)
+    table = long_table(table)
+    chosen = _choose(table, items, count)
+    wanted = {item for item, _ in chosen}
+    contexts = _histories(prepared, task, wanted, steps)
+    futures = _futures(prepared, task, wanted)
+    return [_look(table, pair, contexts, futures, prepared) for pair in chosen]
+
+
+def _choose(table: pa.Table, items: Sequence[str] | None, count: int) -> list[tuple[str, str]]:
+    names = table.select(["item_id", "target_name"]).group_by(
+        ["item_id", "target_name"], use_threads=False
+    )
+    pairs = [(str(r["item_id"]), str(r["target_name"])) for r in names.aggregate([]).to_pylist()]
+    if items is None:
+        return pairs[:count]
+    missing = set(items) - {item for item, _ in pairs}
+    if missing:
+        some = ", ".join(item for item, _ in pairs[:5])
+        raise DataNotFoundError(
+            f"no item {sorted(missing)[0]!r} in this partition; there are: {some}"
+        )
+    return [pair for pair in pairs if pair[0] in set(items)]
+
+
+Histories = dict[tuple[str, str], tuple[TimeArray, FloatArray]]
+
+
+def _histories(prepared: Prepared, task: Task, wanted: set[str], steps: int) -> Histories:
+    """Read the wanted items' series, by item and target, and stop when all are found."""
+    options = read_options(task, prepared.job.method, prepared.info, memory_limit_bytes=2**30)
+    options = replace(options, context_length=steps)
+    found: Histories = {}
+    for batch in read_series(sources_of(task, prepared.inputs), options):
+        names = batch.item_ids.cast(pa.string()).to_pylist()
+        known = batch.frequency_codes >= 0
+        for row in [n for n, name in enumerate(names) if name in wanted and known[n]]:
+            frequency = batch.frequencies[batch.frequency_codes[row]]
+            values = batch.values[batch.offsets[row] : batch.offsets[row + 1]]
+            last = batch.last_timestamps[row : row + 1]
+            back = np.arange(len(values))[::-1]
+            times = frequency.shift(np.repeat(last, len(values)), -back)
+            key = (names[row], str(batch.target_names[row]))
+            found[key] = (_as_times(times, batch.timestamp_type), values)
+    return found
+
+
+def _as_times(times: npt.NDArray[np.int64], kind: pa.DataType) -> TimeArray:
+    return times if pa.types.is_integer(kind) else times.astype("datetime64[us]")
+
+
+def _futures(prepared: Prepared, task: Task, wanted: set[str]) -> Histories:
+    """Read the wanted items' later months, where these have come in already."""
+    found: dict[tuple[str, str], list[tuple[TimeArray, FloatArray]]] = {}
+    for later in _later_inputs(prepared, task):
+        follower = replace(task, inputs=(later,), own=1)
+        for key, value in _histories(prepared, follower, wanted, LONG).items():
+            found.setdefault(key, []).append(value)
+    return {
+        key: (np.concatenate([t for t, _ in parts]), np.concatenate([v for _, v in parts]))
+        for key, parts in found.items()
+    }
+
+
+def _later_inputs(prepared: Prepared, task: Task) -> list[InputObject]:
+    """Return the newest objects of the same symbol or part in the months that follow."""
+    pattern = prepared.job.pattern
+    own = pattern.parse(task.inputs[-1].key)
+    if own is None:
+        return []
+    found = []
+    for ahead in range(1, MONTHS_AHEAD + 1):
+        month = own.month.shift(ahead)
+        newest: tuple[int, InputObject] | None = None
+        for page in prepared.inputs.list(f"{_folder_like(own.folder, month)}/"):
+            for meta in page:
+                name = pattern.parse(meta.key)
+                if name is None or name.series_name != own.series_name:
+                    continue
+                if newest is None or meta.modified_ns > newest[0]:
+                    entry = InputObject(meta.key, meta.etag, meta.size_bytes, name.extension)
+                    newest = (meta.modified_ns, entry)
+        found += [newest[1]] if newest else []
+    return found
+
+
+def _folder_like(folder: str, month: Month) -> str:
+    if folder.startswith("year="):
+        return f"year={month.year:04d}/month={month.month:02d}"
+    return month.folder
+
+
+def _look(
+    table: pa.Table,
+    pair: tuple[str, str],
+    contexts: Histories,
+    futures: Histories,
+    prepared: Prepared,
+) -> Look:
+    item, target = pair
+    mask = pc.and_(
+        pc.equal(table["item_id"].cast(pa.string()), item),
+        pc.equal(table["target_name"].cast(pa.string()), target),
+    )
+    rows = table.filter(mask)
+    stamps = rows["timestamp"]
+    if stamps.null_count:
+        raise DataNotFoundError(
+            f"{item} has no frequency, hence no times to draw: {rows['fallback'][0].as_py()}",
+            hint="choose another series by --item, or give --freq to the job",
+        )
+    times = _wall_times(stamps)
+    levels = prepared.job.method.levels
+    quantiles = np.stack([_floats(rows[level_name(level)]) for level in levels], axis=1)
+    context_times, context = contexts.get(pair, (times[:0], np.empty(0, np.float32)))
+    return Look(
+        item_id=item,
+        target_name=target,
+        context_times=context_times,
+        context=context,
+        times=times,
+        median=_floats(rows["predictions"]),
+        levels=levels,
+        quantiles=quantiles,
+        actuals=_actuals(times, futures.get(pair)),
+        fallback=rows["fallback"][0].as_py(),
+    )
+
+
+def _floats(column: pa.ChunkedArray) -> FloatArray:
+    return np.asarray(column.to_numpy(), dtype=np.float32)
+
+
+def _wall_times(stamps: pa.ChunkedArray) -> TimeArray:
+    if pa.types.is_integer(stamps.type):
+        return np.asarray(stamps.to_numpy())
+    if pa.types.is_timestamp(stamps.type) and stamps.type.tz is not None:
+        stamps = pc.local_timestamp(stamps)
+    return np.asarray(stamps.cast(pa.timestamp("us"), safe=False).to_numpy())
+
+
+def _actuals(times: TimeArray, future: tuple[TimeArray, FloatArray] | None) -> FloatArray | None:
+    """Return what came at each of ``times``; ``None`` when nothing has come yet."""
+    if future is None:
+        return None
+    known, values = future
+    ordered = known.astype(times.dtype)
+    place = np.minimum(np.searchsorted(ordered, times), len(ordered) - 1)
+    actual = np.where(ordered[place] == times, values[place], np.float32(np.nan))
+    return actual if np.isfinite(actual).any() else None

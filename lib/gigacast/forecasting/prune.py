@@ -1,0 +1,88 @@
+"""What lies in the bucket for nobody, and its removal. Imports ``core``, ``storage``, ``lake``."""
+
+from dataclasses import dataclass, field
+
+from gigacast.forecasting.prepare import Prepared, prepare
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.lake.layout import parse_prediction_key, receipt_prefix, version_prefix
+from gigacast.lake.plan.planner import make_plan
+
+
+@dataclass(frozen=True)
+class Litter:
+    """What could be deleted, by kind; keys relative to the output root.
+
+    Parameters
+    ----------
+    orphans : list of str
+        Predictions whose input is gone or superseded by a newer generation.
+    receipts : list of str
+        Receipts that prove nothing any more.
+    old_specs : dict
+        Other specs' folders of the same model version: number of objects by folder.
+    """
+
+    prepared: Prepared
+    orphans: list[str]
+    receipts: list[str]
+    old_specs: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """Objects that `remove` deletes without old specs."""
+        return len(self.orphans) + len(self.receipts)
+
+
+def find_litter(job: ForecastJob) -> Litter:
+    """Look, and touch nothing.
+
+    Raises
+    ------
+    ConfigError, StorageError, ModelError
+    """
+    prepared = prepare(job)
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request())
+    live = plan.specs | {
+        parsed.spec for key in plan.orphans if (parsed := parse_prediction_key(key))
+    }
+    return Litter(
+        prepared, sorted(plan.orphans), sorted(plan.stale_receipts), _old_specs(prepared, live)
+    )
+
+
+def remove(litter: Litter, *, old_specs: bool = False) -> int:
+    """Delete what was found: receipts first, so that no receipt outlives its output.
+
+    Parameters
+    ----------
+    litter : Litter
+    old_specs : bool
+        Whether the forecasts of other specs go too.
+
+    Returns
+    -------
+    int
+        Objects deleted.
+
+    Raises
+    ------
+    StorageError
+    """
+    outputs = litter.prepared.outputs
+    keys = litter.receipts + litter.orphans
+    outputs.delete(keys)
+    deleted = len(keys)
+    for folder in litter.old_specs if old_specs else ():
+        for prefix in (receipt_prefix(folder), folder):
+            for page in outputs.list(prefix):
+                outputs.delete(entry.key for entry in page)
+                deleted += len(page)
+    return deleted
+
+
+def _old_specs(prepared: Prepared, live: set[str]) -> dict[str, int]:
+    spec = prepared.spec
+    root = version_prefix(spec.model, spec.version)
+    folders = prepared.outputs.list_folder(root).folders
+    old = [f for f in folders if f.removeprefix(root).rstrip("/") not in live]
+    return {f: sum(len(page) for page in prepared.outputs.list(f)) for f in old}

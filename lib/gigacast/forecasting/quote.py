@@ -1,0 +1,171 @@
+"""What a plan will take and cost: on each queue of a deployment, and on this machine.
+
+Imports ``core``, ``lake`` and values of ``pipeline``. The work is counted in seconds of one CPU
+process, by earlier receipts, else by bytes; a machine's speed and an hour's price make the rest.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from gigacast.core.cost.array_plan import QueueKind, count_children
+from gigacast.core.cost.bill import Rental
+from gigacast.core.cost.price import PriceTable, Purchase
+from gigacast.forecasting.estimate import Workload
+from gigacast.job.batch_options import ArrayOptions
+from gigacast.lake.plan.receipt import Receipt
+
+Basis = Literal["receipts", "assumed speed", "bytes"]
+"""Measured on such a device; on the other kind, by the speed set; or by the bytes to read alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a workload costs in one place.
+
+    Parameters
+    ----------
+    queue : str
+        ``cpu``, ``gpu``, or ``here``.
+    instance, purchase : str
+    machines : int
+        At work at the same time.
+    hours : float
+        Of all machines, their start included.
+    elapsed_s : float
+    dollars, dollars_per_million : float, optional
+        In all, and for a million series; ``None`` where a price, or the number of series, is not
+        known.
+    basis : str
+        What the time was made from.
+    prices_as_of : str, optional
+    """
+
+    queue: str
+    instance: str
+    purchase: Purchase
+    machines: int
+    hours: float
+    elapsed_s: float
+    dollars: float | None
+    dollars_per_million: float | None
+    basis: Basis
+    prices_as_of: str | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Return it as an audit and ``--json`` list it."""
+        rounded = {
+            name: None if value is None else round(value, 6)
+            for name in ("hours", "elapsed_s", "dollars", "dollars_per_million")
+            for value in [getattr(self, name)]
+        }
+        return {**asdict(self), **rounded}
+
+
+def expected_cpu_s(work: Workload, options: ArrayOptions) -> float:
+    """Return how long one CPU process would take."""
+    size = sum(receipt.size_bytes for receipt in work.receipts)
+    if size == 0:
+        return work.size_bytes / options.cpu_bytes_per_s
+    seconds = sum(
+        receipt.seconds.get("total", 0.0) * (options.gpu.speed if _on_gpu(receipt) else 1.0)
+        for receipt in work.receipts
+    )
+    return seconds * work.size_bytes / size
+
+
+def expected_children(work: Workload, options: ArrayOptions, queue: QueueKind) -> int:
+    """Return how many children to start on a queue: as many as asked for, or worth a start."""
+    if options.children is not None:
+        return min(options.children, work.tasks)
+    return count_children(
+        expected_cpu_s(work, options),
+        work.tasks,
+        options.machine(queue),
+        options.target_s,
+        options.most_children,
+    )
+
+
+def quote_queues(work: Workload, options: ArrayOptions) -> list[Quote]:
+    """Return what a workload costs on each queue, spot and on demand; nothing when nothing is left.
+
+    Parameters
+    ----------
+    work : Workload
+    options : ArrayOptions
+        With the price table.
+    """
+    if not work.tasks:
+        return []
+    return [quote for queue in get_args(QueueKind) for quote in _quote_queue(work, options, queue)]
+
+
+def quote_here(
+    work: Workload, processes: int, rental: Rental, prices: PriceTable | None
+) -> Quote | None:
+    """Return what a workload costs on this machine; ``None`` when what it is or was is not known.
+
+    Parameters
+    ----------
+    work : Workload
+    processes : int
+    rental : Rental
+        This machine.
+    prices : PriceTable, optional
+    """
+    seconds = work.estimate.seconds
+    if seconds is None or prices is None or rental.instance is None or rental.purchase is None:
+        return None
+    elapsed = seconds / max(1, processes)
+    hourly = rental.dollars_per_hour(prices)
+    dollars = None if hourly is None else hourly * elapsed / 3600
+    return Quote(
+        queue="here",
+        instance=rental.instance,
+        purchase=rental.purchase,
+        machines=1,
+        hours=elapsed / 3600,
+        elapsed_s=elapsed,
+        dollars=dollars,
+        dollars_per_million=_per_million(dollars, work.estimate.series),
+        basis="receipts",
+        prices_as_of=prices.as_of.isoformat(),
+    )
+
+
+def _quote_queue(work: Workload, options: ArrayOptions, queue: QueueKind) -> Iterator[Quote]:
+    machine, instance = options.machine(queue), options.instance(queue)
+    children = expected_children(work, options, queue)
+    work_s = expected_cpu_s(work, options) / machine.speed
+    hours = (children * machine.startup_s + work_s) / 3600
+    for purchase in get_args(Purchase):
+        hourly = Rental(instance, purchase).dollars_per_hour(options.prices)
+        dollars = None if hourly is None else hourly * hours
+        yield Quote(
+            queue=queue,
+            instance=instance,
+            purchase=purchase,
+            machines=children,
+            hours=hours,
+            elapsed_s=machine.startup_s + work_s / children,
+            dollars=dollars,
+            dollars_per_million=_per_million(dollars, work.estimate.series),
+            basis=_basis(work.receipts, queue),
+            prices_as_of=options.prices.as_of.isoformat() if options.prices else None,
+        )
+
+
+def _basis(receipts: Sequence[Receipt], queue: QueueKind) -> Basis:
+    if not receipts:
+        return "bytes"
+    is_same = all(_on_gpu(receipt) == (queue == "gpu") for receipt in receipts)
+    return "receipts" if is_same else "assumed speed"
+
+
+def _on_gpu(receipt: Receipt) -> bool:
+    return receipt.device.startswith("cuda")
+
+
+def _per_million(dollars: float | None, series: int | None) -> float | None:
+    return dollars / series * 1e6 if dollars is not None and series else None

@@ -1,0 +1,183 @@
+"""Recomputes a sample of finished series by the stock pipeline and compares. Imports all below."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.series.batch import FloatArray, SeriesBatch
+from gigacast.errors import DataNotFoundError
+from gigacast.forecasters.batching import forecast_batch
+from gigacast.forecasters.chronos.reference import (
+    TOLERANCES,
+    context_scale,
+    reference_groups,
+    reference_quantiles,
+)
+from gigacast.forecasters.options import ForecastOptions
+from gigacast.forecasting.partition import read_options, sources_of
+from gigacast.forecasting.prediction import level_name, long_table
+from gigacast.forecasting.prepare import Prepared, prepare
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.model_choice import load_resolved
+from gigacast.lake.plan.planner import DoneEntry, make_plan
+from gigacast.series.reader import read_series
+from gigacast.storage.parquet.read import read_table
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A finished series whose numbers could not be had again."""
+
+    partition: str
+    item_id: str
+    target_name: str
+    error: float
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """How a sample compares.
+
+    Parameters
+    ----------
+    partitions, series : int
+        Compared.
+    skipped : int
+        Series of the sample that the fallback had forecast: there is no reference for these.
+    tolerance, worst : float
+        In units of each context's scale.
+    differences : list of Difference
+        Beyond the tolerance.
+    reference : str
+        What they were compared with.
+    """
+
+    tolerance: float
+    reference: str
+    partitions: int = 0
+    series: int = 0
+    skipped: int = 0
+    worst: float = 0.0
+    differences: list[Difference] = field(default_factory=list)
+
+
+def verify(
+    job: ForecastJob, *, partitions: int = 5, series: int = 20, seed: int = 0
+) -> VerifyReport:
+    """Compare a sample of what is done with the reference.
+
+    Parameters
+    ----------
+    job : ForecastJob
+    partitions, series : int
+        Size of the sample: partitions, and series of each.
+    seed : int
+        Of the sample.
+
+    Raises
+    ------
+    DataNotFoundError
+        When nothing is done yet.
+    """
+    prepared = prepare(job)
+    rng = np.random.default_rng(seed)
+    done: list[DoneEntry] = []
+    make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=done.append)
+    if not done:
+        raise DataNotFoundError(
+            f"nothing under {job.outputs.url} is forecast by this model and these settings",
+            hint="run the job first, with the same flags",
+        )
+    chosen = rng.permutation(len(done))[:partitions]
+    report = VerifyReport(TOLERANCES[prepared.info.precision], _reference_name(prepared))
+    for place in sorted(chosen):
+        _verify_partition(prepared, done[place], series, rng, report)
+    return report
+
+
+def _reference_name(prepared: Prepared) -> str:
+    if prepared.model.folder is not None and prepared.info.samples == 0:
+        return "the stock chronos-forecasting pipeline in float32"
+    return "the same forecaster, one series at a time"
+
+
+def _verify_partition(
+    prepared: Prepared,
+    entry: DoneEntry,
+    series: int,
+    rng: np.random.Generator,
+    report: VerifyReport,
+) -> None:
+    options = prepared.job.method.options(entry.task.horizon, None)
+    stored = read_table(prepared.outputs, entry.task.output_key, if_match=entry.output.etag)
+    stored = long_table(stored)
+    report.partitions += 1
+    pairs = []
+    for batch in _sample_series(prepared, entry, series, rng):
+        numbers = _stored(stored, batch, options.levels)
+        if numbers is None:
+            report.skipped += 1
+        else:
+            pairs.append((batch, numbers))
+    if not pairs:
+        return
+    expected = _recompute(prepared, [batch for batch, _ in pairs], options)
+    for (batch, numbers), wanted in zip(pairs, expected, strict=True):
+        scale = context_scale(batch.values)
+        error = float(np.max(np.abs(numbers.astype(np.float64) - wanted)) / scale)
+        report.series += 1
+        report.worst = max(report.worst, error)
+        if not error <= report.tolerance:  # a NaN differs, too
+            item, target = str(batch.item_ids[0]), str(batch.target_names[0])
+            report.differences.append(Difference(entry.task.partition, item, target, error))
+
+
+def _stored(stored: pa.Table, batch: SeriesBatch, levels: tuple[float, ...]) -> FloatArray | None:
+    """Return what the file says of one series, [H, Q]; ``None`` when the fallback made it."""
+    mask = pc.and_(
+        pc.equal(stored["item_id"], batch.item_ids[0]),
+        pc.equal(stored["target_name"].cast(pa.string()), batch.target_names[0]),
+    )
+    rows = stored.filter(mask)
+    if len(rows) == 0 or rows["fallback"].null_count < len(rows):
+        return None
+    return np.stack([rows[level_name(level)].to_numpy() for level in levels], axis=1)
+
+
+def _recompute(
+    prepared: Prepared, sample: list[SeriesBatch], options: ForecastOptions
+) -> list[FloatArray]:
+    """Return the reference's quantiles of each series, [H, Q]."""
+    if prepared.model.folder is not None and prepared.info.samples == 0:
+        if any(batch.covariates is not None for batch in sample):
+            return reference_groups(prepared.model.folder, sample, options.levels, options)
+        contexts = [batch.values for batch in sample]
+        return list(reference_quantiles(prepared.model.folder, contexts, options.levels, options))
+    forecaster = load_resolved(prepared.job.model, prepared.model, prepared.info)
+    return [forecast_batch(forecaster, batch, options).quantiles[0] for batch in sample]
+
+
+def _sample_series(
+    prepared: Prepared, entry: DoneEntry, count: int, rng: np.random.Generator
+) -> list[SeriesBatch]:
+    """Return about ``count`` series drawn evenly from the partition, in another order."""
+    task = entry.task
+    options = read_options(task, prepared.job.method, prepared.info, memory_limit_bytes=2**30)
+    kept: list[tuple[float, SeriesBatch]] = []
+    for batch in read_series(sources_of(task, prepared.inputs), options):
+        draws = rng.random(len(batch))
+        best = np.argsort(draws)[:count]
+        kept += [(float(draws[row]), _with_siblings(batch, row)) for row in best]
+        kept = sorted(kept, key=lambda pair: pair[0])[:count]
+    return [batch for _, batch in kept]
+
+
+def _with_siblings(batch: SeriesBatch, row: int) -> SeriesBatch:
+    """Return one series, and after it those it was forecast together with."""
+    rows = np.array([row])
+    if batch.covariates is not None:
+        of_item = np.flatnonzero(batch.covariates.items == batch.covariates.items[row])
+        rows = np.concatenate([rows, of_item[of_item != row]])
+    return batch.take(rows)

@@ -1,0 +1,65 @@
+"""From the choice of a model to its pinned files, what it will be, and the devices it may use.
+
+Imports ``storage``, ``lake`` and ``forecast``.
+"""
+
+from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecasters.hardware import count_gpus, device_of, list_devices
+from gigacast.job.forecast_job import ModelChoice
+from gigacast.lake.model.resolve import ResolvedModel, resolve_model
+from gigacast.storage.store import Store
+
+
+def resolve_choice(choice: ModelChoice, outputs: Store) -> tuple[ResolvedModel, ForecasterInfo]:
+    """Find the model, pin it, and say what it will be; nothing is loaded.
+
+    Parameters
+    ----------
+    choice : ModelChoice
+    outputs : Store
+        Rooted where ``models/`` lies.
+
+    Raises
+    ------
+    ModelError, ConfigError
+    """
+    model = resolve_model(
+        choice.reference,
+        outputs,
+        version=choice.version,
+        otherwise=choice.otherwise,
+        detect=choice.detect,
+    )
+    info = describe_forecaster(
+        model.folder,
+        name=model.name,
+        version=model.version,
+        digest=model.digest,
+        device=choice.device,
+        precision=choice.precision,
+    )
+    return model, info
+
+
+def usable_devices(choice: ModelChoice, info: ForecasterInfo) -> tuple[str, ...]:
+    """Return the devices of this machine that the processes of a run are dealt, in turn.
+
+    Asked on the machine that computes, which need not be the one that planned.
+    """
+    if info.device == "cpu":
+        return ("cpu",)
+    name = choice.device if choice.device.startswith("cuda:") else info.device
+    return list_devices(name, count_gpus())
+
+
+def load_resolved(
+    choice: ModelChoice, model: ResolvedModel, info: ForecasterInfo, slot: int = 0
+) -> Forecaster:
+    """Load what was resolved, on the device of the process in a slot.
+
+    Raises
+    ------
+    ModelError
+    """
+    return load_forecaster(model.folder, info, device_of(slot, usable_devices(choice, info)))

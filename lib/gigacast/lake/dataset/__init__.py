@@ -1,0 +1,1 @@
+"""Versioned datasets in the store: manifests, publication, lineage."""

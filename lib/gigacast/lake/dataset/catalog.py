@@ -1,0 +1,184 @@
+"""The lake: the datasets of a store, each version whole or not there.
+
+Imports ``errors``, ``core``, ``storage`` and ``lake``. A version exists by its manifest. What lies
+in a version's folder without one is *unfinished* when a claim says that it is being published,
+*retired* when it was deleted but for files that later versions share, and else *plain*: somebody
+put it there by hand.
+"""
+
+import json
+from dataclasses import dataclass, replace
+
+from gigacast.core.dataset.ref import LAYERS, DatasetRef
+from gigacast.core.dataset.version import Version
+from gigacast.errors import DataNotFoundError, DatasetIntegrityError
+from gigacast.lake.dataset.manifest import DatasetManifest, parse_dataset_manifest
+from gigacast.lake.layout import (
+    DATASET_CLAIM,
+    DATASET_DEPRECATED,
+    DATASET_MANIFEST,
+    DATASET_RETIRED,
+    dataset_prefix,
+)
+from gigacast.lake.pinned import read_pinned
+from gigacast.storage.store import Store
+
+PUBLISHED = "published"
+DEPRECATED = "deprecated"
+UNFINISHED = "unfinished"
+RETIRED = "retired"
+PLAIN = "no manifest"
+
+
+@dataclass(frozen=True, slots=True)
+class Deprecation:
+    """Why a version should no longer be used, and what instead."""
+
+    when: str
+    who: str
+    why: str
+    instead: str | None = None
+
+
+def ref_prefix(ref: DatasetRef) -> str:
+    """Return the folder of a dataset whose version is known."""
+    assert ref.version is not None  # noqa: S101 - resolved by the caller
+    return dataset_prefix(ref.layer, ref.name, ref.version)
+
+
+class Lake:
+    """The datasets of one store.
+
+    Parameters
+    ----------
+    store : Store
+        Rooted where ``raw/``, ``cleaned/`` and ``features/`` lie.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    def where(self, ref: DatasetRef) -> str:
+        """Return a dataset's address, for messages."""
+        return f"{self.store.address.url}/{ref}"
+
+    def names(self, layer: str) -> list[str]:
+        """Return the names of all datasets of a layer."""
+        found: set[str] = set()
+        for folder in self._folders(f"{layer}/"):
+            if layer == "raw":
+                found.add(folder)
+            else:
+                found.update(self._folders(f"{layer}/{folder}/"))
+        return sorted(found)
+
+    def datasets(self, layer: str | None = None) -> list[DatasetRef]:
+        """Return every dataset, without versions."""
+        layers = LAYERS if layer is None else (layer,)
+        return [DatasetRef(one, name) for one in layers for name in self.names(one)]
+
+    def versions(self, ref: DatasetRef) -> dict[str, str]:
+        """Return the versions of a dataset, oldest first, each with its state."""
+        root = f"raw/{ref.name}/" if ref.layer == "raw" else f"{ref.layer}/"
+        states = {
+            folder: self.state(replace(ref, version=folder))
+            for folder in self._folders(root)
+            if ref.layer == "raw" or Version.find(folder)
+        }
+        there = {version: state for version, state in states.items() if state is not None}
+        order = sorted(there) if ref.layer == "raw" else sorted(there, key=Version.parse)
+        return {version: there[version] for version in order}
+
+    def state(self, ref: DatasetRef) -> str | None:
+        """Return the state of one version; ``None`` when there is nothing."""
+        level = self.store.list_folder(ref_prefix(ref))
+        names = {entry.key.rpartition("/")[2] for entry in level.objects}
+        if DATASET_MANIFEST in names:
+            return DEPRECATED if DATASET_DEPRECATED in names else PUBLISHED
+        if DATASET_CLAIM in names:
+            return UNFINISHED
+        if DATASET_RETIRED in names:
+            return RETIRED
+        return PLAIN if names or level.folders else None
+
+    def _folders(self, prefix: str) -> list[str]:
+        level = self.store.list_folder(prefix)
+        return [folder.removeprefix(prefix).rstrip("/") for folder in level.folders]
+
+    # -- one version -------------------------------------------------------------------------------
+
+    def find(self, ref: DatasetRef) -> DatasetManifest | None:
+        """Return the manifest of a version; ``None`` when it has none.
+
+        Raises
+        ------
+        DatasetIntegrityError
+            When the manifest lies.
+        """
+        key = ref_prefix(ref) + DATASET_MANIFEST
+        pinned = read_pinned(self.store, key)
+        if pinned is None:
+            return None
+        where = f"{self.store.address.url}/{key}"
+        manifest = parse_dataset_manifest(pinned.content, where)
+        if manifest.ref != ref:
+            raise DatasetIntegrityError(
+                f"{where}: can't be trusted: it says it is {manifest.ref}",
+                hint="versions are not copied by hand: publish the content there",
+            )
+        return manifest
+
+    def resolve(self, ref: DatasetRef) -> DatasetRef:
+        """Return a dataset with its version: the highest published one when none is named.
+
+        Deprecated versions are passed over, unless there are no others.
+
+        Raises
+        ------
+        DataNotFoundError
+        """
+        if ref.version is not None:
+            return ref
+        states = self.versions(ref)
+        for wanted in (PUBLISHED, DEPRECATED):
+            if found := [version for version, state in states.items() if state == wanted]:
+                return replace(ref, version=found[-1])
+        raise self._unknown(ref, states)
+
+    def read(self, ref: DatasetRef) -> DatasetManifest:
+        """Return the manifest of a version, or of the latest.
+
+        Raises
+        ------
+        DataNotFoundError
+            When it is not published; the message lists what is.
+        DatasetIntegrityError
+        """
+        resolved = self.resolve(ref)
+        manifest = self.find(resolved)
+        if manifest is None:
+            raise self._unknown(resolved, self.versions(resolved))
+        return manifest
+
+    def deprecation(self, ref: DatasetRef) -> Deprecation | None:
+        """Return why a version is deprecated; ``None`` when it is not."""
+        pinned = read_pinned(self.store, ref_prefix(ref) + DATASET_DEPRECATED)
+        try:
+            return None if pinned is None else Deprecation(**json.loads(pinned.content))
+        except (ValueError, TypeError):
+            return Deprecation("", "", "its note can't be read")
+
+    def _unknown(self, ref: DatasetRef, states: dict[str, str]) -> DataNotFoundError:
+        if not states:
+            there = ", ".join(self.names(ref.layer)) or "none"
+            return DataNotFoundError(
+                f"{self.store.address.url}: no dataset {ref.name!r} in {ref.layer}/; "
+                f"there are: {there}",
+                hint="`gigacast data versions` lists all",
+            )
+        shown = [v if state == PUBLISHED else f"{v} ({state})" for v, state in states.items()]
+        message = f"{self.where(ref)} is not published; there are: {', '.join(shown)}"
+        if states.get(ref.version or "") == UNFINISHED:
+            hint = "its publication is under way or was killed: publish the same content again"
+            return DataNotFoundError(message, hint=hint)
+        return DataNotFoundError(message, hint="a version exists when it has its manifest")

@@ -1,0 +1,289 @@
+"""Where a dataset or file comes from, and what was made from it. Imports ``storage``, ``lake``.
+
+Upwards a manifest names the exact objects, with their ETags, that a version was made from; files
+that were never in a version say so in their footer. Downwards every manifest of the lake is read
+once and turned around, and every audit says which version its run read.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.errors import (
+    ConfigError,
+    DataNotFoundError,
+    DatasetIntegrityError,
+    GigacastError,
+    ObjectNotFoundError,
+    StorageError,
+)
+from gigacast.lake.dataset.catalog import DEPRECATED, PUBLISHED, Lake
+from gigacast.lake.dataset.manifest import DatasetManifest, Dependency
+from gigacast.lake.layout import AUDIT, BACKTESTS, FORECASTS, audit_key, spec_prefix
+from gigacast.lake.plan.audit import Audit
+from gigacast.storage.opening import open_store
+from gigacast.storage.parquet.read import open_parquet
+from gigacast.storage.store import StoreAddress
+
+_logger = logging.getLogger(__name__)
+
+UNCHANGED = "as it was"
+CHANGED = "changed since"
+GONE = "gone"
+OUT_OF_REACH = "out of reach"
+PARENT = "appended to"
+MADE_FROM = "made from"
+FORECAST_FROM = "forecast from"
+FILE_OF = "file of"
+READERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One step.
+
+    Parameters
+    ----------
+    depth : int
+        Steps from where the walk began, 1 for the next.
+    name : str
+        The dataset, or the key of a single object.
+    key, etag : str
+        The exact object.
+    relation : str
+        ``made from``, ``appended to``, ``forecast from`` or ``file of``.
+    state : str
+        Upwards: whether the object still is what it was.
+    via : str
+        What it is linked to, a step nearer to where the walk began.
+    """
+
+    depth: int
+    name: str
+    key: str
+    etag: str
+    relation: str
+    state: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What was asked about, what it comes from, and what was made from it."""
+
+    start: str
+    sources: tuple[Link, ...]
+    products: tuple[Link, ...]
+
+
+def trace(lake: Lake, text: str) -> Lineage:
+    """Walk both ways from a dataset (``cleaned/v3/EURUSD``) or a key.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is neither.
+    """
+    ref, start = _start(lake, text)
+    return Lineage(start, tuple(_sources(lake, start, ref)), tuple(_products(lake, start, ref)))
+
+
+def _start(lake: Lake, text: str) -> tuple[DatasetRef | None, str]:
+    plain = text.strip("/")
+    try:
+        ref = lake.read(DatasetRef.parse(plain)).ref
+    except (ConfigError, DataNotFoundError):
+        found = DatasetRef.find(plain)
+        if found is not None and not found[0] and found[1].version and lake.find(found[1]):
+            return found[1], plain
+        try:
+            lake.store.head(plain)
+        except ObjectNotFoundError as error:
+            raise DataNotFoundError(
+                f"{lake.store.address.url} has neither a dataset nor an object {plain!r}",
+                hint="`gigacast data versions` lists the datasets",
+            ) from error
+        return None, plain
+    return ref, str(ref)
+
+
+def _sources(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
+    seen: set[tuple[str, str]] = set()
+    if ref is None:  # a file that versions name in place comes from what the first comes from
+        ref = next(iter(_owners(lake, start)), None)
+    pending: list[tuple[int, str, DatasetRef | None]] = [(1, start, ref)]
+    while pending:
+        depth, via, current = pending.pop(0)
+        manifest = lake.find(current) if current is not None else None
+        made_from = manifest.dependencies if manifest else _embedded(lake, via)
+        for one in made_from:
+            if (one.key, one.etag) in seen:
+                continue
+            seen.add((one.key, one.etag))
+            name = one.dataset or one.key
+            state = _state(lake, one) if manifest else _state_of_input(lake, one)
+            yield Link(depth, name, one.key, one.etag, MADE_FROM, state, via)
+            pending.append((depth + 1, name, _ref_of(one)))
+        if manifest is not None and manifest.parent is not None:
+            older = replace(manifest.ref, version=manifest.parent)
+            if (str(older), "") not in seen:
+                seen.add((str(older), ""))
+                state = UNCHANGED if lake.find(older) is not None else GONE
+                yield Link(depth, str(older), str(older), "", PARENT, state, via)
+                pending.append((depth + 1, str(older), older))
+
+
+def _ref_of(one: Dependency) -> DatasetRef | None:
+    if one.dataset is not None:
+        return DatasetRef.parse(one.dataset)
+    found = DatasetRef.find(one.key)
+    return found[1] if found is not None and found[1].version else None
+
+
+def _embedded(lake: Lake, key: str) -> list[Dependency]:
+    """Return what a forecast's own footer says; nothing for other objects."""
+    if not key.endswith(".parquet"):
+        return []
+    try:
+        with open_parquet(lake.store, key, selective=True) as file:
+            known = file.schema_arrow.metadata or {}
+    except GigacastError:
+        return []
+    keys = known.get(b"gigacast.input_keys", b"").decode().split("\n")
+    etags = known.get(b"gigacast.input_etags", b"").decode().split("\n")
+    dataset = known.get(b"gigacast.dataset", b"").decode() or None
+    return [
+        Dependency(f"{dataset}/{one}" if dataset else one, etag, dataset)
+        for one, etag in zip(keys, etags, strict=False)
+        if one
+    ]
+
+
+def _state(lake: Lake, one: Dependency) -> str:
+    """Return whether an object is what it was; one of another store is looked up there."""
+    try:
+        store, key = lake.store, one.key
+        if "://" in key:
+            folder, _, key = key.rpartition("/")
+            store = open_store(StoreAddress(folder))
+        return UNCHANGED if store.head(key).etag == one.etag else CHANGED
+    except ObjectNotFoundError:
+        return GONE
+    except (ConfigError, StorageError):
+        return OUT_OF_REACH
+
+
+def _state_of_input(lake: Lake, one: Dependency) -> str:
+    """Return whether a forecast's input is what it was, where that can be told."""
+    if one.dataset is not None:  # versions never change
+        return UNCHANGED if lake.find(DatasetRef.parse(one.dataset)) is not None else GONE
+    state = _state(lake, one)
+    return OUT_OF_REACH if state == GONE else state  # it may lie below another root
+
+
+def _products(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
+    manifests = list(_all_manifests(lake))
+    seen: set[str] = set()
+    pending: list[tuple[int, str, DatasetRef | None]] = [(1, start, ref)]
+    for owner in _owners(lake, start) if ref is None else []:
+        seen.add(str(owner))
+        yield Link(1, str(owner), start, "", FILE_OF, UNCHANGED, start)
+        pending.append((2, str(owner), owner))
+    while pending:
+        depth, via, current = pending.pop(0)
+        for manifest in manifests:
+            name = str(manifest.ref)
+            if name in seen or manifest.ref == ref:
+                continue
+            link = _link(manifest, depth, via, current)
+            if link is not None:
+                seen.add(name)
+                yield link
+                pending.append((depth + 1, name, manifest.ref))
+    made = {**({} if ref is None else {start: 1}), **dict.fromkeys(seen, 2)}
+    yield from _forecasts(lake, made)
+
+
+def _owners(lake: Lake, key: str) -> list[DatasetRef]:
+    """Return the versions that name an object among their files, the oldest first."""
+    return [
+        manifest.ref
+        for manifest in _all_manifests(lake)
+        if any(file.key == key for file in manifest.files)
+    ]
+
+
+def _forecasts(lake: Lake, datasets: Mapping[str, int]) -> Iterator[Link]:
+    """Yield the forecasts and backtests made from datasets, as long as audits tell of them."""
+    if not datasets:
+        return
+    keys = [
+        entry.key
+        for page in lake.store.list(AUDIT)
+        for entry in page
+        if entry.key.count("/") == 1 and entry.key.endswith(".json")
+    ]
+    known: set[tuple[str, str]] = set()
+    with ThreadPoolExecutor(READERS) as pool:
+        for audit in pool.map(partial(_read_audit, lake), sorted(keys, reverse=True)):
+            inputs = str(audit.settings.get("inputs", "")) if audit is not None else ""
+            via = next((name for name in datasets if inputs.endswith(f"/{name}")), None)
+            if audit is None or via is None:
+                continue
+            for name in _written(audit):
+                if (name, via) not in known:
+                    known.add((name, via))
+                    key = audit_key(audit.session_id)
+                    yield Link(datasets[via], name, key, "", FORECAST_FROM, UNCHANGED, via)
+
+
+def _read_audit(lake: Lake, key: str) -> Audit | None:
+    try:
+        return Audit.from_json(lake.store.get(key), key)
+    except GigacastError:
+        return None
+
+
+def _written(audit: Audit) -> list[str]:
+    """Return the folders a run wrote into."""
+    specs = audit.plan.get("specs")
+    root = BACKTESTS if audit.job == "backtest" else FORECASTS
+    if not isinstance(specs, dict) or not audit.files_processed:
+        return []  # a run in which nothing came about
+    return [
+        spec_prefix(str(one["model"]), str(one["version"]), spec, root).rstrip("/")
+        for spec, one in specs.items()
+        if isinstance(one, dict) and "model" in one and "version" in one
+    ]
+
+
+def _link(
+    manifest: DatasetManifest, depth: int, via: str, current: DatasetRef | None
+) -> Link | None:
+    """Return how a version was made from a dataset or a key; ``None`` when it was not."""
+    name = str(manifest.ref)
+    for one in manifest.dependencies:
+        same_dataset = current is not None and one.dataset == str(current)
+        if one.key == via or (same_dataset and via == str(current)):
+            return Link(depth, name, one.key, one.etag, MADE_FROM, UNCHANGED, via)
+    is_parent = current is not None and manifest.parent is not None
+    if is_parent and replace(manifest.ref, version=manifest.parent) == current:
+        return Link(depth, name, str(current), "", PARENT, UNCHANGED, via)
+    return None
+
+
+def _all_manifests(lake: Lake) -> Iterator[DatasetManifest]:
+    for dataset in lake.datasets():
+        for version, state in lake.versions(dataset).items():
+            if state in {PUBLISHED, DEPRECATED}:
+                one = replace(dataset, version=version)
+                try:
+                    found = lake.find(one)
+                except DatasetIntegrityError as error:  # of one dataset, and others are asked for
+                    _logger.warning("%s is left out of the lineage: %s", one, error)
+                    continue
+                if found is not None:
+                    yield found

@@ -1,0 +1,282 @@
+"""The manifest of a dataset version: what makes it exist, and all that is known of it.
+
+Imports ``errors``, ``core`` and pyarrow. A manifest names every file with its key, ETag, size and
+digests, so that versions can share files, and readers never take one file for another.
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from gigacast.core.dataset.predicate import Bounds
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.digest import digest_value
+from gigacast.errors import ConfigError, DatasetIntegrityError
+
+FORMAT = 1
+_HINT = "restore it from a backup, or publish the content as another version"
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetFile:
+    """One file of a version.
+
+    Parameters
+    ----------
+    path : str
+        Its name within the dataset.
+    key : str
+        Where it lies, below the lake's root: in its own version's folder, or in an earlier one's.
+    etag : str
+    size_bytes, rows : int
+    sha256 : str
+        Of the file.
+    content : str
+        Digest of its columns and rows alone; see `storage.parquet_draft`.
+    null_counts : mapping of str to int
+    bounds : mapping of str to (least, greatest)
+    """
+
+    path: str
+    key: str
+    etag: str
+    size_bytes: int
+    rows: int
+    sha256: str
+    content: str
+    null_counts: Mapping[str, int] = field(default_factory=dict)
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Dependency:
+    """What a dataset was made from: an exact object, in the version it had."""
+
+    key: str
+    etag: str
+    dataset: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChangelogEntry:
+    """What one version changed."""
+
+    version: str
+    when: str
+    who: str
+    what: str
+
+
+@dataclass(frozen=True)
+class DatasetManifest:
+    """All that is known of a version of a dataset.
+
+    Parameters
+    ----------
+    layer, name, version : str
+    digest : str
+        Of the paths and contents of all files.
+    files : tuple of DatasetFile
+        In the order their rows are read.
+    schema : pyarrow.Schema
+        Every file can be read as.
+    created_at, created_by : str
+    time_column : str, optional
+    partition_by : tuple of str
+    parent : str, optional
+        The version whose files this one shares.
+    changelog : tuple of ChangelogEntry
+        The latest first.
+    dependencies : tuple of Dependency
+    contract : mapping, optional
+        The contract it was held against.
+    quality_flags : tuple of str
+    codec : str
+    software : mapping of str to str
+    extra : mapping
+        More of what is known, as metadata.json lists it.
+    """
+
+    layer: str
+    name: str
+    version: str
+    digest: str
+    files: tuple[DatasetFile, ...]
+    schema: pa.Schema
+    created_at: str
+    created_by: str
+    time_column: str | None = None
+    partition_by: tuple[str, ...] = ()
+    parent: str | None = None
+    changelog: tuple[ChangelogEntry, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
+    contract: Mapping[str, Any] | None = None
+    quality_flags: tuple[str, ...] = ()
+    codec: str = "snappy"
+    software: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def ref(self) -> DatasetRef:
+        """Which dataset it is."""
+        return DatasetRef(self.layer, self.name, self.version)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files."""
+        return sum(file.rows for file in self.files)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def null_counts(self) -> dict[str, int]:
+        """Missing values by column; a column that a file does not have is missing in all its rows.
+
+        Files that were not written here may not tell: their columns count what is known.
+        """
+        return {
+            name: sum(
+                file.null_counts.get(name, file.rows if file.null_counts else 0)
+                for file in self.files
+            )
+            for name in self.schema.names
+        }
+
+    @property
+    def completeness_percentage(self) -> float:
+        """Share of the values that are not missing, in percent."""
+        cells = self.rows * len(self.schema)
+        return 100.0 if not cells else round(100 * (1 - sum(self.null_counts.values()) / cells), 4)
+
+    @property
+    def bounds(self) -> dict[str, Bounds]:
+        """The bounds of each column that every file with rows tells of."""
+        found: dict[str, Bounds] = {}
+        filled = [file for file in self.files if file.rows]
+        for name in self.schema.names:
+            told = [file.bounds[name] for file in filled if name in file.bounds]
+            if told and len(told) == len(filled):
+                found[name] = (min(low for low, _ in told), max(high for _, high in told))
+        return found
+
+    def to_bytes(self) -> bytes:
+        """Return the manifest as it is stored."""
+        plain: dict[str, Any] = {"format": FORMAT}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            plain[entry.name] = [asdict(one) for one in value] if _holds_values(value) else value
+        plain["schema"] = schema_to_text(self.schema)
+        plain["files"] = [file_to_dict(file) for file in self.files]
+        return json.dumps(plain, indent=1, ensure_ascii=False).encode()
+
+
+def _holds_values(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and hasattr(value[0], "__dataclass_fields__")
+
+
+def digest_dataset(contents: Iterable[tuple[str, str]]) -> str:
+    """Return the digest of (path, content) of all files, whatever their order."""
+    return digest_value(sorted(map(list, contents)), 64)
+
+
+def parse_dataset_manifest(content: bytes, where: str) -> DatasetManifest:
+    """Read a manifest and check that it agrees with itself.
+
+    Raises
+    ------
+    DatasetIntegrityError
+    """
+    try:
+        values = json.loads(content)
+        _check_format(values)
+        manifest = DatasetManifest(
+            **values
+            | {
+                "schema": schema_from_text(values["schema"]),
+                "files": tuple(file_from_dict(entry) for entry in values["files"]),
+                "changelog": tuple(ChangelogEntry(**entry) for entry in values["changelog"]),
+                "dependencies": tuple(Dependency(**entry) for entry in values["dependencies"]),
+                "partition_by": tuple(values["partition_by"]),
+                "quality_flags": tuple(values["quality_flags"]),
+            }
+        )
+        _check_digest(manifest)
+        DatasetRef.parse(str(manifest.ref))
+    except (ValueError, TypeError, KeyError, ConfigError, pa.ArrowException) as error:
+        raise DatasetIntegrityError(f"{where}: can't be trusted: {error}", hint=_HINT) from error
+    return manifest
+
+
+def _check_format(values: Any) -> None:
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        raise ValueError(f"not a manifest of format {FORMAT}")
+
+
+def _check_digest(manifest: DatasetManifest) -> None:
+    if digest_dataset((file.path, file.content) for file in manifest.files) != manifest.digest:
+        raise ValueError("its digest is not that of its files")
+
+
+def schema_to_text(schema: pa.Schema) -> str:
+    """Return a schema as JSON can hold it."""
+    return base64.b64encode(schema.remove_metadata().serialize().to_pybytes()).decode()
+
+
+def schema_from_text(text: str) -> pa.Schema:
+    """Read what `schema_to_text` gave."""
+    return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text)))
+
+
+def file_to_dict(file: DatasetFile) -> dict[str, Any]:
+    """Return a file as plain values."""
+    bounds = {name: [_tagged(value) for value in pair] for name, pair in file.bounds.items()}
+    plain = {name: getattr(file, name) for name in DatasetFile.__slots__}
+    return plain | {"bounds": bounds}
+
+
+def file_from_dict(entry: Mapping[str, Any]) -> DatasetFile:
+    """Read what `file_to_dict` gave.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+    """
+    bounds = {
+        name: (_untagged(low), _untagged(high)) for name, (low, high) in entry["bounds"].items()
+    }
+    file = DatasetFile(**{**entry, "bounds": bounds})
+    if type(file.rows) is not int or type(file.size_bytes) is not int:
+        raise ValueError(f"{file.path}: its rows or bytes are no number")
+    if ".." in file.key.split("/") or ".." in file.path.split("/"):
+        raise ValueError(f"{file.path}: leads out of the lake")
+    return file
+
+
+def _tagged(value: Any) -> Any:
+    """Return a bound as JSON: a time is a mapping, so that it is not read as text."""
+    if isinstance(value, datetime):
+        return {"time": value.isoformat()}
+    if isinstance(value, date):
+        return {"date": value.isoformat()}
+    if isinstance(value, float) and value in {float("inf"), float("-inf")}:
+        return {"float": repr(value)}
+    return value
+
+
+def _untagged(value: Any) -> Any:
+    match value:
+        case {"time": text}:
+            return datetime.fromisoformat(text)
+        case {"date": text}:
+            return date.fromisoformat(text)
+        case {"float": text}:
+            return float(text)
+    return value

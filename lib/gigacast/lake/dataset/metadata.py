@@ -1,0 +1,147 @@
+"""What metadata.json says, and each Parquet file in its footer. Imports ``errors``, ``lake``.
+
+Both are of one form, published as ``metadata.schema.json`` in this package, and checked against it
+whenever they are written or read.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+
+from gigacast.errors import CorruptedFileError
+from gigacast.lake.dataset.manifest import DatasetManifest
+
+EMBEDDED = "gigacast.metadata"
+"""The key of the metadata in a Parquet file's footer."""
+
+
+@cache
+def metadata_schema() -> dict[str, Any]:
+    """Return the published JSON Schema."""
+    text = (
+        files("gigacast.lake.dataset").joinpath("metadata.schema.json").read_text(encoding="utf-8")
+    )
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+@cache
+def _validator() -> Any:
+    return Draft202012Validator(metadata_schema(), format_checker=FormatChecker(["date-time"]))
+
+
+def check_metadata(metadata: Any, where: str) -> dict[str, Any]:
+    """Return metadata, or say which entry is wrong.
+
+    Raises
+    ------
+    CorruptedFileError
+    """
+    problem = next(iter(_validator().iter_errors(metadata)), None)
+    if problem is not None:
+        place = ".".join(str(part) for part in problem.absolute_path) or "the whole"
+        message = problem.message if len(problem.message) < 200 else f"{problem.message[:200]}..."
+        raise CorruptedFileError(
+            f"{where}: {place}: {message}",
+            hint="the form is gigacast/lake/dataset/metadata.schema.json",
+        )
+    checked: dict[str, Any] = metadata
+    return checked
+
+
+def parse_metadata(content: bytes, where: str) -> dict[str, Any]:
+    """Read and check metadata.
+
+    Raises
+    ------
+    CorruptedFileError
+    """
+    try:
+        values = json.loads(content)
+    except ValueError as error:
+        raise CorruptedFileError(f"{where}: not JSON: {error}") from error
+    return check_metadata(values, where)
+
+
+def metadata_bytes(metadata: Mapping[str, Any], where: str) -> bytes:
+    """Return metadata as it is stored, checked."""
+    return json.dumps(check_metadata(dict(metadata), where), indent=1, ensure_ascii=False).encode()
+
+
+def describe_manifest(manifest: DatasetManifest) -> dict[str, Any]:
+    """Return what metadata.json says of a version."""
+    nulls, bounds = manifest.null_counts, manifest.bounds
+    contract = manifest.contract or {}
+    columns = [
+        {
+            "name": column.name,
+            "type": str(column.type),
+            "nullable": column.nullable,
+            "null_count": nulls[column.name],
+        }
+        | _limits(bounds.get(column.name))
+        for column in manifest.schema
+    ]
+    time_range = bounds.get(manifest.time_column or "")
+    return {
+        "layer": manifest.layer,
+        "feature_set" if manifest.layer == "features" else "asset": manifest.name,
+        "version": manifest.version,
+        "record_count": manifest.rows,
+        "file_size_bytes": manifest.size_bytes,
+        "created_at": manifest.created_at,
+        "created_by": manifest.created_by,
+        "digest": manifest.digest,
+        "parent": manifest.parent,
+        "compression": manifest.codec,
+        "partition_by": list(manifest.partition_by),
+        "time_range": None
+        if time_range is None
+        else {"start": _text(time_range[0]), "end": _text(time_range[1])},
+        "schema": {
+            "name": contract.get("name"),
+            "version": contract.get("version"),
+            "columns": columns,
+        },
+        "quality": {
+            "null_counts": nulls,
+            "completeness_percentage": manifest.completeness_percentage,
+            "quality_flags": list(manifest.quality_flags),
+        },
+        "changelog": [
+            {"version": one.version, "when": one.when, "who": one.who, "what": one.what}
+            for one in manifest.changelog
+        ],
+        "dependencies": [
+            {"key": one.key, "etag": one.etag, "dataset": one.dataset}
+            for one in manifest.dependencies
+        ],
+        "files": [
+            {
+                "path": file.path,
+                "key": file.key,
+                "etag": file.etag,
+                "sha256": file.sha256,
+                "record_count": file.rows,
+                "file_size_bytes": file.size_bytes,
+            }
+            for file in manifest.files
+        ],
+        "software": dict(manifest.software),
+        **manifest.extra,
+    }
+
+
+def _limits(bounds: tuple[Any, Any] | None) -> dict[str, Any]:
+    return {} if bounds is None else {"minimum": _text(bounds[0]), "maximum": _text(bounds[1])}
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, float) and value - value != 0:
+        return str(value)  # infinite: JSON has no number for it
+    return value.isoformat() if isinstance(value, datetime | date) else value

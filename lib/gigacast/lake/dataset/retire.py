@@ -1,0 +1,235 @@
+"""Versions that go: deprecated, then deleted, each shown before it is done. Imports ``lake``.
+
+Deleting goes the other way round than publishing: the manifest first, then the files that no other
+version of the dataset names. Files that are shared stay, under the folder they were written to.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.errors import DataNotFoundError, DatasetConflictError, PreconditionFailedError
+from gigacast.lake.dataset.catalog import (
+    DEPRECATED,
+    PUBLISHED,
+    RETIRED,
+    UNFINISHED,
+    Deprecation,
+    Lake,
+    ref_prefix,
+)
+from gigacast.lake.layout import (
+    DATASET_CLAIM,
+    DATASET_DEPRECATED,
+    DATASET_MANIFEST,
+    DATASET_RETIRED,
+)
+from gigacast.lake.model.registry import Author
+from gigacast.storage.store import ObjectMeta
+
+ABANDONED_AFTER = timedelta(hours=1)
+"""How old a claim is before nobody is taken to be behind it."""
+
+
+def deprecate_version(
+    lake: Lake, ref: DatasetRef, author: Author, *, why: str = "", instead: str | None = None
+) -> Deprecation:
+    """Say that a version should no longer be used; ``latest`` passes it over from now on.
+
+    Raises
+    ------
+    DataNotFoundError
+    DatasetConflictError
+        When it is deprecated already.
+    """
+    lake.read(ref)
+    note = Deprecation(author.now(), author.who, why, instead)
+    try:
+        content = json.dumps(asdict(note)).encode()
+        lake.store.put_if_absent(ref_prefix(ref) + DATASET_DEPRECATED, content)
+    except PreconditionFailedError as error:
+        known = lake.deprecation(ref)
+        told = f" on {known.when}{': ' if known.why else ''}{known.why}" if known else ""
+        raise DatasetConflictError(f"{ref} was deprecated{told}", hint="nothing to do") from error
+    return note
+
+
+def restore_version(lake: Lake, ref: DatasetRef) -> None:
+    """Take a deprecation back.
+
+    Raises
+    ------
+    DataNotFoundError
+    """
+    lake.read(ref)
+    lake.store.delete([ref_prefix(ref) + DATASET_DEPRECATED])
+
+
+@dataclass(frozen=True)
+class Retention:
+    """Which versions may go; the latest published one never does.
+
+    Parameters
+    ----------
+    versions : tuple of str
+        These, by name.
+    keep_last : int, optional
+        All but so many of the latest.
+    older_than_days : float, optional
+        Only what was published before.
+    only_deprecated : bool
+    unfinished : bool
+        What killed publications left, instead of versions.
+    """
+
+    versions: tuple[str, ...] = ()
+    keep_last: int | None = None
+    older_than_days: float | None = None
+    only_deprecated: bool = False
+    unfinished: bool = False
+
+
+@dataclass(frozen=True)
+class RetirePlan:
+    """What retiring would delete.
+
+    Parameters
+    ----------
+    versions : tuple of DatasetRef
+    objects : tuple of ObjectMeta
+        Files, manifests and notes.
+    kept : tuple of str
+        Keys that stay because other versions share them.
+    refused : mapping of str to str
+        Versions asked for that stay, and why.
+    """
+
+    versions: tuple[DatasetRef, ...]
+    objects: tuple[ObjectMeta, ...]
+    kept: tuple[str, ...]
+    refused: dict[str, str]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that would be freed."""
+        return sum(entry.size_bytes for entry in self.objects)
+
+
+def plan_retirement(lake: Lake, ref: DatasetRef, retention: Retention, now: datetime) -> RetirePlan:
+    """Decide what would be deleted, and delete nothing.
+
+    Raises
+    ------
+    DataNotFoundError
+        When a version is named that is not there.
+    """
+    states = lake.versions(ref)
+    refused: dict[str, str] = {}
+    if unknown := [v for v in retention.versions if v not in states]:
+        there = ", ".join(states) or "none"
+        raise DataNotFoundError(f"{ref.layer}/{ref.name} has no {unknown[0]}; there are: {there}")
+    chosen = _choose(lake, ref, states, retention, now, refused)
+    refs = tuple(replace(ref, version=version) for version in chosen)
+    return _plan(lake, refs, states, refused)
+
+
+def _choose(
+    lake: Lake,
+    ref: DatasetRef,
+    states: dict[str, str],
+    retention: Retention,
+    now: datetime,
+    refused: dict[str, str],
+) -> list[str]:
+    if retention.unfinished:
+        left = [v for v, state in states.items() if state == UNFINISHED]
+        return [v for v in left if _is_abandoned(lake, replace(ref, version=v), now, refused)]
+    there = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
+    latest = [v for v in there if states[v] == PUBLISHED][-1:] or there[-1:]
+    asked = list(retention.versions) or there
+    if retention.keep_last is not None:
+        asked = [v for v in asked if v not in there[len(there) - retention.keep_last :]]
+    if retention.only_deprecated:
+        asked = [v for v in asked if states[v] == DEPRECATED]
+    if retention.older_than_days is not None:
+        before = (now - timedelta(days=retention.older_than_days)).isoformat()
+        asked = [v for v in asked if lake.read(replace(ref, version=v)).created_at < before]
+    for version in latest:
+        if version in asked:
+            refused[version] = "the latest version stays"
+    return [v for v in asked if v not in latest and v in there]
+
+
+def _is_abandoned(lake: Lake, ref: DatasetRef, now: datetime, refused: dict[str, str]) -> bool:
+    meta = lake.store.head(ref_prefix(ref) + DATASET_CLAIM)
+    age = now.timestamp() - meta.modified_ns / 1e9
+    if age < ABANDONED_AFTER.total_seconds():
+        refused[str(ref.version)] = f"its publication began {age / 60:.0f} minutes ago"
+        return False
+    return True
+
+
+def _plan(
+    lake: Lake, refs: Sequence[DatasetRef], states: dict[str, str], refused: dict[str, str]
+) -> RetirePlan:
+    """List what the versions hold, less what those that stay name."""
+    going = {ref.version for ref in refs}
+    staying = [v for v, s in states.items() if v not in going and s in {PUBLISHED, DEPRECATED}]
+    if not refs:
+        return RetirePlan((), (), (), refused)
+    shared = _named_by(lake, (replace(refs[0], version=version) for version in staying))
+    named = _named_by(lake, (r for r in refs if states[str(r.version)] != UNFINISHED))
+    found = {meta.key: meta for ref in refs for meta in _listed(lake, ref_prefix(ref))}
+    for key in named - found.keys():
+        found |= {meta.key: meta for meta in _listed(lake, key) if meta.key == key}
+    kept = tuple(sorted(found.keys() & shared))
+    objects = tuple(found[key] for key in sorted(found.keys() - shared))
+    return RetirePlan(tuple(refs), objects, kept, refused)
+
+
+def _named_by(lake: Lake, refs: Iterable[DatasetRef]) -> set[str]:
+    manifests = (lake.find(ref) for ref in refs)
+    return {file.key for found in manifests if found is not None for file in found.files}
+
+
+def _listed(lake: Lake, prefix: str) -> list[ObjectMeta]:
+    return [meta for page in lake.store.list(prefix) for meta in page]
+
+
+def retire(lake: Lake, plan: RetirePlan) -> int:
+    """Delete what a plan says, less what was shared with a new version meanwhile.
+
+    Returns
+    -------
+    int
+        The number of objects deleted.
+    """
+    if not plan.versions:
+        return 0
+    keys = {entry.key for entry in plan.objects}
+    manifests = {ref_prefix(ref) + DATASET_MANIFEST for ref in plan.versions}
+    claims = {ref_prefix(ref) + DATASET_CLAIM for ref in plan.versions}
+    for entry in plan.kept:
+        owner = next((ref for ref in plan.versions if entry.startswith(ref_prefix(ref))), None)
+        if owner is not None:
+            lake.store.put(ref_prefix(owner) + DATASET_RETIRED, b"")
+    lake.store.delete(sorted(manifests & keys))
+    states = lake.versions(plan.versions[0])
+    living = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
+    shared = _named_by(lake, (replace(plan.versions[0], version=version) for version in living))
+    rest = keys - manifests - shared
+    lake.store.delete(sorted(rest - claims))
+    lake.store.delete(sorted(rest & claims))
+    _forget_retired(lake, plan.versions[0])
+    return len(rest) + len(manifests & keys)
+
+
+def _forget_retired(lake: Lake, ref: DatasetRef) -> None:
+    """Remove the notes of retired versions whose last shared file is gone."""
+    for version, state in lake.versions(ref).items():
+        if state == RETIRED:
+            prefix = ref_prefix(replace(ref, version=version))
+            if [meta.key for meta in _listed(lake, prefix)] == [prefix + DATASET_RETIRED]:
+                lake.store.delete([prefix + DATASET_RETIRED])

@@ -1,0 +1,84 @@
+"""Versions of a dataset as one store to read from. Imports ``errors``, ``core``, ``lake``.
+
+Keys say which version a file is of: ``raw/EURUSD/2024-01-15/part-00000.parquet``. Files of
+published versions are known by their content, as in `lake.dataset_store`; those that somebody put
+there by hand, without a manifest, by their ETag.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.errors import DataNotFoundError
+from gigacast.lake.dataset.catalog import DEPRECATED, PLAIN, PUBLISHED, Lake, ref_prefix
+from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest, Dependency
+from gigacast.lake.dataset.store import DatasetStore
+from gigacast.storage.store import ObjectMeta
+
+
+def resolve_sources(lake: Lake, ref: DatasetRef, *, every: bool = False) -> tuple[DatasetRef, ...]:
+    """Return the versions to read: the one named, the latest, or every one there is.
+
+    Raises
+    ------
+    DataNotFoundError
+        When there is none.
+    """
+    states = lake.versions(ref)
+    if ref.version is not None and states.get(ref.version) == PLAIN:
+        return (ref,)
+    if every and ref.version is None:
+        there = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED, PLAIN}]
+        if there:
+            return tuple(replace(ref, version=version) for version in there)
+    plain = [version for version, state in states.items() if state == PLAIN]
+    try:
+        return (lake.read(ref).ref,)
+    except DataNotFoundError:
+        if ref.version is not None or not plain or ref.layer != "raw":
+            raise
+        return (replace(ref, version=plain[-1]),)
+
+
+def open_sources(lake: Lake, refs: Sequence[DatasetRef]) -> DatasetStore:
+    """Open versions for reading.
+
+    Raises
+    ------
+    DataNotFoundError, DatasetIntegrityError
+    """
+    files = tuple(
+        replace(file, path=f"{ref}/{path}") for ref in refs for path, file in _files_of(lake, ref)
+    )
+    return DatasetStore(lake.store, _manifest_of(files), lake.store.address)
+
+
+def origins_of(lake: Lake, refs: Sequence[DatasetRef]) -> dict[str, Dependency]:
+    """Return the exact object behind each key that `open_sources` gives."""
+    return {
+        f"{ref}/{path}": Dependency(file.key, file.etag, str(ref))
+        for ref in refs
+        for path, file in _files_of(lake, ref)
+    }
+
+
+def _files_of(lake: Lake, ref: DatasetRef) -> list[tuple[str, DatasetFile]]:
+    if lake.state(ref) != PLAIN:
+        return [(file.path, file) for file in lake.read(ref).files]
+    prefix = ref_prefix(ref)
+    return [
+        (path := entry.key.removeprefix(prefix), _plain_file(path, entry))
+        for page in lake.store.list(prefix)
+        for entry in page
+    ]
+
+
+def _plain_file(path: str, entry: ObjectMeta) -> DatasetFile:
+    return DatasetFile(path, entry.key, entry.etag, entry.size_bytes, 0, "", entry.etag)
+
+
+def _manifest_of(files: tuple[DatasetFile, ...]) -> DatasetManifest:
+    """Return a manifest that is of no version: the store asks it for files only."""
+    return DatasetManifest("raw", "sources", "", "", files, pa.schema([]), "", "")

@@ -1,0 +1,160 @@
+"""A version of a dataset as a store: what its manifest names, and nothing else, read only.
+
+Imports ``errors``, ``storage`` and ``lake``. Files that the version shares with an earlier one
+appear under their own names. The ETag of a file is the digest of its rows: the same in every
+version that shares it, and in every copy of the lake. Each read is of the object that the manifest
+names.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, NoReturn, Protocol, TypeVar
+
+from gigacast.errors import (
+    DatasetIntegrityError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StorageError,
+)
+from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest
+from gigacast.storage.key import check_folder_prefix, check_key
+from gigacast.storage.paging import cut_pages, fold_level
+from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
+
+_HINT = "restore the file, or publish the data again as another version"
+_PIECE_BYTES = 8 << 20
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class _Read(Protocol[T_co]):
+    """Reads one version of an object."""
+
+    def __call__(self, key: str, *, if_match: str) -> T_co: ...
+
+
+class DatasetStore(Store):
+    """The files of one version.
+
+    Parameters
+    ----------
+    store : Store
+        Rooted at the lake.
+    manifest : DatasetManifest
+    address : StoreAddress
+        Where the version was asked for.
+    """
+
+    def __init__(self, store: Store, manifest: DatasetManifest, address: StoreAddress) -> None:
+        self.address = address
+        self._store = store
+        self._files = {file.path: file for file in manifest.files}
+        self._etags: dict[str, str] = {}
+
+    def check(self) -> None:
+        """Make sure that the lake can be reached."""
+        self._store.check()
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
+        """Iterate over the files, a page at a time."""
+        return cut_pages(
+            self._meta(path)
+            for path in sorted(self._files)
+            if path.startswith(prefix) and (not start_after or path > start_after)
+        )
+
+    def list_folder(self, prefix: str = "") -> Folder:
+        """Return one level below ``prefix``."""
+        found = [meta for page in self.list(check_folder_prefix(prefix)) for meta in page]
+        return fold_level(prefix, found)
+
+    def head(self, key: str) -> ObjectMeta:
+        """Return one file's metadata."""
+        return self._meta(self._find(key).path)
+
+    def get(
+        self, key: str, *, if_match: str | None = None, start: int = 0, stop: int | None = None
+    ) -> bytes:
+        """Return the bytes ``start`` to ``stop`` of the object the manifest names.
+
+        Raises
+        ------
+        DatasetIntegrityError
+            When that object is gone or was replaced.
+        """
+        read = partial(self._store.get, start=start, stop=stop)
+        return self._read(self._pinned(key, if_match), read)
+
+    def open_file(self, key: str, *, if_match: str | None = None) -> BinaryIO | None:
+        """Open the object the manifest names, where that is a file of this machine.
+
+        Raises
+        ------
+        DatasetIntegrityError
+            When that object is gone or was replaced.
+        """
+        return self._read(self._pinned(key, if_match), self._store.open_file)
+
+    def _pinned(self, key: str, if_match: str | None) -> DatasetFile:
+        file = self._find(key)
+        if if_match is not None and if_match != file.content:
+            raise PreconditionFailedError(f"{self.address.url}/{key} is no longer {if_match}")
+        return file
+
+    def _read(self, file: DatasetFile, read: "_Read[T_co]") -> T_co:
+        try:
+            return read(file.key, if_match=self._etags.get(file.key, file.etag))
+        except (PreconditionFailedError, ObjectNotFoundError):
+            etag = self._find_copy(file)
+        return read(file.key, if_match=etag)
+
+    def _find_copy(self, file: DatasetFile) -> str:
+        """Return the ETag of an object with another one, but the same bytes: a copied lake's."""
+        where = f"{self._store.address.url}/{file.key}"
+        try:
+            meta = self._store.head(file.key)
+            digest = hashlib.sha256()
+            for start in range(0, meta.size_bytes, _PIECE_BYTES):
+                piece = self._store.get(
+                    file.key, if_match=meta.etag, start=start, stop=start + _PIECE_BYTES
+                )
+                digest.update(piece)
+        except ObjectNotFoundError as error:
+            raise DatasetIntegrityError(f"{where} is gone", hint=_HINT) from error
+        if digest.hexdigest() != file.sha256:
+            raise DatasetIntegrityError(f"{where} was replaced after it was published", hint=_HINT)
+        self._etags[file.key] = meta.etag
+        return meta.etag
+
+    def put(self, key: str, content: bytes | Path) -> str:
+        """Refuse: published versions never change."""
+        self._refuse(key)
+
+    def put_if_absent(self, key: str, content: bytes | Path) -> str:
+        """Refuse: published versions never change."""
+        self._refuse(key)
+
+    def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
+        """Refuse: published versions never change."""
+        self._refuse(key)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Refuse: published versions never change."""
+        self._refuse(next(iter(keys), ""))
+
+    def _refuse(self, key: str) -> NoReturn:
+        raise StorageError(
+            f"{self.address.url}/{key} can't be written: published versions never change",
+            hint="write to another prefix, or publish another version",
+        )
+
+    def _find(self, key: str) -> DatasetFile:
+        if check_key(key) not in self._files:
+            raise ObjectNotFoundError(f"{self.address.url} has no file {key}")
+        return self._files[key]
+
+    def _meta(self, path: str) -> ObjectMeta:
+        file = self._files[path]
+        return ObjectMeta(path, file.content, file.size_bytes, 0)

@@ -1,0 +1,1 @@
+"""Versioned models in the store: registry, active version, transfer, cache."""

@@ -1,0 +1,271 @@
+"""Which version of a model is active: one object per model, changed by compare and swap.
+
+Imports ``errors``, ``storage`` and ``lake``. ``ACTIVE`` holds the version and every change there
+was. Who changes it names the ETag it was read with, so of two operators the slower one gets an
+error that shows what is active now, and undoes nobody.
+
+Deleting a version is recorded here, too: the swap that records it makes a switch to that version
+which is under way fail, and a later one finds the claim (see ``registry``).
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+
+from gigacast.errors import (
+    ConfigError,
+    ModelConflictError,
+    ModelIntegrityError,
+    PreconditionFailedError,
+)
+from gigacast.lake.layout import active_key
+from gigacast.lake.model.manifest import check_name
+from gigacast.lake.model.registry import PUBLISHED, Author, Registry
+from gigacast.lake.pinned import read_pinned
+
+SWITCH, ROLLBACK, DELETE, RESTORE = "switch", "rollback", "delete", "restore"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One line of the history; ``action`` is ``switch``, ``rollback``, ``delete``, ``restore``."""
+
+    version: str
+    when: str
+    who: str
+    why: str = ""
+    action: str = SWITCH
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """The active version of a model and how it came to be; ``None`` when none is."""
+
+    version: str | None = None
+    history: tuple[Change, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """Return it as it is stored."""
+        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+
+    def then(self, change: Change) -> "Active":
+        """Return it after one more change."""
+        version = self.version if change.action == DELETE else change.version
+        return Active(version, (*self.history, change))
+
+    def before(self) -> list[str]:
+        """Return the versions that rollbacks would lead to, the next one first.
+
+        A rollback takes its switch off the pile: two in a row go two versions back.
+        """
+        pile: list[str] = []
+        for change in self.history:
+            if change.action == ROLLBACK:
+                while pile and pile[-1] != change.version:
+                    pile.pop()
+            elif change.action != DELETE:
+                pile.append(change.version)
+        return pile[-2::-1]
+
+
+def parse_active(content: bytes, where: str) -> Active:
+    """Read an ``ACTIVE`` object.
+
+    Raises
+    ------
+    ModelIntegrityError
+    """
+    try:
+        values = json.loads(content)
+        version = values["version"]
+        if version is not None:
+            check_name("version", version)
+        return Active(version, tuple(Change(**change) for change in values["history"]))
+    except (ValueError, TypeError, KeyError, ConfigError) as error:
+        raise ModelIntegrityError(
+            f"{where}: does not say which version is active: {error}",
+            hint="delete it and run `gigacast models switch NAME VERSION`",
+        ) from error
+
+
+def read_active(registry: Registry, model: str) -> tuple[Active, str | None]:
+    """Return what is active and the ETag that says so, ``None`` when nothing ever was.
+
+    Raises
+    ------
+    ModelIntegrityError
+    """
+    key = active_key(check_name("model", model))
+    pinned = read_pinned(registry.store, key)
+    if pinned is None:
+        return Active(), None
+    return parse_active(pinned.content, f"{registry.store.address.url}/{key}"), pinned.etag
+
+
+def write_active(registry: Registry, model: str, active: Active, etag: str | None) -> None:
+    """Replace what is active if nobody did since it was read.
+
+    Raises
+    ------
+    ModelConflictError
+        When somebody did; the message shows what is active now.
+    """
+    key = active_key(model)
+    try:
+        if etag is None:
+            registry.store.put_if_absent(key, active.to_bytes())
+        else:
+            registry.store.put_if_match(key, active.to_bytes(), etag)
+    except PreconditionFailedError as error:
+        raise lost_race(registry, model) from error
+
+
+def lost_race(registry: Registry, model: str) -> ModelConflictError:
+    """Return the error of the slower of two operators."""
+    now, _ = read_active(registry, model)
+    last = now.history[-1] if now.history else None
+    by = f" ({last.action} {last.version} by {last.who}, {last.when})" if last else ""
+    return ModelConflictError(
+        f"{model}: somebody else was faster, active is {now.version or 'none'} now{by}",
+        hint=f"look at it with `gigacast models show {model}`, then run the command again",
+    )
+
+
+def switch_version(
+    registry: Registry,
+    model: str,
+    version: str,
+    author: Author,
+    *,
+    why: str = "",
+    expected: str | None = None,
+) -> Active:
+    """Make a published version the active one.
+
+    Parameters
+    ----------
+    registry : Registry
+    model, version : str
+    author : Author
+    why : str
+        Goes into the history.
+    expected : str, optional
+        The version that must be active now.
+
+    Raises
+    ------
+    ModelNotFoundError
+        When it is not published; the message lists what is.
+    ModelConflictError
+        When somebody else changed what is active, another than ``expected`` is, or the version is
+        being deleted.
+    """
+    active, etag = read_active(registry, model)
+    if expected is not None and active.version != expected:
+        raise lost_race(registry, model)
+    _check_usable(registry, model, version)
+    if active.version == version:
+        return active
+    then = active.then(Change(version, author.now(), author.who, why))
+    write_active(registry, model, then, etag)
+    return then
+
+
+def _check_usable(registry: Registry, model: str, version: str) -> None:
+    registry.read(model, version)
+    if registry.is_being_deleted(model, version):
+        raise ModelConflictError(
+            f"{model}/{version} is being deleted", hint="choose another, or publish it again"
+        )
+
+
+def activate_first(registry: Registry, model: str, version: str, author: Author) -> bool:
+    """Make a version active if none ever was; return whether it was so."""
+    active, etag = read_active(registry, model)
+    if active.version is not None:
+        return False
+    change = Change(version, author.now(), author.who, "the first version")
+    try:
+        write_active(registry, model, active.then(change), etag)
+    except ModelConflictError:
+        return False  # another first version was faster
+    return True
+
+
+def rollback_version(registry: Registry, model: str, author: Author, *, why: str = "") -> Active:
+    """Go back to the version that was active before, of those that are still published.
+
+    Raises
+    ------
+    ModelConflictError
+        When there is none, or somebody else changed what is active.
+    """
+    active, etag = read_active(registry, model)
+    if etag is None:
+        raise registry.unknown(model)
+    versions = registry.versions(model)
+    for version in active.before():
+        if version != active.version and versions.get(version) == PUBLISHED:
+            _check_usable(registry, model, version)
+            then = active.then(Change(version, author.now(), author.who, why, ROLLBACK))
+            write_active(registry, model, then, etag)
+            return then
+    raise ModelConflictError(
+        f"{model}: {active.version} is active, and nothing before it is still published",
+        hint=f"`gigacast models switch {model} VERSION` leads to any published version",
+    )
+
+
+def delete_version(
+    registry: Registry, model: str, version: str, author: Author, *, why: str = ""
+) -> int:
+    """Delete a version that is not active, or what an unfinished publish left of one.
+
+    Returns
+    -------
+    int
+        Objects deleted.
+
+    Raises
+    ------
+    ModelConflictError
+        When it is active, or somebody else changed what is active meanwhile.
+    ModelNotFoundError
+    """
+    check_deletable(registry, model, version)
+    active, etag = read_active(registry, model)
+    before = registry.claim_deletion(model, version, author)
+    try:
+        change = Change(version, author.now(), author.who, why, DELETE)
+        if active.version == version:
+            raise lost_race(registry, model)
+        write_active(registry, model, active.then(change), etag)
+    except ModelConflictError:
+        registry.withdraw_deletion(model, version, before)
+        raise
+    return registry.erase(model, version)
+
+
+def check_deletable(registry: Registry, model: str, version: str) -> None:
+    """Refuse to delete what is active or not there.
+
+    Raises
+    ------
+    ModelConflictError, ModelNotFoundError
+    """
+    active, _ = read_active(registry, model)
+    if active.version == version:
+        raise ModelConflictError(
+            f"{model}/{version} is active and cannot be deleted",
+            hint=f"`gigacast models switch {model} VERSION` or `rollback {model}` first; what is "
+            "damaged is mended by publishing or restoring the same content again",
+        )
+    if check_name("version", version) not in registry.versions(model):
+        raise registry.unknown(model, version)
+
+
+def restored(active: Active, author: Author) -> Active:
+    """Return an archive's record for a registry that has none: the history, and the restore."""
+    if active.version is None:
+        return active
+    change = Change(active.version, author.now(), author.who, "from a backup", RESTORE)
+    return replace(active, history=(*active.history, change))

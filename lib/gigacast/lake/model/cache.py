@@ -1,0 +1,156 @@
+"""Models fetched from a store, kept on this machine by their digest.
+
+Imports ``errors``, ``core``, ``storage`` and ``lake``. A folder's name is the digest of what is in
+it: a model that changes gets another folder, never a stale one. It is filled aside and renamed, so
+that of many processes each finds all of it or nothing; and it is hashed again before every use.
+"""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from gigacast.core.digest import digest_etags
+from gigacast.errors import ModelIntegrityError
+from gigacast.lake.layout import MODEL_MANIFEST
+from gigacast.lake.model.file import digest_folder
+from gigacast.lake.model.manifest import ModelManifest, check_folder, read_folder_manifest
+from gigacast.lake.model.transfer import copy_plain, fetch_version, local_errors
+from gigacast.storage.store import ObjectMeta, Store
+
+_SCRATCH = ".fetch-"
+_STALE_S = 24 * 3600.0
+
+
+class Cached(NamedTuple):
+    """A verified folder, and whether it had to be fetched."""
+
+    folder: Path
+    digest: str
+    fetched: bool
+
+
+def default_cache() -> Path:
+    """Return the folder for fetched models."""
+    configured = os.environ.get("GIGACAST_CACHE")
+    return (Path(configured) if configured else Path.home() / ".cache" / "gigacast") / "models"
+
+
+class ModelCache:
+    """Verified copies of models.
+
+    Parameters
+    ----------
+    root : Path, optional
+        `default_cache` when absent.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = root or default_cache()
+
+    def get(self, store: Store, manifest: ModelManifest) -> Cached:
+        """Return a version's files, fetched if need be, every byte verified.
+
+        Raises
+        ------
+        ModelIntegrityError
+            When a file here or in the store is not the published one.
+        StorageError
+            When there is no room.
+        """
+        target = self._root / f"sha256-{manifest.digest}"
+        fetched = not target.is_dir()
+        if fetched:
+            with self._staged(target) as staged:
+                fetch_version(store, manifest, staged)
+                (staged / MODEL_MANIFEST).write_bytes(manifest.to_bytes())
+        check_folder(target, manifest, _hint(target))
+        return Cached(target, manifest.digest, fetched)
+
+    def find(self, digest: str) -> tuple[Path, ModelManifest] | None:
+        """Return the verified model whose digest starts so; ``None`` when none is here.
+
+        Raises
+        ------
+        ModelIntegrityError
+            When its files are not those of the digest.
+        """
+        for target in sorted(self._root.glob(f"sha256-{digest}*")):
+            manifest = read_folder_manifest(target)
+            if manifest is None or target.name != f"sha256-{manifest.digest}":
+                raise ModelIntegrityError(f"{target}: no longer whole", hint=_hint(target))
+            check_folder(target, manifest, _hint(target))
+            return target, manifest
+        return None
+
+    def get_plain(self, store: Store, files: Mapping[str, ObjectMeta]) -> Cached:
+        """Return files that no manifest lists, by their ETags; the digest is what was fetched.
+
+        Raises
+        ------
+        ModelIntegrityError
+            When a copy here is no longer what was fetched.
+        StorageError
+            When there is no room.
+        """
+        label = digest_etags(text for meta in files.values() for text in (meta.key, meta.etag))
+        known = sorted(self._root.glob(f"plain-{label}-*"))
+        if not known:
+            known = [self._fetch_plain(store, files, label)]
+        digest = digest_folder(known[0])
+        if known[0].name != f"plain-{label}-{digest}":
+            raise ModelIntegrityError(
+                f"{known[0]}: a file was changed after it was fetched; it is not loaded",
+                hint=_hint(known[0]),
+            )
+        return Cached(known[0], digest, fetched=True)
+
+    def _fetch_plain(self, store: Store, files: Mapping[str, ObjectMeta], label: str) -> Path:
+        def name(staged: Path) -> Path:
+            return self._root / f"plain-{label}-{digest_folder(staged)}"
+
+        with self._staged(name) as staged:
+            copy_plain(store, files, staged)
+            return name(staged)
+
+    @contextmanager
+    def _staged(self, target: Path | Callable[[Path], Path]) -> Iterator[Path]:
+        """Yield an empty folder that becomes ``target`` when the block ends well."""
+        with local_errors(self._root):
+            self._root.mkdir(parents=True, exist_ok=True)
+            _remove_stale(self._root)
+            scratch = Path(tempfile.mkdtemp(dir=self._root, prefix=_SCRATCH))
+        try:
+            staged = scratch / "model"
+            with local_errors(scratch):
+                staged.mkdir()
+            yield staged
+            final = target if isinstance(target, Path) else target(staged)
+            with local_errors(final):
+                _rename(staged, final)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _rename(staged: Path, target: Path) -> None:
+    try:
+        staged.rename(target)
+    except OSError:
+        if not target.is_dir():  # else another process was first: its copy is as good
+            raise
+
+
+def _remove_stale(root: Path) -> None:
+    """Remove what killed processes left; a young one may still be written."""
+    for path in root.glob(f"{_SCRATCH}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _STALE_S:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _hint(folder: Path) -> str:
+    return f"delete {folder}: it is fetched again"

@@ -1,0 +1,211 @@
+"""The manifest of a model version: what it is, where it came from, every file with its hash.
+
+Imports ``errors`` and ``lake``. It is written last and never again, so a version that has one is
+whole. What is read is believed only as far as it agrees with itself and with its key.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gigacast.errors import ConfigError, ModelIntegrityError
+from gigacast.lake.layout import ACTIVE, MODEL_MANIFEST
+from gigacast.lake.model.file import ModelFile, digest_files, hash_folder
+
+FORMAT = 1
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_FILE = re.compile(r"(?:base/)?[A-Za-z0-9_][A-Za-z0-9._-]*\.(?:json|safetensors)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_HINT = "publish the model again from a good copy, under a new version"
+
+
+@dataclass(frozen=True)
+class ModelManifest:
+    """A published version.
+
+    Parameters
+    ----------
+    model, version : str
+    digest : str
+        SHA-256 of the whole: `lake.model_file.digest_folder` of the files.
+    files : tuple of ModelFile
+        Every file with size and SHA-256.
+    source : mapping
+        ``kind`` is ``hub`` (``repo``, ``revision``), ``folder`` (``path``, ``host``) or
+        ``training`` (``parent``: model, version, digest, or none; ``record``: how it was trained).
+    created_at, created_by : str
+    architecture : str
+        As ``ChronosBoltModelForForecasting``.
+    parameters : int
+        Weights stored.
+    context_length, prediction_length : int
+    quantile_levels : tuple of float
+        Empty for a model that samples.
+    license : str or None
+    metrics : mapping
+        What was measured when it was made.
+    software : mapping
+        Versions of what made it.
+    """
+
+    model: str
+    version: str
+    digest: str
+    files: tuple[ModelFile, ...]
+    source: Mapping[str, Any]
+    created_at: str
+    created_by: str = ""
+    architecture: str = ""
+    parameters: int = 0
+    context_length: int = 0
+    prediction_length: int = 0
+    quantile_levels: tuple[float, ...] = ()
+    license: str | None = None
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    software: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size_bytes for file in self.files)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        files = [file._asdict() for file in self.files]
+        return {"format": FORMAT, **asdict(self), "files": files}
+
+    def to_bytes(self) -> bytes:
+        """Return it as it is stored."""
+        return (json.dumps(self.to_json(), indent=1) + "\n").encode()
+
+
+def is_name(name: str) -> bool:
+    """Whether something may be called so: it is a folder's name everywhere."""
+    return _NAME.fullmatch(name) is not None and name != ACTIVE
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return the name of a model or a version, or refuse it.
+
+    Raises
+    ------
+    ConfigError
+        When it could not be a folder's name everywhere.
+    """
+    if not is_name(name):
+        raise ConfigError(
+            f"{kind}: {name!r} cannot be used as a name",
+            hint="letters, digits, '.', '_' and '-', the first a letter or digit",
+        )
+    return name
+
+
+def parse_manifest(content: bytes, where: str) -> ModelManifest:
+    """Read a manifest and check that it agrees with itself.
+
+    Parameters
+    ----------
+    content : bytes
+    where : str
+        For messages: its key or path.
+
+    Raises
+    ------
+    ModelIntegrityError
+        When it is no manifest, names a file outside its folder, or its digest is not its files'.
+    """
+    try:
+        manifest = _read(json.loads(content))
+        _check(manifest)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelIntegrityError(f"{where}: cannot be trusted: {error}", hint=_HINT) from error
+    return manifest
+
+
+def _read(values: Any) -> ModelManifest:
+    if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        raise ValueError(f"not a manifest of format {FORMAT}")
+    values["files"] = tuple(_file(entry) for entry in values["files"])
+    values["quantile_levels"] = tuple(float(level) for level in values["quantile_levels"])
+    return ModelManifest(**values)
+
+
+def _file(entry: Mapping[str, Any]) -> ModelFile:
+    file = ModelFile(**entry)
+    if not isinstance(file.name, str) or _FILE.fullmatch(file.name) is None:
+        raise ValueError(f"{file.name!r} is no name of a model's file")
+    if file.name.rpartition("/")[2] == MODEL_MANIFEST:
+        raise ValueError("a manifest does not list manifests")
+    if type(file.size_bytes) is not int or file.size_bytes < 0:
+        raise ValueError(f"{file.name}: {file.size_bytes!r} is no size")
+    if not isinstance(file.sha256, str) or _SHA256.fullmatch(file.sha256) is None:
+        raise ValueError(f"{file.name}: {file.sha256!r} is no SHA-256")
+    return file
+
+
+def _check(manifest: ModelManifest) -> None:
+    names = [file.name for file in manifest.files]
+    if len(set(names)) < len(names) or not names:
+        raise ValueError("files are listed twice, or none is")
+    if digest_files(manifest.files) != manifest.digest:
+        raise ValueError("its digest is not that of its files")
+    for name in (manifest.model, manifest.version):
+        if not isinstance(name, str) or not is_name(name):
+            raise ValueError(f"{name!r} is no name of a model or version")
+
+
+def read_folder_manifest(folder: Path) -> ModelManifest | None:
+    """Return the manifest beside a model's files; ``None`` when it has none of ours.
+
+    Raises
+    ------
+    ModelIntegrityError
+    """
+    path = folder / MODEL_MANIFEST
+    if not path.is_file():
+        return None
+    content = path.read_bytes()
+    try:
+        is_ours = "digest" in json.loads(content)
+    except (ValueError, TypeError):
+        return None
+    return parse_manifest(content, str(path)) if is_ours else None
+
+
+def check_folder(folder: Path, manifest: ModelManifest, hint: str) -> None:
+    """Make sure that a folder holds exactly the files a manifest lists.
+
+    Raises
+    ------
+    ModelIntegrityError
+        Naming the first file that is missing, changed or too much, and ``hint``.
+    """
+    problem = find_difference(folder, manifest)
+    if problem is not None:
+        raise ModelIntegrityError(f"{folder}: {problem}; it is not loaded", hint=hint)
+
+
+def find_difference(folder: Path, manifest: ModelManifest) -> str | None:
+    """Return how a folder differs from a manifest; ``None`` when it does not."""
+    try:
+        present = {file.name: file for file in hash_folder(folder)}
+    except (ModelIntegrityError, OSError) as error:
+        return f"cannot be read as a model: {error}"
+    for file in manifest.files:
+        if (problem := compare_file(file, present.pop(file.name, None))) is not None:
+            return problem
+    return f"{next(iter(present))} is not in the manifest" if present else None
+
+
+def compare_file(wanted: ModelFile, found: ModelFile | None) -> str | None:
+    """Return how a file differs from what a manifest says; ``None`` when it does not."""
+    if found is None:
+        return f"{wanted.name} is missing"
+    if found.size_bytes != wanted.size_bytes:
+        return f"{wanted.name} has {found.size_bytes} bytes, {wanted.size_bytes} were published"
+    if found.sha256 != wanted.sha256:
+        return f"{wanted.name} was changed: its SHA-256 is not the published one"
+    return None

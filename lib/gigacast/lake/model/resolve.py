@@ -1,0 +1,281 @@
+"""From what the user calls a model to pinned files in a folder.
+
+Imports ``errors``, ``storage`` and ``lake``; the hub is asked through ``lake.hub``.
+
+Looked for in this order, first hit wins, and the choice is part of the result:
+
+1. a name that ships with the package (``gigacast-bolt-nano``) or needs no files
+   (``seasonal-naive``, ``auto-ets``, ``auto-theta``)
+2. a local folder; one that was published is held to its manifest
+3. the cache on this machine: a digest, as receipts give it (``sha256:3fa9c2...``), and the files
+   of every version found in 4
+4. the registry under the output root: ``chronos-bolt-tiny/v1.0`` (``models/chronos-bolt-tiny/v1.0``
+   is the same), or ``chronos-bolt-tiny`` for the version that is active now; a digest, too
+5. the hub: ``amazon/chronos-bolt-tiny``, with ``@<revision>`` if wanted; the published names
+   (``chronos-bolt-tiny``) may stand without their owner
+
+What has a manifest is verified by it, byte for byte, before it is used. A version of plain files
+without one is pinned by their ETags, and the choice says so.
+"""
+
+import re
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from gigacast.errors import ModelNotFoundError
+from gigacast.lake.layout import MODELS, model_prefix
+from gigacast.lake.model.active import read_active
+from gigacast.lake.model.cache import ModelCache, default_cache
+from gigacast.lake.model.file import digest_folder
+from gigacast.lake.model.hub import download_from_hub, parse_hub_id
+from gigacast.lake.model.manifest import (
+    ModelManifest,
+    check_folder,
+    is_name,
+    read_folder_manifest,
+)
+from gigacast.lake.model.registry import PLAIN, PUBLISHED, Registry
+from gigacast.storage.store import Store
+
+__all__ = [
+    "DEFAULT_MODEL",
+    "FILELESS_MODELS",
+    "NAIVE_MODEL",
+    "ResolvedModel",
+    "default_cache",
+    "digest_folder",
+    "find_version",
+    "is_shipped",
+    "is_version_folder",
+    "resolve_model",
+]
+
+DEFAULT_MODEL = "gigacast-bolt-nano"
+NAIVE_MODEL = "seasonal-naive"
+FILELESS_MODELS = frozenset({NAIVE_MODEL, "auto-ets", "auto-theta"})
+"""Forecasters without weights; the latter two come with an extra."""
+_DIGEST = re.compile(r"sha256:(?P<digest>[0-9a-f]{8,64})")
+_VERSION_FOLDER = re.compile(r"v?[0-9]+(?:\.[0-9]+)*")
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model pinned to its bytes.
+
+    Parameters
+    ----------
+    name, version : str
+        Segments of the output keys.
+    digest : str
+        SHA-256 over the names and contents of the files a model is loaded from; a constant for a
+        model without files.
+    folder : Path, optional
+        Where the files are; ``None`` for a model without files.
+    source : str
+        Where it was found, for people.
+    """
+
+    name: str
+    version: str
+    digest: str
+    folder: Path | None
+    source: str
+
+
+def resolve_model(
+    reference: str,
+    outputs: Store,
+    *,
+    version: str | None = None,
+    otherwise: str | None = None,
+    detect: bool = True,
+    cache: Path | None = None,
+) -> ResolvedModel:
+    """Find a model, fetch it if need be, and pin it by digest.
+
+    Parameters
+    ----------
+    reference : str
+        See the module's docstring.
+    outputs : Store
+        Rooted where ``models/`` lies.
+    version : str, optional
+        The version to look for, or to call it.
+    otherwise : str, optional
+        Another reference, for when there is no such folder and nothing under ``models/``.
+    detect : bool
+        Whether to look beyond what ships and the local folder.
+    cache : Path, optional
+        Folder for fetched models; ``GIGACAST_CACHE`` or ``~/.cache/gigacast`` when absent.
+
+    Raises
+    ------
+    ModelNotFoundError
+        When it is nowhere; the message lists where it was looked for, or what there is.
+    ModelIntegrityError
+        When a file is not the published one, or the folder holds no weights that may be loaded.
+    """
+    if reference in FILELESS_MODELS:
+        return ResolvedModel(reference, "1", f"{reference}-1", None, "built in")
+    packaged = _packaged(reference)
+    if packaged is not None:
+        shipped = _pin(packaged, reference, None, "ships with the package")
+        if version not in {None, shipped.version}:
+            raise ModelNotFoundError(
+                f"{reference} ships in version {shipped.version}, not {version}",
+                hint="leave the version out, or publish the other one under models/",
+            )
+        return shipped
+    folder = Path(reference).expanduser()
+    if folder.is_dir():
+        return _from_folder(folder, version)
+    if not detect:
+        raise ModelNotFoundError(
+            f"no model in {folder}, and looking elsewhere is switched off",
+            hint="set model.auto_detect_mode, or correct model.model_path",
+        )
+    found = _from_registry(reference, Registry(outputs), version, ModelCache(cache))
+    if found is not None:
+        return found
+    if otherwise is not None and otherwise != reference:
+        return resolve_model(otherwise, outputs, version=version, cache=cache)
+    return _from_hub(reference, version, outputs)
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a name always means what ships with the package."""
+    return name in FILELESS_MODELS or _packaged(name) is not None
+
+
+def _packaged(name: str) -> Path | None:
+    folder = Path(str(resources.files("gigacast"))) / "forecasters" / "weights" / name
+    is_there = _UNSAFE.search(name) is None and (folder / "config.json").is_file()
+    return folder if is_there else None
+
+
+def is_version_folder(folder: Path) -> bool:
+    """Whether a folder is named as a version is, and its parent so as the model."""
+    return _VERSION_FOLDER.fullmatch(folder.name) is not None
+
+
+def _from_folder(folder: Path, version: str | None) -> ResolvedModel:
+    folder = folder.resolve()
+    manifest = read_folder_manifest(folder)
+    source = str(folder)
+    if manifest is not None:
+        hint = f"copy the published version again, or remove {folder / 'manifest.json'} if the "
+        check_folder(folder, manifest, hint + "change is meant")
+        source = f"{folder}, verified by its manifest"
+    if is_version_folder(folder):
+        return _pin(folder, folder.parent.name, version or folder.name, source)
+    return _pin(folder, folder.name, version, source)
+
+
+def _from_hub(reference: str, version: str | None, outputs: Store) -> ResolvedModel:
+    named = parse_hub_id(reference)
+    if named is None:
+        raise ModelNotFoundError(
+            f"no model {reference!r}: not shipped, no such folder, "
+            f"nothing under {outputs.address.url}/{MODELS}, and not a hub id",
+            hint=f"use {DEFAULT_MODEL}, {NAIVE_MODEL}, a folder, NAME or NAME/VERSION under "
+            "models/, or a hub id such as amazon/chronos-bolt-tiny",
+        )
+    repo, wanted = named
+    folder, revision = download_from_hub(repo, wanted)
+    name = repo.rpartition("/")[2]
+    return _pin(folder, name, version or revision[:12], f"hub {repo}@{revision}")
+
+
+def _from_registry(
+    reference: str, registry: Registry, version: str | None, cache: ModelCache
+) -> ResolvedModel | None:
+    digest = _DIGEST.fullmatch(reference)
+    if digest is not None:
+        return _by_digest(digest["digest"], registry, cache)
+    name, _, named_version = reference.removeprefix(MODELS).strip("/").partition("/")
+    chosen = named_version or version
+    if not is_name(name) or (chosen is not None and not is_name(chosen)):
+        return None
+    if chosen is not None:
+        return find_version(registry, name, chosen, cache)
+    active, _ = read_active(registry, name)
+    if active.version is None:
+        if registry.versions(name):
+            raise registry.unknown(name, "the active one")
+        return None
+    found = find_version(registry, name, active.version, cache, "active, ")
+    if found is None:
+        raise registry.unknown(name, active.version)
+    return found
+
+
+def find_version(
+    registry: Registry, name: str, version: str, cache: ModelCache, how: str = ""
+) -> ResolvedModel | None:
+    """Return a version of a registry, its files verified in the cache; ``None`` without the model.
+
+    Parameters
+    ----------
+    registry : Registry
+    name, version : str
+    cache : ModelCache
+    how : str
+        What else to say of the choice.
+
+    Raises
+    ------
+    ModelNotFoundError
+        When the model has no such version; the message lists those it has.
+    ModelIntegrityError
+    """
+    manifest = registry.find(name, version)
+    if manifest is not None:
+        return _published(registry, manifest, cache, how)
+    versions = registry.versions(name)
+    if not versions:
+        return None  # another model's name, or a hub id
+    if versions.get(version) != PLAIN:
+        raise registry.unknown(name, version)
+    files = registry.files(name, version)
+    where = f"{registry.store.address.url}/{model_prefix(name, version)}"
+    plain = {file: meta for file, meta in files.items() if "/" not in file}
+    fetched = cache.get_plain(registry.store, plain)
+    source = f"{where} ({how}no manifest: pinned by ETags)"
+    return ResolvedModel(name, version, fetched.digest, fetched.folder, source)
+
+
+def _published(
+    registry: Registry, manifest: ModelManifest, cache: ModelCache, how: str
+) -> ResolvedModel:
+    name, version = manifest.model, manifest.version
+    cached = cache.get(registry.store, manifest)
+    place = "fetched" if cached.fetched else "in the cache"
+    source = f"{registry.store.address.url}/{model_prefix(name, version)} ({how}verified, {place})"
+    return ResolvedModel(name, version, manifest.digest, cached.folder, source)
+
+
+def _by_digest(digest: str, registry: Registry, cache: ModelCache) -> ResolvedModel:
+    """Find the weights behind a digest: in the cache, else among all versions."""
+    cached = cache.find(digest)
+    if cached is not None:
+        folder, found = cached
+        return ResolvedModel(found.model, found.version, found.digest, folder, f"cache {folder}")
+    for name in registry.models():
+        for version, state in registry.versions(name).items():
+            if state != PUBLISHED:
+                continue
+            manifest = registry.read(name, version)
+            if manifest.digest.startswith(digest):
+                return _published(registry, manifest, cache, "")
+    raise ModelNotFoundError(
+        f"no model with digest sha256:{digest} in the cache or under {registry.where}",
+        hint="restore it from a backup: `gigacast models restore`",
+    )
+
+
+def _pin(folder: Path, name: str, version: str | None, source: str) -> ResolvedModel:
+    digest = digest_folder(folder)
+    safe_name = _UNSAFE.sub("-", name).strip("-.") or "model"
+    return ResolvedModel(safe_name, version or digest[:12], digest, folder, source)

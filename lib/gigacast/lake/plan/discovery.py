@@ -1,0 +1,183 @@
+"""Listed input objects -> partitions. Imports ``errors``, ``core`` and ``storage`` only.
+
+Pure but for the listings handed to it: names are parsed, twins set aside, generations resolved.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from gigacast.core.partition.name import NamingPattern, PartitionName
+from gigacast.core.partition.task import InputObject
+from gigacast.core.time.month import Month, MonthFilter
+from gigacast.lake.layout import month_output_name, output_name
+from gigacast.storage.store import ObjectMeta
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is asked for, of all that is there.
+
+    Parameters
+    ----------
+    months : MonthFilter
+    symbols, timeframes : frozenset of str
+        Empty means all.
+    context_partitions : int
+        Earlier months of the same symbol or part that are read as context.
+    by_month : bool
+        Whether the panel parts of a month are one partition.
+    """
+
+    months: MonthFilter = field(default_factory=MonthFilter)
+    symbols: frozenset[str] = frozenset()
+    timeframes: frozenset[str] = frozenset()
+    context_partitions: int = 0
+    by_month: bool = False
+
+    def wants(self, name: PartitionName) -> bool:
+        """Whether this partition is asked for."""
+        return (
+            name.month in self.months
+            and (not self.symbols or name.symbol in self.symbols)
+            and (not self.timeframes or name.timeframe in self.timeframes)
+        )
+
+    def needs(self, month: Month) -> bool:
+        """Whether this month is asked for, or is context of one that is."""
+        return any(month.shift(k) in self.months for k in range(self.context_partitions + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition as found: its name, its objects in reading order and its output's name.
+
+    ``context`` of the inputs' first entries are earlier months. ``wanted`` is false for what the
+    selection leaves out: such a partition still owns its output.
+    """
+
+    name: PartitionName
+    inputs: tuple[InputObject, ...]
+    context: int
+    output_name: str
+    wanted: bool
+
+
+@dataclass(slots=True)
+class MonthPartitions:
+    """The partitions of one month folder, and what else lay there.
+
+    ``superseded`` are older generations (their keys), ``twins`` counts JSON files beside their
+    Parquet, ``unmatched`` are keys that are no partition's.
+    """
+
+    partitions: list[Partition] = field(default_factory=list)
+    superseded: list[str] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    twins: int = 0
+
+
+Named = tuple[PartitionName, ObjectMeta]
+
+
+class Discoverer:
+    """Turns the objects of one month folder after the other into partitions.
+
+    Months of a folder style must come in time order: earlier ones are remembered as context.
+    """
+
+    def __init__(self, pattern: NamingPattern, selection: Selection) -> None:
+        self._pattern = pattern
+        self._selection = selection
+        self._recent: dict[str, deque[tuple[Month, tuple[InputObject, ...]]]] = {}
+
+    def discover(self, folder: str, objects: Iterable[ObjectMeta]) -> MonthPartitions:
+        """Return the partitions of one month folder."""
+        found = MonthPartitions()
+        named = self._parse(objects, found)
+        current = _newest_generations(_without_twins(named, found), found)
+        for name, entries in self._grouped(folder, current):
+            own = tuple(InputObject(e.key, e.etag, e.size_bytes, n.extension) for n, e in entries)
+            context = self._context(name, own)
+            found.partitions.append(
+                Partition(
+                    name=name,
+                    inputs=context + own,
+                    context=len(context),
+                    output_name=self._output_name(name, own),
+                    wanted=self._selection.wants(name),
+                )
+            )
+        return found
+
+    def _parse(self, objects: Iterable[ObjectMeta], found: MonthPartitions) -> list[Named]:
+        named = []
+        for entry in objects:
+            name = self._pattern.parse(entry.key)
+            if name is None:
+                found.unmatched.append(entry.key)
+            else:
+                named.append((name, entry))
+        return named
+
+    def _grouped(
+        self, folder: str, current: list[Named]
+    ) -> Iterable[tuple[PartitionName, list[Named]]]:
+        parts = [entry for entry in current if entry[0].symbol is None]
+        if not (self._selection.by_month and parts):
+            return [(entry[0], [entry]) for entry in current]
+        month = parts[0][0].month
+        whole = PartitionName(folder, month, "month", "parquet")
+        named = [(entry[0], [entry]) for entry in current if entry[0].symbol is not None]
+        return [(whole, parts), *named]
+
+    def _output_name(self, name: PartitionName, own: tuple[InputObject, ...]) -> str:
+        whole_month = self._selection.by_month and name.symbol is None
+        return month_output_name(name.folder) if whole_month else output_name(own[0].key)
+
+    def _context(
+        self, name: PartitionName, own: tuple[InputObject, ...]
+    ) -> tuple[InputObject, ...]:
+        """Return the inputs of the up to k months before, and remember this one's."""
+        count = self._selection.context_partitions
+        if count == 0:
+            return ()
+        recent = self._recent.setdefault(name.series_name, deque(maxlen=count))
+        earliest = name.month.shift(-count)
+        context = tuple(
+            o for month, inputs in recent if earliest <= month < name.month for o in inputs
+        )
+        recent.append((name.month, own))
+        return context
+
+
+def _without_twins(named: list[Named], found: MonthPartitions) -> list[Named]:
+    """Leave out JSON files that describe a Parquet of the same name."""
+    stems = {e.key.removesuffix(".parquet") for n, e in named if n.extension == "parquet"}
+    kept = [
+        (n, e)
+        for n, e in named
+        if not (n.extension == "json" and e.key.removesuffix(".json") in stems)
+    ]
+    found.twins += len(named) - len(kept)
+    return kept
+
+
+def _newest_generations(named: list[Named], found: MonthPartitions) -> list[Named]:
+    """Keep the newest of the objects that differ only in their hash, in key order."""
+    newest: dict[str, Named] = {}
+    for name, entry in named:
+        # Panel parts carry no hash: two endings of one stem are two partitions.
+        identity = name.partition if name.generation is not None else entry.key
+        known = newest.get(identity)
+        if known is None:
+            newest[identity] = (name, entry)
+            continue
+        older, newer = sorted(((name, entry), known), key=_age)
+        newest[identity] = newer
+        found.superseded.append(older[1].key)
+    return sorted(newest.values(), key=lambda pair: pair[1].key)
+
+
+def _age(pair: Named) -> tuple[int, str]:
+    return pair[1].modified_ns, pair[1].key

@@ -1,0 +1,92 @@
+"""Month folders: cursors over listings, and a walk over the months of an input root."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from gigacast.core.partition.name import (
+    NamingPattern,
+    month_of_folder,
+    month_prefixes,
+    year_of_folder,
+)
+from gigacast.core.time.month import Month
+from gigacast.lake.plan.discovery import Discoverer, MonthPartitions, Selection
+from gigacast.storage.store import ObjectMeta, Store
+
+
+class MonthCursor:
+    """Walks a listing month folder by month folder, in step with other listings.
+
+    Parameters
+    ----------
+    pages : iterable of list of ObjectMeta
+        In key order.
+    prefix : str
+        What the keys start with before ``2014/03/``; left in the objects' keys.
+    """
+
+    def __init__(self, pages: Iterable[list[ObjectMeta]], prefix: str = "") -> None:
+        self._cut = len(prefix)
+        objects = (entry for page in pages for entry in page)
+        self._groups = groupby(objects, key=self._folder_of)
+        self.folder: str | None = None
+        self._objects: Iterator[ObjectMeta] = iter(())
+        self._advance()
+
+    def _folder_of(self, entry: ObjectMeta) -> str:
+        parts = entry.key[self._cut :].split("/", 2)
+        return "/".join(parts[:2]) if len(parts) > 2 else entry.key[self._cut :]
+
+    def _advance(self) -> None:
+        self.folder, self._objects = next(self._groups, (None, iter(())))
+
+    def take(self, folder: str) -> list[ObjectMeta]:
+        """Return the objects of this folder and step on; none when the cursor is elsewhere."""
+        if self.folder != folder:
+            return []
+        objects = list(self._objects)
+        self._advance()
+        return objects
+
+
+@dataclass(frozen=True, slots=True)
+class MonthFolder:
+    """One month folder: the objects in it, and what they are."""
+
+    month: Month
+    objects: tuple[ObjectMeta, ...]
+    found: MonthPartitions
+
+
+def walk_months(
+    inputs: Store, pattern: NamingPattern, selection: Selection
+) -> Iterator[MonthFolder]:
+    """Iterate over the month folders that are asked for, in the order of time.
+
+    Partitions the selection leaves out are there too, not ``wanted``. No context is read.
+
+    Raises
+    ------
+    StorageError
+    """
+    discoverer = Discoverer(pattern, replace(selection, context_partitions=0))
+    years = [(year_of_folder(folder), folder) for folder in inputs.list_folder().folders]
+    for year, year_folder in sorted((year, name) for year, name in years if year is not None):
+        months = [Month(year, number) for number in range(1, 13)]
+        wanted = [month for month in months if month in selection.months]
+        prefixes = [p for month in wanted for p in month_prefixes(year_folder, month)]
+        # `month=3` sorts after `month=12`: those are listed one by one, in the order of time.
+        at_once = len(wanted) == 12 and not year_folder.startswith("year=")
+        for prefix in [year_folder] if at_once else prefixes:
+            for folder, objects in _by_folder(inputs, prefix):
+                month = month_of_folder(folder)
+                if month is not None and month in selection.months:
+                    found = discoverer.discover(folder, objects)
+                    yield MonthFolder(month, tuple(objects), found)
+
+
+def _by_folder(inputs: Store, prefix: str) -> Iterator[tuple[str, list[ObjectMeta]]]:
+    listed = (entry for page in inputs.list(prefix) for entry in page)
+    for folder, objects in groupby(listed, key=lambda entry: entry.key.rpartition("/")[0]):
+        yield folder, list(objects)

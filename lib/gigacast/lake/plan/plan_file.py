@@ -1,0 +1,232 @@
+"""The plan of an array run: written once, read by every child.
+
+Imports ``errors``, ``core``, ``storage`` and ``lake``. ``plans/{run_id}.json`` is the head, which
+every child reads; ``plans/{run_id}/{child}.json`` are the tasks of one. The head names the digest
+of each part and is written after them, and whoever starts a child names the digest of the head. So
+a child of ten thousand reads its own part only, a plan of any size is made in the memory of its
+tasks, and one that was changed under a running array is refused.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from gigacast.core.digest import digest_text
+from gigacast.core.partition.task import InputObject, Task
+from gigacast.errors import ObjectNotFoundError, PlanError, PreconditionFailedError
+from gigacast.lake.layout import plan_key
+from gigacast.storage.store import Store
+
+FORMAT = 2
+MAX_SKEW = timedelta(hours=1)
+"""Clocks differ; a plan from further in the future says that one of two is wrong."""
+
+_WRITERS = 16
+_RERUN = "start a new run: it plans what is left"
+
+
+class Share(NamedTuple):
+    """What a child has to do, and the digest of the object that says so."""
+
+    digest: str
+    tasks: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFile:
+    """The head of a plan.
+
+    Parameters
+    ----------
+    run_id, created_at, expires_at : str
+        Times in ISO 8601, UTC.
+    setup : mapping
+        What every worker is made from.
+    shares : tuple of Share
+        One for each child.
+    digest : str
+        Of the head, and by it of the whole plan.
+    """
+
+    run_id: str
+    created_at: str
+    expires_at: str
+    setup: Mapping[str, Any]
+    shares: tuple[Share, ...]
+    digest: str = ""
+
+    def age(self, now: datetime) -> timedelta:
+        """Return how long ago the plan was made."""
+        return now - datetime.fromisoformat(self.created_at)
+
+    def check_time(self, now: datetime) -> None:
+        """Refuse a plan that is no longer, or not yet, valid.
+
+        Raises
+        ------
+        PlanError
+        """
+        if now >= datetime.fromisoformat(self.expires_at):
+            raise PlanError(f"the plan of {self.run_id} expired at {self.expires_at}", hint=_RERUN)
+        ahead = datetime.fromisoformat(self.created_at) - now
+        if ahead > MAX_SKEW:
+            raise PlanError(
+                f"the plan of {self.run_id} was made {ahead} in the future",
+                hint="the clock of this machine, or of the one that planned, is wrong: set it",
+            )
+
+
+def write_plan(
+    store: Store,
+    run_id: str,
+    setup: Mapping[str, Any],
+    shares: Sequence[Sequence[Task]],
+    *,
+    now: datetime,
+    valid_for: timedelta,
+) -> PlanFile:
+    """Write a run's plan, once.
+
+    Parameters
+    ----------
+    store : Store
+        Rooted at the output root.
+    run_id : str
+    setup : mapping
+        JSON-able: what every worker is made from, with nothing left to resolve.
+    shares : sequence of sequence of Task
+        The tasks of each child.
+    now : datetime
+    valid_for : timedelta
+
+    Raises
+    ------
+    PlanError
+        When that run has a plan already.
+    """
+    _refuse_second(store, run_id)
+
+    def write(child: int) -> Share:
+        tasks = shares[child]
+        content = _encode([_values_of(task) for task in tasks])
+        store.put(plan_key(run_id, child), content)
+        return Share(_digest(content), len(tasks), sum(task.size_bytes for task in tasks))
+
+    with ThreadPoolExecutor(_WRITERS) as pool:
+        parts = tuple(pool.map(write, range(len(shares))))
+    plan = PlanFile(run_id, now.isoformat(), (now + valid_for).isoformat(), setup, parts)
+    head = _encode({"format": FORMAT, **{name: getattr(plan, name) for name in _HEAD}})
+    try:
+        store.put_if_absent(plan_key(run_id), head)
+    except PreconditionFailedError as error:
+        raise _second(run_id) from error
+    return replace(plan, digest=_digest(head))
+
+
+def read_plan(store: Store, run_id: str, digest: str | None = None) -> PlanFile:
+    """Read the head of a plan.
+
+    Parameters
+    ----------
+    store : Store
+    run_id : str
+    digest : str, optional
+        Of the head that is meant.
+
+    Raises
+    ------
+    PlanError
+        When there is no plan, it is another one, or one of another version of this program.
+    """
+    try:
+        head = store.get(plan_key(run_id))
+    except ObjectNotFoundError as error:
+        raise PlanError(f"there is no plan {plan_key(run_id)}", hint=_RERUN) from error
+    if digest is not None and _digest(head) != digest:
+        raise _changed(run_id)
+    try:
+        values = json.loads(head)
+        if values["format"] != FORMAT:
+            raise PlanError(
+                f"the plan of {run_id} has format {values['format']}, this program reads {FORMAT}",
+                hint="use the same version of gigacast on every machine",
+            )
+        found = {name: values[name] for name in _HEAD}
+        found["shares"] = tuple(Share(*share) for share in found["shares"])
+        return PlanFile(**found, digest=_digest(head))
+    except (ValueError, TypeError, KeyError) as error:
+        raise PlanError(f"{plan_key(run_id)} is no plan: {error!r}", hint=_RERUN) from error
+
+
+def read_tasks(store: Store, plan: PlanFile, child: int) -> list[Task]:
+    """Read the tasks of one child.
+
+    Raises
+    ------
+    PlanError
+        When the plan has no such child, or its tasks are not the ones that were planned.
+    """
+    if not 0 <= child < len(plan.shares):
+        raise PlanError(
+            f"the plan of {plan.run_id} has {len(plan.shares)} children, none is {child}",
+            hint="the array is larger than its plan: cancel it and start a new run",
+        )
+    share = plan.shares[child]
+    try:
+        content = store.get(plan_key(plan.run_id, child))
+    except ObjectNotFoundError as error:
+        raise _changed(plan.run_id) from error
+    if _digest(content) != share.digest:
+        raise _changed(plan.run_id)
+    return [_task_of(values) for values in json.loads(content)]
+
+
+_HEAD = ("run_id", "created_at", "expires_at", "setup", "shares")
+_TASK = tuple(field.name for field in fields(Task))
+
+
+def _refuse_second(store: Store, run_id: str) -> None:
+    """Leave the parts of a plan alone that is there already."""
+    try:
+        store.head(plan_key(run_id))
+    except ObjectNotFoundError:
+        return
+    raise _second(run_id)
+
+
+def _second(run_id: str) -> PlanError:
+    return PlanError(f"{run_id} has a plan already", hint=_RERUN)
+
+
+def _encode(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+
+
+def _digest(content: bytes) -> str:
+    return digest_text(content.decode(errors="replace"), 32)
+
+
+def _values_of(task: Task) -> dict[str, object]:
+    # `dataclasses.asdict` copies what it finds: for millions of tasks that is most of the time.
+    return {name: getattr(task, name) for name in _TASK}
+
+
+def _task_of(values: Mapping[str, Any]) -> Task:
+    return Task(
+        **{
+            **values,
+            "inputs": tuple(InputObject(*entry) for entry in values["inputs"]),
+            "stale_receipts": tuple(values["stale_receipts"]),
+        }
+    )
+
+
+def _changed(run_id: str) -> PlanError:
+    return PlanError(
+        f"the plan of {run_id} is not the one this job was started with",
+        hint="somebody changed or removed it: " + _RERUN,
+    )

@@ -1,0 +1,177 @@
+"""Receipts: proof that a task was done, with its timings.
+
+Imports ``errors``, ``core``, ``storage`` and ``lake``. A receipt's key names the input and the
+output it proves, so planning lists receipts and reads none.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from gigacast.core.partition.task import Task
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError
+from gigacast.lake.layout import receipt_key
+from gigacast.storage.store import Store
+
+STAGES = ("read", "prepare", "predict", "write", "total")
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one task did; the same form for every job.
+
+    Parameters
+    ----------
+    job : str
+        ``forecast``.
+    partition, run_id, finished_at : str
+        What, by which run and when (ISO 8601, UTC).
+    inputs : list of {key, etag, size_bytes}
+    output : {key, etag, size_bytes, rows}
+    rows, series : int
+        Read.
+    seconds : mapping
+        By stage: read, prepare, predict, write, total. Stages overlap: they may add up to more.
+    reasons : mapping
+        Series not forecast by the model, by reason; ``reason_items`` names the first of each.
+    repairs : mapping
+        What the reader mended: duplicated timestamps, gaps, rows without id or time.
+    device, precision : str
+    batch_sizes : list of int
+        The distinct batch sizes used, descending.
+    peak_rss_bytes : int
+        Of the worker's process, so far.
+    model, version, digest, spec : str
+        Which forecast.
+    newest_timestamp : str, optional
+        The latest step of all series (ISO 8601, UTC): how fresh the data was.
+    covariates : mapping
+        Columns seen beside the targets: ``past``, ``known``, ``joint`` targets, and ``ignored``.
+    instance, purchase : str, optional
+        Type of the machine, and whether it was bought as ``spot`` or ``on_demand``, where known.
+    host : mapping
+        Name, process id and software versions.
+    """
+
+    job: str
+    partition: str
+    run_id: str
+    finished_at: str
+    inputs: list[dict[str, object]]
+    output: dict[str, object]
+    rows: int
+    series: int
+    seconds: dict[str, float]
+    reasons: dict[str, int]
+    model: str
+    version: str
+    digest: str
+    spec: str
+    horizon: int
+    device: str = "cpu"
+    precision: str = "float32"
+    batch_sizes: list[int] = field(default_factory=list)
+    peak_rss_bytes: int = 0
+    reason_items: dict[str, list[str]] = field(default_factory=dict)
+    repairs: dict[str, int] = field(default_factory=dict)
+    newest_timestamp: str | None = None
+    covariates: dict[str, list[str]] = field(default_factory=dict)
+    instance: str | None = None
+    purchase: str | None = None
+    host: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def series_per_s(self) -> float:
+        """Series per second of the whole task."""
+        total = self.seconds.get("total", 0.0)
+        return self.series / total if total > 0 else 0.0
+
+    @property
+    def data_age_s(self) -> float | None:
+        """Seconds from the newest timestamp to the end of the task; below 0 for dates ahead."""
+        if self.newest_timestamp is None:
+            return None
+        newest = datetime.fromisoformat(self.newest_timestamp)
+        return (datetime.fromisoformat(self.finished_at) - newest).total_seconds()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all inputs."""
+        return sum(int(str(entry["size_bytes"])) for entry in self.inputs)
+
+    def to_json(self) -> bytes:
+        """Return the receipt as it is stored."""
+        content = {**dataclasses.asdict(self), "series_per_s": round(self.series_per_s, 3)}
+        return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode()
+
+    @classmethod
+    def from_json(cls, content: bytes, key: str) -> "Receipt":
+        """Read a stored receipt; fields a newer version added are left aside.
+
+        Raises
+        ------
+        CorruptedFileError
+            When it is not a receipt.
+        """
+        try:
+            values = json.loads(content)
+            names = {f.name for f in dataclasses.fields(cls)}
+            return cls(**{k: v for k, v in values.items() if k in names})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CorruptedFileError(f"{key}: not a receipt: {error}") from error
+
+
+def write_receipt(store: Store, task: Task, receipt: Receipt, output_etag: str) -> str:
+    """Write a task's receipt, then delete the ones it supersedes; return its key.
+
+    In this order, so that a crash in between leaves a receipt too many, never one too few.
+    """
+    key = receipt_key(task.output_key, task.input_id, output_etag)
+    store.put(key, receipt.to_json())
+    stale = [old for old in task.stale_receipts if old != key]
+    if stale:
+        store.delete(stale)
+    return key
+
+
+def read_receipt(store: Store, key: str) -> Receipt:
+    """Read one receipt.
+
+    Raises
+    ------
+    ObjectNotFoundError, CorruptedFileError
+    """
+    return Receipt.from_json(store.get(key), key)
+
+
+def input_entries(task: Task) -> list[dict[str, object]]:
+    """Return a task's inputs as a receipt lists them."""
+    return [{"key": i.key, "etag": i.etag, "size_bytes": i.size_bytes} for i in task.inputs]
+
+
+def merge_counts(into: dict[str, int], more: Mapping[str, int]) -> None:
+    """Add counts by name."""
+    for name, count in more.items():
+        into[name] = into.get(name, 0) + count
+
+
+def find_receipt(store: Store, task: Task) -> Receipt | None:
+    """Return the receipt that names a task's input and its output as it is now; else ``None``.
+
+    Parameters
+    ----------
+    store : Store
+        Rooted at the output root.
+    task : Task
+
+    Raises
+    ------
+    StorageError, CorruptedFileError
+    """
+    try:
+        output = store.head(task.output_key)
+        return read_receipt(store, receipt_key(task.output_key, task.input_id, output.etag))
+    except ObjectNotFoundError:
+        return None

@@ -1,0 +1,1 @@
+"""Models: publish, download, compare, switch."""

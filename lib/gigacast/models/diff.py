@@ -1,0 +1,328 @@
+"""Two versions of a model on a sample of the partitions: what moves, and which is better.
+
+Imports all below. The forecasts that the job would write are compared with each other, in units of
+each context's scale. Then the last horizon of each series is held out, forecast from what is before
+it, and compared with what came. Nothing is written.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import starmap
+
+import numpy as np
+
+from gigacast.backtesting.partition import HISTORY, seasons_of
+from gigacast.core.partition.task import Task
+from gigacast.core.series.batch import FloatArray, SeriesBatch, concat_batches
+from gigacast.core.series.forecast import ForecastBatch
+from gigacast.core.series.holdout import hold_out
+from gigacast.core.series.reason import Reason
+from gigacast.errors import DataNotFoundError
+from gigacast.forecasters.batching import BatchBudget, forecast_batch
+from gigacast.forecasters.catalog import describe_forecaster
+from gigacast.forecasters.chronos.reference import context_scale
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecasters.levels import plan_levels
+from gigacast.forecasters.metric import Sums, add_up, figures_of, measure, seasonal_error
+from gigacast.forecasters.naive import SeasonalNaive
+from gigacast.forecasting.partition import read_options, sources_of
+from gigacast.forecasting.prepare import Prepared, check_discovered
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.location import open_inputs
+from gigacast.job.model_choice import load_resolved
+from gigacast.job.spec import make_spec
+from gigacast.lake.model.cache import ModelCache
+from gigacast.lake.model.registry import Registry
+from gigacast.lake.model.resolve import ResolvedModel, find_version
+from gigacast.lake.plan.planner import make_plan
+from gigacast.series.reader import read_series
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store
+
+BASELINE = "seasonal-naive"
+TIE = 1e-3
+"""Versions whose WQL differs by less than this share are as good as each other."""
+
+
+@dataclass(frozen=True)
+class Movement:
+    """How far forecasts move from one version to the other, in units of the context's scale.
+
+    Parameters
+    ----------
+    mean, p95, largest : float
+        Of the medians' mean absolute movement over the horizon, over series.
+    by_level : dict
+        Mean movement of each quantile level.
+    """
+
+    mean: float
+    p95: float
+    largest: float
+    by_level: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How well held-out ends were forecast; ``None`` where nothing defines it.
+
+    ``undefined`` counts the series whose context is too short or too constant for MASE.
+    """
+
+    name: str
+    series: int
+    wql: float | None
+    mase: float | None
+    undefined: int
+
+    @classmethod
+    def of(cls, name: str, sums: Sums | None) -> "Score":
+        """Return the score that sums give; none have been added up where nothing was scored."""
+        if sums is None:
+            return cls(name, 0, None, None, 0)
+        (found,) = figures_of(sums)
+        wql, mase = (None if np.isnan(v) else v for v in (found.wql, found.mase))
+        return cls(name, found.forecasts, wql, mase, found.undefined)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two versions side by side.
+
+    Parameters
+    ----------
+    model, first, second : str
+    partitions, series : int
+        Compared.
+    movement : Movement
+    scored : int
+        Series long enough to hold out their last horizon.
+    too_short : int
+        Series that were not.
+    scores : tuple of Score
+        Of the first version, the second, and seasonal naive.
+    better : str or None
+        The version with the lower WQL; None when they are as good as each other, or none is scored.
+    """
+
+    model: str
+    first: str
+    second: str
+    partitions: int
+    series: int
+    movement: Movement
+    scored: int
+    too_short: int
+    scores: tuple[Score, ...]
+    better: str | None
+
+
+def compare_versions(
+    job: ForecastJob,
+    model: str,
+    versions: tuple[str, str],
+    *,
+    partitions: int = 5,
+    series: int = 100,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two versions on a sample.
+
+    Parameters
+    ----------
+    job : ForecastJob
+        Which partitions and how; its model is not used.
+    model : str
+    versions : tuple of str
+        The first and the second.
+    partitions, series : int
+        Size of the sample: partitions, and series of each.
+    seed : int
+        Of the sample.
+
+    Raises
+    ------
+    ModelNotFoundError, ModelIntegrityError
+    DataNotFoundError
+        When there is no partition, or no series in it that can be forecast.
+    """
+    inputs, outputs = open_inputs(job.inputs), open_store(job.outputs)
+    registry = Registry(outputs)
+    found = [_find(registry, model, version) for version in versions]
+    sides = [_Side.open(job, inputs, outputs, one) for one in found]
+    rng = np.random.default_rng(seed)
+    comparing = _Comparing(job, sides)
+    chosen = _sample_tasks(sides[0].prepared, partitions, rng)
+    for task in chosen:
+        sample = _sample_series(sides, task, series, rng)
+        if sample is not None:
+            comparing.add(sample, task.horizon)
+    return comparing.result(model, len(chosen))
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of the two versions, loaded."""
+
+    prepared: Prepared
+    forecaster: Forecaster
+
+    @classmethod
+    def open(cls, job: ForecastJob, inputs: Store, outputs: Store, found: ResolvedModel) -> "_Side":
+        info = _info(found, job)
+        plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
+        spec = make_spec(info, job.method, job.selection)
+        overwriting = replace(job, overwrite=True)  # what is done is compared, too
+        prepared = Prepared(overwriting, inputs, outputs, found, info, spec)
+        return cls(prepared, load_resolved(job.model, found, info))
+
+
+def _find(registry: Registry, model: str, version: str) -> ResolvedModel:
+    found = find_version(registry, model, version, ModelCache())
+    if found is None:
+        raise registry.unknown(model, version)
+    return found
+
+
+def _info(model: ResolvedModel, job: ForecastJob) -> ForecasterInfo:
+    return describe_forecaster(
+        model.folder,
+        name=model.name,
+        version=model.version,
+        digest=model.digest,
+        device=job.model.device,
+        precision=job.model.precision,
+    )
+
+
+def _sample_tasks(prepared: Prepared, count: int, rng: np.random.Generator) -> list[Task]:
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request())
+    check_discovered(plan, prepared.job)
+    tasks = sorted(plan.tasks, key=lambda task: task.partition)
+    return [tasks[place] for place in sorted(rng.permutation(len(tasks))[:count])]
+
+
+def _sample_series(
+    sides: list[_Side], task: Task, count: int, rng: np.random.Generator
+) -> SeriesBatch | None:
+    """Return up to ``count`` series that can be forecast, drawn evenly from the partition."""
+    kept: SeriesBatch | None = None
+    ranks = np.empty(0)
+    for batch in _read(sides, task):
+        good = batch.take(np.flatnonzero(batch.reasons == Reason.OK))
+        ranks = np.concatenate([ranks, rng.random(len(good))])
+        kept = concat_batches([kept, good] if kept is not None else [good])
+        best = np.sort(np.argsort(ranks)[:count])
+        kept, ranks = kept.take(best), ranks[best]
+    return kept if kept is not None and len(kept) else None
+
+
+def _read(sides: list[_Side], task: Task) -> Iterator[SeriesBatch]:
+    """Read a partition with room for the longer context and a horizon held out."""
+    first, job = sides[0].prepared, sides[0].prepared.job
+    limit = job.resources.memory_limit_bytes
+    options = [
+        read_options(task, job.method, side.prepared.info, memory_limit_bytes=limit)
+        for side in sides
+    ]
+    longest = max(option.context_length for option in options)
+    # Longer than a context: errors are scaled by the same history as in a backtest.
+    steps = max(longest, HISTORY) + task.horizon
+    most = max(1, limit // 16 // (4 * steps))  # of about four batches in memory at once
+    wanted = replace(
+        options[0], context_length=steps, batch_series=min(options[0].batch_series, most)
+    )
+    return iter(read_series(sources_of(task, first.inputs), wanted))
+
+
+class _Comparing:
+    """Adds up what is compared, partition by partition."""
+
+    def __init__(self, job: ForecastJob, sides: list[_Side]) -> None:
+        self._job = job
+        self._sides = sides
+        self._budgets = [BatchBudget(job.resources.batch_size or "auto") for _ in sides]
+        asked = job.method.context_length or 2**62
+        self._context = max(min(side.prepared.info.context_length, asked) for side in sides)
+        self._moves: list[FloatArray] = []
+        self._medians: list[FloatArray] = []
+        names = [*(side.prepared.info.version for side in sides), BASELINE]
+        self._scored: list[tuple[str, Sums | None]] = [(name, None) for name in names]
+        self._too_short = 0
+
+    def add(self, sample: SeriesBatch, horizon: int) -> None:
+        """Forecast a sample with both versions, whole and with its end held out."""
+        first, second = self._forecast(sample, horizon)
+        scale = np.array([context_scale(values[-self._context :]) for values in sample])[:, None]
+        moved = np.abs(second.quantiles - first.quantiles).mean(axis=1) / scale
+        self._moves.append(moved)
+        self._medians.append(np.abs(second.median - first.median).mean(axis=1) / scale[:, 0])
+        held = hold_out(sample, horizon)
+        self._too_short += len(sample) - len(held.contexts)
+        if not len(held.contexts):
+            return
+        forecasts = [*self._forecast(held.contexts, horizon), self._naive(held.contexts, horizon)]
+        series = held.contexts
+        scales = seasonal_error(series.values, series.offsets, seasons_of(series))
+        levels = self._job.method.levels
+        for place, made in enumerate(forecasts):
+            name, known = self._scored[place]
+            losses = measure(held.actuals, made.median, made.quantiles, levels, scales)
+            sums = add_up(losses)
+            self._scored[place] = (name, sums if known is None else known + sums)
+
+    def _forecast(self, batch: SeriesBatch, horizon: int) -> list[ForecastBatch]:
+        options = self._job.method.options(horizon, self._job.resources.batch_size)
+        return [
+            forecast_batch(side.forecaster, batch, options, budget)
+            for side, budget in zip(self._sides, self._budgets, strict=True)
+        ]
+
+    def _naive(self, batch: SeriesBatch, horizon: int) -> ForecastBatch:
+        return forecast_batch(SeasonalNaive(), batch, self._job.method.options(horizon, None))
+
+    def result(self, model: str, partitions: int) -> Comparison:
+        """Return the figures.
+
+        Raises
+        ------
+        DataNotFoundError
+            When there was nothing to compare.
+        """
+        if not self._moves:
+            raise DataNotFoundError(
+                f"{self._job.inputs.url}: no series of the sample can be forecast",
+                hint="sample more with --partitions and --series",
+            )
+        medians, scores = np.concatenate(self._medians), list(starmap(Score.of, self._scored))
+        first, second = (side.prepared.info.version for side in self._sides)
+        return Comparison(
+            model=model,
+            first=first,
+            second=second,
+            partitions=partitions,
+            series=len(medians),
+            movement=self._movement(medians),
+            scored=scores[0].series,
+            too_short=self._too_short,
+            scores=tuple(scores),
+            better=_better(scores[0], scores[1]),
+        )
+
+    def _movement(self, medians: FloatArray) -> Movement:
+        means = np.nanmean(np.concatenate(self._moves), axis=0)
+        levels = [f"{level:.10g}" for level in self._job.method.levels]
+        return Movement(
+            mean=float(np.nanmean(medians)),
+            p95=float(np.nanquantile(medians, 0.95)),
+            largest=float(np.nanmax(medians)),
+            by_level=dict(zip(levels, map(float, means), strict=True)),
+        )
+
+
+def _better(first: Score, second: Score) -> str | None:
+    if first.wql is None or second.wql is None:
+        return None
+    if abs(first.wql - second.wql) <= TIE * max(first.wql, second.wql):
+        return None
+    return first.name if first.wql < second.wql else second.name

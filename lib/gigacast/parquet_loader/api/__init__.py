@@ -1,0 +1,1 @@
+"""`ParquetDataLoader` and the methods beside it."""

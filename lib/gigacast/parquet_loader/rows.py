@@ -1,0 +1,107 @@
+"""Loaded rows put in order, joined and split: pure functions. Imports ``errors`` and ``core``."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.column import to_arrow, to_numpy
+from gigacast.core.contract.evolution import conform, unify_schemas
+from gigacast.errors import ConfigError, SchemaError
+from gigacast.parquet_loader.dataset import LoadColumns, LoadedDataset
+
+D = TypeVar("D", bound=LoadedDataset)
+
+
+def sort_rows(table: pa.Table, columns: LoadColumns) -> pa.Table:
+    """Return rows by item and time; as they are when they are in order. Ties keep their order."""
+    keys = [(name, "ascending") for name in (columns.item_id, columns.timestamp) if name]
+    if len(keys) == 1:
+        times = to_numpy(table.column(columns.timestamp).cast(pa.int64()))
+        if len(times) < 2 or bool((times[1:] >= times[:-1]).all()):
+            return table
+    place = to_arrow(np.arange(table.num_rows))
+    marked = table.append_column("__place__", place)
+    order = pc.sort_indices(marked, sort_keys=[*keys, ("__place__", "ascending")])
+    return table.take(order)
+
+
+def item_starts(table: pa.Table, columns: LoadColumns) -> npt.NDArray[np.int64]:
+    """Return where the items of rows that are ordered by item start, [N]."""
+    if columns.item_id is None:
+        return np.zeros(1, np.int64)
+    ids = table.column(columns.item_id).combine_chunks()
+    changed = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))
+    return np.append(0, np.flatnonzero(to_numpy(pc.fill_null(changed, False))) + 1)
+
+
+def split_by_time(data: D, shares: Sequence[float]) -> tuple[D, ...]:
+    """Cut rows into consecutive spans of time; all rows of one moment fall into one span.
+
+    Parameters
+    ----------
+    data : LoadedDataset
+    shares : sequence of float
+        Of the rows, of all spans but the first, which gets the rest.
+
+    Raises
+    ------
+    ConfigError
+        When a share is out of its range, or a span would be empty.
+    """
+    if any(not 0 < share < 1 for share in shares) or sum(shares) >= 1:
+        raise ConfigError(f"shares of a split lie between 0 and 1 together, got {tuple(shares)}")
+    times = to_numpy(data.table.column(data.columns.timestamp).cast(pa.int64()))
+    ordered = np.sort(times)
+    starts = np.cumsum([1 - sum(shares), *shares[:-1]])
+    bounds = [ordered[min(len(times) - 1, round(len(times) * s))] for s in starts if len(times)]
+    part = np.searchsorted(np.array(bounds, np.int64), times, side="right")
+    spans = [np.flatnonzero(part == number) for number in range(len(shares) + 1)]
+    if any(not len(rows) for rows in spans):
+        raise ConfigError(
+            f"{data.symbol}: {len(times)} rows are too few to be split by {tuple(shares)}",
+            hint="load more months, or ask for other shares",
+        )
+    return tuple(replace(data, table=data.table.take(to_arrow(rows))) for rows in spans)
+
+
+def merge_rows(existing: D, new: LoadedDataset) -> D:
+    """Return both rows together; of two with one item and time the new one stays.
+
+    Raises
+    ------
+    SchemaError
+        When they are of different columns.
+    """
+    if existing.columns.all != new.columns.all:
+        raise SchemaError(
+            f"the columns differ: {', '.join(existing.columns.all)} and "
+            f"{', '.join(new.columns.all)}",
+            hint="load both with the same target_columns and feature_columns",
+        )
+    where = f"{existing.symbol} and its new rows"
+    schema = unify_schemas([existing.table.schema, new.table.schema], where)
+    both = pa.concat_tables([conform(one, schema, where) for one in (existing.table, new.table)])
+    ordered = sort_rows(both, existing.columns)
+    keep = last_of_key(ordered, existing.columns)
+    files = tuple(dict.fromkeys((*existing.files, *new.files)))
+    return replace(existing, table=ordered.filter(to_arrow(keep)), files=files)
+
+
+def last_of_key(table: pa.Table, columns: LoadColumns) -> npt.NDArray[np.bool_]:
+    """Return which rows are the last of their item and time; rows are in that order."""
+    keep = np.ones(table.num_rows, dtype=np.bool_)
+    if table.num_rows < 2:
+        return keep
+    same = np.ones(table.num_rows - 1, dtype=np.bool_)
+    for name in (columns.item_id, columns.timestamp):
+        if name is not None:
+            column = table.column(name).combine_chunks()
+            equal = pc.equal(column.slice(1), column.slice(0, len(column) - 1))
+            same &= to_numpy(pc.fill_null(equal, False))
+    keep[:-1] = ~same
+    return keep

@@ -1,0 +1,177 @@
+"""Sessions of loading, on record under ``audit/``. Imports ``errors``, ``lake`` and ``storage``.
+
+A session is an audit as every run has one. It is changed by compare and swap, so that several
+processes may report to one; once ended it stays as it ended.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any
+
+from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError, ObjectNotFoundError
+from gigacast.lake.layout import AUDIT, audit_key
+from gigacast.lake.plan.audit import (
+    COMPLETED,
+    INTERRUPTED,
+    RUNNING,
+    Audit,
+    Clock,
+    read_audit,
+    update_audit,
+)
+from gigacast.parquet_loader.discovery import ParquetFileInfo
+from gigacast.storage.store import Store
+
+JOB = "load"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._=+-]")
+_FIXED = {"session_id", "start_time", "job", "end_time"}
+
+
+class SessionLog:
+    """Keeps the records of sessions.
+
+    Parameters
+    ----------
+    outputs : Store
+    clock : callable
+        Gives the time, with its zone.
+    entropy : callable
+        Gives so many random bytes as hex digits.
+    enabled : bool
+        Without it sessions have an id and leave no record.
+    timeout : timedelta
+        A session that runs for longer was left by its process: it reads as interrupted.
+    most : int
+        Records kept of one symbol; the oldest are deleted when a session starts.
+    """
+
+    def __init__(
+        self,
+        outputs: Store,
+        clock: Clock,
+        entropy: Callable[[int], str],
+        *,
+        enabled: bool = True,
+        timeout: timedelta = timedelta(hours=24),
+        most: int = 100,
+    ) -> None:
+        self._outputs = outputs
+        self._clock = clock
+        self._entropy = entropy
+        self._enabled = enabled
+        self._timeout = timeout
+        self._most = most
+
+    def start_session(
+        self,
+        symbol: str,
+        year_range: Sequence[int] | None = None,
+        month_range: Sequence[int] | None = None,
+    ) -> str:
+        """Start a session and return its id, as ``EURUSD_20240115_103000_4f9a``."""
+        now = self._clock()
+        label = _UNSAFE.sub("-", symbol)
+        session_id = f"{label}_{now:%Y%m%d_%H%M%S}_{self._entropy(2)}"
+        if self._enabled:
+            self._forget_oldest(label)
+            audit = Audit(
+                session_id=session_id,
+                start_time=now.isoformat(),
+                job=JOB,
+                symbol=symbol,
+                year_range=list(year_range) if year_range else None,
+                month_range=list(month_range) if month_range else None,
+            )
+            self._outputs.put_if_absent(audit_key(session_id), audit.to_json())
+        return session_id
+
+    def update_session(self, session_id: str, **updates: Any) -> None:
+        """Change fields of a running session, as ``files_discovered=36``.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such field.
+        DataNotFoundError
+            When there is no such session.
+        """
+        known = {one.name for one in fields(Audit)} - _FIXED
+        if unknown := sorted(set(updates) - known):
+            raise ConfigError(f"{unknown[0]}: no such field", hint=f"one of {', '.join(known)}")
+        self._change(session_id, lambda audit: _set(audit, updates))
+
+    def end_session(self, session_id: str, status: str = COMPLETED) -> None:
+        """End a session; one that has ended stays as it is, whatever is said later.
+
+        Raises
+        ------
+        DataNotFoundError
+            When there is no such session.
+        """
+        self._change(session_id, lambda audit: _set(audit, {"status": status}, self._clock()))
+
+    def read_session(self, session_id: str) -> Audit:
+        """Return a session's record.
+
+        Raises
+        ------
+        DataNotFoundError
+        """
+        audit = self._found(session_id, lambda: read_audit(self._outputs, session_id))
+        age = self._clock() - datetime.fromisoformat(audit.start_time)
+        if audit.status == RUNNING and age > self._timeout:
+            audit.status = INTERRUPTED
+        return audit
+
+    def _change(self, session_id: str, change: Callable[[Audit], bool]) -> None:
+        if self._enabled:
+            self._found(session_id, lambda: update_audit(self._outputs, session_id, change))
+
+    def _found(self, session_id: str, look: Callable[[], Audit]) -> Audit:
+        try:
+            return look()
+        except ObjectNotFoundError as error:
+            raise DataNotFoundError(
+                f"there is no session {session_id!r}", hint="start_audit_session gives its id"
+            ) from error
+
+    def _forget_oldest(self, label: str) -> None:
+        prefix = f"{AUDIT}{label}_"
+        form = re.compile(re.escape(prefix) + r"\d{8}_\d{6}_[0-9a-f]{4}\.json")
+        keys = [e.key for page in self._outputs.list(prefix) for e in page if form.fullmatch(e.key)]
+        for key in sorted(keys)[: max(0, len(keys) - self._most + 1)]:
+            session_id = key.removeprefix(AUDIT).removesuffix(".json")
+            with suppress(ObjectNotFoundError, CorruptedFileError):
+                if read_audit(self._outputs, session_id).job == JOB:  # a run may be named alike
+                    self._outputs.delete([key])
+
+
+def _set(audit: Audit, updates: dict[str, Any], ended_at: datetime | None = None) -> bool:
+    """Change a session that is running; say whether it was."""
+    if audit.end_time is not None:
+        return False
+    for name, value in updates.items():
+        setattr(audit, name, list(value) if isinstance(value, tuple) else value)
+    if ended_at is not None:
+        audit.end_time = ended_at.isoformat()
+    return True
+
+
+class SessionProgress:
+    """Counts what happens in the session under way, each file once."""
+
+    def __init__(self, log: SessionLog, session_id: str | None = None) -> None:
+        self.session_id = session_id
+        self._log = log
+        self._seen: dict[str, set[str]] = {}
+
+    def note(self, what: str, files: Sequence[ParquetFileInfo]) -> None:
+        """Count files as ``files_discovered``, ``files_processed`` or ``files_skipped``."""
+        if self.session_id is None or not files:
+            return
+        seen = self._seen.setdefault(what, set())
+        seen |= {info.file_path for info in files}
+        self._log.update_session(self.session_id, **{what: len(seen)})

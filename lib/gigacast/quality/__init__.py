@@ -1,0 +1,1 @@
+"""The quality job: measure partitions and judge them by thresholds."""

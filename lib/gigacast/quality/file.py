@@ -1,0 +1,285 @@
+"""One partition, open to be looked at column by column. Imports all below.
+
+Memory holds its keys (a series and a time for each row) and one column; what would not fit is
+refused before it is read.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from gigacast.core.column import to_arrow, to_numpy
+from gigacast.core.contract.cast import plain_type
+from gigacast.core.partition.task import Task
+from gigacast.core.series.batch import NO_TIME
+from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.zone import from_wall
+from gigacast.errors import SchemaError
+from gigacast.job.file_job import Reading
+from gigacast.quality.columns import Arranged, Expectation, arrange
+from gigacast.series.columns import recognise_keys
+from gigacast.series.segment import BoolArray, CodeArray, IntArray
+from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range, number_range
+from gigacast.storage.parquet.read import open_parquet, translated_parquet
+from gigacast.storage.store import ObjectMeta, Store
+
+ROW_BYTES = 80
+"""Held for each row: its key as read and as arranged, and a column as read and as numbers."""
+_LOOK_BYTES = 40
+"""Made for each row while a column is looked at."""
+_HELD_SHARE = 8
+_ZONED = r"(?:[Zz]|:\d\d[+-]\d\d:?\d\d)\s*$"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The series and the time of each row of a partition.
+
+    Parameters
+    ----------
+    codes : int32 [R], optional
+        Absent when there is one series.
+    times : int64 [R]
+        Microseconds of UTC, or plain steps.
+    names : pa.Array, optional
+        The ids, by code: in ascending order.
+    clock : Clock
+    arranged : Arranged
+    """
+
+    codes: CodeArray | None
+    times: IntArray
+    names: pa.Array | None
+    clock: Clock
+    arranged: Arranged
+
+    @cached_property
+    def ranks(self) -> CodeArray | None:
+        """The series of each arranged row, from 0; absent when there is one."""
+        arranged = self.arranged
+        if len(arranged.codes) <= 1:
+            return None
+        numbers = np.arange(len(arranged.codes), dtype=np.int32)
+        return np.repeat(numbers, np.diff(arranged.offsets))
+
+    @property
+    def row_ranks(self) -> tuple[CodeArray | None, BoolArray | None]:
+        """The series of each row as it lies in the file, and which rows have a key at all."""
+        arranged, known = self.arranged, None
+        if len(arranged.times) < arranged.rows:
+            known = np.zeros(arranged.rows, np.bool_)
+            known[arranged.order] = True
+        if self.codes is None or len(arranged.codes) <= 1:
+            return None, known
+        by_code = np.zeros(int(self.codes.max()) + 1, np.int32)
+        by_code[arranged.codes] = np.arange(len(arranged.codes))
+        return by_code[self.codes], known
+
+
+class PartitionFile:
+    """A partition that is open.
+
+    Attributes
+    ----------
+    schema : pa.Schema
+        As stored, but for texts, which are dictionaries.
+    item_id, timestamp : str
+        The columns of the keys; the first may be ``None``.
+    rows : int
+    """
+
+    def __init__(self, file: pq.ParquetFile, store: Store, task: Task, reading: Reading) -> None:
+        self._file = file
+        self._store = store
+        self._reading = reading
+        self._key = task.inputs[-1].key
+        self.task = task
+        with self.translated():
+            self.schema: pa.Schema = file.schema_arrow.remove_metadata()
+        self.rows = int(file.metadata.num_rows)
+        if len(set(self.schema.names)) < len(self.schema):
+            raise SchemaError(f"{self._key}: two columns have the same name")
+        self._held: pa.Table | None = None
+        groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
+        encoded = sum(int(group.total_byte_size) for group in groups)
+        self._size_bytes = max(encoded, self.rows * sum(map(_width, self.schema.types)))
+        self.item_id, self.timestamp = recognise_keys(self.schema, reading.columns, self._key)
+        self._check_size()
+
+    def _check_size(self) -> None:
+        needed, limit = self.rows * ROW_BYTES, self._reading.memory_limit_bytes
+        if needed > limit:
+            raise SchemaError(
+                f"{self._key}: its {self.rows:,} rows need about {needed >> 20:,} MiB, the memory "
+                f"limit is {limit >> 20:,} MiB",
+                hint="raise --memory_limit, or import it with --partition_by month",
+            )
+
+    @property
+    def measured(self) -> list[str]:
+        """The columns that are no keys."""
+        return [n for n in self.schema.names if n not in {self.item_id, self.timestamp}]
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Raise what pyarrow says of the file's bytes as our own errors."""
+        with translated_parquet(self._store, self._key):
+            yield
+
+    @property
+    def columns_at_once(self) -> int:
+        """How many columns may be looked at side by side: one, unless the partition is held."""
+        if self._held is None or not self.rows:
+            return 1
+        held = self._held.nbytes + self.rows * ROW_BYTES
+        spare = self._reading.memory_limit_bytes - held
+        return max(1, int(spare // (self.rows * _LOOK_BYTES)))
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """Read a whole column."""
+        if (held := self._small()) is not None:
+            return held.column(name)
+        with self.translated():
+            return self._file.read(columns=[name], use_threads=False).column(0)
+
+    def _small(self) -> pa.Table | None:
+        """Return the whole partition where it is small: it is read once then."""
+        if self._size_bytes > self._reading.memory_limit_bytes // _HELD_SHARE:
+            return None
+        if self._held is None:
+            with self.translated():
+                self._held = self._file.read()
+        return self._held
+
+    def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """Iterate over the rows in their order."""
+        wanted = None if columns is None else list(columns)
+        if (held := self._small()) is not None:
+            chosen = held if wanted is None else held.select(wanted)
+            yield from chosen.to_batches(max_chunksize=rows)
+            return
+        batches = self._file.iter_batches(batch_size=rows, columns=wanted, use_threads=False)
+        while True:
+            with self.translated():
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def table(self) -> pa.Table:
+        """Read the whole partition, which must fit.
+
+        Raises
+        ------
+        SchemaError
+        """
+        if (held := self._small()) is not None:
+            return held
+        size = self._size_bytes
+        if size * 3 > self._reading.memory_limit_bytes:
+            raise SchemaError(
+                f"{self._key}: its rows are not in order, and too many to be sorted in memory "
+                f"(about {size * 3 >> 20:,} MiB)",
+                hint="raise --memory_limit, or import it with --partition_by month",
+            )
+        with self.translated():
+            return self._file.read()
+
+    def keys(self, *, ascending: bool = False) -> Keys:
+        """Read the series and times of all rows; ``ascending`` as in `arrange`."""
+        codes, names = self.codes(self.item_id) if self.item_id is not None else (None, None)
+        column = self.column(self.timestamp)
+        kind = column.type
+        bounds = number_range(column.combine_chunks()) if needs_range(kind) else None
+        clock = clock_of(kind, self._key, self._reading.timestamp_unit, bounds)
+        parts = [self._read_times(clock, chunk) for chunk in column.chunks]
+        times = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        if names is not None and len(names) <= 1 and codes is not None and (codes >= 0).all():
+            codes = None
+        return Keys(codes, times, names, clock, arrange(codes, times, ascending=ascending))
+
+    def codes(self, name: str) -> tuple[CodeArray, pa.Array]:
+        """Return the values of a column as numbers, below 0 where missing, and what they stand for.
+
+        The values ascend.
+        """
+        column = self.column(name)
+        if pa.types.is_null(plain_type(column.type)):
+            return np.full(self.rows, -1, np.int32), pa.nulls(0, pa.string())
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        whole = column.unify_dictionaries().combine_chunks()
+        indices = whole.indices
+        filled = pc.fill_null(indices, -1) if indices.null_count else indices
+        order = to_numpy(pc.sort_indices(whole.dictionary))
+        ranks = np.full(len(order) + 1, -1, np.int32)  # the last is that of no series
+        ranks[order] = np.arange(len(order))
+        return ranks[to_numpy(filled)], whole.dictionary.take(to_arrow(order))
+
+    def _read_times(self, clock: Clock, chunk: pa.Array) -> IntArray:
+        """Return times in UTC: those that name no zone are of the zone told."""
+        times, zone = clock.read(chunk), self._reading.zone
+        kind = chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
+        bare = pa.types.is_timestamp(kind) and kind.tz is None
+        if zone is None or not (bare or is_text(kind) or pa.types.is_date(kind)):
+            return times
+        known = times != NO_TIME
+        if is_text(kind):
+            texts = chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk
+            zoned = pc.fill_null(pc.match_substring_regex(texts, _ZONED), False)
+            known &= ~to_numpy(zoned)
+        times = times.copy()
+        times[known] = from_wall(times[known], zone)
+        return times
+
+
+def _width(kind: pa.DataType) -> int:
+    """Return the bytes of a value in memory; of texts, those of their number."""
+    try:
+        return -(-int(kind.bit_width) // 8)
+    except ValueError:
+        return 4
+
+
+@contextmanager
+def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[PartitionFile]:
+    """Open a task's partition in the version that was planned.
+
+    Raises
+    ------
+    CorruptedFileError
+        When it is no Parquet file, or a broken one.
+    SchemaError
+    """
+    entry = task.inputs[-1]
+    if entry.extension != "parquet":
+        raise SchemaError(
+            f"{entry.key} is {entry.extension.upper()}, not Parquet",
+            hint="bring it into the lake with `gigacast data import`",
+        )
+    meta = ObjectMeta(entry.key, entry.etag, entry.size_bytes, 0)
+    with open_parquet(store, meta, coded=True) as file:
+        yield PartitionFile(file, store, task, reading)
+
+
+def expectation_of(reading: Reading, task: Task, *, counts_steps: bool) -> Expectation:
+    """Return when a partition should have rows.
+
+    Parameters
+    ----------
+    reading : Reading
+    task : Task
+        Its file name may say the frequency.
+    counts_steps : bool
+        Whether times are plain step numbers, which have no frequency.
+    """
+    frequency = reading.frequency
+    if frequency is None and task.timeframe is not None and not counts_steps:
+        frequency = Frequency.parse(task.timeframe)
+    return Expectation(reading.calendar, frequency, counts_steps)

@@ -1,0 +1,107 @@
+"""Rows that lie apart from all others, by an isolation forest. Alone imports scikit-learn.
+
+Liu, Ting and Zhou, "Isolation Forest", ICDM 2008. Columns are first measured in interquartile
+ranges from the median of their series, so that one forest serves all series of a partition. It is
+grown from rows drawn evenly, and seeded: the same rows have the same scores.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gigacast.errors import MissingExtraError
+from gigacast.quality.quantile import RealArray, segment_quantiles
+from gigacast.series.segment import BoolArray, CodeArray, IntArray, offsets_without
+
+SAMPLE_ROWS = 65_536
+_FAR = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The median and the interquartile range of one column, by series: float64 [N] each."""
+
+    middle: RealArray
+    width: RealArray
+
+    @classmethod
+    def of(cls, values: RealArray, offsets: IntArray) -> "Scale":
+        """Measure a column [R] of series cut by offsets [N + 1]."""
+        finite = np.isfinite(values)
+        bounds = offsets if finite.all() else offsets_without(~finite, offsets)
+        found = segment_quantiles(values[finite], bounds, (0.25, 0.5, 0.75))
+        width = found[:, 2] - found[:, 0]
+        return cls(found[:, 1], np.where(width > 0, width, 1.0))
+
+    def apply(self, values: RealArray, codes: CodeArray | None) -> RealArray:
+        """Return values in ranges from the median; 0 where they are missing."""
+        middle, width = (
+            side[0] if len(side) == 1 or codes is None else side[codes]
+            for side in (self.middle, self.width)
+        )
+        scaled = (values - middle) / width
+        return np.nan_to_num(scaled, nan=0.0, posinf=_FAR, neginf=-_FAR)
+
+
+class Forest:
+    """A grown forest, and the scales of its columns.
+
+    Parameters
+    ----------
+    sample : float64 [S, C]
+        Scaled rows.
+    limit : float
+        Scores above it are anomalies; 0.5 is nothing special, 1 is alone.
+
+    Raises
+    ------
+    MissingExtraError
+    """
+
+    def __init__(self, sample: npt.NDArray[np.float64], limit: float) -> None:
+        self._limit = limit
+        self._forest = _new_forest().fit(sample) if len(sample) else None
+
+    def find(self, rows: npt.NDArray[np.float64]) -> BoolArray:
+        """Return which scaled rows [R, C] are anomalies, bool [R]."""
+        if self._forest is None or not len(rows):
+            return np.zeros(len(rows), np.bool_)
+        scores = -self._forest.score_samples(rows)
+        found: BoolArray = scores > self._limit
+        return found
+
+
+def require_forest() -> None:
+    """Make sure that forests can be grown here.
+
+    Raises
+    ------
+    MissingExtraError
+    """
+    _new_forest()
+
+
+def sample_rows(rows: int, most: int = SAMPLE_ROWS) -> npt.NDArray[np.int64]:
+    """Return the numbers of at most so many rows, drawn evenly."""
+    if rows <= most:
+        return np.arange(rows, dtype=np.int64)
+    return np.linspace(0, rows - 1, most).astype(np.int64)
+
+
+def stack(columns: Sequence[RealArray]) -> npt.NDArray[np.float64]:
+    """Return columns [R] side by side, [R, C]."""
+    return np.stack(columns, axis=1) if columns else np.empty((0, 0))
+
+
+def _new_forest() -> Any:
+    try:
+        from sklearn.ensemble import IsolationForest  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            "an isolation forest needs scikit-learn",
+            hint="pip install 'gigacast[quality]', or use the methods iqr and zscore",
+        ) from error
+    return IsolationForest(n_estimators=100, random_state=0, n_jobs=1)

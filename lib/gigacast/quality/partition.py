@@ -1,0 +1,235 @@
+"""One task of a quality job: look at a partition, write what was measured. Imports all below.
+
+The keys are looked at first, then column after column; what is written says nothing of good and
+bad, so that thresholds can change without reading anything again.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import pyarrow as pa
+
+from gigacast.core.column import is_number
+from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.contract.report import MISSING_COLUMN, TYPE
+from gigacast.core.partition.task import Task
+from gigacast.datasets.check import BATCH_ROWS, RowSource, check_rows
+from gigacast.job.file_job import Reading, Sources
+from gigacast.job.pin import inputs_pinned
+from gigacast.job.receipt import Content, Work, new_receipt
+from gigacast.job.stopwatch import Stopwatch
+from gigacast.lake.plan.receipt import Receipt, write_receipt
+from gigacast.quality.columns import measure_keys
+from gigacast.quality.file import Keys, PartitionFile, expectation_of, open_partition
+from gigacast.quality.measures import ColumnQuality, Compliance, PartitionQuality
+from gigacast.quality.outlier import iqr_fences, zscore_fences
+from gigacast.quality.outlier_forest import Forest, Scale, require_forest, sample_rows, stack
+from gigacast.series.value import doubles, read_values
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import StoreAddress
+
+FOREST_ROWS = 1 << 16
+"""Scored at a time."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured; all of it is part of the spec.
+
+    Parameters
+    ----------
+    iqr, zscore : float
+        How far out outliers lie: interquartile ranges, standard deviations.
+    forest : float, optional
+        Score above which a row is an anomaly; no forest is grown when absent.
+    contract : Contract, optional
+    mode : Mode
+    """
+
+    iqr: float = 3.0
+    zscore: float = 5.0
+    forest: float | None = None
+    contract: Contract | None = None
+    mode: Mode = Mode.STRICT
+
+    def to_dict(self) -> dict[str, object]:
+        """Return it as plain values."""
+        contract = self.contract.to_dict() if self.contract else None
+        return {**asdict(self), "contract": contract, "mode": str(self.mode)}
+
+
+@dataclass(frozen=True)
+class QualitySetup:
+    """A picklable recipe for the worker of a quality job."""
+
+    sources: Sources
+    outputs: StoreAddress
+    reading: Reading
+    measures: Measures
+    run_id: str = ""
+
+    def __call__(self) -> "PartitionInspector":
+        """Open the stores and return the worker."""
+        if self.measures.forest is not None:
+            require_forest()
+        return PartitionInspector(self)
+
+
+class PartitionInspector:
+    """Measures one partition per call."""
+
+    def __init__(self, setup: QualitySetup) -> None:
+        self._setup = setup
+        self._inputs = setup.sources.open()
+        self._outputs = open_store(setup.outputs)
+
+    def __call__(self, task: Task) -> Receipt:
+        """Measure a partition, write the figures, then the receipt that names both.
+
+        Raises
+        ------
+        InputChangedError, DataError, StorageError
+        """
+        watch = Stopwatch()
+        with watch.measure("total"), inputs_pinned(task):
+            with open_partition(self._inputs, task, self._setup.reading) as file:
+                found = measure_partition(file, self._setup.reading, self._setup.measures, watch)
+                compliance = self._comply(file, watch)
+            found = replace(found, compliance=compliance)
+            plain = json.dumps(found.to_dict(), indent=1, ensure_ascii=False, default=str)
+            content = plain.encode()
+            etag = self._outputs.put(task.output_key, content)
+        output = {"key": task.output_key, "etag": etag, "size_bytes": len(content), "rows": 1}
+        keys = found.keys
+        read = Content(keys.rows, keys.series, keys.newest_timestamp)
+        work = Work("quality", self._setup.run_id)
+        receipt = new_receipt(work, task, output, read, watch.rounded())
+        write_receipt(self._outputs, task, receipt, etag)
+        return receipt
+
+    def _comply(self, file: PartitionFile, watch: Stopwatch) -> Compliance | None:
+        contract = self._setup.measures.contract
+        if contract is None:
+            return None
+        with watch.measure("contract"):
+            return measure_compliance(file, contract, self._setup.measures.mode)
+
+
+def measure_partition(
+    file: PartitionFile, reading: Reading, measures: Measures, watch: Stopwatch
+) -> PartitionQuality:
+    """Return all figures of a partition but its compliance."""
+    with watch.measure("keys"):
+        keys = file.keys()
+        expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
+        order = measure_keys(keys.arranged, expect, keys.names)
+    survey = _Survey(keys, measures)
+    with watch.measure("columns"):
+        columns = tuple(survey.add(name, file.column(name)) for name in file.measured)
+        anomalies = survey.find_anomalies(file) if measures.forest is not None else None
+    return PartitionQuality(file.task.partition, order, columns, None, anomalies)
+
+
+@dataclass
+class _Survey:
+    """Goes through the columns of a partition."""
+
+    keys: Keys
+    measures: Measures
+    scales: dict[str, Scale] = field(default_factory=dict)
+
+    def add(self, name: str, column: pa.ChunkedArray) -> ColumnQuality:
+        """Measure a column."""
+        if not is_number(column.type):
+            missing = int(column.null_count)
+            return ColumnQuality(name, type_name(column.type), len(column), missing)
+        values = ordered_values(column, self.keys)
+        whole = values if self.keys.arranged.order is None else doubles(column)
+        missing = int(len(whole) - np.count_nonzero(np.isfinite(whole)))
+        arranged = self.keys.arranged
+        ranks = self.keys.ranks
+        outliers = {}
+        for method, make, limit in (
+            ("iqr", iqr_fences, self.measures.iqr),
+            ("zscore", zscore_fences, self.measures.zscore),
+        ):
+            far = make(values, arranged.offsets, limit).beyond(values, ranks)
+            outliers[method] = int(np.count_nonzero(far & np.isfinite(values)))
+        if self.measures.forest is not None:
+            self.scales[name] = Scale.of(values, arranged.offsets)
+        return ColumnQuality(name, type_name(column.type), len(column), missing, outliers)
+
+    def find_anomalies(self, file: PartitionFile) -> int:
+        """Count the rows that a forest sets apart."""
+        forest = grow_forest(file, self.keys, self.scales, self.measures.forest or 1.0)
+        names, start, found = list(self.scales), 0, 0
+        ranks, known = self.keys.row_ranks
+        for batch in file.batches(FOREST_ROWS, names):
+            rows = slice(start, start + batch.num_rows)
+            of = None if ranks is None else ranks[rows]
+            scaled = [
+                scale.apply(read_values(batch.column(name)).astype(np.float64), of)
+                for name, scale in self.scales.items()
+            ]
+            apart = forest.find(stack(scaled))
+            found += int(np.count_nonzero(apart if known is None else apart & known[rows]))
+            start += batch.num_rows
+        return found
+
+
+def grow_forest(file: PartitionFile, keys: Keys, scales: dict[str, Scale], limit: float) -> Forest:
+    """Return a forest over the columns that have scales, grown from some of the rows."""
+    chosen, ranks = sample_rows(len(keys.arranged.times)), keys.ranks
+    of = None if ranks is None else ranks[chosen]
+    columns = [
+        scale.apply(ordered_values(file.column(name), keys)[chosen], of)
+        for name, scale in scales.items()
+    ]
+    return Forest(stack(columns), limit)
+
+
+def ordered_values(
+    column: pa.ChunkedArray, keys: Keys
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """Return the numbers of a column in the order of the keys, float64 [K]; NaN where missing."""
+    values, order = doubles(column), keys.arranged.order
+    return values if order is None else values[order]
+
+
+def type_name(kind: pa.DataType) -> str:
+    """Return how a type is told: a dictionary by what it holds."""
+    return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
+
+def plain_schema(schema: pa.Schema) -> pa.Schema:
+    """Return a schema with the types that dictionaries hold."""
+    kinds = (
+        (f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema
+    )
+    return pa.schema(list(kinds))
+
+
+def measure_compliance(file: PartitionFile, contract: Contract, mode: Mode) -> Compliance:
+    """Hold a partition against a contract."""
+    plain = plain_schema(file.schema)
+
+    def rows(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        names = plain.names if columns is None else list(columns)
+        wanted = pa.schema([plain.field(name) for name in names])
+        for batch in file.batches(BATCH_ROWS, names):
+            yield batch.select(names).cast(wanted)
+
+    report = check_rows(RowSource(plain, rows), contract, mode)
+    structural = {one.column for one in report.violations if one.rule in {MISSING_COLUMN, TYPE}}
+    return Compliance(
+        contract=contract.name,
+        bad_rows=report.bad_rows,
+        columns=len(contract.columns),
+        bad_columns=len(structural),
+        violations=tuple(
+            {"column": v.column, "rule": v.rule, "count": v.count, "detail": v.detail}
+            for v in report.violations
+        ),
+    )

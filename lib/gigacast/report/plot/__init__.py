@@ -1,0 +1,1 @@
+"""Pictures of forecasts, for files and for the terminal."""

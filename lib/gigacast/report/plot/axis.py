@@ -1,0 +1,66 @@
+"""Ticks and labels of the axes of a plot made of characters. Imports numpy."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from gigacast.report.plot.panel import Floats, Times
+
+_NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+
+def value_range(values: Floats) -> tuple[float, float] | None:
+    """Return the lowest and the highest finite value, set apart if they are one.
+
+    ``None`` where nothing is finite.
+    """
+    finite = values[np.isfinite(values)].astype(np.float64)
+    if not len(finite):
+        return None
+    low, high = float(finite.min()), float(finite.max())
+    if high - low > 1e-9 * max(abs(low), abs(high)):
+        return low, high
+    room = 0.1 * abs(high) or 1.0
+    return low - room, high + room
+
+
+def nice_ticks(low: float, high: float, n_ticks: int) -> list[float]:
+    """Return about ``n_ticks`` round values within the range, ascending, two at least."""
+    wanted = (high - low) / max(n_ticks, 1)
+    power = 10.0 ** math.floor(math.log10(wanted))
+    for step in reversed([nice * power for nice in _NICE]):
+        ticks = [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
+        if len(ticks) >= max(2, n_ticks):
+            return ticks
+    return ticks
+
+
+def tick_labels(ticks: list[float]) -> list[str]:
+    """Return the ticks as text, all with the same number of decimals, all different."""
+    largest, step = max(map(abs, ticks)), ticks[1] - ticks[0]
+    if 1e-4 <= largest < 1e7 and step >= 1e-4:
+        decimals = _decimals(step)
+        return [f"{tick:,.{decimals}f}" for tick in ticks]
+    digits = max(0, _decimals(step / 10.0 ** math.floor(math.log10(largest))))
+    return [f"{tick:.{digits}e}" if tick else "0" for tick in ticks]
+
+
+def time_labels(times: Times) -> list[str]:
+    """Return times as text, as precise as they need: days, minutes or seconds; integers as such."""
+    if times.dtype.kind != "M":
+        return [str(time) for time in times]
+    return [str(text).replace("T", " ") for text in np.datetime_as_string(times, _unit(times))]
+
+
+def _unit(times: Times) -> Any:
+    seconds = times.astype("datetime64[s]").astype(np.int64)
+    if not (seconds % 86_400).any():
+        return "D"
+    return "s" if (seconds % 60).any() else "m"
+
+
+def _decimals(step: float) -> int:
+    exponent = math.floor(math.log10(step))
+    is_round = math.isclose(step, round(step / 10.0**exponent) * 10.0**exponent, rel_tol=1e-6)
+    return max(0, -exponent if is_round else 1 - exponent)

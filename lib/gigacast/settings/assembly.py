@@ -1,0 +1,264 @@
+"""From settings to the plain values of a job: where it works, what it selects, how it forecasts.
+
+Imports ``settings`` and what stands below it.
+"""
+
+import logging
+import re
+from datetime import timedelta
+from pathlib import Path
+
+from gigacast.core.cost.array_plan import Machine
+from gigacast.core.cost.price import PriceTable
+from gigacast.core.partition.name import NamingPattern
+from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.month import IntRange, MonthFilter
+from gigacast.errors import ConfigError
+from gigacast.job.batch_options import ArrayOptions
+from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
+from gigacast.lake.plan.discovery import Selection
+from gigacast.series.source import ColumnNames
+from gigacast.settings.load import DEFAULT_PRICES, load_prices
+from gigacast.settings.model import RunSettings, Settings
+from gigacast.storage.store import StoreAddress
+
+logger = logging.getLogger(__name__)
+_USUAL = {ArrayOptions().cpu_instance, ArrayOptions().gpu_instance}
+"""Machines nobody has asked for by name: a table need not have them."""
+
+
+def bucket_url(bucket: str) -> str:
+    """Return the URL of a bucket given by name, URL or folder.
+
+    Raises
+    ------
+    ConfigError
+        When it is none of them.
+    """
+    if bucket.startswith(("s3://", "file://", "memory://")):
+        return bucket.rstrip("/") if not bucket.endswith("://") else bucket
+    if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
+        return f"s3://{bucket}"
+    raise ConfigError(
+        f"run.bucket: {bucket!r} is no bucket",
+        hint="give a bucket name, s3://bucket, or file:///folder",
+    )
+
+
+def root_url(root_dir: str) -> str:
+    """Return the URL of ``parquet_loader.data_paths.root_dir``: a folder, unless it is one."""
+    return root_dir if "://" in root_dir else f"file://{Path(root_dir).expanduser().absolute()}"
+
+
+def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
+    """Return the bucket or folder a run works in, without its prefix.
+
+    Raises
+    ------
+    ConfigError
+        When none is named.
+    """
+    bucket = run.bucket or (root_url(root_dir) if root_dir else None)
+    if bucket is None:
+        raise ConfigError(
+            "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
+        )
+    return StoreAddress(bucket_url(bucket), run.endpoint_url, run.region)
+
+
+def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddress, StoreAddress]:
+    """Return the input and the output root.
+
+    ``input_prefix`` lies below ``prefix``; it counts from the bucket's root when it starts with
+    ``/``, and is another bucket when it is a URL.
+
+    Raises
+    ------
+    ConfigError
+        When no bucket is named.
+    """
+    root = bucket_of(run, root_dir)
+    outputs = root.child(run.prefix) if run.prefix.strip("/") else root
+    chosen = run.input_prefix
+    if chosen is None or not chosen.strip("/"):
+        return outputs, outputs
+    if "://" in chosen:
+        return StoreAddress(bucket_url(chosen), run.endpoint_url, run.region), outputs
+    return (root if chosen.startswith("/") else outputs).child(chosen), outputs
+
+
+def registry_of(settings: Settings) -> StoreAddress | None:
+    """Return where ``models/`` lies for who has no bucket to work in; ``None`` when none is named.
+
+    Raises
+    ------
+    ConfigError
+        When what is named is no bucket.
+    """
+    root_dir = settings.parquet_loader.data_paths.root_dir
+    if settings.run.bucket is None and root_dir is None:
+        return None
+    return addresses(settings.run, root_dir)[1]
+
+
+def job_of(settings: Settings) -> ForecastJob:
+    """Return the settings as the plain values a run takes.
+
+    Raises
+    ------
+    ConfigError
+        When values that are fine alone do not fit together.
+    """
+    run, loader = settings.run, settings.parquet_loader
+    inputs, outputs = addresses(run, loader.data_paths.root_dir)
+    synthetic = Synthetic(run.n_partitions, run.series_per_partition) if run.n_partitions else None
+    return ForecastJob(
+        inputs=inputs,
+        outputs=outputs,
+        bucket=bucket_of(run, loader.data_paths.root_dir),
+        model=ModelChoice(
+            reference=settings.model.model_path or settings.model.model_type,
+            version=settings.model.version,
+            otherwise=settings.model.model_type if settings.model.model_path else None,
+            detect=settings.model.auto_detect_mode,
+            device=run.device,
+            precision=run.precision,
+        ),
+        method=method_of(settings),
+        pattern=NamingPattern(loader.file_patterns.naming_regex, loader.file_patterns.panel_regex),
+        selection=selection_of(settings),
+        resources=Resources(
+            executor=run.executor,
+            n_jobs=run.n_jobs,
+            batch_size=run.batch_size,
+            memory_limit_bytes=loader.performance.memory_limit,
+        ),
+        synthetic=synthetic,
+        overwrite=run.overwrite,
+        limit=run.limit,
+        prices=_prices_if_sound(),
+    )
+
+
+def _prices_if_sound() -> PriceTable | None:
+    """Return the price table; a broken one costs a run its dollars and nothing else."""
+    try:
+        return known_prices()
+    except ConfigError as error:
+        logger.warning("no dollars: %s", error.message)
+        return None
+
+
+def array_options_of(settings: Settings) -> ArrayOptions:
+    """Return how the settings divide a run over array jobs.
+
+    Prices are the table's, where there is a sound one; a machine that is not in it is refused.
+
+    Raises
+    ------
+    ConfigError
+    """
+    batch, default = settings.batch, ArrayOptions()
+    try:
+        prices = known_prices()
+    except ConfigError:  # `job_of` has told of it
+        prices = None
+
+    def dollars(name: str, otherwise: float) -> float:
+        if prices is None or (name in _USUAL and not prices.has(name)):
+            return otherwise
+        machine = prices.find(name)
+        return machine.dollars_per_hour("spot") or machine.on_demand
+
+    return ArrayOptions(
+        stack=batch.stack,
+        queue=batch.queue,
+        children=batch.children,
+        target_s=batch.child_minutes * 60,
+        timeout_s=batch.child_timeout_minutes * 60,
+        valid_for=timedelta(hours=batch.plan_hours),
+        cpu=Machine(
+            batch.cpu_startup_s,
+            batch.cpu_speed,
+            dollars(batch.cpu_instance, default.cpu.dollars_per_hour),
+        ),
+        gpu=Machine(
+            batch.gpu_startup_s,
+            batch.gpu_speed,
+            dollars(batch.gpu_instance, default.gpu.dollars_per_hour),
+        ),
+        cpu_instance=batch.cpu_instance,
+        gpu_instance=batch.gpu_instance,
+        prices=prices,
+    )
+
+
+def known_prices() -> PriceTable | None:
+    """Return the price table, where there is one: without it a run has no dollars.
+
+    Raises
+    ------
+    ConfigError
+    """
+    return load_prices() if DEFAULT_PRICES.is_file() else None
+
+
+def method_of(settings: Settings) -> Method:
+    """Return how the settings turn series into forecasts.
+
+    Raises
+    ------
+    ConfigError
+    """
+    forecast, columns = settings.forecast, settings.parquet_loader.columns
+    method = Method(
+        horizon=settings.model.prediction_length,
+        levels=forecast.quantiles,
+        context_length=forecast.context_length,
+        min_length=forecast.min_length,
+        fallback=forecast.fallback,
+        non_negative=forecast.non_negative,
+        integer=forecast.integer,
+        extrapolate_levels=forecast.extrapolate_levels,
+        seed=forecast.seed,
+        columns=ColumnNames(
+            item_id=columns.item_id_column,
+            timestamp=columns.datetime_column,
+            targets=columns.target_columns,
+            past_covariates=tuple(dict.fromkeys(columns.past_covariates)),
+            known_covariates=tuple(dict.fromkeys(columns.known_covariates)),
+        ),
+        frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
+        timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,
+        layout=forecast.layout,
+        joint_targets=forecast.joint_targets,
+        missing_future=forecast.missing_future,
+        unsupported_covariates=forecast.unsupported_covariates,
+    )
+    twice = {*columns.past_covariates} & {*columns.known_covariates}
+    if twice:
+        raise ConfigError(
+            f"{', '.join(sorted(twice))}: both past and known", hint="name each covariate once"
+        )
+    method.options(method.horizon or 1, None)  # the levels and lengths fit together, or it raises
+    return method
+
+
+def selection_of(settings: Settings) -> Selection:
+    """Return which partitions the settings ask for.
+
+    Raises
+    ------
+    ConfigError
+    """
+    run = settings.run
+    return Selection(
+        months=MonthFilter(
+            IntRange.parse(run.years, "run.years") if run.years else None,
+            IntRange.parse(run.months, "run.months") if run.months else None,
+        ),
+        symbols=frozenset(run.symbols),
+        timeframes=frozenset(run.timeframes),
+        context_partitions=settings.forecast.context_partitions,
+        by_month=settings.forecast.partition_by == "month",
+    )

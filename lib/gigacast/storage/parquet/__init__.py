@@ -1,0 +1,1 @@
+"""Parquet files in a store: read, scan, write."""

@@ -1,0 +1,204 @@
+"""Parquet out of a store: whole, in batches, or as a file to seek in. Imports errors, neighbours.
+
+Memory is bounded by the settings, not by the object: small objects are fetched in one request,
+larger ones by ranges of one version (If-Match); a folder's files are read where they lie. No file
+is mapped into memory: one that is cut short while it is mapped kills the process.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gigacast.errors import CorruptedFileError, SchemaError, StorageError
+from gigacast.storage.parquet.sink import ParquetSink, PublishedParquet
+from gigacast.storage.range_file import RangeFile
+from gigacast.storage.store import ObjectMeta, Store
+
+__all__ = [
+    "ParquetSink",
+    "PublishedParquet",
+    "open_object",
+    "open_parquet",
+    "read_batches",
+    "read_table",
+    "translated_parquet",
+]
+
+WHOLE_BYTES = 8 << 20  # up to here one request beats several
+SELECTIVE_WHOLE_BYTES = 128 << 10  # the same for readers that want a small part of it
+SELECTIVE_FETCH_BYTES = 16 << 10
+ROW_GROUP_BYTES = 64 << 20  # row groups up to here are read a column chunk at a time
+BUFFER_BYTES = 4 << 20  # of larger ones, each column is read through a buffer
+DEFAULT_BATCH_ROWS = 65_536
+_HINT = "write the object again, or remove it"
+
+
+def open_object(
+    store: Store,
+    source: ObjectMeta | str,
+    *,
+    if_match: str | None = None,
+    size_bytes: int | None = None,
+    selective: bool = False,
+) -> BinaryIO:
+    """Open one version of an object as a seekable read-only file, for pyarrow or people.
+
+    Parameters
+    ----------
+    store : Store
+    source : ObjectMeta or str
+        A listed object, read in the version listed; or a key.
+    if_match, size_bytes : optional
+        For a key: the version and its size. What is missing is asked for with one request.
+    selective : bool
+        Whether little of it is wanted: then only what is read is fetched.
+
+    Raises
+    ------
+    ObjectNotFoundError
+    PreconditionFailedError
+        When the object is no longer the version named; later reads may raise it too.
+    """
+    if isinstance(source, ObjectMeta):
+        key, if_match, size_bytes = source.key, if_match or source.etag, source.size_bytes
+    else:
+        key = source
+    if (file := store.open_file(key, if_match=if_match)) is not None:
+        return file
+    if if_match is None or size_bytes is None:
+        found = store.head(key)
+        if_match, size_bytes = if_match or found.etag, found.size_bytes
+    if size_bytes <= (SELECTIVE_WHOLE_BYTES if selective else WHOLE_BYTES):
+        return io.BytesIO(store.get(key, if_match=if_match))
+    meta = ObjectMeta(key, if_match, size_bytes, 0)
+    if selective:
+        exact = RangeFile(store, meta, smallest_bytes=SELECTIVE_FETCH_BYTES, ahead=False)
+        return cast("BinaryIO", exact)
+    return cast("BinaryIO", RangeFile(store, meta))
+
+
+@contextmanager
+def translated_parquet(store: Store, key: str) -> Iterator[None]:
+    """Raise what pyarrow says about an object's bytes as `CorruptedFileError`.
+
+    For code that reads a file of `open_parquet` step by step; errors of the store pass through.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        where = f"{store.address.url.rstrip('/')}/{key}"
+        if isinstance(error, OSError) and error.errno is not None:
+            raise StorageError(f"{where}: {error.strerror}") from error
+        reason = str(error).partition("\n")[0][:300]
+        raise CorruptedFileError(
+            f"{where} is not readable Parquet: {reason}", hint=_HINT
+        ) from error
+
+
+@contextmanager
+def open_parquet(
+    store: Store,
+    source: ObjectMeta | str,
+    *,
+    if_match: str | None = None,
+    selective: bool = False,
+    coded: bool = False,
+) -> Iterator[pq.ParquetFile]:
+    """Open an object as a `pyarrow.parquet.ParquetFile` that streams, for the ``with`` block.
+
+    Reading from it is to be wrapped in `translated_parquet`. Texts are given as dictionaries when
+    they are to be ``coded``, which is how they are stored.
+
+    Raises
+    ------
+    CorruptedFileError
+        When its footer is not that of a Parquet file.
+    ObjectNotFoundError, PreconditionFailedError
+    """
+    key = source.key if isinstance(source, ObjectMeta) else source
+    with open_object(store, source, if_match=if_match, selective=selective) as file:
+        with translated_parquet(store, key):
+            metadata = pq.read_metadata(file)
+            parquet = pq.ParquetFile(
+                file,
+                metadata=metadata,
+                buffer_size=_buffer_bytes(metadata),
+                pre_buffer=False,  # would hold all row groups at once
+                read_dictionary=_texts(metadata) if coded else None,
+                page_checksum_verification=True,
+            )
+        yield parquet
+
+
+def read_batches(
+    store: Store,
+    source: ObjectMeta | str,
+    columns: Sequence[str] | None = None,
+    *,
+    batch_rows: int = DEFAULT_BATCH_ROWS,
+    if_match: str | None = None,
+) -> Iterator[pa.RecordBatch]:
+    """Iterate over an object's rows in batches, never holding more than a row group.
+
+    Raises
+    ------
+    CorruptedFileError, SchemaError, ObjectNotFoundError, PreconditionFailedError
+    """
+    key = source.key if isinstance(source, ObjectMeta) else source
+    with open_parquet(store, source, if_match=if_match) as file:
+        _check_columns(store, key, file, columns)
+        batches = file.iter_batches(batch_size=batch_rows, columns=columns, use_threads=False)
+        while True:
+            with translated_parquet(store, key):
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+
+def read_table(
+    store: Store,
+    source: ObjectMeta | str,
+    columns: Sequence[str] | None = None,
+    *,
+    if_match: str | None = None,
+) -> pa.Table:
+    """Return a whole object, or some of its columns, as a table.
+
+    Raises
+    ------
+    CorruptedFileError, SchemaError, ObjectNotFoundError, PreconditionFailedError
+    """
+    key = source.key if isinstance(source, ObjectMeta) else source
+    with open_parquet(store, source, if_match=if_match) as file:
+        _check_columns(store, key, file, columns)
+        with translated_parquet(store, key):
+            return file.read(columns=columns)
+
+
+def _texts(metadata: pq.FileMetaData) -> list[str]:
+    schema = metadata.schema.to_arrow_schema()
+    is_text = (pa.types.is_string, pa.types.is_large_string)
+    return [field.name for field in schema if any(one(field.type) for one in is_text)]
+
+
+def _buffer_bytes(metadata: pq.FileMetaData) -> int:
+    groups = (metadata.row_group(i) for i in range(metadata.num_row_groups))
+    largest = max((group.total_byte_size for group in groups), default=0)
+    return BUFFER_BYTES if largest > ROW_GROUP_BYTES else 0
+
+
+def _check_columns(
+    store: Store, key: str, file: pq.ParquetFile, columns: Sequence[str] | None
+) -> None:
+    missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
+    if missing:
+        where = f"{store.address.url.rstrip('/')}/{key}"
+        raise SchemaError(
+            f"{where} has no column {', '.join(map(repr, missing))}",
+            hint=f"it has {', '.join(file.schema_arrow.names[:20])}",
+        )

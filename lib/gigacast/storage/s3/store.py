@@ -1,0 +1,242 @@
+"""A store in an S3 bucket, through obstore. Imports ``errors``, the clients and neighbours.
+
+The choice of client is explained in docs/decisions/0002-object-store-client.md.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import obstore
+
+from gigacast.errors import (
+    BucketNotFoundError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StorageError,
+    TransientStorageError,
+)
+from gigacast.storage.key import check_folder_prefix, check_key
+from gigacast.storage.retry import BRIEF, Result, Retrier
+from gigacast.storage.s3.client import (
+    find_credentials,
+    open_client,
+    open_exact_client,
+    open_session,
+    resolve_location,
+)
+from gigacast.storage.s3.error import Answer, RangeError, translated
+from gigacast.storage.s3.list import S3Lister, read_meta, strip_etag
+from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, PutMode
+
+PART_BYTES = 16 << 20  # fixed, so that equal content has equal ETags; larger only where it must be
+_MAX_PARTS = 10_000
+_PARTS_AT_ONCE = 4
+_PART_RETRIES = 5
+_DELETE_KEYS = 1000
+
+
+class S3Store(Store):
+    """Objects below a prefix of one bucket.
+
+    Writes of more than 16 MiB are multipart uploads with parts of a fixed size.
+
+    Parameters
+    ----------
+    bucket : str
+    prefix : str
+        The root within the bucket.
+    endpoint_url, region : str, optional
+        From the environment or the profile when absent; the region else is us-east-1.
+    retrier : Retrier
+        How often and after how long what may pass is tried again.
+
+    Raises
+    ------
+    AccessDeniedError
+        When there are no credentials, or they cannot be read.
+    ConfigError
+        When the endpoint is no URL.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        prefix: str = "",
+        *,
+        endpoint_url: str | None = None,
+        region: str | None = None,
+        retrier: Retrier | None = None,
+    ) -> None:
+        root = f"{check_key(prefix.strip('/'))}/" if prefix.strip("/") else ""
+        url = f"s3://{bucket}/{root}".rstrip("/")
+        self.address = StoreAddress(url, endpoint_url, region)
+        self._retrier = retrier or Retrier()
+        self._session = open_session()
+        location = resolve_location(self._session, bucket, root, endpoint_url, region)
+        credentials = find_credentials(self._session)
+        self._location = location
+        self._client = open_client(location, credentials)
+        self._uploader = open_client(location, credentials, max_retries=_PART_RETRIES)
+        self._exact: Any = None
+        self._lister = S3Lister(location, self._client, self._open_exact, self._retrier)
+
+    def check(self) -> None:
+        """Make sure the bucket can be listed: one request, repeated once."""
+        try:
+            self._retrier.call(self._lister.probe, BRIEF)
+        except ObjectNotFoundError as error:
+            message = f"there is no bucket at {self.address.url}"
+            raise BucketNotFoundError(message, hint="check the endpoint URL") from error
+
+    def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
+        """Iterate over the objects, a request a page; keys no store could use are skipped."""
+        return self._lister.pages(prefix, start_after)
+
+    def list_folder(self, prefix: str = "") -> Folder:
+        """Return one level below ``prefix``."""
+        return self._lister.list_folder(check_folder_prefix(prefix))
+
+    def head(self, key: str) -> ObjectMeta:
+        """Return one object's metadata; in a bucket that does not exist, no object does."""
+        check_key(key)
+        return read_meta(self._call(key, lambda: obstore.head(self._client, key)))
+
+    def get(
+        self, key: str, *, if_match: str | None = None, start: int = 0, stop: int | None = None
+    ) -> bytes:
+        """Return the bytes ``start`` to ``stop``, as many as there are."""
+        check_key(key)
+        if stop is not None and stop <= start:
+            self._check_etag(key, if_match)
+            return b""
+        options: GetOptions = {}
+        if if_match is not None:
+            options["if_match"] = f'"{if_match}"'
+        if stop is not None:
+            options["range"] = (start, stop)
+        elif start:
+            options["range"] = {"offset": start}
+        try:
+            return self._call(key, lambda: self._read(key, options))
+        except RangeError:
+            return b""
+
+    def put(self, key: str, content: bytes | Path) -> str:
+        """Write an object, replacing any, and return its ETag."""
+        check_key(key)
+        size = _size_bytes(content)
+        client = self._uploader if size > PART_BYTES else self._client
+        put = self._call(
+            key,
+            lambda: obstore.put(
+                client,
+                key,
+                content,
+                use_multipart=size > PART_BYTES,
+                chunk_size=_part_bytes(size),
+                max_concurrency=_PARTS_AT_ONCE,
+            ),
+        )
+        return strip_etag(put["e_tag"]) or self.head(key).etag
+
+    def put_if_absent(self, key: str, content: bytes | Path) -> str:
+        """Write an object that must not exist yet."""
+        return self._put_once(key, content, "create")
+
+    def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
+        """Replace an object whose ETag must still be ``etag``."""
+        return self._put_once(key, content, {"e_tag": f'"{etag}"'})
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete objects, a request a thousand."""
+        stream = map(check_key, keys)
+        while batch := [*islice(stream, _DELETE_KEYS)]:
+            self._call(batch[0], partial(obstore.delete, self._client, batch))
+
+    def _call(self, key: str, request: Callable[[], Result]) -> Result:
+        def attempt() -> Result:
+            with translated(self._where(key)):
+                return request()
+
+        return self._retrier.call(attempt)
+
+    def _where(self, key: str) -> str:
+        return f"s3://{self._location.bucket}/{self._location.root}{key}"
+
+    def _open_exact(self) -> Any:
+        if self._exact is None:
+            self._exact = open_exact_client(self._location, self._session)
+        return self._exact
+
+    def _read(self, key: str, options: "GetOptions") -> bytes:
+        found = obstore.get(self._client, key, options=options)
+        start, stop = found.range
+        content = bytes(found.bytes())
+        if len(content) != stop - start:
+            message = f"{self._where(key)}: {len(content)} bytes came of {stop - start}"
+            raise TransientStorageError(message)
+        return content
+
+    def _check_etag(self, key: str, if_match: str | None) -> None:
+        if self.head(key).etag != if_match and if_match is not None:
+            raise PreconditionFailedError(f"{self._where(key)} is no longer {if_match}")
+
+    def _put_once(self, key: str, content: bytes | Path, mode: "PutMode") -> str:
+        """Write under a condition, which may fail because an earlier attempt did arrive."""
+        check_key(key)
+        _size_bytes(content)  # a local file that is not there is no fault of the bucket
+        may_have_arrived = False
+
+        def attempt() -> str:
+            nonlocal may_have_arrived
+            try:
+                with translated(self._where(key)):
+                    put = obstore.put(self._client, key, content, mode=mode, use_multipart=False)
+                return strip_etag(put["e_tag"])
+            except TransientStorageError as error:
+                may_have_arrived = may_have_arrived or not _is_conflict(error)
+                raise
+            except PreconditionFailedError:
+                if may_have_arrived and (own := self._etag_of(key, content)):
+                    return own
+                raise
+
+        return self._retrier.call(attempt)
+
+    def _etag_of(self, key: str, content: bytes | Path) -> str | None:
+        """Return the ETag of the object when it has exactly this content."""
+        try:
+            meta = self.head(key)
+            if meta.size_bytes != _size_bytes(content):
+                return None
+            own = content.read_bytes() if isinstance(content, Path) else content
+            same = self.get(key, if_match=meta.etag) == own
+        except (ObjectNotFoundError, PreconditionFailedError):
+            return None
+        return meta.etag if same else None
+
+
+def _is_conflict(error: StorageError) -> bool:
+    """Tell whether S3 refused because another conditional write was under way (409)."""
+    return isinstance(error.__cause__, Exception) and Answer(error.__cause__).status == "409"
+
+
+def _size_bytes(content: bytes | Path) -> int:
+    if not isinstance(content, Path):
+        return len(content)
+    try:
+        return content.stat().st_size
+    except OSError as error:
+        raise StorageError(f"the local file {content} cannot be read: {error.strerror}") from error
+
+
+def _part_bytes(size_bytes: int) -> int:
+    """Return the part size for a size: fixed while S3's 10,000 parts suffice."""
+    parts = -(-size_bytes // (_MAX_PARTS * PART_BYTES))
+    return PART_BYTES * max(1, parts)

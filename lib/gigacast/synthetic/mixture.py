@@ -1,0 +1,89 @@
+"""What a synthetic corpus is made of: the share of each family and how often series are altered.
+
+Imports the error tree alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from gigacast.errors import ConfigError
+
+DEFAULT_SHARES: Mapping[str, float] = MappingProxyType(
+    {
+        "calendar": 0.24,
+        "harmonics": 0.10,
+        "profile": 0.14,
+        "evolving": 0.07,
+        "multiplicative": 0.07,
+        "waves": 0.03,
+        "smooth": 0.04,
+        "autoregressive": 0.05,
+        "random_walk": 0.10,
+        "mean_reverting": 0.02,
+        "regimes": 0.02,
+        "level_shifts": 0.02,
+        "trend": 0.03,
+        "growth": 0.02,
+        "spikes": 0.01,
+        "intermittent": 0.01,
+        "counts": 0.02,
+        "bounded": 0.01,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """The recipe of a synthetic corpus.
+
+    The default has a high share of clean seasonal series: phase is what a patch model learns last.
+
+    Attributes
+    ----------
+    shares : Mapping[str, float]
+        Weight of each family of `gigacast.synthetic.FAMILIES`; they need not sum to one,
+        and a family left out is not drawn.
+    superpose : float
+        Share of series to which another series of the block is added.
+    noisy : float
+        Share of series that get observation noise on top.
+    outliers : float
+        Share of series with a few gross errors.
+    missing : float
+        Share of series with missing points or stretches.
+    shortened : float
+        Share of series that begin late: NaN before their first value.
+    rounded : float
+        Share of series rounded to whole numbers.
+    """
+
+    shares: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_SHARES))
+    superpose: float = 0.2
+    noisy: float = 0.5
+    outliers: float = 0.04
+    missing: float = 0.08
+    shortened: float = 0.15
+    rounded: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse weights and shares that mean nothing.
+
+        Raises
+        ------
+        ConfigError
+            For a negative weight, no weight at all, or a share outside [0, 1].
+        """
+        if any(not weight >= 0 for weight in self.shares.values()) or not sum(self.shares.values()):
+            raise ConfigError(
+                f"mixture.shares must be weights of zero or more, one above zero: {self.shares}"
+            )
+        for name in ("superpose", "noisy", "outliers", "missing", "shortened", "rounded"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ConfigError(f"mixture.{name} must lie in [0, 1], got {getattr(self, name)}")
+
+    @classmethod
+    def of(cls, *families: str) -> "Mixture":
+        """Return the named families in equal shares, with nothing added, rounded or missing."""
+        shares = dict.fromkeys(families, 1.0)
+        return cls(shares, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)

@@ -1,0 +1,1 @@
+"""Training of forecasters: the corpus on disk, fine-tuning, pre-training."""

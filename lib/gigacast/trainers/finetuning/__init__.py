@@ -1,0 +1,1 @@
+"""Fine-tuning of Chronos models on the series of a corpus."""

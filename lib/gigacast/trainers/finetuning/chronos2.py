@@ -1,0 +1,212 @@
+"""Fine-tuning of Chronos-2 by chronos' own ``fit``: all weights, or a LoRA adapter beside them.
+
+Around it stands what ``fit`` lacks: series are read from disk as they are drawn, checkpoints
+survive a kill and are resumed to the very same weights, a loss that is not a number stops the run,
+validation ends it early and chooses the weights. May import torch, transformers and chronos.
+"""
+
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import torch
+from chronos import Chronos2Pipeline
+from chronos.chronos2.dataset import PreparedInput
+
+from gigacast.errors import DataNotFoundError
+from gigacast.forecasters.chronos.loading import load_pipeline, quiet
+from gigacast.forecasters.network.device import translate_memory_errors
+from gigacast.trainers.corpus import Corpus
+from gigacast.trainers.disk import disk_errors
+from gigacast.trainers.finetuning.bolt import check_origin
+from gigacast.trainers.finetuning.config import FinetuneConfig, Finetuned, Limits, Origin
+from gigacast.trainers.finetuning.watch import Watch
+from gigacast.trainers.pretraining.checkpoint import load_checkpoint
+
+TUNED = "tuned"
+LORA_TARGETS = (
+    "self_attention.q",
+    "self_attention.k",
+    "self_attention.v",
+    "self_attention.o",
+    "output_patch_embedding.output_layer",
+)
+"""What chronos adapts by default."""
+
+
+class LazySeries(Sequence[PreparedInput]):
+    """A corpus as ``fit`` takes it: each series is read when it is drawn.
+
+    Parameters
+    ----------
+    corpus : Corpus
+    horizon : int
+    context_length : int
+    rows : int64 [M]
+        Which series.
+    cut : int
+        Steps to leave off at the end of each.
+    tail : int, optional
+        At most so many steps of what is left.
+    """
+
+    def __init__(
+        self, corpus: Corpus, horizon: int, rows: Any, cut: int, tail: int | None = None
+    ) -> None:
+        self._corpus, self._horizon, self._rows = corpus, horizon, rows
+        self._cut, self._tail = cut, tail
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, place: int) -> PreparedInput: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[PreparedInput]: ...
+
+    def __getitem__(self, place: int | slice) -> PreparedInput | Sequence[PreparedInput]:
+        if isinstance(place, slice):
+            return LazySeries(self._corpus, self._horizon, self._rows[place], self._cut, self._tail)
+        row = self._rows[place]
+        start, stop = (int(edge) for edge in self._corpus.offsets[row : row + 2])
+        stop -= self._cut
+        if self._tail is not None:
+            start = max(start, stop - self._tail)
+        values = torch.from_numpy(np.array(self._corpus.values[start:stop]))[None]
+        return {
+            "context": values,
+            "future_covariates": torch.full((1, self._horizon), math.nan),
+            "n_targets": 1,
+            "n_covariates": 0,
+            "n_future_covariates": 0,
+        }
+
+
+class Chronos2Trainer:
+    """A run of ``fit`` that can be stopped and resumed; the same face as `BoltTrainer`.
+
+    Parameters
+    ----------
+    folder : Path
+        The parent.
+    config : FinetuneConfig
+    corpus : Corpus
+    origin : Origin
+    checkpoint_dir : Path
+    limits : Limits
+
+    Raises
+    ------
+    ModelError, ConfigError
+        As `BoltTrainer`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: FinetuneConfig,
+        corpus: Corpus,
+        origin: Origin,
+        checkpoint_dir: Path,
+        limits: Limits,
+    ) -> None:
+        self._folder, self._config, self._corpus, self._limits = folder, config, corpus, limits
+        self._dir = checkpoint_dir
+        state = load_checkpoint(checkpoint_dir, config)
+        if state is not None:
+            check_origin(state, origin, checkpoint_dir)
+        self._watch = Watch(config, origin, checkpoint_dir, limits, state)
+        self._tuned: Chronos2Pipeline | None = None
+
+    def run(self) -> Finetuned:
+        """Train until the last step, until validation stops getting better, or until time is up."""
+        config, options = self._config, self._config.options
+        torch.manual_seed(options.seed)  # an adapter starts from random numbers
+        pipeline = load_pipeline(self._folder, torch.device(config.device), torch.float32)
+        lora = {
+            "r": options.lora_rank,
+            "lora_alpha": options.lora_alpha,
+            "target_modules": list(LORA_TARGETS),
+        }
+        scratch = self._dir / "fit"
+        with translate_memory_errors(), disk_errors(scratch), quiet(), _removed(scratch):
+            self._tuned = pipeline.fit(
+                self._training(),
+                prediction_length=config.horizon,
+                validation_inputs=self._held_out(),
+                finetune_mode=options.method,
+                lora_config=lora if options.method == "lora" else None,
+                context_length=config.context_length,
+                learning_rate=config.learning_rate,
+                num_steps=options.steps,
+                batch_size=options.batch_size,
+                output_dir=scratch,
+                min_past=options.min_context,
+                finetuned_ckpt_name=TUNED,
+                callbacks=[self._watch],
+                remove_printer_callback=True,
+                **self._trainer_arguments(),
+            )
+        return self._watch.result()
+
+    def export(self, folder: Path) -> None:
+        """Write the best weights, or the adapter, as chronos loads them."""
+        assert self._tuned is not None  # noqa: S101 - it has run
+        with disk_errors(folder), quiet():
+            self._tuned.save_pretrained(folder)
+
+    def _trainer_arguments(self) -> dict[str, Any]:
+        options = self._config.options
+        return {
+            "seed": options.seed,
+            "warmup_steps": options.warmup_steps,
+            "lr_scheduler_type": "cosine",
+            "weight_decay": options.weight_decay,
+            "max_grad_norm": options.gradient_clip,
+            "bf16": self._config.precision == "bfloat16",
+            "logging_strategy": "steps",
+            "logging_steps": 1,
+            "logging_nan_inf_filter": False,
+            "disable_tqdm": True,
+            "save_strategy": "no",
+            "save_steps": 0,
+            "eval_strategy": "steps",
+            "eval_steps": options.validate_every,
+            "eval_on_start": self._watch.step == 0,
+            "load_best_model_at_end": False,
+        }
+
+    def _training(self) -> LazySeries:
+        """Return all series without what is held out; too short ones are drawn again by ``fit``."""
+        least = self._config.options.min_context + self._config.horizon
+        lengths = np.diff(self._corpus.offsets) - self._config.validation_steps
+        rows = np.flatnonzero(lengths >= least)
+        if not len(rows):
+            raise DataNotFoundError(
+                f"no series has the {least + self._config.validation_steps} steps that training a "
+                "Chronos-2 takes",
+                hint="lower --horizon, --validation_steps or --min_context",
+            )
+        return LazySeries(self._corpus, self._config.horizon, rows, self._config.validation_steps)
+
+    def _held_out(self) -> list[PreparedInput]:
+        """Return the last window of evenly chosen series; there are few enough to be held."""
+        most = min(self._config.options.validation_windows, len(self._corpus))
+        rows = np.linspace(0, len(self._corpus) - 1, most).round().astype(np.int64)
+        tail = self._config.context_length + self._config.horizon
+        whole = LazySeries(self._corpus, self._config.horizon, rows, 0, tail)
+        return [whole[place] for place in range(len(whole))]
+
+
+@contextmanager
+def _removed(folder: Path) -> Iterator[None]:
+    """Remove what ``fit`` wrote: the checkpoints are ours."""
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

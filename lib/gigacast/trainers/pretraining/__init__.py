@@ -1,0 +1,1 @@
+"""Pre-training of a Chronos-Bolt model on synthetic series."""

@@ -1,0 +1,125 @@
+"""Checkpoints of a training run and the folder that comes out of it, both written atomically.
+
+May import gigacast.errors, torch and chronos.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from chronos.chronos_bolt import ChronosBoltModelForForecasting
+from transformers import T5Config
+
+from gigacast.errors import ConfigError, ModelIntegrityError
+from gigacast.forecasters.chronos.loading import quiet
+from gigacast.trainers.disk import disk_errors
+from gigacast.trainers.pretraining.config import ModelShape
+
+LATEST = "latest.pt"
+BEFORE_DECAY = "before-decay.pt"
+
+
+class Resumable(Protocol):
+    """The settings of a run that can be resumed."""
+
+    def resume_digest(self) -> str:
+        """Return the digest of what a resumed run must share with its checkpoint."""
+        ...
+
+
+def build_model(shape: ModelShape) -> ChronosBoltModelForForecasting:
+    """Return a randomly initialised model of the stock class; seed torch first."""
+    size = shape.model_dump(
+        exclude={"context_length", "patch_size", "prediction_length", "quantiles"}
+    )
+    config = T5Config(
+        **size,
+        vocab_size=2,
+        feed_forward_proj="relu",
+        dropout_rate=0.0,
+        pad_token_id=0,
+        decoder_start_token_id=0,
+        eos_token_id=1,
+        is_encoder_decoder=True,
+        use_cache=False,
+        architectures=["ChronosBoltModelForForecasting"],
+        chronos_pipeline_class="ChronosBoltPipeline",
+        chronos_config={
+            "context_length": shape.context_length,
+            "prediction_length": shape.prediction_length,
+            "input_patch_size": shape.patch_size,
+            "input_patch_stride": shape.patch_size,
+            "quantiles": list(shape.quantiles),
+            "use_reg_token": True,
+        },
+    )
+    return ChronosBoltModelForForecasting(config)
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any], name: str = LATEST) -> None:
+    """Write a state of tensors and numbers so that a kill leaves the old or the new one.
+
+    Raises
+    ------
+    StorageError
+        When the disk is full; the old one stays.
+    """
+    temporary = folder / f"{name}.{os.getpid()}.tmp"
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def load_checkpoint(folder: Path, config: Resumable) -> dict[str, Any] | None:
+    """Return the last checkpoint, or None where there is none.
+
+    Raises
+    ------
+    ModelIntegrityError
+        When the file cannot be read.
+    ConfigError
+        When it was made with other settings.
+    """
+    path = folder / LATEST
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:
+        raise ModelIntegrityError(
+            f"the checkpoint {path} cannot be read: {error}", hint="delete it to start anew"
+        ) from error
+    if state.get("resume_digest") != config.resume_digest():
+        raise ConfigError(
+            f"the checkpoint {path} was made with other settings",
+            hint="resume with the settings it was made with, or name an empty folder",
+        )
+    return state
+
+
+def export(model: torch.nn.Module, output_dir: Path) -> None:
+    """Write ``config.json`` and ``model.safetensors`` as the stock classes load them, float32.
+
+    Raises
+    ------
+    StorageError
+        When the disk is full.
+    """
+    with disk_errors(output_dir), quiet():
+        output_dir.mkdir(parents=True, exist_ok=True)
+        staging = output_dir / f".staging-{os.getpid()}"
+        try:
+            model.save_pretrained(staging)  # type: ignore[operator]
+            for name in ("model.safetensors", "config.json"):
+                (staging / name).replace(output_dir / name)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,128 @@
+"""The settings of a pretraining run: frozen, checked, and hashed.
+
+May import gigacast.errors, gigacast.core, pydantic and the synthetic generator's mixture.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from gigacast.core.digest import digest_value
+from gigacast.errors import ConfigError
+from gigacast.synthetic import Mixture
+
+# What may differ between a checkpoint and the run that resumes it: how long it goes on.
+EXTENDABLE = {"steps", "decay_steps", "validate_every", "checkpoint_every", "log_every"}
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelShape(_Frozen):
+    """The size of a Chronos-Bolt model; the names are those of its published configurations."""
+
+    d_model: int = Field(128, gt=0)
+    d_ff: int = Field(512, gt=0)
+    d_kv: int = Field(32, gt=0)
+    num_heads: int = Field(4, gt=0)
+    num_layers: int = Field(4, gt=0)
+    num_decoder_layers: int = Field(2, gt=0)
+    relative_attention_num_buckets: int = Field(128, gt=0)
+    relative_attention_max_distance: int = Field(256, gt=0)
+    initializer_factor: float = Field(0.05, gt=0)
+    context_length: int = Field(512, gt=0)
+    patch_size: int = Field(16, gt=0)
+    prediction_length: int = Field(64, gt=0)
+    quantiles: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+class MixtureSettings(_Frozen):
+    """What the synthetic corpus is made of; see `gigacast.synthetic.Mixture`."""
+
+    shares: dict[str, float] = Field(default_factory=lambda: dict(Mixture().shares))
+    superpose: float = Mixture.superpose
+    noisy: float = Mixture.noisy
+    outliers: float = Mixture.outliers
+    missing: float = Mixture.missing
+    shortened: float = Mixture.shortened
+    rounded: float = Mixture.rounded
+
+    def to_mixture(self) -> Mixture:
+        """Return the generator's own value."""
+        return Mixture(**self.model_dump())
+
+
+class PretrainConfig(_Frozen):
+    """Everything that decides the weights a pretraining run ends with.
+
+    The learning rate warms up, stays, and falls to zero along a cosine over the last
+    ``decay_steps``; until then a run can be prolonged by raising ``steps`` and resuming.
+    """
+
+    name: str = "gigacast-bolt-nano"
+    seed: int = Field(20260, ge=0)
+    model: ModelShape = ModelShape()
+    mixture: MixtureSettings = MixtureSettings()
+    steps: int = Field(20_000, gt=0)
+    decay_steps: int = Field(6_000, ge=0)
+    warmup_steps: int = Field(300, ge=0)
+    batch_size: int = Field(256, gt=0)
+    context_lengths: dict[int, float] = {512: 0.6, 256: 0.25, 128: 0.15}
+    matrix_learning_rate: float = Field(0.003, gt=0)
+    other_learning_rate: float = Field(0.002, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    gradient_clip: float = Field(1.0, gt=0)
+    ema_decay: float = Field(0.999, ge=0, lt=1)
+    target_bound: float = Field(12.0, gt=0)
+    precision: str = Field("bfloat16", pattern="^(float32|bfloat16)$")
+    held_out_seed: int = Field(990_001, ge=0)
+    held_out_series: int = Field(2048, gt=0)
+    validate_every: int = Field(1000, gt=0)
+    checkpoint_every: int = Field(500, gt=0)
+    log_every: int = Field(50, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> "PretrainConfig":
+        model = self.model
+        if self.held_out_seed == self.seed:
+            raise ValueError("held_out_seed must differ from seed")
+        for length in self.context_lengths:
+            if length % model.patch_size or not 0 < length <= model.context_length:
+                raise ValueError(
+                    f"context_lengths: {length} is no multiple of {model.patch_size} "
+                    f"up to {model.context_length}"
+                )
+        return self
+
+    def digest(self) -> str:
+        """Return the digest of every setting."""
+        return digest_value(self.model_dump(mode="json"))
+
+    def resume_digest(self) -> str:
+        """Return the digest of the settings that a resumed run must share with its checkpoint."""
+        return digest_value(self.model_dump(mode="json", exclude=EXTENDABLE))
+
+
+def load_config(path: Path) -> PretrainConfig:
+    """Read a configuration from a YAML file.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read or a field is unknown or wrong; the message names it.
+    """
+    try:
+        content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        return PretrainConfig.model_validate(content)
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read the pretraining settings {path}: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"{path}: {f'{where}: ' if where else ''}{first['msg']}",
+            hint="config/pretrain-nano.yaml is an example of pretraining settings",
+        ) from error

@@ -1,0 +1,253 @@
+"""Pretrain a Chronos-Bolt model from scratch on synthetic series.
+
+``python -m gigacast.trainers.pretraining.run --config config/pretrain-nano.yaml --checkpoints DIR
+--output DIR [--max-minutes M]`` starts a run or goes on with the one whose checkpoints lie in DIR.
+``gigacast train pretrain`` is the same with a progress bar and a way into the registry. What comes
+out is a folder that `chronos.BaseChronosPipeline.from_pretrained` loads. The curve is
+written beside the checkpoints as JSON lines.
+
+May import gigacast.errors, gigacast.core, torch, chronos, numpy and the synthetic generator.
+"""
+
+import argparse
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from chronos.chronos_bolt import ChronosBoltModelForForecasting
+from torch.optim.swa_utils import AveragedModel
+
+from gigacast.errors import ModelError
+from gigacast.synthetic import generate
+from gigacast.trainers.finetuning.config import Silent, TrainingEvents
+from gigacast.trainers.pretraining.checkpoint import (
+    BEFORE_DECAY,
+    build_model,
+    export,
+    load_checkpoint,
+    save_checkpoint,
+)
+from gigacast.trainers.pretraining.config import PretrainConfig, load_config
+from gigacast.trainers.pretraining.forward import prepare
+from gigacast.trainers.pretraining.step import (
+    BatchSource,
+    Optimisers,
+    contexts,
+    quantile_loss,
+    rate_factor,
+    running_average,
+)
+
+LOGGER = logging.getLogger(__name__)
+CURVE = "curve.jsonl"
+VALIDATION_BATCH = 512
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """How far a run came.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken, over all resumptions.
+    finished : bool
+        False when the time ran out first: run again to go on.
+    held_out_loss : float
+        Mean quantile loss on held-out synthetic series, of the averaged weights.
+    """
+
+    step: int
+    finished: bool
+    held_out_loss: float
+
+
+class Trainer:
+    """A run in progress: the model, its running average, the optimisers and the step.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+        The settings of the run.
+    checkpoint_dir : Path
+        Where checkpoints and the curve go; a checkpoint there is resumed.
+    clock : Callable
+        Seconds that only grow.
+    """
+
+    def __init__(
+        self, config: PretrainConfig, checkpoint_dir: Path, clock: Callable[[], float]
+    ) -> None:
+        torch.manual_seed(config.seed)
+        self.config, self.checkpoint_dir, self._clock = config, checkpoint_dir, clock
+        self.model = build_model(config.model).train()
+        average = running_average(config.ema_decay)
+        self.averaged = AveragedModel(self.model, multi_avg_fn=average)
+        self.optimisers = Optimisers.of(self.model, config)
+        self.step, self._before = 0, 0.0
+        self._source, self._started = BatchSource(config), clock()
+        self._dtype = torch.bfloat16 if config.precision == "bfloat16" else torch.float32
+        state = load_checkpoint(checkpoint_dir, config)
+        if state is not None:
+            self._restore(state)
+
+    def advance(self) -> float:
+        """Take one step and return its loss.
+
+        Raises
+        ------
+        ModelError
+            When the loss is not a number: the checkpoint stays as it was.
+        """
+        context, target = self._source.batch(self.step)
+        prepared = prepare(context, self.config.model.patch_size)
+        bound = self.config.target_bound
+        losses = quantile_loss(self.model, prepared, target, bound, self._dtype)
+        loss = losses.nanmean()
+        if not torch.isfinite(loss):
+            raise ModelError(
+                f"the loss is {float(loss.detach())} at step {self.step}",
+                hint="lower the learning rates and resume from the last checkpoint",
+            )
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        self.optimisers.step(rate_factor(self.step, self.config), self.config)
+        self.averaged.update_parameters(self.model)
+        self.step += 1
+        return float(loss.detach())
+
+    def seconds(self) -> float:
+        """Return the seconds trained so far, over all resumptions."""
+        return self._before + self._clock() - self._started
+
+    def save(self, name: str | None = None) -> None:
+        """Write a checkpoint."""
+        state = {
+            "resume_digest": self.config.resume_digest(),
+            "step": self.step,
+            "seconds": self.seconds(),
+            "model": self.model.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimisers": self.optimisers.state_dict(),
+        }
+        save_checkpoint(self.checkpoint_dir, state, **({"name": name} if name else {}))
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimisers.load_state_dict(state["optimisers"])
+        self.step, self._before = state["step"], state["seconds"]
+        LOGGER.info("resumed at step %d", self.step)
+
+    def record(self, **figures: object) -> None:
+        """Append figures to the curve."""
+        line = json.dumps({"step": self.step, "seconds": round(self.seconds(), 1), **figures})
+        self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        with (self.checkpoint_dir / CURVE).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        LOGGER.info(line)
+
+
+def held_out_losses(
+    model: ChronosBoltModelForForecasting, config: PretrainConfig
+) -> dict[str, float]:
+    """Return the mean quantile loss on held-out synthetic series: over ``all``, and by family."""
+    length = config.model.context_length + config.model.prediction_length
+    batch = generate(
+        config.held_out_series, length, config.held_out_seed, mixture=config.mixture.to_mixture()
+    )
+    values, parts = torch.from_numpy(batch.values), []
+    with torch.inference_mode():
+        for rows in torch.split(values, VALIDATION_BATCH):
+            prepared, target = contexts(rows, config.model.context_length, config)
+            bound = config.target_bound
+            parts.append(quantile_loss(model, prepared, target, bound, torch.float32))
+    losses = torch.cat(parts)
+    scores = {"all": float(losses.nanmean())}
+    for name in sorted(set(batch.families.tolist())):
+        scores[name] = float(losses[torch.from_numpy(batch.families == name)].nanmean())
+    return {name: round(score, 5) for name, score in scores.items()}
+
+
+def pretrain(
+    config: PretrainConfig,
+    output_dir: Path,
+    checkpoint_dir: Path,
+    max_minutes: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    events: TrainingEvents | None = None,
+) -> PretrainResult:
+    """Train, or go on training, and write the averaged weights as a Chronos-Bolt folder.
+
+    Parameters
+    ----------
+    config : PretrainConfig
+        The settings of the run; all but its length must be those of the checkpoint.
+    output_dir : Path
+        Where ``config.json`` and ``model.safetensors`` go; replaced when they are there.
+    checkpoint_dir : Path
+        Where checkpoints and the curve go.
+    max_minutes : float, optional
+        Stop after so many minutes of this call, write a checkpoint and the weights so far.
+    clock : Callable
+        Seconds that only grow.
+    events : TrainingEvents, optional
+        Told how the run goes on.
+
+    Raises
+    ------
+    ModelError
+        When the loss is not a number, or the checkpoint cannot be used.
+    StorageError
+        When the disk is full; the last checkpoint stays.
+    """
+    events = events or Silent()
+    trainer = Trainer(config, checkpoint_dir, clock)
+    events.started(trainer.step, config.steps)
+    deadline = float("inf") if max_minutes is None else clock() + 60.0 * max_minutes
+    recent: list[float] = []
+    while trainer.step < config.steps and clock() < deadline:
+        if trainer.step == config.steps - config.decay_steps:
+            trainer.save(BEFORE_DECAY)
+        recent.append(trainer.advance())
+        events.stepped(trainer.step, recent[-1])
+        if trainer.step % config.log_every == 0:
+            trainer.record(loss=round(sum(recent) / len(recent), 5))
+            recent.clear()
+        if trainer.step % config.checkpoint_every == 0:
+            trainer.save()
+        if trainer.step % config.validate_every == 0:
+            held_out = held_out_losses(trainer.averaged.module, config)
+            events.validated(trainer.step, held_out["all"])
+            trainer.record(held_out=held_out)
+    trainer.save()
+    scores = held_out_losses(trainer.averaged.module, config)
+    trainer.record(held_out=scores, exported=str(output_dir))
+    export(trainer.averaged.module, output_dir)
+    return PretrainResult(trainer.step, trainer.step >= config.steps, scores["all"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m gigacast.trainers.pretraining.run")
+    parser.add_argument("--config", type=Path, required=True, help="YAML settings")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="checkpoints and curve")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the trained model")
+    parser.add_argument("--max-minutes", type=float, default=None, help="stop after M minutes")
+    parser.add_argument("--threads", type=int, default=2, help="torch threads")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    config = load_config(options.config)
+    result = pretrain(config, options.output, options.checkpoints, options.max_minutes)
+    LOGGER.info("step %d, finished: %s", result.step, result.finished)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

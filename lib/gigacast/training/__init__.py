@@ -1,0 +1,1 @@
+"""Training jobs: series from a bucket, fine-tuning, scores, publication."""

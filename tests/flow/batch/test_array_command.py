@@ -1,0 +1,281 @@
+"""Array runs from the command line, and the program of a child: what they print, how they exit."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gigacast.batch.aws import BatchService
+from gigacast.batch.submit import Submission, submit_run
+from gigacast.batch.watch import ArrayProgress
+from gigacast.cli.program import run
+from gigacast.forecasting.prepare import prepare, prepare_array
+from gigacast.job.batch_options import ChildOrder
+from gigacast.lake.plan.audit import read_audit
+from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store
+from handler import batch as child
+from tests.support.local_batch import LocalBatch
+from tests.support.moto_server import MotoServer
+from tests.support.panels import put_panels
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MotoServer]:
+    with MotoServer() as server, LocalBatch() as batch:
+        batch.provision()
+        yield server
+
+
+@pytest.fixture
+def batch(server: MotoServer) -> Iterator[LocalBatch]:
+    with LocalBatch() as batch:
+        yield batch
+
+
+@pytest.fixture
+def store(server: MotoServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Store:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("gigacast.batch.watch.FIRST_POLL_S", 0.1)
+    store = open_store(server.new_address())
+    put_panels(store, ("2024-01",), parts=3)
+    return store
+
+
+def flags(store: Store, *more: str) -> list[str]:
+    return ["--bucket", store.address.url, "--model", "seasonal-naive", "--horizon", "6", *more]
+
+
+def submitted(capsys: pytest.CaptureFixture[str]) -> str:
+    run_id: str = json.loads(capsys.readouterr().out)["run_id"]
+    return run_id
+
+
+def test_the_job_runs_on_batch_by_one_flag_and_a_rerun_has_nothing_to_do(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    array = flags(store, "--executor", "batch", "--children", "2")
+    assert run([*array, "--dry_run"]) == 0
+    assert [*store.list("plans/")] == []
+    capsys.readouterr()
+    assert run(array) == 0
+    out, err = capsys.readouterr()
+    assert "3 partitions over 2 children in gigacast-cpu" in out
+    assert "partitions      3 done" in out
+    assert "children          2, 2 attempts" in out
+    assert "children: 2 succeeded" in err
+    assert run(array) == 0
+    assert capsys.readouterr().out == "nothing to do: 3 partitions are done\n"
+
+
+def test_json_lines_tell_of_the_begin_and_the_end_of_an_array_run(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    array = flags(store, "--executor", "batch", "--children", "2")
+    assert run([*array, "--log", "json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["event"] for line in lines] == ["planned", "closed"]
+    assert lines[0]["PartitionsPending"] == 3
+    assert (lines[1]["status"], lines[1]["totals"]["partitions"]) == ("completed", 3)
+
+
+def test_submit_leaves_and_watch_ends_the_run(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["submit", *flags(store, "--children", "2", "--json")]) == 0
+    run_id = submitted(capsys)
+    assert run(["watch", run_id, "--bucket", store.address.url, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["partitions"]["done"], err) == (3, "")
+    assert run(["logs", run_id, "1", "--bucket", store.address.url, "--lines", "1"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("child 1: SUCCEEDED, 1 attempts, gigacast-cpu/default/")
+    assert json.loads(out.splitlines()[1])["event"] == "closed"
+    assert run(["logs", run_id, "--bucket", store.address.url]) == 0
+    assert f"no child of {run_id} failed" in capsys.readouterr().err
+
+
+def test_status_closes_a_run_that_nobody_watched(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(["submit", *flags(store, "--children", "1", "--json")])
+    run_id = submitted(capsys)
+    batch.wait()
+    assert read_audit(store, run_id).end_time is None
+    assert run(["status", *flags(store, "--json")]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (found["status"], found["files_processed"]) == ("completed", 3)
+    assert (found["array"]["children"], found["array"]["attempts"]) == (1, 1)
+
+
+def test_cancel_ends_a_run_and_says_so(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch.pause()
+    run(["submit", *flags(store, "--children", "2", "--json")])
+    run_id = submitted(capsys)
+    assert run(["cancel", run_id, "--bucket", store.address.url]) == 0
+    assert run_id in capsys.readouterr().out
+    assert run(["watch", run_id, "--bucket", store.address.url, "--quiet"]) == 130
+    assert read_audit(store, run_id).status == "interrupted"
+    assert run(["cancel", run_id, "--bucket", store.address.url, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"] == "interrupted"
+
+
+def test_a_model_gives_on_batch_what_it_gives_here_to_the_bit(
+    store: Store, server: MotoServer, batch: LocalBatch
+) -> None:
+    local = open_store(server.new_address())
+    put_panels(local, ("2024-01",), parts=3)
+    nano = ["--model", "gigacast-bolt-nano", "--precision", "float32", "--horizon", "6", "--quiet"]
+    array = ["--executor", "batch", "--children", "1"]
+    assert run(["--bucket", store.address.url, *nano, *array]) == 0
+    assert run(["--bucket", local.address.url, *nano]) == 0
+    made, wanted = (
+        {
+            entry.key: found.get(entry.key)
+            for page in found.list("forecasts/")
+            for entry in page
+            if not entry.key.endswith("_manifest.parquet")
+        }
+        for found in (store, local)
+    )
+    # The metadata names the inputs' ETags, which are the same: the content is.
+    assert len(made) == 3
+    assert made == wanted
+
+
+def test_auto_is_bfloat16_in_an_array_whatever_machine_plans(store: Store) -> None:
+    given = {"bucket": store.address.url, "model": "gigacast-bolt-nano", "horizon": 6}
+    auto = prepare_array(job_of(load_settings(nest_arguments(given))))
+    told = prepare(job_of(load_settings(nest_arguments({**given, "precision": "bfloat16"}))))
+    assert (auto.info.precision, auto.spec) == ("bfloat16", told.spec)
+
+
+@pytest.mark.parametrize("answer", ["leave", "cancel", None])
+def test_ctrl_c_asks_whether_to_leave_or_to_cancel(
+    store: Store,
+    batch: LocalBatch,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str | None,
+) -> None:
+    def interrupt(self: object, now: ArrayProgress) -> None:
+        raise KeyboardInterrupt
+
+    batch.pause()
+    monkeypatch.setattr("gigacast.cli.batch._show", interrupt)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: answer is not None)
+    monkeypatch.setattr("click.prompt", lambda *_, **__: answer)
+    assert run(flags(store, "--executor", "batch", "--children", "2")) == 130
+    said = capsys.readouterr().err
+    (head,) = store.list_folder("plans/").objects
+    run_id = head.key.split("/")[1].removesuffix(".json")
+    if answer == "cancel":
+        assert f"{run_id} is cancelled" in said
+    else:
+        assert f"{run_id} goes on; gigacast watch {run_id} --bucket {store.address.url}" in said
+    cancelled = "cancelled_at" in read_audit(store, run_id).plan["array"]
+    assert cancelled is (answer == "cancel")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["watch", "no_such_run"], "no run no_such_run under s3://"),
+        (["logs", "no_such_run", "7"], "no run no_such_run under s3://"),
+        (["submit", "--model", "seasonal-naive", "--stack", "other"], "other-cpu does not exist"),
+        (["submit", "--model", "/tmp"], "/tmp: no config.json"),
+        (["submit", "--children", "0"], "children"),
+        (["submit", "--queue", "tpu"], "tpu"),
+        (["submit", "--stack", "_x"], "batch.stack"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert run([*arguments, "--bucket", store.address.url]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.startswith("gigacast: ")
+    assert len(err.splitlines()) <= 2
+
+
+def test_no_credentials_and_a_folder_are_one_clear_line(
+    store: Store,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert run(["submit", "--bucket", f"file://{tmp_path}"]) == 2
+    assert "out of reach of other machines" in capsys.readouterr().err
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    assert run(["submit", *flags(store)]) == 2
+    assert "credentials" in capsys.readouterr().err
+
+
+# -- the program of a child ------------------------------------------------------------------------
+
+
+def submission(store: Store, batch: LocalBatch, **options: object) -> tuple[Submission, list[str]]:
+    batch.pause()
+    given = {"bucket": store.address.url, "model": "seasonal-naive", "horizon": 6, "children": 1}
+    settings = load_settings(nest_arguments(given))
+    chosen = replace(array_options_of(settings), **options)  # type: ignore[arg-type]
+    made = submit_run(job_of(settings), chosen, BatchService("us-east-1"))
+    array = read_audit(store, made.run_id).plan["array"]
+    order = ChildOrder(store.address, made.run_id, array["digest"])  # type: ignore[index]
+    return made, list(order.command())
+
+
+def test_a_child_refuses_a_plan_that_was_changed_under_it(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, command = submission(store, batch)
+    key = f"plans/{made.run_id}.json"
+    store.put(key, store.get(key).replace(b'"horizon":6', b'"horizon":7'))
+    assert child.main(command, {}) == child.EXIT_REFUSED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "PlanError" in line
+    assert "is not the one this job was started with" in line
+    assert [*store.list("forecasts/")] == []
+
+
+def test_a_child_refuses_an_expired_plan_and_a_new_run_goes_on(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, command = submission(store, batch, valid_for=timedelta(0))
+    assert child.main(command, {}) == child.EXIT_REFUSED
+    assert "expired at" in capsys.readouterr().err
+    _, command = submission(store, batch)
+    assert child.main(command, {}) == 0
+
+
+def test_a_child_without_an_order_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert child.main([], {}) == child.EXIT_REFUSED
+    assert "no order of a child: no arguments" in capsys.readouterr().err
+
+
+def test_a_child_speaks_in_lines_of_json_with_run_child_and_attempt(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, command = submission(store, batch)
+    assert child.main(command, {"AWS_BATCH_JOB_ATTEMPT": "2"}) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines] == ["finished"] * 3 + ["closed"]
+    assert {(line["run"], line["child"], line["attempt"]) for line in lines} == {
+        (made.run_id, 0, 2)
+    }
+    assert child.main(command, dict(os.environ)) == 0
+    again = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    assert again == ["closed"]
+    summary = read_audit(store, f"{made.run_id}/0")
+    assert (summary.files_processed, len(summary.plan["attempts"])) == (3, 2)  # type: ignore[arg-type]

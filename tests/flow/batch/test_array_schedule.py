@@ -1,0 +1,163 @@
+"""Runs that start by themselves, through the doors of `handler`: one at a time, nothing twice."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gigacast.errors import PlanError
+from gigacast.job.run import utc_now
+from gigacast.lake.lease import lease_holder, release_lease, take_lease
+from gigacast.lake.plan.audit import read_audit
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store
+from handler import arrival, closing, schedule
+from tests.support.local_batch import LocalBatch
+from tests.support.moto_server import MotoServer
+from tests.support.panels import hourly_panel, put_frame, put_panels
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MotoServer]:
+    with MotoServer() as server, LocalBatch() as batch:
+        batch.provision()
+        yield server
+
+
+@pytest.fixture
+def store(server: MotoServer, monkeypatch: pytest.MonkeyPatch) -> Store:
+    address = server.new_address("sales")
+    variables = {
+        "RUN__BUCKET": address.url.removesuffix("/sales"),
+        "RUN__PREFIX": "sales",
+        "RUN__REGION": "us-east-1",
+        "MODEL__MODEL_PATH": "seasonal-naive",
+        "BATCH__CHILDREN": "2",
+    }
+    for name, value in variables.items():
+        monkeypatch.setenv(f"GIGACAST_{name}", value)
+    store = open_store(address)
+    put_panels(store, ("2024-01",), parts=2)
+    return store
+
+
+def arrived(*keys: str) -> dict[str, object]:
+    """The event of a queue that holds S3's events, as EventBridge writes them."""
+    bodies = [json.dumps({"detail": {"object": {"key": key}}}) for key in keys]
+    return {"Records": [{"messageId": str(n), "body": body} for n, body in enumerate(bodies)]}
+
+
+def test_a_schedule_submits_what_is_pending_waits_its_turn_and_then_does_nothing(
+    store: Store,
+) -> None:
+    hour = {"arguments": {"horizon": 6}}
+    with LocalBatch() as batch:
+        batch.pause()
+        first = schedule.handle(hour, None)
+        assert (first["outcome"], first["tasks"], first["children"]) == ("submitted", 2, 2)
+        second = schedule.handle(hour, None)
+        assert (second["outcome"], second["run_id"]) == (
+            "another run is under way",
+            first["run_id"],
+        )
+        batch.resume()
+        batch.wait()
+        # Nobody has closed the first run: the next turn does, and finds nothing left.
+        assert schedule.handle(hour, None)["outcome"] == "nothing pending"
+    assert read_audit(store, first["run_id"]).status == "completed"
+    assert lease_holder(store) == ""
+
+
+def test_an_empty_prefix_is_nothing_pending(store: Store) -> None:
+    store.delete([entry.key for page in store.list() for entry in page])
+    assert schedule.handle({}, None)["outcome"] == "nothing pending"
+
+
+def test_a_new_partition_submits_a_run_and_waits_while_one_is_under_way(store: Store) -> None:
+    event = arrived("sales/2024/01/part-00000.parquet", "sales/forecasts/x.parquet")
+    with LocalBatch() as batch:
+        batch.pause()
+        assert arrival.handle(event, None)["outcome"] == "submitted"
+        put_frame(store, "2024/02/part-00000.parquet", hourly_panel("2024-02"))
+        late = arrival.handle(arrived("sales/2024/02/part-00000.parquet"), None)
+        assert late["batchItemFailures"] == [{"itemIdentifier": "0"}]
+        batch.resume()
+        batch.wait()
+        again = arrival.handle(arrived("sales/2024/02/part-00000.parquet"), None)
+        assert (again["outcome"], again["tasks"], again["batchItemFailures"]) == (
+            "submitted",
+            1,
+            [],
+        )
+        batch.wait()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "sales/forecasts/m/1/h6/2024/01/part-00000.parquet",
+        "sales/timings/2024/01/part-00000.parquet",
+        "other/2024/01/part-00000.parquet",
+        "sales/2024/01/notes.txt",
+    ],
+)
+def test_what_is_no_input_starts_nothing(store: Store, key: str) -> None:
+    assert arrival.handle(arrived(key), None)["outcome"] == "no new input"
+    assert lease_holder(store) is None
+
+
+@pytest.mark.parametrize("body", ["junk", "[1]", "{}", '{"detail": {"object": 1}}'])
+def test_a_message_that_is_no_event_of_an_object_starts_nothing(store: Store, body: str) -> None:
+    event = {"Records": [{"messageId": "0", "body": body}]}
+    assert arrival.handle(event, None) == {"outcome": "no new input", "batchItemFailures": []}
+
+
+@pytest.mark.parametrize("event", [{}, {"detail": {"status": "FAILED"}}, {"detail": None}])
+def test_an_event_of_no_job_is_refused_in_one_line(event: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match=r"detail has no container\.command"):
+        closing.handle(event, None)
+
+
+def test_a_lease_is_anybodys_once_it_has_expired(store: Store) -> None:
+    now, minute = utc_now(), timedelta(minutes=1)
+    assert take_lease(store, "one", now, minute)
+    assert not take_lease(store, "two", now, minute)
+    assert take_lease(store, "two", now + 2 * minute, minute)
+    release_lease(store, "one")
+    assert lease_holder(store) == "two"
+    release_lease(store, "two")
+    assert take_lease(store, "three", now, minute)
+
+
+def test_a_real_model_is_planned_and_submitted_without_torch(store: Store) -> None:
+    """On a machine without torch, pandas and the command line: what the planner's image is."""
+    check = """
+import sys
+for name in ("torch", "chronos", "transformers", "safetensors", "pandas", "matplotlib", "rich",
+             "click", "s3fs", "fsspec", "huggingface_hub", "jsonschema"):
+    sys.modules[name] = None
+import handler.arrival, handler.batch, handler.closing, handler.schedule
+print(handler.schedule.handle({"arguments": {"model": "gigacast-bolt-nano"}}, None)["outcome"])
+"""
+    with LocalBatch() as batch:
+        batch.pause()
+        done = subprocess.run(
+            [sys.executable, "-c", check], cwd=ROOT, check=False, capture_output=True, text=True
+        )
+    assert (done.stdout, done.stderr) == ("submitted\n", "")
+
+
+def test_every_door_is_thin() -> None:
+    long = {
+        path.name: len(path.read_text().splitlines())
+        for path in (ROOT / "handler").glob("*.py")
+        if len(path.read_text().splitlines()) >= 60
+    }
+    assert long == {}

@@ -1,0 +1,205 @@
+"""The templates made into stacks by the code of `make deploy`, and a run submitted to them.
+
+moto wants a service role of compute environments, which AWS does not; the tests add it.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+
+from gigacast.batch.aws import BatchService
+from gigacast.batch.submit import submit_run
+from gigacast.batch.watch import read_logs, watch_run
+from gigacast.errors import ComputeError, ConfigError
+from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import StoreAddress
+from infra import deploy
+from tests.support.local_batch import LocalBatch
+from tests.support.moto_server import MotoServer
+from tests.support.panels import put_panels
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[MotoServer]:
+    with MotoServer() as server:
+        yield server
+
+
+def configuration(folder: Path, **changes: Any) -> Path:
+    ec2 = boto3.client("ec2")
+    values = yaml.safe_load((deploy.ROOT / "config" / "aws.yaml").read_text())
+    values |= {
+        "vpc_id": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
+        "subnet_ids": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]],
+        "name": "deployed",  # moto's backends are one for all servers of a process
+        "prefix": "sales",
+        **changes,
+    }
+    file = folder / "aws.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return file
+
+
+def template_for_moto(name: str) -> str:
+    body = deploy.template_file(name).read_text()
+    role = "ServiceRole: !GetAtt InstanceRole.Arn\n      "
+    return body.replace(
+        "ReplaceComputeEnvironment: false", role + "ReplaceComputeEnvironment: false"
+    )
+
+
+def cloud_of(deployment: deploy.Deployment) -> deploy.Cloud:
+    client = boto3.client("cloudformation", region_name=deployment.region)
+    return deploy.Cloud(deployment, client, template_for_moto)
+
+
+def made_elsewhere(repository: str) -> Mapping[str, str]:
+    return deploy.image_names(repository, "0123456789ab")
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_what_the_templates_make_runs_a_job_and_goes_again(
+    server: MotoServer, tmp_path: Path
+) -> None:
+    deployment = deploy.Deployment.read(configuration(tmp_path))
+    cloud = cloud_of(deployment)
+    made = deploy.deploy(deployment, cloud, made_elsewhere)
+    assert made["CpuImage"].endswith("/deployed:cpu-0123456789ab")
+    assert deploy.deploy(deployment, cloud, made_elsewhere)["Bucket"] == made["Bucket"]
+    assert {cloud.status(name) for name in deploy.TEMPLATES} <= {
+        "CREATE_COMPLETE",
+        "UPDATE_COMPLETE",
+    }
+    store = open_store(StoreAddress(f"s3://{made['Bucket']}/sales"))
+    put_panels(store)
+    given = {"bucket": made["Bucket"], "prefix": "sales", "model": "seasonal-naive", "horizon": 6}
+    settings = load_settings(nest_arguments({**given, "children": 2, "stack": deployment.name}))
+    service = BatchService(deployment.region)
+    with LocalBatch():
+        submission = submit_run(job_of(settings), array_options_of(settings), service)
+        audit = watch_run(store, submission.run_id, service)
+    assert (audit.status, audit.files_processed) == ("completed", 4)
+    assert submission.queue == "deployed-cpu"
+    (log,) = read_logs(store, submission.run_id, service, child=0)
+    assert json.loads(log.lines[-1])["event"] == "closed"
+    (definition,) = boto3.client("batch").describe_job_definitions(
+        jobDefinitionName="deployed-cpu", status="ACTIVE"
+    )["jobDefinitions"]
+    assert definition["retryStrategy"]["attempts"] == 10
+    deploy.destroy(deployment, cloud)
+    assert {cloud.status(name) for name in deploy.TEMPLATES[1:]} == {"not deployed"}
+    again = cloud.up("storage", dict(deployment.parameters))  # it goes on with what is there
+    assert (again["Bucket"], again["Repository"]) == (made["Bucket"], made["Repository"])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"vpc_id": None}, "vpc_id: missing"),
+        ({"subnet_ids": "subnet-1"}, "subnet_ids: 'subnet-1' is no list"),
+        ({"vpc": "vpc-1"}, "vpc: unknown key"),
+        ({"parameters": {"MaxGpuVcpu": 8}}, "parameters.MaxGpuVcpu: no template has it"),
+        ({"parameters": {"Endpoints": "all"}}, "parameters.Endpoints: is filled in"),
+        ({"subnet_ids": [1]}, "subnet_ids: [1] is no list of texts"),
+        ({"endpoints": "s3"}, "route_table_ids: missing"),
+    ],
+)
+def test_a_wrong_configuration_is_named(
+    server: MotoServer, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        deploy.Deployment.read(configuration(tmp_path, **change))
+
+
+def test_a_list_of_instance_types_is_one_parameter(server: MotoServer, tmp_path: Path) -> None:
+    given = {"parameters": {"CpuInstanceTypes": ["c7i.large", "m7i.large"]}}
+    deployment = deploy.Deployment.read(configuration(tmp_path, **given))
+    assert deployment.parameters["CpuInstanceTypes"] == "c7i.large,m7i.large"
+
+
+def test_a_bucket_that_is_there_is_taken_and_none_is_made(
+    server: MotoServer, tmp_path: Path
+) -> None:
+    boto3.client("s3").create_bucket(Bucket="there-already")
+    deployment = deploy.Deployment.read(
+        configuration(tmp_path, name="guest", bucket="there-already")
+    )
+    made = cloud_of(deployment).up("storage", dict(deployment.parameters))
+    assert made["Bucket"] == "there-already"
+    listed = boto3.client("cloudformation").list_stack_resources(StackName="guest-storage")
+    kinds = {one["ResourceType"] for one in listed["StackResourceSummaries"]}
+    assert kinds - {""} == {"AWS::ECR::Repository"}  # moto lists what a condition leaves out, bare
+
+
+def test_without_a_commit_the_images_have_no_name() -> None:
+    def no_git(*_: object, **__: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory: 'git'")
+
+    with pytest.raises(ConfigError, match="no commit to name the images by") as caught:
+        deploy.code_tag(no_git)
+    assert "--images TAG" in str(caught.value.hint)
+
+
+def test_a_stack_that_is_refused_is_named(server: MotoServer, tmp_path: Path) -> None:
+    deployment = deploy.Deployment.read(configuration(tmp_path, name="refused"))
+    with pytest.raises(ComputeError, match=r"CloudFormation: refused-network .*VpcId"):
+        cloud_of(deployment).up("network", {})
+
+
+def repository_named(name: str) -> str:
+    made = boto3.client("ecr").create_repository(repositoryName=name)["repository"]
+    return str(made["repositoryUri"])
+
+
+def test_images_are_built_for_every_flavour_and_pushed_once(
+    server: MotoServer, tmp_path: Path
+) -> None:
+    index = "https://example.org/cpu"
+    deployment = deploy.Deployment.read(configuration(tmp_path, cpu_torch_index=index))
+    repository = repository_named("built")
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **options: Any) -> None:
+        commands.append(command)
+        if command[1] == "push":
+            boto3.client("ecr").put_image(
+                repositoryName="built",
+                imageManifest=f'{{"made": "{command[-1]}"}}',
+                imageManifestMediaType="application/vnd.docker.distribution.manifest.v2+json",
+                imageTag=command[-1].rpartition(":")[2],
+            )
+
+    deploy.build_images(repository, deployment, "abc", run)
+    assert [command[:2] for command in commands] == [
+        ["docker", "login"],
+        *[["docker", "build"], ["docker", "push"]] * 3,
+    ]
+    assert f"CPU_TORCH_INDEX={index}" in commands[1]
+    assert commands[1][2:4] == ["--platform", "linux/amd64"]
+    pushed = [command[-1] for command in commands if command[1] == "push"]
+    assert pushed == [f"{repository}:{name}-abc" for name in ("cpu", "gpu", "planner")]
+    commands.clear()
+    deploy.build_images(repository, deployment, "abc", run)
+    assert commands == []
+
+
+def test_no_docker_is_one_clear_line(
+    server: MotoServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def missing(command: list[str], **_: object) -> None:
+        raise FileNotFoundError(command[0])
+
+    deployment = deploy.Deployment.read(configuration(tmp_path))
+    with pytest.raises(ConfigError, match="docker is not installed"):
+        deploy.build_images(repository_named("bare"), deployment, "abc", missing)
+    assert deploy.main(["up", "--config", str(tmp_path / "none.yaml")]) == 2
+    assert "none.yaml: no such configuration file" in capsys.readouterr().err

@@ -1,0 +1,725 @@
+"""Cleaning whole datasets: right, resumable, one version at a time, whatever lies in the bucket."""
+
+import io
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gigacast.cleaning import partition as clean_partition
+from gigacast.cleaning.rules import CleanRules
+from gigacast.cleaning.run import CleanJob, CleanResult, clean_dataset
+from gigacast.core.contract.predefined import OHLCV_SCHEMA
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.time.frequency import Frequency
+from gigacast.datasets.resolve import rows_in
+from gigacast.errors import ConfigError, DataNotFoundError
+from gigacast.job import file_job
+from gigacast.job.file_job import FileJob, Reading, Sources, sources_of_dataset
+from gigacast.lake.dataset.catalog import Lake
+from gigacast.lake.dataset.lineage import trace
+from gigacast.lake.dataset.metadata import parse_metadata
+from gigacast.lake.dataset.retire import Retention, plan_retirement, retire
+from gigacast.quality.file import ROW_BYTES
+from gigacast.quality.measures import Limit, Thresholds
+from gigacast.runtime.parallel import JoblibExecutor
+from gigacast.series.source import ColumnNames
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
+from tests.support.bars import ME, bars, parquet_bytes, publish
+from tests.support.faulty_store import Fault, FaultyStore, SimulatedCrash
+from tests.support.moto_server import MotoServer
+
+ROOT = Path(__file__).parents[3]
+RAW, TARGET = DatasetRef.parse("raw/FX"), DatasetRef.parse("cleaned/FX")
+LENIENT = Thresholds(**{name: Limit() for name in Thresholds.__dataclass_fields__})
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Store:
+    (tmp_path / "lake").mkdir()
+    return open_store(StoreAddress(f"file://{tmp_path}/lake"))
+
+
+def dirty(symbol: str, start: str = "2024-01-15", seed: int = 0) -> pd.DataFrame:
+    """Bars of a symbol with all that is to be mended."""
+    frame = bars(200, start=start, seed=seed)
+    frame.insert(0, "symbol", symbol)
+    frame.loc[20:22, "close"] = np.nan
+    frame.loc[60, "volume"] = 1e7
+    frame = frame.drop(index=range(100, 110))
+    again = frame.iloc[[30]].assign(volume=7.0)
+    return pd.concat([frame, again], ignore_index=True)
+
+
+def raw(store: Store, day: str = "2024-01-15", **options: Any) -> None:
+    frame = pd.concat([dirty("EURUSD"), dirty("GBPUSD", "2024-02-10", 1)])
+    given = {"contract": None, "partition_by": ["month"], **options}
+    publish(store, f"raw/FX/{day}", frame, **given)
+
+
+def job_of(store: Store, **options: Any) -> CleanJob:
+    files = {name: options.pop(name) for name in ("reading", "limit") if name in options}
+    every = options.pop("every", False)
+    sources = options.pop("sources", None) or sources_of_dataset(store.address, RAW, every=every)
+    given = {"rules": CleanRules(), "thresholds": LENIENT, **options}
+    return CleanJob(FileJob(sources, store.address, **files), TARGET, **given)
+
+
+def clean(store: Store, **options: Any) -> CleanResult:
+    return clean_dataset(job_of(store, **options), ME)
+
+
+def rows_of(store: Store, ref: DatasetRef = TARGET) -> pd.DataFrame:
+    return rows_in(Lake(store), ref).table().to_pandas()
+
+
+def pandas_way() -> pd.DataFrame:
+    """Clean each month as a slow user would, with a loop over symbols."""
+    parts = []
+    for frame in (dirty("EURUSD"), dirty("GBPUSD", "2024-02-10", 1)):
+        own = frame.sort_values("timestamp", kind="stable").drop_duplicates(
+            "timestamp", keep="last"
+        )
+        own = own.reset_index(drop=True)
+        columns = ["open", "high", "low", "close", "volume"]
+        for name in columns:
+            low, high = own[name].quantile([0.25, 0.75])
+            far = (own[name] < low - 3 * (high - low)) | (own[name] > high + 3 * (high - low))
+            own[f"{name}_outlier"] = far
+        own[columns] = own[columns].ffill()
+        own["timestamp"] = own["timestamp"].dt.tz_localize("UTC")
+        parts.append(own)
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize("backend", ["folder", "memory", "s3"])
+def test_raw_goes_in_and_what_pandas_would_make_of_it_comes_out(
+    backend: str, lake: Store, moto_server: MotoServer
+) -> None:
+    store = {
+        "folder": lambda: lake,
+        "memory": lambda: open_store(StoreAddress("memory://clean-job/lake")),
+        "s3": lambda: open_store(moto_server.new_address()),
+    }[backend]()
+    raw(store)
+    result = clean(store)
+    assert (str(result.manifest.ref), result.new) == ("cleaned/v1/FX", True)  # type: ignore[union-attr]
+    assert result.changes == {
+        "duplicates": 2,
+        "filled": 6,
+        "outliers": 2,
+        "narrowed": 2,
+        "sorted": 2,
+    }
+    pd.testing.assert_frame_equal(rows_of(store), pandas_way(), check_dtype=False)
+
+
+def test_what_was_changed_and_from_what_is_on_record(lake: Store) -> None:
+    raw(lake)
+    result = clean(lake)
+    text = lake.get("cleaned/v1/FX/metadata.json")
+    known = parse_metadata(text, "metadata.json")
+    assert known["cleaning"]["changes"] == dict(result.changes)
+    assert [one["changes"]["filled"] for one in known["cleaning"]["partitions"]] == [3, 3]
+    there = {meta.key: meta.etag for page in lake.list("raw/FX/") for meta in page}
+    assert {one["key"]: one["etag"] for one in known["dependencies"]} == {
+        key: etag for key, etag in there.items() if key.endswith(".parquet")
+    }
+    audit = json.loads(lake.get(f"audit/{result.run_id}.json"))
+    assert (audit["status"], audit["job"], audit["files_processed"]) == ("completed", "clean", 2)
+    assert audit["totals"]["cleaning"]["dataset"] == "cleaned/v1/FX"
+    assert audit["totals"]["repairs"]["filled"] == 6
+    links = trace(Lake(lake), "cleaned/v1/FX").sources
+    assert {link.name for link in links} == {"raw/FX/2024-01-15"}
+    assert {link.state for link in links} == {"as it was"}
+
+
+def test_a_second_run_computes_nothing_and_publishes_nothing(lake: Store) -> None:
+    raw(lake)
+    clean(lake)
+    again = clean(lake)
+    assert (again.computed, again.skipped, again.new) == (0, 2, False)
+    assert list(Lake(lake).versions(TARGET)) == ["v1"]
+
+
+def test_what_comes_later_costs_only_itself_and_shares_the_files_before(lake: Store) -> None:
+    raw(lake)
+    clean(lake, every=True)
+    raw(lake, "2024-01-16")
+    result = clean(lake, every=True)
+    manifest = result.manifest
+    assert manifest is not None
+    assert (result.computed, result.skipped, manifest.version) == (2, 2, "v1.1")
+    assert len(manifest.files) == 4
+    assert manifest.parent == "v1"
+
+
+def test_other_rules_are_another_version_and_leave_the_first_alone(lake: Store) -> None:
+    raw(lake)
+    clean(lake)
+    before = rows_of(lake, replace(TARGET, version="v1"))
+    result = clean(lake, rules=CleanRules(nulls="drop", outliers="drop", optimise=False))
+    assert result.manifest is not None
+    assert result.manifest.version == "v2"  # columns of flags went
+    assert result.changes["dropped_nulls"] == 6
+    pd.testing.assert_frame_equal(rows_of(lake, replace(TARGET, version="v1")), before)
+
+
+def test_processes_make_what_one_makes(lake: Store, tmp_path: Path) -> None:
+    raw(lake)
+    one = clean(lake)
+    (tmp_path / "other").mkdir()
+    other = open_store(StoreAddress(f"file://{tmp_path}/other"))
+    raw(other)
+    two = clean_dataset(job_of(other), ME, executor=JoblibExecutor(2, 1))
+    assert one.manifest is not None
+    assert two.manifest is not None
+    assert one.manifest.digest == two.manifest.digest
+
+
+@pytest.mark.parametrize(
+    ("kind", "nth"), [("put_if_absent", 1), ("put_if_absent", 2), ("put", 1), ("put", 2)]
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_anywhere_leaves_no_version_and_a_rerun_goes_on(
+    lake: Store, monkeypatch: pytest.MonkeyPatch, kind: Any, nth: int, when: Any
+) -> None:
+    raw(lake)
+
+    def faulty(address: StoreAddress) -> Store:
+        del address
+        return FaultyStore(lake, [Fault((kind,), lambda key: "cleaning/" in key, nth, when=when)])
+
+    job = job_of(lake)
+    with monkeypatch.context() as patched:
+        patched.setattr(clean_partition, "open_store", faulty)
+        with pytest.raises(SimulatedCrash):
+            clean_dataset(job, ME)
+    assert [v for v in Lake(lake).versions(TARGET) if v != "v1"] == []
+    result = clean(lake)
+    assert result.failures == []
+    assert result.manifest is not None
+    assert result.computed + result.skipped == 2
+    pd.testing.assert_frame_equal(rows_of(lake), pandas_way(), check_dtype=False)
+
+
+@pytest.mark.parametrize("nth", range(1, 5))
+def test_a_kill_while_publishing_shows_no_half_version(
+    lake: Store, monkeypatch: pytest.MonkeyPatch, nth: int
+) -> None:
+    raw(lake)
+    job = job_of(lake)
+
+    def faulty(address: StoreAddress) -> Store:
+        del address
+        writes = ("put", "put_if_absent", "delete")
+        return FaultyStore(lake, [Fault(writes, lambda key: key.startswith("cleaned/"), nth)])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(file_job, "open_store", faulty)
+        with pytest.raises(SimulatedCrash):
+            clean_dataset(job, ME)
+    with pytest.raises(DataNotFoundError) if nth < 4 else _nothing():
+        Lake(lake).read(TARGET)
+    result = clean(lake)
+    assert (result.computed, result.skipped) == (0, 2)
+    pd.testing.assert_frame_equal(rows_of(lake), pandas_way(), check_dtype=False)
+
+
+def _nothing() -> Any:
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def test_a_process_that_is_killed_is_gone_on_with(lake: Store) -> None:
+    for month in range(1, 9):
+        frame = pd.concat([bars(20_000, start=f"2024-{month:02d}-01", seed=n) for n in range(2)])
+        lake.put(f"2024/{month:02d}/part-00000.parquet", parquet_bytes(frame))
+    flags = ["--bucket", lake.address.url, "--executor", "inline"]
+    command = [sys.executable, str(ROOT / "main.py"), "data", "clean", "partitions", "cleaned/FX"]
+    process = subprocess.Popen([*command, *flags], stderr=subprocess.DEVNULL)
+    while process.poll() is None and len([m for p in lake.list("timings/") for m in p]) < 2:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    done = len([meta for page in lake.list("timings/") for meta in page])
+    result = clean(lake, sources=Sources(lake.address))
+    assert result.failures == []
+    assert result.manifest is not None
+    assert len(result.manifest.files) == 8
+    assert (result.skipped, result.computed) == (done, 8 - done)
+    assert done >= 2
+
+
+def test_two_at_once_make_one_version(lake: Store) -> None:
+    raw(lake)
+    results: list[CleanResult] = []
+    threads = [threading.Thread(target=lambda: results.append(clean(lake))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 3
+    assert list(Lake(lake).versions(TARGET)) == ["v1"]
+    pd.testing.assert_frame_equal(rows_of(lake), pandas_way(), check_dtype=False)
+
+
+BAD = {
+    "corrupted": (b"PAR1" + b"\0" * 200 + b"PAR1", "CorruptedFileError"),
+    "truncated": (parquet_bytes(bars(50))[:-100], "CorruptedFileError"),
+    "empty": (b"", "CorruptedFileError"),
+    "text": (b"timestamp,close\n2024-01-01,1\n", "CorruptedFileError"),
+    "wrong": (parquet_bytes(pd.DataFrame({"close": [1.0]})), "SchemaError"),
+    "mixed": (parquet_bytes(bars(50).assign(close="n/a")), "SchemaError"),
+}
+
+
+def partitions(store: Store) -> Sources:
+    for month in (1, 2, 3):
+        frame = dirty("EURUSD", f"2024-{month:02d}-10", month)
+        store.put(f"2024/{month:02d}/part-00000.parquet", parquet_bytes(frame))
+    return Sources(store.address)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_partition_is_set_aside_with_its_reason_and_the_rest_goes_on(
+    lake: Store, name: str
+) -> None:
+    sources = partitions(lake)
+    content, error = BAD[name]
+    lake.put("2024/04/part-00000.parquet", content)
+    result = clean(lake, sources=sources)
+    assert [one.partition for one in result.set_aside] == ["2024/04/part-00000"]
+    assert result.set_aside[0].judgement.reasons[0].startswith(error)
+    assert result.manifest is not None
+    assert [file.path for file in result.manifest.files] == [
+        f"2024/{month:02d}/part-00000.parquet" for month in (1, 2, 3)
+    ]
+    assert result.manifest.quality_flags[0] == "1 partitions set aside"
+    told = json.loads(lake.get("cleaned/v1/FX/metadata.json"))["cleaning"]["set_aside"]
+    assert told[0]["partition"] == "2024/04/part-00000"
+
+
+def test_no_rows_at_all_are_a_file_without_rows(lake: Store) -> None:
+    sources = partitions(lake)
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(dirty("EURUSD").iloc[:0]))
+    result = clean(lake, sources=sources)
+    assert result.manifest is not None
+    assert [file.rows for file in result.manifest.files] == [200, 200, 200, 0] or [
+        file.rows for file in result.manifest.files
+    ] == [190, 190, 190, 0]
+    assert result.set_aside == []
+
+
+def unreadable(symbol: str = "EURUSD") -> pd.DataFrame:
+    frame = dirty(symbol, "2024-04-10")
+    return frame.assign(timestamp=frame["timestamp"].dt.strftime("%d/%m/%Y %H:%M"))
+
+
+def test_a_partition_that_loses_every_row_is_set_aside_with_its_reason(lake: Store) -> None:
+    sources = partitions(lake)
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(unreadable()))
+    result = clean(lake, sources=sources)
+    (lost,) = result.set_aside
+    assert lost.judgement.reasons == (
+        "fail: no row has a time that can be read, the first is '10/04/2024 00:00'",
+    )
+    assert result.told[lost.partition]["null_keys"] == len(unreadable())
+    assert result.manifest is not None
+    assert [file.rows for file in result.manifest.files] == [190] * 3
+
+
+def test_where_every_partition_loses_every_row_nothing_is_published(lake: Store) -> None:
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(unreadable()))
+    sources = Sources(lake.address)
+    result = clean(lake, sources=sources)
+    assert (result.manifest, len(result.set_aside)) == (None, 1)
+    again = clean(lake, sources=sources)
+    assert (again.manifest, again.skipped) == (None, 1)
+    assert again.set_aside[0].judgement == result.set_aside[0].judgement
+    assert Lake(lake).versions(TARGET) == {}
+
+
+def test_rows_that_a_rule_drops_to_the_last_are_a_loss_too(lake: Store) -> None:
+    frame = bars(50).assign(close=np.nan)
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(frame))
+    rules = CleanRules(nulls="drop")
+    result = clean(lake, sources=Sources(lake.address), rules=rules)
+    assert result.manifest is None
+    assert result.set_aside[0].judgement.reasons == (
+        "fail: no row is left of 50: 50 dropped_nulls",
+    )
+
+
+def test_rows_there_never_were_are_a_warning_but_no_version(lake: Store) -> None:
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(dirty("EURUSD").iloc[:0]))
+    result = clean(lake, sources=Sources(lake.address))
+    assert (result.manifest, result.set_aside) == (None, [])
+    assert result.partitions[0].judgement.reasons == ("no rows",)
+
+
+def damaged_file(store: Store) -> str:
+    """Append bytes to a cleaned file, as a bad disk might."""
+    keys = [meta.key for page in store.list("cleaning/") for meta in page]
+    (key, *_) = [key for key in keys if key.endswith(".parquet")]
+    store.put(key, store.get(key) + b"rubbish")
+    return key
+
+
+def test_a_damaged_file_that_no_version_names_is_written_anew(lake: Store) -> None:
+    raw(lake)
+    assert clean(lake, limit=1).manifest is None
+    damaged_file(lake)
+    result = clean(lake)
+    assert (result.failures, result.computed) == ([], 2)
+    pd.testing.assert_frame_equal(rows_of(lake), pandas_way(), check_dtype=False)
+
+
+def test_a_damaged_file_of_a_version_is_named_with_what_to_do(lake: Store) -> None:
+    raw(lake)
+    clean(lake)
+    key = damaged_file(lake)
+    content = lake.get(key)
+    result = clean(lake)
+    ((_, failure),) = result.failures
+    assert failure.error == "DatasetIntegrityError"
+    assert (
+        f"{lake.address.url}/{key} is damaged, and cleaned/v1/FX is made of it" in failure.message
+    )
+    assert failure.hint is not None
+    assert "delete it and run this again" in failure.hint
+    assert (result.manifest, lake.get(key)) == (None, content)
+    lake.delete([key])  # as it says
+    mended = clean(lake)
+    assert (str(mended.manifest.ref), mended.new) == ("cleaned/v1.0.1/FX", True)  # type: ignore[union-attr]
+    pd.testing.assert_frame_equal(rows_of(lake), pandas_way(), check_dtype=False)
+    assert clean(lake).new is False
+
+
+def test_what_fails_its_thresholds_is_set_aside_and_other_thresholds_read_nothing_again(
+    lake: Store,
+) -> None:
+    sources = partitions(lake)
+    frame = dirty("EURUSD", "2024-04-10", 9).iloc[::3]
+    lake.put("2024/04/part-00000.parquet", parquet_bytes(frame))
+    strict = replace(LENIENT, off_grid=Limit(), gaps=Limit(None, 0.2))
+    reading = Reading(frequency=Frequency.parse("min"))
+    result = clean(lake, sources=sources, thresholds=strict, reading=reading)
+    assert [one.partition for one in result.set_aside] == ["2024/04/part-00000"]
+    assert "gaps" in result.set_aside[0].judgement.reasons[0]
+    later = clean(lake, sources=sources, reading=reading)
+    assert (later.computed, later.set_aside) == (0, [])
+    assert later.manifest is not None
+    assert len(later.manifest.files) == 4
+
+
+def test_storage_that_fails_publishes_nothing(lake: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.support.faulty_store import transient
+
+    raw(lake)
+    job = job_of(lake)
+
+    def faulty(address: StoreAddress) -> Store:
+        del address
+        fault = Fault(("put_if_absent",), lambda key: "cleaning/" in key, 2, error=transient)
+        return FaultyStore(lake, [fault])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(clean_partition, "open_store", faulty)
+        result = clean_dataset(job, ME)
+    assert (result.manifest, len(result.failures), result.computed) == (None, 1, 1)
+    assert clean(lake).computed == 1
+
+
+def test_a_raw_file_that_was_replaced_behind_its_manifest_stops_the_version(lake: Store) -> None:
+    raw(lake)
+    lake.put("raw/FX/2024-01-15/year=2024/month=01/part-00000.parquet", parquet_bytes(bars(50)))
+    result = clean(lake)
+    assert result.manifest is None
+    assert [failure.error for _, failure in result.failures] == ["DatasetIntegrityError"]
+
+
+def test_a_limit_leaves_the_version_for_later(lake: Store) -> None:
+    raw(lake)
+    first = clean(lake, limit=1)
+    assert (first.manifest, first.computed, first.pending) == (None, 1, 1)
+    second = clean(lake, limit=1)
+    assert (second.computed, second.skipped, second.pending) == (1, 1, 0)
+    assert second.manifest is not None
+
+
+TIMES = pd.date_range("2024-03-09", periods=5, freq="h")
+
+
+@pytest.mark.parametrize(
+    ("times", "zone"),
+    [
+        (TIMES.as_unit("ns"), None),
+        (TIMES.tz_localize("UTC").tz_convert("Asia/Tokyo"), None),
+        (TIMES.strftime("%Y-%m-%d %H:%M:%S"), None),
+        (TIMES.strftime("%Y-%m-%dT%H:%M:%SZ"), "America/New_York"),
+        ((TIMES + pd.Timedelta("2h")).strftime("%Y-%m-%dT%H:%M:%S+02:00"), None),
+        (TIMES.as_unit("s").asi8, None),
+        (TIMES.as_unit("ms").asi8, None),
+        (TIMES.as_unit("us").asi8, "America/New_York"),
+        (TIMES.as_unit("ns").asi8.astype(float), None),
+        (
+            TIMES.tz_localize("UTC").tz_convert("America/New_York").tz_localize(None),
+            "America/New_York",
+        ),
+        (TIMES + pd.Timedelta("10s"), None),
+    ],
+    ids=[
+        *("naive", "zoned", "text", "text in UTC", "text with offset", "s", "ms", "us", "ns"),
+        *("wall", "late"),
+    ],
+)
+def test_times_of_every_form_come_out_in_utc_on_the_grid(
+    lake: Store, times: Any, zone: str | None
+) -> None:
+    frame = pd.DataFrame({"ds": times, "close": np.arange(5.0)})
+    lake.put("2024/03/part-00000.parquet", parquet_bytes(frame))
+    rules = CleanRules(align="nearest", frequency=Frequency.parse("h"), zone=zone)
+    reading = Reading(zone=zone, frequency=rules.frequency)
+    clean(lake, sources=Sources(lake.address), rules=rules, reading=reading)
+    found = rows_of(lake)["ds"]
+    assert str(found.dt.tz) == "UTC"
+    assert found.dt.tz_localize(None).tolist() == TIMES.tolist()
+
+
+def test_a_contract_gives_types_drops_what_breaks_it_and_promises_the_rest(lake: Store) -> None:
+    frame = dirty("EURUSD").astype({"close": str})
+    frame.loc[5, "close"] = "a lot"
+    frame.loc[7, "high"] = 1.0
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    result = clean(lake, rules=CleanRules(contract=OHLCV_SCHEMA))
+    assert result.changes["unreadable"] == 1
+    assert result.changes["broken_rows"] >= 1
+    assert result.manifest is not None
+    assert result.manifest.contract == OHLCV_SCHEMA.to_dict()
+    found = rows_of(lake)
+    assert found["close"].dtype == np.float64
+    assert (found["high"] >= found[["open", "close", "low"]].max(axis=1)).all()
+    missing = clean(lake, rules=CleanRules(contract=replace(OHLCV_SCHEMA, columns=(
+        *OHLCV_SCHEMA.columns, replace(OHLCV_SCHEMA.columns[-1], name="bid"))
+    )))  # fmt: skip
+    assert missing.set_aside[0].judgement.reasons[0].startswith("MissingRequiredColumnError")
+
+
+def test_columns_are_narrowed_and_texts_are_dictionaries(lake: Store) -> None:
+    frame = dirty("EURUSD").assign(count=1, ratio=0.1)
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    clean(lake, rules=CleanRules(outliers="keep", float_tolerance=1e-6))
+    key = Lake(lake).read(TARGET).files[0].key
+    schema = pq.read_schema(io.BytesIO(lake.get(key)))
+    assert schema.field("count").type == pa.int8()
+    assert schema.field("ratio").type == pa.float32()
+    assert pa.types.is_dictionary(schema.field("symbol").type)
+    assert Lake(lake).read(TARGET).schema.field("symbol").type == pa.string()
+
+
+def test_memory_is_bounded_by_chunks_and_what_cannot_fit_is_refused(lake: Store) -> None:
+    frame = pd.concat([bars(20_000, seed=n).assign(symbol=f"S{n}") for n in range(3)])
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    limit = 60_000 * ROW_BYTES
+    tight = clean(lake, reading=Reading(memory_limit_bytes=limit))
+    chunked = rows_of(lake)
+    other = open_store(StoreAddress("memory://clean-memory/lake"))
+    publish(other, "raw/FX/2024-01-15", frame, contract=None)
+    roomy = clean(other)
+    assert tight.failures == roomy.failures == []
+    pd.testing.assert_frame_equal(chunked, rows_of(other))
+    refused = clean(
+        lake, reading=Reading(memory_limit_bytes=1 << 20), rules=CleanRules(nulls="drop")
+    )
+    assert "--memory_limit" not in refused.set_aside[0].judgement.reasons[0]
+    assert refused.failures[0][1].hint is not None
+    assert "--memory_limit" in refused.failures[0][1].hint
+
+
+def test_an_isolation_forest_flags_rows(lake: Store) -> None:
+    pytest.importorskip("sklearn")
+    raw(lake)
+    clean(lake, rules=CleanRules(method="isolation_forest", nulls="keep"))
+    found = rows_of(lake)
+    assert found["row_outlier"].sum() >= 2
+    assert found.loc[found["volume"] == 1e7, "row_outlier"].all()
+
+
+def test_retiring_a_version_deletes_its_files_but_not_those_that_others_share(lake: Store) -> None:
+    raw(lake)
+    clean(lake, every=True)
+    raw(lake, "2024-01-16")
+    clean(lake, every=True)
+    other = clean(lake, every=True, rules=CleanRules(outliers="keep"))
+    assert other.new
+    from datetime import UTC, datetime
+
+    versions = list(Lake(lake).versions(TARGET))
+    plan = plan_retirement(Lake(lake), TARGET, Retention(tuple(versions[:1])), datetime.now(UTC))
+    retire(Lake(lake), plan)
+    assert len(rows_of(lake, replace(TARGET, version=versions[1]))) == 2 * len(pandas_way())
+    plan = plan_retirement(Lake(lake), TARGET, Retention(keep_last=1), datetime.now(UTC))
+    retire(Lake(lake), plan)
+    left = {meta.key for page in lake.list("cleaning/") for meta in page}
+    assert other.manifest is not None
+    assert left == {file.key for file in other.manifest.files}
+
+
+def test_a_version_below_the_latest_and_a_layer_that_is_not_cleaned_are_refused(
+    lake: Store,
+) -> None:
+    raw(lake)
+    clean_dataset(replace(job_of(lake), target=replace(TARGET, version="v3")), ME)
+    with pytest.raises(ConfigError, match="below"):
+        clean_dataset(replace(job_of(lake), target=replace(TARGET, version="v2")), ME)
+    with pytest.raises(ConfigError, match="not in cleaned"):
+        replace(job_of(lake), target=RAW)
+
+
+def test_cleaning_has_no_use_for_pandas(lake: Store) -> None:
+    """A third of a second in every process it would cost."""
+    raw(lake)
+    code = """
+import sys
+from gigacast.__main__ import main
+sys.argv = ["gigacast", "data", "clean", "raw/FX", "cleaned/FX", "--schema", "ohlcv", *sys.argv[1:]]
+try:
+    main()
+finally:
+    assert "pandas" not in sys.modules
+"""
+    where = ["--bucket", lake.address.url, "--n_jobs", "1"]
+    subprocess.run([sys.executable, "-c", code, *where], check=True, cwd=ROOT)
+    assert Lake(lake).resolve(TARGET).version is not None
+
+
+def test_ids_that_became_floats_are_refused_and_not_passed_by(lake: Store) -> None:
+    frame = pd.concat([bars(50).assign(item_id=n) for n in (1.0, 2.0)])
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    result = clean(lake)
+    assert result.manifest is None
+    (failure,) = (failure for _, failure in result.failures)
+    assert "ids of type double in 'item_id'" in failure.message
+    assert "whole numbers" in str(failure.hint)
+
+
+STRICT_KEYS = replace(LENIENT, duplicates=Limit(0, 0.05), null_keys=Limit(0, 0.05))
+
+
+def panel(**columns: list[Any]) -> pd.DataFrame:
+    """Rows of each combination of some columns, with values of their own."""
+    parts = []
+    for combination in itertools.product(*columns.values()):
+        own = dict(zip(columns, combination, strict=True))
+        parts.append(bars(40, seed=len(parts)).assign(**own))
+    return pd.concat(parts)
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [
+        ({"ticker": ["A", "B", "C"]}, "ticker tells them apart: say --item_column ticker"),
+        ({"site": [1, 2]}, "site tells them apart: say --item_column site"),
+        ({"store": ["x", "y"], "sku": [7, 8, 9]}, "store and sku tell them apart"),
+    ],
+)
+def test_items_of_columns_nobody_named_are_not_dropped_as_duplicates(
+    lake: Store, columns: dict[str, list[Any]], told: str
+) -> None:
+    frame = panel(**columns)
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    result = clean(lake, thresholds=STRICT_KEYS)
+    assert result.manifest is None
+    (one,) = result.set_aside
+    (reason,) = one.judgement.reasons
+    assert reason.startswith(f"fail: {len(frame) - 40} of {len(frame)} rows had a series and time")
+    assert told in reason
+    if len(columns) == 1:
+        reading = Reading(columns=ColumnNames(item_id=next(iter(columns))))
+        named = clean(lake, thresholds=STRICT_KEYS, reading=reading)
+        assert named.manifest is not None
+        assert named.manifest.rows == len(frame)
+    allowed = clean(lake, thresholds=replace(STRICT_KEYS, duplicates=Limit()))
+    assert allowed.manifest is not None
+    assert (allowed.manifest.rows, allowed.computed) == (40, 0)
+
+
+def test_rows_that_a_grid_brings_together_are_no_conflict(lake: Store) -> None:
+    ticks = bars(300, step="7s").assign(trade_id=[f"t{n}" for n in range(300)])
+    publish(lake, "raw/FX/2024-01-15", ticks, contract=None)
+    rules = CleanRules(align="floor", frequency=Frequency.parse("min"))
+    result = clean(lake, rules=rules, thresholds=STRICT_KEYS)
+    assert result.manifest is not None
+    assert result.manifest.rows == ticks["timestamp"].dt.floor("min").nunique()
+
+
+def test_rows_whose_time_cannot_be_read_are_held_against_the_thresholds(lake: Store) -> None:
+    frame = bars(60)
+    frame["timestamp"] = frame["timestamp"].astype(str).where(frame.index % 2 == 0, "30/01/2024")
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    (one,) = clean(lake, thresholds=STRICT_KEYS).set_aside
+    assert one.judgement.reasons == (
+        "fail: 30 of 60 rows had no series or no time that can be read",
+    )
+
+
+def test_values_that_are_not_of_the_contracts_type_are_missing_ones(lake: Store) -> None:
+    frame = bars(60)
+    frame["volume"] = frame["volume"].astype(str).where(frame.index % 3 == 0, "n/a")
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    rules = CleanRules(contract=OHLCV_SCHEMA)
+    (one,) = clean(lake, rules=rules, thresholds=replace(LENIENT, missing=Limit(0, 0.2))).set_aside
+    assert one.judgement.reasons[0] == (
+        "fail: 40 of 60 values of volume were not of the contract's type"
+    )
+
+
+def test_rows_sent_twice_go_whatever_texts_stand_beside_them(lake: Store) -> None:
+    frame = bars(50).assign(venue="X")
+    publish(lake, "raw/FX/2024-01-15", pd.concat([frame, frame]), contract=None)
+    result = clean(lake, thresholds=STRICT_KEYS)
+    assert result.manifest is not None
+    assert (result.manifest.rows, result.changes["duplicates"]) == (50, 50)
+    assert not result.set_aside
+
+
+@pytest.mark.parametrize(
+    ("rules", "values"),
+    [
+        ({"nulls": "interpolate", "outliers": "keep"}, [1.0, None, None, 2.0, 3.0]),
+        ({"nulls": "interpolate", "outliers": "keep"}, [16777216.0, None, 16777218.0]),
+        ({"outliers": "clip", "limit": 1 / 3}, [0.0, 1.0, 2.0, 3.0, 4.0, 1000.0]),
+    ],
+)
+def test_without_a_tolerance_what_cleaning_makes_up_is_not_rounded_either(
+    lake: Store, rules: dict[str, Any], values: list[float | None]
+) -> None:
+    times = pd.date_range("2024-01-01", periods=len(values), freq="h")
+    frame = pd.DataFrame({"timestamp": times, "y": values})
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    expected = frame["y"].interpolate().to_numpy()
+    if rules["outliers"] == "clip":
+        low, high = np.quantile(expected, (0.25, 0.75))
+        reach = (high - low) / 3
+        expected = np.clip(expected, low - reach, high + reach)
+    assert not np.array_equal(expected, expected.astype(np.float32))
+    result = clean(lake, rules=CleanRules(**rules))
+    assert result.manifest is not None
+    assert rows_of(lake, result.manifest.ref)["y"].to_numpy() == pytest.approx(expected, rel=1e-14)
+    with_tolerance = clean(lake, rules=CleanRules(**rules, float_tolerance=1e-6))
+    assert with_tolerance.manifest is not None
+    assert with_tolerance.manifest.schema.field("y").type == pa.float32()

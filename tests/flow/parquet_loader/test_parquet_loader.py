@@ -1,0 +1,606 @@
+"""`ParquetDataLoader` on a folder and on S3: the same files, the same rows."""
+
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gigacast.errors import (
+    ConfigError,
+    CorruptedFileError,
+    DataNotFoundError,
+    GigacastError,
+    InputChangedError,
+    InvalidFilenameError,
+    PreconditionFailedError,
+    SchemaError,
+)
+from gigacast.parquet_loader import ParquetDataLoader, ParquetLoaderError, SchemaValidationError
+from gigacast.parquet_loader.discovery import FileDiscovery
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store
+from tests.support.moto_server import MotoServer
+from tests.support.ticks import HASH, fill, folder_store, key_of, month_table, parquet, write_config
+
+Make = Callable[..., ParquetDataLoader]
+YEAR = [(2014, month) for month in range(1, 13)]
+
+
+@pytest.fixture(params=["folder", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "folder":
+        yield folder_store(tmp_path / "lake")
+        return
+    server: MotoServer = request.getfixturevalue("moto_server")
+    yield open_store(server.new_address("lake"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Store:
+    return folder_store(tmp_path / "lake")
+
+
+def loader_of(store: Store, tmp_path: Path, more: str = "") -> ParquetDataLoader:
+    return ParquetDataLoader(write_config(tmp_path / "loader.yaml", store.address.url, more))
+
+
+def close_of(year: int, month: int, rows: range) -> list[float]:
+    """What a month's file holds in `target_close`."""
+    return [((year - 2000) * 12 + month) * 1000.0 + row for row in rows]
+
+
+# -- configuration ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("parquet_loader: {}", "parquet_loader.data_paths.root_dir"),
+        ("parquet_loader: {data_paths: {root_dir: ''}}", "parquet_loader.data_paths.root_dir"),
+        ("parquet_loader: {data_paths: {root_dir: /nowhere/at/all}}", "data_paths.root_dir"),
+        ("parquet_loader: {data_paths: {root_directory: x}}", "data_paths.root_directory"),
+        ("parquet_loader: {processing: {null_handling: guess}}", "processing.null_handling"),
+        (
+            "parquet_loader: {data_paths: {root_dir: .}, file_patterns: {naming_regex: '(a'}}",
+            "regex",
+        ),
+    ],
+)
+def test_a_wrong_configuration_fails_at_once_and_names_the_field(
+    tmp_path: Path, text: str, named: str
+) -> None:
+    file = tmp_path / "loader.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=named):
+        ParquetDataLoader(file)
+
+
+def test_a_missing_file_and_a_file_for_a_root_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"loader\.yaml: no such configuration file"):
+        ParquetDataLoader(str(tmp_path / "loader.yaml"))
+    (tmp_path / "root").write_text("")
+    with pytest.raises(ConfigError, match="Root directory does not exist"):
+        ParquetDataLoader(write_config(tmp_path / "loader.yaml", str(tmp_path / "root")))
+    assert issubclass(ConfigError, ParquetLoaderError)
+    assert ParquetLoaderError is GigacastError
+    assert SchemaValidationError is SchemaError
+
+
+# -- finding ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"year": 2014}, 12),
+        ({"year_range": (2013, 2016)}, 14),
+        ({"year": 2014, "month": 3}, 1),
+        ({"year": 2014, "month_range": (3, 6)}, 4),
+        ({"year_range": (2014, 2015), "month_range": (1, 6)}, 8),
+        ({"year": 2020}, 0),
+        ({"year": 2014, "timeframes": ["5min"]}, 0),
+    ],
+)
+def test_years_and_months_are_found_in_the_order_of_time(
+    store: Store, tmp_path: Path, asked: dict[str, object], expected: int
+) -> None:
+    fill(store, [*YEAR, (2015, 1), (2015, 2)], rows=1)
+    store.put(key_of(2014, 1, "OTHER"), b"no parquet")
+    store.put("2014/01/README.txt", b"")
+    found = loader_of(store, tmp_path).discover_files("SYMBOL", **asked)  # type: ignore[arg-type]
+    assert len(found) == expected
+    assert [(f.year, f.month) for f in found] == sorted((f.year, f.month) for f in found)
+    assert all((f.symbol, f.horizon, f.hash_id) == ("SYMBOL", 15, HASH) for f in found)
+    assert all(f.file_path.endswith(f.key) for f in found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({}, "Either 'year' or 'year_range' must be specified"),
+        ({"year": 2014, "year_range": (2014, 2015)}, "year or year_range"),
+        ({"year_range": (2015, 2014)}, "year_range"),
+        ({"year": 2014, "month": 13}, "month must be 1 to 12"),
+        ({"year": 2014, "month_range": (0, 3)}, "month must be 1 to 12"),
+        ({"year": "2014"}, "year: expected a whole number"),
+        ({"year_range": 2014}, "year_range: expected"),
+        ({"year_range": ("2014", "2015")}, "year_range: expected"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused(
+    folder: Store, tmp_path: Path, asked: dict[str, object], named: str
+) -> None:
+    with pytest.raises(ConfigError, match=named):
+        loader_of(folder, tmp_path).discover_files("SYMBOL", **asked)  # type: ignore[arg-type]
+
+
+def test_the_newest_generation_is_found_and_json_twins_are_metadata(
+    folder: Store, tmp_path: Path
+) -> None:
+    fill(folder, [(2014, 3)], rows=2)
+    newer = key_of(2014, 3).replace(HASH, "ffff")
+    folder.put(newer, parquet(month_table(2014, 3, 4)))
+    loader = loader_of(folder, tmp_path)
+    (found,) = loader.discover_files("SYMBOL", 2014)
+    assert (found.key, found.metadata_key) == (newer, None)
+    assert loader.read_metadata(found) == {}
+    folder.delete([newer])
+    (found,) = loader.discover_files("SYMBOL", 2014)
+    assert loader.read_metadata(found)["rows"] == 2
+    folder.put(key_of(2014, 3, ending="json"), b"{")
+    with pytest.raises(CorruptedFileError, match="not JSON"):
+        loader.read_metadata(found)
+
+
+def test_a_name_that_does_not_match_is_an_error_when_it_is_asked_for(folder: Store) -> None:
+    from gigacast.core.partition.name import NamingPattern
+
+    discovery = FileDiscovery(folder, NamingPattern())
+    assert discovery.parse_filename(f"/data/{key_of(2014, 3)}").month == 3
+    with pytest.raises(InvalidFilenameError, match=r"2014/03/x\.parquet"):
+        discovery.parse_filename("2014/03/x.parquet")
+
+
+# -- training --------------------------------------------------------------------------------------
+
+
+def test_training_data_is_what_the_files_hold_in_the_order_of_time(
+    store: Store, tmp_path: Path
+) -> None:
+    fill(store, [(2014, 2), (2014, 1), (2015, 1)])
+    loader = loader_of(store, tmp_path)
+    data = loader.load_training_data(
+        "SYMBOL", year=2014, target_columns=["target_close"], feature_columns=["feature_1"]
+    )
+    assert data.table.schema.names == ["ds", "target_close", "feature_1"]
+    expected = close_of(2014, 1, range(60)) + close_of(2014, 2, range(60))
+    assert data.table["target_close"].to_pylist() == expected
+    assert data.table["feature_1"].to_pylist() == [value + 0.25 for value in expected]
+    assert data.table["ds"][60].as_py() == datetime(2014, 2, 1)  # noqa: DTZ001 - as stored
+    assert (data.symbol, data.stats.rows, len(data.files)) == ("SYMBOL", 120, 2)
+
+
+def test_chunks_hold_the_same_rows_and_stay_small(folder: Store, tmp_path: Path) -> None:
+    fill(folder, YEAR[:3], rows=100)
+    loader = loader_of(folder, tmp_path, "processing: {chunk_size: 30}")
+    chunks = list(loader.iterate_training_data("SYMBOL", 2014))
+    assert max(map(len, chunks)) == 30
+    whole = loader.load_training_data("SYMBOL", 2014)
+    assert pa.concat_tables([chunk.table for chunk in chunks]).equals(whole.table)
+
+
+def test_rows_beyond_the_memory_limit_are_refused_and_read_in_chunks(
+    folder: Store, tmp_path: Path
+) -> None:
+    folder.put(key_of(2014, 1), parquet(month_table(2014, 1, 20_000, step="s")))
+    loader = loader_of(folder, tmp_path, "performance: {memory_limit: 256KB}")
+    with pytest.raises(ConfigError, match=r"performance\.memory_limit"):
+        loader.load_training_data("SYMBOL", 2014)
+    chunks = list(loader.iterate_training_data("SYMBOL", 2014))
+    assert sum(map(len, chunks)) == 20_000
+    assert max(chunk.table.nbytes for chunk in chunks) <= 64 << 10
+
+
+def test_a_feature_younger_than_the_first_file_is_missing_there(
+    folder: Store, tmp_path: Path
+) -> None:
+    folder.put(key_of(2014, 1), parquet(month_table(2014, 1, 2).drop(["feature_1"])))
+    folder.put(key_of(2014, 2), parquet(month_table(2014, 2, 2)))
+    data = loader_of(folder, tmp_path).load_training_data(
+        "SYMBOL", 2014, feature_columns=["feature_1"]
+    )
+    assert data.table["feature_1"].is_null().to_pylist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"target_columns": ["target_nothing"]}, "target_nothing"),
+        ({"feature_columns": ["feature_9"]}, "feature_9"),
+    ],
+)
+def test_a_column_that_is_in_no_file_is_named(
+    folder: Store, tmp_path: Path, asked: dict[str, list[str]], named: str
+) -> None:
+    fill(folder, [(2014, 1)], rows=2)
+    with pytest.raises(SchemaValidationError, match=named):
+        loader_of(folder, tmp_path).load_training_data("SYMBOL", 2014, **asked)  # type: ignore[arg-type]
+
+
+def test_a_target_that_one_file_lacks_names_that_file(folder: Store, tmp_path: Path) -> None:
+    fill(folder, [(2014, 1)], rows=2)
+    folder.put(key_of(2014, 2), parquet(month_table(2014, 2, 2).drop(["target_close"])))
+    with pytest.raises(SchemaValidationError, match=r"2014/02/.*target_close"):
+        loader_of(folder, tmp_path).load_training_data(
+            "SYMBOL", 2014, target_columns=["target_close"]
+        )
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet at all" * 9])
+def test_a_file_that_is_no_parquet_is_named(folder: Store, tmp_path: Path, content: bytes) -> None:
+    fill(folder, [(2014, 1)], rows=2)
+    folder.put(key_of(2014, 2), content)
+    with pytest.raises(CorruptedFileError, match="2014/02/SYMBOL"):
+        loader_of(folder, tmp_path).load_training_data("SYMBOL", 2014)
+
+
+def test_files_without_rows_are_passed_over(folder: Store, tmp_path: Path) -> None:
+    folder.put(key_of(2014, 1), parquet(month_table(2014, 1, 0)))
+    loader = loader_of(folder, tmp_path)
+    with pytest.raises(DataNotFoundError, match="none of 1 files has rows"):
+        loader.load_training_data("SYMBOL", 2014)
+    fill(folder, [(2014, 2)], rows=3)
+    assert len(loader.load_training_data("SYMBOL", 2014)) == 3
+
+
+def test_nothing_found_and_several_timeframes_are_refused(folder: Store, tmp_path: Path) -> None:
+    fill(folder, [(2014, 1)], rows=2)
+    loader = loader_of(folder, tmp_path)
+    with pytest.raises(DataNotFoundError, match="No files found for NOBODY"):
+        loader.load_training_data("NOBODY", 2014)
+    folder.put(key_of(2014, 1, timeframe="5min"), parquet(month_table(2014, 1, 2)))
+    with pytest.raises(ConfigError, match="files of several series match"):
+        loader.load_training_data("SYMBOL", 2014)
+    assert len(loader.load_training_data("SYMBOL", 2014, timeframes=["5min"])) == 2
+    assert len(loader.load_training_data("SYMBOL_1min_h15", 2014)) == 2
+
+
+def test_json_without_a_parquet_beside_it_is_read_as_data(folder: Store, tmp_path: Path) -> None:
+    table = month_table(2014, 1, 3)
+    folder.put(key_of(2014, 1, ending="json"), json.dumps(table.to_pylist()).encode())
+    fill(folder, [(2014, 2)], rows=2)
+    loader = loader_of(folder, tmp_path)
+    data = loader.load_training_data("SYMBOL", 2014, target_columns=["target_close"])
+    assert [file.extension for file in data.files] == ["json", "parquet"]
+    expected = close_of(2014, 1, range(3)) + close_of(2014, 2, range(2))
+    assert data.table["target_close"].to_pylist() == expected
+
+
+def test_a_panel_is_ordered_by_item_and_time(folder: Store, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    times = np.tile(np.arange("2014-01-01", "2014-01-05", dtype="M8[D]").astype("M8[us]"), 3)
+    ids = np.repeat(["a", "b", "c"], 4)
+    order = rng.permutation(12)
+    table = pa.table({"item_id": ids, "timestamp": times, "target": np.arange(12.0)}).take(order)
+    folder.put("2014/01/part-0.parquet", parquet(table))
+    data = loader_of(folder, tmp_path).load_training_data("part-0", 2014)
+    assert data.table["target"].to_pylist() == list(np.arange(12.0))
+    context = loader_of(folder, tmp_path).load_prediction_data("part-0", 2014, 1, 2)
+    assert context.table["target"].to_pylist() == [2, 3, 6, 7, 10, 11]
+
+
+def test_a_file_that_is_replaced_after_it_was_found_is_never_mixed_in(
+    folder: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(folder, [(2014, 1)], rows=2)
+    loader = loader_of(folder, tmp_path)
+    found = loader.discover_files("SYMBOL", 2014)
+    fill(folder, [(2014, 1)], rows=3)
+    monkeypatch.setattr(loader, "discover_files", lambda *_: found)
+    with pytest.raises(InputChangedError, match="discover the files again"):
+        loader.load_training_data("SYMBOL", 2014)
+
+
+# -- contexts and what is new ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_a_context_reaches_back_over_months_as_far_as_it_must(
+    store: Store, tmp_path: Path, text: bool
+) -> None:
+    fill(store, [(2013, 12), (2014, 1), (2014, 2)], text=text)
+    loader = loader_of(store, tmp_path)
+    context = loader.load_prediction_data(
+        "SYMBOL", 2014, 2, context_length=130, target_columns=["target_close"]
+    )
+    expected = close_of(2013, 12, range(50, 60))
+    expected += close_of(2014, 1, range(60)) + close_of(2014, 2, range(60))
+    assert context.table["target_close"].to_pylist() == expected
+    assert not context.fell_back
+    short = loader.load_prediction_data("SYMBOL", 2014, 2, context_length=25)
+    assert short.table["target_close"].to_pylist() == close_of(2014, 2, range(35, 60))
+    assert short.stats.row_groups_skipped == 1
+    assert short.contexts(10).shape == (2, 10)
+
+
+def test_a_month_without_a_file_falls_back_to_the_one_before(folder: Store, tmp_path: Path) -> None:
+    fill(folder, [(2014, 11), (2014, 12)])
+    loader = loader_of(folder, tmp_path)
+    context = loader.load_prediction_data("SYMBOL", 2015, 1, context_length=5)
+    assert context.fell_back
+    assert context.table["target_close"].to_pylist() == close_of(2014, 12, range(55, 60))
+    assert not loader.load_prediction_data("SYMBOL", 2014, context_length=5).fell_back
+    assert loader.load_prediction_data("SYMBOL", 2015, context_length=5).fell_back
+    with pytest.raises(DataNotFoundError, match="No prediction files found for SYMBOL"):
+        loader.load_prediction_data("SYMBOL", 2015, 2, context_length=5)
+
+
+def test_an_incomplete_context_says_what_it_lacks(folder: Store, tmp_path: Path) -> None:
+    fill(folder, [(2014, 1)], rows=10)
+    loader = loader_of(folder, tmp_path)
+    whole = loader.load_prediction_data("SYMBOL", 2014, 1, context_length=10)
+    assert loader.validate_context_completeness(whole)
+    assert loader.context_problems(whole, 11) == ["10 rows of the 11 asked for"]
+    holey = month_table(2014, 1, 10).filter(pa.array([i not in {4, 5} for i in range(10)]))
+    column = [None, *holey["target_close"].to_pylist()[1:]]
+    holey = holey.set_column(1, "target_close", pa.array(column))
+    folder.put(key_of(2014, 1), parquet(holey))
+    broken = loader.load_prediction_data("SYMBOL", 2014, 1, target_columns=["target_close"])
+    assert not loader.validate_context_completeness(broken)
+    assert loader.context_problems(broken) == [
+        "1 missing values of target_close",
+        "2 steps without a row",
+    ]
+    assert loader.context_problems(broken, max_gaps=2) == ["1 missing values of target_close"]
+
+
+@pytest.mark.parametrize("text", [True, False])
+def test_only_rows_after_a_moment_are_loaded(store: Store, tmp_path: Path, text: bool) -> None:
+    fill(store, [(2013, 12), (2014, 1), (2014, 2)], text=text)
+    loader = loader_of(store, tmp_path)
+    since = datetime(2014, 1, 1, 0, 49)  # noqa: DTZ001 - as stored
+    new = loader.load_incremental_data("SYMBOL", since, target_columns=["target_close"])
+    expected = close_of(2014, 1, range(50, 60)) + close_of(2014, 2, range(60))
+    assert new.table["target_close"].to_pylist() == expected
+    assert new.last_timestamp == datetime(2014, 2, 1, 0, 59)  # noqa: DTZ001
+    # All of December (its file may be of another zone), and the first two groups of January.
+    assert new.stats.row_groups_skipped == 3 + 2
+    zoned = loader.load_incremental_data(
+        "SYMBOL", since.replace(tzinfo=UTC), target_columns=["target_close"]
+    )
+    assert zoned.table.equals(new.table)
+    again = loader.load_incremental_data("SYMBOL", new.last_timestamp)
+    assert (len(again), again.last_timestamp) == (0, new.last_timestamp)
+    later = datetime(2014, 4, 2)  # noqa: DTZ001 - the last file ends long before
+    none = loader.load_incremental_data("SYMBOL", later)
+    assert (len(none), none.last_timestamp) == (0, later)
+    assert none.table.schema.names == again.table.schema.names
+    with pytest.raises(DataNotFoundError):
+        loader.load_incremental_data("NOBODY", later)
+
+
+def test_a_name_alone_is_a_list_of_one_and_moments_may_be_text(
+    folder: Store, tmp_path: Path
+) -> None:
+    fill(folder, [(2014, 1), (2014, 2)], rows=5)
+    loader = loader_of(folder, tmp_path)
+    assert len(loader.discover_files("SYMBOL", 2014, timeframes="1min")) == 2
+    data = loader.load_training_data(
+        "SYMBOL", 2014, target_columns="target_close", feature_columns="feature_1"
+    )
+    assert data.table.schema.names == ["ds", "target_close", "feature_1"]
+    for since in ("2014-02-01T00:02", datetime(2014, 2, 1, 0, 2)):  # noqa: DTZ001 - as stored
+        assert len(loader.load_incremental_data("SYMBOL", since)) == 2
+    assert len(loader.load_incremental_data("SYMBOL", date(2014, 2, 1))) == 4
+    assert len(loader.load_incremental_data("SYMBOL", datetime.min)) == 10  # noqa: DTZ901
+    for wrong in ("yesterday", 2014):
+        with pytest.raises(ConfigError, match="last_timestamp"):
+            loader.load_incremental_data("SYMBOL", wrong)  # type: ignore[arg-type]
+
+
+def test_merging_keeps_the_new_row_of_one_moment(folder: Store, tmp_path: Path) -> None:
+    fill(folder, [(2014, 1)], rows=4)
+    loader = loader_of(folder, tmp_path)
+    old = loader.load_training_data("SYMBOL", 2014, target_columns=["target_close"])
+    changed = month_table(2014, 1, 6)
+    changed = changed.set_column(1, "target_close", pa.array([0.0, 1, 2, 3, 4, 5]))
+    folder.put(key_of(2014, 1), parquet(changed))
+    since = datetime(2014, 1, 1, 0, 1)  # noqa: DTZ001
+    new = loader.load_incremental_data("SYMBOL", since, target_columns=["target_close"])
+    merged = loader.merge_incremental_data(old, new)
+    assert merged.table["target_close"].to_pylist() == [*close_of(2014, 1, range(2)), 2, 3, 4, 5]
+    assert loader.merge_incremental_data(merged, new).table.equals(merged.table)
+    other = loader.load_training_data("SYMBOL", 2014, target_columns=["target_volatility"])
+    with pytest.raises(SchemaValidationError, match="the columns differ"):
+        loader.merge_incremental_data(old, other)
+
+
+def test_splits_are_made_by_time_and_lose_no_row(folder: Store, tmp_path: Path) -> None:
+    fill(folder, YEAR[:2], rows=50)
+    loader = loader_of(folder, tmp_path)
+    data = loader.load_training_data("SYMBOL", 2014)
+    train, validation = loader.create_splits(data, validation_split=0.2, time_based_split=True)
+    assert (len(train), len(validation)) == (80, 20)
+    assert train.times.max() < validation.times.min()
+    parts = loader.create_splits(data, 0.2, test_split=0.1)
+    assert [len(part) for part in parts] == [70, 20, 10]
+    assert pa.concat_tables([part.table for part in parts]).equals(data.table)
+    with pytest.raises(ConfigError, match="random"):
+        loader.create_splits(data, time_based_split=False)
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        loader.create_splits(data, 1.0)
+
+
+def test_quality_is_measured_and_held_against_what_is_allowed(
+    folder: Store, tmp_path: Path
+) -> None:
+    table = month_table(2014, 1, 20)
+    closes = pa.array([None] * 6 + table["target_close"].to_pylist()[6:])
+    table = table.set_column(1, "target_close", closes).filter(
+        pa.array([row not in {10, 11} for row in range(20)])
+    )
+    folder.put(key_of(2014, 1), parquet(pa.concat_tables([table, table.slice(0, 1)])))
+    loader = loader_of(folder, tmp_path)
+    data = loader.load_training_data("SYMBOL", 2014, target_columns=["target_close"])
+    report = loader.validate_data_quality(data, max_gaps=0.01)
+    assert not report.is_valid
+    assert report.issues == (
+        "36.8% of target_close is missing (over 0.2)",
+        "1 rows come twice (over 0)",
+        "2 of 21 steps have no row (over 0.01)",
+    )
+    allowed = {"max_missing": 0.5, "max_duplicates": 0.1}
+    assert loader.validate_data_quality(data, **allowed).is_valid
+    nothing = loader.load_incremental_data("SYMBOL", datetime(2014, 1, 31))  # noqa: DTZ001
+    assert loader.validate_data_quality(nothing).issues == ("there are no rows",)
+
+
+# -- what was done ---------------------------------------------------------------------------------
+
+
+def test_content_counts_for_what_was_processed_and_not_the_time_it_was_written(
+    store: Store, tmp_path: Path
+) -> None:
+    fill(store, [(2014, 1), (2014, 2)], rows=2)
+    loader = loader_of(store, tmp_path)
+    first, second = loader.discover_files("SYMBOL", 2014)
+    assert not loader.is_already_processed(first)
+    loader.mark_as_processed(first, "completed")
+    assert loader.is_already_processed(first)
+    assert not loader.is_already_processed(second)
+    store.put(first.key, store.get(first.key))  # a folder's ETag changes with the time
+    again = loader.discover_files("SYMBOL", 2014)[0]
+    assert loader.is_already_processed(again)
+    loader.mark_as_processed(again)
+    receipts = [e.key for page in store.list("timings/processed/") for e in page]
+    assert len(receipts) == 1
+    fill(store, [(2014, 1)], rows=3)
+    changed = loader.discover_files("SYMBOL", 2014)[0]
+    assert not loader.is_already_processed(changed)
+    with pytest.raises(PreconditionFailedError):
+        loader.mark_as_processed(first)
+
+
+def test_a_failure_takes_back_what_was_completed(folder: Store, tmp_path: Path) -> None:
+    fill(folder, [(2014, 1)], rows=2)
+    loader = loader_of(folder, tmp_path)
+    (info,) = loader.discover_files("SYMBOL", 2014)
+    loader.mark_as_processed(info)
+    loader.mark_as_processed(info, "failed")
+    assert not loader.is_already_processed(info)
+    with pytest.raises(ConfigError, match="none of completed, failed, skipped"):
+        loader.mark_as_processed(info, "done")
+    off = loader_of(folder, tmp_path, "idempotency: {enabled: false}")
+    off.mark_as_processed(info)
+    assert not off.is_already_processed(info)
+
+
+def test_many_mark_the_same_files_at_once_and_none_is_lost(folder: Store, tmp_path: Path) -> None:
+    fill(folder, YEAR, rows=1)
+    loader = loader_of(folder, tmp_path)
+    files = loader.discover_files("SYMBOL", 2014)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(loader.idempotency_tracker.mark_processed, files * 3))
+    assert all(loader.is_already_processed(info) for info in files)
+
+
+def test_a_session_counts_what_is_found_and_loaded_and_ends_once(
+    store: Store, tmp_path: Path
+) -> None:
+    fill(store, YEAR[:3], rows=2)
+    loader = loader_of(store, tmp_path)
+    session = loader.start_audit_session("SYMBOL", (2014, 2014), (1, 3))
+    files = loader.discover_files("SYMBOL", 2014)
+    loader.mark_as_processed(files[0])
+    loader.is_already_processed(files[0])
+    loader.load_training_data("SYMBOL", 2014, month_range=(2, 3))
+    loader.end_audit_session(session, "failed")
+    loader.end_audit_session(session, "completed")  # as in a `finally`
+    found = json.loads(store.get(f"audit/{session}.json"))
+    names = ("symbol", "year_range", "month_range", "files_discovered", "files_processed")
+    assert [found[name] for name in names] == ["SYMBOL", [2014, 2014], [1, 3], 3, 2]
+    assert (found["files_skipped"], found["status"]) == (1, "failed")
+    assert found["start_time"] <= found["end_time"]
+    with pytest.raises(DataNotFoundError, match="no session"):
+        loader.end_audit_session("SYMBOL_20140101_000000_abcd")
+
+
+def test_only_so_many_records_of_sessions_are_kept(folder: Store, tmp_path: Path) -> None:
+    loader = loader_of(folder, tmp_path, "audit: {max_log_files: 3}")
+    other = loader.start_audit_session("OTHER")
+    for _ in range(5):
+        loader.start_audit_session("SYMBOL")
+    keys = [entry.key for page in folder.list("audit/") for entry in page]
+    assert len([key for key in keys if "SYMBOL_" in key]) == 3
+    assert f"audit/{other}.json" in keys
+
+
+# -- the cache -------------------------------------------------------------------------------------
+
+
+def test_the_cache_answers_the_second_time_and_notices_a_change(
+    store: Store, tmp_path: Path
+) -> None:
+    fill(store, [(2014, 1), (2014, 2)])
+    cache = f"performance: {{cache_intermediate: true, cache_dir: '{tmp_path}/rows'}}"
+    first = loader_of(store, tmp_path, cache)
+    data = first.load_training_data("SYMBOL", 2014)
+    assert (data.stats.cache_hits, first.cache_stats.hit_rate) == (0, 0.0)
+    second = loader_of(store, tmp_path, cache)  # of another process, as it were
+    again = second.load_training_data("SYMBOL", 2014)
+    assert again.table.equals(data.table)
+    assert (again.stats.files, again.stats.cache_misses) == (0, 0)
+    assert second.cache_stats.hit_rate == 1.0
+    fill(store, [(2014, 2)], rows=70)
+    changed = second.load_training_data("SYMBOL", 2014)
+    assert len(changed) == 130
+    assert (changed.stats.files, changed.stats.cache_misses) == (1, 1)
+
+
+# -- features --------------------------------------------------------------------------------------
+
+RECIPE = """
+name: mine
+training: {share: 0.5}
+scale: {method: standard}
+features:
+- {kind: lag, column: target_close}
+- {kind: rolling, column: feature_1, window: 5}
+"""
+
+
+def test_features_are_learned_in_training_and_the_same_for_predictions(
+    folder: Store, tmp_path: Path
+) -> None:
+    fill(folder, YEAR[:2], rows=50)
+    (tmp_path / "mine.yaml").write_text(RECIPE)
+    loader = loader_of(folder, tmp_path, f"processing: {{feature_recipe: {tmp_path}/mine.yaml}}")
+    asked = {"target_columns": ["target_close"], "feature_columns": ["feature_1"]}
+    raw = loader.load_training_data("SYMBOL", 2014, **asked)  # type: ignore[arg-type]
+    context = loader.load_prediction_data("SYMBOL", 2014, 2, 20, **asked)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="train it before"):
+        loader.feature_processor.process_prediction_features(context)
+    trained = loader.feature_processor.process_training_features(raw)
+    names = ("feature_1", "target_close_lag_1", "feature_1_mean_5")
+    assert trained.columns.features == names
+    early = trained.table["target_close_lag_1"].to_numpy()[:50]
+    assert np.nanmean(early) == pytest.approx(0, abs=1e-12)
+    assert np.nanstd(early) == pytest.approx(1)
+    ready = loader.feature_processor.process_prediction_features(context)
+    expected = trained.table.slice(len(trained) - 16)  # the first four lack their window
+    assert ready.table.slice(4).equals(expected)
+    train, validation = loader.create_splits(trained)
+    assert (len(train), len(validation)) == (80, 20)
+
+
+@pytest.mark.parametrize(("named", "message"), [("moon", "no recipe 'moon'"), ("rsi.yaml", "rsi")])
+def test_a_recipe_that_is_not_there_names_the_field(
+    folder: Store, tmp_path: Path, named: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"processing\.feature_recipe: .*{message}"):
+        loader_of(folder, tmp_path, f"processing: {{feature_recipe: {named}}}")

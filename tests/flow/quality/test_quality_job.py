@@ -1,0 +1,378 @@
+"""Quality of whole datasets and buckets, and both commands as people use them."""
+
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+import gigacast
+from gigacast.cli.program import run
+from gigacast.core.contract.predefined import OHLCV_SCHEMA
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.time.frequency import Frequency
+from gigacast.errors import DataNotFoundError
+from gigacast.job.file_job import FileJob, Reading, Sources, sources_of_dataset
+from gigacast.quality.accuracy import rank_correlation
+from gigacast.quality.measures import Limit, Thresholds
+from gigacast.quality.partition import Measures
+from gigacast.quality.run import QualityJob, QualityResult, measure_quality
+from gigacast.runtime.parallel import JoblibExecutor
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
+from tests.support.bars import bars, parquet_bytes, publish
+from tests.support.moto_server import MotoServer
+from tests.support.panels import hourly_panel, put_frame
+
+Capture = pytest.CaptureFixture[str]
+NOW = datetime(2024, 1, 20, tzinfo=UTC)
+READING = Reading(frequency=Frequency.parse("min"))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Store:
+    (tmp_path / "lake").mkdir()
+    return open_store(StoreAddress(f"file://{tmp_path}/lake"))
+
+
+def put(store: Store, name: str, frame: pd.DataFrame) -> None:
+    store.put(f"2024/01/part-{name}.parquet", parquet_bytes(frame))
+
+
+def measure(store: Store, **options: Any) -> QualityResult:
+    executor = options.pop("executor", None)
+    reading = options.pop("reading", READING)
+    files = FileJob(options.pop("sources", Sources(store.address)), store.address, reading=reading)
+    job = QualityJob(files, **options)
+    return measure_quality(job, clock=lambda: NOW, executor=executor)
+
+
+def verdicts(result: QualityResult) -> dict[str, str]:
+    return {one.partition[-4:]: str(one.verdict) for one in result.report.partitions}
+
+
+def test_each_flaw_is_found_measured_and_named(lake: Store) -> None:
+    good = bars(300)
+    put(lake, "good", good)
+    put(lake, "null", good.assign(close=good["close"].mask(good.index % 10 == 0)))
+    put(lake, "twin", pd.concat([good, good.iloc[:9]]).sort_values("timestamp"))
+    put(lake, "back", good.iloc[::-1])
+    put(lake, "gaps", good.drop(index=range(100, 150)))
+    put(lake, "outs", good.assign(volume=np.where(good.index < 15, 1e9, good["volume"])))
+    put(
+        lake,
+        "late",
+        good.assign(timestamp=good["timestamp"] + pd.to_timedelta(good.index % 2, "s")),
+    )
+    put(lake, "rule", good.assign(high=np.where(good.index < 30, 0, good["high"])))
+    put(lake, "none", good.iloc[:0])
+    result = measure(lake, measures=Measures(contract=OHLCV_SCHEMA))
+    reasons = {one.partition[-4:]: one.judgement.reasons for one in result.report.partitions}
+    told = {name: "; ".join(given) for name, given in reasons.items()}
+    expected = {
+        "null": "warn: missing in close 10%",
+        "twin": "warn: duplicates 2.91%",
+        "back": "warn: unordered 99.7%",
+        "gaps": "warn: gaps 16.7%",
+        "outs": "warn: outliers in volume 5%",
+        "late": "warn: off_grid 50%",
+        "rule": "fail: noncompliant 10%",
+        "none": "no rows",
+    }
+    assert {name: text for name, text in expected.items() if text not in told[name]} == {}
+    assert told["good"] == ""
+    failing = {one.partition[-4:] for one in result.report.set_aside}
+    assert failing == {"null", "back", "rule"}  # the contract wants no null, and its order
+    assert all(told[name].startswith("fail: noncompliant") for name in failing)
+
+
+def test_freshness_is_judged_when_it_is_asked_for(lake: Store) -> None:
+    put(lake, "good", bars(300))
+    fresh = replace(Thresholds(), stale_hours=Limit(1.0, None))
+    assert verdicts(measure(lake)) == {"good": "ok"}
+    result = measure(lake, thresholds=fresh)
+    assert result.computed == 0
+    assert "hours since the latest row" in result.report.partitions[0].judgement.reasons[0]
+
+
+def test_only_what_changed_is_measured_again(lake: Store) -> None:
+    put(lake, "good", bars(300))
+    put(lake, "more", bars(200))
+    assert (measure(lake).computed, measure(lake).computed) == (2, 0)
+    put(lake, "more", bars(201))
+    again = measure(lake)
+    assert (again.computed, again.skipped) == (1, 1)
+    assert measure(lake, measures=Measures(iqr=2.0)).computed == 2
+
+
+def test_processes_find_what_one_finds_on_every_store(lake: Store, moto_server: MotoServer) -> None:
+    remote = open_store(moto_server.new_address())
+    for store in (lake, remote):
+        put(store, "good", bars(300))
+        put(store, "gaps", bars(300).drop(index=range(10, 90)))
+    one, two = measure(lake), measure(remote, executor=JoblibExecutor(2, 1))
+    assert [p.quality for p in one.report.partitions] == [p.quality for p in two.report.partitions]
+
+
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", "CorruptedFileError"),
+        (b"PAR1 but no more", "CorruptedFileError"),
+        (parquet_bytes(bars(100))[:-40], "CorruptedFileError"),
+        (parquet_bytes(pd.DataFrame({"x": [1]})), "SchemaError"),
+    ],
+    ids=["empty", "not parquet", "truncated", "no timestamps"],
+)
+def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(
+    lake: Store, content: bytes, error: str
+) -> None:
+    put(lake, "good", bars(300))
+    lake.put("2024/01/part-bad.parquet", content)
+    result = measure(lake)
+    aside = result.report.set_aside
+    assert [one.partition for one in aside] == ["2024/01/part-bad"]
+    assert aside[0].judgement.reasons[0].startswith(error)
+    assert result.computed == 1
+    audit = json.loads(lake.get(f"audit/{result.run_id}.json"))
+    assert (audit["status"], audit["files_failed"]) == ("failed", 1)
+    assert audit["totals"]["quality"]["set_aside"][0]["partition"] == "2024/01/part-bad"
+
+
+def test_the_report_lies_in_the_bucket_in_three_forms(lake: Store) -> None:
+    put(lake, "good", bars(300))
+    put(lake, "gaps", bars(300).drop(index=range(10, 290)))
+    result = measure(lake)
+    key = result.report.location.removeprefix(f"{lake.address.url}/")
+    plain = json.loads(lake.get(f"{key}.json"))
+    assert [one["verdict"] for one in plain["partitions"]] == ["fail", "ok"]
+    assert plain["partitions"][0]["measures"]["keys"]["missing_steps"] == 280
+    table = pq.read_table(io.BytesIO(lake.get(f"{key}.parquet"))).to_pandas()
+    assert table["gaps_share"].tolist() == pytest.approx([280 / 300, 0])
+    assert "| 2024/01/part-gaps | fail | 20 | 1 |" in lake.get(f"{key}.md").decode()
+
+
+def test_a_dataset_is_held_against_its_own_calendar_and_panel_by_series(lake: Store) -> None:
+    frame = pd.concat([bars(100).assign(symbol="A"), bars(100).assign(symbol="B", close=1e6)])
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    sources = sources_of_dataset(lake.address, DatasetRef.parse("raw/FX"))
+    found = measure(lake, sources=sources).report.partitions[0].quality
+    assert found is not None
+    assert found.keys.series == 2
+    assert all(not sum(column.outliers.values()) for column in found.columns)
+    with pytest.raises(DataNotFoundError):
+        sources_of_dataset(lake.address, DatasetRef.parse("raw/NOTHING"))
+
+
+def test_a_forest_counts_rows_apart(lake: Store) -> None:
+    pytest.importorskip("sklearn")
+    frame = bars(300)
+    frame.loc[50, ["open", "high", "low", "close"]] = 1e4
+    put(lake, "good", frame)
+    found = measure(lake, measures=Measures(forest=0.7)).report.partitions[0].quality
+    assert found is not None
+    assert found.anomalies is not None
+    assert 1 <= found.anomalies <= 10
+
+
+# -- the commands ----------------------------------------------------------------------------------
+
+
+def told(store: Store, capsys: Capture, *words: str, code: int = 0) -> str:
+    capsys.readouterr()
+    assert run(["data", *words, "--bucket", store.address.url]) == code
+    streams = capsys.readouterr()
+    return streams.out + streams.err
+
+
+def json_of(store: Store, capsys: Capture, *words: str, code: int = 0) -> Any:
+    return json.loads(told(store, capsys, *words, "--json", code=code))
+
+
+@pytest.fixture
+def filled(lake: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.chdir(tmp_path)
+    frame = bars(300)
+    frame.loc[5:9, "close"] = np.nan
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None, partition_by=["month"])
+    return lake
+
+
+def test_quality_is_a_table_and_its_exit_code_the_verdict(filled: Store, capsys: Capture) -> None:
+    shown = told(filled, capsys, "quality", "raw/FX")
+    assert "1 partitions: 0 ok, 1 warn, 0 fail" in shown
+    assert "missing in close 1.67% (over 1%)" in shown
+    assert "1 partitions: 0 done, 1 to measure" in shown
+    shown = told(filled, capsys, "quality", "raw/FX", "--fail", "missing=0.01", code=1)
+    assert "known before 1" in shown
+    found = json_of(filled, capsys, "quality", "raw/FX", "--warn", "missing=never")
+    assert (found["verdict"], found["rows"]) == ("ok", 300)
+
+
+def test_limits_and_the_calendar_can_stand_in_the_settings(
+    filled: Store, capsys: Capture, tmp_path: Path
+) -> None:
+    text = "quality: {fail: [missing=0.01], calendar: weekdays, holidays: ['2024-01-15']}\n"
+    (tmp_path / "mine.yaml").write_text(text)
+    words = ["quality", "raw/FX", "--config", str(tmp_path / "mine.yaml")]
+    assert json_of(filled, capsys, *words, code=1)["thresholds"]["missing"]["fail"] == 0.01
+    assert json_of(filled, capsys, *words, "--fail", "missing=0.5")["verdict"] == "warn"
+
+
+def test_cleaning_is_a_table_a_version_and_nothing_the_second_time(
+    filled: Store, capsys: Capture
+) -> None:
+    shown = told(filled, capsys, "clean", "raw/FX", "cleaned/FX", "--what", "mended")
+    assert "published cleaned/v1/FX: 300 rows in 1 files" in shown
+    assert "5 filled" in shown
+    again = json_of(filled, capsys, "clean", "raw/FX", "cleaned/FX", "--what", "mended")
+    assert (again["new"], again["skipped"]) == (False, 1)
+    assert again["dataset"]["changelog"][0]["what"] == "mended"
+    assert "cleaning" in again["dataset"]
+    made = gigacast.forecast(
+        filled.address.url, input_prefix="cleaned/latest/FX", model="seasonal-naive",
+        targets="close", horizon=3,
+    )  # fmt: skip
+    assert (made.status, made.totals.series) == ("completed", 1)
+
+
+def test_partitions_of_a_bucket_are_cleaned_and_what_fails_is_said(
+    lake: Store, capsys: Capture
+) -> None:
+    put(lake, "good", bars(300))
+    lake.put("2024/01/part-bad.parquet", b"junk")
+    shown = told(lake, capsys, "clean", "partitions", "cleaned/FX", "--years", "2024", code=1)
+    assert "CorruptedFileError" in shown
+    assert "published cleaned/v1/FX: 300 rows in 1 files" in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["quality", "raw/NOTHING"], "no dataset 'NOTHING'"),
+        (["quality", "nothing"], "names no dataset"),
+        (["quality"], "no Parquet file"),
+        (["quality", "raw/FX", "--calendar", "daily"], "no calendar"),
+        (["quality", "raw/FX", "--holidays", "xmas"], "--holidays"),
+        (["quality", "raw/FX", "--warn", "errors=1"], "no measure 'errors'"),
+        (["quality", "raw/FX", "--zone", "Mars"], "no time zone"),
+        (["quality", "raw/FX", "--item_column", "who"], "no column 'who'"),
+        (["quality", "--every"], "--every"),
+        (["clean", "raw/FX", "raw/GX"], "not in cleaned"),
+        (["clean", "raw/FX", "cleaned/FX", "--align", "floor"], "--freq"),
+        (["clean", "raw/FX", "cleaned/FX", "--outliers", "clip", "--method", "isolation_forest"],
+         "nearest value"),
+    ],
+)  # fmt: skip
+def test_wrong_input_ends_in_one_clear_line(
+    filled: Store, capsys: Capture, words: list[str], message: str
+) -> None:
+    code = 1 if "--item_column" in words else 2
+    assert message in told(filled, capsys, *words, code=code)
+
+
+def test_accuracy_stands_beside_quality_partition_by_partition(
+    lake: Store, capsys: Capture
+) -> None:
+    frames = {}
+    for month in range(1, 5):
+        frame = hourly_panel(f"2024-{month:02d}", items=["a", "b"])
+        lost = np.random.default_rng(month).random(len(frame)) < 0.05 * (month - 1)
+        frames[month] = frame.assign(target=frame["target"].mask(lost))
+        before = frames[month].groupby("item_id").head(len(frame) // 2 - 6)
+        put_frame(lake, f"2024/{month:02d}/part-00000.parquet", before)
+    gigacast.forecast(lake.address.url, model="seasonal-naive", horizon=6)
+    for month, frame in frames.items():  # the actuals have come
+        put_frame(lake, f"2024/{month:02d}/part-00000.parquet", frame)
+    found = json_of(lake, capsys, "quality", "--accuracy", "--fail", "missing=never")
+    beside = found["accuracy"]
+    assert {one["partition"] for one in beside["partitions"]} == {
+        f"2024/{month:02d}/part-00000" for month in range(1, 5)
+    }
+    assert all(one["wql"] > 0 for one in beside["partitions"])
+    (correlations,) = beside["rank_correlations"].values()
+    assert -1 <= correlations["missing"]["wql"] <= 1
+    assert correlations["duplicates"]["wql"] is None
+    shown = told(lake, capsys, "quality", "--accuracy", "--fail", "missing=never")
+    assert "Forecast accuracy by partition" in shown
+    names = [meta.key for page in lake.list("quality/_reports/") for meta in page]
+    assert any(name.endswith("-accuracy.md") for name in names)
+
+
+def test_forecasts_of_named_columns_are_compared_and_a_failure_is_told(
+    lake: Store, capsys: Capture
+) -> None:
+    whole = bars(300)
+    publish(lake, "raw/FX/2024-01-15", whole[:200], contract=None, partition_by=["month"])
+    told(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
+    gigacast.forecast(
+        lake.address.url, input_prefix="cleaned/latest/FX", model="seasonal-naive",
+        targets="close", horizon=3,
+    )  # fmt: skip
+    publish(lake, "raw/FX/2024-01-16", whole, contract=None, partition_by=["month"])
+    told(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
+    words = ("quality", "cleaned/FX", "--accuracy")
+    without = told(lake, capsys, *words)
+    assert "not compared" in without
+    assert "has an actual yet" not in without
+    assert json_of(lake, capsys, *words)["accuracy"]["failures"]
+    assert "known before 1" in told(lake, capsys, *words, "--targets", "close")
+    beside = json_of(lake, capsys, *words, "--targets", "close")["accuracy"]
+    assert beside["failures"] == []
+    assert [one["wql"] > 0 for one in beside["partitions"]] == [True]
+
+
+def test_the_rules_that_are_broken_are_named_with_counts(lake: Store, capsys: Capture) -> None:
+    frame = bars(300)
+    frame.loc[:9, "high"] = frame.loc[:9, "low"] - 1
+    frame.loc[20:23, "volume"] = -1.0
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    words = ("quality", "raw/FX", "--schema", "ohlcv")
+    shown = told(lake, capsys, *words)
+    assert "broken rules: " in shown
+    found = json_of(lake, capsys, *words)
+    counts = {(one["column"], one["rule"]): one["count"] for one in found["broken_rules"]}
+    assert sorted(counts.values())[0] == 4
+    assert 10 in counts.values()
+    (column, rule), count = next(iter(counts.items()))
+    assert f"{column} {rule} {count}".strip() in shown
+    location = found["location"].removeprefix(lake.address.url + "/")
+    assert f"| {column} | {rule} | {count} |" in lake.get(f"{location}.md").decode()
+
+
+def test_a_rule_that_a_whole_column_breaks_is_named_first(lake: Store, capsys: Capture) -> None:
+    frame = bars(300).assign(volume="much")
+    frame.loc[:9, "high"] = frame.loc[:9, "low"] - 1
+    publish(lake, "raw/FX/2024-01-15", frame, contract=None)
+    shown = told(lake, capsys, "quality", "raw/FX", "--schema", "ohlcv", code=1)
+    assert "volume type (the whole column)" in shown.partition("broken rules: ")[2]
+
+
+def test_a_cleaning_that_loses_every_row_says_so_and_fails(lake: Store, capsys: Capture) -> None:
+    frame = bars(300)
+    frame["timestamp"] = frame["timestamp"].dt.strftime("%d/%m/%Y %H:%M")
+    put(lake, "bad", frame)
+    words = ("clean", "partitions", "cleaned/FX")
+    shown = told(lake, capsys, *words, code=1)
+    assert "no row has a time that can be read" in shown
+    assert "nothing published: no partition is good enough" in shown
+    assert "null_keys" in shown
+    (aside,) = json_of(lake, capsys, *words, code=1)["set_aside"]
+    assert aside["changes"]["null_keys"] == 300
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_rank_correlation_is_pandas_spearman(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, other = rng.integers(0, 5, 12).astype(float), rng.normal(size=12)
+    other[3] = np.nan
+    expected = pd.Series(one).corr(pd.Series(other), method="spearman")
+    assert rank_correlation(one, other) == pytest.approx(expected)
+    assert np.isnan(rank_correlation(np.ones(12), other))
+    assert np.isnan(rank_correlation(one[:2], other[:2]))

@@ -1,0 +1,108 @@
+"""Forecasts joined with what came, against loops over rows."""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gigacast.backtesting.evaluation.join import (
+    match,
+    match_scales,
+    read_forecasts,
+    select_actuals,
+    whole_series,
+)
+from gigacast.core.series.batch import NO_TIME
+
+ITEMS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=4, unique=True)
+POINTS = st.lists(
+    st.tuples(
+        st.sampled_from("abcdz"),
+        st.one_of(st.integers(0, 9), st.just(NO_TIME)),
+        st.sampled_from([1.0, 2.0, float("nan")]),
+    ),
+    max_size=20,
+)
+
+
+def predictions(items, start: int = 3, horizon: int = 2) -> pa.Table:
+    count = len(items) * horizon
+    return pa.table(
+        {
+            "item_id": np.repeat(list(items), horizon),
+            "timestamp": np.tile(np.arange(start, start + horizon), len(items)),
+            "target_name": pa.array(["target"] * count).dictionary_encode(),
+            "predictions": np.arange(count, dtype=np.float32),
+            "0.1": np.arange(count, dtype=np.float32) - 1,
+            "0.9": np.arange(count, dtype=np.float32) + 1,
+            "fallback": pa.nulls(count, pa.string()),
+        }
+    )
+
+
+def rows_of(points):
+    """Each point is a run of its own."""
+    items = pa.array([item for item, _, _ in points], pa.string()).dictionary_encode()
+    times = np.array([time for _, time, _ in points], np.int64)
+    values = np.array([value for _, _, value in points], np.float32)
+    return (items, np.arange(len(points) + 1), times, (values,)), ("target",)
+
+
+def slow_match(items, points, start=3, horizon=2):
+    found = np.full((len(items), horizon), np.nan)
+    for n, item in enumerate(items):
+        for step in range(horizon):
+            came = [v for i, t, v in points if i == item and t == start + step and math.isfinite(v)]
+            if came:
+                found[n, step] = sum(came) / len(came)
+    return found
+
+
+@given(ITEMS, POINTS)
+def test_each_step_gets_the_mean_of_what_came_then(items, points):
+    forecasts = read_forecasts(predictions(items), 2)
+    found = match(forecasts, select_actuals([rows_of(points)], forecasts))
+    np.testing.assert_allclose(found, slow_match(items, points))
+
+
+@given(ITEMS, POINTS)
+def test_only_items_and_times_that_are_forecast_are_held(items, points):
+    held = select_actuals([rows_of(points)], read_forecasts(predictions(items), 2))
+    assert set(held["item"].to_pylist()) <= set(items)
+    assert all(3 <= time <= 4 for time in held["time"].to_pylist())
+
+
+@given(st.integers(0, 7), st.integers(1, 4), st.integers(1, 5), st.integers(1, 12), st.booleans())
+def test_parts_are_whole_series_and_together_the_file(count, horizon, batch, most, is_wide):
+    table = predictions([f"i{n}" for n in range(count)], horizon=horizon)
+    if is_wide:
+        grouped = {"item_id": table["item_id"].to_pylist()[::horizon]}
+        steps = table["predictions"].to_pylist()
+        grouped["predictions"] = [
+            steps[n : n + horizon] for n in range(0, count * horizon, horizon)
+        ]
+        lists = pa.schema([("item_id", pa.string()), ("predictions", pa.list_(pa.float32()))])
+        table = pa.table(grouped, lists)
+    rows_each = 1 if is_wide else horizon
+    parts = list(whole_series(table.to_batches(batch), horizon, most))
+    assert all(part.num_rows % rows_each == 0 for part in parts)
+    assert all(part.num_rows <= max(1, most // horizon) * rows_each for part in parts)
+    rows = [row for part in parts for row in part.to_pylist()]
+    assert rows == table.to_pylist()
+
+
+@pytest.mark.parametrize("known", [None, [("b", 2.0), ("z", 9.0)]])
+def test_scales_are_found_by_item_and_nan_where_unknown(known):
+    forecasts = read_forecasts(predictions("ab"), 2)
+    scales = known and pa.table(
+        {
+            "item": [item for item, _ in known],
+            "target": ["target"] * len(known),
+            "scale": [scale for _, scale in known],
+        }
+    )
+    expected = [np.nan, 2.0 if known else np.nan]
+    np.testing.assert_array_equal(match_scales(forecasts, scales), expected)

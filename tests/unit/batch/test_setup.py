@@ -1,0 +1,172 @@
+"""What children of an array share: the very job, by names that hold on every machine."""
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from gigacast.batch.setup import dump_setup, fetch_model, load_setup
+from gigacast.batch.submit import queue_for, requests_of
+from gigacast.core.time.frequency import Frequency
+from gigacast.errors import ConfigError, ModelIntegrityError, PlanError
+from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasting.estimate import Workload
+from gigacast.forecasting.prepare import Prepared, portable_choice, prepare_array, with_queue
+from gigacast.job.batch_options import ArrayOptions, ChildOrder
+from gigacast.job.forecast_job import ForecastJob, ModelChoice
+from gigacast.job.spec import make_spec
+from gigacast.lake.model.resolve import ResolvedModel
+from gigacast.lake.plan.plan_file import PlanFile, Share
+from gigacast.lake.plan.receipt import Receipt
+from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
+from gigacast.storage.memory import MemoryStore
+from gigacast.storage.store import StoreAddress
+
+BOLT = ForecasterInfo("bolt", "v1", "d" * 64, "engine-1", "cpu", "float32", 512, 64, (0.1, 0.5))
+
+
+def job(**given: object) -> ForecastJob:
+    return job_of(load_settings(nest_arguments({"bucket": "bucket", **given})))
+
+
+def prepared(job: ForecastJob, info: ForecasterInfo = BOLT, source: str = "hub o/n@c") -> Prepared:
+    store = MemoryStore("x")
+    model = ResolvedModel(info.name, info.version, info.digest, Path("/cache"), source)
+    return Prepared(job, store, store, model, info, make_spec(info, job.method, job.selection))
+
+
+def plan_of(setup: object) -> PlanFile:
+    return PlanFile("run", "", "", json.loads(json.dumps(setup)), ())
+
+
+def test_a_job_comes_back_as_it_was() -> None:
+    given = job(
+        years="2014:2016",
+        symbol="A,B",
+        quantiles="0.1,0.9",
+        freq="15min",
+        item_column="id",
+        memory_limit="2GB",
+        overwrite=True,
+        endpoint_url="http://127.0.0.1:1",
+    )
+    setup = load_setup(plan_of(dump_setup(prepared(given))))
+    assert (setup.job, setup.info, setup.digest) == (given, BOLT, "d" * 64)
+    assert setup.job.method.frequency == Frequency.parse("15min")
+
+
+def test_a_setup_of_another_version_is_refused_by_its_field() -> None:
+    values = dict(dump_setup(prepared(job())))
+    values["info"] = {**values["info"], "context_length": "long"}
+    with pytest.raises(PlanError, match=r"can't be read: info\.context_length"):
+        load_setup(plan_of(values))
+
+
+@pytest.mark.parametrize(
+    ("source", "reference", "version"),
+    [
+        ("built in", "bolt", "v1"),
+        ("ships with the package", "bolt", "v1"),
+        ("hub amazon/bolt@abc", "amazon/bolt@abc", "v1"),
+        ("s3://b/models/bolt/v1/ (active, verified, fetched)", "bolt/v1", "v1"),
+        ("cache /home/me/.cache", f"sha256:{'d' * 64}", None),
+    ],
+)
+def test_a_model_is_named_so_that_another_machine_finds_it(
+    source: str, reference: str, version: str | None
+) -> None:
+    model = ResolvedModel("bolt", "v1", "d" * 64, Path("/x"), source)
+    choice = portable_choice(ModelChoice("whatever", otherwise="else"), model)
+    assert (choice.reference, choice.version, choice.otherwise) == (reference, version, None)
+
+
+def test_a_model_in_a_folder_of_this_machine_is_refused_with_the_way_out() -> None:
+    model = ResolvedModel("bolt", "v1", "d" * 64, Path("/x"), "/home/me/bolt")
+    with pytest.raises(ConfigError, match="/home/me/bolt is a folder of this machine") as caught:
+        portable_choice(ModelChoice("/home/me/bolt"), model)
+    assert "models publish" in str(caught.value.hint)
+
+
+def test_another_model_than_planned_is_refused() -> None:
+    naive = job(model="seasonal-naive")
+    setup = load_setup(plan_of(dump_setup(prepared(naive))))
+    with pytest.raises(ModelIntegrityError, match="the plan was made for dddddddddddd"):
+        fetch_model(setup, MemoryStore("x"))
+
+
+def test_a_bucket_other_machines_do_not_reach_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="out of reach of other machines"):
+        prepare_array(job(bucket=f"file://{tmp_path}"))
+
+
+def test_the_queue_decides_the_device_and_no_number() -> None:
+    ready = prepared(job())
+    on_gpu = with_queue(ready, "gpu")
+    assert (on_gpu.info.device, on_gpu.job.model.device) == ("cuda", "cuda")
+    assert with_queue(on_gpu, "cpu").info == BOLT
+    assert on_gpu.spec == ready.spec
+
+
+# -- which queue -----------------------------------------------------------------------------------
+
+
+def receipt(seconds: float, device: str) -> Receipt:
+    inputs: list[dict[str, object]] = [{"key": "k", "etag": "e", "size_bytes": 1000}]
+    return Receipt(
+        "forecast", "p", "r", "t", inputs, {}, 1, 1, {"total": seconds}, {}, "m", "v", "d", "s", 1,
+        device=device,
+    )  # fmt: skip
+
+
+def work(size: int) -> Workload:
+    return Workload(10, size, (receipt(1.0, "cpu"),))
+
+
+def test_little_work_goes_to_the_cpus_much_to_the_gpus_unless_told() -> None:
+    options = ArrayOptions()
+    auto, little, much = prepared(job()), work(1000), work(10**7)
+    assert [queue_for(auto, found, options) for found in (little, much)] == ["cpu", "gpu"]
+    assert queue_for(auto, little, replace(options, queue="gpu")) == "gpu"
+    assert queue_for(prepared(job(device="cpu")), work(10**9), options) == "cpu"
+    assert queue_for(prepared(job(device="cuda")), little, options) == "gpu"
+
+
+def test_prices_and_start_up_come_from_the_settings_and_the_price_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[3])
+    given = load_settings({"batch": {"gpu_instance": "g5.xlarge", "gpu_startup_s": 60}})
+    options = array_options_of(given)
+    assert (options.gpu.dollars_per_hour, options.gpu.startup_s) == (0.45, 60)
+    with pytest.raises(ConfigError, match="no price of 'x9'"):
+        array_options_of(load_settings({"batch": {"cpu_instance": "x9"}}))
+
+
+def test_an_order_survives_its_command() -> None:
+    for address in (StoreAddress("s3://b/p"), StoreAddress("s3://b", "http://h:1", "eu-west-1")):
+        order = ChildOrder(address, "run", "digest", 5000)
+        assert ChildOrder.parse(list(order.command())) == order
+    for wrong in ([], ["s3://b", "-", "-", "run", "digest", "x"]):
+        with pytest.raises(ConfigError, match="no order of a child"):
+            ChildOrder.parse(wrong)
+
+
+def test_an_array_of_more_than_ten_thousand_is_submitted_in_parts() -> None:
+    shares = (Share("", 1, 1),) * 10_001
+    requests = requests_of(
+        PlanFile("run", "", "", {}, shares, "digest"), prepared(job()), ArrayOptions(), "gpu"
+    )
+    assert [(r.name, r.size, r.queue) for r in requests] == [
+        ("run-0", 5001, "gigacast-gpu"),
+        ("run-1", 5000, "gigacast-gpu"),
+    ]
+    assert [ChildOrder.parse(list(r.command)).first for r in requests] == [0, 5001]
+
+
+def test_a_plan_is_valid_for_a_week_and_a_child_for_six_hours() -> None:
+    options = array_options_of(load_settings())
+    assert (options.valid_for, options.timeout_s) == (timedelta(days=7), 6 * 3600)

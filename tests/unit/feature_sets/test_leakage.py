@@ -1,0 +1,84 @@
+"""A feature says of a row what this row and the item's earlier ones tell, and nothing else."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from gigacast.feature_sets.kernel.compute import compute_features
+from gigacast.feature_sets.kernel.shift import lag
+from tests.unit.feature_sets.recipes import EVERYTHING, bars_of, setting_of
+
+ROWS = {"a": 40, "b": 55, "c": 1, "d": 30}
+COLUMNS = ("open", "high", "low", "close", "volume")
+
+
+def features_of(table: pa.Table) -> pa.Table:
+    return compute_features(table, EVERYTHING, setting_of(table))
+
+
+def assert_same(found: pa.Table, expected: pa.Table) -> None:
+    assert found.schema == expected.schema
+    for name in found.column_names:
+        one, other = found[name], expected[name]
+        if pa.types.is_floating(one.type):
+            one, other = (column.to_numpy(zero_copy_only=False) for column in (one, other))
+            np.testing.assert_array_equal(one, other, err_msg=name)
+        else:
+            assert one.equals(other)
+
+
+def changed(table: pa.Table, rows: np.ndarray, seed: int) -> pa.Table:
+    """Replace the values of some rows by others, missing and enormous ones among them."""
+    rng = np.random.default_rng(seed)
+    for name in COLUMNS:
+        wild = rng.choice([np.nan, 1e15, -3.0, 0.0, 50.0], table.num_rows)
+        values = np.where(rows, wild, table[name].to_numpy())
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    return table
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_change_in_the_future_changes_no_past_feature(seed: int) -> None:
+    table = bars_of(ROWS, seed)
+    times = table["timestamp"].cast(pa.int64()).to_numpy()
+    cut = np.quantile(times, [0.2, 0.4, 0.5, 0.6, 0.8, 0.95][seed])
+    before = pc.less_equal(table["timestamp"].cast(pa.int64()), int(cut))
+    other = changed(table, times > cut, seed)
+    assert_same(features_of(other).filter(before), features_of(table).filter(before))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_rows_that_come_later_change_no_past_feature(share: float) -> None:
+    table = bars_of(ROWS)
+    numbers = table["timestamp"].cast(pa.int64())
+    before = pc.less_equal(numbers, int(np.quantile(numbers.to_numpy(), share)))
+    assert_same(features_of(table.filter(before)), features_of(table).filter(before))
+
+
+def test_items_never_bleed_into_each_other() -> None:
+    table = bars_of(ROWS)
+    together = features_of(table)
+    for item in ("a", "c", "d"):
+        own = pc.equal(table["symbol"], item)
+        with_reference = pc.or_(own, pc.equal(table["symbol"], "b"))
+        alone = features_of(table.filter(with_reference))
+        alone = alone.filter(pc.equal(alone["symbol"], item))
+        assert_same(alone, together.filter(own))
+        others = changed(table, ~np.asarray(with_reference), 1)
+        assert_same(features_of(others).filter(own), together.filter(own))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_order_rows_come_in_does_not_matter(seed: int) -> None:
+    table = bars_of(ROWS)
+    order = np.random.default_rng(seed).permutation(table.num_rows)
+    assert_same(features_of(table.take(pa.array(order))), features_of(table))
+
+
+def test_these_tests_would_notice_a_feature_that_looks_ahead() -> None:
+    values, offsets = np.arange(10.0), np.array([0, 10])
+    later = values.copy()
+    later[6:] = 0
+    ahead = [lag(one, offsets, -1)[:6] for one in (values, later)]
+    assert not np.array_equal(ahead[0], ahead[1], equal_nan=True)

@@ -1,0 +1,67 @@
+"""Scales are of the training part alone, survive being stored, and can be taken back."""
+
+import numpy as np
+import pytest
+
+from gigacast.errors import ConfigError, CorruptedFileError
+from gigacast.feature_sets.kernel.scaling import METHODS, Scaler
+
+TRAINING = np.arange(200) < 150
+
+
+def columns() -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    values = {"x": rng.normal(5, 3, 200), "y": rng.exponential(2, 200), "flat": np.full(200, 4.0)}
+    values["x"][::17] = np.nan
+    return values
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_what_is_scaled_can_be_restored(method: str) -> None:
+    values = columns()
+    scaler = Scaler.fit(values, TRAINING, method)  # type: ignore[arg-type]
+    back = scaler.restore(scaler.transform(values))
+    for name, one in values.items():
+        np.testing.assert_allclose(back[name], one, rtol=1e-12)
+    assert Scaler.from_json(scaler.to_json()) == scaler
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_outside_of_the_training_part_change_nothing(method: str) -> None:
+    values = columns()
+    changed = {name: np.where(TRAINING, one, 1e9) for name, one in values.items()}
+    one, other = (Scaler.fit(v, TRAINING, method) for v in (values, changed))  # type: ignore[arg-type]
+    assert one == other
+
+
+def test_each_method_brings_the_training_part_to_its_own_form() -> None:
+    values = columns()
+    scaled = {m: Scaler.fit(values, TRAINING, m).transform(values) for m in METHODS}
+    x = {method: one["x"][TRAINING] for method, one in scaled.items()}
+    assert np.nanmean(x["standard"]) == pytest.approx(0, abs=1e-12)
+    assert np.nanstd(x["standard"]) == pytest.approx(1)
+    assert (np.nanmin(x["minmax"]), np.nanmax(x["minmax"])) == (0, 1)
+    assert np.nanmedian(x["robust"]) == pytest.approx(0, abs=1e-12)
+    assert all(set(one["flat"]) == {0.0} for one in scaled.values())
+
+
+def test_columns_it_was_not_fitted_on_stay_as_they_are() -> None:
+    scaler = Scaler.fit({"x": np.arange(3.0)}, np.ones(3, bool))
+    other = np.arange(3.0)
+    assert scaler.transform({"other": other})["other"] is other
+
+
+def test_what_cannot_be_fitted_is_refused() -> None:
+    values = {"x": np.array([np.nan, 1.0])}
+    with pytest.raises(ConfigError, match="x has no value in the training part"):
+        Scaler.fit(values, np.array([True, False]))
+    with pytest.raises(ConfigError, match="no row lies in the training part"):
+        Scaler.fit(values, np.array([False, False]))
+    with pytest.raises(ConfigError, match="none of standard, minmax, robust"):
+        Scaler.fit(values, np.array([True, True]), "l2")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"method": "l2"}', b"\xff"])
+def test_a_stored_scaler_that_is_none_is_refused(content: bytes) -> None:
+    with pytest.raises(CorruptedFileError, match="not a scaler"):
+        Scaler.from_json(content)

@@ -1,0 +1,124 @@
+"""Which columns a feature set is made of, and what its training part's end means."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from gigacast.errors import ConfigError, SchemaError
+from gigacast.feature_sets import stage as features_stage
+from gigacast.feature_sets.kernel.recipe import Recipe
+from gigacast.feature_sets.source import FeatureSource, settle_columns
+from gigacast.feature_sets.table import FeatureProcessor, TableRows
+from gigacast.feature_sets.training import training_end
+
+DAYS = pd.date_range("2024-01-01", periods=60)
+CLOSE = 100 + np.random.default_rng(0).normal(size=60).cumsum()
+UNTIL = {"until": "2024-01-20"}
+TIMES = {
+    "naive": pa.array(DAYS),
+    "zoned": pa.array(DAYS.tz_localize("Europe/Berlin")),
+    "seconds": pa.array(DAYS.to_numpy().astype("M8[s]")),
+    "nanoseconds": pa.array(DAYS.to_numpy().astype("M8[ns]")),
+    "dates": pa.array(DAYS.date),
+    "steps": pa.array(np.arange(60)),
+}
+
+
+def recipe_of(training: dict[str, object]) -> Recipe:
+    return Recipe.from_dict(
+        {
+            "name": "r",
+            "training": training,
+            "scale": {"method": "minmax"},
+            "features": [{"kind": "lag", "column": "close"}],
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", TIMES)
+@pytest.mark.parametrize("training", [UNTIL, {"share": 1 / 3}], ids=["until", "share"])
+def test_the_training_part_ends_at_the_same_row_whatever_times_are(
+    kind: str, training: dict[str, object]
+) -> None:
+    table = pa.table({"ds": TIMES[kind], "close": CLOSE})
+    processor = FeatureProcessor(recipe_of(training))
+    if kind == "steps" and training is UNTIL:
+        with pytest.raises(ConfigError, match="counts steps"):
+            processor.process_training_features(table)
+        return
+    processor.process_training_features(table)
+    assert processor.learned is not None
+    assert processor.learned.scaler is not None
+    assert processor.learned.scaler.rows == 20
+    assert processor.learned.scaler.centre["close_lag_1"] == CLOSE[:19].min()
+
+
+@pytest.mark.parametrize(
+    ("until", "rows"),
+    [
+        ("2024-01-20T00:00:00+00:00", 20),
+        ("2024-01-19T23:00:00+00:00", 20),
+        ("2024-01-19T22:59", 19),
+    ],
+)
+def test_a_moment_is_of_its_own_zone_or_the_columns(until: str, rows: int) -> None:
+    table = pa.table({"ds": TIMES["zoned"], "close": CLOSE})
+    recipe = recipe_of({"until": until})
+    columns = settle_columns(TableRows(table), recipe, None, None)
+    end = training_end(TableRows(table), columns.time, recipe)
+    times = table["ds"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+    scale = {"us": 1, "ns": 1000, "s": 1e-6}[table["ds"].type.unit]
+    assert int((times * scale <= end).sum()) == rows
+
+
+def test_ranks_are_of_evenly_spread_rows_where_there_are_very_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = pa.table({"ds": TIMES["naive"], "close": CLOSE})
+    select = {"target": "close", "measure": "pearson"}
+    recipe = Recipe.from_dict(recipe_of({"share": 1.0}).to_dict() | {"select": select})
+    rows = []
+    for most in (1 << 20, 20):
+        monkeypatch.setattr(features_stage, "MOST_RANKED_ROWS", most)
+        processor = FeatureProcessor(recipe)
+        processor.process_training_features(table)
+        assert processor.learned is not None
+        rows.append(processor.learned.ranks[0].rows)
+    assert rows == [58, 19]  # the last row has no target, the first no lag
+
+
+def test_columns_are_recognised_or_named() -> None:
+    table = pa.table({"when": TIMES["naive"], "date": TIMES["naive"], "unique_id": ["a"] * 60})
+    table = table.append_column("close", pa.array(CLOSE))
+    recipe = recipe_of({"share": 0.5})
+    rows = TableRows(table)
+    found = settle_columns(rows, recipe, None, None)
+    assert (found.time, found.item) == ("date", "unique_id")
+    assert settle_columns(rows, recipe, "when", None).time == "when"
+    with pytest.raises(SchemaError, match="no column 'moment'"):
+        settle_columns(rows, recipe, "moment", None)
+    with pytest.raises(SchemaError, match="none of its columns is known to hold times"):
+        settle_columns(TableRows(table.select(["close"])), recipe, None, None)
+
+
+def test_rows_without_an_item_are_one_item_while_all_fit() -> None:
+    table = pa.table({"ds": TIMES["naive"], "symbol": [None, "a"] * 30, "close": CLOSE})
+    recipe = recipe_of({"share": 0.5})
+    rows = TableRows(table)
+    columns = settle_columns(rows, recipe, None, None)
+    (whole,) = FeatureSource(rows, recipe, columns, 1 << 30).tables()
+    assert whole.num_rows == 60
+    with pytest.raises(SchemaError, match="some rows have no 'symbol'"):
+        list(FeatureSource(rows, recipe, columns, 40 * 24 * 4).tables())
+
+
+def test_items_come_in_their_order_and_each_once() -> None:
+    table = pa.table({"ds": TIMES["naive"], "symbol": list("cabd") * 15, "close": CLOSE})
+    recipe = recipe_of({"share": 0.5})
+    rows = TableRows(table)
+    columns = settle_columns(rows, recipe, None, None)
+    groups = list(FeatureSource(rows, recipe, columns, 31 * 24 * 4).tables())
+    names = [sorted(set(group["symbol"].to_pylist())) for group in groups]
+    assert names == [["a", "b"], ["c", "d"]]
+    assert sum(group.num_rows for group in groups) == 60

@@ -1,0 +1,112 @@
+"""Rolling statistics beside a loop over rows, and where sums are known to go wrong."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from gigacast.feature_sets.kernel import block, window
+from gigacast.feature_sets.kernel.window import (
+    STATISTICS,
+    rolling_correlation,
+    rolling_mean,
+    rolling_quantile,
+    rolling_std,
+    rolling_sum,
+)
+from tests.unit.feature_sets.panel import offsets_of, slow, slow_pairs, walk
+
+SLOW = {
+    "mean": np.mean,
+    "std": lambda part: np.std(part, ddof=1) if len(part) > 1 else np.nan,
+    "min": np.min,
+    "max": np.max,
+    "median": np.median,
+    "sum": np.sum,
+}
+
+
+@pytest.mark.parametrize("statistic", STATISTICS)
+@pytest.mark.parametrize("rows", [1, 2, 3, 8, 30, 200])
+@pytest.mark.parametrize("least", [None, 1, 3])
+def test_a_statistic_is_that_of_the_window(statistic: str, rows: int, least: int | None) -> None:
+    values, offsets = walk(rows), offsets_of()
+    needed = rows if least is None else least
+    expected = slow(values, offsets, rows, needed, SLOW[statistic])
+    found = STATISTICS[statistic](values, offsets, rows, least)
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("rows", [1, 4, 9, 33])
+def test_long_items_worked_on_in_stretches_give_the_same(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y, offsets = walk(1), walk(2), offsets_of()
+    whole = [one(x, offsets, rows, 1) for one in STATISTICS.values()]
+    whole.append(rolling_correlation(x, y, offsets, rows, 2))
+    monkeypatch.setattr(block, "CHUNK_ROWS", 8)
+    monkeypatch.setattr(window, "CHUNK_VALUES", 10)
+    cut = [one(x, offsets, rows, 1) for one in STATISTICS.values()]
+    cut.append(rolling_correlation(x, y, offsets, rows, 2))
+    for one, other in zip(whole, cut, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+def test_quantiles_lie_between_two_values_in_proportion(level: float) -> None:
+    values, offsets = walk(3), offsets_of()
+    expected = slow(values, offsets, 9, 1, lambda part: np.quantile(part, level))
+    found = rolling_quantile(values, offsets, 9, level, 1)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [3, 10, 50])
+def test_correlations_are_those_of_the_pairs_that_are_known(rows: int) -> None:
+    x, y, offsets = walk(1), walk(2) + 0.5 * walk(1, missing=0), offsets_of()
+    expected = slow_pairs(x, y, offsets, rows, 3, lambda a, b: np.corrcoef(a, b)[0, 1])
+    found = rolling_correlation(x, y, offsets, rows, 3)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("level", [1e6, 1e9, 1e12, -1e12])
+def test_a_large_level_costs_no_digits_of_the_spread(level: float) -> None:
+    rng = np.random.default_rng(0)
+    values = level + np.round(rng.normal(size=300) * 64) / 64  # exact at that level
+    offsets = np.array([0, 300])
+    exact = []
+    for row in range(19, 300):
+        part = [Fraction(v) for v in values[row - 19 : row + 1]]
+        mean = sum(part) / 20
+        exact.append(float(sum((v - mean) ** 2 for v in part) / 19) ** 0.5)
+    np.testing.assert_allclose(rolling_std(values, offsets, 20)[19:], exact, rtol=1e-9)
+
+
+def test_a_huge_value_leaves_nothing_behind_when_it_has_left_the_window() -> None:
+    values = np.ones(100)
+    values[10] = 1e18
+    offsets = np.array([0, 100])
+    for statistic in (rolling_sum, rolling_mean, rolling_std):
+        after = statistic(values, offsets, 8)[18:]
+        assert set(after) == {statistic(np.ones(8), np.array([0, 8]), 8)[7]}
+
+
+def test_what_does_not_vary_has_no_spread_and_no_correlation() -> None:
+    flat, offsets = np.full(50, 0.1) * 3, np.array([0, 50])
+    assert set(rolling_std(flat, offsets, 7)[6:]) == {0.0}
+    assert np.isnan(rolling_correlation(flat, np.arange(50.0), offsets, 7)).all()
+    line = np.arange(50.0) + 1e9
+    np.testing.assert_allclose(rolling_correlation(line, -line, offsets, 7)[6:], -1, rtol=1e-12)
+
+
+def test_correlations_never_leave_their_range() -> None:
+    x, offsets = walk(5, (500,), missing=0), np.array([0, 500])
+    found = rolling_correlation(x, 3 * x + 7, offsets, 5)[4:]
+    assert found.max() <= 1.0
+    np.testing.assert_allclose(found, 1.0)
+
+
+def test_no_rows_and_items_without_rows_are_no_error() -> None:
+    empty = np.empty(0)
+    for statistic in STATISTICS.values():
+        assert len(statistic(empty, np.array([0]), 3, None)) == 0
+        assert len(statistic(empty, np.array([0, 0, 0]), 3, None)) == 0

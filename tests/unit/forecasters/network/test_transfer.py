@@ -1,0 +1,169 @@
+"""Copies beside the computation: the order in which streams wait for each other.
+
+No GPU is needed: a stand-in for ``torch.cuda`` runs the work of a stream only when something waits
+for it, so that a missing wait shows as values that are not there.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from gigacast.forecasters.network.transfer import CudaTransfer, HostTransfer, make_transfer  # noqa: E402
+
+CPU = torch.device("cpu")
+
+
+class LazyStream:
+    """Does what it was given when it is waited for."""
+
+    def __init__(self) -> None:
+        self.work: list[Callable[[], object]] = []
+
+    def run(self) -> None:
+        for step in self.work:
+            step()
+        self.work = []
+
+    def wait_stream(self, other: "LazyStream") -> None:
+        self.work.append(other.run)
+
+    def record_event(self) -> "LazyStream":
+        return self
+
+    def synchronize(self) -> None:
+        self.run()
+
+
+class LazyCuda:
+    """What `CudaTransfer` uses of ``torch.cuda``."""
+
+    def __init__(self) -> None:
+        self.default = LazyStream()
+        self.current = self.default
+
+    def Stream(self, device: "torch.device") -> LazyStream:  # noqa: N802 - as torch spells it
+        return LazyStream()
+
+    def current_stream(self, device: "torch.device") -> LazyStream:
+        return self.current
+
+    @contextmanager
+    def stream(self, stream: LazyStream) -> Iterator[None]:
+        before, self.current = self.current, stream
+        yield
+        self.current = before
+
+
+class LazyTensor:
+    """A tensor whose copies happen on the stream that is current when they are asked for."""
+
+    def __init__(self, cuda: LazyCuda, values: np.ndarray) -> None:
+        self.cuda = cuda
+        self.values = values
+        self.users: list[LazyStream] = []
+
+    def copy_(self, source: object, non_blocking: bool = False) -> "LazyTensor":
+        def copy() -> None:
+            self.values[...] = source.values if isinstance(source, LazyTensor) else source.numpy()
+
+        self.cuda.current.work.append(copy) if non_blocking else copy()
+        return self
+
+    def to(self, device: "torch.device", *, non_blocking: bool) -> "LazyTensor":
+        assert non_blocking
+        there = LazyTensor(self.cuda, np.full_like(self.values, np.nan))
+        return there.copy_(self, non_blocking=True)
+
+    def contiguous(self) -> "LazyTensor":
+        return self
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.values.shape
+
+    def record_stream(self, stream: LazyStream) -> None:
+        self.users.append(stream)
+
+    def numpy(self) -> np.ndarray:
+        return self.values
+
+
+def double(cuda: LazyCuda, tensor: LazyTensor) -> LazyTensor:
+    """Compute on the default stream."""
+    result = LazyTensor(cuda, np.full_like(tensor.values, np.nan))
+
+    def compute() -> None:
+        result.values[...] = tensor.values * 2
+
+    cuda.default.work.append(compute)
+    return result
+
+
+@pytest.fixture
+def cuda() -> LazyCuda:
+    return LazyCuda()
+
+
+@pytest.fixture
+def transfer(cuda: LazyCuda) -> CudaTransfer:
+    def pinned(*shape: int) -> LazyTensor:
+        return LazyTensor(cuda, np.full(shape, np.nan, np.float32))
+
+    return CudaTransfer(CPU, cuda=cuda, pinned=pinned)  # type: ignore[arg-type]
+
+
+def numbers(seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(3, 5)).astype(np.float32)
+
+
+def test_results_wait_for_the_computation_and_that_for_its_input(
+    cuda: LazyCuda, transfer: CudaTransfer
+):
+    fetched = [transfer.fetch(double(cuda, transfer.send(numbers(seed)))) for seed in range(3)]
+    for seed, result in enumerate(fetched):
+        assert np.array_equal(result(), numbers(seed) * 2)
+
+
+def test_nothing_runs_before_a_result_is_asked_for(cuda: LazyCuda, transfer: CudaTransfer):
+    computed = double(cuda, transfer.send(numbers(0)))
+    result = transfer.fetch(computed)
+    assert np.isnan(computed.values).all()
+    result()
+    assert np.array_equal(computed.values, numbers(0) * 2)
+
+
+def test_memory_is_kept_for_the_streams_that_still_use_it(cuda: LazyCuda, transfer: CudaTransfer):
+    there = transfer.send(numbers(0))
+    assert there.users == [cuda.default]
+    computed = double(cuda, there)
+    transfer.fetch(computed)
+    assert len(computed.users) == 1
+    assert computed.users != [cuda.default]
+
+
+def test_contexts_may_change_once_they_are_sent(cuda: LazyCuda, transfer: CudaTransfer):
+    context = numbers(0)
+    result = transfer.fetch(double(cuda, transfer.send(context)))
+    context[:] = 0
+    assert np.array_equal(result(), numbers(0) * 2)
+
+
+def test_on_a_cpu_nothing_is_copied():
+    transfer = make_transfer(CPU)
+    assert isinstance(transfer, HostTransfer)
+    context = numbers(0)
+    sent = transfer.send(context)
+    assert sent.data_ptr() == context.ctypes.data
+    assert transfer.fetch(sent)().ctypes.data == context.ctypes.data
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_a_gpu_gives_back_what_it_was_given():
+    transfer = make_transfer(torch.device("cuda"))
+    fetched = [transfer.fetch(transfer.send(numbers(seed)) * 2) for seed in range(3)]
+    for seed, result in enumerate(fetched):
+        assert np.array_equal(result(), numbers(seed) * 2)

@@ -1,0 +1,50 @@
+"""Postprocessing: monotone, non-negative, integer."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from gigacast.forecasters.postprocess import postprocess, round_half_up
+
+QUANTILES = hnp.arrays(
+    np.float32, (3, 2, 5), elements=st.floats(-1e6, 1e6, width=32, allow_nan=False)
+)
+
+
+@settings(deadline=None)
+@given(QUANTILES, st.booleans(), st.booleans())
+def test_quantiles_are_monotone_whatever_is_asked(
+    quantiles: np.ndarray, non_negative: bool, integer: bool
+):
+    result = postprocess(quantiles, non_negative=non_negative, integer=integer)
+    assert (np.diff(result, axis=-1) >= 0).all()
+    assert result.dtype == np.float32
+
+
+@settings(deadline=None)
+@given(QUANTILES)
+def test_monotone_quantiles_stay_what_they_are(quantiles: np.ndarray):
+    ordered = np.sort(quantiles, axis=-1)
+    assert np.array_equal(postprocess(ordered), ordered)
+
+
+def test_non_negative_clips_at_zero():
+    assert postprocess(np.array([[-3, -0.5, 2]], np.float32), non_negative=True).tolist() == [
+        [0, 0, 2]
+    ]
+
+
+def test_integers_round_half_up():
+    values = np.array([-1.5, -0.5, 0.49999997, 0.5, 1.5, 2.5, 16777217.0], np.float32)
+    assert round_half_up(values).tolist() == [-1, 0, 0, 1, 2, 3, 16777216]
+
+
+def test_no_negative_zero_is_written():
+    result = postprocess(np.array([[-0.3, -0.0]], np.float32), non_negative=True, integer=True)
+    assert not np.signbit(result).any()
+
+
+def test_what_is_not_a_number_stays_so():
+    values = np.full((1, 3), np.nan, np.float32)
+    assert np.isnan(postprocess(values, non_negative=True, integer=True)).all()

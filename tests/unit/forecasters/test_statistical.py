@@ -1,0 +1,69 @@
+"""Statistical baselines; fitted for real where statsforecast is installed."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from gigacast.core.series.forecast import ForecastRequest
+from gigacast.errors import MissingExtraError
+from gigacast.forecasters.forecaster import Forecaster
+from gigacast.forecasters.statistical import KINDS, StatisticalForecaster
+
+NAN = float("nan")
+
+
+def request_of(*contexts: list[float], season: int = 1) -> ForecastRequest:
+    length = max(map(len, contexts))
+    padded = [[NAN] * (length - len(values)) + values for values in contexts]
+    count = len(contexts)
+    return ForecastRequest(
+        context=np.array(padded, np.float32),
+        horizon=3,
+        levels=(0.1, 0.5, 0.9),
+        seasons=np.full(count, season),
+        seeds=np.zeros(count, np.uint64),
+    )
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_without_the_extra_the_error_says_what_to_install(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "statsforecast", None)
+    with pytest.raises(MissingExtraError, match="statsforecast") as caught:
+        StatisticalForecaster(name)
+    assert "gigacast[baselines]" in str(caught.value.hint)
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", KINDS)
+def test_a_trend_goes_on_within_ordered_quantiles(name: str) -> None:
+    pytest.importorskip("statsforecast", reason="the extra `baselines` is not installed")
+    forecaster = StatisticalForecaster(name)
+    assert isinstance(forecaster, Forecaster)
+    rng = np.random.default_rng(0)
+    line = list(np.arange(40) * 2.0 + rng.normal(0, 0.1, 40))
+    gap = [*line[:20], NAN, NAN, *line[22:]]
+    made = forecaster.predict(request_of(line, gap, [5.0] * 6))
+    assert made.shape == (3, 3, 3)
+    assert (np.diff(made, axis=2) >= 0).all()
+    np.testing.assert_allclose(made[0, :, 1], [80, 82, 84], atol=2)
+    np.testing.assert_allclose(made[2, :, 1], 5, atol=0.1)
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_series_that_cannot_be_fitted_is_left_to_the_fallback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("statsforecast", reason="the extra `baselines` is not installed")
+    forecaster = StatisticalForecaster("auto-ets")
+
+    class Failing:
+        def __init__(self, season_length: int) -> None: ...
+
+        def forecast(self, *_: object, **__: object) -> dict[str, object]:
+            raise ValueError("no model able to be fitted")
+
+    monkeypatch.setattr(forecaster, "_kind", Failing)
+    assert np.isnan(forecaster.predict(request_of([1.0, 2.0]))).all()

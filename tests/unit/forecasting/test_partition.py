@@ -1,0 +1,22 @@
+"""What bounds a task's memory."""
+
+import pytest
+
+from gigacast.forecasting.partition import MOST_SERIES, batch_series
+
+
+@pytest.mark.parametrize("horizon", [1, 7, 64, 1000, 100_000])
+@pytest.mark.parametrize("levels", [1, 9, 99])
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_forecasts_of_a_batch_stay_within_the_memory_whatever_the_horizon(
+    horizon: int, levels: int, device: str
+) -> None:
+    limit = 2**30
+    series = batch_series(horizon, levels, limit, device)
+    assert 1 <= series <= MOST_SERIES[device]
+    assert series == 1 or series * horizon * (levels + 1) * 4 * 8 <= limit / 4
+
+
+def test_usual_horizons_leave_batches_large() -> None:
+    assert batch_series(64, 9, 2**30) == MOST_SERIES["cpu"]
+    assert batch_series(7, 9, 2**30, "cuda") == MOST_SERIES["cuda"]

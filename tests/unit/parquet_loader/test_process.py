@@ -1,0 +1,82 @@
+"""What is done to rows as they are loaded, beside slow obvious loops."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gigacast.errors import ConfigError
+from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
+from gigacast.parquet_loader.process import Processing, process_rows
+
+COLUMNS = LoadColumns("t", "id", ("x",), ("n", "text"))
+NAN = float("nan")
+
+
+def rows(x: list[float | None], items: str | None = None) -> pa.Table:
+    ids = list(items or "a" * len(x))
+    times = np.cumsum(np.arange(len(x)) + 1).astype("M8[us]")  # steps that grow
+    numbers = pa.array([None if v is None or np.isnan(v) else int(v) for v in x], pa.int64())
+    return pa.table({"id": ids, "t": times, "x": x, "n": numbers, "text": ids})
+
+
+def done(table: pa.Table, **asked: object) -> pa.Table:
+    return process_rows(table, COLUMNS, Processing(**asked), LoadStats())  # type: ignore[arg-type]
+
+
+def slow_fill(table: pa.Table, how: str) -> list[float]:
+    values, ids = table["x"].to_pylist(), table["id"].to_pylist()
+    times = [t.timestamp() for t in table["t"].to_pylist()]
+    known = [v is not None and not np.isnan(v) for v in values]
+    filled = []
+    for i, value in enumerate(values):
+        before = [j for j in range(i) if known[j] and ids[j] == ids[i]]
+        after = [j for j in range(i, len(values)) if known[j] and ids[j] == ids[i]]
+        if known[i]:
+            filled.append(value)
+        elif how == "forward_fill":
+            filled.append(values[before[-1]] if before else NAN)
+        elif before and after:
+            b, a = before[-1], after[0]
+            share = (times[i] - times[b]) / (times[a] - times[b])
+            filled.append(values[b] + share * (values[a] - values[b]))
+        else:
+            filled.append(NAN)
+    return filled
+
+
+@pytest.mark.parametrize("how", ["forward_fill", "interpolate"])
+@pytest.mark.parametrize("seed", range(5))
+def test_values_are_filled_within_their_item(how: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 9, 40).astype(float)
+    x[rng.random(40) < 0.5] = np.nan
+    table = rows(list(x), "".join(np.repeat(["a", "b", "c", "d"], [10, 1, 17, 12])))
+    found = [NAN if v is None else v for v in done(table, nulls=how)["x"].to_pylist()]
+    np.testing.assert_allclose(found, slow_fill(table, how))
+
+
+def test_rows_without_a_target_are_dropped_and_features_do_not_count() -> None:
+    table = rows([1.0, None, NAN, 4.0])
+    assert done(table, nulls="drop")["x"].to_pylist() == [1.0, 4.0]
+    assert done(table) is table
+
+
+@pytest.mark.parametrize(("how", "expected"), [("iqr", 2), ("zscore", 1)])
+def test_outliers_are_counted_and_stay(how: str, expected: int) -> None:
+    table, stats = rows([*np.linspace(0, 1, 50), 3.0, 100.0, None]), LoadStats()
+    found = process_rows(table, COLUMNS, Processing(outliers=how), stats)  # type: ignore[arg-type]
+    assert stats.outliers == {"x": expected}
+    assert found is table
+
+
+def test_types_are_narrowed_on_request() -> None:
+    found = done(rows([1.0, 2.0]), narrow=True, categories=True)
+    kinds = {field.name: str(field.type) for field in found.schema}
+    assert kinds["x"] == "float"
+    assert kinds["text"] == "dictionary<values=string, indices=int32, ordered=0>"
+    assert kinds["n"] == "int64"
+
+
+def test_a_method_that_is_not_counted_while_loading_is_refused() -> None:
+    with pytest.raises(ConfigError, match="isolation_forest"):
+        Processing(outliers="isolation_forest")  # type: ignore[arg-type]

@@ -1,0 +1,200 @@
+"""Settings: read once, validated, the field named; defaults < file < environment < arguments."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gigacast.core.time.month import IntRange
+from gigacast.errors import ConfigError
+from gigacast.forecasting.api.functions import Options
+from gigacast.settings.assembly import addresses, job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.model import Settings
+from gigacast.settings.options import ARGUMENTS, nest_arguments
+from gigacast.storage.store import StoreAddress
+
+SEED_FILE = """
+model:
+  prediction_length: 48
+  model_path: "data/model/chronos-bolt-base/v1.0"
+  model_type: "chronos-bolt-base"
+  version: "v1.0"
+  loading_mode: "inference"
+  auto_detect_mode: true
+parquet_loader:
+  data_paths:
+    root_dir: "/path/to/parquet/data"
+  file_patterns:
+    naming_regex:
+      "([A-Z]+)_([0-9]+min)_h([0-9]+)_([0-9]{4})_([0-9]{2})_([a-f0-9]+)\\\\.(parquet|json)$"
+  schema:
+    datetime_column: "ds"
+    target_columns:
+      - "target_bid_first"
+      - "target_close"
+"""
+
+
+@pytest.fixture
+def seed_file(tmp_path: Path) -> Path:
+    path = tmp_path / "settings.yaml"
+    path.write_text(SEED_FILE)
+    return path
+
+
+def load(file: Path | None = None, **flat: Any) -> Settings:
+    return load_settings(nest_arguments(flat), file=file)
+
+
+def test_a_settings_file_with_the_familiar_keys_is_read(seed_file: Path) -> None:
+    job = job_of(load(seed_file))
+    assert job.inputs == StoreAddress("file:///path/to/parquet/data")
+    assert job.method.horizon == 48
+    assert job.method.columns.timestamp == "ds"
+    assert job.method.columns.targets == ("target_bid_first", "target_close")
+    assert job.model.reference == "data/model/chronos-bolt-base/v1.0"
+    name = job.pattern.parse("2014/03/SYMBOL_1min_h15_2014_03_769b531dbb2ff3cb.parquet")
+    assert name is not None
+    assert name.symbol == "SYMBOL"
+
+
+def test_arguments_beat_the_environment_and_that_beats_the_file(
+    seed_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert load(seed_file).model.prediction_length == 48
+    monkeypatch.setenv("GIGACAST_MODEL__PREDICTION_LENGTH", "24")
+    assert load(seed_file).model.prediction_length == 24
+    settings = load(seed_file, horizon=12)
+    assert settings.model.prediction_length == 12
+    assert settings.model.version == "v1.0"  # the rest of the section still comes from the file
+
+
+def test_lists_may_be_text_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(quantiles="0.9,0.1,0.5", symbol="EURUSD, GBPUSD")
+    assert settings.forecast.quantiles == (0.1, 0.5, 0.9)
+    assert settings.run.symbols == ("EURUSD", "GBPUSD")
+    monkeypatch.setenv("GIGACAST_RUN__SYMBOLS", '["A","B"]')
+    assert load().run.symbols == ("A", "B")
+
+
+@pytest.mark.parametrize(("text", "size"), [("2GB", 2**31), ("512 MiB", 2**29), ("1000", 1000)])
+def test_sizes_may_have_units(text: str, size: int) -> None:
+    assert load(memory_limit=text).parquet_loader.performance.memory_limit == size
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ("model: {prediction_lenght: 3}", "model.prediction_lenght: unknown key"),
+        ("modle: {}", "modle: unknown key"),
+        ("model: {prediction_length: 0}", "model.prediction_length"),
+        ("parquet_loader: {schema: {dattime: x}}", "parquet_loader.schema.dattime"),
+        ("forecast: {quantiles: [0.5, 2]}", "levels: 2.0"),
+        ("forecast: {freq: often}", "often"),
+        ("run: {years: 'last year'}", "run.years"),
+        ("run: {n_jobs: 0}", "run.n_jobs"),
+        ("run: {executor: spark}", "run.executor"),
+        ("run: {device: 'cuda:x'}", "run.device"),
+        ("- a list", "expected sections"),
+        ("a: [", "not valid YAML"),
+        ("parquet_loader: {file_patterns: {naming_regex: '('}}", "naming_regex"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(tmp_path: Path, content: str, field: str) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(content)
+    with pytest.raises(ConfigError) as caught:
+        job_of(load(path, bucket="file:///x"))
+    assert field in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:0", "cuda:12"])
+def test_a_device_may_be_one_of_several(device: str) -> None:
+    job = job_of(load(bucket="file:///x", device=device))
+    assert job.model.device == device
+    assert job.resources.n_jobs is None  # one, or one for each GPU
+
+
+def test_yaml_cannot_run_code(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("model: !!python/object/apply:os.system ['true']")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load(path)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        load(tmp_path / "none.yaml")
+
+
+def test_a_misspelt_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIGACAST_MODLE__VERSION", "v1")
+    with pytest.raises(ConfigError, match="GIGACAST_MODLE__VERSION"):
+        load()
+
+
+def test_a_misspelt_variable_below_a_section_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIGACAST_MODEL__VERSON", "v1")
+    with pytest.raises(ConfigError, match="verson"):
+        load()
+
+
+@pytest.mark.parametrize(
+    ("bucket", "prefix", "input_prefix", "inputs", "outputs"),
+    [
+        ("my-bucket", "", None, "s3://my-bucket", "s3://my-bucket"),
+        ("s3://my-bucket", "p/q/", None, "s3://my-bucket/p/q", "s3://my-bucket/p/q"),
+        ("my-bucket", "p", "cleaned/v3", "s3://my-bucket/p/cleaned/v3", "s3://my-bucket/p"),
+        ("my-bucket", "p", "/raw", "s3://my-bucket/raw", "s3://my-bucket/p"),
+        ("my-bucket", "p", "s3://other/x", "s3://other/x", "s3://my-bucket/p"),
+        ("file:///data", "p", None, "file:///data/p", "file:///data/p"),
+    ],
+)
+def test_roots_follow_from_bucket_and_prefixes(
+    bucket: str, prefix: str, input_prefix: str | None, inputs: str, outputs: str
+) -> None:
+    run = load(bucket=bucket, prefix=prefix, input_prefix=input_prefix).run
+    assert tuple(address.url for address in addresses(run)) == (inputs, outputs)
+
+
+@pytest.mark.parametrize("bucket", ["My Bucket", "a/b", "x", "../up"])
+def test_what_is_no_bucket_is_refused(bucket: str) -> None:
+    with pytest.raises(ConfigError, match=r"run\.bucket"):
+        job_of(load(bucket=bucket))
+
+
+def test_no_bucket_at_all_says_which_flag_to_use() -> None:
+    with pytest.raises(ConfigError, match="--bucket"):
+        job_of(load())
+
+
+def test_ranges_reach_the_selection() -> None:
+    months = job_of(load(bucket="file:///x", years="2014:2016", months="3")).selection.months
+    assert (months.years, months.months) == (IntRange(2014, 2016), IntRange(3, 3))
+
+
+def test_every_keyword_is_an_argument_and_every_argument_a_keyword() -> None:
+    assert set(Options.__annotations__) | {"bucket"} == set(ARGUMENTS)
+
+
+def test_every_argument_names_a_setting_that_exists() -> None:
+    for path in ARGUMENTS.values():
+        model: Any = Settings
+        for name in path[:-1]:
+            fields = model.model_fields
+            aliases = {field.alias or key: key for key, field in fields.items()}
+            model = fields[aliases[name]].annotation
+        assert path[-1] in model.model_fields
+
+
+def test_lists_in_the_environment_may_be_text_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    for text in ("0.9,0.1", "[0.1, 0.9]"):
+        monkeypatch.setenv("GIGACAST_FORECAST__QUANTILES", text)
+        assert load().forecast.quantiles == (0.1, 0.9)
+
+
+def test_a_section_that_is_no_json_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIGACAST_RUN", "{bad")
+    with pytest.raises(ConfigError, match="run"):
+        load()

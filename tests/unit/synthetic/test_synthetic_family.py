@@ -1,0 +1,137 @@
+"""Each family of synthetic series has the property it is named after."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from gigacast.synthetic import FAMILIES, Mixture, generate
+from gigacast.synthetic.period import CALENDARS, mixed_periods, nested_periods
+from gigacast.synthetic.seasonal import cyclic
+from gigacast.synthetic.signal import at_phase, fading, one_of, segments, smooth
+
+ROWS, LENGTH = 256, 512
+
+
+def drawn(family: str) -> np.ndarray:
+    return generate(ROWS, LENGTH, seed=8, mixture=Mixture.of(family)).values
+
+
+def random_source() -> np.random.Generator:
+    return np.random.default_rng(6)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_varies_and_is_finite(family: str) -> None:
+    values = drawn(family)
+    assert values.shape == (ROWS, LENGTH)
+    assert np.isfinite(values).all()
+    assert np.mean(values.std(axis=1) > 1e-3) > 0.95
+
+
+@pytest.mark.parametrize("family", ["counts", "intermittent"])
+def test_counts_are_whole_and_not_negative(family: str) -> None:
+    values = drawn(family)
+    assert_array_equal(values, np.rint(values))
+    assert values.min() == 0
+
+
+def test_intermittent_demand_is_mostly_zero() -> None:
+    assert np.median(np.mean(drawn("intermittent") == 0, axis=1)) > 0.6
+
+
+def test_bounded_series_stay_between_zero_and_one() -> None:
+    values = drawn("bounded")
+    assert values.min() >= 0
+    assert values.max() <= 1
+
+
+@pytest.mark.parametrize("family", ["growth", "multiplicative"])
+def test_growth_and_multiplicative_series_are_positive(family: str) -> None:
+    assert drawn(family).min() > 0
+
+
+def test_walks_wander_further_than_they_step() -> None:
+    values = drawn("random_walk")
+    steps = np.abs(np.diff(values, axis=1)).mean(axis=1)
+    assert np.median(np.ptp(values, axis=1) / steps) > 10
+
+
+def test_mean_reverting_series_cross_their_mean_often() -> None:
+    centred = drawn("mean_reverting") - drawn("mean_reverting").mean(axis=1, keepdims=True)
+    crossings = (np.diff(np.sign(centred), axis=1) != 0).sum(axis=1)
+    assert np.median(crossings) > 20
+
+
+def test_spikes_stand_out() -> None:
+    values = drawn("spikes")
+    height = (values.max(axis=1) - np.median(values, axis=1)) / values.std(axis=1)
+    assert np.median(height) > 3
+
+
+@pytest.mark.parametrize("period", [7.0, 24.0, 10.5, 52.0])
+def test_a_cycle_repeats_after_its_period(period: float) -> None:
+    series = cyclic(random_source(), 64, 256, np.full((64, 1), period, np.float32))
+    lag = round(2 * period)
+    assert_allclose(series[:, lag:], series[:, :-lag], atol=2e-3)
+
+
+def test_profile_series_mostly_repeat_at_some_lag() -> None:
+    values = drawn("profile")[:64]
+    centred = values - values.mean(axis=1, keepdims=True)
+    spread = np.square(centred).mean(axis=1)
+    lags = range(2, 257)
+    gaps = [np.square(centred[:, k:] - centred[:, :-k]).mean(axis=1) / spread for k in lags]
+    assert np.median(np.min(gaps, axis=0)) < 0.2
+
+
+def test_periods_are_calendars_and_random_ones_within_bounds() -> None:
+    periods = mixed_periods(random_source(), 4000, 200.0)
+    known = {np.float32(value) for c in CALENDARS for value in (c.short, c.long)}
+    share = np.mean([value in known for value in periods[:, 0]])
+    assert periods.min() >= 2.0
+    assert periods.max() <= 200.0
+    assert 0.6 < share < 0.85
+
+
+def test_nested_periods_hold_hours_of_days_of_weeks() -> None:
+    inner, outer = nested_periods(random_source(), 2000)
+    assert np.mean((inner == 24) & (outer == 7)) > 0.25
+    assert inner.min() >= 2
+    assert outer.min() >= 2
+
+
+def test_phases_are_read_between_grid_points() -> None:
+    cycle = np.array([[0.0, 1.0, 2.0, 1.0]], dtype=np.float32)
+    phase = np.array([[0.0, 0.125, 0.5, 0.875, 1.25]], dtype=np.float32)
+    assert_allclose(at_phase(cycle, phase), [[0.0, 0.5, 2.0, 0.5, 1.0]])
+
+
+def test_a_longer_scale_is_smoother() -> None:
+    scale = np.array([[2.0]] * 64 + [[60.0]] * 64, dtype=np.float32)
+    rough = np.abs(np.diff(smooth(random_source(), 128, 300, scale), axis=1)).mean(axis=1)
+    assert rough[:64].min() > rough[64:].max()
+
+
+def test_deviations_fade_at_the_speed_asked_for() -> None:
+    series = fading(random_source(), 512, 512, np.full((512, 1), 0.1, np.float32))
+    correlation = np.mean(series[:, 10:] * series[:, :-10])
+    assert correlation == pytest.approx(np.exp(-1.0), abs=0.06)
+
+
+def test_segments_have_the_mean_length_asked_for() -> None:
+    numbers = segments(random_source(), 400, 500, np.full((400, 1), 50.0, np.float32))
+    assert (np.diff(numbers, axis=1) >= 0).all()
+    assert numbers[:, -1].mean() == pytest.approx(10.0, rel=0.1)
+
+
+def test_each_series_goes_to_one_maker() -> None:
+    made = one_of(
+        random_source(),
+        100,
+        (
+            lambda at: np.stack([at, at * 0], axis=1).astype(np.float32),
+            lambda at: np.stack([at, at * 0 + 1], axis=1).astype(np.float32),
+        ),
+    )
+    assert_array_equal(made[:, 0], np.arange(100))
+    assert set(made[:, 1].tolist()) == {0.0, 1.0}

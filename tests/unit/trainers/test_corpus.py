@@ -1,0 +1,131 @@
+"""What is trained on: laid out on disk, cut into windows, its ends held out."""
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gigacast.core.series.reason import Reason
+from gigacast.errors import DataNotFoundError, StorageError
+from gigacast.trainers.corpus import Corpus, CorpusWriter, Cut, WindowSource
+from tests.support.tiny_models import series_batch
+
+CUT = Cut(context_length=12, horizon=4, validation_steps=6, min_context=3, patch_size=4)
+LEAST = 3 + 1 + 6
+
+
+def corpus_of(folder: Path, *batches: object, least: int = LEAST) -> Corpus:
+    with CorpusWriter(folder, least) as writer:
+        for batch in batches:
+            writer.add(batch)  # type: ignore[arg-type]
+        return writer.finish()
+
+
+def numbered(count: int = 5) -> list[np.ndarray]:
+    """Series whose values say which they are and where: 1000 n + t."""
+    return [1000.0 * n + np.arange(11 + 7 * n) for n in range(count)]
+
+
+def test_series_are_laid_out_over_batches_as_they_came(tmp_path: Path) -> None:
+    series = numbered()
+    corpus = corpus_of(tmp_path, series_batch(series[:2]), series_batch(series[2:]))
+    assert len(corpus) == 5
+    for n, values in enumerate(series):
+        start, stop = corpus.offsets[n : n + 2]
+        assert corpus.values[start:stop].tolist() == values.tolist()
+    assert corpus.points == sum(map(len, series))
+
+
+def test_what_cannot_be_learned_from_is_left_out_and_counted(tmp_path: Path) -> None:
+    long = np.arange(20.0)
+    batch = series_batch([long, long[:9], long, long * 1e18], reasons=[0, 0, Reason.IRREGULAR, 0])
+    corpus = corpus_of(tmp_path, batch)
+    assert len(corpus) == 1
+    assert corpus.skipped == {"too_short": 1, "irregular": 1, "not_finite": 1}
+
+
+def test_too_few_points_say_how_many_are_needed(tmp_path: Path) -> None:
+    with pytest.raises(DataNotFoundError, match="each needs 10 steps, the longest has 8") as info:
+        corpus_of(tmp_path, series_batch([np.arange(8.0), np.arange(5.0)]))
+    assert "2 too_short" in info.value.message
+    assert "--validation_steps" in str(info.value.hint)
+
+
+def test_a_disk_that_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def write(self, content: bytes) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self) -> None: ...
+
+    with CorpusWriter(tmp_path, LEAST) as writer:
+        writer._values.close()
+        monkeypatch.setattr(writer, "_values", Full())
+        with pytest.raises(StorageError, match=r"no room to write .*No space left"):
+            writer.add(series_batch([np.arange(20.0)]))
+
+
+def windows_one_by_one(series: list[np.ndarray], origin: int, row: int) -> tuple[list, list]:
+    """The slow obvious oracle of a window: at most 12 steps before, 4 after, none held out."""
+    values = series[row]
+    context = [values[t] for t in range(max(0, origin - 12), origin)]
+    target = [values[t] for t in range(origin, origin + 4) if t < len(values) - 6]
+    return context, target
+
+
+def test_training_windows_are_what_a_loop_would_cut(tmp_path: Path) -> None:
+    series = numbered()
+    source = WindowSource(corpus_of(tmp_path, series_batch(series)), CUT, 64, seed=3)
+    seen = set()
+    for step in range(20):
+        windows = source.batch(step)
+        assert windows.context.shape[1] % 4 == 0
+        for context, target in zip(windows.context, windows.target, strict=True):
+            known = context[~np.isnan(context)].tolist()
+            row, last = divmod(int(known[-1]), 1000)
+            expected = windows_one_by_one(series, last + 1, row)
+            assert (known, target[~np.isnan(target)].tolist()) == expected
+            assert np.isnan(context[: len(context) - len(known)]).all()
+            seen.add((row, last + 1))
+    origins = {n: (3, max(3, len(values) - 6 - 4)) for n, values in enumerate(series)}
+    assert seen == {(n, o) for n, (a, b) in origins.items() for o in range(a, b + 1)}
+
+
+def test_the_held_out_end_is_never_trained_on(tmp_path: Path) -> None:
+    series = [np.arange(30.0 + n) for n in range(8)]
+    for values in series:
+        values[-6:] = 1e6
+    source = WindowSource(corpus_of(tmp_path, series_batch(series)), CUT, 256, seed=0)
+    for step in range(50):
+        windows = source.batch(step)
+        assert np.nanmax(windows.context) < 1e6
+        assert np.nanmax(windows.target) < 1e6
+
+
+def test_validation_goes_over_the_whole_end_each_window_with_all_before_it(tmp_path: Path) -> None:
+    source = WindowSource(corpus_of(tmp_path, series_batch([np.arange(30.0)])), CUT, 4, seed=0)
+    (windows,) = source.validation(100, 64)
+    assert windows.target[0].tolist() == [24, 25, 26, 27]
+    assert windows.target[1, :2].tolist() == [28, 29]
+    assert np.isnan(windows.target[1, 2:]).all()
+    assert [row[-1] for row in windows.context] == [23, 27]
+
+
+def test_validation_takes_windows_evenly_and_no_more_than_asked(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, series_batch([1000.0 * n + np.arange(20) for n in range(50)]))
+    parts = list(WindowSource(corpus, CUT, 4, seed=0).validation(10, 4))
+    rows = np.concatenate([part.target[:, 0] // 1000 for part in parts])
+    assert [len(part.target) for part in parts] == [4, 4, 2]
+    assert (rows[0], rows[-1]) == (0, 49)
+    assert np.diff(rows).min() >= 4
+
+
+def test_a_step_gives_the_same_windows_whenever_it_is_asked(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, series_batch(numbered()))
+    one, other = (WindowSource(corpus, CUT, 16, seed=9) for _ in range(2))
+    for step in range(5):
+        one.batch(step)
+    np.testing.assert_array_equal(one.batch(7).context, other.batch(7).context)
+    different = WindowSource(corpus, CUT, 16, seed=10).batch(7)
+    assert not np.array_equal(different.target, other.batch(7).target, equal_nan=True)
