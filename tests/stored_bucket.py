@@ -29,7 +29,8 @@ from gigacast.forecast.forecaster import ForecasterInfo
 from gigacast.pipeline.spec import make_spec
 from gigacast.settings import load_settings, nest_arguments
 
-DATA = Path(__file__).parent / "data" / "stored_bucket"
+TESTS = next(folder for folder in Path(__file__).parents if folder.name == "tests")
+DATA = TESTS / "data" / "stored_bucket"
 FOLDER, OBJECTS, MTIMES = DATA / "folder", DATA / "objects", DATA / "mtimes.json"
 STORED_URL = "file:///tmp/stored-lake"
 """Where the folder lay when it was written."""

@@ -1,6 +1,7 @@
 """Wrote ``tests/data/stored_bucket``: a record of how it was made, and no part of any test.
 
-It was run once, with gigacast 0.1 of 2026-11-30, before the modules of the package got new places:
+It was run with gigacast 0.1.0 as of commit b59b5af (2026-11-30), on Linux, Python 3.11, before the
+modules of the package got new places:
 
     python -m tests.data.make_stored_bucket
 

@@ -15,6 +15,7 @@ import yaml
 import gigacast
 from gigacast import ModelManager, ParquetDataLoader
 from gigacast.core.quality import PartitionQuality
+from gigacast.datasets import read_partitioned_dataset
 from gigacast.feature_sets import read_feature_set
 from gigacast.lake.audit import Audit
 from gigacast.lake.dataset_manifest import parse_dataset_manifest
@@ -208,6 +209,27 @@ def test_a_dataset_that_was_cleaned_is_not_cleaned_again(folder: Path) -> None:
     result = tell_json(CLEAN, url(folder))
     assert (result["dataset"]["version"], result["new"]) == ("v1.1", False)
     assert roots(news(folder)) == {"audit"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "flags"),
+    [
+        ("raw/MES/2024-01-15", "import {file} raw/MES/2024-01-15"),
+        ("cleaned/v1/QUOTES", "publish {file} cleaned/v1/QUOTES --schema ohlcv"),
+        ("cleaned/v1.1/QUOTES", "publish {file} cleaned/QUOTES --schema ohlcv --append"),
+    ],
+)
+def test_rows_that_are_published_already_are_not_published_again(
+    dataset: str, flags: str, folder: Path
+) -> None:
+    frame = read_partitioned_dataset(f"{url(folder)}/lake/{dataset}")
+    if "--append" in flags:
+        frame = frame[frame["timestamp"] >= "2024-02-01"]
+    frame.to_parquet("again.parquet", index=False)
+    place = "--prefix lake --partition_by month"
+    again = tell_json(f"data {flags} {place}", url(folder), file="again.parquet")
+    assert (again["new"], again["version"]) == (False, dataset.split("/")[1 + ("raw" in dataset)])
+    assert news(folder) == set()
 
 
 @pytest.mark.parametrize("name", FEATURES)
