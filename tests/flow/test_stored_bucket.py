@@ -1,0 +1,501 @@
+"""What an earlier release has stored is skipped whole, read whole, and named the same."""
+
+import json
+import shutil
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+import gigacast
+from gigacast import ModelManager, ParquetDataLoader
+from gigacast.core.quality import PartitionQuality
+from gigacast.datasets import read_partitioned_dataset
+from gigacast.feature_sets import read_feature_set
+from gigacast.lake.audit import Audit
+from gigacast.lake.dataset_manifest import parse_dataset_manifest
+from gigacast.lake.dataset_metadata import describe_manifest, metadata_bytes, parse_metadata
+from gigacast.lake.manifest import decode_table, encode_table
+from gigacast.lake.model_manifest import parse_manifest
+from gigacast.lake.plan_file import read_plan, read_tasks, write_plan
+from gigacast.lake.receipt import Receipt
+from gigacast.lake.registry_active import parse_active
+from gigacast.pipeline.array_setup import dump_setup, load_setup, prepared_of
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
+from handler.batch import main as run_child
+from tests.moto_server import MotoServer
+from tests.stored_bucket import (
+    ARRAYS,
+    BACKTEST,
+    CLEAN,
+    COVARIATES,
+    DATASETS,
+    EVALUATE,
+    FEATURES,
+    FOLDER,
+    FORECASTS,
+    GROUPED_SPECS,
+    LOADER_CONFIG,
+    MTIMES,
+    OBJECTS,
+    QUALITY,
+    READINGS,
+    RECIPE,
+    S3_BUCKET,
+    S3_URL,
+    SPECS,
+    STORED_URL,
+    content_of,
+    expected,
+    files_in,
+    grouped_spec,
+    numbers_of,
+    placeless,
+    restore_folder,
+    rows_of,
+    specs_of,
+    tell,
+    tell_json,
+)
+
+EXPECTED = expected()
+ALL_FORECASTS = {**FORECASTS, "covariates": COVARIATES}
+BY_CHRONOS = pytest.mark.skipif(
+    version("chronos-forecasting") != EXPECTED["chronos"],
+    reason="the version of chronos is in the spec",
+)
+MARKED = [
+    pytest.param(name, marks=BY_CHRONOS if name == "covariates" else ()) for name in ALL_FORECASTS
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "cwd").mkdir()
+    monkeypatch.chdir(tmp_path / "cwd")
+
+
+@pytest.fixture(scope="session")
+def untouched(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The bucket's URL, for tests that only read."""
+    return restore_folder(tmp_path_factory.mktemp("untouched") / "lake")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    restore_folder(tmp_path / "lake")
+    return tmp_path / "lake"
+
+
+@pytest.fixture
+def objects(moto_server: MotoServer) -> Store:
+    """What lay in S3, there again: under the same name, since plans name it."""
+    moto_server.create_bucket(S3_BUCKET)
+    store = open_store(StoreAddress(S3_URL))
+    store.delete([entry.key for page in store.list("") for entry in page])
+    for key, path in files_in(OBJECTS):
+        store.put(key, path.read_bytes())
+    return store
+
+
+def url(folder: Path) -> str:
+    return f"file://{folder}"
+
+
+def news(folder: Path, but: str = "/_nothing/") -> set[str]:
+    """What is new in the folder; nothing that was there may be another or gone, but where told."""
+    before, now = content_of(FOLDER), content_of(folder)
+    here, there = url(folder).encode(), STORED_URL.encode()
+    kept = {key: content for key, content in before.items() if but not in key}
+    assert {key: now[key].replace(here, there) for key in kept} == kept
+    return {*now} - {*before}
+
+
+def roots(keys: set[str]) -> set[str]:
+    """The first folders below the prefix of keys."""
+    return {key.split("/")[1] for key in keys}
+
+
+def receipts() -> list[str]:
+    return [key for key, _ in files_in(FOLDER) if "/timings/" in key]
+
+
+# -- the store -------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_restored_has_the_etags_that_receipts_name(untouched: str) -> None:
+    store = open_store(StoreAddress(untouched))
+    assert set(json.loads(MTIMES.read_text())) == {*content_of(FOLDER)}
+    named = 0
+    for key in receipts():
+        receipt = json.loads((FOLDER / key).read_text())
+        if receipt["job"] != "forecast":
+            continue
+        prefix = key.partition("/")[0]
+        output = receipt["output"]
+        assert store.head(f"{prefix}/{output['key']}").etag == output["etag"]
+        for one in receipt["inputs"] if prefix != "lake" else ():
+            assert store.head(f"{prefix}/{one['key']}").etag == one["etag"]
+        named += 1
+    assert named == 13
+
+
+# -- what is done is skipped -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_forecast_that_is_stored_is_not_made_again(name: str, folder: Path) -> None:
+    run = tell_json(f"forecast {ALL_FORECASTS[name]}", url(folder))
+    counts = run["partitions"]
+    assert run["specs"] == [EXPECTED["forecasts"][name]["spec"]]
+    assert (counts["done"], counts["pending"], counts["failed"]) == (0, 0, 0)
+    assert counts["skipped"] > 0
+    assert roots(news(folder)) == {"audit"}
+
+
+def test_a_backtest_that_is_stored_computes_nothing_and_has_the_same_leaderboard(
+    folder: Path,
+) -> None:
+    result = tell_json(BACKTEST, url(folder))
+    assert (result["computed"], result["skipped"]) == (0, 3)
+    (stored,) = (FOLDER / "sales/backtests/_leaderboards").glob("*.json")
+    assert result["leaderboard"] == json.loads(stored.read_bytes())
+    fresh = {key for key in news(folder) if "/audit/" not in key}
+    assert {key.rpartition("/")[0] for key in fresh} == {"sales/backtests/_leaderboards"}
+    for key in fresh:  # the bucket's place is in the name
+        twin = stored.with_suffix(Path(key).suffix)
+        if twin.suffix == ".parquet":
+            assert pq.read_table(folder / key).equals(pq.read_table(twin))
+        else:
+            assert (folder / key).read_bytes() == twin.read_bytes()
+
+
+def test_forecasts_that_are_stored_are_evaluated_as_ever(folder: Path) -> None:
+    result = tell_json(EVALUATE, url(folder))
+    stored = [*(FOLDER / "sales/evaluations").glob("*.json")]
+    assert timeless(result) in [timeless(json.loads(path.read_bytes())) for path in stored]
+    assert news(folder) == set()
+
+
+@pytest.mark.parametrize("name", QUALITY)
+def test_quality_that_is_stored_is_not_measured_again(name: str, folder: Path) -> None:
+    code = 1 if name == "dataset" else 0
+    report = tell_json(QUALITY[name], url(folder), code=code)
+    prefix = "lake" if name == "dataset" else "sales"
+    found = (FOLDER / prefix / "quality/_reports").glob("*.json")
+    (stored,) = [path for path in found if "accuracy" not in path.name]
+    assert timeless(report) == timeless(json.loads(stored.read_bytes()))
+    beside = stored.with_name(f"{stored.stem}-accuracy.json")
+    assert report.get("accuracy") == (json.loads(beside.read_bytes()) if beside.exists() else None)
+    fresh = {key for key in news(folder, but="/_reports/") if "/_reports/" not in key}
+    assert roots(fresh) == {"audit"}
+
+
+def timeless(value: Any) -> Any:
+    """Leave out what the clock says, and what is no part of a report."""
+    if isinstance(value, dict):
+        other = {"at", "stale_hours", "source", "location", "run_id", "accuracy"}
+        return {name: timeless(one) for name, one in value.items() if name not in other}
+    return [timeless(one) for one in value] if isinstance(value, list) else value
+
+
+def test_a_dataset_that_was_cleaned_is_not_cleaned_again(folder: Path) -> None:
+    result = tell_json(CLEAN, url(folder))
+    assert (result["dataset"]["version"], result["new"]) == ("v1.1", False)
+    assert roots(news(folder)) == {"audit"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "flags"),
+    [
+        ("raw/MES/2024-01-15", "import {file} raw/MES/2024-01-15"),
+        ("cleaned/v1/QUOTES", "publish {file} cleaned/v1/QUOTES --schema ohlcv"),
+        ("cleaned/v1.1/QUOTES", "publish {file} cleaned/QUOTES --schema ohlcv --append"),
+    ],
+)
+def test_rows_that_are_published_already_are_not_published_again(
+    dataset: str, flags: str, folder: Path
+) -> None:
+    frame = read_partitioned_dataset(f"{url(folder)}/lake/{dataset}")
+    if "--append" in flags:
+        frame = frame[frame["timestamp"] >= "2024-02-01"]
+    frame.to_parquet("again.parquet", index=False)
+    place = "--prefix lake --partition_by month"
+    again = tell_json(f"data {flags} {place}", url(folder), file="again.parquet")
+    assert (again["new"], again["version"]) == (False, dataset.split("/")[1 + ("raw" in dataset)])
+    assert news(folder) == set()
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_a_feature_set_that_is_stored_is_found(name: str, folder: Path) -> None:
+    Path("recipe.yaml").write_text(RECIPE)
+    result = tell_json(FEATURES[name], url(folder), recipe="recipe.yaml")
+    assert result["new"] is False
+    assert news(folder) == set()
+
+
+def test_a_file_that_the_loader_has_processed_stays_processed(folder: Path) -> None:
+    Path("loader.yaml").write_text(LOADER_CONFIG.format(url=url(folder)))
+    loader = ParquetDataLoader("loader.yaml")
+    first, second = loader.discover_files("EURUSD", year=2014)
+    assert loader.is_already_processed(first)
+    assert not loader.is_already_processed(second)
+
+
+def test_a_forecast_made_again_is_the_stored_one(folder: Path) -> None:
+    for name in ("wide", "month", "symbol", "dataset"):
+        tell(f"forecast {FORECASTS[name]} --overwrite --quiet", url(folder))
+        stored = EXPECTED["forecasts"][name]
+        again = numbers_of(url(folder), FORECASTS[name], stored["spec"])
+        assert again["sum"] == pytest.approx(stored["sum"], rel=1e-6)
+        for told in ("columns", "rows"):
+            assert again[told] == stored[told]
+    assert roots({*content_of(folder)} - {*content_of(FOLDER)}) == {"audit", "timings"}
+
+
+# -- what is stored is read ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ALL_FORECASTS)
+def test_forecasts_that_are_stored_give_their_numbers(name: str, untouched: str) -> None:
+    stored = dict(EXPECTED["forecasts"][name])
+    spec = stored.pop("spec")
+    assert numbers_of(untouched, ALL_FORECASTS[name], spec) == stored
+
+
+@pytest.mark.parametrize("name", ["nano", "registry"])
+def test_forecasts_that_are_stored_are_verified(name: str, untouched: str) -> None:
+    report = tell_json(f"verify {FORECASTS[name]}", untouched)
+    assert (report["differences"], report["series"]) == ([], {"nano": 6, "registry": 2}[name])
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_what_scripts_read_of_the_bucket_is_as_it_was(name: str, untouched: str) -> None:
+    told = placeless(tell_json(READINGS[name], untouched), untouched)
+    assert told == EXPECTED["readings"][name]
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_the_same_options_are_the_same_spec(name: str, untouched: str) -> None:
+    assert specs_of(SPECS[name], untouched) == EXPECTED["specs"][name]
+
+
+@pytest.mark.parametrize("name", GROUPED_SPECS)
+def test_the_same_covariates_are_the_same_spec(name: str) -> None:
+    assert grouped_spec(GROUPED_SPECS[name]) == EXPECTED["grouped"][name]
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_every_version_of_a_dataset_has_its_rows(dataset: str, untouched: str) -> None:
+    found, stored = rows_of(untouched, dataset), EXPECTED["datasets"][dataset]
+    assert found.pop("sums") == pytest.approx(stored["sums"])
+    assert found == {name: value for name, value in stored.items() if name != "sums"}
+
+
+def test_a_feature_set_tells_how_it_was_made(untouched: str) -> None:
+    first, second = (read_feature_set(f"{untouched}/lake/features/{v}/mine") for v in ("v1", "v2"))
+    assert first.recipe.to_dict() == second.recipe.to_dict()
+    assert first.recipe.name == yaml.safe_load(RECIPE)["name"]
+    assert first.learned == second.learned
+    assert first.learned.scaler is not None
+
+
+def test_a_failure_that_is_stored_is_told(untouched: str) -> None:
+    flags = "--prefix broken --model seasonal-naive --horizon 2"
+    assert "failed: 2024/01/part-00000: CorruptedFileError" in tell(f"status {flags}", untouched)
+
+
+# -- the registry ----------------------------------------------------------------------------------
+
+
+def test_the_switch_that_is_stored_can_be_taken_back(folder: Path) -> None:
+    manager = ModelManager(bucket=url(folder), prefix="sales")
+    summary, active = manager.show_model("tiny")
+    assert [one.version for one in summary.versions] == ["v1.0", "v1.1"]
+    assert [(change.version, change.why) for change in active.history] == [
+        ("v1.0", "the first version"),
+        ("v1.1", "better on weekends"),
+    ]
+    assert manager.active_version("tiny") == "v1.1"
+    assert manager.rollback_model("tiny").version == "v1.0"
+    assert manager.switch_model("tiny", "v1.1", expected="v1.0").version == "v1.1"
+    assert specs_of(SPECS["what is active"], url(folder)) == EXPECTED["specs"]["what is active"]
+
+
+def test_a_model_that_is_published_again_is_the_stored_one(folder: Path, tmp_path: Path) -> None:
+    manager = ModelManager(bucket=url(folder), prefix="sales")
+    assert manager.verify_model("tiny").problems == []
+    fetched = manager.fetch_model("tiny", "v1.0")
+    assert fetched.folder is not None
+    shutil.copytree(fetched.folder, tmp_path / "tiny", ignore=shutil.ignore_patterns("manifest*"))
+    again = manager.publish_model(tmp_path / "tiny", "tiny", "v1.0")
+    assert not again.new
+    assert news(folder) == set()
+
+
+# -- records ---------------------------------------------------------------------------------------
+
+
+def test_records_are_read_and_written_to_the_same_bytes() -> None:
+    counts = dict.fromkeys(("audit", "receipt", "manifest", "metadata", "active", "quality"), 0)
+    for key, path in [*files_in(FOLDER), *files_in(OBJECTS)]:
+        kind = kind_of(key)
+        if kind is not None:
+            content = path.read_bytes()
+            assert written_again(kind, key, content) == content, key
+            counts[kind] += 1
+    assert counts == {
+        "audit": 20,
+        "receipt": 27,
+        "manifest": 11,
+        "metadata": 8,
+        "active": 2,
+        "quality": 5,
+    }
+
+
+def kind_of(key: str) -> str | None:
+    name = key.rpartition("/")[2]
+    if not name.endswith(".json"):
+        return "active" if name == "ACTIVE" else None
+    if "/audit/" in key:
+        return "audit"
+    if "/timings/" in key:
+        return "receipt"
+    if "/quality/" in key:
+        return None if "_reports" in key else "quality"
+    return {"manifest.json": "manifest", "metadata.json": "metadata"}.get(name)
+
+
+def written_again(kind: str, key: str, content: bytes) -> bytes:
+    if kind == "manifest":
+        parse = parse_manifest if "/models/" in key else parse_dataset_manifest
+        return parse(content, key).to_bytes()
+    return WAYS[kind](content, key)
+
+
+def metadata_again(content: bytes, key: str) -> bytes:
+    """Describe the version once more, by its manifest."""
+    manifest = (FOLDER / key).with_name("manifest.json").read_bytes()
+    described = describe_manifest(parse_dataset_manifest(manifest, key))
+    assert described == parse_metadata(content, key)
+    return metadata_bytes(described, key)
+
+
+def quality_again(content: bytes, key: str) -> bytes:
+    quality = PartitionQuality.from_dict(json.loads(content))
+    return json.dumps(quality.to_dict(), indent=1, ensure_ascii=False).encode()
+
+
+WAYS = {
+    "audit": lambda content, key: Audit.from_json(content, key).to_json(),
+    "receipt": lambda content, key: Receipt.from_json(content, key).to_json(),
+    "active": lambda content, key: parse_active(content, key).to_bytes(),
+    "metadata": metadata_again,
+    "quality": quality_again,
+}
+
+
+def test_manifests_of_forecasts_name_what_is_there(untouched: str) -> None:
+    store = open_store(StoreAddress(untouched))
+    manifests = [key for key, _ in files_in(FOLDER) if key.endswith("/_manifest.parquet")]
+    assert len(manifests) == 7
+    for key in manifests:
+        table = decode_table(store.get(key), key)
+        assert decode_table(encode_table(table), key).equals(table)
+        for row in table.to_pylist():
+            assert store.head(f"{key.partition('/')[0]}/{row['key']}").etag == row["etag"]
+
+
+# -- array runs ------------------------------------------------------------------------------------
+
+
+def keys_of(store: Store) -> dict[str, bytes]:
+    return {entry.key: store.get(entry.key) for page in store.list("") for entry in page}
+
+
+def planned_spec(name: str) -> str:
+    """The spec that the audit of an array run names."""
+    key = f"sales/audit/{EXPECTED['orders'][name][3]}.json"
+    (spec,) = json.loads((OBJECTS / key).read_bytes())["plan"]["specs"]
+    return str(spec)
+
+
+def counts_of(name: str) -> tuple[int, int]:
+    told = tell_json(f"plan {ARRAYS[name]}", S3_URL)
+    return told["done"], told["pending"]
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_a_plan_that_is_stored_is_read_and_written_to_the_same_bytes(
+    name: str, objects: Store, tmp_path: Path
+) -> None:
+    _, _, _, run_id, digest, _ = EXPECTED["orders"][name]
+    store = open_store(StoreAddress(f"{S3_URL}/sales"))
+    plan = read_plan(store, run_id, digest)
+    tasks = [read_tasks(store, plan, child) for child in range(len(plan.shares))]
+    made, ends = (datetime.fromisoformat(one) for one in (plan.created_at, plan.expires_at))
+    setup = dump_setup(prepared_of(load_setup(plan)))
+    (tmp_path / "plan").mkdir()
+    copy = open_store(StoreAddress(f"file://{tmp_path}/plan"))
+    again = write_plan(copy, run_id, setup, tasks, now=made, valid_for=ends - made)
+    assert again == plan
+    assert [len(share) for share in tasks] == [2, 1]
+    for key, content in keys_of(copy).items():
+        assert content == (OBJECTS / "sales" / key).read_bytes()
+    assert {task.spec for share in tasks for task in share} == {planned_spec(name)}
+
+
+def test_an_array_run_that_is_stored_is_done(objects: Store) -> None:
+    before = keys_of(objects)
+    assert counts_of("done") == (3, 0)
+    run = tell_json(f"forecast {ARRAYS['done']}", S3_URL)
+    assert (run["partitions"]["skipped"], run["partitions"]["done"]) == (3, 0)
+    now = keys_of(objects)
+    assert {key: now[key] for key in before} == before
+    assert roots({*now} - {*before}) == {"audit"}
+    frame = gigacast.read_forecasts(S3_URL, prefix="sales", model="seasonal-naive")
+    assert (frame.attrs["spec"], len(frame)) == (planned_spec("done"), 54)
+    assert np.isfinite(frame["predictions"].astype(float)).sum() == 36
+
+
+def test_a_child_that_is_started_once_more_does_nothing(
+    objects: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = keys_of(objects)
+    order = EXPECTED["orders"]["done"]
+    assert run_child(order, {"AWS_BATCH_JOB_ATTEMPT": "2"}) == 0
+    summary = f"sales/audit/{order[3]}/0.json"
+    changed = {key for key, content in keys_of(objects).items() if before.get(key) != content}
+    assert changed == {summary}
+    attempts = Audit.from_json(objects.get(summary), summary).plan["attempts"]
+    assert [one["attempt"] for one in attempts] == [1, 2]  # type: ignore[attr-defined]
+    capsys.readouterr()
+
+
+def test_children_do_a_plan_that_was_stored_and_never_begun(
+    objects: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert counts_of("planned") == (0, 3)
+    order = EXPECTED["orders"]["planned"]
+    for index in ("0", "1"):
+        assert run_child(order, {"AWS_BATCH_JOB_ARRAY_INDEX": index}) == 0
+    assert counts_of("planned") == (3, 0)
+    assert counts_of("done") == (3, 0)
+    capsys.readouterr()
+
+
+def test_a_plan_that_was_changed_is_refused(
+    objects: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    order = EXPECTED["orders"]["planned"]
+    key = f"sales/plans/{order[3]}.json"
+    objects.put(key, objects.get(key) + b" ")
+    assert run_child(order, {}) == 2
+    assert "PlanError" in capsys.readouterr().err
