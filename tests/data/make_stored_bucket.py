@@ -25,19 +25,20 @@ import numpy as np
 import pandas as pd
 
 from gigacast import ModelManager, ParquetDataLoader
-from gigacast.assembly import array_options_of, job_of
-from gigacast.pipeline.array_submit import submit_run
-from gigacast.runtime.array import ArrayRequest, ArrayState
-from gigacast.runtime.batch import BatchService
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.batch.aws import BatchService
+from gigacast.batch.service import ArrayRequest, ArrayState
+from gigacast.batch.submit import submit_run
+from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-from tests.bars import bars, parquet_bytes
-from tests.covariate_panel import make_frame, make_items
-from tests.local_batch import LocalBatch
-from tests.moto_server import MotoServer
-from tests.panels import put_frame
-from tests.stored_bucket import (
+from tests.support.bars import bars, parquet_bytes
+from tests.support.covariate_panel import make_frame, make_items
+from tests.support.local_batch import LocalBatch
+from tests.support.moto_server import MotoServer
+from tests.support.panels import put_frame
+from tests.support.stored_bucket import (
     ARRAYS,
     BACKTEST,
     CLEAN,

@@ -14,23 +14,23 @@ import yaml
 
 import gigacast
 from gigacast import ModelManager, ParquetDataLoader
-from gigacast.core.quality import PartitionQuality
+from gigacast.batch.setup import dump_setup, load_setup, prepared_of
 from gigacast.datasets import read_partitioned_dataset
 from gigacast.feature_sets import read_feature_set
-from gigacast.lake.audit import Audit
-from gigacast.lake.dataset_manifest import parse_dataset_manifest
-from gigacast.lake.dataset_metadata import describe_manifest, metadata_bytes, parse_metadata
-from gigacast.lake.manifest import decode_table, encode_table
-from gigacast.lake.model_manifest import parse_manifest
-from gigacast.lake.plan_file import read_plan, read_tasks, write_plan
-from gigacast.lake.receipt import Receipt
-from gigacast.lake.registry_active import parse_active
-from gigacast.pipeline.array_setup import dump_setup, load_setup, prepared_of
+from gigacast.lake.dataset.manifest import parse_dataset_manifest
+from gigacast.lake.dataset.metadata import describe_manifest, metadata_bytes, parse_metadata
+from gigacast.lake.model.active import parse_active
+from gigacast.lake.model.manifest import parse_manifest
+from gigacast.lake.plan.audit import Audit
+from gigacast.lake.plan.manifest import decode_table, encode_table
+from gigacast.lake.plan.plan_file import read_plan, read_tasks, write_plan
+from gigacast.lake.plan.receipt import Receipt
+from gigacast.quality.measures import PartitionQuality
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from handler.batch import main as run_child
-from tests.moto_server import MotoServer
-from tests.stored_bucket import (
+from tests.support.moto_server import MotoServer
+from tests.support.stored_bucket import (
     ARRAYS,
     BACKTEST,
     CLEAN,

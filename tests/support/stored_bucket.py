@@ -23,11 +23,12 @@ import pyarrow as pa
 
 import gigacast
 from gigacast.__main__ import main
-from gigacast.assembly import job_of
 from gigacast.datasets import read_partitioned_dataset
-from gigacast.forecast.forecaster import ForecasterInfo
-from gigacast.pipeline.spec import make_spec
-from gigacast.settings import load_settings, nest_arguments
+from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.job.spec import make_spec
+from gigacast.settings.assembly import job_of
+from gigacast.settings.load import load_settings
+from gigacast.settings.options import nest_arguments
 
 TESTS = next(folder for folder in Path(__file__).parents if folder.name == "tests")
 DATA = TESTS / "data" / "stored_bucket"
