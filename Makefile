@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch test check format bench bench-full bench-gpu deploy destroy clean
+.PHONY: help demo demo-batch test check format house bench bench-full bench-gpu deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ check: $(STAMP) ## Format, lint, strict types, import contracts
 format: $(STAMP) ## Format the code and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+house: $(STAMP) ## Measure the code: sizes, widths, circles, comments, places per option
+	$(BIN)/python -m tools.house
 
 # One thread and one core: on a machine with other work two threads wait for each other.
 bench: $(STAMP) ## Measure the engine and the whole job against the stock pipeline (minutes)
