@@ -1,8 +1,4 @@
-"""The program's door: `python -m gigacast`, and what `gigacast` and main.py call.
-
-Imports the rest of the program inside, so that Ctrl-C while it loads is an interruption like any
-other.
-"""
+"""The program's door: `python -m gigacast`, and what `gigacast` and main.py call."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The whole error tree. Imports nothing, so that every layer may raise from it.
+"""The whole error tree.
 
 ::
 

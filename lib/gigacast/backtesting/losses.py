@@ -1,4 +1,4 @@
-"""Losses as rows of a file, and back. Pure; imports ``core``, ``forecast`` values and pyarrow.
+"""Losses as rows of a file, and back. Pure.
 
 A row is one forecast of a backtest: a series, from one origin. Its columns hold what `Losses` are,
 and what people group by. ``length`` is that of the history before the origin, as far as it is read;

@@ -1,8 +1,8 @@
 """One task of a backtest: forecast a partition from past origins, write what was lost.
 
-Imports everything below ``pipeline``. Each origin's contexts end before it; the forecaster sees
-nothing else of the partition. The output holds the losses of every series and window, not the
-forecasts: figures by any group are made of them, and a thousand series are a few hundred KiB.
+Each origin's contexts end before it; the forecaster sees nothing else of the partition. The output
+holds the losses of every series and window, not the forecasts: figures by any group are made of
+them, and a thousand series are a few hundred KiB.
 """
 
 from collections.abc import Iterable, Iterator

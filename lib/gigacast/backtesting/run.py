@@ -1,4 +1,4 @@
-"""Backtests: models side by side on the past of every partition. Imports all below.
+"""Backtests: models side by side on the past of every partition.
 
 Each model is a job of its own over the same partitions: planned by listings, run by any executor,
 proved by receipts under ``backtests/``. So a second run computes nothing, a killed one goes on, and

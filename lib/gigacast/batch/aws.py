@@ -1,4 +1,4 @@
-"""AWS Batch: array jobs by boto3. Imports ``errors``, the face and the seam beside it, and boto3.
+"""AWS Batch: array jobs by boto3.
 
 How a job is retried stands in its job definition (``infra/``): on the loss of its host and on exit
 code 75, and on nothing else. Throttled requests are retried here, with backoff.

@@ -1,4 +1,4 @@
-"""What AWS' clients raise, as the package's errors. Imports ``errors`` and botocore.
+"""What AWS' clients raise, as the package's errors.
 
 The one seam for the clients of Batch, CloudWatch Logs and CloudFormation; S3 has its own.
 """

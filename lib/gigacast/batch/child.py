@@ -1,7 +1,7 @@
 """One child of an array run: its part of the plan, done by the code of every local run.
 
-Imports everything below ``pipeline``. What is done already, by an earlier attempt or by another
-run, is found by its receipt and not done again; so a child may be killed at any time.
+What is done already, by an earlier attempt or by another run, is found by its receipt and not done
+again; so a child may be killed at any time.
 """
 
 import os

@@ -1,8 +1,8 @@
 """Close an array run: whoever sees its end first adds up what the children did.
 
-Imports everything below ``pipeline``. The audit is replaced by compare and swap, and one that has
-an end is left alone: a rule on the job's state, `watch` and `status` may all try at once. What a
-child's summary does not tell, because it was killed, its receipts do.
+The audit is replaced by compare and swap, and one that has an end is left alone: a rule on the
+job's state, `watch` and `status` may all try at once. What a child's summary does not tell, because
+it was killed, its receipts do.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """What an array run came to: what its children told, and receipts where they could not.
 
-Imports everything below ``pipeline``. Filled child by child, then written into the run's audit.
+Filled child by child, then written into the run's audit.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,6 @@
 """Runs that start by themselves: by the clock, or because data has come.
 
-Imports everything below ``pipeline``. One run of a prefix at a time, by a lease that ends by
-itself; correctness does not rest on it.
+One run of a prefix at a time, by a lease that ends by itself; correctness does not rest on it.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The face of a service that runs array jobs. Imports only ``core``.
+"""The face of a service that runs array jobs.
 
 An array run is no `Executor`: its children outlive whoever submitted them, and what they did is
 read from the bucket, not from here. This is what is asked of the service itself.

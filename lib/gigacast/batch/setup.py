@@ -1,7 +1,4 @@
-"""What the children of an array run share: a job with nothing left to resolve, as plain values.
-
-Imports everything below ``pipeline``, and pydantic, which turns the values to JSON and back.
-"""
+"""What the children of an array run share: a job with nothing left to resolve, as plain values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

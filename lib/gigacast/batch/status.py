@@ -1,7 +1,4 @@
-"""Where a bucket stands, and what is left to do will take.
-
-Imports ``errors``, ``core``, ``storage`` and ``lake``.
-"""
+"""Where a bucket stands, and what is left to do will take."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Plan a run and hand it to a service of array jobs, to be done without us.
 
-Imports everything below ``pipeline``. The plan is written first, then the audit, then the jobs are
-submitted: a crash in between leaves an audit that says so, and nothing that works on its own.
+The plan is written first, then the audit, then the jobs are submitted: a crash in between leaves an
+audit that says so, and nothing that works on its own.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Watch an array run, end it, read what its children said. Imports everything below ``pipeline``.
+"""Watch an array run, end it, read what its children said.
 
 How far a run is comes from what its children have written into the bucket, how they stand from the
 service: one listing, the summaries that changed, and one request for all arrays, each time.

@@ -1,4 +1,4 @@
-"""Times moved onto a grid. Imports numpy and ``core``.
+"""Times moved onto a grid.
 
 Unlike the grids of series, which pass through their last point, these are the same for all: they
 pass through midnight of 1970-01-01, weeks begin on Monday, months on their day of the frequency.

@@ -1,4 +1,4 @@
-"""Cleaning, a chunk of rows after the other. Imports numpy, pyarrow, ``core`` and its neighbours.
+"""Cleaning, a chunk of rows after the other.
 
 Rows come in the order of series and time, cut anywhere. What a value is filled from may lie in
 another chunk: the last value before is carried on, and for interpolation the next chunk is looked

@@ -1,4 +1,4 @@
-"""What cleaning has to know of each column: fences, and its narrowest type. Imports all below.
+"""What cleaning has to know of each column: fences, and its narrowest type.
 
 No column has to know of another: those of a partition that is held are looked at side by side.
 """

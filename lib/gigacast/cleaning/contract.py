@@ -1,4 +1,4 @@
-"""Cleaned rows held against a contract: those that break a rule go. Imports ``core``, pyarrow.
+"""Cleaned rows held against a contract: those that break a rule go.
 
 What cleaning has settled itself, the order of rows and that no key comes twice, is not asked again.
 """

@@ -1,4 +1,4 @@
-"""Rows whose series and time came before, but that say something else. Imports all below.
+"""Rows whose series and time came before, but that say something else.
 
 To drop a row that was sent twice loses nothing. To drop one that says something else may: often the
 rows are of many items whose column nobody named. So these are counted apart, and where there are

@@ -1,4 +1,4 @@
-"""Columns with missing values, and where these may be filled from. Imports numpy and pyarrow.
+"""Columns with missing values, and where these may be filled from.
 
 Rows are cut into chunks anywhere: the last known value of a series is carried on to the next chunk,
 and the first one of the next may be looked at.

@@ -1,4 +1,4 @@
-"""The narrowest type that holds the values of a column. Imports numpy, pyarrow and ``core``."""
+"""The narrowest type that holds the values of a column."""
 
 import numpy as np
 import pyarrow as pa

@@ -1,4 +1,4 @@
-"""One task of a cleaning job: a raw partition in, a cleaned file out. Imports all below.
+"""One task of a cleaning job: a raw partition in, a cleaned file out.
 
 The partition is looked at twice. First its keys, and column after column what the rules need to
 know of all rows: fences, and the narrowest type. Then rows stream through, a chunk at a time. A

@@ -1,4 +1,4 @@
-"""How rows are cleaned, as a value. Imports ``errors`` and ``core``."""
+"""How rows are cleaned, as a value."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args

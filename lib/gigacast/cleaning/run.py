@@ -1,4 +1,4 @@
-"""Cleaning: raw partitions in, a version of a cleaned dataset out. Imports all below.
+"""Cleaning: raw partitions in, a version of a cleaned dataset out.
 
 Cleaning a partition is a task like any other: planned by listings, run by any executor, proved by a
 receipt. Its file lies under ``cleaning/``, where no reader looks. When all tasks have been done a

@@ -1,4 +1,4 @@
-"""The cleaned rows of a partition, as a stream of batches. Imports all below."""
+"""The cleaned rows of a partition, as a stream of batches."""
 
 from collections.abc import Iterator
 from dataclasses import replace

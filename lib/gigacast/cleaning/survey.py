@@ -1,4 +1,4 @@
-"""What cleaning has to know of all rows of a partition before it changes one. Imports all below."""
+"""What cleaning has to know of all rows of a partition before it changes one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""The version that a cleaning run comes to: files that lie where they are, named. Imports ``lake``.
+"""The version that a cleaning run comes to: files that lie where they are, named.
 
 The number follows from what changed: a patch for other values, a minor version for more files or
 columns, a major one when columns go or change their kind.

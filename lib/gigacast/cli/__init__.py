@@ -1,4 +1,4 @@
-"""The command line: flags -> settings -> one pipeline -> a report. Imports everything.
+"""The command line: flags -> settings -> one pipeline -> a report.
 
 ``python main.py`` and ``gigacast`` are the same program.
 """

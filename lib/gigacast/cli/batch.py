@@ -1,7 +1,4 @@
-"""Array runs: submit, watch, cancel, logs, and the main command with ``--executor batch``.
-
-Imports ``settings``, ``pipeline``, ``report``; AWS' clients only when one of these is run.
-"""
+"""Array runs: submit, watch, cancel, logs, and the main command with ``--executor batch``."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The demo: the whole job against an S3 of its own, on this machine. Imports all; moto when run."""
+"""The demo: the whole job against an S3 of its own, on this machine."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""The flags, declared once and shared by the commands. Imports ``settings`` and click.
+"""The flags, declared once and shared by the commands.
 
 A flag's name is the setting's name in `settings.ARGUMENTS`; hyphens and underscores both work.
 """

@@ -1,4 +1,4 @@
-"""The main command: forecast what is pending. Imports ``settings``, ``pipeline``, ``report``."""
+"""The main command: forecast what is pending."""
 
 import json
 import sys

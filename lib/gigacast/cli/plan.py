@@ -1,7 +1,4 @@
-"""``gigacast plan``: what is left to forecast, how long it will take, and what it will cost.
-
-Imports ``settings``, ``assembly``, ``pipeline``, ``report`` and click.
-"""
+"""``gigacast plan``: what is left to forecast, how long it will take, and what it will cost."""
 
 import json
 from dataclasses import asdict

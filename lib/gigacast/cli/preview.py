@@ -1,7 +1,4 @@
-"""The commands that look: status, show, plot, verify, and prune (which looks first).
-
-Imports ``settings``, ``pipeline``, ``report``.
-"""
+"""The commands that look: status, show, plot, verify, and prune (which looks first)."""
 
 import json
 import shutil

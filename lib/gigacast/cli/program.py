@@ -1,4 +1,4 @@
-"""The program: its commands, and how errors end it. Imports the commands and click."""
+"""The program: its commands, and how errors end it."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Commands that are proposed to the user, at the place that she named herself. Imports click.
+"""Commands that are proposed to the user, at the place that she named herself.
 
 Layers below know what to do and not where they were asked from: their commands get the flags of the
 command line that they answer.

@@ -1,1 +1,1 @@
-"""Values and pure functions. No I/O, no clock, no environment; imports only ``errors``."""
+"""Values and pure functions. No I/O, no clock, no environment."""

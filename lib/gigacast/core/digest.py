@@ -1,4 +1,4 @@
-"""Stable digests of values: the same on every machine, process and day. Imports nothing."""
+"""Stable digests of values: the same on every machine, process and day."""
 
 import hashlib
 import json

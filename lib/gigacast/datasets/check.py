@@ -1,4 +1,4 @@
-"""Rows from anywhere held against a contract: checked, filtered, or refused. Imports all below.
+"""Rows from anywhere held against a contract: checked, filtered, or refused.
 
 Two doors to one engine: `validate_table` raises with every violation, `filter_table` returns the
 good rows and a report. Rows stream: memory holds a batch, the last row of each order that is

@@ -1,4 +1,4 @@
-"""What is known of a file or a version, and what changed between two. Imports all below."""
+"""What is known of a file or a version, and what changed between two."""
 
 import json
 from typing import Any

@@ -1,7 +1,7 @@
 """Rows cut into local Parquet files, by folder and by size.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``. Memory is bounded: a row group of each file
-that is open, no more than a limit in all, and no more files open than a few.
+Memory is bounded: a row group of each file that is open, no more than a limit in all, and no more
+files open than a few.
 """
 
 import json

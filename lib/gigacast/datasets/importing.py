@@ -1,4 +1,4 @@
-"""Files of others into the lake: CSV and Parquet as raw snapshots. Imports all below.
+"""Files of others into the lake: CSV and Parquet as raw snapshots.
 
 Rows stream through; what they say is left alone, but for the types CSV does not have. A snapshot
 remembers the file it came from.

@@ -1,4 +1,4 @@
-"""`MetadataManager`: metadata of datasets made and kept by hand. Imports all below."""
+"""`MetadataManager`: metadata of datasets made and kept by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime

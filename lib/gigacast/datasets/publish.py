@@ -1,4 +1,4 @@
-"""Rows into a published version: checked, cut into files, staged, committed. Imports all below.
+"""Rows into a published version: checked, cut into files, staged, committed.
 
 Rows stream: they go to files in a local folder, a row group each in memory, while they are held
 against the contract; only when all of them keep it is anything written to the lake.

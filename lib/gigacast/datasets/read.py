@@ -1,7 +1,5 @@
 """Rows out of datasets, of many files at once, reading no more than is asked for.
 
-Imports all below.
-
 A filter rules out files by their folders and by the bounds their manifest tells, then row groups by
 their statistics, then rows. Files of older schemas are read as the newest one.
 """

@@ -1,6 +1,6 @@
 """Paths as people write them, opened: the rows, the version or the plain file they lead to.
 
-Imports all below. What the public functions and the metadata manager share.
+What the public functions and the metadata manager share.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Rows on their way into a dataset: checked, in the types they are stored with, staged.
 
-What publishing a version and writing plain files share. Imports all below.
+What publishing a version and writing plain files share.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Plain Parquet files, outside of any layer, that keep a contract. Imports all below.
+"""Plain Parquet files, outside of any layer, that keep a contract.
 
 All of the rows are checked, in a local folder, before anything is put. Each file is put whole; a
 folder of several is not put at once: for that there are versions.

@@ -1,4 +1,4 @@
-"""A cleaned dataset, or files, into a published version of a feature set. Imports all below.
+"""A cleaned dataset, or files, into a published version of a feature set.
 
 rows -> features, item by item -> (the training part: ranks, scales) -> a version of `features/`.
 What a version was made by - the recipe, what was learned, the scaler - stands in its manifest and

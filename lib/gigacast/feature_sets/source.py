@@ -1,4 +1,4 @@
-"""The rows a feature set is computed from, whole items at a time. Imports all below.
+"""The rows a feature set is computed from, whole items at a time.
 
 Memory is bounded by a setting: items are read in groups that fit, in the order of their names, so
 that what comes out is in the order of item and time. One item must fit.

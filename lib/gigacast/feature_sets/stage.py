@@ -1,6 +1,6 @@
 """Features on this machine's disk, before they are published: scales and ranks look at them here.
 
-Imports ``features``, pyarrow and numpy. One column is in memory at a time.
+One column is in memory at a time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

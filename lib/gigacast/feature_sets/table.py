@@ -1,4 +1,4 @@
-"""The same features of rows in memory: for contexts, notebooks and the loader. Imports all below.
+"""The same features of rows in memory: for contexts, notebooks and the loader.
 
 What is computed, ranked and scaled is exactly what `pipeline.features` publishes.
 """

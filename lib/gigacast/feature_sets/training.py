@@ -1,4 +1,4 @@
-"""Where a training part ends, in the times of the rows. Imports ``core`` and neighbours."""
+"""Where a training part ends, in the times of the rows."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,4 +1,4 @@
-"""Forecasters: the protocol, Chronos (alone imports torch and chronos), seasonal naive, batching.
+"""Forecasters: the protocol, Chronos models, seasonal naive, batching.
 
-Imports ``errors`` and ``core`` only. Importing this package does not import torch.
+Importing this package does not import torch.
 """

@@ -1,7 +1,7 @@
 """From a batch of ragged series to their forecast: what every pipeline calls.
 
 Screens the series, groups them by length, calls the forecaster in batches that fit into memory,
-gives the others their fallback, and puts everything back in order. Imports ``errors`` and ``core``.
+gives the others their fallback, and puts everything back in order.
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How many series go into one call of a forecaster, found automatically. Imports ``core`` only."""
+"""How many series go into one call of a forecaster, found automatically."""
 
 import logging
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""What a forecaster will be, told without loading it, so that planning starts without torch.
-
-Imports ``errors``, ``core`` and the standard library; torch only inside `load_forecaster`.
-"""
+"""What a forecaster will be, told without loading it, so that planning starts without torch."""
 
 import gc
 from collections.abc import Callable, Iterator, Mapping

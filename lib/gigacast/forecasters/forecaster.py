@@ -1,4 +1,4 @@
-"""The one protocol every forecaster keeps. Imports only ``core``."""
+"""The one protocol every forecaster keeps."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

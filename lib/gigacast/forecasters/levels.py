@@ -2,7 +2,7 @@
 
 A model is trained for a grid of levels. Levels on the grid are taken as they are, levels between
 two of them interpolated linearly, levels outside refused, or on request extended along the normal
-distribution through the two outermost trained levels, and then marked. Imports ``errors`` only.
+distribution through the two outermost trained levels, and then marked.
 """
 
 from dataclasses import dataclass

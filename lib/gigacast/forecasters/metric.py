@@ -1,4 +1,4 @@
-"""How good forecasts were. Pure; imports numpy only.
+"""How good forecasts were. Pure.
 
 `measure` turns actuals and forecasts into sums per series, `Losses`; `add_up` adds these up by any
 group, `Sums`, and `figures_of` makes the figures of them. Both can be stored and joined, so figures

@@ -3,7 +3,7 @@
 Point forecasts repeat the last value observed at the same phase of the season. The spread is
 Gaussian: the root mean square of the in-sample seasonal differences, growing with the square root
 of the seasons ahead (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed.,
-section 5.5; the same as ``SeasonalNaive`` of Nixtla's statsforecast). Imports numpy and ``core``.
+section 5.5; the same as ``SeasonalNaive`` of Nixtla's statsforecast).
 """
 
 import numpy as np

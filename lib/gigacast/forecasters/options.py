@@ -1,4 +1,4 @@
-"""What is asked of a forecast beside the data and the model. Imports ``errors`` and ``core``."""
+"""What is asked of a forecast beside the data and the model."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""From ragged series to padded batches that waste little. Pure; imports numpy and ``core``."""
+"""From ragged series to padded batches that waste little. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From raw quantiles to the ones that are written. Pure; imports numpy only."""
+"""From raw quantiles to the ones that are written. Pure."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""Which series a model can forecast, and why not the others. Pure; imports numpy and ``core``."""
+"""Which series a model can forecast, and why not the others. Pure."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,7 +1,7 @@
 """Seeds and uniform numbers that belong to a series, not to the batch it happens to lie in.
 
 Both are pure functions on unsigned 64-bit arithmetic, the same on every machine and in every
-process. Imports numpy, pyarrow and ``core``.
+process.
 """
 
 import numpy as np

@@ -2,7 +2,6 @@
 
 An extra (``gigacast[baselines]``): statsforecast is imported when one of these is first used. They
 fit each series by itself, so they are slow, and run where models are compared, not in volume.
-Imports numpy, ``errors`` and ``core``.
 """
 
 from importlib.metadata import version

@@ -1,6 +1,6 @@
 """Data for the demo: a few months of hourly load of some sites, as a utility would have it.
 
-Pure but for the store it writes to. Imports ``core`` and ``storage``.
+Pure but for the store it writes to.
 """
 
 import numpy as np

@@ -1,7 +1,4 @@
-"""What is left to do, in series and seconds, by the receipts of what was done before.
-
-Imports ``errors``, ``core``, ``storage`` and ``lake``.
-"""
+"""What is left to do, in series and seconds, by the receipts of what was done before."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Forecasts of one table in memory, for notebooks: the same code as the job's, without a bucket.
-
-Imports everything below ``pipeline``.
-"""
+"""Forecasts of one table in memory, for notebooks: the same code as the job's, without a bucket."""
 
 import logging
 

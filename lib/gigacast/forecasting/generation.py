@@ -1,8 +1,7 @@
 """Synthetic partitions for trying and measuring: the same data whoever makes them.
 
-Daily series of 100 to 200 points with a level, a weekly pattern and noise, as in the experiment
-the one-billion run repeats. Seeded by the partition's index.
-Imports ``core``, ``storage`` and ``runtime``.
+Daily series of 100 to 200 points with a level, a weekly pattern and noise, as in the experiment the
+one-billion run repeats. Seeded by the partition's index.
 """
 
 from collections.abc import Iterator

@@ -1,7 +1,4 @@
-"""The context of one symbol and month, for people who forecast by hand.
-
-Imports ``core``, ``storage``, ``lake`` and ``series``.
-"""
+"""The context of one symbol and month, for people who forecast by hand."""
 
 from collections.abc import Sequence
 

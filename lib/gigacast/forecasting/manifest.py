@@ -1,7 +1,7 @@
 """Collects, while a run goes on, what its manifests will say.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``. There may be millions of partitions: what is
-known of each lies in columns, and rows are looked up in columns.
+There may be millions of partitions: what is known of each lies in columns, and rows are looked up
+in columns.
 """
 
 from collections import defaultdict

@@ -2,7 +2,6 @@
 
 Reading, predicting and writing overlap: while one batch is on the device the next is being read and
 the last is being written. Each side waits for the other, so memory holds a few batches at most.
-Imports everything below ``pipeline``.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Forecasts -> Arrow: the form of the predictions. Pure; imports ``core`` and numpy.
+"""Forecasts -> Arrow: the form of the predictions. Pure.
 
 *Long*: a row per series and step, as Chronos' ``predict_df`` gives them. *Wide*: a row per series
 with list columns, for volume. Both end with ``fallback``: the reason the model did not make this

@@ -1,4 +1,4 @@
-"""A look at forecasts with their past, and their future where it is known. Imports all below.
+"""A look at forecasts with their past, and their future where it is known.
 
 For people: it reads whole partitions to show a few of their series.
 """

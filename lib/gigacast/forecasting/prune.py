@@ -1,4 +1,4 @@
-"""What lies in the bucket for nobody, and its removal. Imports ``core``, ``storage``, ``lake``."""
+"""What lies in the bucket for nobody, and its removal."""
 
 from dataclasses import dataclass, field
 

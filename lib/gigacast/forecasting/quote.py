@@ -1,7 +1,7 @@
 """What a plan will take and cost: on each queue of a deployment, and on this machine.
 
-Imports ``core``, ``lake`` and values of ``pipeline``. The work is counted in seconds of one CPU
-process, by earlier receipts, else by bytes; a machine's speed and an hour's price make the rest.
+The work is counted in seconds of one CPU process, by earlier receipts, else by bytes; a machine's
+speed and an hour's price make the rest.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,4 @@
-"""Reading forecasts back: one consistent generation, through the manifest.
-
-Imports ``errors``, ``core``, ``storage`` and ``lake``.
-"""
+"""Reading forecasts back: one consistent generation, through the manifest."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor

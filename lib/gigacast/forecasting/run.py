@@ -1,4 +1,4 @@
-"""The main job: plan what is left, run it anywhere, prove what was done. Imports all below.
+"""The main job: plan what is left, run it anywhere, prove what was done.
 
 `run_forecast` is the whole use case; people watch it through `RunEvents`.
 """

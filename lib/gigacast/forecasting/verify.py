@@ -1,4 +1,4 @@
-"""Recomputes a sample of finished series by the stock pipeline and compares. Imports all below."""
+"""Recomputes a sample of finished series by the stock pipeline and compares."""
 
 from dataclasses import dataclass, field
 

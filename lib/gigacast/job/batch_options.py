@@ -1,4 +1,4 @@
-"""How a run is divided over array jobs, as values. Imports ``core`` and ``runtime`` values only."""
+"""How a run is divided over array jobs, as values."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta

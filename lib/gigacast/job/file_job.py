@@ -1,4 +1,4 @@
-"""Jobs over files: what is asked for, planned by listings, run by any executor. Imports all below.
+"""Jobs over files: what is asked for, planned by listings, run by any executor.
 
 What quality and cleaning have in common: the partitions of a bucket, or the files of versions of a
 dataset, each a task with an output, a receipt, and an audit around all of them.

@@ -1,7 +1,4 @@
-"""A forecasting job as a value: everything a run needs to know, resolved from no environment.
-
-Imports ``errors``, ``core``, ``storage``, ``lake``, ``series`` and ``forecast`` values only.
-"""
+"""A forecasting job as a value: everything a run needs to know, resolved from no environment."""
 
 from dataclasses import dataclass, field
 from typing import Literal

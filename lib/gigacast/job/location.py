@@ -1,7 +1,5 @@
 """From a path as people write it to a store and what lies there.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``.
-
 ``s3://bucket/lake/cleaned/v3/EURUSD``, ``file:///data/raw/...``, ``memory://name/...`` and local
 paths: what lies in a layer's folder is a dataset of the lake around it, all else a plain object.
 """

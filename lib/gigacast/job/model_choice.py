@@ -1,7 +1,4 @@
-"""From the choice of a model to its pinned files, what it will be, and the devices it may use.
-
-Imports ``storage``, ``lake`` and ``forecast``.
-"""
+"""From the choice of a model to its pinned files, what it will be, and the devices it may use."""
 
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo

@@ -1,4 +1,4 @@
-"""What a store says of inputs that changed under a task. Imports ``errors`` and ``core``."""
+"""What a store says of inputs that changed under a task."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,6 +1,6 @@
 """One run of a plan: tasks go to an executor, an audit says how it went. Of any job.
 
-Imports ``core``, ``lake`` and ``runtime``. People watch a run through `RunEvents`.
+People watch a run through `RunEvents`.
 """
 
 from collections.abc import Callable, Iterator, Sequence

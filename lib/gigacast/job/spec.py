@@ -1,7 +1,6 @@
 """Which forecast it is: the spec of a job and a forecaster.
 
-Everything that changes the numbers or their form is in here, and nothing else. Imports the values
-of ``core``, ``forecast`` and ``lake``.
+Everything that changes the numbers or their form is in here, and nothing else.
 """
 
 from gigacast.core.partition.spec import Spec

@@ -1,4 +1,4 @@
-"""Seconds by stage of one task. Imports nothing of the package."""
+"""Seconds by stage of one task."""
 
 import threading
 import time

@@ -1,4 +1,1 @@
-"""What keys mean: the key layout, discovery, the plan, receipts, audit, manifest, models.
-
-Imports ``errors``, ``core`` and ``storage`` only.
-"""
+"""What keys mean: the key layout, discovery, the plan, receipts, audit, manifest, models."""

@@ -1,4 +1,4 @@
-"""Every key of a bucket is spelled here; nothing else concatenates one. Imports only ``core``.
+"""Every key of a bucket is spelled here; nothing else concatenates one.
 
 Keys are relative to the output root (inputs: to the input root).
 """

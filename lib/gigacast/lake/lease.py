@@ -1,4 +1,4 @@
-"""A lease: who submits a run of a prefix now. Imports ``errors``, ``core``, ``storage``, ``lake``.
+"""A lease: who submits a run of a prefix now.
 
 It keeps two schedules from doing the same work twice. Nothing rests on it: two runs at once waste
 work and harm nothing, and a lease that nobody gives back ends by itself.

@@ -1,7 +1,4 @@
-"""Small objects read together with their ETag, to be replaced only if they are still the same.
-
-Imports ``errors`` and ``storage``.
-"""
+"""Small objects read together with their ETag, to be replaced only if they are still the same."""
 
 from typing import NamedTuple
 

@@ -1,8 +1,8 @@
 """Two versions of a model on a sample of the partitions: what moves, and which is better.
 
-Imports all below. The forecasts that the job would write are compared with each other, in units of
-each context's scale. Then the last horizon of each series is held out, forecast from what is before
-it, and compared with what came. Nothing is written.
+The forecasts that the job would write are compared with each other, in units of each context's
+scale. Then the last horizon of each series is held out, forecast from what is before it, and
+compared with what came. Nothing is written.
 """
 
 from collections.abc import Iterator

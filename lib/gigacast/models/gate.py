@@ -1,7 +1,4 @@
-"""Whether a version of a model may go live: a sampled backtest against the one that is active.
-
-Imports ``backtest`` and what stands below it.
-"""
+"""Whether a version of a model may go live: a sampled backtest against the one that is active."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Models into the registry and out of it: publish, download, list. Imports all below.
+"""Models into the registry and out of it: publish, download, list.
 
 What a version is told to be (architecture, parameters, lengths, levels) is read from its own files,
 without torch.

@@ -1,4 +1,4 @@
-"""How good loaded rows are, and what a context lacks. Imports ``core`` and ``series``.
+"""How good loaded rows are, and what a context lacks.
 
 For rows at hand; `gigacast data quality` measures whole datasets, and more.
 """

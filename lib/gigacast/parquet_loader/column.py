@@ -1,4 +1,4 @@
-"""Which columns are loaded, and their times in one form. Imports all below.
+"""Which columns are loaded, and their times in one form.
 
 Columns are recognised, and times read, by the forecasting job's own rules (`gigacast.series`).
 """

@@ -1,4 +1,4 @@
-"""The last rows that are known of a symbol, over as many months as they take. Imports all below."""
+"""The last rows that are known of a symbol, over as many months as they take."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace

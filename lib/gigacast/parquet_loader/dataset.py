@@ -1,7 +1,4 @@
-"""What `ParquetDataLoader` hands out: rows in the order of time, and what was done to get them.
-
-Imports ``errors``, ``core`` and ``series``.
-"""
+"""What `ParquetDataLoader` hands out: rows in the order of time, and what was done to get them."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,7 +1,7 @@
 """The files of a symbol, by year and month: what `ParquetDataLoader` and `data discover` find.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``. Found as the forecasting job finds its
-partitions: the newest of several generations, and no JSON that describes a Parquet beside it.
+Found as the forecasting job finds its partitions: the newest of several generations, and no JSON
+that describes a Parquet beside it.
 """
 
 from collections.abc import Sequence

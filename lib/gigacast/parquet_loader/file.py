@@ -1,4 +1,4 @@
-"""The rows of one file: out of the cache, or read as far as they are wanted. Imports all below."""
+"""The rows of one file: out of the cache, or read as far as they are wanted."""
 
 from collections.abc import Iterator
 from datetime import datetime

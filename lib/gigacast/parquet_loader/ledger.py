@@ -1,4 +1,4 @@
-"""What was processed, by receipts: no state file, no lock. Imports ``core``, ``storage``, ``lake``.
+"""What was processed, by receipts: no state file, no lock.
 
 A file is processed when there is a receipt for its ETag. One that was written again with another
 ETag is read once and is still processed when its checksum is that of the receipt: the same content.

@@ -1,8 +1,8 @@
 """Rows of files, read in parallel within a limit of memory, or chunk by chunk.
 
-Imports all below. Only the columns asked for are read, and only the row groups that can hold rows
-asked for; what was read whole is kept in a cache by its content. Parquet is read by
-`storage.parquet_scan`, JSON and CSV by `series.formats`: the readers of the datasets and the job.
+Only the columns asked for are read, and only the row groups that can hold rows asked for; what was
+read whole is kept in a cache by its content. Parquet is read by `storage.parquet_scan`, JSON and
+CSV by `series.formats`: the readers of the datasets and the job.
 """
 
 import time

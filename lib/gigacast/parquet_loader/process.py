@@ -1,4 +1,4 @@
-"""What is done to rows as they are loaded: missing values, outliers, types. Imports ``core``.
+"""What is done to rows as they are loaded: missing values, outliers, types.
 
 Everything is by item, vectorised over rows that are in the order of item and time. Only targets and
 numeric features are touched; nothing is done that was not asked for.

@@ -1,4 +1,4 @@
-"""Loaded rows put in order, joined and split: pure functions. Imports ``errors`` and ``core``."""
+"""Loaded rows put in order, joined and split: pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Sessions of loading, on record under ``audit/``. Imports ``errors``, ``lake`` and ``storage``.
+"""Sessions of loading, on record under ``audit/``.
 
 A session is an audit as every run has one. It is changed by compare and swap, so that several
 processes may report to one; once ended it stays as it ended.

@@ -1,4 +1,4 @@
-"""Forecast accuracy beside the quality of the data it was made from. Imports all below.
+"""Forecast accuracy beside the quality of the data it was made from.
 
 Partition by partition: what was measured of the data, and how far the forecasts made of it were
 off, where actuals have come. A rank correlation says which flaws go with worse forecasts; it says

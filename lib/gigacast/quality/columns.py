@@ -1,6 +1,6 @@
 """Rows of a partition as series in time: their order, and what is wrong with it.
 
-Imports numpy, pyarrow and ``core``. Everything is done for all series at once.
+Everything is done for all series at once.
 """
 
 from dataclasses import dataclass, field

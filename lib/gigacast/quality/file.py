@@ -1,4 +1,4 @@
-"""One partition, open to be looked at column by column. Imports all below.
+"""One partition, open to be looked at column by column.
 
 Memory holds its keys (a series and a time for each row) and one column; what would not fit is
 refused before it is read.

@@ -1,7 +1,7 @@
 """How good a partition is, as values: what was measured, what is allowed, what follows from it.
 
-Imports ``errors`` only. Measures say nothing of good and bad; thresholds do. So other thresholds
-judge what was measured before, and nothing is read again.
+Measures say nothing of good and bad; thresholds do. So other thresholds judge what was measured
+before, and nothing is read again.
 """
 
 from collections.abc import Iterable, Mapping

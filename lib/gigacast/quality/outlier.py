@@ -1,4 +1,4 @@
-"""Values that lie far out of their series. Imports numpy and its neighbours.
+"""Values that lie far out of their series.
 
 Every series has fences of its own, so that a panel of assets of different prices is judged asset
 by asset. Missing and infinite values have no part in the fences.

@@ -1,4 +1,4 @@
-"""Rows that lie apart from all others, by an isolation forest. Alone imports scikit-learn.
+"""Rows that lie apart from all others, by an isolation forest.
 
 Liu, Ting and Zhou, "Isolation Forest", ICDM 2008. Columns are first measured in interquartile
 ranges from the median of their series, so that one forest serves all series of a partition. It is

@@ -1,4 +1,4 @@
-"""One task of a quality job: look at a partition, write what was measured. Imports all below.
+"""One task of a quality job: look at a partition, write what was measured.
 
 The keys are looked at first, then column after column; what is written says nothing of good and
 bad, so that thresholds can change without reading anything again.

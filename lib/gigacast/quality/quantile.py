@@ -1,4 +1,4 @@
-"""Quantiles of many segments at once. Imports only numpy and its neighbour ``segment``.
+"""Quantiles of many segments at once.
 
 Segments of about the same length are laid side by side, padded, and selected together: as many
 calls as there are powers of two among the lengths, whatever the number of segments.

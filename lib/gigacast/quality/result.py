@@ -1,4 +1,4 @@
-"""How good data is, for people and programs. Imports ``core`` and pyarrow."""
+"""How good data is, for people and programs."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Quality: every partition measured once, judged whenever it is asked for. Imports all below.
+"""Quality: every partition measured once, judged whenever it is asked for.
 
 Measuring is a job like any other, so a second run reads nothing that has not changed. A partition
 that cannot be read fails the others as little as a bad one does: both are in the report, set aside

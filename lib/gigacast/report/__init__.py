@@ -1,5 +1,4 @@
 """What people look at: progress, tables, a forecast in the terminal or as a picture.
 
-Plain values in, text and pictures out. Imports ``errors`` and ``core`` only; matplotlib is imported
-when a picture is drawn.
+Plain values in, text and pictures out.
 """

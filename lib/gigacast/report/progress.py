@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere. Imports rich."""
+"""How far a run is: a bar on a terminal, a line now and then elsewhere."""
 
 import sys
 import time

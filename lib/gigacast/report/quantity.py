@@ -1,4 +1,4 @@
-"""Numbers as people read them. Imports nothing."""
+"""Numbers as people read them."""
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 

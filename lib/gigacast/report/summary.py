@@ -1,4 +1,4 @@
-"""What a run did, on one screen. Imports rich."""
+"""What a run did, on one screen."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Tables for a terminal or for a pipe. Imports rich."""
+"""Tables for a terminal or for a pipe."""
 
 import os
 import sys

@@ -3,7 +3,6 @@
 `Telemetry` hears what a run tells (`RunEvents`) and writes one line for each event to a stream.
 Lines that carry figures are also metrics, in CloudWatch's embedded metric format: the log agent of
 AWS turns them into metrics, and everywhere else they are plain JSON. Nothing is sent from here.
-Imports what it is told, from ``pipeline`` and below; the clock and the stream come in.
 
 Source of the format: *CloudWatch User Guide, Specification: Embedded metric format*.
 """

@@ -1,4 +1,4 @@
-"""What happens inside a worker process. Imports the face of the executors, and nothing heavy.
+"""What happens inside a worker process.
 
 A process announces what it is doing in a file of its own (``{pid}``, in the pool's scratch folder):
 a file survives the process, so that its parent can tell what it was doing when it died. Another

@@ -1,4 +1,4 @@
-"""Which executor a run gets. Imports ``errors`` and the executors; joblib only when it is used."""
+"""Which executor a run gets."""
 
 from typing import Literal, get_args
 

@@ -1,4 +1,4 @@
-"""Tasks over a cluster that joblib knows: Dask's or Ray's. Imports ``errors``, joblib, the face.
+"""Tasks over a cluster that joblib knows: Dask's or Ray's.
 
 For people with a cluster of their own. Each of its processes keeps one worker, as everywhere. The
 cluster is the one that is there: `distributed.Client` finds it by ``DASK_SCHEDULER_ADDRESS``, Ray

@@ -1,4 +1,4 @@
-"""How many processes, and how many threads in each. Imports ``errors``; joblib when asked."""
+"""How many processes, and how many threads in each."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The one face of all executors. Imports only ``errors``."""
+"""The one face of all executors."""
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence

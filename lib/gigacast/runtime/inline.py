@@ -1,4 +1,4 @@
-"""Tasks in this process, one after the other. Imports only the face of the executors."""
+"""Tasks in this process, one after the other."""
 
 from collections.abc import Iterator, Sequence
 

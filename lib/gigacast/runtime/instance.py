@@ -1,4 +1,4 @@
-"""What machine this is, as the price table calls it. Imports ``core`` values only.
+"""What machine this is, as the price table calls it.
 
 Nothing is asked over a network: EC2's hypervisor writes the instance type where every process can
 read it, in a container as well. How it was bought the machine can't tell; who starts the process

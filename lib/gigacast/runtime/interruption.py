@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as an exception, and when not to be interrupted. Imports nothing of ours.
+"""Ctrl-C and SIGTERM as an exception, and when not to be interrupted.
 
 Python calls signal handlers in the main thread; elsewhere both context managers do nothing.
 """

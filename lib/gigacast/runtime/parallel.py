@@ -1,4 +1,4 @@
-"""Tasks over joblib's processes. Imports ``errors``, the pool and the face of the executors."""
+"""Tasks over joblib's processes."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence

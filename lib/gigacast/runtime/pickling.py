@@ -1,4 +1,4 @@
-"""What crosses between processes. Imports joblib's cloudpickle.
+"""What crosses between processes.
 
 cloudpickle also takes lambdas, closures and what is defined in ``__main__``: a setup written in a
 notebook works.

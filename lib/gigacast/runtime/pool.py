@@ -1,4 +1,4 @@
-"""A pool of processes that can say who died, and doing what. Imports joblib and the child's side.
+"""A pool of processes that can say who died, and doing what.
 
 `joblib.Parallel` stands on the same loky executor, but is no ground for a run that must survive its
 workers: when a process dies it drops results that were finished and not yet taken, it kills

@@ -1,4 +1,4 @@
-"""Columns to series: the streaming reader. Imports ``errors`` and ``core``.
+"""Columns to series: the streaming reader.
 
 Start at `gigacast.series.reader.read_series`; what it takes is in `gigacast.series.source`.
 """

@@ -1,4 +1,4 @@
-"""What the sources of one partition must agree on, and do. Imports ``errors`` and ``core``."""
+"""What the sources of one partition must agree on, and do."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Rows of an item in the order of time, and only those that can matter. Imports numpy, ``core``.
+"""Rows of an item in the order of time, and only those that can matter.
 
 A series is read through its last distinct timestamps: twice the context, at least 4096. What lies
 before has no influence on anything, so a series may be longer than memory. When the frequency is

@@ -1,4 +1,4 @@
-"""What the rows say of each item, beside its values. Imports pyarrow, ``errors`` and neighbours."""
+"""What the rows say of each item, beside its values."""
 
 from collections.abc import Iterator, Sequence
 

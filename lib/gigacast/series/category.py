@@ -1,4 +1,4 @@
-"""Categories as numbers, given as they come. Imports numpy and pyarrow.
+"""Categories as numbers, given as they come.
 
 The number of a text says nothing but that it is this text: the next run may give it another one.
 What is made of it (`forecast.encoding`) depends on the texts of one series alone.

@@ -1,4 +1,4 @@
-"""Which column is what: the layout of a table. Imports pyarrow, ``errors`` and ``core``.
+"""Which column is what: the layout of a table.
 
 Three layouts are known, told by the columns alone:
 

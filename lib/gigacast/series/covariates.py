@@ -1,8 +1,7 @@
 """Covariates taken out of a batch, and its series cut where their covariates go on.
 
-Imports numpy and ``core``. The reader treats a covariate as one more column of values of its item,
-on the item's grid; here each item's targets become its series again, and the rest what is known
-beside them.
+The reader treats a covariate as one more column of values of its item, on the item's grid; here
+each item's targets become its series again, and the rest what is known beside them.
 """
 
 from dataclasses import replace

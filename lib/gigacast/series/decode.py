@@ -1,4 +1,4 @@
-"""Record batches as runs of rows. Imports numpy, pyarrow, ``errors`` and ``core``.
+"""Record batches as runs of rows.
 
 A `Decoder` knows what all sources of one partition agree on (type of ids, clock, targets);
 each layout has its function from a record batch to `ItemRows`.

@@ -1,4 +1,4 @@
-"""Files of each format as Arrow record batches. Imports pyarrow and ``errors``.
+"""Files of each format as Arrow record batches.
 
 Every format gives a `Table`: its schema, and its record batches with only the columns asked for.
 Parquet and CSV are streamed; JSON (lines, an array of records, or one object of columns) is read

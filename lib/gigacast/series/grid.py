@@ -1,4 +1,4 @@
-"""Where rows lie on the grids of their series. Imports numpy and ``core``.
+"""Where rows lie on the grids of their series.
 
 Steps of a day and longer are counted in the zone's wall time, shorter ones in UTC; where the
 frequency is still to be inferred, a series counts as short-stepped when more than half of its gaps

@@ -1,4 +1,4 @@
-"""Item ids: their types, and 64-bit hashes of them. Imports numpy, pyarrow and ``errors``.
+"""Item ids: their types, and 64-bit hashes of them.
 
 Ids are emitted as string, int64 or uint64. Text of any Arrow type and bytes that are UTF-8 become
 string, whole numbers of any width int64 (uint64 stays).

@@ -1,4 +1,4 @@
-"""The frequency of each series, told by its timestamps alone. Imports numpy and ``core``.
+"""The frequency of each series, told by its timestamps alone.
 
 For all series of a batch at once, each by the first rule that applies to its distinct timestamps
 (at least three) on its own clock:

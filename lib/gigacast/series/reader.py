@@ -1,4 +1,4 @@
-"""The reader: sources in, `SeriesBatch` after `SeriesBatch` out. Imports ``errors`` and ``core``.
+"""The reader: sources in, `SeriesBatch` after `SeriesBatch` out.
 
 ::
 

@@ -1,4 +1,4 @@
-"""Complete items to series on regular grids. Imports numpy, pyarrow and ``core``.
+"""Complete items to series on regular grids.
 
 For all items of a batch at once:
 

@@ -1,7 +1,5 @@
 """Rows on their way to becoming series: runs of rows of one item.
 
-Imports numpy, pyarrow and ``core``.
-
 `ItemRows` is what flows between the stages of the reader. Straight from a file its runs are as
 they come (an item may have several, its times in any order); the streaming and sorting stages
 make them *complete*: one run per item.

@@ -1,4 +1,4 @@
-"""The cheap first pass: ids, and numbers that may be times. Imports numpy, pyarrow.
+"""The cheap first pass: ids, and numbers that may be times.
 
 Whether rows are contiguous (no item comes back after another) must be known before the first
 series is handed out, for what is out cannot be taken back. So the id column is read once by

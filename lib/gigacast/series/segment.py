@@ -1,4 +1,4 @@
-"""Reductions over the segments of a flat array. Imports only numpy.
+"""Reductions over the segments of a flat array.
 
 A ragged value is a flat array and offsets: segment ``n`` is ``flat[offsets[n]:offsets[n + 1]]``.
 ``np.ufunc.reduceat`` gives a wrong value for empty segments; these functions give a stated one.

@@ -1,4 +1,4 @@
-"""Rows in any order to complete items in the order of their ids. Imports numpy, pyarrow.
+"""Rows in any order to complete items in the order of their ids.
 
 Rows are held up to a limit, then grouped and rid of what is too old to matter. If they are still
 too many, they go to disk as sorted runs, cut by ranges of ids into buckets (external distribution

@@ -1,4 +1,4 @@
-"""What is read and how: values only. Imports ``errors``, ``core`` and pyarrow."""
+"""What is read and how: values only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Frequencies stated by the data, a column beside the targets. Imports numpy and ``core``.
+"""Frequencies stated by the data, a column beside the targets.
 
 Lists with a ``start`` may say their frequency row by row. It travels with the rows as one more
 column of numbers, packed so that the same frequency is the same number everywhere; where rows of

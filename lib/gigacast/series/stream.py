@@ -1,4 +1,4 @@
-"""Contiguous rows: every item's rows follow each other. Imports numpy, pyarrow and ``core``.
+"""Contiguous rows: every item's rows follow each other.
 
 Nothing is held but the current batch and the item its border cuts. That item's old rows are
 dropped while it grows, so even one series longer than memory streams through.

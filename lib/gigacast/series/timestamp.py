@@ -1,4 +1,4 @@
-"""Timestamp columns as int64. Imports numpy, pyarrow, ``errors`` and ``core``.
+"""Timestamp columns as int64.
 
 Whole numbers are told by the least and greatest value of the whole column, over all sources, so
 that the order of rows does not matter:

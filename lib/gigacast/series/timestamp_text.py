@@ -1,4 +1,4 @@
-"""Timestamps written as text. Imports numpy and pyarrow.
+"""Timestamps written as text.
 
 Read: ISO 8601 (``2024-03-01``, with ``T`` or a space and ``10``, ``10:15``, ``10:15:30``,
 ``10:15:30.123456``), its basic form (``20240301``, ``20240301T101530``), ``/`` or ``.`` between

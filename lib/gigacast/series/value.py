@@ -1,4 +1,4 @@
-"""Columns as numbers. Imports numpy, pyarrow and ``core``."""
+"""Columns as numbers."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,7 +1,4 @@
-"""From settings to the plain values of a job: where it works, what it selects, how it forecasts.
-
-Imports ``settings`` and what stands below it.
-"""
+"""From settings to the plain values of a job: where it works, what it selects, how it forecasts."""
 
 import logging
 import re

@@ -1,6 +1,6 @@
 """Settings of what is read: where partitions lie, how they are named, which columns, with what.
 
-The section ``parquet_loader`` of `gigacast.settings.model`, which alone loads it. Imports ``core``.
+The section ``parquet_loader`` of `gigacast.settings.model`, which alone loads it.
 """
 
 import json

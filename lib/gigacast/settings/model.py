@@ -1,7 +1,7 @@
 """Settings: frozen, validated, unknown keys refused. Defaults < file < environment < arguments.
 
 Only the command line, the handlers and the public functions load them; everything below takes the
-plain values of `ForecastJob`, which ``assembly`` makes of them. Imports values of what is below.
+plain values of `ForecastJob`, which ``assembly`` makes of them.
 """
 
 import re

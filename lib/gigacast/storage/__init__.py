@@ -1,4 +1,1 @@
-"""Bytes by key: S3, a local folder, memory. Alone imports the object-store clients.
-
-Imports ``errors`` and ``core`` only.
-"""
+"""Bytes by key: S3, a local folder, memory."""

@@ -1,4 +1,4 @@
-"""Which keys are usable in every store. Imports only ``errors``.
+"""Which keys are usable in every store.
 
 A key is used as a path on some stores and as a name on others. What would mean different things
 there (``..``, empty parts, backslashes, characters that XML cannot hold) is refused everywhere, so

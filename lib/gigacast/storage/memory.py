@@ -1,7 +1,4 @@
-"""A store in this process' memory: for tests, demonstrations and small jobs.
-
-Imports only ``errors`` and the neighbours in ``storage``.
-"""
+"""A store in this process' memory: for tests, demonstrations and small jobs."""
 
 import hashlib
 import threading

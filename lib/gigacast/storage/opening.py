@@ -1,4 +1,4 @@
-"""From an address to a store. Imports ``errors`` and the neighbours in ``storage``."""
+"""From an address to a store."""
 
 import re
 from pathlib import Path

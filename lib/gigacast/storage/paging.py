@@ -1,4 +1,4 @@
-"""Cutting listings into pages. Imports nothing of the package but ``store``."""
+"""Cutting listings into pages."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice

@@ -1,4 +1,4 @@
-"""Iterators that run ahead of their reader. Imports nothing of the package.
+"""Iterators that run ahead of their reader.
 
 What waits for the network or the disk goes on in a thread while its reader works; the thread stays
 a few items ahead and no more, which bounds the memory.

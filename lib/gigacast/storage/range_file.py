@@ -1,4 +1,4 @@
-"""One stored object as a seekable file that is never held whole. Imports neighbours only.
+"""One stored object as a seekable file that is never held whole.
 
 Parquet readers jump to the footer, then follow one stream per column. So a read fetches what it
 asks for (at least a little, so that page headers cost no request each), and a read that goes on

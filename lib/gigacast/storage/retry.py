@@ -1,4 +1,4 @@
-"""When to try again, and after how long. Imports only ``errors``.
+"""When to try again, and after how long.
 
 The policy is a pure function from the attempt's number and a random number to a delay; time and
 randomness come in as arguments.

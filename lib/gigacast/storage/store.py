@@ -1,4 +1,4 @@
-"""The one face of all stores. Imports only ``errors``.
+"""The one face of all stores.
 
 A store is rooted at a prefix: keys are relative to it, use ``/`` and never start with one; which
 keys are usable is in ``key``.

@@ -2,8 +2,7 @@
 
 A series is a pure function of ``(seed, index, length, mixture)``: asking for ten series or ten
 million gives the same first ten. Series are made in blocks, family by family, with no Python loop
-over series. The package imports NumPy and `gigacast.errors`, nothing else of Gigacast, and no
-torch.
+over series.
 
 Examples
 --------

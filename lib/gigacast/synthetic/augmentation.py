@@ -1,7 +1,7 @@
 """What happens to series on their way to us: noise, gross errors, rounding, gaps, late starts.
 
 Each function takes the random generator and series [N, T] and returns altered ones; the share of
-series it alters comes from the mixture. Imports NumPy alone.
+series it alters comes from the mixture.
 """
 
 import numpy as np

@@ -1,8 +1,7 @@
 """Series from families: blocks of a fixed size, each with a random stream of its own.
 
 Block *b* of seed *s* draws from the counter-based generator keyed ``(s, b)``, so series are
-reproducible by seed and index whatever is asked for before or beside them. Imports NumPy and the
-error tree.
+reproducible by seed and index whatever is asked for before or beside them.
 """
 
 from collections.abc import Callable, Mapping

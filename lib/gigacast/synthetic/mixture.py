@@ -1,7 +1,4 @@
-"""What a synthetic corpus is made of: the share of each family and how often series are altered.
-
-Imports the error tree alone.
-"""
+"""What a synthetic corpus is made of: the share of each family and how often series are altered."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,7 +1,4 @@
-"""Which periods series have: those of real calendars, and random ones that patches do not divide.
-
-Imports NumPy alone.
-"""
+"""Periods of synthetic series: calendar periods, and random ones that patches do not divide."""
 
 from dataclasses import dataclass
 

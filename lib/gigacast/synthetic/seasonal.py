@@ -1,7 +1,7 @@
 """Families that repeat: harmonics, calendars, profiles, waves, evolving and multiplicative ones.
 
-Each function takes the random generator, the number of series N and their length T, and returns
-[N, T] float32. Imports NumPy alone.
+Each function takes the random generator, the number of series N and their length T, and returns [N,
+T] float32.
 """
 
 import numpy as np

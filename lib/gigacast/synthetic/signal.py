@@ -1,7 +1,6 @@
 """The building blocks of the families: Gaussian signals of a given spectrum, scales, profiles.
 
-Every function takes the random generator first and returns float32 arrays [N, T]. Imports NumPy
-alone.
+Every function takes the random generator first and returns float32 arrays [N, T].
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,7 @@
 """Families with a shape in time or in values: trends, growth, shifts, spikes, counts, bounds.
 
-Each function takes the random generator, the number of series N and their length T, and returns
-[N, T] float32. Imports NumPy alone.
+Each function takes the random generator, the number of series N and their length T, and returns [N,
+T] float32.
 """
 
 import numpy as np

@@ -1,7 +1,7 @@
 """Series to train on, laid out on disk: what training holds in memory does not grow with them.
 
 Windows are cut so that the end of each series is never trained on. Which windows a step gets is a
-function of the seed and the step alone. Imports numpy, ``errors`` and ``core``.
+function of the seed and the step alone.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What the local disk says when training writes to it. Imports ``errors``."""
+"""What the local disk says when training writes to it."""
 
 import errno
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a model learns from: partitions of a bucket, a file, or a table. Imports all below.
+"""What a model learns from: partitions of a bucket, a file, or a table.
 
 Partitions that follow each other in time are one source: an item's series spans the months, so that
 its end is the end of all that is known of it. Everything is read by the forecasting job's readers.

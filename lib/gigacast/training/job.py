@@ -1,4 +1,4 @@
-"""A fine-tuning run as values: what is asked for, and how it ended. Imports values only."""
+"""A fine-tuning run as values: what is asked for, and how it ended."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""Pretraining as a job: train from a recipe, and publish what came out if that is asked for.
-
-Imports all below.
-"""
+"""Pretraining as a job: train from a recipe, and publish what came out if that is asked for."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Fine-tuning as a job: find parent and data, train, publish with lineage. Imports all below.
+"""Fine-tuning as a job: find parent and data, train, publish with lineage.
 
 The registry stays as it was until everything is done; what is published never becomes active unless
 that was asked for.

@@ -1,4 +1,4 @@
-"""How well a model forecasts the windows that training held out. Imports ``forecast`` and numpy."""
+"""How well a model forecasts the windows that training held out."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What came: the rows of a bucket that forecasts are compared with. Imports all below.
+"""What came: the rows of a bucket that forecasts are compared with.
 
 Actuals are looked for in the partitions of the months that a forecast reaches into: those of the
 same symbol and timeframe, or the same part; where the last of these months has no part of that

@@ -1,4 +1,4 @@
-"""Forecasts and actuals, joined by item, target and time. Pure; imports ``core`` and pyarrow.
+"""Forecasts and actuals, joined by item, target and time. Pure.
 
 Both come as rows of ``item``, ``target``, ``time`` (int64: microseconds of UTC, or plain steps) and
 numbers. Everything is done by Arrow's hash joins: no loop over rows or series.

@@ -1,4 +1,4 @@
-"""How good forecasts turned out to be, for people and programs. Imports ``forecast``'s metrics."""
+"""How good forecasts turned out to be, for people and programs."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Forecasts in the bucket, once the actuals have arrived. Imports all below.
+"""Forecasts in the bucket, once the actuals have arrived.
 
 For every finished generation, file by file and part by part: steps are joined with the rows that
 are in the bucket now, by item, target and time. Steps without an actual are waiting, and are

@@ -1,4 +1,4 @@
-"""What the forecasts of a leaderboard are grouped by. Imports all but ``forecast`` and ``runtime``.
+"""What the forecasts of a leaderboard are grouped by.
 
 A segment is one of `SEGMENTS`, or ``column:NAME``: what a column of the input says of each item.
 """

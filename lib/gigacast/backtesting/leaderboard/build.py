@@ -1,9 +1,8 @@
 """Models side by side: figures of what backtests have left in the bucket.
 
-Imports ``errors``, ``core``, ``storage``, ``forecast``'s metrics and neighbours. Partitions are
-read one after the other and added up, so memory does not grow with the bucket. Only partitions that
-every model has done count, and there only where all have forecast the same series from the same
-origins: the others are named.
+Partitions are read one after the other and added up, so memory does not grow with the bucket. Only
+partitions that every model has done count, and there only where all have forecast the same series
+from the same origins: the others are named.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Models side by side, for people and programs. Imports ``core``, metrics and pyarrow."""
+"""Models side by side, for people and programs."""
 
 import io
 import json

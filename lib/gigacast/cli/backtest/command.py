@@ -1,7 +1,4 @@
-"""``gigacast backtest`` and ``gigacast evaluate``: how good forecasts were, or would have been.
-
-Imports ``settings``, ``pipeline``, ``report`` and click.
-"""
+"""``gigacast backtest`` and ``gigacast evaluate``: how good forecasts were, or would have been."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Figures as people read them: leaderboards and evaluations. Imports ``report`` and click."""
+"""Figures as people read them: leaderboards and evaluations."""
 
 import math
 

@@ -1,7 +1,4 @@
-"""``gigacast data clean``: raw partitions in, a version of a cleaned dataset out.
-
-Imports ``pipeline``, ``report`` and click.
-"""
+"""``gigacast data clean``: raw partitions in, a version of a cleaned dataset out."""
 
 import json
 from dataclasses import asdict

@@ -1,7 +1,6 @@
 """``gigacast data``: datasets in, versions out, and what is known of them.
 
-Imports ``settings``, ``assembly``, ``pipeline``, ``lake``, ``report`` and click. Each command is a
-function below `data`; others join by ``@data.command()`` and `placed`.
+Each command is a function below `data`; others join by ``@data.command()`` and `placed`.
 """
 
 import json

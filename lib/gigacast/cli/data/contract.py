@@ -1,7 +1,4 @@
-"""``gigacast data validate`` and ``infer``: rows held against contracts, and contracts from rows.
-
-Imports ``pipeline``, ``lake`` and click.
-"""
+"""The commands ``data validate`` and ``data infer``: check rows against contracts, and infer them."""
 
 import json
 from pathlib import Path

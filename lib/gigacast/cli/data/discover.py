@@ -1,7 +1,4 @@
-"""``gigacast data discover``: which files there are, by series and month.
-
-Imports ``assembly``, ``cli.option``, ``parquet_loader``, ``pipeline``, ``report`` and click.
-"""
+"""``gigacast data discover``: which files there are, by series and month."""
 
 import json
 from collections.abc import Iterable

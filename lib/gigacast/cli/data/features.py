@@ -1,7 +1,4 @@
-"""``gigacast data features``: a dataset or files into a feature set.
-
-Imports ``cli.data``, ``pipeline``, ``features``, ``report`` and click.
-"""
+"""``gigacast data features``: a dataset or files into a feature set."""
 
 from pathlib import Path
 from typing import Any

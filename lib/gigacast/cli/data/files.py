@@ -1,7 +1,4 @@
-"""What ``data quality`` and ``data clean`` share: which files, how they are read, where tasks run.
-
-Imports ``settings``, ``assembly``, ``pipeline`` and click.
-"""
+"""The options that ``data quality`` and ``data clean`` share: files, reading, executors."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date

@@ -1,7 +1,4 @@
-"""``gigacast data quality``: how good data is, partition by partition.
-
-Imports ``pipeline``, ``report`` and click.
-"""
+"""``gigacast data quality``: how good data is, partition by partition."""
 
 import json
 import math

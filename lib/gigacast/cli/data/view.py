@@ -1,4 +1,4 @@
-"""Datasets as people and programs read them: tables and JSON. Imports ``report`` and click."""
+"""Datasets as people and programs read them: tables and JSON."""
 
 import json
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""``gigacast models``: versions under a prefix, verified, switched, moved and compared.
-
-Imports ``manager``, ``report`` and click.
-"""
+"""``gigacast models``: versions under a prefix, verified, switched, moved and compared."""
 
 import json
 from collections.abc import Callable

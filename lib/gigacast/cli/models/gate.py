@@ -1,7 +1,4 @@
-"""``gigacast models switch --if-better``: a version goes live when a backtest says so.
-
-Imports ``manager``, ``report`` and click.
-"""
+"""``gigacast models switch --if-better``: a version goes live when a backtest says so."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Models as people and programs read them: tables and JSON. Imports ``report`` and click."""
+"""Models as people and programs read them: tables and JSON."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,4 @@
-"""``gigacast train``: fine-tune a model on one's own data, or pretrain one from scratch.
-
-Imports ``training``, ``manager``, ``pipeline`` and click.
-"""
+"""``gigacast train``: fine-tune a model on one's own data, or pretrain one from scratch."""
 
 import json
 from collections.abc import Callable

@@ -1,7 +1,4 @@
-"""What people see of training: the bar, the summary, JSON.
-
-Imports ``pipeline``, ``report`` and click.
-"""
+"""What people see of training: the bar, the summary, JSON."""
 
 from contextlib import ExitStack
 from dataclasses import asdict

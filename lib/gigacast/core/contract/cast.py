@@ -1,7 +1,5 @@
 """Columns into the types of a contract: without loss, or as far as it goes.
 
-Imports ``core`` and pyarrow.
-
 Which values cannot be converted is found by halving the distinct ones: exact for every pair of
 types, and quick when few are wrong.
 """

@@ -1,7 +1,7 @@
 """One batch after the other against a contract: types, ranges, rules and order.
 
-Imports ``core``, numpy and pyarrow. What needs all rows at once, uniqueness that the order of the
-rows does not prove, is left to the caller: see `ContractCheck.unproven`.
+What needs all rows at once, uniqueness that the order of the rows does not prove, is left to the
+caller: see `ContractCheck.unproven`.
 """
 
 from collections.abc import Callable, Iterator

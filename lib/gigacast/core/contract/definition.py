@@ -1,7 +1,5 @@
 """Contracts: what a dataset promises of its columns and rows, as data.
 
-Imports ``errors``, ``core``, pyarrow.
-
 A contract says of each column its type, whether it may be missing, its range and its allowed
 values; and of the rows what is unique, how they are ordered, and which rules hold between columns.
 `Contract.to_dict` and `Contract.from_dict` are its form in YAML, JSON and metadata.

@@ -1,7 +1,4 @@
-"""What changed between two versions of a dataset or of a contract, named field by field.
-
-Imports ``core`` and pyarrow.
-"""
+"""What changed between two versions of a dataset or of a contract, named field by field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields

@@ -1,7 +1,7 @@
 """How columns may change from version to version, and how old files are read as new ones.
 
-Imports ``errors``, ``core`` and pyarrow. A column may be added (older files read as missing there)
-and may be widened (no value is lost); nothing else is an evolution.
+A column may be added (older files read as missing there) and may be widened (no value is lost);
+nothing else is an evolution.
 """
 
 from collections.abc import Iterable, Sequence

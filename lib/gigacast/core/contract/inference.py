@@ -1,8 +1,8 @@
 """A contract read off the data itself: a proposal, to be looked at and tightened by people.
 
-Imports ``core`` and pyarrow. It promises no more than what was seen: types, whether values are
-missing, ranges of numbers, few distinct texts, sorted and unique timestamps, and between columns of
-bars that the high is the highest and the low the lowest.
+It promises no more than what was seen: types, whether values are missing, ranges of numbers, few
+distinct texts, sorted and unique timestamps, and between columns of bars that the high is the
+highest and the low the lowest.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,7 @@
 """The order of rows over many batches: which go back, and which keys are proven unique by it.
 
-Imports numpy and pyarrow. Batches are compared with the greatest row before them, so that cutting
-rows into other batches changes nothing. Rows with a missing value in the columns take no part.
+Batches are compared with the greatest row before them, so that cutting rows into other batches
+changes nothing. Rows with a missing value in the columns take no part.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,4 @@
-"""The contracts that come with the package: bars, volatility, momentum, volume profiles.
-
-Imports ``core`` only.
-"""
+"""The contracts that come with the package: bars, volatility, momentum, volume profiles."""
 
 from gigacast.core.contract.definition import Column, Contract
 from gigacast.core.contract.rule import Rule

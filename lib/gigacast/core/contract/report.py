@@ -1,4 +1,4 @@
-"""What a check found, as values. Imports ``core`` only."""
+"""What a check found, as values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

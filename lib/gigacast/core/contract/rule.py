@@ -1,8 +1,8 @@
 """Rules between the columns of a row, written as ``high >= low`` or ``bid <= ask and ask > 0``.
 
-Imports ``errors`` and pyarrow. The text is parsed by Python's own parser and only comparisons,
-``and``, ``or``, ``not``, ``+ - * /``, numbers, text and column names are taken; nothing is ever
-evaluated as code. As in SQL a rule that meets a missing value is not broken.
+The text is parsed by Python's own parser and only comparisons, ``and``, ``or``, ``not``, ``+ - *
+/``, numbers, text and column names are taken; nothing is ever evaluated as code. As in SQL a rule
+that meets a missing value is not broken.
 """
 
 import ast

@@ -1,6 +1,6 @@
 """Rows that keep a contract, made up: for tests, demonstrations and dry runs.
 
-Imports ``errors``, ``core``, numpy and pyarrow. The same seed gives the same rows.
+The same seed gives the same rows.
 """
 
 from datetime import UTC, date, datetime

@@ -1,4 +1,4 @@
-"""What machine time costs: time by machine, and the bill of a price table. Pure; imports ``price``.
+"""What machine time costs: time by machine, and the bill of a price table. Pure.
 
 Only the time is counted in which a machine worked for us: from the start of a process to its end.
 What it takes to boot, and what is stored, listed and moved, is not in here (docs/scale.md).

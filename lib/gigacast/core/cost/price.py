@@ -1,4 +1,4 @@
-"""What machines cost by the hour, and what that makes of a speed. Pure; imports ``errors``."""
+"""What machines cost by the hour, and what that makes of a speed. Pure."""
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass

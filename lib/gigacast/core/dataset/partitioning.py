@@ -1,7 +1,7 @@
 """How rows are cut into the folders of a dataset, and what a folder's name says of its rows.
 
-Imports ``errors``, numpy and pyarrow. Folders are named as Hive does, ``asset=EURUSD``, so that
-other readers understand them too. Months are ``year=2024/month=03``, as the forecasting job reads.
+Folders are named as Hive does, ``asset=EURUSD``, so that other readers understand them too. Months
+are ``year=2024/month=03``, as the forecasting job reads.
 """
 
 import re

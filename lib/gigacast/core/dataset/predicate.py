@@ -1,8 +1,7 @@
 """Which rows are wanted, as a value: it masks rows, and rules out what cannot hold any.
 
-Imports ``errors`` and pyarrow. The form is the one pyarrow and pandas take: a list of
-``(column, operator, value)`` that must all hold, or a list of such lists of which one must.
-A row whose value is missing matches nothing.
+The form is the one pyarrow and pandas take: a list of ``(column, operator, value)`` that must all
+hold, or a list of such lists of which one must. A row whose value is missing matches nothing.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Which dataset is meant: its layer, its name and its version, read from text and from keys.
-
-Imports ``errors`` and ``core``.
-"""
+"""Which dataset is meant: its layer, its name and its version, read from text and from keys."""
 
 import re
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Semantic versions of datasets: how they are spelled, ordered and raised. Imports ``errors`` only.
+"""Semantic versions of datasets: how they are spelled, ordered and raised.
 
 A version is spelled one way: ``v3``, ``v3.1``, ``v3.1.2``; zeros at the end are left out, so that
 ``v3.0.0`` and ``v3`` cannot be two folders.

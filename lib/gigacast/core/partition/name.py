@@ -1,6 +1,6 @@
 """Partitions and their names: what a key says about the object under it.
 
-Imports ``errors`` and ``core`` only. Keys are relative to the input root.
+Keys are relative to the input root.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The spec: all besides the input that changes the numbers or their form. Imports only ``core``."""
+"""The spec: all besides the input that changes the numbers or their form."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Tasks: one partition to forecast, everything a worker needs pinned. Imports only ``core``."""
+"""Tasks: one partition to forecast, everything a worker needs pinned."""
 
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Many series as one ragged value: what readers give and forecasters take.
 
-Imports only numpy, pyarrow and ``core``.
-
 Timestamps leave this package through `SeriesBatch.last_arrow` and `SeriesBatch.future_arrow`,
 which know about zones: steps of a day and longer follow the wall clock, shorter ones the hours that
 pass.

@@ -1,4 +1,4 @@
-"""What else is known of the series of a batch, step by step. Imports numpy alone.
+"""What else is known of the series of a batch, step by step.
 
 A *past* covariate is known up to the last value of the targets, a *known* one over the horizon as
 well. Covariates belong to an item: all its targets see the same ones.

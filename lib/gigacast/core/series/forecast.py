@@ -1,4 +1,4 @@
-"""What is asked of a forecaster and what it gives. Imports only numpy and ``core``."""
+"""What is asked of a forecaster and what it gives."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Series cut at an origin: what a forecaster may see, and what came after. Pure; imports ``core``.
+"""Series cut at an origin: what a forecaster may see, and what came after. Pure.
 
 Nothing of what comes after the origin is in the context: not a value, not a later timestamp, nor
 a past covariate. Known ones keep their values over the horizon.

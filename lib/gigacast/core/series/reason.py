@@ -1,4 +1,4 @@
-"""Why a series could not be forecast by the model. Imports nothing."""
+"""Why a series could not be forecast by the model."""
 
 from enum import IntEnum
 

@@ -1,4 +1,4 @@
-"""Calendar arithmetic on arrays of days: months, weekdays, business days. Imports only numpy.
+"""Calendar arithmetic on arrays of days: months, weekdays, business days.
 
 Days are int64 days since 1970-01-01, months int64 months since 1970-01, times int64 microseconds
 since 1970: wall time, proleptic Gregorian calendar, negative before 1970.

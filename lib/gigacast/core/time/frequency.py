@@ -1,4 +1,4 @@
-"""Frequencies as values, and the arithmetic of time grids. Imports numpy, ``errors`` and ``core``.
+"""Frequencies as values, and the arithmetic of time grids.
 
 A frequency is one of four kinds, which cover what the pandas aliases in use mean:
 

@@ -1,4 +1,4 @@
-"""How frequencies are spelled: pandas' old and new aliases, and ours. Imports only ``errors``.
+"""How frequencies are spelled: pandas' old and new aliases, and ours.
 
 Works on the triple (kind, count, day) that a `gigacast.core.time.frequency.Frequency` holds.
 """

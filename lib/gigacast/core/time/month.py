@@ -1,4 +1,4 @@
-"""Calendar months as values: the unit the bucket is divided by. Imports only ``errors``."""
+"""Calendar months as values: the unit the bucket is divided by."""
 
 import re
 from dataclasses import dataclass

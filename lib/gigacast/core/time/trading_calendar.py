@@ -1,4 +1,4 @@
-"""When there should be rows: the days and hours of a market. Imports numpy, ``errors``, ``core``.
+"""When there should be rows: the days and hours of a market.
 
 A calendar and a frequency together say how many steps lie between two times. `Calendar.parse`
 reads ``24/7``, ``weekdays``, ``mon-fri 09:30-16:00`` and ``sun-thu 10:00-17:00 Asia/Dubai``.

@@ -1,4 +1,4 @@
-"""Wall time and UTC, on arrays. Imports numpy, pyarrow and its neighbour ``column``."""
+"""Wall time and UTC, on arrays."""
 
 import numpy as np
 import numpy.typing as npt

@@ -1,4 +1,4 @@
-"""Frames, tables and batches as the pipeline takes them, and back. Imports pandas and pyarrow."""
+"""Frames, tables and batches as the pipeline takes them, and back."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Items side by side as matrices, these cut into blocks. Imports numpy, ``features.segment``."""
+"""Items side by side as matrices, these cut into blocks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

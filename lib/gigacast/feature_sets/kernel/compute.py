@@ -1,4 +1,4 @@
-"""Rows into features, as a recipe says. Imports ``errors``, ``core``, pyarrow and neighbours."""
+"""Rows into features, as a recipe says."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The kinds of features a recipe may name, as values. Imports ``errors``, numpy and neighbours.
+"""The kinds of features a recipe may name, as values.
 
 Each says which columns it makes, of which, and computes them by the kernels beside this module. A
 column may be a feature that stands before it in the recipe.

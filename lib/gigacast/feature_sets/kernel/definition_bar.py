@@ -1,4 +1,4 @@
-"""Kinds of features of bars: volatility, momentum, volume. Imports ``errors`` and neighbours."""
+"""Kinds of features of bars: volatility, momentum, volume."""
 
 from dataclasses import dataclass
 

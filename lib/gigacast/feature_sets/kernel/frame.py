@@ -1,7 +1,4 @@
-"""What features are computed from: named values in the order of item and time, and windows.
-
-Imports ``errors``, ``core``, numpy and ``features.segment``.
-"""
+"""What features are computed from: named values in the order of item and time, and windows."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Indicators of momentum. Imports numpy and neighbours."""
+"""Indicators of momentum."""
 
 from typing import NamedTuple
 

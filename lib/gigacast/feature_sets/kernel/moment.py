@@ -1,4 +1,4 @@
-"""Counts, means and sums of squares of windows. Imports numpy, ``features.block``.
+"""Counts, means and sums of squares of windows.
 
 The two parts of a window, see `features.window`, are put together by the formula of Chan, Golub and
 LeVeque (1979): squares are of distances from values in the window, whatever their level.

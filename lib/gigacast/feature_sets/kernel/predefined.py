@@ -1,7 +1,6 @@
 """The recipes that come with the package: bars in, a predefined contract kept.
 
-Imports neighbours. Each is named after the contract of `core.contract_predefined` that its outcome
-keeps.
+Each is named after the contract of `core.contract_predefined` that its outcome keeps.
 """
 
 from gigacast.errors import ConfigError

@@ -1,4 +1,4 @@
-"""How volume is distributed over prices in windows. Imports numpy and neighbours."""
+"""How volume is distributed over prices in windows."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""How much features say of a target, and which to keep. Imports numpy and ``features.segment``.
+"""How much features say of a target, and which to keep.
 
 To be given rows of the training part only, with the target shifted from the future into the row.
 """

@@ -1,4 +1,4 @@
-"""Recipes: which features of which columns, as data. Imports ``errors``, ``core``, neighbours.
+"""Recipes: which features of which columns, as data.
 
 `Recipe.to_dict` and `Recipe.from_dict` are its form in YAML, JSON and metadata. A list where one
 value is expected stands for each of its values in turn: ``window: [20, 60]`` are two features.

@@ -1,7 +1,4 @@
-"""What a recipe says beside its features: what to learn from, scales, selection.
-
-Imports ``errors`` and neighbours.
-"""
+"""What a recipe says beside its features: what to learn from, scales, selection."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Averages that remember everything: y[t] = x[t] + d y[t-1]. Imports numpy, ``features.block``.
+"""Averages that remember everything: y[t] = x[t] + d y[t-1].
 
 All blocks of rows of all items advance together, a row at a time; what goes from block to block is
 the same recurrence, over the blocks. So a few dozen steps do for any number of rows.

@@ -1,7 +1,4 @@
-"""Scaling that is fitted on the training part, kept, and applied to everything.
-
-Imports ``errors``, numpy and ``features.segment``.
-"""
+"""Scaling that is fitted on the training part, kept, and applied to everything."""
 
 import json
 from collections.abc import Mapping

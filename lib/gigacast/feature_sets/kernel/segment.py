@@ -1,4 +1,4 @@
-"""Rows put in the order of item and time, and back. Imports ``core``, numpy and pyarrow.
+"""Rows put in the order of item and time, and back.
 
 Functions of features take R values in this order and ``offsets`` [N + 1]: item ``n`` has the rows
 ``offsets[n]`` to ``offsets[n + 1]``.

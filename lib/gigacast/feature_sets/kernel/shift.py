@@ -1,4 +1,4 @@
-"""Rows back in time: lags, differences, returns, spreads. Imports numpy, ``features.segment``."""
+"""Rows back in time: lags, differences, returns, spreads."""
 
 import numpy as np
 

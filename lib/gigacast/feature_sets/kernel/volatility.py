@@ -1,4 +1,4 @@
-"""How much prices move: estimators of volatility over windows. Imports numpy and neighbours.
+"""How much prices move: estimators of volatility over windows.
 
 All are standard deviations of log returns per bar, as ``float64 [R]``; times the square root of the
 bars in a year they are annual. A bar with a price that is missing or not positive counts for none.

@@ -1,4 +1,4 @@
-"""Rolling statistics: of the last W rows of each item. Imports numpy and neighbours.
+"""Rolling statistics: of the last W rows of each item.
 
 A window is cut at a border of blocks of W rows into the end of one block and the beginning of the
 next (van Herk 1992, Gil and Werman 1993). Both are running sums within their block, so the cost

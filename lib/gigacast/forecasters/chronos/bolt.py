@@ -1,7 +1,7 @@
 """Chronos-Bolt: quantiles in one pass, long horizons by unrolling every quantile.
 
 Source: Ansari et al., "Chronos: Learning the Language of Time Series" (TMLR 2024) and the
-``chronos-forecasting`` package. May import torch and chronos.
+``chronos-forecasting`` package.
 """
 
 from chronos import ChronosBoltPipeline

@@ -6,7 +6,7 @@ does not grow with the square of the batch, and nothing can leak. In a group of 
 the value projection alone.
 
 Source: Ansari et al., "Chronos-2: From Univariate to Universal Forecasting" (2025) and the
-``chronos-forecasting`` package. May import torch and chronos.
+``chronos-forecasting`` package.
 """
 
 from math import ceil, nan

@@ -1,6 +1,6 @@
 """Models of the Chronos family behind the `Forecaster` protocol: Bolt, Chronos-2 and T5.
 
-Importing this module imports torch and chronos; nothing else outside ``forecast`` does.
+Loads torch and chronos: import it only where a model is about to run.
 """
 
 from pathlib import Path

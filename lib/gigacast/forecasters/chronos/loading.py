@@ -1,7 +1,6 @@
 """Opening a model folder: what may be in it, and what torch is to make of it.
 
-Only safetensors are read and no code that came with a model is run. May import torch, transformers,
-safetensors and chronos.
+Only safetensors are read and no code that came with a model is run.
 """
 
 import warnings

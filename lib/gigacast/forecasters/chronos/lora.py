@@ -1,7 +1,7 @@
 """LoRA adapters merged into the model they were trained on: W + s B A, then a model like any other.
 
 Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (2021), in the files that
-peft writes; peft itself is only needed to train them. May import torch and safetensors.
+peft writes; peft itself is only needed to train them.
 """
 
 import json

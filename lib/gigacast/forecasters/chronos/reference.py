@@ -1,6 +1,6 @@
 """The numbers the stock Chronos pipelines give: what ours are checked against.
 
-Shares no batching, padding or forward with the rest. Imports torch and chronos when called.
+Shares no batching, padding or forward with the rest.
 """
 
 import warnings

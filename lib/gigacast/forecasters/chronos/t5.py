@@ -1,9 +1,8 @@
 """The original Chronos: a language model over binned values, sampled with seeds per series.
 
 Tokens are drawn by inverse distribution function from uniforms that belong to the series, its
-sample and its step, so a series' paths do not depend on its batch. Source: Ansari et al.,
-"Chronos: Learning the Language of Time Series" (TMLR 2024) and the ``chronos-forecasting`` package.
-May import torch, transformers and chronos.
+sample and its step, so a series' paths do not depend on its batch. Source: Ansari et al., "Chronos:
+Learning the Language of Time Series" (TMLR 2024) and the ``chronos-forecasting`` package.
 """
 
 import torch

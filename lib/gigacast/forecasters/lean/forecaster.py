@@ -1,7 +1,6 @@
 """Chronos-Bolt behind the `Forecaster` protocol, run by a forward pass of our own.
 
-The numbers are those of the stock pipeline to float32 rounding; see ``docs/decisions``. Imports
-neither chronos nor transformers, which take longer to start than torch. May import torch.
+The numbers are those of the stock pipeline to float32 rounding; see ``docs/decisions``.
 """
 
 from pathlib import Path

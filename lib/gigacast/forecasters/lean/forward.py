@@ -7,7 +7,6 @@ cross-attention be absorbed: with one query q per head, ``q . (K m) = (K' q) . m
 
 Sources: Ansari et al., "Chronos: Learning the Language of Time Series" (TMLR 2024); Raffel et al.,
 "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer" (JMLR 2020).
-May import torch.
 """
 
 import math

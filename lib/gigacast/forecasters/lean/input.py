@@ -1,6 +1,6 @@
 """From contexts to what the lean forward takes: normalised patches and their masks.
 
-As the stock model does it, in float32 whatever the precision behind. May import torch.
+As the stock model does it, in float32 whatever the precision behind.
 """
 
 from dataclasses import dataclass

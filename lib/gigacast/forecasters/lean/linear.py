@@ -1,7 +1,4 @@
-"""A weight matrix applied to rows, with what follows it done in the same pass where that is faster.
-
-May import torch.
-"""
+"""Matrix products of the lean engine, fused with the step after them where that is faster."""
 
 from typing import Any
 

@@ -2,7 +2,7 @@
 
 What can be multiplied out beforehand is, in float32: a norm's gain goes into the matrix behind it,
 queries, keys and values share one product, and the decoder's self-attention, which over its single
-token is the identity, becomes one matrix. May import errors, torch and safetensors.
+token is the identity, becomes one matrix.
 """
 
 from dataclasses import dataclass

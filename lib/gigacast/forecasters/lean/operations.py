@@ -1,4 +1,4 @@
-"""How many operations a forecast by the lean forward takes. Pure; imports the shape.
+"""How many operations a forecast by the lean forward takes. Pure.
 
 What is done once for a whole batch (the token before it has seen its memory) is not counted: it
 vanishes as batches grow. Nor are norms, softmax and activations, which products outweigh.

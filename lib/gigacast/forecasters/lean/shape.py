@@ -1,6 +1,6 @@
 """The dimensions of a Chronos-Bolt model, told from its ``config.json`` without torch.
 
-Says which models our own forward can run, and what it is called in a spec. Imports nothing else.
+Says which models our own forward can run, and what it is called in a spec.
 """
 
 from collections.abc import Mapping

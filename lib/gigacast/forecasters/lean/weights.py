@@ -1,6 +1,6 @@
 """The weights of a Chronos-Bolt as its lean forward wants them: fused, and laid out for products.
 
-What the parts are, and how the output block is cut; `lean_loading` makes them. May import torch.
+What the parts are, and how the output block is cut; `lean_loading` makes them.
 """
 
 from dataclasses import dataclass

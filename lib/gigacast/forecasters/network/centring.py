@@ -3,7 +3,7 @@
 Chronos normalises in float32. At an offset far above the spread, the mean it subtracts is off by
 rounding that depends on the padding; below about 1e-19 and above about 1e19 its squares under- or
 overflow. Both vanish when the mean is taken away in float64 and extreme magnitudes are scaled by a
-power of two first: a model that normalises does not see the difference. May import torch.
+power of two first: a model that normalises does not see the difference.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Devices, precisions, threads and memory of torch. May import torch and ``errors``."""
+"""Devices, precisions, threads and memory of torch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,7 @@
 """What all forecasters that are networks of torch share: a batch there, its quantiles back.
 
 Checks the request, takes contexts into the range where float32 is exact, and overlaps copies with
-computation on a GPU. May import torch.
+computation on a GPU.
 """
 
 from abc import ABC, abstractmethod

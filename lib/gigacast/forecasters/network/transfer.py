@@ -1,4 +1,4 @@
-"""Contexts to the device and quantiles back, while the device computes. May import torch.
+"""Contexts to the device and quantiles back, while the device computes.
 
 On a GPU three things go on at once: the next batch is copied in, this one is computed, the last one
 is copied out. Each has a stream; page-locked memory on the host lets copies run without it. Source:

@@ -1,7 +1,4 @@
-"""Horizons longer than one pass: paths are carried on and reduced to quantiles again.
-
-May import torch; chronos only for levels that are not evenly spaced.
-"""
+"""Horizons longer than one pass: paths are carried on and reduced to quantiles again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

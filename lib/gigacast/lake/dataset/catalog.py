@@ -1,9 +1,8 @@
 """The lake: the datasets of a store, each version whole or not there.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``. A version exists by its manifest. What lies
-in a version's folder without one is *unfinished* when a claim says that it is being published,
-*retired* when it was deleted but for files that later versions share, and else *plain*: somebody
-put it there by hand.
+A version exists by its manifest. What lies in a version's folder without one is *unfinished* when a
+claim says that it is being published, *retired* when it was deleted but for files that later
+versions share, and else *plain*: somebody put it there by hand.
 """
 
 import json

@@ -1,7 +1,4 @@
-"""Contracts as YAML: what people edit and keep beside the code. Other files of theirs too.
-
-Imports ``errors``, ``core`` and yaml.
-"""
+"""Contracts as YAML: what people edit and keep beside the code. Other files of theirs too."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Where a dataset or file comes from, and what was made from it. Imports ``storage``, ``lake``.
+"""Where a dataset or file comes from, and what was made from it.
 
 Upwards a manifest names the exact objects, with their ETags, that a version was made from; files
 that were never in a version say so in their footer. Downwards every manifest of the lake is read

@@ -1,7 +1,7 @@
 """The manifest of a dataset version: what makes it exist, and all that is known of it.
 
-Imports ``errors``, ``core`` and pyarrow. A manifest names every file with its key, ETag, size and
-digests, so that versions can share files, and readers never take one file for another.
+A manifest names every file with its key, ETag, size and digests, so that versions can share files,
+and readers never take one file for another.
 """
 
 import base64

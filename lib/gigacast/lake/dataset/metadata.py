@@ -1,4 +1,4 @@
-"""What metadata.json says, and each Parquet file in its footer. Imports ``errors``, ``lake``.
+"""What metadata.json says, and each Parquet file in its footer.
 
 Both are of one form, published as ``metadata.schema.json`` in this package, and checked against it
 whenever they are written or read.

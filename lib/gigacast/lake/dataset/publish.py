@@ -1,7 +1,5 @@
 """Publishing: a version of a dataset comes to be, whole, once, for good.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``.
-
 claim -> files -> metadata.json -> manifest -> no claim. The *claim* is put if absent and names the
 digest of the content: of two who publish different content one is refused before it writes a byte.
 *Files* are put if absent, so that no writer, however late, replaces what a manifest names; one that

@@ -1,4 +1,4 @@
-"""Versions that go: deprecated, then deleted, each shown before it is done. Imports ``lake``.
+"""Versions that go: deprecated, then deleted, each shown before it is done.
 
 Deleting goes the other way round than publishing: the manifest first, then the files that no other
 version of the dataset names. Files that are shared stay, under the folder they were written to.

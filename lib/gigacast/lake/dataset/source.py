@@ -1,4 +1,4 @@
-"""Versions of a dataset as one store to read from. Imports ``errors``, ``core``, ``lake``.
+"""Versions of a dataset as one store to read from.
 
 Keys say which version a file is of: ``raw/EURUSD/2024-01-15/part-00000.parquet``. Files of
 published versions are known by their content, as in `lake.dataset_store`; those that somebody put

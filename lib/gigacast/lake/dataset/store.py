@@ -1,9 +1,8 @@
 """A version of a dataset as a store: what its manifest names, and nothing else, read only.
 
-Imports ``errors``, ``storage`` and ``lake``. Files that the version shares with an earlier one
-appear under their own names. The ETag of a file is the digest of its rows: the same in every
-version that shares it, and in every copy of the lake. Each read is of the object that the manifest
-names.
+Files that the version shares with an earlier one appear under their own names. The ETag of a file
+is the digest of its rows: the same in every version that shares it, and in every copy of the lake.
+Each read is of the object that the manifest names.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """Which version of a model is active: one object per model, changed by compare and swap.
 
-Imports ``errors``, ``storage`` and ``lake``. ``ACTIVE`` holds the version and every change there
-was. Who changes it names the ETag it was read with, so of two operators the slower one gets an
-error that shows what is active now, and undoes nobody.
+``ACTIVE`` holds the version and every change there was. Who changes it names the ETag it was read
+with, so of two operators the slower one gets an error that shows what is active now, and undoes
+nobody.
 
 Deleting a version is recorded here, too: the swap that records it makes a switch to that version
 which is under way fail, and a later one finds the claim (see ``registry``).

@@ -1,7 +1,6 @@
 """Backup: published versions into one tar file, each verified as it is written.
 
-Imports ``errors``, ``storage`` and ``lake``. An archive holds the keys of the registry and nothing
-else; ``registry_restore`` reads it.
+An archive holds the keys of the registry and nothing else; ``registry_restore`` reads it.
 """
 
 import tarfile

@@ -1,8 +1,8 @@
 """Models fetched from a store, kept on this machine by their digest.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``. A folder's name is the digest of what is in
-it: a model that changes gets another folder, never a stale one. It is filled aside and renamed, so
-that of many processes each finds all of it or nothing; and it is hashed again before every use.
+A folder's name is the digest of what is in it: a model that changes gets another folder, never a
+stale one. It is filled aside and renamed, so that of many processes each finds all of it or
+nothing; and it is hashed again before every use.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The files of a model: which of them count, their hashes, their headers, and what is refused.
 
-Imports only ``errors``. A safetensors header is read as what it is, a length and JSON
+A safetensors header is read as what it is, a length and JSON
 (https://github.com/huggingface/safetensors#format), so that nothing here needs torch.
 """
 

@@ -1,4 +1,4 @@
-"""Models from the Hugging Face hub. Alone imports ``huggingface_hub``, and only when asked.
+"""Models from the Hugging Face hub.
 
 The hub's own settings count: ``HF_HOME``, ``HF_ENDPOINT`` (mirrors), ``HF_HUB_OFFLINE``,
 ``HF_TOKEN``.

@@ -1,7 +1,7 @@
 """The manifest of a model version: what it is, where it came from, every file with its hash.
 
-Imports ``errors`` and ``lake``. It is written last and never again, so a version that has one is
-whole. What is read is believed only as far as it agrees with itself and with its key.
+It is written last and never again, so a version that has one is whole. What is read is believed
+only as far as it agrees with itself and with its key.
 """
 
 import json

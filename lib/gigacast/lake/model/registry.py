@@ -1,6 +1,6 @@
 """The registry: model versions under ``models/``, each whole or not there, none ever changed.
 
-Imports ``errors``, ``storage`` and ``lake``. Publishing is claim -> files -> manifest -> no claim:
+Publishing is claim -> files -> manifest -> no claim:
 
 - The *claim* (``PUBLISHING``) is put if absent and names the digest that the version is being
   given: of two who publish different content one is refused before it writes a byte, and what a

@@ -1,7 +1,5 @@
 """From what the user calls a model to pinned files in a folder.
 
-Imports ``errors``, ``storage`` and ``lake``; the hub is asked through ``lake.hub``.
-
 Looked for in this order, first hit wins, and the choice is part of the result:
 
 1. a name that ships with the package (``gigacast-bolt-nano``) or needs no files

@@ -1,8 +1,7 @@
 """Restore: the versions of an archive into a registry.
 
-Imports ``errors``, ``storage`` and ``lake``. An archive is hostile until proven otherwise: names
-that lead anywhere else, links, devices, files that no manifest lists and files that are not as
-listed are refused before anything is written.
+An archive is hostile until proven otherwise: names that lead anywhere else, links, devices, files
+that no manifest lists and files that are not as listed are refused before anything is written.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Files of a version from a store to a local folder, hashed on the way.
 
-Imports ``errors``, ``storage`` and ``lake``. Files are read in pieces, so that memory holds one
-piece whatever the model's size, each of the object that was listed.
+Files are read in pieces, so that memory holds one piece whatever the model's size, each of the
+object that was listed.
 """
 
 import errno

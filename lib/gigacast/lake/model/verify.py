@@ -1,4 +1,4 @@
-"""Hashing published versions again, where they lie. Imports ``storage`` and ``lake``."""
+"""Hashing published versions again, where they lie."""
 
 from dataclasses import dataclass, field
 

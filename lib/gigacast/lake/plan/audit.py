@@ -1,4 +1,4 @@
-"""The audit: the record of one run. Imports ``errors``, ``core``, ``storage`` and ``lake``.
+"""The audit: the record of one run.
 
 It is written when the run starts and replaced as it goes, so that a killed run is visible as one
 that never ended. The clock comes in as an argument.

@@ -1,4 +1,4 @@
-"""Listed input objects -> partitions. Imports ``errors``, ``core`` and ``storage`` only.
+"""Listed input objects -> partitions.
 
 Pure but for the listings handed to it: names are parsed, twins set aside, generations resolved.
 """

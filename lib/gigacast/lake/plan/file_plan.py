@@ -1,4 +1,4 @@
-"""What is left to do of a known list of files. Imports ``errors``, ``core``, ``storage``, ``lake``.
+"""What is left to do of a known list of files.
 
 The planner of jobs whose result names every file, as a version of a dataset does: their number fits
 into memory. It decides as `lake.planner` does: a file is done when a receipt names the ETags now

@@ -1,7 +1,6 @@
 """The manifest of a spec: the consistent set of forecasts of the last finished run.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``. A manifest is replaced by compare and swap:
-two runs that end together merge, neither is lost.
+A manifest is replaced by compare and swap: two runs that end together merge, neither is lost.
 """
 
 import io

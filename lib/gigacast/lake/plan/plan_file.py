@@ -1,10 +1,10 @@
 """The plan of an array run: written once, read by every child.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``. ``plans/{run_id}.json`` is the head, which
-every child reads; ``plans/{run_id}/{child}.json`` are the tasks of one. The head names the digest
-of each part and is written after them, and whoever starts a child names the digest of the head. So
-a child of ten thousand reads its own part only, a plan of any size is made in the memory of its
-tasks, and one that was changed under a running array is refused.
+``plans/{run_id}.json`` is the head, which every child reads; ``plans/{run_id}/{child}.json`` are
+the tasks of one. The head names the digest of each part and is written after them, and whoever
+starts a child names the digest of the head. So a child of ten thousand reads its own part only, a
+plan of any size is made in the memory of its tasks, and one that was changed under a running array
+is refused.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What is left to do, from listings alone. Imports ``errors``, ``core``, ``storage`` and ``lake``.
+"""What is left to do, from listings alone.
 
 Three listings decide: inputs, outputs, receipts. They are walked month by month in step, so memory
 is bounded by the largest month plus what is pending, whatever the bucket's size, and no object is

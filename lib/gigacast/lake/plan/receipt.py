@@ -1,7 +1,6 @@
 """Receipts: proof that a task was done, with its timings.
 
-Imports ``errors``, ``core``, ``storage`` and ``lake``. A receipt's key names the input and the
-output it proves, so planning lists receipts and reads none.
+A receipt's key names the input and the output it proves, so planning lists receipts and reads none.
 """
 
 import dataclasses

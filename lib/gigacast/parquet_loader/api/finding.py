@@ -1,4 +1,4 @@
-"""What finds files, and reads what lies beside them. Imports all below."""
+"""What finds files, and reads what lies beside them."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`ParquetDataLoader`: rows of a symbol out of year and month folders. Imports all below.
+"""`ParquetDataLoader`: rows of a symbol out of year and month folders.
 
 A door like the command line: it may load settings. Files are found, columns recognised and rows
 read by the readers that the forecasting job and the datasets use.

@@ -1,7 +1,4 @@
-"""Features of loaded rows: learned on what is trained on, applied to what is predicted from.
-
-Imports ``pipeline`` and ``features``.
-"""
+"""Features of loaded rows: learned on what is trained on, applied to what is predicted from."""
 
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta

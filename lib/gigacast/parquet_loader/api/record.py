@@ -1,4 +1,4 @@
-"""What is remembered of loading: which files were processed, and sessions. Imports all below."""
+"""What is remembered of loading: which files were processed, and sessions."""
 
 from gigacast.job.run import utc_now
 from gigacast.lake.plan.audit import Audit

@@ -1,7 +1,4 @@
-"""From settings to what a `ParquetDataLoader` is made of.
-
-Imports ``settings``, ``assembly`` and what stands below them.
-"""
+"""From settings to what a `ParquetDataLoader` is made of."""
 
 import secrets
 from datetime import timedelta

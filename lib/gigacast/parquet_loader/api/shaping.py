@@ -1,4 +1,4 @@
-"""What is done with rows once they are loaded: joined, split, checked. Imports all below."""
+"""What is done with rows once they are loaded: joined, split, checked."""
 
 from typing import TypeVar
 

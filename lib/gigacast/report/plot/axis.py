@@ -1,4 +1,4 @@
-"""Ticks and labels of the axes of a plot made of characters. Imports numpy."""
+"""Ticks and labels of the axes of a plot made of characters."""
 
 import math
 from typing import Any

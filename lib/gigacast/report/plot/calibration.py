@@ -1,4 +1,4 @@
-"""Calibration as a picture. Imports matplotlib when it draws, and never pyplot: no global state."""
+"""Calibration as a picture."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

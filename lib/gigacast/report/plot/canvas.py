@@ -1,4 +1,4 @@
-"""A grid of characters with lines in braille dots or in ASCII. Imports numpy."""
+"""A grid of characters with lines in braille dots or in ASCII."""
 
 from dataclasses import dataclass
 from math import nan

@@ -1,4 +1,4 @@
-"""Forecasts as a picture. Imports matplotlib when it draws, and never pyplot: no global state."""
+"""Forecasts as a picture."""
 
 import math
 import warnings

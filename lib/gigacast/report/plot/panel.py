@@ -1,4 +1,4 @@
-"""One series and its forecast, ready to be drawn. Imports numpy."""
+"""One series and its forecast, ready to be drawn."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

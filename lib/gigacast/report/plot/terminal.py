@@ -1,4 +1,4 @@
-"""A forecast drawn with characters. A pure function of a panel. Imports numpy."""
+"""A forecast drawn with characters. A pure function of a panel."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,4 @@
-"""A store in a local folder: the same job without a bucket.
-
-Imports only ``errors`` and the neighbours in ``storage``.
-"""
+"""A store in a local folder: the same job without a bucket."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Walking a folder in key order. Imports only the neighbours in ``storage``.
+"""Walking a folder in key order.
 
 One folder's names are held at a time (and those of the folders above it), sorted as UTF-8 bytes:
 a subfolder sorts as its name and a slash, so that ``a-b`` and ``a.b`` come before ``a/b``.

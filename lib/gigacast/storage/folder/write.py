@@ -1,7 +1,5 @@
 """Writing files so that readers see all of a file or nothing of it.
 
-Imports only the standard library.
-
 A temporary file beside the target (so on the same filesystem, whatever is mounted where) is
 written, flushed to disk and renamed over it, under a lock on the folder that holds both. The lock
 makes check-then-write one step between threads and processes, and lets every rewrite get a

@@ -1,4 +1,4 @@
-"""Between which values a row group lies, by its statistics. Imports ``core`` values.
+"""Between which values a row group lies, by its statistics.
 
 Of floats they leave NaN out.
 """

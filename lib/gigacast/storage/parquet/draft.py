@@ -1,4 +1,4 @@
-"""Parquet files written to a local folder before they go anywhere. Imports ``errors``, ``core``.
+"""Parquet files written to a local folder before they go anywhere.
 
 A draft knows what it holds when it is closed: rows, missing values, bounds, and two digests, one of
 the file, one of the rows alone. The second leaves the footer out, so that the same rows written at

@@ -1,4 +1,4 @@
-"""Which rows repeat a key, exactly, whatever the number of rows. Imports ``errors`` and pyarrow.
+"""Which rows repeat a key, exactly, whatever the number of rows.
 
 Keys are held in memory up to a limit; beyond it they are dealt out, by a hash, to files in a
 temporary folder, so that equal keys meet in one file and one file is held at a time. The hash only

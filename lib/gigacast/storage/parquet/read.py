@@ -1,4 +1,4 @@
-"""Parquet out of a store: whole, in batches, or as a file to seek in. Imports errors, neighbours.
+"""Parquet out of a store: whole, in batches, or as a file to seek in.
 
 Memory is bounded by the settings, not by the object: small objects are fetched in one request,
 larger ones by ranges of one version (If-Match); a folder's files are read where they lie. No file

@@ -1,4 +1,4 @@
-"""The rows and columns of a Parquet object that are wanted, and no others. Imports ``core`` values.
+"""The rows and columns of a Parquet object that are wanted, and no others.
 
 A filter rules out row groups by their statistics before anything of them is fetched; of the others
 only the columns wanted, and those the filter looks at, are. Rows come in batches.

@@ -1,4 +1,4 @@
-"""Parquet into a store: batches in, one object out, or nothing. Imports errors, neighbours.
+"""Parquet into a store: batches in, one object out, or nothing.
 
 The rows go to a local temporary file, so memory holds one row group and no reader sees a part;
 leaving the ``with`` block without an exception publishes it. Equal rows give equal bytes, however

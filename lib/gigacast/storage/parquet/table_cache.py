@@ -1,4 +1,4 @@
-"""Decoded rows of objects, kept on this machine. Imports ``errors``, ``core`` and pyarrow.
+"""Decoded rows of objects, kept on this machine.
 
 An entry is known by what it holds: the object's address, its key, its ETag and what was read of it.
 An object that changes has another ETag, so that no entry ever becomes stale. Entries are written

@@ -1,4 +1,4 @@
-"""The last rows of a Parquet object, reading little else. Imports ``errors`` and neighbours.
+"""The last rows of a Parquet object, reading little else.
 
 A row group is left out when those behind it hold enough rows and it is sure that they are later: by
 the statistics of the time column. Where these are silent or overlap, all is read.

@@ -1,4 +1,4 @@
-"""Between which times the rows of row groups lie, by their statistics. Imports neighbours.
+"""Between which times the rows of row groups lie, by their statistics.
 
 Times stored as text are compared as text where that is their order: ISO 8601, all bounds of one
 form, without a zone. Rows of another form would show: in the order of text they would be a bound.

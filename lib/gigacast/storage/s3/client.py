@@ -1,4 +1,4 @@
-"""Clients for one S3 bucket, configured as a boto3 user expects. Imports ``errors``, the clients.
+"""Clients for one S3 bucket, configured as a boto3 user expects.
 
 Credentials come from the environment, the shared profile (``AWS_PROFILE``, single sign-on, assumed
 roles), the container or the instance, in botocore's order and refreshed by it; the endpoint and

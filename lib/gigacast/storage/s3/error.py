@@ -1,4 +1,4 @@
-"""What S3 and its clients raise, as the package's errors. Imports ``errors`` and the clients.
+"""What S3 and its clients raise, as the package's errors.
 
 The one seam for obstore and boto3. Only the status, S3's code and its message reach our text;
 what could hold a session token is blanked in the causes, too.

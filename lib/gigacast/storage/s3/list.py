@@ -1,4 +1,4 @@
-"""Listing one S3 bucket. Imports ``errors`` (through neighbours), the clients and neighbours.
+"""Listing one S3 bucket.
 
 obstore lists four times as fast as botocore at its best, but it reads keys as paths: one key with
 an empty part (``a//b``) fails its whole listing, a folder marker (``2014/``, zero bytes) loses its

@@ -1,4 +1,4 @@
-"""A store in an S3 bucket, through obstore. Imports ``errors``, the clients and neighbours.
+"""A store in an S3 bucket, through obstore.
 
 The choice of client is explained in docs/decisions/0002-object-store-client.md.
 """

@@ -1,7 +1,7 @@
 """Fine-tuning of Chronos-Bolt: quantile loss on windows of real series, best weights kept.
 
 The loss is the pretraining's (`pretraining_step.scaled_loss`): in units of each context's scale, so
-that large series do not drown small ones. May import torch and chronos.
+that large series do not drown small ones.
 """
 
 import math

@@ -2,7 +2,7 @@
 
 Around it stands what ``fit`` lacks: series are read from disk as they are drawn, checkpoints
 survive a kill and are resumed to the very same weights, a loss that is not a number stops the run,
-validation ends it early and chooses the weights. May import torch, transformers and chronos.
+validation ends it early and chooses the weights.
 """
 
 import math

@@ -1,7 +1,4 @@
-"""What a fine-tuning run is asked for, and what it comes to for one model. Frozen, checked, hashed.
-
-Imports ``errors`` and ``core`` only, so that a command can refuse bad wishes without torch.
-"""
+"""Options of a fine-tuning run, and the configuration they resolve to for one model."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field

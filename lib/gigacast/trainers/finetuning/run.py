@@ -1,6 +1,6 @@
 """Fine-tuning: from a parent's folder and a corpus to the folder of a better model.
 
-Importing this module imports torch and chronos.
+Loads torch and chronos: import it only where a model is about to be trained.
 """
 
 from dataclasses import dataclass

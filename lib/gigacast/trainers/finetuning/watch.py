@@ -1,7 +1,4 @@
-"""Watches chronos' ``fit`` from within: checks, keeps, resumes and ends a run.
-
-May import torch, transformers and chronos.
-"""
+"""Watches chronos' ``fit`` from within: checks, keeps, resumes and ends a run."""
 
 import math
 from collections.abc import Iterator

@@ -1,7 +1,4 @@
-"""Checkpoints of a training run and the folder that comes out of it, both written atomically.
-
-May import gigacast.errors, torch and chronos.
-"""
+"""Checkpoints of a training run and the folder that comes out of it, both written atomically."""
 
 import os
 import shutil

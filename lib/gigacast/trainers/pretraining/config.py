@@ -1,7 +1,4 @@
-"""The settings of a pretraining run: frozen, checked, and hashed.
-
-May import gigacast.errors, gigacast.core, pydantic and the synthetic generator's mixture.
-"""
+"""The settings of a pretraining run: frozen, checked, and hashed."""
 
 from pathlib import Path
 from typing import Any

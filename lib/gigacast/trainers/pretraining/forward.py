@@ -5,8 +5,6 @@ needs no self-attention scores, queries, keys and values are projected together,
 normalisation stays in float32 whatever the working precision. The parameters are read from the
 stock model at every call, so what is trained here is what the stock class saves and loads; in
 float32 both give the same numbers.
-
-May import torch and chronos.
 """
 
 from dataclasses import dataclass

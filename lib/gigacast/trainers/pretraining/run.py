@@ -5,8 +5,6 @@
 ``gigacast train pretrain`` is the same with a progress bar and a way into the registry. What comes
 out is a folder that `chronos.BaseChronosPipeline.from_pretrained` loads. The curve is
 written beside the checkpoints as JSON lines.
-
-May import gigacast.errors, gigacast.core, torch, chronos, numpy and the synthetic generator.
 """
 
 import argparse

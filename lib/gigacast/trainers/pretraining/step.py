@@ -1,7 +1,4 @@
-"""One training step: the batch, the loss, the optimisers and the schedule.
-
-May import torch, chronos, numpy and the synthetic generator.
-"""
+"""One training step: the batch, the loss, the optimisers and the schedule."""
 
 import math
 from collections.abc import Callable
