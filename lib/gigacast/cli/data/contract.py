@@ -1,4 +1,4 @@
-"""The commands ``data validate`` and ``data infer``: check rows against contracts, and infer them."""
+"""The commands ``data validate`` and ``data infer``: rows against contracts, contracts from rows."""
 
 import json
 from pathlib import Path
