@@ -10,14 +10,13 @@ import os
 import sys
 from collections.abc import Mapping
 
-from gigacast.batch.child import EXIT_AGAIN, Place, run_child
+from gigacast.batch.child import Place, run_child
+from gigacast.core.exit import EXIT_AGAIN, EXIT_USAGE
 from gigacast.errors import GigacastError, TransientStorageError
 from gigacast.job.batch_options import ChildOrder
 from gigacast.job.run import utc_now
 from gigacast.report.telemetry import Origin, Telemetry
 from gigacast.runtime.interruption import interruptible
-
-EXIT_REFUSED = 2
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
@@ -37,7 +36,7 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
         return EXIT_AGAIN
     except GigacastError as error:
         sys.stderr.write(f"gigacast: {type(error).__name__}: {error}\n")
-        return EXIT_AGAIN if isinstance(error, TransientStorageError) else EXIT_REFUSED
+        return EXIT_AGAIN if isinstance(error, TransientStorageError) else EXIT_USAGE
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from gigacast.core.series.batch import FloatArray
+from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import UnsupportedForecastError
 from gigacast.forecasters.forecaster import Forecaster

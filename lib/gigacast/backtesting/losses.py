@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import AnyArray, ByteArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
-from gigacast.core.series.batch import ByteArray, SeriesBatch
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.reason import Reason
 from gigacast.forecasters.metric import Losses, interval_name, intervals_of
 from gigacast.forecasting.prediction import level_name
@@ -106,7 +106,7 @@ def read_losses(table: pa.Table, levels: Sequence[float]) -> Losses:
     )
 
 
-def _matrix(table: pa.Table, names: Sequence[str], kind: np.dtype[Any]) -> npt.NDArray[Any]:
+def _matrix(table: pa.Table, names: Sequence[str], kind: np.dtype[Any]) -> AnyArray:
     found = np.empty((table.num_rows, len(names)), kind)
     for place, name in enumerate(names):
         found[:, place] = to_numpy(table[name])

@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.backtesting.losses import losses_batch, losses_schema
+from gigacast.core.array import ByteArray, IntArray
 from gigacast.core.partition.task import Task
-from gigacast.core.series.batch import ByteArray, SeriesBatch
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.holdout import hold_out
 from gigacast.core.series.reason import Reason
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
@@ -226,9 +227,7 @@ class _Lost:
     window: int
 
 
-def seasons_of(
-    batch: SeriesBatch, season: int | None = None
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+def seasons_of(batch: SeriesBatch, season: int | None = None) -> IntArray:
     """Return the steps of each series' season, [N]: by frequency, 1 without one, or as given."""
     if season is not None:
         return np.full(len(batch), season, np.int64)

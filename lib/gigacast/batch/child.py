@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, cast
 
 from gigacast.batch.setup import fetch_model, load_setup, prepared_of
+from gigacast.core.exit import EXIT_AGAIN, EXIT_DONE, EXIT_FAILED
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.forecasting.partition import ForecastSetup
@@ -38,11 +39,6 @@ from gigacast.runtime.instance import this_machine
 from gigacast.runtime.interruption import deferred
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
-
-EXIT_DONE = 0
-EXIT_FAILED = 1
-EXIT_AGAIN = 75
-"""EX_TEMPFAIL: the one code after which a child is tried again."""
 
 KILLED = "killed"
 _CHECKS_AT_ONCE = 16

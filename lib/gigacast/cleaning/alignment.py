@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from gigacast.core.time.calendar_grid import DAY_US, IntArray
+from gigacast.core.array import IntArray
+from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from gigacast.cleaning.fill import Known, Missing, Numbered, Numbers, Other, Sources, interpolate
+from gigacast.cleaning.fill import Known, Missing, Numbered, Other, Sources, interpolate
 from gigacast.cleaning.rules import CleanRules
+from gigacast.core.array import AnyArray, BoolArray, CodeArray, IntArray
 from gigacast.core.column import is_number, known_floats, to_arrow
 from gigacast.quality.outlier import Fences
 from gigacast.quality.outlier_forest import Forest, Scale, stack
 from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
-from gigacast.series.segment import BoolArray, CodeArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +262,7 @@ class Cleaner:
         places[missing.rows[near]] = at + 1
         return Other(pa.concat_arrays([head, column.column]).take(to_arrow(places)))
 
-    def _placed(self, column: Numbered, rows: IntArray, values: Numbers) -> Numbered:
+    def _placed(self, column: Numbered, rows: IntArray, values: AnyArray) -> Numbered:
         self._count("filled", len(rows))
         filled, known = column.values.copy(), column.known
         assert known is not None  # noqa: S101 - something was missing

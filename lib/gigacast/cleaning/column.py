@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from gigacast.cleaning.narrow import fits_float32, narrowest_integer
 from gigacast.cleaning.rules import CleanRules
+from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.core.column import is_number, to_numpy
 from gigacast.core.contract.cast import cast_column
 from gigacast.core.contract.definition import Mode
@@ -20,8 +21,7 @@ from gigacast.quality.columns import Arranged
 from gigacast.quality.file import PartitionFile
 from gigacast.quality.outlier import Fences, iqr_fences, zscore_fences
 from gigacast.quality.outlier_forest import Scale, sample_rows
-from gigacast.quality.quantile import RealArray
-from gigacast.series.segment import BoolArray, IntArray, offsets_without, spread
+from gigacast.series.segment import offsets_without, spread
 from gigacast.series.value import doubles, known_doubles
 
 _MAKERS = {"iqr": iqr_fences, "zscore": zscore_fences}
@@ -49,7 +49,7 @@ class Finding:
     narrow: pa.DataType | None = None
     fences: Fences | None = None
     scale: Scale | None = None
-    sample: RealArray | None = None
+    sample: DoubleArray | None = None
 
 
 class ColumnSurvey:
@@ -134,7 +134,7 @@ class ColumnSurvey:
                 narrow = None
         return Finding(name, unreadable, narrow, fences)
 
-    def _known(self, column: pa.ChunkedArray) -> tuple[RealArray, IntArray, bool]:
+    def _known(self, column: pa.ChunkedArray) -> tuple[DoubleArray, IntArray, bool]:
         """Return the finite values of the rows that stay, their offsets, and if none is missing."""
         arranged, keep = self._arranged, self._keep
         values, known = known_doubles(column)
@@ -147,7 +147,7 @@ class ColumnSurvey:
             return values, arranged.offsets, is_whole
         return values[known], offsets_without(~known, arranged.offsets), is_whole
 
-    def _sample(self, column: pa.ChunkedArray) -> tuple[Scale, RealArray]:
+    def _sample(self, column: pa.ChunkedArray) -> tuple[Scale, DoubleArray]:
         """Return some rows of a column for the forest, scaled, and how."""
         values, offsets = doubles(column), self._offsets
         if self._arranged.order is not None:
@@ -159,7 +159,7 @@ class ColumnSurvey:
         return scale, scale.apply(values[self._chosen], of)
 
     def _narrowest(
-        self, column: pa.ChunkedArray, values: RealArray, *, is_whole: bool
+        self, column: pa.ChunkedArray, values: DoubleArray, *, is_whole: bool
     ) -> pa.DataType | None:
         kind = column.type
         if not self._rules.optimise:
@@ -174,7 +174,7 @@ class ColumnSurvey:
         return None
 
 
-def samples_of(findings: Sequence[Finding]) -> list[RealArray]:
+def samples_of(findings: Sequence[Finding]) -> list[DoubleArray]:
     """Return what an isolation forest grows from, column after column."""
     return [found.sample for found in findings if found.sample is not None]
 

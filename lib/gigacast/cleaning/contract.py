@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.array import BoolArray
 from gigacast.core.contract.cast import plain_type, target_type
 from gigacast.core.contract.check import ContractCheck
 from gigacast.core.contract.definition import Column, Contract, Mode
@@ -52,7 +53,7 @@ class ContractFilter:
         """Return the filter of a contract, where there is one."""
         return None if contract is None else cls(contract, schema, keys)
 
-    def find_good(self, rows: pa.RecordBatch) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    def find_good(self, rows: pa.RecordBatch) -> BoolArray:
         """Return which rows are good; those that are not are counted."""
         _, good = self._check.add(rows.select(self._schema.names).cast(self._schema))
         self.dropped += int(len(good) - np.count_nonzero(good))

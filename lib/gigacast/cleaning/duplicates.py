@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import BoolArray, CodeArray, IntArray
 from gigacast.core.column import to_arrow, to_floats, to_numpy
 from gigacast.core.contract.cast import plain_type
 from gigacast.quality.columns import arrange
 from gigacast.quality.file import Keys, PartitionFile
-from gigacast.series.segment import BoolArray, CodeArray, IntArray
 from gigacast.series.timestamp import is_text
 
 _MANY = 0.05
@@ -118,7 +117,7 @@ def _codes(file: PartitionFile, name: str, rows: IntArray) -> CodeArray | None:
 
 def _joined(codes: list[CodeArray]) -> CodeArray:
     """Return a number for each combination."""
-    total: npt.NDArray[np.int64] = codes[0].astype(np.int64)
+    total: IntArray = codes[0].astype(np.int64)
     for more in codes[1:]:
         total = total * (int(more.max()) + 1) + more
     return np.unique(total, return_inverse=True)[1].astype(np.int32)

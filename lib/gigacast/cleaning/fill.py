@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from gigacast.core.array import AnyArray, BoolArray, IntArray
 from gigacast.core.column import known_floats, to_arrow, to_numpy
-from gigacast.series.segment import BoolArray, IntArray
-
-Numbers = npt.NDArray[Any]
 
 
 class Known(NamedTuple):
@@ -32,7 +29,7 @@ class Numbered:
     What ``values`` holds of those that are missing is not told.
     """
 
-    values: Numbers
+    values: AnyArray
     known: BoolArray | None
 
     @classmethod
@@ -134,10 +131,10 @@ def interpolate(
     missing: Missing,
     sources: tuple[Sources, Sources],
     near: BoolArray,
-) -> Numbers:
+) -> AnyArray:
     """Return the values between two known ones, in proportion to time."""
 
-    def known(side: Sources) -> tuple[Numbers, IntArray]:
+    def known(side: Sources) -> tuple[AnyArray, IntArray]:
         at = side.at[near]
         values = column.values[np.maximum(at, 0)].astype(np.float64)
         if side.carried is not None:
@@ -148,5 +145,5 @@ def interpolate(
     share = (times[missing.rows[near]] - since) / np.maximum(until - since, 1)
     between = low + (high - low) * share
     is_whole = column.values.dtype.kind in "iu"
-    result: Numbers = np.rint(between) if is_whole else between
+    result: AnyArray = np.rint(between) if is_whole else between
     return result

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import DoubleArray
 from gigacast.core.column import to_arrow, to_numpy
 
 _AT_ONCE = 1 << 16
@@ -21,7 +22,7 @@ def narrowest_integer(column: pa.ChunkedArray) -> pa.DataType:
     return column.type
 
 
-def fits_float32(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", most: float) -> bool:
+def fits_float32(values: "DoubleArray", most: float) -> bool:
     """Whether no finite value moves by more than a share of itself when it becomes a float32.
 
     Parameters
@@ -35,7 +36,7 @@ def fits_float32(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", mo
     )
 
 
-def _fit(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]", most: float) -> bool:
+def _fit(values: "DoubleArray", most: float) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         back = values.astype(np.float32).astype(np.float64)
         same = back == values if most == 0 else np.abs(back - values) <= most * np.abs(values)

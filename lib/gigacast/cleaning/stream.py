@@ -12,6 +12,7 @@ from gigacast.cleaning.contract import ContractFilter
 from gigacast.cleaning.narrow import narrow_column
 from gigacast.cleaning.rules import CleanRules
 from gigacast.cleaning.survey import Survey
+from gigacast.core.array import CodeArray, IntArray
 from gigacast.core.column import keep_rows, to_arrow
 from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import NO_TIME
@@ -20,7 +21,6 @@ from gigacast.quality.columns import arranged_rows, measure_keys
 from gigacast.quality.file import PartitionFile
 from gigacast.quality.measures import ColumnQuality, KeyQuality, PartitionQuality
 from gigacast.quality.partition import type_name
-from gigacast.series.segment import CodeArray, IntArray
 
 _CHUNK_ROWS = 1 << 18
 _CHUNK_SHARE = 16

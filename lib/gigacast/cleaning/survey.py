@@ -12,6 +12,7 @@ from gigacast.cleaning.column import ColumnSurvey, converted, samples_of
 from gigacast.cleaning.contract import contract_types
 from gigacast.cleaning.duplicates import Repeats, find_repeats
 from gigacast.cleaning.rules import CleanRules
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_arrow
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Expectation, arrange, measure_keys
@@ -19,7 +20,6 @@ from gigacast.quality.file import Keys, PartitionFile, expectation_of
 from gigacast.quality.measures import KeyQuality
 from gigacast.quality.outlier_forest import Forest, stack
 from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
-from gigacast.series.segment import BoolArray, IntArray
 
 
 @dataclass

@@ -27,6 +27,7 @@ from gigacast.cli.flags import (
     settings_options,
     where_options,
 )
+from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Silent, Totals, utc_now
@@ -39,9 +40,6 @@ from gigacast.settings.assembly import addresses, array_options_of, job_of
 from gigacast.settings.model import Settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-
-EXIT_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 def service_for(address: StoreAddress, attempts: int = 8) -> ArrayService:

@@ -15,6 +15,7 @@ from gigacast.cli.flags import (
     setting,
     settings_options,
 )
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.core.partition.task import Task
 from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
@@ -27,8 +28,6 @@ from gigacast.report.summary import FailedPartition, RunSummary, print_summary
 from gigacast.report.telemetry import Telemetry
 from gigacast.runtime.executor import Failure
 from gigacast.settings.assembly import array_options_of, job_of
-
-EXIT_FAILED = 1
 
 
 class Watcher(ExitStack):

@@ -13,6 +13,7 @@ import click
 from gigacast.batch.status import StatusReport, report_status
 from gigacast.cli.batch import service_for
 from gigacast.cli.flags import json_option, read_settings, settings_options
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.forecasting.preview import Look, find_finished, look_at
 from gigacast.forecasting.prune import Litter, find_litter, remove
 from gigacast.forecasting.verify import VerifyReport
@@ -26,7 +27,6 @@ from gigacast.report.plot.terminal import ASCII, UNICODE, terminal_plot
 from gigacast.report.table import is_rich, print_table
 from gigacast.settings.assembly import job_of
 
-EXIT_DIFFERENT = 1
 FIRST = 5
 
 
@@ -223,7 +223,7 @@ def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **give
         click.echo(json.dumps(asdict(report), indent=1))
     else:
         _print_verification(report)
-    return EXIT_DIFFERENT if report.differences else 0
+    return EXIT_FAILED if report.differences else 0
 
 
 def _print_verification(report: VerifyReport) -> None:

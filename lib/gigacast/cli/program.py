@@ -21,6 +21,7 @@ from gigacast.cli.plan import plan
 from gigacast.cli.preview import plot, prune, show, status, verify
 from gigacast.cli.suggestion import place_of, placed_hint, remember_place
 from gigacast.cli.train.command import train
+from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from gigacast.errors import (
     ComputeError,
     ConfigError,
@@ -32,9 +33,6 @@ from gigacast.errors import (
 )
 from gigacast.runtime.interruption import interruptible
 
-EXIT_FAILED = 1
-EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 _START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, StorageError)
 
 

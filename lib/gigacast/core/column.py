@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
+
+from gigacast.core.array import AnyArray, BoolArray
 
 _KINDS = {
     np.dtype(name): getattr(pa, name)()
@@ -23,7 +24,7 @@ _INT64 = 1 << 63
 _FEW = 256
 
 
-def to_arrow(values: npt.NDArray[Any], absent: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+def to_arrow(values: AnyArray, absent: BoolArray | None = None) -> pa.Array:
     """Return an Arrow array of numbers, booleans or moments; of moments without a copy.
 
     Parameters
@@ -33,7 +34,7 @@ def to_arrow(values: npt.NDArray[Any], absent: npt.NDArray[np.bool_] | None = No
     absent : NDArray, optional
         Bool, [N]: what becomes null.
     """
-    data: npt.NDArray[Any]
+    data: AnyArray
     if values.dtype.kind == "M":
         missing = np.isnat(values)
         absent = missing if absent is None else absent | missing
@@ -49,7 +50,7 @@ def to_arrow(values: npt.NDArray[Any], absent: npt.NDArray[np.bool_] | None = No
     return pa.Array.from_buffers(kind, len(values), buffers)
 
 
-def to_numpy(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+def to_numpy(column: pa.Array | pa.ChunkedArray) -> AnyArray:
     """Return the numbers or booleans of a column, [N]; without a copy where there is one chunk.
 
     Columns of another type or with nulls go pyarrow's own way.
@@ -69,7 +70,7 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.frombuffer(data, dtype, count=stop)[first:] if stop else np.empty(0, dtype)
 
 
-def to_floats(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
+def to_floats(column: pa.Array | pa.ChunkedArray) -> AnyArray:
     """Return the numbers of a float column, [N], NaN where null; without a copy where none is."""
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
@@ -85,7 +86,7 @@ def to_floats(column: pa.Array | pa.ChunkedArray) -> npt.NDArray[Any]:
 
 def known_floats(
     column: pa.Array | pa.ChunkedArray,
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+) -> tuple[AnyArray, BoolArray]:
     """Return the numbers of a float column without a copy, and which are finite, both [N].
 
     What stands where a value is null is not told.
@@ -123,7 +124,7 @@ def _buffer_holds_nan(column: pa.Array) -> bool:
     return bool(np.isnan(values[column.offset :]).any())
 
 
-def keep_rows(rows: pa.Table | pa.RecordBatch, keep: npt.NDArray[np.bool_]) -> pa.Table:
+def keep_rows(rows: pa.Table | pa.RecordBatch, keep: BoolArray) -> pa.Table:
     """Return the rows to keep, bool [N], in one chunk.
 
     Where few go, what lies between them is copied as it is: twice as fast as to filter.

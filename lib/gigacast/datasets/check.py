@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from gigacast.core.array import IntArray
 from gigacast.core.column import to_arrow
 from gigacast.core.contract.check import ContractCheck
 from gigacast.core.contract.definition import Contract, Mode
@@ -29,7 +29,6 @@ from gigacast.errors import (
 from gigacast.storage.parquet.duplicate import DEFAULT_LIMIT_BYTES, DuplicateFinder
 
 BATCH_ROWS = 65_536
-IntArray = npt.NDArray[np.int64]
 _log = logging.getLogger(__name__)
 
 

@@ -12,19 +12,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.core.column import to_numpy
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.compute import LABEL
 from gigacast.feature_sets.kernel.ranking import Rank, rank_features, select_features
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
-from gigacast.feature_sets.kernel.segment import (
-    BoolArray,
-    IntArray,
-    RealArray,
-    column_values,
-    value_column,
-)
+from gigacast.feature_sets.kernel.segment import column_values, value_column
 
 MOST_RANKED_ROWS = 1 << 20
 """More say no more of a rank, and take memory and time."""
@@ -58,7 +53,7 @@ class StagedFeatures:
         with pq.ParquetFile(self._path) as file:
             yield from file.iter_batches(use_threads=False)
 
-    def values(self, name: str) -> RealArray:
+    def values(self, name: str) -> DoubleArray:
         """Return one column, [R]."""
         return column_values(pq.read_table(self._path, columns=[name], use_threads=False), name)
 
@@ -78,12 +73,12 @@ def trained_on(times: pa.ChunkedArray, until: int) -> BoolArray:
 class Computed(Protocol):
     """Features that were computed, a column at a time."""
 
-    def values(self, name: str) -> RealArray:
+    def values(self, name: str) -> DoubleArray:
         """Return one column, [R]."""
         ...
 
 
-class _Columns(Mapping[str, RealArray]):
+class _Columns(Mapping[str, DoubleArray]):
     """Some staged columns, read when they are looked at; of some rows only."""
 
     def __init__(
@@ -93,7 +88,7 @@ class _Columns(Mapping[str, RealArray]):
         self._names = tuple(names)
         self._rows = rows
 
-    def __getitem__(self, name: str) -> RealArray:
+    def __getitem__(self, name: str) -> DoubleArray:
         values = self._staged.values(name)
         return values if self._rows is None else values[self._rows]
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.array import IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.time.zone import from_wall, zone_of
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.recipe import Recipe
-from gigacast.feature_sets.kernel.segment import IntArray
 from gigacast.feature_sets.source import Rows
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigacast.core.series.batch import ByteArray, FloatArray, IntArray, SeriesBatch
+from gigacast.core.array import ByteArray, FloatArray, IntArray, UintArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.covariate import Covariates
-from gigacast.core.series.forecast import ForecastBatch, ForecastRequest, SeedArray
+from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError
 from gigacast.forecasters.budget import BatchBudget, series_tokens
@@ -161,7 +162,7 @@ class _Job:
         groups: IntArray,
         length: int,
         levels: tuple[float, ...],
-        of_series: tuple[IntArray, SeedArray],
+        of_series: tuple[IntArray, UintArray],
     ) -> ForecastRequest:
         """Return what to ask of groups of series, int64 [G, K]."""
         covariates = self.covariates(windows.batch)
@@ -206,7 +207,7 @@ class _Job:
         self.budget.largest = max(self.budget.largest, rows)
         return started
 
-    def _seeds(self, batch: SeriesBatch) -> SeedArray:
+    def _seeds(self, batch: SeriesBatch) -> UintArray:
         if self.info.samples:
             return series_seeds(batch, self.settings.seed)
         return np.zeros(len(batch), dtype=np.uint64)

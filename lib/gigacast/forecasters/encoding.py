@@ -9,9 +9,8 @@ Source: ``chronos.chronos2.preprocess`` of the ``chronos-forecasting`` package.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from gigacast.core.series.batch import FloatArray, IntArray
+from gigacast.core.array import BoolArray, FloatArray, IntArray
 
 SMOOTHING = 1.0
 
@@ -53,7 +52,7 @@ def encode_categories(
 
 
 def _slots(
-    context: FloatArray, future: FloatArray, texts: tuple[str, ...], begun: npt.NDArray[np.bool_]
+    context: FloatArray, future: FloatArray, texts: tuple[str, ...], begun: BoolArray
 ) -> tuple[IntArray, IntArray]:
     """Return each step's category as its rank among the texts its series has seen.
 

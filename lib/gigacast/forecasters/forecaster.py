@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from gigacast.core.series.batch import FloatArray
+from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 
 Started = Callable[[], FloatArray]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigacast.core.series.batch import FloatArray, IntArray, SeriesBatch
+from gigacast.core.array import FloatArray, IntArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.covariate import Covariates
 from gigacast.forecasters.encoding import encode_categories
 from gigacast.forecasters.padding import pad_left

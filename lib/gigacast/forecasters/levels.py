@@ -10,16 +10,14 @@ from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
-import numpy.typing as npt
 
+from gigacast.core.array import FloatArray
 from gigacast.errors import ConfigError, UnsupportedForecastError
 
 LEVEL_TOLERANCE = 1e-6
 """Levels closer than this are the same level: 0.1 + 0.2 is 0.3."""
 
 MEDIAN = 0.5
-
-FloatArray = npt.NDArray[np.float32]
 
 
 def same_level(left: float, right: float) -> bool:

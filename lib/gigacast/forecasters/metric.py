@@ -27,13 +27,10 @@ longer than a season, and such series are counted, not averaged in.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-DoubleArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
+from gigacast.core.array import AnyArray, DoubleArray, IntArray, RealArray
 
 CLIP = (0.01, 100.0)
 """Relative errors beyond these count as these, so that no single one decides (as in fev)."""
@@ -103,9 +100,9 @@ def interval_name(levels: Sequence[float], interval: tuple[int, int]) -> str:
 
 
 def measure(
-    actual: npt.NDArray[np.floating],
-    median: npt.NDArray[np.floating],
-    quantiles: npt.NDArray[np.floating],
+    actual: RealArray,
+    median: RealArray,
+    quantiles: RealArray,
     levels: Sequence[float],
     scale: DoubleArray,
 ) -> Losses:
@@ -146,7 +143,7 @@ def measure(
     )
 
 
-def _columns(columns: Sequence[npt.NDArray[Any]], rows: int) -> npt.NDArray[Any]:
+def _columns(columns: Sequence[AnyArray], rows: int) -> AnyArray:
     """Return columns side by side, [N, P], though there be none."""
     return np.stack(columns, axis=1) if columns else np.zeros((rows, 0), np.int64)
 
@@ -165,9 +162,7 @@ def quantile_loss(actual: DoubleArray, quantiles: DoubleArray, levels: DoubleArr
     return loss
 
 
-def seasonal_error(
-    values: npt.NDArray[np.floating], offsets: IntArray, seasons: IntArray
-) -> DoubleArray:
+def seasonal_error(values: RealArray, offsets: IntArray, seasons: IntArray) -> DoubleArray:
     """Return the mean absolute seasonal difference of each context, [N]; NaN where undefined.
 
     Parameters
@@ -280,7 +275,7 @@ def add_up(losses: Losses, groups: IntArray | None = None, count: int = 1) -> Su
     """
     code = np.zeros(len(losses), np.int64) if groups is None else groups
 
-    def total(values: npt.NDArray[Any]) -> DoubleArray:
+    def total(values: AnyArray) -> DoubleArray:
         weights = np.asarray(values, np.float64)
         return np.bincount(code, weights, minlength=count).astype(np.float64)
 
@@ -289,7 +284,7 @@ def add_up(losses: Losses, groups: IntArray | None = None, count: int = 1) -> Su
     steps = np.maximum(losses.steps, 1)
     unit = np.where(scaled, losses.scale, 1.0) * steps
 
-    def totals(values: npt.NDArray[Any]) -> DoubleArray:
+    def totals(values: AnyArray) -> DoubleArray:
         return _columns([total(column) for column in values.T], count)
 
     return Sums(

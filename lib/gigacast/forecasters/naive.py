@@ -7,14 +7,11 @@ section 5.5; the same as ``SeasonalNaive`` of Nixtla's statsforecast).
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from gigacast.core.series.batch import FloatArray
+from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.levels import normal_score
-
-DoubleArray = npt.NDArray[np.float64]
 
 CONTEXT_LENGTH = 8192
 """Enough for a season of a week of quarter hours several times over."""

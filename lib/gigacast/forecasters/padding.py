@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigacast.core.series.batch import FloatArray, IntArray
+from gigacast.core.array import FloatArray, IntArray
 
 CALL_OVERHEAD_TOKENS = 256
 """What one more call costs, in tokens (measured with Bolt's tiny shape on a CPU): up to that much

@@ -1,9 +1,8 @@
 """From raw quantiles to the ones that are written. Pure."""
 
 import numpy as np
-import numpy.typing as npt
 
-FloatArray = npt.NDArray[np.float32]
+from gigacast.core.array import FloatArray
 
 
 def postprocess(

@@ -1,9 +1,9 @@
 """Which series a model can forecast, and why not the others. Pure."""
 
 import numpy as np
-import numpy.typing as npt
 
-from gigacast.core.series.batch import ByteArray, IntArray, SeriesBatch
+from gigacast.core.array import BoolArray, ByteArray, IntArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.reason import Reason
 
 
@@ -38,7 +38,7 @@ def window_starts(batch: SeriesBatch, context_length: int) -> IntArray:
     return np.maximum(batch.offsets[:-1], batch.offsets[1:] - context_length)
 
 
-def count_between(flags: npt.NDArray[np.bool_], starts: IntArray, stops: IntArray) -> IntArray:
+def count_between(flags: BoolArray, starts: IntArray, stops: IntArray) -> IntArray:
     """Return how many flags are set in each range, int64 [N]; ranges may be empty."""
     if flags.all():  # the common case, and ten times as fast
         return stops - starts

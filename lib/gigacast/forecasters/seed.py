@@ -5,18 +5,17 @@ process.
 """
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import DoubleArray, UintArray
 from gigacast.core.series.batch import SeriesBatch
-from gigacast.core.series.forecast import SeedArray
 
 _BASE = 0x100000001B3  # the FNV prime
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
-def series_seeds(batch: SeriesBatch, seed: int = 0) -> SeedArray:
+def series_seeds(batch: SeriesBatch, seed: int = 0) -> UintArray:
     """Return a seed of each series' own, uint64 [N].
 
     It depends on the text of the item id, the target's name and ``seed``, and on nothing else.
@@ -26,7 +25,7 @@ def series_seeds(batch: SeriesBatch, seed: int = 0) -> SeedArray:
     return _mix(_mix(_mix(start) ^ items) ^ targets)
 
 
-def uniform(seeds: SeedArray, start: int, count: int) -> npt.NDArray[np.float64]:
+def uniform(seeds: UintArray, start: int, count: int) -> DoubleArray:
     """Return draws ``start`` to ``start + count`` of each seed's stream, [N, count], in [0, 1).
 
     The generator is SplitMix64 (Steele, Lea and Flood, 2014, "Fast splittable pseudorandom number
@@ -37,7 +36,7 @@ def uniform(seeds: SeedArray, start: int, count: int) -> npt.NDArray[np.float64]
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _mix(words: SeedArray) -> SeedArray:
+def _mix(words: UintArray) -> UintArray:
     """Return SplitMix64's output function of each word: a bijection that spreads every bit."""
     words = words + np.uint64(_GOLDEN)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -45,7 +44,7 @@ def _mix(words: SeedArray) -> SeedArray:
     return words ^ (words >> np.uint64(31))
 
 
-def _hash_texts(texts: pa.Array) -> SeedArray:
+def _hash_texts(texts: pa.Array) -> UintArray:
     """Return a polynomial hash of each text's UTF-8 bytes and length, uint64 [N]; null is empty."""
     plain = pc.fill_null(pc.cast(texts, pa.large_string()), "")
     _, offset_buffer, byte_buffer = plain.buffers()
@@ -58,11 +57,11 @@ def _hash_texts(texts: pa.Array) -> SeedArray:
         np.arange(len(raw)) - np.repeat(starts, lengths)
     ]
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
-    hashes: SeedArray = sums[starts + lengths] - sums[starts] + lengths.astype(np.uint64)
+    hashes: UintArray = sums[starts + lengths] - sums[starts] + lengths.astype(np.uint64)
     return hashes
 
 
-def _powers(count: int) -> SeedArray:
+def _powers(count: int) -> UintArray:
     """Return the first powers of the base modulo 2^64, uint64 [count]."""
     factors = np.full(count, _BASE, dtype=np.uint64)
     factors[0] = 1

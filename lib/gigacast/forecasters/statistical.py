@@ -8,9 +8,8 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from gigacast.core.series.batch import FloatArray
+from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import MissingExtraError
 from gigacast.forecasters.forecaster import ForecasterInfo
@@ -74,9 +73,7 @@ class StatisticalForecaster:
         shape = (len(rows), request.horizon, len(request.levels))
         return np.array(rows, np.float32).reshape(shape)
 
-    def _forecast(
-        self, context: FloatArray, season: int, request: ForecastRequest
-    ) -> npt.NDArray[np.float64]:
+    def _forecast(self, context: FloatArray, season: int, request: ForecastRequest) -> DoubleArray:
         values = _filled(context[-CONTEXT_LENGTH:])
         widths = sorted({_width(level) for level in request.levels} - {0.0})
         # A season must fit in twice, or there is nothing to estimate it from.
@@ -100,12 +97,12 @@ def _models() -> Any:
     return models
 
 
-def _filled(context: FloatArray) -> npt.NDArray[np.float64]:
+def _filled(context: FloatArray) -> DoubleArray:
     """Return the values from the first known one on; gaps repeat what was before."""
     known = np.flatnonzero(np.isfinite(context))
     values = context[known[0] :].astype(np.float64)
     last = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
-    filled: npt.NDArray[np.float64] = values[last]
+    filled: DoubleArray = values[last]
     return filled
 
 
@@ -114,7 +111,7 @@ def _width(level: float) -> float:
     return round(abs(1 - 2 * level) * 100, 6)
 
 
-def _column(made: dict[str, Any], level: float) -> npt.NDArray[np.float64]:
+def _column(made: dict[str, Any], level: float) -> DoubleArray:
     width = _width(level)
     if width == 0:
         return np.asarray(made["mean"], np.float64)

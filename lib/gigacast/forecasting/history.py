@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gigacast.core.array import FloatArray, IntArray
 from gigacast.core.partition.name import NamingPattern
-from gigacast.core.series.batch import FloatArray, IntArray, SeriesBatch
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.time.month import IntRange, Month, MonthFilter
 from gigacast.errors import DataNotFoundError
 from gigacast.lake.plan.discovery import Partition, Selection

@@ -8,10 +8,10 @@ from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
 from gigacast.core.partition.spec import Spec
 from gigacast.errors import DataError, StorageError
@@ -28,8 +28,6 @@ from gigacast.lake.plan.planner import DoneEntry
 from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.storage.store import Store
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 READERS = 16
 CHUNK = 65_536
 

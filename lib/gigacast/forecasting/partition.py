@@ -17,9 +17,10 @@ from itertools import chain
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.array import ByteArray, FloatArray
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.task import Task
-from gigacast.core.series.batch import ByteArray, FloatArray, SeriesBatch
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import (

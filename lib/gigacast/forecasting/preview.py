@@ -5,15 +5,15 @@ For people: it reads whole partitions to show a few of their series.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import FloatArray, IntArray, TimeArray
 from gigacast.core.partition.name import month_of_folder
 from gigacast.core.partition.task import InputObject, Task
-from gigacast.core.series.batch import FloatArray
 from gigacast.core.time.month import IntRange, Month, MonthFilter
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.forecasting.partition import read_options, sources_of
@@ -24,7 +24,7 @@ from gigacast.lake.plan.planner import DoneEntry, make_plan
 from gigacast.series.reader import read_series
 from gigacast.storage.parquet.read import read_table
 
-TimeArray = npt.NDArray[np.datetime64] | npt.NDArray[np.int64]
+AxisArray: TypeAlias = TimeArray | IntArray
 MONTHS_AHEAD = 3
 LONG = 1_000_000
 
@@ -50,9 +50,9 @@ class Look:
 
     item_id: str
     target_name: str
-    context_times: TimeArray
+    context_times: AxisArray
     context: FloatArray
-    times: TimeArray
+    times: AxisArray
     median: FloatArray
     levels: tuple[float, ...]
     quantiles: FloatArray
@@ -153,7 +153,7 @@ def _choose(table: pa.Table, items: Sequence[str] | None, count: int) -> list[tu
     return [pair for pair in pairs if pair[0] in set(items)]
 
 
-Histories = dict[tuple[str, str], tuple[TimeArray, FloatArray]]
+Histories = dict[tuple[str, str], tuple[AxisArray, FloatArray]]
 
 
 def _histories(prepared: Prepared, task: Task, wanted: set[str], steps: int) -> Histories:
@@ -175,13 +175,13 @@ def _histories(prepared: Prepared, task: Task, wanted: set[str], steps: int) -> 
     return found
 
 
-def _as_times(times: npt.NDArray[np.int64], kind: pa.DataType) -> TimeArray:
+def _as_times(times: IntArray, kind: pa.DataType) -> AxisArray:
     return times if pa.types.is_integer(kind) else times.astype("datetime64[us]")
 
 
 def _futures(prepared: Prepared, task: Task, wanted: set[str]) -> Histories:
     """Read the wanted items' later months, where these have come in already."""
-    found: dict[tuple[str, str], list[tuple[TimeArray, FloatArray]]] = {}
+    found: dict[tuple[str, str], list[tuple[AxisArray, FloatArray]]] = {}
     for later in _later_inputs(prepared, task):
         follower = replace(task, inputs=(later,), own=1)
         for key, value in _histories(prepared, follower, wanted, LONG).items():
@@ -261,7 +261,7 @@ def _floats(column: pa.ChunkedArray) -> FloatArray:
     return np.asarray(column.to_numpy(), dtype=np.float32)
 
 
-def _wall_times(stamps: pa.ChunkedArray) -> TimeArray:
+def _wall_times(stamps: pa.ChunkedArray) -> AxisArray:
     if pa.types.is_integer(stamps.type):
         return np.asarray(stamps.to_numpy())
     if pa.types.is_timestamp(stamps.type) and stamps.type.tz is not None:
@@ -269,7 +269,7 @@ def _wall_times(stamps: pa.ChunkedArray) -> TimeArray:
     return np.asarray(stamps.cast(pa.timestamp("us"), safe=False).to_numpy())
 
 
-def _actuals(times: TimeArray, future: tuple[TimeArray, FloatArray] | None) -> FloatArray | None:
+def _actuals(times: AxisArray, future: tuple[AxisArray, FloatArray] | None) -> FloatArray | None:
     """Return what came at each of ``times``; ``None`` when nothing has come yet."""
     if future is None:
         return None

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.core.series.batch import FloatArray, SeriesBatch
+from gigacast.core.array import FloatArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.errors import DataNotFoundError
 from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.chronos.reference import (

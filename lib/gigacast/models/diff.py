@@ -12,8 +12,9 @@ from itertools import starmap
 import numpy as np
 
 from gigacast.backtesting.partition import HISTORY, seasons_of
+from gigacast.core.array import FloatArray
 from gigacast.core.partition.task import Task
-from gigacast.core.series.batch import FloatArray, SeriesBatch, concat_batches
+from gigacast.core.series.batch import SeriesBatch, concat_batches
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.core.series.holdout import hold_out
 from gigacast.core.series.reason import Reason

@@ -6,10 +6,10 @@ For rows at hand; `gigacast data quality` measures whole datasets, and more.
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import BoolArray
 from gigacast.core.column import to_numpy
 from gigacast.parquet_loader.dataset import LoadedDataset
 from gigacast.parquet_loader.rows import item_starts, last_of_key
@@ -121,6 +121,6 @@ def measure_quality(
     return LoadQuality(tuple(issues), missing, duplicates, gaps, dict(data.stats.outliers))
 
 
-def _missing(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    found: npt.NDArray[np.bool_] = to_numpy(pc.is_null(column, nan_is_null=True))
+def _missing(column: pa.ChunkedArray) -> BoolArray:
+    found: BoolArray = to_numpy(pc.is_null(column, nan_is_null=True))
     return found

@@ -4,20 +4,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import FloatArray, TimeArray
 from gigacast.core.column import to_numpy
-from gigacast.core.series.batch import FloatArray
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
 from gigacast.forecasting.history import pad_contexts, read_contexts
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.series.source import ColumnNames, ReadOptions, SeriesSource
-
-TimeArray = npt.NDArray[np.datetime64]
 
 
 @dataclass(frozen=True, slots=True)

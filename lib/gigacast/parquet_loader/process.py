@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.errors import ConfigError
 from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
 from gigacast.parquet_loader.rows import item_starts
-
-RealArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +76,13 @@ def process_rows(
     return _with_types(table, processing)
 
 
-def _values(column: pa.ChunkedArray) -> RealArray:
+def _values(column: pa.ChunkedArray) -> DoubleArray:
     numbers = pc.fill_null(column.cast(pa.float64()), np.nan)
-    found: RealArray = to_numpy(numbers)
+    found: DoubleArray = to_numpy(numbers)
     return found
 
 
-def _count_outliers(values: RealArray, processing: Processing) -> int:
+def _count_outliers(values: DoubleArray, processing: Processing) -> int:
     known = values[np.isfinite(values)]
     if not len(known):
         return 0
@@ -122,7 +119,7 @@ def _fill(table: pa.Table, columns: LoadColumns, how: str) -> pa.Table:
     return table
 
 
-def _last_known(missing: npt.NDArray[np.bool_], first: IntArray) -> IntArray:
+def _last_known(missing: BoolArray, first: IntArray) -> IntArray:
     """Return the row of the latest value at or before each, -1 where the item has none."""
     rows = np.arange(len(missing))
     last = np.maximum.accumulate(np.where(missing, -1, rows))
@@ -130,16 +127,16 @@ def _last_known(missing: npt.NDArray[np.bool_], first: IntArray) -> IntArray:
 
 
 def _forward(
-    values: RealArray, missing: npt.NDArray[np.bool_], first: IntArray, times: RealArray
-) -> RealArray:
+    values: DoubleArray, missing: BoolArray, first: IntArray, times: DoubleArray
+) -> DoubleArray:
     del times
     last = _last_known(missing, first)
     return np.where(last >= 0, values[last], np.nan)
 
 
 def _between(
-    values: RealArray, missing: npt.NDArray[np.bool_], first: IntArray, times: RealArray
-) -> RealArray:
+    values: DoubleArray, missing: BoolArray, first: IntArray, times: DoubleArray
+) -> DoubleArray:
     """Interpolate over time; before the first and after the last value nothing is made up."""
     last = _last_known(missing, first)
     rows = np.arange(len(values))

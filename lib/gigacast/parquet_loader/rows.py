@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract.evolution import conform, unify_schemas
 from gigacast.errors import ConfigError, SchemaError
@@ -30,7 +30,7 @@ def sort_rows(table: pa.Table, columns: LoadColumns) -> pa.Table:
     return table.take(order)
 
 
-def item_starts(table: pa.Table, columns: LoadColumns) -> npt.NDArray[np.int64]:
+def item_starts(table: pa.Table, columns: LoadColumns) -> IntArray:
     """Return where the items of rows that are ordered by item start, [N]."""
     if columns.item_id is None:
         return np.zeros(1, np.int64)
@@ -92,7 +92,7 @@ def merge_rows(existing: D, new: LoadedDataset) -> D:
     return replace(existing, table=ordered.filter(to_arrow(keep)), files=files)
 
 
-def last_of_key(table: pa.Table, columns: LoadColumns) -> npt.NDArray[np.bool_]:
+def last_of_key(table: pa.Table, columns: LoadColumns) -> BoolArray:
     """Return which rows are the last of their item and time; rows are in that order."""
     keep = np.ones(table.num_rows, dtype=np.bool_)
     if table.num_rows < 2:

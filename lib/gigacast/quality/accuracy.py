@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.leaderboard.result import figure_text, markdown_table, plain
+from gigacast.core.array import DoubleArray
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.quality.result import Judged, percent
 
@@ -164,7 +164,7 @@ def correlate(pairs: Sequence[Pair]) -> dict[str, dict[str, dict[str, float]]]:
     return result
 
 
-def rank_correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+def rank_correlation(one: DoubleArray, other: DoubleArray) -> float:
     """Return Spearman's rank correlation; NaN for too few pairs, or where one does not vary."""
     known = np.isfinite(one) & np.isfinite(other)
     if known.sum() < LEAST_PARTITIONS:
@@ -175,8 +175,8 @@ def rank_correlation(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64
     return float(np.corrcoef(first, second)[0, 1])
 
 
-def _ranks(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _ranks(values: DoubleArray) -> DoubleArray:
     """Return the rank of each value; equal values share the mean of theirs."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-    means: npt.NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
+    means: DoubleArray = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return means

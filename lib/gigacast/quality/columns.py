@@ -10,20 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.array import BoolArray, CodeArray, IntArray
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.quality.measures import KeyQuality
 from gigacast.series.inference import infer_frequencies
-from gigacast.series.segment import (
-    BoolArray,
-    CodeArray,
-    IntArray,
-    offsets_of,
-    offsets_without,
-    spread,
-    take_ranges,
-)
+from gigacast.series.segment import offsets_of, offsets_without, spread, take_ranges
 
 _INFERRED_FROM = 1000
 """Rows of each series that its frequency is inferred from."""

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from gigacast.core.array import BoolArray, CodeArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract.cast import plain_type
 from gigacast.core.partition.task import Task
@@ -24,7 +25,6 @@ from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
 from gigacast.series.columns import recognise_keys
-from gigacast.series.segment import BoolArray, CodeArray, IntArray
 from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range, number_range
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.store import ObjectMeta, Store

@@ -8,17 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
-from gigacast.quality.quantile import RealArray, segment_quantiles
-from gigacast.series.segment import (
-    BoolArray,
-    CodeArray,
-    IntArray,
-    offsets_without,
-    reduce_segments,
-    spread,
-)
+from gigacast.core.array import BoolArray, CodeArray, DoubleArray, IntArray
+from gigacast.quality.quantile import segment_quantiles
+from gigacast.series.segment import offsets_without, reduce_segments, spread
 
 _RUNS_ONE_BY_ONE = 64
 """Up to so many series are held against their fences one by one, without a copy of these."""
@@ -28,10 +21,10 @@ _RUNS_ONE_BY_ONE = 64
 class Fences:
     """Below and above which values of each series lie far out, float64 [N] each; never for NaN."""
 
-    low: RealArray
-    high: RealArray
+    low: DoubleArray
+    high: DoubleArray
 
-    def beyond(self, values: RealArray, codes: CodeArray | None) -> BoolArray:
+    def beyond(self, values: DoubleArray, codes: CodeArray | None) -> BoolArray:
         """Return which values lie far out, bool [R].
 
         Parameters
@@ -56,15 +49,15 @@ class Fences:
                 found |= some > greatest
         return outside
 
-    def clip(self, values: RealArray, codes: CodeArray | None) -> RealArray:
+    def clip(self, values: DoubleArray, codes: CodeArray | None) -> DoubleArray:
         """Return values moved to the nearest that does not lie far out."""
         low, high = self.of(codes)
-        clipped: RealArray = np.clip(values, low, high)
+        clipped: DoubleArray = np.clip(values, low, high)
         return clipped
 
     def of(
         self, codes: CodeArray | None
-    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | tuple[np.float64, np.float64]:
+    ) -> tuple[DoubleArray, DoubleArray] | tuple[np.float64, np.float64]:
         """Return the fences of rows whose series ascend: of one series as two numbers."""
         low, high = self._open
         if len(low) == 1:
@@ -72,13 +65,13 @@ class Fences:
         return (low, high) if codes is None else (low[codes], high[codes])
 
     @property
-    def _open(self) -> tuple[RealArray, RealArray]:
+    def _open(self) -> tuple[DoubleArray, DoubleArray]:
         low = np.where(np.isnan(self.low), -np.inf, self.low)
         return low, np.where(np.isnan(self.high), np.inf, self.high)
 
     def _runs(
-        self, values: RealArray, codes: CodeArray | None
-    ) -> tuple[IntArray, RealArray, RealArray]:
+        self, values: DoubleArray, codes: CodeArray | None
+    ) -> tuple[IntArray, DoubleArray, DoubleArray]:
         """Return where the rows of one series begin and end, and the fences of each such run."""
         low, high = self._open
         if codes is None or len(low) == 1:
@@ -88,7 +81,7 @@ class Fences:
         return np.append(cuts, len(codes)), low[own], high[own]
 
 
-def iqr_fences(values: RealArray, offsets: IntArray, factor: float) -> Fences:
+def iqr_fences(values: DoubleArray, offsets: IntArray, factor: float) -> Fences:
     """Return the quartiles, less and plus so many interquartile ranges (Tukey 1977).
 
     Parameters
@@ -106,7 +99,7 @@ def iqr_fences(values: RealArray, offsets: IntArray, factor: float) -> Fences:
     return Fences(quartiles[:, 0] - factor * width, quartiles[:, 1] + factor * width)
 
 
-def zscore_fences(values: RealArray, offsets: IntArray, limit: float) -> Fences:
+def zscore_fences(values: DoubleArray, offsets: IntArray, limit: float) -> Fences:
     """Return the mean, less and plus so many standard deviations of each series."""
     known, bounds = _finite(values, offsets)
     counts = np.diff(bounds)
@@ -119,7 +112,7 @@ def zscore_fences(values: RealArray, offsets: IntArray, limit: float) -> Fences:
     return Fences(means - limit * deviations, means + limit * deviations)
 
 
-def _finite(values: RealArray, offsets: IntArray) -> tuple[RealArray, IntArray]:
+def _finite(values: DoubleArray, offsets: IntArray) -> tuple[DoubleArray, IntArray]:
     finite = np.isfinite(values)
     if finite.all():
         return values, offsets

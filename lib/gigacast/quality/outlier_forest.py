@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from gigacast.core.array import BoolArray, CodeArray, DoubleArray, IntArray
 from gigacast.errors import MissingExtraError
-from gigacast.quality.quantile import RealArray, segment_quantiles
-from gigacast.series.segment import BoolArray, CodeArray, IntArray, offsets_without
+from gigacast.quality.quantile import segment_quantiles
+from gigacast.series.segment import offsets_without
 
 SAMPLE_ROWS = 65_536
 _FAR = 1e6
@@ -24,11 +24,11 @@ _FAR = 1e6
 class Scale:
     """The median and the interquartile range of one column, by series: float64 [N] each."""
 
-    middle: RealArray
-    width: RealArray
+    middle: DoubleArray
+    width: DoubleArray
 
     @classmethod
-    def of(cls, values: RealArray, offsets: IntArray) -> "Scale":
+    def of(cls, values: DoubleArray, offsets: IntArray) -> "Scale":
         """Measure a column [R] of series cut by offsets [N + 1]."""
         finite = np.isfinite(values)
         bounds = offsets if finite.all() else offsets_without(~finite, offsets)
@@ -36,7 +36,7 @@ class Scale:
         width = found[:, 2] - found[:, 0]
         return cls(found[:, 1], np.where(width > 0, width, 1.0))
 
-    def apply(self, values: RealArray, codes: CodeArray | None) -> RealArray:
+    def apply(self, values: DoubleArray, codes: CodeArray | None) -> DoubleArray:
         """Return values in ranges from the median; 0 where they are missing."""
         middle, width = (
             side[0] if len(side) == 1 or codes is None else side[codes]
@@ -61,11 +61,11 @@ class Forest:
     MissingExtraError
     """
 
-    def __init__(self, sample: npt.NDArray[np.float64], limit: float) -> None:
+    def __init__(self, sample: DoubleArray, limit: float) -> None:
         self._limit = limit
         self._forest = _new_forest().fit(sample) if len(sample) else None
 
-    def find(self, rows: npt.NDArray[np.float64]) -> BoolArray:
+    def find(self, rows: DoubleArray) -> BoolArray:
         """Return which scaled rows [R, C] are anomalies, bool [R]."""
         if self._forest is None or not len(rows):
             return np.zeros(len(rows), np.bool_)
@@ -84,14 +84,14 @@ def require_forest() -> None:
     _new_forest()
 
 
-def sample_rows(rows: int, most: int = SAMPLE_ROWS) -> npt.NDArray[np.int64]:
+def sample_rows(rows: int, most: int = SAMPLE_ROWS) -> IntArray:
     """Return the numbers of at most so many rows, drawn evenly."""
     if rows <= most:
         return np.arange(rows, dtype=np.int64)
     return np.linspace(0, rows - 1, most).astype(np.int64)
 
 
-def stack(columns: Sequence[RealArray]) -> npt.NDArray[np.float64]:
+def stack(columns: Sequence[DoubleArray]) -> DoubleArray:
     """Return columns [R] side by side, [R, C]."""
     return np.stack(columns, axis=1) if columns else np.empty((0, 0))
 

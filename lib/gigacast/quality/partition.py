@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.array import DoubleArray
 from gigacast.core.column import is_number
 from gigacast.core.contract.definition import Contract, Mode
 from gigacast.core.contract.report import MISSING_COLUMN, TYPE
@@ -190,9 +191,7 @@ def grow_forest(file: PartitionFile, keys: Keys, scales: dict[str, Scale], limit
     return Forest(stack(columns), limit)
 
 
-def ordered_values(
-    column: pa.ChunkedArray, keys: Keys
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+def ordered_values(column: pa.ChunkedArray, keys: Keys) -> DoubleArray:
     """Return the numbers of a column in the order of the keys, float64 [K]; NaN where missing."""
     values, order = doubles(column), keys.arranged.order
     return values if order is None else values[order]

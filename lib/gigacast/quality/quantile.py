@@ -5,17 +5,18 @@ calls as there are powers of two among the lengths, whatever the number of segme
 """
 
 import numpy as np
-import numpy.typing as npt
 
-from gigacast.series.segment import IntArray, take_ranges
+from gigacast.core.array import DoubleArray, IntArray
+from gigacast.series.segment import take_ranges
 
-RealArray = npt.NDArray[np.float64]
 _BLOCK_CELLS = 1 << 22
 _LONG = 1 << 12
 """Longer segments are selected one by one: a call costs less than to sort a padded block."""
 
 
-def segment_quantiles(values: RealArray, offsets: IntArray, levels: tuple[float, ...]) -> RealArray:
+def segment_quantiles(
+    values: DoubleArray, offsets: IntArray, levels: tuple[float, ...]
+) -> DoubleArray:
     """Return quantiles of each segment, interpolated as numpy does; NaN for empty ones.
 
     Parameters
@@ -43,8 +44,8 @@ def segment_quantiles(values: RealArray, offsets: IntArray, levels: tuple[float,
 
 
 def _of_block(
-    values: RealArray, starts: IntArray, lengths: IntArray, levels: tuple[float, ...]
-) -> RealArray:
+    values: DoubleArray, starts: IntArray, lengths: IntArray, levels: tuple[float, ...]
+) -> DoubleArray:
     longest = int(lengths.max())
     if longest > _LONG and (len(starts) > 1):
         each = range(len(starts))
@@ -66,11 +67,11 @@ def _of_block(
         )
         block.sort(axis=1)
     below, above = (np.take_along_axis(block, at, axis=1) for at in (low, high))
-    result: RealArray = below + (above - below) * (places - low)
+    result: DoubleArray = below + (above - below) * (places - low)
     return result
 
 
-def _side_by_side(values: RealArray, starts: IntArray, length: int) -> RealArray:
+def _side_by_side(values: DoubleArray, starts: IntArray, length: int) -> DoubleArray:
     if len(starts) == 1:
         return values[None, starts[0] : starts[0] + length]
     if (np.diff(starts) == length).all():

@@ -11,18 +11,11 @@ all that comes later is kept: what is later in a part may be history in the whol
 
 import numpy as np
 
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.frequency import Frequency
 from gigacast.series.rows import ItemRows
-from gigacast.series.segment import (
-    BoolArray,
-    IntArray,
-    count_segments,
-    offsets_of,
-    reduce_segments,
-    sort_order,
-    spread,
-)
+from gigacast.series.segment import count_segments, offsets_of, reduce_segments, sort_order, spread
 
 _MIN_TAIL = 4096
 _MARGIN_US = 3 * 86_400_000_000  # zones, summer time, points off the grid

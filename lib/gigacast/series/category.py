@@ -8,9 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import IntArray, RealArray
 from gigacast.core.column import to_numpy
-from gigacast.series.rows import RealArray
-from gigacast.series.segment import IntArray
 
 NO_TEXT = -1.0
 """The number of a row that names no text: a category of its own."""

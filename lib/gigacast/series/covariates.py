@@ -8,9 +8,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from gigacast.core.series.batch import FloatArray, SeriesBatch
+from gigacast.core.array import FloatArray, IntArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.covariate import Covariates
-from gigacast.series.segment import IntArray, count_segments, offsets_of, spread, take_ranges
+from gigacast.series.segment import count_segments, offsets_of, spread, take_ranges
 from gigacast.series.source import ColumnNames
 
 _NEVER = np.iinfo(np.int64).max

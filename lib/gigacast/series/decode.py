@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import BoolArray, IntArray, RealArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.frequency import Frequency
@@ -21,8 +22,8 @@ from gigacast.errors import ConfigError
 from gigacast.series.category import CategoryCodes
 from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.identity import read_ids
-from gigacast.series.rows import ItemRows, RealArray, run_starts
-from gigacast.series.segment import BoolArray, IntArray, offsets_of, spread, take_ranges
+from gigacast.series.rows import ItemRows, run_starts
+from gigacast.series.segment import offsets_of, spread, take_ranges
 from gigacast.series.stated import pack_frequency, unpack_distinct
 from gigacast.series.timestamp import Clock
 from gigacast.series.value import read_values

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.series.reason import Reason
 from gigacast.core.time.frequency import Frequency, nearest_steps
@@ -17,15 +18,7 @@ from gigacast.core.time.zone import to_wall
 from gigacast.series.arrange import first_of_times, sort_times
 from gigacast.series.inference import Inferred, infer_frequencies
 from gigacast.series.rows import ItemRows
-from gigacast.series.segment import (
-    BoolArray,
-    IntArray,
-    count_segments,
-    offsets_of,
-    reduce_segments,
-    spread,
-    take_ranges,
-)
+from gigacast.series.segment import count_segments, offsets_of, reduce_segments, spread, take_ranges
 from gigacast.series.source import ReadStats
 from gigacast.series.stated import unpack_distinct
 

@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gigacast.core.array import IntArray, UintArray
 from gigacast.core.column import to_numpy
 from gigacast.errors import SchemaError
 from gigacast.series.segment import offsets_of, reduce_segments
 from gigacast.series.timestamp import is_text
-
-HashArray = npt.NDArray[np.uint64]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -54,7 +53,7 @@ def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
         raise SchemaError(f"{name}: an item id cannot be read as {kind}: {error}") from error
 
 
-def hash_ids(ids: pa.Array) -> HashArray:
+def hash_ids(ids: pa.Array) -> UintArray:
     """Return a 64-bit hash of each id, the same in every process and batch."""
     if pa.types.is_integer(ids.type):
         return _mix(to_numpy(ids).astype(np.uint64))
@@ -67,16 +66,16 @@ def hash_ids(ids: pa.Array) -> HashArray:
     return _mix(_sum_letters(letters, offsets_of(lengths)) + lengths.astype(np.uint64))
 
 
-def _sum_letters(letters: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64]) -> HashArray:
+def _sum_letters(letters: npt.NDArray[np.uint8], offsets: IntArray) -> UintArray:
     # Multilinear hashing: the sum over positions of letter times a random odd number.
     positions = np.arange(len(letters), dtype=np.int64) - np.repeat(offsets[:-1], np.diff(offsets))
     factors = _mix(np.arange(positions.max() + 1, dtype=np.uint64)) | np.uint64(1)
     terms = (letters.astype(np.uint64) + np.uint64(1)) * factors[positions]
-    sums: HashArray = reduce_segments(np.add, terms, offsets, 0)
+    sums: UintArray = reduce_segments(np.add, terms, offsets, 0)
     return sums
 
 
-def _mix(keys: HashArray) -> HashArray:
+def _mix(keys: UintArray) -> UintArray:
     # The finaliser of splitmix64; arithmetic on arrays wraps silently.
     mixed = keys + _GOLDEN
     mixed ^= mixed >> np.uint64(30)

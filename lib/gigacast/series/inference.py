@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigacast.core.series.batch import ByteArray
+from gigacast.core.array import BoolArray, ByteArray, IntArray
 from gigacast.core.series.reason import Reason
 from gigacast.core.time.calendar_grid import (
     DAY_US,
@@ -35,8 +35,6 @@ from gigacast.core.time.calendar_grid import (
 )
 from gigacast.core.time.frequency import Frequency, nearest_steps
 from gigacast.series.segment import (
-    BoolArray,
-    IntArray,
     all_segments,
     count_segments,
     offsets_of,

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gigacast.core.array import BoolArray, ByteArray, FloatArray, IntArray, RealArray
 from gigacast.core.column import text_column, to_arrow
-from gigacast.core.series.batch import NO_TIME, ByteArray, FloatArray, SeriesBatch
+from gigacast.core.series.batch import NO_TIME, SeriesBatch
 from gigacast.core.series.reason import Reason
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import to_wall
@@ -36,14 +37,8 @@ from gigacast.series.grid import (
     to_own_clock,
 )
 from gigacast.series.inference import Inferred
-from gigacast.series.rows import ItemRows, RealArray
-from gigacast.series.segment import (
-    BoolArray,
-    IntArray,
-    count_segments,
-    offsets_of,
-    take_ranges,
-)
+from gigacast.series.rows import ItemRows
+from gigacast.series.segment import count_segments, offsets_of, take_ranges
 from gigacast.series.source import ReadStats
 from gigacast.series.timestamp import Clock
 

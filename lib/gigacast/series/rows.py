@@ -9,14 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import BoolArray, IntArray, RealArray
 from gigacast.core.column import to_arrow, to_numpy
-from gigacast.series.segment import BoolArray, IntArray, offsets_of, take_ranges
-
-RealArray = npt.NDArray[np.floating]
+from gigacast.series.segment import offsets_of, take_ranges
 
 
 @dataclass(frozen=True, slots=True)

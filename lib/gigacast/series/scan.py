@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.array import UintArray
 from gigacast.core.column import text_column
 from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.decode import find_runs, item_column
 from gigacast.series.formats import Limits, OpenTable, read_batches
-from gigacast.series.identity import HashArray, hash_ids
+from gigacast.series.identity import hash_ids
 from gigacast.series.timestamp import needs_range, number_range
 
 Bounds = tuple[float, float] | None
@@ -29,7 +30,7 @@ class RunWatch:
     def __init__(self) -> None:
         self.contiguous = True
         self._last: pa.Scalar | None = None
-        self._hashes: list[HashArray] = []
+        self._hashes: list[UintArray] = []
         self._held = 0
         self._check_at = 1 << 16
 

@@ -4,15 +4,9 @@ A ragged value is a flat array and offsets: segment ``n`` is ``flat[offsets[n]:o
 ``np.ufunc.reduceat`` gives a wrong value for empty segments; these functions give a stated one.
 """
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
-CodeArray = npt.NDArray[np.int32]
-Array = npt.NDArray[Any]
+from gigacast.core.array import AnyArray, BoolArray, IntArray
 
 
 def offsets_of(lengths: IntArray | BoolArray) -> IntArray:
@@ -28,7 +22,7 @@ def offsets_without(gone: BoolArray, offsets: IntArray) -> IntArray:
     return found
 
 
-def reduce_segments(ufunc: np.ufunc, flat: Array, offsets: IntArray, empty: int) -> Array:
+def reduce_segments(ufunc: np.ufunc, flat: AnyArray, offsets: IntArray, empty: int) -> AnyArray:
     """Reduce each segment by a ufunc; ``empty`` for those without elements."""
     starts = offsets[:-1]
     filled = offsets[1:] > starts
@@ -52,7 +46,7 @@ def all_segments(flags: BoolArray, offsets: IntArray) -> BoolArray:
     return reduced
 
 
-def spread(per_segment: Array, offsets: IntArray) -> Array:
+def spread(per_segment: AnyArray, offsets: IntArray) -> AnyArray:
     """Repeat each segment's value over its elements."""
     return np.repeat(per_segment, np.diff(offsets))
 

@@ -6,8 +6,8 @@ one item disagree the greatest number wins, whatever their order.
 """
 
 import numpy as np
-import numpy.typing as npt
 
+from gigacast.core.array import IntArray, RealArray
 from gigacast.core.time.frequency import Frequency, Kind
 
 _KINDS: tuple[Kind, ...] = ("fixed", "steps", "business", "months")
@@ -31,8 +31,8 @@ def unpack_frequency(number: float) -> Frequency:
 
 
 def unpack_distinct(
-    numbers: npt.NDArray[np.floating],
-) -> tuple[tuple[Frequency, ...], npt.NDArray[np.int64]]:
+    numbers: RealArray,
+) -> tuple[tuple[Frequency, ...], IntArray]:
     """Return the distinct frequencies of an array of numbers, and each one's index; no NaN."""
     distinct, codes = np.unique(numbers, return_inverse=True)
     return tuple(unpack_frequency(number) for number in distinct.tolist()), codes.astype(np.int64)

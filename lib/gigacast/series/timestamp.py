@@ -20,9 +20,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import IntArray
 from gigacast.core.column import to_numpy
 from gigacast.core.series.batch import NO_TIME
-from gigacast.core.time.calendar_grid import DAY_US, IntArray, first_days
+from gigacast.core.time.calendar_grid import DAY_US, first_days
 from gigacast.core.time.zone import to_wall, zone_of
 from gigacast.errors import SchemaError
 from gigacast.series.timestamp_text import parse_times

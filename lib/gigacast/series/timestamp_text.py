@@ -11,8 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import IntArray
 from gigacast.core.series.batch import NO_TIME
-from gigacast.core.time.calendar_grid import DAY_US, IntArray, first_days
+from gigacast.core.time.calendar_grid import DAY_US, first_days
 
 _SECOND_US = 1_000_000
 _ZONE = r"(?P<zone>[Zz]|[+-]\d{2}:?(?:\d{2})?)?"

@@ -1,12 +1,10 @@
 """Columns as numbers."""
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from gigacast.core.array import BoolArray, DoubleArray, RealArray
 from gigacast.core.column import known_floats, to_floats
-from gigacast.series.rows import RealArray
-from gigacast.series.segment import BoolArray
 
 
 def is_value_type(kind: pa.DataType) -> bool:
@@ -38,13 +36,13 @@ def read_values(column: pa.Array) -> RealArray:
     return values
 
 
-def doubles(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
+def doubles(column: pa.ChunkedArray) -> DoubleArray:
     """Return the numbers of a column, float64 [R]; NaN where null."""
     whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return read_values(whole).astype(np.float64, copy=False)
 
 
-def known_doubles(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.float64], BoolArray]:
+def known_doubles(column: pa.ChunkedArray) -> tuple[DoubleArray, BoolArray]:
     """Return the numbers of a column, float64 [R], and which are finite, bool [R].
 
     What stands where a value is null is not told, and nothing is copied to mark it.

@@ -6,9 +6,9 @@ series it alters comes from the mixture.
 
 import numpy as np
 
+from gigacast.core.array import FloatArray
 from gigacast.synthetic.mixture import Mixture
 from gigacast.synthetic.signal import (
-    FloatArray,
     chance,
     fading,
     heavy_tailed,

@@ -11,11 +11,11 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from gigacast.core.array import FloatArray
 from gigacast.errors import ConfigError
 from gigacast.synthetic import seasonal, stochastic, structural
 from gigacast.synthetic.augmentation import augment
 from gigacast.synthetic.mixture import Mixture
-from gigacast.synthetic.signal import FloatArray
 
 BLOCK_ROWS = 512
 SHORTEST = 16

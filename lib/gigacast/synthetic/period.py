@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigacast.synthetic.signal import FloatArray, IntArray, log_uniform
+from gigacast.core.array import FloatArray, IntArray
+from gigacast.synthetic.signal import log_uniform
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ T] float32.
 
 import numpy as np
 
+from gigacast.core.array import FloatArray
 from gigacast.synthetic import period
 from gigacast.synthetic.signal import (
-    FloatArray,
     at_phase,
     chance,
     fading,

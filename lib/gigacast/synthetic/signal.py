@@ -6,10 +6,8 @@ Every function takes the random generator first and returns float32 arrays [N, T
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
+from gigacast.core.array import FloatArray, IntArray
 
 PROFILE_POINTS = 256
 

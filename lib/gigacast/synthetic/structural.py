@@ -6,10 +6,10 @@ T] float32.
 
 import numpy as np
 
+from gigacast.core.array import FloatArray
 from gigacast.synthetic import period
 from gigacast.synthetic.seasonal import cyclic
 from gigacast.synthetic.signal import (
-    FloatArray,
     chance,
     heavy_tailed,
     log_uniform,

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-import numpy.typing as npt
 
-from gigacast.core.series.batch import FloatArray, IntArray, SeriesBatch
+from gigacast.core.array import BoolArray, FloatArray, IntArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.reason import Reason
 from gigacast.errors import DataNotFoundError
 from gigacast.trainers.disk import disk_errors
@@ -130,10 +130,10 @@ class CorpusWriter:
         return Corpus(values, offsets, dict(self._skipped))
 
 
-def _overflows(batch: SeriesBatch) -> npt.NDArray[np.bool_]:
+def _overflows(batch: SeriesBatch) -> BoolArray:
     """Tell which series have values whose squares float32 cannot add up, [N]."""
     far = np.concatenate([[0], np.cumsum(np.abs(batch.values) > _LARGEST)])
-    found: npt.NDArray[np.bool_] = far[batch.offsets[1:]] > far[batch.offsets[:-1]]
+    found: BoolArray = far[batch.offsets[1:]] > far[batch.offsets[:-1]]
     return found
 
 
@@ -216,7 +216,7 @@ class WindowSource:
             self._take(before, before >= firsts[:, None]), self._take(after, after < stops[:, None])
         )
 
-    def _take(self, places: IntArray, inside: npt.NDArray[np.bool_]) -> FloatArray:
+    def _take(self, places: IntArray, inside: BoolArray) -> FloatArray:
         values = self._corpus.values[np.clip(places, 0, self._corpus.points - 1)]
         taken: FloatArray = np.where(inside, values, np.float32(np.nan))
         return taken

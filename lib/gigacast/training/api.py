@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.series.batch import FloatArray
+from gigacast.core.array import FloatArray
 from gigacast.errors import ConfigError
 from gigacast.forecasting.history import pad_contexts, read_contexts
 from gigacast.job.audit import this_author

@@ -13,6 +13,7 @@ from gigacast.batch.aws import BatchService
 from gigacast.batch.submit import Submission, submit_run
 from gigacast.batch.watch import ArrayProgress
 from gigacast.cli.program import run
+from gigacast.core.exit import EXIT_USAGE
 from gigacast.forecasting.prepare import prepare, prepare_array
 from gigacast.job.batch_options import ChildOrder
 from gigacast.lake.plan.audit import read_audit
@@ -242,7 +243,7 @@ def test_a_child_refuses_a_plan_that_was_changed_under_it(
     made, command = submission(store, batch)
     key = f"plans/{made.run_id}.json"
     store.put(key, store.get(key).replace(b'"horizon":6', b'"horizon":7'))
-    assert child.main(command, {}) == child.EXIT_REFUSED
+    assert child.main(command, {}) == EXIT_USAGE
     (line,) = capsys.readouterr().err.splitlines()
     assert "PlanError" in line
     assert "is not the one this job was started with" in line
@@ -253,14 +254,14 @@ def test_a_child_refuses_an_expired_plan_and_a_new_run_goes_on(
     store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, command = submission(store, batch, valid_for=timedelta(0))
-    assert child.main(command, {}) == child.EXIT_REFUSED
+    assert child.main(command, {}) == EXIT_USAGE
     assert "expired at" in capsys.readouterr().err
     _, command = submission(store, batch)
     assert child.main(command, {}) == 0
 
 
 def test_a_child_without_an_order_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    assert child.main([], {}) == child.EXIT_REFUSED
+    assert child.main([], {}) == EXIT_USAGE
     assert "no order of a child: no arguments" in capsys.readouterr().err
 
 

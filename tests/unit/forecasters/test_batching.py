@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gigacast.core.series.batch import FloatArray, SeriesBatch
+from gigacast.core.array import FloatArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError, UnsupportedForecastError

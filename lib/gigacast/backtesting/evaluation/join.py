@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import DoubleArray, FloatArray, IntArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
-from gigacast.core.series.batch import NO_TIME, FloatArray
+from gigacast.core.series.batch import NO_TIME
 from gigacast.forecasting.prediction import is_wide, level_name, long_table
 
 _KEYS = ["item", "target", "time"]
-Rows = tuple[pa.Array, npt.NDArray[np.int64], npt.NDArray[np.int64], tuple[FloatArray, ...]]
+Rows = tuple[pa.Array, IntArray, IntArray, tuple[FloatArray, ...]]
 """Item ids [N], offsets [N + 1], times [R] and a column of values [R] per target."""
 
 
@@ -184,7 +184,7 @@ def match(forecasts: Forecasts, actuals: pa.Table) -> FloatArray:
     return found.reshape(forecasts.median.shape)
 
 
-def match_scales(forecasts: Forecasts, scales: pa.Table | None) -> npt.NDArray[np.float64]:
+def match_scales(forecasts: Forecasts, scales: pa.Table | None) -> DoubleArray:
     """Return the scale of each series, float64 [N]; NaN where none is known.
 
     Parameters

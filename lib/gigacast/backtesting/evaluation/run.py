@@ -21,6 +21,7 @@ from gigacast.backtesting.evaluation.join import (
     whole_series,
 )
 from gigacast.backtesting.evaluation.result import BY, Evaluation
+from gigacast.core.array import DoubleArray
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.name import PartitionName
 from gigacast.core.partition.spec import horizon_of_spec
@@ -215,7 +216,7 @@ class _Part:
         cls,
         forecasts: Forecasts,
         actual: np.ndarray[Any, Any],
-        scales: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
+        scales: DoubleArray,
     ) -> "_Part":
         """Compare forecasts with their actuals, [N, H]: all steps, and each by itself."""
 

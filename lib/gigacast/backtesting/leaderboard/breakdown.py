@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import IntArray
 from gigacast.core.column import to_numpy
 from gigacast.core.partition.task import Task
-from gigacast.core.series.batch import IntArray
 from gigacast.errors import ConfigError
 from gigacast.forecasting.partition import sources_of
 from gigacast.series.attribute import NONE, read_attribute

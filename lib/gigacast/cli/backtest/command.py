@@ -26,7 +26,8 @@ from gigacast.cli.flags import (
     setting,
     switch,
 )
-from gigacast.cli.forecast import EXIT_FAILED, Watcher
+from gigacast.cli.forecast import Watcher
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ModelChoice
 from gigacast.report.plot.calibration import save_calibration_figure

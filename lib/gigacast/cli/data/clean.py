@@ -18,6 +18,7 @@ from gigacast.cleaning.run import CleanJob, CleanResult, clean_dataset
 from gigacast.cli.data.command import find_contract, schema_option
 from gigacast.cli.data.files import FileWatcher, complain_of, file_options, read_files
 from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.job.audit import this_author
 from gigacast.job.file_job import PARTITIONS, FileJob
 from gigacast.lake.dataset.metadata import describe_manifest
@@ -25,7 +26,6 @@ from gigacast.report import quantity
 from gigacast.report.table import print_table
 from gigacast.storage.parquet.draft import CODECS
 
-EXIT_PROBLEMS = 1
 _MOST_SHOWN = 40
 _HINTS_SHOWN = 5
 _CHANGES = ("null_keys", "sorted", "duplicates", "filled", "outliers", "moved", "broken_rows")
@@ -123,7 +123,7 @@ def clean(source: str, dataset: str, as_json: bool, quiet: bool, **given: Any) -
     else:
         complain_of(result.set_aside)
     done = result.manifest is not None or result.pending > 0
-    return 0 if done and not result.set_aside and not result.failures else EXIT_PROBLEMS
+    return 0 if done and not result.set_aside and not result.failures else EXIT_FAILED
 
 
 _RULES = (

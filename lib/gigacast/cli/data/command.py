@@ -56,7 +56,6 @@ from gigacast.settings.options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.parquet.draft import CODECS
 
-EXIT_PROBLEMS = 1
 _PLACE = ("bucket", "prefix", "endpoint_url", "region")
 
 

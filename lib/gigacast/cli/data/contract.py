@@ -1,4 +1,4 @@
-"""The commands ``data validate`` and ``data infer``: rows against contracts, contracts from rows."""
+"""The commands ``data validate`` and ``data infer``: check rows, infer contracts."""
 
 import json
 from pathlib import Path
@@ -20,13 +20,12 @@ from gigacast.cli.data.view import print_report, report_json
 from gigacast.core.contract.definition import Contract, Mode
 from gigacast.core.contract.inference import infer_contract
 from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.datasets.check import RowSource, check_rows
 from gigacast.datasets.importing import local_source
 from gigacast.datasets.resolve import promised_in, rows_in
 from gigacast.errors import ConfigError
 from gigacast.lake.dataset.contract_file import format_contract
-
-EXIT_PROBLEMS = 1
 
 
 @click.command()
@@ -49,7 +48,7 @@ def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **given
         print_json(report_json(report))
     else:
         print_report(report, where)
-    return 0 if report.ok else EXIT_PROBLEMS
+    return 0 if report.ok else EXIT_FAILED
 
 
 @click.command()

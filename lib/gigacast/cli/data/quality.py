@@ -11,6 +11,7 @@ from gigacast.cli.data.command import find_contract, mode_option, schema_option
 from gigacast.cli.data.files import FileWatcher, complain_of, file_options, read_files
 from gigacast.cli.flags import setting
 from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.datasets.resolve import promised_in
 from gigacast.errors import DataNotFoundError
 from gigacast.job.file_job import FileJob
@@ -28,7 +29,6 @@ from gigacast.quality.run import QualityJob, QualityResult, measure_quality
 from gigacast.report.table import print_table
 from gigacast.storage.opening import open_store
 
-EXIT_PROBLEMS = 1
 _MOST_SHOWN = 40
 _RULES_SHOWN = 5
 _POSITIVE = click.FloatRange(0, min_open=True)
@@ -94,7 +94,7 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **g
             print_accuracy(beside)
     else:
         complain_of(result.report.set_aside)
-    return EXIT_PROBLEMS if result.report.verdict is Verdict.FAIL else 0
+    return EXIT_FAILED if result.report.verdict is Verdict.FAIL else 0
 
 
 def _promised(files: FileJob) -> Contract | None:

@@ -32,11 +32,11 @@ from gigacast.cli.models.view import (
     summary_json,
 )
 from gigacast.cli.suggestion import proposed
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
 from gigacast.models.publish import Published
 
-EXIT_PROBLEMS = 1
 _NOT_HERE = {"model", "model_version", "layout", "fallback", "executor", "n_jobs"}
 _PLACE = ("bucket", "prefix", "endpoint_url", "region")
 
@@ -247,7 +247,7 @@ def verify(reference: str, as_json: bool, **given: Any) -> int:
             click.echo(f"skipped       {line}")
         for line in report.problems:
             click.echo(f"problem       {line}")
-    return EXIT_PROBLEMS if report.problems else 0
+    return EXIT_FAILED if report.problems else 0
 
 
 @models.command()

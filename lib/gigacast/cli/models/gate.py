@@ -8,11 +8,11 @@ import click
 
 from gigacast.cli.backtest.view import print_leaderboard
 from gigacast.cli.flags import HOW, WHERE, WHICH, setting
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
 from gigacast.models.gate import Gate, Verdict
 
-EXIT_REJECTED = 1
 _SETTINGS = ("input_prefix", "years", "months", "symbol", "timeframe", "horizon", "freq")
 _GATE = ("sample_partitions", "sample_series", "windows", "segment", "tolerance")
 _DEFAULT = Gate()
@@ -78,7 +78,7 @@ def tell_verdict(verdict: Verdict, as_json: bool) -> int:
             "leaderboard": verdict.leaderboard.to_json(),
         }
         click.echo(json.dumps(told, indent=1))
-        return 0 if verdict.is_better else EXIT_REJECTED
+        return 0 if verdict.is_better else EXIT_FAILED
     print_leaderboard(verdict.leaderboard)
     click.echo()
     if verdict.is_better:
@@ -88,4 +88,4 @@ def tell_verdict(verdict: Verdict, as_json: bool) -> int:
     click.echo(f"not switched to {verdict.version}; {held}")
     for objection in verdict.objections:
         click.echo(f"  {objection}")
-    return EXIT_REJECTED
+    return EXIT_FAILED

@@ -26,6 +26,7 @@ from gigacast.cli.train.view import (
     tell_finetuned,
     tell_pretrained,
 )
+from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.job.audit import this_author
 from gigacast.models.api import ModelManager
@@ -34,7 +35,6 @@ from gigacast.training.data import FileData
 from gigacast.training.pretrain import PretrainJob, run_pretrain
 from gigacast.training.run import run_finetune
 
-EXIT_UNFINISHED = 1
 _WHICH = [name for name in WHICH if name != "context_partitions"]
 _HOW = ("model", "model_version", "horizon", "context_length", "targets", "item_column")
 _HOW_MORE = ("timestamp_column", "timestamp_unit", "freq", "min_length", "seed")
@@ -148,7 +148,7 @@ def finetune(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> int
         click.echo(json.dumps(finetune_json(result), indent=1))
     elif not quiet:
         tell_finetuned(result, job)
-    return 0 if result.done.finished else EXIT_UNFINISHED
+    return 0 if result.done.finished else EXIT_FAILED
 
 
 def _settings_file(given: dict[str, Any]) -> Path | None:
@@ -205,7 +205,7 @@ def pretrain(as_json: bool, quiet: bool, **given: Any) -> int:
         click.echo(json.dumps(pretrain_json(report, job), indent=1))
     elif not quiet:
         tell_pretrained(report, job, registry.store.address.url if registry else "")
-    return 0 if report.finished else EXIT_UNFINISHED
+    return 0 if report.finished else EXIT_FAILED
 
 
 def _pretrain_job(given: dict[str, Any]) -> PretrainJob:

@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import may_hold_nan, to_numpy, to_scalar
 from gigacast.core.contract.cast import cast_column, is_text, target_type, text_time_type
 from gigacast.core.contract.definition import Column, Contract, Mode, Scalar
-from gigacast.core.contract.order import BoolArray, OrderWatch
+from gigacast.core.contract.order import OrderWatch
 from gigacast.core.contract.report import (
     MISSING_COLUMN,
     NOT_NULL,
@@ -29,7 +29,6 @@ from gigacast.core.contract.report import (
     Violation,
 )
 
-IntArray = npt.NDArray[np.int64]
 Finding = tuple[tuple[str, str], tuple[str, ...], Any]
 """Column and rule, the columns to show, and a mask of the rows that break it."""
 

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract.cast import plain_type
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 class OrderWatch:
@@ -100,7 +98,7 @@ def _steps(keys: pa.Table) -> tuple[BoolArray, BoolArray]:
     return below, equal
 
 
-def _ranks(keys: pa.Table) -> npt.NDArray[np.int64]:
+def _ranks(keys: pa.Table) -> IntArray:
     """Return the rank of each row among the rows, equal rows sharing one."""
     ranks = np.zeros(keys.num_rows, np.int64)
     for column in keys.columns:

@@ -10,17 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
+from gigacast.core.array import ByteArray, FloatArray, IntArray
 from gigacast.core.column import to_arrow
 from gigacast.core.series.covariate import Covariates, concat_covariates
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import from_wall, to_wall, zone_of
-
-FloatArray = npt.NDArray[np.float32]
-IntArray = npt.NDArray[np.int64]
-ByteArray = npt.NDArray[np.int8]
 
 NO_TIME = int(np.iinfo(np.int64).min)
 

@@ -2,12 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-from gigacast.core.series.batch import ByteArray, FloatArray, IntArray, SeriesBatch
-
-SeedArray = npt.NDArray[np.uint64]
+from gigacast.core.array import ByteArray, FloatArray, IntArray, UintArray
+from gigacast.core.series.batch import SeriesBatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ class ForecastRequest:
     horizon: int
     levels: tuple[float, ...]
     seasons: IntArray
-    seeds: SeedArray
+    seeds: UintArray
     group_size: int = 1
     future: FloatArray | None = None
 

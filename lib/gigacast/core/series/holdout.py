@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gigacast.core.series.batch import FloatArray, IntArray, SeriesBatch
+from gigacast.core.array import FloatArray, IntArray
+from gigacast.core.series.batch import SeriesBatch
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,8 @@ since 1970: wall time, proleptic Gregorian calendar, negative before 1970.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
+from gigacast.core.array import IntArray
 
 DAY_US = 86_400_000_000
 MONTH_END = 31

@@ -27,11 +27,10 @@ from typing import Literal
 
 import numpy as np
 
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.time.calendar_grid import (
     DAY_US,
     MONTH_END,
-    BoolArray,
-    IntArray,
     business_day,
     business_number,
     days_in_months,

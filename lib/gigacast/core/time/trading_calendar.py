@@ -11,9 +11,9 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.time.calendar_grid import (
     DAY_US,
-    IntArray,
     business_number,
     months_of,
     split_days,
@@ -141,7 +141,7 @@ class Calendar:
         counted: IntArray = weeks * len(self.days) + within[shifted - weeks * 7]
         return counted - np.searchsorted(self._closed(), days, side="right")
 
-    def _is_open(self, days: IntArray) -> "np.ndarray[tuple[int, ...], np.dtype[np.bool_]]":
+    def _is_open(self, days: IntArray) -> "BoolArray":
         opened = np.array([day in self.days for day in range(7)])[weekdays(days)]
         return opened & ~np.isin(days, self._closed())
 

@@ -1,13 +1,10 @@
 """Wall time and UTC, on arrays."""
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import IntArray
 from gigacast.core.column import to_arrow, to_numpy
-
-IntArray = npt.NDArray[np.int64]
 
 _UTC = {"UTC", "Etc/UTC", "Z", "GMT", "Etc/GMT", "+00:00", "-00:00", "utc"}
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigacast.feature_sets.kernel.segment import BoolArray, IntArray, RealArray
+from gigacast.core.array import BoolArray, DoubleArray, IntArray
 
 CHUNK_ROWS = 1 << 16
 """Rows worked on at once: what a kernel holds for itself does not grow with the table."""
@@ -29,11 +29,11 @@ class Bucket:
     inside: BoolArray
     lead: int = 0
 
-    def take(self, values: RealArray, filler: float = np.nan) -> RealArray:
+    def take(self, values: DoubleArray, filler: float = np.nan) -> DoubleArray:
         """Return values [R] as a matrix [S, L]."""
         return np.where(self.inside, values[self.rows], filler)
 
-    def put(self, matrix: RealArray, into: RealArray) -> None:
+    def put(self, matrix: DoubleArray, into: DoubleArray) -> None:
         """Write a matrix back to its rows."""
         own = np.s_[:, self.lead : self.rows.shape[1]]
         inside = self.inside[own]
@@ -73,12 +73,12 @@ def block_width(bucket: Bucket, window: int) -> int:
     return min(window, int(bucket.rows.shape[1]))
 
 
-def blocks_of(matrix: RealArray, width: int) -> RealArray:
+def blocks_of(matrix: DoubleArray, width: int) -> DoubleArray:
     """Return a matrix [S, L] as blocks [S, L / W, W]."""
     return matrix.reshape(matrix.shape[0], -1, width)
 
 
-def end_before(ends: RealArray, nothing: float) -> RealArray:
+def end_before(ends: DoubleArray, nothing: float) -> DoubleArray:
     """Return, for each place, what of its window lies in the block before, [S, B, W].
 
     A window that ends at place p of a block has there the places from p + 1 on.

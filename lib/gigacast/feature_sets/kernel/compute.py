@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from gigacast.core.array import DoubleArray
 from gigacast.core.column import to_arrow
 from gigacast.errors import SchemaError
 from gigacast.feature_sets.kernel.frame import Asset, Frame
 from gigacast.feature_sets.kernel.recipe import Recipe
-from gigacast.feature_sets.kernel.segment import RealArray, Segments, column_values, value_column
+from gigacast.feature_sets.kernel.segment import Segments, column_values, value_column
 from gigacast.feature_sets.kernel.shift import lag
 
 LABEL = "__label__"
@@ -101,7 +102,7 @@ def _numeric(recipe: Recipe) -> set[str]:
     return used | ({recipe.select.target} if recipe.select else set())
 
 
-def _label(frame: Frame, recipe: Recipe, until: int) -> RealArray:
+def _label(frame: Frame, recipe: Recipe, until: int) -> DoubleArray:
     """Return the target so many rows later; missing where that is beyond the training part."""
     assert recipe.select is not None  # noqa: S101 - the caller looked
     ahead = recipe.select.ahead

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gigacast.core.array import DoubleArray
 from gigacast.feature_sets.kernel.frame import (
     Frame,
     Window,
@@ -15,7 +16,6 @@ from gigacast.feature_sets.kernel.frame import (
     check_count,
     check_window,
 )
-from gigacast.feature_sets.kernel.segment import RealArray
 from gigacast.feature_sets.kernel.shift import (
     difference,
     lag,
@@ -49,7 +49,7 @@ class Lag:
         """The columns it is made of."""
         return (self.column,)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         return (lag(frame.column(self.column), frame.offsets, self.steps),)
 
@@ -90,7 +90,7 @@ class Rolling:
         """The columns it is made of."""
         return (self.column,)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         values, rows = frame.column(self.column), frame.rows(self.window)
         return (STATISTICS[self.statistic](values, frame.offsets, rows, self.min_count),)
@@ -120,7 +120,7 @@ class Difference:
         """The columns it is made of."""
         return (self.column,)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         return (difference(frame.column(self.column), frame.offsets, self.order, self.steps),)
 
@@ -147,7 +147,7 @@ class Return:
         """The columns it is made of."""
         return (self.column,)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         change = log_return if self.log else simple_return
         return (change(frame.column(self.column), frame.offsets, self.steps),)
@@ -176,7 +176,7 @@ class Spread:
         """The columns it is made of."""
         return (self.above, self.below)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         above, below = frame.column(self.above), frame.column(self.below)
         return (relative_spread(below, above) if self.relative else above - below,)
@@ -200,7 +200,7 @@ class Ratio:
         """The columns it is made of."""
         return (self.above, self.below)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         above, below = frame.column(self.above), frame.column(self.below)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
@@ -250,7 +250,7 @@ class Correlation:
         """The columns it is made of."""
         return (self.column, self.other)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         x = frame.column(self.column)
         y = frame.asset(self.item, self.other) if self.item else frame.column(self.other)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gigacast.core.array import DoubleArray
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.frame import (
     Frame,
@@ -14,7 +15,6 @@ from gigacast.feature_sets.kernel.frame import (
 )
 from gigacast.feature_sets.kernel.indicator import convergence, relative_strength
 from gigacast.feature_sets.kernel.profile import volume_profile
-from gigacast.feature_sets.kernel.segment import RealArray
 from gigacast.feature_sets.kernel.volatility import ESTIMATORS, Bars
 
 
@@ -62,7 +62,7 @@ class Volatility:
             return (self.close,)
         return (self.open, self.high, self.low, self.close)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         close = frame.column(self.close)
         bars = Bars(close, close, close, close)
@@ -93,7 +93,7 @@ class RelativeStrength:
         """The columns it is made of."""
         return (self.column,)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         rows = frame.rows(self.window)
         return (relative_strength(frame.column(self.column), frame.offsets, rows),)
@@ -125,7 +125,7 @@ class Convergence:
         """The columns it is made of."""
         return (self.column,)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         values = frame.column(self.column)
         return tuple(convergence(values, frame.offsets, self.fast, self.slow, self.signal))
@@ -171,7 +171,7 @@ class Profile:
         """The columns it is made of."""
         return (self.price, self.volume)
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         price, volume = frame.column(self.price), frame.column(self.volume)
         rows = frame.rows(self.window)

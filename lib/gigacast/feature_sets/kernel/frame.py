@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gigacast.core.array import DoubleArray, IntArray
 from gigacast.errors import ConfigError, SchemaError
-from gigacast.feature_sets.kernel.segment import IntArray, RealArray, Segments
+from gigacast.feature_sets.kernel.segment import Segments
 
 Window = int | str
 """Rows, or days as ``30d``: so many times the rows of a day."""
@@ -28,9 +29,9 @@ class Asset:
     """
 
     times: IntArray
-    values: Mapping[str, RealArray]
+    values: Mapping[str, DoubleArray]
 
-    def at(self, times: IntArray, column: str) -> RealArray:
+    def at(self, times: IntArray, column: str) -> DoubleArray:
         """Return a column at exactly these times; NaN where the item has no row."""
         if not len(self.times):
             return np.full(len(times), np.nan)
@@ -53,7 +54,7 @@ class Frame:
         Other items, by name.
     """
 
-    values: dict[str, RealArray]
+    values: dict[str, DoubleArray]
     segments: Segments
     bars_per_day: int | None = None
     assets: Mapping[str, Asset] = field(default_factory=dict)
@@ -63,7 +64,7 @@ class Frame:
         """Where items start, [N + 1]."""
         return self.segments.offsets
 
-    def column(self, name: str) -> RealArray:
+    def column(self, name: str) -> DoubleArray:
         """Return a column, or a feature that was computed before, [R].
 
         Raises
@@ -75,7 +76,7 @@ class Frame:
             raise SchemaError(f"there is no column {name!r}", hint=f"there are {there}")
         return self.values[name]
 
-    def asset(self, item: str, column: str) -> RealArray:
+    def asset(self, item: str, column: str) -> DoubleArray:
         """Return another item's column at the time of each row, [R].
 
         Raises
@@ -118,7 +119,7 @@ class Feature(Protocol):
         """The columns it is made of."""
         ...
 
-    def compute(self, frame: Frame) -> tuple[RealArray, ...]:
+    def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         ...
 

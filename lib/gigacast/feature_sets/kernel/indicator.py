@@ -4,20 +4,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gigacast.core.array import DoubleArray, IntArray
 from gigacast.feature_sets.kernel.recurrence import exponential_mean, wilder_mean
-from gigacast.feature_sets.kernel.segment import IntArray, RealArray
 from gigacast.feature_sets.kernel.shift import difference
 
 
 class Macd(NamedTuple):
     """Moving average convergence and divergence, each float64 [R]."""
 
-    line: RealArray
-    signal: RealArray
-    histogram: RealArray
+    line: DoubleArray
+    signal: DoubleArray
+    histogram: DoubleArray
 
 
-def relative_strength(values: RealArray, offsets: IntArray, window: int = 14) -> RealArray:
+def relative_strength(values: DoubleArray, offsets: IntArray, window: int = 14) -> DoubleArray:
     """Return the relative strength index, 0 to 100 [R]; 50 where nothing moved (Wilder 1978).
 
     An item's first ``window`` rows have none.
@@ -32,7 +32,7 @@ def relative_strength(values: RealArray, offsets: IntArray, window: int = 14) ->
 
 
 def convergence(
-    values: RealArray, offsets: IntArray, fast: int = 12, slow: int = 26, signal: int = 9
+    values: DoubleArray, offsets: IntArray, fast: int = 12, slow: int = 26, signal: int = 9
 ) -> Macd:
     """Return the MACD (Appel 1979): the fast less the slow average, its average, the difference.
 

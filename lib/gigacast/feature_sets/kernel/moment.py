@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.feature_sets.kernel.block import block_width, blocks_of, buckets, end_before
-from gigacast.feature_sets.kernel.segment import BoolArray, IntArray, RealArray
 
 
 class Spread(NamedTuple):
@@ -19,12 +19,12 @@ class Spread(NamedTuple):
     1e12 a mean alone has lost the digits that a spread is made of.
     """
 
-    base: RealArray
-    apart: RealArray
-    square: RealArray
+    base: DoubleArray
+    apart: DoubleArray
+    square: DoubleArray
 
     @property
-    def mean(self) -> RealArray:
+    def mean(self) -> DoubleArray:
         """The mean, [R]."""
         return self.base + self.apart
 
@@ -32,30 +32,32 @@ class Spread(NamedTuple):
 class Moments(NamedTuple):
     """Of the values in windows: how many, their spread; of two columns that of products too."""
 
-    counts: RealArray
+    counts: DoubleArray
     x: Spread
     y: Spread
-    cross: RealArray
+    cross: DoubleArray
 
 
-Parts = tuple[RealArray, tuple[Spread, ...], RealArray | None]
+Parts = tuple[DoubleArray, tuple[Spread, ...], DoubleArray | None]
 """Counts, the spread of each column, and the sum of products of two."""
 
 
-def rolling_spread(values: RealArray, offsets: IntArray, window: int) -> tuple[RealArray, Spread]:
+def rolling_spread(
+    values: DoubleArray, offsets: IntArray, window: int
+) -> tuple[DoubleArray, Spread]:
     """Return how many values windows have, [R], and their spread."""
     counts, (spread,), _ = _rolling((values,), offsets, window)
     return counts, spread
 
 
-def rolling_moments(x: RealArray, y: RealArray, offsets: IntArray, window: int) -> Moments:
+def rolling_moments(x: DoubleArray, y: DoubleArray, offsets: IntArray, window: int) -> Moments:
     """Return the moments of windows of two columns, which are missing together."""
     counts, (of_x, of_y), cross = _rolling((x, y), offsets, window)
     assert cross is not None  # noqa: S101 - of two columns
     return Moments(counts, of_x, of_y, cross)
 
 
-def _rolling(columns: tuple[RealArray, ...], offsets: IntArray, window: int) -> Parts:
+def _rolling(columns: tuple[DoubleArray, ...], offsets: IntArray, window: int) -> Parts:
     rows = len(columns[0])
     counts, cross = np.zeros(rows), np.zeros(rows) if len(columns) > 1 else None
     spreads = tuple(Spread(*(np.zeros(rows) for _ in Spread._fields)) for _ in columns)
@@ -73,11 +75,11 @@ def _rolling(columns: tuple[RealArray, ...], offsets: IntArray, window: int) -> 
     return counts, spreads, cross
 
 
-def _flat(blocks: RealArray) -> RealArray:
+def _flat(blocks: DoubleArray) -> DoubleArray:
     return blocks.reshape(len(blocks), -1)
 
 
-def _running(columns: list[RealArray]) -> Parts:
+def _running(columns: list[DoubleArray]) -> Parts:
     """Return the moments of the beginnings of blocks [S, B, W].
 
     Sums are of differences from the block's first known value, which lies in every beginning that
@@ -102,16 +104,16 @@ def _running(columns: list[RealArray]) -> Parts:
     return counts, tuple(spreads), cross
 
 
-def _first_known(blocks: RealArray, known: BoolArray) -> RealArray:
+def _first_known(blocks: DoubleArray, known: BoolArray) -> DoubleArray:
     place = known.argmax(axis=2)[:, :, None]
-    first: RealArray = np.nan_to_num(np.take_along_axis(blocks, place, axis=2))
+    first: DoubleArray = np.nan_to_num(np.take_along_axis(blocks, place, axis=2))
     return first
 
 
 def _ends(turned: Parts) -> Parts:
     """Return, for each place, the moments of what of its window lies in the block before."""
 
-    def before(part: RealArray) -> RealArray:
+    def before(part: DoubleArray) -> DoubleArray:
         return end_before(part[:, :, ::-1], 0.0)
 
     counts, spreads, cross = turned

@@ -4,23 +4,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gigacast.feature_sets.kernel.segment import BoolArray, IntArray, RealArray
+from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.feature_sets.kernel.window import windows
 
 
 class VolumeProfile(NamedTuple):
     """Of each window, float64 [R]; as `VOLUME_PROFILE_SCHEMA` names them."""
 
-    vwap: RealArray
-    point_of_control: RealArray
-    value_area_high: RealArray
-    value_area_low: RealArray
-    total_volume: RealArray
+    vwap: DoubleArray
+    point_of_control: DoubleArray
+    value_area_high: DoubleArray
+    value_area_low: DoubleArray
+    total_volume: DoubleArray
 
 
 def volume_profile(
-    price: RealArray,
-    volume: RealArray,
+    price: DoubleArray,
+    volume: DoubleArray,
     offsets: IntArray,
     window: int,
     bins: int = 24,
@@ -58,7 +58,7 @@ def volume_profile(
     return found
 
 
-def _profile_of(price: RealArray, volume: RealArray, bins: int, share: float) -> VolumeProfile:
+def _profile_of(price: DoubleArray, volume: DoubleArray, bins: int, share: float) -> VolumeProfile:
     """Return the profiles of n windows written out, [n, W]."""
     count = len(price)
     low, high = price.min(axis=1), price.max(axis=1)
@@ -68,7 +68,7 @@ def _profile_of(price: RealArray, volume: RealArray, bins: int, share: float) ->
     place = np.clip(place, 0, bins - 1)
     flat = (np.arange(count)[:, None] * bins + place).ravel()
     counted = np.bincount(flat, volume.ravel(), minlength=count * bins)
-    held: RealArray = counted.astype(np.float64).reshape(count, bins)
+    held: DoubleArray = counted.astype(np.float64).reshape(count, bins)
     most: IntArray = held.argmax(axis=1).astype(np.int64)
     first, last = _value_area(held, most, share)
     total = volume.sum(axis=1)
@@ -81,7 +81,7 @@ def _profile_of(price: RealArray, volume: RealArray, bins: int, share: float) ->
     )
 
 
-def _value_area(held: RealArray, most: IntArray, share: float) -> tuple[IntArray, IntArray]:
+def _value_area(held: DoubleArray, most: IntArray, share: float) -> tuple[IntArray, IntArray]:
     """Return the first and last bin of the value areas; one bin is added at a time, to all."""
     count, bins = held.shape
     row = np.arange(count)

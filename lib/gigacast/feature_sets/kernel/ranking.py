@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gigacast.core.array import DoubleArray, IntArray
 from gigacast.errors import ConfigError
-from gigacast.feature_sets.kernel.segment import IntArray, RealArray
 
 LEAST_ROWS = 3
 _MOST_BINS = 32
@@ -24,7 +24,7 @@ class Rank:
     rows: int
 
 
-def pearson(x: RealArray, y: RealArray) -> float:
+def pearson(x: DoubleArray, y: DoubleArray) -> float:
     """Return the size of Pearson's correlation, 0 to 1; 0 where one does not vary."""
     if len(x) < LEAST_ROWS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
@@ -33,12 +33,12 @@ def pearson(x: RealArray, y: RealArray) -> float:
     return float(min(1.0, abs((x * y).sum()) / np.sqrt((x**2).sum() * (y**2).sum())))
 
 
-def spearman(x: RealArray, y: RealArray) -> float:
+def spearman(x: DoubleArray, y: DoubleArray) -> float:
     """Return the size of the correlation of ranks, 0 to 1: of anything monotonic."""
     return pearson(_ranks(x), _ranks(y))
 
 
-def mutual_information(x: RealArray, y: RealArray) -> float:
+def mutual_information(x: DoubleArray, y: DoubleArray) -> float:
     """Return the mutual information in nats: of any dependence; 0 for none.
 
     Both are cut at their quantiles into bins, as many as the cube root of the rows; of the plug-in
@@ -58,7 +58,7 @@ def mutual_information(x: RealArray, y: RealArray) -> float:
     return max(0.0, plain - float(excess))
 
 
-MEASURES: dict[str, Callable[[RealArray, RealArray], float]] = {
+MEASURES: dict[str, Callable[[DoubleArray, DoubleArray], float]] = {
     "pearson": pearson,
     "spearman": spearman,
     "mutual_information": mutual_information,
@@ -66,7 +66,7 @@ MEASURES: dict[str, Callable[[RealArray, RealArray], float]] = {
 
 
 def rank_features(
-    features: Mapping[str, RealArray], target: RealArray, measure: str = "mutual_information"
+    features: Mapping[str, DoubleArray], target: DoubleArray, measure: str = "mutual_information"
 ) -> list[Rank]:
     """Return features by how much they say of a target, most first.
 
@@ -93,7 +93,7 @@ def rank_features(
 
 
 def select_features(
-    features: Mapping[str, RealArray],
+    features: Mapping[str, DoubleArray],
     ranks: list[Rank],
     count: int | None = None,
     most_alike: float = 0.95,
@@ -121,19 +121,19 @@ def select_features(
     return chosen
 
 
-def _alike(x: RealArray, y: RealArray) -> float:
+def _alike(x: DoubleArray, y: DoubleArray) -> float:
     both = ~(np.isnan(x) | np.isnan(y))
     return spearman(x[both], y[both])
 
 
-def _ranks(values: RealArray) -> RealArray:
+def _ranks(values: DoubleArray) -> DoubleArray:
     """Return ranks from 0; equal values share the mean of theirs."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
-    mean: RealArray = (last - counts + last - 1) / 2
+    mean: DoubleArray = (last - counts + last - 1) / 2
     return mean[place]
 
 
-def _binned(values: RealArray, bins: int) -> IntArray:
+def _binned(values: DoubleArray, bins: int) -> IntArray:
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
     return np.searchsorted(edges, values, side="right").astype(np.int64)

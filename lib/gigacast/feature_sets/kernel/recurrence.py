@@ -6,13 +6,13 @@ the same recurrence, over the blocks. So a few dozen steps do for any number of 
 
 import numpy as np
 
+from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.feature_sets.kernel.block import buckets
-from gigacast.feature_sets.kernel.segment import BoolArray, IntArray, RealArray
 
 _BLOCK = 32
 
 
-def exponential_mean(values: RealArray, offsets: IntArray, span: int) -> RealArray:
+def exponential_mean(values: DoubleArray, offsets: IntArray, span: int) -> DoubleArray:
     """Return the exponential moving average of each item, [R]; its first value is where it starts.
 
     The weight of the newest value is 2 / (span + 1). Rows without a value have no average, and do
@@ -26,7 +26,7 @@ def exponential_mean(values: RealArray, offsets: IntArray, span: int) -> RealArr
     return _unpacked(np.where(place >= span - 1, mean, np.nan), known)
 
 
-def wilder_mean(values: RealArray, offsets: IntArray, window: int) -> RealArray:
+def wilder_mean(values: DoubleArray, offsets: IntArray, window: int) -> DoubleArray:
     """Return Wilder's moving average of each item, [R]: it starts at the mean of ``window`` values.
 
     The weight of the newest value is 1 / window (Wilder 1978). Missing values as in
@@ -44,7 +44,7 @@ def wilder_mean(values: RealArray, offsets: IntArray, window: int) -> RealArray:
     return _unpacked(np.where(place >= window - 1, mean, np.nan), known)
 
 
-def recurrence(values: RealArray, offsets: IntArray, decay: float) -> RealArray:
+def recurrence(values: DoubleArray, offsets: IntArray, decay: float) -> DoubleArray:
     """Return y[t] = x[t] + decay * y[t-1] within each item, [R]; no value is missing."""
     found = np.empty(len(values))
     for bucket in buckets(offsets):
@@ -52,7 +52,7 @@ def recurrence(values: RealArray, offsets: IntArray, decay: float) -> RealArray:
     return found
 
 
-def _recur(matrix: RealArray, decay: float) -> RealArray:
+def _recur(matrix: DoubleArray, decay: float) -> DoubleArray:
     """Return the recurrence along each row of a matrix [S, L]."""
     rows, length = matrix.shape
     if length <= _BLOCK:
@@ -67,7 +67,7 @@ def _recur(matrix: RealArray, decay: float) -> RealArray:
     return blocks.reshape(rows, -1)[:, :length]
 
 
-def _within_blocks(blocks: RealArray, decay: float) -> RealArray:
+def _within_blocks(blocks: DoubleArray, decay: float) -> DoubleArray:
     """Return the recurrence along the last axis, a place of all blocks at a time.
 
     A product with a matrix of powers would be as fast, but its sums, and so its last digits, depend
@@ -81,7 +81,7 @@ def _within_blocks(blocks: RealArray, decay: float) -> RealArray:
     return found
 
 
-def _packed(values: RealArray, offsets: IntArray) -> tuple[RealArray, IntArray, BoolArray]:
+def _packed(values: DoubleArray, offsets: IntArray) -> tuple[DoubleArray, IntArray, BoolArray]:
     """Return the known values alone, the items' offsets among them, and which rows they are."""
     known = ~np.isnan(values)
     return values[known], np.append(0, np.cumsum(known))[offsets], known
@@ -92,7 +92,7 @@ def _places(offsets: IntArray) -> IntArray:
     return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
 
 
-def _unpacked(values: RealArray, known: BoolArray) -> RealArray:
+def _unpacked(values: DoubleArray, known: BoolArray) -> DoubleArray:
     found = np.full(len(known), np.nan)
     found[known] = values
     return found

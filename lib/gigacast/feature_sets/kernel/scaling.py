@@ -7,8 +7,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from gigacast.core.array import BoolArray, DoubleArray
 from gigacast.errors import ConfigError, CorruptedFileError
-from gigacast.feature_sets.kernel.segment import BoolArray, RealArray
 
 Method = Literal["standard", "minmax", "robust"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -45,7 +45,7 @@ class Scaler:
     @classmethod
     def fit(
         cls,
-        columns: Mapping[str, RealArray],
+        columns: Mapping[str, DoubleArray],
         training: BoolArray,
         method: Method = "standard",
         until: str | None = None,
@@ -72,14 +72,14 @@ class Scaler:
             centre[name], scale[name] = _fitted(known, method)
         return cls(method, centre, scale, int(training.sum()), until)
 
-    def transform(self, columns: Mapping[str, RealArray]) -> dict[str, RealArray]:
+    def transform(self, columns: Mapping[str, DoubleArray]) -> dict[str, DoubleArray]:
         """Return columns scaled; those it was not fitted on as they are."""
         return {
             name: (values - self.centre[name]) / self.scale[name] if name in self.centre else values
             for name, values in columns.items()
         }
 
-    def restore(self, columns: Mapping[str, RealArray]) -> dict[str, RealArray]:
+    def restore(self, columns: Mapping[str, DoubleArray]) -> dict[str, DoubleArray]:
         """Return scaled columns as they were."""
         return {
             name: values * self.scale[name] + self.centre[name] if name in self.centre else values
@@ -128,7 +128,7 @@ class Scaler:
         return found
 
 
-def _fitted(known: RealArray, method: Method) -> tuple[float, float]:
+def _fitted(known: DoubleArray, method: Method) -> tuple[float, float]:
     if method == "standard":
         centre, scale = known.mean(), known.std()
         scale = 0.0 if np.ptp(known) == 0 else scale

@@ -5,19 +5,14 @@ Functions of features take R values in this order and ``offsets`` [N + 1]: item 
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import AnyArray, DoubleArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.errors import SchemaError
-
-RealArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +58,11 @@ class Segments:
         starts = np.flatnonzero(np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)])
         return cls(order, np.append(starts, len(order)).astype(np.int64), times[order])
 
-    def gather(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def gather(self, values: AnyArray) -> AnyArray:
         """Return a column of the table in this order."""
         return values[self.order]
 
-    def scatter(self, values: RealArray) -> RealArray:
+    def scatter(self, values: DoubleArray) -> DoubleArray:
         """Return values in this order as a column of the table."""
         column = np.empty_like(values)
         column[self.order] = values
@@ -108,7 +103,7 @@ def _codes_of(column: pa.ChunkedArray) -> IntArray:
     return codes
 
 
-def column_values(table: pa.Table, name: str) -> RealArray:
+def column_values(table: pa.Table, name: str) -> DoubleArray:
     """Return a column as float64 [R]; missing and infinite values are NaN.
 
     Whole numbers that no float holds become the nearest one.
@@ -134,6 +129,6 @@ def column_values(table: pa.Table, name: str) -> RealArray:
     return values
 
 
-def value_column(values: RealArray) -> pa.Array:
+def value_column(values: DoubleArray) -> pa.Array:
     """Return values as a column: NaN is missing."""
     return to_arrow(np.ascontiguousarray(values), np.isnan(values))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gigacast.feature_sets.kernel.segment import IntArray, RealArray
+from gigacast.core.array import DoubleArray, IntArray
 from gigacast.feature_sets.kernel.shift import lag, log_ratio
 from gigacast.feature_sets.kernel.window import rolling_mean, rolling_std
 
@@ -20,42 +20,42 @@ from gigacast.feature_sets.kernel.window import rolling_mean, rolling_std
 class Bars(NamedTuple):
     """The prices of bars, each float64 [R]."""
 
-    open: RealArray
-    high: RealArray
-    low: RealArray
-    close: RealArray
+    open: DoubleArray
+    high: DoubleArray
+    low: DoubleArray
+    close: DoubleArray
 
 
-def realised(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+def realised(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
     """Return the root of the mean squared close-to-close log return of windows."""
     moves = log_ratio(bars.close, lag(bars.close, offsets, 1))
     return np.sqrt(rolling_mean(moves**2, offsets, window))
 
 
-def close_to_close(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+def close_to_close(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
     """Return the standard deviation of the close-to-close log returns of windows."""
     return rolling_std(log_ratio(bars.close, lag(bars.close, offsets, 1)), offsets, window)
 
 
-def parkinson(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+def parkinson(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
     """Return Parkinson's estimate: from the range of each bar."""
     reach = log_ratio(bars.high, bars.low) ** 2 / (4 * np.log(2))
     return np.sqrt(rolling_mean(reach, offsets, window))
 
 
-def garman_klass(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+def garman_klass(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
     """Return Garman and Klass' estimate: from range and body; without drift and opening gaps."""
     reach = log_ratio(bars.high, bars.low) ** 2 / 2
     body = (2 * np.log(2) - 1) * log_ratio(bars.close, bars.open) ** 2
     return np.sqrt(np.maximum(rolling_mean(reach - body, offsets, window), 0.0))
 
 
-def rogers_satchell(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+def rogers_satchell(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
     """Return Rogers and Satchell's estimate: right whatever the drift; without opening gaps."""
     return np.sqrt(np.maximum(_rogers_satchell_variance(bars, offsets, window), 0.0))
 
 
-def yang_zhang(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+def yang_zhang(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
     """Return Yang and Zhang's estimate: right whatever the drift, and with opening gaps.
 
     The window is of two bars at least.
@@ -70,13 +70,13 @@ def yang_zhang(bars: Bars, offsets: IntArray, window: int) -> RealArray:
     return np.sqrt(np.maximum(variance, 0.0))
 
 
-def _rogers_satchell_variance(bars: Bars, offsets: IntArray, window: int) -> RealArray:
+def _rogers_satchell_variance(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
     up = log_ratio(bars.high, bars.close) * log_ratio(bars.high, bars.open)
     down = log_ratio(bars.low, bars.close) * log_ratio(bars.low, bars.open)
     return rolling_mean(up + down, offsets, window)
 
 
-ESTIMATORS: dict[str, Callable[[Bars, IntArray, int], RealArray]] = {
+ESTIMATORS: dict[str, Callable[[Bars, IntArray, int], DoubleArray]] = {
     "realised": realised,
     "close_to_close": close_to_close,
     "parkinson": parkinson,

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from gigacast.core.array import DoubleArray, IntArray
 from gigacast.feature_sets.kernel.block import block_width, blocks_of, buckets, end_before
 from gigacast.feature_sets.kernel.moment import rolling_moments, rolling_spread
-from gigacast.feature_sets.kernel.segment import IntArray, RealArray
 
 CHUNK_VALUES = 1 << 18
 """Of windows written out at a time."""
 
 
 def rolling_sum(
-    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
-) -> RealArray:
+    values: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> DoubleArray:
     """Return the sum over windows [R]; NaN where a window has too few values.
 
     Parameters
@@ -37,32 +37,32 @@ def rolling_sum(
 
 
 def rolling_min(
-    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
-) -> RealArray:
+    values: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> DoubleArray:
     """Return the least value of windows [R]; see `rolling_sum`."""
     return _accumulated(values, offsets, window, min_count, np.minimum, np.inf)
 
 
 def rolling_max(
-    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
-) -> RealArray:
+    values: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> DoubleArray:
     """Return the greatest value of windows [R]; see `rolling_sum`."""
     return _accumulated(values, offsets, window, min_count, np.maximum, -np.inf)
 
 
 def rolling_mean(
-    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
-) -> RealArray:
+    values: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> DoubleArray:
     """Return the mean of windows [R]; see `rolling_sum`."""
     total = rolling_sum(values, offsets, window, min_count)
     known = (~np.isnan(values)).astype(np.float64)
-    mean: RealArray = total / np.maximum(rolling_sum(known, offsets, window, 1), 1.0)
+    mean: DoubleArray = total / np.maximum(rolling_sum(known, offsets, window, 1), 1.0)
     return mean
 
 
 def rolling_std(
-    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None, ddof: int = 1
-) -> RealArray:
+    values: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None, ddof: int = 1
+) -> DoubleArray:
     """Return the standard deviation of windows [R]; see `rolling_sum`."""
     counts, spread = rolling_spread(values, offsets, window)
     enough = counts >= max(_needed(window, min_count), ddof + 1)
@@ -71,8 +71,8 @@ def rolling_std(
 
 
 def rolling_correlation(
-    x: RealArray, y: RealArray, offsets: IntArray, window: int, min_count: int | None = None
-) -> RealArray:
+    x: DoubleArray, y: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> DoubleArray:
     """Return Pearson's correlation over windows [R]; NaN where one of the two does not vary.
 
     Rows where one is missing do not count.
@@ -91,15 +91,15 @@ def rolling_correlation(
 
 
 def rolling_median(
-    values: RealArray, offsets: IntArray, window: int, min_count: int | None = None
-) -> RealArray:
+    values: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None
+) -> DoubleArray:
     """Return the median of windows [R]; see `rolling_sum`. Costs W log W for each row."""
     return rolling_quantile(values, offsets, window, 0.5, min_count)
 
 
 def rolling_quantile(
-    values: RealArray, offsets: IntArray, window: int, level: float, min_count: int | None = None
-) -> RealArray:
+    values: DoubleArray, offsets: IntArray, window: int, level: float, min_count: int | None = None
+) -> DoubleArray:
     """Return a quantile of windows [R], between two values in proportion; see `rolling_sum`."""
     found = np.full(len(values), np.nan)
     for rows, matrix in windows(values, offsets, window):
@@ -115,7 +115,9 @@ def rolling_quantile(
     return found
 
 
-def windows(values: RealArray, offsets: IntArray, window: int) -> Iterator[tuple[slice, RealArray]]:
+def windows(
+    values: DoubleArray, offsets: IntArray, window: int
+) -> Iterator[tuple[slice, DoubleArray]]:
     """Yield windows written out, [n, W], a few rows at a time; NaN before an item's first row."""
     if not len(values):
         return
@@ -138,13 +140,13 @@ def _needed(window: int, min_count: int | None) -> int:
 
 
 def _accumulated(
-    values: RealArray,
+    values: DoubleArray,
     offsets: IntArray,
     window: int,
     min_count: int | None,
     add: np.ufunc,
     nothing: float,
-) -> RealArray:
+) -> DoubleArray:
     """Return windows put together by an operation that may be done in any grouping."""
     found = np.full(len(values), np.nan)
     for bucket in buckets(offsets, window, whole=False):
@@ -158,14 +160,14 @@ def _accumulated(
     return found
 
 
-def _over_windows(blocks: RealArray, add: np.ufunc, nothing: float) -> RealArray:
+def _over_windows(blocks: DoubleArray, add: np.ufunc, nothing: float) -> DoubleArray:
     beginning = add.accumulate(blocks, axis=2)
     end = add.accumulate(blocks[:, :, ::-1], axis=2)[:, :, ::-1]
-    joined: RealArray = add(end_before(end, nothing), beginning)
+    joined: DoubleArray = add(end_before(end, nothing), beginning)
     return joined.reshape(len(blocks), -1)
 
 
-STATISTICS: dict[str, Callable[[RealArray, IntArray, int, int | None], RealArray]] = {
+STATISTICS: dict[str, Callable[[DoubleArray, IntArray, int, int | None], DoubleArray]] = {
     "mean": rolling_mean,
     "std": rolling_std,
     "min": rolling_min,

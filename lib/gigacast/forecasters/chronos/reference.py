@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gigacast.core.series.batch import FloatArray, SeriesBatch
+from gigacast.core.array import FloatArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.forecasters.levels import interpolate_levels, plan_levels
 from gigacast.forecasters.options import ForecastOptions
 from gigacast.forecasters.postprocess import postprocess

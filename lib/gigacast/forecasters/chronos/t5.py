@@ -17,7 +17,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from gigacast.core.series.forecast import SeedArray
+from gigacast.core.array import UintArray
 from gigacast.errors import ModelError
 from gigacast.forecasters.seed import uniform
 
@@ -51,7 +51,7 @@ class T5Model:
         self.prediction_length = int(self._config.prediction_length)
         self.samples = int(self._config.num_samples)
 
-    def paths(self, context: Tensor, horizon: int, seeds: SeedArray) -> Tensor:
+    def paths(self, context: Tensor, horizon: int, seeds: UintArray) -> Tensor:
         """Return sample paths, float32 [B, S, H].
 
         Parameters
@@ -92,7 +92,7 @@ class T5Model:
             mask = torch.cat([mask, torch.ones_like(end, dtype=torch.bool)], dim=1)
         return tokens, mask, scale
 
-    def _uniforms(self, seeds: SeedArray, first: int, steps: int) -> Tensor:
+    def _uniforms(self, seeds: UintArray, first: int, steps: int) -> Tensor:
         """Return draws of steps ``first`` onwards, [B * S, steps], the same for any horizon."""
         draws = uniform(seeds, first * self.samples, steps * self.samples)
         by_step = torch.from_numpy(draws).view(len(seeds), steps, self.samples)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gigacast.core.series.batch import FloatArray
+from gigacast.core.array import FloatArray
 
 CONSTANT_SCALE = 1e-5
 """What stands in for the spread of a series that has none, as in the stock model."""

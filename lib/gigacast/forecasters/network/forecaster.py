@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from gigacast.core.series.batch import FloatArray
+from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import UnsupportedForecastError
 from gigacast.forecasters.forecaster import ForecasterInfo, Started

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from gigacast.core.series.batch import FloatArray
+from gigacast.core.array import FloatArray
 
 Fetched = Callable[[], FloatArray]
 """Waits until values have arrived, and returns them."""

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.series.batch import FloatArray, SeriesBatch
+from gigacast.core.array import FloatArray
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.month import Month
 from gigacast.errors import ConfigError, DataNotFoundError

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from gigacast.report.plot.panel import Floats, Times
+from gigacast.core.array import AnyArray, RealArray
 
 _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
-def value_range(values: Floats) -> tuple[float, float] | None:
+def value_range(values: RealArray) -> tuple[float, float] | None:
     """Return the lowest and the highest finite value, set apart if they are one.
 
     ``None`` where nothing is finite.
@@ -46,14 +46,14 @@ def tick_labels(ticks: list[float]) -> list[str]:
     return [f"{tick:.{digits}e}" if tick else "0" for tick in ticks]
 
 
-def time_labels(times: Times) -> list[str]:
+def time_labels(times: AnyArray) -> list[str]:
     """Return times as text, as precise as they need: days, minutes or seconds; integers as such."""
     if times.dtype.kind != "M":
         return [str(time) for time in times]
     return [str(text).replace("T", " ") for text in np.datetime_as_string(times, _unit(times))]
 
 
-def _unit(times: Times) -> Any:
+def _unit(times: AnyArray) -> Any:
     seconds = times.astype("datetime64[s]").astype(np.int64)
     if not (seconds % 86_400).any():
         return "D"

@@ -5,7 +5,7 @@ from math import nan
 
 import numpy as np
 
-from gigacast.report.plot.panel import Floats
+from gigacast.core.array import RealArray
 
 _BRAILLE = 0x2800
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
@@ -53,7 +53,7 @@ class Canvas:
         self._cells = [[" "] * width for _ in range(height)]
         self._inks: list[list[Ink | None]] = [[None] * width for _ in range(height)]
 
-    def fill(self, x: Floats, low: Floats, high: Floats, ink: Ink) -> None:
+    def fill(self, x: RealArray, low: RealArray, high: RealArray, ink: Ink) -> None:
         """Fill between two curves, [N] points each; every column with at least one cell."""
         columns = (np.arange(self.width) + 0.5) / self.width
         for column in range(self.width):
@@ -64,7 +64,7 @@ class Canvas:
                 for row in range(first, min(last, self.height)):
                     self.put(column, row, ink)
 
-    def line(self, x: Floats, y: Floats, ink: Ink, *, is_thick: bool = False) -> None:
+    def line(self, x: RealArray, y: RealArray, ink: Ink, *, is_thick: bool = False) -> None:
         """Draw a curve through [N] points; it breaks where ``y`` is NaN."""
         across, down = self.width * self._per_cell[0], self.height * self._per_cell[1]
         dots_x = np.minimum(x * across, across - 1)
@@ -80,7 +80,7 @@ class Canvas:
             dots[1:] |= dots[:-1]
         self._stamp(dots, ink)
 
-    def marks(self, x: Floats, y: Floats, ink: Ink) -> None:
+    def marks(self, x: RealArray, y: RealArray, ink: Ink) -> None:
         """Put a mark at each of [N] points that is known."""
         for i in np.flatnonzero(np.isfinite(y)):
             column, row = int(x[i] * self.width), int(y[i] * self.height)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from gigacast.report.plot.panel import ForecastPanel, Times
+from gigacast.core.array import AnyArray
+from gigacast.report.plot.panel import ForecastPanel
 
 _INK = "#24292f"
 MUTED = "#6e7781"
@@ -160,7 +161,7 @@ def _border(panel: ForecastPanel) -> Any:
     return last + (first - last) / 2
 
 
-def _label_times(axis: Any, times: Times) -> None:
+def _label_times(axis: Any, times: AnyArray) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter  # noqa: PLC0415
     from matplotlib.ticker import EngFormatter, MaxNLocator  # noqa: PLC0415
 

@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating[Any]]
-Times = npt.NDArray[Any]
+from gigacast.core.array import AnyArray, RealArray
+
 _TOLERANCE = 1e-6
 _CONTEXT_PER_HORIZON = 3
 _FEWEST_CONTEXT = 32
@@ -27,8 +25,8 @@ class Band:
     """
 
     share: float
-    low: Floats
-    high: Floats
+    low: RealArray
+    high: RealArray
 
     @property
     def label(self) -> str:
@@ -61,13 +59,13 @@ class ForecastPanel:
     """
 
     title: str
-    context_times: Times
-    context: Floats
-    times: Times
-    median: Floats
+    context_times: AnyArray
+    context: RealArray
+    times: AnyArray
+    median: RealArray
     levels: Sequence[float] = ()
-    quantiles: Floats | None = None
-    actuals: Floats | None = None
+    quantiles: RealArray | None = None
+    actuals: RealArray | None = None
 
     def __post_init__(self) -> None:
         horizon = len(self.times)
@@ -84,7 +82,7 @@ class ForecastPanel:
             if found != wanted:
                 raise ValueError(f"{name} of panel {self.title!r} is {found}, not {wanted}")
 
-    def _shape(self, values: Floats | None, *rest: int) -> tuple[int, ...]:
+    def _shape(self, values: RealArray | None, *rest: int) -> tuple[int, ...]:
         return (len(self.times), *rest) if values is None else np.shape(values)
 
     def bands(self) -> list[Band]:

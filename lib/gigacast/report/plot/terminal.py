@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gigacast.core.array import RealArray
 from gigacast.report.plot.axis import nice_ticks, tick_labels, time_labels, value_range
 from gigacast.report.plot.canvas import Canvas, Ink
-from gigacast.report.plot.panel import Band, Floats, ForecastPanel
+from gigacast.report.plot.panel import Band, ForecastPanel
 
 _ROWS_PER_TICK = 4
 
@@ -128,13 +129,13 @@ def _shaded(panel: ForecastPanel) -> list[Band]:
     return [*bands[:1], *inner]
 
 
-def _curves(panel: ForecastPanel) -> list[Floats]:
+def _curves(panel: ForecastPanel) -> list[RealArray]:
     edges = [edge for band in _shaded(panel) for edge in (band.low, band.high)]
     actuals = [] if panel.actuals is None else [panel.actuals]
     return [panel.context, panel.median, *edges, *actuals]
 
 
-def _places(panel: ForecastPanel) -> Floats:
+def _places(panel: ForecastPanel) -> RealArray:
     """Return where each step is between the left and the right edge: from 0 to 1, [T + H]."""
     n_steps = len(panel.context) + len(panel.times)
     return (np.arange(n_steps) + 0.5) / n_steps
@@ -145,7 +146,7 @@ def _draw(
 ) -> None:
     low, high = span
 
-    def y(values: Floats) -> Floats:
+    def y(values: RealArray) -> RealArray:
         return (high - np.asarray(values, dtype=np.float64)) / (high - low)
 
     x, now = _places(panel), len(panel.context)

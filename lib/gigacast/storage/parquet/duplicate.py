@@ -14,10 +14,10 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.core.array import IntArray, UintArray
 from gigacast.core.column import to_arrow
 from gigacast.errors import StorageError
 
@@ -26,8 +26,6 @@ _BUCKETS = 64
 _ROW = "_row"
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _WEIGHTS = np.random.default_rng(0).integers(1, 2**63, 4096, np.uint64) | np.uint64(1)
-
-IntArray = npt.NDArray[np.int64]
 
 
 class DuplicateFinder:
@@ -195,7 +193,7 @@ def _codes(column: pa.ChunkedArray) -> IntArray:
     return np.asarray(encoded.indices).astype(np.int64)
 
 
-def _hash(table: pa.Table, key: Sequence[str]) -> npt.NDArray[np.uint64]:
+def _hash(table: pa.Table, key: Sequence[str]) -> UintArray:
     total = np.zeros(table.num_rows, np.uint64)
     for name in key:
         total = (total ^ _hash_column(table.column(name).combine_chunks())) * _MIX
@@ -203,12 +201,12 @@ def _hash(table: pa.Table, key: Sequence[str]) -> npt.NDArray[np.uint64]:
     return total * _MIX
 
 
-def _hash_column(column: Any) -> npt.NDArray[np.uint64]:
+def _hash_column(column: Any) -> UintArray:
     array = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
     kind = array.type
     if pa.types.is_floating(kind):
         # 0.0 and -0.0 are equal, so they must meet.
-        bits: npt.NDArray[np.uint64] = (np.asarray(array.cast(pa.float64())) + 0.0).view(np.uint64)
+        bits: UintArray = (np.asarray(array.cast(pa.float64())) + 0.0).view(np.uint64)
         return bits
     if str(kind) in {"string", "binary", "large_string"}:
         array = array.cast(pa.large_binary())
@@ -223,14 +221,14 @@ def _hash_column(column: Any) -> npt.NDArray[np.uint64]:
     weighed = np.concatenate(
         [[np.uint64(0)], np.cumsum((content + np.uint64(1)) * _WEIGHTS[places % len(_WEIGHTS)])]
     )
-    ends: npt.NDArray[np.uint64] = weighed[offsets - offsets[0]]
+    ends: UintArray = weighed[offsets - offsets[0]]
     return (ends[1:] - ends[:-1]) * _MIX
 
 
-def _hash_fixed(array: Any) -> npt.NDArray[np.uint64]:
+def _hash_fixed(array: Any) -> UintArray:
     try:
         whole = array if pa.types.is_integer(array.type) else array.cast(pa.int64())
     except pa.ArrowException:
         return np.zeros(len(array), np.uint64)  # all meet in one file: slower, never wrong
-    numbers: npt.NDArray[np.uint64] = np.asarray(whole).astype(np.int64).view(np.uint64)
+    numbers: UintArray = np.asarray(whole).astype(np.int64).view(np.uint64)
     return numbers
