@@ -298,17 +298,6 @@ def test_every_command_helps_with_a_sentence_for_each_flag(
         assert getattr(parameter, "help", None) or parameter.param_type_name == "argument"
 
 
-def test_every_command_and_flag_is_in_the_guide() -> None:
-    guide = (ROOT / "docs" / "guide.md").read_text(encoding="utf-8")
-    missing = [
-        word
-        for name, command in commands().items()
-        for word in [name, *(o for p in command.params for o in p.opts if o.startswith("--"))]
-        if f"`{word}" not in guide
-    ]
-    assert sorted(set(missing)) == []
-
-
 # -- processes that end before they are done ---------------------------------------------------
 
 

@@ -3,7 +3,6 @@
 import doctest
 import importlib
 import pkgutil
-import re
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +15,7 @@ from gigacast.cli.program import run
 from gigacast.settings.load import load_settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
-from tests.support.companions import panel
-from tests.support.model_folders import make_folder
 from tests.support.panels import hourly_panel, put_frame
-from tests.support.tiny_models import tiny_chronos2
 
 ROOT = Path(__file__).parents[3]
 
@@ -105,30 +101,3 @@ def source_of(name: str) -> str:
 @pytest.mark.parametrize("name", modules())
 def test_the_examples_in_docstrings_run(name: str) -> None:
     assert doctest.testmod(importlib.import_module(name), raise_on_error=True).attempted > 0
-
-
-def python_examples(path: Path) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
-
-
-def test_the_examples_of_the_guide_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As written, but for names: a folder for the bucket, a file for the one on S3."""
-    store = open_store(StoreAddress(f"file://{tmp_path}/my-bucket/sales"))
-    put_frame(store, "2014/03/part-00000.parquet", hourly_panel("2014-03", items=["site-003"]))
-    times = pd.date_range("2014-03-01", periods=90, freq="min")
-    frame = pd.DataFrame({"ds": times, "target_close": np.arange(90.0)})
-    put_frame(store, "2014/03/EURUSD_1min_h15_2014_03_769b531dbb2ff3cb.parquet", frame)
-    (tmp_path / "config").mkdir()
-    settings = f"parquet_loader: {{data_paths: {{root_dir: '{tmp_path}/my-bucket/sales'}}}}\n"
-    (tmp_path / "config" / "settings.yaml").write_text(settings)
-    monkeypatch.chdir(tmp_path)
-    make_folder(tmp_path / "tuned")
-    tiny_chronos2(tmp_path).rename(tmp_path / "my-chronos-2")
-    names = {"frame": hourly_panel(), "context_data": np.arange(50.0), "shops": panel()}
-    examples = [*python_examples(ROOT / "docs" / "guide.md"), *python_examples(ROOT / "README.md")]
-    assert len(examples) >= 4
-    for example in examples:
-        if "s3://" in example:
-            continue
-        code = example.replace('"my-bucket"', f'"file://{tmp_path}/my-bucket"')
-        exec(compile(code.replace("n_jobs=4", "n_jobs=1"), "guide", "exec"), dict(names))

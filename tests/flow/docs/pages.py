@@ -1,0 +1,110 @@
+"""Pages of the documentation: their examples, and how an example is run.
+
+An example is a fenced block. ``sh`` and ``python`` blocks are run in the order of the page; a
+``yaml`` block whose first line is a comment with a file's name is written to that file; the lines
+of a ``text`` block must be in the output of the block before it, ``*`` standing for any text.
+A comment before a block changes this: ``<!-- not run: reason -->`` or ``<!-- exit: 1 -->``.
+"""
+
+import re
+import shlex
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from gigacast.cli.program import run
+
+_BLOCK = re.compile(
+    r"^((?:<!-- [^\n]* -->\n)*)```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
+)
+_MARK = re.compile(r"<!-- (not run|exit): *([^\n]*?) *-->")
+_PROGRAMS = (["gigacast"], ["python", "main.py"])
+
+
+class Example(NamedTuple):
+    """A fenced block of a page and the marks before it."""
+
+    language: str
+    text: str
+    marks: dict[str, str]
+
+
+def read_examples(path: Path) -> list[Example]:
+    """Return the fenced blocks of a page."""
+    blocks = _BLOCK.findall(path.read_text(encoding="utf-8"))
+    return [Example(language, text, dict(_MARK.findall(marks))) for marks, language, text in blocks]
+
+
+def split_commands(text: str) -> list[list[str]]:
+    """Return the words of each command of a shell block, without comments."""
+    lines = text.replace("\\\n", " ").splitlines()
+    return [words for line in lines if (words := shlex.split(line, comments=True))]
+
+
+class PageRunner:
+    """Runs the examples of one page in the current folder.
+
+    The name ``my-bucket`` becomes a folder, and several processes become one: nothing else of an
+    example is changed.
+    """
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._folder = folder
+        self._capsys = capsys
+        self._names: dict[str, Any] = {}
+        self._output = ""
+
+    def run(self, example: Example) -> None:
+        """Run one example, or check it against the output of the one before."""
+        if example.language == "sh":
+            self._run_commands(example)
+        elif example.language == "python":
+            self._run_code(example.text)
+        elif example.language == "yaml":
+            self._write_file(example.text)
+        elif example.language == "text":
+            self._compare_output(example.text)
+
+    def _run_commands(self, example: Example) -> None:
+        for words in split_commands(example.text):
+            code = self._run_command([self._placed(word) for word in words])
+            captured = self._capsys.readouterr()
+            self._output = captured.out
+            assert code == int(example.marks.get("exit", 0)), (words, captured.out, captured.err)
+
+    def _run_command(self, words: list[str]) -> int:
+        for program in _PROGRAMS:
+            if words[: len(program)] == program:
+                return run([_one_process(word) for word in words[len(program) :]])
+        assert words[:2] == ["mkdir", "-p"], f"{words}: mark it as not run, and say why"
+        Path(words[2]).mkdir(parents=True, exist_ok=True)
+        return 0
+
+    def _run_code(self, text: str) -> None:
+        code = text.replace('"my-bucket"', f'"{self._placed("my-bucket")}"')
+        exec(compile(re.sub(r"n_jobs=\d+", "n_jobs=1", code), "page", "exec"), self._names)
+        self._output = self._capsys.readouterr().out
+
+    def _write_file(self, text: str) -> None:
+        first = text.partition("\n")[0]
+        name = re.fullmatch(r"# ([\w./-]+\.yaml)", first)
+        if name is not None:
+            path = Path(name[1])
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+
+    def _compare_output(self, text: str) -> None:
+        lines = [" ".join(line.split()) for line in self._output.splitlines()]
+        for wanted in text.splitlines():
+            pattern = " ".join(wanted.split())
+            assert any(fnmatchcase(line, pattern) for line in lines), (wanted, self._output)
+
+    def _placed(self, word: str) -> str:
+        word = word.replace("$PWD", str(self._folder))
+        return f"file://{self._folder}/my-bucket" if word == "my-bucket" else word
+
+
+def _one_process(word: str) -> str:
+    return "1" if word == "4" else word
