@@ -15,7 +15,7 @@ from gigacast.cli.program import run
 from gigacast.settings.load import load_settings
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
-from tests.support.panels import hourly_panel, put_frame
+from tests.support.panels import put_frame
 
 ROOT = Path(__file__).parents[3]
 
