@@ -77,7 +77,7 @@ class PageRunner:
     def _run_command(self, words: list[str]) -> int:
         for program in _PROGRAMS:
             if words[: len(program)] == program:
-                return run([_one_process(word) for word in words[len(program) :]])
+                return run(_one_process(words[len(program) :]))
         assert words[:2] == ["mkdir", "-p"], f"{words}: mark it as not run, and say why"
         Path(words[2]).mkdir(parents=True, exist_ok=True)
         return 0
@@ -106,5 +106,6 @@ class PageRunner:
         return f"file://{self._folder}/my-bucket" if word == "my-bucket" else word
 
 
-def _one_process(word: str) -> str:
-    return "1" if word == "4" else word
+def _one_process(words: list[str]) -> list[str]:
+    jobs = [n + 1 for n, word in enumerate(words) if word == "--n_jobs"]
+    return ["1" if n in jobs else word for n, word in enumerate(words)]
