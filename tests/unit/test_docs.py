@@ -118,6 +118,13 @@ def test_the_page_where_do_i_find_answers_with_paths_that_exist() -> None:
         assert [path for path in paths if not is_there(path)] == []
 
 
+def test_every_decision_has_a_number_of_its_own_and_stands_in_the_index() -> None:
+    records = sorted(path.name for path in (DOCS / "decisions").glob("[0-9]*.md"))
+    index = (DOCS / "decisions" / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^\| \[\d{4}\]\((.*?)\)", index, flags=re.MULTILINE) == records
+    assert [record[:4] for record in records] == [f"{n + 1:04}" for n in range(len(records))]
+
+
 def heading_anchors(path: Path) -> set[str]:
     """Return the anchors of a page's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
