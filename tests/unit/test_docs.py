@@ -16,7 +16,12 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "lib" / "gigacast"
 ARCHITECTURE = (DOCS / "architecture.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(DOCS.rglob("*.md")),
+    *PACKAGE.rglob("README.md"),
+]
 SUPERSEDED = {"0003-layers.md"}
 """Records of what was: they are not edited, so they name modules that have moved."""
 PLACES = (PACKAGE, ROOT, ROOT / "lib", DOCS)
