@@ -38,8 +38,7 @@ from gigacast.forecasters.batching import ForecastOptions, forecast_batch
 from gigacast.forecasters.config import read_model_config
 from gigacast.forecasters.hardware import count_gpus
 from gigacast.forecasters.lean.forecaster import LeanForecaster, load_lean
-from gigacast.forecasters.lean.operations import count_operations
-from gigacast.forecasters.lean.shape import read_shape
+from gigacast.forecasters.lean.shape import count_operations, read_shape
 
 ROWS = (1_024, 4_096, 16_384, 65_536)
 HORIZONS = {208: 7, 2048: 64}

@@ -1,4 +1,5 @@
-"""Forecasters: the protocol, Chronos models, seasonal naive, batching.
+"""Forecasters: the protocol, Chronos models, seasonal naive and statistical models, batching.
 
-Importing this package does not import torch.
+Planning and the command line start without torch, so only the subpackages ``network``, ``lean`` and
+``chronos`` need it, and these are loaded when a model is about to run.
 """

@@ -1,7 +1,7 @@
-"""From a batch of ragged series to their forecast: what every pipeline calls.
+"""Forecast a batch of series of different lengths: the entry point of every job.
 
 Screens the series, groups them by length, calls the forecaster in batches that fit into memory,
-gives the others their fallback, and puts everything back in order.
+gives the remaining series their fallback, and returns everything in the order of the input.
 """
 
 from collections.abc import Iterator
@@ -9,30 +9,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigacast.core.array import ByteArray, FloatArray, IntArray, UintArray
+from gigacast.core.array import BoolArray, ByteArray, FloatArray, IntArray, UintArray
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.covariate import Covariates
 from gigacast.core.series.forecast import ForecastBatch, ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import ModelError
 from gigacast.forecasters.budget import BatchBudget, series_tokens
-from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, Started, start
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasters.grouping import Windows, gather_members, group_rows
-from gigacast.forecasters.levels import (
-    MEDIAN,
-    find_level,
-    interpolate_levels,
-    plan_levels,
-    union_levels,
-)
+from gigacast.forecasters.levels import MEDIAN, find_level, plan_levels, postprocess, union_levels
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasters.options import ForecastOptions
 from gigacast.forecasters.padding import group_by_length
-from gigacast.forecasters.postprocess import postprocess
-from gigacast.forecasters.screening import count_between, screen, window_starts
 from gigacast.forecasters.seed import series_seeds
 
 __all__ = ["BatchBudget", "ForecastOptions", "forecast_batch"]
+
+NO_LIMIT = 2**62
+"""Stands for "all history": above every context length, and far from int64's overflow."""
 
 
 def forecast_batch(
@@ -46,28 +41,29 @@ def forecast_batch(
     Parameters
     ----------
     forecaster : Forecaster
-        What forecasts the series that can be forecast.
+        Forecaster of the series that pass the screening.
     batch : SeriesBatch
-        N series; those with a reason get the fallback.
+        N series; series with a reason get the fallback.
     settings : ForecastOptions
-        Horizon, levels and the rest.
+        Horizon, quantile levels and further options.
     budget : BatchBudget, optional
-        Remembers from call to call how much fits into memory.
+        Memory limits found so far, shared between calls; a new budget by default.
 
     Returns
     -------
     ForecastBatch
-        In the order of ``batch``. A series' numbers do not depend on the others, but for rounding.
-        Series that nothing can be said about (no value at all) are NaN, as are all series with a
-        reason when the fallback is ``drop``.
+        In the order of ``batch``. The numbers of a series depend on no other series, except for
+        rounding. Series without a single value are NaN, and so is every series with a reason if
+        the fallback is ``drop``.
 
     Raises
     ------
     UnsupportedForecastError
-        When a level lies outside the trained range and ``extrapolate_levels`` is not set.
+        If a level is outside the trained range and ``extrapolate_levels`` is not set.
     ModelError
-        When not even a single series fits into memory.
+        If not even a single series fits into memory.
     """
+    # The median is always written, whether or not it is among the requested levels.
     levels = union_levels(settings.levels, (MEDIAN,))
     shape = (len(batch), settings.horizon, len(levels))
     quantiles = np.full(shape, np.nan, dtype=np.float32)
@@ -79,11 +75,54 @@ def forecast_batch(
         reasons[(reasons == Reason.OK) & lacking] = Reason.NO_FUTURE
     good = np.flatnonzero(reasons == Reason.OK)
     job.fill(quantiles, good, _cut_windows(batch, job.context_length))
+    # A forecast is written as a whole or not at all, so its first number says whether it failed.
     reasons[good[np.isnan(quantiles[good, 0, 0])]] = Reason.MODEL_FAILED
     if settings.fallback == "seasonal_naive":
+        # A budget of its own: the limits of the model's memory do not apply to the fallback.
         naive = _Job(SeasonalNaive(), settings, levels, BatchBudget())
         _fill_fallback(naive, quantiles, reasons, batch)
     return _finish(batch, settings.levels, levels, quantiles, reasons)
+
+
+def screen(batch: SeriesBatch, context_length: int, min_length: int) -> ByteArray:
+    """Return the `Reason` why a model cannot forecast each series, int8 [N]; 0 if it can.
+
+    Parameters
+    ----------
+    batch : SeriesBatch
+        N series; a reason found by the reader is kept.
+    context_length : int
+        Steps at the end of each series that the model sees; only these count.
+    min_length : int
+        Minimum number of values within these steps, missing values not counted; at least 1.
+    """
+    starts = window_starts(batch, context_length)
+    finite = count_between(np.isfinite(batch.values), starts, batch.offsets[1:])
+    present = count_between(~np.isnan(batch.values), starts, batch.offsets[1:])
+    reasons = batch.reasons.copy()
+    # From the most to the least specific: the first reason that applies is kept.
+    for reason, applies in (
+        (Reason.EMPTY, batch.lengths == 0),
+        (Reason.NOT_FINITE, present > finite),
+        (Reason.ALL_NULL, finite == 0),
+        (Reason.TOO_SHORT, finite < min_length),
+    ):
+        reasons[(reasons == Reason.OK) & applies] = reason
+    return reasons
+
+
+def window_starts(batch: SeriesBatch, context_length: int) -> IntArray:
+    """Return where the last ``context_length`` steps of each series start in ``values``, [N]."""
+    return np.maximum(batch.offsets[:-1], batch.offsets[1:] - context_length)
+
+
+def count_between(flags: BoolArray, starts: IntArray, stops: IntArray) -> IntArray:
+    """Return the number of set flags in each range, int64 [N]; ranges may be empty."""
+    if flags.all():  # the common case, and ten times as fast
+        return stops - starts
+    totals = np.concatenate([np.zeros(1, np.int64), np.cumsum(flags, dtype=np.int64)])
+    counts: IntArray = totals[stops] - totals[starts]
+    return counts
 
 
 def _cut_windows(batch: SeriesBatch, context_length: int) -> Windows:
@@ -92,8 +131,29 @@ def _cut_windows(batch: SeriesBatch, context_length: int) -> Windows:
 
 
 @dataclass(frozen=True, slots=True)
+class _Source:
+    """The inputs that all requests of a job share.
+
+    Parameters
+    ----------
+    windows : Windows
+        N series and the part of each that the forecaster sees.
+    covariates : Covariates or None
+    levels : tuple of float
+        Levels to request from the forecaster.
+    seasons, seeds : int64 [N], uint64 [N]
+    """
+
+    windows: Windows
+    covariates: Covariates | None
+    levels: tuple[float, ...]
+    seasons: IntArray
+    seeds: UintArray
+
+
+@dataclass(frozen=True, slots=True)
 class _Job:
-    """One forecaster with what is asked of it; ``levels`` are those to compute, L of them."""
+    """A forecaster with its options and the L levels to compute."""
 
     forecaster: Forecaster
     settings: ForecastOptions
@@ -106,90 +166,100 @@ class _Job:
 
     @property
     def context_length(self) -> int:
-        return min(self.info.context_length, self.settings.context_length or 2**62)
+        return min(self.info.context_length, self.settings.context_length or NO_LIMIT)
 
     def fill(self, quantiles: FloatArray, rows: IntArray, windows: Windows) -> None:
-        """Write the forecasts of ``rows`` into ``quantiles``, [N, H, L]; NaN where they failed."""
-        extrapolate = self.settings.extrapolate_levels
-        trained = self.info.levels
-        plan = plan_levels(self.levels, trained, extrapolate=extrapolate)
-        # All trained levels, whatever is asked for: quantiles that cross are put in order before
-        # some are chosen, so that the median is the same whatever stands beside it.
-        for part, raw in self._predict(rows, windows, trained or plan.asked):
+        """Write the forecasts of ``rows`` into ``quantiles``, [N, H, L]; failed ones stay NaN."""
+        plan = plan_levels(
+            self.levels, self.info.levels, extrapolate=self.settings.extrapolate_levels
+        )
+        for part, raw in self._predict(rows, self._source(windows, plan.model_levels)):
             finite = np.isfinite(raw).all(axis=(1, 2))
-            values = raw[finite]
-            if trained:
-                values = interpolate_levels(np.sort(values, axis=-1), trained, plan.asked)
-            values = postprocess(
-                plan.finish(values),
+            quantiles[part[finite]] = postprocess(
+                plan.finish(raw[finite]),
                 non_negative=self.settings.non_negative,
                 integer=self.settings.integer,
             )
-            quantiles[part[finite]] = values
-
-    def _predict(
-        self, rows: IntArray, windows: Windows, levels: tuple[float, ...]
-    ) -> Iterator[tuple[IntArray, FloatArray]]:
-        """Yield parts of ``rows`` with their raw quantiles, one part behind what is computed."""
-        seasons = _seasons(windows.batch, self.settings.season)
-        seeds = self._seeds(windows.batch)
-        covariates = self.covariates(windows.batch)
-        lengths = windows.lengths
-        waiting: tuple[IntArray, Started] | None = None
-        for groups in group_rows(rows, covariates, joint=self.settings.joint):
-            for alike in group_by_length(lengths[groups].max(axis=1), self.info.patch_size):
-                members = groups[alike.rows]
-                while len(members):
-                    size = groups.shape[1] + (len(covariates.names) if covariates else 0)
-                    part = members[: self._part_size(len(members), alike.length, size)]
-                    request = self._request(windows, part, alike.length, levels, (seasons, seeds))
-                    started = self._try(request, alone=waiting is None)
-                    if waiting is not None:
-                        yield waiting[0].ravel(), _wanted(waiting)
-                    waiting = (part, started) if started is not None else None
-                    if started is not None:
-                        members = members[len(part) :]
-        if waiting is not None:
-            yield waiting[0].ravel(), _wanted(waiting)
 
     def covariates(self, batch: SeriesBatch) -> Covariates | None:
-        """Return what is known beside the series, where the forecaster has a use for it."""
+        """Return the covariates of a batch; ``None`` if the forecaster cannot use them."""
         return batch.covariates if self.info.takes_groups else None
 
-    def _request(
-        self,
-        windows: Windows,
-        groups: IntArray,
-        length: int,
-        levels: tuple[float, ...],
-        of_series: tuple[IntArray, UintArray],
-    ) -> ForecastRequest:
-        """Return what to ask of groups of series, int64 [G, K]."""
-        covariates = self.covariates(windows.batch)
-        members = gather_members(windows, groups, covariates, length, self.settings.horizon)
-        # Covariates have the season and the seed of their group's first series: no one asks.
+    def _source(self, windows: Windows, levels: tuple[float, ...]) -> _Source:
+        batch = windows.batch
+        # Hashing the names takes time, and only models that sample read the seeds.
+        seeds = (
+            series_seeds(batch, self.settings.seed)
+            if self.info.samples
+            else np.zeros(len(batch), dtype=np.uint64)
+        )
+        seasons = _seasons(batch, self.settings.season)
+        return _Source(windows, self.covariates(batch), levels, seasons, seeds)
+
+    def _predict(self, rows: IntArray, source: _Source) -> Iterator[tuple[IntArray, FloatArray]]:
+        """Yield parts of ``rows`` with their raw quantiles.
+
+        Each batch is started before the previous one is collected, so that the device computes
+        while the host prepares the next request and writes the last result.
+        """
+        pending: tuple[IntArray, PendingForecast] | None = None
+        for groups, length in self._parts(rows, source):
+            remaining = groups
+            while len(remaining):
+                part = remaining[: self._part_size(remaining, length, source)]
+                started = self._try(self._request(part, length, source), alone=pending is None)
+                if pending is not None:
+                    yield pending[0].ravel(), _collect(*pending)
+                pending = None
+                # Otherwise the same series are tried again, in a smaller or a lone batch.
+                if started is not None:
+                    pending = (part, started)
+                    remaining = remaining[len(part) :]
+        if pending is not None:
+            yield pending[0].ravel(), _collect(*pending)
+
+    def _parts(self, rows: IntArray, source: _Source) -> Iterator[tuple[IntArray, int]]:
+        """Yield groups of similar length, int64 [G, K], and the length they are padded to."""
+        lengths = source.windows.lengths
+        for groups in group_rows(rows, source.covariates, joint=self.settings.joint):
+            for similar in group_by_length(lengths[groups].max(axis=1), self.info.patch_size):
+                yield groups[similar.rows], similar.length
+
+    def _part_size(self, groups: IntArray, length: int, source: _Source) -> int:
+        """Return the number of groups in the next batch.
+
+        The remaining groups are divided evenly, because a tiny last batch would cost a whole call.
+        """
+        covariates = source.covariates
+        rows_per_group = groups.shape[1] + (len(covariates.names) if covariates else 0)
+        rows = self.budget.rows(self.info, length, self.settings.horizon)
+        limit = max(1, rows // rows_per_group)
+        batches = -(-len(groups) // limit)
+        return -(-len(groups) // batches)
+
+    def _request(self, groups: IntArray, length: int, source: _Source) -> ForecastRequest:
+        """Return the request for groups of series, int64 [G, K]."""
+        members = gather_members(
+            source.windows, groups, source.covariates, length, self.settings.horizon
+        )
+        # Rows of covariates need a season and a seed too. They take those of their group's first
+        # series; their own forecasts are thrown away.
         owner = np.repeat(groups[:, 0], members.size) if members.future is not None else groups
-        seasons, seeds = of_series
         return ForecastRequest(
             context=members.context,
             horizon=self.settings.horizon,
-            levels=levels,
-            seasons=seasons[owner.ravel()],
-            seeds=seeds[owner.ravel()],
+            levels=source.levels,
+            seasons=source.seasons[owner.ravel()],
+            seeds=source.seeds[owner.ravel()],
             group_size=members.size,
             future=members.future,
         )
 
-    def _part_size(self, left: int, length: int, size: int) -> int:
-        """Return the groups of the next batch: as equal as possible, so that none is tiny."""
-        most = max(1, self.budget.rows(self.info, length, self.settings.horizon) // size)
-        return -(-left // -(-left // most))
+    def _try(self, request: ForecastRequest, *, alone: bool) -> PendingForecast | None:
+        """Start a batch; return None if it did not fit into memory.
 
-    def _try(self, request: ForecastRequest, *, alone: bool) -> Started | None:
-        """Begin a batch, or return None after noting that it was too large.
-
-        Beside another one it may be tried again with more room: only a batch ``alone`` says what
-        does not fit.
+        The limit is lowered only if the batch was ``alone``: beside a pending batch it may have
+        failed for want of the memory that the other one still occupies.
         """
         rows, length = request.context.shape
         try:
@@ -207,18 +277,13 @@ class _Job:
         self.budget.largest = max(self.budget.largest, rows)
         return started
 
-    def _seeds(self, batch: SeriesBatch) -> UintArray:
-        if self.info.samples:
-            return series_seeds(batch, self.settings.seed)
-        return np.zeros(len(batch), dtype=np.uint64)
 
-
-def _wanted(waiting: tuple[IntArray, Started]) -> FloatArray:
+def _collect(groups: IntArray, pending: PendingForecast) -> FloatArray:
     """Wait for the forecasts of groups, [G, K], and return those of their series, [G * K, H, L]."""
-    groups, started = waiting
-    values = started()
+    values = pending()
     if len(values) == groups.size:
         return values
+    # Each group's series come first, then its covariates, whose forecasts nobody needs.
     count, width = groups.shape
     return values.reshape(count, -1, *values.shape[1:])[:, :width].reshape(-1, *values.shape[1:])
 
@@ -226,10 +291,11 @@ def _wanted(waiting: tuple[IntArray, Started]) -> FloatArray:
 def _fill_fallback(
     naive: _Job, quantiles: FloatArray, reasons: ByteArray, batch: SeriesBatch
 ) -> None:
-    """Give every series that has a reason and a value its seasonal naive forecast."""
+    """Write seasonal naive forecasts for every series that has a reason and at least one value."""
     rows = np.flatnonzero(reasons != Reason.OK)
     if not len(rows):
         return
+    # Infinite values count as missing here: a single one would make the whole spread infinite.
     finite = np.isfinite(batch.values)
     values = np.where(finite, batch.values, np.float32(np.nan))
     starts, stops = window_starts(batch, naive.info.context_length), batch.offsets[1:]
@@ -239,21 +305,22 @@ def _fill_fallback(
 
 def _finish(
     batch: SeriesBatch,
-    asked: tuple[float, ...],
+    requested: tuple[float, ...],
     levels: tuple[float, ...],
     quantiles: FloatArray,
     reasons: ByteArray,
 ) -> ForecastBatch:
-    """Split what was computed into the levels asked for and the median."""
+    """Split the computed levels into the requested ones and the median."""
     median = quantiles[..., find_level(MEDIAN, levels)]
-    if len(asked) != len(levels):
-        quantiles = np.stack([quantiles[..., find_level(level, levels)] for level in asked], -1)
-    return ForecastBatch(batch, asked, quantiles, median, reasons)
+    if len(requested) != len(levels):
+        quantiles = np.stack([quantiles[..., find_level(level, levels)] for level in requested], -1)
+    return ForecastBatch(batch, requested, quantiles, median, reasons)
 
 
-def _seasons(batch: SeriesBatch, given: int | None) -> IntArray:
-    """Return the season length of each series, int64 [N]; 1 where the frequency is unknown."""
-    if given is not None:
-        return np.full(len(batch), given, dtype=np.int64)
+def _seasons(batch: SeriesBatch, fixed: int | None) -> IntArray:
+    """Return the season length of each series, int64 [N]; 1 if the frequency is unknown."""
+    if fixed is not None:
+        return np.full(len(batch), fixed, dtype=np.int64)
     lengths = [frequency.season_length for frequency in batch.frequencies]
+    # Series of unknown frequency have the code -1, which selects the 1 at the end.
     return np.array([*lengths, 1], dtype=np.int64)[batch.frequency_codes]

@@ -1,4 +1,4 @@
-"""How many series go into one call of a forecaster, found automatically."""
+"""Number of series per call of a forecaster: chosen automatically, lowered if memory runs out."""
 
 import logging
 from dataclasses import dataclass
@@ -10,29 +10,34 @@ from gigacast.forecasters.lean.shape import lean_engine
 logger = logging.getLogger(__name__)
 
 TOKENS_PER_CALL = {"cpu": 2_048, "cuda": 131_072}
-"""Tokens (patches times series) per call.
+"""Tokens (patches times series) per call, by device.
 
-Measured on a CPU with Bolt's tiny and base shapes at contexts of 208 and 2048: full speed lies
-between 800 and 4,000 tokens; beyond, activations leave the cache. Not measured on a GPU.
+Measured on a CPU with Bolt's tiny and base shapes at contexts of 208 and 2,048: speed is highest
+between 800 and 4,000 tokens; above, activations no longer fit into the cache. The value for a GPU
+is an estimate, not a measurement.
 """
 LEAN_TOKENS_PER_CALL = 65_536
-"""On a CPU, for the lean Bolt engine, which cuts its batches itself and likes them large."""
+"""Tokens per call of the lean Bolt engine on a CPU.
+
+It splits its batches itself (`lean.forecaster.piece_sizes`) into a few fixed sizes, and large
+batches leave less of a remainder to fill up.
+"""
 
 
 @dataclass(slots=True)
 class BatchBudget:
-    """The size of the next batch; it learns from batches that did not fit.
+    """Size of the next batch, limited by the batches that did not fit into memory.
 
-    One budget may serve many batches of series, so that a limit is found once.
+    A budget is shared by all batches of a partition, so that a memory limit is found only once.
 
     Parameters
     ----------
     batch_size : int or "auto"
         Series per call; "auto" derives it from the device, the model and the lengths.
     limit_tokens : int, optional
-        Half the tokens of the smallest call that did not fit; no call is larger.
+        Maximum tokens per call: half of the last call that did not fit; no limit by default.
     largest : int
-        Most series in one call so far, for the record.
+        Number of series in the largest call so far, for the receipt.
     """
 
     batch_size: int | Literal["auto"] = "auto"
@@ -40,7 +45,7 @@ class BatchBudget:
     largest: int = 0
 
     def rows(self, info: ForecasterInfo, length: int, horizon: int) -> int:
-        """Return how many series of ``length`` steps to forecast in one call, at least 1."""
+        """Return the number of series of ``length`` steps for one call, at least 1."""
         tokens = series_tokens(info, length, horizon)
         automatic = tokens_per_call(info) // tokens
         planned = automatic if self.batch_size == "auto" else self.batch_size
@@ -49,23 +54,23 @@ class BatchBudget:
         return max(1, planned)
 
     def halve(self, rows: int, tokens: int) -> None:
-        """Note that ``rows`` series of ``tokens`` each did not fit into memory."""
+        """Lower the limit to half of ``rows`` series of ``tokens`` each, which did not fit."""
         self.limit_tokens = rows * tokens // 2
         logger.warning("%d series at once did not fit into memory: halving the batch", rows)
 
 
 def tokens_per_call(info: ForecasterInfo) -> int:
-    """Return how many tokens a call of this forecaster takes at best."""
+    """Return the number of tokens per call at which this forecaster is fastest."""
     if info.device == "cpu" and info.engine == lean_engine():
         return LEAN_TOKENS_PER_CALL
     return TOKENS_PER_CALL[info.device]
 
 
 def series_tokens(info: ForecasterInfo, length: int, horizon: int) -> int:
-    """Return the tokens one series of ``length`` steps takes in a call at its widest point.
+    """Return the tokens that one series of ``length`` steps takes where a call needs most memory.
 
-    A sampling model carries one row per sample; a quantile model unrolls a long horizon from
-    every trained level at once.
+    A sampling model computes one row per sample. A quantile model continues a long horizon from
+    every trained level at once, so that a series becomes as many rows as there are levels.
     """
     unrolled = len(info.levels) if horizon > info.prediction_length else 1
     return -(-length // info.patch_size) * max(1, info.samples, unrolled)

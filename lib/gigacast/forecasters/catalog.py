@@ -1,4 +1,7 @@
-"""What a forecaster will be, told without loading it, so that planning starts without torch."""
+"""Describe a forecaster without loading it, and load it as described.
+
+Planning needs the description only, and must start without torch.
+"""
 
 import gc
 from collections.abc import Callable, Iterator, Mapping
@@ -8,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gigacast.errors import ModelError
-from gigacast.forecasters.config import is_adapter, read_model_config
-from gigacast.forecasters.engine import chronos_engine
+from gigacast.forecasters.config import chronos_engine, is_adapter, read_model_config
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasters.hardware import resolve_device, resolve_precision
 from gigacast.forecasters.lean.shape import lean_engine, runs_lean
@@ -26,41 +28,46 @@ def describe_forecaster(
     device: str = "auto",
     precision: str = "auto",
 ) -> ForecasterInfo:
-    """Return what `load_forecaster` will give, from the model's configuration alone.
+    """Return the info of the forecaster that `load_forecaster` will load.
 
     Parameters
     ----------
     folder : Path, optional
-        The model's files; forecasters without weights have none.
+        Folder of the model; None for forecasters without weights.
     name, version, digest : str
-        What the registry calls it.
+        Name, version and digest in the registry.
     device : {"auto", "cpu", "cuda", "cuda:N"}
     precision : {"auto", "float32", "bfloat16"}
 
     Raises
     ------
-    ModelNotFoundError, ModelIntegrityError
-        When the configuration is missing or not of the Chronos family.
+    ModelNotFoundError, ModelIntegrityError, ModelError
+        If the configuration is missing or not of the Chronos family.
     ConfigError
-        When the device is not there.
+        If the device does not exist.
     """
     if folder is None:
-        return _fileless(name).info
+        return _load_without_weights(name).info
     config = read_model_config(folder)
     family = str(config.get("chronos_pipeline_class", "ChronosPipeline"))
-    place = resolve_device(device)
-    chosen = "float32" if precision == "auto" and family == "ChronosPipeline" else precision
+    kind = resolve_device(device)
+    # A sampled token depends on the last bits of its probabilities. In bfloat16 these change with
+    # the size of the batch, and so would the forecasts of a series.
+    if precision == "auto" and family == "ChronosPipeline":
+        precision = "float32"
     try:
         shape = _SHAPES[family](config["chronos_config"])
     except KeyError as error:
-        raise ModelError(f"{folder}: no Chronos model we know: {error} in config.json") from error
+        raise ModelError(
+            f"{folder}: unknown kind of Chronos model: {error}, config.json"
+        ) from error
     return ForecasterInfo(
         name=name,
         version=version,
         digest=digest,
         engine=lean_engine() if _is_lean(folder, config) else chronos_engine(),
-        device=place,
-        precision=resolve_precision(chosen, place),
+        device=kind,
+        precision=resolve_precision(precision, kind),
         **shape,
     )
 
@@ -68,22 +75,25 @@ def describe_forecaster(
 def load_forecaster(
     folder: Path | None, info: ForecasterInfo, device: str | None = None
 ) -> Forecaster:
-    """Load what was described.
+    """Load the forecaster that an info describes.
 
     Parameters
     ----------
     folder : Path, optional
+        Folder of the model; None for forecasters without weights.
     info : ForecasterInfo
+        Result of `describe_forecaster`.
     device : str, optional
-        Which of the machine's devices of the kind that was described; the first when absent.
+        Device of the described kind, such as ``cuda:1``; the first one by default.
 
     Raises
     ------
     ModelError
-        When this machine would give other numbers than the plan was made for.
+        If the loaded forecaster differs from ``info``, so that this machine's numbers would differ
+        from those that the spec names.
     """
     if folder is None:
-        return _fileless(info.name)
+        return _load_without_weights(info.name)
     forecaster = _loader(info.engine)(
         folder,
         name=info.name,
@@ -94,20 +104,19 @@ def load_forecaster(
     )
     if replace(forecaster.info, device=info.device) != info:
         raise ModelError(
-            f"{info.name}: this machine runs {forecaster.info}, the plan was made for {info}",
+            f"{info.name}: this machine runs {forecaster.info}, the plan is for {info}",
             hint="use the same versions of gigacast and chronos-forecasting on every machine",
         )
     return forecaster
 
 
-def _fileless(name: str) -> Forecaster:
-    """Return a forecaster without weights."""
+def _load_without_weights(name: str) -> Forecaster:
     return StatisticalForecaster(name) if name in KINDS else SeasonalNaive()
 
 
 def _loader(engine: str) -> Callable[..., Forecaster]:
-    """Return what loads a model for an engine; torch is imported here and not before."""
-    with _uncollected():
+    """Return the function that loads a model for an engine; torch is imported only here."""
+    with _paused_garbage_collection():
         if engine == lean_engine():
             from gigacast.forecasters.lean.forecaster import load_lean  # noqa: PLC0415
 
@@ -118,8 +127,12 @@ def _loader(engine: str) -> Callable[..., Forecaster]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Look for no garbage: torch makes a million objects, and all of them stay. It takes 0.1 s."""
+def _paused_garbage_collection() -> Iterator[None]:
+    """Pause garbage collection while torch is imported.
+
+    The import creates a million objects that all stay alive; searching them for garbage again and
+    again takes 0.1 s of 0.8 s (docs/benchmarks.md, "Starting").
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -130,7 +143,7 @@ def _uncollected() -> Iterator[None]:
 
 
 def _is_lean(folder: Path, config: Mapping[str, Any]) -> bool:
-    """Tell whether our own forward runs a model; adapters are merged into the stock one."""
+    """Return whether the lean forward runs a model. It cannot merge adapters; the stock one can."""
     return runs_lean(config) and not is_adapter(folder)
 
 

@@ -1,22 +1,37 @@
-"""The configuration of a Chronos model, read from its folder without torch."""
+"""The configuration of a Chronos model, read without torch, and the name of its stock engine."""
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from gigacast.errors import ModelError, ModelIntegrityError, ModelNotFoundError
 
 ADAPTER_CONFIG, BASE = "adapter_config.json", "base"
-"""What makes a folder a LoRA adapter's, and where its base lies below it."""
+"""The file that marks a folder as a LoRA adapter, and the subfolder of its base model."""
+
+ENGINE_REVISION = 1
+"""Increased whenever our code around the Chronos pipelines changes their numbers: the engine's name
+is part of the spec, so forecasts of two revisions never mix in a run."""
+
+
+def chronos_engine() -> str:
+    """Return the engine name of the stock Chronos code, for models without a lean forward."""
+    return f"chronos-{version('chronos-forecasting')}-r{ENGINE_REVISION}"
 
 
 def read_model_config(folder: Path) -> Mapping[str, Any]:
-    """Return the ``config.json`` of a Chronos model; that of its base for a LoRA adapter.
+    """Return the ``config.json`` of a Chronos model; for a LoRA adapter, that of its base.
 
     Raises
     ------
-    ModelNotFoundError, ModelIntegrityError, ModelError
+    ModelNotFoundError
+        If the file cannot be read.
+    ModelIntegrityError
+        If it is not JSON.
+    ModelError
+        If it describes another kind of model, or an adapter has no base.
     """
     path = base_folder(folder) / "config.json"
     try:
@@ -31,17 +46,17 @@ def read_model_config(folder: Path) -> Mapping[str, Any]:
 
 
 def is_adapter(folder: Path) -> bool:
-    """Tell whether a folder holds a LoRA adapter."""
+    """Return whether a folder holds a LoRA adapter."""
     return (folder / ADAPTER_CONFIG).exists()
 
 
 def base_folder(folder: Path) -> Path:
-    """Return where a model's own weights lie: below an adapter, or in the folder itself.
+    """Return the folder of the base model's weights: a subfolder for an adapter, else the folder.
 
     Raises
     ------
     ModelError
-        When an adapter stands without its base.
+        If an adapter has no base.
     """
     if not is_adapter(folder):
         return folder

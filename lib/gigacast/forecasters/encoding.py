@@ -1,9 +1,10 @@
-"""Categories as the numbers a network takes: as Chronos-2 was trained to take them. Pure; numpy.
+"""Encode categorical covariates as numbers, in the way Chronos-2 was trained on them.
 
-With one target a category becomes the mean of the target where it was seen, drawn towards the
-target's mean by one imagined observation; with several, its rank among the texts of the series.
-A missing category is one of its own, where the series has any. Everything is found in the context
-of one series: neither the future of its targets nor another series has a say.
+With one target, a category becomes the mean of the target over its steps, shrunk towards the
+target's overall mean by one additional observation. With several targets it becomes its rank among
+the categories of the series. A missing category counts as a category of its own if the series has
+any category at all. Codes depend on the context of a single series only: neither on the future of
+its targets, which would leak, nor on other series, whose number changes with the batch.
 
 Source: ``chronos.chronos2.preprocess`` of the ``chronos-forecasting`` package.
 """
@@ -13,89 +14,100 @@ import numpy as np
 from gigacast.core.array import BoolArray, FloatArray, IntArray
 
 SMOOTHING = 1.0
+"""Weight of the overall mean in a category's mean, in observations; as in the stock pipeline."""
 
 
 def encode_categories(
     context: FloatArray, future: FloatArray, texts: tuple[str, ...], targets: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the codes of one column of G series as numbers.
+    """Return the category codes of one covariate of G groups as numbers for the network.
 
     Parameters
     ----------
     context : float32 [G, T]
-        Codes; NaN where missing.
+        Codes over the context; NaN if missing.
     future : float32 [G, H]
-        Codes of the horizon; of a covariate that is not known ahead, all NaN.
+        Codes over the horizon; all NaN for a covariate that is not known ahead.
     texts : tuple of str
-        What the codes stand for.
+        Category of each code.
     targets : float32 [G, K, T]
-        Of the same steps; NaN where there was none, as before a series began.
+        Targets of the same steps; NaN if missing, as before the start of a series.
 
     Returns
     -------
     context, future : float32 [G, T], [G, H]
-        NaN where a category of the future was never seen; of a horizon that is all NaN, NaN.
+        With several targets, a future category that is not in the context is NaN. A horizon that
+        is all NaN stays NaN.
     """
-    # A series begins with its first target: padding before it is no missing category.
-    begun = np.maximum.accumulate(np.isfinite(targets).any(axis=1), axis=1)
-    seen, ahead = _slots(context, future, texts, begun)
+    # A series starts with its first target. Padding before it is not a missing category.
+    started = np.maximum.accumulate(np.isfinite(targets).any(axis=1), axis=1)
+    past_ranks, future_ranks = _rank_categories(context, future, texts, started)
     if targets.shape[1] == 1:
-        encoded, known = _by_target(seen, ahead, targets[:, 0])
+        past, ahead = _encode_by_target(past_ranks, future_ranks, targets[:, 0])
     else:
-        encoded, known = _by_rank(seen, ahead)
+        past, ahead = _encode_by_rank(past_ranks, future_ranks)
     no_future = np.isnan(future).all(axis=1)
-    unseen = np.asarray((np.isnan(context) | ~begun).all(axis=1))
-    encoded[~begun] = np.nan
-    encoded[unseen & no_future] = np.nan  # a column without a value, as any other
-    known[no_future] = np.nan
-    return encoded, known
+    no_past = np.asarray((np.isnan(context) | ~started).all(axis=1))
+    past[~started] = np.nan
+    # A column without any category must look like a numeric column without values, not like one
+    # that always has the "missing" category.
+    past[no_past & no_future] = np.nan
+    ahead[no_future] = np.nan
+    return past, ahead
 
 
-def _slots(
-    context: FloatArray, future: FloatArray, texts: tuple[str, ...], begun: BoolArray
+def _rank_categories(
+    context: FloatArray, future: FloatArray, texts: tuple[str, ...], started: BoolArray
 ) -> tuple[IntArray, IntArray]:
-    """Return each step's category as its rank among the texts its series has seen.
+    """Return each step's category as its rank among the texts in the context of its series.
 
-    The rank above all of them stands for a missing one; -1 for one that was never seen, and for
-    the steps before the series began.
+    A missing category has the rank above all others. A category that is not in the context, and
+    steps before the start of the series, have -1.
     """
     order = np.empty(len(texts) + 1, np.int64)
     order[np.argsort(np.array(texts, dtype=object))] = np.arange(len(texts))
     order[-1] = missing = len(texts)
-    codes = order[np.where(np.isnan(context), missing, context).astype(np.int64)]
-    coming = order[np.where(np.isnan(future), missing, future).astype(np.int64)]
-    first = np.arange(len(codes))[:, None] * (missing + 1)
-    known = np.unique((codes + first)[begun & (codes < missing)])  # by series, then by text
-    starts = np.searchsorted(known, first)
-    counts = np.searchsorted(known, first + missing) - starts
+    past_codes = order[np.where(np.isnan(context), missing, context).astype(np.int64)]
+    future_codes = order[np.where(np.isnan(future), missing, future).astype(np.int64)]
+    # Each series gets a range of codes of its own, so that one sorted array of all (series,
+    # category) pairs answers for every series at once.
+    base = np.arange(len(past_codes))[:, None] * (missing + 1)
+    pairs = np.unique((past_codes + base)[started & (past_codes < missing)])
+    starts = np.searchsorted(pairs, base)
+    counts = np.searchsorted(pairs, base + missing) - starts
 
-    def rank(some: IntArray) -> IntArray:
-        places = np.searchsorted(known, some + first)
-        found = np.append(known, -1)[places] == some + first
-        ranks = np.where(found, places - starts, -1)
-        return np.where(some == missing, counts, ranks)
+    def rank(codes: IntArray) -> IntArray:
+        positions = np.searchsorted(pairs, codes + base)
+        present = np.append(pairs, -1)[positions] == codes + base
+        ranks = np.where(present, positions - starts, -1)
+        return np.where(codes == missing, counts, ranks)
 
-    return np.where(begun, rank(codes), -1), rank(coming)
+    return np.where(started, rank(past_codes), -1), rank(future_codes)
 
 
-def _by_target(
-    seen: IntArray, ahead: IntArray, target: FloatArray
+def _encode_by_target(
+    past_ranks: IntArray, future_ranks: IntArray, target: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
+    """Return the shrunk mean of the target for each category; the overall mean for new ones."""
     finite = np.isfinite(target)
+    # Sums in float64: the means must not depend on the number of padded steps.
     values = np.where(finite, target, 0.0).astype(np.float64)
     count = finite.sum(axis=1)
     mean = np.divide(values.sum(axis=1), count, out=np.zeros(len(count)), where=count > 0)
-    width = int(max(seen.max(initial=0), ahead.max(initial=0))) + 2  # the last: never seen
-    flat = np.where(seen < 0, width - 1, seen) + np.arange(len(seen))[:, None] * width
-    weights = (finite & (seen >= 0)).ravel()
-    sums = np.bincount(flat.ravel(), values.ravel() * weights, len(seen) * width)
-    counts = np.bincount(flat.ravel(), weights.astype(np.float64), len(seen) * width)
+    # The last column of the table is for rank -1. Nothing is added to it, so it holds the mean.
+    width = int(max(past_ranks.max(initial=0), future_ranks.max(initial=0))) + 2
+    base = np.arange(len(past_ranks))[:, None] * width
+    past_cells = np.where(past_ranks < 0, width - 1, past_ranks) + base
+    weights = (finite & (past_ranks >= 0)).ravel()
+    cells = len(past_ranks) * width
+    sums = np.bincount(past_cells.ravel(), values.ravel() * weights, cells)
+    counts = np.bincount(past_cells.ravel(), weights.astype(np.float64), cells)
     table = (SMOOTHING * np.repeat(mean, width) + sums) / (SMOOTHING + counts)
-    coming = np.where(ahead < 0, width - 1, ahead) + np.arange(len(ahead))[:, None] * width
-    return table[flat].astype(np.float32), table[coming].astype(np.float32)
+    future_cells = np.where(future_ranks < 0, width - 1, future_ranks) + base
+    return table[past_cells].astype(np.float32), table[future_cells].astype(np.float32)
 
 
-def _by_rank(seen: IntArray, ahead: IntArray) -> tuple[FloatArray, FloatArray]:
-    known = ahead.astype(np.float32)
-    known[ahead < 0] = np.nan
-    return seen.astype(np.float32), known
+def _encode_by_rank(past_ranks: IntArray, future_ranks: IntArray) -> tuple[FloatArray, FloatArray]:
+    ahead = future_ranks.astype(np.float32)
+    ahead[future_ranks < 0] = np.nan
+    return past_ranks.astype(np.float32), ahead

@@ -1,4 +1,4 @@
-"""The one protocol every forecaster keeps."""
+"""The protocol that every forecaster implements."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,35 +7,39 @@ from typing import Protocol, runtime_checkable
 from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 
-Started = Callable[[], FloatArray]
-"""Waits for a forecast that is under way, and returns it, float32 [B, H, Q]."""
+PendingForecast = Callable[[], FloatArray]
+"""Waits for a started forecast and returns it, float32 [B, H, Q]."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForecasterInfo:
-    """What a forecaster is: all of it goes into the spec, so all of it is resolved.
+    """Identity and limits of a forecaster.
+
+    Everything here enters the spec, so every field is resolved: two machines with equal infos give
+    equal numbers.
 
     Parameters
     ----------
     name, version, digest : str
-        Which model; the digest covers its files (a constant for models without files).
+        Model; the digest covers its files (a constant for models without files).
     engine : str
-        Which code runs it and its revision, as ``chronos-2.3.2`` or ``seasonal-naive-1``.
+        Code that runs the model and its revision, as ``chronos-2.3.2`` or ``seasonal-naive-1``.
     device, precision : str
         ``cpu`` or ``cuda``; ``float32`` or ``bfloat16``. Never ``auto``.
     context_length : int
-        The most steps of history it uses; what lies before is cut.
+        Maximum steps of history; earlier steps are cut off.
     prediction_length : int
-        The horizon it was trained for; longer ones are possible, at a cost.
+        Horizon of one pass. Longer horizons take further passes and are less certain.
     levels : tuple of float
-        The quantile levels it was trained for, ascending; empty when any level is as good.
+        Trained quantile levels, ascending; empty if the forecaster gives any level directly.
     patch_size : int
-        Context lengths are padded to multiples of this: a batch within one multiple wastes nothing.
+        Steps per token. Contexts are padded to multiples of it, so that series whose lengths round
+        up to the same multiple share a batch without waste.
     samples : int
-        Sample paths drawn per series; 0 for a model that gives quantiles at once. A model that
-        samples follows ``ForecastRequest.seeds``.
+        Sample paths per series; 0 for a model that gives quantiles directly. A model that samples
+        uses ``ForecastRequest.seeds``.
     takes_groups : bool
-        Whether it forecasts series together, and with covariates.
+        Whether it can forecast series jointly and with covariates.
     """
 
     name: str
@@ -54,11 +58,11 @@ class ForecasterInfo:
 
 @runtime_checkable
 class Forecaster(Protocol):
-    """Turns padded contexts into quantiles. Pure: no state changes from call to call."""
+    """Computes quantiles of padded contexts; no result depends on an earlier call."""
 
     @property
     def info(self) -> ForecasterInfo:
-        """What this forecaster is."""
+        """Identity and limits of this forecaster."""
         ...
 
     def predict(self, request: ForecastRequest) -> FloatArray:
@@ -73,37 +77,37 @@ class Forecaster(Protocol):
         Returns
         -------
         float32 [B, H, Q]
-            Row b depends on row b of the request alone, and on the rows of its group: on their
-            values, season and seed, not on padding or neighbours. Not necessarily monotone along
-            Q, and not finite where the model fails on a row.
+            Row b depends only on the rows of its own group (their values, seasons and seeds), not
+            on padding or on other groups. Not necessarily monotone along Q; not finite for rows
+            on which the model fails.
 
         Raises
         ------
         UnsupportedForecastError
-            When a level lies outside what the model was trained for.
+            If a level is outside the trained range.
         MemoryError
-            When the batch is too large for the device; the caller halves it.
+            If the batch is too large for the device; the caller halves it.
         """
         ...
 
 
 @runtime_checkable
 class StartingForecaster(Forecaster, Protocol):
-    """A forecaster that can be given the next batch while it computes the last one."""
+    """A forecaster that accepts the next batch while the device computes the last one."""
 
-    def start(self, request: ForecastRequest) -> Started:
-        """Begin to forecast one batch; the call of what is returned waits for it.
+    def start(self, request: ForecastRequest) -> PendingForecast:
+        """Start to forecast one batch and return a function that waits for the result.
 
         Raises
         ------
         UnsupportedForecastError, MemoryError
-            As `Forecaster.predict`, and before anything is returned.
+            As `Forecaster.predict`; raised here, not by the returned function.
         """
         ...
 
 
-def start(forecaster: Forecaster, request: ForecastRequest) -> Started:
-    """Begin to forecast one batch, or forecast it at once where the forecaster cannot wait."""
+def start(forecaster: Forecaster, request: ForecastRequest) -> PendingForecast:
+    """Start to forecast one batch; forecasters that cannot start compute it before returning."""
     if isinstance(forecaster, StartingForecaster):
         return forecaster.start(request)
     values = forecaster.predict(request)

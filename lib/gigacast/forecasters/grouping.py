@@ -1,7 +1,7 @@
-"""Series that are forecast together: the targets of an item, and its covariates. Pure; numpy.
+"""Groups of series that are forecast together: the targets of an item and its covariates.
 
-A group is K series that are wanted and V covariates beside them; a network that takes groups
-attends over them and to nothing outside. Series alone are groups of one.
+A group consists of K target series and V covariates. A network that takes groups attends to the
+rows of a group and to nothing outside. A series on its own is a group of one.
 """
 
 from collections.abc import Iterator
@@ -23,9 +23,9 @@ class Windows:
     Parameters
     ----------
     batch : SeriesBatch
-        Where the series come from.
+        N series.
     values : float32 [sum of T_n]
-        Its values.
+        Values of the batch, or a changed copy of them.
     starts, stops : int64 [N]
         The window of series n is ``values[starts[n]:stops[n]]``.
     """
@@ -37,22 +37,22 @@ class Windows:
 
     @property
     def lengths(self) -> IntArray:
-        """Steps of each window, int64 [N]."""
+        """Number of steps of each window, int64 [N]."""
         return self.stops - self.starts
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The rows of groups, and what a network is given of them.
+    """The input rows of G groups.
 
     Parameters
     ----------
     context : float32 [G * (K + V), T]
         Group by group: its K series, then its V covariates.
     future : float32 [G * (K + V), H] or None
-        What is known over the horizon, NaN elsewhere; ``None`` where there are no covariates.
+        Known values over the horizon, NaN elsewhere; ``None`` without covariates.
     size : int
-        K + V.
+        Rows per group, K + V.
     """
 
     context: FloatArray
@@ -61,16 +61,16 @@ class Members:
 
 
 def group_rows(rows: IntArray, covariates: Covariates | None, *, joint: bool) -> Iterator[IntArray]:
-    """Yield groups of equally many series, int64 [G, K]; each series is in one of them.
+    """Yield groups with equal numbers of series, int64 [G, K]; each series is in one group.
 
     Parameters
     ----------
     rows : int64 [N]
-        Which series; those of an item follow each other.
+        Indices of series; the series of an item are adjacent.
     covariates : Covariates, optional
-        It names the item of each series.
+        Names the item of each series.
     joint : bool
-        Whether the series of an item are a group; each is one of its own else.
+        Whether the series of an item form a group; otherwise each series is a group of one.
     """
     if covariates is None or not joint:
         yield rows[:, None]
@@ -86,18 +86,18 @@ def group_rows(rows: IntArray, covariates: Covariates | None, *, joint: bool) ->
 def gather_members(
     windows: Windows, groups: IntArray, covariates: Covariates | None, length: int, horizon: int
 ) -> Members:
-    """Return what a network is given of groups.
+    """Return the input rows of groups: their series, then their covariates.
 
     Parameters
     ----------
     windows : Windows
     groups : int64 [G, K]
-        The series of each group.
+        Indices of the series of each group.
     covariates : Covariates, optional
     length : int
-        Steps windows are padded to, T.
+        Number of steps that windows are padded to, T.
     horizon : int
-        H.
+        Steps to forecast, H.
     """
     flat = groups.ravel()
     context = pad_left(windows.values, windows.starts[flat], windows.stops[flat], length)
@@ -106,12 +106,13 @@ def gather_members(
     targets = context.reshape(*groups.shape, length)
     items = covariates.items[groups[:, 0]]
     past, ahead = covariates.windows(items, length), covariates.future(items, horizon)
-    ahead[np.isnan(ahead).any(axis=2)] = np.nan  # what ends too soon is a past covariate
-    # A group begins with its first series: what was known before is not looked at.
+    # A covariate that is not known for the whole horizon is used as a past covariate.
+    ahead[np.isnan(ahead).any(axis=2)] = np.nan
+    # Covariate values before the group's first target step are removed. Otherwise a short series
+    # would be forecast differently in a batch of long ones, whose windows are wider.
     longest = windows.lengths[groups].max(axis=1)
-    past[np.broadcast_to((np.arange(length) < length - longest[:, None])[:, None], past.shape)] = (
-        np.nan
-    )
+    before_start = np.arange(length) < length - longest[:, None]
+    past[np.broadcast_to(before_start[:, None], past.shape)] = np.nan
     for column, texts in enumerate(covariates.categories):
         if texts is not None:
             encoded = encode_categories(past[:, column], ahead[:, column], texts, targets)

@@ -1,4 +1,7 @@
-"""The devices of this machine, found without torch, and how processes share them."""
+"""The devices of this machine, detected without torch, and their division between processes.
+
+Planning resolves the device and the precision, and importing torch for that would take 0.8 s.
+"""
 
 import ctypes
 import ctypes.util
@@ -7,16 +10,22 @@ from pathlib import Path
 
 from gigacast.errors import ConfigError
 
+_COMPUTE_CAPABILITY_MAJOR = 75
+"""``CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR`` of the CUDA driver API."""
+
+_AMPERE = 8
+"""Compute capability of the first generation with bfloat16 products in hardware."""
+
 
 def list_devices(name: str, gpus: int) -> tuple[str, ...]:
-    """Return the devices that processes are dealt, in turn.
+    """Return the devices that processes are assigned to in turn.
 
     Parameters
     ----------
     name : str
-        ``cpu``; ``cuda``, which is all GPUs; or ``cuda:1``, which is that one.
+        ``cpu``; ``cuda`` for all GPUs; or a single GPU such as ``cuda:1``.
     gpus : int
-        How many the machine has.
+        Number of GPUs of the machine.
     """
     return tuple(f"cuda:{n}" for n in range(gpus)) if name == "cuda" and gpus else (name,)
 
@@ -27,28 +36,28 @@ def device_of(slot: int, devices: tuple[str, ...]) -> str:
 
 
 def count_processes(n_jobs: int | None, devices: tuple[str, ...]) -> int | None:
-    """Return how many processes to start, as ``n_jobs`` counts them.
+    """Return the number of processes to start, in the meaning of ``n_jobs``.
 
     Parameters
     ----------
     n_jobs : int, optional
-        What was asked for. Left open, or -1, it is a process per GPU: a core without one would only
-        share it.
+        Requested number. None and -1 mean one process per GPU, because more processes would only
+        share a GPU and its memory.
     devices : tuple of str
-        See `list_devices`.
+        Result of `list_devices`.
     """
     on_gpus = all(device.startswith("cuda") for device in devices)
     return len(devices) if on_gpus and n_jobs in (None, -1) else n_jobs
 
 
-_COMPUTE_CAPABILITY_MAJOR = 75  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
-
-
-_AMPERE = 8  # the first generation that computes in bfloat16
-
-
 def resolve_device(name: str) -> str:
-    """Return the kind of a device, ``cpu`` or ``cuda``; refuse one that is not there."""
+    """Return the kind of a device, ``cpu`` or ``cuda``.
+
+    Raises
+    ------
+    ConfigError
+        If the machine has no such device.
+    """
     if name == "cpu":
         return "cpu"
     gpus = count_gpus()
@@ -56,13 +65,17 @@ def resolve_device(name: str) -> str:
         return "cuda" if gpus else "cpu"
     kind, _, index = name.partition(":")
     if kind == "cuda" and int(index or 0) >= gpus:
-        found = f"{gpus} of them" if gpus else "no CUDA device"
-        raise ConfigError(f"run.device: {name}: {found} on this machine", hint="use auto or cpu")
+        count = f"{gpus} of them" if gpus else "no CUDA device"
+        raise ConfigError(f"run.device: {name}: {count} on this machine", hint="use auto or cpu")
     return kind
 
 
 def resolve_precision(name: str, device: str) -> str:
-    """Return the precision of ``auto`` on a device: bfloat16 where the device computes in it."""
+    """Return a precision; ``auto`` is bfloat16 if the device has it in hardware.
+
+    Emulated bfloat16 is slower than float32. In hardware it makes the lean engine about three times
+    as fast on a CPU (docs/decisions/0004-lean-bolt-engine.md).
+    """
     if name != "auto":
         return name
     if device == "cuda":
@@ -74,12 +87,15 @@ def _cpu_flags() -> set[str]:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return set()  # not Linux: torch's own bfloat16 is emulated there, or untested by us
+        return set()  # not Linux: bfloat16 is emulated there, or not tested by us
     return next((set(line.split()) for line in lines if line.startswith("flags")), set())
 
 
 def count_gpus() -> int:
-    """Return how many CUDA devices torch could use; the environment may hide some of them."""
+    """Return the number of CUDA devices that torch can use.
+
+    Asks the driver itself, which follows ``CUDA_VISIBLE_DEVICES`` as torch does.
+    """
     driver = _cuda_driver()
     count = ctypes.c_int(0)
     if driver is None or driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
@@ -88,6 +104,7 @@ def count_gpus() -> int:
 
 
 def _cuda_driver() -> ctypes.CDLL | None:
+    """Return the CUDA driver; ``None`` if there is none or torch was built without CUDA."""
     try:
         if version("torch").endswith("+cpu"):
             return None
@@ -97,7 +114,7 @@ def _cuda_driver() -> ctypes.CDLL | None:
 
 
 def _cuda_major() -> int | None:
-    """Return the generation of the first CUDA device; ``None`` when torch could not use one."""
+    """Return the compute capability's major number of the first GPU; ``None`` without a GPU."""
     driver = _cuda_driver()
     if driver is None or not count_gpus():
         return None

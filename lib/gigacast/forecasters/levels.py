@@ -1,8 +1,9 @@
-"""Quantile levels: compared with a tolerance, interpolated between trained ones, never clamped.
+"""Quantile levels: comparison with a tolerance, interpolation, extrapolation, post-processing.
 
-A model is trained for a grid of levels. Levels on the grid are taken as they are, levels between
-two of them interpolated linearly, levels outside refused, or on request extended along the normal
-distribution through the two outermost trained levels, and then marked.
+A model is trained for a grid of levels. Quantiles on the grid are used directly. Between two grid
+levels they are interpolated linearly. Levels outside the grid raise an error, or on request are
+extrapolated along the normal distribution through the two outermost trained levels and marked in
+the output. They are never clamped to the nearest trained level, which would understate the spread.
 """
 
 from dataclasses import dataclass
@@ -15,34 +16,34 @@ from gigacast.core.array import FloatArray
 from gigacast.errors import ConfigError, UnsupportedForecastError
 
 LEVEL_TOLERANCE = 1e-6
-"""Levels closer than this are the same level: 0.1 + 0.2 is 0.3."""
+"""Levels closer than this are equal, so that 0.1 + 0.2 is the level 0.3 despite float rounding."""
 
 MEDIAN = 0.5
 
 
 def same_level(left: float, right: float) -> bool:
-    """Tell whether two levels are the same but for rounding."""
+    """Return whether two levels are equal except for rounding."""
     return abs(left - right) <= LEVEL_TOLERANCE
 
 
 def find_level(level: float, levels: tuple[float, ...]) -> int | None:
-    """Return the place of a level in a tuple, or None."""
-    return next((n for n, other in enumerate(levels) if same_level(level, other)), None)
+    """Return the index of a level in a tuple, or None if it is missing."""
+    return next((n for n, entry in enumerate(levels) if same_level(level, entry)), None)
 
 
 def check_levels(levels: tuple[float, ...]) -> None:
-    """Refuse levels that are not ascending, distinct and strictly between 0 and 1.
+    """Check that levels are ascending, distinct and strictly between 0 and 1.
 
     Raises
     ------
     ConfigError
-        Naming the level and the rule it breaks.
+        If not; the message names the level and the rule.
     """
     if not levels:
         raise ConfigError("levels: at least one quantile level is needed")
     for level in levels:
         if not LEVEL_TOLERANCE < level < 1 - LEVEL_TOLERANCE:
-            raise ConfigError(f"levels: {level} does not lie strictly between 0 and 1")
+            raise ConfigError(f"levels: {level} is not strictly between 0 and 1")
     for lower, upper in pairwise(levels):
         if upper <= lower + LEVEL_TOLERANCE:
             raise ConfigError(f"levels: {lower}, {upper} are not ascending and distinct")
@@ -58,14 +59,14 @@ def union_levels(*groups: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def extrapolated_levels(levels: tuple[float, ...], trained: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the levels that lie outside the trained range: the ones to mark in outputs.
+    """Return the levels outside the trained range, which are marked in outputs.
 
     Parameters
     ----------
     levels : tuple of float
-        The levels asked for.
+        Requested levels.
     trained : tuple of float
-        `ForecasterInfo.levels`; empty when any level is as good.
+        `ForecasterInfo.levels`; empty if the forecaster gives any level directly.
     """
     if not trained:
         return ()
@@ -76,7 +77,7 @@ def extrapolated_levels(levels: tuple[float, ...], trained: tuple[float, ...]) -
 def interpolate_levels(
     values: FloatArray, trained: tuple[float, ...], levels: tuple[float, ...]
 ) -> FloatArray:
-    """Return quantiles at any levels within the trained range.
+    """Return quantiles at levels within the trained range, interpolated linearly.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def interpolate_levels(
     trained : tuple of float
         The K trained levels, ascending; their distances may differ.
     levels : tuple of float
-        The Q levels wanted.
+        The Q requested levels.
 
     Returns
     -------
@@ -94,73 +95,120 @@ def interpolate_levels(
     Raises
     ------
     UnsupportedForecastError
-        When a level lies outside the trained range.
+        If a level is outside the trained range.
     """
     outside = extrapolated_levels(levels, trained)
     if outside:
         raise _outside_error(outside, trained)
-    found = (find_level(level, trained) for level in levels)
-    places = [place for place in found if place is not None]
-    if len(places) == len(levels):
-        return values[..., places]
+    matches = (find_level(level, trained) for level in levels)
+    columns = [column for column in matches if column is not None]
+    # Selecting columns keeps the model's own numbers; the product would round them.
+    if len(columns) == len(levels):
+        return values[..., columns]
     return values @ _weights(trained, levels)
 
 
 @dataclass(frozen=True, slots=True)
 class LevelPlan:
-    """Which levels to ask a forecaster for, so that the wanted ones can be made from them.
+    """Steps from a forecaster's quantiles to the requested levels.
 
     Parameters
     ----------
-    wanted : tuple of float
-        The W levels wanted, ascending.
-    asked : tuple of float
-        The A levels to ask for, all of them within the trained range.
+    requested : tuple of float
+        The W requested levels, ascending.
+    trained : tuple of float
+        `ForecasterInfo.levels`; empty if the forecaster gives any level directly.
+    base : tuple of float
+        The A levels within the trained range from which all requested ones are computed.
     extrapolated : tuple of float
-        The wanted levels that are extended beyond the trained range.
+        The requested levels outside the trained range.
     """
 
-    wanted: tuple[float, ...]
-    asked: tuple[float, ...]
+    requested: tuple[float, ...]
+    trained: tuple[float, ...]
+    base: tuple[float, ...]
     extrapolated: tuple[float, ...]
 
-    def finish(self, values: FloatArray) -> FloatArray:
-        """Turn quantiles at the asked levels, [..., A], into the wanted ones, [..., W]."""
-        if self.wanted == self.asked:
+    @property
+    def model_levels(self) -> tuple[float, ...]:
+        """The M levels to request from the forecaster: all trained ones if there are any."""
+        return self.trained or self.base
+
+    def finish(self, raw: FloatArray) -> FloatArray:
+        """Return the requested quantiles, [..., W], of the forecaster's, [..., M]."""
+        if not self.trained:
+            return raw
+        # Sorted before levels are selected: crossing quantiles then give the same median whatever
+        # other levels are requested beside it.
+        values = interpolate_levels(np.sort(raw, axis=-1), self.trained, self.base)
+        if self.requested == self.base:
             return values
-        columns = [_column(values, self.asked, level) for level in self.wanted]
+        columns = [_column(values, self.base, level) for level in self.requested]
         return np.stack(columns, axis=-1)
 
 
 def plan_levels(
     levels: tuple[float, ...], trained: tuple[float, ...], *, extrapolate: bool = False
 ) -> LevelPlan:
-    """Plan how to get levels from a forecaster trained for ``trained``.
+    """Plan how to compute quantile levels from those a forecaster is trained for.
 
     Parameters
     ----------
     levels : tuple of float
-        The levels wanted, ascending.
+        Requested levels, ascending.
     trained : tuple of float
-        `ForecasterInfo.levels`; empty when any level is as good.
+        `ForecasterInfo.levels`; empty if the forecaster gives any level directly.
     extrapolate : bool
-        Extend the distribution beyond the trained range instead of refusing.
+        Extend the distribution beyond the trained range instead of raising an error.
 
     Raises
     ------
     UnsupportedForecastError
-        When a level lies outside the trained range and ``extrapolate`` is not set.
+        If a level is outside the trained range and ``extrapolate`` is not set.
     """
     outside = extrapolated_levels(levels, trained)
     if not outside:
-        return LevelPlan(levels, levels, ())
+        return LevelPlan(levels, trained, levels, ())
+    # The normal distribution is fitted through two trained levels, so one is not enough.
     if not extrapolate or len(trained) < 2:
         raise _outside_error(outside, trained)
     grid = tuple(sorted(trained))
     inside = tuple(level for level in levels if level not in outside)
     lower = grid[:2] if outside[0] < grid[0] else ()
     upper = grid[-2:] if outside[-1] > grid[-1] else ()
-    return LevelPlan(levels, union_levels(inside, lower, upper), outside)
+    return LevelPlan(levels, trained, union_levels(inside, lower, upper), outside)
+
+
+def postprocess(
+    quantiles: FloatArray, *, non_negative: bool = False, integer: bool = False
+) -> FloatArray:
+    """Make quantiles monotone; clip and round them on request.
+
+    Parameters
+    ----------
+    quantiles : float32 [..., Q]
+        Quantiles in ascending order of their levels; NaN rows stay NaN.
+    non_negative : bool
+        Replace values below zero by zero.
+    integer : bool
+        Round to whole numbers, halves upwards.
+
+    Returns
+    -------
+    float32 [..., Q]
+        Ascending along Q: clipping and rounding keep the order of the sorted values.
+    """
+    result = np.sort(quantiles, axis=-1)
+    if non_negative:
+        result = np.maximum(result, np.float32(0))
+    return round_half_up(result) if integer else result
+
+
+def round_half_up(values: FloatArray) -> FloatArray:
+    """Return values rounded to whole numbers, halves upwards."""
+    # In float64, because in float32 adding a half to a large value is not exact. The added zero
+    # turns -0.0 into 0.0.
+    return (np.floor(values.astype(np.float64) + 0.5) + 0.0).astype(np.float32)
 
 
 def normal_score(level: float) -> float:
@@ -168,13 +216,18 @@ def normal_score(level: float) -> float:
     return NormalDist().inv_cdf(level)
 
 
-def _column(values: FloatArray, asked: tuple[float, ...], level: float) -> FloatArray:
-    place = find_level(level, asked)
-    if place is not None:
-        return values[..., place]
-    inner, outer = (1, 0) if level < asked[0] else (-2, -1)
-    score, score_inner = normal_score(level), normal_score(asked[inner])
-    share = (score - score_inner) / (normal_score(asked[outer]) - score_inner)
+def _column(values: FloatArray, base: tuple[float, ...], level: float) -> FloatArray:
+    """Return the quantile of a level, [...]: one of the base levels, or extrapolated from them.
+
+    A quantile of a normal distribution is linear in the standard normal's quantile, so the line
+    through the two outermost levels is continued on that scale.
+    """
+    position = find_level(level, base)
+    if position is not None:
+        return values[..., position]
+    inner, outer = (1, 0) if level < base[0] else (-2, -1)
+    score, score_inner = normal_score(level), normal_score(base[inner])
+    share = (score - score_inner) / (normal_score(base[outer]) - score_inner)
     return values[..., inner] + np.float32(share) * (values[..., outer] - values[..., inner])
 
 
@@ -189,7 +242,7 @@ def _outside_error(
     outside: tuple[float, ...], trained: tuple[float, ...]
 ) -> UnsupportedForecastError:
     return UnsupportedForecastError(
-        f"quantile levels {', '.join(map(str, outside))} lie outside the range the model was "
+        f"quantile levels {', '.join(map(str, outside))} are outside the range the model was "
         f"trained for, {min(trained)} to {max(trained)}",
-        hint="ask for levels within it, or set extrapolate_levels to have them extended and marked",
+        hint="request levels within it, or set extrapolate_levels to extrapolate and mark them",
     )

@@ -1,8 +1,9 @@
-"""How good forecasts were. Pure.
+"""Accuracy of forecasts.
 
-`measure` turns actuals and forecasts into sums per series, `Losses`; `add_up` adds these up by any
-group, `Sums`, and `figures_of` makes the figures of them. Both can be stored and joined, so figures
-over any number of partitions take the memory of one. Figures that nothing defines are NaN.
+`measure` compares actuals and forecasts and returns sums per series, `Losses`. `add_up` adds them
+up by group, `Sums`, and `figures_of` computes the figures. `Losses` and `Sums` can be stored and
+added, so that figures over any number of partitions need the memory of one partition. Undefined
+figures are NaN.
 
 =========  ===================================================================================
 figure     definition
@@ -14,15 +15,15 @@ MASE       mean over series of the median's mean absolute error in units of the 
            (Hyndman and Koehler 2006)
 RMSE       root of the mean squared error of the median, over all steps
 sMAPE      mean over series of the mean of 2 |y - m| / (|y| + |m|); 0 where both are 0 (M4)
-bias       summed (median - actual) over summed absolute actuals; above 0: too high
+bias       summed (median - actual) over summed absolute actuals; positive if forecasts are too high
 coverage   share of actuals at or below each quantile: a calibrated level covers itself
            (``Coverage`` of GluonTS)
 intervals  share of actuals within each central interval, its ends included (see `intervals_of`)
 =========  ===================================================================================
 
 The quantile loss is ``2 |(y - q) (1[y <= q] - level)|``. The seasonal error of a series is the mean
-absolute seasonal difference of its context; it is undefined for a context that is constant or not
-longer than a season, and such series are counted, not averaged in.
+absolute seasonal difference of its context. It is undefined for a context that is constant or not
+longer than a season; such series are counted as undefined and left out of MASE and SQL.
 """
 
 from collections.abc import Sequence
@@ -33,22 +34,24 @@ import numpy as np
 from gigacast.core.array import AnyArray, DoubleArray, IntArray, RealArray
 
 CLIP = (0.01, 100.0)
-"""Relative errors beyond these count as these, so that no single one decides (as in fev)."""
+"""Bounds of relative errors, so that a single one does not decide the mean; as in fev."""
 _SAME_LEVEL = 1e-9
+"""Levels closer than this are equal: ``1 - 0.9`` is not exactly ``0.1`` in binary."""
 
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """Sums over the steps of each forecast: N of them, Q levels.
+    """Sums over the steps of N forecasts at Q levels.
 
     Parameters
     ----------
     steps : int64 [N]
         Steps with an actual and a finite forecast.
     missed : int64 [N]
-        Steps with an actual and no finite forecast: a model that gives none is not the better.
+        Steps with an actual but without a finite forecast. They are counted, because a model must
+        not look better by giving no forecast for difficult steps.
     scale : float64 [N]
-        Seasonal error of the context; NaN where undefined.
+        Seasonal error of the context; NaN if undefined.
     magnitude, error, square, relative, excess : float64 [N]
         Sums of |y|, |y - m|, (y - m)^2, 2 |y - m| / (|y| + |m|) and m - y; m is the median.
     quantile : float64 [N, Q]
@@ -56,7 +59,7 @@ class Losses:
     below : int64 [N, Q]
         Steps whose actual was at or below the quantile.
     inside : int64 [N, P]
-        Steps whose actual was within each of `intervals_of` the levels.
+        Steps whose actual was within each of the P intervals, see `intervals_of`.
     """
 
     steps: IntArray
@@ -75,16 +78,16 @@ class Losses:
         return len(self.steps)
 
     def take(self, rows: IntArray) -> "Losses":
-        """Return those of some forecasts."""
+        """Return the losses of the forecasts with the given indices."""
         return Losses(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def intervals_of(levels: Sequence[float]) -> list[tuple[int, int]]:
-    """Return the places of each pair of levels as far below the median as above it.
+    """Return the central intervals: index pairs of levels equally far from the median.
 
-    The widest interval first: of 0.1, 0.5 and 0.9 that is (0, 2).
+    The widest interval comes first. The levels 0.1, 0.5 and 0.9 give the single interval (0, 2).
     """
-    order = sorted(range(len(levels)), key=lambda place: levels[place])
+    order = sorted(range(len(levels)), key=lambda index: levels[index])
     return [
         (low, high)
         for low in order
@@ -94,7 +97,7 @@ def intervals_of(levels: Sequence[float]) -> list[tuple[int, int]]:
 
 
 def interval_name(levels: Sequence[float], interval: tuple[int, int]) -> str:
-    """Return what an interval is called, by what it should hold: ``80%``."""
+    """Return the name of an interval: its nominal share of actuals, such as ``80%``."""
     low, high = interval
     return f"{100 * (levels[high] - levels[low]):.4g}%"
 
@@ -106,21 +109,22 @@ def measure(
     levels: Sequence[float],
     scale: DoubleArray,
 ) -> Losses:
-    """Compare forecasts with what came.
+    """Compare forecasts with actuals.
 
     Parameters
     ----------
     actual, median : float [N, H]
-        NaN where missing.
+        NaN if missing.
     quantiles : float [N, H, Q]
     levels : sequence of float
-        Q of them.
+        Q quantile levels.
     scale : float64 [N]
-        See `seasonal_error`.
+        Result of `seasonal_error`.
     """
     y, m, q = (np.asarray(values, np.float64) for values in (actual, median, quantiles))
-    known = np.isfinite(y)
-    answered = known & np.isfinite(m) & np.isfinite(q).all(axis=2)
+    observed = np.isfinite(y)
+    answered = observed & np.isfinite(m) & np.isfinite(q).all(axis=2)
+    # Zeros add nothing to any sum, so that the sums below need no mask.
     y, m = np.where(answered, y, 0.0), np.where(answered, m, 0.0)
     q = np.where(answered[..., None], q, 0.0)
     below = y[..., None] <= q
@@ -130,7 +134,7 @@ def measure(
     relative = np.divide(2 * error, size, out=np.zeros_like(size), where=size > 0)
     return Losses(
         steps=answered.sum(axis=1),
-        missed=(known & ~answered).sum(axis=1),
+        missed=(observed & ~answered).sum(axis=1),
         scale=np.asarray(scale, np.float64),
         magnitude=np.abs(y).sum(axis=1),
         error=error.sum(axis=1),
@@ -144,12 +148,12 @@ def measure(
 
 
 def _columns(columns: Sequence[AnyArray], rows: int) -> AnyArray:
-    """Return columns side by side, [N, P], though there be none."""
+    """Return columns side by side, [N, P]; P may be 0, which ``np.stack`` refuses."""
     return np.stack(columns, axis=1) if columns else np.zeros((rows, 0), np.int64)
 
 
 def quantile_loss(actual: DoubleArray, quantiles: DoubleArray, levels: DoubleArray) -> DoubleArray:
-    """Return ``2 |(y - q) (1[y <= q] - level)|``, [N, H, Q]; NaN where y is.
+    """Return ``2 |(y - q) (1[y <= q] - level)|``, [N, H, Q]; NaN for missing actuals.
 
     Parameters
     ----------
@@ -163,13 +167,14 @@ def quantile_loss(actual: DoubleArray, quantiles: DoubleArray, levels: DoubleArr
 
 
 def seasonal_error(values: RealArray, offsets: IntArray, seasons: IntArray) -> DoubleArray:
-    """Return the mean absolute seasonal difference of each context, [N]; NaN where undefined.
+    """Return the mean absolute seasonal difference of each context, [N]; NaN if undefined.
 
     Parameters
     ----------
     values : float [sum of T_n]
-        The contexts, one after the other; NaN where missing.
+        Concatenated contexts; NaN if missing.
     offsets : int64 [N + 1]
+        Context n is ``values[offsets[n]:offsets[n + 1]]``.
     seasons : int64 [N]
         Steps of a season, at least 1.
     """
@@ -178,12 +183,14 @@ def seasonal_error(values: RealArray, offsets: IntArray, seasons: IntArray) -> D
         return scales
     steps = np.arange(len(values))
     series = np.repeat(np.arange(len(scales)), np.diff(offsets))
+    # Only steps that have a step one season earlier in the same series; a difference across two
+    # series would mean nothing.
     within = steps - offsets[:-1][series]
     late = np.flatnonzero(within >= seasons[series])
     change = np.abs(values[late].astype(np.float64) - values[late - seasons[series[late]]])
-    known = np.isfinite(change)
-    owner = series[late][known]
-    total = np.bincount(owner, change[known], minlength=len(scales))
+    finite = np.isfinite(change)
+    owner = series[late][finite]
+    total = np.bincount(owner, change[finite], minlength=len(scales))
     count = np.bincount(owner, minlength=len(scales))
     defined = (count > 0) & (total > 0)
     scales[defined] = total[defined] / count[defined]
@@ -192,12 +199,12 @@ def seasonal_error(values: RealArray, offsets: IntArray, seasons: IntArray) -> D
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the figures of G groups are made of; can be added up over partitions.
+    """Sums from which the figures of G groups are computed; can be added over partitions.
 
     Parameters
     ----------
     forecasts, steps, missed, undefined : float64 [G]
-        Counts; see `Figures`.
+        Counts, see `Figures`.
     mase, sql, smape : float64 [G]
         Sums over forecasts.
     magnitude, square, excess : float64 [G]
@@ -223,30 +230,32 @@ class Sums:
     inside: DoubleArray
 
     def __add__(self, other: "Sums") -> "Sums":
-        """Add the groups of two, each to the same one of the other."""
+        """Return the sums of two partitions, group by group."""
         names = [field.name for field in fields(self)]
         return Sums(*(getattr(self, name) + getattr(other, name) for name in names))
 
     def take(self, rows: IntArray) -> "Sums":
-        """Return some of the groups."""
+        """Return the sums of the groups with the given indices."""
         return Sums(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of a group of forecasts; NaN where nothing defines one.
+    """Figures of a group of forecasts; NaN if undefined.
 
     Parameters
     ----------
     forecasts, steps, missed : int
-        Compared, with how many steps, and how many steps had no forecast.
+        Number of forecasts with at least one compared step, number of compared steps, and number
+        of steps with an actual but without a forecast.
     undefined : int
-        Forecasts without a scale: not in MASE and SQL.
+        Number of forecasts without a scale, which MASE and SQL leave out.
     mase, wql, sql, rmse, smape, bias : float
+        Definitions in the module's table.
     coverage : tuple of float
-        By level.
+        Share of actuals at or below the quantile of each level.
     intervals : tuple of float
-        Share of actuals within each of `intervals_of` the levels.
+        Share of actuals within each interval, see `intervals_of`.
     """
 
     forecasts: int
@@ -269,9 +278,11 @@ def add_up(losses: Losses, groups: IntArray | None = None, count: int = 1) -> Su
     Parameters
     ----------
     losses : Losses
-        N forecasts.
+        Losses of N forecasts.
     groups : int64 [N], optional
-        Each forecast's group, 0 to ``count - 1``; all are one when absent.
+        Group of each forecast, 0 to ``count - 1``; a single group by default.
+    count : int
+        Number of groups, G.
     """
     code = np.zeros(len(losses), np.int64) if groups is None else groups
 
@@ -338,10 +349,10 @@ def _ratio(above: DoubleArray, below: DoubleArray) -> DoubleArray:
 
 
 def skill(errors: Sequence[float], baseline: Sequence[float]) -> float:
-    """Return 1 minus the geometric mean of errors relative to a baseline's, each clipped.
+    """Return 1 minus the geometric mean of the clipped errors relative to a baseline.
 
-    0 is as good as the baseline, 1 is perfect. Pairs of which one is undefined, or the baseline's
-    is 0, do not count; NaN without any. As ``skill_score`` of fev (Shchur et al. 2025).
+    0 is as good as the baseline, 1 is perfect. Pairs with an undefined error or a baseline error of
+    0 are left out; NaN without any pair. As ``skill_score`` of fev (Shchur et al. 2025).
     """
     ours, base = np.asarray(errors, np.float64), np.asarray(baseline, np.float64)
     valid = np.isfinite(ours) & np.isfinite(base) & (base > 0)

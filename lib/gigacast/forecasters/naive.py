@@ -1,9 +1,9 @@
-"""Seasonal naive: the last season again, with an honest spread. Baseline, fallback, test double.
+"""Seasonal naive forecasts, used as a baseline, as the fallback and in tests.
 
 Point forecasts repeat the last value observed at the same phase of the season. The spread is
 Gaussian: the root mean square of the in-sample seasonal differences, growing with the square root
-of the seasons ahead (Hyndman and Athanasopoulos, Forecasting: Principles and Practice, 3rd ed.,
-section 5.5; the same as ``SeasonalNaive`` of Nixtla's statsforecast).
+of the number of seasons ahead (Hyndman and Athanasopoulos, Forecasting: Principles and Practice,
+3rd ed., section 5.5; the same as ``SeasonalNaive`` of Nixtla's statsforecast).
 """
 
 import numpy as np
@@ -14,16 +14,16 @@ from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.levels import normal_score
 
 CONTEXT_LENGTH = 8192
-"""Enough for a season of a week of quarter hours several times over."""
+"""Steps of history: twelve weeks of quarter hours, the longest common season (672 steps)."""
 
 
 class SeasonalNaive:
-    """A `Forecaster` without a model; deterministic, and as good at any level.
+    """A deterministic `Forecaster` without a model, which gives any quantile level directly.
 
     Parameters
     ----------
     context_length : int
-        The most steps of history used.
+        Maximum steps of history.
     """
 
     def __init__(self, context_length: int = CONTEXT_LENGTH) -> None:
@@ -42,11 +42,11 @@ class SeasonalNaive:
 
     @property
     def info(self) -> ForecasterInfo:
-        """What this forecaster is."""
+        """Identity and limits of this forecaster."""
         return self._info
 
     def predict(self, request: ForecastRequest) -> FloatArray:
-        """Forecast one batch; see `Forecaster.predict`. Rows without a value give NaN."""
+        """Forecast one batch, see `Forecaster.predict`; NaN for rows without a value."""
         context = request.context[:, -self._info.context_length :]
         shape = (len(context), request.horizon, len(request.levels))
         quantiles = np.empty(shape, dtype=np.float32)
@@ -57,7 +57,8 @@ class SeasonalNaive:
             point, spread = _forecast(
                 context[rows].astype(np.float64), int(season), request.horizon
             )
-            with np.errstate(over="ignore"):  # beyond float32: infinite, and the caller sees it
+            # A quantile beyond float32 becomes infinite, and the caller treats it as a failure.
+            with np.errstate(over="ignore"):
                 quantiles[rows] = point[..., None] + spread[..., None] * scores
         return quantiles
 
@@ -68,7 +69,9 @@ def _forecast(context: DoubleArray, season: int, horizon: int) -> tuple[DoubleAr
     point = _last_season(context, season)[:, steps % season]
     sigma = _residual_sigma(context, season)
     growth = np.sqrt(steps // season + 1)
-    if season > 1:  # too short for one seasonal difference: the spread of a random walk
+    if season > 1:
+        # A series too short for a single seasonal difference gets the spread of a random walk:
+        # without one, its quantiles would all be equal and look certain.
         missing = np.isnan(sigma)[:, None]
         walk = _residual_sigma(context, 1)[:, None] * np.sqrt(steps + 1)
         return point, np.nan_to_num(np.where(missing, walk, sigma[:, None] * growth))
@@ -76,9 +79,10 @@ def _forecast(context: DoubleArray, season: int, horizon: int) -> tuple[DoubleAr
 
 
 def _last_season(context: DoubleArray, season: int) -> DoubleArray:
-    """Return the last value at each phase, [B, season]; the last value of all where there is none.
+    """Return the last value at each phase of the season, [B, season].
 
-    Phase 0 is the first step after the context.
+    Phase 0 is the first step after the context. A phase without any value gets the last value of
+    the series.
     """
     rows, length = context.shape
     padding = np.full((rows, -length % season), np.nan)
@@ -88,16 +92,16 @@ def _last_season(context: DoubleArray, season: int) -> DoubleArray:
 
 
 def _last_observed(values: DoubleArray) -> DoubleArray:
-    """Return the last value along axis 1 that is not NaN, NaN where there is none."""
-    seen = ~np.isnan(values)
+    """Return the last value along axis 1 that is not NaN; NaN if there is none."""
+    observed = ~np.isnan(values)
     if not values.shape[1]:
         return np.full((values.shape[0], *values.shape[2:]), np.nan)
-    place = values.shape[1] - 1 - seen[:, ::-1].argmax(axis=1)
-    return np.take_along_axis(values, np.expand_dims(place, 1), axis=1).squeeze(1)
+    position = values.shape[1] - 1 - observed[:, ::-1].argmax(axis=1)
+    return np.take_along_axis(values, np.expand_dims(position, 1), axis=1).squeeze(1)
 
 
 def _residual_sigma(context: DoubleArray, season: int) -> DoubleArray:
-    """Return the root mean square of the seasonal differences, [B]; NaN where there is none."""
+    """Return the root mean square of the seasonal differences, [B]; NaN without any difference."""
     squares = np.square(context[:, season:] - context[:, :-season])
     count = (~np.isnan(squares)).sum(axis=1)
     total = np.nansum(squares, axis=1)

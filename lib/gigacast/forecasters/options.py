@@ -1,4 +1,4 @@
-"""What is asked of a forecast beside the data and the model."""
+"""Options of a forecast beside the data and the model."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -14,40 +14,43 @@ MissingFuture = Literal["error", "past"]
 
 @dataclass(frozen=True, slots=True)
 class ForecastOptions:
-    """How to forecast. All but ``batch_size`` changes the numbers and belongs in the spec.
+    """Options of a forecast.
+
+    All fields but ``batch_size`` change the numbers and are part of the spec.
 
     Parameters
     ----------
     horizon : int
         Steps to forecast, H.
     levels : tuple of float
-        Quantile levels in ascending order, Q of them.
+        Q quantile levels in ascending order.
     context_length : int or None
-        Use at most this many steps of history; None for all the model can use.
+        Maximum steps of history; all that the model can use by default.
     min_length : int
-        Series with fewer values than this within the context get the fallback.
+        Minimum number of values within the context; series with fewer get the fallback.
     fallback : {"seasonal_naive", "drop"}
-        What a series that cannot be forecast gets: a flagged seasonal naive, or nothing (NaN).
+        Result for series that cannot be forecast: a flagged seasonal naive forecast, or NaN.
     non_negative, integer : bool
         Clip quantiles at zero; round them to whole numbers.
     batch_size : int or "auto"
-        Series per call of the model. Changes the numbers within float rounding only.
+        Series per call of the model. Changes the numbers by float rounding only.
     extrapolate_levels : bool
-        Extend quantiles beyond the trained levels instead of refusing; see `extrapolated_levels`.
+        Extrapolate quantiles beyond the trained levels instead of raising an error; see
+        `extrapolated_levels`.
     seed : int
-        For models that sample.
+        Seed of models that sample.
     season : int, optional
-        Steps of a season, for forecasters that need one; by frequency when absent.
+        Steps of a season for forecasters that need one; derived from the frequency by default.
     joint : bool
-        Forecast the targets of an item together, where batches say which these are.
+        Forecast the targets of an item jointly, if the batch names the item of each series.
     missing_future : {"error", "past"}
-        What a series gets whose known covariates lack a value over the horizon: the fallback, or
-        a forecast that takes them as known so far.
+        Treatment of series whose known covariates lack a value over the horizon: ``error`` gives
+        them the fallback, ``past`` uses these covariates as past covariates.
 
     Raises
     ------
     ConfigError
-        When a field is out of its range; the message names it.
+        If a field is out of range; the message names it.
     """
 
     horizon: int
@@ -78,6 +81,6 @@ class ForecastOptions:
             raise ConfigError(f"fallback: {self.fallback!r} is not one of seasonal_naive, drop")
 
 
-def _check_at_least(field: str, value: int, least: int) -> None:
-    if value < least:
-        raise ConfigError(f"{field}: {value} is less than {least}")
+def _check_at_least(field: str, value: int, minimum: int) -> None:
+    if value < minimum:
+        raise ConfigError(f"{field}: {value} is less than {minimum}")

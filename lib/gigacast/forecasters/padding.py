@@ -1,4 +1,4 @@
-"""From ragged series to padded batches that waste little. Pure."""
+"""Group series of different lengths and pad them, so that little padding is computed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ import numpy as np
 from gigacast.core.array import FloatArray, IntArray
 
 CALL_OVERHEAD_TOKENS = 256
-"""What one more call costs, in tokens (measured with Bolt's tiny shape on a CPU): up to that much
-padding is cheaper."""
+"""Cost of one more call of the model, in tokens; measured with Bolt's tiny shape on a CPU. Up to
+this many tokens of padding are cheaper than splitting a group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Series of similar length, forecast together.
+    """Series of similar length that share a batch.
 
     Parameters
     ----------
     rows : int64 [G]
-        Which series.
+        Indices of the series.
     length : int
-        Steps they are padded to, T.
+        Number of steps they are padded to, T.
     """
 
     rows: IntArray
@@ -29,19 +29,22 @@ class Group:
 
 
 def group_by_length(lengths: IntArray, patch_size: int) -> list[Group]:
-    """Group series so that next to no padding is computed, the longest first.
+    """Group series by length, with little padding.
 
-    Series of equal length in patches share a group; neighbouring lengths share one as well when
-    the padding costs less than another call would.
+    Series with equal numbers of patches share a group. Neighbouring numbers share one as well if
+    the padding costs less than another call. The longest series come first, so that a batch that
+    does not fit into memory is found at the start.
 
     Parameters
     ----------
     lengths : int64 [N]
         Steps of each series, at least 1.
     patch_size : int
-        Groups are padded to multiples of this.
+        Steps per patch; groups are padded to multiples of it.
     """
     patches = -(-lengths // patch_size)
+    # A stable sort keeps the order of series of equal length, so that batches are the same on
+    # every machine.
     order = np.argsort(-patches, kind="stable")
     sizes, counts = np.unique(-patches, return_counts=True)
     stops = np.cumsum(counts)
@@ -52,15 +55,18 @@ def group_by_length(lengths: IntArray, patch_size: int) -> list[Group]:
 
 
 def pad_left(values: FloatArray, starts: IntArray, stops: IntArray, length: int) -> FloatArray:
-    """Return ranges of ``values`` as rows, float32 [B, length], NaN before each start."""
-    places = stops[:, None] + np.arange(-length, 0)
-    rows: FloatArray = values[np.maximum(places, 0)]
-    rows[places < starts[:, None]] = np.nan
+    """Return ranges of ``values`` as rows, float32 [B, length], with NaN before each start.
+
+    Padding is on the left, because models expect the last step of a context at its end.
+    """
+    indices = stops[:, None] + np.arange(-length, 0)
+    rows: FloatArray = values[np.maximum(indices, 0)]
+    rows[indices < starts[:, None]] = np.nan
     return rows
 
 
 def _merge(sizes: IntArray, starts: IntArray, stops: IntArray) -> Iterator[tuple[int, int, int]]:
-    """Join runs of neighbouring sizes, largest first, while the padding stays below a call."""
+    """Join neighbouring sizes, largest first, while padding costs less than a call."""
     head = 0
     wasted = 0
     for n in range(1, len(sizes) + 1):

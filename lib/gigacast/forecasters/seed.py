@@ -1,7 +1,8 @@
-"""Seeds and uniform numbers that belong to a series, not to the batch it happens to lie in.
+"""Seeds and uniform random numbers per series, independent of the batch of the series.
 
-Both are pure functions on unsigned 64-bit arithmetic, the same on every machine and in every
-process.
+A series must be forecast alike whatever partition, batch or process it is in. A generator shared by
+a batch would give it other numbers with other neighbours. Both functions use unsigned 64-bit
+arithmetic only, which gives the same numbers on every machine.
 """
 
 import numpy as np
@@ -16,9 +17,9 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 def series_seeds(batch: SeriesBatch, seed: int = 0) -> UintArray:
-    """Return a seed of each series' own, uint64 [N].
+    """Return a seed for each series, uint64 [N].
 
-    It depends on the text of the item id, the target's name and ``seed``, and on nothing else.
+    It depends on the text of the item id, the name of the target and ``seed`` only.
     """
     items, targets = _hash_texts(batch.item_ids), _hash_texts(batch.target_names)
     start = np.full(len(batch), seed % 2**64, dtype=np.uint64)
@@ -29,15 +30,16 @@ def uniform(seeds: UintArray, start: int, count: int) -> DoubleArray:
     """Return draws ``start`` to ``start + count`` of each seed's stream, [N, count], in [0, 1).
 
     The generator is SplitMix64 (Steele, Lea and Flood, 2014, "Fast splittable pseudorandom number
-    generators"): draw ``k`` is a function of the seed and ``k``, so streams can be read anywhere.
+    generators"). Draw ``k`` is a function of the seed and ``k``, so that a stream can be read from
+    any position.
     """
     counters = np.arange(start, start + count, dtype=np.uint64)
     words = _mix(seeds[:, None] + counters * np.uint64(_GOLDEN))
-    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
+    return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53  # the 53 bits of a float64
 
 
 def _mix(words: UintArray) -> UintArray:
-    """Return SplitMix64's output function of each word: a bijection that spreads every bit."""
+    """Return SplitMix64's output for each word: a bijection in which every bit affects all."""
     words = words + np.uint64(_GOLDEN)
     words = (words ^ (words >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     words = (words ^ (words >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -45,7 +47,10 @@ def _mix(words: UintArray) -> UintArray:
 
 
 def _hash_texts(texts: pa.Array) -> UintArray:
-    """Return a polynomial hash of each text's UTF-8 bytes and length, uint64 [N]; null is empty."""
+    """Return a polynomial hash of each text's UTF-8 bytes and length, uint64 [N].
+
+    Null counts as empty. Python's own ``hash`` differs from process to process.
+    """
     plain = pc.fill_null(pc.cast(texts, pa.large_string()), "")
     _, offset_buffer, byte_buffer = plain.buffers()
     offsets = np.frombuffer(offset_buffer, np.int64)[plain.offset : plain.offset + len(plain) + 1]
@@ -53,9 +58,11 @@ def _hash_texts(texts: pa.Array) -> UintArray:
         return np.zeros(len(plain), dtype=np.uint64)
     raw = np.frombuffer(byte_buffer, np.uint8)[offsets[0] : offsets[-1]].astype(np.uint64)
     lengths, starts = np.diff(offsets), offsets[:-1] - offsets[0]
+    # One is added to each byte because a zero byte would contribute nothing.
     terms = (raw + np.uint64(1)) * _powers(int(lengths.max()))[
         np.arange(len(raw)) - np.repeat(starts, lengths)
     ]
+    # Sums wrap around at 2^64, and so do their differences: the hash of a text is exact.
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(terms, dtype=np.uint64)])
     hashes: UintArray = sums[starts + lengths] - sums[starts] + lengths.astype(np.uint64)
     return hashes

@@ -1,7 +1,7 @@
-"""AutoETS and AutoTheta of Nixtla's statsforecast: what people compare models with.
+"""AutoETS and AutoTheta of Nixtla's statsforecast, the baselines that models are compared with.
 
-An extra (``gigacast[baselines]``): statsforecast is imported when one of these is first used. They
-fit each series by itself, so they are slow, and run where models are compared, not in volume.
+They need the extra ``gigacast[baselines]``. They fit every series separately, which is slow: they
+are meant for comparisons, not for forecasts in volume.
 """
 
 from importlib.metadata import version
@@ -15,19 +15,19 @@ from gigacast.errors import MissingExtraError
 from gigacast.forecasters.forecaster import ForecasterInfo
 
 CONTEXT_LENGTH = 1024
-"""More history costs time and changes little: these models forget."""
+"""Steps of history: the weights of older steps decay, so that more cost time and change little."""
 KINDS = {"auto-ets": "AutoETS", "auto-theta": "AutoTheta"}
 
 
 def describe_statistical(name: str) -> ForecasterInfo:
-    """Return what one of `KINDS` will be.
+    """Return the info of one of `KINDS`.
 
     Raises
     ------
     MissingExtraError
-        When statsforecast is not installed.
+        If statsforecast is not installed.
     """
-    _models()
+    _models()  # fails early, when a job is planned, if the extra is missing
     return ForecasterInfo(
         name=name,
         version="1",
@@ -47,12 +47,12 @@ class StatisticalForecaster:
     Parameters
     ----------
     name : str
-        One of `KINDS`.
+        Name of the model, one of `KINDS`.
 
     Raises
     ------
     MissingExtraError
-        When statsforecast is not installed.
+        If statsforecast is not installed.
     """
 
     def __init__(self, name: str) -> None:
@@ -61,11 +61,11 @@ class StatisticalForecaster:
 
     @property
     def info(self) -> ForecasterInfo:
-        """What this forecaster is."""
+        """Identity and limits of this forecaster."""
         return self._info
 
     def predict(self, request: ForecastRequest) -> FloatArray:
-        """Forecast one batch; see `Forecaster.predict`. A series that can't be fitted gives NaN."""
+        """Forecast one batch, see `Forecaster.predict`; NaN for series that cannot be fitted."""
         rows = [
             self._forecast(values, int(season), request)
             for values, season in zip(request.context, request.seasons, strict=True)
@@ -74,16 +74,17 @@ class StatisticalForecaster:
         return np.array(rows, np.float32).reshape(shape)
 
     def _forecast(self, context: FloatArray, season: int, request: ForecastRequest) -> DoubleArray:
-        values = _filled(context[-CONTEXT_LENGTH:])
+        values = _fill_gaps(context[-CONTEXT_LENGTH:])
         widths = sorted({_width(level) for level in request.levels} - {0.0})
-        # A season must fit in twice, or there is nothing to estimate it from.
+        # A season can be estimated only if the context covers it at least twice.
         model = self._kind(season_length=season if len(values) >= 2 * season else 1)
         try:
-            made = model.forecast(values, request.horizon, level=widths or None)
+            forecast = model.forecast(values, request.horizon, level=widths or None)
         except Exception:
-            # Whatever stops a fit: the caller sees NaN, counts it, and gives the fallback.
+            # Fits fail with errors of many types. The caller counts the series as failed and gives
+            # it the fallback.
             return np.full((request.horizon, len(request.levels)), np.nan)
-        return np.stack([_column(made, level) for level in request.levels], axis=1)
+        return np.stack([_column(forecast, level) for level in request.levels], axis=1)
 
 
 def _models() -> Any:
@@ -91,29 +92,30 @@ def _models() -> Any:
         from statsforecast import models  # noqa: PLC0415 - an extra, and a second to import
     except ImportError as error:
         raise MissingExtraError(
-            f"statsforecast is not installed, and {' and '.join(KINDS)} are its",
+            f"{' and '.join(KINDS)} need statsforecast, which is not installed",
             hint="pip install 'gigacast[baselines]'",
         ) from error
     return models
 
 
-def _filled(context: FloatArray) -> DoubleArray:
-    """Return the values from the first known one on; gaps repeat what was before."""
-    known = np.flatnonzero(np.isfinite(context))
-    values = context[known[0] :].astype(np.float64)
+def _fill_gaps(context: FloatArray) -> DoubleArray:
+    """Return the context from its first value on, with gaps filled by the value before them."""
+    observed = np.flatnonzero(np.isfinite(context))
+    values = context[observed[0] :].astype(np.float64)
     last = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
     filled: DoubleArray = values[last]
     return filled
 
 
 def _width(level: float) -> float:
-    """Return the percent of the interval that ends at a quantile."""
+    """Return the width in percent of the central interval that ends at a quantile level."""
     return round(abs(1 - 2 * level) * 100, 6)
 
 
-def _column(made: dict[str, Any], level: float) -> DoubleArray:
+def _column(forecast: dict[str, Any], level: float) -> DoubleArray:
+    """Return the quantile of a level, [H], from statsforecast's means and interval bounds."""
     width = _width(level)
     if width == 0:
-        return np.asarray(made["mean"], np.float64)
+        return np.asarray(forecast["mean"], np.float64)
     side = "lo" if level < 0.5 else "hi"
-    return np.asarray(made[f"{side}-{width}"], np.float64)
+    return np.asarray(forecast[f"{side}-{width}"], np.float64)

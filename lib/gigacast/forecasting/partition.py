@@ -27,7 +27,7 @@ from gigacast.errors import (
     SchemaError,
 )
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
-from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, Started, start
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasters.levels import extrapolated_levels
 from gigacast.forecasting.prediction import (
     prediction_batch,
@@ -287,7 +287,7 @@ class Watched:
         """Forecast one batch."""
         return self.start(request)()
 
-    def start(self, request: ForecastRequest) -> Started:
+    def start(self, request: ForecastRequest) -> PendingForecast:
         """Begin to forecast one batch."""
         with self._watch.measure("predict"):
             started = start(self._forecaster, request)

@@ -1,1 +1,1 @@
-"""Training of forecasters: the corpus on disk, fine-tuning, pre-training."""
+"""Training of forecasters: the corpus on disk, fine-tuning and pretraining."""

@@ -1,7 +1,8 @@
-"""Series to train on, laid out on disk: what training holds in memory does not grow with them.
+"""Training series on disk, and the windows that training steps draw from them.
 
-Windows are cut so that the end of each series is never trained on. Which windows a step gets is a
-function of the seed and the step alone.
+Series are memory-mapped, so that the memory of a training does not grow with its data. The end of
+each series is held out and never trained on. The windows of a step depend on the seed and the step
+only, so that a resumed run draws the windows that an undisturbed one would.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,20 +20,21 @@ from gigacast.trainers.disk import disk_errors
 
 VALUES, OFFSETS = "values.f32", "offsets.i64"
 _LARGEST = 1e17
+"""Largest magnitude to train on. Squares of larger values, summed over a context, leave float32."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """N series, one after the other, in two files.
+    """N concatenated series in two memory-mapped files.
 
     Parameters
     ----------
     values : float32 [sum of T_n]
-        NaN where missing.
+        Values of all series; NaN if missing.
     offsets : int64 [N + 1]
         Series ``n`` is ``values[offsets[n]:offsets[n + 1]]``.
     skipped : mapping
-        Series left out, by reason.
+        Number of series left out, by reason.
     """
 
     values: FloatArray
@@ -44,24 +46,25 @@ class Corpus:
 
     @property
     def points(self) -> int:
-        """Steps of all series together."""
+        """Number of steps of all series."""
         return int(self.offsets[-1])
 
 
 class CorpusWriter:
-    """Lays series out, batch by batch; a context manager.
+    """Context manager that writes a corpus batch by batch.
 
     Parameters
     ----------
     folder : Path
-        Empty; must outlive the corpus.
+        Empty folder; must exist as long as the corpus is used.
     least_length : int
-        Shorter series are left out and counted, as are those a reader found fault with.
+        Minimum steps of a series. Shorter ones are left out and counted, like those with a reason
+        from the reader.
 
     Raises
     ------
     StorageError
-        When the disk is full.
+        If the disk is full.
     """
 
     def __init__(self, folder: Path, least_length: int) -> None:
@@ -90,7 +93,7 @@ class CorpusWriter:
             self._offsets.close()
 
     def add(self, batch: SeriesBatch) -> None:
-        """Write the series of a batch that can be learned from."""
+        """Write the series of a batch that can be trained on; count the others by reason."""
         reasons = batch.reasons.copy()
         reasons[(reasons == Reason.OK) & (batch.lengths < self._least)] = Reason.TOO_SHORT
         reasons[(reasons == Reason.OK) & _overflows(batch)] = Reason.NOT_FINITE
@@ -100,20 +103,20 @@ class CorpusWriter:
                 self._skipped[label] = self._skipped.get(label, 0) + int(count)
         if len(batch):
             self._longest = max(self._longest, int(batch.lengths.max()))
-        kept = batch.take(np.flatnonzero(reasons == Reason.OK))
+        usable = batch.take(np.flatnonzero(reasons == Reason.OK))
         with disk_errors(self._folder):
-            self._values.write(np.ascontiguousarray(kept.values, np.float32).tobytes())
-            self._offsets.write((kept.offsets[1:] + self._end).tobytes())
-        self._end += int(kept.offsets[-1])
-        self._count += len(kept)
+            self._values.write(np.ascontiguousarray(usable.values, np.float32).tobytes())
+            self._offsets.write((usable.offsets[1:] + self._end).tobytes())
+        self._end += int(usable.offsets[-1])
+        self._count += len(usable)
 
     def finish(self) -> Corpus:
-        """Return what was written.
+        """Return the written corpus.
 
         Raises
         ------
         DataNotFoundError
-            When no series is long enough.
+            If no series is long enough.
         """
         if not self._count:
             left_out = ", ".join(f"{n} {reason}" for reason, n in self._skipped.items()) or "none"
@@ -123,6 +126,7 @@ class CorpusWriter:
                 hint="give more data, or lower --horizon, --validation_steps or --min_context",
             )
         with disk_errors(self._folder):
+            # The files stay open until the context ends, so their buffers must be written first.
             self._values.flush()
             self._offsets.flush()
             values = np.memmap(self._folder / VALUES, np.float32, "r")
@@ -131,21 +135,22 @@ class CorpusWriter:
 
 
 def _overflows(batch: SeriesBatch) -> BoolArray:
-    """Tell which series have values whose squares float32 cannot add up, [N]."""
-    far = np.concatenate([[0], np.cumsum(np.abs(batch.values) > _LARGEST)])
-    found: BoolArray = far[batch.offsets[1:]] > far[batch.offsets[:-1]]
-    return found
+    """Return which series have values whose squares overflow float32 when summed, bool [N]."""
+    counts = np.concatenate([[0], np.cumsum(np.abs(batch.values) > _LARGEST)])
+    overflows: BoolArray = counts[batch.offsets[1:]] > counts[batch.offsets[:-1]]
+    return overflows
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """B contexts and what came after each.
+    """B contexts and the values that follow each.
 
     Parameters
     ----------
     context : float32 [B, T]
-        Left-padded with NaN to a multiple of the patch.
+        Left-padded with NaN to a multiple of the patch size.
     target : float32 [B, H]
+        NaN if missing.
     """
 
     context: FloatArray
@@ -154,7 +159,7 @@ class Windows:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How windows are cut: see `FinetuneOptions` for the names."""
+    """Sizes of windows, in steps; see `FinetuneOptions` for the fields."""
 
     context_length: int
     horizon: int
@@ -164,13 +169,16 @@ class Cut:
 
 
 class WindowSource:
-    """Training windows by step, and the windows held out.
+    """Training windows by step, and held-out windows.
 
     Parameters
     ----------
     corpus : Corpus
     cut : Cut
-    batch_size, seed : int
+    batch_size : int
+        Windows per step, B.
+    seed : int
+        Seed of all draws.
     """
 
     def __init__(self, corpus: Corpus, cut: Cut, batch_size: int, seed: int) -> None:
@@ -178,11 +186,12 @@ class WindowSource:
         self._batch_size, self._seed = batch_size, seed
 
     def batch(self, step: int) -> Windows:
-        """Return the windows of a step: every series as likely, every origin in it as well.
+        """Return the windows of a step; all series are equally likely, and so are their origins.
 
-        A window's target ends before what is held out of its series; a short series gives targets
-        whose end is NaN.
+        Targets end before the held-out steps of their series. Targets of short series end with
+        NaN.
         """
+        # A counter-based generator keyed by seed and step: no state to store in checkpoints.
         draw = np.random.Generator(np.random.Philox(key=np.array([self._seed, step], np.uint64)))
         rows = draw.integers(0, len(self._corpus), self._batch_size)
         starts = self._corpus.offsets[rows]
@@ -192,23 +201,26 @@ class WindowSource:
         origins = draw.integers(first, last, endpoint=True)
         return self._gather(starts, origins, stops)
 
-    def validation(self, most: int, rows: int) -> Iterator[Windows]:
-        """Iterate over at most ``most`` of the windows held out, ``rows`` at a time.
+    def validation(self, limit: int, rows: int) -> Iterator[Windows]:
+        """Iterate over at most ``limit`` held-out windows, ``rows`` at a time.
 
-        Each series' end is cut into windows of a horizon, each with all before it as context.
+        The held-out end of each series is cut into windows of one horizon. The context of each is
+        all of the series before it. If there are too many windows, an even selection is used.
         """
         per_series = -(-self._cut.validation_steps // self._cut.horizon)
         total = len(self._corpus) * per_series
-        chosen = np.linspace(0, total - 1, min(most, total)).round().astype(np.int64)
-        for part in range(0, len(chosen), rows):
-            series, place = np.divmod(chosen[part : part + rows], per_series)
+        selected = np.linspace(0, total - 1, min(limit, total)).round().astype(np.int64)
+        for part in range(0, len(selected), rows):
+            series, index = np.divmod(selected[part : part + rows], per_series)
             starts, ends = self._corpus.offsets[series], self._corpus.offsets[series + 1]
-            origins = ends - self._cut.validation_steps + place * self._cut.horizon
+            origins = ends - self._cut.validation_steps + index * self._cut.horizon
             yield self._gather(starts, origins, ends)
 
     def _gather(self, starts: IntArray, origins: IntArray, stops: IntArray) -> Windows:
+        """Return the windows around origins; targets are NaN from ``stops`` on."""
         cut = self._cut
         firsts = np.maximum(starts, origins - cut.context_length)
+        # As wide as the longest context of the batch needs, in whole patches.
         width = -(-int((origins - firsts).max()) // cut.patch_size) * cut.patch_size
         before = origins[:, None] + np.arange(-width, 0)
         after = origins[:, None] + np.arange(cut.horizon)
@@ -216,7 +228,8 @@ class WindowSource:
             self._take(before, before >= firsts[:, None]), self._take(after, after < stops[:, None])
         )
 
-    def _take(self, places: IntArray, inside: BoolArray) -> FloatArray:
-        values = self._corpus.values[np.clip(places, 0, self._corpus.points - 1)]
+    def _take(self, indices: IntArray, inside: BoolArray) -> FloatArray:
+        """Return the corpus at indices; NaN where these are not inside the window's series."""
+        values = self._corpus.values[np.clip(indices, 0, self._corpus.points - 1)]
         taken: FloatArray = np.where(inside, values, np.float32(np.nan))
         return taken

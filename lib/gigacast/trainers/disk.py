@@ -1,4 +1,7 @@
-"""What the local disk says when training writes to it."""
+"""Errors of the local disk while training writes to it.
+
+A module of its own because the corpus, which uses it, is written without torch.
+"""
 
 import errno
 from collections.abc import Iterator
@@ -8,17 +11,20 @@ from pathlib import Path
 from gigacast.errors import StorageError
 
 _FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a full disk; the libraries' writers often pass none, and a full disk is the
+usual cause."""
 _WRITERS = ("PytorchStreamWriter", "os error")
-"""How the writers of torch and safetensors say that they could not write."""
+"""Texts by which the writers of torch and safetensors report that they could not write."""
 
 
 @contextmanager
-def disk_errors(where: Path) -> Iterator[None]:
-    """Raise what the disk says, through the writers of libraries too, as `StorageError`.
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raise errors of the disk as `StorageError`, including those that libraries wrap.
 
     Raises
     ------
     StorageError
+        If writing to ``path`` fails.
     """
     try:
         yield
@@ -27,9 +33,9 @@ def disk_errors(where: Path) -> Iterator[None]:
             raise
         cause = error if isinstance(error, OSError) else error.__context__
         full = getattr(cause, "errno", None) in _FULL
-        told = getattr(cause, "strerror", None) or str(error).partition("\n")[0]
+        reason = getattr(cause, "strerror", None) or str(error).partition("\n")[0]
         raise StorageError(
-            f"{'no room to write' if full else 'cannot write'} {where}: {told}",
+            f"{'no room to write' if full else 'cannot write'} {path}: {reason}",
             hint="free space, or set --checkpoints or TMPDIR to a larger disk; the last "
             "checkpoint is kept",
         ) from error

@@ -18,7 +18,7 @@ from gigacast.forecasters.batching import BatchBudget, ForecastOptions, forecast
 from gigacast.forecasters.forecaster import (
     Forecaster,
     ForecasterInfo,
-    Started,
+    PendingForecast,
     StartingForecaster,
 )
 from gigacast.forecasters.naive import SeasonalNaive
@@ -155,7 +155,7 @@ class StartingRecorder(RecordingForecaster):
         self.under_way: list[int] = []
         self.most_under_way = 0
 
-    def start(self, request: ForecastRequest) -> Started:
+    def start(self, request: ForecastRequest) -> PendingForecast:
         rows = len(request.context)
         if sum(self.under_way) + rows > self.room:
             raise MemoryError

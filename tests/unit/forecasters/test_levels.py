@@ -88,20 +88,34 @@ def test_extrapolated_levels_are_the_ones_outside():
     assert extrapolated_levels((0.001, 0.999), ()) == ()
 
 
-def test_extension_recovers_the_tails_of_a_normal_distribution():
-    wanted = (0.01, 0.5, 0.975)
-    plan = plan_levels(wanted, TENTHS, extrapolate=True)
-    normal = np.array([[3 + 2 * normal_score(level) for level in plan.asked]], np.float32)
-    expected = [3 + 2 * normal_score(level) for level in wanted]
+def test_extrapolation_recovers_the_tails_of_a_normal_distribution():
+    requested = (0.01, 0.5, 0.975)
+    plan = plan_levels(requested, TENTHS, extrapolate=True)
+    normal = np.array([[3 + 2 * normal_score(level) for level in plan.model_levels]], np.float32)
+    expected = [3 + 2 * normal_score(level) for level in requested]
     assert plan.finish(normal)[0] == pytest.approx(expected, abs=1e-4)
     assert plan.extrapolated == (0.01, 0.975)
 
 
-def test_a_plan_asks_for_nothing_more_when_nothing_is_outside():
+def test_levels_within_the_trained_range_are_computed_from_no_further_level():
     plan = plan_levels((0.15, 0.5), TENTHS, extrapolate=True)
-    assert plan.asked == (0.15, 0.5)
+    assert plan.base == (0.15, 0.5)
+    assert plan.model_levels == TENTHS
     assert plan.extrapolated == ()
 
 
-def test_any_level_is_as_good_for_a_model_without_trained_levels():
-    assert plan_levels((0.001, 0.999), ()).asked == (0.001, 0.999)
+def test_crossing_quantiles_give_the_same_median_whatever_else_is_requested():
+    crossing = np.array([[9, 8, 7, 6, 5, 4, 3, 2, 1]], np.float32)
+    crossing[0, 4] = 20
+    medians = [
+        plan_levels(levels, TENTHS).finish(crossing)[0, levels.index(0.5)]
+        for levels in ((0.5,), (0.1, 0.5), TENTHS)
+    ]
+    assert medians == [6, 6, 6]
+
+
+def test_a_model_without_trained_levels_is_asked_for_the_requested_ones():
+    plan = plan_levels((0.001, 0.999), ())
+    assert plan.model_levels == (0.001, 0.999)
+    raw = np.array([[2, 1]], np.float32)
+    assert plan.finish(raw).tolist() == [[2, 1]]

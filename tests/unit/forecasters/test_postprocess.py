@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gigacast.forecasters.postprocess import postprocess, round_half_up
+from gigacast.forecasters.levels import postprocess, round_half_up
 
 QUANTILES = hnp.arrays(
     np.float32, (3, 2, 5), elements=st.floats(-1e6, 1e6, width=32, allow_nan=False)

@@ -1,7 +1,7 @@
 """Screening: which series a model can forecast."""
 
 from gigacast.core.series.reason import Reason
-from gigacast.forecasters.screening import screen
+from gigacast.forecasters.batching import screen
 from tests.support.tiny_models import series_batch
 
 NAN, INF = float("nan"), float("inf")

@@ -289,11 +289,8 @@ def test_a_few_constant_or_broken_series_do_no_harm(tmp_path: Path, models: Path
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (
-            {"context_length": 4096},
-            "context_length: 4096 steps were asked for, m was built for 512",
-        ),
-        ({"horizon": 100}, "horizon: 100 steps were asked for, m was built for 64"),
+        ({"context_length": 4096}, "context_length: 4096 steps are more than the 512 of m"),
+        ({"horizon": 100}, "horizon: 100 steps are more than the 64 of m"),
     ],
 )
 def test_more_than_the_model_was_built_for_is_refused(

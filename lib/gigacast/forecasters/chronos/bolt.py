@@ -1,4 +1,4 @@
-"""Chronos-Bolt: quantiles in one pass, long horizons by unrolling every quantile.
+"""Chronos-Bolt: quantiles in one pass; every quantile is continued beyond the trained horizon.
 
 Source: Ansari et al., "Chronos: Learning the Language of Time Series" (TMLR 2024) and the
 ``chronos-forecasting`` package.
@@ -11,12 +11,12 @@ from gigacast.forecasters.network.unrolling import Unrolling
 
 
 class BoltModel:
-    """The stock Bolt network behind the calls that `ChronosForecaster` makes.
+    """The stock Bolt network with the interface that `ChronosForecaster` uses.
 
     Parameters
     ----------
     pipeline : ChronosBoltPipeline
-        Loaded and on its device.
+        Loaded pipeline, on its device.
     """
 
     centres = True
@@ -36,10 +36,9 @@ class BoltModel:
         Parameters
         ----------
         context : Tensor
-            Float32, [B, T], NaN where nothing was observed.
+            Float32, [B, T], NaN for missing values.
         horizon : int
-            H; beyond the trained horizon each of the K quantiles becomes the context of K more,
-            and the K * K paths are reduced to K again.
+            Steps to forecast, H; see `Unrolling` for horizons beyond the trained one.
         """
         unrolling = Unrolling(self.levels, self.context_length, self.prediction_length)
         return unrolling.forecast(

@@ -1,9 +1,9 @@
-"""Chronos-2 on series alone, and on groups of them: nothing passes from one group to another.
+"""Chronos-2 on single series and on groups of series.
 
-The stock network attends over the batch within groups, by a mask of [T, B, B]. Here groups are
-equally large and follow each other, and each attends to itself: the numbers stay the same, the cost
-does not grow with the square of the batch, and nothing can leak. In a group of one the attention is
-the value projection alone.
+The stock network attends over the whole batch and separates groups by a mask of [T, B, B]. Here all
+groups of a batch have the same size and are adjacent, so that each attends to itself only. The
+numbers are the same, the cost does not grow with the square of the batch, and no information can
+pass from one group to another. In a group of one the attention is the value projection alone.
 
 Source: Ansari et al., "Chronos-2: From Univariate to Universal Forecasting" (2025) and the
 ``chronos-forecasting`` package.
@@ -23,16 +23,16 @@ from gigacast.forecasters.levels import find_level
 from gigacast.forecasters.network.unrolling import reduce_paths
 
 CARRIED_LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-"""The levels carried on beyond the longest single pass, as in the stock pipeline."""
+"""Levels that are continued beyond the longest single pass; as in the stock pipeline."""
 
 
 class Chronos2Model:
-    """The stock Chronos-2 network behind the calls that `ChronosForecaster` makes.
+    """The stock Chronos-2 network with the interface that `ChronosForecaster` uses.
 
     Parameters
     ----------
     pipeline : Chronos2Pipeline
-        Loaded and on its device; its encoder is replaced by one for groups in order.
+        Loaded pipeline, on its device; its encoder is replaced by one for adjacent groups.
     """
 
     centres = True
@@ -45,10 +45,10 @@ class Chronos2Model:
         self.levels = tuple(float(level) for level in config.quantiles)
         self.context_length = int(config.context_length)
         self.patch_size = int(config.input_patch_size)
-        self._most_patches = int(config.max_output_patches)
-        self.prediction_length = self._most_patches * self.patch_size
-        known = (level for level in CARRIED_LEVELS if find_level(level, self.levels) is not None)
-        self._carried = tuple(known) or self.levels
+        self._max_patches = int(config.max_output_patches)
+        self.prediction_length = self._max_patches * self.patch_size
+        trained = (level for level in CARRIED_LEVELS if find_level(level, self.levels) is not None)
+        self._carried = tuple(trained) or self.levels
 
     def quantiles(
         self, context: Tensor, horizon: int, group_size: int = 1, future: Tensor | None = None
@@ -58,56 +58,61 @@ class Chronos2Model:
         Parameters
         ----------
         context : Tensor
-            Float32, [B, T], NaN where nothing was observed.
+            Float32, [B, T], NaN for missing values.
         horizon : int
-            H; beyond the longest single pass nine quantiles are carried on and reduced again.
+            Steps to forecast, H; beyond the longest single pass, nine quantiles are continued as
+            paths and reduced to quantiles again.
         group_size : int
-            G: so many rows each, one after the other, are a group.
+            Number of adjacent rows per group, G.
         future : Tensor, optional
-            Float32, [B, H], NaN where nothing is known.
+            Float32, [B, H], NaN for unknown values.
         """
         prediction = self._pass(context, horizon, group_size, future)
-        parts, done = [prediction], prediction.shape[-1]
+        parts, steps = [prediction], prediction.shape[-1]
         paths = context.unsqueeze(1).expand(-1, len(self._carried), -1)
-        while done < horizon:
-            step = prediction.shape[-1]
+        while steps < horizon:
+            width = prediction.shape[-1]
             paths = torch.cat([paths, self._carry(prediction)], dim=-1)
-            if future is not None:  # what is known takes the place of what was forecast
-                known = future[:, done - step : done].unsqueeze(1)
-                paths[..., -step:] = torch.where(known.isnan(), paths[..., -step:], known)
+            # Rows of known covariates continue with their known values, not with their forecasts.
+            if future is not None:
+                known = future[:, steps - width : steps].unsqueeze(1)
+                paths[..., -width:] = torch.where(known.isnan(), paths[..., -width:], known)
             paths = paths[..., -self.context_length :]
-            raw = self._carry_on(paths, horizon - done, group_size, future, done)
+            remaining = None if future is None else future[:, steps:]
+            raw = self._continue(paths, horizon - steps, group_size, remaining)
             prediction = reduce_paths(raw, self._carried, self.levels, weighted=True)
             parts.append(prediction)
-            done += prediction.shape[-1]
+            steps += prediction.shape[-1]
         return torch.cat(parts, dim=-1)[..., :horizon]
 
-    def _carry_on(
-        self, paths: Tensor, horizon: int, group_size: int, future: Tensor | None, done: int
+    def _continue(
+        self, paths: Tensor, horizon: int, group_size: int, future: Tensor | None
     ) -> Tensor:
         """Return the quantiles of paths, [B, U, T], as [B, U * K, P].
 
-        A path of a row meets the same paths of the other rows of its group: those are brought
-        together.
+        Path u of a row attends to path u of the other rows of its group. So rows are reordered
+        from (group, row, path) to (group, path, row) and back.
         """
         carried = paths.shape[1]
 
-        def together(values: Tensor) -> Tensor:
+        def by_path(values: Tensor) -> Tensor:
             grouped = values.reshape(-1, group_size, *values.shape[1:])
             return grouped.transpose(1, 2).flatten(0, 2)
 
         known = None
         if future is not None:
-            known = together(future[:, done:].unsqueeze(1).expand(-1, carried, -1))
-        raw = self._pass(together(paths), horizon, group_size, known)
-        apart = raw.reshape(-1, carried, group_size, *raw.shape[1:]).transpose(1, 2)
-        return apart.reshape(len(paths), -1, raw.shape[-1])
+            known = by_path(future.unsqueeze(1).expand(-1, carried, -1))
+        raw = self._pass(by_path(paths), horizon, group_size, known)
+        by_row = raw.reshape(-1, carried, group_size, *raw.shape[1:]).transpose(1, 2)
+        return by_row.reshape(len(paths), -1, raw.shape[-1])
 
     def _pass(
         self, context: Tensor, horizon: int, group_size: int, future: Tensor | None
     ) -> Tensor:
-        patches = min(ceil(horizon / self.patch_size), self._most_patches)
-        # On the host, whatever the device: the encoder reads it, and must wait for nothing.
+        """Return the quantiles of one pass, [B, K, P]; P covers the horizon or is the maximum."""
+        patches = min(ceil(horizon / self.patch_size), self._max_patches)
+        # On the host for every device: the encoder reads the group's size from it, and reading it
+        # from a GPU would wait for all work before.
         groups = torch.arange(len(context)) // group_size
         if future is not None:
             future = pad(
@@ -125,7 +130,7 @@ class Chronos2Model:
         return quantiles
 
     def _carry(self, prediction: Tensor) -> Tensor:
-        """Return the carried levels, [B, U, P], of a prediction, [B, K, P]."""
+        """Return the quantiles to continue, [B, U, P], of a prediction, [B, K, P]."""
         carried: Tensor = interpolate_quantiles(
             query_quantile_levels=torch.tensor(self._carried),
             original_quantile_levels=torch.tensor(self.levels),
@@ -135,9 +140,10 @@ class Chronos2Model:
 
 
 class _GroupEncoder(Chronos2Encoder):  # type: ignore[misc]
-    """The stock encoder for groups of equally many rows that follow each other."""
+    """The stock encoder for adjacent groups of the same size."""
 
     def __init__(self, stock: Chronos2Encoder) -> None:
+        # The stock constructor would create random layers; the loaded ones are used instead.
         nn.Module.__init__(self)
         self.block = stock.block
         self.final_layer_norm = stock.final_layer_norm
@@ -152,20 +158,21 @@ class _GroupEncoder(Chronos2Encoder):  # type: ignore[misc]
         attention_mask: Tensor,
         floating_type: torch.dtype,
     ) -> Tensor:
-        """Return what is added to the scores of each group and step, [N * T, 1, 1, G].
+        """Return the mask that is added to the scores of each group and step, [N * T, 1, 1, G].
 
-        Rows without a value in a patch are not attended to. Of groups of one nothing is needed.
+        Rows without a value in a patch are not attended to. Groups of one need no mask and get an
+        empty one, which `_GroupAttention` recognises.
         """
         size = int((group_ids == group_ids[0]).sum())
         if size == 1:
             return attention_mask.new_empty(0)
-        seen = _swap(attention_mask, size)
-        hidden = (1.0 - seen.to(floating_type)) * torch.finfo(floating_type).min
-        return hidden[:, None, None, :]
+        visible = _swap(attention_mask, size)
+        mask = (1.0 - visible.to(floating_type)) * torch.finfo(floating_type).min
+        return mask[:, None, None, :]
 
 
 class _GroupAttention(nn.Module):
-    """Attention over the rows of a group, at each step; the stock weights."""
+    """Attention over the rows of a group, at each step, with the stock weights."""
 
     def __init__(self, stock: GroupSelfAttention) -> None:
         super().__init__()
@@ -177,16 +184,17 @@ class _GroupAttention(nn.Module):
     ) -> AttentionOutput:
         del output_attentions
         normed = self.layer_norm(hidden_states)
-        if attention_mask.numel() == 0:  # alone: the softmax over one score is one
+        # A group of one: the softmax over a single score is one.
+        if attention_mask.numel() == 0:
             value = self.self_attention.v(normed)
             return AttentionOutput(hidden_states=hidden_states + self.self_attention.o(value))
         size, steps = attention_mask.shape[-1], hidden_states.shape[1]
-        rows = _swap(normed, size)
-        mixed = self.self_attention(rows, mask=attention_mask.expand(-1, -1, size, -1))[0]
-        back = _swap(mixed, steps)
-        return AttentionOutput(hidden_states=hidden_states + back)
+        by_step = _swap(normed, size)
+        mixed = self.self_attention(by_step, mask=attention_mask.expand(-1, -1, size, -1))[0]
+        by_row = _swap(mixed, steps)
+        return AttentionOutput(hidden_states=hidden_states + by_row)
 
 
 def _swap(values: Tensor, size: int) -> Tensor:
-    """Return rows of steps, [N * size, T, ...], as steps of rows, [N * T, size, ...]; or back."""
+    """Return [N * size, T, ...] as [N * T, size, ...]; with ``size`` T, the reverse."""
     return values.reshape(-1, size, *values.shape[1:]).transpose(1, 2).flatten(0, 1)

@@ -1,6 +1,6 @@
-"""Models of the Chronos family behind the `Forecaster` protocol: Bolt, Chronos-2 and T5.
+"""The Chronos family as `Forecaster`: Bolt, Chronos-2 and T5, with the stock networks.
 
-Loads torch and chronos: import it only where a model is about to run.
+This module loads torch and chronos, so it is imported only where a model is about to run.
 """
 
 from pathlib import Path
@@ -15,8 +15,7 @@ from gigacast.forecasters.chronos.bolt import BoltModel
 from gigacast.forecasters.chronos.chronos2 import Chronos2Model
 from gigacast.forecasters.chronos.loading import load_pipeline
 from gigacast.forecasters.chronos.t5 import T5Model
-from gigacast.forecasters.config import read_model_config
-from gigacast.forecasters.engine import chronos_engine
+from gigacast.forecasters.config import chronos_engine, read_model_config
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.network.device import (
     DTYPES,
@@ -47,23 +46,23 @@ def load_chronos(
     Parameters
     ----------
     folder : Path
-        Holds ``config.json`` and ``*.safetensors``.
+        Folder with ``config.json`` and ``*.safetensors``.
     name, version, digest : str
-        What the registry calls it; reported in `ForecasterInfo`.
+        Name, version and digest in the registry, for the `ForecasterInfo`.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     precision : {"auto", "float32", "bfloat16"}
-        ``auto`` is bfloat16 where the hardware computes in it, else float32; always float32 for
-        models that sample, whose draws would otherwise depend on the batch.
+        ``auto`` is bfloat16 if the hardware computes in it, else float32. For models that sample
+        it is always float32: in bfloat16 their draws would depend on the batch.
 
     Raises
     ------
     ConfigError
-        When the device or precision is unknown or missing.
+        If the device or precision is unknown, or the machine has no such device.
     ModelError
-        When the folder holds no model that can be trusted and used; see `load_pipeline`.
+        If the folder holds no model that can be trusted and used; see `load_pipeline`.
     MemoryError
-        When the model does not fit into memory.
+        If the model does not fit into memory.
     """
     place = resolve_device(device)
     if precision == "auto" and _samples(folder):
@@ -93,11 +92,9 @@ class ChronosForecaster(NetworkForecaster):
     Parameters
     ----------
     info : ForecasterInfo
-        What it is.
     model : BoltModel, Chronos2Model or T5Model
-        What computes.
     device : torch.device
-        Where.
+        Device of the model's weights.
     """
 
     def __init__(self, info: ForecasterInfo, model: Model, device: torch.device) -> None:
@@ -107,7 +104,7 @@ class ChronosForecaster(NetworkForecaster):
     def _quantiles(
         self, context: Tensor, future: Tensor | None, request: ForecastRequest
     ) -> Tensor:
-        """Return quantiles, [B, K, H], at the trained levels or, from samples, at those wanted."""
+        """Return quantiles, [B, K, H]: at the trained levels, or from samples at the requested."""
         if isinstance(self._model, Chronos2Model):
             return self._model.quantiles(context, request.horizon, request.group_size, future)
         if isinstance(self._model, T5Model):
@@ -117,7 +114,7 @@ class ChronosForecaster(NetworkForecaster):
 
 
 def _samples(folder: Path) -> bool:
-    """Tell whether the folder holds an original Chronos model, which draws samples."""
+    """Return whether the folder holds an original Chronos model (T5), which draws samples."""
     kind = read_model_config(folder).get("chronos_pipeline_class", ChronosPipeline.__name__)
     return bool(kind == ChronosPipeline.__name__)
 

@@ -1,6 +1,7 @@
-"""Opening a model folder: what may be in it, and what torch is to make of it.
+"""Load a model folder with the stock pipeline.
 
-Only safetensors are read and no code that came with a model is run.
+Only safetensors are read, because pickled weights can run code when they are loaded, and code that
+comes with a model is never run.
 """
 
 import warnings
@@ -19,6 +20,7 @@ from gigacast.forecasters.config import base_folder, is_adapter, read_model_conf
 from gigacast.forecasters.network.device import translate_memory_errors
 
 PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.h5", "*.msgpack")
+"""Files of weights in other formats, named in the error if there are no safetensors."""
 
 
 def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> BaseChronosPipeline:
@@ -27,12 +29,12 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Bas
     Parameters
     ----------
     folder : Path
-        Holds ``config.json`` and one or more ``*.safetensors``; or a LoRA adapter, and such a
-        folder below it, which come out as one model.
+        Folder with ``config.json`` and one or more ``*.safetensors``; or a LoRA adapter with the
+        folder of its base model, which are merged into one model.
     device : torch.device
-        Where the parameters go.
+        Device of the parameters.
     dtype : torch.dtype
-        Of the parameters.
+        Type of the parameters.
 
     Returns
     -------
@@ -42,13 +44,13 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Bas
     Raises
     ------
     ModelNotFoundError
-        When the folder or its ``config.json`` is missing.
+        If the folder or its ``config.json`` is missing.
     ModelIntegrityError
-        When the weights are missing, pickled, cut short or not those the configuration names.
+        If the weights are missing, pickled, truncated or not those of the configuration.
     ModelError
-        When it is a model of another kind.
+        If it is a model of another kind.
     MemoryError
-        When it does not fit into memory.
+        If the model does not fit into memory.
     """
     read_model_config(folder)
     base = base_folder(folder)
@@ -57,6 +59,7 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Bas
         with translate_memory_errors(), quiet():
             pipeline = BaseChronosPipeline.from_pretrained(
                 base,
+                # An adapter's small changes would be lost if they were added in bfloat16.
                 dtype=torch.float32 if is_adapter(folder) else dtype,
                 use_safetensors=True,
                 local_files_only=True,
@@ -65,7 +68,7 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Bas
             model = pipeline.inner_model.to(device).eval().requires_grad_(False)
     except MemoryError:
         raise
-    except Exception as error:  # whatever chronos and transformers make of a broken folder
+    except Exception as error:  # chronos and transformers raise many types for a broken folder
         raise ModelIntegrityError(f"the model in {folder} cannot be loaded: {error}") from error
     _check_parameters(model, stored, base)
     if is_adapter(folder):
@@ -75,13 +78,13 @@ def load_pipeline(folder: Path, device: torch.device, dtype: torch.dtype) -> Bas
 
 
 def _stored_parameters(folder: Path) -> set[str]:
-    """Return the names of all parameters in the folder's safetensors files."""
+    """Return the names of all parameters in a folder's safetensors files."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = sorted(path.name for pattern in PICKLED for path in folder.glob(pattern))
-        found = f"only {', '.join(pickled)}" if pickled else "none"
+        alternatives = f", only {', '.join(pickled)}" if pickled else ""
         raise ModelIntegrityError(
-            f"no safetensors weights in {folder}, {found}",
+            f"no safetensors weights in {folder}{alternatives}",
             hint="pickled weights can run code when loaded: convert them to safetensors",
         )
     names: set[str] = set()
@@ -95,10 +98,11 @@ def _stored_parameters(folder: Path) -> set[str]:
 
 
 def _check_parameters(model: torch.nn.Module, stored: set[str], folder: Path) -> None:
-    """Refuse a model with parameters that came from no file: the stock loader makes them random."""
+    """Check that all parameters come from a file: the stock loader fills missing ones randomly."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
-    known = {tensor.data_ptr() for name, tensor in parameters.items() if name in stored}
-    missing = [name for name, tensor in parameters.items() if tensor.data_ptr() not in known]
+    # By address, because tied parameters have several names of which only one is stored.
+    loaded = {tensor.data_ptr() for name, tensor in parameters.items() if name in stored}
+    missing = [name for name, tensor in parameters.items() if tensor.data_ptr() not in loaded]
     if missing:
         raise ModelIntegrityError(
             f"the weights in {folder} lack {len(missing)} parameters, {missing[0]} among them"
@@ -107,7 +111,7 @@ def _check_parameters(model: torch.nn.Module, stored: set[str], folder: Path) ->
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep progress bars, warnings and chatter of the libraries away; errors still come through."""
+    """Suppress progress bars, warnings and log messages of the libraries; errors still pass."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()

@@ -1,7 +1,8 @@
-"""LoRA adapters merged into the model they were trained on: W + s B A, then a model like any other.
+"""Merge LoRA adapters into the model they were trained on: W + s B A.
 
-Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models" (2021), in the files that
-peft writes; peft itself is only needed to train them.
+A merged model costs no more to run than its base. Source: Hu et al., "LoRA: Low-Rank Adaptation of
+Large Language Models" (2021). The files are those that peft writes; peft itself is needed for
+training only.
 """
 
 import json
@@ -27,7 +28,7 @@ _PLAIN: Mapping[str, tuple[object, ...]] = {
     "modules_to_save": (None, []),
     "alpha_pattern": ({}, None),
 }
-"""The settings an adapter must have to be merged as here."""
+"""Settings that an adapter must have for this merge to be correct, with their accepted values."""
 
 
 def merge_adapter(model: nn.Module, folder: Path) -> None:
@@ -36,16 +37,16 @@ def merge_adapter(model: nn.Module, folder: Path) -> None:
     Parameters
     ----------
     model : nn.Module
-        The base, in float32; changed in place.
+        Base model in float32; changed in place.
     folder : Path
-        Holds ``adapter_config.json`` and ``adapter_model.safetensors``.
+        Folder with ``adapter_config.json`` and ``adapter_model.safetensors``.
 
     Raises
     ------
     ModelIntegrityError
-        When the files cannot be read, or fit another base.
+        If the files cannot be read or do not fit the base.
     ModelError
-        When it is an adapter of another kind.
+        If it is an adapter of another kind.
     """
     config = _read_config(folder)
     try:
@@ -55,8 +56,8 @@ def merge_adapter(model: nn.Module, folder: Path) -> None:
     downs = [name for name in tensors if name.endswith(_DOWN)]
     ups = {name.removesuffix(_DOWN) + _UP for name in downs}
     if not downs or ups | set(downs) != set(tensors):
-        odd = sorted(set(tensors) - ups - set(downs)) or ["no weights"]
-        raise ModelIntegrityError(f"{folder / WEIGHTS} is no plain LoRA adapter: {odd[0]}")
+        unexpected = sorted(set(tensors) - ups - set(downs)) or ["no weights"]
+        raise ModelIntegrityError(f"{folder / WEIGHTS} is no plain LoRA adapter: {unexpected[0]}")
     with torch.no_grad():
         for name in downs:
             module = name.removesuffix(_DOWN)
@@ -70,11 +71,13 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
         kind, scale = config["peft_type"], float(config["lora_alpha"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelIntegrityError(f"{path} cannot be read: {error!r}") from error
-    odd = [name for name, plain in _PLAIN.items() if config.get(name) not in plain]
-    if kind != "LORA" or not math.isfinite(scale) or odd:
-        what = f"{odd[0]}={config[odd[0]]!r}" if odd else f"peft_type {kind!r}"
+    unsupported = [name for name, plain in _PLAIN.items() if config.get(name) not in plain]
+    if kind != "LORA" or not math.isfinite(scale) or unsupported:
+        setting = f"peft_type {kind!r}"
+        if unsupported:
+            setting = f"{unsupported[0]}={config[unsupported[0]]!r}"
         raise ModelError(
-            f"{folder}: an adapter with {what} is not supported",
+            f"{folder}: an adapter with {setting} is not supported",
             hint="merge it into its base with peft (merge_and_unload) and publish that",
         )
     return config
@@ -87,6 +90,7 @@ def _add(
     config: Mapping[str, Any],
     folder: Path,
 ) -> None:
+    """Add the product of an adapter's two matrices to the weight of a module."""
     down, up = (part.to(torch.float32) for part in pair)
     rank = down.shape[0]
     scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)

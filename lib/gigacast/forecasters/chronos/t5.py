@@ -1,8 +1,9 @@
-"""The original Chronos: a language model over binned values, sampled with seeds per series.
+"""The original Chronos: a T5 language model over binned values, sampled with a seed per series.
 
-Tokens are drawn by inverse distribution function from uniforms that belong to the series, its
-sample and its step, so a series' paths do not depend on its batch. Source: Ansari et al., "Chronos:
-Learning the Language of Time Series" (TMLR 2024) and the ``chronos-forecasting`` package.
+Tokens are drawn through the inverse distribution function from uniform numbers that depend on the
+series, the sample and the step only. So the paths of a series do not depend on its batch, as they
+would with torch's generator. Source: Ansari et al., "Chronos: Learning the Language of Time Series"
+(TMLR 2024) and the ``chronos-forecasting`` package.
 """
 
 import torch
@@ -23,17 +24,17 @@ from gigacast.forecasters.seed import uniform
 
 
 class T5Model:
-    """The stock T5 network behind the calls that `ChronosForecaster` makes.
+    """The stock T5 network with the interface that `ChronosForecaster` uses.
 
     Parameters
     ----------
     pipeline : ChronosPipeline
-        Loaded and on its device.
+        Loaded pipeline, on its device.
 
     Raises
     ------
     ModelError
-        When the model's tokenizer is not the one all published models use.
+        If the model's tokenizer is not the one of all published models.
     """
 
     centres = False
@@ -57,30 +58,29 @@ class T5Model:
         Parameters
         ----------
         context : Tensor
-            Float32, [B, T], NaN where nothing was observed.
+            Float32, [B, T], NaN for missing values.
         horizon : int
-            H; beyond the trained horizon the context is continued with the paths' median.
+            Steps to forecast, H; beyond the trained horizon the context is continued with the
+            median of the paths, as in the stock pipeline.
         seeds : uint64 [B]
-            One seed per series.
+            Seed of each series.
         """
         device, context = context.device, context.cpu()
         parts: list[Tensor] = []
-        for done in range(0, horizon, self.prediction_length):
-            steps = min(horizon - done, self.prediction_length)
+        for first in range(0, horizon, self.prediction_length):
+            steps = min(horizon - first, self.prediction_length)
             tokens, mask, scale = self._tokenize(context[:, -self.context_length :])
-            uniforms = self._uniforms(seeds, done, steps)
+            uniforms = self._uniforms(seeds, first, steps)
             drawn = self._generate(tokens.to(device), mask.to(device), uniforms.to(device))
             parts.append(self._tokenizer.output_transform(drawn.cpu(), scale))
             context = torch.cat([context, parts[-1].median(dim=1).values], dim=-1)
         return torch.cat(parts, dim=-1)
 
     def _tokenize(self, context: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return tokens [B, T + 1], their mask and the scale [B], as the stock tokenizer does.
-
-        The mean is taken in float64: in float32 its last bit, and with it a token now and then,
-        would depend on the padding.
-        """
+        """Return tokens [B, T + 1], their mask and the scale [B], as the stock tokenizer does."""
         mask = ~context.isnan()
+        # The mean in float64: in float32 its last bit would depend on the padding, and with it the
+        # bin of some values.
         scale = context.double().abs().nanmean(dim=-1).float()
         scale = torch.where(scale > 0, scale, 1.0)
         bins = torch.bucketize(context / scale[:, None], self._tokenizer.boundaries, right=True)
@@ -93,7 +93,10 @@ class T5Model:
         return tokens, mask, scale
 
     def _uniforms(self, seeds: UintArray, first: int, steps: int) -> Tensor:
-        """Return draws of steps ``first`` onwards, [B * S, steps], the same for any horizon."""
+        """Return the draws from step ``first`` on, [B * S, steps].
+
+        The stream is ordered by step, then by sample, so that a longer horizon only appends draws.
+        """
         draws = uniform(seeds, first * self.samples, steps * self.samples)
         by_step = torch.from_numpy(draws).view(len(seeds), steps, self.samples)
         return by_step.transpose(1, 2).flatten(0, 1)
@@ -104,7 +107,9 @@ class T5Model:
         prompt = 1 if self._config.model_type == "seq2seq" else tokens.shape[1]
         choice = _SeededChoice(uniforms, prompt, _warpers(self._config))
         devices = [tokens.device] if tokens.device.type == "cuda" else []
-        with torch.random.fork_rng(devices):  # the caller's generator stays as it was
+        # `generate` draws from torch's generator even though the choice is made here; the fork
+        # keeps the caller's generator unchanged.
+        with torch.random.fork_rng(devices):
             drawn = self._model.generate(
                 input_ids=tokens,
                 attention_mask=mask,
@@ -114,6 +119,11 @@ class T5Model:
         return Tensor.view(drawn[:, -steps:], len(tokens), self.samples, steps)
 
     def _generation_config(self, steps: int) -> GenerationConfig:
+        """Return settings for exactly ``steps`` tokens from the unchanged distribution.
+
+        Temperature, top-k and top-p are neutral here, because `_SeededChoice` applies the model's
+        own before it chooses.
+        """
         return GenerationConfig(
             min_new_tokens=steps,
             max_new_tokens=steps,
@@ -128,16 +138,16 @@ class T5Model:
 
 
 class _SeededChoice(LogitsProcessor):  # type: ignore[misc]
-    """Leaves one token per row: the one at which the distribution function passes a uniform.
+    """Leaves one token per row: where the distribution function exceeds a uniform number.
 
     Parameters
     ----------
     uniforms : Tensor
-        Float64, [B * S, steps].
+        Uniform numbers, float64, [B * S, steps].
     prompt : int
-        Tokens that stand before the first one drawn.
+        Number of tokens before the first drawn one.
     warpers : LogitsProcessorList
-        What shapes the distribution first.
+        Changes to the distribution that are applied first.
     """
 
     def __init__(self, uniforms: Tensor, prompt: int, warpers: LogitsProcessorList) -> None:
@@ -148,14 +158,16 @@ class _SeededChoice(LogitsProcessor):  # type: ignore[misc]
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         step = input_ids.shape[1] - self._prompt
         shaped = self._warpers(input_ids, scores)
+        # In float64, where rounding rarely moves a uniform number across a token's boundary.
         distribution = torch.softmax(shaped.double(), dim=-1).cumsum(dim=-1)
-        passed = self._uniforms[:, step, None] * distribution[:, -1:]
-        token = (distribution <= passed).sum(dim=-1, keepdim=True)
+        # Scaled by the last sum, which is not exactly one: a token always exists.
+        threshold = self._uniforms[:, step, None] * distribution[:, -1:]
+        token = (distribution <= threshold).sum(dim=-1, keepdim=True)
         return torch.full_like(scores, -torch.inf).scatter_(1, token, 0.0)
 
 
 def _warpers(config: object) -> LogitsProcessorList:
-    """Return what a model's configuration asks for: temperature, top-k and top-p, in this order."""
+    """Return the temperature, top-k and top-p of a model's configuration, in this order."""
     temperature, top_k, top_p = (getattr(config, key) for key in ("temperature", "top_k", "top_p"))
     warpers = LogitsProcessorList()
     if temperature is not None and temperature != 1.0:

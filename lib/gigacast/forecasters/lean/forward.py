@@ -1,9 +1,10 @@
-"""Chronos-Bolt's forward pass with nothing in it that a forecast does not need.
+"""Chronos-Bolt's forward pass, reduced to the operations that a forecast needs.
 
-A T5 encoder over patches; a T5 decoder over one token; a residual block that gives every quantile
-of every step. The decoder's one token leaves its self-attention without a choice, and lets its
-cross-attention be absorbed: with one query q per head, ``q . (K m) = (K' q) . m`` and
-``sum a (V m) = V (sum a m)``, so neither keys nor values of the memory m are ever computed.
+A T5 encoder runs over patches, a T5 decoder over one token, and a residual block gives every
+quantile of every step. With a single token, the decoder's self-attention has only one choice and is
+a plain product. Its cross-attention can be absorbed: with one query q per head,
+``q . (K m) = (K' q) . m`` and ``sum a (V m) = V (sum a m)``, so that neither keys nor values of the
+memory m are ever computed.
 
 Sources: Ansari et al., "Chronos: Learning the Language of Time Series" (TMLR 2024); Raffel et al.,
 "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer" (JMLR 2020).
@@ -20,15 +21,18 @@ from gigacast.forecasters.lean.shape import BoltShape
 from gigacast.forecasters.lean.weights import BoltWeights, DecoderLayer, EncoderLayer
 
 LANES = 16
-"""Keys a softmax takes at once on a CPU (and to which a GPU wants its masks aligned): the keys of
-short sequences are filled up to a multiple, for the rest would be done one by one."""
+"""Keys that a softmax processes at once on a CPU; a GPU needs its masks aligned to as many.
 
-MOST_FILLED = 64
-"""Sequences longer than this are left as they are."""
+Keys of short sequences are filled up to a multiple, because a remainder is processed element by
+element: filling 14 keys to 16 halved the time of attention (docs/decisions, 0004).
+"""
+
+MAX_FILLED_LENGTH = 64
+"""Sequences of this length or more are not filled up: the remainder is a small part of them."""
 
 
 class LeanBolt:
-    """A Bolt that only predicts.
+    """A Chronos-Bolt for prediction only.
 
     Parameters
     ----------
@@ -36,7 +40,7 @@ class LeanBolt:
     shape : BoltShape
     device : torch.device
     dtype : torch.dtype
-        Of weights and activations; contexts are normalised in float32 all the same.
+        Type of weights and activations. Contexts are normalised in float32 in any case.
     """
 
     def __init__(
@@ -54,11 +58,12 @@ class LeanBolt:
         Parameters
         ----------
         context : Tensor
-            Float32, [B, T], NaN where nothing was observed; cut to the model's context.
+            Float32, [B, T], NaN for missing values; cut to the model's context.
         steps : int
-            At most the trained horizon.
+            Steps to forecast, at most the trained horizon.
         masked : bool
-            Whether some patch may hold no value. Must not be False when one does.
+            Whether some patch may be empty. If it is False and a patch is empty, the network
+            attends to a patch of zeros and the forecast is wrong.
         """
         shape = self._shape
         recent = context[:, -shape.context_length :]
@@ -70,13 +75,13 @@ class LeanBolt:
         return patches.restore(outputs.view(len(context), -1, steps))
 
     def _visible(self, patches: Patches) -> Tensor:
-        """Return which tokens may be attended to, bool [B, S]."""
+        """Return the tokens that may be attended to, bool [B, S]; the REG token always may."""
         return functional.pad(patches.observed, (0, int(self._shape.has_register)), value=True)
 
     # -- encoder ------------------------------------------------------------------------------
 
     def _encode(self, patches: Patches, visible: Tensor | None) -> Tensor:
-        """Return the memory, [B, S, D], its final gain left to those who use it."""
+        """Return the memory, [B, S, D]; its final gain is in the decoder's weights."""
         hidden = self._weights.embed(patches.values.to(self._dtype))
         if self._weights.register is not None:
             register = self._weights.register.expand(len(hidden), 1, -1)
@@ -91,16 +96,18 @@ class LeanBolt:
         return self._norm(hidden)
 
     def _self_attend(self, layer: EncoderLayer, hidden: Tensor, bias: Tensor) -> Tensor:
-        """Return every token's mean of all values, [B, S, heads * d_kv].
+        """Return the attention-weighted mean of all values, [B, S, heads * d_kv].
 
         ``bias`` is added to the scores, [B or 1, heads, S, S or S filled up to whole lanes].
         """
         heads = (*hidden.shape[:2], 3, self._shape.heads, self._shape.d_kv)
         joined = layer.joined(self._norm(hidden)).view(heads)
-        query, others = joined[:, :, 0], joined[:, :, 1:]
+        query, keys_values = joined[:, :, 0], joined[:, :, 1:]
+        # The bias of the added keys is the lowest number, so that they get no weight.
         if filled := bias.shape[-1] - hidden.shape[1]:
-            others = functional.pad(others, (0, 0, 0, 0, 0, 0, 0, filled))
-        key, value = others.unbind(2)
+            keys_values = functional.pad(keys_values, (0, 0, 0, 0, 0, 0, 0, filled))
+        key, value = keys_values.unbind(2)
+        # T5 does not divide scores by the square root of the width; its weights hold that factor.
         mixed = functional.scaled_dot_product_attention(
             query.transpose(1, 2),
             key.transpose(1, 2),
@@ -111,12 +118,14 @@ class LeanBolt:
         return mixed.transpose(1, 2).flatten(2)
 
     def _bias(self, length: int) -> Tensor:
-        """Return what is added to the scores of ``length`` tokens, [1, heads, S, S or filled]."""
+        """Return the position bias of ``length`` tokens, [1, heads, S, S or filled]; cached."""
         if length not in self._biases:
             fill = fill_keys(length) if self._device.type == "cpu" else 0
+            # A CPU accepts a float32 bias beside bfloat16 queries; a GPU requires equal types.
             dtype = torch.float32 if self._device.type == "cpu" else self._dtype
             buckets = relative_buckets(length, self._shape.buckets, self._shape.max_distance)
             bias = self._weights.position[buckets].permute(2, 0, 1)[None]
+            # Made contiguous at the padded width and then cut, so that every row stays aligned.
             bias = functional.pad(bias, (0, -length % LANES), value=torch.finfo(dtype).min)
             aligned = bias.to(self._device, dtype).contiguous()
             self._biases[length] = aligned[..., : length + fill]
@@ -125,24 +134,28 @@ class LeanBolt:
     # -- decoder ------------------------------------------------------------------------------
 
     def _decode(self, memory: Tensor, visible: Tensor | None) -> Tensor:
-        """Return what the one token has become, [B, D], its final gain left to the head."""
-        hidden = self._weights.start  # [1, D]: the same for all until they have seen their memory
+        """Return the decoder's token, [B, D], without its final gain, which the head holds."""
+        # A single row for the whole batch until the first cross-attention: up to there nothing
+        # depends on a context.
+        hidden = self._weights.start
         for layer in self._weights.decoder:
             hidden = layer.own.add(self._norm(hidden), hidden)
-            asked = layer.output(self._cross_attend(layer, hidden, memory, visible))
-            hidden = hidden + asked
+            attended = layer.output(self._cross_attend(layer, hidden, memory, visible))
+            # Not `add`, which requires equal shapes: the first sum widens one row to the batch.
+            hidden = hidden + attended
             hidden = layer.narrow.add(layer.widen.relu(self._norm(hidden)), hidden)
         return self._norm(hidden)
 
     def _cross_attend(
         self, layer: DecoderLayer, hidden: Tensor, memory: Tensor, visible: Tensor | None
     ) -> Tensor:
-        """Return the token's mean of the memory's values, [B, heads * d_kv]."""
+        """Return the token's attention-weighted mean of the memory's values, [B, heads * d_kv]."""
         heads = (len(hidden), self._shape.heads, self._shape.d_kv)
         query = layer.query(self._norm(hidden)).view(heads).transpose(0, 1)
-        asked = (query @ layer.key).transpose(0, 1)  # [B or 1, heads, D]
-        asked = asked.expand(len(memory), -1, -1)
-        scores = torch.bmm(memory, asked.transpose(1, 2)).float()  # [B, S, heads]
+        absorbed = (query @ layer.key).transpose(0, 1)  # [B or 1, heads, D]
+        absorbed = absorbed.expand(len(memory), -1, -1)
+        # Softmax in float32, as in the stock model: bfloat16 scores of similar tokens are equal.
+        scores = torch.bmm(memory, absorbed.transpose(1, 2)).float()  # [B, S, heads]
         if visible is not None:
             scores.masked_fill_(~visible[..., None], torch.finfo(scores.dtype).min)
         share = scores.softmax(dim=1).to(memory.dtype)
@@ -151,29 +164,34 @@ class LeanBolt:
         return values.transpose(0, 1).flatten(1)
 
     def _norm(self, hidden: Tensor) -> Tensor:
-        """Divide by the root mean square, taken in float32; the gain is in the next matrix."""
+        """Return tokens divided by their root mean square; the next matrix holds the gain."""
+        # The length in float32: in bfloat16 it was 7 % faster and 9 % less accurate. torch's own
+        # rms_norm takes twice the time on a CPU (docs/decisions/0004-lean-bolt-engine.md).
         length = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True, dtype=torch.float32)
         mean_square = length.square() / hidden.shape[-1]
         return hidden * torch.rsqrt(mean_square + self._shape.epsilon).to(hidden.dtype)
 
 
 def fill_keys(length: int) -> int:
-    """Return how many keys to add to ``length`` so that the softmax works in whole lanes.
+    """Return the number of keys to add to ``length`` so that the softmax uses whole lanes.
 
-    Worth their cost while the sequence is short and the rest is at least half a lane.
+    Added keys cost time in the products. That pays off only for short sequences whose remainder is
+    at least half a lane.
     """
-    rest = length % LANES
-    return LANES - rest if rest >= LANES // 2 and length < MOST_FILLED else 0
+    remainder = length % LANES
+    if remainder < LANES // 2 or length >= MAX_FILLED_LENGTH:
+        return 0
+    return LANES - remainder
 
 
 def relative_buckets(length: int, buckets: int, max_distance: int) -> Tensor:
     """Return T5's bidirectional buckets of relative positions, int64 [S, S].
 
-    Half of the buckets look back and half ahead; of each half, one half holds single distances and
-    the other ever wider ranges, up to ``max_distance``.
+    Half of the buckets are for earlier tokens and half for later ones. One half of each holds
+    single distances, the other half ranges that grow logarithmically up to ``max_distance``.
     """
-    place = torch.arange(length)
-    distance = place[None, :] - place[:, None]
+    position = torch.arange(length)
+    distance = position[None, :] - position[:, None]
     half = buckets // 2
     exact = half // 2
     ahead = (distance > 0).long() * half

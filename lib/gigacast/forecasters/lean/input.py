@@ -1,6 +1,7 @@
-"""From contexts to what the lean forward takes: normalised patches and their masks.
+"""Inputs of the lean forward: contexts normalised and cut into patches, with their masks.
 
-As the stock model does it, in float32 whatever the precision behind.
+The steps are those of the stock model, always in float32: in bfloat16, whose 8 bits cannot tell
+neighbouring values of a series apart, the normalisation ruins the forecast.
 """
 
 from dataclasses import dataclass
@@ -13,18 +14,18 @@ from torch.nn import functional
 from gigacast.core.array import FloatArray
 
 CONSTANT_SCALE = 1e-5
-"""What stands in for the spread of a series that has none, as in the stock model."""
+"""Scale of a constant series, whose standard deviation is zero; as in the stock model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Patches:
-    """A batch as the model sees it.
+    """Normalised patches of a batch.
 
     Parameters
     ----------
     values : Tensor
-        Float32, [B, S, 2 * P]: normalised steps, zero where nothing was observed, then 1 for
-        each step that was observed and 0 for the others.
+        Float32, [B, S, 2 * P]: P normalised steps, zero if missing, then their mask, 1 for
+        observed steps and 0 for missing ones.
     location, scale : Tensor
         Float32, [B, 1]: mean and standard deviation of each context.
     """
@@ -35,11 +36,12 @@ class Patches:
 
     @property
     def observed(self) -> Tensor:
-        """Which patches hold a value at all, bool [B, S]."""
+        """Whether each patch has at least one value, bool [B, S]."""
         return self.values[..., self.values.shape[-1] // 2 :].any(dim=-1)
 
     def restore(self, outputs: Tensor) -> Tensor:
         """Return outputs, [B, ...], in the units of the contexts, float32."""
+        # Converted first: large locations are not representable in bfloat16.
         shape = (-1, *[1] * (outputs.ndim - 1))
         return torch.addcmul(self.location.view(shape), outputs.float(), self.scale.view(shape))
 
@@ -50,10 +52,10 @@ def cut_patches(context: Tensor, size: int, stride: int) -> Patches:
     Parameters
     ----------
     context : Tensor
-        Float32, [B, T], NaN where nothing was observed.
+        Float32, [B, T], NaN for missing values.
     size, stride : int
-        Steps in a patch, P, and from one to the next. Contexts are filled up on the left to a
-        multiple of P.
+        Steps of a patch, P, and steps from one patch to the next. Contexts are padded on the left
+        to a multiple of P, so that the last patch ends at the last step.
     """
     context = functional.pad(context, (-context.shape[1] % size, 0), value=torch.nan)
     missing = context.isnan()
@@ -68,13 +70,14 @@ def cut_patches(context: Tensor, size: int, stride: int) -> Patches:
 
 
 def has_empty_patch(context: FloatArray, size: int) -> bool:
-    """Tell whether any patch of [B, T] holds no value: only then is a mask needed.
+    """Return whether any patch of a context, [B, T], has no value; only then is a mask needed.
 
-    Looks at the host's copy, so that no device has to be waited for.
+    Reads the host's copy, because asking a GPU would mean to wait for it.
     """
     filled = -(-context.shape[1] // size) * size - context.shape[1]
+    # Fast path: in series without gaps the last step of every patch has a value.
     if np.isfinite(context[:, size - 1 - filled :: size]).all():
-        return False  # the last step of every patch is there, as it is in series without gaps
+        return False
     padded = np.pad(context, ((0, 0), (filled, 0)), constant_values=np.nan)
     finite = np.isfinite(padded).reshape(len(padded), -1, size)
     return not bool(finite.any(axis=2).all())

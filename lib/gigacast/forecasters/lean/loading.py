@@ -1,8 +1,8 @@
-"""The weights of a Chronos-Bolt, read from safetensors and fused for one forward pass.
+"""Read the weights of a Chronos-Bolt from safetensors and fuse them for the lean forward.
 
-What can be multiplied out beforehand is, in float32: a norm's gain goes into the matrix behind it,
-queries, keys and values share one product, and the decoder's self-attention, which over its single
-token is the identity, becomes one matrix.
+Whatever does not depend on the input is multiplied once, in float32: the gain of a norm goes into
+the following matrix, queries, keys and values share one product, and the decoder's self-attention,
+whose softmax over a single token is one, becomes one matrix.
 """
 
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from gigacast.forecasters.lean.weights import (
 )
 
 EMBEDDINGS = ("shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
-"""Names the same embedding is saved under."""
+"""Names under which the same embedding may be saved, depending on the library's version."""
 
 
 def load_weights(
@@ -35,16 +35,18 @@ def load_weights(
     Parameters
     ----------
     folder : Path
-        Holds one or more ``*.safetensors``.
+        Folder with one or more ``*.safetensors``.
     shape : BoltShape
-        What its configuration says.
-    device, dtype
-        Where the weights go, and as what.
+        Shape according to the model's configuration.
+    device : torch.device
+        Device of the fused weights.
+    dtype : torch.dtype
+        Type of the fused weights.
 
     Raises
     ------
     ModelIntegrityError
-        When weights are missing, cut short, or not of the shape the configuration names.
+        If weights are missing, truncated, or not of the shape in the configuration.
     """
     fuser = _Fuser(folder, shape, read_tensors(folder), device, dtype)
     return fuser.fuse()
@@ -56,7 +58,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     Raises
     ------
     ModelIntegrityError
-        When there are none, or a file is not what its name says.
+        If there are none, or a file is not in the safetensors format.
     """
     tensors: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
@@ -75,7 +77,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class _Fuser:
-    """Turns the tensors of a folder, under their stock names, into `BoltWeights`."""
+    """Fuses the tensors of a folder, under their stock names, into `BoltWeights`."""
 
     folder: Path
     shape: BoltShape
@@ -98,7 +100,7 @@ class _Fuser:
         )
 
     def get(self, name: str, *size: int) -> Tensor:
-        """Return a tensor in float32, or say what is wrong with it."""
+        """Return a tensor in float32; raise if it is missing or has another shape."""
         if name not in self.tensors:
             raise ModelIntegrityError(f"the weights in {self.folder} lack {name}")
         tensor = self.tensors[name]
@@ -113,6 +115,7 @@ class _Fuser:
         return self.get(name, 2 if self.shape.has_register else 1, self.shape.d_model)
 
     def place(self, tensor: Tensor) -> Tensor:
+        """Return a tensor on the device in the working precision, after all fusing in float32."""
         return tensor.to(self.device, self.dtype).contiguous()
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Linear:
@@ -144,8 +147,8 @@ class _Fuser:
         narrow = self.get(f"{layer}.DenseReluDense.wo.weight", width, d_ff)
         return {"widen": self.linear(widen * self.gain(layer)), "narrow": self.linear(narrow)}
 
-    def encoder_layer(self, place: int) -> EncoderLayer:
-        block = f"encoder.block.{place}.layer"
+    def encoder_layer(self, index: int) -> EncoderLayer:
+        block = f"encoder.block.{index}.layer"
         query, key, value, output = self.attention(f"{block}.0.SelfAttention")
         return EncoderLayer(
             joined=self.linear(torch.cat([query, key, value]) * self.gain(f"{block}.0")),
@@ -153,12 +156,13 @@ class _Fuser:
             **self.feed_forward(f"{block}.1"),
         )
 
-    def decoder_layer(self, place: int) -> DecoderLayer:
-        block = f"decoder.block.{place}.layer"
+    def decoder_layer(self, index: int) -> DecoderLayer:
+        block = f"decoder.block.{index}.layer"
         _, _, own_value, own_output = self.attention(f"{block}.0.SelfAttention")
         query, key, value, output = self.attention(f"{block}.1.EncDecAttention")
         memory_gain = self.get("encoder.final_layer_norm.weight", self.shape.d_model)
         by_head = (self.shape.heads, self.shape.d_kv, self.shape.d_model)
+        # In float64, because this product of two matrices is rounded once more than the others.
         own = (own_output.double() @ own_value.double()).float()
         return DecoderLayer(
             own=self.linear(own * self.gain(f"{block}.0")),
@@ -176,6 +180,7 @@ class _Fuser:
         hidden, hidden_bias = self.affine(f"{name}.hidden_layer", shape.d_ff, shape.d_model)
         output, output_bias = self.affine(f"{name}.output_layer", outputs, shape.d_ff)
         skip, skip_bias = self.affine(f"{name}.residual_layer", outputs, shape.d_model)
+        # Output and skip stay plain tensors: the head cuts them to the horizon before packing.
         return Head(
             self.linear(hidden * gain, hidden_bias),
             (self.place(output), self.place(output_bias)),

@@ -1,6 +1,6 @@
-"""The dimensions of a Chronos-Bolt model, told from its ``config.json`` without torch.
+"""The shape of a Chronos-Bolt, read from its ``config.json`` without torch.
 
-Says which models our own forward can run, and what it is called in a spec.
+Also: which models the lean forward can run, its engine name, and the number of its operations.
 """
 
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LEAN_REVISION = 1
-"""Raised when the lean forward changes the numbers it gives."""
+"""Increased whenever the numbers of the lean forward change; part of the engine name in specs."""
 
 _T5_DEFAULTS: Mapping[str, Any] = {
     "d_model": 512,
@@ -21,12 +21,12 @@ _T5_DEFAULTS: Mapping[str, Any] = {
     "layer_norm_epsilon": 1e-6,
     "feed_forward_proj": "relu",
 }
-"""What a saved configuration leaves out, as transformers' T5 configuration has it."""
+"""Values of transformers' `T5Config` for fields that a saved configuration leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoltShape:
-    """The numbers that a Bolt's weights and forward are laid out by.
+    """Dimensions of a Bolt's weights and forward.
 
     Parameters
     ----------
@@ -34,18 +34,18 @@ class BoltShape:
         Width of a token, of one head, and of the feed-forward layer.
     heads, encoder_layers, decoder_layers : int
     buckets, max_distance : int
-        Of the relative position bias.
+        Number of buckets and largest distance of the relative position bias.
     epsilon : float
-        Of the root-mean-square norm.
+        Constant that the root-mean-square norm adds before dividing.
     patch_size, patch_stride : int
-        Steps in a patch, and from one to the next.
+        Steps of a patch, and steps from one patch to the next.
     context_length, prediction_length : int
     levels : tuple of float
         K quantile levels, ascending.
     has_register : bool
         Whether a REG token follows the patches.
     start_token : int
-        Which embedding the decoder starts from; REG's is 1.
+        Index of the decoder's start token; 1 is the REG token.
     """
 
     d_model: int
@@ -72,14 +72,14 @@ class BoltShape:
 
 
 def lean_engine() -> str:
-    """Return the name and revision of the lean forward, as a spec holds it."""
+    """Return the engine name of the lean forward, with its revision, as stored in specs."""
     return f"gigacast-bolt-r{LEAN_REVISION}"
 
 
 def runs_lean(config: Mapping[str, Any]) -> bool:
-    """Tell whether the lean forward can run the model of a ``config.json``.
+    """Return whether the lean forward can run the model of a ``config.json``.
 
-    Every published Bolt can. One with another activation than ReLU cannot: the stock class can.
+    It can run every published Bolt. The stock class runs those with another activation than ReLU.
     """
     return (
         config.get("chronos_pipeline_class") == "ChronosBoltPipeline"
@@ -90,12 +90,12 @@ def runs_lean(config: Mapping[str, Any]) -> bool:
 
 
 def read_shape(config: Mapping[str, Any]) -> BoltShape:
-    """Return the shape a ``config.json`` describes.
+    """Return the shape that a ``config.json`` describes.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        When something that has no default is missing or not a number.
+        If a field without a default is missing or not a number.
     """
     bolt: Mapping[str, Any] = config["chronos_config"]
     layers = int(_t5(config, "num_layers"))
@@ -121,3 +121,54 @@ def read_shape(config: Mapping[str, Any]) -> BoltShape:
 
 def _t5(config: Mapping[str, Any], name: str) -> Any:
     return config.get(name, _T5_DEFAULTS[name])
+
+
+def count_operations(shape: BoltShape, steps: int, horizon: int) -> int:
+    """Return the floating-point operations for one series in one pass of the lean forward.
+
+    A multiplication with its addition counts as two. Left out are norms, softmax and activations,
+    which are small beside the products, and the decoder's steps before its first cross-attention,
+    which are computed once per batch.
+
+    Parameters
+    ----------
+    shape : BoltShape
+    steps : int
+        Steps of the context; padded to whole patches.
+    horizon : int
+        Steps to forecast, at most the trained horizon.
+    """
+    patches = -(-steps // shape.patch_size)
+    tokens = patches + int(shape.has_register)
+    products = (
+        patches * _embed(shape)
+        + shape.encoder_layers * tokens * _encode(shape, tokens)
+        + _decode(shape, tokens)
+        + _head(shape, min(horizon, shape.prediction_length))
+    )
+    return 2 * products
+
+
+def _embed(shape: BoltShape) -> int:
+    inputs, width = 2 * shape.patch_size, shape.d_model  # a patch and its mask
+    return inputs * shape.d_ff + shape.d_ff * width + inputs * width
+
+
+def _encode(shape: BoltShape, tokens: int) -> int:
+    """Return the multiply-adds of one token in one layer."""
+    projections = 4 * shape.d_model * shape.inner
+    attention = 2 * tokens * shape.inner
+    return projections + attention + 2 * shape.d_model * shape.d_ff
+
+
+def _decode(shape: BoltShape, tokens: int) -> int:
+    width, inner, layers = shape.d_model, shape.inner, shape.decoder_layers
+    queries = width * width + 2 * width * inner  # own values, query, query projected to the memory
+    attention = 2 * tokens * shape.heads * width + 2 * inner * width
+    feed_forward = 2 * width * shape.d_ff
+    return (layers - 1) * queries + layers * (attention + feed_forward)
+
+
+def _head(shape: BoltShape, horizon: int) -> int:
+    outputs = len(shape.levels) * horizon
+    return shape.d_model * shape.d_ff + (shape.d_ff + shape.d_model) * outputs

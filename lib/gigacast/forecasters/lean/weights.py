@@ -1,7 +1,4 @@
-"""The weights of a Chronos-Bolt as its lean forward wants them: fused, and laid out for products.
-
-What the parts are, and how the output block is cut; `lean_loading` makes them.
-"""
+"""The fused weights of a Chronos-Bolt for the lean forward; see `lean.loading`."""
 
 from dataclasses import dataclass
 
@@ -25,12 +22,12 @@ class Residual:
 
 @dataclass(frozen=True, slots=True)
 class EncoderLayer:
-    """Self-attention and feed-forward, each behind a norm whose gain is in its first matrix.
+    """Self-attention and feed-forward; the first matrix of each holds the gain of its norm.
 
     Parameters
     ----------
     joined : Linear
-        D to 3 * heads * d_kv: queries, keys, values.
+        D to 3 * heads * d_kv: queries, keys and values.
     output : Linear
         heads * d_kv to D.
     widen, narrow : Linear
@@ -45,18 +42,18 @@ class EncoderLayer:
 
 @dataclass(frozen=True, slots=True)
 class DecoderLayer:
-    """What one token does: pass through its own values, ask the memory, feed forward.
+    """Self-attention over one token, cross-attention over the memory, and feed-forward.
 
     Parameters
     ----------
     own : Linear
-        D to D: value and output projection of the self-attention, multiplied out.
+        D to D: product of the self-attention's value and output projections.
     query : Linear
         D to heads * d_kv.
     key : Tensor
-        [heads, d_kv, D]: takes a head's query to the memory, whose gain it holds.
+        [heads, d_kv, D]: projects a head's query to the memory; holds the memory's gain.
     value : Tensor
-        [heads, D, d_kv]: takes a head's mean of the memory to its values; holds the gain as well.
+        [heads, D, d_kv]: projects a head's mean of the memory to its values; holds the gain too.
     output, widen, narrow : Linear
         As in `EncoderLayer`.
     """
@@ -71,7 +68,7 @@ class DecoderLayer:
 
 
 class Head:
-    """The output block, cut to the steps that are asked for.
+    """The output block, cut to the requested steps so that no others are computed.
 
     Parameters
     ----------
@@ -80,7 +77,7 @@ class Head:
     output, skip : tuple of Tensor
         Weight, [K * P, I], and bias, [K * P], from d_ff and from D: K levels of P steps each.
     levels : int
-        K.
+        Number of quantile levels, K.
     """
 
     def __init__(
@@ -97,7 +94,7 @@ class Head:
         self._cuts: dict[int, Residual] = {}
 
     def cut(self, steps: int) -> Residual:
-        """Return the block that gives the first ``steps`` of each level, [B, K * steps]."""
+        """Return the block for the first ``steps`` of each level, [B, K * steps]; cached."""
         if steps not in self._cuts:
             output, skip = self._first(self._output, steps), self._first(self._skip, steps)
             self._cuts[steps] = Residual(self._hidden, output, skip)
@@ -115,14 +112,14 @@ class BoltWeights:
     Parameters
     ----------
     embed : Residual
-        A patch and its mask, 2 * patch_size, to D.
+        2 * patch_size (a patch and its mask) to D.
     register : Tensor, optional
         The REG token, [D].
     position : Tensor
         Relative position bias, float32 [buckets, heads], on the CPU.
     encoder : tuple of EncoderLayer
     start : Tensor
-        The token the decoder starts from, [1, D].
+        Start token of the decoder, [1, D].
     decoder : tuple of DecoderLayer
     head : Head
     """

@@ -1,4 +1,4 @@
-"""Devices, precisions, threads and memory of torch."""
+"""Devices, precisions, threads and memory errors of torch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +13,16 @@ Precision = Literal["auto", "float32", "bfloat16"]
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 _NO_MEMORY = ("DefaultCPUAllocator", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED", "bad_alloc")
+"""Texts by which torch's plain `RuntimeError` reports that memory ran out."""
 
 
 def resolve_device(name: str) -> torch.device:
-    """Return the device a name stands for; ``auto`` is a GPU where there is one.
+    """Return the device of a name; ``auto`` is a GPU if the machine has one.
 
     Raises
     ------
     ConfigError
-        When the name is unknown or there is no such device.
+        If the name is unknown or the machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -37,12 +38,12 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: Precision, device: torch.device) -> str:
-    """Return ``float32`` or ``bfloat16``; ``auto`` is bfloat16 where the hardware computes in it.
+    """Return ``float32`` or ``bfloat16``; ``auto`` is bfloat16 if the hardware computes in it.
 
     Raises
     ------
     ConfigError
-        When the name is unknown.
+        If the name is unknown.
     """
     if name == "auto":
         return "bfloat16" if _computes_in_bfloat16(device) else "float32"
@@ -52,12 +53,12 @@ def resolve_precision(name: Precision, device: torch.device) -> str:
 
 
 def set_threads(count: int) -> None:
-    """Let torch use this many threads in this process.
+    """Set the number of threads of torch in this process.
 
     Raises
     ------
     ConfigError
-        When the count is less than one.
+        If the count is less than one.
     """
     if count < 1:
         raise ConfigError(f"threads: {count} is less than 1")
@@ -66,7 +67,7 @@ def set_threads(count: int) -> None:
 
 @contextmanager
 def translate_memory_errors() -> Iterator[None]:
-    """Turn torch's ways of saying that memory ran out into `MemoryError`."""
+    """Raise every error by which torch reports that memory ran out as `MemoryError`."""
     try:
         yield
     except RuntimeError as error:
@@ -75,12 +76,13 @@ def translate_memory_errors() -> Iterator[None]:
             if not any(sign in text for sign in _NO_MEMORY):
                 raise
         elif torch.cuda.is_available():
+            # The smaller batch that follows may not fit into the blocks the failed one left cached.
             torch.cuda.empty_cache()
         raise MemoryError(text.partition("\n")[0]) from error
 
 
 def _computes_in_bfloat16(device: torch.device) -> bool:
-    """Tell whether products of bfloat16 run in hardware: emulated, they are slower than float32."""
+    """Return whether bfloat16 products run in hardware; emulated, they are slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()

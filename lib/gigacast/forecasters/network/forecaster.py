@@ -1,6 +1,6 @@
-"""What all forecasters that are networks of torch share: a batch there, its quantiles back.
+"""Base class of forecasters that run a network in torch.
 
-Checks the request, takes contexts into the range where float32 is exact, and overlaps copies with
+It checks requests, brings contexts into the range where float32 is exact, and overlaps copies with
 computation on a GPU.
 """
 
@@ -13,24 +13,24 @@ from torch import Tensor
 from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import UnsupportedForecastError
-from gigacast.forecasters.forecaster import ForecasterInfo, Started
+from gigacast.forecasters.forecaster import ForecasterInfo, PendingForecast
 from gigacast.forecasters.levels import interpolate_levels, plan_levels
-from gigacast.forecasters.network.centring import ground
+from gigacast.forecasters.network.centring import centre_contexts
 from gigacast.forecasters.network.device import translate_memory_errors
-from gigacast.forecasters.network.transfer import Fetched, make_transfer
+from gigacast.forecasters.network.transfer import PendingArray, make_transfer
 
 
 class NetworkForecaster(ABC):
-    """A forecaster whose numbers come from torch; see `StartingForecaster`.
+    """A `StartingForecaster` that computes in torch.
 
     Parameters
     ----------
     info : ForecasterInfo
-        What it is.
     device : torch.device
-        Where it computes.
+        Device of the network.
     centre : bool
-        Whether the network takes each context's mean away itself, so that it may be done before.
+        Whether the network subtracts each context's mean itself, so that subtracting it before
+        changes nothing; see `centre_contexts`.
     """
 
     def __init__(self, info: ForecasterInfo, device: torch.device, *, centre: bool) -> None:
@@ -41,31 +41,33 @@ class NetworkForecaster(ABC):
 
     @property
     def info(self) -> ForecasterInfo:
-        """What this forecaster is."""
+        """Identity and limits of this forecaster."""
         return self._info
 
     def predict(self, request: ForecastRequest) -> FloatArray:
         """Forecast one batch; see `Forecaster.predict`."""
         return self.start(request)()
 
-    def start(self, request: ForecastRequest) -> Started:
-        """Begin to forecast one batch; see `StartingForecaster.start`."""
+    def start(self, request: ForecastRequest) -> PendingForecast:
+        """Start to forecast one batch; see `StartingForecaster.start`."""
         if request.horizon < 1:
             raise UnsupportedForecastError(f"horizon: {request.horizon} is less than 1")
-        plan_levels(request.levels, self._info.levels)  # refuses what the model cannot give
+        # Only for its error: levels outside the trained range must fail before any computation.
+        plan_levels(request.levels, self._info.levels)
         recent = request.context[:, -self._info.context_length :]
         with translate_memory_errors(), torch.inference_mode():
-            grounded = ground(self._transfer.send(recent), centre=self._centre)
+            centred = centre_contexts(self._transfer.send(recent), centre=self._centre)
             future = None
             if request.future is not None:
-                future = grounded.apply(self._transfer.send(request.future))
-            raw = self._quantiles(grounded.context, future, request)
-            fetched = self._transfer.fetch(grounded.restore(raw).transpose(1, 2))
-        return partial(self._finish, fetched, request.levels)
+                future = centred.to_model(self._transfer.send(request.future))
+            raw = self._quantiles(centred.context, future, request)
+            pending = self._transfer.fetch(centred.from_model(raw).transpose(1, 2))
+        return partial(self._finish, pending, request.levels)
 
-    def _finish(self, fetched: Fetched, levels: tuple[float, ...]) -> FloatArray:
+    def _finish(self, pending: PendingArray, levels: tuple[float, ...]) -> FloatArray:
+        # A GPU reports errors of earlier work here, where the host waits for it.
         with translate_memory_errors():
-            values = fetched()
+            values = pending()
         if self._info.levels:
             return interpolate_levels(values, self._info.levels, levels)
         return values
@@ -74,9 +76,8 @@ class NetworkForecaster(ABC):
     def _quantiles(
         self, context: Tensor, future: Tensor | None, request: ForecastRequest
     ) -> Tensor:
-        """Return raw quantiles of grounded contexts, float32 [B, K, H], on the device.
+        """Return raw quantiles of centred contexts, float32 [B, K, H], on the device.
 
-        ``future`` is grounded as well.
-
-        At the trained levels; at those of the request where any level is as good.
+        K are the trained levels; without trained levels, those of the request. ``future`` is
+        centred like the contexts.
         """

@@ -1,4 +1,8 @@
-"""Horizons longer than one pass: paths are carried on and reduced to quantiles again."""
+"""Horizons longer than one pass: quantiles are continued as paths and reduced to quantiles again.
+
+Feeding back only the median would ignore the uncertainty of the first pass and give intervals that
+are too narrow at long horizons. So every quantile becomes the continuation of a context of its own.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +15,14 @@ from gigacast.forecasters.levels import LEVEL_TOLERANCE
 
 @dataclass(frozen=True, slots=True)
 class Unrolling:
-    """How a Bolt goes beyond its trained horizon: each of its K quantiles is carried on.
+    """Forecasts of a Bolt beyond its trained horizon, from K continued quantiles.
 
     Parameters
     ----------
     levels : tuple of float
-        The K trained levels.
+        K trained levels.
     context_length, prediction_length : int
-        Of the model.
+        Maximum context and trained horizon of the model.
     """
 
     levels: tuple[float, ...]
@@ -33,11 +37,12 @@ class Unrolling:
         Parameters
         ----------
         context : Tensor
-            Float32, [B, T], NaN where nothing was observed.
+            Float32, [B, T], NaN for missing values.
         horizon : int
-            H; each further pass takes K times the batch, and its K * K paths are reduced to K.
+            Steps to forecast, H. Each further pass computes K times as many rows, and its K * K
+            paths are reduced to K, so that the number of paths does not grow.
         one_pass : callable
-            Gives [B, K, prediction_length] for contexts, [B, T].
+            Computes [B, K, prediction_length] for contexts, [B, T].
         """
         weighted = not is_even(self.levels)
         parts = [one_pass(context)]
@@ -52,8 +57,8 @@ class Unrolling:
 def empirical_quantiles(samples: Tensor, levels: tuple[float, ...]) -> Tensor:
     """Return quantiles along dimension 1 of equally likely samples.
 
-    Linear between order statistics, as ``torch.quantile``, whose limit of 16 million elements a
-    batch of three thousand series would pass.
+    Interpolates linearly between order statistics, as ``torch.quantile`` does. That function is
+    limited to 16 million elements, which a batch of three thousand series exceeds.
 
     Parameters
     ----------
@@ -69,6 +74,7 @@ def empirical_quantiles(samples: Tensor, levels: tuple[float, ...]) -> Tensor:
     """
     ordered = samples.sort(dim=1).values
     ranks = torch.tensor(levels, dtype=torch.float64) * (samples.shape[1] - 1)
+    # A rank that is whole except for rounding selects a sample itself, as level 0.1 of 11 samples.
     ranks = torch.where((ranks - ranks.round()).abs() < LEVEL_TOLERANCE, ranks.round(), ranks)
     lower = ranks.floor().long()
     upper = (lower + 1).clamp(max=samples.shape[1] - 1)
@@ -80,16 +86,16 @@ def empirical_quantiles(samples: Tensor, levels: tuple[float, ...]) -> Tensor:
 def reduce_paths(
     paths: Tensor, carried: tuple[float, ...], levels: tuple[float, ...], *, weighted: bool
 ) -> Tensor:
-    """Return quantiles of paths that were themselves quantiles given quantiles.
+    """Return quantiles over the quantiles of several paths.
 
     Parameters
     ----------
     paths : Tensor
-        Float32, [B, U * K, P]: K quantiles for each of U paths carried on.
+        Float32, [B, U * K, P]: K quantiles for each of U continued paths.
     carried, levels : tuple of float
-        The levels of the U paths and of the K quantiles.
+        Levels of the U paths and of the K quantiles.
     weighted : bool
-        Weigh each path by the probability it stands for; else all count the same.
+        Weight each path by the probability it represents; otherwise all weights are equal.
 
     Returns
     -------
@@ -106,13 +112,13 @@ def reduce_paths(
 
 
 def is_even(levels: tuple[float, ...]) -> bool:
-    """Tell whether all levels stand for the same probability, as 0.1, 0.2, ..., 0.9 do."""
+    """Return whether all levels represent the same probability, as 0.1, 0.2, ..., 0.9 do."""
     masses = level_masses(levels)
     return bool((masses - masses.mean()).abs().max() < LEVEL_TOLERANCE)
 
 
 def level_masses(levels: tuple[float, ...]) -> Tensor:
-    """Return the probability each level stands for, [Q]: half the way to both its neighbours."""
+    """Return the probability that each level represents, [Q]: half the way to both neighbours."""
     edges = torch.tensor([0.0, *levels, 1.0])
     mass = (edges[2:] - edges[:-2]) / 2
     return mass / mass.sum()

@@ -1,8 +1,8 @@
-"""Fine-tuning of Chronos-2 by chronos' own ``fit``: all weights, or a LoRA adapter beside them.
+"""Fine-tuning of Chronos-2 by chronos' own ``fit``: all weights, or a LoRA adapter.
 
-Around it stands what ``fit`` lacks: series are read from disk as they are drawn, checkpoints
-survive a kill and are resumed to the very same weights, a loss that is not a number stops the run,
-validation ends it early and chooses the weights.
+This module adds to ``fit``: series are read from disk as they are drawn, checkpoints survive a kill
+and resume to the same weights, a loss that is not a number stops the run, and validation stops it
+early and selects the best weights.
 """
 
 import math
@@ -22,8 +22,8 @@ from gigacast.forecasters.chronos.loading import load_pipeline, quiet
 from gigacast.forecasters.network.device import translate_memory_errors
 from gigacast.trainers.corpus import Corpus
 from gigacast.trainers.disk import disk_errors
-from gigacast.trainers.finetuning.bolt import check_origin
 from gigacast.trainers.finetuning.config import FinetuneConfig, Finetuned, Limits, Origin
+from gigacast.trainers.finetuning.progress import check_origin
 from gigacast.trainers.finetuning.watch import Watch
 from gigacast.trainers.pretraining.checkpoint import load_checkpoint
 
@@ -35,23 +35,23 @@ LORA_TARGETS = (
     "self_attention.o",
     "output_patch_embedding.output_layer",
 )
-"""What chronos adapts by default."""
+"""Modules that get an adapter; the default of chronos."""
 
 
 class LazySeries(Sequence[PreparedInput]):
-    """A corpus as ``fit`` takes it: each series is read when it is drawn.
+    """Series of a corpus in the form ``fit`` accepts; each is read when it is drawn.
 
     Parameters
     ----------
     corpus : Corpus
     horizon : int
-    context_length : int
+        Steps to forecast, H.
     rows : int64 [M]
-        Which series.
+        Indices of the series.
     cut : int
-        Steps to leave off at the end of each.
+        Steps to remove at the end of each series.
     tail : int, optional
-        At most so many steps of what is left.
+        Maximum steps of the remainder, counted from its end; all by default.
     """
 
     def __init__(
@@ -88,12 +88,12 @@ class LazySeries(Sequence[PreparedInput]):
 
 
 class Chronos2Trainer:
-    """A run of ``fit`` that can be stopped and resumed; the same face as `BoltTrainer`.
+    """A run of ``fit`` that can be stopped and resumed; same methods as `BoltTrainer`.
 
     Parameters
     ----------
     folder : Path
-        The parent.
+        Folder of the parent model.
     config : FinetuneConfig
     corpus : Corpus
     origin : Origin
@@ -124,9 +124,9 @@ class Chronos2Trainer:
         self._tuned: Chronos2Pipeline | None = None
 
     def run(self) -> Finetuned:
-        """Train until the last step, until validation stops getting better, or until time is up."""
+        """Train until the last step, until validation stops improving, or until time is up."""
         config, options = self._config, self._config.options
-        torch.manual_seed(options.seed)  # an adapter starts from random numbers
+        torch.manual_seed(options.seed)  # an adapter starts with random weights
         pipeline = load_pipeline(self._folder, torch.device(config.device), torch.float32)
         lora = {
             "r": options.lora_rank,
@@ -155,12 +155,17 @@ class Chronos2Trainer:
         return self._watch.result()
 
     def export(self, folder: Path) -> None:
-        """Write the best weights, or the adapter, as chronos loads them."""
-        assert self._tuned is not None  # noqa: S101 - it has run
+        """Write the best weights, or the adapter, in the format that chronos loads."""
+        assert self._tuned is not None  # noqa: S101 - called after `run` only
         with disk_errors(folder), quiet():
             self._tuned.save_pretrained(folder)
 
     def _trainer_arguments(self) -> dict[str, Any]:
+        """Return the settings of the trainer behind ``fit``.
+
+        It logs every step, because `Watch` counts, checks and saves in its log callback, and does
+        not save or select weights itself, because `Watch` does.
+        """
         options = self._config.options
         return {
             "seed": options.seed,
@@ -171,7 +176,7 @@ class Chronos2Trainer:
             "bf16": self._config.precision == "bfloat16",
             "logging_strategy": "steps",
             "logging_steps": 1,
-            "logging_nan_inf_filter": False,
+            "logging_nan_inf_filter": False,  # the filter would hide a loss that is not a number
             "disable_tqdm": True,
             "save_strategy": "no",
             "save_steps": 0,
@@ -182,30 +187,30 @@ class Chronos2Trainer:
         }
 
     def _training(self) -> LazySeries:
-        """Return all series without what is held out; too short ones are drawn again by ``fit``."""
-        least = self._config.options.min_context + self._config.horizon
+        """Return all series that are long enough for ``fit``, without their held-out steps."""
+        minimum = self._config.options.min_context + self._config.horizon
         lengths = np.diff(self._corpus.offsets) - self._config.validation_steps
-        rows = np.flatnonzero(lengths >= least)
+        rows = np.flatnonzero(lengths >= minimum)
         if not len(rows):
             raise DataNotFoundError(
-                f"no series has the {least + self._config.validation_steps} steps that training a "
-                "Chronos-2 takes",
+                f"no series has the {minimum + self._config.validation_steps} steps that training "
+                "a Chronos-2 needs",
                 hint="lower --horizon, --validation_steps or --min_context",
             )
         return LazySeries(self._corpus, self._config.horizon, rows, self._config.validation_steps)
 
     def _held_out(self) -> list[PreparedInput]:
-        """Return the last window of evenly chosen series; there are few enough to be held."""
-        most = min(self._config.options.validation_windows, len(self._corpus))
-        rows = np.linspace(0, len(self._corpus) - 1, most).round().astype(np.int64)
+        """Return the last window of an even selection of series, few enough for memory."""
+        count = min(self._config.options.validation_windows, len(self._corpus))
+        rows = np.linspace(0, len(self._corpus) - 1, count).round().astype(np.int64)
         tail = self._config.context_length + self._config.horizon
-        whole = LazySeries(self._corpus, self._config.horizon, rows, 0, tail)
-        return [whole[place] for place in range(len(whole))]
+        windows = LazySeries(self._corpus, self._config.horizon, rows, 0, tail)
+        return [windows[index] for index in range(len(windows))]
 
 
 @contextmanager
 def _removed(folder: Path) -> Iterator[None]:
-    """Remove what ``fit`` wrote: the checkpoints are ours."""
+    """Remove the folder that ``fit`` writes to; `Watch` keeps checkpoints of its own."""
     try:
         yield
     finally:

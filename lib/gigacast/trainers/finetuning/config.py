@@ -1,4 +1,4 @@
-"""Options of a fine-tuning run, and the configuration they resolve to for one model."""
+"""Options of a fine-tuning run and their resolution for a model."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -13,35 +13,50 @@ from gigacast.forecasters.forecaster import ForecasterInfo
 Tuning = Literal["full", "lora"]
 BOLT, CHRONOS2 = "ChronosBoltPipeline", "Chronos2Pipeline"
 LEARNING_RATES = {(BOLT, "full"): 1e-4, (CHRONOS2, "full"): 1e-6, (CHRONOS2, "lora"): 1e-5}
-"""What is used when none is given; Chronos-2's are those its authors recommend."""
+"""Default learning rates; those of Chronos-2 are the recommendations of its authors."""
 
 _EXTENDABLE = ("checkpoint_every", "device")
+"""Settings that may change between a checkpoint and its resumption: they do not change weights."""
 
 
 @dataclass(frozen=True)
 class FinetuneOptions:
-    """What is asked for; ``None`` leaves it to the model.
+    """Options of a fine-tuning run; ``None`` uses the default of the model.
 
     Parameters
     ----------
     method : {"full", "lora"}
-        All weights, or a LoRA adapter beside them (Chronos-2).
-    horizon, context_length : int, optional
-        Steps the loss looks ahead and back; the model's own when absent.
+        Trained weights: all, or a LoRA adapter (Chronos-2 only).
+    horizon : int, optional
+        Steps of a target; the model's trained horizon, at most 64, by default.
+    context_length : int, optional
+        Maximum steps of a context; the model's own by default.
     validation_steps : int, optional
-        The last steps of each series that are never trained on; one horizon when absent.
+        Steps at the end of each series that are held out; one horizon by default.
     min_context : int
-        Values a training window has at least before its target.
-    steps, batch_size, warmup_steps : int
+        Minimum steps of a context.
+    steps, batch_size : int
+        Number of steps, and windows per step.
+    warmup_steps : int
+        Steps over which the learning rate rises linearly.
     learning_rate : float, optional
-    weight_decay, gradient_clip : float
-    validate_every, patience : int
-        Steps from one validation to the next; how many without a better one end the run.
+        Highest learning rate; see `LEARNING_RATES` for the defaults.
+    weight_decay : float
+        Weight decay of AdamW.
+    gradient_clip : float
+        Largest norm of the gradient; larger ones are scaled down to it.
+    validate_every : int
+        Steps between validations.
+    patience : int
+        Number of validations in a row without improvement that stop the run.
     validation_windows : int
-        At most so many windows are validated on, chosen evenly.
+        Maximum number of validation windows, selected evenly.
     checkpoint_every : int
+        Steps between checkpoints.
     lora_rank, lora_alpha : int
+        Rank of an adapter and its scale before division by the rank.
     seed : int
+        Seed of windows, adapters and dropout.
     """
 
     method: Tuning = "full"
@@ -69,28 +84,32 @@ class FinetuneOptions:
         for name, value in asdict(self).items():
             if value is None or name == "method":
                 continue
-            least = 0 if name in ("warmup_steps", "weight_decay", "seed") else 1
+            minimum = 0 if name in ("warmup_steps", "weight_decay", "seed") else 1
             if name in ("learning_rate", "gradient_clip"):
                 if not (isfinite(value) and value > 0):
                     raise ConfigError(f"{name}: {value} is not above 0")
-            elif not isfinite(value) or value < least:
-                raise ConfigError(f"{name}: {value} is less than {least}")
+            elif not isfinite(value) or value < minimum:
+                raise ConfigError(f"{name}: {value} is less than {minimum}")
 
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """Everything besides data and parent that decides the weights a run ends with.
+    """Resolved options; with the parent and the data they determine the trained weights.
 
     Parameters
     ----------
     family : str
         ``ChronosBoltPipeline`` or ``Chronos2Pipeline``.
     patch_size, prediction_length : int
-        Of the model; ``horizon`` is at most the latter.
+        Patch size and trained horizon of the model.
     device, precision : str
-        Resolved; ``bfloat16`` is autocast, the weights stay float32.
+        Resolved device and precision; with ``bfloat16`` the weights stay float32.
     options : FinetuneOptions
-        With nothing left open.
+        Options as requested.
+    horizon, context_length, validation_steps : int
+        Resolved options; ``horizon`` is at most ``prediction_length``.
+    learning_rate : float
+        Resolved option.
     """
 
     family: str
@@ -106,43 +125,43 @@ class FinetuneConfig:
 
     @property
     def least_length(self) -> int:
-        """Steps a series needs: a context, one step to learn, and what is held out."""
+        """Minimum steps of a series: a context, one step of a target, and the held-out steps."""
         return self.options.min_context + 1 + self.validation_steps
 
     def describe(self) -> dict[str, Any]:
-        """Return it as plain values, for records."""
-        own = {k: v for k, v in asdict(self).items() if k != "options"}
-        return {**asdict(self.options), **own}
+        """Return the configuration as plain values, for records; resolved ones replace options."""
+        resolved = {k: v for k, v in asdict(self).items() if k != "options"}
+        return {**asdict(self.options), **resolved}
 
     def resume_digest(self) -> str:
-        """Return the digest of what a resumed run must share with its checkpoint."""
-        kept = {k: v for k, v in self.describe().items() if k not in _EXTENDABLE}
-        return digest_value(kept)
+        """Return the digest of the settings that a resumed run must share with its checkpoint."""
+        fixed = {k: v for k, v in self.describe().items() if k not in _EXTENDABLE}
+        return digest_value(fixed)
 
 
 def resolve_config(
     options: FinetuneOptions, family: str, info: ForecasterInfo, *, device: str = "auto"
 ) -> FinetuneConfig:
-    """Return what a run comes to for a model.
+    """Resolve the options of a run for a model.
 
     Parameters
     ----------
     options : FinetuneOptions
     family : str
-        The pipeline class that the model's configuration names.
+        Pipeline class in the configuration of the model.
     info : ForecasterInfo
-        Of the parent.
+        Info of the parent.
     device : str
-        Which of the machine's devices, as ``cuda:1``; the first of the kind when ``auto``.
+        Device, such as ``cuda:1``; ``auto`` is the first of the parent's kind.
 
     Raises
     ------
     ModelError
-        When models of this kind cannot be fine-tuned so.
+        If models of this family cannot be fine-tuned by this method.
     ConfigError
-        When the model cannot look so far, ahead or back.
+        If the horizon or the context is longer than the model's.
     MissingExtraError
-        When LoRA is asked for without peft.
+        If LoRA is requested and peft is not installed.
     """
     if family not in (BOLT, CHRONOS2):
         raise ModelError(
@@ -155,7 +174,7 @@ def resolve_config(
             hint="leave out --method lora: all weights of a Bolt are trained",
         )
     if options.method == "lora" and find_spec("peft") is None:
-        # Chronos would warn, and train all weights instead.
+        # Without peft chronos only warns and trains all weights instead.
         raise MissingExtraError(
             "--method lora needs peft", hint="install it: pip install 'gigacast[train]'"
         )
@@ -178,56 +197,56 @@ def resolve_config(
     )
 
 
-def _check_within(field_name: str, asked: int, most: int, model: str) -> None:
-    if asked > most:
+def _check_within(field_name: str, requested: int, limit: int, model: str) -> None:
+    if requested > limit:
         raise ConfigError(
-            f"{field_name}: {asked} steps were asked for, {model} was built for {most}",
-            hint=f"give --{field_name} {most} or less, or start from another --model",
+            f"{field_name}: {requested} steps are more than the {limit} of {model}",
+            hint=f"give --{field_name} {limit} or less, or start from another --model",
         )
 
 
 class TrainingEvents(Protocol):
-    """What a run tells while it goes on."""
+    """Events of a training run."""
 
     def prepared(self, series: int, points: int) -> None:
-        """Take note of how much there is to learn from."""
+        """Handle the size of the corpus: its number of series and of steps."""
 
     def started(self, step: int, steps: int) -> None:
-        """Take note that training goes from a step (not 0 when resumed) to another."""
+        """Handle the start of training at a step (above 0 if resumed), of ``steps`` in all."""
 
     def stepped(self, step: int, loss: float) -> None:
-        """Take note of a step's loss."""
+        """Handle the loss of a step."""
 
     def validated(self, step: int, loss: float) -> None:
-        """Take note of the loss on what is held out."""
+        """Handle the loss on the held-out windows."""
 
 
 class Silent:
-    """Hears everything and says nothing."""
+    """`TrainingEvents` that are ignored."""
 
     def prepared(self, series: int, points: int) -> None:
-        """Nothing."""
+        """Ignore the size of the corpus."""
 
     def started(self, step: int, steps: int) -> None:
-        """Nothing."""
+        """Ignore the start."""
 
     def stepped(self, step: int, loss: float) -> None:
-        """Nothing."""
+        """Ignore a step."""
 
     def validated(self, step: int, loss: float) -> None:
-        """Nothing."""
+        """Ignore a validation."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What a run starts from and learns from, as digests: a checkpoint belongs to both.
+    """Digests of the parent and the data of a run; a checkpoint belongs to both.
 
     Parameters
     ----------
     parent : str
-        Digest of the model.
+        Digest of the parent model.
     data : str
-        Digest of the data's keys and ETags, and of how they are read.
+        Digest of the data's keys and ETags, and of the options by which they are read.
     """
 
     parent: str
@@ -236,15 +255,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class Limits:
-    """When a call ends before the run does, and what it tells.
+    """Time limit, clock and events of one call, which may end before its run does.
 
     Parameters
     ----------
+    clock : callable
+        Monotonic clock, in seconds.
     deadline_s : float
-        On the clock.
-    clock : Callable
-        Seconds that only grow.
+        Time on the clock at which the call stops; never by default.
     events : TrainingEvents
+        Receiver of events; ignored by default.
     """
 
     clock: Callable[[], float]
@@ -252,28 +272,30 @@ class Limits:
     events: TrainingEvents = field(default_factory=Silent)
 
     def over(self) -> bool:
-        """Whether time is up."""
+        """Return whether the deadline has passed."""
         return self.clock() >= self.deadline_s
 
 
 @dataclass(frozen=True)
 class Finetuned:
-    """How a run ended.
+    """Result of a fine-tuning run.
 
     Parameters
     ----------
-    step, best_step : int
-        Steps taken over all resumptions, and the one whose weights were kept (0 is the parent's).
+    step : int
+        Number of steps taken, over all resumptions.
+    best_step : int
+        Step of the selected weights; 0 are the parent's.
     finished : bool
-        False when time was up: run again to go on.
+        False if the time ran out first; the same call resumes the run.
     stopped_early : bool
-        Whether validation stopped getting better before the last step.
+        Whether validation stopped improving before the last step.
     before, after : float
-        Loss on what is held out: of the parent, and of the weights that were kept.
+        Loss on the held-out windows: of the parent, and of the selected weights.
     curve : tuple of dict
-        At each validation: ``step``, ``loss`` (mean since the last one), ``validation_loss``.
+        For each validation: ``step``, ``loss`` (mean since the last one), ``validation_loss``.
     seconds : float
-        Trained, over all resumptions.
+        Training time, over all resumptions.
     """
 
     step: int

@@ -1,6 +1,6 @@
-"""Fine-tuning: from a parent's folder and a corpus to the folder of a better model.
+"""Fine-tune a parent model on a corpus and write the best weights.
 
-Loads torch and chronos: import it only where a model is about to be trained.
+This module loads torch and chronos, so it is imported only where a model is about to be trained.
 """
 
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from gigacast.trainers.finetuning.config import BOLT, FinetuneConfig, Finetuned,
 
 @dataclass(frozen=True)
 class Finetuning:
-    """A run to start, or to go on with.
+    """A fine-tuning run to start or resume.
 
     Parameters
     ----------
     parent : Path
-        Its folder.
+        Folder of the parent model.
     config : FinetuneConfig
     corpus : Corpus
     origin : Origin
     checkpoint_dir : Path
-        A checkpoint in it is resumed.
+        Folder of checkpoints; an existing checkpoint is resumed.
     """
 
     parent: Path
@@ -35,32 +35,31 @@ class Finetuning:
 
 
 def finetune(run: Finetuning, output_dir: Path, limits: Limits) -> Finetuned:
-    """Train, or go on training; write the best weights once the run is finished.
+    """Start or resume a run, and write the best weights once it is finished.
 
     Parameters
     ----------
     run : Finetuning
     output_dir : Path
-        Where a model, or an adapter, goes as chronos loads it.
+        Folder for the model or adapter, in the format that chronos loads.
     limits : Limits
 
     Raises
     ------
     ModelError
-        When the parent cannot be trained, or a loss is not a number.
+        If the parent cannot be trained, or a loss is not a number.
     ConfigError
-        When the checkpoint is another run's.
+        If the checkpoint belongs to another run.
     DataError
-        When nothing in the corpus can be learned from.
+        If nothing in the corpus can be learned from.
     StorageError
-        When the disk is full; the last checkpoint stays.
-    MissingExtraError
+        If the disk is full; the last checkpoint is kept.
     """
     trainer = _trainer(run, limits)
-    done = trainer.run()
-    if done.finished:
+    result = trainer.run()
+    if result.finished:
         trainer.export(output_dir)
-    return done
+    return result
 
 
 def _trainer(run: Finetuning, limits: Limits) -> BoltTrainer | Chronos2Trainer:
@@ -73,7 +72,7 @@ def _trainer(run: Finetuning, limits: Limits) -> BoltTrainer | Chronos2Trainer:
 
 
 def window_source(corpus: Corpus, config: FinetuneConfig) -> WindowSource:
-    """Return the windows of a run."""
+    """Return the source of training and validation windows of a run."""
     options = config.options
     cut = Cut(
         context_length=config.context_length,

@@ -1,4 +1,4 @@
-"""Watches chronos' ``fit`` from within: checks, keeps, resumes and ends a run."""
+"""Callback of chronos' ``fit`` that checks, saves, resumes and ends a run."""
 
 import math
 from collections.abc import Iterator
@@ -11,21 +11,22 @@ from transformers import TrainerCallback
 
 from gigacast.errors import ModelError
 from gigacast.trainers.finetuning.config import FinetuneConfig, Finetuned, Limits, Origin
+from gigacast.trainers.finetuning.progress import Progress
 from gigacast.trainers.pretraining.checkpoint import save_checkpoint
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """Sits in a run of ``fit``.
+    """Callback of the trainer that ``fit`` uses.
 
     Parameters
     ----------
     config : FinetuneConfig
     origin : Origin
-        Goes into the checkpoints.
+        Parent and data; written into checkpoints.
     checkpoint_dir : Path
     limits : Limits
     state : dict, optional
-        The checkpoint to go on from.
+        Checkpoint to resume; a new run by default.
     """
 
     def __init__(
@@ -36,44 +37,50 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         limits: Limits,
         state: dict[str, Any] | None,
     ) -> None:
-        self._config, self._origin, self._dir, self._limits = config, origin, checkpoint_dir, limits
+        self._config, self._dir, self._limits = config, checkpoint_dir, limits
         self._state = state
-        self._started = limits.clock()
-        self.step = state["step"] if state else 0
-        self._seconds = state["seconds"] if state else 0.0
-        self._best: dict[str, Tensor] = state["best"] if state else {}
-        self._best_step = state["best_step"] if state else 0
-        self._best_loss = state["best_loss"] if state else math.nan
-        self._before = state["before"] if state else math.nan
-        self._strikes = state["strikes"] if state else 0
-        self._curve: list[dict[str, Any]] = state["curve"] if state else []
-        self._recent: list[float] = state["recent"] if state else []
+        self._progress = Progress(config, origin, limits, state)
         self._restore_random = self._resumes = state is not None
-        self._is_done = self.step >= config.options.steps or self._exhausted
+        self._is_done = self._progress.ended or self._progress.exhausted
 
-    # -- what the trainer calls --------------------------------------------------------------------
+    @property
+    def step(self) -> int:
+        """Number of steps taken, over all resumptions."""
+        return self._progress.step
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Resume: the weights, the optimiser, the schedule, and the draws up to here."""
+    # -- called by the trainer ---------------------------------------------------------------------
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **context: Any) -> None:
+        """Restore the weights, the optimiser, the schedule and the position in the data."""
         if self._state is not None:
-            given["model"].load_state_dict(self._state["model"], strict=False)
-            given["optimizer"].load_state_dict(self._state["optimiser"])
-            given["lr_scheduler"].load_state_dict(self._state["schedule"])
+            # Not strict: checkpoints hold trained weights only, an adapter's without its base.
+            context["model"].load_state_dict(self._state["model"], strict=False)
+            context["optimizer"].load_state_dict(self._state["optimiser"])
+            context["lr_scheduler"].load_state_dict(self._state["schedule"])
             state.global_step = self.step
-            draws: Iterator[Any] = iter(given["train_dataloader"].dataset)
+            # The data set draws from a generator of its own. Repeating the draws so far brings it
+            # to the state in which the run was interrupted.
+            draws: Iterator[Any] = iter(context["train_dataloader"].dataset)
             for _ in range(self.step):
                 next(draws)
         self._limits.events.started(self.step, self._config.options.steps)
 
-    def on_step_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
-        """Go on with the dropout of the run that was interrupted."""
+    def on_step_begin(self, args: Any, state: Any, control: Any, **context: Any) -> None:
+        """Restore torch's generator, from which dropout draws, before the first resumed step."""
         if self._restore_random and self._state is not None:
             torch.set_rng_state(self._state["random"])
             self._restore_random = False
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **given: Any) -> None:
-        """Refuse a loss that is not a number; write a checkpoint, or stop, when it is time."""
-        if self._is_done:  # resumed after its end: the trainer takes a step nevertheless
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **context: Any) -> None:
+        """Check the loss of a step; write a checkpoint or stop if it is time to.
+
+        Raises
+        ------
+        ModelError
+            If the loss or the gradient is not a number.
+        """
+        # A run that had already ended is resumed: the trainer takes a step all the same.
+        if self._is_done:
             control.should_training_stop = True
             return
         if "loss" not in logs:
@@ -81,105 +88,75 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         for name in ("loss", "grad_norm"):
             if not math.isfinite(float(logs.get(name, 0.0))):
                 raise _not_a_number(name, logs[name], state.global_step - 1)
-        options, self.step = self._config.options, state.global_step
+        options, self._progress.step = self._config.options, state.global_step
         loss = float(logs["loss"])
-        if self._resumes:  # the trainer takes the mean over all steps since 0, and saw one
+        # After a resumption the trainer divides the loss of the first step by the number of steps
+        # since step 0, as if it had seen them all.
+        if self._resumes:
             loss, self._resumes = loss * self.step, False
-        self._recent.append(loss)
-        self._limits.events.stepped(self.step, self._recent[-1])
+        self._progress.recent.append(loss)
+        self._limits.events.stepped(self.step, loss)
         over = self._limits.over()
         if over:
             control.should_training_stop = True
+        # A step that is about to be validated is saved after its validation, with the result.
         if (over or self.step % options.checkpoint_every == 0) and not self._validates_now():
-            self._save(**given)
+            self._save(**context)
 
     def _validates_now(self) -> bool:
         options = self._config.options
         return self.step % options.validate_every == 0 or self.step == options.steps
 
     def on_evaluate(
-        self, args: Any, state: Any, control: Any, metrics: Any = None, **given: Any
+        self, args: Any, state: Any, control: Any, metrics: Any = None, **context: Any
     ) -> None:
-        """Judge the weights, keep them if they are the best so far, and write all down."""
+        """Record a validation, keep the weights if they are the best so far, and save.
+
+        Raises
+        ------
+        ModelError
+            If the loss is not a number.
+        """
         if self._is_done:
             return
         loss = float(metrics["eval_loss"])
         if not math.isfinite(loss):
             raise _not_a_number("validation loss", loss, self.step)
-        if not loss >= self._best_loss:  # the first has nothing to be compared with
-            self._best_loss, self._best_step, self._strikes = loss, self.step, 0
-            self._best = _trainable(given["model"])
-        else:
-            self._strikes += 1
-        if math.isnan(self._before):
-            self._before = loss
-        mean = round(sum(self._recent) / len(self._recent), 6) if self._recent else None
-        self._curve.append({"step": self.step, "loss": mean, "validation_loss": round(loss, 6)})
-        self._recent.clear()
-        self._limits.events.validated(self.step, loss)
-        if self._exhausted:
+        self._progress.judge(loss, lambda: _trainable(context["model"]))
+        if self._progress.exhausted:
             control.should_training_stop = True
+        # At step 0 the optimiser has no state yet that could be saved.
         if self.step:
-            self._save(**given)
+            self._save(**context)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **given: Any) -> None:
+    def on_train_end(self, args: Any, state: Any, control: Any, **context: Any) -> None:
         """Put the best weights into the model that ``fit`` saves."""
-        given["model"].load_state_dict(self._best, strict=False)
+        context["model"].load_state_dict(self._progress.best, strict=False)
 
-    # -- what it keeps -----------------------------------------------------------------------------
-
-    @property
-    def _exhausted(self) -> bool:
-        return bool(self._strikes >= self._config.options.patience)
-
-    def _save(self, **given: Any) -> None:
+    def _save(self, **context: Any) -> None:
         state = {
-            "resume_digest": self._config.resume_digest(),
-            "parent": self._origin.parent,
-            "data": self._origin.data,
-            "step": self.step,
-            "seconds": self._trained_s(),
-            "model": _trainable(given["model"]),
-            "optimiser": given["optimizer"].state_dict(),
-            "schedule": given["lr_scheduler"].state_dict(),
+            **self._progress.state(),
+            "model": _trainable(context["model"]),
+            "optimiser": context["optimizer"].state_dict(),
+            "schedule": context["lr_scheduler"].state_dict(),
             "random": torch.get_rng_state(),
-            "best": self._best,
-            "best_step": self._best_step,
-            "best_loss": self._best_loss,
-            "before": self._before,
-            "strikes": self._strikes,
-            "curve": self._curve,
-            "recent": self._recent,
         }
         save_checkpoint(self._dir, state)
 
-    def _trained_s(self) -> float:
-        return float(self._seconds + self._limits.clock() - self._started)
-
     def result(self) -> Finetuned:
-        """Return how the run ended."""
-        ended = self.step >= self._config.options.steps
-        return Finetuned(
-            step=self.step,
-            best_step=self._best_step,
-            finished=ended or self._exhausted,
-            stopped_early=self._exhausted and not ended,
-            before=self._before,
-            after=self._best_loss,
-            curve=tuple(self._curve),
-            seconds=round(self._trained_s(), 1),
-        )
+        """Return the result of the run so far."""
+        return self._progress.result()
 
 
-def _not_a_number(what: str, value: float, step: int) -> ModelError:
+def _not_a_number(quantity: str, value: float, step: int) -> ModelError:
     return ModelError(
-        f"the {what} is {value} at step {step}; nothing was published",
+        f"the {quantity} is {value} at step {step}; nothing was published",
         hint="lower --learning_rate, and look at the ends of the series",
     )
 
 
 def _trainable(model: torch.nn.Module) -> dict[str, Tensor]:
-    """Return a copy of the weights that are trained: all, or an adapter's."""
+    """Return a copy of the trained weights: all of them, or an adapter's."""
     return {
         name: weight.detach().cpu().clone()
         for name, weight in model.named_parameters()

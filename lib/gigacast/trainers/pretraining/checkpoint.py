@@ -1,4 +1,4 @@
-"""Checkpoints of a training run and the folder that comes out of it, both written atomically."""
+"""Checkpoints of a training run and the resulting model folder, both written atomically."""
 
 import os
 import shutil
@@ -16,18 +16,19 @@ from gigacast.trainers.pretraining.config import ModelShape
 
 LATEST = "latest.pt"
 BEFORE_DECAY = "before-decay.pt"
+"""Checkpoint from which a pretraining can be prolonged after its learning rate has decayed."""
 
 
 class Resumable(Protocol):
-    """The settings of a run that can be resumed."""
+    """Settings of a run that can be resumed."""
 
     def resume_digest(self) -> str:
-        """Return the digest of what a resumed run must share with its checkpoint."""
+        """Return the digest of the settings that a resumed run must share with its checkpoint."""
         ...
 
 
 def build_model(shape: ModelShape) -> ChronosBoltModelForForecasting:
-    """Return a randomly initialised model of the stock class; seed torch first."""
+    """Return a randomly initialised model of the stock class; torch's seed determines it."""
     size = shape.model_dump(
         exclude={"context_length", "patch_size", "prediction_length", "quantiles"}
     )
@@ -56,12 +57,12 @@ def build_model(shape: ModelShape) -> ChronosBoltModelForForecasting:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], name: str = LATEST) -> None:
-    """Write a state of tensors and numbers so that a kill leaves the old or the new one.
+    """Write a checkpoint of tensors and numbers; a kill leaves the old or the new one.
 
     Raises
     ------
     StorageError
-        When the disk is full; the old one stays.
+        If the disk is full; the old checkpoint is kept.
     """
     temporary = folder / f"{name}.{os.getpid()}.tmp"
     with disk_errors(folder):
@@ -70,6 +71,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any], name: str = LATEST) -> 
             with temporary.open("wb") as file:
                 torch.save(state, file)
                 file.flush()
+                # The bytes must be on the disk before the rename is: otherwise a power failure
+                # could leave the new name with an empty file.
                 os.fsync(file.fileno())
             temporary.replace(folder / name)
         finally:
@@ -77,14 +80,14 @@ def save_checkpoint(folder: Path, state: dict[str, Any], name: str = LATEST) -> 
 
 
 def load_checkpoint(folder: Path, config: Resumable) -> dict[str, Any] | None:
-    """Return the last checkpoint, or None where there is none.
+    """Return the last checkpoint, or None if there is none.
 
     Raises
     ------
     ModelIntegrityError
-        When the file cannot be read.
+        If the file cannot be read.
     ConfigError
-        When it was made with other settings.
+        If it was made with other settings.
     """
     path = folder / LATEST
     if not path.exists():
@@ -104,18 +107,19 @@ def load_checkpoint(folder: Path, config: Resumable) -> dict[str, Any] | None:
 
 
 def export(model: torch.nn.Module, output_dir: Path) -> None:
-    """Write ``config.json`` and ``model.safetensors`` as the stock classes load them, float32.
+    """Write ``config.json`` and ``model.safetensors`` for the stock classes, in float32.
 
     Raises
     ------
     StorageError
-        When the disk is full.
+        If the disk is full.
     """
     with disk_errors(output_dir), quiet():
         output_dir.mkdir(parents=True, exist_ok=True)
         staging = output_dir / f".staging-{os.getpid()}"
         try:
             model.save_pretrained(staging)  # type: ignore[operator]
+            # The configuration last: a folder without it is not taken for a model.
             for name in ("model.safetensors", "config.json"):
                 (staging / name).replace(output_dir / name)
         finally:

@@ -1,4 +1,4 @@
-"""The settings of a pretraining run: frozen, checked, and hashed."""
+"""Settings of a pretraining run: immutable, validated, and with a digest."""
 
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,8 @@ from gigacast.core.digest import digest_value
 from gigacast.errors import ConfigError
 from gigacast.synthetic import Mixture
 
-# What may differ between a checkpoint and the run that resumes it: how long it goes on.
 EXTENDABLE = {"steps", "decay_steps", "validate_every", "checkpoint_every", "log_every"}
+"""Settings that may change when a run is resumed: its length, and how often it reports."""
 
 
 class _Frozen(BaseModel):
@@ -19,7 +19,7 @@ class _Frozen(BaseModel):
 
 
 class ModelShape(_Frozen):
-    """The size of a Chronos-Bolt model; the names are those of its published configurations."""
+    """Size of a Chronos-Bolt model; field names as in the published configurations."""
 
     d_model: int = Field(128, gt=0)
     d_ff: int = Field(512, gt=0)
@@ -37,7 +37,7 @@ class ModelShape(_Frozen):
 
 
 class MixtureSettings(_Frozen):
-    """What the synthetic corpus is made of; see `gigacast.synthetic.Mixture`."""
+    """Composition of the synthetic corpus; see `gigacast.synthetic.Mixture`."""
 
     shares: dict[str, float] = Field(default_factory=lambda: dict(Mixture().shares))
     superpose: float = Mixture.superpose
@@ -48,15 +48,15 @@ class MixtureSettings(_Frozen):
     rounded: float = Mixture.rounded
 
     def to_mixture(self) -> Mixture:
-        """Return the generator's own value."""
+        """Return the settings as the generator takes them."""
         return Mixture(**self.model_dump())
 
 
 class PretrainConfig(_Frozen):
-    """Everything that decides the weights a pretraining run ends with.
+    """Settings of a pretraining run, which determine its weights.
 
-    The learning rate warms up, stays, and falls to zero along a cosine over the last
-    ``decay_steps``; until then a run can be prolonged by raising ``steps`` and resuming.
+    The learning rate warms up, stays constant, and falls to zero along a cosine over the last
+    ``decay_steps``. Before the decay a run can be prolonged: raise ``steps`` and resume.
     """
 
     name: str = "gigacast-bolt-nano"
@@ -104,12 +104,12 @@ class PretrainConfig(_Frozen):
 
 
 def load_config(path: Path) -> PretrainConfig:
-    """Read a configuration from a YAML file.
+    """Read the settings from a YAML file.
 
     Raises
     ------
     ConfigError
-        When the file cannot be read or a field is unknown or wrong; the message names it.
+        If the file cannot be read or a field is unknown or invalid; the message names it.
     """
     try:
         content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -118,8 +118,8 @@ def load_config(path: Path) -> PretrainConfig:
         raise ConfigError(f"cannot read the pretraining settings {path}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        field = ".".join(map(str, first["loc"]))
         raise ConfigError(
-            f"{path}: {f'{where}: ' if where else ''}{first['msg']}",
+            f"{path}: {f'{field}: ' if field else ''}{first['msg']}",
             hint="config/pretrain-nano.yaml is an example of pretraining settings",
         ) from error

@@ -1,10 +1,10 @@
-"""A lean forward pass of Chronos-Bolt for training: the stock model's parameters, fewer operations.
+"""A forward pass of Chronos-Bolt for training, with the stock model's parameters.
 
-The stock class spends much of a small model's step on bookkeeping. Here the decoder's one token
-needs no self-attention scores, queries, keys and values are projected together, and the
-normalisation stays in float32 whatever the working precision. The parameters are read from the
-stock model at every call, so what is trained here is what the stock class saves and loads; in
-float32 both give the same numbers.
+The stock class spends much of a small model's step on operations that do not compute anything
+needed here. The decoder's single token needs no self-attention scores, and queries, keys and values
+are projected together. The normalisation is in float32 in every precision. Parameters are read from
+the stock model at every call, so that the stock class can save and load the trained weights; in
+float32 both forwards give the same numbers.
 """
 
 from dataclasses import dataclass
@@ -16,19 +16,21 @@ from torch import Tensor
 from torch.nn import functional
 
 NORM_EPS = 1e-5
+"""Scale of a constant context, as in the stock model."""
 RMS_EPS = 1e-6
+"""Constant that the root-mean-square norm adds before dividing, as in the stock model."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A batch of contexts as the model sees them.
+    """Normalised and patched contexts.
 
     Attributes
     ----------
     patches : Tensor
-        Normalised values followed by their mask, [N, S, 2P], float32, S patches of P points.
+        Normalised values followed by their mask, [N, S, 2P], float32, S patches of P steps.
     observed : Tensor
-        True where a patch holds at least one value, [N, S], bool.
+        Whether each patch has at least one value, [N, S], bool.
     location, scale : Tensor
         Mean and standard deviation of each context, [N, 1], float32.
     """
@@ -45,9 +47,9 @@ def prepare(context: Tensor, patch_size: int) -> Prepared:
     Parameters
     ----------
     context : Tensor
-        Float32, [N, T], NaN where nothing was observed; T a multiple of ``patch_size``.
+        Float32, [N, T], NaN for missing values; T a multiple of ``patch_size``.
     patch_size : int
-        Points per patch.
+        Steps of a patch, P.
     """
     mask = torch.isfinite(context)
     filled = torch.where(mask, context, 0.0)
@@ -75,17 +77,20 @@ def forward_normalised(
     Parameters
     ----------
     model : ChronosBoltModelForForecasting
-        The stock model whose parameters are used; it must have a REG token and no dropout.
+        Stock model with a REG token; dropout is not applied.
     patches, observed : Tensor
         See `Prepared`.
     dtype : torch.dtype
-        Working precision of products and activations; parameters are cast to it at each use.
+        Type of products and activations. Parameters are cast at each use, so that gradients and
+        updates stay in float32.
     """
     rows = patches.shape[0]
     hidden = _residual_block(model.input_patch_embedding, patches.to(dtype))
     register = model.shared.weight[1].to(dtype).expand(rows, 1, -1)
     hidden = torch.cat([hidden, register], dim=1)
     visible = torch.cat([observed, observed.new_ones(rows, 1)], dim=1)
+    # A quarter of the lowest number, so that adding the position bias and the scores to it cannot
+    # overflow to minus infinity.
     masked = torch.where(visible, 0.0, torch.finfo(torch.float32).min / 4)[:, None, None, :]
     hidden = _encode(model.encoder, hidden, masked)
     start = model.shared.weight[0].to(dtype).expand(rows, 1, -1)
@@ -138,6 +143,7 @@ def _cross_attend(layer: Any, hidden: Tensor, memory: Tensor, bias: Tensor) -> T
 def _mix(attention: Any, projected: tuple[Tensor, Tensor, Tensor], bias: Tensor) -> Tensor:
     shape = (projected[0].shape[0], -1, attention.n_heads, attention.key_value_proj_dim)
     query, key, value = (part.reshape(shape).transpose(1, 2) for part in projected)
+    # Scores and softmax in float32, as in the stock model.
     scores = (query @ key.transpose(-1, -2)).to(torch.float32) + bias
     mixed = torch.softmax(scores, dim=-1).to(value.dtype) @ value
     return _linear(attention.o, mixed.transpose(1, 2).flatten(2))
@@ -160,7 +166,7 @@ def _linear(layer: Any, hidden: Tensor) -> Tensor:
 
 
 def _project(normed: Tensor, gain: Tensor, *layers: Any) -> Tensor:
-    """Apply the norm's gain and the layers in one product: the gain scales their columns."""
+    """Apply a norm's gain and several layers in one product: the gain scales their columns."""
     return functional.linear(normed, _joined_weight(normed.dtype, *layers, gain=gain))
 
 
@@ -170,7 +176,10 @@ def _joined_weight(dtype: torch.dtype, *layers: Any, gain: Tensor | None = None)
 
 
 class _UnitRms(torch.autograd.Function):
-    """Division by the root mean square over the last axis, with a backward of four operations."""
+    """Division by the root mean square over the last axis.
+
+    The backward is written by hand and takes four operations, fewer than the derived one.
+    """
 
     @staticmethod
     def forward(context: Any, hidden: Tensor) -> Tensor:

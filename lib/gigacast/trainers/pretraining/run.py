@@ -1,10 +1,10 @@
 """Pretrain a Chronos-Bolt model from scratch on synthetic series.
 
 ``python -m gigacast.trainers.pretraining.run --config config/pretrain-nano.yaml --checkpoints DIR
---output DIR [--max-minutes M]`` starts a run or goes on with the one whose checkpoints lie in DIR.
-``gigacast train pretrain`` is the same with a progress bar and a way into the registry. What comes
-out is a folder that `chronos.BaseChronosPipeline.from_pretrained` loads. The curve is
-written beside the checkpoints as JSON lines.
+--output DIR [--max-minutes M]`` starts a run or resumes the one with checkpoints in DIR. ``gigacast
+train pretrain`` does the same with a progress bar and can publish the model. The resulting folder
+can be loaded by `chronos.BaseChronosPipeline.from_pretrained`. The training curve is written beside
+the checkpoints as JSON lines.
 """
 
 import argparse
@@ -44,20 +44,21 @@ from gigacast.trainers.pretraining.step import (
 LOGGER = logging.getLogger(__name__)
 CURVE = "curve.jsonl"
 VALIDATION_BATCH = 512
+"""Series per validation batch; bounds the memory of a validation."""
 
 
 @dataclass(frozen=True)
 class PretrainResult:
-    """How far a run came.
+    """Result of a pretraining run.
 
     Attributes
     ----------
     step : int
-        Steps taken, over all resumptions.
+        Number of steps taken, over all resumptions.
     finished : bool
-        False when the time ran out first: run again to go on.
+        False if the time ran out first; the same call resumes the run.
     held_out_loss : float
-        Mean quantile loss on held-out synthetic series, of the averaged weights.
+        Mean quantile loss of the averaged weights on held-out synthetic series.
     """
 
     step: int
@@ -66,16 +67,15 @@ class PretrainResult:
 
 
 class Trainer:
-    """A run in progress: the model, its running average, the optimisers and the step.
+    """A pretraining run: the model, its running average, the optimisers and the step.
 
     Parameters
     ----------
     config : PretrainConfig
-        The settings of the run.
     checkpoint_dir : Path
-        Where checkpoints and the curve go; a checkpoint there is resumed.
-    clock : Callable
-        Seconds that only grow.
+        Folder of checkpoints and the curve; an existing checkpoint is resumed.
+    clock : callable
+        Monotonic clock, in seconds.
     """
 
     def __init__(
@@ -100,7 +100,7 @@ class Trainer:
         Raises
         ------
         ModelError
-            When the loss is not a number: the checkpoint stays as it was.
+            If the loss is not a number; the last checkpoint is not changed.
         """
         context, target = self._source.batch(self.step)
         prepared = prepare(context, self.config.model.patch_size)
@@ -120,11 +120,15 @@ class Trainer:
         return float(loss.detach())
 
     def seconds(self) -> float:
-        """Return the seconds trained so far, over all resumptions."""
+        """Return the training time in seconds, over all resumptions."""
         return self._before + self._clock() - self._started
 
     def save(self, name: str | None = None) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint; by default the one that a resumed run loads.
+
+        It holds no state of random generators: batches are functions of the seed and the step, and
+        the model has no dropout.
+        """
         state = {
             "resume_digest": self.config.resume_digest(),
             "step": self.step,
@@ -143,7 +147,7 @@ class Trainer:
         LOGGER.info("resumed at step %d", self.step)
 
     def record(self, **figures: object) -> None:
-        """Append figures to the curve."""
+        """Append a line with the step, the seconds and the figures to the curve."""
         line = json.dumps({"step": self.step, "seconds": round(self.seconds(), 1), **figures})
         self.checkpoint_dir.mkdir(parents=True, exist_ok=True)
         with (self.checkpoint_dir / CURVE).open("a", encoding="utf-8") as file:
@@ -154,7 +158,7 @@ class Trainer:
 def held_out_losses(
     model: ChronosBoltModelForForecasting, config: PretrainConfig
 ) -> dict[str, float]:
-    """Return the mean quantile loss on held-out synthetic series: over ``all``, and by family."""
+    """Return the mean quantile loss on held-out synthetic series: of ``all``, and by family."""
     length = config.model.context_length + config.model.prediction_length
     batch = generate(
         config.held_out_series, length, config.held_out_seed, mixture=config.mixture.to_mixture()
@@ -180,29 +184,30 @@ def pretrain(
     clock: Callable[[], float] = time.monotonic,
     events: TrainingEvents | None = None,
 ) -> PretrainResult:
-    """Train, or go on training, and write the averaged weights as a Chronos-Bolt folder.
+    """Start or resume a pretraining run, and write the averaged weights as a model folder.
 
     Parameters
     ----------
     config : PretrainConfig
-        The settings of the run; all but its length must be those of the checkpoint.
+        Settings of the run; to resume, all but its length must equal those of the checkpoint.
     output_dir : Path
-        Where ``config.json`` and ``model.safetensors`` go; replaced when they are there.
+        Folder for ``config.json`` and ``model.safetensors``; existing files are replaced.
     checkpoint_dir : Path
-        Where checkpoints and the curve go.
+        Folder of checkpoints and the curve.
     max_minutes : float, optional
-        Stop after so many minutes of this call, write a checkpoint and the weights so far.
-    clock : Callable
-        Seconds that only grow.
+        Time limit of this call, after which a checkpoint and the weights so far are written;
+        unlimited by default.
+    clock : callable
+        Monotonic clock, in seconds.
     events : TrainingEvents, optional
-        Told how the run goes on.
+        Receiver of events; ignored by default.
 
     Raises
     ------
     ModelError
-        When the loss is not a number, or the checkpoint cannot be used.
+        If the loss is not a number, or the checkpoint cannot be used.
     StorageError
-        When the disk is full; the last checkpoint stays.
+        If the disk is full; the last checkpoint is kept.
     """
     events = events or Silent()
     trainer = Trainer(config, checkpoint_dir, clock)
@@ -210,6 +215,7 @@ def pretrain(
     deadline = float("inf") if max_minutes is None else clock() + 60.0 * max_minutes
     recent: list[float] = []
     while trainer.step < config.steps and clock() < deadline:
+        # Kept because a run can only be prolonged from weights whose learning rate is still high.
         if trainer.step == config.steps - config.decay_steps:
             trainer.save(BEFORE_DECAY)
         recent.append(trainer.advance())
@@ -231,7 +237,7 @@ def pretrain(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit code."""
+    """Run from the command line and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m gigacast.trainers.pretraining.run")
     parser.add_argument("--config", type=Path, required=True, help="YAML settings")
     parser.add_argument("--checkpoints", type=Path, required=True, help="checkpoints and curve")

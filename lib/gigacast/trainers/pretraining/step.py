@@ -1,4 +1,4 @@
-"""One training step: the batch, the loss, the optimisers and the schedule."""
+"""Parts of a training step: batches, the loss, the optimisers and the learning rate."""
 
 import math
 from collections.abc import Callable
@@ -17,16 +17,22 @@ from gigacast.trainers.pretraining.forward import Prepared, forward_normalised, 
 Weights = tuple[Tensor, ...] | list[Tensor]
 
 CHUNK_SERIES = 2048
+"""Series generated at once: vectorised generation is cheaper for many series than for a batch."""
 DEGENERATE = 1e-5
+"""Contexts whose scale is below this share of their location are left out of the loss: divided by
+so small a scale, targets explode."""
 
 
 class BatchSource:
-    """Batches of the training corpus: a pure function of the step, generated in chunks.
+    """Batches of the synthetic corpus by step, generated in chunks of several batches.
+
+    A batch is a function of the seed and the step, so that a resumed run sees the batches that an
+    undisturbed one would.
 
     Parameters
     ----------
     config : PretrainConfig
-        Names the corpus, the batch size and the context lengths.
+        Settings with the seed, the mixture, the batch size and the context lengths.
     """
 
     def __init__(self, config: PretrainConfig) -> None:
@@ -39,7 +45,7 @@ class BatchSource:
         self._weights = weights / weights.sum()
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Return contexts [N, T] and targets [N, H] of a step, T one of the context lengths."""
+        """Return contexts [N, T] and targets [N, H] of a step; T is drawn for the whole batch."""
         config, rows = self._config, self._config.batch_size
         per_chunk = max(CHUNK_SERIES // rows, 1)
         first = step // per_chunk * per_chunk
@@ -70,8 +76,8 @@ def quantile_loss(
 ) -> Tensor:
     """Return the quantile loss of each series in units of its context's scale, [N].
 
-    The normalised target is cut off at ``bound`` scales either side; points that are missing, and
-    series whose context is empty or constant, count for nothing (their loss is NaN).
+    Normalised targets are clipped to ``bound`` scales on either side. Series with an empty or
+    constant context have the loss NaN, and missing steps do not count.
     """
     predicted = forward_normalised(model, prepared.patches, prepared.observed, dtype)
     return scaled_loss(predicted, prepared, target, model.quantiles, bound)
@@ -85,18 +91,21 @@ def scaled_loss(
     Parameters
     ----------
     predicted : Tensor
-        [N, Q, H].
+        Quantiles, [N, Q, H].
     prepared : Prepared
     target : Tensor
-        [N, H], NaN where it is not known.
+        [N, H], NaN if missing.
     levels : Tensor
-        [Q].
+        Quantile levels, [Q].
     bound : float
-        See `quantile_loss`.
+        Largest distance of a target from its context's mean, in scales. Contexts that are constant
+        but for a few steps make targets of thousands of scales, which explode the loss; with 12
+        scales training was stable (docs/synthetic.md).
     """
     usable = prepared.scale > DEGENERATE * torch.clamp(prepared.location.abs(), min=1.0)
     usable &= prepared.observed.any(dim=1, keepdim=True)
     known = torch.isfinite(target) & usable
+    # Replaced before the division's result is used: NaN times a mask of zero is still NaN.
     scaled = torch.where(known, (target - prepared.location) / prepared.scale, 0.0)
     error = scaled.clamp(-bound, bound)[:, None, :] - predicted
     level = levels.view(1, -1, 1)
@@ -108,14 +117,15 @@ def scaled_loss(
 
 @dataclass(frozen=True)
 class Optimisers:
-    """Muon for the matrices, AdamW for embeddings, norms and biases.
+    """Muon for weight matrices, AdamW for embeddings, norms and biases.
 
     Attributes
     ----------
     matrices : torch.optim.Muon
-        Orthogonalised momentum: fewer samples to the same loss than AdamW on these shapes.
+        Optimiser of the layers' matrices. Its orthogonalised momentum needs fewer samples than
+        AdamW to reach the same loss on models of this size.
     others : torch.optim.AdamW
-        Everything that is not a weight matrix of a layer.
+        Optimiser of all other parameters.
     """
 
     matrices: torch.optim.Muon
@@ -123,7 +133,7 @@ class Optimisers:
 
     @classmethod
     def of(cls, model: ChronosBoltModelForForecasting, config: PretrainConfig) -> "Optimisers":
-        """Return fresh optimisers over all parameters of a model."""
+        """Return new optimisers for all parameters of a model."""
         named = dict(model.named_parameters())
         matrices = {
             name: weight
@@ -144,7 +154,7 @@ class Optimisers:
         )
 
     def step(self, factor: float, config: PretrainConfig) -> None:
-        """Take one step at a fraction of the learning rates and clear the gradients."""
+        """Take one step at a fraction of the learning rates, and clear the gradients."""
         for optimiser, rate in (
             (self.matrices, config.matrix_learning_rate),
             (self.others, config.other_learning_rate),
@@ -155,17 +165,17 @@ class Optimisers:
             optimiser.zero_grad(set_to_none=True)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint needs."""
+        """Return the state for a checkpoint."""
         return {"matrices": self.matrices.state_dict(), "others": self.others.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint's state."""
+        """Restore the state of a checkpoint."""
         self.matrices.load_state_dict(state["matrices"])
         self.others.load_state_dict(state["others"])
 
 
 def rate_factor(step: int, config: PretrainConfig) -> float:
-    """Return the share of the learning rates at a step: warm up, stay, fall along a cosine."""
+    """Return the factor of the learning rates at a step: warm-up, constant, cosine decay to 0."""
     warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
     into_decay = step - (config.steps - config.decay_steps)
     if into_decay <= 0:
@@ -174,16 +184,16 @@ def rate_factor(step: int, config: PretrainConfig) -> float:
 
 
 def running_average(decay: float) -> Callable[[Weights, Weights, Tensor | int], None]:
-    """Return the update of an exponential average that forgets quickly while it is young.
+    """Return the update function of an exponential average with a faster start.
 
-    After *n* updates an older value keeps the share min(``decay``, (1 + n) / (10 + n)), so that
-    the random weights of the start do not linger.
+    After *n* updates the average keeps the share min(``decay``, (1 + n) / (10 + n)) of its old
+    value. With ``decay`` alone the random initial weights would stay in it for thousands of steps.
     """
 
     def update(averaged: Weights, current: Weights, count: Tensor | int) -> None:
-        kept = min(decay, (1 + int(count)) / (10 + int(count)))
+        share = min(decay, (1 + int(count)) / (10 + int(count)))
         for old, new in zip(averaged, current, strict=True):
-            old.lerp_(new.to(old.dtype), 1.0 - kept)
+            old.lerp_(new.to(old.dtype), 1.0 - share)
 
     return update
 

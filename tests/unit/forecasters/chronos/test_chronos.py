@@ -101,7 +101,11 @@ def change_config(path: Path, **changes: object) -> None:
 
 BREAKINGS: dict[str, tuple[Callable[[Path], None], type[ModelError], str]] = {
     "pickled": (pickle_weights, ModelIntegrityError, "only pytorch_model.bin"),
-    "no weights": (lambda p: (p / "model.safetensors").unlink(), ModelIntegrityError, "none"),
+    "no weights": (
+        lambda p: (p / "model.safetensors").unlink(),
+        ModelIntegrityError,
+        "no safetensors",
+    ),
     "cut short": (cut_weights, ModelIntegrityError, "not a safetensors file"),
     "lacking": (drop_parameter, ModelIntegrityError, "input_patch_embedding.hidden_layer"),
     "of other shapes": (lambda p: change_config(p, d_ff=48), ModelIntegrityError, "loaded"),

@@ -22,7 +22,7 @@ from gigacast.errors import (  # noqa: E402
     UnsupportedForecastError,
 )
 from gigacast.forecasters.forecaster import Forecaster  # noqa: E402
-from gigacast.forecasters.lean.forecaster import MOST_TOKENS, piece_sizes  # noqa: E402
+from gigacast.forecasters.lean.forecaster import MAX_TOKENS, piece_sizes  # noqa: E402
 from gigacast.forecasters.lean.forward import fill_keys, relative_buckets  # noqa: E402
 from gigacast.forecasters.lean.input import cut_patches, has_empty_patch  # noqa: E402
 from gigacast.forecasters.lean.linear import Linear, PackedLinear  # noqa: E402
@@ -237,7 +237,7 @@ def test_rows_are_cut_into_few_sizes_that_cover_them(tokens: int):
     for rows in range(1, 3000, 7):
         sizes = piece_sizes(rows, tokens)
         assert sizes == sorted(sizes, reverse=True)
-        assert max(sizes) * tokens <= MOST_TOKENS
+        assert max(sizes) * tokens <= MAX_TOKENS
         assert rows <= sum(sizes) < rows + sizes[-1]
         seen.update(sizes)
     assert all(size.bit_count() == 1 for size in seen)

@@ -9,8 +9,7 @@ torch = pytest.importorskip("torch")
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from gigacast.forecasters.config import read_model_config  # noqa: E402
-from gigacast.forecasters.lean.operations import count_operations  # noqa: E402
-from gigacast.forecasters.lean.shape import read_shape  # noqa: E402
+from gigacast.forecasters.lean.shape import count_operations, read_shape  # noqa: E402
 from tests.support.tiny_models import session_folder  # noqa: E402
 from tests.unit.forecasters.lean.lean_models import SIZES, SMALLEST, load_ours, save_bolt  # noqa: E402
 

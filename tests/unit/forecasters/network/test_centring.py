@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from gigacast.forecasters.network.centring import ground  # noqa: E402
+from gigacast.forecasters.network.centring import centre_contexts  # noqa: E402
 
 
 def rows(*values: list[float]) -> "torch.Tensor":
@@ -14,36 +14,36 @@ def rows(*values: list[float]) -> "torch.Tensor":
 def test_what_was_taken_away_comes_back_to_the_last_bit():
     context = rows([1e30, 2e30, -3e30], [1e-30, 2e-30, 5e-30], [1e6, 1e6 + 1, 1e6 + 2], [0, 0, 0])
     for centre in (True, False):
-        grounded = ground(context, centre=centre)
-        assert torch.equal(grounded.restore(grounded.context), context)
+        centred = centre_contexts(context, centre=centre)
+        assert torch.equal(centred.from_model(centred.context), context)
 
 
 def test_missing_values_stay_missing_and_do_not_count():
-    grounded = ground(rows([torch.nan, 2.0, 4.0]), centre=True)
-    assert grounded.context[0, 1:].tolist() == [-1.0, 1.0]
-    assert grounded.context[0].isnan().tolist() == [True, False, False]
+    centred = centre_contexts(rows([torch.nan, 2.0, 4.0]), centre=True)
+    assert centred.context[0, 1:].tolist() == [-1.0, 1.0]
+    assert centred.context[0].isnan().tolist() == [True, False, False]
 
 
 def test_ordinary_magnitudes_are_left_alone():
     context = rows([0.5, 3.0, -700.0])
-    grounded = ground(context, centre=False)
-    assert torch.equal(grounded.context, context)
-    assert grounded.factor.item() == 1
+    centred = centre_contexts(context, centre=False)
+    assert torch.equal(centred.context, context)
+    assert centred.factor.item() == 1
 
 
 def test_extreme_magnitudes_become_about_one():
-    grounded = ground(rows([3e35, -1e35], [3e-35, -1e-35]), centre=False)
-    peaks = grounded.context.abs().amax(dim=1)
+    centred = centre_contexts(rows([3e35, -1e35], [3e-35, -1e-35]), centre=False)
+    peaks = centred.context.abs().amax(dim=1)
     assert ((peaks >= 1) & (peaks < 2)).all()
 
 
 def test_a_constant_becomes_exactly_zero():
-    grounded = ground(torch.full((1, 333), 0.1), centre=True)
-    assert not grounded.context.any()
+    centred = centre_contexts(torch.full((1, 333), 0.1), centre=True)
+    assert not centred.context.any()
 
 
 def test_three_dimensions_come_back_too():
-    grounded = ground(rows([10.0, 20.0], [1.0, 3.0]), centre=True)
-    restored = grounded.restore(torch.zeros(2, 3, 4))
+    centred = centre_contexts(rows([10.0, 20.0], [1.0, 3.0]), centre=True)
+    restored = centred.from_model(torch.zeros(2, 3, 4))
     assert restored[:, 0, 0].tolist() == [15.0, 2.0]
     assert restored.shape == (2, 3, 4)
