@@ -235,7 +235,8 @@ class _Job:
         rows = self.budget.rows(self.info, length, self.settings.horizon)
         limit = max(1, rows // rows_per_group)
         batches = -(-len(groups) // limit)
-        return -(-len(groups) // batches)
+        size: int = -(-len(groups) // batches)
+        return size
 
     def _request(self, groups: IntArray, length: int, source: _Source) -> ForecastRequest:
         """Return the request for groups of series, int64 [G, K]."""

@@ -1,1 +1,1 @@
-"""Models: publish, download, compare, switch."""
+"""Models: publish, download, compare and switch versions."""

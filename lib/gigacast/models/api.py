@@ -1,7 +1,7 @@
-"""`ModelManager`: the versions of a team's models, from Python.
+"""`ModelManager`: the registry of a team's models, from Python.
 
-A door like the command line, which uses it: it may load settings. The registry is ``models/`` under
-the bucket and prefix; without a bucket, ``models/`` in the working folder.
+The command line uses it too. The registry is ``models/`` under the bucket and prefix; without a
+bucket it is ``models/`` in the working folder.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,21 +45,22 @@ from gigacast.storage.store import Store
 
 
 class ModelManager:
-    """The registry of a bucket, or of a folder.
+    """The model registry of a bucket or folder.
 
     Parameters
     ----------
     config : path, optional
-        A settings file; its ``run.bucket`` and ``run.prefix`` say where the registry is.
+        Settings file; its ``run.bucket`` and ``run.prefix`` locate the registry.
     bucket, prefix, endpoint_url, region : str, optional
-        Override the settings. Without any bucket the registry is ``models/`` in the working folder.
+        Overrides of the settings. Without any bucket the registry is ``models/`` in the working
+        folder.
 
     Raises
     ------
     ConfigError
-        When the settings are wrong.
+        If the settings are invalid.
     StorageError
-        When the bucket or folder cannot be reached.
+        If the bucket or folder cannot be reached.
 
     Examples
     --------
@@ -77,32 +78,32 @@ class ModelManager:
         endpoint_url: str | None = None,
         region: str | None = None,
     ) -> None:
-        given = {"bucket": bucket, "prefix": prefix, "endpoint_url": endpoint_url, "region": region}
+        place = {"bucket": bucket, "prefix": prefix, "endpoint_url": endpoint_url, "region": region}
         self._file = Path(config) if config is not None else None
-        settings = load_settings(nest_arguments(given), file=self._file)
+        settings = load_settings(nest_arguments(place), file=self._file)
         root_dir = settings.parquet_loader.data_paths.root_dir
         if settings.run.bucket is None and root_dir is None:
             root_dir = str(Path.cwd())
-        self._where = _where(settings, root_dir)
+        self._location = _location(settings, root_dir)
         self._registry = Registry(_open_checked(settings, root_dir))
         self._author: Author = this_author()
 
     @property
     def registry(self) -> Registry:
-        """The registry itself, for what is trained here."""
+        """The registry itself, for training jobs that publish to it."""
         return self._registry
 
     @property
     def where(self) -> str:
-        """The registry's address."""
+        """Address of the registry."""
         return self._registry.where
 
     def list_models(self) -> list[ModelSummary]:
-        """Return every model with its versions."""
+        """Return all models with their versions."""
         return list_models(self._registry)
 
     def show_model(self, name: str) -> tuple[ModelSummary, Active]:
-        """Return a model's versions, and how the active one came to be.
+        """Return a model's versions, and its active version with the history of switches.
 
         Raises
         ------
@@ -111,7 +112,7 @@ class ModelManager:
         return summarise_model(self._registry, name), read_active(self._registry, name)[0]
 
     def read_manifest(self, name: str, version: str) -> ModelManifest:
-        """Return all that is known of a version.
+        """Return the manifest of a version.
 
         Raises
         ------
@@ -120,7 +121,7 @@ class ModelManager:
         return self._registry.read(name, version)
 
     def active_version(self, name: str) -> str | None:
-        """Return the active version of a model; ``None`` when none is."""
+        """Return the active version of a model; None if it has none."""
         return read_active(self._registry, name)[0].version
 
     def download_model(
@@ -131,34 +132,34 @@ class ModelManager:
         revision: str | None = None,
         name: str | None = None,
     ) -> Published:
-        """Fetch a model from the hub and publish it.
+        """Download a model from the hub and publish it.
 
         Parameters
         ----------
         model : str
-            ``chronos-bolt-small`` or another published name, or a hub id.
+            Name of a published model, such as ``chronos-bolt-small``, or a hub id.
         version : str, optional
-            The commit's first twelve digits when absent.
+            Version to publish as; the first twelve digits of the commit by default.
         revision : str, optional
-            Branch, tag or commit to fetch; what came is pinned to its commit.
+            Branch, tag or commit; ``main`` by default. The manifest records the commit.
         name : str, optional
-            The repository's when absent.
+            Name to publish under; the repository's by default.
 
         Raises
         ------
         ModelNotFoundError, ModelIntegrityError, ModelConflictError, StorageError
         """
-        wanted = Publication(name, version)
-        return download_model(self._registry, model, wanted, revision, self._author)
+        publication = Publication(name, version)
+        return download_model(self._registry, model, publication, revision, self._author)
 
-    def publish_model(  # noqa: PLR0913 - what to publish, and what to say of it
+    def publish_model(  # noqa: PLR0913 - public keywords
         self,
         folder: str | Path,
         name: str | None = None,
         version: str | None = None,
         *,
         base: str | None = None,
-        license: str | None = None,  # noqa: A002 - what it is called everywhere
+        license: str | None = None,  # noqa: A002 - the name of the field in model cards
         metrics: Mapping[str, Any] | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> Published:
@@ -167,41 +168,44 @@ class ModelManager:
         Parameters
         ----------
         folder : path
-            As ``save_pretrained`` writes it.
+            Folder as written by ``save_pretrained``.
         name, version : str, optional
-            Told by the folder when absent: ``.../NAME/v1.0``, else its own name and its digest.
+            Name and version; by default those of a folder ``.../NAME/v1.0``, else the folder's own
+            name and the start of the digest.
         base : str, optional
-            Of a LoRA adapter.
+            Base model of a LoRA adapter; the one that the adapter names by default.
         license : str, optional
+            License; that of the model card by default.
         metrics, source : mapping, optional
-            What was measured, and where it comes from: training says its parent and its record.
+            Measured figures and origin for the manifest; the folder is the origin by default.
 
         Raises
         ------
         ModelNotFoundError, ModelIntegrityError, ModelConflictError, StorageError
         """
-        wanted = Publication(name, version, base, license, metrics or {}, source)
-        return publish_folder(self._registry, Path(folder).expanduser(), wanted, self._author)
+        publication = Publication(name, version, base, license, metrics or {}, source)
+        path = Path(folder).expanduser()
+        return publish_folder(self._registry, path, publication, self._author)
 
     def switch_model(
         self, name: str, version: str, *, why: str = "", expected: str | None = None
     ) -> Active:
-        """Make a version the active one.
+        """Make a version active.
 
         Parameters
         ----------
         name, version : str
         why : str
-            Goes into the history.
+            Reason, for the history.
         expected : str, optional
-            The version that must be active now, as somebody saw it.
+            Version that must be active now; any by default.
 
         Raises
         ------
         ModelNotFoundError
-            When it is not published; the message lists what is.
+            If the version is not published; the message lists the published ones.
         ModelConflictError
-            When somebody else was faster; the message shows what is active now.
+            If another version is active than expected; the message names it.
         """
         return switch_version(
             self._registry, name, version, self._author, why=why, expected=expected
@@ -216,41 +220,42 @@ class ModelManager:
         gate: Gate | None = None,
         **options: Unpack[Options],
     ) -> Verdict:
-        """Make a version the active one if a backtest shows that it is better.
+        """Make a version active if a backtest shows that it is better.
 
         Parameters
         ----------
         name, version : str
         why : str
-            Goes into the history, before the figures.
+            Reason, for the history; the figures are appended.
         gate : Gate, optional
-            How it is judged.
+            Size of the backtest and criteria; the defaults of `Gate` by default.
         **options
-            As for `gigacast.forecast`: which partitions, and how.
+            Selected partitions and method, as for `gigacast.forecast`.
 
         Returns
         -------
         Verdict
-            With objections, if there are any: then nothing was switched.
+            If it has objections, nothing was switched.
 
         Raises
         ------
         ModelNotFoundError, DataNotFoundError, ModelRejectedError
         ModelConflictError
-            When the active version changed while the backtest ran.
+            If the active version changed while the backtest ran.
         """
         self._registry.read(name, version)
         active = self.active_version(name)
-        arguments = nest_arguments({**self._where, **options})
+        arguments = nest_arguments({**self._location, **options})
         job = job_of(load_settings(arguments, file=self._file))
         verdict = judge_version(job, name, version, active, gate or Gate())
         if verdict.is_better:
-            told = "; ".join(filter(None, (why, verdict.summary())))
-            self.switch_model(name, version, why=told, expected=active)
+            reason = "; ".join(filter(None, (why, verdict.summary())))
+            # The verdict holds only against the version that it was compared with.
+            self.switch_model(name, version, why=reason, expected=active)
         return verdict
 
     def rollback_model(self, name: str, *, why: str = "") -> Active:
-        """Go back to the version that was active before; again, and one further back.
+        """Make the previously active version active; each further call goes one version back.
 
         Raises
         ------
@@ -259,7 +264,7 @@ class ModelManager:
         return rollback_version(self._registry, name, self._author, why=why)
 
     def verify_model(self, name: str, version: str | None = None) -> Verification:
-        """Hash the files of one version, or of all, again where they lie.
+        """Hash the stored files of one version, or of all by default, and compare the digests.
 
         Raises
         ------
@@ -268,13 +273,14 @@ class ModelManager:
         return verify_versions(self._registry, name, version)
 
     def backup_models(self, archive: str | Path, names: Sequence[str] = ()) -> BackupReport:
-        """Write versions into one tar file; see `restore_models`.
+        """Write versions into a tar file; see `restore_models`.
 
         Parameters
         ----------
         archive : path
+            Path of the tar file.
         names : sequence of str
-            ``NAME`` or ``NAME/VERSION``; everything when empty.
+            ``NAME`` or ``NAME/VERSION``; all versions by default.
 
         Raises
         ------
@@ -283,7 +289,7 @@ class ModelManager:
         return write_archive(self._registry, names, Path(archive))
 
     def restore_models(self, archive: str | Path) -> RestoreReport:
-        """Bring the versions of an archive in; what is there already, and active, is left alone.
+        """Publish the versions of an archive; existing and active versions are not changed.
 
         Raises
         ------
@@ -294,26 +300,27 @@ class ModelManager:
     def delete_model(
         self, name: str, version: str, *, why: str = "", dry_run: bool = False
     ) -> list[str]:
-        """Delete a version that is not active, or what was left of an unfinished one.
+        """Delete a version that is not active, or the remains of an unfinished one.
 
         Parameters
         ----------
         name, version : str
         why : str
-            Goes into the history.
+            Reason, for the history.
         dry_run : bool
-            Only tell what would be deleted.
+            Return the keys without deleting them.
 
         Returns
         -------
         list of str
-            The keys.
+            Keys of the version.
 
         Raises
         ------
         ModelConflictError
-            When it is active.
+            If the version is active.
         ModelNotFoundError
+            If it does not exist.
         """
         check_deletable(self._registry, name, version)
         keys = sorted(meta.key for meta in self._registry.files(name, version).values())
@@ -322,23 +329,23 @@ class ModelManager:
         return keys
 
     def fetch_model(self, name: str, version: str | None = None) -> ResolvedModel:
-        """Return a version with its folder in this machine's cache, every byte verified.
+        """Return a version with its folder in this machine's cache, verified by its digest.
 
         Parameters
         ----------
         name : str
         version : str, optional
-            The active one when absent.
+            Version; the active one by default.
 
         Raises
         ------
         ModelNotFoundError, ModelIntegrityError, StorageError
         """
         chosen = version or self.active_version(name)
-        found = find_version(self._registry, name, chosen, ModelCache()) if chosen else None
-        if found is None:
+        model = find_version(self._registry, name, chosen, ModelCache()) if chosen else None
+        if model is None:
             raise self._registry.unknown(name, chosen or "the active one")
-        return found
+        return model
 
     def diff_versions(
         self,
@@ -351,21 +358,22 @@ class ModelManager:
         sample_seed: int = 0,
         **options: Unpack[Options],
     ) -> Comparison:
-        """Forecast a sample of partitions with two versions: what moves, and which is better.
+        """Compare the forecasts and the accuracy of two versions on a sample of partitions.
 
         Parameters
         ----------
         name, first, second : str
+            Name of the model and its two versions.
         partitions, series, sample_seed : int
-            How many partitions, how many series of each, and the sample's seed.
+            Number of partitions, number of series in each, and seed of the sample.
         **options
-            As for `gigacast.forecast`: which partitions, and how.
+            Selected partitions and method, as for `gigacast.forecast`.
 
         Raises
         ------
         ModelNotFoundError, DataNotFoundError, ConfigError
         """
-        arguments = nest_arguments({**self._where, **options})
+        arguments = nest_arguments({**self._location, **options})
         job = job_of(load_settings(arguments, file=self._file))
         return compare_versions(
             job, name, (first, second), partitions=partitions, series=series, seed=sample_seed
@@ -373,16 +381,17 @@ class ModelManager:
 
 
 def _open_checked(settings: Settings, root_dir: str | None) -> Store:
-    """Open the registry's store; on S3 the prefix is asked for: permissions may end there."""
+    """Open the store of the registry and check that it can be reached."""
     outputs = addresses(settings.run, root_dir)[1]
+    # On S3 the prefix is checked, because permissions may be limited to it. A folder is checked at
+    # its root, because the prefix may not exist yet.
     bucket = bucket_of(settings.run, root_dir)
     open_store(bucket if outputs.url.startswith("file://") else outputs).check()
     return open_store(outputs)
 
 
-def _where(settings: Settings, root_dir: str | None) -> dict[str, Any]:
-    """Return where the registry is as arguments, so that a job looks at the same place."""
+def _location(settings: Settings, root_dir: str | None) -> dict[str, Any]:
+    """Return the registry's location as options, so that jobs use the same bucket and prefix."""
     run = settings.run
-    bucket = run.bucket or f"file://{root_dir}"
-    where = {"bucket": bucket, "prefix": run.prefix}
-    return where | {"endpoint_url": run.endpoint_url, "region": run.region}
+    bucket = {"bucket": run.bucket or f"file://{root_dir}", "prefix": run.prefix}
+    return bucket | {"endpoint_url": run.endpoint_url, "region": run.region}

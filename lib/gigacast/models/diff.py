@@ -1,8 +1,8 @@
-"""Two versions of a model on a sample of the partitions: what moves, and which is better.
+"""Compare two versions of a model on a sample of the partitions.
 
 The forecasts that the job would write are compared with each other, in units of each context's
-scale. Then the last horizon of each series is held out, forecast from what is before it, and
-compared with what came. Nothing is written.
+scale. Then the last horizon of each series is held out, forecast from the steps before it, and
+compared with the actuals. Nothing is written.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from gigacast.core.series.forecast import ForecastBatch
 from gigacast.core.series.holdout import hold_out
 from gigacast.core.series.reason import Reason
 from gigacast.errors import DataNotFoundError
-from gigacast.forecasters.batching import BatchBudget, forecast_batch
+from gigacast.forecasters.batching import NO_LIMIT, BatchBudget, forecast_batch
 from gigacast.forecasters.catalog import describe_forecaster
 from gigacast.forecasters.chronos.reference import context_scale
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
@@ -42,19 +42,19 @@ from gigacast.storage.store import Store
 
 BASELINE = "seasonal-naive"
 TIE = 1e-3
-"""Versions whose WQL differs by less than this share are as good as each other."""
+"""Versions whose WQL differs by at most this share are equally good."""
 
 
 @dataclass(frozen=True)
 class Movement:
-    """How far forecasts move from one version to the other, in units of the context's scale.
+    """Differences between the forecasts of two versions, in units of each context's scale.
 
     Parameters
     ----------
     mean, p95, largest : float
-        Of the medians' mean absolute movement over the horizon, over series.
+        Mean, 95th percentile and maximum over series of the mean absolute difference of medians.
     by_level : dict
-        Mean movement of each quantile level.
+        Mean absolute difference of the quantiles at each level.
     """
 
     mean: float
@@ -65,9 +65,9 @@ class Movement:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How well held-out ends were forecast; ``None`` where nothing defines it.
+    """Accuracy on held-out ends; figures are None if undefined.
 
-    ``undefined`` counts the series whose context is too short or too constant for MASE.
+    ``undefined`` counts the series whose context is too short or constant, which MASE leaves out.
     """
 
     name: str
@@ -78,32 +78,33 @@ class Score:
 
     @classmethod
     def of(cls, name: str, sums: Sums | None) -> "Score":
-        """Return the score that sums give; none have been added up where nothing was scored."""
+        """Return the score of sums; of None, the score without any series."""
         if sums is None:
             return cls(name, 0, None, None, 0)
-        (found,) = figures_of(sums)
-        wql, mase = (None if np.isnan(v) else v for v in (found.wql, found.mase))
-        return cls(name, found.forecasts, wql, mase, found.undefined)
+        (figures,) = figures_of(sums)
+        wql, mase = (None if np.isnan(v) else v for v in (figures.wql, figures.mase))
+        return cls(name, figures.forecasts, wql, mase, figures.undefined)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two versions side by side.
+    """Result of comparing two versions.
 
     Parameters
     ----------
     model, first, second : str
+        Name of the model and its two versions.
     partitions, series : int
-        Compared.
+        Number of compared partitions and series.
     movement : Movement
     scored : int
-        Series long enough to hold out their last horizon.
+        Number of series that are long enough to hold out their last horizon.
     too_short : int
-        Series that were not.
+        Number of series that are not.
     scores : tuple of Score
-        Of the first version, the second, and seasonal naive.
+        Scores of the first version, the second, and seasonal naive.
     better : str or None
-        The version with the lower WQL; None when they are as good as each other, or none is scored.
+        Version with the lower WQL; None if they are equally good or nothing was scored.
     """
 
     model: str
@@ -132,33 +133,34 @@ def compare_versions(
     Parameters
     ----------
     job : ForecastJob
-        Which partitions and how; its model is not used.
+        Selected partitions and method; its model is not used.
     model : str
     versions : tuple of str
-        The first and the second.
+        First and second version.
     partitions, series : int
-        Size of the sample: partitions, and series of each.
+        Number of sampled partitions, and of series in each.
     seed : int
-        Of the sample.
+        Seed of the sample.
 
     Raises
     ------
     ModelNotFoundError, ModelIntegrityError
+        If a version does not exist or is damaged.
     DataNotFoundError
-        When there is no partition, or no series in it that can be forecast.
+        If no partition is selected, or none of its series can be forecast.
     """
     inputs, outputs = open_inputs(job.inputs), open_store(job.outputs)
     registry = Registry(outputs)
-    found = [_find(registry, model, version) for version in versions]
-    sides = [_Side.open(job, inputs, outputs, one) for one in found]
+    resolved = [_find(registry, model, version) for version in versions]
+    sides = [_Side.open(job, inputs, outputs, version) for version in resolved]
     rng = np.random.default_rng(seed)
     comparing = _Comparing(job, sides)
-    chosen = _sample_tasks(sides[0].prepared, partitions, rng)
-    for task in chosen:
+    tasks = _sample_tasks(sides[0].prepared, partitions, rng)
+    for task in tasks:
         sample = _sample_series(sides, task, series, rng)
         if sample is not None:
             comparing.add(sample, task.horizon)
-    return comparing.result(model, len(chosen))
+    return comparing.result(model, len(tasks))
 
 
 @dataclass(frozen=True)
@@ -169,20 +171,22 @@ class _Side:
     forecaster: Forecaster
 
     @classmethod
-    def open(cls, job: ForecastJob, inputs: Store, outputs: Store, found: ResolvedModel) -> "_Side":
-        info = _info(found, job)
+    def open(cls, job: ForecastJob, inputs: Store, outputs: Store, model: ResolvedModel) -> "_Side":
+        info = _info(model, job)
+        # Only for its error: unsupported levels must fail before the model is loaded.
         plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
         spec = make_spec(info, job.method, job.selection)
-        overwriting = replace(job, overwrite=True)  # what is done is compared, too
-        prepared = Prepared(overwriting, inputs, outputs, found, info, spec)
-        return cls(prepared, load_resolved(job.model, found, info))
+        # Partitions that are done already are compared as well.
+        overwriting = replace(job, overwrite=True)
+        prepared = Prepared(overwriting, inputs, outputs, model, info, spec)
+        return cls(prepared, load_resolved(job.model, model, info))
 
 
 def _find(registry: Registry, model: str, version: str) -> ResolvedModel:
-    found = find_version(registry, model, version, ModelCache())
-    if found is None:
+    resolved = find_version(registry, model, version, ModelCache())
+    if resolved is None:
         raise registry.unknown(model, version)
-    return found
+    return resolved
 
 
 def _info(model: ResolvedModel, job: ForecastJob) -> ForecasterInfo:
@@ -200,26 +204,28 @@ def _sample_tasks(prepared: Prepared, count: int, rng: np.random.Generator) -> l
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request())
     check_discovered(plan, prepared.job)
     tasks = sorted(plan.tasks, key=lambda task: task.partition)
-    return [tasks[place] for place in sorted(rng.permutation(len(tasks))[:count])]
+    return [tasks[index] for index in sorted(rng.permutation(len(tasks))[:count])]
 
 
 def _sample_series(
     sides: list[_Side], task: Task, count: int, rng: np.random.Generator
 ) -> SeriesBatch | None:
-    """Return up to ``count`` series that can be forecast, drawn evenly from the partition."""
-    kept: SeriesBatch | None = None
+    """Return up to ``count`` series that can be forecast, each equally likely; None if none can."""
+    # Reservoir sampling: every series gets a random rank and those with the lowest ranks are kept,
+    # so that a partition is read once and only the sample is in memory.
+    sample: SeriesBatch | None = None
     ranks = np.empty(0)
     for batch in _read(sides, task):
         good = batch.take(np.flatnonzero(batch.reasons == Reason.OK))
         ranks = np.concatenate([ranks, rng.random(len(good))])
-        kept = concat_batches([kept, good] if kept is not None else [good])
-        best = np.sort(np.argsort(ranks)[:count])
-        kept, ranks = kept.take(best), ranks[best]
-    return kept if kept is not None and len(kept) else None
+        sample = concat_batches([sample, good] if sample is not None else [good])
+        lowest = np.sort(np.argsort(ranks)[:count])
+        sample, ranks = sample.take(lowest), ranks[lowest]
+    return sample if sample is not None and len(sample) else None
 
 
 def _read(sides: list[_Side], task: Task) -> Iterator[SeriesBatch]:
-    """Read a partition with room for the longer context and a horizon held out."""
+    """Read a partition with enough steps for the longer context and a held-out horizon."""
     first, job = sides[0].prepared, sides[0].prepared.job
     limit = job.resources.memory_limit_bytes
     options = [
@@ -227,24 +233,25 @@ def _read(sides: list[_Side], task: Task) -> Iterator[SeriesBatch]:
         for side in sides
     ]
     longest = max(option.context_length for option in options)
-    # Longer than a context: errors are scaled by the same history as in a backtest.
+    # As many as in a backtest, so that errors are scaled by the same history there and here.
     steps = max(longest, HISTORY) + task.horizon
-    most = max(1, limit // 16 // (4 * steps))  # of about four batches in memory at once
-    wanted = replace(
-        options[0], context_length=steps, batch_series=min(options[0].batch_series, most)
+    # About four batches are in memory at once, together at most a quarter of the limit.
+    series_limit = max(1, limit // 16 // (4 * steps))
+    reading = replace(
+        options[0], context_length=steps, batch_series=min(options[0].batch_series, series_limit)
     )
-    return iter(read_series(sources_of(task, first.inputs), wanted))
+    return iter(read_series(sources_of(task, first.inputs), reading))
 
 
 class _Comparing:
-    """Adds up what is compared, partition by partition."""
+    """Adds up differences and errors, partition by partition."""
 
     def __init__(self, job: ForecastJob, sides: list[_Side]) -> None:
         self._job = job
         self._sides = sides
         self._budgets = [BatchBudget(job.resources.batch_size or "auto") for _ in sides]
-        asked = job.method.context_length or 2**62
-        self._context = max(min(side.prepared.info.context_length, asked) for side in sides)
+        requested = job.method.context_length or NO_LIMIT
+        self._context = max(min(side.prepared.info.context_length, requested) for side in sides)
         self._moves: list[FloatArray] = []
         self._medians: list[FloatArray] = []
         names = [*(side.prepared.info.version for side in sides), BASELINE]
@@ -252,7 +259,7 @@ class _Comparing:
         self._too_short = 0
 
     def add(self, sample: SeriesBatch, horizon: int) -> None:
-        """Forecast a sample with both versions, whole and with its end held out."""
+        """Forecast a sample with both versions, once complete and once with its end held out."""
         first, second = self._forecast(sample, horizon)
         scale = np.array([context_scale(values[-self._context :]) for values in sample])[:, None]
         moved = np.abs(second.quantiles - first.quantiles).mean(axis=1) / scale
@@ -266,11 +273,11 @@ class _Comparing:
         series = held.contexts
         scales = seasonal_error(series.values, series.offsets, seasons_of(series))
         levels = self._job.method.levels
-        for place, made in enumerate(forecasts):
-            name, known = self._scored[place]
-            losses = measure(held.actuals, made.median, made.quantiles, levels, scales)
+        for index, forecast in enumerate(forecasts):
+            name, earlier = self._scored[index]
+            losses = measure(held.actuals, forecast.median, forecast.quantiles, levels, scales)
             sums = add_up(losses)
-            self._scored[place] = (name, sums if known is None else known + sums)
+            self._scored[index] = (name, sums if earlier is None else earlier + sums)
 
     def _forecast(self, batch: SeriesBatch, horizon: int) -> list[ForecastBatch]:
         options = self._job.method.options(horizon, self._job.resources.batch_size)
@@ -283,12 +290,12 @@ class _Comparing:
         return forecast_batch(SeasonalNaive(), batch, self._job.method.options(horizon, None))
 
     def result(self, model: str, partitions: int) -> Comparison:
-        """Return the figures.
+        """Return the comparison of all partitions so far.
 
         Raises
         ------
         DataNotFoundError
-            When there was nothing to compare.
+            If no series of the sample can be forecast.
         """
         if not self._moves:
             raise DataNotFoundError(

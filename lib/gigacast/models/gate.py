@@ -1,4 +1,4 @@
-"""Whether a version of a model may go live: a sampled backtest against the one that is active."""
+"""Decide whether a version may become active: a sampled backtest against the active version."""
 
 import math
 from dataclasses import dataclass
@@ -13,18 +13,19 @@ from gigacast.lake.model.resolve import NAIVE_MODEL
 
 @dataclass(frozen=True)
 class Gate:
-    """How a version is judged.
+    """Size of the backtest and criteria by which a version is judged.
 
     Parameters
     ----------
     partitions, series : int
-        Size of the sample: partitions, and series of each.
+        Number of partitions, and of series in each.
     windows : int
-        Origins per series.
+        Number of origins per series.
     segment : str
-        In each of these it must hold its own.
+        Division of the backtest into segments; see ``leaderboard_segment``.
     tolerance : float
-        The share by which its WQL may exceed the active version's in a segment.
+        Share by which the WQL may exceed that of the active version in a segment. Segments are
+        small, so that their WQL varies even between equally good versions.
     """
 
     partitions: int = 20
@@ -36,17 +37,18 @@ class Gate:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the gate found.
+    """Result of judging a version.
 
     Parameters
     ----------
-    model, version, active : str
-        ``active`` is the version it was held against; ``None`` when none was active.
+    model, version : str
+    active : str or None
+        Version it was compared with; None if no version was active.
     objections : tuple of str
-        Why it may not go live; empty when it may.
+        Reasons why it must not become active; empty if it may.
     leaderboard : Leaderboard
     location : str
-        URL of the leaderboard, but for its ending.
+        URL of the leaderboard without its extension.
     """
 
     model: str
@@ -58,43 +60,43 @@ class Verdict:
 
     @property
     def is_better(self) -> bool:
-        """Whether it may go live."""
+        """Whether the version may become active."""
         return not self.objections
 
     def summary(self) -> str:
-        """Return the figures in a line, as the history keeps them."""
+        """Return the figures in one line, for the history."""
         wql = {s.model: s.figures.wql for s in self.leaderboard.standings}
-        told = ", ".join(f"{name} {value:.4g}" for name, value in wql.items())
-        return f"WQL of a backtest of {self.leaderboard.partitions} partitions: {told}"
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in wql.items())
+        return f"WQL of a backtest of {self.leaderboard.partitions} partitions: {figures}"
 
 
 def judge_version(
     job: ForecastJob, model: str, version: str, active: str | None, gate: Gate
 ) -> Verdict:
-    """Backtest a version on a sample, beside the active one and seasonal naive.
+    """Backtest a version on a sample, together with the active version and seasonal naive.
 
     Parameters
     ----------
     job : ForecastJob
-        Which partitions and how; its model is not used.
+        Selected partitions and method; its model is not used.
     model, version : str
     active : str, optional
-        The version that is active now.
+        Active version; none by default.
     gate : Gate
 
     Raises
     ------
     DataNotFoundError
-        When there is nothing to backtest on.
+        If there is nothing to backtest on.
     ModelRejectedError
-        When the backtest itself failed on a partition: nothing is known then.
+        If the backtest failed on a partition, so that the comparison would be incomplete.
     """
     versions = [version] if active in {None, version} else [version, str(active)]
     choices = [
-        ModelChoice(f"{model}/{one}", device=job.model.device, precision=job.model.precision)
-        for one in versions
+        ModelChoice(f"{model}/{name}", device=job.model.device, precision=job.model.precision)
+        for name in versions
     ]
-    wanted = BacktestJob(
+    backtest = BacktestJob(
         forecast=job,
         models=tuple(choices),
         windows=Windows(gate.windows),
@@ -102,13 +104,13 @@ def judge_version(
         partitions=gate.partitions,
         series=gate.series,
     )
-    result = run_backtest(wanted)
+    result = run_backtest(backtest)
     if result.failures:
         name, task, failure = result.failures[0]
         raise ModelRejectedError(
             f"{model}/{version}: the backtest failed with {name} on {task.partition}: "
             f"{failure.message}",
-            hint="mend the partition, or leave it out with --years or --symbol",
+            hint="repair the partition, or leave it out with --years or --symbol",
         )
     board = result.leaderboard
     objections = tuple(object_to(board, f"{model}/{version}", f"{model}/{active}", gate.tolerance))
@@ -116,21 +118,34 @@ def judge_version(
 
 
 def object_to(board: Leaderboard, ours: str, active: str, tolerance: float) -> list[str]:
-    """Return what speaks against a version: overall, against naive, and segment by segment."""
+    """Return the objections to a version: overall, against seasonal naive, and by segment.
+
+    Parameters
+    ----------
+    board : Leaderboard
+    ours, active : str
+        Names of the version and of the active version on the leaderboard.
+    tolerance : float
+        See `Gate`.
+    """
     overall = {s.model: s.figures.wql for s in board.standings}
     if math.isnan(overall[ours]):
         return ["its WQL is undefined on the sample"]
-    found = []
-    for other in dict.fromkeys((active, NAIVE_MODEL)):
-        if other != ours and overall.get(other, math.inf) <= overall[ours]:
-            found.append(
-                f"WQL {overall[ours]:.4g} is no better than {overall[other]:.4g} of {other}"
+    objections = []
+    for rival in dict.fromkeys((active, NAIVE_MODEL)):
+        # An equal WQL is an objection too: a switch without a gain is only a risk.
+        if rival != ours and overall.get(rival, math.inf) <= overall[ours]:
+            objections.append(
+                f"WQL {overall[ours]:.4g} is no better than {overall[rival]:.4g} of {rival}"
             )
+    # A better WQL overall can hide a segment that has become much worse.
     for label, figures in board.segments.items():
         if active == ours or active not in figures:
             continue
-        mine, held = figures[ours].wql, figures[active].wql
-        if mine > held * (1 + tolerance):
-            how = f"{mine / held - 1:.0%} worse than" if held > 0 else "worse than"
-            found.append(f"{board.segment} {label}: WQL {mine:.4g} is {how} {held:.4g} of {active}")
-    return found
+        new, old = figures[ours].wql, figures[active].wql
+        if new > old * (1 + tolerance):
+            how = f"{new / old - 1:.0%} worse than" if old > 0 else "worse than"
+            objections.append(
+                f"{board.segment} {label}: WQL {new:.4g} is {how} {old:.4g} of {active}"
+            )
+    return objections

@@ -1,14 +1,14 @@
-"""Models into the registry and out of it: publish, download, list.
+"""Publish, download and list the models of a registry.
 
-What a version is told to be (architecture, parameters, lengths, levels) is read from its own files,
-without torch.
+Architecture, parameters, lengths and levels of a version are read from its own files, without
+torch, so that a manifest cannot contradict them.
 """
 
 import platform
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +32,29 @@ from gigacast.lake.model.registry import PUBLISHED, Author, Registry
 from gigacast.lake.model.resolve import is_version_folder, resolve_model
 
 BROKEN = "broken"
+"""State of a version whose manifest cannot be trusted."""
 _SOFTWARE = ("gigacast", "chronos-forecasting", "torch", "transformers", "safetensors")
+"""Packages whose versions are recorded in manifests."""
 
 
 @dataclass(frozen=True)
 class Publication:
-    """What to publish, besides the files.
+    """Name, version and description of a model to publish.
 
     Parameters
     ----------
     name, version : str, optional
-        Told by the folder when absent: ``.../NAME/v1.0``, else its own name and its digest.
+        Name and version; by default those of a folder ``.../NAME/v1.0``, else the folder's own name
+        and the first twelve digits of the digest.
     base : str, optional
-        The base model of a LoRA adapter: a folder, NAME/VERSION or a hub id; what the adapter names
-        when absent.
+        Base model of a LoRA adapter: a folder, NAME/VERSION or a hub id; the one that the adapter
+        names by default.
     license : str, optional
-        The model card's when absent.
+        License; that of the model card by default.
     metrics : mapping
+        Measured figures for the manifest.
     source : mapping, optional
-        See `ModelManifest`; the folder when absent.
+        Origin, see `ModelManifest`; the folder by default.
     """
 
     name: str | None = None
@@ -63,7 +67,16 @@ class Publication:
 
 @dataclass(frozen=True)
 class Published:
-    """What a publish came to: ``new`` unless the same content was there, ``activated`` if first."""
+    """Result of publishing a version.
+
+    Parameters
+    ----------
+    manifest : ModelManifest
+    new : bool
+        False if the same content was published before.
+    activated : bool
+        Whether the version became active, as the first of its model.
+    """
 
     manifest: ModelManifest
     new: bool
@@ -73,141 +86,174 @@ class Published:
 def publish_folder(
     registry: Registry,
     folder: Path,
-    wanted: Publication,
+    publication: Publication,
     author: Author,
     *,
     activate: bool = True,
 ) -> Published:
-    """Publish a folder as a version; the first version of a model becomes the active one.
+    """Publish a folder as a version; the first version of a model becomes active.
 
     Parameters
     ----------
     registry : Registry
     folder : Path
-        As ``save_pretrained`` writes it: JSON and safetensors.
-    wanted : Publication
+        Folder as written by ``save_pretrained``: JSON and safetensors.
+    publication : Publication
     author : Author
     activate : bool
-        Whether the first version of a model is made active.
+        Whether to make the first version of a model active.
 
     Raises
     ------
     ModelNotFoundError
-        When there is no such folder, or an adapter's base is nowhere.
+        If the folder does not exist, or the base of an adapter cannot be found.
     ModelIntegrityError
-        When a file is a pickle or damaged.
+        If a file is pickled or damaged.
     ModelConflictError
-        When the version exists with other content.
+        If the version exists with other content.
     ModelError
-        When it is no model of the Chronos family.
+        If it is no model of the Chronos family.
     """
     if not folder.is_dir():
         raise ModelNotFoundError(f"there is no folder {folder}", hint="give a model's folder")
     refuse_unsafe(folder)
-    with _with_base(registry, folder, wanted.base) as whole:
-        manifest = _describe(whole, folder.resolve(), wanted, author)
-        new = registry.publish(whole, manifest, author)
-    found = registry.read(manifest.model, manifest.version)
-    first = activate and activate_first(registry, found.model, found.version, author)
-    return Published(found, new, first)
+    with _with_base(registry, folder, publication.base) as complete:
+        manifest = _describe(complete, folder.resolve(), publication, author)
+        new = registry.publish(complete, manifest, author)
+    # Read back, because if the same content was published before, its own manifest stands.
+    stored = registry.read(manifest.model, manifest.version)
+    first = activate and activate_first(registry, stored.model, stored.version, author)
+    return Published(stored, new, first)
 
 
 def download_model(
-    registry: Registry, reference: str, wanted: Publication, revision: str | None, author: Author
+    registry: Registry,
+    reference: str,
+    publication: Publication,
+    revision: str | None,
+    author: Author,
 ) -> Published:
-    """Fetch a model from the hub, pinned to a commit, and publish it.
+    """Download a model from the hub, pinned to a commit, and publish it.
 
     Parameters
     ----------
     registry : Registry
     reference : str
-        A published name (``chronos-bolt-small``) or a hub id, with ``@revision`` if wanted.
-    wanted : Publication
-        Its version is the commit's first twelve digits when absent.
+        Name of a published model (``chronos-bolt-small``) or a hub id, optionally with
+        ``@revision``.
+    publication : Publication
+        Name and version; the repository's name and the start of the commit by default.
     revision : str, optional
-        Branch, tag or commit.
+        Branch, tag or commit; that of the reference, else ``main``, by default.
+    author : Author
 
     Raises
     ------
     ModelNotFoundError
-        When it is not on the hub, or the hub cannot be reached.
+        If the model is not on the hub, or the hub cannot be reached.
     """
-    named = parse_hub_id(reference)
-    if named is None:
+    hub_id = parse_hub_id(reference)
+    if hub_id is None:
         raise ModelNotFoundError(
             f"no model {reference!r} to download; published are: {', '.join(PUBLISHED_MODELS)}",
             hint="or give a hub id, OWNER/NAME",
         )
-    repo, own_revision = named
-    folder, commit = download_from_hub(repo, revision or own_revision)
-    asked = revision or own_revision
-    source = {"kind": "hub", "repo": repo, "revision": commit, "requested": asked or "main"}
-    filled = Publication(
-        name=wanted.name or repo.rpartition("/")[2],
-        version=wanted.version or commit[:12],
-        base=wanted.base,
-        license=wanted.license,
-        metrics=wanted.metrics,
+    repo, own_revision = hub_id
+    requested = revision or own_revision
+    folder, commit = download_from_hub(repo, requested)
+    # Branches and tags move; the commit says which files these are.
+    source = {"kind": "hub", "repo": repo, "revision": commit, "requested": requested or "main"}
+    complete = replace(
+        publication,
+        name=publication.name or repo.rpartition("/")[2],
+        version=publication.version or commit[:12],
         source=source,
     )
-    return publish_folder(registry, folder, filled, author)
+    return publish_folder(registry, folder, complete, author)
 
 
 @contextmanager
 def _with_base(registry: Registry, folder: Path, base: str | None) -> Iterator[Path]:
-    """Yield the folder; that of an adapter together with its base, without copying either."""
+    """Yield the folder; for an adapter, a folder of links to it and to its base.
+
+    A version of an adapter contains its base, so that it can be used without the base's own
+    version, which may be deleted. Links avoid a copy of both.
+    """
     names = model_names(folder)
     if ADAPTER_CONFIG not in names or any(name.startswith(BASE) for name in names):
         yield folder
         return
-    named = base or read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
-    origin = _find_base(registry, folder, named)
-    refuse_unsafe(origin)
+    reference = base or read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    base_folder = _find_base(registry, folder, reference)
+    refuse_unsafe(base_folder)
     with tempfile.TemporaryDirectory() as scratch:
-        whole = Path(scratch)
-        (whole / BASE).mkdir()
+        complete = Path(scratch)
+        (complete / BASE).mkdir()
         for name in names:
-            (whole / name).symlink_to((folder / name).resolve())
-        for name in model_names(origin):
-            (whole / BASE / name).symlink_to((origin / name).resolve())
-        yield whole
+            (complete / name).symlink_to((folder / name).resolve())
+        for name in model_names(base_folder):
+            (complete / BASE / name).symlink_to((base_folder / name).resolve())
+        yield complete
 
 
-def _find_base(registry: Registry, folder: Path, named: object) -> Path:
+def _find_base(registry: Registry, folder: Path, reference: object) -> Path:
+    """Return the folder of an adapter's base.
+
+    Raises
+    ------
+    ModelNotFoundError
+        If the adapter names no base, or the base cannot be found or is an adapter itself.
+    """
     hint = "give --base: a folder, NAME/VERSION or a hub id"
-    if not isinstance(named, str) or not named:
+    if not isinstance(reference, str) or not reference:
         raise ModelNotFoundError(f"{folder}: a LoRA adapter that names no base model", hint=hint)
     try:
-        found = resolve_model(named, registry.store).folder
+        base = resolve_model(reference, registry.store).folder
     except ModelError as error:
         raise ModelNotFoundError(
-            f"{folder}: a LoRA adapter, and its base {named!r} is not to be had: {error.message}",
+            f"{folder}: the base {reference!r} of the LoRA adapter cannot be found: "
+            f"{error.message}",
             hint=hint,
         ) from error
-    if found is None or (found / ADAPTER_CONFIG).exists():
-        raise ModelNotFoundError(f"{folder}: {named!r} is no base for an adapter", hint=hint)
-    return found
+    if base is None or (base / ADAPTER_CONFIG).exists():
+        raise ModelNotFoundError(f"{folder}: {reference!r} is no base for an adapter", hint=hint)
+    return base
 
 
-def _describe(whole: Path, folder: Path, wanted: Publication, author: Author) -> ModelManifest:
-    files = hash_folder(whole)
+def _describe(
+    complete: Path, folder: Path, publication: Publication, author: Author
+) -> ModelManifest:
+    """Return the manifest of a folder.
+
+    Parameters
+    ----------
+    complete : Path
+        Folder with all files, those of a base included.
+    folder : Path
+        Folder that the user named; gives the default name and version.
+    publication : Publication
+    author : Author
+    """
+    files = hash_folder(complete)
     digest = digest_files(files)
     versioned = is_version_folder(folder)
-    name = wanted.name or (folder.parent.name if versioned else folder.name)
-    version = wanted.version or (folder.name if versioned else digest[:12])
-    base = whole / BASE
-    model = base if base.is_dir() else whole
+    name = publication.name or (folder.parent.name if versioned else folder.name)
+    version = publication.version or (folder.name if versioned else digest[:12])
+    base = complete / BASE
+    model = base if base.is_dir() else complete
+    # On the CPU and in float32: a manifest must not depend on the machine that published it.
     info = describe_forecaster(
         model, name=name, version=version, digest=digest, device="cpu", precision="float32"
     )
     kinds = read_json(model / "config.json").get("architectures") or ["unknown"]
-    weights = count_parameters(whole) + (count_parameters(base) if base.is_dir() else 0)
+    weights = count_parameters(complete) + (count_parameters(base) if base.is_dir() else 0)
     return ModelManifest(
         model=check_name("model", name),
         version=check_name("version", version),
         digest=digest,
         files=files,
-        source=wanted.source or {"kind": "folder", "path": str(folder), "host": platform.node()},
+        source=publication.source
+        or {"kind": "folder", "path": str(folder), "host": platform.node()},
         created_at=author.now(),
         created_by=author.who,
         architecture=f"{kinds[0]} + LoRA" if base.is_dir() else str(kinds[0]),
@@ -215,18 +261,29 @@ def _describe(whole: Path, folder: Path, wanted: Publication, author: Author) ->
         context_length=info.context_length,
         prediction_length=info.prediction_length,
         quantile_levels=info.levels,
-        license=wanted.license or read_license(folder),
-        metrics=dict(wanted.metrics),
+        license=publication.license or read_license(folder),
+        metrics=dict(publication.metrics),
         software=versions_of(_SOFTWARE),
     )
 
 
-# -- looking ---------------------------------------------------------------------------------------
+# -- listing ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class VersionSummary:
-    """One version: its state, and its manifest where it has one that can be trusted."""
+    """A version, its state, and its manifest unless that is missing or damaged.
+
+    Parameters
+    ----------
+    version : str
+    state : str
+        State in the registry, or ``broken``.
+    active : bool
+    manifest : ModelManifest or None
+    problem : str or None
+        Reason why the manifest cannot be trusted.
+    """
 
     version: str
     state: str
@@ -237,7 +294,17 @@ class VersionSummary:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model: its versions, oldest first, and which of them is active, if that can be told."""
+    """A model and its versions, oldest first.
+
+    Parameters
+    ----------
+    name : str
+    active : str or None
+        Active version; None without one, or if it cannot be read.
+    versions : tuple of VersionSummary
+    problem : str or None
+        Reason why the active version cannot be read.
+    """
 
     name: str
     active: str | None
@@ -246,24 +313,25 @@ class ModelSummary:
 
 
 def summarise_model(registry: Registry, name: str) -> ModelSummary:
-    """Return what the registry knows of a model.
+    """Return a model of the registry and its versions.
 
     Raises
     ------
     ModelNotFoundError
-        When there is none; the message lists what there is.
+        If there is no such model; the message lists the models.
     """
     states = registry.versions(name)
     if not states:
         raise registry.unknown(name)
     active, problem = _active_version(registry, name)
     versions = [_summarise(registry, name, v, s, active) for v, s in states.items()]
-    versions.sort(key=lambda one: one.manifest.created_at if one.manifest else "")
+    versions.sort(key=lambda entry: entry.manifest.created_at if entry.manifest else "")
     return ModelSummary(name, active, tuple(versions), problem)
 
 
 def _active_version(registry: Registry, name: str) -> tuple[str | None, str | None]:
-    """Return what is active, and why that cannot be told: one bad object hides no other."""
+    """Return the active version, and the reason if it cannot be read."""
+    # The error is returned, not raised: one damaged object must not hide the versions of a model.
     try:
         return read_active(registry, name)[0].version, None
     except ModelIntegrityError as error:
@@ -283,7 +351,7 @@ def _summarise(
 
 
 def list_models(registry: Registry) -> list[ModelSummary]:
-    """Return every model of the registry."""
+    """Return all models of the registry."""
     return [
         summarise_model(registry, name) for name in registry.models() if registry.versions(name)
     ]

@@ -1,8 +1,8 @@
-"""Synthetic time series to train forecasters on: many families, vectorised, reproducible.
+"""Synthetic time series of many families, to train forecasters on.
 
-A series is a pure function of ``(seed, index, length, mixture)``: asking for ten series or ten
-million gives the same first ten. Series are made in blocks, family by family, with no Python loop
-over series.
+A series depends on ``(seed, index, length, mixture)`` only: the first ten of ten million series are
+those of a call for ten. Series are generated in blocks, family by family, without a loop over
+series.
 
 Examples
 --------

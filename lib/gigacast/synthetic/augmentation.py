@@ -1,7 +1,7 @@
-"""What happens to series on their way to us: noise, gross errors, rounding, gaps, late starts.
+"""Imperfections of real data, added to synthetic series: noise, outliers, rounding, gaps.
 
-Each function takes the random generator and series [N, T] and returns altered ones; the share of
-series it alters comes from the mixture.
+Each function takes a random generator and series [N, T] and returns a changed copy. The share of
+series that it changes is set in the mixture.
 """
 
 import numpy as np
@@ -21,9 +21,10 @@ from gigacast.synthetic.signal import (
 
 
 def augment(rng: np.random.Generator, signal: FloatArray, mixture: Mixture) -> FloatArray:
-    """Superpose, disturb, scale and blank out series as the mixture says, [N, T]."""
-    untouched = mixture == Mixture(mixture.shares, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    if untouched:
+    """Return series, [N, T], with all augmentations of a mixture."""
+    # A mixture without any augmentation keeps the scale of its families as well, for tests and
+    # pictures of these.
+    if mixture == Mixture(mixture.shares, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0):
         return signal
     mixed = superpose(rng, standardise(signal), mixture.superpose)
     noisy = add_outliers(rng, add_noise(rng, mixed, mixture.noisy), mixture.outliers)
@@ -40,7 +41,7 @@ def superpose(rng: np.random.Generator, signal: FloatArray, share: float) -> Flo
 
 
 def add_noise(rng: np.random.Generator, signal: FloatArray, share: float) -> FloatArray:
-    """Add noise of 0.5% to 60% of a series' spread: Gaussian, heavy-tailed, or one that fades."""
+    """Add noise of 0.5% to 60% of a series' spread: Gaussian, heavy-tailed or autocorrelated."""
     rows, length = signal.shape
     size = log_uniform(rng, 0.005, 0.6, rows) * chance(rng, share, rows)
     speed = log_uniform(rng, 0.05, 1.0, rows)
@@ -58,42 +59,46 @@ def add_noise(rng: np.random.Generator, signal: FloatArray, share: float) -> Flo
 
 
 def add_outliers(rng: np.random.Generator, signal: FloatArray, share: float) -> FloatArray:
-    """Throw up to one point in fifty off by several spreads in a share of the series."""
+    """Shift up to one point in fifty by several spreads, in a share of the series."""
     rows, length = signal.shape
     rate = log_uniform(rng, 0.002, 0.02, rows) * chance(rng, share, rows)
-    hit = rng.random((rows, length), dtype=np.float32) < rate
-    return np.asarray(signal + hit * white(rng, rows, length) * 6.0, dtype=np.float32)
+    is_outlier = rng.random((rows, length), dtype=np.float32) < rate
+    return np.asarray(signal + is_outlier * white(rng, rows, length) * 6.0, dtype=np.float32)
 
 
 def rescale(
     rng: np.random.Generator, original: FloatArray, signal: FloatArray, rounded: float
 ) -> FloatArray:
-    """Give series a size and an offset; most keep their sign, a share is rounded."""
+    """Give series a random scale and offset; flip the sign of a few and round a share of them."""
     rows = len(signal)
     size = log_uniform(rng, 0.01, 1e4, rows)
-    away = uniform(rng, 0.0, 8.0, rows) * chance(rng, 0.8, rows)
-    upright = np.where(chance(rng, 0.92, rows) > 0, signal, -signal)
-    scaled = (upright + away) * size
+    offset = uniform(rng, 0.0, 8.0, rows) * chance(rng, 0.8, rows)
+    signed = np.where(chance(rng, 0.92, rows) > 0, signal, -signal)
+    scaled = (signed + offset) * size
+    # Rounded series get a scale of their own, so that they have 3 to 300 steps per spread.
     steps = log_uniform(rng, 3.0, 300.0, rows)
-    whole = np.rint((upright + away) * steps)
-    sized = np.where(chance(rng, rounded, rows) > 0, whole, scaled)
-    return np.asarray(sized, dtype=np.float32)
+    whole = np.rint((signed + offset) * steps)
+    result = np.where(chance(rng, rounded, rows) > 0, whole, scaled)
+    return np.asarray(result, dtype=np.float32)
 
 
 def blank_out(rng: np.random.Generator, signal: FloatArray, share: float) -> FloatArray:
-    """Blank out single points or one stretch of up to a third of the series, in a share of them."""
+    """Remove single points, or a stretch of up to a third of a series, in a share of the series."""
     rows, length = signal.shape
     points = rng.random((rows, length), dtype=np.float32) < log_uniform(rng, 0.005, 0.4, rows)
     start = uniform(rng, 0.0, length, rows)
     clock = np.arange(length)[None, :]
     stretch = (clock >= start) & (clock < start + log_uniform(rng, 2.0, length / 3.0, rows))
-    gone = np.where(chance(rng, 0.5, rows) > 0, points, stretch) & (chance(rng, share, rows) > 0)
-    return np.where(gone, np.float32(np.nan), signal)
+    missing = np.where(chance(rng, 0.5, rows) > 0, points, stretch) & (chance(rng, share, rows) > 0)
+    return np.where(missing, np.float32(np.nan), signal)
 
 
 def shorten(rng: np.random.Generator, signal: FloatArray, share: float) -> FloatArray:
-    """Let a share of the series begin late, with between an eighth and all of their points left."""
+    """Remove the start of a share of the series; an eighth to all of their points remain.
+
+    The points become NaN, as in a context that is padded on the left.
+    """
     rows, length = signal.shape
-    kept = log_uniform(rng, length / 8.0, length, rows)
-    late = np.arange(length)[None, :] < (length - kept) * chance(rng, share, rows)
-    return np.where(late, np.float32(np.nan), signal)
+    remaining = log_uniform(rng, length / 8.0, length, rows)
+    early = np.arange(length)[None, :] < (length - remaining) * chance(rng, share, rows)
+    return np.where(early, np.float32(np.nan), signal)

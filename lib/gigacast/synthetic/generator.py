@@ -1,7 +1,7 @@
-"""Series from families: blocks of a fixed size, each with a random stream of its own.
+"""Generate synthetic series in blocks of a fixed size, each with its own random stream.
 
-Block *b* of seed *s* draws from the counter-based generator keyed ``(s, b)``, so series are
-reproducible by seed and index whatever is asked for before or beside them.
+Block *b* of seed *s* draws from a counter-based generator with the key ``(s, b)``. So a series
+depends on its seed and index only, not on the other series of a call or on earlier calls.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,6 +18,7 @@ from gigacast.synthetic.augmentation import augment
 from gigacast.synthetic.mixture import Mixture
 
 BLOCK_ROWS = 512
+"""Series per block. Part of the definition of a corpus: another size gives other series."""
 SHORTEST = 16
 
 Family = Callable[[np.random.Generator, int, int], FloatArray]
@@ -48,14 +49,14 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 
 @dataclass(frozen=True)
 class SyntheticBatch:
-    """Synthetic series and where they come from.
+    """Synthetic series and their families.
 
     Attributes
     ----------
     values : FloatArray
-        The series, [N, T], float32; NaN where missing, never infinite.
+        Series, [N, T], float32; NaN if missing, never infinite.
     families : NDArray[np.str_]
-        Name of the family each series was drawn from, [N].
+        Name of the family of each series, [N].
     """
 
     values: FloatArray
@@ -65,7 +66,7 @@ class SyntheticBatch:
 def generate(
     count: int, length: int, seed: int, *, start: int = 0, mixture: Mixture | None = None
 ) -> SyntheticBatch:
-    """Make series ``start`` to ``start + count`` of a synthetic corpus.
+    """Return series ``start`` to ``start + count`` of a synthetic corpus.
 
     Parameters
     ----------
@@ -74,27 +75,27 @@ def generate(
     length : int
         Points per series T, at least 16.
     seed : int
-        Names the corpus; zero or more.
+        Seed of the corpus; zero or more.
     start : int
         Index of the first series.
     mixture : Mixture, optional
-        What the corpus is made of; the default mixture if left out.
+        Composition of the corpus; ``Mixture()`` by default.
 
     Raises
     ------
     ConfigError
-        For a negative count, start or seed, a length under 16, or an unknown family.
+        If count, start or seed is negative, the length is under 16, or a family is unknown.
     """
     mixture = mixture or Mixture()
     _check(count, length, seed, start, mixture)
     stop = start + count
     blocks = range(start // BLOCK_ROWS, -(-stop // BLOCK_ROWS) if count else start // BLOCK_ROWS)
-    made = [_block(seed, block, length, mixture) for block in blocks]
-    if not made:
+    parts = [_block(seed, block, length, mixture) for block in blocks]
+    if not parts:
         return SyntheticBatch(np.empty((0, length), np.float32), np.empty(0, np.str_))
     offset = start - blocks.start * BLOCK_ROWS
-    values = np.concatenate([values for values, _ in made])[offset : offset + count]
-    names = np.concatenate([names for _, names in made])[offset : offset + count]
+    values = np.concatenate([values for values, _ in parts])[offset : offset + count]
+    names = np.concatenate([names for _, names in parts])[offset : offset + count]
     return SyntheticBatch(values, names)
 
 
@@ -111,7 +112,9 @@ def _check(count: int, length: int, seed: int, start: int, mixture: Mixture) -> 
 def _block(
     seed: int, block: int, length: int, mixture: Mixture
 ) -> tuple[FloatArray, NDArray[np.str_]]:
+    """Return a block of series, [BLOCK_ROWS, T], and the name of each series' family."""
     rng = np.random.Generator(np.random.Philox(key=np.array([seed, block], dtype=np.uint64)))
+    # Sorted, so that the order in which shares are given does not change the series.
     names = np.array(sorted(mixture.shares))
     weights = np.array([mixture.shares[name] for name in names])
     drawn = rng.choice(len(names), size=BLOCK_ROWS, p=weights / weights.sum())

@@ -1,4 +1,7 @@
-"""Periods of synthetic series: calendar periods, and random ones that patches do not divide."""
+"""Periods of synthetic series: those of calendars, and random ones.
+
+Half of the random periods are not whole, so that patches of 16 points do not divide them.
+"""
 
 from dataclasses import dataclass
 
@@ -10,16 +13,16 @@ from gigacast.synthetic.signal import log_uniform
 
 @dataclass(frozen=True)
 class Calendar:
-    """A sampling interval's cycles, in steps.
+    """Periods of a sampling interval, in steps.
 
     Attributes
     ----------
     name : str
-        The sampling interval.
+        Name of the sampling interval.
     short, long : float
-        The inner cycle (a day of hours) and the outer one (a week of hours).
+        Inner period (a day of hours) and outer period (a week of hours).
     weight : float
-        How often it is drawn, relative to the others.
+        Probability of the calendar, relative to the others.
     """
 
     name: str
@@ -50,44 +53,47 @@ CALENDARS = (
 _WEIGHTS = np.array([calendar.weight for calendar in CALENDARS])
 _SHORT = np.array([calendar.short for calendar in CALENDARS], dtype=np.float32)
 _LONG = np.array([calendar.long for calendar in CALENDARS], dtype=np.float32)
+# Calendars whose long period is a whole multiple of the short one.
 _NESTED = np.array([c.long > c.short and float(c.long / c.short).is_integer() for c in CALENDARS])
 
 
 def calendar_periods(rng: np.random.Generator, rows: int) -> tuple[FloatArray, FloatArray]:
-    """Return the short and long period of a random calendar per series, each [N, 1]."""
+    """Return the short and long period of a random calendar for each series, [N, 1]."""
     picked = rng.choice(len(CALENDARS), size=rows, p=_WEIGHTS / _WEIGHTS.sum())
     return _SHORT[picked, None], _LONG[picked, None]
 
 
 def nested_periods(rng: np.random.Generator, rows: int) -> tuple[IntArray, IntArray]:
-    """Return whole periods of which one divides the other: steps per cycle, cycles per outer one.
+    """Return nested whole periods, [N, 1]: steps per inner period, inner periods per outer one.
 
-    Mostly real calendars (24 hours, 7 days); one in six is random.
+    Five in six are those of calendars (24 hours, 7 days), the others are random.
     """
     weights = np.where(_NESTED, _WEIGHTS, 0.0)
     picked = rng.choice(len(CALENDARS), size=rows, p=weights / weights.sum())
     inner = _SHORT[picked, None].astype(np.int64)
     outer = np.rint(_LONG[picked, None] / _SHORT[picked, None]).astype(np.int64)
-    other = rng.random((rows, 1)) < 1 / 6
+    is_random = rng.random((rows, 1)) < 1 / 6
     random_inner = np.rint(log_uniform(rng, 2.0, 120.0, rows)).astype(np.int64)
     random_outer = rng.integers(2, 13, size=(rows, 1))
-    return np.where(other, random_inner, inner), np.where(other, random_outer, outer)
+    return np.where(is_random, random_inner, inner), np.where(is_random, random_outer, outer)
 
 
 def random_periods(rng: np.random.Generator, rows: int, longest: float) -> FloatArray:
     """Return periods drawn log-uniformly from 2 to ``longest``, half of them whole, [N, 1]."""
     period = log_uniform(rng, 2.0, max(longest, 3.0), rows)
-    whole = rng.random((rows, 1)) < 0.5
-    return np.where(whole, np.rint(period), period).astype(np.float32)
+    is_whole = rng.random((rows, 1)) < 0.5
+    return np.where(is_whole, np.rint(period), period).astype(np.float32)
 
 
 def mixed_periods(rng: np.random.Generator, rows: int, longest: float) -> FloatArray:
-    """Return periods of real calendars for two series in three, random ones for the rest, [N, 1].
+    """Return calendar periods for two series in three and random ones for the others, [N, 1].
 
-    Two in three of the calendars' are the short cycle. No period is longer than ``longest``.
+    Two in three calendar periods are the short one. No period is longer than ``longest``, because
+    a series must show its season to be learned from.
     """
     short, long = calendar_periods(rng, rows)
-    real = np.where(rng.random((rows, 1)) < 2 / 3, short, long)
-    real = np.where(real > longest, short, real)
+    from_calendar = np.where(rng.random((rows, 1)) < 2 / 3, short, long)
+    from_calendar = np.where(from_calendar > longest, short, from_calendar)
     drawn = random_periods(rng, rows, longest)
-    return np.where((rng.random((rows, 1)) < 2 / 3) & (real <= longest), real, drawn)
+    use_calendar = (rng.random((rows, 1)) < 2 / 3) & (from_calendar <= longest)
+    return np.where(use_calendar, from_calendar, drawn)

@@ -1,7 +1,7 @@
-"""Families that repeat: harmonics, calendars, profiles, waves, evolving and multiplicative ones.
+"""Seasonal families: harmonics, calendars, profiles, waves, evolving and multiplicative seasons.
 
-Each function takes the random generator, the number of series N and their length T, and returns [N,
-T] float32.
+Each family takes a random generator, the number of series N and their length T, and returns series
+[N, T], float32.
 """
 
 import numpy as np
@@ -32,22 +32,22 @@ def _phase(rng: np.random.Generator, cycle: FloatArray, length: int) -> FloatArr
 
 
 def cyclic(rng: np.random.Generator, rows: int, length: int, cycle: FloatArray) -> FloatArray:
-    """Return random profiles repeated at the periods given [N, 1]; half are free at each step.
+    """Return random profiles, [N, T], repeated with the given periods, [N, 1].
 
-    A smooth profile is read between its grid points; a free one has an independent value for each
-    step of the period, as the days of a week do.
+    A smooth profile is interpolated between its grid points. A stepwise one has an independent
+    value for each step of the period, like the days of a week; short periods are mostly stepwise.
     """
-    even = at_phase(profiles(rng, rows), _phase(rng, cycle, length))
+    smooth_cycle = at_phase(profiles(rng, rows), _phase(rng, cycle, length))
     steps = np.minimum(np.ceil(cycle), 512).astype(np.int64)
     table = heavy_tailed(rng, rows, int(steps.max()))
-    place = np.mod(_time(length) + np.floor(uniform(rng, 0.0, 512.0, rows)), cycle)
-    free = np.take_along_axis(table, np.minimum(place.astype(np.int64), steps - 1), axis=1)
-    likely_free = np.where(cycle <= 12, 0.6, 0.15)
-    return standardise(np.where(rng.random((rows, 1)) < likely_free, free, even))
+    position = np.mod(_time(length) + np.floor(uniform(rng, 0.0, 512.0, rows)), cycle)
+    stepwise = np.take_along_axis(table, np.minimum(position.astype(np.int64), steps - 1), axis=1)
+    stepwise_share = np.where(cycle <= 12, 0.6, 0.15)
+    return standardise(np.where(rng.random((rows, 1)) < stepwise_share, stepwise, smooth_cycle))
 
 
 def harmonics(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
-    """One to three sums of sines, each with a period of its own and up to five overtones."""
+    """Return sums of one to three waves, each with its own period and up to five harmonics."""
     total = np.zeros((rows, length), dtype=np.float32)
     active = np.floor(uniform(rng, 1.0, 3.7, rows))
     for component in range(3):
@@ -64,24 +64,25 @@ def harmonics(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
 
 
 def calendar(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
-    """Nest a cycle in a cycle: daily profiles of two kinds of day, and levels by day of the week.
+    """Return nested seasons: daily profiles of two kinds of day, and a level for each weekday.
 
-    Days of the second kind (weekends, say) follow a profile between the first and one of their
-    own; each day has a level; the level scales the profile or is added to it.
+    Days of the second kind (such as weekends) follow a profile between that of the first and one of
+    their own. The level of a day scales the profile or is added to it.
     """
     inner, outer = period.nested_periods(rng, rows)
     step = np.arange(length)[None, :] + rng.integers(0, 100_000, size=(rows, 1))
     day = (step // inner) % outer
-    turn = ((step % inner) / inner).astype(np.float32)
-    work, rest = profiles(rng, rows), profiles(rng, rows)
-    rest = standardise(work + uniform(rng, 0.0, 1.5, rows) * rest)
+    phase = ((step % inner) / inner).astype(np.float32)
+    workday, weekend = profiles(rng, rows), profiles(rng, rows)
+    weekend = standardise(workday + uniform(rng, 0.0, 1.5, rows) * weekend)
     size = uniform(rng, 0.2, 1.3, rows)
-    kinds = int(outer.max())
-    resting = np.arange(kinds)[None, :] >= outer - rng.integers(0, 3, size=(rows, 1))
-    levels = white(rng, rows, kinds) * log_uniform(rng, 0.02, 0.6, rows)
-    levels += resting * uniform(rng, -1.0, 0.5, rows)
-    is_rest = np.take_along_axis(resting, day, axis=1)
-    shape = np.where(is_rest, size * at_phase(rest, turn), at_phase(work, turn))
+    days = int(outer.max())
+    # The last 0 to 2 days of each outer period are weekends.
+    weekends = np.arange(days)[None, :] >= outer - rng.integers(0, 3, size=(rows, 1))
+    levels = white(rng, rows, days) * log_uniform(rng, 0.02, 0.6, rows)
+    levels += weekends * uniform(rng, -1.0, 0.5, rows)
+    is_weekend = np.take_along_axis(weekends, day, axis=1)
+    shape = np.where(is_weekend, size * at_phase(weekend, phase), at_phase(workday, phase))
     level = np.take_along_axis(levels, day, axis=1).astype(np.float32)
     level = level * (1.0 - chance(rng, 0.2, rows))
     scaled = (shape + 1.8) * np.exp(0.5 * level)
@@ -90,7 +91,7 @@ def calendar(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
 
 
 def profile(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
-    """Repeat one clean profile, or two of different periods, half of them with a slow drift."""
+    """Return a clean profile, or the sum of two of different periods; half with a slow drift."""
     first = cyclic(rng, rows, length, period.mixed_periods(rng, rows, length / 2))
     second = cyclic(rng, rows, length, period.mixed_periods(rng, rows, length / 2))
     both = first + chance(rng, 0.3, rows) * log_uniform(rng, 0.1, 1.0, rows) * second
@@ -98,7 +99,7 @@ def profile(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
 
 
 def evolving(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
-    """Let a season change: its strength and its shape follow slow smooth signals."""
+    """Return seasons whose strength and shape change slowly."""
     cycle = period.mixed_periods(rng, rows, length / 3)
     first, second = cyclic(rng, rows, length, cycle), cyclic(rng, rows, length, cycle)
     slow = log_uniform(rng, 60.0, 600.0, rows)
@@ -109,12 +110,12 @@ def evolving(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
 
 
 def multiplicative(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
-    """Level times season times noise: the swing and the noise grow with the level."""
+    """Return level times season times noise: amplitude and noise grow with the level."""
     clock = _time(length) / length - 0.5
     slow = smooth(rng, rows, length, log_uniform(rng, 80.0, 800.0, rows))
     walk = standardise(np.cumsum(white(rng, rows, length), axis=1))
-    bend = np.where(chance(rng, 0.3, rows) > 0, walk, slow) * log_uniform(rng, 0.02, 0.4, rows)
-    trend = np.exp(uniform(rng, -1.0, 1.6, rows) * clock * chance(rng, 0.7, rows) + bend)
+    drift = np.where(chance(rng, 0.3, rows) > 0, walk, slow) * log_uniform(rng, 0.02, 0.4, rows)
+    trend = np.exp(uniform(rng, -1.0, 1.6, rows) * clock * chance(rng, 0.7, rows) + drift)
     cycle = period.mixed_periods(rng, rows, length / 2)
     season = np.exp(log_uniform(rng, 0.05, 0.7, rows) * cyclic(rng, rows, length, cycle))
     noise = np.exp(log_uniform(rng, 0.003, 0.15, rows) * white(rng, rows, length))
@@ -122,8 +123,8 @@ def multiplicative(rng: np.random.Generator, rows: int, length: int) -> FloatArr
 
 
 def waves(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
-    """Sawtooth, triangle, rectangle and staircase waves."""
-    turn = np.mod(_phase(rng, period.mixed_periods(rng, rows, length / 2), length), 1.0)
+    """Return sawtooth, triangle, rectangle and staircase waves."""
+    phase = np.mod(_phase(rng, period.mixed_periods(rng, rows, length / 2), length), 1.0)
     duty = uniform(rng, 0.1, 0.9, rows)
     stairs = np.floor(log_uniform(rng, 2.0, 8.0, rows))
     sign = np.sign(uniform(rng, -1.0, 1.0, rows))
@@ -131,21 +132,21 @@ def waves(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
         rng,
         rows,
         (
-            lambda at: turn[at] * sign[at],
+            lambda at: phase[at] * sign[at],
             lambda at: np.where(
-                turn[at] < duty[at], turn[at] / duty[at], (1.0 - turn[at]) / (1.0 - duty[at])
+                phase[at] < duty[at], phase[at] / duty[at], (1.0 - phase[at]) / (1.0 - duty[at])
             ),
-            lambda at: (turn[at] < duty[at]).astype(np.float32),
-            lambda at: np.floor(turn[at] * stairs[at]) / stairs[at],
+            lambda at: (phase[at] < duty[at]).astype(np.float32),
+            lambda at: np.floor(phase[at] * stairs[at]) / stairs[at],
         ),
     )
     return standardise(wave) + _drift(rng, rows, length, 0.3)
 
 
 def _drift(rng: np.random.Generator, rows: int, length: int, share: float) -> FloatArray:
-    """Return a wandering level for a share of the series.
+    """Return a drifting level, [N, T], for a share of the series; zero for the others.
 
-    Smooth, a line, a random walk, or deviations that fade over 2 to 100 steps.
+    It is smooth, linear, a random walk, or mean-reverting over 2 to 100 steps.
     """
     slow = log_uniform(rng, 50.0, 800.0, rows)
     fade = log_uniform(rng, 0.01, 0.5, rows)

@@ -1,1 +1,1 @@
-"""Training jobs: series from a bucket, fine-tuning, scores, publication."""
+"""Training jobs: read series, fine-tune or pretrain a model, score it and publish it."""

@@ -1,7 +1,8 @@
-"""What a model learns from: partitions of a bucket, a file, or a table.
+"""Training data: partitions of a bucket, a file, or a table in memory.
 
-Partitions that follow each other in time are one source: an item's series spans the months, so that
-its end is the end of all that is known of it. Everything is read by the forecasting job's readers.
+All months of a series are read together. The held-out end of a series must be the end of all its
+data, not of each month. Everything is read by the readers of the forecasting job, so that a model
+is trained on the series that it will forecast.
 """
 
 import hashlib
@@ -34,55 +35,66 @@ from gigacast.storage.store import Store
 from gigacast.trainers.corpus import Corpus, CorpusWriter
 
 DEFAULT_HISTORY = 65_536
+"""Maximum steps per series by default; bounds the memory of a batch while series are read."""
 MAX_RECORDED_KEYS = 10_000
+"""Maximum number of keys in a version's manifest; beyond, their digest identifies the data."""
 _FORMATS: Mapping[str, Format] = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Sources whose rows belong together, in time order; ``name`` is that of a lone series."""
+    """Sources whose rows are read together, in time order.
+
+    Parameters
+    ----------
+    name : str
+        Item id of the series if the sources have no column of item ids.
+    sources : tuple of SeriesSource
+    """
 
     name: str
     sources: tuple[SeriesSource, ...]
 
 
 class TrainingData(Protocol):
-    """Where series come from, and what says that they are the same ones."""
+    """Sources of series, with a digest of their content."""
 
     def groups(self) -> Iterator[Group]:
-        """Iterate over sources that are read together."""
+        """Iterate over groups of sources that are read together."""
         ...
 
     def describe(self) -> dict[str, Any]:
-        """Return what a record says of the data: keys and ETags, or a file's hash."""
+        """Return the description of the data in a version's manifest: keys and ETags, or a hash."""
         ...
 
     def digest(self) -> str:
-        """Return a digest that is the same for the same data only."""
+        """Return a digest that is equal only for equal data."""
         ...
 
 
 @dataclass(frozen=True)
 class PartitionData:
-    """Partitions of a bucket or folder, found and pinned.
+    """Partitions of a bucket or folder, identified by their ETags.
 
     Parameters
     ----------
     inputs : Store
     partitions : mapping
-        The objects of each series or part, in the order of time.
+        Objects of each series or part, in time order.
     """
 
     inputs: Store
     partitions: Mapping[str, tuple[InputObject, ...]] = field(default_factory=dict)
 
     def groups(self) -> Iterator[Group]:
-        """Iterate over series and parts; all months of each are read together."""
+        """Iterate over series and parts, each with all its months."""
         for name, objects in self.partitions.items():
             sources = [self._source(entry) for entry in objects]
             yield Group(name, tuple(sources))
 
     def _source(self, entry: InputObject) -> SeriesSource:
+        # If the object was replaced since it was listed, opening it fails: the recorded digest
+        # must be that of the data that is read.
         opening = partial(
             open_object, self.inputs, entry.key, if_match=entry.etag, size_bytes=entry.size_bytes
         )
@@ -92,7 +104,7 @@ class PartitionData:
         return (entry for objects in self.partitions.values() for entry in objects)
 
     def describe(self) -> dict[str, Any]:
-        """Return the keys and their ETags; beyond `MAX_RECORDED_KEYS` only their digest."""
+        """Return the first `MAX_RECORDED_KEYS` keys with their ETags, and the digest of all."""
         objects = list(self._objects())
         listed = [{"key": o.key, "etag": o.etag} for o in objects[:MAX_RECORDED_KEYS]]
         return {
@@ -111,19 +123,19 @@ class PartitionData:
 
 @dataclass(frozen=True)
 class FileData:
-    """One file on this machine.
+    """A file on this machine.
 
     Parameters
     ----------
     path : Path
-        ``.csv``, ``.parquet`` or ``.json``, in any layout the readers know.
+        File that ends with ``.csv``, ``.parquet`` or ``.json``, in any layout of the readers.
 
     Raises
     ------
     ConfigError
-        When its ending is another.
+        If the path has another ending.
     DataNotFoundError
-        When there is none.
+        If the file does not exist.
     """
 
     path: Path
@@ -135,20 +147,20 @@ class FileData:
             raise DataNotFoundError(f"{self.path}: no such file", hint="check --data")
 
     def groups(self) -> Iterator[Group]:
-        """Yield the file."""
+        """Yield the file as a single group."""
         kind = _FORMATS[self.path.suffix.lower()]
         yield Group(
             self.path.stem, (SeriesSource(partial(self.path.open, "rb"), kind, str(self.path)),)
         )
 
     def describe(self) -> dict[str, Any]:
-        """Return its path, size and hash."""
+        """Return the path, size and hash of the file."""
         size = self.path.stat().st_size
         name = str(self.path.absolute())
         return {"kind": "file", "path": name, "size_bytes": size, "digest": self.digest()}
 
     def digest(self) -> str:
-        """Return the SHA-256 of its bytes."""
+        """Return the SHA-256 of the file."""
         with self.path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
@@ -160,25 +172,26 @@ class TableData:
     table: pa.Table
 
     def groups(self) -> Iterator[Group]:
-        """Yield the table."""
+        """Yield the table as a single group."""
         yield Group("series", (SeriesSource.of_table(self.table),))
 
     def describe(self) -> dict[str, Any]:
-        """Return its columns, rows and hash."""
+        """Return the columns, number of rows and hash of the table."""
         columns = self.table.column_names
         rows = self.table.num_rows
         return {"kind": "table", "columns": columns, "rows": rows, "digest": self.digest()}
 
     def digest(self) -> str:
-        """Return the SHA-256 of its content."""
+        """Return the SHA-256 of the table's content."""
         sink = _HashSink()
         with pa.ipc.new_stream(pa.PythonFile(sink, "w"), self.table.schema) as writer:
+            # In one chunk, so that equal tables with different chunks have equal digests.
             writer.write_table(self.table.combine_chunks())
         return sink.hashed.hexdigest()
 
 
 class _HashSink:
-    """A file that keeps nothing but the hash of what is written to it."""
+    """A file that computes the hash of its content without storing it."""
 
     closed = False
 
@@ -195,42 +208,43 @@ class _HashSink:
 
 
 def find_partitions(job: ForecastJob, inputs: Store) -> PartitionData:
-    """List the partitions a job selects, and pin them by their ETags.
+    """List the partitions that a job selects, with their ETags.
 
     Raises
     ------
     DataNotFoundError
-        When none matches.
+        If no partition is selected.
     """
-    found: dict[str, list[InputObject]] = {}
+    by_series: dict[str, list[InputObject]] = {}
     for partition in islice(_partitions(inputs, job.pattern, job.selection), job.limit):
-        found.setdefault(partition.name.series_name, []).extend(partition.inputs)
-    if not found:
+        by_series.setdefault(partition.name.series_name, []).extend(partition.inputs)
+    if not by_series:
         raise DataNotFoundError(
-            f"no partition under {inputs.address.url} matches what was asked for",
+            f"no partition under {inputs.address.url} matches the selection",
             hint="expected {YYYY}/{MM}/NAME.parquet; see --prefix, --input_prefix, --years, "
             "--symbol; a single file is given by --data",
         )
-    return PartitionData(inputs, {name: tuple(objects) for name, objects in found.items()})
+    return PartitionData(inputs, {name: tuple(objects) for name, objects in by_series.items()})
 
 
-def _partitions(inputs: Store, pattern: NamingPattern, wanted: Selection) -> Iterator[Partition]:
-    """Iterate over what is selected, month by month."""
-    for folder in walk_months(inputs, pattern, wanted):
+def _partitions(inputs: Store, pattern: NamingPattern, selection: Selection) -> Iterator[Partition]:
+    """Iterate over the selected partitions, month by month."""
+    for folder in walk_months(inputs, pattern, selection):
         yield from (partition for partition in folder.found.partitions if partition.wanted)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How series are read for training.
+    """Options by which series are read for training.
 
     Parameters
     ----------
     method : Method
-        Columns, frequency and timestamps, as the forecasting job reads them.
+        Columns, frequency and timestamps, as in the forecasting job.
     history : int
-        At most so many steps at the end of each series.
+        Maximum steps per series, counted from its end.
     memory_limit_bytes : int
+        Memory limit of the readers.
     """
 
     method: Method
@@ -238,23 +252,25 @@ class Reading:
     memory_limit_bytes: int = 2**30
 
     def digest(self, data: TrainingData) -> str:
-        """Return the digest of the data as it is read."""
+        """Return the digest of data read with these options; a checkpoint belongs to it."""
         columns = self.method.columns
-        read = [columns.item_id, columns.timestamp, *columns.targets]
+        names = [columns.item_id, columns.timestamp, *columns.targets]
         frequency = self.method.frequency.alias if self.method.frequency else None
-        how = [read, frequency, self.method.timestamp_unit, self.method.min_length, self.history]
-        return digest_value([data.digest(), how])
+        method = self.method
+        options = [names, frequency, method.timestamp_unit, method.min_length, self.history]
+        return digest_value([data.digest(), options])
 
     def options(self, name: str) -> ReadOptions:
-        """Return how a group is read; a batch holds at most a quarter of the memory."""
-        most = self.memory_limit_bytes // 4 // (4 * self.history)
+        """Return the reader's options for a group; ``name`` is the id of a lone series."""
+        # A batch of float32 values takes at most a quarter of the memory.
+        limit = self.memory_limit_bytes // 4 // (4 * self.history)
         return ReadOptions(
             columns=self.method.columns,
             context_length=self.history,
             freq=self.method.frequency,
             min_length=self.method.min_length,
             item_id=name,
-            batch_series=max(1, min(4096, most)),
+            batch_series=max(1, min(4096, limit)),
             memory_limit_bytes=self.memory_limit_bytes,
             timestamp_unit=self.method.timestamp_unit,
         )
@@ -263,24 +279,25 @@ class Reading:
 def write_corpus(
     groups: Iterable[Group], reading: Reading, folder: Path, least_length: int
 ) -> Corpus:
-    """Read all series and lay them out on disk.
+    """Read all series and write them to disk as a corpus.
 
     Parameters
     ----------
     groups : iterable of Group
     reading : Reading
     folder : Path
-        Empty; must outlive the corpus.
+        Empty folder; must exist as long as the corpus is used.
     least_length : int
-        Shorter series are left out and counted.
+        Minimum steps of a series; shorter ones are left out and counted.
 
     Raises
     ------
     DataError
-        When a source cannot be read, or no series is long enough.
+        If a source cannot be read, or no series is long enough.
     InputChangedError
-        When an object was replaced since it was found.
+        If an object was replaced since it was listed.
     StorageError
+        If the store cannot be read, or the disk is full.
     """
     with CorpusWriter(folder, least_length) as writer:
         for group in groups:

@@ -1,4 +1,4 @@
-"""A fine-tuning run as values: what is asked for, and how it ended."""
+"""A fine-tuning job and its result, as values."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,30 +13,34 @@ from gigacast.training.data import DEFAULT_HISTORY, TrainingData
 
 @dataclass(frozen=True)
 class FinetuneJob:
-    """Everything a run needs to know.
+    """A fine-tuning job.
 
     Parameters
     ----------
     job : ForecastJob
-        Where the data and the registry are, which partitions, which parent, how series are read.
+        Locations of data and registry, selected partitions, parent model, and reading options.
     options : FinetuneOptions
     data : TrainingData, optional
-        The partitions that ``job`` selects when absent.
-    name, version : str, optional
-        What to publish as: the parent's name (with ``-tuned`` when that ships with the package) and
-        the digest's first twelve digits when absent.
+        Training data; the partitions that ``job`` selects by default.
+    name : str, optional
+        Name to publish under; the parent's by default, with ``-tuned`` if the parent ships with
+        the package.
+    version : str, optional
+        Version to publish as; the first twelve digits of the digest by default.
     switch : bool
-        Whether to make it active.
+        Whether to make the published version active.
     why : str
-        Goes into the history then.
+        Reason for the switch, for the history.
     checkpoint_dir : Path, optional
-        A folder of the run's own in the cache when absent, removed when it is published.
+        Folder of checkpoints; by default a folder of this run in the cache, which is removed after
+        publication.
     max_minutes : float, optional
-        Stop after so many minutes and write a checkpoint; the same job goes on from there.
+        Time limit, after which a checkpoint is written; the same job resumes it. Unlimited by
+        default.
     history : int
-        At most so many steps at the end of each series.
+        Maximum steps per series, counted from its end.
     threads : int, optional
-        Of torch.
+        Number of torch's threads; torch's own default if None.
     """
 
     job: ForecastJob
@@ -60,21 +64,23 @@ class FinetuneJob:
 
 @dataclass(frozen=True)
 class FinetuneResult:
-    """How a run ended.
+    """Result of a fine-tuning job.
 
     Parameters
     ----------
     parent : ResolvedModel
     done : Finetuned
+        Result of the training.
     series, points : int
-        Learned from.
+        Number of series, and of their steps, in the training data.
     skipped : dict
-        Series left out, by reason.
+        Number of series left out, by reason.
     wql_before, wql_after : float or None
-        On what is held out.
+        WQL on the held-out windows, of the parent and of the new version; None if undefined.
     published : Published or None
-        None when time was up: the same job goes on.
+        None if the time ran out first; the same job resumes the run.
     switched : bool
+        Whether the new version was made active.
     checkpoint_dir : Path
     """
 

@@ -1,4 +1,4 @@
-"""Pretraining as a job: train from a recipe, and publish what came out if that is asked for."""
+"""Pretraining as a job: train a model from a recipe and, on request, publish it."""
 
 import time
 from collections.abc import Callable
@@ -17,23 +17,27 @@ from gigacast.training.run import check_free
 
 @dataclass(frozen=True)
 class PretrainJob:
-    """Everything a run needs to know.
+    """A pretraining job.
 
     Parameters
     ----------
     recipe : Path
-        YAML settings, as ``config/pretrain-nano.yaml``.
+        YAML settings, such as ``config/pretrain-nano.yaml``.
     output_dir : Path
-        Where the model's files go.
+        Folder for the model's files.
     checkpoint_dir : Path
-        Where checkpoints and the curve go; a checkpoint there is resumed.
+        Folder of checkpoints and the curve; an existing checkpoint is resumed.
     max_minutes : float, optional
-        Stop after so many minutes, write a checkpoint and the weights so far.
+        Time limit, after which a checkpoint and the weights so far are written; unlimited by
+        default.
     threads : int, optional
-        Of torch.
-    name, version : str, optional
-        What to publish as once it is finished; without a name nothing is published.
+        Number of torch's threads; torch's own default if None.
+    name : str, optional
+        Name to publish the finished model under; not published by default.
+    version : str, optional
+        Version to publish as; the first twelve digits of the digest by default.
     license : str, optional
+        License in the manifest.
     """
 
     recipe: Path
@@ -60,7 +64,7 @@ class PretrainJob:
 
 @dataclass(frozen=True)
 class PretrainReport:
-    """How far a run came; ``published`` is None when it is not finished, or was not to be."""
+    """Result of a pretraining job; ``published`` is None if unfinished or without a name."""
 
     step: int
     steps: int
@@ -77,26 +81,30 @@ def run_pretrain(
     events: TrainingEvents | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> PretrainReport:
-    """Train, or go on training, a Chronos-Bolt from scratch on synthetic series.
+    """Start or resume the pretraining of a Chronos-Bolt on synthetic series.
 
     Parameters
     ----------
     job : PretrainJob
     registry : Registry, optional
-        Where to publish; needed with a name.
+        Registry to publish to; required with a name.
     author : Author
+        Author of the version.
     events : TrainingEvents, optional
+        Receiver of events; ignored by default.
     clock : callable
+        Monotonic clock, in seconds.
 
     Raises
     ------
     ConfigError
-        When the recipe is wrong, or the checkpoint was made by another one.
+        If the recipe is invalid, or the checkpoint belongs to another recipe.
     ModelError
-        When the loss is not a number.
+        If the loss is not a number.
     StorageError
+        If the disk is full, or the registry cannot be reached.
     ModelConflictError
-        When the version is there already.
+        If the version exists already.
     """
     from gigacast.forecasters.network.device import set_threads  # noqa: PLC0415 - torch
     from gigacast.trainers.pretraining.config import load_config  # noqa: PLC0415
@@ -120,11 +128,11 @@ def run_pretrain(
 def _publish(
     job: PretrainJob, registry: Registry, author: Author, record: dict[str, Any], loss: float
 ) -> Published:
-    wanted = Publication(
+    publication = Publication(
         name=job.name,
         version=job.version,
         license=job.license,
         metrics={"held_out_loss": loss},
         source={"kind": "training", "parent": None, "record": record},
     )
-    return publish_folder(registry, job.output_dir, wanted, author, activate=False)
+    return publish_folder(registry, job.output_dir, publication, author, activate=False)

@@ -1,23 +1,27 @@
-"""Fine-tuning as a job: find parent and data, train, publish with lineage.
+"""Fine-tuning as a job: find the parent and the data, train, score, and publish with lineage.
 
-The registry stays as it was until everything is done; what is published never becomes active unless
-that was asked for.
+The registry is not changed before training and scoring are complete. A published version becomes
+active only on request.
 """
 
 import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gigacast.core.digest import digest_value
+from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import ConfigError, ModelConflictError, ModelError
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.config import ADAPTER_CONFIG, BASE, is_adapter, read_model_config
-from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecasters.metric import quantile_loss
 from gigacast.forecasting.prepare import checked_address
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs, pin_inputs
@@ -30,7 +34,7 @@ from gigacast.lake.model.registry import Author, Registry
 from gigacast.lake.model.resolve import ResolvedModel, default_cache, is_shipped
 from gigacast.models.publish import Publication, Published, publish_folder
 from gigacast.storage.opening import open_store
-from gigacast.trainers.corpus import Corpus
+from gigacast.trainers.corpus import Corpus, Windows
 from gigacast.trainers.finetuning.config import (
     FinetuneConfig,
     Finetuned,
@@ -47,46 +51,48 @@ from gigacast.training.data import (
     write_corpus,
 )
 from gigacast.training.job import FinetuneJob, FinetuneResult
-from gigacast.training.score import score_windows
 
 TUNED = "-tuned"
+"""Suffix of the default name, if the parent ships with the package and its name is reserved."""
 SCORED_ROWS = 256
+"""Windows per batch when a version is scored; bounds the memory of the scoring."""
 
 
 def run_finetune(
-    wanted: FinetuneJob,
+    job: FinetuneJob,
     author: Author,
     *,
     events: TrainingEvents | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> FinetuneResult:
-    """Train a better version of a model on a team's own data, and publish it.
+    """Fine-tune a model on a team's own data and publish it as a version.
 
     Parameters
     ----------
-    wanted : FinetuneJob
+    job : FinetuneJob
     author : Author
-        Of the version.
+        Author of the version.
     events : TrainingEvents, optional
-        Told how the run goes on.
+        Receiver of events; ignored by default.
     clock : callable
-        Seconds that only grow.
+        Monotonic clock, in seconds.
 
     Raises
     ------
     ModelNotFoundError
-        When there is no such parent.
+        If the parent does not exist.
     ModelError
-        When the parent cannot be trained, or a loss is not a number.
+        If the parent cannot be trained, or a loss is not a number.
     ModelConflictError
-        When the version is there already.
+        If the version exists already.
     ConfigError
-        When the settings do not fit the model, or the checkpoint is another run's.
+        If the settings do not fit the model, or the checkpoint belongs to another run.
     DataError
-        When there is no data, or too little.
+        If there is no data, or too little.
     StorageError
+        If a store cannot be reached, or the disk is full.
     """
-    run = _Run.prepare(wanted, author, events or Silent(), clock)
+    run = _Run.prepare(job, author, events or Silent(), clock)
     with tempfile.TemporaryDirectory(prefix="gigacast-train-") as scratch:
         folder = Path(scratch)
         (folder / "corpus").mkdir()
@@ -99,9 +105,9 @@ def run_finetune(
 
 @dataclass(frozen=True)
 class _Run:
-    """A job with everything resolved."""
+    """A job with its parent, settings and data resolved."""
 
-    wanted: FinetuneJob
+    request: FinetuneJob
     author: Author
     registry: Registry
     parent: ResolvedModel
@@ -114,49 +120,55 @@ class _Run:
     @classmethod
     def prepare(
         cls,
-        wanted: FinetuneJob,
+        request: FinetuneJob,
         author: Author,
         events: TrainingEvents,
         clock: Callable[[], float],
     ) -> "_Run":
-        """Resolve parent, settings and data; refuse what could not end well before it begins."""
-        job = wanted.job
-        if wanted.data is None:
+        """Resolve parent, settings and data, and check everything that can be checked.
+
+        A training takes hours, so a wrong setting, a missing permission or a taken version must
+        fail before it starts.
+        """
+        job = request.job
+        if request.data is None:
             job = replace(job, inputs=pin_inputs(job.inputs))
         outputs = open_store(job.outputs)
         for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
             open_store(address).check()
         parent, info = resolve_choice(job.model, outputs)
-        config = resolve_config(wanted.options, _family(parent, wanted), info, device=_device(job))
+        family = _family(parent, request)
+        config = resolve_config(request.options, family, info, device=_device(job))
         registry = Registry(outputs)
-        check_free(registry, _name_of(wanted, parent), wanted.version)
-        data = wanted.data or find_partitions(job, open_inputs(job.inputs))
-        reading = Reading(job.method, wanted.history, job.resources.memory_limit_bytes)
-        minutes = wanted.max_minutes
+        check_free(registry, _name_of(request, parent), request.version)
+        data = request.data or find_partitions(job, open_inputs(job.inputs))
+        reading = Reading(job.method, request.history, job.resources.memory_limit_bytes)
+        minutes = request.max_minutes
         deadline = clock() + 60.0 * minutes if minutes is not None else float("inf")
         limits = Limits(clock, deadline, events)
-        return cls(wanted, author, registry, parent, info, config, data, reading, limits)
+        return cls(request, author, registry, parent, info, config, data, reading, limits)
 
     def train(self, corpus: Corpus, folder: Path) -> FinetuneResult:
-        """Train, score, publish."""
+        """Train; once finished, score and publish."""
         from gigacast.trainers.finetuning.run import Finetuning, finetune  # noqa: PLC0415 - torch
 
-        if self.wanted.threads is not None:
+        if self.request.threads is not None:
             from gigacast.forecasters.network.device import set_threads  # noqa: PLC0415 - torch
 
-            set_threads(self.wanted.threads)
+            set_threads(self.request.threads)
         origin = Origin(self.parent.digest, self.reading.digest(self.data))
-        place = self.wanted.checkpoint_dir or self._own_checkpoints(origin)
+        checkpoints = self.request.checkpoint_dir or self._own_checkpoints(origin)
         assert self.parent.folder is not None  # noqa: S101 - `_family` has read it
-        run = Finetuning(self.parent.folder, self.config, corpus, origin, place)
+        run = Finetuning(self.parent.folder, self.config, corpus, origin, checkpoints)
         done = finetune(run, folder, self.limits)
         before = after = published = None
         if done.finished:
-            self._settle(folder)
-            before, after = (self._wql(one, corpus) for one in (self.parent.folder, folder))
+            self._complete_adapter(folder)
+            before, after = (self._wql(path, corpus) for path in (self.parent.folder, folder))
             published = self._publish(folder, corpus, done, (before, after))
-            if self.wanted.checkpoint_dir is None:
-                shutil.rmtree(place, ignore_errors=True)
+            # Only after publication: if that fails, a rerun resumes at the last step.
+            if self.request.checkpoint_dir is None:
+                shutil.rmtree(checkpoints, ignore_errors=True)
         return FinetuneResult(
             parent=self.parent,
             done=done,
@@ -166,29 +178,33 @@ class _Run:
             wql_before=before,
             wql_after=after,
             published=published,
-            switched=published is not None and self.wanted.switch,
-            checkpoint_dir=place,
+            switched=published is not None and self.request.switch,
+            checkpoint_dir=checkpoints,
         )
 
     def _own_checkpoints(self, origin: Origin) -> Path:
+        """Return the folder in the cache that the same job, and no other, finds again."""
         key = digest_value([self.config.resume_digest(), origin.parent, origin.data])
         return default_cache().parent / "training" / key
 
-    def _settle(self, folder: Path) -> None:
-        """Lay the base below an adapter, and take the paths of this machine out of it."""
+    def _complete_adapter(self, folder: Path) -> None:
+        """Link the base model below an adapter, and make its configuration reproducible."""
         if not is_adapter(folder):
             return
-        assert self.parent.folder is not None  # noqa: S101 - as above
+        assert self.parent.folder is not None  # noqa: S101 - `_family` has read it
         (folder / BASE).mkdir()
         for name in model_names(self.parent.folder):
             (folder / BASE / name).symlink_to((self.parent.folder / name).resolve())
         path = folder / ADAPTER_CONFIG
         config = json.loads(path.read_bytes())
+        # peft writes a path of this machine and the modules of a set in random order. Both would
+        # change the digest from run to run.
         config["base_model_name_or_path"] = f"{self.parent.name}/{self.parent.version}"
         config["target_modules"] = sorted(config["target_modules"])
         path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
     def _wql(self, folder: Path, corpus: Corpus) -> float | None:
+        """Return the WQL of a model on the held-out windows; None if undefined."""
         from gigacast.trainers.finetuning.run import window_source  # noqa: PLC0415 - torch
 
         info = describe_forecaster(
@@ -210,9 +226,9 @@ class _Run:
         done: Finetuned,
         wql: tuple[float | None, float | None],
     ) -> Published:
-        wanted = Publication(
-            name=_name_of(self.wanted, self.parent),
-            version=self.wanted.version,
+        publication = Publication(
+            name=_name_of(self.request, self.parent),
+            version=self.request.version,
             license=_license_of(self.parent),
             metrics={
                 "validation_loss": {"before": done.before, "after": done.after},
@@ -220,15 +236,15 @@ class _Run:
             },
             source=self._lineage(corpus, done),
         )
-        published = publish_folder(self.registry, folder, wanted, self.author, activate=False)
-        if self.wanted.switch:
-            found = published.manifest
-            why = self.wanted.why or f"fine-tuned from {self.parent.name}/{self.parent.version}"
-            switch_version(self.registry, found.model, found.version, self.author, why=why)
+        published = publish_folder(self.registry, folder, publication, self.author, activate=False)
+        if self.request.switch:
+            manifest = published.manifest
+            why = self.request.why or f"fine-tuned from {self.parent.name}/{self.parent.version}"
+            switch_version(self.registry, manifest.model, manifest.version, self.author, why=why)
         return published
 
     def _lineage(self, corpus: Corpus, done: Finetuned) -> dict[str, Any]:
-        """Return where the weights come from: all that training them again takes."""
+        """Return the origin of the weights: everything that is needed to train them again."""
         read = {"series": len(corpus), "points": corpus.points, "left_out": dict(corpus.skipped)}
         parent = self.parent
         return {
@@ -251,12 +267,19 @@ class _Run:
         }
 
 
-def _family(parent: ResolvedModel, wanted: FinetuneJob) -> str:
+def _family(parent: ResolvedModel, request: FinetuneJob) -> str:
+    """Return the pipeline class of the parent.
+
+    Raises
+    ------
+    ModelError
+        If the parent has no weights, or is an adapter and another one is requested.
+    """
     if parent.folder is None:
         raise ModelError(f"{parent.name} has no weights to train", hint="choose another --model")
-    if is_adapter(parent.folder) and wanted.options.method == "lora":
+    if is_adapter(parent.folder) and request.options.method == "lora":
         raise ModelError(
-            f"{parent.name}/{parent.version} is a LoRA adapter: another one cannot stand on it",
+            f"{parent.name}/{parent.version} is a LoRA adapter: it cannot be the base of another",
             hint="start from its base, or use --method full",
         )
     return str(read_model_config(parent.folder).get("chronos_pipeline_class", "ChronosPipeline"))
@@ -266,29 +289,60 @@ def _device(job: ForecastJob) -> str:
     return job.model.device if job.model.device.startswith("cuda:") else "auto"
 
 
-def _name_of(wanted: FinetuneJob, parent: ResolvedModel) -> str:
-    """Return what to publish as.
+def _name_of(request: FinetuneJob, parent: ResolvedModel) -> str:
+    """Return the name to publish under.
 
     Raises
     ------
     ConfigError
-        When nobody could use it under that name.
+        If the name is that of a model that ships with the package.
     """
-    name = wanted.name or (f"{parent.name}{TUNED}" if is_shipped(parent.name) else parent.name)
+    name = request.name or (f"{parent.name}{TUNED}" if is_shipped(parent.name) else parent.name)
     if is_shipped(name):
         raise ConfigError(
-            f"name: {name} ships with the package: --model {name} would always mean that one",
+            f"name: {name} ships with the package: --model {name} would always mean that model",
             hint=f"choose another --name, such as {name}{TUNED}",
         )
     return check_name("name", name)
 
 
+def score_windows(forecaster: Forecaster, windows: Iterable[Windows]) -> float | None:
+    """Return the WQL over windows at the model's own levels; None if it is undefined.
+
+    Parameters
+    ----------
+    forecaster : Forecaster
+    windows : iterable of Windows
+    """
+    levels = forecaster.info.levels
+    loss, actuals = 0.0, 0.0
+    for part in windows:
+        scorable = np.isfinite(part.context).any(axis=1) & np.isfinite(part.target).any(axis=1)
+        context, target = part.context[scorable], part.target[scorable].astype(np.float64)
+        if not len(context):
+            continue
+        # Trained models use neither seasons nor seeds.
+        request = ForecastRequest(
+            context=context,
+            horizon=target.shape[1],
+            levels=levels,
+            seasons=np.ones(len(context), np.int64),
+            seeds=np.zeros(len(context), np.uint64),
+        )
+        quantiles = np.sort(forecaster.predict(request).astype(np.float64), axis=2)
+        losses = quantile_loss(target, quantiles, np.array(levels))
+        loss += float(np.nansum(losses)) / len(levels)
+        actuals += float(np.nansum(np.abs(target)))
+    return loss / actuals if actuals > 0 else None
+
+
 def check_free(registry: Registry, name: str, version: str | None) -> None:
-    """Refuse a version that is there before hours are spent on it.
+    """Check that a version is not published yet, before hours are spent on training it.
 
     Raises
     ------
     ModelConflictError
+        If it is.
     """
     if version is not None and registry.find(name, version) is not None:
         raise ModelConflictError(

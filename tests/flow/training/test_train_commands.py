@@ -271,7 +271,7 @@ def test_a_lora_adapter_is_published_with_its_base_and_forecasts(
     capsys.readouterr()
     assert run(["verify", *flags, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["worst"] < 1e-4
-    with pytest.raises(gigacast.GigacastError, match="another one cannot stand on it"):
+    with pytest.raises(gigacast.GigacastError, match="it cannot be the base of another"):
         gigacast.finetune(folder_bucket.address.url, **{**options, "model": "lora"})  # type: ignore[arg-type]
 
 
