@@ -157,6 +157,7 @@ def _bolt_shape(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _chronos2_shape(config: Mapping[str, Any]) -> dict[str, Any]:
+    # Chronos-2 has no fixed horizon, only a maximum number of patches per pass.
     steps = int(config["max_output_patches"]) * int(config["input_patch_size"])
     return {**_bolt_shape({**config, "prediction_length": steps}), "takes_groups": True}
 
@@ -165,7 +166,7 @@ def _t5_shape(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "context_length": int(config["context_length"]),
         "prediction_length": int(config["prediction_length"]),
-        "levels": (),
+        "levels": (),  # quantiles of samples exist at every level
         "samples": int(config["num_samples"]),
     }
 

@@ -78,6 +78,8 @@ def group_rows(rows: IntArray, covariates: Covariates | None, *, joint: bool) ->
     items = covariates.items[rows]
     firsts = np.flatnonzero(np.append(True, items[1:] != items[:-1])) if len(rows) else rows
     counts = np.diff(np.append(firsts, len(rows)))
+    # A batch is a rectangular array of groups, so items with different numbers of series go into
+    # different batches.
     for count in np.unique(counts):
         starts = firsts[counts == count]
         yield rows[starts[:, None] + np.arange(count)]

@@ -78,6 +78,8 @@ def resolve_precision(name: str, device: str) -> str:
     """
     if name != "auto":
         return name
+    # Must agree with `network.device.resolve_precision`, which asks torch: `load_forecaster`
+    # refuses a model whose precision differs from the described one.
     if device == "cuda":
         return "bfloat16" if (_cuda_major() or 0) >= _AMPERE else "float32"
     return "bfloat16" if _cpu_flags() & {"avx512_bf16", "amx_bf16"} else "float32"

@@ -121,6 +121,7 @@ def measure(
     scale : float64 [N]
         Result of `seasonal_error`.
     """
+    # Float64, because these sums are added up over millions of steps.
     y, m, q = (np.asarray(values, np.float64) for values in (actual, median, quantiles))
     observed = np.isfinite(y)
     answered = observed & np.isfinite(m) & np.isfinite(q).all(axis=2)
@@ -292,6 +293,7 @@ def add_up(losses: Losses, groups: IntArray | None = None, count: int = 1) -> Su
 
     answered = losses.steps > 0
     scaled = answered & np.isfinite(losses.scale)
+    # Each forecast counts once in MASE, SQL and sMAPE, whatever its number of steps.
     steps = np.maximum(losses.steps, 1)
     unit = np.where(scaled, losses.scale, 1.0) * steps
 

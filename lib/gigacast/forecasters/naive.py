@@ -52,6 +52,7 @@ class SeasonalNaive:
         quantiles = np.empty(shape, dtype=np.float32)
         scores = np.array([normal_score(level) for level in request.levels])
         seasons = np.maximum(request.seasons, 1)
+        # One array operation per season length, because each reshapes contexts to whole seasons.
         for season in np.unique(seasons):
             rows = np.flatnonzero(seasons == season)
             point, spread = _forecast(
@@ -68,6 +69,7 @@ def _forecast(context: DoubleArray, season: int, horizon: int) -> tuple[DoubleAr
     steps = np.arange(horizon)
     point = _last_season(context, season)[:, steps % season]
     sigma = _residual_sigma(context, season)
+    # The errors of k seasons ahead are sums of k independent seasonal differences.
     growth = np.sqrt(steps // season + 1)
     if season > 1:
         # A series too short for a single seasonal difference gets the spread of a random walk:

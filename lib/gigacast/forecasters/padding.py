@@ -67,6 +67,8 @@ def pad_left(values: FloatArray, starts: IntArray, stops: IntArray, length: int)
 
 def _merge(sizes: IntArray, starts: IntArray, stops: IntArray) -> Iterator[tuple[int, int, int]]:
     """Join neighbouring sizes, largest first, while padding costs less than a call."""
+    # Sizes are in patches and count as tokens: each series of a smaller size is padded by the
+    # difference to the first size of its run.
     head = 0
     wasted = 0
     for n in range(1, len(sizes) + 1):

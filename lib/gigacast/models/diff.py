@@ -261,6 +261,7 @@ class _Comparing:
     def add(self, sample: SeriesBatch, horizon: int) -> None:
         """Forecast a sample with both versions, once complete and once with its end held out."""
         first, second = self._forecast(sample, horizon)
+        # In units of each context's scale, so that series of large values do not decide the mean.
         scale = np.array([context_scale(values[-self._context :]) for values in sample])[:, None]
         moved = np.abs(second.quantiles - first.quantiles).mean(axis=1) / scale
         self._moves.append(moved)

@@ -116,6 +116,7 @@ def publish_folder(
     """
     if not folder.is_dir():
         raise ModelNotFoundError(f"there is no folder {folder}", hint="give a model's folder")
+    # Before anything is read or linked: pickled weights can run code when they are loaded.
     refuse_unsafe(folder)
     with _with_base(registry, folder, publication.base) as complete:
         manifest = _describe(complete, folder.resolve(), publication, author)

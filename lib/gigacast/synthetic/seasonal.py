@@ -38,6 +38,7 @@ def cyclic(rng: np.random.Generator, rows: int, length: int, cycle: FloatArray) 
     value for each step of the period, like the days of a week; short periods are mostly stepwise.
     """
     smooth_cycle = at_phase(profiles(rng, rows), _phase(rng, cycle, length))
+    # At most 512 independent values, which bounds the table; longer periods repeat the last one.
     steps = np.minimum(np.ceil(cycle), 512).astype(np.int64)
     table = heavy_tailed(rng, rows, int(steps.max()))
     position = np.mod(_time(length) + np.floor(uniform(rng, 0.0, 512.0, rows)), cycle)
@@ -49,7 +50,7 @@ def cyclic(rng: np.random.Generator, rows: int, length: int, cycle: FloatArray) 
 def harmonics(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     """Return sums of one to three waves, each with its own period and up to five harmonics."""
     total = np.zeros((rows, length), dtype=np.float32)
-    active = np.floor(uniform(rng, 1.0, 3.7, rows))
+    active = np.floor(uniform(rng, 1.0, 3.7, rows))  # 1 or 2 components, less often 3
     for component in range(3):
         cycle = period.mixed_periods(rng, rows, length)
         turns = 2.0 * np.pi * _phase(rng, cycle, length)
@@ -70,6 +71,7 @@ def calendar(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     their own. The level of a day scales the profile or is added to it.
     """
     inner, outer = period.nested_periods(rng, rows)
+    # A random offset, so that series start at any hour of any day.
     step = np.arange(length)[None, :] + rng.integers(0, 100_000, size=(rows, 1))
     day = (step // inner) % outer
     phase = ((step % inner) / inner).astype(np.float32)
@@ -85,6 +87,7 @@ def calendar(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     shape = np.where(is_weekend, size * at_phase(weekend, phase), at_phase(workday, phase))
     level = np.take_along_axis(levels, day, axis=1).astype(np.float32)
     level = level * (1.0 - chance(rng, 0.2, rows))
+    # The offset makes most of the standardised shape positive, as quantities that scale are.
     scaled = (shape + 1.8) * np.exp(0.5 * level)
     signal = np.where(chance(rng, 0.5, rows) > 0, scaled, shape + level)
     return standardise(signal.astype(np.float32)) + _drift(rng, rows, length, 0.5)

@@ -56,6 +56,7 @@ def growth(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     rate = log_uniform(rng, 0.3, 3.0, rows) * np.sign(uniform(rng, -1.0, 2.0, rows))
     season = log_uniform(rng, 0.3, 1.0, rows) * _season(rng, rows, length, 0.6)
     noise = white(rng, rows, length) * log_uniform(rng, 0.003, 0.2, rows)
+    # Clipped so that no combination of rate, season and noise overflows the exponential.
     logarithm = np.clip(rate * _clock(length) + 0.3 * season + noise, -8.0, 8.0)
     return np.asarray(np.exp(logarithm), dtype=np.float32)
 
@@ -87,6 +88,7 @@ def intermittent(rng: np.random.Generator, rows: int, length: int) -> FloatArray
     rate = log_uniform(rng, 0.03, 0.5, rows)
     season = np.exp(0.7 * _season(rng, rows, length, 0.5))
     sold = rng.random((rows, length), dtype=np.float32) < np.minimum(rate * season, 1.0)
+    # Exponentially distributed sizes by the inverse distribution function, rounded up.
     size = np.ceil(-np.log1p(-rng.random((rows, length), dtype=np.float32)) * _mean(rng, rows))
     return np.asarray(sold * np.maximum(size, 1.0), dtype=np.float32)
 

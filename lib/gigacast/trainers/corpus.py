@@ -197,6 +197,7 @@ class WindowSource:
         starts = self._corpus.offsets[rows]
         stops = self._corpus.offsets[rows + 1] - self._cut.validation_steps
         first = starts + self._cut.min_context
+        # A series too short for a whole target still gives one window, at its first origin.
         last = np.maximum(first, stops - self._cut.horizon)
         origins = draw.integers(first, last, endpoint=True)
         return self._gather(starts, origins, stops)

@@ -105,7 +105,9 @@ def test_models_are_listed_and_switched_from_python(one: Path, two: Path) -> Non
     assert manager.rollback_model("chronos-bolt-small").version == "v0.9"
 
 
-def test_python_does_all_that_the_commands_do(filled: Store, tmp_path: Path, one: Path) -> None:
+def test_python_has_an_equivalent_of_every_command(
+    filled: Store, tmp_path: Path, one: Path
+) -> None:
     manager = gigacast.ModelManager(bucket=filled.address.url)
     summary, active = manager.show_model("tiny")
     assert [v.version for v in summary.versions] == ["v1.0", "v1.1"]
@@ -157,9 +159,7 @@ def test_an_empty_registry_says_how_to_fill_it(bucket: Store, capsys: Capture) -
     assert models_json(bucket, capsys, "list") == []
 
 
-def test_list_shows_what_is_broken_unfinished_or_put_there_by_hand(
-    filled: Store, capsys: Capture
-) -> None:
+def test_list_shows_broken_unfinished_and_foreign_versions(filled: Store, capsys: Capture) -> None:
     filled.put("models/hand/v1/config.json", b"{}")
     filled.put("models/left/v1/PUBLISHING", b"{}")
     filled.put("models/tiny/v1.1/manifest.json", b"{}")
@@ -179,7 +179,7 @@ def test_list_shows_what_is_broken_unfinished_or_put_there_by_hand(
     assert "ACTIVE: does not say which version is active" in out
 
 
-def test_show_tells_all_that_is_known(filled: Store, capsys: Capture) -> None:
+def test_show_prints_the_whole_manifest(filled: Store, capsys: Capture) -> None:
     capsys.readouterr()
     assert models_command(filled, "switch", "tiny", "v1.1", "--why", "better on weekends") == 0
     assert capsys.readouterr().out == "active: tiny/v1.1\n"
@@ -235,7 +235,7 @@ def test_a_backup_restores_into_another_bucket_on_s3(
     assert run(["models", "restore", archive, *there, "--json"]) == 0
 
 
-def test_a_file_that_is_there_is_replaced_by_a_backup_only_when_told_to(
+def test_a_backup_replaces_an_existing_file_only_on_request(
     filled: Store, tmp_path: Path, capsys: Capture
 ) -> None:
     archive = tmp_path / "mine.tar"
@@ -247,14 +247,14 @@ def test_a_file_that_is_there_is_replaced_by_a_backup_only_when_told_to(
     assert models_command(filled, "restore", str(archive)) == 0
 
 
-def test_an_empty_name_is_not_the_folders(bucket: Store, one: Path, capsys: Capture) -> None:
+def test_an_empty_name_is_refused(bucket: Store, one: Path, capsys: Capture) -> None:
     for flag in ("--name", "--model_version"):
         assert models_command(bucket, "publish", str(one), flag, "") == 2
         assert f"{flag} is empty" in capsys.readouterr().err
     assert [page for page in bucket.list() if page] == []
 
 
-def test_delete_says_first_what_it_would_delete(filled: Store, capsys: Capture) -> None:
+def test_delete_can_show_the_keys_first(filled: Store, capsys: Capture) -> None:
     before = [m.key for page in filled.list() for m in page]
     capsys.readouterr()
     assert models_command(filled, "delete", "tiny/v1.1") == 0
@@ -289,7 +289,7 @@ def test_delete_says_first_what_it_would_delete(filled: Store, capsys: Capture) 
         (["frobnicate"], "frobnicate"),
     ],
 )
-def test_what_goes_wrong_is_one_clear_line_and_changes_nothing(
+def test_errors_are_one_line_and_change_nothing(
     filled: Store, two: Path, capsys: Capture, words: list[str], says: str
 ) -> None:
     before = {m.key: m.etag for page in filled.list() for m in page}
@@ -357,7 +357,7 @@ def scaled(source: Path, target: Path, factor: float) -> Path:
     return target
 
 
-def test_diff_tells_how_far_forecasts_move_and_which_version_is_better(
+def test_diff_shows_the_movement_of_forecasts_and_the_better_version(
     bucket: Store, models: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     put_panels(bucket, months=["2024-01"], parts=2)
@@ -441,7 +441,7 @@ def test_series_without_an_end_to_hold_out_are_counted_not_scored() -> None:
     assert np.isnan(seasonal_error(held.contexts.values, held.contexts.offsets, week)).all()
 
 
-def test_a_quantile_loss_is_the_published_one() -> None:
+def test_the_quantile_loss_is_that_of_its_definition() -> None:
     losses = quantile_loss(np.array([[3.0]]), np.array([[[1.0, 4.0]]]), np.array([0.1, 0.9]))
     np.testing.assert_allclose(losses, [[[2 * 2 * 0.1, 2 * 1 * 0.1]]])
     assert Score.of("v1", None).wql is None
@@ -501,7 +501,7 @@ def test_a_download_is_pinned_published_and_works_offline_from_then_on(
     assert json.loads(again.stdout)["new"] is False
 
 
-def test_a_hub_that_cannot_be_reached_changes_nothing(bucket: Store, tmp_path: Path) -> None:
+def test_an_unreachable_hub_changes_nothing(bucket: Store, tmp_path: Path) -> None:
     where = ["--bucket", bucket.address.url]
     done = in_child(
         "download", "chronos-2", *where, home=tmp_path, HF_ENDPOINT="http://127.0.0.1:9"

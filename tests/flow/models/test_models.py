@@ -89,7 +89,7 @@ def test_the_same_series_get_the_same_numbers_in_any_partition_batch_and_process
         np.testing.assert_allclose(got[other][LEVELS], got["one"][LEVELS], rtol=1e-5, atol=1e-5)
 
 
-def test_levels_outside_the_trained_range_are_refused_unless_asked_for_and_then_marked(
+def test_levels_outside_the_trained_range_need_extrapolation_and_are_marked(
     bucket: Store, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import io
@@ -119,7 +119,7 @@ def test_counts_are_whole_and_never_negative(bucket: Store, models: Path) -> Non
     assert (np.diff(numbers[:, :9], axis=1) >= 0).all()
 
 
-def test_a_model_folder_that_is_broken_stops_the_run_before_it_starts(
+def test_a_broken_model_folder_stops_the_run_before_it_starts(
     bucket: Store, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_panels(bucket, months=["2024-01"], parts=1)
@@ -136,7 +136,7 @@ def test_a_model_folder_that_is_broken_stops_the_run_before_it_starts(
         assert "Traceback" not in err
 
 
-def test_the_median_is_the_same_whatever_levels_stand_beside_it(models: Path) -> None:
+def test_the_median_does_not_depend_on_the_other_levels(models: Path) -> None:
     """Random weights cross all the time: what is chosen must not change what is kept."""
     options = {"model": str(tiny_bolt(models)), "horizon": 12, "precision": "float32"}
     whole = gigacast.forecast(hourly_panel(), **options)  # type: ignore[arg-type]

@@ -109,7 +109,7 @@ def command(store: Store, *words: str) -> list[str]:
 # -- the examples of the requirements --------------------------------------------------------------
 
 
-def test_a_trainer_takes_a_csv_trains_and_the_loader_predicts(
+def test_a_trainer_trains_on_a_csv_and_the_loader_predicts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIGACAST_RUN__DEVICE", "cpu")
@@ -134,7 +134,7 @@ def test_a_trainer_takes_a_csv_trains_and_the_loader_predicts(
     assert tuned.predict(context_data).median.shape == (1, 64)
 
 
-def test_a_trainer_takes_the_partitions_of_a_symbol(tmp_path: Path, models: Path) -> None:
+def test_a_trainer_trains_on_the_partitions_of_a_symbol(tmp_path: Path, models: Path) -> None:
     store = make_bucket(tmp_path)
     for month, steps in (("2014-01", 90), ("2014-02", 70)):
         times = pd.date_range(f"{month}-01", periods=steps, freq="min")
@@ -161,7 +161,7 @@ def test_a_trainer_takes_the_partitions_of_a_symbol(tmp_path: Path, models: Path
     assert keys(store)[0].startswith("models/t/")
 
 
-def test_a_trainer_without_data_or_with_a_bucket_says_what_to_do() -> None:
+def test_a_trainer_without_data_or_with_a_bucket_is_an_error_with_a_hint() -> None:
     with pytest.raises(ConfigError, match="no training data") as info:
         ChronosTrainer().train()
     assert "load_training_data" in str(info.value.hint)
@@ -172,7 +172,7 @@ def test_a_trainer_without_data_or_with_a_bucket_says_what_to_do() -> None:
 # -- fine-tuning a bucket --------------------------------------------------------------------------
 
 
-def test_a_bucket_is_learned_and_the_version_says_where_it_comes_from(
+def test_a_version_trained_on_a_bucket_records_its_lineage(
     bucket: Store, models: Path, capsys: Capture
 ) -> None:
     fill(bucket)
@@ -197,9 +197,7 @@ def test_a_bucket_is_learned_and_the_version_says_where_it_comes_from(
     assert found.software["torch"]
 
 
-def test_what_was_trained_forecasts_once_it_is_switched_to(
-    folder_bucket: Store, models: Path
-) -> None:
+def test_a_trained_version_forecasts_once_it_is_active(folder_bucket: Store, models: Path) -> None:
     fill(folder_bucket)
     parent = ["--model", str(tiny_bolt(models)), "--name", "mine", "--switch", "--why", "better"]
     assert run(command(folder_bucket, *QUICK_FLAGS, *parent, "--quiet")) == 0
@@ -214,7 +212,7 @@ def test_what_was_trained_forecasts_once_it_is_switched_to(
     assert len(predictions) == 36
 
 
-def test_filters_say_which_partitions_are_learned(folder_bucket: Store, models: Path) -> None:
+def test_filters_select_the_training_partitions(folder_bucket: Store, models: Path) -> None:
     fill(folder_bucket)
     options = {**QUICK, "model": str(tiny_bolt(models)), "name": "mine"}
     done = gigacast.finetune(folder_bucket.address.url, months="1", **options)  # type: ignore[arg-type]
@@ -223,7 +221,7 @@ def test_filters_say_which_partitions_are_learned(folder_bucket: Store, models: 
         gigacast.finetune(folder_bucket.address.url, years="2031", **options)  # type: ignore[arg-type]
 
 
-def test_a_layer_below_the_prefix_is_learned(folder_bucket: Store, models: Path) -> None:
+def test_an_input_prefix_is_trained_on(folder_bucket: Store, models: Path) -> None:
     put_frame(folder_bucket, "cleaned/v1/SALES/2024/01/part-00000.parquet", panel("2024-01-01", 99))
     options = {**QUICK, "model": str(tiny_bolt(models)), "name": "mine"}
     done = gigacast.finetune(folder_bucket.address.url, input_prefix="cleaned/v1/SALES", **options)  # type: ignore[arg-type]
@@ -337,7 +335,7 @@ WRONG = {
 }
 
 
-def test_what_is_wrong_is_said_and_the_registry_stays_as_it_was(
+def test_errors_are_one_line_and_leave_the_registry_unchanged(
     bucket: Store, models: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     fill(bucket)
@@ -369,7 +367,7 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(
     assert keys(bucket) == []
 
 
-def test_a_csv_without_the_columns_or_not_there_is_refused(tmp_path: Path, models: Path) -> None:
+def test_a_missing_csv_or_one_without_the_columns_is_refused(tmp_path: Path, models: Path) -> None:
     frame = panel("2024-01-01", 100).rename(columns={"target": "price"})
     frame.to_csv(tmp_path / "prices.csv", index=False)
     options = {**QUICK, "model": str(tiny_bolt(models))}
@@ -473,7 +471,7 @@ def test_a_recipe_becomes_a_model_in_the_registry(
         (["--max_minutes", "0"], "max_minutes: 0.0 is not above 0"),
     ],
 )
-def test_a_pretraining_that_cannot_be_is_refused(
+def test_invalid_pretraining_options_are_refused(
     words: list[str], told: str, capsys: Capture
 ) -> None:
     Path("recipe.yaml").write_text("{}")
@@ -483,7 +481,7 @@ def test_a_pretraining_that_cannot_be_is_refused(
     assert not Path("out").exists()
 
 
-def test_a_version_made_by_hand_carries_metrics_and_source(
+def test_a_version_published_from_python_has_its_metrics_and_source(
     folder_bucket: Store, tmp_path: Path, capsys: Capture
 ) -> None:
     made = make_folder(tmp_path / "made")

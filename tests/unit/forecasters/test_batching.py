@@ -1,4 +1,4 @@
-"""Batching: order, size, fallback and memory, seen through a forecaster that keeps a record."""
+"""Batching: order, size, fallback and memory, with a forecaster that records its requests."""
 
 import subprocess
 import sys
@@ -83,7 +83,7 @@ def test_forecasts_come_back_in_the_order_of_the_series():
     assert result.quantiles[:, 0, 0] == pytest.approx(expected, rel=1e-6)
 
 
-def test_the_context_is_cut_to_what_is_asked_and_to_what_the_model_takes():
+def test_the_context_is_cut_to_the_requested_length_and_to_the_model_s():
     for asked, used in ((None, 64), (200, 64), (10, 10)):
         result = forecast([[1.0] * 100], context_length=asked)
         assert result.median[0, 0] == pytest.approx(used + 0.5)
@@ -118,7 +118,7 @@ def test_samples_have_smaller_batches():
     assert budget.rows(sampling, 64, 64) == budget.rows(INFO, 64, 64) // 20
 
 
-def test_a_given_batch_size_is_kept_and_filled_evenly():
+def test_a_fixed_batch_size_is_not_exceeded_and_batches_are_even():
     forecaster = RecordingForecaster()
     forecast([[1.0]] * 10, forecaster, batch_size=4)
     assert forecaster.tried == [4, 3, 3]
@@ -132,7 +132,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does():
     assert result.median[:, 0] == pytest.approx(np.arange(20) + 0.5)
 
 
-def test_a_limit_once_found_is_remembered_by_the_budget():
+def test_a_budget_keeps_its_limit_for_later_batches():
     forecaster, budget = RecordingForecaster(most=3), BatchBudget(8)
     options = ForecastOptions(horizon=1)
     for _ in range(2):
@@ -141,7 +141,7 @@ def test_a_limit_once_found_is_remembered_by_the_budget():
     assert budget.largest == 2
 
 
-def test_a_series_that_does_not_fit_alone_is_an_error_that_says_what_to_do():
+def test_a_single_series_that_does_not_fit_is_an_error_with_a_hint():
     with pytest.raises(ModelError, match="context_length"):
         forecast([[1.0]] * 4, RecordingForecaster(most=0))
 
@@ -172,7 +172,7 @@ class StartingRecorder(RecordingForecaster):
 SOME = [[float(n)] * (1 + n % 40) for n in range(50)]
 
 
-def test_the_next_batch_is_started_before_the_last_is_waited_for():
+def test_the_next_batch_starts_before_the_last_result_is_awaited():
     forecaster = StartingRecorder()
     ahead = forecast(SOME, forecaster, batch_size=8)
     assert forecaster.most_under_way == 2
@@ -192,7 +192,7 @@ def test_batches_that_fit_alone_but_not_side_by_side_are_not_halved():
     assert forecaster.tried == alone.tried
 
 
-def test_every_bad_series_gets_the_flagged_fallback_and_the_good_ones_do_not_care():
+def test_bad_series_get_a_flagged_fallback_and_good_ones_do_not_change():
     series = [[1.0, 2.0], [], [NAN, NAN], [5.0, INF], [7.0, NAN, NAN]]
     result = forecast(series, min_length=2)
     assert result.reasons.tolist() == [
@@ -247,13 +247,13 @@ def test_only_sampling_models_get_seeds():
         assert len(set(forecaster.requests[0].seeds.tolist())) == (2 if samples else 1)
 
 
-def test_the_median_is_there_asked_for_or_not():
+def test_the_median_is_returned_whether_requested_or_not():
     result = forecast([[1.0]], levels=(0.1, 0.9))
     assert result.quantiles[0, 0] == pytest.approx([1.1, 1.9])
     assert result.median[0, 0] == pytest.approx(1.5)
 
 
-def test_levels_out_of_range_are_refused_unless_asked_for():
+def test_levels_out_of_range_need_extrapolation():
     with pytest.raises(UnsupportedForecastError):
         forecast([[1.0]], levels=(0.05, 0.5))
     result = forecast([[1.0]], levels=(0.05, 0.5), extrapolate_levels=True)

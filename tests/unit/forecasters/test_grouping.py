@@ -95,7 +95,7 @@ def test_joint_forecasts_are_those_of_the_stock_pipeline(
     assert np.abs(found - alone).max() > 1e-3
 
 
-def test_covariates_matter_and_each_target_may_have_them_alone(
+def test_covariates_change_forecasts_of_joint_and_of_single_targets(
     forecaster: ChronosForecaster,
 ) -> None:
     frame = panel(targets=("x", "y"))
@@ -108,7 +108,7 @@ def test_covariates_matter_and_each_target_may_have_them_alone(
 
 
 @pytest.mark.parametrize("joint", [False, True])
-def test_a_forecast_depends_on_its_own_item_alone_in_any_batch(
+def test_a_forecast_depends_on_its_own_item_only_in_any_batch(
     forecaster: ChronosForecaster, joint: bool
 ) -> None:
     items = [f"i{n}" for n in range(7)]
@@ -196,7 +196,7 @@ def test_a_target_without_values_leaves_its_item_to_the_others(
 
 
 @pytest.mark.parametrize("targets", [1, 2])
-def test_categories_become_the_numbers_chronos_makes_of_them(targets: int) -> None:
+def test_categories_are_encoded_as_in_chronos(targets: int) -> None:
     from chronos.chronos2.preprocess import from_list_of_dicts
 
     rng = np.random.default_rng(3)
@@ -223,7 +223,7 @@ def test_categories_become_the_numbers_chronos_makes_of_them(targets: int) -> No
         np.testing.assert_allclose(known[n], stock["future_covariates"][-1], rtol=1e-5, atol=1e-6)
 
 
-def test_padding_before_a_series_is_no_missing_category() -> None:
+def test_padding_before_a_series_is_not_a_missing_category() -> None:
     past = np.array([[np.nan, np.nan, 0.0, 1.0]], np.float32)
     target = np.array([[[np.nan, np.nan, 5.0, 7.0]]], np.float32)
     found, _ = encode_categories(past, np.full((1, 2), np.nan, np.float32), ("a", "b"), target)

@@ -1,4 +1,4 @@
-"""Which process gets which GPU."""
+"""Assignment of GPUs to processes."""
 
 import pytest
 
@@ -15,13 +15,13 @@ from gigacast.forecasters.hardware import count_processes, device_of, list_devic
         ("cuda:1", 3, ("cuda:1",)),
     ],
 )
-def test_cuda_is_every_gpu_and_a_named_one_is_that_one(
+def test_cuda_means_all_gpus_and_an_index_means_one(
     name: str, gpus: int, expected: tuple[str, ...]
 ):
     assert list_devices(name, gpus) == expected
 
 
-def test_processes_are_dealt_the_devices_in_turn():
+def test_processes_get_the_devices_in_turn():
     dealt = [device_of(slot, list_devices("cuda", 3)) for slot in range(7)]
     assert dealt == [f"cuda:{slot % 3}" for slot in range(7)]
     assert {device_of(slot, list_devices("cuda:1", 3)) for slot in range(7)} == {"cuda:1"}
@@ -40,7 +40,7 @@ def test_processes_are_dealt_the_devices_in_turn():
         (None, ("cuda:1",), 1),
     ],
 )
-def test_what_is_left_open_is_a_process_per_gpu(
+def test_the_default_is_one_process_per_gpu(
     n_jobs: int | None, devices: tuple[str, ...], expected: int | None
 ):
     assert count_processes(n_jobs, devices) == expected

@@ -1,4 +1,4 @@
-"""Quantile levels: tolerance, interpolation, extension."""
+"""Quantile levels: tolerance, interpolation, extrapolation."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 UNEVEN = (0.01, 0.05, 0.1, 0.5, 0.95)
 
 
-def test_a_sum_of_levels_finds_the_level_it_is_meant_to_be():
+def test_a_level_is_found_despite_float_rounding():
     assert 0.1 + 0.2 != 0.3
     assert find_level(0.1 + 0.2, TENTHS) == 2
 
@@ -33,7 +33,7 @@ def test_an_unknown_level_is_not_found():
     assert find_level(0.25, TENTHS) is None
 
 
-def test_a_union_holds_each_level_once_in_order():
+def test_a_union_has_each_level_once_in_order():
     assert union_levels((0.1 + 0.2, 0.9), (0.3, 0.5)) == (0.3, 0.5, 0.9)
 
 
@@ -53,13 +53,13 @@ def test_wrong_levels_are_refused_and_named(levels: tuple[float, ...], complaint
         check_levels(levels)
 
 
-def test_trained_levels_are_taken_as_they_are():
+def test_trained_levels_are_returned_unchanged():
     values = np.random.default_rng(0).normal(size=(2, 3, 9)).astype(np.float32)
     chosen = interpolate_levels(values, TENTHS, (0.1, 0.1 + 0.2, 0.9))
     assert np.array_equal(chosen, values[..., [0, 2, 8]])
 
 
-def test_levels_between_trained_ones_lie_on_the_line_between_them():
+def test_levels_between_trained_ones_are_interpolated_linearly():
     values = np.array([[0.0, 4.0, 10.0, 20.0, 100.0]], np.float32)
     assert interpolate_levels(values, UNEVEN, (0.03, 0.3, 0.5))[0] == pytest.approx([2, 15, 20])
 
@@ -82,7 +82,7 @@ def test_levels_outside_the_trained_range_are_refused_by_name():
         plan_levels((0.05, 0.5), TENTHS)
 
 
-def test_extrapolated_levels_are_the_ones_outside():
+def test_extrapolated_levels_are_those_outside_the_trained_range():
     assert extrapolated_levels((0.05, 0.1, 0.5, 0.95), TENTHS) == (0.05, 0.95)
     assert extrapolated_levels((0.1 - 1e-9, 0.9 + 1e-9), TENTHS) == ()
     assert extrapolated_levels((0.001, 0.999), ()) == ()

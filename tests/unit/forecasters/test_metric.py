@@ -96,7 +96,7 @@ def test_every_figure_is_what_its_definition_says(seed):
 
 
 @given(st.integers(0, 10_000))
-def test_a_groups_figures_are_those_of_its_forecasts_alone(seed):
+def test_a_groups_figures_depend_on_its_own_forecasts_only(seed):
     actual, median, quantiles, scale = example(seed, n=12)
     losses = measure(actual, median, quantiles, LEVELS, scale)
     groups = np.random.default_rng(seed).integers(0, 4, 12)
@@ -167,7 +167,7 @@ def test_steps_a_model_gave_no_forecast_for_are_counted():
     assert (figures.forecasts, figures.steps, figures.missed) == (1, 1, 3)
 
 
-def test_nothing_at_all_has_no_figures():
+def test_figures_without_any_forecast_are_undefined():
     empty = measure(np.empty((0, 3)), np.empty((0, 3)), np.empty((0, 3, 3)), LEVELS, np.empty(0))
     (figures,) = summarise(empty)
     assert figures.forecasts == 0
@@ -209,6 +209,6 @@ def test_skill_is_one_minus_the_geometric_mean_of_relative_errors():
     assert math.isnan(skill([1], [NAN]))
 
 
-def test_no_single_relative_error_decides():
+def test_a_single_relative_error_is_clipped():
     assert skill([0, 1], [1, 1]) == pytest.approx(1 - math.sqrt(0.01))
     assert skill([1e9, 1], [1, 1]) == pytest.approx(1 - math.sqrt(100))

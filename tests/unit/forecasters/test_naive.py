@@ -1,4 +1,4 @@
-"""Seasonal naive: the last season again, and a spread that grows."""
+"""Seasonal naive: a repeated season and a growing spread."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def forecast(
     return SeasonalNaive().predict(request)[0]
 
 
-def test_the_last_season_comes_again():
+def test_the_last_season_is_repeated():
     assert forecast([1, 2, 3, 4, 5, 6], 3, 7)[:, 0].tolist() == [4, 5, 6, 4, 5, 6, 4]
 
 
@@ -30,7 +30,7 @@ def test_a_gap_is_filled_from_the_season_before():
     assert forecast([1, 2, 3, 4, NAN, 6], 3, 3)[:, 0].tolist() == [4, 2, 6]
 
 
-def test_a_phase_never_seen_takes_the_last_value():
+def test_a_phase_without_a_value_gets_the_last_value():
     assert forecast([NAN, 2, 3, NAN, 5, 6], 3, 3)[:, 0].tolist() == [6, 5, 6]
 
 

@@ -1,4 +1,4 @@
-"""Options: wrong ones are refused where they are made."""
+"""Options: invalid ones are refused on construction."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Grouping and padding: nothing lost, next to nothing wasted."""
+"""Grouping by length and padding: every series is computed, with little padding."""
 
 import numpy as np
 from hypothesis import given, settings

@@ -14,7 +14,7 @@ QUANTILES = hnp.arrays(
 
 @settings(deadline=None)
 @given(QUANTILES, st.booleans(), st.booleans())
-def test_quantiles_are_monotone_whatever_is_asked(
+def test_quantiles_are_monotone_with_every_option(
     quantiles: np.ndarray, non_negative: bool, integer: bool
 ):
     result = postprocess(quantiles, non_negative=non_negative, integer=integer)
@@ -24,7 +24,7 @@ def test_quantiles_are_monotone_whatever_is_asked(
 
 @settings(deadline=None)
 @given(QUANTILES)
-def test_monotone_quantiles_stay_what_they_are(quantiles: np.ndarray):
+def test_monotone_quantiles_do_not_change(quantiles: np.ndarray):
     ordered = np.sort(quantiles, axis=-1)
     assert np.array_equal(postprocess(ordered), ordered)
 
@@ -45,6 +45,6 @@ def test_no_negative_zero_is_written():
     assert not np.signbit(result).any()
 
 
-def test_what_is_not_a_number_stays_so():
+def test_nan_stays_nan():
     values = np.full((1, 3), np.nan, np.float32)
     assert np.isnan(postprocess(values, non_negative=True, integer=True)).all()

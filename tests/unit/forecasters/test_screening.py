@@ -32,12 +32,12 @@ def test_only_the_context_counts():
     assert reasons([[INF, 1.0, 2.0]], context_length=2) == [Reason.OK]
 
 
-def test_a_reason_the_reader_found_stands():
+def test_a_reason_of_the_reader_is_kept():
     batch = series_batch([[1.0], []], reasons=[Reason.IRREGULAR, Reason.NO_TIMESTAMP])
     assert screen(batch, 10, 1).tolist() == [Reason.IRREGULAR, Reason.NO_TIMESTAMP]
 
 
-def test_the_batch_is_left_as_it_is():
+def test_screening_does_not_change_the_batch():
     batch = series_batch([[]])
     screen(batch, 10, 1)
     assert batch.reasons.tolist() == [0]

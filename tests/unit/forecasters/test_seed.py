@@ -1,4 +1,4 @@
-"""Seeds and uniforms: the same everywhere, and of the series alone."""
+"""Seeds and uniform numbers: equal on every machine and independent of the batch."""
 
 import os
 import subprocess
@@ -98,7 +98,7 @@ def test_different_ids_have_different_seeds(items: list[str]):
     assert len(set(series_seeds(named(items)).tolist())) == len(items)
 
 
-def test_a_stream_can_be_read_from_anywhere():
+def test_a_stream_can_be_read_from_any_position():
     seeds = np.array([1, 2, 2**64 - 1], np.uint64)
     assert np.array_equal(uniform(seeds, 30, 5), uniform(seeds, 0, 40)[:, 30:35])
 

@@ -38,7 +38,7 @@ def test_without_the_extra_the_error_says_what_to_install(
 
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", KINDS)
-def test_a_trend_goes_on_within_ordered_quantiles(name: str) -> None:
+def test_a_trend_is_continued_with_ordered_quantiles(name: str) -> None:
     pytest.importorskip("statsforecast", reason="the extra `baselines` is not installed")
     forecaster = StatisticalForecaster(name)
     assert isinstance(forecaster, Forecaster)

@@ -1,4 +1,4 @@
-"""The synthetic generator: reproducible by seed and index, and made of what the mixture says."""
+"""The synthetic generator: reproducible by seed and index, composed by the mixture."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ from gigacast.errors import ConfigError
 from gigacast.synthetic import FAMILIES, Mixture, generate
 
 
-def test_a_series_depends_on_seed_and_index_alone() -> None:
+def test_a_series_depends_on_seed_and_index_only() -> None:
     whole = generate(1200, 64, seed=3)
     part = generate(300, 64, seed=3, start=700)
     assert_array_equal(part.values, whole.values[700:1000])
@@ -31,11 +31,11 @@ def test_values_are_float32_and_never_infinite() -> None:
 
 
 @pytest.mark.parametrize("length", [16, 17, 100, 700])
-def test_every_length_can_be_asked_for(length: int) -> None:
+def test_every_length_can_be_generated(length: int) -> None:
     assert generate(520, length, seed=5).values.shape == (520, length)
 
 
-def test_no_series_may_be_asked_for() -> None:
+def test_a_count_of_zero_is_valid() -> None:
     batch = generate(0, 32, seed=5)
     assert batch.values.shape == (0, 32)
     assert batch.families.shape == (0,)
@@ -59,7 +59,7 @@ def test_nothing_is_missing_unless_the_mixture_says_so() -> None:
     assert np.isfinite(generate(600, 128, seed=2, mixture=Mixture.of(*FAMILIES)).values).all()
 
 
-def test_missing_stretches_and_late_starts_come_as_asked() -> None:
+def test_missing_stretches_and_late_starts_have_the_requested_shares() -> None:
     clean = {"superpose": 0.0, "noisy": 0.0, "outliers": 0.0, "rounded": 0.0}
     gaps = Mixture(shares={"trend": 1.0}, missing=1.0, shortened=0.0, **clean)
     late = Mixture(shares={"trend": 1.0}, missing=0.0, shortened=1.0, **clean)

@@ -50,7 +50,7 @@ def test_growth_and_multiplicative_series_are_positive(family: str) -> None:
     assert drawn(family).min() > 0
 
 
-def test_walks_wander_further_than_they_step() -> None:
+def test_walks_move_further_than_a_single_step() -> None:
     values = drawn("random_walk")
     steps = np.abs(np.diff(values, axis=1)).mean(axis=1)
     assert np.median(np.ptp(values, axis=1) / steps) > 10
@@ -112,19 +112,19 @@ def test_a_longer_scale_is_smoother() -> None:
     assert rough[:64].min() > rough[64:].max()
 
 
-def test_deviations_fade_at_the_speed_asked_for() -> None:
+def test_deviations_fade_at_the_requested_speed() -> None:
     series = fading(random_source(), 512, 512, np.full((512, 1), 0.1, np.float32))
     correlation = np.mean(series[:, 10:] * series[:, :-10])
     assert correlation == pytest.approx(np.exp(-1.0), abs=0.06)
 
 
-def test_segments_have_the_mean_length_asked_for() -> None:
+def test_segments_have_the_requested_mean_length() -> None:
     numbers = segments(random_source(), 400, 500, np.full((400, 1), 50.0, np.float32))
     assert (np.diff(numbers, axis=1) >= 0).all()
     assert numbers[:, -1].mean() == pytest.approx(10.0, rel=0.1)
 
 
-def test_each_series_goes_to_one_maker() -> None:
+def test_each_series_is_made_by_one_function() -> None:
     made = one_of(
         random_source(),
         100,

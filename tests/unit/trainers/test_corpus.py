@@ -1,4 +1,4 @@
-"""What is trained on: laid out on disk, cut into windows, its ends held out."""
+"""The training corpus: written to disk, cut into windows, with held-out ends."""
 
 import errno
 from pathlib import Path
@@ -27,7 +27,7 @@ def numbered(count: int = 5) -> list[np.ndarray]:
     return [1000.0 * n + np.arange(11 + 7 * n) for n in range(count)]
 
 
-def test_series_are_laid_out_over_batches_as_they_came(tmp_path: Path) -> None:
+def test_series_are_written_in_order_over_batches(tmp_path: Path) -> None:
     series = numbered()
     corpus = corpus_of(tmp_path, series_batch(series[:2]), series_batch(series[2:]))
     assert len(corpus) == 5
@@ -37,7 +37,7 @@ def test_series_are_laid_out_over_batches_as_they_came(tmp_path: Path) -> None:
     assert corpus.points == sum(map(len, series))
 
 
-def test_what_cannot_be_learned_from_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_unusable_series_are_left_out_and_counted(tmp_path: Path) -> None:
     long = np.arange(20.0)
     batch = series_batch([long, long[:9], long, long * 1e18], reasons=[0, 0, Reason.IRREGULAR, 0])
     corpus = corpus_of(tmp_path, batch)
@@ -45,14 +45,14 @@ def test_what_cannot_be_learned_from_is_left_out_and_counted(tmp_path: Path) -> 
     assert corpus.skipped == {"too_short": 1, "irregular": 1, "not_finite": 1}
 
 
-def test_too_few_points_say_how_many_are_needed(tmp_path: Path) -> None:
+def test_too_short_series_are_an_error_with_the_needed_length(tmp_path: Path) -> None:
     with pytest.raises(DataNotFoundError, match="each needs 10 steps, the longest has 8") as info:
         corpus_of(tmp_path, series_batch([np.arange(8.0), np.arange(5.0)]))
     assert "2 too_short" in info.value.message
     assert "--validation_steps" in str(info.value.hint)
 
 
-def test_a_disk_that_is_full_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         def write(self, content: bytes) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -74,7 +74,7 @@ def windows_one_by_one(series: list[np.ndarray], origin: int, row: int) -> tuple
     return context, target
 
 
-def test_training_windows_are_what_a_loop_would_cut(tmp_path: Path) -> None:
+def test_training_windows_equal_those_of_a_loop(tmp_path: Path) -> None:
     series = numbered()
     source = WindowSource(corpus_of(tmp_path, series_batch(series)), CUT, 64, seed=3)
     seen = set()
@@ -103,7 +103,9 @@ def test_the_held_out_end_is_never_trained_on(tmp_path: Path) -> None:
         assert np.nanmax(windows.target) < 1e6
 
 
-def test_validation_goes_over_the_whole_end_each_window_with_all_before_it(tmp_path: Path) -> None:
+def test_validation_covers_the_held_out_end_with_all_earlier_steps_as_context(
+    tmp_path: Path,
+) -> None:
     source = WindowSource(corpus_of(tmp_path, series_batch([np.arange(30.0)])), CUT, 4, seed=0)
     (windows,) = source.validation(100, 64)
     assert windows.target[0].tolist() == [24, 25, 26, 27]
@@ -112,7 +114,7 @@ def test_validation_goes_over_the_whole_end_each_window_with_all_before_it(tmp_p
     assert [row[-1] for row in windows.context] == [23, 27]
 
 
-def test_validation_takes_windows_evenly_and_no_more_than_asked(tmp_path: Path) -> None:
+def test_validation_selects_windows_evenly_up_to_the_limit(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, series_batch([1000.0 * n + np.arange(20) for n in range(50)]))
     parts = list(WindowSource(corpus, CUT, 4, seed=0).validation(10, 4))
     rows = np.concatenate([part.target[:, 0] // 1000 for part in parts])
@@ -121,7 +123,7 @@ def test_validation_takes_windows_evenly_and_no_more_than_asked(tmp_path: Path) 
     assert np.diff(rows).min() >= 4
 
 
-def test_a_step_gives_the_same_windows_whenever_it_is_asked(tmp_path: Path) -> None:
+def test_a_step_always_gives_the_same_windows(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, series_batch(numbered()))
     one, other = (WindowSource(corpus, CUT, 16, seed=9) for _ in range(2))
     for step in range(5):

@@ -1,4 +1,4 @@
-"""Fine-tuning: it learns, resumes to the same weights, stops in time, and refuses what is wrong."""
+"""Fine-tuning: learning, resumption to the same weights, limits, and errors."""
 
 import errno
 import itertools
@@ -122,9 +122,7 @@ def test_a_run_out_of_time_writes_no_model_and_goes_on_later(
 
 
 @pytest.mark.parametrize("make", [tiny_bolt, tiny_chronos2])
-def test_validation_that_gets_no_better_ends_the_run_and_the_best_is_kept(
-    tmp_path: Path, models: Path, make: Make
-) -> None:
+def test_a_run_stops_early_with_the_best_weights(tmp_path: Path, models: Path, make: Make) -> None:
     model = make(models)
     config = config_of(model, steps=40, validate_every=2, patience=2, learning_rate=0.3)
     done = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
@@ -133,7 +131,7 @@ def test_validation_that_gets_no_better_ends_the_run_and_the_best_is_kept(
     assert done.after <= done.before
 
 
-def test_when_nothing_is_better_the_weights_are_the_parents(tmp_path: Path, models: Path) -> None:
+def test_without_improvement_the_weights_are_the_parents(tmp_path: Path, models: Path) -> None:
     model = tiny_bolt(models)
     config = config_of(model, validate_every=2, patience=1, learning_rate=5.0)
     done = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
@@ -142,9 +140,7 @@ def test_when_nothing_is_better_the_weights_are_the_parents(tmp_path: Path, mode
 
 
 @pytest.mark.parametrize("make", [tiny_bolt, tiny_chronos2])
-def test_what_comes_out_loads_in_the_stock_pipeline(
-    tmp_path: Path, models: Path, make: Make
-) -> None:
+def test_the_stock_pipeline_loads_the_result(tmp_path: Path, models: Path, make: Make) -> None:
     model = make(models)
     tune(model, corpus_in(tmp_path / "corpus"), tmp_path)
     pipeline = BaseChronosPipeline.from_pretrained(tmp_path / "model")
@@ -167,7 +163,7 @@ def _weights(folder: Path) -> list[torch.Tensor]:
     return list(weights_in(folder).values())
 
 
-def test_the_stock_forward_is_used_where_ours_cannot_and_gives_the_same(
+def test_the_stock_forward_gives_the_same_loss_as_the_lean_one(
     tmp_path: Path, models: Path
 ) -> None:
     model = tiny_bolt(models)
@@ -271,7 +267,7 @@ def test_a_full_disk_at_a_checkpoint_keeps_the_last_one(
     assert tune(model, corpus, tmp_path, config).finished
 
 
-def test_series_that_never_change_teach_nothing_and_say_so(tmp_path: Path, models: Path) -> None:
+def test_constant_series_alone_are_an_error(tmp_path: Path, models: Path) -> None:
     corpus = corpus_in(tmp_path / "corpus", [np.full(160, 7.0) for _ in range(4)])
     with pytest.raises(DataError, match="each context is constant"):
         tune(tiny_bolt(models), corpus, tmp_path)
@@ -293,7 +289,7 @@ def test_a_few_constant_or_broken_series_do_no_harm(tmp_path: Path, models: Path
         ({"horizon": 100}, "horizon: 100 steps are more than the 64 of m"),
     ],
 )
-def test_more_than_the_model_was_built_for_is_refused(
+def test_a_longer_horizon_or_context_than_the_models_is_refused(
     models: Path, change: dict[str, int], told: str
 ) -> None:
     with pytest.raises(ConfigError, match=told):

@@ -1,4 +1,4 @@
-"""Pretraining: it learns, survives a kill unchanged, and leaves a folder the stock class loads."""
+"""Pretraining: learning, resumption to the same weights, and the resulting model folder."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -118,7 +118,7 @@ def test_the_lean_forward_gives_the_gradients_of_the_stock_model() -> None:
             torch.testing.assert_close(weight.grad, expected[name], rtol=1e-4, atol=1e-5)
 
 
-def test_degenerate_series_count_for_nothing_and_targets_are_bounded() -> None:
+def test_degenerate_series_do_not_count_and_targets_are_bounded() -> None:
     model, context = larger_model(), contexts_with_gaps()
     target = torch.full((8, 16), 1e9)
     target[5] = torch.nan
@@ -210,7 +210,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
         trainer.advance()
 
 
-def test_batches_depend_on_the_step_alone() -> None:
+def test_batches_depend_on_the_step_only() -> None:
     source, other = BatchSource(settings()), BatchSource(settings())
     for _ in range(40):
         source.batch(_)
@@ -225,7 +225,7 @@ def test_the_rate_warms_up_stays_and_falls_to_zero() -> None:
     assert factors == [0.1, 1.0, 1.0, 0.5, 0.0]
 
 
-def test_a_young_average_forgets_quickly() -> None:
+def test_the_average_forgets_its_first_values_quickly() -> None:
     averaged, update = [torch.zeros(1)], running_average(0.999)
     for count in range(1, 200):
         update(averaged, [torch.ones(1)], count)

@@ -1,4 +1,4 @@
-"""What tests of fine-tuning share: a strongly seasonal corpus, small settings, what a run left."""
+"""Helpers of the fine-tuning tests: a seasonal corpus, small settings, comparison of weights."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -64,11 +64,11 @@ def config_of(model: Path, **changes: Any) -> FinetuneConfig:
 
 
 class Killed(BaseException):
-    """The process was killed here."""
+    """Stands for a kill of the process."""
 
 
 class Witness(Silent):
-    """Notes what a run tells, and kills it after a step if told to."""
+    """Records the events of a run and kills it after a given step."""
 
     def __init__(self, kill_after: int | None = None) -> None:
         self.steps: list[int] = []

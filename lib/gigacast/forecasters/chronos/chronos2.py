@@ -114,6 +114,7 @@ class Chronos2Model:
         # On the host for every device: the encoder reads the group's size from it, and reading it
         # from a GPU would wait for all work before.
         groups = torch.arange(len(context)) // group_size
+        # The network takes whole patches; steps beyond the horizon are unknown.
         if future is not None:
             future = pad(
                 future[:, : patches * self.patch_size],

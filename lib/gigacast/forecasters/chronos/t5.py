@@ -65,6 +65,7 @@ class T5Model:
         seeds : uint64 [B]
             Seed of each series.
         """
+        # The stock tokenizer's bin boundaries are on the CPU, and so is its arithmetic.
         device, context = context.device, context.cpu()
         parts: list[Tensor] = []
         for first in range(0, horizon, self.prediction_length):

@@ -122,10 +122,12 @@ class LeanForecaster(NetworkForecaster):
 
     def _pass(self, context: Tensor, steps: int, *, masked: bool) -> Tensor:
         """Return the quantiles of one pass, [B, K, steps]; on a CPU computed in pieces."""
+        # Only oneDNN compiles by size; a GPU is fastest with the whole batch at once.
         if self._device.type != "cpu":
             return self._model(context, steps, masked=masked)
         tokens = -(-context.shape[1] // self._info.patch_size)
         sizes = piece_sizes(len(context), tokens)
+        # Filled up with copies of the last row, whose results are cut off again.
         if excess := sum(sizes) - len(context):
             context = torch.cat([context, context[-1:].expand(excess, -1)])
         parts = [self._model(piece, steps, masked=masked) for piece in torch.split(context, sizes)]

@@ -60,7 +60,9 @@ def cut_patches(context: Tensor, size: int, stride: int) -> Patches:
     context = functional.pad(context, (-context.shape[1] % size, 0), value=torch.nan)
     missing = context.isnan()
     count = context.shape[1] - missing.sum(dim=-1, keepdim=True, dtype=torch.float32)
+    # A context without any value gives 0 / 0: its forecast is NaN, which the caller recognises.
     location = context.nansum(dim=-1, keepdim=True) / count
+    # Two passes, mean first: the one-pass formula for the variance loses digits in float32.
     centred = (context - location).masked_fill_(missing, 0.0)
     scale = (centred.square().sum(dim=-1, keepdim=True) / count).sqrt()
     scale = torch.where(scale == 0, CONSTANT_SCALE, scale)

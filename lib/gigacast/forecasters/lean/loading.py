@@ -92,6 +92,7 @@ class _Fuser:
         return BoltWeights(
             embed=self.residual("input_patch_embedding", 2 * shape.patch_size, shape.d_model),
             register=self.place(tokens[1]) if shape.has_register else None,
+            # Float32 on the CPU: the forward expands it once per length and moves the result.
             position=self.get(f"{first}.weight", shape.buckets, shape.heads),
             encoder=tuple(self.encoder_layer(n) for n in range(shape.encoder_layers)),
             start=self.place(tokens[shape.start_token][None]),
@@ -139,6 +140,7 @@ class _Fuser:
         return query, key, value, self.get(f"{name}.o.weight", width, inner)
 
     def gain(self, layer: str) -> Tensor:
+        """Return a norm's gain, [D], by which the columns of the next matrix are multiplied."""
         return self.get(f"{layer}.layer_norm.weight", self.shape.d_model)
 
     def feed_forward(self, layer: str) -> dict[str, Linear]:

@@ -44,6 +44,8 @@ class Unrolling:
         one_pass : callable
             Computes [B, K, prediction_length] for contexts, [B, T].
         """
+        # Evenly spaced levels, as in all published Bolts, represent equal probabilities: their
+        # paths are equally likely samples, and the faster reduction applies.
         weighted = not is_even(self.levels)
         parts = [one_pass(context)]
         paths = context.unsqueeze(1).expand(-1, len(self.levels), -1)
@@ -104,7 +106,8 @@ def reduce_paths(
     """
     if not weighted:
         return empirical_quantiles(paths, levels)
-    from chronos.utils import weighted_quantile  # noqa: PLC0415 - no published Bolt needs it
+    # Imported here because the lean engine starts without chronos, and no published Bolt needs it.
+    from chronos.utils import weighted_quantile  # noqa: PLC0415
 
     weights = torch.outer(level_masses(carried), level_masses(levels)).flatten()
     reduced: Tensor = weighted_quantile(torch.tensor(levels), weights, paths.transpose(1, 2))

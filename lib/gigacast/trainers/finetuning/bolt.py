@@ -113,6 +113,7 @@ class BoltTrainer:
             loss.backward()  # type: ignore[no-untyped-call]
             clip = self.config.options.gradient_clip
             norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        # Checked before the update, so that the weights and the next checkpoint stay usable.
         self._check("gradient", norm)
         for group in self._optimiser.param_groups:
             group["lr"] = self.config.learning_rate * rate_factor(self.step, self.config)
@@ -134,6 +135,8 @@ class BoltTrainer:
         """Return the loss of each window, [B]; NaN for constant contexts and empty targets."""
         context = torch.from_numpy(windows.context).to(self._device)
         target = torch.from_numpy(windows.target).to(self._device)
+        # The network always predicts its trained horizon; steps beyond the requested one are
+        # missing and do not count in the loss.
         target = functional.pad(
             target, (0, self.config.prediction_length - target.shape[1]), value=math.nan
         )
@@ -210,6 +213,7 @@ class BoltTrainer:
                 elif self.step % options.checkpoint_every == 0:
                     self.save()
         except KeyboardInterrupt:
+            # Nothing of an interrupted run is lost; a kill loses the steps since the last save.
             self.save()
             raise
         if self.step != self._saved_step:

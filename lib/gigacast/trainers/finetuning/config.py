@@ -163,21 +163,9 @@ def resolve_config(
     MissingExtraError
         If LoRA is requested and peft is not installed.
     """
-    if family not in (BOLT, CHRONOS2):
-        raise ModelError(
-            f"{info.name} is a {family}: only Chronos-Bolt and Chronos-2 can be fine-tuned",
-            hint="choose another --model",
-        )
-    if (family, options.method) not in LEARNING_RATES:
-        raise ModelError(
-            f"{info.name} is a Chronos-Bolt: LoRA is for Chronos-2",
-            hint="leave out --method lora: all weights of a Bolt are trained",
-        )
-    if options.method == "lora" and find_spec("peft") is None:
-        # Without peft chronos only warns and trains all weights instead.
-        raise MissingExtraError(
-            "--method lora needs peft", hint="install it: pip install 'gigacast[train]'"
-        )
+    _check_method(options.method, family, info.name)
+    # 64 is the horizon of the published Bolts. The longest pass of a Chronos-2 is longer than most
+    # series to train on.
     horizon = options.horizon or min(info.prediction_length, 64)
     context = options.context_length or info.context_length
     _check_within("horizon", horizon, info.prediction_length, info.name)
@@ -195,6 +183,24 @@ def resolve_config(
         validation_steps=options.validation_steps or horizon,
         learning_rate=rate,
     )
+
+
+def _check_method(method: Tuning, family: str, model: str) -> None:
+    if family not in (BOLT, CHRONOS2):
+        raise ModelError(
+            f"{model} is a {family}: only Chronos-Bolt and Chronos-2 can be fine-tuned",
+            hint="choose another --model",
+        )
+    if (family, method) not in LEARNING_RATES:
+        raise ModelError(
+            f"{model} is a Chronos-Bolt: LoRA is for Chronos-2",
+            hint="leave out --method lora: all weights of a Bolt are trained",
+        )
+    # Without peft chronos only warns and trains all weights instead.
+    if method == "lora" and find_spec("peft") is None:
+        raise MissingExtraError(
+            "--method lora needs peft", hint="install it: pip install 'gigacast[train]'"
+        )
 
 
 def _check_within(field_name: str, requested: int, limit: int, model: str) -> None:

@@ -92,6 +92,8 @@ def load_checkpoint(folder: Path, config: Resumable) -> dict[str, Any] | None:
     path = folder / LATEST
     if not path.exists():
         return None
+    # `weights_only` because unpickling can run code; on the CPU so that a run can be resumed on a
+    # machine with another device.
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:

@@ -84,6 +84,7 @@ class PretrainConfig(_Frozen):
     @model_validator(mode="after")
     def _check(self) -> "PretrainConfig":
         model = self.model
+        # The same seed gives the same series: validation would be on the training data.
         if self.held_out_seed == self.seed:
             raise ValueError("held_out_seed must differ from seed")
         for length in self.context_lengths:

@@ -84,6 +84,8 @@ class Trainer:
         torch.manual_seed(config.seed)
         self.config, self.checkpoint_dir, self._clock = config, checkpoint_dir, clock
         self.model = build_model(config.model).train()
+        # The average is what is validated and exported: the accuracy of single checkpoints varies
+        # by several percent from one to the next.
         average = running_average(config.ema_decay)
         self.averaged = AveragedModel(self.model, multi_avg_fn=average)
         self.optimisers = Optimisers.of(self.model, config)
@@ -163,6 +165,7 @@ def held_out_losses(
     batch = generate(
         config.held_out_series, length, config.held_out_seed, mixture=config.mixture.to_mixture()
     )
+    # In float32 whatever the precision of training, so that curves of both can be compared.
     values, parts = torch.from_numpy(batch.values), []
     with torch.inference_mode():
         for rows in torch.split(values, VALIDATION_BATCH):

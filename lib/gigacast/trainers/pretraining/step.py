@@ -135,6 +135,8 @@ class Optimisers:
     def of(cls, model: ChronosBoltModelForForecasting, config: PretrainConfig) -> "Optimisers":
         """Return new optimisers for all parameters of a model."""
         named = dict(model.named_parameters())
+        # Embeddings and position biases are two-dimensional too, but are looked up by row, not
+        # multiplied, so that orthogonalising their updates makes no sense.
         matrices = {
             name: weight
             for name, weight in named.items()
@@ -146,7 +148,7 @@ class Optimisers:
                 list(matrices.values()),
                 lr=config.matrix_learning_rate,
                 weight_decay=config.weight_decay,
-                adjust_lr_fn="match_rms_adamw",
+                adjust_lr_fn="match_rms_adamw",  # updates as large as AdamW's at the same rate
             ),
             torch.optim.AdamW(
                 others, lr=config.other_learning_rate, weight_decay=0.0, betas=(0.9, 0.98)

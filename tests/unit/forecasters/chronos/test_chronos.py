@@ -61,7 +61,7 @@ def test_chronos2_reports_its_own_grid_and_horizon(folder: Path):
     assert info.prediction_length == 64
 
 
-def test_a_sampling_model_runs_in_float32_unless_told_otherwise(folder: Path):
+def test_a_sampling_model_runs_in_float32_by_default(folder: Path):
     assert load(tiny_t5(folder), precision="auto").info.precision == "float32"
     assert load(tiny_t5(folder), precision="bfloat16").info.precision == "bfloat16"
     assert load(tiny_t5(folder)).info.samples == 20
@@ -130,13 +130,13 @@ BREAKINGS: dict[str, tuple[Callable[[Path], None], type[ModelError], str]] = {
 
 
 @pytest.mark.parametrize("case", BREAKINGS)
-def test_a_folder_that_is_not_a_whole_model_is_refused(case: str, folder: Path, tmp_path: Path):
+def test_an_incomplete_model_folder_is_refused(case: str, folder: Path, tmp_path: Path):
     breaking, error, message = BREAKINGS[case]
     with pytest.raises(error, match=message):
         load(broken(folder, tmp_path / "model", breaking))
 
 
-def test_a_folder_that_is_not_there_is_not_found(tmp_path: Path):
+def test_a_missing_folder_is_not_found(tmp_path: Path):
     with pytest.raises(ModelNotFoundError, match="nowhere"):
         load(tmp_path / "nowhere")
 
@@ -151,7 +151,7 @@ def test_no_code_of_the_model_is_run(folder: Path, tmp_path: Path):
     assert np.isfinite(ask(forecaster, 3, TENTHS)).all()
 
 
-def test_a_model_of_uneven_levels_is_interpolated_where_they_are(folder: Path):
+def test_uneven_trained_levels_are_interpolated(folder: Path):
     forecaster = load(tiny_bolt(folder, levels=UNEVEN))
     trained = ask(forecaster, 5, UNEVEN)
     between = ask(forecaster, 5, (0.3,))[..., 0]
@@ -188,7 +188,7 @@ def test_tenths_are_even_and_others_are_not():
     assert level_masses(UNEVEN).sum().item() == pytest.approx(1)
 
 
-def test_weighted_paths_give_back_a_distribution_they_are_quantiles_of():
+def test_weighted_paths_reproduce_the_distribution_of_their_quantiles():
     levels = tuple(n / 50 for n in range(1, 50))
     normal = torch.distributions.Normal(0.0, 1.0).icdf(torch.tensor(levels))
     paths = normal.repeat(len(levels)).view(1, -1, 1)

@@ -64,7 +64,7 @@ def forecast(folder: Path, precision: str = "float32") -> np.ndarray:
 
 
 @pytest.mark.parametrize("use_rslora", [False, True])
-def test_an_adapter_gives_the_numbers_of_the_model_peft_merges(
+def test_an_adapter_gives_the_numbers_of_the_model_merged_by_peft(
     tmp_path: Path, models: Path, use_rslora: bool
 ) -> None:
     base = tiny_chronos2(models)
@@ -74,14 +74,14 @@ def test_an_adapter_gives_the_numbers_of_the_model_peft_merges(
     assert np.abs(forecast(base) - merged).max() > 0.05
 
 
-def test_bfloat16_is_that_of_the_merged_model(tmp_path: Path, models: Path) -> None:
+def test_bfloat16_is_close_to_the_merged_model(tmp_path: Path, models: Path) -> None:
     folder = adapt(tiny_chronos2(models), tmp_path / "lora")
     np.testing.assert_allclose(
         forecast(folder, "bfloat16"), forecast(tmp_path / "merged", "bfloat16"), atol=0.05
     )
 
 
-def test_it_is_described_as_its_base_is_and_run_by_the_stock_code(
+def test_an_adapter_has_the_info_of_its_base_and_the_stock_engine(
     tmp_path: Path, models: Path
 ) -> None:
     info = load(adapt(tiny_chronos2(models), tmp_path / "lora")).info
@@ -128,7 +128,9 @@ BROKEN: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_cannot_be_merged_is_refused(tmp_path: Path, models: Path, name: str) -> None:
+def test_adapters_that_cannot_be_merged_are_refused(
+    tmp_path: Path, models: Path, name: str
+) -> None:
     harm, error, told = BROKEN[name]
     folder = adapt(tiny_chronos2(models), tmp_path / "lora")
     harm(folder)
@@ -136,7 +138,7 @@ def test_what_cannot_be_merged_is_refused(tmp_path: Path, models: Path, name: st
         load(folder)
 
 
-def test_an_adapter_without_its_base_says_how_to_get_one(tmp_path: Path, models: Path) -> None:
+def test_an_adapter_without_its_base_is_an_error_with_a_hint(tmp_path: Path, models: Path) -> None:
     folder = adapt(tiny_chronos2(models), tmp_path / "lora")
     (folder / "base").rename(tmp_path / "elsewhere")
     with pytest.raises(ModelError, match="without its base") as info:

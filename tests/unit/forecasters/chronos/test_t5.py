@@ -45,7 +45,7 @@ def test_a_shorter_horizon_is_the_start_of_a_longer_one(pipeline: BaseChronosPip
     assert torch.equal(model.paths(context(), 20, SEEDS)[..., :4], model.paths(context(), 4, SEEDS))
 
 
-def test_the_callers_random_numbers_are_left_alone(pipeline: BaseChronosPipeline):
+def test_the_callers_random_generator_does_not_change(pipeline: BaseChronosPipeline):
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)

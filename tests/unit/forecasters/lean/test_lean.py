@@ -1,4 +1,4 @@
-"""The lean engine: what it loads, what it refuses, what it says it is, and its parts."""
+"""The lean engine: loading, errors, its info, and its parts."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def walks(rows: int, length: int) -> np.ndarray:
     return steps.cumsum(axis=1).astype(np.float32)
 
 
-def test_the_info_is_that_of_the_stock_engine_but_for_the_engine(root: Path):
+def test_the_info_equals_the_stock_ones_except_for_the_engine(root: Path):
     folder = save_bolt(root, SMALLEST)
     ours, theirs = load_ours(folder), load_theirs(folder)
     assert isinstance(ours, Forecaster)
@@ -149,7 +149,7 @@ BREAKINGS: dict[str, tuple[Callable[[Path], None], type[ModelError], str]] = {
 
 
 @pytest.mark.parametrize("case", BREAKINGS)
-def test_a_folder_that_is_not_a_whole_bolt_is_refused(case: str, root: Path, tmp_path: Path):
+def test_an_incomplete_bolt_folder_is_refused(case: str, root: Path, tmp_path: Path):
     breaking, error, message = BREAKINGS[case]
     folder = tmp_path / "model"
     shutil.copytree(save_bolt(root, SMALLEST), folder)
@@ -158,7 +158,7 @@ def test_a_folder_that_is_not_a_whole_bolt_is_refused(case: str, root: Path, tmp
         load_ours.__wrapped__(folder)
 
 
-def test_it_says_from_the_configuration_alone_what_it_can_run(root: Path):
+def test_the_configuration_alone_decides_whether_a_model_runs_lean(root: Path):
     def config(folder: Path) -> dict[str, object]:
         found: dict[str, object] = json.loads((folder / "config.json").read_text())
         return found
@@ -170,7 +170,7 @@ def test_it_says_from_the_configuration_alone_what_it_can_run(root: Path):
     assert not runs_lean(config(tiny_t5(root)))
 
 
-def test_what_a_configuration_leaves_out_is_t5s_default():
+def test_missing_configuration_fields_have_the_defaults_of_t5():
     from transformers import T5Config
 
     bolt = {
@@ -185,7 +185,7 @@ def test_what_a_configuration_leaves_out_is_t5s_default():
     assert bare == full
 
 
-def test_it_starts_without_chronos_and_transformers(root: Path):
+def test_the_lean_engine_does_not_import_chronos_or_transformers(root: Path):
     folder = save_bolt(root, SMALLEST)
     check = (
         "import sys; from pathlib import Path\n"
@@ -232,7 +232,7 @@ def test_relative_buckets_are_t5s(buckets: int, distance: int):
 
 
 @pytest.mark.parametrize("tokens", [1, 7, 13, 128])
-def test_rows_are_cut_into_few_sizes_that_cover_them(tokens: int):
+def test_rows_are_computed_in_pieces_of_few_sizes(tokens: int):
     seen = set()
     for rows in range(1, 3000, 7):
         sizes = piece_sizes(rows, tokens)
@@ -251,14 +251,14 @@ def test_pieces_waste_little():
     assert piece_sizes(100, 128) == [64, 32, 4]
 
 
-def test_keys_are_filled_up_only_where_that_pays():
+def test_keys_are_filled_up_for_short_sequences_only():
     assert {n: fill_keys(n) for n in (1, 7, 8, 14, 15, 16, 17, 24, 33, 57, 129)} == {
         1: 0, 7: 0, 8: 8, 14: 2, 15: 1, 16: 0, 17: 0, 24: 8, 33: 0, 57: 7, 129: 0
     }  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_packed_product_is_the_plain_one(dtype: "torch.dtype"):
+def test_a_packed_product_equals_the_plain_one(dtype: "torch.dtype"):
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(24, 40, generator=generator).to(dtype)
     bias = torch.randn(24, generator=generator).to(dtype)

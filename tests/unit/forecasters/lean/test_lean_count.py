@@ -1,4 +1,4 @@
-"""The operation count against torch's own counter, which watches the forward."""
+"""The operation count against torch's own counter."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def counted(folder: Path, rows: int, steps: int, horizon: int) -> int:
 @pytest.mark.parametrize(
     ("steps", "horizon"), [(16, 1), (96, 7), (160, 64), (240, 30), (1008, 64), (1, 3)]
 )
-def test_what_another_series_adds_is_what_torch_counts(steps: int, horizon: int, root: Path):
+def test_operations_per_series_equal_torchs_count(steps: int, horizon: int, root: Path):
     folder = save_bolt(root, SMALLEST)
     shape = read_shape(read_model_config(folder))
     one_more = counted(folder, 5, steps, horizon) - counted(folder, 4, steps, horizon)
@@ -41,7 +41,7 @@ def test_what_another_series_adds_is_what_torch_counts(steps: int, horizon: int,
     assert one_more == pytest.approx(count_operations(shape, steps, horizon), rel=0.03)
 
 
-def test_the_published_tiny_takes_about_a_hundred_million_for_208_steps(root: Path):
+def test_the_tiny_model_takes_about_a_hundred_million_operations_for_208_steps(root: Path):
     shape = read_shape(read_model_config(save_bolt(root, SIZES["tiny"])))
     assert 0.8e8 < count_operations(shape, 208, 64) < 1.3e8
     assert count_operations(shape, 208, 7) < count_operations(shape, 208, 64)

@@ -175,7 +175,9 @@ HARD: dict[str, Callable[[], Array]] = {
 
 
 @pytest.mark.parametrize("case", HARD)
-def test_where_the_stock_pipeline_loses_digits_ours_is_nearer_to_float64(case: str, root: Path):
+def test_with_large_offsets_ours_is_nearer_to_float64_than_the_stock_pipeline(
+    case: str, root: Path
+):
     folder = save_bolt(root, SIZES["tiny"])
     context = HARD[case]()
     truth = exact(folder, context)

@@ -1,4 +1,4 @@
-"""Grounding: exact, reversible, and only where it is needed."""
+"""Centring of contexts: exact, reversible, and without effect on ordinary magnitudes."""
 
 import pytest
 
@@ -11,7 +11,7 @@ def rows(*values: list[float]) -> "torch.Tensor":
     return torch.tensor(values, dtype=torch.float32)
 
 
-def test_what_was_taken_away_comes_back_to_the_last_bit():
+def test_centring_is_reversible_to_the_last_bit():
     context = rows([1e30, 2e30, -3e30], [1e-30, 2e-30, 5e-30], [1e6, 1e6 + 1, 1e6 + 2], [0, 0, 0])
     for centre in (True, False):
         centred = centre_contexts(context, centre=centre)
@@ -24,7 +24,7 @@ def test_missing_values_stay_missing_and_do_not_count():
     assert centred.context[0].isnan().tolist() == [True, False, False]
 
 
-def test_ordinary_magnitudes_are_left_alone():
+def test_ordinary_magnitudes_are_not_scaled():
     context = rows([0.5, 3.0, -700.0])
     centred = centre_contexts(context, centre=False)
     assert torch.equal(centred.context, context)
@@ -42,7 +42,7 @@ def test_a_constant_becomes_exactly_zero():
     assert not centred.context.any()
 
 
-def test_three_dimensions_come_back_too():
+def test_quantiles_of_several_levels_are_restored():
     centred = centre_contexts(rows([10.0, 20.0], [1.0, 3.0]), centre=True)
     restored = centred.from_model(torch.zeros(2, 3, 4))
     assert restored[:, 0, 0].tolist() == [15.0, 2.0]

@@ -30,13 +30,13 @@ def test_auto_is_bfloat16_only_where_the_processor_computes_in_it(
     assert resolve_precision("auto", CPU) == expected
 
 
-def test_what_was_asked_for_is_kept():
+def test_a_named_precision_is_kept():
     assert resolve_precision("bfloat16", CPU) == "bfloat16"
     assert resolve_device("cpu") == CPU
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta"])
-def test_a_device_that_is_not_there_is_refused_and_named(name: str):
+def test_a_missing_device_is_refused_and_named(name: str):
     with pytest.raises(ConfigError, match=f"device.*{name}"):
         resolve_device(name)
 
@@ -51,13 +51,13 @@ def test_no_threads_are_refused():
         set_threads(0)
 
 
-def test_more_memory_than_there_is_becomes_a_memory_error():
+def test_a_failed_allocation_is_a_memory_error():
     with pytest.raises(MemoryError) as caught, translate_memory_errors():
         torch.empty(2**55)
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
-def test_a_full_gpu_becomes_a_memory_error():
+def test_a_full_gpu_is_a_memory_error():
     with pytest.raises(MemoryError, match="CUDA out of memory"), translate_memory_errors():
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nmore than there is")
 

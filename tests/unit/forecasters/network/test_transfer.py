@@ -128,7 +128,7 @@ def test_results_wait_for_the_computation_and_that_for_its_input(
         assert np.array_equal(result(), numbers(seed) * 2)
 
 
-def test_nothing_runs_before_a_result_is_asked_for(cuda: LazyCuda, transfer: CudaTransfer):
+def test_the_host_waits_only_for_a_result(cuda: LazyCuda, transfer: CudaTransfer):
     computed = double(cuda, transfer.send(numbers(0)))
     result = transfer.fetch(computed)
     assert np.isnan(computed.values).all()
@@ -162,7 +162,7 @@ def test_on_a_cpu_nothing_is_copied():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-def test_a_gpu_gives_back_what_it_was_given():
+def test_a_gpu_returns_the_values_it_was_sent():
     transfer = make_transfer(torch.device("cuda"))
     fetched = [transfer.fetch(transfer.send(numbers(seed)) * 2) for seed in range(3)]
     for seed, result in enumerate(fetched):
