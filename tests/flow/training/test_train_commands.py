@@ -324,7 +324,7 @@ def test_a_run_out_of_time_publishes_nothing_and_the_same_command_goes_on(
 WRONG = {
     "an unknown base": (["--model", "no-such-model"], "no model 'no-such-model'"),
     "a base without weights": (["--model", "seasonal-naive"], "has no weights to train"),
-    "more context than it has": (["--context_length", "4096"], "was built for 512"),
+    "more context than it has": (["--context_length", "4096"], "more than the 512 of"),
     "too few points": (["--validation_steps", "500"], "no series to train on: each needs 517"),
     "a loss that is no number": (["--learning_rate", "1e30"], "at step"),
     "a name nobody could use": (["--name", "gigacast-bolt-nano"], "ships with the package"),
