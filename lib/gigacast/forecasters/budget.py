@@ -49,12 +49,15 @@ class BatchBudget:
         tokens = series_tokens(info, length, horizon)
         automatic = tokens_per_call(info) // tokens
         planned = automatic if self.batch_size == "auto" else self.batch_size
+        # A fixed batch size is limited as well: a smaller batch is better than a failed run.
         if self.limit_tokens is not None:
             planned = min(planned, self.limit_tokens // tokens)
         return max(1, planned)
 
     def halve(self, rows: int, tokens: int) -> None:
         """Lower the limit to half of ``rows`` series of ``tokens`` each, which did not fit."""
+        # Halving finds a size that fits in a few failures. The limit is in tokens, because series
+        # of another length need another amount of memory.
         self.limit_tokens = rows * tokens // 2
         logger.warning("%d series at once did not fit into memory: halving the batch", rows)
 

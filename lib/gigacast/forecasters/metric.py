@@ -323,6 +323,7 @@ def figures_of(sums: Sums) -> list[Figures]:
     mase, sql = _ratio(sums.mase, scaled), _ratio(sums.sql, scaled)
     smape, bias = _ratio(sums.smape, sums.forecasts), _ratio(sums.excess, sums.magnitude)
     wql = _ratio(sums.quantile.mean(axis=1), sums.magnitude)
+    # The root is taken last: sums of squares can be added over partitions, roots cannot.
     rmse = np.sqrt(_ratio(sums.square, sums.steps))
     coverage = [_ratio(column, sums.steps) for column in sums.below.T]
     intervals = [_ratio(column, sums.steps) for column in sums.inside.T]

@@ -71,6 +71,7 @@ class ForecastOptions:
         check_levels(self.levels)
         _check_at_least("horizon", self.horizon, 1)
         _check_at_least("min_length", self.min_length, 1)
+        # With a shorter context no series could have enough values, and all would get the fallback.
         if self.context_length is not None:
             _check_at_least("context_length", self.context_length, self.min_length)
         if self.season is not None:

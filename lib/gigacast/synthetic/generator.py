@@ -93,6 +93,7 @@ def generate(
     parts = [_block(seed, block, length, mixture) for block in blocks]
     if not parts:
         return SyntheticBatch(np.empty((0, length), np.float32), np.empty(0, np.str_))
+    # Whole blocks are generated, even for a few of their series: a block is one random stream.
     offset = start - blocks.start * BLOCK_ROWS
     values = np.concatenate([values for values, _ in parts])[offset : offset + count]
     names = np.concatenate([names for _, names in parts])[offset : offset + count]

@@ -137,6 +137,7 @@ def one_of(
     A function gets the indices of its series and returns a row for each, so that nothing is
     computed for series that do not use it.
     """
+    # Functions are called in order, each with its own share of the random stream.
     picked = rng.choice(len(makers), size=rows, p=weights)
     assigned = [(np.flatnonzero(picked == kind), maker) for kind, maker in enumerate(makers)]
     parts = [(at, maker(at)) for at, maker in assigned if len(at)]

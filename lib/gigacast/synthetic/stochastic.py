@@ -78,6 +78,7 @@ def random_walk(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
 
     A walk observed with noise is the local level model behind exponential smoothing.
     """
+    # Segments draw their volatility from eight values, so that some come back.
     volatility = segments(rng, rows, length, log_uniform(rng, 20.0, 2000.0, rows)) % 8
     sizes = np.exp(0.5 * white(rng, rows, 8) * chance(rng, 0.5, rows))
     moves = heavy_tailed(rng, rows, length) * np.take_along_axis(sizes, volatility, axis=1)

@@ -304,6 +304,7 @@ def write_corpus(
             try:
                 for batch in read_series(group.sources, reading.options(group.name)):
                     writer.add(batch)
+            # The corpus would mix two states of the data under one digest.
             except (PreconditionFailedError, ObjectNotFoundError) as error:
                 raise InputChangedError(
                     f"{group.name}: an input changed while it was read: {error.message}",

@@ -111,6 +111,7 @@ def run_pretrain(
     from gigacast.trainers.pretraining.run import pretrain  # noqa: PLC0415
 
     config = load_config(job.recipe)
+    # Before the hours of training, and again by the registry when the version is published.
     if registry is not None and job.name is not None:
         check_free(registry, check_name("name", job.name), job.version)
     if job.threads is not None:
@@ -135,4 +136,5 @@ def _publish(
         metrics={"held_out_loss": loss},
         source={"kind": "training", "parent": None, "record": record},
     )
+    # Not even the first version of a model becomes active: forecasts with it must be a decision.
     return publish_folder(registry, job.output_dir, publication, author, activate=False)

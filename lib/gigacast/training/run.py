@@ -131,6 +131,7 @@ class _Run:
         fail before it starts.
         """
         job = request.job
+        # The version behind `latest` is resolved once, so that the recorded one is the one read.
         if request.data is None:
             job = replace(job, inputs=pin_inputs(job.inputs))
         outputs = open_store(job.outputs)
@@ -215,6 +216,7 @@ class _Run:
             device=self.info.device,
             precision=self.info.precision,
         )
+        # The same windows for the parent and the new version, and those of the validation.
         windows = window_source(corpus, self.config)
         held_out = windows.validation(self.config.options.validation_windows, SCORED_ROWS)
         return score_windows(load_forecaster(folder, info, self.config.device), held_out)
@@ -237,6 +239,8 @@ class _Run:
             source=self._lineage(corpus, done),
         )
         published = publish_folder(self.registry, folder, publication, self.author, activate=False)
+        # After publication, in a step of its own: a failed switch leaves a published version that
+        # can be switched to later.
         if self.request.switch:
             manifest = published.manifest
             why = self.request.why or f"fine-tuned from {self.parent.name}/{self.parent.version}"

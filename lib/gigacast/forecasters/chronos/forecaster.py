@@ -74,7 +74,7 @@ def load_chronos(
         version=version,
         digest=digest,
         engine=chronos_engine(),
-        device=place.type,
+        device=place.type,  # without its index, so that processes on all GPUs share a spec
         precision=resolved,
         context_length=model.context_length,
         prediction_length=model.prediction_length,

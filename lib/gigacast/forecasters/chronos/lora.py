@@ -55,6 +55,8 @@ def merge_adapter(model: nn.Module, folder: Path) -> None:
         raise ModelIntegrityError(f"{folder / WEIGHTS} cannot be read: {error}") from error
     downs = [name for name in tensors if name.endswith(_DOWN)]
     ups = {name.removesuffix(_DOWN) + _UP for name in downs}
+    # Pairs of matrices and nothing else: another tensor would have to be merged in another way, and
+    # leaving it out would give wrong forecasts without an error.
     if not downs or ups | set(downs) != set(tensors):
         unexpected = sorted(set(tensors) - ups - set(downs)) or ["no weights"]
         raise ModelIntegrityError(f"{folder / WEIGHTS} is no plain LoRA adapter: {unexpected[0]}")

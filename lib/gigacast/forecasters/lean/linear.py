@@ -78,7 +78,8 @@ def _can_pack(weight: Tensor) -> bool:
     if weight.device.type != "cpu" or weight.dtype != torch.bfloat16:
         return False
     onednn = _ops().mkldnn
-    if not hasattr(onednn, "_linear_pointwise"):  # torch was built without it
+    # Missing if torch was built without oneDNN, or if another version of torch has renamed it.
+    if not hasattr(onednn, "_linear_pointwise"):
         return False
     return bool(onednn._is_mkldnn_bf16_supported())  # noqa: SLF001
 

@@ -98,6 +98,7 @@ def read_shape(config: Mapping[str, Any]) -> BoltShape:
         If a field without a default is missing or not a number.
     """
     bolt: Mapping[str, Any] = config["chronos_config"]
+    # A decoder without a number of layers of its own has that of the encoder, as in T5's class.
     layers = int(_t5(config, "num_layers"))
     return BoltShape(
         d_model=int(_t5(config, "d_model")),

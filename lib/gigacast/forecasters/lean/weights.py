@@ -101,6 +101,7 @@ class Head:
         return self._cuts[steps]
 
     def _first(self, layer: tuple[Tensor, Tensor], steps: int) -> Linear:
+        # Outputs are ordered by level, then by step: the first steps of each level are kept.
         weight, bias = (part.view(self._levels, -1, *part.shape[1:])[:, :steps] for part in layer)
         return make_linear(weight.flatten(0, 1).contiguous(), bias.flatten().contiguous())
 

@@ -53,11 +53,13 @@ def centre_contexts(context: Tensor, *, centre: bool) -> CentredContexts:
         Whether to subtract the mean. Only for models that subtract it themselves: T5 divides by
         the mean absolute value instead, and a shift would change its forecasts.
     """
+    # In float64 up to the last line: a float32 mean has the rounding error that is to be avoided.
     exact = context.double()
     mean = exact.nanmean(dim=-1, keepdim=True).nan_to_num(nan=0.0)
     location = mean if centre else torch.zeros_like(mean)
     centred = exact - location
     spread = centred.abs().nan_to_num(nan=0.0).amax(dim=-1, keepdim=True)
+    # A constant context has no spread; its level takes the place.
     factor = _scale_factor(torch.where(spread > 0, spread, mean.abs()))
     return CentredContexts((centred / factor).float(), location, factor)
 

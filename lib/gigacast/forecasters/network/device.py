@@ -83,6 +83,7 @@ def translate_memory_errors() -> Iterator[None]:
 
 def _computes_in_bfloat16(device: torch.device) -> bool:
     """Return whether bfloat16 products run in hardware; emulated, they are slower than float32."""
+    # torch emulates bfloat16 on older GPUs and on CPUs without these instructions.
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()

@@ -77,6 +77,7 @@ class LazySeries(Sequence[PreparedInput]):
         stop -= self._cut
         if self._tail is not None:
             start = max(start, stop - self._tail)
+        # Copied, because torch warns about arrays that are read-only, as the memory map is.
         values = torch.from_numpy(np.array(self._corpus.values[start:stop]))[None]
         return {
             "context": values,
@@ -161,12 +162,10 @@ class Chronos2Trainer:
             self._tuned.save_pretrained(folder)
 
     def _trainer_arguments(self) -> dict[str, Any]:
-        """Return the settings of the trainer behind ``fit``.
-
-        It logs every step, because `Watch` counts, checks and saves in its log callback, and does
-        not save or select weights itself, because `Watch` does.
-        """
+        """Return the settings of the trainer behind ``fit``."""
         options = self._config.options
+        # It logs every step, because `Watch` counts, checks and saves in its log callback. It does
+        # not save or select weights itself, because `Watch` does.
         return {
             "seed": options.seed,
             "warmup_steps": options.warmup_steps,
@@ -182,6 +181,7 @@ class Chronos2Trainer:
             "save_steps": 0,
             "eval_strategy": "steps",
             "eval_steps": options.validate_every,
+            # The loss of the parent; a resumed run has it in its checkpoint.
             "eval_on_start": self._watch.step == 0,
             "load_best_model_at_end": False,
         }

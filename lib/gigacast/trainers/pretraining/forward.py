@@ -100,6 +100,7 @@ def forward_normalised(
 
 
 def _encode(stack: Any, hidden: Tensor, masked: Tensor) -> Tensor:
+    # All layers share the position bias of the first, as in T5.
     attention = stack.block[0].layer[0].SelfAttention
     bias = attention.compute_bias(hidden.shape[1], hidden.shape[1], device=hidden.device) + masked
     for block in stack.block:
@@ -112,6 +113,7 @@ def _decode(stack: Any, hidden: Tensor, memory: Tensor, masked: Tensor) -> Tenso
     for block in stack.block:
         attention = block.layer[0].SelfAttention
         gain = block.layer[0].layer_norm.weight
+        # Over a single token the softmax is one, so the attention is the value projection.
         value = _project(_unit_rms(hidden), gain, attention.v)
         hidden = hidden + _linear(attention.o, value)
         hidden = hidden + _cross_attend(block.layer[1], hidden, memory, masked)

@@ -57,6 +57,7 @@ class BatchSource:
             self._chunk_start = first
         offset = (step - first) * rows
         values = torch.from_numpy(self._chunk[offset : offset + rows])
+        # One length for the batch, because contexts of several lengths would need padding.
         draw = np.random.Generator(np.random.Philox(key=np.array([config.seed, step], np.uint64)))
         context = int(draw.choice(self._lengths, p=self._weights))
         return split(values, context, config.model.prediction_length)
