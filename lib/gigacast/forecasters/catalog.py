@@ -59,7 +59,7 @@ def describe_forecaster(
         shape = _SHAPES[family](config["chronos_config"])
     except KeyError as error:
         raise ModelError(
-            f"{folder}: unknown kind of Chronos model: {error}, config.json"
+            f"{folder}: config.json describes no supported Chronos model: {error}"
         ) from error
     return ForecasterInfo(
         name=name,
