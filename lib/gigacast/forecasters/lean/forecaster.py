@@ -122,7 +122,7 @@ class LeanForecaster(NetworkForecaster):
 
     def _pass(self, context: Tensor, steps: int, *, masked: bool) -> Tensor:
         """Return the quantiles of one pass, [B, K, steps]; on a CPU computed in pieces."""
-        # Only oneDNN compiles by size; a GPU is fastest with the whole batch at once.
+        # Only oneDNN compiles products by size; a GPU gets the whole batch at once.
         if self._device.type != "cpu":
             return self._model(context, steps, masked=masked)
         tokens = -(-context.shape[1] // self._info.patch_size)

@@ -1,6 +1,6 @@
 """The lean forward gives the numbers of Chronos' own pipeline.
 
-In float32: within 1e-5 of the context's scale of the stock pipeline, behind the same grounding and,
+In float32: within 1e-5 of the context's scale of the stock pipeline, after the same centring and,
 where float32 can carry the values at all, bare; where the bare one loses digits, ours is compared
 with float64 instead and must be at least as near. In bfloat16: within the tolerances stated here.
 """
@@ -127,8 +127,8 @@ def test_missing_values_are_missing_in_the_same_way(size: str, root: Path):
     folder = save_bolt(root, SIZES[size])
     context = with_gaps({"tiny": 700, "mini": 208}.get(size, 100))
     ours = load_ours(folder).predict(request(context))
-    grounded = load_theirs(folder).predict(request(context))
-    assert difference(ours, grounded, context).max() < FLOAT32_TOLERANCE
+    theirs = load_theirs(folder).predict(request(context))
+    assert difference(ours, theirs, context).max() < FLOAT32_TOLERANCE
     assert difference(ours, stock(folder, context, 64), context).max() < FLOAT32_TOLERANCE
 
 
