@@ -12,13 +12,22 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from gigacast.cleaning.fill import Known, Missing, Numbered, Other, Sources, interpolate
 from gigacast.cleaning.rules import CleanRules
 from gigacast.core.array import AnyArray, BoolArray, CodeArray, IntArray
 from gigacast.core.column import is_number, known_floats, to_arrow
-from gigacast.quality.outlier import Fences
-from gigacast.quality.outlier_forest import Forest, Scale, stack
+from gigacast.repair.fill import (
+    Known,
+    Missing,
+    Numbered,
+    Other,
+    Sources,
+    interpolate,
+    source_values,
+)
+from gigacast.repair.outlier import Fences
+from gigacast.repair.outlier_forest import Forest, Scale, stack
 from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
+from gigacast.series.segment import run_starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,7 @@ class Chunk:
         """Where the series begin in this chunk, the first at 0."""
         if self.codes is None or not len(self.codes):
             return np.zeros(1, np.int64)
-        return np.append(0, np.flatnonzero(self.codes[1:] != self.codes[:-1]) + 1)
+        return run_starts(self.codes)
 
     def continues(self, before: "Chunk") -> bool:
         """Whether the first series here is the last one of the chunk before."""
@@ -249,26 +258,19 @@ class Cleaner:
     def _filled_forward(
         self, column: Numbered | Other, missing: "Missing", sources: "Sources", near: BoolArray
     ) -> Numbered | Other:
-        at = sources.at[near]
         if isinstance(column, Numbered):
-            values = column.values[np.maximum(at, 0)]
-            if sources.carried is not None:
-                values[at < 0] = sources.carried
+            values = source_values(column, sources, near)
             return self._placed(column, missing.rows[near], values)
         self._count("filled", int(near.sum()))
         kind = column.column.type
-        head = pa.nulls(1, kind) if sources.carried is None else pa.repeat(sources.carried, 1)
+        head = pa.nulls(1, kind) if sources.outside is None else pa.repeat(sources.outside, 1)
         places = np.arange(1, len(column.column) + 1)
-        places[missing.rows[near]] = at + 1
+        places[missing.rows[near]] = sources.at[near] + 1
         return Other(pa.concat_arrays([head, column.column]).take(to_arrow(places)))
 
     def _placed(self, column: Numbered, rows: IntArray, values: AnyArray) -> Numbered:
         self._count("filled", len(rows))
-        filled, known = column.values.copy(), column.known
-        assert known is not None  # noqa: S101 - something was missing
-        known = known.copy()
-        filled[rows], known[rows] = values, True
-        return Numbered(filled, None if known.all() else known)
+        return column.placed(rows, values)
 
     def _carry(self, this: _Prepared) -> None:
         """Remember the last known value of each column in the last series."""

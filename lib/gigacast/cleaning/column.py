@@ -11,7 +11,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gigacast.cleaning.narrow import fits_float32, narrowest_integer
 from gigacast.cleaning.rules import CleanRules
 from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.core.column import is_number, to_numpy
@@ -19,8 +18,9 @@ from gigacast.core.contract.cast import cast_column
 from gigacast.core.contract.definition import Mode
 from gigacast.quality.columns import Arranged
 from gigacast.quality.file import PartitionFile
-from gigacast.quality.outlier import Fences, iqr_fences, zscore_fences
-from gigacast.quality.outlier_forest import Scale, sample_rows
+from gigacast.repair.narrow import fits_float32, narrowest_integer
+from gigacast.repair.outlier import Fences, iqr_fences, zscore_fences
+from gigacast.repair.outlier_forest import Scale, sample_rows
 from gigacast.series.segment import offsets_without, spread
 from gigacast.series.value import doubles, known_doubles
 

@@ -41,8 +41,8 @@ from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
 from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.quality.file import open_partition
 from gigacast.quality.measures import PartitionQuality
-from gigacast.quality.outlier_forest import require_forest
 from gigacast.quality.partition import plain_schema
+from gigacast.repair.outlier_forest import require_forest
 from gigacast.storage.opening import open_store
 from gigacast.storage.parquet.draft import DraftFile, ParquetDraft, describe_file
 from gigacast.storage.prefetch import Prefetched

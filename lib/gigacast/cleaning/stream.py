@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from gigacast.cleaning.cleaner import Chunk, Cleaned, Cleaner, missing_of
 from gigacast.cleaning.contract import ContractFilter
-from gigacast.cleaning.narrow import narrow_column
 from gigacast.cleaning.rules import CleanRules
 from gigacast.cleaning.survey import Survey
 from gigacast.core.array import CodeArray, IntArray
@@ -21,6 +20,7 @@ from gigacast.quality.columns import arranged_rows, measure_keys
 from gigacast.quality.file import PartitionFile
 from gigacast.quality.measures import ColumnQuality, KeyQuality, PartitionQuality
 from gigacast.quality.partition import type_name
+from gigacast.repair.narrow import narrow_column
 
 _CHUNK_ROWS = 1 << 18
 _CHUNK_SHARE = 16

@@ -18,7 +18,7 @@ from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Expectation, arrange, measure_keys
 from gigacast.quality.file import Keys, PartitionFile, expectation_of
 from gigacast.quality.measures import KeyQuality
-from gigacast.quality.outlier_forest import Forest, stack
+from gigacast.repair.outlier_forest import Forest, stack
 from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
 
 

@@ -16,10 +16,10 @@ from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.core.column import to_numpy
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.compute import LABEL
+from gigacast.feature_sets.kernel.frame import column_values, value_column
 from gigacast.feature_sets.kernel.ranking import Rank, rank_features, select_features
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
-from gigacast.feature_sets.kernel.segment import column_values, value_column
 
 MOST_RANKED_ROWS = 1 << 20
 """More say no more of a rank, and take memory and time."""

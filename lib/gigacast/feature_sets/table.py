@@ -12,8 +12,8 @@ from gigacast.core.array import DoubleArray
 from gigacast.core.dataset.predicate import Predicate
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.compute import compute_features
+from gigacast.feature_sets.kernel.frame import column_values
 from gigacast.feature_sets.kernel.recipe import Recipe
-from gigacast.feature_sets.kernel.segment import column_values
 from gigacast.feature_sets.source import FeatureColumns, FeatureSource, settle_columns
 from gigacast.feature_sets.stage import Learned, apply_learned, learn, trained_on
 from gigacast.feature_sets.training import moment_text, training_end

@@ -16,7 +16,7 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.quality.measures import KeyQuality
 from gigacast.series.inference import infer_frequencies
-from gigacast.series.segment import offsets_of, offsets_without, spread, take_ranges
+from gigacast.series.segment import offsets_of, offsets_without, run_starts, spread, take_ranges
 
 _INFERRED_FROM = 1000
 """Rows of each series that its frequency is inferred from."""
@@ -83,7 +83,7 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
     times = times if order is None else times[order]
     if codes is not None:
         codes = codes if order is None else codes[order]
-    cuts = _run_starts(codes, len(times))
+    cuts = np.arange(min(1, len(times))) if codes is None else run_starts(codes)
     runs = np.zeros(len(cuts), np.int64) if codes is None else codes[cuts].astype(np.int64)
     back = times[1:] < times[:-1]
     back[cuts[1:] - 1] = False
@@ -108,17 +108,9 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
 
 def arranged_rows(codes: CodeArray | None, times: IntArray) -> Arranged:
     """Return rows that are in the order of their series and times, as `arrange` would."""
-    cuts = _run_starts(codes, len(times))
+    cuts = np.arange(min(1, len(times))) if codes is None else run_starts(codes)
     runs = np.zeros(len(cuts), np.int64) if codes is None else codes[cuts].astype(np.int64)
     return Arranged(len(times), None, True, times, runs, np.append(cuts, len(times)), 0)
-
-
-def _run_starts(codes: CodeArray | None, rows: int) -> IntArray:
-    if not rows:
-        return np.empty(0, np.int64)
-    if codes is None:
-        return np.zeros(1, np.int64)
-    return np.append(0, np.flatnonzero(codes[1:] != codes[:-1]) + 1)
 
 
 def _count_back(labels: IntArray, times: IntArray) -> int:

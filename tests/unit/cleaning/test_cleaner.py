@@ -11,8 +11,8 @@ import pytest
 from gigacast.cleaning.cleaner import Chunk, Cleaner, CleanPlan
 from gigacast.cleaning.rules import CleanRules
 from gigacast.errors import MissingExtraError
-from gigacast.quality.outlier import Fences
-from gigacast.quality.outlier_forest import Forest, require_forest
+from gigacast.repair.outlier import Fences
+from gigacast.repair.outlier_forest import Forest, require_forest
 
 SEEDS = range(10)
 

@@ -9,10 +9,10 @@ import pyarrow as pa
 from gigacast.core.array import DoubleArray
 from gigacast.core.column import to_arrow
 from gigacast.errors import SchemaError
-from gigacast.feature_sets.kernel.frame import Asset, Frame
+from gigacast.feature_sets.kernel.frame import Asset, Frame, column_values, value_column
 from gigacast.feature_sets.kernel.recipe import Recipe
-from gigacast.feature_sets.kernel.segment import Segments, column_values, value_column
 from gigacast.feature_sets.kernel.shift import lag
+from gigacast.series.segment import Segments
 
 LABEL = "__label__"
 """The column of what is to be told, where a recipe selects; see `label_column`."""

@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from gigacast.core.array import DoubleArray, IntArray
+from gigacast.core.column import to_arrow, to_numpy
 from gigacast.errors import ConfigError, SchemaError
-from gigacast.feature_sets.kernel.segment import Segments
+from gigacast.series.segment import Segments
 
 Window = int | str
 """Rows, or days as ``30d``: so many times the rows of a day."""
@@ -122,6 +125,37 @@ class Feature(Protocol):
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the columns it makes, each [R]."""
         ...
+
+
+def column_values(table: pa.Table, name: str) -> DoubleArray:
+    """Return a column as float64 [R]; missing and infinite values are NaN.
+
+    Whole numbers that no float holds become the nearest one.
+
+    Raises
+    ------
+    SchemaError
+        When it is missing or holds no numbers.
+    """
+    if name not in table.column_names:
+        hint = f"there are {', '.join(table.column_names)}"
+        raise SchemaError(f"there is no column {name!r}", hint=hint)
+    column = table.column(name)
+    kind = column.type
+    if pa.types.is_null(kind):
+        return np.full(len(column), np.nan)
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        raise SchemaError(f"column {name!r} of type {kind} holds no numbers")
+    values = to_numpy(pc.fill_null(column.cast(pa.float64(), safe=False), np.nan)).astype(
+        np.float64
+    )
+    values[np.isinf(values)] = np.nan
+    return values
+
+
+def value_column(values: DoubleArray) -> pa.Array:
+    """Return values as a column: NaN is missing."""
+    return to_arrow(np.ascontiguousarray(values), np.isnan(values))
 
 
 def check_window(what: str, window: Any, least: int = 1) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from gigacast.core.array import BoolArray, CodeArray, DoubleArray, IntArray
 from gigacast.errors import MissingExtraError
-from gigacast.quality.quantile import segment_quantiles
+from gigacast.repair.quantile import segment_quantiles
 from gigacast.series.segment import offsets_without
 
 SAMPLE_ROWS = 65_536

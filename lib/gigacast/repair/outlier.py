@@ -10,8 +10,8 @@ from itertools import pairwise
 import numpy as np
 
 from gigacast.core.array import BoolArray, CodeArray, DoubleArray, IntArray
-from gigacast.quality.quantile import segment_quantiles
-from gigacast.series.segment import offsets_without, reduce_segments, spread
+from gigacast.repair.quantile import segment_quantiles
+from gigacast.series.segment import offsets_without, reduce_segments, run_starts, spread
 
 _RUNS_ONE_BY_ONE = 64
 """Up to so many series are held against their fences one by one, without a copy of these."""
@@ -76,12 +76,14 @@ class Fences:
         low, high = self._open
         if codes is None or len(low) == 1:
             return np.array([0, len(values)]), low[:1], high[:1]
-        cuts = np.append(0, np.flatnonzero(codes[1:] != codes[:-1]) + 1)
+        cuts = run_starts(codes)
         own = codes[cuts]
         return np.append(cuts, len(codes)), low[own], high[own]
 
 
-def iqr_fences(values: DoubleArray, offsets: IntArray, factor: float) -> Fences:
+def iqr_fences(
+    values: DoubleArray, offsets: IntArray, factor: float, *, judge_flat: bool = False
+) -> Fences:
     """Return the quartiles, less and plus so many interquartile ranges (Tukey 1977).
 
     Parameters
@@ -89,13 +91,16 @@ def iqr_fences(values: DoubleArray, offsets: IntArray, factor: float) -> Fences:
     values : float64 [R]
     offsets : int64 [N + 1]
     factor : float
-        3 is Tukey's "far out". Where more than half of a series is one value, the range is 0, and
-        nothing is told.
+        Interquartile ranges beyond the quartiles; 3 is Tukey's "far out".
+    judge_flat : bool
+        Whether series with an interquartile range of 0 (more than half of the values are equal)
+        have fences: every other value is then beyond them. By default they have none.
     """
     known, bounds = _finite(values, offsets)
     quartiles = segment_quantiles(known, bounds, (0.25, 0.75))
     width = quartiles[:, 1] - quartiles[:, 0]
-    width[width == 0] = np.nan
+    if not judge_flat:
+        width[width == 0] = np.nan
     return Fences(quartiles[:, 0] - factor * width, quartiles[:, 1] + factor * width)
 
 
