@@ -1,7 +1,6 @@
-"""What is done to rows as they are loaded: missing values, outliers, types.
+"""Processing of loaded rows: missing values, outliers and types.
 
-Everything is by item, vectorised over rows that are in the order of item and time. Only targets and
-numeric features are touched; nothing is done that was not asked for.
+Missing values are filled within an item. Nothing changes that the settings do not name.
 """
 
 from dataclasses import dataclass
@@ -22,21 +21,23 @@ from gigacast.series.value import doubles
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    """What is asked for; nothing by default.
+    """Processing of rows; none by default.
 
     Parameters
     ----------
     nulls : {"forward_fill", "interpolate", "drop"}, optional
-        ``forward_fill`` takes the item's last value, ``interpolate`` a line over time between two
-        values (and so looks ahead), ``drop`` leaves out rows without a value for some target.
+        Treatment of missing values: ``forward_fill`` repeats the item's last value, ``interpolate``
+        draws a line over time between two values (it looks ahead), ``drop`` removes rows that lack
+        a value for some target. Missing values stay by default.
     outliers : {"iqr", "zscore"}, optional
-        Values beyond the threshold are counted by target, and stay.
+        Method that finds outliers of the targets. They are counted and do not change.
     threshold : float
-        Interquartile ranges beyond the quartiles, or standard deviations from the mean.
+        Number of interquartile ranges beyond the quartiles, or of standard deviations from the
+        mean.
     narrow : bool
-        Whether float64 becomes float32.
+        Whether float64 columns become float32.
     categories : bool
-        Whether text becomes a dictionary of its distinct values.
+        Whether text columns become dictionaries of their distinct values.
     """
 
     nulls: Literal["forward_fill", "interpolate", "drop"] | None = None
@@ -49,14 +50,14 @@ class Processing:
         if self.outliers not in {None, "iqr", "zscore"}:
             raise ConfigError(
                 f"processing.outlier_method: {self.outliers} is not counted while loading",
-                hint="use iqr or zscore; `gigacast data quality` grows forests",
+                hint="use iqr or zscore; `gigacast data quality` has isolation forests",
             )
 
 
 def process_rows(
     table: pa.Table, columns: LoadColumns, processing: Processing, stats: LoadStats
 ) -> pa.Table:
-    """Return rows with outliers counted, missing values treated and types narrowed, as requested.
+    """Return processed rows, and count outliers in the statistics.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def process_rows(
     columns : LoadColumns
     processing : Processing
     stats : LoadStats
-        Receives the number of outliers by target.
+        Statistics that get the number of outliers by target.
     """
     if processing.outliers is not None:
         for name in columns.targets:
