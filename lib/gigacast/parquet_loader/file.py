@@ -16,9 +16,9 @@ from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.source import ColumnNames, SeriesSource
 from gigacast.storage.parquet.read import open_object, open_parquet, translated_parquet
 from gigacast.storage.parquet.scan import Scan, ScanStats, scan_parquet
+from gigacast.storage.parquet.statistics import groups_after
 from gigacast.storage.parquet.table_cache import TableCache, entry_name
 from gigacast.storage.parquet.tail import read_tail
-from gigacast.storage.parquet.time import groups_after
 from gigacast.storage.store import ObjectMeta, Store
 
 _BATCH_ROWS = 1 << 17

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gigacast.storage.parquet.time import groups_after
+from gigacast.storage.parquet.statistics import groups_after
 
 SINCE = datetime(2014, 1, 3, 12)  # noqa: DTZ001 - times without a zone
 HOURS = np.datetime64("2014-01-01", "h") + np.arange(120)

@@ -14,19 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.errors import CorruptedFileError, SchemaError, StorageError
-from gigacast.storage.parquet.sink import ParquetSink, PublishedParquet
 from gigacast.storage.range_file import RangeFile
 from gigacast.storage.store import ObjectMeta, Store
-
-__all__ = [
-    "ParquetSink",
-    "PublishedParquet",
-    "open_object",
-    "open_parquet",
-    "read_batches",
-    "read_table",
-    "translated_parquet",
-]
 
 WHOLE_BYTES = 8 << 20  # up to here one request beats several
 SELECTIVE_WHOLE_BYTES = 128 << 10  # the same for readers that want a small part of it

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from gigacast.core.contract.evolution import conform
 from gigacast.core.dataset.predicate import Predicate
 from gigacast.errors import SchemaError
-from gigacast.storage.parquet.bounds import group_bounds
 from gigacast.storage.parquet.read import DEFAULT_BATCH_ROWS, open_parquet, translated_parquet
+from gigacast.storage.parquet.statistics import group_bounds
 from gigacast.storage.store import ObjectMeta, Store
 
 

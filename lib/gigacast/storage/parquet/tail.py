@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.parquet.scan import ScanStats
-from gigacast.storage.parquet.time import time_bounds
+from gigacast.storage.parquet.statistics import time_bounds
 from gigacast.storage.store import ObjectMeta, Store
 
 
