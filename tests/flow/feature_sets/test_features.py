@@ -235,7 +235,7 @@ def test_a_source_without_rows_becomes_a_set_without_rows(lake: Lake, tmp_path: 
     panel().head(0).to_parquet(tmp_path / "mine.parquet", index=False)
     known = build_features(tmp_path / "mine.parquet", url(lake, "features/v1/mine"), RSI)
     assert known["record_count"] == 0
-    with pytest.raises(ConfigError, match="no feature of learning says anything"):
+    with pytest.raises(ConfigError, match="no feature of learning depends on"):
         build_features(tmp_path / "mine.parquet", url(lake, "features/v1/x"), LEARNING)
 
 

@@ -98,7 +98,7 @@ def test_columns_are_recognised_or_named() -> None:
     assert settle_columns(rows, recipe, "when", None).time == "when"
     with pytest.raises(SchemaError, match="no column 'moment'"):
         settle_columns(rows, recipe, "moment", None)
-    with pytest.raises(SchemaError, match="none of its columns is known to hold times"):
+    with pytest.raises(SchemaError, match="no column is recognised as the times"):
         settle_columns(TableRows(table.select(["close"])), recipe, None, None)
 
 
