@@ -3,7 +3,7 @@
 Columns are independent of one another, so several are surveyed at a time.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -24,7 +24,10 @@ from gigacast.repair.outlier_forest import Scale, sample_rows
 from gigacast.series.segment import offsets_without, spread
 from gigacast.series.value import doubles, known_doubles
 
-_MAKERS = {"iqr": iqr_fences, "zscore": zscore_fences}
+_MAKERS: dict[str, Callable[[DoubleArray, IntArray, float], Fences]] = {
+    "iqr": iqr_fences,
+    "zscore": zscore_fences,
+}
 
 
 @dataclass(frozen=True)

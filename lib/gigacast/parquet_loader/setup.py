@@ -159,7 +159,7 @@ def _processing_of(config: ParquetLoaderSettings) -> Processing:
     outliers = section.outlier_method if section.outlier_detection else None
     return Processing(
         nulls=section.null_handling,
-        outliers=outliers,  # type: ignore[arg-type] - checked by `Processing`
+        outliers=outliers,  # type: ignore[arg-type]  # checked by `Processing`
         threshold=section.outlier_threshold,
         narrow=section.optimize_dtypes,
         categories=section.use_categorical,

@@ -204,7 +204,7 @@ def test_items_of_a_column_nobody_named_are_not_taken_for_one() -> None:
     recipe = Recipe.from_dict(
         {"name": "r", "features": [{"kind": "lag", "column": "x", "steps": [1]}]}
     )
-    with pytest.raises(SchemaError, match="4 of 8 rows have a 'timestamp' that came before"):
+    with pytest.raises(SchemaError, match="4 of 8 rows repeat a 'timestamp'"):
         compute_features(table, recipe, Setting("timestamp"))
     named = compute_features(table, recipe, Setting("timestamp", "ticker"))
     assert named.column("x_lag_1").null_count == 2
