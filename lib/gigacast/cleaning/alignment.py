@@ -40,6 +40,7 @@ def align(times: IntArray, frequency: Frequency, how: Literal["floor", "nearest"
         moved = times - shift + (frequency.count // 2 if how == "nearest" else 0)
         result: IntArray = moved // frequency.count * frequency.count + shift
         return result
+    # Months, quarters and years have no fixed length.
     before = _floor(times, frequency)
     if how == "floor":
         return before

@@ -156,6 +156,7 @@ class Cleaner:
             column = columns[name]
             assert isinstance(column, Numbered)  # noqa: S101 - only numbers have fences
             far = fences.beyond(column.values, chunk.codes)
+            # What stands at a missing value is undefined and may be beyond the fences.
             if column.known is not None:
                 far &= column.known
             self._note(name, far)
@@ -249,6 +250,7 @@ class Cleaner:
         missing = Missing(known, this.chunk.times, this.starts, self._row)
         sources = missing.before(self._carried.get(name))
         near = sources.found
+        # Rows are counted over all chunks, so that a limit holds across their borders.
         if self._rules.max_fill is not None:
             near &= missing.rows + self._row - sources.rows <= self._rules.max_fill
         if policy == "forward_fill":

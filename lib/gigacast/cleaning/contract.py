@@ -36,6 +36,7 @@ class ContractFilter:
     """
 
     def __init__(self, contract: Contract, schema: pa.Schema, keys: set[str]) -> None:
+        # Keys are unique and in order after cleaning.
         bare = tuple(
             replace(column, unique=False)
             for column in contract.columns

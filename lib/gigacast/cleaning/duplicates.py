@@ -61,12 +61,14 @@ def find_repeats(file: PartitionFile, keys: Keys) -> Repeats:
         if not differs.all() and not pa.types.is_nested(file.schema.field(name).type):
             differs |= _differs(file.column(name), here, before)
     conflicting = int(np.count_nonzero(differs))
+    # With a column of items the keys are complete, and few conflicts are worth no search.
     if conflicting <= file.rows * _MANY or file.item_id is not None:
         return Repeats(conflicting)
     return Repeats(conflicting, _columns_apart(file, keys))
 
 
 def _differs(column: pa.ChunkedArray, here: IntArray, before: IntArray) -> BoolArray:
+    # Codes of unified dictionaries are compared instead of texts.
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     if pa.types.is_null(column.type):

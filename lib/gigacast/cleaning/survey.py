@@ -138,6 +138,7 @@ def _survey_columns(survey: Survey, file: PartitionFile) -> None:
     survey.plan = CleanPlan(
         rules,
         {f.name: f.fences for f in findings if f.fences is not None},
+        # One forest for all columns, as it judges rows.
         Forest(stack(samples_of(findings)), rules.factor) if scales else None,
         scales,
     )

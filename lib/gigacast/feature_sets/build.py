@@ -119,6 +119,7 @@ def build_features(
     if ref.layer != "features":
         raise ConfigError(f"{ref} is not in features/", hint="such as features/v1/momentum")
     recipe = options.recipe
+    # Everything that can be checked is checked before the first row is read.
     contract = _contract_of(recipe)
     columns = settle_columns(rows, recipe, options.time_column, options.item_column)
     source = FeatureSource(rows, recipe, columns, options.memory_limit_bytes)
@@ -173,6 +174,7 @@ class _Values:
         """
         for batch in batches:
             self._rows += batch.num_rows
+            # A column that has a value leaves the list, so most batches check few columns.
             self._without = [
                 name for name in self._without if batch.column(name).null_count == batch.num_rows
             ]

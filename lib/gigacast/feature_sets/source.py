@@ -134,6 +134,7 @@ class FeatureSource:
 
     def _assets(self, bare: Setting) -> dict[str, Asset]:
         assets = {}
+        # Read before the groups: every group is compared with the same items.
         for item, columns in self._recipe.assets.items():
             assert bare.item is not None  # noqa: S101 - `settle_columns` requires it
             names = list(dict.fromkeys([bare.item, bare.time, *columns]))
@@ -153,7 +154,7 @@ class FeatureSource:
         """
         groups = self._groups()
         if len(groups) == 1:
-            yield self._rows.table(self._read)
+            yield self._rows.table(self._read)  # one read, without a filter
             return
         for items in groups:
             yield self._rows.table(

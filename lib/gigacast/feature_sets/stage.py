@@ -139,6 +139,7 @@ def learn(staged: Computed, recipe: Recipe, training: BoolArray, until: str) -> 
     chosen, ranks = recipe.names, tuple[Rank, ...]()
     if recipe.select is not None:
         rule = recipe.select
+        # Rows without a target, such as the last ones of the training part, cannot be ranked on.
         label = staged.values(LABEL)
         rows = _ranked_rows(training & ~np.isnan(label))
         columns = _Columns(staged, recipe.names, rows)

@@ -130,6 +130,7 @@ class FeatureProcessor:
     def _open(self, table: pa.Table) -> tuple[FeatureSource, FeatureColumns]:
         rows = TableRows(table)
         columns = settle_columns(rows, self.recipe, *self._columns)
+        # The rows are in memory already, so no limit applies.
         return FeatureSource(rows, self.recipe, columns, _NO_LIMIT), columns
 
     def _compute(self, table: pa.Table, source: FeatureSource, until: int | None) -> pa.Table:

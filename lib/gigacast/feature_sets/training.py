@@ -52,6 +52,7 @@ def _moment_of_share(rows: Rows, column: str, share: float) -> int:
     ]
     if not parts:
         raise ConfigError(f"{rows.where} has no rows to train on")
+    # The share is of rows over all items, so that no item's future is in the training part.
     times = np.sort(np.concatenate(parts))
     return int(times[max(0, min(len(times), round(len(times) * share)) - 1)])
 

@@ -53,6 +53,7 @@ def _gaps(data: LoadedDataset, most: int) -> list[str]:
 
 def count_gaps(data: LoadedDataset) -> int:
     """Count the steps of the regular grid that have no row, as the readers count them."""
+    # The gaps are those that a forecast of the rows would fill, so its readers count them.
     reader = read_series([data.source()], data.read_options(len(data)))
     for _ in reader:
         pass

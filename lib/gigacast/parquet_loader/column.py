@@ -63,8 +63,10 @@ def settle_columns(schema: pa.Schema, choice: ColumnChoice, where: str) -> LoadC
     SchemaError
         If a column is missing, ambiguous or of an unusable type.
     """
+    # Columns are chosen by name: with a name that comes twice any choice would be arbitrary.
     refuse_twice(schema, schema.names, where)
     layout = recognise(schema, choice.names, where)
+    # A row per series has no time of each step, by which the loader sorts and splits.
     if layout.kind == "list":
         raise SchemaError(
             f"{where}: its columns hold a list for each series instead of a row for each step",
@@ -138,7 +140,7 @@ class Normaliser:
         """Infer the units of times stored as numbers from these rows, unless they are known."""
         for name in self._times:
             kind = table.schema.field(name).type
-            if not needs_range(kind) or name in self._units:
+            if not needs_range(kind) or name in self._units:  # timestamps, texts, settled columns
                 continue
             bounds = number_range(table.column(name).combine_chunks())
             if bounds is not None:

@@ -61,6 +61,7 @@ def load_context(loader: RowLoader, find: FindMonth, request: ContextRequest) ->
     while request.length is not None and (lacking := _lacking(data, request.length)) > 0:
         month = month.shift(-1)
         earlier = _load(loader, request, find(month), lacking)
+        # Months are read back without a gap: rows beyond a missing month are no context.
         if earlier is None or len(earlier) == 0:
             break
         data = _joined(earlier, data)
@@ -79,6 +80,7 @@ def _newest(
 ) -> tuple[Month, LoadedDataset]:
     """Return the requested month, or the one before it, with its rows."""
     first = request.month
+    # At the beginning of a month or year its file may not exist yet; the one before serves.
     last = first.shift(-1) if request.is_exact else Month(first.year, 1).shift(-1)
     month = first
     while month >= last:
@@ -119,6 +121,7 @@ def _joined(earlier: LoadedDataset, later: LoadedDataset) -> LoadedDataset:
         items = later.table.column(name).unique()
         rows = earlier.table.filter(pc.is_in(earlier.table.column(name), value_set=items))
         earlier = replace(earlier, table=rows)
+    # Outliers are counted later, over the joined rows.
     numbers = {
         key: getattr(earlier.stats, key) + getattr(later.stats, key)
         for key in LoadStats.__slots__

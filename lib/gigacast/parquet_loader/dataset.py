@@ -125,6 +125,7 @@ class LoadedDataset:
         """
         options = self.read_options(context_length, freq)
         series = [values for batch in read_contexts([self.source()], options) for values in batch]
+        # A single series keeps its plain form [T], as models take it.
         return series[0] if len(series) == 1 else pad_contexts(series)
 
     def source(self) -> SeriesSource:

@@ -216,6 +216,7 @@ class FileDiscovery:
 
     def _info(self, partition: Partition, keys: set[str]) -> ParquetFileInfo:
         name, entry = partition.name, partition.inputs[-1]
+        # The newest generation's object; its JSON twin has the same name.
         twin = f"{entry.key.removesuffix('.parquet')}.json"
         return ParquetFileInfo(
             file_path=path_of(self._inputs, entry.key),
@@ -265,7 +266,7 @@ def _range_of(name: str, value: int | None, span: Range | None) -> IntRange | No
     if value is not None and span is not None:
         raise ConfigError(f"give {name} or {name}_range, not both")
     if value is not None:
-        if not isinstance(value, int):
+        if not isinstance(value, int):  # such as the text "2024" or a range given as `year`
             raise ConfigError(f"{name}: expected a whole number, got {value!r}")
         return IntRange(value, value)
     if span is None:

@@ -69,6 +69,7 @@ class LoadedFeatures:
 def _joined(data: D, features: pa.Table, learned: Learned | None) -> D:
     """Return rows with feature columns added; both must be in the order of item and time."""
     names = learned.chosen if learned is not None else ()
+    # A feature may replace a column of the same name.
     table = data.table
     for name in names:
         column = features.column(name)

@@ -50,6 +50,7 @@ class MemoryBudget:
         ConfigError
             If the limit is exceeded.
         """
+        # Under the lock, as files are read by several threads.
         with self._lock:
             self._bytes += size_bytes
             total = self._bytes
@@ -193,6 +194,7 @@ class FileRows:
             batches.append(batch)
         if batches:
             return pa.Table.from_batches(batches)
+        # Without rows the schema is still needed, to check the columns.
         schema = self.schema(info, ColumnChoice()) if info.is_parquet else None
         return _empty(schema, columns)
 

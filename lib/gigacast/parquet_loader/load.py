@@ -127,6 +127,7 @@ class RowLoader:
             columns = _settle(files, request)
             tables, dropped = self._read_all(files, columns, request)
         where = f"{request.symbol} ({len(tables)} files)"
+        # Files may differ in the width of a type, and lack features that are younger than they.
         schema = unify_schemas([table.schema for table in tables], where)
         schema = pa.schema([schema.field(name) for name in columns.all])
         table = pa.concat_tables([conform(table, schema, where) for table in tables])
@@ -188,6 +189,7 @@ class RowLoader:
         """
         times = {columns.timestamp, *columns.timestamps}
         parts = []
+        # A footer is a small request, so several are read at a time.
         with ThreadPoolExecutor(self._resources.workers, "gigacast-footer") as pool:
             schemas = pool.map(lambda info: files.schema(info, request.columns), request.files)
             for info, schema in zip(request.files, schemas, strict=True):
@@ -230,6 +232,7 @@ class RowLoader:
 
 def _settle(files: FileRows, request: LoadRequest) -> LoadColumns:
     """Return the columns to load, recognised in the first file that has the requested ones."""
+    # Older files may lack a requested feature; the first error is raised if all files do.
     problem: SchemaError | None = None
     for info in request.files:
         schema = files.schema(info, request.columns)

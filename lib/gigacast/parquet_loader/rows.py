@@ -20,6 +20,7 @@ D = TypeVar("D", bound=LoadedDataset)
 def sort_rows(table: pa.Table, columns: LoadColumns) -> pa.Table:
     """Return rows in the order of item and time. Rows with equal keys keep their order."""
     keys = [(name, "ascending") for name in (columns.item_id, columns.timestamp) if name]
+    # Files of one symbol are nearly always sorted: a comparison is cheaper than a sort.
     if len(keys) == 1:
         times = to_numpy(table.column(columns.timestamp).cast(pa.int64()))
         if len(times) < 2 or bool((times[1:] >= times[:-1]).all()):
@@ -68,6 +69,7 @@ def _split_by_time(data: D, shares: Sequence[float]) -> tuple[D, ...]:
     ordered = np.sort(times)
     starts = np.cumsum([1 - sum(shares), *shares[:-1]])
     bounds = [ordered[min(len(times) - 1, round(len(times) * s))] for s in starts if len(times)]
+    # By time instead of row number, so that all rows of one time are in the same span.
     part = np.searchsorted(np.array(bounds, np.int64), times, side="right")
     spans = [np.flatnonzero(part == number) for number in range(len(shares) + 1)]
     if any(not len(rows) for rows in spans):
@@ -94,6 +96,7 @@ def merge_rows(existing: D, new: LoadedDataset) -> D:
         )
     where = f"{existing.symbol} and its new rows"
     schema = unify_schemas([existing.table.schema, new.table.schema], where)
+    # The new rows come last, and sorting keeps the order of ties: the last of a key is the new one.
     both = pa.concat_tables([conform(rows, schema, where) for rows in (existing.table, new.table)])
     ordered = sort_rows(both, existing.columns)
     keep = last_of_key(ordered, existing.columns)

@@ -85,6 +85,7 @@ class SessionLog:
                 year_range=list(year_range) if year_range else None,
                 month_range=list(month_range) if month_range else None,
             )
+            # Absent: a session of the same id, however unlikely, is not overwritten.
             self._outputs.put_if_absent(audit_key(session_id), audit.to_json())
         return session_id
 
@@ -121,6 +122,7 @@ class SessionLog:
         DataNotFoundError
         """
         audit = self._translated(session_id, lambda: read_audit(self._outputs, session_id))
+        # A killed process cannot end its session.
         age = self._clock() - datetime.fromisoformat(audit.start_time)
         if audit.status == RUNNING and age > self._timeout:
             audit.status = INTERRUPTED
@@ -155,6 +157,7 @@ class SessionLog:
 
 def _set(audit: Audit, updates: dict[str, Any], ended_at: datetime | None = None) -> bool:
     """Change a running session; return whether it was running."""
+    # The first end counts: a `finally` that reports success must not hide a failure.
     if audit.end_time is not None:
         return False
     for name, value in updates.items():

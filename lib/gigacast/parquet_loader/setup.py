@@ -120,6 +120,7 @@ def roots_of(settings: Settings, otherwise: str | None = None) -> tuple[StoreAdd
         )
     inputs, outputs = addresses(settings.run, root_dir)
     inputs = pin_inputs(inputs)
+    # Checked at once, so that a wrong path fails here and does not read as "no files".
     try:
         open_store(inputs).check()
     except BucketNotFoundError as error:

@@ -175,6 +175,7 @@ def rank_correlation(x: DoubleArray, y: DoubleArray) -> float:
     if known.sum() < LEAST_PARTITIONS:
         return math.nan
     first, second = (_ranks(values[known]) for values in (x, y))
+    # numpy would divide by a deviation of zero.
     if min(float(np.ptp(first)), float(np.ptp(second))) == 0:
         return math.nan
     return float(np.corrcoef(first, second)[0, 1])

@@ -92,6 +92,7 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
         return Arranged(rows, order, True, times, runs, offsets, 0)
     labels = spread(runs, np.append(cuts, len(times)))
     unordered = int(back.sum()) if contiguous else _count_back(labels, times)
+    # Stable, so that of duplicates the first and last in the partition stay so.
     arranged = np.lexsort((times, labels))
     present, lengths = np.unique(labels, return_counts=True)
     return Arranged(
@@ -179,6 +180,7 @@ def _frequencies(arranged: Arranged, expect: Expectation) -> tuple[tuple[Frequen
     if expect.frequency is not None:
         return (expect.frequency,), np.zeros(segments, np.int64)
     starts, lengths = arranged.offsets[:-1], np.diff(arranged.offsets)
+    # The first rows suffice, and memory does not grow with the length of the series.
     sampled = np.minimum(lengths, _INFERRED_FROM)
     times = arranged.times[take_ranges(starts, sampled)]
     offsets = offsets_of(sampled)

@@ -250,6 +250,7 @@ class PartitionQuality:
 
     def judge(self, allowed: Thresholds, now: datetime | None = None) -> "Judgement":
         """Compare the measures with thresholds."""
+        # Shares of nothing say nothing; an empty partition may be a month that has just begun.
         if not self.keys.rows:
             return Judgement(Verdict.WARN, ("no rows",))
         judged = [
@@ -257,7 +258,7 @@ class PartitionQuality:
             for name, share in self.shares(now).items()
         ]
         exceeded = [entry for entry in judged if entry[0] is not Verdict.OK]
-        exceeded.sort(key=lambda entry: -_WORSE[entry[0]])
+        exceeded.sort(key=lambda entry: -_WORSE[entry[0]])  # stable: failures before warnings
         reasons = tuple(
             self._reason(name, share, limit, verdict) for verdict, name, share, limit in exceeded
         )

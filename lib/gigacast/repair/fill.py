@@ -44,6 +44,7 @@ class Numbered:
             plain = column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
             values, known = known_floats(plain)
         else:
+            # An empty mask is all true, and costs no array of rows.
             known = to_numpy(column.is_valid()) if column.null_count else np.ones(0, np.bool_)
             values = to_numpy(column.fill_null(0) if column.null_count else column)
         return cls(values, None if known.all() else known)
@@ -189,6 +190,7 @@ def source_values(column: Numbered, sources: Sources, chosen: BoolArray) -> AnyA
         Missing rows to fill; each has a source.
     """
     at = sources.at[chosen]
+    # Place -1 is outside the chunk; place 0 stands in until the outside value is set.
     values = column.values[np.maximum(at, 0)]
     if sources.outside is not None:
         values[at < 0] = sources.outside

@@ -14,7 +14,7 @@ _AT_ONCE = 1 << 16
 def narrowest_integer(column: pa.ChunkedArray) -> pa.DataType:
     """Return the narrowest signed type that holds all values, or the column's if it is narrower."""
     least, greatest = (bound.as_py() for bound in pc.min_max(column).values())
-    if least is None:
+    if least is None:  # no value at all: any type would hold them
         return column.type
     for bits, kind in ((8, pa.int8()), (16, pa.int16()), (32, pa.int32())):
         if -(1 << (bits - 1)) <= least and greatest < 1 << (bits - 1):
@@ -40,6 +40,7 @@ def _fit(values: DoubleArray, most: float) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         back = values.astype(np.float32).astype(np.float64)
         same = back == values if most == 0 else np.abs(back - values) <= most * np.abs(values)
+        # NaN and infinities become themselves.
         return bool(np.all(same | ~np.isfinite(values)))
 
 
@@ -50,4 +51,5 @@ def narrow_column(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_float32(kind) and not column.null_count:
         with np.errstate(over="ignore"):
             return to_arrow(to_numpy(column).astype(np.float32))
+    # Without checks: the values were found to fit.
     return column.cast(kind, safe=False)

@@ -66,6 +66,7 @@ class Fences:
 
     @property
     def _open(self) -> tuple[DoubleArray, DoubleArray]:
+        # Any comparison with NaN is false, but clipping to NaN would lose the value.
         low = np.where(np.isnan(self.low), -np.inf, self.low)
         return low, np.where(np.isnan(self.high), np.inf, self.high)
 
@@ -119,6 +120,6 @@ def zscore_fences(values: DoubleArray, offsets: IntArray, limit: float) -> Fence
 
 def _finite(values: DoubleArray, offsets: IntArray) -> tuple[DoubleArray, IntArray]:
     finite = np.isfinite(values)
-    if finite.all():
+    if finite.all():  # the usual case needs no copy
         return values, offsets
     return values[finite], offsets_without(~finite, offsets)

@@ -35,6 +35,7 @@ class Scale:
         bounds = offsets if finite.all() else offsets_without(~finite, offsets)
         quartiles = segment_quantiles(values[finite], bounds, (0.25, 0.5, 0.75))
         width = quartiles[:, 2] - quartiles[:, 0]
+        # A constant series keeps its distances instead of dividing by zero.
         return cls(quartiles[:, 1], np.where(width > 0, width, 1.0))
 
     def apply(self, values: DoubleArray, codes: CodeArray | None) -> DoubleArray:
@@ -105,4 +106,5 @@ def _new_forest() -> Any:
             "an isolation forest needs scikit-learn",
             hint="pip install 'gigacast[quality]', or use the methods iqr and zscore",
         ) from error
+    # One job: partitions are already cleaned in parallel.
     return IsolationForest(n_estimators=100, random_state=0, n_jobs=1)

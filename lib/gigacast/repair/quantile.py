@@ -59,6 +59,7 @@ def _of_block(
         block = _side_by_side(values, starts, longest).copy()
         block.partition(np.unique([*low[0], *high[0]]), axis=1)
     else:
+        # Padded with infinity, which sorts behind all values.
         block = np.full((len(starts), longest), np.inf)
         inside = np.arange(longest) < lengths[:, None]
         stop = int(starts[-1] + lengths[-1])

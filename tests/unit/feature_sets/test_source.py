@@ -72,7 +72,7 @@ def test_a_moment_is_of_its_own_zone_or_the_columns(until: str, rows: int) -> No
     assert int((times * scale <= end).sum()) == rows
 
 
-def test_ranks_are_of_evenly_spread_rows_where_there_are_very_many(
+def test_many_rows_are_thinned_evenly_for_ranking(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     table = pa.table({"ds": TIMES["naive"], "close": CLOSE})
@@ -102,7 +102,7 @@ def test_columns_are_recognised_or_named() -> None:
         settle_columns(TableRows(table.select(["close"])), recipe, None, None)
 
 
-def test_rows_without_an_item_are_one_item_while_all_fit() -> None:
+def test_rows_without_an_item_form_one_item_if_all_rows_fit() -> None:
     table = pa.table({"ds": TIMES["naive"], "symbol": [None, "a"] * 30, "close": CLOSE})
     recipe = recipe_of({"share": 0.5})
     rows = TableRows(table)

@@ -100,6 +100,6 @@ def test_types_are_narrowed_on_request() -> None:
     assert kinds["n"] == "int64"
 
 
-def test_a_method_that_is_not_counted_while_loading_is_refused() -> None:
+def test_an_isolation_forest_is_refused_while_loading() -> None:
     with pytest.raises(ConfigError, match="isolation_forest"):
         Processing(outliers="isolation_forest")  # type: ignore[arg-type]

@@ -58,6 +58,7 @@ def buckets(offsets: IntArray, multiple: int = 1, *, whole: bool = True) -> Iter
         width = min(multiple, longest)
         length = -(-longest // width) * width
         at_once = max(1, CHUNK_ROWS // length)
+        # A recurrence needs whole items; windows only need the stretch before.
         span = length if whole else max(width, CHUNK_ROWS // width * width)
         for first in range(0, len(chosen), at_once):
             part = chosen[first : first + at_once]
@@ -65,6 +66,7 @@ def buckets(offsets: IntArray, multiple: int = 1, *, whole: bool = True) -> Iter
                 lead = width if start else 0
                 place = np.arange(start - lead, min(start + span, length))
                 inside = place < lengths[part][:, None]
+                # Places without a row read the item's first row: a valid index, masked later.
                 rows = np.where(inside, offsets[part][:, None] + place, offsets[part][:, None])
                 yield Bucket(rows, inside, lead)
 

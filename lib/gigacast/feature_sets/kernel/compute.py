@@ -76,6 +76,7 @@ def compute_features(
         if name in _numeric(recipe)
     }
     frame = Frame(values, segments, setting.bars_per_day or recipe.bars_per_day, setting.assets)
+    # In the order of the recipe, as a feature may use earlier ones.
     for feature in recipe.features:
         frame.values.update(zip(feature.names, feature.compute(frame), strict=True))
     order = to_arrow(segments.order)
@@ -114,6 +115,7 @@ def _label(frame: Frame, recipe: Recipe, until: int) -> DoubleArray:
     inside = ~np.isnan(rows)
     later = times[np.where(inside, rows, 0).astype(np.int64)] if len(times) else times
     target = lag(frame.column(recipe.select.target), frame.offsets, -ahead)
+    # Otherwise ranks would see targets from after the training part.
     return np.where(inside & (later <= until), target, np.nan)
 
 

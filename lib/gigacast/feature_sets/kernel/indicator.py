@@ -27,6 +27,8 @@ def relative_strength(values: DoubleArray, offsets: IntArray, window: int = 14) 
     loss = wilder_mean(np.maximum(-moves, 0.0), offsets, window)
     total = gain + loss
     with np.errstate(invalid="ignore", divide="ignore"):
+        # 100 * gain / (gain + loss), which equals Wilder's 100 - 100 / (1 + gain / loss) and also
+        # holds without losses.
         share = np.where(total > 0, gain / total, 0.5)
     return np.where(np.isnan(total), np.nan, np.clip(100 * share, 0, 100))
 

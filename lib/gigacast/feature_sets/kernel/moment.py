@@ -64,6 +64,7 @@ def _rolling(columns: tuple[DoubleArray, ...], offsets: IntArray, window: int) -
     for bucket in buckets(offsets, window, whole=False):
         width = block_width(bucket, window)
         blocks = [blocks_of(bucket.take(column), width) for column in columns]
+        # The end of a block is the beginning of the block read backwards.
         turned = [part[:, :, ::-1] for part in blocks]
         moments = _joined(_ends(_running(turned)), _running(blocks))
         bucket.put(_flat(moments[0]), counts)
@@ -93,6 +94,7 @@ def _running(columns: list[DoubleArray]) -> Parts:
         base = _first_known(blocks, known)
         apart = np.where(known, blocks - base, 0.0)
         total = np.cumsum(apart, axis=2)
+        # Exact enough, as distances are from a value of the block and not from zero.
         square = np.cumsum(apart * apart, axis=2) - total * total / divisors
         mean = total / divisors
         spread = Spread(np.broadcast_to(base, blocks.shape), mean, np.maximum(square, 0.0))

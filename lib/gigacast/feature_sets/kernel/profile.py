@@ -66,9 +66,10 @@ def _profile_of(price: DoubleArray, volume: DoubleArray, bins: int, share: float
     count = len(price)
     low, high = price.min(axis=1), price.max(axis=1)
     width = (high - low) / bins
-    safe = np.where(width > 0, width, 1.0)
+    safe = np.where(width > 0, width, 1.0)  # one price: all volume is in the first bin
     place: IntArray = ((price - low[:, None]) / safe[:, None]).astype(np.int64)
     place = np.clip(place, 0, bins - 1)
+    # One count over the bins of all windows.
     flat = (np.arange(count)[:, None] * bins + place).ravel()
     counted = np.bincount(flat, volume.ravel(), minlength=count * bins)
     by_bin: DoubleArray = counted.astype(np.float64).reshape(count, bins)

@@ -137,5 +137,6 @@ def _ranks(values: DoubleArray) -> DoubleArray:
 
 
 def _binned(values: DoubleArray, bins: int) -> IntArray:
+    # Quantiles of repeated values coincide; fewer bins remain.
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
     return np.searchsorted(edges, values, side="right").astype(np.int64)

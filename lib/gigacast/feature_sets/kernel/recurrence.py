@@ -9,7 +9,7 @@ import numpy as np
 from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.feature_sets.kernel.block import buckets
 
-_BLOCK = 32
+_BLOCK = 32  # rows; the steps are 32 for each level of blocks over blocks
 
 
 def exponential_mean(values: DoubleArray, offsets: IntArray, span: int) -> DoubleArray:
@@ -36,6 +36,7 @@ def wilder_mean(values: DoubleArray, offsets: IntArray, window: int) -> DoubleAr
     place = _places(inner)
     sums = np.zeros(len(packed))
     starting = np.flatnonzero(place == window - 1)
+    # Added in one order for all items, so that the last digits do not depend on other items.
     for back in range(window):
         sums[starting] += packed[starting - back]
     entering = np.where(place == window - 1, sums / window, packed / window)

@@ -123,6 +123,7 @@ class Scaler:
             is_valid = all(type(n) in {int, float} and np.isfinite(n) for n in numbers)
         except (TypeError, AttributeError) as error:
             raise CorruptedFileError(f"{where}: not a scaler: {error}") from error
+        # A stored scaler may be damaged: a zero or NaN in it would spoil features silently.
         is_valid &= scaler.method in METHODS and scaler.centre.keys() == scaler.scale.keys()
         if not is_valid or any(scale == 0 for scale in scaler.scale.values()):
             raise CorruptedFileError(f"{where}: not a scaler")

@@ -15,6 +15,7 @@ def lag(values: DoubleArray, offsets: IntArray, steps: int) -> DoubleArray:
     first = np.repeat(offsets[:-1], lengths)
     stop = np.repeat(offsets[1:], lengths)
     inside = (rows >= first) & (rows < stop)
+    # Index 0 stands in for rows outside the item, whose result is NaN.
     return np.where(inside, values[np.where(inside, rows, 0)] if len(values) else values, np.nan)
 
 

@@ -62,6 +62,7 @@ def yang_zhang(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
     """
     gap = log_ratio(bars.open, lag(bars.close, offsets, 1))
     body = log_ratio(bars.close, bars.open)
+    # The weight of least variance (Yang and Zhang 2000, with their constant 1.34).
     weight = 0.34 / (1.34 + (window + 1) / max(1, window - 1))
     overnight = rolling_std(gap, offsets, window) ** 2
     intraday = rolling_std(body, offsets, window) ** 2

@@ -123,12 +123,14 @@ def windows(
         return
     place = np.arange(len(values)) - np.repeat(offsets[:-1], np.diff(offsets))
     padded = np.concatenate([np.full(window - 1, np.nan), values])
+    # A view: only the rows of a chunk are copied.
     every = np.lib.stride_tricks.sliding_window_view(padded, window)
     back = np.arange(window - 1, -1, -1)
     step = max(1, CHUNK_VALUES // window)
     for first in range(0, len(values), step):
         rows = slice(first, min(first + step, len(values)))
         matrix = every[rows].copy()
+        # Windows at the start of an item would reach into the item before.
         short = np.flatnonzero(place[rows] < window - 1)
         if len(short):
             matrix[short] = np.where(back > place[rows][short, None], np.nan, matrix[short])

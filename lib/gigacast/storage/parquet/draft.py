@@ -64,7 +64,7 @@ def describe_file(path: Path) -> DraftFile:
         with path.open("rb") as file:
             sha256, content = _digests(file, schema)
         nulls, bounds = _statistics(metadata)
-        nulls |= _nested_nulls(path, schema)
+        nulls |= _nested_nulls(path, schema)  # reads these columns again
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0][:300]
         raise CorruptedFileError(f"{path} is not readable Parquet: {reason}") from error
@@ -124,6 +124,7 @@ def _statistics(metadata: Any) -> tuple[dict[str, int], dict[str, Bounds]]:
         for place in range(group.num_columns):
             column = group.column(place)
             name, statistics = column.path_in_schema, column.statistics
+            # Bounds of a column need those of all its row groups.
             if statistics is None:
                 unbounded.add(name)
                 continue

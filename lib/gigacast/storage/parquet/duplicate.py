@@ -22,7 +22,7 @@ from gigacast.core.column import to_arrow
 from gigacast.errors import StorageError
 
 DEFAULT_LIMIT_BYTES = 64 << 20
-_BUCKETS = 64
+_BUCKETS = 64  # files open at a time; a file holds about 1/64 of the keys
 _ROW = "_row"
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _WEIGHTS = np.random.default_rng(0).integers(1, 2**63, 4096, np.uint64) | np.uint64(1)
@@ -115,7 +115,9 @@ class DuplicateFinder:
             return
         table = pa.Table.from_batches(self._held).combine_chunks()
         self._held, self._held_bytes = [], 0
+        # The high bits: a product of odd numbers mixes the low bits least.
         buckets = (_hash(table, self._key) >> np.uint64(32)) % np.uint64(_BUCKETS)
+        # Stable, so that row numbers ascend within a file and the first row of a key stays first.
         order = np.argsort(buckets, kind="stable")
         cuts = np.searchsorted(buckets[order], np.arange(_BUCKETS + 1, dtype=np.uint64))
         with self._translated():
@@ -175,6 +177,7 @@ def _repeated(table: pa.Table, key: Sequence[str]) -> IntArray:
         codes = codes * (own.max(initial=0) + 1) + own
     if not len(codes):
         return np.empty(0, np.int64)
+    # Stable: the earliest row of a key comes first and is not reported.
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]
     again = order[1:][ordered[1:] == ordered[:-1]]
@@ -189,6 +192,7 @@ def _codes(column: pa.ChunkedArray) -> IntArray:
         width = pa.int64() if kind.bit_width == 64 else pa.int32()
         if not pa.types.is_unsigned_integer(kind) and kind.bit_width in {32, 64}:
             return np.asarray(column.cast(width)).astype(np.int64)
+    # Unsigned, narrow and other types: the place in a dictionary serves as the number.
     encoded = column.combine_chunks().dictionary_encode()
     return np.asarray(encoded.indices).astype(np.int64)
 

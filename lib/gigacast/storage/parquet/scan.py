@@ -73,6 +73,7 @@ def scan_parquet(
     stats = stats if stats is not None else ScanStats()
     key = source.key if isinstance(source, ObjectMeta) else source
     selective = scan.columns is not None or scan.predicate is not None
+    # `selective` fetches only the ranges that are read; a full scan takes larger requests.
     with open_parquet(store, source, selective=selective) as file:
         stats.files += 1
         matches, predicate = _settle(file.schema_arrow, scan, key)

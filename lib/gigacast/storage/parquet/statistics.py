@@ -43,6 +43,7 @@ def statistics_bounds(statistics: Any) -> tuple[Any, Any]:
     ``None`` for times after the year 9999, which Python cannot express.
     """
     logical = json.loads(statistics.logical_type.to_json())
+    # pyarrow returns the bounds of float16 as their two bytes.
     if logical["Type"] == "Float16" and statistics.has_min_max:
         return tuple(struct.unpack("<e", bound)[0] for bound in (statistics.min, statistics.max))
     step = _UNITS.get(logical.get("timeUnit", ""))
@@ -78,6 +79,7 @@ def groups_after(metadata: Any, column: str, since: datetime) -> list[int]:
 def later_than(bound: Any, since: datetime) -> bool:
     """Return whether a bound may be after a moment: if it is, or if they cannot be compared."""
     if _is_text(bound):
+        # A text that is no ISO date cannot exclude its row group.
         try:
             bound = datetime.fromisoformat(bound)
         except ValueError:

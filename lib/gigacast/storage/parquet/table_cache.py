@@ -24,7 +24,7 @@ from gigacast.storage.store import ObjectMeta, StoreAddress
 FORMAT = 1  # part of every name: entries of another form are never read
 _ENDING = ".rows"
 _SCRATCH = ".writing-"
-_STALE_S = 3600.0
+_STALE_S = 3600.0  # age from which an unfinished file belongs to a killed process
 _CHECKSUM_BYTES = 16
 
 
@@ -132,6 +132,7 @@ class TableCache:
     def _make_room(self, needed_bytes: int) -> None:
         """Remove the entries used longest ago, and the unfinished files of killed processes."""
         entries = sorted(self._entries())
+        # Other processes add entries too, so the folder is listed each time.
         total = sum(size_bytes for _, size_bytes, _ in entries) + needed_bytes
         for used_at, size_bytes, path in entries:
             abandoned = path.name.startswith(_SCRATCH) and time.time() - used_at > _STALE_S

@@ -55,6 +55,7 @@ def _last_groups(metadata: Any, time_column: str, rows: int) -> list[int]:
     certain = [pair for pair in bounds if pair is not None]
     if len(certain) < total:
         return list(range(total))
+    # Rows need not be sorted across row groups: an earlier one may hold later rows.
     earlier, later = certain[:first], certain[first:]
     if earlier and later and max(high for _, high in earlier) > min(low for low, _ in later):
         return list(range(total))

@@ -121,6 +121,8 @@ class ParquetWriter:
         StorageError
             If the local disk is full.
         """
+        # Only whole row groups are written, so that equal rows give equal bytes however they are
+        # cut into batches.
         self._pending += rows.to_batches() if isinstance(rows, pa.Table) else [rows]
         self._pending_rows += rows.num_rows
         self.rows += rows.num_rows
@@ -284,6 +286,7 @@ class ParquetSink:
         writer: ParquetWriter = self._writer
         writer.close()
         size_bytes = writer.path.stat().st_size
+        # One request with the complete file: readers see the former object until it has succeeded.
         etag = self._store.put(self._key, writer.path)
         self.published = PublishedParquet(self._key, etag, writer.rows, size_bytes)
 
