@@ -191,7 +191,7 @@ class Cleaner:
 
     def _find_anomalies(self, columns: Mapping[str, Numbered | Other], chunk: Chunk) -> BoolArray:
         forest = self._plan.forest
-        assert forest is not None  # noqa: S101 - the caller looked
+        assert forest is not None  # noqa: S101 - the caller checked
         scaled = []
         for name, scale in self._plan.scales.items():
             column = columns[name]

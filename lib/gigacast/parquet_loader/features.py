@@ -56,7 +56,7 @@ class LoadedFeatures:
         return _joined(data, features, self.learned or Learned(self.recipe.names))
 
     def _processor(self, data: LoadedDataset) -> FeatureProcessor:
-        assert self.recipe is not None  # noqa: S101 - the callers looked
+        assert self.recipe is not None  # noqa: S101 - the callers checked
         columns = data.columns
         return FeatureProcessor(
             self.recipe,

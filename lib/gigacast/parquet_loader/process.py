@@ -120,7 +120,7 @@ def _fill(table: pa.Table, columns: LoadColumns, policy: str) -> pa.Table:
 
 
 def _fill_column(column: Numbered, times: IntArray, starts: IntArray, policy: str) -> Numbered:
-    assert column.known is not None  # noqa: S101 - the caller looked
+    assert column.known is not None  # noqa: S101 - the caller checked
     missing = Missing(column.known, times, starts)
     before = missing.before()
     if policy == "forward_fill":

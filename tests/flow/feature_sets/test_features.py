@@ -252,7 +252,7 @@ def test_a_frame_in_memory_gets_the_same_features(lake: Lake) -> None:
         (
             {"scale": {}, "training": {"until": "2000-01-01"}},
             ConfigError,
-            "no row lies in the training part",
+            "no row is in the training part",
         ),
         (
             {"select": {"target": "symbol"}, "training": {"share": 0.5}},

@@ -55,7 +55,7 @@ def test_columns_that_cannot_be_fitted_are_refused() -> None:
     values = {"x": np.array([np.nan, 1.0])}
     with pytest.raises(ConfigError, match="x has no value in the training part"):
         Scaler.fit(values, np.array([True, False]))
-    with pytest.raises(ConfigError, match="no row lies in the training part"):
+    with pytest.raises(ConfigError, match="no row is in the training part"):
         Scaler.fit(values, np.array([False, False]))
     with pytest.raises(ConfigError, match="none of standard, minmax, robust"):
         Scaler.fit(values, np.array([True, True]), "l2")  # type: ignore[arg-type]
