@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gigacast.storage.parquet.draft import CODECS, ParquetDraft
+from gigacast.storage.parquet.writer import CODECS, ParquetWriter
 
 
 def make_bars(rows: int) -> pa.Table:
@@ -50,7 +50,7 @@ def best(run: Callable[[], object]) -> float:
 
 
 def write(path: Path, table: pa.Table, codec: str) -> None:
-    draft = ParquetDraft(path, table.schema, codec)
+    draft = ParquetWriter(path, table.schema, codec)
     draft.write(table)
     draft.close()
 

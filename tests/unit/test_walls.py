@@ -37,7 +37,7 @@ WALLS = {
     "pandas": r"training/api\.py|forecasting/api/|datasets/api/",
     "jsonschema": r"lake/dataset/metadata\.py",
     "moto": r"cli/demo\.py",
-    "sklearn": r"quality/outlier_forest\.py",
+    "sklearn": r"repair/outlier_forest\.py",
 }
 
 

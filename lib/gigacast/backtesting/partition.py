@@ -42,7 +42,7 @@ from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.series.reader import SeriesReader, read_series
 from gigacast.series.source import ReadOptions
 from gigacast.storage.opening import open_store
-from gigacast.storage.parquet.read import ParquetSink, PublishedParquet
+from gigacast.storage.parquet.writer import ParquetSink, PublishedParquet
 from gigacast.storage.prefetch import Prefetched
 
 HISTORY = CONTEXT_LENGTH

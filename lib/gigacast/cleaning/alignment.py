@@ -1,7 +1,8 @@
-"""Times moved onto a grid.
+"""Alignment of times to a grid.
 
-Unlike the grids of series, which pass through their last point, these are the same for all: they
-pass through midnight of 1970-01-01, weeks begin on Monday, months on their day of the frequency.
+The grids of the readers pass through the last point of each series. These grids are the same for
+all series: they pass through midnight of 1970-01-01, weeks begin on Monday, and months on the day
+of the frequency.
 """
 
 from dataclasses import replace
@@ -15,16 +16,16 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
 
 _WEEK_US = 7 * DAY_US
-_MONDAY_US = 4 * DAY_US
+_MONDAY_US = 4 * DAY_US  # 1970-01-05, the first Monday
 
 
 def align(times: IntArray, frequency: Frequency, how: Literal["floor", "nearest"]) -> IntArray:
-    """Return the step at or before each time, or the nearest; half-way goes to the later.
+    """Return the grid point at or before each time, or the nearest; halves go to the later point.
 
     Parameters
     ----------
     times : int64 [R]
-        Microseconds, or plain steps.
+        Times in microseconds, or step numbers.
     frequency : Frequency
     how : {"floor", "nearest"}
 
@@ -39,6 +40,7 @@ def align(times: IntArray, frequency: Frequency, how: Literal["floor", "nearest"
         moved = times - shift + (frequency.count // 2 if how == "nearest" else 0)
         result: IntArray = moved // frequency.count * frequency.count + shift
         return result
+    # Months, quarters and years have no fixed length.
     before = _floor(times, frequency)
     if how == "floor":
         return before

@@ -1,9 +1,9 @@
-"""Cleaning, a chunk of rows after the other.
+"""The cleaner: outliers and missing values, chunk by chunk.
 
-Rows come in the order of series and time, cut anywhere. What a value is filled from may lie in
-another chunk: the last value before is carried on, and for interpolation the next chunk is looked
-into (and no further: a run of missing values longer than a chunk is left). A fill forward reads
-nothing that comes later.
+Chunks hold rows in the order of series and time and end anywhere. A missing value may be filled
+from another chunk: the last known value is carried forward, and interpolation takes the first known
+value of the next chunk. Interpolation does not look further, so a run of missing values that is
+longer than a chunk stays. Filling forward reads no later row.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,26 +12,35 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from gigacast.cleaning.fill import Known, Missing, Numbered, Other, Sources, interpolate
 from gigacast.cleaning.rules import CleanRules
 from gigacast.core.array import AnyArray, BoolArray, CodeArray, IntArray
 from gigacast.core.column import is_number, known_floats, to_arrow
-from gigacast.quality.outlier import Fences
-from gigacast.quality.outlier_forest import Forest, Scale, stack
+from gigacast.repair.fill import (
+    Known,
+    Missing,
+    Numbered,
+    Other,
+    Sources,
+    interpolate,
+    source_values,
+)
+from gigacast.repair.outlier import Fences
+from gigacast.repair.outlier_forest import Forest, Scale, stack
 from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
+from gigacast.series.segment import run_starts
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some rows in order.
+    """Consecutive rows in the order of series and time.
 
     Parameters
     ----------
     rows : pa.Table [R]
-        All columns but the timestamps.
+        All columns but the timestamp.
     times : int64 [R]
     codes : int64 [R], optional
-        The series of each row, from 0; absent when there is one.
+        Series of each row, from 0; ``None`` for a single series.
     """
 
     rows: pa.Table
@@ -40,13 +49,13 @@ class Chunk:
 
     @property
     def starts(self) -> IntArray:
-        """Where the series begin in this chunk, the first at 0."""
+        """Positions at which the series begin, int64; the first is 0."""
         if self.codes is None or not len(self.codes):
             return np.zeros(1, np.int64)
-        return np.append(0, np.flatnonzero(self.codes[1:] != self.codes[:-1]) + 1)
+        return run_starts(self.codes)
 
     def continues(self, before: "Chunk") -> bool:
-        """Whether the first series here is the last one of the chunk before."""
+        """Return whether the first series is the last series of the chunk before."""
         if self.codes is None or before.codes is None:
             return True
         return bool(self.codes[0] == before.codes[-1])
@@ -54,16 +63,17 @@ class Chunk:
 
 @dataclass(frozen=True)
 class CleanPlan:
-    """What a look at the whole partition has settled.
+    """The rules, and the measures of the whole partition that they need.
 
     Parameters
     ----------
     rules : CleanRules
     fences : mapping of str to Fences
-        Of the columns that are held against them.
+        Fences by column; empty if outliers are not found by fences.
     forest : Forest, optional
+        Isolation forest; none by default.
     scales : mapping of str to Scale
-        Of the forest's columns, in their order.
+        Scales of the columns of the forest, in their order.
     """
 
     rules: CleanRules
@@ -74,7 +84,7 @@ class CleanPlan:
 
 @dataclass
 class _Prepared:
-    """A chunk rid of its outliers: what is still to be done is to fill what is missing."""
+    """A chunk whose outliers are treated and whose missing values are not filled yet."""
 
     chunk: Chunk
     columns: dict[str, Numbered | Other]
@@ -87,7 +97,7 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """Rows that are clean, and their keys."""
+    """Clean rows, and their keys."""
 
     rows: pa.RecordBatch
     times: IntArray
@@ -95,20 +105,20 @@ class Cleaned:
 
 
 class Cleaner:
-    """Cleans chunk after chunk.
+    """Cleans the chunks of a partition.
 
     Parameters
     ----------
     plan : CleanPlan
     untouched : set of str
-        Columns that are passed on: the series' ids.
+        Columns that do not change: the ids of the series.
 
     Attributes
     ----------
     counts : dict of str to int
-        What was changed: ``outliers``, ``filled``, ``dropped_outliers``, ``dropped_nulls``.
+        Number of changes: ``outliers``, ``filled``, ``dropped_outliers``, ``dropped_nulls``.
     outliers : dict of str to int
-        By column.
+        Number of outliers by column.
     """
 
     def __init__(self, plan: CleanPlan, untouched: set[str]) -> None:
@@ -122,6 +132,8 @@ class Cleaner:
 
     def clean(self, chunks: Iterable[Chunk]) -> Iterator[Cleaned]:
         """Yield clean rows, chunk by chunk."""
+        # One chunk behind: interpolation needs the first known values of the next chunk, after its
+        # outliers are treated.
         last: _Prepared | None = None
         before: Chunk | None = None
         for chunk in chunks:
@@ -144,6 +156,7 @@ class Cleaner:
             column = columns[name]
             assert isinstance(column, Numbered)  # noqa: S101 - only numbers have fences
             far = fences.beyond(column.values, chunk.codes)
+            # What stands at a missing value is undefined and may be beyond the fences.
             if column.known is not None:
                 far &= column.known
             self._note(name, far)
@@ -168,6 +181,7 @@ class Cleaner:
         values = column.values.copy()
         near = fences.clip(values[rows].astype(np.float64), None if codes is None else codes[rows])
         if values.dtype.kind in "iu":
+            # Integers round towards the inside, so that no clipped value is beyond its fence.
             low, high = fences.of(None if codes is None else codes[rows])
             near = np.where(
                 near == high, np.floor(near), np.where(near == low, np.ceil(near), near)
@@ -177,7 +191,7 @@ class Cleaner:
 
     def _find_anomalies(self, columns: Mapping[str, Numbered | Other], chunk: Chunk) -> BoolArray:
         forest = self._plan.forest
-        assert forest is not None  # noqa: S101 - the caller looked
+        assert forest is not None  # noqa: S101 - the caller checked
         scaled = []
         for name, scale in self._plan.scales.items():
             column = columns[name]
@@ -189,14 +203,14 @@ class Cleaner:
         return forest.find(stack(scaled))
 
     def _note(self, name: str, far: BoolArray) -> None:
-        found = int(np.count_nonzero(far))
-        plain = name.removesuffix(FLAG_SUFFIX)
-        self.outliers[plain] = self.outliers.get(plain, 0) + found
-        self._count("outliers", found)
+        number = int(np.count_nonzero(far))
+        column = name.removesuffix(FLAG_SUFFIX)
+        self.outliers[column] = self.outliers.get(column, 0) + number
+        self._count("outliers", number)
 
-    def _count(self, what: str, number: int) -> None:
+    def _count(self, change: str, number: int) -> None:
         if number:
-            self.counts[what] = self.counts.get(what, 0) + number
+            self.counts[change] = self.counts.get(change, 0) + number
 
     def _without_outliers(self, prepared: _Prepared) -> _Prepared:
         flags = prepared.flags
@@ -216,14 +230,14 @@ class Cleaner:
         chunk = this.chunk
         if before is None or not chunk.continues(before):
             self._carried = {}
-        goes_on = following if following and following.chunk.continues(chunk) else None
-        filled = {name: self._fill(name, this, goes_on) for name in this.columns}
+        next_part = following if following and following.chunk.continues(chunk) else None
+        filled = {name: self._fill(name, this, next_part) for name in this.columns}
         self._carry(this)
         self._row += len(chunk.times)
-        done = _Prepared(chunk, filled, this.flags)
+        cleaned = _Prepared(chunk, filled, this.flags)
         if self._rules.nulls == "drop":
-            done = self._without_missing(done)
-        return _assemble(done)
+            cleaned = self._without_missing(cleaned)
+        return _assemble(cleaned)
 
     def _fill(self, name: str, this: _Prepared, following: _Prepared | None) -> Numbered | Other:
         column = this.columns[name]
@@ -236,44 +250,39 @@ class Cleaner:
         missing = Missing(known, this.chunk.times, this.starts, self._row)
         sources = missing.before(self._carried.get(name))
         near = sources.found
+        # Rows are counted over all chunks, so that a limit holds across their borders.
         if self._rules.max_fill is not None:
             near &= missing.rows + self._row - sources.rows <= self._rules.max_fill
         if policy == "forward_fill":
             return self._filled_forward(column, missing, sources, near)
-        assert isinstance(column, Numbered)  # noqa: S101 - others were returned
+        assert isinstance(column, Numbered)  # noqa: S101 - other columns were returned
         later = missing.after(_first_known(following, name))
         near &= later.found
         values = interpolate(column, this.chunk.times, missing, (sources, later), near)
         return self._placed(column, missing.rows[near], values)
 
     def _filled_forward(
-        self, column: Numbered | Other, missing: "Missing", sources: "Sources", near: BoolArray
+        self, column: Numbered | Other, missing: Missing, sources: "Sources", near: BoolArray
     ) -> Numbered | Other:
-        at = sources.at[near]
         if isinstance(column, Numbered):
-            values = column.values[np.maximum(at, 0)]
-            if sources.carried is not None:
-                values[at < 0] = sources.carried
+            values = source_values(column, sources, near)
             return self._placed(column, missing.rows[near], values)
         self._count("filled", int(near.sum()))
         kind = column.column.type
-        head = pa.nulls(1, kind) if sources.carried is None else pa.repeat(sources.carried, 1)
+        # The carried value stands before the column, at place 0, so that one take fills all rows.
+        head = pa.nulls(1, kind) if sources.outside is None else pa.repeat(sources.outside, 1)
         places = np.arange(1, len(column.column) + 1)
-        places[missing.rows[near]] = at + 1
+        places[missing.rows[near]] = sources.at[near] + 1
         return Other(pa.concat_arrays([head, column.column]).take(to_arrow(places)))
 
     def _placed(self, column: Numbered, rows: IntArray, values: AnyArray) -> Numbered:
         self._count("filled", len(rows))
-        filled, known = column.values.copy(), column.known
-        assert known is not None  # noqa: S101 - something was missing
-        known = known.copy()
-        filled[rows], known[rows] = values, True
-        return Numbered(filled, None if known.all() else known)
+        return column.placed(rows, values)
 
     def _carry(self, this: _Prepared) -> None:
-        """Remember the last known value of each column in the last series."""
+        """Keep the last known value of each column in the last series for the next chunk."""
         start = int(this.starts[-1])
-        kept: dict[str, Known] = {}
+        carried: dict[str, Known] = {}
         for name, column in this.columns.items():
             known = column.known
             last = len(this.chunk.times) - 1
@@ -282,35 +291,36 @@ class Cleaner:
                 last = last - back if known[last - back] else -1
             if last >= 0:
                 value = column.values[last] if isinstance(column, Numbered) else column.column[last]
-                kept[name] = Known(self._row + last, int(this.chunk.times[last]), value)
+                carried[name] = Known(self._row + last, int(this.chunk.times[last]), value)
             elif start == 0 and name in self._carried:
-                kept[name] = self._carried[name]
-        self._carried = kept
+                # The series fills the chunk without a known value: the former one still counts.
+                carried[name] = self._carried[name]
+        self._carried = carried
 
-    def _without_missing(self, done: _Prepared) -> _Prepared:
+    def _without_missing(self, cleaned: _Prepared) -> _Prepared:
         masks = [
             column.known
-            for name, column in done.columns.items()
+            for name, column in cleaned.columns.items()
             if name not in self._untouched and column.known is not None
         ]
         if not masks:
-            return done
+            return cleaned
         keep = np.logical_and.reduce(masks)
         self._count("dropped_nulls", int(len(keep) - keep.sum()))
-        return _take(done, keep)
+        return _take(cleaned, keep)
 
 
 def _first_known(following: _Prepared | None, name: str) -> Known | None:
-    """Return the first known value of the series that goes on in the next chunk."""
+    """Return the first known value of the series that continues in the next chunk."""
     if following is None:
         return None
     column = following.columns[name]
     assert isinstance(column, Numbered)  # noqa: S101 - only numbers are interpolated
     stop = int(following.starts[1]) if len(following.starts) > 1 else len(column.values)
-    there = np.arange(1) if column.known is None else np.flatnonzero(column.known[:stop])
-    if not len(there):
+    known_rows = np.arange(1) if column.known is None else np.flatnonzero(column.known[:stop])
+    if not len(known_rows):
         return None
-    row = int(there[0])
+    row = int(known_rows[0])
     return Known(row, int(following.chunk.times[row]), column.values[row])
 
 
@@ -324,11 +334,11 @@ def _take(prepared: _Prepared, keep: BoolArray) -> _Prepared:
     )
 
 
-def _assemble(done: _Prepared) -> Cleaned:
-    arrays = {name: column.to_arrow() for name, column in done.columns.items()}
-    arrays |= {name: to_arrow(flag) for name, flag in done.flags.items()}
+def _assemble(cleaned: _Prepared) -> Cleaned:
+    arrays = {name: column.to_arrow() for name, column in cleaned.columns.items()}
+    arrays |= {name: to_arrow(flag) for name, flag in cleaned.flags.items()}
     rows = pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))
-    return Cleaned(rows, done.chunk.times, done.chunk.codes)
+    return Cleaned(rows, cleaned.chunk.times, cleaned.chunk.codes)
 
 
 def missing_of(column: pa.Array | pa.ChunkedArray) -> int:

@@ -1,6 +1,6 @@
-"""Cleaned rows held against a contract: those that break a rule go.
+"""Contracts of cleaned rows: conversion to their types, and removal of rows that break a rule.
 
-What cleaning has settled itself, the order of rows and that no key comes twice, is not asked again.
+Cleaning itself ensures the order of rows and unique keys, so these rules are not checked again.
 """
 
 from dataclasses import replace
@@ -18,26 +18,29 @@ from gigacast.quality.partition import plain_schema
 
 
 class ContractFilter:
-    """Tells good rows from others, and counts these.
+    """Finds the rows that keep a contract, and counts the others.
 
     Parameters
     ----------
     contract : Contract
     schema : pa.Schema
-        Of the rows, in the contract's types.
+        Schema of the rows, in the types of the contract.
     keys : set of str
-        Columns that every row has by now; they are looked at only where values are asked for.
+        Key columns, which have a value in every cleaned row. They are checked only if the contract
+        has a rule for their values.
 
     Attributes
     ----------
     dropped : int
+        Number of rows that break a rule.
     """
 
     def __init__(self, contract: Contract, schema: pa.Schema, keys: set[str]) -> None:
+        # Keys are unique and in order after cleaning.
         bare = tuple(
             replace(column, unique=False)
             for column in contract.columns
-            if column.name not in keys or _is_asked(column, contract)
+            if column.name not in keys or _has_value_rule(column, contract)
         )
         self.dropped = 0
         self._contract = replace(contract, columns=bare, unique=(), ordered_by=())
@@ -50,17 +53,17 @@ class ContractFilter:
     def of(
         cls, contract: Contract | None, schema: pa.Schema, keys: set[str]
     ) -> "ContractFilter | None":
-        """Return the filter of a contract, where there is one."""
+        """Return the filter of a contract; ``None`` without a contract."""
         return None if contract is None else cls(contract, schema, keys)
 
     def find_good(self, rows: pa.RecordBatch) -> BoolArray:
-        """Return which rows are good; those that are not are counted."""
+        """Return which rows keep the contract, bool [R], and count the others."""
         _, good = self._check.add(rows.select(self._schema.names).cast(self._schema))
         self.dropped += int(len(good) - np.count_nonzero(good))
         return good
 
     def compliance(self) -> Compliance:
-        """Return what was found: of the rows that came, not of those that are left."""
+        """Return the compliance of the rows before filtering; the remaining rows break no rule."""
         report = self._check.report()
         return Compliance(
             contract=self._contract.name,
@@ -74,8 +77,8 @@ class ContractFilter:
         )
 
 
-def _is_asked(column: Column, contract: Contract) -> bool:
-    """Whether a contract looks at the values of a column."""
+def _has_value_rule(column: Column, contract: Contract) -> bool:
+    """Return whether a contract has a rule for the values of a column."""
     limits = (column.minimum, column.maximum, column.allowed)
     named = any(column.name in rule.columns for rule in contract.rules)
     return named or any(limit is not None for limit in limits)
@@ -84,14 +87,14 @@ def _is_asked(column: Column, contract: Contract) -> bool:
 def contract_types(
     contract: Contract | None, schema: pa.Schema, timestamp: str, where: str
 ) -> dict[str, pa.DataType]:
-    """Return the types that a contract wants columns to be converted to.
+    """Return the types to convert columns to, for those whose type is not the contract's.
 
     Raises
     ------
     MissingRequiredColumnError
-        When a required column is not there.
+        If a required column is missing.
     DataTypeValidationError
-        When a column cannot be of the contract's type.
+        If a column cannot be converted to the type of the contract.
     """
     targets: dict[str, pa.DataType] = {}
     for column in contract.columns if contract is not None else ():
@@ -103,13 +106,13 @@ def contract_types(
                 )
             continue
         if column.name == timestamp:
-            continue  # made of what is there, by the rules for times
-        found = schema.field(column.name).type
-        target = target_type(column, found, Mode.COERCE)
+            continue  # the clock of the partition converts times
+        kind = schema.field(column.name).type
+        target = target_type(column, kind, Mode.COERCE)
         if target is None:
             raise DataTypeValidationError(
-                f"{where}: {column.name} is {found}, the contract wants {column.type}"
+                f"{where}: {column.name} is {kind}, the contract requires {column.type}"
             )
-        if target != plain_type(found):
+        if target != plain_type(kind):
             targets[column.name] = target
     return targets

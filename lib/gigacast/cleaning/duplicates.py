@@ -1,8 +1,8 @@
-"""Rows whose series and time came before, but that say something else.
+"""Conflicting duplicates: rows with the same series and time but different values.
 
-To drop a row that was sent twice loses nothing. To drop one that says something else may: often the
-rows are of many items whose column nobody named. So these are counted apart, and where there are
-many it is asked which columns tell them apart.
+Dropping a row that was sent twice loses nothing. Dropping a conflicting row may lose data: often
+such rows belong to several items whose column was not named. So they are counted separately, and if
+there are many, a search looks for the columns that distinguish them.
 """
 
 from dataclasses import dataclass
@@ -19,23 +19,23 @@ from gigacast.quality.columns import arrange
 from gigacast.quality.file import Keys, PartitionFile
 from gigacast.series.timestamp import is_text
 
-_MANY = 0.05
+_MANY = 0.05  # share of conflicting rows above which columns are searched
 _TIMES_LOOKED_AT = 200
 _MOST_CANDIDATES = 6
-_LEAST_ROWS_EACH = 4
-_STILL_TOGETHER = 0.1
+_LEAST_ROWS_EACH = 4  # a column with fewer rows per value names no items
+_STILL_TOGETHER = 0.1  # share of repeated keys that may remain
 
 
 @dataclass(frozen=True)
 class Repeats:
-    """What was found.
+    """Conflicting duplicates of a partition.
 
     Parameters
     ----------
     conflicting : int
-        Rows with other values than the one before them of the same series and time.
+        Number of rows with other values than the row before them of the same series and time.
     apart : tuple of str
-        The columns, one or two, that tell these rows apart; none where none does.
+        One or two columns that distinguish these rows; empty if none do.
     """
 
     conflicting: int = 0
@@ -43,13 +43,13 @@ class Repeats:
 
 
 def find_repeats(file: PartitionFile, keys: Keys) -> Repeats:
-    """Compare the rows that repeat a key with those before them.
+    """Compare the rows that repeat a key with the rows before them.
 
     Parameters
     ----------
     file : PartitionFile
     keys : Keys
-        As the rows came: times that are moved to a grid later repeat on purpose.
+        Keys with their original times: rows that share a grid point repeat it on purpose.
     """
     rows = np.flatnonzero(keys.arranged.repeated)
     if not len(rows):
@@ -61,45 +61,51 @@ def find_repeats(file: PartitionFile, keys: Keys) -> Repeats:
         if not differs.all() and not pa.types.is_nested(file.schema.field(name).type):
             differs |= _differs(file.column(name), here, before)
     conflicting = int(np.count_nonzero(differs))
+    # With a column of items the keys are complete, and few conflicts are worth no search.
     if conflicting <= file.rows * _MANY or file.item_id is not None:
         return Repeats(conflicting)
     return Repeats(conflicting, _columns_apart(file, keys))
 
 
 def _differs(column: pa.ChunkedArray, here: IntArray, before: IntArray) -> BoolArray:
+    # Codes of unified dictionaries are compared instead of texts.
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     if pa.types.is_null(column.type):
         return np.zeros(len(here), np.bool_)
-    one, other = (column.take(to_arrow(rows)).combine_chunks() for rows in (here, before))
-    if pa.types.is_dictionary(one.type):
-        one, other = one.indices, other.indices
-    if pa.types.is_float32(one.type) or pa.types.is_float64(one.type):
-        left, right = to_floats(one), to_floats(other)
-        changed: BoolArray = (left != right) & ~(np.isnan(left) & np.isnan(right))
+    left, right = (column.take(to_arrow(rows)).combine_chunks() for rows in (here, before))
+    if pa.types.is_dictionary(left.type):
+        left, right = left.indices, right.indices
+    if pa.types.is_float32(left.type) or pa.types.is_float64(left.type):
+        x, y = to_floats(left), to_floats(right)
+        changed: BoolArray = (x != y) & ~(np.isnan(x) & np.isnan(y))
         return changed
-    unequal = pc.fill_null(pc.not_equal(one, other), False)
-    differs: BoolArray = to_numpy(unequal) | to_numpy(pc.xor(one.is_null(), other.is_null()))
+    unequal = pc.fill_null(pc.not_equal(left, right), False)
+    differs: BoolArray = to_numpy(unequal) | to_numpy(pc.xor(left.is_null(), right.is_null()))
     return differs
 
 
 def _columns_apart(file: PartitionFile, keys: Keys) -> tuple[str, ...]:
-    """Return the fewest-valued column, or pair, with which few rows still share their time."""
+    """Return the column, or pair of columns, with which few rows still share their time.
+
+    Columns with the fewest values are tried first. A sample of the times suffices.
+    """
     arranged = keys.arranged
     shared = np.unique(arranged.times[arranged.repeated])[:_TIMES_LOOKED_AT]
     rows = np.flatnonzero(np.isin(keys.times, shared))
     times = keys.times[rows]
     together = int(np.count_nonzero(arrange(None, times).repeated))
-    found = {
+    candidates = {
         name: codes
         for name in file.measured
         if _may_name_items(file.schema.field(name).type)
         and (codes := _codes(file, name, rows)) is not None
     }
-    fewest = sorted(found, key=lambda name: int(found[name].max()))[:_MOST_CANDIDATES]
-    for columns in (*((one,) for one in fewest), *combinations(fewest, 2)):
-        left = np.count_nonzero(arrange(_joined([found[one] for one in columns]), times).repeated)
-        if left <= together * _STILL_TOGETHER:
+    fewest = sorted(candidates, key=lambda name: int(candidates[name].max()))[:_MOST_CANDIDATES]
+    for columns in (*((name,) for name in fewest), *combinations(fewest, 2)):
+        codes = _joined([candidates[name] for name in columns])
+        remaining = np.count_nonzero(arrange(codes, times).repeated)
+        if remaining <= together * _STILL_TOGETHER:
             return columns
     return ()
 
@@ -111,12 +117,12 @@ def _may_name_items(kind: pa.DataType) -> bool:
 
 def _codes(file: PartitionFile, name: str, rows: IntArray) -> CodeArray | None:
     codes, values = file.codes(name)
-    items = 1 < len(values) <= file.rows // _LEAST_ROWS_EACH
-    return codes[rows] if items else None
+    may_be_items = 1 < len(values) <= file.rows // _LEAST_ROWS_EACH
+    return codes[rows] if may_be_items else None
 
 
 def _joined(codes: list[CodeArray]) -> CodeArray:
-    """Return a number for each combination."""
+    """Return a code for each combination of codes, int32 [R]."""
     total: IntArray = codes[0].astype(np.int64)
     for more in codes[1:]:
         total = total * (int(more.max()) + 1) + more

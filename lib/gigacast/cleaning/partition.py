@@ -41,10 +41,11 @@ from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
 from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.quality.file import open_partition
 from gigacast.quality.measures import PartitionQuality
-from gigacast.quality.outlier_forest import require_forest
 from gigacast.quality.partition import plain_schema
+from gigacast.repair.outlier_forest import require_forest
 from gigacast.storage.opening import open_store
-from gigacast.storage.parquet.draft import DraftFile, ParquetDraft, describe_file
+from gigacast.storage.parquet.draft import DraftFile, describe_file
+from gigacast.storage.parquet.writer import ParquetWriter
 from gigacast.storage.prefetch import Prefetched
 from gigacast.storage.store import Store, StoreAddress
 
@@ -210,14 +211,15 @@ class PartitionCleaner:
             with watch.measure("prepare"):
                 survey = survey_partition(file, self._setup.reading, self._setup.rules)
             stream = CleanStream(file, survey, self._setup.reading, self._setup.rules)
-            draft = ParquetDraft(local, stream.schema, self._setup.codec, rising=file.timestamp)
+            schema = stream.schema.remove_metadata()
+            draft = ParquetWriter(local, schema, self._setup.codec, rising=file.timestamp)
             with _ahead(watch.each("clean", stream)) as chunks:
                 for rows in chunks:
                     with watch.measure("write"):
                         draft.write(rows)
             notes = stream.notes(task)
         with watch.measure("write"):
-            done = draft.close(self._footer(notes, draft.rows))
+            done = draft.finish(self._footer(notes, draft.rows))
             try:
                 etag = self._put(task.output_key, local, damaged)
             except PreconditionFailedError:  # another worker was faster: its file stays

@@ -1,4 +1,4 @@
-"""How rows are cleaned, as a value."""
+"""The rules by which rows are cleaned."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -22,35 +22,38 @@ DEFAULT_LIMITS = {"iqr": 3.0, "zscore": 5.0, "isolation_forest": 0.7}
 
 @dataclass(frozen=True)
 class CleanRules:
-    """How rows are cleaned; all of it is part of the spec.
+    """The rules by which rows are cleaned. All of them are part of the spec.
 
     Parameters
     ----------
     nulls : {"keep", "forward_fill", "interpolate", "drop"}
-        Missing values: the last one before them in their series; between their neighbours, by time
-        (which looks ahead); or their row goes.
+        Treatment of missing values: ``forward_fill`` repeats the last value of the series,
+        ``interpolate`` draws a line over time between two values (it looks ahead), ``drop`` removes
+        the row.
     max_fill : int, optional
-        At most so many rows in a row are filled.
+        Maximum number of consecutive rows to fill; no limit by default.
     outliers : {"keep", "flag", "clip", "drop"}
-        Each gets a mark in a column of its own, becomes the nearest value that is none, or its row
-        goes.
+        Treatment of outliers: ``flag`` marks them in an additional column, ``clip`` replaces them
+        by the nearest value that is no outlier, ``drop`` removes the row.
     method : {"iqr", "zscore", "isolation_forest"}
+        Method that finds outliers.
     limit : float, optional
-        Interquartile ranges beyond the quartiles, standard deviations from the mean, or the score
-        of the forest.
+        Interquartile ranges beyond the quartiles, standard deviations from the mean, or score of
+        the forest; see `DEFAULT_LIMITS`.
     duplicates : {"first", "last", "keep"}
-        Which of the rows of one series and time stays.
+        Row to keep of those with the same series and time.
     align : {"none", "floor", "nearest"}
-        Times go to the step before them, or the nearest, of the frequency.
+        Grid point that a time is moved to: the one before it, or the nearest.
     frequency : Frequency, optional
+        Frequency of the grid; required for ``align``.
     zone : str, optional
-        Of times that name none; UTC when absent.
+        Zone of times without one; UTC by default.
     optimise : bool
         Whether columns get the narrowest type that holds their values.
     float_tolerance : float
-        How far, relative to each value, a float may move when it is narrowed.
+        Relative change of a value that is allowed when a float column is narrowed.
     contract : Contract, optional
-        Rows get its types; those that break a rule go.
+        Contract whose types columns are converted to; rows that break a rule are dropped.
     """
 
     nulls: NullPolicy = "forward_fill"
@@ -80,15 +83,15 @@ class CleanRules:
             raise ConfigError(f"float_tolerance: {self.float_tolerance} is not in 0 to 1")
         if self.outliers == "clip" and self.method == "isolation_forest":
             raise ConfigError(
-                "outliers: an isolation forest finds rows, which have no nearest value",
+                "outliers: an isolation forest finds rows, and a row has no nearest value",
                 hint="flag or drop them, or use the method iqr or zscore",
             )
         if self.align != "none" and self.frequency is None:
-            raise ConfigError("align: to the grid of which frequency?", hint="give --freq")
+            raise ConfigError("align: the grid needs a frequency", hint="give --freq")
 
     @property
     def factor(self) -> float:
-        """The limit of the method."""
+        """Limit of the method: the given one, or its default."""
         return DEFAULT_LIMITS[self.method] if self.limit is None else self.limit
 
     def to_dict(self) -> dict[str, Any]:
@@ -101,6 +104,6 @@ class CleanRules:
             "contract": self.contract.to_dict() if self.contract else None,
         }
 
-    def _check_choice(self, name: str, value: str, known: tuple[str, ...]) -> None:
-        if value not in known:
-            raise ConfigError(f"{name}: there is no {value!r}", hint=f"one of {', '.join(known)}")
+    def _check_choice(self, name: str, value: str, choices: tuple[str, ...]) -> None:
+        if value not in choices:
+            raise ConfigError(f"{name}: there is no {value!r}", hint=f"one of {', '.join(choices)}")

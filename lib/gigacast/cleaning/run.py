@@ -38,7 +38,7 @@ from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict, worst
 from gigacast.quality.result import Judged
 from gigacast.runtime.executor import Executor, Failure
-from gigacast.storage.parquet.draft import check_codec
+from gigacast.storage.parquet.writer import check_codec
 
 FORMAT_REVISION = 1
 """Raised when the same settings start to give other rows."""

@@ -9,7 +9,6 @@ import pyarrow as pa
 
 from gigacast.cleaning.cleaner import Chunk, Cleaned, Cleaner, missing_of
 from gigacast.cleaning.contract import ContractFilter
-from gigacast.cleaning.narrow import narrow_column
 from gigacast.cleaning.rules import CleanRules
 from gigacast.cleaning.survey import Survey
 from gigacast.core.array import CodeArray, IntArray
@@ -21,6 +20,7 @@ from gigacast.quality.columns import arranged_rows, measure_keys
 from gigacast.quality.file import PartitionFile
 from gigacast.quality.measures import ColumnQuality, KeyQuality, PartitionQuality
 from gigacast.quality.partition import type_name
+from gigacast.repair.narrow import narrow_column
 
 _CHUNK_ROWS = 1 << 18
 _CHUNK_SHARE = 16
@@ -28,7 +28,7 @@ _LOSSES = ("null_keys", "duplicates", "dropped_nulls", "dropped_outliers", "brok
 
 
 class CleanStream:
-    """The cleaned rows of a partition, chunk after chunk; `notes` when they are exhausted.
+    """Iterable over the cleaned rows of a partition. `notes` is complete once it is exhausted.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ class CleanStream:
     Attributes
     ----------
     schema : pa.Schema
-        Of the rows.
+        Schema of the cleaned rows.
     """
 
     def __init__(
@@ -71,23 +71,25 @@ class CleanStream:
             rows = self._finish(cleaned)
             if rows.num_rows:
                 yield rows
-        self._clean_keys = self._measure_keys()  # while the last rows are being written
+        # In the thread that reads ahead, so that it runs while the last rows are being written.
+        self._clean_keys = self._measure_keys()
 
     def _finish(self, cleaned: Cleaned) -> pa.Table:
         timestamp = self._file.timestamp
         times = self._survey.clock_column(cleaned.times)
         columns = dict(zip(cleaned.rows.schema.names, cleaned.rows.columns, strict=True))
         columns[timestamp] = times
-        whole = pa.RecordBatch.from_arrays(
+        wide = pa.RecordBatch.from_arrays(
             [columns[name] for name in self.schema.names], names=self.schema.names
         )
         arrays = [
             narrow_column(column, field.type)
-            for column, field in zip(whole.columns, self.schema, strict=True)
+            for column, field in zip(wide.columns, self.schema, strict=True)
         ]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         rows, codes, at = pa.Table.from_batches([batch]), cleaned.codes, cleaned.times
-        if self._contract is not None and not (good := self._contract.find_good(whole)).all():
+        # The contract judges the wide rows, which have its types.
+        if self._contract is not None and not (good := self._contract.find_good(wide)).all():
             rows, at = keep_rows(batch, good), at[good]
             codes = None if codes is None else codes[good]
         self._rows += rows.num_rows
@@ -106,23 +108,23 @@ class CleanStream:
             chosen = slice(start, stop)
             times = survey.times[chosen]
             codes = None if ranks is None else ranks[chosen]
-            if keep is not None and not (kept := keep[chosen]).all():
-                rows = keep_rows(rows, kept)  # noqa: PLW2901 - less of the same
-                times, codes = times[kept], None if codes is None else codes[kept]
+            if keep is not None and not (staying := keep[chosen]).all():
+                rows = keep_rows(rows, staying)  # noqa: PLW2901 - a part of the same rows
+                times, codes = times[staying], None if codes is None else codes[staying]
             yield Chunk(rows, times, codes)
-        assert arranged.rows == self._file.rows  # noqa: S101 - all rows were looked at
+        assert arranged.rows == self._file.rows  # noqa: S101 - the keys are those of the file
 
     def _ordered_rows(self) -> Iterator[tuple[int, pa.Table]]:
-        """Yield the rows in the order of the keys, and where each part begins among them."""
+        """Yield parts of the rows in the order of the keys, with the position where each begins."""
         arranged = self._survey.keys.arranged
         size = self._chunk_rows()
-        if not arranged.in_order:
-            table = self._survey.convert(self._file.table().select(self._wanted))
+        if not arranged.in_order:  # then the rows cannot be streamed
+            table = self._survey.convert(self._file.table().select(self._columns))
             for start in range(0, len(arranged.times), size):
                 yield start, table.take(to_arrow(arranged.order[start : start + size]))  # type: ignore[index]
             return
         begin = row = 0
-        for batch in self._file.batches(size, self._wanted):
+        for batch in self._file.batches(size, self._columns):
             rows = self._survey.convert(pa.Table.from_batches([batch]))
             stop = row + rows.num_rows
             if arranged.order is not None:
@@ -133,18 +135,18 @@ class CleanStream:
             begin += rows.num_rows
 
     @property
-    def _wanted(self) -> list[str]:
+    def _columns(self) -> list[str]:
         return [name for name in self._file.schema.names if name != self._file.timestamp]
 
     def _chunk_rows(self) -> int:
-        """Return the rows of a chunk: fewer of many columns, so that a few fit into memory."""
+        """Return the number of rows of a chunk, such that several chunks fit into memory."""
         limit = self._reading.memory_limit_bytes // _CHUNK_SHARE
         return int(min(_CHUNK_ROWS, max(4096, limit // (12 * max(1, len(self._file.schema))))))
 
-    # -- what was done -----------------------------------------------------------------------------
+    # -- notes -------------------------------------------------------------------------------------
 
     def notes(self, task: Task) -> dict[str, Any]:
-        """Return what was changed, and how good the result is."""
+        """Return the changes that were made, and the quality of the cleaned rows."""
         survey, entry = self._survey, task.inputs[-1]
         changes = {
             "null_keys": survey.order.null_keys,
@@ -172,18 +174,19 @@ class CleanStream:
         }
 
     def _lost(self, changes: dict[str, int]) -> str | None:
-        """Return why a partition that had rows has none left; ``None`` where it has."""
+        """Return why no row of the partition is left; ``None`` if some are, or it had none."""
         if self._rows or not self._file.rows:
             return None
         if (self._survey.keys.times == NO_TIME).all():
             column = self._file.column(self._file.timestamp).drop_null()
             first = f", the first is {str(column[0])!r}" if len(column) else ""
             return f"no row has a time that can be read{first}"
-        told = ", ".join(f"{changes[name]:,} {name}" for name in _LOSSES if changes.get(name))
-        return f"no row is left of {self._file.rows:,}: {told or 'all were dropped'}"
+        reasons = ", ".join(f"{changes[name]:,} {name}" for name in _LOSSES if changes.get(name))
+        return f"no row is left of {self._file.rows:,}: {reasons or 'all were dropped'}"
 
     def _quality(self, task: Task) -> PartitionQuality:
-        left = {} if self._rules.outliers in {"clip", "drop"} else self._cleaner.outliers
+        # Clipped and dropped outliers are no longer in the rows.
+        remaining = {} if self._rules.outliers in {"clip", "drop"} else self._cleaner.outliers
         method = self._rules.method
         columns = tuple(
             ColumnQuality(
@@ -191,19 +194,19 @@ class CleanStream:
                 type=type_name(self.schema.field(name).type),
                 values=self._rows,
                 missing=self._missing[name],
-                outliers={method: left[name]} if name in left else {},
+                outliers={method: remaining[name]} if name in remaining else {},
             )
             for name in self._file.measured
         )
-        anomalies = left.get("row") if method == "isolation_forest" else None
+        anomalies = remaining.get("row") if method == "isolation_forest" else None
         compliance = self._contract.compliance() if self._contract is not None else None
         return PartitionQuality(task.partition, self._clean_keys, columns, compliance, anomalies)
 
     def _measure_keys(self) -> KeyQuality:
-        """Return the keys of what is left; looked at again only where rows went."""
+        """Return the quality of the keys of the cleaned rows."""
         survey = self._survey
-        kept = len(survey.times) - survey.duplicates
-        if self._rows == kept:
+        # If only duplicates were dropped, the measures of the survey still hold.
+        if self._rows == len(survey.times) - survey.duplicates:
             doubled = survey.order.duplicates - survey.duplicates
             mended = replace(survey.order, unordered=0, null_keys=0)
             return replace(mended, rows=self._rows, duplicates=doubled)
@@ -213,5 +216,5 @@ class CleanStream:
             codes = np.concatenate([own for _, own in self._keys if own is not None])
             codes = survey.keys.arranged.codes[codes]
         self._keys = []
-        found = measure_keys(arranged_rows(codes, times), survey.expect, survey.keys.names)
-        return replace(found, unordered=0, null_keys=0)
+        quality = measure_keys(arranged_rows(codes, times), survey.expect, survey.keys.names)
+        return replace(quality, unordered=0, null_keys=0)

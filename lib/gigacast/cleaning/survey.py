@@ -1,4 +1,4 @@
-"""What cleaning has to know of all rows of a partition before it changes one."""
+"""Survey of a partition: the measures of all rows that cleaning needs before it changes any."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,36 +18,38 @@ from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Expectation, arrange, measure_keys
 from gigacast.quality.file import Keys, PartitionFile, expectation_of
 from gigacast.quality.measures import KeyQuality
-from gigacast.quality.outlier_forest import Forest, stack
+from gigacast.repair.outlier_forest import Forest, stack
 from gigacast.series.columns import ANOMALY, FLAG_SUFFIX
 
 
 @dataclass
 class Survey:
-    """What was found.
+    """Measures of a partition.
 
     Parameters
     ----------
     keys : Keys
-        Arranged by their times on the grid.
+        Keys of the rows, arranged by their times on the grid.
     order : KeyQuality
-        As the rows came, but for times that were moved.
+        Quality of the keys before cleaning, with times on the grid.
     expect : Expectation
     schema : pa.Schema
-        Of all columns as they are cleaned: in the contract's types, times in UTC.
+        Schema of all columns as they are cleaned: in the types of the contract, times in UTC.
     keep : bool [K], optional
-        Which arranged rows stay of those with one key; all when absent.
+        Arranged rows that stay when duplicates are dropped; ``None`` for all.
     moved : int
-        Times that were not on the grid.
+        Number of times that were moved to the grid.
     plan : CleanPlan
+    targets : mapping of str to DataType
+        Types of the contract, for columns of another type.
     narrow : mapping of str to DataType
         Columns that get a narrower type.
     unreadable : int
-        Values that could not be converted to the contract's types.
+        Number of values that could not be converted to the types of the contract.
     worst : (str, int)
-        The column with the most of these, and how many.
+        Column with the most of these values, and their number.
     repeats : Repeats
-        Rows that are dropped though they say something else.
+        Conflicting duplicates, which are dropped.
     """
 
     keys: Keys
@@ -65,30 +67,30 @@ class Survey:
 
     @property
     def times(self) -> IntArray:
-        """The times of the arranged rows, int64 [K]."""
+        """Times of the arranged rows, int64 [K]."""
         return self.keys.arranged.times
 
     @property
     def duplicates(self) -> int:
-        """Rows that go because their key comes twice."""
+        """Number of rows dropped because they repeat a key."""
         return 0 if self.keep is None else int(len(self.keep) - np.count_nonzero(self.keep))
 
     @property
     def flags(self) -> list[str]:
-        """The columns of marks that are added."""
+        """Names of the columns that are added to flag outliers."""
         if self.plan.rules.outliers != "flag":
             return []
         anomaly = [ANOMALY] if self.plan.forest is not None else []
         return [*(name + FLAG_SUFFIX for name in self.plan.fences), *anomaly]
 
     def clock_column(self, times: IntArray) -> pa.Array:
-        """Return times as the column they become."""
+        """Return times as a column of the cleaned rows."""
         if self.expect.counts_steps:
             return to_arrow(times)
         return to_arrow(times).cast(pa.timestamp("us", "UTC"))
 
     def convert(self, rows: pa.Table) -> pa.Table:
-        """Return rows in the contract's types; values that have none are missing."""
+        """Return rows in the types of the contract; values that cannot be converted are missing."""
         for name, kind in self.targets.items():
             if name in rows.schema.names:
                 place = rows.schema.get_field_index(name)
@@ -97,7 +99,7 @@ class Survey:
 
 
 def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -> Survey:
-    """Look at a whole partition.
+    """Return the measures of a partition.
 
     Raises
     ------
@@ -105,8 +107,8 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
     """
     targets = contract_types(rules.contract, file.schema, file.timestamp, file.task.partition)
     ascending = _ascends(rules, file.item_id)
-    came = file.keys(ascending=ascending)
-    keys, moved = _on_grid(came, rules, ascending=ascending)
+    original = file.keys(ascending=ascending)
+    keys, moved = _on_grid(original, rules, ascending=ascending)
     expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
     order = measure_keys(keys.arranged, expect, keys.names)
     survey = Survey(
@@ -118,49 +120,53 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
         moved=moved,
         plan=CleanPlan(rules),
         targets=targets,
-        repeats=find_repeats(file, came) if rules.duplicates != "keep" else Repeats(),
+        repeats=find_repeats(file, original) if rules.duplicates != "keep" else Repeats(),
     )
-    _look_at_columns(survey, file)
+    _survey_columns(survey, file)
     return survey
 
 
-def _look_at_columns(survey: Survey, file: PartitionFile) -> None:
+def _survey_columns(survey: Survey, file: PartitionFile) -> None:
     rules, keys = survey.plan.rules, survey.keys
     columns = ColumnSurvey(file, rules, survey.targets, keys.arranged, survey.keep)
     findings = list(columns.look(survey.schema))
-    survey.unreadable = sum(found.unreadable for found in findings)
-    worst = max(findings, key=lambda found: found.unreadable, default=None)
+    survey.unreadable = sum(finding.unreadable for finding in findings)
+    worst = max(findings, key=lambda finding: finding.unreadable, default=None)
     survey.worst = (worst.name, worst.unreadable) if worst is not None else ("", 0)
-    survey.narrow = {found.name: found.narrow for found in findings if found.narrow is not None}
-    scales = {found.name: found.scale for found in findings if found.scale is not None}
+    survey.narrow = {f.name: f.narrow for f in findings if f.narrow is not None}
+    scales = {f.name: f.scale for f in findings if f.scale is not None}
     survey.plan = CleanPlan(
         rules,
-        {found.name: found.fences for found in findings if found.fences is not None},
+        {f.name: f.fences for f in findings if f.fences is not None},
+        # One forest for all columns, as it judges rows.
         Forest(stack(samples_of(findings)), rules.factor) if scales else None,
         scales,
     )
 
 
 def _ascends(rules: CleanRules, item_id: str | None) -> bool:
-    wanted = rules.contract.ordered_by[:1] if rules.contract is not None else ()
-    return wanted == (item_id,)
+    """Return whether the contract requires the series in ascending order of their ids."""
+    first = rules.contract.ordered_by[:1] if rules.contract is not None else ()
+    return first == (item_id,)
 
 
 def _on_grid(keys: Keys, rules: CleanRules, *, ascending: bool) -> tuple[Keys, int]:
-    """Return the keys with their times on the grid, and how many times were not."""
+    """Return the keys with their times on the grid, and the number of times that were moved."""
     if rules.align == "none":
         return keys, 0
     assert rules.frequency is not None  # noqa: S101 - the rules were checked
     arranged = keys.arranged
     times = keys.times.copy()
-    known = slice(None) if arranged.order is None else arranged.order
-    on_grid = align(times[known], rules.frequency, rules.align)
-    moved = int(np.count_nonzero(on_grid != times[known]))
-    times[known] = on_grid
+    valid = slice(None) if arranged.order is None else arranged.order
+    on_grid = align(times[valid], rules.frequency, rules.align)
+    moved = int(np.count_nonzero(on_grid != times[valid]))
+    times[valid] = on_grid
     if not moved:
         return keys, 0
-    again = replace(arrange(keys.codes, times, ascending=ascending), unordered=arranged.unordered)
-    return replace(keys, times=times, arranged=again), moved
+    # Rows are unordered by their original times: moving times may hide it.
+    moved_rows = arrange(keys.codes, times, ascending=ascending)
+    moved_rows = replace(moved_rows, unordered=arranged.unordered)
+    return replace(keys, times=times, arranged=moved_rows), moved
 
 
 def _schema(
@@ -173,7 +179,7 @@ def _schema(
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """Return a type as rows are cleaned: float16 has no arithmetic."""
+    """Return the type in which a column is cleaned; float16 has no arithmetic."""
     return pa.float32() if pa.types.is_float16(kind) else kind
 
 
@@ -183,4 +189,4 @@ def _keep(keys: Keys, rules: CleanRules, duplicates: int) -> BoolArray | None:
     repeated = keys.arranged.repeated
     if rules.duplicates == "first":
         return ~repeated
-    return ~np.append(repeated[1:], False)  # the last of those that follow one another
+    return ~np.append(repeated[1:], False)  # the last of consecutive rows with the same key

@@ -15,8 +15,8 @@ from gigacast.core.contract.drift import (
 from gigacast.errors import ConfigError
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
-from gigacast.storage.parquet.bounds import group_bounds
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
+from gigacast.storage.parquet.statistics import group_bounds
 from gigacast.storage.store import Store
 
 _PANDAS = b"pandas"

@@ -18,8 +18,8 @@ from gigacast.core.dataset.partitioning import Partitioning
 from gigacast.errors import ConfigError
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
 from gigacast.storage.key import check_key
-from gigacast.storage.parquet.draft import DraftFile, ParquetDraft, check_codec
-from gigacast.storage.parquet.sink import DEFAULT_ROW_GROUP_ROWS
+from gigacast.storage.parquet.draft import DraftFile
+from gigacast.storage.parquet.writer import DEFAULT_ROW_GROUP_ROWS, ParquetWriter, check_codec
 
 MOST_OPEN = 32
 HELD_BYTES = 128 << 20
@@ -67,7 +67,7 @@ class FileRules:
 class _Open:
     """A file being written, and the missing values it has so far."""
 
-    def __init__(self, draft: ParquetDraft, path: str) -> None:
+    def __init__(self, draft: ParquetWriter, path: str) -> None:
         self.draft = draft
         self.path = path
         self._nulls: dict[str, int] = {}
@@ -144,7 +144,7 @@ class DraftWriter:
         taken: set[str],
     ) -> None:
         self._folder = folder
-        self._schema = schema
+        self._schema = schema.remove_metadata()
         self._rules = rules
         self._partitioning = partitioning
         self._words = words
@@ -182,7 +182,7 @@ class DraftWriter:
         self._taken.add(path)
         rules = self._rules
         local = self._folder / f"{len(self._taken)}.parquet"
-        draft = ParquetDraft(local, self._schema, rules.codec, rules.row_group_rows)
+        draft = ParquetWriter(local, self._schema, rules.codec, rules.row_group_rows)
         self._open[folder] = _Open(draft, path)
         return self._open[folder]
 
@@ -190,7 +190,7 @@ class DraftWriter:
         """Close a file; the next rows of its folder start another."""
         one = self._open.pop(folder)
         words = self._words.of(one.facts(self._schema), one.path)
-        self._finished[one.path] = one.draft.close(words)
+        self._finished[one.path] = one.draft.finish(words)
 
     def finish(self) -> dict[str, DraftFile]:
         """Close all files and return them by path; no rows at all are one empty file."""

@@ -1,4 +1,4 @@
-"""Features from Python: recipes, feature sets made of datasets and of frames.
+"""Features from Python: recipes, and feature sets of datasets and of frames.
 
 >>> import pandas as pd
 >>> from gigacast.feature_sets import compute_features

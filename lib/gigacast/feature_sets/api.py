@@ -1,8 +1,8 @@
-"""Features from Python: recipes, feature sets made of datasets and of frames.
+"""Features from Python: recipes, and feature sets of datasets and of frames.
 
-A door like the command line. A recipe says which features of which columns; what comes with the
-package is named after the contract it keeps: ``ohlcv``, ``price_volatility``,
-``momentum_indicators``, ``volume_profile``.
+A recipe lists features and the columns they are computed from. The package has the recipes
+``ohlcv``, ``price_volatility``, ``momentum_indicators`` and ``volume_profile``, named after the
+contract that their features keep.
 """
 
 from collections.abc import Mapping, Sequence
@@ -52,26 +52,26 @@ __all__ = [
 ]
 
 AnyRecipe: TypeAlias = Recipe | Mapping[str, Any] | str
-"""A recipe, its plain values, or the name of one that comes with the package."""
+"""A recipe, its plain values, or the name of a recipe of the package."""
 
 
 def load_recipe(path: str | Path) -> Recipe:
-    """Read a recipe from a YAML file, anywhere.
+    """Read a recipe from a YAML file: a path or a URL.
 
     Raises
     ------
     ConfigError
-        Naming the entry that is wrong.
+        If an entry is wrong; the error names it.
     ObjectNotFoundError
     """
-    where = plain_location(path)
-    return parse_recipe(open_store(where.address).get(where.key), str(path))
+    location = plain_location(path)
+    return parse_recipe(open_store(location.address).get(location.key), str(path))
 
 
 def save_recipe(recipe: AnyRecipe, path: str | Path) -> None:
-    """Write a recipe as a YAML file, anywhere."""
-    where = plain_location(path)
-    open_store(where.address).put(where.key, format_yaml(_recipe(recipe).to_dict()).encode())
+    """Write a recipe as a YAML file: a path or a URL."""
+    location = plain_location(path)
+    open_store(location.address).put(location.key, format_yaml(_recipe(recipe).to_dict()).encode())
 
 
 def compute_features(
@@ -82,22 +82,23 @@ def compute_features(
     item_column: str | None = None,
     bars_per_day: int | None = None,
 ) -> Any:
-    """Return features of a frame, by item and time.
+    """Return the features of a frame, in the order of item and time.
 
     Parameters
     ----------
     data : pandas.DataFrame or pyarrow.Table
     recipe : Recipe, mapping or str
-        Scales and ranks are of its training part alone.
+        Recipe, whose scales and ranks are learned from its training part only.
     time_column, item_column : str, optional
-        Recognised when absent.
+        Columns of times and items; recognised by default.
     bars_per_day : int, optional
-        Rows of a day of trading, for windows such as ``30d``.
+        Rows of a trading day, for windows such as ``30d``; the recipe's by default, or 1 for daily
+        rows.
 
     Returns
     -------
     pandas.DataFrame
-        Item, time, the columns that are kept, and the features.
+        Item, time, the kept columns and the features.
 
     Raises
     ------
@@ -125,26 +126,27 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
     compression: str = "snappy",
     what: str = "",
 ) -> dict[str, Any]:
-    """Publish features of a dataset, or of files, as ``features/v{Y}/{feature_set}/``.
+    """Publish the features of a dataset or of files as ``features/v{Y}/{feature_set}/``.
 
     Parameters
     ----------
     source : str or Path
-        A dataset, or Parquet files anywhere.
+        Dataset, or path or URL of Parquet files.
     path : str or Path
-        The feature set; with ``latest`` for a version the next one is taken.
+        Feature set, with its version; ``latest`` publishes the next version.
     recipe : Recipe, mapping or str, optional
+        Recipe; required without ``like``.
     like : str or Path, optional
-        A feature set whose recipe, selection and scaler are used as they are, in place of a recipe.
+        Feature set whose recipe, selection and scaler are used without change, instead of a recipe.
     time_column, item_column, bars_per_day : optional
-        As `compute_features`.
+        See `compute_features`.
     partition_by, compression, what
-        As `gigacast.datasets.write_features`.
+        See `gigacast.datasets.write_features`.
 
     Returns
     -------
     dict
-        The metadata of the version.
+        Metadata of the version.
 
     Raises
     ------
@@ -152,38 +154,39 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
     """
     check_layer(path, "features")
     if (recipe is None) == (like is None):
-        raise ConfigError("give a recipe, or like: a feature set that was made by one")
-    where = dataset_location(path)
-    assert where.ref is not None  # noqa: S101 - just looked
-    known = read_feature_set(like) if like is not None else None
+        raise ConfigError("give a recipe, or like: a feature set that was made by a recipe")
+    location = dataset_location(path)
+    assert location.ref is not None  # noqa: S101 - the layer was checked
+    former = read_feature_set(like) if like is not None else None
     by = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by)
     options = FeatureOptions(
-        recipe=known.recipe if known is not None else _recipe(recipe),
+        recipe=former.recipe if former is not None else _recipe(recipe),
         time_column=time_column,
         item_column=item_column,
-        bars_per_day=bars_per_day or (known.bars_per_day if known is not None else None),
-        learned=known.learned if known is not None else None,
+        bars_per_day=bars_per_day or (former.bars_per_day if former is not None else None),
+        learned=former.learned if former is not None else None,
         publish=PublishOptions(
             what=what,
-            dependencies=tuple(dependencies_of(source, where)),
+            dependencies=tuple(dependencies_of(source, location)),
             files=FileRules(by, compression),
         ),
     )
-    done = _build(where.lake(), where.ref, open_rows(source), options, this_author())
-    return MetadataManager.read_metadata_file(f"{where.address.url}/{done.published.manifest.ref}")
+    built = _build(location.lake(), location.ref, open_rows(source), options, this_author())
+    folder = f"{location.address.url}/{built.published.manifest.ref}"
+    return MetadataManager.read_metadata_file(folder)
 
 
 def read_feature_set(path: str | Path) -> FeatureSet:
-    """Return how a published version was made: its recipe, selection and scaler.
+    """Return the recipe, selection and scaler of a published version.
 
-    Its ``processor()`` makes the same features of other rows.
+    Its ``processor()`` computes the same features of other rows.
 
     Raises
     ------
     ConfigError
-        When the path is not of the features layer.
+        If the path is not in the features layer.
     DataNotFoundError
-        When there is no such version, or no recipe made it.
+        If there is no such version, or it was not made by a recipe.
     """
     check_layer(path, "features")
     return feature_set_of(open_manifest(path))

@@ -1,8 +1,8 @@
-"""A cleaned dataset, or files, into a published version of a feature set.
+"""Publication of a feature set: the features of a cleaned dataset, or of files, as a version.
 
 rows -> features, item by item -> (the training part: ranks, scales) -> a version of `features/`.
-What a version was made by - the recipe, what was learned, the scaler - stands in its manifest and
-its ``metadata.json``, so that later rows are made into the same features: see `feature_set_of`.
+The manifest and ``metadata.json`` of a version hold its recipe and what was learned (selection and
+scaler), so that later rows become the same features: see `feature_set_of`.
 """
 
 import tempfile
@@ -33,7 +33,7 @@ from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.model.registry import Author
 
 EXTRA = "feature_set_made_by"
-"""The entry of metadata.json that says how a set was made."""
+"""Entry of metadata.json that holds the recipe of a set and what was learned."""
 VALUELESS_HINT = (
     "their windows lack a value everywhere: fill first with `gigacast data clean`, or give "
     "min_count or shorter windows in a recipe of your own"
@@ -47,7 +47,7 @@ def parse_recipe(content: str | bytes, where: str) -> Recipe:
     Raises
     ------
     ConfigError
-        Naming what is wrong, and where.
+        If an entry is wrong; the error names it and ``where``.
     """
     try:
         return Recipe.from_dict(parse_yaml(content, where))
@@ -58,18 +58,19 @@ def parse_recipe(content: str | bytes, where: str) -> Recipe:
 
 @dataclass(frozen=True)
 class FeatureOptions:
-    """How a feature set is made.
+    """Options of a feature set.
 
     Parameters
     ----------
     recipe : Recipe
     time_column, item_column : str, optional
-        Recognised when absent.
+        Columns of times and items; recognised by default.
     bars_per_day : int, optional
-        Rows of a day of trading; the recipe's, or 1 for daily rows, when absent.
+        Rows of a trading day; the recipe's by default, or 1 for daily rows.
     learned : Learned, optional
-        What an earlier version learned: nothing is learned anew then.
+        Selection and scaler of an earlier version, to use without learning; learned by default.
     memory_limit_bytes : int
+        Maximum bytes of a group of items.
     publish : PublishOptions
     """
 
@@ -84,7 +85,7 @@ class FeatureOptions:
 
 @dataclass(frozen=True)
 class BuiltFeatures:
-    """What came of it: the version, and what was learned from the training part.
+    """A published version, and what was learned from the training part.
 
     ``valueless`` are the features that are missing in every row.
     """
@@ -103,21 +104,22 @@ def build_features(
     ----------
     lake : Lake
     ref : DatasetRef
-        Of the features layer.
+        Version in the features layer.
     rows : DatasetRows
     options : FeatureOptions
-        ``publish.dependencies`` says what the rows are.
+        Options; ``publish.dependencies`` names the source of the rows.
     author : Author
 
     Raises
     ------
     ConfigError
-        When the recipe cannot be computed so; nothing is written then.
+        If the recipe cannot be computed with these options; nothing is written then.
     SchemaError, SchemaMismatchError, DatasetConflictError, StorageError
     """
     if ref.layer != "features":
         raise ConfigError(f"{ref} is not in features/", hint="such as features/v1/momentum")
     recipe = options.recipe
+    # Everything that can be checked is checked before the first row is read.
     contract = _contract_of(recipe)
     columns = settle_columns(rows, recipe, options.time_column, options.item_column)
     source = FeatureSource(rows, recipe, columns, options.memory_limit_bytes)
@@ -128,13 +130,14 @@ def build_features(
     with tempfile.TemporaryDirectory(prefix="gigacast-features-") as scratch:
         learned = options.learned or Learned(recipe.names)
         if until is not None:
+            # Ranks and scales need all rows of a column, so features are staged on the disk first.
             staged = _staged(tables, Path(scratch) / "features.parquet")
             training = staged.trained_on(columns.time, until)
-            told = moment_text(rows.schema.field(columns.time).type, until)
-            learned = learn(staged, recipe, training, told)
+            text = moment_text(rows.schema.field(columns.time).type, until)
+            learned = learn(staged, recipe, training, text)
             tables = (pa.Table.from_batches([batch]) for batch in staged.batches())
-        found = (_named(apply_learned(table, recipe, learned), recipe, columns) for table in tables)
-        schema, batches = _stream(found)
+        final = (_named(apply_learned(table, recipe, learned), recipe, columns) for table in tables)
+        schema, batches = _stream(final)
         made_by = {"bars_per_day": setting.bars_per_day, **learned.to_dict()}
         chosen = replace(
             options.publish,
@@ -149,7 +152,7 @@ def build_features(
 
 
 class _Values:
-    """Looks, as rows go by, which features have a value at all."""
+    """Finds the features without any value in a stream of rows."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
@@ -158,19 +161,20 @@ class _Values:
 
     @property
     def none_of(self) -> tuple[str, ...]:
-        """The features that are missing in every row; none of a set without rows."""
+        """Features that are missing in every row; empty without rows."""
         return tuple(self._without) if self._rows else ()
 
     def watch(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Pass rows on.
+        """Yield the rows without change.
 
         Raises
         ------
         ConfigError
-            At their end, when no feature has a value: nothing is published then.
+            At the end, if no feature has a value; the version is not published then.
         """
         for batch in batches:
             self._rows += batch.num_rows
+            # A column that has a value leaves the list, so most batches check few columns.
             self._without = [
                 name for name in self._without if batch.column(name).null_count == batch.num_rows
             ]
@@ -190,7 +194,7 @@ def _staged(tables: Iterable[pa.Table], path: Path) -> StagedFeatures:
 
 
 def _named(table: pa.Table, recipe: Recipe, columns: FeatureColumns) -> pa.Table:
-    """Return features with the names of the contract that they keep."""
+    """Return features with the column names of the recipe's contract."""
     if recipe.contract is None:
         return table
     names = {columns.time: "timestamp", columns.item: "symbol"}
@@ -198,30 +202,32 @@ def _named(table: pa.Table, recipe: Recipe, columns: FeatureColumns) -> pa.Table
 
 
 def _time_column(schema: pa.Schema, recipe: Recipe, columns: FeatureColumns) -> str | None:
-    """Return the column that a version's bounds in time are of; counts of steps have none."""
+    """Return the time column of a version; ``None`` if it counts steps."""
     name = columns.time if recipe.contract is None else "timestamp"
     kind = schema.field(name).type
     return name if pa.types.is_timestamp(kind) or pa.types.is_date(kind) else None
 
 
 def _stream(tables: Iterator[pa.Table]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Return the columns of tables that come one after the other, and their rows."""
+    """Return the schema of the first table, and the rows of all tables in batches."""
     first = next(tables)
-    whole = chain([first], tables)
-    return first.schema, (b for t in whole for b in t.to_batches(max_chunksize=_BATCH_ROWS))
+    every = chain([first], tables)
+    return first.schema, (b for t in every for b in t.to_batches(max_chunksize=_BATCH_ROWS))
 
 
 def _contract_of(recipe: Recipe) -> Contract | None:
-    found = [one for one in PREDEFINED if one.name == recipe.contract]
-    if recipe.contract is not None and not found:
-        there = ", ".join(one.name for one in PREDEFINED)
-        raise ConfigError(f"contract: there is no {recipe.contract!r}", hint=f"there are {there}")
-    return found[0] if found else None
+    contracts = {contract.name: contract for contract in PREDEFINED}
+    if recipe.contract is None:
+        return None
+    if recipe.contract not in contracts:
+        names = ", ".join(contracts)
+        raise ConfigError(f"contract: there is no {recipe.contract!r}", hint=f"there are {names}")
+    return contracts[recipe.contract]
 
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """How a version of a feature set was made: enough to make the same of other rows."""
+    """Recipe of a version and what it learned: enough to compute the features of other rows."""
 
     recipe: Recipe
     learned: Learned
@@ -229,18 +235,18 @@ class FeatureSet:
 
     @property
     def scaler(self) -> Scaler | None:
-        """The scaler that was fitted, where the recipe scales."""
+        """The fitted scaler; ``None`` if the recipe does not scale."""
         return self.learned.scaler
 
     @property
     def features(self) -> tuple[str, ...]:
-        """The features it has."""
+        """Names of the features."""
         return self.learned.chosen
 
     def processor(
         self, *, time_column: str | None = None, item_column: str | None = None
     ) -> FeatureProcessor:
-        """Return what makes the same features of other rows."""
+        """Return a processor that computes the same features of other rows."""
         return FeatureProcessor(
             self.recipe,
             time_column=time_column,
@@ -251,12 +257,12 @@ class FeatureSet:
 
 
 def feature_set_of(manifest: DatasetManifest) -> FeatureSet:
-    """Return how a version was made.
+    """Return the recipe of a version, and what it learned.
 
     Raises
     ------
     DataNotFoundError
-        When it was not made by a recipe.
+        If it was not made by a recipe.
     CorruptedFileError
     """
     made_by: Any = manifest.extra.get(EXTRA)
@@ -267,10 +273,8 @@ def feature_set_of(manifest: DatasetManifest) -> FeatureSet:
     try:
         recipe = Recipe.from_dict(made_by["recipe"])
         scaler = made_by.get("scaler")
-        known = None if scaler is None else Scaler.from_dict(scaler, str(manifest.ref))
-        learned = Learned(tuple(made_by["features"]), scaler=known)
+        fitted = None if scaler is None else Scaler.from_dict(scaler, str(manifest.ref))
+        learned = Learned(tuple(made_by["features"]), scaler=fitted)
         return FeatureSet(recipe, learned, made_by.get("bars_per_day"))
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
-        raise CorruptedFileError(
-            f"{manifest.ref}: how it was made can't be read: {error}"
-        ) from error
+        raise CorruptedFileError(f"{manifest.ref}: its recipe cannot be read: {error}") from error

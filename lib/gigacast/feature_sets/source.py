@@ -1,7 +1,7 @@
-"""The rows a feature set is computed from, whole items at a time.
+"""The rows that a feature set is computed from, in groups of complete items.
 
 Memory is bounded by a setting: items are read in groups that fit, in the order of their names, so
-that what comes out is in the order of item and time. One item must fit.
+that features are in the order of item and time. A single item must fit.
 """
 
 from collections import Counter
@@ -21,21 +21,21 @@ from gigacast.feature_sets.kernel.recipe import Recipe
 
 _TIMES = ("timestamp", "ds", "date", "time")
 _ITEMS = ("symbol", "item_id", "unique_id", "asset", "ticker")
-_BYTES_PER_VALUE = 24  # the column, its values in order, and what a kernel makes of them
+_BYTES_PER_VALUE = 24  # 8 each for the column, its sorted values and a kernel's result
 _FIRST_ROWS = 4096
 
 
 class Rows(Protocol):
-    """Rows to be read as often as wanted, as `pipeline.dataset_read.DatasetRows` are."""
+    """Rows that can be read any number of times, such as `datasets.read.DatasetRows`."""
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns."""
+        """Schema of the rows."""
         ...
 
     @property
     def where(self) -> str:
-        """What it is, for messages."""
+        """Name of the source in messages."""
         ...
 
     def read(
@@ -45,19 +45,19 @@ class Rows(Protocol):
         *,
         batch_rows: int = ...,
     ) -> Iterator[pa.RecordBatch]:
-        """Iterate over the rows that match."""
+        """Yield the matching rows in batches."""
         ...
 
     def table(
         self, columns: Sequence[str] | None = None, predicate: Predicate | None = None
     ) -> pa.Table:
-        """Return the rows that match."""
+        """Return the matching rows."""
         ...
 
 
 @dataclass(frozen=True)
 class FeatureColumns:
-    """Which columns say when and what: ``item`` is absent where all rows are of one."""
+    """Columns of times and of items; ``item`` is ``None`` if all rows are of a single item."""
 
     time: str
     item: str | None
@@ -66,35 +66,35 @@ class FeatureColumns:
 def settle_columns(
     rows: Rows, recipe: Recipe, time: str | None, item: str | None
 ) -> FeatureColumns:
-    """Decide on the columns of a source; those not named are recognised.
+    """Return the time and item columns of a source, recognised unless named.
 
     Raises
     ------
     SchemaError
-        When one that is needed is missing.
+        If a column that the recipe needs is missing.
     """
     names = rows.schema.names
     time = time or find_time_column(rows.schema) or _other_times(rows.schema)
     if time is None:
         raise SchemaError(
-            f"{rows.where}: none of its columns is known to hold times",
+            f"{rows.where}: no column is recognised as the times",
             hint=f"name it by time_column; there are {', '.join(names[:40])}",
         )
     item = item or next((name for name in _ITEMS if name in names), None)
     needed = dict.fromkeys([time, *([item] if item else []), *recipe.columns])
     if missing := [name for name in needed if name not in names]:
         raise SchemaError(
-            f"{rows.where} has no column {missing[0]!r}, which {recipe.name} is made of",
+            f"{rows.where} has no column {missing[0]!r}, which {recipe.name} is computed from",
             hint=f"there are {', '.join(names[:40])}",
         )
     if recipe.assets and item is None:
-        wanted = next(iter(recipe.assets))
-        raise SchemaError(f"{rows.where} has no column of items to find {wanted!r} in")
+        asset = next(iter(recipe.assets))
+        raise SchemaError(f"{rows.where} has no column of items to find {asset!r} in")
     return FeatureColumns(time, item)
 
 
 class FeatureSource:
-    """Rows of a source, grouped by item within a limit of memory.
+    """Reads the rows of a source in groups of items within a memory limit.
 
     Parameters
     ----------
@@ -115,12 +115,12 @@ class FeatureSource:
         self._read = list(dict.fromkeys(name for name in needed if name))
 
     def setting(self, bars_per_day: int | None) -> Setting:
-        """Return what the recipe is computed in: other items' columns, and the rows of a day.
+        """Return the setting of the recipe: columns of other items, and the rows of a day.
 
         Raises
         ------
         SchemaError
-            When an item that the recipe compares with is not there.
+            If the source lacks an item that the recipe compares with.
         """
         bare = Setting(self._columns.time, self._columns.item)
         bars = bars_per_day or self._recipe.bars_per_day or daily_bars(self._first_rows(), bare)
@@ -133,27 +133,28 @@ class FeatureSource:
         return pa.Table.from_batches([] if first is None else [first], schema)
 
     def _assets(self, bare: Setting) -> dict[str, Asset]:
-        found = {}
+        assets = {}
+        # Read before the groups: every group is compared with the same items.
         for item, columns in self._recipe.assets.items():
-            assert bare.item is not None  # noqa: S101 - the columns were settled so
+            assert bare.item is not None  # noqa: S101 - `settle_columns` requires it
             names = list(dict.fromkeys([bare.item, bare.time, *columns]))
             table = self._rows.table(names, Predicate.parse([(bare.item, "==", item)]))
             if not table.num_rows:
                 raise SchemaError(f"{self._rows.where} has no rows of {item!r} to correlate with")
-            found[item] = asset_of(table, bare, columns)
-        return found
+            assets[item] = asset_of(table, bare, columns)
+        return assets
 
     def tables(self) -> Iterator[pa.Table]:
-        """Yield the rows of some whole items at a time.
+        """Yield the rows of a group of items at a time.
 
         Raises
         ------
         ConfigError
-            When one item does not fit the limit.
+            If an item does not fit the limit.
         """
         groups = self._groups()
         if len(groups) == 1:
-            yield self._rows.table(self._read)
+            yield self._rows.table(self._read)  # one read, without a filter
             return
         for items in groups:
             yield self._rows.table(
@@ -166,7 +167,7 @@ class FeatureSource:
         row_bytes = _BYTES_PER_VALUE * (len(self._read) + made)
         most = max(1, self._limit_bytes // row_bytes)
         groups: list[list[Any]] = [[]]
-        held = 0
+        group_rows = 0
         for item, count in counts:
             if count > most:
                 raise ConfigError(
@@ -174,11 +175,12 @@ class FeatureSource:
                     f"{count * row_bytes / 1e9:.1f} GB, more than memory_limit",
                     hint="raise the limit, or make fewer features at a time",
                 )
-            if held + count > most and groups[-1]:
+            if group_rows + count > most and groups[-1]:
                 groups.append([])
-                held = 0
+                group_rows = 0
             groups[-1].append(item)
-            held += count
+            group_rows += count
+        # Groups are read by a filter on the item, which no missing item matches.
         if len(groups) > 1 and any(item is None for item, _ in counts):
             raise SchemaError(
                 f"{self._rows.where}: some rows have no {self._columns.item!r}",
@@ -187,22 +189,22 @@ class FeatureSource:
         return groups
 
     def _counts(self) -> list[tuple[Any, int]]:
-        """Return the items in their order, with how many rows each has."""
+        """Return the items in their order, each with its number of rows."""
         name = self._columns.item
         if name is None:
             rows = sum(batch.num_rows for batch in self._rows.read([self._columns.time]))
             return [(None, rows)]
         counts: Counter[Any] = Counter()
         for batch in self._rows.read([name]):
-            found = pc.value_counts(batch.column(0))
-            values, numbers = found.field("values").to_pylist(), found.field("counts").to_pylist()
+            pairs = pc.value_counts(batch.column(0))
+            values, numbers = pairs.field("values").to_pylist(), pairs.field("counts").to_pylist()
             counts.update(dict(zip(values, numbers, strict=True)))
-        return sorted(counts.items(), key=lambda one: (one[0] is None, one[0]))
+        return sorted(counts.items(), key=lambda entry: (entry[0] is None, entry[0]))
 
 
 def _other_times(schema: pa.Schema) -> str | None:
-    """Return a column whose name says that it holds times, though it has dates or steps."""
-    kinds = (pa.types.is_date, pa.types.is_integer)
-    known = (name for name in _TIMES if name in schema.names)
-    fits = (name for name in known if any(one(schema.field(name).type) for one in kinds))
-    return next(fits, None)
+    """Return a column of dates or step numbers that has the name of a time column."""
+    checks = (pa.types.is_date, pa.types.is_integer)
+    named = (name for name in _TIMES if name in schema.names)
+    fitting = (n for n in named if any(check(schema.field(n).type) for check in checks))
+    return next(fitting, None)

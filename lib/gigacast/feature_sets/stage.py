@@ -1,4 +1,4 @@
-"""Features on this machine's disk, before they are published: scales and ranks look at them here.
+"""Features staged on the local disk, from which ranks and scales are learned before publication.
 
 One column is in memory at a time.
 """
@@ -16,17 +16,17 @@ from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.core.column import to_numpy
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.compute import LABEL
+from gigacast.feature_sets.kernel.frame import column_values, value_column
 from gigacast.feature_sets.kernel.ranking import Rank, rank_features, select_features
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
-from gigacast.feature_sets.kernel.segment import column_values, value_column
 
 MOST_RANKED_ROWS = 1 << 20
-"""More say no more of a rank, and take memory and time."""
+"""More rows hardly change a rank, and take memory and time."""
 
 
 class StagedFeatures:
-    """Features in one local file.
+    """Features in a local file.
 
     Parameters
     ----------
@@ -38,48 +38,49 @@ class StagedFeatures:
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, features: pa.Table) -> None:
-        """Add rows."""
+        """Add rows; all have the schema of the first."""
         if self._writer is None:
+            # Without compression: the file is read a few times and deleted.
             self._writer = pq.ParquetWriter(self._path, features.schema, compression="none")
         self._writer.write_table(features)
 
     def close(self) -> None:
-        """Finish the file; it can be read then."""
+        """Finish the file, so that it can be read."""
         if self._writer is not None:
             self._writer.close()
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Iterate over all rows."""
+        """Yield all rows in batches."""
         with pq.ParquetFile(self._path) as file:
             yield from file.iter_batches(use_threads=False)
 
     def values(self, name: str) -> DoubleArray:
-        """Return one column, [R]."""
+        """Return a column, float64 [R]."""
         return column_values(pq.read_table(self._path, columns=[name], use_threads=False), name)
 
     def trained_on(self, time_column: str, until: int) -> BoolArray:
-        """Return which rows are of the training part, [R]."""
+        """Return which rows are in the training part, bool [R]."""
         return trained_on(pq.read_table(self._path, columns=[time_column]).column(0), until)
 
 
 def trained_on(times: pa.ChunkedArray, until: int) -> BoolArray:
-    """Return which rows are of the training part, [R]."""
+    """Return which rows are in the training part, bool [R]."""
     if pa.types.is_date(times.type):
         times = times.cast(pa.timestamp("us"))
-    found: BoolArray = to_numpy(times.cast(pa.int64())) <= until
-    return found
+    inside: BoolArray = to_numpy(times.cast(pa.int64())) <= until
+    return inside
 
 
 class Computed(Protocol):
-    """Features that were computed, a column at a time."""
+    """Computed features, read a column at a time."""
 
     def values(self, name: str) -> DoubleArray:
-        """Return one column, [R]."""
+        """Return a column, float64 [R]."""
         ...
 
 
 class _Columns(Mapping[str, DoubleArray]):
-    """Some staged columns, read when they are looked at; of some rows only."""
+    """Some columns of staged features, each read on access; of some rows or of all."""
 
     def __init__(
         self, staged: Computed, names: Sequence[str], rows: IntArray | None = None
@@ -101,15 +102,16 @@ class _Columns(Mapping[str, DoubleArray]):
 
 @dataclass(frozen=True)
 class Learned:
-    """What was learned from the training part.
+    """The selection, ranks and scaler learned from the training part.
 
     Parameters
     ----------
     chosen : tuple of str
-        The features that are given out.
+        Selected features.
     ranks : tuple of Rank
-        Of all of them, best first; none where nothing was to be selected.
+        Ranks of all features, best first; empty if the recipe does not select.
     scaler : Scaler, optional
+        Fitted scaler; ``None`` if the recipe does not scale.
     """
 
     chosen: tuple[str, ...]
@@ -117,7 +119,7 @@ class Learned:
     scaler: Scaler | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return plain values, as stored in a manifest."""
         ranking = [
             {"name": r.name, "score": r.score, "rows": r.rows, "chosen": r.name in self.chosen}
             for r in self.ranks
@@ -127,16 +129,17 @@ class Learned:
 
 
 def learn(staged: Computed, recipe: Recipe, training: BoolArray, until: str) -> Learned:
-    """Rank, select and fit scales as a recipe says, on the training part alone.
+    """Rank and select features and fit their scales by a recipe, on the training part only.
 
     Raises
     ------
     ConfigError
-        When no feature says anything of the target, or one has no value in the training part.
+        If no feature depends on the target, or a feature has no value in the training part.
     """
     chosen, ranks = recipe.names, tuple[Rank, ...]()
     if recipe.select is not None:
         rule = recipe.select
+        # Rows without a target, such as the last ones of the training part, cannot be ranked on.
         label = staged.values(LABEL)
         rows = _ranked_rows(training & ~np.isnan(label))
         columns = _Columns(staged, recipe.names, rows)
@@ -145,26 +148,26 @@ def learn(staged: Computed, recipe: Recipe, training: BoolArray, until: str) -> 
         chosen = tuple(name for name in recipe.names if name in best)
         if not chosen:
             raise ConfigError(
-                f"no feature of {recipe.name} says anything of {rule.target} on "
+                f"no feature of {recipe.name} depends on {rule.target} in "
                 f"{len(rows):,} rows up to {until}",
                 hint="train on more, or choose another target or measure",
             )
     scaler = None
     if recipe.scale is not None:
-        wanted = [name for name in recipe.scale.columns or chosen if name in chosen]
-        scaled = _Columns(staged, wanted)
+        names = [name for name in recipe.scale.columns or chosen if name in chosen]
+        scaled = _Columns(staged, names)
         scaler = Scaler.fit(scaled, training, recipe.scale.method, until)  # type: ignore[arg-type]
     return Learned(chosen, ranks, scaler)
 
 
 def _ranked_rows(training: BoolArray) -> IntArray:
-    """Return the rows that are ranked on: of very many, evenly spread ones."""
+    """Return the rows for ranking: those of the training part, evenly thinned if they are many."""
     rows = np.flatnonzero(training)
     return rows[:: max(1, -(-len(rows) // MOST_RANKED_ROWS))]
 
 
 def apply_learned(table: pa.Table, recipe: Recipe, learned: Learned) -> pa.Table:
-    """Return features as they are published: the chosen ones, scaled."""
+    """Return the selected features, scaled."""
     dropped = {LABEL, *(name for name in recipe.names if name not in learned.chosen)}
     table = table.select([name for name in table.column_names if name not in dropped])
     if learned.scaler is None:

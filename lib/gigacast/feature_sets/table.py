@@ -1,6 +1,6 @@
-"""The same features of rows in memory: for contexts, notebooks and the loader.
+"""Features of rows in memory, for contexts, notebooks and the loader.
 
-What is computed, ranked and scaled is exactly what `pipeline.features` publishes.
+They are exactly the features that `feature_sets.build` publishes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,8 +12,8 @@ from gigacast.core.array import DoubleArray
 from gigacast.core.dataset.predicate import Predicate
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.compute import compute_features
+from gigacast.feature_sets.kernel.frame import column_values
 from gigacast.feature_sets.kernel.recipe import Recipe
-from gigacast.feature_sets.kernel.segment import column_values
 from gigacast.feature_sets.source import FeatureColumns, FeatureSource, settle_columns
 from gigacast.feature_sets.stage import Learned, apply_learned, learn, trained_on
 from gigacast.feature_sets.training import moment_text, training_end
@@ -23,14 +23,14 @@ _NO_LIMIT = 1 << 62
 
 @dataclass(frozen=True)
 class TableRows:
-    """A table, read as datasets are."""
+    """A table with the methods of `Rows`."""
 
     data: pa.Table
     where: str = "the data"
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns."""
+        """Schema of the rows."""
         return self.data.schema
 
     def read(
@@ -40,39 +40,40 @@ class TableRows:
         *,
         batch_rows: int = 65_536,
     ) -> Iterator[pa.RecordBatch]:
-        """Iterate over the rows that match."""
+        """Yield the matching rows in batches."""
         yield from self.table(columns, predicate).to_batches(max_chunksize=batch_rows)
 
     def table(
         self, columns: Sequence[str] | None = None, predicate: Predicate | None = None
     ) -> pa.Table:
-        """Return the rows that match."""
-        found = self.data if predicate is None else self.data.filter(predicate.mask(self.data))
-        return found if columns is None else found.select(list(columns))
+        """Return the matching rows."""
+        rows = self.data if predicate is None else self.data.filter(predicate.mask(self.data))
+        return rows if columns is None else rows.select(list(columns))
 
 
 @dataclass(frozen=True)
 class _TableFeatures:
-    """Features in memory, to be learned from."""
+    """Features in memory, with the method of `Computed`."""
 
     table: pa.Table
 
     def values(self, name: str) -> DoubleArray:
-        """Return one column, [R]."""
+        """Return a column, float64 [R]."""
         return column_values(self.table, name)
 
 
 class FeatureProcessor:
-    """Computes a recipe: learns from rows to train on, and applies the same to later ones.
+    """Computes the features of a recipe: learns from training rows, and applies it to later rows.
 
     Parameters
     ----------
     recipe : Recipe
     time_column, item_column : str, optional
-        Recognised when absent.
+        Columns of times and items; recognised by default.
     bars_per_day : int, optional
+        Rows of a trading day; the recipe's by default, or 1 for daily rows.
     learned : Learned, optional
-        What was learned before; see `read_feature_set`.
+        Selection and scaler learned before; see `read_feature_set`.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class FeatureProcessor:
         self._bars_per_day = bars_per_day
 
     def process_training_features(self, table: pa.Table) -> pa.Table:
-        """Return features of rows, and remember what their training part told of scales and ranks.
+        """Return the features of rows; scales and ranks are learned from their training part.
 
         Raises
         ------
@@ -108,12 +109,12 @@ class FeatureProcessor:
         return apply_learned(features, self.recipe, self.learned)
 
     def process_prediction_features(self, table: pa.Table) -> pa.Table:
-        """Return features of other rows, scaled and selected as those that were trained on.
+        """Return the features of other rows, selected and scaled as in training.
 
         Raises
         ------
         ConfigError
-            When nothing was learned before and the recipe scales or selects.
+            If the recipe scales or selects and nothing was learned before.
         SchemaError
         """
         learned = self.learned
@@ -129,6 +130,7 @@ class FeatureProcessor:
     def _open(self, table: pa.Table) -> tuple[FeatureSource, FeatureColumns]:
         rows = TableRows(table)
         columns = settle_columns(rows, self.recipe, *self._columns)
+        # The rows are in memory already, so no limit applies.
         return FeatureSource(rows, self.recipe, columns, _NO_LIMIT), columns
 
     def _compute(self, table: pa.Table, source: FeatureSource, until: int | None) -> pa.Table:

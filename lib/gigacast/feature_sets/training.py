@@ -1,4 +1,4 @@
-"""Where a training part ends, in the times of the rows."""
+"""The end of the training part, in the unit of the rows' times."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,14 +16,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def training_end(rows: Rows, time_column: str, recipe: Recipe) -> int:
-    """Return the last moment of the training part that a recipe names, as the times count.
+    """Return the last time of a recipe's training part, in the unit of the rows' times.
 
-    Of a share the times of all rows are held, 8 bytes each.
+    For a share, the times of all rows are in memory, 8 bytes each.
 
     Raises
     ------
     ConfigError
-        When a moment is given and times are steps, or there are no rows.
+        If the recipe names a moment and times are steps, or there are no rows.
     """
     training = recipe.training
     assert training is not None  # noqa: S101 - a recipe that learns has one
@@ -38,12 +38,12 @@ def _moment(kind: pa.DataType, column: str, text: str) -> int:
     if not pa.types.is_timestamp(kind):
         raise ConfigError(f"training.until: {column!r} counts steps", hint="give training.share")
     moment = datetime.fromisoformat(text)
-    zone = zone_of(kind) if moment.tzinfo is None else None  # else it says itself
+    zone = zone_of(kind) if moment.tzinfo is None else None  # a moment's own zone counts
     since = moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH
     micros = from_wall(np.array([since // timedelta(microseconds=1)]), zone)
     value = to_arrow(micros).cast(pa.timestamp("us"))
-    found: int = value.cast(pa.timestamp(kind.unit), safe=False).cast(pa.int64())[0].as_py()
-    return found
+    number: int = value.cast(pa.timestamp(kind.unit), safe=False).cast(pa.int64())[0].as_py()
+    return number
 
 
 def _moment_of_share(rows: Rows, column: str, share: float) -> int:
@@ -51,7 +51,8 @@ def _moment_of_share(rows: Rows, column: str, share: float) -> int:
         to_numpy(_as_numbers(batch.column(0))) for batch in rows.read([column])
     ]
     if not parts:
-        raise ConfigError(f"{rows.where} has no rows to be trained on")
+        raise ConfigError(f"{rows.where} has no rows to train on")
+    # The share is of rows over all items, so that no item's future is in the training part.
     times = np.sort(np.concatenate(parts))
     return int(times[max(0, min(len(times), round(len(times) * share)) - 1)])
 
@@ -63,7 +64,7 @@ def _as_numbers(column: pa.Array) -> pa.Array:
 
 
 def moment_text(kind: pa.DataType, moment: int) -> str:
-    """Return a moment, as times of a type count, as people read it."""
+    """Return a moment, in the unit of a type of times, as text in ISO 8601."""
     if pa.types.is_integer(kind):
         return str(moment)
     kind = pa.timestamp("us") if pa.types.is_date(kind) else kind

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.core.time.month import Month
-from gigacast.storage.parquet.read import ParquetSink
+from gigacast.storage.parquet.writer import ParquetSink
 from gigacast.storage.store import Store
 
 FIRST = Month(2024, 1)

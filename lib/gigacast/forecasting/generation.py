@@ -16,7 +16,7 @@ from gigacast.job.forecast_job import Resources, Synthetic
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor
 from gigacast.storage.opening import open_store
-from gigacast.storage.parquet.read import ParquetSink
+from gigacast.storage.parquet.writer import ParquetSink
 from gigacast.storage.store import Store, StoreAddress
 
 MONTH = Month(2024, 1)

@@ -47,7 +47,8 @@ from gigacast.runtime.instance import this_machine
 from gigacast.series.reader import SeriesReader, read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.opening import open_store
-from gigacast.storage.parquet.read import ParquetSink, PublishedParquet, open_object
+from gigacast.storage.parquet.read import open_object
+from gigacast.storage.parquet.writer import ParquetSink, PublishedParquet
 from gigacast.storage.prefetch import Prefetched
 from gigacast.storage.store import Store
 

@@ -1,7 +1,6 @@
-"""`ParquetDataLoader`: rows of a symbol out of year and month folders, for training and forecasts.
+"""`ParquetDataLoader`: rows of a symbol from year and month folders, for training and forecasts.
 
-A door like the command line: it may load settings. `loader` has what loads, `finding`, `shaping`
-and `record` the methods beside it, `setup` what is made of settings.
+Start at `gigacast.parquet_loader.api`.
 """
 
 from typing import TYPE_CHECKING
@@ -19,7 +18,7 @@ from gigacast.errors import (
 )
 
 if TYPE_CHECKING:
-    from gigacast.parquet_loader.api.loader import ParquetDataLoader
+    from gigacast.parquet_loader.api import ParquetDataLoader
     from gigacast.parquet_loader.check import LoadQuality
     from gigacast.parquet_loader.dataset import (
         IncrementalDataset,
@@ -52,7 +51,7 @@ __all__ = [
 ]
 
 ParquetLoaderError = GigacastError
-"""The root of all errors, by the name loaders know it."""
+"""The root of all errors, under the name that users of the loader know."""
 SchemaValidationError = SchemaError
 
 _HOMES = {
@@ -61,7 +60,7 @@ _HOMES = {
     "LoadQuality": "gigacast.parquet_loader.check",
     "LoadStats": "gigacast.parquet_loader.dataset",
     "LoadedDataset": "gigacast.parquet_loader.dataset",
-    "ParquetDataLoader": "gigacast.parquet_loader.api.loader",
+    "ParquetDataLoader": "gigacast.parquet_loader.api",
     "ParquetFileInfo": "gigacast.parquet_loader.discovery",
     "PredictionDataset": "gigacast.parquet_loader.dataset",
     "TrainingDataset": "gigacast.parquet_loader.dataset",

@@ -1,6 +1,6 @@
-"""How good loaded rows are, and what a context lacks.
+"""Quality of loaded rows, and completeness of a context.
 
-For rows at hand; `gigacast data quality` measures whole datasets, and more.
+`gigacast data quality` measures whole datasets, by more criteria.
 """
 
 from dataclasses import dataclass
@@ -19,27 +19,28 @@ from gigacast.series.reader import read_series
 def context_problems(
     data: LoadedDataset, context_length: int | None = None, max_gaps: int = 0
 ) -> list[str]:
-    """Return what a context lacks, in words; nothing when it is complete.
+    """Return in words what a context lacks; empty if it is complete.
 
-    Every item needs ``context_length`` rows (those asked for when absent), each a step after the
-    one before (but for ``max_gaps`` steps in all), with a value for each target.
+    Every item needs ``context_length`` rows (by default the number that was requested when the
+    context was loaded), with a value for each target, and at most ``max_gaps`` steps without a row
+    in all.
     """
     length = context_length or getattr(data, "context_length", None) or 1
-    own = data.columns
+    columns = data.columns
     if len(data) == 0:
         return ["there are no rows"]
-    starts = item_starts(data.table, own)
+    starts = item_starts(data.table, columns)
     counts = np.diff(np.append(starts, len(data)))
     problems = []
     if (counts < length).any():
-        problems.append(f"{int(counts.min())} rows of the {length} asked for")
-    for name in own.targets:
+        problems.append(f"{int(counts.min())} rows of the {length} requested")
+    for name in columns.targets:
         missing = int(_missing(data.table.column(name)).sum())
         if missing:
             problems.append(f"{missing} missing values of {name}")
-    steps = np.diff(to_numpy(data.table.column(own.timestamp).cast(pa.int64())))
+    steps = np.diff(to_numpy(data.table.column(columns.timestamp).cast(pa.int64())))
     inner = np.ones(len(steps), dtype=np.bool_)
-    inner[starts[1:] - 1] = False
+    inner[starts[1:] - 1] = False  # from the last row of an item to the first of the next
     if (steps[inner] <= 0).any():
         problems.append(f"{int((steps[inner] <= 0).sum())} timestamps that come twice")
     return problems + _gaps(data, max_gaps)
@@ -51,7 +52,8 @@ def _gaps(data: LoadedDataset, most: int) -> list[str]:
 
 
 def count_gaps(data: LoadedDataset) -> int:
-    """Return how many steps of the regular grid have no row, as the readers count them."""
+    """Count the steps of the regular grid that have no row, as the readers count them."""
+    # The gaps are those that a forecast of the rows would fill, so its readers count them.
     reader = read_series([data.source()], data.read_options(len(data)))
     for _ in reader:
         pass
@@ -60,18 +62,18 @@ def count_gaps(data: LoadedDataset) -> int:
 
 @dataclass(frozen=True)
 class LoadQuality:
-    """How good loaded rows are.
+    """Quality of loaded rows.
 
     Parameters
     ----------
     issues : tuple of str
-        What is worse than allowed, in words.
+        Measures that exceed their limits, in words.
     missing : mapping of str to float
-        Share of the values that are missing, by target and feature.
+        Share of missing values, by target and feature.
     duplicates, gaps : int
-        Rows whose item and time came before; steps without a row.
+        Number of rows that repeat an item and time; number of steps without a row.
     outliers : mapping of str to int
-        By target, where the settings have them counted.
+        Number of outliers by target; empty unless the settings count them.
     """
 
     issues: tuple[str, ...]
@@ -82,7 +84,7 @@ class LoadQuality:
 
     @property
     def is_valid(self) -> bool:
-        """Whether nothing is worse than allowed."""
+        """Whether no measure exceeds its limit."""
         return not self.issues
 
 
@@ -92,22 +94,25 @@ def measure_quality(
     max_duplicates: float = 0.0,
     max_gaps: float = 0.5,
 ) -> LoadQuality:
-    """Measure rows, and hold them against the shares that are allowed.
+    """Measure rows, and compare the measures with their limits.
 
     Parameters
     ----------
     data : LoadedDataset
     max_missing : float
-        Of the values of any target or feature.
+        Share of the values of a target or feature that may be missing.
     max_duplicates, max_gaps : float
-        Of the rows; of the steps between each item's first row and its last.
+        Share of the rows that may repeat an item and time; share of the steps between an item's
+        first and last row that may lack a row.
     """
-    rows, own = len(data), data.columns
+    rows, columns = len(data), data.columns
     if not rows:
         return LoadQuality(("there are no rows",), {}, 0, 0, {})
-    names = [name for name in (*own.targets, *own.features) if name in data.table.column_names]
+    names = [
+        name for name in (*columns.targets, *columns.features) if name in data.table.column_names
+    ]
     missing = {name: float(_missing(data.table.column(name)).mean()) for name in names}
-    duplicates = int((~last_of_key(data.table, own)).sum())
+    duplicates = int((~last_of_key(data.table, columns)).sum())
     gaps = count_gaps(data)
     issues = [
         f"{share:.1%} of {name} is missing (over {max_missing:.4g})"
@@ -122,5 +127,5 @@ def measure_quality(
 
 
 def _missing(column: pa.ChunkedArray) -> BoolArray:
-    found: BoolArray = to_numpy(pc.is_null(column, nan_is_null=True))
-    return found
+    missing: BoolArray = to_numpy(pc.is_null(column, nan_is_null=True))
+    return missing

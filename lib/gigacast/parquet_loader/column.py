@@ -1,6 +1,6 @@
-"""Which columns are loaded, and their times in one form.
+"""The columns to load, and their times in one form.
 
-Columns are recognised, and times read, by the forecasting job's own rules (`gigacast.series`).
+Columns are recognised and times are read by the rules of the forecasting job (`gigacast.series`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,18 +19,19 @@ from gigacast.storage.parquet.scan import refuse_twice
 
 
 @dataclass(frozen=True, slots=True)
-class WantedColumns:
-    """What is asked for by name; the rest is recognised.
+class ColumnChoice:
+    """Columns to load, as named by the settings or the caller. Others are recognised.
 
     Parameters
     ----------
     names : ColumnNames
+        Item id, timestamp and targets.
     features : tuple of str
-        Loaded beside the targets.
+        Columns to load in addition to the targets.
     timestamps : tuple of str
-        Those of the features that hold times.
+        Features that hold times.
     unit : str, optional
-        Of times that are numbers.
+        Unit of times stored as numbers; inferred by default.
     """
 
     names: ColumnNames = field(default_factory=ColumnNames)
@@ -40,60 +41,64 @@ class WantedColumns:
 
     def with_chosen(
         self, targets: Sequence[str] | None, features: Sequence[str] | None
-    ) -> "WantedColumns":
-        """Return the same with other targets and features, where some are given."""
+    ) -> "ColumnChoice":
+        """Return the choice with other targets and features, where given."""
         names = self.names if targets is None else replace(self.names, targets=_names(targets))
         return replace(
             self, names=names, features=self.features if features is None else _names(features)
         )
 
 
-def _names(given: Sequence[str] | Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    if isinstance(given, Mapping):  # lists by group, as the settings have them
-        return tuple(dict.fromkeys(name for names in given.values() for name in _names(names)))
-    return (given,) if isinstance(given, str) else tuple(given)
+def _names(columns: Sequence[str] | Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    if isinstance(columns, Mapping):  # lists by group, as in the settings
+        return tuple(dict.fromkeys(name for names in columns.values() for name in _names(names)))
+    return (columns,) if isinstance(columns, str) else tuple(columns)
 
 
-def settle_columns(schema: pa.Schema, wanted: WantedColumns, where: str) -> LoadColumns:
-    """Decide which columns of a file are loaded.
+def settle_columns(schema: pa.Schema, choice: ColumnChoice, where: str) -> LoadColumns:
+    """Return the columns of a file to load.
 
     Raises
     ------
     SchemaError
-        When one is missing, ambiguous or of an unusable type.
+        If a column is missing, ambiguous or of an unusable type.
     """
+    # Columns are chosen by name: with a name that comes twice any choice would be arbitrary.
     refuse_twice(schema, schema.names, where)
-    layout = recognise(schema, wanted.names, where)
+    layout = recognise(schema, choice.names, where)
+    # A row per series has no time of each step, by which the loader sorts and splits.
     if layout.kind == "list":
         raise SchemaError(
-            f"{where}: its columns hold a list for each series, and no row for each step",
+            f"{where}: its columns hold a list for each series instead of a row for each step",
             hint="gigacast.forecast and gigacast.finetune read such files",
         )
-    features = dict.fromkeys((*wanted.features, *wanted.timestamps))
+    features = dict.fromkeys((*choice.features, *choice.timestamps))
     missing = [name for name in features if name not in schema.names]
     if missing:
         raise SchemaError(
             f"{where}: there is no column {', '.join(map(repr, missing))}",
             hint=f"feature_columns; it has {', '.join(schema.names[:40])}",
         )
-    for name in wanted.timestamps:
+    for name in choice.timestamps:
         if not is_time_type(schema.field(name).type):
             raise SchemaError(f"{where}: {name!r} holds no times", hint="timestamp_columns")
     return LoadColumns(
-        layout.timestamp, layout.item_id, layout.targets, tuple(features), wanted.timestamps
+        layout.timestamp, layout.item_id, layout.targets, tuple(features), choice.timestamps
     )
 
 
 def check_columns(schema: pa.Schema, columns: LoadColumns, where: str) -> None:
-    """Refuse a file that does not fit: only features may be missing, in files older than they.
+    """Check that a file has the columns to load. Only features may be missing.
+
+    A feature is often younger than the first files, which then have no column for it.
 
     Raises
     ------
     SchemaError
-        When a target or the time is missing, comes twice, or a target holds no numbers.
+        If a target or the time is missing or comes twice, or a target holds no numbers.
     """
-    needed = [n for n in (columns.item_id, columns.timestamp, *columns.targets) if n]
-    missing = [name for name in needed if name not in schema.names]
+    required = [n for n in (columns.item_id, columns.timestamp, *columns.targets) if n]
+    missing = [name for name in required if name not in schema.names]
     if missing:
         raise SchemaError(
             f"{where}: there is no column {', '.join(map(repr, missing))}, which other files have",
@@ -110,14 +115,15 @@ def check_columns(schema: pa.Schema, columns: LoadColumns, where: str) -> None:
 
 
 def _holds_numbers(kind: pa.DataType) -> bool:
-    known = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
-    return any(is_kind(kind) for is_kind in known)
+    numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
+    return any(is_kind(kind) for is_kind in numeric)
 
 
 class Normaliser:
-    """Gives all files' times one form: timestamps of microseconds, or plain steps.
+    """Converts the times of all files to one form: timestamps in microseconds, or step numbers.
 
-    Numbers are told by the first file that has any, so that all files are read alike.
+    The unit of times stored as numbers is inferred from the first file that has any, and used for
+    all files: the numbers of a single short file could fit several units.
 
     Parameters
     ----------
@@ -131,10 +137,10 @@ class Normaliser:
         self._units: dict[str, str] = {}
 
     def settle(self, table: pa.Table) -> None:
-        """Look at the first rows: what their numbers are, those of all others are too."""
+        """Infer the units of times stored as numbers from these rows, unless they are known."""
         for name in self._times:
             kind = table.schema.field(name).type
-            if not needs_range(kind) or name in self._units:
+            if not needs_range(kind) or name in self._units:  # timestamps, texts, settled columns
                 continue
             bounds = number_range(table.column(name).combine_chunks())
             if bounds is not None:
@@ -146,15 +152,15 @@ class Normaliser:
         return (self._columns.timestamp, *self._columns.timestamps)
 
     def apply(self, table: pa.Table, where: str) -> tuple[pa.Table, int]:
-        """Return rows with their times normalised, and how many were dropped for want of one.
+        """Return rows with normalised times, and the number of rows dropped for lack of a time.
 
         Raises
         ------
         SchemaError
-            When there are rows and none has a readable time.
+            If there are rows and none has a readable time.
         """
         for name in self._times:
-            if name not in table.column_names:  # a feature that this file does not have
+            if name not in table.column_names:  # a feature that this file lacks
                 continue
             place = table.column_names.index(name)
             column = self._read(table.column(name), name, where)
@@ -179,7 +185,7 @@ class Normaliser:
         else:
             clock = clock_of(kind, where, self._unit, None)
         times = clock.read(column)
-        found = to_arrow(times, times == NO_TIME)
+        numbers = to_arrow(times, times == NO_TIME)
         if clock.counts_steps:
-            return found
-        return found.view(pa.timestamp("us", clock.zone))
+            return numbers
+        return numbers.view(pa.timestamp("us", clock.zone))

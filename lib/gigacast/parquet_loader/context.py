@@ -1,4 +1,4 @@
-"""The last rows that are known of a symbol, over as many months as they take."""
+"""The context of a forecast: the last rows of a symbol, over as many months as needed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from gigacast.core.column import to_arrow
 from gigacast.core.time.month import Month
 from gigacast.errors import DataNotFoundError
-from gigacast.parquet_loader.column import WantedColumns
+from gigacast.parquet_loader.column import ColumnChoice
 from gigacast.parquet_loader.dataset import LoadedDataset, LoadStats, PredictionDataset
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.parquet_loader.load import LoadRequest, RowLoader
@@ -20,28 +20,28 @@ FindMonth = Callable[[Month], Sequence[ParquetFileInfo]]
 
 @dataclass(frozen=True)
 class ContextRequest:
-    """Which context is asked for.
+    """The context to load.
 
     Parameters
     ----------
     symbol : str
     month : Month
     is_exact : bool
-        Whether that very month is meant, or the latest up to it in its year.
+        Whether this month is requested, or the latest month up to it in the same year.
     length : int, optional
-        Rows of each item; all of the month when absent.
-    wanted : WantedColumns
+        Rows of each item; all of the month by default.
+    columns : ColumnChoice
     """
 
     symbol: str
     month: Month
     is_exact: bool
     length: int | None
-    wanted: WantedColumns
+    columns: ColumnChoice
 
 
 def load_context(loader: RowLoader, find: FindMonth, request: ContextRequest) -> PredictionDataset:
-    """Return the latest rows of a symbol; months before are read until there are enough.
+    """Return the latest rows of a symbol. Earlier months are read until there are enough rows.
 
     Parameters
     ----------
@@ -53,42 +53,44 @@ def load_context(loader: RowLoader, find: FindMonth, request: ContextRequest) ->
     Raises
     ------
     DataNotFoundError
-        When neither the month nor the one before has a file with rows.
+        If neither the month nor the one before it has a file with rows.
     DataError, StorageError
     """
-    month, found = _newest(loader, find, request)
+    month, data = _newest(loader, find, request)
     newest = month
-    while request.length is not None and (lacking := _lacking(found, request.length)) > 0:
+    while request.length is not None and (lacking := _lacking(data, request.length)) > 0:
         month = month.shift(-1)
-        before = _load(loader, request, find(month), lacking)
-        if before is None or len(before) == 0:
+        earlier = _load(loader, request, find(month), lacking)
+        # Months are read back without a gap: rows beyond a missing month are no context.
+        if earlier is None or len(earlier) == 0:
             break
-        found = _joined(before, found)
+        data = _joined(earlier, data)
     if request.length is not None:
-        found = _last_of_items(found, request.length)
+        data = _last_of_items(data, request.length)
     fell_back = request.is_exact and newest != request.month
     fell_back |= newest.year != request.month.year
-    stats = replace(found.stats, rows=len(found))
+    stats = replace(data.stats, rows=len(data))
     return PredictionDataset(
-        found.table, found.columns, found.symbol, found.files, stats, request.length, fell_back
+        data.table, data.columns, data.symbol, data.files, stats, request.length, fell_back
     )
 
 
 def _newest(
     loader: RowLoader, find: FindMonth, request: ContextRequest
 ) -> tuple[Month, LoadedDataset]:
-    """Return the month asked for, or else the one before it, with its rows."""
+    """Return the requested month, or the one before it, with its rows."""
     first = request.month
+    # At the beginning of a month or year its file may not exist yet; the one before serves.
     last = first.shift(-1) if request.is_exact else Month(first.year, 1).shift(-1)
     month = first
     while month >= last:
-        found = _load(loader, request, find(month), request.length)
-        if found is not None:
-            return month, found
+        data = _load(loader, request, find(month), request.length)
+        if data is not None:
+            return month, data
         month = month.shift(-1)
     raise DataNotFoundError(
         f"No prediction files found for {request.symbol} in {first} or before it, to {last}",
-        hint="discover_files and `gigacast data discover` show what is there",
+        hint="discover_files and `gigacast data discover` list the files",
     )
 
 
@@ -98,36 +100,38 @@ def _load(
     files: Sequence[ParquetFileInfo],
     length: int | None,
 ) -> LoadedDataset | None:
-    """Return the rows of a month's files; ``None`` where there are none."""
+    """Return the rows of a month's files; ``None`` if there are none."""
     if not files:
         return None
-    asked = LoadRequest(request.symbol, tuple(files), request.wanted, last_rows=length)
+    load_request = LoadRequest(request.symbol, tuple(files), request.columns, last_rows=length)
     try:
-        found = loader.load(asked)
-    except DataNotFoundError:  # a month that has begun, and has no row yet
+        data = loader.load(load_request)
+    except DataNotFoundError:  # a month that has just begun may have a file without rows
         return None
-    if found.columns.item_id is not None and length is not None:
-        found = loader.load(replace(asked, last_rows=None))  # the latest rows of each item
-    return found
+    if data.columns.item_id is not None and length is not None:
+        # The last rows of a panel are not the last rows of each item, so all rows are needed.
+        data = loader.load(replace(load_request, last_rows=None))
+    return data
 
 
-def _joined(before: LoadedDataset, after: LoadedDataset) -> LoadedDataset:
-    """Return rows of two months; only items of the later one are asked for."""
-    name = after.columns.item_id
+def _joined(earlier: LoadedDataset, later: LoadedDataset) -> LoadedDataset:
+    """Return the rows of two months, for the items of the later month."""
+    name = later.columns.item_id
     if name is not None:
-        known = after.table.column(name).unique()
-        rows = before.table.filter(pc.is_in(before.table.column(name), value_set=known))
-        before = replace(before, table=rows)
+        items = later.table.column(name).unique()
+        rows = earlier.table.filter(pc.is_in(earlier.table.column(name), value_set=items))
+        earlier = replace(earlier, table=rows)
+    # Outliers are counted later, over the joined rows.
     numbers = {
-        key: getattr(before.stats, key) + getattr(after.stats, key)
+        key: getattr(earlier.stats, key) + getattr(later.stats, key)
         for key in LoadStats.__slots__
         if key != "outliers"
     }
-    return replace(merge_rows(before, after), stats=LoadStats(**numbers))
+    return replace(merge_rows(earlier, later), stats=LoadStats(**numbers))
 
 
 def _lacking(data: LoadedDataset, length: int) -> int:
-    """Return how many rows the item with the fewest lacks."""
+    """Return the number of rows that the item with the fewest rows lacks."""
     starts = item_starts(data.table, data.columns)
     return length - int(np.diff(np.append(starts, len(data))).min())
 
@@ -135,5 +139,5 @@ def _lacking(data: LoadedDataset, length: int) -> int:
 def _last_of_items(data: LoadedDataset, length: int) -> LoadedDataset:
     starts = item_starts(data.table, data.columns)
     counts = np.diff(np.append(starts, len(data)))
-    behind = np.repeat(starts + counts, counts) - np.arange(len(data))
-    return replace(data, table=data.table.filter(to_arrow(behind <= length)))
+    rows_to_end = np.repeat(starts + counts, counts) - np.arange(len(data))
+    return replace(data, table=data.table.filter(to_arrow(rows_to_end <= length)))

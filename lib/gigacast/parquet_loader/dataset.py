@@ -1,4 +1,4 @@
-"""What `ParquetDataLoader` hands out: rows in the order of time, and what was done to get them."""
+"""The data sets of `ParquetDataLoader`: rows in the order of time, and statistics of loading."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,13 +18,13 @@ from gigacast.series.source import ColumnNames, ReadOptions, SeriesSource
 
 @dataclass(frozen=True, slots=True)
 class LoadColumns:
-    """Which columns are loaded, and what they are.
+    """Columns that are loaded, by their role.
 
     Parameters
     ----------
     timestamp : str
     item_id : str, optional
-        Absent in files of one symbol.
+        Column of item ids; ``None`` for files of a single symbol.
     targets, features : tuple of str
     timestamps : tuple of str
         Features that hold times.
@@ -38,28 +38,29 @@ class LoadColumns:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """All of them, each once, in the order they are given out."""
+        """All columns, each once: item id, timestamp, targets, features."""
         first = (self.item_id,) if self.item_id is not None else ()
         return tuple(dict.fromkeys((*first, self.timestamp, *self.targets, *self.features)))
 
 
 @dataclass(slots=True)
 class LoadStats:
-    """What loading came to.
+    """Statistics of loading.
 
     Parameters
     ----------
     files : int
-        Opened.
+        Files opened.
     rows : int
-        Handed out.
+        Rows returned.
     null_timestamps : int
-        Rows dropped because their time is missing or cannot be read.
+        Rows dropped because their time is missing or unreadable.
     outliers : mapping of str to int
-        Values beyond the threshold, by target, where that was asked for.
+        Values beyond the threshold, by target; empty if outliers are not counted.
     row_groups, row_groups_skipped : int
     cache_hits, cache_misses : int
     seconds : float
+        Time of loading, from the first request to the processed rows.
     """
 
     files: int = 0
@@ -75,12 +76,12 @@ class LoadStats:
 
 @dataclass(frozen=True)
 class LoadedDataset:
-    """Rows of one symbol, or of a panel, by item and time.
+    """Rows of a symbol or of a panel, in the order of item and time.
 
     Parameters
     ----------
     table : pyarrow.Table
-        The time column holds timestamps of microseconds, whatever the files had.
+        The rows. Times are timestamps in microseconds, whatever the files hold.
     columns : LoadColumns
     symbol : str
     files : tuple of ParquetFileInfo
@@ -98,7 +99,7 @@ class LoadedDataset:
 
     @property
     def times(self) -> TimeArray:
-        """The time of each row, datetime64[us] [R]; of a zone, in UTC."""
+        """Time of each row, datetime64[us] [R]; in UTC if the column has a zone."""
         return times_of(self.table, self.columns.timestamp)
 
     def to_pandas(self) -> Any:
@@ -108,35 +109,36 @@ class LoadedDataset:
     def contexts(
         self, context_length: int | None = None, freq: Frequency | str | None = None
     ) -> FloatArray:
-        """Return the targets as models take them, read by the forecasting job's readers.
+        """Return the targets as contexts of a model, regularised as the forecasting job does it.
 
         Parameters
         ----------
         context_length : int, optional
-            At most so many of the last steps; as many as there are rows when absent.
+            Maximum number of steps, the latest ones; the number of rows by default.
         freq : str, optional
-            Inferred when absent.
+            Frequency of the steps; inferred by default.
 
         Returns
         -------
         float32 [T] or [N, T]
-            One series, or N (by item and target) left-padded with NaN.
+            A single series, or N series (by item and target), left-padded with NaN.
         """
         options = self.read_options(context_length, freq)
-        found = [values for batch in read_contexts([self.source()], options) for values in batch]
-        return found[0] if len(found) == 1 else pad_contexts(found)
+        series = [values for batch in read_contexts([self.source()], options) for values in batch]
+        # A single series keeps its plain form [T], as models take it.
+        return series[0] if len(series) == 1 else pad_contexts(series)
 
     def source(self) -> SeriesSource:
-        """Return the rows as the forecasting job's readers take them."""
+        """Return the rows as a source for the readers of the forecasting job."""
         return SeriesSource.of_table(self.table, name=self.symbol)
 
     def read_options(
         self, context_length: int | None = None, freq: Frequency | str | None = None
     ) -> ReadOptions:
-        """Return how those readers read the rows."""
-        own = self.columns
+        """Return the options with which the readers of the forecasting job read the rows."""
+        columns = self.columns
         return ReadOptions(
-            columns=ColumnNames(own.item_id, own.timestamp, own.targets),
+            columns=ColumnNames(columns.item_id, columns.timestamp, columns.targets),
             context_length=context_length or max(1, len(self)),
             freq=Frequency.parse(freq) if isinstance(freq, str) else freq,
             item_id=self.symbol,
@@ -145,19 +147,19 @@ class LoadedDataset:
 
 @dataclass(frozen=True)
 class TrainingDataset(LoadedDataset):
-    """Rows to learn from."""
+    """Rows for training."""
 
 
 @dataclass(frozen=True)
 class PredictionDataset(LoadedDataset):
-    """The last rows that are known.
+    """The last rows of a symbol: the context of a forecast.
 
     Parameters
     ----------
     context_length : int, optional
-        As asked for.
+        Number of rows requested for each item; all by default.
     fell_back : bool
-        Whether the month asked for had no file, and an earlier one was read.
+        Whether an earlier month was read because the requested month has no file.
     """
 
     context_length: int | None = None
@@ -166,7 +168,7 @@ class PredictionDataset(LoadedDataset):
 
 @dataclass(frozen=True)
 class IncrementalDataset(LoadedDataset):
-    """Rows after a moment; none when nothing is newer.
+    """Rows after a moment; empty if the files have none.
 
     Parameters
     ----------
@@ -178,10 +180,9 @@ class IncrementalDataset(LoadedDataset):
 
     @property
     def last_timestamp(self) -> datetime | None:
-        """The moment to ask from the next time."""
-        newest = pc.max(self.table.column(self.columns.timestamp)).as_py()
-        found: datetime | None = newest if newest is not None else self.since
-        return found
+        """The latest time of the rows, or ``since`` without rows: where to go on the next time."""
+        newest: datetime | None = pc.max(self.table.column(self.columns.timestamp)).as_py()
+        return newest if newest is not None else self.since
 
 
 def times_of(table: pa.Table, column: str) -> TimeArray:
@@ -190,5 +191,5 @@ def times_of(table: pa.Table, column: str) -> TimeArray:
     numbers = table.column(column).cast(pa.int64()) if pa.types.is_timestamp(kind) else None
     if numbers is None:
         raise SchemaError(f"column {column!r} counts steps and holds no times")
-    found: TimeArray = to_numpy(numbers).view("M8[us]")
-    return found
+    times: TimeArray = to_numpy(numbers).view("M8[us]")
+    return times

@@ -1,43 +1,52 @@
-"""The files of a symbol, by year and month: what `ParquetDataLoader` and `data discover` find.
+"""Discovery of the files of a symbol in year and month folders.
 
-Found as the forecasting job finds its partitions: the newest of several generations, and no JSON
-that describes a Parquet beside it.
+The files are those that the forecasting job takes as partitions: the newest of several generations,
+and no JSON file that describes a Parquet file beside it.
 """
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
 from pathlib import PurePosixPath
+from typing import Any
 
 from gigacast.core.partition.name import Format, NamingPattern
 from gigacast.core.time.month import IntRange, Month, MonthFilter
-from gigacast.errors import ConfigError, InvalidFilenameError
+from gigacast.errors import (
+    ConfigError,
+    CorruptedFileError,
+    DataNotFoundError,
+    InvalidFilenameError,
+)
 from gigacast.lake.plan.discovery import Partition, Selection
 from gigacast.lake.plan.months import MonthFolder, walk_months
 from gigacast.storage.store import Store
 
 Range = tuple[int, int]
+_FIRST_YEAR, _LAST_YEAR = 1, 9999
 
 
 @dataclass(frozen=True, slots=True)
 class ParquetFileInfo:
-    """One file, as its name and the listing describe it.
+    """A file, as described by its name and the listing.
 
     Parameters
     ----------
     file_path : str
-        A path on this machine, or an ``s3://`` URL.
+        Path on this machine, or ``s3://`` URL.
     symbol : str
-        Or the name of a panel part, as ``part-00042``.
+        Symbol, or name of a panel part such as ``part-00042``.
     timeframe, horizon, hash_id : optional
-        Of a named file; the horizon in minutes.
+        Parts of the file's name, the horizon in minutes; ``None`` for panel parts.
     year, month : int
     extension : {"parquet", "json", "csv"}
     key : str
-        Below the root.
+        Key below the root.
     etag : str
     size_bytes : int
     metadata_key : str, optional
-        The JSON beside a Parquet that describes it.
+        Key of the JSON file that describes a Parquet file; ``None`` if there is none.
     """
 
     file_path: str
@@ -60,25 +69,25 @@ class ParquetFileInfo:
 
     @property
     def is_json(self) -> bool:
-        """Whether it is a JSON file with the data itself."""
+        """Whether it is a JSON file that holds the rows."""
         return self.extension == "json"
 
     @property
     def calendar_month(self) -> Month:
-        """Its month."""
+        """Month of the file."""
         return Month(self.year, self.month)
 
 
 @dataclass(frozen=True, slots=True)
 class Discovered:
-    """What lies in the months asked for.
+    """The files of the selected months.
 
     Parameters
     ----------
     files : tuple of ParquetFileInfo
-        By month, then by symbol.
+        Files by month, then by symbol.
     superseded, unmatched : tuple of str
-        Keys of older generations, and of what is no partition.
+        Keys of older generations, and of objects whose names match no pattern.
     """
 
     files: tuple[ParquetFileInfo, ...]
@@ -87,7 +96,7 @@ class Discovered:
 
 
 class FileDiscovery:
-    """Finds files in the year and month folders of one root.
+    """Finds files in the year and month folders of a root.
 
     Parameters
     ----------
@@ -115,12 +124,50 @@ class FileDiscovery:
                 hint="such as year=2024, or year_range=(2020, 2024)",
             )
         months = month_filter(year, year_range, month, month_range)
-        wanted = (timeframes,) if isinstance(timeframes, str) else timeframes or ()
-        found = self.discover(Selection(months, timeframes=frozenset(wanted)))
-        return [info for info in found.files if symbol in _names_of(info)]
+        chosen = (timeframes,) if isinstance(timeframes, str) else timeframes or ()
+        discovered = self.discover(Selection(months, timeframes=frozenset(chosen)))
+        return [info for info in discovered.files if symbol in _names_of(info)]
+
+    def month_finder(
+        self, symbol: str, timeframes: Sequence[str] | None = None
+    ) -> Callable[[Month], list[ParquetFileInfo]]:
+        """Return a function that returns the files of a symbol in a month.
+
+        It raises ConfigError if they are of several timeframes.
+        """
+
+        def find(month: Month) -> list[ParquetFileInfo]:
+            files = self.discover_files(
+                symbol, month.year, month=month.month, timeframes=timeframes
+            )
+            check_one_series(symbol, files)
+            return files
+
+        return find
+
+    def discover_after(
+        self, symbol: str, since: datetime, timeframes: Sequence[str] | None = None
+    ) -> list[ParquetFileInfo]:
+        """Return the files of a symbol that may hold rows after a moment.
+
+        If all files end before it, the last file is returned: its columns are those of the empty
+        result.
+        """
+        day = since.date()
+        # A day earlier, as the file may be in a zone in which the moment is still in that month.
+        before = day - timedelta(days=1) if day > date.min else day
+        first = Month(before.year, before.month)
+        later = self.discover_files(
+            symbol, year_range=(first.year, _LAST_YEAR), timeframes=timeframes
+        )
+        files = [info for info in later if info.calendar_month >= first]
+        if files:
+            return files
+        years = (_FIRST_YEAR, _LAST_YEAR)
+        return self.discover_files(symbol, year_range=years, timeframes=timeframes)[-1:]
 
     def discover(self, selection: Selection) -> Discovered:
-        """Return all that is selected, of any symbol.
+        """Return the selected files of all symbols.
 
         Raises
         ------
@@ -137,7 +184,7 @@ class FileDiscovery:
         return Discovered(tuple(files), tuple(superseded), tuple(unmatched))
 
     def parse_filename(self, key: str) -> ParquetFileInfo:
-        """Read the name of a file, given with its year and month folders.
+        """Read the name of a file; the key includes the year and month folders.
 
         Raises
         ------
@@ -163,12 +210,13 @@ class FileDiscovery:
         )
 
     def _files_of(self, folder: MonthFolder) -> list[ParquetFileInfo]:
-        there = {entry.key for entry in folder.objects}
-        wanted = (partition for partition in folder.found.partitions if partition.wanted)
-        return [self._info(partition, there) for partition in wanted]
+        keys = {entry.key for entry in folder.objects}
+        selected = (partition for partition in folder.found.partitions if partition.wanted)
+        return [self._info(partition, keys) for partition in selected]
 
-    def _info(self, partition: Partition, there: set[str]) -> ParquetFileInfo:
+    def _info(self, partition: Partition, keys: set[str]) -> ParquetFileInfo:
         name, entry = partition.name, partition.inputs[-1]
+        # The newest generation's object; its JSON twin has the same name.
         twin = f"{entry.key.removesuffix('.parquet')}.json"
         return ParquetFileInfo(
             file_path=path_of(self._inputs, entry.key),
@@ -182,7 +230,7 @@ class FileDiscovery:
             key=entry.key,
             etag=entry.etag,
             size_bytes=entry.size_bytes,
-            metadata_key=twin if twin in there and twin != entry.key else None,
+            metadata_key=twin if twin in keys and twin != entry.key else None,
         )
 
 
@@ -191,7 +239,7 @@ def _names_of(info: ParquetFileInfo) -> tuple[str, ...]:
 
 
 def path_of(inputs: Store, key: str) -> str:
-    """Return where an object lies as people write it: a path where there is one, else a URL."""
+    """Return the location of an object: a path for local folders, else a URL."""
     return f"{inputs.address.url.rstrip('/').removeprefix('file://')}/{key}"
 
 
@@ -201,12 +249,12 @@ def month_filter(
     month: int | None = None,
     month_range: Range | None = None,
 ) -> MonthFilter:
-    """Return the months that are asked for.
+    """Return the months to include.
 
     Raises
     ------
     ConfigError
-        When one and a range are given, a range runs backwards, or a month is none.
+        If both a value and a range are given, a range runs backwards, or a month is not 1 to 12.
     """
     months = _range_of("month", month, month_range)
     if months is not None and not (months.first >= 1 and months.last <= 12):
@@ -214,23 +262,37 @@ def month_filter(
     return MonthFilter(_range_of("year", year, year_range), months)
 
 
-def _range_of(name: str, one: int | None, given: Range | None) -> IntRange | None:
-    if one is not None and given is not None:
+def _range_of(name: str, value: int | None, span: Range | None) -> IntRange | None:
+    if value is not None and span is not None:
         raise ConfigError(f"give {name} or {name}_range, not both")
-    if one is not None:
-        if not isinstance(one, int):
-            raise ConfigError(f"{name}: expected a whole number, got {one!r}")
-        return IntRange(one, one)
-    if given is None:
+    if value is not None:
+        if not isinstance(value, int):  # such as the text "2024" or a range given as `year`
+            raise ConfigError(f"{name}: expected a whole number, got {value!r}")
+        return IntRange(value, value)
+    if span is None:
         return None
-    ends = tuple(given) if isinstance(given, Sequence) else ()
+    ends = tuple(span) if isinstance(span, Sequence) else ()
     if len(ends) != 2 or not all(isinstance(end, int) for end in ends) or ends[0] > ends[1]:
-        raise ConfigError(f"{name}_range: expected (first, last), got {given!r}")
+        raise ConfigError(f"{name}_range: expected (first, last), got {span!r}")
     return IntRange(*ends)
 
 
+def check_some_files(symbol: str, files: Sequence[ParquetFileInfo], inputs: Store) -> None:
+    """Check that a symbol has files.
+
+    Raises
+    ------
+    DataNotFoundError
+    """
+    if not files:
+        raise DataNotFoundError(
+            f"No files found for {symbol} under {inputs.address.url}",
+            hint="`gigacast data discover` lists the files",
+        )
+
+
 def check_one_series(symbol: str, files: Sequence[ParquetFileInfo]) -> None:
-    """Refuse to mix timeframes: their rows would be one series.
+    """Check that files are of one timeframe and horizon: their rows become a single series.
 
     Raises
     ------
@@ -243,3 +305,44 @@ def check_one_series(symbol: str, files: Sequence[ParquetFileInfo]) -> None:
             f"{symbol}: files of several series match: {shown}",
             hint="name one by timeframes=['1min'], or by its whole name as symbol",
         )
+
+
+def read_metadata(inputs: Store, info: ParquetFileInfo) -> dict[str, Any]:
+    """Return the content of the JSON file that describes a Parquet file; empty if there is none.
+
+    Raises
+    ------
+    CorruptedFileError
+        If it is not a JSON object.
+    """
+    if info.metadata_key is None:
+        return {}
+    try:
+        content = json.loads(inputs.get(info.metadata_key))
+    except ValueError as error:
+        message = f"{info.metadata_key}: not JSON: {error}"
+        raise CorruptedFileError(message, hint="write it again, or remove it") from error
+    if isinstance(content, dict):
+        return content
+    raise CorruptedFileError(f"{info.metadata_key}: expected one JSON object")
+
+
+def parse_moment(moment: datetime | date | str) -> datetime:
+    """Return a moment that is given as a datetime, a date (its midnight) or text in ISO 8601.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if isinstance(moment, str):
+        try:
+            return datetime.fromisoformat(moment)
+        except ValueError as error:
+            raise ConfigError(
+                f"last_timestamp: {moment!r} is no moment", hint="as 2014-03-31T12:00"
+            ) from error
+    if isinstance(moment, datetime):
+        return moment
+    if isinstance(moment, date):
+        return datetime.combine(moment, time.min)
+    raise ConfigError(f"last_timestamp: expected a moment, got {type(moment).__name__}")

@@ -1,4 +1,4 @@
-"""The rows of one file: out of the cache, or read as far as they are wanted."""
+"""The rows of a file, from the cache or the store. No more is read than requested."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,95 +9,100 @@ import pyarrow as pa
 
 from gigacast.core.dataset.predicate import Predicate
 from gigacast.errors import ConfigError
-from gigacast.parquet_loader.column import WantedColumns
+from gigacast.parquet_loader.column import ColumnChoice
 from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.source import ColumnNames, SeriesSource
 from gigacast.storage.parquet.read import open_object, open_parquet, translated_parquet
 from gigacast.storage.parquet.scan import Scan, ScanStats, scan_parquet
+from gigacast.storage.parquet.statistics import groups_after
 from gigacast.storage.parquet.table_cache import TableCache, entry_name
 from gigacast.storage.parquet.tail import read_tail
-from gigacast.storage.parquet.time import groups_after
 from gigacast.storage.store import ObjectMeta, Store
 
 _BATCH_ROWS = 1 << 17
-_TEXT_MEMORY_BYTES = 1 << 30  # what JSON, which cannot be streamed, may take
+_TEXT_MEMORY_BYTES = 1 << 30  # limit for JSON, which cannot be streamed
 
 
-class Held:
-    """How much is held, over all threads, and how much may be.
+class MemoryBudget:
+    """Counts the bytes of rows in memory over all threads, up to a limit.
 
     Parameters
     ----------
     limit_bytes : int, optional
-    what : str
-        For the error.
+        No limit by default.
+    symbol : str
+        Symbol to name in the error.
     """
 
-    def __init__(self, limit_bytes: int | None, what: str) -> None:
+    def __init__(self, limit_bytes: int | None, symbol: str) -> None:
         self.limit_bytes = limit_bytes
-        self._what = what
+        self._symbol = symbol
         self._bytes = 0
         self._lock = Lock()
 
     def add(self, size_bytes: int) -> None:
-        """Hold so much more.
+        """Count more bytes.
 
         Raises
         ------
         ConfigError
-            When it is too much.
+            If the limit is exceeded.
         """
+        # Under the lock, as files are read by several threads.
         with self._lock:
             self._bytes += size_bytes
-            held = self._bytes
-        if self.limit_bytes is not None and held > self.limit_bytes:
+            total = self._bytes
+        if self.limit_bytes is not None and total > self.limit_bytes:
             raise ConfigError(
-                f"{self._what}: the rows asked for take more than {self.limit_bytes / 1e6:,.0f} MB "
+                f"{self._symbol}: the rows take more than {self.limit_bytes / 1e6:,.0f} MB "
                 "(parquet_loader.performance.memory_limit)",
-                hint="iterate_training_data gives them chunk by chunk; or ask for fewer months or "
+                hint="iterate_training_data yields them chunk by chunk; or load fewer months or "
                 "columns, or raise the limit",
             )
 
 
 class FileRows:
-    """Reads the rows of files; from several threads at once.
+    """Reads the rows of files. Several threads may use it.
 
     Parameters
     ----------
     inputs : Store
-    held : Held
+    budget : MemoryBudget
     cache : TableCache, optional
     """
 
-    def __init__(self, inputs: Store, held: Held, cache: TableCache | None = None) -> None:
+    def __init__(
+        self, inputs: Store, budget: MemoryBudget, cache: TableCache | None = None
+    ) -> None:
         self.stats = LoadStats()
         self._inputs = inputs
-        self._held = held
+        self._budget = budget
         self._cache = cache
         self._lock = Lock()
 
-    def schema(self, info: ParquetFileInfo, wanted: WantedColumns) -> pa.Schema | None:
-        """Return a file's columns; ``None`` when it has no rows.
+    def schema(self, info: ParquetFileInfo, choice: ColumnChoice) -> pa.Schema | None:
+        """Return the schema of a file; ``None`` if it has no rows.
 
         Raises
         ------
         CorruptedFileError, SchemaError, PreconditionFailedError
         """
         if not info.is_parquet:
-            opened = self._open_text(info, wanted.names)
+            opened = self._open_text(info, choice.names)
             return opened.schema if opened is not None else None
-        known = self._cached(info, "schema")
-        if known is None:
+        # The cache holds tables, so a schema is kept as a table without rows.
+        empty = self._cached(info, "schema")
+        if empty is None:
             with (
                 open_parquet(self._inputs, _meta(info), selective=True) as file,
                 translated_parquet(self._inputs, info.key),
             ):
                 kinds = file.schema_arrow.remove_metadata()
-                known = kinds.empty_table() if file.metadata.num_rows else pa.table({})
-            self._keep(info, "schema", known)
-        return known.schema if known.num_columns else None
+                empty = kinds.empty_table() if file.metadata.num_rows else pa.table({})
+            self._keep(info, "schema", empty)
+        return empty.schema if empty.num_columns else None
 
     def read(
         self,
@@ -106,32 +111,32 @@ class FileRows:
         since: datetime | None = None,
         last_rows: int | None = None,
     ) -> pa.Table:
-        """Return the rows of a file, as it has them, of the columns it has.
+        """Return the rows of a file in its order, with those of the columns that it has.
 
         Parameters
         ----------
         info : ParquetFileInfo
         columns : LoadColumns
         since : datetime, optional
-            Rows up to it may be left out.
+            Rows at or before this time may be left out; all are read by default.
         last_rows : int, optional
-            At least so many of the latest rows are enough.
+            Number of latest rows that suffice; all are read by default.
 
         Raises
         ------
         ConfigError
-            When no more may be held.
+            If the memory limit is exceeded.
         CorruptedFileError, SchemaError, PreconditionFailedError
         """
-        whole = since is None and (last_rows is None or not info.is_parquet)
-        if whole and (known := self._cached(info, columns.all)) is not None:
-            self._held.add(known.nbytes)
-            return known
+        is_complete = since is None and (last_rows is None or not info.is_parquet)
+        if is_complete and (cached := self._cached(info, columns.all)) is not None:
+            self._budget.add(cached.nbytes)
+            return cached
         if info.is_parquet and last_rows is not None and since is None:
             table = self._read_tail(info, columns, last_rows)
         else:
             table = self._read_batches(info, columns, since)
-        if whole:
+        if is_complete:  # parts of a file are not cached: another request needs other parts
             self._keep(info, columns.all, table)
         return table
 
@@ -142,7 +147,7 @@ class FileRows:
         batch_rows: int = _BATCH_ROWS,
         since: datetime | None = None,
     ) -> Iterator[pa.RecordBatch]:
-        """Iterate over the rows of a file, of the columns it has.
+        """Yield the rows of a file in batches, with those of the columns that it has.
 
         Raises
         ------
@@ -154,8 +159,8 @@ class FileRows:
         names = ColumnNames(columns.item_id, columns.timestamp, columns.targets)
         opened = self._open_text(info, names)
         if opened is not None:
-            there = [name for name in columns.all if name in opened.schema.names]
-            yield from read_batches(opened, there, Limits(batch_rows, _TEXT_MEMORY_BYTES))
+            present = [name for name in columns.all if name in opened.schema.names]
+            yield from read_batches(opened, present, Limits(batch_rows, _TEXT_MEMORY_BYTES))
         self._count(files=1)
 
     def _parquet_batches(
@@ -166,36 +171,38 @@ class FileRows:
         if since is not None and kind is not None:
             if pa.types.is_timestamp(kind):
                 predicate = Predicate.parse([(columns.timestamp, ">", since)])
-            else:  # text is decoded before its rows are compared
+            else:  # rows with text times are compared after decoding; row groups may be skipped
                 row_groups = partial(groups_after, column=columns.timestamp, since=since)
-        seen = ScanStats()
+        stats = ScanStats()
         scan = Scan(columns.all, predicate, batch_rows=batch_rows, row_groups=row_groups)
-        yield from scan_parquet(self._inputs, _meta(info), scan, seen)
-        self._count_scan(seen)
+        yield from scan_parquet(self._inputs, _meta(info), scan, stats)
+        self._count_scan(stats)
 
     def _time_kind(self, info: ParquetFileInfo, column: str) -> pa.DataType | None:
-        """Return how times are stored in a file."""
-        schema = self.schema(info, WantedColumns())
-        known = schema is not None and column in schema.names
-        return schema.field(column).type if known and schema is not None else None
+        """Return the type of a time column in a file; ``None`` if the file lacks it."""
+        schema = self.schema(info, ColumnChoice())
+        if schema is None or column not in schema.names:
+            return None
+        return schema.field(column).type
 
     def _read_batches(
         self, info: ParquetFileInfo, columns: LoadColumns, since: datetime | None
     ) -> pa.Table:
         batches = []
         for batch in self.batches(info, columns, since=since):
-            self._held.add(batch.nbytes)
+            self._budget.add(batch.nbytes)
             batches.append(batch)
         if batches:
             return pa.Table.from_batches(batches)
-        schema = self.schema(info, WantedColumns()) if info.is_parquet else None
+        # Without rows the schema is still needed, to check the columns.
+        schema = self.schema(info, ColumnChoice()) if info.is_parquet else None
         return _empty(schema, columns)
 
     def _read_tail(self, info: ParquetFileInfo, columns: LoadColumns, rows: int) -> pa.Table:
-        seen = ScanStats()
-        table = read_tail(self._inputs, _meta(info), columns.all, columns.timestamp, rows, seen)
-        self._count_scan(seen)
-        self._held.add(table.nbytes)
+        stats = ScanStats()
+        table = read_tail(self._inputs, _meta(info), columns.all, columns.timestamp, rows, stats)
+        self._count_scan(stats)
+        self._budget.add(table.nbytes)
         return table
 
     def _open_text(self, info: ParquetFileInfo, names: ColumnNames) -> OpenTable | None:
@@ -203,26 +210,26 @@ class FileRows:
         source = SeriesSource(opening, info.extension, info.key)
         return open_table(source, names, Limits(_BATCH_ROWS, _TEXT_MEMORY_BYTES))
 
-    # -- the cache, and what is counted ------------------------------------------------------------
+    # -- cache and statistics ----------------------------------------------------------------------
 
-    def _cached(self, info: ParquetFileInfo, what: object) -> pa.Table | None:
+    def _cached(self, info: ParquetFileInfo, part: object) -> pa.Table | None:
         if self._cache is None:
             return None
-        found = self._cache.get(entry_name(self._inputs.address, _meta(info), [what]))
-        self._count(cache_misses=int(found is None), cache_hits=int(found is not None))
-        return found
+        table = self._cache.get(entry_name(self._inputs.address, _meta(info), [part]))
+        self._count(cache_misses=int(table is None), cache_hits=int(table is not None))
+        return table
 
-    def _keep(self, info: ParquetFileInfo, what: object, table: pa.Table) -> None:
+    def _keep(self, info: ParquetFileInfo, part: object, table: pa.Table) -> None:
         if self._cache is not None:
-            self._cache.put(entry_name(self._inputs.address, _meta(info), [what]), table)
+            self._cache.put(entry_name(self._inputs.address, _meta(info), [part]), table)
 
-    def _count_scan(self, seen: ScanStats) -> None:
-        groups = {"row_groups": seen.row_groups, "row_groups_skipped": seen.row_groups_skipped}
-        self._count(files=seen.files, **groups)
+    def _count_scan(self, stats: ScanStats) -> None:
+        groups = {"row_groups": stats.row_groups, "row_groups_skipped": stats.row_groups_skipped}
+        self._count(files=stats.files, **groups)
 
-    def _count(self, **more: int) -> None:
-        with self._lock:
-            for name, number in more.items():
+    def _count(self, **numbers: int) -> None:
+        with self._lock:  # threads that read other files count in the same statistics
+            for name, number in numbers.items():
                 setattr(self.stats, name, getattr(self.stats, name) + number)
 
 

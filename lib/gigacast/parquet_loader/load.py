@@ -1,8 +1,7 @@
-"""Rows of files, read in parallel within a limit of memory, or chunk by chunk.
+"""The rows of files as a table, read in parallel within a memory limit, or chunk by chunk.
 
-Only the columns asked for are read, and only the row groups that can hold rows asked for; what was
-read whole is kept in a cache by its content. Parquet is read by `storage.parquet_scan`, JSON and
-CSV by `series.formats`: the readers of the datasets and the job.
+Only the requested columns are read, and only the row groups that can hold requested rows. Files
+that were read completely are cached by their content.
 """
 
 import time
@@ -25,14 +24,14 @@ from gigacast.errors import (
     SchemaError,
 )
 from gigacast.parquet_loader.column import (
+    ColumnChoice,
     Normaliser,
-    WantedColumns,
     check_columns,
     settle_columns,
 )
 from gigacast.parquet_loader.dataset import LoadColumns, LoadedDataset, LoadStats
 from gigacast.parquet_loader.discovery import ParquetFileInfo
-from gigacast.parquet_loader.file import FileRows, Held
+from gigacast.parquet_loader.file import FileRows, MemoryBudget
 from gigacast.parquet_loader.process import Processing, process_rows
 from gigacast.parquet_loader.rows import sort_rows
 from gigacast.storage.parquet.table_cache import TableCache
@@ -44,16 +43,16 @@ _SMALLEST_CHUNK_ROWS = 1 << 10
 
 @dataclass(frozen=True)
 class LoadResources:
-    """What loading may use.
+    """Limits of loading.
 
     Parameters
     ----------
     memory_limit_bytes : int
-        Of the rows held at once.
+        Maximum bytes of rows in memory.
     workers : int
-        Files read at a time.
+        Number of files read at a time.
     chunk_rows : int
-        Rows of a chunk, at most.
+        Maximum rows of a chunk.
     """
 
     memory_limit_bytes: int = 1 << 30
@@ -63,37 +62,39 @@ class LoadResources:
 
 @dataclass(frozen=True)
 class LoadRequest:
-    """What is asked for.
+    """The rows to load.
 
     Parameters
     ----------
     symbol : str
     files : tuple of ParquetFileInfo
-        In the order of time, one at least.
-    wanted : WantedColumns
+        Files in the order of time; at least one.
+    columns : ColumnChoice
     since : datetime, optional
-        Only rows after it; without a zone it is taken as the files' own time, or UTC.
+        Time after which rows are loaded; without a zone in the time of the files, or in UTC if
+        their times have a zone. All rows by default.
     last_rows : int, optional
-        Each file's latest rows of that number are enough.
+        Number of latest rows of each file that suffice; all by default.
     """
 
     symbol: str
     files: tuple[ParquetFileInfo, ...]
-    wanted: WantedColumns
+    columns: ColumnChoice
     since: datetime | None = None
     last_rows: int | None = None
 
 
 class RowLoader:
-    """Reads files of one root.
+    """Loads the rows of files below a root.
 
     Parameters
     ----------
     inputs : Store
     resources : LoadResources
-    processing : Processing
+    processing : Processing, optional
+        Rows do not change by default.
     cache : TableCache, optional
-        Of what is read whole.
+        Cache of files that are read completely; none by default.
     """
 
     def __init__(
@@ -109,26 +110,27 @@ class RowLoader:
         self._cache = cache
 
     def load(self, request: LoadRequest) -> LoadedDataset:
-        """Return all rows as one table, by item and time.
+        """Return all rows, in the order of item and time.
 
         Raises
         ------
         ConfigError
-            When they do not fit the memory limit.
+            If they do not fit the memory limit.
         InputChangedError
-            When a file was replaced since it was found.
+            If a file was replaced since it was discovered.
         DataError, StorageError
         """
         started = time.perf_counter()
-        held = Held(self._resources.memory_limit_bytes, request.symbol)
-        files = FileRows(self._inputs, held, self._cache)
+        budget = MemoryBudget(self._resources.memory_limit_bytes, request.symbol)
+        files = FileRows(self._inputs, budget, self._cache)
         with _pinned(request.symbol):
             columns = _settle(files, request)
             tables, dropped = self._read_all(files, columns, request)
         where = f"{request.symbol} ({len(tables)} files)"
+        # Files may differ in the width of a type, and lack features that are younger than they.
         schema = unify_schemas([table.schema for table in tables], where)
         schema = pa.schema([schema.field(name) for name in columns.all])
-        table = pa.concat_tables([conform(one, schema, where) for one in tables])
+        table = pa.concat_tables([conform(table, schema, where) for table in tables])
         table = sort_rows(table, columns)
         stats = files.stats
         table = process_rows(table, columns, self._processing, stats)
@@ -137,16 +139,16 @@ class RowLoader:
         return LoadedDataset(table, columns, request.symbol, request.files, stats)
 
     def iterate(self, request: LoadRequest) -> Iterator[LoadedDataset]:
-        """Yield the rows chunk by chunk, in the order of the files.
+        """Yield the rows in chunks, in the order of the files.
 
-        A chunk holds rows of one file, about a quarter of the memory limit at most, and the next
-        one is read while it is worked on.
+        A chunk holds rows of one file and takes about a quarter of the memory limit at most. The
+        next chunk is read while the caller works on this one.
 
         Raises
         ------
         InputChangedError, DataError, StorageError
         """
-        files = FileRows(self._inputs, Held(None, request.symbol))
+        files = FileRows(self._inputs, MemoryBudget(None, request.symbol))
         with _pinned(request.symbol):
             columns = _settle(files, request)
             with Prefetched(self._chunks(files, columns, request), 1) as chunks:
@@ -155,49 +157,54 @@ class RowLoader:
     def _chunks(
         self, files: FileRows, columns: LoadColumns, request: LoadRequest
     ) -> Iterator[LoadedDataset]:
-        # A chunk, the one ahead of it, the next one, and what that is decoded from.
+        # Four parts of the memory limit are in use at a time: the chunk of the caller, the chunk
+        # read ahead, the one being read, and the bytes it is decoded from. A value is counted as
+        # 16 bytes, twice a float64, as rows are copied when they are sorted.
         most = self._resources.memory_limit_bytes // 4 // (16 * len(columns.all))
         rows = min(self._resources.chunk_rows, max(_SMALLEST_CHUNK_ROWS, most))
-        normaliser = Normaliser(columns, request.wanted.unit)
+        normaliser = Normaliser(columns, request.columns.unit)
         kinds = self._types(files, columns, request)
         for info in request.files:
             for batch in files.batches(info, columns, rows):
                 raw = pa.Table.from_batches([batch])
                 normaliser.settle(raw)
                 table, dropped = normaliser.apply(raw, info.key)
-                whole = pa.schema([*kinds, table.schema.field(columns.timestamp)])
-                given = pa.schema([whole.field(name) for name in columns.all])
-                table = conform(table, given, info.key)
+                fields = pa.schema([*kinds, table.schema.field(columns.timestamp)])
+                schema = pa.schema([fields.field(name) for name in columns.all])
+                table = conform(table, schema, info.key)
                 stats = LoadStats(files=1, null_timestamps=dropped)
                 table = process_rows(sort_rows(table, columns), columns, self._processing, stats)
                 stats.rows = table.num_rows
                 yield LoadedDataset(table, columns, request.symbol, (info,), stats)
 
     def _types(self, files: FileRows, columns: LoadColumns, request: LoadRequest) -> list[pa.Field]:
-        """Return what all chunks have, but for the time: the types that hold every file's values.
+        """Return the fields of all chunks, without times: types that hold the values of all files.
+
+        All schemas are read first, so that the chunks of all files have the same types.
 
         Raises
         ------
         SchemaError
-            When a file lacks a column, or its types do not fit the others'.
+            If a file lacks a column, or its types do not fit those of the other files.
         """
         times = {columns.timestamp, *columns.timestamps}
-        found = []
+        parts = []
+        # A footer is a small request, so several are read at a time.
         with ThreadPoolExecutor(self._resources.workers, "gigacast-footer") as pool:
-            schemas = pool.map(lambda info: files.schema(info, request.wanted), request.files)
+            schemas = pool.map(lambda info: files.schema(info, request.columns), request.files)
             for info, schema in zip(request.files, schemas, strict=True):
                 if schema is not None:
                     check_columns(schema, columns, info.key)
                     names = [n for n in columns.all if n in schema.names and n not in times]
-                    found.append(pa.schema([schema.field(name) for name in names]))
-        return list(unify_schemas(found, f"{request.symbol} ({len(found)} files)"))
+                    parts.append(pa.schema([schema.field(name) for name in names]))
+        return list(unify_schemas(parts, f"{request.symbol} ({len(parts)} files)"))
 
     def _read_all(
         self, files: FileRows, columns: LoadColumns, request: LoadRequest
     ) -> tuple[list[pa.Table], int]:
-        """Read a few files at a time, and normalise them in their order."""
+        """Return a normalised table for each file, and the number of rows without a time."""
         tables, dropped = [], 0
-        normaliser = Normaliser(columns, request.wanted.unit)
+        normaliser = Normaliser(columns, request.columns.unit)
         since = _plain_time(request.since)
         with ThreadPoolExecutor(self._resources.workers, "gigacast-load") as pool:
             futures = [
@@ -207,42 +214,44 @@ class RowLoader:
             try:
                 for info, future in zip(request.files, futures, strict=True):
                     raw = future.result()
-                    if not raw.num_columns:  # it has no rows at all, or none of the columns
-                        schema = files.schema(info, request.wanted)
+                    if not raw.num_columns:  # the file has no rows, or none of the columns
+                        schema = files.schema(info, request.columns)
                         check_columns(schema, columns, info.key) if schema is not None else None
                         continue
                     check_columns(raw.schema, columns, info.key)
+                    # In the order of the files, as the first numbers settle the unit of times.
                     normaliser.settle(raw)
-                    table, without = normaliser.apply(raw, info.key)
+                    table, without_time = normaliser.apply(raw, info.key)
                     tables.append(_after(table, columns.timestamp, since))
-                    dropped += without
-            finally:
+                    dropped += without_time
+            finally:  # after an error, files that were not begun are not read
                 for future in futures:
                     future.cancel()
         return tables, dropped
 
 
 def _settle(files: FileRows, request: LoadRequest) -> LoadColumns:
-    """Decide on the columns by the first file that has those asked for."""
+    """Return the columns to load, recognised in the first file that has the requested ones."""
+    # Older files may lack a requested feature; the first error is raised if all files do.
     problem: SchemaError | None = None
     for info in request.files:
-        schema = files.schema(info, request.wanted)
+        schema = files.schema(info, request.columns)
         if schema is None:
             continue
         try:
-            return settle_columns(schema, request.wanted, info.key)
+            return settle_columns(schema, request.columns, info.key)
         except SchemaError as error:
             problem = problem or error
     if problem is not None:
         raise problem
     raise DataNotFoundError(
-        f"none of {len(request.files)} files has rows, as {request.files[0].key}",
-        hint="write them again, or ask for other months",
+        f"none of {len(request.files)} files has rows, such as {request.files[0].key}",
+        hint="write them again, or load other months",
     )
 
 
 def _plain_time(moment: datetime | None) -> datetime | None:
-    """Return a moment in UTC without a zone, as times are compared."""
+    """Return a moment without a zone, in UTC if it has one: the form of times in comparisons."""
     if moment is None or moment.tzinfo is None:
         return moment
     return (moment - moment.utcoffset()).replace(tzinfo=None)  # type: ignore[operator]
@@ -259,7 +268,7 @@ def _after(table: pa.Table, column: str, since: datetime | None) -> pa.Table:
 
 @contextmanager
 def _pinned(symbol: str) -> Iterator[None]:
-    """Turn a broken If-Match into what it means for the reader."""
+    """Raise InputChangedError if a file was replaced or deleted since it was discovered."""
     try:
         yield
     except (PreconditionFailedError, ObjectNotFoundError) as error:

@@ -1,7 +1,6 @@
-"""What is done to rows as they are loaded: missing values, outliers, types.
+"""Processing of loaded rows: missing values, outliers and types.
 
-Everything is by item, vectorised over rows that are in the order of item and time. Only targets and
-numeric features are touched; nothing is done that was not asked for.
+Missing values are filled within an item. Nothing changes that the settings do not name.
 """
 
 from dataclasses import dataclass
@@ -9,32 +8,36 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from gigacast.core.array import BoolArray, DoubleArray, IntArray
-from gigacast.core.column import to_arrow, to_numpy
+from gigacast.core.array import DoubleArray, IntArray
+from gigacast.core.column import is_number, to_arrow, to_numpy
 from gigacast.errors import ConfigError
 from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
 from gigacast.parquet_loader.rows import item_starts
+from gigacast.repair.fill import Missing, Numbered, interpolate, source_values
+from gigacast.repair.outlier import iqr_fences, zscore_fences
+from gigacast.series.value import doubles
 
 
 @dataclass(frozen=True, slots=True)
 class Processing:
-    """What is asked for; nothing by default.
+    """Processing of rows; none by default.
 
     Parameters
     ----------
     nulls : {"forward_fill", "interpolate", "drop"}, optional
-        ``forward_fill`` takes the item's last value, ``interpolate`` a line over time between two
-        values (and so looks ahead), ``drop`` leaves out rows without a value for some target.
+        Treatment of missing values: ``forward_fill`` repeats the item's last value, ``interpolate``
+        draws a line over time between two values (it looks ahead), ``drop`` removes rows that lack
+        a value for some target. Missing values stay by default.
     outliers : {"iqr", "zscore"}, optional
-        Values beyond the threshold are counted by target, and stay.
+        Method that finds outliers of the targets. They are counted and do not change.
     threshold : float
-        Interquartile ranges beyond the quartiles, or standard deviations from the mean.
+        Number of interquartile ranges beyond the quartiles, or of standard deviations from the
+        mean.
     narrow : bool
-        Whether float64 becomes float32.
+        Whether float64 columns become float32.
     categories : bool
-        Whether text becomes a dictionary of its distinct values.
+        Whether text columns become dictionaries of their distinct values.
     """
 
     nulls: Literal["forward_fill", "interpolate", "drop"] | None = None
@@ -47,109 +50,87 @@ class Processing:
         if self.outliers not in {None, "iqr", "zscore"}:
             raise ConfigError(
                 f"processing.outlier_method: {self.outliers} is not counted while loading",
-                hint="use iqr or zscore; `gigacast data quality` grows forests",
+                hint="use iqr or zscore; `gigacast data quality` has isolation forests",
             )
 
 
 def process_rows(
     table: pa.Table, columns: LoadColumns, processing: Processing, stats: LoadStats
 ) -> pa.Table:
-    """Return rows as they were asked for.
+    """Return processed rows, and count outliers in the statistics.
 
     Parameters
     ----------
     table : pyarrow.Table
-        By item and time.
+        Rows in the order of item and time.
     columns : LoadColumns
     processing : Processing
     stats : LoadStats
-        Told how many outliers there are.
+        Statistics that get the number of outliers by target.
     """
     if processing.outliers is not None:
         for name in columns.targets:
-            found = _count_outliers(_values(table.column(name)), processing)
-            stats.outliers[name] = stats.outliers.get(name, 0) + found
+            outliers = _count_outliers(doubles(table.column(name)), processing)
+            stats.outliers[name] = stats.outliers.get(name, 0) + outliers
     if processing.nulls == "drop":
-        table = table.filter(_all_known(table, columns.targets))
+        table = table.filter(_complete_rows(table, columns.targets))
     elif processing.nulls is not None and table.num_rows:
         table = _fill(table, columns, processing.nulls)
     return _with_types(table, processing)
 
 
-def _values(column: pa.ChunkedArray) -> DoubleArray:
-    numbers = pc.fill_null(column.cast(pa.float64()), np.nan)
-    found: DoubleArray = to_numpy(numbers)
-    return found
-
-
 def _count_outliers(values: DoubleArray, processing: Processing) -> int:
+    """Count the values beyond the fences of the whole column, whatever their item."""
     known = values[np.isfinite(values)]
     if not len(known):
         return 0
+    offsets = np.array([0, len(known)])
     if processing.outliers == "iqr":
-        low, high = np.percentile(known, [25, 75])
-        reach = processing.threshold * (high - low)
-        return int(((known < low - reach) | (known > high + reach)).sum())
-    return int((np.abs(known - known.mean()) > processing.threshold * known.std()).sum())
+        fences = iqr_fences(known, offsets, processing.threshold, judge_flat=True)
+    else:
+        fences = zscore_fences(known, offsets, processing.threshold)
+    return int(np.count_nonzero(fences.beyond(known, None)))
 
 
-def _all_known(table: pa.Table, names: tuple[str, ...]) -> pa.Array:
-    known = np.ones(table.num_rows, dtype=np.bool_)
+def _complete_rows(table: pa.Table, names: tuple[str, ...]) -> pa.Array:
+    complete = np.ones(table.num_rows, dtype=np.bool_)
     for name in names:
-        known &= ~np.isnan(_values(table.column(name)))
-    return to_arrow(known)
+        complete &= ~np.isnan(doubles(table.column(name)))
+    return to_arrow(complete)
 
 
-def _fill(table: pa.Table, columns: LoadColumns, how: str) -> pa.Table:
+def _fill(table: pa.Table, columns: LoadColumns, policy: str) -> pa.Table:
+    """Fill the missing values of all number columns from the same item's known values."""
     starts = item_starts(table, columns)
-    first = np.repeat(starts, np.diff(np.append(starts, table.num_rows)))
-    times = to_numpy(table.column(columns.timestamp).cast(pa.int64())).astype(np.float64)
+    times = to_numpy(table.column(columns.timestamp).cast(pa.int64()))
     for place, field in enumerate(table.schema):
-        if field.name in {columns.timestamp, columns.item_id} or not _is_number(field.type):
+        if field.name in {columns.timestamp, columns.item_id} or not is_number(field.type):
             continue
-        column = table.column(place)
-        values = _values(column)
-        missing = np.isnan(values)
-        if missing.any():
-            filler = _forward if how == "forward_fill" else _between
-            filled = filler(values, missing, first, times)
-            kind = field.type if pa.types.is_floating(field.type) else pa.float64()
-            filled_column = to_arrow(filled, np.isnan(filled)).cast(kind)
-            table = table.set_column(place, pa.field(field.name, kind), filled_column)
+        values = doubles(table.column(place))
+        # Unlike cleaning, loading keeps infinities: only NaN and nulls are missing.
+        known = ~np.isnan(values)
+        if known.all():
+            continue
+        filled = _fill_column(Numbered(values, known), times, starts, policy).values
+        # Integers become floats: what is interpolated, or still missing, fits no integer.
+        kind = field.type if pa.types.is_floating(field.type) else pa.float64()
+        filled_column = to_arrow(filled, np.isnan(filled)).cast(kind)
+        table = table.set_column(place, pa.field(field.name, kind), filled_column)
     return table
 
 
-def _last_known(missing: BoolArray, first: IntArray) -> IntArray:
-    """Return the row of the latest value at or before each, -1 where the item has none."""
-    rows = np.arange(len(missing))
-    last = np.maximum.accumulate(np.where(missing, -1, rows))
-    return np.where(last >= first, last, -1)
-
-
-def _forward(
-    values: DoubleArray, missing: BoolArray, first: IntArray, times: DoubleArray
-) -> DoubleArray:
-    del times
-    last = _last_known(missing, first)
-    return np.where(last >= 0, values[last], np.nan)
-
-
-def _between(
-    values: DoubleArray, missing: BoolArray, first: IntArray, times: DoubleArray
-) -> DoubleArray:
-    """Interpolate over time; before the first and after the last value nothing is made up."""
-    last = _last_known(missing, first)
-    rows = np.arange(len(values))
-    following = np.minimum.accumulate(np.where(missing, len(values), rows)[::-1])[::-1]
-    inside = (last >= 0) & (following < len(values))
-    after = np.where(inside, following, 0)
-    inside &= first[after] == first
-    before = np.where(inside, last, 0)
-    after = np.where(inside, after, 0)
-    span = np.where(times[after] > times[before], times[after] - times[before], 1.0)
-    share = (times - times[before]) / span
-    line = values[before] + share * (values[after] - values[before])
-    return np.where(missing, np.where(inside, line, np.nan), values)
+def _fill_column(column: Numbered, times: IntArray, starts: IntArray, policy: str) -> Numbered:
+    assert column.known is not None  # noqa: S101 - the caller checked
+    missing = Missing(column.known, times, starts)
+    before = missing.before()
+    if policy == "forward_fill":
+        chosen = before.found
+        return column.placed(missing.rows[chosen], source_values(column, before, chosen))
+    # Nothing is extrapolated before the first known value of an item or after its last.
+    after = missing.after()
+    chosen = before.found & after.found
+    between = interpolate(column, times, missing, (before, after), chosen)
+    return column.placed(missing.rows[chosen], between)
 
 
 def _with_types(table: pa.Table, processing: Processing) -> pa.Table:
@@ -162,7 +143,3 @@ def _with_types(table: pa.Table, processing: Processing) -> pa.Table:
             kind = pa.dictionary(pa.int32(), kind)
         fields.append(field.with_type(kind))
     return table.cast(pa.schema(fields)) if fields != list(table.schema) else table
-
-
-def _is_number(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))

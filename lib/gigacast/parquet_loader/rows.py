@@ -1,4 +1,4 @@
-"""Loaded rows put in order, joined and split: pure functions."""
+"""Pure functions that sort, merge and split loaded rows."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,20 +18,21 @@ D = TypeVar("D", bound=LoadedDataset)
 
 
 def sort_rows(table: pa.Table, columns: LoadColumns) -> pa.Table:
-    """Return rows by item and time; as they are when they are in order. Ties keep their order."""
+    """Return rows in the order of item and time. Rows with equal keys keep their order."""
     keys = [(name, "ascending") for name in (columns.item_id, columns.timestamp) if name]
+    # Files of one symbol are nearly always sorted: a comparison is cheaper than a sort.
     if len(keys) == 1:
         times = to_numpy(table.column(columns.timestamp).cast(pa.int64()))
         if len(times) < 2 or bool((times[1:] >= times[:-1]).all()):
             return table
-    place = to_arrow(np.arange(table.num_rows))
-    marked = table.append_column("__place__", place)
+    # Arrow's sort is not stable, so the row number is the last key.
+    marked = table.append_column("__place__", to_arrow(np.arange(table.num_rows)))
     order = pc.sort_indices(marked, sort_keys=[*keys, ("__place__", "ascending")])
     return table.take(order)
 
 
 def item_starts(table: pa.Table, columns: LoadColumns) -> IntArray:
-    """Return where the items of rows that are ordered by item start, [N]."""
+    """Return the positions at which the items start, int64 [N]; rows are in the order of item."""
     if columns.item_id is None:
         return np.zeros(1, np.int64)
     ids = table.column(columns.item_id).combine_chunks()
@@ -39,43 +40,53 @@ def item_starts(table: pa.Table, columns: LoadColumns) -> IntArray:
     return np.append(0, np.flatnonzero(to_numpy(pc.fill_null(changed, False))) + 1)
 
 
-def split_by_time(data: D, shares: Sequence[float]) -> tuple[D, ...]:
-    """Cut rows into consecutive spans of time; all rows of one moment fall into one span.
-
-    Parameters
-    ----------
-    data : LoadedDataset
-    shares : sequence of float
-        Of the rows, of all spans but the first, which gets the rest.
+def split_rows(
+    data: D, validation: float, test: float | None, *, time_based: bool = True
+) -> tuple[D, ...]:
+    """Split rows by time into training, validation and, with a share for it, test rows.
 
     Raises
     ------
     ConfigError
-        When a share is out of its range, or a span would be empty.
+        If the split is not by time, a share is out of range, or a part would be empty.
+    """
+    if not time_based:
+        raise ConfigError(
+            "time_based_split=False: rows drawn at random would show a model its future",
+            hint="leave it out; sample within the training part",
+        )
+    return _split_by_time(data, [share for share in (validation, test) if share is not None])
+
+
+def _split_by_time(data: D, shares: Sequence[float]) -> tuple[D, ...]:
+    """Split rows into consecutive spans of time; rows of the same time are in the same span.
+
+    ``shares`` are those of all spans but the first, which gets the remaining rows.
     """
     if any(not 0 < share < 1 for share in shares) or sum(shares) >= 1:
-        raise ConfigError(f"shares of a split lie between 0 and 1 together, got {tuple(shares)}")
+        raise ConfigError(f"shares of a split are between 0 and 1 together, got {tuple(shares)}")
     times = to_numpy(data.table.column(data.columns.timestamp).cast(pa.int64()))
     ordered = np.sort(times)
     starts = np.cumsum([1 - sum(shares), *shares[:-1]])
     bounds = [ordered[min(len(times) - 1, round(len(times) * s))] for s in starts if len(times)]
+    # By time instead of row number, so that all rows of one time are in the same span.
     part = np.searchsorted(np.array(bounds, np.int64), times, side="right")
     spans = [np.flatnonzero(part == number) for number in range(len(shares) + 1)]
     if any(not len(rows) for rows in spans):
         raise ConfigError(
-            f"{data.symbol}: {len(times)} rows are too few to be split by {tuple(shares)}",
-            hint="load more months, or ask for other shares",
+            f"{data.symbol}: {len(times)} rows are too few for a split by {tuple(shares)}",
+            hint="load more months, or use other shares",
         )
     return tuple(replace(data, table=data.table.take(to_arrow(rows))) for rows in spans)
 
 
 def merge_rows(existing: D, new: LoadedDataset) -> D:
-    """Return both rows together; of two with one item and time the new one stays.
+    """Return the rows of both; of two rows with the same item and time the new one.
 
     Raises
     ------
     SchemaError
-        When they are of different columns.
+        If their columns differ.
     """
     if existing.columns.all != new.columns.all:
         raise SchemaError(
@@ -85,7 +96,8 @@ def merge_rows(existing: D, new: LoadedDataset) -> D:
         )
     where = f"{existing.symbol} and its new rows"
     schema = unify_schemas([existing.table.schema, new.table.schema], where)
-    both = pa.concat_tables([conform(one, schema, where) for one in (existing.table, new.table)])
+    # The new rows come last, and sorting keeps the order of ties: the last of a key is the new one.
+    both = pa.concat_tables([conform(rows, schema, where) for rows in (existing.table, new.table)])
     ordered = sort_rows(both, existing.columns)
     keep = last_of_key(ordered, existing.columns)
     files = tuple(dict.fromkeys((*existing.files, *new.files)))
@@ -93,7 +105,7 @@ def merge_rows(existing: D, new: LoadedDataset) -> D:
 
 
 def last_of_key(table: pa.Table, columns: LoadColumns) -> BoolArray:
-    """Return which rows are the last of their item and time; rows are in that order."""
+    """Return which rows are the last of their item and time, bool [R]; rows are in that order."""
     keep = np.ones(table.num_rows, dtype=np.bool_)
     if table.num_rows < 2:
         return keep

@@ -1,7 +1,7 @@
-"""Sessions of loading, on record under ``audit/``.
+"""Sessions of loading, recorded under ``audit/``.
 
-A session is an audit as every run has one. It is changed by compare and swap, so that several
-processes may report to one; once ended it stays as it ended.
+A session is an audit like that of a run. It is changed by compare and swap, so that several
+processes can report to the same session. A session that has ended does not change.
 """
 
 import re
@@ -31,21 +31,21 @@ _FIXED = {"session_id", "start_time", "job", "end_time"}
 
 
 class SessionLog:
-    """Keeps the records of sessions.
+    """Records sessions.
 
     Parameters
     ----------
     outputs : Store
     clock : callable
-        Gives the time, with its zone.
+        Returns the current time, with its zone.
     entropy : callable
-        Gives so many random bytes as hex digits.
+        Returns a number of random bytes as hex digits.
     enabled : bool
-        Without it sessions have an id and leave no record.
+        Whether sessions are recorded; without records they only have an id.
     timeout : timedelta
-        A session that runs for longer was left by its process: it reads as interrupted.
+        Age from which a running session reads as interrupted: its process is gone.
     most : int
-        Records kept of one symbol; the oldest are deleted when a session starts.
+        Maximum records of a symbol; the oldest are deleted when a session starts.
     """
 
     def __init__(
@@ -85,42 +85,44 @@ class SessionLog:
                 year_range=list(year_range) if year_range else None,
                 month_range=list(month_range) if month_range else None,
             )
+            # Absent: a session of the same id, however unlikely, is not overwritten.
             self._outputs.put_if_absent(audit_key(session_id), audit.to_json())
         return session_id
 
     def update_session(self, session_id: str, **updates: Any) -> None:
-        """Change fields of a running session, as ``files_discovered=36``.
+        """Change fields of a running session, such as ``files_discovered=36``.
 
         Raises
         ------
         ConfigError
-            When there is no such field.
+            If there is no such field.
         DataNotFoundError
-            When there is no such session.
+            If there is no such session.
         """
-        known = {one.name for one in fields(Audit)} - _FIXED
-        if unknown := sorted(set(updates) - known):
-            raise ConfigError(f"{unknown[0]}: no such field", hint=f"one of {', '.join(known)}")
+        names = {field.name for field in fields(Audit)} - _FIXED
+        if unknown := sorted(set(updates) - names):
+            raise ConfigError(f"{unknown[0]}: no such field", hint=f"one of {', '.join(names)}")
         self._change(session_id, lambda audit: _set(audit, updates))
 
     def end_session(self, session_id: str, status: str = COMPLETED) -> None:
-        """End a session; one that has ended stays as it is, whatever is said later.
+        """End a session. A session that has already ended does not change.
 
         Raises
         ------
         DataNotFoundError
-            When there is no such session.
+            If there is no such session.
         """
         self._change(session_id, lambda audit: _set(audit, {"status": status}, self._clock()))
 
     def read_session(self, session_id: str) -> Audit:
-        """Return a session's record.
+        """Return the record of a session.
 
         Raises
         ------
         DataNotFoundError
         """
-        audit = self._found(session_id, lambda: read_audit(self._outputs, session_id))
+        audit = self._translated(session_id, lambda: read_audit(self._outputs, session_id))
+        # A killed process cannot end its session.
         age = self._clock() - datetime.fromisoformat(audit.start_time)
         if audit.status == RUNNING and age > self._timeout:
             audit.status = INTERRUPTED
@@ -128,29 +130,34 @@ class SessionLog:
 
     def _change(self, session_id: str, change: Callable[[Audit], bool]) -> None:
         if self._enabled:
-            self._found(session_id, lambda: update_audit(self._outputs, session_id, change))
+            self._translated(session_id, lambda: update_audit(self._outputs, session_id, change))
 
-    def _found(self, session_id: str, look: Callable[[], Audit]) -> Audit:
+    def _translated(self, session_id: str, access: Callable[[], Audit]) -> Audit:
         try:
-            return look()
+            return access()
         except ObjectNotFoundError as error:
             raise DataNotFoundError(
-                f"there is no session {session_id!r}", hint="start_audit_session gives its id"
+                f"there is no session {session_id!r}", hint="start_audit_session returns the id"
             ) from error
 
     def _forget_oldest(self, label: str) -> None:
         prefix = f"{AUDIT}{label}_"
         form = re.compile(re.escape(prefix) + r"\d{8}_\d{6}_[0-9a-f]{4}\.json")
         keys = [e.key for page in self._outputs.list(prefix) for e in page if form.fullmatch(e.key)]
+        # Ids of a symbol sort by their start time.
         for key in sorted(keys)[: max(0, len(keys) - self._most + 1)]:
             session_id = key.removeprefix(AUDIT).removesuffix(".json")
+            # Another process may delete the same record.
             with suppress(ObjectNotFoundError, CorruptedFileError):
-                if read_audit(self._outputs, session_id).job == JOB:  # a run may be named alike
+                if (
+                    read_audit(self._outputs, session_id).job == JOB
+                ):  # a run may have an id of this form
                     self._outputs.delete([key])
 
 
 def _set(audit: Audit, updates: dict[str, Any], ended_at: datetime | None = None) -> bool:
-    """Change a session that is running; say whether it was."""
+    """Change a running session; return whether it was running."""
+    # The first end counts: a `finally` that reports success must not hide a failure.
     if audit.end_time is not None:
         return False
     for name, value in updates.items():
@@ -161,17 +168,20 @@ def _set(audit: Audit, updates: dict[str, Any], ended_at: datetime | None = None
 
 
 class SessionProgress:
-    """Counts what happens in the session under way, each file once."""
+    """Counts the files of a session, each file once.
+
+    Without a session id nothing is counted.
+    """
 
     def __init__(self, log: SessionLog, session_id: str | None = None) -> None:
         self.session_id = session_id
         self._log = log
         self._seen: dict[str, set[str]] = {}
 
-    def note(self, what: str, files: Sequence[ParquetFileInfo]) -> None:
+    def note(self, field: str, files: Sequence[ParquetFileInfo]) -> None:
         """Count files as ``files_discovered``, ``files_processed`` or ``files_skipped``."""
         if self.session_id is None or not files:
             return
-        seen = self._seen.setdefault(what, set())
+        seen = self._seen.setdefault(field, set())
         seen |= {info.file_path for info in files}
-        self._log.update_session(self.session_id, **{what: len(seen)})
+        self._log.update_session(self.session_id, **{field: len(seen)})

@@ -1,8 +1,7 @@
-"""Forecast accuracy beside the quality of the data it was made from.
+"""Forecast accuracy compared with data quality, by partition.
 
-Partition by partition: what was measured of the data, and how far the forecasts made of it were
-off, where actuals have come. A rank correlation says which flaws go with worse forecasts; it says
-nothing of causes, and with few partitions little at all.
+Losses are those of partitions whose actuals have arrived. A rank correlation shows which flaws of
+the data go with worse forecasts. It proves no cause, and with few partitions it shows little.
 """
 
 import math
@@ -21,12 +20,12 @@ from gigacast.quality.result import Judged, percent
 LOSSES = ("wql", "mase")
 MEASURES = ("missing", "duplicates", "unordered", "gaps", "outliers", "noncompliant", "incomplete")
 LEAST_PARTITIONS = 3
-"""Below this there is no correlation worth a number."""
+"""Number of partitions below which no correlation is computed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One partition: how good its data is, and how good a model's forecasts of it were."""
+    """Data quality of a partition, and the losses of a model's forecasts of it."""
 
     partition: str
     model: str
@@ -37,9 +36,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """All pairs, and by model, measure and loss the rank correlation; NaN where there is none.
+    """Quality and losses of all partitions, with rank correlations.
 
-    ``failures`` are forecasts that could not be compared, each with its reason.
+    Parameters
+    ----------
+    pairs : tuple of Pair
+    correlations : mapping
+        Rank correlations by model, measure and loss; NaN if there is none.
+    failures : tuple of (str, str)
+        Keys of forecasts that could not be compared, each with the reason.
     """
 
     pairs: tuple[Pair, ...] = ()
@@ -47,37 +52,37 @@ class Accuracy:
     failures: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values: NaN is null."""
+        """Return plain values, ``None`` for NaN."""
         pairs = [
             {
-                "partition": one.partition,
-                "model": one.model,
-                "verdict": one.verdict,
-                **plain(one.shares),
-                **plain(one.losses),
+                "partition": pair.partition,
+                "model": pair.model,
+                "verdict": pair.verdict,
+                **plain(pair.shares),
+                **plain(pair.losses),
             }
-            for one in self.pairs
+            for pair in self.pairs
         ]
         failures = [{"key": key, "message": message} for key, message in self.failures]
         correlations = plain(self.correlations)
         return {"partitions": pairs, "rank_correlations": correlations, "failures": failures}
 
     def rows(self) -> list[list[str]]:
-        """Return a line for each pair, the worst forecasts first."""
-        ordered = sorted(self.pairs, key=lambda one: -_number(one.losses["wql"]))
+        """Return a row of text for each pair, the worst forecasts first."""
+        ordered = sorted(self.pairs, key=lambda pair: -_number(pair.losses["wql"]))
         return [
             [
-                one.partition,
-                one.model,
-                one.verdict,
-                *(percent(one.shares.get(name)) for name in MEASURES),
-                *(figure_text(one.losses[name]) for name in LOSSES),
+                pair.partition,
+                pair.model,
+                pair.verdict,
+                *(percent(pair.shares.get(name)) for name in MEASURES),
+                *(figure_text(pair.losses[name]) for name in LOSSES),
             ]
-            for one in ordered
+            for pair in ordered
         ]
 
     def correlation_rows(self) -> list[list[str]]:
-        """Return a line for each model and measure that varies."""
+        """Return a row of text for each model and measure that has a correlation."""
         return [
             [model, measure, *(figure_text(by_loss[name]) for name in LOSSES)]
             for model, by_measure in self.correlations.items()
@@ -86,7 +91,7 @@ class Accuracy:
         ]
 
     def to_markdown(self) -> str:
-        """Return it for people."""
+        """Return the tables as Markdown."""
         parts = [
             "## Forecast accuracy by partition",
             markdown_table(ACCURACY_HEAD, self.rows()),
@@ -105,23 +110,23 @@ def _number(value: float) -> float:
 
 
 def compare_accuracy(judged: Sequence[Judged], forecast: ForecastJob) -> Accuracy:
-    """Evaluate the finished forecasts of a bucket beside the quality of its partitions.
+    """Evaluate the finished forecasts of a bucket and compare them with the data quality.
 
     Parameters
     ----------
     judged : sequence of Judged
-        Of a quality report over the same partitions.
+        Partitions of a quality report.
     forecast : ForecastJob
-        Where the forecasts and their actuals are.
+        Job whose forecasts and actuals are compared.
 
     Raises
     ------
     DataNotFoundError
-        When there are no finished forecasts.
+        If there are no finished forecasts.
     StorageError
     """
-    found = evaluate_forecasts(EvaluationJob(forecast, by_partition=True))
-    known = {_short(one.partition): one for one in judged if one.quality is not None}
+    evaluation = evaluate_forecasts(EvaluationJob(forecast, by_partition=True))
+    known = {_short(entry.partition): entry for entry in judged if entry.quality is not None}
     pairs = [
         Pair(
             partition,
@@ -130,20 +135,20 @@ def compare_accuracy(judged: Sequence[Judged], forecast: ForecastJob) -> Accurac
             {name: known[partition].shares[name] for name in _shares_of(known[partition])},
             {name: float(getattr(figures, name)) for name in LOSSES},
         )
-        for (model, partition), figures in found.partitions.items()
+        for (model, partition), figures in evaluation.partitions.items()
         if partition in known
     ]
-    return Accuracy(tuple(pairs), correlate(pairs), tuple(found.failures))
+    return Accuracy(tuple(pairs), correlate(pairs), tuple(evaluation.failures))
 
 
 def _short(partition: str) -> str:
-    """Return a partition as the forecasting job calls it: files of a dataset without its name."""
+    """Return the name of a partition in the forecasting job: without the folders of a dataset."""
     parts = partition.split("/")
     return "/".join(parts[3:]) if parts[0] in {"raw", "cleaned", "features"} else partition
 
 
-def _shares_of(one: Judged) -> list[str]:
-    return [name for name in MEASURES if name in one.shares]
+def _shares_of(judged: Judged) -> list[str]:
+    return [name for name in MEASURES if name in judged.shares]
 
 
 def correlate(pairs: Sequence[Pair]) -> dict[str, dict[str, dict[str, float]]]:
@@ -164,19 +169,20 @@ def correlate(pairs: Sequence[Pair]) -> dict[str, dict[str, dict[str, float]]]:
     return result
 
 
-def rank_correlation(one: DoubleArray, other: DoubleArray) -> float:
-    """Return Spearman's rank correlation; NaN for too few pairs, or where one does not vary."""
-    known = np.isfinite(one) & np.isfinite(other)
+def rank_correlation(x: DoubleArray, y: DoubleArray) -> float:
+    """Return Spearman's rank correlation; NaN for too few pairs, or if either does not vary."""
+    known = np.isfinite(x) & np.isfinite(y)
     if known.sum() < LEAST_PARTITIONS:
         return math.nan
-    first, second = (_ranks(values[known]) for values in (one, other))
+    first, second = (_ranks(values[known]) for values in (x, y))
+    # numpy would divide by a deviation of zero.
     if min(float(np.ptp(first)), float(np.ptp(second))) == 0:
         return math.nan
     return float(np.corrcoef(first, second)[0, 1])
 
 
 def _ranks(values: DoubleArray) -> DoubleArray:
-    """Return the rank of each value; equal values share the mean of theirs."""
+    """Return the rank of each value; equal values have the mean of their ranks."""
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     means: DoubleArray = (np.cumsum(counts) - (counts - 1) / 2)[inverse]
     return means

@@ -1,7 +1,4 @@
-"""Rows of a partition as series in time: their order, and what is wrong with it.
-
-Everything is done for all series at once.
-"""
+"""Order of the rows of a partition: series, times, duplicates and gaps, for all series at once."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,32 +13,33 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.quality.measures import KeyQuality
 from gigacast.series.inference import infer_frequencies
-from gigacast.series.segment import offsets_of, offsets_without, spread, take_ranges
+from gigacast.series.segment import offsets_of, offsets_without, run_starts, spread, take_ranges
 
 _INFERRED_FROM = 1000
-"""Rows of each series that its frequency is inferred from."""
+"""Rows of each series from which its frequency is inferred."""
 _AT_ONCE = 1 << 18
+"""Rows compared with their grid at a time, to bound memory."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Arranged:
-    """The rows that have a series and a time, series by series, in time.
+    """The K rows that have a series and a time, in the order of series and time.
 
     Parameters
     ----------
     rows : int
-        All of the partition.
+        Number of rows of the partition.
     order : int64 [K], optional
-        Where each arranged row is in the partition; ``None`` when they are all of it, as it is.
+        Position of each arranged row in the partition; ``None`` if they are all its rows, in order.
     in_order : bool
-        Whether ``order`` never goes back: then the partition can be streamed.
+        Whether ``order`` ascends: then the partition can be streamed.
     times : int64 [K]
     codes : int64 [N]
-        The series of each segment.
+        Series of each segment.
     offsets : int64 [N + 1]
     unordered : int
-        Rows earlier than the row of their series before them.
+        Number of rows that are earlier than the row before them in their series.
     """
 
     rows: int
@@ -54,26 +52,26 @@ class Arranged:
 
     @property
     def repeated(self) -> BoolArray:
-        """Which rows have the series and the time of the row before them, bool [K]."""
-        found = np.zeros(len(self.times), np.bool_)
+        """Which rows have the series and time of the row before them, bool [K]."""
+        repeated = np.zeros(len(self.times), np.bool_)
         if len(self.times) > 1:
-            np.equal(self.times[1:], self.times[:-1], out=found[1:])
-            found[self.offsets[:-1]] = False
-        return found
+            np.equal(self.times[1:], self.times[:-1], out=repeated[1:])
+            repeated[self.offsets[:-1]] = False
+        return repeated
 
 
 def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False) -> Arranged:
-    """Bring rows in the order of their series and times; rows of one time keep theirs.
+    """Return rows in the order of series and time. Rows with the same key keep their order.
 
     Parameters
     ----------
     codes : int [R], optional
-        The series of each row, below 0 for none; absent when there is one.
+        Series of each row, negative if it has none; a single series by default.
     times : int64 [R]
-        `NO_TIME` where it cannot be read.
+        Times, `NO_TIME` where unreadable.
     ascending : bool
-        Whether series must come in the order of their codes; else as they lie, if each lies
-        together.
+        Whether series must be in the order of their codes. By default they keep their order in the
+        partition if the rows of each series are contiguous.
     """
     rows = len(times)
     known = times != NO_TIME
@@ -83,8 +81,9 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
     times = times if order is None else times[order]
     if codes is not None:
         codes = codes if order is None else codes[order]
-    cuts = _run_starts(codes, len(times))
+    cuts = np.arange(min(1, len(times))) if codes is None else run_starts(codes)
     runs = np.zeros(len(cuts), np.int64) if codes is None else codes[cuts].astype(np.int64)
+    # If the rows are in order already, the partition is neither sorted nor copied.
     back = times[1:] < times[:-1]
     back[cuts[1:] - 1] = False
     contiguous = len(np.unique(runs)) == len(runs)
@@ -93,6 +92,7 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
         return Arranged(rows, order, True, times, runs, offsets, 0)
     labels = spread(runs, np.append(cuts, len(times)))
     unordered = int(back.sum()) if contiguous else _count_back(labels, times)
+    # Stable, so that of duplicates the first and last in the partition stay so.
     arranged = np.lexsort((times, labels))
     present, lengths = np.unique(labels, return_counts=True)
     return Arranged(
@@ -107,37 +107,31 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
 
 
 def arranged_rows(codes: CodeArray | None, times: IntArray) -> Arranged:
-    """Return rows that are in the order of their series and times, as `arrange` would."""
-    cuts = _run_starts(codes, len(times))
+    """Return rows that are known to be in the order of series and time, without checking it."""
+    cuts = np.arange(min(1, len(times))) if codes is None else run_starts(codes)
     runs = np.zeros(len(cuts), np.int64) if codes is None else codes[cuts].astype(np.int64)
     return Arranged(len(times), None, True, times, runs, np.append(cuts, len(times)), 0)
 
 
-def _run_starts(codes: CodeArray | None, rows: int) -> IntArray:
-    if not rows:
-        return np.empty(0, np.int64)
-    if codes is None:
-        return np.zeros(1, np.int64)
-    return np.append(0, np.flatnonzero(codes[1:] != codes[:-1]) + 1)
-
-
 def _count_back(labels: IntArray, times: IntArray) -> int:
+    """Count the rows that are earlier than the row before them in their series."""
     by_series = np.argsort(labels, kind="stable")
-    of, at = labels[by_series], times[by_series]
-    return int(np.count_nonzero((at[1:] < at[:-1]) & (of[1:] == of[:-1])))
+    labels, times = labels[by_series], times[by_series]
+    return int(np.count_nonzero((times[1:] < times[:-1]) & (labels[1:] == labels[:-1])))
 
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """When there should be rows.
+    """The times at which rows are expected.
 
     Parameters
     ----------
     calendar : Calendar
+        Trading calendar; always open by default.
     frequency : Frequency, optional
-        Inferred for each series when absent.
+        Frequency of all series; inferred for each series by default.
     counts_steps : bool
-        Whether times are plain numbers.
+        Whether times are step numbers.
     """
 
     calendar: Calendar = field(default_factory=Calendar)
@@ -146,14 +140,14 @@ class Expectation:
 
 
 def measure_keys(arranged: Arranged, expect: Expectation, names: pa.Array | None) -> KeyQuality:
-    """Return what is to be said of the order of rows.
+    """Measure the order of rows: duplicates, gaps, rows off the grid.
 
     Parameters
     ----------
     arranged : Arranged
     expect : Expectation
     names : pa.Array, optional
-        The series' ids, by code.
+        Ids of the series, by code; ``None`` for a single series.
     """
     repeated = arranged.repeated
     first = ~repeated
@@ -181,25 +175,26 @@ def measure_keys(arranged: Arranged, expect: Expectation, names: pa.Array | None
 
 
 def _frequencies(arranged: Arranged, expect: Expectation) -> tuple[tuple[Frequency, ...], IntArray]:
-    """Return the frequencies, and which of them each segment has (-1 for none)."""
+    """Return the frequencies, and the index of each series' frequency (-1 for none), int64 [N]."""
     segments = len(arranged.codes)
     if expect.frequency is not None:
         return (expect.frequency,), np.zeros(segments, np.int64)
     starts, lengths = arranged.offsets[:-1], np.diff(arranged.offsets)
-    looked_at = np.minimum(lengths, _INFERRED_FROM)
-    times = arranged.times[take_ranges(starts, looked_at)]
-    offsets = offsets_of(looked_at)
-    again = np.zeros(len(times), np.bool_)
-    again[1:] = times[1:] == times[:-1]
-    again[starts_of(offsets)] = False
-    if again.any():
-        times, offsets = times[~again], offsets_of(~again)[offsets]
-    found = infer_frequencies(times, offsets, steps=expect.counts_steps)
-    return found.frequencies, found.codes
+    # The first rows suffice, and memory does not grow with the length of the series.
+    sampled = np.minimum(lengths, _INFERRED_FROM)
+    times = arranged.times[take_ranges(starts, sampled)]
+    offsets = offsets_of(sampled)
+    repeated = np.zeros(len(times), np.bool_)
+    repeated[1:] = times[1:] == times[:-1]
+    repeated[starts_of(offsets)] = False
+    if repeated.any():
+        times, offsets = times[~repeated], offsets_of(~repeated)[offsets]
+    inferred = infer_frequencies(times, offsets, steps=expect.counts_steps)
+    return inferred.frequencies, inferred.codes
 
 
 def starts_of(offsets: IntArray) -> IntArray:
-    """Return where the segments that are not empty begin."""
+    """Return the starts of the segments that are not empty."""
     return offsets[:-1][np.diff(offsets) > 0]
 
 
@@ -210,7 +205,7 @@ def _count_frequencies(frequencies: tuple[Frequency, ...], codes: IntArray) -> d
 
 
 class _Gaps:
-    """Adds up the missing steps, frequency by frequency."""
+    """Sums the missing steps over the frequencies of a partition."""
 
     def __init__(self, arranged: Arranged, first: BoolArray, names: pa.Array | None) -> None:
         self.missing = self.expected = self.count = 0
@@ -219,14 +214,14 @@ class _Gaps:
         self._first = first
         self._names = names
 
-    def add(self, of: BoolArray, frequency: Frequency, expect: Expectation) -> int:
-        """Count the gaps of the series of one frequency; return the rows off its grid."""
+    def add(self, chosen: BoolArray, frequency: Frequency, expect: Expectation) -> int:
+        """Count the gaps of the chosen series, bool [N]; return the number of rows off the grid."""
         arranged = self._arranged
         times, offsets = arranged.times, arranged.offsets
-        segments = np.flatnonzero(of)
+        segments = np.flatnonzero(chosen)
         if not self._first.all():
             times, offsets = times[self._first], offsets_without(~self._first, offsets)
-        if not of.all():
+        if not chosen.all():
             lengths = np.diff(offsets)[segments]
             times = times[take_ranges(offsets[segments], lengths)]
             offsets = offsets_of(lengths)
@@ -239,6 +234,7 @@ class _Gaps:
         self.expected += len(times) + int(missing.sum())
         self.count += len(rows)
         self._note_longest(rows, missing, times, (offsets, segments), expect)
+        # Most series are even: only those with an odd distance are compared with their grid.
         return _count_off_grid(times, *uneven.ranges(offsets), frequency)
 
     def _note_longest(
@@ -246,14 +242,14 @@ class _Gaps:
         rows: IntArray,
         missing: IntArray,
         times: IntArray,
-        where: tuple[IntArray, IntArray],
+        segments: tuple[IntArray, IntArray],
         expect: Expectation,
     ) -> None:
         if not len(rows) or (self.longest and missing.max() <= self.longest["steps"]):
             return
         row = int(rows[missing.argmax()])
-        offsets, segments = where
-        segment = segments[np.searchsorted(offsets, row, side="right") - 1]
+        offsets, numbers = segments
+        segment = numbers[np.searchsorted(offsets, row, side="right") - 1]
         code = int(self._arranged.codes[segment])
         name = None if self._names is None else str(self._names[code].as_py())
         after = _text(int(times[row]), expect)
@@ -261,14 +257,14 @@ class _Gaps:
 
 
 class _Uneven(NamedTuple):
-    """The rows after which the next one of the same series is not one step on.
+    """The U rows whose next row in the series is not exactly one step later.
 
     Parameters
     ----------
     rows, steps : int64 [U]
-        Where, and how many steps on the next one is, to the nearest.
+        Their positions, and the nearest number of steps to the next row.
     suspects : int64 [S], optional
-        Rows after which a series may have left its grid, or come back; anywhere when absent.
+        Rows after which a series may have left or joined its grid; ``None`` if any may have.
     """
 
     rows: IntArray
@@ -279,14 +275,15 @@ class _Uneven(NamedTuple):
     def of(
         cls, times: IntArray, offsets: IntArray, frequency: Frequency, calendar: Calendar
     ) -> "_Uneven":
-        """Find them."""
-        last = offsets[1:-1] - 1  # from one series to the next
+        """Return the uneven rows of some series."""
+        last = offsets[1:-1] - 1  # their next row is of another series
         if frequency.kind == "fixed" and calendar.is_always:
             distance = np.diff(times)
             distance[last] = frequency.count
             rows = np.flatnonzero(distance != frequency.count)
             distance = distance[rows]
-            steps = (distance + frequency.count // 2) // frequency.count  # clocks jitter
+            # To the nearest step, as clocks jitter.
+            steps = (distance + frequency.count // 2) // frequency.count
             return cls(rows, steps, rows[distance % frequency.count != 0])
         steps = np.diff(calendar.rank(times, frequency))
         steps[last] = 1
@@ -294,20 +291,21 @@ class _Uneven(NamedTuple):
         return cls(rows, steps[rows], None)
 
     def ranges(self, offsets: IntArray) -> tuple[IntArray, IntArray]:
-        """Return where the segments that may have rows off their grid begin and end."""
+        """Return the starts and ends of the segments that may have rows off their grid."""
         starts, stops = offsets[:-1], offsets[1:]
         if self.suspects is None:
             return starts, stops
-        found = np.unique(np.searchsorted(offsets, self.suspects, side="right") - 1)
-        return starts[found], stops[found]
+        segments = np.unique(np.searchsorted(offsets, self.suspects, side="right") - 1)
+        return starts[segments], stops[segments]
 
 
 def _count_off_grid(
     times: IntArray, starts: IntArray, stops: IntArray, frequency: Frequency
 ) -> int:
-    """Count rows off the grid of a series' last row or, with fixed steps, of its first: the fewer.
+    """Count the rows off the grid of each series, which passes through its last row.
 
-    One row that is off, the last, does not make all others so.
+    With fixed steps a grid through the first row is tried too, and the one with fewer rows off it
+    counts: otherwise a single row off the grid, the last, would make all others so.
     """
     lengths = stops - starts
     first, last = times[starts], times[stops - 1]
@@ -317,11 +315,11 @@ def _count_off_grid(
     for begin in range(0, int(offsets[-1]), _AT_ONCE):
         rows = np.arange(begin, min(begin + _AT_ONCE, int(offsets[-1])))
         own = np.searchsorted(offsets, rows, side="right") - 1
-        some = times[rows + (starts - offsets[:-1])[own]]
-        _, exact = frequency.grid_index(some, last[own])
+        part = times[rows + (starts - offsets[:-1])[own]]
+        _, exact = frequency.grid_index(part, last[own])
         off[0] += np.bincount(own[~exact], minlength=len(last))
         if fixed:
-            apart = (some - first[own]) % frequency.count != 0
+            apart = (part - first[own]) % frequency.count != 0
             off[1] += np.bincount(own[apart], minlength=len(last))
     return int(off.min(axis=0).sum() if fixed else off[0].sum())
 

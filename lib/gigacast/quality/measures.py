@@ -1,7 +1,7 @@
-"""How good a partition is, as values: what was measured, what is allowed, what follows from it.
+"""Quality of a partition: measures, thresholds, and the judgement that follows from both.
 
-Measures say nothing of good and bad; thresholds do. So other thresholds judge what was measured
-before, and nothing is read again.
+Measures do not depend on thresholds. So measures of an earlier run can be judged by other
+thresholds, and nothing is read again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from gigacast.errors import ConfigError
 
 
 class Verdict(StrEnum):
-    """What thresholds make of measures; the worst counts."""
+    """Result of comparing measures with thresholds."""
 
     OK = "ok"
     WARN = "warn"
@@ -25,19 +25,19 @@ _WORSE = {Verdict.OK: 0, Verdict.WARN: 1, Verdict.FAIL: 2}
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the worst of some verdicts; of none it is ``ok``."""
+    """Return the worst verdict; ``ok`` without verdicts."""
     return max(verdicts, key=_WORSE.__getitem__, default=Verdict.OK)
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Above which value a measure is a warning, and above which a failure; ``None`` is never."""
+    """Values above which a measure is a warning or a failure; ``None`` for never."""
 
     warn: float | None = None
     fail: float | None = None
 
     def judge(self, measure: float) -> "Verdict":
-        """Hold a measure against the limits."""
+        """Compare a measure with the limits."""
         if self.fail is not None and measure > self.fail:
             return Verdict.FAIL
         return Verdict.WARN if self.warn is not None and measure > self.warn else Verdict.OK
@@ -45,23 +45,23 @@ class Limit:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What is allowed: shares from 0 to 1, and hours.
+    """Limits of all measures: shares from 0 to 1, and hours.
 
     Parameters
     ----------
     missing : Limit
-        Share of the values of the worst column.
+        Share of missing values in the worst column.
     duplicates, unordered, null_keys, off_grid : Limit
-        Share of rows whose series and time came before; that go back in time within their series;
-        that name no series or no readable time; that lie off the grid of the frequency.
+        Share of rows that repeat a series and time; that are earlier than the row before them in
+        their series; that lack a series or a readable time; that are off the grid of the frequency.
     gaps : Limit
-        Share of the steps the calendar expects that have no row.
+        Share of the expected steps that have no row.
     outliers : Limit
-        Share of the values of the worst column, by the stricter method.
+        Share of outliers in the worst column, by the method that finds more.
     noncompliant : Limit
-        1 less the score of compliance with the contract.
+        1 minus the score of compliance with the contract.
     incomplete : Limit
-        1 less the completeness.
+        1 minus the completeness.
     stale_hours : Limit
         Hours since the latest row.
     """
@@ -77,29 +77,29 @@ class Thresholds:
     incomplete: Limit = Limit(0.05, 0.6)
     stale_hours: Limit = Limit(None, None)
 
-    def with_limits(self, side: str, given: Iterable[str]) -> "Thresholds":
-        """Return thresholds with limits as people write them: ``missing=0.05``, ``gaps=never``.
+    def with_limits(self, side: str, limits: Iterable[str]) -> "Thresholds":
+        """Return thresholds with other limits, as in ``missing=0.05`` or ``gaps=never``.
 
         Parameters
         ----------
         side : {"warn", "fail"}
-        given : iterable of str
+        limits : iterable of str
 
         Raises
         ------
         ConfigError
         """
         changed = self
-        for text in given:
+        for text in limits:
             name, _, value = text.partition("=")
             limit = _limit_of(name.strip(), value.strip(), side)
-            known = getattr(changed, name.strip())
-            changed = replace(changed, **{name.strip(): replace(known, **{side: limit})})
+            former = getattr(changed, name.strip())
+            changed = replace(changed, **{name.strip(): replace(former, **{side: limit})})
         return changed
 
 
 def _limit_of(name: str, value: str, side: str) -> float | None:
-    names = [one.name for one in fields(Thresholds)]
+    names = [field.name for field in fields(Thresholds)]
     if name not in names:
         raise ConfigError(f"--{side}: there is no measure {name!r}", hint=f"one of {_list(names)}")
     if value == "never":
@@ -119,7 +119,7 @@ def _list(names: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class ColumnQuality:
-    """One column: its values, those that are missing, and those that lie far out, by method."""
+    """A column: number of values, of missing values, and of outliers by method."""
 
     name: str
     type: str
@@ -134,32 +134,34 @@ class ColumnQuality:
 
     @property
     def outlier_share(self) -> float:
-        """Share of the values there are that lie far out, by the strictest method."""
-        there = self.values - self.missing
-        return max(self.outliers.values(), default=0) / there if there else 0.0
+        """Share of outliers among the known values, by the method that finds most."""
+        known = self.values - self.missing
+        return max(self.outliers.values(), default=0) / known if known else 0.0
 
 
 @dataclass(frozen=True)
 class KeyQuality:
-    """The rows of a partition as series in time.
+    """Series and times of the rows of a partition.
 
     Parameters
     ----------
     rows, series : int
+        Number of rows and of series.
     null_keys : int
-        Rows without a series or a readable time; they count nowhere below.
+        Number of rows without a series or a readable time. No other number includes them.
     duplicates, unordered, off_grid : int
-        Rows.
+        Number of such rows; see `Thresholds`.
     missing_steps, expected_steps : int
-        Steps between the first and the last row of each series that have none, and all of them.
+        Number of steps without a row, and of all steps, between the first and last row of each
+        series.
     gaps : int
-        Runs of missing steps.
+        Number of runs of missing steps.
     longest_gap : mapping, optional
-        ``series``, ``after`` and ``steps`` of the longest.
+        ``series``, ``after`` and ``steps`` of the longest gap; ``None`` without gaps.
     frequencies : mapping of str to int
-        How many series have each.
+        Number of series by frequency.
     first, last : str, optional
-        The earliest and the latest time (ISO 8601, UTC).
+        Earliest and latest time (ISO 8601, UTC); ``None`` without rows.
     """
 
     rows: int = 0
@@ -178,13 +180,13 @@ class KeyQuality:
 
     @property
     def newest_timestamp(self) -> str | None:
-        """The latest time, where the rows have times: plain step numbers are none."""
+        """Latest time; ``None`` if times are step numbers."""
         return self.last if self.last is not None and "T" in self.last else None
 
 
 @dataclass(frozen=True)
 class Compliance:
-    """How far a contract is kept: its name, and what breaks it."""
+    """Compliance with a contract: its name, and the rows and columns that break it."""
 
     contract: str
     bad_rows: int
@@ -193,41 +195,41 @@ class Compliance:
     violations: tuple[Mapping[str, Any], ...] = ()
 
     def score(self, rows: int) -> float:
-        """Return the share of the columns that are as promised, times that of the good rows."""
-        kept = 1 - self.bad_columns / self.columns if self.columns else 1.0
-        return kept * (1 - self.bad_rows / rows if rows else 1.0)
+        """Return the share of compliant columns times the share of compliant rows."""
+        good_columns = 1 - self.bad_columns / self.columns if self.columns else 1.0
+        return good_columns * (1 - self.bad_rows / rows if rows else 1.0)
 
 
 @dataclass(frozen=True)
 class PartitionQuality:
-    """All that was measured of one partition."""
+    """All measures of a partition."""
 
     partition: str
     keys: KeyQuality
     columns: tuple[ColumnQuality, ...] = ()
     compliance: Compliance | None = None
     anomalies: int | None = None
-    """Rows that an isolation forest sets apart."""
+    """Number of anomalous rows, by an isolation forest; ``None`` if none was trained."""
 
     @property
     def completeness(self) -> float:
-        """Share of the values that are there, of all the calendar expects."""
+        """Share of known values among all that the calendar expects."""
         rows = self.keys.rows
         cells = sum(column.values for column in self.columns)
-        there = 1 - sum(c.missing for c in self.columns) / cells if cells else 1.0
+        known = 1 - sum(c.missing for c in self.columns) / cells if cells else 1.0
         expected = max(self.keys.expected_steps, 1)
         steps = 1 - self.keys.missing_steps / expected if rows else 1.0
-        return there * steps
+        return known * steps
 
     @property
     def score(self) -> float | None:
-        """Compliance with the contract; ``None`` without one."""
+        """Score of compliance with the contract; ``None`` without a contract."""
         return None if self.compliance is None else self.compliance.score(self.keys.rows)
 
     def shares(self, now: datetime | None = None) -> dict[str, float]:
-        """Return what thresholds look at, by their names; what was not measured is left out."""
+        """Return the measures by the names of their thresholds, without those not measured."""
         keys, rows = self.keys, max(self.keys.rows, 1)
-        found = {
+        shares = {
             "missing": max((c.missing_share for c in self.columns), default=0.0),
             "duplicates": keys.duplicates / rows,
             "unordered": keys.unordered / rows,
@@ -240,26 +242,27 @@ class PartitionQuality:
             "incomplete": 1 - self.completeness,
         }
         if self.score is not None:
-            found["noncompliant"] = 1 - self.score
-        if now is not None and keys.last is not None and "T" in keys.last:  # else plain steps
+            shares["noncompliant"] = 1 - self.score
+        if now is not None and keys.last is not None and "T" in keys.last:  # no step number
             age = now - datetime.fromisoformat(keys.last)
-            found["stale_hours"] = age.total_seconds() / 3600
-        return found
+            shares["stale_hours"] = age.total_seconds() / 3600
+        return shares
 
     def judge(self, allowed: Thresholds, now: datetime | None = None) -> "Judgement":
-        """Hold the measures against thresholds."""
+        """Compare the measures with thresholds."""
+        # Shares of nothing say nothing; an empty partition may be a month that has just begun.
         if not self.keys.rows:
             return Judgement(Verdict.WARN, ("no rows",))
-        found = [
+        judged = [
             ((limit := getattr(allowed, name)).judge(share), name, share, limit)
             for name, share in self.shares(now).items()
         ]
-        wrong = [one for one in found if one[0] is not Verdict.OK]
-        wrong.sort(key=lambda one: -_WORSE[one[0]])
+        exceeded = [entry for entry in judged if entry[0] is not Verdict.OK]
+        exceeded.sort(key=lambda entry: -_WORSE[entry[0]])  # stable: failures before warnings
         reasons = tuple(
-            self._reason(name, share, limit, verdict) for verdict, name, share, limit in wrong
+            self._reason(name, share, limit, verdict) for verdict, name, share, limit in exceeded
         )
-        return Judgement(worst(verdict for verdict, *_ in found), reasons)
+        return Judgement(worst(verdict for verdict, *_ in judged), reasons)
 
     def _reason(self, name: str, share: float, limit: Limit, verdict: Verdict) -> str:
         allowed = limit.fail if verdict is Verdict.FAIL else limit.warn
@@ -278,32 +281,32 @@ class PartitionQuality:
         return ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the measures as plain values."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "PartitionQuality":
-        """Read what `to_dict` gave."""
-        known = values.get("compliance")
-        violations = tuple(known["violations"]) if known else ()
+        """Return the measures of plain values, as returned by `to_dict`."""
+        stored = values.get("compliance")
+        violations = tuple(stored["violations"]) if stored else ()
         return cls(
             partition=values["partition"],
             keys=KeyQuality(**values["keys"]),
-            columns=tuple(ColumnQuality(**one) for one in values["columns"]),
-            compliance=Compliance(**{**known, "violations": violations}) if known else None,
+            columns=tuple(ColumnQuality(**column) for column in values["columns"]),
+            compliance=Compliance(**{**stored, "violations": violations}) if stored else None,
             anomalies=values.get("anomalies"),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A verdict, and what it rests on, the worst first."""
+    """A verdict and its reasons, the worst first."""
 
     verdict: Verdict
     reasons: tuple[str, ...] = ()
 
     def joined(self, other: "Judgement") -> "Judgement":
-        """Return both as one."""
+        """Return the worse verdict, with the reasons of both."""
         reasons = [*self.reasons, *other.reasons]
         reasons.sort(key=lambda reason: not reason.startswith(Verdict.FAIL))
         return Judgement(worst([self.verdict, other.verdict]), tuple(reasons))

@@ -25,8 +25,8 @@ from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.quality.columns import measure_keys
 from gigacast.quality.file import Keys, PartitionFile, expectation_of, open_partition
 from gigacast.quality.measures import ColumnQuality, Compliance, PartitionQuality
-from gigacast.quality.outlier import iqr_fences, zscore_fences
-from gigacast.quality.outlier_forest import Forest, Scale, require_forest, sample_rows, stack
+from gigacast.repair.outlier import iqr_fences, zscore_fences
+from gigacast.repair.outlier_forest import Forest, Scale, require_forest, sample_rows, stack
 from gigacast.series.value import doubles, read_values
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress

@@ -1,12 +1,17 @@
-"""Reductions over the segments of a flat array.
+"""Segments of a flat array: offsets, runs, reductions, and the segments of a table by item.
 
 A ragged value is a flat array and offsets: segment ``n`` is ``flat[offsets[n]:offsets[n + 1]]``.
-``np.ufunc.reduceat`` gives a wrong value for empty segments; these functions give a stated one.
 """
 
-import numpy as np
+from dataclasses import dataclass
 
-from gigacast.core.array import AnyArray, BoolArray, IntArray
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.array import AnyArray, BoolArray, CodeArray, IntArray
+from gigacast.core.column import to_numpy
+from gigacast.errors import SchemaError
 
 
 def offsets_of(lengths: IntArray | BoolArray) -> IntArray:
@@ -17,13 +22,22 @@ def offsets_of(lengths: IntArray | BoolArray) -> IntArray:
 
 
 def offsets_without(gone: BoolArray, offsets: IntArray) -> IntArray:
-    """Return the offsets of segments when some elements, few of them, are gone."""
-    found: IntArray = offsets - np.searchsorted(np.flatnonzero(gone), offsets)
-    return found
+    """Return the offsets of the segments once the elements marked as gone are removed."""
+    # A binary search per segment: cheaper than a sum over all elements, as few of them are gone.
+    remaining: IntArray = offsets - np.searchsorted(np.flatnonzero(gone), offsets)
+    return remaining
+
+
+def run_starts(codes: CodeArray | IntArray) -> IntArray:
+    """Return the positions at which a run of equal codes begins; empty without codes."""
+    if not len(codes):
+        return np.empty(0, np.int64)
+    return np.append(0, np.flatnonzero(codes[1:] != codes[:-1]) + 1)
 
 
 def reduce_segments(ufunc: np.ufunc, flat: AnyArray, offsets: IntArray, empty: int) -> AnyArray:
     """Reduce each segment by a ufunc; ``empty`` for those without elements."""
+    # `reduceat` returns the element at the start for an empty segment, so empty ones are left out.
     starts = offsets[:-1]
     filled = offsets[1:] > starts
     if filled.all():
@@ -41,7 +55,7 @@ def count_segments(flags: BoolArray, offsets: IntArray) -> IntArray:
 
 
 def all_segments(flags: BoolArray, offsets: IntArray) -> BoolArray:
-    """Tell which segments have only true flags (empty ones do)."""
+    """Return which segments have only true flags; empty segments do."""
     reduced: BoolArray = reduce_segments(np.logical_and, flags, offsets, 1)
     return reduced
 
@@ -73,3 +87,84 @@ def sort_order(groups: IntArray, times: IntArray) -> IntArray:
     keys &= 0xFFFFFFFF
     order: IntArray = by_time[keys]
     return order
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """The R rows of a table, ordered by item and time: one segment for each of N items.
+
+    Parameters
+    ----------
+    order : int64 [R]
+        Row numbers of the table, item after item and by time within an item. Rows of the same item
+        and time keep the order of the table.
+    offsets : int64 [N + 1]
+        Offsets of the items in ``order``.
+    times : int64 [R]
+        Time of each row, in this order.
+    """
+
+    order: IntArray
+    offsets: IntArray
+    times: IntArray
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @classmethod
+    def of_table(cls, table: pa.Table, time_column: str, item_column: str | None) -> "Segments":
+        """Return the rows of a table by item and time.
+
+        Raises
+        ------
+        SchemaError
+            If a column is missing, or times are missing or of no comparable type.
+        """
+        for name in (time_column, item_column):
+            if name is not None and name not in table.column_names:
+                names = ", ".join(table.column_names)
+                raise SchemaError(f"there is no column {name!r}", hint=f"there are {names}")
+        times = _times_of(table, time_column)
+        codes = np.zeros(table.num_rows, np.int64)
+        if item_column is not None:
+            codes = _codes_of(table.column(item_column))
+        order = np.lexsort((times, codes))
+        return cls(order, np.append(run_starts(codes[order]), len(order)), times[order])
+
+    def gather(self, values: AnyArray) -> AnyArray:
+        """Return a column of the table in this order, [R]."""
+        return values[self.order]
+
+    def starts(self) -> IntArray:
+        """Return the position of the first row of each row's item, int64 [R]."""
+        return spread(self.offsets[:-1], self.offsets)
+
+
+def _times_of(table: pa.Table, name: str) -> IntArray:
+    column = table.column(name)
+    kind = column.type
+    if column.null_count:
+        raise SchemaError(
+            f"{column.null_count} rows have no {name!r}", hint="clean the data before"
+        )
+    if pa.types.is_date(kind):
+        column = column.cast(pa.timestamp("us"))
+    if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(kind)):
+        raise SchemaError(
+            f"column {name!r} of type {kind} holds no times", hint="publish it as timestamps"
+        )
+    times: IntArray = to_numpy(column.cast(pa.int64()))
+    return times
+
+
+def _codes_of(column: pa.ChunkedArray) -> IntArray:
+    """Return the rank of each row's item among all items, int64 [R]."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    encoded = column.combine_chunks().dictionary_encode()
+    ranks = np.empty(len(encoded.dictionary) + 1, np.int64)
+    order = to_numpy(pc.sort_indices(encoded.dictionary).cast(pa.int64()))
+    ranks[order] = np.arange(len(order))
+    ranks[-1] = len(order)  # all rows without an item form a single item, the last
+    codes: IntArray = ranks[to_numpy(pc.fill_null(encoded.indices.cast(pa.int64()), len(order)))]
+    return codes

@@ -77,7 +77,7 @@ def url(lake: Lake, path: str) -> str:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_what_comes_with_the_package_keeps_its_contract(lake: Lake, name: str) -> None:
+def test_the_recipes_of_the_package_keep_their_contracts(lake: Lake, name: str) -> None:
     known = build_features(
         url(lake, "cleaned/latest/BARS"), url(lake, f"features/latest/{name}"), name
     )
@@ -87,7 +87,7 @@ def test_what_comes_with_the_package_keeps_its_contract(lake: Lake, name: str) -
     assert found.drop(columns=["timestamp", "symbol"]).notna().any().all()
 
 
-def test_a_set_says_which_objects_it_is_made_of_in_both_directions(lake: Lake) -> None:
+def test_lineage_names_the_sources_of_a_set_and_the_sets_of_a_source(lake: Lake) -> None:
     known = build_features(url(lake, "cleaned/v1/BARS"), url(lake, "features/v1/rsi"), RSI)
     source = lake.read(DatasetRef.parse("cleaned/v1/BARS"))
     expected = [{"key": f.key, "etag": f.etag, "dataset": "cleaned/v1/BARS"} for f in source.files]
@@ -162,7 +162,7 @@ def test_every_store_gives_the_same_version(
     assert len(set(digests)) == 1
 
 
-def test_memory_bounds_how_many_items_are_held_and_not_what_comes_out(lake: Lake) -> None:
+def test_the_memory_limit_does_not_change_the_features(lake: Lake) -> None:
     ref, rows = DatasetRef.parse("cleaned/v1/BARS"), rows_in(lake, DatasetRef.parse("cleaned/BARS"))
     options = FeatureOptions(Recipe.from_dict(LEARNING))
     whole = build(lake, DatasetRef.parse("features/v1/whole"), rows, options, ME)
@@ -235,7 +235,7 @@ def test_a_source_without_rows_becomes_a_set_without_rows(lake: Lake, tmp_path: 
     panel().head(0).to_parquet(tmp_path / "mine.parquet", index=False)
     known = build_features(tmp_path / "mine.parquet", url(lake, "features/v1/mine"), RSI)
     assert known["record_count"] == 0
-    with pytest.raises(ConfigError, match="no feature of learning says anything"):
+    with pytest.raises(ConfigError, match="no feature of learning depends on"):
         build_features(tmp_path / "mine.parquet", url(lake, "features/v1/x"), LEARNING)
 
 
@@ -252,7 +252,7 @@ def test_a_frame_in_memory_gets_the_same_features(lake: Lake) -> None:
         (
             {"scale": {}, "training": {"until": "2000-01-01"}},
             ConfigError,
-            "no row lies in the training part",
+            "no row is in the training part",
         ),
         (
             {"select": {"target": "symbol"}, "training": {"share": 0.5}},
@@ -271,13 +271,13 @@ def test_a_recipe_that_does_not_fit_publishes_nothing(
     assert lake.versions(DatasetRef.parse("features/x")) == {}
 
 
-def test_sets_that_no_recipe_made_say_so(lake: Lake) -> None:
+def test_a_set_that_was_not_made_by_a_recipe_has_no_processor(lake: Lake) -> None:
     publish(lake.store, "features/v1/by_hand", panel())
     with pytest.raises(DataNotFoundError, match="was not made by a recipe"):
         read_feature_set(url(lake, "features/v1/by_hand"))
     manifest = lake.read(DatasetRef.parse("features/v1/by_hand"))
     broken = replace(manifest, extra={EXTRA: {"recipe": RSI, "features": 3}})
-    with pytest.raises(CorruptedFileError, match="how it was made"):
+    with pytest.raises(CorruptedFileError, match="its recipe cannot be read"):
         feature_set_of(broken)
 
 
@@ -358,7 +358,7 @@ def test_features_without_a_value_are_warned_of_and_without_any_nothing_is_publi
         (["cleaned/BARS", "features/x", "--like", "features/y"], "no dataset 'y'"),
     ],
 )
-def test_what_cannot_be_built_is_said_in_words(
+def test_an_impossible_build_is_refused_with_a_message(
     lake: Lake, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     shown = told(lake, capsys, *words, code=2)

@@ -77,7 +77,7 @@ def test_a_dataset_is_looked_into_and_settings_are_read(bucket: Store, capsys: C
         (["--moths", "3"], "No such option"),
     ],
 )
-def test_what_is_not_there_is_said(
+def test_an_empty_selection_is_refused_with_a_message(
     bucket: Store, capsys: Capture, words: list[str], message: str
 ) -> None:
     shown = told(bucket, capsys, *words, code=2)

@@ -76,7 +76,7 @@ def test_a_file_that_is_no_sound_parquet_is_named(
 
 
 @pytest.mark.parametrize("place", range(0, len(GOOD), 331))
-def test_damage_at_any_place_is_never_another_kind_of_error(
+def test_damage_raises_an_error_of_this_package_or_is_not_read(
     store: Store, tmp_path: Path, place: int
 ) -> None:
     store.put(key_of(2014, 2), flipped(GOOD, place, place + 40))
@@ -148,7 +148,7 @@ def test_types_without_a_common_one_name_the_column(store: Store, tmp_path: Path
     ],
     ids=["integers", "float32", "null", "timestamps", "seconds", "zoned"],
 )
-def test_types_that_say_the_same_are_read_as_one(
+def test_compatible_types_are_read_as_one_type(
     store: Store, tmp_path: Path, way: str, changes: dict[str, Any]
 ) -> None:
     table = ROWS
@@ -187,7 +187,7 @@ def test_a_file_without_rows_is_passed_over_and_falls_back(
         (json.dumps([{"a": 1}]).encode(), SchemaError, "SYMBOL"),
     ],
 )
-def test_json_that_is_no_data_is_named(
+def test_json_without_rows_is_named(
     store: Store, tmp_path: Path, content: bytes, error: type[Exception], message: str
 ) -> None:
     store.put(key_of(2014, 2, ending="json"), content)

@@ -345,7 +345,7 @@ def test_an_incomplete_context_says_what_it_lacks(folder: Store, tmp_path: Path)
     loader = loader_of(folder, tmp_path)
     whole = loader.load_prediction_data("SYMBOL", 2014, 1, context_length=10)
     assert loader.validate_context_completeness(whole)
-    assert loader.context_problems(whole, 11) == ["10 rows of the 11 asked for"]
+    assert loader.context_problems(whole, 11) == ["10 rows of the 11 requested"]
     holey = month_table(2014, 1, 10).filter(pa.array([i not in {4, 5} for i in range(10)]))
     column = [None, *holey["target_close"].to_pylist()[1:]]
     holey = holey.set_column(1, "target_close", pa.array(column))

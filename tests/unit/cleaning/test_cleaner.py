@@ -11,8 +11,8 @@ import pytest
 from gigacast.cleaning.cleaner import Chunk, Cleaner, CleanPlan
 from gigacast.cleaning.rules import CleanRules
 from gigacast.errors import MissingExtraError
-from gigacast.quality.outlier import Fences
-from gigacast.quality.outlier_forest import Forest, require_forest
+from gigacast.repair.outlier import Fences
+from gigacast.repair.outlier_forest import Forest, require_forest
 
 SEEDS = range(10)
 
@@ -59,7 +59,7 @@ def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("most", [None, 1, 2])
-def test_a_fill_forward_is_pandas_own_in_each_series(seed: int, most: int | None) -> None:
+def test_filling_forward_equals_pandas_in_each_series(seed: int, most: int | None) -> None:
     frame = panel(seed)
     expected = frame.copy()
     columns = ["price", "size", "venue"]
@@ -69,7 +69,7 @@ def test_a_fill_forward_is_pandas_own_in_each_series(seed: int, most: int | None
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_change_in_the_future_changes_nothing_that_was_filled_forward(seed: int) -> None:
+def test_filling_forward_does_not_depend_on_later_values(seed: int) -> None:
     frame = panel(seed)
     later = frame.copy()
     later["price"] += np.where(later.index < 40, 0, 1)
@@ -143,7 +143,7 @@ def test_infinite_values_are_missing() -> None:
     assert cleaner.counts == {"filled": 3}
 
 
-def test_a_forest_finds_what_lies_apart_and_is_the_same_again() -> None:
+def test_a_forest_finds_isolated_rows_and_is_reproducible() -> None:
     pytest.importorskip("sklearn")
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(500, 2))

@@ -29,7 +29,7 @@ def per_item(values: Real, offsets: Int) -> list[Real]:
 
 
 @pytest.mark.parametrize("steps", [1, 3, 100, -2])
-def test_a_lag_is_the_row_so_many_before_of_the_same_item(steps: int) -> None:
+def test_a_lag_is_the_value_some_rows_earlier_in_the_same_item(steps: int) -> None:
     values, offsets = walk(0), offsets_of()
     slow = []
     for part in per_item(values, offsets):
@@ -62,7 +62,7 @@ def test_a_spread_is_relative_to_the_middle_of_the_quote() -> None:
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.5, 0.99, 1.0])
-def test_a_recurrence_over_blocks_is_the_loop(decay: float) -> None:
+def test_a_recurrence_over_blocks_equals_a_loop(decay: float) -> None:
     lengths = (0, 1, 31, 32, 33, 1100, 5)
     values, offsets = walk(1, lengths, missing=0), offsets_of(lengths)
     slow = []
@@ -117,7 +117,7 @@ def test_wilders_mean_starts_at_the_mean_of_a_window(window: int) -> None:
 # -- indicators ------------------------------------------------------------------------------------
 
 
-def test_the_relative_strength_index_is_wilders() -> None:
+def test_the_relative_strength_index_equals_wilders_loop() -> None:
     values, offsets = walk(4, missing=0.05), offsets_of()
     slow = []
     for part in per_item(values, offsets):
@@ -146,7 +146,7 @@ def test_only_rises_are_100_only_falls_0_and_rest_50() -> None:
     assert set(relative_strength(line * 0, offsets, 5)[5:]) == {50.0}
 
 
-def test_the_macd_is_fast_less_slow_with_its_own_mean() -> None:
+def test_the_macd_is_the_fast_minus_the_slow_average_and_its_own_average() -> None:
     values, offsets = walk(5, (100,), missing=0), np.array([0, 100])
     found = convergence(values, offsets, 3, 8, 4)
     expected = exponential_mean(values, offsets, 3) - exponential_mean(values, offsets, 8)
@@ -193,7 +193,7 @@ def slow_volatility(bars: Bars, estimator: str, row: int, window: int) -> float:
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_an_estimator_is_its_formula(estimator: str) -> None:
+def test_an_estimator_of_volatility_equals_its_formula(estimator: str) -> None:
     bars, offsets, window = bars_of(0), np.array([0, 60]), 10
     found = ESTIMATORS[estimator](bars, offsets, window)
     expected = [slow_volatility(bars, estimator, row, window) for row in range(10, 60)]
@@ -239,7 +239,7 @@ def slow_profile(price: Real, volume: Real, bins: int, share: float) -> list[flo
 
 @pytest.mark.parametrize("share", [0.1, 0.7, 1.0])
 @pytest.mark.parametrize("bins", [1, 5, 24])
-def test_a_profile_is_that_of_the_window(bins: int, share: float) -> None:
+def test_a_volume_profile_equals_that_of_a_loop_over_windows(bins: int, share: float) -> None:
     rng = np.random.default_rng(bins)
     lengths, window = (3, 40, 12, 25), 12
     price, offsets = np.round(walk(0, lengths, missing=0), 1), offsets_of(lengths)
@@ -263,6 +263,6 @@ def test_windows_without_volume_or_with_holes_have_no_profile() -> None:
     assert found.total_volume[2] == 1.0
 
 
-def test_one_price_is_its_own_profile() -> None:
+def test_the_profile_of_a_single_price_is_that_price() -> None:
     found = volume_profile(np.full(4, 7.0), np.ones(4), np.array([0, 4]), 4)
     assert [float(one[3]) for one in found] == [7.0, 7.0, 7.0, 7.0, 4.0]

@@ -49,14 +49,14 @@ def test_a_change_in_the_future_changes_no_past_feature(seed: int) -> None:
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_rows_that_come_later_change_no_past_feature(share: float) -> None:
+def test_appended_rows_change_no_past_feature(share: float) -> None:
     table = bars_of(ROWS)
     numbers = table["timestamp"].cast(pa.int64())
     before = pc.less_equal(numbers, int(np.quantile(numbers.to_numpy(), share)))
     assert_same(features_of(table.filter(before)), features_of(table).filter(before))
 
 
-def test_items_never_bleed_into_each_other() -> None:
+def test_features_of_an_item_do_not_depend_on_other_items() -> None:
     table = bars_of(ROWS)
     together = features_of(table)
     for item in ("a", "c", "d"):
@@ -70,7 +70,7 @@ def test_items_never_bleed_into_each_other() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_order_rows_come_in_does_not_matter(seed: int) -> None:
+def test_the_order_of_rows_in_the_input_does_not_matter(seed: int) -> None:
     table = bars_of(ROWS)
     order = np.random.default_rng(seed).permutation(table.num_rows)
     assert_same(features_of(table.take(pa.array(order))), features_of(table))

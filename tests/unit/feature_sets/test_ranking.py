@@ -18,7 +18,7 @@ X = RNG.normal(size=4000)
 NOISE = RNG.normal(size=4000)
 
 
-def test_measures_see_what_they_are_for() -> None:
+def test_each_measure_finds_the_dependence_it_is_made_for() -> None:
     assert pearson(X, 3 * X + 1) == pytest.approx(1)
     assert pearson(X, -X) == pytest.approx(1)
     assert spearman(X, np.exp(X)) == pytest.approx(1)
@@ -45,7 +45,7 @@ def test_ties_share_a_rank() -> None:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_features_are_ranked_by_what_they_say(measure: str) -> None:
+def test_features_are_ranked_by_their_dependence_on_the_target(measure: str) -> None:
     target = X + 0.1 * NOISE
     features = {"noise": NOISE, "weak": X + 2 * RNG.normal(size=4000), "strong": X}
     ranks = rank_features(features, target, measure)
@@ -59,7 +59,7 @@ def test_rows_without_a_value_do_not_count() -> None:
     assert (rank.rows, rank.score) == (2000, pytest.approx(1))
 
 
-def test_what_a_better_feature_says_already_is_left_out() -> None:
+def test_a_feature_that_nearly_equals_a_better_one_is_left_out() -> None:
     target = X + 0.1 * NOISE
     features = {"x": X, "double": 2 * X + 1e-6 * NOISE, "noisy": X + NOISE, "flat": X * 0}
     ranks = rank_features(features, target, "spearman")
@@ -68,6 +68,6 @@ def test_what_a_better_feature_says_already_is_left_out() -> None:
     assert len(select_features(features, ranks, count=1)) == 1
 
 
-def test_a_measure_there_is_not_is_refused() -> None:
+def test_an_unknown_measure_is_refused() -> None:
     with pytest.raises(ConfigError, match="none of pearson, spearman, mutual_information"):
         rank_features({}, X, "chance")

@@ -93,7 +93,7 @@ def test_a_wrong_entry_is_named(wrong: object, message: str) -> None:
         Recipe.from_dict(wrong)
 
 
-def test_features_may_be_made_of_features_and_some_are_not_given_out() -> None:
+def test_features_may_be_computed_from_features_that_are_not_published() -> None:
     recipe = Recipe.from_dict(
         {
             "name": "r",
@@ -136,7 +136,7 @@ def test_another_asset_is_compared_at_the_same_times() -> None:
         compute_features(x, recipe, Setting("timestamp"))
 
 
-def test_windows_in_days_need_to_know_what_a_day_is() -> None:
+def test_windows_in_days_need_the_rows_of_a_day() -> None:
     recipe = get_recipe("price_volatility")
     table = bars_of({"a": 200}, missing=0)
     with pytest.raises(ConfigError, match="a window of 30d needs bars_per_day"):
@@ -147,7 +147,7 @@ def test_windows_in_days_need_to_know_what_a_day_is() -> None:
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(24, 1), (1, None), (168, None)])
-def test_daily_rows_are_told_by_their_steps(hours: int, expected: int | None) -> None:
+def test_daily_rows_are_recognised_by_their_steps(hours: int, expected: int | None) -> None:
     stamps = (np.arange(50) * hours * 3600).astype("M8[s]")
     table = pa.table({"timestamp": stamps, "close": np.ones(50)})
     assert daily_bars(table, Setting("timestamp")) == expected
@@ -198,19 +198,19 @@ def test_every_feature_of_the_large_recipe_has_values() -> None:
     assert empty == []
 
 
-def test_items_of_a_column_nobody_named_are_not_taken_for_one() -> None:
+def test_rows_of_several_items_without_an_item_column_are_refused() -> None:
     times = [datetime(2024, 1, day, tzinfo=UTC) for day in (1, 2, 3, 4)]
     table = pa.table({"timestamp": times * 2, "ticker": ["A"] * 4 + ["B"] * 4, "x": range(8)})
     recipe = Recipe.from_dict(
         {"name": "r", "features": [{"kind": "lag", "column": "x", "steps": [1]}]}
     )
-    with pytest.raises(SchemaError, match="4 of 8 rows have a 'timestamp' that came before"):
+    with pytest.raises(SchemaError, match="4 of 8 rows repeat a 'timestamp'"):
         compute_features(table, recipe, Setting("timestamp"))
     named = compute_features(table, recipe, Setting("timestamp", "ticker"))
     assert named.column("x_lag_1").null_count == 2
 
 
-def test_whole_numbers_beyond_floats_are_the_nearest_one() -> None:
+def test_integers_that_no_float_represents_become_the_nearest_float() -> None:
     table = pa.table({"timestamp": [datetime(2024, 1, 1, tzinfo=UTC)], "x": [2**53 + 1]})
     recipe = Recipe.from_dict(
         {"name": "r", "features": [{"kind": "lag", "column": "x", "steps": [1]}]}

@@ -17,7 +17,7 @@ def columns() -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_scaled_can_be_restored(method: str) -> None:
+def test_scaled_values_can_be_restored(method: str) -> None:
     values = columns()
     scaler = Scaler.fit(values, TRAINING, method)  # type: ignore[arg-type]
     back = scaler.restore(scaler.transform(values))
@@ -45,23 +45,23 @@ def test_each_method_brings_the_training_part_to_its_own_form() -> None:
     assert all(set(one["flat"]) == {0.0} for one in scaled.values())
 
 
-def test_columns_it_was_not_fitted_on_stay_as_they_are() -> None:
+def test_columns_without_a_scale_do_not_change() -> None:
     scaler = Scaler.fit({"x": np.arange(3.0)}, np.ones(3, bool))
     other = np.arange(3.0)
     assert scaler.transform({"other": other})["other"] is other
 
 
-def test_what_cannot_be_fitted_is_refused() -> None:
+def test_columns_that_cannot_be_fitted_are_refused() -> None:
     values = {"x": np.array([np.nan, 1.0])}
     with pytest.raises(ConfigError, match="x has no value in the training part"):
         Scaler.fit(values, np.array([True, False]))
-    with pytest.raises(ConfigError, match="no row lies in the training part"):
+    with pytest.raises(ConfigError, match="no row is in the training part"):
         Scaler.fit(values, np.array([False, False]))
     with pytest.raises(ConfigError, match="none of standard, minmax, robust"):
         Scaler.fit(values, np.array([True, True]), "l2")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"method": "l2"}', b"\xff"])
-def test_a_stored_scaler_that_is_none_is_refused(content: bytes) -> None:
+def test_a_damaged_stored_scaler_is_refused(content: bytes) -> None:
     with pytest.raises(CorruptedFileError, match="not a scaler"):
         Scaler.from_json(content)

@@ -72,7 +72,7 @@ def test_a_moment_is_of_its_own_zone_or_the_columns(until: str, rows: int) -> No
     assert int((times * scale <= end).sum()) == rows
 
 
-def test_ranks_are_of_evenly_spread_rows_where_there_are_very_many(
+def test_many_rows_are_thinned_evenly_for_ranking(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     table = pa.table({"ds": TIMES["naive"], "close": CLOSE})
@@ -98,11 +98,11 @@ def test_columns_are_recognised_or_named() -> None:
     assert settle_columns(rows, recipe, "when", None).time == "when"
     with pytest.raises(SchemaError, match="no column 'moment'"):
         settle_columns(rows, recipe, "moment", None)
-    with pytest.raises(SchemaError, match="none of its columns is known to hold times"):
+    with pytest.raises(SchemaError, match="no column is recognised as the times"):
         settle_columns(TableRows(table.select(["close"])), recipe, None, None)
 
 
-def test_rows_without_an_item_are_one_item_while_all_fit() -> None:
+def test_rows_without_an_item_form_one_item_if_all_rows_fit() -> None:
     table = pa.table({"ds": TIMES["naive"], "symbol": [None, "a"] * 30, "close": CLOSE})
     recipe = recipe_of({"share": 0.5})
     rows = TableRows(table)

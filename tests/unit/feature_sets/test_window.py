@@ -29,7 +29,9 @@ SLOW = {
 @pytest.mark.parametrize("statistic", STATISTICS)
 @pytest.mark.parametrize("rows", [1, 2, 3, 8, 30, 200])
 @pytest.mark.parametrize("least", [None, 1, 3])
-def test_a_statistic_is_that_of_the_window(statistic: str, rows: int, least: int | None) -> None:
+def test_a_rolling_statistic_equals_that_of_each_window(
+    statistic: str, rows: int, least: int | None
+) -> None:
     values, offsets = walk(rows), offsets_of()
     needed = rows if least is None else least
     expected = slow(values, offsets, rows, needed, SLOW[statistic])
@@ -38,7 +40,7 @@ def test_a_statistic_is_that_of_the_window(statistic: str, rows: int, least: int
 
 
 @pytest.mark.parametrize("rows", [1, 4, 9, 33])
-def test_long_items_worked_on_in_stretches_give_the_same(
+def test_long_items_computed_in_stretches_give_the_same(
     rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, y, offsets = walk(1), walk(2), offsets_of()
@@ -81,7 +83,7 @@ def test_a_large_level_costs_no_digits_of_the_spread(level: float) -> None:
     np.testing.assert_allclose(rolling_std(values, offsets, 20)[19:], exact, rtol=1e-9)
 
 
-def test_a_huge_value_leaves_nothing_behind_when_it_has_left_the_window() -> None:
+def test_a_huge_value_has_no_effect_after_it_has_left_the_window() -> None:
     values = np.ones(100)
     values[10] = 1e18
     offsets = np.array([0, 100])
@@ -90,7 +92,7 @@ def test_a_huge_value_leaves_nothing_behind_when_it_has_left_the_window() -> Non
         assert set(after) == {statistic(np.ones(8), np.array([0, 8]), 8)[7]}
 
 
-def test_what_does_not_vary_has_no_spread_and_no_correlation() -> None:
+def test_constant_values_have_no_spread_and_no_correlation() -> None:
     flat, offsets = np.full(50, 0.1) * 3, np.array([0, 50])
     assert set(rolling_std(flat, offsets, 7)[6:]) == {0.0}
     assert np.isnan(rolling_correlation(flat, np.arange(50.0), offsets, 7)).all()
@@ -105,7 +107,7 @@ def test_correlations_never_leave_their_range() -> None:
     np.testing.assert_allclose(found, 1.0)
 
 
-def test_no_rows_and_items_without_rows_are_no_error() -> None:
+def test_tables_and_items_without_rows_are_allowed() -> None:
     empty = np.empty(0)
     for statistic in STATISTICS.values():
         assert len(statistic(empty, np.array([0]), 3, None)) == 0

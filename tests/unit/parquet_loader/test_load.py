@@ -10,7 +10,7 @@ import pytest
 
 from gigacast.core.partition.name import NamingPattern
 from gigacast.lake.plan.discovery import Selection
-from gigacast.parquet_loader.column import WantedColumns
+from gigacast.parquet_loader.column import ColumnChoice
 from gigacast.parquet_loader.discovery import FileDiscovery
 from gigacast.parquet_loader.load import LoadRequest, LoadResources, RowLoader
 from gigacast.series.source import ColumnNames
@@ -52,7 +52,7 @@ def fill(store: CountingStore, months: int) -> None:
 
 def request_of(store: CountingStore, **asked: object) -> LoadRequest:
     files = FileDiscovery(store, NamingPattern()).discover(Selection()).files
-    wanted = WantedColumns(ColumnNames(None, "ds", ("target_close",)))
+    wanted = ColumnChoice(ColumnNames(None, "ds", ("target_close",)))
     return LoadRequest("SYMBOL", files, wanted, **asked)  # type: ignore[arg-type]
 
 

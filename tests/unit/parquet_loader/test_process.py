@@ -1,4 +1,4 @@
-"""What is done to rows as they are loaded, beside slow obvious loops."""
+"""Processing of loaded rows, compared with slow obvious loops."""
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ NAN = float("nan")
 def rows(x: list[float | None], items: str | None = None) -> pa.Table:
     ids = list(items or "a" * len(x))
     times = np.cumsum(np.arange(len(x)) + 1).astype("M8[us]")  # steps that grow
-    numbers = pa.array([None if v is None or np.isnan(v) else int(v) for v in x], pa.int64())
+    numbers = pa.array([None if v is None or not np.isfinite(v) else int(v) for v in x], pa.int64())
     return pa.table({"id": ids, "t": times, "x": x, "n": numbers, "text": ids})
 
 
@@ -69,6 +69,29 @@ def test_outliers_are_counted_and_stay(how: str, expected: int) -> None:
     assert found is table
 
 
+def test_infinite_values_are_neither_filled_nor_counted_as_outliers() -> None:
+    inf = float("inf")
+    table, stats = rows([1.0, NAN, inf, NAN, 3.0, 1.0, 2.0, 2.0]), LoadStats()
+    processing = Processing(nulls="forward_fill", outliers="iqr")
+    filled = process_rows(table, COLUMNS, processing, stats)
+    assert filled["x"].to_pylist() == [1.0, 1.0, inf, inf, 3.0, 1.0, 2.0, 2.0]
+    assert stats.outliers == {"x": 0}
+
+
+def test_every_other_value_of_a_mostly_constant_target_is_an_outlier() -> None:
+    stats = LoadStats()
+    process_rows(rows([5.0] * 9 + [4.0, 6.0]), COLUMNS, Processing(outliers="iqr"), stats)
+    assert stats.outliers == {"x": 2}
+
+
+def test_integers_with_missing_values_become_floats_when_they_are_filled() -> None:
+    filled = done(rows([1.0, None, 4.0]), nulls="interpolate")
+    assert str(filled.schema.field("n").type) == "double"
+    assert filled["n"].to_pylist() == [1.0, 1.0 + 3.0 * 2 / 5, 4.0]
+    whole = done(rows([1.0, 2.0]), nulls="interpolate")
+    assert str(whole.schema.field("n").type) == "int64"
+
+
 def test_types_are_narrowed_on_request() -> None:
     found = done(rows([1.0, 2.0]), narrow=True, categories=True)
     kinds = {field.name: str(field.type) for field in found.schema}
@@ -77,6 +100,6 @@ def test_types_are_narrowed_on_request() -> None:
     assert kinds["n"] == "int64"
 
 
-def test_a_method_that_is_not_counted_while_loading_is_refused() -> None:
+def test_an_isolation_forest_is_refused_while_loading() -> None:
     with pytest.raises(ConfigError, match="isolation_forest"):
         Processing(outliers="isolation_forest")  # type: ignore[arg-type]

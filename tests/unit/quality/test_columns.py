@@ -9,14 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from gigacast.cleaning.narrow import fits_float32, narrow_column, narrowest_integer
 from gigacast.core.column import to_floats
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.quality.columns import Expectation, arrange, arranged_rows, measure_keys
-from gigacast.quality.outlier import Fences, iqr_fences, zscore_fences
-from gigacast.quality.quantile import segment_quantiles
+from gigacast.repair.narrow import fits_float32, narrow_column, narrowest_integer
+from gigacast.repair.outlier import Fences, iqr_fences, zscore_fences
+from gigacast.repair.quantile import segment_quantiles
 
 MINUTE = 60_000_000
 SEEDS = range(8)

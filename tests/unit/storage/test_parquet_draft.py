@@ -1,4 +1,4 @@
-"""What a file says of itself when it is closed."""
+"""The description of a local Parquet file, and its digests."""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,18 +8,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from gigacast.errors import SchemaError
-from gigacast.storage.parquet.draft import DraftFile, ParquetDraft, describe_file
+from gigacast.storage.memory import MemoryStore
+from gigacast.storage.parquet.draft import DraftFile, describe_file
+from gigacast.storage.parquet.writer import ParquetSink, ParquetWriter
 from tests.support.bars import bars
 
 DAY = 86_400
 
 
 def draft(path: Path, table: pa.Table, **metadata: str) -> DraftFile:
-    one = ParquetDraft(path, table.schema)
-    one.write(table)
-    done = one.close(metadata)
-    assert done == describe_file(path)
-    return done
+    writer = ParquetWriter(path, table.schema.remove_metadata())
+    writer.write(table)
+    file = writer.finish(metadata)
+    assert file == describe_file(path)
+    return file
 
 
 def test_the_same_rows_have_the_same_content_whatever_the_footer_says(tmp_path: Path) -> None:
@@ -34,7 +36,7 @@ def test_the_same_rows_have_the_same_content_whatever_the_footer_says(tmp_path: 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
-def test_bounds_of_moments_are_those_that_arrow_tells(
+def test_bounds_of_times_are_those_of_the_statistics(
     tmp_path: Path, unit: str, zone: str | None
 ) -> None:
     steps = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
@@ -47,20 +49,41 @@ def test_bounds_of_moments_are_those_that_arrow_tells(
     assert bounds[0].strftime("%Y-%m-%d") == "1969-12-31"
 
 
-def test_a_moment_that_has_no_name_in_python_leaves_its_column_without_bounds(
+def test_a_column_of_times_after_the_year_9999_has_no_bounds(
     tmp_path: Path,
 ) -> None:
     far = pa.array([0, 1 << 60], pa.int64()).view(pa.timestamp("us"))
-    done = draft(tmp_path / "a", pa.table({"at": far, "n": pa.array([1, 2])}))
-    assert done.bounds == {"n": (1, 2)}
+    file = draft(tmp_path / "a", pa.table({"at": far, "n": pa.array([1, 2])}))
+    assert file.bounds == {"n": (1, 2)}
 
 
-def test_what_parquet_has_no_type_for_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_column_that_parquet_has_no_type_for_is_named(tmp_path: Path) -> None:
     schema = pa.schema([("n", pa.int64()), ("every", pa.month_day_nano_interval())])
     with pytest.raises(SchemaError, match=r"cannot be stored as Parquet.*interval") as caught:
-        ParquetDraft(tmp_path / "a", schema)
+        ParquetWriter(tmp_path / "a", schema)
     assert "convert the column" in str(caught.value.hint)
-    one = ParquetDraft(tmp_path / "b", pa.schema([("n", pa.int64())]))
-    one.write(pa.table({"n": ["text"]}))
+    writer = ParquetWriter(tmp_path / "b", pa.schema([("n", pa.int64())]))
+    writer.write(pa.table({"n": ["text"]}))
     with pytest.raises(SchemaError, match="cannot be stored"):
-        one.close()
+        writer.close()
+
+
+def test_an_object_and_a_local_file_of_the_same_rows_are_the_same_bytes(tmp_path: Path) -> None:
+    rows = pa.Table.from_pandas(bars(1000), preserve_index=False).replace_schema_metadata(
+        {"a": "1"}
+    )
+    store = MemoryStore("draft-bytes")
+    with ParquetSink(store, "a", rows.schema, row_group_rows=300) as sink:
+        sink.write(rows)
+    writer = ParquetWriter(tmp_path / "a", rows.schema, "zstd", 300)
+    for batch in rows.to_batches(max_chunksize=77):
+        writer.write(batch)
+    writer.close()
+    assert store.get("a") == (tmp_path / "a").read_bytes()
+
+
+def test_a_discarded_file_leaves_nothing(tmp_path: Path) -> None:
+    writer = ParquetWriter(tmp_path / "a", pa.schema([("n", pa.int64())]), row_group_rows=2)
+    writer.write(pa.table({"n": [1, 2, 3]}))
+    writer.discard()
+    assert list(tmp_path.iterdir()) == []

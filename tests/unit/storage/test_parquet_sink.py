@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from gigacast.errors import SchemaError, StorageError
 from gigacast.storage.memory import MemoryStore, forget_memory
-from gigacast.storage.parquet.read import ParquetSink, PublishedParquet, open_object, read_table
+from gigacast.storage.parquet.read import open_object, read_table
+from gigacast.storage.parquet.writer import ParquetSink, PublishedParquet
 from tests.contract.store_backends import listed_keys
 from tests.support.faulty_store import Fault, FaultyStore, SimulatedCrash
 
@@ -146,7 +147,7 @@ def test_a_full_disk_is_named_and_nothing_is_left(scratch: Path) -> None:
         import numpy as np, pyarrow as pa
         from gigacast.errors import StorageError
         from gigacast.storage.memory import MemoryStore
-        from gigacast.storage.parquet.sink import ParquetSink
+        from gigacast.storage.parquet.writer import ParquetSink
 
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

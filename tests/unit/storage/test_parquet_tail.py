@@ -40,7 +40,7 @@ def test_only_the_row_groups_needed_are_read(rows: int, groups: int) -> None:
         [None] * 40,
     ],
 )
-def test_all_is_read_where_the_order_is_not_sure(times: list[object]) -> None:
+def test_all_rows_are_read_if_the_order_is_uncertain(times: list[object]) -> None:
     store = put(times)
     assert read_tail(store, store.head("a.parquet"), ["x"], "t", 5).num_rows == 40
 

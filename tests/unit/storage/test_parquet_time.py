@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gigacast.storage.parquet.time import groups_after
+from gigacast.storage.parquet.statistics import groups_after
 
 SINCE = datetime(2014, 1, 3, 12)  # noqa: DTZ001 - times without a zone
 HOURS = np.datetime64("2014-01-01", "h") + np.arange(120)
@@ -26,7 +26,7 @@ def metadata_of(times: object, group_rows: int = 24) -> object:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_text_is_compared_as_the_time_it_says(form: str) -> None:
+def test_texts_are_compared_as_times(form: str) -> None:
     metadata = metadata_of([FORMS[form](hour) for hour in HOURS])
     assert groups_after(metadata, "ds", SINCE) == [2, 3, 4]
 
@@ -62,5 +62,5 @@ def test_no_group_with_a_later_row_is_left_out_whatever_forms_are_mixed(seed: in
     ],
     ids=["days first", "zones", "no month", "numbers", "zoned", "missing", "bytes"],
 )
-def test_all_may_be_later_where_it_is_not_sure(times: object) -> None:
+def test_row_groups_with_uncertain_bounds_are_kept(times: object) -> None:
     assert groups_after(metadata_of(times), "ds", datetime(2020, 1, 1)) == [0, 1]  # noqa: DTZ001

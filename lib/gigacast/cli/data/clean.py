@@ -24,7 +24,7 @@ from gigacast.job.file_job import PARTITIONS, FileJob
 from gigacast.lake.dataset.metadata import describe_manifest
 from gigacast.report import quantity
 from gigacast.report.table import print_table
-from gigacast.storage.parquet.draft import CODECS
+from gigacast.storage.parquet.writer import CODECS
 
 _MOST_SHOWN = 40
 _HINTS_SHOWN = 5

@@ -54,7 +54,7 @@ from gigacast.settings.assembly import addresses
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.storage.opening import open_store
-from gigacast.storage.parquet.draft import CODECS
+from gigacast.storage.parquet.writer import CODECS
 
 _PLACE = ("bucket", "prefix", "endpoint_url", "region")
 

@@ -12,8 +12,8 @@ import click
 from gigacast.cli.flags import WHERE, WHICH, config_option, json_option, read_settings, setting
 from gigacast.core.partition.name import NamingPattern
 from gigacast.errors import DataNotFoundError
-from gigacast.parquet_loader.api.setup import open_below, roots_of
 from gigacast.parquet_loader.discovery import Discovered, FileDiscovery, ParquetFileInfo
+from gigacast.parquet_loader.setup import open_below, roots_of
 from gigacast.report import quantity
 from gigacast.report.table import print_table
 from gigacast.settings.assembly import selection_of

@@ -30,7 +30,7 @@ from gigacast.lake.dataset.manifest import DatasetManifest, Dependency
 from gigacast.report.table import print_table
 from gigacast.settings.loader import parse_size
 from gigacast.storage.folder.store import FolderStore
-from gigacast.storage.parquet.draft import CODECS
+from gigacast.storage.parquet.writer import CODECS
 
 
 @click.command()

@@ -1,5 +1,5 @@
 """Features of series: pure functions of columns, by item, that never look ahead.
 
-What a feature says of a row depends on this row and the item's earlier ones, in the order of time:
-neither on later rows, nor on other items, nor on the order rows or items come in.
+The features of a row depend on this row and the earlier rows of its item, in the order of time.
+They do not depend on later rows, on other items, or on the order of rows and items in the input.
 """

@@ -1,4 +1,4 @@
-"""Rows into features, as a recipe says."""
+"""Computation of the features of a recipe."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,29 +9,32 @@ import pyarrow as pa
 from gigacast.core.array import DoubleArray
 from gigacast.core.column import to_arrow
 from gigacast.errors import SchemaError
-from gigacast.feature_sets.kernel.frame import Asset, Frame
+from gigacast.feature_sets.kernel.frame import Asset, Frame, column_values, value_column
 from gigacast.feature_sets.kernel.recipe import Recipe
-from gigacast.feature_sets.kernel.segment import Segments, column_values, value_column
 from gigacast.feature_sets.kernel.shift import lag
+from gigacast.series.segment import Segments
 
 LABEL = "__label__"
-"""The column of what is to be told, where a recipe selects; see `label_column`."""
+"""Column of the target, for recipes that select features."""
 _DAY_US = 86_400_000_000
-_LOOKED_AT = 1000
+_FIRST_ROWS = 1000
 _MOST_REPEATED = 0.05
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a recipe is computed in.
+    """The setting in which a recipe is computed.
 
     Parameters
     ----------
-    time, item : str
-        The columns of times and of items; a table of one item has none.
+    time : str
+        Column of times.
+    item : str, optional
+        Column of items; ``None`` for a table of a single item.
     bars_per_day : int, optional
+        Rows of a trading day; unknown by default.
     assets : mapping of str to Asset
-        Those the recipe names; see `Recipe.assets`.
+        Items that the recipe compares with; see `Recipe.assets`.
     """
 
     time: str
@@ -43,22 +46,22 @@ class Setting:
 def compute_features(
     rows: pa.Table, recipe: Recipe, setting: Setting, train_until: int | None = None
 ) -> pa.Table:
-    """Return the features of all rows, by item and time.
+    """Return the features of rows, in the order of item and time.
 
     Parameters
     ----------
     rows : pyarrow.Table
-        Whole items.
+        Rows of complete items.
     recipe : Recipe
     setting : Setting
     train_until : int, optional
-        The last moment of the training part, in the unit of the times: with it a recipe that
-        selects gets its `LABEL`.
+        Last time of the training part, in the unit of the times. With it, the features of a recipe
+        that selects include its `LABEL`; they do not by default.
 
     Returns
     -------
     pyarrow.Table
-        Item, time, the columns that are kept, and the features.
+        Item, time, the kept columns and the features.
 
     Raises
     ------
@@ -73,58 +76,60 @@ def compute_features(
         if name in _numeric(recipe)
     }
     frame = Frame(values, segments, setting.bars_per_day or recipe.bars_per_day, setting.assets)
+    # In the order of the recipe, as a feature may use earlier ones.
     for feature in recipe.features:
         frame.values.update(zip(feature.names, feature.compute(frame), strict=True))
     order = to_arrow(segments.order)
     carried = [name for name in (setting.item, setting.time, *recipe.keep) if name]
-    found = {name: rows.column(name).take(order) for name in dict.fromkeys(carried)}
-    found |= {name: value_column(frame.values[name]) for name in recipe.names}
+    columns = {name: rows.column(name).take(order) for name in dict.fromkeys(carried)}
+    columns |= {name: value_column(frame.values[name]) for name in recipe.names}
     if recipe.select is not None and train_until is not None:
-        found[LABEL] = value_column(_label(frame, recipe, train_until))
-    return pa.table(found)
+        columns[LABEL] = value_column(_label(frame, recipe, train_until))
+    return pa.table(columns)
 
 
 def _check_one_item(segments: Segments, time: str) -> None:
-    """Refuse rows of one item that mostly share their times: they are of several."""
-    again = int(np.count_nonzero(segments.times[1:] == segments.times[:-1]))
-    if again > _MOST_REPEATED * len(segments):
+    """Check that rows of a single item rarely share their times; else they may be of several."""
+    repeated = int(np.count_nonzero(segments.times[1:] == segments.times[:-1]))
+    if repeated > _MOST_REPEATED * len(segments):
         raise SchemaError(
-            f"{again:,} of {len(segments):,} rows have a {time!r} that came before: they are of "
-            "several items, or sent twice",
-            hint="name the column of the items (--item_column); `gigacast data clean` drops what "
-            "was sent twice",
+            f"{repeated:,} of {len(segments):,} rows repeat a {time!r}: they are of several items, "
+            "or were sent twice",
+            hint="name the column of the items (--item_column); `gigacast data clean` drops "
+            "repeated rows",
         )
 
 
 def _numeric(recipe: Recipe) -> set[str]:
-    """Return the columns that are computed with; what is only carried along may be text."""
+    """Return the columns that features are computed from; kept columns may be text."""
     used = {name for feature in recipe.features for name in feature.columns}
     return used | ({recipe.select.target} if recipe.select else set())
 
 
 def _label(frame: Frame, recipe: Recipe, until: int) -> DoubleArray:
-    """Return the target so many rows later; missing where that is beyond the training part."""
-    assert recipe.select is not None  # noqa: S101 - the caller looked
+    """Return the target some rows ahead, [R]; missing if that row is after the training part."""
+    assert recipe.select is not None  # noqa: S101 - the caller checked
     ahead = recipe.select.ahead
     times = frame.segments.times
     rows = lag(np.arange(len(times), dtype=np.float64), frame.offsets, -ahead)
     inside = ~np.isnan(rows)
     later = times[np.where(inside, rows, 0).astype(np.int64)] if len(times) else times
     target = lag(frame.column(recipe.select.target), frame.offsets, -ahead)
+    # Otherwise ranks would see targets from after the training part.
     return np.where(inside & (later <= until), target, np.nan)
 
 
 def asset_of(rows: pa.Table, setting: Setting, columns: tuple[str, ...]) -> Asset:
-    """Return one item's columns, to compare others with."""
+    """Return the columns of an item, for comparison with other items."""
     segments = Segments.of_table(rows, setting.time, None)
-    found = {name: segments.gather(column_values(rows, name)) for name in columns}
-    return Asset(segments.times, found)
+    values = {name: segments.gather(column_values(rows, name)) for name in columns}
+    return Asset(segments.times, values)
 
 
 def daily_bars(rows: pa.Table, setting: Setting) -> int | None:
-    """Return 1 where an item's first rows are mostly a day apart, else ``None``.
+    """Return 1 if the first rows of the first item are mostly a day apart, else ``None``.
 
-    Looks at the first rows of the first item only, so that rows that follow later change nothing.
+    Only the first rows count, so that rows appended later do not change the result.
     """
     kind = rows.schema.field(setting.time).type
     if pa.types.is_integer(kind):
@@ -133,6 +138,6 @@ def daily_bars(rows: pa.Table, setting: Setting) -> int | None:
     table = rows.set_column(rows.schema.names.index(setting.time), setting.time, stamp)
     segments = Segments.of_table(table, setting.time, setting.item)
     stop = int(segments.offsets[1]) if len(segments.offsets) > 1 else 0
-    steps = np.diff(segments.times[: min(stop, _LOOKED_AT)])
+    steps = np.diff(segments.times[: min(stop, _FIRST_ROWS)])
     steps = steps[steps > 0]
     return 1 if len(steps) and abs(np.median(steps) / _DAY_US - 1) < 0.1 else None

@@ -1,7 +1,7 @@
-"""The kinds of features a recipe may name, as values.
+"""The kinds of features of a recipe.
 
-Each says which columns it makes, of which, and computes them by the kernels beside this module. A
-column may be a feature that stands before it in the recipe.
+Each kind names the columns it computes and those it is computed from. The latter may be earlier
+features of the recipe.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ _CHANGES = {"log": log_return, "simple": simple_return, "difference": difference
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """A column so many rows before."""
+    """A column ``steps`` rows earlier."""
 
     column: str
     steps: int = 1
@@ -41,22 +41,22 @@ class Lag:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         return (self.name or f"{self.column}_lag_{self.steps}",)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.column,)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         return (lag(frame.column(self.column), frame.offsets, self.steps),)
 
 
 @dataclass(frozen=True, slots=True)
 class Rolling:
-    """A statistic of a column's last rows, this one included.
+    """A statistic of the last rows of a column, this row included.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class Rolling:
     window : int or str
     statistic : {"mean", "std", "min", "max", "median", "sum"}
     min_count : int, optional
-        Values a window needs; all of it when absent.
+        Number of values that a window needs; the length of the window by default.
     name : str, optional
     """
 
@@ -82,23 +82,23 @@ class Rolling:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         return (self.name or f"{self.column}_{self.statistic}_{self.window}",)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.column,)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         values, rows = frame.column(self.column), frame.rows(self.window)
         return (STATISTICS[self.statistic](values, frame.offsets, rows, self.min_count),)
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The difference to so many rows before, taken ``order`` times: 1 is momentum, 2 its change."""
+    """Difference to ``steps`` rows earlier, taken ``order`` times (2 is the change of momentum)."""
 
     column: str
     order: int = 1
@@ -111,23 +111,23 @@ class Difference:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         ending = f"_{self.steps}" if self.steps > 1 else ""
         return (self.name or f"{self.column}_diff_{self.order}{ending}",)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.column,)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         return (difference(frame.column(self.column), frame.offsets, self.order, self.steps),)
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """The relative change from so many rows before; its logarithm by default."""
+    """Relative change since ``steps`` rows earlier; its logarithm by default."""
 
     column: str
     steps: int = 1
@@ -139,25 +139,25 @@ class Return:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         return (self.name or f"{self.column}_{'log_' if self.log else ''}return_{self.steps}",)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.column,)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         change = log_return if self.log else simple_return
         return (change(frame.column(self.column), frame.offsets, self.steps),)
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """One column less another: ask less bid, a long yield less a short one.
+    """One column minus another, such as ask minus bid, or a long yield minus a short yield.
 
-    With ``relative`` the difference by the middle of the two, as quotes are compared.
+    With ``relative`` the difference is divided by the mean of the two, as for quotes.
     """
 
     above: str
@@ -167,24 +167,24 @@ class Spread:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         kind = "relative_spread" if self.relative else "spread"
         return (self.name or f"{self.above}_{self.below}_{kind}",)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.above, self.below)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         above, below = frame.column(self.above), frame.column(self.below)
         return (relative_spread(below, above) if self.relative else above - below,)
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """One column by another; missing where that is zero."""
+    """One column divided by another; missing where the divisor is zero."""
 
     above: str
     below: str
@@ -192,36 +192,36 @@ class Ratio:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         return (self.name or f"{self.above}_by_{self.below}",)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.above, self.below)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         above, below = frame.column(self.above), frame.column(self.below)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            found = np.where(below != 0, above / below, np.nan)
-        return (np.where(np.isinf(found), np.nan, found),)
+            ratio = np.where(below != 0, above / below, np.nan)
+        return (np.where(np.isinf(ratio), np.nan, ratio),)
 
 
 @dataclass(frozen=True, slots=True)
 class Correlation:
-    """The correlation of two columns over windows: of two assets, or of price and volume.
+    """Correlation of two columns over windows: of two assets, or of price and volume.
 
     Parameters
     ----------
     column, other : str
     window : int or str
     item : str, optional
-        Whose ``other`` is taken, at the same times: another asset of the panel. The row's own item
-        when absent.
+        Item whose column ``other`` is taken, at the same times; the row's own item by default.
     of : {"log", "simple", "difference", "none"}
-        Which change is correlated: log returns by default; levels of prices always look alike.
+        Change that is correlated; log returns by default, as price levels always look correlated.
     min_count : int, optional
+        Number of rows that a window needs; the length of the window by default.
     name : str, optional
     """
 
@@ -241,17 +241,17 @@ class Correlation:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         other = f"{self.item}_{self.other}" if self.item else self.other
         return (self.name or f"{self.column}_{other}_corr_{self.window}",)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.column, self.other)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         x = frame.column(self.column)
         y = frame.asset(self.item, self.other) if self.item else frame.column(self.other)
         change = _CHANGES[self.of]

@@ -1,4 +1,4 @@
-"""Kinds of features of bars: volatility, momentum, volume."""
+"""The kinds of features of price bars: volatility, momentum, volume."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from gigacast.feature_sets.kernel.volatility import ESTIMATORS, Bars
 
 @dataclass(frozen=True, slots=True)
 class Volatility:
-    """The standard deviation of log returns per bar, over windows.
+    """Standard deviation of the log returns per bar, over windows.
 
     Parameters
     ----------
@@ -29,9 +29,9 @@ class Volatility:
         ``close_to_close``, ``realised``, ``parkinson``, ``garman_klass``, ``rogers_satchell`` or
         ``yang_zhang``.
     bars_per_year : int, optional
-        Makes it annual.
+        Bars of a year, to scale to annual volatility; per bar by default.
     open, high, low, close : str
-        The columns of prices; the first two estimators look at the close alone.
+        Columns of prices. The first two estimators use the close only.
     name : str, optional
     """
 
@@ -52,29 +52,29 @@ class Volatility:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         return (self.name or f"volatility_{self.estimator}_{self.window}",)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         if self.estimator in {"close_to_close", "realised"}:
             return (self.close,)
         return (self.open, self.high, self.low, self.close)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         close = frame.column(self.close)
         bars = Bars(close, close, close, close)
         if self.columns != (self.close,):
             bars = Bars(*(frame.column(name) for name in self.columns))
-        found = ESTIMATORS[self.estimator](bars, frame.offsets, frame.rows(self.window))
-        return (found * np.sqrt(self.bars_per_year) if self.bars_per_year else found,)
+        volatility = ESTIMATORS[self.estimator](bars, frame.offsets, frame.rows(self.window))
+        return (volatility * np.sqrt(self.bars_per_year) if self.bars_per_year else volatility,)
 
 
 @dataclass(frozen=True, slots=True)
 class RelativeStrength:
-    """The relative strength index, 0 to 100, as ``rsi``."""
+    """Relative strength index, 0 to 100."""
 
     column: str = "close"
     window: Window = 14
@@ -85,23 +85,23 @@ class RelativeStrength:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         return (self.name,)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.column,)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         rows = frame.rows(self.window)
         return (relative_strength(frame.column(self.column), frame.offsets, rows),)
 
 
 @dataclass(frozen=True, slots=True)
 class Convergence:
-    """The fast less the slow average, its own average, and their difference: ``macd`` and more."""
+    """MACD: the fast minus the slow average, its own average (signal), and their difference."""
 
     column: str = "close"
     fast: int = 12
@@ -110,41 +110,41 @@ class Convergence:
     name: str = "macd"
 
     def __post_init__(self) -> None:
-        for what in ("fast", "slow", "signal"):
-            check_count(f"macd: {what}", getattr(self, what))
+        for field in ("fast", "slow", "signal"):
+            check_count(f"macd: {field}", getattr(self, field))
         if self.fast >= self.slow:
             raise ConfigError(f"macd: fast {self.fast} is not below slow {self.slow}")
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         return (self.name, f"{self.name}_signal", f"{self.name}_histogram")
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.column,)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         values = frame.column(self.column)
         return tuple(convergence(values, frame.offsets, self.fast, self.slow, self.signal))
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """How volume lies over the prices of windows: ``vwap``, ``point_of_control``, and more.
+    """Distribution of volume over prices in windows: ``vwap``, ``point_of_control``, and more.
 
     Parameters
     ----------
     window : int or str
     price, volume : str
     bins : int
-        A window's prices are divided into.
+        Number of price bins of a window.
     share : float
-        Of the volume that the value area holds.
+        Share of the volume in the value area.
     prefix : str
-        Before each name.
+        Prefix of the names of the columns.
     """
 
     window: Window
@@ -162,17 +162,17 @@ class Profile:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The columns it makes."""
+        """Names of the computed columns."""
         ends = ("vwap", "point_of_control", "value_area_high", "value_area_low", "total_volume")
         return tuple(f"{self.prefix}{end}" for end in ends)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it is made of."""
+        """Names of the columns it is computed from."""
         return (self.price, self.volume)
 
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
-        """Return the columns it makes, each [R]."""
+        """Return the computed columns, float64 [R] each."""
         price, volume = frame.column(self.price), frame.column(self.volume)
         rows = frame.rows(self.window)
         return tuple(volume_profile(price, volume, frame.offsets, rows, self.bins, self.share))

@@ -1,4 +1,4 @@
-"""Indicators of momentum."""
+"""Momentum indicators: RSI and MACD."""
 
 from typing import NamedTuple
 
@@ -18,15 +18,17 @@ class Macd(NamedTuple):
 
 
 def relative_strength(values: DoubleArray, offsets: IntArray, window: int = 14) -> DoubleArray:
-    """Return the relative strength index, 0 to 100 [R]; 50 where nothing moved (Wilder 1978).
+    """Return the relative strength index, 0 to 100 [R] (Wilder 1978).
 
-    An item's first ``window`` rows have none.
+    It is 50 where the values did not change, and missing in an item's first ``window`` rows.
     """
     moves = difference(values, offsets)
     gain = wilder_mean(np.maximum(moves, 0.0), offsets, window)
     loss = wilder_mean(np.maximum(-moves, 0.0), offsets, window)
     total = gain + loss
     with np.errstate(invalid="ignore", divide="ignore"):
+        # 100 * gain / (gain + loss), which equals Wilder's 100 - 100 / (1 + gain / loss) and also
+        # holds without losses.
         share = np.where(total > 0, gain / total, 0.5)
     return np.where(np.isnan(total), np.nan, np.clip(100 * share, 0, 100))
 
@@ -34,7 +36,7 @@ def relative_strength(values: DoubleArray, offsets: IntArray, window: int = 14) 
 def convergence(
     values: DoubleArray, offsets: IntArray, fast: int = 12, slow: int = 26, signal: int = 9
 ) -> Macd:
-    """Return the MACD (Appel 1979): the fast less the slow average, its average, the difference.
+    """Return the MACD (Appel 1979): fast minus slow average, its average, and their difference.
 
     The line starts at an item's row ``slow``, the signal ``signal - 1`` rows later.
     """

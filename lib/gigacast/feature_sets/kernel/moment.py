@@ -1,7 +1,7 @@
 """Counts, means and sums of squares of windows.
 
-The two parts of a window, see `features.window`, are put together by the formula of Chan, Golub and
-LeVeque (1979): squares are of distances from values in the window, whatever their level.
+The two parts of a window (see `kernel.window`) are combined by the formula of Chan, Golub and
+LeVeque (1979). Squares are of distances from values in the window, so they are exact at any level.
 """
 
 from typing import NamedTuple
@@ -13,10 +13,10 @@ from gigacast.feature_sets.kernel.block import block_width, blocks_of, buckets, 
 
 
 class Spread(NamedTuple):
-    """The mean of windows, and the sum of squares about it, each [R].
+    """Mean of windows, and sum of squared distances from it, float64 [R] each.
 
-    The mean is a value of the window (``base``) and the distance from it (``apart``): at a level of
-    1e12 a mean alone has lost the digits that a spread is made of.
+    The mean is split into a value of the window (``base``) and the distance from it (``apart``): at
+    a level of 1e12 a single number would lose the digits that a spread consists of.
     """
 
     base: DoubleArray
@@ -25,12 +25,12 @@ class Spread(NamedTuple):
 
     @property
     def mean(self) -> DoubleArray:
-        """The mean, [R]."""
+        """Mean of each window, float64 [R]."""
         return self.base + self.apart
 
 
 class Moments(NamedTuple):
-    """Of the values in windows: how many, their spread; of two columns that of products too."""
+    """Counts, spreads and sums of products of two columns in windows, float64 [R] each."""
 
     counts: DoubleArray
     x: Spread
@@ -39,19 +39,19 @@ class Moments(NamedTuple):
 
 
 Parts = tuple[DoubleArray, tuple[Spread, ...], DoubleArray | None]
-"""Counts, the spread of each column, and the sum of products of two."""
+"""Counts, the spread of each column, and the sums of products of two columns."""
 
 
 def rolling_spread(
     values: DoubleArray, offsets: IntArray, window: int
 ) -> tuple[DoubleArray, Spread]:
-    """Return how many values windows have, [R], and their spread."""
+    """Return the number of values in each window, [R], and their spread."""
     counts, (spread,), _ = _rolling((values,), offsets, window)
     return counts, spread
 
 
 def rolling_moments(x: DoubleArray, y: DoubleArray, offsets: IntArray, window: int) -> Moments:
-    """Return the moments of windows of two columns, which are missing together."""
+    """Return the moments of windows of two columns, which are missing in the same rows."""
     counts, (of_x, of_y), cross = _rolling((x, y), offsets, window)
     assert cross is not None  # noqa: S101 - of two columns
     return Moments(counts, of_x, of_y, cross)
@@ -63,15 +63,16 @@ def _rolling(columns: tuple[DoubleArray, ...], offsets: IntArray, window: int) -
     spreads = tuple(Spread(*(np.zeros(rows) for _ in Spread._fields)) for _ in columns)
     for bucket in buckets(offsets, window, whole=False):
         width = block_width(bucket, window)
-        blocks = [blocks_of(bucket.take(one), width) for one in columns]
-        turned = [one[:, :, ::-1] for one in blocks]
-        found = _joined(_ends(_running(turned)), _running(blocks))
-        bucket.put(_flat(found[0]), counts)
-        for into, made in zip(spreads, found[1], strict=True):
-            for one, other in zip(into, made, strict=True):
-                bucket.put(_flat(other), one)
-        if cross is not None and found[2] is not None:
-            bucket.put(_flat(found[2]), cross)
+        blocks = [blocks_of(bucket.take(column), width) for column in columns]
+        # The end of a block is the beginning of the block read backwards.
+        turned = [part[:, :, ::-1] for part in blocks]
+        moments = _joined(_ends(_running(turned)), _running(blocks))
+        bucket.put(_flat(moments[0]), counts)
+        for into, spread in zip(spreads, moments[1], strict=True):
+            for target, values in zip(into, spread, strict=True):
+                bucket.put(_flat(values), target)
+        if cross is not None and moments[2] is not None:
+            bucket.put(_flat(moments[2]), cross)
     return counts, spreads, cross
 
 
@@ -80,27 +81,29 @@ def _flat(blocks: DoubleArray) -> DoubleArray:
 
 
 def _running(columns: list[DoubleArray]) -> Parts:
-    """Return the moments of the beginnings of blocks [S, B, W].
+    """Return the moments of the beginnings of blocks, up to each place, [S, B, W].
 
-    Sums are of differences from the block's first known value, which lies in every beginning that
-    has any.
+    Sums are of distances from the block's first known value, which is in every beginning that has a
+    value.
     """
     known = ~np.isnan(columns[0])
     counts = np.cumsum(known, axis=2, dtype=np.float64)
-    some = np.maximum(counts, 1.0)
+    divisors = np.maximum(counts, 1.0)
     spreads, sums, moved = [], [], []
     for blocks in columns:
         base = _first_known(blocks, known)
         apart = np.where(known, blocks - base, 0.0)
         total = np.cumsum(apart, axis=2)
-        square = np.cumsum(apart * apart, axis=2) - total * total / some
-        spread = Spread(np.broadcast_to(base, blocks.shape), total / some, np.maximum(square, 0.0))
+        # Exact enough, as distances are from a value of the block and not from zero.
+        square = np.cumsum(apart * apart, axis=2) - total * total / divisors
+        mean = total / divisors
+        spread = Spread(np.broadcast_to(base, blocks.shape), mean, np.maximum(square, 0.0))
         spreads.append(spread)
         sums.append(total)
         moved.append(apart)
     cross = None
     if len(columns) > 1:
-        cross = np.cumsum(moved[0] * moved[1], axis=2) - sums[0] * sums[1] / some
+        cross = np.cumsum(moved[0] * moved[1], axis=2) - sums[0] * sums[1] / divisors
     return counts, tuple(spreads), cross
 
 
@@ -111,7 +114,7 @@ def _first_known(blocks: DoubleArray, known: BoolArray) -> DoubleArray:
 
 
 def _ends(turned: Parts) -> Parts:
-    """Return, for each place, the moments of what of its window lies in the block before."""
+    """Return the moments of the part of each window that is in the block before."""
 
     def before(part: DoubleArray) -> DoubleArray:
         return end_before(part[:, :, ::-1], 0.0)
@@ -121,25 +124,24 @@ def _ends(turned: Parts) -> Parts:
     return before(counts), moved, None if cross is None else before(cross)
 
 
-def _joined(one: Parts, two: Parts) -> Parts:
+def _joined(ends: Parts, beginnings: Parts) -> Parts:
     """Return the moments of windows from those of their two parts (Chan et al. 1979)."""
-    counts = one[0] + two[0]
-    some = np.maximum(counts, 1.0)
-    share = one[0] / some
-    weight = share * two[0]  # 0 unless both have values
-    both, has_two = weight > 0, two[0] > 0
+    counts = ends[0] + beginnings[0]
+    share = ends[0] / np.maximum(counts, 1.0)
+    weight = share * beginnings[0]  # 0 unless both parts have values
+    both, has_second = weight > 0, beginnings[0] > 0
     spreads, gaps = [], []
-    for first, second in zip(one[1], two[1], strict=True):
+    for first, second in zip(ends[1], beginnings[1], strict=True):
         gap = np.where(both, (second.base - first.base) + (second.apart - first.apart), 0.0)
         gaps.append(gap)
         spreads.append(
             Spread(
-                np.where(has_two, second.base, first.base),
-                np.where(has_two, second.apart - gap * share, first.apart),
+                np.where(has_second, second.base, first.base),
+                np.where(has_second, second.apart - gap * share, first.apart),
                 first.square + second.square + gap * gap * weight,
             )
         )
     cross = None
-    if one[2] is not None and two[2] is not None:
-        cross = one[2] + two[2] + gaps[0] * gaps[1] * weight
+    if ends[2] is not None and beginnings[2] is not None:
+        cross = ends[2] + beginnings[2] + gaps[0] * gaps[1] * weight
     return counts, tuple(spreads), cross

@@ -1,6 +1,6 @@
-"""The recipes that come with the package: bars in, a predefined contract kept.
+"""The recipes of the package, which compute features of price bars.
 
-Each is named after the contract of `core.contract_predefined` that its outcome keeps.
+Each is named after the contract of `core.contract.predefined` that its features keep.
 """
 
 from gigacast.errors import ConfigError
@@ -58,12 +58,12 @@ RECIPES = {
 
 
 def get_recipe(name: str) -> Recipe:
-    """Return a recipe that comes with the package.
+    """Return a recipe of the package by its name.
 
     Raises
     ------
     ConfigError
-        When there is none of that name.
+        If there is no such recipe.
     """
     if name.lower() not in RECIPES:
         raise ConfigError(f"there is no recipe {name!r}", hint=f"there are {', '.join(RECIPES)}")

@@ -1,6 +1,6 @@
-"""How much features say of a target, and which to keep.
+"""Ranking of features by their dependence on a target, and selection of the best.
 
-To be given rows of the training part only, with the target shifted from the future into the row.
+Callers pass rows of the training part only, with the target shifted from the future into each row.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ _MOST_BINS = 32
 
 @dataclass(frozen=True, slots=True)
 class Rank:
-    """One feature: how much it says, and on how many rows that was found."""
+    """A feature, its score, and the number of rows the score is from."""
 
     name: str
     score: float
@@ -25,37 +25,39 @@ class Rank:
 
 
 def pearson(x: DoubleArray, y: DoubleArray) -> float:
-    """Return the size of Pearson's correlation, 0 to 1; 0 where one does not vary."""
+    """Return the absolute value of Pearson's correlation, 0 to 1; 0 if either does not vary."""
     if len(x) < LEAST_ROWS or np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
     x, y = x - x.mean(), y - y.mean()
+    # Scaled before squaring, so that very large and very small values do not over- or underflow.
     x, y = x / np.abs(x).max(), y / np.abs(y).max()
     return float(min(1.0, abs((x * y).sum()) / np.sqrt((x**2).sum() * (y**2).sum())))
 
 
 def spearman(x: DoubleArray, y: DoubleArray) -> float:
-    """Return the size of the correlation of ranks, 0 to 1: of anything monotonic."""
+    """Return the absolute value of the rank correlation, 0 to 1: for monotonic dependence."""
     return pearson(_ranks(x), _ranks(y))
 
 
 def mutual_information(x: DoubleArray, y: DoubleArray) -> float:
-    """Return the mutual information in nats: of any dependence; 0 for none.
+    """Return the mutual information in nats, for any dependence; 0 for none.
 
-    Both are cut at their quantiles into bins, as many as the cube root of the rows; of the plug-in
-    estimate its bias is taken off (Miller 1955). What is left below zero is zero.
+    Both are binned at their quantiles, with as many bins as the cube root of the rows. The bias of
+    the plug-in estimate is subtracted (Miller 1955); negative results are 0.
     """
     if len(x) < LEAST_ROWS:
         return 0.0
     bins = int(np.clip(round(len(x) ** (1 / 3)), 2, _MOST_BINS))
-    one, other = _binned(x, bins), _binned(y, bins)
-    joint = np.bincount(one * (bins + 1) + other, minlength=(bins + 1) ** 2).astype(np.float64)
+    joint = np.bincount(
+        _binned(x, bins) * (bins + 1) + _binned(y, bins), minlength=(bins + 1) ** 2
+    ).astype(np.float64)
     joint = joint.reshape(bins + 1, bins + 1) / len(x)
     rows, columns = joint.sum(axis=1), joint.sum(axis=0)
-    some = joint > 0
+    filled = joint > 0
     expected = rows[:, None] * columns
-    plain = float((joint[some] * np.log(joint[some] / expected[some])).sum())
-    excess = (some.sum() - (rows > 0).sum() - (columns > 0).sum() + 1) / (2 * len(x))
-    return max(0.0, plain - float(excess))
+    estimate = float((joint[filled] * np.log(joint[filled] / expected[filled])).sum())
+    bias = (filled.sum() - (rows > 0).sum() - (columns > 0).sum() + 1) / (2 * len(x))
+    return max(0.0, estimate - float(bias))
 
 
 MEASURES: dict[str, Callable[[DoubleArray, DoubleArray], float]] = {
@@ -68,28 +70,28 @@ MEASURES: dict[str, Callable[[DoubleArray, DoubleArray], float]] = {
 def rank_features(
     features: Mapping[str, DoubleArray], target: DoubleArray, measure: str = "mutual_information"
 ) -> list[Rank]:
-    """Return features by how much they say of a target, most first.
+    """Return the ranks of features by their dependence on a target, best first.
 
     Parameters
     ----------
     features : mapping of str to float64 [R]
-        A row without a value of one does not count for it.
+        Features; a missing value leaves the row out for this feature.
     target : float64 [R]
     measure : {"mutual_information", "pearson", "spearman"}
 
     Raises
     ------
     ConfigError
-        When there is no such measure.
+        If there is no such measure.
     """
     if measure not in MEASURES:
         raise ConfigError(f"{measure!r} is none of {', '.join(MEASURES)}")
-    found = []
+    ranks = []
     for name, values in features.items():
         both = ~(np.isnan(values) | np.isnan(target))
         score = MEASURES[measure](values[both], target[both])
-        found.append(Rank(name, score, int(both.sum())))
-    return sorted(found, key=lambda rank: (-rank.score, rank.name))
+        ranks.append(Rank(name, score, int(both.sum())))
+    return sorted(ranks, key=lambda rank: (-rank.score, rank.name))
 
 
 def select_features(
@@ -98,17 +100,17 @@ def select_features(
     count: int | None = None,
     most_alike: float = 0.95,
 ) -> list[str]:
-    """Return the best features, leaving out what a better one says already.
+    """Return the best features, without those that are nearly the same as a better feature.
 
     Parameters
     ----------
     features : mapping of str to float64 [R]
     ranks : list of Rank
-        Of these features, best first.
+        Ranks of these features, best first.
     count : int, optional
-        At most so many.
+        Maximum number of features; no limit by default.
     most_alike : float
-        A feature whose rank correlation with a chosen one is greater is left out; 1 keeps all.
+        Rank correlation with a chosen feature above which a feature is left out; 1 keeps all.
     """
     chosen: list[str] = []
     for rank in ranks:
@@ -127,7 +129,7 @@ def _alike(x: DoubleArray, y: DoubleArray) -> float:
 
 
 def _ranks(values: DoubleArray) -> DoubleArray:
-    """Return ranks from 0; equal values share the mean of theirs."""
+    """Return ranks from 0; equal values have the mean of their ranks."""
     _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     mean: DoubleArray = (last - counts + last - 1) / 2
@@ -135,5 +137,6 @@ def _ranks(values: DoubleArray) -> DoubleArray:
 
 
 def _binned(values: DoubleArray, bins: int) -> IntArray:
+    # Quantiles of repeated values coincide; fewer bins remain.
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
     return np.searchsorted(edges, values, side="right").astype(np.int64)

@@ -1,7 +1,7 @@
-"""Averages that remember everything: y[t] = x[t] + d y[t-1].
+"""Averages over all earlier rows, by the recurrence y[t] = x[t] + d y[t-1].
 
-All blocks of rows of all items advance together, a row at a time; what goes from block to block is
-the same recurrence, over the blocks. So a few dozen steps do for any number of rows.
+All blocks of rows of all items advance together, a row at a time. The values carried from block to
+block follow the same recurrence over blocks. So a few dozen steps suffice for any number of rows.
 """
 
 import numpy as np
@@ -9,14 +9,14 @@ import numpy as np
 from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.feature_sets.kernel.block import buckets
 
-_BLOCK = 32
+_BLOCK = 32  # rows; the steps are 32 for each level of blocks over blocks
 
 
 def exponential_mean(values: DoubleArray, offsets: IntArray, span: int) -> DoubleArray:
-    """Return the exponential moving average of each item, [R]; its first value is where it starts.
+    """Return the exponential moving average of each item, float64 [R].
 
-    The weight of the newest value is 2 / (span + 1). Rows without a value have no average, and do
-    not count; so have the item's first ``span - 1`` values.
+    It starts at the first value of the item; the weight of the newest value is 2 / (span + 1). Rows
+    without a value are skipped and have no average, nor have the item's first ``span - 1`` values.
     """
     weight = 2 / (span + 1)
     packed, inner, known = _packed(values, offsets)
@@ -27,15 +27,16 @@ def exponential_mean(values: DoubleArray, offsets: IntArray, span: int) -> Doubl
 
 
 def wilder_mean(values: DoubleArray, offsets: IntArray, window: int) -> DoubleArray:
-    """Return Wilder's moving average of each item, [R]: it starts at the mean of ``window`` values.
+    """Return Wilder's moving average of each item, float64 [R] (Wilder 1978).
 
-    The weight of the newest value is 1 / window (Wilder 1978). Missing values as in
-    `exponential_mean`.
+    It starts at the mean of the first ``window`` values; the weight of the newest value is
+    1 / window. Missing values are skipped as in `exponential_mean`.
     """
     packed, inner, known = _packed(values, offsets)
     place = _places(inner)
     sums = np.zeros(len(packed))
     starting = np.flatnonzero(place == window - 1)
+    # Added in one order for all items, so that the last digits do not depend on other items.
     for back in range(window):
         sums[starting] += packed[starting - back]
     entering = np.where(place == window - 1, sums / window, packed / window)
@@ -45,11 +46,11 @@ def wilder_mean(values: DoubleArray, offsets: IntArray, window: int) -> DoubleAr
 
 
 def recurrence(values: DoubleArray, offsets: IntArray, decay: float) -> DoubleArray:
-    """Return y[t] = x[t] + decay * y[t-1] within each item, [R]; no value is missing."""
-    found = np.empty(len(values))
+    """Return y[t] = x[t] + decay * y[t-1] within each item, [R]. No value may be missing."""
+    result = np.empty(len(values))
     for bucket in buckets(offsets):
-        bucket.put(_recur(bucket.take(values, 0.0), decay), found)
-    return found
+        bucket.put(_recur(bucket.take(values, 0.0), decay), result)
+    return result
 
 
 def _recur(matrix: DoubleArray, decay: float) -> DoubleArray:
@@ -68,21 +69,19 @@ def _recur(matrix: DoubleArray, decay: float) -> DoubleArray:
 
 
 def _within_blocks(blocks: DoubleArray, decay: float) -> DoubleArray:
-    """Return the recurrence along the last axis, a place of all blocks at a time.
-
-    A product with a matrix of powers would be as fast, but its sums, and so its last digits, depend
-    on how many blocks there are: rows that come later would show.
-    """
-    found = np.empty_like(blocks)
+    """Return the recurrence along the last axis, one place of all blocks at a time."""
+    # A product with a matrix of powers would be as fast. But how it groups its sums, and so its
+    # last digits, depends on the number of blocks: appended rows would change earlier features.
+    result = np.empty_like(blocks)
     last = np.zeros(blocks.shape[:-1])
     for place in range(blocks.shape[-1]):
         last = blocks[..., place] + decay * last
-        found[..., place] = last
-    return found
+        result[..., place] = last
+    return result
 
 
 def _packed(values: DoubleArray, offsets: IntArray) -> tuple[DoubleArray, IntArray, BoolArray]:
-    """Return the known values alone, the items' offsets among them, and which rows they are."""
+    """Return the known values, the offsets of the items among them, and which rows are known."""
     known = ~np.isnan(values)
     return values[known], np.append(0, np.cumsum(known))[offsets], known
 
@@ -93,6 +92,6 @@ def _places(offsets: IntArray) -> IntArray:
 
 
 def _unpacked(values: DoubleArray, known: BoolArray) -> DoubleArray:
-    found = np.full(len(known), np.nan)
-    found[known] = values
-    return found
+    column = np.full(len(known), np.nan)
+    column[known] = values
+    return column

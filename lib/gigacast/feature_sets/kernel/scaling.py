@@ -1,4 +1,4 @@
-"""Scaling that is fitted on the training part, kept, and applied to everything."""
+"""Scaling of columns, fitted on the training part and applied to all rows."""
 
 import json
 from collections.abc import Mapping
@@ -16,18 +16,19 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 @dataclass(frozen=True)
 class Scaler:
-    """Takes off a centre and divides by a scale, column by column.
+    """Subtracts a centre and divides by a scale, for each column.
 
     Parameters
     ----------
     method : {"standard", "minmax", "robust"}
-        Mean and standard deviation; least value and range; median and interquartile range.
+        Centre and scale: mean and standard deviation; minimum and range; median and interquartile
+        range.
     centre, scale : mapping of str to float
-        By column. A scale is never zero: a column that does not vary is divided by 1.
+        Centre and scale by column. A scale is never zero; for a column that does not vary it is 1.
     rows : int
-        It was fitted on.
+        Number of rows of the fit.
     until : str, optional
-        The moment up to which it was fitted (ISO 8601).
+        Last time of the fit (ISO 8601); unknown by default.
 
     Examples
     --------
@@ -50,17 +51,17 @@ class Scaler:
         method: Method = "standard",
         until: str | None = None,
     ) -> "Scaler":
-        """Fit on the rows to train on, and on no other.
+        """Return a scaler fitted on the training rows only.
 
         Raises
         ------
         ConfigError
-            When the method is unknown, there is no such row, or a column has no value in them.
+            If the method is unknown, there is no training row, or a column has no value in them.
         """
         if method not in METHODS:
             raise ConfigError(f"scale.method: {method!r} is none of {', '.join(METHODS)}")
         if not training.any():
-            raise ConfigError(f"no row lies in the training part, up to {until}")
+            raise ConfigError(f"no row is in the training part, up to {until}")
         centre, scale = {}, {}
         for name, values in columns.items():
             known = values[training & ~np.isnan(values)]
@@ -73,30 +74,30 @@ class Scaler:
         return cls(method, centre, scale, int(training.sum()), until)
 
     def transform(self, columns: Mapping[str, DoubleArray]) -> dict[str, DoubleArray]:
-        """Return columns scaled; those it was not fitted on as they are."""
+        """Return scaled columns. Columns without a scale do not change."""
         return {
             name: (values - self.centre[name]) / self.scale[name] if name in self.centre else values
             for name, values in columns.items()
         }
 
     def restore(self, columns: Mapping[str, DoubleArray]) -> dict[str, DoubleArray]:
-        """Return scaled columns as they were."""
+        """Return the original values of scaled columns."""
         return {
             name: values * self.scale[name] + self.centre[name] if name in self.centre else values
             for name, values in columns.items()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return plain values."""
         return asdict(self)
 
     def to_json(self) -> bytes:
-        """Return it as it is stored in a file of its own."""
+        """Return JSON, as stored in a separate file."""
         return json.dumps(asdict(self), indent=1, sort_keys=True).encode()
 
     @classmethod
     def from_json(cls, content: bytes, where: str = "the scaler") -> "Scaler":
-        """Read a stored one.
+        """Return a scaler from its JSON.
 
         Raises
         ------
@@ -110,27 +111,29 @@ class Scaler:
 
     @classmethod
     def from_dict(cls, values: Any, where: str = "the scaler") -> "Scaler":
-        """Read one from plain values.
+        """Return a scaler from plain values.
 
         Raises
         ------
         CorruptedFileError
         """
         try:
-            found = cls(**values)
-            numbers = [*found.centre.values(), *found.scale.values()]
-            sound = all(type(one) in {int, float} and np.isfinite(one) for one in numbers)
+            scaler = cls(**values)
+            numbers = [*scaler.centre.values(), *scaler.scale.values()]
+            is_valid = all(type(n) in {int, float} and np.isfinite(n) for n in numbers)
         except (TypeError, AttributeError) as error:
             raise CorruptedFileError(f"{where}: not a scaler: {error}") from error
-        sound &= found.method in METHODS and found.centre.keys() == found.scale.keys()
-        if not sound or any(one == 0 for one in found.scale.values()):
+        # A stored scaler may be damaged: a zero or NaN in it would spoil features silently.
+        is_valid &= scaler.method in METHODS and scaler.centre.keys() == scaler.scale.keys()
+        if not is_valid or any(scale == 0 for scale in scaler.scale.values()):
             raise CorruptedFileError(f"{where}: not a scaler")
-        return found
+        return scaler
 
 
 def _fitted(known: DoubleArray, method: Method) -> tuple[float, float]:
     if method == "standard":
         centre, scale = known.mean(), known.std()
+        # The deviation of a constant may differ from zero by rounding.
         scale = 0.0 if np.ptp(known) == 0 else scale
     elif method == "minmax":
         centre, scale = known.min(), np.ptp(known)

@@ -1,9 +1,9 @@
-"""How much prices move: estimators of volatility over windows.
+"""Estimators of the volatility of prices over windows.
 
-All are standard deviations of log returns per bar, as ``float64 [R]``; times the square root of the
-bars in a year they are annual. A bar with a price that is missing or not positive counts for none.
+All return standard deviations of log returns per bar, float64 [R]; multiply them by the square root
+of the bars of a year for annual values. A bar with a missing or non-positive price does not count.
 
-The sources: Parkinson (1980), Garman and Klass (1980), Rogers and Satchell (1991), Yang and Zhang
+Sources: Parkinson (1980), Garman and Klass (1980), Rogers and Satchell (1991), Yang and Zhang
 (2000); realised volatility as the root of the mean squared return (Andersen and Bollerslev 1998).
 """
 
@@ -18,7 +18,7 @@ from gigacast.feature_sets.kernel.window import rolling_mean, rolling_std
 
 
 class Bars(NamedTuple):
-    """The prices of bars, each float64 [R]."""
+    """Prices of bars, float64 [R] each."""
 
     open: DoubleArray
     high: DoubleArray
@@ -38,30 +38,31 @@ def close_to_close(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
 
 
 def parkinson(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
-    """Return Parkinson's estimate: from the range of each bar."""
+    """Return Parkinson's estimate, from the range of each bar."""
     reach = log_ratio(bars.high, bars.low) ** 2 / (4 * np.log(2))
     return np.sqrt(rolling_mean(reach, offsets, window))
 
 
 def garman_klass(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
-    """Return Garman and Klass' estimate: from range and body; without drift and opening gaps."""
+    """Return Garman and Klass' estimate, from range and body; ignores drift and opening gaps."""
     reach = log_ratio(bars.high, bars.low) ** 2 / 2
     body = (2 * np.log(2) - 1) * log_ratio(bars.close, bars.open) ** 2
     return np.sqrt(np.maximum(rolling_mean(reach - body, offsets, window), 0.0))
 
 
 def rogers_satchell(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
-    """Return Rogers and Satchell's estimate: right whatever the drift; without opening gaps."""
+    """Return Rogers and Satchell's estimate; allows for drift, ignores opening gaps."""
     return np.sqrt(np.maximum(_rogers_satchell_variance(bars, offsets, window), 0.0))
 
 
 def yang_zhang(bars: Bars, offsets: IntArray, window: int) -> DoubleArray:
-    """Return Yang and Zhang's estimate: right whatever the drift, and with opening gaps.
+    """Return Yang and Zhang's estimate, which allows for drift and opening gaps.
 
-    The window is of two bars at least.
+    The window needs at least two bars.
     """
     gap = log_ratio(bars.open, lag(bars.close, offsets, 1))
     body = log_ratio(bars.close, bars.open)
+    # The weight of least variance (Yang and Zhang 2000, with their constant 1.34).
     weight = 0.34 / (1.34 + (window + 1) / max(1, window - 1))
     overnight = rolling_std(gap, offsets, window) ** 2
     intraday = rolling_std(body, offsets, window) ** 2

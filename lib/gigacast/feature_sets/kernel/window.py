@@ -1,9 +1,9 @@
-"""Rolling statistics: of the last W rows of each item.
+"""Rolling statistics of the last W rows of each item.
 
-A window is cut at a border of blocks of W rows into the end of one block and the beginning of the
+Rows are cut into blocks of W, so that a window is the end of one block and the beginning of the
 next (van Herk 1992, Gil and Werman 1993). Both are running sums within their block, so the cost
-does not grow with W; nothing is ever subtracted from a longer sum, so nothing cancels, and no value
-outside the window touches the result. Medians and quantiles sort each window.
+does not grow with W. Nothing is subtracted from a longer sum, so no digits cancel and no value
+outside the window affects the result. Medians and quantiles sort each window.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,23 +15,23 @@ from gigacast.feature_sets.kernel.block import block_width, blocks_of, buckets, 
 from gigacast.feature_sets.kernel.moment import rolling_moments, rolling_spread
 
 CHUNK_VALUES = 1 << 18
-"""Of windows written out at a time."""
+"""Number of values of the windows in memory at a time."""
 
 
 def rolling_sum(
     values: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None
 ) -> DoubleArray:
-    """Return the sum over windows [R]; NaN where a window has too few values.
+    """Return the sum of windows [R]; NaN where a window has too few values.
 
     Parameters
     ----------
     values : float64 [R]
-        NaN is missing.
+        Values, NaN if missing.
     offsets : int64 [N + 1]
     window : int
-        Rows, W.
+        W, the rows of a window.
     min_count : int, optional
-        Values a window needs; W when absent.
+        Number of values that a window needs; W by default.
     """
     return _accumulated(values, offsets, window, min_count, np.add, 0.0)
 
@@ -73,35 +73,35 @@ def rolling_std(
 def rolling_correlation(
     x: DoubleArray, y: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None
 ) -> DoubleArray:
-    """Return Pearson's correlation over windows [R]; NaN where one of the two does not vary.
+    """Return Pearson's correlation of windows [R]; NaN where either column does not vary.
 
-    Rows where one is missing do not count.
+    Rows in which either is missing do not count.
     """
     both = ~(np.isnan(x) | np.isnan(y))
-    found = rolling_moments(np.where(both, x, np.nan), np.where(both, y, np.nan), offsets, window)
-    square_x, square_y = found.x.square, found.y.square
-    # What does not vary but by rounding has no correlation.
-    floor = 1e-28 * found.counts
-    varies = (square_x > floor * found.x.mean**2) & (square_y > floor * found.y.mean**2)
+    moments = rolling_moments(np.where(both, x, np.nan), np.where(both, y, np.nan), offsets, window)
+    square_x, square_y = moments.x.square, moments.y.square
+    # A column that varies by rounding only has no correlation.
+    floor = 1e-28 * moments.counts
+    varies = (square_x > floor * moments.x.mean**2) & (square_y > floor * moments.y.mean**2)
     varies &= (square_x > 0) & (square_y > 0)
-    enough = (found.counts >= max(2, _needed(window, min_count))) & varies
+    enough = (moments.counts >= max(2, _needed(window, min_count))) & varies
     with np.errstate(invalid="ignore", divide="ignore"):
-        ratio = found.cross / np.sqrt(square_x) / np.sqrt(square_y)
+        ratio = moments.cross / np.sqrt(square_x) / np.sqrt(square_y)
     return np.where(enough, np.clip(ratio, -1, 1), np.nan)
 
 
 def rolling_median(
     values: DoubleArray, offsets: IntArray, window: int, min_count: int | None = None
 ) -> DoubleArray:
-    """Return the median of windows [R]; see `rolling_sum`. Costs W log W for each row."""
+    """Return the median of windows [R]; see `rolling_sum`. The cost of a row is W log W."""
     return rolling_quantile(values, offsets, window, 0.5, min_count)
 
 
 def rolling_quantile(
     values: DoubleArray, offsets: IntArray, window: int, level: float, min_count: int | None = None
 ) -> DoubleArray:
-    """Return a quantile of windows [R], between two values in proportion; see `rolling_sum`."""
-    found = np.full(len(values), np.nan)
+    """Return a quantile of windows [R], interpolated linearly; see `rolling_sum`."""
+    quantiles = np.full(len(values), np.nan)
     for rows, matrix in windows(values, offsets, window):
         matrix.sort(axis=1)  # NaN goes last
         count = (~np.isnan(matrix)).sum(axis=1)
@@ -111,24 +111,26 @@ def rolling_quantile(
         lower = np.take_along_axis(matrix, low[:, None], 1)[:, 0]
         upper = np.take_along_axis(matrix, high[:, None], 1)[:, 0]
         between = lower + (place - low) * (upper - lower)
-        found[rows] = np.where(count >= _needed(window, min_count), between, np.nan)
-    return found
+        quantiles[rows] = np.where(count >= _needed(window, min_count), between, np.nan)
+    return quantiles
 
 
 def windows(
     values: DoubleArray, offsets: IntArray, window: int
 ) -> Iterator[tuple[slice, DoubleArray]]:
-    """Yield windows written out, [n, W], a few rows at a time; NaN before an item's first row."""
+    """Yield the windows of n rows at a time as a matrix [n, W]; NaN before an item's first row."""
     if not len(values):
         return
     place = np.arange(len(values)) - np.repeat(offsets[:-1], np.diff(offsets))
     padded = np.concatenate([np.full(window - 1, np.nan), values])
+    # A view: only the rows of a chunk are copied.
     every = np.lib.stride_tricks.sliding_window_view(padded, window)
     back = np.arange(window - 1, -1, -1)
     step = max(1, CHUNK_VALUES // window)
     for first in range(0, len(values), step):
         rows = slice(first, min(first + step, len(values)))
         matrix = every[rows].copy()
+        # Windows at the start of an item would reach into the item before.
         short = np.flatnonzero(place[rows] < window - 1)
         if len(short):
             matrix[short] = np.where(back > place[rows][short, None], np.nan, matrix[short])
@@ -145,25 +147,25 @@ def _accumulated(
     window: int,
     min_count: int | None,
     add: np.ufunc,
-    nothing: float,
+    empty: float,
 ) -> DoubleArray:
-    """Return windows put together by an operation that may be done in any grouping."""
-    found = np.full(len(values), np.nan)
+    """Return the result of an associative operation over windows, [R]."""
+    result = np.full(len(values), np.nan)
     for bucket in buckets(offsets, window, whole=False):
         width = block_width(bucket, window)
         blocks = blocks_of(bucket.take(values), width)
         missing = np.isnan(blocks)
-        total = _over_windows(np.where(missing, nothing, blocks), add, nothing)
+        total = _over_windows(np.where(missing, empty, blocks), add, empty)
         count = _over_windows((~missing).astype(np.float64), np.add, 0.0)
         enough = count >= _needed(window, min_count)
-        bucket.put(np.where(enough, total, np.nan), found)
-    return found
+        bucket.put(np.where(enough, total, np.nan), result)
+    return result
 
 
-def _over_windows(blocks: DoubleArray, add: np.ufunc, nothing: float) -> DoubleArray:
+def _over_windows(blocks: DoubleArray, add: np.ufunc, empty: float) -> DoubleArray:
     beginning = add.accumulate(blocks, axis=2)
     end = add.accumulate(blocks[:, :, ::-1], axis=2)[:, :, ::-1]
-    joined: DoubleArray = add(end_before(end, nothing), beginning)
+    joined: DoubleArray = add(end_before(end, empty), beginning)
     return joined.reshape(len(blocks), -1)
 
 

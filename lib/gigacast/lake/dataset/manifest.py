@@ -37,7 +37,7 @@ class DatasetFile:
     sha256 : str
         Of the file.
     content : str
-        Digest of its columns and rows alone; see `storage.parquet_draft`.
+        Digest of its columns and rows alone; see `storage.parquet.draft`.
     null_counts : mapping of str to int
     bounds : mapping of str to (least, greatest)
     """

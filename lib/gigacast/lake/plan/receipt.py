@@ -5,13 +5,13 @@ A receipt's key names the input and the output it proves, so planning lists rece
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
-from gigacast.lake.layout import receipt_key
+from gigacast.lake.layout import ReceiptKey, parse_receipt_key, receipt_key, receipt_prefix
 from gigacast.storage.store import Store
 
 STAGES = ("read", "prepare", "predict", "write", "total")
@@ -133,6 +133,16 @@ def write_receipt(store: Store, task: Task, receipt: Receipt, output_etag: str) 
     if stale:
         store.delete(stale)
     return key
+
+
+def list_receipts(store: Store, output_key: str) -> Iterator[tuple[str, ReceiptKey]]:
+    """Yield the receipts of one output: their keys, and the inputs and outputs these name."""
+    # The keys of other outputs may begin alike: a.parquet and a.parquet.b.parquet.
+    for page in store.list(receipt_prefix(f"{output_key}.")):
+        for entry in page:
+            named = parse_receipt_key(entry.key)
+            if named is not None and named.output_key == output_key:
+                yield entry.key, named
 
 
 def read_receipt(store: Store, key: str) -> Receipt:

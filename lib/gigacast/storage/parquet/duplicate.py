@@ -1,8 +1,8 @@
-"""Which rows repeat a key, exactly, whatever the number of rows.
+"""Exact search for rows that repeat a key, for any number of rows.
 
-Keys are held in memory up to a limit; beyond it they are dealt out, by a hash, to files in a
-temporary folder, so that equal keys meet in one file and one file is held at a time. The hash only
-deals: equality is decided on the keys themselves.
+Keys are held in memory up to a limit. Beyond it a hash distributes them over files in a temporary
+folder: equal keys are in the same file, and one file is in memory at a time. Equality is decided on
+the keys themselves, not on the hash.
 """
 
 import shutil
@@ -22,25 +22,25 @@ from gigacast.core.column import to_arrow
 from gigacast.errors import StorageError
 
 DEFAULT_LIMIT_BYTES = 64 << 20
-_BUCKETS = 64
+_BUCKETS = 64  # files open at a time; a file holds about 1/64 of the keys
 _ROW = "_row"
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _WEIGHTS = np.random.default_rng(0).integers(1, 2**63, 4096, np.uint64) | np.uint64(1)
 
 
 class DuplicateFinder:
-    """Takes keys in batches and says which rows repeat an earlier one.
+    """Finds the rows whose key repeats that of an earlier row.
 
-    Use it as a context manager: leaving it removes what it put on disk.
+    A context manager: leaving it deletes its files.
 
     Parameters
     ----------
     key : sequence of str
-        Rows with a missing value in one of these columns repeat nothing.
+        Columns of the key. A row with a missing value in one of them repeats no other row.
     limit_bytes : int
-        What it may hold before it uses the disk.
+        Maximum bytes of keys in memory; more go to the disk.
     scratch : Path, optional
-        Where; the system's temporary folder (``TMPDIR``) when absent.
+        Folder for the files; the system's (``TMPDIR``) by default.
 
     Examples
     --------
@@ -81,11 +81,11 @@ class DuplicateFinder:
 
     @property
     def spilled(self) -> bool:
-        """Whether the disk was needed."""
+        """Whether keys went to the disk."""
         return self._folder is not None
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Take the next rows; other columns than the key's are left alone."""
+        """Add the next rows; columns outside the key are ignored."""
         arrays = [_plain(rows.column(name)) for name in self._key]
         numbers = to_arrow(np.arange(self._rows, self._rows + rows.num_rows))
         self._rows += rows.num_rows
@@ -100,22 +100,24 @@ class DuplicateFinder:
             self._spill()
 
     def rows(self) -> IntArray:
-        """Return the numbers of the rows whose key was there before, in ascending order."""
+        """Return the numbers of the rows that repeat a key, int64 in ascending order."""
         if self._folder is None:
-            found = [_repeated(pa.Table.from_batches(self._held), self._key)] if self._held else []
+            parts = [_repeated(pa.Table.from_batches(self._held), self._key)] if self._held else []
         else:
             self._spill()
             self._close_files()
-            found = [_repeated(table, self._key) for table in self._buckets()]
-        return np.sort(np.concatenate([np.empty(0, np.int64), *found]))
+            parts = [_repeated(table, self._key) for table in self._buckets()]
+        return np.sort(np.concatenate([np.empty(0, np.int64), *parts]))
 
     def _spill(self) -> None:
-        """Deal what is held out to the files."""
+        """Distribute the keys in memory over the files."""
         if not self._held:
             return
         table = pa.Table.from_batches(self._held).combine_chunks()
         self._held, self._held_bytes = [], 0
+        # The high bits: a product of odd numbers mixes the low bits least.
         buckets = (_hash(table, self._key) >> np.uint64(32)) % np.uint64(_BUCKETS)
+        # Stable, so that row numbers ascend within a file and the first row of a key stays first.
         order = np.argsort(buckets, kind="stable")
         cuts = np.searchsorted(buckets[order], np.arange(_BUCKETS + 1, dtype=np.uint64))
         with self._translated():
@@ -133,7 +135,7 @@ class DuplicateFinder:
         return self._files[bucket][1]
 
     def _buckets(self) -> Iterator[pa.Table]:
-        assert self._folder is not None  # noqa: S101 - something was dealt out
+        assert self._folder is not None  # noqa: S101 - keys were spilled
         for bucket in range(_BUCKETS):
             path = self._folder / str(bucket)
             if path.exists():
@@ -165,16 +167,17 @@ def _plain(values: pa.Array) -> pa.Array:
 
 
 def _repeated(table: pa.Table, key: Sequence[str]) -> IntArray:
-    """Return the row numbers of a table's repeated keys; its rows are in ascending order."""
+    """Return the row numbers of repeated keys; the rows of the table are in ascending order."""
     codes = _codes(table.column(key[0]))
     for name in key[1:]:
         # Dense codes: the product of two counts, at most rows squared, fits 64 bits.
         codes, own = (
-            np.unique(some, return_inverse=True)[1] for some in (codes, _codes(table.column(name)))
+            np.unique(part, return_inverse=True)[1] for part in (codes, _codes(table.column(name)))
         )
         codes = codes * (own.max(initial=0) + 1) + own
     if not len(codes):
         return np.empty(0, np.int64)
+    # Stable: the earliest row of a key comes first and is not reported.
     order = np.argsort(codes, kind="stable")
     ordered = codes[order]
     again = order[1:][ordered[1:] == ordered[:-1]]
@@ -183,12 +186,13 @@ def _repeated(table: pa.Table, key: Sequence[str]) -> IntArray:
 
 
 def _codes(column: pa.ChunkedArray) -> IntArray:
-    """Return a number for each value, the same for equal ones."""
+    """Return a number for each value; equal values have the same number."""
     kind = column.type
     if pa.types.is_integer(kind) or pa.types.is_temporal(kind):
         width = pa.int64() if kind.bit_width == 64 else pa.int32()
         if not pa.types.is_unsigned_integer(kind) and kind.bit_width in {32, 64}:
             return np.asarray(column.cast(width)).astype(np.int64)
+    # Unsigned, narrow and other types: the place in a dictionary serves as the number.
     encoded = column.combine_chunks().dictionary_encode()
     return np.asarray(encoded.indices).astype(np.int64)
 
@@ -205,7 +209,7 @@ def _hash_column(column: Any) -> UintArray:
     array = column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
     kind = array.type
     if pa.types.is_floating(kind):
-        # 0.0 and -0.0 are equal, so they must meet.
+        # 0.0 and -0.0 are equal, so they must have the same hash.
         bits: UintArray = (np.asarray(array.cast(pa.float64())) + 0.0).view(np.uint64)
         return bits
     if str(kind) in {"string", "binary", "large_string"}:
@@ -217,6 +221,8 @@ def _hash_column(column: Any) -> UintArray:
     ]
     content = np.frombuffer(array.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
     lengths = np.diff(offsets)
+    # A weighted sum of the bytes of each text, for all texts at once: the weight depends on the
+    # byte's place in its text, so that texts with the same bytes in another order differ.
     places = np.arange(len(content)) - np.repeat(offsets[:-1] - offsets[0], lengths)
     weighed = np.concatenate(
         [[np.uint64(0)], np.cumsum((content + np.uint64(1)) * _WEIGHTS[places % len(_WEIGHTS)])]
@@ -229,6 +235,6 @@ def _hash_fixed(array: Any) -> UintArray:
     try:
         whole = array if pa.types.is_integer(array.type) else array.cast(pa.int64())
     except pa.ArrowException:
-        return np.zeros(len(array), np.uint64)  # all meet in one file: slower, never wrong
+        return np.zeros(len(array), np.uint64)  # all keys in one file: slower, never wrong
     numbers: UintArray = np.asarray(whole).astype(np.int64).view(np.uint64)
     return numbers

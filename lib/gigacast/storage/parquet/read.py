@@ -1,8 +1,7 @@
-"""Parquet out of a store: whole, in batches, or as a file to seek in.
+"""Parquet objects of a store, read as a table, in batches, or as a seekable file.
 
 Memory is bounded by the settings, not by the object: small objects are fetched in one request,
-larger ones by ranges of one version (If-Match); a folder's files are read where they lie. No file
-is mapped into memory: one that is cut short while it is mapped kills the process.
+larger ones by ranges of one version (If-Match). Files of a folder are read in place.
 """
 
 import io
@@ -14,25 +13,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.errors import CorruptedFileError, SchemaError, StorageError
-from gigacast.storage.parquet.sink import ParquetSink, PublishedParquet
 from gigacast.storage.range_file import RangeFile
 from gigacast.storage.store import ObjectMeta, Store
 
-__all__ = [
-    "ParquetSink",
-    "PublishedParquet",
-    "open_object",
-    "open_parquet",
-    "read_batches",
-    "read_table",
-    "translated_parquet",
-]
-
-WHOLE_BYTES = 8 << 20  # up to here one request beats several
-SELECTIVE_WHOLE_BYTES = 128 << 10  # the same for readers that want a small part of it
+WHOLE_BYTES = 8 << 20  # up to this size one request is faster than several
+SELECTIVE_WHOLE_BYTES = 128 << 10  # the same for readers that need a small part of the object
 SELECTIVE_FETCH_BYTES = 16 << 10
-ROW_GROUP_BYTES = 64 << 20  # row groups up to here are read a column chunk at a time
-BUFFER_BYTES = 4 << 20  # of larger ones, each column is read through a buffer
+ROW_GROUP_BYTES = 64 << 20  # row groups up to this size are read a column chunk at a time
+BUFFER_BYTES = 4 << 20  # columns of larger row groups are read through a buffer of this size
 DEFAULT_BATCH_ROWS = 65_536
 _HINT = "write the object again, or remove it"
 
@@ -45,33 +33,35 @@ def open_object(
     size_bytes: int | None = None,
     selective: bool = False,
 ) -> BinaryIO:
-    """Open one version of an object as a seekable read-only file, for pyarrow or people.
+    """Open one version of an object as a seekable read-only file.
 
     Parameters
     ----------
     store : Store
     source : ObjectMeta or str
-        A listed object, read in the version listed; or a key.
+        Listed object, read in the listed version; or key.
     if_match, size_bytes : optional
-        For a key: the version and its size. What is missing is asked for with one request.
+        ETag of the version and its size, for a key; by default they take one request.
     selective : bool
-        Whether little of it is wanted: then only what is read is fetched.
+        Whether a small part is needed: then only the ranges that are read are fetched.
 
     Raises
     ------
     ObjectNotFoundError
     PreconditionFailedError
-        When the object is no longer the version named; later reads may raise it too.
+        If the object is no longer this version; later reads may raise it too.
     """
     if isinstance(source, ObjectMeta):
         key, if_match, size_bytes = source.key, if_match or source.etag, source.size_bytes
     else:
         key = source
+    # A folder opens its file, and does not map it into memory: if a mapped file is cut short by
+    # another process, reading it kills this one.
     if (file := store.open_file(key, if_match=if_match)) is not None:
         return file
     if if_match is None or size_bytes is None:
-        found = store.head(key)
-        if_match, size_bytes = if_match or found.etag, found.size_bytes
+        head = store.head(key)
+        if_match, size_bytes = if_match or head.etag, head.size_bytes
     if size_bytes <= (SELECTIVE_WHOLE_BYTES if selective else WHOLE_BYTES):
         return io.BytesIO(store.get(key, if_match=if_match))
     meta = ObjectMeta(key, if_match, size_bytes, 0)
@@ -83,14 +73,15 @@ def open_object(
 
 @contextmanager
 def translated_parquet(store: Store, key: str) -> Iterator[None]:
-    """Raise what pyarrow says about an object's bytes as `CorruptedFileError`.
+    """Raise pyarrow's errors about the bytes of an object as `CorruptedFileError`.
 
-    For code that reads a file of `open_parquet` step by step; errors of the store pass through.
+    For code that reads a file of `open_parquet` step by step. Errors of the store are not changed.
     """
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         where = f"{store.address.url.rstrip('/')}/{key}"
+        # Errors with an errno come from the disk; pyarrow raises others for damaged bytes.
         if isinstance(error, OSError) and error.errno is not None:
             raise StorageError(f"{where}: {error.strerror}") from error
         reason = str(error).partition("\n")[0][:300]
@@ -108,15 +99,15 @@ def open_parquet(
     selective: bool = False,
     coded: bool = False,
 ) -> Iterator[pq.ParquetFile]:
-    """Open an object as a `pyarrow.parquet.ParquetFile` that streams, for the ``with`` block.
+    """Open an object as a streaming `pyarrow.parquet.ParquetFile` for the ``with`` block.
 
-    Reading from it is to be wrapped in `translated_parquet`. Texts are given as dictionaries when
-    they are to be ``coded``, which is how they are stored.
+    Wrap reading from it in `translated_parquet`. With ``coded``, texts are read as dictionaries,
+    the form in which they are stored.
 
     Raises
     ------
     CorruptedFileError
-        When its footer is not that of a Parquet file.
+        If it has no Parquet footer.
     ObjectNotFoundError, PreconditionFailedError
     """
     key = source.key if isinstance(source, ObjectMeta) else source
@@ -127,7 +118,7 @@ def open_parquet(
                 file,
                 metadata=metadata,
                 buffer_size=_buffer_bytes(metadata),
-                pre_buffer=False,  # would hold all row groups at once
+                pre_buffer=False,  # it would hold all row groups in memory
                 read_dictionary=_texts(metadata) if coded else None,
                 page_checksum_verification=True,
             )
@@ -142,7 +133,7 @@ def read_batches(
     batch_rows: int = DEFAULT_BATCH_ROWS,
     if_match: str | None = None,
 ) -> Iterator[pa.RecordBatch]:
-    """Iterate over an object's rows in batches, never holding more than a row group.
+    """Yield the rows of an object in batches. At most one row group is in memory.
 
     Raises
     ------
@@ -167,7 +158,7 @@ def read_table(
     *,
     if_match: str | None = None,
 ) -> pa.Table:
-    """Return a whole object, or some of its columns, as a table.
+    """Return all rows of an object, or some of its columns, as a table.
 
     Raises
     ------
@@ -183,7 +174,7 @@ def read_table(
 def _texts(metadata: pq.FileMetaData) -> list[str]:
     schema = metadata.schema.to_arrow_schema()
     is_text = (pa.types.is_string, pa.types.is_large_string)
-    return [field.name for field in schema if any(one(field.type) for one in is_text)]
+    return [field.name for field in schema if any(check(field.type) for check in is_text)]
 
 
 def _buffer_bytes(metadata: pq.FileMetaData) -> int:

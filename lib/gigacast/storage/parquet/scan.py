@@ -1,7 +1,7 @@
-"""The rows and columns of a Parquet object that are wanted, and no others.
+"""Scan of a Parquet object: selected rows and columns, in batches.
 
-A filter rules out row groups by their statistics before anything of them is fetched; of the others
-only the columns wanted, and those the filter looks at, are. Rows come in batches.
+A filter excludes row groups by their statistics before they are fetched. Of the other row groups,
+only the selected columns and those of the filter are fetched.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 from gigacast.core.contract.evolution import conform
 from gigacast.core.dataset.predicate import Predicate
 from gigacast.errors import SchemaError
-from gigacast.storage.parquet.bounds import group_bounds
 from gigacast.storage.parquet.read import DEFAULT_BATCH_ROWS, open_parquet, translated_parquet
+from gigacast.storage.parquet.statistics import group_bounds
 from gigacast.storage.store import ObjectMeta, Store
 
 
 @dataclass(slots=True)
 class ScanStats:
-    """What scans have looked at; complete once they are exhausted."""
+    """Statistics of scans; complete once the scans are exhausted."""
 
     files: int = 0
     files_skipped: int = 0
@@ -33,21 +33,22 @@ class ScanStats:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What is wanted of an object.
+    """The rows and columns to read.
 
     Parameters
     ----------
     columns : tuple of str, optional
-        All when absent; those the file does not have are left out.
+        Columns to read, those that the file lacks left out; all by default.
     predicate : Predicate, optional
+        Filter of rows; none by default.
     schema : pyarrow.Schema, optional
-        What the rows are given as: a column the file does not have is missing there, a narrower
-        one is widened. The file's own when absent.
+        Schema of the returned rows, the file's by default. A column that the file lacks is filled
+        with missing values; a narrower type is widened.
     constants : mapping
-        Columns the file does not have and whose value, the same in all rows, is known.
+        Values of columns that the file lacks and that have the same value in all rows.
     batch_rows : int
     row_groups : callable, optional
-        Takes the footer's metadata and returns the row groups that can hold rows wanted.
+        Takes the metadata of the footer and returns the row groups to read; all by default.
     """
 
     columns: tuple[str, ...] | None = None
@@ -61,21 +62,22 @@ class Scan:
 def scan_parquet(
     store: Store, source: ObjectMeta | str, scan: Scan, stats: ScanStats | None = None
 ) -> Iterator[pa.RecordBatch]:
-    """Iterate over the rows wanted of one object, in batches that are never empty.
+    """Yield the selected rows of an object, in batches that are never empty.
 
     Raises
     ------
     CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
     SchemaError
-        When the filter names a column that is not there.
+        If the filter names an unknown column.
     """
     stats = stats if stats is not None else ScanStats()
     key = source.key if isinstance(source, ObjectMeta) else source
     selective = scan.columns is not None or scan.predicate is not None
+    # `selective` fetches only the ranges that are read; a full scan takes larger requests.
     with open_parquet(store, source, selective=selective) as file:
         stats.files += 1
         matches, predicate = _settle(file.schema_arrow, scan, key)
-        schema = _given_schema(file.schema_arrow, scan, key)
+        schema = _result_schema(file.schema_arrow, scan, key)
         with translated_parquet(store, key):
             groups = _matching_groups(file, predicate, stats) if matches else []
             if scan.row_groups is not None:
@@ -96,37 +98,40 @@ def scan_parquet(
             if batch is None:
                 return
             stats.rows += batch.num_rows
-            kept = batch if predicate is None else batch.filter(predicate.mask(batch))
-            stats.rows_kept += kept.num_rows
-            if kept.num_rows:
-                yield conform(_with_constants(kept, scan, schema), schema, key)
+            selected = batch if predicate is None else batch.filter(predicate.mask(batch))
+            stats.rows_kept += selected.num_rows
+            if selected.num_rows:
+                yield conform(_with_constants(selected, scan, schema), schema, key)
 
 
-def _settle(there: pa.Schema, scan: Scan, key: str) -> tuple[bool, Predicate | None]:
-    """Decide the part of the filter that looks at columns the file does not have."""
+def _settle(file_schema: pa.Schema, scan: Scan, key: str) -> tuple[bool, Predicate | None]:
+    """Evaluate the part of the filter on columns that the file lacks.
+
+    Returns whether rows can match at all, and the remaining filter.
+    """
     if scan.predicate is None:
         return True, None
-    absent = [name for name in scan.predicate.columns if name not in there.names]
-    known = dict.fromkeys(scan.schema.names if scan.schema is not None else ())
-    known |= scan.constants
-    unknown = [name for name in absent if name not in known]
+    absent = [name for name in scan.predicate.columns if name not in file_schema.names]
+    # A column of the schema that the file lacks is missing in all rows.
+    values = dict.fromkeys(scan.schema.names if scan.schema is not None else ())
+    values |= scan.constants
+    unknown = [name for name in absent if name not in values]
     if unknown:
-        names = ", ".join(dict.fromkeys([*there.names, *known]))
+        names = ", ".join(dict.fromkeys([*file_schema.names, *values]))
         raise SchemaError(f"{key} has no column {unknown[0]!r} to filter by", hint=f"has {names}")
-    return scan.predicate.settle({name: known[name] for name in absent})
+    return scan.predicate.settle({name: values[name] for name in absent})
 
 
-def _given_schema(there: pa.Schema, scan: Scan, key: str) -> pa.Schema:
-    whole = scan.schema if scan.schema is not None else there.remove_metadata()
-    wanted = whole.names if scan.columns is None else scan.columns
-    refuse_twice(there, wanted, key)
+def _result_schema(file_schema: pa.Schema, scan: Scan, key: str) -> pa.Schema:
+    schema = scan.schema if scan.schema is not None else file_schema.remove_metadata()
+    refuse_twice(file_schema, schema.names if scan.columns is None else scan.columns, key)
     if scan.columns is None:
-        return whole
-    return pa.schema([whole.field(name) for name in scan.columns if name in whole.names])
+        return schema
+    return pa.schema([schema.field(name) for name in scan.columns if name in schema.names])
 
 
-def refuse_twice(schema: pa.Schema, wanted: Sequence[str], where: str) -> None:
-    """Refuse a file that has one of the columns wanted more than once.
+def refuse_twice(schema: pa.Schema, columns: Sequence[str], where: str) -> None:
+    """Check that a file has each of these columns at most once.
 
     Raises
     ------
@@ -134,19 +139,20 @@ def refuse_twice(schema: pa.Schema, wanted: Sequence[str], where: str) -> None:
     """
     if len(set(schema.names)) == len(schema.names):
         return
-    if twice := [name for name in wanted if schema.names.count(name) > 1]:
+    if twice := [name for name in columns if schema.names.count(name) > 1]:
         raise SchemaError(f"{where}: the column {twice[0]!r} comes twice", hint="write it again")
 
 
 def _columns_read(
-    there: pa.Schema, given: pa.Schema, predicate: Predicate | None
+    file_schema: pa.Schema, schema: pa.Schema, predicate: Predicate | None
 ) -> list[str] | None:
+    """Return the columns to fetch; ``None`` for all."""
     filtered = predicate.columns if predicate is not None else ()
-    wanted = [name for name in dict.fromkeys([*given.names, *filtered]) if name in there.names]
-    if len(wanted) == len(there.names):
+    names = [n for n in dict.fromkeys([*schema.names, *filtered]) if n in file_schema.names]
+    if len(names) == len(file_schema.names):
         return None
-    # pyarrow takes no columns for all of them: the first stands in.
-    return wanted or there.names[:1]
+    # pyarrow reads an empty list as all columns, so the first column is read for its row count.
+    return names or file_schema.names[:1]
 
 
 def _with_constants(rows: pa.RecordBatch, scan: Scan, schema: pa.Schema) -> pa.RecordBatch:
@@ -160,12 +166,12 @@ def _with_constants(rows: pa.RecordBatch, scan: Scan, schema: pa.Schema) -> pa.R
 def _matching_groups(
     file: pq.ParquetFile, predicate: Predicate | None, stats: ScanStats
 ) -> list[int]:
-    found = []
+    groups = []
     for index in range(file.metadata.num_row_groups):
         stats.row_groups += 1
         bounds = {} if predicate is None else group_bounds(file.metadata, index, predicate.columns)
         if predicate is None or predicate.may_match(bounds):
-            found.append(index)
+            groups.append(index)
         else:
             stats.row_groups_skipped += 1
-    return found
+    return groups

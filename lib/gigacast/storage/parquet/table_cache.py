@@ -1,10 +1,9 @@
-"""Decoded rows of objects, kept on this machine.
+"""Cache of decoded rows on the local disk.
 
-An entry is known by what it holds: the object's address, its key, its ETag and what was read of it.
-An object that changes has another ETag, so that no entry ever becomes stale. Entries are written
-aside and renamed, and end in a checksum: what was cut short or damaged is a miss and is removed.
-Any number of processes may share a folder, which stays within its limit: what was not used for the
-longest time goes first.
+The name of an entry is a digest of the object's address, key and ETag, and of the part that was
+read. An object that changes has another ETag, so no entry becomes stale. Entries end in a checksum:
+a damaged or truncated entry is a miss and is removed. Any number of processes may share a folder,
+which stays within its limit: the entries used longest ago are removed first.
 """
 
 import hashlib
@@ -22,26 +21,26 @@ import pyarrow as pa
 from gigacast.core.digest import digest_value
 from gigacast.storage.store import ObjectMeta, StoreAddress
 
-FORMAT = 1  # goes into every key: another form of entries is another cache
+FORMAT = 1  # part of every name: entries of another form are never read
 _ENDING = ".rows"
 _SCRATCH = ".writing-"
-_STALE_S = 3600.0
+_STALE_S = 3600.0  # age from which an unfinished file belongs to a killed process
 _CHECKSUM_BYTES = 16
 
 
 @dataclass(slots=True)
 class CacheStats:
-    """What a cache was asked for.
+    """Statistics of a cache in this process.
 
     Parameters
     ----------
     hits, misses : int
     stored, evicted : int
-        Entries written by this process, and removed by it to make room.
+        Number of entries written, and of entries removed to make room.
     damaged : int
-        Entries that were cut short or changed, and removed.
+        Number of truncated or changed entries, which were removed.
     failures : int
-        Entries that could not be written: the disk is full, or the folder read-only.
+        Number of entries that could not be written: the disk is full, or the folder read-only.
     """
 
     hits: int = 0
@@ -53,23 +52,23 @@ class CacheStats:
 
     @property
     def hit_rate(self) -> float:
-        """The share of hits, 0 to 1; 0 when nothing was asked for."""
-        asked = self.hits + self.misses
-        return self.hits / asked if asked else 0.0
+        """Share of hits, 0 to 1; 0 without lookups."""
+        lookups = self.hits + self.misses
+        return self.hits / lookups if lookups else 0.0
 
 
-def entry_name(address: StoreAddress, source: ObjectMeta, what: Sequence[object]) -> str:
-    """Return the name of what was read of one version of an object.
+def entry_name(address: StoreAddress, source: ObjectMeta, part: Sequence[object]) -> str:
+    """Return the name of the entry for a part of one version of an object.
 
     Parameters
     ----------
     address : StoreAddress
     source : ObjectMeta
-    what : sequence
-        JSON-able: columns, for example.
+    part : sequence
+        JSON-able description of the part, such as its columns.
     """
-    where = [address.url, address.endpoint_url, source.key, source.etag, source.size_bytes]
-    return digest_value([FORMAT, *where, *what], length=40)
+    version = [address.url, address.endpoint_url, source.key, source.etag, source.size_bytes]
+    return digest_value([FORMAT, *version, *part], length=40)
 
 
 class TableCache:
@@ -78,9 +77,9 @@ class TableCache:
     Parameters
     ----------
     folder : Path
-        Made when something is stored.
+        Created when the first entry is stored.
     limit_bytes : int
-        What all entries may take.
+        Maximum bytes of all entries.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
@@ -90,7 +89,7 @@ class TableCache:
         self._lock = Lock()
 
     def get(self, name: str) -> pa.Table | None:
-        """Return an entry, whole, or ``None``."""
+        """Return an entry; ``None`` if there is none, or it is damaged."""
         path = self._path(name)
         table = None
         with suppress(OSError):
@@ -100,12 +99,12 @@ class TableCache:
                 path.unlink()
                 self._count("damaged")
             else:
-                os.utime(path)  # used just now: it goes last
+                os.utime(path)  # entries used longest ago are removed first
         self._count("misses" if table is None else "hits")
         return table
 
     def put(self, name: str, table: pa.Table) -> None:
-        """Keep an entry, making room for it; one that would not fit is left out."""
+        """Store an entry, and make room for it. An entry larger than the limit is not stored."""
         content = _encode(table)
         size_bytes = content.size + _CHECKSUM_BYTES
         if size_bytes > self._limit_bytes:
@@ -115,11 +114,12 @@ class TableCache:
             self._make_room(size_bytes)
             self._publish(self._path(name), content)
         except OSError:
-            self._count("failures")  # the rows were read all the same
+            self._count("failures")  # the caller has its rows: a full disk is no error
         else:
             self._count("stored")
 
     def _publish(self, path: Path, content: pa.Buffer) -> None:
+        # Written under another name and renamed, so that no process reads a part of an entry.
         scratch = self._folder / f"{_SCRATCH}{secrets.token_hex(8)}"
         try:
             with scratch.open("xb") as file:
@@ -130,36 +130,37 @@ class TableCache:
             scratch.unlink(missing_ok=True)
 
     def _make_room(self, needed_bytes: int) -> None:
-        """Remove the entries used longest ago, and what killed writers left."""
+        """Remove the entries used longest ago, and the unfinished files of killed processes."""
         entries = sorted(self._entries())
+        # Other processes add entries too, so the folder is listed each time.
         total = sum(size_bytes for _, size_bytes, _ in entries) + needed_bytes
         for used_at, size_bytes, path in entries:
             abandoned = path.name.startswith(_SCRATCH) and time.time() - used_at > _STALE_S
             fits = total <= self._limit_bytes
             if not abandoned and (fits or path.name.startswith(_SCRATCH)):
                 continue
-            with suppress(OSError):  # another process was first
+            with suppress(OSError):  # another process has removed it
                 path.unlink()
                 self._count("evicted")
             total -= size_bytes
 
     def _entries(self) -> list[tuple[float, int, Path]]:
-        found = []
+        entries = []
         with os.scandir(self._folder) as listing:
             for entry in listing:
                 if not entry.name.endswith(_ENDING) and not entry.name.startswith(_SCRATCH):
                     continue
                 with suppress(OSError):
                     stat = entry.stat()
-                    found.append((stat.st_mtime, stat.st_size, Path(entry.path)))
-        return found
+                    entries.append((stat.st_mtime, stat.st_size, Path(entry.path)))
+        return entries
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}{_ENDING}"
 
-    def _count(self, what: str) -> None:
+    def _count(self, field: str) -> None:
         with self._lock:
-            setattr(self.stats, what, getattr(self.stats, what) + 1)
+            setattr(self.stats, field, getattr(self.stats, field) + 1)
 
 
 def _encode(table: pa.Table) -> pa.Buffer:
@@ -174,7 +175,7 @@ def _checksum(content: pa.Buffer | memoryview) -> bytes:
 
 
 def _decode(content: bytes) -> pa.Table | None:
-    """Return the rows of an entry; ``None`` when it is not what was written."""
+    """Return the rows of an entry; ``None`` if its checksum does not match."""
     body = memoryview(content)[:-_CHECKSUM_BYTES]
     if len(content) <= _CHECKSUM_BYTES or _checksum(body) != content[-_CHECKSUM_BYTES:]:
         return None

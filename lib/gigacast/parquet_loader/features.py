@@ -1,13 +1,10 @@
-"""Features of loaded rows: learned on what is trained on, applied to what is predicted from."""
+"""Features of loaded rows: learned from training rows, applied to prediction rows."""
 
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
 from typing import TypeVar
 
 import pyarrow as pa
 
-from gigacast.core.time.month import Month
-from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.stage import Learned
 from gigacast.feature_sets.table import FeatureProcessor
@@ -17,7 +14,7 @@ D = TypeVar("D", bound=LoadedDataset)
 
 
 class LoadedFeatures:
-    """Adds a recipe's features to loaded rows; without a recipe rows stay as they are.
+    """Adds the features of a recipe to loaded rows. Without a recipe the rows do not change.
 
     Parameters
     ----------
@@ -29,12 +26,12 @@ class LoadedFeatures:
         self.learned: Learned | None = None
 
     def process_training_features(self, data: D) -> D:
-        """Return rows with features; what their training part tells is remembered.
+        """Return rows with features, and keep what the recipe learns from their training part.
 
         Raises
         ------
         ConfigError, SchemaError
-            When the recipe does not fit the rows.
+            If the recipe does not fit the rows.
         """
         if self.recipe is None:
             return data
@@ -44,12 +41,12 @@ class LoadedFeatures:
         return _joined(data, features, processor.learned)
 
     def process_prediction_features(self, data: D) -> D:
-        """Return rows with the same features, as they were learned.
+        """Return rows with the features as they were learned in training.
 
         Raises
         ------
         ConfigError
-            When the recipe learns and nothing was trained on.
+            If the recipe learns, and no training rows were processed before.
         SchemaError
         """
         if self.recipe is None:
@@ -59,17 +56,20 @@ class LoadedFeatures:
         return _joined(data, features, self.learned or Learned(self.recipe.names))
 
     def _processor(self, data: LoadedDataset) -> FeatureProcessor:
-        assert self.recipe is not None  # noqa: S101 - the callers looked
-        own = data.columns
-        item = own.item_id
+        assert self.recipe is not None  # noqa: S101 - the callers checked
+        columns = data.columns
         return FeatureProcessor(
-            self.recipe, time_column=own.timestamp, item_column=item, learned=self.learned
+            self.recipe,
+            time_column=columns.timestamp,
+            item_column=columns.item_id,
+            learned=self.learned,
         )
 
 
 def _joined(data: D, features: pa.Table, learned: Learned | None) -> D:
-    """Return rows, which are by item and time as their features are, with these beside them."""
+    """Return rows with feature columns added; both must be in the order of item and time."""
     names = learned.chosen if learned is not None else ()
+    # A feature may replace a column of the same name.
     table = data.table
     for name in names:
         column = features.column(name)
@@ -79,31 +79,3 @@ def _joined(data: D, features: pa.Table, learned: Learned | None) -> D:
             table = table.append_column(name, column)
     added = tuple(dict.fromkeys((*data.columns.features, *names)))
     return replace(data, table=table, columns=replace(data.columns, features=added))
-
-
-def parse_moment(given: datetime | date | str) -> datetime:
-    """Return a moment as people write it.
-
-    Raises
-    ------
-    ConfigError
-    """
-    if isinstance(given, str):
-        try:
-            return datetime.fromisoformat(given)
-        except ValueError as error:
-            raise ConfigError(
-                f"last_timestamp: {given!r} is no moment", hint="as 2014-03-31T12:00"
-            ) from error
-    if isinstance(given, datetime):
-        return given
-    if isinstance(given, date):
-        return datetime.combine(given, time.min)
-    raise ConfigError(f"last_timestamp: expected a moment, got {type(given).__name__}")
-
-
-def first_month_after(since: datetime) -> Month:
-    """Return the earliest month that may hold rows after it: a file may be in another zone."""
-    day = since.date()
-    before = day - timedelta(days=1) if day > date.min else day
-    return Month(before.year, before.month)

@@ -8,13 +8,13 @@ from gigacast.core.array import DoubleArray
 from gigacast.core.column import to_arrow, to_numpy
 
 _AT_ONCE = 1 << 16
-"""Rows looked at: the first that do not fit end the search."""
+"""Rows compared at a time: the first value that does not fit ends the search."""
 
 
 def narrowest_integer(column: pa.ChunkedArray) -> pa.DataType:
-    """Return the narrowest signed type that holds all values, if it is narrower."""
+    """Return the narrowest signed type that holds all values, or the column's if it is narrower."""
     least, greatest = (bound.as_py() for bound in pc.min_max(column).values())
-    if least is None:
+    if least is None:  # no value at all: any type would hold them
         return column.type
     for bits, kind in ((8, pa.int8()), (16, pa.int16()), (32, pa.int32())):
         if -(1 << (bits - 1)) <= least and greatest < 1 << (bits - 1):
@@ -22,32 +22,34 @@ def narrowest_integer(column: pa.ChunkedArray) -> pa.DataType:
     return column.type
 
 
-def fits_float32(values: "DoubleArray", most: float) -> bool:
-    """Whether no finite value moves by more than a share of itself when it becomes a float32.
+def fits_float32(values: DoubleArray, most: float) -> bool:
+    """Return whether all finite values become float32 within a relative tolerance.
 
     Parameters
     ----------
     values : float64 [R]
     most : float
-        0 is not at all.
+        Tolerance relative to each value; 0 for without loss.
     """
     return all(
         _fit(values[start : start + _AT_ONCE], most) for start in range(0, len(values), _AT_ONCE)
     )
 
 
-def _fit(values: "DoubleArray", most: float) -> bool:
+def _fit(values: DoubleArray, most: float) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         back = values.astype(np.float32).astype(np.float64)
         same = back == values if most == 0 else np.abs(back - values) <= most * np.abs(values)
+        # NaN and infinities become themselves.
         return bool(np.all(same | ~np.isfinite(values)))
 
 
 def narrow_column(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Return a column as a narrower type that was found to hold it."""
+    """Return a column as a narrower type, which must hold its values."""
     if column.type == kind:
         return column
     if pa.types.is_float32(kind) and not column.null_count:
         with np.errstate(over="ignore"):
             return to_arrow(to_numpy(column).astype(np.float32))
+    # Without checks: the values were found to fit.
     return column.cast(kind, safe=False)

@@ -1,8 +1,8 @@
-"""Rows that lie apart from all others, by an isolation forest.
+"""Anomalous rows, by an isolation forest (Liu, Ting and Zhou, "Isolation Forest", ICDM 2008).
 
-Liu, Ting and Zhou, "Isolation Forest", ICDM 2008. Columns are first measured in interquartile
-ranges from the median of their series, so that one forest serves all series of a partition. It is
-grown from rows drawn evenly, and seeded: the same rows have the same scores.
+Columns are first scaled to interquartile ranges from the median of their series, so that one forest
+serves all series of a partition. The forest is trained on evenly spaced rows and seeded: the same
+rows have the same scores.
 """
 
 from collections.abc import Sequence
@@ -13,31 +13,33 @@ import numpy as np
 
 from gigacast.core.array import BoolArray, CodeArray, DoubleArray, IntArray
 from gigacast.errors import MissingExtraError
-from gigacast.quality.quantile import segment_quantiles
+from gigacast.repair.quantile import segment_quantiles
 from gigacast.series.segment import offsets_without
 
 SAMPLE_ROWS = 65_536
 _FAR = 1e6
+"""Scaled value of infinities, which the forest does not take."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """The median and the interquartile range of one column, by series: float64 [N] each."""
+    """Median and interquartile range of a column, by series: float64 [N] each."""
 
     middle: DoubleArray
     width: DoubleArray
 
     @classmethod
     def of(cls, values: DoubleArray, offsets: IntArray) -> "Scale":
-        """Measure a column [R] of series cut by offsets [N + 1]."""
+        """Measure a column [R] of N series with offsets [N + 1]."""
         finite = np.isfinite(values)
         bounds = offsets if finite.all() else offsets_without(~finite, offsets)
-        found = segment_quantiles(values[finite], bounds, (0.25, 0.5, 0.75))
-        width = found[:, 2] - found[:, 0]
-        return cls(found[:, 1], np.where(width > 0, width, 1.0))
+        quartiles = segment_quantiles(values[finite], bounds, (0.25, 0.5, 0.75))
+        width = quartiles[:, 2] - quartiles[:, 0]
+        # A constant series keeps its distances instead of dividing by zero.
+        return cls(quartiles[:, 1], np.where(width > 0, width, 1.0))
 
     def apply(self, values: DoubleArray, codes: CodeArray | None) -> DoubleArray:
-        """Return values in ranges from the median; 0 where they are missing."""
+        """Return values in interquartile ranges from the median; 0 where they are missing."""
         middle, width = (
             side[0] if len(side) == 1 or codes is None else side[codes]
             for side in (self.middle, self.width)
@@ -47,14 +49,14 @@ class Scale:
 
 
 class Forest:
-    """A grown forest, and the scales of its columns.
+    """A trained isolation forest.
 
     Parameters
     ----------
     sample : float64 [S, C]
-        Scaled rows.
+        Scaled rows to train on.
     limit : float
-        Scores above it are anomalies; 0.5 is nothing special, 1 is alone.
+        Score above which a row is an anomaly: about 0.5 is ordinary, near 1 is isolated.
 
     Raises
     ------
@@ -70,12 +72,12 @@ class Forest:
         if self._forest is None or not len(rows):
             return np.zeros(len(rows), np.bool_)
         scores = -self._forest.score_samples(rows)
-        found: BoolArray = scores > self._limit
-        return found
+        anomalies: BoolArray = scores > self._limit
+        return anomalies
 
 
 def require_forest() -> None:
-    """Make sure that forests can be grown here.
+    """Check that isolation forests are available on this machine.
 
     Raises
     ------
@@ -85,14 +87,14 @@ def require_forest() -> None:
 
 
 def sample_rows(rows: int, most: int = SAMPLE_ROWS) -> IntArray:
-    """Return the numbers of at most so many rows, drawn evenly."""
+    """Return the numbers of at most ``most`` evenly spaced rows."""
     if rows <= most:
         return np.arange(rows, dtype=np.int64)
     return np.linspace(0, rows - 1, most).astype(np.int64)
 
 
 def stack(columns: Sequence[DoubleArray]) -> DoubleArray:
-    """Return columns [R] side by side, [R, C]."""
+    """Return C columns [R] as one array [R, C]."""
     return np.stack(columns, axis=1) if columns else np.empty((0, 0))
 
 
@@ -104,4 +106,5 @@ def _new_forest() -> Any:
             "an isolation forest needs scikit-learn",
             hint="pip install 'gigacast[quality]', or use the methods iqr and zscore",
         ) from error
+    # One job: partitions are already cleaned in parallel.
     return IsolationForest(n_estimators=100, random_state=0, n_jobs=1)

@@ -1,7 +1,7 @@
 """Quantiles of many segments at once.
 
-Segments of about the same length are laid side by side, padded, and selected together: as many
-calls as there are powers of two among the lengths, whatever the number of segments.
+Segments of similar length are padded and stacked into a block, which is sorted in one call. So the
+number of calls grows with the number of powers of two among the lengths, not with the segments.
 """
 
 import numpy as np
@@ -11,36 +11,37 @@ from gigacast.series.segment import take_ranges
 
 _BLOCK_CELLS = 1 << 22
 _LONG = 1 << 12
-"""Longer segments are selected one by one: a call costs less than to sort a padded block."""
+"""Longer segments get a call each, which costs less than sorting a padded block."""
 
 
 def segment_quantiles(
     values: DoubleArray, offsets: IntArray, levels: tuple[float, ...]
 ) -> DoubleArray:
-    """Return quantiles of each segment, interpolated as numpy does; NaN for empty ones.
+    """Return quantiles of each segment, interpolated linearly; NaN for empty segments.
 
     Parameters
     ----------
     values : float64 [R]
-        Without NaN.
+        Values without NaN.
     offsets : int64 [N + 1]
     levels : tuple of float
-        Q of them.
+        Q quantile levels.
 
     Returns
     -------
     float64 [N, Q]
     """
     lengths = np.diff(offsets)
-    found = np.full((len(lengths), len(levels)), np.nan)
+    quantiles = np.full((len(lengths), len(levels)), np.nan)
     classes = np.where(lengths > 0, np.ceil(np.log2(np.maximum(lengths, 1))), -1)
     for size in np.unique(classes[classes >= 0]):
         members = np.flatnonzero(classes == size)
-        a_block = max(1, int(_BLOCK_CELLS // 2**size))
-        for start in range(0, len(members), a_block):
-            rows = members[start : start + a_block]
-            found[rows] = _of_block(values, offsets[rows], lengths[rows], levels)
-    return found
+        # Memory is bounded by the block, not by the number of segments.
+        block_rows = max(1, int(_BLOCK_CELLS // 2**size))
+        for start in range(0, len(members), block_rows):
+            rows = members[start : start + block_rows]
+            quantiles[rows] = _of_block(values, offsets[rows], lengths[rows], levels)
+    return quantiles
 
 
 def _of_block(
@@ -54,16 +55,17 @@ def _of_block(
     places = np.multiply.outer(lengths - 1, levels)
     low = np.floor(places).astype(np.int64)
     high = np.minimum(low + 1, (lengths - 1)[:, None])
-    if (lengths == longest).all():  # a few places are found without sorting all
+    if (lengths == longest).all():  # the same places in all rows: no need to sort them
         block = _side_by_side(values, starts, longest).copy()
         block.partition(np.unique([*low[0], *high[0]]), axis=1)
     else:
+        # Padded with infinity, which sorts behind all values.
         block = np.full((len(starts), longest), np.inf)
         inside = np.arange(longest) < lengths[:, None]
         stop = int(starts[-1] + lengths[-1])
-        together = (np.diff(starts) == lengths[:-1]).all()  # then nothing is to be gathered
+        adjacent = (np.diff(starts) == lengths[:-1]).all()  # one slice, without gathering
         block[inside] = (
-            values[starts[0] : stop] if together else values[take_ranges(starts, lengths)]
+            values[starts[0] : stop] if adjacent else values[take_ranges(starts, lengths)]
         )
         block.sort(axis=1)
     below, above = (np.take_along_axis(block, at, axis=1) for at in (low, high))

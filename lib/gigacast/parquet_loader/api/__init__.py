@@ -1,1 +1,0 @@
-"""`ParquetDataLoader` and the methods beside it."""

@@ -1,0 +1,1 @@
+"""Vectorised kernels that judge and mend columns: missing values, outliers, narrow types."""
