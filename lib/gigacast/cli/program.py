@@ -6,21 +6,8 @@ from typing import Any
 
 import click
 
-from gigacast.cli.backtest.command import backtest, evaluate
-from gigacast.cli.batch import cancel, logs, submit, watch
-from gigacast.cli.data.clean import clean
-from gigacast.cli.data.command import data
-from gigacast.cli.data.contract import infer, validate
-from gigacast.cli.data.discover import discover
-from gigacast.cli.data.features import features
-from gigacast.cli.data.quality import quality
-from gigacast.cli.demo import demo
-from gigacast.cli.forecast import forecast
-from gigacast.cli.models.command import models
-from gigacast.cli.plan import plan
-from gigacast.cli.preview import plot, prune, show, status, verify
+from gigacast.cli.lazy import Home, LazyGroup
 from gigacast.cli.suggestion import place_of, placed_hint, remember_place
-from gigacast.cli.train.command import train
 from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from gigacast.errors import (
     ComputeError,
@@ -36,7 +23,69 @@ from gigacast.runtime.interruption import interruptible
 _START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, StorageError)
 
 
-class Program(click.Group):
+_BACKTEST = "gigacast.cli.backtest.command"
+_BATCH = "gigacast.cli.batch"
+_PREVIEW = "gigacast.cli.preview"
+COMMANDS = {
+    "forecast": Home(
+        "gigacast.cli.forecast",
+        "Forecast every partition whose forecast is missing or out of date.",
+    ),
+    "demo": Home(
+        "gigacast.cli.demo",
+        "Generate data in an embedded S3, forecast it, look at it, and run again.",
+    ),
+    "plan": Home("gigacast.cli.plan", "Tell what is left to forecast, and what it will take."),
+    "status": Home(
+        _PREVIEW,
+        "Count partitions done, pending, failed, superseded and orphaned, by year and month.",
+    ),
+    "show": Home(
+        _PREVIEW,
+        "Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal.",
+    ),
+    "plot": Home(
+        _PREVIEW,
+        "Draw the forecast of a few series of PARTITION as a PNG: context, median, bands, actuals.",
+    ),
+    "verify": Home(
+        _PREVIEW, "Recompute a sample of finished series by the stock Chronos pipeline and compare."
+    ),
+    "prune": Home(
+        _PREVIEW, "Delete what lies in the bucket for nobody: says first what it would delete."
+    ),
+    "models": Home(
+        "gigacast.cli.models.command",
+        "Versions of models: publish, switch, roll back, verify, back up, compare.",
+    ),
+    "data": Home(
+        "gigacast.cli.data.command",
+        "Datasets: import, publish, describe, validate; versions, lineage, retention.",
+    ),
+    "train": Home(
+        "gigacast.cli.train.command",
+        "Train models: fine-tune one on your data, or pretrain one on synthetic series.",
+    ),
+    "backtest": Home(
+        _BACKTEST, "Forecast the past from past origins, and compare models with seasonal naive."
+    ),
+    "evaluate": Home(
+        _BACKTEST, "Compare the forecasts in the bucket with what came, once it is there."
+    ),
+    "submit": Home(_BATCH, "Plan, submit to AWS Batch, and leave: `watch RUN` shows how it goes."),
+    "watch": Home(_BATCH, "Show how the array run RUN goes, and close it when it has ended."),
+    "cancel": Home(
+        _BATCH,
+        "End the array run RUN: what is finished is kept, the next run does what is left.",
+    ),
+    "logs": Home(
+        _BATCH, "Show the log of child INDEX of the array run RUN, or of every child that failed."
+    ),
+}
+"""Modules of the commands and first sentences of their help."""
+
+
+class Program(LazyGroup):
     """A group whose first command is the main one: flags without a command mean `forecast`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -49,6 +98,7 @@ class Program(click.Group):
 
 @click.group(
     cls=Program,
+    homes=COMMANDS,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "max_content_width": 100,
@@ -73,30 +123,6 @@ def program() -> None:
     Exit codes: 0 all done or skipped, 1 some partition failed, 2 wrong usage or
     configuration, 130 interrupted.
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-
-
-for _command in (
-    forecast,
-    demo,
-    plan,
-    status,
-    show,
-    plot,
-    verify,
-    prune,
-    models,
-    data,
-    train,
-    backtest,
-    evaluate,
-    submit,
-    watch,
-    cancel,
-    logs,
-):
-    program.add_command(_command)
-for _command in (discover, validate, infer, quality, clean, features):
-    data.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -13,6 +13,7 @@ import click
 import psutil
 import pytest
 
+from gigacast.cli.lazy import LazyCommand
 from gigacast.cli.program import program, run
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
@@ -277,7 +278,8 @@ def test_missing_credentials_are_one_clear_line(
 def commands(group: click.Group = program, path: str = "") -> dict[str, click.Command]:
     """Every command by the words that lead to it, those of groups included."""
     found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
+    for name, listed in group.commands.items():
+        command = listed.load() if isinstance(listed, LazyCommand) else listed
         words = f"{path} {name}".strip()
         found[words] = command
         if isinstance(command, click.Group):
