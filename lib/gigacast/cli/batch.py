@@ -23,7 +23,7 @@ from gigacast.cli.flags import (
     json_option,
     quiet_option,
     read_settings,
-    setting,
+    settings_flags,
     settings_options,
     where_options,
 )
@@ -38,6 +38,7 @@ from gigacast.report.summary import FailedPartition, RunSummary, print_summary
 from gigacast.report.telemetry import Telemetry
 from gigacast.settings.assembly import addresses, array_options_of, job_of
 from gigacast.settings.model import Settings
+from gigacast.settings.options import names_of
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
@@ -51,11 +52,9 @@ def service_for(address: StoreAddress, attempts: int = 8) -> ArrayService:
 
 @click.command()
 @settings_options
-@setting("n_partitions", "First generate the missing ones of this many synthetic partitions.")
-@setting("series_per_partition", "Series in each synthetic partition.")
+@settings_flags(*names_of("synthetic"))
 @array_options
-@click.option("--overwrite/--no_overwrite", default=None, help="Forecast again what is done.")
-@setting("limit", "Forecast at most this many partitions.")
+@settings_flags(*names_of("amount"))
 @json_option
 @quiet_option
 def submit(as_json: bool, quiet: bool, **given: Any) -> None:

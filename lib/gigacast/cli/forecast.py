@@ -12,7 +12,7 @@ from gigacast.cli.flags import (
     json_option,
     quiet_option,
     read_settings,
-    setting,
+    settings_flags,
     settings_options,
 )
 from gigacast.core.exit import EXIT_FAILED
@@ -28,6 +28,7 @@ from gigacast.report.summary import FailedPartition, RunSummary, print_summary
 from gigacast.report.telemetry import Telemetry
 from gigacast.runtime.executor import Failure
 from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.options import names_of
 
 
 class Watcher(ExitStack):
@@ -86,12 +87,10 @@ def _plan_line(plan: Plan, tasks: int) -> str:
 
 @click.command()
 @settings_options
-@setting("n_partitions", "First generate the missing ones of this many synthetic partitions.")
-@setting("series_per_partition", "Series in each synthetic partition.")
+@settings_flags(*names_of("synthetic"))
 @array_options
 @click.option("--dry_run", is_flag=True, help="Plan, and write nothing.")
-@click.option("--overwrite/--no_overwrite", default=None, help="Forecast again what is done.")
-@setting("limit", "Forecast at most this many partitions.")
+@settings_flags(*names_of("amount"))
 @click.option(
     "--log",
     type=click.Choice(["bar", "json"]),

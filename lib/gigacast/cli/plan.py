@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gigacast.cli.flags import json_option, read_settings, settings_options
+from gigacast.cli.flags import json_option, read_settings, setting, settings_options
 from gigacast.forecasting.plan import PlanReport, report_plan
 from gigacast.forecasting.prepare import processes_for
 from gigacast.forecasting.quote import Quote, quote_here, quote_queues
@@ -33,9 +33,7 @@ _QUOTE_COLUMNS = (
 
 @click.command()
 @settings_options
-@click.option(
-    "--overwrite/--no_overwrite", default=None, help="Plan to forecast again what is done."
-)
+@setting("overwrite", "Plan to forecast again what is done.")
 @json_option
 def plan(as_json: bool, **given: Any) -> None:
     """Tell what is left to forecast, and what it will take.

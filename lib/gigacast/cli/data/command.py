@@ -24,10 +24,9 @@ from gigacast.cli.data.view import (
 )
 from gigacast.cli.flags import (
     DEFAULT_CONFIG,
-    WHERE,
     config_option,
     json_option,
-    setting,
+    settings_flags,
 )
 from gigacast.cli.lazy import Home, LazyGroup
 from gigacast.core.contract.definition import Contract, Mode
@@ -111,9 +110,7 @@ def data(context: click.Context) -> None:
 
 def placed(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags that say where the lake is, and ``--json``."""
-    for decorate in (json_option, config_option, *(setting(n, WHERE[n]) for n in _PLACE[::-1])):
-        command = decorate(command)
-    return command
+    return settings_flags(*_PLACE)(config_option(json_option(command)))
 
 
 def open_lake(given: dict[str, Any]) -> Lake:

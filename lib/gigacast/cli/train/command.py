@@ -9,15 +9,11 @@ import click
 
 from gigacast.cli.flags import (
     DEFAULT_CONFIG,
-    HOW,
-    WHERE,
-    WHICH,
-    WITH,
     F,
     config_option,
     json_option,
     quiet_option,
-    setting,
+    settings_flags,
 )
 from gigacast.cli.train.view import (
     Watcher,
@@ -30,20 +26,20 @@ from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.job.audit import this_author
 from gigacast.models.api import ModelManager
+from gigacast.settings.options import names_of
 from gigacast.training.api import finetune_job
 from gigacast.training.data import FileData
 from gigacast.training.pretrain import PretrainJob, run_pretrain
 from gigacast.training.run import run_finetune
 
-_WHICH = [name for name in WHICH if name != "context_partitions"]
-_HOW = ("model", "model_version", "horizon", "context_length", "targets", "item_column")
-_HOW_MORE = ("timestamp_column", "timestamp_unit", "freq", "min_length", "seed")
-_WITH = ("device", "precision", "batch_size", "memory_limit")
+_SETTINGS = (
+    *names_of("where"),
+    *("years", "months", "symbol", "timeframe", "partition_by", "limit"),
+    *("model", "model_version", "horizon", "context_length"),
+    *names_of("columns"),
+    *("freq", "min_length", "seed", "device", "precision", "batch_size", "memory_limit"),
+)
 _TEXTS = {
-    **WHERE,
-    **WHICH,
-    **HOW,
-    **WITH,
     "model": "What to start from: shipped model, folder, NAME/VERSION under models/, or hub id.",
     "horizon": "Steps the loss looks ahead; the model's own, at most 64, when absent.",
     "context_length": "Steps of history the loss looks back; all the model can use when absent.",
@@ -117,9 +113,8 @@ _RUNNING = [
 def _finetune_options(command: Any) -> Any:
     own = click.option("--switch", is_flag=True, default=None, help="Make the version active.")
     why = click.option("--why", help="Goes into the history with --switch.")
-    names = (*WHERE, *_WHICH, "limit", *_HOW, *_HOW_MORE, *_WITH)
-    shared = [setting(name, _TEXTS[name]) for name in names]
-    for decorate in reversed([*shared, *_TRAINING, *_RUNNING, own, why, config_option]):
+    shared = settings_flags(*_SETTINGS, texts=_TEXTS)
+    for decorate in reversed([shared, *_TRAINING, *_RUNNING, own, why, config_option]):
         command = decorate(command)
     return command
 
@@ -179,10 +174,7 @@ def _settings_file(given: dict[str, Any]) -> Path | None:
 @click.option("--name", help="Publish it as this model; nothing is published when absent.")
 @click.option("--new_version", help="Version to publish as; its digest's start when absent.")
 @click.option("--license", help="License to publish it under.")
-@setting("bucket", WHERE["bucket"])
-@setting("prefix", WHERE["prefix"])
-@setting("endpoint_url", WHERE["endpoint_url"])
-@setting("region", WHERE["region"])
+@settings_flags(*_PLACE)
 @config_option
 @json_option
 @quiet_option
