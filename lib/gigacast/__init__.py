@@ -16,10 +16,11 @@ from gigacast.core.lazy import lazy_names
 if TYPE_CHECKING:
     from gigacast.backtesting.api import backtest, evaluate
     from gigacast.errors import GigacastError
-    from gigacast.forecasting.api.functions import Options, forecast, plan, read_forecasts
+    from gigacast.forecasting.api.functions import forecast, plan, read_forecasts
     from gigacast.forecasting.api.loader import ChronosLoader, Prediction
     from gigacast.models.api import ModelManager
     from gigacast.parquet_loader import ParquetDataLoader
+    from gigacast.settings.keywords import Options
     from gigacast.training.api import ChronosTrainer, TrainOptions, finetune
 
 __all__ = [
@@ -44,7 +45,7 @@ _HOMES = {
     "ChronosTrainer": "gigacast.training.api",
     "GigacastError": "gigacast.errors",
     "ModelManager": "gigacast.models.api",
-    "Options": "gigacast.forecasting.api.functions",
+    "Options": "gigacast.settings.keywords",
     "ParquetDataLoader": "gigacast.parquet_loader",
     "Prediction": "gigacast.forecasting.api.loader",
     "TrainOptions": "gigacast.training.api",

@@ -11,14 +11,16 @@ from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.partition import Windows
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
-from gigacast.forecasting.api.functions import Options
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.run import RunEvents
 from gigacast.settings.assembly import job_of
+from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
+from gigacast.settings.signature import with_options
 
 
+@with_options()
 def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     bucket: str,
     *,
@@ -58,7 +60,7 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     events : RunEvents, optional
         Told how each model's run goes on.
     **options
-        See `Options`.
+        As for `gigacast.forecast`.
 
     Returns
     -------
@@ -88,6 +90,7 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     return run_backtest(job, events=events)
 
 
+@with_options()
 def evaluate(
     bucket: str,
     *,
@@ -102,8 +105,8 @@ def evaluate(
         As for `gigacast.forecast`.
     config : path, optional
     **options
-        See `Options`: ``model`` and ``model_version`` to evaluate only these, which months, and how
-        actuals are read.
+        As for `gigacast.forecast`: ``model`` and ``model_version`` to evaluate only these, which
+        months, and how actuals are read.
 
     Returns
     -------

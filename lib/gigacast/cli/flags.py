@@ -11,12 +11,17 @@ import click
 
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
-from gigacast.settings.options import ARGUMENTS, Kind, names_of, nest_arguments
+from gigacast.settings.options import ARGUMENTS, Kind, Option, names_of, nest_arguments
 
 F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_CONFIG = Path("config/settings.yaml")
 JOB_FLAGS = names_of("where", "which", "how", "columns", "covariates", "with")
 """Flags of every command that plans or runs a forecasting job."""
+_TYPES: dict[Kind, click.ParamType] = {
+    "integer": click.INT,
+    "number": click.FLOAT,
+    "folder": click.Path(path_type=Path, file_okay=False),
+}
 
 
 def setting(name: str, help_text: str | None = None) -> Callable[[F], F]:
@@ -29,8 +34,12 @@ def setting(name: str, help_text: str | None = None) -> Callable[[F], F]:
     help_text : str, optional
         Help for a command to which the option means something else; the table's by default.
     """
-    option = ARGUMENTS[name]
-    text = help_text or option.help
+    return make_flag(ARGUMENTS[name], help_text)
+
+
+def make_flag(option: Option, help_text: str | None = None) -> Callable[[F], F]:
+    """Declare the flag of a row of a table of options."""
+    name, text = option.name, help_text or option.help_with_default
     # A flag has no default of its own: without it the environment and the settings file decide.
     if option.kind == "switch":
         return click.option(f"--{name}/--no_{name}", name, default=None, help=text)
@@ -38,8 +47,7 @@ def setting(name: str, help_text: str | None = None) -> Callable[[F], F]:
     if option.choices:
         return click.option(*names, name, type=click.Choice(option.choices), help=text)
     # Bounds are checked with the settings, for every way to set them: the error names the setting.
-    kinds: dict[Kind, click.ParamType] = {"integer": click.INT, "number": click.FLOAT}
-    kind = kinds.get(option.kind, click.STRING)
+    kind = _TYPES.get(option.kind, click.STRING)
     return click.option(*names, name, type=kind, metavar=option.metavar, help=text)
 
 

@@ -15,7 +15,9 @@ from pydantic.fields import FieldInfo
 from gigacast.errors import ConfigError
 from gigacast.settings.model import ENV_PREFIX, Settings
 
-Kind = Literal["switch", "choice", "integer", "number", "text", "names", "numbers", "size"]
+Kind = Literal[
+    "switch", "choice", "integer", "number", "text", "names", "numbers", "size", "folder"
+]
 GROUPS: Mapping[str, str] = {
     "where": "Where to read and write",
     "which": "Which partitions",
@@ -29,6 +31,12 @@ GROUPS: Mapping[str, str] = {
 }
 """Groups of flags in the order of ``--help``, and their titles."""
 
+_METAVARS: Mapping[Kind, str] = {
+    "integer": "N",
+    "number": "N",
+    "names": "NAMES",
+    "folder": "DIRECTORY",
+}
 _KEYWORD_TYPES: Mapping[Kind, str] = {
     "switch": "bool",
     "choice": "str",
@@ -38,6 +46,7 @@ _KEYWORD_TYPES: Mapping[Kind, str] = {
     "names": "str | Sequence[str]",
     "numbers": "Sequence[float]",
     "size": "int | str",
+    "folder": "str | Path",
 }
 
 
@@ -49,15 +58,15 @@ class Option:
     ----------
     name : str
         Name of flag and keyword; empty for settings without them.
-    path : tuple of str
-        Sections and key of the setting in a settings file.
     kind : str
         Type of the value, see `Kind`.
-    choices : tuple of str
-        Allowed texts; empty for other kinds than ``choice``.
-    default : object
     help : str
         One line for ``--help``.
+    default : object
+    path : tuple of str
+        Sections and key of the setting in a settings file; empty for flags of no setting.
+    choices : tuple of str
+        Allowed texts; empty for other kinds than ``choice``.
     details : str
         Further sentences for the guide and the docstrings.
     group : str
@@ -69,15 +78,22 @@ class Option:
     """
 
     name: str
-    path: tuple[str, ...]
     kind: Kind
-    choices: tuple[str, ...]
-    default: Any
     help: str
-    details: str
-    group: str
-    aliases: tuple[str, ...]
-    without_effect: str
+    default: Any = None
+    path: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
+    details: str = ""
+    group: str = ""
+    aliases: tuple[str, ...] = ()
+    without_effect: str = ""
+
+    def read(self, settings: Settings) -> Any:
+        """Return the value that settings have for this option."""
+        value: Any = settings
+        for part in self.path:
+            value = getattr(value, part)
+        return value
 
     @property
     def setting(self) -> str:
@@ -92,7 +108,13 @@ class Option:
     @property
     def metavar(self) -> str:
         """Placeholder of the value in ``--help``."""
-        return {"integer": "N", "number": "N", "names": "NAMES"}.get(self.kind, "TEXT")
+        return _METAVARS.get(self.kind, "TEXT")
+
+    @property
+    def help_with_default(self) -> str:
+        """One line for ``--help``, with the default of the setting."""
+        shown = self.default_text if self.kind != "switch" else ""
+        return f"{self.help} [default: {shown}]" if shown else self.help
 
     @property
     def annotation(self) -> str:
@@ -101,7 +123,7 @@ class Option:
 
     @property
     def described_type(self) -> str:
-        """Type in numpy docstrings: choices in braces, else the annotation."""
+        """Type in numpy docstrings, with choices in braces."""
         if self.kind != "choice":
             return (
                 self.annotation.replace(" | Sequence[str]", " or sequence of str")
@@ -111,12 +133,21 @@ class Option:
         return "{" + ", ".join(f'"{choice}"' for choice in self.choices) + "}"
 
     @property
+    def default_value(self) -> str:
+        """Default as Python source; empty where the help says what happens without the option."""
+        return (
+            repr(self.default_text if self.kind == "size" else self.default)
+            if (self.default_text)
+            else ""
+        )
+
+    @property
     def default_text(self) -> str:
-        """Default as it is typed; empty where the help says what happens without the option."""
+        """Default as on a command line; empty where the help says what happens without it."""
         if self.default is None or self.default in ((), ""):
             return ""
         if isinstance(self.default, bool):
-            return "yes" if self.default else "no"
+            return str(self.default).lower()
         if self.kind == "numbers":
             return ",".join(f"{number:g}" for number in self.default)
         if self.kind == "size":
@@ -208,3 +239,7 @@ ARGUMENTS: Mapping[str, Option] = {
     option.name: option for group in GROUPS for option in OPTIONS if option.group == group
 }
 """Options with a flag and keyword by their names, in the order of ``--help``."""
+KEYWORDS: tuple[Option, ...] = tuple(
+    option for option in ARGUMENTS.values() if option.name != "bucket"
+)
+"""Options of functions that take ``**options``. They have the bucket as a parameter of its own."""

@@ -4,10 +4,10 @@ A door like the command line, which uses it: it may load settings. The registry 
 the bucket and prefix; without a bucket, ``models/`` in the working folder.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from gigacast.settings.assembly import job_of, method_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
 from gigacast.settings.options import ARGUMENTS, nest_arguments
+from gigacast.settings.signature import with_options
 from gigacast.trainers.finetuning.config import FinetuneOptions, TrainingEvents
 from gigacast.training.data import (
     DEFAULT_HISTORY,
@@ -32,74 +33,19 @@ from gigacast.training.data import (
     find_partitions,
 )
 from gigacast.training.job import FinetuneJob, FinetuneResult
+from gigacast.training.keywords import TrainOptions
+from gigacast.training.options import KEYWORDS
 from gigacast.training.run import run_finetune
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FILE_ENDINGS = (".csv", ".parquet", ".json")
-_SETTINGS = {
-    "horizon": ("model", "prediction_length"),
-    "context_length": ("forecast", "context_length"),
-    "seed": ("forecast", "seed"),
-    "batch_size": ("run", "batch_size"),
-}
-"""What training takes from the settings every job has."""
+_FROM_SETTINGS = ("horizon", "context_length", "seed", "batch_size")
+"""Options of training that are settings of every job, by name."""
 
 
-class TrainOptions(TypedDict, total=False):
-    """Keyword arguments of `finetune` and `ChronosTrainer.train`: the command's flags, by name."""
-
-    bucket: str
-    prefix: str
-    input_prefix: str
-    endpoint_url: str
-    region: str
-    years: str
-    months: str
-    symbol: str | Sequence[str]
-    timeframe: str | Sequence[str]
-    partition_by: str
-    limit: int
-    model: str
-    model_version: str
-    horizon: int
-    context_length: int
-    targets: str | Sequence[str]
-    item_column: str
-    timestamp_column: str
-    timestamp_unit: str
-    freq: str
-    min_length: int
-    seed: int
-    device: str
-    precision: str
-    batch_size: int
-    memory_limit: int | str
-    method: str
-    steps: int
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    gradient_clip: float
-    min_context: int
-    validation_steps: int
-    validation_windows: int
-    validate_every: int
-    patience: int
-    checkpoint_every: int
-    lora_rank: int
-    lora_alpha: int
-    history: int
-    name: str
-    new_version: str
-    switch: bool
-    why: str
-    checkpoints: str | Path
-    max_minutes: float
-    threads: int
-
-
+@with_options(KEYWORDS)
 def finetune(
     data: "str | Path | pd.DataFrame",
     *,
@@ -119,7 +65,8 @@ def finetune(
     events : TrainingEvents, optional
         Told how the run goes on.
     **options
-        See `TrainOptions`; ``bucket`` says where the registry is when ``data`` is a file or frame.
+        Flags of the command line by name; ``bucket`` is the place of the registry when ``data`` is
+        a file or data frame.
 
     Raises
     ------
@@ -170,18 +117,18 @@ def finetune_job(
     wishes = {name: value for name, value in given.items() if value is not None}
     arguments = {name: wishes.pop(name) for name in list(wishes) if name in ARGUMENTS}
     settings = _settings(arguments, file, needs_bucket=data is None)
-    known = {one.name for one in fields(FinetuneOptions)} - set(_SETTINGS)
-    asked = {name: wishes.pop(name) for name in list(wishes) if name in known}
-    for name, (section, key) in _SETTINGS.items():
-        if (value := getattr(getattr(settings, section), key)) is not None:
-            asked[name] = value
+    own = {field.name for field in fields(FinetuneOptions)} - set(_FROM_SETTINGS)
+    chosen = {name: wishes.pop(name) for name in list(wishes) if name in own}
+    for name in _FROM_SETTINGS:
+        if (value := ARGUMENTS[name].read(settings)) is not None:
+            chosen[name] = value
     checkpoints = wishes.pop("checkpoints", None)
     unknown = set(wishes) - set(TrainOptions.__annotations__)
     if unknown:
         raise ConfigError(f"{sorted(unknown)[0]}: no such argument")
     return FinetuneJob(
         job=job_of(settings),
-        options=FinetuneOptions(**asked),
+        options=FinetuneOptions(**chosen),
         data=data,
         name=wishes.get("name"),
         version=wishes.get("new_version"),
@@ -332,13 +279,14 @@ class ChronosTrainer:
         self._data = data
         return np.array(found[0]) if len(found) == 1 else pad_contexts(found)
 
+    @with_options(KEYWORDS)
     def train(self, **options: Unpack[TrainOptions]) -> FinetuneResult:
         """Fine-tune the model on what was loaded, and publish the version that comes out.
 
         Parameters
         ----------
         **options
-            See `TrainOptions`.
+            Flags of the command line by name.
 
         Raises
         ------

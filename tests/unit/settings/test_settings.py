@@ -7,8 +7,8 @@ import pytest
 
 from gigacast.core.time.month import IntRange
 from gigacast.errors import ConfigError
-from gigacast.forecasting.api.functions import Options
 from gigacast.settings.assembly import addresses, job_of
+from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
 from gigacast.settings.options import ARGUMENTS, nest_arguments
@@ -176,16 +176,6 @@ def test_ranges_reach_the_selection() -> None:
 
 def test_every_keyword_is_an_argument_and_every_argument_a_keyword() -> None:
     assert set(Options.__annotations__) | {"bucket"} == set(ARGUMENTS)
-
-
-def test_every_argument_names_a_setting_that_exists() -> None:
-    for path in ARGUMENTS.values():
-        model: Any = Settings
-        for name in path[:-1]:
-            fields = model.model_fields
-            aliases = {field.alias or key: key for key, field in fields.items()}
-            model = fields[aliases[name]].annotation
-        assert path[-1] in model.model_fields
 
 
 def test_lists_in_the_environment_may_be_text_or_json(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ They load settings, as the commands do; everything below takes plain values.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import pyarrow as pa
 
@@ -17,66 +17,14 @@ from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.settings.assembly import addresses, job_of, registry_of
+from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
+from gigacast.settings.signature import with_options
 from gigacast.storage.opening import open_store
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Options(TypedDict, total=False):
-    """Keyword arguments of `forecast` and `plan`: the flags of the command line, by name.
-
-    What is left out comes from the environment, the settings file given as ``config``, or the
-    defaults. See the guide for what each one does.
-    """
-
-    prefix: str
-    input_prefix: str
-    endpoint_url: str
-    region: str
-    years: str
-    months: str
-    symbol: str | Sequence[str]
-    timeframe: str | Sequence[str]
-    model: str
-    model_version: str
-    horizon: int
-    quantiles: Sequence[float]
-    context_length: int
-    context_partitions: int
-    partition_by: str
-    freq: str
-    layout: str
-    min_length: int
-    fallback: str
-    non_negative: bool
-    integer: bool
-    extrapolate_levels: bool
-    seed: int
-    item_column: str
-    timestamp_column: str
-    targets: str | Sequence[str]
-    past_covariates: str | Sequence[str]
-    known_covariates: str | Sequence[str]
-    joint_targets: bool
-    missing_future: str
-    unsupported_covariates: str
-    timestamp_unit: str
-    memory_limit: int | str
-    executor: str
-    n_jobs: int
-    device: str
-    precision: str
-    batch_size: int
-    n_partitions: int
-    series_per_partition: int
-    overwrite: bool
-    limit: int
-    stack: str
-    queue: str
-    children: int
 
 
 @overload
@@ -100,6 +48,7 @@ def forecast(
 ) -> "pd.DataFrame": ...
 
 
+@with_options()
 def forecast(
     data: "str | pd.DataFrame",
     *,
@@ -127,7 +76,8 @@ def forecast(
     bucket : str, optional
         Whose ``models/``, below ``prefix``, is looked in as well (data frames only).
     **options
-        See `Options`.
+        Flags of the command line by name. The environment, the settings file and then the default
+        decide on options that are left out.
 
     Returns
     -------
@@ -181,6 +131,7 @@ def _forecast_frame(
     return to_frame(predictions)
 
 
+@with_options()
 def plan(
     bucket: str, *, config: str | Path | None = None, **options: Unpack[Options]
 ) -> PlanReport:
@@ -192,7 +143,8 @@ def plan(
         As for `forecast`.
     config : path, optional
     **options
-        See `Options`.
+        Flags of the command line by name. The environment, the settings file and then the default
+        decide on options that are left out.
 
     Returns
     -------
