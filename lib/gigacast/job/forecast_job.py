@@ -1,6 +1,6 @@
 """A forecasting job as a value: everything a run needs to know, resolved from no environment."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from gigacast.core.cost.price import PriceTable
@@ -90,19 +90,16 @@ class Method:
 
     def options(self, horizon: int, batch_size: int | None) -> ForecastOptions:
         """Return what a forecaster needs of this."""
+        # An option of the same name in both reaches the forecaster without another line here.
+        names = {field.name for field in fields(ForecastOptions)}
+        shared = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return ForecastOptions(
-            horizon=horizon,
-            levels=self.levels,
-            context_length=self.context_length,
-            min_length=self.min_length,
-            fallback=self.fallback,
-            non_negative=self.non_negative,
-            integer=self.integer,
-            batch_size="auto" if batch_size is None else batch_size,
-            extrapolate_levels=self.extrapolate_levels,
-            seed=self.seed,
-            joint=self.joint_targets,
-            missing_future=self.missing_future,
+            **{
+                **shared,
+                "horizon": horizon,
+                "batch_size": "auto" if batch_size is None else batch_size,
+                "joint": self.joint_targets,
+            }
         )
 
 

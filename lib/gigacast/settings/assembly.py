@@ -2,8 +2,10 @@
 
 import logging
 import re
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gigacast.core.cost.array_plan import Machine
 from gigacast.core.cost.price import PriceTable
@@ -15,9 +17,13 @@ from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.lake.plan.discovery import Selection
 from gigacast.series.source import ColumnNames
+from gigacast.settings.field import Section
 from gigacast.settings.load import DEFAULT_PRICES, load_prices
 from gigacast.settings.model import RunSettings, Settings
 from gigacast.storage.store import StoreAddress
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 logger = logging.getLogger(__name__)
 _USUAL = {ArrayOptions().cpu_instance, ArrayOptions().gpu_instance}
@@ -106,7 +112,7 @@ def job_of(settings: Settings) -> ForecastJob:
     ConfigError
         When values that are fine alone do not fit together.
     """
-    run, loader = settings.run, settings.parquet_loader
+    run, model, loader = settings.run, settings.model, settings.parquet_loader
     inputs, outputs = addresses(run, loader.data_paths.root_dir)
     synthetic = Synthetic(run.n_partitions, run.series_per_partition) if run.n_partitions else None
     return ForecastJob(
@@ -114,20 +120,17 @@ def job_of(settings: Settings) -> ForecastJob:
         outputs=outputs,
         bucket=bucket_of(run, loader.data_paths.root_dir),
         model=ModelChoice(
-            reference=settings.model.model_path or settings.model.model_type,
-            version=settings.model.version,
-            otherwise=settings.model.model_type if settings.model.model_path else None,
-            detect=settings.model.auto_detect_mode,
-            device=run.device,
-            precision=run.precision,
+            reference=model.model_path or model.model_type,
+            version=model.version,
+            otherwise=model.model_type if model.model_path else None,
+            detect=model.auto_detect_mode,
+            **shared_values(run, ModelChoice),
         ),
         method=method_of(settings),
         pattern=NamingPattern(loader.file_patterns.naming_regex, loader.file_patterns.panel_regex),
         selection=selection_of(settings),
         resources=Resources(
-            executor=run.executor,
-            n_jobs=run.n_jobs,
-            batch_size=run.batch_size,
+            **shared_values(run, Resources),
             memory_limit_bytes=loader.performance.memory_limit,
         ),
         synthetic=synthetic,
@@ -168,9 +171,7 @@ def array_options_of(settings: Settings) -> ArrayOptions:
         return machine.dollars_per_hour("spot") or machine.on_demand
 
     return ArrayOptions(
-        stack=batch.stack,
-        queue=batch.queue,
-        children=batch.children,
+        **shared_values(batch, ArrayOptions),
         target_s=batch.child_minutes * 60,
         timeout_s=batch.child_timeout_minutes * 60,
         valid_for=timedelta(hours=batch.plan_hours),
@@ -184,8 +185,6 @@ def array_options_of(settings: Settings) -> ArrayOptions:
             batch.gpu_speed,
             dollars(batch.gpu_instance, default.gpu.dollars_per_hour),
         ),
-        cpu_instance=batch.cpu_instance,
-        gpu_instance=batch.gpu_instance,
         prices=prices,
     )
 
@@ -209,15 +208,9 @@ def method_of(settings: Settings) -> Method:
     """
     forecast, columns = settings.forecast, settings.parquet_loader.columns
     method = Method(
+        **shared_values(forecast, Method),
         horizon=settings.model.prediction_length,
         levels=forecast.quantiles,
-        context_length=forecast.context_length,
-        min_length=forecast.min_length,
-        fallback=forecast.fallback,
-        non_negative=forecast.non_negative,
-        integer=forecast.integer,
-        extrapolate_levels=forecast.extrapolate_levels,
-        seed=forecast.seed,
         columns=ColumnNames(
             item_id=columns.item_id_column,
             timestamp=columns.datetime_column,
@@ -227,10 +220,6 @@ def method_of(settings: Settings) -> Method:
         ),
         frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
         timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,
-        layout=forecast.layout,
-        joint_targets=forecast.joint_targets,
-        missing_future=forecast.missing_future,
-        unsupported_covariates=forecast.unsupported_covariates,
     )
     twice = {*columns.past_covariates} & {*columns.known_covariates}
     if twice:
@@ -239,6 +228,15 @@ def method_of(settings: Settings) -> Method:
         )
     method.options(method.horizon or 1, None)  # the levels and lengths fit together, or it raises
     return method
+
+
+def shared_values(section: Section, job_value: type["DataclassInstance"]) -> dict[str, Any]:
+    """Return the settings of a section that a part of the job has under the same name.
+
+    A new option of the same name in both reaches the job without another line here.
+    """
+    names = {field.name for field in fields(job_value)} & set(type(section).model_fields)
+    return {name: getattr(section, name) for name in names}
 
 
 def selection_of(settings: Settings) -> Selection:

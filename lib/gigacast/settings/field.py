@@ -3,6 +3,7 @@
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 
 class Section(BaseModel):
@@ -46,10 +47,10 @@ def option(  # noqa: PLR0913 - keywords, each a column of the table of options
     **constraints
         Bounds of the value, for `pydantic.Field`: ``ge``, ``gt``, ``le``, ``pattern``.
     """
-    row = {
+    row: JsonDict = {
         "group": group,
         "flag": flag,
-        "aliases": list(aliases),
+        "aliases": [*aliases],
         "details": details,
         "without_effect": without_effect,
     }

@@ -12,6 +12,9 @@ from pydantic import BaseModel
 import gigacast
 from gigacast.cli.flags import make_flag
 from gigacast.errors import ConfigError
+from gigacast.job.batch_options import ArrayOptions
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
@@ -40,6 +43,7 @@ VALUES: dict[str, Any] = {
     "numbers": "0.2,0.8",
     "size": "2GB",
 }
+JOB_VALUES = {"bucket": "file:///y", "months": "3", "freq": "D"}
 TEXTS = {"device": "cuda:1", "stack": "other", "cpu_instance": "c7i.large"}
 
 
@@ -88,6 +92,17 @@ def test_a_flag_has_the_names_choices_and_help_of_its_option(option: Option) -> 
     if option.choices:
         assert isinstance(flag.type, click.Choice)
         assert flag.type.choices == option.choices
+
+
+@pytest.mark.parametrize("option", ARGUMENTS.values(), ids=lambda option: option.name)
+def test_every_option_reaches_the_job(option: Option) -> None:
+    base = {"bucket": "file:///x", "n_partitions": 2}
+
+    def jobs(**arguments: Any) -> tuple[ForecastJob, ArrayOptions]:
+        settings = load_settings(nest_arguments({**base, **arguments}))
+        return job_of(settings), array_options_of(settings)
+
+    assert jobs(**{option.name: JOB_VALUES.get(option.name, value_for(option))}) != jobs()
 
 
 def test_names_of_flags_and_settings_are_unique() -> None:
