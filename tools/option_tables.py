@@ -87,7 +87,7 @@ def fill_tables(text: str) -> str:
     def table(match: re.Match[str]) -> str:
         words = match["words"].split()
         rows = flag_table(words) if match["kind"] == "options" else setting_table(words)
-        return f"{match['open']}\n{rows}\n\n{match['close']}"
+        return f"{match['open']}{rows}\n{match['close']}"
 
     return _MARK.sub(table, text)
 
@@ -95,8 +95,8 @@ def fill_tables(text: str) -> str:
 def flag_table(words: Iterable[str]) -> str:
     """Return the Markdown table of the flags of groups and options."""
     options = [option for word in words for option in _find_options(word)]
-    rows = [(_flags(option), _default(option), _meaning(option)) for option in options]
-    return _table(("flag", "default", ""), rows)
+    rows = [(_flags(o), _setting(o), _default(o), _meaning(o)) for o in options]
+    return _table(("flag", "setting", "default", "meaning"), rows)
 
 
 def _find_options(word: str) -> Iterable[Option]:
@@ -116,8 +116,8 @@ def setting_table(sections: Iterable[str]) -> str:
         options = [option for option in OPTIONS if option.setting.startswith(f"{section}.")]
         if not options:
             raise ValueError(f"{section}: no section of the settings")
-        rows += [(f"`{o.setting}`", _default(o), _meaning(o)) for o in options]
-    return _table(("setting", "default", ""), rows)
+        rows += [(_setting(o), _default(o), _meaning(o)) for o in options]
+    return _table(("setting", "default", "meaning"), rows)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
@@ -132,6 +132,10 @@ def _flags(option: Option) -> str:
     return ", ".join(f"`--{name}`" for name in names)
 
 
+def _setting(option: Option) -> str:
+    return f"`{option.setting}`" if option.path else ""
+
+
 def _default(option: Option) -> str:
     text = option.default_text.replace("|", "\\|")
     return f"`{text}`" if text and not option.without_effect else ""
@@ -142,7 +146,7 @@ def _meaning(option: Option) -> str:
         return _cell(f"No effect: {option.without_effect}.")
     choices = ""
     if len(option.choices) > 1:
-        choices = f" One of {', '.join(f'`{choice}`' for choice in option.choices)}."
+        choices = f" Choices: {', '.join(f'`{choice}`' for choice in option.choices)}."
     return _cell(f"{option.help}{choices} {option.details}")
 
 

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from gigacast.models.api import ModelManager
     from gigacast.parquet_loader import ParquetDataLoader
     from gigacast.settings.keywords import Options
-    from gigacast.training.api import ChronosTrainer, TrainOptions, finetune
+    from gigacast.training.api import ChronosTrainer, finetune
+    from gigacast.training.keywords import TrainOptions
 
 __all__ = [
     "ChronosLoader",
@@ -48,7 +49,7 @@ _HOMES = {
     "Options": "gigacast.settings.keywords",
     "ParquetDataLoader": "gigacast.parquet_loader",
     "Prediction": "gigacast.forecasting.api.loader",
-    "TrainOptions": "gigacast.training.api",
+    "TrainOptions": "gigacast.training.keywords",
     "backtest": "gigacast.backtesting.api",
     "evaluate": "gigacast.backtesting.api",
     "finetune": "gigacast.training.api",

@@ -17,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_CONFIG = Path("config/settings.yaml")
 JOB_FLAGS = names_of("where", "which", "how", "columns", "covariates", "with")
 """Flags of every command that plans or runs a forecasting job."""
-_TYPES: dict[Kind, click.ParamType] = {
+_TYPES: dict[Kind, click.ParamType[Any]] = {
     "integer": click.INT,
     "number": click.FLOAT,
     "folder": click.Path(path_type=Path, file_okay=False),

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from gigacast.cli.lazy import Home, LazyGroup
+from gigacast.cli.commands import COMMANDS
+from gigacast.cli.lazy import LazyGroup
 from gigacast.cli.suggestion import place_of, placed_hint, remember_place
 from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from gigacast.errors import (
@@ -21,68 +22,6 @@ from gigacast.errors import (
 from gigacast.runtime.interruption import interruptible
 
 _START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, StorageError)
-
-
-_BACKTEST = "gigacast.cli.backtest.command"
-_BATCH = "gigacast.cli.batch"
-_PREVIEW = "gigacast.cli.preview"
-COMMANDS = {
-    "forecast": Home(
-        "gigacast.cli.forecast",
-        "Forecast every partition whose forecast is missing or out of date.",
-    ),
-    "demo": Home(
-        "gigacast.cli.demo",
-        "Generate data in an embedded S3, forecast it, look at it, and run again.",
-    ),
-    "plan": Home("gigacast.cli.plan", "Tell what is left to forecast, and what it will take."),
-    "status": Home(
-        _PREVIEW,
-        "Count partitions done, pending, failed, superseded and orphaned, by year and month.",
-    ),
-    "show": Home(
-        _PREVIEW,
-        "Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal.",
-    ),
-    "plot": Home(
-        _PREVIEW,
-        "Draw the forecast of a few series of PARTITION as a PNG: context, median, bands, actuals.",
-    ),
-    "verify": Home(
-        _PREVIEW, "Recompute a sample of finished series by the stock Chronos pipeline and compare."
-    ),
-    "prune": Home(
-        _PREVIEW, "Delete what lies in the bucket for nobody: says first what it would delete."
-    ),
-    "models": Home(
-        "gigacast.cli.models.command",
-        "Versions of models: publish, switch, roll back, verify, back up, compare.",
-    ),
-    "data": Home(
-        "gigacast.cli.data.command",
-        "Datasets: import, publish, describe, validate; versions, lineage, retention.",
-    ),
-    "train": Home(
-        "gigacast.cli.train.command",
-        "Train models: fine-tune one on your data, or pretrain one on synthetic series.",
-    ),
-    "backtest": Home(
-        _BACKTEST, "Forecast the past from past origins, and compare models with seasonal naive."
-    ),
-    "evaluate": Home(
-        _BACKTEST, "Compare the forecasts in the bucket with what came, once it is there."
-    ),
-    "submit": Home(_BATCH, "Plan, submit to AWS Batch, and leave: `watch RUN` shows how it goes."),
-    "watch": Home(_BATCH, "Show how the array run RUN goes, and close it when it has ended."),
-    "cancel": Home(
-        _BATCH,
-        "End the array run RUN: what is finished is kept, the next run does what is left.",
-    ),
-    "logs": Home(
-        _BATCH, "Show the log of child INDEX of the array run RUN, or of every child that failed."
-    ),
-}
-"""Modules of the commands and first sentences of their help."""
 
 
 class Program(LazyGroup):

@@ -207,8 +207,8 @@ def test_a_table_of_the_guide_is_written_between_its_marks() -> None:
     page = "# Page\n\n<!-- options: amount layout -->\nold\n<!-- end -->\n\nText.\n"
     text = option_tables.fill_tables(page)
     assert "old" not in text
-    assert "| `--overwrite`, `--no_overwrite` | `false` | Forecast again what is done. |" in text
-    assert "| `--layout` | `long` |" in text
+    assert "| `--overwrite`, `--no_overwrite` | `run.overwrite` | `false` | Forecast again" in text
+    assert "| `--layout` | `forecast.layout` | `long` | Rows per step" in text
     assert text.startswith("# Page\n\n<!-- options: amount layout -->\n")
     assert text.endswith("<!-- end -->\n\nText.\n")
     assert option_tables.fill_tables(text) == text
@@ -216,7 +216,15 @@ def test_a_table_of_the_guide_is_written_between_its_marks() -> None:
 
 def test_a_table_of_settings_shows_keys_and_defaults() -> None:
     text = option_tables.fill_tables("<!-- settings: batch -->\n<!-- end -->")
-    assert "| `batch.child_minutes` | `15` |" in text
+    assert "| `batch.child_minutes` | `15` | Minutes of work that a child is started for. |" in text
+    text = option_tables.fill_tables("<!-- settings: model -->\n<!-- end -->")
+    assert "| `model.loading_mode` | | No effect: models are always loaded" in text
+
+
+def test_a_table_of_training_has_no_settings() -> None:
+    text = option_tables.fill_tables("<!-- options: training finetuning -->\n<!-- end -->")
+    assert "| `--steps` | | `1000` | Maximum steps to train. |" in text
+    assert "| `--switch` | | `false` | Make the version active. |" in text
 
 
 @pytest.mark.parametrize("mark", ["options: nothing", "settings: nothing"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from gigacast.cli.commands import DATA_COMMANDS
 from gigacast.cli.data.view import (
     describe_json,
     lineage_json,
@@ -28,7 +29,7 @@ from gigacast.cli.flags import (
     json_option,
     settings_flags,
 )
-from gigacast.cli.lazy import Home, LazyGroup
+from gigacast.cli.lazy import LazyGroup
 from gigacast.core.contract.definition import Contract, Mode
 from gigacast.core.contract.predefined import PREDEFINED
 from gigacast.core.dataset.ref import DatasetRef
@@ -57,37 +58,9 @@ from gigacast.storage.opening import open_store
 from gigacast.storage.parquet.draft import CODECS
 
 _PLACE = ("bucket", "prefix", "endpoint_url", "region")
-_COMMANDS = {
-    "discover": Home(
-        "gigacast.cli.data.discover",
-        "Show which files there are under the input root: by series, with the months they span.",
-    ),
-    "validate": Home(
-        "gigacast.cli.data.contract",
-        "Hold DATASET, or a local file, against a contract; exit code 1 when it is broken.",
-    ),
-    "infer": Home(
-        "gigacast.cli.data.contract",
-        "Propose a contract that DATASET, or a local file, keeps: YAML, to be tightened.",
-    ),
-    "quality": Home(
-        "gigacast.cli.data.quality",
-        "Measure how good DATASET is, or the partitions of the input root; exit code 1 if any "
-        "fails.",
-    ),
-    "clean": Home(
-        "gigacast.cli.data.clean",
-        "Clean SOURCE, a dataset or `partitions` (of the input root), into DATASET.",
-    ),
-    "features": Home(
-        "gigacast.cli.data.features",
-        "Compute features of SOURCE, a dataset or local Parquet, and publish them as DATASET.",
-    ),
-}
-"""Commands of other modules, which import this one."""
 
 
-@click.group(cls=LazyGroup, homes=_COMMANDS, invoke_without_command=True)
+@click.group(cls=LazyGroup, homes=DATA_COMMANDS, invoke_without_command=True)
 @click.pass_context
 def data(context: click.Context) -> None:
     """Datasets: import, publish, describe, validate; versions, lineage, retention.
