@@ -1,4 +1,4 @@
-"""Commands that are imported when they are called: their modules and their help in lists."""
+"""Commands that are loaded when they are called: their modules and their help in lists."""
 
 from gigacast.cli.lazy import Home
 

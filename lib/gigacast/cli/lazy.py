@@ -1,4 +1,4 @@
-"""A group of commands that imports a command's module when the command is called."""
+"""Group of commands whose modules are loaded when a command is called."""
 
 from collections.abc import Mapping
 from importlib import import_module
