@@ -1,4 +1,4 @@
-"""From settings to the plain values of a job: where it works, what it selects, how it forecasts."""
+"""Plain values of a job, made from the settings: addresses, selection, method, resources."""
 
 import logging
 import re
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 logger = logging.getLogger(__name__)
-_USUAL = {ArrayOptions().cpu_instance, ArrayOptions().gpu_instance}
-"""Machines nobody has asked for by name: a table need not have them."""
+_DEFAULT_MACHINES = {ArrayOptions().cpu_instance, ArrayOptions().gpu_instance}
+"""Machines that a price table need not have: the user has not named them."""
 
 
 def bucket_url(bucket: str) -> str:
-    """Return the URL of a bucket given by name, URL or folder.
+    """Return the URL of a bucket, from its name or URL.
 
     Raises
     ------
     ConfigError
-        When it is none of them.
+        If the text is neither.
     """
     if bucket.startswith(("s3://", "file://", "memory://")):
         return bucket.rstrip("/") if not bucket.endswith("://") else bucket
@@ -49,17 +49,17 @@ def bucket_url(bucket: str) -> str:
 
 
 def root_url(root_dir: str) -> str:
-    """Return the URL of ``parquet_loader.data_paths.root_dir``: a folder, unless it is one."""
+    """Return the URL of ``parquet_loader.data_paths.root_dir``, which may be a folder's path."""
     return root_dir if "://" in root_dir else f"file://{Path(root_dir).expanduser().absolute()}"
 
 
 def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
-    """Return the bucket or folder a run works in, without its prefix.
+    """Return the address of a run's bucket or folder, without the prefix.
 
     Raises
     ------
     ConfigError
-        When none is named.
+        If none is named.
     """
     bucket = run.bucket or (root_url(root_dir) if root_dir else None)
     if bucket is None:
@@ -72,13 +72,13 @@ def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
 def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddress, StoreAddress]:
     """Return the input and the output root.
 
-    ``input_prefix`` lies below ``prefix``; it counts from the bucket's root when it starts with
-    ``/``, and is another bucket when it is a URL.
+    ``input_prefix`` is a folder below ``prefix``. With a leading ``/`` it is a folder below the
+    bucket's root, and as a URL it is another bucket.
 
     Raises
     ------
     ConfigError
-        When no bucket is named.
+        If no bucket is named.
     """
     root = bucket_of(run, root_dir)
     outputs = root.child(run.prefix) if run.prefix.strip("/") else root
@@ -91,12 +91,12 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
 
 
 def registry_of(settings: Settings) -> StoreAddress | None:
-    """Return where ``models/`` lies for who has no bucket to work in; ``None`` when none is named.
+    """Return the address of the model registry's root; ``None`` if the settings name no bucket.
 
     Raises
     ------
     ConfigError
-        When what is named is no bucket.
+        If the bucket's name is malformed.
     """
     root_dir = settings.parquet_loader.data_paths.root_dir
     if settings.run.bucket is None and root_dir is None:
@@ -105,12 +105,12 @@ def registry_of(settings: Settings) -> StoreAddress | None:
 
 
 def job_of(settings: Settings) -> ForecastJob:
-    """Return the settings as the plain values a run takes.
+    """Return the forecasting job of the settings.
 
     Raises
     ------
     ConfigError
-        When values that are fine alone do not fit together.
+        If values that are valid alone contradict each other.
     """
     run, model, loader = settings.run, settings.model, settings.parquet_loader
     inputs, outputs = addresses(run, loader.data_paths.root_dir)
@@ -141,7 +141,10 @@ def job_of(settings: Settings) -> ForecastJob:
 
 
 def _prices_if_sound() -> PriceTable | None:
-    """Return the price table; a broken one costs a run its dollars and nothing else."""
+    """Return the price table; ``None``, with a warning, if it is broken.
+
+    A run must not fail over its prices: its costs are then left out.
+    """
     try:
         return known_prices()
     except ConfigError as error:
@@ -150,23 +153,24 @@ def _prices_if_sound() -> PriceTable | None:
 
 
 def array_options_of(settings: Settings) -> ArrayOptions:
-    """Return how the settings divide a run over array jobs.
+    """Return how a run is divided over array jobs.
 
-    Prices are the table's, where there is a sound one; a machine that is not in it is refused.
+    Prices are those of the price table, if there is a sound one.
 
     Raises
     ------
     ConfigError
+        If a machine that the settings name is not in the price table.
     """
     batch, default = settings.batch, ArrayOptions()
     try:
         prices = known_prices()
-    except ConfigError:  # `job_of` has told of it
+    except ConfigError:  # `job_of` has logged the reason
         prices = None
 
-    def dollars(name: str, otherwise: float) -> float:
-        if prices is None or (name in _USUAL and not prices.has(name)):
-            return otherwise
+    def dollars(name: str, default_price: float) -> float:
+        if prices is None or (name in _DEFAULT_MACHINES and not prices.has(name)):
+            return default_price
         machine = prices.find(name)
         return machine.dollars_per_hour("spot") or machine.on_demand
 
@@ -190,21 +194,23 @@ def array_options_of(settings: Settings) -> ArrayOptions:
 
 
 def known_prices() -> PriceTable | None:
-    """Return the price table, where there is one: without it a run has no dollars.
+    """Return the price table; ``None`` without a file, and then runs have no costs.
 
     Raises
     ------
     ConfigError
+        If the file is broken.
     """
     return load_prices() if DEFAULT_PRICES.is_file() else None
 
 
 def method_of(settings: Settings) -> Method:
-    """Return how the settings turn series into forecasts.
+    """Return the method of the settings: how series become forecasts.
 
     Raises
     ------
     ConfigError
+        If a column is both a past and a known covariate, or levels and lengths are out of range.
     """
     forecast, columns = settings.forecast, settings.parquet_loader.columns
     method = Method(
@@ -221,12 +227,14 @@ def method_of(settings: Settings) -> Method:
         frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
         timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,
     )
-    twice = {*columns.past_covariates} & {*columns.known_covariates}
-    if twice:
+    ambiguous = {*columns.past_covariates} & {*columns.known_covariates}
+    if ambiguous:
         raise ConfigError(
-            f"{', '.join(sorted(twice))}: both past and known", hint="name each covariate once"
+            f"{', '.join(sorted(ambiguous))}: both past and known", hint="name each covariate once"
         )
-    method.options(method.horizon or 1, None)  # the levels and lengths fit together, or it raises
+    # The forecaster's options check levels and lengths. Made here, they refuse a wrong setting
+    # before anything is read; the horizon may be open until a file's name is read.
+    method.options(method.horizon or 1, None)
     return method
 
 
@@ -240,11 +248,12 @@ def shared_values(section: Section, job_value: type["DataclassInstance"]) -> dic
 
 
 def selection_of(settings: Settings) -> Selection:
-    """Return which partitions the settings ask for.
+    """Return the selection of partitions.
 
     Raises
     ------
     ConfigError
+        If a range of years or months is malformed.
     """
     run = settings.run
     return Selection(
