@@ -1,4 +1,4 @@
-"""Array runs: submit, watch, cancel, logs, and the main command with ``--executor batch``."""
+"""Array runs on AWS Batch: submit, watch, cancel, logs, and ``forecast --executor batch``."""
 
 import json
 import sys
@@ -44,8 +44,8 @@ from gigacast.storage.store import Store, StoreAddress
 
 
 def service_for(address: StoreAddress, attempts: int = 8) -> ArrayService:
-    """Return the service in the region of a bucket; its endpoint is that of `AWS_ENDPOINT_URL`."""
-    from gigacast.batch.aws import BatchService  # noqa: PLC0415 - it imports AWS' clients
+    """Return the service in the region of a bucket, at `AWS_ENDPOINT_URL` if that is set."""
+    from gigacast.batch.aws import BatchService  # noqa: PLC0415 - AWS' clients
 
     return BatchService(address.region, attempts=attempts)
 
@@ -170,7 +170,7 @@ def follow(
 
 
 def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
-    """Return the audit of an array run as the report shows it."""
+    """Return the summary of an array run from its audit."""
     totals: dict[str, Any] = audit.totals
     specs = audit.plan.get("specs", {})
     model: dict[str, Any] = next(iter(specs.values()), {}) if isinstance(specs, dict) else {}
@@ -216,8 +216,8 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
 
 
 def _ignored(audit: Audit) -> tuple[str, ...]:
-    beside = audit.plan.get("covariates")
-    return tuple(beside.get("ignored", ())) if isinstance(beside, dict) else ()
+    covariates = audit.plan.get("covariates")
+    return tuple(covariates.get("ignored", ())) if isinstance(covariates, dict) else ()
 
 
 def _show(progress: Progress, now: ArrayProgress) -> None:
@@ -229,7 +229,7 @@ def _show(progress: Progress, now: ArrayProgress) -> None:
 
 
 def _leave_or_cancel(outputs: Store, run_id: str, service: ArrayService) -> int:
-    """Ask what Ctrl-C meant; where nobody can answer, the run goes on."""
+    """Ask whether Ctrl-C ends the run or only the watching; without a terminal the run goes on."""
     answer = "leave"
     if sys.stdin.isatty():
         click.echo("", err=True)
@@ -269,13 +269,13 @@ def _tell_children(audit: Audit) -> None:
 
 
 def _watch_line(run_id: str, address: StoreAddress) -> str:
-    where = f"--bucket {address.url}"
+    place = f"--bucket {address.url}"
     more = [
         f" --{name} {value}"
         for name, value in (("endpoint_url", address.endpoint_url), ("region", address.region))
         if value
     ]
-    return f"gigacast watch {run_id} {where}{''.join(more)}"
+    return f"gigacast watch {run_id} {place}{''.join(more)}"
 
 
 def _submission_json(submission: Submission) -> dict[str, Any]:

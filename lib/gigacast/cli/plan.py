@@ -1,4 +1,4 @@
-"""``gigacast plan``: what is left to forecast, how long it will take, and what it will cost."""
+"""``gigacast plan``: pending partitions, and their estimated time and costs."""
 
 import json
 from dataclasses import asdict
@@ -35,13 +35,13 @@ _QUOTE_COLUMNS = (
 @settings_options
 @setting("overwrite", "Plan to forecast again what is done.")
 @json_option
-def plan(as_json: bool, **given: Any) -> None:
+def plan(as_json: bool, **flags: Any) -> None:
     """Tell what is left to forecast, and what it will take.
 
     Partitions and bytes are exact, from listings alone; series and time are estimated from the
     receipts of earlier runs, and with them what the plan costs on each queue of a deployment.
     """
-    settings = read_settings(given)
+    settings = read_settings(flags)
     job = job_of(settings)
     report = report_plan(job)
     quotes = _quotes(report, array_options_of(settings))

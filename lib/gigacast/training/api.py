@@ -1,7 +1,7 @@
-"""`finetune` and `ChronosTrainer`: a better version of a model, trained on a team's own data.
+"""`finetune` and `ChronosTrainer`: a model trained further on a team's own data.
 
-A door like the command line, which uses it: it may load settings. The registry is ``models/`` under
-the bucket and prefix; without a bucket, ``models/`` in the working folder.
+They load settings, as the commands do. The registry is ``models/`` under the bucket and prefix;
+without a bucket, ``models/`` in the working folder.
 """
 
 from collections.abc import Mapping
@@ -53,17 +53,17 @@ def finetune(
     events: TrainingEvents | None = None,
     **options: Unpack[TrainOptions],
 ) -> FinetuneResult:
-    """Fine-tune a model, and publish what comes out as a version with its lineage.
+    """Fine-tune a model, and publish the result as a version with its lineage.
 
     Parameters
     ----------
     data : str, path or pandas.DataFrame
-        A bucket name, ``s3://...`` or ``file:///folder``, whose partitions are learned from; a
-        ``.csv``, ``.parquet`` or ``.json`` file; or a data frame. In any form the readers know.
+        Data to learn from: a bucket name, ``s3://...`` or ``file:///folder`` for its partitions; a
+        ``.csv``, ``.parquet`` or ``.json`` file; or a data frame. Forms are those of `forecast`.
     config : path, optional
-        A settings file.
+        Settings file; none by default.
     events : TrainingEvents, optional
-        Told how the run goes on.
+        Callbacks for the run's progress.
     **options
         Flags of the command line by name; ``bucket`` is the place of the registry when ``data`` is
         a file or data frame.
@@ -71,18 +71,18 @@ def finetune(
     Raises
     ------
     ConfigError, DataError, ModelError, StorageError
-        The registry then is as it was.
+        If training cannot start or fails. The registry then is as it was.
     """
-    given: dict[str, Any] = dict(options)
+    arguments: dict[str, Any] = dict(options)
     source = _source_of(data)
     if source is None:
-        given["bucket"] = str(data)
-    job = finetune_job(given, source, file=Path(config) if config else None)
+        arguments["bucket"] = str(data)
+    job = finetune_job(arguments, source, file=Path(config) if config else None)
     return run_finetune(job, this_author(), events=events)
 
 
 def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
-    """Return a file or frame to learn from; ``None`` for a bucket."""
+    """Return the data of a file or data frame; ``None`` for a bucket."""
     if hasattr(data, "columns"):
         return TableData(pa.Table.from_pandas(data, preserve_index=False))
     is_file = "://" not in str(data) and str(data).lower().endswith(FILE_ENDINGS)
@@ -98,21 +98,21 @@ def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
 def finetune_job(
     given: Mapping[str, Any], data: TrainingData | None, *, file: Path | None = None
 ) -> FinetuneJob:
-    """Return what is asked for by name, and by the settings, as the plain values of a run.
+    """Return the fine-tuning job of options and settings.
 
     Parameters
     ----------
     given : mapping
-        See `TrainOptions`; ``None`` counts as not given.
+        Options by name, see `TrainOptions`; ``None`` counts as not given.
     data : TrainingData, optional
-        The partitions of the bucket when absent.
+        Data to learn from; by default the partitions of the bucket.
     file : Path, optional
-        A settings file.
+        Settings file; none by default.
 
     Raises
     ------
     ConfigError
-        When a name is unknown or a value is out of its range.
+        If a name is unknown or a value is out of its range.
     """
     wishes = {name: value for name, value in given.items() if value is not None}
     arguments = {name: wishes.pop(name) for name in list(wishes) if name in ARGUMENTS}
@@ -142,38 +142,41 @@ def finetune_job(
 
 
 def _settings(arguments: dict[str, Any], file: Path | None, *, needs_bucket: bool) -> Settings:
-    """Load settings; where no bucket is named, the registry of a file is in the working folder."""
+    """Return the settings, with the working folder as bucket if none is named.
+
+    A file needs no bucket to be learned from, but the registry needs a place.
+    """
     settings = load_settings(nest_arguments(arguments), file=file)
-    named = settings.run.bucket or settings.parquet_loader.data_paths.root_dir
-    if needs_bucket and not named:
+    bucket = settings.run.bucket or settings.parquet_loader.data_paths.root_dir
+    if needs_bucket and not bucket:
         raise ConfigError(
             "there is nothing to train on: no bucket named",
             hint="use --bucket NAME, s3://..., or file:///folder; or a file by --data",
         )
-    if named:
+    if bucket:
         return settings
-    here = {**arguments, "bucket": f"file://{Path.cwd()}"}
-    return load_settings(nest_arguments(here), file=file)
+    local = {**arguments, "bucket": f"file://{Path.cwd()}"}
+    return load_settings(nest_arguments(local), file=file)
 
 
 class ChronosTrainer:
-    """Takes training data in, and trains a model on it.
+    """Training data, and the model that is trained on it.
 
     Parameters
     ----------
     parquet_config_path : path, optional
-        A settings file; its ``parquet_loader`` says where `load_training_data_from_parquet` looks,
-        its ``model`` what is trained.
+        Settings file. Its ``parquet_loader`` is the place and form of the data that
+        `load_training_data_from_parquet` reads, its ``model`` the model to train.
     model : str, optional
-        Overrides the settings: see the guide for what can be named.
+        Shipped model, folder, NAME/VERSION under ``models/``, or hub id; the settings' by default.
     bucket, prefix : str, optional
-        Override the settings: where the registry is, and partitions are. Without any bucket the
-        registry is ``models/`` in the working folder.
+        Place of the registry and of partitions; the settings' by default, and without either
+        ``models/`` in the working folder is the registry.
 
     Raises
     ------
     ConfigError
-        When the settings are wrong.
+        If the settings are wrong.
     """
 
     def __init__(
@@ -190,24 +193,24 @@ class ChronosTrainer:
         self._data: TrainingData | None = None
 
     def load_training_data(self, data: "str | Path | pd.DataFrame") -> FloatArray:
-        """Take a file or a data frame to train on.
+        """Read a file or a data frame to train on.
 
         Parameters
         ----------
         data : path or pandas.DataFrame
-            A ``.csv``, ``.parquet`` or ``.json`` file, in any form the readers know.
+            A ``.csv``, ``.parquet`` or ``.json`` file, or a data frame, in the forms of `forecast`.
 
         Returns
         -------
         float32 [T] or [N, T]
-            What was read: one series, or N left-padded with NaN.
+            Values: one series, or N left-padded with NaN.
 
         Raises
         ------
         ConfigError
-            When it is neither.
+            If it is neither.
         DataError
-            When columns are missing, or the file cannot be read.
+            If columns are missing, or the file cannot be read.
         """
         source = _source_of(data)
         if source is None:
@@ -264,9 +267,10 @@ class ChronosTrainer:
         return find_partitions(job, inputs)
 
     def _take(self, data: TrainingData) -> FloatArray:
-        """Read once, so that what is wrong with the data is said now; train reads it again."""
+        """Keep the data for `train`, and return its values."""
+        # Faults of the data are found here and not an hour later: `train` reads it again.
         method: Method = method_of(self._settings)
-        found: list[FloatArray] = []
+        values: list[FloatArray] = []
         for group in data.groups():
             options = ReadOptions(
                 columns=method.columns,
@@ -275,13 +279,15 @@ class ChronosTrainer:
                 item_id=group.name,
                 timestamp_unit=method.timestamp_unit,
             )
-            found += [series for batch in read_contexts(group.sources, options) for series in batch]
+            values += [
+                series for batch in read_contexts(group.sources, options) for series in batch
+            ]
         self._data = data
-        return np.array(found[0]) if len(found) == 1 else pad_contexts(found)
+        return np.array(values[0]) if len(values) == 1 else pad_contexts(values)
 
     @with_options(KEYWORDS)
     def train(self, **options: Unpack[TrainOptions]) -> FinetuneResult:
-        """Fine-tune the model on what was loaded, and publish the version that comes out.
+        """Fine-tune the model on the loaded data, and publish the result as a version.
 
         Parameters
         ----------
@@ -291,9 +297,9 @@ class ChronosTrainer:
         Raises
         ------
         ConfigError
-            When nothing was loaded, or an option is wrong.
+            If no data was loaded, or an option is wrong.
         DataError, ModelError, StorageError
-            The registry then is as it was.
+            If training fails. The registry then is as it was.
         """
         if self._data is None:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""The public functions: the same job, plan and forecasts as the command line's, from Python.
+"""`forecast`, `plan` and `read_forecasts`: the commands of the same names, from Python.
 
 They load settings, as the commands do; everything below takes plain values.
 """
@@ -63,18 +63,18 @@ def forecast(
     Parameters
     ----------
     data : str or pandas.DataFrame
-        A bucket name, ``s3://...`` or ``file:///folder``: every pending partition is forecast and
-        the predictions are written there. A data frame in any form the readers know (long with
-        ``item_id``, ``timestamp``, ``target``; ``unique_id``, ``ds``, ``y``; wide with ``ds`` and
-        ``target_*``): its forecasts are returned.
+        Bucket name, ``s3://...`` or ``file:///folder``: every pending partition is forecast, and
+        the predictions are written there. Or a data frame, long (``item_id``, ``timestamp``,
+        ``target``; or ``unique_id``, ``ds``, ``y``) or wide (``ds`` and ``target_*``): its
+        forecasts are returned.
     config : path, optional
-        A settings file.
+        Settings file; none by default.
     dry_run : bool
         Plan, and write nothing (buckets only).
     events : RunEvents, optional
-        Told how the run goes on (buckets only).
+        Callbacks for the run's progress (buckets only).
     bucket : str, optional
-        Whose ``models/``, below ``prefix``, is looked in as well (data frames only).
+        Bucket whose ``models/``, below ``prefix``, is searched as well (data frames only).
     **options
         Flags of the command line by name. The environment, the settings file and then the default
         decide on options that are left out.
@@ -82,14 +82,14 @@ def forecast(
     Returns
     -------
     RunResult or pandas.DataFrame
-        How the run ended; or the predictions, as `read_forecasts` gives them.
+        Result of the run; or the predictions, in the form of `read_forecasts`.
 
     Raises
     ------
     ConfigError
-        When an option is unknown or out of its range.
+        If an option is unknown or out of its range.
     StorageError, DataError, ModelError
-        When the run can't start. A partition that fails is in the result.
+        If the run cannot start. A partition that fails is in the result.
 
     Examples
     --------
@@ -121,9 +121,9 @@ def _forecast_frame(
 ) -> "pd.DataFrame":
     if not hasattr(data, "columns"):
         raise ConfigError(f"data: expected a bucket or a DataFrame, got {type(data).__name__}")
-    # Where models are looked for; the job itself works in memory.
-    given = nest_arguments({**options, "bucket": bucket})
-    settings = load_settings(given, file=Path(config) if config else None)
+    # The bucket is only the place of models: the job itself works in memory.
+    arguments = nest_arguments({**options, "bucket": bucket})
+    settings = load_settings(arguments, file=Path(config) if config else None)
     job = _job("memory://frame", config, options)
     forecaster = load_chosen(job.model, registry_of(settings))
     table = pa.Table.from_pandas(data, preserve_index=False)
@@ -135,13 +135,16 @@ def _forecast_frame(
 def plan(
     bucket: str, *, config: str | Path | None = None, **options: Unpack[Options]
 ) -> PlanReport:
-    """Tell what is left to forecast in a bucket; nothing is read but listings, nothing written.
+    """Return the pending partitions of a bucket, and an estimate of the time they take.
+
+    Only listings and receipts are read, and nothing is written.
 
     Parameters
     ----------
     bucket : str
-        As for `forecast`.
+        Bucket name, ``s3://...`` or ``file:///folder``.
     config : path, optional
+        Settings file; none by default.
     **options
         Flags of the command line by name. The environment, the settings file and then the default
         decide on options that are left out.
@@ -149,7 +152,7 @@ def plan(
     Returns
     -------
     PlanReport
-        ``plan.tasks`` are the partitions left; ``estimate`` what they will take.
+        ``plan.tasks`` are the pending partitions; ``estimate`` has their series and seconds.
 
     Raises
     ------
@@ -173,18 +176,20 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     endpoint_url: str | None = None,
     region: str | None = None,
 ) -> "pd.DataFrame":
-    """Read the forecasts of one consistent generation: what the last finished run left.
+    """Read the forecasts of the last finished run as one consistent set.
 
     Parameters
     ----------
-    bucket, prefix, endpoint_url, region
-        Where the job wrote.
+    bucket, prefix, endpoint_url, region : str, optional
+        Place of the forecasts, as for `forecast`.
     model, version, spec : str, optional
-        Which forecasts; the ones finished last when absent. ``attrs`` of the result says which.
+        Model, version and spec of the forecasts; by default those that were finished last. The
+        result's ``attrs`` name them.
     years, months : str, optional
-        ``2014`` or ``2014:2016``.
+        Year or range of years, month or range of months, as ``2014`` or ``2014:2016``; all by
+        default.
     partitions, items, columns : sequence, optional
-        Only these.
+        Names of partitions, items and columns to read; all by default.
 
     Returns
     -------
@@ -195,14 +200,14 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     Raises
     ------
     DataNotFoundError
-        When there is no finished run, or nothing that was asked for.
+        If there is no finished run, or none of the partitions, items or columns.
     InputChangedError
-        When a forecast was replaced since that run ended.
+        If a forecast was replaced since that run ended.
     """
-    given = {"bucket": bucket, "prefix": prefix}
-    given |= {name: str(v) for name, v in {"years": years, "months": months}.items() if v}
-    where = {"endpoint_url": endpoint_url, "region": region}
-    settings = load_settings(nest_arguments(given | where))
+    arguments = {"bucket": bucket, "prefix": prefix}
+    arguments |= {name: str(v) for name, v in {"years": years, "months": months}.items() if v}
+    place = {"endpoint_url": endpoint_url, "region": region}
+    settings = load_settings(nest_arguments(arguments | place))
     outputs = open_store(addresses(settings.run)[1])
     outputs.check()
     generation = choose_generation(outputs, model=model, version=version, spec=spec)
@@ -220,12 +225,13 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
 
 
 def _listed(values: Any) -> Any:
-    """Return one name as a list of it: a text is a sequence too, of letters nobody means."""
+    """Return a list for a single name, and any other value as it is."""
+    # A text is a sequence as well, of letters.
     return [values] if isinstance(values, str) else values
 
 
 def to_frame(table: pa.Table) -> "pd.DataFrame":
-    """Return predictions as a data frame for people: names as plain strings."""
+    """Return predictions as a data frame, with names as plain strings instead of categories."""
     frame: Any = table.to_pandas()
     for name in ("target_name", "fallback"):
         if name in frame.columns:
