@@ -228,25 +228,28 @@ class ChronosTrainer:
         year: int | None = None,
         month: int | None = None,
     ) -> FloatArray:
-        """Take a file to train on, or the partitions of a symbol.
+        """Read a file, or the partitions of a symbol, to train on.
 
         Parameters
         ----------
         file_path : path, optional
+            A ``.csv``, ``.parquet`` or ``.json`` file.
         symbol : str, optional
-            Of the partitions under the configured root: all of them when no year is given.
+            Symbol of partitions under the configured root.
         year, month : int, optional
+            Year and month of the symbol's partitions; all by default.
 
         Returns
         -------
         float32 [T] or [N, T]
-            As `load_training_data`.
+            Values: one series, or N left-padded with NaN.
 
         Raises
         ------
         ConfigError
-            When neither a file nor a symbol is given.
+            If neither a file nor a symbol is given.
         DataError, StorageError
+            If the data is not there or cannot be read.
         """
         if file_path is not None:
             return self._take(FileData(Path(file_path).expanduser()))
