@@ -138,6 +138,7 @@ def run_on_batch(
         if as_json:
             click.echo(json.dumps(_submission_json(submission), indent=1))
         return 0
+    # JSON lines on stderr would be torn by a bar.
     is_silent = quiet or log == "json"
     return follow(job.outputs, submission.run_id, events=events, as_json=as_json, quiet=is_silent)
 
@@ -173,6 +174,7 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
     """Return the summary of an array run from its audit."""
     totals: dict[str, Any] = audit.totals
     specs = audit.plan.get("specs", {})
+    # Specs of a run differ in the horizon alone; all have the run's model.
     model: dict[str, Any] = next(iter(specs.values()), {}) if isinstance(specs, dict) else {}
     return RunSummary(
         run_id=audit.session_id,
@@ -182,6 +184,7 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
             "done": audit.files_processed,
             "skipped": audit.files_skipped,
             "failed": audit.files_failed,
+            # Children that never ran leave partitions that are neither done nor failed.
             "pending": audit.files_discovered
             - audit.files_processed
             - audit.files_skipped
@@ -230,6 +233,7 @@ def _show(progress: Progress, now: ArrayProgress) -> None:
 
 def _leave_or_cancel(outputs: Store, run_id: str, service: ArrayService) -> int:
     """Ask whether Ctrl-C ends the run or only the watching; without a terminal the run goes on."""
+    # The array runs on without this process: nobody asked to end it by closing a laptop.
     answer = "leave"
     if sys.stdin.isatty():
         click.echo("", err=True)

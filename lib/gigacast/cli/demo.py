@@ -92,7 +92,9 @@ def embedded_s3() -> Iterator[str]:
         raise MissingExtraError(
             "the demo needs moto, an S3 for tests", hint="pip install 'gigacast[demo]'"
         ) from error
+    # The server logs every request, between the lines of the demo.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # Port 0: the system chooses a free one, so that two demos can run at once.
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -113,6 +113,7 @@ def forecast(**flags: Any) -> int:
     log = flags.pop("log")
     settings = read_settings(flags)
     job = job_of(settings)
+    # A dry run of an array plans as a local one does: no queue is needed to list partitions.
     if settings.run.executor == "batch" and not dry_run:
         from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - AWS' clients
 
@@ -129,6 +130,7 @@ def run_and_report(
     dry_run: bool = False,
 ) -> int:
     """Run a job with progress and summary, and return the exit code."""
+    # With --json stdout is for the summary alone, and who parses it needs no bar on stderr.
     with Watcher(quiet=quiet or as_json) as watcher:
         events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else watcher
         result = run_forecast(job, events=events, dry_run=dry_run)
@@ -168,6 +170,7 @@ def summarise(result: RunResult, job: ForecastJob) -> RunSummary:
         ignored=result.ignored,
         cost=result.cost,
         output_url=result.outputs,
+        # A dry run writes no audit.
         audit_url=""
         if result.status == "planned"
         else f"{job.outputs.url}/{audit_key(result.run_id)}",

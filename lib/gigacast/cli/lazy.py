@@ -55,6 +55,7 @@ class LazyGroup(click.Group):
 
     def __init__(self, *args: Any, homes: Mapping[str, Home], **options: Any) -> None:
         super().__init__(*args, **options)
+        # Stand-ins in `commands`, so that click lists, completes and suggests them by itself.
         for name, home in homes.items():
             self.add_command(LazyCommand(name, home))
 

@@ -21,6 +21,7 @@ from gigacast.errors import (
 )
 from gigacast.runtime.interruption import interruptible
 
+# Errors before anything was done: the exit code is that of wrong usage. Others end with 1.
 _START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, StorageError)
 
 
@@ -29,6 +30,7 @@ class Program(LazyGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse a command line; without a command, it is one of `forecast`."""
+        # `gigacast --bucket B` is the documented short form of `gigacast forecast --bucket B`.
         own = {"--help", "-h", "--version"}
         if not args or (args[0].startswith("-") and args[0] not in own):
             args = ["forecast", *args]
@@ -71,6 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the program and return its exit code; errors are printed in one line."""
+    # Flags are written with underscores, as settings and keywords are; hyphens are as common.
     args = [_normalised(argument) for argument in arguments]
     try:
         # Not `program.main`: it catches Ctrl-C and exits with 1, where a shell expects 130.
@@ -115,6 +118,7 @@ def _usage_hint(error: click.ClickException) -> str | None:
 
 
 def _print_error(message: str, hint: str | None) -> None:
+    # Messages of libraries may have several lines; logs and terminals get one.
     line = " ".join(message.split())
     click.echo(f"gigacast: {line}", err=True)
     if hint:

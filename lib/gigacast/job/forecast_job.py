@@ -36,7 +36,7 @@ class ModelChoice:
 
     reference: str = DEFAULT_MODEL
     version: str | None = None
-    otherwise: str | None = None
+    otherwise: str | None = None  # not part of the spec: the model's digest is, once resolved
     detect: bool = True
     device: str = "auto"
     precision: str = "auto"

@@ -39,7 +39,9 @@ def bucket_url(bucket: str) -> str:
         If the text is neither.
     """
     if bucket.startswith(("s3://", "file://", "memory://")):
+        # "memory://" is a whole address: its slashes stay.
         return bucket.rstrip("/") if not bucket.endswith("://") else bucket
+    # The rules of S3 for names of buckets: 3 to 63 characters, no capitals, no underscores.
     if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
         return f"s3://{bucket}"
     raise ConfigError(
@@ -122,6 +124,7 @@ def job_of(settings: Settings) -> ForecastJob:
         model=ModelChoice(
             reference=model.model_path or model.model_type,
             version=model.version,
+            # `model_type` is the model itself without a path, and its stand-in beside one.
             otherwise=model.model_type if model.model_path else None,
             detect=model.auto_detect_mode,
             **shared_values(run, ModelChoice),
@@ -171,6 +174,7 @@ def array_options_of(settings: Settings) -> ArrayOptions:
     def dollars(name: str, default_price: float) -> float:
         if prices is None or (name in _DEFAULT_MACHINES and not prices.has(name)):
             return default_price
+        # The queues buy spot machines, see infra/batch.yaml.
         machine = prices.find(name)
         return machine.dollars_per_hour("spot") or machine.on_demand
 
@@ -221,6 +225,7 @@ def method_of(settings: Settings) -> Method:
             item_id=columns.item_id_column,
             timestamp=columns.datetime_column,
             targets=columns.target_columns,
+            # A column may stand in several groups of the settings; it is read once.
             past_covariates=tuple(dict.fromkeys(columns.past_covariates)),
             known_covariates=tuple(dict.fromkeys(columns.known_covariates)),
         ),

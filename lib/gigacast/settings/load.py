@@ -91,6 +91,7 @@ def load_prices(file: Path = DEFAULT_PRICES) -> PriceTable:
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
+        # A settings file may come from somebody else: the safe loader builds no objects.
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such configuration file") from error
@@ -98,7 +99,7 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: can't be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
-    if content is None:
+    if content is None:  # only comments
         return {}
     if not isinstance(content, dict):
         raise ConfigError(
@@ -109,6 +110,7 @@ def _read_file(file: Path) -> dict[str, Any]:
 
 def _refuse_unknown_variables() -> None:
     """Refuse misspelt sections in variables' names: pydantic passes over names it does not know."""
+    # Keys below a section need no check here: pydantic reads the whole section, and refuses them.
     sections = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
     for variable in os.environ:
         name = variable.upper()
@@ -122,6 +124,7 @@ def _refuse_unknown_variables() -> None:
 
 
 def _first_problem(error: ValidationError, file: Path | None) -> str:
+    # An error is one line on a terminal: the first problem, and how many more there are.
     problem = error.errors()[0]
     setting = ".".join(str(part) for part in problem["loc"])
     reason = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]

@@ -41,6 +41,7 @@ def split_list(value: object) -> object:
 def flatten_groups(value: object) -> object:
     """Return the names of columns by group, as ``{indices: [vix, dxy]}``, in one list."""
     if isinstance(value, Mapping):
+        # The groups are for the reader of the file; columns have no group anywhere below.
         lists = [entry if isinstance(entry, list | tuple) else [entry] for entry in value.values()]
         return [name for names in lists for name in names]
     return split_list(value)

@@ -91,7 +91,7 @@ class ForecastSettings(Section):
         group="which",
         details="The months are of the same symbol or part.",
         ge=0,
-        le=1200,
+        le=1200,  # a hundred years
     )
     partition_by: Literal["object", "month"] = option(
         "object",
@@ -253,6 +253,7 @@ class RunSettings(Section):
     @field_validator("n_jobs")
     @classmethod
     def _some_jobs(cls, n_jobs: int | None) -> int | None:
+        # joblib takes -1 for all cores, and fails on 0 only when the first task starts.
         if n_jobs == 0:
             raise ValueError("0 processes can do nothing; use -1 for all cores")
         return n_jobs
@@ -260,6 +261,7 @@ class RunSettings(Section):
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:
+        # Checked by form only: loading settings must not import torch to count the GPUs.
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
             raise ValueError("not one of auto, cpu, cuda, cuda:N")
         return device
@@ -305,13 +307,16 @@ class BatchSettings(Section):
         _ARRAY.target_s / 60, "Minutes of work that a child is started for.", gt=0
     )
     child_timeout_minutes: int = option(
-        _ARRAY.timeout_s // 60, "Minutes after which an attempt of a child ends.", ge=1, le=10_080
+        _ARRAY.timeout_s // 60,
+        "Minutes after which an attempt of a child ends.",
+        ge=1,
+        le=10_080,  # a week
     )
     plan_hours: int = option(
         _ARRAY.valid_for // timedelta(hours=1),
         "Hours after which children refuse a plan.",
         ge=1,
-        le=8_760,
+        le=8_760,  # a year
     )
     cpu_instance: str = option(
         _ARRAY.cpu_instance, "Machine of a CPU child, as config/prices.yaml names it."
@@ -341,6 +346,7 @@ class Settings(BaseSettings):
         extra="forbid",
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
+        # Templates set a variable to an empty text where the user chose nothing (infra/).
         env_ignore_empty=True,
         protected_namespaces=(),
     )
@@ -377,3 +383,4 @@ class Settings(BaseSettings):
 
 
 FROM_FILE = "_from_file"
+"""Name under which `load_settings` hands the file's content in; no section can have it."""

@@ -150,7 +150,7 @@ class Option:
             return str(self.default).lower()
         if self.kind == "numbers":
             return ",".join(f"{number:g}" for number in self.default)
-        if self.kind == "size":
+        if self.kind == "size":  # all defaults are whole gibibytes
             return f"{self.default // 2**30}GB"
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
@@ -188,6 +188,7 @@ def names_of(*groups: str) -> tuple[str, ...]:
 def options_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[Option]:
     """Yield the options of a section and of the sections in it."""
     for name, field in model.model_fields.items():
+        # `schema` is an alias: files and variables have that name, which pydantic itself uses.
         own_path = (*path, field.alias or name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             yield from options_of(field.annotation, own_path)
@@ -196,6 +197,7 @@ def options_of(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[O
 
 
 def _option_of(path: tuple[str, ...], field: FieldInfo) -> Option:
+    # pydantic keeps only JSON values beside a field, so the row is a dictionary until here.
     row = field.json_schema_extra
     if not isinstance(row, dict):
         raise TypeError(f"{'.'.join(path)}: declare it by `gigacast.settings.field.option`")

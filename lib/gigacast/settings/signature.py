@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from gigacast.settings.options import KEYWORDS, Option
 
 F = TypeVar("F", bound=Callable[..., Any])
+# The line with the name, and the lines below it that are indented more.
 _ENTRY = re.compile(r"^( *)\*\*options\b.*\n(?:\1 +\S.*\n)*", re.MULTILINE)
 
 
@@ -30,6 +31,8 @@ def with_options(options: Iterable[Option] = KEYWORDS) -> Callable[[F], F]:
         signature = inspect.signature(function)
         parameters = signature.parameters
         added = [option for option in options if option.name not in parameters]
+        # `inspect.signature`, and with it `help`, Jupyter and IPython, prefer this attribute. The
+        # function itself keeps `**options`, so a call costs nothing more.
         target: Any = function
         target.__signature__ = signature.replace(
             parameters=[

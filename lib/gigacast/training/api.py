@@ -85,6 +85,7 @@ def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
     """Return the data of a file or data frame; ``None`` for a bucket."""
     if hasattr(data, "columns"):
         return TableData(pa.Table.from_pandas(data, preserve_index=False))
+    # "data.csv" is a valid name of a bucket as well; a file is meant far more often.
     is_file = "://" not in str(data) and str(data).lower().endswith(FILE_ENDINGS)
     if isinstance(data, Path) or is_file:
         return FileData(Path(data).expanduser())
@@ -123,6 +124,7 @@ def finetune_job(
         if (value := ARGUMENTS[name].read(settings)) is not None:
             chosen[name] = value
     checkpoints = wishes.pop("checkpoints", None)
+    # A misspelt option must not train for hours with a default in its place.
     unknown = set(wishes) - set(TrainOptions.__annotations__)
     if unknown:
         raise ConfigError(f"{sorted(unknown)[0]}: no such argument")

@@ -119,6 +119,7 @@ def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJo
 def _forecast_frame(
     data: "pd.DataFrame", config: str | Path | None, bucket: str | None, options: Options
 ) -> "pd.DataFrame":
+    # Not `isinstance`: importing pandas takes longer than the forecast of a small bucket.
     if not hasattr(data, "columns"):
         raise ConfigError(f"data: expected a bucket or a DataFrame, got {type(data).__name__}")
     # The bucket is only the place of models: the job itself works in memory.
@@ -209,7 +210,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     place = {"endpoint_url": endpoint_url, "region": region}
     settings = load_settings(nest_arguments(arguments | place))
     outputs = open_store(addresses(settings.run)[1])
-    outputs.check()
+    outputs.check()  # a misspelt bucket is named as such, and not as one without forecasts
     generation = choose_generation(outputs, model=model, version=version, spec=spec)
     table = read_generation(
         outputs,

@@ -93,6 +93,7 @@ class ChronosLoader:
         place = nest_arguments({"bucket": bucket, "prefix": prefix})
         self._settings = load_settings(place, file=file)
         chosen = model or self._settings.model.model_path or self._settings.model.model_type
+        # A version in the settings belongs to the settings' model.
         version = None if model else self._settings.model.version
         self._choice = ModelChoice(
             chosen or DEFAULT_MODEL, version, device=device, precision=precision
@@ -187,7 +188,7 @@ class ChronosLoader:
             length = context_length
         if file_path is not None:
             path = Path(file_path)
-            format_of(path)
+            format_of(path)  # a wrong ending is the nearer error than a missing file
             if not path.is_file():
                 raise DataNotFoundError(f"{path}: no such file")
             source = SeriesSource(partial(path.open, "rb"), format_of(path), str(path))
@@ -218,6 +219,7 @@ class ChronosLoader:
 
 
 def _contexts_of(context: Any) -> list[FloatArray]:
+    # numpy would read a data frame's columns as series, its times among them.
     if hasattr(context, "columns"):
         raise ConfigError(
             "context: expected numbers, got a data frame", hint="gigacast.forecast takes frames"
@@ -238,6 +240,7 @@ def _contexts_of(context: Any) -> list[FloatArray]:
 
 
 def _batch_of(contexts: list[FloatArray]) -> SeriesBatch:
+    # Arrays have no times: their steps are numbered, and the frequency is one step.
     count = len(contexts)
     return SeriesBatch(
         item_ids=pa.array(range(count), pa.int64()),
