@@ -233,7 +233,7 @@ def _show(progress: Progress, now: ArrayProgress) -> None:
 
 def _leave_or_cancel(outputs: Store, run_id: str, service: ArrayService) -> int:
     """Ask whether Ctrl-C ends the run or only the watching; without a terminal the run goes on."""
-    # The array runs on without this process: nobody asked to end it by closing a laptop.
+    # The array does not need this process, so Ctrl-C alone ends nothing but the watching.
     answer = "leave"
     if sys.stdin.isatty():
         click.echo("", err=True)

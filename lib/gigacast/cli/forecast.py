@@ -113,7 +113,7 @@ def forecast(**flags: Any) -> int:
     log = flags.pop("log")
     settings = read_settings(flags)
     job = job_of(settings)
-    # A dry run of an array plans as a local one does: no queue is needed to list partitions.
+    # A dry run only plans: there is nothing to submit.
     if settings.run.executor == "batch" and not dry_run:
         from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - AWS' clients
 

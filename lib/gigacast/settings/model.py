@@ -253,7 +253,6 @@ class RunSettings(Section):
     @field_validator("n_jobs")
     @classmethod
     def _some_jobs(cls, n_jobs: int | None) -> int | None:
-        # joblib takes -1 for all cores, and fails on 0 only when the first task starts.
         if n_jobs == 0:
             raise ValueError("0 processes can do nothing; use -1 for all cores")
         return n_jobs

@@ -119,7 +119,7 @@ def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJo
 def _forecast_frame(
     data: "pd.DataFrame", config: str | Path | None, bucket: str | None, options: Options
 ) -> "pd.DataFrame":
-    # Not `isinstance`: importing pandas takes longer than the forecast of a small bucket.
+    # Not `isinstance`: importing pandas is a good part of the time that a small forecast takes.
     if not hasattr(data, "columns"):
         raise ConfigError(f"data: expected a bucket or a DataFrame, got {type(data).__name__}")
     # The bucket is only the place of models: the job itself works in memory.
