@@ -6,9 +6,10 @@ are not, and exits with 1. In Markdown a table stands between two marks::
     <!-- options: which amount -->
     <!-- end -->
 
-The words are groups or names of options (see `gigacast.settings.options`), ``training`` or
-``finetuning`` (see `gigacast.training.options`). ``<!-- settings: run -->``
-is the table of all settings of a section, or of all below ``parquet_loader.processing``.
+The words are groups or names of options (see `gigacast.settings.options`), ``training``,
+``training-run`` or ``training-shared`` (see `gigacast.training.options`). In a mark that begins with
+``settings:`` the words are sections of the settings, as ``model`` or ``parquet_loader.audit``; the
+table has their settings without a flag.
 """
 
 import argparse
@@ -100,7 +101,11 @@ def flag_table(words: Iterable[str]) -> str:
 
 
 def _find_options(word: str) -> Iterable[Option]:
-    tables = {"training": training.TRAINING, "finetuning": training.RUNNING}
+    tables = {
+        "training": training.TRAINING,
+        "training-run": training.RUNNING,
+        "training-shared": [o for o in training.KEYWORDS if o.name in training.SHARED_TEXTS],
+    }
     if word in tables:
         return tables[word]
     names = names_of(word) if word in GROUPS else (word,)
@@ -110,12 +115,12 @@ def _find_options(word: str) -> Iterable[Option]:
 
 
 def setting_table(sections: Iterable[str]) -> str:
-    """Return the Markdown table of the settings of some sections."""
+    """Return the Markdown table of the settings without a flag in some sections."""
     rows = []
     for section in sections:
-        options = [option for option in OPTIONS if option.setting.startswith(f"{section}.")]
+        options = [o for o in OPTIONS if f"{o.setting}.".startswith(f"{section}.") and not o.name]
         if not options:
-            raise ValueError(f"{section}: no section of the settings")
+            raise ValueError(f"{section}: no section with settings that have no flag")
         rows += [(_setting(o), _default(o), _meaning(o)) for o in options]
     return _table(("setting", "default", "meaning"), rows)
 
@@ -138,7 +143,9 @@ def _setting(option: Option) -> str:
 
 def _default(option: Option) -> str:
     text = option.default_text.replace("|", "\\|")
-    return f"`{text}`" if text and not option.without_effect else ""
+    # A pattern of names is longer than a row of a table can be.
+    is_shown = text and len(text) < 80 and not option.without_effect
+    return f"`{text}`" if is_shown else ""
 
 
 def _meaning(option: Option) -> str:

@@ -20,10 +20,12 @@ SHARED = (
 """Names of the options that fine-tuning shares with forecasting."""
 SHARED_TEXTS: Mapping[str, str] = {
     "model": "Model to start from: shipped model, folder, NAME/VERSION under models/, or hub id.",
-    "horizon": "Steps the loss looks ahead; the model's own, at most 64, by default.",
+    "horizon": "Steps the loss looks ahead; the model's own, at most 64, by default. More than the "
+    "model was built for is refused.",
     "context_length": "Steps of history the loss looks back; all the model can use by default.",
     "min_length": "Series with fewer values are left out.",
-    "seed": "Seed; the same seed and data give the same weights.",
+    "seed": "Seed; the same seed and data give the same weights on the same machine.",
+    "precision": "Precision of the arithmetic; bfloat16 is mixed precision: weights stay float32.",
     "batch_size": f"Series per step; {_DEFAULTS.batch_size} by default.",
     "limit": "Maximum number of partitions to learn from.",
 }
@@ -93,9 +95,19 @@ TRAINING: tuple[Option, ...] = (
 """Options of the training itself."""
 RUNNING: tuple[Option, ...] = (
     Option("checkpoints", "folder", "Folder of the checkpoints; by default one in the cache."),
-    Option("max_minutes", "number", "Minutes after which the run stops; a rerun continues it."),
+    Option(
+        "max_minutes",
+        "number",
+        "Minutes after which the run stops; a rerun continues it.",
+        details="The exit code is then 1.",
+    ),
     Option("threads", "integer", "Threads of torch; torch's own choice by default."),
-    Option("name", "text", "Model to publish as; the parent's name by default."),
+    Option(
+        "name",
+        "text",
+        "Model to publish as; the parent's name by default.",
+        details="`-tuned` is added when the parent ships with the package.",
+    ),
     Option("new_version", "text", "Version to publish as; the start of its digest by default."),
     Option("switch", "switch", "Make the version active.", default=False),
     Option("why", "text", "Reason that goes into the history with --switch."),

@@ -216,15 +216,19 @@ def test_a_table_of_the_guide_is_written_between_its_marks() -> None:
 
 def test_a_table_of_settings_shows_keys_and_defaults() -> None:
     text = option_tables.fill_tables("<!-- settings: batch -->\n<!-- end -->")
+    assert "batch.queue" not in text  # it has a flag
     assert "| `batch.child_minutes` | `15` | Minutes of work that a child is started for. |" in text
     text = option_tables.fill_tables("<!-- settings: model -->\n<!-- end -->")
     assert "| `model.loading_mode` | | No effect: models are always loaded" in text
 
 
 def test_a_table_of_training_has_no_settings() -> None:
-    text = option_tables.fill_tables("<!-- options: training finetuning -->\n<!-- end -->")
+    text = option_tables.fill_tables(
+        "<!-- options: training training-run training-shared -->\n<!-- end -->"
+    )
     assert "| `--steps` | | `1000` | Maximum steps to train. |" in text
     assert "| `--switch` | | `false` | Make the version active. |" in text
+    assert "| `--limit` | `run.limit` | | Maximum number of partitions to learn from. |" in text
 
 
 @pytest.mark.parametrize("mark", ["options: nothing", "settings: nothing"])
