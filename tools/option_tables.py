@@ -7,9 +7,9 @@ are not, and exits with 1. In Markdown a table stands between two marks::
     <!-- end -->
 
 The words are groups or names of options (see `gigacast.settings.options`), ``training``,
-``training-run`` or ``training-shared`` (see `gigacast.training.options`). In a mark that begins with
-``settings:`` the words are sections of the settings, as ``model`` or ``parquet_loader.audit``; the
-table has their settings without a flag.
+``training-run`` or ``training-shared`` (see `gigacast.training.options`). In a mark that begins
+with ``settings:`` the words are sections of the settings, as ``model`` or ``parquet_loader.audit``;
+the table has their settings without a flag.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def setting_table(sections: Iterable[str]) -> str:
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines).replace("|  |", "| |")
+    return "\n".join("|" + "".join(f" {cell} |" if cell else " |" for cell in row) for row in lines)
 
 
 def _flags(option: Option) -> str:
