@@ -57,12 +57,12 @@ def service_for(address: StoreAddress, attempts: int = 8) -> ArrayService:
 @settings_flags(*names_of("amount"))
 @json_option
 @quiet_option
-def submit(as_json: bool, quiet: bool, **given: Any) -> None:
-    """Plan, submit to AWS Batch, and leave: `watch RUN` shows how it goes.
+def submit(as_json: bool, quiet: bool, **flags: Any) -> None:
+    """Submit a run to AWS Batch and return; `watch RUN` shows its progress.
 
     Nothing is submitted when nothing is pending.
     """
-    settings = read_settings(given)
+    settings = read_settings(flags)
     job = job_of(settings)
     submission = submit_run(job, array_options_of(settings), service_for(job.outputs))
     if as_json:
@@ -76,9 +76,9 @@ def submit(as_json: bool, quiet: bool, **given: Any) -> None:
 @where_options
 @json_option
 @quiet_option
-def watch(run: str, as_json: bool, quiet: bool, **given: Any) -> int:
-    """Show how the array run RUN goes, and close it when it has ended."""
-    address = _outputs(read_settings(given))
+def watch(run: str, as_json: bool, quiet: bool, **flags: Any) -> int:
+    """Show the progress of the array run RUN, and close it when it has ended."""
+    address = _outputs(read_settings(flags))
     return follow(address, run, as_json=as_json, quiet=quiet)
 
 
@@ -86,9 +86,9 @@ def watch(run: str, as_json: bool, quiet: bool, **given: Any) -> int:
 @click.argument("run")
 @where_options
 @json_option
-def cancel(run: str, as_json: bool, **given: Any) -> None:
+def cancel(run: str, as_json: bool, **flags: Any) -> None:
     """End the array run RUN: what is finished is kept, the next run does what is left."""
-    address = _outputs(read_settings(given))
+    address = _outputs(read_settings(flags))
     audit = cancel_run(open_store(address), run, service_for(address))
     if as_json:
         click.echo(json.dumps(asdict(audit), indent=1))
@@ -104,20 +104,20 @@ def cancel(run: str, as_json: bool, **given: Any) -> None:
 @click.argument("index", type=click.IntRange(0), required=False)
 @where_options
 @click.option("--lines", type=click.IntRange(1, 10_000), default=50, help="Last lines to show.")
-def logs(run: str, index: int | None, lines: int, **given: Any) -> None:
+def logs(run: str, index: int | None, lines: int, **flags: Any) -> None:
     """Show the log of child INDEX of the array run RUN, or of every child that failed."""
-    address = _outputs(read_settings(given))
-    found = read_logs(open_store(address), run, service_for(address), index, lines)
-    for log in found:
+    address = _outputs(read_settings(flags))
+    child_logs = read_logs(open_store(address), run, service_for(address), index, lines)
+    for log in child_logs:
         state = log.state
         reason = state.reason if state.status == CHILD_FAILED else None
-        told = [state.status, reason, f"{state.attempts} attempts", state.log_stream]
-        click.secho(f"child {log.child}: {', '.join(filter(None, told))}", bold=True)
+        facts = [state.status, reason, f"{state.attempts} attempts", state.log_stream]
+        click.secho(f"child {log.child}: {', '.join(filter(None, facts))}", bold=True)
         for line in log.lines:
             click.echo(line)
         if log.missing:
             click.echo(f"no log: {log.missing}", err=True)
-    if not found:
+    if not child_logs:
         click.echo(f"no child of {run} failed; name one by its index to see its log", err=True)
 
 
@@ -268,8 +268,8 @@ def _tell_children(audit: Audit) -> None:
     lost = f", {array['lost_s']:.0f} s lost" if array["lost_s"] else ""
     click.echo(line + lost)
     for child in array["failed_children"]:
-        told = [str(child["reason"]), f"log {child['log_stream']}"]
-        click.echo(f"  child {child['child']} failed: {'; '.join(told)}")
+        facts = [str(child["reason"]), f"log {child['log_stream']}"]
+        click.echo(f"  child {child['child']} failed: {'; '.join(facts)}")
 
 
 def _watch_line(run_id: str, address: StoreAddress) -> str:

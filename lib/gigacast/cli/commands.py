@@ -14,7 +14,9 @@ COMMANDS = {
         "gigacast.cli.demo",
         "Generate data in an embedded S3, forecast it, look at it, and run again.",
     ),
-    "plan": Home("gigacast.cli.plan", "Tell what is left to forecast, and what it will take."),
+    "plan": Home(
+        "gigacast.cli.plan", "Count pending partitions, and estimate their time and costs."
+    ),
     "status": Home(
         _PREVIEW,
         "Count partitions done, pending, failed, superseded and orphaned, by year and month.",
@@ -51,8 +53,10 @@ COMMANDS = {
     "evaluate": Home(
         _BACKTEST, "Compare the forecasts in the bucket with what came, once it is there."
     ),
-    "submit": Home(_BATCH, "Plan, submit to AWS Batch, and leave: `watch RUN` shows how it goes."),
-    "watch": Home(_BATCH, "Show how the array run RUN goes, and close it when it has ended."),
+    "submit": Home(_BATCH, "Submit a run to AWS Batch and return; `watch RUN` shows its progress."),
+    "watch": Home(
+        _BATCH, "Show the progress of the array run RUN, and close it when it has ended."
+    ),
     "cancel": Home(
         _BATCH,
         "End the array run RUN: what is finished is kept, the next run does what is left.",

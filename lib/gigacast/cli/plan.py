@@ -36,7 +36,7 @@ _QUOTE_COLUMNS = (
 @setting("overwrite", "Plan to forecast again what is done.")
 @json_option
 def plan(as_json: bool, **flags: Any) -> None:
-    """Tell what is left to forecast, and what it will take.
+    """Count pending partitions, and estimate their time and costs.
 
     Partitions and bytes are exact, from listings alone; series and time are estimated from the
     receipts of earlier runs, and with them what the plan costs on each queue of a deployment.

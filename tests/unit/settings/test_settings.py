@@ -163,12 +163,12 @@ def test_roots_follow_from_bucket_and_prefixes(
 
 
 @pytest.mark.parametrize("bucket", ["My Bucket", "a/b", "x", "../up"])
-def test_what_is_no_bucket_is_refused(bucket: str) -> None:
+def test_a_malformed_bucket_name_is_refused(bucket: str) -> None:
     with pytest.raises(ConfigError, match=r"run\.bucket"):
         job_of(load(bucket=bucket))
 
 
-def test_no_bucket_at_all_says_which_flag_to_use() -> None:
+def test_a_missing_bucket_is_answered_with_the_flag_to_use() -> None:
     with pytest.raises(ConfigError, match="--bucket"):
         job_of(load())
 
