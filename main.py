@@ -1,4 +1,4 @@
-"""Arguments -> settings -> one pipeline; nothing else. See `python main.py --help`."""
+"""The command line from a checkout, installed or not. See `python main.py --help`."""
 
 import sys
 from pathlib import Path

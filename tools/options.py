@@ -8,6 +8,8 @@ from typing import Any
 from tools.source import Function, Source
 
 MODELS = ("settings.model", "settings")
+GENERATED = "do not edit"
+"""Mark in the docstring of modules that a tool writes."""
 TABLE_ROWS = ("option", "argument", "flag", "row")
 
 
@@ -69,11 +71,14 @@ def find_places(
 ) -> dict[str, dict[str, list[int]]]:
     """Return for each option the line numbers where it is declared, by file.
 
-    Only the name counts, so that an option called ``prefix`` has all its namesakes counted with it.
-    See `declared_names` for what a declaration is.
+    Files that are written by a tool are no place: nobody edits them. Only the name counts, so that
+    an option called ``prefix`` has all its namesakes counted with it. See `declared_names` for what
+    a declaration is.
     """
     places: dict[str, dict[str, list[int]]] = {name: {} for name in sorted(options)}
     for source in sources:
+        if GENERATED in (ast.get_docstring(source.tree) or ""):
+            continue
         lines = {(name, line) for name, line in declared_names(source.tree) if name in places}
         for name, line in sorted(lines, key=lambda pair: pair[1]):
             places[name].setdefault(source.path, []).append(line)

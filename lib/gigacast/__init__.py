@@ -16,11 +16,13 @@ from gigacast.core.lazy import lazy_names
 if TYPE_CHECKING:
     from gigacast.backtesting.api import backtest, evaluate
     from gigacast.errors import GigacastError
-    from gigacast.forecasting.api.functions import Options, forecast, plan, read_forecasts
+    from gigacast.forecasting.api.functions import forecast, plan, read_forecasts
     from gigacast.forecasting.api.loader import ChronosLoader, Prediction
     from gigacast.models.api import ModelManager
     from gigacast.parquet_loader import ParquetDataLoader
-    from gigacast.training.api import ChronosTrainer, TrainOptions, finetune
+    from gigacast.settings.keywords import Options
+    from gigacast.training.api import ChronosTrainer, finetune
+    from gigacast.training.keywords import TrainOptions
 
 __all__ = [
     "ChronosLoader",
@@ -44,10 +46,10 @@ _HOMES = {
     "ChronosTrainer": "gigacast.training.api",
     "GigacastError": "gigacast.errors",
     "ModelManager": "gigacast.models.api",
-    "Options": "gigacast.forecasting.api.functions",
+    "Options": "gigacast.settings.keywords",
     "ParquetDataLoader": "gigacast.parquet_loader",
     "Prediction": "gigacast.forecasting.api.loader",
-    "TrainOptions": "gigacast.training.api",
+    "TrainOptions": "gigacast.training.keywords",
     "backtest": "gigacast.backtesting.api",
     "evaluate": "gigacast.backtesting.api",
     "finetune": "gigacast.training.api",

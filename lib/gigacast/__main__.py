@@ -1,4 +1,4 @@
-"""The program's door: `python -m gigacast`, and what `gigacast` and main.py call."""
+"""Start of the program, for ``python -m gigacast``, ``gigacast`` and ``python main.py``."""
 
 import sys
 
@@ -6,7 +6,8 @@ import sys
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        from gigacast.cli import main as run  # noqa: PLC0415 - see above
+        # Inside the handler, so that Ctrl-C during the import ends in one line as well.
+        from gigacast.cli import main as run  # noqa: PLC0415
 
         run()
     except KeyboardInterrupt:

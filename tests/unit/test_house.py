@@ -232,6 +232,15 @@ def test_uses_are_no_declarations(text: str) -> None:
     assert find_places(sources(a=text), ["level"]) == {"level": {}}
 
 
+def test_modules_that_a_tool_writes_are_no_places() -> None:
+    text = '''
+    """Types of keywords. Written by a tool: do not edit."""
+    class Options:
+        level: int
+    '''
+    assert find_places(sources(a=text), ["level"]) == {"level": {}}
+
+
 def make_checkout(folder: Path) -> Path:
     (folder / "lib" / "gigacast").mkdir(parents=True)
     (folder / "tests").mkdir()

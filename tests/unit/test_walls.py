@@ -100,10 +100,33 @@ def test_the_public_face_is_what_was_promised() -> None:
     assert all(hasattr(gigacast, name) for name in gigacast.__all__)
 
 
+KEYWORDS = (
+    "prefix=None, input_prefix=None, endpoint_url=None, region=None, years=None, months=None, "
+    "symbol=None, timeframe=None, context_partitions=None, partition_by=None, model=None, "
+    "model_version=None, horizon=None, quantiles=None, context_length=None, freq=None, "
+    "layout=None, min_length=None, fallback=None, non_negative=None, integer=None, "
+    "extrapolate_levels=None, seed=None, item_column=None, timestamp_column=None, targets=None, "
+    "timestamp_unit=None, joint_targets=None, missing_future=None, unsupported_covariates=None, "
+    "past_covariates=None, known_covariates=None, executor=None, n_jobs=None, device=None, "
+    "precision=None, batch_size=None, memory_limit=None, n_partitions=None, "
+    "series_per_partition=None, overwrite=None, limit=None, stack=None, queue=None, children=None"
+)
+TRAIN_KEYWORDS = (
+    "bucket=None, prefix=None, input_prefix=None, endpoint_url=None, region=None, years=None, "
+    "months=None, symbol=None, timeframe=None, partition_by=None, limit=None, model=None, "
+    "model_version=None, horizon=None, context_length=None, item_column=None, "
+    "timestamp_column=None, targets=None, timestamp_unit=None, freq=None, min_length=None, "
+    "seed=None, device=None, precision=None, batch_size=None, memory_limit=None, method=None, "
+    "steps=None, learning_rate=None, warmup_steps=None, weight_decay=None, gradient_clip=None, "
+    "min_context=None, validation_steps=None, validation_windows=None, validate_every=None, "
+    "patience=None, lora_rank=None, lora_alpha=None, history=None, checkpoint_every=None, "
+    "checkpoints=None, max_minutes=None, threads=None, name=None, new_version=None, switch=None, "
+    "why=None"
+)
 STRICT = "<Mode.STRICT: 'strict'>"
 SIGNATURES = {
-    "forecast": "(data, *, config=None, dry_run=False, events=None, bucket=None, **options)",
-    "plan": "(bucket, *, config=None, **options)",
+    "forecast": f"(data, *, config=None, dry_run=False, events=None, bucket=None, {KEYWORDS})",
+    "plan": f"(bucket, *, config=None, {KEYWORDS})",
     "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
     "months=None, partitions=None, items=None, columns=None, endpoint_url=None, region=None)",
     "ChronosLoader": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None, "
@@ -116,11 +139,12 @@ SIGNATURES = {
     "ChronosTrainer.load_training_data": "(self, data)",
     "ChronosTrainer.load_training_data_from_parquet": "(self, file_path=None, *, symbol=None, "
     "year=None, month=None)",
-    "ChronosTrainer.train": "(self, **options)",
+    "ChronosTrainer.train": f"(self, *, {TRAIN_KEYWORDS})",
     "backtest": "(bucket, *, models=(), windows=1, step=None, segment='partition', "
-    "sample_partitions=None, sample_series=None, season=None, config=None, events=None, **options)",
-    "evaluate": "(bucket, *, config=None, **options)",
-    "finetune": "(data, *, config=None, events=None, **options)",
+    "sample_partitions=None, sample_series=None, season=None, config=None, events=None, "
+    f"{KEYWORDS})",
+    "evaluate": f"(bucket, *, config=None, {KEYWORDS})",
+    "finetune": f"(data, *, config=None, events=None, {TRAIN_KEYWORDS})",
     "ModelManager": "(config=None, *, bucket=None, prefix=None, endpoint_url=None, region=None)",
     "ModelManager.list_models": "(self)",
     "ModelManager.show_model": "(self, name)",
@@ -130,7 +154,7 @@ SIGNATURES = {
     "ModelManager.publish_model": "(self, folder, name=None, version=None, *, base=None, "
     "license=None, metrics=None, source=None)",
     "ModelManager.switch_model": "(self, name, version, *, why='', expected=None)",
-    "ModelManager.promote_model": "(self, name, version, *, why='', gate=None, **options)",
+    "ModelManager.promote_model": f"(self, name, version, *, why='', gate=None, {KEYWORDS})",
     "ModelManager.rollback_model": "(self, name, *, why='')",
     "ModelManager.verify_model": "(self, name, version=None)",
     "ModelManager.backup_models": "(self, archive, names=())",
@@ -138,7 +162,7 @@ SIGNATURES = {
     "ModelManager.delete_model": "(self, name, version, *, why='', dry_run=False)",
     "ModelManager.fetch_model": "(self, name, version=None)",
     "ModelManager.diff_versions": "(self, name, first, second, *, partitions=5, series=100, "
-    "sample_seed=0, **options)",
+    f"sample_seed=0, {KEYWORDS})",
     "ParquetDataLoader": "(config_path)",
     "ParquetDataLoader.discover_files": "(self, symbol, year=None, year_range=None, "
     "month=None, month_range=None, timeframes=None)",

@@ -1,4 +1,4 @@
-"""How good forecasts are, from Python: `backtest` looks at the past, `evaluate` at what came.
+"""`backtest` and `evaluate`: the accuracy of past and of finished forecasts, from Python.
 
 They load settings, as the commands do; everything below takes plain values.
 """
@@ -11,14 +11,16 @@ from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.partition import Windows
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
-from gigacast.forecasting.api.functions import Options
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.run import RunEvents
 from gigacast.settings.assembly import job_of
+from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
+from gigacast.settings.signature import with_options
 
 
+@with_options()
 def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     bucket: str,
     *,
@@ -33,51 +35,54 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     events: RunEvents | None = None,
     **options: Unpack[Options],
 ) -> BacktestResult:
-    """Forecast the past of a bucket from past origins, and compare models.
+    """Forecast the past of a bucket from past origins, and compare models on it.
 
     Parameters
     ----------
     bucket : str
-        As for `gigacast.forecast`.
+        Bucket name, ``s3://...`` or ``file:///folder``.
     models : sequence of str
-        Side by side, as ``model`` of `gigacast.forecast`; that option when empty. Seasonal naive
-        always comes along.
+        Models to compare, each named as ``model``; by default that option's. Seasonal naive is
+        always added.
     windows : int
-        Origins per series: the last has a whole horizon after it.
+        Number of origins per series; the last has a whole horizon after it.
     step : int, optional
-        Steps from one origin to the next; the horizon when absent.
+        Steps from one origin to the next; the horizon by default.
     segment : str
-        What figures are by: ``partition``, ``symbol``, ``timeframe``, ``month``, ``target``,
-        ``frequency``, ``length``, ``window``, or ``column:NAME`` for what a column of the input
-        says of each item.
-    sample_partitions, sample_series : int, optional
-        Only so many partitions, and the first so many series of each.
+        Key that figures are grouped by: ``partition``, ``symbol``, ``timeframe``, ``month``,
+        ``target``, ``frequency``, ``length``, ``window``, or ``column:NAME`` for a column of the
+        input with one value per item.
+    sample_partitions : int, optional
+        Number of partitions to sample; all by default.
+    sample_series : int, optional
+        Number of series of each partition, the first ones; all by default.
     season : int, optional
-        Steps of a season, for scales and seasonal naive; by frequency when absent.
+        Steps of a season, for scales and seasonal naive; by frequency by default.
     config : path, optional
+        Settings file; none by default.
     events : RunEvents, optional
-        Told how each model's run goes on.
+        Callbacks for the progress of each model's run.
     **options
-        See `Options`.
+        As for `gigacast.forecast`.
 
     Returns
     -------
     BacktestResult
-        ``leaderboard`` has the figures; it is in the bucket, too.
+        ``leaderboard`` has the figures; it is written to the bucket as well.
 
     Raises
     ------
     ConfigError, StorageError, DataNotFoundError, ModelError
-        When it can't start. A partition that fails is in the result.
+        If it cannot start. A partition that fails is in the result.
     """
     forecast = _job(bucket, config, options)
     base = forecast.model
-    named = [models] if isinstance(models, str) else list(models) or [base.reference]
+    references = [models] if isinstance(models, str) else list(models) or [base.reference]
     job = BacktestJob(
         forecast=forecast,
         models=tuple(
-            ModelChoice(one, detect=base.detect, device=base.device, precision=base.precision)
-            for one in named
+            ModelChoice(name, detect=base.detect, device=base.device, precision=base.precision)
+            for name in references
         ),
         windows=Windows(windows, step),
         segment=segment,
@@ -88,36 +93,38 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     return run_backtest(job, events=events)
 
 
+@with_options()
 def evaluate(
     bucket: str,
     *,
     config: str | Path | None = None,
     **options: Unpack[Options],
 ) -> Evaluation:
-    """Compare the forecasts in a bucket with what came, once it is there.
+    """Compare the forecasts in a bucket with the actuals that have come since.
 
     Parameters
     ----------
     bucket : str
-        As for `gigacast.forecast`.
+        Bucket name, ``s3://...`` or ``file:///folder``.
     config : path, optional
+        Settings file; none by default.
     **options
-        See `Options`: ``model`` and ``model_version`` to evaluate only these, which months, and how
-        actuals are read.
+        As for `gigacast.forecast`: ``model`` and ``model_version`` to evaluate only these, which
+        months, and how actuals are read.
 
     Returns
     -------
     Evaluation
-        Figures by model version, month and step; they are in the bucket, too.
+        Figures by model version, month and step; they are written to the bucket as well.
 
     Raises
     ------
     DataNotFoundError
-        When there are no finished forecasts of what is asked for.
+        If there are no finished forecasts of the selection.
     ConfigError, StorageError
     """
-    named = options.get("model"), options.get("model_version")
-    return evaluate_forecasts(EvaluationJob(_job(bucket, config, options), *named))
+    model, version = options.get("model"), options.get("model_version")
+    return evaluate_forecasts(EvaluationJob(_job(bucket, config, options), model, version))
 
 
 def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJob:

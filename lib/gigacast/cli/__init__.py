@@ -1,4 +1,4 @@
-"""The command line: flags -> settings -> one pipeline -> a report.
+"""The command line: flags become settings, settings a job, and its result is printed.
 
 ``python main.py`` and ``gigacast`` are the same program.
 """

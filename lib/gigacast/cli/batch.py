@@ -1,4 +1,4 @@
-"""Array runs: submit, watch, cancel, logs, and the main command with ``--executor batch``."""
+"""Array runs on AWS Batch: submit, watch, cancel, logs, and ``forecast --executor batch``."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ from gigacast.cli.flags import (
     json_option,
     quiet_option,
     read_settings,
-    setting,
+    settings_flags,
     settings_options,
     where_options,
 )
@@ -38,32 +38,31 @@ from gigacast.report.summary import FailedPartition, RunSummary, print_summary
 from gigacast.report.telemetry import Telemetry
 from gigacast.settings.assembly import addresses, array_options_of, job_of
 from gigacast.settings.model import Settings
+from gigacast.settings.options import names_of
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
 
 def service_for(address: StoreAddress, attempts: int = 8) -> ArrayService:
-    """Return the service in the region of a bucket; its endpoint is that of `AWS_ENDPOINT_URL`."""
-    from gigacast.batch.aws import BatchService  # noqa: PLC0415 - it imports AWS' clients
+    """Return the service in the region of a bucket, at `AWS_ENDPOINT_URL` if that is set."""
+    from gigacast.batch.aws import BatchService  # noqa: PLC0415 - AWS' clients
 
     return BatchService(address.region, attempts=attempts)
 
 
 @click.command()
 @settings_options
-@setting("n_partitions", "First generate the missing ones of this many synthetic partitions.")
-@setting("series_per_partition", "Series in each synthetic partition.")
+@settings_flags(*names_of("synthetic"))
 @array_options
-@click.option("--overwrite/--no_overwrite", default=None, help="Forecast again what is done.")
-@setting("limit", "Forecast at most this many partitions.")
+@settings_flags(*names_of("amount"))
 @json_option
 @quiet_option
-def submit(as_json: bool, quiet: bool, **given: Any) -> None:
-    """Plan, submit to AWS Batch, and leave: `watch RUN` shows how it goes.
+def submit(as_json: bool, quiet: bool, **flags: Any) -> None:
+    """Submit a run to AWS Batch and return; `watch RUN` shows its progress.
 
     Nothing is submitted when nothing is pending.
     """
-    settings = read_settings(given)
+    settings = read_settings(flags)
     job = job_of(settings)
     submission = submit_run(job, array_options_of(settings), service_for(job.outputs))
     if as_json:
@@ -77,9 +76,9 @@ def submit(as_json: bool, quiet: bool, **given: Any) -> None:
 @where_options
 @json_option
 @quiet_option
-def watch(run: str, as_json: bool, quiet: bool, **given: Any) -> int:
-    """Show how the array run RUN goes, and close it when it has ended."""
-    address = _outputs(read_settings(given))
+def watch(run: str, as_json: bool, quiet: bool, **flags: Any) -> int:
+    """Show the progress of the array run RUN, and close it when it has ended."""
+    address = _outputs(read_settings(flags))
     return follow(address, run, as_json=as_json, quiet=quiet)
 
 
@@ -87,9 +86,9 @@ def watch(run: str, as_json: bool, quiet: bool, **given: Any) -> int:
 @click.argument("run")
 @where_options
 @json_option
-def cancel(run: str, as_json: bool, **given: Any) -> None:
+def cancel(run: str, as_json: bool, **flags: Any) -> None:
     """End the array run RUN: what is finished is kept, the next run does what is left."""
-    address = _outputs(read_settings(given))
+    address = _outputs(read_settings(flags))
     audit = cancel_run(open_store(address), run, service_for(address))
     if as_json:
         click.echo(json.dumps(asdict(audit), indent=1))
@@ -105,20 +104,20 @@ def cancel(run: str, as_json: bool, **given: Any) -> None:
 @click.argument("index", type=click.IntRange(0), required=False)
 @where_options
 @click.option("--lines", type=click.IntRange(1, 10_000), default=50, help="Last lines to show.")
-def logs(run: str, index: int | None, lines: int, **given: Any) -> None:
+def logs(run: str, index: int | None, lines: int, **flags: Any) -> None:
     """Show the log of child INDEX of the array run RUN, or of every child that failed."""
-    address = _outputs(read_settings(given))
-    found = read_logs(open_store(address), run, service_for(address), index, lines)
-    for log in found:
+    address = _outputs(read_settings(flags))
+    child_logs = read_logs(open_store(address), run, service_for(address), index, lines)
+    for log in child_logs:
         state = log.state
         reason = state.reason if state.status == CHILD_FAILED else None
-        told = [state.status, reason, f"{state.attempts} attempts", state.log_stream]
-        click.secho(f"child {log.child}: {', '.join(filter(None, told))}", bold=True)
+        facts = [state.status, reason, f"{state.attempts} attempts", state.log_stream]
+        click.secho(f"child {log.child}: {', '.join(filter(None, facts))}", bold=True)
         for line in log.lines:
             click.echo(line)
         if log.missing:
             click.echo(f"no log: {log.missing}", err=True)
-    if not found:
+    if not child_logs:
         click.echo(f"no child of {run} failed; name one by its index to see its log", err=True)
 
 
@@ -139,6 +138,7 @@ def run_on_batch(
         if as_json:
             click.echo(json.dumps(_submission_json(submission), indent=1))
         return 0
+    # JSON lines on stderr would be torn by a bar.
     is_silent = quiet or log == "json"
     return follow(job.outputs, submission.run_id, events=events, as_json=as_json, quiet=is_silent)
 
@@ -171,9 +171,10 @@ def follow(
 
 
 def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
-    """Return the audit of an array run as the report shows it."""
+    """Return the summary of an array run from its audit."""
     totals: dict[str, Any] = audit.totals
     specs = audit.plan.get("specs", {})
+    # Specs of a run differ in the horizon alone; all have the run's model.
     model: dict[str, Any] = next(iter(specs.values()), {}) if isinstance(specs, dict) else {}
     return RunSummary(
         run_id=audit.session_id,
@@ -183,6 +184,7 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
             "done": audit.files_processed,
             "skipped": audit.files_skipped,
             "failed": audit.files_failed,
+            # Children that never ran leave partitions that are neither done nor failed.
             "pending": audit.files_discovered
             - audit.files_processed
             - audit.files_skipped
@@ -217,8 +219,8 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
 
 
 def _ignored(audit: Audit) -> tuple[str, ...]:
-    beside = audit.plan.get("covariates")
-    return tuple(beside.get("ignored", ())) if isinstance(beside, dict) else ()
+    covariates = audit.plan.get("covariates")
+    return tuple(covariates.get("ignored", ())) if isinstance(covariates, dict) else ()
 
 
 def _show(progress: Progress, now: ArrayProgress) -> None:
@@ -230,7 +232,8 @@ def _show(progress: Progress, now: ArrayProgress) -> None:
 
 
 def _leave_or_cancel(outputs: Store, run_id: str, service: ArrayService) -> int:
-    """Ask what Ctrl-C meant; where nobody can answer, the run goes on."""
+    """Ask whether Ctrl-C ends the run or only the watching; without a terminal the run goes on."""
+    # The array does not need this process, so Ctrl-C alone ends nothing but the watching.
     answer = "leave"
     if sys.stdin.isatty():
         click.echo("", err=True)
@@ -265,18 +268,18 @@ def _tell_children(audit: Audit) -> None:
     lost = f", {array['lost_s']:.0f} s lost" if array["lost_s"] else ""
     click.echo(line + lost)
     for child in array["failed_children"]:
-        told = [str(child["reason"]), f"log {child['log_stream']}"]
-        click.echo(f"  child {child['child']} failed: {'; '.join(told)}")
+        facts = [str(child["reason"]), f"log {child['log_stream']}"]
+        click.echo(f"  child {child['child']} failed: {'; '.join(facts)}")
 
 
 def _watch_line(run_id: str, address: StoreAddress) -> str:
-    where = f"--bucket {address.url}"
+    place = f"--bucket {address.url}"
     more = [
         f" --{name} {value}"
         for name, value in (("endpoint_url", address.endpoint_url), ("region", address.region))
         if value
     ]
-    return f"gigacast watch {run_id} {where}{''.join(more)}"
+    return f"gigacast watch {run_id} {place}{''.join(more)}"
 
 
 def _submission_json(submission: Submission) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The demo: the whole job against an S3 of its own, on this machine."""
+"""``gigacast demo``: a forecasting job on generated data, against an S3 server on this machine."""
 
 import logging
 import os
@@ -42,7 +42,7 @@ def demo(output: Path, n_jobs: int, model: str | None) -> int:
     Needs no network and no account: the S3 is a server on this machine that ends with the demo.
     """
     with embedded_s3() as endpoint:
-        given = {
+        arguments = {
             "bucket": BUCKET,
             "prefix": "load",
             "endpoint_url": endpoint,
@@ -51,7 +51,7 @@ def demo(output: Path, n_jobs: int, model: str | None) -> int:
             "context_partitions": 1,
             "model": model,
         }
-        job = job_of(load_settings(nest_arguments(given)))
+        job = job_of(load_settings(nest_arguments(arguments)))
         click.secho(f"1. An S3 on this machine: {endpoint}, bucket {BUCKET}", bold=True)
         keys = write_demo_data(open_store(job.inputs))
         click.echo(f"   {len(keys)} partitions of hourly load, {keys[0]} to {keys[-1]}\n")
@@ -77,12 +77,14 @@ def _show(job: ForecastJob, output: Path) -> None:
 
 @contextmanager
 def embedded_s3() -> Iterator[str]:
-    """Run an S3 on loopback, with a bucket, and lead this process and its children to it.
+    """Run an S3 server on loopback, with a bucket, and yield its URL.
+
+    The environment is set for it meanwhile, so that worker processes find it as well.
 
     Raises
     ------
     MissingExtraError
-        When moto is not installed.
+        If moto is not installed.
     """
     try:
         from moto.server import ThreadedMotoServer  # noqa: PLC0415 - an extra
@@ -90,11 +92,14 @@ def embedded_s3() -> Iterator[str]:
         raise MissingExtraError(
             "the demo needs moto, an S3 for tests", hint="pip install 'gigacast[demo]'"
         ) from error
+    # The server logs every request, between the lines of the demo.
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    # Port 0: the system chooses a free one, so that two demos can run at once.
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     endpoint = f"http://{host}:{port}"
+    # Worker processes inherit the environment, where arguments would not reach them.
     saved = dict(os.environ)
     os.environ.update(_ENVIRONMENT)
     try:
@@ -111,6 +116,7 @@ _ENVIRONMENT = {
     "AWS_SECRET_ACCESS_KEY": "demo",
     "AWS_REGION": "us-east-1",
     "AWS_DEFAULT_REGION": "us-east-1",
+    # Without these the clients would look for credentials of the machine and of the user.
     "AWS_EC2_METADATA_DISABLED": "true",
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -1,4 +1,4 @@
-"""The main command: forecast what is pending."""
+"""The main command, ``gigacast forecast``."""
 
 import json
 import sys
@@ -12,7 +12,7 @@ from gigacast.cli.flags import (
     json_option,
     quiet_option,
     read_settings,
-    setting,
+    settings_flags,
     settings_options,
 )
 from gigacast.core.exit import EXIT_FAILED
@@ -28,10 +28,11 @@ from gigacast.report.summary import FailedPartition, RunSummary, print_summary
 from gigacast.report.telemetry import Telemetry
 from gigacast.runtime.executor import Failure
 from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.options import names_of
 
 
 class Watcher(ExitStack):
-    """Shows a run's progress; opened before the run, closed after it."""
+    """Progress of a run on stderr; a context around the run."""
 
     def __init__(self, *, quiet: bool) -> None:
         super().__init__()
@@ -39,31 +40,31 @@ class Watcher(ExitStack):
         self._progress: Progress | None = None
 
     def generated(self, partitions: int) -> None:
-        """Tell how many synthetic partitions were made."""
+        """Print the number of synthetic partitions that were generated."""
         if partitions and not self._quiet:
             click.echo(f"generated {partitions} synthetic partitions", err=True)
 
     def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
-        """Tell what will be done, and start the bar; one run may follow another."""
-        self.close()
+        """Print the plan in a line, and start the bar."""
+        self.close()  # the bar of a run before: a backtest is a run for each model
         if not self._quiet:
             click.echo(_plan_line(plan, tasks), err=True)
         if tasks:
             self._progress = self.enter_context(Progress(tasks, quiet=self._quiet))
 
     def finished(self, receipt: Receipt) -> None:
-        """Step on."""
+        """Advance the bar by a forecast partition."""
         if self._progress is not None:
             self._progress.advance(receipt.series, name=receipt.partition)
 
     def failed(self, task: Task, failure: Failure) -> None:
-        """Step on, and say what went wrong."""
+        """Advance the bar by a failed partition, and print its error."""
         if self._progress is not None:
             message = f"{failure.error}: {failure.message}"
             self._progress.advance(failed=True, name=task.partition, message=message)
 
     def closed(self, status: str, totals: Totals) -> None:
-        """Nothing: the summary tells."""
+        """Print nothing: the summary follows."""
 
 
 def _plan_line(plan: Plan, tasks: int) -> str:
@@ -86,12 +87,10 @@ def _plan_line(plan: Plan, tasks: int) -> str:
 
 @click.command()
 @settings_options
-@setting("n_partitions", "First generate the missing ones of this many synthetic partitions.")
-@setting("series_per_partition", "Series in each synthetic partition.")
+@settings_flags(*names_of("synthetic"))
 @array_options
 @click.option("--dry_run", is_flag=True, help="Plan, and write nothing.")
-@click.option("--overwrite/--no_overwrite", default=None, help="Forecast again what is done.")
-@setting("limit", "Forecast at most this many partitions.")
+@settings_flags(*names_of("amount"))
 @click.option(
     "--log",
     type=click.Choice(["bar", "json"]),
@@ -100,7 +99,7 @@ def _plan_line(plan: Plan, tasks: int) -> str:
 )
 @json_option
 @quiet_option
-def forecast(**given: Any) -> int:
+def forecast(**flags: Any) -> int:
     """Forecast every partition whose forecast is missing or out of date.
 
     \b
@@ -110,12 +109,13 @@ def forecast(**given: Any) -> int:
       python main.py --bucket my-bucket --n_jobs 5 --n_partitions 1000 \\
         --series_per_partition 1000000
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    as_json, quiet, dry_run = (given.pop(name) for name in ("as_json", "quiet", "dry_run"))
-    log = given.pop("log")
-    settings = read_settings(given)
+    as_json, quiet, dry_run = (flags.pop(name) for name in ("as_json", "quiet", "dry_run"))
+    log = flags.pop("log")
+    settings = read_settings(flags)
     job = job_of(settings)
+    # A dry run only plans: there is nothing to submit.
     if settings.run.executor == "batch" and not dry_run:
-        from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - it imports AWS' clients
+        from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - AWS' clients
 
         return run_on_batch(job, array_options_of(settings), log=log, as_json=as_json, quiet=quiet)
     return run_and_report(job, log=log, as_json=as_json, quiet=quiet, dry_run=dry_run)
@@ -129,7 +129,8 @@ def run_and_report(
     quiet: bool = False,
     dry_run: bool = False,
 ) -> int:
-    """Run a job, show how it goes and how it ended; return the exit code."""
+    """Run a job with progress and summary, and return the exit code."""
+    # With --json stdout is for the summary alone, and who parses it needs no bar on stderr.
     with Watcher(quiet=quiet or as_json) as watcher:
         events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else watcher
         result = run_forecast(job, events=events, dry_run=dry_run)
@@ -142,7 +143,7 @@ def run_and_report(
 
 
 def summarise(result: RunResult, job: ForecastJob) -> RunSummary:
-    """Return a result as the report shows it."""
+    """Return the summary of a run."""
     totals, plan = result.totals, result.plan.totals
     return RunSummary(
         run_id=result.run_id,
@@ -169,6 +170,7 @@ def summarise(result: RunResult, job: ForecastJob) -> RunSummary:
         ignored=result.ignored,
         cost=result.cost,
         output_url=result.outputs,
+        # A dry run writes no audit.
         audit_url=""
         if result.status == "planned"
         else f"{job.outputs.url}/{audit_key(result.run_id)}",

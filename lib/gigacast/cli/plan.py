@@ -1,4 +1,4 @@
-"""``gigacast plan``: what is left to forecast, how long it will take, and what it will cost."""
+"""``gigacast plan``: pending partitions, and their estimated time and costs."""
 
 import json
 from dataclasses import asdict
@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gigacast.cli.flags import json_option, read_settings, settings_options
+from gigacast.cli.flags import json_option, read_settings, setting, settings_options
 from gigacast.forecasting.plan import PlanReport, report_plan
 from gigacast.forecasting.prepare import processes_for
 from gigacast.forecasting.quote import Quote, quote_here, quote_queues
@@ -33,17 +33,15 @@ _QUOTE_COLUMNS = (
 
 @click.command()
 @settings_options
-@click.option(
-    "--overwrite/--no_overwrite", default=None, help="Plan to forecast again what is done."
-)
+@setting("overwrite", "Plan to forecast again what is done.")
 @json_option
-def plan(as_json: bool, **given: Any) -> None:
-    """Tell what is left to forecast, and what it will take.
+def plan(as_json: bool, **flags: Any) -> None:
+    """Count pending partitions, and estimate their time and costs.
 
     Partitions and bytes are exact, from listings alone; series and time are estimated from the
     receipts of earlier runs, and with them what the plan costs on each queue of a deployment.
     """
-    settings = read_settings(given)
+    settings = read_settings(flags)
     job = job_of(settings)
     report = report_plan(job)
     quotes = _quotes(report, array_options_of(settings))

@@ -1,4 +1,4 @@
-"""The program: its commands, and how errors end it."""
+"""The program: it runs a command, and ends errors with one line and an exit code."""
 
 import sys
 from collections.abc import Sequence
@@ -6,21 +6,9 @@ from typing import Any
 
 import click
 
-from gigacast.cli.backtest.command import backtest, evaluate
-from gigacast.cli.batch import cancel, logs, submit, watch
-from gigacast.cli.data.clean import clean
-from gigacast.cli.data.command import data
-from gigacast.cli.data.contract import infer, validate
-from gigacast.cli.data.discover import discover
-from gigacast.cli.data.features import features
-from gigacast.cli.data.quality import quality
-from gigacast.cli.demo import demo
-from gigacast.cli.forecast import forecast
-from gigacast.cli.models.command import models
-from gigacast.cli.plan import plan
-from gigacast.cli.preview import plot, prune, show, status, verify
+from gigacast.cli.commands import COMMANDS
+from gigacast.cli.lazy import LazyGroup
 from gigacast.cli.suggestion import place_of, placed_hint, remember_place
-from gigacast.cli.train.command import train
 from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from gigacast.errors import (
     ComputeError,
@@ -33,14 +21,16 @@ from gigacast.errors import (
 )
 from gigacast.runtime.interruption import interruptible
 
+# Errors before anything was done: the exit code is that of wrong usage. Others end with 1.
 _START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, StorageError)
 
 
-class Program(click.Group):
+class Program(LazyGroup):
     """A group whose first command is the main one: flags without a command mean `forecast`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Put the main command in front of flags that stand alone, and of nothing at all."""
+        """Parse a command line; without a command, it is one of `forecast`."""
+        # `gigacast --bucket B` is the documented short form of `gigacast forecast --bucket B`.
         own = {"--help", "-h", "--version"}
         if not args or (args[0].startswith("-") and args[0] not in own):
             args = ["forecast", *args]
@@ -49,6 +39,7 @@ class Program(click.Group):
 
 @click.group(
     cls=Program,
+    homes=COMMANDS,
     context_settings={
         "help_option_names": ["-h", "--help"],
         "max_content_width": 100,
@@ -75,66 +66,46 @@ def program() -> None:
     """  # noqa: D301 - the mark of click for lines that are not wrapped
 
 
-for _command in (
-    forecast,
-    demo,
-    plan,
-    status,
-    show,
-    plot,
-    verify,
-    prune,
-    models,
-    data,
-    train,
-    backtest,
-    evaluate,
-    submit,
-    watch,
-    cancel,
-    logs,
-):
-    program.add_command(_command)
-for _command in (discover, validate, infer, quality, clean, features):
-    data.add_command(_command)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the program and exit with its code; errors end in one clear line."""
+    """Run the program and exit with its code."""
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def run(arguments: list[str]) -> int:
-    """Run the program and return its exit code."""
+    """Run the program and return its exit code; errors are printed in one line."""
+    # Flags are written with underscores, as settings and keywords are; hyphens are as common.
     args = [_normalised(argument) for argument in arguments]
     try:
-        # Not `program.main`: that turns an interruption into an exit of its own.
+        # Not `program.main`: it catches Ctrl-C and exits with 1, where a shell expects 130.
         with interruptible(), program.make_context("gigacast", list(args)) as context:
             remember_place(context, args)
             result: Any = program.invoke(context)
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
-        _complain("interrupted; what is finished is kept, a rerun continues", None)
+        _print_error("interrupted; what is finished is kept, a rerun continues", None)
         return EXIT_INTERRUPTED
     except click.ClickException as error:
-        _complain(error.format_message(), _usage_hint(error))
+        _print_error(error.format_message(), _usage_hint(error))
         return EXIT_USAGE
     except GigacastError as error:
         hint = placed_hint(error.hint, place_of(args)) if error.hint else None
-        _complain(error.message, hint)
+        _print_error(error.message, hint)
         return EXIT_USAGE if isinstance(error, _START_ERRORS) else EXIT_FAILED
-    except OSError as error:  # every layer below translates its own: this is the output
+    except OSError as error:
+        # Layers below turn their OSErrors into errors of gigacast, so this is about the output.
         if isinstance(error, BrokenPipeError):
-            sys.stderr.close()  # the reader of a pipe is gone; nobody to complain to
+            # The reader of the pipe has ended, as `| head` does. Python would print a traceback
+            # when it flushes the streams at exit.
+            sys.stderr.close()
         else:
-            _complain(f"the output can't be written: {error.strerror or error}", None)
+            _print_error(f"the output can't be written: {error.strerror or error}", None)
         return EXIT_FAILED
     return result if isinstance(result, int) else 0
 
 
 def _normalised(argument: str) -> str:
-    """Write a long flag with underscores; its value is left as it is."""
+    """Return a long flag with underscores for hyphens, and any other argument as it is."""
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument.partition("=")
@@ -146,7 +117,8 @@ def _usage_hint(error: click.ClickException) -> str | None:
     return f"see {context.command_path} --help" if context is not None else None
 
 
-def _complain(message: str, hint: str | None) -> None:
+def _print_error(message: str, hint: str | None) -> None:
+    # Messages of libraries may have several lines; logs and terminals get one.
     line = " ".join(message.split())
     click.echo(f"gigacast: {line}", err=True)
     if hint:

@@ -1,4 +1,4 @@
-"""How a run is divided over array jobs, as values."""
+"""How a run is divided over array jobs, and the command line of a child."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,29 +14,29 @@ QueueChoice = Literal["auto", "cpu", "gpu"]
 
 @dataclass(frozen=True, slots=True)
 class ArrayOptions:
-    """Where an array run is submitted, and what its children are like.
+    """Deployment, division and machines of an array run.
 
     Parameters
     ----------
     stack : str
-        The name of the deployment: its queues and job definitions are ``{stack}-cpu`` and
+        Name of the deployment: its queues and job definitions are ``{stack}-cpu`` and
         ``{stack}-gpu``.
     queue : {"auto", "cpu", "gpu"}
     children : int, optional
-        At most this many; by default as many as have ``target_s`` of work.
+        Maximum number of children; by default as many as have ``target_s`` of work.
     target_s : float
-        Seconds a child should work at least, so that its start is worth it.
+        Minimum seconds of work for a child, so that its start is worth it.
     timeout_s : int
-        Of each attempt of a child.
+        Maximum seconds of each attempt of a child.
     valid_for : timedelta
-        After this a plan is not begun any more.
+        Age of a plan after which children refuse it.
     cpu, gpu : Machine
-        What the rules of `core.array` weigh.
+        Start-up, speed and price by which `choose_queue` weighs the queues.
     cpu_instance, gpu_instance : str
-        The machine a child has to itself, as the price table calls it.
+        Machine of a child, as the price table names it. No other child shares it.
     prices : PriceTable, optional
     cpu_bytes_per_s : float
-        Input bytes a CPU process gets done, where no receipt tells.
+        Input bytes per second of a CPU process, used while there are no receipts.
     """
 
     stack: str = "gigacast"
@@ -54,34 +54,36 @@ class ArrayOptions:
 
     @property
     def most_children(self) -> int:
-        """As many as were asked for, or one array of them."""
+        """Maximum number of children: the number that is set, or those of one array."""
         return self.children or MAX_ARRAY
 
     def machine(self, queue: QueueKind) -> Machine:
-        """Return what a child of a queue is like."""
+        """Return start-up, speed and price of a queue's machines."""
         return self.gpu if queue == "gpu" else self.cpu
 
     def instance(self, queue: QueueKind) -> str:
-        """Return the machine a child of a queue has."""
+        """Return the name of a queue's machines in the price table."""
         return self.gpu_instance if queue == "gpu" else self.cpu_instance
 
     def name(self, queue: QueueKind) -> str:
-        """Return the name of a queue, which is that of its job definition, too."""
+        """Return the name of a queue and of its job definition."""
         return f"{self.stack}-{queue}"
 
 
 @dataclass(frozen=True, slots=True)
 class ChildOrder:
-    """What a child is told by its command: where its plan lies, and which part is its own.
+    """The command of a child: its plan, and its place in the run.
 
     Parameters
     ----------
     outputs : StoreAddress
-        The output root.
-    run_id, digest : str
-        The plan, and what it must be.
+        Output root, with the plan.
+    run_id : str
+        Run whose plan the child executes.
+    digest : str
+        Digest of the plan; a plan that was changed is refused.
     first : int
-        Number of the array's first child.
+        Number in the run of the array's first child.
     """
 
     outputs: StoreAddress
@@ -92,16 +94,18 @@ class ChildOrder:
     def command(self) -> tuple[str, ...]:
         """Return the arguments of the program in the image."""
         address = self.outputs
-        where = (address.url, address.endpoint_url or "-", address.region or "-")
-        return (*where, self.run_id, self.digest, str(self.first))
+        # A child reads its arguments by position: a dash keeps the place of an absent one.
+        place = (address.url, address.endpoint_url or "-", address.region or "-")
+        return (*place, self.run_id, self.digest, str(self.first))
 
     @classmethod
     def parse(cls, command: list[str]) -> Self:
-        """Read a command back.
+        """Return the order that a command holds.
 
         Raises
         ------
         ConfigError
+            If the command is not one of `command`.
         """
         if len(command) != 6 or not command[-1].isdigit():
             raise ConfigError(
@@ -109,9 +113,9 @@ class ChildOrder:
                 hint="expected URL ENDPOINT REGION RUN DIGEST FIRST, as `submit` writes them",
             )
         url, endpoint, region, run_id, digest, first = command
-        address = StoreAddress(url, _given(endpoint), _given(region))
+        address = StoreAddress(url, _unless_dash(endpoint), _unless_dash(region))
         return cls(address, run_id, digest, int(first))
 
 
-def _given(value: str) -> str | None:
+def _unless_dash(value: str) -> str | None:
     return None if value == "-" else value

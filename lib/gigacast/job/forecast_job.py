@@ -1,6 +1,6 @@
-"""A forecasting job as a value: everything a run needs to know, resolved from no environment."""
+"""A forecasting job as a value. Nothing in it is looked up in the environment later."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from gigacast.core.cost.price import PriceTable
@@ -18,24 +18,25 @@ GIB = 1024**3
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """Which model, and how it runs.
+    """The model of a job, its device and precision.
 
     Parameters
     ----------
     reference : str
-        See `lake.model.resolve_model`.
+        Name, folder, key or hub id; see `lake.model.resolve_model`.
     version : str, optional
+        Version of the model; by default that of the reference, or the active one.
     otherwise : str, optional
-        Another reference, for when the first is nowhere at hand.
+        Another reference, used if the first is not found.
     detect : bool
-        Whether to look beyond what ships and the local folder.
+        Whether to look for the model in the bucket and on the hub as well.
     device : {"auto", "cpu", "cuda", "cuda:N"}
     precision : {"auto", "float32", "bfloat16"}
     """
 
     reference: str = DEFAULT_MODEL
     version: str | None = None
-    otherwise: str | None = None
+    otherwise: str | None = None  # not part of the spec: the model's digest is, once resolved
     detect: bool = True
     device: str = "auto"
     precision: str = "auto"
@@ -43,32 +44,38 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Method:
-    """How series become forecasts: all of it is part of the spec.
+    """How series become forecasts. All of it is part of the spec.
 
     Parameters
     ----------
     horizon : int, optional
-        Steps; when absent the file name's, or the model's own.
+        Steps ahead; by default the file name's, else the model's own.
     levels : tuple of float
+        Quantile levels.
     context_length : int, optional
-        At most this many steps of history; all the model can use when absent.
+        Maximum steps of history; all the model can use by default.
     min_length : int
-        Series with fewer values get the fallback.
+        Minimum number of values: shorter series get the fallback.
     fallback : {"seasonal_naive", "drop"}
-    non_negative, integer, extrapolate_levels : bool
+        Forecast of series that the model cannot forecast.
+    non_negative, integer : bool
+        Clip quantiles at zero; round them to whole numbers.
+    extrapolate_levels : bool
+        Extend quantiles beyond the trained levels.
     seed : int
-        For models that sample.
+        Seed of models that sample.
     columns : ColumnNames
     frequency : Frequency, optional
-        Of every series; inferred per series when absent.
+        Frequency of every series; inferred per series by default.
     timestamp_unit : str, optional
-        How integer timestamps are read: ``s``, ``ms``, ``us``, ``ns`` or ``step``.
+        Unit of integer timestamps: ``s``, ``ms``, ``us``, ``ns`` or ``step``; inferred by default.
     layout : {"long", "wide"}
     joint_targets : bool
-        Whether the targets of an item are forecast together.
-    missing_future, unsupported_covariates : str
-        See `ForecastOptions`; whether a model without a use for covariates is an ``error``, or
-        they are to be left out, ``ignore``.
+        Forecast the targets of an item together.
+    missing_future : {"error", "past"}
+        See `ForecastOptions`.
+    unsupported_covariates : {"error", "ignore"}
+        Refuse covariates that the model cannot use, or leave them out.
     """
 
     horizon: int | None = None
@@ -89,30 +96,41 @@ class Method:
     unsupported_covariates: Literal["error", "ignore"] = "error"
 
     def options(self, horizon: int, batch_size: int | None) -> ForecastOptions:
-        """Return what a forecaster needs of this."""
+        """Return the options of a forecaster for a partition.
+
+        Parameters
+        ----------
+        horizon : int
+            Steps ahead of this partition.
+        batch_size : int, optional
+            Series per call of the model; found automatically by default.
+
+        Raises
+        ------
+        ConfigError
+            If a value is out of its range.
+        """
+        # An option of the same name in both reaches the forecaster without another line here.
+        names = {field.name for field in fields(ForecastOptions)}
+        shared = {name: getattr(self, name) for name in names if hasattr(self, name)}
         return ForecastOptions(
-            horizon=horizon,
-            levels=self.levels,
-            context_length=self.context_length,
-            min_length=self.min_length,
-            fallback=self.fallback,
-            non_negative=self.non_negative,
-            integer=self.integer,
-            batch_size="auto" if batch_size is None else batch_size,
-            extrapolate_levels=self.extrapolate_levels,
-            seed=self.seed,
-            joint=self.joint_targets,
-            missing_future=self.missing_future,
+            **{
+                **shared,
+                "horizon": horizon,
+                "batch_size": "auto" if batch_size is None else batch_size,
+                "joint": self.joint_targets,
+            }
         )
 
 
 @dataclass(frozen=True)
 class Synthetic:
-    """Synthetic partitions to generate where they are missing.
+    """Synthetic partitions; those that are missing are generated.
 
     Parameters
     ----------
     partitions : int
+        Number of partitions.
     series_per_partition : int
     """
 
@@ -122,17 +140,17 @@ class Synthetic:
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run may use; none of it changes the numbers.
+    """Processes and memory of a run. They do not change the numbers.
 
     Parameters
     ----------
-    executor : {"auto", "inline", "joblib"}
+    executor : {"auto", "inline", "joblib", "dask", "ray", "batch"}
     n_jobs : int, optional
-        Processes; -1 for all cores. When absent one, or with GPUs one for each.
+        Processes, -1 for all cores; by default one, or one for each GPU.
     batch_size : int, optional
-        Series per call of the model; found automatically when absent.
+        Series per call of the model; found automatically by default.
     memory_limit_bytes : int
-        What reading may hold per process before it spills to disk.
+        Memory that reading may hold per process before it spills to disk.
     """
 
     executor: str = "auto"
@@ -143,14 +161,14 @@ class Resources:
 
 @dataclass(frozen=True)
 class ForecastJob:
-    """Everything a run needs to know.
+    """A forecasting job: addresses, model, method, selection and resources.
 
     Parameters
     ----------
     inputs, outputs : StoreAddress
-        The input and the output root; may be the same.
+        Input and output root; may be the same.
     bucket : StoreAddress
-        What both lie in: must exist, while a prefix need not.
+        Bucket or folder of both roots. It must exist, while a prefix need not.
     model : ModelChoice
     method : Method
     pattern : NamingPattern
@@ -158,10 +176,11 @@ class ForecastJob:
     resources : Resources
     synthetic : Synthetic, optional
     overwrite : bool
+        Forecast again what is done.
     limit : int, optional
-        Forecast at most this many partitions.
+        Maximum number of partitions to forecast.
     prices : PriceTable, optional
-        What machine time is billed by.
+        Prices of machine time; a run has no costs by default.
     """
 
     inputs: StoreAddress

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
-from gigacast.forecasting.api.functions import Options
 from gigacast.job.audit import this_author
 from gigacast.lake.model.active import (
     Active,
@@ -37,9 +36,11 @@ from gigacast.models.publish import (
     summarise_model,
 )
 from gigacast.settings.assembly import addresses, bucket_of, job_of
+from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
 from gigacast.settings.options import nest_arguments
+from gigacast.settings.signature import with_options
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 
@@ -211,6 +212,7 @@ class ModelManager:
             self._registry, name, version, self._author, why=why, expected=expected
         )
 
+    @with_options()
     def promote_model(
         self,
         name: str,
@@ -347,6 +349,7 @@ class ModelManager:
             raise self._registry.unknown(name, chosen or "the active one")
         return model
 
+    @with_options()
     def diff_versions(
         self,
         name: str,

@@ -1,9 +1,11 @@
-"""From settings to the plain values of a job: where it works, what it selects, how it forecasts."""
+"""Plain values of a job, made from the settings: addresses, selection, method, resources."""
 
 import logging
 import re
+from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gigacast.core.cost.array_plan import Machine
 from gigacast.core.cost.price import PriceTable
@@ -15,25 +17,31 @@ from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.lake.plan.discovery import Selection
 from gigacast.series.source import ColumnNames
+from gigacast.settings.field import Section
 from gigacast.settings.load import DEFAULT_PRICES, load_prices
 from gigacast.settings.model import RunSettings, Settings
 from gigacast.storage.store import StoreAddress
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 logger = logging.getLogger(__name__)
-_USUAL = {ArrayOptions().cpu_instance, ArrayOptions().gpu_instance}
-"""Machines nobody has asked for by name: a table need not have them."""
+_DEFAULT_MACHINES = {ArrayOptions().cpu_instance, ArrayOptions().gpu_instance}
+"""Machines that a price table need not have: the user has not named them."""
 
 
 def bucket_url(bucket: str) -> str:
-    """Return the URL of a bucket given by name, URL or folder.
+    """Return the URL of a bucket, from its name or URL.
 
     Raises
     ------
     ConfigError
-        When it is none of them.
+        If the text is neither.
     """
     if bucket.startswith(("s3://", "file://", "memory://")):
+        # "memory://" is a whole address: its slashes stay.
         return bucket.rstrip("/") if not bucket.endswith("://") else bucket
+    # The rules of S3 for names of buckets: 3 to 63 characters, no capitals, no underscores.
     if re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket):
         return f"s3://{bucket}"
     raise ConfigError(
@@ -43,17 +51,17 @@ def bucket_url(bucket: str) -> str:
 
 
 def root_url(root_dir: str) -> str:
-    """Return the URL of ``parquet_loader.data_paths.root_dir``: a folder, unless it is one."""
+    """Return the URL of ``parquet_loader.data_paths.root_dir``, which may be a folder's path."""
     return root_dir if "://" in root_dir else f"file://{Path(root_dir).expanduser().absolute()}"
 
 
 def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
-    """Return the bucket or folder a run works in, without its prefix.
+    """Return the address of a run's bucket or folder, without the prefix.
 
     Raises
     ------
     ConfigError
-        When none is named.
+        If none is named.
     """
     bucket = run.bucket or (root_url(root_dir) if root_dir else None)
     if bucket is None:
@@ -66,13 +74,13 @@ def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
 def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddress, StoreAddress]:
     """Return the input and the output root.
 
-    ``input_prefix`` lies below ``prefix``; it counts from the bucket's root when it starts with
-    ``/``, and is another bucket when it is a URL.
+    ``input_prefix`` is a folder below ``prefix``. With a leading ``/`` it is a folder below the
+    bucket's root, and as a URL it is another bucket.
 
     Raises
     ------
     ConfigError
-        When no bucket is named.
+        If no bucket is named.
     """
     root = bucket_of(run, root_dir)
     outputs = root.child(run.prefix) if run.prefix.strip("/") else root
@@ -85,12 +93,12 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
 
 
 def registry_of(settings: Settings) -> StoreAddress | None:
-    """Return where ``models/`` lies for who has no bucket to work in; ``None`` when none is named.
+    """Return the address of the model registry's root; ``None`` if the settings name no bucket.
 
     Raises
     ------
     ConfigError
-        When what is named is no bucket.
+        If the bucket's name is malformed.
     """
     root_dir = settings.parquet_loader.data_paths.root_dir
     if settings.run.bucket is None and root_dir is None:
@@ -99,14 +107,14 @@ def registry_of(settings: Settings) -> StoreAddress | None:
 
 
 def job_of(settings: Settings) -> ForecastJob:
-    """Return the settings as the plain values a run takes.
+    """Return the forecasting job of the settings.
 
     Raises
     ------
     ConfigError
-        When values that are fine alone do not fit together.
+        If values that are valid alone contradict each other.
     """
-    run, loader = settings.run, settings.parquet_loader
+    run, model, loader = settings.run, settings.model, settings.parquet_loader
     inputs, outputs = addresses(run, loader.data_paths.root_dir)
     synthetic = Synthetic(run.n_partitions, run.series_per_partition) if run.n_partitions else None
     return ForecastJob(
@@ -114,20 +122,18 @@ def job_of(settings: Settings) -> ForecastJob:
         outputs=outputs,
         bucket=bucket_of(run, loader.data_paths.root_dir),
         model=ModelChoice(
-            reference=settings.model.model_path or settings.model.model_type,
-            version=settings.model.version,
-            otherwise=settings.model.model_type if settings.model.model_path else None,
-            detect=settings.model.auto_detect_mode,
-            device=run.device,
-            precision=run.precision,
+            reference=model.model_path or model.model_type,
+            version=model.version,
+            # `model_type` is the model itself without a path, and its stand-in beside one.
+            otherwise=model.model_type if model.model_path else None,
+            detect=model.auto_detect_mode,
+            **shared_values(run, ModelChoice),
         ),
         method=method_of(settings),
         pattern=NamingPattern(loader.file_patterns.naming_regex, loader.file_patterns.panel_regex),
         selection=selection_of(settings),
         resources=Resources(
-            executor=run.executor,
-            n_jobs=run.n_jobs,
-            batch_size=run.batch_size,
+            **shared_values(run, Resources),
             memory_limit_bytes=loader.performance.memory_limit,
         ),
         synthetic=synthetic,
@@ -138,7 +144,10 @@ def job_of(settings: Settings) -> ForecastJob:
 
 
 def _prices_if_sound() -> PriceTable | None:
-    """Return the price table; a broken one costs a run its dollars and nothing else."""
+    """Return the price table; ``None``, with a warning, if it is broken.
+
+    A run must not fail over its prices: its costs are then left out.
+    """
     try:
         return known_prices()
     except ConfigError as error:
@@ -147,30 +156,30 @@ def _prices_if_sound() -> PriceTable | None:
 
 
 def array_options_of(settings: Settings) -> ArrayOptions:
-    """Return how the settings divide a run over array jobs.
+    """Return how a run is divided over array jobs.
 
-    Prices are the table's, where there is a sound one; a machine that is not in it is refused.
+    Prices are those of the price table, if there is a sound one.
 
     Raises
     ------
     ConfigError
+        If a machine that the settings name is not in the price table.
     """
     batch, default = settings.batch, ArrayOptions()
     try:
         prices = known_prices()
-    except ConfigError:  # `job_of` has told of it
+    except ConfigError:  # `job_of` has logged the reason
         prices = None
 
-    def dollars(name: str, otherwise: float) -> float:
-        if prices is None or (name in _USUAL and not prices.has(name)):
-            return otherwise
+    def dollars(name: str, default_price: float) -> float:
+        if prices is None or (name in _DEFAULT_MACHINES and not prices.has(name)):
+            return default_price
+        # The queues buy spot machines, see infra/batch.yaml.
         machine = prices.find(name)
         return machine.dollars_per_hour("spot") or machine.on_demand
 
     return ArrayOptions(
-        stack=batch.stack,
-        queue=batch.queue,
-        children=batch.children,
+        **shared_values(batch, ArrayOptions),
         target_s=batch.child_minutes * 60,
         timeout_s=batch.child_timeout_minutes * 60,
         valid_for=timedelta(hours=batch.plan_hours),
@@ -184,69 +193,72 @@ def array_options_of(settings: Settings) -> ArrayOptions:
             batch.gpu_speed,
             dollars(batch.gpu_instance, default.gpu.dollars_per_hour),
         ),
-        cpu_instance=batch.cpu_instance,
-        gpu_instance=batch.gpu_instance,
         prices=prices,
     )
 
 
 def known_prices() -> PriceTable | None:
-    """Return the price table, where there is one: without it a run has no dollars.
+    """Return the price table; ``None`` without a file, and then runs have no costs.
 
     Raises
     ------
     ConfigError
+        If the file is broken.
     """
     return load_prices() if DEFAULT_PRICES.is_file() else None
 
 
 def method_of(settings: Settings) -> Method:
-    """Return how the settings turn series into forecasts.
+    """Return the method of the settings: how series become forecasts.
 
     Raises
     ------
     ConfigError
+        If a column is both a past and a known covariate, or levels and lengths are out of range.
     """
     forecast, columns = settings.forecast, settings.parquet_loader.columns
     method = Method(
+        **shared_values(forecast, Method),
         horizon=settings.model.prediction_length,
         levels=forecast.quantiles,
-        context_length=forecast.context_length,
-        min_length=forecast.min_length,
-        fallback=forecast.fallback,
-        non_negative=forecast.non_negative,
-        integer=forecast.integer,
-        extrapolate_levels=forecast.extrapolate_levels,
-        seed=forecast.seed,
         columns=ColumnNames(
             item_id=columns.item_id_column,
             timestamp=columns.datetime_column,
             targets=columns.target_columns,
+            # A column may stand in several groups of the settings; it is read once.
             past_covariates=tuple(dict.fromkeys(columns.past_covariates)),
             known_covariates=tuple(dict.fromkeys(columns.known_covariates)),
         ),
         frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
         timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,
-        layout=forecast.layout,
-        joint_targets=forecast.joint_targets,
-        missing_future=forecast.missing_future,
-        unsupported_covariates=forecast.unsupported_covariates,
     )
-    twice = {*columns.past_covariates} & {*columns.known_covariates}
-    if twice:
+    ambiguous = {*columns.past_covariates} & {*columns.known_covariates}
+    if ambiguous:
         raise ConfigError(
-            f"{', '.join(sorted(twice))}: both past and known", hint="name each covariate once"
+            f"{', '.join(sorted(ambiguous))}: both past and known", hint="name each covariate once"
         )
-    method.options(method.horizon or 1, None)  # the levels and lengths fit together, or it raises
+    # The forecaster's options check levels and lengths. Made here, they refuse a wrong setting
+    # before anything is read; the horizon may be open until a file's name is read.
+    method.options(method.horizon or 1, None)
     return method
 
 
+def shared_values(section: Section, job_value: type["DataclassInstance"]) -> dict[str, Any]:
+    """Return the settings of a section that a part of the job has under the same name.
+
+    A new option of the same name in both reaches the job without another line here.
+    """
+    names = {field.name for field in fields(job_value)} & set(type(section).model_fields)
+    return {name: getattr(section, name) for name in names}
+
+
 def selection_of(settings: Settings) -> Selection:
-    """Return which partitions the settings ask for.
+    """Return the selection of partitions.
 
     Raises
     ------
     ConfigError
+        If a range of years or months is malformed.
     """
     run = settings.run
     return Selection(

@@ -1,37 +1,41 @@
-"""Load the settings once: defaults, then the file, the environment and the arguments."""
+"""Load the settings: defaults, then the file, the environment and the arguments."""
 
+import logging
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
-from pydantic_settings import (
-    SettingsError,
-)
+from pydantic import BaseModel, ValidationError
+from pydantic_settings import SettingsError
 
 from gigacast.core.cost.price import PriceTable
 from gigacast.errors import ConfigError
 from gigacast.runtime.instance import VARIABLES
 from gigacast.settings.model import ENV_PREFIX, FROM_FILE, Settings
+from gigacast.settings.options import OPTIONS, Option
 
 DEFAULT_PRICES = Path("config/prices.yaml")
-
-
 _NO_SETTINGS = {f"{ENV_PREFIX}CACHE", *VARIABLES}
-"""Variables that are read elsewhere: they say what this machine is like."""
+"""Variables that describe this machine and are read elsewhere."""
+_WITHOUT_EFFECT = [option for option in OPTIONS if option.without_effect]
+
+logger = logging.getLogger(__name__)
 
 
 def load_settings(
     arguments: Mapping[str, Any] | None = None, *, file: Path | None = None
 ) -> Settings:
-    """Read the settings once.
+    """Return the settings of a file, the environment and arguments.
+
+    A setting without effect is named in a warning of the log, once in a process.
 
     Parameters
     ----------
     arguments : mapping, optional
-        By section, as ``{"model": {"prediction_length": 7}}``; see `nest_arguments`.
+        Values by section, as ``{"model": {"prediction_length": 7}}``; see `nest_arguments`.
     file : Path, optional
         A YAML file with the sections ``model``, ``parquet_loader``, ``forecast``, ``run``,
         ``batch`` and ``quality``.
@@ -39,27 +43,44 @@ def load_settings(
     Raises
     ------
     ConfigError
-        When a key is unknown or a value is out of its range; the message names the field.
+        If a key is unknown or a value is out of its range; the message names the field.
     """
     _refuse_unknown_variables()
     try:
         values: dict[str, Any] = {**(arguments or {}), FROM_FILE: _read_file(file) if file else {}}
-        return Settings(**values)
+        settings = Settings(**values)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, file)) from error
     except SettingsError as error:
         raise ConfigError(
             f"environment: {error}", hint=f"set single keys, as {ENV_PREFIX}RUN__N_JOBS=4"
         ) from error
+    for option in _WITHOUT_EFFECT:
+        if _is_set(settings, option):
+            _warn_without_effect(option)
+    return settings
+
+
+def _is_set(settings: Settings, option: Option) -> bool:
+    """Return whether a file, a variable or an argument has set an option, to whatever value."""
+    section: BaseModel = settings
+    for part in option.path[:-1]:
+        section = getattr(section, part)
+    return option.path[-1] in section.model_fields_set
+
+
+@cache  # a command may load its settings several times
+def _warn_without_effect(option: Option) -> None:
+    logger.warning("%s has no effect: %s", option.setting, option.without_effect)
 
 
 def load_prices(file: Path = DEFAULT_PRICES) -> PriceTable:
-    """Read what machines cost.
+    """Return the price table of machines.
 
     Raises
     ------
     ConfigError
-        When the file is missing, or something in it is wrong; the message names the field.
+        If the file is missing or a value in it is wrong; the message names the field.
     """
     content = _read_file(file)
     try:
@@ -70,6 +91,7 @@ def load_prices(file: Path = DEFAULT_PRICES) -> PriceTable:
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
+        # A settings file may come from somebody else: the safe loader builds no objects.
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such configuration file") from error
@@ -77,7 +99,7 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: can't be read: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
-    if content is None:
+    if content is None:  # only comments
         return {}
     if not isinstance(content, dict):
         raise ConfigError(
@@ -87,7 +109,8 @@ def _read_file(file: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown_variables() -> None:
-    """Refuse misspelt variables: pydantic looks only at names it knows."""
+    """Refuse misspelt sections in variables' names: pydantic passes over names it does not know."""
+    # Keys below a section need no check here: pydantic reads the whole section, and refuses them.
     sections = {f"{ENV_PREFIX}{name.upper()}" for name in Settings.model_fields}
     for variable in os.environ:
         name = variable.upper()
@@ -101,11 +124,12 @@ def _refuse_unknown_variables() -> None:
 
 
 def _first_problem(error: ValidationError, file: Path | None) -> str:
+    # An error is one line on a terminal: the first problem, and how many more there are.
     problem = error.errors()[0]
-    where = ".".join(str(part) for part in problem["loc"])
-    what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
+    setting = ".".join(str(part) for part in problem["loc"])
+    reason = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
     value = problem.get("input")
     shown = f", got {value!r}" if isinstance(value, str | int | float | bool) else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     source = f" [arguments, environment or {file}]" if file else ""
-    return f"{where}: {what}{shown}{more}{source}"
+    return f"{setting}: {reason}{shown}{more}{source}"

@@ -1,7 +1,4 @@
-"""Settings of what is read: where partitions lie, how they are named, which columns, with what.
-
-The section ``parquet_loader`` of `gigacast.settings.model`, which alone loads it.
-"""
+"""Section ``parquet_loader`` of the settings: place, names, columns and reading of partitions."""
 
 import json
 import re
@@ -10,17 +7,19 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from gigacast.core.partition.name import NAMED_PATTERN, PANEL_PATTERN
+from gigacast.series.source import TimestampUnit
+from gigacast.settings.field import Section, option
 
 _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def parse_size(value: object) -> object:
-    """Turn ``2GB`` or ``512 MiB`` into bytes (powers of 1024); other values pass through."""
+    """Return the bytes of ``2GB`` or ``512 MiB`` (powers of 1024), and other values as they are."""
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     if match is None:
         return value
@@ -28,7 +27,9 @@ def parse_size(value: object) -> object:
 
 
 def split_list(value: object) -> object:
-    """Turn ``a,b`` (or JSON) into ``[a, b]``: environment variables and flags are text."""
+    """Return the list of ``a,b`` or of JSON, and other values as they are."""
+    # Environment variables and flags are text. pydantic-settings would take JSON only, hence
+    # `NoDecode` beside this function.
     if isinstance(value, str) and value.lstrip().startswith("["):
         with suppress(ValueError):
             return json.loads(value)
@@ -38,10 +39,11 @@ def split_list(value: object) -> object:
 
 
 def flatten_groups(value: object) -> object:
-    """Turn columns by group, as ``{indices: [vix, dxy]}``, into one list."""
+    """Return the names of columns by group, as ``{indices: [vix, dxy]}``, in one list."""
     if isinstance(value, Mapping):
+        # The groups are for the reader of the file; columns have no group anywhere below.
         lists = [entry if isinstance(entry, list | tuple) else [entry] for entry in value.values()]
-        return [name for one in lists for name in one]
+        return [name for names in lists for name in names]
     return split_list(value)
 
 
@@ -50,89 +52,166 @@ Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
 Grouped = Annotated[tuple[str, ...], NoDecode, BeforeValidator(flatten_groups)]
 
 
-class Section(BaseModel):
-    """One section of the settings: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
-
-
 class DataPaths(Section):
-    """Where the data is, when no bucket is named: a folder, ``s3://...`` or ``file:///...``."""
+    """Place of the data where no bucket is named."""
 
-    root_dir: str | None = None
-    training_subdir: str | None = None
-    prediction_subdir: str | None = None
-    incremental_subdir: str | None = None
+    root_dir: str | None = option(
+        None,
+        "Folder, s3://... or file:///... to read from and write to; used without a bucket.",
+    )
+    training_subdir: str | None = option(None, "Folder below the root with training data.")
+    prediction_subdir: str | None = option(None, "Folder below the root with prediction data.")
+    incremental_subdir: str | None = option(None, "Folder below the root with incremental data.")
 
 
 class FilePatterns(Section):
     """How object names are read."""
 
-    naming_regex: str = NAMED_PATTERN
-    panel_regex: str = PANEL_PATTERN
-    parquet_extension: Literal[".parquet"] = ".parquet"
-    json_extension: Literal[".json"] = ".json"
+    naming_regex: str = option(
+        NAMED_PATTERN,
+        "Pattern of the names of one symbol's files: symbol, timeframe, horizon, year, month, "
+        "hash, extension, as seven groups in this order or as named ones.",
+    )
+    panel_regex: str = option(PANEL_PATTERN, "Pattern of the names of panel files.")
+    parquet_extension: Literal[".parquet"] = option(
+        ".parquet",
+        "Extension of Parquet files.",
+        without_effect="Parquet files end in .parquet; leave it out, and name files by "
+        "parquet_loader.file_patterns.naming_regex",
+    )
+    json_extension: Literal[".json"] = option(
+        ".json",
+        "Extension of JSON files.",
+        without_effect="JSON files end in .json; leave it out, and name files by "
+        "parquet_loader.file_patterns.naming_regex",
+    )
 
 
 class DirectoryStructure(Section):
-    """How months are spelt: ``2014/03``; ``year=2014/month=03`` is read too."""
+    """Spelling of months in folders: ``2014/03``; ``year=2014/month=03`` is read too."""
 
-    year_format: Literal["YYYY"] = "YYYY"
-    month_format: Literal["MM"] = "MM"
+    year_format: Literal["YYYY"] = option(
+        "YYYY",
+        "Spelling of years.",
+        without_effect="folders are 2014/03 or year=2014/month=03, both are read; leave it out",
+    )
+    month_format: Literal["MM"] = option(
+        "MM",
+        "Spelling of months.",
+        without_effect="folders are 2014/03 or year=2014/month=03, both are read; leave it out",
+    )
 
 
 class SchemaSettings(Section):
-    """Column names; recognised from the data when absent."""
+    """Names and types of columns; recognised from the data by default."""
 
-    datetime_column: str | None = None
-    item_id_column: str | None = None
-    target_columns: Strings = ()
-    past_covariates: Grouped = ()
-    known_covariates: Grouped = ()
-    feature_columns: Grouped = ()
-    timestamp_columns: Strings = ()
-    timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "step"] = "auto"
+    item_id_column: str | None = option(
+        None,
+        "Column of item ids; recognised by default.",
+        group="columns",
+        flag="item_column",
+        aliases=("item_id_column",),
+    )
+    datetime_column: str | None = option(
+        None,
+        "Column of timestamps; recognised by default.",
+        group="columns",
+        flag="timestamp_column",
+    )
+    target_columns: Strings = option(
+        (),
+        "Target columns (comma-separated); recognised by default.",
+        group="columns",
+        flag="targets",
+    )
+    timestamp_unit: Literal["auto", TimestampUnit] = option(
+        "auto", "Unit of integer timestamps, since 1970.", group="columns"
+    )
+    past_covariates: Grouped = option(
+        (),
+        "Columns known up to the last value of the targets (Chronos-2).",
+        group="covariates",
+    )
+    known_covariates: Grouped = option(
+        (),
+        "Columns known over the horizon as well: their rows go on (Chronos-2).",
+        group="covariates",
+        details="The rows go on after the last value of the targets, with the targets empty. A "
+        "forecast then begins after an item's last value, wherever its rows end.",
+    )
+    feature_columns: Grouped = option(
+        (), "Columns that `ParquetDataLoader` loads beside the targets."
+    )
+    timestamp_columns: Strings = option((), "Feature columns that hold timestamps.")
 
 
 class ProcessingSettings(Section):
-    """What is done to rows as they are read; nothing when absent."""
+    """Processing of rows by `ParquetDataLoader`; none by default."""
 
-    null_handling: Literal["forward_fill", "interpolate", "drop"] | None = None
-    outlier_detection: bool = False
-    outlier_method: Literal["iqr", "zscore", "isolation_forest"] = "iqr"
-    outlier_threshold: float = Field(3.0, gt=0)
-    optimize_dtypes: bool = False
-    use_categorical: bool = False
-    feature_recipe: str | None = Field(None, description="A YAML file, or one that comes along.")
-    chunk_size: int = Field(1 << 20, ge=1, description="Rows of a chunk, at most.")
+    null_handling: Literal["forward_fill", "interpolate", "drop"] | None = option(
+        None, "Treatment of missing values; none by default."
+    )
+    outlier_detection: bool = option(False, "Count outliers.")
+    outlier_method: Literal["iqr", "zscore", "isolation_forest"] = option(
+        "iqr", "Method that finds outliers; isolation_forest is refused while loading."
+    )
+    outlier_threshold: float = option(
+        3.0,
+        "Interquartile ranges, or standard deviations, beyond which a value is an outlier.",
+        gt=0,
+    )
+    optimize_dtypes: bool = option(False, "Narrow columns to the smallest type without loss.")
+    use_categorical: bool = option(False, "Load texts as categories.")
+    feature_recipe: str | None = option(
+        None, "Features to compute: a YAML file, or a recipe that ships with the package."
+    )
+    chunk_size: int = option(1 << 20, "Maximum rows of a chunk.", ge=1)
 
 
 class PerformanceSettings(Section):
-    """What reading may use."""
+    """Memory, threads and cache for reading."""
 
-    memory_limit: Size = Field(2**30, description="Per process, before spilling to disk.")
-    use_parallel: bool = True
-    n_workers: int = Field(4, ge=1, le=256)
-    cache_intermediate: bool = False
-    cache_dir: Path | None = None
-    cache_limit: Size = Field(10 * 2**30, description="Of the cache on disk.")
+    memory_limit: Size = option(
+        2**30,
+        "Memory that reading may hold per process before it spills to disk, as 2GB.",
+        group="with",
+    )
+    use_parallel: bool = option(True, "Load files in several threads.")
+    n_workers: int = option(4, "Threads that load files.", ge=1, le=256)
+    cache_intermediate: bool = option(False, "Keep processed files in a cache on disk.")
+    cache_dir: Path | None = option(None, "Folder of the cache; the user's cache by default.")
+    cache_limit: Size = option(10 * 2**30, "Maximum size of the cache on disk.")
 
 
 class IdempotencySettings(Section):
-    """How what was processed is remembered: by receipts; ``state_file`` has no effect."""
+    """Receipts of files that `ParquetDataLoader` has processed."""
 
-    enabled: bool = True
-    state_file: str | None = None
-    checksum_algorithm: Literal["md5", "sha1", "sha256"] = "sha256"
+    enabled: bool = option(True, "Write receipts of processed files, and skip these files.")
+    state_file: str | None = option(
+        None,
+        "File of processed files.",
+        without_effect="receipts beside the data say what was processed; leave it out, or switch "
+        "them off by parquet_loader.idempotency.enabled",
+    )
+    checksum_algorithm: Literal["md5", "sha1", "sha256"] = option(
+        "sha256", "Hash of a file's content in its receipt."
+    )
 
 
 class AuditSettings(Section):
-    """How sessions are recorded, under ``audit/``; ``log_dir`` has no effect."""
+    """Records of `ParquetDataLoader` sessions."""
 
-    enabled: bool = True
-    log_dir: str | None = None
-    session_timeout_hours: float = Field(24.0, gt=0)
-    max_log_files: int = Field(100, ge=1)
+    enabled: bool = option(True, "Record sessions under audit/.")
+    log_dir: str | None = option(
+        None,
+        "Folder of logs.",
+        without_effect="sessions are recorded under audit/ beside the data; leave it out, or "
+        "switch records off by parquet_loader.audit.enabled",
+    )
+    session_timeout_hours: float = option(
+        24.0, "Hours after which an open session counts as abandoned.", gt=0
+    )
+    max_log_files: int = option(100, "Maximum number of session records kept.", ge=1)
 
 
 class ParquetLoaderSettings(Section):
@@ -149,5 +228,5 @@ class ParquetLoaderSettings(Section):
 
     @property
     def schema(self) -> SchemaSettings:  # type: ignore[override]
-        """The section by its name in the file, which pydantic has a method by."""
+        """Section under its name in files; pydantic's own method of that name is deprecated."""
         return self.columns

@@ -1,10 +1,12 @@
-"""Settings: frozen, validated, unknown keys refused. Defaults < file < environment < arguments.
+"""All settings, each declared once: frozen, validated, unknown keys refused.
 
-Only the command line, the handlers and the public functions load them; everything below takes the
-plain values of `ForecastJob`, which ``assembly`` makes of them.
+Defaults < file < environment < arguments. Only the command line, the handlers and the public
+functions load settings; everything below takes the plain values of `ForecastJob`, which `assembly`
+makes of them. `gigacast.settings.options` makes the table of all options from these classes.
 """
 
 import re
+from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -17,13 +19,18 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from gigacast.forecasters.options import DEFAULT_LEVELS
-from gigacast.lake.model.resolve import DEFAULT_MODEL
-from gigacast.settings.loader import ParquetLoaderSettings, Section, Strings, split_list
+from gigacast.forecasters.options import Fallback, MissingFuture
+from gigacast.job.batch_options import ArrayOptions, QueueChoice
+from gigacast.job.forecast_job import Layout, Method, ModelChoice, Resources
+from gigacast.settings.field import Section, option
+from gigacast.settings.loader import ParquetLoaderSettings, Strings, split_list
 
 ENV_PREFIX = "GIGACAST_"
 MAX_HORIZON = 100_000
-"""Ten weeks of minutes; more is a slip of the finger, and no forecast."""
+"""Maximum steps ahead: ten weeks of minutes. More is taken for a typing error."""
+
+_ARRAY, _METHOD, _MODEL, _RESOURCES = ArrayOptions(), Method(), ModelChoice(), Resources()
+"""Values of jobs, whose defaults are those of the settings they are made of."""
 
 Levels = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), Field(min_length=1)]
 
@@ -31,32 +38,117 @@ Levels = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), Fie
 class ModelSettings(Section):
     """Which model forecasts, and how far."""
 
-    prediction_length: int | None = Field(None, ge=1, le=MAX_HORIZON, description="Steps ahead.")
-    model_path: str | None = Field(None, description="Folder, key under models/, or hub id.")
-    model_type: str = Field(DEFAULT_MODEL, description="Name of a model; model_path overrides it.")
-    version: str | None = Field(None, description="Version of the model.")
-    loading_mode: Literal["inference"] = "inference"
-    auto_detect_mode: bool = Field(True, description="Look beyond model_path when it is missing.")
+    model_path: str | None = option(
+        None,
+        "Shipped model, folder, NAME/VERSION under models/, or hub id.",
+        group="how",
+        flag="model",
+    )
+    model_type: str = option(
+        _MODEL.reference, "Name of a model, used without model_path or where that is missing."
+    )
+    version: str | None = option(
+        None,
+        "Version of the model, when the name does not say it.",
+        group="how",
+        flag="model_version",
+    )
+    prediction_length: int | None = option(
+        None,
+        "Steps ahead; by default the file name's (h15), else the model's own.",
+        group="how",
+        flag="horizon",
+        details="`h15` is 15 minutes, whatever the timeframe, rounded up to whole steps.",
+        ge=1,
+        le=MAX_HORIZON,
+    )
+    loading_mode: Literal["inference"] = option(
+        "inference",
+        "Use of the model.",
+        without_effect="models are always loaded for inference; leave it out, and train by "
+        "`gigacast train`",
+    )
+    auto_detect_mode: bool = option(
+        True, "Look for model_type where model_path is missing, in the bucket and on the hub."
+    )
 
 
 class ForecastSettings(Section):
     """How series become forecasts."""
 
-    quantiles: Levels = DEFAULT_LEVELS
-    context_length: int | None = Field(None, ge=1)
-    context_partitions: int = Field(0, ge=0, le=1200)
-    partition_by: Literal["object", "month"] = "object"
-    freq: str | None = None
-    layout: Literal["long", "wide"] = "long"
-    min_length: int = Field(1, ge=1)
-    fallback: Literal["seasonal_naive", "drop"] = "seasonal_naive"
-    non_negative: bool = False
-    integer: bool = False
-    extrapolate_levels: bool = False
-    seed: int = Field(0, ge=0)
-    joint_targets: bool = False
-    missing_future: Literal["error", "past"] = "error"
-    unsupported_covariates: Literal["error", "ignore"] = "error"
+    quantiles: Levels = option(_METHOD.levels, "Quantile levels, as 0.1,0.5,0.9.", group="how")
+    context_length: int | None = option(
+        _METHOD.context_length,
+        "Maximum steps of history; all the model can use by default.",
+        group="how",
+        details="More than the model looks back over is refused; of several models compared each "
+        "takes what it can.",
+        ge=1,
+    )
+    context_partitions: int = option(
+        0,
+        "Number of earlier months to read as context.",
+        group="which",
+        details="The months are of the same symbol or part.",
+        ge=0,
+        le=1200,  # a hundred years
+    )
+    partition_by: Literal["object", "month"] = option(
+        "object",
+        "A partition is an object, or all panel parts of a month together.",
+        group="which",
+        details="`month` is for items that span parts.",
+    )
+    freq: str | None = option(
+        None,
+        "Frequency of all series, as 15min, h, D, B, W, MS, QE; inferred per series by default.",
+        group="how",
+    )
+    layout: Layout = option(
+        _METHOD.layout,
+        "Rows per step (long) or per series with list columns (wide).",
+        group="how",
+    )
+    min_length: int = option(
+        _METHOD.min_length, "Series with fewer values get the fallback.", group="how", ge=1
+    )
+    fallback: Fallback = option(
+        _METHOD.fallback,
+        "Forecast of a series that the model cannot forecast: seasonal naive, or none.",
+        group="how",
+        details="A seasonal naive forecast is flagged in the column `fallback`.",
+    )
+    non_negative: bool = option(_METHOD.non_negative, "No quantile below zero.", group="how")
+    integer: bool = option(_METHOD.integer, "Whole numbers only.", group="how")
+    extrapolate_levels: bool = option(
+        _METHOD.extrapolate_levels,
+        "Allow quantile levels outside the range the model was trained for.",
+        group="how",
+        details="The file's metadata marks them.",
+    )
+    seed: int = option(_METHOD.seed, "Seed of models that sample.", group="how", ge=0)
+    joint_targets: bool = option(
+        _METHOD.joint_targets,
+        "Forecast the targets of an item together (Chronos-2).",
+        group="covariates",
+        details="They are one multivariate series.",
+    )
+    missing_future: MissingFuture = option(
+        _METHOD.missing_future,
+        "Forecast of a series whose known covariates lack a value over the horizon: the fallback "
+        "and a reason (error), or one that takes them as past covariates (past).",
+        group="covariates",
+        details="The reason is `no_future`; a partition where it is every series' fails. With "
+        "`past`, `unknown_futures` in receipt and summary counts these series. A category may be "
+        "empty: only a step without a row is missing.",
+    )
+    unsupported_covariates: Literal["error", "ignore"] = option(
+        _METHOD.unsupported_covariates,
+        "Refuse, or ignore, covariates and joint targets that a model cannot use.",
+        group="covariates",
+        details="Bolt, T5 and the baselines forecast each series alone. Summary, audit and receipt "
+        "name what was ignored.",
+    )
 
     @field_validator("quantiles")
     @classmethod
@@ -68,24 +160,95 @@ class ForecastSettings(Section):
 class RunSettings(Section):
     """Where a run reads and writes, what it selects and what it may use."""
 
-    bucket: str | None = None
-    prefix: str = ""
-    input_prefix: str | None = None
-    endpoint_url: str | None = None
-    region: str | None = None
-    years: str | None = None
-    months: str | None = None
-    symbols: Strings = ()
-    timeframes: Strings = ()
-    executor: Literal["auto", "inline", "joblib", "dask", "ray", "batch"] = "auto"
-    n_jobs: int | None = Field(None, ge=-1)
-    device: str = "auto"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    batch_size: int | None = Field(None, ge=1)
-    n_partitions: int | None = Field(None, ge=1)
-    series_per_partition: int = Field(1000, ge=1)
-    overwrite: bool = False
-    limit: int | None = Field(None, ge=1)
+    bucket: str | None = option(
+        None,
+        "Bucket name, s3://BUCKET, or file:///FOLDER (the same job on a plain folder).",
+        group="where",
+        details="The bucket or folder must exist.",
+    )
+    prefix: str = option(
+        "",
+        "Folder in the bucket that inputs are read from and forecasts written to.",
+        group="where",
+    )
+    input_prefix: str | None = option(
+        None,
+        "Read inputs from this folder below the prefix instead ('/...' counts from the bucket's "
+        "root; s3://... is another bucket).",
+        group="where",
+    )
+    endpoint_url: str | None = option(
+        None,
+        "Another S3 endpoint than AWS' own.",
+        group="where",
+        details="`AWS_ENDPOINT_URL` counts too.",
+    )
+    region: str | None = option(
+        None, "AWS region.", group="where", details="The environment and the profile count too."
+    )
+    years: str | None = option(
+        None,
+        "Year or range of years, as 2014 or 2014:2016.",
+        group="which",
+        aliases=("year",),
+        details="Years without data are skipped.",
+    )
+    months: str | None = option(
+        None,
+        "Month or range of months of each year, as 3 or 1:6.",
+        group="which",
+        aliases=("month",),
+    )
+    symbols: Strings = option(
+        (), "Only these symbols (comma-separated).", group="which", flag="symbol"
+    )
+    timeframes: Strings = option(
+        (), "Only these timeframes, as 1min (comma-separated).", group="which", flag="timeframe"
+    )
+    executor: Literal["auto", "inline", "joblib", "dask", "ray", "batch"] = option(
+        _RESOURCES.executor,
+        "Where tasks run: in this process, over processes, a cluster, or AWS Batch.",
+        group="with",
+        details="`auto` is joblib for more than one job, else inline.",
+    )
+    n_jobs: int | None = option(
+        _RESOURCES.n_jobs,
+        "Processes; -1 for all cores. By default one, or one for each GPU.",
+        group="with",
+        details="-1 is one for each core (each GPU), the fastest on a CPU. Each process loads the "
+        "model once; threads are divided between them.",
+        ge=-1,
+    )
+    device: str = option(
+        _MODEL.device,
+        "Where the model runs: auto, cpu, cuda (all GPUs, in turn) or cuda:N.",
+        group="with",
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = option(
+        _MODEL.precision,
+        "Precision of the model's arithmetic; auto is bfloat16 where the hardware computes in it.",
+        group="with",
+    )
+    batch_size: int | None = option(
+        _RESOURCES.batch_size,
+        "Series per call of the model; found automatically by default.",
+        group="with",
+        details="It is halved when memory runs out.",
+        ge=1,
+    )
+    n_partitions: int | None = option(
+        None,
+        "Number of synthetic partitions; missing ones are generated first.",
+        group="synthetic",
+        ge=1,
+    )
+    series_per_partition: int = option(
+        1000, "Series in each synthetic partition.", group="synthetic", ge=1
+    )
+    overwrite: bool = option(False, "Forecast again what is done.", group="amount")
+    limit: int | None = option(
+        None, "Maximum number of partitions to forecast.", group="amount", ge=1
+    )
 
     @field_validator("n_jobs")
     @classmethod
@@ -97,35 +260,81 @@ class RunSettings(Section):
     @field_validator("device")
     @classmethod
     def _known_device(cls, device: str) -> str:
+        # Checked by form only: loading settings must not import torch to count the GPUs.
         if not re.fullmatch(r"auto|cpu|cuda(:\d{1,3})?", device):
             raise ValueError("not one of auto, cpu, cuda, cuda:N")
         return device
 
 
 class QualitySettings(Section):
-    """What is expected of data, spelled as in `core.quality` and `core.trading_calendar`."""
+    """Expectations of data, spelled as in `core.quality` and `core.trading_calendar`."""
 
-    warn: Strings = ()
-    fail: Strings = ()
-    calendar: str = "24/7"
-    holidays: Strings = ()
+    warn: Strings = option((), "Limits above which a measure warns, as missing=0.01.")
+    fail: Strings = option((), "Limits above which a measure fails, as missing=0.2.")
+    calendar: str = option(
+        "24/7", "When rows are expected: 24/7, weekdays, or 'mon-fri 09:30-16:00 Asia/Tokyo'."
+    )
+    holidays: Strings = option((), "Days without rows, as 2024-12-25.")
 
 
 class BatchSettings(Section):
-    """How a run is divided over AWS Batch; `pipeline.array_option` says what each one means."""
+    """How a run is divided over AWS Batch; see `ArrayOptions`."""
 
-    stack: str = Field("gigacast", pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")
-    queue: Literal["auto", "cpu", "gpu"] = "auto"
-    children: int | None = Field(None, ge=1)
-    child_minutes: float = Field(15.0, gt=0)
-    child_timeout_minutes: int = Field(360, ge=1, le=10_080)
-    plan_hours: int = Field(168, ge=1, le=8_760)
-    cpu_instance: str = "c7i.4xlarge"
-    gpu_instance: str = "g6.xlarge"
-    cpu_speed: float = Field(8.0, gt=0)
-    gpu_speed: float = Field(60.0, gt=0)
-    cpu_startup_s: float = Field(120.0, ge=0)
-    gpu_startup_s: float = Field(300.0, ge=0)
+    stack: str = option(
+        _ARRAY.stack,
+        "Name of the deployment: its queues are STACK-cpu and STACK-gpu.",
+        group="array",
+        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
+    )
+    queue: QueueChoice = option(
+        _ARRAY.queue,
+        "Queue; auto weighs the work against the start of a machine.",
+        group="array",
+        details="`auto` is the queue on which start-up and work cost less. Work is expected from "
+        "receipts, else from bytes; start-up, prices and the GPU's speed are the settings "
+        "`batch.*` and `config/prices.yaml`. A model without weights goes to the CPUs.",
+    )
+    children: int | None = option(
+        _ARRAY.children,
+        "Maximum children of the array; by default as many as are worth a start.",
+        group="array",
+        details="That is as many as have `batch.child_minutes` of work each. More than 10,000 are "
+        "several arrays, one is a plain job.",
+        ge=1,
+    )
+    child_minutes: float = option(
+        _ARRAY.target_s / 60, "Minutes of work that a child is started for.", gt=0
+    )
+    child_timeout_minutes: int = option(
+        _ARRAY.timeout_s // 60,
+        "Minutes after which an attempt of a child ends.",
+        ge=1,
+        le=10_080,  # a week
+    )
+    plan_hours: int = option(
+        _ARRAY.valid_for // timedelta(hours=1),
+        "Hours after which children refuse a plan.",
+        ge=1,
+        le=8_760,  # a year
+    )
+    cpu_instance: str = option(
+        _ARRAY.cpu_instance, "Machine of a CPU child, as config/prices.yaml names it."
+    )
+    gpu_instance: str = option(
+        _ARRAY.gpu_instance, "Machine of a GPU child, as config/prices.yaml names it."
+    )
+    cpu_speed: float = option(
+        _ARRAY.cpu.speed, "Speed of a CPU child's machine; 1 is that of one CPU process.", gt=0
+    )
+    gpu_speed: float = option(
+        _ARRAY.gpu.speed, "Speed of a GPU child's machine; 1 is that of one CPU process.", gt=0
+    )
+    cpu_startup_s: float = option(
+        _ARRAY.cpu.startup_s, "Seconds until a machine of the CPU queue works.", ge=0
+    )
+    gpu_startup_s: float = option(
+        _ARRAY.gpu.startup_s, "Seconds until a machine of the GPU queue works.", ge=0
+    )
 
 
 class Settings(BaseSettings):
@@ -136,14 +345,15 @@ class Settings(BaseSettings):
         extra="forbid",
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
+        # Templates set a variable to an empty text where the user chose nothing (infra/).
         env_ignore_empty=True,
         protected_namespaces=(),
     )
 
     model: ModelSettings = ModelSettings()
-    parquet_loader: ParquetLoaderSettings = ParquetLoaderSettings()
-    forecast: ForecastSettings = ForecastSettings()
     run: RunSettings = RunSettings()
+    forecast: ForecastSettings = ForecastSettings()
+    parquet_loader: ParquetLoaderSettings = ParquetLoaderSettings()
     batch: BatchSettings = BatchSettings()
     quality: QualitySettings = QualitySettings()
 
@@ -156,7 +366,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then the file (handed in under one reserved name)."""
+        """Return the sources, first the strongest: arguments, environment, file.
+
+        pydantic has no argument for the file's content, so it comes among the arguments under the
+        reserved name `FROM_FILE`.
+        """
         assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 - pydantic's own contract
         arguments = dict(init_settings.init_kwargs)
         from_file = arguments.pop(FROM_FILE, {})
@@ -168,3 +382,4 @@ class Settings(BaseSettings):
 
 
 FROM_FILE = "_from_file"
+"""Name under which `load_settings` hands the file's content in; no section can have it."""

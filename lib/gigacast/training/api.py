@@ -1,13 +1,13 @@
-"""`finetune` and `ChronosTrainer`: a better version of a model, trained on a team's own data.
+"""`finetune` and `ChronosTrainer`: a model trained further on a team's own data.
 
-A door like the command line, which uses it: it may load settings. The registry is ``models/`` under
-the bucket and prefix; without a bucket, ``models/`` in the working folder.
+They load settings, as the commands do. The registry is ``models/`` under the bucket and prefix;
+without a bucket, ``models/`` in the working folder.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from gigacast.settings.assembly import job_of, method_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
 from gigacast.settings.options import ARGUMENTS, nest_arguments
+from gigacast.settings.signature import with_options
 from gigacast.trainers.finetuning.config import FinetuneOptions, TrainingEvents
 from gigacast.training.data import (
     DEFAULT_HISTORY,
@@ -32,74 +33,19 @@ from gigacast.training.data import (
     find_partitions,
 )
 from gigacast.training.job import FinetuneJob, FinetuneResult
+from gigacast.training.keywords import TrainOptions
+from gigacast.training.options import KEYWORDS
 from gigacast.training.run import run_finetune
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FILE_ENDINGS = (".csv", ".parquet", ".json")
-_SETTINGS = {
-    "horizon": ("model", "prediction_length"),
-    "context_length": ("forecast", "context_length"),
-    "seed": ("forecast", "seed"),
-    "batch_size": ("run", "batch_size"),
-}
-"""What training takes from the settings every job has."""
+_FROM_SETTINGS = ("horizon", "context_length", "seed", "batch_size")
+"""Options of training that are settings of every job, by name."""
 
 
-class TrainOptions(TypedDict, total=False):
-    """Keyword arguments of `finetune` and `ChronosTrainer.train`: the command's flags, by name."""
-
-    bucket: str
-    prefix: str
-    input_prefix: str
-    endpoint_url: str
-    region: str
-    years: str
-    months: str
-    symbol: str | Sequence[str]
-    timeframe: str | Sequence[str]
-    partition_by: str
-    limit: int
-    model: str
-    model_version: str
-    horizon: int
-    context_length: int
-    targets: str | Sequence[str]
-    item_column: str
-    timestamp_column: str
-    timestamp_unit: str
-    freq: str
-    min_length: int
-    seed: int
-    device: str
-    precision: str
-    batch_size: int
-    memory_limit: int | str
-    method: str
-    steps: int
-    learning_rate: float
-    warmup_steps: int
-    weight_decay: float
-    gradient_clip: float
-    min_context: int
-    validation_steps: int
-    validation_windows: int
-    validate_every: int
-    patience: int
-    checkpoint_every: int
-    lora_rank: int
-    lora_alpha: int
-    history: int
-    name: str
-    new_version: str
-    switch: bool
-    why: str
-    checkpoints: str | Path
-    max_minutes: float
-    threads: int
-
-
+@with_options(KEYWORDS)
 def finetune(
     data: "str | Path | pd.DataFrame",
     *,
@@ -107,37 +53,39 @@ def finetune(
     events: TrainingEvents | None = None,
     **options: Unpack[TrainOptions],
 ) -> FinetuneResult:
-    """Fine-tune a model, and publish what comes out as a version with its lineage.
+    """Fine-tune a model, and publish the result as a version with its lineage.
 
     Parameters
     ----------
     data : str, path or pandas.DataFrame
-        A bucket name, ``s3://...`` or ``file:///folder``, whose partitions are learned from; a
-        ``.csv``, ``.parquet`` or ``.json`` file; or a data frame. In any form the readers know.
+        Data to learn from: a bucket name, ``s3://...`` or ``file:///folder`` for its partitions; a
+        ``.csv``, ``.parquet`` or ``.json`` file; or a data frame. Forms are those of `forecast`.
     config : path, optional
-        A settings file.
+        Settings file; none by default.
     events : TrainingEvents, optional
-        Told how the run goes on.
+        Callbacks for the run's progress.
     **options
-        See `TrainOptions`; ``bucket`` says where the registry is when ``data`` is a file or frame.
+        Flags of the command line by name; ``bucket`` is the place of the registry when ``data`` is
+        a file or data frame.
 
     Raises
     ------
     ConfigError, DataError, ModelError, StorageError
-        The registry then is as it was.
+        If training cannot start or fails. The registry then is as it was.
     """
-    given: dict[str, Any] = dict(options)
+    arguments: dict[str, Any] = dict(options)
     source = _source_of(data)
     if source is None:
-        given["bucket"] = str(data)
-    job = finetune_job(given, source, file=Path(config) if config else None)
+        arguments["bucket"] = str(data)
+    job = finetune_job(arguments, source, file=Path(config) if config else None)
     return run_finetune(job, this_author(), events=events)
 
 
 def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
-    """Return a file or frame to learn from; ``None`` for a bucket."""
+    """Return the data of a file or data frame; ``None`` for a bucket."""
     if hasattr(data, "columns"):
         return TableData(pa.Table.from_pandas(data, preserve_index=False))
+    # "data.csv" is a valid name of a bucket as well; a file is meant far more often.
     is_file = "://" not in str(data) and str(data).lower().endswith(FILE_ENDINGS)
     if isinstance(data, Path) or is_file:
         return FileData(Path(data).expanduser())
@@ -151,37 +99,38 @@ def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
 def finetune_job(
     given: Mapping[str, Any], data: TrainingData | None, *, file: Path | None = None
 ) -> FinetuneJob:
-    """Return what is asked for by name, and by the settings, as the plain values of a run.
+    """Return the fine-tuning job of options and settings.
 
     Parameters
     ----------
     given : mapping
-        See `TrainOptions`; ``None`` counts as not given.
+        Options by name, see `TrainOptions`; ``None`` counts as not given.
     data : TrainingData, optional
-        The partitions of the bucket when absent.
+        Data to learn from; by default the partitions of the bucket.
     file : Path, optional
-        A settings file.
+        Settings file; none by default.
 
     Raises
     ------
     ConfigError
-        When a name is unknown or a value is out of its range.
+        If a name is unknown or a value is out of its range.
     """
     wishes = {name: value for name, value in given.items() if value is not None}
     arguments = {name: wishes.pop(name) for name in list(wishes) if name in ARGUMENTS}
     settings = _settings(arguments, file, needs_bucket=data is None)
-    known = {one.name for one in fields(FinetuneOptions)} - set(_SETTINGS)
-    asked = {name: wishes.pop(name) for name in list(wishes) if name in known}
-    for name, (section, key) in _SETTINGS.items():
-        if (value := getattr(getattr(settings, section), key)) is not None:
-            asked[name] = value
+    own = {field.name for field in fields(FinetuneOptions)} - set(_FROM_SETTINGS)
+    chosen = {name: wishes.pop(name) for name in list(wishes) if name in own}
+    for name in _FROM_SETTINGS:
+        if (value := ARGUMENTS[name].read(settings)) is not None:
+            chosen[name] = value
     checkpoints = wishes.pop("checkpoints", None)
+    # A misspelt option must not train for hours with a default in its place.
     unknown = set(wishes) - set(TrainOptions.__annotations__)
     if unknown:
         raise ConfigError(f"{sorted(unknown)[0]}: no such argument")
     return FinetuneJob(
         job=job_of(settings),
-        options=FinetuneOptions(**asked),
+        options=FinetuneOptions(**chosen),
         data=data,
         name=wishes.get("name"),
         version=wishes.get("new_version"),
@@ -195,38 +144,41 @@ def finetune_job(
 
 
 def _settings(arguments: dict[str, Any], file: Path | None, *, needs_bucket: bool) -> Settings:
-    """Load settings; where no bucket is named, the registry of a file is in the working folder."""
+    """Return the settings, with the working folder as bucket if none is named.
+
+    A file needs no bucket to be learned from, but the registry needs a place.
+    """
     settings = load_settings(nest_arguments(arguments), file=file)
-    named = settings.run.bucket or settings.parquet_loader.data_paths.root_dir
-    if needs_bucket and not named:
+    bucket = settings.run.bucket or settings.parquet_loader.data_paths.root_dir
+    if needs_bucket and not bucket:
         raise ConfigError(
             "there is nothing to train on: no bucket named",
             hint="use --bucket NAME, s3://..., or file:///folder; or a file by --data",
         )
-    if named:
+    if bucket:
         return settings
-    here = {**arguments, "bucket": f"file://{Path.cwd()}"}
-    return load_settings(nest_arguments(here), file=file)
+    local = {**arguments, "bucket": f"file://{Path.cwd()}"}
+    return load_settings(nest_arguments(local), file=file)
 
 
 class ChronosTrainer:
-    """Takes training data in, and trains a model on it.
+    """Training data, and the model that is trained on it.
 
     Parameters
     ----------
     parquet_config_path : path, optional
-        A settings file; its ``parquet_loader`` says where `load_training_data_from_parquet` looks,
-        its ``model`` what is trained.
+        Settings file. Its ``parquet_loader`` is the place and form of the data that
+        `load_training_data_from_parquet` reads, its ``model`` the model to train.
     model : str, optional
-        Overrides the settings: see the guide for what can be named.
+        Shipped model, folder, NAME/VERSION under ``models/``, or hub id; the settings' by default.
     bucket, prefix : str, optional
-        Override the settings: where the registry is, and partitions are. Without any bucket the
-        registry is ``models/`` in the working folder.
+        Place of the registry and of partitions; the settings' by default, and without either
+        ``models/`` in the working folder is the registry.
 
     Raises
     ------
     ConfigError
-        When the settings are wrong.
+        If the settings are wrong.
     """
 
     def __init__(
@@ -243,24 +195,24 @@ class ChronosTrainer:
         self._data: TrainingData | None = None
 
     def load_training_data(self, data: "str | Path | pd.DataFrame") -> FloatArray:
-        """Take a file or a data frame to train on.
+        """Read a file or a data frame to train on.
 
         Parameters
         ----------
         data : path or pandas.DataFrame
-            A ``.csv``, ``.parquet`` or ``.json`` file, in any form the readers know.
+            A ``.csv``, ``.parquet`` or ``.json`` file, or a data frame, in the forms of `forecast`.
 
         Returns
         -------
         float32 [T] or [N, T]
-            What was read: one series, or N left-padded with NaN.
+            Values: one series, or N left-padded with NaN.
 
         Raises
         ------
         ConfigError
-            When it is neither.
+            If it is neither.
         DataError
-            When columns are missing, or the file cannot be read.
+            If columns are missing, or the file cannot be read.
         """
         source = _source_of(data)
         if source is None:
@@ -278,25 +230,28 @@ class ChronosTrainer:
         year: int | None = None,
         month: int | None = None,
     ) -> FloatArray:
-        """Take a file to train on, or the partitions of a symbol.
+        """Read a file, or the partitions of a symbol, to train on.
 
         Parameters
         ----------
         file_path : path, optional
+            A ``.csv``, ``.parquet`` or ``.json`` file.
         symbol : str, optional
-            Of the partitions under the configured root: all of them when no year is given.
+            Symbol of partitions under the configured root.
         year, month : int, optional
+            Year and month of the symbol's partitions; all by default.
 
         Returns
         -------
         float32 [T] or [N, T]
-            As `load_training_data`.
+            Values: one series, or N left-padded with NaN.
 
         Raises
         ------
         ConfigError
-            When neither a file nor a symbol is given.
+            If neither a file nor a symbol is given.
         DataError, StorageError
+            If the data is not there or cannot be read.
         """
         if file_path is not None:
             return self._take(FileData(Path(file_path).expanduser()))
@@ -317,9 +272,10 @@ class ChronosTrainer:
         return find_partitions(job, inputs)
 
     def _take(self, data: TrainingData) -> FloatArray:
-        """Read once, so that what is wrong with the data is said now; train reads it again."""
+        """Keep the data for `train`, and return its values."""
+        # Faults of the data are found here and not an hour later: `train` reads it again.
         method: Method = method_of(self._settings)
-        found: list[FloatArray] = []
+        values: list[FloatArray] = []
         for group in data.groups():
             options = ReadOptions(
                 columns=method.columns,
@@ -328,24 +284,27 @@ class ChronosTrainer:
                 item_id=group.name,
                 timestamp_unit=method.timestamp_unit,
             )
-            found += [series for batch in read_contexts(group.sources, options) for series in batch]
+            values += [
+                series for batch in read_contexts(group.sources, options) for series in batch
+            ]
         self._data = data
-        return np.array(found[0]) if len(found) == 1 else pad_contexts(found)
+        return np.array(values[0]) if len(values) == 1 else pad_contexts(values)
 
+    @with_options(KEYWORDS)
     def train(self, **options: Unpack[TrainOptions]) -> FinetuneResult:
-        """Fine-tune the model on what was loaded, and publish the version that comes out.
+        """Fine-tune the model on the loaded data, and publish the result as a version.
 
         Parameters
         ----------
         **options
-            See `TrainOptions`.
+            Flags of the command line by name.
 
         Raises
         ------
         ConfigError
-            When nothing was loaded, or an option is wrong.
+            If no data was loaded, or an option is wrong.
         DataError, ModelError, StorageError
-            The registry then is as it was.
+            If training fails. The registry then is as it was.
         """
         if self._data is None:
             raise ConfigError(

@@ -13,6 +13,7 @@ import click
 import psutil
 import pytest
 
+from gigacast.cli.lazy import LazyCommand
 from gigacast.cli.program import program, run
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
@@ -65,7 +66,9 @@ def test_hyphens_and_underscores_both_work(bucket: Store) -> None:
     assert keys(bucket, "forecasts/") == []
 
 
-def test_json_is_all_there_is_on_stdout(bucket: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_json_stdout_has_nothing_else(
+    bucket: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run([*flags(bucket), "--json"]) == 0
     out, err = capsys.readouterr()
     summary = json.loads(out)
@@ -127,7 +130,7 @@ def test_plan_counts_exactly_and_estimates_from_receipts(
     assert plan["estimate"]["series"] == pytest.approx(6, abs=1)
 
 
-def test_status_counts_by_month_and_names_what_failed(
+def test_status_counts_by_month_and_names_failed_partitions(
     bucket: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bucket.put("2024/01/part-00001.parquet", b"this is no Parquet")
@@ -152,7 +155,7 @@ def test_show_draws_a_forecast(bucket: Store, capsys: pytest.CaptureFixture[str]
     assert "median" in out
 
 
-def test_show_of_what_is_not_there_says_what_is(
+def test_show_of_an_unknown_partition_names_those_there_are(
     bucket: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["show", "2024/01/part-00000", *flags(bucket)]) == 2
@@ -171,7 +174,7 @@ def test_plot_writes_a_png(bucket: Store, tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_verify_passes_what_is_right_and_fails_what_was_changed(
+def test_verify_passes_unchanged_forecasts_and_fails_changed_ones(
     bucket: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run([*flags(bucket), "--quiet"])
@@ -277,7 +280,8 @@ def test_missing_credentials_are_one_clear_line(
 def commands(group: click.Group = program, path: str = "") -> dict[str, click.Command]:
     """Every command by the words that lead to it, those of groups included."""
     found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
+    for name, listed in group.commands.items():
+        command = listed.load() if isinstance(listed, LazyCommand) else listed
         words = f"{path} {name}".strip()
         found[words] = command
         if isinstance(command, click.Group):

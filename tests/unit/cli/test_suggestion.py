@@ -9,13 +9,13 @@ from gigacast.cli.program import run
 from gigacast.cli.suggestion import place_of, placed_hint
 
 
-def test_only_the_flags_that_say_where_are_repeated() -> None:
+def test_only_flags_for_the_place_are_repeated() -> None:
     asked = "models list --bucket b --years 2024 --prefix=a/b --endpoint_url http://h:1 --region r"
     assert place_of(asked.split()) == "--bucket b --prefix a/b --endpoint_url http://h:1 --region r"
     assert place_of(["--bucket"]) == place_of(["forecast"]) == ""
 
 
-def test_what_the_shell_would_cut_is_quoted() -> None:
+def test_values_that_the_shell_would_split_are_quoted() -> None:
     place = place_of(["--bucket", "file:///my lake"])
     assert shlex.split(place) == ["--bucket", "file:///my lake"]
 

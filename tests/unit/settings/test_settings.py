@@ -1,17 +1,21 @@
 """Settings: read once, validated, the field named; defaults < file < environment < arguments."""
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from gigacast.core.time.month import IntRange
 from gigacast.errors import ConfigError
-from gigacast.forecasting.api.functions import Options
 from gigacast.settings.assembly import addresses, job_of
-from gigacast.settings.load import load_settings
+from gigacast.settings.keywords import Options
+from gigacast.settings.load import _warn_without_effect, load_settings
 from gigacast.settings.model import Settings
-from gigacast.settings.options import ARGUMENTS, nest_arguments
+from gigacast.settings.options import ARGUMENTS, OPTIONS, Option, nest_arguments
 from gigacast.storage.store import StoreAddress
 
 SEED_FILE = """
@@ -159,12 +163,12 @@ def test_roots_follow_from_bucket_and_prefixes(
 
 
 @pytest.mark.parametrize("bucket", ["My Bucket", "a/b", "x", "../up"])
-def test_what_is_no_bucket_is_refused(bucket: str) -> None:
+def test_a_malformed_bucket_name_is_refused(bucket: str) -> None:
     with pytest.raises(ConfigError, match=r"run\.bucket"):
         job_of(load(bucket=bucket))
 
 
-def test_no_bucket_at_all_says_which_flag_to_use() -> None:
+def test_a_missing_bucket_is_answered_with_the_flag_to_use() -> None:
     with pytest.raises(ConfigError, match="--bucket"):
         job_of(load())
 
@@ -178,16 +182,6 @@ def test_every_keyword_is_an_argument_and_every_argument_a_keyword() -> None:
     assert set(Options.__annotations__) | {"bucket"} == set(ARGUMENTS)
 
 
-def test_every_argument_names_a_setting_that_exists() -> None:
-    for path in ARGUMENTS.values():
-        model: Any = Settings
-        for name in path[:-1]:
-            fields = model.model_fields
-            aliases = {field.alias or key: key for key, field in fields.items()}
-            model = fields[aliases[name]].annotation
-        assert path[-1] in model.model_fields
-
-
 def test_lists_in_the_environment_may_be_text_or_json(monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("0.9,0.1", "[0.1, 0.9]"):
         monkeypatch.setenv("GIGACAST_FORECAST__QUANTILES", text)
@@ -198,3 +192,68 @@ def test_a_section_that_is_no_json_is_refused(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("GIGACAST_RUN", "{bad")
     with pytest.raises(ConfigError, match="run"):
         load()
+
+
+NO_EFFECT = [option for option in OPTIONS if option.without_effect]
+
+
+@pytest.fixture
+def warned(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    _warn_without_effect.cache_clear()
+    return caplog
+
+
+def test_settings_without_effect_are_those_of_older_files() -> None:
+    assert {option.path[-1] for option in NO_EFFECT} == {
+        "loading_mode",
+        "parquet_extension",
+        "json_extension",
+        "year_format",
+        "month_format",
+        "state_file",
+        "log_dir",
+    }
+
+
+@pytest.mark.parametrize("option", NO_EFFECT, ids=lambda option: option.setting)
+def test_a_setting_without_effect_loads_and_warns_by_name(
+    option: Option, tmp_path: Path, warned: pytest.LogCaptureFixture
+) -> None:
+    value = option.default or "somewhere"
+    content: Any = value
+    for part in reversed(option.path):
+        content = {part: content}
+    path = tmp_path / "settings.yaml"
+    path.write_text(yaml.safe_dump(content))
+    for _ in range(2):  # the second time it is known
+        assert option.read(load(path)) == value
+    message = f"{option.setting} has no effect: {option.without_effect}"
+    assert [record.getMessage() for record in warned.records] == [message]
+    assert "leave it out" in message
+
+
+def test_a_variable_without_effect_warns_as_well(
+    monkeypatch: pytest.MonkeyPatch, warned: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("GIGACAST_PARQUET_LOADER__AUDIT__LOG_DIR", "logs")
+    load()
+    assert "parquet_loader.audit.log_dir has no effect" in warned.text
+
+
+def test_the_shipped_settings_warn_of_nothing(warned: pytest.LogCaptureFixture) -> None:
+    load(Path(__file__).parents[3] / "config" / "settings.yaml")
+    assert warned.records == []
+
+
+def test_the_command_line_warns_on_stderr_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("model: {loading_mode: inference}")
+    folder = tmp_path / "lake"
+    folder.mkdir()
+    command = [sys.executable, "-m", "gigacast", "plan", "--model", "seasonal-naive", "--json"]
+    command += ["--bucket", f"file://{folder}", "--horizon", "3", "--config", str(path)]
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines = [line for line in process.stderr.splitlines() if "no effect" in line]
+    assert len(lines) == 1
+    assert lines[0].startswith("model.loading_mode has no effect: ")
+    assert json.loads(process.stdout)["pending"] == 0

@@ -1,7 +1,6 @@
 """``gigacast backtest`` and ``gigacast evaluate``: how good forecasts were, or would have been."""
 
 import json
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,13 @@ from gigacast.backtesting.partition import Windows
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
 from gigacast.cli.backtest.view import print_evaluation, print_leaderboard
 from gigacast.cli.flags import (
-    FLAGS,
-    HOW,
-    WHERE,
-    WHICH,
-    WITH,
+    JOB_FLAGS,
     config_option,
     json_option,
     quiet_option,
     read_settings,
     setting,
-    switch,
+    settings_flags,
 )
 from gigacast.cli.forecast import Watcher
 from gigacast.core.exit import EXIT_FAILED
@@ -32,41 +27,18 @@ from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ModelChoice
 from gigacast.report.plot.calibration import save_calibration_figure
 from gigacast.settings.assembly import job_of
+from gigacast.settings.options import names_of
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _PICTURES = (".png", ".svg", ".pdf")
 _FORECAST_ONLY = {"model", "model_version", "layout"}
-_EVALUATE = {
-    *("item_column", "timestamp_column", "targets", "timestamp_unit", "freq", "model_version"),
-    *("model", "memory_limit"),
-}
-
-
-def _settings(names: Sequence[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add flags of settings by name, in the order the main command has them."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        texts = {**WHERE, **WHICH, **HOW, **WITH}
-        for name in reversed(names):
-            flag = switch(name, FLAGS[name]) if name in FLAGS else setting(name, texts[name])
-            command = flag(command)
-        return command
-
-    return decorate
-
-
-_BACKTEST_FLAGS = [
-    name
-    for group in (WHERE, WHICH, HOW, FLAGS, WITH)
-    for name in group
-    if name not in _FORECAST_ONLY
-]
-_EVALUATE_FLAGS = [
-    name
-    for group in (WHERE, WHICH, HOW, WITH)
-    for name in group
-    if group in (WHERE, WHICH) or name in _EVALUATE
-]
+_BACKTEST_FLAGS = [name for name in JOB_FLAGS if name not in _FORECAST_ONLY]
+_EVALUATE_FLAGS = (
+    *names_of("where", "which"),
+    *("model", "model_version", "freq"),
+    *names_of("columns"),
+    "memory_limit",
+)
 
 
 @click.command()
@@ -84,9 +56,9 @@ _EVALUATE_FLAGS = [
 @click.option("--sample_partitions", type=int, metavar="N", help="A sample of N partitions.")
 @click.option("--sample_series", type=int, metavar="N", help="Only N series of each.")
 @click.option("--plot", type=_FILE, metavar="FILE", help="Draw the calibration: PNG, SVG, PDF.")
-@_settings(_BACKTEST_FLAGS)
+@settings_flags(*_BACKTEST_FLAGS)
 @setting("limit", "Backtest at most this many partitions.")
-@click.option("--overwrite/--no_overwrite", default=None, help="Compute again what is done.")
+@setting("overwrite", "Compute again what is done.")
 @config_option
 @json_option
 @quiet_option
@@ -176,7 +148,7 @@ def _print_backtest(result: BacktestResult) -> None:
 
 
 @click.command()
-@_settings(_EVALUATE_FLAGS)
+@settings_flags(*_EVALUATE_FLAGS)
 @config_option
 @json_option
 @quiet_option

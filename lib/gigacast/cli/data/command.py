@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from gigacast.cli.commands import DATA_COMMANDS
 from gigacast.cli.data.view import (
     describe_json,
     lineage_json,
@@ -24,11 +25,11 @@ from gigacast.cli.data.view import (
 )
 from gigacast.cli.flags import (
     DEFAULT_CONFIG,
-    WHERE,
     config_option,
     json_option,
-    setting,
+    settings_flags,
 )
+from gigacast.cli.lazy import LazyGroup
 from gigacast.core.contract.definition import Contract, Mode
 from gigacast.core.contract.predefined import PREDEFINED
 from gigacast.core.dataset.ref import DatasetRef
@@ -59,7 +60,7 @@ from gigacast.storage.parquet.writer import CODECS
 _PLACE = ("bucket", "prefix", "endpoint_url", "region")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=LazyGroup, homes=DATA_COMMANDS, invoke_without_command=True)
 @click.pass_context
 def data(context: click.Context) -> None:
     """Datasets: import, publish, describe, validate; versions, lineage, retention.
@@ -82,9 +83,7 @@ def data(context: click.Context) -> None:
 
 def placed(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags that say where the lake is, and ``--json``."""
-    for decorate in (json_option, config_option, *(setting(n, WHERE[n]) for n in _PLACE[::-1])):
-        command = decorate(command)
-    return command
+    return settings_flags(*_PLACE)(config_option(json_option(command)))
 
 
 def open_lake(given: dict[str, Any]) -> Lake:

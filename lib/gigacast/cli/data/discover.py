@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gigacast.cli.flags import WHERE, WHICH, config_option, json_option, read_settings, setting
+from gigacast.cli.flags import config_option, json_option, read_settings, settings_flags
 from gigacast.core.partition.name import NamingPattern
 from gigacast.errors import DataNotFoundError
 from gigacast.parquet_loader.discovery import Discovered, FileDiscovery, ParquetFileInfo
@@ -17,15 +17,17 @@ from gigacast.parquet_loader.setup import open_below, roots_of
 from gigacast.report import quantity
 from gigacast.report.table import print_table
 from gigacast.settings.assembly import selection_of
+from gigacast.settings.options import names_of
 from gigacast.storage.store import Store
 
-_WHICH = ("years", "months", "symbol", "timeframe")
 _MOST_NAMED = 5
 
 
 @click.command()
 @click.option("--files", "each", is_flag=True, help="A line for every file.")
 @json_option
+@config_option
+@settings_flags(*names_of("where"), "years", "months", "symbol", "timeframe")
 def discover(each: bool, as_json: bool, **given: Any) -> None:
     """Show which files there are under the input root: by series, with the months they span.
 
@@ -52,13 +54,6 @@ def discover(each: bool, as_json: bool, **given: Any) -> None:
         _print_files(inputs, found)
     else:
         _print_series(inputs, found)
-
-
-for _name in WHERE:
-    discover = setting(_name, WHERE[_name])(discover)
-for _name in _WHICH:
-    discover = setting(_name, WHICH[_name])(discover)
-discover = config_option(discover)
 
 
 def _nothing(inputs: Store, found: Discovered) -> DataNotFoundError:

@@ -8,15 +8,11 @@ from typing import Any
 import click
 
 from gigacast.cli.flags import (
-    HOW,
-    WHERE,
-    WHICH,
-    WITH,
     config_option,
     json_option,
     quiet_option,
     read_settings,
-    setting,
+    settings_flags,
 )
 from gigacast.cli.forecast import Watcher
 from gigacast.core.dataset.ref import DatasetRef
@@ -29,14 +25,15 @@ from gigacast.quality.measures import Thresholds
 from gigacast.quality.result import Judged
 from gigacast.report.progress import Progress
 from gigacast.settings.assembly import job_of
+from gigacast.settings.options import names_of
 from gigacast.storage.opening import open_store
 
 _NAMED = 20
 _SETTINGS = (
-    *(WHERE.items()),
-    *((name, WHICH[name]) for name in ("years", "months", "symbol", "timeframe")),
-    *((name, HOW[name]) for name in ("item_column", "timestamp_column", "timestamp_unit", "freq")),
-    *((name, WITH[name]) for name in ("executor", "n_jobs", "memory_limit")),
+    *names_of("where"),
+    *("years", "months", "symbol", "timeframe"),
+    *("item_column", "timestamp_column", "timestamp_unit", "freq"),
+    *("executor", "n_jobs", "memory_limit", "limit"),
 )
 _OPTIONS = (
     click.option("--every", is_flag=True, help="All snapshots or versions, not only the latest."),
@@ -63,9 +60,9 @@ _OPTIONS = (
 
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags."""
-    decorators = [*_OPTIONS, *(setting(name, text) for name, text in _SETTINGS)]
-    decorators += [setting("limit", "At most this many of the partitions left to do.")]
-    for decorate in (*reversed(decorators), config_option, json_option, quiet_option):
+    texts = {"limit": "Maximum number of partitions to do of those left."}
+    command = settings_flags(*_SETTINGS, texts=texts)(command)
+    for decorate in (*reversed(_OPTIONS), config_option, json_option, quiet_option):
         command = decorate(command)
     return command
 

@@ -10,15 +10,10 @@ import click
 
 from gigacast.cli.flags import (
     DEFAULT_CONFIG,
-    FLAGS,
-    HOW,
-    WHERE,
-    WHICH,
-    WITH,
+    JOB_FLAGS,
     config_option,
     json_option,
-    setting,
-    switch,
+    settings_flags,
 )
 from gigacast.cli.models.gate import gate_options, promote, take_gate, tell_verdict
 from gigacast.cli.models.view import (
@@ -36,9 +31,11 @@ from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
 from gigacast.models.publish import Published
+from gigacast.settings.options import names_of
 
 _NOT_HERE = {"model", "model_version", "layout", "fallback", "executor", "n_jobs"}
 _PLACE = ("bucket", "prefix", "endpoint_url", "region")
+_JOB_FLAGS = [name for name in JOB_FLAGS if name not in {*_NOT_HERE, *names_of("where")}]
 
 
 @click.group(invoke_without_command=True)
@@ -62,9 +59,7 @@ def models(context: click.Context) -> None:
 
 def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags that say where the registry is."""
-    for decorate in (json_option, config_option, *(setting(n, WHERE[n]) for n in _PLACE[::-1])):
-        command = decorate(command)
-    return command
+    return settings_flags(*_PLACE)(config_option(json_option(command)))
 
 
 def _manager(given: dict[str, Any]) -> ModelManager:
@@ -309,14 +304,7 @@ def delete(reference: str, yes: bool, why: str, as_json: bool, **given: Any) -> 
 
 def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the job's flags that say which partitions, how and with what."""
-    groups = (WITH, HOW, WHICH)
-    for group in groups:
-        for name in [name for name in group if name not in _NOT_HERE][::-1]:
-            command = setting(name, group[name])(command)
-        if group is WITH:
-            for name in [*FLAGS][::-1]:
-                command = switch(name, FLAGS[name])(command)
-    return setting("input_prefix", WHERE["input_prefix"])(command)
+    return settings_flags("input_prefix", *_JOB_FLAGS)(command)
 
 
 @models.command()

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from gigacast.cli.backtest.view import print_leaderboard
-from gigacast.cli.flags import HOW, WHERE, WHICH, setting
+from gigacast.cli.flags import setting
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
@@ -20,7 +20,6 @@ _DEFAULT = Gate()
 
 def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags of the gate, and of what it backtests on."""
-    texts = {**WHERE, **WHICH, **HOW}
     flags = [
         click.option("--if_better", is_flag=True, help="Only if a backtest shows that it is."),
         click.option("--sample_partitions", type=int, metavar="N", help="Partitions to sample."),
@@ -28,7 +27,7 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--windows", type=int, metavar="N", help="Origins per series."),
         click.option("--segment", metavar="WHAT", help="Compared in each; as for backtest."),
         click.option("--tolerance", type=float, help="How much worse it may be in a segment."),
-        *(setting(name, texts[name]) for name in _SETTINGS),
+        *(setting(name) for name in _SETTINGS),
     ]
     for flag in reversed(flags):
         command = flag(command)

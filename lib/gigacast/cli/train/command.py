@@ -1,7 +1,6 @@
 """``gigacast train``: fine-tune a model on one's own data, or pretrain one from scratch."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +8,11 @@ import click
 
 from gigacast.cli.flags import (
     DEFAULT_CONFIG,
-    HOW,
-    WHERE,
-    WHICH,
-    WITH,
-    F,
     config_option,
     json_option,
+    make_flag,
     quiet_option,
-    setting,
+    settings_flags,
 )
 from gigacast.cli.train.view import (
     Watcher,
@@ -32,26 +27,10 @@ from gigacast.job.audit import this_author
 from gigacast.models.api import ModelManager
 from gigacast.training.api import finetune_job
 from gigacast.training.data import FileData
+from gigacast.training.options import RUNNING, SHARED, SHARED_TEXTS, TRAINING
 from gigacast.training.pretrain import PretrainJob, run_pretrain
 from gigacast.training.run import run_finetune
 
-_WHICH = [name for name in WHICH if name != "context_partitions"]
-_HOW = ("model", "model_version", "horizon", "context_length", "targets", "item_column")
-_HOW_MORE = ("timestamp_column", "timestamp_unit", "freq", "min_length", "seed")
-_WITH = ("device", "precision", "batch_size", "memory_limit")
-_TEXTS = {
-    **WHERE,
-    **WHICH,
-    **HOW,
-    **WITH,
-    "model": "What to start from: shipped model, folder, NAME/VERSION under models/, or hub id.",
-    "horizon": "Steps the loss looks ahead; the model's own, at most 64, when absent.",
-    "context_length": "Steps of history the loss looks back; all the model can use when absent.",
-    "min_length": "Series with fewer values are left out.",
-    "seed": "The same seed and data give the same weights.",
-    "batch_size": "Series per step; 64 when absent.",
-    "limit": "Learn from at most this many partitions.",
-}
 _PLACE = ("bucket", "prefix", "endpoint_url", "region")
 
 
@@ -71,55 +50,24 @@ def train(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _number(name: str, text: str, kind: Any = click.INT) -> Callable[[F], F]:
-    return click.option(f"--{name}", type=kind, metavar="N", help=text)
-
-
-_TRAINING = [
-    click.option(
-        "--data",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Learn from this .csv, .parquet or .json file instead of partitions.",
-    ),
-    click.option(
-        "--method",
-        type=click.Choice(("full", "lora")),
-        help="Train all weights (full, the default), or a LoRA adapter (Chronos-2).",
-    ),
-    _number("steps", "Steps to train at most; 1000 when absent."),
-    _number("learning_rate", "At its highest; by the kind of model when absent.", click.FLOAT),
-    _number("warmup_steps", "Steps until the learning rate is at its highest; 50 when absent."),
-    _number("weight_decay", "Of AdamW; 0.01 when absent.", click.FLOAT),
-    _number("gradient_clip", "Largest norm of a gradient; 1.0 when absent.", click.FLOAT),
-    _number("min_context", "Steps before a training target at least; 16 when absent."),
-    _number("validation_steps", "Steps held out at each series' end; a horizon when absent."),
-    _number("validation_windows", "Validate on at most this many windows; 2048 when absent."),
-    _number("validate_every", "Steps from one validation to the next; 100 when absent."),
-    _number("patience", "Validations without a better one that end the run; 5 when absent."),
-    _number("lora_rank", "Rank of the adapter; 8 when absent."),
-    _number("lora_alpha", "Scale of the adapter; 16 when absent."),
-    _number("history", "At most this many steps of each series; 65536 when absent."),
-    _number("checkpoint_every", "Steps from one checkpoint to the next; 100 when absent."),
-]
-_RUNNING = [
-    click.option(
-        "--checkpoints",
-        type=click.Path(path_type=Path, file_okay=False),
-        help="Folder of the checkpoints; one of the run's own in the cache when absent.",
-    ),
-    _number("max_minutes", "Stop after so many minutes; the same command goes on.", click.FLOAT),
-    _number("threads", "Threads of torch."),
-    click.option("--name", help="Model to publish as; the parent's name when absent."),
-    click.option("--new_version", help="Version to publish as; its digest's start when absent."),
-]
+_data_option = click.option(
+    "--data",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Learn from this .csv, .parquet or .json file instead of partitions.",
+)
+_ROWS = {option.name: option for option in (*TRAINING, *RUNNING)}
 
 
 def _finetune_options(command: Any) -> Any:
-    own = click.option("--switch", is_flag=True, default=None, help="Make the version active.")
-    why = click.option("--why", help="Goes into the history with --switch.")
-    names = (*WHERE, *_WHICH, "limit", *_HOW, *_HOW_MORE, *_WITH)
-    shared = [setting(name, _TEXTS[name]) for name in names]
-    for decorate in reversed([*shared, *_TRAINING, *_RUNNING, own, why, config_option]):
+    # `--switch` has no `--no_switch`: no setting could have switched it on.
+    flags = [
+        click.option("--switch", is_flag=True, default=None, help=option.help)
+        if name == "switch"
+        else make_flag(option)
+        for name, option in _ROWS.items()
+    ]
+    shared = settings_flags(*SHARED, texts=SHARED_TEXTS)
+    for decorate in reversed([shared, _data_option, *flags, config_option]):
         command = decorate(command)
     return command
 
@@ -174,15 +122,12 @@ def _settings_file(given: dict[str, Any]) -> Path | None:
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of checkpoints and curve; OUTPUT-checkpoints when absent.",
 )
-@_number("max_minutes", "Stop after so many minutes; the same command goes on.", click.FLOAT)
-@_number("threads", "Threads of torch.")
+@make_flag(_ROWS["max_minutes"])
+@make_flag(_ROWS["threads"])
 @click.option("--name", help="Publish it as this model; nothing is published when absent.")
 @click.option("--new_version", help="Version to publish as; its digest's start when absent.")
 @click.option("--license", help="License to publish it under.")
-@setting("bucket", WHERE["bucket"])
-@setting("prefix", WHERE["prefix"])
-@setting("endpoint_url", WHERE["endpoint_url"])
-@setting("region", WHERE["region"])
+@settings_flags(*_PLACE)
 @config_option
 @json_option
 @quiet_option

@@ -1,11 +1,11 @@
-"""The public functions: the same job, plan and forecasts as the command line's, from Python.
+"""`forecast`, `plan` and `read_forecasts`: the commands of the same names, from Python.
 
 They load settings, as the commands do; everything below takes plain values.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 import pyarrow as pa
 
@@ -17,66 +17,14 @@ from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.settings.assembly import addresses, job_of, registry_of
+from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
+from gigacast.settings.signature import with_options
 from gigacast.storage.opening import open_store
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Options(TypedDict, total=False):
-    """Keyword arguments of `forecast` and `plan`: the flags of the command line, by name.
-
-    What is left out comes from the environment, the settings file given as ``config``, or the
-    defaults. See the guide for what each one does.
-    """
-
-    prefix: str
-    input_prefix: str
-    endpoint_url: str
-    region: str
-    years: str
-    months: str
-    symbol: str | Sequence[str]
-    timeframe: str | Sequence[str]
-    model: str
-    model_version: str
-    horizon: int
-    quantiles: Sequence[float]
-    context_length: int
-    context_partitions: int
-    partition_by: str
-    freq: str
-    layout: str
-    min_length: int
-    fallback: str
-    non_negative: bool
-    integer: bool
-    extrapolate_levels: bool
-    seed: int
-    item_column: str
-    timestamp_column: str
-    targets: str | Sequence[str]
-    past_covariates: str | Sequence[str]
-    known_covariates: str | Sequence[str]
-    joint_targets: bool
-    missing_future: str
-    unsupported_covariates: str
-    timestamp_unit: str
-    memory_limit: int | str
-    executor: str
-    n_jobs: int
-    device: str
-    precision: str
-    batch_size: int
-    n_partitions: int
-    series_per_partition: int
-    overwrite: bool
-    limit: int
-    stack: str
-    queue: str
-    children: int
 
 
 @overload
@@ -100,6 +48,7 @@ def forecast(
 ) -> "pd.DataFrame": ...
 
 
+@with_options()
 def forecast(
     data: "str | pd.DataFrame",
     *,
@@ -114,32 +63,33 @@ def forecast(
     Parameters
     ----------
     data : str or pandas.DataFrame
-        A bucket name, ``s3://...`` or ``file:///folder``: every pending partition is forecast and
-        the predictions are written there. A data frame in any form the readers know (long with
-        ``item_id``, ``timestamp``, ``target``; ``unique_id``, ``ds``, ``y``; wide with ``ds`` and
-        ``target_*``): its forecasts are returned.
+        Bucket name, ``s3://...`` or ``file:///folder``: every pending partition is forecast, and
+        the predictions are written there. Or a data frame, long (``item_id``, ``timestamp``,
+        ``target``; or ``unique_id``, ``ds``, ``y``) or wide (``ds`` and ``target_*``): its
+        forecasts are returned.
     config : path, optional
-        A settings file.
+        Settings file; none by default.
     dry_run : bool
         Plan, and write nothing (buckets only).
     events : RunEvents, optional
-        Told how the run goes on (buckets only).
+        Callbacks for the run's progress (buckets only).
     bucket : str, optional
-        Whose ``models/``, below ``prefix``, is looked in as well (data frames only).
+        Bucket whose ``models/``, below ``prefix``, is searched as well (data frames only).
     **options
-        See `Options`.
+        Flags of the command line by name. The environment, the settings file and then the default
+        decide on options that are left out.
 
     Returns
     -------
     RunResult or pandas.DataFrame
-        How the run ended; or the predictions, as `read_forecasts` gives them.
+        Result of the run; or the predictions, in the form of `read_forecasts`.
 
     Raises
     ------
     ConfigError
-        When an option is unknown or out of its range.
+        If an option is unknown or out of its range.
     StorageError, DataError, ModelError
-        When the run can't start. A partition that fails is in the result.
+        If the run cannot start. A partition that fails is in the result.
 
     Examples
     --------
@@ -169,11 +119,12 @@ def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJo
 def _forecast_frame(
     data: "pd.DataFrame", config: str | Path | None, bucket: str | None, options: Options
 ) -> "pd.DataFrame":
+    # Not `isinstance`: importing pandas is a good part of the time that a small forecast takes.
     if not hasattr(data, "columns"):
         raise ConfigError(f"data: expected a bucket or a DataFrame, got {type(data).__name__}")
-    # Where models are looked for; the job itself works in memory.
-    given = nest_arguments({**options, "bucket": bucket})
-    settings = load_settings(given, file=Path(config) if config else None)
+    # The bucket is only the place of models: the job itself works in memory.
+    arguments = nest_arguments({**options, "bucket": bucket})
+    settings = load_settings(arguments, file=Path(config) if config else None)
     job = _job("memory://frame", config, options)
     forecaster = load_chosen(job.model, registry_of(settings))
     table = pa.Table.from_pandas(data, preserve_index=False)
@@ -181,23 +132,28 @@ def _forecast_frame(
     return to_frame(predictions)
 
 
+@with_options()
 def plan(
     bucket: str, *, config: str | Path | None = None, **options: Unpack[Options]
 ) -> PlanReport:
-    """Tell what is left to forecast in a bucket; nothing is read but listings, nothing written.
+    """Return the pending partitions of a bucket, and an estimate of the time they take.
+
+    Only listings and receipts are read, and nothing is written.
 
     Parameters
     ----------
     bucket : str
-        As for `forecast`.
+        Bucket name, ``s3://...`` or ``file:///folder``.
     config : path, optional
+        Settings file; none by default.
     **options
-        See `Options`.
+        Flags of the command line by name. The environment, the settings file and then the default
+        decide on options that are left out.
 
     Returns
     -------
     PlanReport
-        ``plan.tasks`` are the partitions left; ``estimate`` what they will take.
+        ``plan.tasks`` are the pending partitions; ``estimate`` has their series and seconds.
 
     Raises
     ------
@@ -221,18 +177,20 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     endpoint_url: str | None = None,
     region: str | None = None,
 ) -> "pd.DataFrame":
-    """Read the forecasts of one consistent generation: what the last finished run left.
+    """Read the forecasts of the last finished run as one consistent set.
 
     Parameters
     ----------
-    bucket, prefix, endpoint_url, region
-        Where the job wrote.
+    bucket, prefix, endpoint_url, region : str, optional
+        Place of the forecasts, as for `forecast`.
     model, version, spec : str, optional
-        Which forecasts; the ones finished last when absent. ``attrs`` of the result says which.
+        Model, version and spec of the forecasts; by default those that were finished last. The
+        result's ``attrs`` name them.
     years, months : str, optional
-        ``2014`` or ``2014:2016``.
+        Year or range of years, month or range of months, as ``2014`` or ``2014:2016``; all by
+        default.
     partitions, items, columns : sequence, optional
-        Only these.
+        Names of partitions, items and columns to read; all by default.
 
     Returns
     -------
@@ -243,16 +201,16 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     Raises
     ------
     DataNotFoundError
-        When there is no finished run, or nothing that was asked for.
+        If there is no finished run, or none of the partitions, items or columns.
     InputChangedError
-        When a forecast was replaced since that run ended.
+        If a forecast was replaced since that run ended.
     """
-    given = {"bucket": bucket, "prefix": prefix}
-    given |= {name: str(v) for name, v in {"years": years, "months": months}.items() if v}
-    where = {"endpoint_url": endpoint_url, "region": region}
-    settings = load_settings(nest_arguments(given | where))
+    arguments = {"bucket": bucket, "prefix": prefix}
+    arguments |= {name: str(v) for name, v in {"years": years, "months": months}.items() if v}
+    place = {"endpoint_url": endpoint_url, "region": region}
+    settings = load_settings(nest_arguments(arguments | place))
     outputs = open_store(addresses(settings.run)[1])
-    outputs.check()
+    outputs.check()  # a misspelt bucket is named as such, and not as one without forecasts
     generation = choose_generation(outputs, model=model, version=version, spec=spec)
     table = read_generation(
         outputs,
@@ -268,12 +226,13 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
 
 
 def _listed(values: Any) -> Any:
-    """Return one name as a list of it: a text is a sequence too, of letters nobody means."""
+    """Return a list for a single name, and any other value as it is."""
+    # A text is a sequence as well, of letters.
     return [values] if isinstance(values, str) else values
 
 
 def to_frame(table: pa.Table) -> "pd.DataFrame":
-    """Return predictions as a data frame for people: names as plain strings."""
+    """Return predictions as a data frame, with names as plain strings instead of categories."""
     frame: Any = table.to_pandas()
     for name in ("target_name", "fallback"):
         if name in frame.columns:

@@ -1,6 +1,6 @@
-"""`ChronosLoader`: forecasts for people who have a context in their hands.
+"""`ChronosLoader`: forecasts of arrays, with the model and the code of the forecasting job.
 
-A door like the command line: it may load settings. The model and the code are the job's own.
+It loads settings, as the commands do.
 """
 
 from collections.abc import Sequence
@@ -50,24 +50,27 @@ class Prediction:
 
 
 class ChronosLoader:
-    """Loads a model once and forecasts contexts.
+    """A model that is loaded once and forecasts contexts.
 
     Parameters
     ----------
     parquet_config_path : path, optional
-        A settings file; its ``parquet_loader`` says where `load_context_from_parquet` looks, its
-        ``model`` which model.
+        Settings file. Its ``parquet_loader`` is the place and form of the data that
+        `load_context_from_parquet` reads, its ``model`` the model.
     model : str, optional
-        Overrides the settings: see the guide for what can be named.
+        Shipped model, folder, NAME/VERSION under ``models/``, or hub id; the settings' by default.
     bucket, prefix : str, optional
-        Override the settings: whose ``models/`` is looked in, too. Without any bucket none is.
-    device, precision : str
-        ``auto`` or as for the command line.
+        Bucket whose ``models/``, below the prefix, is searched as well; the settings' by default,
+        and without either none.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    precision : str
+        ``auto``, ``float32`` or ``bfloat16``.
 
     Raises
     ------
     ConfigError
-        When the settings are wrong.
+        If the settings are wrong.
 
     Examples
     --------
@@ -87,9 +90,10 @@ class ChronosLoader:
         precision: str = "auto",
     ) -> None:
         file = Path(parquet_config_path) if parquet_config_path is not None else None
-        where = nest_arguments({"bucket": bucket, "prefix": prefix})
-        self._settings = load_settings(where, file=file)
+        place = nest_arguments({"bucket": bucket, "prefix": prefix})
+        self._settings = load_settings(place, file=file)
         chosen = model or self._settings.model.model_path or self._settings.model.model_type
+        # A version in the settings belongs to the settings' model.
         version = None if model else self._settings.model.version
         self._choice = ModelChoice(
             chosen or DEFAULT_MODEL, version, device=device, precision=precision
@@ -98,11 +102,12 @@ class ChronosLoader:
 
     @property
     def forecaster(self) -> Forecaster:
-        """The model, loaded when it is first needed.
+        """The model; it is loaded when it is first used.
 
         Raises
         ------
         ModelError, StorageError
+            If it cannot be loaded.
         """
         if self._forecaster is None:
             self._forecaster = load_chosen(self._choice, registry_of(self._settings))
@@ -119,15 +124,20 @@ class ChronosLoader:
         Parameters
         ----------
         context : array [T] or [N, T], or a sequence of arrays
-            NaN is a missing value.
+            One series of T steps, or N series. NaN is a missing value.
         prediction_length : int, optional
-            H; the settings' or the model's own when absent.
+            Steps ahead, H; by default the settings', else the model's own.
         quantile_levels : sequence of float
+
+        Returns
+        -------
+        Prediction
+            Quantiles [N, H, Q] and median [N, H].
 
         Raises
         ------
         ConfigError
-            When the context is no series, or a value is out of its range.
+            If the context has another shape, or a value is out of its range.
         """
         info = self.forecaster.info
         chosen = prediction_length
@@ -147,15 +157,18 @@ class ChronosLoader:
         month: int | None = None,
         context_length: int | None = None,
     ) -> FloatArray:
-        """Read a context: of a file, or of a symbol's partition under the configured root.
+        """Read a context from a file, or from a symbol's partition under the configured root.
 
         Parameters
         ----------
         file_path : path, optional
-        symbol, year, month
-            Needs ``parquet_loader.data_paths.root_dir`` or ``run.bucket`` in the settings.
+            A ``.parquet``, ``.csv`` or ``.json`` file.
+        symbol : str, optional
+            Symbol of a partition, together with ``year`` and ``month``. The settings must have
+            ``parquet_loader.data_paths.root_dir`` or ``run.bucket``.
+        year, month : int, optional
         context_length : int, optional
-            At most this many steps; all the model can use when absent.
+            Maximum steps; all the model can use by default.
 
         Returns
         -------
@@ -165,8 +178,9 @@ class ChronosLoader:
         Raises
         ------
         ConfigError
-            When neither a file nor a whole symbol, year and month is given.
+            If neither a file nor a symbol with year and month is given.
         DataError, StorageError
+            If the data is not there or cannot be read.
         """
         columns = method_of(self._settings).columns
         length = self.forecaster.info.context_length
@@ -174,7 +188,7 @@ class ChronosLoader:
             length = context_length
         if file_path is not None:
             path = Path(file_path)
-            format_of(path)
+            format_of(path)  # a wrong ending is the nearer error than a missing file
             if not path.is_file():
                 raise DataNotFoundError(f"{path}: no such file")
             source = SeriesSource(partial(path.open, "rb"), format_of(path), str(path))
@@ -205,6 +219,7 @@ class ChronosLoader:
 
 
 def _contexts_of(context: Any) -> list[FloatArray]:
+    # numpy would read a data frame's columns as series, its times among them.
     if hasattr(context, "columns"):
         raise ConfigError(
             "context: expected numbers, got a data frame", hint="gigacast.forecast takes frames"
@@ -225,6 +240,7 @@ def _contexts_of(context: Any) -> list[FloatArray]:
 
 
 def _batch_of(contexts: list[FloatArray]) -> SeriesBatch:
+    # Arrays have no times: their steps are numbered, and the frequency is one step.
     count = len(contexts)
     return SeriesBatch(
         item_ids=pa.array(range(count), pa.int64()),
@@ -240,12 +256,12 @@ def _batch_of(contexts: list[FloatArray]) -> SeriesBatch:
 
 
 def format_of(path: Path) -> Format:
-    """Return how a file is read, by its ending.
+    """Return the format of a file, by its ending.
 
     Raises
     ------
     ConfigError
-        When the ending is none we read.
+        If the ending is not that of a format that can be read.
     """
     formats: dict[str, Format] = {".parquet": "parquet", ".csv": "csv", ".json": "json"}
     if path.suffix.lower() not in formats:

@@ -1,0 +1,96 @@
+"""Commands that are loaded when they are called: their modules and their help in lists."""
+
+from gigacast.cli.lazy import Home
+
+_BACKTEST = "gigacast.cli.backtest.command"
+_BATCH = "gigacast.cli.batch"
+_PREVIEW = "gigacast.cli.preview"
+COMMANDS = {
+    "forecast": Home(
+        "gigacast.cli.forecast",
+        "Forecast every partition whose forecast is missing or out of date.",
+    ),
+    "demo": Home(
+        "gigacast.cli.demo",
+        "Generate data in an embedded S3, forecast it, look at it, and run again.",
+    ),
+    "plan": Home(
+        "gigacast.cli.plan", "Count pending partitions, and estimate their time and costs."
+    ),
+    "status": Home(
+        _PREVIEW,
+        "Count partitions done, pending, failed, superseded and orphaned, by year and month.",
+    ),
+    "show": Home(
+        _PREVIEW,
+        "Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal.",
+    ),
+    "plot": Home(
+        _PREVIEW,
+        "Draw the forecast of a few series of PARTITION as a PNG: context, median, bands, actuals.",
+    ),
+    "verify": Home(
+        _PREVIEW, "Recompute a sample of finished series by the stock Chronos pipeline and compare."
+    ),
+    "prune": Home(
+        _PREVIEW, "Delete what lies in the bucket for nobody: says first what it would delete."
+    ),
+    "models": Home(
+        "gigacast.cli.models.command",
+        "Versions of models: publish, switch, roll back, verify, back up, compare.",
+    ),
+    "data": Home(
+        "gigacast.cli.data.command",
+        "Datasets: import, publish, describe, validate; versions, lineage, retention.",
+    ),
+    "train": Home(
+        "gigacast.cli.train.command",
+        "Train models: fine-tune one on your data, or pretrain one on synthetic series.",
+    ),
+    "backtest": Home(
+        _BACKTEST, "Forecast the past from past origins, and compare models with seasonal naive."
+    ),
+    "evaluate": Home(
+        _BACKTEST, "Compare the forecasts in the bucket with what came, once it is there."
+    ),
+    "submit": Home(_BATCH, "Submit a run to AWS Batch and return; `watch RUN` shows its progress."),
+    "watch": Home(
+        _BATCH, "Show the progress of the array run RUN, and close it when it has ended."
+    ),
+    "cancel": Home(
+        _BATCH,
+        "End the array run RUN: what is finished is kept, the next run does what is left.",
+    ),
+    "logs": Home(
+        _BATCH, "Show the log of child INDEX of the array run RUN, or of every child that failed."
+    ),
+}
+"""Commands of the program."""
+DATA_COMMANDS = {
+    "discover": Home(
+        "gigacast.cli.data.discover",
+        "Show which files there are under the input root: by series, with the months they span.",
+    ),
+    "validate": Home(
+        "gigacast.cli.data.contract",
+        "Hold DATASET, or a local file, against a contract; exit code 1 when it is broken.",
+    ),
+    "infer": Home(
+        "gigacast.cli.data.contract",
+        "Propose a contract that DATASET, or a local file, keeps: YAML, to be tightened.",
+    ),
+    "quality": Home(
+        "gigacast.cli.data.quality",
+        "Measure how good DATASET is, or the partitions of the input root; exit code 1 if any "
+        "fails.",
+    ),
+    "clean": Home(
+        "gigacast.cli.data.clean",
+        "Clean SOURCE, a dataset or `partitions` (of the input root), into DATASET.",
+    ),
+    "features": Home(
+        "gigacast.cli.data.features",
+        "Compute features of SOURCE, a dataset or local Parquet, and publish them as DATASET.",
+    ),
+}
+"""Commands of the group `data` that have modules of their own."""

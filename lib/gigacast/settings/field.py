@@ -1,0 +1,57 @@
+"""Declaration of a setting: its default, help, flag and bounds, beside its name and type."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+
+class Section(BaseModel):
+    """Section of the settings: frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def option(  # noqa: PLR0913 - keywords, each a column of the table of options
+    default: Any,
+    help_text: str,
+    *,
+    group: str | None = None,
+    flag: str | None = None,
+    aliases: tuple[str, ...] = (),
+    details: str = "",
+    without_effect: str = "",
+    **constraints: Any,
+) -> Any:
+    """Declare a setting: a field of a section, and the row of the option in the table.
+
+    The field's name and type complete the row; a type of literals has choices. Everything else is
+    made of it, see `gigacast.settings.options`.
+
+    Parameters
+    ----------
+    default : object
+    help_text : str
+        One line for ``--help``.
+    group : str, optional
+        Group of the flag and keyword, see `gigacast.settings.options.GROUPS`; without a group the
+        setting has neither, and is set in files and the environment only.
+    flag : str, optional
+        Name of flag and keyword; the field's by default.
+    aliases : tuple of str
+        Other names of the flag.
+    details : str
+        Sentences that the guide and ``help(gigacast.forecast)`` add to ``help_text``.
+    without_effect : str
+        For settings that are read from older files and have no effect: what to use instead.
+    **constraints
+        Bounds of the value, for `pydantic.Field`: ``ge``, ``gt``, ``le``, ``pattern``.
+    """
+    row: JsonDict = {
+        "group": group,
+        "flag": flag,
+        "aliases": [*aliases],
+        "details": details,
+        "without_effect": without_effect,
+    }
+    return Field(default, description=help_text, json_schema_extra=row, **constraints)

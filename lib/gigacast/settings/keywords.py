@@ -1,0 +1,58 @@
+"""Types of keyword arguments. Written by tools/option_tables.py: do not edit."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments of `forecast` and `plan`: the flags of the command line, by name.
+
+    The environment, the settings file given as ``config``, and then the defaults decide on options
+    that are left out. ``help(gigacast.forecast)`` describes each one.
+    """
+
+    prefix: str
+    input_prefix: str
+    endpoint_url: str
+    region: str
+    years: str
+    months: str
+    symbol: str | Sequence[str]
+    timeframe: str | Sequence[str]
+    context_partitions: int
+    partition_by: str
+    model: str
+    model_version: str
+    horizon: int
+    quantiles: Sequence[float]
+    context_length: int
+    freq: str
+    layout: str
+    min_length: int
+    fallback: str
+    non_negative: bool
+    integer: bool
+    extrapolate_levels: bool
+    seed: int
+    item_column: str
+    timestamp_column: str
+    targets: str | Sequence[str]
+    timestamp_unit: str
+    joint_targets: bool
+    missing_future: str
+    unsupported_covariates: str
+    past_covariates: str | Sequence[str]
+    known_covariates: str | Sequence[str]
+    executor: str
+    n_jobs: int
+    device: str
+    precision: str
+    batch_size: int
+    memory_limit: int | str
+    n_partitions: int
+    series_per_partition: int
+    overwrite: bool
+    limit: int
+    stack: str
+    queue: str
+    children: int
