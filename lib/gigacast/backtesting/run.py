@@ -1,12 +1,11 @@
-"""Backtests: models side by side on the past of every partition.
+"""The backtest: forecasts the past of every partition with several models and compares them.
 
-Each model is a job of its own over the same partitions: planned by listings, run by any executor,
-proved by receipts under ``backtests/``. So a second run computes nothing, a killed one goes on, and
-one more model costs only itself. The leaderboard is made of what they leave.
+Each model is a job of its own over the same partitions, proved by receipts for the outputs under
+``backtests/``. So a second run computes nothing, a killed one continues, and one more model costs
+only its own forecasts. The leaderboard is made from the outputs of all models.
 """
 
 import heapq
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
@@ -17,42 +16,41 @@ from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
 from gigacast.core.digest import digest_text, digest_value
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError
-from gigacast.forecasting.partition import ForecastSetup
 from gigacast.forecasting.prepare import Prepared, check_discovered, describe_job, prepare
 from gigacast.forecasting.run import make_executor_for
-from gigacast.job.audit import RunDescription, new_audit
+from gigacast.forecasting.worker import ModelSetup
+from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
-from gigacast.job.run import Run, RunEvents, Silent, utc_now
+from gigacast.job.run import FinishedTask, RunEvents, Silent, start_run, utc_now
 from gigacast.lake.layout import BACKTESTS, LEADERBOARDS, leaderboard_key
 from gigacast.lake.model.resolve import NAIVE_MODEL
-from gigacast.lake.plan.audit import AuditLog, Clock, new_run_id
-from gigacast.lake.plan.planner import DoneEntry, Plan, make_plan
-from gigacast.lake.plan.receipt import Receipt
+from gigacast.lake.plan.audit import Clock
+from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.runtime.executor import Executor, Failure
 
 FORMAT_REVISION = 1
-"""Raised when the same settings start to give other losses or columns."""
+"""Part of the spec; to be raised when the same settings start to give other losses or columns."""
 
 
 @dataclass(frozen=True)
 class BacktestJob:
-    """What to backtest.
+    """The models to compare, on which partitions and windows.
 
     Parameters
     ----------
     forecast : ForecastJob
-        Which partitions and how; its model is not used.
+        Partitions and method; its model is not used.
     models : tuple of ModelChoice
-        Side by side; seasonal naive always comes along.
+        Models to compare; seasonal naive is always added.
     windows : Windows
     segment : str
-        What figures are shown by; see `leaderboard_segment`.
+        Column or property by which figures are grouped; see `leaderboard.breakdown`.
     partitions : int, optional
-        A sample of so many partitions: always the same ones of the same bucket.
+        Size of a sample of the partitions, the same in every run; all by default.
     series : int, optional
-        Only the first so many series of each partition.
+        Maximum number of series per partition; all by default.
     season : int, optional
-        Steps of a season, for scales and for models that need one; by frequency when absent.
+        Steps of a season, for scales and for models that need one; by frequency by default.
     """
 
     forecast: ForecastJob
@@ -66,22 +64,22 @@ class BacktestJob:
 
 @dataclass(frozen=True)
 class BacktestResult:
-    """How a backtest ended.
+    """The result of a backtest.
 
     Parameters
     ----------
     run_ids : tuple of str
-        One for each model.
+        Id of the run of each model.
     status : str
         ``completed``, or ``failed`` when some partition failed.
     leaderboard : Leaderboard
-        Over the partitions that every model has done.
+        Figures over the partitions that every model has done.
     failures : list of (str, Task, Failure)
-        With the model they happened to.
+        Failures with the name of the model.
     computed, skipped : int
         Partitions times models, computed by this run and done before.
     location : str
-        URL of the leaderboard, but for its ending: ``.md``, ``.json``, ``.parquet``.
+        URL of the leaderboard without its ending: ``.md``, ``.json`` or ``.parquet``.
     """
 
     run_ids: tuple[str, ...]
@@ -106,24 +104,25 @@ def run_backtest(
     ----------
     job : BacktestJob
     events : RunEvents, optional
-        Told how each model's run goes on.
+        Receives the progress of each model's run; ignored by default.
     executor : Executor, optional
-        Where tasks run; made from the job's resources when absent.
+        Runs the tasks; made from the job's resources by default.
     clock : callable
+        Gives the current time, with its zone.
 
     Raises
     ------
     DataNotFoundError
-        When no partition is asked for, or none has a series long enough.
+        When no partition matches, or none has a series that is long enough.
     ConfigError, StorageError, ModelError
-        When a run can't start. What goes wrong later is in the result.
+        When a run can't start. Later failures are in the result.
     """
     sides = prepare_sides(job)
-    runs = [_run_side(one, job, events or Silent(), executor, clock) for one in sides]
-    found = [Side(run.name, run.outputs) for run in runs]
+    runs = [_run_side(side, job, events or Silent(), executor, clock) for side in sides]
+    compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
     segmenter = Segmenter(job.segment, sides[0].inputs, method.columns)
-    board = make_leaderboard(outputs, found, method.levels, segmenter, baseline=NAIVE_MODEL)
+    board = make_leaderboard(outputs, compared, method.levels, segmenter, baseline=NAIVE_MODEL)
     name = leaderboard_name(job, sides)
     for ending, content in board.files().items():
         outputs.put(leaderboard_key(name, ending), content)
@@ -140,17 +139,35 @@ def run_backtest(
 
 
 def prepare_sides(job: BacktestJob) -> list[Prepared]:
-    """Resolve every model, seasonal naive last; the same model named twice is one side.
+    """Resolve every model, seasonal naive last; a model named twice is resolved once.
 
     Raises
     ------
     ConfigError
-        When there is no model or segment of that name, or a count is below 1.
+        When no model is named, a segment or model does not exist, or a count is below 1.
     """
+    _check(job)
+    base = replace(job.forecast, synthetic=None)
+    prepared = [prepare(replace(base, model=choice), compares=True) for choice in job.models]
+    naive = replace(job.models[0], reference=NAIVE_MODEL, version=None)
+    # The baseline forecasts from the targets alone: covariates must not make it fail.
+    method = replace(base.method, unsupported_covariates="ignore")
+    prepared.append(prepare(replace(base, model=naive, method=method), compares=True))
+    # Without a horizon in the settings, all models forecast as far as the first one would.
+    horizon = prepared[0].info.prediction_length
+    sides: dict[str, Prepared] = {}
+    for side in prepared:
+        spec = replace(side.spec, fields={**side.spec.fields, **_fields(job)})
+        sides.setdefault(_name(side), replace(side, spec=spec, model_horizon=horizon))
+    return list(sides.values())
+
+
+def _check(job: BacktestJob) -> None:
     if not job.models:
         raise ConfigError("no model to backtest", hint="name one or more with --model")
-    counts = {"windows": job.windows.count, "step": job.windows.step}
-    counts |= {
+    counts = {
+        "windows": job.windows.count,
+        "step": job.windows.step,
         "season": job.season,
         "sample_partitions": job.partitions,
         "sample_series": job.series,
@@ -159,21 +176,10 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
         if value is not None and value < 1:
             raise ConfigError(f"{name}: {value} is less than 1")
     check_segment(job.segment)
-    base = replace(job.forecast, synthetic=None)
-    found = [prepare(replace(base, model=choice), compares=True) for choice in job.models]
-    naive = replace(job.models[0], reference=NAIVE_MODEL, version=None)
-    # What all are measured by sees the targets alone.
-    method = replace(base.method, unsupported_covariates="ignore")
-    found.append(prepare(replace(base, model=naive, method=method), compares=True))
-    horizon = found[0].info.prediction_length
-    sides: dict[str, Prepared] = {}
-    for one in found:
-        spec = replace(one.spec, fields={**one.spec.fields, **_fields(job)})
-        sides.setdefault(_name(one), replace(one, spec=spec, model_horizon=horizon))
-    return list(sides.values())
 
 
 def _fields(job: BacktestJob) -> dict[str, object]:
+    """Return the settings of a backtest that are part of the spec, beside those of forecasts."""
     windows = job.windows
     return {
         "job": "backtest",
@@ -194,14 +200,14 @@ def _name(side: Prepared) -> str:
 
 @dataclass
 class _SideRun:
-    """What became of one model: where its losses are, and what failed."""
+    """The run of one model: the outputs by partition, and the failures."""
 
     name: str
     run_id: str
-    outputs: dict[str, tuple[Task, str]] = field(default_factory=dict)
-    failures: Sequence[tuple[Task, Failure]] = ()
-    computed: int = 0
-    skipped: int = 0
+    outputs: dict[str, tuple[Task, str]]
+    failures: Sequence[tuple[Task, Failure]]
+    computed: int
+    skipped: int
 
 
 def _run_side(
@@ -211,42 +217,63 @@ def _run_side(
     executor: Executor | None,
     clock: Clock,
 ) -> _SideRun:
-    """Plan and run one model's backtest; the audit says how it went."""
-    run_id = new_run_id(clock(), lambda n: os.urandom(n).hex(), "backtest")
-    state = _SideRun(_name(side), run_id)
+    """Plan and run the backtest of one model."""
+    planned, done = _plan_side(side, job)
+    run = start_run(planned, events=events, clock=clock, prices=side.job.prices)
+    skipped = len(done)
+    if planned.tasks:  # without a task, no model is loaded and no audit written
+        work = ModelSetup.of(side, run.run_id)
+        run.execute(
+            planned.tasks,
+            BacktestSetup(work, job.windows, job.series, job.season),
+            executor or make_executor_for(side, len(planned.tasks)),
+            on_done=lambda task, receipt: done.append(FinishedTask.now(task, receipt)),
+        )
+    return _SideRun(
+        name=_name(side),
+        run_id=run.run_id,
+        outputs={
+            finished.task.partition: (finished.task, finished.output_key) for finished in done
+        },
+        failures=run.failures,
+        computed=run.totals.partitions,
+        skipped=skipped,
+    )
 
-    def take_done(entry: DoneEntry) -> None:
-        state.outputs[entry.task.partition] = (entry.task, entry.output.key)
 
-    request = replace(side.request(), root=BACKTESTS)
-    plan = make_plan(side.inputs, side.outputs, request, on_done=take_done)
+def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[FinishedTask]]:
+    """Plan the backtest of one model: the plan function of the job.
+
+    Returns
+    -------
+    PlannedJob
+    list of FinishedTask
+        Partitions of the sample that are done already.
+    """
+    done: list[FinishedTask] = []
+    plan = make_plan(
+        side.inputs,
+        side.outputs,
+        replace(side.request(), root=BACKTESTS),
+        on_done=lambda entry: done.append(FinishedTask.before(entry)),
+    )
     check_discovered(plan, side.job)
-    chosen = _sample([*state.outputs, *(task.partition for task in plan.tasks)], job.partitions)
-    state.outputs = {name: state.outputs[name] for name in state.outputs if name in chosen}
-    state.skipped = len(state.outputs)
-    tasks = [task for task in plan.tasks if task.partition in chosen][: side.job.limit]
-    by_partition = {task.partition: task for task in tasks}
-
-    def take(receipt: Receipt) -> None:
-        task = by_partition[receipt.partition]
-        state.outputs[receipt.partition] = (task, str(receipt.output["key"]))
-
-    described = _describe_run(side, job, plan)
-    audit = new_audit(run_id, described, plan, side.job.selection, clock)
-    run = Run(AuditLog(side.outputs, audit, clock), events, take, side.job.prices)
-    events.planned(run_id, plan, len(tasks))
-    if tasks:
-        work = ForecastSetup(side.job, side.model, side.info, run_id, ignored=side.ignored)
-        place = executor or make_executor_for(side, len(tasks))
-        run.execute(tasks, BacktestSetup(work, job.windows, job.series, job.season), place)
-    state.failures, state.computed = run.failures, run.totals.partitions
-    return state
+    partitions = [
+        *(finished.task.partition for finished in done),
+        *(t.partition for t in plan.tasks),
+    ]
+    sample = _sample(partitions, job.partitions)
+    done = [finished for finished in done if finished.task.partition in sample]
+    tasks = [task for task in plan.tasks if task.partition in sample][: side.job.limit]
+    description = _describe_run(side, job, plan)
+    return PlannedJob(side.outputs, plan, tasks, side.job.selection, description), done
 
 
 def _sample(names: Sequence[str], count: int | None) -> set[str]:
-    """Return so many names, drawn evenly; the same ones however many are done already."""
+    """Return a number of names, drawn evenly."""
     if count is None:
         return set(names)
+    # By digest instead of at random: a rerun must find its own partitions done.
     return set(heapq.nsmallest(count, names, key=digest_text))
 
 
@@ -264,7 +291,7 @@ def _describe_run(side: Prepared, job: BacktestJob, plan: Plan) -> RunDescriptio
 
 
 def leaderboard_name(job: BacktestJob, sides: Sequence[Prepared]) -> str:
-    """Return the name of a leaderboard: the same for the same models, data and settings."""
+    """Return the name of a leaderboard, the same for the same models, data and settings."""
     selection = job.forecast.selection
     digest = digest_value(
         {

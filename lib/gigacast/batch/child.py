@@ -4,7 +4,6 @@ What is done already, by an earlier attempt or by another run, is found by its r
 again; so a child may be killed at any time.
 """
 
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.forecasting.partition import ForecastSetup
 from gigacast.forecasting.prepare import Prepared
 from gigacast.forecasting.run import make_executor_for
+from gigacast.job.audit import this_host
 from gigacast.job.batch_options import ChildOrder
 from gigacast.job.run import Run, RunEvents, Silent, utc_now
 from gigacast.lake.layout import child_outputs_key
@@ -144,16 +144,21 @@ class _Child:
             files_discovered=len(tasks),
             plan={"child": number, "tasks": len(tasks), "attempts": attempts, "elsewhere": 0},
             software={"engine": self._setup.info.engine, "python": platform.python_version()},
-            host={"name": platform.node(), "pid": os.getpid(), "cpus": os.cpu_count() or 0},
+            host=this_host(),
         )
 
     def execute(self, events: RunEvents, executor: Executor | None) -> int:
         """Do what is left."""
         log = AuditLog(self._outputs, self._audit, self._clock)
-        run = Run(log, events, self._on_receipt)
+        run = Run(log, events)
         try:
             left = self._settle_earlier(run) if self._may_be_done() else self._tasks
-            run.execute(left, self._worker_setup(left), self._executor(executor, len(left)))
+            run.execute(
+                left,
+                self._worker_setup(left),
+                self._executor(executor, len(left)),
+                on_done=self._on_done,
+            )
         except KeyboardInterrupt:
             self._close(log, INTERRUPTED)
             return EXIT_AGAIN
@@ -204,7 +209,8 @@ class _Child:
         chosen = executor or make_executor_for(fill_cores(self._prepared, tasks), tasks)
         return _OwnResults(chosen, self._plan.run_id, self._count_elsewhere)
 
-    def _on_receipt(self, receipt: Receipt) -> None:
+    def _on_done(self, task: Task, receipt: Receipt) -> None:
+        del task
         self._attempt["last_done"] = self._clock().isoformat()
         self._done.append(entry_of(receipt))
 

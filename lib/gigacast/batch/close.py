@@ -91,7 +91,8 @@ def close_run(
         if current.end_time is not None:
             return False
         fill(current)
-        current.end_time = current.updated_at = clock().isoformat()
+        current.end(current.status, clock())
+        current.updated_at = current.end_time
         return True
 
     closed = update_audit(outputs, run_id, close)

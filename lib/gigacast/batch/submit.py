@@ -4,7 +4,6 @@ The plan is written first, then the audit, then the jobs are submitted: a crash 
 audit that says so, and nothing that works on its own.
 """
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,12 +18,12 @@ from gigacast.forecasting.generation import generate_missing
 from gigacast.forecasting.plan import plan_prepared
 from gigacast.forecasting.prepare import Prepared, check_discovered, prepare_array, with_queue
 from gigacast.forecasting.quote import expected_children, expected_cpu_s, quote_queues
-from gigacast.forecasting.run import describe_run
-from gigacast.job.audit import new_audit
+from gigacast.forecasting.run import describe_plan
+from gigacast.job.audit import make_run_id, new_audit
 from gigacast.job.batch_options import ArrayOptions, ChildOrder
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Silent, utc_now
-from gigacast.lake.plan.audit import FAILED, Audit, AuditLog, Clock, new_run_id, update_audit
+from gigacast.lake.plan.audit import FAILED, Audit, AuditLog, Clock, update_audit
 from gigacast.lake.plan.plan_file import PlanFile, write_plan
 from gigacast.lake.plan.planner import Plan
 from gigacast.storage.store import Store
@@ -81,18 +80,17 @@ def submit_run(
     """
     prepared = prepare_array(job)
     if job.synthetic is not None:
-        made = generate_missing(job.synthetic, prepared.inputs, job.resources, None)
-        (events or Silent()).generated(made)
+        count = generate_missing(job.synthetic, prepared.inputs, job.resources, None)
+        (events or Silent()).generated(count)
     report = plan_prepared(prepared)
     check_discovered(report.plan, job)
-    tasks = report.plan.tasks[: job.limit]
-    run_id = new_run_id(clock(), lambda n: os.urandom(n).hex())
-    if not tasks:
+    run_id = make_run_id("forecast", clock)
+    if not report.plan.tasks[: job.limit]:
         return Submission(run_id, report.plan, 0)
-    work = report.workload
-    queue = queue_for(prepared, work, options)
-    shares = share_work(tasks, expected_children(work, options, queue))
+    queue = queue_for(prepared, report.workload, options)
     ready = with_queue(prepared, queue)
+    planned = describe_plan(ready, report.plan)
+    shares = share_work(planned.tasks, expected_children(report.workload, options, queue))
     plan = write_plan(
         prepared.outputs,
         run_id,
@@ -101,24 +99,29 @@ def submit_run(
         now=clock(),
         valid_for=options.valid_for,
     )
-    described = describe_run(ready, report.plan, len(tasks))
-    audit = new_audit(run_id, described, report.plan, job.selection, clock)
+    audit = new_audit(run_id, planned, clock)
+    _describe_array(audit, plan, report.workload, options, queue)
+    AuditLog(prepared.outputs, audit, clock).save(force=True)
+    requests = requests_of(plan, ready, options, queue)
+    job_ids = _submit(requests, service, prepared.outputs, run_id, clock)
+    tasks = len(planned.tasks)
+    (events or Silent()).planned(run_id, report.plan, tasks)
+    return Submission(run_id, report.plan, tasks, options.name(queue), len(shares), tuple(job_ids))
+
+
+def _describe_array(
+    audit: Audit, plan: PlanFile, work: Workload, options: ArrayOptions, queue: QueueKind
+) -> None:
+    """Add the array and its expected cost to the audit of a run."""
     audit.plan["array"] = {
         "queue": options.name(queue),
-        "children": len(shares),
+        "children": len(plan.shares),
         "digest": plan.digest,
         "timeout_s": options.timeout_s,
         "jobs": [],
     }
-    quotes = [q for q in quote_queues(work, options) if q.queue == queue]
+    quotes = [quote for quote in quote_queues(work, options) if quote.queue == queue]
     audit.cost["predicted"] = [quote.describe() for quote in quotes]
-    AuditLog(prepared.outputs, audit, clock).save(force=True)
-    requests = requests_of(plan, ready, options, queue)
-    job_ids = _submit(requests, service, prepared.outputs, run_id, clock)
-    (events or Silent()).planned(run_id, report.plan, len(tasks))
-    return Submission(
-        run_id, report.plan, len(tasks), options.name(queue), len(shares), tuple(job_ids)
-    )
 
 
 def queue_for(prepared: Prepared, work: Workload, options: ArrayOptions) -> QueueKind:
@@ -190,7 +193,7 @@ def _close_refused(outputs: Store, run_id: str, error: BaseException, clock: Clo
 
     def close(audit: Audit) -> bool:
         audit.failures.append({"error": type(error).__name__, "message": message})
-        audit.status, audit.end_time = FAILED, clock().isoformat()
+        audit.end(FAILED, clock())
         return True
 
     update_audit(outputs, run_id, close)

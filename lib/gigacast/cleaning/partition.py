@@ -32,9 +32,8 @@ from gigacast.errors import (
     PreconditionFailedError,
 )
 from gigacast.job.file_job import Reading, Sources
-from gigacast.job.pin import inputs_pinned
-from gigacast.job.receipt import Content, Work, new_receipt
-from gigacast.job.stopwatch import Stopwatch
+from gigacast.job.receipt import Work, new_receipt
+from gigacast.job.worker import Stopwatch, inputs_pinned
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import DatasetFile, file_to_dict, schema_to_text
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
@@ -110,7 +109,12 @@ class PartitionCleaner:
             local = Path(folder) / "cleaned.parquet"
             made, damaged = self._find(task, local)
             made = made or self._make(task, local, watch, damaged)
-        repairs = {name: int(n) for name, n in made.notes["changes"].items() if n}
+        receipt = self._receipt(task, made, watch)
+        # After the file: a worker killed in between leaves a file that the next one takes.
+        write_receipt(self._outputs, task, receipt, made.etag)
+        return receipt
+
+    def _receipt(self, task: Task, made: "_Made", watch: Stopwatch) -> Receipt:
         quality = PartitionQuality.from_dict(made.notes["quality"])
         file = self._file(task, made)
         output: dict[str, object] = {
@@ -124,12 +128,16 @@ class PartitionCleaner:
             "lost": made.notes.get("lost"),
             "dropped": made.notes.get("dropped"),
         }
-        keys = quality.keys
-        content = Content(int(made.notes["rows_read"]), keys.series, keys.newest_timestamp)
-        work = Work("clean", self._setup.run_id, repairs)
-        receipt = new_receipt(work, task, output, content, watch.rounded())
-        write_receipt(self._outputs, task, receipt, made.etag)
-        return receipt
+        work = Work(
+            job="clean",
+            run_id=self._setup.run_id,
+            rows=int(made.notes["rows_read"]),
+            series=quality.keys.series,
+            seconds=watch.rounded(),
+            newest_timestamp=quality.keys.newest_timestamp,
+            repairs={name: int(n) for name, n in made.notes["changes"].items() if n},
+        )
+        return new_receipt(task, output, work)
 
     def _file(self, task: Task, made: "_Made") -> DatasetFile:
         draft = made.draft

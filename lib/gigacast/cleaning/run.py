@@ -22,8 +22,8 @@ from gigacast.cleaning.version import (
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError, DataError, DatasetIntegrityError
-from gigacast.job.file_job import FileJob, FileRun, audit_of, execute, in_threads, plan_job
-from gigacast.job.run import Run, RunEvents, Silent
+from gigacast.job.file_job import FileJob, FileRun, in_threads, plan_job
+from gigacast.job.run import MAX_AUDITED_FAILURES, FinishedTask, Run, RunEvents, start_run
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import (
     DatasetManifest,
@@ -32,8 +32,8 @@ from gigacast.lake.dataset.manifest import (
 )
 from gigacast.lake.layout import cleaned_key, cleaning_prefix
 from gigacast.lake.model.registry import Author
-from gigacast.lake.plan.audit import Audit, Clock
-from gigacast.lake.plan.file_plan import FoundFile
+from gigacast.lake.plan.audit import Clock
+from gigacast.lake.plan.file_plan import OutputPlace
 from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict, worst
 from gigacast.quality.result import Judged
@@ -144,7 +144,7 @@ def clean_dataset(
         When the version has other content.
     StorageError
     """
-    return _Cleaning(job, author).run(events or Silent(), executor)
+    return _Cleaning(job, author).run(events, executor)
 
 
 class _Cleaning:
@@ -161,76 +161,91 @@ class _Cleaning:
         making = Making(job.files, job.target, job.codec, job.what, self._spec, job.rules.to_dict())
         self._version = CleanVersion(making, author)
 
-    def run(self, events: RunEvents, executor: Executor | None) -> CleanResult:
+    def run(self, events: RunEvents | None, executor: Executor | None) -> CleanResult:
         job, files = self._job, self._job.files
-        name = job.target.name
-        prefix = cleaning_prefix(name, self._spec)
-        run = plan_job(files, prefix, self._spec, self._output_key)
-        run.paths = _distinct(run.paths, files)
-        self._version.check(Lake(run.outputs))
-        audit = audit_of(
-            run, "clean", {**self._fields, "thresholds": asdict(job.thresholds)}, self._clock
+        planned = plan_job(files, self._place())
+        planned.paths = _distinct(planned.paths, files)
+        # Before any partition is cleaned: hours of work could not be published otherwise.
+        self._version.check(Lake(planned.outputs))
+        settings = {**self._fields, "thresholds": asdict(job.thresholds)}
+        run = start_run(planned.planned("clean", settings), events=events, clock=self._clock)
+        run.execute(
+            planned.tasks,
+            self._setup(planned, run.run_id),
+            executor or planned.make_executor(),
+            on_done=planned.add_receipt,
+            on_results=lambda run: self._publish(planned, run),
         )
-        setup = CleanSetup(
-            name,
+        return self._result(planned, run)
+
+    def _place(self) -> OutputPlace:
+        name, spec = self._job.target.name, self._spec
+        return OutputPlace(
+            cleaning_prefix(name, spec),
+            spec,
+            lambda file, input_id: cleaned_key(name, spec, input_id, file.input.key),
+        )
+
+    def _setup(self, planned: FileRun, run_id: str) -> CleanSetup:
+        job, files = self._job, self._job.files
+        return CleanSetup(
+            job.target.name,
             files.sources,
             files.outputs,
             files.reading,
             job.rules,
             job.codec,
-            {task.partition: run.paths[task.partition] for task in run.tasks},
-            audit.session_id,
+            {task.partition: planned.paths[task.partition] for task in planned.tasks},
+            run_id,
         )
-        watch = (executor, self._clock, lambda state, audit: self._publish(run, state, audit))
-        state = execute(run, audit, setup, events, watch)
+
+    def _result(self, planned: FileRun, run: Run) -> CleanResult:
         manifest, new = self._published or (None, False)
         judged = [*(part.judged for part in self._parts), *self._failed]
         return CleanResult(
-            run_id=audit.session_id,
+            run_id=run.run_id,
             manifest=manifest,
             new=new,
-            partitions=sorted(judged, key=lambda one: one.partition),
-            failures=state.failures,
-            computed=state.totals.partitions,
-            skipped=run.plan.totals.done,
+            partitions=sorted(judged, key=lambda partition: partition.partition),
+            failures=run.failures,
+            computed=run.totals.partitions,
+            skipped=planned.plan.totals.done,
             changes=self._changes(),
-            pending=len(run.plan.tasks) - len(run.tasks),
+            pending=len(planned.plan.tasks) - len(planned.tasks),
             told={part.partition: dict(part.changes) for part in self._parts},
         )
 
-    def _output_key(self, file: FoundFile, input_id: str) -> str:
-        return cleaned_key(self._job.target.name, self._spec, input_id, file.input.key)
+    # -- results -----------------------------------------------------------------------------------
 
-    # -- what was done -----------------------------------------------------------------------------
-
-    def _publish(self, run: FileRun, state: Run, audit: Audit) -> None:
-        """Name what is good enough; nothing where partitions are left that a rerun may clean."""
-        self._parts = self._read_parts(run)
-        self._failed = [_judge_failure(task, failure) for task, failure in state.failures]
+    def _publish(self, planned: FileRun, run: Run) -> None:
+        """Publish the partitions that pass, unless a rerun may still clean some of the others."""
+        self._parts = self._read_parts(planned)
+        self._failed = [_judge_failure(task, failure) for task, failure in run.failures]
         passing = fit_together([p for p in self._parts if p.judged.verdict is not Verdict.FAIL])
-        again = [failure for _, failure in state.failures if not _is_of_data(failure)]
-        left = len(run.plan.tasks) - len(run.tasks)
+        # A version is whole: what a rerun can add must not become a second version by chance.
+        retryable = [failure for _, failure in run.failures if not _is_of_data(failure)]
+        left = len(planned.plan.tasks) - len(planned.tasks)
         rows = sum(part.file.rows for part in passing)
-        if rows and not again and not left:
-            self._published = self._version.publish(run, passing, self._aside())
+        if rows and not retryable and not left:
+            self._published = self._version.publish(planned, passing, self._aside())
         manifest = self._published[0] if self._published else None
-        audit.totals = {
-            **audit.totals,
+        run.audit.totals = {
+            **run.audit.totals,
             "cleaning": {
                 "dataset": None if manifest is None else str(manifest.ref),
                 "new": bool(self._published and self._published[1]),
                 "changes": self._changes(),
-                "set_aside": self._aside()[:1000],
+                "set_aside": self._aside()[:MAX_AUDITED_FAILURES],
             },
         }
 
-    def _read_parts(self, run: FileRun) -> list[Part]:
-        def read(entry: tuple[Task, str]) -> Part:
-            known = run.receipts[entry[0].partition]
-            receipt = read_receipt(run.outputs, known) if isinstance(known, str) else known
-            return self._part(receipt, run.paths[entry[0].partition])
+    def _read_parts(self, planned: FileRun) -> list[Part]:
+        def read(done: FinishedTask) -> Part:
+            known = done.receipt
+            receipt = read_receipt(planned.outputs, known) if isinstance(known, str) else known
+            return self._part(receipt, planned.paths[done.task.partition])
 
-        return sorted(in_threads(read, run.done), key=lambda part: part.file.path)
+        return sorted(in_threads(read, planned.done), key=lambda part: part.file.path)
 
     def _part(self, receipt: Receipt, path: str) -> Part:
         output: Mapping[str, Any] = receipt.output

@@ -236,7 +236,7 @@ class CleanVersion:
 
     def _origins(self, lake: Lake, run: FileRun, parts: list[Part]) -> tuple[Dependency, ...]:
         """Return the exact raw objects the version is made from."""
-        by_partition = {task.partition: task for task, _ in run.done}
+        by_partition = {done.task.partition: done.task for done in run.done}
         tasks = [by_partition[part.partition] for part in parts]
         files = self._making.files
         if files.sources.refs:

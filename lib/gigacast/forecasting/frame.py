@@ -85,10 +85,8 @@ def forecast_table(
         forecasts.append(without_dropped(forecast, method.fallback))
         futures.add(batch, options.horizon)
     futures.refuse_if_all_lack("table", method)
-    series = forecasts[0].series if forecasts else None
     schema = prediction_schema(
-        series.item_ids.type if series is not None else pa.string(),
-        series.timestamp_type if series is not None else pa.timestamp("us"),
+        forecasts[0].series if forecasts else None,
         method.levels,
         method.layout,
         {

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.column import text_column, to_arrow
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.core.series.reason import Reason
 from gigacast.job.forecast_job import Layout
@@ -20,14 +21,26 @@ DEFAULT_ROW_GROUP_ROWS = 131_072
 
 
 def prediction_schema(
-    item_type: pa.DataType,
-    timestamp_type: pa.DataType,
+    series: SeriesBatch | None,
     levels: tuple[float, ...],
     layout: Layout,
     metadata: Mapping[str, str],
 ) -> pa.Schema:
-    """Return the columns of a predictions file, with what it is as key-value metadata."""
-    number, time = pa.float32(), timestamp_type
+    """Return the columns of a predictions file.
+
+    Parameters
+    ----------
+    series : SeriesBatch or None
+        Series with the types of item ids and timestamps; without one they are text and
+        microseconds.
+    levels : tuple of float
+    layout : {"long", "wide"}
+    metadata : mapping of str to str
+        Key-value metadata of the file; empty values are left out.
+    """
+    item_type = series.item_ids.type if series is not None else pa.string()
+    number = pa.float32()
+    time = series.timestamp_type if series is not None else pa.timestamp("us")
     if layout == "wide":
         number, time = pa.list_(number), pa.list_(time)
     fields = [

@@ -16,9 +16,9 @@ from gigacast.core.partition.name import month_of_folder
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.core.time.month import IntRange, Month, MonthFilter
 from gigacast.errors import ConfigError, DataNotFoundError
-from gigacast.forecasting.partition import read_options, sources_of
 from gigacast.forecasting.prediction import level_name, long_table
 from gigacast.forecasting.prepare import Prepared, prepare
+from gigacast.forecasting.worker import read_options, sources_of
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.plan.planner import DoneEntry, make_plan
 from gigacast.series.reader import read_series

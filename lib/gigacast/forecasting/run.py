@@ -1,9 +1,5 @@
-"""The main job: plan what is left, run it anywhere, prove what was done.
+"""The forecasting job: plans the pending partitions, forecasts them, writes the manifest."""
 
-`run_forecast` is the whole use case; people watch it through `RunEvents`.
-"""
-
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,14 +19,14 @@ from gigacast.forecasting.prepare import (
     processes_for,
 )
 from gigacast.forecasting.quote import quote_here
-from gigacast.job.audit import RunDescription, new_audit
+from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.covariates import describe_companions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.model_choice import usable_devices
-from gigacast.job.run import Run, RunEvents, Silent, Totals, utc_now
+from gigacast.job.run import RunEvents, Silent, Totals, start_run, utc_now
 from gigacast.lake.layout import version_prefix
-from gigacast.lake.plan.audit import AuditLog, Clock, new_run_id
-from gigacast.lake.plan.planner import DoneEntry, Plan, make_plan
+from gigacast.lake.plan.audit import Clock
+from gigacast.lake.plan.planner import DoneEntry, OnDone, Plan, make_plan
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor, Failure
 from gigacast.runtime.instance import this_machine
@@ -38,7 +34,7 @@ from gigacast.runtime.instance import this_machine
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended.
+    """The result of a forecasting run.
 
     Parameters
     ----------
@@ -55,7 +51,7 @@ class RunResult:
     cost : mapping
         Hours and dollars, ``predicted`` and ``actual``, where the machine's price is known.
     ignored : tuple of str
-        Covariates that were asked for and that the model has no use for.
+        Covariates that the model does not support and that the settings leave out.
     """
 
     run_id: str
@@ -84,92 +80,125 @@ def run_forecast(
     ----------
     job : ForecastJob
     events : RunEvents, optional
-        Told how the run goes on.
+        Receives the progress; ignored by default.
     executor : Executor, optional
-        Where tasks run; made from ``job.resources`` when absent.
+        Runs the tasks; made from ``job.resources`` by default.
     clock : callable
+        Gives the current time, with its zone.
     dry_run : bool
-        Plan, and write nothing.
+        Whether to plan only; nothing is written then.
 
     Raises
     ------
     DataNotFoundError
-        When no object under the input root is asked for.
+        When no partition under the input root matches.
     ConfigError, StorageError, ModelError
-        When the run can't start. What goes wrong later is in the result.
+        When the run can't start. Later failures are in the result.
     """
     started = time.monotonic()
-    events = events or Silent()
     prepared = prepare(job)
-    draft = ManifestDraft(prepared.outputs, prepared.spec)
+    draft, sample = ManifestDraft(prepared.outputs, prepared.spec), ReceiptSample()
     if job.synthetic is not None and not dry_run:
-        made = generate_missing(job.synthetic, prepared.inputs, job.resources, executor)
-        events.generated(made)
-    sample = ReceiptSample()
+        count = generate_missing(job.synthetic, prepared.inputs, job.resources, executor)
+        (events or Silent()).generated(count)
 
     def take_done(entry: DoneEntry) -> None:
         draft.add_done(entry)
         sample.add(entry)
 
-    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=take_done)
-    check_discovered(plan, job)
-    tasks = plan.tasks[: job.limit]
-    run_id = new_run_id(clock(), lambda n: os.urandom(n).hex())
-    described = describe_run(prepared, plan, len(tasks))
-    audit = new_audit(run_id, described, plan, job.selection, clock)
-    if tasks and not dry_run:
-        audit.cost |= predict_cost(prepared, tasks, sample)
-    run = Run(AuditLog(prepared.outputs, audit, clock), events, draft.add_receipt, job.prices)
-    events.planned(run_id, plan, len(tasks))
+    planned = plan_forecast(prepared, take_done)
+    run = start_run(planned, events=events, clock=clock, prices=job.prices)
     if not dry_run:
-        setup = ForecastSetup(
-            prepared.job, prepared.model, prepared.info, run_id, ignored=prepared.ignored
+        if planned.tasks:
+            run.audit.cost |= predict_cost(prepared, planned.tasks, sample)
+        run.execute(
+            planned.tasks,
+            ForecastSetup.of(prepared, run.run_id),
+            executor or make_executor_for(prepared, len(planned.tasks)),
+            on_done=lambda _, receipt: draft.add_receipt(receipt),
+            # Readers see the forecasts of this run only when all of them are there.
+            on_results=lambda _: draft.commit(),
         )
-        place = executor or make_executor_for(prepared, len(tasks))
-        run.execute(tasks, setup, place, finish=draft.commit)
     return RunResult(
-        run_id=run_id,
-        status="planned" if dry_run else audit.status,
-        plan=plan,
+        run_id=run.run_id,
+        status="planned" if dry_run else run.status,
+        plan=planned.plan,
         info=prepared.info,
         totals=run.totals,
         failures=run.failures,
         elapsed_s=time.monotonic() - started,
         outputs=f"{job.outputs.url}/{version_prefix(prepared.spec.model, prepared.spec.version)}",
-        cost=audit.cost,
+        cost=run.audit.cost,
         ignored=prepared.ignored,
     )
+
+
+def plan_forecast(prepared: Prepared, on_done: OnDone | None = None) -> PlannedJob:
+    """Plan a prepared forecasting job: the plan function of the job.
+
+    Parameters
+    ----------
+    prepared : Prepared
+    on_done : callable, optional
+        Called with each partition that is done already; ignored by default.
+
+    Raises
+    ------
+    DataNotFoundError
+        When no partition matches.
+    StorageError
+    """
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=on_done)
+    return describe_plan(prepared, plan)
+
+
+def describe_plan(prepared: Prepared, plan: Plan) -> PlannedJob:
+    """Return a plan with the description of its job, for the shell of all jobs.
+
+    Raises
+    ------
+    DataNotFoundError
+        When the plan found no partition at all.
+    """
+    job = prepared.job
+    check_discovered(plan, job)
+    tasks = plan.tasks[: job.limit]
+    description = _describe_run(prepared, plan, len(tasks))
+    return PlannedJob(prepared.outputs, plan, tasks, job.selection, description)
 
 
 def predict_cost(
     prepared: Prepared, tasks: Sequence[Task], sample: ReceiptSample
 ) -> dict[str, object]:
-    """Return what a run on this machine will cost, where that can be known, as audits list it."""
+    """Return the expected cost of a run on this machine, as audits list it.
+
+    Empty where the price of the machine is unknown, or no receipt says how long such tasks take.
+    """
     rental, prices = this_machine(), prepared.job.prices
     if rental.dollars_per_hour(prices) is None:
-        return {}  # receipts are not read in vain
+        return {}  # without a price, reading receipts would be requests for nothing
     work = Workload.of(tasks, sample.read(prepared.outputs, prepared.spec))
     quote = quote_here(work, processes_for(prepared), rental, prices)
     return {"predicted": [quote.describe()]} if quote is not None else {}
 
 
 def make_executor_for(prepared: Prepared, tasks: int) -> Executor:
-    """Return the executor a job asks for, with a process per GPU where it leaves that open."""
+    """Return the executor that a job names; by default with one process per GPU."""
     job = prepared.job
     devices = usable_devices(job.model, prepared.info)
     processes = count_processes(job.resources.n_jobs, devices)
     return make_executor(job.resources.executor, processes, n_tasks=tasks)
 
 
-def describe_run(prepared: Prepared, plan: Plan, tasks: int) -> RunDescription:
-    """Return what the audit of a forecasting run says of its job and its plan.
+def _describe_run(prepared: Prepared, plan: Plan, tasks: int) -> RunDescription:
+    """Return the job and the plan of a forecasting run for its audit.
 
     Parameters
     ----------
     prepared : Prepared
     plan : Plan
     tasks : int
-        How many of the plan's tasks the run does: a limit may leave some out.
+        Number of the plan's tasks that the run does; a limit may leave some out.
     """
     totals = plan.totals
     specs = {(task.spec, task.horizon) for task in plan.tasks}

@@ -17,9 +17,9 @@ from gigacast.forecasters.chronos.reference import (
     reference_quantiles,
 )
 from gigacast.forecasters.options import ForecastOptions
-from gigacast.forecasting.partition import read_options, sources_of
 from gigacast.forecasting.prediction import level_name, long_table
 from gigacast.forecasting.prepare import Prepared, prepare
+from gigacast.forecasting.worker import read_options, sources_of
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.model_choice import load_resolved
 from gigacast.lake.plan.planner import DoneEntry, make_plan

@@ -1,21 +1,29 @@
-"""The audit of a run that is about to start: its job, plan, author, software and host."""
+"""The audit of a run at its start: its id, job, plan, author, software and host."""
 
 import getpass
 import os
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
+from gigacast.core.partition.task import Task
 from gigacast.core.time.month import IntRange
 from gigacast.lake.model.registry import Author
-from gigacast.lake.plan.audit import Audit, Clock
+from gigacast.lake.plan.audit import Audit, Clock, new_run_id
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.planner import Plan
+from gigacast.storage.store import Store
 
 SOFTWARE = ("gigacast", "numpy", "pyarrow", "obstore")
 """Packages whose version an audit records."""
+
+
+def make_run_id(job: str, clock: Clock) -> str:
+    """Return a new id for a run of a job, as ``forecast_20261121_013702_4f9a``."""
+    # Random digits keep runs apart that start within the same second on different machines.
+    return new_run_id(clock(), lambda n: os.urandom(n).hex(), job)
 
 
 @dataclass(frozen=True)
@@ -25,13 +33,13 @@ class RunDescription:
     Parameters
     ----------
     job : str
-        ``forecast``, ``backtest``, ``clean`` or ``quality``.
+        ``forecast``, ``backtest``, ``clean`` or ``quality``; run ids begin with it.
     settings : mapping
-        The job's settings; nothing secret.
+        The job's settings, without secrets.
     plan : mapping
-        Counts and specs beside those that every plan has.
+        Counts and specs of the plan, in the order in which the audit lists them.
     engine : str, optional
-        Name and revision of the code that ran the model, for jobs with a model.
+        Name and revision of the code that runs the model, for jobs with a model.
     """
 
     job: str
@@ -40,11 +48,33 @@ class RunDescription:
     engine: str | None = None
 
 
-def new_audit(
-    run_id: str, description: RunDescription, plan: Plan, selection: Selection, clock: Clock
-) -> Audit:
+@dataclass(frozen=True)
+class PlannedJob:
+    """What the plan function of a job returns: the tasks of a run and its description.
+
+    Parameters
+    ----------
+    outputs : Store
+        Output root: holds the outputs, the receipts and the audit.
+    plan : Plan
+    tasks : sequence of Task
+        Tasks of the plan that the run does; a limit may leave some out.
+    selection : Selection
+        Partitions that the job covers.
+    description : RunDescription
+    """
+
+    outputs: Store
+    plan: Plan
+    tasks: Sequence[Task]
+    selection: Selection
+    description: RunDescription
+
+
+def new_audit(run_id: str, planned: PlannedJob, clock: Clock) -> Audit:
     """Return the record of a run that is about to start."""
-    software = {**versions_of(SOFTWARE)}
+    description, selection = planned.description, planned.selection
+    software = versions_of(SOFTWARE)
     if description.engine is not None:
         software["engine"] = description.engine
     return Audit(
@@ -54,12 +84,12 @@ def new_audit(
         symbol=",".join(sorted(selection.symbols)) or None,
         year_range=_bounds(selection.months.years),
         month_range=_bounds(selection.months.months),
-        files_discovered=plan.discovered,
-        files_skipped=plan.totals.done,
+        files_discovered=planned.plan.discovered,
+        files_skipped=planned.plan.totals.done,
         settings=dict(description.settings),
         plan=dict(description.plan),
         software=software,
-        host={"name": platform.node(), "pid": os.getpid(), "cpus": os.cpu_count() or 0},
+        host=this_host(),
     )
 
 
@@ -67,21 +97,26 @@ def _bounds(values: IntRange | None) -> list[int] | None:
     return [values.first, values.last] if values is not None else None
 
 
+def this_host() -> dict[str, object]:
+    """Return the name, process id and number of cores of this process, as audits record them."""
+    return {"name": platform.node(), "pid": os.getpid(), "cpus": os.cpu_count() or 0}
+
+
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
     """Return the version of Python and of those packages that are installed, by name."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in packages:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def this_author() -> Author:
-    """Return who runs this process, by its clock."""
+    """Return the user of this process as an author, with the machine's clock."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
-        user = "unknown"  # a container whose user has no name
+        user = "unknown"  # a container whose user id has no name
     return Author(f"{user}@{platform.node()}", lambda: datetime.now(UTC))

@@ -1,11 +1,10 @@
-"""Jobs over files: what is asked for, planned by listings, run by any executor.
+"""Jobs over files: the common plan of quality and cleaning.
 
-What quality and cleaning have in common: the partitions of a bucket, or the files of versions of a
-dataset, each a task with an output, a receipt, and an audit around all of them.
+Each partition of a bucket, or each file of versions of a dataset, is a task with an output and a
+receipt.
 """
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from typing import TypeVar
@@ -17,38 +16,53 @@ from gigacast.core.partition.task import Task
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.errors import DataNotFoundError
-from gigacast.job.audit import RunDescription, new_audit
+from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.forecast_job import Resources
 from gigacast.job.location import open_inputs
-from gigacast.job.run import Run, RunEvents
+from gigacast.job.run import FinishedTask
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.source import open_sources, resolve_sources
-from gigacast.lake.plan.audit import Audit, AuditLog, Clock, new_run_id
 from gigacast.lake.plan.discovery import Selection
-from gigacast.lake.plan.file_plan import FoundFile, find_files, find_partitions, plan_files
-from gigacast.lake.plan.planner import DoneEntry, Plan
+from gigacast.lake.plan.file_plan import (
+    FoundFile,
+    OutputPlace,
+    find_files,
+    find_partitions,
+    plan_files,
+)
+from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import make_executor
-from gigacast.runtime.executor import Executor, Setup
+from gigacast.runtime.executor import Executor
 from gigacast.series.source import ColumnNames, TimestampUnit
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 
 PARTITIONS = "partitions"
 READERS = 8
+"""Objects read at a time: small ones, so that each waits for a round trip."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 @dataclass(frozen=True)
 class Sources:
-    """Where partitions are read from: an input root, or versions of a dataset of a lake."""
+    """Where partitions are read from: an input root, or versions of a dataset of a lake.
+
+    Parameters
+    ----------
+    address : StoreAddress
+        The input root, or the lake's root.
+    refs : tuple of DatasetRef
+        Versions of the dataset; empty for partitions of the input root.
+    """
 
     address: StoreAddress
     refs: tuple[DatasetRef, ...] = ()
 
     def open(self) -> Store:
-        """Open them.
+        """Open the input root or the versions.
 
         Raises
         ------
@@ -67,13 +81,13 @@ class Reading:
     ----------
     columns : ColumnNames
     timestamp_unit : str, optional
-        Of whole numbers; told by their magnitude when absent.
+        Unit of integer timestamps; inferred from their magnitude by default.
     zone : str, optional
-        Of times that name none; UTC when absent.
+        Time zone of timestamps that name none; UTC by default.
     calendar : Calendar
-        When there should be rows.
+        Times at which rows are expected.
     frequency : Frequency, optional
-        That of the partition's name when absent, else inferred for each series.
+        Time between rows; taken from the partition's name by default, else inferred per series.
     memory_limit_bytes : int
     """
 
@@ -87,21 +101,21 @@ class Reading:
 
 @dataclass(frozen=True)
 class FileJob:
-    """Which files, and how they are read.
+    """The files of a job, and how they are read.
 
     Parameters
     ----------
     sources : Sources
-        Versions named exactly.
+        With exact versions, as `sources_of_dataset` gives them.
     outputs : StoreAddress
         The lake's root.
     pattern : NamingPattern
     selection : Selection
-        Of partitions; files of datasets are all taken.
+        Selects partitions; all files of a dataset are taken.
     reading : Reading
     resources : Resources
     limit : int, optional
-        At most so many of the files left to do.
+        Maximum number of files that this run does; no limit by default.
     """
 
     sources: Sources
@@ -114,18 +128,24 @@ class FileJob:
 
     @property
     def source(self) -> str:
-        """What the source is called in keys: ``raw/EURUSD``, or ``partitions``."""
+        """Name of the source in keys: ``raw/EURUSD``, or ``partitions``."""
         refs = self.sources.refs
         return f"{refs[0].layer}/{refs[0].name}" if refs else PARTITIONS
 
     @property
     def title(self) -> str:
-        """What the source is called by people."""
+        """Name of the source for people: versions, or the URL of the input root."""
         refs = self.sources.refs
         return ", ".join(map(str, refs)) if refs else self.sources.address.url
 
     def spec(self, more: dict[str, object]) -> tuple[str, dict[str, object]]:
-        """Return the id of all that changes what comes out, and that as plain values."""
+        """Return the id of the spec and its fields.
+
+        Parameters
+        ----------
+        more : dict
+            Settings of the job that change its outputs.
+        """
         reading = self.reading
         fields: dict[str, object] = {
             "columns": asdict(reading.columns),
@@ -140,16 +160,24 @@ class FileJob:
 
 
 def plain_spec(value: object) -> object:
-    """Return a spec as JSON takes it: dates and times as text."""
+    """Return the fields of a spec as JSON values: dates and times as text."""
     if isinstance(value, dict):
-        return {name: plain_spec(one) for name, one in value.items()}
+        return {name: plain_spec(field) for name, field in value.items()}
     if isinstance(value, list | tuple):
-        return [plain_spec(one) for one in value]
+        return [plain_spec(item) for item in value]
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
 def sources_of_dataset(address: StoreAddress, ref: DatasetRef, *, every: bool = False) -> Sources:
-    """Return the versions a dataset's name means now.
+    """Return the exact versions that the name of a dataset stands for at this moment.
+
+    Parameters
+    ----------
+    address : StoreAddress
+        The lake's root.
+    ref : DatasetRef
+    every : bool
+        Whether to take all versions instead of the latest.
 
     Raises
     ------
@@ -160,121 +188,106 @@ def sources_of_dataset(address: StoreAddress, ref: DatasetRef, *, every: bool = 
 
 @dataclass
 class FileRun:
-    """A plan that is made: what is done, what is left, and where.
+    """A planned job over files, with its stores and the files that are done.
 
-    ``done`` holds what was done before and, as the run goes on, what it does: task and output key.
+    Parameters
+    ----------
+    job : FileJob
+    inputs, outputs : Store
+    plan : Plan
+    paths : mapping of str to str
+        Path of each partition's file in a dataset made of them.
+    done : list of FinishedTask
+        Files that were done before; grows while the run goes on.
     """
 
     job: FileJob
     inputs: Store
     outputs: Store
     plan: Plan
-    done: list[tuple[Task, str]]
-    receipts: dict[str, Receipt | str]
-    """By partition: the receipt, or the key of one that was there before."""
     paths: dict[str, str]
+    done: list[FinishedTask] = field(default_factory=list)
 
     @property
     def tasks(self) -> list[Task]:
-        """What this run does."""
+        """Tasks of this run: those of the plan, up to the job's limit."""
         return self.plan.tasks[: self.job.limit]
 
+    def add_receipt(self, task: Task, receipt: Receipt) -> None:
+        """Add a file that this run has done."""
+        self.done.append(FinishedTask.now(task, receipt))
 
-def plan_job(
-    job: FileJob, prefix: str, spec: str, output_key: Callable[[FoundFile, str], str]
-) -> FileRun:
-    """List, and decide what is left to do.
+    def planned(self, job: str, settings: Mapping[str, object]) -> PlannedJob:
+        """Return the plan for the shell of all jobs.
+
+        Parameters
+        ----------
+        job : str
+            ``quality`` or ``clean``.
+        settings : mapping
+            Settings of this job for the audit; those of every job over files are added.
+        """
+        totals = self.plan.totals
+        description = RunDescription(
+            job=job,
+            settings={
+                "inputs": self.job.title,
+                "outputs": self.job.outputs.url,
+                "resources": asdict(self.job.resources),
+                **settings,
+            },
+            plan={
+                "tasks": len(self.tasks),
+                "pending": totals.pending,
+                "done": totals.done,
+                "superseded": totals.superseded,
+                "unmatched": self.plan.unmatched_count,
+            },
+        )
+        return PlannedJob(self.outputs, self.plan, self.tasks, self.job.selection, description)
+
+    def make_executor(self) -> Executor:
+        """Return the executor that the job's resources name."""
+        resources = self.job.resources
+        return make_executor(resources.executor, resources.n_jobs, n_tasks=len(self.tasks))
+
+
+def plan_job(job: FileJob, place: OutputPlace) -> FileRun:
+    """List the files of a job and plan those that are left to do.
 
     Raises
     ------
     DataNotFoundError
-        When there is nothing of what is asked for.
+        When no file matches.
     StorageError
     """
     outputs = open_store(job.outputs)
     inputs = job.sources.open()
     plan = Plan()
-    if job.sources.refs:
-        files = list(find_files(inputs, plan))
-    else:
-        alone = replace(job.selection, context_partitions=0, by_month=False)
-        files = list(find_partitions(inputs, job.pattern, alone, plan))
+    files = list(_find_sources(job, inputs, plan))
     if not files:
-        seen = ", ".join([*plan.unmatched[:3], *plan.foreign_folders[:3]])
+        ignored = ", ".join([*plan.unmatched[:3], *plan.foreign_folders[:3]])
         raise DataNotFoundError(
             f"no Parquet file of {job.title} is asked for"
-            + (f"; found instead: {seen}" if seen else ""),
+            + (f"; found instead: {ignored}" if ignored else ""),
             hint="name a dataset, as raw/EURUSD; or see --prefix, --years, --symbol",
         )
-    run = FileRun(job, inputs, outputs, plan, [], {}, {f.partition: f.path for f in files})
-
-    def take_done(entry: DoneEntry) -> None:
-        run.done.append((entry.task, entry.output.key))
-        run.receipts[entry.task.partition] = entry.receipt_key
-
-    plan_files(plan, files, outputs, (prefix, spec, output_key), take_done)
+    run = FileRun(job, inputs, outputs, plan, {file.partition: file.path for file in files})
+    plan_files(
+        plan, files, outputs, place, lambda entry: run.done.append(FinishedTask.before(entry))
+    )
     return run
 
 
-def execute(
-    run: FileRun,
-    audit: Audit,
-    setup: Setup[Task, Receipt],
-    events: RunEvents,
-    watch: tuple[Executor | None, Clock, Callable[[Run, Audit], None]],
-) -> Run:
-    """Run what is left; the audit says how it went, also when nothing was left.
-
-    Parameters
-    ----------
-    run : FileRun
-    audit : Audit
-    setup : callable
-        Makes the worker.
-    events : RunEvents
-    watch : (Executor, clock, callable)
-        Where tasks run (made from the job's resources when absent); the clock; and what is to be
-        done with their results before the audit is closed.
-    """
-    executor, clock, finish = watch
-    by_partition = {task.partition: task for task in run.tasks}
-
-    def take(receipt: Receipt) -> None:
-        run.done.append((by_partition[receipt.partition], str(receipt.output["key"])))
-        run.receipts[receipt.partition] = receipt
-
-    state = Run(AuditLog(run.outputs, audit, clock), events, take)
-    events.planned(audit.session_id, run.plan, len(run.tasks))
-    resources = run.job.resources
-    place = executor or make_executor(resources.executor, resources.n_jobs, n_tasks=len(run.tasks))
-    state.execute(run.tasks, setup, place, finish=lambda: finish(state, audit))
-    return state
-
-
-def audit_of(run: FileRun, job: str, settings: dict[str, object], clock: Clock) -> Audit:
-    """Return the record of a run over files that is about to start."""
-    totals = run.plan.totals
-    described = RunDescription(
-        job=job,
-        settings={
-            "inputs": run.job.title,
-            "outputs": run.job.outputs.url,
-            "resources": asdict(run.job.resources),
-            **settings,
-        },
-        plan={
-            "tasks": len(run.tasks),
-            "pending": totals.pending,
-            "done": totals.done,
-            "superseded": totals.superseded,
-            "unmatched": run.plan.unmatched_count,
-        },
-    )
-    run_id = new_run_id(clock(), lambda n: os.urandom(n).hex(), job)
-    return new_audit(run_id, described, run.plan, run.job.selection, clock)
+def _find_sources(job: FileJob, inputs: Store, plan: Plan) -> Iterator[FoundFile]:
+    if job.sources.refs:
+        return find_files(inputs, plan)
+    # Each partition is measured and cleaned on its own, without the months before it.
+    alone = replace(job.selection, context_partitions=0, by_month=False)
+    return find_partitions(inputs, job.pattern, alone, plan)
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """Apply a function that waits for the store to each item, a few at a time."""
+    """Return the results of a function that waits for the store, a few calls at a time."""
     with ThreadPoolExecutor(READERS, thread_name_prefix="gigacast-read") as pool:
         return list(pool.map(function, items))

@@ -1,6 +1,13 @@
-"""One run of a plan: tasks go to an executor, an audit says how it went. Of any job.
+"""The shell of every job: the tasks of a plan go to an executor, and an audit records the run.
 
-People watch a run through `RunEvents`.
+A new job needs a plan function that returns a `PlannedJob`, and a setup whose workers return a
+receipt for each task::
+
+    run = start_run(planned, events=events, clock=clock)
+    run.execute(planned.tasks, MySetup(job, run.run_id), executor)
+
+Totals, failures, the status and the closing of the audit are kept here. `RunEvents` reports the
+progress to people.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,62 +19,53 @@ from typing import Protocol
 from gigacast.core.cost.bill import make_bill
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
-from gigacast.lake.plan.audit import COMPLETED, FAILED, INTERRUPTED, Audit, AuditLog
-from gigacast.lake.plan.planner import Plan
+from gigacast.job.audit import PlannedJob, make_run_id, new_audit
+from gigacast.lake.plan.audit import COMPLETED, FAILED, INTERRUPTED, Audit, AuditLog, Clock
+from gigacast.lake.plan.planner import DoneEntry, Plan
 from gigacast.lake.plan.receipt import Receipt, merge_counts
 from gigacast.runtime.executor import Executor, Failure, Outcome, Setup
 from gigacast.runtime.instance import this_machine
 
 MAX_AUDITED_FAILURES = 1000
-"""More than these are counted, not listed: the audit is written again and again."""
+"""Failures that an audit lists; more are only counted, since each save writes the whole audit."""
 
 
 def utc_now() -> datetime:
-    """Return the time; the one clock runs use unless they are given another."""
+    """Return the current time: the clock of a run unless the caller gives another."""
     return datetime.now(UTC)
 
 
 class RunEvents(Protocol):
-    """What a run tells while it goes on."""
+    """The progress of a run, for people and logs. The methods do nothing by default."""
 
     def generated(self, partitions: int) -> None:
-        """Take note that so many synthetic partitions were missing and have been made."""
+        """Report how many missing synthetic partitions were written."""
+        return
 
     def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
-        """Take note that the plan is made and that this many of its tasks will run."""
+        """Report the plan, and how many of its tasks this run does."""
+        return
 
     def finished(self, receipt: Receipt) -> None:
-        """Take note that a partition is done."""
+        """Report a partition that is done."""
+        return
 
     def failed(self, task: Task, failure: Failure) -> None:
-        """Take note that a partition failed; the others go on."""
+        """Report a partition that failed; the run goes on with the others."""
+        return
 
     def closed(self, status: str, totals: "Totals") -> None:
-        """Take note that the run has ended, in one way or another, and its audit is written."""
+        """Report the end of the run, after its audit is written."""
+        return
 
 
-class Silent:
-    """Hears everything and says nothing."""
-
-    def generated(self, partitions: int) -> None:
-        """Nothing."""
-
-    def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
-        """Nothing."""
-
-    def finished(self, receipt: Receipt) -> None:
-        """Nothing."""
-
-    def failed(self, task: Task, failure: Failure) -> None:
-        """Nothing."""
-
-    def closed(self, status: str, totals: "Totals") -> None:
-        """Nothing."""
+class Silent(RunEvents):
+    """Ignores all events."""
 
 
 @dataclass(slots=True)
 class Totals:
-    """Sums over the partitions a run finished."""
+    """Sums over the partitions that a run finished."""
 
     partitions: int = 0
     series: int = 0
@@ -80,22 +78,28 @@ class Totals:
     reasons: dict[str, int] = field(default_factory=dict)
     repairs: dict[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, receipt: Receipt) -> "Totals":
+        """Return the totals of a single partition."""
+        return cls(
+            partitions=1,
+            series=receipt.series,
+            rows=receipt.rows,
+            rows_written=int(str(receipt.output["rows"])),
+            bytes_read=receipt.size_bytes,
+            bytes_written=int(str(receipt.output["size_bytes"])),
+            peak_rss_bytes=receipt.peak_rss_bytes,
+            seconds=receipt.seconds,
+            reasons=receipt.reasons,
+            repairs=receipt.repairs,
+        )
+
     def add(self, receipt: Receipt) -> None:
-        """Count one more partition."""
-        self.partitions += 1
-        self.series += receipt.series
-        self.rows += receipt.rows
-        self.rows_written += int(str(receipt.output["rows"]))
-        self.bytes_read += receipt.size_bytes
-        self.bytes_written += int(str(receipt.output["size_bytes"]))
-        self.peak_rss_bytes = max(self.peak_rss_bytes, receipt.peak_rss_bytes)
-        for stage, seconds in receipt.seconds.items():
-            self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 3)
-        merge_counts(self.reasons, receipt.reasons)
-        merge_counts(self.repairs, receipt.repairs)
+        """Add one partition."""
+        self.merge(Totals.of(receipt))
 
     def merge(self, other: "Totals") -> None:
-        """Add the sums of others, as of another process."""
+        """Add the totals of other partitions, which another process may have done."""
         for name in ("partitions", "series", "rows", "rows_written", "bytes_read", "bytes_written"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.peak_rss_bytes = max(self.peak_rss_bytes, other.peak_rss_bytes)
@@ -105,33 +109,75 @@ class Totals:
         merge_counts(self.repairs, other.repairs)
 
 
+@dataclass(frozen=True, slots=True)
+class FinishedTask:
+    """A task that is done, by an earlier run or by this one.
+
+    Parameters
+    ----------
+    task : Task
+    output_key : str
+    receipt : Receipt or str
+        The receipt of a task done by this run; the receipt's key for one done before, since the
+        planner lists receipts and reads none.
+    """
+
+    task: Task
+    output_key: str
+    receipt: Receipt | str
+
+    @classmethod
+    def before(cls, entry: DoneEntry) -> "FinishedTask":
+        """Return a task that the planner found done."""
+        return cls(entry.task, entry.output.key, entry.receipt_key)
+
+    @classmethod
+    def now(cls, task: Task, receipt: Receipt) -> "FinishedTask":
+        """Return a task that this run has done."""
+        return cls(task, str(receipt.output["key"]), receipt)
+
+
+OnDone = Callable[[Task, Receipt], None]
+
+
+def _ignore(*_: object) -> None:
+    """Do nothing."""
+
+
 class Run:
-    """One execution of a plan: its audit, its totals, its failures.
+    """One execution of a plan: its audit, totals and failures.
 
     Parameters
     ----------
     log : AuditLog
-        Of the audit this run fills in.
+        Writes the audit that this run fills in.
     events : RunEvents
-    on_receipt : callable
-        Called with the receipt of each partition done.
     prices : PriceTable, optional
-        What the time of this machine is billed by, where it is known what machine it is.
+        Prices of machine time, for the bill in the audit; no dollars by default.
     """
 
-    def __init__(
-        self,
-        log: AuditLog,
-        events: RunEvents,
-        on_receipt: Callable[[Receipt], None],
-        prices: PriceTable | None = None,
-    ) -> None:
+    def __init__(self, log: AuditLog, events: RunEvents, prices: PriceTable | None = None) -> None:
         self.totals = Totals()
         self.failures: list[tuple[Task, Failure]] = []
         self._log = log
         self._events = events
-        self._on_receipt = on_receipt
         self._prices = prices
+        self._on_done: OnDone = _ignore
+
+    @property
+    def audit(self) -> Audit:
+        """The record of this run."""
+        return self._log.audit
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return self.audit.session_id
+
+    @property
+    def status(self) -> str:
+        """``completed``, or ``failed`` when some task failed."""
+        return FAILED if self.failures else COMPLETED
 
     def execute(
         self,
@@ -139,9 +185,10 @@ class Run:
         setup: Setup[Task, Receipt],
         executor: Executor,
         *,
-        finish: Callable[[], None] = lambda: None,
+        on_done: OnDone = _ignore,
+        on_results: Callable[["Run"], None] = _ignore,
     ) -> None:
-        """Run the tasks; the audit says how it ended, whatever happens.
+        """Do tasks, and close the audit however the run ends.
 
         Parameters
         ----------
@@ -149,38 +196,41 @@ class Run:
         setup : Setup
             Makes the worker that does a task and returns its receipt.
         executor : Executor
-        finish : callable
-            Called when all tasks have been done or have failed, before the audit is closed.
+            Runs the tasks.
+        on_done : callable
+            Called with each task that is done and its receipt; ignored by default.
+        on_results : callable
+            Called with this run when every task is done or has failed, before the audit is closed:
+            manifests and reports are written here. Ignored by default.
         """
+        self._on_done = on_done
+        # Before the first task: a run that is killed stays visible as one that never ended.
         self._log.save(force=True)
         with self._closing_audit():
-            # Longest first: no stragglers.
+            # Longest first, so that no large task starts when the others are nearly done.
             for outcome in executor.run(sorted(tasks, key=lambda t: -t.size_bytes), setup):
                 self._take(outcome)
                 self._log.save()
-            finish()
+            # Within the block: a manifest that can't be written makes the run a failed one.
+            on_results(self)
 
     def _take(self, outcome: Outcome[Task, Receipt]) -> None:
-        audit = self._log.audit
         if outcome.failure is not None:
-            self.failures.append((outcome.task, outcome.failure))
-            if len(audit.failures) < MAX_AUDITED_FAILURES:
-                audit.failures.append(
-                    {
-                        "partition": outcome.task.partition,
-                        "month": outcome.task.month,
-                        "attempts": outcome.attempts,
-                        **asdict(outcome.failure),
-                    }
-                )
-            audit.files_failed = len(self.failures)
-            self._events.failed(outcome.task, outcome.failure)
+            self._add_failure(outcome.task, outcome.failure, outcome.attempts)
         elif outcome.result is not None:
             self.totals.add(outcome.result)
-            self._on_receipt(outcome.result)
-            audit.files_processed = self.totals.partitions
+            self._on_done(outcome.task, outcome.result)
+            self.audit.files_processed = self.totals.partitions
             self._events.finished(outcome.result)
-        audit.totals = asdict(self.totals)
+        self.audit.totals = asdict(self.totals)
+
+    def _add_failure(self, task: Task, failure: Failure, attempts: int) -> None:
+        self.failures.append((task, failure))
+        if len(self.audit.failures) < MAX_AUDITED_FAILURES:
+            where = {"partition": task.partition, "month": task.month, "attempts": attempts}
+            self.audit.failures.append({**where, **asdict(failure)})
+        self.audit.files_failed = len(self.failures)
+        self._events.failed(task, failure)
 
     @contextmanager
     def _closing_audit(self) -> Iterator[None]:
@@ -190,10 +240,10 @@ class Run:
             self._close(INTERRUPTED)
             raise
         except BaseException as error:
-            self._log.audit.failures.append({"error": type(error).__name__, "message": str(error)})
+            self.audit.failures.append({"error": type(error).__name__, "message": str(error)})
             self._close(FAILED)
             raise
-        self._close(FAILED if self.failures else COMPLETED)
+        self._close(self.status)
 
     def _close(self, status: str) -> None:
         self._log.close(status, self._add_bill)
@@ -204,3 +254,29 @@ class Run:
         if rental.instance is not None:
             bill = make_bill({rental: audit.elapsed_s}, self._prices, self.totals.series)
             audit.cost["actual"] = bill.describe()
+
+
+def start_run(
+    planned: PlannedJob,
+    *,
+    events: RunEvents | None = None,
+    clock: Clock = utc_now,
+    prices: PriceTable | None = None,
+) -> Run:
+    """Return a run of a planned job, with a new id and an audit; nothing is written yet.
+
+    Parameters
+    ----------
+    planned : PlannedJob
+    events : RunEvents, optional
+        Receives the progress, beginning with the plan; ignored by default.
+    clock : callable
+        Gives the current time, with its zone.
+    prices : PriceTable, optional
+    """
+    events = events or Silent()
+    run_id = make_run_id(planned.description.job, clock)
+    audit = new_audit(run_id, planned, clock)
+    run = Run(AuditLog(planned.outputs, audit, clock), events, prices)
+    events.planned(run_id, planned.plan, len(planned.tasks))
+    return run

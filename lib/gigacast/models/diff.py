@@ -26,8 +26,8 @@ from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasters.levels import plan_levels
 from gigacast.forecasters.metric import Sums, add_up, figures_of, measure, seasonal_error
 from gigacast.forecasters.naive import SeasonalNaive
-from gigacast.forecasting.partition import read_options, sources_of
 from gigacast.forecasting.prepare import Prepared, check_discovered
+from gigacast.forecasting.worker import read_options, sources_of
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
 from gigacast.job.model_choice import load_resolved

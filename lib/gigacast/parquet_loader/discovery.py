@@ -68,11 +68,6 @@ class ParquetFileInfo:
         return self.extension == "parquet"
 
     @property
-    def is_json(self) -> bool:
-        """Whether it is a JSON file that holds the rows."""
-        return self.extension == "json"
-
-    @property
     def calendar_month(self) -> Month:
         """Month of the file."""
         return Month(self.year, self.month)

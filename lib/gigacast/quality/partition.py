@@ -18,9 +18,8 @@ from gigacast.core.contract.report import MISSING_COLUMN, TYPE
 from gigacast.core.partition.task import Task
 from gigacast.datasets.check import BATCH_ROWS, RowSource, check_rows
 from gigacast.job.file_job import Reading, Sources
-from gigacast.job.pin import inputs_pinned
-from gigacast.job.receipt import Content, Work, new_receipt
-from gigacast.job.stopwatch import Stopwatch
+from gigacast.job.receipt import Work, new_receipt
+from gigacast.job.worker import Stopwatch, inputs_pinned
 from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.quality.columns import measure_keys
 from gigacast.quality.file import Keys, PartitionFile, expectation_of, open_partition
@@ -104,9 +103,15 @@ class PartitionInspector:
             etag = self._outputs.put(task.output_key, content)
         output = {"key": task.output_key, "etag": etag, "size_bytes": len(content), "rows": 1}
         keys = found.keys
-        read = Content(keys.rows, keys.series, keys.newest_timestamp)
-        work = Work("quality", self._setup.run_id)
-        receipt = new_receipt(work, task, output, read, watch.rounded())
+        work = Work(
+            job="quality",
+            run_id=self._setup.run_id,
+            rows=keys.rows,
+            series=keys.series,
+            seconds=watch.rounded(),
+            newest_timestamp=keys.newest_timestamp,
+        )
+        receipt = new_receipt(task, output, work)
         write_receipt(self._outputs, task, receipt, etag)
         return receipt
 

@@ -1,8 +1,7 @@
-"""Quality: every partition measured once, judged whenever it is asked for.
+"""The quality job: measures every partition once and judges the figures in each run.
 
-Measuring is a job like any other, so a second run reads nothing that has not changed. A partition
-that cannot be read fails the others as little as a bad one does: both are in the report, set aside
-with their reason.
+A second run reads only partitions that changed. A partition that can't be read does not fail the
+others: the report lists it as failed, with the reason.
 """
 
 import json
@@ -11,16 +10,16 @@ from datetime import datetime
 
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.task import Task
-from gigacast.job.file_job import FileJob, audit_of, execute, in_threads, plan_job
-from gigacast.job.run import Run, RunEvents, Silent, utc_now
+from gigacast.job.file_job import FileJob, FileRun, in_threads, plan_job
+from gigacast.job.run import Run, RunEvents, start_run, utc_now
 from gigacast.lake.layout import (
     QUALITY_REPORTS,
     quality_key,
     quality_prefix,
     quality_report_key,
 )
-from gigacast.lake.plan.audit import Audit, Clock
-from gigacast.lake.plan.file_plan import FoundFile
+from gigacast.lake.plan.audit import Clock
+from gigacast.lake.plan.file_plan import OutputPlace
 from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict
 from gigacast.quality.partition import Measures, QualitySetup
 from gigacast.quality.result import Judged, QualityReport
@@ -28,19 +27,19 @@ from gigacast.runtime.executor import Executor, Failure
 from gigacast.storage.store import Store
 
 FORMAT_REVISION = 1
-"""Raised when the same settings start to give other figures."""
+"""Part of the spec; to be raised when the same settings start to give other figures."""
 
 
 @dataclass(frozen=True)
 class QualityJob:
-    """What to measure, and what is allowed.
+    """The partitions to measure, the measures, and their limits.
 
     Parameters
     ----------
     files : FileJob
     measures : Measures
     thresholds : Thresholds
-        No part of the spec: they judge what was measured before.
+        Not part of the spec: other thresholds judge the same figures and read no partition.
     """
 
     files: FileJob
@@ -50,16 +49,16 @@ class QualityJob:
 
 @dataclass(frozen=True)
 class QualityResult:
-    """How a quality run ended.
+    """The result of a quality run.
 
     Parameters
     ----------
     run_id : str
     report : QualityReport
     failures : list of (Task, Failure)
-        Partitions that could not be measured; they are in the report too.
+        Partitions that could not be measured; the report lists them too.
     computed, skipped : int
-        Partitions measured by this run, and before.
+        Partitions measured by this run, and by earlier ones.
     """
 
     run_id: str
@@ -76,57 +75,67 @@ def measure_quality(
     executor: Executor | None = None,
     clock: Clock = utc_now,
 ) -> QualityResult:
-    """Measure what has not been, and judge all of it.
+    """Measure the partitions that are new or changed, and judge all of them.
 
     Parameters
     ----------
     job : QualityJob
     events : RunEvents, optional
-        Told how the run goes on.
+        Receives the progress; ignored by default.
     executor : Executor, optional
-        Where tasks run; made from the job's resources when absent.
+        Runs the tasks; made from the job's resources by default.
     clock : callable
+        Gives the current time, with its zone.
 
     Raises
     ------
     DataNotFoundError
-        When there is nothing of what is asked for.
+        When no partition matches.
     ConfigError, StorageError
-        When a run can't start. What goes wrong later is in the result.
+        When the run can't start. Later failures are in the result.
     """
     files = job.files
     spec, fields = files.spec(
         {"job": "quality", "revision": FORMAT_REVISION, "measures": job.measures.to_dict()}
     )
-
-    def output_key(file: FoundFile, input_id: str) -> str:
-        del input_id
-        return quality_key(files.source, spec, file.partition)
-
-    run = plan_job(files, quality_prefix(files.source, spec), spec, output_key)
-    audit = audit_of(run, "quality", {**fields, "thresholds": asdict(job.thresholds)}, clock)
+    place = OutputPlace(
+        quality_prefix(files.source, spec),
+        spec,
+        lambda file, _: quality_key(files.source, spec, file.partition),
+    )
+    planned = plan_job(files, place)
+    settings = {**fields, "thresholds": asdict(job.thresholds)}
+    run = start_run(planned.planned("quality", settings), events=events, clock=clock)
     report = QualityReport(files.title, clock().isoformat(), asdict(job.thresholds))
 
-    def finish(state: Run, audit: Audit) -> None:
-        now = clock()
-        found = in_threads(lambda one: _read(run.outputs, one[1]), run.done)
-        judged = [_judge(quality, job.thresholds, now) for quality in found]
-        judged += [_failed(task, failure) for task, failure in state.failures]
-        report.partitions = sorted(judged, key=lambda one: one.partition)
-        _write(run.outputs, _report_name(files, spec), report, files.outputs.url)
-        audit.totals = {**audit.totals, "quality": report.summary()}
+    def write_report(run: Run) -> None:
+        report.partitions = _judge_all(planned, run, job.thresholds, clock())
+        _write(planned.outputs, _report_name(files, spec), report, files.outputs.url)
+        run.audit.totals = {**run.audit.totals, "quality": report.summary()}
 
-    setup = QualitySetup(
-        files.sources, files.outputs, files.reading, job.measures, audit.session_id
+    run.execute(
+        planned.tasks,
+        QualitySetup(files.sources, files.outputs, files.reading, job.measures, run.run_id),
+        executor or planned.make_executor(),
+        on_done=planned.add_receipt,
+        on_results=write_report,
     )
-    state = execute(run, audit, setup, events or Silent(), (executor, clock, finish))
     return QualityResult(
-        run_id=audit.session_id,
+        run_id=run.run_id,
         report=report,
-        failures=state.failures,
-        computed=state.totals.partitions,
-        skipped=run.plan.totals.done,
+        failures=run.failures,
+        computed=run.totals.partitions,
+        skipped=planned.plan.totals.done,
     )
+
+
+def _judge_all(planned: FileRun, run: Run, thresholds: Thresholds, now: datetime) -> list[Judged]:
+    """Return the verdict on every partition, by name; those that failed are judged to fail."""
+    # Figures of earlier runs are judged again: thresholds are no part of the spec.
+    measured = in_threads(lambda file: _read(planned.outputs, file.output_key), planned.done)
+    judged = [_judge(quality, thresholds, now) for quality in measured]
+    judged += [_failed(task, failure) for task, failure in run.failures]
+    return sorted(judged, key=lambda partition: partition.partition)
 
 
 def _read(outputs: Store, key: str) -> PartitionQuality:
@@ -143,7 +152,7 @@ def _failed(task: Task, failure: Failure) -> Judged:
 
 
 def _report_name(files: FileJob, spec: str) -> str:
-    """Return the name of a report: the same for the same source and measures."""
+    """Return the name of a report, the same for the same source, selection and measures."""
     selection = files.selection
     which = [str(selection.months), sorted(selection.symbols), sorted(selection.timeframes)]
     digest = digest_value([files.title, which, files.limit, spec], length=8)

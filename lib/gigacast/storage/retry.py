@@ -42,7 +42,6 @@ class RetryPolicy:
         return float(jitter * min(self.longest_delay_s, self.first_delay_s * 2**attempt))
 
 
-ONCE = RetryPolicy(attempts=1)
 BRIEF = RetryPolicy(attempts=2)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gigacast.forecasting.partition import MOST_SERIES, batch_series
+from gigacast.forecasting.worker import MOST_SERIES, batch_series
 
 
 @pytest.mark.parametrize("horizon", [1, 7, 64, 1000, 100_000])

@@ -13,7 +13,7 @@ from gigacast.core.array import IntArray
 from gigacast.core.column import to_numpy
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError
-from gigacast.forecasting.partition import sources_of
+from gigacast.forecasting.worker import sources_of
 from gigacast.series.attribute import NONE, read_attribute
 from gigacast.series.source import ColumnNames
 from gigacast.storage.store import Store

@@ -6,7 +6,7 @@ that never ended. The clock comes in as an argument.
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -74,6 +74,10 @@ class Audit:
         taken = datetime.fromisoformat(self.end_time) - datetime.fromisoformat(self.start_time)
         return taken.total_seconds()
 
+    def end(self, status: str, now: datetime) -> None:
+        """Record how and when the run ended."""
+        self.status, self.end_time = status, now.isoformat()
+
     def to_json(self) -> bytes:
         """Return the audit as it is stored."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False).encode()
@@ -131,8 +135,7 @@ class AuditLog:
 
     def close(self, status: str, fill: Callable[[Audit], None] | None = None) -> None:
         """Write the audit for the last time; ``fill`` adds what is known only at the end."""
-        self.audit.status = status
-        self.audit.end_time = self._clock().isoformat()
+        self.audit.end(status, self._clock())
         if fill is not None:
             fill(self.audit)
         self.save(force=True)
@@ -204,8 +207,3 @@ def recent_runs(store: Store, count: int) -> list[str]:
 def new_run_id(now: datetime, entropy: Callable[[int], str], label: str = "forecast") -> str:
     """Return a run id that sorts by time, as ``forecast_20261121_013702_4f9a``."""
     return f"{label}_{now:%Y%m%d_%H%M%S}_{entropy(2)}"
-
-
-def count_by(totals: Mapping[str, int]) -> dict[str, object]:
-    """Return counts as an audit lists them: without the zeros."""
-    return {name: count for name, count in totals.items() if count}

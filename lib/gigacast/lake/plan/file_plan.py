@@ -1,10 +1,11 @@
-"""What is left to do of a known list of files.
+"""The plan of a job over a list of files: quality and cleaning.
 
-The planner of jobs whose result names every file, as a version of a dataset does: their number fits
-into memory. It decides as `lake.planner` does: a file is done when a receipt names the ETags now
-listed for it and for its output.
+The result of such a job names every file, as a version of a dataset does, so the list fits into
+memory. A file is done by the rule of `lake.plan.planner`: a receipt names the ETags that are now
+listed for the file and for its output.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -16,30 +17,30 @@ from gigacast.core.partition.name import (
 )
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.core.time.month import Month
-from gigacast.lake.layout import RESERVED, output_id, parse_receipt_key, receipt_prefix
-from gigacast.lake.plan.discovery import Discoverer, Selection
+from gigacast.lake.layout import RESERVED, ReceiptKey, parse_receipt_key, receipt_prefix
+from gigacast.lake.plan.discovery import Discoverer, Partition, Selection
 from gigacast.lake.plan.months import MonthCursor
-from gigacast.lake.plan.planner import MAX_REPORTED, DoneEntry, OnDone, Plan
+from gigacast.lake.plan.planner import MAX_REPORTED, DoneEntry, OnDone, Plan, valid_receipt
 from gigacast.storage.store import Store
 
 NO_MONTH = Month(1, 1)
-"""Of files whose folder names none."""
+"""Month of files whose folder names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """One file to work on.
+    """A file to work on.
 
     Parameters
     ----------
     partition : str
-        Its name in reports.
+        Name in reports.
     path : str
-        What it is called in a dataset made of these files.
+        Path within a dataset made of these files.
     input : InputObject
     month : Month
     symbol, timeframe : str, optional
-        What its name says.
+        Parts of the file name, where it has them.
     """
 
     partition: str
@@ -53,7 +54,7 @@ class FoundFile:
 def find_partitions(
     inputs: Store, pattern: NamingPattern, selection: Selection, plan: Plan
 ) -> Iterator[FoundFile]:
-    """Yield the partitions of a bucket that are asked for, month by month.
+    """Yield the partitions of a bucket that a selection covers, month by month.
 
     Parameters
     ----------
@@ -61,10 +62,10 @@ def find_partitions(
     pattern : NamingPattern
     selection : Selection
     plan : Plan
-        Takes note of what is no partition, or is superseded.
+        Counts objects that are no partition and superseded generations.
     """
     top = inputs.list_folder()
-    _unmatched(plan, (entry.key for entry in top.objects))
+    _count_unmatched(plan, (entry.key for entry in top.objects))
     years = [name for name in top.folders if year_of_folder(name) is not None]
     plan.foreign_folders += [f for f in top.folders if f not in {*years, *RESERVED}]
     discoverer = Discoverer(pattern, selection)
@@ -74,19 +75,19 @@ def find_partitions(
             objects = cursor.take(folder)
             month = month_of_folder(folder)
             if month is None:
-                _unmatched(plan, (entry.key for entry in objects))
+                _count_unmatched(plan, (entry.key for entry in objects))
                 continue
-            found = discoverer.discover(folder, objects)
+            discovered = discoverer.discover(folder, objects)
             if month in selection.months:
-                plan.twins += found.twins
-                plan.months[month].superseded += len(found.superseded)
-                _unmatched(plan, found.unmatched)
-            for one in found.partitions:
-                if one.wanted:
-                    name, entry = one.name, one.inputs[-1]
-                    yield FoundFile(
-                        name.partition, entry.key, entry, month, name.symbol, name.timeframe
-                    )
+                plan.twins += discovered.twins
+                plan.months[month].superseded += len(discovered.superseded)
+                _count_unmatched(plan, discovered.unmatched)
+            yield from (_file_of(p, month) for p in discovered.partitions if p.wanted)
+
+
+def _file_of(partition: Partition, month: Month) -> FoundFile:
+    name, entry = partition.name, partition.inputs[-1]
+    return FoundFile(name.partition, entry.key, entry, month, name.symbol, name.timeframe)
 
 
 def _prefixes(year_folder: str, selection: Selection) -> list[str]:
@@ -99,95 +100,106 @@ def _prefixes(year_folder: str, selection: Selection) -> list[str]:
 
 
 def find_files(store: Store, plan: Plan) -> Iterator[FoundFile]:
-    """Yield all data files of a store, whatever their folders are called.
+    """Yield the data files of versions of a dataset, whatever the names of their folders.
 
     Parameters
     ----------
     store : Store
-        Of versions of datasets: keys are ``raw/EURUSD/2024-01-15/part-00000.parquet``.
+        Keys are ``raw/EURUSD/2024-01-15/part-00000.parquet``.
     plan : Plan
-        Takes note of what is no Parquet file.
+        Counts objects that are not Parquet files.
     """
     for entry in (entry for page in store.list() for entry in page):
-        path = "/".join(entry.key.split("/")[3:])
+        path = "/".join(entry.key.split("/")[3:])  # without layer, name and version
         name = path.rpartition("/")[2]
         if not name.endswith(".parquet") or name.startswith((".", "_")):
-            _unmatched(plan, (entry.key,))
+            _count_unmatched(plan, (entry.key,))
             continue
-        found = InputObject(entry.key, entry.etag, entry.size_bytes, "parquet")
+        source = InputObject(entry.key, entry.etag, entry.size_bytes, "parquet")
         month = month_of_folder("/".join(path.split("/")[:2])) or NO_MONTH
-        yield FoundFile(entry.key.removesuffix(".parquet"), path, found, month)
+        yield FoundFile(entry.key.removesuffix(".parquet"), path, source, month)
 
 
-def _unmatched(plan: Plan, keys: Iterable[str]) -> None:
+def _count_unmatched(plan: Plan, keys: Iterable[str]) -> None:
     for key in keys:
         plan.unmatched_count += 1
         if len(plan.unmatched) < MAX_REPORTED:
             plan.unmatched.append(key)
 
 
+@dataclass(frozen=True)
+class OutputPlace:
+    """Where the outputs of a job over files are written.
+
+    Parameters
+    ----------
+    prefix : str
+        Folder of all outputs of the spec.
+    spec : str
+        Id of the spec.
+    key_of : callable
+        Returns the output key of a file; takes the file and the id of its input.
+    """
+
+    prefix: str
+    spec: str
+    key_of: Callable[[FoundFile, str], str]
+
+
 def plan_files(
-    plan: Plan,
-    files: Iterable[FoundFile],
-    outputs: Store,
-    place: tuple[str, str, Callable[[FoundFile, str], str]],
-    on_done: OnDone,
+    plan: Plan, files: Iterable[FoundFile], outputs: Store, place: OutputPlace, on_done: OnDone
 ) -> None:
-    """Decide which files are left to do.
+    """Add the files that are left to do to a plan.
 
     Parameters
     ----------
     plan : Plan
-        Gets the tasks.
+        Receives the tasks and counts.
     files : iterable of FoundFile
     outputs : Store
-    place : (str, str, callable)
-        The folder of the outputs, the id of the spec, and what gives a file's output key: it takes
-        the file and the id of its input.
+    place : OutputPlace
     on_done : callable
         Called with each file that is done already.
     """
-    prefix, spec, output_key = place
-    listed = {entry.key: entry for page in outputs.list(prefix) for entry in page}
-    receipts: dict[str, list[tuple[str, str, str]]] = {}
-    for entry in (e for page in outputs.list(receipt_prefix(prefix)) for e in page):
-        if (parsed := parse_receipt_key(entry.key)) is not None:
-            known = receipts.setdefault(parsed.output_key, [])
-            known.append((parsed.input_id, parsed.output_id, entry.key))
+    listed = {entry.key: entry for page in outputs.list(place.prefix) for entry in page}
+    receipts = _list_receipts(outputs, place.prefix)
     for file in files:
-        task = _task(file, spec, output_key)
+        task = _task(file, place)
         output = listed.pop(task.output_key, None)
-        there = receipts.pop(task.output_key, [])
-        wanted = (task.input_id, output_id(output.etag)) if output else None
-        valid = next((key for of, made, key in there if (of, made) == wanted), None)
+        own = receipts.pop(task.output_key, [])
+        valid = valid_receipt(task, output, own)
         counts = plan.months[file.month]
-        plan.specs.add(spec)
+        plan.specs.add(place.spec)
         if output is not None and valid is not None:
             counts.done += 1
             plan.done_bytes += task.size_bytes
             on_done(DoneEntry(task, output, valid))
         else:
             counts.pending += 1
-            stale = tuple(key for _, _, key in there)
-            plan.tasks.append(_task(file, spec, output_key, stale))
+            # Deleted by the worker after it has written the new receipt.
+            plan.tasks.append(replace(task, stale_receipts=tuple(key for _, key in own)))
 
 
-def _task(
-    file: FoundFile,
-    spec: str,
-    output_key: Callable[[FoundFile, str], str],
-    stale_receipts: tuple[str, ...] = (),
-) -> Task:
-    bare = Task(
+def _list_receipts(outputs: Store, prefix: str) -> dict[str, list[tuple[ReceiptKey, str]]]:
+    """Return the receipts below a folder of outputs, by output key: what each proves, its key."""
+    receipts: dict[str, list[tuple[ReceiptKey, str]]] = defaultdict(list)
+    for entry in (entry for page in outputs.list(receipt_prefix(prefix)) for entry in page):
+        if (parsed := parse_receipt_key(entry.key)) is not None:
+            receipts[parsed.output_key].append((parsed, entry.key))
+    return receipts
+
+
+def _task(file: FoundFile, place: OutputPlace) -> Task:
+    task = Task(
         partition=file.partition,
         month="" if file.month == NO_MONTH else str(file.month),
         inputs=(file.input,),
         own=1,
         horizon=0,
-        spec=spec,
+        spec=place.spec,
         output_key="",
         symbol=file.symbol,
         timeframe=file.timeframe,
-        stale_receipts=stale_receipts,
     )
-    return replace(bare, output_key=output_key(file, bare.input_id))
+    # Some jobs put the id of the input, which the task computes, into the output's key.
+    return replace(task, output_key=place.key_of(file, task.input_id))

@@ -84,12 +84,6 @@ def decode_table(content: bytes, key: str) -> pa.Table:
         ) from error
 
 
-def rows_by_output(table: pa.Table) -> dict[tuple[str, str], int | None]:
-    """Return the rows of each output, by its key and ETag."""
-    columns = (table[name].to_pylist() for name in ("key", "etag", "rows"))
-    return {(key, etag): rows for key, etag, rows in zip(*columns, strict=True)}
-
-
 def merge(old: pa.Table, new: pa.Table) -> pa.Table:
     """Return ``new`` and what of ``old`` it does not replace, in the order of partitions.
 

@@ -304,7 +304,7 @@ class _Planner:
         if not partition.wanted:
             return
         task = _task_of(partition, horizon, spec_id, output_key)
-        valid = _valid_receipt(task, output, receipts)
+        valid = valid_receipt(task, output, receipts)
         counts = self.plan.months[partition.name.month]
         self.plan.specs.add(spec_id)
         if valid is not None and output is not None and not self._request.overwrite:
@@ -386,7 +386,7 @@ def _task_of(
     )
 
 
-def _valid_receipt(
+def valid_receipt(
     task: Task, output: ObjectMeta | None, receipts: list[tuple[ReceiptKey, str]]
 ) -> str | None:
     """Return the key of the receipt that names the listed input and the listed output."""

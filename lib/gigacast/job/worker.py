@@ -1,0 +1,80 @@
+"""Steps that workers of all jobs share: pinned inputs and the time by stage of a task."""
+
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from gigacast.core.partition.task import Task
+from gigacast.errors import (
+    InputChangedError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StorageError,
+)
+
+T = TypeVar("T")
+
+
+@contextmanager
+def inputs_pinned(task: Task) -> Iterator[None]:
+    """Raise errors of the store and of the local disk as errors of the task.
+
+    Raises
+    ------
+    InputChangedError
+        When an input is gone or is no longer the object that was planned (its If-Match fails).
+    StorageError
+        When the local disk can't be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(
+            f"{task.partition}: the local disk can't be written: {error.strerror or error}",
+            hint="free space, or set TMPDIR to a larger disk",
+        ) from error
+    except (PreconditionFailedError, ObjectNotFoundError) as error:
+        raise InputChangedError(
+            f"{task.partition}: an input changed after the plan was made: {error.message}",
+            hint="the next run plans it again",
+        ) from error
+
+
+class Stopwatch:
+    """Seconds by stage of one task. Stages may run in several threads."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def measure(self, stage: str, besides: str | None = None) -> Iterator[None]:
+        """Add the time of a block to a stage, less its time in the nested stage ``besides``."""
+        start = time.perf_counter()
+        nested = self.seconds.get(besides, 0.0) if besides else 0.0
+        try:
+            yield
+        finally:
+            elapsed = time.perf_counter() - start
+            if besides:
+                elapsed -= self.seconds.get(besides, 0.0) - nested
+            # Reading, predicting and writing add to the same mapping from their own threads.
+            with self._lock:
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + elapsed
+
+    def each(self, stage: str, items: Iterable[T]) -> Iterator[T]:
+        """Yield items, and add the time it takes to make each of them to a stage."""
+        iterator = iter(items)
+        while True:
+            # Only the call of `next` counts: the consumer works between two items.
+            with self.measure(stage):
+                item = next(iterator, None)
+            if item is None:
+                return
+            yield item
+
+    def rounded(self) -> dict[str, float]:
+        """Return the seconds by stage, rounded to milliseconds."""
+        return {stage: round(seconds, 3) for stage, seconds in self.seconds.items()}
