@@ -300,7 +300,7 @@ def test_a_backtest_killed_at_any_write_comes_to_the_same_figures(
     put_panels(undisturbed)
     faulty = FaultyStore(folder, [Fault(WRITES, nth=nth, when=when)])
     with monkeypatch.context() as patched:
-        patched.setattr("gigacast.backtesting.partition.open_store", lambda _: faulty)
+        patched.setattr("gigacast.forecasting.worker.open_store", lambda _: faulty)
         with pytest.raises(SimulatedCrash):
             backtest(folder)
     rest = backtest(folder)
