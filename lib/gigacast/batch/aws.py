@@ -1,7 +1,7 @@
-"""AWS Batch: array jobs by boto3.
+"""Array jobs of AWS Batch, by boto3.
 
-How a job is retried stands in its job definition (``infra/``): on the loss of its host and on exit
-code 75, and on nothing else. Throttled requests are retried here, with backoff.
+The job definition (``infra/``) says how a child is retried: after the loss of its host and after
+exit code 75, and in no other case. Throttled requests are retried here, with backoff.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,18 +11,20 @@ from gigacast.batch.aws_error import translated
 from gigacast.batch.service import FAILED, ArrayRequest, ArrayState, ChildState
 
 LOG_GROUP = "/aws/batch/job"
-"""Where Batch logs, unless a job definition says otherwise."""
+"""Log group of Batch, unless a job definition names another."""
 
 ATTEMPTS = 8
 _DESCRIBED_AT_ONCE = 100
+"""Jobs per request: the limit of ``DescribeJobs``."""
 _FAILED_DESCRIBED = 1000
-"""Of more failed children than these only the reason is told, not the exit code and the log."""
+"""Failed children of which exit code and log are read; of more, only the reason is known."""
 
 ClientFactory = Callable[..., Any]
 
 
 def _boto3_client(name: str, *, attempts: int, **options: Any) -> Any:
-    """Make a client; boto3 takes half a second to import, and only array runs need it."""
+    """Return a client of a service."""
+    # Imported here: boto3 takes half a second to import, and only array runs need it.
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
@@ -32,18 +34,18 @@ def _boto3_client(name: str, *, attempts: int, **options: Any) -> Any:
 
 
 class BatchService:
-    """The service of one account and region.
+    """AWS Batch in an account and region.
 
     Parameters
     ----------
     region : str, optional
-        From the environment or the profile when absent.
+        Name of the region; from the environment or the profile by default.
     endpoint_url : str, optional
-        Another endpoint than AWS' own.
+        URL of the endpoint; that of AWS by default.
     attempts : int
-        How often a request is tried that was throttled or got no answer.
+        Number of attempts of a request that is throttled or gets no answer.
     make_client : callable
-        Makes the clients; boto3's unless told otherwise.
+        Makes the clients; boto3's by default.
     """
 
     def __init__(
@@ -81,30 +83,31 @@ class BatchService:
         return str(answer["jobId"])
 
     def describe(self, job_ids: Sequence[str]) -> list[ArrayState]:
-        """Return where jobs stand, in their order: one request for a hundred of them."""
-        found = {job["jobId"]: job for job in self._describe(job_ids)}
-        return [_state_of(job_id, found.get(job_id)) for job_id in job_ids]
+        """Return the states of jobs, in their order, by one request per hundred jobs."""
+        jobs = {job["jobId"]: job for job in self._describe(job_ids)}
+        return [_state_of(job_id, jobs.get(job_id)) for job_id in job_ids]
 
     def failed_children(self, job_id: str) -> list[ChildState]:
-        """Return the children of a job that failed, by index."""
-        told = self._failed(job_id)
-        if not told:  # a plain job, which has no children but itself
+        """Return the failed children of a job, by index."""
+        failed = self._failed(job_id)
+        if not failed:  # none, or a plain job, which Batch does not list as its own child
             states = [_child_of(job) for job in self._describe([job_id])]
             return [state for state in states if state.status == FAILED]
         detailed = {
             job["jobId"]: job
-            for job in self._describe([job["jobId"] for job in told[:_FAILED_DESCRIBED]])
+            for job in self._describe([job["jobId"] for job in failed[:_FAILED_DESCRIBED]])
         }
-        states = [_child_of(detailed.get(job["jobId"], job)) for job in told]
+        states = [_child_of(detailed.get(job["jobId"], job)) for job in failed]
         return sorted(states, key=lambda state: state.index)
 
     def child(self, job_id: str, index: int) -> ChildState:
-        """Return one child of a job."""
+        """Return the state of a child of a job."""
+        # A plain job has no children: its own id is the fallback.
         jobs = self._describe([f"{job_id}:{index}"]) or self._describe([job_id])
         return _child_of(jobs[0]) if jobs else ChildState(index, "UNKNOWN")
 
     def cancel(self, job_ids: Sequence[str], reason: str) -> None:
-        """End jobs: what waits never starts, what runs is asked to stop (SIGTERM)."""
+        """Cancel jobs: waiting children never start, running ones are asked to stop (SIGTERM)."""
         for job_id in job_ids:
             self._ask(f"end {job_id}", "terminate_job", jobId=job_id, reason=reason)
 
@@ -125,8 +128,8 @@ class BatchService:
     def _describe(self, job_ids: Sequence[str]) -> list[Mapping[str, Any]]:
         jobs: list[Mapping[str, Any]] = []
         for first in range(0, len(job_ids), _DESCRIBED_AT_ONCE):
-            some = list(job_ids[first : first + _DESCRIBED_AT_ONCE])
-            jobs += self._ask("look at jobs", "describe_jobs", jobs=some)["jobs"]
+            chunk = list(job_ids[first : first + _DESCRIBED_AT_ONCE])
+            jobs += self._ask("look at jobs", "describe_jobs", jobs=chunk)["jobs"]
         return jobs
 
     def _failed(self, job_id: str) -> list[Mapping[str, Any]]:
@@ -145,9 +148,9 @@ class BatchService:
                 return jobs
             page = {"nextToken": answer["nextToken"]}
 
-    def _ask(self, what: str, method: str, *, service: str = "batch", **arguments: Any) -> Any:
+    def _ask(self, action: str, method: str, *, service: str = "batch", **arguments: Any) -> Any:
         title = {"batch": "AWS Batch", "logs": "CloudWatch Logs"}[service]
-        with translated(f"{title}: {what}", self._region):
+        with translated(f"{title}: {action}", self._region):
             if service not in self._clients:
                 self._clients[service] = self._make_client(service, **self._options)
             return getattr(self._clients[service], method)(**arguments)
@@ -158,8 +161,8 @@ def _state_of(job_id: str, job: Mapping[str, Any] | None) -> ArrayState:
         return ArrayState(job_id, "UNKNOWN", is_known=False)
     status = str(job["status"])
     counts = job.get("arrayProperties", {}).get("statusSummary") or {status: 1}
-    told = {name: int(count) for name, count in counts.items() if count}
-    return ArrayState(job_id, status, told, _reason_of(job))
+    children = {name: int(count) for name, count in counts.items() if count}
+    return ArrayState(job_id, status, children, _reason_of(job))
 
 
 def _child_of(job: Mapping[str, Any]) -> ChildState:
@@ -183,6 +186,6 @@ def _index_of(job_id: str) -> int:
 
 
 def _reason_of(job: Mapping[str, Any]) -> str | None:
-    """Return what the container's end was put down to, and what the job's was."""
-    told = [job.get("statusReason"), job.get("container", {}).get("reason")]
-    return "; ".join(dict.fromkeys(reason for reason in told if reason)) or None
+    """Return the reasons that Batch gives for the status of the job and of its container."""
+    reasons = [job.get("statusReason"), job.get("container", {}).get("reason")]
+    return "; ".join(dict.fromkeys(reason for reason in reasons if reason)) or None

@@ -1,6 +1,6 @@
-"""What AWS' clients raise, as the package's errors.
+"""Translation of the errors of AWS clients into the package's errors.
 
-The one seam for the clients of Batch, CloudWatch Logs and CloudFormation; S3 has its own.
+For the clients of Batch, CloudWatch Logs and CloudFormation; S3 has its own translation.
 """
 
 import re
@@ -64,25 +64,27 @@ _MISSING_HINT = (
 
 
 @contextmanager
-def translated(what: str, region: str) -> Iterator[None]:
-    """Raise what the clients raise as the package's errors.
+def translated(action: str, region: str) -> Iterator[None]:
+    """Raise errors of the clients as the package's errors.
 
     Parameters
     ----------
-    what : str
-        What was asked for, as ``AWS Batch: submit to gigacast-cpu``.
+    action : str
+        Action for the message, as ``AWS Batch: submit to gigacast-cpu``.
     region : str
-        Where.
+        Region for the message; empty where none is named.
 
     Raises
     ------
     ComputeError, ConfigError
     """
-    where = f"{what} ({region})" if region else what
+    where = f"{action} ({region})" if region else action
     try:
         yield
     except NoRegionError as error:
-        raise ConfigError(f"{what}: no region named", hint="use --region or AWS_REGION") from error
+        raise ConfigError(
+            f"{action}: no region named", hint="use --region or AWS_REGION"
+        ) from error
     except _NO_CREDENTIALS as error:
         raise ComputeAccessError(f"{where}: {error}", hint=_CREDENTIALS_HINT) from error
     except _UNREACHABLE as error:
@@ -95,30 +97,31 @@ def translated(what: str, region: str) -> Iterator[None]:
 
 
 def _of_answer(error: ClientError, where: str) -> ComputeError:
-    """Return the package's error for an answer of the service that is a refusal."""
+    """Return the package's error for a refusal of the service."""
     answer = error.response.get("Error", {})
     code, message = str(answer.get("Code", "")), str(answer.get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    said = f"{where}: {code}: {' '.join(message.split())}"
+    text = f"{where}: {code}: {' '.join(message.split())}"
+    # A wrong clock comes first: AWS reports it with the codes of bad credentials.
     if _CLOCK.search(f"{code} {message}"):
-        return ComputeAccessError(said, hint="the clock of this machine is wrong: set it")
+        return ComputeAccessError(text, hint="the clock of this machine is wrong: set it")
     if code in _CREDENTIALS:
-        return ComputeAccessError(said, hint=_CREDENTIALS_HINT)
+        return ComputeAccessError(text, hint=_CREDENTIALS_HINT)
     if code in _DENIED or status == 403:
-        return ComputeAccessError(said, hint=_permission_hint(message))
+        return ComputeAccessError(text, hint=_permission_hint(message))
     if code in _THROTTLED or status == 429 or status >= 500:
-        return TransientComputeError(said, hint="try again in a minute; nothing is lost")
+        return TransientComputeError(text, hint="try again in a minute; nothing is lost")
     if _MISSING.search(message) or code == "ResourceNotFoundException":
-        return ComputeError(said, hint=_MISSING_HINT)
-    return ComputeError(said)
+        return ComputeError(text, hint=_MISSING_HINT)
+    return ComputeError(text)
 
 
 def _permission_hint(message: str) -> str:
-    found = _ACTION.search(message)
-    if found is None:
+    refusal = _ACTION.search(message)
+    if refusal is None:
         return "the role or user in use lacks a permission"
-    resource = f" on {found['resource']}" if found["resource"] else ""
-    return f"allow {found['action']}{resource} for the role or user in use"
+    resource = f" on {refusal['resource']}" if refusal["resource"] else ""
+    return f"allow {refusal['action']}{resource} for the role or user in use"
 
 
 def _one_line(error: Exception) -> str:

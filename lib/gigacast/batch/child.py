@@ -1,7 +1,7 @@
-"""One child of an array run: its part of the plan, done by the code of every local run.
+"""A child of an array run: does its share of the plan with the code of a local run.
 
-What is done already, by an earlier attempt or by another run, is found by its receipt and not done
-again; so a child may be killed at any time.
+Tasks that an earlier attempt or another run has done have a receipt and are skipped, so a child may
+be killed at any time.
 """
 
 import platform
@@ -43,19 +43,21 @@ from gigacast.storage.store import Store
 KILLED = "killed"
 _CHECKS_AT_ONCE = 16
 _FRESH = timedelta(hours=1)
+"""Age up to which a plan counts as new: other runs have hardly done any of its tasks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Which child this is, and where it runs.
+    """Number, attempt and job of a child.
 
     Parameters
     ----------
     index : int
-        Within its array.
+        Number within its array, from 0.
     attempt : int
-        Counted from 1.
+        Number of the attempt, from 1.
     job_id : str
+        Id that the service of array jobs gave.
     """
 
     index: int = 0
@@ -71,29 +73,31 @@ def run_child(
     executor: Executor | None = None,
     clock: Clock = utc_now,
 ) -> int:
-    """Do a child's tasks, keep its summary, and return the exit code.
+    """Do the tasks of a child, write its summary, and return the exit code.
 
     Parameters
     ----------
     order : ChildOrder
     place : Place
     events : RunEvents, optional
+        Receives the progress; ignored by default.
     executor : Executor, optional
-        By default a process per GPU, and without several of them this process.
+        Runs the tasks; by default one process per GPU, or per core without a GPU.
     clock : callable
+        Gives the current time, with its zone.
 
     Returns
     -------
     int
-        0 when every task is done, 1 when some failed, 75 when it was asked to stop: what was in
-        hand is abandoned, and the next attempt goes on.
+        0 when every task is done, 1 when some failed, 75 when the child was asked to stop: the
+        tasks in progress are abandoned, and the next attempt does them.
 
     Raises
     ------
     PlanError
-        When the plan is not the one it was started with, or has expired.
+        When the plan is not the one that the child was started with, or has expired.
     ModelError, StorageError
-        When no task could run at all.
+        When no task can run at all.
     """
     outputs = open_store(order.outputs)
     plan = read_plan(outputs, order.run_id, order.digest)
@@ -105,7 +109,7 @@ def run_child(
 
 
 class _Child:
-    """One attempt of one child."""
+    """An attempt of a child, with the summary that it writes."""
 
     def __init__(
         self,
@@ -148,7 +152,7 @@ class _Child:
         )
 
     def execute(self, events: RunEvents, executor: Executor | None) -> int:
-        """Do what is left."""
+        """Do the tasks that are left, and return the exit code."""
         log = AuditLog(self._outputs, self._audit, self._clock)
         run = Run(log, events)
         try:
@@ -169,15 +173,14 @@ class _Child:
         return EXIT_FAILED if run.failures else EXIT_DONE
 
     def _may_be_done(self) -> bool:
-        """Whether to ask for all receipts before anything is loaded.
-
-        A first attempt on a fresh plan will find none; its workers ask once more for each task.
-        """
+        """Whether some tasks may be done already, and all receipts are worth a check."""
+        # Checked before the model is loaded: with all tasks done, it is not needed. A first attempt
+        # on a new plan would find none; its workers check once more before each task anyway.
         attempts = cast("list[object]", self._audit.plan["attempts"])
         return len(attempts) > 1 or self._plan.age(self._clock()) > _FRESH
 
     def _settle_earlier(self, run: Run) -> list[Task]:
-        """Return the tasks without a valid receipt; count those an earlier attempt has done."""
+        """Return the tasks without a valid receipt, and count the others."""
         with ThreadPoolExecutor(_CHECKS_AT_ONCE) as pool:
             receipts = list(pool.map(self._find_receipt, self._tasks))
         for receipt in receipts:
@@ -194,7 +197,7 @@ class _Child:
         return find_done(self._outputs, task, self._plan.run_id, self._setup.job.overwrite)
 
     def _worker_setup(self, left: Sequence[Task]) -> "ChildSetup":
-        # Nothing left, nothing loaded: not even fetched.
+        # Without a task left, the model's files are not even downloaded.
         model = fetch_model(self._setup, self._outputs) if left else self._prepared.model
         setup = ForecastSetup(
             self._setup.job,
@@ -206,8 +209,8 @@ class _Child:
         return ChildSetup(setup)
 
     def _executor(self, executor: Executor | None, tasks: int) -> Executor:
-        chosen = executor or make_executor_for(fill_cores(self._prepared, tasks), tasks)
-        return _OwnResults(chosen, self._plan.run_id, self._count_elsewhere)
+        executor = executor or make_executor_for(fill_cores(self._prepared, tasks), tasks)
+        return _OwnResults(executor, self._plan.run_id, self._count_elsewhere)
 
     def _on_done(self, task: Task, receipt: Receipt) -> None:
         del task
@@ -220,27 +223,33 @@ class _Child:
         self._audit.files_skipped = self._elsewhere
 
     def _close(self, log: AuditLog, status: str) -> None:
-        """Write the summary for the last time, with how this attempt ended."""
+        """Write the summary for the last time, with the end of this attempt."""
+        # A further signal must not end the process between the two writes.
         with deferred(absorb=True):
             now = self._clock()
             self._attempt |= {"end": now.isoformat(), "status": status}
             if status == INTERRUPTED:
                 self._attempt["lost_s"] = _lost_s(self._attempt, now)
-            self._tell_outputs()  # before the summary: whoever reads that finds this
+            # Before the summary: whoever closes the run on its word reads this list, too.
+            self._write_outputs()
             log.close(status)
 
-    def _tell_outputs(self) -> None:
+    def _write_outputs(self) -> None:
+        """Write the rows of the manifest for this child's outputs.
+
+        Closing reads one object per child instead of a receipt per task.
+        """
         if self._done:
             key = child_outputs_key(self._plan.run_id, self._number)
             self._outputs.put(key, encode_table(to_table(self._done)))
 
 
 def fill_cores(prepared: Prepared, tasks: int) -> Prepared:
-    """Return what was prepared, with a process for each core of a child that has no GPU.
+    """Return a prepared job with one process for each core, for a child without a GPU.
 
-    Processes use cores better than threads do; where fewer tasks are left than there are cores,
-    each process gets the threads of several.
+    With fewer tasks than cores there are as many processes as tasks, and each gets several cores.
     """
+    # Several processes use the cores better than one process with as many threads.
     resources, vcpus = prepared.job.resources, this_machine().vcpus
     if resources.n_jobs is not None or vcpus is None or prepared.info.device != "cpu":
         return prepared
@@ -249,7 +258,7 @@ def fill_cores(prepared: Prepared, tasks: int) -> Prepared:
 
 
 def _earlier_attempts(outputs: Store, name: str, now: datetime) -> list[dict[str, Any]]:
-    """Return the attempts a child's summary tells of; one without an end was killed."""
+    """Return the attempts listed in a child's summary; one without an end was killed."""
     try:
         attempts: list[dict[str, Any]] = read_audit(outputs, name).plan.get("attempts", [])  # type: ignore[assignment]
     except (ObjectNotFoundError, CorruptedFileError):
@@ -261,20 +270,30 @@ def _earlier_attempts(outputs: Store, name: str, now: datetime) -> list[dict[str
 
 
 def _lost_s(attempt: Mapping[str, Any], now: datetime) -> float:
-    """Return the time since an attempt last had something done: its work on it is lost.
+    """Return the seconds since an attempt last finished a task: work that has to be repeated.
 
-    Of one that was killed this is the most it can be: until the next attempt began.
+    For an attempt that was killed this is an upper bound: it ends when the next attempt begins.
     """
     since = datetime.fromisoformat(attempt["last_done"] or attempt["start"])
     return round(max(0.0, (now - since).total_seconds()), 3)
 
 
 def find_done(store: Store, task: Task, run_id: str, overwrite: bool) -> Receipt | None:
-    """Return the receipt of a task that needs no work; with ``overwrite`` only this run's own."""
+    """Return the receipt of a task that is done already, else ``None``.
+
+    Parameters
+    ----------
+    store : Store
+        Rooted at the output root.
+    task : Task
+    run_id : str
+    overwrite : bool
+        Whether only receipts of this run count: the outputs of others are to be replaced.
+    """
     try:
         receipt = find_receipt(store, task)
     except CorruptedFileError:
-        return None  # a receipt that proves nothing: done again, and replaced
+        return None  # the task is done again, and its receipt is replaced
     if receipt is None or (overwrite and receipt.run_id != run_id):
         return None
     return receipt
@@ -282,7 +301,7 @@ def find_done(store: Store, task: Task, run_id: str, overwrite: bool) -> Receipt
 
 @dataclass(frozen=True)
 class ChildSetup:
-    """A picklable recipe for a worker that does what nobody has done yet.
+    """A picklable recipe for a worker that skips tasks which are done already.
 
     Parameters
     ----------
@@ -302,14 +321,14 @@ class ChildSetup:
         run_id, overwrite = self.setup.run_id, self.setup.job.overwrite
 
         def work(task: Task) -> Receipt:
-            # Another run may have been faster since this child began.
+            # Another run may have done the task since this child began.
             return find_done(outputs, task, run_id, overwrite) or forecaster(task)
 
         return work
 
 
 class _OwnResults:
-    """An executor whose outcomes are this run's: what another run had done is only counted."""
+    """An executor that yields only outcomes of this run; tasks done by other runs are counted."""
 
     def __init__(self, executor: Executor, run_id: str, count: Callable[[], None]) -> None:
         self._executor = executor

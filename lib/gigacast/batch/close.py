@@ -1,8 +1,8 @@
-"""Close an array run: whoever sees its end first adds up what the children did.
+"""Close an array run: add up the results of its children in the run's audit.
 
-The audit is replaced by compare and swap, and one that has an end is left alone: a rule on the
-job's state, `watch` and `status` may all try at once. What a child's summary does not tell, because
-it was killed, its receipts do.
+Any process may close a run, and several may try at the same time: a rule on the state of the job,
+`watch`, `status`. The audit is replaced by compare and swap, and one that has an end is left alone.
+A child that was killed has no complete summary; its receipts are counted instead.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ from gigacast.lake.plan.plan_file import PlanFile, read_plan
 from gigacast.storage.store import Store
 
 _SETTLING = timedelta(minutes=5)
-"""A job submitted a moment ago may be unknown to the service still."""
+"""Time after a submission in which the service may not know the job yet."""
 
 
 def job_ids_of(audit: Audit) -> list[str]:
@@ -44,7 +44,7 @@ def close_run(
     *,
     clock: Clock = utc_now,
 ) -> Audit:
-    """Close an array run if it has ended; it is safe to ask at any time, and again.
+    """Close an array run if it has ended; may be called at any time, and repeatedly.
 
     Parameters
     ----------
@@ -52,13 +52,15 @@ def close_run(
         Rooted at the output root.
     run_id : str
     service : ArrayService, optional
-        Asked how the jobs stand. Without one a run has ended when every child says so.
+        Gives the state of the jobs. Without it, a run has ended when the summary of every child
+        says so.
     clock : callable
+        Gives the current time, with its zone.
 
     Returns
     -------
     Audit
-        As it is now; without an ``end_time`` the run goes on.
+        The audit as it is now; without an ``end_time`` the run has not ended.
 
     Raises
     ------
@@ -69,11 +71,11 @@ def close_run(
         return audit
     states = service.describe(job_ids_of(audit)) if service is not None else []
     if not _may_have_ended(audit, states, clock()):
-        return audit  # so far one request: this is asked again and again
+        return audit  # `watch` polls: up to here this is a single request of the service
     summaries = read_summaries(outputs, run_id)
     try:
         plan = read_plan(outputs, run_id, str(array_of(audit)["digest"]))
-        if not states and not _told_its_end(plan, summaries, clock()):
+        if not states and not _all_have_ended(plan, summaries, clock()):
             return audit
         failed = _failed_children(audit, service) if service is not None else {}
         result = ArrayResult(outputs, plan, load_setup(plan), failed)
@@ -82,12 +84,14 @@ def close_run(
         result.write_manifests()
         fill = partial(result.fill, states=states)
     except PlanError as error:
-        # Somebody changed the plan: its children refused it, and what they did is still to be told.
+        # Somebody changed the plan and its children refused it. Without an end in the audit the
+        # run would be watched for ever, so the summaries alone have to do.
         if not states:
             raise
         fill = partial(_fill_without_plan, summaries=summaries, error=error)
 
     def close(current: Audit) -> bool:
+        # Called again whenever another process replaced the audit first.
         if current.end_time is not None:
             return False
         fill(current)
@@ -96,18 +100,19 @@ def close_run(
         return True
 
     closed = update_audit(outputs, run_id, close)
+    # After the audit: a crash in between costs the time until the lease ends by itself.
     release_lease(outputs, run_id)
     return closed
 
 
 def _fill_without_plan(audit: Audit, summaries: Mapping[int, Audit], error: PlanError) -> None:
-    """Write into a run's audit what its children told, and why there is no more."""
-    told: dict[str, object] = {
+    """Fill the audit of a run from the summaries of its children, without the plan's tasks."""
+    failure: dict[str, object] = {
         "error": type(error).__name__,
         "message": error.message,
         "hint": error.hint,
     }
-    audit.failures = [told, *(f for summary in summaries.values() for f in summary.failures)]
+    audit.failures = [failure, *(f for summary in summaries.values() for f in summary.failures)]
     audit.files_processed = sum(summary.files_processed for summary in summaries.values())
     audit.files_failed = sum(summary.files_failed for summary in summaries.values())
     array_of(audit).update(attempts=0, lost_s=0.0, failed_children=[])
@@ -117,8 +122,16 @@ def _fill_without_plan(audit: Audit, summaries: Mapping[int, Audit], error: Plan
 def read_summaries(
     outputs: Store, run_id: str, children: Iterable[int] | None = None
 ) -> dict[int, Audit]:
-    """Return the summaries that children have written, of all of them or of some."""
-    wanted = list_children(outputs, run_id) if children is None else children
+    """Return the summaries that children have written, by the number of the child.
+
+    Parameters
+    ----------
+    outputs : Store
+    run_id : str
+    children : iterable of int, optional
+        Numbers of the children to read; all by default.
+    """
+    numbers = list_children(outputs, run_id) if children is None else children
 
     def read(child: int) -> tuple[int, Audit | None]:
         try:
@@ -127,26 +140,28 @@ def read_summaries(
             return child, None
 
     with ThreadPoolExecutor(READERS) as pool:
-        found = list(pool.map(read, wanted))
-    return {child: summary for child, summary in found if summary is not None}
+        summaries = list(pool.map(read, numbers))
+    return {child: summary for child, summary in summaries if summary is not None}
 
 
 def _may_have_ended(audit: Audit, states: list[ArrayState], now: datetime) -> bool:
-    """Whether the service says so; without its word the children's is asked."""
+    """Whether all jobs may have ended, by the service; true without states."""
+    # The service forgets jobs after about a week, and may not know a new one yet: an unknown job
+    # has ended unless its run has only just begun.
     is_new = now - datetime.fromisoformat(audit.start_time) < _SETTLING
     return all(state.has_ended and (state.is_known or not is_new) for state in states)
 
 
-def _told_its_end(plan: PlanFile, summaries: Mapping[int, Audit], now: datetime) -> bool:
-    """Whether every child says that it has ended, or none can begin any more."""
-    told = len(summaries) == len(plan.shares) and all(
+def _all_have_ended(plan: PlanFile, summaries: Mapping[int, Audit], now: datetime) -> bool:
+    """Whether the summary of every child has an end, or the plan has expired for all of them."""
+    ended = len(summaries) == len(plan.shares) and all(
         summary.status in {COMPLETED, FAILED} for summary in summaries.values()
     )
-    return told or now >= datetime.fromisoformat(plan.expires_at)
+    return ended or now >= datetime.fromisoformat(plan.expires_at)
 
 
 def _failed_children(audit: Audit, service: ArrayService) -> dict[int, ChildState]:
-    """Return what the service says of the children that failed, by their number in the run."""
+    """Return the states of the children that failed, by their number in the run."""
     return {
         job["first"] + state.index: state
         for job in array_of(audit)["jobs"]

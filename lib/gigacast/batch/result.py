@@ -1,6 +1,6 @@
-"""What an array run came to: what its children told, and receipts where they could not.
+"""The result of an array run: the summaries of its children, and receipts where one is missing.
 
-Filled child by child, then written into the run's audit.
+Added up child by child, then written into the run's audit.
 """
 
 from collections.abc import Mapping
@@ -31,18 +31,40 @@ READERS = 16
 
 
 def is_array_run(audit: Audit) -> bool:
-    """Whether the children of an array do, or did, this run."""
+    """Whether the tasks of a run are done by the children of an array."""
     return "array" in audit.plan
 
 
 def array_of(audit: Audit) -> dict[str, Any]:
-    """Return what an audit says of its array."""
+    """Return the description of the array in an audit."""
     return cast("dict[str, Any]", audit.plan["array"])
 
 
 @dataclass
 class ArrayResult:
-    """What an array run came to."""
+    """The sums over the children of an array run.
+
+    Parameters
+    ----------
+    outputs : Store
+        Rooted at the output root.
+    plan : PlanFile
+    setup : ArraySetup
+    failed : mapping of int to ChildState
+        Children that failed, by the service.
+    totals : Totals
+    failures, unfinished : list of dict
+        Partitions that failed, and those that no child finished.
+    elsewhere : int
+        Partitions that other runs had done.
+    attempts : int
+    lost_s : float
+        Seconds of work that had to be repeated.
+    usage : Usage
+        Time of machines, for the bill.
+    children : list of dict
+        Children that failed, as the audit lists them.
+    """
 
     outputs: Store
     plan: PlanFile
@@ -58,11 +80,12 @@ class ArrayResult:
     children: list[dict[str, object]] = field(default_factory=list)
 
     def add_child(self, child: int, summary: Audit | None) -> None:
-        """Add what a child did; where it could not say, ask for the receipts of its tasks."""
+        """Add the results of a child, by its summary or else by the receipts of its tasks."""
         state = self.failed.get(child)
         self._add_attempts(summary, state)
         share = self.plan.shares[child]
         open_tasks = 0
+        # A summary that accounts for every task is one request; the receipts are one for each task.
         if summary is not None and _accounted(summary) == share.tasks:
             self.totals.merge(Totals(**cast("dict[str, Any]", summary.totals)))
             self.elsewhere += summary.files_skipped
@@ -74,29 +97,30 @@ class ArrayResult:
             self._note_failed(child, state, len(failed) + open_tasks)
 
     def _add_tasks(self, child: int, summary: Audit | None, state: ChildState | None) -> int:
-        """Count a child's tasks by their receipts; return how many nobody has done."""
-        told = {failure["partition"] for failure in _failures(summary)}
-        tasks = [t for t in read_tasks(self.outputs, self.plan, child) if t.partition not in told]
+        """Count the tasks of a child by their receipts; return how many are not done."""
+        failed = {failure["partition"] for failure in _failures(summary)}
+        tasks = [t for t in read_tasks(self.outputs, self.plan, child) if t.partition not in failed]
         with ThreadPoolExecutor(READERS) as pool:
             receipts = list(pool.map(self._find_receipt, tasks))
-        left = []
+        pending = []
         for task, receipt in zip(tasks, receipts, strict=True):
             if receipt is None:
-                left.append(task)
+                pending.append(task)
             elif receipt.run_id == self.plan.run_id:
                 self.totals.add(receipt)
             else:
                 self.elsewhere += 1
-        self.unfinished += [self._unfinished(task, child, summary, state) for task in left]
-        return len(left)
+        self.unfinished += [self._unfinished(task, child, summary, state) for task in pending]
+        return len(pending)
 
     def _find_receipt(self, task: Task) -> Receipt | None:
         return find_done(self.outputs, task, self.plan.run_id, self.setup.job.overwrite)
 
     def _add_attempts(self, summary: Audit | None, state: ChildState | None) -> None:
-        told = cast("list[dict[str, Any]]", summary.plan.get("attempts", [])) if summary else []
-        self.attempts += max(len(told), state.attempts if state is not None else 0)
-        for attempt in told:
+        attempts = cast("list[dict[str, Any]]", summary.plan.get("attempts", [])) if summary else []
+        # An attempt that ended before its first write is known to the service alone.
+        self.attempts += max(len(attempts), state.attempts if state is not None else 0)
+        for attempt in attempts:
             self.lost_s += float(attempt["lost_s"])
             self.usage.add(_rental_of(attempt), _spent_s(attempt))
 
@@ -115,9 +139,10 @@ class ArrayResult:
     def _unfinished(
         self, task: Task, child: int, summary: Audit | None, state: ChildState | None
     ) -> dict[str, object]:
-        """Return why a task was not done, as the child or else the service tells."""
-        whole = [f for f in summary.failures if "partition" not in f] if summary else []
-        told = f"{whole[-1]['error']}: {whole[-1]['message']}" if whole else ""
+        """Return a failure entry for a task, with the reason of the child or of the service."""
+        # Failures without a partition ended the child itself.
+        ends = [f for f in summary.failures if "partition" not in f] if summary else []
+        message = f"{ends[-1]['error']}: {ends[-1]['message']}" if ends else ""
         reason = state.reason if state is not None and state.reason else "no reason given"
         code = f", exit code {state.exit_code}" if state and state.exit_code is not None else ""
         failure: dict[str, object] = {
@@ -125,7 +150,7 @@ class ArrayResult:
             "month": task.month,
             "attempts": state.attempts if state is not None else 0,
             "error": "WorkerLostError",
-            "message": told or f"child {child} ended before it: {reason}{code}",
+            "message": message or f"child {child} ended before it: {reason}{code}",
             "hint": f"`gigacast logs {self.plan.run_id} {child}`; a new run does what is left",
         }
         return self._traced(failure, child, state)
@@ -137,7 +162,7 @@ class ArrayResult:
         return {**failure, "child": child, "log_stream": stream}
 
     def write_manifests(self) -> None:
-        """Bring the manifests up to date with everything that is done now."""
+        """Update the manifests with all partitions that are done now, by whichever run."""
         prepared = prepared_of(self.setup)
         draft = ManifestDraft(prepared.outputs, prepared.spec)
         with ThreadPoolExecutor(READERS) as pool:
@@ -149,7 +174,7 @@ class ArrayResult:
         draft.commit()
 
     def _outputs_of(self, child: int) -> pa.Table:
-        """Return what a child says it has forecast: a request for thousands of receipts."""
+        """Return the rows of the manifest that a child has written; none without its list."""
         key = child_outputs_key(self.plan.run_id, child)
         try:
             return decode_table(self.outputs.get(key), key)
@@ -157,7 +182,7 @@ class ArrayResult:
             return to_table([])
 
     def fill(self, audit: Audit, states: list[ArrayState]) -> None:
-        """Write it into the run's audit."""
+        """Write the sums into the run's audit."""
         array = array_of(audit)
         was_cancelled = "cancelled_at" in array
         array |= {
@@ -173,7 +198,7 @@ class ArrayResult:
         audit.totals = asdict(self.totals)
         bill = self.usage.bill(self.setup.job.prices, self.totals.series)
         audit.cost["actual"] = bill.describe()
-        # What a cancelled run left is no failure: it is pending, as it was before.
+        # The tasks that a cancelled run left did not fail: they are pending, as before the run.
         failures = self.failures + ([] if was_cancelled else self.unfinished)
         audit.failures = failures[:MAX_AUDITED_FAILURES]
         audit.files_failed = len(failures)
@@ -185,18 +210,19 @@ def _rental_of(attempt: Mapping[str, Any]) -> Rental:
 
 
 def _spent_s(attempt: Mapping[str, Any]) -> float:
-    """Return how long an attempt ran; of one that was killed, the most it can have."""
+    """Return the seconds that an attempt ran; an upper bound for one that was killed."""
     start = datetime.fromisoformat(attempt["start"])
     if attempt["end"] is not None:
         return (datetime.fromisoformat(attempt["end"]) - start).total_seconds()
-    known = datetime.fromisoformat(attempt["last_done"] or attempt["start"])
-    return (known - start).total_seconds() + float(attempt["lost_s"])
+    last_sign = datetime.fromisoformat(attempt["last_done"] or attempt["start"])
+    return (last_sign - start).total_seconds() + float(attempt["lost_s"])
 
 
 def _accounted(summary: Audit) -> int:
+    """Return how many tasks a summary accounts for."""
     return summary.files_processed + summary.files_skipped + summary.files_failed
 
 
 def _failures(summary: Audit | None) -> list[dict[str, object]]:
-    """Return the failures of partitions that a child tells of."""
+    """Return the failures of partitions in a child's summary."""
     return [f for f in summary.failures if "partition" in f] if summary is not None else []

@@ -1,6 +1,7 @@
-"""Runs that start by themselves: by the clock, or because data has come.
+"""Runs that start on a schedule, or when new data arrives.
 
-One run of a prefix at a time, by a lease that ends by itself; correctness does not rest on it.
+A lease that expires by itself lets one run at a time work on a prefix. It only saves double work:
+receipts keep the results of two runs at a time correct.
 """
 
 import os
@@ -24,21 +25,22 @@ from gigacast.storage.store import Store
 
 Outcome = Literal["submitted", "nothing pending", "another run is under way"]
 PLANNING = timedelta(minutes=15)
-"""The longest a Lambda can plan."""
+"""Length of the lease while a run is planned: the longest that AWS lets a Lambda work."""
 
 _MARGIN = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """What came of it.
+    """The result of a scheduled start.
 
     Parameters
     ----------
     outcome : str
     run_id : str, optional
-        The run submitted, or the one under way.
+        The run that was submitted, or that is under way.
     tasks, children : int
+        Numbers of the submitted run.
     """
 
     outcome: Outcome
@@ -50,7 +52,7 @@ class Scheduled:
 def submit_in_turn(
     job: ForecastJob, options: ArrayOptions, service: ArrayService, *, clock: Clock = utc_now
 ) -> Scheduled:
-    """Plan and submit, unless a run of the same prefix is under way or nothing is pending.
+    """Plan and submit a run, unless one of the same prefix is under way or nothing is pending.
 
     Parameters
     ----------
@@ -58,11 +60,12 @@ def submit_in_turn(
     options : ArrayOptions
     service : ArrayService
     clock : callable
+        Gives the current time, with its zone.
 
     Raises
     ------
     ConfigError, StorageError, ModelError, ComputeError
-        Nothing is running then, and the next turn may try.
+        No job is running then, and the lease is free for the next attempt.
     """
     outputs = open_store(job.outputs)
     holder = f"planner_{os.urandom(8).hex()}"
@@ -70,7 +73,7 @@ def submit_in_turn(
         return Scheduled("another run is under way", lease_holder(outputs))
     try:
         submission = submit_run(job, options, service, clock=clock)
-    except DataNotFoundError:  # an empty prefix waits for its first partition
+    except DataNotFoundError:  # an empty prefix, before its first partition, is no error
         release_lease(outputs, holder)
         return Scheduled("nothing pending")
     except BaseException:
@@ -84,11 +87,19 @@ def submit_in_turn(
 
 
 def names_new_input(job: ForecastJob, keys: Iterable[str]) -> bool:
-    """Whether some key of the bucket, from its root, is an input partition of a job."""
+    """Whether a key is an input partition of a job.
+
+    Parameters
+    ----------
+    job : ForecastJob
+    keys : iterable of str
+        Keys from the root of the bucket, as events of S3 name them.
+    """
     _, _, place = job.inputs.url.partition("://")
     _, _, prefix = place.partition("/")
     root = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
     below = [key.removeprefix(root) for key in keys if key.startswith(root)]
+    # The job's own outputs arrive below the same prefix: they must not start the next run.
     return any(
         job.pattern.parse(key) is not None
         for key in below
@@ -97,24 +108,25 @@ def names_new_input(job: ForecastJob, keys: Iterable[str]) -> bool:
 
 
 def _take(outputs: Store, holder: str, service: ArrayService, clock: Clock) -> bool:
-    """Take the lease; where a run holds it that has ended since, close that run and try again."""
+    """Take the lease; close the run that holds it where that has ended, and try once more."""
     if take_lease(outputs, holder, clock(), PLANNING):
         return True
-    other = lease_holder(outputs)
-    if not other or other.startswith("planner_"):
+    holder_now = lease_holder(outputs)
+    if not holder_now or holder_now.startswith("planner_"):
         return False
     try:
-        close_run(outputs, other, service, clock=clock)
+        close_run(outputs, holder_now, service, clock=clock)
     except GigacastError:
-        return False  # it can't be told how that run stands: its lease will end
+        return False  # the state of that run is unknown: its lease will expire
     return take_lease(outputs, holder, clock(), PLANNING)
 
 
 def _hand_on(
     outputs: Store, holder: str, submission: Submission, options: ArrayOptions, clock: Clock
 ) -> None:
-    """Let the run itself hold the lease; closing the run gives it back."""
+    """Pass the lease on to the run; closing the run releases it."""
     until = clock() + timedelta(seconds=options.timeout_s) + _MARGIN
     pass_lease(outputs, holder, submission.run_id, until)
     if read_audit(outputs, submission.run_id).end_time is not None:
-        release_lease(outputs, submission.run_id)  # it has ended in the meantime
+        # The run ended before the lease was its own: nobody else would release it.
+        release_lease(outputs, submission.run_id)

@@ -1,7 +1,7 @@
-"""The face of a service that runs array jobs.
+"""The interface of a service that runs array jobs.
 
-An array run is no `Executor`: its children outlive whoever submitted them, and what they did is
-read from the bucket, not from here. This is what is asked of the service itself.
+An array run is not an `Executor`: its children outlive the process that submitted them, and their
+results are read from the bucket. The service submits and cancels jobs and knows their states.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,13 +21,13 @@ class ArrayRequest:
     ----------
     name : str
     queue, definition : str
-        Where it waits, and what it runs.
+        Names of the queue and of the job definition.
     command : tuple of str
         Arguments of the program in the image.
     size : int
-        Children; 1 is a plain job.
+        Number of children; 1 is a plain job.
     timeout_s : int
-        Of each attempt of a child.
+        Time limit of each attempt of a child.
     """
 
     name: str
@@ -40,17 +40,17 @@ class ArrayRequest:
 
 @dataclass(frozen=True, slots=True)
 class ArrayState:
-    """Where a job stands.
+    """The state of a job.
 
     Parameters
     ----------
     job_id, status : str
     counts : mapping
-        Children by status.
+        Number of children by status.
     reason : str, optional
-        Why it is where it is, when the service says so.
+        Reason of the status, where the service gives one.
     is_known : bool
-        The service forgets jobs a week or so after their end.
+        Whether the service knows the job; it forgets jobs about a week after their end.
     """
 
     job_id: str
@@ -61,25 +61,25 @@ class ArrayState:
 
     @property
     def has_ended(self) -> bool:
-        """Whether no child will start any more."""
+        """Whether no child of the job will start any more."""
         return self.status in {SUCCEEDED, FAILED} or not self.is_known
 
 
 @dataclass(frozen=True, slots=True)
 class ChildState:
-    """How one child of a job stands.
+    """The state of a child of a job.
 
     Parameters
     ----------
     index : int
-        Within its array; 0 for a plain job.
+        Number within its array; 0 for a plain job.
     status : str
     reason : str, optional
-        Why, in the words of the service.
+        Reason of the status, in the words of the service.
     exit_code : int, optional
     attempts : int
     log_stream, log_group : str, optional
-        Of the last attempt.
+        Where the last attempt logged.
     """
 
     index: int
@@ -92,9 +92,9 @@ class ChildState:
 
 
 class ArrayService(Protocol):
-    """Submits array jobs and says how they stand.
+    """Submits and cancels array jobs, and returns their states.
 
-    Every method raises the `ComputeError` family only; throttling has been retried.
+    All methods raise `ComputeError` and its subclasses only, after retrying throttled requests.
     """
 
     def submit(self, request: ArrayRequest) -> str:
@@ -102,19 +102,19 @@ class ArrayService(Protocol):
         ...
 
     def describe(self, job_ids: Sequence[str]) -> list[ArrayState]:
-        """Return where jobs stand, in their order: one request for a hundred of them."""
+        """Return the states of jobs, in their order, by one request per hundred jobs."""
         ...
 
     def failed_children(self, job_id: str) -> list[ChildState]:
-        """Return the children of a job that failed, by index."""
+        """Return the failed children of a job, by index."""
         ...
 
     def child(self, job_id: str, index: int) -> ChildState:
-        """Return one child of a job."""
+        """Return the state of a child of a job."""
         ...
 
     def cancel(self, job_ids: Sequence[str], reason: str) -> None:
-        """End jobs: what waits never starts, what runs is asked to stop (SIGTERM)."""
+        """Cancel jobs: waiting children never start, running ones are asked to stop (SIGTERM)."""
         ...
 
     def read_log(self, child: ChildState, lines: int) -> list[str]:

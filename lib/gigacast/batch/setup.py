@@ -1,4 +1,4 @@
-"""What the children of an array run share: a job with nothing left to resolve, as plain values."""
+"""The setup that the children of an array run share: a resolved job as plain values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,18 +19,18 @@ from gigacast.storage.store import Store
 
 @dataclass(frozen=True)
 class ArraySetup:
-    """A job as children get it.
+    """A resolved job, as the plan file holds it for the children.
 
     Parameters
     ----------
     job : ForecastJob
-        Its model is named so that another machine finds the same one.
+        Names its model so that another machine finds the same files.
     info : ForecasterInfo
-        What the plan's spec was made from.
+        The forecaster of the plan's spec.
     digest : str
-        Of the model's files.
+        Digest of the model's files.
     ignored : tuple of str
-        Covariates that were asked for and that the model has no use for.
+        Covariates that the model does not support and that the settings leave out.
     """
 
     job: ForecastJob
@@ -43,19 +43,19 @@ _ADAPTER = TypeAdapter(ArraySetup)
 
 
 def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
-    """Return what was prepared as JSON-able values."""
+    """Return the setup of a prepared job as JSON values."""
     setup = ArraySetup(prepared.job, prepared.info, prepared.model.digest, prepared.ignored)
     values: dict[str, Any] = _ADAPTER.dump_python(setup, mode="json")
     return values
 
 
 def load_setup(plan: PlanFile) -> ArraySetup:
-    """Read a setup back.
+    """Return the setup in a plan.
 
     Raises
     ------
     PlanError
-        When it is of another version of this program.
+        When another version of the package wrote it.
     """
     try:
         return _ADAPTER.validate_python(dict(plan.setup))
@@ -69,7 +69,7 @@ def load_setup(plan: PlanFile) -> ArraySetup:
 
 
 def prepared_of(setup: ArraySetup) -> Prepared:
-    """Open the stores of a setup again, to look at what was done; the model is not fetched."""
+    """Return the prepared job of a setup with its stores open; the model is not downloaded."""
     job, info = setup.job, setup.info
     inputs = open_store(job.inputs)
     outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
@@ -78,13 +78,13 @@ def prepared_of(setup: ArraySetup) -> Prepared:
 
 
 def fetch_model(setup: ArraySetup, outputs: Store) -> ResolvedModel:
-    """Find the model of a setup on this machine.
+    """Return the model of a setup, downloaded to this machine where needed.
 
     Raises
     ------
     ModelNotFoundError
     ModelIntegrityError
-        When it is not the model that was planned with.
+        When its digest is not that of the plan.
     """
     choice, info = setup.job.model, setup.info
     model = resolve_model(choice.reference, outputs, version=choice.version)

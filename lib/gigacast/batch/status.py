@@ -1,4 +1,4 @@
-"""Where a bucket stands, and what is left to do will take."""
+"""The state of a bucket: partitions by month, and the latest runs."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +19,16 @@ RECENT_RUNS = 20
 
 @dataclass(frozen=True)
 class MonthStatus:
-    """Partitions of one month by state."""
+    """Partitions of a month by state.
+
+    Parameters
+    ----------
+    month : str
+        As ``2024-01``.
+    counts : MonthCounts
+    failed : int
+        Pending partitions that failed in one of the latest runs.
+    """
 
     month: str
     counts: MonthCounts
@@ -28,7 +37,7 @@ class MonthStatus:
 
 @dataclass(frozen=True)
 class StatusReport:
-    """Where a bucket stands, month by month, and its latest runs, newest first."""
+    """The state of a bucket month by month, and its latest runs, newest first."""
 
     prepared: Prepared
     plan: Plan
@@ -40,15 +49,15 @@ MakeService = Callable[[], ArrayService]
 
 
 def report_status(job: ForecastJob, make_service: MakeService | None = None) -> StatusReport:
-    """Count partitions by state and month; what failed last is read from the latest audits.
+    """Count partitions by month and state; failures are taken from the latest audits.
 
-    Array runs that have ended are closed on the way, where that is allowed.
+    Array runs that have ended are closed first, where the caller may write.
 
     Parameters
     ----------
     job : ForecastJob
     make_service : callable, optional
-        Makes the service that array runs are at, when there is one under way.
+        Makes the service of array jobs; called only when an array run has not ended.
 
     Raises
     ------
@@ -84,10 +93,8 @@ def read_runs(outputs: Store, count: int) -> list[Audit]:
 
 
 def close_ended(outputs: Store, runs: list[Audit], make_service: MakeService | None) -> list[Audit]:
-    """Close the array runs that have ended; those that can't be are returned as they are.
-
-    Whoever may only read the bucket, or has no access to the service, still sees every run.
-    """
+    """Return runs, the array runs that have ended being closed where that is possible."""
+    # Errors are ignored: who may only read the bucket, or can't reach the service, sees all runs.
 
     def close(run: Audit) -> Audit:
         if run.end_time is not None or not is_array_run(run):
@@ -96,14 +103,14 @@ def close_ended(outputs: Store, runs: list[Audit], make_service: MakeService | N
             service = make_service() if make_service is not None else None
             return close_run(outputs, run.session_id, service)
         except (ComputeError, ConfigError):
-            return _closed_alone(outputs, run)
+            return _close_by_summaries(outputs, run)
         except (StorageError, DataError, PlanError):
             return run
 
     return [close(run) for run in runs]
 
 
-def _closed_alone(outputs: Store, run: Audit) -> Audit:
+def _close_by_summaries(outputs: Store, run: Audit) -> Audit:
     try:
         return close_run(outputs, run.session_id)
     except (StorageError, DataError, PlanError):

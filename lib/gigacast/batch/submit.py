@@ -1,7 +1,7 @@
-"""Plan a run and hand it to a service of array jobs, to be done without us.
+"""Plan a run and submit it to a service of array jobs.
 
-The plan is written first, then the audit, then the jobs are submitted: a crash in between leaves an
-audit that says so, and nothing that works on its own.
+The plan is written first, then the audit, then the jobs are submitted. A crash in between leaves a
+plan without jobs, or an audit without job ids: nothing runs that no audit names.
 """
 
 from collections.abc import Sequence
@@ -33,14 +33,14 @@ CANCELLED_HALF = "gigacast: not all arrays of this run could be submitted"
 
 @dataclass(frozen=True)
 class Submission:
-    """A run under way, or a plan with nothing to do.
+    """A submitted run, or a plan without tasks.
 
     Parameters
     ----------
     run_id : str
     plan : Plan
     tasks : int
-        Partitions that will be forecast; 0: nothing was submitted.
+        Number of partitions to forecast; with 0 nothing was submitted.
     queue : str
         Name of the queue.
     children : int
@@ -63,7 +63,9 @@ def submit_run(
     events: RunEvents | None = None,
     clock: Clock = utc_now,
 ) -> Submission:
-    """Plan, divide the work, and submit it; nothing is submitted when nothing is pending.
+    """Plan a run, divide its tasks over children and submit them.
+
+    Without a pending partition nothing is written or submitted.
 
     Parameters
     ----------
@@ -71,12 +73,14 @@ def submit_run(
     options : ArrayOptions
     service : ArrayService
     events : RunEvents, optional
+        Receives the plan after the submission; ignored by default.
     clock : callable
+        Gives the current time, with its zone.
 
     Raises
     ------
     ConfigError, StorageError, ModelError, ComputeError
-        Nothing is running then.
+        No job is running then.
     """
     prepared = prepare_array(job)
     if job.synthetic is not None:
@@ -125,19 +129,20 @@ def _describe_array(
 
 
 def queue_for(prepared: Prepared, work: Workload, options: ArrayOptions) -> QueueKind:
-    """Return the queue asked for, or the cheaper one; a model without weights needs no GPU."""
+    """Return the queue that the options or the device name, else the cheaper one."""
     if options.queue != "auto":
         return options.queue
-    asked = prepared.job.model.device
-    if asked.startswith("cuda"):
+    device = prepared.job.model.device
+    if device.startswith("cuda"):
         return "gpu"
-    if asked == "cpu" or prepared.model.folder is None:
+    # A model without weights, such as seasonal naive, has nothing to compute on a GPU.
+    if device == "cpu" or prepared.model.folder is None:
         return "cpu"
     return choose_queue(expected_cpu_s(work, options), options.cpu, options.gpu)
 
 
 def share_work(tasks: Sequence[Task], children: int) -> list[list[Task]]:
-    """Divide tasks over children by their bytes."""
+    """Return the tasks of each child, about the same number of bytes for all."""
     shares = divide_work([task.size_bytes for task in tasks], children)
     return [[tasks[index] for index in share] for share in shares]
 
@@ -145,7 +150,7 @@ def share_work(tasks: Sequence[Task], children: int) -> list[list[Task]]:
 def requests_of(
     plan: PlanFile, prepared: Prepared, options: ArrayOptions, queue: QueueKind
 ) -> list[ArrayRequest]:
-    """Return the jobs to submit for a plan, one for each array."""
+    """Return the jobs to submit for a plan: one, or several where an array would be too large."""
     arrays = split_arrays(len(plan.shares))
     order = ChildOrder(prepared.job.outputs, plan.run_id, plan.digest)
     return [
@@ -164,7 +169,7 @@ def requests_of(
 def _submit(
     requests: list[ArrayRequest], service: ArrayService, outputs: Store, run_id: str, clock: Clock
 ) -> list[str]:
-    """Submit every job, or none; the audit tells their ids, or why there are none."""
+    """Submit all jobs or none, write the result into the audit, and return the ids."""
     jobs: list[dict[str, object]] = []
     first = 0
     try:
@@ -173,6 +178,7 @@ def _submit(
             jobs.append({"job_id": job_id, "first": first, "size": request.size})
             first += request.size
     except BaseException as error:
+        # Half of a run would leave the other half pending without a word: end what was submitted.
         with suppress(GigacastError):
             service.cancel([str(job["job_id"]) for job in jobs], CANCELLED_HALF)
         _close_refused(outputs, run_id, error, clock)

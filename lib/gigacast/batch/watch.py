@@ -1,7 +1,8 @@
-"""Watch an array run, end it, read what its children said.
+"""Watch an array run, cancel it, and read the logs of its children.
 
-How far a run is comes from what its children have written into the bucket, how they stand from the
-service: one listing, the summaries that changed, and one request for all arrays, each time.
+The progress comes from the summaries that children write into the bucket, the states of the
+children from the service. Each look costs one listing, the summaries that changed, and one request
+of the service for all arrays.
 """
 
 import time
@@ -25,16 +26,18 @@ REASON = "cancelled by `gigacast cancel`"
 
 @dataclass(frozen=True, slots=True)
 class ArrayProgress:
-    """How far an array run is.
+    """The progress of an array run.
 
     Parameters
     ----------
-    tasks, done, failed, series : int
-        Partitions, and the series forecast in those done. ``done`` includes what other runs did.
+    tasks, done, failed : int
+        Partitions; ``done`` includes those that other runs did.
+    series : int
+        Series forecast in the partitions done.
     children : mapping
-        How many children are in each state, in the words of the service.
+        Number of children by state, in the words of the service.
     reason : str, optional
-        Why children wait, when the service says so.
+        Why children wait, where the service says so.
     """
 
     tasks: int
@@ -46,7 +49,7 @@ class ArrayProgress:
 
     @property
     def waiting(self) -> int:
-        """Children that have not begun."""
+        """Number of children that have not started."""
         return sum(self.children.get(status, 0) for status in WAITING)
 
 
@@ -62,7 +65,7 @@ def watch_run(
     clock: Clock = utc_now,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Audit:
-    """Wait for the end of an array run, tell how it goes, and close it.
+    """Wait for the end of an array run, report its progress, and close it.
 
     Parameters
     ----------
@@ -71,25 +74,30 @@ def watch_run(
     run_id : str
     service : ArrayService
     on_progress : callable
-        Told whenever something has changed.
-    clock, sleep : callable
+        Called with the progress whenever it has changed; ignored by default.
+    clock : callable
+        Gives the current time, with its zone.
+    sleep : callable
+        Waits for a number of seconds.
 
     Raises
     ------
     ConfigError
-        When it is no array run.
+        When the run is not an array run.
     StorageError, ComputeError, PlanError
     """
     audit = find_array_run(outputs, run_id)
-    look = _Look(outputs, audit, service)
+    poll = _Poll(outputs, audit, service)
     last: ArrayProgress | None = None
     pause_s = FIRST_POLL_S
     while True:
-        progress = look.take()
+        progress = poll.take()
         if progress != last:
             on_progress(progress)
+            # Often while something happens, seldom while children wait for machines for hours.
             pause_s = FIRST_POLL_S
-        if look.may_have_ended:
+        if poll.may_have_ended:
+            # The jobs have ended, but a summary may still be missing: `close_run` decides.
             audit = close_run(outputs, run_id, service, clock=clock)
             if audit.end_time is not None:
                 return audit
@@ -101,14 +109,14 @@ def watch_run(
 def cancel_run(
     outputs: Store, run_id: str, service: ArrayService, *, clock: Clock = utc_now
 ) -> Audit:
-    """End an array run: what waits never starts, what runs is asked to stop.
+    """Cancel an array run: waiting children never start, running ones are asked to stop.
 
-    What is finished is kept, and the next run does what is left.
+    Finished partitions stay, and the next run does the others.
 
     Raises
     ------
     ConfigError
-        When it is no array run.
+        When the run is not an array run.
     StorageError, ComputeError
     """
     audit = find_array_run(outputs, run_id)
@@ -121,6 +129,8 @@ def cancel_run(
         array_of(current).setdefault("cancelled_at", clock().isoformat())
         return True
 
+    # The note comes first: closing then reports the tasks that are left as pending, not as failed,
+    # whoever closes the run.
     audit = update_audit(outputs, run_id, note)
     service.cancel(job_ids_of(audit), REASON)
     return close_run(outputs, run_id, service, clock=clock)
@@ -132,7 +142,7 @@ def find_array_run(outputs: Store, run_id: str) -> Audit:
     Raises
     ------
     ConfigError
-        When there is no such run, or it is not an array's.
+        When the run does not exist, or is not an array run.
     """
     try:
         audit = read_audit(outputs, run_id)
@@ -143,15 +153,25 @@ def find_array_run(outputs: Store, run_id: str) -> Audit:
         ) from error
     if not is_array_run(audit):
         raise ConfigError(
-            f"{run_id} is no array run: the process that started it does the work",
-            hint="`gigacast status` says how it stands",
+            f"{run_id} is not an array run: the process that started it does the work",
+            hint="`gigacast status` shows its state",
         )
     return audit
 
 
 @dataclass(frozen=True, slots=True)
 class ChildLog:
-    """What one child said last, and how it stands."""
+    """The last lines of a child's log, and its state.
+
+    Parameters
+    ----------
+    child : int
+        Number of the child in the run.
+    state : ChildState
+    lines : list of str
+    missing : str, optional
+        Why there are no lines.
+    """
 
     child: int
     state: ChildState
@@ -162,14 +182,25 @@ class ChildLog:
 def read_logs(
     outputs: Store, run_id: str, service: ArrayService, child: int | None = None, lines: int = 50
 ) -> list[ChildLog]:
-    """Return the log of a child, or of every child that failed.
+    """Return the log of a child, or the logs of all children that failed.
 
-    A log that can't be read does not hide how the child stands.
+    A log that can't be read is reported in ``missing``, beside the state of its child.
+
+    Parameters
+    ----------
+    outputs : Store
+        Rooted at the output root.
+    run_id : str
+    service : ArrayService
+    child : int, optional
+        Number of the child in the run; all failed children by default.
+    lines : int
+        Maximum number of lines per child, the last ones.
 
     Raises
     ------
     ConfigError
-        When the run has no such child.
+        When the run has no child of that number.
     StorageError, ComputeError
     """
     audit = find_array_run(outputs, run_id)
@@ -181,8 +212,8 @@ def read_logs(
     for job in array["jobs"]:
         first, size, job_id = job["first"], job["size"], job["job_id"]
         if child is None:
-            found = service.failed_children(job_id)
-            states |= {first + state.index: state for state in found}
+            failed = service.failed_children(job_id)
+            states |= {first + state.index: state for state in failed}
         elif first <= child < first + size:
             states[child] = service.child(job_id, child - first)
     return [_log_of(service, number, state, lines) for number, state in states.items()]
@@ -197,8 +228,8 @@ def _log_of(service: ArrayService, child: int, state: ChildState, lines: int) ->
         return ChildLog(child, state, [], str(error))
 
 
-class _Look:
-    """Looks at a run again and again, and reads only what has changed."""
+class _Poll:
+    """Polls a run, and reads only the summaries that have changed."""
 
     def __init__(self, outputs: Store, audit: Audit, service: ArrayService) -> None:
         self._outputs = outputs
@@ -211,7 +242,7 @@ class _Look:
         self.may_have_ended = True
 
     def take(self) -> ArrayProgress:
-        """Look once."""
+        """Return the progress now."""
         states = self._service.describe(self._job_ids)
         self.may_have_ended = all(state.has_ended for state in states)
         children: Counter[str] = Counter()
@@ -235,4 +266,4 @@ class _Look:
             self._summaries |= read_summaries(self._outputs, self._run_id, changed)
             self._etags = etags
         except (StorageError, DataError):
-            return  # the next look tells
+            return  # a passing error: the next poll reads the same summaries
