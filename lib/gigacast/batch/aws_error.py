@@ -102,7 +102,7 @@ def _of_answer(error: ClientError, where: str) -> ComputeError:
     code, message = str(answer.get("Code", "")), str(answer.get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     text = f"{where}: {code}: {' '.join(message.split())}"
-    # A wrong clock comes first: AWS reports it with the codes of bad credentials.
+    # Before the others: a wrong clock is answered with status 403, as a missing permission is.
     if _CLOCK.search(f"{code} {message}"):
         return ComputeAccessError(text, hint="the clock of this machine is wrong: set it")
     if code in _CREDENTIALS:

@@ -1,1 +1,1 @@
-"""Plans of what is left to do: listings, receipts, manifests of outputs, audits."""
+"""Planning and proof: listings, plans, receipts, manifests of outputs, audits."""

@@ -1,7 +1,7 @@
 """The audit: the record of one run.
 
-It is written when the run starts and replaced as it goes, so that a killed run is visible as one
-that never ended. The clock comes in as an argument.
+It is written when the run starts and replaced while it goes on, so that a killed run stays visible
+as one that never ended.
 """
 
 import dataclasses
@@ -24,25 +24,25 @@ UPDATE_ATTEMPTS = 20
 
 @dataclass(slots=True)
 class Audit:
-    """The record of a run; `session_id` to `status` are the fields people already parse.
+    """The record of a run; users parse the fields from `session_id` to `status`.
 
     Parameters
     ----------
     session_id : str
-        The run id.
+        Id of the run.
     start_time, end_time : str
         ISO 8601, UTC; ``end_time`` is ``None`` until the run ends.
     symbol : str, optional
     year_range, month_range : list of int, optional
-        As asked for.
-    files_discovered, files_processed, files_skipped : int
-        Partitions found, forecast by this run, done before.
+        Selection of the job: first and last.
+    files_discovered, files_processed, files_skipped, files_failed : int
+        Partitions found, done by this run, done before, failed.
     status : str
         ``running``, ``completed``, ``failed`` (some partition failed) or ``interrupted``.
     settings, plan, totals, software, host : mapping
     failures : list of {partition, error, message, hint, attempts}
     cost : mapping
-        ``predicted`` when the run began, and the ``actual`` hours and dollars when it had ended.
+        Hours and dollars: ``predicted`` at the start, ``actual`` at the end.
     """
 
     session_id: str
@@ -68,7 +68,7 @@ class Audit:
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds from its start to its end; 0 while it has none."""
+        """Seconds from start to end; 0 while the run has not ended."""
         if self.end_time is None:
             return 0.0
         taken = datetime.fromisoformat(self.end_time) - datetime.fromisoformat(self.start_time)
@@ -79,7 +79,7 @@ class Audit:
         self.status, self.end_time = status, now.isoformat()
 
     def to_json(self) -> bytes:
-        """Return the audit as it is stored."""
+        """Return the stored form."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False).encode()
 
     @classmethod
@@ -100,18 +100,19 @@ class Audit:
 
 
 class AuditLog:
-    """Keeps one run's audit in the store.
+    """Writes the audit of a run into the store.
 
     Parameters
     ----------
     store : Store
         Rooted at the output root.
     audit : Audit
-        Changed by the caller between the calls.
+        Record that the caller changes between the calls.
     clock : callable
-        Gives the time, with its zone.
+        Gives the current time, with its zone.
     interval_s : float
-        `save` writes at most this often.
+        Minimum seconds between two writes, so that a run of many short tasks does not spend its
+        time on its audit.
     """
 
     def __init__(self, store: Store, audit: Audit, clock: Clock, interval_s: float = 10.0) -> None:
@@ -122,7 +123,7 @@ class AuditLog:
         self._saved_at: datetime | None = None
 
     def save(self, *, force: bool = False) -> None:
-        """Write the audit, unless that was done a moment ago."""
+        """Write the audit, unless the last write was less than ``interval_s`` ago or ``force``."""
         now = self._clock()
         recent = self._saved_at is not None and (
             (now - self._saved_at).total_seconds() < self._interval_s
@@ -134,7 +135,14 @@ class AuditLog:
         self._saved_at = now
 
     def close(self, status: str, fill: Callable[[Audit], None] | None = None) -> None:
-        """Write the audit for the last time; ``fill`` adds what is known only at the end."""
+        """Write the audit for the last time.
+
+        Parameters
+        ----------
+        status : str
+        fill : callable, optional
+            Adds fields that need the end time, such as the bill.
+        """
         self.audit.end(status, self._clock())
         if fill is not None:
             fill(self.audit)
@@ -142,7 +150,7 @@ class AuditLog:
 
 
 def read_audit(store: Store, run_id: str) -> Audit:
-    """Read one run's audit.
+    """Return the audit of a run.
 
     Raises
     ------
@@ -153,29 +161,30 @@ def read_audit(store: Store, run_id: str) -> Audit:
 
 
 def update_audit(store: Store, run_id: str, change: Callable[[Audit], bool]) -> Audit:
-    """Change an audit that others may change as well, by compare and swap.
+    """Change an audit by compare and swap; other processes may change it at the same time.
 
     Parameters
     ----------
     store : Store
     run_id : str
     change : callable
-        Changes the audit it is given and returns whether that is to be written. It is called
-        again, with what others have written, when somebody was faster.
+        Changes the audit in place and returns whether to write it. Called again, with the audit
+        that is stored then, when another process wrote first.
 
     Returns
     -------
     Audit
-        As it is stored now.
+        The stored audit.
 
     Raises
     ------
     ObjectNotFoundError, CorruptedFileError
     PreconditionFailedError
-        When others were faster again and again.
+        When other processes wrote first `UPDATE_ATTEMPTS` times.
     """
     key = audit_key(run_id)
     for attempt in range(UPDATE_ATTEMPTS):
+        # The audit is read with the ETag of the HEAD: it can't change between the two requests.
         etag = store.head(key).etag
         try:
             audit = Audit.from_json(store.get(key, if_match=etag), key)
@@ -190,7 +199,7 @@ def update_audit(store: Store, run_id: str, change: Callable[[Audit], bool]) -> 
 
 
 def list_children(store: Store, run_id: str) -> dict[int, str]:
-    """Return the ETags of the summaries that an array run's children have written so far."""
+    """Return the ETags of the summaries that the children of an array run have written so far."""
     prefix = audit_prefix(run_id)
     entries = [entry for page in store.list(prefix) for entry in page]
     names = [(e.key.removeprefix(prefix).removesuffix(".json"), e.etag) for e in entries]
@@ -199,11 +208,21 @@ def list_children(store: Store, run_id: str) -> dict[int, str]:
 
 def recent_runs(store: Store, count: int) -> list[str]:
     """Return the ids of the latest runs, newest first (by the time of their last write)."""
+    # Summaries of children lie one folder deeper.
     entries = [e for page in store.list(AUDIT) for e in page if e.key.count("/") == 1]
     entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
     return [e.key.removeprefix(AUDIT).removesuffix(".json") for e in entries[:count]]
 
 
 def new_run_id(now: datetime, entropy: Callable[[int], str], label: str = "forecast") -> str:
-    """Return a run id that sorts by time, as ``forecast_20261121_013702_4f9a``."""
+    """Return a run id that sorts by time, as ``forecast_20261121_013702_4f9a``.
+
+    Parameters
+    ----------
+    now : datetime
+    entropy : callable
+        Returns a number of random bytes as hex digits.
+    label : str
+        Name of the job.
+    """
     return f"{label}_{now:%Y%m%d_%H%M%S}_{entropy(2)}"

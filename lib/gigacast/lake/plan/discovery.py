@@ -1,7 +1,4 @@
-"""Listed input objects -> partitions.
-
-Pure but for the listings handed to it: names are parsed, twins set aside, generations resolved.
-"""
+"""Partitions from listed input objects: names are parsed, twins left out, generations resolved."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -16,15 +13,15 @@ from gigacast.storage.store import ObjectMeta
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked for, of all that is there.
+    """The partitions that a job covers.
 
     Parameters
     ----------
     months : MonthFilter
     symbols, timeframes : frozenset of str
-        Empty means all.
+        Names to select; empty selects all.
     context_partitions : int
-        Earlier months of the same symbol or part that are read as context.
+        Number of earlier months of the same symbol or part that are read as context.
     by_month : bool
         Whether the panel parts of a month are one partition.
     """
@@ -36,7 +33,7 @@ class Selection:
     by_month: bool = False
 
     def wants(self, name: PartitionName) -> bool:
-        """Whether this partition is asked for."""
+        """Whether a partition is selected."""
         return (
             name.month in self.months
             and (not self.symbols or name.symbol in self.symbols)
@@ -44,16 +41,25 @@ class Selection:
         )
 
     def needs(self, month: Month) -> bool:
-        """Whether this month is asked for, or is context of one that is."""
+        """Whether a month is selected, or is context of a selected one."""
         return any(month.shift(k) in self.months for k in range(self.context_partitions + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One partition as found: its name, its objects in reading order and its output's name.
+    """A partition: its name, its objects and the name of its output.
 
-    ``context`` of the inputs' first entries are earlier months. ``wanted`` is false for what the
-    selection leaves out: such a partition still owns its output.
+    Parameters
+    ----------
+    name : PartitionName
+    inputs : tuple of InputObject
+        Objects in the order in which they are read; those of earlier months come first.
+    context : int
+        Number of inputs that are earlier months.
+    output_name : str
+        Key of the output below the folder of the spec.
+    wanted : bool
+        Whether the partition is selected. Others are kept because their outputs are no orphans.
     """
 
     name: PartitionName
@@ -65,10 +71,17 @@ class Partition:
 
 @dataclass(slots=True)
 class MonthPartitions:
-    """The partitions of one month folder, and what else lay there.
+    """The partitions of a month folder, and its other objects.
 
-    ``superseded`` are older generations (their keys), ``twins`` counts JSON files beside their
-    Parquet, ``unmatched`` are keys that are no partition's.
+    Parameters
+    ----------
+    partitions : list of Partition
+    superseded : list of str
+        Keys of older generations.
+    unmatched : list of str
+        Keys that are no partition.
+    twins : int
+        Number of JSON files beside a Parquet file of the same name.
     """
 
     partitions: list[Partition] = field(default_factory=list)
@@ -81,9 +94,9 @@ Named = tuple[PartitionName, ObjectMeta]
 
 
 class Discoverer:
-    """Turns the objects of one month folder after the other into partitions.
+    """Turns the objects of month folders into partitions.
 
-    Months of a folder style must come in time order: earlier ones are remembered as context.
+    The months of a folder style must come in time order: earlier ones are remembered as context.
     """
 
     def __init__(self, pattern: NamingPattern, selection: Selection) -> None:
@@ -92,14 +105,14 @@ class Discoverer:
         self._recent: dict[str, deque[tuple[Month, tuple[InputObject, ...]]]] = {}
 
     def discover(self, folder: str, objects: Iterable[ObjectMeta]) -> MonthPartitions:
-        """Return the partitions of one month folder."""
-        found = MonthPartitions()
-        named = self._parse(objects, found)
-        current = _newest_generations(_without_twins(named, found), found)
+        """Return the partitions of a month folder."""
+        result = MonthPartitions()
+        named = self._parse(objects, result)
+        current = _newest_generations(_without_twins(named, result), result)
         for name, entries in self._grouped(folder, current):
             own = tuple(InputObject(e.key, e.etag, e.size_bytes, n.extension) for n, e in entries)
             context = self._context(name, own)
-            found.partitions.append(
+            result.partitions.append(
                 Partition(
                     name=name,
                     inputs=context + own,
@@ -108,14 +121,14 @@ class Discoverer:
                     wanted=self._selection.wants(name),
                 )
             )
-        return found
+        return result
 
-    def _parse(self, objects: Iterable[ObjectMeta], found: MonthPartitions) -> list[Named]:
+    def _parse(self, objects: Iterable[ObjectMeta], result: MonthPartitions) -> list[Named]:
         named = []
         for entry in objects:
             name = self._pattern.parse(entry.key)
             if name is None:
-                found.unmatched.append(entry.key)
+                result.unmatched.append(entry.key)
             else:
                 named.append((name, entry))
         return named
@@ -127,9 +140,9 @@ class Discoverer:
         if not (self._selection.by_month and parts):
             return [(entry[0], [entry]) for entry in current]
         month = parts[0][0].month
-        whole = PartitionName(folder, month, "month", "parquet")
+        all_parts = PartitionName(folder, month, "month", "parquet")
         named = [(entry[0], [entry]) for entry in current if entry[0].symbol is not None]
-        return [(whole, parts), *named]
+        return [(all_parts, parts), *named]
 
     def _output_name(self, name: PartitionName, own: tuple[InputObject, ...]) -> str:
         whole_month = self._selection.by_month and name.symbol is None
@@ -138,7 +151,7 @@ class Discoverer:
     def _context(
         self, name: PartitionName, own: tuple[InputObject, ...]
     ) -> tuple[InputObject, ...]:
-        """Return the inputs of the up to k months before, and remember this one's."""
+        """Return the inputs of up to k earlier months, and remember those of this month."""
         count = self._selection.context_partitions
         if count == 0:
             return ()
@@ -151,31 +164,32 @@ class Discoverer:
         return context
 
 
-def _without_twins(named: list[Named], found: MonthPartitions) -> list[Named]:
-    """Leave out JSON files that describe a Parquet of the same name."""
+def _without_twins(named: list[Named], result: MonthPartitions) -> list[Named]:
+    """Leave out JSON files that describe a Parquet file of the same name."""
     stems = {e.key.removesuffix(".parquet") for n, e in named if n.extension == "parquet"}
-    kept = [
+    data = [
         (n, e)
         for n, e in named
         if not (n.extension == "json" and e.key.removesuffix(".json") in stems)
     ]
-    found.twins += len(named) - len(kept)
-    return kept
+    result.twins += len(named) - len(data)
+    return data
 
 
-def _newest_generations(named: list[Named], found: MonthPartitions) -> list[Named]:
+def _newest_generations(named: list[Named], result: MonthPartitions) -> list[Named]:
     """Keep the newest of the objects that differ only in their hash, in key order."""
+    # By the store's time of the last write: the hash in the name says nothing about age.
     newest: dict[str, Named] = {}
     for name, entry in named:
         # Panel parts carry no hash: two endings of one stem are two partitions.
         identity = name.partition if name.generation is not None else entry.key
-        known = newest.get(identity)
-        if known is None:
+        rival = newest.get(identity)
+        if rival is None:
             newest[identity] = (name, entry)
             continue
-        older, newer = sorted(((name, entry), known), key=_age)
+        older, newer = sorted(((name, entry), rival), key=_age)
         newest[identity] = newer
-        found.superseded.append(older[1].key)
+        result.superseded.append(older[1].key)
     return sorted(newest.values(), key=lambda pair: pair[1].key)
 
 

@@ -5,7 +5,6 @@ memory. A file is done by the rule of `lake.plan.planner`: a receipt names the E
 listed for the file and for its output.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -17,10 +16,11 @@ from gigacast.core.partition.name import (
 )
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.core.time.month import Month
-from gigacast.lake.layout import RESERVED, ReceiptKey, parse_receipt_key, receipt_prefix
+from gigacast.lake.layout import RESERVED, receipt_prefix
 from gigacast.lake.plan.discovery import Discoverer, Partition, Selection
+from gigacast.lake.plan.listing import receipts_by_output, valid_receipt
 from gigacast.lake.plan.months import MonthCursor
-from gigacast.lake.plan.planner import MAX_REPORTED, DoneEntry, OnDone, Plan, valid_receipt
+from gigacast.lake.plan.planner import MAX_REPORTED, DoneEntry, OnDone, Plan
 from gigacast.storage.store import Store
 
 NO_MONTH = Month(1, 1)
@@ -162,7 +162,8 @@ def plan_files(
         Called with each file that is done already.
     """
     listed = {entry.key: entry for page in outputs.list(place.prefix) for entry in page}
-    receipts = _list_receipts(outputs, place.prefix)
+    pages = outputs.list(receipt_prefix(place.prefix))
+    receipts = receipts_by_output(entry for page in pages for entry in page)
     for file in files:
         task = _task(file, place)
         output = listed.pop(task.output_key, None)
@@ -178,15 +179,6 @@ def plan_files(
             counts.pending += 1
             # Deleted by the worker after it has written the new receipt.
             plan.tasks.append(replace(task, stale_receipts=tuple(key for _, key in own)))
-
-
-def _list_receipts(outputs: Store, prefix: str) -> dict[str, list[tuple[ReceiptKey, str]]]:
-    """Return the receipts below a folder of outputs, by output key: what each proves, its key."""
-    receipts: dict[str, list[tuple[ReceiptKey, str]]] = defaultdict(list)
-    for entry in (entry for page in outputs.list(receipt_prefix(prefix)) for entry in page):
-        if (parsed := parse_receipt_key(entry.key)) is not None:
-            receipts[parsed.output_key].append((parsed, entry.key))
-    return receipts
 
 
 def _task(file: FoundFile, place: OutputPlace) -> Task:

@@ -1,6 +1,7 @@
 """The manifest of a spec: the consistent set of forecasts of the last finished run.
 
-A manifest is replaced by compare and swap: two runs that end together merge, neither is lost.
+It is replaced by compare and swap, so that the entries of two runs that end at the same time are
+merged.
 """
 
 import io
@@ -30,7 +31,7 @@ ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One forecast of a consistent set; ``rows`` is ``None`` when no receipt told."""
+    """A forecast in a manifest; ``rows`` is ``None`` when no receipt could be read."""
 
     partition: str
     key: str
@@ -43,14 +44,14 @@ def to_table(entries: list[ManifestEntry]) -> pa.Table:
     """Return entries as a table of `SCHEMA`."""
     texts = [[getattr(entry, name) for entry in entries] for name in SCHEMA.names[:3]]
     rows = np.array([entry.rows or 0 for entry in entries], np.int64)
-    untold = np.array([entry.rows is None for entry in entries], np.bool_)
+    unknown = np.array([entry.rows is None for entry in entries], np.bool_)
     sizes = np.array([entry.size_bytes for entry in entries], np.int64)
-    columns = [*map(text_column, texts), to_arrow(rows, untold), to_arrow(sizes)]
+    columns = [*map(text_column, texts), to_arrow(rows, unknown), to_arrow(sizes)]
     return pa.Table.from_arrays(columns, schema=SCHEMA)
 
 
 def entry_of(receipt: Receipt) -> ManifestEntry:
-    """Return what a manifest says of a partition, by its receipt."""
+    """Return the entry of a partition, from its receipt."""
     output = receipt.output
     return ManifestEntry(
         partition=receipt.partition,
@@ -62,19 +63,19 @@ def entry_of(receipt: Receipt) -> ManifestEntry:
 
 
 def encode_table(table: pa.Table) -> bytes:
-    """Return a table of `SCHEMA` as it is stored."""
+    """Return the stored form of a table of `SCHEMA`."""
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def decode_table(content: bytes, key: str) -> pa.Table:
-    """Read a stored table of `SCHEMA`.
+    """Return the table of `SCHEMA` in a stored object.
 
     Raises
     ------
     CorruptedFileError
-        When it is none.
+        When the object is not a manifest.
     """
     try:
         return pq.ParquetFile(io.BytesIO(content)).read().select(SCHEMA.names).cast(SCHEMA)
@@ -85,18 +86,16 @@ def decode_table(content: bytes, key: str) -> pa.Table:
 
 
 def merge(old: pa.Table, new: pa.Table) -> pa.Table:
-    """Return ``new`` and what of ``old`` it does not replace, in the order of partitions.
-
-    A newer generation replaces the older one: partitions decide, not keys.
-    """
-    kept = old.filter(
+    """Return new entries and those old ones that they do not replace, sorted by partition."""
+    # By partition instead of by key: the next generation of an input has another key.
+    unchanged = old.filter(
         pc.invert(pc.is_in(old["partition"], value_set=new["partition"].combine_chunks()))
     )
-    return pa.concat_tables([kept, new]).sort_by("partition")
+    return pa.concat_tables([unchanged, new]).sort_by("partition")
 
 
 def read_manifest(store: Store, key: str) -> tuple[pa.Table, str | None]:
-    """Return a manifest and its ETag; an empty one and ``None`` when there is none.
+    """Return a manifest and its ETag; an empty table and ``None`` when the object does not exist.
 
     Raises
     ------
@@ -106,27 +105,28 @@ def read_manifest(store: Store, key: str) -> tuple[pa.Table, str | None]:
     try:
         etag = store.head(key).etag
         content = store.get(key, if_match=etag)
+    # Replaced between the two requests: the caller's conditional write fails and it tries again.
     except (ObjectNotFoundError, PreconditionFailedError):
         return pa.Table.from_batches([], SCHEMA), None
     return decode_table(content, key), etag
 
 
 def update_manifest(store: Store, key: str, new: pa.Table) -> int:
-    """Merge new entries into a manifest; return the number of entries it has now.
-
-    Nothing is written when nothing changes.
+    """Merge new entries into a manifest, and return its number of entries.
 
     Raises
     ------
     PreconditionFailedError
-        When others replaced it again and again in the meantime.
+        When other processes wrote first `ATTEMPTS` times.
     """
     for attempt in range(ATTEMPTS):
         old, etag = read_manifest(store, key)
         merged = merge(old, new)
+        # A rerun that did nothing must not replace the object under its readers.
         if etag is not None and merged.equals(old):
             return len(merged)
         content = encode_table(merged)
+        # The condition fails when another run wrote since the read: its entries are merged next.
         try:
             if etag is None:
                 store.put_if_absent(key, content)

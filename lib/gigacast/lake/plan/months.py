@@ -21,9 +21,9 @@ class MonthCursor:
     Parameters
     ----------
     pages : iterable of list of ObjectMeta
-        In key order.
+        Pages in key order.
     prefix : str
-        What the keys start with before ``2014/03/``; left in the objects' keys.
+        Part of the keys before ``2014/03/``.
     """
 
     def __init__(self, pages: Iterable[list[ObjectMeta]], prefix: str = "") -> None:
@@ -42,7 +42,7 @@ class MonthCursor:
         self.folder, self._objects = next(self._groups, (None, iter(())))
 
     def take(self, folder: str) -> list[ObjectMeta]:
-        """Return the objects of this folder and step on; none when the cursor is elsewhere."""
+        """Return the objects of a folder and advance; none when the cursor is at another one."""
         if self.folder != folder:
             return []
         objects = list(self._objects)
@@ -52,7 +52,7 @@ class MonthCursor:
 
 @dataclass(frozen=True, slots=True)
 class MonthFolder:
-    """One month folder: the objects in it, and what they are."""
+    """A month folder: its objects, and the partitions among them."""
 
     month: Month
     objects: tuple[ObjectMeta, ...]
@@ -62,9 +62,10 @@ class MonthFolder:
 def walk_months(
     inputs: Store, pattern: NamingPattern, selection: Selection
 ) -> Iterator[MonthFolder]:
-    """Iterate over the month folders that are asked for, in the order of time.
+    """Yield the month folders that a selection covers, in the order of time.
 
-    Partitions the selection leaves out are there too, not ``wanted``. No context is read.
+    Partitions that the selection leaves out are included with ``wanted`` false. Earlier months are
+    not added as context.
 
     Raises
     ------
@@ -74,10 +75,10 @@ def walk_months(
     years = [(year_of_folder(folder), folder) for folder in inputs.list_folder().folders]
     for year, year_folder in sorted((year, name) for year, name in years if year is not None):
         months = [Month(year, number) for number in range(1, 13)]
-        wanted = [month for month in months if month in selection.months]
-        prefixes = [p for month in wanted for p in month_prefixes(year_folder, month)]
+        selected = [month for month in months if month in selection.months]
+        prefixes = [p for month in selected for p in month_prefixes(year_folder, month)]
         # `month=3` sorts after `month=12`: those are listed one by one, in the order of time.
-        at_once = len(wanted) == 12 and not year_folder.startswith("year=")
+        at_once = len(selected) == 12 and not year_folder.startswith("year=")
         for prefix in [year_folder] if at_once else prefixes:
             for folder, objects in _by_folder(inputs, prefix):
                 month = month_of_folder(folder)

@@ -1,10 +1,9 @@
 """The plan of an array run: written once, read by every child.
 
-``plans/{run_id}.json`` is the head, which every child reads; ``plans/{run_id}/{child}.json`` are
-the tasks of one. The head names the digest of each part and is written after them, and whoever
-starts a child names the digest of the head. So a child of ten thousand reads its own part only, a
-plan of any size is made in the memory of its tasks, and one that was changed under a running array
-is refused.
+``plans/{run_id}.json`` is the head, which every child reads; ``plans/{run_id}/{child}.json`` holds
+the tasks of a child. The head names the digest of each part, and the command of a child names the
+digest of the head, so that a plan which was changed under a running array is refused. A child reads
+only its own part, however many there are.
 """
 
 import json
@@ -22,14 +21,14 @@ from gigacast.storage.store import Store
 
 FORMAT = 2
 MAX_SKEW = timedelta(hours=1)
-"""Clocks differ; a plan from further in the future says that one of two is wrong."""
+"""Difference between the clocks of two machines that is accepted."""
 
 _WRITERS = 16
 _RERUN = "start a new run: it plans what is left"
 
 
 class Share(NamedTuple):
-    """What a child has to do, and the digest of the object that says so."""
+    """The tasks of a child: their number and size, and the digest of the object with them."""
 
     digest: str
     tasks: int
@@ -45,11 +44,11 @@ class PlanFile:
     run_id, created_at, expires_at : str
         Times in ISO 8601, UTC.
     setup : mapping
-        What every worker is made from.
+        Setup that all workers share.
     shares : tuple of Share
-        One for each child.
+        The share of each child.
     digest : str
-        Of the head, and by it of the whole plan.
+        Digest of the head; it covers the whole plan, since the head names those of the parts.
     """
 
     run_id: str
@@ -60,11 +59,11 @@ class PlanFile:
     digest: str = ""
 
     def age(self, now: datetime) -> timedelta:
-        """Return how long ago the plan was made."""
+        """Return the time since the plan was made."""
         return now - datetime.fromisoformat(self.created_at)
 
     def check_time(self, now: datetime) -> None:
-        """Refuse a plan that is no longer, or not yet, valid.
+        """Refuse a plan that has expired, or that comes from the future.
 
         Raises
         ------
@@ -89,7 +88,7 @@ def write_plan(
     now: datetime,
     valid_for: timedelta,
 ) -> PlanFile:
-    """Write a run's plan, once.
+    """Write the plan of a run.
 
     Parameters
     ----------
@@ -97,16 +96,17 @@ def write_plan(
         Rooted at the output root.
     run_id : str
     setup : mapping
-        JSON-able: what every worker is made from, with nothing left to resolve.
+        JSON values that all workers share, with everything resolved.
     shares : sequence of sequence of Task
-        The tasks of each child.
+        Tasks of each child.
     now : datetime
     valid_for : timedelta
+        Time after which children refuse the plan.
 
     Raises
     ------
     PlanError
-        When that run has a plan already.
+        When the run has a plan already.
     """
     _refuse_second(store, run_id)
 
@@ -120,6 +120,8 @@ def write_plan(
         parts = tuple(pool.map(write, range(len(shares))))
     plan = PlanFile(run_id, now.isoformat(), (now + valid_for).isoformat(), setup, parts)
     head = _encode({"format": FORMAT, **{name: getattr(plan, name) for name in _HEAD}})
+    # The head comes last, and only if there is none: a crash before it leaves parts that no plan
+    # names, and of two planners with the same run id one is refused.
     try:
         store.put_if_absent(plan_key(run_id), head)
     except PreconditionFailedError as error:
@@ -128,19 +130,20 @@ def write_plan(
 
 
 def read_plan(store: Store, run_id: str, digest: str | None = None) -> PlanFile:
-    """Read the head of a plan.
+    """Return the head of a plan.
 
     Parameters
     ----------
     store : Store
+        Rooted at the output root.
     run_id : str
     digest : str, optional
-        Of the head that is meant.
+        Digest that the head must have; not checked by default.
 
     Raises
     ------
     PlanError
-        When there is no plan, it is another one, or one of another version of this program.
+        When the plan does not exist, has another digest, or is of another version of this program.
     """
     try:
         head = store.get(plan_key(run_id))
@@ -163,12 +166,12 @@ def read_plan(store: Store, run_id: str, digest: str | None = None) -> PlanFile:
 
 
 def read_tasks(store: Store, plan: PlanFile, child: int) -> list[Task]:
-    """Read the tasks of one child.
+    """Return the tasks of a child.
 
     Raises
     ------
     PlanError
-        When the plan has no such child, or its tasks are not the ones that were planned.
+        When the plan has no child of that number, or its tasks are not those that were planned.
     """
     if not 0 <= child < len(plan.shares):
         raise PlanError(
@@ -190,7 +193,7 @@ _TASK = tuple(field.name for field in fields(Task))
 
 
 def _refuse_second(store: Store, run_id: str) -> None:
-    """Leave the parts of a plan alone that is there already."""
+    """Refuse a run that has a plan, before its parts are overwritten."""
     try:
         store.head(plan_key(run_id))
     except ObjectNotFoundError:
@@ -211,7 +214,7 @@ def _digest(content: bytes) -> str:
 
 
 def _values_of(task: Task) -> dict[str, object]:
-    # `dataclasses.asdict` copies what it finds: for millions of tasks that is most of the time.
+    # `dataclasses.asdict` copies recursively: for millions of tasks that is most of the time.
     return {name: getattr(task, name) for name in _TASK}
 
 

@@ -1,8 +1,8 @@
-"""What is left to do, from listings alone.
+"""The planner: finds the tasks that are left, from listings alone.
 
-Three listings decide: inputs, outputs, receipts. They are walked month by month in step, so memory
-is bounded by the largest month plus what is pending, whatever the bucket's size, and no object is
-read. A partition is done when a receipt names the ETags now listed for its input and its output.
+A partition is done when a receipt names the ETags that are now listed for its input and its output.
+Inputs, outputs and receipts are listed in step, month by month, so that memory is bounded by the
+largest month plus the pending tasks, whatever the size of the bucket. No object is read.
 """
 
 from collections import Counter, defaultdict, deque
@@ -24,39 +24,36 @@ from gigacast.core.time.month import Month
 from gigacast.lake.layout import (
     FORECASTS,
     RESERVED,
-    ReceiptKey,
-    output_id,
-    parse_receipt_key,
     receipt_prefix,
     spec_prefix,
     version_prefix,
 )
 from gigacast.lake.plan.discovery import Discoverer, MonthPartitions, Partition, Selection
-from gigacast.lake.plan.months import MonthCursor
-from gigacast.storage.prefetch import Prefetched
+from gigacast.lake.plan.listing import Existing, Shard, valid_receipt
 from gigacast.storage.store import ObjectMeta, Store
 
 MAX_REPORTED = 20
+"""Keys that a plan names of those that are no partition; all are counted."""
 SHARDS_AHEAD = 3
-PAGES_AHEAD = 8
+"""Shards whose listings run ahead: a listing is a chain of round trips, which overlap this way."""
 
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """What to plan.
+    """The question to the planner: which partitions, and for which spec.
 
     Parameters
     ----------
     spec : Spec
-        Resolved; pinned in the plan.
+        Resolved spec, which the plan pins.
     horizon : int, optional
-        Steps; when absent the file name's minutes count, then ``model_horizon``.
+        Steps; by default those of the file name's minutes, else ``model_horizon``.
     model_horizon : int
-        The model's own prediction length.
+        Prediction length of the model.
     pattern : NamingPattern
     selection : Selection
     overwrite : bool
-        Whether what is done is done again.
+        Whether partitions that are done are planned again.
     root : str
         Folder of the outputs: `layout.FORECASTS`, or that of another job.
     """
@@ -70,18 +67,19 @@ class PlanRequest:
     root: str = FORECASTS
 
     def horizon_of(self, name: PartitionName) -> int:
-        """Return the horizon in steps: the setting, the file name's, or the model's own."""
+        """Return the horizon in steps: from the setting, the file name, or the model."""
         if self.horizon is not None:
             return self.horizon
         if name.horizon_minutes is None or name.timeframe is None:
             return self.model_horizon
+        # Rounded up: a forecast that ends before the minutes named would be too short.
         step_us = Frequency.parse(name.timeframe).span_us(1)
         return max(1, -(-name.horizon_minutes * 60_000_000 // step_us))
 
 
 @dataclass(frozen=True, slots=True)
 class DoneEntry:
-    """A partition that needs no work: its task, its output as listed and its receipt's key."""
+    """A partition that is done: its task, its output as listed, and the key of its receipt."""
 
     task: Task
     output: ObjectMeta
@@ -90,7 +88,7 @@ class DoneEntry:
 
 @dataclass(slots=True)
 class MonthCounts:
-    """Partitions of one month by state."""
+    """Number of partitions of a month by state."""
 
     done: int = 0
     pending: int = 0
@@ -100,12 +98,28 @@ class MonthCounts:
 
 @dataclass(slots=True)
 class Plan:
-    """The tasks left, and what was found on the way.
+    """The tasks that are left, and counts of everything that the listings hold.
 
-    ``specs`` are those of the partitions asked for, done or not. ``unmatched`` and
-    ``foreign_folders`` hold the first few of what was not taken for input; ``unmatched_count``
-    counts all. ``orphans`` are outputs without an input, and superseded generations' outputs;
-    ``stale_receipts`` are receipts that prove nothing any more.
+    Parameters
+    ----------
+    tasks : list of Task
+    months : dict of Month to MonthCounts
+    twins : int
+        JSON files beside a Parquet file of the same name.
+    unmatched_count : int
+        Objects that are no partition; ``unmatched`` names the first few.
+    foreign_folders : list of str
+        Folders at the root that hold no partitions.
+    orphans : list of str
+        Outputs without an input, and outputs of superseded generations.
+    stale_receipts : list of str
+        Receipts that prove nothing any more.
+    superseded_inputs : list of str
+        Older generations of partitions.
+    specs : set of str
+        Ids of the specs of the selected partitions, done or not.
+    done_bytes : int
+        Size of the inputs of partitions that are done.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -122,7 +136,7 @@ class Plan:
 
     @property
     def totals(self) -> MonthCounts:
-        """The counts over all months."""
+        """Counts over all months."""
         total: Counter[str] = Counter()
         for counts in self.months.values():
             for name in MonthCounts.__slots__:
@@ -131,13 +145,13 @@ class Plan:
 
     @property
     def discovered(self) -> int:
-        """Partitions asked for and found."""
+        """Number of selected partitions."""
         totals = self.totals
         return totals.done + totals.pending
 
     @property
     def pending_bytes(self) -> int:
-        """Bytes of the inputs of all tasks."""
+        """Size of the inputs of all tasks."""
         return sum(task.size_bytes for task in self.tasks)
 
 
@@ -147,7 +161,7 @@ OnDone = Callable[[DoneEntry], None]
 def make_plan(
     inputs: Store, outputs: Store, request: PlanRequest, *, on_done: OnDone | None = None
 ) -> Plan:
-    """List, and decide what is left to do.
+    """List inputs, outputs and receipts, and return the plan of what is left.
 
     Parameters
     ----------
@@ -155,7 +169,8 @@ def make_plan(
         Rooted at the input and the output root; may be the same.
     request : PlanRequest
     on_done : callable, optional
-        Called with each partition that is done already (they are not kept).
+        Called with each partition that is done already; the plan only counts them, since there may
+        be millions.
 
     Raises
     ------
@@ -163,7 +178,8 @@ def make_plan(
     """
     planner = _Planner(inputs, outputs, request, on_done or (lambda entry: None))
     with ExitStack() as stack:
-        ahead: deque[_Shard] = deque()
+        ahead: deque[Shard] = deque()
+        # Several shards are listed at a time, and planned in time order.
         for prefix in planner.shards():
             ahead.append(stack.enter_context(planner.open_shard(prefix)))
             if len(ahead) > SHARDS_AHEAD:
@@ -173,26 +189,8 @@ def make_plan(
     return planner.plan
 
 
-class _Shard(ExitStack):
-    """The listings of one prefix, under way: inputs, and outputs and receipts by spec."""
-
-    def __init__(self, prefix: str) -> None:
-        super().__init__()
-        self._prefix = prefix
-        self.cursors: list[MonthCursor] = []
-        self.inputs: MonthCursor
-        self.specs: dict[str, tuple[MonthCursor, MonthCursor]] = {}
-
-    def cursor(self, store: Store, below: str) -> MonthCursor:
-        """Start one more listing."""
-        pages = Prefetched(store.list(below + self._prefix), PAGES_AHEAD)
-        self.callback(pages.close)
-        self.cursors.append(MonthCursor(pages, below))
-        return self.cursors[-1]
-
-
 class _Planner:
-    """The state of one planning: the plan so far and the months remembered as context."""
+    """The state of a planning: the plan so far, and earlier months as context."""
 
     def __init__(
         self, inputs: Store, outputs: Store, request: PlanRequest, on_done: OnDone
@@ -216,7 +214,10 @@ class _Planner:
         return spec_prefix(request.spec.model, request.spec.version, spec_id, request.root)
 
     def _find_live_specs(self) -> list[str]:
-        """Return the spec folders that exist and that this request could have written."""
+        """Return the ids of specs that exist and that this request could have written.
+
+        They differ in the horizon, which may come from the file name.
+        """
         spec = self._request.spec
         root = version_prefix(spec.model, spec.version, self._request.root)
         names = [
@@ -255,9 +256,9 @@ class _Planner:
 
     # -- one shard: three listings in step ---------------------------------------------------------
 
-    def open_shard(self, prefix: str) -> "_Shard":
+    def open_shard(self, prefix: str) -> Shard:
         """Start the listings of one shard."""
-        shard = _Shard(prefix)
+        shard = Shard(prefix)
         shard.inputs = shard.cursor(self._inputs, "")
         for spec_id in self._live_specs:
             below = self._prefix(spec_id)
@@ -265,42 +266,43 @@ class _Planner:
             shard.specs[spec_id] = (outputs, shard.cursor(self._outputs, receipt_prefix(below)))
         return shard
 
-    def plan_shard(self, shard: "_Shard") -> None:
+    def plan_shard(self, shard: Shard) -> None:
         """Walk the listings of one shard month by month, and end them."""
         with shard:
             while folders := [c.folder for c in shard.cursors if c.folder is not None]:
                 folder = min(folders)
                 objects = shard.inputs.take(folder)
                 existing = {
-                    spec_id: _Existing(outputs.take(folder), receipts.take(folder))
+                    spec_id: Existing(outputs.take(folder), receipts.take(folder))
                     for spec_id, (outputs, receipts) in shard.specs.items()
                 }
                 self._plan_month(folder, objects, existing)
 
     def _plan_month(
-        self, folder: str, objects: list[ObjectMeta], existing: "dict[str, _Existing]"
+        self, folder: str, objects: list[ObjectMeta], existing: dict[str, Existing]
     ) -> None:
         month = month_of_folder(folder)
         if month is None:
             self._report_unmatched([entry.key for entry in objects])
             return
-        found = self._discoverer.discover(folder, objects)
+        discovered = self._discoverer.discover(folder, objects)
         in_selection = month in self._request.selection.months
         if in_selection:
-            self._report(month, found)
-        for partition in found.partitions:
+            self._report(month, discovered)
+        for partition in discovered.partitions:
             self._plan_partition(partition, existing)
         if in_selection:
-            claimed = {partition.output_name for partition in found.partitions}
+            claimed = {partition.output_name for partition in discovered.partitions}
             self._report_leftovers(month, existing, claimed)
 
-    def _plan_partition(self, partition: Partition, existing: "dict[str, _Existing]") -> None:
+    def _plan_partition(self, partition: Partition, existing: dict[str, Existing]) -> None:
         horizon = self._request.horizon_of(partition.name)
         spec_id = self._spec_id(horizon)
         output_key = self._prefix(spec_id) + partition.output_name
-        here = existing.get(spec_id)
-        output = here.outputs.pop(output_key, None) if here else None
-        receipts = here.receipts.pop(output_key, []) if here else []
+        stored = existing.get(spec_id)
+        # Also for a partition that the selection leaves out: its output is no orphan.
+        output = stored.outputs.pop(output_key, None) if stored else None
+        receipts = stored.receipts.pop(output_key, []) if stored else []
         if not partition.wanted:
             return
         task = _task_of(partition, horizon, spec_id, output_key)
@@ -318,50 +320,39 @@ class _Planner:
             _task_of(partition, horizon, spec_id, output_key, tuple(key for _, key in receipts))
         )
 
-    # -- what else was found -----------------------------------------------------------------------
+    # -- everything that is no task ----------------------------------------------------------------
 
-    def _report(self, month: Month, found: MonthPartitions) -> None:
-        self.plan.twins += found.twins
-        self.plan.superseded_inputs += found.superseded
-        if found.superseded:
-            self.plan.months[month].superseded += len(found.superseded)
-        self._report_unmatched(found.unmatched)
+    def _report(self, month: Month, discovered: MonthPartitions) -> None:
+        self.plan.twins += discovered.twins
+        self.plan.superseded_inputs += discovered.superseded
+        if discovered.superseded:
+            self.plan.months[month].superseded += len(discovered.superseded)
+        self._report_unmatched(discovered.unmatched)
 
     def _report_unmatched(self, keys: list[str]) -> None:
         self.plan.unmatched_count += len(keys)
         self.plan.unmatched += keys[: max(0, MAX_REPORTED - len(self.plan.unmatched))]
 
     def _report_leftovers(
-        self, month: Month, existing: "dict[str, _Existing]", claimed: set[str]
+        self, month: Month, existing: dict[str, Existing], claimed: set[str]
     ) -> None:
-        """Note outputs without an input, and receipts without an output.
+        """Add outputs without an input, and receipts without an output.
 
-        What is left of a partition that is there belongs to another horizon: another spec's.
+        Outputs of a partition that exists, but under another spec, belong to another horizon: they
+        are no orphans.
         """
-        for spec_id, here in existing.items():
+        for spec_id, stored in existing.items():
             cut = len(self._prefix(spec_id))
-            orphans = [key for key in here.outputs if key[cut:] not in claimed]
+            orphans = [key for key in stored.outputs if key[cut:] not in claimed]
             if orphans:
                 self.plan.months[month].orphaned += len(orphans)
             self.plan.orphans += orphans
             self.plan.stale_receipts += [
                 receipt
-                for output, receipts in here.receipts.items()
+                for output, receipts in stored.receipts.items()
                 if output[cut:] not in claimed
                 for _, receipt in receipts
             ]
-
-
-class _Existing:
-    """The outputs and receipts of one spec in one month, by output key; claimed by popping."""
-
-    def __init__(self, outputs: list[ObjectMeta], receipts: list[ObjectMeta]) -> None:
-        self.outputs = {entry.key: entry for entry in outputs}
-        self.receipts: dict[str, list[tuple[ReceiptKey, str]]] = defaultdict(list)
-        for entry in receipts:
-            parsed = parse_receipt_key(entry.key)
-            if parsed is not None:
-                self.receipts[parsed.output_key].append((parsed, entry.key))
 
 
 def _task_of(
@@ -384,13 +375,3 @@ def _task_of(
         timeframe=name.timeframe,
         stale_receipts=stale_receipts,
     )
-
-
-def valid_receipt(
-    task: Task, output: ObjectMeta | None, receipts: list[tuple[ReceiptKey, str]]
-) -> str | None:
-    """Return the key of the receipt that names the listed input and the listed output."""
-    if output is None:
-        return None
-    wanted = (task.input_id, output_id(output.etag))
-    return next((key for r, key in receipts if (r.input_id, r.output_id) == wanted), None)

@@ -1,6 +1,6 @@
 """Receipts: proof that a task was done, with its timings.
 
-A receipt's key names the input and the output it proves, so planning lists receipts and reads none.
+The key of a receipt names the ETags of input and output, so planning lists receipts and reads none.
 """
 
 import dataclasses
@@ -19,37 +19,39 @@ STAGES = ("read", "prepare", "predict", "write", "total")
 
 @dataclass(frozen=True)
 class Receipt:
-    """What one task did; the same form for every job.
+    """The result of a task, in the same form for every job.
 
     Parameters
     ----------
     job : str
-        ``forecast``.
+        ``forecast``, ``backtest``, ``clean``, ``quality``.
     partition, run_id, finished_at : str
-        What, by which run and when (ISO 8601, UTC).
+        The task, the run that did it, and the time (ISO 8601, UTC).
     inputs : list of {key, etag, size_bytes}
     output : {key, etag, size_bytes, rows}
+        A job may add fields.
     rows, series : int
-        Read.
+        Numbers read from the inputs.
     seconds : mapping
-        By stage: read, prepare, predict, write, total. Stages overlap: they may add up to more.
+        Seconds by stage: read, prepare, predict, write, total. Stages overlap: their sum may be
+        more than the total.
     reasons : mapping
-        Series not forecast by the model, by reason; ``reason_items`` names the first of each.
+        Number of series that the model did not forecast, by reason; ``reason_items`` names the
+        first items of each reason.
     repairs : mapping
-        What the reader mended: duplicated timestamps, gaps, rows without id or time.
+        Number of changes by the reader: duplicated timestamps, gaps, rows without id or time.
     device, precision : str
     batch_sizes : list of int
-        The distinct batch sizes used, descending.
+        Distinct batch sizes, descending.
     peak_rss_bytes : int
-        Of the worker's process, so far.
+        Peak memory of the worker's process so far.
     model, version, digest, spec : str
-        Which forecast.
     newest_timestamp : str, optional
-        The latest step of all series (ISO 8601, UTC): how fresh the data was.
+        Latest step of all series (ISO 8601, UTC): how fresh the data was.
     covariates : mapping
-        Columns seen beside the targets: ``past``, ``known``, ``joint`` targets, and ``ignored``.
+        Columns used beside the targets: ``past``, ``known``, ``joint`` targets, and ``ignored``.
     instance, purchase : str, optional
-        Type of the machine, and whether it was bought as ``spot`` or ``on_demand``, where known.
+        Type of the machine, and ``spot`` or ``on_demand``, where known.
     host : mapping
         Name, process id and software versions.
     """
@@ -83,13 +85,13 @@ class Receipt:
 
     @property
     def series_per_s(self) -> float:
-        """Series per second of the whole task."""
+        """Series per second over the whole task."""
         total = self.seconds.get("total", 0.0)
         return self.series / total if total > 0 else 0.0
 
     @property
     def data_age_s(self) -> float | None:
-        """Seconds from the newest timestamp to the end of the task; below 0 for dates ahead."""
+        """Seconds from the newest timestamp to the end of the task; below 0 for future dates."""
         if self.newest_timestamp is None:
             return None
         newest = datetime.fromisoformat(self.newest_timestamp)
@@ -97,22 +99,22 @@ class Receipt:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all inputs."""
+        """Size of all inputs."""
         return sum(int(str(entry["size_bytes"])) for entry in self.inputs)
 
     def to_json(self) -> bytes:
-        """Return the receipt as it is stored."""
+        """Return the stored form."""
         content = {**dataclasses.asdict(self), "series_per_s": round(self.series_per_s, 3)}
         return json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, content: bytes, key: str) -> "Receipt":
-        """Read a stored receipt; fields a newer version added are left aside.
+        """Return the receipt in a stored object; fields of newer versions are left out.
 
         Raises
         ------
         CorruptedFileError
-            When it is not a receipt.
+            When the object is not a receipt.
         """
         try:
             values = json.loads(content)
@@ -123,11 +125,21 @@ class Receipt:
 
 
 def write_receipt(store: Store, task: Task, receipt: Receipt, output_etag: str) -> str:
-    """Write a task's receipt, then delete the ones it supersedes; return its key.
+    """Write the receipt of a task, delete those it supersedes, and return its key.
 
-    In this order, so that a crash in between leaves a receipt too many, never one too few.
+    Parameters
+    ----------
+    store : Store
+        Rooted at the output root.
+    task : Task
+    receipt : Receipt
+    output_etag : str
+        ETag of the output that the store gave when it was written.
     """
     key = receipt_key(task.output_key, task.input_id, output_etag)
+    # No condition on the write: two workers that did the same task write the same proof. Stale
+    # receipts go last, so that a crash in between leaves one too many. It names an output that is
+    # no longer there and proves nothing; the next plan lists it as stale.
     store.put(key, receipt.to_json())
     stale = [old for old in task.stale_receipts if old != key]
     if stale:
@@ -146,7 +158,7 @@ def list_receipts(store: Store, output_key: str) -> Iterator[tuple[str, ReceiptK
 
 
 def read_receipt(store: Store, key: str) -> Receipt:
-    """Read one receipt.
+    """Return a receipt.
 
     Raises
     ------
@@ -156,18 +168,20 @@ def read_receipt(store: Store, key: str) -> Receipt:
 
 
 def input_entries(task: Task) -> list[dict[str, object]]:
-    """Return a task's inputs as a receipt lists them."""
+    """Return the inputs of a task as receipts list them."""
     return [{"key": i.key, "etag": i.etag, "size_bytes": i.size_bytes} for i in task.inputs]
 
 
 def merge_counts(into: dict[str, int], more: Mapping[str, int]) -> None:
-    """Add counts by name."""
+    """Add counts by name, in place."""
     for name, count in more.items():
         into[name] = into.get(name, 0) + count
 
 
 def find_receipt(store: Store, task: Task) -> Receipt | None:
-    """Return the receipt that names a task's input and its output as it is now; else ``None``.
+    """Return the receipt that proves a task done, else ``None``.
+
+    It names the task's inputs and the output as they are now: one or two requests, no listing.
 
     Parameters
     ----------

@@ -1,0 +1,70 @@
+"""Listings that the planners walk, and the proof of done tasks in them."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+from gigacast.core.partition.task import Task
+from gigacast.lake.layout import ReceiptKey, output_id, parse_receipt_key
+from gigacast.lake.plan.months import MonthCursor
+from gigacast.storage.prefetch import Prefetched
+from gigacast.storage.store import ObjectMeta, Store
+
+PAGES_AHEAD = 8
+
+
+class Shard(ExitStack):
+    """The open listings of a prefix: inputs, and outputs and receipts by spec."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__()
+        self._prefix = prefix
+        self.cursors: list[MonthCursor] = []
+        self.inputs: MonthCursor
+        self.specs: dict[str, tuple[MonthCursor, MonthCursor]] = {}
+
+    def cursor(self, store: Store, below: str) -> MonthCursor:
+        """Start a listing in a thread."""
+        pages = Prefetched(store.list(below + self._prefix), PAGES_AHEAD)
+        self.callback(pages.close)
+        self.cursors.append(MonthCursor(pages, below))
+        return self.cursors[-1]
+
+
+class Existing:
+    """The outputs and receipts of a spec in a month, by output key.
+
+    Partitions take theirs out, so that the orphans remain.
+    """
+
+    def __init__(self, outputs: list[ObjectMeta], receipts: list[ObjectMeta]) -> None:
+        self.outputs = {entry.key: entry for entry in outputs}
+        self.receipts = receipts_by_output(receipts)
+
+
+def receipts_by_output(entries: Iterable[ObjectMeta]) -> dict[str, list[tuple[ReceiptKey, str]]]:
+    """Return listed receipts by the key of their output: each as its proof and its own key."""
+    receipts: dict[str, list[tuple[ReceiptKey, str]]] = defaultdict(list)
+    for entry in entries:
+        if (parsed := parse_receipt_key(entry.key)) is not None:
+            receipts[parsed.output_key].append((parsed, entry.key))
+    return receipts
+
+
+def valid_receipt(
+    task: Task, output: ObjectMeta | None, receipts: list[tuple[ReceiptKey, str]]
+) -> str | None:
+    """Return the key of the receipt that names the listed input and the listed output.
+
+    Parameters
+    ----------
+    task : Task
+    output : ObjectMeta or None
+        The output as listed.
+    receipts : list of (ReceiptKey, str)
+        Receipts for this output, with their keys.
+    """
+    if output is None:
+        return None
+    proof = (task.input_id, output_id(output.etag))
+    return next((key for r, key in receipts if (r.input_id, r.output_id) == proof), None)
