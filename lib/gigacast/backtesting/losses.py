@@ -1,8 +1,8 @@
-"""Losses as rows of a file, and back. Pure.
+"""Losses of a backtest as rows of a file, and back.
 
-A row is one forecast of a backtest: a series, from one origin. Its columns hold what `Losses` are,
-and what people group by. ``length`` is that of the history before the origin, as far as it is read;
-all but ``scale`` are sums over ``steps``, so a series' MASE is ``error / steps / scale``.
+A row is the forecast of a series from one origin: its `Losses`, and columns to group by. ``length``
+is the length of the history before the origin, as far as it is read. All losses but ``scale`` are
+sums over ``steps``: the MASE of a series is ``error / steps / scale``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ def losses_schema(
     levels: Sequence[float],
     metadata: Mapping[str, str],
 ) -> pa.Schema:
-    """Return the columns of a file of losses, with what it is as key-value metadata."""
+    """Return the columns of a file of losses; empty values of the metadata are left out."""
     names = [level_name(level) for level in levels]
     fields = [
         pa.field("item_id", item_type),
@@ -55,18 +55,18 @@ def _inside_names(levels: Sequence[float]) -> list[str]:
 def losses_batch(
     contexts: SeriesBatch, losses: Losses, reasons: ByteArray, window: int, schema: pa.Schema
 ) -> pa.RecordBatch:
-    """Return the losses of one window of a batch as rows.
+    """Return the losses of a window of a batch as rows.
 
     Parameters
     ----------
     contexts : SeriesBatch
         N series that end at the origin.
     losses : Losses
-        N of them.
+        Losses of N forecasts.
     reasons : int8 [N]
-        Why the model did not make the forecast; 0 where it did.
+        Reason why the model did not make a forecast; 0 where it did.
     window : int
-        0 is the latest origin.
+        Number of the window; 0 has the latest origin.
     schema : pyarrow.Schema
         See `losses_schema`.
     """
@@ -94,7 +94,15 @@ def losses_batch(
 
 
 def read_losses(table: pa.Table, levels: Sequence[float]) -> Losses:
-    """Return the losses of a file's rows."""
+    """Return the losses in the rows of a file.
+
+    Parameters
+    ----------
+    table : pa.Table
+        N rows, see `losses_schema`.
+    levels : sequence of float
+        Quantile levels of the file.
+    """
     names = [level_name(level) for level in levels]
     scale = pc.fill_null(table["scale"], float("nan"))
     return Losses(
@@ -107,7 +115,7 @@ def read_losses(table: pa.Table, levels: Sequence[float]) -> Losses:
 
 
 def _matrix(table: pa.Table, names: Sequence[str], kind: np.dtype[Any]) -> AnyArray:
-    found = np.empty((table.num_rows, len(names)), kind)
+    matrix = np.empty((table.num_rows, len(names)), kind)
     for place, name in enumerate(names):
-        found[:, place] = to_numpy(table[name])
-    return found
+        matrix[:, place] = to_numpy(table[name])
+    return matrix

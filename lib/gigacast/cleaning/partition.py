@@ -1,10 +1,9 @@
-"""One task of a cleaning job: a raw partition in, a cleaned file out.
+"""The task of a cleaning job: a raw partition becomes a cleaned file.
 
-The partition is looked at twice. First its keys, and column after column what the rules need to
-know of all rows: fences, and the narrowest type. Then rows stream through, a chunk at a time. A
-cleaned file lies under a key that names its input and the rules: one that is there already, of a
-worker that was killed before its receipt, is taken as it is. It is replaced only when it is damaged
-and no version names it.
+The partition is read twice: first the keys, and per column the figures over all rows that the rules
+need (fences, the narrowest type); then the rows, a chunk at a time. The key of the cleaned file
+names its input and the rules. A file that exists, from a worker that was killed before its receipt,
+is used as it is. It is replaced only when it is damaged and no version names it.
 """
 
 import json
@@ -51,7 +50,7 @@ from gigacast.storage.store import Store, StoreAddress
 _CHUNKS_AHEAD = 1
 
 CLEANING = "gigacast.cleaning"
-"""The key in a file's footer that says what was done."""
+"""Key in a file's footer for the changes that cleaning made."""
 
 
 @dataclass(frozen=True)
@@ -61,14 +60,14 @@ class CleanSetup:
     Parameters
     ----------
     name : str
-        Of the dataset.
+        Name of the dataset.
     sources : Sources
     outputs : StoreAddress
     reading : Reading
     rules : CleanRules
     codec : str
     paths : mapping of str to str
-        What the file of each partition is called in the dataset.
+        Path in the dataset of each partition's file.
     run_id : str
     """
 
@@ -89,7 +88,7 @@ class CleanSetup:
 
 
 class PartitionCleaner:
-    """Cleans one partition per call."""
+    """Cleans a partition per call."""
 
     def __init__(self, setup: CleanSetup) -> None:
         self._setup = setup
@@ -154,14 +153,14 @@ class PartitionCleaner:
         )
 
     def _find(self, task: Task, local: Path) -> "tuple[_Made | None, str | None]":
-        """Return the file that is there, of a worker that wrote no receipt; ``None`` without.
+        """Return the file of a worker that wrote no receipt, or the ETag of a damaged one.
 
-        Of one that is damaged the ETag is returned, so that it can be replaced.
+        Each is ``None`` where it does not apply. By its ETag, only the damaged file is replaced.
 
         Raises
         ------
         DatasetIntegrityError
-            When a version names a file that is damaged.
+            When the file is damaged and a version names it.
         """
         try:
             return self._take_existing(task, local), None
@@ -179,7 +178,7 @@ class PartitionCleaner:
             return None, etag
 
     def _named_by(self, key: str) -> DatasetRef | None:
-        """Return a version of the dataset that a file belongs to."""
+        """Return a version of the dataset that names a file, else ``None``."""
         lake = Lake(self._outputs)
         ref = DatasetRef("cleaned", self._setup.name)
         for version in lake.versions(ref):
@@ -189,13 +188,13 @@ class PartitionCleaner:
         return None
 
     def _take_existing(self, task: Task, local: Path) -> "_Made":
-        """Return the file that is there, which somebody else has made of the same input.
+        """Return the existing file, which another worker made from the same input.
 
         Raises
         ------
         ObjectNotFoundError
         CorruptedFileError
-            When it is no file of ours, or damaged.
+            When it is damaged, or not a cleaned file.
         """
         etag = _download(self._outputs, task.output_key, local)
         where = f"{self._outputs.address.url}/{task.output_key}"
@@ -230,12 +229,13 @@ class PartitionCleaner:
             done = draft.finish(self._footer(notes, draft.rows))
             try:
                 etag = self._put(task.output_key, local, damaged)
-            except PreconditionFailedError:  # another worker was faster: its file stays
+            # Another worker wrote first. Its file stays: a version may name it already.
+            except PreconditionFailedError:
                 return self._take_existing(task, local)
         return _Made(etag, done, stream.schema, notes)
 
     def _put(self, key: str, content: Path, damaged: str | None) -> str:
-        """Write a file where there is none, or none but one that is damaged."""
+        """Write a file if the key does not exist, or still holds a damaged file."""
         if damaged is None:
             return self._outputs.move_if_absent(key, content)
         return self._outputs.put_if_match(key, content, damaged)
@@ -259,7 +259,7 @@ class PartitionCleaner:
 
 @dataclass(frozen=True)
 class _Made:
-    """A cleaned file in the store: what it holds, and what was done to it."""
+    """A cleaned file in the store: its content, and notes on the changes."""
 
     etag: str
     draft: DraftFile
@@ -268,13 +268,14 @@ class _Made:
 
 
 def _ahead(chunks: Iterator[pa.Table]) -> AbstractContextManager[Iterable[pa.Table]]:
-    """Clean in a thread while others write, where there is a core for it."""
+    """Return chunks that are cleaned ahead in a thread, on a machine with several cores."""
     return Prefetched(chunks, _CHUNKS_AHEAD) if pa.cpu_count() > 1 else nullcontext(chunks)
 
 
 def _download(store: Store, key: str, local: Path) -> str:
     meta = store.head(key)
-    local.unlink(missing_ok=True)  # it may be a name of the very object that is read
+    # A folder store may publish by a hard link: writing to `local` would then change the object.
+    local.unlink(missing_ok=True)
     with local.open("wb") as out:
         for start in range(0, meta.size_bytes, 8 << 20):
             stop = min(start + (8 << 20), meta.size_bytes)

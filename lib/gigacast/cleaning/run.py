@@ -1,9 +1,8 @@
-"""Cleaning: raw partitions in, a version of a cleaned dataset out.
+"""The cleaning job: raw partitions become a version of a cleaned dataset.
 
-Cleaning a partition is a task like any other: planned by listings, run by any executor, proved by a
-receipt. Its file lies under ``cleaning/``, where no reader looks. When all tasks have been done a
-manifest names the files that are good enough, and with it the version exists, whole. So a killed
-run goes on where it was, a second one computes nothing, and what comes later costs only itself.
+Each partition is a task that writes its file under ``cleaning/``, where no reader looks. When all
+tasks are done, a manifest names the files that pass, and the version exists as a whole. So a killed
+run continues where it was, a second run computes nothing, and new partitions cost only themselves.
 """
 
 from collections.abc import Mapping
@@ -41,24 +40,25 @@ from gigacast.runtime.executor import Executor, Failure
 from gigacast.storage.parquet.writer import check_codec
 
 FORMAT_REVISION = 1
-"""Raised when the same settings start to give other rows."""
+"""Part of the spec; to be raised when the same settings start to give other rows."""
 
 
 @dataclass(frozen=True)
 class CleanJob:
-    """What to clean, how, and into what.
+    """The partitions to clean, the rules, and the dataset to publish.
 
     Parameters
     ----------
     files : FileJob
     target : DatasetRef
-        In ``cleaned/``; without a version the next one is taken.
+        Dataset in ``cleaned/``; the next version by default.
     rules : CleanRules
     thresholds : Thresholds
-        What is set aside: cleaned partitions are held against them.
+        Limits for cleaned partitions: those beyond them are set aside.
     codec : str
+        Compression of the files.
     what : str
-        For the changelog.
+        Text for the changelog; names the source by default.
     """
 
     files: FileJob
@@ -76,26 +76,26 @@ class CleanJob:
 
 @dataclass(frozen=True)
 class CleanResult:
-    """How a cleaning run ended.
+    """The result of a cleaning run.
 
     Parameters
     ----------
     run_id : str
     manifest : DatasetManifest, optional
-        Of the version; ``None`` when there is none, since nothing was good enough or left undone.
+        Manifest of the version; ``None`` when no partition passed, or some are left to do.
     new : bool
-        Whether it was published by this run.
+        Whether this run published the version.
     partitions : list of Judged
-        All of them, in their order.
+        Verdicts on all partitions, by name.
     failures : list of (Task, Failure)
     computed, skipped : int
-        Partitions cleaned by this run, and before.
+        Partitions cleaned by this run, and by earlier ones.
     changes : mapping of str to int
-        Over all partitions of the version.
+        Number of changes over all partitions of the version, by kind.
     pending : int
-        Partitions left for later by a limit.
+        Partitions that the limit of the job leaves for later.
     told : mapping of str to mapping
-        What was changed in each partition, of those set aside as well.
+        Changes in each partition, including those set aside.
     """
 
     run_id: str
@@ -112,7 +112,7 @@ class CleanResult:
     @property
     def set_aside(self) -> list[Judged]:
         """The partitions that are not in the version."""
-        return [one for one in self.partitions if one.verdict is Verdict.FAIL]
+        return [judged for judged in self.partitions if judged.verdict is Verdict.FAIL]
 
 
 def clean_dataset(
@@ -122,33 +122,33 @@ def clean_dataset(
     events: RunEvents | None = None,
     executor: Executor | None = None,
 ) -> CleanResult:
-    """Clean what has not been, and publish it.
+    """Clean the partitions that are new or changed, and publish a version.
 
     Parameters
     ----------
     job : CleanJob
     author : Author
-        Who publishes; his clock is the run's.
+        Author of the version; the run uses the author's clock.
     events : RunEvents, optional
-        Told how the run goes on.
+        Receives the progress; ignored by default.
     executor : Executor, optional
-        Where tasks run; made from the job's resources when absent.
+        Runs the tasks; made from the job's resources by default.
 
     Raises
     ------
     DataNotFoundError
-        When there is nothing of what is asked for.
+        When no partition matches.
     ConfigError
-        When the version's number is too low for what changed.
+        When the number of the version is too low for the changes.
     DatasetConflictError
-        When the version has other content.
+        When the version exists with other content.
     StorageError
     """
     return _Cleaning(job, author).run(events, executor)
 
 
 class _Cleaning:
-    """The state of one run."""
+    """A run: the partitions cleaned and failed, and the version."""
 
     def __init__(self, job: CleanJob, author: Author) -> None:
         self._job = job
@@ -275,14 +275,14 @@ class _Cleaning:
     def _aside(self) -> list[dict[str, Any]]:
         judged = [*(part.judged for part in self._parts), *self._failed]
         return [
-            {"partition": one.partition, "reasons": list(one.judgement.reasons)}
-            for one in judged
-            if one.verdict is Verdict.FAIL
+            {"partition": partition.partition, "reasons": list(partition.judgement.reasons)}
+            for partition in judged
+            if partition.verdict is Verdict.FAIL
         ]
 
 
 def _distinct(paths: Mapping[str, str], files: FileJob) -> dict[str, str]:
-    """Return the names of files in the dataset: of several versions each tells its own."""
+    """Return the paths of files in the dataset; with several source versions, with the version."""
     if len(files.sources.refs) <= 1:
         return dict(paths)
     versions = {f"{ref}/": str(ref.version) for ref in files.sources.refs}
@@ -297,20 +297,19 @@ def _distinct(paths: Mapping[str, str], files: FileJob) -> dict[str, str]:
 
 
 def _is_of_data(failure: Failure) -> bool:
-    """Whether a failure is the data's own: a rerun would find the same.
-
-    A file that is not the one its manifest names is somebody's mistake: no version goes without it.
-    """
+    """Whether the data is at fault, so that a rerun would fail in the same way."""
+    # A file that differs from its manifest is no fault of the data: it may be restored, and no
+    # version is published without it.
     kinds = [kind for kind in _kinds_below(DataError) if kind is not DatasetIntegrityError]
     return failure.error in {kind.__name__ for kind in kinds}
 
 
 def _kinds_below(kind: type[Exception]) -> list[type[Exception]]:
-    return [kind, *(one for below in kind.__subclasses__() for one in _kinds_below(below))]
+    return [kind, *(sub for below in kind.__subclasses__() for sub in _kinds_below(below))]
 
 
 def _judge_loss(receipt: Receipt) -> Judgement | None:
-    """Fail a partition that had rows and has none left, whatever the thresholds allow."""
+    """Fail a partition that lost all its rows, whatever the thresholds are."""
     if not receipt.rows or receipt.output["rows"]:
         return None
     lost = receipt.output.get("lost") or f"no row is left of {receipt.rows:,}"
@@ -318,31 +317,31 @@ def _judge_loss(receipt: Receipt) -> Judgement | None:
 
 
 def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
-    """Hold what cleaning took away against the thresholds of what there should not be."""
+    """Judge the rows and values that cleaning removed by the thresholds for such faults."""
     dropped: Any = receipt.output.get("dropped")
     rows = receipt.rows
     if not dropped or not rows:
         return Judgement(Verdict.OK)
     column, unreadable = dropped["unreadable"]
     apart = " and ".join(dropped["apart"])
-    told = f"; {apart} tell them apart: make one column of these for --item_column"
+    hint = f"; {apart} tell them apart: make one column of these for --item_column"
     if len(dropped["apart"]) == 1:
-        told = f"; {apart} tells them apart: say --item_column {apart}"
-    found = (
+        hint = f"; {apart} tells them apart: say --item_column {apart}"
+    faults = (
         ("null_keys", dropped["null_keys"], "rows had no series or no time that can be read"),
         (
             "duplicates",
             dropped["conflicting"],
             "rows had a series and time that came before, and other values"
-            + (told if apart else ""),
+            + (hint if apart else ""),
         ),
         ("missing", unreadable, f"values of {column} were not of the contract's type"),
     )
-    judged = [(getattr(allowed, name).judge(n / rows), n, what) for name, n, what in found]
-    wrong = [one for one in judged if one[0] is not Verdict.OK]
+    judged = [(getattr(allowed, name).judge(n / rows), n, text) for name, n, text in faults]
+    wrong = [entry for entry in judged if entry[0] is not Verdict.OK]
     return Judgement(
         worst(verdict for verdict, *_ in judged),
-        tuple(f"{verdict}: {n:,} of {rows:,} {what}" for verdict, n, what in wrong),
+        tuple(f"{verdict}: {n:,} of {rows:,} {text}" for verdict, n, text in wrong),
     )
 
 

@@ -1,7 +1,7 @@
-"""The version that a cleaning run comes to: files that lie where they are, named.
+"""The version that a cleaning run publishes: a manifest that names cleaned files in place.
 
-The number follows from what changed: a patch for other values, a minor version for more files or
-columns, a major one when columns go or change their kind.
+Its number follows from the changes: a patch for other values, a minor version for more files or
+columns, a major one when columns are removed or change their type.
 """
 
 from collections import Counter
@@ -35,7 +35,20 @@ from gigacast.quality.result import Judged
 
 @dataclass
 class Part:
-    """A partition that was cleaned: its file, and what is known of it."""
+    """A cleaned partition.
+
+    Parameters
+    ----------
+    partition : str
+    file : DatasetFile
+    schema : pa.Schema
+    judged : Judged
+        Verdict by the thresholds.
+    changes : mapping of str to int
+        Number of changes by kind.
+    inputs : tuple of str
+        Keys of the raw objects.
+    """
 
     partition: str
     file: DatasetFile
@@ -46,17 +59,17 @@ class Part:
 
 
 def fit_together(parts: list[Part]) -> list[Part]:
-    """Return the partitions whose columns go together, the most common form deciding.
+    """Return the partitions with compatible columns; the most common schema decides.
 
-    The others are judged to fail, with the column that does not fit.
+    The others are judged to fail, with the name of the column that does not fit.
     """
     forms = Counter(str(part.schema) for part in parts)
     parts.sort(key=lambda part: (-forms[str(part.schema)], part.file.path))
-    whole: pa.Schema | None = None
+    schema: pa.Schema | None = None
     fitting = []
     for part in parts:
         try:
-            whole = unify_schemas([whole or part.schema, part.schema], part.partition)
+            schema = unify_schemas([schema or part.schema, part.schema], part.partition)
         except SchemaError as error:
             part.judged = replace(
                 part.judged, judgement=Judgement(Verdict.FAIL, (f"SchemaError: {error}",))
@@ -72,13 +85,13 @@ def _published(lake: Lake, ref: DatasetRef) -> list[str]:
 
 
 def _lies_as_in(parent: DatasetManifest, parts: Iterable[Part]) -> bool:
-    """Whether no file was written anew, in place of one that was damaged, since a version."""
-    known = {file.key: file.sha256 for file in parent.files}
-    return all(known.get(p.file.key, p.file.sha256) == p.file.sha256 for p in parts)
+    """Whether all files are those of a version, and none replaces a damaged one."""
+    digests = {file.key: file.sha256 for file in parent.files}
+    return all(digests.get(p.file.key, p.file.sha256) == p.file.sha256 for p in parts)
 
 
 def changes_of(parts: Iterable[Part]) -> dict[str, int]:
-    """Add up what was changed in partitions."""
+    """Return the sum of the changes in partitions, by kind."""
     total: dict[str, int] = {}
     for part in parts:
         merge_counts(total, part.changes)
@@ -87,7 +100,20 @@ def changes_of(parts: Iterable[Part]) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Making:
-    """What a version is made of: the source, the rules, and how they are called."""
+    """The source, rules and names of a version.
+
+    Parameters
+    ----------
+    files : FileJob
+    target : DatasetRef
+    codec : str
+    what : str
+        Text for the changelog; empty to name the source.
+    spec : str
+        Id of the spec.
+    rules : mapping
+        Rules as JSON values.
+    """
 
     files: FileJob
     target: DatasetRef
@@ -98,7 +124,7 @@ class Making:
 
 
 class CleanVersion:
-    """The version being made."""
+    """The version that a run will publish."""
 
     def __init__(self, making: Making, author: Author) -> None:
         self._making = making
@@ -106,29 +132,37 @@ class CleanVersion:
         self._aside: list[dict[str, Any]] = []
 
     def check(self, lake: Lake) -> None:
-        """Refuse a version that is below the latest, before anything is done.
+        """Refuse a version that is below the latest published one.
 
         Raises
         ------
         ConfigError
         """
         target = self._making.target
-        there = _published(lake, target) if target.version is not None else []
-        if there and Version.parse(str(target.version)) < Version.parse(there[-1]):
+        versions = _published(lake, target) if target.version is not None else []
+        if versions and Version.parse(str(target.version)) < Version.parse(versions[-1]):
             raise ConfigError(
-                f"{target} is below {there[-1]}, which is published", hint="name a later version"
+                f"{target} is below {versions[-1]}, which is published", hint="name a later version"
             )
 
     def publish(
         self, run: FileRun, parts: list[Part], aside: list[dict[str, Any]]
     ) -> tuple[DatasetManifest, bool]:
-        """Name the files of some partitions; ``aside`` says of the others why not.
+        """Publish a version with the files of partitions.
+
+        Parameters
+        ----------
+        run : FileRun
+        parts : list of Part
+            Partitions of the version.
+        aside : list of dict
+            The other partitions, with reasons.
 
         Returns
         -------
         DatasetManifest
         bool
-            Whether it was new.
+            Whether the version is new.
 
         Raises
         ------
@@ -142,21 +176,22 @@ class CleanVersion:
         manifest = self._manifest(ref, schema, parts, parent, self._origins(lake, run, parts))
         draft = DatasetDraft(manifest, {})
         same = parent is not None and draft.digest == parent.digest and _lies_as_in(parent, parts)
+        # Without a named version, a rerun that changes nothing must not publish the same again.
         if self._making.target.version is None and parent is not None and same:
             return parent, False
         return publish_dataset(lake, draft, self._author)
 
     def _find_parent(self, lake: Lake) -> DatasetManifest | None:
         target = self._making.target
-        there = _published(lake, target)
+        versions = _published(lake, target)
         if target.version is not None:
-            there = [v for v in there if Version.parse(v) < Version.parse(target.version)]
-        return lake.read(replace(target, version=there[-1])) if there else None
+            versions = [v for v in versions if Version.parse(v) < Version.parse(target.version)]
+        return lake.read(replace(target, version=versions[-1])) if versions else None
 
     def _settle(
         self, parent: DatasetManifest | None, schema: pa.Schema, parts: Iterable[Part]
     ) -> DatasetRef:
-        """Return the version: a patch for other values, a minor one for more files or columns."""
+        """Return the dataset with the number of its new version."""
         target = self._making.target
         if parent is None:
             return target if target.version else replace(target, version="v1")
@@ -206,17 +241,17 @@ class CleanVersion:
             quality_flags=self._flags(parts),
             codec=self._making.codec,
             software=software(),
-            extra={"cleaning": self._told(parts)},
+            extra={"cleaning": self._description(parts)},
         )
 
     def _flags(self, parts: list[Part]) -> tuple[str, ...]:
         aside = len(self._aside)
         warned = sum(part.judged.verdict is Verdict.WARN for part in parts)
-        found = (("set aside", aside), ("warned", warned))
-        return tuple(f"{count} partitions {what}" for what, count in found if count)
+        flags = (("set aside", aside), ("warned", warned))
+        return tuple(f"{count} partitions {text}" for text, count in flags if count)
 
-    def _told(self, parts: list[Part]) -> dict[str, Any]:
-        """Return what metadata.json says of the cleaning, partition by partition."""
+    def _description(self, parts: list[Part]) -> dict[str, Any]:
+        """Return the description of the cleaning in metadata.json, partition by partition."""
         return {
             "spec": self._making.spec,
             "rules": self._making.rules,
@@ -235,13 +270,13 @@ class CleanVersion:
         }
 
     def _origins(self, lake: Lake, run: FileRun, parts: list[Part]) -> tuple[Dependency, ...]:
-        """Return the exact raw objects the version is made from."""
+        """Return the raw objects, with their ETags, that the version is made from."""
         by_partition = {done.task.partition: done.task for done in run.done}
         tasks = [by_partition[part.partition] for part in parts]
         files = self._making.files
         if files.sources.refs:
-            known = origins_of(lake, files.sources.refs)
-            return tuple(known[entry.key] for task in tasks for entry in task.inputs)
+            origins = origins_of(lake, files.sources.refs)
+            return tuple(origins[entry.key] for task in tasks for entry in task.inputs)
         below = "" if files.sources.address == files.outputs else files.sources.address.url + "/"
         return tuple(
             Dependency(f"{below}{entry.key}", entry.etag) for task in tasks for entry in task.inputs
@@ -249,7 +284,7 @@ class CleanVersion:
 
 
 def _folders(files: Iterable[DatasetFile]) -> tuple[str, ...]:
-    """Return what the folders of the files are called after, as ``month`` for ``year=/month=``."""
+    """Return the columns that name the folders of files: ``month`` for ``year=/month=``."""
     first = next(iter(files)).path.split("/")[:-1]
     names = [part.partition("=")[0] for part in first if "=" in part]
     if names[:2] == ["year", "month"]:

@@ -1,7 +1,4 @@
-"""Data for the demo: a few months of hourly load of some sites, as a utility would have it.
-
-Pure but for the store it writes to.
-"""
+"""Data for the demo: a few months of hourly load of some sites, as a utility has it."""
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +18,7 @@ SCHEMA = pa.schema(
 
 
 def write_demo_data(store: Store) -> list[str]:
-    """Write the demo's partitions; return their keys.
+    """Write the partitions of the demo, and return their keys.
 
     Raises
     ------
@@ -44,7 +41,8 @@ def write_demo_data(store: Store) -> list[str]:
 def site_loads(part: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the hours, datetime64 [T], and the load of each site, float32 [N, T].
 
-    A base, a morning and an evening peak, quieter weekends, weather that changes over days, noise.
+    A base, a peak in the morning and one in the evening, less load on weekends, weather that
+    changes over days, and noise.
     """
     rng = np.random.Generator(np.random.Philox(key=[20240101, part]))
     start = np.datetime64(str(FIRST))
@@ -70,7 +68,8 @@ def _peak(hour: np.ndarray, center: np.ndarray, width: float) -> np.ndarray:
 
 
 def _mean_reverting(steps: np.ndarray, memory: float) -> np.ndarray:
-    """Sum noise that fades, by the closed form over a window in which it has faded away."""
+    """Return a mean-reverting process, x[t] = memory * x[t - 1] + steps[t], float64 [N, T]."""
+    # As a convolution instead of a loop: after 300 steps, 0.985 ** 300 = 1 % of a shock is left.
     window = memory ** np.arange(300)
     return np.apply_along_axis(lambda row: np.convolve(row, window)[: len(row)], 1, steps)
 

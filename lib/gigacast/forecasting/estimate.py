@@ -1,4 +1,4 @@
-"""What is left to do, in series and seconds, by the receipts of what was done before."""
+"""Estimates of the series and seconds of pending partitions, from the receipts of others."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,21 @@ from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.storage.store import Store
 
 SAMPLED_RECEIPTS = 20
+"""Maximum number of receipts that an estimate reads: one small request each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the pending partitions will take, from earlier receipts.
+    """The expected series and seconds of pending partitions.
 
-    ``series`` and ``seconds`` are ``None`` when no receipt tells; ``seconds`` are of one process.
+    Parameters
+    ----------
+    receipts : int
+        Number of receipts behind the estimate.
+    series : int or None
+        ``None`` without a receipt.
+    seconds : float or None
+        Seconds of a single process; ``None`` without a receipt.
     """
 
     receipts: int
@@ -29,15 +37,16 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """Tasks, and what is known of such tasks.
+    """Tasks, and receipts of similar tasks.
 
     Parameters
     ----------
     tasks : int
+        Number of tasks.
     size_bytes : int
-        They read.
+        Size of their inputs.
     receipts : tuple of Receipt
-        A sample of what was done before.
+        Sample of the partitions done before.
     """
 
     tasks: int
@@ -46,17 +55,17 @@ class Workload:
 
     @classmethod
     def of(cls, tasks: Sequence[Task], receipts: Sequence[Receipt]) -> Self:
-        """Count tasks."""
+        """Return the number and size of tasks, with receipts."""
         return cls(len(tasks), sum(task.size_bytes for task in tasks), tuple(receipts))
 
     @property
     def estimate(self) -> Estimate:
-        """What they will take."""
+        """Expected series and seconds."""
         return estimate(self.size_bytes, self.receipts)
 
 
 def estimate(size_bytes: int, receipts: Sequence[Receipt]) -> Estimate:
-    """Scale what receipts say by the bytes left to read."""
+    """Return the series and seconds of receipts, scaled to the bytes left to read."""
     size = sum(receipt.size_bytes for receipt in receipts)
     if size == 0:
         return Estimate(0, None, None)
@@ -67,7 +76,7 @@ def estimate(size_bytes: int, receipts: Sequence[Receipt]) -> Estimate:
 
 
 class ReceiptSample:
-    """The receipts of some of the partitions done, spread over all of them."""
+    """A sample of the receipts of partitions that are done, spread evenly over all of them."""
 
     def __init__(self) -> None:
         self._keys: list[str] = []
@@ -75,7 +84,9 @@ class ReceiptSample:
         self._seen = 0
 
     def add(self, entry: DoneEntry) -> None:
-        """Keep every n-th; when there are too many, keep every second of those and double n."""
+        """Take a partition into the sample, if it is the n-th since the last one taken."""
+        # The number of partitions is unknown until the end: whenever the sample is full, every
+        # second entry is dropped and n doubles.
         if self._seen % self._every == 0:
             self._keys.append(entry.receipt_key)
             if len(self._keys) > SAMPLED_RECEIPTS:
@@ -84,7 +95,9 @@ class ReceiptSample:
         self._seen += 1
 
     def read(self, outputs: Store, spec: Spec) -> list[Receipt]:
-        """Read them; where nothing is done, those of other specs of the model version.
+        """Return the receipts of the sample; without one, some of other specs of the model version.
+
+        Receipts that can't be read are left out.
 
         Raises
         ------
@@ -100,7 +113,7 @@ class ReceiptSample:
 
 
 def _any_receipts(outputs: Store, spec: Spec) -> list[str]:
-    """Return receipts of other specs of the same model version: better than no estimate."""
+    """Return the keys of receipts of other specs of the same model version."""
     prefix = receipt_prefix(version_prefix(spec.model, spec.version))
     page = next(outputs.list(prefix), [])
     return [entry.key for entry in page[:SAMPLED_RECEIPTS]]

@@ -1,4 +1,4 @@
-"""Forecasts of one table in memory, for notebooks: the same code as the job's, without a bucket."""
+"""Forecasts of a table in memory, for notebooks: the code of the job without a bucket."""
 
 import logging
 
@@ -21,13 +21,13 @@ logger = logging.getLogger(__name__)
 
 
 def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Forecaster:
-    """Load the model a choice names.
+    """Load the model of a choice.
 
     Parameters
     ----------
     choice : ModelChoice
     models : StoreAddress, optional
-        Where ``models/`` lies; models under a prefix are not looked for when absent.
+        Root of ``models/``; models of a bucket are not searched by default.
 
     Raises
     ------
@@ -46,16 +46,17 @@ def forecast_table(
     Parameters
     ----------
     table : pa.Table
-        In any layout the readers know.
+        Table in any layout that the readers know.
     forecaster : Forecaster
     method : Method
-        Without a horizon the model's own is forecast.
+        Method; the horizon is that of the model by default.
     batch_size : int, optional
+        Series per call of the model; found automatically by default.
 
     Returns
     -------
     pa.Table
-        Predictions in the job's form.
+        Predictions, as the job writes them.
 
     Raises
     ------

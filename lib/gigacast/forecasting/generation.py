@@ -1,7 +1,7 @@
-"""Synthetic partitions for trying and measuring: the same data whoever makes them.
+"""Synthetic partitions for trials and measurements, the same data in every run.
 
-Daily series of 100 to 200 points with a level, a weekly pattern and noise, as in the experiment the
-one-billion run repeats. Seeded by the partition's index.
+Daily series of 100 to 200 points with a level, a weekly pattern and noise, as in the experiment
+that the run of one billion series repeats. The seed is the index of the partition.
 """
 
 from collections.abc import Iterator
@@ -29,33 +29,34 @@ SCHEMA = pa.schema(
 
 
 def synthetic_key(index: int) -> str:
-    """Return the key of a synthetic partition, as ``2024/01/part-00042.parquet``."""
+    """Return the key of a synthetic partition: ``2024/01/part-00042.parquet`` for 42."""
     return f"{MONTH.folder}/part-{index:05d}.parquet"
 
 
 def synthetic_chunks(index: int, series: int) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of one partition, some thousand series at a time.
+    """Yield the rows of a partition, 10,000 series at a time.
 
     Parameters
     ----------
     index : int
-        The partition's; with the place of the chunk it is the seed.
+        Index of the partition.
     series : int
-        Series in the partition.
+        Number of series in the partition.
     """
     for start in range(0, series, CHUNK_SERIES):
         yield _chunk(index, start, min(CHUNK_SERIES, series - start))
 
 
 def _chunk(index: int, start: int, count: int) -> pa.RecordBatch:
-    # The whole chunk is drawn even when fewer are kept: a larger partition extends a smaller.
+    # All series of the chunk are drawn, and the first ones used: a larger partition then begins
+    # with the series of a smaller one.
     rng = np.random.Generator(np.random.Philox(key=[index, start]))
     lengths = rng.integers(SHORTEST, LONGEST + 1, CHUNK_SERIES)[:count]
     level = rng.lognormal(3.0, 1.0, CHUNK_SERIES)[:count]
     weekly = rng.normal(0.0, 0.25, (CHUNK_SERIES, 7))[:count]
     noise = rng.normal(0.0, 0.1, (CHUNK_SERIES, LONGEST))[:count]
 
-    age = np.arange(LONGEST)[::-1]  # days before the last
+    age = np.arange(LONGEST)[::-1]  # days before the last day
     days = LAST_DAY - age
     weekday = (days.astype(np.int64) + 3) % 7  # 1970-01-01 was a Thursday; Monday is 0
     values = level[:, None] * np.maximum(1.0 + weekly[:, weekday] + noise, 0.0)
@@ -85,7 +86,7 @@ class GenerateSetup:
 
 
 class Generator:
-    """Writes one synthetic partition per call."""
+    """Writes a synthetic partition per call."""
 
     def __init__(self, store: Store, series: int) -> None:
         self._store = store
@@ -96,26 +97,26 @@ class Generator:
         with ParquetSink(self._store, synthetic_key(index), SCHEMA) as sink:
             for batch in synthetic_chunks(index, self._series):
                 sink.write(batch)
-        assert sink.published is not None  # noqa: S101 - the block ended well
+        assert sink.published is not None  # noqa: S101 - the block ended without an error
         return sink.published.size_bytes
 
 
 def missing_partitions(inputs: Store, count: int) -> list[int]:
-    """Return the indices of the synthetic partitions that are not there, from one listing."""
+    """Return the indices of missing synthetic partitions, from a single listing."""
     prefix = f"{MONTH.folder}/part-"
-    there = {entry.key for page in inputs.list(prefix) for entry in page}
-    return [index for index in range(count) if synthetic_key(index) not in there]
+    existing = {entry.key for page in inputs.list(prefix) for entry in page}
+    return [index for index in range(count) if synthetic_key(index) not in existing]
 
 
 def generate_missing(
     synthetic: Synthetic, inputs: Store, resources: Resources, executor: Executor | None = None
 ) -> int:
-    """Write the synthetic partitions that are missing; return how many there were.
+    """Write the missing synthetic partitions, and return their number.
 
     Raises
     ------
     StorageError
-        When one could not be written.
+        When a partition can't be written.
     """
     missing = missing_partitions(inputs, synthetic.partitions)
     if not missing:

@@ -1,4 +1,4 @@
-"""The context of one symbol and month, for people who forecast by hand."""
+"""The context of a symbol and month, for users who forecast it themselves."""
 
 from collections.abc import Sequence
 
@@ -22,27 +22,26 @@ def find_partition(inputs: Store, pattern: NamingPattern, symbol: str, month: Mo
     Raises
     ------
     DataNotFoundError
-        When there is none; the message names what lies in that month.
+        When the month has no such partition; the message names those that it has.
     """
     only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
-    there: list[str] = []
+    names: list[str] = []
     for folder in walk_months(inputs, pattern, Selection(months=only)):
         for partition in folder.found.partitions:
             if symbol in {partition.name.symbol, partition.name.series_name}:
                 return partition
-            there.append(partition.name.series_name)
-    raise DataNotFoundError(
-        f"{inputs.address.url}: no {symbol} in {month}; there are: {', '.join(there[:5]) or 'none'}"
-    )
+            names.append(partition.name.series_name)
+    existing = ", ".join(names[:5]) or "none"
+    raise DataNotFoundError(f"{inputs.address.url}: no {symbol} in {month}; there are: {existing}")
 
 
 def read_contexts(sources: Sequence[SeriesSource], options: ReadOptions) -> list[SeriesBatch]:
-    """Read all series of a few sources into memory.
+    """Return all series of a few sources.
 
     Raises
     ------
     DataNotFoundError
-        When there are none.
+        When the sources hold no series.
     """
     batches = list(read_series(sources, options))
     if not batches:
@@ -51,7 +50,7 @@ def read_contexts(sources: Sequence[SeriesSource], options: ReadOptions) -> list
 
 
 def pad_contexts(contexts: Sequence[FloatArray]) -> FloatArray:
-    """Return ragged contexts as one array, float32 [N, T], left-padded with NaN."""
+    """Return N contexts of different lengths as float32 [N, T], left-padded with NaN."""
     longest = max((len(context) for context in contexts), default=0)
     padded = np.full((len(contexts), longest), np.nan, np.float32)
     for row, context in zip(padded, contexts, strict=True):
@@ -60,5 +59,5 @@ def pad_contexts(contexts: Sequence[FloatArray]) -> FloatArray:
 
 
 def offsets_of(contexts: Sequence[FloatArray]) -> IntArray:
-    """Return where each of N contexts starts when they are laid end to end, int64 [N + 1]."""
+    """Return the starts of N contexts in their concatenation, and its length, int64 [N + 1]."""
     return np.cumsum([0, *(len(context) for context in contexts)], dtype=np.int64)

@@ -1,7 +1,6 @@
-"""Collects, while a run goes on, what its manifests will say.
+"""The entries of a run's manifests, collected while the run goes on.
 
-There may be millions of partitions: what is known of each lies in columns, and rows are looked up
-in columns.
+There may be millions of partitions, so entries are kept in Arrow columns instead of objects.
 """
 
 from collections import defaultdict
@@ -30,32 +29,33 @@ from gigacast.storage.store import Store
 
 READERS = 16
 CHUNK = 65_536
+"""Entries collected in Python lists before they become Arrow columns."""
 
 
 class ManifestDraft:
-    """The entries of one model version, by spec: done before, and done by this run."""
+    """The manifest entries of a model version by spec: done before, and done by this run."""
 
     def __init__(self, outputs: Store, spec: Spec) -> None:
         self._outputs = outputs
         self._spec = spec
         self._done: dict[str, _DoneColumns] = defaultdict(_DoneColumns)
         self._new: dict[str, list[ManifestEntry]] = defaultdict(list)
-        self._told: list[pa.Table] = []
+        self._tables: list[pa.Table] = []
 
     def add_done(self, entry: DoneEntry) -> None:
-        """Take a partition the plan found done."""
+        """Add a partition that the planner found done."""
         self._done[entry.task.spec].add(entry)
 
     def add_receipt(self, receipt: Receipt) -> None:
-        """Take a partition this run has done."""
+        """Add a partition that this run has done."""
         self._new[receipt.spec].append(entry_of(receipt))
 
     def add_rows(self, table: pa.Table) -> None:
-        """Take what others know of outputs they have written: no receipt is asked for that."""
-        self._told.append(table)
+        """Add rows of a manifest from children of an array: their receipts need not be read."""
+        self._tables.append(table)
 
     def commit(self) -> None:
-        """Bring the manifest of every spec touched up to date.
+        """Update the manifest of every spec with an entry.
 
         Raises
         ------
@@ -63,27 +63,29 @@ class ManifestDraft:
         """
         for spec_id in sorted({*self._done, *self._new}):
             key = manifest_key(self._spec.model, self._spec.version, spec_id)
-            known, _ = read_manifest(self._outputs, key)
-            done = self._entries(self._done[spec_id], pa.concat_tables([*self._told, known]))
-            update_manifest(
-                self._outputs, key, pa.concat_tables([done, to_table(self._new[spec_id])])
-            )
+            old, _ = read_manifest(self._outputs, key)
+            before = self._entries(self._done[spec_id], pa.concat_tables([*self._tables, old]))
+            new = to_table(self._new[spec_id])
+            # What is written merges with the manifest as it is then, see `update_manifest`.
+            update_manifest(self._outputs, key, pa.concat_tables([before, new]))
 
     def _entries(self, columns: "_DoneColumns", known: pa.Table) -> pa.Table:
-        """Return the entries of what was done; only what nobody told costs a request."""
-        done = columns.to_table()
-        rows, is_untold = find_rows(done, known)
-        untold = np.flatnonzero(is_untold)
-        if len(untold):
-            asked = done.take(to_arrow(untold)).select(["key", "input_id", "etag"]).to_pydict()
+        """Return entries of outputs, with their rows from known entries or else from receipts."""
+        outputs = columns.to_table()
+        rows, is_unknown = find_rows(outputs, known)
+        # The listings hold no number of rows. A receipt does, at the cost of a request: only for
+        # outputs that no earlier manifest and no child has counted.
+        unknown = np.flatnonzero(is_unknown)
+        if len(unknown):
+            names = outputs.take(to_arrow(unknown)).select(["key", "input_id", "etag"]).to_pydict()
             with ThreadPoolExecutor(READERS) as pool:
-                counts = list(pool.map(self._rows_of, *asked.values()))
-            rows[untold] = [count or 0 for count in counts]
-            is_untold[untold] = [count is None for count in counts]
+                counts = list(pool.map(self._rows_of, *names.values()))
+            rows[unknown] = [count or 0 for count in counts]
+            is_unknown[unknown] = [count is None for count in counts]
         place = SCHEMA.names.index("rows")
         return (
-            done.drop_columns(["input_id"])
-            .add_column(place, SCHEMA.field(place), to_arrow(rows, is_untold))
+            outputs.drop_columns(["input_id"])
+            .add_column(place, SCHEMA.field(place), to_arrow(rows, is_unknown))
             .cast(SCHEMA)
         )
 
@@ -92,11 +94,11 @@ class ManifestDraft:
             receipt = read_receipt(self._outputs, receipt_key(output_key, input_id, etag))
             return int(str(receipt.output["rows"]))
         except (StorageError, DataError, KeyError):
-            return None  # the receipt's key is the proof; its content only decorates
+            return None  # the key of the receipt is the proof: the entry goes without its rows
 
 
 class _DoneColumns:
-    """What of millions of `DoneEntry` a manifest needs, in columns."""
+    """The fields of many `DoneEntry` that a manifest needs, in columns."""
 
     _TEXTS = ("partition", "key", "etag", "input_id")
 
@@ -106,7 +108,7 @@ class _DoneColumns:
         self._chunks: list[pa.Table] = []
 
     def add(self, entry: DoneEntry) -> None:
-        """Take one more."""
+        """Add an entry."""
         named = parse_receipt_key(entry.receipt_key)
         input_id = named.input_id if named is not None else ""
         values = (entry.task.partition, entry.output.key, entry.output.etag, input_id)
@@ -117,7 +119,7 @@ class _DoneColumns:
             self._chunks.append(self._take())
 
     def to_table(self) -> pa.Table:
-        """Return everything: partition, key, etag, input_id, size_bytes."""
+        """Return all entries: partition, key, etag, input_id, size_bytes."""
         return pa.concat_tables([*self._chunks, self._take()])
 
     def _take(self) -> pa.Table:
@@ -128,31 +130,33 @@ class _DoneColumns:
         return pa.Table.from_arrays(columns, [*self._TEXTS, "size_bytes"])
 
 
-def find_rows(done: pa.Table, known: pa.Table) -> tuple[IntArray, BoolArray]:
-    """Look up the rows of outputs by key and ETag.
+def find_rows(outputs: pa.Table, known: pa.Table) -> tuple[IntArray, BoolArray]:
+    """Look up the number of rows of outputs by key and ETag.
 
     Parameters
     ----------
-    done : pa.Table
-        With ``key`` and ``etag``, N rows.
+    outputs : pa.Table
+        N outputs with ``key`` and ``etag``.
     known : pa.Table
-        Of `lake.manifest.SCHEMA`.
+        Entries of `lake.plan.manifest.SCHEMA`.
 
     Returns
     -------
-    rows, is_untold : ndarray
-        [N]; 0 where nobody told.
+    rows : int64 [N]
+        Number of rows; 0 where unknown.
+    is_unknown : bool [N]
     """
-    told = known.filter(pc.is_valid(known["rows"]))
-    if not (len(told) and len(done)):
-        return np.zeros(len(done), np.int64), np.ones(len(done), np.bool_)
-    place = pc.index_in(_identity(done), value_set=_identity(told).combine_chunks())
-    is_untold = to_numpy(pc.is_null(place)).copy()
-    rows = np.zeros(len(done), np.int64)
-    rows[~is_untold] = to_numpy(told["rows"].take(place.filter(pc.is_valid(place))))
-    return rows, is_untold
+    counted = known.filter(pc.is_valid(known["rows"]))
+    if not (len(counted) and len(outputs)):
+        return np.zeros(len(outputs), np.int64), np.ones(len(outputs), np.bool_)
+    place = pc.index_in(_identity(outputs), value_set=_identity(counted).combine_chunks())
+    is_unknown = to_numpy(pc.is_null(place)).copy()
+    rows = np.zeros(len(outputs), np.int64)
+    rows[~is_unknown] = to_numpy(counted["rows"].take(place.filter(pc.is_valid(place))))
+    return rows, is_unknown
 
 
 def _identity(table: pa.Table) -> pa.ChunkedArray:
-    """Return the key and the ETag as one text: keys hold no zero byte."""
+    """Return key and ETag as a single text."""
+    # Joined by a zero byte, which no key contains.
     return pc.binary_join_element_wise(table["key"], table["etag"], text_column(["\0"])[0])

@@ -1,4 +1,4 @@
-"""The plan of a forecasting job, with an estimate of what it will take."""
+"""The plan of a forecasting job with an estimate of its series and seconds."""
 
 from dataclasses import dataclass, field
 
@@ -11,9 +11,15 @@ from gigacast.lake.plan.receipt import Receipt
 
 @dataclass(frozen=True)
 class PlanReport:
-    """A plan with its estimate and what it was made from.
+    """A plan with its estimate.
 
-    ``receipts`` are a sample of what was done before.
+    Parameters
+    ----------
+    prepared : Prepared
+    plan : Plan
+    estimate : Estimate
+    receipts : list of Receipt
+        Receipts that the estimate is made from: a sample of the partitions done before.
     """
 
     prepared: Prepared
@@ -23,12 +29,12 @@ class PlanReport:
 
     @property
     def workload(self) -> Workload:
-        """What a run would have to do: the job may set a limit."""
+        """The tasks that a run would do, up to the limit of the job."""
         return Workload.of(self.plan.tasks[: self.prepared.job.limit], self.receipts)
 
 
 def report_plan(job: ForecastJob) -> PlanReport:
-    """Plan, and estimate from earlier receipts what the plan will take.
+    """Plan a job, and estimate its series and seconds from earlier receipts.
 
     Raises
     ------
@@ -38,7 +44,7 @@ def report_plan(job: ForecastJob) -> PlanReport:
 
 
 def plan_prepared(prepared: Prepared) -> PlanReport:
-    """Plan what was prepared, and estimate what the plan will take.
+    """Plan a prepared job, and estimate its series and seconds from earlier receipts.
 
     Raises
     ------

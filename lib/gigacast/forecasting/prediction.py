@@ -1,8 +1,8 @@
-"""Forecasts -> Arrow: the form of the predictions. Pure.
+"""Predictions: the columns and rows of forecasts in a file.
 
-*Long*: a row per series and step, as Chronos' ``predict_df`` gives them. *Wide*: a row per series
-with list columns, for volume. Both end with ``fallback``: the reason the model did not make this
-forecast, null where it did.
+The *long* layout has a row per series and step, as Chronos' ``predict_df`` gives them. The *wide*
+layout has a row per series with list columns, for large volumes. Both end with ``fallback``: the
+reason why the model did not make a forecast, null where it did.
 """
 
 from collections.abc import Mapping
@@ -55,24 +55,25 @@ def prediction_schema(
 
 
 def row_group_rows(horizon: int, layout: Layout) -> int:
-    """Return how many rows a row group holds: about as many numbers in either layout."""
+    """Return the rows of a row group, so that it holds about as many numbers in both layouts."""
     if layout == "wide":
         return max(1024, DEFAULT_ROW_GROUP_ROWS // horizon)
     return DEFAULT_ROW_GROUP_ROWS
 
 
 def level_name(level: float) -> str:
-    """Return the column of a quantile level: ``0.1``, ``0.975``, never ``0.30000000000000004``."""
+    """Return the column of a quantile level: ``0.1``, ``0.975``."""
+    # Ten digits, so that sums such as 0.1 + 0.2 are named 0.3.
     return f"{level:.10g}"
 
 
 def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout) -> pa.RecordBatch:
-    """Return a forecast in the form of ``schema``.
+    """Return a forecast as rows of a predictions file.
 
     Parameters
     ----------
     forecast : ForecastBatch
-        N series, H steps, Q levels.
+        Forecasts of N series, [N, H] and [N, H, Q].
     schema : pa.Schema
         See `prediction_schema`.
     layout : {"long", "wide"}
@@ -102,32 +103,32 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
 
 
 def _flags(forecast: ForecastBatch) -> pa.DictionaryArray:
-    """Return each series' reason as a label, null for what the model forecast."""
+    """Return the reason of each series as a label, [N]; null for those that the model forecast."""
     codes = to_arrow(forecast.reasons, forecast.reasons == Reason.OK)
     return pa.DictionaryArray.from_arrays(codes, text_column([reason.label for reason in Reason]))
 
 
 def without_dropped(forecast: ForecastBatch, fallback: str) -> ForecastBatch:
-    """Return the forecast without the series the model did not forecast, when these are dropped."""
+    """Return a forecast; with the fallback ``drop``, without series that the model left out."""
     if fallback != "drop" or not forecast.reasons.any():
         return forecast
-    kept = np.flatnonzero(forecast.reasons == Reason.OK)
+    rows = np.flatnonzero(forecast.reasons == Reason.OK)
     return ForecastBatch(
-        series=forecast.series.take(kept),
+        series=forecast.series.take(rows),
         levels=forecast.levels,
-        quantiles=forecast.quantiles[kept],
-        median=forecast.median[kept],
-        reasons=forecast.reasons[kept],
+        quantiles=forecast.quantiles[rows],
+        median=forecast.median[rows],
+        reasons=forecast.reasons[rows],
     )
 
 
 def is_wide(schema: pa.Schema) -> bool:
-    """Say whether a file of predictions is in the wide layout."""
+    """Whether predictions are in the wide layout."""
     return bool(pa.types.is_list(schema.field("predictions").type))
 
 
 def long_table(table: pa.Table) -> pa.Table:
-    """Return predictions in the long layout, whichever they are stored in."""
+    """Return predictions of either layout in the long layout."""
     if not is_wide(table.schema):
         return table
     rows = pc.list_parent_indices(table["predictions"].combine_chunks())

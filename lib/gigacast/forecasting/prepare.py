@@ -1,4 +1,4 @@
-"""Prepare a forecasting job: open its stores, resolve its model and make its spec, once."""
+"""Preparation of a forecasting job: its stores are opened, its model resolved, its spec made."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -22,10 +22,20 @@ from gigacast.storage.store import Store, StoreAddress
 
 @dataclass(frozen=True)
 class Prepared:
-    """A job with everything resolved: its stores open, its model pinned, its spec made.
+    """A job with everything resolved.
 
-    ``model_horizon`` stands in for the model's own where several models are to agree; ``ignored``
-    is what was asked for and the model has no use for.
+    Parameters
+    ----------
+    job : ForecastJob
+        The job with a pinned version of its inputs, and the method as the model supports it.
+    inputs, outputs : Store
+    model : ResolvedModel
+    info : ForecasterInfo
+    spec : Spec
+    model_horizon : int, optional
+        Horizon in place of the model's own, where several models have to agree.
+    ignored : tuple of str
+        Covariates and joint targets that the model does not support and the settings leave out.
     """
 
     job: ForecastJob
@@ -38,7 +48,7 @@ class Prepared:
     ignored: tuple[str, ...] = ()
 
     def request(self) -> PlanRequest:
-        """Return what the planner is asked."""
+        """Return the request to the planner."""
         return PlanRequest(
             spec=self.spec,
             horizon=self.job.method.horizon,
@@ -49,18 +59,19 @@ class Prepared:
         )
 
     def request_to_read(self) -> PlanRequest:
-        """Return what the planner is asked to find all that is done, whoever did it."""
+        """Return a request that finds all partitions that are done, by whichever run."""
         return replace(self.request(), overwrite=False)
 
 
 def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
-    """Open the stores and resolve, once, what is ``auto`` or ``ACTIVE``.
+    """Open the stores of a job and resolve its settings that are ``auto`` or ``ACTIVE``.
 
     Parameters
     ----------
     job : ForecastJob
     compares : bool
-        Whether it is one of several: each then looks back as far as it can, of what is asked.
+        Whether several models are compared: a context that is too long for a model is then cut
+        instead of refused.
 
     Raises
     ------
@@ -83,41 +94,42 @@ def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
 
 
 def checked_address(job: ForecastJob, address: StoreAddress) -> StoreAddress:
-    """Return what must exist: a folder's prefix is made when it is needed, the folder is not.
+    """Return the address that must exist before a run starts.
 
-    On S3 the prefix is asked for, not the bucket: permissions may end there.
+    For local folders that is the folder of the job, since a prefix below it is made when needed. On
+    S3 it is the prefix: permissions may not cover the bucket itself.
     """
     is_folder = address.url.startswith("file://")
     return job.bucket if is_folder and address.is_below(job.bucket) else address
 
 
 def processes_for(prepared: Prepared) -> int:
-    """Return how many processes a job gets on this machine."""
+    """Return the number of processes that a job gets on this machine."""
     devices = usable_devices(prepared.job.model, prepared.info)
     return resolve_jobs(count_processes(prepared.job.resources.n_jobs, devices))
 
 
 def check_discovered(plan: Plan, job: ForecastJob) -> None:
-    """Refuse a plan that found nothing at all.
+    """Refuse a plan without a single partition.
 
     Raises
     ------
     DataNotFoundError
-        Naming what lay there instead.
+        The message names a few of the objects that are no partition.
     """
     if plan.discovered:
         return
-    seen = [*plan.unmatched[:3], *plan.foreign_folders[:3]]
-    found = f"; found instead: {', '.join(seen)}" if seen else ""
+    ignored = [*plan.unmatched[:3], *plan.foreign_folders[:3]]
+    instead = f"; found instead: {', '.join(ignored)}" if ignored else ""
     raise DataNotFoundError(
-        f"no partition under {job.inputs.url} matches what was asked for{found}",
+        f"no partition under {job.inputs.url} matches what was asked for{instead}",
         hint="expected {YYYY}/{MM}/NAME.parquet; see --prefix, --years, --symbol, "
         "and parquet_loader.file_patterns in the settings",
     )
 
 
 def describe_job(job: ForecastJob) -> dict[str, object]:
-    """Return a job's settings as the audit records them; nothing in a job is secret."""
+    """Return the settings of a job as audits record them; none of them is secret."""
     method = asdict(job.method)
     method["frequency"] = job.method.frequency.alias if job.method.frequency else None
     return {
@@ -132,21 +144,20 @@ def describe_job(job: ForecastJob) -> dict[str, object]:
 
 
 PRECISION = "bfloat16"
-"""What ``auto`` means in an array: every machine of its queues computes in it (``infra/``)."""
-
+"""Precision of arrays for ``auto``: all machines of the queues (``infra/``) support it."""
 
 _SHIPPED = {"built in", "ships with the package"}
 
 
 def prepare_array(job: ForecastJob) -> Prepared:
-    """Open the stores and resolve what is ``auto`` or ``ACTIVE``, for the machines of the queues.
+    """Open the stores of a job and resolve it for the machines of the queues.
 
-    What this machine is like does not matter: it plans, and others compute.
+    This machine only plans: its devices must not decide anything in the spec.
 
     Raises
     ------
     ConfigError
-        When the children could not reach the data or the model.
+        When the data or the model is out of reach of the children.
     BucketNotFoundError, AccessDeniedError, ModelError
     """
     for address in (job.inputs, job.outputs):
@@ -161,14 +172,14 @@ def prepare_array(job: ForecastJob) -> Prepared:
         info = replace(info, precision="float32" if info.samples else PRECISION)
     model = portable_choice(job.model, prepared.model)
     spec = make_spec(info, prepared.job.method, job.selection)
-    # What a child does with its machine is decided there.
+    # Each child decides how it uses its own machine.
     resources = replace(job.resources, executor="auto")
     job = replace(prepared.job, model=model, resources=resources)
     return replace(prepared, job=job, info=info, spec=spec)
 
 
 def prepare_for(job: ForecastJob) -> Prepared:
-    """Resolve a job for where it runs: on the machines of the queues, or on this one.
+    """Prepare a job for the machines that do it: those of the queues, or this one.
 
     Raises
     ------
@@ -178,12 +189,12 @@ def prepare_for(job: ForecastJob) -> Prepared:
 
 
 def portable_choice(choice: ModelChoice, model: ResolvedModel) -> ModelChoice:
-    """Name a model so that another machine finds the very same one.
+    """Return a choice by which another machine finds the same files of a model.
 
     Raises
     ------
     ConfigError
-        When it lies in a folder of this machine.
+        When the model is a folder of this machine.
     """
     named = replace(choice, otherwise=None, detect=True, version=model.version)
     if model.source in _SHIPPED:
@@ -202,7 +213,10 @@ def portable_choice(choice: ModelChoice, model: ResolvedModel) -> ModelChoice:
 
 
 def with_queue(prepared: Prepared, queue: QueueKind) -> Prepared:
-    """Return what was prepared, for the machines of a queue: it changes no number."""
+    """Return a prepared job for the machines of a queue.
+
+    The device is not part of the spec: the forecasts stay the same.
+    """
     device = "cuda" if queue == "gpu" and prepared.model.folder is not None else "cpu"
     model = replace(prepared.job.model, device=device)
     return replace(

@@ -1,6 +1,6 @@
-"""A look at forecasts with their past, and their future where it is known.
+"""A view of forecasts with their past, and with actual values where these have come in.
 
-For people: it reads whole partitions to show a few of their series.
+For people: whole partitions are read to show a few of their series.
 """
 
 from collections.abc import Sequence
@@ -26,26 +26,28 @@ from gigacast.storage.parquet.read import read_table
 
 AxisArray: TypeAlias = TimeArray | IntArray
 MONTHS_AHEAD = 3
+"""Months after a partition that are searched for actual values."""
 LONG = 1_000_000
+"""Maximum number of steps of actual values."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """One series: what was known, what was forecast, what came.
+    """A series: its context, its forecast and its actual values.
 
     Parameters
     ----------
     item_id, target_name : str
-    context_times, context : [T]
-    times : [H]
-    median : float [H]
+    context_times, context : ndarray [T]
+    times : ndarray [H]
+    median : float32 [H]
     levels : tuple of float
-        Q of them.
-    quantiles : float [H, Q]
-    actuals : float [H] or None
-        NaN where not known yet.
+        Q quantile levels.
+    quantiles : float32 [H, Q]
+    actuals : float32 [H] or None
+        NaN where unknown; ``None`` where all are.
     fallback : str or None
-        Why the model did not make this forecast.
+        Reason why the model did not make the forecast.
     """
 
     item_id: str
@@ -62,21 +64,21 @@ class Look:
 
 @dataclass(frozen=True)
 class Finished:
-    """A finished partition of a job."""
+    """A finished partition of a prepared job."""
 
     prepared: Prepared
     entry: DoneEntry
 
 
 def find_finished(job: ForecastJob, partition: str) -> Finished:
-    """Return a finished partition by its name (or its input or output key).
+    """Return a finished partition by its name, input key or output key.
 
     Raises
     ------
     ConfigError
-        When the name has no month.
+        When the name contains no month.
     DataNotFoundError
-        When there is none of that name, or it is not forecast yet.
+        When the partition does not exist, or is not forecast yet.
     """
     name = partition.strip("/")
     folder = name.rpartition("/")[0]
@@ -99,8 +101,10 @@ def find_finished(job: ForecastJob, partition: str) -> Finished:
             f"{name} is not forecast yet by this model and these settings",
             hint="run the job first, with the same flags",
         )
-    there = ", ".join([*(e.task.partition for e in done), *(t.partition for t in plan.tasks)][:5])
-    raise DataNotFoundError(f"no partition {name}; in {folder} there are: {there or 'none'}")
+    existing = ", ".join(
+        [*(e.task.partition for e in done), *(t.partition for t in plan.tasks)][:5]
+    )
+    raise DataNotFoundError(f"no partition {name}; in {folder} there are: {existing or 'none'}")
 
 
 def _is_named(task: Task, name: str) -> bool:
@@ -111,16 +115,16 @@ def _is_named(task: Task, name: str) -> bool:
 def look_at(
     finished: Finished, *, items: Sequence[str] | None = None, count: int = 1, steps: int = 512
 ) -> list[Look]:
-    """Return a few of a partition's series.
+    """Return a few series of a partition.
 
     Parameters
     ----------
     finished : Finished
     items : sequence of str, optional
-        Item ids as text; the first ``count`` series when absent.
+        Item ids as text; the first ``count`` series by default.
     count : int
     steps : int
-        Steps of context to show at most.
+        Maximum number of context steps.
 
     Raises
     ------
@@ -131,9 +135,9 @@ def look_at(
     table = read_table(prepared.outputs, task.output_key, if_match=finished.entry.output.etag)
     table = long_table(table)
     chosen = _choose(table, items, count)
-    wanted = {item for item, _ in chosen}
-    contexts = _histories(prepared, task, wanted, steps)
-    futures = _futures(prepared, task, wanted)
+    ids = {item for item, _ in chosen}
+    contexts = _histories(prepared, task, ids, steps)
+    futures = _futures(prepared, task, ids)
     return [_look(table, pair, contexts, futures, prepared) for pair in chosen]
 
 
@@ -146,9 +150,9 @@ def _choose(table: pa.Table, items: Sequence[str] | None, count: int) -> list[tu
         return pairs[:count]
     missing = set(items) - {item for item, _ in pairs}
     if missing:
-        some = ", ".join(item for item, _ in pairs[:5])
+        existing = ", ".join(item for item, _ in pairs[:5])
         raise DataNotFoundError(
-            f"no item {sorted(missing)[0]!r} in this partition; there are: {some}"
+            f"no item {sorted(missing)[0]!r} in this partition; there are: {existing}"
         )
     return [pair for pair in pairs if pair[0] in set(items)]
 
@@ -156,49 +160,49 @@ def _choose(table: pa.Table, items: Sequence[str] | None, count: int) -> list[tu
 Histories = dict[tuple[str, str], tuple[AxisArray, FloatArray]]
 
 
-def _histories(prepared: Prepared, task: Task, wanted: set[str], steps: int) -> Histories:
-    """Read the wanted items' series, by item and target, and stop when all are found."""
+def _histories(prepared: Prepared, task: Task, items: set[str], steps: int) -> Histories:
+    """Return the times and values of the series of some items, by item and target."""
     options = read_options(task, prepared.job.method, prepared.info, memory_limit_bytes=2**30)
     options = replace(options, context_length=steps)
-    found: Histories = {}
+    histories: Histories = {}
     for batch in read_series(sources_of(task, prepared.inputs), options):
         names = batch.item_ids.cast(pa.string()).to_pylist()
-        known = batch.frequency_codes >= 0
-        for row in [n for n, name in enumerate(names) if name in wanted and known[n]]:
+        regular = batch.frequency_codes >= 0
+        for row in [n for n, name in enumerate(names) if name in items and regular[n]]:
             frequency = batch.frequencies[batch.frequency_codes[row]]
             values = batch.values[batch.offsets[row] : batch.offsets[row + 1]]
             last = batch.last_timestamps[row : row + 1]
             back = np.arange(len(values))[::-1]
             times = frequency.shift(np.repeat(last, len(values)), -back)
             key = (names[row], str(batch.target_names[row]))
-            found[key] = (_as_times(times, batch.timestamp_type), values)
-    return found
+            histories[key] = (_as_times(times, batch.timestamp_type), values)
+    return histories
 
 
 def _as_times(times: IntArray, kind: pa.DataType) -> AxisArray:
     return times if pa.types.is_integer(kind) else times.astype("datetime64[us]")
 
 
-def _futures(prepared: Prepared, task: Task, wanted: set[str]) -> Histories:
-    """Read the wanted items' later months, where these have come in already."""
-    found: dict[tuple[str, str], list[tuple[AxisArray, FloatArray]]] = {}
+def _futures(prepared: Prepared, task: Task, items: set[str]) -> Histories:
+    """Return the series of some items in the months after a partition, as far as these exist."""
+    parts_by_series: dict[tuple[str, str], list[tuple[AxisArray, FloatArray]]] = {}
     for later in _later_inputs(prepared, task):
         follower = replace(task, inputs=(later,), own=1)
-        for key, value in _histories(prepared, follower, wanted, LONG).items():
-            found.setdefault(key, []).append(value)
+        for key, value in _histories(prepared, follower, items, LONG).items():
+            parts_by_series.setdefault(key, []).append(value)
     return {
         key: (np.concatenate([t for t, _ in parts]), np.concatenate([v for _, v in parts]))
-        for key, parts in found.items()
+        for key, parts in parts_by_series.items()
     }
 
 
 def _later_inputs(prepared: Prepared, task: Task) -> list[InputObject]:
-    """Return the newest objects of the same symbol or part in the months that follow."""
+    """Return the newest objects of the same symbol or part in the following months."""
     pattern = prepared.job.pattern
     own = pattern.parse(task.inputs[-1].key)
     if own is None:
         return []
-    found = []
+    later = []
     for ahead in range(1, MONTHS_AHEAD + 1):
         month = own.month.shift(ahead)
         newest: tuple[int, InputObject] | None = None
@@ -210,8 +214,8 @@ def _later_inputs(prepared: Prepared, task: Task) -> list[InputObject]:
                 if newest is None or meta.modified_ns > newest[0]:
                     entry = InputObject(meta.key, meta.etag, meta.size_bytes, name.extension)
                     newest = (meta.modified_ns, entry)
-        found += [newest[1]] if newest else []
-    return found
+        later += [newest[1]] if newest else []
+    return later
 
 
 def _folder_like(folder: str, month: Month) -> str:
@@ -270,11 +274,11 @@ def _wall_times(stamps: pa.ChunkedArray) -> AxisArray:
 
 
 def _actuals(times: AxisArray, future: tuple[AxisArray, FloatArray] | None) -> FloatArray | None:
-    """Return what came at each of ``times``; ``None`` when nothing has come yet."""
+    """Return the actual value at each time, [H]; ``None`` when none is known yet."""
     if future is None:
         return None
-    known, values = future
-    ordered = known.astype(times.dtype)
+    known_times, values = future
+    ordered = known_times.astype(times.dtype)
     place = np.minimum(np.searchsorted(ordered, times), len(ordered) - 1)
     actual = np.where(ordered[place] == times, values[place], np.float32(np.nan))
     return actual if np.isfinite(actual).any() else None

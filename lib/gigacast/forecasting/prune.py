@@ -1,4 +1,4 @@
-"""What lies in the bucket for nobody, and its removal."""
+"""Orphaned outputs, stale receipts and old specs of a bucket, and their removal."""
 
 from dataclasses import dataclass, field
 
@@ -10,16 +10,17 @@ from gigacast.lake.plan.planner import make_plan
 
 @dataclass(frozen=True)
 class Litter:
-    """What could be deleted, by kind; keys relative to the output root.
+    """The objects that can be deleted, by kind; keys are relative to the output root.
 
     Parameters
     ----------
+    prepared : Prepared
     orphans : list of str
         Predictions whose input is gone or superseded by a newer generation.
     receipts : list of str
         Receipts that prove nothing any more.
     old_specs : dict
-        Other specs' folders of the same model version: number of objects by folder.
+        Number of objects by folder, for folders of other specs of the same model version.
     """
 
     prepared: Prepared
@@ -29,12 +30,12 @@ class Litter:
 
     @property
     def count(self) -> int:
-        """Objects that `remove` deletes without old specs."""
+        """Number of objects that `remove` deletes without old specs."""
         return len(self.orphans) + len(self.receipts)
 
 
 def find_litter(job: ForecastJob) -> Litter:
-    """Look, and touch nothing.
+    """Return the objects that can be deleted; nothing is changed.
 
     Raises
     ------
@@ -51,24 +52,25 @@ def find_litter(job: ForecastJob) -> Litter:
 
 
 def remove(litter: Litter, *, old_specs: bool = False) -> int:
-    """Delete what was found: receipts first, so that no receipt outlives its output.
+    """Delete orphans, stale receipts and, on request, old specs.
 
     Parameters
     ----------
     litter : Litter
     old_specs : bool
-        Whether the forecasts of other specs go too.
+        Whether the forecasts of other specs are deleted, too.
 
     Returns
     -------
     int
-        Objects deleted.
+        Number of objects deleted.
 
     Raises
     ------
     StorageError
     """
     outputs = litter.prepared.outputs
+    # Receipts first: a crash in between must not leave a receipt without its output.
     keys = litter.receipts + litter.orphans
     outputs.delete(keys)
     deleted = len(keys)

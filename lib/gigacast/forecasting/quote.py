@@ -1,7 +1,7 @@
-"""What a plan will take and cost: on each queue of a deployment, and on this machine.
+"""Time and cost of a plan on each queue of a deployment, and on this machine.
 
-The work is counted in seconds of one CPU process, by earlier receipts, else by bytes; a machine's
-speed and an hour's price make the rest.
+Work is measured in seconds of one CPU process, from earlier receipts or else from bytes. The speed
+of a machine and its price per hour turn it into hours and dollars.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,12 +16,13 @@ from gigacast.job.batch_options import ArrayOptions
 from gigacast.lake.plan.receipt import Receipt
 
 Basis = Literal["receipts", "assumed speed", "bytes"]
-"""Measured on such a device; on the other kind, by the speed set; or by the bytes to read alone."""
+"""Source of the time: receipts of the same kind of device, receipts of the other kind and the
+configured speed, or only the bytes to read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What a workload costs in one place.
+    """The cost of a workload on a kind of machine.
 
     Parameters
     ----------
@@ -29,16 +30,16 @@ class Quote:
         ``cpu``, ``gpu``, or ``here``.
     instance, purchase : str
     machines : int
-        At work at the same time.
+        Number of machines that work at the same time.
     hours : float
-        Of all machines, their start included.
+        Hours of all machines, including their start.
     elapsed_s : float
     dollars, dollars_per_million : float, optional
-        In all, and for a million series; ``None`` where a price, or the number of series, is not
-        known.
+        Total, and per million series; ``None`` where the price or the number of series is unknown.
     basis : str
-        What the time was made from.
+        Source of the time; see `Basis`.
     prices_as_of : str, optional
+        Date of the price table.
     """
 
     queue: str
@@ -53,7 +54,7 @@ class Quote:
     prices_as_of: str | None = None
 
     def describe(self) -> dict[str, Any]:
-        """Return it as an audit and ``--json`` list it."""
+        """Return the fields as audits and ``--json`` list them."""
         rounded = {
             name: None if value is None else round(value, 6)
             for name in ("hours", "elapsed_s", "dollars", "dollars_per_million")
@@ -63,7 +64,7 @@ class Quote:
 
 
 def expected_cpu_s(work: Workload, options: ArrayOptions) -> float:
-    """Return how long one CPU process would take."""
+    """Return the seconds that a single CPU process would need."""
     size = sum(receipt.size_bytes for receipt in work.receipts)
     if size == 0:
         return work.size_bytes / options.cpu_bytes_per_s
@@ -75,7 +76,7 @@ def expected_cpu_s(work: Workload, options: ArrayOptions) -> float:
 
 
 def expected_children(work: Workload, options: ArrayOptions, queue: QueueKind) -> int:
-    """Return how many children to start on a queue: as many as asked for, or worth a start."""
+    """Return the number of children on a queue: as configured, or as many as are worth a start."""
     if options.children is not None:
         return min(options.children, work.tasks)
     return count_children(
@@ -88,14 +89,7 @@ def expected_children(work: Workload, options: ArrayOptions, queue: QueueKind) -
 
 
 def quote_queues(work: Workload, options: ArrayOptions) -> list[Quote]:
-    """Return what a workload costs on each queue, spot and on demand; nothing when nothing is left.
-
-    Parameters
-    ----------
-    work : Workload
-    options : ArrayOptions
-        With the price table.
-    """
+    """Return the cost of a workload on each queue, spot and on demand; empty without a task."""
     if not work.tasks:
         return []
     return [quote for queue in get_args(QueueKind) for quote in _quote_queue(work, options, queue)]
@@ -104,14 +98,17 @@ def quote_queues(work: Workload, options: ArrayOptions) -> list[Quote]:
 def quote_here(
     work: Workload, processes: int, rental: Rental, prices: PriceTable | None
 ) -> Quote | None:
-    """Return what a workload costs on this machine; ``None`` when what it is or was is not known.
+    """Return the cost of a workload on this machine.
+
+    ``None`` when the machine or its price is unknown, or no receipt says how long tasks take.
 
     Parameters
     ----------
     work : Workload
     processes : int
+        Number of processes on this machine.
     rental : Rental
-        This machine.
+        Type and purchase of this machine.
     prices : PriceTable, optional
     """
     seconds = work.estimate.seconds

@@ -1,4 +1,4 @@
-"""Reading forecasts back: one consistent generation, through the manifest."""
+"""Reading of forecasts: a consistent generation, through its manifest."""
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +25,7 @@ READERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One spec that has a manifest: a finished run's consistent set of forecasts."""
+    """A spec with a manifest: the consistent set of forecasts of the last finished run."""
 
     model: str
     version: str
@@ -39,16 +39,16 @@ class Generation:
 
 
 def find_generations(outputs: Store) -> list[Generation]:
-    """Return every spec with a manifest, the latest first: a few small listings."""
-    found = []
+    """Return all specs with a manifest, the latest first, from a few small listings."""
+    generations = []
     for spec_folder in _folders(outputs, FORECASTS, depth=3):
         model, version, spec = spec_folder.removeprefix(FORECASTS).strip("/").split("/")
         try:
             meta = outputs.head(manifest_key(model, version, spec))
         except ObjectNotFoundError:
             continue
-        found.append(Generation(model, version, spec, meta.modified_ns))
-    return sorted(found, key=lambda g: (-g.modified_ns, g.key))
+        generations.append(Generation(model, version, spec, meta.modified_ns))
+    return sorted(generations, key=lambda g: (-g.modified_ns, g.key))
 
 
 def _folders(outputs: Store, prefix: str, depth: int) -> Iterator[str]:
@@ -62,23 +62,23 @@ def _folders(outputs: Store, prefix: str, depth: int) -> Iterator[str]:
 def choose_generation(
     outputs: Store, *, model: str | None = None, version: str | None = None, spec: str | None = None
 ) -> Generation:
-    """Return the latest generation that matches.
+    """Return the latest generation of a model, version and spec; each is optional.
 
     Raises
     ------
     DataNotFoundError
-        When none does; the message names those there are.
+        When no generation matches; the message names those that exist.
     """
     generations = find_generations(outputs)
-    wanted = {"model": model, "version": version, "spec": spec}
+    names = {"model": model, "version": version, "spec": spec}
     for generation in generations:
-        if all(value in (None, getattr(generation, name)) for name, value in wanted.items()):
+        if all(value in (None, getattr(generation, name)) for name, value in names.items()):
             return generation
-    asked = ", ".join(f"{name}={value}" for name, value in wanted.items() if value)
-    there = ", ".join(f"{g.model}/{g.version}/{g.spec}" for g in generations[:5]) or "none"
+    request = ", ".join(f"{name}={value}" for name, value in names.items() if value)
+    existing = ", ".join(f"{g.model}/{g.version}/{g.spec}" for g in generations[:5]) or "none"
     raise DataNotFoundError(
-        f"{outputs.address.url}: no finished forecasts{f' with {asked}' if asked else ''}"
-        f"; there are: {there}",
+        f"{outputs.address.url}: no finished forecasts{f' with {request}' if request else ''}"
+        f"; there are: {existing}",
         hint="a run writes its manifest when it ends",
     )
 
@@ -92,32 +92,35 @@ def read_generation(
     items: Sequence[object] | None = None,
     columns: Sequence[str] | None = None,
 ) -> pa.Table:
-    """Read one generation's predictions.
+    """Return the predictions of a generation.
 
     Parameters
     ----------
     outputs : Store
     generation : Generation
     months : MonthFilter, optional
+        Months to read; all by default.
     partitions : sequence of str, optional
-        Names as in the manifest, ``2014/03/EURUSD_1min_h15``.
+        Names as in the manifest, ``2014/03/EURUSD_1min_h15``; all by default.
     items : sequence, optional
-        Item ids; others are left out.
+        Item ids; all by default.
     columns : sequence of str, optional
+        Names of columns; all by default.
 
     Raises
     ------
     DataNotFoundError
-        When nothing of it is asked for.
+        When no partition matches.
     InputChangedError
-        When a forecast was replaced since the run that wrote the manifest ended.
+        When a forecast was replaced after the run that wrote the manifest.
     """
     manifest, _ = read_manifest(outputs, generation.key)
-    rows = [r for r in manifest.to_pylist() if _asked(r["partition"], months, partitions)]
+    rows = [r for r in manifest.to_pylist() if _is_selected(r["partition"], months, partitions)]
     if not rows:
         raise DataNotFoundError(f"{generation.key}: holds no partition that was asked for")
 
     def read(row: dict[str, str]) -> pa.Table:
+        # By the ETag of the manifest: a forecast of a later run must not slip into this generation.
         table = read_table(
             outputs, row["key"], columns=_with_items(columns, items), if_match=row["etag"]
         )
@@ -136,7 +139,9 @@ def read_generation(
     )
 
 
-def _asked(partition: str, months: MonthFilter | None, partitions: Sequence[str] | None) -> bool:
+def _is_selected(
+    partition: str, months: MonthFilter | None, partitions: Sequence[str] | None
+) -> bool:
     if partitions is not None and partition not in partitions:
         return False
     if months is None:
@@ -157,5 +162,5 @@ def _of_items(
     if items is None:
         return table
     values = pa.array(items).cast(table.schema.field("item_id").type)
-    kept = table.filter(pc.is_in(table["item_id"], value_set=values))
-    return kept if columns is None else kept.select(list(columns))
+    rows = table.filter(pc.is_in(table["item_id"], value_set=values))
+    return rows if columns is None else rows.select(list(columns))

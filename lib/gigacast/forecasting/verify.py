@@ -1,4 +1,4 @@
-"""Recomputes a sample of finished series by the stock pipeline and compares."""
+"""Verification: recompute a sample of finished series by the stock pipeline and compare."""
 
 from dataclasses import dataclass, field
 
@@ -29,7 +29,10 @@ from gigacast.storage.parquet.read import read_table
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A finished series whose numbers could not be had again."""
+    """A finished series whose recomputed numbers differ.
+
+    ``error`` is the largest difference, relative to the scale of the context.
+    """
 
     partition: str
     item_id: str
@@ -39,20 +42,22 @@ class Difference:
 
 @dataclass(slots=True)
 class VerifyReport:
-    """How a sample compares.
+    """The comparison of a sample with the reference.
 
     Parameters
     ----------
-    partitions, series : int
-        Compared.
-    skipped : int
-        Series of the sample that the fallback had forecast: there is no reference for these.
-    tolerance, worst : float
-        In units of each context's scale.
-    differences : list of Difference
-        Beyond the tolerance.
+    tolerance : float
+        Accepted difference, relative to the scale of each context.
     reference : str
-        What they were compared with.
+        Name of the reference, for people.
+    partitions, series : int
+        Numbers compared.
+    skipped : int
+        Series of the sample that the fallback had forecast; they have no reference.
+    worst : float
+        Largest difference, relative to the scale of its context.
+    differences : list of Difference
+        Series beyond the tolerance.
     """
 
     tolerance: float
@@ -67,7 +72,7 @@ class VerifyReport:
 def verify(
     job: ForecastJob, *, partitions: int = 5, series: int = 20, seed: int = 0
 ) -> VerifyReport:
-    """Compare a sample of what is done with the reference.
+    """Compare a sample of finished series with the reference.
 
     Parameters
     ----------
@@ -75,12 +80,12 @@ def verify(
     partitions, series : int
         Size of the sample: partitions, and series of each.
     seed : int
-        Of the sample.
+        Seed of the sample.
 
     Raises
     ------
     DataNotFoundError
-        When nothing is done yet.
+        When no partition is done yet.
     """
     prepared = prepare(job)
     rng = np.random.default_rng(seed)
@@ -125,18 +130,18 @@ def _verify_partition(
     if not pairs:
         return
     expected = _recompute(prepared, [batch for batch, _ in pairs], options)
-    for (batch, numbers), wanted in zip(pairs, expected, strict=True):
+    for (batch, numbers), reference in zip(pairs, expected, strict=True):
         scale = context_scale(batch.values)
-        error = float(np.max(np.abs(numbers.astype(np.float64) - wanted)) / scale)
+        error = float(np.max(np.abs(numbers.astype(np.float64) - reference)) / scale)
         report.series += 1
         report.worst = max(report.worst, error)
-        if not error <= report.tolerance:  # a NaN differs, too
+        if not error <= report.tolerance:  # not `>`: a NaN differs, too
             item, target = str(batch.item_ids[0]), str(batch.target_names[0])
             report.differences.append(Difference(entry.task.partition, item, target, error))
 
 
 def _stored(stored: pa.Table, batch: SeriesBatch, levels: tuple[float, ...]) -> FloatArray | None:
-    """Return what the file says of one series, [H, Q]; ``None`` when the fallback made it."""
+    """Return the stored quantiles of a series, [H, Q]; ``None`` when the fallback made them."""
     mask = pc.and_(
         pc.equal(stored["item_id"], batch.item_ids[0]),
         pc.equal(stored["target_name"].cast(pa.string()), batch.target_names[0]),
@@ -150,7 +155,7 @@ def _stored(stored: pa.Table, batch: SeriesBatch, levels: tuple[float, ...]) -> 
 def _recompute(
     prepared: Prepared, sample: list[SeriesBatch], options: ForecastOptions
 ) -> list[FloatArray]:
-    """Return the reference's quantiles of each series, [H, Q]."""
+    """Return the quantiles of each series by the reference, [H, Q]."""
     if prepared.model.folder is not None and prepared.info.samples == 0:
         if any(batch.covariates is not None for batch in sample):
             return reference_groups(prepared.model.folder, sample, options.levels, options)
@@ -163,20 +168,21 @@ def _recompute(
 def _sample_series(
     prepared: Prepared, entry: DoneEntry, count: int, rng: np.random.Generator
 ) -> list[SeriesBatch]:
-    """Return about ``count`` series drawn evenly from the partition, in another order."""
+    """Return ``count`` series drawn evenly from a partition, in random order."""
     task = entry.task
     options = read_options(task, prepared.job.method, prepared.info, memory_limit_bytes=2**30)
-    kept: list[tuple[float, SeriesBatch]] = []
+    sample: list[tuple[float, SeriesBatch]] = []
     for batch in read_series(sources_of(task, prepared.inputs), options):
+        # Every series draws a number, and the smallest ones win: an even sample in one pass.
         draws = rng.random(len(batch))
         best = np.argsort(draws)[:count]
-        kept += [(float(draws[row]), _with_siblings(batch, row)) for row in best]
-        kept = sorted(kept, key=lambda pair: pair[0])[:count]
-    return [batch for _, batch in kept]
+        sample += [(float(draws[row]), _with_siblings(batch, row)) for row in best]
+        sample = sorted(sample, key=lambda pair: pair[0])[:count]
+    return [batch for _, batch in sample]
 
 
 def _with_siblings(batch: SeriesBatch, row: int) -> SeriesBatch:
-    """Return one series, and after it those it was forecast together with."""
+    """Return a series, followed by those that were forecast together with it."""
     rows = np.array([row])
     if batch.covariates is not None:
         of_item = np.flatnonzero(batch.covariates.items == batch.covariates.items[row])

@@ -1,7 +1,7 @@
-"""What is asked to be seen, before and beside the targets, and whether the model can. Values only.
+"""Check that a model supports the requested covariates, joint targets and context.
 
-Covariates and joint targets need a model that takes groups of series. With another one they are
-refused before a run begins, or left out because the settings say so; never without a word.
+Covariates and joint targets need a model that takes groups of series. With another model they are
+refused before a run begins, or left out with a note where the settings say so.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,72 +15,74 @@ JOINT = "joint targets"
 
 
 def fit_method(method: Method, info: ForecasterInfo) -> tuple[Method, tuple[str, ...]]:
-    """Return the method as a model can follow it, and what of it is ignored.
+    """Return the method as a model supports it, and the names of what is left out.
 
     Raises
     ------
     ConfigError
-        When the model forecasts series alone, and that is not to be ignored.
+        When the model forecasts each series alone, and the settings do not say ``ignore``.
     """
-    asked = (*method.columns.covariates, *((JOINT,) if method.joint_targets else ()))
-    if not asked or info.takes_groups:
+    requested = (*method.columns.covariates, *((JOINT,) if method.joint_targets else ()))
+    if not requested or info.takes_groups:
         return method, ()
     if method.unsupported_covariates == "error":
         raise ConfigError(
-            f"{info.name} forecasts each series alone: it has no use for {', '.join(asked)}",
+            f"{info.name} forecasts each series alone: it has no use for {', '.join(requested)}",
             hint="take a Chronos-2 model, or --unsupported_covariates ignore",
         )
-    # Rows that hold nothing but what is known ahead are no end of a series: they are still cut.
+    # The known covariates stay: rows that hold nothing else are not part of a series, and the
+    # reader still has to cut them off.
     columns = replace(method.columns, past_covariates=())
     lenient = replace(method, columns=columns, joint_targets=False, missing_future="past")
-    return lenient, asked
+    return lenient, requested
 
 
 def check_context(method: Method, info: ForecasterInfo) -> None:
-    """Refuse a context that a model can't look back over: its forecasts would not be those meant.
+    """Refuse a context that is longer than the model's own.
 
     Raises
     ------
     ConfigError
     """
-    asked = method.context_length
-    if asked is not None and asked > info.context_length:
+    # Without the check the context would be cut in silence, and the forecasts be other ones.
+    steps = method.context_length
+    if steps is not None and steps > info.context_length:
         raise ConfigError(
-            f"forecast.context_length: {asked:,}, but {info.name} looks back over "
+            f"forecast.context_length: {steps:,}, but {info.name} looks back over "
             f"{info.context_length:,} steps at most",
             hint="leave it out, ask for less, or take a model with a longer context",
         )
 
 
 def describe_companions(method: Method, ignored: tuple[str, ...]) -> dict[str, list[str]]:
-    """Return what forecasts were made with beside the targets, as receipts list it."""
+    """Return the covariates and joint targets of forecasts, as receipts list them."""
     columns = method.columns
-    told = {
+    names_by_kind = {
         "past": sorted(columns.past_covariates),
         "known": sorted({*columns.known_covariates} - {*ignored}),
         "joint": list(columns.targets) if method.joint_targets else [],
         "ignored": list(ignored),
     }
-    return {name: names for name, names in told.items() if names}
+    return {name: names for name, names in names_by_kind.items() if names}
 
 
 @dataclass(slots=True)
 class Futures:
-    """Which series of a partition lack what was said to be known ahead."""
+    """The series of a partition that lack values of their known covariates over the horizon."""
 
     series: int = 0
     lacking: int = 0
     names: set[str] = field(default_factory=set)
 
     def add(self, batch: SeriesBatch, horizon: int) -> None:
-        """Look at one more batch."""
+        """Count a batch."""
         self.series += len(batch)
         if batch.covariates is not None:
             self.lacking += int(batch.covariates.lack_future(horizon).sum())
             self.names |= batch.covariates.lacking_names(horizon)
 
     def refuse_if_all_lack(self, partition: str, method: Method) -> None:
-        """Refuse a partition none of whose series has what was said to be known.
+        """Refuse a partition without a single series whose known covariates have future values.
 
         Raises
         ------

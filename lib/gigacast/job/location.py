@@ -1,7 +1,8 @@
-"""From a path as people write it to a store and what lies there.
+"""Locations: the store and the dataset or object that a path leads to.
 
-``s3://bucket/lake/cleaned/v3/EURUSD``, ``file:///data/raw/...``, ``memory://name/...`` and local
-paths: what lies in a layer's folder is a dataset of the lake around it, all else a plain object.
+Paths are ``s3://bucket/lake/cleaned/v3/EURUSD``, ``file:///data/raw/...``, ``memory://name/...``
+and local paths. A path below the folder of a layer leads to a dataset of the lake around it, any
+other path to a plain object.
 """
 
 from dataclasses import dataclass
@@ -18,16 +19,16 @@ from gigacast.storage.store import Store, StoreAddress
 
 @dataclass(frozen=True)
 class Location:
-    """Where a path leads.
+    """The dataset or object that a path leads to.
 
     Parameters
     ----------
     address : StoreAddress
-        Of the lake's root, or of the folder of a plain object.
+        Root of the lake, or folder of a plain object.
     ref : DatasetRef, optional
-        The dataset, when the path lies in a layer.
+        Dataset, when the path is below a layer.
     key : str
-        What follows: the path within the dataset, or the plain object's key.
+        Path within the dataset, or key of the plain object.
     """
 
     address: StoreAddress
@@ -35,19 +36,19 @@ class Location:
     key: str
 
     def lake(self) -> Lake:
-        """Open the lake."""
+        """Return the lake, opened."""
         return Lake(open_store(self.address))
 
 
 def locate(
     path: str | Path, *, endpoint_url: str | None = None, region: str | None = None
 ) -> Location:
-    """Read a path.
+    """Return the location of a path.
 
     Raises
     ------
     ConfigError
-        When it is empty or leads nowhere.
+        When the path is empty.
     """
     text = str(path)
     if not text.strip("/ "):
@@ -55,9 +56,9 @@ def locate(
     scheme, sep, rest = text.partition("://")
     if not sep:
         scheme, rest = "file", str(Path(text).expanduser().absolute())
-    found = DatasetRef.find(rest)
-    if found is not None:
-        root, ref, key = found
+    dataset = DatasetRef.find(rest)
+    if dataset is not None:
+        root, ref, key = dataset
         root = root or "/" if scheme == "file" else root
         return Location(StoreAddress(f"{scheme}://{root}", endpoint_url, region), ref, key)
     folder, _, name = rest.rstrip("/").rpartition("/")
@@ -67,50 +68,49 @@ def locate(
 
 
 def pin_inputs(address: StoreAddress) -> StoreAddress:
-    """Return an input root with the dataset's version in it, where it names one as ``latest``.
+    """Return an input root with an exact version, where it names a dataset without one.
 
     Raises
     ------
     DataNotFoundError
-        When it names a dataset that is not published.
+        When the dataset is not published.
     """
-    where = _dataset_at(address)
-    if where is None or where.ref is None or where.ref.version is not None:
+    location = _dataset_at(address)
+    if location is None or location.ref is None or location.ref.version is not None:
         return address
-    return where.address.child(str(where.lake().resolve(where.ref)))
+    return location.address.child(str(location.lake().resolve(location.ref)))
 
 
 def open_inputs(address: StoreAddress) -> Store:
-    """Open an input root: a version of a dataset as its manifest names it, else what lies there.
-
-    A folder in a layer without manifest and claim was filled by hand, and is read as it is.
+    """Open an input root; a version of a dataset shows the files that its manifest names.
 
     Raises
     ------
     DataNotFoundError
-        When the version's publication is not finished.
+        When the publication of the version is not finished.
     DatasetIntegrityError
     """
-    where = _dataset_at(address)
-    if where is None or where.ref is None:
+    location = _dataset_at(address)
+    if location is None or location.ref is None:
         return open_store(address)
-    lake = where.lake()
-    ref = lake.resolve(where.ref)
+    lake = location.lake()
+    ref = lake.resolve(location.ref)
+    # A folder without manifest and claim was filled by hand, and is read as it is.
     if lake.state(ref) in {PUBLISHED, DEPRECATED, UNFINISHED}:
         return DatasetStore(lake.store, lake.read(ref), address)
     return open_store(address)
 
 
 def dataset_name(address: StoreAddress) -> str | None:
-    """Return the version of a dataset that an input root is, as ``cleaned/v3/EURUSD``."""
-    where = _dataset_at(address)
-    return str(where.ref) if where is not None and where.ref is not None else None
+    """Return the dataset that an input root is, as ``cleaned/v3/EURUSD``, else ``None``."""
+    location = _dataset_at(address)
+    return str(location.ref) if location is not None and location.ref is not None else None
 
 
 def _dataset_at(address: StoreAddress) -> Location | None:
-    """Return the dataset whose very folder an address is."""
-    where = locate(address.url, endpoint_url=address.endpoint_url, region=address.region)
-    return where if where.ref is not None and not where.key else None
+    """Return the location of an address that is the folder of a dataset, else ``None``."""
+    location = locate(address.url, endpoint_url=address.endpoint_url, region=address.region)
+    return location if location.ref is not None and not location.key else None
 
 
 def open_files(where: Location) -> tuple[Store, DatasetManifest]:

@@ -1,4 +1,4 @@
-"""From the choice of a model to its pinned files, what it will be, and the devices it may use."""
+"""Resolution of a model: from the choice to its pinned files, its forecaster and its devices."""
 
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
@@ -9,13 +9,13 @@ from gigacast.storage.store import Store
 
 
 def resolve_choice(choice: ModelChoice, outputs: Store) -> tuple[ResolvedModel, ForecasterInfo]:
-    """Find the model, pin it, and say what it will be; nothing is loaded.
+    """Return the pinned model of a choice and a description of its forecaster; nothing is loaded.
 
     Parameters
     ----------
     choice : ModelChoice
     outputs : Store
-        Rooted where ``models/`` lies.
+        Rooted at the parent of ``models/``.
 
     Raises
     ------
@@ -40,10 +40,8 @@ def resolve_choice(choice: ModelChoice, outputs: Store) -> tuple[ResolvedModel, 
 
 
 def usable_devices(choice: ModelChoice, info: ForecasterInfo) -> tuple[str, ...]:
-    """Return the devices of this machine that the processes of a run are dealt, in turn.
-
-    Asked on the machine that computes, which need not be the one that planned.
-    """
+    """Return the devices of this machine, over which the processes of a run are distributed."""
+    # Counted on the machine that computes: it need not be the one that planned.
     if info.device == "cpu":
         return ("cpu",)
     name = choice.device if choice.device.startswith("cuda:") else info.device
@@ -53,7 +51,7 @@ def usable_devices(choice: ModelChoice, info: ForecasterInfo) -> tuple[str, ...]
 def load_resolved(
     choice: ModelChoice, model: ResolvedModel, info: ForecasterInfo, slot: int = 0
 ) -> Forecaster:
-    """Load what was resolved, on the device of the process in a slot.
+    """Load a resolved model on the device of the process in a slot.
 
     Raises
     ------

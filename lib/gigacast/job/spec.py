@@ -1,6 +1,6 @@
-"""Which forecast it is: the spec of a job and a forecaster.
+"""The spec of a forecasting job: everything that changes the numbers or their form.
 
-Everything that changes the numbers or their form is in here, and nothing else.
+Other settings must stay out of it: a new digest makes every user forecast all partitions again.
 """
 
 from gigacast.core.partition.spec import Spec
@@ -9,19 +9,19 @@ from gigacast.job.forecast_job import Method
 from gigacast.lake.plan.discovery import Selection
 
 FORMAT_REVISION = 1
-"""Raised when the same settings start to give other rows or columns."""
+"""Part of the spec; to be raised when the same settings start to give other rows or columns."""
 
 
 def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spec:
-    """Return the resolved spec of a job.
+    """Return the spec of a job.
 
     Parameters
     ----------
     info : ForecasterInfo
-        Resolved: nothing in it is ``auto``.
+        Forecaster, with nothing left to resolve.
     method : Method
     selection : Selection
-        Of which only what changes the context counts.
+        Selection; only the fields that change the context are part of the spec.
     """
     columns = method.columns
     return Spec(
@@ -48,13 +48,14 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             "extrapolate_levels": method.extrapolate_levels,
             "seed": method.seed,
             "layout": method.layout,
-            **_beside(method),
+            **_covariate_fields(method),
         },
     )
 
 
-def _beside(method: Method) -> dict[str, object]:
-    """Return what is seen beside the targets; nothing, where nothing is, as ever before."""
+def _covariate_fields(method: Method) -> dict[str, object]:
+    """Return the spec fields for covariates and joint targets."""
+    # Empty without them, so that older spec digests stay valid.
     columns = method.columns
     fields: dict[str, object] = {}
     if columns.covariates:

@@ -1,7 +1,7 @@
-"""One partition, open to be looked at column by column.
+"""An open partition that is read column by column.
 
-Memory holds its keys (a series and a time for each row) and one column; what would not fit is
-refused before it is read.
+Memory holds the keys (a series and a time for each row) and one column. A partition that would not
+fit is refused before it is read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,10 +30,11 @@ from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.store import ObjectMeta, Store
 
 ROW_BYTES = 80
-"""Held for each row: its key as read and as arranged, and a column as read and as numbers."""
+"""Memory per row: its key as read and as arranged, and a column as read and as numbers."""
 _LOOK_BYTES = 40
-"""Made for each row while a column is looked at."""
+"""Memory per row of temporary arrays while a column is measured."""
 _HELD_SHARE = 8
+"""A partition of less than this part of the memory limit is read once and kept."""
 _ZONED = r"(?:[Zz]|:\d\d[+-]\d\d:?\d\d)\s*$"
 
 
@@ -44,13 +45,14 @@ class Keys:
     Parameters
     ----------
     codes : int32 [R], optional
-        Absent when there is one series.
+        Number of the series; ``None`` with a single series.
     times : int64 [R]
-        Microseconds of UTC, or plain steps.
+        Microseconds in UTC, or plain step numbers.
     names : pa.Array, optional
-        The ids, by code: in ascending order.
+        Ids of the series by code, in ascending order.
     clock : Clock
     arranged : Arranged
+        The keys in order.
     """
 
     codes: CodeArray | None
@@ -61,7 +63,7 @@ class Keys:
 
     @cached_property
     def ranks(self) -> CodeArray | None:
-        """The series of each arranged row, from 0; absent when there is one."""
+        """Number of the series of each arranged row, from 0; ``None`` with a single series."""
         arranged = self.arranged
         if len(arranged.codes) <= 1:
             return None
@@ -70,27 +72,27 @@ class Keys:
 
     @property
     def row_ranks(self) -> tuple[CodeArray | None, BoolArray | None]:
-        """The series of each row as it lies in the file, and which rows have a key at all."""
-        arranged, known = self.arranged, None
+        """Number of the series of each row in the order of the file, and which rows have a key."""
+        arranged, has_key = self.arranged, None
         if len(arranged.times) < arranged.rows:
-            known = np.zeros(arranged.rows, np.bool_)
-            known[arranged.order] = True
+            has_key = np.zeros(arranged.rows, np.bool_)
+            has_key[arranged.order] = True
         if self.codes is None or len(arranged.codes) <= 1:
-            return None, known
+            return None, has_key
         by_code = np.zeros(int(self.codes.max()) + 1, np.int32)
         by_code[arranged.codes] = np.arange(len(arranged.codes))
-        return by_code[self.codes], known
+        return by_code[self.codes], has_key
 
 
 class PartitionFile:
-    """A partition that is open.
+    """An open partition.
 
     Attributes
     ----------
     schema : pa.Schema
-        As stored, but for texts, which are dictionaries.
+        Columns as stored, except that texts are dictionaries.
     item_id, timestamp : str
-        The columns of the keys; the first may be ``None``.
+        Names of the key columns; ``item_id`` may be ``None``.
     rows : int
     """
 
@@ -108,6 +110,7 @@ class PartitionFile:
         self._held: pa.Table | None = None
         groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
         encoded = sum(int(group.total_byte_size) for group in groups)
+        # A dictionary or a run of equal values is small in the file and large in memory.
         self._size_bytes = max(encoded, self.rows * sum(map(_width, self.schema.types)))
         self.item_id, self.timestamp = recognise_keys(self.schema, reading.columns, self._key)
         self._check_size()
@@ -123,33 +126,33 @@ class PartitionFile:
 
     @property
     def measured(self) -> list[str]:
-        """The columns that are no keys."""
+        """Names of the columns that are not keys."""
         return [n for n in self.schema.names if n not in {self.item_id, self.timestamp}]
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Raise what pyarrow says of the file's bytes as our own errors."""
+        """Raise errors of pyarrow about the content as the package's errors."""
         with translated_parquet(self._store, self._key):
             yield
 
     @property
     def columns_at_once(self) -> int:
-        """How many columns may be looked at side by side: one, unless the partition is held."""
+        """Number of columns to measure at a time: one, unless the partition is in memory."""
         if self._held is None or not self.rows:
             return 1
-        held = self._held.nbytes + self.rows * ROW_BYTES
-        spare = self._reading.memory_limit_bytes - held
+        used = self._held.nbytes + self.rows * ROW_BYTES
+        spare = self._reading.memory_limit_bytes - used
         return max(1, int(spare // (self.rows * _LOOK_BYTES)))
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """Read a whole column."""
-        if (held := self._small()) is not None:
-            return held.column(name)
+        """Return a column."""
+        if (table := self._small()) is not None:
+            return table.column(name)
         with self.translated():
             return self._file.read(columns=[name], use_threads=False).column(0)
 
     def _small(self) -> pa.Table | None:
-        """Return the whole partition where it is small: it is read once then."""
+        """Return the partition if it is small, read once; else ``None``."""
         if self._size_bytes > self._reading.memory_limit_bytes // _HELD_SHARE:
             return None
         if self._held is None:
@@ -158,13 +161,13 @@ class PartitionFile:
         return self._held
 
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        """Iterate over the rows in their order."""
-        wanted = None if columns is None else list(columns)
-        if (held := self._small()) is not None:
-            chosen = held if wanted is None else held.select(wanted)
-            yield from chosen.to_batches(max_chunksize=rows)
+        """Yield the rows in the order of the file, ``rows`` at a time."""
+        names = None if columns is None else list(columns)
+        if (table := self._small()) is not None:
+            selected = table if names is None else table.select(names)
+            yield from selected.to_batches(max_chunksize=rows)
             return
-        batches = self._file.iter_batches(batch_size=rows, columns=wanted, use_threads=False)
+        batches = self._file.iter_batches(batch_size=rows, columns=names, use_threads=False)
         while True:
             with self.translated():
                 batch = next(batches, None)
@@ -173,14 +176,15 @@ class PartitionFile:
             yield batch
 
     def table(self) -> pa.Table:
-        """Read the whole partition, which must fit.
+        """Return all rows.
 
         Raises
         ------
         SchemaError
+            When three times their size is more than the memory limit: they are to be sorted.
         """
-        if (held := self._small()) is not None:
-            return held
+        if (table := self._small()) is not None:
+            return table
         size = self._size_bytes
         if size * 3 > self._reading.memory_limit_bytes:
             raise SchemaError(
@@ -192,7 +196,7 @@ class PartitionFile:
             return self._file.read()
 
     def keys(self, *, ascending: bool = False) -> Keys:
-        """Read the series and times of all rows; ``ascending`` as in `arrange`."""
+        """Return the series and times of all rows; for ``ascending`` see `arrange`."""
         codes, names = self.codes(self.item_id) if self.item_id is not None else (None, None)
         column = self.column(self.timestamp)
         kind = column.type
@@ -205,56 +209,53 @@ class PartitionFile:
         return Keys(codes, times, names, clock, arrange(codes, times, ascending=ascending))
 
     def codes(self, name: str) -> tuple[CodeArray, pa.Array]:
-        """Return the values of a column as numbers, below 0 where missing, and what they stand for.
-
-        The values ascend.
-        """
+        """Return the codes of a column, -1 where missing, and its distinct values, ascending."""
         column = self.column(name)
         if pa.types.is_null(plain_type(column.type)):
             return np.full(self.rows, -1, np.int32), pa.nulls(0, pa.string())
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
-        whole = column.unify_dictionaries().combine_chunks()
-        indices = whole.indices
+        encoded = column.unify_dictionaries().combine_chunks()
+        indices = encoded.indices
         filled = pc.fill_null(indices, -1) if indices.null_count else indices
-        order = to_numpy(pc.sort_indices(whole.dictionary))
-        ranks = np.full(len(order) + 1, -1, np.int32)  # the last is that of no series
+        order = to_numpy(pc.sort_indices(encoded.dictionary))
+        ranks = np.full(len(order) + 1, -1, np.int32)  # the last entry is that of index -1
         ranks[order] = np.arange(len(order))
-        return ranks[to_numpy(filled)], whole.dictionary.take(to_arrow(order))
+        return ranks[to_numpy(filled)], encoded.dictionary.take(to_arrow(order))
 
     def _read_times(self, clock: Clock, chunk: pa.Array) -> IntArray:
-        """Return times in UTC: those that name no zone are of the zone told."""
+        """Return times in UTC; those that name no zone are in the zone of the settings."""
         times, zone = clock.read(chunk), self._reading.zone
         kind = chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
         bare = pa.types.is_timestamp(kind) and kind.tz is None
         if zone is None or not (bare or is_text(kind) or pa.types.is_date(kind)):
             return times
-        known = times != NO_TIME
+        is_local = times != NO_TIME
         if is_text(kind):
             texts = chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk
             zoned = pc.fill_null(pc.match_substring_regex(texts, _ZONED), False)
-            known &= ~to_numpy(zoned)
+            is_local &= ~to_numpy(zoned)
         times = times.copy()
-        times[known] = from_wall(times[known], zone)
+        times[is_local] = from_wall(times[is_local], zone)
         return times
 
 
 def _width(kind: pa.DataType) -> int:
-    """Return the bytes of a value in memory; of texts, those of their number."""
+    """Return the bytes of a value in memory."""
     try:
         return -(-int(kind.bit_width) // 8)
     except ValueError:
-        return 4
+        return 4  # texts are dictionaries: an int32 index for each row
 
 
 @contextmanager
 def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[PartitionFile]:
-    """Open a task's partition in the version that was planned.
+    """Open the partition of a task in the version that was planned.
 
     Raises
     ------
     CorruptedFileError
-        When it is no Parquet file, or a broken one.
+        When the object is not a Parquet file, or a damaged one.
     SchemaError
     """
     entry = task.inputs[-1]
@@ -269,13 +270,13 @@ def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[Parti
 
 
 def expectation_of(reading: Reading, task: Task, *, counts_steps: bool) -> Expectation:
-    """Return when a partition should have rows.
+    """Return the times at which a partition is expected to have rows.
 
     Parameters
     ----------
     reading : Reading
     task : Task
-        Its file name may say the frequency.
+        Task whose file name may contain the frequency.
     counts_steps : bool
         Whether times are plain step numbers, which have no frequency.
     """

@@ -1,7 +1,7 @@
-"""One task of a quality job: look at a partition, write what was measured.
+"""The task of a quality job: measure a partition and write the figures.
 
-The keys are looked at first, then column after column; what is written says nothing of good and
-bad, so that thresholds can change without reading anything again.
+The keys are measured first, then one column after the other. The output holds figures and no
+verdict, so that thresholds can change without reading a partition again.
 """
 
 import json
@@ -31,21 +31,23 @@ from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 
 FOREST_ROWS = 1 << 16
-"""Scored at a time."""
+"""Rows scored at a time: the bound of the memory for scores."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured; all of it is part of the spec.
+    """The measures of a partition; all of them are part of the spec.
 
     Parameters
     ----------
     iqr, zscore : float
-        How far out outliers lie: interquartile ranges, standard deviations.
+        Distance of an outlier, in interquartile ranges and in standard deviations.
     forest : float, optional
-        Score above which a row is an anomaly; no forest is grown when absent.
+        Score above which a row is an anomaly; no isolation forest by default.
     contract : Contract, optional
+        Contract to check; none by default.
     mode : Mode
+        Mode of the contract's check.
     """
 
     iqr: float = 3.0
@@ -55,7 +57,7 @@ class Measures:
     mode: Mode = Mode.STRICT
 
     def to_dict(self) -> dict[str, object]:
-        """Return it as plain values."""
+        """Return the measures as JSON values."""
         contract = self.contract.to_dict() if self.contract else None
         return {**asdict(self), "contract": contract, "mode": str(self.mode)}
 
@@ -73,7 +75,7 @@ class QualitySetup:
     def __call__(self) -> "PartitionInspector":
         """Open the stores and return the worker."""
         if self.measures.forest is not None:
-            require_forest()
+            require_forest()  # a missing library fails the run at once, not every task
         return PartitionInspector(self)
 
 
@@ -95,14 +97,14 @@ class PartitionInspector:
         watch = Stopwatch()
         with watch.measure("total"), inputs_pinned(task):
             with open_partition(self._inputs, task, self._setup.reading) as file:
-                found = measure_partition(file, self._setup.reading, self._setup.measures, watch)
+                quality = measure_partition(file, self._setup.reading, self._setup.measures, watch)
                 compliance = self._comply(file, watch)
-            found = replace(found, compliance=compliance)
-            plain = json.dumps(found.to_dict(), indent=1, ensure_ascii=False, default=str)
-            content = plain.encode()
+            quality = replace(quality, compliance=compliance)
+            text = json.dumps(quality.to_dict(), indent=1, ensure_ascii=False, default=str)
+            content = text.encode()
             etag = self._outputs.put(task.output_key, content)
         output = {"key": task.output_key, "etag": etag, "size_bytes": len(content), "rows": 1}
-        keys = found.keys
+        keys = quality.keys
         work = Work(
             job="quality",
             run_id=self._setup.run_id,
@@ -112,6 +114,7 @@ class PartitionInspector:
             newest_timestamp=keys.newest_timestamp,
         )
         receipt = new_receipt(task, output, work)
+        # After the output: a crash in between leaves a pending task that is measured again.
         write_receipt(self._outputs, task, receipt, etag)
         return receipt
 
@@ -126,7 +129,7 @@ class PartitionInspector:
 def measure_partition(
     file: PartitionFile, reading: Reading, measures: Measures, watch: Stopwatch
 ) -> PartitionQuality:
-    """Return all figures of a partition but its compliance."""
+    """Return the figures of a partition, without its compliance with a contract."""
     with watch.measure("keys"):
         keys = file.keys()
         expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
@@ -140,20 +143,21 @@ def measure_partition(
 
 @dataclass
 class _Survey:
-    """Goes through the columns of a partition."""
+    """The columns of a partition measured so far, with their scales for the forest."""
 
     keys: Keys
     measures: Measures
     scales: dict[str, Scale] = field(default_factory=dict)
 
     def add(self, name: str, column: pa.ChunkedArray) -> ColumnQuality:
-        """Measure a column."""
+        """Return the figures of a column."""
         if not is_number(column.type):
             missing = int(column.null_count)
             return ColumnQuality(name, type_name(column.type), len(column), missing)
         values = ordered_values(column, self.keys)
-        whole = values if self.keys.arranged.order is None else doubles(column)
-        missing = int(len(whole) - np.count_nonzero(np.isfinite(whole)))
+        # Rows without a key are not among the arranged values, but count as missing or not.
+        all_values = values if self.keys.arranged.order is None else doubles(column)
+        missing = int(len(all_values) - np.count_nonzero(np.isfinite(all_values)))
         arranged = self.keys.arranged
         ranks = self.keys.ranks
         outliers = {}
@@ -168,10 +172,10 @@ class _Survey:
         return ColumnQuality(name, type_name(column.type), len(column), missing, outliers)
 
     def find_anomalies(self, file: PartitionFile) -> int:
-        """Count the rows that a forest sets apart."""
+        """Return the number of rows that an isolation forest scores as anomalies."""
         forest = grow_forest(file, self.keys, self.scales, self.measures.forest or 1.0)
-        names, start, found = list(self.scales), 0, 0
-        ranks, known = self.keys.row_ranks
+        names, start, anomalies = list(self.scales), 0, 0
+        ranks, has_key = self.keys.row_ranks
         for batch in file.batches(FOREST_ROWS, names):
             rows = slice(start, start + batch.num_rows)
             of = None if ranks is None else ranks[rows]
@@ -180,13 +184,13 @@ class _Survey:
                 for name, scale in self.scales.items()
             ]
             apart = forest.find(stack(scaled))
-            found += int(np.count_nonzero(apart if known is None else apart & known[rows]))
+            anomalies += int(np.count_nonzero(apart if has_key is None else apart & has_key[rows]))
             start += batch.num_rows
-        return found
+        return anomalies
 
 
 def grow_forest(file: PartitionFile, keys: Keys, scales: dict[str, Scale], limit: float) -> Forest:
-    """Return a forest over the columns that have scales, grown from some of the rows."""
+    """Return an isolation forest over the columns with scales, grown from a sample of the rows."""
     chosen, ranks = sample_rows(len(keys.arranged.times)), keys.ranks
     of = None if ranks is None else ranks[chosen]
     columns = [
@@ -203,12 +207,12 @@ def ordered_values(column: pa.ChunkedArray, keys: Keys) -> DoubleArray:
 
 
 def type_name(kind: pa.DataType) -> str:
-    """Return how a type is told: a dictionary by what it holds."""
+    """Return the name of a type; for a dictionary, that of its values."""
     return str(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 def plain_schema(schema: pa.Schema) -> pa.Schema:
-    """Return a schema with the types that dictionaries hold."""
+    """Return a schema with the types of values in place of dictionaries."""
     kinds = (
         (f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema
     )
@@ -216,17 +220,17 @@ def plain_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def measure_compliance(file: PartitionFile, contract: Contract, mode: Mode) -> Compliance:
-    """Hold a partition against a contract."""
+    """Return the compliance of a partition with a contract."""
     plain = plain_schema(file.schema)
 
     def rows(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         names = plain.names if columns is None else list(columns)
-        wanted = pa.schema([plain.field(name) for name in names])
+        schema = pa.schema([plain.field(name) for name in names])
         for batch in file.batches(BATCH_ROWS, names):
-            yield batch.select(names).cast(wanted)
+            yield batch.select(names).cast(schema)
 
     report = check_rows(RowSource(plain, rows), contract, mode)
-    structural = {one.column for one in report.violations if one.rule in {MISSING_COLUMN, TYPE}}
+    structural = {v.column for v in report.violations if v.rule in {MISSING_COLUMN, TYPE}}
     return Compliance(
         contract=contract.name,
         bad_rows=report.bad_rows,
