@@ -70,6 +70,7 @@ def losses_batch(
     schema : pyarrow.Schema
         See `losses_schema`.
     """
+    # Code -1 is that of a series without a frequency.
     aliases = text_column([*(f.alias for f in contexts.frequencies), "unknown"])
     codes = np.where(contexts.frequency_codes < 0, len(aliases) - 1, contexts.frequency_codes)
     labels = text_column([reason.label for reason in Reason])

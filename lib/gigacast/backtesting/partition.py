@@ -125,8 +125,10 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         options = read_options(task, job.method, self._setup.info, memory_limit_bytes=limit)
         steps = HISTORY + self._windows.span(task.horizon)
         # About four batches are in memory at once, and series are float32: a quarter of the limit.
-        most = max(1, limit // 16 // (4 * steps))
-        return replace(options, context_length=steps, batch_series=min(options.batch_series, most))
+        limit_series = max(1, limit // 16 // (4 * steps))
+        return replace(
+            options, context_length=steps, batch_series=min(options.batch_series, limit_series)
+        )
 
     def _results(
         self, task: Task, batches: Iterable[SeriesBatch], watch: Stopwatch, tally: Tally
@@ -137,11 +139,11 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
             good = np.flatnonzero(reasons == Reason.OK)
             tried = np.zeros(len(good), np.bool_)
             for window, later in enumerate(self._windows.later(task.horizon)):
-                held = hold_out(batch.take(good), task.horizon, later=later)
-                tried[held.rows] = True
-                if len(held.rows):
+                split = hold_out(batch.take(good), task.horizon, later=later)
+                tried[split.rows] = True
+                if len(split.rows):
                     with watch.measure("prepare", besides="predict"):
-                        yield self._measure(held.contexts, held.actuals, forecaster, window)
+                        yield self._measure(split.contexts, split.actuals, forecaster, window)
             # Series that are too short for every window; the others count as forecast.
             reasons[good[~tried]] = Reason.TOO_SHORT
             tally.add(batch, reasons)
@@ -177,12 +179,12 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
 
 def _first(batches: Iterable[SeriesBatch], count: int | None) -> Iterator[SeriesBatch]:
     """Yield batches up to a number of series."""
-    left = count
+    remaining = count
     for batch in batches:
-        yield batch if left is None or len(batch) <= left else batch.slice(0, left)
-        if left is not None:
-            left -= len(batch)
-            if left <= 0:
+        yield batch if remaining is None or len(batch) <= remaining else batch.slice(0, remaining)
+        if remaining is not None:
+            remaining -= len(batch)
+            if remaining <= 0:
                 return
 
 

@@ -122,6 +122,7 @@ def run_backtest(
     compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
     segmenter = Segmenter(job.segment, sides[0].inputs, method.columns)
+    # Over the partitions that every model has done: figures over different data can't be compared.
     board = make_leaderboard(outputs, compared, method.levels, segmenter, baseline=NAIVE_MODEL)
     name = leaderboard_name(job, sides)
     for ending, content in board.files().items():
@@ -218,23 +219,21 @@ def _run_side(
     clock: Clock,
 ) -> _SideRun:
     """Plan and run the backtest of one model."""
-    planned, done = _plan_side(side, job)
+    planned, finished = _plan_side(side, job)
     run = start_run(planned, events=events, clock=clock, prices=side.job.prices)
-    skipped = len(done)
+    skipped = len(finished)
     if planned.tasks:  # without a task, no model is loaded and no audit written
         work = ModelSetup.of(side, run.run_id)
         run.execute(
             planned.tasks,
             BacktestSetup(work, job.windows, job.series, job.season),
             executor or make_executor_for(side, len(planned.tasks)),
-            on_done=lambda task, receipt: done.append(FinishedTask.now(task, receipt)),
+            on_done=lambda task, receipt: finished.append(FinishedTask.now(task, receipt)),
         )
     return _SideRun(
         name=_name(side),
         run_id=run.run_id,
-        outputs={
-            finished.task.partition: (finished.task, finished.output_key) for finished in done
-        },
+        outputs={entry.task.partition: (entry.task, entry.output_key) for entry in finished},
         failures=run.failures,
         computed=run.totals.partitions,
         skipped=skipped,

@@ -78,7 +78,7 @@ def translated(action: str, region: str) -> Iterator[None]:
     ------
     ComputeError, ConfigError
     """
-    where = f"{action} ({region})" if region else action
+    place = f"{action} ({region})" if region else action
     try:
         yield
     except NoRegionError as error:
@@ -86,22 +86,22 @@ def translated(action: str, region: str) -> Iterator[None]:
             f"{action}: no region named", hint="use --region or AWS_REGION"
         ) from error
     except _NO_CREDENTIALS as error:
-        raise ComputeAccessError(f"{where}: {error}", hint=_CREDENTIALS_HINT) from error
+        raise ComputeAccessError(f"{place}: {error}", hint=_CREDENTIALS_HINT) from error
     except _UNREACHABLE as error:
         hint = "check the region's name, the endpoint and the network"
-        raise TransientComputeError(f"{where}: {_one_line(error)}", hint=hint) from error
+        raise TransientComputeError(f"{place}: {_one_line(error)}", hint=hint) from error
     except ClientError as error:
-        raise _of_answer(error, where) from error
+        raise _of_answer(error, place) from error
     except BotoCoreError as error:
-        raise ComputeError(f"{where}: {_one_line(error)}") from error
+        raise ComputeError(f"{place}: {_one_line(error)}") from error
 
 
-def _of_answer(error: ClientError, where: str) -> ComputeError:
+def _of_answer(error: ClientError, place: str) -> ComputeError:
     """Return the package's error for a refusal of the service."""
     answer = error.response.get("Error", {})
     code, message = str(answer.get("Code", "")), str(answer.get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    text = f"{where}: {code}: {' '.join(message.split())}"
+    text = f"{place}: {code}: {' '.join(message.split())}"
     # Before the others: a wrong clock is answered with status 403, as a missing permission is.
     if _CLOCK.search(f"{code} {message}"):
         return ComputeAccessError(text, hint="the clock of this machine is wrong: set it")

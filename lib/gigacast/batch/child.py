@@ -101,7 +101,9 @@ def run_child(
     """
     outputs = open_store(order.outputs)
     plan = read_plan(outputs, order.run_id, order.digest)
+    # An old plan mostly names inputs that have changed or are done: it is refused as a whole.
     plan.check_time(clock())
+    # Large runs are several arrays, each numbered from 0 by the service.
     number = order.first + place.index
     tasks = read_tasks(outputs, plan, number)
     child = _Child(outputs, plan, number, tasks, place, clock)
@@ -152,19 +154,20 @@ class _Child:
         )
 
     def execute(self, events: RunEvents, executor: Executor | None) -> int:
-        """Do the tasks that are left, and return the exit code."""
+        """Do the tasks that are pending, and return the exit code."""
         log = AuditLog(self._outputs, self._audit, self._clock)
         run = Run(log, events)
         try:
-            left = self._settle_earlier(run) if self._may_be_done() else self._tasks
+            pending = self._settle_earlier(run) if self._may_be_done() else self._tasks
             run.execute(
-                left,
-                self._worker_setup(left),
-                self._executor(executor, len(left)),
+                pending,
+                self._worker_setup(pending),
+                self._executor(executor, len(pending)),
                 on_done=self._on_done,
             )
         except KeyboardInterrupt:
             self._close(log, INTERRUPTED)
+            # The exit code that the job definition retries (``infra/``).
             return EXIT_AGAIN
         except BaseException:
             self._close(log, FAILED)
@@ -184,6 +187,7 @@ class _Child:
         with ThreadPoolExecutor(_CHECKS_AT_ONCE) as pool:
             receipts = list(pool.map(self._find_receipt, self._tasks))
         for receipt in receipts:
+            # The summary covers all attempts: what an earlier one did belongs to its totals.
             if receipt is not None and receipt.run_id == self._plan.run_id:
                 run.totals.add(receipt)
                 self._done.append(entry_of(receipt))
@@ -196,9 +200,9 @@ class _Child:
     def _find_receipt(self, task: Task) -> Receipt | None:
         return find_done(self._outputs, task, self._plan.run_id, self._setup.job.overwrite)
 
-    def _worker_setup(self, left: Sequence[Task]) -> "ChildSetup":
-        # Without a task left, the model's files are not even downloaded.
-        model = fetch_model(self._setup, self._outputs) if left else self._prepared.model
+    def _worker_setup(self, pending: Sequence[Task]) -> "ChildSetup":
+        # Without a task pending, the model's files are not even downloaded.
+        model = fetch_model(self._setup, self._outputs) if pending else self._prepared.model
         setup = ForecastSetup(
             self._setup.job,
             model,
@@ -264,6 +268,7 @@ def _earlier_attempts(outputs: Store, name: str, now: datetime) -> list[dict[str
     except (ObjectNotFoundError, CorruptedFileError):
         return []
     for attempt in attempts:
+        # SIGKILL, or the loss of the host, leaves no time to write an end.
         if attempt["end"] is None:
             attempt |= {"status": KILLED, "lost_s": _lost_s(attempt, now)}
     return attempts
@@ -337,6 +342,7 @@ class _OwnResults:
 
     def run(self, tasks: Sequence[T], setup: Setup[T, R]) -> Iterator[Outcome[T, R]]:
         for outcome in self._executor.run(tasks, setup):
+            # A partition belongs to the totals of one run only: that which did it.
             if isinstance(outcome.result, Receipt) and outcome.result.run_id != self._run_id:
                 self._count()
             else:

@@ -5,7 +5,7 @@ Any process may close a run, and several may try at the same time: a rule on the
 A child that was killed has no complete summary; its receipts are counted instead.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from functools import partial
@@ -73,15 +73,13 @@ def close_run(
     if not _may_have_ended(audit, states, clock()):
         return audit  # `watch` polls: up to here this is a single request of the service
     summaries = read_summaries(outputs, run_id)
+    fill: Callable[[Audit], None]
     try:
         plan = read_plan(outputs, run_id, str(array_of(audit)["digest"]))
         if not states and not _all_have_ended(plan, summaries, clock()):
             return audit
         failed = _failed_children(audit, service) if service is not None else {}
-        result = ArrayResult(outputs, plan, load_setup(plan), failed)
-        for child in range(len(plan.shares)):
-            result.add_child(child, summaries.get(child))
-        result.write_manifests()
+        result = _add_up(outputs, plan, failed, summaries)
         fill = partial(result.fill, states=states)
     except PlanError as error:
         # Somebody changed the plan and its children refused it. Without an end in the audit the
@@ -103,6 +101,23 @@ def close_run(
     # After the audit: a crash in between costs the time until the lease ends by itself.
     release_lease(outputs, run_id)
     return closed
+
+
+def _add_up(
+    outputs: Store,
+    plan: PlanFile,
+    failed: Mapping[int, ChildState],
+    summaries: Mapping[int, Audit],
+) -> ArrayResult:
+    """Return the sums over all children of a run, and update the manifests."""
+    result = ArrayResult(outputs, plan, load_setup(plan), failed)
+    # Child by child, so that memory holds the tasks of one.
+    for child in range(len(plan.shares)):
+        result.add_child(child, summaries.get(child))
+    # Before the audit: a run with an end has its manifest. A crash in between costs nothing but
+    # another closing, which merges the same entries.
+    result.write_manifests()
+    return result
 
 
 def _fill_without_plan(audit: Audit, summaries: Mapping[int, Audit], error: PlanError) -> None:

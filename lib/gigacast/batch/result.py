@@ -168,6 +168,7 @@ class ArrayResult:
         with ThreadPoolExecutor(READERS) as pool:
             for table in pool.map(self._outputs_of, range(len(self.plan.shares))):
                 draft.add_rows(table)
+        # Planned again: a partition that another run did belongs into the manifest as well.
         make_plan(
             prepared.inputs, prepared.outputs, prepared.request_to_read(), on_done=draft.add_done
         )

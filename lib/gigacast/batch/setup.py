@@ -61,9 +61,9 @@ def load_setup(plan: PlanFile) -> ArraySetup:
         return _ADAPTER.validate_python(dict(plan.setup))
     except ValidationError as error:
         problem = error.errors()[0]
-        where = ".".join(str(part) for part in problem["loc"])
+        path = ".".join(str(part) for part in problem["loc"])
         raise PlanError(
-            f"the plan of {plan.run_id} can't be read: {where}: {problem['msg']}",
+            f"the plan of {plan.run_id} can't be read: {path}: {problem['msg']}",
             hint="use the same version of gigacast on every machine",
         ) from error
 

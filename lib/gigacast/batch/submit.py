@@ -95,6 +95,7 @@ def submit_run(
     ready = with_queue(prepared, queue)
     planned = describe_plan(ready, report.plan)
     shares = share_work(planned.tasks, expected_children(report.workload, options, queue))
+    # Plan, audit, jobs, in this order: a child finds its plan, and whoever looks finds the audit.
     plan = write_plan(
         prepared.outputs,
         run_id,
@@ -190,6 +191,7 @@ def _submit(
         array["jobs"] = jobs
         return True
 
+    # By compare and swap: a short array may have ended, and its run been closed, in the meantime.
     update_audit(outputs, run_id, add_jobs)
     return [str(job["job_id"]) for job in jobs]
 

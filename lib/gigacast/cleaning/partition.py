@@ -197,17 +197,17 @@ class PartitionCleaner:
             When it is damaged, or not a cleaned file.
         """
         etag = _download(self._outputs, task.output_key, local)
-        where = f"{self._outputs.address.url}/{task.output_key}"
+        url = f"{self._outputs.address.url}/{task.output_key}"
         try:
             draft, schema = describe_file(local), pq.read_schema(local)
         except (CorruptedFileError, pa.ArrowException, OSError) as error:
             raise CorruptedFileError(
-                f"{where} is damaged", hint="delete it and run this again"
+                f"{url} is damaged", hint="delete it and run this again"
             ) from error
         notes = (pq.read_metadata(local).metadata or {}).get(CLEANING.encode())
         if notes is None:
             raise CorruptedFileError(
-                f"{where} is no cleaned file", hint="delete it and run this again"
+                f"{url} is no cleaned file", hint="delete it and run this again"
             )
         return _Made(etag, draft, schema.remove_metadata(), json.loads(notes))
 
@@ -226,13 +226,13 @@ class PartitionCleaner:
                         draft.write(rows)
             notes = stream.notes(task)
         with watch.measure("write"):
-            done = draft.finish(self._footer(notes, draft.rows))
+            draft_file = draft.finish(self._footer(notes, draft.rows))
             try:
                 etag = self._put(task.output_key, local, damaged)
             # Another worker wrote first. Its file stays: a version may name it already.
             except PreconditionFailedError:
                 return self._take_existing(task, local)
-        return _Made(etag, done, stream.schema, notes)
+        return _Made(etag, draft_file, stream.schema, notes)
 
     def _put(self, key: str, content: Path, damaged: str | None) -> str:
         """Write a file if the key does not exist, or still holds a damaged file."""
@@ -250,6 +250,7 @@ class PartitionCleaner:
             "dependencies": [notes["input"]],
             "software": software(),
         }
+        # The notes make the file complete without its receipt: see `_take_existing`.
         content = {EMBEDDED: check_metadata(metadata, self._setup.name), CLEANING: notes}
         return {
             key: json.dumps(value, ensure_ascii=False, default=str)

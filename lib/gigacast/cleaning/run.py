@@ -224,9 +224,9 @@ class _Cleaning:
         passing = fit_together([p for p in self._parts if p.judged.verdict is not Verdict.FAIL])
         # A version is whole: what a rerun can add must not become a second version by chance.
         retryable = [failure for _, failure in run.failures if not _is_of_data(failure)]
-        left = len(planned.plan.tasks) - len(planned.tasks)
+        pending = len(planned.plan.tasks) - len(planned.tasks)
         rows = sum(part.file.rows for part in passing)
-        if rows and not retryable and not left:
+        if rows and not retryable and not pending:
             self._published = self._version.publish(planned, passing, self._aside())
         manifest = self._published[0] if self._published else None
         run.audit.totals = {
@@ -240,10 +240,10 @@ class _Cleaning:
         }
 
     def _read_parts(self, planned: FileRun) -> list[Part]:
-        def read(done: FinishedTask) -> Part:
-            known = done.receipt
-            receipt = read_receipt(planned.outputs, known) if isinstance(known, str) else known
-            return self._part(receipt, planned.paths[done.task.partition])
+        def read(finished: FinishedTask) -> Part:
+            proof = finished.receipt
+            receipt = read_receipt(planned.outputs, proof) if isinstance(proof, str) else proof
+            return self._part(receipt, planned.paths[finished.task.partition])
 
         return sorted(in_threads(read, planned.done), key=lambda part: part.file.path)
 

@@ -63,6 +63,7 @@ def fit_together(parts: list[Part]) -> list[Part]:
 
     The others are judged to fail, with the name of the column that does not fit.
     """
+    # In the order of names, a single odd partition could come first and fail all the others.
     forms = Counter(str(part.schema) for part in parts)
     parts.sort(key=lambda part: (-forms[str(part.schema)], part.file.path))
     schema: pa.Schema | None = None

@@ -107,6 +107,7 @@ class ReceiptSample:
         for key in self._keys or _any_receipts(outputs, spec):
             try:
                 receipts.append(read_receipt(outputs, key))
+            # Replaced since the listing, or damaged: an estimate goes without it.
             except (StorageError, DataError):
                 continue
         return receipts
@@ -114,6 +115,7 @@ class ReceiptSample:
 
 def _any_receipts(outputs: Store, spec: Spec) -> list[str]:
     """Return the keys of receipts of other specs of the same model version."""
+    # Another horizon or method takes other seconds per byte, but is better than no estimate.
     prefix = receipt_prefix(version_prefix(spec.model, spec.version))
     page = next(outputs.list(prefix), [])
     return [entry.key for entry in page[:SAMPLED_RECEIPTS]]

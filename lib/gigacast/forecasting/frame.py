@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
-from gigacast.forecasters.forecaster import Forecaster
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
 from gigacast.job.covariates import Futures, check_context, fit_method
 from gigacast.job.forecast_job import Method, ModelChoice
@@ -68,16 +68,7 @@ def forecast_table(
     if ignored:
         logger.warning("%s has no use for %s", info.name, ", ".join(ignored))
     options = method.options(method.horizon or info.prediction_length, batch_size)
-    reading = ReadOptions(
-        columns=method.columns,
-        context_length=min(method.context_length or info.context_length, info.context_length),
-        freq=method.frequency,
-        min_length=method.min_length,
-        item_id="series",
-        timestamp_unit=method.timestamp_unit,
-        horizon=options.horizon,
-        joint=method.joint_targets,
-    )
+    reading = _read_options(method, info, options.horizon)
     budget = BatchBudget(options.batch_size)
     forecasts: list[ForecastBatch] = []
     futures = Futures()
@@ -98,3 +89,16 @@ def forecast_table(
     )
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
     return pa.Table.from_batches(batches, schema=schema)
+
+
+def _read_options(method: Method, info: ForecasterInfo, horizon: int) -> ReadOptions:
+    return ReadOptions(
+        columns=method.columns,
+        context_length=min(method.context_length or info.context_length, info.context_length),
+        freq=method.frequency,
+        min_length=method.min_length,
+        item_id="series",  # the id of a table without an id column
+        timestamp_unit=method.timestamp_unit,
+        horizon=horizon,
+        joint=method.joint_targets,
+    )

@@ -86,6 +86,7 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
     moments = forecast.series.future_arrow(forecast.horizon)
     numbers = [forecast.median.ravel()]
     numbers += [forecast.quantiles[:, :, q].ravel() for q in range(len(forecast.levels))]
+    # Missing numbers are NaN in arrays and null in files.
     values = [to_arrow(column, np.isnan(column)) for column in numbers]
     names = forecast.series.target_names.dictionary_encode()
     flags = _flags(forecast)

@@ -168,6 +168,7 @@ def prepare_array(job: ForecastJob) -> Prepared:
             )
     prepared = prepare(replace(job, model=replace(job.model, device="cpu")))
     info = prepared.info
+    # A model that samples is kept in float32; one without weights has no precision to choose.
     if prepared.model.folder is not None and job.model.precision == "auto":
         info = replace(info, precision="float32" if info.samples else PRECISION)
     model = portable_choice(job.model, prepared.model)
@@ -196,6 +197,7 @@ def portable_choice(choice: ModelChoice, model: ResolvedModel) -> ModelChoice:
     ConfigError
         When the model is a folder of this machine.
     """
+    # The exact version: ACTIVE may be switched while the children wait.
     named = replace(choice, otherwise=None, detect=True, version=model.version)
     if model.source in _SHIPPED:
         return replace(named, reference=model.name)

@@ -88,12 +88,14 @@ def find_finished(job: ForecastJob, partition: str) -> Finished:
             f"partition {partition!r}: expected a name such as 2014/03/part-00042",
             hint="`gigacast status` and the manifest list them",
         )
+    # One month only, so that planning lists its folder and nothing else. Without `overwrite`: with
+    # it no partition would count as done.
     only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
     narrow = replace(job, selection=replace(job.selection, months=only), overwrite=False)
     prepared = prepare(narrow)
-    done: list[DoneEntry] = []
-    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=done.append)
-    for entry in done:
+    finished: list[DoneEntry] = []
+    plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.append)
+    for entry in finished:
         if _is_named(entry.task, name):
             return Finished(prepared, entry)
     if any(_is_named(task, name) for task in plan.tasks):
@@ -102,7 +104,7 @@ def find_finished(job: ForecastJob, partition: str) -> Finished:
             hint="run the job first, with the same flags",
         )
     existing = ", ".join(
-        [*(e.task.partition for e in done), *(t.partition for t in plan.tasks)][:5]
+        [*(e.task.partition for e in finished), *(t.partition for t in plan.tasks)][:5]
     )
     raise DataNotFoundError(f"no partition {name}; in {folder} there are: {existing or 'none'}")
 
@@ -211,6 +213,7 @@ def _later_inputs(prepared: Prepared, task: Task) -> list[InputObject]:
                 name = pattern.parse(meta.key)
                 if name is None or name.series_name != own.series_name:
                     continue
+                # Of several generations the newest counts, as for the planner.
                 if newest is None or meta.modified_ns > newest[0]:
                     entry = InputObject(meta.key, meta.etag, meta.size_bytes, name.extension)
                     newest = (meta.modified_ns, entry)
@@ -279,6 +282,7 @@ def _actuals(times: AxisArray, future: tuple[AxisArray, FloatArray] | None) -> F
         return None
     known_times, values = future
     ordered = known_times.astype(times.dtype)
+    # A time after the last known one would be found at the end: it is compared there and differs.
     place = np.minimum(np.searchsorted(ordered, times), len(ordered) - 1)
     actual = np.where(ordered[place] == times, values[place], np.float32(np.nan))
     return actual if np.isfinite(actual).any() else None

@@ -43,6 +43,8 @@ def find_litter(job: ForecastJob) -> Litter:
     """
     prepared = prepare(job)
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request())
+    # The specs of this job stay, also one whose inputs are all gone: its outputs are orphans, which
+    # are listed one by one.
     live = plan.specs | {
         parsed.spec for key in plan.orphans if (parsed := parse_prediction_key(key))
     }

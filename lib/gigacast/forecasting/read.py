@@ -134,6 +134,8 @@ def read_generation(
             f"{generation.key}: a forecast was replaced after this manifest: {error.message}",
             hint="a run is under way or was killed; let one finish, then read again",
         ) from error
+    # The metadata of a file names its own partition only. Ids have the types of their inputs, which
+    # may differ.
     return pa.concat_tables(
         [t.replace_schema_metadata() for t in tables], promote_options="permissive"
     )

@@ -23,7 +23,7 @@ from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.covariates import describe_companions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.model_choice import usable_devices
-from gigacast.job.run import RunEvents, Silent, Totals, start_run, utc_now
+from gigacast.job.run import Run, RunEvents, Silent, Totals, start_run, utc_now
 from gigacast.lake.layout import version_prefix
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import DoneEntry, OnDone, Plan, make_plan
@@ -119,15 +119,23 @@ def run_forecast(
             # Readers see the forecasts of this run only when all of them are there.
             on_results=lambda _: draft.commit(),
         )
+    status = "planned" if dry_run else run.status
+    return _result(prepared, planned, run, status, time.monotonic() - started)
+
+
+def _result(
+    prepared: Prepared, planned: PlannedJob, run: Run, status: str, elapsed_s: float
+) -> RunResult:
+    spec = prepared.spec
     return RunResult(
         run_id=run.run_id,
-        status="planned" if dry_run else run.status,
+        status=status,
         plan=planned.plan,
         info=prepared.info,
         totals=run.totals,
         failures=run.failures,
-        elapsed_s=time.monotonic() - started,
-        outputs=f"{job.outputs.url}/{version_prefix(prepared.spec.model, prepared.spec.version)}",
+        elapsed_s=elapsed_s,
+        outputs=f"{prepared.job.outputs.url}/{version_prefix(spec.model, spec.version)}",
         cost=run.audit.cost,
         ignored=prepared.ignored,
     )

@@ -89,17 +89,17 @@ def verify(
     """
     prepared = prepare(job)
     rng = np.random.default_rng(seed)
-    done: list[DoneEntry] = []
-    make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=done.append)
-    if not done:
+    finished: list[DoneEntry] = []
+    make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=finished.append)
+    if not finished:
         raise DataNotFoundError(
             f"nothing under {job.outputs.url} is forecast by this model and these settings",
             hint="run the job first, with the same flags",
         )
-    chosen = rng.permutation(len(done))[:partitions]
+    chosen = rng.permutation(len(finished))[:partitions]
     report = VerifyReport(TOLERANCES[prepared.info.precision], _reference_name(prepared))
     for place in sorted(chosen):
-        _verify_partition(prepared, done[place], series, rng, report)
+        _verify_partition(prepared, finished[place], series, rng, report)
     return report
 
 
@@ -123,6 +123,7 @@ def _verify_partition(
     pairs = []
     for batch in _sample_series(prepared, entry, series, rng):
         numbers = _stored(stored, batch, options.levels)
+        # A forecast of the fallback is not the model's: nothing to compare.
         if numbers is None:
             report.skipped += 1
         else:
@@ -184,6 +185,8 @@ def _sample_series(
 def _with_siblings(batch: SeriesBatch, row: int) -> SeriesBatch:
     """Return a series, followed by those that were forecast together with it."""
     rows = np.array([row])
+    # With covariates, all targets of an item are forecast in one group: alone, a series would get
+    # other numbers.
     if batch.covariates is not None:
         of_item = np.flatnonzero(batch.covariates.items == batch.covariates.items[row])
         rows = np.concatenate([rows, of_item[of_item != row]])

@@ -276,6 +276,7 @@ class Watched:
 
     def start(self, request: ForecastRequest) -> PendingForecast:
         """Begin to forecast a batch; return a function that waits for the result."""
+        # On a GPU, `start` returns while the device computes: the wait counts as well.
         with self._watch.measure("predict"):
             started = start(self._forecaster, request)
 

@@ -156,6 +156,7 @@ class FileJob:
             "frequency": reading.frequency.alias if reading.frequency else None,
             **more,
         }
+        # The memory limit and the resources are left out: they change no output.
         return digest_value(plain_spec(fields), 8), fields
 
 

@@ -53,15 +53,15 @@ def locate(
     text = str(path)
     if not text.strip("/ "):
         raise ConfigError(f"{text!r} is no path", hint="give a file, a folder or a dataset")
-    scheme, sep, rest = text.partition("://")
+    scheme, sep, place = text.partition("://")
     if not sep:
-        scheme, rest = "file", str(Path(text).expanduser().absolute())
-    dataset = DatasetRef.find(rest)
+        scheme, place = "file", str(Path(text).expanduser().absolute())
+    dataset = DatasetRef.find(place)
     if dataset is not None:
         root, ref, key = dataset
         root = root or "/" if scheme == "file" else root
         return Location(StoreAddress(f"{scheme}://{root}", endpoint_url, region), ref, key)
-    folder, _, name = rest.rstrip("/").rpartition("/")
+    folder, _, name = place.rstrip("/").rpartition("/")
     if not folder and scheme != "file":
         return Location(StoreAddress(f"{scheme}://{name}", endpoint_url, region), None, "")
     return Location(StoreAddress(f"{scheme}://{folder or '/'}", endpoint_url, region), None, name)

@@ -227,8 +227,8 @@ class Run:
     def _add_failure(self, task: Task, failure: Failure, attempts: int) -> None:
         self.failures.append((task, failure))
         if len(self.audit.failures) < MAX_AUDITED_FAILURES:
-            where = {"partition": task.partition, "month": task.month, "attempts": attempts}
-            self.audit.failures.append({**where, **asdict(failure)})
+            task_fields = {"partition": task.partition, "month": task.month, "attempts": attempts}
+            self.audit.failures.append({**task_fields, **asdict(failure)})
         self.audit.files_failed = len(self.failures)
         self._events.failed(task, failure)
 

@@ -154,8 +154,8 @@ def _failed(task: Task, failure: Failure) -> Judged:
 def _report_name(files: FileJob, spec: str) -> str:
     """Return the name of a report, the same for the same source, selection and measures."""
     selection = files.selection
-    which = [str(selection.months), sorted(selection.symbols), sorted(selection.timeframes)]
-    digest = digest_value([files.title, which, files.limit, spec], length=8)
+    selected = [str(selection.months), sorted(selection.symbols), sorted(selection.timeframes)]
+    digest = digest_value([files.title, selected, files.limit, spec], length=8)
     return f"{files.source.replace('/', '-')}-{digest}"
 
 

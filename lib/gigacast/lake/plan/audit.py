@@ -71,8 +71,8 @@ class Audit:
         """Seconds from start to end; 0 while the run has not ended."""
         if self.end_time is None:
             return 0.0
-        taken = datetime.fromisoformat(self.end_time) - datetime.fromisoformat(self.start_time)
-        return taken.total_seconds()
+        elapsed = datetime.fromisoformat(self.end_time) - datetime.fromisoformat(self.start_time)
+        return elapsed.total_seconds()
 
     def end(self, status: str, now: datetime) -> None:
         """Record how and when the run ended."""

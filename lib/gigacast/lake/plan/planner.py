@@ -234,6 +234,7 @@ class _Planner:
         self._report_unmatched([entry.key for entry in top.objects])
         years = {name for name in top.folders if year_of_folder(name) is not None}
         self.plan.foreign_folders += [f for f in top.folders if f not in years | RESERVED]
+        # Years of outputs as well: an output whose input is gone is an orphan.
         for spec_id in self._live_specs:
             prefix = self._prefix(spec_id)
             folders = self._outputs.list_folder(prefix).folders
@@ -248,6 +249,7 @@ class _Planner:
         months = [m for n in range(1, 13) if selection.needs(m := Month(year, n))]
         # `month=3` sorts after `month=12`: months are listed one by one where time order counts.
         in_time_order = not (year_folder.startswith("year=") and selection.context_partitions)
+        # A year in one listing saves requests: twenty years of months are 60 of them, not 720.
         if len(months) == 12 and in_time_order:
             yield year_folder
             return
@@ -270,6 +272,7 @@ class _Planner:
         """Walk the listings of one shard month by month, and end them."""
         with shard:
             while folders := [c.folder for c in shard.cursors if c.folder is not None]:
+                # The smallest name is the next month of any listing: all are in key order.
                 folder = min(folders)
                 objects = shard.inputs.take(folder)
                 existing = {
@@ -312,6 +315,7 @@ class _Planner:
         if valid is not None and output is not None and not self._request.overwrite:
             counts.done += 1
             self.plan.done_bytes += task.size_bytes
+            # Left by a worker that died before it deleted the receipts that its own superseded.
             self.plan.stale_receipts += [key for _, key in receipts if key != valid]
             self._on_done(DoneEntry(task, output, valid))
             return
