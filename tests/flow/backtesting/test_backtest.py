@@ -70,7 +70,7 @@ def losses_of(store: Store, model: str) -> pd.DataFrame:
 
 
 def slow_losses(frame: pd.DataFrame, windows: int, horizon: int = 6) -> list[tuple[Any, ...]]:
-    """Forecast every origin through the data-frame door, and compare step by step."""
+    """Forecast every origin through the data-frame function, and compare step by step."""
     rows = []
     for window in range(windows):
         for item, series in frame.groupby("item_id"):
@@ -107,7 +107,7 @@ def test_every_series_is_forecast_from_every_origin(folder: Store) -> None:
     assert found["length"].tolist() == [90, 90, 84, 84, 78, 78]
 
 
-def test_the_step_says_how_far_origins_lie_apart(folder: Store) -> None:
+def test_the_step_is_the_distance_between_origins(folder: Store) -> None:
     put_frame(folder, "2024/01/part-0.parquet", hourly_panel(items=("a",), steps=60))
     backtest(folder, windows=2, step=1)
     assert losses_of(folder, "seasonal-naive")["length"].tolist() == [54, 53]
@@ -141,7 +141,7 @@ def test_models_stand_side_by_side_with_seasonal_naive(bucket: Store, bolt: str)
     assert len(result.leaderboard.segments) == 4
 
 
-def test_standings_are_made_of_the_losses_partition_by_partition(folder: Store, bolt: str) -> None:
+def test_standings_are_sums_over_the_losses_of_partitions(folder: Store, bolt: str) -> None:
     put_panels(folder)
     board = backtest(folder, bolt, windows=2).leaderboard
     naive, mine = ({}, {})
@@ -162,7 +162,7 @@ def test_standings_are_made_of_the_losses_partition_by_partition(folder: Store, 
         assert models[standing.model].wql == pytest.approx(mine[name])
 
 
-def test_the_leaderboard_lies_in_the_bucket_for_people_and_programs(folder: Store) -> None:
+def test_the_leaderboard_is_stored_for_people_and_programs(folder: Store) -> None:
     put_panels(folder)
     result = backtest(folder)
     name = result.location.removeprefix(f"{folder.address.url}/")
@@ -186,16 +186,14 @@ def test_the_leaderboard_lies_in_the_bucket_for_people_and_programs(folder: Stor
         ("symbol", ["(none)"]),
     ],
 )
-def test_figures_are_by_the_segment_asked_for(
-    folder: Store, segment: Any, labels: list[str]
-) -> None:
+def test_figures_are_grouped_by_the_segment(folder: Store, segment: Any, labels: list[str]) -> None:
     put_panels(folder, parts=1)
     board = backtest(folder, windows=2, segment=segment).leaderboard
     assert list(board.segments) == labels
     assert sum(f["seasonal-naive"].forecasts for f in board.segments.values()) == 12
 
 
-def test_figures_are_by_what_a_column_says_of_each_item(folder: Store) -> None:
+def test_figures_can_be_grouped_by_a_column_of_the_items(folder: Store) -> None:
     frame = hourly_panel(items=("a", "b", "c"))
     frame["region"] = frame["item_id"].map({"a": "north", "b": "south", "c": "north"})
     put_frame(folder, "2024/01/part-0.parquet", frame)
@@ -210,7 +208,7 @@ def test_figures_are_by_what_a_column_says_of_each_item(folder: Store) -> None:
         backtest(folder, segment="column:colour", windows=2)
 
 
-def test_labels_stand_in_the_order_of_their_numbers(folder: Store) -> None:
+def test_labels_are_sorted_by_their_numbers(folder: Store) -> None:
     put_frame(folder, "2024/01/part-0.parquet", hourly_panel(items=("a",)))
     board = backtest(folder, windows=11, step=1, segment="window").leaderboard
     assert list(board.segments) == [str(n) for n in range(11)]
@@ -228,7 +226,7 @@ def test_a_season_can_be_given(folder: Store) -> None:
     assert backtest(folder).computed == 1
 
 
-def test_every_executor_finds_the_same(folder: Store, tmp_path: Path) -> None:
+def test_every_executor_gives_the_same_leaderboard(folder: Store, tmp_path: Path) -> None:
     put_panels(folder)
     (tmp_path / "other").mkdir()
     other = open_store(StoreAddress(f"file://{tmp_path}/other"))
@@ -239,7 +237,7 @@ def test_every_executor_finds_the_same(folder: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("default")
-def test_statistical_models_stand_beside_the_others(folder: Store) -> None:
+def test_statistical_models_are_compared_with_the_others(folder: Store) -> None:
     pytest.importorskip("statsforecast", reason="the extra `baselines` is not installed")
     put_panels(folder, parts=1)
     result = backtest(folder, "auto-theta", "auto-ets", sample_series=1)
@@ -319,7 +317,7 @@ class _Interrupted(InlineExecutor):
                 raise KeyboardInterrupt
 
 
-def test_an_interrupted_backtest_goes_on_where_it_was(
+def test_an_interrupted_backtest_continues_where_it_was(
     folder: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_panels(folder)
@@ -347,7 +345,7 @@ def test_a_broken_partition_is_named_and_the_others_are_compared(folder: Store) 
     assert result.leaderboard.partitions == 3
 
 
-def test_what_only_one_model_has_done_is_left_out(folder: Store, bolt: str) -> None:
+def test_partitions_that_only_one_model_has_done_are_left_out(folder: Store, bolt: str) -> None:
     put_panels(folder)
     backtest(folder, bolt)
     put_frame(folder, "2024/03/part-0.parquet", hourly_panel("2024-03"))
@@ -384,7 +382,7 @@ def test_series_too_short_for_a_window_are_counted(folder: Store) -> None:
     assert [r.reasons for r in receipts] == [{"too_short": 1}]
 
 
-def test_no_series_long_enough_says_what_to_do(folder: Store) -> None:
+def test_without_a_series_long_enough_the_error_has_a_hint(folder: Store) -> None:
     put_panels(folder)
     with pytest.raises(DataNotFoundError, match="long enough") as caught:
         backtest(folder, horizon=500)
@@ -402,7 +400,7 @@ def test_no_series_long_enough_says_what_to_do(folder: Store) -> None:
         ({"segment": "column:"}, "'column:' is unknown"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_impossible_settings_are_refused(
     folder: Store, options: dict[str, Any], message: str
 ) -> None:
     put_panels(folder)
@@ -444,7 +442,7 @@ def test_a_better_version_goes_live_with_its_figures(
     assert change.why.startswith("weekends; WQL of a backtest of 2 partitions:")
 
 
-def test_a_version_that_is_better_for_real_goes_live(folder: Store, bolt: str) -> None:
+def test_a_version_that_is_better_on_real_models_goes_live(folder: Store, bolt: str) -> None:
     put_frame(folder, "2024/01/part-0.parquet", hourly_panel(steps=240))
     manager = ModelManager(bucket=folder.address.url)
     manager.publish_model(bolt, "mine", "v1")
@@ -457,7 +455,7 @@ def test_a_version_that_is_better_for_real_goes_live(folder: Store, bolt: str) -
     assert manager.active_version("mine") == "v2"
 
 
-def test_the_gate_tolerates_what_it_is_told_to(folder: Store, bolt: str) -> None:
+def test_the_gate_tolerates_a_configured_share(folder: Store, bolt: str) -> None:
     put_panels(folder, months=["2024-01"], parts=1)
     board = backtest(folder, bolt).leaderboard
     naive = "seasonal-naive"
@@ -468,7 +466,7 @@ def test_the_gate_tolerates_what_it_is_told_to(folder: Store, bolt: str) -> None
     assert len(object_to(board, model, naive, worse - 0.01)) == 2
 
 
-def test_a_version_worse_than_a_perfect_one_is_told_without_a_share(folder: Store) -> None:
+def test_a_version_worse_than_a_perfect_one_is_reported_without_a_share(folder: Store) -> None:
     zeros = hourly_panel(items=("a",))
     zeros["target"] = 1.0
     put_frame(folder, "2024/01/part-0.parquet", zeros)
@@ -529,7 +527,7 @@ def slow_evaluation(made: pd.DataFrame, actual: pd.DataFrame) -> tuple[int, floa
     return matched, wql, (squares / matched) ** 0.5
 
 
-def test_forecasts_are_compared_with_what_came(bucket: Store) -> None:
+def test_forecasts_are_compared_with_actual_values(bucket: Store) -> None:
     whole = pd.concat(
         [hourly_panel("2024-01", items=("a", "b"), steps=31 * 24 + 4)], ignore_index=True
     )
@@ -576,9 +574,7 @@ def test_versions_of_a_model_are_told_apart(folder: Store, bolt: str) -> None:
         gigacast.evaluate(folder.address.url, model="nobody")
 
 
-def test_parts_of_a_file_add_up_to_the_whole(
-    folder: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_parts_of_a_file_add_up_to_the_file(folder: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = hourly_panel("2024-01", items=tuple("abcdefg"), steps=31 * 24 + 4)
     january = whole["timestamp"] < "2024-02-01"
     put_frame(folder, "2024/01/part-0.parquet", whole[january])
@@ -643,7 +639,7 @@ def test_a_forecast_that_cannot_be_read_is_named_and_nothing_of_it_counts(folder
     assert run(["evaluate", "--bucket", folder.address.url, "--quiet"]) == 1
 
 
-def test_the_evaluation_lies_in_the_bucket_for_people_and_programs(folder: Store) -> None:
+def test_the_evaluation_is_stored_for_people_and_programs(folder: Store) -> None:
     whole = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
     january = whole["timestamp"] < "2024-02-01"
     put_frame(folder, "2024/01/part-0.parquet", whole[january])

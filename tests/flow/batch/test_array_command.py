@@ -1,4 +1,4 @@
-"""Array runs from the command line, and the program of a child: what they print, how they exit."""
+"""Array runs from the command line, and the program of a child: output and exit codes."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_the_job_runs_on_batch_by_one_flag_and_a_rerun_has_nothing_to_do(
     assert capsys.readouterr().out == "nothing to do: 3 partitions are done\n"
 
 
-def test_json_lines_tell_of_the_begin_and_the_end_of_an_array_run(
+def test_json_lines_report_the_start_and_the_end_of_an_array_run(
     store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     array = flags(store, "--executor", "batch", "--children", "2")
@@ -87,7 +87,7 @@ def test_json_lines_tell_of_the_begin_and_the_end_of_an_array_run(
     assert (lines[1]["status"], lines[1]["totals"]["partitions"]) == ("completed", 3)
 
 
-def test_submit_leaves_and_watch_ends_the_run(
+def test_submit_returns_at_once_and_watch_closes_the_run(
     store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["submit", *flags(store, "--children", "2", "--json")]) == 0
@@ -130,7 +130,7 @@ def test_cancel_ends_a_run_and_says_so(
     assert json.loads(capsys.readouterr().out)["status"] == "interrupted"
 
 
-def test_a_model_gives_on_batch_what_it_gives_here_to_the_bit(
+def test_a_model_gives_the_same_bits_on_batch_and_here(
     store: Store, server: MotoServer, batch: LocalBatch
 ) -> None:
     local = open_store(server.new_address())
@@ -199,7 +199,7 @@ def test_ctrl_c_asks_whether_to_leave_or_to_cancel(
         (["submit", "--stack", "_x"], "batch.stack"),
     ],
 )
-def test_a_mistake_is_one_clear_line(
+def test_a_mistake_is_reported_in_a_single_line(
     store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     assert run([*arguments, "--bucket", store.address.url]) == 2
@@ -209,7 +209,7 @@ def test_a_mistake_is_one_clear_line(
     assert len(err.splitlines()) <= 2
 
 
-def test_no_credentials_and_a_folder_are_one_clear_line(
+def test_missing_credentials_and_a_local_folder_are_reported_in_a_single_line(
     store: Store,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -250,7 +250,7 @@ def test_a_child_refuses_a_plan_that_was_changed_under_it(
     assert [*store.list("forecasts/")] == []
 
 
-def test_a_child_refuses_an_expired_plan_and_a_new_run_goes_on(
+def test_a_child_refuses_an_expired_plan_and_a_new_run_continues(
     store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, command = submission(store, batch, valid_for=timedelta(0))
@@ -260,12 +260,14 @@ def test_a_child_refuses_an_expired_plan_and_a_new_run_goes_on(
     assert child.main(command, {}) == 0
 
 
-def test_a_child_without_an_order_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_child_without_an_order_is_reported_in_a_single_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert child.main([], {}) == EXIT_USAGE
     assert "no order of a child: no arguments" in capsys.readouterr().err
 
 
-def test_a_child_speaks_in_lines_of_json_with_run_child_and_attempt(
+def test_a_child_logs_json_lines_with_run_child_and_attempt(
     store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made, command = submission(store, batch)

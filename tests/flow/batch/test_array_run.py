@@ -1,4 +1,4 @@
-"""Array runs on a local Batch that really runs: nothing lost, nothing twice, the audit right."""
+"""Array runs on a local Batch with real processes: nothing lost or done twice, audits right."""
 
 import dataclasses
 import json
@@ -89,13 +89,13 @@ def receipts(store: Store) -> list[Receipt]:
 
 
 def assert_done_once(store: Store, partitions: int) -> None:
-    """Nothing lost, nothing twice."""
+    """Every partition has its forecast and a single receipt."""
     done = Counter(receipt.partition for receipt in receipts(store))
     assert len(done) == partitions == len(forecasts(store))
     assert set(done.values()) == {1}
 
 
-def test_an_array_of_eight_does_forty_partitions_as_a_local_run_does(
+def test_an_array_of_eight_writes_the_same_forecasts_as_a_local_run(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store, local = bucket_of(server, 20), bucket_of(server, 20)
@@ -114,7 +114,7 @@ def test_an_array_of_eight_does_forty_partitions_as_a_local_run_does(
     assert (again.tasks, again.job_ids, again.plan.totals.done) == (0, (), 40)
 
 
-def test_the_manifest_is_made_of_what_children_tell_and_no_receipt_is_read_for_it(
+def test_the_manifest_is_made_from_lists_of_children_without_reading_receipts(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store = bucket_of(server, 4)
@@ -157,7 +157,7 @@ def test_a_child_that_is_killed_is_named_and_a_local_run_does_the_rest(
 
 
 @pytest.mark.parametrize(("how", "lost"), [("SIGTERM", False), ("SIGKILL", True)])
-def test_a_child_that_is_stopped_or_loses_its_host_is_tried_again_and_goes_on(
+def test_a_child_that_is_stopped_or_loses_its_host_is_tried_again_and_continues(
     server: MotoServer, service: BatchService, how: str, lost: bool
 ) -> None:
     store = bucket_of(server, 3)
@@ -174,7 +174,7 @@ def test_a_child_that_is_stopped_or_loses_its_host_is_tried_again_and_goes_on(
     assert_done_once(store, 6)
 
 
-def test_a_poisoned_partition_fails_alone_and_is_not_tried_again(
+def test_a_bad_partition_fails_alone_and_is_not_tried_again(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store = bucket_of(server, 2)
@@ -192,7 +192,7 @@ def test_a_poisoned_partition_fails_alone_and_is_not_tried_again(
     assert len(receipts(store)) == 3
 
 
-def test_two_submissions_at_once_harm_nothing(
+def test_two_submissions_at_once_give_the_forecasts_of_one(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store = bucket_of(server, 3)
@@ -223,7 +223,7 @@ def test_a_cancelled_run_is_resumed_by_the_next(
     assert_done_once(store, 6)
 
 
-def test_a_run_that_was_cancelled_at_work_keeps_what_is_finished(
+def test_a_cancelled_run_keeps_its_finished_partitions(
     server: MotoServer, service: BatchService
 ) -> None:
     store = bucket_of(server, 2)
@@ -243,7 +243,7 @@ def test_a_run_that_was_cancelled_at_work_keeps_what_is_finished(
     assert_done_once(store, 4)
 
 
-def test_an_array_finishes_what_a_local_run_began(
+def test_an_array_does_the_partitions_that_a_local_run_left(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store = bucket_of(server, 2)
@@ -284,7 +284,7 @@ def test_a_run_that_finds_no_machine_ends_with_the_reason(
     assert watch(store, submit(store, service, children=1), service).files_processed == 2
 
 
-def test_a_plan_changed_under_a_running_array_ends_the_run_and_the_next_goes_on(
+def test_a_plan_changed_under_a_running_array_ends_the_run_and_the_next_continues(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store = bucket_of(server, 1)
@@ -384,7 +384,7 @@ def test_the_handler_closes_a_run_when_batch_says_it_has_ended(
     assert (audit.status, audit.files_processed) == ("completed", 2)
 
 
-def test_a_run_that_can_not_be_submitted_says_why_and_is_closed(
+def test_a_run_that_cannot_be_submitted_is_closed_with_the_reason(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store = bucket_of(server, 1)

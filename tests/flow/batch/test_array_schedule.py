@@ -1,4 +1,4 @@
-"""Runs that start by themselves, through the doors of `handler`: one at a time, nothing twice."""
+"""Scheduled runs through the entry points of `handler`: one at a time, nothing done twice."""
 
 import json
 import subprocess
@@ -108,7 +108,7 @@ def test_a_new_partition_submits_a_run_and_waits_while_one_is_under_way(store: S
         "sales/2024/01/notes.txt",
     ],
 )
-def test_what_is_no_input_starts_nothing(store: Store, key: str) -> None:
+def test_an_object_that_is_no_input_starts_nothing(store: Store, key: str) -> None:
     assert arrival.handle(arrived(key), None)["outcome"] == "no new input"
     assert lease_holder(store) is None
 
@@ -120,12 +120,12 @@ def test_a_message_that_is_no_event_of_an_object_starts_nothing(store: Store, bo
 
 
 @pytest.mark.parametrize("event", [{}, {"detail": {"status": "FAILED"}}, {"detail": None}])
-def test_an_event_of_no_job_is_refused_in_one_line(event: dict[str, Any]) -> None:
+def test_an_event_without_a_job_is_refused_in_one_line(event: dict[str, Any]) -> None:
     with pytest.raises(PlanError, match=r"detail has no container\.command"):
         closing.handle(event, None)
 
 
-def test_a_lease_is_anybodys_once_it_has_expired(store: Store) -> None:
+def test_an_expired_lease_can_be_taken_by_anyone(store: Store) -> None:
     now, minute = utc_now(), timedelta(minutes=1)
     assert take_lease(store, "one", now, minute)
     assert not take_lease(store, "two", now, minute)
@@ -154,7 +154,7 @@ print(handler.schedule.handle({"arguments": {"model": "gigacast-bolt-nano"}}, No
     assert (done.stdout, done.stderr) == ("submitted\n", "")
 
 
-def test_every_door_is_thin() -> None:
+def test_handlers_import_no_more_than_they_need() -> None:
     long = {
         path.name: len(path.read_text().splitlines())
         for path in (ROOT / "handler").glob("*.py")

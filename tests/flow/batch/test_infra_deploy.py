@@ -1,4 +1,4 @@
-"""The templates made into stacks by the code of `make deploy`, and a run submitted to them.
+"""Stacks deployed from the templates by the code of `make deploy`, and a run submitted to them.
 
 moto wants a service role of compute environments, which AWS does not; the tests add it.
 """
@@ -67,9 +67,7 @@ def made_elsewhere(repository: str) -> Mapping[str, str]:
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
-def test_what_the_templates_make_runs_a_job_and_goes_again(
-    server: MotoServer, tmp_path: Path
-) -> None:
+def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_path: Path) -> None:
     deployment = deploy.Deployment.read(configuration(tmp_path))
     cloud = cloud_of(deployment)
     made = deploy.deploy(deployment, cloud, made_elsewhere)
@@ -126,9 +124,7 @@ def test_a_list_of_instance_types_is_one_parameter(server: MotoServer, tmp_path:
     assert deployment.parameters["CpuInstanceTypes"] == "c7i.large,m7i.large"
 
 
-def test_a_bucket_that_is_there_is_taken_and_none_is_made(
-    server: MotoServer, tmp_path: Path
-) -> None:
+def test_an_existing_bucket_is_used_and_none_is_made(server: MotoServer, tmp_path: Path) -> None:
     boto3.client("s3").create_bucket(Bucket="there-already")
     deployment = deploy.Deployment.read(
         configuration(tmp_path, name="guest", bucket="there-already")
@@ -192,7 +188,7 @@ def test_images_are_built_for_every_flavour_and_pushed_once(
     assert commands == []
 
 
-def test_no_docker_is_one_clear_line(
+def test_missing_docker_is_reported_in_a_single_line(
     server: MotoServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def missing(command: list[str], **_: object) -> None:

@@ -1,4 +1,4 @@
-"""The simulation of benchmarks/scale.py, small and full of accidents: it checks every partition."""
+"""The simulation of benchmarks/scale.py in small, with many lost machines."""
 
 import subprocess
 import sys

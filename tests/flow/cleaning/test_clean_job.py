@@ -1,4 +1,4 @@
-"""Cleaning whole datasets: right, resumable, one version at a time, whatever lies in the bucket."""
+"""Cleaning of whole datasets: correct, resumable, one version at a time."""
 
 import io
 import itertools
@@ -53,7 +53,7 @@ def lake(tmp_path: Path) -> Store:
 
 
 def dirty(symbol: str, start: str = "2024-01-15", seed: int = 0) -> pd.DataFrame:
-    """Bars of a symbol with all that is to be mended."""
+    """Bars of a symbol with every fault that cleaning repairs."""
     frame = bars(200, start=start, seed=seed)
     frame.insert(0, "symbol", symbol)
     frame.loc[20:22, "close"] = np.nan
@@ -105,7 +105,7 @@ def pandas_way() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("backend", ["folder", "memory", "s3"])
-def test_raw_goes_in_and_what_pandas_would_make_of_it_comes_out(
+def test_cleaned_rows_equal_those_of_a_slow_loop_in_pandas(
     backend: str, lake: Store, moto_server: MotoServer
 ) -> None:
     store = {
@@ -126,7 +126,7 @@ def test_raw_goes_in_and_what_pandas_would_make_of_it_comes_out(
     pd.testing.assert_frame_equal(rows_of(store), pandas_way(), check_dtype=False)
 
 
-def test_what_was_changed_and_from_what_is_on_record(lake: Store) -> None:
+def test_changes_and_sources_are_recorded(lake: Store) -> None:
     raw(lake)
     result = clean(lake)
     text = lake.get("cleaned/v1/FX/metadata.json")
@@ -154,7 +154,7 @@ def test_a_second_run_computes_nothing_and_publishes_nothing(lake: Store) -> Non
     assert list(Lake(lake).versions(TARGET)) == ["v1"]
 
 
-def test_what_comes_later_costs_only_itself_and_shares_the_files_before(lake: Store) -> None:
+def test_new_partitions_cost_only_themselves_and_share_the_earlier_files(lake: Store) -> None:
     raw(lake)
     clean(lake, every=True)
     raw(lake, "2024-01-16")
@@ -166,7 +166,7 @@ def test_what_comes_later_costs_only_itself_and_shares_the_files_before(lake: St
     assert manifest.parent == "v1"
 
 
-def test_other_rules_are_another_version_and_leave_the_first_alone(lake: Store) -> None:
+def test_other_rules_make_another_version_and_leave_the_first_as_it_is(lake: Store) -> None:
     raw(lake)
     clean(lake)
     before = rows_of(lake, replace(TARGET, version="v1"))
@@ -177,7 +177,7 @@ def test_other_rules_are_another_version_and_leave_the_first_alone(lake: Store) 
     pd.testing.assert_frame_equal(rows_of(lake, replace(TARGET, version="v1")), before)
 
 
-def test_processes_make_what_one_makes(lake: Store, tmp_path: Path) -> None:
+def test_several_processes_make_the_same_version_as_one(lake: Store, tmp_path: Path) -> None:
     raw(lake)
     one = clean(lake)
     (tmp_path / "other").mkdir()
@@ -193,7 +193,7 @@ def test_processes_make_what_one_makes(lake: Store, tmp_path: Path) -> None:
     ("kind", "nth"), [("put_if_absent", 1), ("put_if_absent", 2), ("put", 1), ("put", 2)]
 )
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_kill_anywhere_leaves_no_version_and_a_rerun_goes_on(
+def test_a_kill_at_any_write_leaves_no_version_and_a_rerun_continues(
     lake: Store, monkeypatch: pytest.MonkeyPatch, kind: Any, nth: int, when: Any
 ) -> None:
     raw(lake)
@@ -244,7 +244,7 @@ def _nothing() -> Any:
     return contextlib.nullcontext()
 
 
-def test_a_process_that_is_killed_is_gone_on_with(lake: Store) -> None:
+def test_a_run_continues_after_its_process_is_killed(lake: Store) -> None:
     for month in range(1, 9):
         frame = pd.concat([bars(20_000, start=f"2024-{month:02d}-01", seed=n) for n in range(2)])
         lake.put(f"2024/{month:02d}/part-00000.parquet", parquet_bytes(frame))
@@ -264,7 +264,7 @@ def test_a_process_that_is_killed_is_gone_on_with(lake: Store) -> None:
     assert done >= 2
 
 
-def test_two_at_once_make_one_version(lake: Store) -> None:
+def test_two_runs_at_once_make_a_single_version(lake: Store) -> None:
     raw(lake)
     results: list[CleanResult] = []
     threads = [threading.Thread(target=lambda: results.append(clean(lake))) for _ in range(3)]
@@ -295,7 +295,7 @@ def partitions(store: Store) -> Sources:
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_partition_is_set_aside_with_its_reason_and_the_rest_goes_on(
+def test_a_bad_partition_is_set_aside_with_its_reason_and_the_others_are_cleaned(
     lake: Store, name: str
 ) -> None:
     sources = partitions(lake)
@@ -313,7 +313,7 @@ def test_a_bad_partition_is_set_aside_with_its_reason_and_the_rest_goes_on(
     assert told[0]["partition"] == "2024/04/part-00000"
 
 
-def test_no_rows_at_all_are_a_file_without_rows(lake: Store) -> None:
+def test_a_partition_without_rows_becomes_an_empty_file(lake: Store) -> None:
     sources = partitions(lake)
     lake.put("2024/04/part-00000.parquet", parquet_bytes(dirty("EURUSD").iloc[:0]))
     result = clean(lake, sources=sources)
@@ -353,7 +353,7 @@ def test_where_every_partition_loses_every_row_nothing_is_published(lake: Store)
     assert Lake(lake).versions(TARGET) == {}
 
 
-def test_rows_that_a_rule_drops_to_the_last_are_a_loss_too(lake: Store) -> None:
+def test_a_partition_whose_rows_a_rule_drops_is_set_aside_too(lake: Store) -> None:
     frame = bars(50).assign(close=np.nan)
     lake.put("2024/04/part-00000.parquet", parquet_bytes(frame))
     rules = CleanRules(nulls="drop")
@@ -364,7 +364,7 @@ def test_rows_that_a_rule_drops_to_the_last_are_a_loss_too(lake: Store) -> None:
     )
 
 
-def test_rows_there_never_were_are_a_warning_but_no_version(lake: Store) -> None:
+def test_a_partition_that_never_had_rows_is_a_warning_and_makes_no_version(lake: Store) -> None:
     lake.put("2024/04/part-00000.parquet", parquet_bytes(dirty("EURUSD").iloc[:0]))
     result = clean(lake, sources=Sources(lake.address))
     assert (result.manifest, result.set_aside) == (None, [])
@@ -388,7 +388,7 @@ def test_a_damaged_file_that_no_version_names_is_written_anew(lake: Store) -> No
     pd.testing.assert_frame_equal(rows_of(lake), pandas_way(), check_dtype=False)
 
 
-def test_a_damaged_file_of_a_version_is_named_with_what_to_do(lake: Store) -> None:
+def test_a_damaged_file_of_a_version_is_named_with_a_hint(lake: Store) -> None:
     raw(lake)
     clean(lake)
     key = damaged_file(lake)
@@ -409,7 +409,7 @@ def test_a_damaged_file_of_a_version_is_named_with_what_to_do(lake: Store) -> No
     assert clean(lake).new is False
 
 
-def test_what_fails_its_thresholds_is_set_aside_and_other_thresholds_read_nothing_again(
+def test_partitions_beyond_the_thresholds_are_set_aside_and_other_thresholds_read_nothing_again(
     lake: Store,
 ) -> None:
     sources = partitions(lake)
@@ -426,7 +426,9 @@ def test_what_fails_its_thresholds_is_set_aside_and_other_thresholds_read_nothin
     assert len(later.manifest.files) == 4
 
 
-def test_storage_that_fails_publishes_nothing(lake: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_failing_store_nothing_is_published(
+    lake: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tests.support.faulty_store import transient
 
     raw(lake)
@@ -487,7 +489,7 @@ TIMES = pd.date_range("2024-03-09", periods=5, freq="h")
         *("wall", "late"),
     ],
 )
-def test_times_of_every_form_come_out_in_utc_on_the_grid(
+def test_times_of_every_form_become_utc_on_the_grid(
     lake: Store, times: Any, zone: str | None
 ) -> None:
     frame = pd.DataFrame({"ds": times, "close": np.arange(5.0)})
@@ -500,7 +502,7 @@ def test_times_of_every_form_come_out_in_utc_on_the_grid(
     assert found.dt.tz_localize(None).tolist() == TIMES.tolist()
 
 
-def test_a_contract_gives_types_drops_what_breaks_it_and_promises_the_rest(lake: Store) -> None:
+def test_a_contract_gives_types_drops_bad_rows_and_is_kept_by_the_others(lake: Store) -> None:
     frame = dirty("EURUSD").astype({"close": str})
     frame.loc[5, "close"] = "a lot"
     frame.loc[7, "high"] = 1.0
@@ -531,7 +533,9 @@ def test_columns_are_narrowed_and_texts_are_dictionaries(lake: Store) -> None:
     assert Lake(lake).read(TARGET).schema.field("symbol").type == pa.string()
 
 
-def test_memory_is_bounded_by_chunks_and_what_cannot_fit_is_refused(lake: Store) -> None:
+def test_memory_is_bounded_by_chunks_and_a_partition_that_cannot_fit_is_refused(
+    lake: Store,
+) -> None:
     frame = pd.concat([bars(20_000, seed=n).assign(symbol=f"S{n}") for n in range(3)])
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
     limit = 60_000 * ROW_BYTES
@@ -590,8 +594,8 @@ def test_a_version_below_the_latest_and_a_layer_that_is_not_cleaned_are_refused(
         replace(job_of(lake), target=RAW)
 
 
-def test_cleaning_has_no_use_for_pandas(lake: Store) -> None:
-    """A third of a second in every process it would cost."""
+def test_cleaning_does_not_import_pandas(lake: Store) -> None:
+    """The import would cost a third of a second in every process."""
     raw(lake)
     code = """
 import sys
@@ -607,7 +611,7 @@ finally:
     assert Lake(lake).resolve(TARGET).version is not None
 
 
-def test_ids_that_became_floats_are_refused_and_not_passed_by(lake: Store) -> None:
+def test_ids_that_became_floats_are_refused(lake: Store) -> None:
     frame = pd.concat([bars(50).assign(item_id=n) for n in (1.0, 2.0)])
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
     result = clean(lake)
@@ -637,7 +641,7 @@ def panel(**columns: list[Any]) -> pd.DataFrame:
         ({"store": ["x", "y"], "sku": [7, 8, 9]}, "store and sku tell them apart"),
     ],
 )
-def test_items_of_columns_nobody_named_are_not_dropped_as_duplicates(
+def test_items_of_unnamed_columns_are_not_dropped_as_duplicates(
     lake: Store, columns: dict[str, list[Any]], told: str
 ) -> None:
     frame = panel(**columns)
@@ -658,7 +662,7 @@ def test_items_of_columns_nobody_named_are_not_dropped_as_duplicates(
     assert (allowed.manifest.rows, allowed.computed) == (40, 0)
 
 
-def test_rows_that_a_grid_brings_together_are_no_conflict(lake: Store) -> None:
+def test_rows_that_a_grid_moves_to_the_same_time_are_no_conflict(lake: Store) -> None:
     ticks = bars(300, step="7s").assign(trade_id=[f"t{n}" for n in range(300)])
     publish(lake, "raw/FX/2024-01-15", ticks, contract=None)
     rules = CleanRules(align="floor", frequency=Frequency.parse("min"))
@@ -667,7 +671,7 @@ def test_rows_that_a_grid_brings_together_are_no_conflict(lake: Store) -> None:
     assert result.manifest.rows == ticks["timestamp"].dt.floor("min").nunique()
 
 
-def test_rows_whose_time_cannot_be_read_are_held_against_the_thresholds(lake: Store) -> None:
+def test_rows_with_unreadable_times_are_judged_by_the_thresholds(lake: Store) -> None:
     frame = bars(60)
     frame["timestamp"] = frame["timestamp"].astype(str).where(frame.index % 2 == 0, "30/01/2024")
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
@@ -677,7 +681,7 @@ def test_rows_whose_time_cannot_be_read_are_held_against_the_thresholds(lake: St
     )
 
 
-def test_values_that_are_not_of_the_contracts_type_are_missing_ones(lake: Store) -> None:
+def test_values_of_another_type_than_the_contracts_count_as_missing(lake: Store) -> None:
     frame = bars(60)
     frame["volume"] = frame["volume"].astype(str).where(frame.index % 3 == 0, "n/a")
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
@@ -688,7 +692,7 @@ def test_values_that_are_not_of_the_contracts_type_are_missing_ones(lake: Store)
     )
 
 
-def test_rows_sent_twice_go_whatever_texts_stand_beside_them(lake: Store) -> None:
+def test_rows_sent_twice_are_dropped_also_with_text_columns(lake: Store) -> None:
     frame = bars(50).assign(venue="X")
     publish(lake, "raw/FX/2024-01-15", pd.concat([frame, frame]), contract=None)
     result = clean(lake, thresholds=STRICT_KEYS)
@@ -705,7 +709,7 @@ def test_rows_sent_twice_go_whatever_texts_stand_beside_them(lake: Store) -> Non
         ({"outliers": "clip", "limit": 1 / 3}, [0.0, 1.0, 2.0, 3.0, 4.0, 1000.0]),
     ],
 )
-def test_without_a_tolerance_what_cleaning_makes_up_is_not_rounded_either(
+def test_without_a_tolerance_filled_values_are_not_rounded_either(
     lake: Store, rules: dict[str, Any], values: list[float | None]
 ) -> None:
     times = pd.date_range("2024-01-01", periods=len(values), freq="h")

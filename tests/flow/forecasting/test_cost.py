@@ -1,4 +1,4 @@
-"""Hours and dollars: predicted by the plan, told by the audit, for a run here and for an array."""
+"""Hours and dollars, predicted and actual, for a local run and for an array."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -93,7 +93,7 @@ def test_a_run_on_a_rented_machine_has_its_price_before_and_after(
 
 
 @pytest.mark.parametrize("table", ["instances: [", "as_of: 2025-07-01\nregion: r\nsource: s\n"])
-def test_a_broken_price_table_costs_the_dollars_and_nothing_else(
+def test_a_broken_price_table_leaves_an_audit_without_dollars_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gigacast: Callable[..., Any], table: str
 ) -> None:
     (tmp_path / "config").mkdir()
@@ -106,7 +106,7 @@ def test_a_broken_price_table_costs_the_dollars_and_nothing_else(
     assert gigacast(*where, "--json")["status"] == "completed"
 
 
-def test_on_a_machine_nobody_rents_nothing_is_billed(
+def test_a_machine_without_a_price_is_not_billed(
     tmp_path: Path, gigacast: Callable[..., Any]
 ) -> None:
     put_panels(FolderStore(tmp_path), ["2024-01"])

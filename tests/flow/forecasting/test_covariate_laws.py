@@ -72,7 +72,7 @@ def numbers(forecast: pd.DataFrame, horizon: int = HORIZON) -> npt.NDArray[np.fl
 @pytest.mark.parametrize(
     ("past", "known"), [(PAST, ()), ((), KNOWN), (PAST, KNOWN), (("load", "day"), ("price",))]
 )
-def test_forecasts_are_those_of_the_stock_pipeline(
+def test_forecasts_equal_those_of_the_stock_pipeline(
     folder: Path, items: list[Item], past: tuple[str, ...], known: tuple[str, ...], horizon: int
 ) -> None:
     ahead = horizon if known else 0
@@ -102,7 +102,7 @@ def test_joint_targets_are_forecast_as_one_group(
     assert np.abs(alone - wanted).max() > 1e-2
 
 
-def test_rows_may_come_in_any_order(folder: Path, items: list[Item]) -> None:
+def test_the_order_of_rows_does_not_matter(folder: Path, items: list[Item]) -> None:
     frame = make_frame(items, HORIZON)
     mixed = frame.sample(frac=1.0, random_state=3)
     by = ["item_id", "timestamp"]
@@ -135,7 +135,7 @@ def test_the_size_of_the_batch_changes_nothing(
 
 @pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("column", ["load", "other"])
-def test_what_comes_after_the_history_changes_nothing(
+def test_targets_after_the_history_change_nothing(
     folder: Path, items: list[Item], column: str, *, joint: bool
 ) -> None:
     frame = make_frame(items, HORIZON).assign(other=1.0)
@@ -188,7 +188,7 @@ def test_a_covariate_known_ahead_changes_the_forecast(
     assert same[~mine].all()
 
 
-def test_without_covariates_rows_without_a_target_are_what_they_were(
+def test_without_covariates_rows_without_a_target_are_part_of_the_series(
     folder: Path, items: list[Item]
 ) -> None:
     got = run(make_frame(items, 3), folder)
@@ -243,7 +243,7 @@ def test_of_two_rows_of_one_step_the_order_does_not_matter(folder: Path, items: 
 
 
 @pytest.mark.parametrize("options", [BOTH, {"joint_targets": True, "targets": TARGETS}])
-def test_a_model_of_single_series_refuses(
+def test_a_model_of_single_series_refuses_covariates(
     bolt: Path, items: list[Item], options: dict[str, Any]
 ) -> None:
     with pytest.raises(ConfigError) as caught:
@@ -251,7 +251,7 @@ def test_a_model_of_single_series_refuses(
     assert "unsupported_covariates" in str(caught.value) + str(caught.value.hint)
 
 
-def test_or_ignores_them_aloud(
+def test_a_model_of_single_series_ignores_covariates_with_a_warning(
     bolt: Path, items: list[Item], caplog: pytest.LogCaptureFixture
 ) -> None:
     options = {**BOTH, "unsupported_covariates": "ignore"}
@@ -272,7 +272,7 @@ def test_or_ignores_them_aloud(
         ({"past_covariates": ["price"], "known_covariates": ["price"]}, "price"),
     ],
 )
-def test_columns_that_cannot_serve_are_refused(
+def test_columns_that_cannot_be_covariates_are_refused(
     folder: Path, items: list[Item], options: dict[str, Any], said: str
 ) -> None:
     frame = make_frame(items, HORIZON).assign(since=pd.Timestamp("2020-01-01"))
@@ -337,7 +337,7 @@ def test_the_spec_changes_with_covariates_alone(
     assert len({str(spec) for spec in specs}) == 3
 
 
-def test_a_partition_without_any_future_fails_with_what_to_do(
+def test_a_partition_without_any_future_fails_with_a_hint(
     bucket: Store, folder: Path, items: list[Item]
 ) -> None:
     put(bucket, make_frame(items, 0))
@@ -351,7 +351,7 @@ def test_a_partition_without_any_future_fails_with_what_to_do(
     assert receipt["repairs"]["unknown_futures"] == 3
 
 
-def test_a_backtest_knows_ahead_what_is_known_ahead(
+def test_a_backtest_sees_known_covariates_over_the_horizon(
     bucket: Store, folder: Path, items: list[Item]
 ) -> None:
     def losses(frame: pd.DataFrame) -> pd.DataFrame:

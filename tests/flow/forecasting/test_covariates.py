@@ -172,9 +172,7 @@ def test_joint_targets_need_a_model_for_them(tmp_path: Path, bolt: str) -> None:
         prepare(job_in(store, bolt, **bare, joint_targets=True))
 
 
-def test_a_partition_without_any_future_fails_alone_and_says_what_to_do(
-    tmp_path: Path, model: str
-) -> None:
+def test_a_partition_without_any_future_fails_alone_with_a_hint(tmp_path: Path, model: str) -> None:
     store = FolderStore(tmp_path)
     put(store, panel(), "part-0")
     put(store, panel(ahead=5), "part-1")
@@ -189,14 +187,14 @@ def test_a_partition_without_any_future_fails_alone_and_says_what_to_do(
     assert lenient.totals.repairs["unknown_futures"] == 3
 
 
-def test_a_column_that_is_not_there_fails_its_partition_by_name(tmp_path: Path, model: str) -> None:
+def test_a_missing_column_fails_its_partition_by_name(tmp_path: Path, model: str) -> None:
     store = FolderStore(tmp_path)
     put(store, panel().drop(columns="weather"))
     ((_, failure),) = run_forecast(job_in(store, model)).failures
     assert "no column 'weather'; the columns are item_id: " in failure.message
 
 
-def test_a_context_longer_than_the_models_is_refused_and_compared_models_take_what_they_can(
+def test_a_context_longer_than_the_models_is_refused_but_cut_for_compared_models(
     tmp_path: Path, bolt: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FolderStore(tmp_path)
@@ -215,7 +213,7 @@ def test_a_covariate_is_past_or_known_and_not_both(tmp_path: Path, model: str) -
         job_in(FolderStore(tmp_path), model, past_covariates="price")
 
 
-def test_a_backtest_knows_what_was_known_and_nothing_else(
+def test_a_backtest_sees_known_covariates_and_no_other_future_values(
     tmp_path: Path, model: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FolderStore(tmp_path)
@@ -281,7 +279,7 @@ def test_a_column_in_use_is_no_covariate_or_counts_once(model: str, twice: list[
         gigacast.forecast(frame, past_covariates=twice, **given)  # type: ignore[call-overload]
 
 
-def test_a_column_without_a_value_is_as_if_it_were_not_there(model: str) -> None:
+def test_a_column_without_a_value_changes_nothing(model: str) -> None:
     given = {"model": model, "horizon": 12, "device": "cpu", "precision": "float32"}
     frame = panel(ahead=0)
     texts = pd.Series([None] * len(frame), dtype="string")
@@ -292,14 +290,14 @@ def test_a_column_without_a_value_is_as_if_it_were_not_there(model: str) -> None
     pd.testing.assert_frame_equal(found[0], found[1])
 
 
-def test_only_what_lacks_values_is_blamed(tmp_path: Path, model: str) -> None:
+def test_the_error_names_only_the_columns_that_lack_values(tmp_path: Path, model: str) -> None:
     store = FolderStore(tmp_path)
     put(store, panel().assign(price=lambda frame: frame["price"].where(frame["target"].notna())))
     ((_, failure),) = run_forecast(job_in(store, model)).failures
     assert "no series has values of price over the horizon" in failure.message
 
 
-def test_a_broken_price_table_costs_a_run_nothing_but_its_dollars(
+def test_a_broken_price_table_leaves_a_run_without_dollars_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "config").mkdir()

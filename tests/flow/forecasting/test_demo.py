@@ -81,7 +81,7 @@ def test_a_loader_reads_its_context_from_a_file_or_the_configured_root(tmp_path:
         (lambda loader: loader.predict([1.0], quantile_levels=[2.0]), "2.0"),
     ],
 )
-def test_a_loader_used_wrongly_says_how_to_use_it(call: object, says: str) -> None:
+def test_a_loader_used_wrongly_raises_with_a_hint(call: object, says: str) -> None:
     with pytest.raises(gigacast.GigacastError) as caught:
         call(ChronosLoader(model="seasonal-naive"))  # type: ignore[operator]
     assert says in str(caught.value)

@@ -82,7 +82,7 @@ def test_a_rerun_skips_everything_and_changes_nothing(bucket: Store) -> None:
     assert {m.key: m for page in bucket.list("forecasts/") for m in page} == before
 
 
-def test_only_what_changed_is_forecast_again(bucket: Store) -> None:
+def test_only_changed_partitions_are_forecast_again(bucket: Store) -> None:
     put_panels(bucket)
     run(bucket)
     put_frame(bucket, "2024/01/part-00001.parquet", hourly_panel(items=["new"], seed=9))
@@ -91,7 +91,9 @@ def test_only_what_changed_is_forecast_again(bucket: Store) -> None:
     assert set(read(bucket, partitions=["2024/01/part-00001"])["item_id"]) == {"new"}
 
 
-def test_a_partition_that_cannot_be_read_is_named_and_the_others_go_on(bucket: Store) -> None:
+def test_a_partition_that_cannot_be_read_is_named_and_the_others_are_forecast(
+    bucket: Store,
+) -> None:
     put_panels(bucket)
     good = bucket.get("2024/01/part-00001.parquet")
     bucket.put("2024/01/part-00001.parquet", good[: len(good) // 2])
@@ -119,7 +121,7 @@ def test_inline_and_joblib_write_the_same_bytes(bucket: Store) -> None:
     assert {k: joblib[k] for k in predictions} == {k: inline[k] for k in predictions}
 
 
-def test_the_receipt_and_the_audit_say_what_was_done(bucket: Store) -> None:
+def test_the_receipt_and_the_audit_record_the_run(bucket: Store) -> None:
     put_panels(bucket, months=["2024-01"], parts=1)
     result = run(bucket)
     (key,) = keys(bucket, "timings/")
@@ -146,7 +148,7 @@ def test_the_receipt_and_the_audit_say_what_was_done(bucket: Store) -> None:
     assert audit["session_id"] == result.run_id
 
 
-def test_a_file_that_left_its_folder_still_says_what_it_is(bucket: Store, tmp_path: Path) -> None:
+def test_a_copied_file_names_its_model_and_inputs(bucket: Store, tmp_path: Path) -> None:
     put_panels(bucket, months=["2024-01"], parts=1)
     (task,) = run(bucket).plan.tasks
     (tmp_path / "x.parquet").write_bytes(bucket.get(task.output_key))
@@ -185,7 +187,7 @@ def test_the_wide_layout_holds_the_same_numbers(folder: Store) -> None:
     assert list(unfolded["timestamp"]) == list(long["timestamp"])
 
 
-def test_a_partition_with_nothing_to_forecast_is_done_with_no_rows(folder: Store) -> None:
+def test_a_partition_with_nothing_to_forecast_is_done_with_an_empty_file(folder: Store) -> None:
     put_frame(folder, "2024/01/part-00000.parquet", hourly_panel().iloc[:0])
     result = run(folder)
     assert (result.status, result.totals.rows_written) == ("completed", 0)
@@ -287,7 +289,7 @@ def test_forecasts_replaced_since_the_manifest_are_not_mixed_in(folder: Store) -
     assert len(read(folder)) == 18
 
 
-def test_reading_before_any_run_says_so(folder: Store) -> None:
+def test_reading_before_the_first_run_is_an_error_that_says_so(folder: Store) -> None:
     with pytest.raises(DataNotFoundError, match="no finished forecasts"):
         read(folder)
 
@@ -308,7 +310,7 @@ def test_a_prefix_need_not_exist_but_the_folder_must(folder: Store, tmp_path: Pa
     assert not (tmp_path / "nowhere").exists()
 
 
-def test_levels_are_the_same_however_they_were_computed(folder: Store) -> None:
+def test_levels_with_rounding_errors_have_the_same_spec(folder: Store) -> None:
     put_panels(folder, months=["2024-01"], parts=1)
     run(folder, quantiles=[0.3, 0.5])
     assert run(folder, quantiles=[0.1 + 0.2, 0.5]).plan.totals.done == 1
@@ -322,14 +324,14 @@ def test_a_partition_without_a_readable_timestamp_fails(folder: Store) -> None:
     assert run(folder).plan.totals.pending == 1
 
 
-def test_dates_on_an_uneven_calendar_are_no_daily_series(folder: Store) -> None:
+def test_dates_with_uneven_gaps_are_no_daily_series(folder: Store) -> None:
     halves = pd.date_range("2023-01-01", "2024-01-31", freq="SME")
     frame = pd.DataFrame({"item_id": "a", "timestamp": halves, "target": np.arange(len(halves))})
     put_frame(folder, "2024/01/part-00000.parquet", frame)
     assert run(folder).totals.reasons == {"irregular": 1}
 
 
-def test_what_was_mended_is_counted(folder: Store) -> None:
+def test_repairs_are_counted(folder: Store) -> None:
     frame = pd.concat([hourly_panel(), hourly_panel().iloc[:5]])
     put_frame(folder, "2024/01/part-00000.parquet", frame)
     assert run(folder).totals.repairs["duplicates"] == 5

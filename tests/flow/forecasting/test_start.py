@@ -1,4 +1,4 @@
-"""What a run imports: nothing that it does not use, for that is half the time of a small one."""
+"""The imports of a run: unused ones would be half the time of a small run."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_lean_engine_brings_torch_and_nothing_of_the_stock_one(
+def test_the_lean_engine_imports_torch_and_nothing_of_the_stock_one(
     data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     model = tiny_bolt(session_folder(tmp_path_factory))
@@ -47,6 +47,6 @@ def test_the_lean_engine_brings_torch_and_nothing_of_the_stock_one(
     assert found & (NEVER | CLIENTS | STOCK | {"joblib"}) == set()
 
 
-def test_without_a_model_there_is_no_torch_either(data: Path) -> None:
+def test_without_a_model_torch_is_not_imported(data: Path) -> None:
     found = imports_of_a_run(data, "seasonal-naive")
     assert found & (NEVER | CLIENTS | STOCK | {"torch", "joblib"}) == set()

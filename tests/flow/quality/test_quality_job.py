@@ -57,7 +57,7 @@ def verdicts(result: QualityResult) -> dict[str, str]:
     return {one.partition[-4:]: str(one.verdict) for one in result.report.partitions}
 
 
-def test_each_flaw_is_found_measured_and_named(lake: Store) -> None:
+def test_each_flaw_is_measured_and_named(lake: Store) -> None:
     good = bars(300)
     put(lake, "good", good)
     put(lake, "null", good.assign(close=good["close"].mask(good.index % 10 == 0)))
@@ -92,7 +92,7 @@ def test_each_flaw_is_found_measured_and_named(lake: Store) -> None:
     assert all(told[name].startswith("fail: noncompliant") for name in failing)
 
 
-def test_freshness_is_judged_when_it_is_asked_for(lake: Store) -> None:
+def test_freshness_is_judged_at_the_time_of_the_run(lake: Store) -> None:
     put(lake, "good", bars(300))
     fresh = replace(Thresholds(), stale_hours=Limit(1.0, None))
     assert verdicts(measure(lake)) == {"good": "ok"}
@@ -101,7 +101,7 @@ def test_freshness_is_judged_when_it_is_asked_for(lake: Store) -> None:
     assert "hours since the latest row" in result.report.partitions[0].judgement.reasons[0]
 
 
-def test_only_what_changed_is_measured_again(lake: Store) -> None:
+def test_only_changed_partitions_are_measured_again(lake: Store) -> None:
     put(lake, "good", bars(300))
     put(lake, "more", bars(200))
     assert (measure(lake).computed, measure(lake).computed) == (2, 0)
@@ -111,7 +111,9 @@ def test_only_what_changed_is_measured_again(lake: Store) -> None:
     assert measure(lake, measures=Measures(iqr=2.0)).computed == 2
 
 
-def test_processes_find_what_one_finds_on_every_store(lake: Store, moto_server: MotoServer) -> None:
+def test_several_processes_measure_the_same_as_one_on_every_store(
+    lake: Store, moto_server: MotoServer
+) -> None:
     remote = open_store(moto_server.new_address())
     for store in (lake, remote):
         put(store, "good", bars(300))
@@ -130,7 +132,7 @@ def test_processes_find_what_one_finds_on_every_store(lake: Store, moto_server: 
     ],
     ids=["empty", "not parquet", "truncated", "no timestamps"],
 )
-def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(
+def test_a_partition_that_cannot_be_read_is_reported_and_the_others_are_measured(
     lake: Store, content: bytes, error: str
 ) -> None:
     put(lake, "good", bars(300))
@@ -145,7 +147,7 @@ def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(
     assert audit["totals"]["quality"]["set_aside"][0]["partition"] == "2024/01/part-bad"
 
 
-def test_the_report_lies_in_the_bucket_in_three_forms(lake: Store) -> None:
+def test_the_report_is_stored_in_three_forms(lake: Store) -> None:
     put(lake, "good", bars(300))
     put(lake, "gaps", bars(300).drop(index=range(10, 290)))
     result = measure(lake)
@@ -158,7 +160,7 @@ def test_the_report_lies_in_the_bucket_in_three_forms(lake: Store) -> None:
     assert "| 2024/01/part-gaps | fail | 20 | 1 |" in lake.get(f"{key}.md").decode()
 
 
-def test_a_dataset_is_held_against_its_own_calendar_and_panel_by_series(lake: Store) -> None:
+def test_a_dataset_is_judged_by_its_own_calendar_and_a_panel_by_series(lake: Store) -> None:
     frame = pd.concat([bars(100).assign(symbol="A"), bars(100).assign(symbol="B", close=1e6)])
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
     sources = sources_of_dataset(lake.address, DatasetRef.parse("raw/FX"))
@@ -170,7 +172,7 @@ def test_a_dataset_is_held_against_its_own_calendar_and_panel_by_series(lake: St
         sources_of_dataset(lake.address, DatasetRef.parse("raw/NOTHING"))
 
 
-def test_a_forest_counts_rows_apart(lake: Store) -> None:
+def test_a_forest_counts_anomalous_rows(lake: Store) -> None:
     pytest.importorskip("sklearn")
     frame = bars(300)
     frame.loc[50, ["open", "high", "low", "close"]] = 1e4
@@ -215,7 +217,7 @@ def test_quality_is_a_table_and_its_exit_code_the_verdict(filled: Store, capsys:
     assert (found["verdict"], found["rows"]) == ("ok", 300)
 
 
-def test_limits_and_the_calendar_can_stand_in_the_settings(
+def test_limits_and_the_calendar_can_be_given_in_the_settings(
     filled: Store, capsys: Capture, tmp_path: Path
 ) -> None:
     text = "quality: {fail: [missing=0.01], calendar: weekdays, holidays: ['2024-01-15']}\n"
@@ -225,7 +227,7 @@ def test_limits_and_the_calendar_can_stand_in_the_settings(
     assert json_of(filled, capsys, *words, "--fail", "missing=0.5")["verdict"] == "warn"
 
 
-def test_cleaning_is_a_table_a_version_and_nothing_the_second_time(
+def test_cleaning_prints_a_table_publishes_a_version_and_does_nothing_the_second_time(
     filled: Store, capsys: Capture
 ) -> None:
     shown = told(filled, capsys, "clean", "raw/FX", "cleaned/FX", "--what", "mended")
@@ -242,7 +244,7 @@ def test_cleaning_is_a_table_a_version_and_nothing_the_second_time(
     assert (made.status, made.totals.series) == ("completed", 1)
 
 
-def test_partitions_of_a_bucket_are_cleaned_and_what_fails_is_said(
+def test_partitions_of_a_bucket_are_cleaned_and_failures_are_reported(
     lake: Store, capsys: Capture
 ) -> None:
     put(lake, "good", bars(300))
@@ -270,16 +272,14 @@ def test_partitions_of_a_bucket_are_cleaned_and_what_fails_is_said(
          "nearest value"),
     ],
 )  # fmt: skip
-def test_wrong_input_ends_in_one_clear_line(
+def test_wrong_input_is_reported_in_a_single_line(
     filled: Store, capsys: Capture, words: list[str], message: str
 ) -> None:
     code = 1 if "--item_column" in words else 2
     assert message in told(filled, capsys, *words, code=code)
 
 
-def test_accuracy_stands_beside_quality_partition_by_partition(
-    lake: Store, capsys: Capture
-) -> None:
+def test_accuracy_is_shown_beside_quality_for_each_partition(lake: Store, capsys: Capture) -> None:
     frames = {}
     for month in range(1, 5):
         frame = hourly_panel(f"2024-{month:02d}", items=["a", "b"])
@@ -305,7 +305,7 @@ def test_accuracy_stands_beside_quality_partition_by_partition(
     assert any(name.endswith("-accuracy.md") for name in names)
 
 
-def test_forecasts_of_named_columns_are_compared_and_a_failure_is_told(
+def test_forecasts_of_named_columns_are_compared_and_a_failure_is_reported(
     lake: Store, capsys: Capture
 ) -> None:
     whole = bars(300)
@@ -368,7 +368,7 @@ def test_a_cleaning_that_loses_every_row_says_so_and_fails(lake: Store, capsys: 
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_the_rank_correlation_is_pandas_spearman(seed: int) -> None:
+def test_the_rank_correlation_equals_spearmans_by_pandas(seed: int) -> None:
     rng = np.random.default_rng(seed)
     one, other = rng.integers(0, 5, 12).astype(float), rng.normal(size=12)
     other[3] = np.nan

@@ -1,4 +1,4 @@
-"""Forecasts joined with what came, against loops over rows."""
+"""Forecasts joined with actual values, against loops over rows."""
 
 import math
 
@@ -62,21 +62,21 @@ def slow_match(items, points, start=3, horizon=2):
 
 
 @given(ITEMS, POINTS)
-def test_each_step_gets_the_mean_of_what_came_then(items, points):
+def test_each_step_gets_the_mean_of_its_actual_values(items, points):
     forecasts = read_forecasts(predictions(items), 2)
     found = match(forecasts, select_actuals([rows_of(points)], forecasts))
     np.testing.assert_allclose(found, slow_match(items, points))
 
 
 @given(ITEMS, POINTS)
-def test_only_items_and_times_that_are_forecast_are_held(items, points):
+def test_only_actuals_of_forecast_items_and_times_are_kept(items, points):
     held = select_actuals([rows_of(points)], read_forecasts(predictions(items), 2))
     assert set(held["item"].to_pylist()) <= set(items)
     assert all(3 <= time <= 4 for time in held["time"].to_pylist())
 
 
 @given(st.integers(0, 7), st.integers(1, 4), st.integers(1, 5), st.integers(1, 12), st.booleans())
-def test_parts_are_whole_series_and_together_the_file(count, horizon, batch, most, is_wide):
+def test_parts_hold_whole_series_and_together_make_the_file(count, horizon, batch, most, is_wide):
     table = predictions([f"i{n}" for n in range(count)], horizon=horizon)
     if is_wide:
         grouped = {"item_id": table["item_id"].to_pylist()[::horizon]}
@@ -95,7 +95,7 @@ def test_parts_are_whole_series_and_together_the_file(count, horizon, batch, mos
 
 
 @pytest.mark.parametrize("known", [None, [("b", 2.0), ("z", 9.0)]])
-def test_scales_are_found_by_item_and_nan_where_unknown(known):
+def test_scales_are_looked_up_by_item_and_nan_where_unknown(known):
     forecasts = read_forecasts(predictions("ab"), 2)
     scales = known and pa.table(
         {

@@ -72,7 +72,7 @@ def test_a_scale_that_is_undefined_is_counted_and_not_averaged_in(store: Store) 
     assert "leave out 1 forecasts" in board(store, side(store, "naive", p=rows)).to_markdown()
 
 
-def test_figures_that_nothing_defines_are_null_and_empty(store: Store) -> None:
+def test_undefined_figures_are_null_in_json_and_empty_in_tables(store: Store) -> None:
     rows = [row("a", 1.0, scale=None)]
     found = board(store, side(store, "naive", p=rows))
     assert math.isnan(found.standings[0].figures.mase)
@@ -80,7 +80,7 @@ def test_figures_that_nothing_defines_are_null_and_empty(store: Store) -> None:
     assert "nan" not in found.to_markdown()
 
 
-def test_where_nothing_can_be_compared_the_error_says_what_to_do(store: Store) -> None:
+def test_without_a_comparable_partition_the_error_has_a_hint(store: Store) -> None:
     with pytest.raises(DataNotFoundError, match="long enough") as caught:
         board(store, side(store, "naive", p=[]), side(store, "mine", p=[]))
     assert "--horizon" in str(caught.value.hint)

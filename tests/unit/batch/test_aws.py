@@ -1,4 +1,4 @@
-"""AWS Batch through boto3's Stubber: what is asked, what is read, and every refusal in one line."""
+"""AWS Batch through boto3's Stubber: requests, answers, and every refusal in a single line."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -27,7 +27,7 @@ REQUEST = ArrayRequest("run", "gigacast-cpu", "gigacast-cpu", ("url", "run"), 8,
 
 
 class Stubbed:
-    """A service whose clients answer what a test has written down."""
+    """A service whose clients give the answers that a test lists."""
 
     def __init__(self) -> None:
         keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "eu-west-1"}
@@ -97,7 +97,7 @@ def test_the_counts_of_an_array_are_read_and_a_forgotten_job_has_ended(aws: Stub
 ANY_JOBS = {"jobs": ANY}
 
 
-def test_a_failed_child_tells_its_reason_its_code_and_its_log(aws: Stubbed) -> None:
+def test_a_failed_child_has_a_reason_an_exit_code_and_a_log(aws: Stubbed) -> None:
     listed = [{"jobId": f"j1:{n}", "jobName": "run"} for n in (7, 2)]
     page = {"arrayJobId": "j1", "jobStatus": "FAILED"}
     aws.answer("list_jobs", {"jobSummaryList": listed[:1], "nextToken": "more"}, page)
@@ -192,7 +192,7 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_a_refusal_is_one_clear_line_with_what_to_do(aws: Stubbed, case: str) -> None:
+def test_a_refusal_is_a_single_line_with_a_hint(aws: Stubbed, case: str) -> None:
     code, message, status, kind, hint = REFUSALS[case]
     aws.refuse("submit_job", code, message, status)
     with pytest.raises(kind) as caught:
@@ -216,7 +216,7 @@ def test_a_refusal_is_one_clear_line_with_what_to_do(aws: Stubbed, case: str) ->
         ),
     ],
 )
-def test_what_prevents_a_client_is_told(
+def test_an_error_that_prevents_a_client_has_a_hint(
     error: Exception, kind: type[GigacastError], said: str
 ) -> None:
     def fail(name: str, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What children of an array share: the very job, by names that hold on every machine."""
+"""The setup that children of an array share: the same job, by names valid on every machine."""
 
 import json
 from dataclasses import replace
@@ -43,7 +43,7 @@ def plan_of(setup: object) -> PlanFile:
     return PlanFile("run", "", "", json.loads(json.dumps(setup)), ())
 
 
-def test_a_job_comes_back_as_it_was() -> None:
+def test_a_job_survives_the_plan_file() -> None:
     given = job(
         years="2014:2016",
         symbol="A,B",
@@ -76,7 +76,7 @@ def test_a_setup_of_another_version_is_refused_by_its_field() -> None:
         ("cache /home/me/.cache", f"sha256:{'d' * 64}", None),
     ],
 )
-def test_a_model_is_named_so_that_another_machine_finds_it(
+def test_a_model_is_named_so_that_another_machine_finds_the_same_files(
     source: str, reference: str, version: str | None
 ) -> None:
     model = ResolvedModel("bolt", "v1", "d" * 64, Path("/x"), source)
@@ -84,26 +84,26 @@ def test_a_model_is_named_so_that_another_machine_finds_it(
     assert (choice.reference, choice.version, choice.otherwise) == (reference, version, None)
 
 
-def test_a_model_in_a_folder_of_this_machine_is_refused_with_the_way_out() -> None:
+def test_a_model_in_a_folder_of_this_machine_is_refused_with_a_hint() -> None:
     model = ResolvedModel("bolt", "v1", "d" * 64, Path("/x"), "/home/me/bolt")
     with pytest.raises(ConfigError, match="/home/me/bolt is a folder of this machine") as caught:
         portable_choice(ModelChoice("/home/me/bolt"), model)
     assert "models publish" in str(caught.value.hint)
 
 
-def test_another_model_than_planned_is_refused() -> None:
+def test_a_model_that_differs_from_the_planned_one_is_refused() -> None:
     naive = job(model="seasonal-naive")
     setup = load_setup(plan_of(dump_setup(prepared(naive))))
     with pytest.raises(ModelIntegrityError, match="the plan was made for dddddddddddd"):
         fetch_model(setup, MemoryStore("x"))
 
 
-def test_a_bucket_other_machines_do_not_reach_is_refused(tmp_path: Path) -> None:
+def test_a_bucket_out_of_reach_of_other_machines_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="out of reach of other machines"):
         prepare_array(job(bucket=f"file://{tmp_path}"))
 
 
-def test_the_queue_decides_the_device_and_no_number() -> None:
+def test_the_queue_decides_the_device_and_leaves_the_spec_as_it_is() -> None:
     ready = prepared(job())
     on_gpu = with_queue(ready, "gpu")
     assert (on_gpu.info.device, on_gpu.job.model.device) == ("cuda", "cuda")
@@ -126,7 +126,7 @@ def work(size: int) -> Workload:
     return Workload(10, size, (receipt(1.0, "cpu"),))
 
 
-def test_little_work_goes_to_the_cpus_much_to_the_gpus_unless_told() -> None:
+def test_by_default_little_work_goes_to_cpus_and_much_to_gpus() -> None:
     options = ArrayOptions()
     auto, little, much = prepared(job()), work(1000), work(10**7)
     assert [queue_for(auto, found, options) for found in (little, much)] == ["cpu", "gpu"]

@@ -1,4 +1,4 @@
-"""A draft of a manifest: what is known is not asked for, what nobody knows is."""
+"""A draft of a manifest reads receipts only for rows that nobody has counted."""
 
 from datetime import UTC, datetime
 
@@ -59,23 +59,23 @@ def commit(store: FaultyStore, *entries: DoneEntry, told: list[ManifestEntry] | 
     return receipts_read(store) - before
 
 
-def test_rows_are_read_from_a_receipt_once_and_then_known(store: FaultyStore) -> None:
+def test_rows_are_read_from_a_receipt_once_and_then_from_the_manifest(store: FaultyStore) -> None:
     first = [done(store, 1, 10), done(store, 2, None)]
     assert commit(store, *first) == 2
     assert rows_of(store) == {"2024/01/p1": 10, "2024/01/p2": None}
-    # What could not be told is asked for again, what was told is not.
+    # The unknown row is read again, the known one is not.
     assert commit(store, *first, done(store, 3, 30)) == 2
     assert rows_of(store) == {"2024/01/p1": 10, "2024/01/p2": None, "2024/01/p3": 30}
 
 
-def test_what_others_tell_is_not_asked_for(store: FaultyStore) -> None:
+def test_rows_that_children_have_counted_are_not_read_from_receipts(store: FaultyStore) -> None:
     entry = done(store, 1, 10)
     told = ManifestEntry("2024/01/p1", entry.output.key, "e", 99, 7)
     assert commit(store, entry, told=[told]) == 0
     assert rows_of(store) == {"2024/01/p1": 99}
 
 
-def test_what_is_told_of_another_generation_is_not_believed(store: FaultyStore) -> None:
+def test_rows_of_another_generation_are_not_used(store: FaultyStore) -> None:
     assert commit(store, done(store, 1, 10, etag="old")) == 1
     assert commit(store, done(store, 1, 20, etag="new")) == 1
     assert rows_of(store) == {"2024/01/p1": 20}
@@ -89,7 +89,7 @@ def test_chunks_are_joined_in_their_order(
     assert rows_of(store) == {f"2024/01/p{number}": number for number in range(8)}
 
 
-def test_nothing_done_and_nothing_known_is_nothing(store: FaultyStore) -> None:
+def test_a_draft_without_entries_is_an_empty_table(store: FaultyStore) -> None:
     empty = to_table([])
     rows, is_untold = find_rows(empty, empty)
     assert (len(rows), len(is_untold)) == (0, 0)

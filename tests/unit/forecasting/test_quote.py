@@ -1,4 +1,4 @@
-"""What a workload costs, against sums done by hand."""
+"""The cost of a workload, against sums by hand."""
 
 from datetime import date
 
@@ -40,7 +40,7 @@ def work(size: int, *receipts: Receipt, tasks: int = 100) -> Workload:
     return Workload(tasks, size, receipts)
 
 
-def test_work_is_expected_from_receipts_of_either_device_else_from_bytes() -> None:
+def test_work_is_estimated_from_receipts_of_both_devices_or_else_from_bytes() -> None:
     assert expected_cpu_s(work(10_000, receipt(2.0, "cpu")), OPTIONS) == 20.0
     assert expected_cpu_s(work(10_000, receipt(2.0, "cuda:1")), OPTIONS) == 1200.0
     mixed = [receipt(2.0, "cpu"), receipt(2.0, "cuda")]
@@ -48,7 +48,7 @@ def test_work_is_expected_from_receipts_of_either_device_else_from_bytes() -> No
     assert expected_cpu_s(work(4_000_000), OPTIONS) == 2.0
 
 
-def test_each_queue_is_quoted_spot_and_on_demand_with_the_start_of_each_child() -> None:
+def test_each_queue_has_a_spot_and_an_on_demand_quote_that_include_the_start_of_children() -> None:
     # 16,000 s of a process: 2,000 s of CPU machines, which are 3 children of 1,000 s or less.
     quotes = quote_queues(work(8_000_000, receipt(2.0, "cpu")), OPTIONS)
     assert [(q.queue, q.purchase) for q in quotes] == [
@@ -64,19 +64,19 @@ def test_each_queue_is_quoted_spot_and_on_demand_with_the_start_of_each_child() 
     assert quotes[3].dollars is None  # nobody noted its spot price
 
 
-def test_a_gpu_that_was_measured_is_quoted_by_its_own_receipts() -> None:
+def test_a_gpu_with_receipts_is_quoted_by_them() -> None:
     gpu = quote_queues(work(10_000, receipt(7.0, "cuda")), OPTIONS)[2]
     assert gpu.hours == pytest.approx((200 + 70) / 3600)
     assert gpu.basis == "receipts"
 
 
-def test_without_receipts_bytes_count_and_the_price_of_a_million_is_not_known() -> None:
+def test_without_receipts_bytes_count_and_the_price_per_million_series_is_unknown() -> None:
     quotes = quote_queues(work(4_000_000), OPTIONS)
     assert {q.basis for q in quotes} == {"bytes"}
     assert {q.dollars_per_million for q in quotes} == {None}
 
 
-def test_nothing_to_do_costs_nothing() -> None:
+def test_without_a_task_there_is_no_quote() -> None:
     assert quote_queues(work(0, receipt(1.0, "cpu"), tasks=0), OPTIONS) == []
 
 
@@ -84,7 +84,7 @@ def test_there_are_never_more_children_than_partitions() -> None:
     assert quote_queues(work(10**10, receipt(2.0, "cpu"), tasks=7), OPTIONS)[0].machines == 7
 
 
-def test_this_machine_is_quoted_where_it_is_known() -> None:
+def test_this_machine_is_quoted_where_its_type_and_price_are_known() -> None:
     load = work(10_000, receipt(7.2, "cpu"))
     quote = quote_here(load, 2, Rental("c", "spot"), PRICES)
     assert quote is not None

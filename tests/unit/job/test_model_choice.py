@@ -1,4 +1,4 @@
-"""Which devices a run may use, on a machine that has GPUs or none."""
+"""The devices that a run uses, on machines with and without GPUs."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def described(folder: Path, device: str) -> ForecasterInfo:
         ("cpu", "cpu", ("cpu",)),
     ],
 )
-def test_the_spec_knows_the_kind_and_the_processes_the_device(
+def test_the_spec_names_the_kind_of_device_and_each_process_its_own(
     bolt: Path, device: str, kind: str, usable: tuple[str, ...]
 ) -> None:
     info = described(bolt, device)
@@ -53,12 +53,12 @@ def test_the_spec_knows_the_kind_and_the_processes_the_device(
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_a_gpu_that_is_not_there_is_refused(bolt: Path) -> None:
+def test_a_gpu_that_does_not_exist_is_refused(bolt: Path) -> None:
     with pytest.raises(ConfigError, match=r"cuda:2: 2 of them on this machine"):
         described(bolt, "cuda:2")
 
 
-def test_without_a_gpu_auto_is_the_cpu(bolt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_gpu_auto_means_the_cpu(bolt: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(division, "count_gpus", lambda: 0)
     assert described(bolt, "auto").device == "cpu"
     for name in ("cuda", "cuda:0"):

@@ -30,7 +30,7 @@ def ragged(seed: int, most: int = 40) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_quantiles_of_segments_are_numpys(seed: int) -> None:
+def test_quantiles_of_segments_equal_those_of_numpy(seed: int) -> None:
     values, offsets = ragged(seed)
     levels = (0.0, 0.25, 0.5, 0.9, 1.0)
     found = segment_quantiles(values, offsets, levels)
@@ -58,7 +58,7 @@ def test_long_segments_are_selected_one_by_one() -> None:
     assert np.isnan(found[1]).all()
 
 
-def test_many_series_are_judged_as_few_are() -> None:
+def test_many_series_are_judged_as_each_alone() -> None:
     rng = np.random.default_rng(0)
     values, codes = rng.normal(size=1000), np.repeat(np.arange(200, dtype=np.int32), 5)
     fences = Fences(rng.normal(-1, 0.1, 200), rng.normal(1, 0.1, 200))
@@ -71,7 +71,7 @@ def test_many_series_are_judged_as_few_are() -> None:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("method", ["iqr", "zscore"])
-def test_far_out_is_judged_series_by_series(seed: int, method: str) -> None:
+def test_outliers_are_judged_within_each_series(seed: int, method: str) -> None:
     values, offsets = ragged(seed)
     values[np.random.default_rng(seed).random(len(values)) < 0.2] = np.nan
     codes = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
@@ -104,7 +104,7 @@ def test_a_constant_series_has_no_outliers() -> None:
 
 
 def slow_keys(codes: list[int], times: list[int]) -> dict[str, int]:
-    """Look at row after row, and step after step."""
+    """Count row by row and step by step."""
     rows = [(c, t) for c, t in zip(codes, times, strict=True) if c >= 0 and t != NO_TIME]
     last: dict[int, int] = {}
     unordered = 0
@@ -133,7 +133,7 @@ def slow_keys(codes: list[int], times: list[int]) -> dict[str, int]:
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("kind", ["by series", "by time", "at random", "one series"])
-def test_keys_are_measured_as_a_slow_loop_does(seed: int, kind: str) -> None:
+def test_keys_are_measured_as_by_a_slow_loop(seed: int, kind: str) -> None:
     rng = np.random.default_rng(seed)
     codes = np.sort(rng.integers(-1 if seed % 2 else 0, 4, 60))
     times = rng.integers(0, 40, 60) * MINUTE
@@ -183,13 +183,13 @@ def test_rows_off_the_grid_are_counted_wherever_they_are(off: int) -> None:
 
 
 def slow_off_grid(times: list[int]) -> int:
-    """Count what is off the grid of the first row, and of the last, and take the fewer."""
+    """Count the rows off the grid of the first row and off that of the last; return the fewer."""
     off = [sum((time - anchor) % MINUTE != 0 for time in times) for anchor in times]
     return min(off[0], off[-1])
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_rows_off_the_grid_are_those_of_a_slow_loop(seed: int) -> None:
+def test_rows_off_the_grid_are_counted_as_by_a_slow_loop(seed: int) -> None:
     rng = np.random.default_rng(seed)
     series = [np.cumsum(rng.integers(1, 3, rng.integers(1, 30))) * MINUTE for _ in range(6)]
     for times in series[:4]:  # the others stay on it
@@ -200,7 +200,7 @@ def test_rows_off_the_grid_are_those_of_a_slow_loop(seed: int) -> None:
     assert found.off_grid == sum(slow_off_grid(times.tolist()) for times in series)
 
 
-def test_rows_in_order_need_not_be_looked_at_to_be_arranged() -> None:
+def test_rows_in_order_are_arranged_without_sorting() -> None:
     codes = np.array([2, 2, 0, 0, 0, 5], np.int32)
     times = np.array([1, 2, 1, 3, 3, 0]) * MINUTE
     for own in (codes, None):
@@ -212,7 +212,7 @@ def test_rows_in_order_need_not_be_looked_at_to_be_arranged() -> None:
     assert arranged_rows(None, np.empty(0, np.int64)).offsets.tolist() == [0]
 
 
-def test_no_rows_at_all_are_measured() -> None:
+def test_a_partition_without_rows_is_measured() -> None:
     found = measure_keys(arrange(None, np.empty(0, np.int64)), Expectation(), None)
     assert (found.rows, found.series, found.first) == (0, 0, None)
 
@@ -226,7 +226,7 @@ def test_rows_come_by_series_then_time_and_ties_stay_in_order() -> None:
     assert arranged.repeated.tolist() == [False, True, False, False, True]
 
 
-def test_series_that_lie_together_are_streamed_unless_they_must_ascend() -> None:
+def test_contiguous_series_are_streamed_unless_they_must_ascend() -> None:
     codes, times = np.array([1, 1, 0, 0]), np.array([1, 2, 1, 2])
     assert arrange(codes, times).in_order
     assert arrange(codes, times, ascending=True).order.tolist() == [2, 3, 0, 1]  # type: ignore[union-attr]

@@ -45,7 +45,7 @@ FOUND = PartitionQuality("p", KEYS, COLUMNS, Compliance("ohlcv", 50, 4, 1))
 NEVER = Thresholds(**{name: Limit() for name in Thresholds.__dataclass_fields__})
 
 
-def test_every_share_is_what_its_name_says() -> None:
+def test_every_share_is_the_quotient_that_its_name_says() -> None:
     shares = FOUND.shares(datetime(2024, 1, 16, tzinfo=UTC))
     assert shares == pytest.approx(
         {
@@ -81,12 +81,12 @@ def test_a_measure_above_its_limit_decides_and_says_why(limit: Limit, verdict: V
     )
 
 
-def test_a_partition_without_rows_is_a_warning_and_no_division_by_zero() -> None:
+def test_a_partition_without_rows_is_a_warning_without_a_division_by_zero() -> None:
     judged = PartitionQuality("p", KeyQuality()).judge(Thresholds(), datetime.now(UTC))
     assert (judged.verdict, judged.reasons) == (Verdict.WARN, ("no rows",))
 
 
-def test_what_was_measured_survives_json() -> None:
+def test_figures_survive_json() -> None:
     assert PartitionQuality.from_dict(json.loads(json.dumps(FOUND.to_dict()))) == FOUND
 
 
@@ -111,7 +111,7 @@ HOLIDAYS = (date(2024, 3, 13), date(2024, 3, 16))
 
 @pytest.mark.parametrize("text", CALENDARS)
 @pytest.mark.parametrize("alias", ["15min", "h", "D", "30min"])
-def test_the_steps_between_two_times_are_those_of_a_walk(text: str, alias: str) -> None:
+def test_the_steps_between_two_times_are_counted_as_by_a_walk(text: str, alias: str) -> None:
     calendar, frequency = Calendar.parse(text, HOLIDAYS), Frequency.parse(alias)
     if frequency.count < 86_400_000_000 and calendar.open_us % frequency.count:
         pytest.skip("the walk is not on the grid")
@@ -138,14 +138,14 @@ def _is_expected(calendar: Calendar, time: datetime, step: timedelta) -> bool:
 
 
 @pytest.mark.parametrize("text", [*CALENDARS[2:], "24/7"])
-def test_a_calendar_is_told_as_it_is_read(text: str) -> None:
+def test_a_calendar_is_written_as_it_is_read(text: str) -> None:
     assert Calendar.parse(str(Calendar.parse(text))) == Calendar.parse(text)
 
 
 @pytest.mark.parametrize(
     "text", ["", "daily", "mon-xyz", "mon-fri 16:00-09:00", "mon-fri 09:00-25:00", "mon-fri 9-16"]
 )
-def test_no_calendar_is_refused_with_an_example(text: str) -> None:
+def test_an_unknown_calendar_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match="calendar") as caught:
         Calendar.parse(text)
     assert "24/7" in str(caught.value.hint)
@@ -193,6 +193,6 @@ def test_calendar_steps_are_aligned_to_their_day(alias: str, floor: str, nearest
         {"align": "floor"},
     ],
 )
-def test_rules_that_make_no_sense_are_refused(wrong: dict[str, object]) -> None:
+def test_invalid_rules_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         CleanRules(**wrong)  # type: ignore[arg-type]
