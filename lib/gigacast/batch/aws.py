@@ -28,6 +28,7 @@ def _boto3_client(name: str, *, attempts: int, **options: Any) -> Any:
     import boto3  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
+    # Adaptive: a throttled client slows down by itself before it tries again.
     retries = {"max_attempts": attempts, "mode": "adaptive"}
     config = Config(retries=retries, connect_timeout=10, read_timeout=60)
     return boto3.client(name, config=config, **options)

@@ -39,6 +39,7 @@ class ArraySetup:
     ignored: tuple[str, ...] = ()
 
 
+# A plan is read from the bucket, where others can write: every field is checked by its type.
 _ADAPTER = TypeAdapter(ArraySetup)
 
 

@@ -67,6 +67,7 @@ def report_status(job: ForecastJob, make_service: MakeService | None = None) -> 
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request())
     runs = close_ended(prepared.outputs, read_runs(prepared.outputs, RECENT_RUNS), make_service)
     pending = {task.partition for task in plan.tasks}
+    # A partition that failed and was forecast since then is no longer pending: it does not count.
     failed = {
         str(failure["partition"]): str(failure.get("month", ""))
         for run in runs

@@ -218,6 +218,7 @@ class PartitionCleaner:
             with watch.measure("prepare"):
                 survey = survey_partition(file, self._setup.reading, self._setup.rules)
             stream = CleanStream(file, survey, self._setup.reading, self._setup.rules)
+            # Written to a local file first: receipt and manifest need its size and SHA-256.
             schema = stream.schema.remove_metadata()
             draft = ParquetWriter(local, schema, self._setup.codec, rising=file.timestamp)
             with _ahead(watch.each("clean", stream)) as chunks:

@@ -226,6 +226,7 @@ class _Cleaning:
         retryable = [failure for _, failure in run.failures if not _is_of_data(failure)]
         pending = len(planned.plan.tasks) - len(planned.tasks)
         rows = sum(part.file.rows for part in passing)
+        # Without a row there is nothing to publish, even when all partitions pass.
         if rows and not retryable and not pending:
             self._published = self._version.publish(planned, passing, self._aside())
         manifest = self._published[0] if self._published else None

@@ -33,6 +33,7 @@ def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Fore
     ------
     ModelError, ConfigError, StorageError
     """
+    # An empty store: without a bucket, only shipped, local and public models can be found.
     store = open_store(models) if models is not None else MemoryStore("no-bucket")
     model, info = resolve_choice(choice, store)
     return load_resolved(choice, model, info)

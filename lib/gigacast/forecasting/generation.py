@@ -43,6 +43,7 @@ def synthetic_chunks(index: int, series: int) -> Iterator[pa.RecordBatch]:
     series : int
         Number of series in the partition.
     """
+    # In chunks, so that memory is bounded whatever the number of series.
     for start in range(0, series, CHUNK_SERIES):
         yield _chunk(index, start, min(CHUNK_SERIES, series - start))
 

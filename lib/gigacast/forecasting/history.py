@@ -43,6 +43,7 @@ def read_contexts(sources: Sequence[SeriesSource], options: ReadOptions) -> list
     DataNotFoundError
         When the sources hold no series.
     """
+    # All in memory: a symbol and a month, not a bucket.
     batches = list(read_series(sources, options))
     if not batches:
         raise DataNotFoundError(f"{', '.join(source.name for source in sources)}: holds no series")

@@ -109,12 +109,14 @@ class _DoneColumns:
 
     def add(self, entry: DoneEntry) -> None:
         """Add an entry."""
+        # The planner gives the key of the receipt, which contains the id of the inputs.
         named = parse_receipt_key(entry.receipt_key)
         input_id = named.input_id if named is not None else ""
         values = (entry.task.partition, entry.output.key, entry.output.etag, input_id)
         for column, value in zip(self._texts, values, strict=True):
             column.append(value)
         self._sizes.append(entry.output.size_bytes)
+        # A million entries of Python strings would take hundreds of MiB.
         if len(self._sizes) == CHUNK:
             self._chunks.append(self._take())
 

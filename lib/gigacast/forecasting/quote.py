@@ -135,6 +135,7 @@ def _quote_queue(work: Workload, options: ArrayOptions, queue: QueueKind) -> Ite
     machine, instance = options.machine(queue), options.instance(queue)
     children = expected_children(work, options, queue)
     work_s = expected_cpu_s(work, options) / machine.speed
+    # Every child pays for its start; the work itself costs the same over however many it is spread.
     hours = (children * machine.startup_s + work_s) / 3600
     for purchase in get_args(Purchase):
         hourly = Rental(instance, purchase).dollars_per_hour(options.prices)

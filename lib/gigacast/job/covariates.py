@@ -88,6 +88,8 @@ class Futures:
         ------
         SchemaError
         """
+        # A few series without future values get the flagged fallback. Without a single one that has
+        # them, the settings or the data are wrong.
         if self.series and self.lacking == self.series and method.missing_future == "error":
             raise SchemaError(
                 f"{partition}: no series has values of {', '.join(sorted(self.names))} over the "

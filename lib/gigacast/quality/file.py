@@ -100,7 +100,7 @@ class PartitionFile:
         self._file = file
         self._store = store
         self._reading = reading
-        self._key = task.inputs[-1].key
+        self._key = task.inputs[-1].key  # measured alone: earlier months are no inputs here
         self.task = task
         with self.translated():
             self.schema: pa.Schema = file.schema_arrow.remove_metadata()
@@ -168,6 +168,7 @@ class PartitionFile:
             yield from selected.to_batches(max_chunksize=rows)
             return
         batches = self._file.iter_batches(batch_size=rows, columns=names, use_threads=False)
+        # The file is read as batches are drawn, so errors of its content come from `next`.
         while True:
             with self.translated():
                 batch = next(batches, None)
@@ -264,6 +265,7 @@ def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[Parti
             f"{entry.key} is {entry.extension.upper()}, not Parquet",
             hint="bring it into the lake with `gigacast data import`",
         )
+    # The ETag pins the planned version; the time of its last write plays no part.
     meta = ObjectMeta(entry.key, entry.etag, entry.size_bytes, 0)
     with open_parquet(store, meta, coded=True) as file:
         yield PartitionFile(file, store, task, reading)

@@ -130,6 +130,7 @@ class AuditLog:
         )
         if recent and not force:
             return
+        # No condition on the write: until it ends, only its own process writes the audit of a run.
         self.audit.updated_at = now.isoformat()
         self._store.put(audit_key(self.audit.session_id), self.audit.to_json())
         self._saved_at = now

@@ -156,6 +156,7 @@ class Discoverer:
         if count == 0:
             return ()
         recent = self._recent.setdefault(name.series_name, deque(maxlen=count))
+        # A month may be missing: then an older one is remembered that is too old for the context.
         earliest = name.month.shift(-count)
         context = tuple(
             o for month, inputs in recent if earliest <= month < name.month for o in inputs
