@@ -15,7 +15,7 @@ from gigacast.core.exit import EXIT_AGAIN, EXIT_USAGE
 from gigacast.errors import GigacastError, TransientStorageError
 from gigacast.job.batch_options import ChildOrder
 from gigacast.job.run import utc_now
-from gigacast.report.telemetry import Origin, Telemetry
+from gigacast.job.telemetry import Origin, Telemetry
 from gigacast.runtime.interruption import interruptible
 
 

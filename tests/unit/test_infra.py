@@ -272,7 +272,7 @@ def test_logs_are_not_kept_for_ever() -> None:
 
 
 def test_alarms_and_board_show_metrics_that_are_written() -> None:
-    source = (ROOT / "lib" / "gigacast" / "report" / "telemetry.py").read_text()
+    source = (ROOT / "lib" / "gigacast" / "job" / "telemetry.py").read_text()
     alarms = resources("observe", "CloudWatch::Alarm").values()
     ours = {alarm["MetricName"] for alarm in alarms if alarm["Namespace"] == "Gigacast"}
     (board,) = resources("observe", "Dashboard").values()

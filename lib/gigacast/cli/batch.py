@@ -31,11 +31,11 @@ from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Silent, Totals, utc_now
+from gigacast.job.telemetry import Telemetry
 from gigacast.lake.layout import audit_key, version_prefix
 from gigacast.lake.plan.audit import FAILED, INTERRUPTED, Audit
 from gigacast.report.progress import Progress
 from gigacast.report.summary import FailedPartition, RunSummary, print_summary
-from gigacast.report.telemetry import Telemetry
 from gigacast.settings.assembly import addresses, array_options_of, job_of
 from gigacast.settings.model import Settings
 from gigacast.settings.options import names_of

@@ -20,12 +20,12 @@ from gigacast.core.partition.task import Task
 from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Totals, utc_now
+from gigacast.job.telemetry import Telemetry
 from gigacast.lake.layout import audit_key
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.report.progress import Progress
 from gigacast.report.summary import FailedPartition, RunSummary, print_summary
-from gigacast.report.telemetry import Telemetry
 from gigacast.runtime.executor import Failure
 from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.options import names_of

@@ -10,9 +10,9 @@ import pytest
 
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.job.run import Totals
+from gigacast.job.telemetry import NAMESPACE, Origin, Telemetry, embed_metrics, receipt_metrics
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
-from gigacast.report.telemetry import NAMESPACE, Origin, Telemetry, embed_metrics, receipt_metrics
 from gigacast.runtime.executor import Failure
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
