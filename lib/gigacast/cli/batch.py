@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -34,8 +35,10 @@ from gigacast.job.run import RunEvents, Silent, Totals, utc_now
 from gigacast.job.telemetry import Telemetry
 from gigacast.lake.layout import audit_key, version_prefix
 from gigacast.lake.plan.audit import FAILED, INTERRUPTED, Audit
+from gigacast.report.document import Item, Items, Tone
 from gigacast.report.progress import Progress
-from gigacast.report.summary import FailedPartition, RunSummary, print_summary
+from gigacast.report.summary import FailedPartition, RunSummary, summary_document
+from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import addresses, array_options_of, job_of
 from gigacast.settings.model import Settings
 from gigacast.settings.options import names_of
@@ -68,7 +71,7 @@ def submit(as_json: bool, quiet: bool, **flags: Any) -> None:
     if as_json:
         click.echo(json.dumps(_submission_json(submission), indent=1))
     elif not quiet:
-        _tell_submission(submission, job.outputs)
+        _show_submission(submission, job.outputs)
 
 
 @click.command()
@@ -87,16 +90,16 @@ def watch(run: str, as_json: bool, quiet: bool, **flags: Any) -> int:
 @where_options
 @json_option
 def cancel(run: str, as_json: bool, **flags: Any) -> None:
-    """End the array run RUN: what is finished is kept, the next run does what is left."""
+    """End the array run RUN: finished partitions stay, the next run does the others."""
     address = _outputs(read_settings(flags))
     audit = cancel_run(open_store(address), run, service_for(address))
     if as_json:
         click.echo(json.dumps(asdict(audit), indent=1))
         return
     ended = f"ended at {audit.end_time}, {audit.status}" if audit.end_time else "asked to stop"
-    click.echo(f"{run}: {ended}")
+    say(f"{run}: {ended}")
     if audit.end_time is None:
-        click.echo(f"  {_watch_line(run, address)}")
+        say(f"  {_watch_line(run, address)}")
 
 
 @click.command()
@@ -112,13 +115,13 @@ def logs(run: str, index: int | None, lines: int, **flags: Any) -> None:
         state = log.state
         reason = state.reason if state.status == CHILD_FAILED else None
         facts = [state.status, reason, f"{state.attempts} attempts", state.log_stream]
-        click.secho(f"child {log.child}: {', '.join(filter(None, facts))}", bold=True)
+        say(f"child {log.child}: {', '.join(filter(None, facts))}", bold=True)
         for line in log.lines:
-            click.echo(line)
+            say(line)
         if log.missing:
-            click.echo(f"no log: {log.missing}", err=True)
+            say(f"no log: {log.missing}", err=True)
     if not child_logs:
-        click.echo(f"no child of {run} failed; name one by its index to see its log", err=True)
+        say(f"no child of {run} failed; name one by its index to see its log", err=True)
 
 
 def run_on_batch(
@@ -133,7 +136,7 @@ def run_on_batch(
     events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else Silent()
     submission = submit_run(job, options, service_for(job.outputs), events=events)
     if not (as_json or quiet):
-        _tell_submission(submission, job.outputs)
+        _show_submission(submission, job.outputs)
     if not submission.tasks:
         if as_json:
             click.echo(json.dumps(_submission_json(submission), indent=1))
@@ -156,17 +159,17 @@ def follow(
     tasks = int(str(find_array_run(outputs, run_id).plan["tasks"]))
     try:
         with Progress(tasks, quiet=quiet or as_json) as progress:
-            audit = watch_run(outputs, run_id, service, on_progress=lambda p: _show(progress, p))
+            audit = watch_run(outputs, run_id, service, on_progress=lambda p: _move(progress, p))
     except KeyboardInterrupt:
         return _leave_or_cancel(outputs, run_id, service)
     totals: dict[str, Any] = audit.totals
+    # The children send their own events; only the end of the whole run is seen from here.
     (events or Silent()).closed(audit.status, Totals(**totals))
     summary = summarise(audit, address)
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=1))
     elif not quiet:
-        print_summary(summary)
-        _tell_children(audit)
+        show(summary_document(summary).followed_by(_children(audit)))
     return {FAILED: EXIT_FAILED, INTERRUPTED: EXIT_INTERRUPTED}.get(audit.status, 0)
 
 
@@ -180,16 +183,7 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
         run_id=audit.session_id,
         status=audit.status,
         elapsed_s=audit.elapsed_s,
-        partitions={
-            "done": audit.files_processed,
-            "skipped": audit.files_skipped,
-            "failed": audit.files_failed,
-            # Children that never ran leave partitions that are neither done nor failed.
-            "pending": audit.files_discovered
-            - audit.files_processed
-            - audit.files_skipped
-            - audit.files_failed,
-        },
+        partitions=_partitions(audit),
         model=str(model.get("model", "")),
         version=str(model.get("version", "")),
         specs=tuple(sorted(specs)) if isinstance(specs, dict) else (),
@@ -206,15 +200,27 @@ def summarise(audit: Audit, address: StoreAddress) -> RunSummary:
         if model
         else "",
         audit_url=f"{address.url}/{audit_key(audit.session_id)}",
-        failures=tuple(
-            FailedPartition(
-                str(f.get("partition", "-")),
-                str(f["error"]),
-                str(f["message"]),
-                str(f["hint"]) if f.get("hint") else None,
-            )
-            for f in audit.failures
-        ),
+        failures=tuple(map(_failed_partition, audit.failures)),
+    )
+
+
+def _partitions(audit: Audit) -> dict[str, int]:
+    """Return the partitions by state; pending are those that no child has reported."""
+    reported = audit.files_processed + audit.files_skipped + audit.files_failed
+    return {
+        "done": audit.files_processed,
+        "skipped": audit.files_skipped,
+        "failed": audit.files_failed,
+        "pending": audit.files_discovered - reported,
+    }
+
+
+def _failed_partition(failure: Mapping[str, object]) -> FailedPartition:
+    return FailedPartition(
+        str(failure.get("partition", "-")),
+        str(failure["error"]),
+        str(failure["message"]),
+        str(failure["hint"]) if failure.get("hint") else None,
     )
 
 
@@ -223,12 +229,13 @@ def _ignored(audit: Audit) -> tuple[str, ...]:
     return tuple(covariates.get("ignored", ())) if isinstance(covariates, dict) else ()
 
 
-def _show(progress: Progress, now: ArrayProgress) -> None:
-    states = [f"{count} {status.lower()}" for status, count in sorted(now.children.items())]
+def _move(progress: Progress, state: ArrayProgress) -> None:
+    """Move the bar to the state of an array run."""
+    states = [f"{count} {status.lower()}" for status, count in sorted(state.children.items())]
     note = f"children: {', '.join(states)}" if states else ""
-    if now.reason and now.waiting:
-        note += f" ({now.reason})"
-    progress.move(now.done + now.failed, failed=now.failed, series=now.series, note=note)
+    if state.reason and state.waiting:
+        note += f" ({state.reason})"
+    progress.move(state.done + state.failed, failed=state.failed, series=state.series, note=note)
 
 
 def _leave_or_cancel(outputs: Store, run_id: str, service: ArrayService) -> int:
@@ -236,7 +243,7 @@ def _leave_or_cancel(outputs: Store, run_id: str, service: ArrayService) -> int:
     # The array does not need this process, so Ctrl-C alone ends nothing but the watching.
     answer = "leave"
     if sys.stdin.isatty():
-        click.echo("", err=True)
+        say("", err=True)
         answer = click.prompt(
             "The run goes on in AWS Batch. Leave it, or cancel it?",
             type=click.Choice(["leave", "cancel"]),
@@ -245,31 +252,33 @@ def _leave_or_cancel(outputs: Store, run_id: str, service: ArrayService) -> int:
         )
     if answer == "cancel":
         cancel_run(outputs, run_id, service)
-        click.echo(f"{run_id} is cancelled; what is finished is kept", err=True)
+        say(f"{run_id} is cancelled; what is finished is kept", err=True)
     else:
-        click.echo(f"{run_id} goes on; {_watch_line(run_id, outputs.address)}", err=True)
+        say(f"{run_id} goes on; {_watch_line(run_id, outputs.address)}", err=True)
     return EXIT_INTERRUPTED
 
 
-def _tell_submission(submission: Submission, address: StoreAddress) -> None:
+def _show_submission(submission: Submission, address: StoreAddress) -> None:
     if not submission.tasks:
-        click.echo(f"nothing to do: {submission.plan.totals.done} partitions are done")
+        say(f"nothing to do: {submission.plan.totals.done} partitions are done")
         return
-    click.echo(
+    say(
         f"{submission.run_id}: {submission.tasks} partitions over {submission.children} "
         f"children in {submission.queue}"
     )
-    click.echo(f"  {_watch_line(submission.run_id, address)}")
+    say(f"  {_watch_line(submission.run_id, address)}")
 
 
-def _tell_children(audit: Audit) -> None:
+def _children(audit: Audit) -> Items:
+    """Return the number of children, the time lost, and each child that failed."""
     array = array_of(audit)
-    line = f"  children          {array['children']}, {array['attempts']} attempts"
     lost = f", {array['lost_s']:.0f} s lost" if array["lost_s"] else ""
-    click.echo(line + lost)
-    for child in array["failed_children"]:
-        facts = [str(child["reason"]), f"log {child['log_stream']}"]
-        click.echo(f"  child {child['child']} failed: {'; '.join(facts)}")
+    items = [Item(f"children          {array['children']}, {array['attempts']} attempts{lost}", 1)]
+    items += [
+        Item(f"child {c['child']} failed: {c['reason']}; log {c['log_stream']}", 1, Tone.BAD)
+        for c in array["failed_children"]
+    ]
+    return Items(tuple(items))
 
 
 def _watch_line(run_id: str, address: StoreAddress) -> str:

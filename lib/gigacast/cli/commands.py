@@ -33,7 +33,7 @@ COMMANDS = {
         _PREVIEW, "Recompute a sample of finished series by the stock Chronos pipeline and compare."
     ),
     "prune": Home(
-        _PREVIEW, "Delete what lies in the bucket for nobody: says first what it would delete."
+        _PREVIEW, "Delete objects that nothing uses any more; without --yes only show them."
     ),
     "models": Home(
         "gigacast.cli.models.command",
@@ -51,7 +51,7 @@ COMMANDS = {
         _BACKTEST, "Forecast the past from past origins, and compare models with seasonal naive."
     ),
     "evaluate": Home(
-        _BACKTEST, "Compare the forecasts in the bucket with what came, once it is there."
+        _BACKTEST, "Compare the forecasts in the bucket with the actuals that have come since."
     ),
     "submit": Home(_BATCH, "Submit a run to AWS Batch and return; `watch RUN` shows its progress."),
     "watch": Home(
@@ -59,7 +59,7 @@ COMMANDS = {
     ),
     "cancel": Home(
         _BATCH,
-        "End the array run RUN: what is finished is kept, the next run does what is left.",
+        "End the array run RUN: finished partitions stay, the next run does the others.",
     ),
     "logs": Home(
         _BATCH, "Show the log of child INDEX of the array run RUN, or of every child that failed."
@@ -73,7 +73,7 @@ DATA_COMMANDS = {
     ),
     "validate": Home(
         "gigacast.cli.data.contract",
-        "Hold DATASET, or a local file, against a contract; exit code 1 when it is broken.",
+        "Check DATASET, or a local file, against a contract; exit code 1 if it is broken.",
     ),
     "infer": Home(
         "gigacast.cli.data.contract",

@@ -10,12 +10,14 @@ from pathlib import Path
 import click
 
 from gigacast.cli.forecast import run_and_report
-from gigacast.cli.preview import draw, panel_of
+from gigacast.cli.preview import panel_of
 from gigacast.errors import MissingExtraError
 from gigacast.forecasting.demo import write_demo_data
 from gigacast.forecasting.preview import find_finished, look_at
 from gigacast.job.forecast_job import ForecastJob
+from gigacast.report.document import Document
 from gigacast.report.plot.figure import save_forecast_figure
+from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import job_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
@@ -52,27 +54,32 @@ def demo(output: Path, n_jobs: int, model: str | None) -> int:
             "model": model,
         }
         job = job_of(load_settings(nest_arguments(arguments)))
-        click.secho(f"1. An S3 on this machine: {endpoint}, bucket {BUCKET}", bold=True)
+        say(f"1. An S3 on this machine: {endpoint}, bucket {BUCKET}", bold=True)
         keys = write_demo_data(open_store(job.inputs))
-        click.echo(f"   {len(keys)} partitions of hourly load, {keys[0]} to {keys[-1]}\n")
-        click.secho("2. Forecast the bucket, 24 hours ahead", bold=True)
+        say(f"   {len(keys)} partitions of hourly load, {keys[0]} to {keys[-1]}")
+        say("")
+        say("2. Forecast the bucket, 24 hours ahead", bold=True)
         code = run_and_report(job)
-        click.secho("\n3. One forecast, with what came after", bold=True)
+        say("")
+        say("3. One forecast, with what came after", bold=True)
         _show(job, output)
-        click.secho("\n4. Run again: everything is done, everything is skipped", bold=True)
+        say("")
+        say("4. Run again: everything is done, everything is skipped", bold=True)
         started = time.monotonic()
         code = run_and_report(job) or code
-        click.echo(f"\nThe rerun took {time.monotonic() - started:.1f} s: three listings, no read.")
+        say("")
+        say(f"The rerun took {time.monotonic() - started:.1f} s: three listings, no read.")
     return code
 
 
 def _show(job: ForecastJob, output: Path) -> None:
     finished = find_finished(job, PARTITION)
-    click.echo(draw(look_at(finished, items=[SITE], steps=96)[0]))
+    show(Document((panel_of(look_at(finished, items=[SITE], steps=96)[0]).to_figure(),)))
     output.mkdir(parents=True, exist_ok=True)
     looks = look_at(finished, count=4, steps=168)
     save_forecast_figure(output / "forecast.png", [panel_of(look) for look in looks])
-    click.echo(f"\n   picture: {output / 'forecast.png'}")
+    say("")
+    say(f"   picture: {output / 'forecast.png'}")
 
 
 @contextmanager

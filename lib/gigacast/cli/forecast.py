@@ -25,7 +25,8 @@ from gigacast.lake.layout import audit_key
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.report.progress import Progress
-from gigacast.report.summary import FailedPartition, RunSummary, print_summary
+from gigacast.report.summary import FailedPartition, RunSummary, summary_document
+from gigacast.report.terminal import say, show
 from gigacast.runtime.executor import Failure
 from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.options import names_of
@@ -42,13 +43,13 @@ class Watcher(ExitStack):
     def generated(self, partitions: int) -> None:
         """Print the number of synthetic partitions that were generated."""
         if partitions and not self._quiet:
-            click.echo(f"generated {partitions} synthetic partitions", err=True)
+            say(f"generated {partitions} synthetic partitions", err=True)
 
     def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
         """Print the plan in a line, and start the bar."""
         self.close()  # the bar of a run before: a backtest is a run for each model
         if not self._quiet:
-            click.echo(_plan_line(plan, tasks), err=True)
+            say(_plan_line(plan, tasks), err=True)
         if tasks:
             self._progress = self.enter_context(Progress(tasks, quiet=self._quiet))
 
@@ -138,7 +139,7 @@ def run_and_report(
     if as_json:
         click.echo(json.dumps(summary.to_json(), indent=1))
     elif not quiet:
-        print_summary(summary)
+        show(summary_document(summary))
     return EXIT_FAILED if result.failures else 0
 
 

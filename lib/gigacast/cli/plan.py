@@ -13,21 +13,22 @@ from gigacast.forecasting.quote import Quote, quote_here, quote_queues
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report import quantity
-from gigacast.report.table import print_table
+from gigacast.report.document import Block, Column, Document, Heading, KeyValues, Kind, Table
+from gigacast.report.terminal import show
 from gigacast.runtime.instance import this_machine
 from gigacast.settings.assembly import array_options_of, job_of
 
 _FIRST = 5
 _QUOTE_COLUMNS = (
-    "queue",
-    "machine",
-    "bought",
-    "machines",
-    "ends after",
-    "machine time",
-    "dollars",
-    "per million series",
-    "by",
+    Column("queue"),
+    Column("machine"),
+    Column("bought", label="purchase"),
+    Column("machines", Kind.COUNT, 1),
+    Column("ends after", Kind.DURATION),
+    Column("machine time", Kind.DURATION, 2),
+    Column("dollars", Kind.DOLLARS),
+    Column("per million series", Kind.DOLLARS, 1, "dollars per million series"),
+    Column("by", priority=4, label="basis of the estimate"),
 )
 
 
@@ -49,9 +50,7 @@ def plan(as_json: bool, **flags: Any) -> None:
         cost = [quote.describe() for quote in quotes]
         click.echo(json.dumps({**_plan_json(report, job), "cost": cost}, indent=1))
         return
-    for name, value in _plan_facts(report, job):
-        click.echo(f"{name:<12} {value}")
-    _print_quotes(quotes)
+    show(Document((KeyValues.of(_plan_facts(report, job)), *_quote_blocks(quotes))))
 
 
 def _quotes(report: PlanReport, options: ArrayOptions) -> list[Quote]:
@@ -60,18 +59,18 @@ def _quotes(report: PlanReport, options: ArrayOptions) -> list[Quote]:
     return [*([here] if here is not None and work.tasks else []), *quote_queues(work, options)]
 
 
-def _print_quotes(quotes: list[Quote]) -> None:
-    """Print what the plan would cost, a line for each way to do it."""
+def _quote_blocks(quotes: list[Quote]) -> tuple[Block, ...]:
+    """Return the cost of the plan, a row per queue; nothing without quotes."""
     if not quotes:
-        return
+        return ()
     rows = [
         (
             quote.queue,
             quote.instance,
             quote.purchase.replace("_", " "),
             quote.machines,
-            quantity.duration(quote.elapsed_s),
-            quantity.duration(quote.hours * 3600),
+            quote.elapsed_s,
+            quote.hours * 3600,
             quantity.dollars(quote.dollars),
             quantity.dollars(quote.dollars_per_million),
             quote.basis,
@@ -79,60 +78,54 @@ def _print_quotes(quotes: list[Quote]) -> None:
         for quote in quotes
     ]
     dated = f", prices of {quotes[0].prices_as_of}" if quotes[0].prices_as_of else ""
-    click.echo()
-    print_table(f"Cost{dated}", _QUOTE_COLUMNS, rows)
+    return Heading(f"Cost{dated}"), Table(_QUOTE_COLUMNS, tuple(rows))
 
 
 def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
-    found, guess = report.plan, report.estimate
-    totals, info = found.totals, report.prepared.info
-    facts = [
+    plan, info = report.plan, report.prepared.info
+    totals = plan.totals
+    has_estimate = report.estimate.series is not None or plan.tasks
+    unmatched = f"{plan.unmatched_count} objects ({', '.join(plan.unmatched[:_FIRST])})"
+    foreign = f"not taken for input: {', '.join(plan.foreign_folders[:_FIRST])}"
+    return [
         ("input", job.inputs.url),
         ("model", f"{info.name} {info.version} ({report.prepared.model.source})"),
         ("runs on", f"{info.device}, {info.precision}"),
-        ("spec", ", ".join(sorted(found.specs)[:_FIRST]) or "-"),
-        ("done", f"{totals.done} partitions, {quantity.size(found.done_bytes)}"),
-        ("pending", f"{totals.pending} partitions, {quantity.size(found.pending_bytes)}"),
-        ("estimate", _estimate_text(report, job)),
-        ("superseded", f"{totals.superseded} older generations"),
-        ("orphaned", f"{totals.orphaned} forecasts without an input"),
-        ("not taken", f"{found.unmatched_count} objects ({', '.join(found.unmatched[:_FIRST])})"),
-        ("folders", f"not taken for input: {', '.join(found.foreign_folders[:_FIRST])}"),
+        ("spec", ", ".join(sorted(plan.specs)[:_FIRST]) or "-"),
+        ("done", f"{totals.done} partitions, {quantity.size(plan.done_bytes)}"),
+        ("pending", f"{totals.pending} partitions, {quantity.size(plan.pending_bytes)}"),
+        ("estimate", _estimate_text(report, job) if has_estimate else ""),
+        ("superseded", f"{totals.superseded} older generations" if totals.superseded else ""),
+        ("orphaned", f"{totals.orphaned} forecasts without an input" if totals.orphaned else ""),
+        ("not taken", unmatched if plan.unmatched_count else ""),
+        ("folders", foreign if plan.foreign_folders else ""),
     ]
-    empty = {
-        "superseded": not totals.superseded,
-        "orphaned": not totals.orphaned,
-        "not taken": not found.unmatched_count,
-        "folders": not found.foreign_folders,
-        "estimate": guess.series is None and not found.tasks,
-    }
-    return [(name, value) for name, value in facts if not empty.get(name)]
 
 
 def _estimate_text(report: PlanReport, job: ForecastJob) -> str:
-    guess = report.estimate
-    if guess.series is None or guess.seconds is None:
+    estimate = report.estimate
+    if estimate.series is None or estimate.seconds is None:
         return "none: no receipts of earlier runs yet"
     jobs = max(1, job.resources.n_jobs or 1)
     return (
-        f"about {quantity.count(guess.series)} series, "
-        f"{quantity.duration(guess.seconds / jobs)} with --n_jobs {jobs} "
-        f"(from {guess.receipts} receipts)"
+        f"about {quantity.count(estimate.series)} series, "
+        f"{quantity.duration(estimate.seconds / jobs)} with --n_jobs {jobs} "
+        f"(from {estimate.receipts} receipts)"
     )
 
 
 def _plan_json(report: PlanReport, job: ForecastJob) -> dict[str, Any]:
-    found = report.plan
+    plan = report.plan
     return {
         "input": job.inputs.url,
         "output": job.outputs.url,
         "model": asdict(report.prepared.info),
-        **asdict(found.totals),
-        "pending_bytes": found.pending_bytes,
-        "done_bytes": found.done_bytes,
-        "unmatched": found.unmatched_count,
-        "twins": found.twins,
-        "foreign_folders": found.foreign_folders,
+        **asdict(plan.totals),
+        "pending_bytes": plan.pending_bytes,
+        "done_bytes": plan.done_bytes,
+        "unmatched": plan.unmatched_count,
+        "twins": plan.twins,
+        "foreign_folders": plan.foreign_folders,
         "estimate": asdict(report.estimate),
         "tasks": [
             {
@@ -142,6 +135,6 @@ def _plan_json(report: PlanReport, job: ForecastJob) -> dict[str, Any]:
                 "size_bytes": task.size_bytes,
                 "output_key": task.output_key,
             }
-            for task in found.tasks
+            for task in plan.tasks
         ],
     }

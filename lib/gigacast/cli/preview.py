@@ -1,8 +1,6 @@
-"""The commands that look: status, show, plot, verify, and prune (which looks first)."""
+"""The commands that show what is in the bucket: status, show, plot, verify and prune."""
 
 import json
-import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -21,13 +19,42 @@ from gigacast.forecasting.verify import verify as verify_sample
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.plan.audit import Audit
 from gigacast.report import quantity
+from gigacast.report.document import (
+    Block,
+    Column,
+    Document,
+    Heading,
+    Item,
+    Items,
+    KeyValues,
+    Kind,
+    Paragraph,
+    Table,
+    Tone,
+)
 from gigacast.report.plot.figure import save_forecast_figure
 from gigacast.report.plot.panel import ForecastPanel
-from gigacast.report.plot.terminal import ASCII, UNICODE, terminal_plot
-from gigacast.report.table import is_rich, print_table
+from gigacast.report.terminal import say
+from gigacast.report.terminal import show as render
 from gigacast.settings.assembly import job_of
 
 FIRST = 5
+_STATUS_COLUMNS = (
+    Column("month"),
+    Column("done", Kind.COUNT),
+    Column("pending", Kind.COUNT),
+    Column("failed", Kind.COUNT),
+    Column("superseded", Kind.COUNT, 1),
+    Column("orphaned", Kind.COUNT, 2),
+)
+_RUN_COLUMNS = (
+    Column("run", Kind.KEY),
+    Column("status"),
+    Column("forecast", Kind.COUNT),
+    Column("skipped", Kind.COUNT, 2),
+    Column("failed", Kind.COUNT),
+    Column("dollars", Kind.DOLLARS, 1),
+)
 
 
 def _job(given: dict[str, Any]) -> ForecastJob:
@@ -40,42 +67,43 @@ def _job(given: dict[str, Any]) -> ForecastJob:
 def status(as_json: bool, **given: Any) -> None:
     """Count partitions done, pending, failed, superseded and orphaned, by year and month."""
     job = _job(given)
+    # Few attempts: without AWS Batch the bucket alone still gives a status, and nobody should wait.
     report = report_status(job, lambda: service_for(job.outputs, attempts=2))
     if as_json:
         click.echo(json.dumps(_status_json(report), indent=1))
         return
-    rows = [
-        (m.month, m.counts.done, m.counts.pending, m.failed, m.counts.superseded, m.counts.orphaned)
-        for m in report.months
-    ]
+    render(_status_document(report))
+
+
+def _status_document(report: StatusReport) -> Document:
+    """Return the counts of each month, the latest runs, and the failures still pending."""
     totals = report.plan.totals
-    failed = sum(month.failed for month in report.months)
-    rows.append(("all", totals.done, totals.pending, failed, totals.superseded, totals.orphaned))
-    columns = ("month", "done", "pending", "failed", "superseded", "orphaned")
-    print_table("Partitions", columns, rows)
-    click.echo()
-    runs = [
-        (
-            run.session_id,
-            run.status,
-            run.files_processed,
-            run.files_skipped,
-            run.files_failed,
-            _dollars_of(run),
-        )
-        for run in report.runs[:FIRST]
+    months = [(month.month, month.counts, month.failed) for month in report.months]
+    months.append(("all", totals, sum(month.failed for month in report.months)))
+    counts = [
+        (name, c.done, c.pending, failed, c.superseded, c.orphaned) for name, c, failed in months
     ]
+    runs = [
+        (r.session_id, r.status, r.files_processed, r.files_skipped, r.files_failed, _dollars_of(r))
+        for r in report.runs[:FIRST]
+    ]
+    blocks: list[Block] = [Heading("Partitions"), Table(_STATUS_COLUMNS, tuple(counts))]
     if runs:
-        print_table(
-            "Latest runs", ("run", "status", "forecast", "skipped", "failed", "dollars"), runs
-        )
-    failures = _current_failures(report)
+        blocks += [Heading("Latest runs"), Table(_RUN_COLUMNS, tuple(runs))]
+    return Document((*blocks, _failure_items(_current_failures(report))))
+
+
+def _failure_items(failures: list[dict[str, object]]) -> Items:
+    items: list[Item] = []
     for failure in failures[:FIRST]:
-        click.echo(f"failed: {failure['partition']}: {failure['error']}: {failure['message']}")
+        text = f"failed: {failure['partition']}: {failure['error']}: {failure['message']}"
+        items.append(Item(text, tone=Tone.BAD))
         if failure.get("hint"):
-            click.echo(f"  hint: {failure['hint']}")
+            items.append(Item(f"hint: {failure['hint']}", depth=1))
     if len(failures) > FIRST:
-        click.echo(f"... and {len(failures) - FIRST} more: see --json and the audits")
+        rest = f"... and {len(failures) - FIRST} more: see --json and the audits"
+        items.append(Item(rest, tone=Tone.QUIET))
+    return Items(tuple(items))
 
 
 def _dollars_of(run: Audit) -> str:
@@ -119,7 +147,7 @@ def _status_json(report: StatusReport) -> dict[str, Any]:
 
 
 def _looks(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what the commands that show single series have in common."""
+    """Add the argument and flags of the commands that show single series."""
     command = click.option(
         "--steps", type=click.IntRange(1), default=96, help="Steps of context to show."
     )(command)
@@ -139,7 +167,7 @@ def show(partition: str, items: tuple[str, ...], count: int, steps: int, **given
     """Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal."""
     finished = find_finished(_job(given), partition)
     for look in look_at(finished, items=items or None, count=count, steps=steps):
-        click.echo(draw(look))
+        render(Document((panel_of(look).to_figure(),)))
 
 
 @click.command()
@@ -164,23 +192,11 @@ def plot(
     looks = look_at(finished, items=items or None, count=count, steps=steps)
     output.parent.mkdir(parents=True, exist_ok=True)
     save_forecast_figure(output, [panel_of(look) for look in looks])
-    click.echo(str(output))
-
-
-def draw(look: Look) -> str:
-    """Return a series as the terminal at hand can show it."""
-    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
-    return terminal_plot(
-        panel_of(look),
-        width=width,
-        palette=UNICODE if encoding.startswith("utf") else ASCII,
-        color=is_rich(sys.stdout),
-    )
+    say(str(output))
 
 
 def panel_of(look: Look) -> ForecastPanel:
-    """Return a series as the report draws it."""
+    """Return a series and its forecast as a picture shows them."""
     flag = f" (fallback: {look.fallback})" if look.fallback else ""
     return ForecastPanel(
         title=f"{look.item_id} · {look.target_name}{flag}",
@@ -222,22 +238,29 @@ def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **give
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1))
     else:
-        _print_verification(report)
+        render(_verification_document(report))
     return EXIT_FAILED if report.differences else 0
 
 
-def _print_verification(report: VerifyReport) -> None:
-    click.echo(f"reference    {report.reference}")
-    click.echo(f"compared     {report.series} series of {report.partitions} partitions")
-    if report.skipped:
-        click.echo(f"skipped      {report.skipped} series that the model did not forecast")
-    click.echo(
-        f"worst        {report.worst:.2e} of the context's scale, tolerance {report.tolerance}"
+def _verification_document(report: VerifyReport) -> Document:
+    """Return the size of the sample, the largest difference, and each beyond the tolerance."""
+    skipped = f"{report.skipped} series that the model did not forecast" if report.skipped else ""
+    scale = f"{report.worst:.2e} of the context's scale, tolerance {report.tolerance}"
+    facts = KeyValues.of(
+        [
+            ("reference", report.reference),
+            ("compared", f"{report.series} series of {report.partitions} partitions"),
+            ("skipped", skipped),
+            ("worst", scale),
+            *(
+                ("different", f"{d.partition} {d.item_id} {d.target_name}: {d.error:.2e}")
+                for d in report.differences
+            ),
+        ]
     )
-    for difference in report.differences:
-        where = f"{difference.partition} {difference.item_id} {difference.target_name}"
-        click.echo(f"different    {where}: {difference.error:.2e}")
-    click.echo("different" if report.differences else "the same")
+    if report.differences:
+        return Document((facts, Paragraph("different", Tone.BAD)))
+    return Document((facts, Paragraph("the same", Tone.GOOD)))
 
 
 @click.command()
@@ -246,7 +269,7 @@ def _print_verification(report: VerifyReport) -> None:
 @click.option("--yes", is_flag=True, help="Delete; without it, only tell what would be deleted.")
 @json_option
 def prune(old_specs: bool, yes: bool, as_json: bool, **given: Any) -> None:
-    """Delete what lies in the bucket for nobody: says first what it would delete.
+    """Delete objects that nothing uses any more; without --yes only show them.
 
     Forecasts whose input is gone or superseded, receipts that prove nothing any more and, with
     --old_specs, the forecasts of this model version under other settings.
@@ -262,18 +285,16 @@ def prune(old_specs: bool, yes: bool, as_json: bool, **given: Any) -> None:
         }
         click.echo(json.dumps(content, indent=1))
         return
-    _print_litter(litter, old_specs)
-    click.echo(f"deleted {deleted} objects" if yes else "nothing deleted; add --yes to delete")
+    result = f"deleted {deleted} objects" if yes else "nothing deleted; add --yes to delete"
+    render(_litter_document(litter, old_specs).followed_by(Paragraph(result)))
 
 
-def _print_litter(litter: Litter, old_specs: bool) -> None:
+def _litter_document(litter: Litter, old_specs: bool) -> Document:
+    """Return the number and the first keys of what can be deleted."""
+    blocks: list[Block] = []
     for title, keys in (("orphaned", litter.orphans), ("stale receipts", litter.receipts)):
-        click.echo(f"{title}: {len(keys)}")
-        for key in keys[:FIRST]:
-            click.echo(f"  {key}")
-        if len(keys) > FIRST:
-            click.echo(f"  ... and {len(keys) - FIRST} more")
-    kept = "" if old_specs else " (kept; add --old_specs)"
-    click.echo(f"old specs: {len(litter.old_specs)}{kept if litter.old_specs else ''}")
-    for folder, count in litter.old_specs.items():
-        click.echo(f"  {folder}: {count} objects")
+        blocks += [Paragraph(f"{title}: {len(keys)}"), Items.of(keys, depth=1, limit=FIRST)]
+    stays = "" if old_specs or not litter.old_specs else " (kept; add --old_specs)"
+    folders = (f"{folder}: {count} objects" for folder, count in litter.old_specs.items())
+    blocks += [Paragraph(f"old specs: {len(litter.old_specs)}{stays}"), Items.of(folders, depth=1)]
+    return Document(tuple(blocks))

@@ -19,6 +19,7 @@ from gigacast.errors import (
     PlanError,
     StorageError,
 )
+from gigacast.report.terminal import say
 from gigacast.runtime.interruption import interruptible
 
 # Errors before anything was done: the exit code is that of wrong usage. Others end with 1.
@@ -120,6 +121,6 @@ def _usage_hint(error: click.ClickException) -> str | None:
 def _print_error(message: str, hint: str | None) -> None:
     # Messages of libraries may have several lines; logs and terminals get one.
     line = " ".join(message.split())
-    click.echo(f"gigacast: {line}", err=True)
+    say(f"gigacast: {line}", err=True)
     if hint:
-        click.echo(f"  hint: {hint}", err=True)
+        say(f"  hint: {hint}", err=True)

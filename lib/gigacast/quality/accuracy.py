@@ -12,15 +12,47 @@ from typing import Any
 import numpy as np
 
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
-from gigacast.backtesting.leaderboard.result import figure_text, markdown_table, plain
+from gigacast.backtesting.leaderboard.result import plain
 from gigacast.core.array import DoubleArray
 from gigacast.job.forecast_job import ForecastJob
-from gigacast.quality.result import Judged, percent
+from gigacast.quality.result import Judged
+from gigacast.report.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Items,
+    Kind,
+    Paragraph,
+    Table,
+    Tone,
+    titled,
+)
+from gigacast.report.markdown import render_markdown
 
 LOSSES = ("wql", "mase")
 MEASURES = ("missing", "duplicates", "unordered", "gaps", "outliers", "noncompliant", "incomplete")
 LEAST_PARTITIONS = 3
-"""Number of partitions below which no correlation is computed."""
+"""Partitions below which a rank correlation means nothing: two always correlate fully."""
+_SHOWN_ROWS = 40
+_SHOWN_FAILURES = 5
+_COLUMNS = (
+    Column("partition", Kind.KEY),
+    Column("model", Kind.KEY, 1),
+    Column("verdict"),
+    *(
+        Column(name, Kind.PERCENT, rank)
+        for name, rank in zip(MEASURES, (2, 3, 5, 3, 4, 5, 5), strict=True)
+    ),
+    Column("WQL", Kind.NUMBER),
+    Column("MASE", Kind.NUMBER),
+)
+_CORRELATION_COLUMNS = (
+    Column("model", Kind.KEY),
+    Column("measure"),
+    Column("with WQL", Kind.NUMBER),
+    Column("with MASE", Kind.NUMBER),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,42 +99,58 @@ class Accuracy:
         correlations = plain(self.correlations)
         return {"partitions": pairs, "rank_correlations": correlations, "failures": failures}
 
-    def rows(self) -> list[list[str]]:
-        """Return a row of text for each pair, the worst forecasts first."""
+    def to_document(self) -> Document:
+        """Return the pairs and the correlations as a document; instead of empty tables a reason."""
+        if not self.pairs:
+            return Document((Paragraph(self._why_no_pairs(), Tone.WARNING),))
+        pairs = Table(_COLUMNS, tuple(self._rows()), limit=_SHOWN_ROWS, rest="; --json lists all")
+        blocks: list[Block] = [*titled("Forecast accuracy by partition", pairs)]
+        rows = self._correlation_rows()
+        if rows:
+            title = "Rank correlation of flaws with losses (Spearman)"
+            blocks += titled(title, Table(_CORRELATION_COLUMNS, tuple(rows)))
+        elif all(math.isnan(pair.losses["wql"]) for pair in self.pairs):
+            blocks.append(Paragraph("no finished forecast of these partitions has an actual yet"))
+        else:
+            blocks.append(Paragraph("too few partitions, or too alike, for a correlation"))
+        return Document(tuple(blocks))
+
+    def failed_comparisons(self) -> Document:
+        """Return the first of the forecasts that could not be compared."""
+        texts = (f"not compared: {key}: {message}" for key, message in self.failures)
+        return Document((Items.of(texts, limit=_SHOWN_FAILURES),))
+
+    def _why_no_pairs(self) -> str:
+        if self.failures:
+            return "no forecast could be compared: see above; its columns are named by --targets"
+        return "no finished forecast is of these partitions"
+
+    def _rows(self) -> list[tuple[Cell, ...]]:
+        """Return a row per pair, the worst forecasts first."""
         ordered = sorted(self.pairs, key=lambda pair: -_number(pair.losses["wql"]))
         return [
-            [
+            (
                 pair.partition,
                 pair.model,
                 pair.verdict,
-                *(percent(pair.shares.get(name)) for name in MEASURES),
-                *(figure_text(pair.losses[name]) for name in LOSSES),
-            ]
+                *(pair.shares.get(name) for name in MEASURES),
+                *(pair.losses[name] for name in LOSSES),
+            )
             for pair in ordered
         ]
 
-    def correlation_rows(self) -> list[list[str]]:
-        """Return a row of text for each model and measure that has a correlation."""
+    def _correlation_rows(self) -> list[tuple[Cell, ...]]:
+        """Return a row per model and measure that varies."""
         return [
-            [model, measure, *(figure_text(by_loss[name]) for name in LOSSES)]
+            (model, measure, *(by_loss[name] for name in LOSSES))
             for model, by_measure in self.correlations.items()
             for measure, by_loss in by_measure.items()
             if not all(math.isnan(value) for value in by_loss.values())
         ]
 
     def to_markdown(self) -> str:
-        """Return the tables as Markdown."""
-        parts = [
-            "## Forecast accuracy by partition",
-            markdown_table(ACCURACY_HEAD, self.rows()),
-            "## Rank correlation of flaws with losses (Spearman)",
-            markdown_table(CORRELATION_HEAD, self.correlation_rows()),
-        ]
-        return "\n\n".join(parts) + "\n"
-
-
-ACCURACY_HEAD = ["partition", "model", "verdict", *MEASURES, "WQL", "MASE"]
-CORRELATION_HEAD = ["model", "measure", "with WQL", "with MASE"]
+        """Return the document as Markdown."""
+        return render_markdown(self.to_document())
 
 
 def _number(value: float) -> float:
@@ -126,17 +174,17 @@ def compare_accuracy(judged: Sequence[Judged], forecast: ForecastJob) -> Accurac
     StorageError
     """
     evaluation = evaluate_forecasts(EvaluationJob(forecast, by_partition=True))
-    known = {_short(entry.partition): entry for entry in judged if entry.quality is not None}
+    measured = {_short(one.partition): one for one in judged if one.quality is not None}
     pairs = [
         Pair(
             partition,
             model,
-            str(known[partition].verdict),
-            {name: known[partition].shares[name] for name in _shares_of(known[partition])},
+            str(measured[partition].verdict),
+            {name: measured[partition].shares[name] for name in _shares_of(measured[partition])},
             {name: float(getattr(figures, name)) for name in LOSSES},
         )
         for (model, partition), figures in evaluation.partitions.items()
-        if partition in known
+        if partition in measured
     ]
     return Accuracy(tuple(pairs), correlate(pairs), tuple(evaluation.failures))
 

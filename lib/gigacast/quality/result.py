@@ -1,26 +1,66 @@
-"""How good data is, for people and programs."""
+"""The quality report: its values, table and document."""
 
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gigacast.backtesting.leaderboard.result import markdown_table
-from gigacast.quality.measures import Judgement, PartitionQuality, Verdict, worst
+from gigacast.quality.measures import (
+    ColumnQuality,
+    Judgement,
+    PartitionQuality,
+    Verdict,
+    worst,
+)
+from gigacast.report.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Heading,
+    Items,
+    Kind,
+    Paragraph,
+    Table,
+)
+from gigacast.report.markdown import render_markdown
 
 SHARES = ("missing", "duplicates", "unordered", "gaps", "outliers", "noncompliant", "incomplete")
-"""What is shown of each partition, as shares."""
+"""Measures of a partition that are shares of its rows, values or steps."""
 _RULES = 20
+_SHOWN_ROWS = 40
+"""Partitions on a screen; files hold all."""
+_COLUMNS = (
+    Column("partition", Kind.KEY),
+    Column("verdict"),
+    Column("rows", Kind.COUNT, 1),
+    Column("series", Kind.COUNT, 5),
+    Column("missing", Kind.PERCENT, 2),
+    Column("duplicates", Kind.PERCENT, 3),
+    Column("unordered", Kind.PERCENT, 6),
+    Column("gaps", Kind.PERCENT, 3),
+    Column("outliers", Kind.PERCENT, 4),
+    Column("noncompliant", Kind.PERCENT, 6),
+    Column("incomplete", Kind.PERCENT, 6),
+    Column("why"),
+)
+_COLUMN_COLUMNS = (
+    Column("column", Kind.KEY),
+    Column("type"),
+    Column("missing", Kind.PERCENT),
+    Column("beyond IQR", Kind.PERCENT, 1, "outliers by interquartile range"),
+    Column("beyond z", Kind.PERCENT, 2, "outliers by z-score"),
+)
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A partition, what was measured of it, and what follows; nothing if it could not be read."""
+    """A partition with its measures and verdict; without measures if it could not be read."""
 
     partition: str
     judgement: Judgement
@@ -29,23 +69,23 @@ class Judged:
 
     @property
     def verdict(self) -> Verdict:
-        """What thresholds make of it."""
+        """Verdict of the thresholds."""
         return self.judgement.verdict
 
 
 @dataclass
 class QualityReport:
-    """How good the partitions of a source are.
+    """Measures and verdicts of the partitions of a source.
 
     Parameters
     ----------
     source : str
     at : str
-        When it was judged.
+        Time of the judgement.
     thresholds : mapping
     partitions : list of Judged
     location : str
-        URL of the report, but for its ending: ``.md``, ``.json``, ``.parquet``.
+        URL of the stored files without their ending: ``.md``, ``.json``, ``.parquet``.
     """
 
     source: str
@@ -56,54 +96,54 @@ class QualityReport:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of all partitions'."""
-        return worst(one.verdict for one in self.partitions)
+        """The worst verdict of all partitions."""
+        return worst(judged.verdict for judged in self.partitions)
 
     @property
     def set_aside(self) -> list[Judged]:
-        """The partitions that fail, each with its reason."""
-        return [one for one in self.partitions if one.verdict is Verdict.FAIL]
+        """Partitions that fail."""
+        return [judged for judged in self.partitions if judged.verdict is Verdict.FAIL]
 
     def count(self, verdict: Verdict) -> int:
         """Count the partitions with a verdict."""
-        return sum(one.verdict is verdict for one in self.partitions)
+        return sum(judged.verdict is verdict for judged in self.partitions)
 
     def summary(self) -> dict[str, Any]:
-        """Return what the audit keeps: counts, the worst shares, and what is set aside."""
-        known = [one.quality for one in self.partitions if one.quality is not None]
+        """Return the summary for the audit: counts, the worst shares, partitions set aside."""
+        measured = [judged.quality for judged in self.partitions if judged.quality is not None]
         return {
             "verdict": str(self.verdict),
             **{str(verdict): self.count(verdict) for verdict in Verdict},
-            "rows": sum(one.keys.rows for one in known),
-            "series": sum(one.keys.series for one in known),
-            "newest": max((one.keys.last for one in known if one.keys.last), default=None),
+            "rows": sum(quality.keys.rows for quality in measured),
+            "series": sum(quality.keys.series for quality in measured),
+            "newest": max(filter(None, (quality.keys.last for quality in measured)), default=None),
             "worst": self._worst(),
             "reasons": dict(self._reasons().most_common()),
             "set_aside": [
-                {"partition": one.partition, "reasons": list(one.judgement.reasons)}
-                for one in self.set_aside[:1000]
+                {"partition": judged.partition, "reasons": list(judged.judgement.reasons)}
+                for judged in self.set_aside[:1000]
             ],
             "location": self.location,
         }
 
     def _worst(self) -> dict[str, float]:
-        names = dict.fromkeys(name for one in self.partitions for name in one.shares)
+        names = dict.fromkeys(name for judged in self.partitions for name in judged.shares)
         return {
-            name: round(max(one.shares[name] for one in self.partitions if name in one.shares), 6)
+            name: round(max(j.shares[name] for j in self.partitions if name in j.shares), 6)
             for name in names
         }
 
     def _reasons(self) -> Counter[str]:
-        """Count partitions by what is wrong with them: the measure, or the error's name."""
-        found: Counter[str] = Counter()
-        for one in self.partitions:
-            for reason in one.judgement.reasons:
+        """Count partitions by the measure that fails or warns, or by the error's name."""
+        counts: Counter[str] = Counter()
+        for judged in self.partitions:
+            for reason in judged.judgement.reasons:
                 head = reason.removeprefix("fail: ").removeprefix("warn: ")
-                found[head.split()[0].rstrip(":")] += 1
-        return found
+                counts[head.split()[0].rstrip(":")] += 1
+        return counts
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the values of ``--json`` and of the stored file."""
         return {
             "source": self.source,
             "at": self.at,
@@ -112,104 +152,89 @@ class QualityReport:
             "broken_rules": self.broken_rules(),
             "partitions": [
                 {
-                    "partition": one.partition,
-                    "verdict": str(one.verdict),
-                    "reasons": list(one.judgement.reasons),
-                    "shares": {name: round(value, 6) for name, value in one.shares.items()},
-                    "measures": one.quality.to_dict() if one.quality else None,
+                    "partition": judged.partition,
+                    "verdict": str(judged.verdict),
+                    "reasons": list(judged.judgement.reasons),
+                    "shares": {name: round(value, 6) for name, value in judged.shares.items()},
+                    "measures": judged.quality.to_dict() if judged.quality else None,
                 }
-                for one in self.partitions
+                for judged in self.partitions
             ],
         }
 
-    def rows(self) -> list[list[Any]]:
-        """Return a line for each partition, the worst first."""
+    def _rows(self) -> list[tuple[Cell, ...]]:
+        """Return a row per partition, the worst verdicts first."""
         order = {Verdict.FAIL: 0, Verdict.WARN: 1, Verdict.OK: 2}
         return [
-            [
-                one.partition,
-                str(one.verdict),
-                one.quality.keys.rows if one.quality else None,
-                one.quality.keys.series if one.quality else None,
-                *(percent(one.shares.get(name)) for name in SHARES),
-                "; ".join(one.judgement.reasons),
-            ]
-            for one in sorted(self.partitions, key=lambda one: order[one.verdict])
+            (
+                judged.partition,
+                str(judged.verdict),
+                judged.quality.keys.rows if judged.quality else None,
+                judged.quality.keys.series if judged.quality else None,
+                *(judged.shares.get(name) for name in SHARES),
+                "; ".join(judged.judgement.reasons),
+            )
+            for judged in sorted(self.partitions, key=lambda judged: order[judged.verdict])
         ]
 
     def broken_rules(self) -> list[dict[str, Any]]:
-        """Return the rules that are broken, over all partitions, the most often broken first.
+        """Return the broken rules over all partitions, the most often broken first.
 
-        Before them stand those that a whole column breaks, whose count is 0.
+        Rules that a whole column breaks stand before them and have the count 0.
         """
         counts = Counter[tuple[str, str]]()
-        for one in self.partitions:
-            known = one.quality.compliance if one.quality else None
-            for violation in known.violations if known else ():
+        for judged in self.partitions:
+            compliance = judged.quality.compliance if judged.quality else None
+            for violation in compliance.violations if compliance else ():
                 counts[violation["column"] or "", violation["rule"]] += violation["count"]
         ordered = sorted(counts.items(), key=lambda entry: (entry[1] > 0, -entry[1]))
         return [
             {"column": column, "rule": rule, "count": count} for (column, rule), count in ordered
         ]
 
-    def columns(self) -> list[list[Any]]:
-        """Return a line for each column over all partitions: type, missing and outlying shares."""
-        names = dict.fromkeys(
-            column.name for one in self.partitions if one.quality for column in one.quality.columns
-        )
-        return [self._column(name) for name in names]
-
-    def _column(self, name: str) -> list[Any]:
-        found = [
-            column
-            for one in self.partitions
-            if one.quality
-            for column in one.quality.columns
-            if column.name == name
-        ]
-        values, missing = sum(c.values for c in found), sum(c.missing for c in found)
-        methods = Counter[str]()
-        for column in found:
-            methods.update(column.outliers)
-        there = max(values - missing, 1)
-        return [
-            name,
-            ", ".join(dict.fromkeys(column.type for column in found)),
-            percent(missing / values if values else 0.0),
-            *(
-                percent(methods[method] / there) if method in methods else ""
-                for method in ("iqr", "zscore")
-            ),
-        ]
+    def _columns(self) -> list[tuple[Cell, ...]]:
+        """Return a row per column over all partitions: type, missing and outlying shares."""
+        by_name: dict[str, list[ColumnQuality]] = {}
+        for judged in self.partitions:
+            for column in judged.quality.columns if judged.quality else ():
+                by_name.setdefault(column.name, []).append(column)
+        return [_column_row(name, columns) for name, columns in by_name.items()]
 
     def to_table(self) -> pa.Table:
-        """Return a row for each partition, with everything in a column of its own."""
-        return pa.Table.from_pylist([_flat(one) for one in self.partitions], _TABLE)
+        """Return a row per partition, with a column per measure."""
+        return pa.Table.from_pylist([_flat(judged) for judged in self.partitions], _TABLE)
 
-    def to_markdown(self) -> str:
-        """Return it for people."""
-        counts = ", ".join(f"{self.count(v)} {v}" for v in Verdict)
-        head = ["partition", "verdict", "rows", "series", *SHARES, "why"]
-        rows = [["" if cell is None else str(cell) for cell in row] for row in self.rows()]
-        columns = [[str(cell) for cell in row] for row in self.columns()]
-        parts = [
-            f"# Quality of {self.source}",
-            f"{self.at}: {len(self.partitions)} partitions, {counts}",
-            "## Partitions",
-            markdown_table(head, rows),
-            "## Columns",
-            markdown_table(COLUMN_HEAD, columns),
+    def to_document(self) -> Document:
+        """Return partitions, columns and broken rules as a document."""
+        counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in Verdict)
+        rest = f", no worse: see {self.location}.md"
+        blocks: list[Block] = [
+            Paragraph(f"{self.at}: {len(self.partitions)} partitions, {counts}"),
+            Heading("Partitions"),
+            Table(_COLUMNS, tuple(self._rows()), limit=_SHOWN_ROWS, rest=rest),
+            Heading("Columns"),
+            Table(_COLUMN_COLUMNS, tuple(self._columns())),
         ]
         if broken := self.broken_rules():
-            lines = [
-                [one["column"], one["rule"], f"{one['count']:,}" if one["count"] else "all"]
-                for one in broken[:_RULES]
-            ]
-            parts += ["## Broken rules", markdown_table(["column", "rule", "count"], lines)]
-        return "\n\n".join(parts) + "\n"
+            rows = [(rule["column"], rule["rule"], rule["count"] or "all") for rule in broken]
+            columns = (Column("column", Kind.KEY), Column("rule"), Column("count", Kind.COUNT))
+            blocks += [Heading("Broken rules"), Table(columns, tuple(rows[:_RULES]))]
+        return Document(tuple(blocks), f"Quality of {self.source}")
+
+    def longest_gaps(self) -> Items:
+        """Return the longest gap of each partition, of the first partitions only."""
+        return Items.of(
+            f"longest gap in {judged.partition}: {_gap_text(judged.quality.keys.longest_gap)}"
+            for judged in self.partitions[:_SHOWN_ROWS]
+            if judged.quality is not None and judged.quality.keys.longest_gap is not None
+        )
+
+    def to_markdown(self) -> str:
+        """Return the document as Markdown."""
+        return render_markdown(self.to_document())
 
     def files(self) -> dict[str, bytes]:
-        """Return what is stored of it, by ending."""
+        """Return the stored files by ending: Markdown, JSON, Parquet."""
         sink = io.BytesIO()
         pq.write_table(self.to_table(), sink)
         plain = json.dumps(self.to_json(), indent=1, ensure_ascii=False, default=str)
@@ -220,7 +245,6 @@ class QualityReport:
         }
 
 
-COLUMN_HEAD = ["column", "type", "missing", "beyond IQR", "beyond z"]
 _COUNTS = (
     *("rows", "series", "null_keys", "duplicates", "unordered", "off_grid"),
     *("missing_steps", "expected_steps", "gaps"),
@@ -237,13 +261,13 @@ _TABLE = pa.schema(
 )
 
 
-def _flat(one: Judged) -> dict[str, Any]:
-    quality = one.quality
+def _flat(judged: Judged) -> dict[str, Any]:
+    quality = judged.quality
     row: dict[str, Any] = {
-        "partition": one.partition,
-        "verdict": str(one.verdict),
-        "reasons": "; ".join(one.judgement.reasons),
-        **{f"{name}_share": one.shares.get(name) for name in SHARES},
+        "partition": judged.partition,
+        "verdict": str(judged.verdict),
+        "reasons": "; ".join(judged.judgement.reasons),
+        **{f"{name}_share": judged.shares.get(name) for name in SHARES},
     }
     if quality is not None:
         row |= {name: getattr(quality.keys, name) for name in (*_COUNTS, "first", "last")}
@@ -252,10 +276,23 @@ def _flat(one: Judged) -> dict[str, Any]:
     return row
 
 
-def percent(share: float | None) -> str:
-    """Return a share for people: nothing where there is none, ``0`` only where it is."""
-    if share is None:
-        return ""
-    if share == 0:
-        return "0"
-    return f"{share:.2%}" if share >= 5e-5 else "<0.01%"
+def _gap_text(gap: Mapping[str, Any]) -> str:
+    series = f" of {gap['series']}" if gap["series"] else ""
+    return f"{gap['steps']:,} steps{series} after {gap['after']}"
+
+
+def _column_row(name: str, columns: Sequence[ColumnQuality]) -> tuple[Cell, ...]:
+    values, missing = sum(c.values for c in columns), sum(c.missing for c in columns)
+    outliers = Counter[str]()
+    for column in columns:
+        outliers.update(column.outliers)
+    present = max(values - missing, 1)
+    return (
+        name,
+        ", ".join(dict.fromkeys(column.type for column in columns)),
+        missing / values if values else 0.0,
+        *(
+            outliers[method] / present if method in outliers else None
+            for method in ("iqr", "zscore")
+        ),
+    )

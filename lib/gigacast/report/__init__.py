@@ -1,4 +1,4 @@
-"""What people look at: progress, tables, a forecast in the terminal or as a picture.
+"""Results as people read them: documents, their renderers, progress, and figures.
 
 Plain values in, text and pictures out.
 """

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere."""
+"""Progress of a run: a bar on a terminal, plain lines elsewhere."""
 
 import sys
 import time
@@ -12,10 +12,10 @@ from rich.progress import Progress as RichProgress
 from rich.text import Text
 
 from gigacast.report import quantity
-from gigacast.report.table import is_rich
+from gigacast.report.terminal import is_rich, printable
 
 _FEW = 20
-"""With so many tasks or fewer, every one gets a line of its own."""
+"""Up to this number of tasks, each gets a line of its own."""
 
 
 class Progress:
@@ -24,22 +24,22 @@ class Progress:
     Parameters
     ----------
     total : int
-        How many there are to do, partitions or other units.
+        Number of partitions, or of other units.
     quiet : bool
         Show nothing, not even failures: the summary has them.
     stream : text stream, optional
-        Where to; stderr by default. A bar if it is a terminal, else plain lines.
+        Stream to write to, a bar if it is a terminal, else plain lines; stderr by default.
     clock : callable
         Seconds from an arbitrary start.
     period_s : float
-        Plain lines come no faster than this, unless there are few partitions.
+        Least seconds between two plain lines, unless there are few partitions.
     unit : str
-        What is counted.
+        Name of what is counted.
 
     Attributes
     ----------
     note : str
-        Shown at the end of the status, when there is one.
+        Text at the end of the status; may be empty.
     """
 
     def __init__(
@@ -54,12 +54,11 @@ class Progress:
     ) -> None:
         self.total = total
         self.done = 0
-        self.note = ""
-        self._unit = unit
-        self._done_before = 0
         self.failed = 0
         self.series = 0
         self.note = ""
+        self._unit = unit
+        self._done_before = 0
         self._clock = clock
         self._started_at = clock()
         self._display = _display(total, quiet, stream or sys.stderr, period_s)
@@ -83,7 +82,7 @@ class Progress:
         return self._clock() - self._started_at
 
     def resume(self, done: int) -> None:
-        """Take note that so many were done before: they say nothing of the time left."""
+        """Start at ``done``: partitions of an earlier run don't count for the time left."""
         self.done = self._done_before = done
 
     def advance(
@@ -96,39 +95,41 @@ class Progress:
         series : int
             Series forecast in it.
         failed : bool
-            It failed; ``message`` says why, and is always shown.
+            Whether it failed; ``message`` says why, and is always shown.
         name : str
-            The partition.
+            Its name.
         message : str
-            Shown beside the name.
+            Text beside the name; the number of series by default.
         """
         self.done += 1
         self.failed += failed
         self.series += series
-        told = message or (_series(series) if series and name else "")
-        note = ": ".join(part for part in (name, told) if part)
+        text = message or (_series(series) if series and name else "")
+        note = printable(": ".join(filter(None, (name, text))))
         self._display.show(self.done, self.elapsed_s, self.status(), note, failed)
 
     def move(self, done: int, *, failed: int = 0, series: int = 0, note: str = "") -> None:
-        """Go to where a run is that others do.
+        """Show the state of a run that other machines execute.
 
         Parameters
         ----------
         done, failed, series : int
-            Since the start; ``done`` counts the failed ones as well.
+            Counts since the start; ``done`` includes the failed.
         note : str
-            How those stand who do it.
+            State of these machines.
         """
-        self.done, self.failed, self.series, self.note = done, failed, series, note
+        self.done, self.failed, self.series = done, failed, series
+        self.note = note
         self._display.show(done, self.elapsed_s, self.status(), "", False)
 
     def status(self) -> str:
-        """Return the counts, the rate and the time left, as they are shown."""
+        """Return the counts, the rate and the time left as one line."""
         elapsed_s = self.elapsed_s
         parts = [f"{quantity.count(self.done)}/{quantity.count(self.total)} {self._unit}"]
         if self.series:
             per_second = quantity.rate(self.series, elapsed_s)
             parts += [_series(self.series), f"{per_second} series/s"]
+        # Partitions that were done before took no time of this run: they don't count for its speed.
         if self._done_before < self.done < self.total:
             left_s = elapsed_s / (self.done - self._done_before) * (self.total - self.done)
             parts.append(f"{quantity.duration(left_s)} left")
@@ -137,12 +138,12 @@ class Progress:
         if self.failed:
             parts.append(f"{quantity.count(self.failed)} failed")
         if self.note:
-            parts.append(self.note)
+            parts.append(printable(self.note))
         return ", ".join(parts)
 
 
 class _Silence:
-    """Shows nothing; the face of the other displays."""
+    """Shows nothing; the interface of the other displays."""
 
     def start(self) -> None: ...
 
@@ -162,6 +163,7 @@ class _Lines(_Silence):
     def show(self, done: int, now_s: float, status: str, note: str, failed: bool) -> None:
         if failed or (self._every_one and note):
             self._print(f"{'failed' if failed else 'done'}  {note}")
+        # A log of a million partitions must not have a million lines.
         if not self._every_one and now_s - self._last_s >= self._period_s:
             self.stop(done, now_s, status)
 
@@ -182,7 +184,7 @@ class _Bar(_Silence):
             BarColumn(28, complete_style="cyan", finished_style="green"),
             TextColumn("{task.description}", markup=False),
             console=self._console,
-            redirect_stdout=False,  # results are not to end on stderr
+            redirect_stdout=False,  # rich would print results to stderr, above the bar
         )
         self._task = self._bar.add_task("starting", total=total)
 

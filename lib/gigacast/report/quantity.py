@@ -1,4 +1,8 @@
-"""Numbers as people read them."""
+"""Numbers, and typed values of documents, as people read them."""
+
+import math
+
+from gigacast.report.document import Cell, Kind
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
@@ -6,6 +10,15 @@ _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 def count(number: float) -> str:
     """Return ``1,234,567``."""
     return f"{round(number):,}"
+
+
+def percent(share: float, digits: int | None = None) -> str:
+    """Return ``12.34%``; by default ``0`` only for zero itself, ``<0.01%`` for less than shown."""
+    if digits is not None:
+        return f"{share:.{digits}%}"
+    if share == 0:
+        return "0"
+    return f"{share:.2%}" if abs(share) >= 5e-5 else "<0.01%"
 
 
 def duration(seconds: float) -> str:
@@ -32,7 +45,7 @@ def size(size_bytes: float) -> str:
 
 
 def rate(number: float, seconds: float) -> str:
-    """Return ``2,410`` per second, with a decimal where it is small; ``-`` before time passes."""
+    """Return ``2,410`` per second, with a decimal below 10; ``-`` before any time has passed."""
     if seconds <= 0:
         return "-"
     per_second = number / seconds
@@ -40,7 +53,7 @@ def rate(number: float, seconds: float) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    """Return ``$1,204``, ``$3.70``, ``$0.0042``: two digits at least; ``-`` for what is unknown."""
+    """Return ``$1,204``, ``$3.70``, ``$0.0042``: two digits at least; ``-`` if unknown."""
     if amount is None:
         return "-"
     if amount >= 999.5:
@@ -58,3 +71,33 @@ def short(number: float) -> str:
     if magnitude == 0 or 1e-4 <= magnitude < 1e4:
         return f"{number:.4g}"
     return f"{number:.3g}"
+
+
+def text_of(value: Cell, kind: Kind, digits: int | None = None) -> str:
+    """Return the text of a typed value; empty for ``None`` and NaN, text as it is.
+
+    Parameters
+    ----------
+    value : str, int, float or None
+        In base units: bytes, seconds, dollars, a share of 1.
+    kind : Kind
+        Its type. A date is ISO text, shown to the second.
+    digits : int, optional
+        Decimals of a percentage.
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, str):
+        return value[:19] if kind is Kind.DATE else value
+    if kind is Kind.PERCENT:
+        return percent(value, digits)
+    write = _WRITERS.get(kind, count if isinstance(value, int) else short)
+    return write(value)
+
+
+_WRITERS = {
+    Kind.COUNT: count,
+    Kind.SIZE: size,
+    Kind.DURATION: duration,
+    Kind.DOLLARS: dollars,
+}

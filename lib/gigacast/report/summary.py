@@ -1,22 +1,18 @@
-"""What a run did, on one screen."""
+"""The summary of a run, on one screen."""
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, TextIO
-
-from rich.console import Console
-from rich.text import Text
+from typing import Any
 
 from gigacast.report import quantity
-from gigacast.report.table import is_rich
+from gigacast.report.document import Document, Item, Items, KeyValues, Tone
 
-_STYLES = {"finished": "bold green", "interrupted": "bold yellow", "failed": "bold red"}
+_TONES = {"completed": Tone.GOOD, "interrupted": Tone.WARNING, "failed": Tone.BAD}
 
 
 @dataclass(frozen=True, slots=True)
 class FailedPartition:
-    """One line of the list of failures."""
+    """A partition that failed, and why."""
 
     partition: str
     error: str
@@ -26,28 +22,28 @@ class FailedPartition:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run did.
+    """Counts, times and sizes of a run.
 
     Parameters
     ----------
     run_id : str
-        Names the run, as in the audit.
+        Name of the run, as in the audit.
     status : str
-        ``finished``, ``failed`` (some partition did) or ``interrupted``.
+        ``completed``, ``failed`` (a partition did), ``interrupted`` or ``planned``.
     elapsed_s : float
-        From the first look at the store to the last write.
+        Seconds from the first request to the store to the last.
     partitions : mapping of str to int
-        How many of each state: ``done``, ``skipped``, ``failed``, ``superseded``, ...
+        Partitions by state: ``done``, ``skipped``, ``failed``, ``superseded``, ...
     model, version : str
-        What made the forecasts.
+        Model of the forecasts.
     specs : tuple of str
-        The specs written; one, unless the horizon depends on the partition.
+        Specs written; several if the horizon depends on the partition.
     series : int
         Series with a forecast, by the model or by the fallback.
     quarantined : mapping of str to int
         Series that the model did not forecast, by reason.
     repairs : mapping of str to int
-        What the reader mended or left out: duplicated times, gaps, rows without an id or a time.
+        Rows that the reader changed or left out, by reason: duplicates, gaps, no id or time.
     rows : int
         Rows of predictions written.
     read_bytes, written_bytes : int
@@ -55,13 +51,12 @@ class RunSummary:
     seconds_by_stage : mapping of str to float
         Seconds in each stage, summed over the processes.
     ignored : tuple of str
-        Covariates that were asked for and that the model has no use for.
+        Requested covariates that the model cannot use.
     cost : mapping
-        ``actual`` hours of machines and dollars, as the audit lists them, where known.
+        Machine hours and dollars under ``actual``, as in the audit; empty if unknown.
     output_url, audit_url : str
-        Where the predictions and the record of the run are.
+        Addresses of the predictions and of the audit.
     failures : tuple of FailedPartition
-        Every partition that failed.
     """
 
     run_id: str
@@ -86,64 +81,40 @@ class RunSummary:
 
     @property
     def series_per_second(self) -> float:
-        """Series over the elapsed time."""
+        """Series per second of elapsed time; 0 before any has passed."""
         return self.series / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values, for ``--json``."""
+        """Return the values of ``--json``."""
         return {**asdict(self), "series_per_second": round(self.series_per_second, 3)}
 
 
-def summary_text(summary: RunSummary, max_failures: int = 10) -> str:
-    """Return the summary as plain text.
+def summary_document(summary: RunSummary, max_failures: int = 10) -> Document:
+    """Return the summary of a run as a document.
 
     Parameters
     ----------
     summary : RunSummary
-        What to tell.
     max_failures : int
-        Failures to list; the number of the others is told.
+        Failures to list; the others are counted.
     """
-    return "\n".join(line.plain for line in _lines(summary, max_failures))
+    failures = _failure_items(summary, max_failures) if summary.failures else ()
+    blocks = (KeyValues.of(_facts(summary)), Items(tuple(failures)))
+    tone = _TONES.get(summary.status, Tone.PLAIN)
+    return Document(blocks, title=_headline(summary), tone=tone)
 
 
-def print_summary(
-    summary: RunSummary, stream: TextIO | None = None, max_failures: int = 10
-) -> None:
-    """Print the summary: coloured on a terminal, else plain. Keys and URLs are never broken."""
-    stream = stream or sys.stdout
-    if not is_rich(stream):
-        print(summary_text(summary, max_failures), file=stream)
-        return
-    console = Console(file=stream)
-    for line in _lines(summary, max_failures):
-        console.print(line, soft_wrap=True)
-
-
-def _lines(summary: RunSummary, max_failures: int) -> list[Text]:
-    facts = _facts(summary)
-    width = max(len(name) for name, _ in facts) + 2
-    return [
-        Text(_headline(summary), style=_STYLES.get(summary.status, "bold")),
-        *(Text.assemble("  ", (name.ljust(width), "dim"), value) for name, value in facts),
-        *_failure_lines(summary, max_failures),
-    ]
-
-
-def _failure_lines(summary: RunSummary, limit: int) -> list[Text]:
-    lines = [Text("Failed", style="bold red")] if summary.failures else []
+def _failure_items(summary: RunSummary, limit: int) -> Iterator[Item]:
+    yield Item("Failed", tone=Tone.BAD)
     for failure in summary.failures[:limit]:
-        message = " ".join(failure.message.split())
-        lines += [
-            Text(f"  {failure.partition}"),
-            Text.assemble("      ", (failure.error, "red"), f": {message}"),
-        ]
+        yield Item(failure.partition, depth=1)
+        yield Item(f"{failure.error}: {' '.join(failure.message.split())}", depth=3)
         if failure.hint:
-            lines.append(Text(f"      hint: {' '.join(failure.hint.split())}"))
+            yield Item(f"hint: {' '.join(failure.hint.split())}", depth=3)
     missing = len(summary.failures) - limit
     if missing > 0:
-        lines.append(Text(f"  ... and {quantity.count(missing)} more: see the audit", style="dim"))
-    return lines
+        rest = f"... and {quantity.count(missing)} more: see the audit"
+        yield Item(rest, depth=1, tone=Tone.QUIET)
 
 
 def _headline(summary: RunSummary) -> str:
@@ -192,16 +163,16 @@ def _stages(seconds: Mapping[str, float]) -> str:
 
 
 def _cost(bill: Mapping[str, Any] | None) -> str:
-    """Return what a bill comes to; nothing where no price is known."""
+    """Return the sum of a bill as text; hours alone if no price is known."""
     if not bill:
         return ""
     if bill["dollars"] is None:
         machine = bill["machines"][0] if bill["machines"] else {"instance": "-", "purchase": "-"}
         spent = quantity.duration(bill["hours"] * 3600)
         return f"{spent} of {machine['instance']}, {machine['purchase']}: no price is known"
-    told = f"{quantity.dollars(bill['dollars'])} for {quantity.duration(bill['hours'] * 3600)}"
+    text = f"{quantity.dollars(bill['dollars'])} for {quantity.duration(bill['hours'] * 3600)}"
     if bill["dollars_per_million_series"] is not None:
-        told += f", {quantity.dollars(bill['dollars_per_million_series'])} per million series"
+        text += f", {quantity.dollars(bill['dollars_per_million_series'])} per million series"
     if bill["unpriced_hours"]:
-        told += f", and {quantity.duration(bill['unpriced_hours'] * 3600)} without a price"
-    return f"{told} (prices of {bill['prices_as_of']})"
+        text += f", and {quantity.duration(bill['unpriced_hours'] * 3600)} without a price"
+    return f"{text} (prices of {bill['prices_as_of']})"

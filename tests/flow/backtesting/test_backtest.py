@@ -676,6 +676,6 @@ def test_the_commands_print_a_table_or_json(
     where = ["--bucket", folder.address.url]
     assert run([*where, "--model", "seasonal-naive", "--horizon", "6", "--quiet"]) == 0
     assert run(["evaluate", *where]) == 0
-    assert "wait for theirs" in capsys.readouterr().out
+    assert "wait for their actual" in capsys.readouterr().out
     assert run(["evaluate", *where, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 72

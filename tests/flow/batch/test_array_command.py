@@ -172,7 +172,7 @@ def test_ctrl_c_asks_whether_to_leave_or_to_cancel(
         raise KeyboardInterrupt
 
     batch.pause()
-    monkeypatch.setattr("gigacast.cli.batch._show", interrupt)
+    monkeypatch.setattr("gigacast.cli.batch._move", interrupt)
     monkeypatch.setattr("sys.stdin.isatty", lambda: answer is not None)
     monkeypatch.setattr("click.prompt", lambda *_, **__: answer)
     assert run(flags(store, "--executor", "batch", "--children", "2")) == 130

@@ -356,7 +356,7 @@ def test_days_are_times_to_partition_by(bucket: Store, capsys: Capture) -> None:
     shown = told(bucket, capsys, "describe", "raw/D")
     assert "year=2024/month=01/" in shown
     assert "year=2024/month=02/" in shown
-    assert "time         2024-01-20 to 2024-02-08" in shown
+    assert "time      2024-01-20 to 2024-02-08" in shown
 
 
 def test_lists_structs_and_half_floats_are_told_for_what_they_are(

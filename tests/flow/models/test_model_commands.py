@@ -229,8 +229,8 @@ def test_a_backup_restores_into_another_bucket_on_s3(
     there = ["--bucket", bucket, "--prefix", prefix]
     assert run(["models", "restore", archive, *there]) == 0
     out = capsys.readouterr().out
-    assert "restored      tiny/v1.1" in out
-    assert "active        tiny/v1.0" in out
+    assert "restored  tiny/v1.1" in out
+    assert "active    tiny/v1.0" in out
     assert run(["models", "verify", "tiny", *there]) == 0
     assert run(["models", "restore", archive, *there, "--json"]) == 0
 

@@ -315,7 +315,7 @@ def test_a_run_out_of_time_publishes_nothing_and_the_same_command_goes_on(
     told = capsys.readouterr()
     assert "6/6 steps" in told.err
     assert "held-out loss" in told.out
-    assert "published    mine/" in told.out
+    assert "published      mine/" in told.out
 
 
 # -- what is wrong: the registry stays as it was ---------------------------------------------------
@@ -451,7 +451,7 @@ def test_a_recipe_becomes_a_model_in_the_registry(
     assert run([*words, *named, "--threads", "1"]) == 0
     told = capsys.readouterr()
     assert "3/3 steps" in told.err
-    assert "published    fresh/v1" in told.out
+    assert "published      fresh/v1" in told.out
     manager = ModelManager(bucket=folder_bucket.address.url)
     found = manager.read_manifest("fresh", "v1")
     assert found.source["parent"] is None

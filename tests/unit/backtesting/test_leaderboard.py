@@ -9,7 +9,7 @@ import pytest
 
 from gigacast.backtesting.leaderboard.breakdown import Segmenter
 from gigacast.backtesting.leaderboard.build import Side, make_leaderboard
-from gigacast.backtesting.leaderboard.result import Leaderboard, markdown_table
+from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.losses import losses_schema
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.errors import DataNotFoundError
@@ -84,8 +84,3 @@ def test_without_a_comparable_partition_the_error_has_a_hint(store: Store) -> No
     with pytest.raises(DataNotFoundError, match="long enough") as caught:
         board(store, side(store, "naive", p=[]), side(store, "mine", p=[]))
     assert "--horizon" in str(caught.value.hint)
-
-
-def test_a_bar_in_a_label_does_not_break_the_table() -> None:
-    table = markdown_table(["region", "WQL"], [["a|b", "0.1"]])
-    assert table.splitlines() == ["| region | WQL |", "| --- | ---: |", r"| a\|b | 0.1 |"]

@@ -1,4 +1,4 @@
-"""What a run did, on one screen."""
+"""The summary of a run, on one screen."""
 
 import io
 import json
@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from gigacast.report.summary import FailedPartition, RunSummary, print_summary, summary_text
+from gigacast.report.summary import FailedPartition, RunSummary, summary_document
+from gigacast.report.terminal import render_terminal, show
 
 KEY = "2014/03/EURUSD_1min_h15_2014_03_769b531dbb2ff3cb.parquet"
 SUMMARY = RunSummary(
@@ -30,6 +31,10 @@ SUMMARY = RunSummary(
         FailedPartition("2014/04/part-00042.parquet", "WorkerLostError", "killed by SIGKILL"),
     ),
 )
+
+
+def summary_text(summary: RunSummary, max_failures: int = 10) -> str:
+    return render_terminal(summary_document(summary, max_failures))
 
 
 class Terminal(io.StringIO):
@@ -72,7 +77,7 @@ def test_a_run_with_nothing_to_do_is_short() -> None:
 
 def test_a_pipe_gets_the_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
-    print_summary(SUMMARY, stream)
+    show(summary_document(SUMMARY), stream)
     assert stream.getvalue() == summary_text(SUMMARY) + "\n"
 
 
@@ -81,7 +86,7 @@ def test_a_narrow_terminal_gets_colours_and_whole_keys(monkeypatch: pytest.Monke
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
     stream = Terminal()
-    print_summary(replace(SUMMARY, output_url="s3://b/[p]/forecasts/"), stream)
+    show(summary_document(replace(SUMMARY, output_url="s3://b/[p]/forecasts/")), stream)
     assert f"  {KEY}\n" in stream.getvalue()
     assert "s3://b/[p]/forecasts/\n" in stream.getvalue()
     assert "\x1b[1;31mRun" in stream.getvalue()

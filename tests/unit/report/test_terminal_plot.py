@@ -5,12 +5,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gigacast.report.document import Document
 from gigacast.report.plot.panel import ForecastPanel
-from gigacast.report.plot.terminal import ASCII, UNICODE, terminal_plot
+from gigacast.report.plot.terminal import ASCII, UNICODE, draw_figure
+from gigacast.report.terminal import render_terminal
 
 WAVE = np.array([0, 2, 4, 3, 1] * 4, dtype=float)
 DAYS = np.datetime64("2014-03-01") + np.arange(20)
 SPREAD = np.outer([1, 1, 1.5, 1.5, 2, 2], [-1, -0.5, 0, 0.5, 1])
+
+
+def terminal_plot(panel: ForecastPanel, context_steps: int | None = None, **how: Any) -> str:
+    return draw_figure(panel.last(context_steps).to_figure(), **how)
 
 
 def panel(**changes: Any) -> ForecastPanel:
@@ -141,7 +147,8 @@ def test_no_line_is_wider_than_asked_nor_too_many(palette: Any, width: int, heig
 
 
 def test_a_title_cannot_move_the_cursor() -> None:
-    assert terminal_plot(panel(title="a\x1b[2Jb")).startswith("a?[2Jb\n")
+    drawn = render_terminal(Document((panel(title="a\x1b[2Jb").to_figure(),)))
+    assert drawn.startswith("a\\x1b[2Jb\n")
 
 
 def test_a_panel_of_the_wrong_shape_is_refused_by_name() -> None:

@@ -1,4 +1,4 @@
-"""How good forecasts turned out to be, for people and programs."""
+"""The errors of stored forecasts against later actuals: values, table and document."""
 
 import io
 import json
@@ -8,33 +8,43 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gigacast.backtesting.leaderboard.result import figure_text, markdown_table, plain
-from gigacast.forecasters.metric import Figures, interval_name, intervals_of
-from gigacast.forecasting.prediction import level_name
+from gigacast.backtesting.leaderboard.result import calibration_table, plain
+from gigacast.forecasters.metric import Figures
+from gigacast.report.document import Block, Column, Document, Heading, Kind, Paragraph, Table
+from gigacast.report.markdown import render_markdown
 
 BY = ("version", "month", "step")
 _SHOWN = ("wql", "mase", "sql", "rmse", "smape", "bias")
-_HEAD = ("WQL", "MASE", "SQL", "RMSE", "sMAPE", "bias")
+_COLUMNS = (
+    Column("WQL", Kind.NUMBER),
+    Column("MASE", Kind.NUMBER),
+    Column("SQL", Kind.NUMBER, 4),
+    Column("RMSE", Kind.NUMBER, 2),
+    Column("sMAPE", Kind.NUMBER, 3),
+    Column("bias", Kind.NUMBER, 1),
+)
+_SHOWN_ROWS = 30
+"""Rows of a table on a screen; files hold all."""
 
 
 @dataclass
 class Evaluation:
-    """How good forecasts turned out to be.
+    """Errors of stored forecasts against the actuals that came later.
 
     Parameters
     ----------
     figures : dict
-        By ``version``, ``month`` and ``step``: figures by (model, label).
+        Figures by (model, label), by ``version``, ``month`` and ``step``.
     partitions : dict
-        Figures by (model, partition), where they were asked for.
+        Figures by (model, partition); empty unless requested.
     levels : dict
         Quantile levels by model.
     steps, matched, waiting : int
-        Forecast steps, those with an actual, and those without.
+        Forecast steps in all, with an actual, and without.
     failures : list of (key, message)
         Forecasts that could not be evaluated.
     location : str
-        URL of the results, but for their ending.
+        URL of the stored files without their ending.
     """
 
     figures: dict[str, dict[tuple[str, str], Figures]] = field(
@@ -49,11 +59,11 @@ class Evaluation:
 
     @property
     def waiting(self) -> int:
-        """Forecast steps whose actual has not come."""
+        """Forecast steps without an actual yet."""
         return self.steps - self.matched
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values: NaN is null."""
+        """Return the values of ``--json``; NaN becomes null."""
         return {
             "steps": self.steps,
             "matched": self.matched,
@@ -80,35 +90,48 @@ class Evaluation:
         ]
         return pa.Table.from_pylist(rows)
 
-    def to_markdown(self) -> str:
-        """Return it for people."""
-        text = [
-            f"# Evaluation: {self.matched:,} of {self.steps:,} forecast steps have an actual",
-        ]
-        for by in BY:
-            rows = [
-                [model, label, *(figure_text(getattr(figures, name)) for name in _SHOWN)]
-                for (model, label), figures in self.figures[by].items()
-            ]
-            text += ["", f"## By {by}", "", markdown_table(["model", by, *_HEAD], rows)]
-        text += ["", "## Calibration", ""]
-        text += ["Share of actuals at or below each quantile, and within each interval."]
-        for levels in dict.fromkeys(self.levels.values()):
-            text += ["", markdown_table(*self.calibration(levels))]
-        return "\n".join(text) + "\n"
+    def to_document(self, *, with_counts: bool = True) -> Document:
+        """Return the figures by version, month and step, and the calibration, as a document.
 
-    def calibration(self, levels: tuple[float, ...]) -> tuple[list[str], list[list[str]]]:
-        """Return a table of the models with these levels: its head, and a row for each."""
-        names = [interval_name(levels, interval) for interval in intervals_of(levels)]
+        Parameters
+        ----------
+        with_counts : bool
+            Show the number of forecasts of each row. Stored reports have no such column: they
+            would change although no figure did.
+        """
+        blocks = [block for by in BY for block in self._by(by, with_counts=with_counts)]
+        meaning = "Share of actuals at or below each quantile, and within each interval."
+        blocks += [Heading("Calibration"), Paragraph(meaning)]
+        blocks += [self._calibration(levels) for levels in dict.fromkeys(self.levels.values())]
+        title = f"Evaluation: {self.matched:,} of {self.steps:,} forecast steps have an actual"
+        return Document(tuple(blocks), title)
+
+    def _by(self, by: str, *, with_counts: bool) -> list[Block]:
+        count = [Column("series", Kind.COUNT, 1)] if with_counts else []
         rows = [
-            [model, *map(figure_text, (*figures.coverage, *figures.intervals))]
+            (model, label)
+            + ((figures.forecasts,) if with_counts else ())
+            + tuple(getattr(figures, name) for name in _SHOWN)
+            for (model, label), figures in self.figures[by].items()
+        ]
+        columns = (Column("model", Kind.KEY), Column(by, align="right"), *count, *_COLUMNS)
+        return [Heading(f"By {by}"), Table(columns, tuple(rows), limit=_SHOWN_ROWS)]
+
+    def _calibration(self, levels: tuple[float, ...]) -> Table:
+        """Return the calibration of the models with these levels."""
+        rows = [
+            (model, figures)
             for (model, _), figures in self.figures["version"].items()
             if self.levels[model] == levels
         ]
-        return ["model", *map(level_name, levels), *names], rows
+        return calibration_table(levels, rows)
+
+    def to_markdown(self) -> str:
+        """Return the document as Markdown."""
+        return render_markdown(self.to_document(with_counts=False))
 
     def files(self) -> dict[str, bytes]:
-        """Return what is stored of it, by ending."""
+        """Return the stored files by ending: Markdown, JSON, Parquet."""
         sink = io.BytesIO()
         pq.write_table(self.to_table(), sink)
         return {

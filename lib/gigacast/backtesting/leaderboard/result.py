@@ -1,4 +1,4 @@
-"""Models side by side, for people and programs."""
+"""The leaderboard of a backtest: its values, table and document."""
 
 import io
 import json
@@ -13,21 +13,38 @@ import pyarrow.parquet as pq
 from gigacast.core.column import text_column
 from gigacast.forecasters.metric import Figures, interval_name, intervals_of
 from gigacast.forecasting.prediction import level_name
+from gigacast.report.document import Block, Cell, Column, Document, Heading, Kind, Paragraph, Table
+from gigacast.report.markdown import render_markdown
 
 _FIGURES = ("mase", "wql", "sql", "rmse", "smape", "bias")
 _COUNTS = ("forecasts", "steps", "missed", "undefined")
 _ALL = "(all)"
+_SHOWN = 30
+"""Segments on a screen; files hold all."""
+_LEFT_OUT_SHOWN = 20
+_STANDING_COLUMNS = (
+    Column("model", Kind.KEY),
+    Column("WQL", Kind.NUMBER, label="weighted quantile loss (WQL)"),
+    Column("MASE", Kind.NUMBER, label="mean absolute scaled error (MASE)"),
+    Column("skill (WQL)", Kind.NUMBER, 1),
+    Column("skill (MASE)", Kind.NUMBER, 3),
+    Column("wins", Kind.PERCENT, 2, digits=0),
+    Column("SQL", Kind.NUMBER, 6, "scaled quantile loss (SQL)"),
+    Column("RMSE", Kind.NUMBER, 4),
+    Column("sMAPE", Kind.NUMBER, 5),
+    Column("bias", Kind.NUMBER, 4),
+)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One model on the leaderboard.
+    """A model's place on the leaderboard.
 
     Parameters
     ----------
     model : str
     figures : Figures
-        Over everything.
+        Errors over all segments.
     skill_wql, skill_mase : float
         1 minus the geometric mean over segments of the error relative to the baseline's.
     wins : float
@@ -43,19 +60,21 @@ class Standing:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Models side by side, the best first (by WQL).
+    """Errors of several models on the same forecasts, the lowest WQL first.
 
     Parameters
     ----------
     levels : tuple of float
+        Quantile levels.
     segment : str
+        Name of what the segments are: ``month``, ``symbol``, ``column:NAME``, ...
     standings : tuple of Standing
     segments : dict
         Figures by segment, then by model.
     partitions : int
-        Compared.
+        Partitions compared.
     left_out : list of str
-        Partitions that some model has not done, or has forecast other series of.
+        Partitions that a model has not done, or of which it has forecast other series.
     """
 
     levels: tuple[float, ...]
@@ -66,14 +85,14 @@ class Leaderboard:
     left_out: list[str]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values: NaN is null."""
+        """Return the values of ``--json``; NaN becomes null."""
         return {
             "levels": list(self.levels),
             "intervals": self.intervals,
             "segment": self.segment,
             "partitions": self.partitions,
             "left_out": self.left_out,
-            "standings": [plain(asdict(one)) for one in self.standings],
+            "standings": [plain(asdict(standing)) for standing in self.standings],
             "segments": {
                 name: {model: plain(asdict(figures)) for model, figures in models.items()}
                 for name, models in self.segments.items()
@@ -82,11 +101,11 @@ class Leaderboard:
 
     @property
     def intervals(self) -> list[str]:
-        """Names of the central intervals, as ``80%``; figures have as many."""
-        return [interval_name(self.levels, one) for one in intervals_of(self.levels)]
+        """Names of the central intervals, as ``80%``, in the order of the figures' intervals."""
+        return [interval_name(self.levels, interval) for interval in intervals_of(self.levels)]
 
     def to_table(self) -> pa.Table:
-        """Return the figures by segment and model as rows; first those over all segments."""
+        """Return a row per segment and model; first those over all segments."""
         rows = [(_ALL, standing.model, standing.figures) for standing in self.standings]
         rows += [
             (segment, model, figures)
@@ -107,56 +126,55 @@ class Leaderboard:
             columns[f"inside_{name}"] = pa.array([f.intervals[n] for _, _, f in rows], pa.float64())
         return pa.table(columns)
 
-    def to_markdown(self) -> str:
-        """Return it for people: standings, calibration, then the segments."""
-        head = ["model", "WQL", "MASE", "skill (WQL)", "skill (MASE)", "wins", "SQL", "RMSE"]
-        head += ["sMAPE", "bias"]
-        rows = [
-            [s.model, *(figure_text(v) for v in (s.figures.wql, s.figures.mase, s.skill_wql))]
-            + [figure_text(s.skill_mase), f"{s.wins:.0%}"]
-            + [figure_text(getattr(s.figures, name)) for name in ("sql", "rmse", "smape", "bias")]
-            for s in self.standings
-        ]
+    def to_document(self) -> Document:
+        """Return standings, calibration and the WQL of each segment as a document."""
         first = self.standings[0].figures
-        text = [
-            f"# Leaderboard: {first.forecasts:,} forecasts of {self.partitions:,} partitions",
-            "",
-            markdown_table(head, rows),
-            "",
-            "Skill is 1 minus the geometric mean over the segments of the error relative to",
-            "seasonal naive: 0 is as good, above is better.",
-            f"MASE and SQL leave out {first.undefined:,} forecasts whose scale is undefined.",
-            "",
-            "## Calibration",
-            "",
-            "Share of actuals at or below each quantile, and within each interval; a calibrated",
-            "model has as many as the head says.",
-            "",
-            markdown_table(
-                ["model", *map(level_name, self.levels), *self.intervals],
-                [
-                    [s.model, *map(figure_text, (*s.figures.coverage, *s.figures.intervals))]
-                    for s in self.standings
-                ],
-            ),
-            "",
-            f"## WQL by {self.segment}",
-            "",
-            markdown_table(
-                [self.segment, "forecasts", *(s.model for s in self.standings)],
-                [
-                    [name, f"{next(iter(models.values())).forecasts:,}"]
-                    + [figure_text(models[s.model].wql) for s in self.standings]
-                    for name, models in self.segments.items()
-                ],
-            ),
+        title = f"Leaderboard: {first.forecasts:,} forecasts of {self.partitions:,} partitions"
+        blocks = (*self._standings(), *self._calibration(), *self._by_segment())
+        return Document(blocks, title)
+
+    def _standings(self) -> tuple[Block, ...]:
+        rows = [_standing_row(standing) for standing in self.standings]
+        undefined = self.standings[0].figures.undefined
+        # The breaks of these lines are part of stored reports, which a rerun must not change.
+        meaning = Paragraph(
+            "Skill is 1 minus the geometric mean over the segments of the error relative to\n"
+            "seasonal naive: 0 is as good, above is better.\n"
+            f"MASE and SQL leave out {undefined:,} forecasts whose scale is undefined."
+        )
+        return Table(_STANDING_COLUMNS, tuple(rows)), meaning
+
+    def _calibration(self) -> tuple[Block, ...]:
+        meaning = Paragraph(
+            "Share of actuals at or below each quantile, and within each interval; a calibrated\n"
+            "model has as many as the head says."
+        )
+        rows = [(s.model, s.figures) for s in self.standings]
+        return Heading("Calibration"), meaning, calibration_table(self.levels, rows)
+
+    def _by_segment(self) -> tuple[Block, ...]:
+        names = [s.model for s in self.standings]
+        # The best models stay where space is short.
+        columns = [Column(name, Kind.NUMBER, rank) for rank, name in enumerate(names)]
+        rows: list[tuple[Cell, ...]] = [
+            (segment, next(iter(models.values())).forecasts, *(models[name].wql for name in names))
+            for segment, models in self.segments.items()
         ]
-        if self.left_out:
-            text += ["", f"Left out: {', '.join(self.left_out[:20])}"]
-        return "\n".join(text) + "\n"
+        table = Table(
+            (Column(self.segment, Kind.KEY), Column("forecasts", Kind.COUNT), *columns),
+            tuple(rows),
+            limit=_SHOWN,
+        )
+        left_out = ", ".join(self.left_out[:_LEFT_OUT_SHOWN])
+        note = (Paragraph(f"Left out: {left_out}"),) if left_out else ()
+        return Heading(f"WQL by {self.segment}"), table, *note
+
+    def to_markdown(self) -> str:
+        """Return the document as Markdown."""
+        return render_markdown(self.to_document())
 
     def files(self) -> dict[str, bytes]:
-        """Return what is stored of it, by ending."""
+        """Return the stored files by ending: Markdown, JSON, Parquet."""
         sink = io.BytesIO()
         pq.write_table(self.to_table(), sink)
         return {
@@ -167,7 +185,7 @@ class Leaderboard:
 
 
 def plain(values: Any) -> Any:
-    """Return values that JSON has words for: NaN becomes ``None``."""
+    """Return nested values with ``None`` for NaN and infinity, which JSON cannot hold."""
     if isinstance(values, dict):
         return {name: plain(value) for name, value in values.items()}
     if isinstance(values, list | tuple):
@@ -175,13 +193,36 @@ def plain(values: Any) -> Any:
     return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
-def figure_text(value: float) -> str:
-    """Return a figure, or nothing where it is undefined."""
-    return "" if math.isnan(value) else f"{value:.4g}"
+def _standing_row(standing: Standing) -> tuple[Cell, ...]:
+    figures = standing.figures
+    return (
+        standing.model,
+        figures.wql,
+        figures.mase,
+        standing.skill_wql,
+        standing.skill_mase,
+        standing.wins,
+        figures.sql,
+        figures.rmse,
+        figures.smape,
+        figures.bias,
+    )
 
 
-def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown: text in the first column, numbers in the others."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    cells = [[cell.replace("|", r"\|") for cell in line] for line in lines]
-    return "\n".join("| " + " | ".join(line) + " |" for line in cells)
+def calibration_table(levels: tuple[float, ...], rows: Sequence[tuple[str, Figures]]) -> Table:
+    """Return the coverage of each quantile level and central interval, a row per model."""
+    # Columns near the middle say least about calibration: where space is short the tails and the
+    # widest intervals stay.
+    ranks = [round(10 * min(level, 1 - level)) for level in levels]
+    columns = [
+        Column(level_name(level), Kind.NUMBER, rank)
+        for level, rank in zip(levels, ranks, strict=True)
+    ]
+    columns += [
+        Column(interval_name(levels, interval), Kind.NUMBER, 1 + rank)
+        for rank, interval in enumerate(intervals_of(levels))
+    ]
+    cells: list[tuple[Cell, ...]] = [
+        (model, *figures.coverage, *figures.intervals) for model, figures in rows
+    ]
+    return Table((Column("model", Kind.KEY), *columns), tuple(cells))

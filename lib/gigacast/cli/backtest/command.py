@@ -1,17 +1,18 @@
-"""``gigacast backtest`` and ``gigacast evaluate``: how good forecasts were, or would have been."""
+"""``gigacast backtest`` and ``gigacast evaluate``: the errors of past and of stored forecasts."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
+from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.leaderboard.breakdown import SEGMENTS
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import Windows
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
-from gigacast.cli.backtest.view import print_evaluation, print_leaderboard
 from gigacast.cli.flags import (
     JOB_FLAGS,
     config_option,
@@ -25,7 +26,9 @@ from gigacast.cli.forecast import Watcher
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ModelChoice
+from gigacast.report.document import Document, Items, Paragraph
 from gigacast.report.plot.calibration import save_calibration_figure
+from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import job_of
 from gigacast.settings.options import names_of
 
@@ -87,10 +90,10 @@ def backtest(  # noqa: PLR0913 - click hands each flag in by name
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot: {plot} ends with none of {', '.join(_PICTURES)}")
     forecast = job_of(read_settings(given))
-    named = models or (forecast.model.reference,)
+    references = models or (forecast.model.reference,)
     job = BacktestJob(
         forecast=forecast,
-        models=tuple(_choice(name, forecast.model) for name in named),
+        models=tuple(_choice(name, forecast.model) for name in references),
         windows=Windows(windows, step),
         segment=segment,
         partitions=sample_partitions,
@@ -102,7 +105,9 @@ def backtest(  # noqa: PLR0913 - click hands each flag in by name
     if as_json:
         click.echo(json.dumps(_backtest_json(result), indent=1))
     elif not quiet:
-        _print_backtest(result)
+        show(_backtest_document(result))
+        for model, task, failure in result.failures:
+            say(f"failed: {model} on {task.partition}: {failure.message}", err=True)
     if plot is not None:
         _draw(plot, result.leaderboard)
     return EXIT_FAILED if result.failures else 0
@@ -139,12 +144,12 @@ def _backtest_json(result: BacktestResult) -> dict[str, Any]:
     }
 
 
-def _print_backtest(result: BacktestResult) -> None:
-    print_leaderboard(result.leaderboard)
-    click.echo(f"\n{result.computed} computed, {result.skipped} done before")
-    click.echo(f"written to {result.location}.md, .json, .parquet")
-    for model, task, failure in result.failures:
-        click.echo(f"failed: {model} on {task.partition}: {failure.message}", err=True)
+def _backtest_document(result: BacktestResult) -> Document:
+    """Return the leaderboard with the counts and the place of a backtest."""
+    return result.leaderboard.to_document().followed_by(
+        Paragraph(f"{result.computed} computed, {result.skipped} done before"),
+        Paragraph(f"written to {result.location}.md, .json, .parquet"),
+    )
 
 
 @click.command()
@@ -153,18 +158,33 @@ def _print_backtest(result: BacktestResult) -> None:
 @json_option
 @quiet_option
 def evaluate(*, as_json: bool, quiet: bool, **given: Any) -> int:
-    """Compare the forecasts in the bucket with what came, once it is there.
+    """Compare the forecasts in the bucket with the actuals that have come since.
 
     \b
     Examples:
       gigacast evaluate --bucket my-bucket
       gigacast evaluate --bucket my-bucket --model my-model --years 2024 --json
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    named = given.get("model"), given.get("model_version")
-    job = EvaluationJob(job_of(read_settings(given)), *named)
+    model, version = given.get("model"), given.get("model_version")
+    job = EvaluationJob(job_of(read_settings(given)), model, version)
     result = evaluate_forecasts(job)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=1))
     elif not quiet:
-        print_evaluation(result)
+        show(_evaluation_document(result))
+        show(_failed_forecasts(result), sys.stderr)
     return EXIT_FAILED if result.failures else 0
+
+
+def _evaluation_document(result: Evaluation) -> Document:
+    """Return the figures of an evaluation with its place."""
+    return result.to_document().followed_by(
+        Paragraph(f"{result.waiting:,} forecast steps wait for their actual"),
+        Paragraph(f"written to {result.location}.md, .json, .parquet"),
+    )
+
+
+def _failed_forecasts(result: Evaluation) -> Document:
+    """Return the forecasts that could not be evaluated."""
+    texts = (f"failed: {key}: {message}" for key, message in result.failures)
+    return Document((Items.of(texts),))

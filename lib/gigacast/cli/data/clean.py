@@ -1,4 +1,4 @@
-"""``gigacast data clean``: raw partitions in, a version of a cleaned dataset out."""
+"""``gigacast data clean``: clean raw partitions into a version of a dataset."""
 
 import json
 from dataclasses import asdict
@@ -20,15 +20,35 @@ from gigacast.cli.data.files import FileWatcher, complain_of, file_options, read
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.job.audit import this_author
-from gigacast.job.file_job import PARTITIONS, FileJob
+from gigacast.job.file_job import PARTITIONS
 from gigacast.lake.dataset.metadata import describe_manifest
 from gigacast.report import quantity
-from gigacast.report.table import print_table
+from gigacast.report.document import (
+    Block,
+    Column,
+    Document,
+    Items,
+    Kind,
+    Paragraph,
+    Table,
+    titled,
+)
+from gigacast.report.terminal import show
 from gigacast.storage.parquet.writer import CODECS
 
 _MOST_SHOWN = 40
 _HINTS_SHOWN = 5
 _CHANGES = ("null_keys", "sorted", "duplicates", "filled", "outliers", "moved", "broken_rows")
+_COLUMNS = (
+    Column("partition", Kind.KEY),
+    Column("verdict"),
+    Column("rows", Kind.COUNT, 1),
+    *(
+        Column(name, Kind.COUNT, rank)
+        for name, rank in zip(_CHANGES, (5, 6, 3, 2, 4, 6, 5), strict=True)
+    ),
+    Column("why"),
+)
 
 
 @click.command()
@@ -119,7 +139,7 @@ def clean(source: str, dataset: str, as_json: bool, quiet: bool, **given: Any) -
     if as_json:
         click.echo(json.dumps(_plain(result), indent=1, ensure_ascii=False, default=str))
     elif not quiet:
-        print_cleaned(result, files)
+        show(_cleaned_document(result, files.title))
     else:
         complain_of(result.set_aside)
     done = result.manifest is not None or result.pending > 0
@@ -155,44 +175,42 @@ def _plain(result: CleanResult) -> dict[str, Any]:
     }
 
 
-def print_cleaned(result: CleanResult, files: FileJob) -> None:
-    """Print what was changed, what was set aside, and the version there is now."""
+def _cleaned_document(result: CleanResult, title: str) -> Document:
+    """Return the changes of each partition, the totals, and the version published."""
     rows = [
         (
-            one.partition,
-            str(one.verdict),
-            one.quality.keys.rows if one.quality else None,
-            *(result.told.get(one.partition, {}).get(name, 0) for name in _CHANGES),
-            "; ".join(one.judgement.reasons),
+            judged.partition,
+            str(judged.verdict),
+            judged.quality.keys.rows if judged.quality else None,
+            *(result.told.get(judged.partition, {}).get(name, 0) for name in _CHANGES),
+            "; ".join(judged.judgement.reasons),
         )
-        for one in result.partitions
+        for judged in result.partitions
     ]
-    head = ("partition", "verdict", "rows", *_CHANGES, "why")
-    print_table(f"Cleaned {files.title}", head, rows[:_MOST_SHOWN])
-    if len(rows) > _MOST_SHOWN:
-        click.echo(f"and {len(rows) - _MOST_SHOWN} more")
     hints = dict.fromkeys(failure.hint for _, failure in result.failures if failure.hint)
-    for hint in list(hints)[:_HINTS_SHOWN]:
-        click.echo(f"what to do: {hint}")
     changes = ", ".join(f"{quantity.count(n)} {name}" for name, n in result.changes.items())
-    told = f": {changes or 'no changes'}" if result.manifest is not None or changes else ""
-    click.echo(f"\ncleaned {result.computed}, known before {result.skipped}{told}")
-    _print_version(result)
+    totals = f": {changes or 'no changes'}" if result.manifest is not None or changes else ""
+    blocks: tuple[Block, ...] = (
+        *titled(f"Cleaned {title}", Table(_COLUMNS, tuple(rows), limit=_MOST_SHOWN)),
+        Items.of(f"what to do: {hint}" for hint in list(hints)[:_HINTS_SHOWN]),
+        Paragraph(f"cleaned {result.computed}, known before {result.skipped}{totals}"),
+        Paragraph(_version_text(result)),
+    )
+    return Document(blocks)
 
 
-def _print_version(result: CleanResult) -> None:
+def _version_text(result: CleanResult) -> str:
+    """Return which version was published, or why none was."""
     manifest = result.manifest
     if manifest is not None:
         state = "published" if result.new else "there already, unchanged:"
         size = quantity.size(manifest.size_bytes)
         files = f"{manifest.rows:,} rows in {len(manifest.files)} files, {size}"
-        click.echo(f"{state} {manifest.ref}: {files}")
-        return
+        return f"{state} {manifest.ref}: {files}"
     if result.pending:
-        click.echo(f"nothing published: {result.pending} partitions are left for later")
-    elif result.failures and len(result.set_aside) < len(result.partitions):
-        click.echo("nothing published: some partitions could not be read or written; run it again")
-    elif len(result.set_aside) == len(result.partitions):
-        click.echo("nothing published: no partition is good enough")
-    else:
-        click.echo("nothing published: no partition that is good enough has a row")
+        return f"nothing published: {result.pending} partitions are left for later"
+    if result.failures and len(result.set_aside) < len(result.partitions):
+        return "nothing published: some partitions could not be read or written; run it again"
+    if len(result.set_aside) == len(result.partitions):
+        return "nothing published: no partition is good enough"
+    return "nothing published: no partition that is good enough has a row"

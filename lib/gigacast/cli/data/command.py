@@ -1,7 +1,4 @@
-"""``gigacast data``: datasets in, versions out, and what is known of them.
-
-Each command is a function below `data`; others join by ``@data.command()`` and `placed`.
-"""
+"""``gigacast data``: import, publish, describe, compare and retire versions of datasets."""
 
 import json
 from collections.abc import Callable
@@ -15,13 +12,14 @@ import click
 from gigacast.cli.commands import DATA_COMMANDS
 from gigacast.cli.data.view import (
     describe_json,
+    description_document,
+    file_document,
+    lineage_document,
     lineage_json,
-    print_description,
-    print_file,
-    print_lineage,
-    print_plan,
-    print_versions,
+    retirement_document,
+    retirement_json,
     version_rows,
+    versions_document,
 )
 from gigacast.cli.flags import (
     DEFAULT_CONFIG,
@@ -51,6 +49,8 @@ from gigacast.lake.dataset.retire import (
     restore_version,
     retire,
 )
+from gigacast.report.document import Document, Fact, Items, KeyValues, Paragraph
+from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import addresses
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
@@ -124,8 +124,8 @@ def find_contract(name: str) -> Contract:
             return contract
     path = Path(name)
     if not path.is_file():
-        there = ", ".join(contract.name for contract in PREDEFINED)
-        raise ConfigError(f"--schema: there is no file {name}", hint=f"a YAML file, or {there}")
+        names = ", ".join(contract.name for contract in PREDEFINED)
+        raise ConfigError(f"--schema: there is no file {name}", hint=f"a YAML file, or {names}")
     return parse_contract(path.read_bytes(), name)
 
 
@@ -175,7 +175,7 @@ def import_(source: Path, dataset: str, as_json: bool, **given: Any) -> None:
     """Import SOURCE (CSV, Parquet, or a folder of them) as DATASET, a snapshot of today's."""
     options = _options(given)
     lake, ref = open_lake(given), DatasetRef.parse(dataset)
-    _tell(import_files(lake, ref, source, options, this_author()), as_json)
+    _show_published(import_files(lake, ref, source, options, this_author()), as_json)
 
 
 @data.command()
@@ -191,10 +191,10 @@ def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any
     """
     options = _options(given, append=append)
     lake, ref = open_lake(given), DatasetRef.parse(dataset)
-    held = _held_before(lake, ref)
+    before = _contract_before(lake, ref)
     if not is_dataset(source) and Path(source).exists():
         done = import_files(lake, ref, Path(source), options, this_author())
-        _tell(done, as_json, held)
+        _show_published(done, as_json, before)
         return
     origin = _parse_source(source)
     rows = rows_in(lake, origin)
@@ -202,7 +202,7 @@ def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any
     sources = tuple(origins_in(lake, origin, rows))
     filled = replace(options, dependencies=sources, contract=promised)
     done = publish_rows(lake, ref, rows.read(), rows.schema, filled, this_author())
-    _tell(done, as_json, held)
+    _show_published(done, as_json, before)
 
 
 def _parse_source(source: str) -> DatasetRef:
@@ -214,7 +214,7 @@ def _parse_source(source: str) -> DatasetRef:
         ) from error
 
 
-def _held_before(lake: Lake, ref: DatasetRef) -> Contract | None:
+def _contract_before(lake: Lake, ref: DatasetRef) -> Contract | None:
     """Return the contract of the latest version, if there is one."""
     try:
         return promised_in(lake, replace(ref, version=None))
@@ -222,11 +222,11 @@ def _held_before(lake: Lake, ref: DatasetRef) -> Contract | None:
         return None
 
 
-def _tell(done: PublishedDataset, as_json: bool, held: Contract | None = None) -> None:
+def _show_published(done: PublishedDataset, as_json: bool, before: Contract | None = None) -> None:
     manifest = done.manifest
-    if held is not None and manifest.contract is None:
-        click.echo(
-            f"warning: the version before was held to the contract {held.name!r}, "
+    if before is not None and manifest.contract is None:
+        say(
+            f"warning: the version before was held to the contract {before.name!r}, "
             f"{manifest.ref} is not: give --schema",
             err=True,
         )
@@ -234,9 +234,9 @@ def _tell(done: PublishedDataset, as_json: bool, held: Contract | None = None) -
         print_json({"new": done.new, **describe_json(manifest)})
         return
     state = "published" if done.new else "there already, unchanged:"
-    click.echo(f"{state} {manifest.ref}: {manifest.rows:,} rows in {len(manifest.files)} files")
+    say(f"{state} {manifest.ref}: {manifest.rows:,} rows in {len(manifest.files)} files")
     for warning in done.report.warnings if done.report else ():
-        click.echo(f"warning: {warning}")
+        say(f"warning: {warning}")
 
 
 @data.command()
@@ -252,25 +252,25 @@ def versions(dataset: str | None, as_json: bool, **given: Any) -> None:
     if as_json:
         print_json(rows)
         return
-    print_versions(rows, lake.store.address.url)
+    show(versions_document(rows, lake.store.address.url))
 
 
 @data.command()
 @dataset_argument
 @placed
 def describe(dataset: str, as_json: bool, **given: Any) -> None:
-    """Show all that is known of DATASET, or of a Parquet file by its key."""
+    """Show the metadata of DATASET, or of a Parquet file by its key."""
     lake = open_lake(given)
     if dataset.endswith(".parquet"):
-        known = describe_parquet(lake.store, dataset)
-        print_json(known) if as_json else print_file(known)
+        footer = describe_parquet(lake.store, dataset)
+        print_json(footer) if as_json else show(file_document(footer))
         return
     manifest = lake.read(DatasetRef.parse(dataset))
     note = lake.deprecation(manifest.ref)
     if as_json:
         print_json({**describe_json(manifest), "deprecated": vars_of(note)})
         return
-    print_description(manifest, note)
+    show(description_document(manifest, note))
 
 
 def vars_of(note: Any) -> dict[str, Any] | None:
@@ -282,12 +282,12 @@ def vars_of(note: Any) -> dict[str, Any] | None:
 @click.argument("key")
 @placed
 def lineage(key: str, as_json: bool, **given: Any) -> None:
-    """Show where KEY (a dataset or an object) comes from, and what was made from it."""
-    found = trace(open_lake(given), key)
+    """Show the sources and the products of KEY, a dataset or an object."""
+    links = trace(open_lake(given), key)
     if as_json:
-        print_json(lineage_json(found))
+        print_json(lineage_json(links))
         return
-    print_lineage(found)
+    show(lineage_document(links))
 
 
 @data.command()
@@ -295,22 +295,23 @@ def lineage(key: str, as_json: bool, **given: Any) -> None:
 @click.argument("new")
 @placed
 def diff(old: str, new: str, as_json: bool, **given: Any) -> None:
-    """Name what changed from OLD to NEW, field by field."""
+    """Show the changes from OLD to NEW, field by field."""
     lake = open_lake(given)
-    before, after = (lake.read(DatasetRef.parse(one)) for one in (old, new))
-    found = drift_of_versions(before, after)
+    before, after = (lake.read(DatasetRef.parse(name)) for name in (old, new))
+    drifts = drift_of_versions(before, after)
     if as_json:
-        entries = [{n: getattr(one, n) for n in one.__slots__} for one in found]
+        entries = [{n: getattr(drift, n) for n in drift.__slots__} for drift in drifts]
         changes = [{**entry, "change": entry["change"].name.lower()} for entry in entries]
         sizes = {"old": _size_of(before), "new": _size_of(after)}
         print_json({**sizes, "changes": changes})
         return
-    for manifest in (before, after):
-        click.echo(f"{manifest.ref}: {manifest.rows:,} rows in {len(manifest.files):,} files")
-    for one in found:
-        click.echo(f"{one.change.name.lower():<6} {one}")
-    if not found:
-        click.echo("no column, share of missing values or promise changed")
+    sides = Items.of(
+        f"{manifest.ref}: {manifest.rows:,} rows in {len(manifest.files):,} files"
+        for manifest in (before, after)
+    )
+    facts = KeyValues(tuple(Fact(drift.change.name.lower(), str(drift)) for drift in drifts))
+    same = Paragraph("no column, share of missing values or promise changed")
+    show(Document((sides, facts if drifts else same)))
 
 
 def _size_of(manifest: DatasetManifest) -> dict[str, Any]:
@@ -342,7 +343,7 @@ def deprecate(
     if as_json:
         print_json(state)
     else:
-        click.echo(f"{ref} is {'no longer ' if restore else ''}deprecated")
+        say(f"{ref} is {'no longer ' if restore else ''}deprecated")
 
 
 @data.command("retire")
@@ -362,7 +363,7 @@ def retire_(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Delete versions of DATASET: says what would go, and deletes with --yes.
+    """Delete versions of DATASET; without --yes only show them.
 
     The latest version stays, and so do files that other versions share.
     """
@@ -378,7 +379,10 @@ def retire_(
     retention = Retention(named, keep_last, older_than, deprecated, unfinished)
     planned = plan_retirement(lake, ref, retention, datetime.now(UTC))
     deleted = retire(lake, planned) if sure else 0
-    print_plan(planned, deleted, sure=sure, as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(retirement_json(planned, deleted), indent=1))
+    else:
+        show(retirement_document(planned, sure=sure))
 
 
 def is_dataset(text: str) -> bool:

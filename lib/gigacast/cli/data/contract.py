@@ -16,7 +16,7 @@ from gigacast.cli.data.command import (
     print_json,
     schema_option,
 )
-from gigacast.cli.data.view import print_report, report_json
+from gigacast.cli.data.view import report_document, report_json
 from gigacast.core.contract.definition import Contract, Mode
 from gigacast.core.contract.inference import infer_contract
 from gigacast.core.dataset.ref import DatasetRef
@@ -26,6 +26,7 @@ from gigacast.datasets.importing import local_source
 from gigacast.datasets.resolve import promised_in, rows_in
 from gigacast.errors import ConfigError
 from gigacast.lake.dataset.contract_file import format_contract
+from gigacast.report.terminal import say, show
 
 
 @click.command()
@@ -34,20 +35,20 @@ from gigacast.lake.dataset.contract_file import format_contract
 @mode_option
 @placed
 def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **given: Any) -> int:
-    """Hold DATASET, or a local file, against a contract; exit code 1 when it is broken.
+    """Check DATASET, or a local file, against a contract; exit code 1 if it is broken.
 
     Without --schema the contract is the one the version was published with.
     """
-    asked = find_contract(schema) if schema else None
-    rows, where, promised = _open_rows(dataset, given, asked)
-    contract = asked or promised
+    requested = find_contract(schema) if schema else None
+    rows, where, promised = _open_rows(dataset, given, requested)
+    contract = requested or promised
     if contract is None:
         raise ConfigError(f"{dataset} was published without a contract", hint="give --schema")
     report = check_rows(rows, contract, Mode(mode))
     if as_json:
         print_json(report_json(report))
     else:
-        print_report(report, where)
+        show(report_document(report, where))
     return 0 if report.ok else EXIT_FAILED
 
 
@@ -67,13 +68,13 @@ def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **
     else:
         output.write_text(text, encoding="utf-8")
         columns = len(contract.columns)
-        click.echo(f"wrote {output}: the contract {contract.name!r}, {columns} columns", err=True)
+        say(f"wrote {output}: the contract {contract.name!r}, {columns} columns", err=True)
 
 
 def _open_rows(
     dataset: str, given: dict[str, Any], contract: Contract | None = None
 ) -> tuple[RowSource, str, Contract | None]:
-    """Return the rows of a dataset or local file, its name, and the contract it was held to."""
+    """Return the rows of a dataset or local file, its name, and the contract of the dataset."""
     path = Path(dataset)
     if path.exists() and not is_dataset(dataset):
         return local_source(path, contract), str(path), None

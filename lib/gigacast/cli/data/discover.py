@@ -1,4 +1,4 @@
-"""``gigacast data discover``: which files there are, by series and month."""
+"""``gigacast data discover``: the files under the input root, by series and month."""
 
 import json
 from collections.abc import Iterable
@@ -15,12 +15,29 @@ from gigacast.errors import DataNotFoundError
 from gigacast.parquet_loader.discovery import Discovered, FileDiscovery, ParquetFileInfo
 from gigacast.parquet_loader.setup import open_below, roots_of
 from gigacast.report import quantity
-from gigacast.report.table import print_table
+from gigacast.report.document import Block, Column, Document, Items, Kind, Paragraph, Table, titled
+from gigacast.report.terminal import show
 from gigacast.settings.assembly import selection_of
 from gigacast.settings.options import names_of
 from gigacast.storage.store import Store
 
 _MOST_NAMED = 5
+_SERIES_COLUMNS = (
+    Column("series", Kind.KEY),
+    Column("timeframe"),
+    Column("h", Kind.COUNT, 2, "horizon"),
+    Column("files", Kind.COUNT),
+    Column("first"),
+    Column("last"),
+    Column("missing", Kind.COUNT, 1, "missing months"),
+    Column("size", Kind.SIZE, 1),
+)
+_FILE_COLUMNS = (
+    Column("month"),
+    Column("key", Kind.KEY),
+    Column("size", Kind.SIZE),
+    Column("metadata", priority=1),
+)
 
 
 @click.command()
@@ -45,23 +62,23 @@ def discover(each: bool, as_json: bool, **given: Any) -> None:
     patterns = settings.parquet_loader.file_patterns
     pattern = NamingPattern(patterns.naming_regex, patterns.panel_regex)
     selection = replace(selection_of(settings), by_month=False)
-    found = FileDiscovery(inputs, pattern).discover(selection)
-    if not found.files:
-        raise _nothing(inputs, found)
+    discovered = FileDiscovery(inputs, pattern).discover(selection)
+    if not discovered.files:
+        raise _nothing(inputs, discovered)
     if as_json:
-        click.echo(json.dumps(_plain(inputs, found), indent=1))
+        click.echo(json.dumps(_plain(inputs, discovered), indent=1))
     elif each:
-        _print_files(inputs, found)
+        show(_files_document(inputs, discovered))
     else:
-        _print_series(inputs, found)
+        show(_series_document(inputs, discovered))
 
 
-def _nothing(inputs: Store, found: Discovered) -> DataNotFoundError:
+def _nothing(inputs: Store, discovered: Discovered) -> DataNotFoundError:
     message = f"{inputs.address.url}: no file is what was asked for"
-    if found.unmatched:
-        named = ", ".join(found.unmatched[:_MOST_NAMED])
+    if discovered.unmatched:
+        names = ", ".join(discovered.unmatched[:_MOST_NAMED])
         return DataNotFoundError(
-            f"{message}; {len(found.unmatched)} have other names: {named}",
+            f"{message}; {len(discovered.unmatched)} have other names: {names}",
             hint="names are read by parquet_loader.file_patterns.naming_regex",
         )
     return DataNotFoundError(
@@ -85,6 +102,7 @@ class SeriesFiles:
 
 def _series(files: Iterable[ParquetFileInfo]) -> list[SeriesFiles]:
     def name(info: ParquetFileInfo) -> tuple[str, str, int]:
+        # None does not compare with text or numbers.
         return info.symbol, info.timeframe or "", info.horizon or 0
 
     rows = []
@@ -108,57 +126,58 @@ def _series(files: Iterable[ParquetFileInfo]) -> list[SeriesFiles]:
     return rows
 
 
-def _plain(inputs: Store, found: Discovered) -> dict[str, Any]:
+def _plain(inputs: Store, discovered: Discovered) -> dict[str, Any]:
     return {
         "root": inputs.address.url,
-        "series": [asdict(row) for row in _series(found.files)],
-        "files": [asdict(info) for info in found.files],
-        "superseded": list(found.superseded),
-        "unmatched": list(found.unmatched),
+        "series": [asdict(row) for row in _series(discovered.files)],
+        "files": [asdict(info) for info in discovered.files],
+        "superseded": list(discovered.superseded),
+        "unmatched": list(discovered.unmatched),
     }
 
 
-def _print_series(inputs: Store, found: Discovered) -> None:
-    columns = ("series", "timeframe", "h", "files", "first", "last", "missing", "size")
-    cells = [
+def _series_document(inputs: Store, discovered: Discovered) -> Document:
+    rows = [
         (
             row.symbol,
             row.timeframe or "",
-            str(row.horizon or ""),
+            row.horizon,
             row.files,
             row.first,
             row.last,
             row.missing_months,
-            quantity.size(row.size_bytes),
+            row.size_bytes,
         )
-        for row in _series(found.files)
+        for row in _series(discovered.files)
     ]
-    print_table(inputs.address.url, columns, cells)
-    _print_rest(found)
+    table = Table(_SERIES_COLUMNS, tuple(rows))
+    return Document((*titled(inputs.address.url, table), *_rest(discovered)))
 
 
-def _print_files(inputs: Store, found: Discovered) -> None:
-    columns = ("month", "key", "size", "metadata")
-    cells = [
+def _files_document(inputs: Store, discovered: Discovered) -> Document:
+    rows = [
         (
             str(info.calendar_month),
             info.key,
-            quantity.size(info.size_bytes),
+            info.size_bytes,
             "" if info.metadata_key is None else "json",
         )
-        for info in found.files
+        for info in discovered.files
     ]
-    print_table(inputs.address.url, columns, cells)
-    _print_rest(found)
+    table = Table(_FILE_COLUMNS, tuple(rows))
+    return Document((*titled(inputs.address.url, table), *_rest(discovered)))
 
 
-def _print_rest(found: Discovered) -> None:
-    total = sum(info.size_bytes for info in found.files)
-    click.echo(f"\n{len(found.files):,} files, {quantity.size(total)}")
-    for what, keys in (
-        ("superseded by a newer one", found.superseded),
-        ("with other names", found.unmatched),
-    ):
-        if keys:
-            more = ", ..." if len(keys) > _MOST_NAMED else ""
-            click.echo(f"{len(keys):,} {what}: {', '.join(keys[:_MOST_NAMED])}{more}")
+def _rest(discovered: Discovered) -> tuple[Block, ...]:
+    """Return the totals, and the first of the files that are not taken."""
+    total = sum(info.size_bytes for info in discovered.files)
+    texts = [
+        f"{len(keys):,} {reason}: {', '.join(keys[:_MOST_NAMED])}"
+        + (", ..." if len(keys) > _MOST_NAMED else "")
+        for reason, keys in (
+            ("superseded by a newer one", discovered.superseded),
+            ("with other names", discovered.unmatched),
+        )
+        if keys
+    ]
+    return Paragraph(f"{len(discovered.files):,} files, {quantity.size(total)}"), Items.of(texts)

@@ -1,4 +1,4 @@
-"""``gigacast data features``: a dataset or files into a feature set."""
+"""``gigacast data features``: compute a feature set from a dataset or files."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from gigacast.feature_sets.stage import Learned
 from gigacast.job.audit import this_author
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import DatasetManifest, Dependency
-from gigacast.report.table import print_table
+from gigacast.report.document import Cell, Column, Document, Items, Kind, Paragraph, Table
+from gigacast.report.terminal import say, show
 from gigacast.settings.loader import parse_size
 from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.parquet.writer import CODECS
@@ -76,7 +77,7 @@ def features(source: str, dataset: str, as_json: bool, **given: Any) -> None:
             files=FileRules(partition_by=by, codec=own["compression"]),
         ),
     )
-    _tell(build_features(lake, ref, rows, options, this_author()), as_json)
+    _show_built(build_features(lake, ref, rows, options, this_author()), as_json)
 
 
 _OWN = (
@@ -88,12 +89,12 @@ _OWN = (
 def _how(
     lake: Lake, recipe: str | None, like: str | None
 ) -> tuple[Recipe, Learned | None, int | None]:
-    """Return the recipe, and what an earlier version learned."""
+    """Return the recipe, and the selection, scaler and bars per day of an earlier version."""
     if (recipe is None) == (like is None):
         raise ConfigError("give --recipe, or --like and a feature set that was made by one")
     if like is not None:
-        known = feature_set_of(lake.read(DatasetRef.parse(like)))
-        return known.recipe, known.learned, known.bars_per_day
+        earlier = feature_set_of(lake.read(DatasetRef.parse(like)))
+        return earlier.recipe, earlier.learned, earlier.bars_per_day
     assert recipe is not None  # noqa: S101 - one of the two is
     path = Path(recipe)
     if path.is_file():
@@ -119,50 +120,66 @@ def _open_source(lake: Lake, source: str) -> tuple[DatasetRows, tuple[Dependency
     store = FolderStore(whole if whole.is_dir() else whole.parent)
     rows = rows_of_folder(store, "" if whole.is_dir() else whole.name)
     keys = [f"{store.address.url.rstrip('/')}/{file.meta.key}" for file in rows.files]
-    found = zip(keys, rows.files, strict=True)
-    return rows, tuple(Dependency(key, file.meta.etag) for key, file in found)
+    pairs = zip(keys, rows.files, strict=True)
+    return rows, tuple(Dependency(key, file.meta.etag) for key, file in pairs)
 
 
-def _tell(built: BuiltFeatures, as_json: bool) -> None:
+def _show_built(built: BuiltFeatures, as_json: bool) -> None:
     manifest = built.published.manifest
     for name in built.valueless:
-        click.echo(f"warning: {name} has no value in any row; {VALUELESS_HINT}", err=True)
+        say(f"warning: {name} has no value in any row; {VALUELESS_HINT}", err=True)
     if as_json:
         without = {"without_values": list(built.valueless)}
         print_json({"new": built.published.new, **without, **describe_json(manifest)})
         return
+    show(_features_document(built))
+
+
+def _features_document(built: BuiltFeatures) -> Document:
+    """Return where the feature set was published, its features, scaler and warnings."""
+    manifest, scaler = built.published.manifest, built.learned.scaler
     state = "published" if built.published.new else "there already, unchanged:"
-    click.echo(f"{state} {manifest.ref}: {manifest.rows:,} rows in {len(manifest.files)} files\n")
-    print_table("", *_table_of(built, manifest))
-    scaler = built.learned.scaler
-    if scaler is not None:
-        told = f"{scaler.method}, of {scaler.rows:,} rows up to {scaler.until}"
-        click.echo(f"\nscaled: {told}")
+    size = f"{manifest.rows:,} rows in {len(manifest.files)} files"
+    scaled = scaler and f"scaled: {scaler.method}, of {scaler.rows:,} rows up to {scaler.until}"
     report = built.published.report
-    for warning in report.warnings if report else ():
-        click.echo(f"warning: {warning}")
+    return Document(
+        (
+            Paragraph(f"{state} {manifest.ref}: {size}"),
+            _features_table(built, manifest),
+            *([Paragraph(scaled)] if scaled else []),
+            Items.of(f"warning: {warning}" for warning in (report.warnings if report else ())),
+        )
+    )
 
 
-def _table_of(
-    built: BuiltFeatures, manifest: DatasetManifest
-) -> tuple[tuple[str, ...], list[tuple[Any, ...]]]:
-    """Return the features with what is known of them; best first where they were ranked."""
+_COLUMNS = (
+    Column("feature", Kind.KEY),
+    Column("score", Kind.NUMBER),
+    Column("missing", Kind.COUNT),
+    Column("centre", Kind.NUMBER, 1),
+    Column("scale", Kind.NUMBER, 1),
+)
+
+
+def _features_table(built: BuiltFeatures, manifest: DatasetManifest) -> Table:
+    """Return a row per feature, the best first if they were ranked; without empty columns."""
     learned, scaler = built.learned, built.learned.scaler
     scores = {rank.name: rank.score for rank in learned.ranks}
     names = [rank.name for rank in learned.ranks] or list(learned.chosen)
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name in names:
-        chosen = name in learned.chosen
-        scaled = scaler is not None and name in scaler.centre
+        is_chosen = name in learned.chosen
+        is_scaled = scaler is not None and name in scaler.centre
         rows.append(
             (
                 name,
                 scores.get(name),
-                manifest.null_counts.get(name) if chosen else "left out",
-                scaler.centre[name] if scaled and scaler else None,
-                scaler.scale[name] if scaled and scaler else None,
+                manifest.null_counts.get(name) if is_chosen else "left out",
+                scaler.centre[name] if is_scaled and scaler else None,
+                scaler.scale[name] if is_scaled and scaler else None,
             )
         )
-    columns = ("feature", "score", "missing", "centre", "scale")
-    used = [place for place, _ in enumerate(columns) if any(row[place] is not None for row in rows)]
-    return tuple(columns[i] for i in used), [tuple(row[i] for i in used) for row in rows]
+    used = [i for i, _ in enumerate(_COLUMNS) if any(row[i] is not None for row in rows)]
+    return Table(
+        tuple(_COLUMNS[i] for i in used), tuple(tuple(row[i] for i in used) for row in rows)
+    )

@@ -24,6 +24,7 @@ from gigacast.lake.plan.planner import Plan
 from gigacast.quality.measures import Thresholds
 from gigacast.quality.result import Judged
 from gigacast.report.progress import Progress
+from gigacast.report.terminal import say
 from gigacast.settings.assembly import job_of
 from gigacast.settings.options import names_of
 from gigacast.storage.opening import open_store
@@ -70,13 +71,14 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def read_files(
     dataset: str | None, given: dict[str, Any]
 ) -> tuple[FileJob, ForecastJob, Thresholds]:
-    """Return what a command's flags and the settings ask for; flags are taken out of ``given``.
+    """Return the job, the forecasting job and the thresholds that flags and settings describe.
 
     Parameters
     ----------
     dataset : str, optional
-        Without one the partitions of the input root are meant.
+        Dataset to read; the partitions of the input root by default.
     given : dict
+        Values of the flags; those used here are removed.
 
     Raises
     ------
@@ -98,11 +100,7 @@ def read_files(
         settings = settings.model_copy(update={"run": here})
     job = job_of(settings)
     open_store(job.bucket if job.outputs.is_below(job.bucket) else job.outputs).check()
-    sources = Sources(job.inputs)
-    if dataset is not None:
-        sources = sources_of_dataset(job.outputs, DatasetRef.parse(dataset), every=every)
-    elif every:
-        raise ConfigError("--every: all versions of what?", hint="name a dataset, as raw/EURUSD")
+    sources = _sources(job, dataset, every=every)
     reading = Reading(
         columns=job.method.columns,
         timestamp_unit=job.method.timestamp_unit,
@@ -117,6 +115,14 @@ def read_files(
     return files, job, thresholds
 
 
+def _sources(job: ForecastJob, dataset: str | None, *, every: bool) -> Sources:
+    if dataset is not None:
+        return sources_of_dataset(job.outputs, DatasetRef.parse(dataset), every=every)
+    if every:
+        raise ConfigError("--every: all versions of what?", hint="name a dataset, as raw/EURUSD")
+    return Sources(job.inputs)
+
+
 def _days(texts: Iterable[str]) -> tuple[date, ...]:
     try:
         return tuple(date.fromisoformat(day.strip()) for day in texts if day.strip())
@@ -125,14 +131,14 @@ def _days(texts: Iterable[str]) -> tuple[date, ...]:
 
 
 class FileWatcher(Watcher):
-    """Shows how a job over files goes on."""
+    """Shows the progress of a job over files."""
 
     def __init__(self, verb: str, *, quiet: bool) -> None:
         super().__init__(quiet=quiet)
         self._verb = verb
 
     def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
-        """Tell what will be done, and start the bar."""
+        """Print the plan and start the bar."""
         self.close()
         totals = plan.totals
         notes = [f"{plan.discovered} partitions: {totals.done} done, {tasks} to {self._verb}"]
@@ -141,15 +147,15 @@ class FileWatcher(Watcher):
         if plan.unmatched_count:
             notes.append(f"{plan.unmatched_count} objects not taken ({plan.unmatched[0]}, ...)")
         if not self._quiet:
-            click.echo("; ".join(notes), err=True)
+            say("; ".join(notes), err=True)
         if tasks:
             self._progress = self.enter_context(Progress(tasks, quiet=self._quiet))
 
 
 def complain_of(set_aside: Sequence[Judged]) -> None:
-    """Name what was set aside, and why, to those who asked to hear of errors alone."""
-    for one in set_aside[:_NAMED]:
-        reasons = "; ".join(one.judgement.reasons)
-        click.echo(f"set aside: {one.partition}: {' '.join(reasons.split())}", err=True)
+    """Print the partitions set aside, and why, to stderr: ``--quiet`` shows errors alone."""
+    for judged in set_aside[:_NAMED]:
+        reasons = "; ".join(judged.judgement.reasons)
+        say(f"set aside: {judged.partition}: {' '.join(reasons.split())}", err=True)
     if len(set_aside) > _NAMED:
-        click.echo(f"... and {len(set_aside) - _NAMED:,} more: see the audit", err=True)
+        say(f"... and {len(set_aside) - _NAMED:,} more: see the audit", err=True)

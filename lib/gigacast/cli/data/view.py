@@ -1,11 +1,8 @@
-"""Datasets as people and programs read them: tables and JSON."""
+"""Datasets, contracts' reports and lineage as documents and JSON."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
-
-import click
 
 from gigacast.cli.suggestion import proposed
 from gigacast.core.contract.report import ContractReport
@@ -18,43 +15,95 @@ from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.metadata import describe_manifest
 from gigacast.lake.dataset.retire import RetirePlan
 from gigacast.report import quantity
-from gigacast.report.table import print_table
+from gigacast.report.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Item,
+    Items,
+    KeyValues,
+    Kind,
+    Paragraph,
+    Table,
+    Tone,
+    titled,
+)
 
 _MOST_FILES = 20
+_VERSION_COLUMNS = (
+    Column("dataset", Kind.KEY),
+    Column("version", Kind.KEY),
+    Column("state"),
+    Column("rows", Kind.COUNT),
+    Column("files", Kind.COUNT, 2),
+    Column("size", Kind.SIZE, 1),
+    Column("created", Kind.DATE, 3),
+    Column("what", priority=4, label="changelog"),
+)
+_COLUMN_COLUMNS = (
+    Column("name", Kind.KEY),
+    Column("type"),
+    Column("missing", Kind.COUNT),
+    Column("least", Kind.KEY, 1),
+    Column("greatest", Kind.KEY, 1),
+)
+_CHANGE_COLUMNS = (
+    Column("version", Kind.KEY),
+    Column("when", Kind.DATE),
+    Column("who", priority=1),
+    Column("what"),
+)
+_SOURCE_COLUMNS = (
+    Column("dataset", Kind.KEY),
+    Column("key", Kind.KEY),
+    Column("etag", Kind.KEY, 1),
+)
+_FILE_COLUMNS = (
+    Column("path", Kind.KEY),
+    Column("rows", Kind.COUNT),
+    Column("size", Kind.SIZE),
+    Column("key", Kind.KEY, 1),
+)
+_VIOLATION_COLUMNS = (
+    Column("column", Kind.KEY),
+    Column("rule"),
+    Column("rows", Kind.COUNT),
+    Column("detail"),
+    Column("first", priority=1, label="first row"),
+)
 
 
 def version_rows(lake: Lake, ref: DatasetRef) -> list[dict[str, Any]]:
-    """Return what is to be said of each version of a dataset, oldest first."""
-    rows = []
-    for version, state in lake.versions(ref).items():
-        one = replace(ref, version=version)
-        row: dict[str, Any] = {"dataset": f"{ref.layer}/{ref.name}", "version": version}
-        row["state"] = state
-        try:
-            known = lake.find(one) if state in {PUBLISHED, DEPRECATED} else None
-        except DatasetIntegrityError as error:
-            rows.append({**row, "state": "broken", "problem": error.message})
-            continue
-        if known is not None:
-            row |= {
-                "rows": known.rows,
-                "size_bytes": known.size_bytes,
-                "files": len(known.files),
-                "created_at": known.created_at,
-                "changelog": known.changelog[0].what if known.changelog else "",
-            }
-        rows.append(row)
-    return rows
+    """Return the versions of a dataset for ``--json``, the oldest first."""
+    return [_version_row(lake, ref, *entry) for entry in lake.versions(ref).items()]
 
 
-def print_versions(rows: Sequence[dict[str, Any]], where: str) -> None:
-    """Print a line for every version."""
+def _version_row(lake: Lake, ref: DatasetRef, version: str, state: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"dataset": f"{ref.layer}/{ref.name}", "version": version, "state": state}
+    if state not in {PUBLISHED, DEPRECATED}:
+        return row
+    try:
+        manifest = lake.find(replace(ref, version=version))
+    except DatasetIntegrityError as error:
+        return {**row, "state": "broken", "problem": error.message}
+    if manifest is None:
+        return row
+    return row | {
+        "rows": manifest.rows,
+        "size_bytes": manifest.size_bytes,
+        "files": len(manifest.files),
+        "created_at": manifest.created_at,
+        "changelog": manifest.changelog[0].what if manifest.changelog else "",
+    }
+
+
+def versions_document(rows: Sequence[dict[str, Any]], where: str) -> Document:
+    """Return a row per version, and the problems of damaged ones."""
     if not rows:
-        click.echo(f"no datasets under {where}")
-        bring = proposed("gigacast data import bars.csv raw/NAME")
-        click.echo(f"  `{bring}` brings one in")
-        return
-    columns = ("dataset", "version", "state", "rows", "files", "size", "created", "what")
+        command = proposed("gigacast data import bars.csv raw/NAME")
+        hint = Items.of([f"`{command}` brings one in"], depth=1)
+        return Document((Paragraph(f"no datasets under {where}"), hint))
     cells = [
         (
             row["dataset"],
@@ -62,63 +111,64 @@ def print_versions(rows: Sequence[dict[str, Any]], where: str) -> None:
             "" if row["state"] == PUBLISHED else row["state"],
             row.get("rows"),
             row.get("files"),
-            quantity.size(row["size_bytes"]) if "size_bytes" in row else "",
-            str(row.get("created_at", ""))[:19],
+            row.get("size_bytes"),
+            str(row.get("created_at", "")),
             row.get("changelog", ""),
         )
         for row in rows
     ]
-    print_table(where, columns, cells)
-    for row in rows:
-        if "problem" in row:
-            click.echo(f"problem: {row['problem']}")
+    problems = Items.of(f"problem: {row['problem']}" for row in rows if "problem" in row)
+    return Document((*titled(where, Table(_VERSION_COLUMNS, tuple(cells))), problems))
 
 
 def describe_json(manifest: DatasetManifest) -> dict[str, Any]:
-    """Return a version as metadata.json has it."""
+    """Return the metadata of a version, as metadata.json has it."""
     return describe_manifest(manifest)
 
 
-def print_description(manifest: DatasetManifest, note: Deprecation | None) -> None:
-    """Print all that is known of a version."""
-    known = describe_manifest(manifest)
-    times = known["time_range"]
-    facts = (
-        ("dataset", str(manifest.ref)),
-        ("deprecated", "" if note is None else f"{note.when[:10]} {note.why}".rstrip()),
-        ("instead", "" if note is None else note.instead or ""),
-        ("rows", f"{manifest.rows:,} in {len(manifest.files)} files"),
-        ("size", f"{quantity.size(manifest.size_bytes)}, {manifest.codec}"),
-        ("time", "" if times is None else f"{times['start']} to {times['end']}"),
-        ("complete", f"{manifest.completeness_percentage:g}%"),
-        ("flags", ", ".join(manifest.quality_flags)),
-        ("contract", _contract_name(manifest)),
-        ("recipe", _recipe_name(manifest)),
-        ("parts by", ", ".join(manifest.partition_by)),
-        ("shares with", manifest.parent or ""),
-        ("created", f"{manifest.created_at} by {manifest.created_by}"),
-        ("software", ", ".join(f"{n} {v}" for n, v in manifest.software.items())),
-        ("digest", manifest.digest),
+def description_document(manifest: DatasetManifest, note: Deprecation | None) -> Document:
+    """Return the facts, columns, changelog, sources and files of a version."""
+    metadata = describe_manifest(manifest)
+    columns = metadata["schema"]["columns"]
+    changes = [
+        (change.version, change.when, change.who, change.what) for change in manifest.changelog
+    ]
+    sources = [(source.dataset or "", source.key, source.etag) for source in manifest.dependencies]
+    files = [(file.path, file.rows, file.size_bytes, file.key) for file in manifest.files]
+    blocks: list[Block] = [
+        _description_facts(manifest, note, metadata["time_range"]),
+        *titled("Columns", _columns_table(columns)),
+        *titled("Changelog", Table(_CHANGE_COLUMNS, tuple(changes))),
+    ]
+    if sources:
+        blocks += titled("Made from", Table(_SOURCE_COLUMNS, tuple(sources), limit=_MOST_FILES))
+    rest = "; --json lists all"
+    blocks += titled("Files", Table(_FILE_COLUMNS, tuple(files), limit=_MOST_FILES, rest=rest))
+    return Document(tuple(blocks))
+
+
+def _description_facts(
+    manifest: DatasetManifest, note: Deprecation | None, times: dict[str, Any] | None
+) -> KeyValues:
+    return KeyValues.of(
+        [
+            ("dataset", str(manifest.ref)),
+            ("deprecated", "" if note is None else f"{note.when[:10]} {note.why}".rstrip()),
+            ("instead", "" if note is None else note.instead or ""),
+            ("rows", f"{manifest.rows:,} in {len(manifest.files)} files"),
+            ("size", f"{quantity.size(manifest.size_bytes)}, {manifest.codec}"),
+            ("time", "" if times is None else f"{times['start']} to {times['end']}"),
+            ("complete", f"{manifest.completeness_percentage:g}%"),
+            ("flags", ", ".join(manifest.quality_flags)),
+            ("contract", _contract_name(manifest)),
+            ("recipe", _recipe_name(manifest)),
+            ("parts by", ", ".join(manifest.partition_by)),
+            ("shares with", manifest.parent or ""),
+            ("created", f"{manifest.created_at} by {manifest.created_by}"),
+            ("software", ", ".join(f"{n} {v}" for n, v in manifest.software.items())),
+            ("digest", manifest.digest),
+        ]
     )
-    for name, value in facts:
-        if value:
-            click.echo(f"{name:<12} {value}")
-    columns = known["schema"]["columns"]
-    rows = [(c["name"], c["type"], c["null_count"], *_limits(c)) for c in columns]
-    click.echo()
-    print_table("Columns", ("name", "type", "missing", "least", "greatest"), rows)
-    changes = [(c.version, c.when[:19], c.who, c.what) for c in manifest.changelog]
-    click.echo()
-    print_table("Changelog", ("version", "when", "who", "what"), changes)
-    if manifest.dependencies:
-        made = [(one.dataset or "", one.key, one.etag) for one in manifest.dependencies]
-        click.echo()
-        print_table("Made from", ("dataset", "key", "etag"), made[:_MOST_FILES])
-    files = [(f.path, f.rows, quantity.size(f.size_bytes), f.key) for f in manifest.files]
-    click.echo()
-    print_table("Files", ("path", "rows", "size", "key"), files[:_MOST_FILES])
-    if len(files) > _MOST_FILES:
-        click.echo(f"and {len(files) - _MOST_FILES} more; --json lists all")
 
 
 def _contract_name(manifest: DatasetManifest) -> str:
@@ -133,49 +183,55 @@ def _recipe_name(manifest: DatasetManifest) -> str:
     return f"{made_by['recipe']['name']}{scaled}" if made_by else ""
 
 
-def _limits(column: dict[str, Any]) -> tuple[str, str]:
-    return tuple(
-        "" if (value := column.get(side)) is None else str(value) for side in ("minimum", "maximum")
-    )  # type: ignore[return-value]
-
-
-def print_file(known: dict[str, Any]) -> None:
-    """Print what a file's footer says."""
-    size = quantity.size(known["file_size_bytes"])
-    click.echo(f"{known['key']}: {known['num_rows']:,} rows, {size}, {known['compression']}")
-    click.echo(f"{known['num_row_groups']} row groups, written by {known['created_by']}\n")
+def _columns_table(columns: Sequence[dict[str, Any]]) -> Table:
     rows = [
-        (c["name"], c["type"], "" if c["null_count"] is None else c["null_count"], *_limits(c))
-        for c in known["columns"]
+        (c["name"], c["type"], c["null_count"], *(_limit(c, s) for s in ("minimum", "maximum")))
+        for c in columns
     ]
-    print_table("Columns", ("name", "type", "missing", "least", "greatest"), rows)
-    embedded = known["metadata"] or {}
-    for name in ("layer", "asset", "feature_set", "version", "created_at", "created_by"):
-        if embedded.get(name):
-            click.echo(f"{name:<12} {embedded[name]}")
-    for name, value in known["custom"].items():
-        click.echo(f"{name}: {value[:200]}")
+    return Table(_COLUMN_COLUMNS, tuple(rows))
+
+
+def _limit(column: dict[str, Any], side: str) -> Cell:
+    value = column.get(side)
+    return None if value is None else str(value)
+
+
+def file_document(footer: dict[str, Any]) -> Document:
+    """Return the content of a Parquet file's footer."""
+    size = quantity.size(footer["file_size_bytes"])
+    embedded = footer["metadata"] or {}
+    names = ("layer", "asset", "feature_set", "version", "created_at", "created_by")
+    return Document(
+        (
+            Paragraph(
+                f"{footer['key']}: {footer['num_rows']:,} rows, {size}, {footer['compression']}"
+            ),
+            Paragraph(f"{footer['num_row_groups']} row groups, written by {footer['created_by']}"),
+            *titled("Columns", _columns_table(footer["columns"])),
+            KeyValues.of((name, embedded.get(name)) for name in names),
+            Items.of(f"{name}: {value[:200]}" for name, value in footer["custom"].items()),
+        )
+    )
 
 
 def report_json(report: ContractReport) -> dict[str, Any]:
-    """Return a report as plain values."""
+    """Return a report for ``--json``."""
     return {**asdict(report), "ok": report.ok}
 
 
-def print_report(report: ContractReport, where: str) -> None:
-    """Print every violation, with its first rows."""
-    for warning in report.warnings:
-        click.echo(f"warning: {warning}")
+def report_document(report: ContractReport, where: str) -> Document:
+    """Return every violation of a contract with its first row."""
+    warnings = Items(tuple(Item(f"warning: {w}", tone=Tone.WARNING) for w in report.warnings))
     if report.ok:
-        click.echo(f"{where} keeps the contract {report.contract}: {report.rows:,} rows")
-        return
+        text = f"{where} keeps the contract {report.contract}: {report.rows:,} rows"
+        return Document((warnings, Paragraph(text, Tone.GOOD)))
     rows = [
-        (one.column, one.rule, one.count or "all", one.detail, _sample(one.sample))
-        for one in report.violations
+        (v.column, v.rule, v.count or "all", v.detail, _sample(v.sample)) for v in report.violations
     ]
     title = f"{where} breaks the contract {report.contract}"
-    print_table(title, ("column", "rule", "rows", "", "first"), rows)
-    click.echo(f"\n{report.bad_rows:,} of {report.rows:,} rows break a rule")
+    total = Paragraph(f"{report.bad_rows:,} of {report.rows:,} rows break a rule")
+    table = Table(_VIOLATION_COLUMNS, tuple(rows))
+    return Document((warnings, *titled(title, table), total))
 
 
 def _sample(sample: Sequence[Any]) -> str:
@@ -184,22 +240,22 @@ def _sample(sample: Sequence[Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sample[0].items())
 
 
-def lineage_json(found: Lineage) -> dict[str, Any]:
-    """Return a lineage as plain values."""
-    return asdict(found)
+def lineage_json(lineage: Lineage) -> dict[str, Any]:
+    """Return a lineage for ``--json``."""
+    return asdict(lineage)
 
 
-def print_lineage(found: Lineage) -> None:
-    """Print both directions, a step an indentation."""
-    click.echo(found.start)
-    both = (("made from", found.sources, _source_text), ("used by", found.products, _product_text))
-    for title, links, text in both:
-        if not links:
-            click.echo(f"  {title}: nothing that is known")
-            continue
-        click.echo(f"  {title}:")
-        for link in links:
-            click.echo(f"  {'  ' * link.depth}{text(link)}")
+def lineage_document(lineage: Lineage) -> Document:
+    """Return sources and products as two lists, indented by their distance."""
+    sources = _links("made from", lineage.sources, _source_text)
+    products = _links("used by", lineage.products, _product_text)
+    return Document((Items((Item(lineage.start), *sources, *products)),))
+
+
+def _links(title: str, links: Sequence[Link], text: Callable[[Link], str]) -> list[Item]:
+    if not links:
+        return [Item(f"{title}: nothing that is known", 1)]
+    return [Item(f"{title}:", 1), *(Item(text(link), 1 + link.depth) for link in links)]
 
 
 def _source_text(link: Link) -> str:
@@ -217,27 +273,27 @@ def _link_text(link: Link, how: str) -> str:
     return f"{link.name}{key}{etag}  ({how}){state}"
 
 
-def print_plan(plan: RetirePlan, deleted: int, *, sure: bool, as_json: bool) -> None:
-    """Print what retiring deletes, or would."""
-    if as_json:
-        content = {
-            "versions": [str(ref) for ref in plan.versions],
-            "objects": [entry.key for entry in plan.objects],
-            "size_bytes": plan.size_bytes,
-            "kept": list(plan.kept),
-            "refused": plan.refused,
-            "deleted": deleted,
-        }
-        click.echo(json.dumps(content, indent=1))
-        return
-    for ref in plan.versions:
-        click.echo(f"{'deleted' if sure else 'would delete'} {ref}")
-    for version, why in plan.refused.items():
-        click.echo(f"stays: {version}: {why}")
-    for key in plan.kept:
-        click.echo(f"stays, shared: {key}")
-    amount = f"{len(plan.objects)} objects, {quantity.size(plan.size_bytes)}"
-    if not plan.versions:
-        click.echo("nothing to delete")
+def retirement_json(plan: RetirePlan, deleted: int) -> dict[str, Any]:
+    """Return the versions and objects that retiring deletes, for ``--json``."""
+    return {
+        "versions": [str(ref) for ref in plan.versions],
+        "objects": [entry.key for entry in plan.objects],
+        "size_bytes": plan.size_bytes,
+        "kept": list(plan.kept),
+        "refused": plan.refused,
+        "deleted": deleted,
+    }
+
+
+def retirement_document(plan: RetirePlan, *, sure: bool) -> Document:
+    """Return the versions that retiring deletes, or would without ``--yes``, and those it keeps."""
+    verb = "deleted" if sure else "would delete"
+    texts = [f"{verb} {ref}" for ref in plan.versions]
+    texts += [f"stays: {version}: {why}" for version, why in plan.refused.items()]
+    texts += [f"stays, shared: {key}" for key in plan.kept]
+    if plan.versions:
+        amount = f"{len(plan.objects)} objects, {quantity.size(plan.size_bytes)}"
+        texts.append(f"{amount} deleted" if sure else f"{amount}; --yes deletes them")
     else:
-        click.echo(f"{amount} deleted" if sure else f"{amount}; --yes deletes them")
+        texts.append("nothing to delete")
+    return Document((Items.of(texts),))

@@ -17,20 +17,23 @@ from gigacast.cli.flags import (
 )
 from gigacast.cli.models.gate import gate_options, promote, take_gate, tell_verdict
 from gigacast.cli.models.view import (
+    comparison_document,
     comparison_json,
+    history_blocks,
     history_json,
-    manifest_facts,
-    print_comparison,
-    print_history,
-    print_models,
+    models_document,
     read_facts,
     summary_json,
+    version_document,
 )
 from gigacast.cli.suggestion import proposed
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
 from gigacast.models.publish import Published
+from gigacast.report.document import Document, Items, KeyValues
+from gigacast.report.terminal import say
+from gigacast.report.terminal import show as render
 from gigacast.settings.options import names_of
 
 _NOT_HERE = {"model", "model_version", "layout", "fallback", "executor", "n_jobs"}
@@ -89,34 +92,32 @@ why_option = click.option("--why", default="", help="Goes into the history.")
 def list_(as_json: bool, **given: Any) -> None:
     """List every model and version, and which is active."""
     manager = _manager(given)
-    found = manager.list_models()
+    summaries = manager.list_models()
     if as_json:
-        _print_json([summary_json(one) for one in found])
+        _print_json([summary_json(summary) for summary in summaries])
         return
-    print_models(found, manager.where)
+    render(models_document(summaries, manager.where))
 
 
 @models.command()
 @name_version
 @_placed
 def show(reference: str, as_json: bool, **given: Any) -> None:
-    """Show a model's versions and history, or all that is known of one version."""
+    """Show a model's versions and history, or the manifest of one version."""
     manager = _manager(given)
     name, _, version = reference.removeprefix("models/").partition("/")
     summary, active = manager.show_model(name)
     if version:
-        found = manager.read_manifest(name, version)
+        manifest = manager.read_manifest(name, version)
         if as_json:
-            _print_json({**found.to_json(), "active": version == active.version})
+            _print_json({**manifest.to_json(), "active": version == active.version})
             return
-        for fact, value in manifest_facts(found, active.version):
-            click.echo(f"{fact:<12} {value}")
+        render(version_document(manifest, active.version))
         return
     if as_json:
         _print_json({**summary_json(summary), "history": history_json(active)})
         return
-    print_models([summary], manager.where)
-    print_history(active)
+    render(models_document([summary], manager.where).followed_by(*history_blocks(active)))
 
 
 @models.command()
@@ -135,7 +136,7 @@ def download(
 ) -> None:
     """Fetch MODEL (chronos-bolt-small, or OWNER/NAME) from the hub and publish it."""
     done = _manager(given).download_model(model, model_version, revision=revision, name=name)
-    _tell_published(done, as_json)
+    _show_published(done, as_json)
 
 
 @models.command()
@@ -163,22 +164,22 @@ def publish(folder: Path, as_json: bool, **given: Any) -> None:
         metrics=metrics,
         source=source,
     )
-    _tell_published(done, as_json)
+    _show_published(done, as_json)
 
 
-def _tell_published(done: Published, as_json: bool) -> None:
-    found = done.manifest
+def _show_published(done: Published, as_json: bool) -> None:
+    manifest = done.manifest
     if as_json:
-        _print_json({**found.to_json(), "new": done.new, "activated": done.activated})
+        _print_json({**manifest.to_json(), "new": done.new, "activated": done.activated})
         return
-    label = f"{found.model}/{found.version}"
+    label = f"{manifest.model}/{manifest.version}"
     verb = "published" if done.new else "already there, the same content:"
-    click.echo(f"{verb} {label}, digest {found.digest}")
+    say(f"{verb} {label}, digest {manifest.digest}")
     if done.activated:
-        click.echo(f"active: {label}, the first version")
+        say(f"active: {label}, the first version")
     elif done.new:
-        switch = proposed(f"gigacast models switch {found.model} {found.version}")
-        click.echo(f"to use it: {switch}")
+        switch = proposed(f"gigacast models switch {manifest.model} {manifest.version}")
+        say(f"to use it: {switch}")
 
 
 @models.command("switch")
@@ -197,12 +198,12 @@ def switch_(
     seasonal naive; when it is worse, nothing changes, the table says where, and the exit code is 1.
     """
     wants_gate = given["if_better"]
-    asked = take_gate(given)
+    gate = take_gate(given)
     manager = _manager(given)
     if wants_gate:
-        return tell_verdict(promote(manager, name, version, why, asked), as_json)
+        return tell_verdict(promote(manager, name, version, why, gate), as_json)
     active = manager.switch_model(name, version, why=why, expected=expected)
-    _tell_active(name, active.version, history_json(active), as_json)
+    _show_active(name, active.version, history_json(active), as_json)
     return 0
 
 
@@ -213,21 +214,21 @@ def switch_(
 def rollback(name: str, why: str, as_json: bool, **given: Any) -> None:
     """Go back to the version of NAME that was active before."""
     active = _manager(given).rollback_model(name, why=why)
-    _tell_active(name, active.version, history_json(active), as_json)
+    _show_active(name, active.version, history_json(active), as_json)
 
 
-def _tell_active(name: str, version: str | None, history: object, as_json: bool) -> None:
+def _show_active(name: str, version: str | None, history: object, as_json: bool) -> None:
     if as_json:
         _print_json({"name": name, "active": version, "history": history})
         return
-    click.echo(f"active: {name}/{version}")
+    say(f"active: {name}/{version}")
 
 
 @models.command()
 @name_version
 @_placed
 def verify(reference: str, as_json: bool, **given: Any) -> int:
-    """Hash the files of one version, or of all, again. Exit code 1 names what is not as published.
+    """Hash the files of one version, or of all, again; exit code 1 if a file is not as published.
 
     Every file is read where it lies, so it takes as long as downloading it.
     """
@@ -236,12 +237,10 @@ def verify(reference: str, as_json: bool, **given: Any) -> int:
     if as_json:
         _print_json(asdict(report))
     else:
-        for label in report.verified:
-            click.echo(f"as published  {label}")
-        for line in report.skipped:
-            click.echo(f"skipped       {line}")
-        for line in report.problems:
-            click.echo(f"problem       {line}")
+        facts = [("as published", label) for label in report.verified]
+        facts += [("skipped", text) for text in report.skipped]
+        facts += [("problem", text) for text in report.problems]
+        render(Document((KeyValues.of(facts),)))
     return EXIT_FAILED if report.problems else 0
 
 
@@ -260,28 +259,28 @@ def backup(
     if as_json:
         _print_json({**asdict(report), "archive": str(report.archive)})
         return
-    click.echo(f"{archive}: {', '.join(report.versions)}")
+    say(f"{archive}: {', '.join(report.versions)}")
     for label in report.skipped:
-        click.echo(f"left out: {label}")
+        say(f"left out: {label}")
 
 
 @models.command()
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @_placed
 def restore(archive: Path, as_json: bool, **given: Any) -> None:
-    """Bring the versions of ARCHIVE in, all verified first; of what is there damage is mended."""
+    """Import the versions of ARCHIVE, all verified first; damaged files in place are replaced."""
     report = _manager(given).restore_models(archive)
     if as_json:
         _print_json(asdict(report))
         return
-    for label in report.versions:
-        click.echo(f"restored      {label}")
-    for label in report.present:
-        click.echo(f"there already {label}")
-    for name, version in report.active.items():
-        click.echo(f"active        {name}/{version}")
-    for name, version in report.kept_active.items():
-        click.echo(f"still active  {name}/{version}" if version else f"none active   {name}")
+    facts = [("restored", label) for label in report.versions]
+    facts += [("there already", label) for label in report.present]
+    facts += [("active", f"{name}/{version}") for name, version in report.active.items()]
+    facts += [
+        ("still active", f"{name}/{version}") if version else ("none active", name)
+        for name, version in report.kept_active.items()
+    ]
+    render(Document((KeyValues.of(facts),)))
 
 
 @models.command()
@@ -290,16 +289,14 @@ def restore(archive: Path, as_json: bool, **given: Any) -> None:
 @why_option
 @_placed
 def delete(reference: str, yes: bool, why: str, as_json: bool, **given: Any) -> None:
-    """Delete a version that is not active, or what is left of an unfinished one: says first."""
+    """Delete an inactive or unfinished version; without --yes only show its objects."""
     name, version = _split(reference)
     keys = _manager(given).delete_model(name, version, why=why, dry_run=not yes)
     if as_json:
         _print_json({"keys": keys, "deleted": len(keys) if yes else 0})
         return
-    for key in keys:
-        click.echo(key)
-    count = f"deleted {len(keys)} objects"
-    click.echo(count if yes else "nothing deleted; add --yes to delete")
+    render(Document((Items.of(keys),)))
+    say(f"deleted {len(keys)} objects" if yes else "nothing deleted; add --yes to delete")
 
 
 def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -317,7 +314,7 @@ def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--sample_seed", default=0, show_default=True, help="Of the sample.")
 @_placed
 def diff(name: str, first: str, second: str, as_json: bool, **given: Any) -> None:
-    """Compare two versions of NAME on a sample of the partitions: what moves, which is better.
+    """Compare two versions of NAME on a sample: how far forecasts move, which version is better.
 
     Movements are in units of each context's standard deviation. The last horizon of each series is
     held out to see which version is better: lower WQL and MASE are. Nothing is written.
@@ -328,4 +325,4 @@ def diff(name: str, first: str, second: str, as_json: bool, **given: Any) -> Non
     if as_json:
         _print_json(comparison_json(report))
     else:
-        print_comparison(report)
+        render(comparison_document(report))

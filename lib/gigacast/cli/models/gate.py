@@ -6,12 +6,13 @@ from typing import Any
 
 import click
 
-from gigacast.cli.backtest.view import print_leaderboard
 from gigacast.cli.flags import setting
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
 from gigacast.models.gate import Gate, Verdict
+from gigacast.report.document import Document, Items, Paragraph, Tone
+from gigacast.report.terminal import show
 
 _SETTINGS = ("input_prefix", "years", "months", "symbol", "timeframe", "horizon", "freq")
 _GATE = ("sample_partitions", "sample_series", "windows", "segment", "tolerance")
@@ -35,26 +36,26 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def take_gate(given: dict[str, Any]) -> tuple[Gate, dict[str, Any]]:
-    """Return the gate and the settings of what it backtests on; both leave ``given``.
+    """Return the gate and the settings of its backtest; both are removed from ``given``.
 
     Raises
     ------
     ConfigError
         When they are given without ``--if_better``.
     """
-    named = {name: given.pop(name) for name in (*_GATE, *_SETTINGS)}
-    named = {name: value for name, value in named.items() if value is not None}
-    if named and not given.pop("if_better"):
-        raise ConfigError(f"--{next(iter(named))} goes with --if_better")
+    flags = {name: given.pop(name) for name in (*_GATE, *_SETTINGS)}
+    options = {name: value for name, value in flags.items() if value is not None}
+    if options and not given.pop("if_better"):
+        raise ConfigError(f"--{next(iter(options))} goes with --if_better")
     given.pop("if_better", None)
     gate = Gate(
-        partitions=named.pop("sample_partitions", _DEFAULT.partitions),
-        series=named.pop("sample_series", _DEFAULT.series),
-        windows=named.pop("windows", _DEFAULT.windows),
-        segment=named.pop("segment", _DEFAULT.segment),
-        tolerance=named.pop("tolerance", _DEFAULT.tolerance),
+        partitions=options.pop("sample_partitions", _DEFAULT.partitions),
+        series=options.pop("sample_series", _DEFAULT.series),
+        windows=options.pop("windows", _DEFAULT.windows),
+        segment=options.pop("segment", _DEFAULT.segment),
+        tolerance=options.pop("tolerance", _DEFAULT.tolerance),
     )
-    return gate, named
+    return gate, options
 
 
 def promote(
@@ -68,7 +69,7 @@ def promote(
 def tell_verdict(verdict: Verdict, as_json: bool) -> int:
     """Print the table and the verdict; return the exit code."""
     if as_json:
-        told = {
+        content = {
             "name": verdict.model,
             "version": verdict.version,
             "switched": verdict.is_better,
@@ -76,15 +77,18 @@ def tell_verdict(verdict: Verdict, as_json: bool) -> int:
             "location": verdict.location,
             "leaderboard": verdict.leaderboard.to_json(),
         }
-        click.echo(json.dumps(told, indent=1))
+        click.echo(json.dumps(content, indent=1))
         return 0 if verdict.is_better else EXIT_FAILED
-    print_leaderboard(verdict.leaderboard)
-    click.echo()
+    show(_verdict_document(verdict))
+    return 0 if verdict.is_better else EXIT_FAILED
+
+
+def _verdict_document(verdict: Verdict) -> Document:
+    """Return the leaderboard, which version is active now, and the objections."""
+    board = verdict.leaderboard.to_document()
     if verdict.is_better:
-        click.echo(f"active: {verdict.model}/{verdict.version}")
-        return 0
-    held = f"stays active: {verdict.model}/{verdict.active}" if verdict.active else "nothing active"
-    click.echo(f"not switched to {verdict.version}; {held}")
-    for objection in verdict.objections:
-        click.echo(f"  {objection}")
-    return EXIT_FAILED
+        return board.followed_by(Paragraph(f"active: {verdict.model}/{verdict.version}", Tone.GOOD))
+    active = f"{verdict.model}/{verdict.active}"
+    state = f"stays active: {active}" if verdict.active else "nothing active"
+    refusal = Paragraph(f"not switched to {verdict.version}; {state}", Tone.BAD)
+    return board.followed_by(refusal, Items.of(verdict.objections, depth=1))

@@ -1,12 +1,10 @@
-"""Models as people and programs read them: tables and JSON."""
+"""Models, their history and their comparison as documents and JSON."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-import click
 
 from gigacast.cli.suggestion import proposed
 from gigacast.errors import ConfigError
@@ -15,48 +13,84 @@ from gigacast.lake.model.manifest import ModelManifest
 from gigacast.models.diff import Comparison
 from gigacast.models.publish import ModelSummary, VersionSummary
 from gigacast.report import quantity
-from gigacast.report.table import print_table
+from gigacast.report.document import (
+    Block,
+    Cell,
+    Column,
+    Document,
+    Fact,
+    Heading,
+    Items,
+    KeyValues,
+    Kind,
+    Paragraph,
+    Table,
+    titled,
+)
 
-_COLUMNS = ("model", "version", "", "digest", "parameters", "size", "context", "steps", "from")
+_COLUMNS = (
+    Column("model", Kind.KEY),
+    Column("version", Kind.KEY),
+    Column("", label="state"),
+    Column("digest", Kind.KEY, 4),
+    Column("parameters", Kind.COUNT, 1),
+    Column("size", Kind.SIZE, 2),
+    Column("context", Kind.COUNT, 3),
+    Column("steps", Kind.COUNT, 3),
+    Column("from", Kind.KEY, 2),
+)
+_HISTORY_COLUMNS = (
+    Column("when", Kind.DATE),
+    Column("what"),
+    Column("version", Kind.KEY),
+    Column("who", priority=2),
+    Column("why", priority=1),
+)
+_SCORE_COLUMNS = (
+    Column("version", Kind.KEY),
+    Column("WQL", Kind.NUMBER),
+    Column("MASE", Kind.NUMBER),
+    Column("series", Kind.COUNT, 1),
+    Column("MASE undefined", Kind.COUNT, 2),
+)
 
 
-def print_models(found: Sequence[ModelSummary], where: str) -> None:
-    """Print a line for every version."""
-    if not found:
-        click.echo(f"no models under {where}")
+def models_document(models: Sequence[ModelSummary], where: str) -> Document:
+    """Return a row per version, and the problems of damaged ones."""
+    if not models:
         fetch = proposed("gigacast models download chronos-bolt-tiny")
-        click.echo(f"  `{fetch}` fetches one")
-        return
-    print_table(where, _COLUMNS, [_row(one.name, v) for one in found for v in one.versions])
-    for problem in _problems(found):
-        click.echo(f"problem: {problem}")
+        hint = Items.of([f"`{fetch}` fetches one"], depth=1)
+        return Document((Paragraph(f"no models under {where}"), hint))
+    rows = [_row(model.name, version) for model in models for version in model.versions]
+    problems = Items.of(f"problem: {problem}" for problem in _problems(models))
+    return Document((*titled(where, Table(_COLUMNS, tuple(rows))), problems))
 
 
-def _problems(found: Sequence[ModelSummary]) -> list[str]:
-    told = [[one.problem, *(version.problem for version in one.versions)] for one in found]
-    return [problem for problems in told for problem in problems if problem]
+def _problems(models: Sequence[ModelSummary]) -> list[str]:
+    entries = [[model.problem, *(v.problem for v in model.versions)] for model in models]
+    return [problem for problems in entries for problem in problems if problem]
 
 
-def _row(name: str, version: VersionSummary) -> tuple[str, ...]:
-    known = version.manifest
+def _row(name: str, version: VersionSummary) -> tuple[Cell, ...]:
+    manifest = version.manifest
     state = "active" if version.active else ""
-    if known is None:
-        return (name, version.version, f"{state} {version.state}".strip(), *[""] * 6)
+    if manifest is None:
+        return (name, version.version, f"{state} {version.state}".strip(), *[None] * 6)
     return (
         name,
         version.version,
         state,
-        known.digest[:12],
-        quantity.count(known.parameters),
-        quantity.size(known.size_bytes),
-        str(known.context_length),
-        str(known.prediction_length),
-        origin(known.source),
+        manifest.digest[:12],
+        manifest.parameters,
+        manifest.size_bytes,
+        manifest.context_length,
+        manifest.prediction_length,
+        origin(manifest.source),
     )
 
 
 def origin(source: Mapping[str, Any]) -> str:
-    """Say in a few words where a version comes from."""
+    """Return the source of a version in a few words."""
     match source.get("kind"):
         case "hub":
             return f"hub {source.get('repo')}@{str(source.get('revision'))[:12]}"
@@ -73,12 +107,12 @@ def origin(source: Mapping[str, Any]) -> str:
 
 
 def read_facts(text: str | None, flag: str) -> dict[str, Any] | None:
-    """Read what a flag says of a version: a JSON object, a file with one, or free text.
+    """Read the value of a flag on a version: a JSON object, a file with one, or free text.
 
     Raises
     ------
     ConfigError
-        When it is meant as JSON and is none, or a file cannot be read.
+        If text that looks like JSON is none, or a file cannot be read.
     """
     if text is None:
         return None
@@ -97,37 +131,42 @@ def read_facts(text: str | None, flag: str) -> dict[str, Any] | None:
     return content
 
 
-def print_history(active: Active) -> None:
-    """Print every change of what is active, the latest first."""
+def history_blocks(active: Active) -> tuple[Block, ...]:
+    """Return the changes of the active version, the latest first; nothing without any."""
     rows = [(c.when, c.action, c.version, c.who, c.why) for c in reversed(active.history)]
-    if rows:
-        click.echo()
-        print_table("History", ("when", "what", "version", "who", "why"), rows)
+    return titled("History", Table(_HISTORY_COLUMNS, tuple(rows))) if rows else ()
 
 
-def manifest_facts(known: ModelManifest, active: str | None) -> list[tuple[str, str]]:
-    """Return what a manifest says, as lines."""
-    levels = ", ".join(f"{level:g}" for level in known.quantile_levels) or "any, by sampling"
-    facts = [
-        ("model", f"{known.model}/{known.version}{', active' if active == known.version else ''}"),
-        ("digest", known.digest),
-        ("architecture", known.architecture),
-        ("parameters", quantity.count(known.parameters)),
-        ("context", f"{known.context_length} steps"),
-        ("prediction", f"{known.prediction_length} steps"),
-        ("levels", levels),
-        ("license", known.license or "not stated"),
-        ("from", origin(known.source)),
-        ("created", f"{known.created_at} by {known.created_by}"),
-        ("software", ", ".join(f"{name} {number}" for name, number in known.software.items())),
-        ("metrics", json.dumps(dict(known.metrics)) if known.metrics else ""),
-    ]
-    files = [("file", f"{f.name}  {quantity.size(f.size_bytes)}  {f.sha256}") for f in known.files]
-    return [(name, value) for name, value in facts if value] + files
+def version_document(manifest: ModelManifest, active: str | None) -> Document:
+    """Return the manifest of a version: facts, and its files."""
+    levels = ", ".join(f"{level:g}" for level in manifest.quantile_levels) or "any, by sampling"
+    state = ", active" if active == manifest.version else ""
+    software = ", ".join(f"{name} {number}" for name, number in manifest.software.items())
+    facts = KeyValues.of(
+        [
+            ("model", f"{manifest.model}/{manifest.version}{state}"),
+            ("digest", manifest.digest),
+            ("architecture", manifest.architecture),
+            ("parameters", quantity.count(manifest.parameters)),
+            ("context", f"{manifest.context_length} steps"),
+            ("prediction", f"{manifest.prediction_length} steps"),
+            ("levels", levels),
+            ("license", manifest.license or "not stated"),
+            ("from", origin(manifest.source)),
+            ("created", f"{manifest.created_at} by {manifest.created_by}"),
+            ("software", software),
+            ("metrics", json.dumps(dict(manifest.metrics)) if manifest.metrics else ""),
+            *(
+                ("file", f"{file.name}  {quantity.size(file.size_bytes)}  {file.sha256}")
+                for file in manifest.files
+            ),
+        ]
+    )
+    return Document((facts,))
 
 
 def summary_json(summary: ModelSummary) -> dict[str, Any]:
-    """Return a model as plain values."""
+    """Return a model as ``--json`` lists it."""
     versions = [
         {
             "version": one.version,
@@ -144,31 +183,36 @@ def summary_json(summary: ModelSummary) -> dict[str, Any]:
 
 
 def history_json(active: Active) -> list[dict[str, str]]:
-    """Return the changes of what is active as plain values, the oldest first."""
+    """Return the changes of the active version for ``--json``, the oldest first."""
     return [asdict(change) for change in active.history]
 
 
 def comparison_json(report: Comparison) -> dict[str, Any]:
-    """Return a comparison as plain values."""
+    """Return a comparison for ``--json``."""
     return asdict(report)
 
 
-def print_comparison(report: Comparison) -> None:
-    """Print how far forecasts move and which version is better."""
+def comparison_document(report: Comparison) -> Document:
+    """Return how far the forecasts of two versions differ, and which version is better."""
     moved = report.movement
-    click.echo(
-        f"compared     {report.model}/{report.first} and {report.model}/{report.second}: "
-        f"{report.series} series of {report.partitions} partitions"
+    models = f"{report.model}/{report.first} and {report.model}/{report.second}"
+    facts = (
+        Fact("compared", f"{models}: {report.series} series of {report.partitions} partitions"),
+        Fact(
+            "median moves",
+            f"{moved.mean:.3g} of the context's scale on average, "
+            f"{moved.p95:.3g} at the 95th percentile, {moved.largest:.3g} at most",
+        ),
+        Fact("by level", ", ".join(f"{level}: {v:.3g}" for level, v in moved.by_level.items())),
     )
-    click.echo(
-        f"median moves {moved.mean:.3g} of the context's scale on average, "
-        f"{moved.p95:.3g} at the 95th percentile, {moved.largest:.3g} at most"
-    )
-    levels = ", ".join(f"{level}: {value:.3g}" for level, value in moved.by_level.items())
-    click.echo(f"by level     {levels}\n")
     rows = [(s.name, s.wql, s.mase, s.series, s.undefined) for s in report.scores]
-    title = "Held-out ends (lower is better)"
-    print_table(title, ("version", "WQL", "MASE", "series", "MASE undefined"), rows)
+    blocks: list[Block] = [
+        KeyValues(facts),
+        Heading("Held-out ends (lower is better)"),
+        Table(_SCORE_COLUMNS, tuple(rows)),
+    ]
     if report.too_short:
-        click.echo(f"{report.too_short} series are too short to hold out their last horizon")
-    click.echo(f"\nbetter: {report.better}" if report.better else "\nneither is better")
+        short = f"{report.too_short} series are too short to hold out their last horizon"
+        blocks.append(Paragraph(short))
+    better = f"better: {report.better}" if report.better else "neither is better"
+    return Document((*blocks, Paragraph(better)))

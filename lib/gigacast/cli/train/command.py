@@ -16,15 +16,16 @@ from gigacast.cli.flags import (
 )
 from gigacast.cli.train.view import (
     Watcher,
+    finetune_document,
     finetune_json,
+    pretrain_document,
     pretrain_json,
-    tell_finetuned,
-    tell_pretrained,
 )
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.job.audit import this_author
 from gigacast.models.api import ModelManager
+from gigacast.report.terminal import show
 from gigacast.training.api import finetune_job
 from gigacast.training.data import FileData
 from gigacast.training.options import RUNNING, SHARED, SHARED_TEXTS, TRAINING
@@ -95,7 +96,7 @@ def finetune(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> int
     if as_json:
         click.echo(json.dumps(finetune_json(result), indent=1))
     elif not quiet:
-        tell_finetuned(result, job)
+        show(finetune_document(result, job))
     return 0 if result.done.finished else EXIT_FAILED
 
 
@@ -149,7 +150,7 @@ def pretrain(as_json: bool, quiet: bool, **given: Any) -> int:
     if as_json:
         click.echo(json.dumps(pretrain_json(report, job), indent=1))
     elif not quiet:
-        tell_pretrained(report, job, registry.store.address.url if registry else "")
+        show(pretrain_document(report, job, registry.store.address.url if registry else ""))
     return 0 if report.finished else EXIT_FAILED
 
 

@@ -1,4 +1,4 @@
-"""What a check found, as values."""
+"""The result of checking rows against a contract."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,21 +14,21 @@ SAMPLES = 5
 
 @dataclass(frozen=True)
 class Violation:
-    """One promise that does not hold.
+    """A rule of a contract that rows break.
 
     Parameters
     ----------
     column : str
-        Or several, joined by commas.
+        Name of the column, or of several, joined by commas.
     rule : str
         ``missing column``, ``type``, ``not null``, ``>= 0``, ``allowed``, ``unique``, ``ordered``,
         or the rule's own text.
     count : int
-        Rows that break it; none where the whole column is at fault.
+        Rows that break it; 0 if the whole column does.
     detail : str
-        What was expected and found, where the rule's name does not say it.
+        Expected and actual state, unless the rule's name says it.
     sample : tuple of mapping
-        The first of the rows, each with its number ``row`` and the values the rule looks at.
+        First of the rows: the number ``row``, and the values of the rule's columns.
     """
 
     column: str
@@ -38,25 +38,25 @@ class Violation:
     sample: tuple[Mapping[str, Any], ...] = ()
 
     def __str__(self) -> str:
-        what = f"{self.column}: {self.rule}" if self.rule != self.column else self.rule
+        rule = f"{self.column}: {self.rule}" if self.rule != self.column else self.rule
         rows = f" in {self.count:,} rows" if self.count else ""
         first = ""
         if self.sample:
             shown = ", ".join(f"{name} {value}" for name, value in self.sample[0].items())
             first = f" (first: {shown})"
-        return f"{what}{f' ({self.detail})' if self.detail else ''}{rows}{first}"
+        return f"{rule}{f' ({self.detail})' if self.detail else ''}{rows}{first}"
 
 
 @dataclass(frozen=True)
 class ContractReport:
-    """What a check found.
+    """The result of a check.
 
     Parameters
     ----------
     contract : str
     mode : str
     rows : int
-        Rows seen.
+        Rows checked.
     bad_rows : int
         Rows that break at least one rule.
     violations : tuple of Violation
@@ -72,15 +72,15 @@ class ContractReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every promise holds."""
+        """Whether no rule is broken."""
         return not self.violations
 
     def describe(self, most: int = 10) -> str:
         """Return the violations as one text."""
-        told = [str(one) for one in self.violations[:most]]
+        texts = [str(violation) for violation in self.violations[:most]]
         if len(self.violations) > most:
-            told.append(f"and {len(self.violations) - most} more")
-        return "; ".join(told)
+            texts.append(f"and {len(self.violations) - most} more")
+        return "; ".join(texts)
 
 
 @dataclass
@@ -95,5 +95,5 @@ class Tally:
     sample: list[dict[str, Any]] = field(default_factory=list)
 
     def violation(self) -> Violation:
-        """Return what was counted."""
+        """Return the counts as a violation."""
         return Violation(self.column, self.rule, self.count, self.detail, tuple(self.sample))

@@ -13,7 +13,7 @@ _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 def value_range(values: RealArray) -> tuple[float, float] | None:
     """Return the lowest and the highest finite value, set apart if they are one.
 
-    ``None`` where nothing is finite.
+    ``None`` if nothing is finite.
     """
     finite = values[np.isfinite(values)].astype(np.float64)
     if not len(finite):
@@ -21,14 +21,15 @@ def value_range(values: RealArray) -> tuple[float, float] | None:
     low, high = float(finite.min()), float(finite.max())
     if high - low > 1e-9 * max(abs(low), abs(high)):
         return low, high
+    # A constant series would have an axis without height.
     room = 0.1 * abs(high) or 1.0
     return low - room, high + room
 
 
 def nice_ticks(low: float, high: float, n_ticks: int) -> list[float]:
     """Return about ``n_ticks`` round values within the range, ascending, two at least."""
-    wanted = (high - low) / max(n_ticks, 1)
-    power = 10.0 ** math.floor(math.log10(wanted))
+    step_wanted = (high - low) / max(n_ticks, 1)
+    power = 10.0 ** math.floor(math.log10(step_wanted))
     for step in reversed([nice * power for nice in _NICE]):
         ticks = [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
         if len(ticks) >= max(2, n_ticks):

@@ -70,9 +70,9 @@ class Canvas:
         dots_x = np.minimum(x * across, across - 1)
         dots_y = np.minimum(y * down, down - 1)
         dots = np.zeros((down, across), dtype=bool)
-        known = np.isfinite(dots_y)
-        dots[dots_y[known].astype(int), dots_x[known].astype(int)] = True
-        for i in np.flatnonzero(known[1:] & known[:-1]):
+        is_finite = np.isfinite(dots_y)
+        dots[dots_y[is_finite].astype(int), dots_x[is_finite].astype(int)] = True
+        for i in np.flatnonzero(is_finite[1:] & is_finite[:-1]):
             steps = int(max(abs(dots_x[i + 1] - dots_x[i]), abs(dots_y[i + 1] - dots_y[i]))) + 1
             xs, ys = (np.linspace(v[i], v[i + 1], steps + 1).astype(int) for v in (dots_x, dots_y))
             dots[ys, xs] = True
@@ -87,7 +87,7 @@ class Canvas:
             self.put(min(column, self.width - 1), min(row, self.height - 1), ink)
 
     def upright(self, x: float, ink: Ink) -> None:
-        """Draw a vertical line behind what is drawn already."""
+        """Draw a vertical line in the cells that are still empty."""
         column = min(int(x * self.width), self.width - 1)
         for row in range(self.height):
             if self._inks[row][column] is None:

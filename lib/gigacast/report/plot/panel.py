@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gigacast.core.array import AnyArray, RealArray
+from gigacast.report.document import Curve, Figure
+from gigacast.report.plot.axis import time_labels
 
 _TOLERANCE = 1e-6
 _CONTEXT_PER_HORIZON = 3
@@ -14,7 +16,7 @@ _FEWEST_CONTEXT = 32
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """The space between two quantiles: ``share`` of the outcomes should fall in it.
+    """The space between two quantiles, in which ``share`` of the outcomes should fall.
 
     Parameters
     ----------
@@ -36,18 +38,18 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class ForecastPanel:
-    """What one picture of a forecast shows.
+    """The content of a picture of one forecast.
 
     Parameters
     ----------
     title : str
         The series.
     context_times : datetime64 or int [T]
-        When the context was observed, ascending.
+        Times of the context, ascending.
     context : float [T]
-        What was observed; NaN where missing.
+        Observed values; NaN where missing.
     times : datetime64 or int [H]
-        When the forecast is for, ascending.
+        Times of the forecast, ascending.
     median : float [H]
         The 0.5 quantile.
     levels : sequence of float [Q]
@@ -55,7 +57,7 @@ class ForecastPanel:
     quantiles : float [H, Q]
         Quantiles, a column per level.
     actuals : float [H], optional
-        What happened, where it is known; NaN where it is not.
+        Values that came later; NaN where still unknown.
     """
 
     title: str
@@ -78,9 +80,9 @@ class ForecastPanel:
             ),
             "actuals": (self._shape(self.actuals), (horizon,)),
         }
-        for name, (found, wanted) in shapes.items():
-            if found != wanted:
-                raise ValueError(f"{name} of panel {self.title!r} is {found}, not {wanted}")
+        for name, (shape, expected) in shapes.items():
+            if shape != expected:
+                raise ValueError(f"{name} of panel {self.title!r} is {shape}, not {expected}")
 
     def _shape(self, values: RealArray | None, *rest: int) -> tuple[int, ...]:
         return (len(self.times), *rest) if values is None else np.shape(values)
@@ -105,9 +107,31 @@ class ForecastPanel:
     def last(self, steps: int | None = None) -> "ForecastPanel":
         """Return the panel with no more than the last ``steps`` of the context.
 
-        By default that is three times the horizon, 32 at least: the forecast is what one looks at.
+        By default three times the horizon, 32 at least: a longer context would press the forecast,
+        which people want to see, into a corner.
         """
         if steps is None:
             steps = max(_FEWEST_CONTEXT, _CONTEXT_PER_HORIZON * len(self.times))
         start = max(0, len(self.context) - steps)
         return replace(self, context=self.context[start:], context_times=self.context_times[start:])
+
+    def to_figure(self) -> Figure:
+        """Return the panel as a figure: T + H positions, NaN where a curve has no value."""
+        past, ahead = len(self.context), len(self.times)
+
+        def after(values: RealArray) -> tuple[float, ...]:
+            return (*[np.nan] * past, *np.asarray(values, np.float64).tolist())
+
+        history = (*np.asarray(self.context, np.float64).tolist(), *[np.nan] * ahead)
+        curves = [
+            Curve("context", "history", history),
+            Curve("median", "forecast", after(self.median)),
+        ]
+        curves += [
+            Curve(band.label, "band", after(band.high), after(band.low), band.share)
+            for band in self.bands()
+        ]
+        if self.actuals is not None:
+            curves.append(Curve("actual", "actual", after(self.actuals)))
+        labels = time_labels(np.concatenate([self.context_times, self.times]))
+        return Figure(self.title, tuple(labels), tuple(curves), border=past)

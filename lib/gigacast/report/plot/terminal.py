@@ -1,13 +1,14 @@
-"""A forecast drawn with characters. A pure function of a panel."""
+"""Figures of forecasts drawn with characters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gigacast.core.array import RealArray
-from gigacast.report.plot.axis import nice_ticks, tick_labels, time_labels, value_range
+from gigacast.report.document import Curve, Figure
+from gigacast.report.plot.axis import nice_ticks, tick_labels, value_range
 from gigacast.report.plot.canvas import Canvas, Ink
-from gigacast.report.plot.panel import Band, ForecastPanel
 
 _ROWS_PER_TICK = 4
 
@@ -60,48 +61,44 @@ ASCII = Palette(
 )
 
 
-def terminal_plot(
-    panel: ForecastPanel,
+def draw_figure(
+    figure: Figure,
     *,
     width: int = 80,
     height: int = 16,
     palette: Palette = UNICODE,
     color: bool = False,
-    context_steps: int | None = None,
 ) -> str:
-    """Draw a forecast: context, median, the widest and a middle band, actuals where known.
+    """Draw a forecast: history, median, the widest and a middle band, actuals if known.
 
     Parameters
     ----------
-    panel : ForecastPanel
-        What to draw.
+    figure : Figure
+        Curves over N positions.
     width, height : int
-        Size of the whole in characters; title, axis and legend take four rows of it.
+        Size in characters; title, axis and legend take four rows of it.
     palette : Palette
-        `UNICODE`, or `ASCII` where the terminal knows no other.
+        `UNICODE`, or `ASCII` for terminals without braille characters.
     color : bool
-        With ANSI colours.
-    context_steps : int, optional
-        How much of the context to show; by default as `ForecastPanel.last` says.
+        Draw with ANSI colours.
 
     Returns
     -------
     str
         Lines without trailing spaces, at most ``width`` wide (the title may be wider).
     """
-    shown = panel.last(context_steps)
     lines = [
-        "".join(letter if letter.isprintable() else "?" for letter in panel.title),
-        *_body(shown, palette, width, max(height - 4, 3), color),
-        _legend(shown, palette, color),
+        figure.title,
+        *_body(figure, palette, width, max(height - 4, 3), color),
+        _legend(figure, palette, color),
     ]
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _body(
-    panel: ForecastPanel, palette: Palette, width: int, height: int, color: bool
-) -> list[str]:
-    span = value_range(np.concatenate(_curves(panel)))
+def _body(figure: Figure, palette: Palette, width: int, height: int, color: bool) -> list[str]:
+    curves = _drawn(figure)
+    edges = [values for c in curves for values in (c.values, c.lower) if values is not None]
+    span = value_range(np.concatenate([np.asarray(values, np.float64) for values in edges]))
     if span is None:
         return ["  (no finite value to draw)"]
     low, high = span
@@ -109,7 +106,7 @@ def _body(
     labels = tick_labels(ticks)
     margin = max(map(len, labels))
     canvas = Canvas(max(width - margin - 2, 1), height, is_braille=palette.is_braille)
-    _draw(canvas, panel, palette, span)
+    _draw(canvas, figure, palette, span)
     rows = [min(int((high - tick) / (high - low) * height), height - 1) for tick in ticks]
     label_of = dict(zip(rows, labels, strict=True))
     return [
@@ -118,65 +115,70 @@ def _body(
             f"{row}"
             for i, row in enumerate(canvas.rows(color=color))
         ),
-        *_floor(panel, palette, canvas.width, margin + 1),
+        *_floor(figure, palette, canvas.width, margin + 1),
     ]
 
 
-def _shaded(panel: ForecastPanel) -> list[Band]:
-    # Two shades can be told apart: the widest band, and the one nearest to a half of it.
-    bands = panel.bands()
+def _of_role(figure: Figure, role: str) -> list[Curve]:
+    return [curve for curve in figure.curves if curve.role == role]
+
+
+def _shaded(figure: Figure) -> list[Curve]:
+    # Two shades can be told apart: the widest band, and the one nearest to a half of outcomes.
+    bands = _of_role(figure, "band")
     inner = [min(bands[1:], key=lambda band: abs(band.share - 0.5))] if bands[1:] else []
     return [*bands[:1], *inner]
 
 
-def _curves(panel: ForecastPanel) -> list[RealArray]:
-    edges = [edge for band in _shaded(panel) for edge in (band.low, band.high)]
-    actuals = [] if panel.actuals is None else [panel.actuals]
-    return [panel.context, panel.median, *edges, *actuals]
+def _drawn(figure: Figure) -> list[Curve]:
+    lines = [curve for curve in figure.curves if curve.role != "band"]
+    return [*lines, *_shaded(figure)]
 
 
-def _places(panel: ForecastPanel) -> RealArray:
-    """Return where each step is between the left and the right edge: from 0 to 1, [T + H]."""
-    n_steps = len(panel.context) + len(panel.times)
-    return (np.arange(n_steps) + 0.5) / n_steps
+def _places(figure: Figure) -> RealArray:
+    """Return the position of each step between the left edge, 0, and the right edge, 1: [N]."""
+    return (np.arange(len(figure.x)) + 0.5) / len(figure.x)
 
 
-def _draw(
-    canvas: Canvas, panel: ForecastPanel, palette: Palette, span: tuple[float, float]
-) -> None:
+def _draw(canvas: Canvas, figure: Figure, palette: Palette, span: tuple[float, float]) -> None:
     low, high = span
 
-    def y(values: RealArray) -> RealArray:
+    def y(values: Sequence[float]) -> RealArray:
         return (high - np.asarray(values, dtype=np.float64)) / (high - low)
 
-    x, now = _places(panel), len(panel.context)
-    if len(panel.times):
-        for band, ink in zip(_shaded(panel), (palette.outer, palette.inner), strict=False):
-            canvas.fill(x[now:], y(band.low), y(band.high), ink)
-        if now:
-            canvas.upright(now / len(x), palette.now)
-    canvas.line(x[:now], y(panel.context), palette.context)
-    joined = max(now - 1, 0)  # from the last observation on, so that the eye can follow
-    median = y(np.concatenate([panel.context[joined:], panel.median]))
+    x, border = _places(figure), figure.border
+    history = [y(curve.values)[:border] for curve in _of_role(figure, "history")]
+    for band, ink in zip(_shaded(figure), (palette.outer, palette.inner), strict=False):
+        lower = band.values if band.lower is None else band.lower
+        canvas.fill(x[border:], y(lower)[border:], y(band.values)[border:], ink)
+    if 0 < border < len(x):
+        canvas.upright(border / len(x), palette.now)
+    for past in history:
+        canvas.line(x[:border], past, palette.context)
 
-    def draw_median() -> None:
-        canvas.line(x[joined:], median, palette.median, is_thick=True)
+    def draw_forecast() -> None:
+        # From the last observation on, so that the eye can follow.
+        last = [past[-1:] for past in history[:1]]
+        for curve in _of_role(figure, "forecast"):
+            heights = np.concatenate([*last, y(curve.values)[border:]])
+            canvas.line(x[len(x) - len(heights) :], heights, palette.median, is_thick=True)
 
     def draw_actuals() -> None:
-        if panel.actuals is not None:
-            canvas.marks(x[now:], y(panel.actuals), palette.actual)
+        for curve in _of_role(figure, "actual"):
+            canvas.marks(x[border:], y(curve.values)[border:], palette.actual)
 
-    order = (draw_median, draw_actuals)
-    for draw in order if len(x) <= canvas.width else reversed(order):  # dense marks would hide it
+    # Later strokes cover earlier ones. Actuals of a long horizon would hide the median.
+    order = (draw_forecast, draw_actuals)
+    for draw in order if len(x) <= canvas.width else reversed(order):
         draw()
 
 
-def _floor(panel: ForecastPanel, palette: Palette, width: int, margin: int) -> list[str]:
-    labels = time_labels(np.concatenate([panel.context_times, panel.times]))
+def _floor(figure: Figure, palette: Palette, width: int, margin: int) -> list[str]:
+    labels = figure.x
     axis, text = [palette.floor] * width, [" "] * width
     last = len(labels) - 1
-    for i in dict.fromkeys((0, last, min(len(panel.context), last))):
-        column = min(int(_places(panel)[i] * width), width - 1)
+    for i in dict.fromkeys((0, last, min(figure.border, last))):
+        column = min(int(_places(figure)[i] * width), width - 1)
         start = round(column - len(labels[i]) * i / max(last, 1))
         end = start + len(labels[i])
         is_free = not "".join(text[max(start - 2, 0) : end + 2]).strip()
@@ -187,10 +189,10 @@ def _floor(panel: ForecastPanel, palette: Palette, width: int, margin: int) -> l
     return [f"{pad}{palette.corner}{''.join(axis)}", f"{pad} {''.join(text)}"]
 
 
-def _legend(panel: ForecastPanel, palette: Palette, color: bool) -> str:
+def _legend(figure: Figure, palette: Palette, color: bool) -> str:
     inks = [palette.context, palette.median, palette.outer, palette.inner]
-    names = ["context", "median", *(band.label for band in _shaded(panel))]
+    lines = [c for role in ("history", "forecast") for c in _of_role(figure, role)]
+    names = [curve.name for curve in (*lines, *_shaded(figure))]
     entries = list(zip(inks, names, strict=False))
-    if panel.actuals is not None:
-        entries.append((palette.actual, "actual"))
+    entries += [(palette.actual, curve.name) for curve in _of_role(figure, "actual")]
     return "   " + "   ".join(f"{ink.paint(2, color=color)} {name}" for ink, name in entries)

@@ -1,0 +1,79 @@
+"""Documents refuse what does not fit together, and turn into plain values."""
+
+import json
+from math import nan
+
+import pytest
+
+from gigacast.report.document import (
+    Column,
+    Curve,
+    Document,
+    Fact,
+    Figure,
+    Heading,
+    Item,
+    Items,
+    KeyValues,
+    Kind,
+    Paragraph,
+    Table,
+    Tone,
+    to_dict,
+)
+
+
+def test_a_row_needs_a_cell_for_every_column() -> None:
+    with pytest.raises(ValueError, match="1 cells in a row of 2 columns"):
+        Table((Column("a"), Column("b")), (("x",),))
+
+
+@pytest.mark.parametrize("curve", [Curve("a", "history", (1.0,)), Curve("a", "band", (), (1.0,))])
+def test_a_curve_needs_a_value_for_every_position(curve: Curve) -> None:
+    with pytest.raises(ValueError, match="values of a at"):
+        Figure("", ("1", "2"), (curve,))
+
+
+def test_facts_without_a_value_are_left_out_and_zero_is_a_value() -> None:
+    facts = KeyValues.of([("a", ""), ("b", None), ("c", 0), ("d", "x")]).facts
+    assert facts == (Fact("c", 0), Fact("d", "x"))
+
+
+def test_a_long_list_counts_the_rest() -> None:
+    items = Items.of(["a", "b", "c"], depth=1, limit=2).items
+    assert items == (Item("a", 1), Item("b", 1), Item("... and 1 more", 1, Tone.QUIET))
+    assert len(Items.of(["a", "b"], limit=2).items) == 2
+
+
+def test_numbers_stand_on_the_right_unless_a_column_says_otherwise() -> None:
+    assert [Column("", kind).side for kind in (Kind.KEY, Kind.DATE, Kind.SIZE)] == [
+        *("left", "left", "right")
+    ]
+    assert Column("", Kind.TEXT, align="right").side == "right"
+
+
+def test_a_document_is_plain_values() -> None:
+    document = Document(
+        (
+            Heading("Results"),
+            Paragraph("as expected", Tone.GOOD),
+            KeyValues((Fact("rows", 3, Kind.COUNT),)),
+            Items.of(["a"]),
+            Table((Column("WQL", Kind.NUMBER),), ((nan,), (0.5,))),
+            Figure("f", ("1", "2"), (Curve("m", "forecast", (nan, 2.0)),), border=1),
+        ),
+        title="Run",
+    )
+    content = to_dict(document)
+    assert json.loads(json.dumps(content, allow_nan=False)) == content
+    assert [block["type"] for block in content["blocks"]] == [
+        *("heading", "paragraph", "keyvalues", "items", "table", "figure")
+    ]
+    assert content["blocks"][4]["rows"] == [[None], [0.5]]
+    assert content["blocks"][4]["columns"][0]["kind"] == "number"
+    assert content["blocks"][5]["curves"][0]["values"] == [None, 2.0]
+
+
+def test_lists_without_entries_are_no_content() -> None:
+    blocks = (Items(()), Heading("a"), KeyValues(()), Table((), ()))
+    assert Document(blocks).content == (Heading("a"), Table((), ()))
