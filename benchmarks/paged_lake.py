@@ -19,8 +19,7 @@ from gigacast.errors import ObjectNotFoundError
 from gigacast.lake.layout import FORECASTS, TIMINGS, parse_receipt_key, receipt_key
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.storage.memory import MemoryStore
-from gigacast.storage.paging import PAGE_KEYS
-from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
+from gigacast.storage.store import PAGE_KEYS, Folder, ObjectMeta, Store, StoreAddress
 
 MONTHS = 120
 FIRST_YEAR = 2014

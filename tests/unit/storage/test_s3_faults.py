@@ -198,7 +198,7 @@ def test_conditions_are_sent_with_quotes(play: Script) -> None:
         (refusal(401, "Unauthorized"), AccessDeniedError, "Unauthorized"),
         (refusal(404, "NoSuchBucket"), BucketNotFoundError, "no bucket"),
         (refusal(404, "NoSuchKey"), ObjectNotFoundError, "no object"),
-        (refusal(412, "PreconditionFailed"), PreconditionFailedError, "no longer"),
+        (refusal(412, "PreconditionFailed"), PreconditionFailedError, "was replaced or deleted"),
         (refusal(400, "AuthorizationHeaderMalformed"), StorageError, "AWS_REGION"),
         (refusal(301, "PermanentRedirect"), StorageError, "AWS_REGION"),
         (refusal(400, "KeyTooLongError"), StorageError, "KeyTooLongError"),
