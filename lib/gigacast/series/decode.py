@@ -22,9 +22,8 @@ from gigacast.errors import ConfigError
 from gigacast.series.category import CategoryCodes
 from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.identity import read_ids
-from gigacast.series.rows import ItemRows, run_starts
+from gigacast.series.rows import ItemRows, pack_frequency, run_starts, unpack_distinct
 from gigacast.series.segment import offsets_of, spread, take_ranges
-from gigacast.series.stated import pack_frequency, unpack_distinct
 from gigacast.series.timestamp import Clock
 from gigacast.series.value import read_values
 
