@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
-from gigacast.series.category import CategoryCodes
 from gigacast.series.columns import is_category_type, is_list_type
 from gigacast.series.decode import Decoder
 from gigacast.series.formats import Limits, OpenTable
@@ -15,6 +14,7 @@ from gigacast.series.identity import id_type
 from gigacast.series.scan import scan
 from gigacast.series.source import ReadOptions
 from gigacast.series.timestamp import Clock, clock_of
+from gigacast.series.value import CategoryCodes
 
 _UNNAMED = "series"
 

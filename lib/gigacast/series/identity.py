@@ -1,7 +1,7 @@
 """Item ids: their types and 64-bit hashes.
 
-Ids are returned as string, int64 or uint64. Text of any Arrow type and bytes in UTF-8 become string,
-integers of any width int64 (uint64 stays).
+Ids are returned as string, int64 or uint64. Text of any Arrow type and bytes in UTF-8 become
+string, integers of any width int64 (uint64 stays).
 """
 
 import numpy as np

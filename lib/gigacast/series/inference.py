@@ -149,7 +149,7 @@ def _decide(points: _Points, *, steps: bool) -> tuple[IntArray, BoolArray]:
     rules[constant, 0] = _STEPS if steps else _FIXED
     rules[constant, 1] = least[constant]
     # 25 days is the shortest distance of points that the month rule accepts: from 31 January to
-    # 25 February. It goes before "constant": points 31 days apart may be months.
+    # 25 February. The rule overrides a constant gap: 1 July, 1 August, 1 September is monthly.
     if not steps:
         _apply(rules, points, np.flatnonzero(least >= 25 * DAY_US), _month_rules)
     left = np.flatnonzero((rules[:, 0] == _UNKNOWN) & ~constant)

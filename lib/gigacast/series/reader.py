@@ -29,7 +29,7 @@ from gigacast.series.stream import Carry, complete_items
 
 _MAX_BATCH_ROWS = 1 << 18
 _MIN_BATCH_ROWS = 1 << 10
-_BATCH_SHARE = 16  # 1/16 of the memory for the rows of a batch: some 16 copies exist at the peak
+_BATCH_SHARE = 16  # 1/16 of the memory for a batch's rows, so that what is made of them fits too
 _HOLD_SHARE = 8  # 1/8 of the memory for rows to sort: grouping needs about five times as much
 
 

@@ -26,7 +26,6 @@ from gigacast.core.series.reason import Reason
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import to_wall
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
-from gigacast.series.category import CategoryCodes
 from gigacast.series.grid import (
     Windows,
     find_frequencies,
@@ -42,6 +41,7 @@ from gigacast.series.rows import ItemRows
 from gigacast.series.segment import count_segments, offsets_of, take_ranges
 from gigacast.series.source import ReadStats
 from gigacast.series.timestamp import Clock
+from gigacast.series.value import CategoryCodes
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
