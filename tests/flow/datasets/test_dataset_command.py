@@ -270,7 +270,7 @@ def test_what_is_wrong_ends_in_one_clear_line(
 def test_a_time_column_that_is_not_there_is_refused(bucket: Store, capsys: Capture) -> None:
     words = ["import", "bars.csv", "raw/MES/2024-01-15", "--time_column", "when"]
     shown = told(bucket, capsys, *words, code=2)
-    assert "there is no column 'when'" in shown
+    assert "there is no time column 'when'" in shown
     assert "timestamp" in shown
 
 
@@ -303,7 +303,7 @@ def test_a_csv_that_would_not_be_read_as_it_was_meant_is_refused(
     bucket: Store, capsys: Capture
 ) -> None:
     Path("latin.csv").write_bytes("timestamp,city\n2024-01-01,Zürich\n".encode("latin-1"))
-    assert "'city' is no UTF-8" in told(bucket, capsys, "import", "latin.csv", "raw/A", code=2)
+    assert "'city' is not UTF-8" in told(bucket, capsys, "import", "latin.csv", "raw/A", code=2)
     Path("german.csv").write_text("timestamp;value\n2024-01-01;1\n")
     shown = told(bucket, capsys, "import", "german.csv", "raw/A", code=2)
     assert "separated by ';'" in shown

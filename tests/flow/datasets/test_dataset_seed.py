@@ -295,7 +295,7 @@ def test_what_is_not_there_is_said_to_be_missing(root: str) -> None:
         read_parquet_with_schema(f"{root}cleaned/v2/MES")
     with pytest.raises(DataNotFoundError, match=r"has no file 'x.parquet'"):
         read_parquet_with_schema(f"{root}cleaned/v1/MES/x.parquet")
-    with pytest.raises(DataNotFoundError, match="no Parquet file there"):
+    with pytest.raises(DataNotFoundError, match="there is no Parquet file"):
         read_parquet_with_schema(f"{root}nothing.parquet")
     put(f"{root}cleaned/v3/MES/x.parquet", parquet_bytes(bars(5)))
     with pytest.raises(DataNotFoundError, match="not published"):
