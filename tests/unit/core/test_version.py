@@ -71,7 +71,7 @@ def test_a_dataset_is_named_as_its_folder(text: str, shown: str) -> None:
         "raw/2024-01-15",
     ],
 )
-def test_what_names_no_dataset_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_dataset_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         DatasetRef.parse(text)
 

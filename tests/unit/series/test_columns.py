@@ -80,7 +80,9 @@ def test_all_columns_that_are_needed_are_read_and_no_others():
         ("", {}, ["the columns are none"]),
     ],
 )  # fmt: skip
-def test_absence_and_ambiguity_name_what_was_found_and_the_setting(columns, named, says):
+def test_missing_and_ambiguous_columns_are_errors_with_the_columns_and_the_setting(
+    columns, named, says
+):
     with pytest.raises(SchemaError) as caught:
         layout(columns, **named)
     assert "part.parquet" in str(caught.value)
