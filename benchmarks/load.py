@@ -3,9 +3,10 @@
     python benchmarks/load.py [--years 10] [--rows_per_month 30000] [--columns 40]
 
 All ways read the same files: minute bars of a symbol in year and month folders, with ``ds``,
-targets and features in a Parquet file per month, in row groups of 10,000. Each way is a process of its own;
-imports are not measured. The median of ``--repeats`` runs, each of which lists the files again.
-Bytes are those read from files, counted by the kernel; memory is the growth of the process' peak.
+targets and features in a Parquet file per month, in row groups of 10,000. Each way is a process of
+its own; imports are not measured. The median of ``--repeats`` runs, each of which lists the files
+again. Bytes are those read from files, counted by the kernel; memory is the growth of the process'
+peak.
 """
 
 import argparse
