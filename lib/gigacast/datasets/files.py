@@ -163,6 +163,8 @@ class DraftWriter:
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Add rows, in order."""
+        # Rows sorted by time may go to many folders in turn (a day, an asset). The files stay open
+        # within the limits, so that each folder gets few large files and not many small ones.
         table = pa.Table.from_batches([rows])
         for folder, part in self._partitioning.split(table):
             self._write_part(folder, part)

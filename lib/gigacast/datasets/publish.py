@@ -32,6 +32,7 @@ from gigacast.datasets.check import (
 from gigacast.datasets.files import DraftWriter, FileRules, FooterMetadata
 from gigacast.datasets.read import rows_of_version
 from gigacast.datasets.rows import (
+    are_later,
     begin_check,
     find_time_column,
     plain_values,
@@ -301,7 +302,7 @@ class _Publication:
             parent=self._shares.version if self._shares else None,
             changelog=(own, *(parent.changelog if parent else ())),
             dependencies=tuple(dict.fromkeys((*shared, *self._options.dependencies))),
-            contract=_plain_contract(contract),
+            contract=None if contract is None else plain_values(contract.to_dict()),
             quality_flags=self._options.quality_flags,
             codec=files.codec,
             software=software(),
@@ -363,7 +364,7 @@ class _Publication:
         # Keys must also be unique across the shared files. Reading these is avoided if the new
         # rows are all later, the usual case of appending, or are the very same rows again.
         is_separate = self._is_repeated(new) or (
-            self._shares is not None and _follows(self._shares, new, time_column)
+            self._shares is not None and are_later(new, self._shares, time_column)
         )
         if self._shares is not None and not is_separate:
             self._check_against_parent(check, new, schema)
@@ -391,20 +392,3 @@ class _Publication:
 
 def _has_no_rows(new: dict[str, DraftFile]) -> bool:
     return not any(draft.rows for draft in new.values())
-
-
-def _follows(parent: DatasetManifest, new: dict[str, DraftFile], time_column: str | None) -> bool:
-    """Check that all new rows are later than the parent's, so that no key can repeat."""
-    before = parent.bounds.get(time_column or "")
-    filled = [draft for draft in new.values() if draft.rows]
-    after = [draft.bounds[time_column or ""] for draft in filled if time_column in draft.bounds]
-    if before is None or len(after) < len(filled):
-        return not parent.rows or not filled
-    try:
-        return not after or bool(before[1] < min(low for low, _ in after))
-    except TypeError:  # times with and without a zone cannot be compared
-        return False
-
-
-def _plain_contract(contract: Contract | None) -> dict[str, Any] | None:
-    return None if contract is None else plain_values(contract.to_dict())

@@ -13,6 +13,7 @@ from gigacast.datasets.check import RowSource
 from gigacast.datasets.files import batches_of
 from gigacast.errors import SchemaError
 from gigacast.job.audit import versions_of
+from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.storage.parquet.draft import DraftFile
 
 _SOFTWARE = ("gigacast", "pyarrow", "numpy")
@@ -72,6 +73,19 @@ def staged_files(
 ) -> Iterator[Iterable[pa.RecordBatch]]:
     """Yield the rows of each staged file."""
     return (batches_of([draft], columns) for draft in new.values())
+
+
+def are_later(new: dict[str, DraftFile], parent: DatasetManifest, time_column: str | None) -> bool:
+    """Check that all staged rows are later than those of a version, so that no key can repeat."""
+    before = parent.bounds.get(time_column or "")
+    filled = [draft for draft in new.values() if draft.rows]
+    after = [draft.bounds[time_column or ""] for draft in filled if time_column in draft.bounds]
+    if before is None or len(after) < len(filled):
+        return not parent.rows or not filled
+    try:
+        return not after or bool(before[1] < min(low for low, _ in after))
+    except TypeError:  # times with and without a zone cannot be compared
+        return False
 
 
 def find_time_column(schema: pa.Schema, contract: Contract | None = None) -> str | None:

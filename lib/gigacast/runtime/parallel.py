@@ -11,14 +11,14 @@ from gigacast.runtime.cores import divide_threads, resolve_jobs
 from gigacast.runtime.executor import Failure, Outcome, R, Setup, T
 from gigacast.runtime.pool import Death, Pool, PoolBrokenError
 
-GRACE_S = 5.0
+GRACE_S = 5.0  # for the `finally` blocks of a task, before its process is killed
 _IN_FLIGHT_PER_PROCESS = 2
 """One task running and one waiting, so that no process idles until its reply is fetched."""
 _LOST_HINTS = {
     "was killed by SIGKILL": "often the machine is out of memory: lower batch_size or n_jobs",
     "was killed by SIGTERM": "something outside the run asked the process to stop",
 }
-_CRASH_HINT = "a library crashed on this partition; the traceback says where, if anything could"
+_CRASH_HINT = "a library crashed on this partition; the traceback shows where, if it was written"
 
 
 class JoblibExecutor:

@@ -127,18 +127,18 @@ def find_windows(
     if inferred.regular.all():
         if (lengths <= longest).all():
             return Windows(items.offsets)
-        kept = np.minimum(lengths, longest)
-        return Windows(offsets_of(kept), take_ranges(items.offsets[1:] - kept, kept))
+        tails = np.minimum(lengths, longest)
+        return Windows(offsets_of(tails), take_ranges(items.offsets[1:] - tails, tails))
     steps, off_grid = _steps_before_last(items, inferred)
     keep = steps < spread(longest, items.offsets)
     rows = None if keep.all() else np.flatnonzero(keep)
     offsets = items.offsets if rows is None else offsets_of(keep)[items.offsets]
     steps = steps if rows is None else steps[rows]
     # A window reaches from the first kept row to the last step; gaps in it stay NaN.
-    kept = np.zeros(len(items), np.int64)
+    sizes = np.zeros(len(items), np.int64)
     filled = np.diff(offsets) > 0
-    kept[filled] = steps[offsets[:-1][filled]] + 1
-    windows = offsets_of(kept)
+    sizes[filled] = steps[offsets[:-1][filled]] + 1
+    windows = offsets_of(sizes)
     positions = spread(windows[1:], offsets) - 1 - steps
     occupied = len(positions) - int(np.count_nonzero(positions[1:] == positions[:-1]))
     stats.snapped += int(np.count_nonzero(off_grid & keep))

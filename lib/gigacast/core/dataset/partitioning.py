@@ -25,7 +25,7 @@ _NULL = "__HIVE_DEFAULT_PARTITION__"  # Hive's folder name for null
 _WHOLE = re.compile(r"-?\d{1,18}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 MAX_FOLDERS = 50_000
-"""Maximum number of folders of a write. More are mostly a mistake, such as a price as a level."""
+"""Maximum number of folders of a batch of rows: each of them becomes at least one object."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ def year_of_folder(folder: str) -> int | None:
 
 def month_prefixes(year_folder: str, month: Month) -> tuple[str, ...]:
     """Return the key prefixes that a month may have below the folder of its year."""
-    # Hive tables are written with padded months (Spark) and without (pandas, pyarrow).
+    # Writers of Hive folders spell March as month=03 or as month=3.
     if not year_folder.startswith("year="):
         return (f"{year_folder}{month.month:02d}/",)
     padded = f"{year_folder}month={month.month:02d}/"

@@ -51,8 +51,9 @@ def hold_out(batch: SeriesBatch, horizon: int, *, later: int = 0) -> HeldOut:
     actuals = long.values[origins[:, None] + np.arange(horizon)]
     owner = np.repeat(np.arange(len(rows)), long.lengths)
     is_past = np.arange(len(long.values)) < origins[owner]
-    seen = np.bincount(owner[is_past & np.isfinite(long.values)], minlength=len(rows))
-    kept = np.flatnonzero((seen > 0) & np.isfinite(actuals).any(axis=1))
+    # A series without a value in its context or in its actuals cannot be scored.
+    past_values = np.bincount(owner[is_past & np.isfinite(long.values)], minlength=len(rows))
+    usable = np.flatnonzero((past_values > 0) & np.isfinite(actuals).any(axis=1))
     contexts = replace(
         long,
         values=long.values[is_past],
@@ -61,4 +62,4 @@ def hold_out(batch: SeriesBatch, horizon: int, *, later: int = 0) -> HeldOut:
         # Values of known covariates stay: those after the origin are now in the horizon.
         covariates=long.covariates and long.covariates.ended_before(cut),
     )
-    return HeldOut(rows[kept], contexts.take(kept), actuals[kept])
+    return HeldOut(rows[usable], contexts.take(usable), actuals[usable])

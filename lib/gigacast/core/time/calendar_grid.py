@@ -20,6 +20,7 @@ def split_days(times: IntArray) -> tuple[IntArray, IntArray]:
 
 def months_of(days: IntArray) -> IntArray:
     """Return the month of each day."""
+    # numpy's datetime casts count calendar months for arrays, without a loop in Python.
     months: IntArray = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
     return months
 

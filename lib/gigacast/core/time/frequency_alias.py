@@ -95,7 +95,7 @@ def _plain_steps(text: str, count: int, *, bare: bool) -> Triple:
 def _unit_of(name: str, text: str) -> str:
     if name in _UNITS_US or name in {"M", "MS", "B"}:
         return name
-    # pandas used "m" for months and "T" for minutes; a wrong guess would forecast nonsense.
+    # "m" is a minute for numpy, "M" a month for pandas. A wrong guess would forecast nonsense.
     if name in _CASE_MATTERS:
         raise ConfigError(
             f"freq: {text!r} may be minutes or months", hint="write min or M, ms or MS"

@@ -155,16 +155,16 @@ class Calendar:
         return days[np.isin(weekdays(days), self.days)]
 
 
-def _day(text: str, whole: str) -> int:
+def _day(text: str, calendar: str) -> int:
     if text.lower() not in _DAYS:
-        raise ConfigError(f"calendar {whole!r}: there is no day {text!r}", hint=_HINT)
+        raise ConfigError(f"calendar {calendar!r}: there is no day {text!r}", hint=_HINT)
     return _DAYS.index(text.lower())
 
 
-def _clock(text: str, whole: str) -> int:
+def _clock(text: str, calendar: str) -> int:
     hours, minutes = (int(part) for part in text.split(":"))
     if hours * 60 + minutes > 24 * 60 or minutes > 59:
-        raise ConfigError(f"calendar {whole!r}: there is no time {text}", hint=_HINT)
+        raise ConfigError(f"calendar {calendar!r}: there is no time {text}", hint=_HINT)
     return (hours * 60 + minutes) * 60_000_000
 
 

@@ -143,7 +143,7 @@ def translate(error: Exception, url: str) -> StorageError:
     message = f"{url}: {answer.reason}"
     if answer.code == "NoSuchBucket":
         return BucketNotFoundError(f"there is no bucket for {url}", hint=_BUCKET_HINT)
-    # Before the access errors: a wrong region is often answered by 403 or a bad signature.
+    # Only S3's code tells a wrong region from other refused requests, so it is tested first.
     if answer.is_region:
         return StorageError(message, hint=_REGION_HINT)
     if answer.is_transient:
