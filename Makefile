@@ -66,10 +66,10 @@ bench-gpu: $(STAMP) ## Measure all GPUs of this machine: speed, busy share, ceil
 	$(BIN)/python benchmarks/gpu.py --output benchmarks/results/gpu.json
 
 deploy: $(STAMP) ## Make or update the AWS stacks of config/aws.yaml
-	$(BIN)/python infra/deploy.py up
+	$(BIN)/python -m infra.deploy up
 
 destroy: $(STAMP) ## Delete the AWS stacks but that of the bucket and the images
-	$(BIN)/python infra/deploy.py down
+	$(BIN)/python -m infra.deploy down
 
 clean: ## Remove the environment and every cache
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output

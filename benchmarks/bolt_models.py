@@ -1,4 +1,6 @@
-"""Bolts of the published shapes with random weights, and panels for them: as fast as the real ones.
+"""Chronos-Bolt models of the published shapes with random weights, and panels of series.
+
+Random weights are as fast as trained ones, and need no download.
 
 Used by `engine.py` and `end_to_end.py`; not a benchmark itself.
 """
@@ -73,7 +75,7 @@ def write_panels(
 
 
 def write_panel(path: Path, first: int, count: int, lengths: tuple[int, int]) -> None:
-    """Write one partition of ``count`` series whose lengths lie between the two, inclusive."""
+    """Write a partition of ``count`` series with lengths in the closed range ``lengths``."""
     rng = np.random.default_rng(first)
     schema = pa.schema(
         [("item_id", pa.string()), ("timestamp", pa.timestamp("us")), ("target", pa.float64())]

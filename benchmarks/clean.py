@@ -1,15 +1,15 @@
-"""Ten million minute bars validated and cleaned, side by side with plain pandas on the same files.
+"""Speed and memory of validating and cleaning ten million minute bars, beside plain pandas.
 
     python benchmarks/clean.py [--rows 10000000] [--files 10] [--n_jobs 1] [--rounds 3]
 
-Twenty symbols in ten files (or as many as you say), with what raw bars have: missing prices, rows
-sent twice, spikes, gaps. Both validate what came (missing values, duplicates, order, gaps, the
-grid), drop doubled rows, fill forward within each symbol, flag what lies three interquartile ranges
-out of its symbol, drop rows that break the contract of bars (prices there, high the highest, low
-the lowest, no volume below zero), narrow what is narrower without loss, validate what is left, and
-write Parquet with zstd; file by file, one process each, and with --n_jobs as many for ours. Each
-measurement is a process of its own, for honest peaks of memory, and the two take turns; medians are
-told, and what they find must agree.
+Each of ten files has twenty symbols with the usual faults of raw bars: missing prices, duplicate
+rows, spikes, gaps. Both ways validate rows (missing values, duplicates, order, gaps, grid), drop
+duplicates, fill forward within each symbol, flag values three interquartile ranges outside of their
+symbol's, drop rows that break the contract of bars (prices present, high the highest, low the
+lowest, no negative volume), narrow types without loss, validate the rest, and write Parquet with
+zstd, file by file. pandas uses one process, Gigacast --n_jobs. Each measurement is a process of its
+own, because the peak of memory is that of a whole process; the two alternate, because the speed of
+a machine drifts. Medians are printed, and the results of both must be equal.
 """
 
 import argparse
@@ -105,7 +105,7 @@ def with_gigacast(folder: Path, n_jobs: int = 1) -> dict[str, int]:
 
 
 def validate(frame: "pd.DataFrame") -> dict[str, int]:
-    """Measure what raw bars are like, as the quality of a partition is measured."""
+    """Measure the quality of raw bars with pandas, by the definitions of the quality job."""
     import pandas as pd
 
     steps = frame.groupby("symbol", sort=False)["timestamp"].diff()
@@ -164,7 +164,7 @@ def with_pandas(folder: Path) -> dict[str, int]:
 
 
 def clear(folder: Path) -> None:
-    """Leave nothing but the raw files."""
+    """Remove everything except the raw files."""
     for path in folder.iterdir():
         if path.name != "raw":
             shutil.rmtree(path)
@@ -172,7 +172,7 @@ def clear(folder: Path) -> None:
 
 def measure(engine: str, folder: Path, n_jobs: int) -> dict[str, object]:
     if engine == "gigacast":
-        # what is measured is imported before; a worker's imports are measured
+        # Imports of the main process are not measured, those of workers are.
         import gigacast.cleaning.run
         import gigacast.runtime.parallel  # noqa: F401
     else:
@@ -183,7 +183,7 @@ def measure(engine: str, folder: Path, n_jobs: int) -> dict[str, object]:
     seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
     workers = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s += workers.ru_utime + workers.ru_stime
-    # Of the largest process.
+    # The peak of the largest process.
     peak = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, workers.ru_maxrss)
     memory = {"peak_mib": peak / 1024, "grown_mib": (peak - before) / 1024}
     return {"seconds": seconds, "cpu_s": cpu_s, **memory, "found": found}
@@ -215,7 +215,7 @@ def main() -> None:
 
 
 def take_turns(asked: argparse.Namespace) -> dict[str, list[Result]]:
-    """Measure each engine once a round, since the speed of a machine drifts."""
+    """Measure each engine once per round, because the speed of a machine drifts."""
     results: dict[str, list[Result]] = {engine: [] for engine in asked.only}
     with tempfile.TemporaryDirectory() as folder:
         # In processes of their own: a child starts with its parent's peak of memory.
@@ -243,7 +243,7 @@ def tell(engine: str, found: list[Result], rows: int) -> None:
 
 
 def compare(ours: list[Result], theirs: list[Result]) -> None:
-    """Print how much faster we are round by round, and make sure that both find the same."""
+    """Print the ratio of speeds per round, and check that both results are equal."""
     ratios = [b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)]
     low, high = min(ratios), max(ratios)
     print(f"{median(ratios):.2f} times faster ({low:.2f} to {high:.2f}), round by round")

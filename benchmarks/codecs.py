@@ -1,10 +1,10 @@
-"""What each codec makes of realistic bars: size, and how fast they are written and read.
+"""Size and speed of each codec on realistic minute bars.
 
     python benchmarks/codecs.py [--rows 2000000]
 
-Minutes of a liquid instrument: prices on a tick of 0.25 that walk with volatility in clusters,
-volume with a daily season. Written as datasets are (row groups of 131,072, no dictionary for
-floats), read whole and one column; the best of three, one thread.
+Minutes of a liquid instrument: prices on a tick of 0.25 as a random walk with clustered volatility,
+volume with a daily season. Files are written like those of datasets (row groups of 131,072, no
+dictionary for floats), and read completely and as a single column. The best of three, one thread.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""How fast ten million bars are held against a contract, side by side with other engines.
+"""Speed of checking ten million bars against a contract, beside other engines.
 
     python benchmarks/contracts.py [--rows 10000000]
 
-The same promises for all: types, no missing values, ranges, high and low, a unique and ordered
-timestamp. Each measurement is a process of its own, for honest peaks of memory, and reads the same
-Parquet file. pandera and dataframely (on polars) are measured where they are installed; give
-``--python`` to run them with another interpreter that has them.
+All engines check the same rules: types, no missing values, ranges, high and low, a unique and
+ordered timestamp. Each measurement is a process of its own, because the peak of memory is that of a
+whole process, and reads the same Parquet file. pandera and dataframely (on polars) are measured if
+they are installed; ``--python`` runs them with another interpreter.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def with_gigacast(path: Path) -> bool:
 
     rows = rows_of_folder(FolderStore(path.parent), path.name)
     report = check_rows(RowSource(rows.schema, rows.read), OHLCV_SCHEMA)
-    return {one.rule for one in report.violations} <= {"ordered"}  # the shuffled ones are not
+    return {one.rule for one in report.violations} <= {"ordered"}  # shuffled rows break it
 
 
 def with_pandera(path: Path) -> bool:

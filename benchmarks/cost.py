@@ -2,9 +2,10 @@
 
     python benchmarks/cost.py RATE [--vcpus 1] [--gpus 0] [--prices config/prices.yaml]
 
-RATE is series per second, measured on that many vCPUs (or GPUs). dollars = price per hour / 3600 x
-1,000,000 / series per second of the whole machine; that speed is taken to grow with the number of
-vCPUs (GPUs), for partitions share nothing. Starting up, storage and requests come on top.
+RATE is in series per second, measured on this number of vCPUs (or GPUs). Dollars = price per hour /
+3600 x 1,000,000 / series per second of the whole machine. This speed is assumed to grow with the
+number of vCPUs (GPUs), because partitions share nothing. Start, storage and requests are not
+included.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from gigacast.settings.load import DEFAULT_PRICES, load_prices
 
 
 def machine_rate(instance: Instance, rate: float, vcpus: int, gpus: int) -> float | None:
-    """Return the speed of a whole machine; ``None`` for the other kind of machine."""
+    """Return the speed of a whole machine; ``None`` for the kind (CPU, GPU) without a rate."""
     if bool(instance.gpus) != bool(gpus):
         return None
     return rate * instance.gpus / gpus if gpus else rate * instance.vcpus / vcpus
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def report(asked: argparse.Namespace) -> None:
-    """Print the table; nothing is known of the other kind of machine."""
+    """Print the table of the machines of the measured kind."""
     table = load_prices(asked.prices)
     print(f"prices of {table.as_of}, {table.region} ({table.source})\n")
     print("| machine | series/s | $/h | $ per million series | spot $/h | spot $ per million |")

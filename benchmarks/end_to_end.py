@@ -1,14 +1,15 @@
-"""A folder of partitions, forecast by Gigacast and by the script a good user would write.
+"""Time to forecast a folder of partitions, by Gigacast and by the script of a good user.
 
     python benchmarks/end_to_end.py [1000 10000 100000] [--per_partition 10000] [--cores N]
 
-The script: `pandas.read_parquet`, `predict_df`, `to_parquet`, one partition after the other, with
-its default batch size and with the best of several, tried beforehand on a sample. Same random
-weights of a published shape, same partitions, same cores: the script's torch has a thread for each,
-ours a process for each, up to one per partition. Each run is a process of its own, started in
-turns; "whole" is from its start to its end, imports and model loading included. "work" leaves the
-script's imports and loading out, but not ours, which are part of a run. AutoGluon-TimeSeries takes
-part where it is installed and asked for. `--output` keeps the figures for `plots.py`.
+The script is `pandas.read_parquet`, `predict_df`, `to_parquet`, partition by partition, with its
+default batch size and with the best of several, which a sample decides before. Both use the same
+random weights of a published shape, the same partitions and cores: the script's torch with a thread
+per core, Gigacast with a process per core, up to one per partition. Each run is a process of its
+own, and the ways alternate. "whole" is from the start of the process to its end, with imports and
+loading of the model. "work" is without the script's imports and loading; Gigacast's are included,
+as they are part of a run. AutoGluon-TimeSeries is measured if it is installed and requested.
+`--output` keeps the figures for `plots.py`.
 """
 
 import argparse
@@ -37,21 +38,22 @@ SCRIPT_DEFAULT_BATCH = 256
 
 @dataclass(frozen=True)
 class Work:
-    """What one run is asked to do.
+    """Parameters of a run.
 
     Parameters
     ----------
     kind : str
         One of `RUNNERS`.
     folder, model : str
-        The partitions and the weights.
+        Folders of the partitions and of the weights.
     horizon, cores : int
+        Steps ahead, and number of cores.
     batch_size : int, optional
-        Of the script; its default when absent.
+        Batch size of the script; its own default if not given.
     precision : str
-        ``float32`` or ``bfloat16``; ``auto`` is ours alone.
+        Precision: ``float32`` or ``bfloat16``; ``auto`` for Gigacast only.
     n_jobs : int
-        Our processes.
+        Processes of Gigacast.
     """
 
     kind: str
@@ -78,7 +80,7 @@ class Stages:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
 
-# -- what runs in a process of its own -------------------------------------------------------------
+# -- in a process of its own -----------------------------------------------------------------------
 
 
 def run_ours(work: Work, stages: Stages) -> None:
@@ -100,7 +102,7 @@ def run_ours(work: Work, stages: Stages) -> None:
 
 
 def run_script(work: Work, stages: Stages) -> None:
-    """Forecast every partition as a good user would."""
+    """Forecast every partition with the script."""
     with stages.measure("load"):
         import pandas as pd
         import torch
@@ -161,17 +163,17 @@ def run_here(work: Work) -> None:
 
 
 def own_peak_mib() -> float:
-    """Return this process' peak; what `getrusage` says counts from before the exec."""
+    """Return this process' peak of memory. `getrusage` also counts the time before the exec."""
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-# -- what measures it ------------------------------------------------------------------------------
+# -- the measurement -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run as seen from outside; the peak is that of its largest process."""
+    """A run measured from outside; the peak is that of its largest process."""
 
     whole_s: float
     stages: dict[str, float]
@@ -179,7 +181,7 @@ class Measured:
 
 
 def run_apart(work: Work) -> Measured:
-    """Do the work in a process of its own."""
+    """Run the work in a process of its own."""
     threads = {"OMP_NUM_THREADS": str(work.cores), "MKL_NUM_THREADS": str(work.cores)}
     if work.kind == "ours" and work.n_jobs > 1:
         threads = {}  # divided by the executor
@@ -197,14 +199,14 @@ def run_apart(work: Work) -> Measured:
 
 
 def clean(folder: Path) -> None:
-    """Remove what a run wrote, so that the next one has everything to do."""
+    """Remove the outputs of a run, so that the next one has to forecast everything again."""
     for path in folder.iterdir():
         if path.name != "2024":
             shutil.rmtree(path)
 
 
 def find_batch_size(sample: Path, model: Path, asked: argparse.Namespace, precision: str) -> int:
-    """Return the batch size with which the script works fastest on a sample."""
+    """Return the batch size with which the script is fastest on a sample."""
     seconds = {}
     for size in BATCH_SIZES:
         work = Work("script", str(sample), str(model), asked.horizon, asked.cores, size, precision)
@@ -293,14 +295,14 @@ def measure(asked: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
                 measured[name].append(run_apart(work))
         report(series, measured)
         rows += summarise(series, measured)
-        if asked.output:  # after each size: the largest take hours
+        if asked.output:  # after each size, because the largest take hours
             asked.output.write_text(json.dumps({**describe(asked), "rows": rows}, indent=1))
         shutil.rmtree(folder)
     return rows
 
 
 def describe(asked: argparse.Namespace) -> dict[str, Any]:
-    """Return what was measured, where and when."""
+    """Return a description of the measurement: machine, time, parameters."""
     case = {name: getattr(asked, name) for name in ("shape", "lengths", "horizon", "cores")}
     return {**case, "date": datetime.now(UTC).date().isoformat(), "machine": platform.machine()}
 

@@ -1,10 +1,10 @@
-"""The forward pass: Chronos' own and ours, side by side, and the batch that suits each best.
+"""Speed of the forward pass of Chronos and of ours, each with its best batch size.
 
     python benchmarks/engine.py [--shape tiny] [--rounds 5] [--threads N] [--compiled]
 
-Random weights of a published shape. Every path gets the same batches, in turns; what is reported
-is the median over the rounds. On a shared machine trust the ratios, and rather those of processor
-time (in brackets) than of elapsed time.
+Random weights of a published shape. All paths get the same batches alternately; medians over the
+rounds are printed. On a shared machine trust the ratios, and those of processor time (in brackets)
+more than those of elapsed time.
 """
 
 import argparse
@@ -116,9 +116,9 @@ def protocol_path(forecaster: Any) -> Predict:
 
 
 def compiled_path(folder: Path, precision: str, options: dict[str, Any]) -> Predict:
-    """Compile the forward; plain products, because the compiler refuses ours as inputs.
+    """Compile the forward with plain products, because the compiler does not accept ours as inputs.
 
-    Once per length and precision: beyond the compiler's limit on that it would run eagerly.
+    It is compiled once per length and precision; beyond the compiler's limit it would run eagerly.
     """
     torch._dynamo.config.recompile_limit = 256  # noqa: SLF001
     with mock.patch.object(lean_linear, "_can_pack", return_value=False):

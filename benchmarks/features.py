@@ -1,11 +1,11 @@
-"""How fast features are computed, side by side with pandas.
+"""Speed of computing features, beside pandas.
 
     python benchmarks/features.py [--items 500] [--rows 4000]
 
-The same features of the same bars: lags, differences, log returns, rolling mean, deviation, least,
-greatest and median over 20 and 200 rows, and a rolling correlation; by item. Each measurement is a
-process of its own, for honest peaks of memory. pandas is `groupby` with `shift` and `rolling`, as
-its manual shows.
+Both compute the same features of the same bars by item: lags, differences, log returns, rolling
+mean, deviation, minimum, maximum and median over 20 and 200 rows, and a rolling correlation. Each
+measurement is a process of its own, because the peak of memory is that of a whole process. pandas
+uses `groupby` with `shift` and `rolling`, as in its manual.
 """
 
 import argparse

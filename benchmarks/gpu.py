@@ -1,4 +1,4 @@
-"""All figures of a GPU: speed, how busy it is, its ceiling, and what keeps it from there.
+"""Figures of a GPU: speed, busy share, ceiling, and where the rest of the time goes.
 
     python benchmarks/gpu.py [--shapes tiny base] [--contexts 208 2048] [--output gpu.json]
 
@@ -13,7 +13,7 @@ For each shape and context, random weights in bfloat16:
 - *limit*: where the fed run's time went: products, attention, other kernels, copies, or waiting for
   the host.
 
-Without a CUDA device it says so and ends with 2.
+Without a CUDA device it ends with exit code 2.
 """
 
 import argparse
@@ -51,7 +51,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured of one shape at one context."""
+    """Figures of a shape at a context length."""
 
     shape: str
     context: int
@@ -67,7 +67,7 @@ class Row:
 
     @property
     def limit(self) -> str:
-        """What took the most of the fed run's time."""
+        """Kind of work that took most of the fed run's time."""
         return max(self.seconds, key=lambda name: self.seconds[name])
 
 
@@ -79,7 +79,7 @@ def measure_peak(device: torch.device, size: int = 8_192) -> float:
 
 
 def best_time(work: Callable[[], object], device: torch.device, rounds: int = 7) -> float:
-    """Return the median seconds of the work, after a round to warm up."""
+    """Return the median seconds of the work, after a round of warming up."""
     seconds = []
     for _ in range(rounds + 1):
         torch.cuda.synchronize(device)
@@ -93,7 +93,7 @@ def best_time(work: Callable[[], object], device: torch.device, rounds: int = 7)
 def measure_engine(
     forecaster: LeanForecaster, context: int, horizon: int, device: torch.device
 ) -> tuple[float, int]:
-    """Return series/s of the forward alone, and the batch it was reached with."""
+    """Return the best series/s of the forward alone, and its batch size."""
     rates = {}
     for rows in ROWS:
         try:
@@ -112,7 +112,7 @@ def measure_engine(
 
 
 def series_batch(rows: int, length: int) -> SeriesBatch:
-    """Return daily random walks of one length."""
+    """Return daily random walks of equal length."""
     import pyarrow as pa
 
     return SeriesBatch(
@@ -131,7 +131,7 @@ def series_batch(rows: int, length: int) -> SeriesBatch:
 def measure_fed(
     forecaster: Any, rows: int, context: int, horizon: int, device: torch.device
 ) -> tuple[float, dict[str, float]]:
-    """Return series/s from host to host, and the seconds of a run by what they went into."""
+    """Return series/s from host to host, and the seconds of a run by kind of work."""
     batch = series_batch(rows, context)
     options = ForecastOptions(horizon, LEVELS)
 
@@ -152,9 +152,9 @@ def measure_fed(
 
 
 def share_seconds(kernels: dict[str, float], elapsed: float) -> dict[str, float]:
-    """Divide the elapsed seconds of a run between kinds of kernels and waiting for the host.
+    """Divide the elapsed seconds of a run into kinds of kernels and waiting for the host.
 
-    Copies run beside kernels: they are shown, and not taken from what is waiting.
+    Copies run beside kernels, so they are shown but not subtracted from the waiting.
     """
     shares = {**dict.fromkeys(KINDS, 0.0), "other kernels": 0.0}
     for name, seconds in kernels.items():
@@ -164,7 +164,7 @@ def share_seconds(kernels: dict[str, float], elapsed: float) -> dict[str, float]
 
 
 def kind_of(kernel: str) -> str:
-    """Return which kind of work a kernel's name stands for."""
+    """Return the kind of work of a kernel by its name."""
     name = kernel.lower()
     found = (kind for kind, signs in KINDS.items() if any(sign in name for sign in signs))
     return next(found, "other kernels")

@@ -1,11 +1,12 @@
-"""How fast one column of one month comes out of ten years, beside pandas and pyarrow.dataset.
+"""Speed of loading a column of a month out of ten years, beside pandas and pyarrow.dataset.
 
     python benchmarks/load.py [--years 10] [--rows_per_month 30000] [--columns 40]
 
-The same files for all: minute bars of one symbol in year and month folders, ``ds``, targets and
-features in one Parquet a month, row groups of 10,000. Each way is a process of its own, its imports
-made before; the median of ``--repeats`` runs, which find the files again each time. Bytes are what
-the process read from its files, as the kernel counted them; memory is what its peak grew by.
+All ways read the same files: minute bars of a symbol in year and month folders, with ``ds``,
+targets and features in a Parquet file per month, in row groups of 10,000. Each way is a process of
+its own; imports are not measured. The median of ``--repeats`` runs, each of which lists the files
+again. Bytes are those read from files, counted by the kernel; memory is the growth of the process'
+peak.
 """
 
 import argparse

@@ -1,10 +1,11 @@
-"""How a model does on M4 hourly (h = 48) and weekly (h = 13), beside seasonal naive.
+"""Accuracy of a model on M4 hourly (h = 48) and weekly (h = 13), beside seasonal naive.
 
     python benchmarks/m4.py FOLDER_WITH_THE_M4_CSVS [MODEL ...]
 
 The folder holds `Hourly-train.csv`, `Hourly-test.csv`, `Weekly-train.csv`, `Weekly-test.csv`: a
-series per row, its id first. Naive is a point forecast at every level, periods 24 and 1, as in the
-figures published for the Chronos models. MASE and WQL as there; see `gigacast.forecasters.metric`.
+series per row, its id first. Seasonal naive is a point forecast at every level, with the periods 24
+and 1, as in the figures published for the Chronos models. MASE and WQL are defined as there; see
+`gigacast.forecasters.metric`.
 """
 
 import argparse
@@ -31,7 +32,7 @@ def read_rows(path: Path) -> list[Array]:
 
 
 def repeat_season(history: list[Array], horizon: int, season: int) -> Array:
-    """Return the last season again at every level, [N, H, Q]."""
+    """Return the last season, repeated at every level, [N, H, Q]."""
     rows = [np.resize(series[-season:], horizon) for series in history]
     return np.repeat(np.array(rows)[:, :, None], len(LEVELS), axis=2)
 

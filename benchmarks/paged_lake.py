@@ -1,7 +1,7 @@
-"""A bucket of millions of partitions in little memory, for what plans, proves and closes runs.
+"""A bucket of millions of partitions in little memory, to measure planning and closing runs.
 
-Inputs, outputs and receipts are made up from a few bytes for each partition, a thousand keys a
-page, as S3 lists them; everything else (plans, audits, manifests) is kept. Requests are counted.
+Inputs, outputs and receipts are generated from a few bytes per partition, in pages of a thousand
+keys like S3's. All other objects (plans, audits, manifests) are stored. Requests are counted.
 """
 
 import threading
@@ -19,8 +19,7 @@ from gigacast.errors import ObjectNotFoundError
 from gigacast.lake.layout import FORECASTS, TIMINGS, parse_receipt_key, receipt_key
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.storage.memory import MemoryStore
-from gigacast.storage.paging import PAGE_KEYS
-from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
+from gigacast.storage.store import PAGE_KEYS, Folder, ObjectMeta, Store, StoreAddress
 
 MONTHS = 120
 FIRST_YEAR = 2014
@@ -33,20 +32,20 @@ class PagedLake(Store):
     Parameters
     ----------
     count : int
-        Partitions; a multiple of 120.
+        Number of partitions; a multiple of 120.
     spec : str
         Folder of the outputs: ``forecasts/{model}/{version}/{spec}/``; may be set later.
     sizes : ndarray
-        Int, [count]: bytes of each input.
+        Size of each input in bytes, int [count].
     latency_s : float
-        Waited for at each request.
+        Seconds to wait at each request.
     """
 
     def __init__(self, count: int, spec: str, sizes: "np.ndarray", latency_s: float = 0.0) -> None:
         self.address = StoreAddress("s3://scale")
         self.counts: Counter[str] = Counter()
         self.sizes = sizes
-        # Generations of the output, and the one the receipt names; 0: there is none.
+        # Generation of each output, and the generation in its receipt; 0 is no object.
         self.output = np.zeros(count, np.uint8)
         self.receipt = np.zeros(count, np.uint8)
         self.writer = np.zeros(count, np.uint8)
@@ -61,14 +60,14 @@ class PagedLake(Store):
     # -- partitions ----------------------------------------------------------------------------
 
     def index_of(self, key: str) -> int:
-        """Return the number of the partition a key of any kind belongs to."""
+        """Return the number of a key's partition, for a key of any kind."""
         at = key.index("/part-")
         year, month = int(key[at - 7 : at - 3]), int(key[at - 2 : at])
         part = int(key[at + 6 : at + 13])
         return ((year - FIRST_YEAR) * 12 + month - 1) * self._per_month + part
 
     def finish(self, first: int) -> None:
-        """Make the first partitions of each month done."""
+        """Mark the first partitions of each month as done."""
         for month in range(MONTHS):
             done = slice(month * self._per_month, month * self._per_month + first)
             self.output[done] = self.receipt[done] = 1
@@ -93,7 +92,7 @@ class PagedLake(Store):
         key = self.spec + self._input_key(index)
         return ObjectMeta(receipt_key(key, input_id, f"output-{index}-{version}"), "r", 900, 0)
 
-    # -- the face of a store -------------------------------------------------------------------
+    # -- the interface of a store ---------------------------------------------------------------
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
         if "/part-" in prefix:
@@ -221,7 +220,7 @@ class PagedLake(Store):
 
 
 def receipt_of(source: ObjectMeta, output: ObjectMeta, run_id: str, spec: str = "s") -> Receipt:
-    """Return what a worker would write about a partition."""
+    """Return the receipt that a worker would write for a partition."""
     return Receipt(
         job="forecast",
         partition=source.key.removesuffix(".parquet"),

@@ -2,8 +2,8 @@
 
     python benchmarks/plan.py [PARTITIONS] [--done SHARE]
 
-The store makes its listings up as it goes, a thousand keys a page as S3 does, so that what is
-measured is the planner. `--latency_ms` adds the round trip of each request.
+The store generates its listings, in pages of a thousand keys like S3's, so that the planner is
+measured. `--latency_ms` adds the round trip of each request.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def make_lake(partitions: int, done: float, latency_s: float = 0.0) -> PagedLake
 
 
 def main() -> None:
-    """Measure one plan, twice: for time, then for memory (tracing costs time)."""
+    """Measure a plan twice: for time, then for memory, because tracing memory costs time."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("partitions", type=int, nargs="?", default=1_000_000)
     parser.add_argument("--done", type=float, default=0.9)

@@ -2,9 +2,9 @@
 
     python benchmarks/plots.py [FILE ...] [--target docs/img] [--join FILE.json]
 
-A file is what `--output` wrote, or the printed table itself; without one it is
-`benchmarks/results/end_to_end.json`. Several files are joined; of two rows of one way and size the
-later file's counts. Draws `speed.png`, `memory.png` and `stages.png`.
+FILE is written by `--output`, or is the printed table; `benchmarks/results/end_to_end.json` by
+default. Several files are joined; of two rows with the same way and size the later file's counts.
+Draws `speed.png`, `memory.png` and `stages.png`.
 """
 
 import argparse
@@ -78,7 +78,7 @@ def way_of(name: str) -> str:
 
 
 def with_best(rows: list[Row]) -> list[Row]:
-    """Where the default batch is the best one too, it stands for both."""
+    """Add the best batch where it is the default one, which was measured only once."""
     known = {(row["way"], row["series"]) for row in rows}
     also = [
         {**row, "way": "script, best batch"}
@@ -98,7 +98,7 @@ def by_way(rows: list[Row]) -> dict[str, dict[int, Row]]:
 
 
 def ratios(ways: dict[str, dict[int, Row]], way: str) -> dict[int, float]:
-    """Return how much faster a way is from start to end than the better float32 script."""
+    """Return the speed of each way from start to end, relative to the better float32 script."""
     scripts = [ways[name] for name in ways if name.endswith("batch")]
     best = {
         size: min(script[size]["whole_s"] for script in scripts if size in script)
@@ -153,9 +153,9 @@ def draw_stages(ways: dict[str, dict[int, Row]], target: Path) -> None:
 
 
 def stage_seconds(row: Row) -> dict[str, float]:
-    """Return the seconds of each stage, and what is left of the whole: imports, loading, planning.
+    """Return the seconds of each stage, and the rest of the whole: imports, loading, planning.
 
-    Ours overlap: with more than one core nothing may be left.
+    Gigacast's stages overlap, so with more than one core the rest may be 0.
     """
     known = {stage: row["stages"].get(stage, 0.0) for stage in ("read", "predict", "write")}
     rest = max(0.0, row["whole_s"] - sum(known.values()))

@@ -1,10 +1,10 @@
-"""How fast a long panel becomes series, side by side with pandas.
+"""Speed of reading series from a long panel, beside pandas.
 
     python benchmarks/read_series.py [--series 100000] [--points 150] [--threads 1]
 
-Each measurement runs in a process of its own, for honest peaks of memory. "pandas" is
-`read_parquet`, sort and groupby into one float32 array per item: no frequency, no duplicates, no
-gaps, which the reader does look after.
+Each measurement is a process of its own, because the peak of memory is that of a whole process.
+"pandas" is `read_parquet`, sort and groupby into a float32 array per item, without the frequencies,
+duplicates and gaps that the reader handles.
 """
 
 import argparse

@@ -1,17 +1,17 @@
-"""Simulate an array run over millions of partitions: a real program on simulated machines.
+"""Simulate an array run over millions of partitions, with the real program on simulated machines.
 
     python benchmarks/scale.py [PARTITIONS] [--children 5000] [--losses 0.05] [--poisoned 1e-5]
 
-Real are the planner, the division of work, the plan file, the child (`run_child`: what is done is
-found by receipts, summaries are kept), the receipt protocol, the closing with its manifest, and
-the rerun. Simulated are the clock, AWS Batch, machines of differing speed, spot losses with and
-without notice (some between an output and its receipt), partitions that fail once or always, and
-the work: a partition takes --seconds on average, by its bytes.
+The planner, the division of work, the plan file, the child (`run_child`), the receipt protocol, the
+closing with its manifest, and the rerun are real. The clock, AWS Batch, machines of varying speed,
+spot losses with and without notice (some between an output and its receipt), partitions that fail
+once or always, and the work are simulated: a partition takes --seconds on average, in proportion to
+its bytes.
 
-The run is repeated until nothing but the poisoned partitions is left; then every partition is
-checked: an output, and one receipt that names it. Told are the seconds and memory of the planner
-and of the closing, requests by kind with their busiest minute, and the makespan against the ideal:
-all work spread evenly over all machines, with one start of each.
+The run is repeated until only the poisoned partitions are left. Then every partition is checked for
+an output and a single receipt that names it. Printed are the seconds and memory of the planner and
+of the closing, requests by kind with their busiest minute, and the makespan relative to the ideal,
+in which all machines share the work evenly and start once.
 """
 
 import argparse
@@ -57,11 +57,11 @@ DAWN = datetime(2026, 11, 21, tzinfo=UTC)
 
 
 class HostLost(BaseException):
-    """The machine is gone, and with it the process: nothing is written any more."""
+    """Raised when the machine is lost, and with it the process: nothing more is written."""
 
 
 class Clock:
-    """Time as the child at work sees it, in seconds since the submission."""
+    """The clock of the running child, in seconds since the submission."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -73,7 +73,7 @@ class Clock:
 
 @dataclass
 class Accidents:
-    """What may go wrong, and how often."""
+    """Probabilities of the simulated faults."""
 
     losses_per_hour: float
     poisoned: frozenset[int]
@@ -82,7 +82,7 @@ class Accidents:
 
 
 class Machine:
-    """An executor whose tasks take no time but on the clock."""
+    """An executor whose tasks take time on the simulated clock only."""
 
     def __init__(
         self, lake: PagedLake, clock: Clock, seconds: np.ndarray, lost_at_s: float, odds: Accidents
@@ -95,7 +95,7 @@ class Machine:
         self._speed = odds.random.lognormvariate(0.0, 0.05)
 
     def run(self, tasks: Sequence[Any], setup: object) -> Iterator[Outcome[Any, Any]]:
-        """Do tasks one after the other, until the machine is lost."""
+        """Run tasks one by one until the machine is lost."""
         for task in tasks:
             index = self._lake.index_of(task.output_key)
             done = find_done(self._lake, task, self._lake.runs[-1], overwrite=False)
@@ -121,13 +121,13 @@ class Machine:
         return Outcome(task, receipt, None)
 
     def _lose(self, task: Task) -> None:
-        """End as a spot machine does: asked to stop, or gone at once, at any step."""
+        """Lose the machine like a spot machine: asked to stop, or lost at once, at any step."""
         self._clock.now_s = max(self._clock.now_s, self._lost_at_s)
         how = self._odds.random.random()
         if how < 0.5:
             raise KeyboardInterrupt
         if how < 0.6:
-            self._lake.put(task.output_key, b"")  # and no receipt
+            self._lake.put(task.output_key, b"")  # lost before the receipt
 
         def refuse(kind: str, key: str) -> None:
             raise HostLost
@@ -137,7 +137,7 @@ class Machine:
 
 
 class SimulatedBatch:
-    """An array service that runs its children one after the other, each at its own time."""
+    """An array service that runs its children one by one, each with its own simulated time."""
 
     def __init__(self, lake: PagedLake, seconds: np.ndarray, odds: Accidents, given: Any) -> None:
         self.clock = Clock()
@@ -153,12 +153,12 @@ class SimulatedBatch:
         self._failed: dict[int, ChildState] = {}
 
     def submit(self, request: ArrayRequest) -> str:
-        """Take a job; `run` runs it."""
+        """Accept a job, to be run by `run`."""
         self._requests.append(request)
         return f"job-{len(self._requests) - 1}"
 
     def run(self) -> None:
-        """Run every child of every job until it has ended for good."""
+        """Run every child of every job, with its retries, to the end."""
         machines = [0.0] * self._machines
         heapq.heapify(machines)
         queue = [
@@ -201,23 +201,23 @@ class SimulatedBatch:
         self.busy[f"{kind} {key.partition('/')[0]}"][int(self.clock.now_s // 60)] += 1
 
     def describe(self, job_ids: Sequence[str]) -> list[ArrayState]:
-        """Return jobs that have ended."""
+        """Return the jobs as ended."""
         return [ArrayState(job, FAILED if self._failed else SUCCEEDED) for job in job_ids]
 
     def failed_children(self, job_id: str) -> list[ChildState]:
-        """Return what failed."""
+        """Return the failed children."""
         return list(self._failed.values())
 
     def child(self, job_id: str, index: int) -> ChildState:
-        """Not asked for."""
+        """Not used in the simulation."""
         raise NotImplementedError
 
     def cancel(self, job_ids: Sequence[str], reason: str) -> None:
-        """Not asked for."""
+        """Not used in the simulation."""
         raise NotImplementedError
 
     def read_log(self, child: ChildState, lines: int) -> list[str]:
-        """Not asked for."""
+        """Not used in the simulation."""
         raise NotImplementedError
 
 
@@ -239,7 +239,7 @@ class Meter:
         self._requests = lake.counts.total()
 
     def take(self) -> Measured:
-        """Return what happened since the last time."""
+        """Return the measurements since the last call."""
         now, requests = time.perf_counter(), self._lake.counts.total()
         taken = Measured(
             now - self._start,
@@ -251,7 +251,7 @@ class Meter:
 
 
 def make_lake(given: argparse.Namespace, job: ForecastJob) -> PagedLake:
-    """Return a bucket with nothing done, its sizes log-normal as real ones are."""
+    """Return a bucket without outputs, with log-normal sizes as in real buckets."""
     rng = np.random.default_rng(given.seed)
     sizes = (rng.lognormal(0.0, 1.0, given.partitions) * 60_000).astype(np.int64) + 1000
     lake = PagedLake(given.partitions, "", sizes)
@@ -262,7 +262,7 @@ def make_lake(given: argparse.Namespace, job: ForecastJob) -> PagedLake:
 
 
 def opened(lake: PagedLake) -> ExitStack:
-    """Return a context in which every address opens the one lake."""
+    """Return a context in which every address opens the simulated lake."""
     stack = ExitStack()
     for module in (prepare, location, array_setup, array_child):
         stack.enter_context(patch.object(module, "open_store", lambda address: lake))
@@ -270,7 +270,7 @@ def opened(lake: PagedLake) -> ExitStack:
 
 
 def run_once(lake: PagedLake, job: ForecastJob, batch: SimulatedBatch, given: Any) -> Audit | None:
-    """Submit, run and close; ``None`` when nothing was left to do."""
+    """Submit, run and close a run; return ``None`` if nothing is pending."""
     meter = Meter(lake)
     submission = submit_run(
         job, ArrayOptions(children=given.children), batch, clock=batch.clock.read
@@ -282,7 +282,9 @@ def run_once(lake: PagedLake, job: ForecastJob, batch: SimulatedBatch, given: An
         return None
     run_id = submission.run_id
     lake.runs.append(run_id)
-    del submission  # who closes a run has not planned it: its tasks are not in that memory
+    del (
+        submission
+    )  # a run is closed by another process than the one that planned it, without the tasks
     batch.run()
     ran = meter.take()
     print(f"ran (simulated): {dict(batch.attempts)}; the program itself took")
@@ -301,7 +303,7 @@ def tell(step: Measured) -> None:
 def tell_makespan(
     audit: Audit, batch: SimulatedBatch, seconds: np.ndarray, given: Any, left: np.ndarray
 ) -> None:
-    """Print the makespan beside the ideal, and the busiest minute of each kind of request."""
+    """Print the makespan, the ideal one, and the busiest minute of each kind of request."""
     machines = given.machines or given.children
     ideal = float(seconds[left].sum()) / machines + given.startup
     makespan = max(batch.ends_s)
@@ -314,7 +316,7 @@ def tell_makespan(
 
 
 def main() -> None:
-    """Run until nothing is left but what is poisoned, and check every partition."""
+    """Run until only poisoned partitions are left, then check every partition."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("partitions", type=int, nargs="?", default=120_000)
     parser.add_argument("--children", type=int, default=500)
@@ -355,7 +357,7 @@ def main() -> None:
 
 
 def check(lake: PagedLake, poisoned: frozenset[int]) -> None:
-    """Nothing lost: an output, and a receipt that names the last one, for every partition."""
+    """Check that every partition has an output, and a receipt that names the last one."""
     undone = np.flatnonzero((lake.receipt == 0) | (lake.receipt != lake.output))
     assert set(undone) == set(poisoned), "a partition is lost"
 

@@ -1,10 +1,10 @@
-"""Where the time of one partition goes: processor seconds by stage, and the largest functions.
+"""Processor seconds of a partition by stage, and the functions that take most of them.
 
     python benchmarks/stages.py [20000] [--lengths 100 200] [--horizon 7] [--top 12]
 
 One process, one thread of torch. Reading, preparing, predicting and writing overlap in threads, so
-that elapsed seconds say little on one core: here each stage is charged with the processor time of
-its own thread. What no stage is charged with (publishing, receipts) is in "rest".
+elapsed seconds mean little on one core. Here each stage gets the processor time of its own thread;
+the time of no stage (publishing, receipts) is in "rest".
 """
 
 import argparse
@@ -42,7 +42,7 @@ def run(folder: Path, model: Path, horizon: int) -> dict[str, float]:
 
 @contextmanager
 def profiled(text: io.StringIO, top: int):
-    """Profile what goes on in the threads around the model, and write the largest to ``text``."""
+    """Profile the threads around the model, and write the largest functions to ``text``."""
     profiles: list[cProfile.Profile] = []
     original = partition.Prefetched._fill  # noqa: SLF001
 
@@ -71,7 +71,7 @@ def main() -> None:
         model = save_bolt(Path(scratch) / "bolt" / "v1", asked.shape)
         folder = Path(scratch) / "data"
         list(write_panels(folder, asked.series, asked.series, tuple(asked.lengths)))
-        run(folder, model, asked.horizon)  # the first one starts torch
+        run(folder, model, asked.horizon)  # the first run starts torch
         for _ in range(asked.repeats):
             before = time.process_time()
             seconds = run(folder, model, asked.horizon)

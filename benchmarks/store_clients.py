@@ -1,13 +1,13 @@
-"""Which client for S3: boto3, s3fs, pyarrow and obstore side by side.
+"""Speed of the clients for S3: boto3, s3fs, pyarrow and obstore.
 
 Run by hand::
 
     python benchmarks/store_clients.py [--endpoint URL]
 
-Without an endpoint a moto server is started in a process of its own. It answers some 200 small
-requests a second, so it hides differences between clients; the processor time that each client
-uses is measured beside the elapsed time, and for listing a stub serves canned pages as fast as
-a socket takes them. Ratios are boto3's time divided by the client's: higher is better.
+Without an endpoint a moto server is started in a process of its own. It answers only some 200 small
+requests a second, which hides differences between clients. So the processor time of each client is
+measured beside the elapsed time, and for listing a stub serves canned pages as fast as a socket
+takes them. Ratios are boto3's time divided by the client's; higher is better.
 """
 
 import argparse
@@ -32,7 +32,7 @@ REPEATS = 3
 
 @dataclass(frozen=True)
 class Client:
-    """One client's way to do each of the things that are measured."""
+    """The measured operations of a client."""
 
     list: Callable[[str], int]
     get: Callable[[str], int]
@@ -107,7 +107,7 @@ def obstore_client(endpoint: str) -> Client:
 
 
 def gigacast_client(endpoint: str) -> Client:
-    """Our store: obstore with conditions, checks, retries and errors around it."""
+    """Gigacast's store: obstore with conditions, checks, retries and translated errors."""
     from gigacast.storage.s3.store import S3Store
 
     s3 = S3Store(BUCKET, endpoint_url=endpoint)
@@ -214,7 +214,7 @@ def spread(work: Callable[[str], object], keys: list[str]) -> None:
 
 
 def report(title: str, works: dict[str, Callable[[], object]]) -> None:
-    """Measure one thing with every client and print a row of ratios to the first."""
+    """Measure an operation with every client and print the ratios to the first."""
     figures = {name: measure(work) for name, work in works.items()}
     base = next(iter(figures.values()))
     cells = [

@@ -1,4 +1,4 @@
-"""Draw three series of each synthetic family into docs/img/synthetic.png: run by hand."""
+"""Draw three series of each synthetic family into docs/img/synthetic.png. Run it by hand."""
 
 from pathlib import Path
 

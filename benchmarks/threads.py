@@ -1,12 +1,12 @@
-"""Processes against threads on a CPU: how a machine's cores are best divided.
+"""Speed of every division of a machine's cores into processes and threads.
 
     python benchmarks/threads.py [--cores 2] [--series 20000] [--rounds 3] [--output FILE.json]
 
-The same partitions through `gigacast.forecast` with every division of the cores: one process with a
-thread for each, a process for each with one thread, and what lies between. Each run is a process of
-its own, in turns; ratios are between runs of one round, medians over the rounds. "work" leaves out
-what does not grow with the data: starting Python and importing the package. On a machine with other
-work believe processor seconds first: what threads spend waiting for each other is in them.
+`gigacast.forecast` runs the same partitions with every division of the cores: one process with a
+thread per core, a process per core with one thread, and those between. Each run is a process of its
+own, and the divisions alternate; ratios are between runs of the same round, and medians over the
+rounds. "work" is without the start of Python and the imports, which do not grow with the data. On a
+shared machine trust processor seconds first: they include the waiting of threads for each other.
 """
 
 import argparse
@@ -35,13 +35,13 @@ print(run.elapsed_s, run.totals.peak_rss_bytes)
 
 
 def divisions(cores: int) -> list[tuple[int, int]]:
-    """Return processes and threads of each; the last uses half of the machine."""
+    """Return the processes and threads of each division; the last uses half of the machine."""
     whole = [(n, cores // n) for n in range(1, cores + 1) if cores % n == 0]
     return [*whole, (1, max(1, cores // 2))] if cores > 1 else whole
 
 
 def run_apart(folder: Path, model: Path, horizon: int, division: tuple[int, int]) -> list[float]:
-    """Return seconds from start to end, of the run, of processors; MiB of the largest process."""
+    """Return seconds from start to end, of the run and of processors, and the peak in MiB."""
     jobs, threads = division
     given = [f"file://{folder}", str(model), str(horizon), str(jobs)]
     counts = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
@@ -59,7 +59,7 @@ def run_apart(folder: Path, model: Path, horizon: int, division: tuple[int, int]
 
 
 def processor_seconds() -> float:
-    """Return what all processes that were started and have ended took of the processors."""
+    """Return the processor seconds of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 

@@ -1,1 +1,1 @@
-"""Doors for serverless callers: each turns its event into plain values and calls a pipeline."""
+"""Entry points for AWS Lambda and AWS Batch: each turns its event into values and calls a job."""

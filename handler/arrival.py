@@ -1,7 +1,8 @@
-"""Plans and submits because data has come: a Lambda function behind a queue of S3's events.
+"""Plan and submit a run when data arrives: a Lambda function behind a queue of S3 events.
 
-The queue gathers what comes within its window, so a thousand new partitions are one run. While a
-run is under way the events are given back, and come again when it is over.
+The queue collects the events of a time window, so a thousand new partitions become a single run.
+While another run is in progress the events are returned to the queue, which delivers them again
+later.
 """
 
 import json
@@ -16,7 +17,11 @@ from gigacast.settings.load import load_settings
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Submit a run if one of the objects is an input; give the events back if it must wait."""
+    """Submit a run if an object of the events is an input.
+
+    Return the outcome. ``batchItemFailures`` lists the messages to deliver again, which is all of
+    them if another run is in progress.
+    """
     settings = load_settings()
     job = job_of(settings)
     if not names_new_input(job, _keys(event)):
@@ -29,10 +34,11 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def _keys(event: dict[str, Any]) -> Iterator[str]:
-    """Yield the keys that EventBridge's events of S3 name, as the queue holds them."""
+    """Yield the keys in EventBridge's events of S3, from the messages of the queue."""
     for record in event["Records"]:
+        # An unknown message must not fail the function: the queue would deliver it forever.
         try:
             key = json.loads(record["body"])["detail"]["object"]["key"]
         except (ValueError, KeyError, TypeError):
-            continue  # no event of an object, whoever sent it
+            continue
         yield str(key)

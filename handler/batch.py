@@ -1,9 +1,9 @@
-"""The program of a Batch child: array index -> its tasks -> the runner of every local run.
+"""The program of a child of a Batch array job, which runs the tasks of its array index.
 
-``python -m handler.batch URL ENDPOINT REGION RUN DIGEST FIRST``, as `submit` writes it into the
-job. Exit codes: 0 done, 1 some partition failed, or the program itself, 2 refused (a plan that
-changed or expired, a model that is another), 75 asked to stop, or the store is out of reach. Batch
-tries that one again, and a lost host, and nothing else.
+``python -m handler.batch URL ENDPOINT REGION RUN DIGEST FIRST``; `submit` writes this command into
+the job. Exit codes: 0 done; 1 a partition failed, or the program itself; 2 refused (the plan
+changed or expired, or the model differs); 75 asked to stop, or the store is unreachable. Batch
+retries only after code 75 and after the loss of a host.
 """
 
 import os
@@ -20,7 +20,7 @@ from gigacast.runtime.interruption import interruptible
 
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
-    """Run the child that the arguments and the environment name; return its exit code."""
+    """Run the child described by the arguments and the environment; return its exit code."""
     place = Place(
         index=int(environment.get("AWS_BATCH_JOB_ARRAY_INDEX", "0")),
         attempt=int(environment.get("AWS_BATCH_JOB_ATTEMPT", "1")),

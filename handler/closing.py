@@ -1,6 +1,6 @@
-"""Closes an array run when Batch says that its job has ended: the target of an EventBridge rule.
+"""Close an array run when its Batch job has ended: the target of an EventBridge rule.
 
-The event is that of a job's state change; the job's command says where its plan lies.
+The event is a job's change of state; the command of the job contains the location of the plan.
 """
 
 from typing import Any
@@ -14,11 +14,12 @@ from gigacast.storage.opening import open_store
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Close the run of the job in an event, if that was its last; it is safe to be called twice."""
+    """Close the run of an event's job if this was its last job. A second call changes nothing."""
     try:
         command = [str(word) for word in event["detail"]["container"]["command"]]
     except (KeyError, TypeError) as error:
-        raise PlanError("the event is of no job: its detail has no container.command") from error
+        message = "the event is not of a Batch job: its detail has no container.command"
+        raise PlanError(message) from error
     order = ChildOrder.parse(command)
     service = BatchService(order.outputs.region)
     audit: Audit = close_run(open_store(order.outputs), order.run_id, service)

@@ -1,7 +1,7 @@
-"""Plans and submits by the clock: a Lambda function, called by EventBridge Scheduler.
+"""Plan and submit a run by the clock: a Lambda function called by EventBridge Scheduler.
 
-Settings come from ``GIGACAST_*`` variables, and from the event: ``{"arguments": {"horizon": 24}}``,
-by the names of the flags.
+Settings come from ``GIGACAST_*`` variables and from the event, by the names of the flags:
+``{"arguments": {"horizon": 24}}``.
 """
 
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from gigacast.settings.options import nest_arguments
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
-    """Submit a run of what is pending; says what came of it."""
+    """Submit a run of the pending partitions; return the outcome."""
     settings = load_settings(nest_arguments(event.get("arguments") or {}))
     job = job_of(settings)
     return asdict(

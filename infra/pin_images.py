@@ -1,7 +1,8 @@
-"""Write the digest behind the tag of every base image of the Dockerfile, and check them.
+"""Pin the base images of the Dockerfile by digest, or check that they are pinned.
 
-``python infra/pin_images.py`` asks the registries, by ``docker buildx imagetools``, which image a
-tag means today, and writes ``tag@sha256:...``; with ``--check`` it fails where one is not pinned.
+``python infra/pin_images.py`` gets the current digest of every tag from its registry (by ``docker
+buildx imagetools``) and writes ``tag@sha256:...``. With ``--check`` it fails if an image is not
+pinned. Without a digest, two builds of a commit could have different base images.
 """
 
 import re
@@ -17,7 +18,7 @@ _BASE = re.compile(
 
 
 def digest_of(image: str) -> str:
-    """Ask the registry for the digest of a tag."""
+    """Return the current digest of a tag from its registry."""
     command = [
         "docker",
         "buildx",
@@ -27,31 +28,31 @@ def digest_of(image: str) -> str:
         "--format",
         "{{.Manifest.Digest}}",
     ]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    return answer.stdout.strip()
 
 
-def pin(content: str, ask: Callable[[str], str]) -> str:
-    """Return a Dockerfile with the digest that every base image has now."""
-    return _BASE.sub(lambda found: f"{found['arg']}{found['tag']}@{ask(found['tag'])}", content)
+def pin(content: str, find_digest: Callable[[str], str]) -> str:
+    """Return a Dockerfile with the current digest of every base image."""
+    return _BASE.sub(lambda m: f"{m['arg']}{m['tag']}@{find_digest(m['tag'])}", content)
 
 
 def unpinned(content: str) -> list[str]:
-    """Return the base images that stand without a digest."""
-    return [found["tag"] for found in _BASE.finditer(content) if found["digest"] is None]
+    """Return the base images without a digest."""
+    return [match["tag"] for match in _BASE.finditer(content) if match["digest"] is None]
 
 
 def main(arguments: list[str]) -> int:
-    """Pin, or check."""
+    """Pin or check the images; return the exit code."""
     content = DOCKERFILE.read_text(encoding="utf-8")
     if arguments == ["--check"]:
-        bare = unpinned(content)
-        sys.stderr.writelines(f"not pinned: {image}\n" for image in bare)
-        return 1 if bare else 0
+        images = unpinned(content)
+        sys.stderr.writelines(f"not pinned: {image}\n" for image in images)
+        return 1 if images else 0
     try:
         pinned = pin(content, digest_of)
     except (OSError, subprocess.CalledProcessError) as error:
-        sys.stderr.write(f"pin_images: {error}\n  hint: docker with buildx, and the network\n")
+        sys.stderr.write(f"pin_images: {error}\n  hint: needs docker with buildx and a network\n")
         return 2
     DOCKERFILE.write_text(pinned, encoding="utf-8")
     return 0

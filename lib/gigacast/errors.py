@@ -1,4 +1,4 @@
-"""The whole error tree.
+"""All errors of this package, as a tree.
 
 ::
 
@@ -9,36 +9,36 @@
     │   ├── ObjectNotFoundError      no object under that key
     │   ├── PreconditionFailedError  If-Match / If-None-Match did not hold
     │   ├── AccessDeniedError        missing, unreadable or insufficient credentials
-    │   └── TransientStorageError    throttled, timed out, broken body: retried, then raised
+    │   └── TransientStorageError    throttled, timed out or cut short, after all retries
     ├── DataError                    an object's content cannot be used
-    │   ├── DataNotFoundError        nothing matches what was asked for
+    │   ├── DataNotFoundError        no data matches the request
     │   ├── InvalidFilenameError     a key does not match the naming pattern
-    │   ├── CorruptedFileError       the bytes are not the format they claim to be
-    │   ├── DataQualityError         too much of the data is missing, doubled or out of range
+    │   ├── CorruptedFileError       a file cannot be read in its format
+    │   ├── DataQualityError         too much of the data is missing, duplicate or out of range
     │   ├── IncompleteContextError   too little history to forecast from
-    │   ├── DatasetConflictError     a version is there, or being made, with other content
-    │   ├── DatasetIntegrityError    a dataset's files are not the ones its manifest names
+    │   ├── DatasetConflictError     a version exists, or is being published, with other content
+    │   ├── DatasetIntegrityError    a dataset's files are not the ones in its manifest
     │   └── SchemaError              columns are missing, ambiguous or of an unusable type
-    │       └── SchemaMismatchError  a contract does not hold; carries every violation
-    │           ├── MissingRequiredColumnError   a column the contract requires is not there
+    │       └── SchemaMismatchError  rows break a contract; has all violations
+    │           ├── MissingRequiredColumnError   a column required by the contract is missing
     │           ├── DataTypeValidationError      a column, or some of its values, has another type
     │           └── ContractViolationError       values break the contract's rules
-    ├── ModelError                   a model cannot be found, trusted or used as asked
+    ├── ModelError                   a model cannot be found, verified or used
     │   ├── ModelNotFoundError       no model under that name, key or folder
-    │   ├── ModelIntegrityError      the files are not the ones the digest names
-    │   ├── ModelConflictError       another publish, switch or delete decided otherwise
-    │   ├── ModelRejectedError       a version is no better than the one that is active
-    │   └── UnsupportedForecastError levels, horizon or context the model cannot give
-    ├── TaskError                    one partition could not be forecast; the run goes on
+    │   ├── ModelIntegrityError      the files do not match the model's digest
+    │   ├── ModelConflictError       a version exists with other content, or another change won
+    │   ├── ModelRejectedError       a version is not better than the active one
+    │   └── UnsupportedForecastError levels, horizon or context that the model does not support
+    ├── TaskError                    a partition could not be forecast; the run continues
     │   ├── InputChangedError        the input is no longer the object that was planned
-    │   └── WorkerLostError          the process that held the task died
+    │   └── WorkerLostError          the process that ran the task died
     ├── ComputeError                 the service that runs tasks elsewhere refused or failed
-    │   ├── ComputeAccessError       no credentials, or no permission for one action
-    │   └── TransientComputeError    throttled or out of reach: retried, then raised
-    ├── PlanError                    a run's plan changed, expired or is not to be read
+    │   ├── ComputeAccessError       no credentials, or no permission for an action
+    │   └── TransientComputeError    throttled or unreachable, after all retries
+    ├── PlanError                    a run's plan changed, expired or cannot be read
     └── MissingExtraError            an optional dependency is not installed
 
-Every message says what was wrong and where; ``hint`` says what to do about it.
+Every message describes the fault and its place; ``hint`` says what to do about it.
 """
 
 
@@ -48,9 +48,10 @@ class GigacastError(Exception):
     Parameters
     ----------
     message : str
-        What was wrong, and where.
+        Description of the fault and its place.
     hint : str, optional
-        What to do about it; shown on its own line by the command line.
+        Advice on how to mend it, which the command line shows on a line of its own; none by
+        default.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -62,7 +63,8 @@ class GigacastError(Exception):
         return f"{self.message} ({self.hint})" if self.hint else self.message
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Errors cross process borders: keyword-only arguments need a hand in pickling.
+        # Errors are pickled between processes, and by default pickling passes positional
+        # arguments only.
         return (_rebuild, (type(self), self.message, self.hint))
 
 
@@ -87,7 +89,7 @@ class ObjectNotFoundError(StorageError):
 
 
 class PreconditionFailedError(StorageError):
-    """A conditional read or write found another object than it named."""
+    """The condition of a read or write (If-Match, If-None-Match) did not hold."""
 
 
 class AccessDeniedError(StorageError):
@@ -95,7 +97,7 @@ class AccessDeniedError(StorageError):
 
 
 class TransientStorageError(StorageError):
-    """Throttled, timed out or cut short; raised only after the retries are spent."""
+    """A request was throttled, timed out or cut short, also after all retries."""
 
 
 class DataError(GigacastError):
@@ -103,7 +105,7 @@ class DataError(GigacastError):
 
 
 class DataNotFoundError(DataError):
-    """Nothing matches what was asked for."""
+    """No data matches the request."""
 
 
 class InvalidFilenameError(DataError):
@@ -111,11 +113,11 @@ class InvalidFilenameError(DataError):
 
 
 class CorruptedFileError(DataError):
-    """The bytes are not the format they claim to be."""
+    """A file cannot be read in its format."""
 
 
 class DataQualityError(DataError):
-    """Too much of the data is missing, comes twice or is out of its range."""
+    """Too much of the data is missing, duplicate or out of range."""
 
 
 class IncompleteContextError(DataError):
@@ -123,11 +125,11 @@ class IncompleteContextError(DataError):
 
 
 class DatasetConflictError(DataError):
-    """A version or snapshot exists, or is being made, with other content."""
+    """A version or snapshot exists, or is being published, with other content."""
 
 
 class DatasetIntegrityError(DataError):
-    """A dataset's files are not the ones its manifest names."""
+    """A dataset's files are not the ones in its manifest."""
 
 
 class SchemaError(DataError):
@@ -135,14 +137,17 @@ class SchemaError(DataError):
 
 
 class SchemaMismatchError(SchemaError):
-    """A contract does not hold.
+    """Rows break a contract.
 
     Parameters
     ----------
     message : str
+        Description of the fault and its place.
     hint : str, optional
+        Advice on how to mend it; none by default.
     violations : tuple of Violation
-        Every one: its column, rule, count and sample rows; see `core.contract_report`.
+        All violations with column, rule, count and sample rows; see
+        `gigacast.core.contract.report`.
     """
 
     def __init__(
@@ -156,11 +161,11 @@ class SchemaMismatchError(SchemaError):
 
 
 class MissingRequiredColumnError(SchemaMismatchError):
-    """A column that the contract requires is not there."""
+    """A column required by the contract is missing."""
 
 
 class DataTypeValidationError(SchemaMismatchError):
-    """A column, or some of its values, is of another type than the contract's."""
+    """A column, or some of its values, has another type than in the contract."""
 
 
 class ContractViolationError(SchemaMismatchError):
@@ -168,7 +173,7 @@ class ContractViolationError(SchemaMismatchError):
 
 
 class ModelError(GigacastError):
-    """A model cannot be found, trusted or used as asked."""
+    """A model cannot be found, verified or used."""
 
 
 class ModelNotFoundError(ModelError):
@@ -176,23 +181,23 @@ class ModelNotFoundError(ModelError):
 
 
 class ModelIntegrityError(ModelError):
-    """The files are not the ones the digest names."""
+    """The files of a model do not match its digest."""
 
 
 class ModelConflictError(ModelError):
-    """A version exists with other content, or another operator was faster."""
+    """A version exists with other content, or another operator's change came first."""
 
 
 class ModelRejectedError(ModelError):
-    """A version is no better than the active one, so it does not go live."""
+    """A version is not better than the active one, so it is not activated."""
 
 
 class UnsupportedForecastError(ModelError):
-    """Levels, horizon or context the model cannot give."""
+    """The model does not support the levels, horizon or context."""
 
 
 class TaskError(GigacastError):
-    """One partition could not be forecast; the others go on."""
+    """A partition could not be forecast; the others continue."""
 
 
 class InputChangedError(TaskError):
@@ -200,7 +205,7 @@ class InputChangedError(TaskError):
 
 
 class WorkerLostError(TaskError):
-    """The process that held the task died."""
+    """The process that ran the task died."""
 
 
 class ComputeError(GigacastError):
@@ -208,15 +213,15 @@ class ComputeError(GigacastError):
 
 
 class ComputeAccessError(ComputeError):
-    """There are no credentials for the service, or they do not allow an action."""
+    """Credentials for the service are missing, or do not allow an action."""
 
 
 class TransientComputeError(ComputeError):
-    """Throttled, or out of reach; raised only after the retries are spent."""
+    """The service throttled or was unreachable, also after all retries."""
 
 
 class PlanError(GigacastError):
-    """A run's plan changed, expired, or is not to be read."""
+    """A run's plan changed, expired or cannot be read."""
 
 
 class MissingExtraError(GigacastError):

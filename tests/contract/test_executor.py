@@ -1,4 +1,4 @@
-"""One suite over all executors, and what only processes have to stand: dying."""
+"""One suite over all executors, and the tests of processes that die."""
 
 import ctypes
 import os
@@ -20,8 +20,8 @@ import pytest
 import gigacast.runtime.pool as pool_module
 from gigacast.errors import GigacastError, ModelNotFoundError, WorkerLostError
 from gigacast.forecasters.hardware import device_of, list_devices
+from gigacast.runtime.choice import InlineExecutor
 from gigacast.runtime.executor import Executor, Outcome
-from gigacast.runtime.inline import InlineExecutor
 from gigacast.runtime.parallel import JoblibExecutor
 
 # Processes then start without importing pytest.
@@ -51,7 +51,7 @@ def nothing_is_left_behind() -> Iterator[None]:
 
 
 def worker_processes() -> list[str]:
-    """Our children, without the trackers that clean up after us should we be killed."""
+    """Return the commands of our child processes, without loky's resource trackers."""
     commands = [" ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)]
     return [command for command in commands if "resource_tracker" not in command]
 
@@ -66,7 +66,7 @@ class UnpicklableError(Exception):
 
 
 class UnreadableError(Exception):
-    """Pickles, and fails to unpickle: its constructor wants two arguments."""
+    """Pickles but fails to unpickle: its constructor wants two arguments."""
 
     def __init__(self, one: str, two: str) -> None:
         super().__init__(f"{one} and {two}")
@@ -115,7 +115,7 @@ def test_every_task_has_exactly_one_outcome(executor: Executor) -> None:
 
 
 class SetupPerSlot:
-    """Its worker says which GPU of three it was dealt, and in which process."""
+    """Makes a worker that returns its process and its GPU out of three."""
 
     def __init__(self, device: str = "cuda", slot: int = 0) -> None:
         self.device = device
@@ -125,16 +125,16 @@ class SetupPerSlot:
         return SetupPerSlot(self.device, slot)
 
     def __call__(self) -> Callable[[float], tuple[int, str]]:
-        given = device_of(self.slot, list_devices(self.device, 3))
+        device = device_of(self.slot, list_devices(self.device, 3))
 
         def report(seconds: float) -> tuple[int, str]:
             time.sleep(seconds)
-            return os.getpid(), given
+            return os.getpid(), device
 
         return report
 
 
-def test_alone_a_worker_has_the_first_slot(executor: Executor) -> None:
+def test_a_single_worker_has_the_first_slot(executor: Executor) -> None:
     [outcome] = executor.run([0.0], SetupPerSlot())
     assert outcome.result is not None
     assert outcome.result[1] == "cuda:0"
@@ -144,10 +144,10 @@ def test_every_process_keeps_a_slot_of_its_own_and_so_a_gpu() -> None:
     outcomes = list(JoblibExecutor(4).run([0.3] * 4 + [0.01] * 8, SetupPerSlot()))
     devices = dict(o.result for o in outcomes if o.result)
     assert sorted(devices.values()) == ["cuda:0", "cuda:0", "cuda:1", "cuda:2"]
-    assert {o.result for o in outcomes} == set(devices.items())  # it is dealt once
+    assert {o.result for o in outcomes} == set(devices.items())  # a process keeps its GPU
 
 
-def test_a_named_gpu_is_that_of_all_processes() -> None:
+def test_all_processes_share_a_gpu_chosen_by_number() -> None:
     outcomes = list(JoblibExecutor(2).run([0.2] * 4, SetupPerSlot("cuda:1")))
     assert {o.result[1] for o in outcomes if o.result} == {"cuda:1"}
 
@@ -169,8 +169,8 @@ def test_a_task_that_raises_is_named_with_its_error(executor: Executor) -> None:
     tasks = ["raise", "raise ours", "raise unpicklable", "raise unreadable", "leave", "work"]
     failures = {o.task: o.failure for o in executor.run(tasks, setup_act)}
     assert failures.pop("work") is None
-    told = {task: (f.error, f.message, f.hint) for task, f in failures.items() if f}
-    assert told == {
+    facts = {task: (f.error, f.message, f.hint) for task, f in failures.items() if f}
+    assert facts == {
         "raise": ("ZeroDivisionError", "division by zero", None),
         "raise ours": ("ModelNotFoundError", "no model x", "make one"),
         "raise unpicklable": ("UnpicklableError", "it holds a lock", None),
@@ -224,7 +224,7 @@ def test_an_error_thrown_at_the_consumer_stops_the_rest(executor: Executor) -> N
     assert worker_processes() == []
 
 
-# What crosses between processes.
+# What is pickled between processes.
 
 
 def test_a_task_that_does_not_pickle_fails_alone(pool: JoblibExecutor) -> None:
@@ -298,7 +298,7 @@ def test_a_task_that_kills_its_process_is_named_and_the_others_go_on(
     assert lost.attempts == 2
 
 
-def test_a_crash_in_a_library_says_where(pool: JoblibExecutor) -> None:
+def test_a_crash_in_a_native_library_has_a_traceback(pool: JoblibExecutor) -> None:
     (lost,) = pool.run(["segfault"], setup_act)
     assert lost.failure is not None
     assert "in segfault" in lost.failure.traceback
@@ -399,7 +399,7 @@ def test_a_run_that_has_ended_leaves_no_thread_behind(monkeypatch: pytest.Monkey
     assert set(threading.enumerate()) == before
 
 
-# Whole processes: signals as they come in life.
+# Whole processes under real signals.
 
 SCRIPT = """
 import sys, time

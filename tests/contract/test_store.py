@@ -103,7 +103,7 @@ def store(new_store: NewStore) -> Store:
 # Reading and writing
 
 
-def test_what_was_put_is_got_back(store: Store) -> None:
+def test_get_returns_the_bytes_that_were_put(store: Store) -> None:
     store.put("a/b.bin", b"\x00\xffcontent")
     assert store.get("a/b.bin") == b"\x00\xffcontent"
 
@@ -115,7 +115,7 @@ def test_an_empty_object_is_an_object(store: Store) -> None:
     assert listed_keys(store) == ["empty"]
 
 
-def test_a_put_replaces_what_was_there(store: Store) -> None:
+def test_a_put_replaces_the_object(store: Store) -> None:
     store.put("key", b"a longer first content")
     store.put("key", b"second")
     assert store.get("key") == b"second"
@@ -144,7 +144,7 @@ def test_a_local_file_is_put_under_a_condition(store: Store, tmp_path: Path) -> 
     assert store.get("copy") == b"short"
 
 
-def test_a_local_file_that_is_given_up_is_taken_once(store: Store, tmp_path: Path) -> None:
+def test_a_moved_local_file_is_taken_only_once(store: Store, tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.write_bytes(bytes(range(256)) * 5000)
     second.write_bytes(b"other")
@@ -158,7 +158,9 @@ def test_a_local_file_that_is_given_up_is_taken_once(store: Store, tmp_path: Pat
     assert listed_keys(store) == ["deep/copy"]
 
 
-def test_a_missing_local_file_is_put_under_no_condition(store: Store, tmp_path: Path) -> None:
+def test_a_missing_local_file_is_an_error_under_every_condition(
+    store: Store, tmp_path: Path
+) -> None:
     with pytest.raises(StorageError, match="local file"):
         store.put_if_absent("copy", tmp_path / "missing")
     with pytest.raises(StorageError, match="local file"):
@@ -166,7 +168,7 @@ def test_a_missing_local_file_is_put_under_no_condition(store: Store, tmp_path: 
     assert listed_keys(store) == []
 
 
-def test_a_local_file_larger_than_a_part_is_put_whole(store: Store, tmp_path: Path) -> None:
+def test_a_local_file_larger_than_a_part_is_put_completely(store: Store, tmp_path: Path) -> None:
     content = bytes(range(256)) * (17 << 12)  # 17 MiB
     path = tmp_path / "local"
     path.write_bytes(content)
@@ -234,7 +236,7 @@ def test_metadata_agree_wherever_they_come_from(store: Store) -> None:
 
 
 @pytest.mark.parametrize("key", WEIRD_KEYS)
-def test_a_weird_key_is_a_key(store: Store, key: str) -> None:
+def test_unusual_characters_in_a_key_survive(store: Store, key: str) -> None:
     etag = store.put(key, b"content")
     assert store.get(key, if_match=etag) == b"content"
     assert store.head(key).key == key
@@ -287,7 +289,7 @@ def test_put_if_absent_writes_once(store: Store) -> None:
     assert store.get("a/key", if_match=etag) == b"first"
 
 
-def test_put_if_match_replaces_only_what_it_names(store: Store) -> None:
+def test_put_if_match_replaces_only_the_version_it_names(store: Store) -> None:
     old = store.put("key", b"old")
     new = store.put_if_match("key", b"new", old)
     assert new != old
@@ -296,7 +298,7 @@ def test_put_if_match_replaces_only_what_it_names(store: Store) -> None:
     assert store.get("key", if_match=new) == b"new"
 
 
-def test_put_if_match_does_not_bring_back_what_was_deleted(store: Store) -> None:
+def test_put_if_match_does_not_bring_back_a_deleted_object(store: Store) -> None:
     etag = store.put("key", b"content")
     store.delete(["key"])
     with pytest.raises(PreconditionFailedError, match="key"):
@@ -304,7 +306,7 @@ def test_put_if_match_does_not_bring_back_what_was_deleted(store: Store) -> None
     assert listed_keys(store) == []
 
 
-def test_of_many_racing_writers_one_wins(store: Store) -> None:
+def test_of_many_concurrent_writers_exactly_one_wins(store: Store) -> None:
     barrier = threading.Barrier(16)
 
     def write(number: int) -> bool:
@@ -321,7 +323,7 @@ def test_of_many_racing_writers_one_wins(store: Store) -> None:
     assert store.get("prize") == str(won.index(True)).encode()
 
 
-def test_racing_compare_and_swaps_lose_no_update(store: Store) -> None:
+def test_concurrent_compare_and_swaps_lose_no_update(store: Store) -> None:
     store.put("counter", b"0")
 
     def increment(_: int) -> None:
@@ -339,7 +341,7 @@ def test_racing_compare_and_swaps_lose_no_update(store: Store) -> None:
     assert store.get("counter") == b"12"
 
 
-def test_a_reader_sees_one_whole_version(store: Store) -> None:
+def test_a_reader_sees_a_complete_version(store: Store) -> None:
     versions = [bytes([i]) * 50_000 for i in range(8)]
     store.put("key", versions[0])
     done = threading.Event()
@@ -365,7 +367,7 @@ def test_deleted_objects_are_gone_and_missing_ones_no_error(store: Store) -> Non
     assert listed_keys(store) == ["a/2"]
 
 
-def test_deleting_nothing_is_fine(store: Store) -> None:
+def test_deleting_no_keys_is_no_error(store: Store) -> None:
     store.delete([])
 
 
@@ -481,7 +483,7 @@ def test_any_listing_is_the_sorted_keys_that_match(
 # Addresses
 
 
-def test_an_opened_address_leads_to_the_same_objects(store: Store) -> None:
+def test_opening_an_address_again_shows_the_same_objects(store: Store) -> None:
     fill(store, "a/b")
     assert listed_keys(open_store(store.address)) == ["a/b"]
 

@@ -13,7 +13,7 @@ import yaml
 
 from gigacast.core.cost.array_plan import MAX_ARRAY
 from gigacast.lake import layout
-from infra import deploy, pin_images
+from infra import configuration, pin_images
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
@@ -36,7 +36,7 @@ _Loader.add_multi_constructor("!", _function)
 
 
 def template(name: str) -> dict[str, Any]:
-    content: dict[str, Any] = yaml.load(deploy.template_file(name).read_text(), _Loader)
+    content: dict[str, Any] = yaml.load(configuration.template_file(name).read_text(), _Loader)
     return content
 
 
@@ -73,21 +73,24 @@ def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-@pytest.mark.parametrize("name", deploy.TEMPLATES)
+@pytest.mark.parametrize("name", configuration.TEMPLATES)
 def test_a_template_is_clean(name: str) -> None:
-    command = [str(Path(sys.executable).parent / "cfn-lint"), str(deploy.template_file(name))]
+    command = [
+        str(Path(sys.executable).parent / "cfn-lint"),
+        str(configuration.template_file(name)),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
 def test_every_template_is_deployed() -> None:
-    assert sorted(path.stem for path in INFRA.glob("*.yaml")) == sorted(deploy.TEMPLATES)
+    assert sorted(path.stem for path in INFRA.glob("*.yaml")) == sorted(configuration.TEMPLATES)
 
 
 # -- permissions -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", deploy.TEMPLATES)
+@pytest.mark.parametrize("name", configuration.TEMPLATES)
 def test_nothing_is_allowed_by_a_wildcard_but_for_a_written_reason(name: str) -> None:
     reasons = template(name).get("Metadata", {}).get("WildcardResources", {})
     used = set()
@@ -105,7 +108,7 @@ def test_nothing_is_allowed_by_a_wildcard_but_for_a_written_reason(name: str) ->
 
 
 def test_no_role_is_given_a_policy_that_is_not_written_here() -> None:
-    for name in deploy.TEMPLATES:
+    for name in configuration.TEMPLATES:
         for role in resources(name, "IAM::Role").values():
             assert "ManagedPolicyArns" not in role
 
@@ -113,7 +116,7 @@ def test_no_role_is_given_a_policy_that_is_not_written_here() -> None:
 def test_each_role_is_assumed_by_one_service() -> None:
     roles = {
         key: listed(role["AssumeRolePolicyDocument"]["Statement"])[0]["Principal"]["Service"]
-        for name in deploy.TEMPLATES
+        for name in configuration.TEMPLATES
         for key, role in resources(name, "IAM::Role").items()
     }
     assert roles == {
@@ -147,7 +150,7 @@ def test_a_listing_is_confined_to_the_prefix_and_a_whole_bucket_can_be_listed() 
     """IAM finds no match for a pattern where the request names no prefix, as from the root."""
     listing = [
         statement
-        for name in deploy.TEMPLATES
+        for name in configuration.TEMPLATES
         for _, statement in statements(name)
         if "s3:ListBucket" in listed(statement["Action"])
     ]
@@ -267,7 +270,7 @@ def test_functions_call_doors_that_exist_and_arrivals_wait_longer_than_a_functio
 
 
 def test_logs_are_not_kept_for_ever() -> None:
-    for name in deploy.TEMPLATES:
+    for name in configuration.TEMPLATES:
         assert all("RetentionInDays" in group for group in resources(name, "LogGroup").values())
 
 
@@ -301,7 +304,7 @@ def dockerfile() -> list[str]:
 def test_the_dockerfile_has_a_target_for_every_flavour_without_root_in_exec_form() -> None:
     lines = dockerfile()
     stages = [line.split(" AS ")[1] for line in lines if line.startswith("FROM ")]
-    assert set(deploy.FLAVOURS) < set(stages)
+    assert set(configuration.FLAVOURS) < set(stages)
     known = {"FROM", "ARG", "ENV", "RUN", "COPY", "WORKDIR", "USER", "ENTRYPOINT", "CMD"}
     assert {line.split()[0] for line in lines} == known
     for line in lines:

@@ -1,1 +1,1 @@
-"""Values and pure functions. No I/O, no clock, no environment."""
+"""Values and pure functions, without I/O, clock or environment."""

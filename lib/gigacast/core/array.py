@@ -1,4 +1,4 @@
-"""NumPy array types by the type of their elements. Shapes are in docstrings, as [N, T]."""
+"""NumPy array types by the type of their elements. Docstrings give the shapes, as [N, T]."""
 
 from typing import Any, TypeAlias
 

@@ -1,7 +1,7 @@
-"""NumPy arrays as Arrow arrays and back.
+"""The conversion between NumPy and Arrow arrays, without pandas.
 
-pyarrow's own ways import pandas the first time, where it is installed: 0.2 s and 45 MB in every
-process of a run that has no use for it.
+pyarrow's own conversions import pandas at their first call if it is installed. That costs 0.2 s and
+45 MB in every process, in runs that do not use pandas. So buffers are wrapped directly here.
 """
 
 from collections.abc import Sequence
@@ -21,18 +21,18 @@ _KINDS = {
 }
 _WIDTHS = {kind: dtype for dtype, kind in _KINDS.items()}
 _INT64 = 1 << 63
-_FEW = 256
+_SHARE = 256  # up to one row in 256 removed, `keep_rows` copies the pieces between them
 
 
 def to_arrow(values: AnyArray, absent: BoolArray | None = None) -> pa.Array:
-    """Return an Arrow array of numbers, booleans or moments; of moments without a copy.
+    """Return an Arrow array of numbers, booleans or times. Numbers and times are not copied.
 
     Parameters
     ----------
-    values : NDArray
-        [N], of one dimension. NaT becomes null; NaN stays what it is.
-    absent : NDArray, optional
-        Bool, [N]: what becomes null.
+    values : NDArray [N]
+        Values. NaT becomes null; NaN stays NaN.
+    absent : bool [N], optional
+        Mask of the values that become null.
     """
     data: AnyArray
     if values.dtype.kind == "M":
@@ -43,22 +43,23 @@ def to_arrow(values: AnyArray, absent: BoolArray | None = None) -> pa.Array:
         kind, data = pa.bool_(), np.packbits(values, bitorder="little")
     else:
         kind, data = _KINDS[values.dtype], values
-    known = None
+    validity = None
     if absent is not None and absent.any():
-        known = pa.py_buffer(np.packbits(~absent, bitorder="little"))
-    buffers = [known, pa.py_buffer(np.ascontiguousarray(data))]
+        validity = pa.py_buffer(np.packbits(~absent, bitorder="little"))
+    buffers = [validity, pa.py_buffer(np.ascontiguousarray(data))]
     return pa.Array.from_buffers(kind, len(values), buffers)
 
 
 def to_numpy(column: pa.Array | pa.ChunkedArray) -> AnyArray:
-    """Return the numbers or booleans of a column, [N]; without a copy where there is one chunk.
+    """Return the numbers or booleans of a column, [N], without a copy if it has one chunk.
 
-    Columns of another type or with nulls go pyarrow's own way.
+    Columns of other types or with nulls are converted by pyarrow.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     if column.null_count or not (column.type in _WIDTHS or pa.types.is_boolean(column.type)):
         return np.asarray(column.to_numpy(zero_copy_only=False))
+    # The buffers of a slice are those of the whole array, so its offset is applied here.
     first, stop = column.offset, column.offset + len(column)
     data = column.buffers()[1]
     if data is None:
@@ -71,42 +72,47 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> AnyArray:
 
 
 def to_floats(column: pa.Array | pa.ChunkedArray) -> AnyArray:
-    """Return the numbers of a float column, [N], NaN where null; without a copy where none is."""
+    """Return the numbers of a float column, [N], with NaN for nulls; not copied without nulls."""
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    known, data = column.buffers()
-    if not column.null_count or known is None or data is None:
+    validity, data = column.buffers()
+    if not column.null_count or validity is None or data is None:
         return to_numpy(column.fill_null(float("nan")) if column.null_count else column)
     first, stop = column.offset, column.offset + len(column)
     values = np.frombuffer(data, _WIDTHS[column.type], count=stop)[first:].copy()
-    present = np.unpackbits(np.frombuffer(known, np.uint8), count=stop, bitorder="little")[first:]
-    values[present == 0] = np.nan
+    values[~_valid_bits(validity, first, stop)] = np.nan
     return values
+
+
+def _valid_bits(validity: pa.Buffer, first: int, stop: int) -> BoolArray:
+    """Return the mask of the valid values from a validity bitmap, [stop - first]."""
+    bits = np.unpackbits(np.frombuffer(validity, np.uint8), count=stop, bitorder="little")
+    return bits[first:].view(np.bool_)
 
 
 def known_floats(
     column: pa.Array | pa.ChunkedArray,
 ) -> tuple[AnyArray, BoolArray]:
-    """Return the numbers of a float column without a copy, and which are finite, both [N].
+    """Return the numbers of a float column without a copy, and the mask of finite ones, both [N].
 
-    What stands where a value is null is not told.
+    The numbers at nulls are undefined.
     """
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    valid, data = column.buffers()
-    if not column.null_count or valid is None or data is None:
+    validity, data = column.buffers()
+    if not column.null_count or validity is None or data is None:
         values = to_floats(column)
         return values, np.isfinite(values)
     first, stop = column.offset, column.offset + len(column)
     values = np.frombuffer(data, _WIDTHS[column.type], count=stop)[first:]
-    present = np.unpackbits(np.frombuffer(valid, np.uint8), count=stop, bitorder="little")[first:]
-    known = np.isfinite(values)
-    known &= present.view(np.bool_)
-    return values, known
+    is_finite = np.isfinite(values)
+    is_finite &= _valid_bits(validity, first, stop)
+    return values, is_finite
 
 
 def may_hold_nan(column: pa.Array | pa.ChunkedArray) -> bool:
-    """Whether a column may hold NaN: a false alarm is possible where it has nulls."""
+    """Check whether a column may hold NaN. With nulls the answer may be a false alarm."""
+    # The buffer is undefined at nulls and may hold NaN there.
     if not pa.types.is_floating(column.type):
         return False
     if pa.types.is_float16(column.type):
@@ -125,15 +131,13 @@ def _buffer_holds_nan(column: pa.Array) -> bool:
 
 
 def keep_rows(rows: pa.Table | pa.RecordBatch, keep: BoolArray) -> pa.Table:
-    """Return the rows to keep, bool [N], in one chunk.
-
-    Where few go, what lies between them is copied as it is: twice as fast as to filter.
-    """
+    """Return the rows with ``keep``, bool [N], in a single chunk."""
+    # If few rows are removed, copying the pieces between them is twice as fast as a filter.
     table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
-    gone = np.flatnonzero(~keep)
-    if len(gone) > len(keep) // _FEW:
+    removed = np.flatnonzero(~keep)
+    if len(removed) > len(keep) // _SHARE:
         return table.filter(to_arrow(keep))
-    starts, stops = np.append(0, gone + 1).tolist(), np.append(gone, len(keep)).tolist()
+    starts, stops = np.append(0, removed + 1).tolist(), np.append(removed, len(keep)).tolist()
     pieces = [
         table.slice(start, stop - start)
         for start, stop in zip(starts, stops, strict=True)
@@ -166,5 +170,5 @@ def null_of(kind: pa.DataType) -> pa.Scalar:
 
 
 def is_number(kind: pa.DataType) -> bool:
-    """Whether a column holds numbers that can lie far out and be interpolated."""
+    """Check whether a column holds numbers, which can be outliers and be interpolated."""
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))

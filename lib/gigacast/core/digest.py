@@ -1,4 +1,8 @@
-"""Stable digests of values: the same on every machine, process and day."""
+"""Stable digests of values, equal on every machine and in every process.
+
+Digests are part of keys and receipts in users' buckets: a digest that changes makes every
+partition pending again.
+"""
 
 import hashlib
 import json
@@ -11,14 +15,13 @@ def digest_text(text: str, length: int = 16) -> str:
 
 
 def digest_value(value: object, length: int = 16) -> str:
-    """Return the digest of a JSON-able value, whatever the order of its mappings' keys."""
+    """Return the digest of a JSON-able value, independent of the order of its mappings' keys."""
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return digest_text(canonical, length)
 
 
 def digest_etags(etags: Iterable[str]) -> str:
-    """Return the id of an ordered list of ETags: a task's ``input-id``.
-
-    ETags are opaque, so each is framed by its length: no two lists run together.
-    """
+    """Return the digest of an ordered list of ETags, which is a task's ``input-id``."""
+    # ETags are opaque and may hold any character. The length before each keeps two lists with the
+    # same concatenation apart.
     return digest_text("".join(f"{len(etag)}:{etag}" for etag in etags))

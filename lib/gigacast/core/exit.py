@@ -2,10 +2,10 @@
 
 EXIT_DONE = 0
 EXIT_FAILED = 1
-"""Some partition, check or comparison failed; the output names it."""
+"""A partition, check or comparison failed; the output names it."""
 EXIT_USAGE = 2
-"""Wrong arguments or configuration, or data and models that are not there."""
+"""Wrong arguments or configuration, or missing data or models."""
 EXIT_AGAIN = 75
-"""Interrupted by the machine or by an outage: the same command continues. AWS Batch retries it."""
+"""Interrupted by the machine or an outage: the same command continues. AWS Batch retries it."""
 EXIT_INTERRUPTED = 130
 """Interrupted by the user."""

@@ -1,4 +1,4 @@
-"""Packages whose names are imported when they are first used."""
+"""Packages that import their public names at the first use."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -8,17 +8,17 @@ from typing import Any
 def lazy_names(
     package: str, homes: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """Return the ``__getattr__`` and ``__dir__`` of a package that imports its names on first use.
+    """Return the ``__getattr__`` and ``__dir__`` of a package that imports its names at first use.
 
-    A worker imports ``gigacast.datasets.check``, which runs ``gigacast/datasets/__init__.py``: were
-    the public names imported there, every worker would load pandas.
+    A worker imports ``gigacast.datasets.check``, which runs ``gigacast/datasets/__init__.py``. If
+    that imported the public names, every worker would load pandas.
 
     Parameters
     ----------
     package : str
         ``__name__`` of the package.
     homes : mapping of str to str
-        The module that each public name is defined in, by name.
+        Module that defines each public name, by name.
 
     Examples
     --------
@@ -31,6 +31,7 @@ def lazy_names(
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(import_module(homes[name]), name)
+        # Stored in the package, so that Python does not call this function again for the name.
         setattr(import_module(package), name, value)
         return value
 

@@ -1,9 +1,9 @@
 """Datasets from Python: read, write, check and describe them, on S3, in a folder or in memory.
 
-A door like the command line. A path is ``s3://bucket/lake/cleaned/v3/EURUSD``, ``file:///...``,
-``memory://name/...`` or local. What lies in ``raw/``, ``cleaned/`` or ``features/`` is a dataset of
-the lake around that folder: raw snapshots and published versions never change, and are read as
-their manifest names them. All else is a plain Parquet file.
+A path is ``s3://bucket/lake/cleaned/v3/EURUSD``, ``file:///...``, ``memory://name/...`` or a local
+path. Paths in ``raw/``, ``cleaned/`` or ``features/`` are datasets of the lake that contains this
+folder: raw snapshots and published versions never change, and their manifests list their files.
+All other paths are plain Parquet files.
 
 >>> import pandas as pd
 >>> from gigacast.datasets import OHLCV_SCHEMA, read_parquet_with_schema, write_cleaned_data

@@ -1,9 +1,9 @@
-"""Rows from anywhere held against a contract: checked, filtered, or refused.
+"""The check of rows against a contract, and the filter of the rows that keep it.
 
-Two doors to one engine: `validate_table` raises with every violation, `filter_table` returns the
-good rows and a report. Rows stream: memory holds a batch, the last row of each order that is
-watched, and a bit for each row of batches in which something is wrong. Uniqueness that the order
-of the rows does not prove takes a second look at the key's columns.
+`validate_table` raises an error with all violations; `filter_table` returns the good rows and a
+report. Rows are streamed: memory holds a batch, the last row of each checked order, and a bit per
+row of batches with violations. If the order of the rows does not prove that a key is unique, the
+columns of the key are read a second time.
 """
 
 import logging
@@ -39,10 +39,12 @@ class RowSource:
     Parameters
     ----------
     schema : pyarrow.Schema
+        Schema of the rows.
     open : callable
-        Takes the names of the columns wanted, ``None`` for all, and gives the rows in batches.
+        Function from the names of columns (``None`` for all) to the rows in batches.
     files : callable, optional
-        Gives the same rows file by file, where there are several: order starts anew in each.
+        Function that returns the same rows file by file, as the order of rows starts again in each
+        file; a single file by default.
     """
 
     schema: pa.Schema
@@ -67,15 +69,18 @@ def check_rows(
     *,
     limit_bytes: int = DEFAULT_LIMIT_BYTES,
 ) -> ContractReport:
-    """Check all rows and return what was found.
+    """Check all rows and return the report.
 
     Parameters
     ----------
     source : RowSource
+        Rows to check.
     contract : Contract
+        Contract of the rows.
     mode : Mode
+        Handling of types that differ from the contract.
     limit_bytes : int
-        What the search for repeated keys may hold before it uses the disk.
+        Maximum memory of the search for repeated keys before it uses the disk.
     """
     check = ContractCheck(contract, source.schema, mode)
     for file in source.files() if source.files else (source.open(None),):
@@ -89,7 +94,7 @@ def check_rows(
 def find_duplicates(
     check: ContractCheck, source: RowSource, limit_bytes: int = DEFAULT_LIMIT_BYTES
 ) -> None:
-    """Tell a check of the rows that repeat a key, where their order did not rule it out."""
+    """Add the rows that repeat a key to a check, for keys whose order does not exclude it."""
     for key in check.unproven:
         find_key_duplicates(check, source, key, limit_bytes)
 
@@ -100,37 +105,38 @@ def find_key_duplicates(
     key: tuple[str, ...],
     limit_bytes: int = DEFAULT_LIMIT_BYTES,
 ) -> None:
-    """Tell a check of the rows of a source that repeat one key."""
+    """Add the rows of a source that repeat a key to a check."""
     rows = _repeated_rows(check, source, key, limit_bytes)
     check.add_duplicates(key, rows, _samples(source, key, rows[:SAMPLES]))
 
 
 def find_disorder(check: ContractCheck, files: Iterable[Iterable[pa.RecordBatch]]) -> None:
-    """Tell a check of the rows that go back within their file, where rows went back at all.
+    """Add the rows that are out of order within their file to a check.
 
     Parameters
     ----------
     check : ContractCheck
-        That left the order for later.
+        Check that has left the order for later.
     files : iterable of iterable of RecordBatch
-        The order's columns at least, as they are stored.
+        Rows of each file as stored, at least the columns of the order.
     """
-    if not check.went_back:  # what is in order is so in every file it is spread over
+    # Rows in order stay in order when they are divided into files.
+    if not check.went_back:
         return
-    found: list[IntArray] = [np.empty(0, np.int64)]
+    disordered: list[IntArray] = [np.empty(0, np.int64)]
     sample: list[dict[str, Any]] = []
     start = 0
     for file in files:
         watch = OrderWatch(check.order)
         for batch in file:
             back = watch.add(batch)
-            rows = np.flatnonzero(back) if back is not None else found[0]
+            rows = np.flatnonzero(back) if back is not None else disordered[0]
             for row in rows[: SAMPLES - len(sample)]:
                 values = {name: batch.column(name)[int(row)].as_py() for name in check.order}
                 sample.append({"row": start + int(row), **values})
-            found.append(rows + start)
+            disordered.append(rows + start)
             start += batch.num_rows
-    check.add_disorder(np.concatenate(found), sample)
+    check.add_disorder(np.concatenate(disordered), sample)
 
 
 def _repeated_rows(
@@ -143,34 +149,34 @@ def _repeated_rows(
 
 
 def _samples(source: RowSource, key: tuple[str, ...], rows: IntArray) -> list[dict[str, Any]]:
-    """Return the keys of a few rows; reads no further than the last of them."""
-    found: list[dict[str, Any]] = []
+    """Return the keys of a few rows. Reads no further than the last of them."""
+    samples: list[dict[str, Any]] = []
     start = 0
     for batch in source.open(key) if len(rows) else ():
         for row in rows[(rows >= start) & (rows < start + batch.num_rows)]:
             values = {name: batch.column(name)[int(row - start)].as_py() for name in key}
-            found.append({"row": int(row), **values})
+            samples.append({"row": int(row), **values})
         start += batch.num_rows
         if start > rows[-1]:
             break
-    return found
+    return samples
 
 
 def ensure(report: ContractReport, where: str) -> None:
-    """Refuse rows that break a contract; in the mode ``IGNORE`` say it in the log only.
+    """Raise an error if rows break their contract; in mode ``IGNORE`` only log a warning.
 
     Raises
     ------
     MissingRequiredColumnError, DataTypeValidationError, ContractViolationError
-        All of them `SchemaMismatchError`, the first that applies, with every violation.
+        Subclasses of `SchemaMismatchError`: the first that applies, with all violations.
     """
     for warning in report.warnings:
         _log.warning("%s: %s", where, warning)
     if report.ok:
         return
-    told = f"{where} breaks the contract {report.contract!r}: {report.describe()}"
+    message = f"{where} breaks the contract {report.contract!r}: {report.describe()}"
     if report.mode == Mode.IGNORE:
-        _log.warning("%s", told)
+        _log.warning("%s", message)
         return
     rules = {violation.rule for violation in report.violations}
     kind: type[SchemaMismatchError] = ContractViolationError
@@ -184,17 +190,18 @@ def ensure(report: ContractReport, where: str) -> None:
             if report.mode == Mode.STRICT
             else "mend the values that can't be converted"
         )
-    raise kind(told, hint=hint, violations=report.violations)
+    raise kind(message, hint=hint, violations=report.violations)
 
 
 def validate_table(
     table: pa.Table, contract: Contract, mode: Mode = Mode.STRICT, *, where: str = "the table"
 ) -> pa.Table:
-    """Return a table in the contract's types, or refuse it with every violation.
+    """Return a table in the types of the contract.
 
     Raises
     ------
     SchemaMismatchError
+        If the table breaks the contract, with all violations.
     """
     check = ContractCheck(contract, table.schema, mode)
     converted = [check.add(batch)[0] for batch in RowSource.of_table(table).open(None)]
@@ -208,25 +215,28 @@ def filter_table(
 ) -> tuple[pa.Table, ContractReport]:
     """Return the rows that keep the contract, in its types, and a report on the others.
 
-    Of rows with the same key the first is kept. Columns that are missing, or of another type
-    altogether, are in the report and fail no row.
+    Of rows with the same key the first is kept. Columns that are missing, or of a type that cannot
+    be converted, are only in the report: they concern all rows.
     """
     source = RowSource.of_table(table)
     stream = FilteredRows(source, contract, mode)
-    kept = list(stream)
-    return pa.Table.from_batches(kept, stream.schema), stream.report
+    good = list(stream)
+    return pa.Table.from_batches(good, stream.schema), stream.report
 
 
 class FilteredRows:
-    """The good rows of a source, in batches; `report` is complete when they have been read.
+    """The good rows of a source, in batches. `report` is complete when all have been read.
 
     Parameters
     ----------
     source : RowSource
-        Read twice where a key's uniqueness has to be looked up: the key's columns first.
+        Rows to filter. For each unique key its columns are read once before.
     contract : Contract
+        Contract of the rows.
     mode : Mode
+        Handling of types that differ from the contract.
     limit_bytes : int
+        Maximum memory of the search for repeated keys before it uses the disk.
     """
 
     def __init__(
@@ -243,12 +253,12 @@ class FilteredRows:
 
     @property
     def schema(self) -> pa.Schema:
-        """Of the rows given."""
+        """Schema of the good rows."""
         return self._check.schema
 
     @property
     def report(self) -> ContractReport:
-        """What was found so far."""
+        """Report on the rows read so far."""
         return self._check.report()
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
@@ -263,10 +273,10 @@ class FilteredRows:
             yield rows if good.all() else rows.filter(to_arrow(good))
 
     def _find_repeated(self) -> IntArray:
-        found = np.empty(0, np.int64)
+        repeated = np.empty(0, np.int64)
         for key in self._check.keys:
             rows = _repeated_rows(self._check, self._source, key, self._limit_bytes)
             sample = _samples(self._source, key, rows[:SAMPLES])
             self._check.add_duplicates(key, rows, sample)
-            found = np.union1d(found, rows)
-        return found
+            repeated = np.union1d(repeated, rows)
+        return repeated

@@ -1,4 +1,4 @@
-"""What is known of a file or a version, and what changed between two."""
+"""The description of a Parquet file, and the changes between two versions of a dataset."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ _ARROW = b"ARROW:schema"
 
 
 def describe_parquet(store: Store, key: str) -> dict[str, Any]:
-    """Return what a file's footer says; none of its rows are read.
+    """Return the contents of a file's footer, without reading its rows.
 
     Raises
     ------
@@ -65,8 +65,8 @@ def _columns(footer: Any, schema: pa.Schema) -> list[dict[str, Any]]:
     bounds: dict[str, tuple[Any, Any]] = {}
     for index in range(footer.num_row_groups):
         group = footer.row_group(index)
-        for place in range(group.num_columns):
-            column = group.column(place)
+        for position in range(group.num_columns):
+            column = group.column(position)
             if column.path_in_schema in nulls and column.statistics is not None:
                 nulls[column.path_in_schema] += column.statistics.null_count or 0
         for name, (low, high) in group_bounds(footer, index, schema.names).items():
@@ -83,11 +83,12 @@ def _columns(footer: Any, schema: pa.Schema) -> list[dict[str, Any]]:
     ]
 
 
-def _nulls_of(kind: pa.DataType, told: int, rows: int) -> int | None:
-    """Return the missing values; of lists and structs a footer tells only what they hold."""
+def _nulls_of(kind: pa.DataType, counted: int, rows: int) -> int | None:
+    """Return the number of nulls, or ``None`` for lists and structs."""
+    # The statistics of lists and structs count their elements, not the rows.
     if pa.types.is_nested(kind):
         return None
-    return rows if pa.types.is_null(kind) else told
+    return rows if pa.types.is_null(kind) else counted
 
 
 def _embedded(text: str | None, key: str) -> dict[str, Any] | None:
@@ -100,20 +101,23 @@ def _embedded(text: str | None, key: str) -> dict[str, Any] | None:
 
 
 def drift_of_versions(old: DatasetManifest, new: DatasetManifest) -> list[Drift]:
-    """Return what changed from one version to another: columns, missing values, the contract."""
-    found = drift_of_schemas(old.schema, new.schema)
-    found += drift_of_nulls(old.null_counts, old.rows, new.null_counts, new.rows)
+    """Return the changes between two versions: of columns, nulls and the contract."""
+    drifts = drift_of_schemas(old.schema, new.schema)
+    drifts += drift_of_nulls(old.null_counts, old.rows, new.null_counts, new.rows)
     before, after = _contract(old), _contract(new)
+    # A change of a column's type is mostly one of the contract as well, and is reported once.
     if before is not None and after is not None:
-        told = {(one.field, one.kind) for one in found}
-        found += [
-            one for one in drift_of_contracts(before, after) if (one.field, one.kind) not in told
+        reported = {(drift.field, drift.kind) for drift in drifts}
+        drifts += [
+            drift
+            for drift in drift_of_contracts(before, after)
+            if (drift.field, drift.kind) not in reported
         ]
-    return found
+    return drifts
 
 
 def _contract(manifest: DatasetManifest) -> Contract | None:
     try:
         return None if manifest.contract is None else Contract.from_dict(manifest.contract)
     except ConfigError:
-        return None  # written by a release that knew more
+        return None  # written by a later release, with rules unknown here

@@ -1,7 +1,7 @@
-"""Rows cut into local Parquet files, by folder and by size.
+"""The division of rows into local Parquet files, by folder and by size.
 
-Memory is bounded: a row group of each file that is open, no more than a limit in all, and no more
-files open than a few.
+Memory is bounded: at most `MOST_OPEN` files are open, each with a row group in memory, and all
+together hold at most `HELD_BYTES`.
 """
 
 import json
@@ -22,23 +22,27 @@ from gigacast.storage.parquet.draft import DraftFile
 from gigacast.storage.parquet.writer import DEFAULT_ROW_GROUP_ROWS, ParquetWriter, check_codec
 
 MOST_OPEN = 32
+"""Maximum number of open files. Beyond it the one written least recently is closed."""
 HELD_BYTES = 128 << 20
+"""Maximum bytes of unwritten rows. Beyond it every open file writes a row group early."""
 MAX_FILE_ROWS = 4 << 20
 
 
 @dataclass(frozen=True)
 class FileRules:
-    """How rows are cut into files.
+    """Rules of the division into files.
 
     Parameters
     ----------
     partition_by : tuple of str
-        ``date``, ``month`` or ``year`` of the timestamps, and columns; none is one folder.
+        Levels of folders: ``date``, ``month`` or ``year`` of the timestamps, or columns; a single
+        folder by default.
     codec : {"snappy", "zstd", "gzip", "none"}
+        Codec of the files.
     file_name : str
-        Of the first file of each folder; the others are numbered.
+        Name of the first file of each folder; further files are numbered.
     max_file_rows, row_group_rows : int
-        A file is held in memory while it is uploaded, a row group while it is written.
+        Maximum rows per file and per row group. A row group is in memory while it is written.
     """
 
     partition_by: tuple[str, ...] = ()
@@ -57,15 +61,15 @@ class FileRules:
                 raise ConfigError(f"{name} must be at least 1")
 
     def name(self, number: int) -> str:
-        """Return the name of the n-th file of a folder, from 0."""
+        """Return the name of the file with this number in its folder, from 0."""
         stem = self.file_name.removesuffix(".parquet")
         if stem == "part-00000":
             return f"part-{number:05d}.parquet"
         return self.file_name if number == 0 else f"{stem}-{number:05d}.parquet"
 
 
-class _Open:
-    """A file being written, and the missing values it has so far."""
+class _OpenFile:
+    """A file being written, and the count of its nulls so far."""
 
     def __init__(self, draft: ParquetWriter, path: str) -> None:
         self.draft = draft
@@ -100,22 +104,22 @@ class _Open:
 
 
 @dataclass(frozen=True)
-class FooterWords:
-    """What the footers of files say.
+class FooterMetadata:
+    """The metadata in the footers of files.
 
     Parameters
     ----------
     describe : callable
-        Takes what is known of a file and gives its metadata.
+        Function from the facts of a file (rows, columns, quality) to its metadata.
     custom : mapping of str to str
-        More keys.
+        Further keys; none by default.
     """
 
     describe: Callable[[dict[str, Any]], dict[str, Any]]
     custom: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, facts: dict[str, Any], path: str) -> dict[str, str]:
-        """Return the keys of one file's footer, checked."""
+        """Return the keys of a file's footer after checking the metadata."""
         metadata = check_metadata(self.describe(facts), path)
         return {**self.custom, EMBEDDED: json.dumps(metadata, ensure_ascii=False)}
 
@@ -126,12 +130,17 @@ class DraftWriter:
     Parameters
     ----------
     folder : Path
+        Local folder.
     schema : pyarrow.Schema
+        Schema of the rows.
     rules : FileRules
+        Rules of the division into files.
     partitioning : Partitioning
-    words : FooterWords
+        Levels of folders.
+    footer : FooterMetadata
+        Metadata in the footers.
     taken : set of str
-        Paths that are not to be used again.
+        Paths that already exist in the dataset and must not be used again.
     """
 
     def __init__(
@@ -140,28 +149,30 @@ class DraftWriter:
         schema: pa.Schema,
         rules: FileRules,
         partitioning: Partitioning,
-        words: FooterWords,
+        footer: FooterMetadata,
         taken: set[str],
     ) -> None:
         self._folder = folder
         self._schema = schema.remove_metadata()
         self._rules = rules
         self._partitioning = partitioning
-        self._words = words
+        self._footer = footer
         self._taken = set(taken)
-        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._open: OrderedDict[str, _OpenFile] = OrderedDict()
         self._finished: dict[str, DraftFile] = {}
 
     def write(self, rows: pa.RecordBatch) -> None:
         """Add rows, in order."""
+        # Rows sorted by time may go to many folders in turn (a day, an asset). The files stay open
+        # within the limits, so that each folder gets few large files and not many small ones.
         table = pa.Table.from_batches([rows])
         for folder, part in self._partitioning.split(table):
             self._write_part(folder, part)
         while len(self._open) > MOST_OPEN:
             self._roll(next(iter(self._open)))
-        if sum(one.draft.held_bytes for one in self._open.values()) > HELD_BYTES:
-            for one in self._open.values():
-                one.draft.flush()
+        if sum(file.draft.held_bytes for file in self._open.values()) > HELD_BYTES:
+            for file in self._open.values():
+                file.draft.flush()
 
     def _write_part(self, folder: str, rows: pa.Table) -> None:
         start = 0
@@ -175,7 +186,7 @@ class DraftWriter:
             if current.draft.rows >= self._rules.max_file_rows:
                 self._roll(folder)
 
-    def _start(self, folder: str) -> _Open:
+    def _start(self, folder: str) -> _OpenFile:
         number = 0
         while (path := f"{folder}{self._rules.name(number)}") in self._taken:
             number += 1
@@ -183,17 +194,18 @@ class DraftWriter:
         rules = self._rules
         local = self._folder / f"{len(self._taken)}.parquet"
         draft = ParquetWriter(local, self._schema, rules.codec, rules.row_group_rows)
-        self._open[folder] = _Open(draft, path)
+        self._open[folder] = _OpenFile(draft, path)
         return self._open[folder]
 
     def _roll(self, folder: str) -> None:
-        """Close a file; the next rows of its folder start another."""
-        one = self._open.pop(folder)
-        words = self._words.of(one.facts(self._schema), one.path)
-        self._finished[one.path] = one.draft.finish(words)
+        """Close a file. The next rows of its folder start another one."""
+        file = self._open.pop(folder)
+        keys = self._footer.of(file.facts(self._schema), file.path)
+        self._finished[file.path] = file.draft.finish(keys)
 
     def finish(self) -> dict[str, DraftFile]:
-        """Close all files and return them by path; no rows at all are one empty file."""
+        """Close all files and return them by path. Without rows there is an empty file."""
+        # The empty file keeps the schema: a dataset without files could not be read.
         if not self._open and not self._finished:
             self._start("")
         for folder in list(self._open):
@@ -204,7 +216,7 @@ class DraftWriter:
 def batches_of(
     files: Iterable[DraftFile], columns: Sequence[str] | None
 ) -> Iterator[pa.RecordBatch]:
-    """Iterate over the rows of local files."""
+    """Yield the rows of local files."""
     for file in files:
         with pq.ParquetFile(file.path) as parquet:
             yield from parquet.iter_batches(

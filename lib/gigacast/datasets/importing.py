@@ -1,7 +1,7 @@
-"""Files of others into the lake: CSV and Parquet as raw snapshots.
+"""The import of CSV and Parquet files into the lake, as raw snapshots.
 
-Rows stream through; what they say is left alone, but for the types CSV does not have. A snapshot
-remembers the file it came from.
+Rows are streamed and not changed; only CSV, which has no types, is converted. A snapshot records
+the files it was imported from.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,7 +30,7 @@ _ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 @dataclass(frozen=True)
 class LocalRows:
-    """The rows of local files of one form, in batches."""
+    """The rows of local files with the same columns, in batches."""
 
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
@@ -40,32 +40,32 @@ class LocalRows:
 def open_local(path: Path, contract: Contract | None = None) -> LocalRows:
     """Open a local CSV or Parquet file, or a folder of them, to be read once.
 
-    CSV has no types: columns that the contract calls texts are texts, so that `007` stays `007`.
-    What all others are is seen in the first rows.
+    CSV has no types. Text columns of the contract are read as text, so that `007` stays `007`; the
+    types of all others are inferred from the first rows.
 
     Raises
     ------
     DataNotFoundError
-        When there is none.
+        If there is no such file.
     CorruptedFileError
-        When it cannot be read.
+        If it cannot be read.
     ConfigError
-        When it is of another kind.
+        If it is neither CSV nor Parquet.
     """
     files = _local_files(path)
     texts = _texts_of(contract)
     readers = _read_each(files, texts)
     schema = _schema_of(files[0], texts)
-    twice = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if twice:
+    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if repeated:
         raise SchemaError(
-            f"{files[0]}: more than one column is called {twice[0]!r}", hint="rename one of them"
+            f"{files[0]}: more than one column is called {repeated[0]!r}", hint="rename one of them"
         )
     return LocalRows(schema, _conformed(readers, schema), files)
 
 
 def local_source(path: Path, contract: Contract | None = None) -> RowSource:
-    """Return the rows of a local CSV or Parquet file, or a folder, to be read as often as wanted.
+    """Return the rows of a local CSV or Parquet file, or a folder, which can be read repeatedly.
 
     Raises
     ------
@@ -86,15 +86,15 @@ def local_source(path: Path, contract: Contract | None = None) -> RowSource:
 
 def _local_files(path: Path) -> tuple[Path, ...]:
     if path.is_dir():
-        found = tuple(sorted(p for p in path.rglob("*") if p.name.lower().endswith(_ENDINGS)))
+        files = tuple(sorted(p for p in path.rglob("*") if p.name.lower().endswith(_ENDINGS)))
     else:
-        found = (path,) if path.is_file() else ()
-    if not found:
+        files = (path,) if path.is_file() else ()
+    if not files:
         hint = f"give a file or folder of {', '.join(_ENDINGS)}"
         raise DataNotFoundError(f"{path}: there is no such file, or none in it", hint=hint)
-    if not found[0].name.lower().endswith(_ENDINGS):
+    if not files[0].name.lower().endswith(_ENDINGS):
         raise ConfigError(f"{path}: neither CSV nor Parquet", hint=f"one of {', '.join(_ENDINGS)}")
-    return found
+    return files
 
 
 def _texts_of(contract: Contract | None) -> tuple[str, ...]:
@@ -108,23 +108,25 @@ def _schema_of(path: Path, texts: Sequence[str]) -> pa.Schema:
             return pq.read_schema(path).remove_metadata()
         with _open_csv(path, texts) as reader:
             schema: pa.Schema = reader.schema
-            _ = schema.names  # read as UTF-8 now, and not by whoever looks first
+            _ = schema.names  # decodes the names, so that invalid UTF-8 fails here, translated
     _check_csv(path, schema)
     return schema
 
 
 def _check_csv(path: Path, schema: pa.Schema) -> None:
-    """Refuse what would be read, but not as it was meant."""
+    """Refuse files that can be read, but with a wrong meaning."""
+    # Arrow gives columns that are not UTF-8 the type binary, and a file with another separator a
+    # single column. Both would go on as data.
     for field in schema:
         if pa.types.is_binary(field.type):
             raise CorruptedFileError(
-                f"{path}: the column {field.name!r} is no UTF-8", hint="save it as UTF-8"
+                f"{path}: the column {field.name!r} is not UTF-8", hint="save it as UTF-8"
             )
-    found = [mark for mark in (";", "\t", "|") if len(schema) == 1 and mark in schema.names[0]]
-    if found:
+    marks = [mark for mark in (";", "\t", "|") if len(schema) == 1 and mark in schema.names[0]]
+    if marks:
         raise CorruptedFileError(
-            f"{path}: one column, called {schema.names[0][:80]!r}",
-            hint=f"its columns seem to be separated by {found[0]!r}: save it with commas",
+            f"{path}: only a single column, called {schema.names[0][:80]!r}",
+            hint=f"its columns seem to be separated by {marks[0]!r}: save it with commas",
         )
 
 
@@ -165,7 +167,7 @@ def _conformed(
 
 
 class _Translated:
-    """Raises what pyarrow says of a local file as `CorruptedFileError`."""
+    """Translates pyarrow's errors on a local file into `CorruptedFileError`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -191,18 +193,21 @@ def import_files(
     Parameters
     ----------
     lake : Lake
+        Lake to write to.
     ref : DatasetRef
-        A raw snapshot without a day is today's, by the author's clock (UTC).
+        Dataset. A raw snapshot without a day gets today's, by the author's clock (UTC).
     path : Path
-        A CSV or Parquet file, or a folder of them.
+        CSV or Parquet file, or a folder of them.
     options : PublishOptions
+        Options of the publication.
     author : Author
+        Name and clock of the person who imports.
 
     Raises
     ------
     DataNotFoundError, CorruptedFileError
     DatasetConflictError
-        When that day has a snapshot with other content.
+        If the day has a snapshot with other content.
     """
     rows = open_local(path, options.contract)
     sources = tuple(_dependency(file) for file in rows.files)
@@ -212,5 +217,5 @@ def import_files(
 
 
 def _dependency(file: Path) -> Dependency:
-    whole = file.resolve()
-    return Dependency(f"file://{whole}", FolderStore(whole.parent).head(whole.name).etag)
+    path = file.resolve()
+    return Dependency(f"file://{path}", FolderStore(path.parent).head(path.name).etag)

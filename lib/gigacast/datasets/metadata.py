@@ -1,4 +1,4 @@
-"""`MetadataManager`: metadata of datasets made and kept by hand."""
+"""`MetadataManager`, for metadata of datasets that are written by hand."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from gigacast.storage.opening import open_store
 
 
 class MetadataManager:
-    """Metadata of datasets as dictionaries, all of one published form: ``metadata.schema.json``."""
+    """Metadata of datasets as dictionaries, in the form published as ``metadata.schema.json``."""
 
     @staticmethod
     def create_metadata(  # noqa: PLR0913 - the fields of the document
@@ -31,12 +31,12 @@ class MetadataManager:
         schema: Contract | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """Return new metadata, checked.
+        """Return new metadata after checking its form.
 
         Raises
         ------
         CorruptedFileError
-            Naming the entry that is wrong.
+            If an entry is invalid; the message names it.
         """
         metadata: dict[str, Any] = {
             "layer": layer,
@@ -68,22 +68,23 @@ class MetadataManager:
         Raises
         ------
         CorruptedFileError
-            When it is not of the published form.
+            If it does not have the published form.
         DatasetConflictError
-            When the path is in a published version.
+            If the path is in a published version.
         """
         where = locate(path)
         content = metadata_bytes(metadata, str(path))
         if where.ref is not None and where.ref.version and where.lake().find(where.ref):
             raise DatasetConflictError(
-                f"{path}: published versions never change", hint="their metadata is made for them"
+                f"{path}: published versions never change",
+                hint="their metadata is written when they are published",
             )
         plain = plain_location(path)
         open_store(plain.address).put(plain.key, content)
 
     @staticmethod
     def read_metadata_file(path: str | Path) -> dict[str, Any]:
-        """Read and check a metadata file, or that of a dataset.
+        """Read and check a metadata file, or the metadata of a dataset.
 
         Raises
         ------
@@ -107,12 +108,12 @@ class MetadataManager:
         file_size_bytes: int | None = None,
         **more: Any,
     ) -> dict[str, Any]:
-        """Add a file; what is not told of one that exists is read from it."""
+        """Add the entry of a file. A missing count or size is read from the file itself."""
         if record_count is None or file_size_bytes is None:
             rows = open_rows(path)
-            known = describe_parquet(rows.store, rows.files[0].meta.key)
-            record_count = known["num_rows"] if record_count is None else record_count
-            size = known["file_size_bytes"]
+            footer = describe_parquet(rows.store, rows.files[0].meta.key)
+            record_count = footer["num_rows"] if record_count is None else record_count
+            size = footer["file_size_bytes"]
             file_size_bytes = size if file_size_bytes is None else file_size_bytes
         entry = {"record_count": record_count, "file_size_bytes": file_size_bytes}
         metadata.setdefault("files", []).append({"path": str(path), **entry, **more})
@@ -125,7 +126,7 @@ class MetadataManager:
         quality_flags: Sequence[str] = (),
         completeness_percentage: float | None = None,
     ) -> dict[str, Any]:
-        """Add what is known of the quality."""
+        """Add metrics of the quality."""
         quality = metadata.setdefault("quality", {})
         quality["null_counts"] = dict(null_counts or {})
         quality["quality_flags"] = list(quality_flags)
@@ -137,7 +138,7 @@ class MetadataManager:
     def add_dependencies(
         metadata: dict[str, Any], dependencies: Iterable[str | Mapping[str, Any]]
     ) -> dict[str, Any]:
-        """Add what the dataset was made from: keys, or mappings with ``key`` and ``etag``."""
-        added = [{"key": one} if isinstance(one, str) else dict(one) for one in dependencies]
-        metadata["dependencies"] = [*metadata.get("dependencies", []), *added]
+        """Add the sources of the dataset: keys, or mappings with ``key`` and ``etag``."""
+        entries = [{"key": d} if isinstance(d, str) else dict(d) for d in dependencies]
+        metadata["dependencies"] = [*metadata.get("dependencies", []), *entries]
         return check_metadata(metadata, "the metadata")

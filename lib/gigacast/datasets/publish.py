@@ -1,7 +1,7 @@
-"""Rows into a published version: checked, cut into files, staged, committed.
+"""The publication of rows as a version of a dataset: check, stage in local files, commit.
 
-Rows stream: they go to files in a local folder, a row group each in memory, while they are held
-against the contract; only when all of them keep it is anything written to the lake.
+Rows are streamed into files in a local folder, with a row group per file in memory, and checked
+against the contract on the way. Only when all of them keep it is anything written to the lake.
 """
 
 import tempfile
@@ -29,9 +29,10 @@ from gigacast.datasets.check import (
     find_duplicates,
     find_key_duplicates,
 )
-from gigacast.datasets.files import DraftWriter, FileRules, FooterWords
+from gigacast.datasets.files import DraftWriter, FileRules, FooterMetadata
 from gigacast.datasets.read import rows_of_version
 from gigacast.datasets.rows import (
+    are_later,
     begin_check,
     find_time_column,
     plain_values,
@@ -47,31 +48,35 @@ from gigacast.lake.dataset.store import DatasetStore
 from gigacast.lake.model.registry import Author
 from gigacast.storage.parquet.draft import DraftFile
 
-_EXACT = 1 << 53  # whole numbers beyond it are not all floats
+_EXACT = 1 << 53  # float64 represents all integers up to here
 
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """How rows become a version.
+    """Options of a publication.
 
     Parameters
     ----------
     contract : Contract, optional
-        What all rows must keep.
+        Contract of all rows; no check by default.
     mode : Mode
+        Handling of rows that break the contract.
     append : bool
-        Whether the rows follow those of the latest version (or of ``parent``), whose files the new
-        one shares.
+        Whether to append the rows to those of ``parent``. The new version shares its files.
     parent : str, optional
+        Version before the new one; the latest by default.
     what : str
-        For the changelog.
+        Description of the change, for the changelog; made from the change by default.
     dependencies : tuple of Dependency
+        Objects from which the rows were made.
     time_column : str, optional
-        Recognised when absent.
+        Column of timestamps; recognised by default.
     quality_flags : tuple of str
+        Flags for the metadata.
     files : FileRules
+        Rules of the division into files.
     extra : mapping
-        More of what is known, for metadata.json and the manifest: plain values.
+        Further JSON-able entries of metadata.json and the manifest.
     """
 
     contract: Contract | None = None
@@ -88,7 +93,7 @@ class PublishOptions:
 
 @dataclass(frozen=True)
 class PublishedDataset:
-    """What a publication came to: ``new`` unless the same content was there."""
+    """Result of a publication. ``new`` is False if the same content was published before."""
 
     manifest: DatasetManifest
     new: bool
@@ -108,30 +113,35 @@ def publish_rows(
     Parameters
     ----------
     lake : Lake
+        Lake to publish in.
     ref : DatasetRef
-        Without a version the next one is taken: a patch for other values, a minor one for more rows
-        or columns, a major one when columns go or change their kind.
+        Dataset and version. Without a version the next one is published: a patch for other values,
+        a minor version for more rows or columns, a major version if columns are removed or change
+        their kind.
     rows : iterable of RecordBatch
+        Rows.
     schema : pyarrow.Schema
-        Of the rows as they come.
+        Schema of the rows before the check.
     options : PublishOptions
+        Options.
     author : Author
+        Name and clock of the person who publishes.
 
     Raises
     ------
     SchemaMismatchError
-        When a row breaks the contract; nothing is written then.
+        If a row breaks the contract. Nothing is written.
     DatasetConflictError
-        When the version has other content.
+        If the version exists with other content.
     ConfigError
-        When the version's number is too low for what changed.
+        If the version number is too low for the change.
     StorageError
     """
     return _Publication(lake, ref, options, author).run(rows, schema)
 
 
 class _Publication:
-    """The state of one publication."""
+    """The state of a publication."""
 
     def __init__(
         self, lake: Lake, ref: DatasetRef, options: PublishOptions, author: Author
@@ -146,39 +156,43 @@ class _Publication:
         self._ref = ref
         self._shares = self._parent if options.append else None
         if options.append and ref.layer == "raw":
-            raise ConfigError("raw snapshots are not appended to", hint="import another day's")
+            raise ConfigError(
+                "nothing can be appended to raw snapshots", hint="import another day's snapshot"
+            )
+        # The contract of a version holds for all its rows, so appended rows must keep it too.
         if self._shares and self._shares.contract and options.contract is None:
-            promised = Contract.from_dict(self._shares.contract)  # what is appended keeps it
-            self._options = replace(options, contract=promised)
+            contract = Contract.from_dict(self._shares.contract)
+            self._options = replace(options, contract=contract)
 
     def _find_parent(self, ref: DatasetRef) -> DatasetManifest | None:
-        """Return the version that this one comes after."""
+        """Return the version before the new one."""
         if ref.layer == "raw":
             return None
         if self._options.parent is not None:
             return self._lake.read(ref.at(self._options.parent))
         states = self._lake.versions(ref)
-        there = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
+        older = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
         if ref.version is not None:
-            there = [v for v in there if Version.parse(v) < Version.parse(ref.version)]
-        if not there:
+            older = [v for v in older if Version.parse(v) < Version.parse(ref.version)]
+        if not older:
             if self._options.append and ref.version not in states:
                 raise DataNotFoundError(
                     f"{self._lake.where(ref)}: there is no version to append to",
-                    hint="publish a first one",
+                    hint="publish a first version",
                 )
             return None
-        live = [v for v in there if states[v] == PUBLISHED] or there
+        live = [v for v in older if states[v] == PUBLISHED] or older
         return self._lake.read(replace(ref, version=live[-1]))
 
     def run(self, rows: Iterable[pa.RecordBatch], schema: pa.Schema) -> PublishedDataset:
-        """Check, stage and commit."""
+        """Check, stage and commit the rows."""
         contract = self._options.contract
         mode = self._options.mode
         check = ContractCheck(contract, schema, mode, order_later=True) if contract else None
         converted, schema = begin_check(check, rows, schema)
-        whole = self._whole_schema(schema)
-        ref = self._settle_version(whole)
+        full_schema = self._full_schema(schema)
+        # The version is settled before the rows are written: the footers of the files contain it.
+        ref = self._settle_version(full_schema)
         time_column = self._time_column(schema)
         with tempfile.TemporaryDirectory(prefix="gigacast-dataset-") as scratch:
             writer = DraftWriter(
@@ -186,7 +200,7 @@ class _Publication:
                 schema,
                 self._options.files,
                 Partitioning.parse(self._options.files.partition_by, time_column or "timestamp"),
-                FooterWords(lambda facts: self._embedded(ref, facts)),
+                FooterMetadata(lambda facts: self._embedded(ref, facts)),
                 taken={file.path for file in self._shares.files} if self._shares else set(),
             )
             for batch in converted:
@@ -195,7 +209,8 @@ class _Publication:
             report = self._finish_check(check, new, schema, time_column)
             if self._shares is not None and (self._is_repeated(new) or _has_no_rows(new)):
                 return PublishedDataset(self._shares, False, report)
-            draft = DatasetDraft(self._manifest(ref, whole, time_column), new)
+            draft = DatasetDraft(self._manifest(ref, full_schema, time_column), new)
+            # The same data again is no new version, unless a version number is given.
             if self._ref.version is None and self._parent and draft.digest == self._parent.digest:
                 return PublishedDataset(self._parent, False, report)
             manifest, is_new = self._publish(draft)
@@ -205,7 +220,7 @@ class _Publication:
         named = self._options.time_column
         if named is not None and named not in schema.names:
             raise SchemaError(
-                f"there is no column {named!r} to say when a row was",
+                f"there is no time column {named!r}",
                 hint=f"name one of {', '.join(schema.names[:20])}",
             )
         return named or find_time_column(schema, self._options.contract)
@@ -217,33 +232,35 @@ class _Publication:
             if self._ref.version is not None or self._ref.layer == "raw":
                 raise
             raise DatasetConflictError(
-                error.message, hint="somebody else publishes it at this time: run this again"
+                error.message, hint="another publication is in progress: run this again"
             ) from error
 
     def _is_repeated(self, new: dict[str, DraftFile]) -> bool:
-        """Whether all that is appended is in the version before, as when a job is tried again."""
-        there = {file.content for file in self._shares.files} if self._shares else set()
-        return bool(new) and all(draft.content in there for draft in new.values())
+        """Check whether the version before has all appended rows, as when a job is retried."""
+        existing = {file.content for file in self._shares.files} if self._shares else set()
+        return bool(new) and all(draft.content in existing for draft in new.values())
 
-    # -- what the version is -----------------------------------------------------------------------
+    # -- the manifest ------------------------------------------------------------------------------
 
-    def _whole_schema(self, schema: pa.Schema) -> pa.Schema:
+    def _full_schema(self, schema: pa.Schema) -> pa.Schema:
+        """Return the schema of the new rows together with those of the shared files."""
         if self._shares is None:
             return schema.remove_metadata()
         where = f"{self._shares.ref}, appended to"
-        whole = unify_schemas([self._shares.schema, schema], where)
+        full = unify_schemas([self._shares.schema, schema], where)
+        # Old files are read in the new schema. Integers beyond 2**53 would silently change.
         for name, bounds in self._shares.bounds.items():
-            widened = pa.types.is_floating(whole.field(name).type)
-            if widened and any(isinstance(b, int) and abs(b) > _EXACT for b in bounds):
+            is_widened = pa.types.is_floating(full.field(name).type)
+            if is_widened and any(isinstance(b, int) and abs(b) > _EXACT for b in bounds):
                 raise SchemaError(
                     f"{where}: {name!r} has whole numbers up to {max(map(abs, bounds))}, which no "
-                    f"{whole.field(name).type} holds",
+                    f"{full.field(name).type} holds",
                     hint="publish it as a column of another name, or as whole numbers",
                 )
-        return whole
+        return full
 
     def _settle_version(self, schema: pa.Schema) -> DatasetRef:
-        """Return the version to publish; one named by hand must be high enough."""
+        """Return the version to publish. A given version must be high enough for the change."""
         if self._ref.layer == "raw" or self._parent is None:
             return self._ref if self._ref.version else replace(self._ref, version="v1")
         parent = self._parent
@@ -256,9 +273,9 @@ class _Publication:
         raised = Version.parse(self._ref.version).raised_from(older)
         if raised is not None and raised < change:
             drifts = drift_of_schemas(parent.schema, schema)
-            told = "; ".join(str(one) for one in drifts if one.change == change) or "rows appended"
+            changes = "; ".join(str(d) for d in drifts if d.change == change) or "rows appended"
             raise ConfigError(
-                f"{self._ref} is too small a step from {parent.version} for: {told}",
+                f"{self._ref} is too small a step from {parent.version} for: {changes}",
                 hint=f"publish it as {older.next(change)} or higher",
             )
         return self._ref
@@ -267,7 +284,7 @@ class _Publication:
         self, ref: DatasetRef, schema: pa.Schema, time_column: str | None
     ) -> DatasetManifest:
         contract, parent = self._options.contract, self._parent
-        assert ref.version is not None  # noqa: S101 - settled before
+        assert ref.version is not None  # noqa: S101 - _settle_version has set it
         own = ChangelogEntry(ref.version, self._created_at, self._author.who, self._what())
         shared = self._shares.dependencies if self._shares else ()
         files = self._options.files
@@ -285,7 +302,7 @@ class _Publication:
             parent=self._shares.version if self._shares else None,
             changelog=(own, *(parent.changelog if parent else ())),
             dependencies=tuple(dict.fromkeys((*shared, *self._options.dependencies))),
-            contract=_plain_contract(contract),
+            contract=None if contract is None else plain_values(contract.to_dict()),
             quality_flags=self._options.quality_flags,
             codec=files.codec,
             software=software(),
@@ -300,7 +317,7 @@ class _Publication:
         return "first version" if self._parent is None else f"replaces {self._parent.version}"
 
     def _embedded(self, ref: DatasetRef, facts: dict[str, Any]) -> dict[str, Any]:
-        """Return the metadata of one file's footer."""
+        """Return the metadata for the footer of a file."""
         contract = self._options.contract
         return {
             "layer": ref.layer,
@@ -325,8 +342,8 @@ class _Publication:
                 }
             ],
             "dependencies": [
-                {"key": one.key, "etag": one.etag, "dataset": one.dataset}
-                for one in self._options.dependencies
+                {"key": d.key, "etag": d.etag, "dataset": d.dataset}
+                for d in self._options.dependencies
             ],
             "software": software(),
         }
@@ -344,10 +361,12 @@ class _Publication:
             return None
         find_duplicates(check, staged_rows(new, schema))
         find_disorder(check, staged_files(new, check.order))
-        apart = self._is_repeated(new) or (
-            self._shares is not None and _follows(self._shares, new, time_column)
+        # Keys must also be unique across the shared files. Reading these is avoided if the new
+        # rows are all later, the usual case of appending, or are the very same rows again.
+        is_separate = self._is_repeated(new) or (
+            self._shares is not None and are_later(new, self._shares, time_column)
         )
-        if self._shares is not None and not apart:
+        if self._shares is not None and not is_separate:
             self._check_against_parent(check, new, schema)
         report = check.report()
         ensure(report, f"{self._lake.where(self._ref)}")
@@ -356,15 +375,15 @@ class _Publication:
     def _check_against_parent(
         self, check: ContractCheck, new: dict[str, DraftFile], schema: pa.Schema
     ) -> None:
-        """Look for keys of the new rows among the parent's, whose rows are counted first."""
-        assert self._shares is not None  # noqa: S101 - the caller looked
+        """Find keys of the new rows among those of the parent, whose rows are numbered first."""
+        assert self._shares is not None  # noqa: S101 - the caller has checked it
         store = DatasetStore(self._lake.store, self._shares, self._lake.store.address)
         older, newer = rows_of_version(store, self._shares), staged_rows(new, schema)
 
         def both(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-            given = pa.schema([schema.field(name) for name in columns or schema.names])
+            selected = pa.schema([schema.field(name) for name in columns or schema.names])
             for batch in chain(older.read(columns), newer.open(columns)):
-                yield conform(batch, given, str(self._ref))
+                yield conform(batch, selected, str(self._ref))
 
         keys = [key for key in check.keys if set(key) <= set(self._shares.schema.names)]
         for key in keys:
@@ -373,20 +392,3 @@ class _Publication:
 
 def _has_no_rows(new: dict[str, DraftFile]) -> bool:
     return not any(draft.rows for draft in new.values())
-
-
-def _follows(parent: DatasetManifest, new: dict[str, DraftFile], time_column: str | None) -> bool:
-    """Whether all new rows are later than all of the parent's: then no key comes twice."""
-    before = parent.bounds.get(time_column or "")
-    filled = [draft for draft in new.values() if draft.rows]
-    after = [draft.bounds[time_column or ""] for draft in filled if time_column in draft.bounds]
-    if before is None or len(after) < len(filled):
-        return not parent.rows or not filled
-    try:
-        return not after or bool(before[1] < min(low for low, _ in after))
-    except TypeError:  # a zone was added
-        return False
-
-
-def _plain_contract(contract: Contract | None) -> dict[str, Any] | None:
-    return None if contract is None else plain_values(contract.to_dict())

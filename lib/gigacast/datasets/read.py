@@ -1,7 +1,7 @@
-"""Rows out of datasets, of many files at once, reading no more than is asked for.
+"""The reading of rows from the files of datasets, without files and columns that are not needed.
 
-A filter rules out files by their folders and by the bounds their manifest tells, then row groups by
-their statistics, then rows. Files of older schemas are read as the newest one.
+A filter excludes files by the values of their folders and by the bounds in the manifest, then row
+groups by their statistics, then rows. Files with older schemas are read in the newest schema.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,12 +20,12 @@ from gigacast.storage.parquet.read import DEFAULT_BATCH_ROWS, open_parquet, tran
 from gigacast.storage.parquet.scan import Scan, ScanStats, scan_parquet
 from gigacast.storage.store import ObjectMeta, Store
 
-_FOOTERS_AT_ONCE = 8
+_FOOTERS_AT_ONCE = 8  # concurrent requests: reading a footer is waiting for the store
 
 
 @dataclass(frozen=True)
 class ReadFile:
-    """One file to read: what is known of its rows before it is opened."""
+    """A file to read, with the values of its folders and the bounds of its columns."""
 
     meta: ObjectMeta
     constants: Mapping[str, Any]
@@ -34,16 +34,18 @@ class ReadFile:
 
 @dataclass(frozen=True)
 class DatasetRows:
-    """Rows to be read, as often as wanted, in batches.
+    """Rows of several files, which can be read repeatedly, in batches.
 
     Parameters
     ----------
     store : Store
+        Store of the files.
     files : tuple of ReadFile
+        Files to read.
     schema : pyarrow.Schema
-        Of all files together.
+        Common schema of all files.
     where : str
-        For messages.
+        Name of the dataset or folder, for error messages.
     """
 
     store: Store
@@ -59,12 +61,12 @@ class DatasetRows:
         stats: ScanStats | None = None,
         batch_rows: int = DEFAULT_BATCH_ROWS,
     ) -> Iterator[pa.RecordBatch]:
-        """Iterate over the rows that match, in the order of the files.
+        """Yield the matching rows in batches, in the order of the files.
 
         Raises
         ------
         SchemaError
-            When a column asked for is in no file.
+            If a selected column is in no file.
         CorruptedFileError, DatasetIntegrityError, StorageError
         """
         for rows in self.read_files(columns, predicate, stats=stats, batch_rows=batch_rows):
@@ -78,7 +80,7 @@ class DatasetRows:
         stats: ScanStats | None = None,
         batch_rows: int = DEFAULT_BATCH_ROWS,
     ) -> Iterator[Iterator[pa.RecordBatch]]:
-        """Iterate over the files as `read` does over their rows."""
+        """Yield the matching rows of each file, as `read` does for all."""
         self._check_columns(columns, predicate)
         stats = stats if stats is not None else ScanStats()
         for file in self.files:
@@ -101,20 +103,20 @@ class DatasetRows:
         *,
         stats: ScanStats | None = None,
     ) -> pa.Table:
-        """Return the rows that match as one table."""
+        """Return the matching rows as a table."""
         batches = list(self.read(columns, predicate, stats=stats))
         return pa.Table.from_batches(batches, self.given_schema(columns))
 
     def given_schema(self, columns: Sequence[str] | None = None) -> pa.Schema:
-        """Return the schema of the rows `read` gives."""
+        """Return the schema of the rows from `read`."""
         if columns is None:
             return self.schema
         return pa.schema([self.schema.field(name) for name in columns])
 
     def _check_columns(self, columns: Sequence[str] | None, predicate: Predicate | None) -> None:
-        known = set(self.schema.names).union(*(file.constants for file in self.files))
+        names = set(self.schema.names).union(*(file.constants for file in self.files))
         missing = missing_columns(columns or (), self.schema)
-        missing += [n for n in (predicate.columns if predicate else ()) if n not in known]
+        missing += [n for n in (predicate.columns if predicate else ()) if n not in names]
         if missing and self.files:
             raise SchemaError(
                 f"{self.where} has no column {missing[0]!r}",
@@ -133,15 +135,15 @@ def rows_of_version(store: Store, manifest: DatasetManifest, only: str = "") -> 
     Raises
     ------
     DataNotFoundError
-        When it has no such file.
+        If it has no such file.
     """
     exact = [file for file in manifest.files if file.path == only]
     chosen = exact or [
         file for file in manifest.files if not only or file.path.startswith(f"{only.rstrip('/')}/")
     ]
     if only and not chosen:
-        there = ", ".join(file.path for file in manifest.files[:5])
-        raise DataNotFoundError(f"{manifest.ref} has no file {only!r}; it has: {there or 'none'}")
+        paths = ", ".join(file.path for file in manifest.files[:5])
+        raise DataNotFoundError(f"{manifest.ref} has no file {only!r}; it has: {paths or 'none'}")
     files = tuple(
         ReadFile(
             ObjectMeta(file.path, file.content, file.size_bytes, 0),
@@ -154,7 +156,8 @@ def rows_of_version(store: Store, manifest: DatasetManifest, only: str = "") -> 
 
 
 def _own_constants(path: str, schema: pa.Schema) -> dict[str, Any]:
-    """Return what the folders say of names that are no columns: a column speaks for itself."""
+    """Return the values of folders whose names are not columns of the file."""
+    # A column in the file wins: the folder has only its text, such as 700 for "0700".
     return {name: value for name, value in folder_values(path).items() if name not in schema.names}
 
 
@@ -166,52 +169,53 @@ def _hint_at(where: str) -> str:
 
 
 def rows_of_folder(store: Store, prefix: str) -> DatasetRows:
-    """Return the rows of a plain folder of Parquet files, or of one file.
+    """Return the rows of a plain folder of Parquet files, or of a single file.
 
-    Columns that only the folders' names tell, as ``asset=EURUSD/``, are added to the rows.
+    Values of folders such as ``asset=EURUSD/`` are added to the rows as columns.
 
     Raises
     ------
     DataNotFoundError
-        When there are none.
+        If there is no file.
     SchemaError
-        When the files do not fit together.
+        If the schemas of the files do not fit together.
     """
     metas = _data_files(store, prefix)
     where = f"{store.address.url}/{prefix}".rstrip("/")
     if not metas:
-        raise DataNotFoundError(f"{where}: no Parquet file there", hint=_hint_at(where))
+        raise DataNotFoundError(f"{where}: there is no Parquet file", hint=_hint_at(where))
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE, thread_name_prefix="gigacast-footer") as pool:
         schemas = list(pool.map(lambda meta: _schema_of(store, meta), metas))
     schema = unify_schemas(schemas, where)
-    told = [folder_values(meta.key) for meta in metas]
-    for name in dict.fromkeys(name for values in told for name in values):
+    constants = [folder_values(meta.key) for meta in metas]
+    for name in dict.fromkeys(name for folders in constants for name in folders):
         if name not in schema.names:
-            values = [value for one in told if (value := one.get(name)) is not None]
-            if len({type(value) for value in values}) > 1:  # asset=007 beside asset=MES
-                told = [_as_text(one, name) for one in told]
+            values = [value for folders in constants if (value := folders.get(name)) is not None]
+            # If folders disagree (asset=700 is a number, asset=MES is text), all become text.
+            if len({type(value) for value in values}) > 1:
+                constants = [_as_text(folders, name) for folders in constants]
                 values = [str(value) for value in values]
             schema = schema.append(pa.field(name, pa.array(values[:1] or [""]).type))
     files = tuple(
-        ReadFile(meta, {n: v for n, v in values.items() if n not in own.names})
-        for meta, values, own in zip(metas, told, schemas, strict=True)
+        ReadFile(meta, {n: v for n, v in folders.items() if n not in own.names})
+        for meta, folders, own in zip(metas, constants, schemas, strict=True)
     )
     return DatasetRows(store, files, schema, where)
 
 
 def _as_text(values: dict[str, Any], name: str) -> dict[str, Any]:
-    known = values.get(name)
-    return {**values, name: None if known is None else str(known)} if name in values else values
+    value = values.get(name)
+    return {**values, name: None if value is None else str(value)} if name in values else values
 
 
 def _data_files(store: Store, prefix: str) -> list[ObjectMeta]:
-    """Return the Parquet files at or below a prefix; hidden names are none."""
+    """Return the Parquet file at a prefix, or those below it without hidden ones."""
     folder = f"{prefix.rstrip('/')}/" if prefix else ""
-    found = [meta for page in store.list(prefix) for meta in page]
-    exact = [meta for meta in found if meta.key == prefix]
+    metas = [meta for page in store.list(prefix) for meta in page]
+    exact = [meta for meta in metas if meta.key == prefix]
     return exact or [
         meta
-        for meta in found
+        for meta in metas
         if meta.key.startswith(folder)
         and meta.key.endswith(".parquet")
         and not any(part.startswith((".", "_")) for part in meta.key.split("/"))

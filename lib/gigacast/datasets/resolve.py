@@ -1,7 +1,4 @@
-"""Paths as people write them, opened: the rows, the version or the plain file they lead to.
-
-What the public functions and the metadata manager share.
-"""
+"""The resolution of paths as people write them: to rows, a version of a dataset or a plain file."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +21,7 @@ _EXAMPLES = {
 
 
 def plain_location(path: str | Path) -> Location:
-    """Return where a path leads as a plain object, whatever its folders are called."""
+    """Return the location of a path as a plain object, even in the folder of a layer."""
     where = locate(path)
     if where.ref is None:
         return where
@@ -34,7 +31,7 @@ def plain_location(path: str | Path) -> Location:
 
 
 def open_rows(path: str | Path) -> DatasetRows:
-    """Return the rows a path leads to.
+    """Return the rows at a path.
 
     Raises
     ------
@@ -49,7 +46,7 @@ def open_rows(path: str | Path) -> DatasetRows:
 def rows_in(lake: Lake, ref: DatasetRef, only: str = "") -> DatasetRows:
     """Return the rows of a dataset, or of the files in it whose path starts with ``only``.
 
-    Raw files that somebody put there, without a manifest, are read as they are.
+    Raw files without a manifest, which others have put there, are read as they are.
 
     Raises
     ------
@@ -62,8 +59,8 @@ def rows_in(lake: Lake, ref: DatasetRef, only: str = "") -> DatasetRows:
     return rows_of_version(store, manifest, only)
 
 
-def promised_in(lake: Lake, ref: DatasetRef) -> Contract | None:
-    """Return the contract that a dataset was published with, where there is one.
+def contract_in(lake: Lake, ref: DatasetRef) -> Contract | None:
+    """Return the contract with which a dataset was published, or ``None``.
 
     Raises
     ------
@@ -75,43 +72,45 @@ def promised_in(lake: Lake, ref: DatasetRef) -> Contract | None:
 
 
 def origins_in(lake: Lake, ref: DatasetRef, rows: DatasetRows) -> Iterator[Dependency]:
-    """Yield the exact objects of a lake that rows of one of its datasets are read from."""
+    """Yield the objects of a lake, with their ETags, from which rows of a dataset are read."""
     manifest = lake.find(lake.resolve(ref))
-    keys = {file.path: file for file in manifest.files} if manifest is not None else {}
+    entries = {file.path: file for file in manifest.files} if manifest is not None else {}
     for file in rows.files:
-        known = keys.get(file.meta.key)
-        if manifest is None or known is None:
+        entry = entries.get(file.meta.key)
+        if manifest is None or entry is None:
             yield Dependency(file.meta.key, file.meta.etag)
         else:
-            yield Dependency(known.key, known.etag, str(manifest.ref))
+            yield Dependency(entry.key, entry.etag, str(manifest.ref))
 
 
 def open_manifest(path: str | Path) -> DatasetManifest:
-    """Return the manifest of the version a path leads to."""
+    """Return the manifest of the version at a path."""
     return open_files(dataset_location(path))[1]
 
 
 def dataset_location(path: str | Path) -> Location:
-    """Return where a path leads, which must be a dataset.
+    """Return the location of a path in a dataset.
 
     Raises
     ------
     ConfigError
+        If the path is not in a dataset.
     """
     where = locate(path)
     if where.ref is None:
         raise ConfigError(
-            f"{path} names no dataset", hint="such as cleaned/v3/EURUSD or cleaned/latest/EURUSD"
+            f"{path} is not a dataset", hint="such as cleaned/v3/EURUSD or cleaned/latest/EURUSD"
         )
     return where
 
 
 def check_layer(path: str | Path, layer: str) -> None:
-    """Refuse a path that is not in a layer.
+    """Check that a path is in a layer.
 
     Raises
     ------
     ConfigError
+        If it is not.
     """
     where = locate(path)
     if where.ref is None or where.ref.layer != layer:
@@ -119,7 +118,7 @@ def check_layer(path: str | Path, layer: str) -> None:
 
 
 def origin_of(path: str | Path) -> dict[str, str]:
-    """Return what a frame remembers of where it was read: its path."""
+    """Return the source that a frame records: its path, with the version resolved."""
     where = locate(path)
     if where.ref is None:
         return {"path": f"{where.address.url.rstrip('/')}/{where.key}"}
@@ -128,17 +127,18 @@ def origin_of(path: str | Path) -> dict[str, str]:
 
 
 def dependencies_of(path: str | Path, target: Location) -> Iterator[Dependency]:
-    """Yield the exact objects behind a path, by key where they are of the same lake."""
+    """Yield the objects at a path with their ETags, as keys if they are in the target's lake."""
     where = locate(path)
     rows = open_rows(path)
     if where.ref is None:
-        found: Iterator[Dependency] = (
+        objects: Iterator[Dependency] = (
             Dependency(file.meta.key, file.meta.etag) for file in rows.files
         )
     else:
-        found = origins_in(where.lake(), where.ref, rows)
-    for one in found:
+        objects = origins_in(where.lake(), where.ref, rows)
+    for entry in objects:
+        # Keys and dataset names of another lake have no meaning in this one, so a URL is used.
         if where.address == target.address:
-            yield one
-        else:  # of another lake, where this one's names mean nothing
-            yield Dependency(f"{where.address.url.rstrip('/')}/{one.key}", one.etag)
+            yield entry
+        else:
+            yield Dependency(f"{where.address.url.rstrip('/')}/{entry.key}", entry.etag)

@@ -1,7 +1,4 @@
-"""Rows on their way into a dataset: checked, in the types they are stored with, staged.
-
-What publishing a version and writing plain files share.
-"""
+"""The common steps of publishing a version and writing plain files: check, convert, stage rows."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
@@ -16,6 +13,7 @@ from gigacast.datasets.check import RowSource
 from gigacast.datasets.files import batches_of
 from gigacast.errors import SchemaError
 from gigacast.job.audit import versions_of
+from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.storage.parquet.draft import DraftFile
 
 _SOFTWARE = ("gigacast", "pyarrow", "numpy")
@@ -25,20 +23,23 @@ _TIMES = ("timestamp", "ds", "time", "datetime", "date")
 def begin_check(
     check: ContractCheck | None, rows: Iterable[pa.RecordBatch], schema: pa.Schema
 ) -> tuple[Iterator[pa.RecordBatch], pa.Schema]:
-    """Check the first rows, which settle the schema; the others are checked as they are drawn."""
+    """Return the rows in their stored types, checked as they are read, and the stored schema."""
     plain = (batch.replace_schema_metadata(None) for batch in rows)
     if check is None:
         stored = storable(schema)
         return (as_stored(batch, stored) for batch in plain), stored
+    # The check knows its output schema only after the first batch.
     first = next(plain, None)
     head = [check.add(first)[0]] if first is not None else []
     stored = storable(check.schema)
-    whole = chain(head, (check.add(batch)[0] for batch in plain))
-    return (as_stored(batch, stored) for batch in whole), stored
+    checked = chain(head, (check.add(batch)[0] for batch in plain))
+    return (as_stored(batch, stored) for batch in checked), stored
 
 
 def storable(schema: pa.Schema) -> pa.Schema:
-    """Return the types rows have in a file: Parquet knows no seconds, no dictionaries, one text."""
+    """Return the schema of the rows in a Parquet file."""
+    # Parquet has no timestamps in seconds, no dictionary type and a single type of text. Without
+    # the conversion a file would be read back with another schema than the manifest's.
     return pa.schema([(field.name, _stored_type(field.type)) for field in schema])
 
 
@@ -53,49 +54,67 @@ def _stored_type(kind: pa.DataType) -> pa.DataType:
 
 
 def as_stored(rows: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return rows in the types they are stored with."""
+    """Return rows in their stored types."""
     if rows.schema.names != schema.names:
         raise SchemaError(
             f"the rows have the columns {', '.join(rows.schema.names)}, "
-            f"those before them {', '.join(schema.names)}"
+            f"the rows before them {', '.join(schema.names)}"
         )
     return conform(rows, schema, "the rows")
 
 
 def staged_rows(new: dict[str, DraftFile], schema: pa.Schema) -> RowSource:
-    """Return the rows of staged files, to be looked at again."""
+    """Return the rows of staged files as a source, to be read again."""
     return RowSource(schema, lambda columns: batches_of(list(new.values()), columns))
 
 
 def staged_files(
     new: dict[str, DraftFile], columns: Sequence[str]
 ) -> Iterator[Iterable[pa.RecordBatch]]:
-    """Iterate over staged files, each as its rows."""
+    """Yield the rows of each staged file."""
     return (batches_of([draft], columns) for draft in new.values())
 
 
+def are_later(new: dict[str, DraftFile], parent: DatasetManifest, time_column: str | None) -> bool:
+    """Check that all staged rows are later than those of a version, so that no key can repeat."""
+    before = parent.bounds.get(time_column or "")
+    filled = [draft for draft in new.values() if draft.rows]
+    after = [draft.bounds[time_column or ""] for draft in filled if time_column in draft.bounds]
+    if before is None or len(after) < len(filled):
+        return not parent.rows or not filled
+    try:
+        return not after or bool(before[1] < min(low for low, _ in after))
+    except TypeError:  # times with and without a zone cannot be compared
+        return False
+
+
 def find_time_column(schema: pa.Schema, contract: Contract | None = None) -> str | None:
-    """Return the column that says when: by its name, or the only one with timestamps or dates."""
-    stamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
-    times = [*stamps, *(field.name for field in schema if pa.types.is_date(field.type))]
+    """Return the time column: the contract's first, else one with a usual name, else the only one.
+
+    Columns of timestamps go before columns of dates. Return ``None`` if none can be chosen.
+    """
+    timestamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
+    times = [*timestamps, *(field.name for field in schema if pa.types.is_date(field.type))]
     by_name = {name.lower(): name for name in reversed(times)}
-    known = [by_name[name] for name in _TIMES if name in by_name]
+    candidates = [by_name[name] for name in _TIMES if name in by_name]
     if contract is not None:
-        promised = [c.name for c in contract.columns if c.name in times]
-        known = promised[:1] or known
-    only = stamps or times
-    return known[0] if known else (only[0] if len(only) == 1 else None)
+        in_contract = [c.name for c in contract.columns if c.name in times]
+        candidates = in_contract[:1] or candidates
+    others = timestamps or times
+    if not candidates and len(others) == 1:
+        candidates = others
+    return str(candidates[0]) if candidates else None
 
 
 def software() -> dict[str, str]:
-    """Return the versions of what writes datasets."""
+    """Return the versions of the packages that write datasets."""
     return versions_of(_SOFTWARE)
 
 
 def plain_values(value: Any) -> Any:
-    """Return a value as JSON takes it: times as text."""
+    """Return a value in types that JSON has, with times as text."""
     if isinstance(value, dict):
-        return {name: plain_values(one) for name, one in value.items()}
+        return {name: plain_values(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [plain_values(one) for one in value]
+        return [plain_values(entry) for entry in value]
     return value.isoformat() if hasattr(value, "isoformat") else value

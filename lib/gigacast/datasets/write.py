@@ -1,7 +1,7 @@
-"""Plain Parquet files, outside of any layer, that keep a contract.
+"""The writing of plain Parquet files, outside of the layers, with a contract.
 
-All of the rows are checked, in a local folder, before anything is put. Each file is put whole; a
-folder of several is not put at once: for that there are versions.
+All rows are checked in a local folder before anything is written to the store. Each file is written
+atomically; a folder of several files is not, unlike a version of a dataset.
 """
 
 import tempfile
@@ -17,7 +17,7 @@ from gigacast.core.contract.check import ContractCheck
 from gigacast.core.contract.definition import Contract, Mode
 from gigacast.core.dataset.partitioning import Partitioning
 from gigacast.datasets.check import ensure, find_disorder, find_duplicates
-from gigacast.datasets.files import DraftWriter, FileRules, FooterWords
+from gigacast.datasets.files import DraftWriter, FileRules, FooterMetadata
 from gigacast.datasets.rows import (
     begin_check,
     find_time_column,
@@ -29,6 +29,8 @@ from gigacast.errors import ConfigError
 from gigacast.job.location import Location
 from gigacast.lake.dataset.metadata import EMBEDDED
 from gigacast.storage.opening import open_store
+from gigacast.storage.parquet.draft import DraftFile
+from gigacast.storage.store import Store
 
 _NO_LIMIT = 1 << 62
 
@@ -41,45 +43,55 @@ def write_files(
     files: FileRules,
     custom: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Write rows as one file, or as folders.
+    """Write rows as a single file or as folders of files.
 
     Parameters
     ----------
     where : Location
-        A file that ends in ``.parquet``, or a folder.
+        File that ends in ``.parquet``, or a folder.
     rows : iterable of RecordBatch
+        Rows.
     schema : pyarrow.Schema
-    contract : (Contract, Mode), optional
+        Schema of the rows.
+    contract : (Contract, Mode) or None
+        Contract of the rows, and the handling of those that break it.
     files : FileRules
+        Rules of the division into files.
     custom : mapping of str to str
-        Keys of each file's footer.
+        Custom keys for the footer of each file.
 
     Returns
     -------
     dict
-        ``record_count``, ``file_size_bytes`` and the files.
+        ``record_count``, ``file_size_bytes``, ``created_at`` and ``files``.
 
     Raises
     ------
     SchemaMismatchError
-        Nothing was written then.
+        If a row breaks the contract. Nothing is written.
     """
     if EMBEDDED in custom:
-        raise ConfigError(f"metadata: {EMBEDDED} is written by this package itself")
+        raise ConfigError(f"metadata: the key {EMBEDDED} is reserved for this package")
     check = ContractCheck(contract[0], schema, contract[1], order_later=True) if contract else None
     converted, schema = begin_check(check, rows, schema)
     time_column = find_time_column(schema, contract[0] if contract else None)
     store = open_store(where.address)
-    one_file = where.key.endswith(".parquet") and not files.partition_by
-    if one_file:  # it is put from the disk: nothing holds it whole
+    is_single = where.key.endswith(".parquet") and not files.partition_by
+    # A single file may have any size: it is uploaded from the disk, not from memory.
+    if is_single:
         files = replace(files, max_file_rows=_NO_LIMIT)
     with tempfile.TemporaryDirectory(prefix="gigacast-dataset-") as scratch:
         by = Partitioning.parse(files.partition_by, time_column or "timestamp")
         created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        known = {"layer": "raw", "asset": Path(where.key).stem or "data", "created_at": created_at}
-        more = {"software": software(), "compression": files.codec}
-        words = FooterWords(lambda facts: {**known, **more, **facts}, custom)
-        writer = DraftWriter(Path(scratch), schema, files, by, words, taken=set())
+        common = {
+            "layer": "raw",
+            "asset": Path(where.key).stem or "data",
+            "created_at": created_at,
+            "software": software(),
+            "compression": files.codec,
+        }
+        footer = FooterMetadata(lambda facts: {**common, **facts}, custom)
+        writer = DraftWriter(Path(scratch), schema, files, by, footer, taken=set())
         for batch in converted:
             writer.write(batch)
         drafts = writer.finish()
@@ -89,20 +101,23 @@ def write_files(
             ensure(check.report(), f"{where.address.url.rstrip('/')}/{where.key}")
         written = []
         for path, draft in drafts.items():
-            key = where.key if one_file else f"{where.key.rstrip('/')}/{path}"
-            etag = store.put(key, draft.path)
-            written.append(
-                {
-                    "path": key,
-                    "etag": etag,
-                    "sha256": draft.sha256,
-                    "record_count": draft.rows,
-                    "file_size_bytes": draft.size_bytes,
-                }
-            )
+            key = where.key if is_single else f"{where.key.rstrip('/')}/{path}"
+            written.append(_put_draft(store, key, draft))
     return {
-        "record_count": sum(int(str(one["record_count"])) for one in written),
-        "file_size_bytes": sum(int(str(one["file_size_bytes"])) for one in written),
+        "record_count": sum(entry["record_count"] for entry in written),
+        "file_size_bytes": sum(entry["file_size_bytes"] for entry in written),
         "created_at": created_at,
         "files": written,
+    }
+
+
+def _put_draft(store: Store, key: str, draft: DraftFile) -> dict[str, Any]:
+    """Upload a staged file and return its entry for the metadata."""
+    etag = store.put(key, draft.path)
+    return {
+        "path": key,
+        "etag": etag,
+        "sha256": draft.sha256,
+        "record_count": draft.rows,
+        "file_size_bytes": draft.size_bytes,
     }

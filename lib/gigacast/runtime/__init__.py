@@ -1,1 +1,1 @@
-"""Where tasks run: in this process, over joblib's processes (AWS Batch later)."""
+"""Executors: run tasks in this process, over joblib's processes, or over a Dask or Ray cluster."""

@@ -1,13 +1,15 @@
-"""What happens inside a worker process.
+"""The code that runs inside a worker process of a pool, and the pickling of tasks and replies.
 
-A process announces what it is doing in a file of its own (``{pid}``, in the pool's scratch folder):
-a file survives the process, so that its parent can tell what it was doing when it died. Another
-file holds its slot: the processes of a pool start alike, and must not all take the same GPU.
+Each process writes the phase and task it starts to a journal file (``{pid}``, in the pool's scratch
+folder). A file survives the process, so the parent can read which task it was running when it died.
+A second file (``slot-{n}``) reserves the slot of the process: the processes of a pool start
+with equal arguments, and must not all take the same GPU.
 
-Signals: Ctrl-C reaches the whole process group and is the parent's to act on, so it is ignored
-here. SIGTERM unwinds the task in hand, whose ``finally`` blocks then remove temporary files.
-After that the process answers that it abandoned the task, if its parent is stopping the pool (it
-put a file ``stop`` into the scratch folder), and else dies of the signal as any process would.
+Signals: the terminal sends Ctrl-C to the whole process group, and the parent acts on it, so it is
+ignored here. SIGTERM raises in the running task, whose ``finally`` blocks then remove temporary
+files. After that the process replies that it abandoned the task if the parent is stopping the pool
+(the parent has made the file ``stop`` in the scratch folder). Otherwise it dies of the signal, as
+any process does.
 """
 
 import faulthandler
@@ -24,11 +26,11 @@ from types import FrameType
 from typing import Any, TextIO
 
 from joblib.externals.loky import process_executor
+from joblib.externals.loky.cloudpickle_wrapper import dumps, loads
 
 from gigacast.errors import GigacastError
 from gigacast.runtime.executor import Failure, Worker, make_worker
 from gigacast.runtime.interruption import SIGNALS
-from gigacast.runtime.pickling import is_portable, pack, unpack
 
 STOP = "stop"
 SETTING_UP = "setup"
@@ -37,9 +39,36 @@ _WATCH_PERIOD_S = 1.0
 _ORPHAN_GRACE_S = 5.0
 
 
+def pack(value: object) -> bytes:
+    """Return a value as bytes. Raises whatever the pickling of its class raises.
+
+    cloudpickle also takes lambdas, closures and everything defined in ``__main__``, so that a
+    setup written in a notebook works.
+    """
+    packed: bytes = dumps(value)
+    return packed
+
+
+def unpack(packed: bytes) -> Any:
+    """Return the value from its bytes."""
+    return loads(packed)
+
+
+def is_portable(error: BaseException) -> bool:
+    """Check that an exception survives pickling.
+
+    Many exceptions pickle but fail to unpickle, because their constructor wants other arguments.
+    """
+    try:
+        twin = unpack(pack(error))
+    except Exception:
+        return False
+    return type(twin) is type(error)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a process answers: a result, a failure, or why it cannot work at all."""
+    """Reply of a process: a result, a failure, or the error that kept it from making a worker."""
 
     result: Any = None
     failure: Failure | None = None
@@ -48,7 +77,7 @@ class Reply:
 
 @dataclass(slots=True)
 class _Process:
-    """What this process keeps between its tasks."""
+    """State of this process between its tasks."""
 
     scratch: Path
     recipe: bytes
@@ -64,18 +93,24 @@ _process: _Process | None = None
 
 
 class _Stopped(BaseException):
-    """SIGTERM, while a task was in hand."""
+    """Raised in the running task by SIGTERM.
+
+    A `BaseException`, so that a task with ``except Exception`` does not swallow it.
+    """
 
 
 def prepare(scratch: str, recipe: bytes, parent_pid: int) -> None:
-    """Start a process: once, before its first task. ``recipe`` is the pickled `Setup`."""
-    global _process  # noqa: PLW0603 - a process has one state, and pools offer no other place
+    """Prepare this process, once, before its first task. ``recipe`` is the pickled `Setup`."""
+    global _process  # noqa: PLW0603 - loky passes no state from the initializer to the tasks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder, name = Path(scratch), str(os.getpid())
+    # After SIGSEGV Python code no longer runs; faulthandler's C code writes the traceback.
     fault_log = (folder / f"{name}.fault").open("w")
     faulthandler.enable(fault_log, all_threads=False)
     journal = os.open(folder / name, os.O_WRONLY | os.O_CREAT)
     _process = _Process(folder, recipe, _take_slot(folder), journal, fault_log)
+    # The parent blocked both signals while it started us. They are unblocked only now, when the
+    # handlers are in place.
     signal.signal(signal.SIGTERM, _on_sigterm)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     _never_restart_on_memory_growth()
@@ -83,11 +118,11 @@ def prepare(scratch: str, recipe: bytes, parent_pid: int) -> None:
 
 
 def ready() -> None:
-    """Do nothing: sent first, to start the processes."""
+    """Do nothing. Submitting it makes loky start the processes."""
 
 
 def run_task(index: int, payload: bytes) -> bytes:
-    """Do one pickled task and return a pickled `Reply`; nothing but SIGTERM gets out of here."""
+    """Run a pickled task and return a pickled `Reply`. Errors become replies."""
     process = _process
     if process is None:
         raise RuntimeError("run_task was called in a process that was not prepared")
@@ -103,6 +138,8 @@ def run_task(index: int, payload: bytes) -> bytes:
 
 
 def _answer(process: _Process, index: int, payload: bytes) -> bytes:
+    # The worker is made with the first task, not in `prepare`: an error in a loky initializer
+    # breaks the pool without its cause.
     if process.worker is None:
         _announce(process, SETTING_UP, index)
         try:
@@ -121,23 +158,26 @@ def _answer(process: _Process, index: int, payload: bytes) -> bytes:
 
 
 def _take_slot(scratch: Path) -> int:
-    """Return the lowest number that no other process of the pool has taken, and take it."""
+    """Reserve and return the lowest slot that no other process of the pool has taken."""
     for slot in count():
+        # Creating a file that must not exist is atomic, so two processes never share a slot.
         with suppress(FileExistsError):
             (scratch / f"slot-{slot}").touch(exist_ok=False)
             return slot
-    raise AssertionError  # the numbers do not end
+    raise AssertionError  # unreachable: count() never ends
 
 
 def _setup_failure(error: BaseException) -> Reply:
     failure = Failure.of(error)
     if is_portable(error):
         return Reply(failure=failure, setup_error=error)
-    named = GigacastError(f"{failure.error} in a worker's setup: {failure.message}")
-    return Reply(failure=failure, setup_error=named)
+    stand_in = GigacastError(f"{failure.error} in a worker's setup: {failure.message}")
+    return Reply(failure=failure, setup_error=stand_in)
 
 
 def _announce(process: _Process, phase: str, index: int) -> None:
+    # One write at a fixed offset, padded to the longest entry: it replaces the former entry
+    # completely, so the parent never reads a mixture of two.
     os.pwrite(process.journal, f"{phase} {index}".ljust(32).encode(), 0)
 
 
@@ -158,7 +198,8 @@ def _die_of_sigterm() -> None:
 
 
 def _watch_parent(parent_pid: int, scratch: Path) -> None:
-    # A parent that is killed outright cannot stop us, and its next run starts at once.
+    # A parent killed by SIGKILL cannot stop its workers. They would work on beside its next run
+    # and hold their GPU's memory, so they end themselves: an orphan gets another parent's pid.
     while os.getppid() == parent_pid:
         time.sleep(_WATCH_PERIOD_S)
     shutil.rmtree(scratch, ignore_errors=True)
@@ -168,6 +209,7 @@ def _watch_parent(parent_pid: int, scratch: Path) -> None:
 
 
 def _never_restart_on_memory_growth() -> None:
-    # loky replaces a process that grew by 300 MB since its first task. Ours may: the first
-    # partition can be small. The model would be loaded anew each time, so the bound is lifted.
-    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")  # noqa: SLF001 - it has no setting
+    # loky replaces a process that grew by more than 300 MB since its first task, which it takes
+    # for a leak. Ours may grow: the first partition can be small. As each new process would load
+    # the model again, the limit is lifted.
+    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")  # noqa: SLF001 - loky has no setting

@@ -1,8 +1,8 @@
-"""Tasks over a cluster that joblib knows: Dask's or Ray's.
+"""The executor that runs tasks over a Dask or Ray cluster, through joblib's backends.
 
-For people with a cluster of their own. Each of its processes keeps one worker, as everywhere. The
-cluster is the one that is there: `distributed.Client` finds it by ``DASK_SCHEDULER_ADDRESS``, Ray
-by ``RAY_ADDRESS``; without either they start one on this machine.
+Each process of the cluster keeps one worker, as with the other executors. Dask finds a running
+cluster by ``DASK_SCHEDULER_ADDRESS``, Ray by ``RAY_ADDRESS``; without the variable they start a
+cluster on this machine.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,13 +12,15 @@ from threading import Lock
 from typing import Any, Literal
 
 from gigacast.errors import MissingExtraError, WorkerLostError
-from gigacast.runtime.child import Reply
+from gigacast.runtime.child import Reply, is_portable, pack, unpack
 from gigacast.runtime.executor import Failure, Outcome, R, Setup, T, Worker, make_worker
-from gigacast.runtime.pickling import is_portable, pack, unpack
 
 ClusterName = Literal["dask", "ray"]
 _WAVE = 4
-"""Tasks for each place of the cluster, where results come in waves."""
+"""Tasks per wave and place of the cluster, for a backend that returns results in waves only.
+
+A larger wave idles less at its end; a smaller one returns results, and so receipts, sooner.
+"""
 
 
 class ClusterExecutor:
@@ -27,8 +29,9 @@ class ClusterExecutor:
     Parameters
     ----------
     name : {"dask", "ray"}
+        Kind of cluster.
     n_jobs : int, optional
-        Tasks at the same time; as many as the cluster has room for when absent.
+        Number of tasks at the same time; as many as the cluster has room for by default.
     """
 
     def __init__(self, name: ClusterName, n_jobs: int | None = None) -> None:
@@ -36,16 +39,16 @@ class ClusterExecutor:
         self.n_jobs = -1 if n_jobs is None else n_jobs
 
     def run(self, tasks: Sequence[T], setup: Setup[T, R]) -> Iterator[Outcome[T, R]]:
-        """Yield an outcome per task, as they finish.
+        """Yield an outcome per task as the tasks finish.
 
-        A process that dies is the cluster's to replace: it starts the task again elsewhere. What
-        a cluster does about a task that kills every process is its own affair, too; only
-        `JoblibExecutor` names such a task.
+        The cluster replaces a process that dies and starts its task again elsewhere. It also
+        decides what happens to a task that kills every process; only `JoblibExecutor` turns such
+        a task into a failed outcome.
 
         Raises
         ------
         WorkerLostError
-            When the cluster gives up.
+            If the cluster gives up.
         """
         if not tasks:
             return
@@ -55,18 +58,20 @@ class ClusterExecutor:
                 yield _outcome(tasks[index], packed)
 
     def _map(self, recipe: bytes, tasks: Sequence[T]) -> Iterator[tuple[int, bytes]]:
-        """Yield packed replies with the index of their task."""
+        """Yield packed replies with the indices of their tasks."""
         from joblib import Parallel, delayed, effective_n_jobs, parallel_config  # noqa: PLC0415
 
         calls = [partial(delayed(run_task), recipe, n) for n in range(len(tasks))]
         with parallel_config(backend=self.name, n_jobs=self.n_jobs), _translated(self.name):
+            # batch_size=1: joblib would otherwise join short tasks, and results would come late.
             if self.name == "dask":
                 parallel = Parallel(return_as="generator_unordered", batch_size=1)
                 stream = (call(pack(task)) for call, task in zip(calls, tasks, strict=True))
                 with closing(parallel(stream)) as replies:
                     yield from replies
                 return
-            # Ray's backend gives results only when all are there: it is asked for some at a time.
+            # Ray's backend returns results only when all of a call are ready, so tasks are
+            # submitted in waves.
             step = effective_n_jobs(self.n_jobs) * _WAVE
             for first in range(0, len(tasks), step):
                 wave = zip(calls[first : first + step], tasks[first : first + step], strict=True)
@@ -85,17 +90,15 @@ def _translated(name: ClusterName) -> Iterator[None]:
 
 
 _workers: dict[bytes, Worker[Any, Any]] = {}
-"""What this process has made: one worker for each recipe, and in fact for one."""
+"""Workers of this process by their recipe; a run has only one recipe."""
 
-_turn = Lock()
+_lock = Lock()
 
 
 def run_task(recipe: bytes, index: int, payload: bytes) -> tuple[int, bytes]:
-    """Do one pickled task in a process of the cluster; return its index and a packed `Reply`.
-
-    A process may have several threads; a worker is made for one.
-    """
-    with _turn:
+    """Run a pickled task in a process of the cluster; return its index and a packed `Reply`."""
+    # A process of a cluster may run tasks in several threads, but a worker serves only one.
+    with _lock:
         return index, pack(_answer(recipe, payload))
 
 
@@ -104,8 +107,8 @@ def _answer(recipe: bytes, payload: bytes) -> Reply:
         try:
             _workers[recipe] = make_worker(unpack(recipe))
         except Exception as error:
-            known = error if is_portable(error) else None
-            return Reply(failure=Failure.of(error), setup_error=known)
+            setup_error = error if is_portable(error) else None
+            return Reply(failure=Failure.of(error), setup_error=setup_error)
     try:
         return Reply(result=_workers[recipe](unpack(payload)))
     except (Exception, SystemExit) as error:
@@ -120,7 +123,7 @@ def _outcome(task: T, packed: bytes) -> Outcome[T, R]:
 
 
 def _connected(name: ClusterName) -> AbstractContextManager[Any]:
-    """Make the backend known to joblib, and return what keeps the connection."""
+    """Register the backend with joblib; return the context manager that keeps the connection."""
     connect: Callable[[], AbstractContextManager[Any]] = {"dask": _dask, "ray": _ray}[name]
     try:
         return connect()
@@ -140,11 +143,12 @@ def _dask() -> AbstractContextManager[Any]:
         stack = ExitStack()
         address = dask.config.get("scheduler-address", None)
         if address is None:
+            # Loopback only: a scheduler runs any pickled code that is sent to it.
             local = LocalCluster(host="127.0.0.1", dashboard_address=None, threads_per_worker=1)
             address = stack.enter_context(local)
         stack.enter_context(Client(address))
         return stack
-    return nullcontext()  # somebody has connected already, and keeps the connection
+    return nullcontext()  # the caller has connected already and keeps the connection
 
 
 def _ray() -> AbstractContextManager[Any]:

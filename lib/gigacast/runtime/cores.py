@@ -1,11 +1,11 @@
-"""How many processes, and how many threads in each."""
+"""Number of processes, and number of threads in each."""
 
 import os
 
 from gigacast.errors import ConfigError
 
 THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",  # torch, pyarrow, and what else uses OpenMP
+    "OMP_NUM_THREADS",  # torch, pyarrow and everything else built on OpenMP
     "MKL_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "BLIS_NUM_THREADS",
@@ -16,24 +16,24 @@ THREAD_VARIABLES = (
 
 
 def count_cores() -> int:
-    """Return the cores this process may use: CPU affinity and container limits count."""
-    from joblib import cpu_count  # noqa: PLC0415 - it takes 0.2 s
+    """Return the number of cores this process may use, within CPU affinity and container limits."""
+    from joblib import cpu_count  # noqa: PLC0415 - importing joblib takes 0.2 s
 
     return int(cpu_count())
 
 
 def resolve_jobs(n_jobs: int | None) -> int:
-    """Turn joblib's ``n_jobs`` into a number of processes.
+    """Return the number of processes that joblib's ``n_jobs`` stands for, at least 1.
 
     Parameters
     ----------
     n_jobs : int or None
-        ``None`` is 1; -1 all cores, -2 all but one, and so on, but at least one.
+        Number of processes; -1 for all cores, -2 for all but one, and so on. ``None`` is 1.
 
     Raises
     ------
     ConfigError
-        ``n_jobs`` is 0.
+        If ``n_jobs`` is 0.
     """
     if n_jobs is None:
         return 1
@@ -43,21 +43,22 @@ def resolve_jobs(n_jobs: int | None) -> int:
 
 
 def divide_threads(processes: int, threads: int | None = None) -> dict[str, str]:
-    """Return the environment that gives each of ``processes`` its share of the cores.
+    """Return the environment variables that give each process its share of the cores.
 
     Parameters
     ----------
     processes : int
-        How many run at the same time.
+        Number of processes that run at the same time.
     threads : int, optional
-        Threads in each. By default the cores are divided, and what the environment already says
-        stands.
+        Threads per process; by default the cores are divided by the processes, and variables
+        that are already set keep their value.
 
     Returns
     -------
     dict of str
-        To be set before numpy or torch is imported: they read it once.
+        Variables to set before numpy or torch is imported: they read them only once.
     """
+    # Without a limit every process starts a thread per core, and n processes n times too many.
     share = str(threads or max(1, count_cores() // processes))
-    given = {} if threads else os.environ
-    return {name: given.get(name, share) for name in THREAD_VARIABLES}
+    preset = {} if threads else os.environ
+    return {name: preset.get(name, share) for name in THREAD_VARIABLES}

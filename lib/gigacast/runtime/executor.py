@@ -1,4 +1,4 @@
-"""The one face of all executors."""
+"""The interface of all executors: tasks in, one outcome per task out."""
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -10,22 +10,22 @@ from gigacast.errors import GigacastError
 T = TypeVar("T")
 R = TypeVar("R")
 Worker = Callable[[T], R]
-"""Does one task. Made once per process by a `Setup`, so it may hold a loaded model."""
+"""Function that runs a task. A `Setup` makes it once per process, so it may hold a model."""
 Setup = Callable[[], Worker[T, R]]
-"""A picklable recipe for a worker."""
+"""Picklable function that makes a worker."""
 
 
 @runtime_checkable
 class SlottedSetup(Protocol):
-    """A setup whose worker depends on which of the processes it works in, as one per GPU does."""
+    """A setup that depends on the number of its process, as a setup with a GPU per process does."""
 
     def for_slot(self, slot: int) -> Setup[Any, Any]:
-        """Return the setup of the process in a slot: they are numbered from 0, without gaps."""
+        """Return the setup of a process. Slots number the processes from 0, without gaps."""
         ...
 
 
 def make_worker(setup: Setup[T, R], slot: int = 0) -> Worker[T, R]:
-    """Make the worker of the process in a slot."""
+    """Make the worker of the process with this slot number."""
     return setup.for_slot(slot)() if isinstance(setup, SlottedSetup) else setup()
 
 
@@ -36,13 +36,13 @@ class Failure:
     Parameters
     ----------
     error : str
-        Name of the error's class: ``CorruptedFileError``, ``WorkerLostError``, ``ValueError``.
+        Class name of the error: ``CorruptedFileError``, ``WorkerLostError``, ``ValueError``.
     message : str
-        What was wrong, and where.
+        Description of the fault and its place.
     hint : str, optional
-        What to do about it, where the error knows.
+        Advice on how to mend it; none by default.
     traceback : str
-        Where it was raised, as Python prints it; empty where nobody can tell.
+        Traceback as Python prints it; empty if it is unknown.
     """
 
     error: str
@@ -52,7 +52,8 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException) -> "Failure":
-        """Describe an exception in plain strings, whatever it is: it need not pickle nor print."""
+        """Describe any exception by strings, even if it can neither be pickled nor printed."""
+        # TracebackException formats exceptions whose __str__ raises; str(error) would raise too.
         report = traceback.TracebackException.from_exception(error)
         message, hint = str(report).strip(), None
         if isinstance(error, GigacastError):
@@ -62,19 +63,19 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[T, R]):
-    """One finished task.
+    """A finished task with its result or failure.
 
     Parameters
     ----------
     task : T
-        The task as it was given, the same object.
+        The submitted task: the same object, not a copy.
     result : R or None
-        What the worker returned; ``None`` when the task failed.
+        Value returned by the worker; ``None`` if the task failed.
     failure : Failure or None
-        Why the task failed; ``None`` when it did not. It alone says which: a worker that returns
-        nothing has neither.
+        Reason of the failure; ``None`` if the task succeeded. Test this field, not ``result``,
+        for success: a worker may return ``None``.
     attempts : int
-        How often the task was started: more than once where a process died around it.
+        Number of times the task was started; more than 1 if a process died while it ran.
     """
 
     task: T
@@ -84,21 +85,21 @@ class Outcome(Generic[T, R]):
 
 
 class Executor(Protocol):
-    """Runs tasks wherever it runs them."""
+    """Runs tasks, in this process or in others."""
 
     def run(self, tasks: Sequence[T], setup: Setup[T, R]) -> Iterator[Outcome[T, R]]:
-        """Yield an outcome per task, as they finish, in any order.
+        """Yield an outcome per task as the tasks finish, in any order.
 
-        A task that raises, or whose process dies, is an outcome with a failure; the others go on.
-        A `SlottedSetup` is told which of the processes it works in.
-        Nothing runs before the first outcome is asked for. Closing the iterator early (or an
-        exception thrown into it) stops the workers and leaves no process behind.
+        A task that raises, or whose process dies, gives an outcome with a failure; the other
+        tasks continue. A `SlottedSetup` gets the number of its process.
+        No task starts before the first outcome is requested. Closing the iterator early (or
+        throwing an exception into it) stops the workers and leaves no process behind.
 
         Raises
         ------
         Exception
-            What ``setup`` raised, once, whatever the number of processes.
+            The error that ``setup`` raised, once, whatever the number of processes.
         WorkerLostError
-            The process dies whenever it runs ``setup``: no task can run.
+            If the process dies whenever it runs ``setup``, so that no task can run.
         """
         ...

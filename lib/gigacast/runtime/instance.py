@@ -1,12 +1,12 @@
-"""What machine this is, as the price table calls it.
+"""Instance type, purchase option and vCPUs of this machine, for the price table.
 
-Nothing is asked over a network: EC2's hypervisor writes the instance type where every process can
-read it, in a container as well. How it was bought the machine can't tell; who starts the process
-says so in its environment, as the job definitions of ``infra/`` do.
+No network request is made: EC2's hypervisor shows the instance type in the machine's DMI strings,
+which every process can read, in a container as well. The purchase option is not visible from
+inside, so the environment states it, as the job definitions of ``infra/`` do.
 
-    GIGACAST_INSTANCE   the type, where it can't be read or is none of EC2's
+    GIGACAST_INSTANCE   instance type, if the DMI strings do not show it or it is not from EC2
     GIGACAST_PURCHASE   spot or on_demand
-    GIGACAST_VCPUS      the part of the machine that is ours
+    GIGACAST_VCPUS      vCPUs of the machine that this job may use
 
 Source: *Amazon EC2 User Guide, Detect whether a host is an EC2 instance* (DMI strings of Nitro).
 """
@@ -32,30 +32,30 @@ _VENDOR = "Amazon EC2"
 
 @cache
 def this_machine() -> Rental:
-    """Return what is known of this machine; read once per process.
+    """Return the rental of this machine; read once per process.
 
     Raises
     ------
     ConfigError
-        When the environment says what can't be.
+        If an environment variable has an invalid value.
     """
     return find_rental(os.environ)
 
 
 def find_rental(environment: Mapping[str, str], dmi: Path = _DMI) -> Rental:
-    """Return what the environment and the machine itself say; empty fields where they don't.
+    """Return the rental described by the environment and the machine; unknown fields are ``None``.
 
     Parameters
     ----------
     environment : mapping
-        See the module.
+        Environment variables; see the module.
     dmi : Path
-        Where the kernel shows what the hypervisor wrote.
+        Folder in which the kernel shows the DMI strings of the hypervisor.
 
     Raises
     ------
     ConfigError
-        When a variable is none of what it can be; it is named.
+        If a variable has an invalid value; the message names the variable.
     """
     return Rental(
         environment.get(INSTANCE) or _read_type(dmi), _purchase(environment), _vcpus(environment)
@@ -63,25 +63,28 @@ def find_rental(environment: Mapping[str, str], dmi: Path = _DMI) -> Rental:
 
 
 def _purchase(environment: Mapping[str, str]) -> Purchase | None:
-    given = environment.get(PURCHASE)
-    if not given:
+    value = environment.get(PURCHASE)
+    if not value:
         return None
-    for known in get_args(Purchase):
-        if given == known:
-            return known  # type: ignore[no-any-return]
-    raise ConfigError(f"environment variable {PURCHASE}: {given!r} is neither spot nor on_demand")
+    for option in get_args(Purchase):
+        if value == option:
+            return option  # type: ignore[no-any-return]
+    raise ConfigError(f"environment variable {PURCHASE}: {value!r} is neither spot nor on_demand")
 
 
 def _vcpus(environment: Mapping[str, str]) -> int | None:
-    given = environment.get(VCPUS)
-    if not given:
+    value = environment.get(VCPUS)
+    if not value:
         return None
-    if not given.isdecimal() or int(given) == 0:
-        raise ConfigError(f"environment variable {VCPUS}: {given!r} is no number of vCPUs")
-    return int(given)
+    if not value.isdecimal() or int(value) == 0:
+        raise ConfigError(
+            f"environment variable {VCPUS}: {value!r} is not a whole number of vCPUs above 0"
+        )
+    return int(value)
 
 
 def _read_type(dmi: Path) -> str | None:
+    # The product name is an instance type only on EC2; elsewhere it is the model of a computer.
     try:
         if (dmi / "sys_vendor").read_text().strip() != _VENDOR:
             return None

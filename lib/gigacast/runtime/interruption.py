@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM as an exception, and when not to be interrupted.
+"""Ctrl-C and SIGTERM as an exception, and blocks of code that signals must not interrupt.
 
-Python calls signal handlers in the main thread; elsewhere both context managers do nothing.
+Python runs signal handlers in the main thread only; in other threads both context managers do
+nothing.
 """
 
 import os
@@ -17,12 +18,14 @@ _SHOW_CURSOR = b"\x1b[?25h"
 
 
 class RunInterrupted(KeyboardInterrupt):
-    """The run was asked to stop: Ctrl-C, or the SIGTERM of a scheduler.
+    """Raised when the run is to stop: by Ctrl-C or by the SIGTERM of a scheduler.
+
+    It is a `KeyboardInterrupt`, so that ``except Exception`` does not swallow it.
 
     Parameters
     ----------
     signal_number : int
-        What asked for it.
+        Number of the received signal.
     """
 
     def __init__(self, signal_number: int) -> None:
@@ -31,28 +34,30 @@ class RunInterrupted(KeyboardInterrupt):
 
     @property
     def exit_code(self) -> int:
-        """What a shell expects of a process that a signal ended: 130 for Ctrl-C."""
+        """Exit code by the convention of shells: 128 + signal number, so 130 for Ctrl-C."""
         return 128 + self.signal
 
 
 @dataclass
 class Deferral:
-    """Signals that came while they were deferred."""
+    """The last signal received in a `deferred` block; ``None`` without one."""
 
     received: int | None = None
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Turn the first SIGINT or SIGTERM inside into `RunInterrupted`; exit at once on the second.
+    """Raise `RunInterrupted` at the first SIGINT or SIGTERM; exit at once at the second.
 
-    The handlers found are put back afterwards. A signal that is ignored (as under ``nohup``)
+    The previous handlers are restored at the end. A signal that is ignored (as under ``nohup``)
     stays ignored.
     """
     interrupted = False
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         nonlocal interrupted
+        # The first signal may be unwinding right now. Raising again would cut that short at an
+        # arbitrary point, so the second one leaves the process without any unwinding.
         if interrupted:
             _exit_now(number)
         interrupted = True
@@ -64,12 +69,13 @@ def interruptible() -> Iterator[None]:
 
 @contextmanager
 def deferred(*, absorb: bool = False) -> Iterator[Deferral]:
-    """Hold SIGINT and SIGTERM back until the end of the block, then let them happen.
+    """Delay SIGINT and SIGTERM until the end of the block.
 
     Parameters
     ----------
     absorb : bool
-        Forget them instead: for what an interruption does anyway, however often it is asked for.
+        Whether to drop the signals instead of raising them at the end: for blocks that already
+        handle an interruption, where a second one must not start the same again.
     """
     deferral = Deferral()
 
@@ -89,17 +95,19 @@ def _handlers(handler: "signal._HANDLER") -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    heard = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    previous = [(number, signal.signal(number, handler)) for number in heard]
+    active = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    previous = [(number, signal.signal(number, handler)) for number in active]
     try:
         yield
     finally:
-        for number, found in previous:
-            # None: installed by foreign code that Python cannot name.
-            signal.signal(number, signal.SIG_DFL if found is None else found)
+        for number, old_handler in previous:
+            # None stands for a handler installed by C code, which Python cannot restore.
+            signal.signal(number, signal.SIG_DFL if old_handler is None else old_handler)
 
 
 def _exit_now(number: int) -> None:
+    # A progress bar hides the cursor and normally shows it again while unwinding, which is
+    # skipped here. os.write, because sys.stderr may be in the middle of a write.
     if sys.stderr.isatty():
         os.write(sys.stderr.fileno(), _SHOW_CURSOR)
     os._exit(128 + number)

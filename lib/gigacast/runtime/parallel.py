@@ -1,4 +1,4 @@
-"""Tasks over joblib's processes."""
+"""The executor that runs tasks over the processes of this machine."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -6,36 +6,36 @@ from functools import partial
 from typing import Any, Generic
 
 from gigacast.errors import WorkerLostError
-from gigacast.runtime.child import Reply
+from gigacast.runtime.child import Reply, pack
 from gigacast.runtime.cores import divide_threads, resolve_jobs
 from gigacast.runtime.executor import Failure, Outcome, R, Setup, T
-from gigacast.runtime.pickling import pack
 from gigacast.runtime.pool import Death, Pool, PoolBrokenError
 
-GRACE_S = 5.0
+GRACE_S = 5.0  # for the `finally` blocks of a task, before its process is killed
 _IN_FLIGHT_PER_PROCESS = 2
-"""One in work and one waiting, so that no process idles while its reply is taken."""
+"""One task running and one waiting, so that no process idles until its reply is fetched."""
 _LOST_HINTS = {
     "was killed by SIGKILL": "often the machine is out of memory: lower batch_size or n_jobs",
     "was killed by SIGTERM": "something outside the run asked the process to stop",
 }
-_CRASH_HINT = "a library crashed on this partition; the traceback says where, if anything could"
+_CRASH_HINT = "a library crashed on this partition; the traceback shows where, if it was written"
 
 
 class JoblibExecutor:
     """Runs tasks over processes that each keep one worker.
 
     Each process runs ``setup`` once, with its first task, so a model is loaded once per process.
-    When a process dies, joblib loses the whole pool. Then the tasks that the dead process may have
-    died of run one by one in a process of their own; one that kills that process as well is named
-    (`WorkerLostError`), and all others go on in parallel in a new pool.
+    When a process dies, the whole pool is lost. The tasks that may have killed it then run one by
+    one in a pool of a single process; a task that kills this process as well fails with
+    `WorkerLostError`. All other tasks continue in parallel in a new pool.
 
     Parameters
     ----------
     n_jobs : int, optional
-        Processes; -1 for all cores, ``None`` for one.
+        Number of processes; -1 for all cores; 1 by default.
     threads_per_process : int, optional
-        Threads of BLAS, OpenMP and torch in each; by default the cores are divided.
+        Threads of BLAS, OpenMP and torch per process; the cores divided by the processes by
+        default.
     grace_s : float
         Seconds that a process has to unwind its task when the run is stopped.
     """
@@ -52,9 +52,10 @@ class JoblibExecutor:
         self.grace_s = grace_s
 
     def run(self, tasks: Sequence[T], setup: Setup[T, R]) -> Iterator[Outcome[T, R]]:
-        """Yield an outcome per task, as they finish.
+        """Yield an outcome per task as the tasks finish.
 
-        Twice as many tasks as processes are in flight at most, whatever the number of tasks.
+        At most twice as many tasks as processes are in flight, so that a million tasks are not
+        pickled in advance.
         """
         if not tasks:
             return
@@ -72,6 +73,8 @@ class JoblibExecutor:
                 yield from _run_together(ledger, make_pool, processes)
             except PoolBrokenError as broken:
                 suspects = ledger.take_back(broken)
+            # Suspects run before the next pool of all processes: a task that kills its process
+            # would otherwise break one pool after the other.
             yield from _run_alone(ledger, make_pool, suspects)
 
 
@@ -103,11 +106,12 @@ def _run_alone(
             deaths = broken.deaths
         else:
             return
-        yield ledger.bury(index, deaths[0])
+        # The outcome is yielded after the broken pool is closed: the consumer may stop here.
+        yield ledger.blame(index, deaths[0])
 
 
 class _Ledger(Generic[T, R]):
-    """Which tasks are left, and how often each was started."""
+    """The tasks that are left, and how often each was started."""
 
     def __init__(self, tasks: Sequence[T]) -> None:
         self.tasks = tasks
@@ -125,26 +129,30 @@ class _Ledger(Generic[T, R]):
         return self._next - 1
 
     def take_back(self, broken: PoolBrokenError) -> list[int]:
-        """Put the tasks of a broken pool back, all but those under suspicion: these are returned.
+        """Put the tasks of a broken pool back, except the suspects, which are returned.
 
-        Where no death can be tied to a task, every task that had started is suspected, or all.
+        Suspects are the unanswered tasks of the processes that died first; without any, all
+        tasks that had started; without any, all that were submitted.
         """
         self._lost_starts.update(broken.started)
-        held = {death.index for death in broken.deaths if death.index is not None}
-        suspects = (held & broken.in_flight) or broken.started or broken.in_flight
+        # A process may die after its task was answered. Such a task is finished, not suspected.
+        last_tasks = {death.index for death in broken.deaths if death.index is not None}
+        suspects = (last_tasks & broken.in_flight) or broken.started or broken.in_flight
         self._again.extendleft(sorted(broken.in_flight - suspects, reverse=True))
         return sorted(suspects)
 
     def settle(self, index: int, reply: Reply) -> Outcome[T, R]:
-        """Turn a reply into the task's outcome, or raise what made it impossible to work."""
+        """Return the outcome of a task from its reply, or raise the error of its setup."""
         if reply.setup_error is not None:
             if reply.failure is not None:
                 reply.setup_error.add_note(f"In the worker process:\n{reply.failure.traceback}")
             raise reply.setup_error
         return self._outcome(index, reply.result, reply.failure)
 
-    def bury(self, index: int, death: Death) -> Outcome[T, R]:
-        """Name the task that a process died of when it ran alone."""
+    def blame(self, index: int, death: Death) -> Outcome[T, R]:
+        """Return the failed outcome of a task that killed its process while it ran alone."""
+        # The setup killed the process, not the task: every other task would meet the same. The
+        # suspect's second start, alone, was the retry of the setup.
         if death.was_setting_up or death.index is None:
             raise WorkerLostError(
                 f"a worker process {death.cause} before it could begin a task",

@@ -1,4 +1,4 @@
-"""Columns to series: the streaming reader.
+"""The streaming reader, which turns columns of rows into series.
 
-Start at `gigacast.series.reader.read_series`; what it takes is in `gigacast.series.source`.
+Start at `gigacast.series.reader.read_series`; its arguments are in `gigacast.series.source`.
 """

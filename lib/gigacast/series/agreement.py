@@ -1,4 +1,4 @@
-"""What the sources of one partition must agree on, and do."""
+"""The properties that all sources of a partition must share: targets, ids, clock, categories."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ import pyarrow as pa
 
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
-from gigacast.series.category import CategoryCodes
 from gigacast.series.columns import is_category_type, is_list_type
 from gigacast.series.decode import Decoder
 from gigacast.series.formats import Limits, OpenTable
@@ -15,19 +14,21 @@ from gigacast.series.identity import id_type
 from gigacast.series.scan import scan
 from gigacast.series.source import ReadOptions
 from gigacast.series.timestamp import Clock, clock_of
+from gigacast.series.value import CategoryCodes
 
 _UNNAMED = "series"
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How all sources are read.
+    """The decoder of all sources, and the order of their rows.
 
     Parameters
     ----------
     decoder : Decoder
+        Decoder of every record batch.
     contiguous : bool
-        Whether no item comes back after another.
+        Whether the rows of every item follow each other, over all sources.
     """
 
     decoder: Decoder
@@ -35,23 +36,23 @@ class Agreement:
 
 
 def agree(tables: Sequence[OpenTable], options: ReadOptions, limits: Limits) -> Agreement:
-    """Find out what the sources agree on, with a first pass over their ids.
+    """Return the properties that the sources share. Reads their ids once.
 
     Raises
     ------
     SchemaError
-        Naming the source that does not.
+        If a source differs; the message names it.
     """
     targets = _agreed_targets(tables)
     kind = _agreed_id_type(tables)
     item_id = options.item_id or _UNNAMED
-    found = scan(tables, kind, item_id, limits, want_bounds=options.timestamp_unit is None)
-    clock = _agreed_clock(tables, options, found.bounds)
+    scanned = scan(tables, kind, item_id, limits, want_bounds=options.timestamp_unit is None)
+    clock = _agreed_clock(tables, options, scanned.bounds)
     _check_frequency(tables, options.freq, clock)
     covariates = tables[0].layout.covariates
     codes = {name: CategoryCodes() for name in covariates if _agreed_category(tables, name)}
     decoder = Decoder(kind, clock, targets, item_id, options.freq, covariates, codes)
-    return Agreement(decoder, found.contiguous)
+    return Agreement(decoder, scanned.contiguous)
 
 
 def _agreed_targets(tables: Sequence[OpenTable]) -> tuple[str, ...]:
@@ -61,24 +62,26 @@ def _agreed_targets(tables: Sequence[OpenTable]) -> tuple[str, ...]:
             raise _disagreement(table, first, "targets", _targets_text)
         if (table.layout.freq is None) != (first.layout.freq is None):
             raise SchemaError(
-                f"{table.source.name}: only one of it and {first.source.name} states frequencies"
+                f"{table.source.name}: either this file or {first.source.name} has a column of "
+                "frequencies, but not both"
             )
     return first.layout.targets
 
 
 def _agreed_category(tables: Sequence[OpenTable], name: str) -> bool:
-    """Tell whether a covariate is one of categories."""
+    """Check whether a covariate holds categories."""
 
-    def told(table: OpenTable) -> str:
+    def content_of(table: OpenTable) -> str:
         kind = table.schema.field(name).type
         kind = kind.value_type if is_list_type(kind) else kind
         return "categories" if is_category_type(kind) else "numbers"
 
+    # A column of nulls only has no type of its own, so it fits either.
     typed = [t for t in tables if not pa.types.is_null(t.schema.field(name).type)]
     for table in typed[1:]:
-        if told(table) != told(typed[0]):
-            raise _disagreement(table, typed[0], f"covariate {name!r}", told)
-    return bool(typed) and told(typed[0]) == "categories"
+        if content_of(table) != content_of(typed[0]):
+            raise _disagreement(table, typed[0], f"covariate {name!r}", content_of)
+    return bool(typed) and content_of(typed[0]) == "categories"
 
 
 def _targets_text(table: OpenTable) -> str:
@@ -86,17 +89,17 @@ def _targets_text(table: OpenTable) -> str:
 
 
 def _agreed_id_type(tables: Sequence[OpenTable]) -> pa.DataType:
-    named = [table for table in tables if not _is_silent(table)]
-    if not named:
+    typed = [table for table in tables if not _has_null_ids(table)]
+    if not typed:
         return pa.string()
-    first = named[0]
-    for table in named[1:]:
+    first = typed[0]
+    for table in typed[1:]:
         if _id_type(table) != _id_type(first):
-            raise _disagreement(table, first, "item ids", lambda one: str(_id_type(one)))
+            raise _disagreement(table, first, "item ids", lambda table: str(_id_type(table)))
     return _id_type(first)
 
 
-def _is_silent(table: OpenTable) -> bool:
+def _has_null_ids(table: OpenTable) -> bool:
     item_id = table.layout.item_id
     return item_id is not None and pa.types.is_null(table.schema.field(item_id).type)
 
@@ -109,6 +112,7 @@ def _id_type(table: OpenTable) -> pa.DataType:
 def _agreed_clock(
     tables: Sequence[OpenTable], options: ReadOptions, bounds: tuple[float, float] | None
 ) -> Clock:
+    # A primary source comes first: its timestamp type is that of the forecasts.
     ordered = sorted(tables, key=lambda table: not table.source.primary)
     clocks = [
         clock_of(_time_type(table), table.source.name, options.timestamp_unit, bounds)
@@ -117,8 +121,10 @@ def _agreed_clock(
     first = clocks[0]
     for table, clock in zip(ordered, clocks, strict=True):
         if (clock.counts_steps, _zone(clock)) != (first.counts_steps, _zone(first)):
-            raise _disagreement(table, ordered[0], "timestamps", lambda one: str(_time_type(one)))
-    # The unit is that of the columns of numbers, wherever they are; others need none.
+            raise _disagreement(
+                table, ordered[0], "timestamps", lambda table: str(_time_type(table))
+            )
+    # Only columns of numbers have a unit, and one source of several may be such a column.
     unit = next((clock.unit for clock in clocks if clock.unit), None)
     return Clock(first.output_type, unit)
 
@@ -136,26 +142,27 @@ def _time_type(table: OpenTable) -> pa.DataType:
 def _check_frequency(tables: Sequence[OpenTable], freq: Frequency | None, clock: Clock) -> None:
     name = tables[0].source.name
     if freq is not None and (freq.kind == "steps") != clock.counts_steps:
-        held = "plain numbers" if clock.counts_steps else "times"
+        content = "plain numbers" if clock.counts_steps else "times"
         raise SchemaError(
-            f"{name}: the timestamps are {held}, which the frequency {freq} does not fit",
-            hint="change freq, or say in timestamp_unit what the numbers are",
+            f"{name}: the timestamps are {content}, which do not fit the frequency {freq}",
+            hint="change freq, or set timestamp_unit to the unit of the numbers",
         )
     for table in tables:
-        starts = table.layout.kind == "list" and not is_list_type(
+        # A list with only a start has no timestamps from which a frequency could be inferred.
+        has_starts = table.layout.kind == "list" and not is_list_type(
             table.schema.field(table.layout.timestamp).type
         )
-        if starts and table.layout.freq is None and freq is None and not clock.counts_steps:
+        if has_starts and table.layout.freq is None and freq is None and not clock.counts_steps:
             raise SchemaError(
                 f"{table.source.name}: the lists have a start but no frequency", hint="set freq"
             )
 
 
 def _disagreement(
-    table: OpenTable, first: OpenTable, what: str, text: Callable[[OpenTable], str]
+    table: OpenTable, first: OpenTable, topic: str, describe: Callable[[OpenTable], str]
 ) -> SchemaError:
     return SchemaError(
-        f"{table.source.name}: its {what} ({text(table)}) are not those of "
-        f"{first.source.name} ({text(first)})",
+        f"{table.source.name}: its {topic} ({describe(table)}) are not those of "
+        f"{first.source.name} ({describe(first)})",
         hint="sources of one partition must agree",
     )

@@ -1,12 +1,13 @@
-"""Rows of an item in the order of time, and only those that can matter.
+"""The sorting of an item's rows by time, and the dropping of rows too old to matter.
 
-A series is read through its last distinct timestamps: twice the context, at least 4096. What lies
-before has no influence on anything, so a series may be longer than memory. When the frequency is
-given, what lies before the context's span is as good as absent in the same way. Both rules can be
-applied to any part of a series early, and again to the whole, with the same outcome.
+Only the last distinct timestamps of a series are used: twice the context, at least 4096. Older rows
+influence nothing, so a series may be larger than memory. If the frequency is given, rows older than
+the span of the context are dropped instead. Both rules may be applied to any part of a series first
+and to the whole later, with the same result.
 
-Where a history ends at its last value (covariates known ahead), both rules count from there, and
-all that comes later is kept: what is later in a part may be history in the whole.
+If a history ends at its last value (because covariates are known ahead), both rules count back from
+that value, and all later rows are kept: rows later than the last value of a part may be history in
+the whole.
 """
 
 import numpy as np
@@ -17,12 +18,12 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.series.rows import ItemRows
 from gigacast.series.segment import count_segments, offsets_of, reduce_segments, sort_order, spread
 
-_MIN_TAIL = 4096
-_MARGIN_US = 3 * 86_400_000_000  # zones, summer time, points off the grid
+_MIN_TAIL = 4096  # enough timestamps to infer a frequency, even for a short context
+_MARGIN_US = 3 * 86_400_000_000  # for time zones, clock changes and points off the grid
 
 
 def drop_null_times(rows: ItemRows) -> tuple[ItemRows, int]:
-    """Return the rows that have a time, and how many had none. Runs may become empty."""
+    """Return the rows that have a time, and the number of those without. Runs may become empty."""
     if len(rows.times) == 0 or rows.times.min() != NO_TIME:
         return rows, 0
     keep = rows.times != NO_TIME
@@ -38,8 +39,9 @@ def sort_times(rows: ItemRows) -> ItemRows:
 
 
 def is_ascending(times: IntArray, offsets: IntArray) -> bool:
-    """Tell whether times never fall within a segment."""
+    """Check that times never descend within a segment."""
     falls = times[1:] < times[:-1]
+    # Between two segments they may. Borders at the ends stem from empty segments.
     borders = offsets[1:-1]
     borders = borders[(borders > 0) & (borders < len(times))]
     falls[borders - 1] = False
@@ -47,7 +49,7 @@ def is_ascending(times: IntArray, offsets: IntArray) -> bool:
 
 
 def first_of_times(times: IntArray, offsets: IntArray) -> BoolArray:
-    """Mark the first row of every distinct time of each segment; rows are in order."""
+    """Return the mask of the first row of each distinct time of a segment. Rows are sorted."""
     first = np.empty(len(times), np.bool_)
     first[:1] = True
     np.not_equal(times[1:], times[:-1], out=first[1:])
@@ -57,16 +59,17 @@ def first_of_times(times: IntArray, offsets: IntArray) -> BoolArray:
 
 
 def tail_length(context_length: int) -> int:
-    """Return how many distinct timestamps of a series are looked at."""
+    """Return the number of distinct timestamps of a series that are used."""
     return max(_MIN_TAIL, 2 * context_length)
 
 
 def keep_tail(
     rows: ItemRows, context_length: int, freq: Frequency | None, targets: int = 0
 ) -> ItemRows:
-    """Return rows (sorted in time) without those too old to matter.
+    """Return the rows (sorted by time) without those too old to matter.
 
-    ``targets`` are how many first columns say where a history ends; 0 when the last row does.
+    ``targets`` is the number of first columns whose last value ends a history; with 0 a history
+    ends at the last row.
     """
     ends = history_ends(rows, targets) if targets else rows.offsets[1:]
     keep = (
@@ -78,9 +81,9 @@ def keep_tail(
 
 
 def history_ends(rows: ItemRows, targets: int) -> IntArray:
-    """Return where the history of each run ends, int64 [N]: after the last time with a value.
+    """Return the end of the history of each run, int64 [N]: after the last time with a value.
 
-    A run without any value has no history. Rows are in the order of time.
+    A run without any value has no history. Rows are sorted by time.
     """
     valued = np.zeros(len(rows.times), np.bool_)
     for values in rows.values[:targets]:
@@ -104,8 +107,9 @@ def _recent_timestamps(rows: ItemRows, length: int, ends: IntArray) -> BoolArray
 
 def _recent_span(rows: ItemRows, span: int, freq: Frequency, ends: IntArray) -> BoolArray | None:
     margin = 0 if freq.kind == "steps" else _MARGIN_US
-    # Without a history all is later: the first time is.
+    # Without a history the first time is taken, so that nothing is older.
     last = np.append(rows.times, 0)[np.maximum(ends - 1, rows.offsets[:-1])]
-    # Python's integers: the distance of any two times fits, a sum of them may not.
+    # span + margin are Python integers, because the sum may exceed int64. The difference of two
+    # times fits.
     old = spread(last, rows.offsets) - rows.times > min(span + margin, np.iinfo(np.int64).max)
     return ~old if old.any() else None

@@ -1,4 +1,4 @@
-"""What the rows say of each item, beside its values."""
+"""The label of each item from a column of its rows, such as its sector or region."""
 
 from collections.abc import Iterator, Sequence
 
@@ -15,57 +15,62 @@ _LIMITS = Limits(1 << 16, 512 * MEBIBYTE)
 
 
 def read_attribute(
-    sources: Sequence[SeriesSource], wanted: ColumnNames, column: str, *, item_id: str
+    sources: Sequence[SeriesSource], columns: ColumnNames, column: str, *, item_id: str
 ) -> pa.Table:
-    """Return what a column says of each item, as text.
+    """Return the label of each item, which a column gives as text.
 
     Parameters
     ----------
     sources : sequence of SeriesSource
-    wanted : ColumnNames
-        What the settings name.
+        Sources of one partition.
+    columns : ColumnNames
+        Columns named by the settings.
     column : str
+        Column of the labels.
     item_id : str
-        The item of tables without ids.
+        Item id for tables without an id column.
 
     Returns
     -------
     pa.Table
-        ``item`` and ``label``: `SEVERAL` where an item's rows differ; where they are null they say
-        nothing, and an item of which nothing is said has `NONE`.
+        Columns ``item`` and ``label``. The label is `SEVERAL` if the rows of an item differ and
+        `NONE` if all are null; other nulls are ignored.
 
     Raises
     ------
     CorruptedFileError
+        If a source is not of its format.
     SchemaError
-        When a source has no such column, or it can't be read as text.
+        If a source lacks the column, or the column cannot be read as text.
     """
-    parts = [part for source in sources for part in _pairs(source, wanted, column, item_id)]
+    parts = [part for source in sources for part in _pairs(source, columns, column, item_id)]
     if not parts:
         return pa.table({"item": pa.array([], pa.string()), "label": pa.array([], pa.string())})
     pairs = pa.concat_tables(parts).group_by(["item", "label"]).aggregate([])
     counted = pairs.group_by("item", use_threads=False).aggregate(
         [("label", "count"), ("label", "max")]
     )
-    one = pc.fill_null(counted["label_max"], NONE)
-    label = pc.if_else(pc.greater(counted["label_count"], 1), SEVERAL, one)
+    # The maximum of a single label is this label; of nulls only it is null.
+    single = pc.fill_null(counted["label_max"], NONE)
+    label = pc.if_else(pc.greater(counted["label_count"], 1), SEVERAL, single)
     return pa.table({"item": counted["item"], "label": label})
 
 
 def _pairs(
-    source: SeriesSource, wanted: ColumnNames, column: str, item_id: str
+    source: SeriesSource, columns: ColumnNames, column: str, item_id: str
 ) -> Iterator[pa.Table]:
     """Yield the distinct pairs of item and label of each batch."""
-    table = open_table(source, wanted, _LIMITS)
+    table = open_table(source, columns, _LIMITS)
     if table is None:
         return
     names = list(dict.fromkeys(filter(None, (table.layout.item_id, column))))
     _check_column(table, column)
     for batch in read_batches(table, names, _LIMITS):
-        whole = pa.Table.from_batches([batch])
-        label = _as_text(source, column, whole[column])
-        items = table.layout.item_id
-        item = _plain(whole[items]) if items else pa.repeat(item_id, len(label))
+        rows = pa.Table.from_batches([batch])
+        label = _as_text(source, column, rows[column])
+        id_column = table.layout.item_id
+        item = _plain(rows[id_column]) if id_column else pa.repeat(item_id, len(label))
+        # Only distinct pairs are kept, so memory grows with the items and not with the rows.
         pairs = pa.table({"item": item, "label": label})
         yield pairs.filter(pc.is_valid(pairs["item"])).group_by(["item", "label"]).aggregate([])
 

@@ -1,19 +1,19 @@
-"""Which column is what: the layout of a table.
+"""The recognition of a table's layout: which column holds ids, timestamps and targets.
 
-Three layouts are known, told by the columns alone:
+The columns alone decide between three layouts:
 
 ======  ==============================================================================
-long    item id, timestamp and one or more targets, a row per point
-wide    the same without an item id: the whole table is one item
-list    lists of values (and of timestamps, or a scalar ``start``), a row per series
+long    item id, timestamp and one or more targets, with a row per point
+wide    the same without an item id: the whole table is a single item
+list    lists of values (and of timestamps, or a scalar ``start``), with a row per series
 ======  ==============================================================================
 
-Names given in the settings win. Otherwise the first group of `_IDS`, `_TIMES` and the target names
-that is present decides, whatever the case of its letters; two names of one group are ambiguous.
-``target_*`` columns win over ``target`` in a table without ids (there ``target`` is a derived
-feature); in a table with ids having both is ambiguous. The flags that cleaning adds (`x_outlier`,
-of truth values) are never recognised. Recognised columns are of a usable type,
-named ones must be.
+Names in the settings win. Otherwise the first group of `_IDS`, `_TIMES` and `_TARGETS` with a
+present name decides, whatever the case of its letters; two names of a group are ambiguous.
+``target_*`` columns win over ``target`` in a table without ids (where ``target`` is a derived
+feature); in a table with ids, having both is ambiguous. The flags that cleaning adds (booleans
+named ``x_outlier``) are never recognised. Columns of an unusable type are not recognised, and are
+an error if named in the settings.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,26 +33,33 @@ _TIMES = (("timestamp", "ds"), ("datetime", "date", "time"))
 _STARTS = (("start",),)
 _TARGETS = (("target", "y"), ("value", "values"))
 _PREFIX = "target_"
+_TIMESTAMP_SETTING = "--timestamp_column (schema.datetime_column)"
+
+FLAG_SUFFIX = "_outlier"
+"""Ending of the boolean columns that cleaning adds: whether a column's value is an outlier."""
+
+ANOMALY = f"row{FLAG_SUFFIX}"
+"""Column that cleaning adds: whether the whole row is an outlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of one table.
+    """The columns of a table.
 
     Parameters
     ----------
     kind : str
-        ``long``, ``wide`` or ``list``.
-    item_id : str, optional
-        ``None`` in wide tables.
+        Layout: ``long``, ``wide`` or ``list``.
+    item_id : str or None
+        Column of item ids; ``None`` in wide tables.
     timestamp : str
-        The timestamps, or the start of a list.
+        Column of timestamps, or of the starts of lists.
     targets : tuple of str
-        K columns.
+        Columns of targets, K.
     freq : str, optional
-        The column that says the frequency of each list with a start.
+        Column with the frequency of each list that has a start.
     covariates : tuple of str
-        V columns.
+        Columns of covariates, V.
     """
 
     kind: Literal["long", "wide", "list"]
@@ -71,7 +78,7 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A schema with the name of its object, for errors."""
+    """A schema, with the name of its object for error messages."""
 
     schema: pa.Schema
     name: str
@@ -87,9 +94,9 @@ class _Table:
         return self.schema.field(column).type
 
     def refuse(self, problem: str, setting: str) -> SchemaError:
-        found = ", ".join(f"{field.name}: {field.type}" for field in self.schema) or "none"
+        listing = ", ".join(f"{field.name}: {field.type}" for field in self.schema) or "none"
         return SchemaError(
-            f"{self.name}: {problem}; the columns are {found}",
+            f"{self.name}: {problem}; the columns are {listing}",
             hint=f"name the column by {setting}",
         )
 
@@ -100,93 +107,94 @@ class _Table:
             raise self.refuse(f"{problem} {column!r}", setting)
         if not usable(self.type_of(column)):
             kind = self.type_of(column)
-            raise self.refuse(f"column {column!r} of type {kind} cannot serve", setting)
+            raise self.refuse(f"column {column!r} has the unusable type {kind}", setting)
         return column
 
 
 def _is_flag(name: str, kind: pa.DataType) -> bool:
-    """Tell whether a column only says of another one that a value is an outlier."""
+    """Check whether a column holds the outlier flags of another column."""
     return name.endswith(FLAG_SUFFIX) and bool(pa.types.is_boolean(kind))
 
 
-def recognise(schema: pa.Schema, wanted: ColumnNames, name: str) -> Layout:
+def recognise(schema: pa.Schema, columns: ColumnNames, name: str) -> Layout:
     """Return the layout of a table.
 
     Parameters
     ----------
     schema : pa.Schema
-    wanted : ColumnNames
-        What the settings name.
+        Schema of the table.
+    columns : ColumnNames
+        Columns named by the settings.
     name : str
-        Of the object, for errors.
+        Name of the object, for error messages.
 
     Raises
     ------
     SchemaError
-        When a column is missing, ambiguous or of an unusable type.
+        If a column is missing, ambiguous or of an unusable type.
     """
     table = _Table(schema, name)
-    item_id = _find_ids(table, wanted)
-    targets = _find_targets(table, wanted.targets, has_ids=item_id is not None)
-    covariates = _named_covariates(table, wanted, item_id, targets)
+    item_id = _find_ids(table, columns)
+    targets = _find_targets(table, columns.targets, has_ids=item_id is not None)
+    covariates = _named_covariates(table, columns, item_id, targets)
     lists = [is_list_type(table.type_of(target)) for target in targets]
     if any(lists):
         if not all(lists):
             raise table.refuse(
                 "some targets are lists and some are not", "--targets (schema.target_columns)"
             )
-        return replace(_list_layout(table, wanted, item_id, targets), covariates=covariates)
-    timestamp = _find(
-        table, wanted.timestamp, _TIMES, "--timestamp_column (schema.datetime_column)", is_time_type
-    )
+        return replace(_list_layout(table, columns, item_id, targets), covariates=covariates)
+    timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
     if timestamp is None:
-        raise table.refuse(
-            "no timestamp column is recognised", "--timestamp_column (schema.datetime_column)"
-        )
+        raise table.refuse("no timestamp column is recognised", _TIMESTAMP_SETTING)
     kind: Literal["long", "wide"] = "long" if item_id else "wide"
     return Layout(kind, item_id, timestamp, targets, covariates=covariates)
 
 
-def recognise_keys(schema: pa.Schema, wanted: ColumnNames, name: str) -> tuple[str | None, str]:
-    """Return the columns of ids and of timestamps; ``None`` in place of ids where all is one item.
+def recognise_keys(schema: pa.Schema, columns: ColumnNames, name: str) -> tuple[str | None, str]:
+    """Return the columns of ids and timestamps; the first is ``None`` in a wide table.
 
-    What else a table holds does not matter here, as it does in `recognise`.
+    Unlike in `recognise`, the other columns do not matter.
 
     Raises
     ------
     SchemaError
-        When there are no timestamps, or a column is ambiguous or of an unusable type.
+        If there are no timestamps, or a column is ambiguous or of an unusable type.
     """
     table = _Table(schema, name)
-    item_id = _find_ids(table, wanted)
-    setting = "--timestamp_column (schema.datetime_column)"
-    timestamp = _find(table, wanted.timestamp, _TIMES, setting, is_time_type)
+    item_id = _find_ids(table, columns)
+    timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
     if timestamp is None:
-        raise table.refuse("no timestamp column is recognised", setting)
+        raise table.refuse("no timestamp column is recognised", _TIMESTAMP_SETTING)
     return item_id, timestamp
 
 
-def _find_ids(table: _Table, wanted: ColumnNames) -> str | None:
-    """Return the column of ids; one that is called so and cannot serve is no value to be passed by.
+def _find_ids(table: _Table, columns: ColumnNames) -> str | None:
+    """Return the column of ids, or ``None`` if there is none.
 
-    Without it the rows of all items would be those of one.
+    Raises
+    ------
+    SchemaError
+        If a column has the name of an id column but holds floats.
     """
     setting = "--item_column (schema.item_id_column)"
-    found = _find(table, wanted.item_id, _IDS, setting, is_id_type)
-    if found is None:
-        called = [n for n in table.schema.names if n.lower() in {*_IDS[0], *_IDS[1]}]
-        if called and pa.types.is_floating(table.type_of(called[0])):
+    id_column = _find(table, columns.item_id, _IDS, setting, is_id_type)
+    # pandas turns integer ids into floats when one is missing. Without the error such a table
+    # would count as wide, and the rows of all items would silently become a single series.
+    if id_column is None:
+        candidates = [n for n in table.schema.names if n.lower() in {*_IDS[0], *_IDS[1]}]
+        if candidates and pa.types.is_floating(table.type_of(candidates[0])):
             raise SchemaError(
-                f"{table.name}: ids of type {table.type_of(called[0])} in {called[0]!r} cannot "
-                "name items",
+                f"{table.name}: column {candidates[0]!r} of type {table.type_of(candidates[0])} "
+                "cannot hold item ids",
                 hint="make them whole numbers or texts (whole numbers with one missing become "
                 "floats), or rename the column if it is a value",
             )
-    return found
+    return id_column
 
 
 def is_list_type(kind: pa.DataType) -> bool:
-    """Tell whether a column holds a list per row."""
+    """Check whether a column holds a list per row."""
     return bool(
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
@@ -194,27 +202,29 @@ def is_list_type(kind: pa.DataType) -> bool:
 
 def _find(
     table: _Table,
-    given: str | None,
+    named: str | None,
     groups: Sequence[tuple[str, ...]],
     setting: str,
     usable: Callable[[pa.DataType], bool],
 ) -> str | None:
-    if given is not None:
-        return table.named(given, setting, usable)
+    """Return the column named by the settings, or the one of the first group that is present."""
+    if named is not None:
+        return table.named(named, setting, usable)
     names = table.of_type(usable)
     for group in groups:
-        found = [name for name in names if name.lower() in group]
-        if len(found) > 1:
-            raise table.refuse(f"{' and '.join(found)} could both be it", setting)
-        if found:
-            return found[0]
+        candidates = [name for name in names if name.lower() in group]
+        if len(candidates) > 1:
+            problem = f"the columns {' and '.join(candidates)} are ambiguous"
+            raise table.refuse(problem, setting)
+        if candidates:
+            return candidates[0]
     return None
 
 
-def _find_targets(table: _Table, given: tuple[str, ...], *, has_ids: bool) -> tuple[str, ...]:
+def _find_targets(table: _Table, named: tuple[str, ...], *, has_ids: bool) -> tuple[str, ...]:
     setting = "--targets (schema.target_columns)"
-    if given:
-        return tuple(table.named(target, setting, _is_target_type) for target in given)
+    if named:
+        return tuple(table.named(target, setting, _is_target_type) for target in named)
     several = tuple(
         name for name in table.of_type(_is_target_type) if name.lower().startswith(_PREFIX)
     )
@@ -222,7 +232,7 @@ def _find_targets(table: _Table, given: tuple[str, ...], *, has_ids: bool) -> tu
         return several
     single = _find(table, None, _TARGETS[:1], setting, _is_target_type)
     if several and single:
-        raise table.refuse(f"{single} and {_PREFIX}* could both be the target", setting)
+        raise table.refuse(f"{single} and {_PREFIX}* are ambiguous targets", setting)
     single = single or (None if several else _find(table, None, _TARGETS, setting, _is_target_type))
     if not several and single is None:
         raise table.refuse("no target column is recognised", setting)
@@ -230,29 +240,29 @@ def _find_targets(table: _Table, given: tuple[str, ...], *, has_ids: bool) -> tu
 
 
 def _named_covariates(
-    table: _Table, wanted: ColumnNames, item_id: str | None, targets: tuple[str, ...]
+    table: _Table, columns: ColumnNames, item_id: str | None, targets: tuple[str, ...]
 ) -> tuple[str, ...]:
     setting = "--past_covariates or --known_covariates"
-    for name in wanted.covariates:
-        if name == item_id or wanted.covariates.count(name) > 1:
-            raise table.refuse(f"{name!r} can't be a covariate: it is in use already", setting)
+    for name in columns.covariates:
+        if name == item_id or columns.covariates.count(name) > 1:
+            raise table.refuse(f"{name!r} can't be a covariate: it is already in use", setting)
         if name in targets:
-            raise table.refuse(f"{name!r} is a target, and a covariate as well", setting)
+            raise table.refuse(f"{name!r} is both a target and a covariate", setting)
     usable = (
         _is_covariate_list
         if any(is_list_type(table.type_of(target)) for target in targets)
         else is_covariate_type
     )
-    return tuple(table.named(name, setting, usable) for name in wanted.covariates)
+    return tuple(table.named(name, setting, usable) for name in columns.covariates)
 
 
 def is_covariate_type(kind: pa.DataType) -> bool:
-    """Tell whether a column of this type can be a covariate: a number or a category."""
+    """Check that a column of this type can be a covariate: a number or a category."""
     return is_value_type(kind) or is_category_type(kind)
 
 
 def is_category_type(kind: pa.DataType) -> bool:
-    """Tell whether a column holds categories: texts or truth values."""
+    """Check whether a column holds categories: texts or booleans."""
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(is_text(plain) or pa.types.is_boolean(plain))
 
@@ -262,19 +272,12 @@ def _is_covariate_list(kind: pa.DataType) -> bool:
 
 
 def _list_layout(
-    table: _Table, wanted: ColumnNames, item_id: str | None, targets: tuple[str, ...]
+    table: _Table, columns: ColumnNames, item_id: str | None, targets: tuple[str, ...]
 ) -> Layout:
-    timestamp = _find(
-        table,
-        wanted.timestamp,
-        (*_TIMES, *_STARTS),
-        "--timestamp_column (schema.datetime_column)",
-        _is_clock,
-    )
+    groups = (*_TIMES, *_STARTS)
+    timestamp = _find(table, columns.timestamp, groups, _TIMESTAMP_SETTING, _is_clock)
     if timestamp is None:
-        raise table.refuse(
-            "no timestamps or start for the lists", "--timestamp_column (schema.datetime_column)"
-        )
+        raise table.refuse("the lists have neither timestamps nor a start", _TIMESTAMP_SETTING)
     freq = None
     if not is_list_type(table.type_of(timestamp)):
         freq = _find(table, None, (("freq", "frequency"),), "freq", _is_text_or_code)
@@ -291,9 +294,3 @@ def _is_target_type(kind: pa.DataType) -> bool:
 
 def _is_text_or_code(kind: pa.DataType) -> bool:
     return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
-
-
-FLAG_SUFFIX = "_outlier"
-
-
-ANOMALY = f"row{FLAG_SUFFIX}"

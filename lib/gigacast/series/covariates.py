@@ -1,7 +1,8 @@
-"""Covariates taken out of a batch, and its series cut where their covariates go on.
+"""The split of a batch into target series and covariates.
 
-The reader treats a covariate as one more column of values of its item, on the item's grid; here
-each item's targets become its series again, and the rest what is known beside them.
+The reader treats a covariate like one more target of its item, on the item's grid. Here the columns
+of each item are separated: the targets become series, which end at their last value, and the rest
+become covariates, which may continue over the horizon.
 """
 
 from dataclasses import replace
@@ -24,38 +25,41 @@ def split_covariates(
     horizon: int,
     categories: tuple[tuple[str, ...] | None, ...] = (),
 ) -> SeriesBatch:
-    """Return the series of the targets, with the covariates of their items beside them.
+    """Return the target series of a batch with the covariates of their items.
 
-    With known covariates the series of an item end with the last step at which one of them has a
-    value: what lies after it is the future.
+    With known covariates, the target series of an item end at the last step at which any of them
+    has a value; the steps after it are the future.
 
     Parameters
     ----------
     batch : SeriesBatch
-        M items, of each K targets, then V covariates in the order of ``columns``.
+        Series of M items: for each item K targets, then V covariates in the order of ``columns``.
     targets : int
-        K.
+        Number of targets per item, K.
     columns : ColumnNames
+        Names of the covariates.
     horizon : int
-        Steps of the future to keep.
+        Number of future steps to keep.
     categories : tuple
-        See `Covariates`; all are numbers when absent.
+        Texts of the categorical covariates, as in `Covariates`; all are numbers by default.
     """
-    names, known = columns.covariates, len(columns.known_covariates)
+    names, known_covariates = columns.covariates, len(columns.known_covariates)
     width = targets + len(names)
     ahead = np.zeros(len(batch) // width, np.int64)
-    if known:
+    if known_covariates:
         ahead = _steps_ahead(batch, width, targets)
     rows = np.arange(len(batch)).reshape(-1, width)[:, :targets].ravel()
     series = _shorten(batch.take(rows), np.repeat(ahead, targets))
     values, offsets, ends = _gather(batch, width, targets, ahead, horizon)
     for column, texts in enumerate(categories):
-        if texts is not None:  # without a single text it is as empty as a column of numbers
-            named = count_segments(values[column] >= 0, offsets) > 0
-            values[column, ~spread(named, offsets)] = np.nan
+        # A series whose category has no text at all counts as empty, as a column of numbers
+        # without a number does.
+        if texts is not None:
+            has_text = count_segments(values[column] >= 0, offsets) > 0
+            values[column, ~spread(has_text, offsets)] = np.nan
     covariates = Covariates(
         names=names,
-        known=known,
+        known=known_covariates,
         categories=categories or (None,) * len(names),
         values=values,
         offsets=offsets,
@@ -66,7 +70,9 @@ def split_covariates(
 
 
 def _steps_ahead(batch: SeriesBatch, width: int, targets: int) -> IntArray:
-    """Return the steps of each item after the last value of its targets, [M]."""
+    """Return the number of steps of each item after the last value of its targets, [M]."""
+    # For each series the last finite position before its end is looked up; the -1 in front stands
+    # for "none before".
     finite = np.append(-1, np.flatnonzero(np.isfinite(batch.values)))
     last = finite[np.searchsorted(finite, batch.offsets[1:]) - 1]
     ahead = np.where(last >= batch.offsets[:-1], batch.offsets[1:] - 1 - last, _NEVER)
@@ -76,14 +82,14 @@ def _steps_ahead(batch: SeriesBatch, width: int, targets: int) -> IntArray:
 
 
 def _shorten(series: SeriesBatch, cut: IntArray) -> SeriesBatch:
-    """Return series without so many of their last steps."""
+    """Return the series without their last ``cut`` steps, [N]."""
     if not cut.any():
         return series
-    kept = np.maximum(series.lengths - cut, 0)
+    lengths = np.maximum(series.lengths - cut, 0)
     return replace(
         series,
-        values=series.values[take_ranges(series.offsets[:-1], kept)],
-        offsets=offsets_of(kept),
+        values=series.values[take_ranges(series.offsets[:-1], lengths)],
+        offsets=offsets_of(lengths),
         last_timestamps=series.times_before(cut),
     )
 
@@ -91,14 +97,15 @@ def _shorten(series: SeriesBatch, cut: IntArray) -> SeriesBatch:
 def _gather(
     batch: SeriesBatch, width: int, targets: int, ahead: IntArray, horizon: int
 ) -> tuple[FloatArray, IntArray, IntArray]:
-    """Return the values of the covariates, [V, R], their offsets, and where their series end.
+    """Return the values of the covariates [V, R], their offsets [M + 1] and history ends [M].
 
-    All columns of an item end together; the future is cut to the horizon.
+    All columns of an item end at the same step; the future is cut to the horizon.
     """
     stops = batch.offsets[1:].reshape(-1, width)
     spare = np.maximum(ahead - horizon, 0)
     lengths = np.maximum(batch.lengths.reshape(-1, width) - spare[:, None], 0)
-    # An item whose covariates begin late still has all the steps ahead.
+    # The reader trims leading NaN, so a covariate may be shorter than the future. All future steps
+    # are kept all the same, and filled with NaN.
     offsets = offsets_of(np.maximum(lengths.max(axis=1, initial=0), np.minimum(ahead, horizon)))
     values = np.full((width - targets, offsets[-1]), np.nan, np.float32)
     for column in range(targets, width):

@@ -1,7 +1,7 @@
-"""Record batches as runs of rows.
+"""The decoding of record batches into runs of rows.
 
-A `Decoder` knows what all sources of one partition agree on (type of ids, clock, targets);
-each layout has its function from a record batch to `ItemRows`.
+A `Decoder` holds what all sources of a partition have in common: type of ids, clock, targets. Each
+layout has a function from a record batch to `ItemRows`.
 """
 
 from collections.abc import Mapping
@@ -19,34 +19,36 @@ from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import from_wall, to_wall
 from gigacast.errors import ConfigError
-from gigacast.series.category import CategoryCodes
 from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.identity import read_ids
-from gigacast.series.rows import ItemRows, run_starts
+from gigacast.series.rows import ItemRows, pack_frequency, run_starts, unpack_distinct
 from gigacast.series.segment import offsets_of, spread, take_ranges
-from gigacast.series.stated import pack_frequency, unpack_distinct
 from gigacast.series.timestamp import Clock
-from gigacast.series.value import read_values
+from gigacast.series.value import CategoryCodes, read_values
 
 Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """What the sources of a partition agree on.
+    """The common properties of a partition's sources.
 
     Parameters
     ----------
     id_type : pa.DataType
+        Output type of the ids.
     clock : Clock
+        Clock of the timestamps.
     targets : tuple of str
+        Columns of targets.
     item_id : str
-        The item of tables without an id column.
-    freq : Frequency, optional
-        The given one.
+        Item id for tables without an id column.
+    freq : Frequency or None
+        Frequency given by the settings.
     covariates : tuple of str
+        Columns of covariates.
     codes : mapping
-        The numbers of those covariates that are categories.
+        Codes of the categorical covariates, by column.
     """
 
     id_type: pa.DataType
@@ -59,12 +61,12 @@ class Decoder:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All columns of values: the targets, then the covariates."""
+        """Names of all columns of values: the targets, then the covariates."""
         return (*self.targets, *self.covariates)
 
     @property
     def categories(self) -> tuple[tuple[str, ...] | None, ...]:
-        """The texts of each covariate so far, by number; ``None`` for one that is a number."""
+        """Texts of each covariate so far, by code; ``None`` for a covariate of numbers."""
         return tuple(
             self.codes[name].texts if name in self.codes else None for name in self.covariates
         )
@@ -72,7 +74,7 @@ class Decoder:
     def decode(
         self, batch: pa.RecordBatch, layout: Layout, *, primary: bool, name: str
     ) -> tuple[ItemRows, int]:
-        """Return a batch's runs, and how many rows were dropped because they name no item."""
+        """Return the runs of a batch, and the number of rows dropped for their null item id."""
         ids, keep = item_column(batch, layout, self.item_id)
         dropped = 0
         if keep is not None:
@@ -119,30 +121,32 @@ class Decoder:
         )
 
     def _packed_frequencies(self, batch: pa.RecordBatch, layout: Layout) -> RealArray:
-        """Return the frequency of each row, NaN where there is none that can be read."""
-        given = self.freq or (Frequency.steps() if layout.freq is None else None)
-        if given is not None:
-            return np.full(batch.num_rows, pack_frequency(given))
+        """Return the packed frequency of each row; NaN if it is missing or unreadable."""
+        common = self.freq or (Frequency.steps() if layout.freq is None else None)
+        if common is not None:
+            return np.full(batch.num_rows, pack_frequency(common))
         column = batch.column(layout.freq)
         packed = np.full(batch.num_rows, np.nan)
         for text in column.unique().drop_null().to_pylist():
             try:
                 number = pack_frequency(Frequency.parse(text))
             except ConfigError:
-                continue  # unreadable: its rows have no times, and the series that reason
-            same = pc.fill_null(pc.equal(column.cast(pa.string()), text), False)
-            packed[to_numpy(same)] = number
+                continue  # its rows stay without times, and the series gets NO_TIMESTAMP
+            is_equal = pc.fill_null(pc.equal(column.cast(pa.string()), text), False)
+            packed[to_numpy(is_equal)] = number
         return packed
 
     def _count_from(self, starts: IntArray, packed: RealArray, lengths: IntArray) -> IntArray:
+        """Return the times of lists from their starts and frequencies."""
         offsets = offsets_of(lengths)
         steps = np.arange(offsets[-1], dtype=np.int64) - spread(offsets[:-1], offsets)
         times = np.full(len(steps), NO_TIME, np.int64)
-        known = np.flatnonzero(~np.isnan(packed) & (starts != NO_TIME))
-        frequencies, codes = unpack_distinct(packed[known])
+        timed = np.flatnonzero(~np.isnan(packed) & (starts != NO_TIME))
+        frequencies, codes = unpack_distinct(packed[timed])
         for code, frequency in enumerate(frequencies):
-            rows = known[codes == code]
+            rows = timed[codes == code]
             points = take_ranges(offsets[:-1][rows], lengths[rows])
+            # Days and longer steps are counted in wall time, shorter ones in UTC, as in `grid`.
             zone = self.clock.zone if frequency.in_wall_time else None
             start = to_wall(starts[rows], zone)
             counted = frequency.shift(np.repeat(start, lengths[rows]), steps[points])
@@ -153,31 +157,32 @@ class Decoder:
 def item_column(
     batch: pa.RecordBatch, layout: Layout, item_id: str
 ) -> tuple[pa.Array, BoolArray | None]:
-    """Return the ids of a batch without nulls, and which rows they are of (``None``: all)."""
+    """Return the ids of a batch without nulls, and the mask of their rows (``None`` for all)."""
     if layout.item_id is None:
         return pa.repeat(pa.scalar(item_id, pa.string()), batch.num_rows), None
     ids = batch.column(layout.item_id)
-    known = _known_ids(ids)
-    if known is None:
+    is_valid = _valid_ids(ids)
+    if is_valid is None:
         return ids, None
-    return ids.filter(known), to_numpy(known)
+    return ids.filter(is_valid), to_numpy(is_valid)
 
 
-def _known_ids(ids: pa.Array) -> pa.Array | None:
+def _valid_ids(ids: pa.Array) -> pa.Array | None:
+    # In a dictionary a null may be a missing index or a null entry; null_count sees the former.
     if pa.types.is_dictionary(ids.type) and ids.dictionary.null_count:
         return ids.dictionary.is_valid().take(ids.indices).fill_null(False)
     return ids.is_valid() if ids.null_count else None
 
 
 def find_runs(ids: pa.Array, kind: pa.DataType, name: str) -> tuple[IntArray, pa.Array]:
-    """Return where runs of equal ids start, and their ids as ``kind``; ids have no nulls."""
+    """Return the starts of runs of equal ids, and the id of each as ``kind``. No nulls."""
     if not pa.types.is_dictionary(ids.type):
         ids = read_ids(ids, kind, name)
         starts = run_starts(ids)
         return starts, ids.take(to_arrow(starts))
     starts = run_starts(ids.indices)
     run_ids = read_ids(ids.take(to_arrow(starts)), kind, name)
-    # A dictionary may hold a value twice.
+    # A dictionary may contain a value twice, so runs of codes may be neighbours of the same id.
     distinct = run_starts(run_ids)
     return starts[distinct], run_ids.take(to_arrow(distinct))
 
@@ -190,7 +195,7 @@ def _flatten(lists: pa.Array) -> tuple[pa.Array, IntArray]:
 def _padded(
     flat: npt.NDArray[Number], own: IntArray, lengths: IntArray, filler: float
 ) -> npt.NDArray[Number]:
-    # Lists of one row may differ in length: the shorter ones lack their last elements.
+    # Lists of a row may differ in length. The shorter ones are padded at their end.
     if np.array_equal(own, lengths):
         return flat
     offsets = offsets_of(lengths)

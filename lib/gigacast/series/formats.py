@@ -1,12 +1,12 @@
-"""Files of each format as Arrow record batches.
+"""Arrow record batches from files of each format.
 
-Every format gives a `Table`: its schema, and its record batches with only the columns asked for.
+Every format has a function for the schema and one for the record batches with selected columns.
 Parquet and CSV are streamed; JSON (lines, an array of records, or one object of columns) is read
-whole, up to the memory limit. This is the seam where errors of Arrow's readers become ours.
+completely, up to the memory limit. Errors of Arrow's readers are translated here.
 
-CSV columns have the types of their first block, with three exceptions that keep the outcome
-independent of it: ids are text (``001`` stays ``001``), timestamps are whole numbers or text, and
-targets float64.
+Arrow gives CSV columns the types of their first block. The result must not depend on the block
+size, so three types are fixed: ids are text (``001`` stays ``001``), timestamps are integers or
+text, and targets are float64.
 """
 
 import json
@@ -27,23 +27,23 @@ from gigacast.series.timestamp import is_text, needs_range
 from gigacast.series.value import is_value_type
 
 _CSV_BLOCK = 8 * MEBIBYTE
-_JSON_EXPANSION = 8  # bytes in memory for a byte of JSON, about
+_JSON_EXPANSION = 8  # approximate bytes in memory per byte of JSON, as Python objects
 
 
 class _TooLargeError(Exception):
-    """What cannot be streamed does not fit in memory."""
+    """Raised when a file that cannot be streamed does not fit in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much to read at once.
+    """Limits on the size of record batches and on memory.
 
     Parameters
     ----------
     batch_rows : int
-        Rows of a record batch, at most.
+        Maximum rows per record batch.
     memory_bytes : int
-        What a format that cannot stream may hold.
+        Maximum memory for a format that cannot be streamed.
     """
 
     batch_rows: int
@@ -52,7 +52,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is known of a file before its rows are read: ``points`` per row, for list columns."""
+    """Schema of a file and, for list columns, its average number of points per row.
+
+    ``schema`` is ``None`` for a file without rows.
+    """
 
     schema: pa.Schema | None
     points_per_row: float = 1.0
@@ -60,18 +63,20 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class OpenTable:
-    """A source that has rows, with its layout.
+    """A source with rows, its schema and its layout.
 
     Parameters
     ----------
     source : SeriesSource
+        Source.
     schema : pa.Schema
-        As its batches will have it.
+        Schema of its record batches.
     layout : Layout
+        Recognised columns.
     size_bytes : int
-        Of the file; 0 where unknown.
+        Size of the file; 0 if unknown.
     points_per_row : float
-        Elements of a list, on average.
+        Average number of elements per list.
     """
 
     source: SeriesSource
@@ -81,22 +86,22 @@ class OpenTable:
     points_per_row: float
 
 
-def open_table(source: SeriesSource, wanted: ColumnNames, limits: Limits) -> OpenTable | None:
-    """Read a source's schema and recognise its layout; ``None`` when it has no rows.
+def open_table(source: SeriesSource, columns: ColumnNames, limits: Limits) -> OpenTable | None:
+    """Read the schema of a source and recognise its layout. Return ``None`` without rows.
 
     Raises
     ------
     CorruptedFileError
-        When the bytes are not of the format.
+        If the bytes are not of the format.
     SchemaError
-        When the columns cannot be used.
+        If the columns are unusable.
     """
     with _translated(source), _opened(source) as file:
         size_bytes = _size_of(file)
         shape = _SHAPES[source.format](file, limits)
     if shape.schema is None:
         return None
-    layout = recognise(shape.schema, wanted, source.name)
+    layout = recognise(shape.schema, columns, source.name)
     schema = _csv_schema(shape.schema, layout) if source.format == "csv" else shape.schema
     return OpenTable(source, schema, layout, size_bytes, shape.points_per_row)
 
@@ -104,12 +109,12 @@ def open_table(source: SeriesSource, wanted: ColumnNames, limits: Limits) -> Ope
 def read_batches(
     table: OpenTable, columns: Sequence[str], limits: Limits
 ) -> Iterator[pa.RecordBatch]:
-    """Iterate over a source's record batches with these columns, in the order of its rows.
+    """Yield the record batches of a source with these columns, in the order of its rows.
 
     Raises
     ------
     CorruptedFileError
-        When the bytes are not of the format.
+        If the bytes are not of the format.
     """
     source = table.source
     with _translated(source), _opened(source) as file:
@@ -151,8 +156,9 @@ def _translated(source: SeriesSource) -> Iterator[None]:
             hint="write it as Parquet, which is streamed, or raise memory_limit_bytes",
         ) from error
     except (pa.ArrowException, OSError, ValueError) as error:  # JSON and UTF-8 raise ValueErrors
+        # Arrow raises OSError without errno for bad content; with errno it is the disk.
         if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk or the network, not the content
+            raise
         raise CorruptedFileError(
             f"{source.name}: cannot be read as {source.format}: {error}",
             hint="write the object again, or exclude it",
@@ -179,7 +185,8 @@ def _parquet_shape(file: Any, limits: Limits) -> Shape:
 def _parquet_batches(
     file: Any, table: OpenTable, columns: Sequence[str], limits: Limits
 ) -> Iterator[pa.RecordBatch]:
-    # A dictionary is much faster to find runs in than strings, and is how ids are stored anyway.
+    # Ids are kept dictionary-encoded, as they mostly are in the file: finding runs in the codes is
+    # much faster than in strings. pre_buffer would read a whole row group into memory.
     item_id = table.layout.item_id
     coded = [item_id] if item_id and _is_stored_text(table.schema.field(item_id).type) else None
     reader = pq.ParquetFile(file, read_dictionary=coded, pre_buffer=False)
@@ -214,8 +221,9 @@ def _csv_options(limits: Limits) -> pa_csv.ReadOptions:
 
 
 def _csv_shape(file: Any, limits: Limits) -> Shape:
+    # Arrow raises "empty file" for a CSV with only a header line.
     header = _csv_header(file)
-    if header and b"\n" not in header:  # Arrow calls a header alone an empty file
+    if header and b"\n" not in header:
         return Shape(None)
     reader = pa_csv.open_csv(file, read_options=_csv_options(limits))
     has_rows = any(batch.num_rows for batch in reader)
@@ -232,7 +240,8 @@ def _csv_header(file: Any) -> bytes:
 
 def _csv_schema(inferred: pa.Schema, layout: Layout) -> pa.Schema:
     types = dict.fromkeys(layout.targets, pa.float64())
-    for name in layout.covariates:  # a column of categories may begin with empty rows
+    # A covariate whose first block is empty counts as categorical: text can hold numbers as well.
+    for name in layout.covariates:
         is_number = is_value_type(kind := inferred.field(name).type)
         categorical = is_category_type(kind) or not is_number or pa.types.is_null(kind)
         types[name] = pa.string() if categorical else pa.float64()
@@ -261,10 +270,10 @@ def _csv_batches(
 
 
 def _json_table(file: Any, limits: Limits) -> pa.Table:
-    room = limits.memory_bytes // _JSON_EXPANSION
-    content = file.read(room + 1)
-    if len(content) > room:
-        raise _TooLargeError(f"more than {room} bytes of JSON do not fit the memory limit")
+    largest = limits.memory_bytes // _JSON_EXPANSION
+    content = file.read(largest + 1)  # one byte more shows that the file is too large
+    if len(content) > largest:
+        raise _TooLargeError(f"more than {largest} bytes of JSON do not fit the memory limit")
     text = bytes(content).decode("utf-8-sig").strip()
     if not text:
         raise ValueError("the file is empty")
@@ -272,6 +281,8 @@ def _json_table(file: Any, limits: Limits) -> pa.Table:
 
 
 def _parse_json(text: str) -> Any:
+    # JSON lines are tried second: a document may have line breaks, lines are no document. If both
+    # fail, the error of the document has the better position.
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -1,7 +1,7 @@
-"""Item ids: their types, and 64-bit hashes of them.
+"""Item ids: their types and 64-bit hashes.
 
-Ids are emitted as string, int64 or uint64. Text of any Arrow type and bytes that are UTF-8 become
-string, whole numbers of any width int64 (uint64 stays).
+Ids are returned as string, int64 or uint64. Text of any Arrow type and bytes in UTF-8 become
+string, integers of any width int64 (uint64 stays).
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ _MIX_2 = np.uint64(0x94D049BB133111EB)
 
 
 def is_id_type(kind: pa.DataType) -> bool:
-    """Tell whether a column of this type can name items."""
+    """Check that a column of this type can hold item ids."""
     if pa.types.is_dictionary(kind):
         return is_id_type(kind.value_type)
     return bool(
@@ -29,7 +29,7 @@ def is_id_type(kind: pa.DataType) -> bool:
 
 
 def id_type(kind: pa.DataType) -> pa.DataType:
-    """Return the type ids of a column are emitted as."""
+    """Return the type in which the ids of a column are returned."""
     if pa.types.is_dictionary(kind):
         return id_type(kind.value_type)
     if pa.types.is_integer(kind):
@@ -38,12 +38,12 @@ def id_type(kind: pa.DataType) -> pa.DataType:
 
 
 def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
-    """Return ids as the type they are emitted as.
+    """Return ids in their output type.
 
     Raises
     ------
     SchemaError
-        When bytes are not UTF-8, or a number is out of range.
+        If bytes are not UTF-8, or a number is out of range.
     """
     if pa.types.is_dictionary(ids.type):
         ids = ids.dictionary_decode()
@@ -54,7 +54,8 @@ def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
 
 
 def hash_ids(ids: pa.Array) -> UintArray:
-    """Return a 64-bit hash of each id, the same in every process and batch."""
+    """Return a 64-bit hash of each id, the same in every process and batch, uint64 [N]."""
+    # Python's hash() of strings differs from process to process and needs a loop.
     if pa.types.is_integer(ids.type):
         return _mix(to_numpy(ids).astype(np.uint64))
     _, offset_buffer, data_buffer = ids.buffers()
@@ -67,7 +68,8 @@ def hash_ids(ids: pa.Array) -> UintArray:
 
 
 def _sum_letters(letters: npt.NDArray[np.uint8], offsets: IntArray) -> UintArray:
-    # Multilinear hashing: the sum over positions of letter times a random odd number.
+    # Multilinear hashing: the sum over all positions of the byte times a random odd number that
+    # depends on the position. It needs no loop over ids. The added 1 makes a zero byte count.
     positions = np.arange(len(letters), dtype=np.int64) - np.repeat(offsets[:-1], np.diff(offsets))
     factors = _mix(np.arange(positions.max() + 1, dtype=np.uint64)) | np.uint64(1)
     terms = (letters.astype(np.uint64) + np.uint64(1)) * factors[positions]
@@ -76,7 +78,7 @@ def _sum_letters(letters: npt.NDArray[np.uint8], offsets: IntArray) -> UintArray
 
 
 def _mix(keys: UintArray) -> UintArray:
-    # The finaliser of splitmix64; arithmetic on arrays wraps silently.
+    # The finaliser of splitmix64. It relies on overflow: numpy's arrays wrap without a warning.
     mixed = keys + _GOLDEN
     mixed ^= mixed >> np.uint64(30)
     mixed *= _MIX_1

@@ -1,20 +1,21 @@
-"""The frequency of each series, told by its timestamps alone.
+"""The inference of the frequency of each series from its timestamps.
 
-For all series of a batch at once, each by the first rule that applies to its distinct timestamps
-(at least three) on its own clock:
+All series of a batch are inferred at once. Each gets the first rule that fits its distinct
+timestamps (at least three), in wall time or UTC (see `gigacast.series.grid`):
 
-1. *Months.* No two points in a month, all at one time of day and on one day of the month (its end;
-   or a fixed day, clipped in shorter months): the greatest common divisor of the distances in
-   months. Also when all lie within the last three days of their months, or the first four, as the
-   last or first business days do: month ends, or month starts.
-2. *Fixed.* The greatest common divisor of the gaps (which is the smallest gap, wherever all are
-   its multiples), if two thirds of the gaps are at most 16 of it; so daily data with holes, and
-   with a hole of decades, is daily.
-3. *Business days.* As 2 with a step of one day, but never on a weekend, over more than one week
-   and with at least half of its business days present.
-4. *Nearly fixed.* The median gap, rounded to a usual step within 5 %, if nine tenths of the points
-   lie within 5 % of it from its grid and two thirds of the gaps are half to 16 times it: clocks
-   that jitter, and stray points.
+1. *Months.* No two points are in the same month, and all are at the same time of day and on the
+   same day of the month: its last day, or a fixed day, clipped in shorter months. The frequency is
+   the greatest common divisor of the distances in months. The rule also fits if all points are on
+   the last four days of their months, or the first four, as last or first business days are: month
+   ends, or month starts.
+2. *Fixed.* The frequency is the greatest common divisor of the gaps, which is the smallest gap if
+   all gaps are multiples of it. Two thirds of the gaps must be at most 16 times as long. So daily
+   data with holes is daily, even if one hole is decades long.
+3. *Business days.* As rule 2 with a step of one day, but without any weekend, over more than one
+   week and with at least half of the business days present.
+4. *Nearly fixed.* The frequency is the median gap, rounded to a usual step if it is within 5 % of
+   one. Nine tenths of the points must be within 5 % of a step from the grid, and two thirds of the
+   gaps must have 0.5 to 16 times its length. This covers clocks that jitter, and stray points.
 5. Otherwise the series is irregular.
 """
 
@@ -43,8 +44,8 @@ from gigacast.series.segment import (
     take_ranges,
 )
 
-MIN_TIMESTAMPS = 3
-_SPARSEST = 16
+MIN_TIMESTAMPS = 3  # two gaps: with a single one every series would look regular
+_LONGEST_GAP_STEPS = 16  # the bound of rules 2 and 4 on two thirds of the gaps
 _UNKNOWN, _FIXED, _STEPS, _BUSINESS, _MONTHS = range(5)
 
 _SECOND = 1_000_000
@@ -65,13 +66,13 @@ class Inferred:
     Parameters
     ----------
     frequencies : tuple of Frequency
-        The distinct ones.
+        Distinct frequencies.
     codes : int64 [N]
-        Index into them, -1 where unknown.
+        Index into ``frequencies``; -1 if the frequency is unknown.
     reasons : int8 [N]
-        Why unknown: `NO_FREQUENCY` or `IRREGULAR`.
+        `OK`, or the reason why the frequency is unknown: `NO_FREQUENCY` or `IRREGULAR`.
     regular : bool [N]
-        Whether all gaps are equal, and the frequency is that of a fixed step.
+        Whether the frequency is a fixed step and all gaps have its length.
     """
 
     frequencies: tuple[Frequency, ...]
@@ -82,10 +83,10 @@ class Inferred:
 
 @dataclass(frozen=True, slots=True)
 class _Points:
-    """Distinct ascending timestamps of series that have at least three each.
+    """Distinct ascending timestamps of series with at least three points each.
 
-    ``gaps[r]`` is the distance of point ``r`` to the one before; of a first point, a copy of the
-    next (so that extremes and divisors need no special case).
+    ``gaps[r]`` is the distance from point ``r`` to the point before it. The first point of a
+    series repeats the next gap, so that minima, maxima and divisors need no special case.
     """
 
     times: IntArray
@@ -104,7 +105,7 @@ class _Points:
         return _Points(self.times[rows], offsets_of(lengths), self.gaps[rows])
 
     def two_thirds_of_gaps(self, flags: BoolArray) -> BoolArray:
-        flags[self.offsets[:-1]] = False
+        flags[self.offsets[:-1]] = False  # the repeated gap of the first point does not count
         return count_segments(flags, self.offsets) * 3 >= (self.count - 1) * 2
 
 
@@ -114,8 +115,9 @@ def infer_frequencies(times: IntArray, offsets: IntArray, *, steps: bool) -> Inf
     Parameters
     ----------
     times : int64 [R]
-        Ascending and distinct within each series.
+        Timestamps, ascending and distinct within each series.
     offsets : int64 [N + 1]
+        Borders of the series.
     steps : bool
         Whether times are plain integers instead of microseconds.
     """
@@ -146,6 +148,8 @@ def _decide(points: _Points, *, steps: bool) -> tuple[IntArray, BoolArray]:
     constant = least == most
     rules[constant, 0] = _STEPS if steps else _FIXED
     rules[constant, 1] = least[constant]
+    # 25 days is the shortest distance of points that the month rule accepts: from 31 January to
+    # 25 February. The rule overrides a constant gap: 1 July, 1 August, 1 September is monthly.
     if not steps:
         _apply(rules, points, np.flatnonzero(least >= 25 * DAY_US), _month_rules)
     left = np.flatnonzero((rules[:, 0] == _UNKNOWN) & ~constant)
@@ -161,9 +165,9 @@ def _apply(
     rules: IntArray, points: _Points, series: IntArray, decide: Callable[[_Points], IntArray]
 ) -> None:
     if len(series):
-        found = decide(points.select(series))
-        known = found[:, 0] != _UNKNOWN
-        rules[series[known]] = found[known]
+        decided = decide(points.select(series))
+        fits = decided[:, 0] != _UNKNOWN
+        rules[series[fits]] = decided[fits]
 
 
 def _month_rules(points: _Points) -> IntArray:
@@ -199,9 +203,9 @@ def _divisor_rules(points: _Points, least: IntArray, *, steps: bool) -> IntArray
     if len(odd):
         chosen = points.select(odd)
         divisor[odd] = reduce_segments(np.gcd, chosen.gaps, chosen.offsets, 0)
-    limit = spread(divisor * _SPARSEST, points.offsets)
-    # A step much shorter than any gap is arithmetic, not a grid: the 15th and the month's end are
-    # not daily, nor are Mondays and Thursdays.
+    limit = spread(divisor * _LONGEST_GAP_STEPS, points.offsets)
+    # If the divisor is below half of the shortest gap, it is only arithmetic and not a grid: data
+    # at the 15th and the end of each month is not daily, nor are Mondays and Thursdays.
     dense = points.two_thirds_of_gaps(points.gaps <= limit) & (least <= 2 * divisor)
     rules = np.zeros((len(least), 3), np.int64)
     rules[dense, 0] = _STEPS if steps else _FIXED
@@ -215,7 +219,8 @@ def _divisor_rules(points: _Points, least: IntArray, *, steps: bool) -> IntArray
 
 def _are_multiples(points: _Points, divisor: IntArray) -> BoolArray:
     gaps = points.gaps
-    if (divisor == divisor[0]).all():  # by one number numpy divides much faster
+    # numpy divides much faster by a scalar than by an array.
+    if (divisor == divisor[0]).all():
         multiples: BoolArray = gaps // divisor[0] * divisor[0] == gaps
     else:
         multiples = gaps % spread(divisor, points.offsets) == 0
@@ -226,7 +231,7 @@ def _are_business_days(points: _Points) -> BoolArray:
     days = points.times // DAY_US
     weekday = all_segments(weekdays(days) < 5, points.offsets)
     first, last = days[points.offsets[:-1]], days[points.offsets[1:] - 1]
-    weeks = (last + 3) // 7 - (first + 3) // 7
+    weeks = (last + 3) // 7 - (first + 3) // 7  # 1970 began on a Thursday, three days after Monday
     possible = business_number(last) - business_number(first) + 1
     return weekday & (weeks > 0) & (points.count * 2 >= possible)
 
@@ -236,10 +241,11 @@ def _nearly_fixed_rules(points: _Points) -> IntArray:
     steps = spread(step, points.offsets)
     last = spread(points.times[points.offsets[1:] - 1], points.offsets)
     distance = last - points.times
+    # Tests are written as products of integers: floats would round near the 5 %.
     off = np.abs(distance - nearest_steps(distance, steps) * steps)
     near = count_segments(off * 20 <= steps, points.offsets)
     usual = points.two_thirds_of_gaps(
-        (points.gaps * 2 >= steps) & (points.gaps <= steps * _SPARSEST)
+        (points.gaps * 2 >= steps) & (points.gaps <= steps * _LONGEST_GAP_STEPS)
     )
     rules = np.stack([np.full(len(step), _FIXED), step, np.zeros_like(step)], axis=1)
     rules[~(usual & (near * 10 >= points.count * 9))] = 0
@@ -249,7 +255,7 @@ def _nearly_fixed_rules(points: _Points) -> IntArray:
 def _median_gaps(points: _Points) -> IntArray:
     series = spread(np.arange(len(points.offsets) - 1), points.offsets)
     gaps = points.gaps.copy()
-    gaps[points.offsets[:-1]] = -1  # the copies sort first
+    gaps[points.offsets[:-1]] = -1  # the repeated gap sorts first and is left out below
     order = np.lexsort((gaps, series))
     medians: IntArray = gaps[order][points.offsets[:-1] + 1 + (points.count - 2) // 2]
     return medians
@@ -266,10 +272,10 @@ def _usual_step(gaps: IntArray) -> IntArray:
 
 def _collect(rules: IntArray, lengths: IntArray, constant: BoolArray) -> Inferred:
     reasons = np.where(lengths < MIN_TIMESTAMPS, Reason.NO_FREQUENCY, Reason.IRREGULAR)
-    known = rules[:, 0] != _UNKNOWN
-    reasons[known] = Reason.OK
+    has_rule = rules[:, 0] != _UNKNOWN
+    reasons[has_rule] = Reason.OK
     codes = np.full(len(lengths), -1, np.int64)
-    distinct, codes[known] = _distinct(rules[known])
+    distinct, codes[has_rule] = _distinct(rules[has_rule])
     return Inferred(
         tuple(_frequency(rule) for rule in distinct.tolist()),
         codes,
@@ -279,7 +285,8 @@ def _collect(rules: IntArray, lengths: IntArray, constant: BoolArray) -> Inferre
 
 
 def _distinct(rules: IntArray) -> tuple[IntArray, IntArray]:
-    if len(rules) and (rules == rules[0]).all():  # as it mostly is, and much faster
+    # Mostly all series of a batch have the same frequency, and np.unique over rows is slow.
+    if len(rules) and (rules == rules[0]).all():
         return rules[:1], np.zeros(len(rules), np.int64)
     distinct, positions = np.unique(rules, axis=0, return_inverse=True)
     return distinct, positions.ravel()

@@ -1,16 +1,16 @@
-"""The reader: sources in, `SeriesBatch` after `SeriesBatch` out.
+"""The reader, which yields the series of a partition's sources in batches.
 
 ::
 
     sources -> formats -> decode -> stream (contiguous) or sort (memory, disk)
-            -> regularise -> batches of the size asked for
+            -> regularise -> batches of the requested size
 
-A first pass over the ids decides the path before anything is handed out (`gigacast.series.scan`).
-Contiguous rows keep the order of their items; others come in the order of their ids. The content
-of every series is the same on either path.
+A first pass over the ids selects the path before anything is returned (`gigacast.series.scan`).
+Contiguous rows keep the order of their items; others are returned in the order of their ids. The
+content of every series is the same on either path.
 
-Several sources are one partition: their rows are read one source after the other, and an item's
-rows may span them. Only items with a row in a primary source are handed out.
+Several sources form one partition: they are read one after the other, and the rows of an item may
+be in several of them. Only items with a row in a primary source are returned.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,22 +29,24 @@ from gigacast.series.stream import Carry, complete_items
 
 _MAX_BATCH_ROWS = 1 << 18
 _MIN_BATCH_ROWS = 1 << 10
-_BATCH_SHARE = 16  # of the memory: a batch's rows and all that is made of them
-_HOLD_SHARE = 8  # of the memory: rows held for sorting
+_BATCH_SHARE = 16  # 1/16 of the memory for a batch's rows, so that what is made of them fits too
+_HOLD_SHARE = 8  # 1/8 of the memory for rows to sort: grouping needs about five times as much
 
 
 class SeriesReader:
-    """An iterable of `SeriesBatch`; every iteration reads anew.
+    """An iterable of `SeriesBatch`; every iteration reads the sources again.
 
     Parameters
     ----------
     sources : sequence of SeriesSource
+        Objects of one partition.
     options : ReadOptions
+        Options.
 
     Attributes
     ----------
     stats : ReadStats
-        Of the latest iteration; complete when it is.
+        Counts of the latest iteration, complete when it is.
     """
 
     def __init__(self, sources: Sequence[SeriesSource], options: ReadOptions) -> None:
@@ -53,9 +55,9 @@ class SeriesReader:
         self.stats = ReadStats()
 
     def rows(self) -> Iterator[tuple[ItemRows, tuple[str, ...]]]:
-        """Iterate over runs of rows as they come, with the names of their targets.
+        """Yield runs of rows as they come, with the names of their targets.
 
-        Nothing is sorted, filled, averaged or trimmed; rows without an item are left out.
+        Nothing is sorted, filled, averaged or trimmed; rows without an item are dropped.
 
         Raises
         ------
@@ -71,14 +73,14 @@ class SeriesReader:
                 yield part, agreement.decoder.targets
 
     def __iter__(self) -> Iterator[SeriesBatch]:
-        """Iterate over the batches.
+        """Yield the batches.
 
         Raises
         ------
         CorruptedFileError
-            When a source is not of its format.
+            If a source is not of its format.
         SchemaError
-            When columns are missing, ambiguous, of an unusable type, or differ between sources.
+            If columns are missing, ambiguous, of an unusable type, or differ between sources.
         """
         self.stats = ReadStats()
         limits = Limits(_batch_rows(self._options, 1), self._options.memory_limit_bytes)
@@ -89,16 +91,17 @@ class SeriesReader:
         self.stats.bytes_read = sum(table.size_bytes for table in tables)
         agreement = agree(tables, self._options, limits)
         items = self._complete_items(tables, agreement)
+        # Targets that are forecast jointly must be in the same batch, so no item is divided.
         per_item = len(agreement.decoder.targets) if self._options.joint else 1
-        size = max(1, self._options.batch_series // per_item) * per_item  # no item is divided
+        size = max(1, self._options.batch_series // per_item) * per_item
         yield from _rebatch(self._regular(items, agreement), size)
 
     def _complete_items(
         self, tables: Sequence[OpenTable], agreement: Agreement
     ) -> Iterator[ItemRows]:
         options, stats = self._options, self.stats
-        goes_on = bool(options.columns.known_covariates)
-        targets = len(agreement.decoder.targets) if goes_on else 0
+        continues = bool(options.columns.known_covariates)
+        targets = len(agreement.decoder.targets) if continues else 0
         parts = self._parts(tables, agreement)
         if agreement.contiguous:
             carry = Carry(options.context_length, options.freq, stats, targets)
@@ -116,6 +119,7 @@ class SeriesReader:
 
     def _parts(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
         for table in tables:
+            # A row of lists has many points, and the limit is for points.
             rows = _batch_rows(self._options, len(agreement.decoder.columns))
             if table.layout.kind == "list":
                 rows = max(1, int(rows / table.points_per_row))
@@ -136,17 +140,17 @@ class SeriesReader:
             columns=decoder.columns,
             targets=len(decoder.targets),
             categories=decoder.codes,
-            goes_on=bool(options.columns.known_covariates),
+            continues=bool(options.columns.known_covariates),
             context_length=options.context_length,
             min_length=options.min_length,
             freq=options.freq,
         )
         rows = _batch_rows(options, len(rules.columns))
         for complete in items:
-            wanted = complete
+            primary = complete
             if not complete.primary.all():
-                wanted = complete.take_runs(np.flatnonzero(complete.primary))
-            for part in _cut(wanted, rows):
+                primary = complete.take_runs(np.flatnonzero(complete.primary))
+            for part in _cut(primary, rows):
                 batch = regularise(part, rules, self.stats)
                 if decoder.covariates or options.joint:
                     batch = split_covariates(
@@ -156,13 +160,14 @@ class SeriesReader:
 
 
 def read_series(sources: Sequence[SeriesSource], options: ReadOptions) -> SeriesReader:
-    """Return a reader of the series of one partition.
+    """Return a reader of the series of a partition.
 
     Parameters
     ----------
     sources : sequence of SeriesSource
-        The objects that make it up, in the order of time where that is known.
+        Objects of the partition, in the order of time if that is known.
     options : ReadOptions
+        Options.
     """
     return SeriesReader(sources, options)
 
@@ -176,7 +181,7 @@ def _batch_rows(options: ReadOptions, targets: int) -> int:
 
 
 def _cut(items: ItemRows, rows: int) -> Iterator[ItemRows]:
-    """Cut items into parts of about so many rows, and no more items than that."""
+    """Yield the items in parts of about ``rows`` rows and at most as many items."""
     start = 0
     while start < len(items):
         stop = int(np.searchsorted(items.offsets, items.offsets[start] + rows, side="right")) - 1
@@ -186,18 +191,19 @@ def _cut(items: ItemRows, rows: int) -> Iterator[ItemRows]:
 
 
 def _rebatch(batches: Iterable[SeriesBatch], size: int) -> Iterator[SeriesBatch]:
-    held: list[SeriesBatch] = []
+    """Yield the series in batches of ``size``, except the last."""
+    collected: list[SeriesBatch] = []
     count = 0
     for batch in batches:
-        held.append(batch)
+        collected.append(batch)
         count += len(batch)
         if count < size:
             continue
-        joined = concat_batches(held)
+        joined = concat_batches(collected)
         full = count - count % size
         for start in range(0, full, size):
             yield joined.slice(start, start + size)
         count -= full
-        held = [joined.slice(full, len(joined))] if count else []
+        collected = [joined.slice(full, len(joined))] if count else []
     if count:
-        yield concat_batches(held)
+        yield concat_batches(collected)

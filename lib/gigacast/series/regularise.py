@@ -1,16 +1,17 @@
-"""Complete items to series on regular grids.
+"""The conversion of complete items into series on regular grids.
 
 For all items of a batch at once:
 
-- rows without a time are dropped, the rest sorted in time and cut to what can matter;
-- the frequency is the given one, the stated one or inferred;
-- values of one step are averaged, without NaN, sorted by value first: in no order of rows;
-- values float32 cannot hold and infinities become NaN, and the series is ``NOT_FINITE``; leading
-  NaN are trimmed, trailing ones stay.
+- rows without a time are dropped, the rest are sorted by time and rows too old are dropped;
+- the frequency is that of the settings, that of the rows, or inferred;
+- values of the same step are averaged without NaN, in the order of the values, so that the order
+  of the rows does not matter;
+- infinities and values beyond float32 become NaN, and their series is ``NOT_FINITE``; leading NaN
+  are trimmed, trailing ones stay.
 
-Nothing here looks from one item to another, so the outcome is the same in any batch. The first
-reason that applies is given: empty, no timestamp, no frequency, irregular, all null, not finite,
-too short. Series without a frequency keep their last values in the order of time, ungridded.
+No item depends on another one, so the result is the same in any batch. A series gets the first
+reason that applies: empty, no timestamp, no frequency, irregular, all null, not finite, too short.
+Series without a frequency keep their last values in the order of time, without a grid.
 """
 
 from collections.abc import Mapping
@@ -25,7 +26,6 @@ from gigacast.core.series.reason import Reason
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import to_wall
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
-from gigacast.series.category import CategoryCodes
 from gigacast.series.grid import (
     Windows,
     find_frequencies,
@@ -41,37 +41,43 @@ from gigacast.series.rows import ItemRows
 from gigacast.series.segment import count_segments, offsets_of, take_ranges
 from gigacast.series.source import ReadStats
 from gigacast.series.timestamp import Clock
+from gigacast.series.value import CategoryCodes
 
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, slots=True)
 class GridRules:
-    """What is wanted of the grids of a partition.
+    """Rules for the grids of a partition.
 
     Parameters
     ----------
     clock : Clock
+        Clock of the timestamps.
     columns : tuple of str
-        Names of the K targets, then of the V covariates; `ItemRows` have one more column when
-        frequencies are stated.
+        Names of the K targets, then of the V covariates. `ItemRows` have one more column if the
+        rows state frequencies.
     targets : int
-        K.
+        Number of targets, K.
     categories : mapping
-        The covariates that are categories: of one step the last text by name stands, no mean.
-    goes_on : bool
-        Whether rows may go on after the last value of the targets: those cost no context.
+        Codes of the categorical covariates. A step with several rows gets the last text by name,
+        as there is no mean.
+    continues : bool
+        Whether rows may continue after the last value of the targets. These do not count as
+        context.
     context_length : int
+        Steps of context, C.
     min_length : int
-    freq : Frequency, optional
-        The given one.
+        Minimum number of values in the context.
+    freq : Frequency or None
+        Frequency given by the settings; ``None`` if it is to be inferred.
     """
 
     clock: Clock
     columns: tuple[str, ...]
     targets: int
     categories: Mapping[str, CategoryCodes]
-    goes_on: bool
+    continues: bool
     context_length: int
     min_length: int
     freq: Frequency | None
@@ -79,7 +85,7 @@ class GridRules:
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """One target of N items: ragged values by starts and lengths, and the reasons."""
+    """A column of N items: ragged values with their starts and lengths, and the reasons."""
 
     values: FloatArray
     starts: IntArray
@@ -90,33 +96,34 @@ class _Column:
 def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBatch:
     """Return the series of complete items: K + V per item, in the order of items and columns.
 
-    ``stats`` is brought up to date.
+    ``stats`` is updated.
     """
     rows_read = np.diff(items.offsets)
     items, dropped = drop_null_times(items)
     stats.null_timestamps += dropped
     items = sort_times(items)
-    ending = rules.targets if rules.goes_on else 0
+    ending = rules.targets if rules.continues else 0
     items = keep_tail(items, rules.context_length, rules.freq, ending)
     stated = _stated(items, rules)
     items, in_utc = to_own_clock(items, rules.clock.zone, stated)
-    found = stated or find_frequencies(items, steps=rules.clock.counts_steps)
-    ahead = steps_ahead(items, found, rules.targets) if rules.goes_on else 0
-    windows = find_windows(items, found, rules.context_length + ahead, stats)
+    inferred = stated or find_frequencies(items, steps=rules.clock.counts_steps)
+    ahead = steps_ahead(items, inferred, rules.targets) if rules.continues else 0
+    windows = find_windows(items, inferred, rules.context_length + ahead, stats)
     timeless = np.diff(items.offsets) == 0
     reasons = np.where(
-        timeless, np.where(rows_read > 0, Reason.NO_TIMESTAMP, Reason.EMPTY), found.reasons
+        timeless, np.where(rows_read > 0, Reason.NO_TIMESTAMP, Reason.EMPTY), inferred.reasons
     ).astype(np.int8)
     columns = [
         _column(values, windows, reasons, rules, rules.categories.get(name))
         for name, values in zip(rules.columns, items.values, strict=False)
     ]
     stats.series += len(items) * rules.targets
+    # Last timestamps are returned in wall time, as `SeriesBatch` wants them.
     last = last_times(items)
     zoned = in_utc & (last != NO_TIME)
     last[zoned] = to_wall(last[zoned], rules.clock.zone)
     return _assemble(
-        items, rules, columns, last, (found.frequencies, np.where(timeless, -1, found.codes))
+        items, rules, columns, last, (inferred.frequencies, np.where(timeless, -1, inferred.codes))
     )
 
 
@@ -139,11 +146,13 @@ def _column(
     finite = np.isfinite(placed)
     if finite.all():
         return _Column(placed, starts, lengths, _judge(reasons, lengths, None, rules.min_length))
+    # float64 values beyond float32 have become infinite in the conversion (`_place`).
     infinite = np.isinf(placed)
     overflown = None
     if infinite.any():
         overflown = count_segments(infinite, offsets) > 0
         placed = np.where(infinite, np.float32(np.nan), placed)
+    # Leading NaN are trimmed: each series starts at its first finite value.
     counts = count_segments(finite, offsets)
     firsts = np.append(np.flatnonzero(finite), len(finite))
     firsts = firsts[np.searchsorted(firsts[:-1], starts)]
@@ -174,33 +183,36 @@ def _place(values: RealArray, windows: Windows, codes: CategoryCodes | None) -> 
         return narrow
     placed = np.full(windows.offsets[-1], np.nan, np.float32)
     placed[positions] = narrow
-    again = positions[1:] == positions[:-1]
-    if again.any() and codes is not None:
+    repeats = positions[1:] == positions[:-1]
+    if repeats.any() and codes is not None:
+        # numpy assigns in order, so of equal positions the last text by name stays.
         order = np.lexsort((codes.ranks(values), positions))
-        placed[positions[order]] = narrow[order]  # of equal positions the last one stays
-    elif again.any():
-        members = np.zeros(len(positions), np.bool_)
-        members[1:] |= again
-        members[:-1] |= again
-        where, means = _average(positions[members], values[members].astype(np.float64))
+        placed[positions[order]] = narrow[order]
+    elif repeats.any():
+        # Only rows that share a step are averaged, in float64: most rows have a step of their own.
+        shared = np.zeros(len(positions), np.bool_)
+        shared[1:] |= repeats
+        shared[:-1] |= repeats
+        steps, means = _average(positions[shared], values[shared].astype(np.float64))
         with np.errstate(over="ignore"):
-            placed[where] = means
+            placed[steps] = means
     return placed
 
 
 def _average(positions: IntArray, values: RealArray) -> tuple[IntArray, RealArray]:
-    """Return the distinct positions and the mean of each one's values, NaN left out.
+    """Return the distinct positions and the mean of the values at each, without NaN.
 
-    Summed in the order of the values, so that no order of rows shows; infinite where a value is
-    beyond float32.
+    The mean is infinite if a value is beyond float32.
     """
+    # Sums of floats depend on the order of the terms. Sorted by value they are the same for any
+    # order of rows.
     order = np.lexsort((values, positions))
     positions, values = positions[order], values[order]
     starts = np.flatnonzero(np.append(True, positions[1:] != positions[:-1]))
     beyond = np.abs(values) > _FLOAT32_MAX
-    known = ~(np.isnan(values) | beyond)
-    sums = np.add.reduceat(np.where(known, values, 0.0), starts)
-    counts = np.add.reduceat(known.astype(np.int64), starts)
+    usable = ~(np.isnan(values) | beyond)
+    sums = np.add.reduceat(np.where(usable, values, 0.0), starts)
+    counts = np.add.reduceat(usable.astype(np.int64), starts)
     means = np.full(len(starts), np.nan)
     np.divide(sums, counts, out=means, where=counts > 0)
     means[np.logical_or.reduceat(beyond, starts)] = np.inf
@@ -234,6 +246,7 @@ def _assemble(
 
 
 def _interleave(columns: list[_Column]) -> tuple[FloatArray, IntArray, ByteArray]:
+    # The usual case of a single column without trimmed values needs no copy.
     if len(columns) == 1:
         only = columns[0]
         offsets = offsets_of(only.lengths)

@@ -1,8 +1,10 @@
-"""Rows on their way to becoming series: runs of rows of one item.
+"""Runs of rows of an item, the value that passes between the stages of the reader.
 
-`ItemRows` is what flows between the stages of the reader. Straight from a file its runs are as
-they come (an item may have several, its times in any order); the streaming and sorting stages
-make them *complete*: one run per item.
+Runs decoded from a file are as they come: an item may have several, with times in any order. The
+streaming and sorting stages make them *complete*, with a single run per item.
+
+Lists with a ``start`` may state their frequency row by row. The frequency is then one more column
+of values, packed into a number, so that it passes through the stages with its rows.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,14 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import BoolArray, IntArray, RealArray
 from gigacast.core.column import to_arrow, to_numpy
+from gigacast.core.time.frequency import Frequency, Kind
 from gigacast.series.segment import offsets_of, take_ranges
+
+# A packed frequency has 2 bits of kind, 5 of day and 45 of count: 52 bits, and float64 represents
+# integers of up to 53 bits exactly. 2 ** 45 microseconds are about a year.
+_KINDS: tuple[Kind, ...] = ("fixed", "steps", "business", "months")
+_COUNT_BITS, _DAY_BITS = 45, 5
+_COUNT_MASK, _DAY_MASK = (1 << _COUNT_BITS) - 1, (1 << _DAY_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +33,14 @@ class ItemRows:
     Parameters
     ----------
     item_ids : pa.Array [N]
-        String, int64 or uint64; no nulls.
+        Item ids: string, int64 or uint64, without nulls.
     offsets : int64 [N + 1]
-        Run ``n`` is the rows ``offsets[n]`` to ``offsets[n + 1]``.
+        Borders of the runs: run ``n`` is the rows ``offsets[n]`` to ``offsets[n + 1]``.
     times : int64 [R]
-        Microseconds since 1970 as Arrow stores them (UTC where there is a zone), plain steps, or
+        Microseconds since 1970 as Arrow stores them (UTC if the type has a zone), plain steps, or
         `NO_TIME`.
     values : tuple of float32 or float64 [R]
-        One array per target, K of them; NaN where null.
+        One array per target, K of them; NaN for nulls.
     primary : bool [N]
         Whether the run comes from a primary source.
     """
@@ -47,12 +56,12 @@ class ItemRows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes held, about."""
+        """Approximate size in bytes."""
         arrays = (self.offsets, self.times, self.primary, *self.values)
         return sum(array.nbytes for array in arrays) + int(self.item_ids.nbytes)
 
     def slice(self, start: int, stop: int) -> "ItemRows":
-        """Return runs ``start`` to ``stop`` without copying rows."""
+        """Return the runs from ``start`` to ``stop`` without copying rows."""
         offsets = self.offsets[start : stop + 1]
         rows = slice(offsets[0], offsets[-1])
         return ItemRows(
@@ -64,7 +73,7 @@ class ItemRows:
         )
 
     def take_rows(self, rows: IntArray | BoolArray, offsets: IntArray) -> "ItemRows":
-        """Return the same runs over other rows of these."""
+        """Return the same runs with a selection of the rows, divided by new offsets."""
         values = tuple(value[rows] for value in self.values)
         return ItemRows(self.item_ids, offsets, self.times[rows], values, self.primary)
 
@@ -87,7 +96,7 @@ class ItemRows:
 
 
 def concat_rows(parts: Sequence[ItemRows]) -> ItemRows:
-    """Return all runs of all parts; equal neighbours are not merged."""
+    """Return the runs of all parts, without merging neighbours of the same item."""
     if len(parts) == 1:
         return parts[0]
     lengths = np.concatenate([np.diff(part.offsets) for part in parts])
@@ -102,7 +111,7 @@ def concat_rows(parts: Sequence[ItemRows]) -> ItemRows:
 
 
 def merge_neighbours(rows: ItemRows) -> ItemRows:
-    """Merge neighbouring runs of one item into one."""
+    """Merge neighbouring runs of the same item."""
     starts = run_starts(rows.item_ids)
     if len(starts) == len(rows):
         return rows
@@ -116,7 +125,7 @@ def merge_neighbours(rows: ItemRows) -> ItemRows:
 
 
 def run_starts(ids: pa.Array) -> IntArray:
-    """Return where each run of equal values starts; ids have no nulls."""
+    """Return the start of each run of equal ids. Ids have no nulls."""
     if len(ids) == 0:
         return np.empty(0, np.int64)
     if pa.types.is_integer(ids.type):
@@ -126,3 +135,29 @@ def run_starts(ids: pa.Array) -> IntArray:
         changes = to_numpy(pc.not_equal(ids[1:], ids[:-1]))
     starts: IntArray = np.concatenate(([0], np.flatnonzero(changes) + 1))
     return starts
+
+
+def pack_frequency(frequency: Frequency) -> float:
+    """Return a frequency as a number, which is the same in every process."""
+    kind = _KINDS.index(frequency.kind)
+    count = min(frequency.count, _COUNT_MASK)
+    return float(((kind << _DAY_BITS | (frequency.day or 0)) << _COUNT_BITS) | count)
+
+
+def unpack_frequency(number: float) -> Frequency:
+    """Return the frequency of a packed number."""
+    bits = int(number)
+    day = bits >> _COUNT_BITS & _DAY_MASK
+    kind = _KINDS[bits >> _COUNT_BITS + _DAY_BITS]
+    return Frequency(kind, bits & _COUNT_MASK, day or None)
+
+
+def unpack_distinct(
+    numbers: RealArray,
+) -> tuple[tuple[Frequency, ...], IntArray]:
+    """Return the distinct frequencies of packed numbers, and the index of each number's one.
+
+    ``numbers`` has no NaN.
+    """
+    distinct, codes = np.unique(numbers, return_inverse=True)
+    return tuple(unpack_frequency(number) for number in distinct.tolist()), codes.astype(np.int64)

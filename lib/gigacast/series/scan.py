@@ -1,10 +1,10 @@
-"""The cheap first pass: ids, and numbers that may be times.
+"""The first pass over the sources, which reads the ids, and the timestamps if they are numbers.
 
-Whether rows are contiguous (no item comes back after another) must be known before the first
-series is handed out, for what is out cannot be taken back. So the id column is read once by
-itself: from a dictionary-encoded column only the runs are looked at, which costs a few percent of
-the reading proper (see benchmarks/read_series.py). Of each run a 64-bit hash is kept; a collision
-of hashes costs only speed.
+The reader must know whether rows are contiguous (no item returns after another one) before it
+returns the first series, because a returned series cannot be completed later. So the id column is
+read once by itself. Of a dictionary-encoded column only the runs are examined, which costs a few
+percent of the reading (benchmarks/read_series.py, "reader, scan only"). Each run is remembered by a
+64-bit hash. If two different ids collide, the rows only count as not contiguous, which costs speed.
 """
 
 from collections.abc import Sequence
@@ -25,31 +25,34 @@ Bounds = tuple[float, float] | None
 
 
 class RunWatch:
-    """Notices when an item comes back."""
+    """Detects an item that returns after another one."""
 
     def __init__(self) -> None:
         self.contiguous = True
         self._last: pa.Scalar | None = None
         self._hashes: list[UintArray] = []
-        self._held = 0
+        self._count = 0
         self._check_at = 1 << 16
 
     def add(self, run_ids: pa.Array) -> None:
-        """Take the next runs' ids; neighbours differ."""
+        """Add the ids of the next runs. Neighbours differ."""
         if not self.contiguous or len(run_ids) == 0:
             return
-        fresh = run_ids[1:] if run_ids[0] == self._last else run_ids
+        # The first run may continue the last one of the batch before.
+        new_ids = run_ids[1:] if run_ids[0] == self._last else run_ids
         self._last = run_ids[len(run_ids) - 1]
-        hashes = np.sort(hash_ids(fresh))
+        hashes = np.sort(hash_ids(new_ids))
         self._hashes.append(hashes)
-        self._held += len(hashes)
+        self._count += len(hashes)
         self.contiguous = not (hashes[1:] == hashes[:-1]).any()
-        if self._held > self._check_at:
+        # Unsorted sources are noticed early, without reading all ids. Doubling the interval keeps
+        # the cost of sorting all hashes again in proportion.
+        if self._count > self._check_at:
             self.settle()
-            self._check_at = 2 * self._held
+            self._check_at = 2 * self._count
 
     def settle(self) -> bool:
-        """Compare all runs so far, and tell whether every item had one."""
+        """Compare all runs so far, and return whether every item had a single one."""
         if self.contiguous and len(self._hashes) > 1:
             hashes = np.sort(np.concatenate(self._hashes))
             self._hashes = [hashes]
@@ -59,14 +62,15 @@ class RunWatch:
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What the first pass found.
+    """Result of the first pass.
 
     Parameters
     ----------
     contiguous : bool
         Whether the rows of every item follow each other, over all sources.
-    bounds : tuple of float, optional
-        Least and greatest number in the timestamp columns; ``None`` when not needed or none.
+    bounds : tuple of float or None
+        Least and greatest number in the timestamp columns; ``None`` if there is none, or it is not
+        needed.
     """
 
     contiguous: bool
@@ -81,7 +85,7 @@ def scan(
     *,
     want_bounds: bool,
 ) -> Scan:
-    """Read the id columns of all sources, and the timestamps where numbers must be understood."""
+    """Read the id columns of all sources, and the timestamps whose unit must be found."""
     watch, bounds = RunWatch(), None
     for table in tables:
         layout = table.layout

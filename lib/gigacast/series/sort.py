@@ -1,10 +1,10 @@
-"""Rows in any order to complete items in the order of their ids.
+"""The sorting of rows in any order into complete items, in the order of their ids.
 
-Rows are held up to a limit, then grouped and rid of what is too old to matter. If they are still
-too many, they go to disk as sorted runs, cut by ranges of ids into buckets (external distribution
-sort): each bucket is then sorted in the same way, cut again if it must be. So items come out in
-the order of their ids, whatever the order of rows and however much memory there was. The files lie
-in a temporary folder that goes when the iteration ends, also by an exception.
+Rows are collected in memory up to a limit, then grouped by item, and rows too old to matter are
+dropped. If there are still too many, they are written to disk in buckets by ranges of ids (external
+distribution sort). Each bucket is then sorted in the same way, and divided again if necessary. So
+the items come in the order of their ids, whatever the order of the rows and the size of the memory.
+The files are in a temporary folder, which is removed when the iteration ends, also by an exception.
 """
 
 import tempfile
@@ -26,23 +26,26 @@ from gigacast.series.rows import ItemRows, concat_rows
 from gigacast.series.segment import offsets_of, sort_order, spread
 from gigacast.series.source import ReadStats
 
-_BUCKETS = 32
+_BUCKETS = 32  # files per division, all open at the same time
 
 
 @dataclass(frozen=True, slots=True)
 class SortPlan:
-    """How to sort.
+    """Limits of the sorting.
 
     Parameters
     ----------
     hold_bytes : int
-        Rows held before they are grouped; grouping needs some five times as much.
-    spill_dir : Path, optional
+        Size of the rows to collect before they are grouped; grouping needs about five times as
+        much memory.
+    spill_dir : Path or None
+        Folder for temporary files; ``None`` is the system's temporary folder.
     context_length : int
-    freq : Frequency, optional
-        Of what is too old to matter.
+        Steps of context, from which follows which rows are too old.
+    freq : Frequency or None
+        Frequency given by the settings; ``None`` if it is to be inferred.
     targets : int
-        As for `keep_tail`.
+        Number of target columns that end a history, as for `keep_tail`.
     """
 
     hold_bytes: int
@@ -53,23 +56,25 @@ class SortPlan:
 
 
 def sorted_items(parts: Iterable[ItemRows], plan: SortPlan, stats: ReadStats) -> Iterator[ItemRows]:
-    """Iterate over complete items in ascending order of their ids."""
+    """Yield complete items in ascending order of their ids."""
     parts = iter(parts)
-    held: list[ItemRows] = []
+    collected: list[ItemRows] = []
     size, limit = 0, plan.hold_bytes
     for part in parts:
-        held.append(part)
+        collected.append(part)
         size += part.nbytes
         if size <= limit:
             continue
-        items = _shrink(group_items(held), plan, stats)
-        held, size = [items], items.nbytes
+        items = _shrink(group_items(collected), plan, stats)
+        collected, size = [items], items.nbytes
+        # If dropping old rows has not freed half of the memory, more rounds would not either.
         if size > limit // 2 and len(items) > 1:
             yield from _sort_on_disk(items, parts, plan, stats)
             return
-        limit = max(limit, 2 * size)  # a single item is never split
-    if held:
-        yield group_items(held)
+        # A single item cannot be divided, so its limit grows. Doubling keeps the work linear.
+        limit = max(limit, 2 * size)
+    if collected:
+        yield group_items(collected)
 
 
 def group_items(parts: list[ItemRows]) -> ItemRows:
@@ -92,9 +97,10 @@ def group_items(parts: list[ItemRows]) -> ItemRows:
 def _shrink(items: ItemRows, plan: SortPlan, stats: ReadStats) -> ItemRows:
     timed, dropped = drop_null_times(items)
     if dropped:
-        # An item whose rows all lack a time keeps them: they say why there is nothing.
-        nothing = (np.diff(timed.offsets) == 0) & (np.diff(items.offsets) > 0)
-        if nothing.any():
+        # An item whose rows all lack a time keeps them until `regularise`, which gives it the
+        # reason NO_TIMESTAMP instead of EMPTY.
+        is_timeless = (np.diff(timed.offsets) == 0) & (np.diff(items.offsets) > 0)
+        if is_timeless.any():
             return items
         stats.null_timestamps += dropped
     return keep_tail(timed, plan.context_length, plan.freq, plan.targets)
@@ -106,7 +112,7 @@ def _sort_on_disk(
     stats.path = "spilled"
     with tempfile.TemporaryDirectory(prefix="gigacast-", dir=plan.spill_dir) as folder:
         paths = _write_buckets(first, rest, Path(folder), plan, stats)
-        del first
+        del first  # its rows are on disk now; the memory is needed for the buckets
         for path in paths:
             yield from sorted_items(_read_bucket(path), plan, stats)
             path.unlink()
@@ -127,7 +133,9 @@ def _write_buckets(
 
 
 def _choose_borders(items: ItemRows) -> list[Any]:
-    """Return ids that cut the rows about evenly; every bucket has fewer items than all together."""
+    """Return ids that divide the rows into about equal buckets."""
+    # No border is the first id, so every bucket has fewer items than the whole. That makes the
+    # recursion end, even if a single item has most of the rows.
     buckets = min(_BUCKETS, len(items))
     targets = items.offsets[-1] * np.arange(1, buckets) // buckets
     cuts = np.clip(np.searchsorted(items.offsets, targets), 1, len(items) - 1)
@@ -135,16 +143,17 @@ def _choose_borders(items: ItemRows) -> list[Any]:
 
 
 def _grouped(parts: Iterable[ItemRows], plan: SortPlan, stats: ReadStats) -> Iterator[ItemRows]:
-    held: list[ItemRows] = []
+    """Yield sorted runs of the parts, each about as large as the memory allows."""
+    collected: list[ItemRows] = []
     size = 0
     for part in parts:
-        held.append(part)
+        collected.append(part)
         size += part.nbytes
         if size > plan.hold_bytes:
-            yield _shrink(group_items(held), plan, stats)
-            held, size = [], 0
-    if held:
-        yield _shrink(group_items(held), plan, stats)
+            yield _shrink(group_items(collected), plan, stats)
+            collected, size = [], 0
+    if collected:
+        yield _shrink(group_items(collected), plan, stats)
 
 
 def _write_items(

@@ -1,4 +1,4 @@
-"""What is read and how: values only."""
+"""The arguments and the statistics of the reader."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,15 +19,18 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """Which columns hold what; ``None`` and ``()`` mean: recognise them.
+    """Names of the columns. Columns without a name are recognised (see `gigacast.series.columns`).
 
     Parameters
     ----------
     item_id, timestamp : str, optional
+        Columns of item ids and timestamps; recognised by default.
     targets : tuple of str
-        Every one becomes a series of its own per item.
-    past_covariates, known_covariates : tuple of str
-        Known up to the last value of the targets; over the horizon as well. Never recognised.
+        Columns of targets, each of which is a series per item; recognised by default.
+    past_covariates : tuple of str
+        Covariates known up to the last value of the targets; none by default.
+    known_covariates : tuple of str
+        Covariates known over the horizon as well; none by default.
     """
 
     item_id: str | None = None
@@ -38,25 +41,26 @@ class ColumnNames:
 
     @property
     def covariates(self) -> tuple[str, ...]:
-        """All covariates: the past ones, then the known ones, each in the order of names."""
+        """All covariates: the past ones, then the known ones, each sorted by name."""
         return (*sorted(self.past_covariates), *sorted(self.known_covariates))
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesSource:
-    """One object, or one table in memory.
+    """An object or a table in memory to read.
 
     Parameters
     ----------
     open : callable
-        Gives a readable binary file (seekable for Parquet) positioned at its start, or for the
-        format ``table`` a `pa.Table`. It may be called more than once; the reader closes files.
+        Function that returns a binary file at its start (seekable for Parquet), or a `pa.Table`
+        for the format ``table``. It may be called more than once; the reader closes the files.
     format : str
-        ``parquet``, ``csv``, ``json`` or ``table``.
+        Format: ``parquet``, ``csv``, ``json`` or ``table``.
     name : str
-        For error messages: the key.
+        Key of the object, for error messages.
     primary : bool
-        Whether items with a row here are to be emitted. Others only lend their rows as context.
+        Whether items with a row in this source are returned. The other sources only add rows to
+        them, as context.
     """
 
     open: Callable[[], Any]
@@ -74,35 +78,36 @@ class SeriesSource:
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What is wanted of the rows.
+    """Options of the reader.
 
     Parameters
     ----------
     columns : ColumnNames
+        Names of the columns.
     context_length : int
-        Steps before (and with) the last timestamp to keep, C.
+        Steps to keep up to and including the last timestamp, C.
     freq : Frequency, optional
-        Inferred for each series when absent. When given, points off its grid are snapped to the
-        nearest step (and counted).
+        Frequency of all series; inferred per series by default. With a given frequency, points
+        off its grid are moved to the nearest step (and counted).
     min_length : int
-        Series with fewer values in their context are ``TOO_SHORT``.
+        Minimum number of values in the context; shorter series are ``TOO_SHORT``.
     item_id : str, optional
-        The item of tables without an id column (the partition's symbol).
+        Item id for tables without an id column (the partition's symbol).
     batch_series : int
-        Series in each `SeriesBatch` but the last.
+        Series per `SeriesBatch`, except the last.
     memory_limit_bytes : int
-        About how much the reader may hold at once, besides the batch it hands out.
+        Approximate limit of the reader's memory, besides the returned batch.
     batch_rows : int, optional
-        Rows decoded at a time; told by the memory limit when absent.
+        Rows decoded at a time; derived from the memory limit by default.
     spill_dir : Path, optional
-        Where rows that do not fit are sorted; the system's temporary folder when absent.
+        Folder to sort rows that do not fit in memory; the system's temporary folder by default.
     timestamp_unit : str, optional
-        Of integer timestamps: ``s``, ``ms``, ``us``, ``ns``, or ``step`` for plain numbers.
-        Told by the largest magnitude in the column when absent.
+        Unit of integer timestamps: ``s``, ``ms``, ``us``, ``ns``, or ``step`` for plain numbers;
+        derived from the greatest magnitude in the column by default.
     horizon : int
         Steps of known covariates to keep after the last value of the targets.
     joint : bool
-        Whether targets are forecast jointly: batches then say which series are of one item.
+        Whether targets are forecast jointly. Batches then record which series belong to an item.
     """
 
     columns: ColumnNames = field(default_factory=ColumnNames)
@@ -131,26 +136,26 @@ class ReadOptions:
 
 @dataclass(slots=True)
 class ReadStats:
-    """What a reader has seen; complete once it is exhausted.
+    """Counts of a reader, complete when it is exhausted.
 
     Parameters
     ----------
     rows : int
         Rows read (points, for list columns).
     bytes_read : int
-        Size of the files, where known.
+        Size of the files, if known.
     series : int
-        Series emitted.
+        Series returned.
     duplicates : int
         Rows averaged into another row of the same step.
     snapped : int
         Rows moved to the nearest step of their grid.
     gaps : int
-        Steps of the emitted contexts that had no row, by item.
+        Steps without a row in the returned contexts, counted per item.
     null_items, null_timestamps : int
-        Rows dropped because they named no item or no (readable) time.
+        Rows dropped because their item id is null, or their time is null or unreadable.
     path : str
-        ``sorted`` (streamed), ``sorted_in_memory`` or ``spilled`` (sorted through disk).
+        ``sorted`` (streamed), ``sorted_in_memory`` or ``spilled`` (sorted on disk).
     """
 
     rows: int = 0

@@ -1,7 +1,7 @@
-"""Contiguous rows: every item's rows follow each other.
+"""The streaming of contiguous rows, where the rows of every item follow each other.
 
-Nothing is held but the current batch and the item its border cuts. That item's old rows are
-dropped while it grows, so even one series longer than memory streams through.
+Only the current batch is in memory, and the item that continues in the next batch. Its old rows are
+dropped while it grows, so that even a series larger than memory can be streamed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +16,7 @@ from gigacast.series.source import ReadStats
 
 
 class Carry:
-    """The rows so far of one item that is not complete; ``targets`` as for `keep_tail`."""
+    """The rows so far of an item that is not complete; ``targets`` as for `keep_tail`."""
 
     def __init__(
         self, context_length: int, freq: Frequency | None, stats: ReadStats, targets: int = 0
@@ -31,18 +31,18 @@ class Carry:
         self._compact_at = self._next_limit()
 
     def add(self, part: ItemRows) -> None:
-        """Take one more run of the item."""
+        """Add a run of the item."""
         self._parts.append(part)
         self._rows += len(part.times)
         if self._rows > self._compact_at:
             self._compact()
 
     def belongs(self, item_ids: pa.Array) -> bool:
-        """Tell whether the first of these ids is the item carried."""
+        """Check whether the first of these ids is that of the incomplete item."""
         return bool(self._parts) and self._parts[0].item_ids[0] == item_ids[0]
 
     def take(self) -> Iterator[ItemRows]:
-        """Give the item up, if there is one."""
+        """Yield the item, if there is one, and become empty."""
         if self._parts:
             yield merge_neighbours(concat_rows(self._parts))
         self._parts, self._rows = [], 0
@@ -53,18 +53,22 @@ class Carry:
         if len(rows.times):
             self._stats.null_timestamps += dropped
             rows = keep_tail(sort_times(rows), self._context_length, self._freq, self._targets)
-        else:  # one row stays, to say that there were some
+        else:
+            # One row without a time is kept: it gives the item the reason NO_TIMESTAMP.
             self._stats.null_timestamps += dropped - 1
             rows = self._parts[0].filter_rows(np.arange(len(self._parts[0].times)) == 0)
         self._parts, self._rows = [rows], len(rows.times)
         self._compact_at = self._next_limit()
 
     def _next_limit(self) -> int:
+        # Doubling: every row is copied a constant number of times on average, however long the
+        # series. The lower bound spares short series the sorting.
         return max(8 * tail_length(self._context_length), 2 * self._rows)
 
 
 def complete_items(parts: Iterable[ItemRows], carry: Carry) -> Iterator[ItemRows]:
-    """Turn runs as they come into runs that are whole items, in the same order."""
+    """Yield complete items from runs that may end at a batch border, in the same order."""
+    # The last item of a part may continue in the next one, so it always goes through the carry.
     for part in parts:
         if len(part) == 0:
             continue

@@ -1,17 +1,20 @@
 """Timestamp columns as int64.
 
-Whole numbers are told by the least and greatest value of the whole column, over all sources, so
-that the order of rows does not matter:
+The unit of integers follows from the least and greatest value of the column, over all sources, so
+that the order of the rows does not matter:
 
 ========================  ================================================================
 all in 19000101-22001231  dates written as numbers
-greatest magnitude        below 1e8: plain steps; 1e11: seconds; 1e14: milliseconds; 1e17:
-                          microseconds; else nanoseconds since 1970
+greatest magnitude        below 1e8: plain steps; below 1e11: seconds; below 1e14:
+                          milliseconds; below 1e17: microseconds; else nanoseconds since 1970
 ========================  ================================================================
 
-The setting ``timestamp_unit`` overrides this. Times since 1970 are written back as timestamps of
-their unit, plain steps as int64, dates and timestamps as what they were, text as microseconds.
-Below a microsecond times are truncated.
+In each unit the range stands for the years 1973 to 5138 (1e8 and 1e11 seconds after 1970), so no
+current time is in the range of another unit. The setting ``timestamp_unit`` overrides the rule.
+
+Forecasts get numbers since 1970 back as timestamps of their unit, plain steps as int64, dates and
+timestamps in their own type, and text as timestamps in microseconds. Fractions of a microsecond are
+cut off.
 """
 
 from dataclasses import dataclass
@@ -35,14 +38,15 @@ _FIRST_DATE, _LAST_DATE = 19_000_101, 22_001_231
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How a timestamp column is read and written back.
+    """Rules to read a timestamp column and to write it back.
 
     Parameters
     ----------
     output_type : pa.DataType
-        `SeriesBatch.timestamp_type`; int64 for plain steps.
+        Type of the forecasts' timestamps (`SeriesBatch.timestamp_type`); int64 for plain steps.
     unit : str, optional
-        Of columns of numbers: ``s``, ``ms``, ``us``, ``ns``, ``date`` or ``step``.
+        Unit of a column of numbers: ``s``, ``ms``, ``us``, ``ns``, ``date`` or ``step``; ``None``
+        for other columns.
     """
 
     output_type: pa.DataType
@@ -50,16 +54,16 @@ class Clock:
 
     @property
     def counts_steps(self) -> bool:
-        """Whether times are plain numbers."""
+        """Whether times are plain steps."""
         return self.unit == "step"
 
     @property
     def zone(self) -> str | None:
-        """The zone whose wall time days follow, ``None`` where that is the stored time."""
+        """The zone that defines days and wall time; ``None`` if the stored time is wall time."""
         return zone_of(self.output_type)
 
     def read(self, column: pa.Array) -> IntArray:
-        """Return a column's times, int64 [R]: microseconds or steps, `NO_TIME` where null."""
+        """Return the times of a column, int64 [R]: microseconds or steps, `NO_TIME` for nulls."""
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
         kind = column.type
@@ -84,28 +88,30 @@ class Clock:
     def _read_floats(self, column: pa.Array) -> IntArray:
         numbers = column.fill_null(np.nan).to_numpy(zero_copy_only=False).astype(np.float64)
         factor = 1.0 if self.unit in {"step", "date"} else _UNIT_NS[str(self.unit)] / 1000
-        known = np.isfinite(numbers) & (np.abs(numbers) * factor < 2.0**62)
+        # Converting a float beyond int64 is undefined in C. Half of the range is the bound, so that
+        # later sums and differences of times cannot overflow either.
+        is_valid = np.isfinite(numbers) & (np.abs(numbers) * factor < 2.0**62)
         times = np.full(len(numbers), NO_TIME, np.int64)
-        times[known] = np.rint(numbers[known] * factor)
+        times[is_valid] = np.rint(numbers[is_valid] * factor)
         return _read_dates(times) if self.unit == "date" else times
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """Tell whether a column holds text."""
+    """Check whether a column holds text."""
     return bool(
         pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
     )
 
 
 def needs_range(kind: pa.DataType) -> bool:
-    """Tell whether the least and greatest value decide how a column is read."""
+    """Check whether the least and greatest value of a column decide its unit."""
     if pa.types.is_dictionary(kind):
         return needs_range(kind.value_type)
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
 def is_time_type(kind: pa.DataType) -> bool:
-    """Tell whether a column of this type can hold timestamps."""
+    """Check that a column of this type can hold timestamps."""
     if pa.types.is_dictionary(kind):
         return is_time_type(kind.value_type)
     return bool(
@@ -120,22 +126,23 @@ def is_time_type(kind: pa.DataType) -> bool:
 def clock_of(
     kind: pa.DataType, name: str, unit: str | None, bounds: tuple[float, float] | None
 ) -> Clock:
-    """Return the clock of a column type.
+    """Return the clock for a column type.
 
     Parameters
     ----------
     kind : pa.DataType
+        Type of the timestamp column.
     name : str
-        Of the object, for the error.
-    unit : str, optional
-        The setting.
-    bounds : tuple of float, optional
-        Least and greatest number of the column; ``None`` when it has none.
+        Name of the object, for error messages.
+    unit : str or None
+        Unit from the settings.
+    bounds : tuple of float or None
+        Least and greatest number of the column; ``None`` if it has none.
 
     Raises
     ------
     SchemaError
-        When the zone is unknown.
+        If the time zone is unknown.
     """
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
@@ -150,7 +157,7 @@ def clock_of(
 
 
 def unit_of(bounds: tuple[float, float] | None) -> str:
-    """Return the unit that the least and greatest number of a column tell."""
+    """Return the unit of a column from its least and greatest number."""
     if bounds is None:
         return "step"
     least, greatest = bounds
@@ -161,7 +168,7 @@ def unit_of(bounds: tuple[float, float] | None) -> str:
 
 
 def number_range(column: pa.Array) -> tuple[float, float] | None:
-    """Return the least and greatest number of a column, ``None`` when it has none."""
+    """Return the least and greatest number of a column, or ``None`` if it has none."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_floating(column.type):
@@ -175,7 +182,7 @@ def _check_zone(kind: pa.DataType, name: str) -> None:
         to_wall(np.zeros(1, np.int64), zone_of(kind))
     except pa.ArrowInvalid as error:
         raise SchemaError(
-            f"{name}: the time zone {kind.tz!r} is not known here",
+            f"{name}: the time zone {kind.tz!r} is not known on this machine",
             hint="install the system's time zone data (tzdata), or write UTC",
         ) from error
 
@@ -189,6 +196,8 @@ def _scale(numbers: pa.Array, unit_ns: int) -> IntArray:
     times = _fill(numbers)
     if unit_ns == 1000:
         return times
+    # Floor division: a time before 1970 must not round to a later one. The multiplication would
+    # turn NO_TIME into another number.
     scaled = times // 1000 if unit_ns == 1 else times * (unit_ns // 1000)
     if numbers.null_count:
         scaled[times == NO_TIME] = NO_TIME
@@ -196,11 +205,11 @@ def _scale(numbers: pa.Array, unit_ns: int) -> IntArray:
 
 
 def _read_dates(numbers: IntArray) -> IntArray:
-    known = (numbers >= _FIRST_DATE) & (numbers <= _LAST_DATE)
-    years, rest = np.divmod(np.where(known, numbers, _FIRST_DATE), 10_000)
+    is_valid = (numbers >= _FIRST_DATE) & (numbers <= _LAST_DATE)
+    years, rest = np.divmod(np.where(is_valid, numbers, _FIRST_DATE), 10_000)
     month, day = np.divmod(rest, 100)
-    known &= (month >= 1) & (month <= 12)
-    months = (years - 1970) * 12 + np.where(known, month, 1) - 1
+    is_valid &= (month >= 1) & (month <= 12)
+    months = (years - 1970) * 12 + np.where(is_valid, month, 1) - 1
     first = first_days(months)
-    known &= (day >= 1) & (day <= first_days(months + 1) - first)
-    return np.where(known, (first + day - 1) * DAY_US, NO_TIME)
+    is_valid &= (day >= 1) & (day <= first_days(months + 1) - first)
+    return np.where(is_valid, (first + day - 1) * DAY_US, NO_TIME)

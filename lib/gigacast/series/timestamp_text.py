@@ -1,10 +1,10 @@
 """Timestamps written as text.
 
-Read: ISO 8601 (``2024-03-01``, with ``T`` or a space and ``10``, ``10:15``, ``10:15:30``,
+Accepted forms: ISO 8601 (``2024-03-01``, with ``T`` or a space and ``10``, ``10:15``, ``10:15:30``,
 ``10:15:30.123456``), its basic form (``20240301``, ``20240301T101530``), ``/`` or ``.`` between
-year, month and day, ``2024-03``, ``2024Q1``, ``2024``; one-digit months and days; ``Z`` and
-``+02:00``, which are taken to UTC. Orders other than year-month-day are not guessed. What cannot
-be read has no time: its row is dropped and counted.
+year, month and day, ``2024-03``, ``2024Q1`` and ``2024``; months and days with one digit; ``Z`` and
+``+02:00``, which are converted to UTC. Only the order year, month, day is accepted: others, such as
+``03/04/2024``, are ambiguous. Rows with any other text have no time, and are dropped and counted.
 """
 
 import numpy as np
@@ -31,11 +31,9 @@ _DATES = (
 
 
 def parse_times(text: pa.Array) -> IntArray:
-    """Return the microseconds since 1970 each text names, `NO_TIME` where it names none.
-
-    Arrow's own parser is tried first; where it refuses any text, the distinct ones are taken apart
-    by pattern, to the same result for what Arrow can read.
-    """
+    """Return the microseconds since 1970 of each text, int64 [R]; `NO_TIME` if it is unreadable."""
+    # Arrow's parser is fast but refuses the whole column for a single text. Then the distinct
+    # texts are parsed by patterns, with the same result for those that Arrow can read.
     try:
         times = text.cast(pa.timestamp("us"))
     except pa.ArrowInvalid:
@@ -50,9 +48,9 @@ def _parse_distinct(text: pa.Array) -> IntArray:
     times = np.full(len(distinct) + 1, NO_TIME, np.int64)
     for pattern in _DATES:
         fields = pc.extract_regex(distinct, pattern=f"^{pattern}{_CLOCK}$")
-        found = np.flatnonzero(fields.is_valid().to_numpy(zero_copy_only=False))
-        found = found[times[found] == NO_TIME]
-        times[found] = _assemble(fields.take(pa.array(found)))
+        matches = np.flatnonzero(fields.is_valid().to_numpy(zero_copy_only=False))
+        matches = matches[times[matches] == NO_TIME]  # the first pattern that fits wins
+        times[matches] = _assemble(fields.take(pa.array(matches)))
     result: IntArray = times[encoded.indices.fill_null(len(distinct)).to_numpy()]
     return result
 
@@ -64,12 +62,13 @@ def _assemble(fields: pa.StructArray) -> IntArray:
         month = _number(fields, "quarter", 1) * 3 - 2
     day = _number(fields, "day", 1) if "day" in names else np.ones(len(fields), np.int64)
     hour, minute, second = (_number(fields, name, 0) for name in ("hour", "minute", "second"))
-    known = (month >= 1) & (month <= 12) & (day >= 1) & (hour < 24) & (minute < 60) & (second < 60)
-    months = (_number(fields, "year", 1970) - 1970) * 12 + np.where(known, month, 1) - 1
-    known &= day <= first_days(months + 1) - first_days(months)
+    is_valid = (month >= 1) & (month <= 12) & (day >= 1)
+    is_valid &= (hour < 24) & (minute < 60) & (second < 60)
+    months = (_number(fields, "year", 1970) - 1970) * 12 + np.where(is_valid, month, 1) - 1
+    is_valid &= day <= first_days(months + 1) - first_days(months)
     clock = (hour * 3600 + minute * 60 + second) * _SECOND_US + _microseconds(fields)
     times = (first_days(months) + day - 1) * DAY_US + clock - _offsets(fields)
-    result: IntArray = np.where(known, times, NO_TIME)
+    result: IntArray = np.where(is_valid, times, NO_TIME)
     return result
 
 

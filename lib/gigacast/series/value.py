@@ -1,14 +1,22 @@
-"""Columns as numbers."""
+"""Columns of values as numbers: targets, and covariates that are numbers or categories.
+
+The code of a category only identifies its text within a run; another run may give it another code.
+The encoding for a model (`gigacast.forecasters.encoding`) depends only on the texts of a series.
+"""
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from gigacast.core.array import BoolArray, DoubleArray, RealArray
-from gigacast.core.column import known_floats, to_floats
+from gigacast.core.array import BoolArray, DoubleArray, IntArray, RealArray
+from gigacast.core.column import known_floats, to_floats, to_numpy
+
+NO_TEXT = -1.0
+"""Code of a row without a text, which is a category of its own."""
 
 
 def is_value_type(kind: pa.DataType) -> bool:
-    """Tell whether a column of this type can be a target."""
+    """Check that a column of this type can be a target."""
     if pa.types.is_dictionary(kind):
         return is_value_type(kind.value_type)
     return bool(
@@ -21,7 +29,7 @@ def is_value_type(kind: pa.DataType) -> bool:
 
 
 def read_values(column: pa.Array) -> RealArray:
-    """Return a target column as float32 or float64 [R], NaN where null."""
+    """Return a target column as float32 or float64 [R], with NaN for nulls."""
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
     if pa.types.is_null(column.type):
@@ -31,24 +39,59 @@ def read_values(column: pa.Array) -> RealArray:
     if pa.types.is_float16(column.type):
         column = column.cast(pa.float32())
     if not pa.types.is_floating(column.type):
+        # Unsafe: large integers and decimals lose digits beyond float64, which is no error here.
         column = column.cast(pa.float64(), safe=False)
     values: RealArray = to_floats(column)
     return values
 
 
 def doubles(column: pa.ChunkedArray) -> DoubleArray:
-    """Return the numbers of a column, float64 [R]; NaN where null."""
-    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-    return read_values(whole).astype(np.float64, copy=False)
+    """Return the numbers of a column, float64 [R], with NaN for nulls."""
+    combined = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return read_values(combined).astype(np.float64, copy=False)
 
 
 def known_doubles(column: pa.ChunkedArray) -> tuple[DoubleArray, BoolArray]:
-    """Return the numbers of a column, float64 [R], and which are finite, bool [R].
+    """Return the numbers of a column, float64 [R], and the mask of the finite ones, bool [R].
 
-    What stands where a value is null is not told, and nothing is copied to mark it.
+    The numbers at nulls are undefined, so that floats need not be copied to mark them.
     """
     if pa.types.is_float32(column.type) or pa.types.is_float64(column.type):
-        values, known = known_floats(column)
-        return values.astype(np.float64, copy=False), known
+        values, is_finite = known_floats(column)
+        return values.astype(np.float64, copy=False), is_finite
     values = doubles(column)
     return values, np.isfinite(values)
+
+
+class CategoryCodes:
+    """Codes of the texts of a column, numbered as they come."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, int] = {}
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The texts so far, in the order of their codes."""
+        return tuple(self._codes)
+
+    def encode(self, column: pa.Array) -> RealArray:
+        """Return the codes of a column of texts or booleans, float64 [R]."""
+        if pa.types.is_dictionary(column.type):
+            column = column.dictionary_decode()
+        # The loop runs over the distinct texts, not over the rows.
+        encoded = pc.dictionary_encode(column.cast(pa.string()))
+        texts = encoded.dictionary.to_pylist()
+        numbers = np.array([self._codes.setdefault(t, len(self._codes)) for t in texts], np.float64)
+        codes = np.full(len(encoded), NO_TEXT)
+        has_text = to_numpy(encoded.indices.is_valid())
+        codes[has_text] = numbers[to_numpy(encoded.indices.drop_null())]
+        return codes
+
+    def ranks(self, numbers: RealArray) -> IntArray:
+        """Return the rank of each code's text among the texts so far, int64 [R]; -1 without one."""
+        rank_of = np.full(len(self._codes) + 1, -1, np.int64)
+        rank_of[np.argsort(np.array(self.texts, dtype=object))] = np.arange(len(self._codes))
+        has_text = numbers >= 0
+        ranks = np.full(len(numbers), -1, np.int64)
+        ranks[has_text] = rank_of[numbers[has_text].astype(np.int64)]
+        return ranks

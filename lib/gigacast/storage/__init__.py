@@ -1,1 +1,1 @@
-"""Bytes by key: S3, a local folder, memory."""
+"""Object stores: bytes by key on S3, in a local folder or in memory."""

@@ -1,8 +1,8 @@
-"""Which keys are usable in every store.
+"""The check that a key is usable in every store.
 
-A key is used as a path on some stores and as a name on others. What would mean different things
-there (``..``, empty parts, backslashes, characters that XML cannot hold) is refused everywhere, so
-that a job that runs on a folder runs on a bucket, and no key can lead out of its root.
+A key is a path in some stores and a plain name in others. Keys that would mean different things
+there (``..``, empty parts, backslashes, characters that XML cannot hold) are refused everywhere, so
+that a job that runs on a folder also runs on a bucket, and no key can lead out of its root.
 """
 
 import re
@@ -15,18 +15,18 @@ _HINT = "keys are parts joined by '/', none empty, '.' or '..', without backslas
 
 
 def is_usable(key: str) -> bool:
-    """Tell whether a key means the same in every store."""
+    """Check that a key means the same in every store."""
     return _UNUSABLE.search(key) is None
 
 
 def check_key(key: str) -> str:
-    """Return the key, or refuse it.
+    """Return the key if it is usable.
 
     Raises
     ------
     StorageError
-        When the key is empty, absolute, has an empty, ``.`` or ``..`` part, a backslash or a
-        control character, is no valid Unicode, or is longer than 1,024 bytes.
+        If the key is empty or absolute, has an empty, ``.`` or ``..`` part, a backslash or a
+        control character, is not valid Unicode, or is longer than 1,024 bytes.
     """
     if not is_usable(key):
         raise StorageError(f"the key {key!r} cannot be used", hint=_HINT)
@@ -37,7 +37,13 @@ def check_key(key: str) -> str:
 
 
 def check_folder_prefix(prefix: str) -> str:
-    """Return the prefix of a one-level listing, which is empty or ends in ``/``."""
+    """Return the prefix of a one-level listing if it is empty or ends in ``/``.
+
+    Raises
+    ------
+    StorageError
+        If it does not.
+    """
     if prefix and not prefix.endswith("/"):
         raise StorageError(f"the folder prefix {prefix!r} does not end in '/'")
     return prefix

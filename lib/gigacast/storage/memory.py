@@ -1,4 +1,4 @@
-"""A store in this process' memory: for tests, demonstrations and small jobs."""
+"""A store in the memory of this process, for tests, demonstrations and small jobs."""
 
 import hashlib
 import threading
@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from gigacast.errors import ObjectNotFoundError, PreconditionFailedError, StorageError
 from gigacast.storage.key import check_folder_prefix, check_key
-from gigacast.storage.paging import cut_pages, fold_level
-from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
+from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress, cut_pages, fold_level
 
 
 class _Object(NamedTuple):
@@ -20,7 +19,7 @@ class _Object(NamedTuple):
 
 
 class _Bucket:
-    """Objects by full key, with the lock that makes check-then-write one step."""
+    """Objects by full key, and the lock that makes check-then-write atomic."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -37,22 +36,22 @@ def _open_bucket(name: str) -> _Bucket:
 
 
 def forget_memory(name: str) -> None:
-    """Drop all objects of ``memory://name``; stores opened before keep what they see."""
+    """Drop all objects of ``memory://name``. Stores that are already open keep their objects."""
     with _buckets_lock:
         _buckets.pop(name, None)
 
 
 class MemoryStore(Store):
-    """Objects in a named, process-wide memory: reopening the name shows the same objects.
+    """Objects in a named memory of this process; reopening the name shows the same objects.
 
-    As on S3, the ETag is a digest of the content: equal bytes have equal ETags.
+    As on S3, the ETag is a digest of the content, so equal bytes have equal ETags.
 
     Parameters
     ----------
     name : str
-        The name after ``memory://``.
+        Name after ``memory://``.
     prefix : str
-        The root within that name.
+        Root of the store within that name.
     """
 
     def __init__(self, name: str, prefix: str = "") -> None:
@@ -61,10 +60,10 @@ class MemoryStore(Store):
         self.address = StoreAddress(f"memory://{name}/{self._root}".rstrip("/"))
 
     def check(self) -> None:
-        """Do nothing: memory can always be reached."""
+        """Do nothing: memory is always reachable."""
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
-        """Iterate over a snapshot taken now, a page at a time."""
+        """Yield pages of a snapshot that is taken now."""
         return cut_pages(self._snapshot(prefix, start_after))
 
     def list_folder(self, prefix: str = "") -> Folder:
@@ -72,20 +71,20 @@ class MemoryStore(Store):
         return fold_level(prefix, self._snapshot(check_folder_prefix(prefix), ""))
 
     def head(self, key: str) -> ObjectMeta:
-        """Return one object's metadata."""
+        """Return the metadata of an object."""
         return _describe(key, self._find(key))
 
     def get(
         self, key: str, *, if_match: str | None = None, start: int = 0, stop: int | None = None
     ) -> bytes:
-        """Return the bytes ``start`` to ``stop``."""
-        found = self._find(key)
-        if if_match is not None and found.etag != if_match:
-            raise PreconditionFailedError(f"{self._where(key)} is no longer {if_match}")
-        return found.content[start:stop]
+        """Return the bytes from ``start`` to ``stop``."""
+        stored = self._find(key)
+        if if_match is not None and stored.etag != if_match:
+            raise PreconditionFailedError(f"{self._url(key)} is no longer {if_match}")
+        return stored.content[start:stop]
 
     def put(self, key: str, content: bytes | Path) -> str:
-        """Write an object, replacing any, and return its ETag."""
+        """Write or replace an object and return its ETag."""
         with self._bucket.lock:
             return self._write(key, content)
 
@@ -93,32 +92,32 @@ class MemoryStore(Store):
         """Write an object that must not exist yet."""
         with self._bucket.lock:
             if self._root + check_key(key) in self._bucket.objects:
-                raise PreconditionFailedError(f"{self._where(key)} exists already")
+                raise PreconditionFailedError(f"{self._url(key)} exists already")
             return self._write(key, content)
 
     def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
         """Replace an object whose ETag must still be ``etag``."""
         with self._bucket.lock:
-            found = self._bucket.objects.get(self._root + check_key(key))
-            if found is None or found.etag != etag:
-                raise PreconditionFailedError(f"{self._where(key)} is no longer {etag}")
+            stored = self._bucket.objects.get(self._root + check_key(key))
+            if stored is None or stored.etag != etag:
+                raise PreconditionFailedError(f"{self._url(key)} is no longer {etag}")
             return self._write(key, content)
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects, those that exist."""
+        """Delete objects; keys that do not exist are ignored."""
         for key in keys:
             with self._bucket.lock:
                 self._bucket.objects.pop(self._root + check_key(key), None)
 
-    def _where(self, key: str) -> str:
+    def _url(self, key: str) -> str:
         return f"{self.address.url}/{key}"
 
     def _find(self, key: str) -> _Object:
         with self._bucket.lock:
-            found = self._bucket.objects.get(self._root + check_key(key))
-        if found is None:
-            raise ObjectNotFoundError(f"there is no object {self._where(key)}")
-        return found
+            stored = self._bucket.objects.get(self._root + check_key(key))
+        if stored is None:
+            raise ObjectNotFoundError(f"there is no object {self._url(key)}")
+        return stored
 
     def _write(self, key: str, content: bytes | Path) -> str:
         data = _read_local(content) if isinstance(content, Path) else bytes(content)
@@ -129,13 +128,14 @@ class MemoryStore(Store):
     def _snapshot(self, prefix: str, start_after: str) -> Iterable[ObjectMeta]:
         root, after = self._root, self._root + start_after
         with self._bucket.lock:
-            found = [
+            matches = [
                 (key, stored)
                 for key, stored in self._bucket.objects.items()
                 if key.startswith(root + prefix) and (not start_after or key > after)
             ]
-        found.sort(key=lambda pair: pair[0])  # code points sort as their UTF-8 bytes do
-        return (_describe(key[len(root) :], stored) for key, stored in found)
+        # Python compares strings by code point, which is the order of their UTF-8 bytes.
+        matches.sort(key=lambda pair: pair[0])
+        return (_describe(key[len(root) :], stored) for key, stored in matches)
 
 
 def _describe(key: str, stored: _Object) -> ObjectMeta:

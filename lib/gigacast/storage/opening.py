@@ -1,4 +1,4 @@
-"""From an address to a store."""
+"""The opening of a store by its address."""
 
 import re
 from pathlib import Path
@@ -19,25 +19,25 @@ _HINT = "write s3://bucket/prefix, file:///folder, a path, or memory://name"
 
 
 def open_store(address: StoreAddress) -> Store:
-    """Open the store at an address; no request is made, `Store.check` makes one.
+    """Open the store at an address. No request is made; `Store.check` makes one.
 
     Parameters
     ----------
     address : StoreAddress
-        ``s3://bucket/prefix`` (``s3a`` too), ``file:///folder`` or a plain path, taken as they
-        are written, without percent decoding; or ``memory://name``.
+        Address of the store: ``s3://bucket/prefix`` (``s3a`` too), ``file:///folder``, a plain
+        path or ``memory://name``. Percent signs are not decoded.
 
     Raises
     ------
     ConfigError
-        When the address or the endpoint cannot be understood.
+        If the address or the endpoint is invalid.
     AccessDeniedError
-        When there are no credentials for S3, or they cannot be read.
+        If there are no credentials for S3, or they cannot be read.
     """
-    found = _URL.fullmatch(address.url)
-    if found is None:
+    url = _URL.fullmatch(address.url)
+    if url is None:
         return _open_folder(address.url, address.url)
-    scheme, rest = found["scheme"].lower(), found["rest"]
+    scheme, rest = url["scheme"].lower(), url["rest"]
     if scheme in {"s3", "s3a"}:
         return _open_bucket(address, rest)
     if scheme == "file":
@@ -56,7 +56,8 @@ def _open_bucket(address: StoreAddress, rest: str) -> "S3Store":
             f"the endpoint {address.endpoint_url!r} names no host",
             hint="write http://host:port or https://host",
         )
-    from gigacast.storage.s3.store import S3Store  # noqa: PLC0415 - folders start without its clients
+    # Runs on folders start faster without obstore and botocore.
+    from gigacast.storage.s3.store import S3Store  # noqa: PLC0415
 
     return S3Store(bucket, prefix, endpoint_url=address.endpoint_url, region=address.region)
 
@@ -64,6 +65,7 @@ def _open_bucket(address: StoreAddress, rest: str) -> "S3Store":
 def _open_folder(url: str, path: str) -> FolderStore:
     if not path.strip():
         raise ConfigError(f"{url!r} names no folder", hint=_HINT)
+    # In file://folder/name, "folder" would be a host.
     if url != path and not path.startswith("/"):
         raise ConfigError(f"{url!r} names no folder", hint="a file URL has three slashes")
     return FolderStore(Path(path))

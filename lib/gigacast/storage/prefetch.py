@@ -1,7 +1,7 @@
-"""Iterators that run ahead of their reader.
+"""An iterator that runs in a thread ahead of its reader.
 
-What waits for the network or the disk goes on in a thread while its reader works; the thread stays
-a few items ahead and no more, which bounds the memory.
+The thread waits for the network or the disk while the reader computes. It stays at most a few items
+ahead, which bounds the memory.
 """
 
 import contextlib
@@ -14,9 +14,10 @@ T = TypeVar("T")
 
 
 class Prefetched(Generic[T]):
-    """Runs an iterator in a thread that stays at most ``ahead`` items in front of its reader.
+    """Runs an iterator in a thread, at most ``ahead`` items ahead of its reader.
 
-    An error of the iterator is raised to the reader in its place. `close` stops the thread.
+    An error of the iterator is raised in the reader, after the items before it. `close` stops the
+    thread.
     """
 
     def __init__(self, source: Iterable[T], ahead: int) -> None:
@@ -34,11 +35,12 @@ class Prefetched(Generic[T]):
         except BaseException as error:
             self._offer((False, error))
         finally:
-            # A generator that was left early cleans up here, in the thread that ran it.
+            # A generator that is stopped early must clean up in the thread that ran it.
             with contextlib.suppress(AttributeError):
                 source.close()  # type: ignore[attr-defined]
 
     def _offer(self, entry: tuple[bool, T | BaseException | None]) -> bool:
+        # A blocking put() would never notice `close` when the reader has stopped reading.
         while not self._closed.is_set():
             try:
                 self._queue.put(entry, timeout=0.2)
@@ -57,8 +59,9 @@ class Prefetched(Generic[T]):
             yield item  # type: ignore[misc]
 
     def close(self) -> None:
-        """Stop the thread; what it has fetched is dropped."""
+        """Stop the thread and drop the items it has fetched."""
         self._closed.set()
+        # The queue is emptied, so that a thread that waits for room wakes up at once.
         while self._thread.is_alive():
             try:
                 self._queue.get_nowait()

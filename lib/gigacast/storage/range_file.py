@@ -1,8 +1,9 @@
-"""One stored object as a seekable file that is never held whole.
+"""A stored object as a seekable file, read by ranges and never held in memory completely.
 
-Parquet readers jump to the footer, then follow one stream per column. So a read fetches what it
-asks for (at least a little, so that page headers cost no request each), and a read that goes on
-where an earlier one ended makes the file fetch the next piece of that stream in the background.
+Parquet readers jump to the footer, then read one stream per column, in many small steps. So a read
+fetches its range, but at least ``SMALLEST_FETCH_BYTES``, so that small page headers do not cost a
+request each. A read that continues where an earlier one ended makes the file fetch the next piece
+of that stream in the background.
 """
 
 import io
@@ -12,12 +13,15 @@ from typing import NamedTuple
 
 from gigacast.storage.store import ObjectMeta, Store
 
+# The answer to a single GET is copied once more into Python's memory, so one large GET is slow
+# (200 MiB: half the speed of boto3, docs/decisions/0002-object-store-client.md). Ranges of at most
+# 8 MiB, four at a time, are fetched side by side instead.
 SMALLEST_FETCH_BYTES = 1 << 20
 LARGEST_FETCH_BYTES = 8 << 20
 AHEAD_BYTES = 4 << 20
 KEPT_BYTES = 64 << 20
 _THREADS = 4
-_STREAMS = 64  # ends of reads remembered: more columns than that are read without read-ahead
+_STREAMS = 64  # remembered ends of reads; files with more columns get no read-ahead
 
 
 class _Piece(NamedTuple):
@@ -27,24 +31,26 @@ class _Piece(NamedTuple):
 
 
 class RangeFile(io.RawIOBase):
-    """A read-only file over ranged reads of one version of an object.
+    """A read-only file over range requests to one version of an object.
 
-    At most ``KEPT_BYTES`` are held beside what a read returns.
+    It keeps at most ``KEPT_BYTES`` in memory, besides the result of a read.
 
     Parameters
     ----------
     store : Store
+        Store of the object.
     meta : ObjectMeta
-        Every read asks for this ETag: the file never mixes two versions.
+        Metadata of the object. Every request carries its ETag as If-Match, so that the file never
+        mixes two versions.
     smallest_bytes : int, optional
-        What a read fetches at least; ``SMALLEST_FETCH_BYTES`` when absent.
+        Minimum bytes per request; ``SMALLEST_FETCH_BYTES`` by default.
     ahead : bool
-        Whether to fetch what follows a read that followed another.
+        Whether to fetch ahead of sequential reads.
 
     Raises
     ------
     PreconditionFailedError
-        From a read, when the object is no longer the one named.
+        From a read, if the object has been replaced.
     """
 
     def __init__(
@@ -65,11 +71,11 @@ class RangeFile(io.RawIOBase):
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="gigacast-range")
 
     def readable(self) -> bool:
-        """Return true."""
+        """Return True."""
         return True
 
     def seekable(self) -> bool:
-        """Return true."""
+        """Return True."""
         return True
 
     def tell(self) -> int:
@@ -83,7 +89,7 @@ class RangeFile(io.RawIOBase):
         return self._position
 
     def read(self, size: int | None = -1) -> bytes:
-        """Return as many bytes as asked for, fewer only at the end."""
+        """Return ``size`` bytes, fewer only at the end of the file."""
         if self.closed:
             raise ValueError("the file is closed")
         start, end = self._position, self._meta.size_bytes
@@ -98,45 +104,49 @@ class RangeFile(io.RawIOBase):
         return content
 
     def readall(self) -> bytes:
-        """Return everything from the position on."""
+        """Return all bytes from the position to the end."""
         return self.read(-1)
 
     def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]
-        """Fill a buffer and return the number of bytes, fewer only at the end."""
+        """Fill a buffer and return the number of bytes, fewer only at the end of the file."""
         content = self.read(len(buffer))
         buffer[: len(content)] = content
         return len(content)
 
     def close(self) -> None:
-        """Drop what was fetched; fetches under way are left to end."""
+        """Drop the fetched pieces and cancel the requests that have not begun."""
+        # Running requests are not waited for: their answers are dropped with the pool.
         if not self.closed:
             self._pieces.clear()
             self._pool.shutdown(wait=False, cancel_futures=True)
         super().close()
 
     def _collect(self, start: int, stop: int) -> list[memoryview]:
-        """Return the parts of a range, fetched side by side where they are not held yet."""
-        wanted: list[tuple[int, _Piece]] = []
+        """Return the parts of a range; those not in memory are fetched side by side."""
+        pieces: list[tuple[int, _Piece]] = []
         position = start
+        # All requests begin before the first result is waited for.
         while position < stop:
-            piece = self._held(position) or self._fetch(position, stop)
-            wanted.append((position, piece))
+            piece = self._piece_at(position) or self._fetch(position, stop)
+            pieces.append((position, piece))
             position = piece.stop
         return [
             memoryview(piece.content.result())[position - piece.start : stop - piece.start]
-            for position, piece in wanted
+            for position, piece in pieces
         ]
 
-    def _held(self, position: int) -> _Piece | None:
+    def _piece_at(self, position: int) -> _Piece | None:
         return next((p for p in self._pieces if p.start <= position < p.stop), None)
 
     def _fetch(self, start: int, stop: int) -> _Piece:
-        """Begin to fetch a range, or its beginning: up to what is held, no more than the most."""
+        """Start to fetch a range up to the next piece in memory or the largest request."""
         stop = min([stop, *(p.start for p in self._pieces if p.start > start)])
         stop = min(stop, start + LARGEST_FETCH_BYTES)
         if stop - start < self._smallest_bytes:
             stop = min(self._meta.size_bytes, start + self._smallest_bytes)
-            start = max(0, stop - self._smallest_bytes)  # at the end: what lies before the footer
+            # At the end of the file the piece is extended to the left: Parquet readers begin with
+            # the last bytes, and the footer lies before them.
+            start = max(0, stop - self._smallest_bytes)
         piece = _Piece(start, stop, self._pool.submit(self._get, start, stop))
         self._pieces.append(piece)
         return piece
@@ -145,26 +155,30 @@ class RangeFile(io.RawIOBase):
         return self._store.get(self._meta.key, if_match=self._meta.etag, start=start, stop=stop)
 
     def _read_ahead(self, start: int, stop: int) -> None:
-        """Fetch what follows, when this read itself followed another and there is room."""
+        """Fetch the next piece of a stream if this read continued an earlier one."""
         if self._ahead and start in self._ends:
             self._ends.remove(start)
             ahead = stop
-            while (piece := self._held(ahead)) is not None:
+            while (piece := self._piece_at(ahead)) is not None:
                 ahead = piece.stop
+            # Half a piece is still unread when the next one is requested, so that decoding and
+            # fetching overlap.
             is_low = ahead < min(self._meta.size_bytes, stop + AHEAD_BYTES // 2)
-            if is_low and self._held_bytes() + AHEAD_BYTES <= KEPT_BYTES:
+            if is_low and self._size_in_memory() + AHEAD_BYTES <= KEPT_BYTES:
                 self._fetch(ahead, min(self._meta.size_bytes, ahead + AHEAD_BYTES))
         self._ends.append(stop)
 
     def _forget_used(self, start: int, stop: int) -> None:
-        """Drop the pieces that were read to their end, but for the footer's."""
+        """Drop the pieces that were read to their end."""
+        # The last piece is kept: a Parquet reader returns to it, first for the footer's length,
+        # then for the footer.
         end = self._meta.size_bytes
         for piece in [p for p in self._pieces if start < p.stop <= stop and p.stop != end]:
             self._pieces.remove(piece)
 
     def _forget_oldest(self) -> None:
-        while self._held_bytes() > KEPT_BYTES:
+        while self._size_in_memory() > KEPT_BYTES:
             self._pieces.popleft()
 
-    def _held_bytes(self) -> int:
+    def _size_in_memory(self) -> int:
         return sum(piece.stop - piece.start for piece in self._pieces)

@@ -1,7 +1,7 @@
-"""When to try again, and after how long.
+"""Retries of requests that failed for a transient reason.
 
-The policy is a pure function from the attempt's number and a random number to a delay; time and
-randomness come in as arguments.
+The policy is a pure function from the number of the attempt and a random number to a delay; the
+clock and the random numbers are arguments, so that tests need not wait.
 """
 
 import random
@@ -19,14 +19,14 @@ Result = TypeVar("Result")
 class RetryPolicy:
     """Exponential backoff with full jitter.
 
-    The defaults give up after about 13 seconds of waiting on average, 26 at most.
+    With the defaults the seven waits take about 13 seconds on average and 26 at most.
 
     Parameters
     ----------
     attempts : int
-        Calls in all; 1 never retries.
+        Number of calls in all; 1 never retries.
     first_delay_s, longest_delay_s : float
-        Upper bounds of the first delay and of every delay.
+        Upper bounds of the first delay and of any delay, in seconds.
 
     References
     ----------
@@ -38,7 +38,8 @@ class RetryPolicy:
     longest_delay_s: float = 20.0
 
     def delay_s(self, attempt: int, jitter: float) -> float:
-        """Return the delay after a failed attempt (0, 1, ...) for a ``jitter`` in [0, 1)."""
+        """Return the seconds to wait after failed attempt 0, 1, ... for a ``jitter`` in [0, 1)."""
+        # Full jitter: thousands of workers that were throttled together must not return together.
         return float(jitter * min(self.longest_delay_s, self.first_delay_s * 2**attempt))
 
 
@@ -47,15 +48,16 @@ BRIEF = RetryPolicy(attempts=2)
 
 @dataclass(frozen=True, slots=True)
 class Retrier:
-    """Calls again what failed for a passing reason.
+    """Repeats calls that raise `TransientStorageError`.
 
     Parameters
     ----------
     policy : RetryPolicy
+        Default policy.
     sleep : callable
-        Waits for the given seconds.
+        Function that waits for a number of seconds.
     draw_jitter : callable
-        Returns a random number in [0, 1).
+        Function that returns a random number in [0, 1).
     """
 
     policy: RetryPolicy = RetryPolicy()
@@ -63,7 +65,7 @@ class Retrier:
     draw_jitter: Callable[[], float] = random.random
 
     def call(self, attempt_once: Callable[[], Result], policy: RetryPolicy | None = None) -> Result:
-        """Return the first result that is not a `TransientStorageError`; raise the last one."""
+        """Call until there is a result, or raise the last `TransientStorageError`."""
         policy = policy or self.policy
         for attempt in range(policy.attempts - 1):
             try:

@@ -1,22 +1,26 @@
-"""The one face of all stores.
+"""The interface of all stores, and the pages of their listings.
 
-A store is rooted at a prefix: keys are relative to it, use ``/`` and never start with one; which
-keys are usable is in ``key``.
-Writes are atomic: a reader sees the old object or the new one, never a part.
+A store has a root prefix. Keys are relative to it, separated by ``/`` and without a leading slash;
+`gigacast.storage.key` checks that they are usable. Writes are atomic: a reader sees the old object
+or the new one, never a part.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+PAGE_KEYS = 1000
+"""Objects per page: as many as one LIST request of S3 returns."""
+
 
 class ObjectMeta(NamedTuple):
-    """One listed object. A tuple, because a plan may hold a million of them.
+    """Metadata of an object. A named tuple for its size: a plan may hold a million of them.
 
-    ``etag`` is opaque (a folder's is made from size and mtime_ns); ``modified_ns`` is the time of
-    the last change in nanoseconds since 1970.
+    ``etag`` is opaque (a folder store makes it from size and mtime_ns); ``modified_ns`` is the time
+    of the last change in nanoseconds since 1970.
     """
 
     key: str
@@ -26,7 +30,7 @@ class ObjectMeta(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """One level of a listing: the folders (each ending in ``/``) and the objects directly in it."""
+    """One level of a listing: its folders (each ending in ``/``) and its objects."""
 
     folders: tuple[str, ...]
     objects: tuple[ObjectMeta, ...]
@@ -34,16 +38,16 @@ class Folder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """Where a store is: a value that pickles, so that worker processes open their own.
+    """Address of a store. It pickles, so that worker processes open their own connection.
 
     Parameters
     ----------
     url : str
-        ``s3://bucket/prefix``, ``file:///folder`` or ``memory://name``.
+        URL: ``s3://bucket/prefix``, ``file:///folder`` or ``memory://name``.
     endpoint_url : str, optional
-        Another S3 endpoint than AWS' own; ``AWS_ENDPOINT_URL`` is read when absent.
+        Endpoint of S3; ``AWS_ENDPOINT_URL`` or the profile, then Amazon's own by default.
     region : str, optional
-        ``AWS_REGION`` and the profile are read when absent.
+        Region of the bucket; ``AWS_REGION`` or the profile by default.
     """
 
     url: str
@@ -51,7 +55,7 @@ class StoreAddress:
     region: str | None = None
 
     def is_below(self, other: "StoreAddress") -> bool:
-        """Whether this is a prefix of the same store, or the very same."""
+        """Check that this address equals the other or lies below it."""
         return f"{self.url.rstrip('/')}/".startswith(f"{other.url.rstrip('/')}/")
 
     def child(self, prefix: str) -> "StoreAddress":
@@ -63,31 +67,31 @@ class StoreAddress:
 class Store(ABC):
     """Objects by key below one root.
 
-    Every method raises the `StorageError` family only: `BucketNotFoundError`, `AccessDeniedError`,
-    `ObjectNotFoundError` and `PreconditionFailedError` say which; what is transient has been
-    retried with backoff and jitter before `TransientStorageError` is raised.
+    All methods raise only `StorageError` and its subclasses (`BucketNotFoundError`,
+    `AccessDeniedError`, `ObjectNotFoundError`, `PreconditionFailedError`). A
+    `TransientStorageError` is raised only after retries with backoff and jitter.
     """
 
     address: StoreAddress
 
     @abstractmethod
     def check(self) -> None:
-        """Make sure the bucket or root folder can be reached: one request, at most ten seconds.
+        """Check that the bucket or root folder is reachable: one request, at most ten seconds.
 
         Raises
         ------
         BucketNotFoundError, AccessDeniedError
         TransientStorageError
-            When the endpoint does not answer.
+            If the endpoint does not answer.
         """
 
     @abstractmethod
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
-        """Iterate over the objects whose key starts with ``prefix``, a page at a time.
+        """Yield pages of the objects whose key starts with ``prefix``.
 
-        Pages and the keys in them are in UTF-8 byte order of the key. ``prefix`` is text, not a
-        folder: ``2014/0`` matches ``2014/01/a``. Nothing matching gives no pages. Every key listed
-        can be read; names in a bucket or folder that cannot be keys are skipped with a warning.
+        Keys are in UTF-8 byte order, within pages and across them. ``prefix`` is text, not a
+        folder: ``2014/0`` matches ``2014/01/a``. Without a match there are no pages. Every listed
+        key can be read; names that are no usable keys are skipped with a warning.
         """
 
     @abstractmethod
@@ -96,7 +100,7 @@ class Store(ABC):
 
     @abstractmethod
     def head(self, key: str) -> ObjectMeta:
-        """Return one object's metadata.
+        """Return the metadata of an object.
 
         Raises
         ------
@@ -107,31 +111,31 @@ class Store(ABC):
     def get(
         self, key: str, *, if_match: str | None = None, start: int = 0, stop: int | None = None
     ) -> bytes:
-        """Return the bytes ``start`` to ``stop`` (exclusive; ``None`` is the end).
+        """Return the bytes from ``start`` to ``stop`` (exclusive; the end by default).
 
-        As in a slice, what lies behind the object's end is left out.
+        As in a slice, a range beyond the end of the object is cut off.
 
         Raises
         ------
         ObjectNotFoundError
         PreconditionFailedError
-            When ``if_match`` is given and the object's ETag differs.
+            If ``if_match`` is given and differs from the object's ETag.
         """
 
     def open_file(self, key: str, *, if_match: str | None = None) -> BinaryIO | None:
-        """Open an object that is a file of this machine, to be read where it lies; else ``None``.
+        """Open the object's file if the store is a folder; return ``None`` for other stores.
 
         Raises
         ------
         ObjectNotFoundError
         PreconditionFailedError
-            When ``if_match`` is given and the ETag differs.
+            If ``if_match`` is given and differs from the object's ETag.
         """
         return None
 
     @abstractmethod
     def put(self, key: str, content: bytes | Path) -> str:
-        """Write an object, replacing any, and return its ETag. A `Path` is streamed from disk."""
+        """Write or replace an object and return its ETag. A `Path` is streamed from disk."""
 
     @abstractmethod
     def put_if_absent(self, key: str, content: bytes | Path) -> str:
@@ -140,18 +144,19 @@ class Store(ABC):
         Raises
         ------
         PreconditionFailedError
-            When there is one: of many racing writers exactly one wins.
+            If the key exists. Of several concurrent writers exactly one succeeds.
         """
 
     def move_if_absent(self, key: str, path: Path) -> str:
-        """Write a local file, which its owner gives up, as `put_if_absent` does.
+        """Move a local file into the store if the key does not exist, and return its ETag.
 
-        A folder on the same disk takes the file itself, without a copy. Under its old name it is
-        to be removed, and never written to again.
+        The caller must not write to ``path`` afterwards and should delete it: a folder store on
+        the same disk makes a hard link to the file instead of a copy.
 
         Raises
         ------
         PreconditionFailedError
+            If the key exists.
         """
         return self.put_if_absent(key, path)
 
@@ -162,9 +167,29 @@ class Store(ABC):
         Raises
         ------
         PreconditionFailedError
-            When it is another, or gone.
+            If the ETag differs or the object is gone.
         """
 
     @abstractmethod
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; a key that does not exist is not an error."""
+        """Delete objects; keys that do not exist are ignored."""
+
+
+def cut_pages(objects: Iterable[ObjectMeta]) -> Iterator[list[ObjectMeta]]:
+    """Yield a stream of objects in pages. Without objects there are no pages."""
+    stream = iter(objects)
+    while page := list(islice(stream, PAGE_KEYS)):
+        yield page
+
+
+def fold_level(prefix: str, objects: Iterable[ObjectMeta]) -> Folder:
+    """Return the one level below a folder prefix, from all objects below it."""
+    folders: dict[str, None] = {}
+    direct: list[ObjectMeta] = []
+    for meta in objects:
+        head, slash, _ = meta.key[len(prefix) :].partition("/")
+        if slash:
+            folders[f"{prefix}{head}/"] = None
+        else:
+            direct.append(meta)
+    return Folder(tuple(sorted(folders)), tuple(direct))

@@ -20,7 +20,7 @@ from gigacast.errors import BucketNotFoundError, ConfigError, DataNotFoundError,
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.models.api import ModelManager
 from gigacast.models.gate import Gate, object_to
-from gigacast.runtime.inline import InlineExecutor
+from gigacast.runtime.choice import InlineExecutor
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.support.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash

@@ -23,6 +23,9 @@ from gigacast.settings.options import nest_arguments
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 from infra import deploy
+from infra.cloud import Cloud
+from infra.configuration import ROOT, TEMPLATES, Deployment, template_file
+from infra.image import build_images, code_tag, image_names
 from tests.support.local_batch import LocalBatch
 from tests.support.moto_server import MotoServer
 from tests.support.panels import put_panels
@@ -36,7 +39,7 @@ def server() -> Iterator[MotoServer]:
 
 def configuration(folder: Path, **changes: Any) -> Path:
     ec2 = boto3.client("ec2")
-    values = yaml.safe_load((deploy.ROOT / "config" / "aws.yaml").read_text())
+    values = yaml.safe_load((ROOT / "config" / "aws.yaml").read_text())
     values |= {
         "vpc_id": ec2.describe_vpcs()["Vpcs"][0]["VpcId"],
         "subnet_ids": [ec2.describe_subnets()["Subnets"][0]["SubnetId"]],
@@ -50,30 +53,30 @@ def configuration(folder: Path, **changes: Any) -> Path:
 
 
 def template_for_moto(name: str) -> str:
-    body = deploy.template_file(name).read_text()
+    body = template_file(name).read_text()
     role = "ServiceRole: !GetAtt InstanceRole.Arn\n      "
     return body.replace(
         "ReplaceComputeEnvironment: false", role + "ReplaceComputeEnvironment: false"
     )
 
 
-def cloud_of(deployment: deploy.Deployment) -> deploy.Cloud:
+def cloud_of(deployment: Deployment) -> Cloud:
     client = boto3.client("cloudformation", region_name=deployment.region)
-    return deploy.Cloud(deployment, client, template_for_moto)
+    return Cloud(deployment, client, template_for_moto)
 
 
 def made_elsewhere(repository: str) -> Mapping[str, str]:
-    return deploy.image_names(repository, "0123456789ab")
+    return image_names(repository, "0123456789ab")
 
 
 @pytest.mark.filterwarnings("ignore:.*:UserWarning")
 def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_path: Path) -> None:
-    deployment = deploy.Deployment.read(configuration(tmp_path))
+    deployment = Deployment.read(configuration(tmp_path))
     cloud = cloud_of(deployment)
     made = deploy.deploy(deployment, cloud, made_elsewhere)
     assert made["CpuImage"].endswith("/deployed:cpu-0123456789ab")
     assert deploy.deploy(deployment, cloud, made_elsewhere)["Bucket"] == made["Bucket"]
-    assert {cloud.status(name) for name in deploy.TEMPLATES} <= {
+    assert {cloud.status(name) for name in TEMPLATES} <= {
         "CREATE_COMPLETE",
         "UPDATE_COMPLETE",
     }
@@ -94,7 +97,7 @@ def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_
     )["jobDefinitions"]
     assert definition["retryStrategy"]["attempts"] == 10
     deploy.destroy(deployment, cloud)
-    assert {cloud.status(name) for name in deploy.TEMPLATES[1:]} == {"not deployed"}
+    assert {cloud.status(name) for name in TEMPLATES[1:]} == {"not deployed"}
     again = cloud.up("storage", dict(deployment.parameters))  # it goes on with what is there
     assert (again["Bucket"], again["Repository"]) == (made["Bucket"], made["Repository"])
 
@@ -103,11 +106,11 @@ def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_
     ("change", "said"),
     [
         ({"vpc_id": None}, "vpc_id: missing"),
-        ({"subnet_ids": "subnet-1"}, "subnet_ids: 'subnet-1' is no list"),
+        ({"subnet_ids": "subnet-1"}, "subnet_ids: 'subnet-1' is not a list"),
         ({"vpc": "vpc-1"}, "vpc: unknown key"),
-        ({"parameters": {"MaxGpuVcpu": 8}}, "parameters.MaxGpuVcpu: no template has it"),
-        ({"parameters": {"Endpoints": "all"}}, "parameters.Endpoints: is filled in"),
-        ({"subnet_ids": [1]}, "subnet_ids: [1] is no list of texts"),
+        ({"parameters": {"MaxGpuVcpu": 8}}, "parameters.MaxGpuVcpu: no template has this"),
+        ({"parameters": {"Endpoints": "all"}}, "parameters.Endpoints: is set"),
+        ({"subnet_ids": [1]}, "subnet_ids: [1] is not a list of texts"),
         ({"endpoints": "s3"}, "route_table_ids: missing"),
     ],
 )
@@ -115,20 +118,18 @@ def test_a_wrong_configuration_is_named(
     server: MotoServer, tmp_path: Path, change: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ConfigError, match=re.escape(said)):
-        deploy.Deployment.read(configuration(tmp_path, **change))
+        Deployment.read(configuration(tmp_path, **change))
 
 
 def test_a_list_of_instance_types_is_one_parameter(server: MotoServer, tmp_path: Path) -> None:
     given = {"parameters": {"CpuInstanceTypes": ["c7i.large", "m7i.large"]}}
-    deployment = deploy.Deployment.read(configuration(tmp_path, **given))
+    deployment = Deployment.read(configuration(tmp_path, **given))
     assert deployment.parameters["CpuInstanceTypes"] == "c7i.large,m7i.large"
 
 
 def test_an_existing_bucket_is_used_and_none_is_made(server: MotoServer, tmp_path: Path) -> None:
     boto3.client("s3").create_bucket(Bucket="there-already")
-    deployment = deploy.Deployment.read(
-        configuration(tmp_path, name="guest", bucket="there-already")
-    )
+    deployment = Deployment.read(configuration(tmp_path, name="guest", bucket="there-already"))
     made = cloud_of(deployment).up("storage", dict(deployment.parameters))
     assert made["Bucket"] == "there-already"
     listed = boto3.client("cloudformation").list_stack_resources(StackName="guest-storage")
@@ -140,13 +141,13 @@ def test_without_a_commit_the_images_have_no_name() -> None:
     def no_git(*_: object, **__: object) -> None:
         raise FileNotFoundError(2, "No such file or directory: 'git'")
 
-    with pytest.raises(ConfigError, match="no commit to name the images by") as caught:
-        deploy.code_tag(no_git)
+    with pytest.raises(ConfigError, match="no commit to tag the images with") as caught:
+        code_tag(no_git)
     assert "--images TAG" in str(caught.value.hint)
 
 
 def test_a_stack_that_is_refused_is_named(server: MotoServer, tmp_path: Path) -> None:
-    deployment = deploy.Deployment.read(configuration(tmp_path, name="refused"))
+    deployment = Deployment.read(configuration(tmp_path, name="refused"))
     with pytest.raises(ComputeError, match=r"CloudFormation: refused-network .*VpcId"):
         cloud_of(deployment).up("network", {})
 
@@ -160,7 +161,7 @@ def test_images_are_built_for_every_flavour_and_pushed_once(
     server: MotoServer, tmp_path: Path
 ) -> None:
     index = "https://example.org/cpu"
-    deployment = deploy.Deployment.read(configuration(tmp_path, cpu_torch_index=index))
+    deployment = Deployment.read(configuration(tmp_path, cpu_torch_index=index))
     repository = repository_named("built")
     commands: list[list[str]] = []
 
@@ -174,7 +175,7 @@ def test_images_are_built_for_every_flavour_and_pushed_once(
                 imageTag=command[-1].rpartition(":")[2],
             )
 
-    deploy.build_images(repository, deployment, "abc", run)
+    build_images(repository, deployment, "abc", run)
     assert [command[:2] for command in commands] == [
         ["docker", "login"],
         *[["docker", "build"], ["docker", "push"]] * 3,
@@ -184,7 +185,7 @@ def test_images_are_built_for_every_flavour_and_pushed_once(
     pushed = [command[-1] for command in commands if command[1] == "push"]
     assert pushed == [f"{repository}:{name}-abc" for name in ("cpu", "gpu", "planner")]
     commands.clear()
-    deploy.build_images(repository, deployment, "abc", run)
+    build_images(repository, deployment, "abc", run)
     assert commands == []
 
 
@@ -194,8 +195,8 @@ def test_missing_docker_is_reported_in_a_single_line(
     def missing(command: list[str], **_: object) -> None:
         raise FileNotFoundError(command[0])
 
-    deployment = deploy.Deployment.read(configuration(tmp_path))
+    deployment = Deployment.read(configuration(tmp_path))
     with pytest.raises(ConfigError, match="docker is not installed"):
-        deploy.build_images(repository_named("bare"), deployment, "abc", missing)
+        build_images(repository_named("bare"), deployment, "abc", missing)
     assert deploy.main(["up", "--config", str(tmp_path / "none.yaml")]) == 2
     assert "none.yaml: no such configuration file" in capsys.readouterr().err

@@ -77,7 +77,7 @@ def test_the_same_import_again_changes_nothing_and_other_content_is_refused(
     assert "import it under another day" in shown
 
 
-def test_all_that_is_known_of_a_version_is_shown(filled: Store, capsys: Capture) -> None:
+def test_describe_shows_the_metadata_of_a_version(filled: Store, capsys: Capture) -> None:
     shown = told(filled, capsys, "describe", "cleaned/MES")
     for text in (
         "cleaned/v1.1/MES",
@@ -249,17 +249,17 @@ def test_versions_are_deprecated_and_retired_after_they_were_shown(
     [
         (["describe", "cleaned/v9/MES"], "is not published; there are: v1, v1.1"),
         (["describe", "cleaned/XYZ"], "no dataset 'XYZ' in cleaned/; there are: MES"),
-        (["describe", "elsewhere/XYZ"], "names no dataset"),
+        (["describe", "elsewhere/XYZ"], "is not a dataset"),
         (["publish", "nothing", "cleaned/MES"], "neither a local file nor a dataset"),
         (["import", "nothing.csv", "raw/X"], "nothing.csv: there is no such file"),
-        (["import", "bars.csv", "raw/X/monday"], "'monday' is no day"),
-        (["publish", "bars.csv", "cleaned/vX/Y"], "'vX' is no version"),
+        (["import", "bars.csv", "raw/X/monday"], "'monday' is not a day"),
+        (["publish", "bars.csv", "cleaned/vX/Y"], "'vX' is not a version"),
         (["validate", "bars.csv", "--schema", "mine"], "there is no file mine"),
         (["lineage", "cleaned/v1/nobody"], "neither a dataset nor an object"),
         (["versions", "cleaned/nobody"], "no dataset 'nobody'"),
     ],
 )
-def test_what_is_wrong_ends_in_one_clear_line(
+def test_wrong_usage_ends_with_one_clear_line(
     filled: Store, capsys: Capture, words: list[str], message: str
 ) -> None:
     shown = told(filled, capsys, *words, code=2)
@@ -267,14 +267,16 @@ def test_what_is_wrong_ends_in_one_clear_line(
     assert "Traceback" not in shown
 
 
-def test_a_time_column_that_is_not_there_is_refused(bucket: Store, capsys: Capture) -> None:
+def test_a_missing_time_column_is_refused(bucket: Store, capsys: Capture) -> None:
     words = ["import", "bars.csv", "raw/MES/2024-01-15", "--time_column", "when"]
     shown = told(bucket, capsys, *words, code=2)
-    assert "there is no column 'when'" in shown
+    assert "there is no time column 'when'" in shown
     assert "timestamp" in shown
 
 
-def test_what_is_published_of_a_dataset_keeps_its_contract(filled: Store, capsys: Capture) -> None:
+def test_a_version_published_from_a_dataset_keeps_its_contract(
+    filled: Store, capsys: Capture
+) -> None:
     assert command(filled, "publish", "cleaned/MES", "cleaned/COPY") == 0
     assert "OHLCV" in told(filled, capsys, "describe", "cleaned/COPY").upper()
     bars(5).assign(high=0.0).to_parquet("bad.parquet", index=False)
@@ -299,11 +301,11 @@ def test_files_of_a_folder_may_have_their_columns_in_any_order(
     assert "has other columns" in shown
 
 
-def test_a_csv_that_would_not_be_read_as_it_was_meant_is_refused(
+def test_a_csv_that_would_be_read_with_a_wrong_meaning_is_refused(
     bucket: Store, capsys: Capture
 ) -> None:
     Path("latin.csv").write_bytes("timestamp,city\n2024-01-01,Zürich\n".encode("latin-1"))
-    assert "'city' is no UTF-8" in told(bucket, capsys, "import", "latin.csv", "raw/A", code=2)
+    assert "'city' is not UTF-8" in told(bucket, capsys, "import", "latin.csv", "raw/A", code=2)
     Path("german.csv").write_text("timestamp;value\n2024-01-01;1\n")
     shown = told(bucket, capsys, "import", "german.csv", "raw/A", code=2)
     assert "separated by ';'" in shown
@@ -359,9 +361,7 @@ def test_days_are_times_to_partition_by(bucket: Store, capsys: Capture) -> None:
     assert "time      2024-01-20 to 2024-02-08" in shown
 
 
-def test_lists_structs_and_half_floats_are_told_for_what_they_are(
-    bucket: Store, capsys: Capture
-) -> None:
+def test_lists_structs_and_half_floats_are_described(bucket: Store, capsys: Capture) -> None:
     table = pa.table(
         {
             "timestamp": pa.array(range(4), pa.int64()).cast(pa.timestamp("us")),
@@ -394,7 +394,7 @@ def test_without_a_bucket_the_lake_is_the_working_folder(
     assert run(["data"]) == 0
 
 
-def test_raw_files_that_somebody_put_there_are_published_from(
+def test_versions_are_published_from_raw_files_without_a_manifest(
     bucket: Store, capsys: Capture
 ) -> None:
     bars(30).to_parquet("mine.parquet", index=False)
@@ -408,9 +408,7 @@ def test_raw_files_that_somebody_put_there_are_published_from(
     assert "unfinished" in half
 
 
-def test_an_append_keeps_the_contract_of_what_it_is_appended_to(
-    bucket: Store, capsys: Capture
-) -> None:
+def test_an_append_keeps_the_contract_of_the_version_before(bucket: Store, capsys: Capture) -> None:
     bars(50).to_parquet("one.parquet", index=False)
     bars(50, start="2024-03-01").assign(low=1e6).to_parquet("bad.parquet", index=False)
     bars(50, start="2024-04-01").to_parquet("two.parquet", index=False)
@@ -432,7 +430,7 @@ def test_whole_numbers_that_no_float_holds_are_not_widened(bucket: Store, capsys
 
 
 @pytest.mark.parametrize("unit", [1, 1000, 10**9])
-def test_numbers_are_not_coerced_to_times_of_a_unit_nobody_named(
+def test_numbers_are_not_coerced_to_times_without_a_unit(
     bucket: Store, capsys: Capture, unit: int
 ) -> None:
     Path("c.yaml").write_text("name: c\ncolumns:\n- {name: timestamp, type: timestamp}\n", "utf-8")
@@ -456,7 +454,7 @@ def test_a_file_with_one_name_twice_or_in_another_encoding_is_refused(
             assert said in capsys.readouterr().err
 
 
-def test_quiet_commands_still_name_what_was_set_aside(bucket: Store, capsys: Capture) -> None:
+def test_quiet_commands_still_name_skipped_data(bucket: Store, capsys: Capture) -> None:
     frame = bars(50).assign(timestamp="never")
     frame.to_parquet("times.parquet", index=False)
     assert command(bucket, "import", "times.parquet", "raw/T") == 0
@@ -469,7 +467,7 @@ def test_quiet_commands_still_name_what_was_set_aside(bucket: Store, capsys: Cap
 
 
 @pytest.mark.parametrize("mode", ["strict", "coerce"])
-def test_texts_of_a_contract_are_read_as_they_stand_in_a_csv(
+def test_text_columns_of_a_contract_are_read_from_csv_unchanged(
     bucket: Store, capsys: Capture, mode: str
 ) -> None:
     Path("c.yaml").write_text(

@@ -103,7 +103,7 @@ def test_what_a_version_shares_with_its_parent_is_not_forecast_again(bucket: Sto
     assert forecast(bucket, "cleaned/v3.1/panel").totals.partitions == 0
 
 
-def test_a_forecast_says_what_it_was_made_from(bucket: Store) -> None:
+def test_a_forecast_records_the_dataset_it_was_made_from(bucket: Store) -> None:
     put_panels(bucket, months=["2024-01"], parts=1)
     (task,) = gigacast.forecast(bucket.address.url, model="seasonal-naive", horizon=6).plan.tasks
     (link,) = trace(Lake(bucket), task.output_key).sources
@@ -111,7 +111,7 @@ def test_a_forecast_says_what_it_was_made_from(bucket: Store) -> None:
     assert link.etag == task.inputs[0].etag
 
 
-def test_a_forecast_of_a_version_comes_from_what_the_version_comes_from(bucket: Store) -> None:
+def test_the_lineage_of_a_forecast_includes_that_of_its_dataset(bucket: Store) -> None:
     frame = hourly_panel("2024-01", ["a", "b"])
     publish(bucket, "raw/panel/2024-02-01", frame, contract=None)
     raw = Lake(bucket).read(DatasetRef.parse("raw/panel/2024-02-01")).files[0]
@@ -137,19 +137,19 @@ def test_a_file_that_versions_name_in_place_knows_them_and_where_they_come_from(
     assert [(p.name, p.relation) for p in found.products] == [("cleaned/v1/panel", "file of")]
 
 
-def test_a_run_in_which_nothing_came_about_is_no_product(bucket: Store) -> None:
+def test_a_run_without_outputs_is_not_listed_as_a_product(bucket: Store) -> None:
     publish_panel(bucket, "cleaned/v3/panel", "2024-01")
     assert forecast(bucket, "cleaned/v3/panel", targets="nothing").status == "failed"
     assert trace(Lake(bucket), "cleaned/v3/panel").products == ()
 
 
-def test_the_flags_of_cleaning_are_no_targets(bucket: Store) -> None:
+def test_the_flags_of_cleaning_are_not_targets(bucket: Store) -> None:
     frame = hourly_panel("2024-01", ["a", "b"]).assign(target_outlier=False)
     publish(bucket, "cleaned/v1/panel", frame, partition_by=["month"], contract=None)
     assert forecast(bucket, "cleaned/v1/panel").totals.series == 2
 
 
-def test_a_dataset_says_which_forecasts_were_made_from_it(bucket: Store) -> None:
+def test_a_dataset_lists_the_forecasts_made_from_it(bucket: Store) -> None:
     publish_panel(bucket, "cleaned/v3/panel", "2024-01")
     publish_panel(bucket, "cleaned/v3.1/panel", "2024-02", append=True)
     runs = [forecast(bucket, f"cleaned/{version}/panel") for version in ("v3", "latest")]
@@ -267,7 +267,7 @@ def test_a_file_with_no_rows_is_read_and_written(folder: Store) -> None:
     assert open_inputs(folder.address.child("cleaned/v1/none")).head("part-00000.parquet")
 
 
-def test_a_wrong_schema_is_told_by_column(folder: Store) -> None:
+def test_a_wrong_schema_is_reported_by_column(folder: Store) -> None:
     path = f"{folder.address.url}/x.parquet"
     write_parquet_validated(pd.DataFrame({"a": [1]}), path)
     with pytest.raises(SchemaError) as caught:

@@ -109,7 +109,7 @@ def test_compression(here: Path, codec: str | None) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(here / "data.parquet"), df)
 
 
-def test_a_codec_there_is_not_is_refused_by_name(here: Path) -> None:
+def test_an_unknown_codec_is_refused_by_name(here: Path) -> None:
     with pytest.raises(ConfigError, match="there is no 'lzma'"):
         write_parquet_validated(bars(5), "data.parquet", compression="lzma")
 
@@ -172,7 +172,7 @@ def test_partitioned_datasets_by_date_by_asset_and_by_both(root: str) -> None:
         pd.testing.assert_frame_equal(got, wanted[["timestamp", "close"]].reset_index(drop=True))
 
 
-def test_plain_folders_of_partitions_are_read_with_what_their_names_say(root: str) -> None:
+def test_plain_folders_of_partitions_add_their_values_as_columns(root: str) -> None:
     frame = pd.concat([bars(5).assign(symbol=name) for name in ("ES", "MES")], ignore_index=True)
     write_parquet_validated(frame, f"{root}out", partition_by=["symbol"])
     for name in ("ES", "MES"):
@@ -211,7 +211,7 @@ def test_the_predefined_schemas_are_registered_and_make_their_own_data(
     write_parquet_validated(rows, "rows.parquet", schema)  # type: ignore[arg-type]
 
 
-def test_schemas_of_ones_own_are_registered_by_name() -> None:
+def test_own_schemas_are_registered_by_name() -> None:
     mine = OHLCV_SCHEMA.from_dict({**OHLCV_SCHEMA.to_dict(), "name": "mine"})
     register_schema(mine)
     assert get_schema("mine") == mine
@@ -224,7 +224,7 @@ def test_schemas_of_ones_own_are_registered_by_name() -> None:
         get_schema("nobodys")
 
 
-def test_every_violation_is_told_with_its_column_rule_count_and_rows(here: Path) -> None:
+def test_every_violation_has_its_column_rule_count_and_rows(here: Path) -> None:
     df = bars(10)
     df.loc[[2, 5], "volume"] = -1.0
     df.loc[4, "open"] = None
@@ -258,7 +258,7 @@ def test_the_three_modes(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert issubclass(MissingRequiredColumnError, SchemaMismatchError)
 
 
-def test_what_cannot_be_coerced_is_named(here: Path) -> None:
+def test_values_that_cannot_be_coerced_are_named(here: Path) -> None:
     frame = bars(4).astype({"close": "object"})
     frame["close"] = ["1.5", " 2 ", "cheap", "inf"]
     with pytest.raises(DataTypeValidationError, match="close: type in 1 rows") as caught:
@@ -287,7 +287,7 @@ def test_custom_keys_travel_in_the_file(root: str) -> None:
     assert known["metadata"]["record_count"] == 5
 
 
-def test_what_is_not_there_is_said_to_be_missing(root: str) -> None:
+def test_missing_data_is_a_data_not_found_error(root: str) -> None:
     with pytest.raises(DataNotFoundError, match="no dataset 'MES' in cleaned/"):
         read_parquet_with_schema(f"{root}cleaned/v1/MES")
     write_cleaned_data(bars(5), f"{root}cleaned/v1/MES")
@@ -295,14 +295,14 @@ def test_what_is_not_there_is_said_to_be_missing(root: str) -> None:
         read_parquet_with_schema(f"{root}cleaned/v2/MES")
     with pytest.raises(DataNotFoundError, match=r"has no file 'x.parquet'"):
         read_parquet_with_schema(f"{root}cleaned/v1/MES/x.parquet")
-    with pytest.raises(DataNotFoundError, match="no Parquet file there"):
+    with pytest.raises(DataNotFoundError, match="there is no Parquet file"):
         read_parquet_with_schema(f"{root}nothing.parquet")
     put(f"{root}cleaned/v3/MES/x.parquet", parquet_bytes(bars(5)))
     with pytest.raises(DataNotFoundError, match="not published"):
         read_parquet_with_schema(f"{root}cleaned/v3/MES")
 
 
-def test_frames_that_are_no_tables_are_refused_in_our_own_words(here: Path) -> None:
+def test_frames_that_cannot_be_tables_are_schema_errors(here: Path) -> None:
     twice = pd.concat([bars(5), bars(5)[["close"]]], axis=1)
     with pytest.raises(SchemaError, match="Duplicate column names"):
         write_parquet_validated(twice, here / "twice.parquet")
@@ -312,14 +312,14 @@ def test_frames_that_are_no_tables_are_refused_in_our_own_words(here: Path) -> N
     assert list(here.iterdir()) == []
 
 
-def test_a_dataset_without_its_version_is_told_how_to_name_one(root: str) -> None:
+def test_a_path_without_a_version_is_an_error_with_a_hint(root: str) -> None:
     write_cleaned_data(bars(5), f"{root}cleaned/v1/MES", partition_by=None)
     with pytest.raises(DataNotFoundError, match="cleaned/latest/MES"):
         read_partitioned_dataset(f"{root}cleaned/MES")
     assert len(read_partitioned_dataset(f"{root}cleaned/latest/MES")) == 5
 
 
-def test_a_filter_by_what_is_no_time_is_refused(root: str) -> None:
+def test_a_filter_by_an_invalid_time_is_refused(root: str) -> None:
     write_cleaned_data(bars(5), f"{root}cleaned/v1/MES")
     with pytest.raises(ConfigError, match="compares times with 'garbage'"):
         read_partitioned_dataset(f"{root}cleaned/v1/MES", filters=[("timestamp", ">", "garbage")])

@@ -120,7 +120,7 @@ def test_a_file_with_other_columns_is_refused_and_never_left_out(
     store.put(key_of(2014, 2), parquet(table))
     wanted = message
     if way == "prediction":  # the only file that is looked at: nobody else has other columns
-        wanted += "|no timestamp column|there is no column|recognised|cannot serve"
+        wanted += "|no timestamp column|there is no column|recognised|unusable type"
     with pytest.raises(SchemaError, match=wanted) as told:
         WAYS[way](loader_of(store, tmp_path))
     assert "2014/02/" in str(told.value)

@@ -258,7 +258,7 @@ def test_partitions_of_a_bucket_are_cleaned_and_failures_are_reported(
     ("words", "message"),
     [
         (["quality", "raw/NOTHING"], "no dataset 'NOTHING'"),
-        (["quality", "nothing"], "names no dataset"),
+        (["quality", "nothing"], "is not a dataset"),
         (["quality"], "no Parquet file"),
         (["quality", "raw/FX", "--calendar", "daily"], "no calendar"),
         (["quality", "raw/FX", "--holidays", "xmas"], "--holidays"),

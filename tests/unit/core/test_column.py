@@ -26,7 +26,7 @@ NUMBERS = ["int8", "int32", "int64", "uint8", "uint16", "uint64", "float32", "fl
 
 @pytest.mark.parametrize("dtype", NUMBERS)
 @pytest.mark.parametrize("length", [0, 1, 9])
-def test_numbers_go_there_and_back(dtype: str, length: int) -> None:
+def test_numbers_survive_the_conversion_to_arrow_and_back(dtype: str, length: int) -> None:
     values = np.arange(length).astype(dtype)
     column = to_arrow(values)
     assert column.equals(pa.array(values))
@@ -36,7 +36,7 @@ def test_numbers_go_there_and_back(dtype: str, length: int) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 7, 8, 9, 100])
-def test_booleans_go_there_and_back_from_any_offset(length: int) -> None:
+def test_booleans_survive_the_conversion_from_any_offset(length: int) -> None:
     values = np.random.default_rng(length).random(length) < 0.5
     column = to_arrow(values)
     assert column.equals(pa.array(values))
@@ -45,7 +45,7 @@ def test_booleans_go_there_and_back_from_any_offset(length: int) -> None:
         assert to_numpy(column[start:]).dtype == np.bool_
 
 
-def test_slices_and_chunks_are_as_pyarrow_has_them() -> None:
+def test_slices_and_chunks_convert_as_with_pyarrow() -> None:
     column = pa.array(np.arange(20.0))
     assert np.array_equal(to_numpy(column[3:11]), np.arange(3.0, 11.0))
     chunked = pa.chunked_array([column[:3], column[5:7]])
@@ -55,14 +55,14 @@ def test_slices_and_chunks_are_as_pyarrow_has_them() -> None:
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
-def test_moments_become_timestamps_and_what_is_no_moment_null(unit: str) -> None:
+def test_datetimes_become_timestamps_and_nat_becomes_null(unit: str) -> None:
     times = np.array(["2024-01-31T01:02:03", "NaT", "1969-12-31"], f"datetime64[{unit}]")
     assert to_arrow(times).equals(pa.array(times))
     absent = np.array([True, False, False])
     assert to_arrow(times, absent).to_pylist()[0] is None
 
 
-def test_what_is_absent_is_null_and_nan_is_a_number() -> None:
+def test_absent_values_become_null_and_nan_stays_nan() -> None:
     values = np.array([1.0, np.nan, 3.0])
     assert to_arrow(values).null_count == 0
     absent = np.array([False, True, False])
@@ -70,19 +70,19 @@ def test_what_is_absent_is_null_and_nan_is_a_number() -> None:
     assert to_arrow(values, np.zeros(3, bool)).buffers()[0] is None
 
 
-def test_every_second_value_is_what_was_meant() -> None:
+def test_arrays_with_strides_are_converted() -> None:
     values = np.arange(10)[::2]
     assert to_arrow(values).to_pylist() == [0, 2, 4, 6, 8]
 
 
-def test_nulls_and_other_types_go_pyarrows_way() -> None:
+def test_nulls_and_other_types_are_converted_by_pyarrow() -> None:
     column = pa.array([1.5, None])
     assert np.array_equal(to_numpy(column), [1.5, np.nan], equal_nan=True)
     assert to_numpy(pa.array(["a", "b"])).tolist() == ["a", "b"]
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["a", "", "größer", "b"]])
-def test_texts_are_as_pyarrow_has_them(texts: list[str]) -> None:
+def test_texts_convert_as_with_pyarrow(texts: list[str]) -> None:
     assert text_column(texts).equals(pa.array(texts, pa.string()))
 
 
@@ -94,7 +94,7 @@ def test_numbers_are_not_copied() -> None:
 @pytest.mark.parametrize(
     "value", [7, -7, 1 << 40, -(1 << 63), 1.5, True, "text", "", date(2024, 1, 2)]
 )
-def test_a_scalar_is_the_one_that_arrow_makes(value: Any) -> None:
+def test_a_scalar_equals_pyarrows_own(value: Any) -> None:
     assert to_scalar(value).equals(pa.scalar(value))
 
 
@@ -138,9 +138,7 @@ assert "pandas" not in sys.modules
 @pytest.mark.parametrize(
     "values", [[1.5, None, float("nan")], [1.0, 2.0], [None, float("inf")], []]
 )
-def test_floats_that_are_known_are_those_python_calls_finite(
-    kind: pa.DataType, values: list[float | None]
-) -> None:
+def test_known_floats_are_the_finite_ones(kind: pa.DataType, values: list[float | None]) -> None:
     column = pa.array([9.0, *values], kind)[1:]  # an offset shifts what is known as well
     numbers, known = known_floats(column)
     expected = [value is not None and math.isfinite(value) for value in values]
@@ -152,7 +150,7 @@ def test_floats_that_are_known_are_those_python_calls_finite(
     assert known_floats(chunked)[1].tolist() == expected
 
 
-def test_nan_is_seen_where_it_is_and_not_where_it_cannot_be() -> None:
+def test_nan_is_found_only_in_columns_of_floats() -> None:
     nan = float("nan")
     assert may_hold_nan(pa.array([1.0, nan]))
     assert not may_hold_nan(pa.array([nan, 1.0])[1:])

@@ -110,7 +110,7 @@ def test_after_a_weekend_the_next_business_day_is_monday():
     st.integers(-60 * 365, 200 * 365),
     st.integers(0, 500),
 )
-def test_what_is_shifted_ahead_is_found_as_many_steps_back(freq, day, steps):
+def test_shifting_ahead_and_counting_back_give_the_same_steps(freq, day, steps):
     frequency = Frequency.parse(freq)
     start = frequency.shift(np.array([day * DAY_US]), 1)
     later = frequency.shift(start, steps)
@@ -146,7 +146,7 @@ def test_aliases_are_read_and_written_canonically(text, alias):
     ["", " ", "m", "5m", "Ms", "x", "0D", "-1h", "1.5h", "2B", "ns", "D-MON", "W-JAN", "M@0",
      "M@32", "MS@3", "D@3", "BME", "0", "3@2"],
 )  # fmt: skip
-def test_what_is_no_frequency_is_refused_with_the_name_of_the_setting(text):
+def test_an_unknown_frequency_is_an_error_that_names_the_setting(text):
     with pytest.raises(ConfigError, match="freq"):
         Frequency.parse(text)
 

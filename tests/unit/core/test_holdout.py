@@ -63,7 +63,7 @@ def test_contexts_end_at_the_origin_in_time_too():
     assert str(after[5]) == "2024-05-01 00:00:00"
 
 
-def test_hours_pass_and_days_keep_their_time_when_the_clock_changes():
+def test_hours_follow_utc_and_days_follow_wall_time_when_the_clock_changes():
     zone = pa.timestamp("us", "Europe/Berlin")
     last = int(np.datetime64("2024-03-31T04:00", "us").astype(np.int64))
     series = batch_of([[1.0] * 4] * 2, (Frequency.parse("h"), DAILY), [0, 1], [last] * 2, zone)

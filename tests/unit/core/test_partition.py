@@ -13,7 +13,7 @@ SEED_KEY = "2014/03/SYMBOL_1min_h15_2014_03_769b531dbb2ff3cb.parquet"
 
 
 @pytest.mark.parametrize("pattern", [NamingPattern(), NamingPattern(named=SEED_REGEX)])
-def test_a_named_object_says_symbol_timeframe_horizon_month_and_generation(
+def test_the_name_of_an_object_contains_symbol_timeframe_horizon_month_and_generation(
     pattern: NamingPattern,
 ) -> None:
     name = pattern.parse(SEED_KEY)
@@ -57,7 +57,7 @@ def test_panel_parts_are_named_by_their_stem(key: str, partition: str) -> None:
         "2014/03/SYMBOL_1min_h15_2014_03_769b531dbb2ff3cb.parquet.tmp",
     ],
 )
-def test_other_keys_are_no_partitions(key: str) -> None:
+def test_other_keys_are_not_partitions(key: str) -> None:
     assert NamingPattern().parse(key) is None
 
 

@@ -27,7 +27,7 @@ def frame(rows: int = 200) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("by", [["date"], ["month"], ["year"], ["asset"], ["month", "asset"], []])
-def test_rows_are_cut_as_a_slow_group_by_cuts_them(by: list[str]) -> None:
+def test_rows_are_divided_as_by_a_slow_group_by(by: list[str]) -> None:
     rows = frame()
     table = pa.Table.from_pandas(rows, preserve_index=False)
     formats = {"date": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}

@@ -33,7 +33,7 @@ def values_of(series: SeriesBatch) -> list:
     return [one.tolist() for one in series]
 
 
-def test_a_slice_has_the_series_it_names():
+def test_a_slice_has_the_selected_series():
     whole = batch([2, 0, 3])
     assert values_of(whole.slice(1, 3)) == values_of(whole)[1:]
     assert whole.slice(2, 3).item_ids.to_pylist() == ["i2"]
@@ -59,7 +59,7 @@ def test_joined_batches_keep_every_series_and_its_frequency():
         (pa.timestamp("ms", "UTC"), dt.datetime(2024, 2, 1, tzinfo=dt.UTC)),
     ],
 )
-def test_timestamps_are_written_as_the_input_had_them(kind, expected):
+def test_timestamps_are_returned_in_the_type_of_the_input(kind, expected):
     one = batch([1], kind=kind)
     assert one.future_arrow(2).type == kind
     assert one.last_arrow().to_pylist() == [expected - dt.timedelta(days=1)]
@@ -82,7 +82,7 @@ def test_plain_steps_stay_whole_numbers():
     assert steps.last_arrow().to_pylist() == [5, None]
 
 
-def test_a_wall_time_the_clock_skips_is_the_next_there_is():
+def test_a_skipped_wall_time_becomes_the_next_existing_one():
     zone = pa.timestamp("us", "Europe/Berlin")
     last = int(np.datetime64("2024-03-30T02:30", "us").astype(np.int64))
     (moment,) = batch([1], kind=zone, last=[last]).future_arrow(1).to_pylist()

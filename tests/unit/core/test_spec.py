@@ -36,13 +36,13 @@ def test_whatever_changes_the_numbers_changes_the_id(other: Spec) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "ä", "-x"])
-def test_a_name_that_is_no_segment_of_a_key_is_refused(name: str) -> None:
+def test_a_name_that_is_not_a_segment_of_a_key_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be part of a key"):
         Spec(name, "v1", (0.5,), {})
 
 
 @pytest.mark.parametrize("text", ["h7-q9", "h7-q9-xyz", "_manifest.parquet", "7-q9-3fa9c2d1"])
-def test_other_folders_are_no_specs(text: str) -> None:
+def test_other_folders_are_not_specs(text: str) -> None:
     assert horizon_of_spec(text) is None
 
 

@@ -19,9 +19,9 @@ def test_a_version_has_one_spelling(text: str, spelled: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "v", "vX", "v1.2.3.4", "v01", "1..2", "latest", "v-1", "v1 "])
-def test_what_is_no_version_is_refused(text: str) -> None:
+def test_an_invalid_version_is_refused(text: str) -> None:
     assert Version.find(text) is None
-    with pytest.raises(ConfigError, match="is no version"):
+    with pytest.raises(ConfigError, match="is not a version"):
         Version.parse(text)
 
 
@@ -71,7 +71,7 @@ def test_a_dataset_is_named_as_its_folder(text: str, shown: str) -> None:
         "raw/2024-01-15",
     ],
 )
-def test_what_names_no_dataset_is_refused(text: str) -> None:
+def test_a_text_that_is_not_a_dataset_is_refused(text: str) -> None:
     with pytest.raises(ConfigError):
         DatasetRef.parse(text)
 

@@ -17,8 +17,8 @@ from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.file_plan import FoundFile, OutputPlace, plan_files
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt, find_receipt, write_receipt
+from gigacast.runtime.choice import InlineExecutor
 from gigacast.runtime.executor import Failure
-from gigacast.runtime.inline import InlineExecutor
 from gigacast.storage.memory import MemoryStore
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

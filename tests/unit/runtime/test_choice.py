@@ -1,4 +1,4 @@
-"""Which executor a run gets, with how many processes and threads."""
+"""The choice of an executor, and its numbers of processes and threads."""
 
 import subprocess
 import sys
@@ -7,9 +7,8 @@ import pytest
 
 from gigacast.errors import ConfigError
 from gigacast.runtime import cores
-from gigacast.runtime.choice import make_executor
+from gigacast.runtime.choice import InlineExecutor, make_executor
 from gigacast.runtime.cores import THREAD_VARIABLES, divide_threads, resolve_jobs
-from gigacast.runtime.inline import InlineExecutor
 from gigacast.runtime.parallel import JoblibExecutor
 
 
@@ -38,7 +37,7 @@ def test_auto_takes_processes_when_there_is_work_for_two(
     assert type(make_executor(name, n_jobs, n_tasks=n_tasks)) is expected
 
 
-def test_an_unknown_executor_is_named_with_the_known() -> None:
+def test_the_error_of_an_unknown_executor_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"executor 'spark' is unknown.*auto, inline, joblib"):
         make_executor("spark")
 
@@ -51,7 +50,7 @@ def test_n_jobs_counts_as_in_joblib(n_jobs: int | None, expected: int) -> None:
     assert resolve_jobs(n_jobs) == expected
 
 
-def test_no_job_is_an_error() -> None:
+def test_zero_jobs_are_an_error() -> None:
     with pytest.raises(ConfigError, match="n_jobs is 0"):
         make_executor("inline", 0)
 
@@ -63,7 +62,9 @@ def test_the_cores_are_divided_between_the_processes(processes: int, share: str)
 
 
 @pytest.mark.usefixtures("eight_cores")
-def test_threads_that_are_named_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_given_number_of_threads_wins_over_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert divide_threads(2)["OMP_NUM_THREADS"] == "5"
     assert divide_threads(2)["MKL_NUM_THREADS"] == "4"

@@ -1,4 +1,4 @@
-"""Tasks over a cluster: Dask's for real, on this machine; Ray's registration with a stand-in."""
+"""Tasks over a cluster: a real Dask cluster on this machine, and a stand-in for Ray."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ def double() -> Callable[[int], int]:
 
 @dataclass(frozen=True)
 class Fragile:
-    """Makes a worker whose process dies of task 1, the first time."""
+    """Makes a worker that kills its process at task 1, the first time."""
 
     folder: Path
 
@@ -83,7 +83,7 @@ def test_a_process_that_dies_is_replaced_and_its_task_done_elsewhere(
     assert (tmp_path / "died").exists()
 
 
-def test_what_the_setup_raises_is_raised_here(dask_cluster: None) -> None:
+def test_an_error_of_the_setup_is_raised_in_this_process(dask_cluster: None) -> None:
     with pytest.raises(ModelError, match="no such model") as caught:
         list(ClusterExecutor("dask").run(range(3), impossible))
     assert caught.value.hint == "publish it"
@@ -109,7 +109,9 @@ def test_a_missing_extra_says_how_to_get_it(
     assert caught.value.hint == f"pip install 'gigacast[{name}]'"
 
 
-def test_a_cluster_that_gives_up_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_that_gives_up_is_an_error_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     class Broken(ThreadingBackend):  # type: ignore[misc]
         def submit(self, func: object, callback: object = None) -> object:
             raise ConnectionError("the head node is gone")
@@ -123,7 +125,7 @@ def test_a_cluster_that_gives_up_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
         list(ClusterExecutor("ray", 2).run(range(3), double))
 
 
-def test_nothing_is_nothing_and_batch_is_no_executor() -> None:
+def test_no_tasks_give_no_outcomes_and_batch_is_not_an_executor() -> None:
     assert list(ClusterExecutor("dask").run([], double)) == []
-    with pytest.raises(ConfigError, match="hands a whole run on"):
+    with pytest.raises(ConfigError, match="submits a whole run to AWS Batch"):
         make_executor("batch")

@@ -1,4 +1,4 @@
-"""Signals as exceptions: the first unwinds, the second exits, the handlers come back."""
+"""Signals as exceptions: the first unwinds, the second exits, the old handlers are restored."""
 
 import signal
 import subprocess
@@ -39,7 +39,7 @@ def test_an_ignored_signal_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_a_deferred_signal_comes_at_the_end_of_the_block() -> None:
+def test_a_deferred_signal_is_raised_at_the_end_of_the_block() -> None:
     reached = []
 
     def block() -> None:

@@ -44,7 +44,7 @@ def slow(rows) -> dict[str, str]:
 
 
 @given(ROWS, ROWS)
-def test_items_are_labelled_by_what_all_their_rows_say(first, second):
+def test_an_item_gets_the_label_that_all_its_rows_share(first, second):
     tables = [
         panel([item for item, _ in rows], region=pa.array([r for _, r in rows], pa.string()))
         for rows in (first, second)
@@ -67,7 +67,7 @@ def test_a_table_without_ids_is_one_item():
     assert read(wide) == {"alone": "east"}
 
 
-def test_csv_says_the_same():
+def test_csv_gives_the_same_labels():
     text = b"item_id,timestamp,target,region\n001,1,2.0,north\n001,2,3.0,north\n2,1,1.0,\n"
     source = SeriesSource(lambda: io.BytesIO(text), "csv", "part.csv")
     found = read_attribute([source], ColumnNames(), "region", item_id="alone").to_pylist()
@@ -75,7 +75,7 @@ def test_csv_says_the_same():
     assert sorted(found, key=lambda row: row["item"]) == expected
 
 
-def test_a_column_that_is_not_there_or_no_text_is_named():
+def test_a_missing_or_unreadable_label_column_is_named():
     table = panel(["a"], tags=[["x"]])
     with pytest.raises(SchemaError, match="no column 'region'") as caught:
         read(table)

@@ -71,16 +71,18 @@ def test_all_columns_that_are_needed_are_read_and_no_others():
         ("item_id:s timestamp:t target:f y:f", {}, ["target and y", "--targets"]),
         ("item_id:s ds:t target:f target_a:f", {}, ["target and target_*", "--targets"]),
         ("item_id:s timestamp:t target:f", {"targets": ("sales",)}, ["no column 'sales'"]),
-        ("item_id:s timestamp:t target:s", {"targets": ("target",)}, ["'target' of type string"]),
-        ("item_id:f timestamp:t target:f", {"item_id": "item_id"}, ["of type double"]),
-        ("item_id:s timestamp:st target:f", {"timestamp": "timestamp"}, ["cannot serve"]),
+        ("item_id:s timestamp:t target:s", {"targets": ("target",)}, ["unusable type string"]),
+        ("item_id:f timestamp:t target:f", {"item_id": "item_id"}, ["unusable type double"]),
+        ("item_id:s timestamp:st target:f", {"timestamp": "timestamp"}, ["unusable type"]),
         ("item_id:s timestamp:t target_a:lf target_b:f", {}, ["some targets are lists"]),
-        ("item_id:s target:lf", {}, ["no timestamps or start"]),
+        ("item_id:s target:lf", {}, ["neither timestamps nor a start"]),
         ("item_id:s ds:t y:f y:f", {"targets": ("y",)}, ["more than one column"]),
         ("", {}, ["the columns are none"]),
     ],
 )  # fmt: skip
-def test_absence_and_ambiguity_name_what_was_found_and_the_setting(columns, named, says):
+def test_missing_and_ambiguous_columns_are_errors_with_the_columns_and_the_setting(
+    columns, named, says
+):
     with pytest.raises(SchemaError) as caught:
         layout(columns, **named)
     assert "part.parquet" in str(caught.value)

@@ -49,7 +49,7 @@ def grid(freq, periods=30, start="2023-03-07 00:00") -> np.ndarray:
     return at(*pd.date_range(start, periods=periods, freq=freq))
 
 
-def test_every_frequency_is_told_from_a_full_grid():
+def test_every_frequency_is_inferred_from_a_full_grid():
     assert infer(*(grid(freq) for freq in PANDAS)) == OURS
 
 
@@ -60,7 +60,7 @@ def test_holes_do_not_hide_a_frequency(seed):
     assert infer(*(grid(freq, 60)[keep] for freq in PANDAS)) == OURS
 
 
-def test_a_series_alone_is_told_the_same_frequency():
+def test_a_series_has_the_same_frequency_alone_and_in_a_batch():
     assert [infer(grid(freq))[0] for freq in PANDAS] == OURS
 
 
@@ -69,7 +69,7 @@ def test_three_timestamps_are_needed():
     assert infer(*few) == ["no_frequency", "no_frequency", "no_frequency", "D"]
 
 
-def test_a_hole_of_decades_is_a_hole():
+def test_a_hole_of_decades_does_not_change_the_frequency():
     assert infer(np.concatenate([grid("D", 50, "1950-01-01"), grid("D", 50)])) == ["D"]
 
 
@@ -102,7 +102,7 @@ def test_every_28_days_is_not_a_month_unless_the_day_agrees():
     assert infer(grid("28D", 12), at("2023-01-01", "2023-02-01", "2023-03-01")) == ["4W", "MS"]
 
 
-def test_a_clock_that_jitters_has_the_usual_step_next_to_it():
+def test_a_jittering_clock_gets_the_nearest_usual_step():
     rng = np.random.default_rng(0)
     jitter = rng.integers(-1_000_000, 1_000_000, 200)
     assert infer(grid("min", 200) + jitter) == ["min"]

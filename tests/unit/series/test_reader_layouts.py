@@ -144,7 +144,7 @@ def test_csv_rows_with_unreadable_times_are_dropped():
     assert found["b", "value"].reason == "no_timestamp"
 
 
-def test_a_csv_value_that_is_no_number_is_named_with_its_object():
+def test_a_csv_value_that_is_not_a_number_is_an_error_with_its_object():
     rows = [f"a,{n},{n}" for n in range(20_000)]
     with pytest.raises(SchemaError, match=r"part\.csv: .*value: string"):
         read(csv("item_id,timestamp,value", *rows[:5], "a,6,abc"))
@@ -184,7 +184,7 @@ def test_json_records_need_not_all_have_every_field():
     assert found["a", "target"].values == (2, 3)
 
 
-def test_json_beyond_the_memory_limit_is_refused_with_what_to_do():
+def test_json_beyond_the_memory_limit_is_an_error_with_a_hint():
     with pytest.raises(SchemaError, match=r"part\.json.*Parquet"):
         read(source_of(JSONS["records"].encode(), "json"), memory_limit_bytes=200)
 

@@ -75,7 +75,7 @@ def test_one_series_longer_than_memory_streams_through(tmp_path):
 
 
 @pytest.mark.parametrize("sizes", [[1, 3], [300_000, 1]])
-def test_how_much_of_a_long_series_is_held_does_not_show(sizes):
+def test_the_number_of_rows_in_memory_does_not_change_a_long_series(sizes):
     table = long_table(1, 20_000)
     times = table["timestamp"].cast(pa.int64()).to_numpy().copy()
     times[:9_000:7] += 3  # strays that are too old to matter
@@ -96,7 +96,7 @@ def test_how_much_of_a_long_series_is_held_does_not_show(sizes):
 
 
 @pytest.mark.parametrize("when", ["abandoned", "failed"])
-def test_spilled_files_go_whatever_happens(tmp_path, when):
+def test_spilled_files_are_always_removed(tmp_path, when):
     reader = reader_of(
         parquet(long_table(300, 50, shuffled=True)),
         memory_limit_bytes=10_000, spill_dir=tmp_path, batch_series=1,
@@ -112,7 +112,7 @@ def test_spilled_files_go_whatever_happens(tmp_path, when):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_spilled_and_a_held_reading_give_the_same_batches():
+def test_spilling_and_sorting_in_memory_give_the_same_batches():
     content = parquet(long_table(200, 30, shuffled=True))
     held, spilled = (
         list(reader_of(content, memory_limit_bytes=memory, batch_series=64))
@@ -124,7 +124,7 @@ def test_a_spilled_and_a_held_reading_give_the_same_batches():
         np.testing.assert_array_equal(one.values, other.values)
 
 
-def test_items_that_are_contiguous_but_not_in_order_stay_as_they_come():
+def test_contiguous_items_keep_their_order():
     table = long_table(3, 5)
     swapped = pa.concat_tables([table.slice(10, 5), table.slice(0, 10)])
     reader = reader_of(swapped, batch_rows=4)

@@ -59,7 +59,7 @@ def to_table(frame: pd.DataFrame) -> pa.Table:
 
 @settings(max_examples=80, deadline=None)
 @given(frames(), st.sampled_from([1, 7, 64, 1000]), st.booleans())
-def test_every_series_is_what_pandas_makes_of_it(drawn, context_length, given_freq):
+def test_every_series_equals_a_slow_reading_with_pandas(drawn, context_length, given_freq):
     freq, frame = drawn
     found = read(
         parquet(to_table(frame)),
@@ -71,7 +71,7 @@ def test_every_series_is_what_pandas_makes_of_it(drawn, context_length, given_fr
 
 @settings(max_examples=60, deadline=None)
 @given(frames(), st.data())
-def test_no_cut_of_the_rows_changes_any_series(drawn, data):
+def test_the_division_of_rows_into_batches_changes_no_series(drawn, data):
     _, frame = drawn
     table = to_table(frame)
     whole = read(table)
@@ -90,7 +90,7 @@ def test_no_cut_of_the_rows_changes_any_series(drawn, data):
 
 @settings(max_examples=40, deadline=None)
 @given(frames(), st.integers(0, 99), st.sampled_from([1, 3_000, 2**29]))
-def test_the_order_of_emission_of_unsorted_rows_is_that_of_the_ids(drawn, seed, memory):
+def test_unsorted_rows_give_series_in_the_order_of_their_ids(drawn, seed, memory):
     _, frame = drawn
     table = to_table(frame)
     shuffled = table.take(pa.array(np.random.default_rng(seed).permutation(len(table))))
@@ -102,7 +102,7 @@ def test_the_order_of_emission_of_unsorted_rows_is_that_of_the_ids(drawn, seed, 
 
 
 @pytest.mark.parametrize("memory", [1, 2_000, 30_000, 2**29])
-def test_mixed_frequencies_and_bad_series_do_not_touch_each_other(memory):
+def test_mixed_frequencies_and_bad_series_do_not_affect_each_other(memory):
     rng = np.random.default_rng(1)
     parts, alone = [], {}
     for number, freq in enumerate([*FREQS.values()] * 3):

@@ -30,11 +30,11 @@ def values_of(dates, values, **given) -> tuple:
         ([1, NAN, NAN, NAN], ((1, None, None, None), "too_short")),
     ],
 )
-def test_values_are_judged(values, expected):
+def test_values_decide_the_reason(values, expected):
     assert values_of(days("2024-01-01", 4), values, min_length=2) == expected
 
 
-def test_only_what_lies_in_the_context_is_judged():
+def test_only_values_in_the_context_decide_the_reason():
     dates = days("2024-01-01", 5)
     assert values_of(dates, [INF, 1, 2, 3, 4], context_length=4) == ((1, 2, 3, 4), "ok")
     assert values_of(dates, [1, 2, NAN, NAN, NAN], context_length=3) == ((), "all_null")
@@ -84,7 +84,7 @@ def test_gaps_become_nan_and_are_counted():
     assert reader.stats.gaps == 4
 
 
-def test_a_gap_of_fifty_years_costs_nothing():
+def test_a_gap_of_fifty_years_needs_no_memory():
     dates = days("1960-01-01", 100, "min").append(days("2024-01-01", 100, "min"))
     assert values_of(dates, range(200), context_length=50) == (tuple(range(150, 200)), "ok")
 
@@ -99,7 +99,7 @@ def test_points_off_a_given_grid_go_to_the_nearest_step_and_are_counted():
     assert (reader.stats.snapped, reader.stats.duplicates, reader.stats.gaps) == (3, 1, 1)
 
 
-def test_rows_without_a_time_are_dropped_and_a_series_of_only_such_has_that_reason():
+def test_rows_without_a_time_are_dropped_and_a_series_without_any_time_gets_that_reason():
     table = panel(a=(days("2024-01-01", 3), [1, 2, 3]), b=(days("2024-01-01", 2), [1, 2]))
     times = table["timestamp"].to_pylist()
     times[3:] = [None, None]
@@ -122,6 +122,6 @@ def test_rows_without_a_time_are_dropped_and_a_series_of_only_such_has_that_reas
     )
 
 
-def test_the_first_reason_is_the_one_given():
+def test_a_series_gets_the_first_reason_that_applies():
     assert values_of(days("2024-01-01", 2), [NAN, NAN])[1] == "no_frequency"
     assert values_of(days("2024-01-01", 3), [NAN, INF, NAN], min_length=9)[1] == "not_finite"

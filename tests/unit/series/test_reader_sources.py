@@ -25,7 +25,7 @@ def context(table: pa.Table) -> SeriesSource:
     return source_of(table, name="2024/01/part.parquet", primary=False)
 
 
-def test_earlier_months_lend_their_rows_but_not_their_items():
+def test_earlier_months_add_context_but_no_items():
     found = read(context(JANUARY), FEBRUARY)
     assert {item: one.values for (item, _), one in found.items()} == {
         "b": tuple(range(34)),
@@ -94,7 +94,7 @@ WHOLE = parquet(JANUARY, compression="none", use_dictionary=False)
     ],
     ids=lambda value: str(value)[:24],
 )  # fmt: skip
-def test_what_is_not_of_its_format_is_corrupted_and_named(content, fmt):
+def test_a_file_that_is_not_of_its_format_is_a_corrupted_file_error(content, fmt):
     with pytest.raises(CorruptedFileError, match=rf"2024/01/part\.{fmt}"):
         read(source_of(content, fmt))
 
@@ -107,12 +107,12 @@ def test_missing_columns_are_named_with_their_object():
 @pytest.mark.parametrize(
     "table", [JANUARY.slice(0, 0), pa.table({}), pa.table({"x": pa.array([], pa.int8())})]
 )
-def test_objects_without_rows_give_nothing_and_no_error(table):
+def test_objects_without_rows_give_no_series_and_no_error(table):
     assert read(parquet(table)) == read(table) == {}
     assert read(table, JANUARY) == read(JANUARY)
 
 
-def test_rows_of_no_item_give_nothing():
+def test_rows_without_an_item_give_no_series():
     ids = pa.nulls(len(JANUARY), pa.string())
     reader = reader_of(JANUARY.set_column(0, "item_id", ids))
     assert list(reader) == []

@@ -38,7 +38,7 @@ def test_targets_of_any_number_type_are_read(kind, stored):
     assert found["a", "target"].values == (1, None, 3, 7)
 
 
-def test_booleans_count_and_columns_of_nulls_are_all_null():
+def test_booleans_are_numbers_and_columns_of_nulls_are_all_null():
     assert read(table(values=pa.array([True, False, None, True])))["a", "target"].values == (
         1,
         0,
@@ -67,7 +67,7 @@ def test_ids_may_be_text_bytes_or_numbers(ids, kind, item, coded):
     assert [key for key, _ in read(table(ids=array))] == [item]
 
 
-def test_a_dictionary_that_holds_an_id_twice_or_null_is_understood():
+def test_a_dictionary_with_a_repeated_or_null_id_is_read():
     twice = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, 1]), pa.array(["a", "a"]))
     assert read(table(ids=twice))["a", "target"].values == (1, 2, 3, 4)
     null = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, 0]), pa.array(["a", None]))
@@ -76,7 +76,7 @@ def test_a_dictionary_that_holds_an_id_twice_or_null_is_understood():
     assert reader.stats.null_items == 1
 
 
-def test_bytes_that_are_no_text_are_refused():
+def test_bytes_that_are_not_utf8_are_refused():
     with pytest.raises(SchemaError, match="item id"):
         read(table(ids=pa.array([b"\xff"] * 4)))
 
@@ -118,16 +118,16 @@ def test_plain_numbers_are_steps():
     assert (one.values, one.freq, one.last) == ((2, 3, 1, None, None, 4), "1", 6)
 
 
-def test_the_unit_is_that_of_the_greatest_number_wherever_it_is():
+def test_the_greatest_number_decides_the_unit_wherever_it_is():
     times = pa.array([0, 86_400, 172_800, 20_000 * 86_400])
     one = read(table(times=times), context_length=2, batch_rows=1)["a", "target"]
     assert one.last == moment("1970-01-01") + dt.timedelta(days=20_000)
 
 
-def test_a_frequency_of_the_clock_does_not_fit_plain_numbers():
+def test_a_frequency_in_time_does_not_fit_plain_numbers():
     with pytest.raises(SchemaError, match="timestamp_unit"):
         read(table(times=pa.array([1, 2, 3, 4])), freq="D")
-    with pytest.raises(SchemaError, match="does not fit"):
+    with pytest.raises(SchemaError, match="do not fit"):
         read(table(), freq="5")
 
 
@@ -153,7 +153,7 @@ def test_days_are_regular_across_summer_time(freq, given):
 
 @pytest.mark.parametrize("start", ["2024-03-30 12:00", "2024-10-26 12:00"])
 @pytest.mark.parametrize("given", [True, False])
-def test_every_hour_that_passes_has_its_value(start, given):
+def test_every_hour_has_its_value_across_clock_changes(start, given):
     reader = reader_of(zoned("h", start, 40), freq="h" if given else None)
     (batch,) = reader
     assert batch.values.tolist() == list(range(40))

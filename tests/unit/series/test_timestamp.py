@@ -49,7 +49,7 @@ def test_dates_are_their_midnights_and_stay_dates(kind):
      (1_700_000_000_000, "ms"), (1_700_000_000_000_000, "us"), (1_700_000_000_000_000_000, "ns"),
      (20240229, "date")],
 )  # fmt: skip
-def test_the_greatest_magnitude_of_a_column_tells_the_unit(number, unit):
+def test_the_greatest_magnitude_of_a_column_decides_the_unit(number, unit):
     assert unit_of((number, number)) == unit
 
 
@@ -111,7 +111,7 @@ def test_iso_and_common_forms_of_text_are_read(text, same):
     ["", "yesterday", "2024-02-30", "2024-13-01", "2024-00-10", "2024-01-00", "2024-01-01 24:00",
      "2024-01-01 10:60", "01/02/2024", "2024-01-01x", "2024-01-01 10:15:30+", "12"],
 )  # fmt: skip
-def test_what_cannot_be_read_has_no_time(text):
+def test_unreadable_text_has_no_time(text):
     assert parse_times(pa.array([text, None])).tolist() == [NO_TIME, NO_TIME]
 
 

@@ -78,7 +78,7 @@ def test_no_temporary_file_is_left_behind(store: FolderStore, root: Path) -> Non
     assert every_file(root) == ["a/key"]
 
 
-def test_what_a_killed_writer_left_is_never_listed_and_removed_a_day_later(
+def test_temporary_files_of_a_killed_writer_are_never_listed_and_removed_after_a_day(
     store: FolderStore, root: Path
 ) -> None:
     fill(store, "a/key")
@@ -93,7 +93,7 @@ def test_what_a_killed_writer_left_is_never_listed_and_removed_a_day_later(
     assert not old.exists()
 
 
-def test_a_reserved_name_is_no_key(store: FolderStore) -> None:
+def test_a_reserved_name_is_not_a_key(store: FolderStore) -> None:
     for key in (".gigacast.lock", "a/.gigacast.1.tmp", ".gigacast.x/key"):
         with pytest.raises(StorageError, match="reserved"):
             store.put(key, b"")
@@ -128,7 +128,7 @@ def outputs(script: str, *arguments: object, processes: int) -> list[str]:
     return [process.communicate()[0].strip() for process in running]
 
 
-def test_of_racing_processes_one_wins(root: Path) -> None:
+def test_of_several_concurrent_processes_exactly_one_wins(root: Path) -> None:
     script = """
         import sys
         from pathlib import Path
@@ -173,7 +173,7 @@ def test_compare_and_swap_between_processes_loses_no_update(root: Path) -> None:
     assert store.get("counter") == b"30"
 
 
-def test_writing_beside_a_racing_delete_always_succeeds(store: FolderStore) -> None:
+def test_writing_during_a_concurrent_delete_always_succeeds(store: FolderStore) -> None:
     def write(i: int) -> None:
         store.put(f"a/b/{i}", b"x")
         store.delete([f"a/b/{i}"])
@@ -184,7 +184,7 @@ def test_writing_beside_a_racing_delete_always_succeeds(store: FolderStore) -> N
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError, FileExistsError])
-def test_a_folder_cleared_away_while_it_is_made_is_made_again(
+def test_a_folder_removed_while_it_is_made_is_made_again(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch, error: type[OSError]
 ) -> None:
     make, failed = Path.mkdir, []
@@ -218,7 +218,7 @@ def test_a_network_folder_that_cannot_be_locked_gets_a_hidden_lock_file(
     assert listed_keys(store) == ["a/key"]
 
 
-def test_a_folder_that_cannot_be_locked_at_all_says_so_and_keeps_nothing_open(
+def test_a_folder_that_cannot_be_locked_is_an_error_and_leaves_no_file_open(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def never(fd: int, operation: int) -> None:
@@ -234,7 +234,7 @@ def test_a_folder_that_cannot_be_locked_at_all_says_so_and_keeps_nothing_open(
     assert store.get("a/key") == b"1"
 
 
-def test_a_file_given_up_is_taken_without_a_copy(root: Path, tmp_path: Path) -> None:
+def test_a_moved_file_is_linked_and_not_copied(root: Path, tmp_path: Path) -> None:
     given = tmp_path / "given"
     given.write_bytes(b"content")
     number = given.stat().st_ino
@@ -255,7 +255,7 @@ def test_a_folder_that_gives_files_its_group_gets_a_copy(root: Path, tmp_path: P
     assert (root / "key").read_bytes() == b"content"
 
 
-def test_a_file_given_up_on_another_disk_is_copied(
+def test_a_moved_file_on_another_disk_is_copied(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = tmp_path / "given"
@@ -280,7 +280,7 @@ def test_a_file_given_up_on_another_disk_is_copied(
 
 
 @pytest.mark.parametrize("kernel", ["copies nothing", "refuses", "is not there"])
-def test_a_local_file_is_copied_whole_whatever_the_kernel_can(
+def test_a_local_file_is_copied_completely_with_or_without_help_of_the_kernel(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str
 ) -> None:
     given = tmp_path / "given"
@@ -301,7 +301,7 @@ def test_a_local_file_is_copied_whole_whatever_the_kernel_can(
     assert store.get("put") == store.get("moved") == given.read_bytes()
 
 
-def test_a_link_that_was_made_but_answered_as_there_already_is_ours(
+def test_a_repeated_link_request_that_finds_our_own_link_succeeds(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = tmp_path / "given"
@@ -342,7 +342,7 @@ def test_deleting_the_last_object_removes_its_folders(store: FolderStore, root: 
     assert root.exists()
 
 
-def test_a_key_below_an_object_says_what_a_folder_cannot_hold(store: FolderStore) -> None:
+def test_a_key_below_an_object_is_an_error_with_the_reason(store: FolderStore) -> None:
     fill(store, "a", "b/c")
     for key in ("a/b", "b"):
         with pytest.raises(StorageError, match="cannot hold both"):
@@ -398,7 +398,7 @@ def test_a_missing_root_is_empty_and_named_by_check(tmp_path: Path) -> None:
     store.check()
 
 
-def test_an_open_file_stays_the_version_it_was(store: FolderStore) -> None:
+def test_an_open_file_keeps_its_version_when_the_key_is_rewritten(store: FolderStore) -> None:
     etag = store.put("key", b"old")
     with store.open_file("key", if_match=etag) as file:
         store.put("key", b"new")
@@ -456,7 +456,7 @@ def test_a_link_on_the_way_to_the_root_is_followed(root: Path, tmp_path: Path) -
     assert listed_keys(FolderStore(root)) == ["key"]
 
 
-def test_a_name_no_key_can_have_is_skipped_with_a_warning(
+def test_a_name_that_is_not_a_usable_key_is_skipped_with_a_warning(
     store: FolderStore, root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (root / "back\\slash").write_bytes(b"")
@@ -486,7 +486,7 @@ def test_folders_that_cannot_match_are_not_opened(
     assert opened == [".", "2014", "2014/02", "2015", "2015/01", "x", "x/y"]
 
 
-def test_what_vanishes_while_it_is_listed_is_left_out(store: FolderStore, root: Path) -> None:
+def test_files_deleted_during_a_listing_are_left_out(store: FolderStore, root: Path) -> None:
     fill(store, "b/1", "c")
     (root / "a").mkdir()
     for i in range(1001):

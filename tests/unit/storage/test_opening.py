@@ -56,7 +56,7 @@ def test_a_folder_is_opened_by_url_or_path(form: str, tmp_path: Path) -> None:
     assert store.address == StoreAddress(f"file://{tmp_path}")
 
 
-def test_a_path_is_relative_to_where_we_are(
+def test_a_relative_path_starts_in_the_working_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -95,14 +95,14 @@ def test_a_bucket_is_opened_by_its_url(url: str) -> None:
         "memory://",
     ],
 )
-def test_an_address_that_names_nothing_is_a_wrong_setting(url: str) -> None:
+def test_an_incomplete_address_is_a_config_error(url: str) -> None:
     with pytest.raises(ConfigError) as raised:
         open_store(StoreAddress(url))
     assert raised.value.hint
 
 
 @pytest.mark.usefixtures("keys")
-def test_an_endpoint_without_a_scheme_is_a_wrong_setting() -> None:
+def test_an_endpoint_without_a_scheme_is_a_config_error() -> None:
     with pytest.raises(ConfigError, match="localhost:9000"):
         open_store(StoreAddress("s3://bucket", "localhost:9000"))
 

@@ -14,7 +14,7 @@ def test_items_come_in_order() -> None:
         assert list(ahead) == list(range(1000))
 
 
-def test_it_stays_no_more_than_told_ahead() -> None:
+def test_it_stays_at_most_the_given_number_of_items_ahead() -> None:
     made: list[int] = []
 
     def source() -> Iterator[int]:
@@ -30,7 +30,7 @@ def test_it_stays_no_more_than_told_ahead() -> None:
             assert len(made) <= n + 1 + 2 + 1  # taken, queued, and one in its hand
 
 
-def test_an_error_is_raised_where_its_item_would_have_been() -> None:
+def test_an_error_is_raised_in_the_place_of_its_item() -> None:
     def source() -> Iterator[int]:
         yield 1
         raise ValueError("in the middle")

@@ -33,7 +33,7 @@ def failing(times: int, error: Exception) -> tuple[list[int], Callable[[], str]]
     return calls, call
 
 
-def test_what_is_transient_is_called_again_until_it_works() -> None:
+def test_a_transient_error_is_retried_until_the_call_succeeds() -> None:
     slept: list[float] = []
     retrier = Retrier(RetryPolicy(attempts=3, first_delay_s=1.0), slept.append, lambda: 0.5)
     calls, call = failing(2, TransientStorageError("busy"))

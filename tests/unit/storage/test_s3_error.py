@@ -47,7 +47,7 @@ def test_every_exception_of_obstore_is_one_of_ours() -> None:
 
 
 @pytest.mark.parametrize("kind", [*client_exceptions().values(), ValueError, FileNotFoundError])
-def test_nothing_of_obstore_leaves_the_seam(kind: type[Exception]) -> None:
+def test_no_obstore_exception_leaves_the_translation(kind: type[Exception]) -> None:
     with pytest.raises(StorageError, match="s3://b/k") as raised, translated("s3://b/k"):
         raise kind("boom")
     assert isinstance(raised.value.__cause__, kind)
@@ -68,7 +68,7 @@ def test_a_missing_file_is_a_missing_object() -> None:
         ("Strange", 400, StorageError),
     ],
 )
-def test_what_boto3_raises_is_one_of_ours(
+def test_client_errors_of_boto3_are_translated(
     code: str, status: int, expected: type[StorageError]
 ) -> None:
     response = {
@@ -79,13 +79,13 @@ def test_what_boto3_raises_is_one_of_ours(
     assert type(error) is expected
 
 
-def test_boto3s_own_errors_are_ours() -> None:
+def test_connection_errors_of_botocore_are_translated() -> None:
     unreachable = EndpointConnectionError(endpoint_url="http://127.0.0.1:9")
     assert isinstance(translate(unreachable, "s3://b"), TransientStorageError)
     assert type(translate(BotoCoreError(), "s3://b")) is StorageError
 
 
-def test_a_range_behind_the_end_is_told_apart() -> None:
+def test_a_range_beyond_the_end_has_its_own_error() -> None:
     told = "Server returned non-2xx status code: 416 Range Not Satisfiable: "
     with pytest.raises(RangeError), translated("s3://b/k"):
         raise obstore.exceptions.GenericError(told)

@@ -68,7 +68,7 @@ def methods(server: StubServer) -> list[str]:
 # Trying again
 
 
-def test_a_throttled_read_is_tried_again_later_and_later(play: Script, slept: list[float]) -> None:
+def test_a_throttled_read_is_retried_with_growing_delays(play: Script, slept: list[float]) -> None:
     store, server = play(BUSY, BUSY, content(b"data"))
     assert store.get("key") == b"data"
     assert slept == [0.1, 0.2]
@@ -86,13 +86,15 @@ def test_a_throttled_read_is_tried_again_later_and_later(play: Script, slept: li
     ],
     ids=["error", "too many", "timeout", "broken body", "broken connection"],
 )
-def test_what_passes_is_tried_again(play: Script, failure: Reply) -> None:
+def test_transient_faults_are_retried(play: Script, failure: Reply) -> None:
     store, _ = play(failure, content(b"data"))
     assert store.get("key") == b"data"
 
 
 @pytest.mark.parametrize("failure", [BUSY, content(b"breaks off", cut=True), Reply(drop=True)])
-def test_what_does_not_pass_is_given_up(play: Script, failure: Reply, slept: list[float]) -> None:
+def test_lasting_faults_are_raised_after_the_last_attempt(
+    play: Script, failure: Reply, slept: list[float]
+) -> None:
     store, server = play(failure)
     with raises(TransientStorageError, "bucket/root/key"):
         store.get("key")
@@ -100,7 +102,7 @@ def test_what_does_not_pass_is_given_up(play: Script, failure: Reply, slept: lis
     assert slept == [0.1, 0.2, 0.4]
 
 
-def test_a_throttled_write_and_a_throttled_delete_are_tried_again(play: Script) -> None:
+def test_a_throttled_write_and_a_throttled_delete_are_retried(play: Script) -> None:
     store, server = play(BUSY, content(b"", etag="new"))
     assert store.put("key", b"data") == "new"
     assert methods(server) == ["PUT", "PUT"]
@@ -110,7 +112,7 @@ def test_a_throttled_write_and_a_throttled_delete_are_tried_again(play: Script) 
     assert methods(server) == ["POST", "POST"]
 
 
-def test_a_throttled_head_is_tried_again(play: Script) -> None:
+def test_a_throttled_head_is_retried(play: Script) -> None:
     store, _ = play(Reply(503), content(b"data"))
     assert store.head("key").size_bytes == 4
 
@@ -127,7 +129,7 @@ def page(*keys: str, token: str = "") -> Reply:
     return Reply(200, body.encode(), {"Content-Type": "application/xml"})
 
 
-def test_a_listing_goes_on_behind_the_last_page_that_came(play: Script) -> None:
+def test_a_listing_continues_after_the_last_page_received(play: Script) -> None:
     first = [f"a{i:04d}" for i in range(1000)]
     store, server = play(page(*first, token="next"), BUSY, page("b", "c"))
     assert [meta.key for some in store.list() for meta in some] == [*first, "b", "c"]
@@ -144,7 +146,7 @@ def test_a_check_of_a_refused_connection_fails_at_once() -> None:
 # Conditional writes
 
 
-def test_a_conflict_of_two_conditional_writes_is_tried_again(play: Script) -> None:
+def test_a_conflict_of_two_conditional_writes_is_retried(play: Script) -> None:
     conflict = refusal(409, "ConditionalRequestConflict")
     store, _ = play(conflict, content(b"", etag="new"))
     assert store.put_if_absent("key", b"data") == "new"
@@ -161,14 +163,14 @@ def test_after_a_conflict_the_other_writer_may_have_won(play: Script) -> None:
 
 
 @pytest.mark.parametrize("failure", [refusal(500, "InternalError"), Reply(drop=True)])
-def test_a_conditional_write_whose_answer_was_lost_has_won(play: Script, failure: Reply) -> None:
+def test_a_conditional_write_whose_answer_was_lost_succeeds(play: Script, failure: Reply) -> None:
     lost, ours = refusal(412, "PreconditionFailed"), content(b"data", etag="ours")
     store, server = play(failure, lost, ours)
     assert store.put_if_absent("key", b"data") == "ours"
     assert methods(server) == ["PUT", "PUT", "HEAD", "GET"]
 
 
-def test_a_conditional_write_whose_answer_was_lost_has_not_won_over_another(
+def test_a_conditional_write_whose_answer_was_lost_fails_if_another_won(
     play: Script,
 ) -> None:
     lost, theirs = refusal(412, "PreconditionFailed"), content(b"them")
@@ -198,13 +200,13 @@ def test_conditions_are_sent_with_quotes(play: Script) -> None:
         (refusal(401, "Unauthorized"), AccessDeniedError, "Unauthorized"),
         (refusal(404, "NoSuchBucket"), BucketNotFoundError, "no bucket"),
         (refusal(404, "NoSuchKey"), ObjectNotFoundError, "no object"),
-        (refusal(412, "PreconditionFailed"), PreconditionFailedError, "no longer"),
+        (refusal(412, "PreconditionFailed"), PreconditionFailedError, "was replaced or deleted"),
         (refusal(400, "AuthorizationHeaderMalformed"), StorageError, "AWS_REGION"),
         (refusal(301, "PermanentRedirect"), StorageError, "AWS_REGION"),
         (refusal(400, "KeyTooLongError"), StorageError, "KeyTooLongError"),
     ],
 )
-def test_what_lasts_is_raised_at_once_as_what_it_is(
+def test_permanent_faults_are_raised_at_once_as_their_own_error(
     play: Script, reply: Reply, error: type[StorageError], match: str
 ) -> None:
     store, server = play(reply)
@@ -213,7 +215,7 @@ def test_what_lasts_is_raised_at_once_as_what_it_is(
     assert len(server.seen) == 1
 
 
-def test_a_listing_without_permission_says_so(play: Script) -> None:
+def test_a_listing_without_permission_is_access_denied(play: Script) -> None:
     store, _ = play(refusal(403, "AccessDenied"))
     for request in (store.check, lambda: list(store.list()), store.list_folder):
         with raises(AccessDeniedError, "AccessDenied"):

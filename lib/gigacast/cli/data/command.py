@@ -35,7 +35,7 @@ from gigacast.datasets.describe import describe_parquet, drift_of_versions
 from gigacast.datasets.files import FileRules
 from gigacast.datasets.importing import import_files
 from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
-from gigacast.datasets.resolve import origins_in, promised_in, rows_in
+from gigacast.datasets.resolve import contract_in, origins_in, rows_in
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.job.audit import this_author
 from gigacast.lake.dataset.catalog import Lake
@@ -198,7 +198,7 @@ def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any
         return
     origin = _parse_source(source)
     rows = rows_in(lake, origin)
-    promised = options.contract or promised_in(lake, origin)
+    promised = options.contract or contract_in(lake, origin)
     sources = tuple(origins_in(lake, origin, rows))
     filled = replace(options, dependencies=sources, contract=promised)
     done = publish_rows(lake, ref, rows.read(), rows.schema, filled, this_author())
@@ -217,7 +217,7 @@ def _parse_source(source: str) -> DatasetRef:
 def _contract_before(lake: Lake, ref: DatasetRef) -> Contract | None:
     """Return the contract of the latest version, if there is one."""
     try:
-        return promised_in(lake, replace(ref, version=None))
+        return contract_in(lake, replace(ref, version=None))
     except DataNotFoundError:
         return None
 

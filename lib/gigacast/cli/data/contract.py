@@ -23,7 +23,7 @@ from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.datasets.check import RowSource, check_rows
 from gigacast.datasets.importing import local_source
-from gigacast.datasets.resolve import promised_in, rows_in
+from gigacast.datasets.resolve import contract_in, rows_in
 from gigacast.errors import ConfigError
 from gigacast.lake.dataset.contract_file import format_contract
 from gigacast.report.terminal import say, show
@@ -81,4 +81,4 @@ def _open_rows(
     lake, ref = open_lake(given), DatasetRef.parse(dataset)
     rows = rows_in(lake, ref)
     source = RowSource(rows.schema, rows.read, rows.read_files)
-    return source, rows.where, promised_in(lake, ref)
+    return source, rows.where, contract_in(lake, ref)

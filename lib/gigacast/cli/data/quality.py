@@ -12,7 +12,7 @@ from gigacast.cli.data.files import FileWatcher, complain_of, file_options, read
 from gigacast.cli.flags import setting
 from gigacast.core.contract.definition import Contract, Mode
 from gigacast.core.exit import EXIT_FAILED
-from gigacast.datasets.resolve import promised_in
+from gigacast.datasets.resolve import contract_in
 from gigacast.errors import DataNotFoundError
 from gigacast.job.file_job import FileJob
 from gigacast.job.forecast_job import ForecastJob
@@ -110,7 +110,7 @@ def _promised(files: FileJob) -> Contract | None:
         return None
     lake = Lake(open_store(files.outputs))
     try:
-        return promised_in(lake, files.sources.refs[-1])
+        return contract_in(lake, files.sources.refs[-1])
     except DataNotFoundError:
         return None
 

@@ -1,1 +1,1 @@
-"""Names, versions, partitioning and predicates of datasets."""
+"""Names, versions, partitioning and filters of datasets."""

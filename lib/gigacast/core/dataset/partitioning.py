@@ -1,7 +1,7 @@
-"""How rows are cut into the folders of a dataset, and what a folder's name says of its rows.
+"""The division of rows into the folders of a dataset, and the values in a folder's name.
 
-Folders are named as Hive does, ``asset=EURUSD``, so that other readers understand them too. Months
-are ``year=2024/month=03``, as the forecasting job reads.
+Folders are named like Hive's, ``asset=EURUSD``, which other readers understand too. Months are
+``year=2024/month=03``, which the forecasting job reads.
 """
 
 import re
@@ -21,28 +21,29 @@ Step = Literal["value", "day", "month", "year"]
 _STEPS: dict[str, Step] = {"date": "day", "month": "month", "year": "year"}
 _NAMES = {"day": ("date",), "month": ("year", "month"), "year": ("year",)}
 _FORMATS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m"}
-_NOTHING = "__HIVE_DEFAULT_PARTITION__"
+_NULL = "__HIVE_DEFAULT_PARTITION__"  # Hive's folder name for null
 _WHOLE = re.compile(r"-?\d{1,18}")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 MAX_FOLDERS = 50_000
+"""Maximum number of folders of a batch of rows: each of them becomes at least one object."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionField:
-    """One level of folders: the value of a column, or the day, month or year of a timestamp."""
+    """A level of folders: the value of a column, or the day, month or year of a timestamp."""
 
     column: str
     step: Step = "value"
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names in front of ``=``."""
+        """Names before the ``=``."""
         return (self.column,) if self.step == "value" else _NAMES[self.step]
 
 
 @dataclass(frozen=True, slots=True)
 class Partitioning:
-    """Levels of folders, the outermost first; none at all is one folder.
+    """Levels of folders, the outermost first. Without levels there is a single folder.
 
     Examples
     --------
@@ -57,38 +58,39 @@ class Partitioning:
 
     @classmethod
     def parse(cls, names: Sequence[str], time_column: str = "timestamp") -> "Partitioning":
-        """Read names: ``date``, ``month`` and ``year`` are of the timestamps, others are columns.
+        """Return the levels of names: ``date``, ``month``, ``year`` of the timestamps, or columns.
 
         Raises
         ------
         ConfigError
-            When a level is named twice.
+            If a level is named twice.
         """
-        given = (names,) if isinstance(names, str) else tuple(names)
-        found = cls(
+        levels = (names,) if isinstance(names, str) else tuple(names)
+        partitioning = cls(
             tuple(
                 PartitionField(time_column, _STEPS[name])
                 if name in _STEPS
                 else PartitionField(name)
-                for name in given
+                for name in levels
             )
         )
-        if len(set(found.names)) < len(found.names):
-            raise ConfigError(f"partition_by: {', '.join(given)} names a level twice")
-        return found
+        if len(set(partitioning.names)) < len(partitioning.names):
+            raise ConfigError(f"partition_by: {', '.join(levels)} names a level twice")
+        return partitioning
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names in front of ``=``, the outermost first."""
+        """All names before the ``=``, the outermost first."""
         return tuple(name for field in self.fields for name in field.names)
 
     def split(self, rows: pa.Table) -> Iterator[tuple[str, pa.Table]]:
-        """Yield each folder (empty, or ending in ``/``) with its rows, which keep their order.
+        """Yield each folder (empty, or ending in ``/``) with its rows, in their order.
 
         Raises
         ------
         SchemaError
-            When a column is missing, or is no timestamp where one is needed.
+            If a column is missing, or a column of ``date``, ``month`` or ``year`` is not a
+            timestamp.
         """
         if not self.fields or not rows.num_rows:
             yield "", rows
@@ -96,7 +98,8 @@ class Partitioning:
         levels = [level for field in self.fields for level in _levels(field, rows)]
         first, inverse = _groups(levels)
         if len(first) > MAX_FOLDERS:
-            raise ConfigError(f"partition_by: {len(first):,} folders, {MAX_FOLDERS:,} is the most")
+            raise ConfigError(f"partition_by: {len(first):,} folders, at most {MAX_FOLDERS:,}")
+        # Rows that are already sorted by folder are sliced and not copied.
         order = np.argsort(inverse, kind="stable")
         cuts = np.searchsorted(inverse[order], np.arange(len(first) + 1))
         is_sorted = bool(np.all(inverse[:-1] <= inverse[1:]))
@@ -110,8 +113,9 @@ class Partitioning:
 def _levels(field: PartitionField, rows: pa.Table) -> list[pa.ChunkedArray]:
     """Return the text of each level of a field, [N] each."""
     if field.column not in rows.schema.names:
-        there = ", ".join(rows.schema.names[:20])
-        raise SchemaError(f"partition_by: there is no column {field.column!r}", hint=f"has {there}")
+        columns = ", ".join(rows.schema.names[:20])
+        message = f"partition_by: there is no column {field.column!r}"
+        raise SchemaError(message, hint=f"the columns are {columns}")
     column = rows.column(field.column)
     if field.step == "value":
         return [column.cast(pa.string()) if not pa.types.is_string(column.type) else column]
@@ -121,8 +125,9 @@ def _levels(field: PartitionField, rows: pa.Table) -> list[pa.ChunkedArray]:
 
 
 def _groups(levels: Sequence[pa.ChunkedArray]) -> tuple[Any, Any]:
-    """Return the first row of each group, in the order they come, and each row's group, [N]."""
+    """Return the first row of each group, in ascending order, and the group of each row, [N]."""
     combined = np.zeros(len(levels[0]), np.int64)
+    # The combined codes are numbered anew after every level; their product would overflow.
     for level in levels:
         encoded = level.combine_chunks().dictionary_encode()
         codes = np.asarray(pc.fill_null(encoded.indices, -1)).astype(np.int64) + 1
@@ -134,15 +139,16 @@ def _groups(levels: Sequence[pa.ChunkedArray]) -> tuple[Any, Any]:
 
 
 def _folder(names: Sequence[str], values: Sequence[Any]) -> str:
+    # An empty text would give the folder "asset=", which readers take for null; %00 stands for it.
     parts = (
-        f"{quote(name, safe='')}={_NOTHING if value is None else quote(value, safe=' ') or '%00'}/"
+        f"{quote(name, safe='')}={_NULL if value is None else quote(value, safe=' ') or '%00'}/"
         for name, value in zip(names, values, strict=True)
     )
     return "".join(parts)
 
 
 def folder_values(path: str) -> dict[str, Any]:
-    """Return what the folders of a path say: whole numbers, days and text; ``None`` for missing.
+    """Return the values in the folders of a path: integers, days, texts, or ``None`` for null.
 
     Examples
     --------
@@ -154,7 +160,7 @@ def folder_values(path: str) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    if text == _NOTHING:
+    if text == _NULL:
         return None
     plain = "" if text == "%00" else unquote(text)
     if _WHOLE.fullmatch(plain):

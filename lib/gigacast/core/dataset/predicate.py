@@ -1,7 +1,7 @@
-"""Which rows are wanted, as a value: it masks rows, and rules out what cannot hold any.
+"""Filters of rows: a mask of the matching rows, and a check whether a file can contain any.
 
-The form is the one pyarrow and pandas take: a list of ``(column, operator, value)`` that must all
-hold, or a list of such lists of which one must. A row whose value is missing matches nothing.
+A filter has the form of pyarrow and pandas: a list of ``(column, operator, value)`` that must all
+hold, or a list of such lists, of which one must hold. A row with a missing value never matches.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +16,7 @@ from gigacast.errors import ConfigError
 
 Filters = Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]
 Bounds = tuple[Any, Any]
-"""The least and the greatest value."""
+"""Least and greatest value of a column."""
 
 _COMPARE: Mapping[str, Callable[..., Any]] = {
     "==": pc.equal,
@@ -31,31 +31,31 @@ _OPERATORS = (*_COMPARE, "in", "not in")
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One comparison of a column with a value, or with several (``in``, ``not in``)."""
+    """A comparison of a column with a value, or with several (``in``, ``not in``)."""
 
     column: str
     operator: str
     value: Any
 
     def mask(self, column: pa.Array | pa.ChunkedArray) -> Any:
-        """Return which rows match, boolean [N]; missing values are false."""
+        """Return the mask of matching rows, boolean [N]; False for missing values."""
         kind = column.type
         if pa.types.is_dictionary(kind):
             column = column.cast(kind.value_type)
         try:
             if self.operator in {"in", "not in"}:
                 values = pa.array(list(self.value)).cast(column.type)
-                found = pc.is_in(column, value_set=values)
+                is_in = pc.is_in(column, value_set=values)
                 if self.operator == "in":
-                    return pc.and_(found, column.is_valid())
-                return pc.and_(pc.invert(found), column.is_valid())
+                    return pc.and_(is_in, column.is_valid())
+                return pc.and_(pc.invert(is_in), column.is_valid())
             value = _scalar(self.value, column.type)
             return pc.fill_null(_COMPARE[self.operator](column, value), fill_value=False)
         except pa.ArrowException as error:
             raise self._incomparable(str(column.type)) from error
 
     def may_match(self, bounds: Bounds) -> bool:
-        """Whether any value between the bounds can match; true when that cannot be told."""
+        """Check whether any value between the bounds can match; True if this is unknown."""
         low, high = bounds
         try:
             return self._overlaps(low, high)
@@ -63,28 +63,30 @@ class Condition:
             return True
 
     def _overlaps(self, low: Any, high: Any) -> bool:
+        # Bounds of floats leave NaN out, and NaN differs from every value.
         if self.operator in {"!=", "not in"} and isinstance(low, float):
-            return True  # bounds say nothing of NaN, which is unlike every value
+            return True
         if self.operator == "not in":
             return not (low == high and any(_like(v, low) == low for v in self.value))
         if self.operator == "in":
+            # value != value is NaN, which pyarrow's is_in finds although the bounds leave it out.
             values = [_like(value, low) for value in self.value]
             return any(value != value or low <= value <= high for value in values)  # noqa: PLR0124
         value = _like(self.value, low)
         match self.operator:
             case "==":
-                found = low <= value <= high
+                overlaps = low <= value <= high
             case "!=":
-                found = not (low == high == value)
+                overlaps = not (low == high == value)
             case "<":
-                found = low < value
+                overlaps = low < value
             case "<=":
-                found = low <= value
+                overlaps = low <= value
             case ">":
-                found = high > value
+                overlaps = high > value
             case _:
-                found = high >= value
-        return bool(found)
+                overlaps = high >= value
+        return bool(overlaps)
 
     def _incomparable(self, kind: str) -> ConfigError:
         return ConfigError(
@@ -94,14 +96,14 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Predicate:
-    """Alternatives, each of conditions that must all hold.
+    """Alternatives, each of which is a group of conditions that must all hold.
 
     Examples
     --------
-    >>> wanted = Predicate.parse([("close", ">", 2.0)])
-    >>> wanted.mask(pa.table({"close": [1.0, 3.0, None]})).to_pylist()
+    >>> predicate = Predicate.parse([("close", ">", 2.0)])
+    >>> predicate.mask(pa.table({"close": [1.0, 3.0, None]})).to_pylist()
     [False, True, False]
-    >>> wanted.may_match({"close": (0.0, 1.5)})
+    >>> predicate.may_match({"close": (0.0, 1.5)})
     False
     """
 
@@ -109,88 +111,90 @@ class Predicate:
 
     @classmethod
     def parse(cls, filters: Filters | None) -> "Predicate | None":
-        """Read filters; ``None`` and an empty list ask for everything.
+        """Return the predicate of filters; ``None`` if there are none, so that all rows match.
 
         Raises
         ------
         ConfigError
-            When a filter is not ``(column, operator, value)``.
+            If a filter is not ``(column, operator, value)``.
         """
         if not filters:
             return None
         nested = filters if _is_nested(filters) else [filters]
-        return cls(tuple(tuple(_condition(one) for one in group) for group in nested))
+        return cls(tuple(tuple(_condition(entry) for entry in group) for group in nested))
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it looks at, in the order they are named."""
-        names = (one.column for group in self.alternatives for one in group)
+        """Columns of the conditions, in their order."""
+        names = (condition.column for group in self.alternatives for condition in group)
         return tuple(dict.fromkeys(names))
 
     def mask(self, table: pa.Table | pa.RecordBatch) -> Any:
-        """Return which rows match, boolean [N]."""
+        """Return the mask of matching rows, boolean [N]."""
         masks = [
-            _all_of([one.mask(table.column(one.column)) for one in group], table.num_rows)
+            _all_of([c.mask(table.column(c.column)) for c in group], table.num_rows)
             for group in self.alternatives
         ]
-        found = masks[0]
+        matches = masks[0]
         for mask in masks[1:]:
-            found = pc.or_(found, mask)
-        return found
+            matches = pc.or_(matches, mask)
+        return matches
 
     def may_match(self, bounds: Mapping[str, Bounds]) -> bool:
-        """Whether a set of rows with these bounds can hold a match.
+        """Check whether rows with these bounds can contain a match.
 
-        A column that is not among them says nothing.
+        A column without bounds can have any value.
         """
         return any(
-            all(one.may_match(bounds[one.column]) for one in group if one.column in bounds)
+            all(c.may_match(bounds[c.column]) for c in group if c.column in bounds)
             for group in self.alternatives
         )
 
     def settle(self, values: Mapping[str, Any]) -> "tuple[bool, Predicate | None]":
-        """Decide what can be decided when some columns are the same in all rows.
+        """Evaluate the conditions on columns that have the same value in all rows of a folder.
 
         Parameters
         ----------
         values : mapping
-            The value of each such column; ``None`` where it is missing.
+            Value of each such column; ``None`` for a missing value.
 
         Returns
         -------
         bool
             Whether any row can match.
         Predicate or None
-            What is left to look at; ``None`` when all rows match, or none can.
+            Conditions that remain to be tested on the rows; ``None`` if all rows match or none
+            can.
         """
-        left = []
+        remaining = []
         for group in self.alternatives:
-            known = [one for one in group if one.column in values]
-            if not all(_holds(one, values[one.column]) for one in known):
+            constant = [condition for condition in group if condition.column in values]
+            if not all(_holds(condition, values[condition.column]) for condition in constant):
                 continue
-            rest = tuple(one for one in group if one.column not in values)
+            rest = tuple(condition for condition in group if condition.column not in values)
             if not rest:
                 return True, None
-            left.append(rest)
-        return bool(left), Predicate(tuple(left)) if left else None
+            remaining.append(rest)
+        return bool(remaining), Predicate(tuple(remaining)) if remaining else None
 
 
 def _holds(condition: Condition, value: Any) -> bool:
     if value is None:
         return False
+    # A folder such as asset=700 is read as a number, but the column may be text.
     if isinstance(condition.value, str) and not isinstance(value, str | date):
-        value = str(value)  # the folder asset=007 was read as a number
-    found = condition.mask(pa.array([value]))
-    return bool(found[0].as_py())
+        value = str(value)
+    mask = condition.mask(pa.array([value]))
+    return bool(mask[0].as_py())
 
 
 def _all_of(masks: list[Any], rows: int) -> Any:
     if not masks:
         return pa.array([True] * rows)
-    found = masks[0]
+    matches = masks[0]
     for mask in masks[1:]:
-        found = pc.and_(found, mask)
-    return found
+        matches = pc.and_(matches, mask)
+    return matches
 
 
 def _is_nested(filters: Any) -> bool:
@@ -201,11 +205,11 @@ def _is_nested(filters: Any) -> bool:
 def _condition(entry: Any) -> Condition:
     hint = f"write (column, operator, value); the operators are {', '.join(_OPERATORS)}"
     if not isinstance(entry, tuple | list) or len(entry) != 3 or not isinstance(entry[0], str):
-        raise ConfigError(f"{entry!r} is no filter", hint=hint)
+        raise ConfigError(f"{entry!r} is not a filter", hint=hint)
     column, operator, value = entry
     operator = "==" if operator == "=" else operator
     if operator not in _OPERATORS:
-        raise ConfigError(f"{entry!r}: no operator {operator!r}", hint=hint)
+        raise ConfigError(f"{entry!r}: unknown operator {operator!r}", hint=hint)
     if operator in {"in", "not in"} and (isinstance(value, str) or not _is_collection(value)):
         raise ConfigError(f"{entry!r}: {operator!r} takes a list of values", hint=hint)
     return Condition(column, operator, value)
@@ -216,15 +220,16 @@ def _is_collection(value: Any) -> bool:
 
 
 def _scalar(value: Any, kind: pa.DataType) -> pa.Scalar:
-    """Return a filter's value in a column's type: text and dates compare with timestamps."""
-    found = value if isinstance(value, pa.Scalar) else pa.scalar(value)
-    if found.type == kind:
-        return found
-    if pa.types.is_timestamp(kind) and pa.types.is_string(found.type):
+    """Return a filter's value in the type of a column. Text and dates may stand for timestamps."""
+    scalar = value if isinstance(value, pa.Scalar) else pa.scalar(value)
+    if scalar.type == kind:
+        return scalar
+    if pa.types.is_timestamp(kind) and pa.types.is_string(scalar.type):
         return pa.scalar(_moment(str(value)), type=kind)
-    if pa.types.is_floating(found.type) and pa.types.is_integer(kind):
-        return found  # 1.5 against integers: pyarrow compares both as floats
-    return found.cast(kind)
+    # 1.5 is not cast to an integer: pyarrow compares both as floats.
+    if pa.types.is_floating(scalar.type) and pa.types.is_integer(kind):
+        return scalar
+    return scalar.cast(kind)
 
 
 def _moment(text: str) -> datetime:
@@ -232,12 +237,13 @@ def _moment(text: str) -> datetime:
         return datetime.fromisoformat(text)
     except ValueError as error:
         raise ConfigError(
-            f"a filter compares times with {text!r}", hint="write it as 2024-01-31 or with a time"
+            f"a filter compares times with {text!r}, which is not a time",
+            hint="write it as 2024-01-31 or with a time",
         ) from error
 
 
 def _like(value: Any, bound: Any) -> Any:
-    """Return a filter's value as it compares with a bound."""
+    """Return a filter's value in a type that can be compared with a bound."""
     if isinstance(bound, datetime):
         if isinstance(value, str):
             value = _moment(value)

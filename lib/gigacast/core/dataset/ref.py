@@ -1,4 +1,4 @@
-"""Which dataset is meant: its layer, its name and its version, read from text and from keys."""
+"""References to datasets by layer, name and version, read from texts and keys."""
 
 import re
 from dataclasses import dataclass, replace
@@ -15,15 +15,16 @@ _HINT = "write cleaned/NAME, cleaned/v3/NAME, features/v2/NAME or raw/NAME/2024-
 
 @dataclass(frozen=True, slots=True)
 class DatasetRef:
-    """A dataset.
+    """A reference to a dataset, or to a version of it.
 
     Parameters
     ----------
     layer : {"raw", "cleaned", "features"}
+        Layer of the lake.
     name : str
-        The asset, or the feature set.
+        Name of the asset or feature set.
     version : str, optional
-        As ``v3.1``, or the day of a raw snapshot; the latest when absent.
+        Version, such as ``v3.1``, or the day of a raw snapshot; the latest by default.
 
     Examples
     --------
@@ -44,15 +45,16 @@ class DatasetRef:
 
     @classmethod
     def parse(cls, text: str) -> "DatasetRef":
-        """Read ``LAYER/NAME``, ``LAYER/VERSION/NAME`` or ``raw/NAME/DAY``.
+        """Return the reference ``LAYER/NAME``, ``LAYER/VERSION/NAME`` or ``raw/NAME/DAY``.
 
         Raises
         ------
         ConfigError
+            If the text has another form.
         """
         layer, *rest = text.strip("/").split("/")
         if layer not in LAYERS or not 1 <= len(rest) <= 2:
-            raise ConfigError(f"{text!r} names no dataset", hint=_HINT)
+            raise ConfigError(f"{text!r} is not a dataset", hint=_HINT)
         if len(rest) == 1:
             return cls(layer, check_dataset_name(rest[0]))
         name, version = rest if layer == "raw" else reversed(rest)
@@ -61,24 +63,25 @@ class DatasetRef:
 
     @classmethod
     def find(cls, path: str) -> "tuple[str, DatasetRef, str] | None":
-        """Split a path into the lake's root, the dataset and what follows; ``None`` for others."""
+        """Return root, dataset and remainder of a path; ``None`` if it contains no dataset."""
         parts = path.split("/")
-        for place in range(len(parts) - 2):
-            if parts[place] not in LAYERS:
+        for start in range(len(parts) - 2):
+            if parts[start] not in LAYERS:
                 continue
             try:
-                ref = cls.parse("/".join(parts[place : place + 3]))
+                ref = cls.parse("/".join(parts[start : start + 3]))
             except ConfigError:
                 continue
-            return "/".join(parts[:place]), ref, "/".join(parts[place + 3 :])
+            return "/".join(parts[:start]), ref, "/".join(parts[start + 3 :])
         return None
 
     def at(self, version: str) -> "DatasetRef":
-        """Return the same dataset in a version.
+        """Return the reference to a version of the same dataset.
 
         Raises
         ------
         ConfigError
+            If the text is not a version, or not a day for a raw dataset.
         """
         if self.layer == "raw":
             return replace(self, version=_day(version))
@@ -86,12 +89,14 @@ class DatasetRef:
 
 
 def check_dataset_name(name: str) -> str:
-    """Return the name of an asset or feature set, or refuse it.
+    """Return a name if it can be that of an asset or feature set.
 
     Raises
     ------
     ConfigError
+        If it has other characters, or reads like a version or a day.
     """
+    # A name like a version or a day would make keys ambiguous: cleaned/v3/NAME, raw/NAME/DAY.
     if not _NAME.fullmatch(name) or name == LATEST or Version.find(name) or _is_day(name):
         raise ConfigError(
             f"{name!r} cannot be the name of a dataset",
@@ -110,5 +115,5 @@ def _is_day(text: str) -> bool:
 
 def _day(text: str) -> str:
     if not _is_day(text):
-        raise ConfigError(f"{text!r} is no day", hint="raw snapshots are named 2024-01-15")
+        raise ConfigError(f"{text!r} is not a day", hint="raw snapshots are named 2024-01-15")
     return text

@@ -1,7 +1,7 @@
-"""Semantic versions of datasets: how they are spelled, ordered and raised.
+"""Semantic versions of datasets: their spelling, order and increments.
 
-A version is spelled one way: ``v3``, ``v3.1``, ``v3.1.2``; zeros at the end are left out, so that
-``v3.0.0`` and ``v3`` cannot be two folders.
+A version has a single spelling: ``v3``, ``v3.1``, ``v3.1.2``. Zeros at the end are left out, so
+that ``v3.0.0`` and ``v3`` cannot be two folders.
 """
 
 import re
@@ -15,20 +15,20 @@ _VERSION = re.compile(r"v?(0|[1-9]\d{0,5})(?:\.(0|[1-9]\d{0,5}))?(?:\.(0|[1-9]\d
 
 
 class Change(IntEnum):
-    """What a new version does to those who read the one before; the larger, the more careful."""
+    """Effect of a new version on the readers of the version before; larger is more disruptive."""
 
     PATCH = 0
-    """Other values, the same columns."""
+    """Other values in the same columns."""
     MINOR = 1
-    """More rows, more columns or wider ones: whoever read the old one can read the new one."""
+    """More rows, more columns or wider types: programs that read the old version still work."""
     MAJOR = 2
-    """Columns that are gone, narrower, of another kind or no longer filled."""
+    """Columns that are removed, narrower, of another kind or no longer filled."""
 
 
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Version:
-    """Major, minor and patch.
+    """A version: major, minor and patch.
 
     Examples
     --------
@@ -42,20 +42,21 @@ class Version:
 
     @classmethod
     def parse(cls, text: str) -> "Version":
-        """Read ``v3``, ``3.1`` or ``v3.1.2``.
+        """Return the version ``v3``, ``3.1`` or ``v3.1.2``.
 
         Raises
         ------
         ConfigError
+            If the text is not a version.
         """
-        found = cls.find(text)
-        if found is None:
-            raise ConfigError(f"{text!r} is no version", hint="versions look like v3 or v3.1.2")
-        return found
+        version = cls.find(text)
+        if version is None:
+            raise ConfigError(f"{text!r} is not a version", hint="versions look like v3 or v3.1.2")
+        return version
 
     @classmethod
     def find(cls, text: str) -> "Version | None":
-        """Read a version; ``None`` when it is none."""
+        """Return the version that a text spells; ``None`` if it is not a version."""
         match = _VERSION.fullmatch(text)
         return cls(*(int(part or 0) for part in match.groups())) if match else None
 
@@ -73,7 +74,7 @@ class Version:
         return self._parts < other._parts
 
     def next(self, change: Change) -> "Version":
-        """Return the version after this one for a change of this kind."""
+        """Return the next version for a change of this kind."""
         if change is Change.MAJOR:
             return Version(self.major + 1)
         if change is Change.MINOR:
@@ -81,7 +82,7 @@ class Version:
         return Version(self.major, self.minor, self.patch + 1)
 
     def raised_from(self, older: "Version") -> Change | None:
-        """Return by which part this version is above an older one; ``None`` when it is not."""
+        """Return the part in which this version is above an older one; ``None`` if it is not."""
         if self <= older:
             return None
         if self.major > older.major:

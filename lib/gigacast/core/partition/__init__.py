@@ -1,1 +1,1 @@
-"""Partitions: the names of objects, the tasks made of them, and the spec of a task."""
+"""Names of partitions, tasks, and the spec of a task."""

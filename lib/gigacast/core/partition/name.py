@@ -1,4 +1,4 @@
-"""Partitions and their names: what a key says about the object under it.
+"""The names of partitions, read from the keys of their objects.
 
 Keys are relative to the input root.
 """
@@ -27,7 +27,7 @@ _YEAR_FOLDER = re.compile(r"(?:year=)?([0-9]{4})/")
 
 
 def month_of_folder(folder: str) -> Month | None:
-    """Read ``2014/03`` or ``year=2014/month=3``; ``None`` when it is neither."""
+    """Return the month of ``2014/03`` or ``year=2014/month=3``; ``None`` for other folders."""
     match = _FOLDER.fullmatch(folder)
     if match is None:
         return None
@@ -36,13 +36,14 @@ def month_of_folder(folder: str) -> Month | None:
 
 
 def year_of_folder(folder: str) -> int | None:
-    """Read the first level of an input root, ``2014/`` or ``year=2014/``."""
+    """Return the year of ``2014/`` or ``year=2014/``; ``None`` for other folders."""
     match = _YEAR_FOLDER.fullmatch(folder)
     return int(match[1]) if match else None
 
 
 def month_prefixes(year_folder: str, month: Month) -> tuple[str, ...]:
-    """Return the key prefixes a month can have below its year's folder."""
+    """Return the key prefixes that a month may have below the folder of its year."""
+    # Writers of Hive folders spell March as month=03 or as month=3.
     if not year_folder.startswith("year="):
         return (f"{year_folder}{month.month:02d}/",)
     padded = f"{year_folder}month={month.month:02d}/"
@@ -51,18 +52,20 @@ def month_prefixes(year_folder: str, month: Month) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PartitionName:
-    """What a key says.
+    """The parts of an object's key.
 
     Parameters
     ----------
     folder : str
-        The month's folder as it is spelt, ``2014/03`` or ``year=2014/month=03``.
+        Folder of the month, as spelled: ``2014/03`` or ``year=2014/month=03``.
     month : Month
+        Month of the folder.
     series_name : str
-        What stays the same from month to month: ``EURUSD_1min_h15`` or ``part-00042``.
+        Part of the name that is the same in every month: ``EURUSD_1min_h15`` or ``part-00042``.
     extension : {"parquet", "csv", "json"}
-    symbol, timeframe, horizon_minutes, generation
-        Of a named object; ``None`` for a panel part.
+        Ending of the key.
+    symbol, timeframe, horizon_minutes, generation : optional
+        Parts of the name of an object per symbol; ``None`` for a panel part.
     """
 
     folder: str
@@ -76,7 +79,7 @@ class PartitionName:
 
     @property
     def partition(self) -> str:
-        """The partition's name: the key without what may change (hash, ending)."""
+        """Name of the partition: the key without its hash and ending, which may change."""
         return f"{self.folder}/{self.series_name}"
 
 
@@ -96,21 +99,21 @@ def _compile(pattern: str, field_name: str, required: Iterable[str]) -> re.Patte
 
 @dataclass(frozen=True)
 class NamingPattern:
-    """How the object names of a bucket are read; both expressions are settings.
+    """The regular expressions for the object names of a bucket; both are settings.
 
     Parameters
     ----------
     named : str
-        One object per symbol and month. Either seven plain groups in the order symbol, timeframe,
-        horizon, year, month, hash, extension, or groups of those names.
+        Expression for an object per symbol and month. It has seven plain groups in the order
+        symbol, timeframe, horizon, year, month, hash, extension, or groups with these names.
     panel : str
-        One object with many items: the groups ``stem`` and ``extension``. In hive folders
-        (``year=2014/month=03``) any visible data file is a panel part.
+        Expression for an object with many items, with the groups ``stem`` and ``extension``. In
+        Hive folders (``year=2014/month=03``) every visible data file is a panel part.
 
     Raises
     ------
     ConfigError
-        When an expression is invalid or lacks a group.
+        If an expression is invalid or lacks a group.
     """
 
     named: str = NAMED_PATTERN
@@ -127,7 +130,7 @@ class NamingPattern:
         object.__setattr__(self, "_panel", panel)
 
     def parse(self, key: str) -> PartitionName | None:
-        """Read a key relative to the input root; ``None`` when it is no partition's."""
+        """Return the parts of a key relative to the input root; ``None`` if it is no partition."""
         folder, _, name = key.rpartition("/")
         month = month_of_folder(folder)
         if month is None:
@@ -141,7 +144,8 @@ class NamingPattern:
         by_name = match.re.groupindex
         values = match.groupdict() if by_name else dict(zip(_GROUPS, match.groups(), strict=True))
         extension = values["extension"]
-        # A name that contradicts its folder is nobody's partition: better reported than guessed.
+        # A name that contradicts its folder is not a partition: discovery reports it, instead of
+        # guessing which of the two is right.
         if (int(values["year"]), int(values["month"])) != (month.year, month.month):
             return None
         if extension not in FORMATS or match.end() != len(match.string):

@@ -1,4 +1,4 @@
-"""The spec: all besides the input that changes the numbers or their form."""
+"""The spec: everything besides the input that changes the forecasts or their form."""
 
 import re
 from collections.abc import Mapping
@@ -11,43 +11,44 @@ _SEGMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SPEC_ID = re.compile(r"h(?P<horizon>[0-9]+)-q[0-9]+-[0-9a-f]{8}")
 
 
-def check_segment(text: str, what: str) -> str:
-    """Return ``text`` when it is safe as one segment of a key.
+def check_segment(text: str, role: str) -> str:
+    """Return a text if it is safe as a segment of a key.
 
     Raises
     ------
     ConfigError
-        When it holds anything but letters, digits, ``.``, ``_`` and ``-``.
+        If it contains anything but letters, digits, ``.``, ``_`` and ``-``; the message begins
+        with ``role``.
     """
     if _SEGMENT.fullmatch(text) is None:
         raise ConfigError(
-            f"{what} {text!r} cannot be part of a key",
+            f"{role} {text!r} cannot be part of a key",
             hint="use letters, digits, '.', '_' and '-', and start with a letter or digit",
         )
     return text
 
 
 def horizon_of_spec(spec_id: str) -> int | None:
-    """Return the horizon a spec's id names; ``None`` when it is no spec id."""
+    """Return the horizon in the id of a spec; ``None`` if the text is not such an id."""
     match = _SPEC_ID.fullmatch(spec_id)
     return int(match["horizon"]) if match else None
 
 
 @dataclass(frozen=True)
 class Spec:
-    """One way of forecasting, resolved: nothing in it is ``auto`` or ``ACTIVE``.
+    """A resolved spec, without ``auto`` or ``ACTIVE``.
 
-    The horizon may differ by partition (file names can carry it), so it is not a field: `id` takes
-    it.
+    The horizon may differ between partitions (file names can contain it), so it is an argument of
+    `id` and not a field.
 
     Parameters
     ----------
     model, version : str
-        Segments of the output keys.
+        Model and version, which are segments of the output keys.
     levels : tuple of float
         Quantile levels.
     fields : mapping
-        Everything else that counts, JSON-able; see ``pipeline.spec``.
+        All other JSON-able values that change the forecasts; see `gigacast.job.spec`.
     """
 
     model: str
@@ -60,12 +61,13 @@ class Spec:
         check_segment(self.version, "model version")
 
     def id(self, horizon: int) -> str:
-        """Return the readable head and the digest, as ``h15-q9-3fa9c2d1``."""
+        """Return the id of the spec for a horizon, such as ``h15-q9-3fa9c2d1``."""
+        # The head is for people who read keys; the digest of eight hex digits makes it unique.
         digest = digest_value(self.describe(horizon), length=8)
         return f"h{horizon}-q{len(self.levels)}-{digest}"
 
     def describe(self, horizon: int) -> dict[str, object]:
-        """Return the whole spec as a JSON-able mapping; what `id` is the digest of."""
+        """Return the complete spec as a JSON-able mapping, from which `id` computes the digest."""
         return {
             "model": self.model,
             "version": self.version,

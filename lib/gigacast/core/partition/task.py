@@ -1,4 +1,4 @@
-"""Tasks: one partition to forecast, everything a worker needs pinned."""
+"""Tasks: a partition to forecast, with everything that a worker needs."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from gigacast.core.partition.name import Format
 
 
 class InputObject(NamedTuple):
-    """One object a task reads, pinned by its ETag."""
+    """An object that a task reads. Its ETag is checked, so that a changed object is noticed."""
 
     key: str
     etag: str
@@ -18,28 +18,28 @@ class InputObject(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One partition to forecast.
+    """A partition to forecast.
 
     Parameters
     ----------
     partition : str
-        Name of the partition, as ``2014/03/EURUSD_1min_h15``.
+        Name of the partition, such as ``2014/03/EURUSD_1min_h15``.
     month : str
-        ``2014-03``.
+        Month, such as ``2014-03``.
     inputs : tuple of InputObject
-        In time order: ``context`` earlier months first, then the partition's own objects.
+        Objects to read in the order of time: earlier months for context, then the partition's own.
     own : int
-        How many of the last inputs are the partition's own.
+        Number of inputs, from the last, that are the partition's own.
     horizon : int
         Steps ahead.
     spec : str
-        Id of the spec, as ``h15-q9-3fa9c2d1``.
+        Id of the spec, such as ``h15-q9-3fa9c2d1``.
     output_key : str
-        Where the predictions go.
+        Key of the predictions.
     symbol, timeframe : str, optional
-        What the name of the partition says.
+        Symbol and timeframe in the partition's name; none by default.
     stale_receipts : tuple of str
-        Receipts the new one supersedes.
+        Keys of older receipts, which the new receipt supersedes.
     """
 
     partition: str
@@ -55,10 +55,10 @@ class Task:
 
     @property
     def input_id(self) -> str:
-        """The digest of the ordered input ETags."""
+        """Digest of the ETags of the inputs, in order."""
         return digest_etags(entry.etag for entry in self.inputs)
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all inputs."""
+        """Size of all inputs in bytes."""
         return sum(entry.size_bytes for entry in self.inputs)

@@ -1,1 +1,1 @@
-"""Series in memory: batches, covariates, hold-outs and forecasts."""
+"""Batches of series in memory, their covariates, hold-outs and forecasts."""

@@ -1,8 +1,7 @@
-"""Many series as one ragged value: what readers give and forecasters take.
+"""Batches of series as ragged arrays, the output of readers and the input of forecasters.
 
-Timestamps leave this package through `SeriesBatch.last_arrow` and `SeriesBatch.future_arrow`,
-which know about zones: steps of a day and longer follow the wall clock, shorter ones the hours that
-pass.
+`SeriesBatch.last_arrow` and `SeriesBatch.future_arrow` convert timestamps back to the input's type
+and time zone: steps of a day and longer are counted in wall time, shorter ones in UTC.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,32 +22,32 @@ NO_TIME = int(np.iinfo(np.int64).min)
 
 @dataclass(frozen=True, slots=True)
 class SeriesBatch:
-    """N series on regular time grids, trimmed to the context a model can use.
+    """N series on regular time grids, trimmed to the context that a model uses.
 
     Parameters
     ----------
     item_ids : pa.Array [N]
-        As in the input: string or integer.
+        Item ids, strings or integers as in the input.
     target_names : pa.Array [N]
-        The column each series came from; string.
+        Name of each series' target column; string.
     values : float32 [sum of T_n]
-        The values of all series, one after the other; NaN where missing.
+        Values of all series, one series after the other; NaN for missing values.
     offsets : int64 [N + 1]
-        Series ``n`` is ``values[offsets[n]:offsets[n + 1]]``.
+        Borders of the series: series ``n`` is ``values[offsets[n]:offsets[n + 1]]``.
     last_timestamps : int64 [N]
-        Time of each series' last step: microseconds since 1970 in wall time of ``timestamp_type``'s
-        zone, or the plain integer for integer steps; `NO_TIME` where there is none.
+        Time of each series' last step: microseconds since 1970 in the wall time of
+        ``timestamp_type``'s zone, the number itself for plain steps, or `NO_TIME`.
     frequencies : tuple of Frequency
-        The distinct frequencies of the batch.
+        Distinct frequencies of the batch.
     frequency_codes : int64 [N]
-        Index into ``frequencies``; -1 where unknown (then ``reasons`` says why).
+        Index into ``frequencies``; -1 if the frequency is unknown (``reasons`` then gives why).
     reasons : int8 [N]
-        `Reason` the reader found; 0 where the series can be forecast.
+        `Reason` why a series cannot be forecast; 0 if it can.
     timestamp_type : pa.DataType
-        How timestamps are written back: as in the input, a timestamp, date or (for plain steps)
-        integer type.
+        Type of the forecasts' timestamps, as in the input: a timestamp, a date or (for plain
+        steps) an integer.
     covariates : Covariates, optional
-        What else is known of the items; it names the item of each series, too.
+        Covariates of the items, and the item of each series; none by default.
     """
 
     item_ids: pa.Array
@@ -71,12 +70,12 @@ class SeriesBatch:
         return np.diff(self.offsets)
 
     def __iter__(self) -> Iterator[FloatArray]:
-        """Iterate over the series one by one: for tests and small displays, not for hot paths."""
+        """Yield the series one by one, for tests and small displays; slow for large batches."""
         for start, stop in zip(self.offsets[:-1], self.offsets[1:], strict=True):
             yield self.values[start:stop]
 
     def slice(self, start: int, stop: int) -> "SeriesBatch":
-        """Return series ``start`` to ``stop`` without copying their values."""
+        """Return the series from ``start`` to ``stop`` without copying their values."""
         offsets = self.offsets[start : stop + 1]
         return replace(
             self,
@@ -91,7 +90,7 @@ class SeriesBatch:
         )
 
     def take(self, rows: IntArray) -> "SeriesBatch":
-        """Return a copy of some series, in the order of ``rows``, int64 [M]."""
+        """Return a copy of the series ``rows``, int64 [M], in this order."""
         lengths = self.lengths[rows]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
@@ -109,25 +108,26 @@ class SeriesBatch:
         )
 
     def last_arrow(self) -> pa.Array:
-        """Return the last timestamps as ``timestamp_type`` [N], null where there is none."""
+        """Return the last timestamps as ``timestamp_type`` [N], with null for `NO_TIME`."""
         return self._to_arrow(self._to_utc(self.last_timestamps))
 
     def newest(self) -> datetime | None:
         """Return the time of the latest step of all series, in UTC.
 
-        ``None`` where no series has a time, times are plain steps, or lie beyond the year 9999.
+        It is ``None`` if no series has a time, if times are plain steps, or after the year 9999.
         """
-        known = self.last_timestamps[self.last_timestamps != NO_TIME]
-        if len(known) == 0 or pa.types.is_integer(self.timestamp_type):
+        times = self.last_timestamps[self.last_timestamps != NO_TIME]
+        if len(times) == 0 or pa.types.is_integer(self.timestamp_type):
             return None
-        last = from_wall(known[known.argmax()][None], self._zone)[0]
+        last = from_wall(times[times.argmax()][None], self._zone)[0]
+        # numpy returns a plain integer for times that Python's datetime cannot represent.
         moment = np.datetime64(int(last), "us").item()
         return moment.replace(tzinfo=UTC) if isinstance(moment, datetime) else None
 
     def times_before(self, steps: int | IntArray) -> IntArray:
-        """Return the times so many steps, or [N] of them, before each last one, in wall time [N].
+        """Return the wall times ``steps``, an int or [N], before each last timestamp, int64 [N].
 
-        `NO_TIME` for series without a frequency.
+        They are `NO_TIME` for series without a frequency.
         """
         earlier = np.full(len(self), NO_TIME, np.int64)
         for code, frequency in enumerate(self.frequencies):
@@ -141,7 +141,7 @@ class SeriesBatch:
         return earlier
 
     def future_times(self, horizon: int) -> IntArray:
-        """Return the timestamps after each series, in the unit and wall time of `last_timestamps`.
+        """Return the timestamps after each series, in wall time like ``last_timestamps``.
 
         Returns
         -------
@@ -151,9 +151,9 @@ class SeriesBatch:
         return to_wall(self._future_utc(horizon).ravel(), self._zone).reshape(len(self), horizon)
 
     def future_arrow(self, horizon: int) -> pa.Array:
-        """Return the timestamps after each series as ``timestamp_type``, series by series [N * H].
+        """Return the timestamps after each series as ``timestamp_type``, one by one [N * H].
 
-        Null for series without a frequency.
+        They are null for series without a frequency.
         """
         return self._to_arrow(self._future_utc(horizon).ravel())
 
@@ -176,8 +176,8 @@ class SeriesBatch:
         if self._zone is None:
             return wall
         utc = np.full(wall.shape, NO_TIME, np.int64)
-        known = wall != NO_TIME
-        utc[known] = from_wall(wall[known], self._zone)
+        has_time = wall != NO_TIME
+        utc[has_time] = from_wall(wall[has_time], self._zone)
         return utc
 
     def _to_arrow(self, times: IntArray) -> pa.Array:
@@ -186,12 +186,13 @@ class SeriesBatch:
         if pa.types.is_integer(self.timestamp_type):
             return plain.cast(self.timestamp_type, safe=False)
         zone = self.timestamp_type.tz if pa.types.is_timestamp(self.timestamp_type) else None
-        # A date or a coarse unit cannot hold every time of a finer given frequency: truncate.
+        # Unsafe casts truncate: dates and coarse units cannot represent the times of a frequency
+        # that is finer than the input's type.
         return plain.cast(pa.timestamp("us", zone)).cast(self.timestamp_type, safe=False)
 
 
 def concat_batches(batches: Sequence[SeriesBatch]) -> SeriesBatch:
-    """Return the series of several batches of one reader, in order."""
+    """Return the series of several batches of a reader as one batch, in order."""
     if len(batches) == 1:
         return batches[0]
     frequencies = tuple(dict.fromkeys(f for batch in batches for f in batch.frequencies))
@@ -213,7 +214,7 @@ def concat_batches(batches: Sequence[SeriesBatch]) -> SeriesBatch:
 
 
 def _recode(batch: SeriesBatch, frequencies: tuple[Frequency, ...]) -> IntArray:
-    # The last entry answers for -1: no frequency.
+    # The code -1, no frequency, indexes the last entry and stays -1.
     codes = np.array([*(frequencies.index(f) for f in batch.frequencies), -1], np.int64)
     recoded: IntArray = codes[batch.frequency_codes]
     return recoded

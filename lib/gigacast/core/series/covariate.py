@@ -1,7 +1,7 @@
-"""What else is known of the series of a batch, step by step.
+"""Covariate arrays of a batch: one value per series and time step.
 
-A *past* covariate is known up to the last value of the targets, a *known* one over the horizon as
-well. Covariates belong to an item: all its targets see the same ones.
+A *past* covariate is known up to the last value of the targets, a *known* covariate over the
+horizon as well. Covariates belong to an item, so all its targets have the same ones.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ class Covariates:
     Parameters
     ----------
     names : tuple of str
-        V names: the past ones, then the known ones.
+        Names of the V covariates: the past ones, then the known ones.
     known : int
-        How many of the last are known over the horizon.
+        Number of covariates, from the last, that are known over the horizon.
     categories : tuple
-        For each covariate ``None`` where it is a number, else the texts its codes stand for.
+        Texts of each covariate's codes; ``None`` for a covariate of numbers.
     values : float32 [V, R]
-        The steps of all items, one after the other; NaN where missing. Codes for categories: -1
-        for a row that names none.
+        Steps of all items, one item after the other; NaN for missing values. Categories are codes,
+        with -1 for a row without a text.
     offsets : int64 [M + 1]
-        Item ``m`` is ``values[:, offsets[m]:offsets[m + 1]]``.
+        Borders of the items: item ``m`` is ``values[:, offsets[m]:offsets[m + 1]]``.
     ends : int64 [M]
-        Where in ``values`` the first step after the last one of the item's series lies.
+        Position in ``values`` of the first step after the item's series.
     items : int64 [N]
-        The item of each series.
+        Item of each series.
     """
 
     names: tuple[str, ...]
@@ -44,9 +44,9 @@ class Covariates:
     items: IntArray
 
     def slice(self, start: int, stop: int) -> "Covariates":
-        """Return those of the series ``start`` to ``stop``, without copying their values.
+        """Return the covariates of the series from ``start`` to ``stop`` without copying values.
 
-        For series in the order of their items, as readers give them.
+        The series must be in the order of their items, as readers return them.
         """
         items = self.items[start:stop]
         first, last = (int(items[0]), int(items[-1]) + 1) if len(items) else (0, 0)
@@ -60,30 +60,31 @@ class Covariates:
         )
 
     def take(self, rows: IntArray) -> "Covariates":
-        """Return those of some series; what belongs to others is left where it is."""
+        """Return the covariates of the series ``rows``. The values of other items are kept."""
         return replace(self, items=self.items[rows])
 
     def ended_before(self, steps: int) -> "Covariates":
-        """Return the same for series that end so many steps earlier."""
+        """Return the covariates for series that end ``steps`` earlier."""
         return replace(self, ends=self.ends - steps)
 
     def windows(self, items: IntArray, length: int) -> FloatArray:
-        """Return the last steps of items before their ends, float32 [G, V, length]; NaN-padded.
+        """Return the last ``length`` steps before the ends of items, float32 [G, V, length].
 
-        Nothing that lies after an end is in them.
+        They are padded with NaN and contain no step after an end.
         """
-        places = self.ends[items, None] + np.arange(-length, 0)
-        return self._at(places, places >= self.offsets[items, None])
+        positions = self.ends[items, None] + np.arange(-length, 0)
+        return self._at(positions, positions >= self.offsets[items, None])
 
     def future(self, items: IntArray, horizon: int) -> FloatArray:
-        """Return the steps after the ends, float32 [G, V, H]; NaN for past ones, and if missing."""
-        places = self.ends[items, None] + np.arange(horizon)
-        ahead = self._at(places, places < self.offsets[items + 1, None])
+        """Return the steps after the ends, float32 [G, V, H]; NaN for past covariates and gaps."""
+        positions = self.ends[items, None] + np.arange(horizon)
+        ahead = self._at(positions, positions < self.offsets[items + 1, None])
+        # A past covariate may have values after the end, which must not leak into the forecast.
         ahead[:, : len(self.names) - self.known] = np.nan
         return ahead
 
     def lack_future(self, horizon: int) -> BoolArray:
-        """Tell of which series a known covariate has no value at some step of the horizon, [N]."""
+        """Return the mask of series with a known covariate missing in the horizon, bool [N]."""
         if not self.known:
             return np.zeros(len(self.items), np.bool_)
         ahead = self.future(np.arange(len(self.ends)), horizon)[:, -self.known :]
@@ -91,7 +92,7 @@ class Covariates:
         return lacking
 
     def lacking_names(self, horizon: int) -> set[str]:
-        """Return the known covariates that have no value at some step of the horizon."""
+        """Return the names of known covariates that miss a value in the horizon."""
         if not self.known:
             return set()
         ahead = self.future(np.arange(len(self.ends)), horizon)[:, -self.known :]
@@ -99,30 +100,31 @@ class Covariates:
         names = self.names[-self.known :]
         return {name for name, lacks in zip(names, lacking, strict=True) if lacks}
 
-    def _at(self, places: IntArray, inside: BoolArray) -> FloatArray:
+    def _at(self, positions: IntArray, inside: BoolArray) -> FloatArray:
         if self.values.size == 0:
-            shape = (len(places), len(self.names), places.shape[1])
+            shape = (len(positions), len(self.names), positions.shape[1])
             return np.full(shape, np.nan, np.float32)
-        taken = self.values[:, np.clip(places, 0, self.values.shape[1] - 1)]
-        taken[:, ~inside] = np.nan
-        return np.ascontiguousarray(taken.transpose(1, 0, 2))
+        steps = self.values[:, np.clip(positions, 0, self.values.shape[1] - 1)]
+        steps[:, ~inside] = np.nan
+        return np.ascontiguousarray(steps.transpose(1, 0, 2))
 
 
 def concat_covariates(parts: Sequence[Covariates | None]) -> Covariates | None:
-    """Return the covariates of several batches of one reader, in order."""
-    found = [part for part in parts if part is not None]
-    if not found:
+    """Return the covariates of several batches of a reader, in order."""
+    present = [part for part in parts if part is not None]
+    if not present:
         return None
-    steps = np.cumsum([0, *(part.values.shape[1] for part in found)])
-    items = np.cumsum([0, *(len(part.ends) for part in found)])
-    pairs = list(enumerate(found))
+    steps = np.cumsum([0, *(part.values.shape[1] for part in present)])
+    items = np.cumsum([0, *(len(part.ends) for part in present)])
+    pairs = list(enumerate(present))
     return replace(
-        found[0],
-        categories=found[-1].categories,  # texts are numbered as they come: the last knows most
-        values=np.concatenate([part.values for part in found], axis=1),
+        present[0],
+        # The reader numbers texts as they come, so the last batch has all texts of the others.
+        categories=present[-1].categories,
+        values=np.concatenate([part.values for part in present], axis=1),
         offsets=np.concatenate(
             [np.zeros(1, np.int64), *(p.offsets[1:] + steps[n] for n, p in pairs)]
         ),
-        ends=np.concatenate([part.ends + steps[n] for n, part in pairs]),
+        ends=np.concatenate([p.ends + steps[n] for n, p in pairs]),
         items=np.concatenate([part.items + items[n] for n, part in pairs]),
     )

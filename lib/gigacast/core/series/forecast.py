@@ -1,4 +1,4 @@
-"""What is asked of a forecaster and what it gives."""
+"""The request to a forecaster and the forecast of a batch."""
 
 from dataclasses import dataclass
 
@@ -8,25 +8,26 @@ from gigacast.core.series.batch import SeriesBatch
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """One padded batch for `Forecaster.predict`.
+    """A padded batch for `Forecaster.predict`.
 
     Parameters
     ----------
     context : float32 [B, T]
-        Left-padded with NaN; NaN inside is a missing value. Every row has a finite value.
+        Contexts, padded with NaN on the left; later NaN are missing values. Every row has a finite
+        value.
     horizon : int
         Steps to forecast, H.
     levels : tuple of float
-        Quantile levels in ascending order, Q of them.
+        Quantile levels in ascending order, Q.
     seasons : int64 [B]
-        Season length of each series in steps (for baselines).
+        Season length of each series in steps, for baselines.
     seeds : uint64 [B]
-        A seed of each series' own (for models that sample): the same whatever the batch.
+        Seed of each series, for models that sample; it does not depend on the batch.
     group_size : int
-        So many rows each, one after the other, are forecast together; 1 for series alone. Only
-        forecasters whose info says ``takes_groups`` are asked for more.
+        Number of consecutive rows that are forecast jointly; 1 forecasts each series alone. More
+        only for forecasters whose info has ``takes_groups``.
     future : float32 [B, H], optional
-        What is known of each row over the horizon; NaN where nothing is.
+        Known values of each row over the horizon, NaN if unknown; none by default.
     """
 
     context: FloatArray
@@ -40,20 +41,20 @@ class ForecastRequest:
 
 @dataclass(frozen=True, slots=True)
 class ForecastBatch:
-    """The forecast of a `SeriesBatch`, in its order.
+    """The forecast of a `SeriesBatch`, in the same order.
 
     Parameters
     ----------
     series : SeriesBatch
-        What was forecast, N series.
+        Forecast series, N.
     levels : tuple of float
-        Quantile levels, Q of them, ascending.
+        Quantile levels in ascending order, Q.
     quantiles : float32 [N, H, Q]
-        Monotone along Q; NaN where nothing could be said.
+        Quantiles, monotone along Q; NaN for series without a forecast.
     median : float32 [N, H]
-        The 0.5 level, asked for or not.
+        Quantile at level 0.5, which is always present.
     reasons : int8 [N]
-        `Reason` each series was not forecast by the model; 0 where it was.
+        `Reason` why the model did not forecast a series; 0 if it did.
     """
 
     series: SeriesBatch
@@ -64,5 +65,5 @@ class ForecastBatch:
 
     @property
     def horizon(self) -> int:
-        """Steps forecast, H."""
+        """Number of forecast steps, H."""
         return int(self.median.shape[1])

@@ -1,7 +1,7 @@
-"""Series cut at an origin: what a forecaster may see, and what came after. Pure.
+"""The division of series at an origin into contexts for a forecaster and actual values after it.
 
-Nothing of what comes after the origin is in the context: not a value, not a later timestamp, nor
-a past covariate. Known ones keep their values over the horizon.
+A context contains nothing from after its origin: no value, no timestamp and no past covariate.
+Known covariates keep their values over the horizon.
 """
 
 from dataclasses import dataclass, replace
@@ -14,16 +14,17 @@ from gigacast.core.series.batch import SeriesBatch
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """Series without their ends, and the ends.
+    """Contexts up to an origin, and the actual values after it.
 
     Parameters
     ----------
     rows : int64 [N]
-        Which series of the batch: the others have no value before the origin, or none after it.
+        Indices of the series in the batch. Series without a value before the origin or after it
+        are left out.
     contexts : SeriesBatch
-        N series that end at the origin.
+        Series up to the origin, N.
     actuals : float32 [N, H]
-        The H steps after it; NaN where missing.
+        Values of the H steps after the origin; NaN if missing.
     """
 
     rows: IntArray
@@ -32,15 +33,16 @@ class HeldOut:
 
 
 def hold_out(batch: SeriesBatch, horizon: int, *, later: int = 0) -> HeldOut:
-    """Cut series ``horizon + later`` steps before their ends.
+    """Divide series ``horizon + later`` steps before their ends.
 
     Parameters
     ----------
     batch : SeriesBatch
+        Complete series.
     horizon : int
-        Steps held out, H.
+        Steps to hold out, H.
     later : int
-        Steps after these, which nobody sees.
+        Steps after the held-out ones, which are dropped; 0 by default.
     """
     cut = horizon + later
     rows = np.flatnonzero(batch.lengths > cut)
@@ -49,14 +51,15 @@ def hold_out(batch: SeriesBatch, horizon: int, *, later: int = 0) -> HeldOut:
     actuals = long.values[origins[:, None] + np.arange(horizon)]
     owner = np.repeat(np.arange(len(rows)), long.lengths)
     is_past = np.arange(len(long.values)) < origins[owner]
-    seen = np.bincount(owner[is_past & np.isfinite(long.values)], minlength=len(rows))
-    kept = np.flatnonzero((seen > 0) & np.isfinite(actuals).any(axis=1))
+    # A series without a value in its context or in its actuals cannot be scored.
+    past_values = np.bincount(owner[is_past & np.isfinite(long.values)], minlength=len(rows))
+    usable = np.flatnonzero((past_values > 0) & np.isfinite(actuals).any(axis=1))
     contexts = replace(
         long,
         values=long.values[is_past],
         offsets=long.offsets - cut * np.arange(len(long.offsets)),
         last_timestamps=long.times_before(cut),
-        # What was known ahead is still known: it now lies after the origin.
+        # Values of known covariates stay: those after the origin are now in the horizon.
         covariates=long.covariates and long.covariates.ended_before(cut),
     )
-    return HeldOut(rows[kept], contexts.take(kept), actuals[kept])
+    return HeldOut(rows[usable], contexts.take(usable), actuals[usable])

@@ -1,26 +1,26 @@
-"""Why a series could not be forecast by the model."""
+"""The reasons why the model did not forecast a series."""
 
 from enum import IntEnum
 
 
 class Reason(IntEnum):
-    """One reason per series; ``OK`` means the model forecast it.
+    """Reason of a series; ``OK`` means that the model forecast it.
 
-    The lower-case name is what receipts, the ``fallback`` column and the command line show.
+    Receipts, the ``fallback`` column and the command line show the name in lower case.
     """
 
     OK = 0
     EMPTY = 1  # no rows
     ALL_NULL = 2  # rows, but no value
     TOO_SHORT = 3  # fewer values than the settings ask for
-    NOT_FINITE = 4  # an infinity, or a value float32 cannot hold
-    IRREGULAR = 5  # timestamps that lie on no grid
-    NO_FREQUENCY = 6  # too few timestamps to infer a frequency, and none given
-    NO_TIMESTAMP = 7  # a timestamp is missing or unreadable
-    MODEL_FAILED = 8  # the model gave a value that is not finite
-    NO_FUTURE = 9  # a known covariate has no value at some step of the horizon
+    NOT_FINITE = 4  # an infinite value, or one beyond float32
+    IRREGULAR = 5  # timestamps that fit no grid
+    NO_FREQUENCY = 6  # too few timestamps to infer a frequency, and none is given
+    NO_TIMESTAMP = 7  # rows, but all timestamps are missing or unreadable
+    MODEL_FAILED = 8  # the model returned a value that is not finite
+    NO_FUTURE = 9  # a known covariate misses a value in the horizon
 
     @property
     def label(self) -> str:
-        """The name in outputs, as ``too_short``."""
+        """Name in outputs, such as ``too_short``."""
         return self.name.lower()

@@ -13,13 +13,14 @@ MONTH_END = 31
 
 
 def split_days(times: IntArray) -> tuple[IntArray, IntArray]:
-    """Return the day of each time and the microseconds since that day's midnight."""
+    """Return the day of each time, and the microseconds since its midnight."""
     days = times // DAY_US
     return days, times - days * DAY_US
 
 
 def months_of(days: IntArray) -> IntArray:
-    """Return the month each day lies in."""
+    """Return the month of each day."""
+    # numpy's datetime casts count calendar months for arrays, without a loop in Python.
     months: IntArray = days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
     return months
 
@@ -31,7 +32,7 @@ def first_days(months: IntArray) -> IntArray:
 
 
 def split_months(days: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Return the month of each day, its day of the month (from 1), and that month's length."""
+    """Return the month of each day, its day of the month (from 1), and the month's length."""
     months = months_of(days)
     first = first_days(months)
     return months, days - first + 1, first_days(months + 1) - first
@@ -47,12 +48,15 @@ def days_in_months(months: IntArray, day_of_month: IntArray | int) -> IntArray:
 
 def weekdays(days: IntArray) -> IntArray:
     """Return the weekday of each day, 0 for Monday."""
-    shifted = days + 3
-    return shifted - shifted // 7 * 7  # numpy's floor division is fast, its remainder is not
+    shifted = days + 3  # day 0, 1970-01-01, is a Thursday
+    return shifted - shifted // 7 * 7  # numpy's floor division is faster than its remainder
 
 
 def business_number(days: IntArray) -> IntArray:
-    """Count business days: consecutive ones differ by one; a weekend has its Friday's number."""
+    """Return the number of each business day, which grows by one from day to day, int64 [N].
+
+    Saturday and Sunday have the number of the Friday before.
+    """
     shifted = days + 3
     weeks = shifted // 7
     numbers: IntArray = weeks * 5 + np.minimum(shifted - weeks * 7, 4)
@@ -60,5 +64,5 @@ def business_number(days: IntArray) -> IntArray:
 
 
 def business_day(numbers: IntArray) -> IntArray:
-    """Return the day with each number: the inverse of `business_number` for Monday to Friday."""
+    """Return the day of each number, the inverse of `business_number` for Monday to Friday."""
     return numbers + numbers // 5 * 2 - 3

@@ -1,6 +1,6 @@
-"""Frequencies as values, and the arithmetic of time grids.
+"""Frequencies, and the arithmetic of their time grids.
 
-A frequency is one of four kinds, which cover what the pandas aliases in use mean:
+A frequency has one of four kinds, which cover the pandas aliases in use:
 
 =============  ==========================================  =======================================
 kind           aliases                                     next step
@@ -11,15 +11,15 @@ business       ``B``                                       next Monday to Friday
 months         ``MS ME M QS QE Q YS YE Y M@15``            plus ``count`` months, the day clipped
 =============  ==========================================  =======================================
 
-A frequency gives the distance between grid points, never where the grid lies: **every grid passes
+A frequency is the distance between grid points, not the position of the grid: **every grid passes
 through the last timestamp of its series**. So ``W`` is any seven days (the anchor of ``W-MON`` is
-read and left to the data), and ``QS`` any third month. For months the day is part of the
-frequency: the first (``MS``), the last (``ME``), a fixed one (``M@15``, clipped in shorter months)
-or, for a bare ``M``, ``Q`` or ``Y``, that of the last timestamp, a month's end staying a month's
-end.
+accepted but ignored, as the data decide), and ``QS`` is any third month. For months the day is part
+of the frequency: the first (``MS``), the last (``ME``), a fixed day (``M@15``, clipped in shorter
+months), or for a bare ``M``, ``Q`` or ``Y`` the day of the last timestamp, where the end of a month
+stays the end of a month.
 
-All times are int64 microseconds since 1970 in wall time (zones are the reader's business), or
-plain integers for steps.
+All times are int64 microseconds since 1970 in wall time (the reader converts time zones), or plain
+integers for steps.
 """
 
 from dataclasses import dataclass
@@ -58,7 +58,8 @@ class Frequency:
     count : int
         Microseconds, steps, business days (1) or months from one grid point to the next.
     day : int, optional
-        Day of the month for ``months``; 31 is the month's end; ``None`` the last timestamp's.
+        Day of the month for ``months``; 31 is the end of the month; the day of the last timestamp
+        by default.
     """
 
     kind: Kind
@@ -82,26 +83,27 @@ class Frequency:
 
     @classmethod
     def months(cls, count: int, day: int | None = None) -> "Frequency":
-        """Return a step of calendar months on a day of the month (31: its end)."""
+        """Return a step of calendar months on a day of the month (31 for its end)."""
         return cls("months", count, day)
 
     @classmethod
     def parse(cls, text: str) -> "Frequency":
-        """Read an alias, pandas' old and new ones, in any case where that is unambiguous.
+        """Return the frequency of an alias, as pandas spells or spelled it.
 
-        Case decides between ``MS`` (month start) and ``ms``; ``M`` is a month and ``min`` or ``T``
-        a minute, while a lone ``m`` is refused. ``daily``, ``hourly`` and the like are read too.
+        Upper and lower case matter only between ``MS`` (month start) and ``ms``. ``M`` is a month
+        and ``min`` or ``T`` a minute, while a lone ``m`` is refused as ambiguous. ``daily``,
+        ``hourly`` and the like are accepted too.
 
         Raises
         ------
         ConfigError
-            When the text names no frequency, or one this package does not know.
+            If the text is not an alias of a known frequency.
         """
         return cls(*parse_alias(text))
 
     @property
     def alias(self) -> str:
-        """The canonical text, which `parse` reads back to an equal frequency."""
+        """Canonical text, from which `parse` returns an equal frequency."""
         if self.kind == "fixed":
             return spell_fixed(self.count)
         if self.kind == "months":
@@ -113,10 +115,10 @@ class Frequency:
 
     @property
     def in_wall_time(self) -> bool:
-        """Whether steps follow the calendar on the wall: days and longer do, hours do not.
+        """Whether steps follow wall time, as days and longer steps do, or UTC, as hours do.
 
-        Across a change to summer time, midnight to midnight is one day whatever its hours, but an
-        hourly series has a value for every hour that passes.
+        On the day of a change to summer time, midnight to midnight is one step of a daily series
+        although it has 23 hours; an hourly series has a value for each of these hours.
         """
         return self.kind in {"business", "months"} or (
             self.kind == "fixed" and self.count % DAY_US == 0
@@ -124,11 +126,12 @@ class Frequency:
 
     @property
     def season_length(self) -> int:
-        """Steps in a season, by the conventions of GluonTS and Nixtla.
+        """Number of steps in a season, by the conventions of GluonTS and Nixtla.
 
-        Seconds have an hour (3600), minutes a day (1440; 96 for ``15min``), hours a day (24), days
-        a week (7), business days a week (5), weeks (52), months (12) and quarters (4) a year.
-        Steps that do not divide their season, years and plain integers have none: 1.
+        The season of seconds is an hour (3600), of minutes a day (1440; 96 for ``15min``), of hours
+        a day (24), of days a week (7), of business days a week (5), of weeks (52), months (12) and
+        quarters (4) a year. It is 1 for steps that do not divide their season, for years and for
+        plain integers.
         """
         if self.kind == "business":
             return 5
@@ -137,10 +140,10 @@ class Frequency:
         return _fixed_season(self.count) if self.kind == "fixed" else 1
 
     def shift(self, times: IntArray, steps: IntArray | int) -> IntArray:
-        """Return the times so many steps later (earlier when negative); shapes broadcast.
+        """Return the times ``steps`` later, or earlier if negative. Shapes broadcast.
 
-        Off the grid, business days count from the Friday before a weekend, and months from the
-        month the time lies in.
+        For times off the grid, business days count from the Friday before the weekend, and months
+        from the month of the time.
         """
         if self.kind in {"fixed", "steps"}:
             return times + np.multiply(steps, self.count)
@@ -151,11 +154,12 @@ class Frequency:
         return days_in_months(months, self._day_of_month(days)) * DAY_US + time_of_day
 
     def future(self, last: IntArray, horizon: int) -> IntArray:
-        """Return the grid after each last timestamp.
+        """Return the grid points after each last timestamp.
 
         Parameters
         ----------
         last : int64 [N]
+            Last timestamps.
         horizon : int
             Steps ahead, H.
 
@@ -166,20 +170,21 @@ class Frequency:
         return self.shift(last[:, None], np.arange(1, horizon + 1, dtype=np.int64))
 
     def grid_index(self, times: IntArray, last: IntArray) -> tuple[IntArray, BoolArray]:
-        """Return how many steps each time lies before its last one, and whether exactly.
+        """Return the number of steps from each time to its last one, and whether it is exact.
 
         Parameters
         ----------
         times, last : int64 [R]
-            Wall times, ``times <= last``; shapes broadcast.
+            Wall times, with ``times <= last``. Shapes broadcast.
 
         Returns
         -------
         steps : int64 [R]
-            Off the grid: of the nearest step, the later of two (in months for ``months``; a
-            weekend is its Friday for ``business``).
+            Number of steps. A time off the grid counts as the nearest grid point, or the later of
+            two equally near ones (to the month for ``months``; a weekend as its Friday for
+            ``business``).
         exact : bool [R]
-            Whether the time lies on the grid.
+            Whether the time is on the grid.
         """
         if self.kind in {"fixed", "steps"}:
             distance = last - times
@@ -192,7 +197,7 @@ class Frequency:
         return steps, self.shift(last, -steps) == times
 
     def span_us(self, steps: int) -> int:
-        """Return an upper bound of the distance (in the unit of the times) of so many steps."""
+        """Return an upper bound of the distance of ``steps`` steps, in the unit of the times."""
         if self.kind == "business":
             return (steps // 5 + 2) * 7 * DAY_US
         if self.kind == "months":
@@ -207,7 +212,8 @@ class Frequency:
 
 
 def nearest_steps(distance: IntArray, count: IntArray | int) -> IntArray:
-    """Divide distances by steps, to the nearest; half-way goes to the smaller number."""
+    """Return distances divided by the step, rounded to the nearest; halves are rounded down."""
+    # In integers: float64 has 53 bits, and microseconds since 1970 need up to 63.
     steps: IntArray = (distance + (np.asarray(count, np.int64) - 1) // 2) // count
     return steps
 

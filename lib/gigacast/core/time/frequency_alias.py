@@ -1,6 +1,6 @@
-"""How frequencies are spelled: pandas' old and new aliases, and ours.
+"""The aliases of frequencies: pandas' old and new ones, and our own.
 
-Works on the triple (kind, count, day) that a `gigacast.core.time.frequency.Frequency` holds.
+The functions use the triple (kind, count, day) of a `gigacast.core.time.frequency.Frequency`.
 """
 
 import re
@@ -22,7 +22,7 @@ _UNITS_US = {
 _MONTHS = {"M": 1, "Q": 3, "Y": 12}
 _DAYS = {"": None, "S": 1, "E": 31}
 
-# Read only when the text as written is none of the units above.
+# Used only if the text as written is not one of the units above.
 _SPELLINGS = {
     "u": "us", "l": "ms", "sec": "s", "second": "s", "secondly": "s", "t": "min", "minute": "min",
     "minutely": "min", "hour": "h", "hourly": "h", "day": "D", "daily": "D", "week": "W",
@@ -43,12 +43,12 @@ _HINT = "use an alias such as 15min, h, D, B, W, MS, ME, QS, QE, YS or YE"
 
 
 def parse_alias(text: str) -> Triple:
-    """Return kind, count and day.
+    """Return kind, count and day of an alias.
 
     Raises
     ------
     ConfigError
-        When the text names no frequency.
+        If the text is not an alias of a frequency.
     """
     match = _TEXT.match(text.strip())
     if match is None or not (match[1] or match[2]):
@@ -72,14 +72,14 @@ def parse_alias(text: str) -> Triple:
 
 
 def spell_fixed(count: int) -> str:
-    """Return the alias of a number of microseconds in the largest unit that divides it."""
+    """Return the alias of a step in microseconds, in the largest unit that divides it."""
     unit = next(name for name in reversed(_UNITS_US) if count % _UNITS_US[name] == 0)
     number = count // _UNITS_US[unit]
     return unit if number == 1 else f"{number}{unit}"
 
 
 def spell_months(count: int, day: int | None) -> str:
-    """Return the alias of a number of months on a day."""
+    """Return the alias of a step in months on a day of the month."""
     unit = next(name for name in reversed(_MONTHS) if count % _MONTHS[name] == 0)
     number = count // _MONTHS[unit]
     suffix = {None: "", 1: "S", 31: "E"}.get(day, f"@{day}")
@@ -95,6 +95,7 @@ def _plain_steps(text: str, count: int, *, bare: bool) -> Triple:
 def _unit_of(name: str, text: str) -> str:
     if name in _UNITS_US or name in {"M", "MS", "B"}:
         return name
+    # "m" is a minute for numpy, "M" a month for pandas. A wrong guess would forecast nonsense.
     if name in _CASE_MATTERS:
         raise ConfigError(
             f"freq: {text!r} may be minutes or months", hint="write min or M, ms or MS"
@@ -122,4 +123,4 @@ def _day_of(unit: str, day: str | None, text: str) -> int | None:
 
 
 def _refusal(text: str) -> ConfigError:
-    return ConfigError(f"freq: {text!r} is no frequency this package knows", hint=_HINT)
+    return ConfigError(f"freq: {text!r} is not a known frequency", hint=_HINT)

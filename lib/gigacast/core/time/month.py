@@ -1,4 +1,4 @@
-"""Calendar months as values: the unit the bucket is divided by."""
+"""Calendar months, the unit by which a bucket is divided, and filters of months."""
 
 import re
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _RANGE = re.compile(r"^(\d{1,4})(?::(\d{1,4}))?$")
 
 @dataclass(frozen=True, order=True, slots=True)
 class Month:
-    """One calendar month, ordered in time."""
+    """A calendar month; months are ordered by time."""
 
     year: int
     month: int
@@ -24,11 +24,11 @@ class Month:
 
     @property
     def folder(self) -> str:
-        """The folder of this month below an input root, as ``2014/03``."""
+        """Folder of this month below an input root, such as ``2014/03``."""
         return f"{self.year:04d}/{self.month:02d}"
 
     def shift(self, months: int) -> "Month":
-        """Return the month this many months later (earlier when negative)."""
+        """Return the month that is ``months`` later, or earlier if negative."""
         index = self.year * 12 + self.month - 1 + months
         return Month(index // 12, index % 12 + 1)
 
@@ -50,7 +50,7 @@ class IntRange:
         Raises
         ------
         ConfigError
-            When the text is neither, or the range runs backwards.
+            If the text is neither, or the range runs backwards.
         """
         match = _RANGE.match(text.strip())
         if match is None:
@@ -64,9 +64,9 @@ class IntRange:
 
 @dataclass(frozen=True, slots=True)
 class MonthFilter:
-    """Which months of which years are asked for; ``None`` means all.
+    """A selection of years, and of months in each of them; ``None`` selects all.
 
-    A range of months applies to each year, as in "the first half of each of these years".
+    The range of months applies to each year, as in "the first half of each of these years".
     """
 
     years: IntRange | None = None

@@ -1,6 +1,6 @@
-"""When there should be rows: the days and hours of a market.
+"""The days and hours of a market, at which rows are expected.
 
-A calendar and a frequency together say how many steps lie between two times. `Calendar.parse`
+A calendar and a frequency together give the number of steps between two times. `Calendar.parse`
 reads ``24/7``, ``weekdays``, ``mon-fri 09:30-16:00`` and ``sun-thu 10:00-17:00 Asia/Dubai``.
 """
 
@@ -34,19 +34,19 @@ _HINT = "such as 24/7, weekdays, 'mon-fri 09:30-16:00 America/New_York'"
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Days of the week, hours of the day, less holidays.
+    """Open days of the week and hours of the day, without holidays.
 
     Parameters
     ----------
     days : tuple of int
         Open days of the week, 0 for Monday.
     open_us, close_us : int
-        Of each open day, in microseconds since midnight: steps are expected from the first up to,
-        but not at, the second.
+        Opening and closing time of each open day, in microseconds since midnight. Steps are
+        expected from the opening time on and before the closing time.
     zone : str, optional
-        Whose wall time this is; UTC when absent.
+        Time zone of the hours; UTC by default.
     holidays : tuple of date
-        Days that are closed.
+        Closed days.
 
     Examples
     --------
@@ -62,11 +62,12 @@ class Calendar:
 
     @classmethod
     def parse(cls, text: str, holidays: tuple[date, ...] = ()) -> "Calendar":
-        """Read a calendar.
+        """Return the calendar that a text describes.
 
         Raises
         ------
         ConfigError
+            If the text is not a calendar.
         """
         plain = text.strip().lower()
         if plain in {"24/7", "always"}:
@@ -86,9 +87,9 @@ class Calendar:
 
     @property
     def is_always(self) -> bool:
-        """Whether there is no closed time at all."""
-        whole = self.open_us == 0 and self.close_us == DAY_US
-        return len(self.days) == 7 and whole and not self.holidays
+        """Whether the market never closes."""
+        is_all_day = self.open_us == 0 and self.close_us == DAY_US
+        return len(self.days) == 7 and is_all_day and not self.holidays
 
     def __str__(self) -> str:
         if len(self.days) == 7 and self.open_us == 0 and self.close_us == DAY_US:
@@ -100,16 +101,17 @@ class Calendar:
         return f"{_DAYS[first]}-{_DAYS[last]}{hours}{zone}"
 
     def rank(self, times: IntArray, frequency: Frequency) -> IntArray:
-        """Return how many expected steps lie at or before each time, but for a constant.
+        """Return the rank of each time, int64 [R]: the number of expected steps up to it.
 
-        The difference of two ranks is the number of steps from one time to the other; times off
-        the grid, and outside of the hours, have the rank of the last step before them.
+        Ranks have an arbitrary origin. The difference of two ranks is the number of steps between
+        the times. Times off the grid or outside the hours have the rank of the last step before.
 
         Parameters
         ----------
         times : int64 [R]
-            Microseconds of UTC, or plain steps.
+            Times in microseconds of UTC, or plain steps.
         frequency : Frequency
+            Distance between two steps.
         """
         if frequency.kind == "steps":
             return times // frequency.count
@@ -127,14 +129,15 @@ class Calendar:
         return ranks
 
     def _steps_in_hours(self, days: IntArray, time_of_day: IntArray, step: int) -> IntArray:
-        a_day = -(-(self.close_us - self.open_us) // step)
-        today = np.clip((time_of_day - self.open_us) // step + 1, 0, a_day)
+        # The closing time has no step of its own, so a last step that is cut short still counts.
+        steps_per_day = -(-(self.close_us - self.open_us) // step)
+        today = np.clip((time_of_day - self.open_us) // step + 1, 0, steps_per_day)
         before = self._open_days(days - 1)
-        ranks: IntArray = before * a_day + np.where(self._is_open(days), today, 0)
+        ranks: IntArray = before * steps_per_day + np.where(self._is_open(days), today, 0)
         return ranks
 
     def _open_days(self, days: IntArray) -> IntArray:
-        """Count the open days up to and with each day, but for a constant."""
+        """Return the number of open days up to and including each day, from an arbitrary origin."""
         shifted = days + 3  # 1970-01-01 was a Thursday
         weeks = shifted // 7
         within = np.cumsum([day in self.days for day in range(7)])
@@ -146,22 +149,22 @@ class Calendar:
         return opened & ~np.isin(days, self._closed())
 
     def _closed(self) -> IntArray:
-        """Return the holidays that would be open days, in order."""
+        """Return the holidays on days that are otherwise open, in ascending order."""
         numbers = [(day - date(1970, 1, 1)).days for day in sorted(set(self.holidays))]
         days = np.array(numbers, np.int64)
         return days[np.isin(weekdays(days), self.days)]
 
 
-def _day(text: str, whole: str) -> int:
+def _day(text: str, calendar: str) -> int:
     if text.lower() not in _DAYS:
-        raise ConfigError(f"calendar {whole!r}: there is no day {text!r}", hint=_HINT)
+        raise ConfigError(f"calendar {calendar!r}: there is no day {text!r}", hint=_HINT)
     return _DAYS.index(text.lower())
 
 
-def _clock(text: str, whole: str) -> int:
+def _clock(text: str, calendar: str) -> int:
     hours, minutes = (int(part) for part in text.split(":"))
     if hours * 60 + minutes > 24 * 60 or minutes > 59:
-        raise ConfigError(f"calendar {whole!r}: there is no time {text}", hint=_HINT)
+        raise ConfigError(f"calendar {calendar!r}: there is no time {text}", hint=_HINT)
     return (hours * 60 + minutes) * 60_000_000
 
 

@@ -1,4 +1,4 @@
-"""Frames, tables and batches as the pipeline takes them, and back."""
+"""The conversion of frames, tables and batches into each other."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -14,11 +14,11 @@ Data: TypeAlias = pd.DataFrame | pa.Table | Iterable[pa.RecordBatch]
 Path_: TypeAlias = str | Path
 
 SOURCE = "gigacast.source"
-"""In `DataFrame.attrs`: what a frame was read from, so that what is made of it says so."""
+"""Key in `DataFrame.attrs` of the path from which a frame was read, for its lineage."""
 
 
 def table_of(data: Data) -> pa.Table:
-    """Return any data as one table; an index that has a name is a column."""
+    """Return data of any form as a table. A named index becomes a column."""
     if isinstance(data, pa.Table):
         return data
     if isinstance(data, pd.DataFrame):
@@ -30,8 +30,8 @@ def table_of(data: Data) -> pa.Table:
         except (pa.ArrowException, ValueError, TypeError) as error:
             reason = ": ".join(str(part) for part in error.args)[:300]
             raise SchemaError(
-                f"data: the frame is no table: {reason}",
-                hint="give every column a name of its own and values of one type",
+                f"data: the frame can't be converted to a table: {reason}",
+                hint="give every column its own name and values of a single type",
             ) from error
         return table.replace_schema_metadata(None)
     schema, batches = batches_of(data)
@@ -39,7 +39,7 @@ def table_of(data: Data) -> pa.Table:
 
 
 def batches_of(data: Data) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
-    """Return the schema and the rows of any data, in batches."""
+    """Return the schema of data of any form, and its rows in batches."""
     if isinstance(data, pd.DataFrame | pa.Table):
         table = table_of(data)
         return table.schema, iter(table.to_batches(max_chunksize=65_536))
@@ -54,15 +54,16 @@ def batches_of(data: Data) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
             f"data: expected a DataFrame, a Table or record batches, got {type(first).__name__}"
         )
 
-    def whole() -> Iterator[pa.RecordBatch]:
+    # Only the first batch of an iterator has the schema, so it is taken out and put back.
+    def all_batches() -> Iterator[pa.RecordBatch]:
         yield first
         yield from stream
 
-    return first.schema, whole()
+    return first.schema, all_batches()
 
 
 def frame_of(table: pa.Table, source: Mapping[str, str] | None = None) -> pd.DataFrame:
-    """Return a table as a frame that remembers what it was read from."""
+    """Return a table as a frame that records its source in ``attrs``."""
     frame: pd.DataFrame = table.to_pandas()
     if source:
         frame.attrs[SOURCE] = dict(source)

@@ -1,4 +1,4 @@
-"""Reading datasets and plain Parquet files: rows, streams of them, what files say of themselves."""
+"""The public functions that read rows, schemas and metadata of datasets and plain Parquet files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -26,30 +26,33 @@ def read_parquet_with_schema(
     columns: Sequence[str] | None = None,
     filters: Filters | None = None,
 ) -> pd.DataFrame:
-    """Read a Parquet file, a folder of them, or a dataset, and hold it against a contract.
+    """Read a Parquet file, a folder of them, or a dataset, and check it against a contract.
 
     Parameters
     ----------
     path : str or Path
+        Path of the file, folder or dataset.
     schema : Contract or str, optional
-        What the rows must keep; columns that are not read are not asked for.
+        Contract or its name; no check by default. Only the columns that are read are checked.
     mode : {"strict", "coerce", "ignore"}
+        Handling of rows that break the contract: an error, an error after converting types, or a
+        warning.
     columns : sequence of str, optional
-        Only these are fetched.
+        Columns to read; all by default.
     filters : list of (column, operator, value), optional
-        Or a list of such lists of which one must hold. Files and row groups that cannot match are
-        not fetched.
+        Conditions that must all hold, or a list of such lists of which one must hold; all rows by
+        default. Files and row groups without a match are not read.
 
     Raises
     ------
     DataNotFoundError, CorruptedFileError
     SchemaMismatchError
-        With every violation.
+        If a row breaks the contract, with all violations.
     """
     rows = open_rows(path)
     table = rows.table(columns, Predicate.parse(filters))
     if schema is not None:
-        contract = _only(contract_of(schema), columns)
+        contract = _restrict(contract_of(schema), columns)
         table = validate_table(table, contract, mode_of(mode), where=rows.where)
     return frame_of(table, origin_of(path))
 
@@ -61,9 +64,9 @@ def read_partitioned_dataset(
     schema: Schema | None = None,
     mode: str | Mode = Mode.STRICT,
 ) -> pd.DataFrame:
-    """Read a dataset in folders, by date, by asset or by both: only the folders that can match.
+    """Read a dataset in folders by date or asset. Folders without a match are not read.
 
-    See `read_parquet_with_schema`, whose arguments these are.
+    The parameters are those of `read_parquet_with_schema`.
     """
     return read_parquet_with_schema(path, schema, mode, columns=columns, filters=filters)
 
@@ -75,7 +78,7 @@ def iterate_batches(
     filters: Filters | None = None,
     batch_rows: int = 65_536,
 ) -> Iterator[pa.RecordBatch]:
-    """Read data larger than memory: one batch after the other.
+    """Yield the rows in batches, for data larger than memory.
 
     Raises
     ------
@@ -92,12 +95,12 @@ def read_raw_data(
     columns: Sequence[str] | None = None,
     filters: Filters | None = None,
 ) -> pd.DataFrame:
-    """Read of the raw layer: ``raw/{asset}/{YYYY-MM-DD}/``, whoever put it there.
+    """Read from the raw layer: ``raw/{asset}/{YYYY-MM-DD}/``, also files put there by others.
 
     Raises
     ------
     ConfigError
-        When the path is not of that layer.
+        If the path is not in this layer.
     """
     check_layer(path, "raw")
     return read_parquet_with_schema(path, schema, mode, columns=columns, filters=filters)
@@ -111,22 +114,22 @@ def read_features(
     columns: Sequence[str] | None = None,
     filters: Filters | None = None,
 ) -> pd.DataFrame:
-    """Read of the features layer: ``features/v{Y}/{feature_set}/``, or ``latest`` for the version.
+    """Read from the features layer: ``features/v{Y}/{feature_set}/``, or ``latest`` as version.
 
     Raises
     ------
     ConfigError
-        When the path is not of that layer.
+        If the path is not in this layer.
     """
     check_layer(path, "features")
     return read_parquet_with_schema(path, schema, mode, columns=columns, filters=filters)
 
 
 def get_parquet_metadata(path: Path_) -> dict[str, Any]:
-    """Return what a Parquet file's footer says: rows, columns, codec, embedded metadata.
+    """Return the footer of a Parquet file: rows, columns, codec, embedded metadata.
 
-    ``metadata`` is what this package embedded, ``custom`` are all other keys. Of a dataset of
-    several files it is the metadata of the whole.
+    ``metadata`` is the entry written by this package, ``custom`` has all other keys. For a dataset
+    of several files the metadata of the dataset is returned.
 
     Raises
     ------
@@ -140,7 +143,7 @@ def get_parquet_metadata(path: Path_) -> dict[str, Any]:
 
 
 def get_parquet_schema(path: Path_) -> pa.Schema:
-    """Return the columns of a file, or of a dataset over all its files.
+    """Return the schema of a file, or of all files of a dataset together.
 
     Raises
     ------
@@ -149,14 +152,13 @@ def get_parquet_schema(path: Path_) -> pa.Schema:
     return open_rows(path).schema
 
 
-def _only(contract: Contract, columns: Sequence[str] | None) -> Contract:
-    """Return what a contract says of some columns."""
+def _restrict(contract: Contract, columns: Sequence[str] | None) -> Contract:
+    """Return the part of a contract that concerns only these columns."""
     if columns is None:
         return contract
-    kept = tuple(column for column in contract.columns if column.name in columns)
     return replace(
         contract,
-        columns=kept,
+        columns=tuple(column for column in contract.columns if column.name in columns),
         unique=tuple(key for key in contract.unique if set(key) <= set(columns)),
         ordered_by=tuple(contract.ordered_by) if set(contract.ordered_by) <= set(columns) else (),
         rules=tuple(rule for rule in contract.rules if set(rule.columns) <= set(columns)),

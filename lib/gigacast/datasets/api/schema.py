@@ -1,4 +1,4 @@
-"""Contracts by name, from files and from data, and what data make of them."""
+"""The public functions for contracts: register, load, infer, and check or filter data by them."""
 
 from pathlib import Path
 from typing import TypeAlias
@@ -26,27 +26,27 @@ _registry: dict[str, Contract] = {contract.name: contract for contract in PREDEF
 
 
 def get_schema(name: str) -> Contract:
-    """Return a registered contract; ``ohlcv``, ``price_volatility``, ... come with the package.
+    """Return a registered contract. ``ohlcv``, ``price_volatility``, ... come with the package.
 
     Raises
     ------
     ConfigError
-        When there is none of that name.
+        If no contract has this name.
     """
-    found = _registry.get(name.lower().removesuffix("_schema"))
-    if found is None:
-        there = ", ".join(sorted(_registry))
-        raise ConfigError(f"no schema {name!r} is registered", hint=f"there are: {there}")
-    return found
+    contract = _registry.get(name.lower().removesuffix("_schema"))
+    if contract is None:
+        names = ", ".join(sorted(_registry))
+        raise ConfigError(f"no schema {name!r} is registered", hint=f"there are: {names}")
+    return contract
 
 
 def register_schema(schema: Contract, name: str | None = None, *, replace: bool = False) -> None:
-    """Register a contract, for this process, under its own or another name.
+    """Register a contract in this process, under its own or another name.
 
     Raises
     ------
     ConfigError
-        When another one has that name and ``replace`` is not asked for.
+        If another contract has the name and ``replace`` is False.
     """
     key = (name or schema.name).lower().removesuffix("_schema")
     if not replace and _registry.get(key, schema) != schema:
@@ -55,24 +55,25 @@ def register_schema(schema: Contract, name: str | None = None, *, replace: bool 
 
 
 def load_schema(path: Path_) -> Contract:
-    """Read a contract from a YAML file, anywhere.
+    """Read a contract from a YAML file: local, on S3 or in memory.
 
     Raises
     ------
     ConfigError
+        If the file is not a contract.
     """
     where = plain_location(path)
     return parse_contract(open_store(where.address).get(where.key), str(path))
 
 
 def save_schema(schema: Schema, path: Path_) -> None:
-    """Write a contract as a YAML file, anywhere."""
+    """Write a contract as a YAML file: local, on S3 or in memory."""
     where = plain_location(path)
     open_store(where.address).put(where.key, format_contract(contract_of(schema)).encode())
 
 
 def infer_schema(path: Path_, name: str | None = None) -> Contract:
-    """Return a contract that a file's or dataset's rows keep: a proposal, to be tightened.
+    """Return a contract that all rows of a file or dataset keep, as a draft to be tightened.
 
     Raises
     ------
@@ -83,23 +84,23 @@ def infer_schema(path: Path_, name: str | None = None) -> Contract:
 
 
 def generate_data(schema: Schema, rows: int, seed: int = 0) -> pd.DataFrame:
-    """Return made-up rows that keep a contract.
+    """Return random rows that keep a contract.
 
     Raises
     ------
     ConfigError
-        When no such rows are found.
+        If no such rows are found.
     """
     return frame_of(sample_rows(contract_of(schema), rows, seed))
 
 
 def validate_data(data: Data, schema: Schema, mode: str | Mode = Mode.STRICT) -> pd.DataFrame:
-    """Return data in a contract's types, or refuse it with every violation.
+    """Return data in the types of a contract.
 
     Raises
     ------
     SchemaMismatchError
-        Its ``violations`` have column, rule, count and sample rows.
+        If a row breaks the contract. Its ``violations`` have column, rule, count and sample rows.
     """
     return frame_of(
         validate_table(table_of(data), contract_of(schema), mode_of(mode), where="the data")
@@ -115,7 +116,7 @@ def filter_data(
 
 
 def schema_drift(old: Path_, new: Path_) -> list[Drift]:
-    """Return what changed between two versions of a dataset, field by field.
+    """Return the changes between two versions of a dataset, field by field.
 
     Raises
     ------
@@ -125,16 +126,17 @@ def schema_drift(old: Path_, new: Path_) -> list[Drift]:
 
 
 def contract_of(schema: Schema) -> Contract:
-    """Return a contract, given itself or its name."""
+    """Return a contract from itself or its name."""
     return get_schema(schema) if isinstance(schema, str) else schema
 
 
 def mode_of(mode: str | Mode) -> Mode:
-    """Return a mode, given itself or its name.
+    """Return a mode from itself or its name.
 
     Raises
     ------
     ConfigError
+        If no mode has this name.
     """
     try:
         return Mode(str(mode).lower())

@@ -1,4 +1,4 @@
-"""Writing datasets, held against contracts, with lineage; and plain Parquet files."""
+"""The public functions that write datasets with contracts and lineage, and plain Parquet files."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,31 +31,36 @@ def write_parquet_validated(  # noqa: PLR0913 - keywords, each with a default
     partition_by: Sequence[str] | None = (),
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Write a Parquet file that keeps a contract, or nothing.
+    """Write a Parquet file if the rows keep a contract.
 
     Parameters
     ----------
     data : DataFrame, Table or batches
-        Batches are streamed: a row group at a time is held.
+        Rows to write. Batches are streamed, with a row group in memory at a time.
     path : str or Path
-        In a layer's folder a version is published; see `write_cleaned_data`.
+        Path of the file. In the folder of a layer a version is published, as by
+        `write_cleaned_data`.
     schema : Contract or str, optional
+        Contract or its name; no check by default.
     mode : {"strict", "coerce", "ignore"}
+        Handling of rows that break the contract: an error, an error after converting types, or a
+        warning.
     compression : {"snappy", "zstd", "gzip", "none"}
+        Codec of the file.
     partition_by : sequence of str
-        ``date``, ``month``, ``year`` or columns: ``path`` is a folder then.
+        Levels of folders: ``date``, ``month``, ``year`` or columns. ``path`` is then a folder.
     metadata : mapping of str to str, optional
-        Custom keys of the file.
+        Custom keys of the file's metadata; none by default.
 
     Returns
     -------
     dict
-        The metadata of what was written.
+        Metadata of the written files.
 
     Raises
     ------
     SchemaMismatchError
-        With every violation; nothing was written.
+        If a row breaks the contract, with all violations. Nothing is written.
     """
     where = locate(path)
     if where.ref is not None:
@@ -78,34 +83,47 @@ def write_cleaned_data(  # noqa: PLR0913 - keywords, each with a default
 ) -> dict[str, Any]:
     """Publish data as a version of the cleaned layer: ``cleaned/v{X}/{asset}/``.
 
-    The version is visible when all of it is, and never changes. The same data again changes
-    nothing; other data is refused. ``cleaned/latest/{asset}`` takes the next version.
+    The version becomes visible when it is complete, and never changes. Publishing the same data
+    again changes nothing; other data is an error. ``cleaned/latest/{asset}`` publishes the next
+    version.
 
     Parameters
     ----------
     data : DataFrame, Table or batches
+        Rows to publish. Batches are streamed, with a row group in memory at a time.
     path : str or Path
-        The dataset, or a file name in it.
+        Path of the dataset, or of a file in it.
     schema : Contract or str, optional
+        Contract or its name; no check by default.
     mode : {"strict", "coerce", "ignore"}
+        Handling of rows that break the contract: an error, an error after converting types, or a
+        warning.
     compression : {"snappy", "zstd", "gzip", "none"}
+        Codec of the files.
     partition_by : sequence of str
-        ``date``, ``month``, ``year`` or columns.
+        Levels of folders: ``date``, ``month``, ``year`` or columns.
     append : bool
-        Whether the rows follow those of the version before, whose files are shared.
+        Whether to append the rows to those of the version before. The new version shares its
+        files.
     what : str
-        For the changelog.
+        Description of the change, for the changelog.
     dependencies : sequence of str or Path
-        What the data was made from; a frame read here remembers it by itself.
+        Paths of the data from which these rows were made. The source of a frame that was read by
+        this package is added.
 
     Returns
     -------
     dict
-        The metadata of the version.
+        Metadata of the version.
 
     Raises
     ------
-    SchemaMismatchError, DatasetConflictError, ConfigError
+    SchemaMismatchError
+        If a row breaks the contract.
+    DatasetConflictError
+        If the version exists with other content.
+    ConfigError
+        If the path is not in the cleaned layer, or the version number is too low for the change.
     """
     check_layer(path, "cleaned")
     return _publish(data, path, schema, mode, compression, partition_by, append, what, dependencies)
@@ -125,7 +143,7 @@ def write_features(  # noqa: PLR0913 - keywords, each with a default
 ) -> dict[str, Any]:
     """Publish data as a version of a feature set: ``features/v{Y}/{feature_set}/``.
 
-    As `write_cleaned_data`.
+    Parameters and errors are those of `write_cleaned_data`.
     """
     check_layer(path, "features")
     return _publish(data, path, schema, mode, compression, partition_by, append, what, dependencies)
@@ -139,7 +157,7 @@ def _file_rules(key: str, compression: str | None, partition_by: Sequence[str] |
     return FileRules(by, compression or "none")
 
 
-def _publish(  # noqa: PLR0913, PLR0917 - handed on as they came
+def _publish(  # noqa: PLR0913, PLR0917 - the arguments of the public functions
     data: Data,
     path: Path_,
     schema: Schema | None,
@@ -151,21 +169,21 @@ def _publish(  # noqa: PLR0913, PLR0917 - handed on as they came
     dependencies: Sequence[Path_] = (),
 ) -> dict[str, Any]:
     where = dataset_location(path)
-    assert where.ref is not None  # noqa: S101 - just looked
-    remembered = data.attrs.get(SOURCE) if isinstance(data, pd.DataFrame) else None
-    sources = [*dependencies, *([remembered["path"]] if remembered else [])]
-    found = (one for source in sources for one in dependencies_of(source, where))
+    assert where.ref is not None  # noqa: S101 - dataset_location has checked it
+    origin = data.attrs.get(SOURCE) if isinstance(data, pd.DataFrame) else None
+    sources = [*dependencies, *([origin["path"]] if origin else [])]
+    objects = (entry for source in sources for entry in dependencies_of(source, where))
     options = PublishOptions(
         contract=contract_of(schema) if schema is not None else None,
         mode=mode_of(mode),
         append=append,
         what=what,
-        dependencies=tuple(dict.fromkeys(found)),
+        dependencies=tuple(dict.fromkeys(objects)),
         files=_file_rules(where.key, compression, partition_by),
     )
     columns, batches = batches_of(data)
-    done = publish_rows(where.lake(), where.ref, batches, columns, options, this_author())
-    return MetadataManager.read_metadata_file(f"{where.address.url}/{done.manifest.ref}")
+    published = publish_rows(where.lake(), where.ref, batches, columns, options, this_author())
+    return MetadataManager.read_metadata_file(f"{where.address.url}/{published.manifest.ref}")
 
 
 def _write_plain(

@@ -19,8 +19,7 @@ from gigacast.errors import (
 )
 from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest
 from gigacast.storage.key import check_folder_prefix, check_key
-from gigacast.storage.paging import cut_pages, fold_level
-from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
+from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress, cut_pages, fold_level
 
 _HINT = "restore the file, or publish the data again as another version"
 _PIECE_BYTES = 8 << 20

@@ -1,8 +1,8 @@
-"""Walking a folder in key order.
+"""The listing of a folder in key order.
 
-One folder's names are held at a time (and those of the folders above it), sorted as UTF-8 bytes:
-a subfolder sorts as its name and a slash, so that ``a-b`` and ``a.b`` come before ``a/b``.
-Folders that cannot hold a match are never opened.
+Only the names of the current folder and its parents are in memory, sorted by their UTF-8 bytes. A
+subfolder is sorted as its name with a slash, so that ``a-b`` and ``a.b`` come before ``a/b``, as on
+S3. Folders that cannot contain a match are not opened.
 """
 
 import logging
@@ -19,9 +19,9 @@ _log = logging.getLogger(__name__)
 
 
 def walk_folder(root: Path, prefix: str = "", start_after: str = "") -> Iterator[ObjectMeta]:
-    """Iterate over the files below ``root`` whose key starts with ``prefix``, in key order.
+    """Yield the files below ``root`` whose key starts with ``prefix``, in key order.
 
-    Links to folders are not followed, links to files only when these are below the root.
+    Links to folders are not followed. Links to files are, if the files are below the root.
     """
     base, slash, _ = prefix.rpartition("/")
     if slash and not is_usable(base):
@@ -33,7 +33,7 @@ def walk_folder(root: Path, prefix: str = "", start_after: str = "") -> Iterator
 
 
 def list_level(root: Path, prefix: str) -> tuple[list[str], list[ObjectMeta]]:
-    """Return the folders that hold an object, and the objects, directly below a folder prefix."""
+    """Return the non-empty folders and the objects directly below a folder prefix."""
     base = prefix.rstrip("/")
     if base and not (is_usable(base) and _stays_inside(root, root / base)):
         return [], []
@@ -42,6 +42,7 @@ def list_level(root: Path, prefix: str) -> tuple[list[str], list[ObjectMeta]]:
         key = prefix + name
         if not name.endswith("/"):
             objects.extend(_describe(key, entry))
+        # As on S3, a folder exists only if it contains an object, however deep.
         elif any(_walk(root, Path(entry.path), key, key, "")):
             folders.append(key)
     return folders, objects
@@ -61,7 +62,7 @@ def _walk(
 
 
 def _may_match(key: str, prefix: str, start_after: str) -> bool:
-    """Tell whether a file matches, or a folder (ending in ``/``) may hold a match."""
+    """Check that a file matches, or that a folder (ending in ``/``) may contain a match."""
     if key.endswith("/"):
         inside = key.startswith(prefix) or prefix.startswith(key)
         return inside and (key > start_after or start_after.startswith(key))
@@ -69,17 +70,18 @@ def _may_match(key: str, prefix: str, start_after: str) -> bool:
 
 
 def _sorted_entries(root: Path, folder: Path) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return the usable names of one folder in key order, those of folders with a slash."""
-    found = []
+    """Return the usable names of a folder in key order; names of subfolders end in a slash."""
+    named = []
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if name := _key_part(root, entry):
-                    found.append((name, entry))
+                    named.append((name, entry))
     except (FileNotFoundError, NotADirectoryError):
-        return []  # gone since its parent was read
-    found.sort(key=lambda pair: pair[0])  # code points sort as their UTF-8 bytes do
-    return found
+        return []  # deleted since its parent was read
+    # Python compares strings by code point, which is the order of their UTF-8 bytes.
+    named.sort(key=lambda pair: pair[0])
+    return named
 
 
 def _key_part(root: Path, entry: os.DirEntry[str]) -> str | None:
@@ -90,7 +92,7 @@ def _key_part(root: Path, entry: os.DirEntry[str]) -> str | None:
         _log.warning("skipped %r: its name cannot be a key", entry.path)
         return None
     if entry.is_symlink() and not _is_file_inside(root, entry):
-        _log.warning("skipped %r: a link to a folder, or out of the store's folder", entry.path)
+        _log.warning("skipped %r: it links to a folder or out of the store's folder", entry.path)
         return None
     return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
 
@@ -98,23 +100,23 @@ def _key_part(root: Path, entry: os.DirEntry[str]) -> str | None:
 def _is_file_inside(root: Path, entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file() and _stays_inside(root, Path(entry.path))
-    except OSError:  # links in a circle
+    except OSError:  # a circle of links
         return False
 
 
 def _stays_inside(root: Path, path: Path) -> bool:
     try:
         return path.resolve().is_relative_to(root)
-    except (OSError, RuntimeError):  # links in a circle are a RuntimeError until Python 3.13
+    except (OSError, RuntimeError):  # before Python 3.13 a circle of links is a RuntimeError
         return False
 
 
 def _describe(key: str, entry: os.DirEntry[str]) -> list[ObjectMeta]:
-    """Return the object at an entry, or none when it is no regular file, or gone."""
+    """Return the object of an entry, or nothing if it is gone or not a regular file."""
     try:
-        found = entry.stat()
+        status = entry.stat()
     except FileNotFoundError:
         return []
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return []
-    return [ObjectMeta(key, file_etag(found), found.st_size, found.st_mtime_ns)]
+    return [ObjectMeta(key, file_etag(status), status.st_size, status.st_mtime_ns)]

@@ -1,12 +1,21 @@
-"""Writing files so that readers see all of a file or nothing of it.
+"""Atomic writes of files: readers see a complete file or none.
 
-A temporary file beside the target (so on the same filesystem, whatever is mounted where) is
-written, flushed to disk and renamed over it, under a lock on the folder that holds both. The lock
-makes check-then-write one step between threads and processes, and lets every rewrite get a
-modification time later than the one before: the ETag is made of it.
+A write has three steps, and a crash between any two of them leaves the old object intact:
 
-The content is fsynced, the folder is not: after a power failure a name may still lead to the old
-content, which costs a recomputation, but never to a part of the new one.
+1. The content is written to a temporary file beside the target. It is in the same folder because a
+   rename is atomic only within a filesystem, and any folder may be a mount point.
+2. The temporary file is fsynced. Otherwise a power failure after the rename could leave a file of
+   the right name without its content.
+3. Under a lock on the folder, the temporary file is renamed over the target (`publish`), or
+   hard-linked to it if it must not exist yet (`publish_new`: unlike a rename, a link never
+   replaces a file).
+
+The lock makes check-then-write atomic between threads and processes. It also lets every rewrite get
+a later modification time than the file before, which matters because the ETag consists of size and
+modification time.
+
+The folder itself is not fsynced: after a power failure a name may still lead to the old content.
+That costs a recomputation, and no reader ever sees a part of the new content.
 """
 
 import errno
@@ -21,26 +30,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-RESERVED = ".gigacast."  # names that start so are ours: temporary files and the lock
-STALE_S = 24 * 3600.0  # no writer takes a day for one object
+RESERVED = ".gigacast."  # prefix of our own names: temporary files and the lock file
+STALE_S = 24 * 3600.0  # no writer needs a day for one object
 _LOCK_FILE = f"{RESERVED}lock"
+# Errors of filesystems that cannot lock a folder (NFS among them), or have no hard links (FAT).
 _NO_FOLDER_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
-_KERNEL_BYTES = 1 << 30
+_KERNEL_BYTES = 1 << 30  # per call of copy_file_range, which takes no "all"
 _CREATE_ATTEMPTS = 20
+# Filesystems keep times with different resolutions; FAT's of two seconds is the coarsest.
 _TIME_STEPS_NS = (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
 
 
-def file_etag(found: os.stat_result) -> str:
-    """Return the ETag of a file: its size and its time of modification."""
-    return f"{found.st_size:x}-{found.st_mtime_ns:x}"
+def file_etag(status: os.stat_result) -> str:
+    """Return the ETag of a file, made of its size and modification time."""
+    return f"{status.st_size:x}-{status.st_mtime_ns:x}"
 
 
 @contextmanager
 def temporary_beside(target: Path, content: bytes | Path, *, moved: bool = False) -> Iterator[Path]:
-    """Yield a flushed temporary file with the content beside ``target``; it is gone at the end.
+    """Yield a flushed temporary file with the content, beside ``target``; remove it at the end.
 
-    A local file that is ``moved`` lends itself, where it lies on the same disk.
+    With ``moved``, a local file on the same filesystem is hard-linked instead of copied.
     """
     path = target.with_name(f"{RESERVED}{secrets.token_hex(8)}.tmp")
     try:
@@ -52,16 +63,19 @@ def temporary_beside(target: Path, content: bytes | Path, *, moved: bool = False
 
 
 def _link(source: Path, path: Path) -> bool:
-    """Give a file another name, and tell whether that could be done; it is flushed."""
+    """Try to hard-link a file as ``path`` and flush it. Return False if it must be copied."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if _bequeaths(path.parent):
+        # A linked file would keep the group and rights it has, a new file gets the folder's.
+        if _sets_rights(path.parent):
             return False
         path.hardlink_to(source)
     except FileExistsError:
-        return path.samefile(source)  # a network filesystem asked twice, and the first did it
+        # A network filesystem may repeat a request whose first answer was lost.
+        return path.samefile(source)
     except OSError:
-        return False  # another disk, or no links: what is wrong beside shows when it is copied
+        # Another filesystem, or one without links. Any other fault shows again in the copy.
+        return False
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
@@ -70,15 +84,15 @@ def _link(source: Path, path: Path) -> bool:
     return True
 
 
-def _bequeaths(folder: Path) -> bool:
-    """Tell whether new files get their group or their rights from a folder."""
+def _sets_rights(folder: Path) -> bool:
+    """Check whether new files in a folder get their group or rights from it."""
     if folder.stat().st_mode & stat.S_ISGID:
         return True
-    if not hasattr(os, "getxattr"):
+    if not hasattr(os, "getxattr"):  # macOS: unknown, so the file is copied
         return True
     try:
         return bool(os.getxattr(folder, "system.posix_acl_default"))
-    except OSError:  # none, or a filesystem that knows none
+    except OSError:  # no access list, or a filesystem without them
         return False
 
 
@@ -93,36 +107,40 @@ def _write(path: Path, content: bytes | Path) -> None:
 
 
 def _copy(source: Path, target: BinaryIO) -> None:
-    """Copy a local file, within the kernel where it can: that shares blocks on some filesystems."""
+    """Copy a local file."""
     with source.open("rb", buffering=0) as file:
-        within_kernel = getattr(os, "copy_file_range", None)
-        with suppress(OSError):  # what is left is copied by hand, and fails there if it must
-            while within_kernel and within_kernel(file.fileno(), target.fileno(), _KERNEL_BYTES):
+        # Copying in the kernel spares the way through Python, and some filesystems (XFS, Btrfs)
+        # then share the blocks. It advances both files, so that after an error copyfileobj
+        # continues at the same place, and raises if the fault is real.
+        copy_in_kernel = getattr(os, "copy_file_range", None)
+        with suppress(OSError):
+            while copy_in_kernel and copy_in_kernel(file.fileno(), target.fileno(), _KERNEL_BYTES):
                 pass
         shutil.copyfileobj(file, target, 1 << 20)
 
 
 def _create(path: Path) -> int:
-    """Create a file and the folders above it, which a racing delete may be clearing away."""
+    """Create a file and its parent folders, and return its descriptor."""
+    # A concurrent delete removes empty folders, perhaps the one that was just made.
     for _ in range(_CREATE_ATTEMPTS):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
         except FileNotFoundError:
-            continue  # cleared away between two steps
+            continue  # the folder was removed between the two calls
         except FileExistsError:
+            # From mkdir, either because a file has the folder's name, which is final, or because
+            # the folder was removed while mkdir looked at it.
             if path.parent.exists() and not path.parent.is_dir():
-                raise  # a file is where a folder must be; else the folder was cleared away just now
+                raise
     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path.parent))
 
 
 @contextmanager
 def locked_folder(path: Path) -> Iterator[None]:
-    """Hold the folder's lock: one thread of one process at a time.
-
-    The folder itself is locked, so nothing is left behind. Network filesystems that lock only
-    what is open for writing get a hidden lock file instead.
-    """
+    """Hold the lock of a folder, which only one thread of one process can have at a time."""
+    # The folder itself is locked, so no lock file stays behind. Network filesystems lock only
+    # files that are open for writing, and folders cannot be; there a hidden lock file is used.
     try:
         fd = _open_locked(path, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
@@ -146,33 +164,38 @@ def _open_locked(path: Path, flags: int) -> int:
 
 
 def publish(temporary: Path, target: Path) -> str:
-    """Rename over the target, which gets a later time than it had; return the ETag.
+    """Rename a temporary file over the target, with a later modification time; return the ETag.
 
-    The folder's lock must be held.
+    The caller must hold the folder's lock.
     """
+    # The time is set before the rename: a reader must never see the new content with an ETag
+    # that changes once more.
     etag = _stamp(temporary, after_ns=_modified_ns(target))
     temporary.replace(target)
     return etag
 
 
 def publish_new(temporary: Path, target: Path) -> str:
-    """Give the file its name unless something has it; return the ETag.
+    """Give a temporary file its target's name if that does not exist; return the ETag.
 
-    The folder's lock must be held, for filesystems without hard links.
+    The caller must hold the folder's lock, for filesystems without hard links.
 
     Raises
     ------
     FileExistsError
+        If the target exists.
     """
     etag = _stamp(temporary, after_ns=0)
     try:
         target.hardlink_to(temporary)
     except FileExistsError:
-        if not target.samefile(temporary):  # else a network filesystem asked twice
+        # The same file means that a network filesystem repeated a request that had succeeded.
+        if not target.samefile(temporary):
             raise
     except OSError as error:
         if error.errno not in _NO_HARD_LINKS:
             raise
+        # Without hard links the check and the rename are atomic only under the lock.
         if os.path.lexists(target):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target)) from error
         temporary.replace(target)
@@ -187,26 +210,28 @@ def _modified_ns(target: Path) -> int:
 
 
 def _stamp(path: Path, after_ns: int) -> str:
-    """Set a modification time after the given one, as coarse as the filesystem keeps it."""
-    wanted_ns = time.time_ns()
+    """Set a modification time later than ``after_ns`` and return the ETag."""
+    # Two writes of equal size within the clock's resolution would have the same ETag. The step is
+    # raised until the filesystem, which may round times down, keeps a later one.
+    modified_ns = time.time_ns()
     for step_ns in _TIME_STEPS_NS:
-        wanted_ns = max(wanted_ns, after_ns + step_ns)
-        os.utime(path, ns=(wanted_ns, wanted_ns))
-        found = path.stat()
-        if found.st_mtime_ns > after_ns:
+        modified_ns = max(modified_ns, after_ns + step_ns)
+        os.utime(path, ns=(modified_ns, modified_ns))
+        status = path.stat()
+        if status.st_mtime_ns > after_ns:
             break
-    return file_etag(found)
+    return file_etag(status)
 
 
 def remove_stale(path: Path) -> None:
-    """Remove a temporary file whose writer was killed; a young one may still be written."""
+    """Remove a temporary file older than `STALE_S`; younger ones may have a live writer."""
     with suppress(OSError):
         if path.suffix == ".tmp" and time.time() - path.stat().st_mtime > STALE_S:
             path.unlink()
 
 
 def remove_empty_folders(path: Path, root: Path) -> None:
-    """Remove a folder and its parents below the root while they are empty."""
+    """Remove a folder and its parents below the root as long as they are empty."""
     with suppress(OSError):
         while path != root:
             path.rmdir()

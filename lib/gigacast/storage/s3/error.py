@@ -1,7 +1,7 @@
-"""What S3 and its clients raise, as the package's errors.
+"""The translation of errors of obstore and botocore into the package's errors.
 
-The one seam for obstore and boto3. Only the status, S3's code and its message reach our text;
-what could hold a session token is blanked in the causes, too.
+Messages contain only the HTTP status, S3's error code and its message. The causes are kept, but
+session tokens in their texts are blanked: they would end in logs and audits.
 """
 
 import re
@@ -30,11 +30,15 @@ from gigacast.errors import (
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([^<]*)</Code>")
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
-_CAUSE = re.compile(r'(?:message|error): "([^"]{1,200})"')  # the innermost of obstore's sources
-_TOLD = re.compile(r"(?:External AWS credential provider: | - )(.*)")
+# obstore raises few exception classes; status, code and cause are only in their texts.
+_CAUSE = re.compile(r'(?:message|error): "([^"]{1,200})"')  # the innermost source of an error
+_PROVIDER_REASON = re.compile(r"(?:External AWS credential provider: | - )(.*)")
 _SECRET = re.compile(r"(x-amz-security-token\s*[:=]\s*)[^\s\\\"'&]+", re.IGNORECASE)
 _RANGE_STATUS = "416"
 
+# Transient: timeouts, throttling, faults of the server, and 409 (ConditionalRequestConflict), the
+# answer to a conditional write while another one to the same key is in progress. Not transient:
+# 412, a condition that failed for good. Source: *Amazon S3 API Reference, Error responses*.
 _TRANSIENT_STATUS = {"408", "425", "429", "500", "502", "503", "504"}
 _TRANSIENT_CODES = {
     "ConditionalRequestConflict",
@@ -78,16 +82,16 @@ _REGION_HINT = "set the region the bucket is in (AWS_REGION)"
 
 
 class RangeError(Exception):
-    """The range asked for starts behind the object's end."""
+    """Raised when a requested range starts beyond the end of the object."""
 
 
 class Answer:
-    """What can be read off a client's exception: status, S3's code, its message.
+    """HTTP status, S3's error code and message from a client's exception.
 
     Parameters
     ----------
     error : Exception
-        Of obstore or boto3.
+        Error of obstore or botocore.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -104,75 +108,77 @@ class Answer:
 
     @property
     def reason(self) -> str:
-        """Return a short reason: S3's own words when there are any."""
-        told = ": ".join(part for part in (self.code, self.message) if part)
-        if told or self.status:
-            return told or f"HTTP status {self.status}"
+        """Short reason: S3's code and message, else the status, else the client's text."""
+        answer = ": ".join(part for part in (self.code, self.message) if part)
+        if answer or self.status:
+            return answer or f"HTTP status {self.status}"
         first_line = _blank(self.text.partition("\n")[0])
-        cause = _first(_CAUSE, self.text) or _first(_TOLD, first_line) or first_line
+        cause = _first(_CAUSE, self.text) or _first(_PROVIDER_REASON, first_line) or first_line
         return cause[:300] or type(self.error).__name__
 
     @property
     def is_transient(self) -> bool:
-        """Tell whether the same request may succeed later."""
+        """Whether the same request may succeed later."""
         if self.status and self.status not in _TRANSIENT_STATUS:
             return self.code in _TRANSIENT_CODES or self.status == "409"
         return bool(self.status) or _CONNECTION.search(self.text) is not None
 
     @property
     def is_region(self) -> bool:
-        """Tell whether the request went to another region than the bucket's."""
+        """Whether the request was sent to another region than the bucket's."""
         return self.code in _REGION_CODES or "redirect without LOCATION" in self.text
 
 
-def translate(error: Exception, where: str) -> StorageError:
-    """Return the package's error for one of obstore or boto3.
+def translate(error: Exception, url: str) -> StorageError:
+    """Return the package's error for an error of obstore or botocore.
 
     Parameters
     ----------
     error : Exception
-    where : str
-        The URL of the object or bucket.
+        Error of a client.
+    url : str
+        URL of the object or bucket.
     """
     answer = Answer(error)
-    because = f"{where}: {answer.reason}"
+    message = f"{url}: {answer.reason}"
     if answer.code == "NoSuchBucket":
-        return BucketNotFoundError(f"there is no bucket for {where}", hint=_BUCKET_HINT)
+        return BucketNotFoundError(f"there is no bucket for {url}", hint=_BUCKET_HINT)
+    # Only S3's code tells a wrong region from other refused requests, so it is tested first.
     if answer.is_region:
-        return StorageError(because, hint=_REGION_HINT)
+        return StorageError(message, hint=_REGION_HINT)
     if answer.is_transient:
         hint = None if answer.status else _REACH_HINT
-        return TransientStorageError(because, hint=hint)
-    return _translate_lasting(error, answer, where)
+        return TransientStorageError(message, hint=hint)
+    return _translate_permanent(error, answer, url)
 
 
-def _translate_lasting(error: Exception, answer: Answer, where: str) -> StorageError:
+def _translate_permanent(error: Exception, answer: Answer, url: str) -> StorageError:
     if isinstance(error, AlreadyExistsError):
-        return PreconditionFailedError(f"{where} exists already")
+        return PreconditionFailedError(f"{url} exists already")
     if isinstance(error, PreconditionError | NotModifiedError) or answer.status == "412":
-        return PreconditionFailedError(f"{where} is no longer the object it was")
+        return PreconditionFailedError(f"{url} was replaced or deleted in the meantime")
     if _is_access(error, answer):
-        return AccessDeniedError(f"{where}: {answer.reason}", hint=_ACCESS_HINT)
+        return AccessDeniedError(f"{url}: {answer.reason}", hint=_ACCESS_HINT)
     if isinstance(error, FileNotFoundError) or answer.status == "404":
-        return ObjectNotFoundError(f"there is no object {where}")
-    return StorageError(f"{where}: {answer.reason}")
+        return ObjectNotFoundError(f"there is no object {url}")
+    return StorageError(f"{url}: {answer.reason}")
 
 
 @contextmanager
-def translated(where: str, passing: type[Exception] | None = None) -> Iterator[None]:
-    """Raise what the clients raise as the package's errors.
+def translated(url: str, passing: type[Exception] | None = None) -> Iterator[None]:
+    """Raise errors of the clients as the package's errors.
 
     Parameters
     ----------
-    where : str
-        The URL of the object or bucket.
+    url : str
+        URL of the object or bucket.
     passing : type, optional
-        A client's exception that is let through.
+        Class of a client's errors to raise unchanged; none by default.
 
     Raises
     ------
     RangeError
-        When the range asked for starts behind the object's end.
+        If a requested range starts beyond the end of the object.
     """
     try:
         yield
@@ -181,7 +187,7 @@ def translated(where: str, passing: type[Exception] | None = None) -> Iterator[N
             raise
         if Answer(error).status == _RANGE_STATUS:
             raise RangeError from error
-        raise translate(error, where) from _without_secret(error)
+        raise translate(error, url) from _without_secret(error)
 
 
 def _is_access(error: Exception, answer: Answer) -> bool:
@@ -203,5 +209,5 @@ def _blank(text: str) -> str:
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.search(text)
-    return found.group(1) if found else ""
+    match = pattern.search(text)
+    return match.group(1) if match else ""

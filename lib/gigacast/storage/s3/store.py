@@ -1,6 +1,6 @@
-"""A store in an S3 bucket, through obstore.
+"""A store in an S3 bucket, through the obstore client.
 
-The choice of client is explained in docs/decisions/0002-object-store-client.md.
+docs/decisions/0002-object-store-client.md gives the reasons for the choice of client.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -34,34 +34,38 @@ from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
 if TYPE_CHECKING:
     from obstore import GetOptions, PutMode
 
-PART_BYTES = 16 << 20  # fixed, so that equal content has equal ETags; larger only where it must be
-_MAX_PARTS = 10_000
-_PARTS_AT_ONCE = 4
+# The ETag of a multipart upload depends on the part size. A fixed size keeps the ETags of equal
+# content equal; only objects over 160 GB need larger parts (`_part_bytes`).
+PART_BYTES = 16 << 20
+_MAX_PARTS = 10_000  # S3's limit per upload
+_PARTS_AT_ONCE = 4  # concurrent parts, so at most 64 MiB in memory per upload
 _PART_RETRIES = 5
-_DELETE_KEYS = 1000
+_DELETE_KEYS = 1000  # S3's limit per DeleteObjects request
 
 
 class S3Store(Store):
-    """Objects below a prefix of one bucket.
+    """Objects below a prefix of a bucket.
 
     Writes of more than 16 MiB are multipart uploads with parts of a fixed size.
 
     Parameters
     ----------
     bucket : str
+        Name of the bucket.
     prefix : str
-        The root within the bucket.
+        Root within the bucket.
     endpoint_url, region : str, optional
-        From the environment or the profile when absent; the region else is us-east-1.
-    retrier : Retrier
-        How often and after how long what may pass is tried again.
+        Endpoint and region; from the environment or the profile by default, and then the region
+        us-east-1.
+    retrier : Retrier, optional
+        Retries of transient faults; `Retrier`'s policy by default.
 
     Raises
     ------
     AccessDeniedError
-        When there are no credentials, or they cannot be read.
+        If there are no credentials, or they cannot be read.
     ConfigError
-        When the endpoint is no URL.
+        If the endpoint is not a URL.
     """
 
     def __init__(
@@ -81,13 +85,17 @@ class S3Store(Store):
         location = resolve_location(self._session, bucket, root, endpoint_url, region)
         credentials = find_credentials(self._session)
         self._location = location
+        # Retries are ours, around a client without any: only so is it known whether an earlier
+        # attempt of a conditional write may have arrived (`_put_once`). Multipart uploads are the
+        # exception, as a failed part must not cost the whole upload.
         self._client = open_client(location, credentials)
         self._uploader = open_client(location, credentials, max_retries=_PART_RETRIES)
         self._exact: Any = None
         self._lister = S3Lister(location, self._client, self._open_exact, self._retrier)
 
     def check(self) -> None:
-        """Make sure the bucket can be listed: one request, repeated once."""
+        """Check that the bucket can be listed: one request, repeated once."""
+        # S3 answers 404 to a listing only if the bucket does not exist.
         try:
             self._retrier.call(self._lister.probe, BRIEF)
         except ObjectNotFoundError as error:
@@ -95,7 +103,7 @@ class S3Store(Store):
             raise BucketNotFoundError(message, hint="check the endpoint URL") from error
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
-        """Iterate over the objects, a request a page; keys no store could use are skipped."""
+        """Yield pages of objects, one request per page; unusable keys are skipped."""
         return self._lister.pages(prefix, start_after)
 
     def list_folder(self, prefix: str = "") -> Folder:
@@ -103,15 +111,20 @@ class S3Store(Store):
         return self._lister.list_folder(check_folder_prefix(prefix))
 
     def head(self, key: str) -> ObjectMeta:
-        """Return one object's metadata; in a bucket that does not exist, no object does."""
+        """Return the metadata of an object.
+
+        A missing bucket also raises `ObjectNotFoundError`: a HEAD answer has no body that could
+        say which of the two is missing.
+        """
         check_key(key)
         return read_meta(self._call(key, lambda: obstore.head(self._client, key)))
 
     def get(
         self, key: str, *, if_match: str | None = None, start: int = 0, stop: int | None = None
     ) -> bytes:
-        """Return the bytes ``start`` to ``stop``, as many as there are."""
+        """Return the bytes from ``start`` to ``stop``, fewer at the end of the object."""
         check_key(key)
+        # HTTP cannot express an empty range. The object must still exist and match.
         if stop is not None and stop <= start:
             self._check_etag(key, if_match)
             return b""
@@ -128,7 +141,7 @@ class S3Store(Store):
             return b""
 
     def put(self, key: str, content: bytes | Path) -> str:
-        """Write an object, replacing any, and return its ETag."""
+        """Write or replace an object and return its ETag."""
         check_key(key)
         size = _size_bytes(content)
         client = self._uploader if size > PART_BYTES else self._client
@@ -154,19 +167,19 @@ class S3Store(Store):
         return self._put_once(key, content, {"e_tag": f'"{etag}"'})
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects, a request a thousand."""
+        """Delete objects, with one request per thousand."""
         stream = map(check_key, keys)
         while batch := [*islice(stream, _DELETE_KEYS)]:
             self._call(batch[0], partial(obstore.delete, self._client, batch))
 
     def _call(self, key: str, request: Callable[[], Result]) -> Result:
         def attempt() -> Result:
-            with translated(self._where(key)):
+            with translated(self._url(key)):
                 return request()
 
         return self._retrier.call(attempt)
 
-    def _where(self, key: str) -> str:
+    def _url(self, key: str) -> str:
         return f"s3://{self._location.bucket}/{self._location.root}{key}"
 
     def _open_exact(self) -> Any:
@@ -175,31 +188,38 @@ class S3Store(Store):
         return self._exact
 
     def _read(self, key: str, options: "GetOptions") -> bytes:
-        found = obstore.get(self._client, key, options=options)
-        start, stop = found.range
-        content = bytes(found.bytes())
+        answer = obstore.get(self._client, key, options=options)
+        start, stop = answer.range
+        content = bytes(answer.bytes())
+        # A connection that is closed early can end a body without an error of the client.
         if len(content) != stop - start:
-            message = f"{self._where(key)}: {len(content)} bytes came of {stop - start}"
+            message = f"{self._url(key)}: {len(content)} of {stop - start} bytes arrived"
             raise TransientStorageError(message)
         return content
 
     def _check_etag(self, key: str, if_match: str | None) -> None:
         if self.head(key).etag != if_match and if_match is not None:
-            raise PreconditionFailedError(f"{self._where(key)} is no longer {if_match}")
+            raise PreconditionFailedError(f"{self._url(key)} is no longer {if_match}")
 
     def _put_once(self, key: str, content: bytes | Path, mode: "PutMode") -> str:
-        """Write under a condition, which may fail because an earlier attempt did arrive."""
+        """Write under a condition, in a single request, and return the ETag.
+
+        The answer to a successful write may be lost. Its retry then fails the condition because of
+        our own first attempt. So after such a retry the stored content is compared with ours:
+        if it is equal, the write has succeeded.
+        """
         check_key(key)
-        _size_bytes(content)  # a local file that is not there is no fault of the bucket
+        _size_bytes(content)  # raises here if a local file is missing, and not as a fault of S3
         may_have_arrived = False
 
         def attempt() -> str:
             nonlocal may_have_arrived
             try:
-                with translated(self._where(key)):
+                with translated(self._url(key)):
                     put = obstore.put(self._client, key, content, mode=mode, use_multipart=False)
                 return strip_etag(put["e_tag"])
             except TransientStorageError as error:
+                # 409 is a definite refusal: this attempt has not arrived.
                 may_have_arrived = may_have_arrived or not _is_conflict(error)
                 raise
             except PreconditionFailedError:
@@ -210,20 +230,22 @@ class S3Store(Store):
         return self._retrier.call(attempt)
 
     def _etag_of(self, key: str, content: bytes | Path) -> str | None:
-        """Return the ETag of the object when it has exactly this content."""
+        """Return the ETag of the object if it has exactly this content."""
+        # The content is compared, not an MD5 with the ETag: with encryption by KMS keys the ETag
+        # is not the MD5.
         try:
             meta = self.head(key)
             if meta.size_bytes != _size_bytes(content):
                 return None
             own = content.read_bytes() if isinstance(content, Path) else content
-            same = self.get(key, if_match=meta.etag) == own
+            is_equal = self.get(key, if_match=meta.etag) == own
         except (ObjectNotFoundError, PreconditionFailedError):
             return None
-        return meta.etag if same else None
+        return meta.etag if is_equal else None
 
 
 def _is_conflict(error: StorageError) -> bool:
-    """Tell whether S3 refused because another conditional write was under way (409)."""
+    """Check whether S3 refused because of a concurrent conditional write to the key (409)."""
     return isinstance(error.__cause__, Exception) and Answer(error.__cause__).status == "409"
 
 
@@ -237,6 +259,6 @@ def _size_bytes(content: bytes | Path) -> int:
 
 
 def _part_bytes(size_bytes: int) -> int:
-    """Return the part size for a size: fixed while S3's 10,000 parts suffice."""
+    """Return the part size for an object's size: fixed as long as S3's 10,000 parts suffice."""
     parts = -(-size_bytes // (_MAX_PARTS * PART_BYTES))
     return PART_BYTES * max(1, parts)

@@ -1,0 +1,109 @@
+"""The CloudFormation stacks of a deployment."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gigacast.batch.aws_error import translated
+from gigacast.errors import ComputeError
+from infra.configuration import Deployment, parameters_of, template_file
+
+_MISSING_STACK = "does not exist"
+_UNCHANGED = "No updates are to be performed"
+
+
+class Cloud:
+    """The stacks of a deployment.
+
+    Parameters
+    ----------
+    deployment : Deployment
+        Configuration of the deployment.
+    client : boto3 client
+        Client of CloudFormation.
+    read_template : callable
+        Function from the name of a template to its body.
+    """
+
+    def __init__(
+        self,
+        deployment: Deployment,
+        client: Any,
+        read_template: Callable[[str], str] = lambda name: template_file(name).read_text(),
+    ) -> None:
+        self._deployment = deployment
+        self._client = client
+        self._read_template = read_template
+
+    def up(self, template: str, values: Mapping[str, str]) -> dict[str, str]:
+        """Create or update the stack of a template and return its outputs.
+
+        Raises
+        ------
+        ComputeError, ConfigError
+        """
+        stack = f"{self._deployment.name}-{template}"
+        names = parameters_of(template)
+        options = {
+            "StackName": stack,
+            "TemplateBody": self._read_template(template),
+            "Capabilities": ["CAPABILITY_IAM"],
+            "Parameters": [
+                {"ParameterKey": name, "ParameterValue": value}
+                for name, value in values.items()
+                if name in names
+            ],
+            "Tags": [{"Key": "gigacast", "Value": self._deployment.name}],
+        }
+        with translated(f"CloudFormation: {stack}", self._deployment.region):
+            if self._describe(stack) is None:
+                self._client.create_stack(**options, OnFailure="DELETE")
+                self._wait("stack_create_complete", stack)
+            elif self._update(options):
+                self._wait("stack_update_complete", stack)
+            description = self._describe(stack) or {}
+        return {o["OutputKey"]: o["OutputValue"] for o in description.get("Outputs", [])}
+
+    def down(self, template: str) -> None:
+        """Delete the stack of a template."""
+        stack = f"{self._deployment.name}-{template}"
+        with translated(f"CloudFormation: {stack}", self._deployment.region):
+            self._client.delete_stack(StackName=stack)
+            self._wait("stack_delete_complete", stack)
+
+    def status(self, template: str) -> str:
+        """Return the status of the stack of a template."""
+        stack = f"{self._deployment.name}-{template}"
+        with translated(f"CloudFormation: {stack}", self._deployment.region):
+            description = self._describe(stack)
+        return description["StackStatus"] if description else "not deployed"
+
+    def _describe(self, stack: str) -> Any:
+        # CloudFormation answers with the same error class and code to a missing stack and to a
+        # wrong request; only the message tells them apart. The same holds for `_update`.
+        try:
+            return self._client.describe_stacks(StackName=stack)["Stacks"][0]
+        except self._client.exceptions.ClientError as error:
+            if _MISSING_STACK in str(error):
+                return None
+            raise
+
+    def _update(self, options: dict[str, Any]) -> bool:
+        try:
+            self._client.update_stack(**options)
+        except self._client.exceptions.ClientError as error:
+            if _UNCHANGED in str(error):
+                return False
+            raise
+        return True
+
+    def _wait(self, event: str, stack: str) -> None:
+        from botocore.exceptions import WaiterError  # noqa: PLC0415 - only needed to deploy
+
+        try:
+            self._client.get_waiter(event).wait(StackName=stack)
+        except WaiterError as error:
+            raise ComputeError(
+                f"CloudFormation: {stack}: {error}",
+                hint="its events show the reason: aws cloudformation describe-stack-events "
+                f"--stack-name {stack}",
+            ) from error
