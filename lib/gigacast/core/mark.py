@@ -1,0 +1,62 @@
+"""Marks of annotations: what a value must be beyond its type, as ``Annotated[int, Limits(1)]``."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+LARGEST_FLOAT = 1.7976931348623157e308
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The least and the greatest number taken; NaN and infinity never are."""
+
+    low: float = -LARGEST_FLOAT
+    high: float = LARGEST_FLOAT
+
+
+@dataclass(frozen=True, slots=True)
+class Fits:
+    """A test that a value must pass, and a noun phrase for what is expected."""
+
+    test: Callable[[Any], object]
+    expected: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keys:
+    """Annotations of some keys of a mapping; its other keys may hold anything."""
+
+    known: Mapping[str, Any]
+    required: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReadAs:
+    """The annotation of the stored form, and the function that makes the value from it."""
+
+    stored: Any
+    make: Callable[[Any], Any]
+
+
+AS_TEXT = "as text"
+"""Marks text for which YAML may give another scalar: ``version: 1`` is read as ``"1"``."""
+
+
+def is_time(text: str) -> bool:
+    """Whether a text is a date or time in ISO 8601."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+Count = Annotated[int, Limits(0)]
+"""A whole number from 0 on."""
+
+Amount = Annotated[float, Limits(0)]
+"""A finite number from 0 on."""
+
+Time = Annotated[str, Fits(is_time, "a time in ISO 8601")]

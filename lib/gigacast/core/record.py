@@ -1,0 +1,204 @@
+"""Records read from JSON and YAML that somebody else may have written or damaged.
+
+`decode_json` and `decode_yaml` turn text into plain values, never nested deeper than `MAX_DEPTH`;
+`read_record` checks plain values against the annotations of a dataclass and makes it. A problem is
+raised as the error class that the `Source` names, with the file, the place (``columns[3].type``)
+and the remedy, so that a damaged file never ends in a bare ``KeyError``, ``TypeError`` or
+``RecursionError``.
+"""
+
+import dataclasses
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+from gigacast.core.form import FormError, checker_of, form_of
+from gigacast.errors import GigacastError
+
+MAX_DEPTH = 64
+"""Levels of lists and mappings in a file: many times what a record has, and far from the depth at
+which Python's own recursion ends."""
+
+MAX_CONTAINERS = 2_000_000
+"""Lists and mappings at one level of a file: aliases in YAML multiply them without end."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where plain values come from, and which error reports a problem with them.
+
+    Parameters
+    ----------
+    where : str
+        Key or path of the file, for messages.
+    error : type of GigacastError
+    problem : str
+        What the file is not, such as ``not a receipt``; stands before the place.
+    hint : str, optional
+        Remedy; the problem's own hint comes first.
+    """
+
+    where: str
+    error: type[GigacastError]
+    problem: str = ""
+    hint: str | None = None
+
+    def refuse(self, reason: str, place: str = "", hint: str | None = None) -> GigacastError:
+        """Return the error for a problem at a place."""
+        parts = (self.where, self.problem, place, reason)
+        return self.error(": ".join(filter(None, parts)), hint=hint or self.hint)
+
+
+def read_record(
+    kind: type[_T],
+    values: Any,
+    source: Source,
+    *,
+    place: str = "",
+    required: Collection[str] = (),
+    ignore_unknown: bool = False,
+) -> _T:
+    """Make a record from plain values.
+
+    Parameters
+    ----------
+    kind : type
+        A dataclass or named tuple; `core.form` names the annotations that are understood.
+    values : object
+        Plain values, as JSON or YAML gives them.
+    source : Source
+    place : str
+        Place of the values within their file; its root by default.
+    required : collection of str
+        Keys that must be stored although the record has a default for them.
+    ignore_unknown : bool
+        Whether keys that the record does not have are left aside, so that files of later releases
+        stay readable; refused by default. Records inside the record always refuse them.
+
+    Raises
+    ------
+    GigacastError
+        Of the source's class, when a key is missing or unknown, or a value has another type or is
+        out of range.
+    """
+    try:
+        record: _T = form_of(kind).make(values, required=required, ignore_unknown=ignore_unknown)
+    except FormError as problem:
+        raise source.refuse(problem.reason, problem.place(place), problem.hint) from problem
+    return record
+
+
+def read_value(annotation: Any, value: Any, source: Source, *, place: str = "") -> Any:
+    """Return a plain value as an annotation has it.
+
+    Raises
+    ------
+    GigacastError
+        Of the source's class, when the value does not fit.
+    """
+    try:
+        return checker_of(annotation)(value)
+    except FormError as problem:
+        raise source.refuse(problem.reason, problem.place(place), problem.hint) from problem
+
+
+def plain_fields(record: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults, tuples as lists."""
+    values = {
+        field.name: getattr(record, field.name)
+        for field in dataclasses.fields(record)
+        if getattr(record, field.name) != field.default
+    }
+    return {name: list(v) if isinstance(v, tuple) else v for name, v in values.items()}
+
+
+# -- text to plain values --------------------------------------------------------------------------
+
+
+def decode_json(content: bytes | str, source: Source) -> Any:
+    """Return the plain values of JSON.
+
+    Raises
+    ------
+    GigacastError
+        Of the source's class, when the content is not JSON or nested too deep.
+    """
+    try:
+        # json.loads would let bytes through that are not UTF-8 (lone surrogates).
+        encoding = json.detect_encoding(content) if isinstance(content, bytes) else ""
+        text = content.decode(encoding) if isinstance(content, bytes) else content
+        values = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(values, ensure_ascii=False).encode()  # escaped surrogates, paired or not
+    except RecursionError as error:
+        raise source.refuse(_TOO_DEEP) from error
+    except ValueError as error:
+        raise source.refuse(f"not JSON: {error}") from error
+    # Counting brackets costs nothing beside the parsing, and spares nearly every file the walk.
+    if text.count("{") + text.count("[") > MAX_DEPTH:
+        check_size(values, source)
+    return values
+
+
+def decode_yaml(content: bytes | str, source: Source) -> Any:
+    """Return the plain values of YAML (of which JSON is a part); no code in it is ever run.
+
+    Raises
+    ------
+    GigacastError
+        Of the source's class, when the content is not YAML, nested too deep or multiplied by
+        aliases.
+    """
+    import yaml  # noqa: PLC0415 - workers read JSON only, and start without it
+
+    try:
+        values = yaml.safe_load(content)
+    except RecursionError as error:
+        raise source.refuse(_TOO_DEEP) from error
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
+        # The library raises the latter for malformed scalars: `!!timestamp x`, `!!int ''`.
+        raise source.refuse(f"not valid YAML: {' '.join(str(error).split())}") from error
+    check_size(values, source)
+    return values
+
+
+def encode_yaml(values: Any) -> str:
+    """Return plain values as YAML, in their order."""
+    import yaml  # noqa: PLC0415
+
+    text: str = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=100)
+    return text
+
+
+_TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
+
+
+def check_size(values: Any, source: Source) -> None:
+    """Check that plain values are nested no deeper than `MAX_DEPTH`.
+
+    Level by level instead of by recursion, so that the check survives what it looks for.
+
+    Raises
+    ------
+    GigacastError
+        Of the source's class.
+    """
+    level = [values] if isinstance(values, dict | list) else []
+    for _ in range(MAX_DEPTH + 1):
+        level = list(islice(_containers_in(level), MAX_CONTAINERS + 1))
+        if not level:
+            return
+        if len(level) > MAX_CONTAINERS:
+            raise source.refuse(f"more than {MAX_CONTAINERS:,} lists and mappings at one level")
+    raise source.refuse(_TOO_DEEP)
+
+
+def _containers_in(level: list[Any]) -> Iterator[Any]:
+    for value in level:
+        for child in value.values() if isinstance(value, dict) else value:
+            if isinstance(child, dict | list):
+                yield child
