@@ -114,7 +114,7 @@ class PartitionCleaner:
         return receipt
 
     def _receipt(self, task: Task, made: "_Made", watch: Stopwatch) -> Receipt:
-        quality = PartitionQuality.from_dict(made.notes["quality"])
+        quality = PartitionQuality.from_dict(made.notes["quality"], task.output_key)
         file = self._file(task, made)
         output: dict[str, object] = {
             "key": task.output_key,

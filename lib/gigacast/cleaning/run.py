@@ -250,7 +250,7 @@ class _Cleaning:
 
     def _part(self, receipt: Receipt, path: str) -> Part:
         output: Mapping[str, Any] = receipt.output
-        quality = PartitionQuality.from_dict(output["quality"])
+        quality = PartitionQuality.from_dict(output.get("quality"), receipt.partition)
         now = self._clock()
         judged = Judged(
             receipt.partition,
@@ -263,8 +263,8 @@ class _Cleaning:
         )
         return Part(
             partition=receipt.partition,
-            file=replace(file_from_dict(output["file"]), path=path),
-            schema=schema_from_text(output["schema"]),
+            file=replace(file_from_dict(output.get("file"), receipt.partition), path=path),
+            schema=schema_from_text(str(output.get("schema"))),
             judged=judged,
             changes=receipt.repairs,
             inputs=tuple(str(entry["key"]) for entry in receipt.inputs),

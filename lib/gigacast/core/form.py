@@ -9,80 +9,66 @@ or mappings), and ``Annotated`` with a mark of `core.mark`.
 import dataclasses
 import types
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
-from functools import cache
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from functools import cache, partial, reduce
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
-from gigacast.core.mark import AS_TEXT, LARGEST_FLOAT, Keys, Limits, ReadAs
+from gigacast.core.mark import LARGEST_FLOAT, Fits, Keys, Limits, ReadAs
+from gigacast.core.problem import FormError, describe
 from gigacast.errors import GigacastError
 
 Check = Callable[[Any], Any]
 """Returns a value as the record holds it, or raises `FormError`."""
 
-Checks = Mapping[type, Check | None]
-"""The check of each exact type that is taken; ``None`` takes a value as it is."""
+
+class Taken(NamedTuple):
+    """The values that an annotation takes.
+
+    Parameters
+    ----------
+    checks : mapping of type to Check
+        The check of each exact type; ``None`` takes a value as it is.
+    expected : str
+        A noun phrase, for messages.
+    other : Check, optional
+        The check of every other type; ``None`` takes a value as it is.
+    """
+
+    checks: Mapping[type, Check | None]
+    expected: str
+    other: Check | None
+
+
+def _taken(checks: Mapping[type, Check | None], expected: str) -> Taken:
+    return Taken(checks, expected, partial(_take_other, checks, expected))
+
 
 _LEAST, _GREATEST = -(2**63), 2**64 - 1
-_SHOWN_CHARACTERS = 60
 _FAILURES = (GigacastError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
 """What a constructor or converter may raise about a value that it can't use."""
-
-
-class FormError(Exception):
-    """Something wrong with a value; containers complete its place while it passes through them."""
-
-    def __init__(self, reason: str, *path: str | int, hint: str | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.hint = hint
-        self.path: list[str | int] = list(path)
-
-    def within(self, key: str | int) -> "FormError":
-        """Return the problem with its place extended by the key of the container around it."""
-        self.path.insert(0, key)
-        return self
-
-    def place(self, root: str) -> str:
-        """Return the place below ``root``, such as ``columns[3].type``."""
-        text = root
-        for part in self.path:
-            text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{_name(part)}"
-        return text
-
-
-def describe(value: Any) -> str:
-    """Return a short description of a plain value: its text when it is short, else its kind."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple | set | frozenset):
-        return "a list"
-    if value is None:
-        return "nothing"
-    if isinstance(value, int) and not _LEAST <= value <= _GREATEST:
-        return "a number beyond 64 bits"  # Python refuses to print the longest of them
-    shown = repr(value[:_SHOWN_CHARACTERS] if isinstance(value, str) else value)
-    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}..."
-
-
-def _name(key: Any) -> str:
-    """Return a key as part of a place; the keys of a damaged file may hold control characters."""
-    text = str(key)
-    return text if text.isprintable() and len(text) <= _SHOWN_CHARACTERS else describe(text)
 
 
 # -- records ---------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One key of a record."""
+class Field(NamedTuple):
+    """One key of a record, with the checks of its value as `Taken` has them."""
 
     name: str
-    checks: Checks
-    expected: str
-    required: bool
+    is_required: bool
+    checks: Mapping[type, Check | None]
+    other: Check | None
 
 
 class Form:
@@ -94,8 +80,8 @@ class Form:
 
     def __init__(self, kind: type, fields: tuple[Field, ...]) -> None:
         self.names = tuple(field.name for field in fields)
-        self._kind = kind
         self._fields = fields
+        self._new = _constructor(kind)
 
     def make(
         self, values: Any, *, required: Collection[str] = (), ignore_unknown: bool = False
@@ -107,22 +93,20 @@ class Form:
             if name not in values:
                 raise FormError("missing", name)
         made = {}
-        for field in self._fields:
-            name = field.name
-            if name in values:
-                value = values[name]
-                try:
-                    check = field.checks[type(value)]
-                except KeyError:
-                    made[name] = _within(name, _take_other, field.checks, field.expected, value)
-                else:
-                    made[name] = value if check is None else _within(name, check, value)
-            elif field.required:
-                raise FormError("missing", name)
+        try:
+            for name, is_required, checks, other in self._fields:
+                if name in values:
+                    value = values[name]
+                    check = checks.get(type(value), other)
+                    made[name] = value if check is None else check(value)
+                elif is_required:
+                    _refuse_missing()
+        except FormError as problem:
+            raise problem.within(name) from problem.__cause__
         if len(made) < len(values) and not ignore_unknown:
             unknown = next(name for name in values if name not in self.names)
             raise FormError("unknown key", unknown, hint=f"known keys: {', '.join(self.names)}")
-        return _call(self._kind, **made)
+        return _call(self._new, made)
 
     def make_in_order(self, values: list[Any]) -> Any:
         """Return the record made from a list of its values."""
@@ -131,17 +115,41 @@ class Form:
         return self.make(dict(zip(self.names, values, strict=False)))
 
 
-def _within(key: str | int, function: Callable[..., Any], *arguments: Any) -> Any:
-    try:
-        return function(*arguments)
-    except FormError as problem:
-        raise problem.within(key) from problem.__cause__
+def _constructor(kind: Any) -> Callable[..., Any]:
+    """Return the function that makes a record from its fields.
+
+    The generated ``__init__`` of a frozen dataclass sets each field by a call: half the time of
+    reading a receipt. Without ``__post_init__`` and slots, filling the instance's dictionary at
+    once does the same.
+    """
+    is_plain = dataclasses.is_dataclass(kind) and not hasattr(kind, "__post_init__")
+    if not is_plain or hasattr(kind, "__slots__"):
+        return lambda values: kind(**values)
+    missing = dataclasses.MISSING
+    fields = dataclasses.fields(kind)
+    defaults = {f.name: f.default for f in fields if f.default is not missing}
+    factories = [(f.name, f.default_factory) for f in fields if f.default_factory is not missing]
+
+    def new(values: dict[str, Any]) -> Any:
+        record = object.__new__(kind)
+        filled = defaults | values
+        for name, factory in factories:
+            if name not in filled:
+                filled[name] = factory()
+        record.__dict__.update(filled)
+        return record
+
+    return new
 
 
-def _call(function: Callable[..., Any], *arguments: Any, **fields: Any) -> Any:
+def _refuse_missing() -> NoReturn:
+    raise FormError("missing")
+
+
+def _call(function: Callable[[Any], Any], value: Any) -> Any:
     """Call a constructor or converter; what it refuses is a problem of the value."""
     try:
-        return function(*arguments, **fields)
+        return function(value)
     except GigacastError as error:
         raise FormError(error.message, hint=error.hint) from error
     except _FAILURES as error:
@@ -153,28 +161,18 @@ def form_of(kind: Any) -> Form:
     """Return the form of a dataclass or named tuple."""
     hints = get_type_hints(kind, include_extras=True)
     if dataclasses.is_dataclass(kind):
-        fields = [field for field in dataclasses.fields(kind) if field.init]
-        names = [field.name for field in fields]
-        missing = dataclasses.MISSING
-        required = {
-            field.name
-            for field in fields
-            if field.default is missing and field.default_factory is missing
-        }
+        stored = [field for field in dataclasses.fields(kind) if field.init]
+        names = [field.name for field in stored]
+        required = {f.name for f in stored if f.default is f.default_factory is dataclasses.MISSING}
     else:
         names = list(kind._fields)
         required = set(names) - set(kind._field_defaults)
-    return Form(kind, tuple(Field(n, *_checks_of(hints[n]), n in required) for n in names))
+    values = {name: taken_by(hints[name]) for name in names}
+    fields = (Field(n, n in required, taken.checks, taken.other) for n, taken in values.items())
+    return Form(kind, tuple(fields))
 
 
 # -- values by annotation --------------------------------------------------------------------------
-
-
-class _Anything(dict[type, Check | None]):
-    """Takes values of every type."""
-
-    def __missing__(self, kind: type) -> None:
-        return None
 
 
 def _check_whole(value: int) -> int:
@@ -184,34 +182,18 @@ def _check_whole(value: int) -> int:
     return value
 
 
-_SIMPLE: Mapping[Any, tuple[Checks, str]] = {
-    Any: (_Anything(), "anything"),
-    object: (_Anything(), "anything"),
-    str: ({str: None}, "text"),
-    bool: ({bool: None}, "true or false"),
-    int: ({int: _check_whole}, "a whole number"),
-    float: ({float: None, int: _check_whole}, "a number"),
-    date: ({date: None}, "a date"),
-    datetime: ({datetime: None}, "a time"),
-    types.NoneType: ({types.NoneType: None}, "nothing"),
-}
-
-
 def checker_of(annotation: Any) -> Check:
     """Return the check of an annotation."""
-    checks, expected = _checks_of(annotation)
+    checks, _, other = taken_by(annotation)
 
     def check(value: Any) -> Any:
-        try:
-            known = checks[type(value)]
-        except KeyError:
-            return _take_other(checks, expected, value)
+        known = checks.get(type(value), other)
         return value if known is None else known(value)
 
     return check
 
 
-def _take_other(checks: Checks, expected: str, value: Any) -> Any:
+def _take_other(checks: Mapping[type, Check | None], expected: str, value: Any) -> Any:
     """Take a subclass of a type, a tuple for a list, or a mapping that is no ``dict``.
 
     JSON never gives these; dictionaries that people write in Python do.
@@ -228,9 +210,22 @@ def _take_other(checks: Checks, expected: str, value: Any) -> Any:
     return value if check is None else check(value)
 
 
+_SIMPLE: Mapping[Any, Taken] = {
+    Any: Taken({}, "anything", None),
+    object: Taken({}, "anything", None),
+    str: _taken({str: None}, "text"),
+    bool: _taken({bool: None}, "true or false"),
+    int: _taken({int: _check_whole}, "a whole number"),
+    float: _taken({float: None, int: _check_whole}, "a number"),
+    date: _taken({date: None}, "a date"),
+    datetime: _taken({datetime: None}, "a time"),
+    types.NoneType: _taken({types.NoneType: None}, "nothing"),
+}
+
+
 @cache
-def _checks_of(annotation: Any) -> tuple[Checks, str]:
-    """Return the checks of an annotation by type, and a noun phrase for what it expects."""
+def taken_by(annotation: Any) -> Taken:
+    """Return the values that an annotation takes."""
     if annotation in _SIMPLE:
         return _SIMPLE[annotation]
     origin = get_origin(annotation)
@@ -240,13 +235,13 @@ def _checks_of(annotation: Any) -> tuple[Checks, str]:
         return _choice({member.value: member for member in annotation})
     form = form_of(annotation)
     if issubclass(annotation, tuple):
-        return {dict: form.make, list: form.make_in_order}, "a list or mapping"
-    return {dict: form.make}, "a mapping"
+        return _taken({dict: form.make, list: form.make_in_order}, "a list or mapping")
+    return _taken({dict: form.make}, "a mapping")
 
 
-def _composed(origin: Any, arguments: tuple[Any, ...]) -> tuple[Checks, str]:
+def _composed(origin: Any, arguments: tuple[Any, ...]) -> Taken:
     if origin is Annotated:
-        return _marked(*arguments)
+        return _annotated(*arguments)
     if origin in {Union, types.UnionType}:
         return _union(arguments)
     if origin is Literal:
@@ -254,15 +249,15 @@ def _composed(origin: Any, arguments: tuple[Any, ...]) -> tuple[Checks, str]:
     return _container(origin, arguments)
 
 
-def _union(members: tuple[Any, ...]) -> tuple[Checks, str]:
+def _union(members: tuple[Any, ...]) -> Taken:
     checks: dict[type, Check | None] = {}
     for member in members:
-        checks = {**_checks_of(member)[0], **checks}  # the first member that takes a type decides
-    phrases = [_checks_of(member)[1] for member in members if member is not types.NoneType]
-    return checks, " or ".join(dict.fromkeys(phrases))
+        checks = {**taken_by(member).checks, **checks}  # the first member that takes a type decides
+    phrases = (taken_by(member).expected for member in members if member is not types.NoneType)
+    return _taken(checks, " or ".join(dict.fromkeys(phrases)))
 
 
-def _choice(values: Mapping[Any, Any]) -> tuple[Checks, str]:
+def _choice(values: Mapping[Any, Any]) -> Taken:
     expected = f"one of {', '.join(map(str, values))}"
 
     def check(value: Any) -> Any:
@@ -270,109 +265,134 @@ def _choice(values: Mapping[Any, Any]) -> tuple[Checks, str]:
             raise FormError(f"expected {expected}, got {describe(value)}")
         return values[value]
 
-    return dict.fromkeys(map(type, values), check), expected
+    return _taken(dict.fromkeys(map(type, values), check), expected)
 
 
-def _container(origin: Any, arguments: tuple[Any, ...]) -> tuple[Checks, str]:
+def _container(origin: Any, arguments: tuple[Any, ...]) -> Taken:
     if issubclass(origin, Mapping):
-        anything = isinstance(_checks_of(arguments[1])[0], _Anything)
-        return {dict: None if anything else _each_value(arguments[1])}, "a mapping"
+        return _taken({dict: _each_value(arguments[1])}, "a mapping")
     check = _each_entry(arguments[0])
     if issubclass(origin, tuple):
-        return {list: lambda values: tuple(check(values))}, "a list"
-    return {list: check}, "a list"
+        return _taken({list: lambda values: tuple(check(values))}, "a list")
+    return _taken({list: check}, "a list")
 
 
-def _each_value(annotation: Any) -> Check:
-    check = checker_of(annotation)
+def _each_value(annotation: Any) -> Check | None:
+    checks, _, other = taken_by(annotation)
+    if other is None:
+        return None
+    unchanged = _unchanged(checks)
 
     def check_values(values: dict[Any, Any]) -> dict[str, Any]:
-        made = {}
-        for key, value in values.items():
+        if unchanged.issuperset(map(type, values.values())) and _TEXT.issuperset(map(type, values)):
+            return values
+        made, key = {}, ""
+        try:
+            for key, value in values.items():
+                check = checks.get(type(value), other)
+                made[key] = value if check is None else check(value)
+        except FormError as problem:
+            raise problem.within(key) from problem.__cause__
+        for key in made:
             if type(key) is not str:  # YAML has other keys than text
                 raise FormError(f"expected text as a key, got {describe(key)}")
-            made[key] = _within(key, check, value)
         return made
 
     return check_values
 
 
 def _each_entry(annotation: Any) -> Check:
-    check = checker_of(annotation)
+    checks, _, other = taken_by(annotation)
+    unchanged = _unchanged(checks)
 
     def check_entries(values: list[Any]) -> list[Any]:
-        return [_within(index, check, value) for index, value in enumerate(values)]
+        if other is None or unchanged.issuperset(map(type, values)):
+            return values
+        made: list[Any] = []
+        try:
+            for value in values:
+                check = checks.get(type(value), other)
+                made.append(value if check is None else check(value))
+        except FormError as problem:
+            raise problem.within(len(made)) from problem.__cause__
+        return made
 
     return check_entries
 
 
-def _marked(annotation: Any, mark: Any) -> tuple[Checks, str]:
-    """Return the checks of an annotation with one mark."""
-    if mark == AS_TEXT:
-        scalars = dict.fromkeys((float, bool, date, datetime, types.NoneType), str)
-        return {str: None, int: lambda value: str(_check_whole(value)), **scalars}, "text"
-    if isinstance(mark, ReadAs):
-        return _converted(mark)
-    if isinstance(mark, Keys):
-        return {dict: _known_keys(mark)}, "a mapping"
-    checks, expected = _checks_of(annotation)
-    if isinstance(mark, Limits):
-        return _limited(checks, expected, mark)
+_TEXT = frozenset({str})
 
+
+def _unchanged(checks: Mapping[type, Check | None]) -> frozenset[type]:
+    """Return the types that are taken as they are: containers of nothing else need no loop."""
+    return frozenset(kind for kind, check in checks.items() if check is None)
+
+
+def _annotated(annotation: Any, mark: Any, *more: Any) -> Taken:
+    if isinstance(mark, ReadAs):  # the annotation is of what is made, which may have no form
+        return reduce(_marked, more, _converted(mark))
+    return reduce(_marked, (mark, *more), taken_by(annotation))
+
+
+def _marked(taken: Taken, mark: Any) -> Taken:
+    if isinstance(mark, Keys):
+        return _taken({dict: _known_keys(mark)}, "a mapping")
+    return _limited(taken, mark) if isinstance(mark, Limits) else _fitting(taken, mark)
+
+
+def _fitting(taken: Taken, mark: Fits) -> Taken:
     def check(value: Any) -> Any:
         if not mark.test(value):
             raise FormError(f"expected {mark.expected}, got {describe(value)}")
         return value
 
-    return dict.fromkeys(checks, check), mark.expected
+    checks = {kind: _then(first, check) for kind, first in taken.checks.items()}
+    return _taken(checks, mark.expected)
 
 
-def _limited(checks: Checks, expected: str, limits: Limits) -> tuple[Checks, str]:
+def _then(first: Check | None, second: Check) -> Check:
+    return second if first is None else lambda value: second(first(value))
+
+
+def _limited(taken: Taken, limits: Limits) -> Taken:
     # Comparisons with NaN are false, so the limits refuse it together with infinity.
-    low, high = limits.low, min(limits.high, _GREATEST) if float not in checks else limits.high
+    low = limits.low
+    high = limits.high if float in taken.checks else min(limits.high, _GREATEST)
     least = f" from {low:g}" if low > -LARGEST_FLOAT else ""
     most = f" to {limits.high:g}" if limits.high < LARGEST_FLOAT else ""
-    phrase = f"{expected}{least}{most or (' on' if least else '')}"
+    expected = f"{taken.expected}{least}{most or (' on' if least else '')}"
 
     def check(value: Any) -> Any:
         if not low <= value <= high:
-            raise FormError(f"expected {phrase}, got {describe(value)}")
+            raise FormError(f"expected {expected}, got {describe(value)}")
         return value
 
-    return dict.fromkeys(checks, check), phrase
+    return _taken(dict.fromkeys(taken.checks, check), expected)
 
 
 def _known_keys(mark: Keys) -> Check:
-    fields = [(name, checker_of(annotation)) for name, annotation in mark.known.items()]
+    fields = [(n, checker_of(kind), n in mark.required) for n, kind in mark.known.items()]
 
     def check(values: dict[str, Any]) -> dict[str, Any]:
-        for name, check_value in fields:
-            if name in values:
-                _within(name, check_value, values[name])
-            elif name in mark.required:
-                raise FormError("missing", name)
+        name = ""
+        try:
+            for name, check_value, is_required in fields:
+                if name in values:
+                    check_value(values[name])
+                elif is_required:
+                    _refuse_missing()
+        except FormError as problem:
+            raise problem.within(name) from problem.__cause__
         return values
 
     return check
 
 
-def _converted(mark: ReadAs) -> tuple[Checks, str]:
-    checks, expected = _checks_of(mark.stored)
+def _converted(mark: ReadAs) -> Taken:
+    stored = taken_by(mark.stored)
     check_stored = checker_of(mark.stored)
 
     def check(value: Any) -> Any:
         return _call(mark.make, check_stored(value))
 
-    types_taken = _Every(check) if isinstance(checks, _Anything) else dict.fromkeys(checks, check)
-    return types_taken, expected
-
-
-class _Every(dict[type, Check]):
-    """Hands values of every type to one check."""
-
-    def __init__(self, check: Check) -> None:
-        super().__init__()
-        self._check = check
-
-    def __missing__(self, kind: type) -> Check:
-        return self._check
+    return Taken(dict.fromkeys(stored.checks, check), stored.expected, check)

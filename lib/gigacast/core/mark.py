@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 LARGEST_FLOAT = 1.7976931348623157e308
@@ -40,10 +40,6 @@ class ReadAs:
     make: Callable[[Any], Any]
 
 
-AS_TEXT = "as text"
-"""Marks text for which YAML may give another scalar: ``version: 1`` is read as ``"1"``."""
-
-
 def is_time(text: str) -> bool:
     """Whether a text is a date or time in ISO 8601."""
     try:
@@ -60,3 +56,12 @@ Amount = Annotated[float, Limits(0)]
 """A finite number from 0 on."""
 
 Time = Annotated[str, Fits(is_time, "a time in ISO 8601")]
+
+Text = Annotated[str, ReadAs(str | int | float | bool | date, str)]
+"""Text for which YAML may give another scalar: ``version: 1`` is read as ``"1"``."""
+
+Names = Annotated[
+    tuple[str, ...],
+    ReadAs(str | tuple[str, ...], lambda names: (names,) if isinstance(names, str) else names),
+]
+"""Some names; one alone may stand without a list around it."""

@@ -10,12 +10,11 @@ and the remedy, so that a damaged file never ends in a bare ``KeyError``, ``Type
 import dataclasses
 import json
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
-from gigacast.core.form import FormError, checker_of, form_of
-from gigacast.errors import GigacastError
+from gigacast.core.form import checker_of, form_of
+from gigacast.core.problem import FormError, Source
 
 MAX_DEPTH = 64
 """Levels of lists and mappings in a file: many times what a record has, and far from the depth at
@@ -25,32 +24,6 @@ MAX_CONTAINERS = 2_000_000
 """Lists and mappings at one level of a file: aliases in YAML multiply them without end."""
 
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where plain values come from, and which error reports a problem with them.
-
-    Parameters
-    ----------
-    where : str
-        Key or path of the file, for messages.
-    error : type of GigacastError
-    problem : str
-        What the file is not, such as ``not a receipt``; stands before the place.
-    hint : str, optional
-        Remedy; the problem's own hint comes first.
-    """
-
-    where: str
-    error: type[GigacastError]
-    problem: str = ""
-    hint: str | None = None
-
-    def refuse(self, reason: str, place: str = "", hint: str | None = None) -> GigacastError:
-        """Return the error for a problem at a place."""
-        parts = (self.where, self.problem, place, reason)
-        return self.error(": ".join(filter(None, parts)), hint=hint or self.hint)
 
 
 def read_record(
@@ -132,8 +105,8 @@ def decode_json(content: bytes | str, source: Source) -> Any:
         encoding = json.detect_encoding(content) if isinstance(content, bytes) else ""
         text = content.decode(encoding) if isinstance(content, bytes) else content
         values = json.loads(text)
-        if "\\ud" in text or "\\uD" in text:
-            json.dumps(values, ensure_ascii=False).encode()  # escaped surrogates, paired or not
+        if "\\u" in text:
+            json.dumps(values, ensure_ascii=False).encode()  # refuses surrogates without a pair
     except RecursionError as error:
         raise source.refuse(_TOO_DEEP) from error
     except ValueError as error:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from gigacast.core.record import encode_yaml
 from gigacast.datasets.files import FileRules
 from gigacast.datasets.metadata import MetadataManager
 from gigacast.datasets.publish import PublishOptions
@@ -35,7 +36,6 @@ from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
 from gigacast.feature_sets.table import FeatureProcessor
 from gigacast.job.audit import this_author
-from gigacast.lake.dataset.contract_file import format_yaml
 from gigacast.storage.opening import open_store
 
 __all__ = [
@@ -71,7 +71,7 @@ def load_recipe(path: str | Path) -> Recipe:
 def save_recipe(recipe: AnyRecipe, path: str | Path) -> None:
     """Write a recipe as a YAML file: a path or a URL."""
     location = plain_location(path)
-    open_store(location.address).put(location.key, format_yaml(_recipe(recipe).to_dict()).encode())
+    open_store(location.address).put(location.key, encode_yaml(_recipe(recipe).to_dict()).encode())
 
 
 def compute_features(

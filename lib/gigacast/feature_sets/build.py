@@ -17,6 +17,8 @@ import pyarrow as pa
 from gigacast.core.contract.definition import Contract
 from gigacast.core.contract.predefined import PREDEFINED
 from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_yaml
 from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
 from gigacast.datasets.read import DatasetRows
 from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError
@@ -28,7 +30,6 @@ from gigacast.feature_sets.stage import Learned, StagedFeatures, apply_learned, 
 from gigacast.feature_sets.table import FeatureProcessor
 from gigacast.feature_sets.training import moment_text, training_end
 from gigacast.lake.dataset.catalog import Lake
-from gigacast.lake.dataset.contract_file import parse_yaml
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.model.registry import Author
 
@@ -49,11 +50,7 @@ def parse_recipe(content: str | bytes, where: str) -> Recipe:
     ConfigError
         If an entry is wrong; the error names it and ``where``.
     """
-    try:
-        return Recipe.from_dict(parse_yaml(content, where))
-    except ConfigError as error:
-        message = error.message.removeprefix(f"{where}: ")
-        raise ConfigError(f"{where}: {message}", hint=error.hint) from error
+    return Recipe.from_dict(decode_yaml(content, Source(where, ConfigError)), where)
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
-from gigacast.errors import ConfigError
+from gigacast.core.mark import Count, Fits, is_time
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_record
+from gigacast.errors import ConfigError, CorruptedFileError
+
+_HINT = "delete it and run `gigacast data quality` again"
+# Plain step numbers have no date, hence no "T".
+_TimeOrStep = Annotated[
+    str, Fits(lambda text: "T" not in text or is_time(text), "a time in ISO 8601 or a step")
+]
 
 
 class Verdict(StrEnum):
@@ -123,9 +132,9 @@ class ColumnQuality:
 
     name: str
     type: str
-    values: int
-    missing: int
-    outliers: Mapping[str, int] = field(default_factory=dict)
+    values: Count
+    missing: Count
+    outliers: Mapping[str, Count] = field(default_factory=dict)
 
     @property
     def missing_share(self) -> float:
@@ -164,19 +173,19 @@ class KeyQuality:
         Earliest and latest time (ISO 8601, UTC); ``None`` without rows.
     """
 
-    rows: int = 0
-    series: int = 0
-    null_keys: int = 0
-    duplicates: int = 0
-    unordered: int = 0
-    off_grid: int = 0
-    missing_steps: int = 0
-    expected_steps: int = 0
-    gaps: int = 0
+    rows: Count = 0
+    series: Count = 0
+    null_keys: Count = 0
+    duplicates: Count = 0
+    unordered: Count = 0
+    off_grid: Count = 0
+    missing_steps: Count = 0
+    expected_steps: Count = 0
+    gaps: Count = 0
     longest_gap: Mapping[str, Any] | None = None
     frequencies: Mapping[str, int] = field(default_factory=dict)
-    first: str | None = None
-    last: str | None = None
+    first: _TimeOrStep | None = None
+    last: _TimeOrStep | None = None
 
     @property
     def newest_timestamp(self) -> str | None:
@@ -189,9 +198,9 @@ class Compliance:
     """Compliance with a contract: its name, and the rows and columns that break it."""
 
     contract: str
-    bad_rows: int
-    columns: int
-    bad_columns: int
+    bad_rows: Count
+    columns: Count
+    bad_columns: Count
     violations: tuple[Mapping[str, Any], ...] = ()
 
     def score(self, rows: int) -> float:
@@ -208,7 +217,7 @@ class PartitionQuality:
     keys: KeyQuality
     columns: tuple[ColumnQuality, ...] = ()
     compliance: Compliance | None = None
-    anomalies: int | None = None
+    anomalies: Count | None = None
     """Number of anomalous rows, by an isolation forest; ``None`` if none was trained."""
 
     @property
@@ -285,17 +294,32 @@ class PartitionQuality:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "PartitionQuality":
-        """Return the measures of plain values, as returned by `to_dict`."""
-        stored = values.get("compliance")
-        violations = tuple(stored["violations"]) if stored else ()
-        return cls(
-            partition=values["partition"],
-            keys=KeyQuality(**values["keys"]),
-            columns=tuple(ColumnQuality(**column) for column in values["columns"]),
-            compliance=Compliance(**{**stored, "violations": violations}) if stored else None,
-            anomalies=values.get("anomalies"),
-        )
+    def from_dict(cls, values: Any, where: str = "") -> "PartitionQuality":
+        """Return the measures of plain values, as returned by `to_dict`.
+
+        Parameters
+        ----------
+        values : object
+        where : str
+            Key of the file, for messages; none by default.
+
+        Raises
+        ------
+        CorruptedFileError
+        """
+        source = Source(where, CorruptedFileError, "not the measures of a partition", _HINT)
+        return read_record(cls, values, source, required=("columns",), ignore_unknown=True)
+
+    @classmethod
+    def from_json(cls, content: bytes, key: str) -> "PartitionQuality":
+        """Read stored measures.
+
+        Raises
+        ------
+        CorruptedFileError
+        """
+        source = Source(key, CorruptedFileError, "not the measures of a partition", _HINT)
+        return cls.from_dict(decode_json(content, source), key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ A second run reads only partitions that changed. A partition that can't be read 
 others: the report lists it as failed, with the reason.
 """
 
-import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -139,7 +138,7 @@ def _judge_all(planned: FileRun, run: Run, thresholds: Thresholds, now: datetime
 
 
 def _read(outputs: Store, key: str) -> PartitionQuality:
-    return PartitionQuality.from_dict(json.loads(outputs.get(key)))
+    return PartitionQuality.from_json(outputs.get(key), key)
 
 
 def _judge(quality: PartitionQuality, allowed: Thresholds, now: datetime) -> Judged:

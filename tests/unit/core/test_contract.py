@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.core.contract.cast import cast_column
-from gigacast.core.contract.definition import Column, Contract, Mode, parse_type
+from gigacast.core.contract.definition import (
+    Column,
+    Contract,
+    Mode,
+    format_contract,
+    parse_contract,
+    parse_type,
+)
 from gigacast.core.contract.drift import drift_of_contracts, needed_change
 from gigacast.core.contract.inference import infer_contract
 from gigacast.core.contract.order import OrderWatch
@@ -20,7 +27,6 @@ from gigacast.core.contract.sample import sample_rows
 from gigacast.core.dataset.version import Change
 from gigacast.datasets.check import RowSource, check_rows, filter_table
 from gigacast.errors import ConfigError
-from gigacast.lake.dataset.contract_file import format_contract, parse_contract
 
 CONTRACT = Contract(
     "small",
@@ -206,16 +212,22 @@ def test_a_contract_survives_yaml(contract: Contract) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("- 1", "here: a contract is a mapping"),
-        ("name: x", "a contract needs 'columns'"),
-        ("name: x\ncolumns: [{name: a}]", "needs 'name' and 'type'"),
+        ("- 1", "here: not a contract: expected a mapping, got a list"),
+        ("name: x", "not a contract: columns: missing"),
+        ("name: x\ncolumns: [{name: a}]", r"columns\[0\]\.type: missing"),
         ("name: x\ncolumns: [{name: a, type: floot}]", "no column type 'floot'"),
-        ("name: x\ncolumns: [{name: a, type: int64, minimun: 1}]", "has no 'minimun'"),
+        (
+            "name: x\ncolumns: [{name: a, type: int64, minimun: 1}]",
+            r"minimun: unknown key",
+        ),
         ("name: x\ncolumns: [{name: a, type: int64, minimum: b}]", "minimum 'b' is no int64"),
         ("name: x\ncolumns: []\nrules: [a >= b]", "names 'a', which is no column"),
         ("name: x\ncolumns: []\nunique: [a]", "unique names 'a'"),
         ("a: !!python/object/apply:os.system [ls]", "not valid YAML"),
         ("a: [", "not valid YAML"),
+        ("name: x\ncolumns: [{name: [a], type: int64}]", r"columns\[0\]\.name: expected text"),
+        ("name: x\ncolumns: {a: int64}", "columns: expected a list, got a mapping"),
+        ("name: x\ncolumns: []\nunique: [1]", r"unique\[0\]: expected text or a list, got 1"),
     ],
 )
 def test_what_is_wrong_in_a_contract_is_named(text: str, message: str) -> None:

@@ -67,7 +67,7 @@ def test_an_unknown_machine_is_refused_with_those_that_are_known() -> None:
         (content(instances=["g"]), "prices.instances"),
         (content(instances={"g": 3}), "prices.instances.g"),
         (content(currency="EUR"), "prices.currency: unknown"),
-        ({"as_of": date(2025, 7, 1)}, "prices.instances: missing"),
+        ({"as_of": date(2025, 7, 1)}, "prices.region: missing"),
         (with_instance(vcpus=0), "prices.instances.g.vcpus"),
         (with_instance(vcpus=2.5), "prices.instances.g.vcpus"),
         (with_instance(gpus=-1), "prices.instances.g.gpus"),

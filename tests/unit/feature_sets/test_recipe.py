@@ -38,19 +38,25 @@ def test_a_list_stands_for_each_of_its_values() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("nothing", "a recipe is a mapping"),
-        ({"features": [LAG]}, "a recipe needs a name"),
-        ({"name": "r", "features": LAG}, "a recipe needs a name and a list"),
+        ("nothing", "not a recipe: expected a mapping"),
+        ({"features": [LAG]}, "name: missing"),
+        ({"name": "r", "features": LAG}, "features: expected a list, got a mapping"),
         ({"name": "r"}, "has no features"),
-        ({"name": "r", "more": 1}, "a recipe has no 'more'"),
+        ({"name": "r", "more": 1}, "more: unknown key"),
         ({"name": "r", "features": ["lag"]}, "no kind of feature 'lag'"),
         ({"name": "r", "features": [{"kind": "moon"}]}, "no kind of feature 'moon'"),
-        ({"name": "r", "features": [{"kind": "lag"}]}, "lag needs 'column'"),
-        ({"name": "r", "features": [LAG | {"column": 3}]}, "column: 3 is no name"),
-        ({"name": "r", "features": [LAG | {"step": 3}]}, "lag has no 'step'"),
+        ({"name": "r", "features": [{"kind": "lag"}]}, r"features\[0\]\.column: missing"),
+        (
+            {"name": "r", "features": [LAG | {"column": 3}]},
+            "column: expected text, got 3",
+        ),
+        ({"name": "r", "features": [LAG | {"step": 3}]}, r"features\[0\]\.step: unknown key"),
         ({"name": "r", "features": [LAG | {"steps": 0}]}, "never looks ahead"),
         ({"name": "r", "features": [LAG | {"steps": -1}]}, "never looks ahead"),
-        ({"name": "r", "features": [LAG | {"steps": 1.5}]}, "1.5 is no whole number"),
+        (
+            {"name": "r", "features": [LAG | {"steps": 1.5}]},
+            r"expected a whole number, got 1\.5",
+        ),
         ({"name": "r", "features": [LAG, LAG]}, "makes 'close_lag_1' twice"),
         (
             {"name": "r", "features": [{"kind": "rolling", "column": "x", "window": "3w"}]},
@@ -66,7 +72,7 @@ def test_a_list_stands_for_each_of_its_values() -> None:
         ({"name": "r", "features": [{"kind": "macd", "fast": 9, "slow": 9}]}, "not below slow"),
         ({"name": "r", "features": [LAG], "scale": {}}, "scale needs training"),
         ({"name": "r", "features": [LAG], "training": {}}, "give until or share"),
-        ({"name": "r", "features": [LAG], "training": {"share": 2}}, "training.share: 2"),
+        ({"name": "r", "features": [LAG], "training": {"share": 2}}, "training: share: 2"),
         ({"name": "r", "features": [LAG], "training": {"until": "soon"}}, "no moment"),
         (
             {
@@ -84,7 +90,7 @@ def test_a_list_stands_for_each_of_its_values() -> None:
                 "training": {"share": 0.5},
                 "select": {"target": "close", "ahead": 0},
             },
-            "select.ahead: 0",
+            "select: ahead: 0",
         ),
     ],
 )

@@ -95,7 +95,7 @@ def test_a_plan_that_is_gone_or_nonsense_is_named(store: Store) -> None:
     with pytest.raises(PlanError, match=r"there is no plan plans/run\.json"):
         read_plan(store, "run")
     store.put("plans/run.json", b"nonsense")
-    with pytest.raises(PlanError, match="is no plan"):
+    with pytest.raises(PlanError, match="not a plan: not JSON"):
         read_plan(store, "run")
     store.put("plans/run.json", b'{"format": 99}\n')
     with pytest.raises(PlanError, match="format 99, this program reads 2"):

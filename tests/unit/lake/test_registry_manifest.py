@@ -89,7 +89,7 @@ def test_a_file_outside_its_folder_or_of_another_kind_is_refused(
 def test_sizes_and_hashes_must_be_such(manifest: ModelManifest, field: dict[str, object]) -> None:
     values = manifest.to_json()
     values["files"][0].update(field)
-    with pytest.raises(ModelIntegrityError, match=r"is no (size|SHA-256)"):
+    with pytest.raises(ModelIntegrityError, match=r"files\[0\]\.(size_bytes|sha256): expected"):
         parse_manifest(json.dumps(values).encode(), "here")
 
 

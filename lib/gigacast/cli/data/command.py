@@ -28,7 +28,7 @@ from gigacast.cli.flags import (
     settings_flags,
 )
 from gigacast.cli.lazy import LazyGroup
-from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.contract.definition import Contract, Mode, parse_contract
 from gigacast.core.contract.predefined import PREDEFINED
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.datasets.describe import describe_parquet, drift_of_versions
@@ -39,7 +39,6 @@ from gigacast.datasets.resolve import contract_in, origins_in, rows_in
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.job.audit import this_author
 from gigacast.lake.dataset.catalog import Lake
-from gigacast.lake.dataset.contract_file import parse_contract
 from gigacast.lake.dataset.lineage import trace
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.retire import (

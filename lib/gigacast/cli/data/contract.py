@@ -17,7 +17,7 @@ from gigacast.cli.data.command import (
     schema_option,
 )
 from gigacast.cli.data.view import report_document, report_json
-from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.contract.definition import Contract, Mode, format_contract
 from gigacast.core.contract.inference import infer_contract
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
@@ -25,7 +25,6 @@ from gigacast.datasets.check import RowSource, check_rows
 from gigacast.datasets.importing import local_source
 from gigacast.datasets.resolve import contract_in, rows_in
 from gigacast.errors import ConfigError
-from gigacast.lake.dataset.contract_file import format_contract
 from gigacast.report.terminal import say, show
 
 

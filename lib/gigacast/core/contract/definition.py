@@ -2,21 +2,24 @@
 
 A contract says of each column its type, whether it may be missing, its range and its allowed
 values; and of the rows what is unique, how they are ordered, and which rules hold between columns.
-`Contract.to_dict` and `Contract.from_dict` are its form in YAML, JSON and metadata.
+`Contract.to_dict` and `Contract.from_dict` are its form in JSON and metadata, `format_contract` and
+`parse_contract` in YAML.
 """
 
-import dataclasses
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 
 from gigacast.core.column import to_scalar
 from gigacast.core.contract.rule import Rule
+from gigacast.core.mark import Names, ReadAs
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_yaml, encode_yaml, plain_fields, read_record
 from gigacast.errors import ConfigError
 
 Scalar = int | float | str | bool | date | datetime
@@ -139,6 +142,12 @@ class Column:
             raise ConfigError(f"{self.name}: {what} {value!r} is no {self.type}") from error
 
 
+# An empty `description:` in YAML is null and reads as "None", as it always did: the text is part of
+# the specs of cleaning, and another text would clean everything again.
+_Text = Annotated[str, ReadAs(Scalar | None, str)]
+_Rule = Annotated[Rule, ReadAs(_Text, Rule)]
+
+
 @dataclass(frozen=True)
 class Contract:
     """What is promised of a dataset.
@@ -164,13 +173,13 @@ class Contract:
     True
     """
 
-    name: str
+    name: _Text
     columns: tuple[Column, ...]
-    unique: tuple[tuple[str, ...], ...] = ()
+    unique: tuple[Names, ...] = ()
     ordered_by: tuple[str, ...] = ()
-    rules: tuple[Rule, ...] = ()
-    version: str = "v1"
-    description: str = ""
+    rules: tuple[_Rule, ...] = ()
+    version: _Text = "v1"
+    description: _Text = ""
 
     def __post_init__(self) -> None:
         names = [column.name for column in self.columns]
@@ -215,7 +224,7 @@ class Contract:
         plain: dict[str, Any] = {"name": self.name, "version": self.version}
         if self.description:
             plain["description"] = self.description
-        plain["columns"] = [_plain(column) for column in self.columns]
+        plain["columns"] = [plain_fields(column) for column in self.columns]
         if self.unique:
             plain["unique"] = [list(key) for key in self.unique]
         if self.ordered_by:
@@ -225,60 +234,35 @@ class Contract:
         return plain
 
     @classmethod
-    def from_dict(cls, values: Any) -> "Contract":
+    def from_dict(cls, values: Any, where: str = "") -> "Contract":
         """Read a contract from plain values.
+
+        Parameters
+        ----------
+        values : object
+            As `to_dict` gives them, or YAML.
+        where : str
+            Key or path of the file, for messages; none by default.
 
         Raises
         ------
         ConfigError
-            Naming the entry that is wrong.
+            Naming the place of the entry that is wrong.
         """
-        known = _checked("a contract", values, cls)
-        try:
-            return cls(
-                name=str(known["name"]),
-                columns=tuple(_column(entry) for entry in known["columns"]),
-                unique=tuple(
-                    (key,) if isinstance(key, str) else tuple(key)
-                    for key in known.get("unique", ())
-                ),
-                ordered_by=tuple(known.get("ordered_by", ())),
-                rules=tuple(Rule(str(text)) for text in known.get("rules", ())),
-                version=str(known.get("version", "v1")),
-                description=str(known.get("description", "")),
-            )
-        except KeyError as error:
-            raise ConfigError(f"a contract needs {error.args[0]!r}") from error
-        except TypeError as error:
-            raise ConfigError(f"a contract can't be read: {error}") from error
+        return read_record(cls, values, Source(where, ConfigError, "not a contract"))
 
 
-def _plain(column: Column) -> dict[str, Any]:
-    plain = {
-        field.name: getattr(column, field.name)
-        for field in dataclasses.fields(column)
-        if getattr(column, field.name) != field.default
-    }
-    if column.allowed is not None:
-        plain["allowed"] = list(column.allowed)
-    return plain
+def parse_contract(text: str | bytes, where: str) -> Contract:
+    """Return the contract that YAML (or JSON, which is YAML) describes.
+
+    Raises
+    ------
+    ConfigError
+        Naming ``where`` and the place of what is wrong.
+    """
+    return Contract.from_dict(decode_yaml(text, Source(where, ConfigError)), where)
 
 
-def _column(entry: Any) -> Column:
-    known = _checked("a column", entry, Column)
-    if not {"name", "type"} <= set(known):
-        raise ConfigError(f"a column needs 'name' and 'type', got {sorted(known)}")
-    if known.get("allowed") is not None:
-        known["allowed"] = tuple(known["allowed"])
-    return Column(**known)
-
-
-def _checked(what: str, values: Any, kind: Any) -> dict[str, Any]:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{what} is a mapping, got {type(values).__name__}")
-    names = {field.name for field in dataclasses.fields(kind)}
-    if unknown := [str(name) for name in values if name not in names]:
-        raise ConfigError(
-            f"{what} has no {unknown[0]!r}", hint=f"it has {', '.join(sorted(names))}"
-        )
-    return dict(values)
+def format_contract(contract: Contract) -> str:
+    """Return a contract as YAML; reading it gives the same contract."""
+    return encode_yaml(contract.to_dict())

@@ -1,15 +1,29 @@
-"""What machines cost by the hour, and what that makes of a speed. Pure."""
+"""Prices of machines by the hour, and the cost of a million series at a given speed. Pure."""
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from gigacast.core.mark import Count, Fits, Limits, ReadAs, Text
+from gigacast.core.problem import FormError, Source
+from gigacast.core.record import read_record
 from gigacast.errors import ConfigError
 
 Purchase = Literal["on_demand", "spot"]
 
-_FIELDS = {"vcpus", "gpus", "on_demand", "spot"}
+# No machine costs more by the hour: a larger number is a typing error, or a price by the month.
+_Dollars = Annotated[float, Fits(lambda price: 0 < price < 1e4, "US dollars an hour below 10,000")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    """One entry of a price table; the instance's name is its key."""
+
+    vcpus: Annotated[int, Limits(1)]
+    on_demand: _Dollars
+    gpus: Count = 0
+    spot: _Dollars | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +33,13 @@ class Instance:
     Parameters
     ----------
     name : str
-        As ``c7i.4xlarge``.
+        Type of the machine, such as ``c7i.4xlarge``.
     vcpus, gpus : int
+        Counts of processors.
     on_demand : float
         US dollars an hour.
     spot : float, optional
-        The same for spare capacity, which moves from hour to hour; absent where nobody noted it.
+        US dollars an hour for spare capacity, which change from hour to hour; unknown by default.
     """
 
     name: str
@@ -34,11 +49,11 @@ class Instance:
     spot: float | None = None
 
     def dollars_per_hour(self, purchase: Purchase) -> float | None:
-        """Return what an hour costs; ``None`` where that is not known."""
+        """Return the price of an hour in US dollars; ``None`` when it is unknown."""
         return self.spot if purchase == "spot" else self.on_demand
 
     def dollars_per_million(self, series_per_second: float, purchase: Purchase) -> float | None:
-        """Return what a million series cost at a speed of the whole machine.
+        """Return the cost of a million series in US dollars, at a speed of the whole machine.
 
         Raises
         ------
@@ -51,43 +66,47 @@ class Instance:
         return None if hourly is None else hourly / 3600 * 1e6 / series_per_second
 
 
+def _named_instances(rates: Mapping[str, _Rates]) -> tuple[Instance, ...]:
+    if not rates:
+        raise FormError("no instance is listed")
+    return tuple(
+        Instance(name, rate.vcpus, rate.gpus, rate.on_demand, rate.spot)
+        for name, rate in rates.items()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """Prices as they were on a day.
+    """Prices of a region on a day.
 
     Parameters
     ----------
     as_of : date
-    region, source : str
-        Where they hold, and who says so.
+    region : str
+        Region of AWS in which the prices hold.
+    source : str
+        Origin of the prices, for people.
     instances : tuple of Instance
     """
 
     as_of: date
-    region: str
-    source: str
-    instances: tuple[Instance, ...]
+    region: Text
+    source: Text
+    instances: Annotated[tuple[Instance, ...], ReadAs(dict[str, _Rates], _named_instances)]
 
     @classmethod
-    def parse(cls, content: Mapping[str, Any]) -> "PriceTable":
+    def parse(cls, content: Any) -> "PriceTable":
         """Read a table from plain values, as ``config/prices.yaml`` holds them.
 
         Raises
         ------
         ConfigError
-            When a field is missing, unknown or out of its range; the message names it.
+            When a field is missing, unknown or out of its range; the message names its place.
         """
-        _check_names("prices", content, {"as_of", "region", "source", "instances"})
-        if not isinstance(content["as_of"], date):
-            raise ConfigError(f"prices.as_of: {content['as_of']!r} is not a date as 2025-07-01")
-        named = content["instances"]
-        if not isinstance(named, Mapping) or not named:
-            raise ConfigError("prices.instances: no instance is listed")
-        instances = tuple(_parse_instance(str(name), fields) for name, fields in named.items())
-        return cls(content["as_of"], str(content["region"]), str(content["source"]), instances)
+        return read_record(cls, content, Source("", ConfigError), place="prices")
 
     def has(self, name: str) -> bool:
-        """Whether an instance is in the table."""
+        """Whether the table has an instance of that name."""
         return any(instance.name == name for instance in self.instances)
 
     def find(self, name: str) -> Instance:
@@ -105,39 +124,3 @@ class PriceTable:
         raise ConfigError(
             f"no price of {name!r}", hint=f"add it to the price table, or use {known}"
         )
-
-
-def _parse_instance(name: str, fields: Any) -> Instance:
-    where = f"prices.instances.{name}"
-    if not isinstance(fields, Mapping):
-        raise ConfigError(f"{where}: expected {', '.join(sorted(_FIELDS))}")
-    _check_names(where, fields, _FIELDS, optional={"gpus", "spot"})
-    spot = fields.get("spot")
-    return Instance(
-        name=name,
-        vcpus=_whole(f"{where}.vcpus", fields["vcpus"], least=1),
-        gpus=_whole(f"{where}.gpus", fields.get("gpus", 0), least=0),
-        on_demand=_dollars(f"{where}.on_demand", fields["on_demand"]),
-        spot=None if spot is None else _dollars(f"{where}.spot", spot),
-    )
-
-
-def _check_names(
-    where: str, content: Mapping[str, Any], names: set[str], optional: Set[str] = frozenset()
-) -> None:
-    for name in sorted(names - optional - set(content)):
-        raise ConfigError(f"{where}.{name}: missing")
-    for name in sorted(set(map(str, content)) - names):
-        raise ConfigError(f"{where}.{name}: unknown key")
-
-
-def _whole(field: str, value: Any, *, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigError(f"{field}: {value!r} is not a whole number of at least {least}")
-    return value
-
-
-def _dollars(field: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e4:
-        raise ConfigError(f"{field}: {value!r} is no price by the hour in US dollars")
-    return float(value)

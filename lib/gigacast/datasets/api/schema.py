@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import pandas as pd
 
-from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.contract.definition import Contract, Mode, format_contract, parse_contract
 from gigacast.core.contract.drift import Drift
 from gigacast.core.contract.inference import infer_contract
 from gigacast.core.contract.predefined import PREDEFINED
@@ -16,7 +16,6 @@ from gigacast.datasets.check import filter_table, validate_table
 from gigacast.datasets.describe import drift_of_versions
 from gigacast.datasets.resolve import open_manifest, open_rows, plain_location
 from gigacast.errors import ConfigError
-from gigacast.lake.dataset.contract_file import format_contract, parse_contract
 from gigacast.storage.opening import open_store
 
 Schema: TypeAlias = Contract | str

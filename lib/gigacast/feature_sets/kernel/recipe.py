@@ -4,13 +4,16 @@
 value is expected stands for each of its values in turn: ``window: [20, 60]`` are two features.
 """
 
-import dataclasses
-import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from math import prod
+from typing import Annotated, Any
 
+from gigacast.core.form import form_of
+from gigacast.core.mark import Names, ReadAs, Text
+from gigacast.core.problem import FormError, Source, describe
+from gigacast.core.record import plain_fields, read_record
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.definition import (
     Correlation,
@@ -43,8 +46,39 @@ KINDS: Mapping[str, type[Feature]] = {
     "macd": Convergence,
     "volume_profile": Profile,
 }
-_TEXTS = {"column", "other", "above", "below", "price", "volume", "close", "name", "item"}
+MAX_FEATURES = 100_000
+"""Features of one entry: lists in it are multiplied with each other."""
+
 _NAME_OF = {kind: name for name, kind in KINDS.items()}
+
+
+def _read_features(entries: list[Any]) -> tuple[Feature, ...]:
+    features: list[Feature] = []
+    for index, entry in enumerate(entries):
+        try:
+            features += _read_entry(entry)
+        except FormError as problem:
+            raise problem.within(index) from problem.__cause__
+    return tuple(features)
+
+
+def _read_entry(entry: Any) -> list[Feature]:
+    """Return the features of an entry: a list stands for each of its values in turn."""
+    kind = entry.get("kind") if isinstance(entry, Mapping) else entry
+    if not isinstance(entry, Mapping) or not isinstance(kind, str) or kind not in KINDS:
+        raise FormError(
+            f"there is no kind of feature {describe(kind)}", hint=f"kinds: {', '.join(KINDS)}"
+        )
+    fields = {
+        name: value if isinstance(value, list) else [value]
+        for name, value in entry.items()
+        if name != "kind"
+    }
+    if prod(map(len, fields.values())) > MAX_FEATURES:
+        raise FormError(f"its lists make more than {MAX_FEATURES:,} features")
+    form = form_of(KINDS[kind])
+    chosen = product(*fields.values())
+    return [form.make(dict(zip(fields, values, strict=True))) for values in chosen]
 
 
 @dataclass(frozen=True)
@@ -76,15 +110,15 @@ class Recipe:
     ('close_lag_1', 'close_lag_2')
     """
 
-    name: str
-    features: tuple[Feature, ...]
-    keep: tuple[str, ...] = ()
+    name: Text
+    features: Annotated[tuple[Feature, ...], ReadAs(list[Any], _read_features)] = ()
+    keep: Names = ()
     contract: str | None = None
     training: Training | None = None
     scale: Scale | None = None
     select: Select | None = None
     bars_per_day: int | None = None
-    description: str = ""
+    description: Annotated[str, ReadAs(Text | None, lambda text: text or "")] = ""
 
     def __post_init__(self) -> None:
         if not self.features and not self.keep:
@@ -153,95 +187,26 @@ class Recipe:
             plain["keep"] = list(self.keep)
         for name in ("training", "scale", "select"):
             if (rule := getattr(self, name)) is not None:
-                plain[name] = _plain(rule)
+                plain[name] = plain_fields(rule)
         plain["features"] = [
-            {"kind": _NAME_OF[type(feature)], **_plain(feature)} for feature in self.features
+            {"kind": _NAME_OF[type(feature)], **plain_fields(feature)} for feature in self.features
         ]
         return plain
 
     @classmethod
-    def from_dict(cls, values: Any) -> "Recipe":
+    def from_dict(cls, values: Any, where: str = "") -> "Recipe":
         """Read a recipe from plain values.
+
+        Parameters
+        ----------
+        values : object
+            As `to_dict` gives them, or YAML.
+        where : str
+            Key or path of the file, for messages; none by default.
 
         Raises
         ------
         ConfigError
-            Naming the entry that is wrong.
+            Naming the place of the entry that is wrong.
         """
-        known = _checked("a recipe", values, cls)
-        if "name" not in known or not isinstance(known.get("features", []), list):
-            raise ConfigError("a recipe needs a name and a list of features")
-        known["features"] = tuple(
-            feature for entry in known.get("features", []) for feature in _features(entry)
-        )
-        known["keep"] = _texts("keep", known.get("keep", ()))
-        for name, kind in (("training", Training), ("scale", Scale), ("select", Select)):
-            if known.get(name) is not None:
-                known[name] = _rule(name, known[name], kind)
-        return cls(**known)
-
-
-def _rule(name: str, values: Any, kind: Any) -> Any:
-    known = _checked(name, values, kind)
-    if "columns" in known:
-        known["columns"] = _texts(f"{name}.columns", known["columns"])
-    if "until" in known:  # YAML reads a date by itself
-        known["until"] = str(known["until"])
-    return _made(name, kind, known)
-
-
-def _features(entry: Any) -> Iterator[Feature]:
-    if not isinstance(entry, Mapping) or entry.get("kind") not in KINDS:
-        found = entry.get("kind") if isinstance(entry, Mapping) else entry
-        raise ConfigError(
-            f"there is no kind of feature {found!r}", hint=f"kinds: {', '.join(KINDS)}"
-        )
-    kind = entry["kind"]
-    rest = {name: value for name, value in entry.items() if name != "kind"}
-    known = _checked(kind, rest, KINDS[kind])
-    for name in _TEXTS & known.keys():
-        values = known[name] if isinstance(known[name], list) else [known[name]]
-        if not all(isinstance(value, str) for value in values):
-            raise ConfigError(f"{kind}: {name}: {known[name]!r} is no name")
-    lists = [value if isinstance(value, list) else [value] for value in known.values()]
-    for chosen in product(*lists):
-        yield _made(kind, KINDS[kind], dict(zip(known, chosen, strict=True)))
-
-
-def _made(what: str, kind: Any, known: dict[str, Any]) -> Any:
-    needed = [
-        name
-        for name, parameter in inspect.signature(kind).parameters.items()
-        if parameter.default is parameter.empty and name not in known
-    ]
-    if needed:
-        raise ConfigError(f"{what} needs {needed[0]!r}")
-    try:
-        return kind(**known)
-    except TypeError as error:
-        raise ConfigError(f"{what} can't be read: {error}") from error
-
-
-def _checked(what: str, values: Any, kind: Any) -> dict[str, Any]:
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{what} is a mapping, got {type(values).__name__}")
-    names = [field.name for field in dataclasses.fields(kind)]
-    if unknown := [str(name) for name in values if name not in names]:
-        raise ConfigError(f"{what} has no {unknown[0]!r}", hint=f"it has {', '.join(names)}")
-    return dict(values)
-
-
-def _texts(what: str, value: Any) -> tuple[str, ...]:
-    found = (value,) if isinstance(value, str) else tuple(value)
-    if not all(isinstance(one, str) for one in found):
-        raise ConfigError(f"{what}: expected names, got {value!r}")
-    return found
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    plain = {
-        field.name: getattr(value, field.name)
-        for field in dataclasses.fields(value)
-        if getattr(value, field.name) != field.default
-    }
-    return {name: list(one) if isinstance(one, tuple) else one for name, one in plain.items()}
+        return read_record(cls, values, Source(where, ConfigError, "not a recipe"))

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from gigacast.core.mark import Names, Text
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.frame import check_choice, check_count
 from gigacast.feature_sets.kernel.ranking import MEASURES
@@ -21,20 +22,20 @@ class Training:
         The earliest rows of this share.
     """
 
-    until: str | None = None
+    until: Text | None = None
     share: float | None = None
 
     def __post_init__(self) -> None:
         if (self.until is None) == (self.share is None):
-            raise ConfigError("training: give until or share", hint="as training: {share: 0.8}")
+            raise ConfigError("give until or share", hint="as training: {share: 0.8}")
         if self.share is not None and not 0 < self.share <= 1:
-            raise ConfigError(f"training.share: {self.share!r} is not between 0 and 1")
+            raise ConfigError(f"share: {self.share!r} is not between 0 and 1")
         if self.until is not None:
             try:
                 datetime.fromisoformat(str(self.until))
             except ValueError as error:
                 raise ConfigError(
-                    f"training.until: {self.until!r} is no moment", hint="as 2020-01-01"
+                    f"until: {self.until!r} is no moment", hint="as 2020-01-01"
                 ) from error
 
 
@@ -50,11 +51,11 @@ class Scale:
     """
 
     method: str = "standard"
-    columns: tuple[str, ...] = ()
+    columns: Names = ()
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise ConfigError(f"scale.method: {self.method!r} is none of {', '.join(METHODS)}")
+            raise ConfigError(f"method: {self.method!r} is none of {', '.join(METHODS)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +81,9 @@ class Select:
     most_alike: float = 0.95
 
     def __post_init__(self) -> None:
-        check_count("select.ahead", self.ahead)
-        check_choice("select.measure", self.measure, MEASURES)
+        check_count("ahead", self.ahead)
+        check_choice("measure", self.measure, MEASURES)
         if self.count is not None:
-            check_count("select.count", self.count)
+            check_count("count", self.count)
         if not 0 < self.most_alike <= 1:
-            raise ConfigError(f"select.most_alike: {self.most_alike!r} is not between 0 and 1")
+            raise ConfigError(f"most_alike: {self.most_alike!r} is not between 0 and 1")

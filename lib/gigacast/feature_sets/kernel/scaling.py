@@ -3,15 +3,20 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 
 from gigacast.core.array import BoolArray, DoubleArray
+from gigacast.core.mark import Count, Fits, Limits
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, CorruptedFileError
 
 Method = Literal["standard", "minmax", "robust"]
 METHODS: tuple[Method, ...] = get_args(Method)
+_Centre = Annotated[float, Limits()]
+_Scale = Annotated[_Centre, Fits(bool, "a number that is not 0")]
 
 
 @dataclass(frozen=True)
@@ -38,9 +43,9 @@ class Scaler:
     """
 
     method: Method
-    centre: dict[str, float]
-    scale: dict[str, float]
-    rows: int
+    centre: dict[str, _Centre]
+    scale: dict[str, _Scale]
+    rows: Count
     until: str | None = None
 
     @classmethod
@@ -103,11 +108,7 @@ class Scaler:
         ------
         CorruptedFileError
         """
-        try:
-            values = json.loads(content)
-        except ValueError as error:
-            raise CorruptedFileError(f"{where}: not a scaler: {error}") from error
-        return cls.from_dict(values, where)
+        return cls.from_dict(decode_json(content, _source(where)), where)
 
     @classmethod
     def from_dict(cls, values: Any, where: str = "the scaler") -> "Scaler":
@@ -117,17 +118,15 @@ class Scaler:
         ------
         CorruptedFileError
         """
-        try:
-            scaler = cls(**values)
-            numbers = [*scaler.centre.values(), *scaler.scale.values()]
-            is_valid = all(type(n) in {int, float} and np.isfinite(n) for n in numbers)
-        except (TypeError, AttributeError) as error:
-            raise CorruptedFileError(f"{where}: not a scaler: {error}") from error
-        # A stored scaler may be damaged: a zero or NaN in it would spoil features silently.
-        is_valid &= scaler.method in METHODS and scaler.centre.keys() == scaler.scale.keys()
-        if not is_valid or any(scale == 0 for scale in scaler.scale.values()):
-            raise CorruptedFileError(f"{where}: not a scaler")
+        # A zero or NaN in a damaged scaler would spoil features silently.
+        scaler = read_record(cls, values, _source(where))
+        if scaler.centre.keys() != scaler.scale.keys():
+            raise _source(where).refuse("other columns than those of centre", "scale")
         return scaler
+
+
+def _source(where: str) -> Source:
+    return Source(where, CorruptedFileError, "not a scaler")
 
 
 def _fitted(known: DoubleArray, method: Method) -> tuple[float, float]:

@@ -5,12 +5,13 @@ claim says that it is being published, *retired* when it was deleted but for fil
 versions share, and else *plain*: somebody put it there by hand.
 """
 
-import json
 from dataclasses import dataclass, replace
 
 from gigacast.core.dataset.ref import LAYERS, DatasetRef
 from gigacast.core.dataset.version import Version
-from gigacast.errors import DataNotFoundError, DatasetIntegrityError
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_record
+from gigacast.errors import CorruptedFileError, DataNotFoundError, DatasetIntegrityError
 from gigacast.lake.dataset.manifest import DatasetManifest, parse_dataset_manifest
 from gigacast.lake.layout import (
     DATASET_CLAIM,
@@ -162,9 +163,13 @@ class Lake:
     def deprecation(self, ref: DatasetRef) -> Deprecation | None:
         """Return why a version is deprecated; ``None`` when it is not."""
         pinned = read_pinned(self.store, ref_prefix(ref) + DATASET_DEPRECATED)
+        if pinned is None:
+            return None
+        source = Source(pinned.key, CorruptedFileError)
         try:
-            return None if pinned is None else Deprecation(**json.loads(pinned.content))
-        except (ValueError, TypeError):
+            return read_record(Deprecation, decode_json(pinned.content, source), source)
+        except CorruptedFileError:
+            # The object's presence deprecates the version; its text is only for people.
             return Deprecation("", "", "its note can't be read")
 
     def _unknown(self, ref: DatasetRef, states: dict[str, str]) -> DataNotFoundError:

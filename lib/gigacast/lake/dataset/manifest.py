@@ -9,17 +9,77 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import pyarrow as pa
 
 from gigacast.core.dataset.predicate import Bounds
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.digest import digest_value
-from gigacast.errors import ConfigError, DatasetIntegrityError
+from gigacast.core.mark import Count, Fits, ReadAs
+from gigacast.core.problem import FormError, Source
+from gigacast.core.record import decode_json, read_record
+from gigacast.errors import ConfigError, CorruptedFileError, DatasetIntegrityError
 
 FORMAT = 1
 _HINT = "restore it from a backup, or publish the content as another version"
+_ALWAYS_STORED = ("changelog", "dependencies", "partition_by", "quality_flags")
+
+
+def schema_to_text(schema: pa.Schema) -> str:
+    """Return a schema as JSON can hold it."""
+    return base64.b64encode(schema.remove_metadata().serialize().to_pybytes()).decode()
+
+
+def schema_from_text(text: str) -> pa.Schema:
+    """Read what `schema_to_text` gave.
+
+    Raises
+    ------
+    CorruptedFileError
+    """
+    try:
+        return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text)))
+    except (ValueError, TypeError, OSError, pa.ArrowException) as error:
+        raise CorruptedFileError(f"not a schema: {error}") from error
+
+
+def _tagged(value: Any) -> Any:
+    """Return a bound as JSON: a time is a mapping, so that it is not read as text."""
+    if isinstance(value, datetime):
+        return {"time": value.isoformat()}
+    if isinstance(value, date):
+        return {"date": value.isoformat()}
+    if isinstance(value, float) and value in {float("inf"), float("-inf")}:
+        return {"float": repr(value)}
+    return value
+
+
+def _untagged(value: Any) -> Any:
+    match value:
+        case {"time": text}:
+            return datetime.fromisoformat(text)
+        case {"date": text}:
+            return date.fromisoformat(text)
+        case {"float": text}:
+            return float(text)
+    return value
+
+
+def _read_bounds(stored: Mapping[str, list[Any]]) -> dict[str, Bounds]:
+    bounds = {}
+    for name, pair in stored.items():
+        if len(pair) != 2:
+            raise FormError(f"expected the least and the greatest value, got {len(pair)}", name)
+        bounds[name] = (_untagged(pair[0]), _untagged(pair[1]))
+    return bounds
+
+
+def _stays_below(path: str) -> bool:
+    return ".." not in path.split("/")
+
+
+_Path = Annotated[str, Fits(_stays_below, "a path that does not lead out of the lake")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +102,17 @@ class DatasetFile:
     bounds : mapping of str to (least, greatest)
     """
 
-    path: str
-    key: str
+    path: _Path
+    key: _Path
     etag: str
-    size_bytes: int
-    rows: int
+    size_bytes: Count
+    rows: Count
     sha256: str
     content: str
-    null_counts: Mapping[str, int] = field(default_factory=dict)
-    bounds: Mapping[str, Bounds] = field(default_factory=dict)
+    null_counts: Mapping[str, Count] = field(default_factory=dict)
+    bounds: Annotated[Mapping[str, Bounds], ReadAs(dict[str, list[Any]], _read_bounds)] = field(
+        default_factory=dict
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +169,7 @@ class DatasetManifest:
     version: str
     digest: str
     files: tuple[DatasetFile, ...]
-    schema: pa.Schema
+    schema: Annotated[pa.Schema, ReadAs(str, schema_from_text)]
     created_at: str
     created_by: str
     time_column: str | None = None
@@ -194,45 +256,18 @@ def parse_dataset_manifest(content: bytes, where: str) -> DatasetManifest:
     ------
     DatasetIntegrityError
     """
-    try:
-        values = json.loads(content)
-        _check_format(values)
-        manifest = DatasetManifest(
-            **values
-            | {
-                "schema": schema_from_text(values["schema"]),
-                "files": tuple(file_from_dict(entry) for entry in values["files"]),
-                "changelog": tuple(ChangelogEntry(**entry) for entry in values["changelog"]),
-                "dependencies": tuple(Dependency(**entry) for entry in values["dependencies"]),
-                "partition_by": tuple(values["partition_by"]),
-                "quality_flags": tuple(values["quality_flags"]),
-            }
-        )
-        _check_digest(manifest)
-        DatasetRef.parse(str(manifest.ref))
-    except (ValueError, TypeError, KeyError, ConfigError, pa.ArrowException) as error:
-        raise DatasetIntegrityError(f"{where}: can't be trusted: {error}", hint=_HINT) from error
-    return manifest
-
-
-def _check_format(values: Any) -> None:
+    source = Source(where, DatasetIntegrityError, "can't be trusted", _HINT)
+    values = decode_json(content, source)
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-        raise ValueError(f"not a manifest of format {FORMAT}")
-
-
-def _check_digest(manifest: DatasetManifest) -> None:
+        raise source.refuse(f"not a manifest of format {FORMAT}")
+    manifest = read_record(DatasetManifest, values, source, required=_ALWAYS_STORED)
     if digest_dataset((file.path, file.content) for file in manifest.files) != manifest.digest:
-        raise ValueError("its digest is not that of its files")
-
-
-def schema_to_text(schema: pa.Schema) -> str:
-    """Return a schema as JSON can hold it."""
-    return base64.b64encode(schema.remove_metadata().serialize().to_pybytes()).decode()
-
-
-def schema_from_text(text: str) -> pa.Schema:
-    """Read what `schema_to_text` gave."""
-    return pa.ipc.read_schema(pa.BufferReader(base64.b64decode(text)))
+        raise source.refuse("not the digest of its files", "digest")
+    try:
+        DatasetRef.parse(str(manifest.ref))
+    except ConfigError as error:
+        raise source.refuse(error.message) from error
+    return manifest
 
 
 def file_to_dict(file: DatasetFile) -> dict[str, Any]:
@@ -242,41 +277,12 @@ def file_to_dict(file: DatasetFile) -> dict[str, Any]:
     return plain | {"bounds": bounds}
 
 
-def file_from_dict(entry: Mapping[str, Any]) -> DatasetFile:
+def file_from_dict(entry: Any, where: str = "a file") -> DatasetFile:
     """Read what `file_to_dict` gave.
 
     Raises
     ------
-    ValueError, TypeError, KeyError
+    CorruptedFileError
     """
-    bounds = {
-        name: (_untagged(low), _untagged(high)) for name, (low, high) in entry["bounds"].items()
-    }
-    file = DatasetFile(**{**entry, "bounds": bounds})
-    if type(file.rows) is not int or type(file.size_bytes) is not int:
-        raise ValueError(f"{file.path}: its rows or bytes are no number")
-    if ".." in file.key.split("/") or ".." in file.path.split("/"):
-        raise ValueError(f"{file.path}: leads out of the lake")
-    return file
-
-
-def _tagged(value: Any) -> Any:
-    """Return a bound as JSON: a time is a mapping, so that it is not read as text."""
-    if isinstance(value, datetime):
-        return {"time": value.isoformat()}
-    if isinstance(value, date):
-        return {"date": value.isoformat()}
-    if isinstance(value, float) and value in {float("inf"), float("-inf")}:
-        return {"float": repr(value)}
-    return value
-
-
-def _untagged(value: Any) -> Any:
-    match value:
-        case {"time": text}:
-            return datetime.fromisoformat(text)
-        case {"date": text}:
-            return date.fromisoformat(text)
-        case {"float": text}:
-            return float(text)
-    return value
+    source = Source(where, CorruptedFileError, hint="delete it and run this again")
+    return read_record(DatasetFile, entry, source, required=("bounds",))

@@ -13,6 +13,8 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
 from gigacast.errors import CorruptedFileError
 from gigacast.lake.dataset.manifest import DatasetManifest
 
@@ -61,11 +63,7 @@ def parse_metadata(content: bytes, where: str) -> dict[str, Any]:
     ------
     CorruptedFileError
     """
-    try:
-        values = json.loads(content)
-    except ValueError as error:
-        raise CorruptedFileError(f"{where}: not JSON: {error}") from error
-    return check_metadata(values, where)
+    return check_metadata(decode_json(content, Source(where, CorruptedFileError)), where)
 
 
 def metadata_bytes(metadata: Mapping[str, Any], where: str) -> bytes:

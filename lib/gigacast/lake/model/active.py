@@ -11,14 +11,15 @@ which is under way fail, and a later one finds the claim (see ``registry``).
 import json
 from dataclasses import asdict, dataclass, replace
 
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_record
 from gigacast.errors import (
-    ConfigError,
     ModelConflictError,
     ModelIntegrityError,
     PreconditionFailedError,
 )
 from gigacast.lake.layout import active_key
-from gigacast.lake.model.manifest import check_name
+from gigacast.lake.model.manifest import Name, check_name
 from gigacast.lake.model.registry import PUBLISHED, Author, Registry
 from gigacast.lake.pinned import read_pinned
 
@@ -40,7 +41,7 @@ class Change:
 class Active:
     """The active version of a model and how it came to be; ``None`` when none is."""
 
-    version: str | None = None
+    version: Name | None = None
     history: tuple[Change, ...] = ()
 
     def to_bytes(self) -> bytes:
@@ -74,17 +75,15 @@ def parse_active(content: bytes, where: str) -> Active:
     ------
     ModelIntegrityError
     """
-    try:
-        values = json.loads(content)
-        version = values["version"]
-        if version is not None:
-            check_name("version", version)
-        return Active(version, tuple(Change(**change) for change in values["history"]))
-    except (ValueError, TypeError, KeyError, ConfigError) as error:
-        raise ModelIntegrityError(
-            f"{where}: does not say which version is active: {error}",
-            hint="delete it and run `gigacast models switch NAME VERSION`",
-        ) from error
+    source = Source(
+        where,
+        ModelIntegrityError,
+        "does not say which version is active",
+        "delete it and run `gigacast models switch NAME VERSION`",
+    )
+    required = ("version", "history")
+    values = decode_json(content, source)
+    return read_record(Active, values, source, required=required, ignore_unknown=True)
 
 
 def read_active(registry: Registry, model: str) -> tuple[Active, str | None]:

@@ -5,13 +5,16 @@ A safetensors header is read as what it is, a length and JSON
 """
 
 import hashlib
-import json
 import math
+import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
+from gigacast.core.mark import Count, Fits
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
 from gigacast.errors import ModelIntegrityError
 
 BASE = "base/"
@@ -25,12 +28,21 @@ _NOT_THE_MODEL = "manifest.json"  # describes a published version; not part of t
 _MAX_HEADER_BYTES = 100_000_000  # the limit of the safetensors library
 
 
+_FILE = re.compile(r"(?:base/)?[A-Za-z0-9_][A-Za-z0-9._-]*\.(?:json|safetensors)")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def is_model_file(name: str) -> bool:
+    """Whether a manifest may list a file of that name: one of the model's folder, or its base's."""
+    return _FILE.fullmatch(name) is not None and name.rpartition("/")[2] != _NOT_THE_MODEL
+
+
 class ModelFile(NamedTuple):
     """One file of a model; ``name`` is relative to the model's folder."""
 
-    name: str
-    size_bytes: int
-    sha256: str
+    name: Annotated[str, Fits(is_model_file, "the name of a model's file")]
+    size_bytes: Count
+    sha256: Annotated[str, Fits(_SHA256.fullmatch, "a SHA-256")]
 
 
 def digest_folder(folder: Path) -> str:
@@ -149,7 +161,7 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
-            header = json.loads(stream.read(min(length, _MAX_HEADER_BYTES)))
+            header = decode_json(stream.read(min(length, _MAX_HEADER_BYTES)), _header_of(path))
         header.pop("__metadata__", None)
         end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
         missing = 8 + length + end - path.stat().st_size
@@ -161,6 +173,10 @@ def read_header(path: Path) -> dict[str, Any]:
     return dict(header)
 
 
+def _header_of(path: Path) -> Source:
+    return Source(str(path), ModelIntegrityError, "not a safetensors file")
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Return a JSON object of a model folder.
 
@@ -169,8 +185,9 @@ def read_json(path: Path) -> dict[str, Any]:
     ModelIntegrityError
         When it cannot be read, or is not JSON. Other JSON than an object reads as an empty one.
     """
+    source = Source(str(path), ModelIntegrityError, "cannot be read as JSON")
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ModelIntegrityError(f"{path}: cannot be read as JSON: {error}") from error
+        content = decode_json(path.read_bytes(), source)
+    except OSError as error:
+        raise source.refuse(str(error)) from error
     return content if isinstance(content, dict) else {}

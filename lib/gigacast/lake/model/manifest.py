@@ -9,17 +9,26 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from gigacast.core.mark import Count, Fits
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, ModelIntegrityError
 from gigacast.lake.layout import ACTIVE, MODEL_MANIFEST
 from gigacast.lake.model.file import ModelFile, digest_files, hash_folder
 
 FORMAT = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_FILE = re.compile(r"(?:base/)?[A-Za-z0-9_][A-Za-z0-9._-]*\.(?:json|safetensors)")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 _HINT = "publish the model again from a good copy, under a new version"
+
+
+def is_name(name: str) -> bool:
+    """Whether something may be called so: it is a folder's name everywhere."""
+    return _NAME.fullmatch(name) is not None and name != ACTIVE
+
+
+Name = Annotated[str, Fits(is_name, "the name of a model or version")]
 
 
 @dataclass(frozen=True)
@@ -51,17 +60,17 @@ class ModelManifest:
         Versions of what made it.
     """
 
-    model: str
-    version: str
+    model: Name
+    version: Name
     digest: str
     files: tuple[ModelFile, ...]
     source: Mapping[str, Any]
     created_at: str
     created_by: str = ""
     architecture: str = ""
-    parameters: int = 0
-    context_length: int = 0
-    prediction_length: int = 0
+    parameters: Count = 0
+    context_length: Count = 0
+    prediction_length: Count = 0
     quantile_levels: tuple[float, ...] = ()
     license: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
@@ -80,11 +89,6 @@ class ModelManifest:
     def to_bytes(self) -> bytes:
         """Return it as it is stored."""
         return (json.dumps(self.to_json(), indent=1) + "\n").encode()
-
-
-def is_name(name: str) -> bool:
-    """Whether something may be called so: it is a folder's name everywhere."""
-    return _NAME.fullmatch(name) is not None and name != ACTIVE
 
 
 def check_name(kind: str, name: str) -> str:
@@ -117,44 +121,17 @@ def parse_manifest(content: bytes, where: str) -> ModelManifest:
     ModelIntegrityError
         When it is no manifest, names a file outside its folder, or its digest is not its files'.
     """
-    try:
-        manifest = _read(json.loads(content))
-        _check(manifest)
-    except (ValueError, TypeError, KeyError) as error:
-        raise ModelIntegrityError(f"{where}: cannot be trusted: {error}", hint=_HINT) from error
-    return manifest
-
-
-def _read(values: Any) -> ModelManifest:
+    source = Source(where, ModelIntegrityError, "cannot be trusted", _HINT)
+    values = decode_json(content, source)
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-        raise ValueError(f"not a manifest of format {FORMAT}")
-    values["files"] = tuple(_file(entry) for entry in values["files"])
-    values["quantile_levels"] = tuple(float(level) for level in values["quantile_levels"])
-    return ModelManifest(**values)
-
-
-def _file(entry: Mapping[str, Any]) -> ModelFile:
-    file = ModelFile(**entry)
-    if not isinstance(file.name, str) or _FILE.fullmatch(file.name) is None:
-        raise ValueError(f"{file.name!r} is no name of a model's file")
-    if file.name.rpartition("/")[2] == MODEL_MANIFEST:
-        raise ValueError("a manifest does not list manifests")
-    if type(file.size_bytes) is not int or file.size_bytes < 0:
-        raise ValueError(f"{file.name}: {file.size_bytes!r} is no size")
-    if not isinstance(file.sha256, str) or _SHA256.fullmatch(file.sha256) is None:
-        raise ValueError(f"{file.name}: {file.sha256!r} is no SHA-256")
-    return file
-
-
-def _check(manifest: ModelManifest) -> None:
+        raise source.refuse(f"not a manifest of format {FORMAT}")
+    manifest = read_record(ModelManifest, values, source, required=("quantile_levels",))
     names = [file.name for file in manifest.files]
     if len(set(names)) < len(names) or not names:
-        raise ValueError("files are listed twice, or none is")
+        raise source.refuse("listed twice, or none", "files")
     if digest_files(manifest.files) != manifest.digest:
-        raise ValueError("its digest is not that of its files")
-    for name in (manifest.model, manifest.version):
-        if not isinstance(name, str) or not is_name(name):
-            raise ValueError(f"{name!r} is no name of a model or version")
+        raise source.refuse("not the digest of its files", "digest")
+    return manifest
 
 
 def read_folder_manifest(folder: Path) -> ModelManifest | None:
@@ -169,9 +146,10 @@ def read_folder_manifest(folder: Path) -> ModelManifest | None:
         return None
     content = path.read_bytes()
     try:
-        is_ours = "digest" in json.loads(content)
-    except (ValueError, TypeError):
-        return None
+        values = decode_json(content, Source(str(path), ModelIntegrityError))
+    except ModelIntegrityError:
+        return None  # other tools write a manifest.json, too
+    is_ours = isinstance(values, dict) and "digest" in values
     return parse_manifest(content, str(path)) if is_ours else None
 
 

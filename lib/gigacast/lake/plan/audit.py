@@ -10,6 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from gigacast.core.mark import Count, Time
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_record
 from gigacast.errors import CorruptedFileError, PreconditionFailedError
 from gigacast.lake.layout import AUDIT, audit_key, audit_prefix
 from gigacast.storage.store import Store
@@ -20,6 +23,7 @@ COMPLETED = "completed"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
 UPDATE_ATTEMPTS = 20
+_HINT = "delete it: outputs and receipts, and so what is left to do, do not depend on audits"
 
 
 @dataclass(slots=True)
@@ -46,16 +50,16 @@ class Audit:
     """
 
     session_id: str
-    start_time: str
+    start_time: Time
     job: str = "forecast"
-    end_time: str | None = None
+    end_time: Time | None = None
     symbol: str | None = None
     year_range: list[int] | None = None
     month_range: list[int] | None = None
-    files_discovered: int = 0
-    files_processed: int = 0
-    files_skipped: int = 0
-    files_failed: int = 0
+    files_discovered: Count = 0
+    files_processed: Count = 0
+    files_skipped: Count = 0
+    files_failed: Count = 0
     status: str = RUNNING
     updated_at: str | None = None
     settings: dict[str, object] = field(default_factory=dict)
@@ -84,19 +88,15 @@ class Audit:
 
     @classmethod
     def from_json(cls, content: bytes, key: str) -> "Audit":
-        """Read a stored audit.
+        """Read a stored audit; fields that a later release added are left aside.
 
         Raises
         ------
         CorruptedFileError
             When it is not an audit.
         """
-        try:
-            values = json.loads(content)
-            names = {f.name for f in dataclasses.fields(cls)}
-            return cls(**{k: v for k, v in values.items() if k in names})
-        except (ValueError, TypeError, AttributeError) as error:
-            raise CorruptedFileError(f"{key}: not an audit: {error}") from error
+        source = Source(key, CorruptedFileError, "not an audit", _HINT)
+        return read_record(cls, decode_json(content, source), source, ignore_unknown=True)
 
 
 class AuditLog:

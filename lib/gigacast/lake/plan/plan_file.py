@@ -14,7 +14,10 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from gigacast.core.digest import digest_text
-from gigacast.core.partition.task import InputObject, Task
+from gigacast.core.mark import Count, Time
+from gigacast.core.partition.task import Task
+from gigacast.core.problem import Source, describe
+from gigacast.core.record import decode_json, read_record, read_value
 from gigacast.errors import ObjectNotFoundError, PlanError, PreconditionFailedError
 from gigacast.lake.layout import plan_key
 from gigacast.storage.store import Store
@@ -31,8 +34,8 @@ class Share(NamedTuple):
     """The tasks of a child: their number and size, and the digest of the object with them."""
 
     digest: str
-    tasks: int
-    size_bytes: int
+    tasks: Count
+    size_bytes: Count
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +55,8 @@ class PlanFile:
     """
 
     run_id: str
-    created_at: str
-    expires_at: str
+    created_at: Time
+    expires_at: Time
     setup: Mapping[str, Any]
     shares: tuple[Share, ...]
     digest: str = ""
@@ -151,18 +154,18 @@ def read_plan(store: Store, run_id: str, digest: str | None = None) -> PlanFile:
         raise PlanError(f"there is no plan {plan_key(run_id)}", hint=_RERUN) from error
     if digest is not None and _digest(head) != digest:
         raise _changed(run_id)
-    try:
-        values = json.loads(head)
-        if values["format"] != FORMAT:
-            raise PlanError(
-                f"the plan of {run_id} has format {values['format']}, this program reads {FORMAT}",
-                hint="use the same version of gigacast on every machine",
-            )
-        found = {name: values[name] for name in _HEAD}
-        found["shares"] = tuple(Share(*share) for share in found["shares"])
-        return PlanFile(**found, digest=_digest(head))
-    except (ValueError, TypeError, KeyError) as error:
-        raise PlanError(f"{plan_key(run_id)} is no plan: {error!r}", hint=_RERUN) from error
+    source = Source(plan_key(run_id), PlanError, "not a plan", _RERUN)
+    values = decode_json(head, source)
+    if not isinstance(values, dict):
+        raise source.refuse(f"expected a mapping, got {describe(values)}")
+    if (stored_format := values.get("format", FORMAT)) != FORMAT:
+        raise PlanError(
+            f"the plan of {run_id} has format {describe(stored_format)}, "
+            f"this program reads {FORMAT}",
+            hint="use the same version of gigacast on every machine",
+        )
+    plan = read_record(PlanFile, values, source, required=("format",), ignore_unknown=True)
+    return replace(plan, digest=_digest(head))
 
 
 def read_tasks(store: Store, plan: PlanFile, child: int) -> list[Task]:
@@ -185,7 +188,9 @@ def read_tasks(store: Store, plan: PlanFile, child: int) -> list[Task]:
         raise _changed(plan.run_id) from error
     if _digest(content) != share.digest:
         raise _changed(plan.run_id)
-    return [_task_of(values) for values in json.loads(content)]
+    source = Source(plan_key(plan.run_id, child), PlanError, "not the tasks of a plan", _RERUN)
+    tasks: list[Task] = read_value(list[Task], decode_json(content, source), source)
+    return tasks
 
 
 _HEAD = ("run_id", "created_at", "expires_at", "setup", "shares")
@@ -216,16 +221,6 @@ def _digest(content: bytes) -> str:
 def _values_of(task: Task) -> dict[str, object]:
     # `dataclasses.asdict` copies recursively: for millions of tasks that is most of the time.
     return {name: getattr(task, name) for name in _TASK}
-
-
-def _task_of(values: Mapping[str, Any]) -> Task:
-    return Task(
-        **{
-            **values,
-            "inputs": tuple(InputObject(*entry) for entry in values["inputs"]),
-            "stale_receipts": tuple(values["stale_receipts"]),
-        }
-    )
 
 
 def _changed(run_id: str) -> PlanError:

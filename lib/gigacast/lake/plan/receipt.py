@@ -8,13 +8,22 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated
 
+from gigacast.core.mark import Amount, Count, Keys, Time
 from gigacast.core.partition.task import Task
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_record
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.lake.layout import ReceiptKey, parse_receipt_key, receipt_key, receipt_prefix
 from gigacast.storage.store import Store
 
 STAGES = ("read", "prepare", "predict", "write", "total")
+_OBJECT = {"key": str, "etag": str, "size_bytes": Count}
+_Input = Annotated[dict[str, object], Keys(_OBJECT, required=_OBJECT)]
+# A receipt of the loader proves that a file was read: its output is a status, and no object.
+_Output = Annotated[dict[str, object], Keys({**_OBJECT, "rows": Count})]
+_HINT = "delete it: the next run does its task again"
 
 
 @dataclass(frozen=True)
@@ -59,25 +68,25 @@ class Receipt:
     job: str
     partition: str
     run_id: str
-    finished_at: str
-    inputs: list[dict[str, object]]
-    output: dict[str, object]
-    rows: int
-    series: int
-    seconds: dict[str, float]
-    reasons: dict[str, int]
+    finished_at: Time
+    inputs: list[_Input]
+    output: _Output
+    rows: Count
+    series: Count
+    seconds: dict[str, Amount]
+    reasons: dict[str, Count]
     model: str
     version: str
     digest: str
     spec: str
-    horizon: int
+    horizon: Count
     device: str = "cpu"
     precision: str = "float32"
-    batch_sizes: list[int] = field(default_factory=list)
-    peak_rss_bytes: int = 0
+    batch_sizes: list[Count] = field(default_factory=list)
+    peak_rss_bytes: Count = 0
     reason_items: dict[str, list[str]] = field(default_factory=dict)
-    repairs: dict[str, int] = field(default_factory=dict)
-    newest_timestamp: str | None = None
+    repairs: dict[str, Count] = field(default_factory=dict)
+    newest_timestamp: Time | None = None
     covariates: dict[str, list[str]] = field(default_factory=dict)
     instance: str | None = None
     purchase: str | None = None
@@ -116,12 +125,8 @@ class Receipt:
         CorruptedFileError
             When the object is not a receipt.
         """
-        try:
-            values = json.loads(content)
-            names = {f.name for f in dataclasses.fields(cls)}
-            return cls(**{k: v for k, v in values.items() if k in names})
-        except (ValueError, TypeError, AttributeError) as error:
-            raise CorruptedFileError(f"{key}: not a receipt: {error}") from error
+        source = Source(key, CorruptedFileError, "not a receipt", _HINT)
+        return read_record(cls, decode_json(content, source), source, ignore_unknown=True)
 
 
 def write_receipt(store: Store, task: Task, receipt: Receipt, output_etag: str) -> str:
