@@ -14,7 +14,7 @@ from gigacast.core.dataset.ref import DatasetRef
 from gigacast.datasets.files import FileRules
 from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
 from gigacast.lake.dataset.catalog import Lake
-from gigacast.lake.model.registry import Author
+from gigacast.lake.publication import Author
 from gigacast.storage.store import Store
 
 ME = Author("ann@desk", lambda: datetime(2026, 11, 21, tzinfo=UTC))

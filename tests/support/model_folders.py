@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
-from gigacast.lake.model.registry import Author, Registry
+from gigacast.lake.model.registry import Registry
+from gigacast.lake.publication import Author
 from gigacast.models.publish import Publication, Published, publish_folder
 from gigacast.storage.store import Store
 

@@ -30,10 +30,10 @@ from gigacast.lake.dataset.manifest import (
     schema_from_text,
 )
 from gigacast.lake.layout import cleaned_key, cleaning_prefix
-from gigacast.lake.model.registry import Author
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.file_plan import OutputPlace
 from gigacast.lake.plan.receipt import Receipt, read_receipt
+from gigacast.lake.publication import Author
 from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict, worst
 from gigacast.quality.result import Judged
 from gigacast.runtime.executor import Executor, Failure

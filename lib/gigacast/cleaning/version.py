@@ -27,8 +27,8 @@ from gigacast.lake.dataset.manifest import (
 )
 from gigacast.lake.dataset.publish import DatasetDraft, publish_dataset
 from gigacast.lake.dataset.source import origins_of
-from gigacast.lake.model.registry import Author
 from gigacast.lake.plan.receipt import merge_counts
+from gigacast.lake.publication import Author
 from gigacast.quality.measures import Judgement, Verdict
 from gigacast.quality.result import Judged
 

@@ -11,7 +11,7 @@ import dataclasses
 import json
 from collections.abc import Collection, Iterator
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from gigacast.core.form import checker_of, form_of
 from gigacast.core.problem import FormError, Source
@@ -59,7 +59,9 @@ def read_record(
         out of range.
     """
     try:
-        record: _T = form_of(kind).make(values, required=required, ignore_unknown=ignore_unknown)
+        record: _T = form_of(cast("Any", kind)).make(
+            values, required=required, ignore_unknown=ignore_unknown
+        )
     except FormError as problem:
         raise source.refuse(problem.reason, problem.place(place), problem.hint) from problem
     return record

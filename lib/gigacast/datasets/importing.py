@@ -21,7 +21,7 @@ from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_
 from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError, SchemaError
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import Dependency
-from gigacast.lake.model.registry import Author
+from gigacast.lake.publication import Author
 from gigacast.storage.folder.store import FolderStore
 
 _CSV_BLOCK_BYTES = 4 << 20

@@ -45,7 +45,7 @@ from gigacast.lake.dataset.catalog import DEPRECATED, PUBLISHED, Lake
 from gigacast.lake.dataset.manifest import ChangelogEntry, DatasetManifest, Dependency
 from gigacast.lake.dataset.publish import DatasetDraft, publish_dataset
 from gigacast.lake.dataset.store import DatasetStore
-from gigacast.lake.model.registry import Author
+from gigacast.lake.publication import Author
 from gigacast.storage.parquet.draft import DraftFile
 
 _EXACT = 1 << 53  # float64 represents all integers up to here

@@ -31,7 +31,7 @@ from gigacast.feature_sets.table import FeatureProcessor
 from gigacast.feature_sets.training import moment_text, training_end
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import DatasetManifest
-from gigacast.lake.model.registry import Author
+from gigacast.lake.publication import Author
 
 EXTRA = "feature_set_made_by"
 """Entry of metadata.json that holds the recipe of a set and what was learned."""

@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from gigacast.core.partition.task import Task
 from gigacast.core.time.month import IntRange
-from gigacast.lake.model.registry import Author
 from gigacast.lake.plan.audit import Audit, Clock, new_run_id
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.planner import Plan
+from gigacast.lake.publication import Author
 from gigacast.storage.store import Store
 
 SOFTWARE = ("gigacast", "numpy", "pyarrow", "obstore")

@@ -20,10 +20,11 @@ from gigacast.lake.model.active import (
 from gigacast.lake.model.backup import BackupReport, write_archive
 from gigacast.lake.model.cache import ModelCache
 from gigacast.lake.model.manifest import ModelManifest
-from gigacast.lake.model.registry import Author, Registry
+from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import ResolvedModel, find_version
 from gigacast.lake.model.restore import RestoreReport, read_archive
 from gigacast.lake.model.verify import Verification, verify_versions
+from gigacast.lake.publication import Author
 from gigacast.models.diff import Comparison, compare_versions
 from gigacast.models.gate import Gate, Verdict, judge_version
 from gigacast.models.publish import (

@@ -28,8 +28,9 @@ from gigacast.lake.model.file import (
 )
 from gigacast.lake.model.hub import PUBLISHED_MODELS, download_from_hub, parse_hub_id, read_license
 from gigacast.lake.model.manifest import ModelManifest, check_name
-from gigacast.lake.model.registry import PUBLISHED, Author, Registry
+from gigacast.lake.model.registry import PUBLISHED, Registry
 from gigacast.lake.model.resolve import is_version_folder, resolve_model
+from gigacast.lake.publication import Author
 
 BROKEN = "broken"
 """State of a version whose manifest cannot be trusted."""

@@ -8,8 +8,9 @@ from typing import Any
 
 from gigacast.errors import ConfigError
 from gigacast.lake.model.manifest import check_name
-from gigacast.lake.model.registry import Author, Registry
+from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import is_shipped
+from gigacast.lake.publication import Author
 from gigacast.models.publish import Publication, Published, publish_folder
 from gigacast.trainers.finetuning.config import TrainingEvents
 from gigacast.training.run import check_free

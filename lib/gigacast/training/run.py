@@ -30,8 +30,9 @@ from gigacast.lake.model.active import switch_version
 from gigacast.lake.model.file import model_names
 from gigacast.lake.model.hub import read_license
 from gigacast.lake.model.manifest import check_name, read_folder_manifest
-from gigacast.lake.model.registry import Author, Registry
+from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import ResolvedModel, default_cache, is_shipped
+from gigacast.lake.publication import Author
 from gigacast.models.publish import Publication, Published, publish_folder
 from gigacast.storage.opening import open_store
 from gigacast.trainers.corpus import Corpus, Windows

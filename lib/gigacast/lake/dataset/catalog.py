@@ -20,7 +20,7 @@ from gigacast.lake.layout import (
     DATASET_RETIRED,
     dataset_prefix,
 )
-from gigacast.lake.pinned import read_pinned
+from gigacast.lake.publication import read_pinned
 from gigacast.storage.store import Store
 
 PUBLISHED = "published"

@@ -1,37 +1,32 @@
-"""Publishing: a version of a dataset comes to be, whole, once, for good.
+"""Publishing a version of a dataset: its files, its metadata.json and its manifest.
 
-claim -> files -> metadata.json -> manifest -> no claim. The *claim* is put if absent and names the
-digest of the content: of two who publish different content one is refused before it writes a byte.
-*Files* are put if absent, so that no writer, however late, replaces what a manifest names; one that
-is there already is taken when it holds the same rows, which completes what a killed publication
-left. The *manifest* is put if absent, last: before it the version does not exist.
+The order of the steps, and what a crash between two of them leaves, is `lake.publication`.
 """
 
 import hashlib
 import io
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.errors import (
     CorruptedFileError,
     DatasetConflictError,
+    GigacastError,
     ObjectNotFoundError,
     PreconditionFailedError,
 )
-from gigacast.lake.dataset.catalog import PLAIN, RETIRED, UNFINISHED, Lake, ref_prefix
+from gigacast.lake.dataset.catalog import PLAIN, RETIRED, Lake, ref_prefix
 from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest, digest_dataset
 from gigacast.lake.dataset.metadata import describe_manifest, metadata_bytes
 from gigacast.lake.layout import DATASET_CLAIM, DATASET_MANIFEST, DATASET_METADATA
-from gigacast.lake.model.registry import Author
-from gigacast.lake.pinned import Pinned, read_pinned
+from gigacast.lake.publication import Author, Publication, publish, read_pinned
 from gigacast.storage.parquet.draft import DraftFile, content_of
 from gigacast.storage.store import Store
 
 UPLOADS_AT_ONCE = 4
-_CHANGE = "published versions never change: publish it as another version"
 
 
 @dataclass(frozen=True)
@@ -59,13 +54,13 @@ class DatasetDraft:
 def publish_dataset(
     lake: Lake, draft: DatasetDraft, author: Author
 ) -> tuple[DatasetManifest, bool]:
-    """Give a version its content, for good.
+    """Publish a version of a dataset.
 
     Returns
     -------
     DatasetManifest
     bool
-        Whether it was new: the same content again changes nothing.
+        Whether it is new: the same content again changes nothing.
 
     Raises
     ------
@@ -74,135 +69,105 @@ def publish_dataset(
     StorageError
         The version does not exist then; publishing the same content again completes it.
     """
-    ref, digest = draft.manifest.ref, draft.digest
-    if (found := _find_same(lake, ref, digest)) is not None:
-        _release(lake.store, _read_claim(lake.store, ref), digest)
-        return found, False
-    claim = _take_claim(lake, ref, digest, author)
-    files = (*draft.manifest.files, *_upload(lake.store, ref, draft.new))
-    manifest = replace(draft.manifest, digest=digest, files=_ordered(files))
-    _check_ours(lake, ref, claim)
-    prefix = ref_prefix(ref)
-    lake.store.put(prefix + DATASET_METADATA, _metadata_of(manifest))
-    try:
-        lake.store.put_if_absent(prefix + DATASET_MANIFEST, manifest.to_bytes())
-    except PreconditionFailedError:
-        return _join_winner(lake, ref, digest, claim), False
-    _check_parent(lake, manifest)
-    _release(lake.store, claim, digest)
-    return manifest, True
+    prefix = ref_prefix(draft.manifest.ref)
+    publication = DatasetPublication(
+        store=lake.store,
+        label=lake.where(draft.manifest.ref),
+        digest=draft.digest,
+        claim_key=prefix + DATASET_CLAIM,
+        manifest_key=prefix + DATASET_MANIFEST,
+        cleanup="`gigacast data retire --unfinished`",
+        lake=lake,
+        draft=draft,
+    )
+    return publish(publication, author)
 
 
-def _metadata_of(manifest: DatasetManifest) -> bytes:
-    return metadata_bytes(describe_manifest(manifest), f"{manifest.ref}/{DATASET_METADATA}")
+@dataclass(frozen=True)
+class DatasetPublication(Publication[DatasetManifest]):
+    """A version of a dataset to publish.
 
+    Files are put if absent: later versions share them by ETag, so that no writer, however late, may
+    replace one. A file left by a killed publication is taken when it holds the same rows.
+    """
 
-def _ordered(files: Sequence[DatasetFile]) -> tuple[DatasetFile, ...]:
-    return tuple(sorted(files, key=lambda file: file.path))
+    conflict: ClassVar[type[GigacastError]] = DatasetConflictError
+    lake: Lake
+    draft: DatasetDraft
 
+    @property
+    def ref(self) -> DatasetRef:
+        """The version that is published."""
+        return self.draft.manifest.ref
 
-def _find_same(lake: Lake, ref: DatasetRef, digest: str) -> DatasetManifest | None:
-    """Return a version that has this content already; other content is refused."""
-    found = lake.find(ref)
-    if found is not None and found.digest != digest:
-        raise DatasetConflictError(
-            f"{lake.where(ref)} was published on {found.created_at} with other content "
-            f"({found.rows:,} rows, digest {found.digest[:12]}; yours {digest[:12]})",
-            hint="snapshots never change: import it under another day"
-            if ref.layer == "raw"
-            else _CHANGE,
-        )
-    return found
+    def find(self) -> DatasetManifest | None:
+        """Return the published manifest; other content is refused."""
+        published = self.lake.find(self.ref)
+        if published is not None and published.digest != self.digest:
+            raise self.refuse(
+                f"was published on {published.created_at} with other content "
+                f"({published.rows:,} rows, digest {published.digest[:12]}; "
+                f"yours {self.digest[:12]})",
+                "snapshots never change: import it under another day"
+                if self.ref.layer == "raw"
+                else "published versions never change: publish it as another version",
+            )
+        return published
 
+    def check_free(self) -> None:
+        """Refuse a retired version, and a folder whose files have neither manifest nor claim."""
+        state = self.lake.state(self.ref)
+        if state == RETIRED:
+            # Later versions still name some of its files: a second content would mix with them.
+            raise self.refuse(
+                "was retired; later versions share its files", "publish it as another version"
+            )
+        if state == PLAIN:
+            raise self.refuse(
+                "holds files without a manifest: somebody put them there by hand",
+                "choose another version, or import those files into this one's place elsewhere",
+            )
 
-# -- the claim -------------------------------------------------------------------------------------
+    def write_files(self) -> DatasetManifest:
+        """Write the new files, a few at a time, and return the manifest of all."""
+        files = (*self.draft.manifest.files, *_upload(self.store, self.ref, self.draft.new))
+        ordered = tuple(sorted(files, key=lambda file: file.path))
+        return replace(self.draft.manifest, digest=self.digest, files=ordered)
 
+    def check_written(self, manifest: DatasetManifest) -> None:
+        """Write the metadata: readers who see the manifest find it there."""
+        content = metadata_bytes(describe_manifest(manifest), f"{self.ref}/{DATASET_METADATA}")
+        self.store.put(ref_prefix(self.ref) + DATASET_METADATA, content)
 
-def _take_claim(lake: Lake, ref: DatasetRef, digest: str, author: Author) -> Pinned:
-    """Take the version for this content, or join those who publish the same."""
-    key = ref_prefix(ref) + DATASET_CLAIM
-    state = lake.state(ref)
-    if state == RETIRED:
-        raise DatasetConflictError(
-            f"{lake.where(ref)} was retired; later versions share its files",
-            hint="publish it as another version",
-        )
-    if state == PLAIN:
-        raise DatasetConflictError(
-            f"{lake.where(ref)} holds files without a manifest: somebody put them there by hand",
-            hint="choose another version, or import those files into this one's place elsewhere",
-        )
-    content = json.dumps({"digest": digest, "who": author.who, "when": author.now()}).encode()
-    try:
-        return Pinned(key, content, lake.store.put_if_absent(key, content))
-    except PreconditionFailedError:
-        pinned = _read_claim(lake.store, ref)
-    claimed = _claim_of(pinned)
-    if pinned is None or claimed.get("digest") != digest:
-        if _find_same(lake, ref, digest) is not None:
-            return Pinned(key, content, "")  # whoever held it has published the same meanwhile
-        raise DatasetConflictError(
-            f"{lake.where(ref)} is being published with other content, or was left {UNFINISHED} "
-            f"(by {claimed.get('who')}, {claimed.get('when')})",
-            hint="choose another version, publish that content again, or delete what was left: "
-            "`gigacast data retire --unfinished`",
-        )
-    return pinned
+    def encode(self, manifest: DatasetManifest) -> bytes:
+        """Return the manifest as it is stored."""
+        return manifest.to_bytes()
 
+    def confirm(self, manifest: DatasetManifest, *, is_new: bool) -> None:
+        """Check the parent's files; describe the manifest of a faster publisher, if there is one."""
+        if not is_new:
+            # Both wrote metadata; it must describe the manifest that won (time, author).
+            self.check_written(manifest)
+        else:
+            self._check_parent(manifest)
 
-def _read_claim(store: Store, ref: DatasetRef) -> Pinned | None:
-    return read_pinned(store, ref_prefix(ref) + DATASET_CLAIM)
-
-
-def _claim_of(pinned: Pinned | None) -> dict[str, object]:
-    try:
-        content = json.loads(pinned.content) if pinned is not None else {}
-    except ValueError:
-        content = {}
-    return content if isinstance(content, dict) else {}
-
-
-def _check_ours(lake: Lake, ref: DatasetRef, claim: Pinned) -> None:
-    """Make sure that nobody took the claim away while the files were written."""
-    now = _read_claim(lake.store, ref)
-    if now is None and lake.find(ref) is not None:
-        return  # others, who published the same, were faster
-    if now is None or now.content != claim.content:
-        raise DatasetConflictError(
-            f"{lake.where(ref)} was deleted, or taken by others, while it was published",
-            hint="see `gigacast data versions`, and publish again",
-        )
-
-
-def _release(store: Store, claim: Pinned | None, digest: str) -> None:
-    if claim is not None and _claim_of(claim).get("digest") == digest:
-        store.delete([claim.key])
-
-
-def _join_winner(lake: Lake, ref: DatasetRef, digest: str, claim: Pinned) -> DatasetManifest:
-    """Leave what those who were faster published, and beside it their metadata."""
-    winner = _find_same(lake, ref, digest)
-    if winner is None:
-        raise DatasetConflictError(f"{lake.where(ref)} was deleted while it was published")
-    lake.store.put(ref_prefix(ref) + DATASET_METADATA, _metadata_of(winner))
-    _release(lake.store, claim, digest)
-    return winner
-
-
-def _check_parent(lake: Lake, manifest: DatasetManifest) -> None:
-    """Withdraw a version whose parent's files were deleted while it was being made."""
-    shared = [file for file in manifest.files if not file.key.startswith(ref_prefix(manifest.ref))]
-    if manifest.parent is None or not shared:
-        return
-    if lake.find(replace(manifest.ref, version=manifest.parent)) is not None:
-        return
-    gone = [file.key for file in shared if not _exists(lake.store, file.key)]
-    if gone:
-        lake.store.delete([ref_prefix(manifest.ref) + DATASET_MANIFEST])
-        raise DatasetConflictError(
-            f"{manifest.ref}: {gone[0]} of its parent {manifest.parent} was deleted meanwhile",
-            hint="append to a version that is there",
-        )
+    def _check_parent(self, manifest: DatasetManifest) -> None:
+        """Withdraw a version whose parent's files were deleted while it was published."""
+        own = ref_prefix(manifest.ref)
+        shared = [file for file in manifest.files if not file.key.startswith(own)]
+        if manifest.parent is None or not shared:
+            return
+        # A parent that is still published keeps its files: a retirement deletes its manifest first,
+        # and looks again afterwards for versions that share them.
+        if self.lake.find(replace(manifest.ref, version=manifest.parent)) is not None:
+            return
+        gone = [file.key for file in shared if not _exists(self.store, file.key)]
+        if gone:
+            self.store.delete([self.manifest_key])
+            raise DatasetConflictError(
+                f"{manifest.ref}: {gone[0]} of its parent {manifest.parent} was deleted meanwhile",
+                hint="append to a version that is there",
+            )
 
 
 def _exists(store: Store, key: str) -> bool:

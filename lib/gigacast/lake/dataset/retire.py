@@ -26,7 +26,7 @@ from gigacast.lake.layout import (
     DATASET_MANIFEST,
     DATASET_RETIRED,
 )
-from gigacast.lake.model.registry import Author
+from gigacast.lake.publication import Author
 from gigacast.storage.store import ObjectMeta
 
 ABANDONED_AFTER = timedelta(hours=1)

@@ -20,8 +20,8 @@ from gigacast.errors import (
 )
 from gigacast.lake.layout import active_key
 from gigacast.lake.model.manifest import Name, check_name
-from gigacast.lake.model.registry import PUBLISHED, Author, Registry
-from gigacast.lake.pinned import read_pinned
+from gigacast.lake.model.registry import PUBLISHED, Registry
+from gigacast.lake.publication import Author, read_pinned
 
 SWITCH, ROLLBACK, DELETE, RESTORE = "switch", "rollback", "delete", "restore"
 

@@ -10,18 +10,16 @@ Publishing is claim -> files -> manifest -> no claim:
 Deleting goes the other way round: claim -> no manifest -> no files -> no claim.
 """
 
-import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
+from typing import ClassVar
 
 from gigacast.errors import (
+    GigacastError,
     ModelConflictError,
     ModelIntegrityError,
     ModelNotFoundError,
-    PreconditionFailedError,
 )
 from gigacast.lake.layout import (
     MODEL_CLAIM,
@@ -35,7 +33,15 @@ from gigacast.lake.layout import (
 )
 from gigacast.lake.model.manifest import ModelManifest, check_name, compare_file, parse_manifest
 from gigacast.lake.model.transfer import hash_object, list_files
-from gigacast.lake.pinned import Pinned, read_pinned
+from gigacast.lake.publication import (
+    Author,
+    Pinned,
+    Publication,
+    claim_content,
+    parse_claim,
+    publish,
+    read_pinned,
+)
 from gigacast.storage.store import ObjectMeta, Store
 
 logger = logging.getLogger(__name__)
@@ -43,18 +49,7 @@ logger = logging.getLogger(__name__)
 PUBLISHED = "published"
 PLAIN = "no manifest"
 UNFINISHED = "unfinished"
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who does something to a registry, and by which clock; both come in from outside."""
-
-    who: str
-    clock: Callable[[], datetime]
-
-    def now(self) -> str:
-        """Return the time as it is recorded."""
-        return self.clock().isoformat(timespec="milliseconds")
+_SEE = "see what is there with `gigacast models list`, and publish again"
 
 
 class Registry:
@@ -148,20 +143,20 @@ class Registry:
     # -- writing -----------------------------------------------------------------------------------
 
     def publish(self, folder: Path, manifest: ModelManifest, author: Author) -> bool:
-        """Give a version its content, for good.
+        """Publish the files of a folder as a version.
 
         Parameters
         ----------
         folder : Path
-            Holds the files the manifest lists.
+            Folder with the files that the manifest lists.
         manifest : ModelManifest
         author : Author
 
         Returns
         -------
         bool
-            Whether it was new. The same content again changes nothing, but for files that were
-            damaged since: they are written anew.
+            Whether the version is new. The same content again changes nothing, but writes files
+            anew that were damaged since.
 
         Raises
         ------
@@ -170,121 +165,20 @@ class Registry:
         StorageError
             The version does not exist then; publishing the same content again completes it.
         """
-        model, version = manifest.model, manifest.version
-        claim = self._claim(manifest, author)
-        if self._is_there(manifest):
-            self._mend(folder, manifest)
-            self._release(claim)
-            return False
-        for file in manifest.files:
-            self.store.put(model_file_key(model, version, file.name), folder / file.name)
-        self._check_written(manifest, claim)
-        try:
-            self.store.put_if_absent(model_manifest_key(model, version), manifest.to_bytes())
-        except PreconditionFailedError:
-            is_new = False
-        else:
-            is_new = True
-        self._check_kept(manifest)
-        self._release(claim)
-        return is_new
-
-    def _mend(self, folder: Path, manifest: ModelManifest) -> None:
-        """Write again what is not as it was published."""
-        files = self.files(manifest.model, manifest.version)
-        for file in manifest.files:
-            meta = files.get(file.name)
-            found = hash_object(self.store, meta, file.name) if meta is not None else None
-            if (problem := compare_file(file, found)) is not None:
-                key = model_file_key(manifest.model, manifest.version, file.name)
-                self.store.put(key, folder / file.name)
-                logger.warning("%s/%s: %s: mended", manifest.model, manifest.version, problem)
-
-    def _is_there(self, manifest: ModelManifest) -> bool:
-        """Whether the version exists with this content; other content is refused."""
-        found = self.find(manifest.model, manifest.version)
-        if found is not None and found.digest != manifest.digest:
-            raise ModelConflictError(
-                f"{found.model}/{found.version} was published on {found.created_at} with other "
-                f"content (digest {found.digest[:12]}, yours {manifest.digest[:12]})",
-                hint="published versions never change: choose another --model_version",
-            )
-        return found is not None
-
-    def _claim(self, manifest: ModelManifest, author: Author) -> Pinned:
-        """Take the version for this content, or join those who publish the same."""
-        model, version = manifest.model, manifest.version
-        key = model_claim_key(check_name("model", model), check_name("version", version))
-        content = {"digest": manifest.digest, "who": author.who, "when": author.now()}
-        before = self.files(model, version)
-        if before and _state(set(before)) == PLAIN:
-            raise ModelConflictError(
-                f"{model}/{version} has files without a manifest: somebody put them there by hand",
-                hint="choose another --model_version, or delete that one",
-            )
-        if MODEL_MANIFEST in before and self._is_there(manifest) and MODEL_CLAIM not in before:
-            return Pinned(key, b"", "")
-        try:
-            encoded = json.dumps(content).encode()
-            return Pinned(key, encoded, self.store.put_if_absent(key, encoded))
-        except PreconditionFailedError:
-            return self._join(key, manifest)
-
-    def _join(self, key: str, manifest: ModelManifest) -> Pinned:
-        pinned = read_pinned(self.store, key)
-        claim = _claim_of(pinned)
-        label = f"{manifest.model}/{manifest.version}"
-        if pinned is None:
-            raise ModelConflictError(f"{label} is being published by others", hint="try again")
-        if claim.get("deleting"):
-            raise ModelConflictError(
-                f"{label} is being deleted, or half deleted (by {claim.get('who')})",
-                hint=f"finish it: `gigacast models delete {label} --yes`",
-            )
-        if claim.get("digest") != manifest.digest:
-            self._is_there(manifest)
-            raise ModelConflictError(
-                f"{label} is being published with other content, or was left unfinished (by "
-                f"{claim.get('who')}, {claim.get('when')})",
-                hint="choose another version, publish that content again, or delete what was left",
-            )
-        return pinned
-
-    def _check_written(self, manifest: ModelManifest, claim: Pinned) -> None:
-        """Make sure that all is there, and still ours, before the version starts to exist."""
-        files = self.files(manifest.model, manifest.version)
-        wrong = [
-            file.name
-            for file in manifest.files
-            if file.name not in files or files[file.name].size_bytes != file.size_bytes
-        ]
-        mine = MODEL_CLAIM in files and files[MODEL_CLAIM].etag == claim.etag
-        if wrong or not (mine or MODEL_MANIFEST in files):
-            raise ModelConflictError(
-                f"{manifest.model}/{manifest.version} was changed by others while it was "
-                f"published{': ' + wrong[0] if wrong else ''}",
-                hint="see what is there with `gigacast models list`, and publish again",
-            )
-
-    def _check_kept(self, manifest: ModelManifest) -> None:
-        """Make sure that nobody deleted the version while its manifest was on its way."""
-        model, version = manifest.model, manifest.version
-        files = self.files(model, version)
-        gone = [file.name for file in manifest.files if file.name not in files]
-        if not gone and self._is_there(manifest) and not self.is_being_deleted(model, version):
-            return
-        if gone:  # a manifest without its files is no version
-            self.store.delete([model_manifest_key(model, version)])
-        raise ModelConflictError(
-            f"{model}/{version} was deleted by others while it was published",
-            hint="see what is there with `gigacast models list`, and publish again",
+        model = check_name("model", manifest.model)
+        version = check_name("version", manifest.version)
+        publication = ModelPublication(
+            store=self.store,
+            label=f"{model}/{version}",
+            digest=manifest.digest,
+            claim_key=model_claim_key(model, version),
+            manifest_key=model_manifest_key(model, version),
+            cleanup=f"`gigacast models delete {model}/{version} --yes`",
+            registry=self,
+            folder=folder,
+            manifest=manifest,
         )
-
-    def _release(self, claim: Pinned) -> None:
-        """Take a claim back, unless somebody else has one there by now."""
-        now = read_pinned(self.store, claim.key) if claim.etag else None
-        if now is not None and now.etag == claim.etag:
-            self.store.delete([claim.key])
+        return publish(publication, author)[1]
 
     def claim_deletion(self, model: str, version: str, author: Author) -> Pinned | None:
         """Say that a version is about to be deleted: nobody can switch to it any more.
@@ -296,8 +190,8 @@ class Registry:
         """
         key = model_claim_key(model, version)
         before = read_pinned(self.store, key)
-        content = {"deleting": True, "who": author.who, "when": author.now()}
-        self.store.put(key, json.dumps(content).encode())
+        # Without a condition: a deletion takes the place of every claim, of whoever publishes.
+        self.store.put(key, claim_content(author, deleting=True))
         return before
 
     def withdraw_deletion(self, model: str, version: str, before: Pinned | None) -> None:
@@ -310,9 +204,7 @@ class Registry:
 
     def is_being_deleted(self, model: str, version: str) -> bool:
         """Whether somebody is deleting a version, or was when they were killed."""
-        return bool(
-            _claim_of(read_pinned(self.store, model_claim_key(model, version))).get("deleting")
-        )
+        return parse_claim(read_pinned(self.store, model_claim_key(model, version))).deleting
 
     def erase(self, model: str, version: str) -> int:
         """Delete a claimed version, its manifest first; return the number of objects deleted."""
@@ -332,9 +224,85 @@ def _state(files: set[str]) -> str:
     return UNFINISHED if MODEL_CLAIM in files else PLAIN
 
 
-def _claim_of(pinned: Pinned | None) -> dict[str, object]:
-    try:
-        content = json.loads(pinned.content) if pinned is not None else {}
-    except ValueError:
-        content = {}
-    return content if isinstance(content, dict) else {}
+@dataclass(frozen=True)
+class ModelPublication(Publication[ModelManifest]):
+    """A model version to publish: the files of a folder, in place of leftovers of a killed publish.
+
+    Files are put without a condition: publishers of the same digest write the same bytes, and
+    damaged leftovers are replaced.
+    """
+
+    conflict: ClassVar[type[GigacastError]] = ModelConflictError
+    registry: Registry
+    folder: Path
+    manifest: ModelManifest
+
+    def find(self) -> ModelManifest | None:
+        """Return the published manifest; other content is refused."""
+        published = self.registry.find(self.manifest.model, self.manifest.version)
+        if published is not None and published.digest != self.digest:
+            raise self.refuse(
+                f"was published on {published.created_at} with other content (digest "
+                f"{published.digest[:12]}, yours {self.digest[:12]})",
+                "published versions never change: choose another --model_version",
+            )
+        return published
+
+    def check_free(self) -> None:
+        """Refuse a folder whose files have neither a manifest nor a claim."""
+        names = set(self._files())
+        if names and _state(names) == PLAIN:
+            raise self.refuse(
+                "has files without a manifest: somebody put them there by hand",
+                "choose another --model_version, or delete that one",
+            )
+
+    def write_files(self) -> ModelManifest:
+        """Write every file of the folder."""
+        for file in self.manifest.files:
+            self._put(file.name)
+        return self.manifest
+
+    def check_written(self, manifest: ModelManifest) -> None:
+        """Check that every file is stored in its full size."""
+        files = self._files()
+        for file in manifest.files:
+            if file.name not in files or files[file.name].size_bytes != file.size_bytes:
+                reason = f"was changed by others while it was published: {file.name}"
+                raise self.refuse(reason, _SEE)
+
+    def encode(self, manifest: ModelManifest) -> bytes:
+        """Return the manifest as it is stored."""
+        return manifest.to_bytes()
+
+    def complete(self, manifest: ModelManifest) -> None:
+        """Write again the files that are no longer as they were published."""
+        if self.registry.is_being_deleted(manifest.model, manifest.version):
+            raise self.refuse("is being deleted, or half deleted", f"finish it: {self.cleanup}")
+        files = self._files()
+        for file in self.manifest.files:
+            meta = files.get(file.name)
+            stored = hash_object(self.store, meta, file.name) if meta is not None else None
+            if (problem := compare_file(file, stored)) is not None:
+                self._put(file.name)
+                logger.warning("%s: %s: mended", self.label, problem)
+
+    def confirm(self, manifest: ModelManifest, *, is_new: bool) -> None:
+        """Check that no deletion began while the manifest was on its way."""
+        files = self._files()
+        is_whole = all(file.name in files for file in manifest.files)
+        is_deleted = self.registry.is_being_deleted(manifest.model, manifest.version)
+        if is_whole and not is_deleted and self.find() is not None:
+            return
+        if not is_whole:
+            # Readers would find a version whose files are gone. While all of them are there, the
+            # deletion that has just begun removes the manifest itself.
+            self.store.delete([self.manifest_key])
+        raise self.refuse("was deleted by others while it was published", _SEE)
+
+    def _files(self) -> dict[str, ObjectMeta]:
+        return self.registry.files(self.manifest.model, self.manifest.version)
+
+    def _put(self, name: str) -> None:
+        key = model_file_key(self.manifest.model, self.manifest.version, name)
+        self.store.put(key, self.folder / name)

@@ -29,8 +29,9 @@ from gigacast.lake.model.active import (
 )
 from gigacast.lake.model.file import ModelFile
 from gigacast.lake.model.manifest import ModelManifest, compare_file, parse_manifest
-from gigacast.lake.model.registry import Author, Registry
+from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.transfer import local_errors
+from gigacast.lake.publication import Author
 
 _MEMBER = re.compile(
     r"models/(?P<model>[^/]+)/(?:ACTIVE|(?P<version>[^/]+)/(?P<file>(?:base/)?[^/]+))"
