@@ -59,9 +59,8 @@ def read_record(
         out of range.
     """
     try:
-        record: _T = form_of(cast("Any", kind)).make(
-            values, required=required, ignore_unknown=ignore_unknown
-        )
+        form = form_of(cast("Any", kind))
+        record: _T = form.make(values, required=required, ignore_unknown=ignore_unknown)
     except FormError as problem:
         raise source.refuse(problem.reason, problem.place(place), problem.hint) from problem
     return record

@@ -94,9 +94,8 @@ def model_manifest() -> ModelManifest:
 
 def dataset_manifest() -> DatasetManifest:
     bounds = {"close": (1.0, 2.0), "timestamp": (datetime(2024, 1, 1, tzinfo=UTC),) * 2}
-    file = DatasetFile(
-        "p.parquet", "raw/x/p.parquet", "e", 9, 3, "0" * 64, "c", {"close": 0}, bounds
-    )
+    key = "cleaned/v1/x/p.parquet"
+    file = DatasetFile("p.parquet", key, "e", 9, 3, "0" * 64, "c", {"close": 0}, bounds)
     return DatasetManifest(
         layer="cleaned",
         name="x",
@@ -166,11 +165,7 @@ KINDS = {
         CorruptedFileError,
     ),
     "audit": Kind(
-        json.loads(
-            Audit(
-                "run", NOW, end_time=NOW, year_range=[2024], failures=[{"partition": "p"}]
-            ).to_json()
-        ),
+        json.loads(Audit("run", NOW, year_range=[2024], failures=[{"a": 1}]).to_json()),
         lambda content: Audit.from_json(content, WHERE),
         Audit.to_json,
         CorruptedFileError,
@@ -271,9 +266,17 @@ def changed(plain: Any, place: tuple[Any, ...], change: Callable[[Any, Any], Non
     return copy
 
 
-def encoded(plain: Any) -> bytes:
+def drop(container: dict[str, Any], key: str) -> None:
+    del container[key]
+
+
+def extend(container: dict[str, Any], key: str) -> None:
+    container[f"{key} of a later release"] = 1
+
+
+def encoded(plain: Any, depth: int = 10_000) -> bytes:
     text = json.dumps(plain)
-    deep = "[" * 10_000 + "]" * 10_000
+    deep = "[" * depth + "]" * depth
     return text.replace(DEEP, deep).replace(HUGE, "9" * 5000).encode()
 
 
@@ -299,31 +302,22 @@ def test_a_record_that_is_whole_is_read(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
-def test_a_value_of_another_type_or_size_gives_a_named_error(
-    name: str, data: st.DataObject
-) -> None:
+def test_a_value_of_another_type_gives_a_named_error(name: str, data: st.DataObject) -> None:
     kind = KINDS[name]
     place = data.draw(st.sampled_from(list(places_in(kind.plain))))
     value = data.draw(st.sampled_from(REPLACEMENTS))
-    check(kind, encoded(changed(kind.plain, place, lambda c, k: c.__setitem__(k, value))))
+    damaged = changed(kind.plain, place, lambda c, k: c.__setitem__(k, value))
+    # The YAML library takes seconds for what it will not parse in the end.
+    check(kind, encoded(damaged, 300 if kind.error is ConfigError else 10_000))
 
 
 @pytest.mark.parametrize("name", KINDS)
 @given(data=st.data())
 def test_a_missing_or_unknown_key_gives_a_named_error(name: str, data: st.DataObject) -> None:
     kind = KINDS[name]
-    place = data.draw(st.sampled_from(list(places_in(kind.plain))))
-    check(kind, encoded(changed(kind.plain, place, lambda c, k: c.__delitem__(k))))
-    check(
-        kind,
-        encoded(
-            changed(
-                kind.plain,
-                place,
-                lambda c, k: c.update(surprise=1) if isinstance(c, dict) else None,
-            )
-        ),
-    )
+    keys = [place for place in places_in(kind.plain) if isinstance(place[-1], str)]
+    place = data.draw(st.sampled_from(keys))
+    check(kind, encoded(changed(kind.plain, place, data.draw(st.sampled_from([drop, extend])))))
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -347,7 +341,7 @@ def test_nesting_is_refused_before_it_ends_the_program(
     decode: Callable[[bytes, Source], Any], content: bytes
 ) -> None:
     with pytest.raises(CorruptedFileError, match=WHERE):
-        decode(content[:5000], Source(WHERE, CorruptedFileError))
+        decode(content[:2000], Source(WHERE, CorruptedFileError))
 
 
 def test_nesting_up_to_the_limit_is_read() -> None:

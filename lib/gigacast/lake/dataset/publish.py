@@ -144,7 +144,7 @@ class DatasetPublication(Publication[DatasetManifest]):
         return manifest.to_bytes()
 
     def confirm(self, manifest: DatasetManifest, *, is_new: bool) -> None:
-        """Check the parent's files; describe the manifest of a faster publisher, if there is one."""
+        """Check the parent's files, or describe the manifest of a faster publisher."""
         if not is_new:
             # Both wrote metadata; it must describe the manifest that won (time, author).
             self.check_written(manifest)
