@@ -384,6 +384,29 @@ def test_a_deletion_that_is_taken_back_leaves_an_unfinished_version_to_be_comple
     assert three.read("tiny", "v3.0").version == "v3.0"
 
 
+def test_a_claim_that_came_too_late_does_not_stay(store: Store, one: Path, two: Path) -> None:
+    class Overtaken(FaultyStore):
+        """Another operator publishes other content just before the claim."""
+
+        def put_if_absent(self, key: str, content: bytes | Path) -> str:
+            if key.endswith("PUBLISHING"):
+                publish(store, one)
+            return super().put_if_absent(key, content)
+
+    with pytest.raises(ModelConflictError, match="with other content"):
+        publish(Overtaken(store), two)
+    assert not [key for key in contents(store) if key.endswith("PUBLISHING")]
+    assert not publish(store, one)
+
+
+def test_a_damaged_claim_protects_what_it_stands_beside(store: Store, one: Path) -> None:
+    store.put("models/tiny/v1.0/PUBLISHING", b"\xff")
+    store.put("models/tiny/v1.0/config.json", b"{}")
+    with pytest.raises(ModelConflictError, match=r"left unfinished \(by somebody unknown"):
+        publish(store, one)
+    assert store.get("models/tiny/v1.0/config.json") == b"{}"
+
+
 @pytest.mark.parametrize("moment", ["before the manifest", "after the manifest"])
 def test_a_version_that_is_deleted_while_it_is_published_is_whole_or_gone(
     three: Registry, two: Path, moment: str

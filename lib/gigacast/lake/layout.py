@@ -1,4 +1,4 @@
-"""Every key of a bucket is spelled here; nothing else concatenates one.
+"""The keys of a bucket: every key is spelled here, and nothing else concatenates one.
 
 Keys are relative to the output root (inputs: to the input root).
 """
@@ -53,7 +53,7 @@ _PREDICTION = re.compile(
 
 
 class ReceiptKey(NamedTuple):
-    """What a receipt's key says, so that planning reads no receipt."""
+    """The parts of a receipt's key: they are all that planning needs, so it reads no receipt."""
 
     output_key: str
     input_id: str
@@ -61,7 +61,7 @@ class ReceiptKey(NamedTuple):
 
 
 class PredictionKey(NamedTuple):
-    """What a prediction's key says; ``rest`` is the input key with the output's ending."""
+    """The parts of a prediction's key; ``rest`` is the input key with the output's ending."""
 
     model: str
     version: str
@@ -70,7 +70,7 @@ class PredictionKey(NamedTuple):
 
 
 def version_prefix(model: str, version: str, root: str = FORECASTS) -> str:
-    """Return the folder of all specs of one model version: of its forecasts, or its backtests."""
+    """Return the folder of a model version's specs, below the root of forecasts or backtests."""
     return f"{root}{model}/{version}/"
 
 
@@ -80,12 +80,12 @@ def spec_prefix(model: str, version: str, spec: str, root: str = FORECASTS) -> s
 
 
 def output_name(input_key: str) -> str:
-    """Return the output's key below its spec: other endings than ``.parquet`` are kept."""
+    """Return the key of an output below its spec; other endings than ``.parquet`` are kept."""
     return input_key if input_key.endswith(".parquet") else f"{input_key}.parquet"
 
 
 def month_output_name(folder: str) -> str:
-    """Return the output's key below its spec when a whole month is one partition."""
+    """Return the key of an output below its spec when a whole month is one partition."""
     return f"{folder}/month.parquet"
 
 
@@ -113,12 +113,12 @@ def evaluation_key(name: str, ending: str) -> str:
 
 
 def quality_prefix(source: str, spec: str) -> str:
-    """Return the folder of what was measured of a source's partitions in one way."""
+    """Return the folder of the measures of a source's partitions, taken by one spec."""
     return f"{QUALITY}{source}/{spec}/"
 
 
 def quality_key(source: str, spec: str, partition: str) -> str:
-    """Return the key of what was measured of one partition."""
+    """Return the key of the measures of one partition."""
     return f"{quality_prefix(source, spec)}{partition}.json"
 
 
@@ -128,12 +128,12 @@ def quality_report_key(name: str, ending: str) -> str:
 
 
 def cleaning_prefix(dataset: str, spec: str) -> str:
-    """Return the folder of the files that are cleaned in one way for a dataset."""
+    """Return the folder of a dataset's cleaned files, cleaned by one spec."""
     return f"{CLEANING}{dataset}/{spec}/"
 
 
 def cleaned_key(dataset: str, spec: str, input_id: str, path: str) -> str:
-    """Return the key of a cleaned file: another input is another key, so none is ever replaced."""
+    """Return the key of a cleaned file. It names the input, so that no file is ever replaced."""
     return f"{cleaning_prefix(dataset, spec)}{input_id}/{path}"
 
 
@@ -143,12 +143,12 @@ def receipt_prefix(output_key_or_prefix: str) -> str:
 
 
 def output_id(etag: str) -> str:
-    """Return an ETag as it appears in a receipt's key: ETags are opaque, hence hashed."""
+    """Return an ETag as it stands in a receipt's key: hashed, because ETags may hold anything."""
     return digest_text(etag)
 
 
 def receipt_key(output_key: str, input_id: str, output_etag: str) -> str:
-    """Return the key of the receipt that names exactly this input and this output."""
+    """Return the key of the receipt that proves one output of one input."""
     return f"{TIMINGS}{output_key}.{input_id}.{output_id(output_etag)}.json"
 
 
@@ -159,17 +159,17 @@ def parse_receipt_key(key: str) -> ReceiptKey | None:
 
 
 def processed_name(status: str, input_key: str) -> str:
-    """Return what the receipt of an input that was processed with some outcome is named after."""
+    """Return the name, in the place of an output key, of the receipt of a processed input."""
     return f"processed/{status}/{input_key}"
 
 
 def audit_key(run_id: str, child: str | None = None) -> str:
-    """Return the key of a run's audit, or of one child's of an array run."""
+    """Return the key of the audit of a run, or of one child of an array run."""
     return f"{AUDIT}{run_id}.json" if child is None else f"{AUDIT}{run_id}/{child}.json"
 
 
 def child_outputs_key(run_id: str, child: int) -> str:
-    """Return the key of the list of what one child of an array run has forecast."""
+    """Return the key of the list of outputs of one child of an array run."""
     return f"{AUDIT}{run_id}/{child}.parquet"
 
 
@@ -179,12 +179,12 @@ def audit_prefix(run_id: str) -> str:
 
 
 def plan_key(run_id: str, child: int | None = None) -> str:
-    """Return the key of what the children of an array run share, or of one child's tasks."""
+    """Return the key of an array run's plan, or of the tasks of one child."""
     return f"{PLANS}{run_id}.json" if child is None else f"{PLANS}{run_id}/{child}.json"
 
 
 def lease_key() -> str:
-    """Return the key that says whose turn it is to submit a run."""
+    """Return the key of the lease for submitting runs."""
     return f"{PLANS}LEASE"
 
 
@@ -204,17 +204,17 @@ def model_file_key(model: str, version: str, name: str) -> str:
 
 
 def model_manifest_key(model: str, version: str) -> str:
-    """Return the key of the manifest that makes a version exist."""
+    """Return the key of a model version's manifest: the version exists when its manifest does."""
     return model_file_key(model, version, MODEL_MANIFEST)
 
 
 def model_claim_key(model: str, version: str) -> str:
-    """Return the key that says which content a version is being given, or that it is going."""
+    """Return the key of the claim on a model version that is being published or deleted."""
     return model_file_key(model, version, MODEL_CLAIM)
 
 
 def active_key(model: str) -> str:
-    """Return the key that names a model's active version."""
+    """Return the key of the object that names a model's active version."""
     return f"{MODELS}{model}/{ACTIVE}"
 
 

@@ -1,7 +1,7 @@
-"""A lease: who submits a run of a prefix now.
+"""The lease for submitting runs of a prefix.
 
-It keeps two schedules from doing the same work twice. Nothing rests on it: two runs at once waste
-work and harm nothing, and a lease that nobody gives back ends by itself.
+It keeps two schedules from doing the same work twice. Correctness does not depend on it: two runs
+at once waste work and harm nothing, and a lease that nobody gives back expires.
 """
 
 import json
@@ -13,16 +13,17 @@ from gigacast.storage.store import Store
 
 
 def take_lease(store: Store, holder: str, now: datetime, valid_for: timedelta) -> bool:
-    """Take the lease; ``False`` when somebody else holds it.
+    """Take the lease; return ``False`` when somebody else holds it.
 
     Parameters
     ----------
     store : Store
         Rooted at the output root.
     holder : str
+        Name of the run or schedule that takes the lease.
     now : datetime
     valid_for : timedelta
-        After this it may be taken by others.
+        Time after which others may take the lease.
     """
     content = _content(holder, now + valid_for)
     try:
@@ -33,17 +34,17 @@ def take_lease(store: Store, holder: str, now: datetime, valid_for: timedelta) -
 
 
 def pass_lease(store: Store, holder: str, to: str, until: datetime) -> None:
-    """Hand a lease on, as to the run that was submitted under it; nothing when it is not held."""
+    """Pass the lease to another holder; do nothing when ``holder`` does not hold it."""
     _change(store, holder, _content(to, until))
 
 
 def release_lease(store: Store, holder: str) -> None:
-    """Give a lease back; nothing when it is not held, or another's."""
+    """Give the lease back; do nothing when ``holder`` does not hold it."""
     _change(store, holder, None)
 
 
 def lease_holder(store: Store) -> str | None:
-    """Return who holds the lease, expired or not."""
+    """Return the holder of the lease, expired or not; ``None`` when it was never taken."""
     try:
         return _parse(store.get(lease_key()))[0]
     except ObjectNotFoundError:
@@ -58,17 +59,19 @@ def _replace_expired(store: Store, content: bytes, now: datetime) -> bool:
             return False
         store.put_if_match(lease_key(), content, etag)
     except (ObjectNotFoundError, PreconditionFailedError):
-        return False  # somebody gave it back, or was faster: the next time decides
+        # Somebody gave it back or was faster. No second attempt: the next schedule decides.
+        return False
     return True
 
 
 def _change(store: Store, holder: str, content: bytes | None) -> None:
     try:
         etag = store.head(lease_key()).etag
-        found, _ = _parse(store.get(lease_key(), if_match=etag))
-        if found != holder:
+        current, _ = _parse(store.get(lease_key(), if_match=etag))
+        if current != holder:
             return
-        # An expired lease instead of none: a delete could not be made conditional everywhere.
+        # An expired lease is written instead of deleting it: stores have no conditional delete, so
+        # that a slow holder might delete the lease of the next one.
         store.put_if_match(lease_key(), content or _content("", None), etag)
     except (ObjectNotFoundError, PreconditionFailedError):
         return
@@ -80,7 +83,7 @@ def _content(holder: str, until: datetime | None) -> bytes:
 
 
 def _parse(content: bytes) -> tuple[str, datetime | None]:
-    """Read a lease; one that can't be read is nobody's."""
+    """Return the holder and the end of a stored lease; a damaged lease has neither."""
     try:
         values = json.loads(content)
         until = values["until"]

@@ -1,7 +1,7 @@
-"""Contracts: what a dataset promises of its columns and rows, as data.
+"""Contracts: the columns, types and rules that a dataset promises, as data.
 
-A contract says of each column its type, whether it may be missing, its range and its allowed
-values; and of the rows what is unique, how they are ordered, and which rules hold between columns.
+A contract lists for each column its type, whether values may be missing, its range and its allowed
+values; and for the rows their unique keys, their order and the rules between columns.
 `Contract.to_dict` and `Contract.from_dict` are its form in JSON and metadata, `format_contract` and
 `parse_contract` in YAML.
 """
@@ -48,12 +48,11 @@ _DECIMAL = re.compile(r"decimal(?:128)?\((\d+),\s*(-?\d+)\)")
 
 
 class Mode(StrEnum):
-    """How hard a contract is held.
+    """How strictly a contract is applied.
 
     ``STRICT``: types must be the contract's, or convert without loss among numbers and among
-    timestamps; columns it does not know give a warning. ``COERCE``: whatever can be converted is;
-    values that cannot are violations. ``IGNORE``: nothing is converted or refused; what is wrong
-    is logged.
+    timestamps; unknown columns give a warning. ``COERCE``: values are converted where possible;
+    the others are violations. ``IGNORE``: nothing is converted or refused; violations are logged.
     """
 
     STRICT = "strict"
@@ -70,8 +69,8 @@ def parse_type(text: str) -> pa.DataType:
     ------
     ConfigError
     """
-    if (known := _TYPES.get(text)) is not None:
-        return known
+    if (kind := _TYPES.get(text)) is not None:
+        return kind
     if match := _TIMESTAMP.fullmatch(text):
         return pa.timestamp(match[1], match[2])
     if match := _DECIMAL.fullmatch(text):
@@ -84,23 +83,23 @@ def parse_type(text: str) -> pa.DataType:
 
 @dataclass(frozen=True)
 class Column:
-    """What is promised of one column.
+    """The promise about one column.
 
     Parameters
     ----------
     name : str
     type : str
-        As `parse_type` reads it. ``timestamp`` without a unit takes timestamps of every unit.
+        Type as `parse_type` reads it; ``timestamp`` without a unit takes every unit.
     nullable : bool
         Whether values may be missing (null, or NaN).
     required : bool
-        Whether the column must be there.
+        Whether the column must exist.
     minimum, maximum : optional
-        The least and the greatest value, both allowed.
+        Least and greatest allowed value, inclusive; no limit by default.
     allowed : tuple, optional
-        The only values there may be.
+        The only values allowed; any by default.
     unique : bool
-        Whether no value comes twice.
+        Whether no value may occur twice.
     description : str
     """
 
@@ -150,19 +149,19 @@ _Rule = Annotated[Rule, ReadAs(_Text, Rule)]
 
 @dataclass(frozen=True)
 class Contract:
-    """What is promised of a dataset.
+    """The promise about a dataset.
 
     Parameters
     ----------
     name : str
     columns : tuple of Column
     unique : tuple of tuple of str
-        Columns that together name a row; those that are absent and not required are left out.
+        Keys: columns whose values together identify a row; missing optional ones are left out.
     ordered_by : tuple of str
-        Rows never go back in these columns, the first counting most.
+        Columns in whose order the rows are, the most significant first.
     rules : tuple of Rule
     version : str
-        Of the contract itself.
+        Version of the contract itself.
     description : str
 
     Examples
@@ -185,15 +184,15 @@ class Contract:
         names = [column.name for column in self.columns]
         if len(set(names)) < len(names):
             raise ConfigError(f"the contract {self.name!r} has a column twice")
-        asked = [
+        named = [
             *(("unique", key) for key in self.unique),
             ("ordered_by", self.ordered_by),
             *((f"the rule {rule.text!r}", rule.columns) for rule in self.rules),
         ]
-        for what, wanted in asked:
-            if unknown := [name for name in wanted if name not in names]:
+        for part, columns in named:
+            if unknown := [name for name in columns if name not in names]:
                 raise ConfigError(
-                    f"the contract {self.name!r}: {what} names {unknown[0]!r}, which is no column"
+                    f"the contract {self.name!r}: {part} names {unknown[0]!r}, which is no column"
                 )
 
     @property
@@ -203,19 +202,19 @@ class Contract:
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns as Arrow sees them."""
+        """The columns as an Arrow schema."""
         return pa.schema([pa.field(c.name, c.arrow_type, c.nullable) for c in self.columns])
 
     def column(self, name: str) -> Column | None:
-        """Return a column; ``None`` when there is none of that name."""
+        """Return a column by name; ``None`` without one."""
         return next((column for column in self.columns if column.name == name), None)
 
     def keys(self, present: Iterable[str]) -> list[tuple[str, ...]]:
-        """Return what must be unique among columns that are there, each key once."""
-        there = set(present)
-        keys = [tuple(name for name in key if name in there) for key in self.unique]
+        """Return the unique keys among the columns that are present, each once."""
+        names = set(present)
+        keys = [tuple(name for name in key if name in names) for key in self.unique]
         keys += [
-            (column.name,) for column in self.columns if column.unique and column.name in there
+            (column.name,) for column in self.columns if column.unique and column.name in names
         ]
         return [key for key in dict.fromkeys(keys) if key]
 

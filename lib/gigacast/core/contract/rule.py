@@ -1,8 +1,8 @@
 """Rules between the columns of a row, written as ``high >= low`` or ``bid <= ask and ask > 0``.
 
-The text is parsed by Python's own parser and only comparisons, ``and``, ``or``, ``not``, ``+ - *
-/``, numbers, text and column names are taken; nothing is ever evaluated as code. As in SQL a rule
-that meets a missing value is not broken.
+The text is parsed by Python's own parser, and only comparisons, ``and``, ``or``, ``not``, ``+ - *
+/``, numbers, text and column names are accepted; nothing is ever evaluated as code. As in SQL, a
+rule is not broken by a missing value.
 """
 
 import ast
@@ -42,7 +42,7 @@ class Rule:
     Parameters
     ----------
     text : str
-        Column names that are no identifiers stand in backquotes.
+        Condition; column names that are no identifiers stand in backquotes.
 
     Raises
     ------
@@ -81,17 +81,17 @@ class Rule:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns it looks at."""
-        found = (node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name))
-        return tuple(dict.fromkeys(self._names.get(name, name) for name in found))
+        """The columns that the rule compares."""
+        names = (node.id for node in ast.walk(self._tree) if isinstance(node, ast.Name))
+        return tuple(dict.fromkeys(self._names.get(name, name) for name in names))
 
     def holds(self, rows: pa.RecordBatch | pa.Table) -> Any:
-        """Return which rows meet the rule, boolean [N]; rows with a missing value do.
+        """Return which rows keep the rule, boolean [N]; rows with a missing value do.
 
         Raises
         ------
         ConfigError
-            When the columns' types cannot be compared as it says.
+            When the types of the columns cannot be compared.
         """
         try:
             found = self._value(self._tree, rows)
@@ -103,7 +103,7 @@ class Rule:
         return found if whole else pc.fill_null(found, to_scalar(True))
 
     def as_order(self) -> tuple[str, str] | None:
-        """Return (greater, lesser) when it compares two columns; ``None`` for other rules."""
+        """Return (greater, lesser) of a rule that orders two columns; ``None`` for other rules."""
         node = self._tree
         if not isinstance(node, ast.Compare) or len(node.ops) > 1:
             return None
@@ -150,7 +150,7 @@ def _comparable(column: Any) -> Any:
 
 
 def _compare(operator: type, one: Any, other: Any) -> Any:
-    """Compare, and leave what meets a NaN open, as a null does."""
+    """Compare two operands; comparisons with NaN are null, as those with a null are."""
     found = _COMPARE[operator](one, other)
     for side in (one, other):
         if not isinstance(side, pa.Scalar) and may_hold_nan(side):
@@ -159,7 +159,7 @@ def _compare(operator: type, one: Any, other: Any) -> Any:
 
 
 def _check(node: ast.expr, *, top: bool = False) -> None:  # noqa: C901 - a list of what is taken
-    """Take only what is listed here; comparisons at the top, values below them."""
+    """Accept only the nodes listed here: comparisons at the top, values below them."""
     if isinstance(node, ast.BoolOp) and top:
         for one in node.values:
             _check(one, top=True)

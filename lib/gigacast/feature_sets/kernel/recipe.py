@@ -1,4 +1,4 @@
-"""Recipes: which features of which columns, as data.
+"""Recipes: the features of a feature set and their columns, as data.
 
 `Recipe.to_dict` and `Recipe.from_dict` are its form in YAML, JSON and metadata. A list where one
 value is expected stands for each of its values in turn: ``window: [20, 60]`` are two features.
@@ -83,23 +83,23 @@ def _read_entry(entry: Any) -> list[Feature]:
 
 @dataclass(frozen=True)
 class Recipe:
-    """A feature set, as it is computed.
+    """A feature set: its features and the rules for computing them.
 
     Parameters
     ----------
     name : str
     features : tuple of Feature
-        In the order they are computed; those whose name starts with ``_`` are not given out.
+        Features in the order of computation; names that start with ``_`` stay internal.
     keep : tuple of str
-        Columns that are carried along.
+        Columns that are copied to the output.
     contract : str, optional
-        A predefined contract that the outcome keeps.
+        Predefined contract that the output keeps.
     training : Training, optional
-        Needed to scale and to select.
+        Rows to learn from; required by scaling and selection.
     scale : Scale, optional
     select : Select, optional
     bars_per_day : int, optional
-        Rows of a day of trading, which windows such as ``30d`` are made of.
+        Rows of a trading day, for windows such as ``30d``.
     description : str
 
     Examples
@@ -125,7 +125,7 @@ class Recipe:
             raise ConfigError(f"the recipe {self.name!r} has no features")
         if self.bars_per_day is not None:
             check_count("bars_per_day", self.bars_per_day)
-        made = [*self.keep, *(name for one in self.features for name in one.names)]
+        made = [*self.keep, *(name for feature in self.features for name in feature.names)]
         if twice := [name for place, name in enumerate(made) if name in made[:place]]:
             raise ConfigError(
                 f"the recipe {self.name!r} makes {twice[0]!r} twice", hint="give one a name"
@@ -147,35 +147,35 @@ class Recipe:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The features that are given out."""
+        """Names of the features in the output."""
         made = (name for feature in self.features for name in feature.names)
         return tuple(name for name in made if not name.startswith("_"))
 
     @property
     def learns(self) -> bool:
-        """Whether rows are to be trained on before features are given out."""
+        """Whether scaling or selection is fitted before features are written."""
         return self.scale is not None or self.select is not None
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are read."""
+        """Columns that are read."""
         made: set[str] = set()
-        wanted = dict.fromkeys(self.keep)
+        columns = dict.fromkeys(self.keep)
         for feature in self.features:
-            wanted |= dict.fromkeys(name for name in feature.columns if name not in made)
+            columns |= dict.fromkeys(name for name in feature.columns if name not in made)
             made.update(feature.names)
         if self.select is not None and self.select.target not in made:
-            wanted[self.select.target] = None
-        return tuple(wanted)
+            columns[self.select.target] = None
+        return tuple(columns)
 
     @property
     def assets(self) -> dict[str, tuple[str, ...]]:
-        """Which columns of which other items are looked at."""
-        found: dict[str, list[str]] = {}
+        """Columns that are read of other items, by item."""
+        others: dict[str, list[str]] = {}
         for feature in self.features:
             if isinstance(feature, Correlation) and feature.item is not None:
-                found.setdefault(feature.item, []).append(feature.other)
-        return {item: tuple(dict.fromkeys(columns)) for item, columns in found.items()}
+                others.setdefault(feature.item, []).append(feature.other)
+        return {item: tuple(dict.fromkeys(columns)) for item, columns in others.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values, defaults left out."""

@@ -1,4 +1,4 @@
-"""What a recipe says beside its features: what to learn from, scales, selection."""
+"""The rules of a recipe: rows to learn from, scaling and selection of features."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +12,14 @@ from gigacast.feature_sets.kernel.scaling import METHODS
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """Which rows are to be learned from: scales and ranks look at no others.
+    """The rows to learn from: scales and ranks use no others.
 
     Parameters
     ----------
     until : str, optional
-        Rows up to this moment (ISO 8601).
+        Time of the last row to learn from (ISO 8601).
     share : float, optional
-        The earliest rows of this share.
+        Share of the rows to learn from, the earliest first.
     """
 
     until: Text | None = None
@@ -41,13 +41,13 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How features are scaled: fitted on the training part, and on all of it.
+    """The scaling of features, fitted on the whole training part.
 
     Parameters
     ----------
     method : {"standard", "minmax", "robust"}
     columns : tuple of str
-        Only these; all features when empty.
+        Features to scale; all by default.
     """
 
     method: str = "standard"
@@ -60,18 +60,18 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Select:
-    """Which features are kept: the best by what they say of a target's future.
+    """The selection of features by how well they predict a target.
 
     Parameters
     ----------
     target : str
-        A column, or a feature, whose value ``ahead`` rows later is to be told.
+        Column or feature whose value ``ahead`` rows later is predicted.
     ahead : int
     measure : {"mutual_information", "pearson", "spearman"}
     count : int, optional
-        At most so many features; all that say anything when absent.
+        Maximum number of features; all that predict anything by default.
     most_alike : float
-        A feature whose rank correlation with a better one is greater is left out.
+        Maximum rank correlation with a better feature; more similar ones are left out.
     """
 
     target: str

@@ -1,8 +1,8 @@
-"""The lake: the datasets of a store, each version whole or not there.
+"""The lake: the datasets of a store, and the state of each version.
 
-A version exists by its manifest. What lies in a version's folder without one is *unfinished* when a
-claim says that it is being published, *retired* when it was deleted but for files that later
-versions share, and else *plain*: somebody put it there by hand.
+A version exists when its manifest does. A folder without a manifest is *unfinished* with a claim,
+*retired* when it was deleted except for files that later versions share, and *plain* otherwise:
+somebody put the files there by hand.
 """
 
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ PLAIN = "no manifest"
 
 @dataclass(frozen=True, slots=True)
 class Deprecation:
-    """Why a version should no longer be used, and what instead."""
+    """The note of a deprecated version: when, who and why, and the version to use instead."""
 
     when: str
     who: str
@@ -52,7 +52,7 @@ class Lake:
     Parameters
     ----------
     store : Store
-        Rooted where ``raw/``, ``cleaned/`` and ``features/`` lie.
+        Rooted at the folder that holds ``raw/``, ``cleaned/`` and ``features/``.
     """
 
     def __init__(self, store: Store) -> None:
@@ -64,13 +64,13 @@ class Lake:
 
     def names(self, layer: str) -> list[str]:
         """Return the names of all datasets of a layer."""
-        found: set[str] = set()
+        names: set[str] = set()
         for folder in self._folders(f"{layer}/"):
             if layer == "raw":
-                found.add(folder)
+                names.add(folder)
             else:
-                found.update(self._folders(f"{layer}/{folder}/"))
-        return sorted(found)
+                names.update(self._folders(f"{layer}/{folder}/"))
+        return sorted(names)
 
     def datasets(self, layer: str | None = None) -> list[DatasetRef]:
         """Return every dataset, without versions."""
@@ -85,12 +85,12 @@ class Lake:
             for folder in self._folders(root)
             if ref.layer == "raw" or Version.find(folder)
         }
-        there = {version: state for version, state in states.items() if state is not None}
-        order = sorted(there) if ref.layer == "raw" else sorted(there, key=Version.parse)
-        return {version: there[version] for version in order}
+        existing = {version: state for version, state in states.items() if state is not None}
+        order = sorted(existing) if ref.layer == "raw" else sorted(existing, key=Version.parse)
+        return {version: existing[version] for version in order}
 
     def state(self, ref: DatasetRef) -> str | None:
-        """Return the state of one version; ``None`` when there is nothing."""
+        """Return the state of one version; ``None`` when its folder is empty."""
         level = self.store.list_folder(ref_prefix(ref))
         names = {entry.key.rpartition("/")[2] for entry in level.objects}
         if DATASET_MANIFEST in names:
@@ -113,7 +113,7 @@ class Lake:
         Raises
         ------
         DatasetIntegrityError
-            When the manifest lies.
+            When the manifest does not agree with itself, or with its key.
         """
         key = ref_prefix(ref) + DATASET_MANIFEST
         pinned = read_pinned(self.store, key)
@@ -129,7 +129,7 @@ class Lake:
         return manifest
 
     def resolve(self, ref: DatasetRef) -> DatasetRef:
-        """Return a dataset with its version: the highest published one when none is named.
+        """Return a dataset with its version: the highest published one by default.
 
         Deprecated versions are passed over, unless there are no others.
 
@@ -140,18 +140,18 @@ class Lake:
         if ref.version is not None:
             return ref
         states = self.versions(ref)
-        for wanted in (PUBLISHED, DEPRECATED):
-            if found := [version for version, state in states.items() if state == wanted]:
-                return replace(ref, version=found[-1])
+        for state in (PUBLISHED, DEPRECATED):
+            if versions := [version for version in states if states[version] == state]:
+                return replace(ref, version=versions[-1])
         raise self._unknown(ref, states)
 
     def read(self, ref: DatasetRef) -> DatasetManifest:
-        """Return the manifest of a version, or of the latest.
+        """Return the manifest of a version; of the latest one by default.
 
         Raises
         ------
         DataNotFoundError
-            When it is not published; the message lists what is.
+            When it is not published; the message lists the versions that are.
         DatasetIntegrityError
         """
         resolved = self.resolve(ref)
@@ -161,7 +161,7 @@ class Lake:
         return manifest
 
     def deprecation(self, ref: DatasetRef) -> Deprecation | None:
-        """Return why a version is deprecated; ``None`` when it is not."""
+        """Return the note of a deprecated version; ``None`` when it is not deprecated."""
         pinned = read_pinned(self.store, ref_prefix(ref) + DATASET_DEPRECATED)
         if pinned is None:
             return None
@@ -174,10 +174,10 @@ class Lake:
 
     def _unknown(self, ref: DatasetRef, states: dict[str, str]) -> DataNotFoundError:
         if not states:
-            there = ", ".join(self.names(ref.layer)) or "none"
+            names = ", ".join(self.names(ref.layer)) or "none"
             return DataNotFoundError(
                 f"{self.store.address.url}: no dataset {ref.name!r} in {ref.layer}/; "
-                f"there are: {there}",
+                f"there are: {names}",
                 hint="`gigacast data versions` lists all",
             )
         shown = [v if state == PUBLISHED else f"{v} ({state})" for v, state in states.items()]

@@ -1,8 +1,8 @@
-"""Where a dataset or file comes from, and what was made from it.
+"""The lineage of a dataset or file: its sources, and the datasets and forecasts made from it.
 
-Upwards a manifest names the exact objects, with their ETags, that a version was made from; files
-that were never in a version say so in their footer. Downwards every manifest of the lake is read
-once and turned around, and every audit says which version its run read.
+Sources: a manifest names the objects, with their ETags, that a version was made from; forecasts
+name their inputs in their footer. Products: every manifest of the lake is read once for the
+versions it depends on, and every audit for the version that its run read.
 """
 
 import logging
@@ -43,22 +43,22 @@ READERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One step.
+    """One step of a lineage.
 
     Parameters
     ----------
     depth : int
-        Steps from where the walk began, 1 for the next.
+        Steps from the start, from 1 on.
     name : str
-        The dataset, or the key of a single object.
+        Dataset, or key of a single object.
     key, etag : str
-        The exact object.
+        The object, in the version that was read.
     relation : str
         ``made from``, ``appended to``, ``forecast from`` or ``file of``.
     state : str
-        Upwards: whether the object still is what it was.
+        Of a source: whether the object still has that ETag.
     via : str
-        What it is linked to, a step nearer to where the walk began.
+        Neighbour that is one step nearer to the start.
     """
 
     depth: int
@@ -72,7 +72,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What was asked about, what it comes from, and what was made from it."""
+    """The start of a lineage, its sources and its products."""
 
     start: str
     sources: tuple[Link, ...]
@@ -80,12 +80,12 @@ class Lineage:
 
 
 def trace(lake: Lake, text: str) -> Lineage:
-    """Walk both ways from a dataset (``cleaned/v3/EURUSD``) or a key.
+    """Return the lineage of a dataset (``cleaned/v3/EURUSD``) or a key.
 
     Raises
     ------
     DataNotFoundError
-        When there is neither.
+        When neither exists.
     """
     ref, start = _start(lake, text)
     return Lineage(start, tuple(_sources(lake, start, ref)), tuple(_products(lake, start, ref)))
@@ -144,7 +144,7 @@ def _ref_of(one: Dependency) -> DatasetRef | None:
 
 
 def _embedded(lake: Lake, key: str) -> list[Dependency]:
-    """Return what a forecast's own footer says; nothing for other objects."""
+    """Return the inputs that a forecast names in its footer; none for other objects."""
     if not key.endswith(".parquet"):
         return []
     try:
@@ -163,7 +163,7 @@ def _embedded(lake: Lake, key: str) -> list[Dependency]:
 
 
 def _state(lake: Lake, one: Dependency) -> str:
-    """Return whether an object is what it was; one of another store is looked up there."""
+    """Return whether an object still has its ETag; objects of other stores are looked up there."""
     try:
         store, key = lake.store, one.key
         if "://" in key:
@@ -177,11 +177,12 @@ def _state(lake: Lake, one: Dependency) -> str:
 
 
 def _state_of_input(lake: Lake, one: Dependency) -> str:
-    """Return whether a forecast's input is what it was, where that can be told."""
+    """Return whether a forecast's input still has its ETag, where the store can be reached."""
     if one.dataset is not None:  # versions never change
         return UNCHANGED if lake.find(DatasetRef.parse(one.dataset)) is not None else GONE
     state = _state(lake, one)
-    return OUT_OF_REACH if state == GONE else state  # it may lie below another root
+    # The footer does not name the input root: a missing object may exist below another one.
+    return OUT_OF_REACH if state == GONE else state
 
 
 def _products(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
@@ -217,7 +218,7 @@ def _owners(lake: Lake, key: str) -> list[DatasetRef]:
 
 
 def _forecasts(lake: Lake, datasets: Mapping[str, int]) -> Iterator[Link]:
-    """Yield the forecasts and backtests made from datasets, as long as audits tell of them."""
+    """Yield the forecasts and backtests made from datasets, by the audits that are left."""
     if not datasets:
         return
     keys = [
@@ -248,11 +249,11 @@ def _read_audit(lake: Lake, key: str) -> Audit | None:
 
 
 def _written(audit: Audit) -> list[str]:
-    """Return the folders a run wrote into."""
+    """Return the folders that a run wrote."""
     specs = audit.plan.get("specs")
     root = BACKTESTS if audit.job == "backtest" else FORECASTS
     if not isinstance(specs, dict) or not audit.files_processed:
-        return []  # a run in which nothing came about
+        return []  # the run wrote nothing
     return [
         spec_prefix(str(one["model"]), str(one["version"]), spec, root).rstrip("/")
         for spec, one in specs.items()
@@ -263,7 +264,7 @@ def _written(audit: Audit) -> list[str]:
 def _link(
     manifest: DatasetManifest, depth: int, via: str, current: DatasetRef | None
 ) -> Link | None:
-    """Return how a version was made from a dataset or a key; ``None`` when it was not."""
+    """Return the link from a dataset or key to a version made from it; ``None`` without one."""
     name = str(manifest.ref)
     for one in manifest.dependencies:
         same_dataset = current is not None and one.dataset == str(current)
@@ -282,7 +283,8 @@ def _all_manifests(lake: Lake) -> Iterator[DatasetManifest]:
                 one = replace(dataset, version=version)
                 try:
                     found = lake.find(one)
-                except DatasetIntegrityError as error:  # of one dataset, and others are asked for
+                except DatasetIntegrityError as error:
+                    # One damaged manifest must not hide the lineage of all other datasets.
                     _logger.warning("%s is left out of the lineage: %s", one, error)
                     continue
                 if found is not None:

@@ -1,6 +1,6 @@
-"""The manifest of a dataset version: what makes it exist, and all that is known of it.
+"""The manifest of a dataset version: the version exists when its manifest does.
 
-A manifest names every file with its key, ETag, size and digests, so that versions can share files,
+A manifest names every file with its key, ETag, size and digests, so that versions can share files
 and readers never take one file for another.
 """
 
@@ -27,12 +27,12 @@ _ALWAYS_STORED = ("changelog", "dependencies", "partition_by", "quality_flags")
 
 
 def schema_to_text(schema: pa.Schema) -> str:
-    """Return a schema as JSON can hold it."""
+    """Return a schema as text, for JSON."""
     return base64.b64encode(schema.remove_metadata().serialize().to_pybytes()).decode()
 
 
 def schema_from_text(text: str) -> pa.Schema:
-    """Read what `schema_to_text` gave.
+    """Return the schema that `schema_to_text` wrote.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def schema_from_text(text: str) -> pa.Schema:
 
 
 def _tagged(value: Any) -> Any:
-    """Return a bound as JSON: a time is a mapping, so that it is not read as text."""
+    """Return a bound for JSON: a time is a mapping, so that it is not read as text."""
     if isinstance(value, datetime):
         return {"time": value.isoformat()}
     if isinstance(value, date):
@@ -89,15 +89,15 @@ class DatasetFile:
     Parameters
     ----------
     path : str
-        Its name within the dataset.
+        Name within the dataset.
     key : str
-        Where it lies, below the lake's root: in its own version's folder, or in an earlier one's.
+        Key below the lake's root: in the folder of this version, or of an earlier one.
     etag : str
     size_bytes, rows : int
     sha256 : str
-        Of the file.
+        SHA-256 of the file.
     content : str
-        Digest of its columns and rows alone; see `storage.parquet.draft`.
+        Digest of the columns and rows alone; see `storage.parquet.draft`.
     null_counts : mapping of str to int
     bounds : mapping of str to (least, greatest)
     """
@@ -117,7 +117,7 @@ class DatasetFile:
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """What a dataset was made from: an exact object, in the version it had."""
+    """An object that a dataset was made from, with its ETag at that time."""
 
     key: str
     etag: str
@@ -126,7 +126,7 @@ class Dependency:
 
 @dataclass(frozen=True, slots=True)
 class ChangelogEntry:
-    """What one version changed."""
+    """The changes of one version."""
 
     version: str
     when: str
@@ -136,32 +136,32 @@ class ChangelogEntry:
 
 @dataclass(frozen=True)
 class DatasetManifest:
-    """All that is known of a version of a dataset.
+    """A version of a dataset.
 
     Parameters
     ----------
     layer, name, version : str
     digest : str
-        Of the paths and contents of all files.
+        Digest of the paths and contents of all files.
     files : tuple of DatasetFile
-        In the order their rows are read.
+        Files in the order in which their rows are read.
     schema : pyarrow.Schema
-        Every file can be read as.
+        Schema as which every file can be read.
     created_at, created_by : str
     time_column : str, optional
     partition_by : tuple of str
     parent : str, optional
-        The version whose files this one shares.
+        Version whose files this one shares.
     changelog : tuple of ChangelogEntry
-        The latest first.
+        Changes, the latest version first.
     dependencies : tuple of Dependency
     contract : mapping, optional
-        The contract it was held against.
+        Contract that the rows were checked against.
     quality_flags : tuple of str
     codec : str
     software : mapping of str to str
     extra : mapping
-        More of what is known, as metadata.json lists it.
+        More entries of metadata.json.
     """
 
     layer: str
@@ -185,7 +185,7 @@ class DatasetManifest:
 
     @property
     def ref(self) -> DatasetRef:
-        """Which dataset it is."""
+        """The dataset and version."""
         return DatasetRef(self.layer, self.name, self.version)
 
     @property
@@ -200,9 +200,9 @@ class DatasetManifest:
 
     @property
     def null_counts(self) -> dict[str, int]:
-        """Missing values by column; a column that a file does not have is missing in all its rows.
+        """Count of missing values by column; a column that a file lacks is missing in all its rows.
 
-        Files that were not written here may not tell: their columns count what is known.
+        Files of other writers may have no counts: they add nothing.
         """
         return {
             name: sum(
@@ -220,14 +220,15 @@ class DatasetManifest:
 
     @property
     def bounds(self) -> dict[str, Bounds]:
-        """The bounds of each column that every file with rows tells of."""
-        found: dict[str, Bounds] = {}
+        """Least and greatest value of each column that has them in every file with rows."""
+        bounds: dict[str, Bounds] = {}
         filled = [file for file in self.files if file.rows]
         for name in self.schema.names:
-            told = [file.bounds[name] for file in filled if name in file.bounds]
-            if told and len(told) == len(filled):
-                found[name] = (min(low for low, _ in told), max(high for _, high in told))
-        return found
+            # One file without bounds may hold anything: then nothing is known of the column.
+            pairs = [file.bounds[name] for file in filled if name in file.bounds]
+            if pairs and len(pairs) == len(filled):
+                bounds[name] = (min(low for low, _ in pairs), max(high for _, high in pairs))
+        return bounds
 
     def to_bytes(self) -> bytes:
         """Return the manifest as it is stored."""
@@ -278,7 +279,7 @@ def file_to_dict(file: DatasetFile) -> dict[str, Any]:
 
 
 def file_from_dict(entry: Any, where: str = "a file") -> DatasetFile:
-    """Read what `file_to_dict` gave.
+    """Return the file that `file_to_dict` gave as plain values.
 
     Raises
     ------

@@ -1,11 +1,12 @@
-"""What metadata.json says, and each Parquet file in its footer.
+"""Metadata of a dataset version, in its metadata.json and in the footer of each Parquet file.
 
-Both are of one form, published as ``metadata.schema.json`` in this package, and checked against it
-whenever they are written or read.
+Both follow the JSON Schema ``metadata.schema.json`` of this package and are checked against it when
+they are written and when they are read.
 """
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
@@ -16,7 +17,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json
 from gigacast.errors import CorruptedFileError
-from gigacast.lake.dataset.manifest import DatasetManifest
+from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest
 
 EMBEDDED = "gigacast.metadata"
 """The key of the metadata in a Parquet file's footer."""
@@ -38,11 +39,12 @@ def _validator() -> Any:
 
 
 def check_metadata(metadata: Any, where: str) -> dict[str, Any]:
-    """Return metadata, or say which entry is wrong.
+    """Return metadata that follows the published schema.
 
     Raises
     ------
     CorruptedFileError
+        Naming the entry that does not follow it.
     """
     problem = next(iter(_validator().iter_errors(metadata)), None)
     if problem is not None:
@@ -72,20 +74,7 @@ def metadata_bytes(metadata: Mapping[str, Any], where: str) -> bytes:
 
 
 def describe_manifest(manifest: DatasetManifest) -> dict[str, Any]:
-    """Return what metadata.json says of a version."""
-    nulls, bounds = manifest.null_counts, manifest.bounds
-    contract = manifest.contract or {}
-    columns = [
-        {
-            "name": column.name,
-            "type": str(column.type),
-            "nullable": column.nullable,
-            "null_count": nulls[column.name],
-        }
-        | _limits(bounds.get(column.name))
-        for column in manifest.schema
-    ]
-    time_range = bounds.get(manifest.time_column or "")
+    """Return the metadata of a version: the content of its metadata.json."""
     return {
         "layer": manifest.layer,
         "feature_set" if manifest.layer == "features" else "asset": manifest.name,
@@ -98,40 +87,50 @@ def describe_manifest(manifest: DatasetManifest) -> dict[str, Any]:
         "parent": manifest.parent,
         "compression": manifest.codec,
         "partition_by": list(manifest.partition_by),
-        "time_range": None
-        if time_range is None
-        else {"start": _text(time_range[0]), "end": _text(time_range[1])},
-        "schema": {
-            "name": contract.get("name"),
-            "version": contract.get("version"),
-            "columns": columns,
-        },
+        "time_range": _time_range(manifest),
+        "schema": _schema(manifest),
         "quality": {
-            "null_counts": nulls,
+            "null_counts": manifest.null_counts,
             "completeness_percentage": manifest.completeness_percentage,
             "quality_flags": list(manifest.quality_flags),
         },
-        "changelog": [
-            {"version": one.version, "when": one.when, "who": one.who, "what": one.what}
-            for one in manifest.changelog
-        ],
-        "dependencies": [
-            {"key": one.key, "etag": one.etag, "dataset": one.dataset}
-            for one in manifest.dependencies
-        ],
-        "files": [
-            {
-                "path": file.path,
-                "key": file.key,
-                "etag": file.etag,
-                "sha256": file.sha256,
-                "record_count": file.rows,
-                "file_size_bytes": file.size_bytes,
-            }
-            for file in manifest.files
-        ],
+        "changelog": [asdict(entry) for entry in manifest.changelog],
+        "dependencies": [asdict(dependency) for dependency in manifest.dependencies],
+        "files": [_file(file) for file in manifest.files],
         "software": dict(manifest.software),
         **manifest.extra,
+    }
+
+
+def _time_range(manifest: DatasetManifest) -> dict[str, Any] | None:
+    bounds = manifest.bounds.get(manifest.time_column or "")
+    return None if bounds is None else {"start": _text(bounds[0]), "end": _text(bounds[1])}
+
+
+def _schema(manifest: DatasetManifest) -> dict[str, Any]:
+    nulls, bounds = manifest.null_counts, manifest.bounds
+    contract = manifest.contract or {}
+    columns = [
+        {
+            "name": column.name,
+            "type": str(column.type),
+            "nullable": column.nullable,
+            "null_count": nulls[column.name],
+        }
+        | _limits(bounds.get(column.name))
+        for column in manifest.schema
+    ]
+    return {"name": contract.get("name"), "version": contract.get("version"), "columns": columns}
+
+
+def _file(file: DatasetFile) -> dict[str, Any]:
+    return {
+        "path": file.path,
+        "key": file.key,
+        "etag": file.etag,
+        "sha256": file.sha256,
+        "record_count": file.rows,
+        "file_size_bytes": file.size_bytes,
     }
 
 
@@ -141,5 +140,5 @@ def _limits(bounds: tuple[Any, Any] | None) -> dict[str, Any]:
 
 def _text(value: Any) -> Any:
     if isinstance(value, float) and value - value != 0:
-        return str(value)  # infinite: JSON has no number for it
+        return str(value)  # JSON has no number for infinity
     return value.isoformat() if isinstance(value, datetime | date) else value

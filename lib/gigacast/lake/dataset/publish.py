@@ -31,14 +31,14 @@ UPLOADS_AT_ONCE = 4
 
 @dataclass(frozen=True)
 class DatasetDraft:
-    """A version about to be published.
+    """A version to be published.
 
     Parameters
     ----------
     manifest : DatasetManifest
-        Complete but for its digest and the files that are new.
+        Manifest without its digest and its new files.
     new : mapping of str to DraftFile
-        The files to write, by their path within the dataset.
+        New files by their path within the dataset.
     """
 
     manifest: DatasetManifest
@@ -46,7 +46,7 @@ class DatasetDraft:
 
     @property
     def digest(self) -> str:
-        """The digest the version will have."""
+        """Digest of the content: the files shared with the parent, and the new ones."""
         shared = [(file.path, file.content) for file in self.manifest.files]
         return digest_dataset([*shared, *((path, one.content) for path, one in self.new.items())])
 
@@ -182,7 +182,7 @@ def _exists(store: Store, key: str) -> bool:
 
 
 def _upload(store: Store, ref: DatasetRef, new: Mapping[str, DraftFile]) -> list[DatasetFile]:
-    """Write the new files, a few at a time."""
+    """Write the new files, `UPLOADS_AT_ONCE` at a time."""
 
     def put(entry: tuple[str, DraftFile]) -> DatasetFile:
         return put_dataset_file(store, ref, *entry)
@@ -192,12 +192,12 @@ def _upload(store: Store, ref: DatasetRef, new: Mapping[str, DraftFile]) -> list
 
 
 def put_dataset_file(store: Store, ref: DatasetRef, path: str, draft: DraftFile) -> DatasetFile:
-    """Write one file of a claimed version, or take the one with the same rows that is there.
+    """Write one file of a claimed version, or take the stored one when it has the same rows.
 
     Raises
     ------
     DatasetConflictError
-        When another file has its place.
+        When a file with other rows is stored under its key.
     """
     key = ref_prefix(ref) + path
     try:
@@ -232,6 +232,8 @@ def _take_existing(store: Store, key: str, path: str, draft: DraftFile) -> Datas
             f"{store.address.url}/{key} is there already with other content",
             hint="delete what was left: `gigacast data retire --unfinished`",
         )
+    # Other writers (library versions, codecs) may have stored the same rows as other bytes: the
+    # manifest names the bytes that are stored.
     same_rows = replace(
         draft,
         size_bytes=len(pinned.content),

@@ -1,7 +1,7 @@
-"""Versions that go: deprecated, then deleted, each shown before it is done.
+"""Deprecate and delete versions of datasets; a plan shows what would be deleted.
 
-Deleting goes the other way round than publishing: the manifest first, then the files that no other
-version of the dataset names. Files that are shared stay, under the folder they were written to.
+Deleting goes in the reverse order of publishing: the manifest first, then the files that no other
+version of the dataset names. Shared files stay in the folder that they were written to.
 """
 
 import json
@@ -30,13 +30,13 @@ from gigacast.lake.publication import Author
 from gigacast.storage.store import ObjectMeta
 
 ABANDONED_AFTER = timedelta(hours=1)
-"""How old a claim is before nobody is taken to be behind it."""
+"""Age from which a claim is taken for that of a killed publisher."""
 
 
 def deprecate_version(
     lake: Lake, ref: DatasetRef, author: Author, *, why: str = "", instead: str | None = None
 ) -> Deprecation:
-    """Say that a version should no longer be used; ``latest`` passes it over from now on.
+    """Mark a version as deprecated; ``latest`` passes it over from now on.
 
     Raises
     ------
@@ -50,14 +50,14 @@ def deprecate_version(
         content = json.dumps(asdict(note)).encode()
         lake.store.put_if_absent(ref_prefix(ref) + DATASET_DEPRECATED, content)
     except PreconditionFailedError as error:
-        known = lake.deprecation(ref)
-        told = f" on {known.when}{': ' if known.why else ''}{known.why}" if known else ""
-        raise DatasetConflictError(f"{ref} was deprecated{told}", hint="nothing to do") from error
+        earlier = lake.deprecation(ref)
+        text = f" on {earlier.when}{': ' if earlier.why else ''}{earlier.why}" if earlier else ""
+        raise DatasetConflictError(f"{ref} was deprecated{text}", hint="nothing to do") from error
     return note
 
 
 def restore_version(lake: Lake, ref: DatasetRef) -> None:
-    """Take a deprecation back.
+    """Remove the deprecation of a version.
 
     Raises
     ------
@@ -69,19 +69,19 @@ def restore_version(lake: Lake, ref: DatasetRef) -> None:
 
 @dataclass(frozen=True)
 class Retention:
-    """Which versions may go; the latest published one never does.
+    """The versions that may be deleted; the latest published one never is.
 
     Parameters
     ----------
     versions : tuple of str
-        These, by name.
+        Versions by name; all by default.
     keep_last : int, optional
-        All but so many of the latest.
+        Count of the latest versions to keep.
     older_than_days : float, optional
-        Only what was published before.
+        Age in days from which versions are deleted.
     only_deprecated : bool
     unfinished : bool
-        What killed publications left, instead of versions.
+        Whether to delete the leftovers of killed publications, instead of versions.
     """
 
     versions: tuple[str, ...] = ()
@@ -103,7 +103,7 @@ class RetirePlan:
     kept : tuple of str
         Keys that stay because other versions share them.
     refused : mapping of str to str
-        Versions asked for that stay, and why.
+        Versions that stay although they were named, with the reason.
     """
 
     versions: tuple[DatasetRef, ...]
@@ -118,12 +118,12 @@ class RetirePlan:
 
 
 def plan_retirement(lake: Lake, ref: DatasetRef, retention: Retention, now: datetime) -> RetirePlan:
-    """Decide what would be deleted, and delete nothing.
+    """Return what a retirement would delete; nothing is deleted.
 
     Raises
     ------
     DataNotFoundError
-        When a version is named that is not there.
+        When a named version does not exist.
     """
     states = lake.versions(ref)
     refused: dict[str, str] = {}
@@ -174,7 +174,7 @@ def _is_abandoned(lake: Lake, ref: DatasetRef, now: datetime, refused: dict[str,
 def _plan(
     lake: Lake, refs: Sequence[DatasetRef], states: dict[str, str], refused: dict[str, str]
 ) -> RetirePlan:
-    """List what the versions hold, less what those that stay name."""
+    """List the objects of the versions, without those that other versions name."""
     going = {ref.version for ref in refs}
     staying = [v for v, s in states.items() if v not in going and s in {PUBLISHED, DEPRECATED}]
     if not refs:
@@ -199,12 +199,12 @@ def _listed(lake: Lake, prefix: str) -> list[ObjectMeta]:
 
 
 def retire(lake: Lake, plan: RetirePlan) -> int:
-    """Delete what a plan says, less what was shared with a new version meanwhile.
+    """Delete the objects of a plan, without those that a newer version shares by now.
 
     Returns
     -------
     int
-        The number of objects deleted.
+        Count of objects deleted.
     """
     if not plan.versions:
         return 0
@@ -214,12 +214,15 @@ def retire(lake: Lake, plan: RetirePlan) -> int:
     for entry in plan.kept:
         owner = next((ref for ref in plan.versions if entry.startswith(ref_prefix(ref))), None)
         if owner is not None:
+            # Without a note, shared files without a manifest would look as if put there by hand.
             lake.store.put(ref_prefix(owner) + DATASET_RETIRED, b"")
+    # Manifests first: from here on no reader opens the versions, and no append shares their files.
     lake.store.delete(sorted(manifests & keys))
     states = lake.versions(plan.versions[0])
     living = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
     shared = _named_by(lake, (replace(plan.versions[0], version=version) for version in living))
     rest = keys - manifests - shared
+    # Claims last: a killed retirement leaves an unfinished version, not files of unknown origin.
     lake.store.delete(sorted(rest - claims))
     lake.store.delete(sorted(rest & claims))
     _forget_retired(lake, plan.versions[0])
@@ -227,7 +230,7 @@ def retire(lake: Lake, plan: RetirePlan) -> int:
 
 
 def _forget_retired(lake: Lake, ref: DatasetRef) -> None:
-    """Remove the notes of retired versions whose last shared file is gone."""
+    """Remove the notes of retired versions whose last shared file is deleted."""
     for version, state in lake.versions(ref).items():
         if state == RETIRED:
             prefix = ref_prefix(replace(ref, version=version))

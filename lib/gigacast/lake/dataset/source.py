@@ -1,8 +1,8 @@
-"""Versions of a dataset as one store to read from.
+"""Several versions of a dataset as one store to read from.
 
-Keys say which version a file is of: ``raw/EURUSD/2024-01-15/part-00000.parquet``. Files of
-published versions are known by their content, as in `lake.dataset_store`; those that somebody put
-there by hand, without a manifest, by their ETag.
+Keys name the version of a file: ``raw/EURUSD/2024-01-15/part-00000.parquet``. The ETag of a file of
+a published version is the digest of its rows, as in `lake.dataset.store`; a file without a manifest
+keeps its own.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from gigacast.storage.store import ObjectMeta
 
 
 def resolve_sources(lake: Lake, ref: DatasetRef, *, every: bool = False) -> tuple[DatasetRef, ...]:
-    """Return the versions to read: the one named, the latest, or every one there is.
+    """Return the versions to read: the named one, the latest by default, or all with ``every``.
 
     Raises
     ------
@@ -56,7 +56,7 @@ def open_sources(lake: Lake, refs: Sequence[DatasetRef]) -> DatasetStore:
 
 
 def origins_of(lake: Lake, refs: Sequence[DatasetRef]) -> dict[str, Dependency]:
-    """Return the exact object behind each key that `open_sources` gives."""
+    """Return the stored object behind each key of `open_sources`."""
     return {
         f"{ref}/{path}": Dependency(file.key, file.etag, str(ref))
         for ref in refs
@@ -80,5 +80,5 @@ def _plain_file(path: str, entry: ObjectMeta) -> DatasetFile:
 
 
 def _manifest_of(files: tuple[DatasetFile, ...]) -> DatasetManifest:
-    """Return a manifest that is of no version: the store asks it for files only."""
+    """Return a manifest of no version: `DatasetStore` reads nothing but its files."""
     return DatasetManifest("raw", "sources", "", "", files, pa.schema([]), "", "")

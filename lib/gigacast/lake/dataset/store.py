@@ -1,8 +1,8 @@
-"""A version of a dataset as a store: what its manifest names, and nothing else, read only.
+"""A version of a dataset as a read-only store of the files that its manifest names.
 
 Files that the version shares with an earlier one appear under their own names. The ETag of a file
-is the digest of its rows: the same in every version that shares it, and in every copy of the lake.
-Each read is of the object that the manifest names.
+is the digest of its rows: the same in every version that shares it, and in every copy of the lake,
+so that forecasts of unchanged files stay done. Every read is of the object that the manifest names.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ class DatasetStore(Store):
         Rooted at the lake.
     manifest : DatasetManifest
     address : StoreAddress
-        Where the version was asked for.
+        Address of the version, for messages.
     """
 
     def __init__(self, store: Store, manifest: DatasetManifest, address: StoreAddress) -> None:
@@ -52,7 +52,7 @@ class DatasetStore(Store):
         self._etags: dict[str, str] = {}
 
     def check(self) -> None:
-        """Make sure that the lake can be reached."""
+        """Check that the lake can be reached."""
         self._store.check()
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
@@ -65,8 +65,8 @@ class DatasetStore(Store):
 
     def list_folder(self, prefix: str = "") -> Folder:
         """Return one level below ``prefix``."""
-        found = [meta for page in self.list(check_folder_prefix(prefix)) for meta in page]
-        return fold_level(prefix, found)
+        entries = [meta for page in self.list(check_folder_prefix(prefix)) for meta in page]
+        return fold_level(prefix, entries)
 
     def head(self, key: str) -> ObjectMeta:
         """Return one file's metadata."""
@@ -86,7 +86,7 @@ class DatasetStore(Store):
         return self._read(self._pinned(key, if_match), read)
 
     def open_file(self, key: str, *, if_match: str | None = None) -> BinaryIO | None:
-        """Open the object the manifest names, where that is a file of this machine.
+        """Open the object the manifest names when it is a file of this machine; ``None`` otherwise.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class DatasetStore(Store):
         return read(file.key, if_match=etag)
 
     def _find_copy(self, file: DatasetFile) -> str:
-        """Return the ETag of an object with another one, but the same bytes: a copied lake's."""
+        """Return the ETag of an object with the same bytes: a copied lake has other ETags."""
         where = f"{self._store.address.url}/{file.key}"
         try:
             meta = self._store.head(file.key)

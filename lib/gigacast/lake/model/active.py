@@ -1,11 +1,11 @@
-"""Which version of a model is active: one object per model, changed by compare and swap.
+"""The active version of a model: one object per model, changed by compare and swap.
 
-``ACTIVE`` holds the version and every change there was. Who changes it names the ETag it was read
-with, so of two operators the slower one gets an error that shows what is active now, and undoes
-nobody.
+``ACTIVE`` holds the active version and the history of its changes. A change is written against the
+ETag that was read, so the slower of two operators undoes nothing: it gets an error that shows the
+version that is active now.
 
-Deleting a version is recorded here, too: the swap that records it makes a switch to that version
-which is under way fail, and a later one finds the claim (see ``registry``).
+Deletions are recorded here, too. The swap that records one makes a switch to that version fail that
+is under way; a later switch finds the claim for deletion (see `lake.model.registry`).
 """
 
 import json
@@ -28,7 +28,7 @@ SWITCH, ROLLBACK, DELETE, RESTORE = "switch", "rollback", "delete", "restore"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of the history; ``action`` is ``switch``, ``rollback``, ``delete``, ``restore``."""
+    """One change of the history; the action is switch, rollback, delete or restore."""
 
     version: str
     when: str
@@ -39,24 +39,24 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Active:
-    """The active version of a model and how it came to be; ``None`` when none is."""
+    """The active version of a model, ``None`` without one, and the history of its changes."""
 
     version: Name | None = None
     history: tuple[Change, ...] = ()
 
     def to_bytes(self) -> bytes:
-        """Return it as it is stored."""
+        """Return the object as it is stored."""
         return (json.dumps(asdict(self), indent=1) + "\n").encode()
 
     def then(self, change: Change) -> "Active":
-        """Return it after one more change."""
+        """Return the state after one more change."""
         version = self.version if change.action == DELETE else change.version
         return Active(version, (*self.history, change))
 
     def before(self) -> list[str]:
-        """Return the versions that rollbacks would lead to, the next one first.
+        """Return the versions that rollbacks lead to, the next rollback's first.
 
-        A rollback takes its switch off the pile: two in a row go two versions back.
+        A rollback undoes its switch: two in a row go two versions back.
         """
         pile: list[str] = []
         for change in self.history:
@@ -87,7 +87,9 @@ def parse_active(content: bytes, where: str) -> Active:
 
 
 def read_active(registry: Registry, model: str) -> tuple[Active, str | None]:
-    """Return what is active and the ETag that says so, ``None`` when nothing ever was.
+    """Return the active version of a model and the ETag of the object that names it.
+
+    The ETag is ``None`` when no version ever was active.
 
     Raises
     ------
@@ -101,12 +103,12 @@ def read_active(registry: Registry, model: str) -> tuple[Active, str | None]:
 
 
 def write_active(registry: Registry, model: str, active: Active, etag: str | None) -> None:
-    """Replace what is active if nobody did since it was read.
+    """Replace the active version unless it changed since it was read.
 
     Raises
     ------
     ModelConflictError
-        When somebody did; the message shows what is active now.
+        When it did; the message names the version that is active now.
     """
     key = active_key(model)
     try:
@@ -119,7 +121,7 @@ def write_active(registry: Registry, model: str, active: Active, etag: str | Non
 
 
 def lost_race(registry: Registry, model: str) -> ModelConflictError:
-    """Return the error of the slower of two operators."""
+    """Return the error for the slower of two operators."""
     now, _ = read_active(registry, model)
     last = now.history[-1] if now.history else None
     by = f" ({last.action} {last.version} by {last.who}, {last.when})" if last else ""
@@ -146,16 +148,16 @@ def switch_version(
     model, version : str
     author : Author
     why : str
-        Goes into the history.
+        Reason, for the history.
     expected : str, optional
-        The version that must be active now.
+        Version that must be active now; any by default.
 
     Raises
     ------
     ModelNotFoundError
-        When it is not published; the message lists what is.
+        When it is not published; the message lists the versions that are.
     ModelConflictError
-        When somebody else changed what is active, another than ``expected`` is, or the version is
+        When somebody else changed the active version, it is not ``expected``, or the version is
         being deleted.
     """
     active, etag = read_active(registry, model)
@@ -178,7 +180,7 @@ def _check_usable(registry: Registry, model: str, version: str) -> None:
 
 
 def activate_first(registry: Registry, model: str, version: str, author: Author) -> bool:
-    """Make a version active if none ever was; return whether it was so."""
+    """Make a version active if none is; return whether this call did."""
     active, etag = read_active(registry, model)
     if active.version is not None:
         return False
@@ -191,12 +193,12 @@ def activate_first(registry: Registry, model: str, version: str, author: Author)
 
 
 def rollback_version(registry: Registry, model: str, author: Author, *, why: str = "") -> Active:
-    """Go back to the version that was active before, of those that are still published.
+    """Make the version active that was active before and is still published.
 
     Raises
     ------
     ModelConflictError
-        When there is none, or somebody else changed what is active.
+        When there is none, or somebody else changed the active version.
     """
     active, etag = read_active(registry, model)
     if etag is None:
@@ -217,21 +219,23 @@ def rollback_version(registry: Registry, model: str, author: Author, *, why: str
 def delete_version(
     registry: Registry, model: str, version: str, author: Author, *, why: str = ""
 ) -> int:
-    """Delete a version that is not active, or what an unfinished publish left of one.
+    """Delete a version that is not active, or the leftovers of an unfinished publish.
 
     Returns
     -------
     int
-        Objects deleted.
+        Count of objects deleted.
 
     Raises
     ------
     ModelConflictError
-        When it is active, or somebody else changed what is active meanwhile.
+        When it is active, or somebody else changed the active version meanwhile.
     ModelNotFoundError
     """
     check_deletable(registry, model, version)
     active, etag = read_active(registry, model)
+    # Claim before swap: a switch that starts after the swap finds the claim, and one that started
+    # before it loses its compare and swap. So no deleted version becomes active.
     before = registry.claim_deletion(model, version, author)
     try:
         change = Change(version, author.now(), author.who, why, DELETE)
@@ -245,7 +249,7 @@ def delete_version(
 
 
 def check_deletable(registry: Registry, model: str, version: str) -> None:
-    """Refuse to delete what is active or not there.
+    """Refuse to delete a version that is active or does not exist.
 
     Raises
     ------
@@ -263,7 +267,7 @@ def check_deletable(registry: Registry, model: str, version: str) -> None:
 
 
 def restored(active: Active, author: Author) -> Active:
-    """Return an archive's record for a registry that has none: the history, and the restore."""
+    """Return the state of an archive with the restore added to its history."""
     if active.version is None:
         return active
     change = Change(active.version, author.now(), author.who, "from a backup", RESTORE)

@@ -1,6 +1,6 @@
-"""Backup: published versions into one tar file, each verified as it is written.
+"""Back up published model versions into one tar file, each verified as it is written.
 
-An archive holds the keys of the registry and nothing else; ``registry_restore`` reads it.
+The members of an archive are named by the keys of the registry; `lake.model.restore` reads it.
 """
 
 import tarfile
@@ -11,14 +11,8 @@ from io import BytesIO
 from pathlib import Path
 
 from gigacast.errors import ModelNotFoundError
-from gigacast.lake.layout import (
-    active_key,
-    model_file_key,
-    model_manifest_key,
-)
-from gigacast.lake.model.active import (
-    read_active,
-)
+from gigacast.lake.layout import active_key, model_file_key, model_manifest_key
+from gigacast.lake.model.active import read_active
 from gigacast.lake.model.manifest import ModelManifest
 from gigacast.lake.model.registry import PUBLISHED, Registry
 from gigacast.lake.model.transfer import fetch_version, local_errors
@@ -26,7 +20,7 @@ from gigacast.lake.model.transfer import fetch_version, local_errors
 
 @dataclass
 class BackupReport:
-    """What an archive holds, and what was left out for want of a manifest."""
+    """The versions in an archive, and those left out because they have no manifest."""
 
     archive: Path
     versions: list[str] = field(default_factory=list)
@@ -40,7 +34,7 @@ def write_archive(registry: Registry, names: Sequence[str], archive: Path) -> Ba
     ----------
     registry : Registry
     names : sequence of str
-        ``NAME`` for all versions of a model, ``NAME/VERSION`` for one; everything when empty.
+        Models (``NAME``, all versions) and versions (``NAME/VERSION``); everything when empty.
     archive : Path
 
     Raises
@@ -69,6 +63,7 @@ def write_archive(registry: Registry, names: Sequence[str], archive: Path) -> Ba
                 for model in dict.fromkeys(manifest.model for manifest in chosen):
                     versions = {m.version for m in chosen if m.model == model}
                     _add_active(tar, registry, model, versions)
+            # Renamed on the same disk: a killed backup leaves no archive that looks complete.
             partial.replace(archive)
     return report
 
@@ -84,11 +79,11 @@ def _choose(
         versions = registry.versions(model)
         if not versions and names:
             raise registry.unknown(model)
-        for one, state in versions.items():
+        for name_of_version, state in versions.items():
             if state == PUBLISHED:
-                yield registry.read(model, one)
+                yield registry.read(model, name_of_version)
             else:
-                report.skipped.append(f"{model}/{one} ({state})")
+                report.skipped.append(f"{model}/{name_of_version} ({state})")
 
 
 def _add_version(

@@ -1,8 +1,8 @@
-"""Models fetched from a store, kept on this machine by their digest.
+"""The cache of models on this machine, by their digest.
 
-A folder's name is the digest of what is in it: a model that changes gets another folder, never a
-stale one. It is filled aside and renamed, so that of many processes each finds all of it or
-nothing; and it is hashed again before every use.
+A folder is named after the digest of its content: another content is another folder, never a stale
+one. It is filled under another name and renamed, so that every process finds all of it or nothing,
+and it is hashed again before every use.
 """
 
 import os
@@ -27,7 +27,7 @@ _STALE_S = 24 * 3600.0
 
 
 class Cached(NamedTuple):
-    """A verified folder, and whether it had to be fetched."""
+    """A verified folder, its digest, and whether it was fetched by this call."""
 
     folder: Path
     digest: str
@@ -35,7 +35,7 @@ class Cached(NamedTuple):
 
 
 def default_cache() -> Path:
-    """Return the folder for fetched models."""
+    """Return the folder of the cache: below ``GIGACAST_CACHE``, or ``~/.cache/gigacast``."""
     configured = os.environ.get("GIGACAST_CACHE")
     return (Path(configured) if configured else Path.home() / ".cache" / "gigacast") / "models"
 
@@ -46,14 +46,14 @@ class ModelCache:
     Parameters
     ----------
     root : Path, optional
-        `default_cache` when absent.
+        Folder of the cache; `default_cache` by default.
     """
 
     def __init__(self, root: Path | None = None) -> None:
         self._root = root or default_cache()
 
     def get(self, store: Store, manifest: ModelManifest) -> Cached:
-        """Return a version's files, fetched if need be, every byte verified.
+        """Return the files of a version, fetched when they are not cached, every byte verified.
 
         Raises
         ------
@@ -72,7 +72,7 @@ class ModelCache:
         return Cached(target, manifest.digest, fetched)
 
     def find(self, digest: str) -> tuple[Path, ModelManifest] | None:
-        """Return the verified model whose digest starts so; ``None`` when none is here.
+        """Return the cached model whose digest starts with ``digest``; ``None`` without one.
 
         Raises
         ------
@@ -88,12 +88,12 @@ class ModelCache:
         return None
 
     def get_plain(self, store: Store, files: Mapping[str, ObjectMeta]) -> Cached:
-        """Return files that no manifest lists, by their ETags; the digest is what was fetched.
+        """Return the files of a version without a manifest, cached by their ETags.
 
         Raises
         ------
         ModelIntegrityError
-            When a copy here is no longer what was fetched.
+            When the cached copy changed since it was fetched.
         StorageError
             When there is no room.
         """
@@ -119,7 +119,7 @@ class ModelCache:
 
     @contextmanager
     def _staged(self, target: Path | Callable[[Path], Path]) -> Iterator[Path]:
-        """Yield an empty folder that becomes ``target`` when the block ends well."""
+        """Yield an empty folder that becomes ``target`` when the block succeeds."""
         with local_errors(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             _remove_stale(self._root)
@@ -140,12 +140,13 @@ def _rename(staged: Path, target: Path) -> None:
     try:
         staged.rename(target)
     except OSError:
-        if not target.is_dir():  # else another process was first: its copy is as good
+        # Another process may have been first. Its copy has the same digest and is verified, too.
+        if not target.is_dir():
             raise
 
 
 def _remove_stale(root: Path) -> None:
-    """Remove what killed processes left; a young one may still be written."""
+    """Remove the folders of killed processes; young ones may still be written to."""
     for path in root.glob(f"{_SCRATCH}*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _STALE_S:

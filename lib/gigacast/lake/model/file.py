@@ -1,7 +1,7 @@
-"""The files of a model: which of them count, their hashes, their headers, and what is refused.
+"""The files of a model: their names, hashes and headers, and the ones that are refused.
 
-A safetensors header is read as what it is, a length and JSON
-(https://github.com/huggingface/safetensors#format), so that nothing here needs torch.
+A safetensors header is a length and JSON (https://github.com/huggingface/safetensors#format): it is
+read without torch.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from gigacast.core.record import decode_json
 from gigacast.errors import ModelIntegrityError
 
 BASE = "base/"
-"""Where the base model of a LoRA adapter lies, below the adapter."""
+"""Folder of a LoRA adapter's base model, below the adapter."""
 
 CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -33,7 +33,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_model_file(name: str) -> bool:
-    """Whether a manifest may list a file of that name: one of the model's folder, or its base's."""
+    """Whether a manifest may list the name: of a file in the model's folder or its base's."""
     return _FILE.fullmatch(name) is not None and name.rpartition("/")[2] != _NOT_THE_MODEL
 
 
@@ -71,11 +71,12 @@ def hash_folder(folder: Path) -> tuple[ModelFile, ...]:
 
 
 def digest_files(files: Iterable[ModelFile]) -> str:
-    """Return the digest of a whole model from the hashes of its files."""
-    whole = hashlib.sha256()
+    """Return the digest of a model from the hashes of its files."""
+    digest = hashlib.sha256()
     for file in sorted(files):
-        whole.update(f"{file.name}\0{file.sha256}\n".encode())
-    return whole.hexdigest()
+        # A zero byte can be in no name: no two lists of files give the same bytes.
+        digest.update(f"{file.name}\0{file.sha256}\n".encode())
+    return digest.hexdigest()
 
 
 def hash_file(path: Path) -> str:
@@ -85,7 +86,7 @@ def hash_file(path: Path) -> str:
 
 
 def model_names(folder: Path) -> list[str]:
-    """Return the names of the files a model is loaded from, sorted; an adapter's base is of them.
+    """Return the sorted names of the files a model is loaded from, with those of an adapter's base.
 
     Raises
     ------
@@ -114,7 +115,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def refuse_unsafe(folder: Path) -> None:
-    """Refuse a folder with what could run code when it is loaded, or with damaged weights.
+    """Refuse a folder with files that could run code when they are loaded, or damaged weights.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def count_parameters(folder: Path) -> int:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the tensors a safetensors file declares, once its length agrees with them.
+    """Return the tensors that a safetensors file declares; its length must agree with them.
 
     Raises
     ------
@@ -183,7 +184,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises
     ------
     ModelIntegrityError
-        When it cannot be read, or is not JSON. Other JSON than an object reads as an empty one.
+        When it cannot be read or is not JSON. JSON that is no object gives an empty one.
     """
     source = Source(str(path), ModelIntegrityError, "cannot be read as JSON")
     try:

@@ -1,7 +1,7 @@
 """Models from the Hugging Face hub.
 
-The hub's own settings count: ``HF_HOME``, ``HF_ENDPOINT`` (mirrors), ``HF_HUB_OFFLINE``,
-``HF_TOKEN``.
+The environment of the hub's library applies: ``HF_HOME``, ``HF_ENDPOINT`` (mirrors),
+``HF_HUB_OFFLINE``, ``HF_TOKEN``.
 """
 
 import errno
@@ -18,7 +18,7 @@ PUBLISHED_MODELS = {
     "chronos-2-synth": "autogluon",
     **{f"chronos-t5-{size}": "amazon" for size in ("tiny", "mini", "small", "base", "large")},
 }
-"""The published models, by the names that may stand without their owner."""
+"""Owners of the published models, by the names that may stand without their owner."""
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
 _LICENSE = re.compile(r"\A---\n(?:.*\n)*?license:\s*(?P<license>\S+)\s*\n(?:.*\n)*?---")
@@ -26,27 +26,27 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def parse_hub_id(reference: str) -> tuple[str, str | None] | None:
-    """Return the repository and the revision a reference names; ``None`` when it is no hub id."""
+    """Return the repository and revision of a reference; ``None`` when it is no hub id."""
     owner = PUBLISHED_MODELS.get(reference.partition("@")[0])
     match = _HUB_ID.fullmatch(f"{owner}/{reference}" if owner else reference)
     return (match["repo"], match["revision"]) if match else None
 
 
 def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
-    """Fetch a model's files, or take them from the hub's cache.
+    """Return a model's files in the hub's cache, downloaded when they are not in it.
 
     Parameters
     ----------
     repo : str
         ``owner/name``.
     revision : str, optional
-        Branch, tag or commit; the default branch when absent.
+        Branch, tag or commit; the default branch by default.
 
     Returns
     -------
     folder : Path
     commit : str
-        The commit the files are of, whatever ``revision`` was.
+        Commit of the files, whatever ``revision`` was.
 
     Raises
     ------

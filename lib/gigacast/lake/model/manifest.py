@@ -1,7 +1,7 @@
-"""The manifest of a model version: what it is, where it came from, every file with its hash.
+"""The manifest of a model version: its content, its source, and every file with its hash.
 
-It is written last and never again, so a version that has one is whole. What is read is believed
-only as far as it agrees with itself and with its key.
+It is written last and never replaced, so a version with a manifest is complete. A manifest is
+believed only when it agrees with itself and with its key.
 """
 
 import json
@@ -24,7 +24,7 @@ _HINT = "publish the model again from a good copy, under a new version"
 
 
 def is_name(name: str) -> bool:
-    """Whether something may be called so: it is a folder's name everywhere."""
+    """Whether a model or version may have the name: every store and disk takes it for a folder."""
     return _NAME.fullmatch(name) is not None and name != ACTIVE
 
 
@@ -39,7 +39,7 @@ class ModelManifest:
     ----------
     model, version : str
     digest : str
-        SHA-256 of the whole: `lake.model_file.digest_folder` of the files.
+        SHA-256 of all files; see `lake.model.file.digest_files`.
     files : tuple of ModelFile
         Every file with size and SHA-256.
     source : mapping
@@ -47,17 +47,17 @@ class ModelManifest:
         ``training`` (``parent``: model, version, digest, or none; ``record``: how it was trained).
     created_at, created_by : str
     architecture : str
-        As ``ChronosBoltModelForForecasting``.
+        Class of the network, such as ``ChronosBoltModelForForecasting``.
     parameters : int
-        Weights stored.
+        Count of stored weights.
     context_length, prediction_length : int
     quantile_levels : tuple of float
         Empty for a model that samples.
     license : str or None
     metrics : mapping
-        What was measured when it was made.
+        Measures taken when the model was made.
     software : mapping
-        Versions of what made it.
+        Versions of the software that made it.
     """
 
     model: Name
@@ -82,22 +82,22 @@ class ModelManifest:
         return sum(file.size_bytes for file in self.files)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return the manifest as plain values."""
         files = [file._asdict() for file in self.files]
         return {"format": FORMAT, **asdict(self), "files": files}
 
     def to_bytes(self) -> bytes:
-        """Return it as it is stored."""
+        """Return the manifest as it is stored."""
         return (json.dumps(self.to_json(), indent=1) + "\n").encode()
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return the name of a model or a version, or refuse it.
+    """Return the name of a model or version.
 
     Raises
     ------
     ConfigError
-        When it could not be a folder's name everywhere.
+        When it can't be used as the name of a folder in every store.
     """
     if not is_name(name):
         raise ConfigError(
@@ -114,12 +114,12 @@ def parse_manifest(content: bytes, where: str) -> ModelManifest:
     ----------
     content : bytes
     where : str
-        For messages: its key or path.
+        Key or path, for messages.
 
     Raises
     ------
     ModelIntegrityError
-        When it is no manifest, names a file outside its folder, or its digest is not its files'.
+        When it is no manifest, names a file outside its folder, or its digest does not match.
     """
     source = Source(where, ModelIntegrityError, "cannot be trusted", _HINT)
     values = decode_json(content, source)
@@ -135,7 +135,7 @@ def parse_manifest(content: bytes, where: str) -> ModelManifest:
 
 
 def read_folder_manifest(folder: Path) -> ModelManifest | None:
-    """Return the manifest beside a model's files; ``None`` when it has none of ours.
+    """Return the manifest in a model's folder; ``None`` without one of this package.
 
     Raises
     ------
@@ -154,12 +154,12 @@ def read_folder_manifest(folder: Path) -> ModelManifest | None:
 
 
 def check_folder(folder: Path, manifest: ModelManifest, hint: str) -> None:
-    """Make sure that a folder holds exactly the files a manifest lists.
+    """Check that a folder holds exactly the files that a manifest lists.
 
     Raises
     ------
     ModelIntegrityError
-        Naming the first file that is missing, changed or too much, and ``hint``.
+        Naming the first file that is missing, changed or unlisted, with ``hint``.
     """
     problem = find_difference(folder, manifest)
     if problem is not None:
@@ -167,7 +167,7 @@ def check_folder(folder: Path, manifest: ModelManifest, hint: str) -> None:
 
 
 def find_difference(folder: Path, manifest: ModelManifest) -> str | None:
-    """Return how a folder differs from a manifest; ``None`` when it does not."""
+    """Return the first difference of a folder from a manifest; ``None`` without one."""
     try:
         present = {file.name: file for file in hash_folder(folder)}
     except (ModelIntegrityError, OSError) as error:
@@ -178,12 +178,12 @@ def find_difference(folder: Path, manifest: ModelManifest) -> str | None:
     return f"{next(iter(present))} is not in the manifest" if present else None
 
 
-def compare_file(wanted: ModelFile, found: ModelFile | None) -> str | None:
-    """Return how a file differs from what a manifest says; ``None`` when it does not."""
-    if found is None:
-        return f"{wanted.name} is missing"
-    if found.size_bytes != wanted.size_bytes:
-        return f"{wanted.name} has {found.size_bytes} bytes, {wanted.size_bytes} were published"
-    if found.sha256 != wanted.sha256:
-        return f"{wanted.name} was changed: its SHA-256 is not the published one"
+def compare_file(listed: ModelFile, stored: ModelFile | None) -> str | None:
+    """Return the difference of a file from its manifest's entry; ``None`` without one."""
+    if stored is None:
+        return f"{listed.name} is missing"
+    if stored.size_bytes != listed.size_bytes:
+        return f"{listed.name} has {stored.size_bytes} bytes, {listed.size_bytes} were published"
+    if stored.sha256 != listed.sha256:
+        return f"{listed.name} was changed: its SHA-256 is not the published one"
     return None

@@ -1,13 +1,8 @@
-"""The registry: model versions under ``models/``, each whole or not there, none ever changed.
+"""The registry of model versions under ``models/``; a published version never changes.
 
-Publishing is claim -> files -> manifest -> no claim:
-
-- The *claim* (``PUBLISHING``) is put if absent and names the digest that the version is being
-  given: of two who publish different content one is refused before it writes a byte, and what a
-  killed publish left is told from files that somebody put there by hand.
-- The *manifest* is put if absent, last: a version without one does not exist for readers.
-
-Deleting goes the other way round: claim -> no manifest -> no files -> no claim.
+A version is published in the order of `lake.publication` and deleted in the reverse one. Its state
+follows from the objects of its folder: with a manifest it is published, with a claim alone it is
+unfinished, with neither somebody put the files there by hand.
 """
 
 import logging
@@ -58,7 +53,7 @@ class Registry:
     Parameters
     ----------
     store : Store
-        Rooted where ``models/`` lies.
+        Rooted at the folder that holds ``models/``.
     """
 
     def __init__(self, store: Store) -> None:
@@ -76,15 +71,15 @@ class Registry:
 
     def versions(self, model: str) -> dict[str, str]:
         """Return the versions of a model: ``published``, ``no manifest`` or ``unfinished``."""
-        found: dict[str, set[str]] = {}
+        files: dict[str, set[str]] = {}
         for name in list_files(self.store, models_prefix(model)):
             version, slash, file = name.partition("/")
             if slash:
-                found.setdefault(version, set()).add(file)
-        return {version: _state(files) for version, files in found.items()}
+                files.setdefault(version, set()).add(file)
+        return {version: _state(names) for version, names in files.items()}
 
     def files(self, model: str, version: str) -> dict[str, ObjectMeta]:
-        """Return all objects of a version by name."""
+        """Return the objects of a version by their name in its folder."""
         return list_files(self.store, model_prefix(model, version))
 
     def find(self, model: str, version: str) -> ModelManifest | None:
@@ -93,7 +88,7 @@ class Registry:
         Raises
         ------
         ModelIntegrityError
-            When the manifest lies.
+            When the manifest does not agree with itself, or with its key.
         """
         key = model_manifest_key(check_name("model", model), check_name("version", version))
         pinned = read_pinned(self.store, key)
@@ -114,7 +109,7 @@ class Registry:
         Raises
         ------
         ModelNotFoundError
-            When it is not published; the message lists what is.
+            When it is not published; the message lists the versions that are.
         ModelIntegrityError
         """
         manifest = self.find(model, version)
@@ -123,16 +118,16 @@ class Registry:
         return manifest
 
     def unknown(self, model: str, version: str | None = None) -> ModelNotFoundError:
-        """Return the error for what is not there: it lists what is."""
+        """Return the error for a missing model or version; it lists those that exist."""
         versions = self.versions(model)
         if not versions:
-            there = self.models()
+            models = self.models()
             message = f"no model {model!r} under {self.where}; there are: "
-            if not there:
+            if not models:
                 hint = "`gigacast models publish FOLDER` or `gigacast models download NAME` first"
                 return ModelNotFoundError(f"{message}none", hint=hint)
             hint = "`gigacast models list` shows them"
-            return ModelNotFoundError(message + ", ".join(there), hint=hint)
+            return ModelNotFoundError(message + ", ".join(models), hint=hint)
         shown = [v if state == PUBLISHED else f"{v} ({state})" for v, state in versions.items()]
         message = f"{model} has no published version {version!r}; there are: {', '.join(shown)}"
         if versions.get(version or "") == UNFINISHED:
@@ -181,12 +176,12 @@ class Registry:
         return publish(publication, author)[1]
 
     def claim_deletion(self, model: str, version: str, author: Author) -> Pinned | None:
-        """Say that a version is about to be deleted: nobody can switch to it any more.
+        """Claim a version for deletion: from now on nobody can switch to it.
 
         Returns
         -------
         Pinned or None
-            The claim that was there: of those who publish, or were killed while they did.
+            The claim that this one replaces: of a publisher, alive or killed.
         """
         key = model_claim_key(model, version)
         before = read_pinned(self.store, key)
@@ -195,7 +190,7 @@ class Registry:
         return before
 
     def withdraw_deletion(self, model: str, version: str, before: Pinned | None) -> None:
-        """Take that back, and put there what was there before."""
+        """Take the claim for deletion back and restore the claim that it replaced."""
         key = model_claim_key(model, version)
         if before is None:
             self.store.delete([key])
@@ -203,15 +198,17 @@ class Registry:
             self.store.put(key, before.content)
 
     def is_being_deleted(self, model: str, version: str) -> bool:
-        """Whether somebody is deleting a version, or was when they were killed."""
+        """Whether a deletion of the version is under way or was killed."""
         return parse_claim(read_pinned(self.store, model_claim_key(model, version))).deleting
 
     def erase(self, model: str, version: str) -> int:
-        """Delete a claimed version, its manifest first; return the number of objects deleted."""
+        """Delete a version claimed for deletion; return the number of objects without the claim."""
         files = self.files(model, version)
         last = {model_claim_key(model, version)}
         first = {model_manifest_key(model, version)}
         keys = {meta.key for meta in files.values()}
+        # Without its manifest the version is gone for readers. The claim goes last: until then it
+        # marks what a killed deletion leaves.
         for part in (first & keys, keys - first - last, last & keys):
             if part:
                 self.store.delete(sorted(part))

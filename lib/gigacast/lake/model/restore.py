@@ -1,7 +1,7 @@
-"""Restore: the versions of an archive into a registry.
+"""Restore the model versions of an archive into a registry.
 
-An archive is hostile until proven otherwise: names that lead anywhere else, links, devices, files
-that no manifest lists and files that are not as listed are refused before anything is written.
+An archive may come from anybody: names outside ``models/``, links, devices, files that no manifest
+lists and files that differ from their manifest are refused before anything is written.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ _PIECE_BYTES = 2**20
 
 @dataclass
 class RestoreReport:
-    """What came into the registry, what was there before, and what is active now."""
+    """The versions restored, those that were there before, and the active version of each model."""
 
     versions: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
@@ -51,19 +51,19 @@ class RestoreReport:
 
 
 def read_archive(registry: Registry, archive: Path, author: Author) -> RestoreReport:
-    """Bring the versions of an archive into a registry.
+    """Restore the versions of an archive into a registry.
 
-    All of it is verified first. Versions that are there already are left alone, and so is what is
-    active; a model that has nothing active gets the archive's record.
+    The whole archive is verified first. Versions that exist stay as they are, and so does a model's
+    active version; a model without one gets the archive's.
 
     Raises
     ------
     CorruptedFileError
-        When it is not an archive of models, or holds what does not belong into one.
+        When it is not an archive of models, or has members that do not belong into one.
     ModelIntegrityError
-        When a file is not as its manifest says.
+        When a file differs from its manifest.
     ModelConflictError
-        When a version exists with other content; restored before it remain.
+        When a version exists with other content; versions restored before it remain.
     StorageError
     """
     report = RestoreReport()
@@ -79,6 +79,7 @@ def read_archive(registry: Registry, archive: Path, author: Author) -> RestoreRe
             new = _restore_version(registry, tar, members, manifest, author)
             label = f"{manifest.model}/{manifest.version}"
             (report.versions if new else report.present).append(label)
+    # After all versions: an active version must exist before it is named.
     for model, active in records.items():
         _restore_active(registry, model, active, author, report)
     return report
@@ -154,13 +155,13 @@ def _pieces(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[bytes]:
 def _check_members(
     members: Iterable[str], manifests: Sequence[ModelManifest], archive: Path
 ) -> None:
-    """Refuse an archive with objects that no manifest accounts for, or with no manifest at all."""
+    """Refuse an archive without a manifest, or with members that no manifest lists."""
     if not manifests:
         raise _refused(archive, "it holds no version")
-    known = {model_manifest_key(m.model, m.version) for m in manifests}
-    known |= {active_key(m.model) for m in manifests}
-    known |= {model_file_key(m.model, m.version, file.name) for m in manifests for file in m.files}
-    unlisted = sorted(set(members) - known)
+    listed = {model_manifest_key(m.model, m.version) for m in manifests}
+    listed |= {active_key(m.model) for m in manifests}
+    listed |= {model_file_key(m.model, m.version, file.name) for m in manifests for file in m.files}
+    unlisted = sorted(set(members) - listed)
     if unlisted:
         raise _refused(archive, f"{unlisted[0]!r} is in no manifest")
 

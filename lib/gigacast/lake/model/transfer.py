@@ -1,7 +1,7 @@
-"""Files of a version from a store to a local folder, hashed on the way.
+"""Copy the files of a model version from a store to a local folder, hashed on the way.
 
-Files are read in pieces, so that memory holds one piece whatever the model's size, each of the
-object that was listed.
+Files are read in pieces, so that memory holds one piece whatever the size of the model. Each piece
+is read with the ETag that was listed, so that no copy mixes two objects.
 """
 
 import errno
@@ -26,7 +26,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def fetch_version(store: Store, manifest: ModelManifest, folder: Path) -> None:
-    """Copy the files of a version into a folder, each verified as it comes.
+    """Copy the files of a version into a folder, each verified by its manifest.
 
     Raises
     ------
@@ -53,23 +53,24 @@ def fetch_version(store: Store, manifest: ModelManifest, folder: Path) -> None:
 
 
 def list_files(store: Store, prefix: str) -> dict[str, ObjectMeta]:
-    """Return the objects below a prefix by their name there."""
+    """Return the objects below a prefix by the rest of their key."""
     return {m.key.removeprefix(prefix): m for page in store.list(prefix) for m in page}
 
 
-def _copy(store: Store, meta: ObjectMeta, wanted: ModelFile, target: Path) -> ModelFile:
-    if meta.size_bytes != wanted.size_bytes:
-        return ModelFile(wanted.name, meta.size_bytes, "")
+def _copy(store: Store, meta: ObjectMeta, listed: ModelFile, target: Path) -> ModelFile:
+    # A file of another size can't match: gigabytes are not copied to find that out.
+    if meta.size_bytes != listed.size_bytes:
+        return ModelFile(listed.name, meta.size_bytes, "")
     hashed = hashlib.sha256()
     with target.open("wb") as file:
         for piece in read_pieces(store, meta):
             file.write(piece)
             hashed.update(piece)
-    return ModelFile(wanted.name, target.stat().st_size, hashed.hexdigest())
+    return ModelFile(listed.name, target.stat().st_size, hashed.hexdigest())
 
 
 def hash_object(store: Store, meta: ObjectMeta, name: str) -> ModelFile:
-    """Return an object as a manifest would list it."""
+    """Return the size and hash of an object as a manifest lists them."""
     hashed = hashlib.sha256()
     for piece in read_pieces(store, meta):
         hashed.update(piece)
@@ -77,12 +78,12 @@ def hash_object(store: Store, meta: ObjectMeta, name: str) -> ModelFile:
 
 
 def read_pieces(store: Store, meta: ObjectMeta) -> Iterator[bytes]:
-    """Iterate over the pieces of the object that was listed.
+    """Iterate over the pieces of an object, as it was listed.
 
     Raises
     ------
     ModelIntegrityError
-        When it is another by now.
+        When it was replaced since.
     """
     try:
         for start in range(0, meta.size_bytes, PIECE_BYTES):
@@ -95,7 +96,7 @@ def read_pieces(store: Store, meta: ObjectMeta) -> Iterator[bytes]:
 
 
 def copy_plain(store: Store, files: Mapping[str, ObjectMeta], folder: Path) -> None:
-    """Copy files that no manifest lists, each the object that was listed."""
+    """Copy files of a version without a manifest, each as it was listed."""
     for name, meta in files.items():
         target = folder / name
         with local_errors(target), target.open("wb") as file:
@@ -105,7 +106,7 @@ def copy_plain(store: Store, files: Mapping[str, ObjectMeta], folder: Path) -> N
 
 @contextmanager
 def local_errors(where: Path) -> Iterator[None]:
-    """Raise what the local disk says as the package's errors.
+    """Raise errors of the local disk as the package's errors.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Hashing published versions again, where they lie."""
+"""Verify published versions in their store: hash every file again."""
 
 from dataclasses import dataclass, field
 
@@ -11,18 +11,18 @@ from gigacast.lake.model.transfer import hash_object
 
 @dataclass(slots=True)
 class Verification:
-    """How versions compare with their manifests.
+    """Comparison of versions with their manifests.
 
     Parameters
     ----------
     verified : list of str
-        Versions all of whose files are as published.
+        Versions whose files all are as published.
     problems : list of str
-        One line for each file that is not, and for each version that is unfinished.
+        A line for each file that is not, and for each version that is unfinished.
     skipped : list of str
-        Versions without a manifest: there is nothing to hold them to.
+        Versions without a manifest to compare them with.
     files, size_bytes : int
-        Hashed.
+        Count and size of the files that were hashed.
     """
 
     verified: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ def verify_versions(registry: Registry, model: str, version: str | None = None) 
     Raises
     ------
     ModelNotFoundError
-        When there is none; the message lists what there is.
+        When there is none; the message lists those that exist.
     """
     states = registry.versions(model)
     if not states or (version is not None and version not in states):
