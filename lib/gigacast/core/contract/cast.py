@@ -1,4 +1,4 @@
-"""Columns into the types of a contract: without loss, or as far as it goes.
+"""Conversion of columns into the types of a contract: without loss, or where possible.
 
 Which values cannot be converted is found by halving the distinct ones: exact for every pair of
 types, and quick when few are wrong.
@@ -26,7 +26,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def target_type(column: Column, found: pa.DataType, mode: Mode) -> pa.DataType | None:
-    """Return what a column of a found type is read as; ``None`` when the types do not agree."""
+    """Return the type to read a stored column as; ``None`` when it can't be the contract's."""
     found, wanted = plain_type(found), column.arrow_type
     if found == wanted or (is_text(found) and is_text(wanted)):
         return wanted
@@ -35,14 +35,14 @@ def target_type(column: Column, found: pa.DataType, mode: Mode) -> pa.DataType |
     if column.any_unit and pa.types.is_timestamp(found):
         return found
     if pa.types.is_timestamp(wanted) and _is_number(found):
-        return None  # since when and in which unit nobody has said
+        return None  # a number has neither an epoch nor a unit
     if mode is Mode.COERCE:
         return wanted if _may_convert(found, wanted) else None
     return wanted if _alike(found, wanted) else None
 
 
 def _alike(found: pa.DataType, wanted: pa.DataType) -> bool:
-    """Whether a value of one can be a value of the other without parsing or guessing."""
+    """Whether values convert from one type to the other without parsing or guessing."""
     if _is_number(found) and _is_number(wanted):
         return True
     if pa.types.is_timestamp(found) and pa.types.is_timestamp(wanted):
@@ -67,14 +67,14 @@ def _may_convert(found: pa.DataType, wanted: pa.DataType) -> bool:
 
 
 def cast_column(values: pa.Array, wanted: pa.DataType, mode: Mode) -> tuple[pa.Array, Any]:
-    """Return the values as the type wanted, and which could not be converted.
+    """Return values as another type, and a mask of those that could not be converted.
 
     Returns
     -------
     pa.Array [N]
-        Missing where a value could not be converted.
+        Null where a value could not be converted.
     boolean array [N] or None
-        ``None`` when all could.
+        ``None`` when every value was converted.
     """
     if values.type == wanted:
         return values, None
@@ -94,14 +94,15 @@ def cast_column(values: pa.Array, wanted: pa.DataType, mode: Mode) -> tuple[pa.A
 
 
 def text_time_type(values: pa.Array) -> pa.DataType:
-    """Return the timestamp type of texts: with a zone when the first says one."""
+    """Return the timestamp type of texts: with a zone when the first has one."""
     known = values.drop_null()
     zoned = len(known) and pc.match_substring_regex(known.slice(0, 1), _ZONED)[0].as_py()
     return pa.timestamp("us", "UTC" if zoned else None)
 
 
 def _try(values: pa.Array, wanted: pa.DataType, mode: Mode) -> pa.Array | None:
-    loses = mode is Mode.COERCE and pa.types.is_timestamp(wanted)  # 1 ns is nobody's point
+    # Coercion may cut timestamps to the contract's unit; a lost nanosecond breaks no promise.
+    loses = mode is Mode.COERCE and pa.types.is_timestamp(wanted)
     try:
         done = values.cast(wanted, safe=not loses or is_text(values.type))
     except (pa.ArrowException, ValueError):

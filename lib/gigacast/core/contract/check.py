@@ -1,4 +1,4 @@
-"""One batch after the other against a contract: types, ranges, rules and order.
+"""Check batches of rows against a contract: types, ranges, rules and order.
 
 What needs all rows at once, uniqueness that the order of the rows does not prove, is left to the
 caller: see `ContractCheck.unproven`.
@@ -30,7 +30,7 @@ from gigacast.core.contract.report import (
 )
 
 Finding = tuple[tuple[str, str], tuple[str, ...], Any]
-"""Column and rule, the columns to show, and a mask of the rows that break it."""
+"""Column and rule, the columns to show, and a mask of the rows that break the rule."""
 
 
 class ContractCheck:
@@ -40,20 +40,20 @@ class ContractCheck:
     ----------
     contract : Contract
     schema : pyarrow.Schema
-        Of the rows as they come.
+        Schema of the incoming rows.
     mode : Mode
     order_later : bool
-        Whether rows that go back are none of this check's: `went_back` tells that there are some,
-        and the caller looks which of them go back within their file.
+        Whether rows out of order are only noted in `went_back`, so that the caller finds those that
+        are out of order within their file.
 
     Attributes
     ----------
     schema : pyarrow.Schema
-        Of the rows as they are given back.
+        Schema of the returned rows.
     order : tuple of str
-        The columns, of those there are, in whose order rows must be.
+        Present columns in whose order the rows must be.
     went_back : bool
-        Whether a row so far was below one before it, in its file.
+        Whether a row so far was below an earlier one of its file.
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class ContractCheck:
         usable = [name for name in self._targets if name not in self._unusable]
         self._columns = [c for c in contract.columns if c.name in usable]
         self._rules = [r for r in contract.rules if set(r.columns) <= set(usable)]
-        # a column that is reported already takes its whole key with it; one that may be absent is
-        # left out of the key
+        # A key with a column that is reported already can't be checked. A column that may be absent
+        # is left out of its key.
         faulty = self._unusable | {one.column for one in self._structural}
         there = faulty.union(usable)
         self._keys = [key for key in contract.keys(there) if faulty.isdisjoint(key)]
@@ -116,11 +116,11 @@ class ContractCheck:
     # -- rows --------------------------------------------------------------------------------------
 
     def begin_file(self) -> None:
-        """Let the order start anew; what is unique is so over all files."""
+        """Start the order anew for the next file; keys stay unique over all files."""
         self._order = OrderWatch(self.order) if self.order else None
 
     def convert(self, rows: pa.RecordBatch) -> tuple[pa.RecordBatch, dict[str, Any]]:
-        """Return rows in the contract's types, and by column which could not be converted."""
+        """Return rows in the contract's types, and masks of unconverted values by column."""
         if self._mode is Mode.IGNORE:
             return rows, {}
         self._settle_times(rows)
@@ -154,14 +154,14 @@ class ContractCheck:
         ----------
         rows : RecordBatch [N]
         duplicates : bool [N], optional
-            Which rows are known to repeat a key, and so are bad too; counted elsewhere.
+            Rows that repeat a key: bad as well, and counted elsewhere.
 
         Returns
         -------
         RecordBatch [N]
-            In the contract's types.
+            Rows in the contract's types.
         bool [N]
-            Which rows break no rule.
+            Rows that break no rule.
         """
         converted, failed = self.convert(rows)
         good = np.ones(rows.num_rows, bool)
@@ -209,32 +209,32 @@ class ContractCheck:
 
     @property
     def keys(self) -> list[tuple[str, ...]]:
-        """What must be unique, of the columns there are."""
+        """Unique keys among the present columns."""
         return self._keys
 
     @property
     def unproven(self) -> list[tuple[str, ...]]:
-        """The keys whose uniqueness the order of the rows so far does not prove."""
+        """Keys whose uniqueness is not proven by the order of the rows so far."""
         return [key for key, proofs in self._proofs.items() if not proofs]
 
     def add_duplicates(
         self, key: tuple[str, ...], rows: IntArray, sample: list[dict[str, Any]]
     ) -> None:
-        """Take note of the rows that repeat a key."""
+        """Count the rows that repeat a key."""
         if len(rows):
             name = ", ".join(key)
             self._tallies[(name, UNIQUE)] = Tally(name, UNIQUE, key, "", len(rows), sample)
             self._bad.add_rows(rows)
 
     def add_disorder(self, rows: IntArray, sample: list[dict[str, Any]]) -> None:
-        """Take note of the rows that go back within their file."""
+        """Count the rows that are out of order within their file."""
         if len(rows):
             name = ", ".join(self.order)
             self._tallies[(name, ORDERED)] = Tally(name, ORDERED, self.order, "", len(rows), sample)
             self._bad.add_rows(rows)
 
     def report(self) -> ContractReport:
-        """Return what was found so far."""
+        """Return the report on the rows so far."""
         return ContractReport(
             contract=self._contract.name,
             mode=str(self._mode),
@@ -246,7 +246,7 @@ class ContractCheck:
 
 
 class _BadRows:
-    """Which rows are bad, a bit each in batches that have any."""
+    """The bad rows, one bit per row of the batches that have any."""
 
     def __init__(self) -> None:
         self._batches: list[tuple[int, int, Any]] = []
@@ -265,13 +265,13 @@ class _BadRows:
         for start, length, bits in self._batches:
             bad = np.unpackbits(bits, count=length)
             low, high = np.searchsorted(self._rows, [start, start + length])
-            bad[self._rows[low:high] - start] = 0  # counted already
+            bad[self._rows[low:high] - start] = 0  # in `total` already
             total += int(np.count_nonzero(bad))
         return total
 
 
 def _proofs(key: tuple[str, ...], order: tuple[str, ...]) -> list[OrderWatch]:
-    """Return the orders of a key's columns in which rows may turn out to be sorted."""
+    """Return the watches of the orders in which a key's columns may be sorted."""
     orders = {key, tuple(reversed(key))}
     if set(order) == set(key):
         orders.add(tuple(order))
@@ -283,7 +283,7 @@ def _column_findings(column: Column, values: pa.Array, failed: Any) -> Iterator[
     if not column.nullable:
         missing = _missing(values)
         if missing is not None and failed is not None:
-            missing = pc.and_not(missing, failed)  # it was there, but of another type
+            missing = pc.and_not(missing, failed)  # a value of another type is reported as that
         if missing is not None and pc.any(missing).as_py():
             yield (name, NOT_NULL), (name,), missing
     limits = (
@@ -291,7 +291,7 @@ def _column_findings(column: Column, values: pa.Array, failed: Any) -> Iterator[
         (column.maximum, "<=", pc.greater, "max"),
     )
     if pa.types.is_float16(values.type):
-        values = values.cast(pa.float32())  # has no arithmetic
+        values = values.cast(pa.float32())  # Arrow has no comparisons of half floats
     if column.minimum is not None or column.maximum is not None:
         bounds = pc.min_max(values)
         for limit, sign, beyond, side in limits:
@@ -305,7 +305,7 @@ def _column_findings(column: Column, values: pa.Array, failed: Any) -> Iterator[
 
 
 def _missing(values: pa.Array) -> Any:
-    """Return which values are null or NaN; ``None`` when none can be."""
+    """Return a mask of null or NaN values; ``None`` when there can be none."""
     if values.null_count or may_hold_nan(values):
         return pc.is_null(values, nan_is_null=True)
     return None

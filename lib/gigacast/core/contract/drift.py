@@ -1,4 +1,4 @@
-"""What changed between two versions of a dataset or of a contract, named field by field."""
+"""Changes between two versions of a dataset or contract, by field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ from gigacast.core.dataset.version import Change
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One change.
+    """One change of a field.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Drift:
 
 
 def drift_of_schemas(old: pa.Schema, new: pa.Schema) -> list[Drift]:
-    """Return how columns changed, in the order of the new schema, what is gone last."""
+    """Return the changes of columns in the order of the new schema, removed ones last."""
     found = []
     for column in new:
         if column.name not in old.names:
@@ -68,13 +68,13 @@ def drift_of_nulls(
             continue
         before, after = old[name] / old_rows, new[name] / new_rows
         if abs(after - before) > 0.01:
-            told = f"{before:.1%}", f"{after:.1%}"
-            found.append(Drift(name, "nulls", *told, Change.PATCH))
+            shares = f"{before:.1%}", f"{after:.1%}"
+            found.append(Drift(name, "nulls", *shares, Change.PATCH))
     return found
 
 
 def drift_of_contracts(old: Contract, new: Contract) -> list[Drift]:
-    """Return how a contract changed: a promise given up is a major change, a new one is minor."""
+    """Return the changes of a contract: a broken promise is major, a new one minor."""
     found = []
     for column in new.columns:
         before = old.column(column.name)
@@ -111,7 +111,7 @@ def _drift_of_columns(old: Column, new: Column) -> list[Drift]:
 
 
 def _weight(kind: str, before: Any, after: Any) -> Change:
-    """Return what a change of one promise means: what was promised and no longer is breaks."""
+    """Return the weight of a change of one promise: giving one up breaks readers."""
     if kind == "type":
         wider = is_wider(Column("", after).arrow_type, Column("", before).arrow_type)
         return Change.MINOR if wider else Change.MAJOR
@@ -127,5 +127,5 @@ def _weight(kind: str, before: Any, after: Any) -> Change:
 
 
 def needed_change(drifts: list[Drift]) -> Change:
-    """Return the change all of them amount to."""
+    """Return the heaviest of some changes."""
     return max((drift.change for drift in drifts), default=Change.PATCH)

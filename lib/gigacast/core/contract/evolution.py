@@ -1,4 +1,4 @@
-"""How columns may change from version to version, and how old files are read as new ones.
+"""Changes of columns that keep old files readable, and the reading of old files.
 
 A column may be added (older files read as missing there) and may be widened (no value is lost);
 nothing else is an evolution.
@@ -13,7 +13,7 @@ from gigacast.errors import SchemaError
 
 _UNITS = ("s", "ms", "us", "ns")
 _EXACT_BITS = {16: 11, 32: 24, 64: 53}
-"""Bits of the integers a float of so many bits holds exactly."""
+"""Bits of the integers that a float holds exactly, by the bits of the float."""
 
 
 def widen(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:  # noqa: PLR0911
@@ -94,7 +94,7 @@ def _widen_times(first: Any, second: Any) -> pa.DataType | None:
 
 
 def unify_schemas(schemas: Iterable[pa.Schema], where: str) -> pa.Schema:
-    """Return one schema that every file can be read as, the columns in their first order.
+    """Return a schema as which every file can be read, columns in their first order.
 
     Raises
     ------
@@ -120,7 +120,7 @@ def unify_schemas(schemas: Iterable[pa.Schema], where: str) -> pa.Schema:
 def conform(
     rows: pa.RecordBatch | pa.Table, schema: pa.Schema, where: str
 ) -> pa.RecordBatch | pa.Table:
-    """Return rows of an older schema as rows of a newer one: missing where a column is not there.
+    """Return rows of an older schema as rows of a newer one; missing columns are null.
 
     Raises
     ------
@@ -145,6 +145,6 @@ def conform(
     return type(rows).from_arrays(columns, schema=schema)
 
 
-def missing_columns(wanted: Sequence[str], schema: pa.Schema) -> list[str]:
-    """Return which of the columns asked for a schema does not have."""
-    return [name for name in wanted if name not in schema.names]
+def missing_columns(names: Sequence[str], schema: pa.Schema) -> list[str]:
+    """Return the names that are no columns of a schema."""
+    return [name for name in names if name not in schema.names]

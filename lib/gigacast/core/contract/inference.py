@@ -1,4 +1,4 @@
-"""A contract read off the data itself: a proposal, to be looked at and tightened by people.
+"""Inference of a contract from data: a proposal for people to review and tighten.
 
 It promises no more than what was seen: types, whether values are missing, ranges of numbers, few
 distinct texts, sorted and unique timestamps, and between columns of bars that the high is the
@@ -23,7 +23,7 @@ _MORE = (("ask", "bid"), ("value_area_high", "value_area_low"))
 
 
 class ContractInference:
-    """Looks at rows in batches; `contract` is what they all keep.
+    """Infers from batches of rows the contract that all of them keep.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class ContractInference:
         self._rules = [Rule(f"{high} >= {low}") for high, low in pairs]
 
     def add(self, rows: pa.RecordBatch) -> None:
-        """Look at the next rows."""
+        """Add the next rows."""
         self._rows += rows.num_rows
         for name, seen in self._columns.items():
             seen.add(rows.column(name))
@@ -62,7 +62,7 @@ class ContractInference:
         self._rules = held
 
     def contract(self) -> Contract:
-        """Return the promises that all rows so far keep."""
+        """Return the contract that all rows so far keep."""
         filled = self._rows > 0
         time = self._time.columns if self._time is not None and filled else ()
         strictly = self._time is not None and self._time.strictly
@@ -77,7 +77,7 @@ class ContractInference:
 
 
 def infer_contract(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Contract:
-    """Return what all rows keep."""
+    """Return the contract that all rows keep."""
     seen = ContractInference(name, schema)
     for batch in batches:
         seen.add(batch)
@@ -90,7 +90,7 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 class _Seen:
-    """What is known of one column."""
+    """The values of one column so far."""
 
     def __init__(self, field: pa.Field) -> None:
         self.kind = plain_type(field.type)
@@ -114,7 +114,7 @@ class _Seen:
                 self._values = None
 
     def column(self, *, filled: bool) -> Column:
-        """Return the promises; of ranges only that nothing is below zero, which tends to last."""
+        """Return the column's promise; the only range is "not below zero", which tends to last."""
         plain = Column(self._name, str(self.kind), nullable=self._missing or not filled)
         number = pa.types.is_integer(self.kind) or pa.types.is_floating(self.kind)
         if filled and number and self._nonnegative:

@@ -1,4 +1,4 @@
-"""The order of rows over many batches: which go back, and which keys are proven unique by it.
+"""The order of rows over batches: rows out of order, and keys that the order proves unique.
 
 Batches are compared with the greatest row before them, so that cutting rows into other batches
 changes nothing. Rows with a missing value in the columns take no part.
@@ -17,7 +17,7 @@ from gigacast.core.contract.cast import plain_type
 
 
 class OrderWatch:
-    """Watches rows go by.
+    """Checks the order of rows in batches.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class OrderWatch:
         self._greatest: pa.Table | None = None
 
     def add(self, rows: pa.RecordBatch) -> BoolArray | None:
-        """Take the next rows; return which are below a row before them, or ``None`` for none."""
+        """Add the next rows; return a mask of those below an earlier row, ``None`` without any."""
         keys = _plain_keys(rows, self.columns)
         complete = _complete(keys)
         if complete is not None:
@@ -64,9 +64,9 @@ class OrderWatch:
         back = (ranks < highest)[skipped:]
         if complete is None:
             return back
-        found = np.zeros(len(complete), bool)
-        found[complete] = back
-        return found
+        mask = np.zeros(len(complete), bool)
+        mask[complete] = back
+        return mask
 
 
 def _plain_keys(rows: pa.RecordBatch, columns: Sequence[str]) -> pa.Table:
@@ -75,7 +75,7 @@ def _plain_keys(rows: pa.RecordBatch, columns: Sequence[str]) -> pa.Table:
 
 
 def _complete(keys: pa.Table) -> BoolArray | None:
-    """Return which rows have all values; ``None`` when all do."""
+    """Return a mask of the rows with all values; ``None`` when all have them."""
     found: Any = None
     for column in keys.columns:
         missing = pc.is_null(column, nan_is_null=True)
@@ -85,7 +85,7 @@ def _complete(keys: pa.Table) -> BoolArray | None:
 
 
 def _steps(keys: pa.Table) -> tuple[BoolArray, BoolArray]:
-    """Return which rows are below, and which equal to, the row just before them."""
+    """Return masks of the rows below, and of those equal to, the row right before them."""
     rows = keys.num_rows
     below, equal = np.zeros(rows - 1, bool), np.ones(rows - 1, bool)
     for column in keys.columns:
@@ -99,7 +99,7 @@ def _steps(keys: pa.Table) -> tuple[BoolArray, BoolArray]:
 
 
 def _ranks(keys: pa.Table) -> IntArray:
-    """Return the rank of each row among the rows, equal rows sharing one."""
+    """Return the rank of each row; equal rows have the same rank."""
     ranks = np.zeros(keys.num_rows, np.int64)
     for column in keys.columns:
         own = to_numpy(pc.rank(column, sort_keys="ascending", tiebreaker="dense")).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The contracts that come with the package: bars, volatility, momentum, volume profiles."""
+"""The contracts of the package: bars, volatility, momentum, volume profiles."""
 
 from gigacast.core.contract.definition import Column, Contract
 from gigacast.core.contract.rule import Rule

@@ -58,7 +58,7 @@ class ContractReport:
     rows : int
         Rows checked.
     bad_rows : int
-        Rows that break at least one rule.
+        Count of rows that break at least one rule.
     violations : tuple of Violation
     warnings : tuple of str
     """

@@ -1,4 +1,4 @@
-"""Rows that keep a contract, made up: for tests, demonstrations and dry runs.
+"""Made-up rows that keep a contract, for tests, demonstrations and dry runs.
 
 The same seed gives the same rows.
 """
@@ -29,7 +29,7 @@ def sample_rows(contract: Contract, rows: int, seed: int = 0) -> pa.Table:
     Raises
     ------
     ConfigError
-        When no such rows are found: rules that contradict each other, or are too rarely met.
+        When no such rows are found: rules contradict each other, or are kept too rarely.
     """
     rng = np.random.default_rng(seed)
     kept = [_draw(contract, 0, rng)]
@@ -100,7 +100,7 @@ def _draw_times(column: Column, kind: pa.DataType, rows: int) -> pa.Array:
 
 
 def _range(column: Column, kind: pa.DataType) -> tuple[float, float]:
-    """Return a range to draw from: the column's own, or a hundred units beside what is given."""
+    """Return a range to draw from: the column's own, or 100 units beside its only limit."""
     low, high = column.minimum, column.maximum
     if low is None and high is None:
         return (0, 100) if pa.types.is_integer(kind) else (1.0, 100.0)
@@ -114,7 +114,7 @@ def _array(values: list[Any], kind: pa.DataType, mask: Any) -> pa.Array:
 
 
 def _raise_and_lower(contract: Contract, table: pa.Table) -> pa.Table:
-    """Make rules that compare two columns hold: the greater takes the other's value if need be."""
+    """Make rules that compare two columns hold, by exchanging their values where needed."""
     orders = [order for rule in contract.rules if (order := rule.as_order()) is not None]
     for _ in range(_ROUNDS if orders else 0):
         changed = False
@@ -133,7 +133,7 @@ def _raise_and_lower(contract: Contract, table: pa.Table) -> pa.Table:
 
 
 def _with_keys(contract: Contract, table: pa.Table) -> pa.Table:
-    """Give each row a value of its own where a column must be unique, and put them in order."""
+    """Give unique columns distinct values, in the contract's order."""
     rows = len(table)
     keyed = {key for key in contract.keys(contract.names) if len(key) == 1}
     times = {

@@ -1,4 +1,4 @@
-"""How work is divided over the children of array jobs, and which queue suits it. Pure.
+"""Division of work over the children of array jobs, and the choice of their queue. Pure.
 
 AWS Batch takes arrays of 2 to 10,000 children; one child is a plain job, and more than 10,000 are
 several arrays. A child is numbered over all arrays of its run.
@@ -28,18 +28,18 @@ def divide_work(sizes: Sequence[int], parts: int) -> list[list[int]]:
     Parameters
     ----------
     sizes : sequence of int
-        What each task weighs: its bytes.
+        Weight of each task: its bytes.
     parts : int
-        At most this many; none is empty.
+        Maximum number of parts; none is empty.
 
     Returns
     -------
     list of list of int
-        The tasks of each part, heaviest part first, and heaviest task first within a part.
+        Tasks of each part, the heaviest part first, and in each the heaviest task first.
     """
     count = min(parts, len(sizes))
     shares: list[list[int]] = [[] for _ in range(count)]
-    # By weight, then by number of tasks: what weighs nothing is spread as well.
+    # By weight, then by number of tasks, so that empty tasks are spread as well.
     loads = [(0, 0, part) for part in range(count)]
     for task in sorted(range(len(sizes)), key=lambda n: (-sizes[n], n)):
         load, tasks, part = loads[0]
@@ -50,7 +50,7 @@ def divide_work(sizes: Sequence[int], parts: int) -> list[list[int]]:
 
 
 def split_arrays(children: int) -> list[Array]:
-    """Return the arrays for so many children: as few as can be, and of nearly equal size."""
+    """Return the fewest arrays that hold a number of children, of nearly equal size."""
     if children == 0:
         return []
     count = -(-children // MAX_ARRAY)
@@ -61,14 +61,14 @@ def split_arrays(children: int) -> list[Array]:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a child of a queue is like, as the rules see it.
+    """The start-up time, speed and price of a child in a queue.
 
     Parameters
     ----------
     startup_s : float
-        From the submission until the model is loaded: an instance, an image, the weights.
+        Seconds from submission until the model is loaded: instance, image, weights.
     speed : float
-        How many times faster than one process on one CPU core it forecasts.
+        Speed relative to one process on one CPU core.
     dollars_per_hour : float
     """
 
@@ -77,12 +77,12 @@ class Machine:
     dollars_per_hour: float
 
     def cost(self, cpu_s: float) -> float:
-        """Return what work costs that takes a CPU process so many seconds, start-up included."""
+        """Return the cost of work that takes a CPU process ``cpu_s``, with the start-up."""
         return (self.startup_s + cpu_s / self.speed) * self.dollars_per_hour
 
 
 def choose_queue(cpu_s: float, cpu: Machine, gpu: Machine) -> QueueKind:
-    """Return the queue on which the work costs less, its start-up included; CPU where it is equal.
+    """Return the queue on which the work costs less with its start-up; the CPU queue if equal.
 
     The rule: (start-up + seconds of work) times the price of an hour. A few minutes of work do not
     pay for the start of a GPU; above the break-even the GPU's speed does.
@@ -90,25 +90,25 @@ def choose_queue(cpu_s: float, cpu: Machine, gpu: Machine) -> QueueKind:
     Parameters
     ----------
     cpu_s : float
-        Seconds the whole work takes one CPU process.
+        Seconds of the whole work on one CPU process.
     cpu, gpu : Machine
     """
     return "gpu" if gpu.cost(cpu_s) < cpu.cost(cpu_s) else "cpu"
 
 
 def count_children(work_s: float, tasks: int, machine: Machine, target_s: float, most: int) -> int:
-    """Return how many children to start: each should work for ``target_s`` at least.
+    """Return the number of children to start, so that each works for ``target_s`` at least.
 
     Parameters
     ----------
     work_s : float
-        Seconds the whole work takes one CPU process.
+        Seconds of the whole work on one CPU process.
     tasks : int
-        No child is left without one.
+        Count of tasks: there are never more children.
     machine : Machine
     target_s : float
     most : int
-        At most this many.
+        Maximum number of children.
     """
     wanted = int(work_s / machine.speed // target_s) + 1
     return max(0, min(wanted, tasks, most))

@@ -1,7 +1,7 @@
-"""What machine time costs: time by machine, and the bill of a price table. Pure.
+"""The cost of machine time: seconds by machine, and the bill by a price table. Pure.
 
-Only the time is counted in which a machine worked for us: from the start of a process to its end.
-What it takes to boot, and what is stored, listed and moved, is not in here (docs/scale.md).
+Time is counted from the start of a process to its end. Boot time, storage, requests and transfer
+are not included (docs/scale.md).
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ class Rental:
     Parameters
     ----------
     instance : str, optional
-        Its type, as ``c7i.4xlarge``; absent where a machine can't tell.
+        Type of the machine, such as ``c7i.4xlarge``; unknown by default.
     purchase : {"on_demand", "spot"}, optional
     vcpus : int, optional
-        The part of it that is ours; absent, all of it.
+        Processors of it that are used; all by default.
     """
 
     instance: str | None = None
@@ -31,35 +31,35 @@ class Rental:
     vcpus: int | None = None
 
     def dollars_per_hour(self, prices: PriceTable | None) -> float | None:
-        """Return what an hour costs; ``None`` where something needed for that is not known."""
+        """Return the price of an hour in US dollars; ``None`` when it is unknown."""
         if prices is None or self.instance is None or self.purchase is None:
             return None
         try:
             machine = prices.find(self.instance)
         except ConfigError:
             return None
-        whole = machine.dollars_per_hour(self.purchase)
-        if whole is None or self.vcpus is None:
-            return whole
-        return whole * min(1.0, self.vcpus / machine.vcpus)
+        price = machine.dollars_per_hour(self.purchase)
+        if price is None or self.vcpus is None:
+            return price
+        return price * min(1.0, self.vcpus / machine.vcpus)
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What was paid for, in hours of machines and in US dollars.
+    """The machine time of a run in hours and US dollars.
 
     Parameters
     ----------
     hours : float
     dollars : float, optional
-        ``None`` where no hour has a price.
+        Cost of the hours with a price; ``None`` when none has one.
     unpriced_hours : float
-        Hours that are not in ``dollars``.
+        Hours without a price, which are not in ``dollars``.
     series : int
-        Forecast for it.
+        Count of series forecast in that time.
     machines : tuple of (Rental, hours, dollars or None)
     prices_as_of : str, optional
-        The day of the price table.
+        Day of the price table.
     """
 
     hours: float
@@ -71,13 +71,13 @@ class Bill:
 
     @property
     def dollars_per_million(self) -> float | None:
-        """Return dollars for a million series; ``None`` where that is not known."""
+        """Return the dollars for a million series; ``None`` when they are unknown."""
         if self.dollars is None or self.unpriced_hours > 0 or self.series == 0:
             return None
         return self.dollars / self.series * 1e6
 
     def describe(self) -> dict[str, object]:
-        """Return it as an audit lists it."""
+        """Return the bill as plain values, for an audit."""
         return {
             "hours": round(self.hours, 6),
             "dollars": _cents(self.dollars),
@@ -104,24 +104,24 @@ class Usage:
     seconds: dict[Rental, float] = field(default_factory=dict)
 
     def add(self, rental: Rental, seconds: float) -> None:
-        """Count more time of a machine."""
+        """Add time of a machine."""
         self.seconds[rental] = self.seconds.get(rental, 0.0) + max(0.0, seconds)
 
     def bill(self, prices: PriceTable | None, series: int) -> Bill:
-        """Return what that costs by a price table."""
+        """Return the bill by a price table."""
         return make_bill(self.seconds, prices, series)
 
 
 def make_bill(seconds: Mapping[Rental, float], prices: PriceTable | None, series: int) -> Bill:
-    """Price machine time.
+    """Return the bill of machine time.
 
     Parameters
     ----------
     seconds : mapping
-        By machine.
+        Seconds by machine.
     prices : PriceTable, optional
     series : int
-        Forecast in that time.
+        Count of series forecast in that time.
     """
     machines = []
     for rental, spent in seconds.items():

@@ -1,4 +1,4 @@
-"""From what the user calls a model to pinned files in a folder.
+"""Resolve a model's name or path to pinned files in a folder.
 
 Looked for in this order, first hit wins, and the choice is part of the result:
 
@@ -91,7 +91,7 @@ def resolve_model(
     detect: bool = True,
     cache: Path | None = None,
 ) -> ResolvedModel:
-    """Find a model, fetch it if need be, and pin it by digest.
+    """Return a model pinned by its digest, fetched when it is not on this machine.
 
     Parameters
     ----------
@@ -102,16 +102,16 @@ def resolve_model(
     version : str, optional
         The version to look for, or to call it.
     otherwise : str, optional
-        Another reference, for when there is no such folder and nothing under ``models/``.
+        Second reference, used when there is no such folder and nothing under ``models/``.
     detect : bool
-        Whether to look beyond what ships and the local folder.
+        Whether to search beyond the package's models and local folders.
     cache : Path, optional
         Folder for fetched models; ``GIGACAST_CACHE`` or ``~/.cache/gigacast`` when absent.
 
     Raises
     ------
     ModelNotFoundError
-        When it is nowhere; the message lists where it was looked for, or what there is.
+        When it is nowhere; the message lists the places searched, or the models that exist.
     ModelIntegrityError
         When a file is not the published one, or the folder holds no weights that may be loaded.
     """
@@ -143,7 +143,7 @@ def resolve_model(
 
 
 def is_shipped(name: str) -> bool:
-    """Whether a name always means what ships with the package."""
+    """Whether a name always means a model of the package."""
     return name in FILELESS_MODELS or _packaged(name) is not None
 
 
@@ -154,7 +154,7 @@ def _packaged(name: str) -> Path | None:
 
 
 def is_version_folder(folder: Path) -> bool:
-    """Whether a folder is named as a version is, and its parent so as the model."""
+    """Whether a folder has the name of a version, so that its parent names the model."""
     return _VERSION_FOLDER.fullmatch(folder.name) is not None
 
 
@@ -212,7 +212,7 @@ def _from_registry(
 def find_version(
     registry: Registry, name: str, version: str, cache: ModelCache, how: str = ""
 ) -> ResolvedModel | None:
-    """Return a version of a registry, its files verified in the cache; ``None`` without the model.
+    """Return a version of a registry with its files verified in the cache; ``None`` if unknown.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def find_version(
     name, version : str
     cache : ModelCache
     how : str
-        What else to say of the choice.
+        Remark on the choice, for `ResolvedModel.source`; none by default.
 
     Raises
     ------
@@ -255,7 +255,7 @@ def _published(
 
 
 def _by_digest(digest: str, registry: Registry, cache: ModelCache) -> ResolvedModel:
-    """Find the weights behind a digest: in the cache, else among all versions."""
+    """Return the model of a digest, from the cache or else from the versions of a registry."""
     cached = cache.find(digest)
     if cached is not None:
         folder, found = cached
