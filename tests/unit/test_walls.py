@@ -33,7 +33,7 @@ WALLS = {
     "click": r"cli/",
     "pydantic": r"settings/|batch/setup\.py|trainers/pretraining/",
     "pydantic_settings": r"settings/",
-    "yaml": r"settings/load\.py|trainers/pretraining/|core/record\.py",
+    "yaml": r"core/record\.py",
     "pandas": r"training/api\.py|forecasting/api/|datasets/api/",
     "jsonschema": r"lake/dataset/metadata\.py",
     "moto": r"cli/demo\.py",

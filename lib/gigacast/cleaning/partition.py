@@ -23,6 +23,8 @@ from gigacast.cleaning.stream import CleanStream
 from gigacast.cleaning.survey import survey_partition
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.partition.task import Task
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
 from gigacast.datasets.rows import software
 from gigacast.errors import (
     CorruptedFileError,
@@ -209,7 +211,8 @@ class PartitionCleaner:
             raise CorruptedFileError(
                 f"{url} is no cleaned file", hint="delete it and run this again"
             )
-        return _Made(etag, draft, schema.remove_metadata(), json.loads(notes))
+        values = decode_json(notes, Source(where, CorruptedFileError))
+        return _Made(etag, draft, schema.remove_metadata(), values)
 
     def _make(
         self, task: Task, local: Path, watch: Stopwatch, damaged: str | None = None

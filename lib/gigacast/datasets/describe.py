@@ -1,6 +1,5 @@
 """The description of a Parquet file, and the changes between two versions of a dataset."""
 
-import json
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +11,9 @@ from gigacast.core.contract.drift import (
     drift_of_nulls,
     drift_of_schemas,
 )
-from gigacast.errors import ConfigError
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
+from gigacast.errors import ConfigError, CorruptedFileError
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
@@ -95,9 +96,10 @@ def _embedded(text: str | None, key: str) -> dict[str, Any] | None:
     if text is None:
         return None
     try:
-        return check_metadata(json.loads(text), key)
-    except ValueError:
+        values = decode_json(text, Source(key, CorruptedFileError))
+    except CorruptedFileError:
         return None
+    return check_metadata(values, key)
 
 
 def drift_of_versions(old: DatasetManifest, new: DatasetManifest) -> list[Drift]:

@@ -1,11 +1,12 @@
 """The configuration of a Chronos model, read without torch, and the name of its stock engine."""
 
-import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
 from gigacast.errors import ModelError, ModelIntegrityError, ModelNotFoundError
 
 ADAPTER_CONFIG, BASE = "adapter_config.json", "base"
@@ -35,11 +36,10 @@ def read_model_config(folder: Path) -> Mapping[str, Any]:
     """
     path = base_folder(folder) / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except OSError as error:
         raise ModelNotFoundError(f"no model in {folder}: config.json can't be read") from error
-    except ValueError as error:
-        raise ModelIntegrityError(f"{path} is not JSON: {error}") from error
+    config = decode_json(content, Source(str(path), ModelIntegrityError))
     if not isinstance(config, dict) or "chronos_config" not in config:
         raise ModelError(f"the model in {folder} is not of the Chronos family")
     return config

@@ -6,10 +6,19 @@ at once waste work and harm nothing, and a lease that nobody gives back expires.
 
 import json
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from gigacast.errors import ObjectNotFoundError, PreconditionFailedError
+from gigacast.core.mark import Time
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_record
+from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
 from gigacast.lake.layout import lease_key
 from gigacast.storage.store import Store
+
+
+class _Lease(NamedTuple):
+    holder: str
+    until: Time | None
 
 
 def take_lease(store: Store, holder: str, now: datetime, valid_for: timedelta) -> bool:
@@ -84,9 +93,9 @@ def _content(holder: str, until: datetime | None) -> bytes:
 
 def _parse(content: bytes) -> tuple[str, datetime | None]:
     """Return the holder and the end of a stored lease; a damaged lease has neither."""
+    source = Source(lease_key(), CorruptedFileError)
     try:
-        values = json.loads(content)
-        until = values["until"]
-        return str(values["holder"]), datetime.fromisoformat(until) if until else None
-    except (ValueError, KeyError, TypeError):
+        lease = read_record(_Lease, decode_json(content, source), source, ignore_unknown=True)
+    except CorruptedFileError:
         return "", None
+    return lease.holder, datetime.fromisoformat(lease.until) if lease.until else None

@@ -4,7 +4,6 @@ The files are those that the forecasting job takes as partitions: the newest of 
 and no JSON file that describes a Parquet file beside it.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -12,6 +11,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from gigacast.core.partition.name import Format, NamingPattern
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
 from gigacast.core.time.month import IntRange, Month, MonthFilter
 from gigacast.errors import (
     ConfigError,
@@ -312,14 +313,11 @@ def read_metadata(inputs: Store, info: ParquetFileInfo) -> dict[str, Any]:
     """
     if info.metadata_key is None:
         return {}
-    try:
-        content = json.loads(inputs.get(info.metadata_key))
-    except ValueError as error:
-        message = f"{info.metadata_key}: not JSON: {error}"
-        raise CorruptedFileError(message, hint="write it again, or remove it") from error
+    source = Source(info.metadata_key, CorruptedFileError, hint="write it again, or remove it")
+    content = decode_json(inputs.get(info.metadata_key), source)
     if isinstance(content, dict):
         return content
-    raise CorruptedFileError(f"{info.metadata_key}: expected one JSON object")
+    raise source.refuse("expected one JSON object")
 
 
 def parse_moment(moment: datetime | date | str) -> datetime:

@@ -7,11 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from gigacast.core.cost.price import PriceTable
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_yaml
 from gigacast.errors import ConfigError
 from gigacast.runtime.instance import VARIABLES
 from gigacast.settings.model import ENV_PREFIX, FROM_FILE, Settings
@@ -91,14 +92,12 @@ def load_prices(file: Path = DEFAULT_PRICES) -> PriceTable:
 
 def _read_file(file: Path) -> dict[str, Any]:
     try:
-        # A settings file may come from somebody else: the safe loader builds no objects.
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"{file}: no such configuration file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: can't be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from error
+    content = decode_yaml(text, Source(str(file), ConfigError))
     if content is None:  # only comments
         return {}
     if not isinstance(content, dict):

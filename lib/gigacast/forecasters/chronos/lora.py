@@ -5,7 +5,6 @@ Large Language Models" (2021). The files are those that peft writes; peft itself
 training only.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
 from gigacast.errors import ModelError, ModelIntegrityError
 from gigacast.forecasters.config import ADAPTER_CONFIG
 
@@ -69,7 +70,8 @@ def merge_adapter(model: nn.Module, folder: Path) -> None:
 def _read_config(folder: Path) -> Mapping[str, Any]:
     path = folder / ADAPTER_CONFIG
     try:
-        config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        config: dict[str, Any] = decode_json(content, Source(str(path), ModelIntegrityError))
         kind, scale = config["peft_type"], float(config["lora_alpha"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelIntegrityError(f"{path} cannot be read: {error!r}") from error

@@ -1,12 +1,12 @@
 """Settings of a pretraining run: immutable, validated, and with a digest."""
 
 from pathlib import Path
-from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gigacast.core.digest import digest_value
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_yaml
 from gigacast.errors import ConfigError
 from gigacast.synthetic import Mixture
 
@@ -113,9 +113,9 @@ def load_config(path: Path) -> PretrainConfig:
         If the file cannot be read or a field is unknown or invalid; the message names it.
     """
     try:
-        content: Any = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        content = decode_yaml(path.read_bytes(), Source(str(path), ConfigError)) or {}
         return PretrainConfig.model_validate(content)
-    except (OSError, yaml.YAMLError) as error:
+    except OSError as error:
         raise ConfigError(f"cannot read the pretraining settings {path}: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
