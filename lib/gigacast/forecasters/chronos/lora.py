@@ -69,9 +69,9 @@ def merge_adapter(model: nn.Module, folder: Path) -> None:
 
 def _read_config(folder: Path) -> Mapping[str, Any]:
     path = folder / ADAPTER_CONFIG
+    source = Source(str(path), ModelIntegrityError, "cannot be read")
     try:
-        content = path.read_bytes()
-        config: dict[str, Any] = decode_json(content, Source(str(path), ModelIntegrityError))
+        config: dict[str, Any] = decode_json(path.read_bytes(), source)
         kind, scale = config["peft_type"], float(config["lora_alpha"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelIntegrityError(f"{path} cannot be read: {error!r}") from error
