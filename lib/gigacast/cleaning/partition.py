@@ -211,7 +211,7 @@ class PartitionCleaner:
             raise CorruptedFileError(
                 f"{url} is no cleaned file", hint="delete it and run this again"
             )
-        values = decode_json(notes, Source(where, CorruptedFileError))
+        values = decode_json(notes, Source(url, CorruptedFileError))
         return _Made(etag, draft, schema.remove_metadata(), values)
 
     def _make(
