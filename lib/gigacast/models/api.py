@@ -1,7 +1,6 @@
-"""`ModelManager`: the registry of a team's models, from Python.
+"""`ModelManager`: the registry of a team's models, for Python and the command line.
 
-The command line uses it too. The registry is ``models/`` under the bucket and prefix; without a
-bucket it is ``models/`` in the working folder.
+The registry is ``models/`` under the bucket and prefix; without a bucket, in the working folder.
 """
 
 from collections.abc import Mapping, Sequence
