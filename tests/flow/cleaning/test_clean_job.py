@@ -617,7 +617,7 @@ def test_ids_that_became_floats_are_refused(lake: Store) -> None:
     result = clean(lake)
     assert result.manifest is None
     (failure,) = (failure for _, failure in result.failures)
-    assert "ids of type double in 'item_id'" in failure.message
+    assert "column 'item_id' of type double cannot hold item ids" in failure.message
     assert "whole numbers" in str(failure.hint)
 
 

@@ -305,4 +305,4 @@ def test_a_broken_price_table_leaves_a_run_without_dollars_only(
     monkeypatch.chdir(tmp_path)
     job = job_of(load_settings(nest_arguments({"bucket": "file:///x"})))
     assert job.prices is None
-    assert "config/prices.yaml: prices.instances: missing" in caplog.text
+    assert "config/prices.yaml: prices.region: missing" in caplog.text
