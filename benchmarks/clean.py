@@ -63,9 +63,9 @@ def _symbol(number: int, symbol: int, rows: int) -> pa.Table:
         columns[name] = np.where(rng.random(rows) < 0.001, np.nan, columns[name])
     columns["volume"][rng.random(rows) < 1e-4] *= 1000
     minutes = np.arange(rows) + number * rows
-    kept = rng.random(rows) > 0.002  # gaps
+    present = rng.random(rows) > 0.002  # gaps
     again = rng.random(rows) < 0.0005  # sent twice
-    order = np.sort(np.concatenate([np.flatnonzero(kept), np.flatnonzero(kept & again)]))
+    order = np.sort(np.concatenate([np.flatnonzero(present), np.flatnonzero(present & again)]))
     table = {
         "symbol": pa.array([f"SYM{symbol:02d}"] * len(order)),
         "timestamp": pa.array(minutes[order] * 60_000_000).cast(pa.timestamp("us")),
@@ -100,7 +100,7 @@ def with_gigacast(folder: Path, n_jobs: int = 1) -> dict[str, int]:
         "filled": result.changes["filled"],
         "outliers": result.changes["outliers"],
         "broken": result.changes["broken_rows"],
-        "gaps": sum(one.quality.keys.missing_steps for one in result.partitions),
+        "gaps": sum(partition.quality.keys.missing_steps for partition in result.partitions),
     }
 
 
@@ -179,14 +179,14 @@ def measure(engine: str, folder: Path, n_jobs: int) -> dict[str, object]:
         import pandas  # noqa: F401 - likewise
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start, cpu = time.perf_counter(), time.process_time()
-    found = with_gigacast(folder, n_jobs) if engine == "gigacast" else with_pandas(folder)
+    counts = with_gigacast(folder, n_jobs) if engine == "gigacast" else with_pandas(folder)
     seconds, cpu_s = time.perf_counter() - start, time.process_time() - cpu
     workers = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s += workers.ru_utime + workers.ru_stime
     # The peak of the largest process.
     peak = max(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, workers.ru_maxrss)
     memory = {"peak_mib": peak / 1024, "grown_mib": (peak - before) / 1024}
-    return {"seconds": seconds, "cpu_s": cpu_s, **memory, "found": found}
+    return {"seconds": seconds, "cpu_s": cpu_s, **memory, "counts": counts}
 
 
 def main() -> None:
@@ -199,43 +199,43 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.write:
-        write_bars(asked.folder / "raw/BARS/2024-01-15", asked.rows, asked.files)
+    options = parser.parse_args()
+    if options.write:
+        write_bars(options.folder / "raw/BARS/2024-01-15", options.rows, options.files)
         return
-    if asked.measure:
-        print(json.dumps(measure(asked.measure, asked.folder, asked.n_jobs)))
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.folder, options.n_jobs)))
         return
-    print(f"{asked.rows:,} bars of {SYMBOLS} symbols in {asked.files} files")
-    results = take_turns(asked)
-    for engine, found in results.items():
-        tell(engine, found, asked.rows)
+    print(f"{options.rows:,} bars of {SYMBOLS} symbols in {options.files} files")
+    results = take_turns(options)
+    for engine, runs in results.items():
+        tell(engine, runs, options.rows)
     if len(results) == len(ENGINES):
         compare(*(results[engine] for engine in ENGINES))
 
 
-def take_turns(asked: argparse.Namespace) -> dict[str, list[Result]]:
+def take_turns(options: argparse.Namespace) -> dict[str, list[Result]]:
     """Measure each engine once per round, because the speed of a machine drifts."""
-    results: dict[str, list[Result]] = {engine: [] for engine in asked.only}
+    results: dict[str, list[Result]] = {engine: [] for engine in options.only}
     with tempfile.TemporaryDirectory() as folder:
         # In processes of their own: a child starts with its parent's peak of memory.
-        own = [sys.executable, __file__, "--folder", folder, "--n_jobs", str(asked.n_jobs)]
-        sizes = ["--rows", str(asked.rows), "--files", str(asked.files)]
+        own = [sys.executable, __file__, "--folder", folder, "--n_jobs", str(options.n_jobs)]
+        sizes = ["--rows", str(options.rows), "--files", str(options.files)]
         subprocess.run([*own, "--write", *sizes], check=True)
-        for _ in range(asked.rounds):
-            for engine, found in results.items():
+        for _ in range(options.rounds):
+            for engine, runs in results.items():
                 clear(Path(folder))
-                done = subprocess.run(
+                process = subprocess.run(
                     [*own, "--measure", engine], capture_output=True, text=True, check=True
                 )
-                found.append(json.loads(done.stdout.splitlines()[-1]))
+                runs.append(json.loads(process.stdout.splitlines()[-1]))
     return results
 
 
-def tell(engine: str, found: list[Result], rows: int) -> None:
+def tell(engine: str, runs: list[Result], rows: int) -> None:
     """Print the medians of an engine, and its highest peak."""
-    seconds, cpu_s = (median(one[name] for one in found) for name in ("seconds", "cpu_s"))
-    peak, grown = (max(one[name] for one in found) for name in ("peak_mib", "grown_mib"))
+    seconds, cpu_s = (median(run[name] for run in runs) for name in ("seconds", "cpu_s"))
+    peak, grown = (max(run[name] for run in runs) for name in ("peak_mib", "grown_mib"))
     print(
         f"{engine:10} {seconds:6.2f} s {rows / seconds / 1e6:5.2f} M rows/s, "
         f"{cpu_s:6.2f} s of the core, peak {peak:6,.0f} MiB (grown by {grown:,.0f})"
@@ -247,9 +247,9 @@ def compare(ours: list[Result], theirs: list[Result]) -> None:
     ratios = [b["seconds"] / a["seconds"] for a, b in zip(ours, theirs, strict=True)]
     low, high = min(ratios), max(ratios)
     print(f"{median(ratios):.2f} times faster ({low:.2f} to {high:.2f}), round by round")
-    one, other = ours[0]["found"], theirs[0]["found"]
-    assert one == other, f"they disagree: {one} and {other}"
-    print(f"they agree: {one}")
+    our_counts, their_counts = ours[0]["counts"], theirs[0]["counts"]
+    assert our_counts == their_counts, f"they disagree: {our_counts} and {their_counts}"
+    print(f"they agree: {our_counts}")
 
 
 if __name__ == "__main__":

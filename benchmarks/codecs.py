@@ -58,19 +58,19 @@ def write(path: Path, table: pa.Table, codec: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2_000_000)
-    asked = parser.parse_args()
-    table = make_bars(asked.rows)
-    print(f"{asked.rows:,} bars, {table.nbytes / 1e6:.0f} MB in memory")
+    options = parser.parse_args()
+    table = make_bars(options.rows)
+    print(f"{options.rows:,} bars, {table.nbytes / 1e6:.0f} MB in memory")
     with tempfile.TemporaryDirectory() as folder:
         for codec in CODECS:
             path = Path(folder) / f"{codec}.parquet"
             written = best(lambda p=path, c=codec: write(p, table, c))  # type: ignore[misc]
-            whole = best(lambda p=path: pq.read_table(p, use_threads=False))  # type: ignore[misc]
-            one = best(lambda p=path: pq.read_table(p, columns=["close"], use_threads=False))  # type: ignore[misc]
+            full = best(lambda p=path: pq.read_table(p, use_threads=False))  # type: ignore[misc]
+            single = best(lambda p=path: pq.read_table(p, columns=["close"], use_threads=False))  # type: ignore[misc]
             size = path.stat().st_size
             print(
                 f"{codec:7} {size / 1e6:6.1f} MB, {size / table.nbytes:5.1%} of memory; "
-                f"write {written:5.2f} s, read {whole:5.2f} s, one column {one:5.3f} s"
+                f"write {written:5.2f} s, read {full:5.2f} s, one column {single:5.3f} s"
             )
 
 

@@ -55,15 +55,16 @@ def with_gigacast(path: Path) -> bool:
 
     rows = rows_of_folder(FolderStore(path.parent), path.name)
     report = check_rows(RowSource(rows.schema, rows.read), OHLCV_SCHEMA)
-    return {one.rule for one in report.violations} <= {"ordered"}  # shuffled rows break it
+    # Shuffled rows break the order, and nothing else.
+    return {violation.rule for violation in report.violations} <= {"ordered"}
 
 
 def with_pandera(path: Path) -> bool:
     import pandera.polars as pandera
     import polars as pl
 
-    def rule(one: str, other: str) -> Any:
-        return pandera.Check(lambda data: data.lazyframe.select(pl.col(one) >= pl.col(other)))
+    def rule(upper: str, lower: str) -> Any:
+        return pandera.Check(lambda data: data.lazyframe.select(pl.col(upper) >= pl.col(lower)))
 
     schema = pandera.DataFrameSchema(
         {
@@ -154,34 +155,34 @@ def main() -> None:
     parser.add_argument("--write", help=argparse.SUPPRESS)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.write:
-        write_bars(asked.path, asked.rows, shuffled=asked.write == "shuffled")
+    options = parser.parse_args()
+    if options.write:
+        write_bars(options.path, options.rows, shuffled=options.write == "shuffled")
         return
-    if asked.measure:
-        print(json.dumps(measure(asked.measure, asked.path)))
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.path)))
         return
-    print(f"{asked.rows:,} bars")
+    print(f"{options.rows:,} bars")
     with tempfile.TemporaryDirectory() as folder:
-        for engine in asked.only:
+        for engine in options.only:
             path = Path(folder) / "bars.parquet"
             # In a process of its own: a child starts with its parent's peak of memory.
             make = ["--write", "shuffled" if "shuffled" in engine else "sorted"]
-            rows = ["--rows", str(asked.rows), "--path", str(path)]
+            rows = ["--rows", str(options.rows), "--path", str(path)]
             subprocess.run([sys.executable, __file__, *make, *rows], check=True)
             own = engine in {"pandera", "dataframely"}
-            command = [asked.python if own else sys.executable, __file__, "--measure", engine]
-            done = subprocess.run(
+            command = [options.python if own else sys.executable, __file__, "--measure", engine]
+            process = subprocess.run(
                 [*command, "--path", str(path)], capture_output=True, text=True, check=False
             )
-            if done.returncode:
-                print(f"{engine:20} not measured: {done.stderr.strip().splitlines()[-1]}")
+            if process.returncode:
+                print(f"{engine:20} not measured: {process.stderr.strip().splitlines()[-1]}")
                 continue
-            found = json.loads(done.stdout.splitlines()[-1])
-            rate = asked.rows / found["seconds"] / 1e6
+            result = json.loads(process.stdout.splitlines()[-1])
+            rate = options.rows / result["seconds"] / 1e6
             print(
-                f"{engine:20} {found['seconds']:6.2f} s {rate:6.1f} M rows/s, "
-                f"peak {found['peak_mib']:6,.0f} MiB (grown by {found['grown_mib']:,.0f})"
+                f"{engine:20} {result['seconds']:6.2f} s {rate:6.1f} M rows/s, "
+                f"peak {result['peak_mib']:6,.0f} MiB (grown by {result['grown_mib']:,.0f})"
             )
 
 

@@ -33,28 +33,28 @@ def main() -> None:
     parser.add_argument("--vcpus", type=int, default=1, help="it was measured on")
     parser.add_argument("--gpus", type=int, default=0, help="it was measured on")
     parser.add_argument("--prices", type=Path, default=DEFAULT_PRICES)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     try:
-        report(asked)
+        report(options)
     except ConfigError as error:
         parser.error(str(error))
 
 
-def report(asked: argparse.Namespace) -> None:
+def report(options: argparse.Namespace) -> None:
     """Print the table of the machines of the measured kind."""
-    table = load_prices(asked.prices)
+    table = load_prices(options.prices)
     print(f"prices of {table.as_of}, {table.region} ({table.source})\n")
     print("| machine | series/s | $/h | $ per million series | spot $/h | spot $ per million |")
     print("| --- | --- | --- | --- | --- | --- |")
-    for one in table.instances:
-        rate = machine_rate(one, asked.rate, asked.vcpus, asked.gpus)
+    for machine in table.instances:
+        rate = machine_rate(machine, options.rate, options.vcpus, options.gpus)
         if rate is None:
             continue
-        cost = {kind: one.dollars_per_million(rate, kind) for kind in ("on_demand", "spot")}
-        spot = "-" if one.spot is None else f"{one.spot:.3f}"
+        cost = {kind: machine.dollars_per_million(rate, kind) for kind in ("on_demand", "spot")}
+        spot = "-" if machine.spot is None else f"{machine.spot:.3f}"
         print(
-            f"| {one.name} | {rate:,.0f} | {one.on_demand:.3f} | {money(cost['on_demand'])} "
-            f"| {spot} | {money(cost['spot'])} |"
+            f"| {machine.name} | {rate:,.0f} | {machine.on_demand:.3f} "
+            f"| {money(cost['on_demand'])} | {spot} | {money(cost['spot'])} |"
         )
 
 

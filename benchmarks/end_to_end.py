@@ -191,11 +191,11 @@ def run_apart(work: Work) -> Measured:
         child = subprocess.Popen(command, stdout=answer, env=os.environ | threads)
         if child.wait():
             raise SystemExit(f"{work} ended with {child.returncode}")
-        whole = time.perf_counter() - start
+        whole_s = time.perf_counter() - start
         answer.seek(0)
         stages, peak_mib = json.loads(answer.read().splitlines()[-1])
     clean(Path(work.folder))
-    return Measured(whole, stages, peak_mib)
+    return Measured(whole_s, stages, peak_mib)
 
 
 def clean(folder: Path) -> None:
@@ -205,31 +205,35 @@ def clean(folder: Path) -> None:
             shutil.rmtree(path)
 
 
-def find_batch_size(sample: Path, model: Path, asked: argparse.Namespace, precision: str) -> int:
+def find_batch_size(sample: Path, model: Path, options: argparse.Namespace, precision: str) -> int:
     """Return the batch size with which the script is fastest on a sample."""
     seconds = {}
     for size in BATCH_SIZES:
-        work = Work("script", str(sample), str(model), asked.horizon, asked.cores, size, precision)
+        work = Work(
+            "script", str(sample), str(model), options.horizon, options.cores, size, precision
+        )
         seconds[size] = run_apart(work).stages["predict"]
     shown = ", ".join(f"{size}: {s:.1f} s" for size, s in seconds.items())
     print(f"batch sizes of the script, {precision}, on a sample: {shown}", flush=True)
     return min(seconds, key=lambda size: seconds[size])
 
 
-def plan_runs(folder: Path, model: Path, parts: int, asked: argparse.Namespace) -> dict[str, Work]:
-    jobs = asked.n_jobs or min(asked.cores, parts)
-    place = (str(folder), str(model), asked.horizon, asked.cores)
+def plan_runs(
+    folder: Path, model: Path, parts: int, options: argparse.Namespace
+) -> dict[str, Work]:
+    jobs = options.n_jobs or min(options.cores, parts)
+    place = (str(folder), str(model), options.horizon, options.cores)
     runs = {
         f"gigacast, auto, {jobs} job(s)": Work("ours", *place, precision="auto", n_jobs=jobs),
         f"gigacast, float32, {jobs} job(s)": Work("ours", *place, n_jobs=jobs),
         f"script, batch {SCRIPT_DEFAULT_BATCH} (default)": Work("script", *place),
     }
-    if asked.best != SCRIPT_DEFAULT_BATCH:
-        runs[f"script, batch {asked.best} (best)"] = Work("script", *place, asked.best)
-    if asked.script_bfloat16:
-        size = asked.best_bfloat16
+    if options.best != SCRIPT_DEFAULT_BATCH:
+        runs[f"script, batch {options.best} (best)"] = Work("script", *place, options.best)
+    if options.script_bfloat16:
+        size = options.best_bfloat16
         runs[f"script, bfloat16, batch {size}"] = Work("script", *place, size, "bfloat16")
-    if asked.autogluon:
+    if options.autogluon:
         runs["AutoGluon-TimeSeries"] = Work("autogluon", *place)
     return runs
 
@@ -242,9 +246,9 @@ def summarise(series: int, measured: dict[str, list[Measured]]) -> list[dict[str
             stage: statistics.median(run.stages.get(stage, 0.0) for run in runs)
             for stage in ("load", "read", "predict", "write", "work")
         }
-        whole = statistics.median(run.whole_s for run in runs)
+        whole_s = statistics.median(run.whole_s for run in runs)
         peak = statistics.median(run.peak_mib for run in runs)
-        row = {"series": series, "name": name, "whole_s": whole, "peak_mib": peak}
+        row = {"series": series, "name": name, "whole_s": whole_s, "peak_mib": peak}
         rows.append({**row, "stages": stages})
     return rows
 
@@ -253,11 +257,11 @@ def report(series: int, measured: dict[str, list[Measured]]) -> None:
     """Print the table of one size; ratios are against the better of the two scripts."""
 
     def median(name: str, pick: Callable[[Measured], float]) -> float:
-        return statistics.median(pick(one) for one in measured[name])
+        return statistics.median(pick(run) for run in measured[name])
 
     scripts = [name for name in measured if name.startswith("script, batch")]
-    whole = min(median(name, lambda m: m.whole_s) for name in scripts)
-    work = min(median(name, lambda m: m.stages["work"]) for name in scripts)
+    script_whole_s = min(median(name, lambda m: m.whole_s) for name in scripts)
+    script_work_s = min(median(name, lambda m: m.stages["work"]) for name in scripts)
     print(f"\n{series:,} series          whole s series/s ratio | work s series/s ratio |", end="")
     print("   load   read predict  write | peak MiB")
     for name in measured:
@@ -268,42 +272,42 @@ def report(series: int, measured: dict[str, list[Measured]]) -> None:
             for stage in ("load", "read", "predict", "write")
         ]
         print(
-            f"{name:28}{full:8.1f}{series / full:9,.0f}{whole / full:6.2f} |"
-            f"{busy:7.1f}{series / busy:9,.0f}{work / busy:6.2f} |"
+            f"{name:28}{full:8.1f}{series / full:9,.0f}{script_whole_s / full:6.2f} |"
+            f"{busy:7.1f}{series / busy:9,.0f}{script_work_s / busy:6.2f} |"
             + "".join(f"{seconds:7.1f}" for seconds in parts)
             + f" |{median(name, lambda m: m.peak_mib):9,.0f}",
             flush=True,
         )
 
 
-def measure(asked: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
+def measure(options: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
     rows = []
-    model = save_bolt(scratch / "bolt" / "v1", asked.shape)
-    lengths = (asked.lengths[0], asked.lengths[1])
+    model = save_bolt(scratch / "bolt" / "v1", options.shape)
+    lengths = (options.lengths[0], options.lengths[1])
     sample = scratch / "sample"
-    list(write_panels(sample, asked.sample, asked.sample, lengths))
-    asked.best = find_batch_size(sample, model, asked, "float32")
-    if asked.script_bfloat16:
-        asked.best_bfloat16 = find_batch_size(sample, model, asked, "bfloat16")
-    for series in asked.series:
+    list(write_panels(sample, options.sample, options.sample, lengths))
+    options.best = find_batch_size(sample, model, options, "float32")
+    if options.script_bfloat16:
+        options.best_bfloat16 = find_batch_size(sample, model, options, "bfloat16")
+    for series in options.series:
         folder = scratch / str(series)
-        parts = len(list(write_panels(folder, series, asked.per_partition, lengths)))
-        runs = plan_runs(folder, model, parts, asked)
+        parts = len(list(write_panels(folder, series, options.per_partition, lengths)))
+        runs = plan_runs(folder, model, parts, options)
         measured: dict[str, list[Measured]] = {name: [] for name in runs}
-        for _ in range(asked.repeats):
+        for _ in range(options.repeats):
             for name, work in runs.items():
                 measured[name].append(run_apart(work))
         report(series, measured)
         rows += summarise(series, measured)
-        if asked.output:  # after each size, because the largest take hours
-            asked.output.write_text(json.dumps({**describe(asked), "rows": rows}, indent=1))
+        if options.output:  # after each size, because the largest take hours
+            options.output.write_text(json.dumps({**describe(options), "rows": rows}, indent=1))
         shutil.rmtree(folder)
     return rows
 
 
-def describe(asked: argparse.Namespace) -> dict[str, Any]:
+def describe(options: argparse.Namespace) -> dict[str, Any]:
     """Return a description of the measurement: machine, time, parameters."""
-    case = {name: getattr(asked, name) for name in ("shape", "lengths", "horizon", "cores")}
+    case = {name: getattr(options, name) for name in ("shape", "lengths", "horizon", "cores")}
     return {**case, "date": datetime.now(UTC).date().isoformat(), "machine": platform.machine()}
 
 
@@ -322,13 +326,16 @@ def main() -> None:
     parser.add_argument("--autogluon", action="store_true")
     parser.add_argument("--output", type=Path, help="write the figures there, as JSON")
     parser.add_argument("--work", help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.work:
-        run_here(Work(**json.loads(asked.work)))
+    options = parser.parse_args()
+    if options.work:
+        run_here(Work(**json.loads(options.work)))
         return
-    print(f"bolt-{asked.shape}, lengths {asked.lengths}, h={asked.horizon}, {asked.cores} core(s)")
+    print(
+        f"bolt-{options.shape}, lengths {options.lengths}, h={options.horizon}, "
+        f"{options.cores} core(s)"
+    )
     with tempfile.TemporaryDirectory() as scratch:
-        measure(asked, Path(scratch))
+        measure(options, Path(scratch))
 
 
 if __name__ == "__main__":

@@ -47,15 +47,15 @@ class Case:
         lengths = rng.integers(self.lengths[0], self.lengths[1] + 1, self.series)
         stops = np.cumsum(lengths)
         values = random_walks(1, int(stops[-1])).ravel()
-        made = []
+        batches = []
         for group in group_by_length(lengths, PATCH):
             size = max(1, budget // (group.length // PATCH))
             for start in range(0, len(group.rows), size):
                 rows = group.rows[start : start + size]
-                made.append(
+                batches.append(
                     pad_left(values, stops[rows] - lengths[rows], stops[rows], group.length)
                 )
-        return made
+        return batches
 
 
 CASES = (
@@ -77,9 +77,9 @@ class Timing:
         self.elapsed.append(time.perf_counter() - before[0])
         self.processor.append(time.process_time() - before[1])
 
-    def ratios(self, other: "Timing") -> tuple[float, float]:
+    def ratios(self, baseline: "Timing") -> tuple[float, float]:
         """Return how much faster this is than another, in the median round."""
-        pairs = (other.elapsed, self.elapsed), (other.processor, self.processor)
+        pairs = (baseline.elapsed, self.elapsed), (baseline.processor, self.processor)
         slow, fast = (statistics.median(a / b for a, b in zip(*p, strict=True)) for p in pairs)
         return slow, fast
 
@@ -179,13 +179,15 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--tokens", type=int, nargs="+", default=list(BUDGETS))
     parser.add_argument("--compiled", action="store_true", help="compile too: takes minutes")
-    asked = parser.parse_args()
-    torch.set_num_threads(asked.threads)
-    print(f"bolt-{asked.shape}, {asked.threads} thread(s), torch {torch.__version__}", flush=True)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    print(
+        f"bolt-{options.shape}, {options.threads} thread(s), torch {torch.__version__}", flush=True
+    )
     with tempfile.TemporaryDirectory() as scratch, torch.inference_mode():
-        paths = dict(make_paths(save_bolt(Path(scratch), asked.shape), compiled=asked.compiled))
+        paths = dict(make_paths(save_bolt(Path(scratch), options.shape), compiled=options.compiled))
         for case in CASES:
-            measure(case, paths, asked.tokens, asked.rounds)
+            measure(case, paths, options.tokens, options.rounds)
 
 
 if __name__ == "__main__":

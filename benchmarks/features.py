@@ -54,23 +54,23 @@ def with_gigacast(table: pa.Table) -> dict[str, float]:
     from gigacast.feature_sets.kernel.recipe import Recipe
 
     recipe = Recipe.from_dict(RECIPE)
-    found = compute_features(table, recipe, Setting("timestamp", "symbol"))
-    return {name: float(np.nansum(found[name].to_numpy())) for name in recipe.names}
+    features = compute_features(table, recipe, Setting("timestamp", "symbol"))
+    return {name: float(np.nansum(features[name].to_numpy())) for name in recipe.names}
 
 
 def with_pandas(table: pa.Table) -> dict[str, float]:
     frame = table.to_pandas()
     groups = frame.groupby("symbol", sort=False)["close"]
-    made: dict[str, Any] = {f"close_lag_{n}": groups.shift(n) for n in (1, 2, 3)}
-    made["close_diff_1"] = groups.diff()
-    made["close_diff_2"] = made["close_diff_1"].groupby(frame["symbol"], sort=False).diff()
-    made["close_log_return_1"] = np.log(frame["close"] / groups.shift(1))
+    columns: dict[str, Any] = {f"close_lag_{n}": groups.shift(n) for n in (1, 2, 3)}
+    columns["close_diff_1"] = groups.diff()
+    columns["close_diff_2"] = columns["close_diff_1"].groupby(frame["symbol"], sort=False).diff()
+    columns["close_log_return_1"] = np.log(frame["close"] / groups.shift(1))
     for window in WINDOWS:
         for statistic in STATISTICS:
-            made[f"close_{statistic}_{window}"] = getattr(groups.rolling(window), statistic)()
+            columns[f"close_{statistic}_{window}"] = getattr(groups.rolling(window), statistic)()
     both = frame.groupby("symbol", sort=False)[["close", "volume"]].rolling(60).corr()
-    made["close_volume_corr_60"] = both.xs("volume", level=-1)["close"]
-    return {name: float(np.nansum(values.to_numpy())) for name, values in made.items()}
+    columns["close_volume_corr_60"] = both.xs("volume", level=-1)["close"]
+    return {name: float(np.nansum(values.to_numpy())) for name, values in columns.items()}
 
 
 WAYS = {"gigacast": with_gigacast, "pandas": with_pandas}
@@ -95,27 +95,27 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=500)
     parser.add_argument("--rows", type=int, default=4000)
     parser.add_argument("--measure", choices=WAYS, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.measure:
-        print(json.dumps(measure(asked.measure, asked.items, asked.rows)))
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options.measure, options.items, options.rows)))
         return
-    total = asked.items * asked.rows
-    print(f"{asked.items:,} items of {asked.rows:,} rows")
-    found = {}
+    total = options.items * options.rows
+    print(f"{options.items:,} items of {options.rows:,} rows")
+    results = {}
     for way in WAYS:
-        size = ["--items", str(asked.items), "--rows", str(asked.rows)]
+        size = ["--items", str(options.items), "--rows", str(options.rows)]
         command = [sys.executable, __file__, "--measure", way, *size]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        found[way] = json.loads(done.stdout.splitlines()[-1])
-        seconds, grown = found[way]["seconds"], found[way]["grown_mib"]
-        features = len(found[way]["sums"])
+        process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        results[way] = json.loads(process.stdout.splitlines()[-1])
+        seconds, grown = results[way]["seconds"], results[way]["grown_mib"]
+        features = len(results[way]["sums"])
         rate = total * features / seconds / 1e6
         print(
             f"{way:10} {seconds:6.2f} s, {features} features, {rate:5.1f} M values/s, "
             f"grown by {grown:,.0f} MiB"
         )
-    for name, value in found["gigacast"]["sums"].items():
-        np.testing.assert_allclose(value, found["pandas"]["sums"][name], rtol=1e-6, err_msg=name)
+    for name, value in results["gigacast"]["sums"].items():
+        np.testing.assert_allclose(value, results["pandas"]["sums"][name], rtol=1e-6, err_msg=name)
     print("all sums agree")
 
 

@@ -73,8 +73,8 @@ class Row:
 
 def measure_peak(device: torch.device, size: int = 8_192) -> float:
     """Return operations per second of a large bfloat16 product."""
-    left, right = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
-    seconds = best_time(lambda: left @ right, device)
+    first, second = (torch.randn(size, size, device=device).bfloat16() for _ in range(2))
+    seconds = best_time(lambda: first @ second, device)
     return 2 * size**3 / seconds
 
 
@@ -166,8 +166,8 @@ def share_seconds(kernels: dict[str, float], elapsed: float) -> dict[str, float]
 def kind_of(kernel: str) -> str:
     """Return the kind of work of a kernel by its name."""
     name = kernel.lower()
-    found = (kind for kind, signs in KINDS.items() if any(sign in name for sign in signs))
-    return next(found, "other kernels")
+    kinds = (kind for kind, signs in KINDS.items() if any(sign in name for sign in signs))
+    return next(kinds, "other kernels")
 
 
 def busy_share(shares: dict[str, float]) -> float:
@@ -196,10 +196,10 @@ def measure(shape: str, context: int, series: int, scratch: Path, peak: float) -
     ours = load_lean(model, name=shape, version="v1", digest="d", device="cuda")
     engine, batch = measure_engine(ours, context, horizon, device)
     fed, seconds = measure_fed(ours, batch, context, horizon, device)
-    whole = measure_whole(scratch / f"{shape}-{context}", model, context, horizon, series)
+    end_to_end = measure_whole(scratch / f"{shape}-{context}", model, context, horizon, series)
     operations = count_operations(read_shape(read_model_config(model)), context, horizon)
     return Row(
-        *(shape, context, horizon, engine, batch, fed, whole, count_gpus()),
+        *(shape, context, horizon, engine, batch, fed, end_to_end, count_gpus()),
         *(busy_share(seconds), peak / operations, seconds),
     )
 
@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--contexts", type=int, nargs="+", default=[208, 2048])
     parser.add_argument("--series", type=int, default=2_000_000, help="end to end, at context 208")
     parser.add_argument("--output", type=Path, help="write the figures there, as JSON")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     if not torch.cuda.is_available():
         print(
             "benchmarks/gpu.py: no CUDA device on this machine: nothing measured", file=sys.stderr
@@ -233,14 +233,16 @@ def main() -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        for shape in asked.shapes:
-            for context in asked.contexts:
-                series = max(1, asked.series * 208 // context // (20 if shape == "base" else 1))
+        for shape in options.shapes:
+            for context in options.contexts:
+                series = max(1, options.series * 208 // context // (20 if shape == "base" else 1))
                 rows.append(measure(shape, context, series, Path(scratch), peak))
                 report(rows[-1])
-    if asked.output:
-        known = {"device": torch.cuda.get_device_name(), "products": peak}
-        asked.output.write_text(json.dumps({**known, "rows": [asdict(r) for r in rows]}, indent=1))
+    if options.output:
+        machine = {"device": torch.cuda.get_device_name(), "products": peak}
+        options.output.write_text(
+            json.dumps({**machine, "rows": [asdict(r) for r in rows]}, indent=1)
+        )
 
 
 if __name__ == "__main__":

@@ -62,8 +62,8 @@ def with_pandas_columns(root: Path) -> int:
 def with_pandas_filters(root: Path) -> int:
     import pandas as pd
 
-    wanted = [("ds", ">=", FIRST.item()), ("ds", "<", STOP.item())]
-    return len(pd.read_parquet(root, columns=["ds", TARGET], filters=wanted))
+    in_month = [("ds", ">=", FIRST.item()), ("ds", "<", STOP.item())]
+    return len(pd.read_parquet(root, columns=["ds", TARGET], filters=in_month))
 
 
 def with_pandas_month(root: Path) -> int:
@@ -83,8 +83,8 @@ def with_pandas_month_columns(root: Path) -> int:
 def with_pyarrow(root: Path) -> int:
     import pyarrow.dataset as ds
 
-    wanted = (ds.field("ds") >= FIRST.item()) & (ds.field("ds") < STOP.item())
-    return len(ds.dataset(root).to_table(columns=["ds", TARGET], filter=wanted))
+    in_month = (ds.field("ds") >= FIRST.item()) & (ds.field("ds") < STOP.item())
+    return len(ds.dataset(root).to_table(columns=["ds", TARGET], filter=in_month))
 
 
 def with_loader(root: Path, more: str = "") -> int:
@@ -150,33 +150,33 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--measure", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.measure:
-        found = measure(asked.measure, asked.root, asked.rows_per_month, asked.repeats)
-        print(json.dumps(found))
+    options = parser.parse_args()
+    if options.measure:
+        result = measure(options.measure, options.root, options.rows_per_month, options.repeats)
+        print(json.dumps(result))
         return
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "data"
-        write_files(root, asked.years, asked.rows_per_month, asked.columns)
-        compare(root, asked)
+        write_files(root, options.years, options.rows_per_month, options.columns)
+        compare(root, options)
 
 
-def compare(root: Path, asked: argparse.Namespace) -> None:
+def compare(root: Path, options: argparse.Namespace) -> None:
     files = list(root.rglob("*.parquet"))
     size = sum(path.stat().st_size for path in files)
-    rows = asked.rows_per_month * len(files)
-    print(f"{len(files)} files, {rows:,} rows of {asked.columns} columns, {size / 1e9:.2f} GB")
+    rows = options.rows_per_month * len(files)
+    print(f"{len(files)} files, {rows:,} rows of {options.columns} columns, {size / 1e9:.2f} GB")
     results = {}
     for way in WAYS:
-        own = ["--rows_per_month", str(asked.rows_per_month), "--repeats", str(asked.repeats)]
+        own = ["--rows_per_month", str(options.rows_per_month), "--repeats", str(options.repeats)]
         command = [sys.executable, __file__, "--measure", way, "--root", str(root), *own]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        results[way] = json.loads(done.stdout.splitlines()[-1])
+        process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        results[way] = json.loads(process.stdout.splitlines()[-1])
     ours = results["ParquetDataLoader"]["seconds"]
-    for way, found in results.items():
+    for way, result in results.items():
         print(
-            f"{way:35} {found['seconds'] * 1e3:9,.1f} ms {found['seconds'] / ours:8.1f} x ours, "
-            f"{found['mb']:9,.1f} MB read, grown by {found['grown_mib']:7,.0f} MiB"
+            f"{way:35} {result['seconds'] * 1e3:9,.1f} ms {result['seconds'] / ours:8.1f} x ours, "
+            f"{result['mb']:9,.1f} MB read, grown by {result['grown_mib']:7,.0f} MiB"
         )
 
 

@@ -54,12 +54,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("models", nargs="*", default=["gigacast-bolt-nano"])
-    given = parser.parse_args()
-    for model in given.models:
+    options = parser.parse_args()
+    for model in options.models:
         relative = []
         for name, horizon, season in SETS:
-            history = read_rows(given.folder / f"{name}-train.csv")
-            actuals = np.array(read_rows(given.folder / f"{name}-test.csv"))
+            history = read_rows(options.folder / f"{name}-train.csv")
+            actuals = np.array(read_rows(options.folder / f"{name}-test.csv"))
             forecast = ChronosLoader(model=model).predict(history, horizon, LEVELS)
             naive = score(history, actuals, repeat_season(history, horizon, season), season)
             ours = score(history, actuals, forecast.quantiles.astype(np.float64), season)

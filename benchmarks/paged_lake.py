@@ -69,8 +69,8 @@ class PagedLake(Store):
     def finish(self, first: int) -> None:
         """Mark the first partitions of each month as done."""
         for month in range(MONTHS):
-            done = slice(month * self._per_month, month * self._per_month + first)
-            self.output[done] = self.receipt[done] = 1
+            finished = slice(month * self._per_month, month * self._per_month + first)
+            self.output[finished] = self.receipt[finished] = 1
 
     def _input_key(self, index: int) -> str:
         month, part = divmod(index, self._per_month)
@@ -96,23 +96,23 @@ class PagedLake(Store):
 
     def list(self, prefix: str = "", *, start_after: str = "") -> Iterator[list[ObjectMeta]]:
         if "/part-" in prefix:
-            self._asked("list", prefix)
-            found = self._receipt(self.index_of(prefix))
-            if found is not None and found.key.startswith(prefix):
-                yield [found]
+            self._count_request("list", prefix)
+            receipt = self._receipt(self.index_of(prefix))
+            if receipt is not None and receipt.key.startswith(prefix):
+                yield [receipt]
         elif prefix[:1].isdigit() or prefix.startswith((FORECASTS, TIMINGS)):
             yield from self._list_year(prefix)
         else:
             for page in self._others.list(prefix, start_after=start_after):
-                self._asked("list", prefix)
+                self._count_request("list", prefix)
                 yield page
 
     def _list_year(self, prefix: str) -> "Iterator[list[ObjectMeta]]":
-        made = self._input
+        make_meta = self._input
         if prefix.startswith(FORECASTS):
-            made = self._output  # type: ignore[assignment]
+            make_meta = self._output  # type: ignore[assignment]
         elif prefix.startswith(TIMINGS):
-            made = self._receipt  # type: ignore[assignment]
+            make_meta = self._receipt  # type: ignore[assignment]
         last = prefix.rstrip("/").rpartition("/")[2]
         indices = range(len(self.sizes))
         if len(last) == 4:  # a year; else a folder of all of them
@@ -120,19 +120,19 @@ class PagedLake(Store):
             indices = indices[start : start + 12 * self._per_month]
         page: list[ObjectMeta] = []
         for index in indices:
-            meta = made(index)
+            meta = make_meta(index)
             if meta is not None:
                 page.append(meta)
             if len(page) == PAGE_KEYS:
-                self._asked("list", prefix)
+                self._count_request("list", prefix)
                 yield page
                 page = []
-        self._asked("list", prefix)
+        self._count_request("list", prefix)
         if page:
             yield page
 
     def list_folder(self, prefix: str = "") -> Folder:
-        self._asked("list", prefix)
+        self._count_request("list", prefix)
         if prefix in {"", self.spec}:
             years = range(FIRST_YEAR, FIRST_YEAR + MONTHS // 12)
             return Folder(tuple(f"{prefix}{year}/" for year in years), ())
@@ -141,21 +141,21 @@ class PagedLake(Store):
         return self._others.list_folder(prefix)
 
     def check(self) -> None:
-        self._asked("list", "")
+        self._count_request("list", "")
 
     def head(self, key: str) -> ObjectMeta:
-        self._asked("get", key)
+        self._count_request("get", key)
         if not self._is_output(key):
             return self._others.head(key)
-        found = self._output(self.index_of(key))
-        if found is None:
+        output = self._output(self.index_of(key))
+        if output is None:
             raise ObjectNotFoundError(f"no object {key}")
-        return found
+        return output
 
     def get(
         self, key: str, *, if_match: str | None = None, start: int = 0, stop: int | None = None
     ) -> bytes:
-        self._asked("get", key)
+        self._count_request("get", key)
         if not key.startswith(TIMINGS):
             content = self._others.get(key, if_match=if_match, start=start, stop=stop)
             return zlib.decompress(content) if key.startswith(_PLANS) else content
@@ -169,7 +169,7 @@ class PagedLake(Store):
         return receipt_of(self._input(index), output, self.runs[int(self.writer[index])]).to_json()
 
     def put(self, key: str, content: bytes | Path) -> str:
-        self._asked("put", key)
+        self._count_request("put", key)
         if self._is_output(key):
             index = self.index_of(key)
             self.output[index] += 1
@@ -193,25 +193,25 @@ class PagedLake(Store):
         self.writer[index] = len(self.runs) - 1
 
     def put_if_absent(self, key: str, content: bytes) -> str:
-        self._asked("put", key)
+        self._count_request("put", key)
         if key.startswith(_PLANS):
             content = zlib.compress(content, 1)
         return self._others.put_if_absent(key, content)
 
     def put_if_match(self, key: str, content: bytes, etag: str) -> str:
-        self._asked("put", key)
+        self._count_request("put", key)
         return self._others.put_if_match(key, content, etag)
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
-            self._asked("delete", key)
+            self._count_request("delete", key)
             if not key.startswith(TIMINGS):
                 self._others.delete([key])
 
     def _is_output(self, key: str) -> bool:
         return key.startswith(FORECASTS) and "/part-" in key
 
-    def _asked(self, kind: str, key: str) -> None:
+    def _count_request(self, kind: str, key: str) -> None:
         self.on_request(kind, key)
         with self._lock:
             self.counts[kind] += 1

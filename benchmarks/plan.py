@@ -21,12 +21,12 @@ SPEC = Spec("model", "v1", (0.1, 0.5, 0.9), {"digest": "d"})
 HORIZON = 7
 
 
-def make_lake(partitions: int, done: float, latency_s: float = 0.0) -> PagedLake:
+def make_lake(partitions: int, done_share: float, latency_s: float = 0.0) -> PagedLake:
     """Return a bucket whose first partitions of each month are forecast."""
     count = partitions - partitions % MONTHS
     sizes = np.full(count, 10**6)
     lake = PagedLake(count, spec_folder(SPEC, HORIZON), sizes, latency_s)
-    lake.finish(int(count // MONTHS * done))
+    lake.finish(int(count // MONTHS * done_share))
     return lake
 
 
@@ -36,10 +36,10 @@ def main() -> None:
     parser.add_argument("partitions", type=int, nargs="?", default=1_000_000)
     parser.add_argument("--done", type=float, default=0.9)
     parser.add_argument("--latency_ms", type=float, default=0.0)
-    given = parser.parse_args()
+    options = parser.parse_args()
     request = PlanRequest(spec=SPEC, horizon=HORIZON, model_horizon=64)
 
-    store = make_lake(given.partitions, given.done, given.latency_ms / 1000)
+    store = make_lake(options.partitions, options.done, options.latency_ms / 1000)
     start = time.perf_counter()
     plan = make_plan(store, store, request)
     seconds = time.perf_counter() - start
@@ -52,7 +52,7 @@ def main() -> None:
     print(f"peak RSS    {peak_rss:,.0f} MiB")
 
     tracemalloc.start()
-    lake = make_lake(given.partitions, given.done)
+    lake = make_lake(options.partitions, options.done)
     make_plan(lake, lake, request)
     print(f"peak heap   {tracemalloc.get_traced_memory()[1] / 2**20:,.0f} MiB (Python objects)")
 

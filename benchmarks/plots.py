@@ -59,42 +59,47 @@ def parse_table(text: str) -> Iterator[Row]:
     for line in text.splitlines():
         if head := HEAD.match(line):
             series = int(head[1].replace(",", ""))
-        elif found := LINE.match(line):
-            values = [float(value.replace(",", "")) for value in found.groups()[1:]]
-            whole, _, _, work, _, _, load, read, predict, write, peak = values
+        elif row_match := LINE.match(line):
+            values = [float(value.replace(",", "")) for value in row_match.groups()[1:]]
+            whole_s, _, _, work, _, _, load, read, predict, write, peak = values
             stages = {"load": load, "read": read, "predict": predict, "write": write, "work": work}
-            row = {"series": series, "name": found["name"], "whole_s": whole, "peak_mib": peak}
+            row = {
+                "series": series,
+                "name": row_match["name"],
+                "whole_s": whole_s,
+                "peak_mib": peak,
+            }
             yield {**row, "stages": stages}
 
 
 def way_of(name: str) -> str:
     """Return a way without its batch size or number of processes."""
-    kind, _, rest = name.partition(", ")
-    if kind == "gigacast" or "bfloat16" in rest:
-        return f"{kind}, {rest.split(',')[0]}"
-    if "(default)" in rest:
+    kind, _, details = name.partition(", ")
+    if kind == "gigacast" or "bfloat16" in details:
+        return f"{kind}, {details.split(',')[0]}"
+    if "(default)" in details:
         return "script, default batch"
-    return "script, best batch" if "(best)" in rest else name
+    return "script, best batch" if "(best)" in details else name
 
 
 def with_best(rows: list[Row]) -> list[Row]:
     """Add the best batch where it is the default one, which was measured only once."""
-    known = {(row["way"], row["series"]) for row in rows}
+    measured = {(row["way"], row["series"]) for row in rows}
     also = [
         {**row, "way": "script, best batch"}
         for row in rows
         if row["way"] == "script, default batch"
-        and ("script, best batch", row["series"]) not in known
+        and ("script, best batch", row["series"]) not in measured
     ]
     return rows + also
 
 
 def by_way(rows: list[Row]) -> dict[str, dict[int, Row]]:
     """Return the rows by way and size, ways in the order of `WAYS`, sizes ascending."""
-    found: dict[str, dict[int, Row]] = {way: {} for way in WAYS}
+    rows_by_way: dict[str, dict[int, Row]] = {way: {} for way in WAYS}
     for row in sorted(rows, key=lambda row: row["series"]):
-        found.setdefault(row["way"], {})[row["series"]] = row
-    return {way: sizes for way, sizes in found.items() if sizes}
+        rows_by_way.setdefault(row["way"], {})[row["series"]] = row
+    return {way: sizes for way, sizes in rows_by_way.items() if sizes}
 
 
 def ratios(ways: dict[str, dict[int, Row]], way: str) -> dict[int, float]:
@@ -113,18 +118,20 @@ def colour(way: str) -> str:
 
 
 def draw_speed(ways: dict[str, dict[int, Row]], target: Path) -> None:
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
+    figure, (speed_panel, ratio_panel) = plt.subplots(1, 2, figsize=(9, 3.2))
     for way, sizes in ways.items():
         rate = [size / row["whole_s"] for size, row in sizes.items()]
-        left.plot(list(sizes), rate, marker="o", color=colour(way), label=way)
-    left.set(title="series/s, from start to end", xscale="log", ylim=(0, None))
-    left.legend(fontsize=7, frameon=False)
+        speed_panel.plot(list(sizes), rate, marker="o", color=colour(way), label=way)
+    speed_panel.set(title="series/s, from start to end", xscale="log", ylim=(0, None))
+    speed_panel.legend(fontsize=7, frameon=False)
     for way in [way for way in ways if not way.endswith("batch")]:
-        found = ratios(ways, way)
-        right.plot(list(found), list(found.values()), marker="o", color=colour(way), label=way)
-    right.axhline(1, color=WAYS["script, best batch"], linewidth=1)
-    right.set(title="times the better float32 script", xscale="log", ylim=(0, None))
-    finish(figure, (left, right), target / "speed.png")
+        speedups = ratios(ways, way)
+        ratio_panel.plot(
+            list(speedups), list(speedups.values()), marker="o", color=colour(way), label=way
+        )
+    ratio_panel.axhline(1, color=WAYS["script, best batch"], linewidth=1)
+    ratio_panel.set(title="times the better float32 script", xscale="log", ylim=(0, None))
+    finish(figure, (speed_panel, ratio_panel), target / "speed.png")
 
 
 def draw_memory(ways: dict[str, dict[int, Row]], target: Path) -> None:
@@ -157,9 +164,9 @@ def stage_seconds(row: Row) -> dict[str, float]:
 
     Gigacast's stages overlap, so with more than one core the rest may be 0.
     """
-    known = {stage: row["stages"].get(stage, 0.0) for stage in ("read", "predict", "write")}
-    rest = max(0.0, row["whole_s"] - sum(known.values()))
-    return {"starting and rest": rest, **known}
+    measured = {stage: row["stages"].get(stage, 0.0) for stage in ("read", "predict", "write")}
+    remaining_s = max(0.0, row["whole_s"] - sum(measured.values()))
+    return {"starting and rest": remaining_s, **measured}
 
 
 def finish(figure: Any, panels: tuple[Any, ...], path: Path, *, size_axis: bool = True) -> None:
@@ -180,15 +187,15 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="*", default=[RESULTS])
     parser.add_argument("--target", type=Path, default=TARGET)
     parser.add_argument("--join", type=Path, help="write the rows of all files there")
-    asked = parser.parse_args()
-    rows = [row for path in asked.files for row in read_rows(path)]
+    options = parser.parse_args()
+    rows = [row for path in options.files for row in read_rows(path)]
     ways = by_way(with_best(rows))
-    if asked.join:
-        kept = [row for sizes in by_way(rows).values() for row in sizes.values()]
-        asked.join.write_text(json.dumps({"rows": kept}, indent=1) + "\n", encoding="utf-8")
-    asked.target.mkdir(parents=True, exist_ok=True)
+    if options.join:
+        joined = [row for sizes in by_way(rows).values() for row in sizes.values()]
+        options.join.write_text(json.dumps({"rows": joined}, indent=1) + "\n", encoding="utf-8")
+    options.target.mkdir(parents=True, exist_ok=True)
     for draw in (draw_speed, draw_memory, draw_stages):
-        draw(ways, asked.target)
+        draw(ways, options.target)
 
 
 if __name__ == "__main__":

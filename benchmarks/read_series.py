@@ -115,30 +115,32 @@ def main() -> None:
     parser.add_argument("--write", choices=MEASURES, help=argparse.SUPPRESS)
     parser.add_argument("--measure", choices=MEASURES, help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
-    asked = parser.parse_args()
-    if asked.write:
-        shuffled = asked.write in {"reader, unsorted", "reader, spilled"}
-        business = "business" in asked.write
-        write_panel(asked.path, asked.series, asked.points, business=business, shuffled=shuffled)
-    elif asked.measure:
-        print(json.dumps(measure(asked.measure, asked.path, asked.threads)))
+    options = parser.parse_args()
+    if options.write:
+        shuffled = options.write in {"reader, unsorted", "reader, spilled"}
+        business = "business" in options.write
+        write_panel(
+            options.path, options.series, options.points, business=business, shuffled=shuffled
+        )
+    elif options.measure:
+        print(json.dumps(measure(options.measure, options.path, options.threads)))
     else:
-        compare(asked)
+        compare(options)
 
 
-def compare(asked: argparse.Namespace) -> None:
-    print(f"{asked.series:,} series x {asked.points} points, {asked.threads} thread(s)")
+def compare(options: argparse.Namespace) -> None:
+    print(f"{options.series:,} series x {options.points} points, {options.threads} thread(s)")
     with tempfile.TemporaryDirectory() as folder:
         path = ["--path", f"{folder}/panel.parquet"]
-        size = ["--series", str(asked.series), "--points", str(asked.points)]
-        threads = ["--threads", str(asked.threads)]
+        size = ["--series", str(options.series), "--points", str(options.points)]
+        threads = ["--threads", str(options.threads)]
         baseline = None
-        for kind in (one for one in MEASURES if one in asked.only):
+        for kind in (name for name in MEASURES if name in options.only):
             in_own_process(["--write", kind, *path, *size])
             result = json.loads(in_own_process(["--measure", kind, *path, *threads]))
             baseline = baseline or result["seconds"]
             seconds, peak = result["seconds"], result["peak_mib"]
-            speed = f"{seconds:7.2f} s {asked.series / seconds:10,.0f} series/s"
+            speed = f"{seconds:7.2f} s {options.series / seconds:10,.0f} series/s"
             print(f"{kind:22}{speed} {seconds / baseline:6.2f} x the first, peak {peak:6,.0f} MiB")
 
 

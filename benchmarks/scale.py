@@ -98,9 +98,9 @@ class Machine:
         """Run tasks one by one until the machine is lost."""
         for task in tasks:
             index = self._lake.index_of(task.output_key)
-            done = find_done(self._lake, task, self._lake.runs[-1], overwrite=False)
-            if done is not None:
-                yield Outcome(task, done, None)
+            receipt = find_done(self._lake, task, self._lake.runs[-1], overwrite=False)
+            if receipt is not None:
+                yield Outcome(task, receipt, None)
                 continue
             ends_s = self._clock.now_s + float(self._seconds[index]) / self._speed
             if ends_s > self._lost_at_s:
@@ -123,10 +123,10 @@ class Machine:
     def _lose(self, task: Task) -> None:
         """Lose the machine like a spot machine: asked to stop, or lost at once, at any step."""
         self._clock.now_s = max(self._clock.now_s, self._lost_at_s)
-        how = self._odds.random.random()
-        if how < 0.5:
+        draw = self._odds.random.random()
+        if draw < 0.5:
             raise KeyboardInterrupt
-        if how < 0.6:
+        if draw < 0.6:
             self._lake.put(task.output_key, b"")  # lost before the receipt
 
         def refuse(kind: str, key: str) -> None:
@@ -139,7 +139,7 @@ class Machine:
 class SimulatedBatch:
     """An array service that runs its children one by one, each with its own simulated time."""
 
-    def __init__(self, lake: PagedLake, seconds: np.ndarray, odds: Accidents, given: Any) -> None:
+    def __init__(self, lake: PagedLake, seconds: np.ndarray, odds: Accidents, options: Any) -> None:
         self.clock = Clock()
         self.ends_s: list[float] = []
         self.attempts: Counter[str] = Counter()
@@ -147,8 +147,8 @@ class SimulatedBatch:
         self._lake = lake
         self._seconds = seconds
         self._odds = odds
-        self._startup_s = given.startup
-        self._machines = given.machines or given.children
+        self._startup_s = options.startup
+        self._machines = options.machines or options.children
         self._requests: list[ArrayRequest] = []
         self._failed: dict[int, ChildState] = {}
 
@@ -171,14 +171,14 @@ class SimulatedBatch:
             ready_s, job, index, attempt = heapq.heappop(queue)
             startup_s = self._startup_s * self._odds.random.lognormvariate(0.0, 0.2)
             self.clock.now_s = max(ready_s, heapq.heappop(machines)) + startup_s
-            how = self._attempt(job, index, attempt)
-            self.attempts[how] += 1
+            outcome = self._attempt(job, index, attempt)
+            self.attempts[outcome] += 1
             heapq.heappush(machines, self.clock.now_s)
             self.ends_s.append(self.clock.now_s)
-            if how in {"lost", "asked to stop"} and attempt < MOST_ATTEMPTS:
+            if outcome in {"lost", "asked to stop"} and attempt < MOST_ATTEMPTS:
                 heapq.heappush(queue, (self.clock.now_s, job, index, attempt + 1))
-            elif how != "done":
-                self._failed[index] = ChildState(index, FAILED, how, 1, attempt)
+            elif outcome != "done":
+                self._failed[index] = ChildState(index, FAILED, outcome, 1, attempt)
 
     def _attempt(self, job: int, index: int, attempt: int) -> str:
         order = ChildOrder.parse(list(self._requests[job].command))
@@ -241,20 +241,20 @@ class Meter:
     def take(self) -> Measured:
         """Return the measurements since the last call."""
         now, requests = time.perf_counter(), self._lake.counts.total()
-        taken = Measured(
+        step = Measured(
             now - self._start,
             requests - self._requests,
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         )
         self._start, self._requests = now, requests
-        return taken
+        return step
 
 
-def make_lake(given: argparse.Namespace, job: ForecastJob) -> PagedLake:
+def make_lake(options: argparse.Namespace, job: ForecastJob) -> PagedLake:
     """Return a bucket without outputs, with log-normal sizes as in real buckets."""
-    rng = np.random.default_rng(given.seed)
-    sizes = (rng.lognormal(0.0, 1.0, given.partitions) * 60_000).astype(np.int64) + 1000
-    lake = PagedLake(given.partitions, "", sizes)
+    rng = np.random.default_rng(options.seed)
+    sizes = (rng.lognormal(0.0, 1.0, options.partitions) * 60_000).astype(np.int64) + 1000
+    lake = PagedLake(options.partitions, "", sizes)
     with opened(lake):
         prepared = prepare_array(job)
         lake.spec = spec_folder(prepared.spec, prepared.info.prediction_length)
@@ -269,11 +269,13 @@ def opened(lake: PagedLake) -> ExitStack:
     return stack
 
 
-def run_once(lake: PagedLake, job: ForecastJob, batch: SimulatedBatch, given: Any) -> Audit | None:
+def run_once(
+    lake: PagedLake, job: ForecastJob, batch: SimulatedBatch, options: Any
+) -> Audit | None:
     """Submit, run and close a run; return ``None`` if nothing is pending."""
     meter = Meter(lake)
     submission = submit_run(
-        job, ArrayOptions(children=given.children), batch, clock=batch.clock.read
+        job, ArrayOptions(children=options.children), batch, clock=batch.clock.read
     )
     planned = meter.take()
     print(f"\nplanned and submitted: {submission.tasks:,} tasks, {submission.children:,} children")
@@ -301,18 +303,20 @@ def tell(step: Measured) -> None:
 
 
 def tell_makespan(
-    audit: Audit, batch: SimulatedBatch, seconds: np.ndarray, given: Any, left: np.ndarray
+    audit: Audit, batch: SimulatedBatch, seconds: np.ndarray, options: Any, pending: np.ndarray
 ) -> None:
     """Print the makespan, the ideal one, and the busiest minute of each kind of request."""
-    machines = given.machines or given.children
-    ideal = float(seconds[left].sum()) / machines + given.startup
+    machines = options.machines or options.children
+    ideal = float(seconds[pending].sum()) / machines + options.startup
     makespan = max(batch.ends_s)
     lost = float(array_of(audit)["lost_s"])
     print(f"makespan {makespan:,.0f} s, ideal {ideal:,.0f} s: {makespan / ideal:.3f} of it")
-    print(f"lost with machines: {lost:,.0f} s, {lost / float(seconds[left].sum()):.2%} of the work")
+    print(
+        f"lost with machines: {lost:,.0f} s, {lost / float(seconds[pending].sum()):.2%} of the work"
+    )
     for kind, minutes in sorted(batch.busy.items()):
-        total, most = minutes.total(), max(minutes.values()) / 60
-        print(f"    {kind:<16} {total:>12,}   busiest minute {most:,.0f}/s")
+        total, busiest = minutes.total(), max(minutes.values()) / 60
+        print(f"    {kind:<16} {total:>12,}   busiest minute {busiest:,.0f}/s")
 
 
 def main() -> None:
@@ -327,25 +331,28 @@ def main() -> None:
     parser.add_argument("--poisoned", type=float, default=1e-5, help="share that fails always")
     parser.add_argument("--failing", type=float, default=1e-4, help="share that fails once")
     parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    given.partitions -= given.partitions % MONTHS
+    options = parser.parse_args()
+    options.partitions -= options.partitions % MONTHS
     job = job_of(load_settings(nest_arguments({"bucket": "scale", "model": "seasonal-naive"})))
-    lake = make_lake(given, job)
-    seconds = lake.sizes / lake.sizes.mean() * given.seconds
-    draw = random.Random(given.seed)
-    count = given.partitions
-    poisoned = frozenset(draw.sample(range(count), round(count * given.poisoned)))
+    lake = make_lake(options, job)
+    seconds = lake.sizes / lake.sizes.mean() * options.seconds
+    draw = random.Random(options.seed)
+    count = options.partitions
+    poisoned = frozenset(draw.sample(range(count), round(count * options.poisoned)))
     odds = Accidents(
-        given.losses, poisoned, set(draw.sample(range(count), round(count * given.failing))), draw
+        options.losses,
+        poisoned,
+        set(draw.sample(range(count), round(count * options.failing))),
+        draw,
     )
     with opened(lake):
         while True:
-            left = lake.receipt == 0
-            batch = SimulatedBatch(lake, seconds, odds, given)
-            audit = run_once(lake, job, batch, given)
+            pending = lake.receipt == 0
+            batch = SimulatedBatch(lake, seconds, odds, options)
+            audit = run_once(lake, job, batch, options)
             if audit is None:
                 break
-            tell_makespan(audit, batch, seconds, given, left)
+            tell_makespan(audit, batch, seconds, options, pending)
             if set(np.flatnonzero(lake.receipt == 0)) <= poisoned:
                 break
     check(lake, poisoned)

@@ -66,24 +66,24 @@ def main() -> None:
     parser.add_argument("--horizon", type=int, default=7)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--top", type=int, default=0, help="functions to list")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        model = save_bolt(Path(scratch) / "bolt" / "v1", asked.shape)
+        model = save_bolt(Path(scratch) / "bolt" / "v1", options.shape)
         folder = Path(scratch) / "data"
-        list(write_panels(folder, asked.series, asked.series, tuple(asked.lengths)))
-        run(folder, model, asked.horizon)  # the first run starts torch
-        for _ in range(asked.repeats):
+        list(write_panels(folder, options.series, options.series, tuple(options.lengths)))
+        run(folder, model, options.horizon)  # the first run starts torch
+        for _ in range(options.repeats):
             before = time.process_time()
-            seconds = run(folder, model, asked.horizon)
-            whole = time.process_time() - before
-            rest = whole - sum(seconds[stage] for stage in STAGES)
-            parts = {**{stage: seconds[stage] for stage in STAGES}, "rest": rest}
-            print(f"{asked.series} series, processor s {whole:.2f}: ", end="")
-            print(", ".join(f"{name} {s:.2f} ({s / whole:.1%})" for name, s in parts.items()))
-        if asked.top:
+            seconds = run(folder, model, options.horizon)
+            total_s = time.process_time() - before
+            rest_s = total_s - sum(seconds[stage] for stage in STAGES)
+            parts = {**{stage: seconds[stage] for stage in STAGES}, "rest": rest_s}
+            print(f"{options.series} series, processor s {total_s:.2f}: ", end="")
+            print(", ".join(f"{name} {s:.2f} ({s / total_s:.1%})" for name, s in parts.items()))
+        if options.top:
             text = io.StringIO()
-            with profiled(text, asked.top):
-                run(folder, model, asked.horizon)
+            with profiled(text, options.top):
+                run(folder, model, options.horizon)
             print(text.getvalue())
 
 

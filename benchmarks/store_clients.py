@@ -47,8 +47,8 @@ def boto3_client(endpoint: str) -> Client:
     pages = s3.get_paginator("list_objects_v2")
 
     def count(prefix: str) -> int:
-        found = pages.paginate(Bucket=BUCKET, Prefix=prefix)
-        return sum(len(page.get("Contents", [])) for page in found)
+        listing = pages.paginate(Bucket=BUCKET, Prefix=prefix)
+        return sum(len(page.get("Contents", [])) for page in listing)
 
     return Client(
         count,
@@ -179,8 +179,8 @@ def serve_pages(ports: Any) -> None:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            asked = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
-            page = pages[int(asked.get("continuation-token", ["0"])[0])]
+            query = urllib.parse.parse_qs(urllib.parse.urlparse(self.path).query)
+            page = pages[int(query.get("continuation-token", ["0"])[0])]
             self.send_response(200)
             self.send_header("Content-Type", "application/xml")
             self.send_header("Content-Length", str(len(page)))
@@ -257,14 +257,14 @@ def bench(endpoint: str, pages_endpoint: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--endpoint", help="an S3 endpoint with a bucket 'bench'")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "testing")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "testing")
     os.environ.setdefault("AWS_REGION", "us-east-1")
     os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
     with served(serve_pages) as pages:
-        if asked.endpoint:
-            bench(asked.endpoint, pages)
+        if options.endpoint:
+            bench(options.endpoint, pages)
             return
         with served(serve_moto) as moto:
             import boto3

@@ -36,26 +36,26 @@ print(run.elapsed_s, run.totals.peak_rss_bytes)
 
 def divisions(cores: int) -> list[tuple[int, int]]:
     """Return the processes and threads of each division; the last uses half of the machine."""
-    whole = [(n, cores // n) for n in range(1, cores + 1) if cores % n == 0]
-    return [*whole, (1, max(1, cores // 2))] if cores > 1 else whole
+    full = [(n, cores // n) for n in range(1, cores + 1) if cores % n == 0]
+    return [*full, (1, max(1, cores // 2))] if cores > 1 else full
 
 
 def run_apart(folder: Path, model: Path, horizon: int, division: tuple[int, int]) -> list[float]:
     """Return seconds from start to end, of the run and of processors, and the peak in MiB."""
     jobs, threads = division
-    given = [f"file://{folder}", str(model), str(horizon), str(jobs)]
+    arguments = [f"file://{folder}", str(model), str(horizon), str(jobs)]
     counts = {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     start, used = time.perf_counter(), processor_seconds()
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, *given],
+    process = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *arguments],
         capture_output=True,
         text=True,
         check=True,
         env=os.environ | counts,
     )
-    whole = time.perf_counter() - start
-    work, peak = map(float, done.stdout.split())
-    return [whole, work, processor_seconds() - used, peak / 2**20]
+    whole_s = time.perf_counter() - start
+    work, peak = map(float, process.stdout.split())
+    return [whole_s, work, processor_seconds() - used, peak / 2**20]
 
 
 def processor_seconds() -> float:
@@ -73,32 +73,34 @@ def main() -> None:
     parser.add_argument("--horizon", type=int, default=7)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", type=Path)
-    asked = parser.parse_args()
-    runs: dict[tuple[int, int], list[list[float]]] = {d: [] for d in divisions(asked.cores)}
+    options = parser.parse_args()
+    runs: dict[tuple[int, int], list[list[float]]] = {d: [] for d in divisions(options.cores)}
     with tempfile.TemporaryDirectory() as scratch:
-        model = save_bolt(Path(scratch) / "bolt" / "v1", asked.shape)
+        model = save_bolt(Path(scratch) / "bolt" / "v1", options.shape)
         folder = Path(scratch) / "data"
-        per_partition = -(-asked.series // (2 * asked.cores))
-        list(write_panels(folder, asked.series, per_partition, tuple(asked.lengths)))
-        for _ in range(asked.rounds):
-            for division, seen in runs.items():
-                seen.append(run_apart(folder, model, asked.horizon, division))
+        per_partition = -(-options.series // (2 * options.cores))
+        list(write_panels(folder, options.series, per_partition, tuple(options.lengths)))
+        for _ in range(options.rounds):
+            for division, measurements in runs.items():
+                measurements.append(run_apart(folder, model, options.horizon, division))
     load = os.getloadavg()[0]
-    print(f"{asked.series} series, {asked.cores} core(s), load {load:.1f} in the end\n")
+    print(f"{options.series} series, {options.cores} core(s), load {load:.1f} in the end\n")
     print("| processes x threads | whole s | work s | series/s | ratio | processor s | MiB each |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    base = runs[1, asked.cores]
+    base = runs[1, options.cores]
     rows = []
-    for (jobs, threads), seen in runs.items():
-        whole, work, used, peak = (statistics.median(column) for column in zip(*seen, strict=True))
-        ratio = statistics.median(b[1] / s[1] for b, s in zip(base, seen, strict=True))
+    for (jobs, threads), measurements in runs.items():
+        whole_s, work, used, peak = (
+            statistics.median(column) for column in zip(*measurements, strict=True)
+        )
+        ratio = statistics.median(b[1] / s[1] for b, s in zip(base, measurements, strict=True))
         rows.append({"processes": jobs, "threads": threads, "work_s": work, "ratio": ratio})
         print(
-            f"| {jobs} x {threads} | {whole:.1f} | {work:.1f} | {asked.series / work:,.0f} "
+            f"| {jobs} x {threads} | {whole_s:.1f} | {work:.1f} | {options.series / work:,.0f} "
             f"| {ratio:.2f} | {used:.1f} | {peak:,.0f} |"
         )
-    if asked.output:
-        asked.output.write_text(json.dumps({"load": load, "rows": rows}, indent=1))
+    if options.output:
+        options.output.write_text(json.dumps({"load": load, "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

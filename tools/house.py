@@ -201,9 +201,9 @@ def _above(sizes: Mapping[str, int], limit: int) -> dict[str, int]:
     return dict(sorted(large, key=lambda pair: -pair[1]))
 
 
-def _share(part: int, whole: int) -> float:
+def _share(part: int, total: int) -> float:
     """Return a share in percent, to two digits behind the point."""
-    return round(100 * part / whole, 2) if whole else 0.0
+    return round(100 * part / total, 2) if total else 0.0
 
 
 def format_report(report: Report) -> str:

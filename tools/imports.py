@@ -120,7 +120,7 @@ def find_circles(graph: Mapping[str, Collection[str]]) -> list[list[str]]:
     for name in sorted(graph):
         if name in grouped or name not in reach[name]:
             continue
-        circle = [other for other in sorted(reach[name]) if name in reach[other]]
+        circle = [member for member in sorted(reach[name]) if name in reach[member]]
         grouped.update(circle)
         circles.append(circle)
     return sorted(circles, key=len, reverse=True)

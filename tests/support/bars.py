@@ -62,12 +62,12 @@ def publish(
     """Publish a frame as a dataset of the lake in a store."""
     rows = table(frame)
     files = FileRules(partition_by=tuple(partition_by), max_file_rows=max_file_rows)
-    given = {"contract": OHLCV_SCHEMA, "files": files, **options}
+    settings = {"contract": OHLCV_SCHEMA, "files": files, **options}
     return publish_rows(
         Lake(store),
         DatasetRef.parse(dataset),
         rows.to_batches(max_chunksize=1000),
         rows.schema,
-        PublishOptions(**given),  # type: ignore[arg-type]
+        PublishOptions(**settings),  # type: ignore[arg-type]
         author,
     )

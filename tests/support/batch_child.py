@@ -33,9 +33,9 @@ def _arrange(accident: dict[str, object]) -> None:
 
 
 if __name__ == "__main__":
-    told = json.loads(os.environ.get("CHILD_ACCIDENT", "{}"))
+    accident = json.loads(os.environ.get("CHILD_ACCIDENT", "{}"))
     index = int(os.environ.get("AWS_BATCH_JOB_ARRAY_INDEX", "0"))
     attempt = int(os.environ["AWS_BATCH_JOB_ATTEMPT"])
-    if told and (told["child"], told["attempt"]) == (index, attempt):
-        _arrange(told)
+    if accident and (accident["child"], accident["attempt"]) == (index, attempt):
+        _arrange(accident)
     sys.exit(main(sys.argv[1:], os.environ))

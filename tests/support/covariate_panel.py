@@ -41,17 +41,21 @@ class Item:
         targets: tuple[str, ...],
         horizon: int,
         past: tuple[str, ...] = PAST,
-        known: tuple[str, ...] = KNOWN,
+        known_ahead: tuple[str, ...] = KNOWN,
     ) -> dict[str, Any]:
         """Return the item as an input of Chronos-2's pipeline."""
-        history = {name: _plain(self.columns[name][: self.length]) for name in (*past, *known)}
+        history = {
+            name: _plain(self.columns[name][: self.length]) for name in (*past, *known_ahead)
+        }
         ahead = slice(self.length, self.length + horizon)
         values = [self.columns[name][: self.length].astype(np.float32) for name in targets]
         task: dict[str, Any] = {"target": np.stack(values) if len(values) > 1 else values[0]}
         if history:
             task["past_covariates"] = history
-        if known:
-            task["future_covariates"] = {name: _plain(self.columns[name][ahead]) for name in known}
+        if known_ahead:
+            task["future_covariates"] = {
+                name: _plain(self.columns[name][ahead]) for name in known_ahead
+            }
         return task
 
 
@@ -103,10 +107,10 @@ def reference(
     """
     pipeline = Chronos2Pipeline.from_pretrained(folder)
     places = [pipeline.quantiles.index(level) for level in levels]
-    found = []
+    quantiles = []
     for task in tasks:
         raw = pipeline.predict_quantiles(
             [task], prediction_length=horizon, quantile_levels=pipeline.quantiles
         )[0][0]
-        found.append(np.sort(raw.numpy(), axis=-1)[..., places])
-    return np.concatenate(found)
+        quantiles.append(np.sort(raw.numpy(), axis=-1)[..., places])
+    return np.concatenate(quantiles)

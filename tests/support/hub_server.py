@@ -12,7 +12,7 @@ class Hub(BaseHTTPRequestHandler):
     """The few answers a download needs."""
 
     files: ClassVar[dict[str, bytes]] = {}
-    asked: ClassVar[list[str]] = []
+    requested: ClassVar[list[str]] = []
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -21,7 +21,7 @@ class Hub(BaseHTTPRequestHandler):
         self.do_GET(body=False)
 
     def do_GET(self, *, body: bool = True) -> None:
-        self.asked.append(self.path)
+        self.requested.append(self.path)
         name = self.path.rpartition("/")[2]
         repo = next((repo for repo in REPOS if f"/{repo}" in self.path), "none")
         if self.path.startswith(f"/api/models/{repo}"):

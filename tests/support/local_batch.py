@@ -263,10 +263,10 @@ class LocalBatch:
         strategy = {k.lower(): v for k, v in (job.job_definition.retry_strategy or {}).items()}
         if len(job.attempts) >= int(strategy.get("attempts", 1)):
             return False
-        told = {"onStatusReason": reason, "onExitCode": "" if lost else str(exit_code)}
+        ending = {"onStatusReason": reason, "onExitCode": "" if lost else str(exit_code)}
         for rule in strategy.get("evaluateonexit", []):
             conditions = {k: v for k, v in rule.items() if k != "action"}
-            if all(_fits(v, told.get(k, "exited")) for k, v in conditions.items()):
+            if all(_fits(v, ending.get(k, "exited")) for k, v in conditions.items()):
                 return str(rule["action"]).upper() == "RETRY"
         return True
 
@@ -326,8 +326,10 @@ def _is_stopped(job: Job) -> bool:
 
 def _end(job: Job, succeeded: bool, reason: str) -> None:
     parent = _parent_of(job)
-    asked = job.job_stopped_reason or (parent.job_stopped_reason if parent is not None else None)
-    job.job_stopped_reason = asked or reason or None
+    stop_reason = job.job_stopped_reason or (
+        parent.job_stopped_reason if parent is not None else None
+    )
+    job.job_stopped_reason = stop_reason or reason or None
     job.job_stopped = True
     job.job_stopped_at = _now()
     job.status = "SUCCEEDED" if succeeded else "FAILED"

@@ -236,8 +236,8 @@ def placeless(value: Any, url: str) -> Any:
 
 def expected() -> dict[str, Any]:
     """Return what was said of the bucket when it was written."""
-    found: dict[str, Any] = json.loads((DATA / "expected.json").read_text())
-    return found
+    content: dict[str, Any] = json.loads((DATA / "expected.json").read_text())
+    return content
 
 
 def files_in(folder: Path) -> Iterator[tuple[str, Path]]:

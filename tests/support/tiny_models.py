@@ -29,7 +29,7 @@ def series_batch(
     frequency: str = "D",
 ) -> SeriesBatch:
     """Return a batch of the given series, all of one frequency."""
-    values = [np.asarray(one, dtype=np.float32) for one in series]
+    values = [np.asarray(entry, dtype=np.float32) for entry in series]
     count = len(values)
     return SeriesBatch(
         item_ids=pa.array(items or [f"item-{n}" for n in range(count)], pa.string()),

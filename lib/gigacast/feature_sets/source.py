@@ -163,19 +163,19 @@ class FeatureSource:
 
     def _groups(self) -> list[list[Any]]:
         counts = self._counts()
-        made = sum(len(feature.names) for feature in self._recipe.features)
-        row_bytes = _BYTES_PER_VALUE * (len(self._read) + made)
-        most = max(1, self._limit_bytes // row_bytes)
+        computed = sum(len(feature.names) for feature in self._recipe.features)
+        row_bytes = _BYTES_PER_VALUE * (len(self._read) + computed)
+        max_rows = max(1, self._limit_bytes // row_bytes)
         groups: list[list[Any]] = [[]]
         group_rows = 0
         for item, count in counts:
-            if count > most:
+            if count > max_rows:
                 raise ConfigError(
                     f"{self._rows.where}: {count:,} rows of {item or 'one item'} take about "
                     f"{count * row_bytes / 1e9:.1f} GB, more than memory_limit",
                     hint="raise the limit, or make fewer features at a time",
                 )
-            if group_rows + count > most and groups[-1]:
+            if group_rows + count > max_rows and groups[-1]:
                 groups.append([])
                 group_rows = 0
             groups[-1].append(item)

@@ -21,9 +21,9 @@ LEVEL_TOLERANCE = 1e-6
 MEDIAN = 0.5
 
 
-def same_level(left: float, right: float) -> bool:
+def same_level(first: float, second: float) -> bool:
     """Return whether two levels are equal except for rounding."""
-    return abs(left - right) <= LEVEL_TOLERANCE
+    return abs(first - second) <= LEVEL_TOLERANCE
 
 
 def find_level(level: float, levels: tuple[float, ...]) -> int | None:

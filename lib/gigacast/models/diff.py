@@ -266,17 +266,20 @@ class _Comparing:
         moved = np.abs(second.quantiles - first.quantiles).mean(axis=1) / scale
         self._moves.append(moved)
         self._medians.append(np.abs(second.median - first.median).mean(axis=1) / scale[:, 0])
-        held = hold_out(sample, horizon)
-        self._too_short += len(sample) - len(held.contexts)
-        if not len(held.contexts):
+        held_out = hold_out(sample, horizon)
+        self._too_short += len(sample) - len(held_out.contexts)
+        if not len(held_out.contexts):
             return
-        forecasts = [*self._forecast(held.contexts, horizon), self._naive(held.contexts, horizon)]
-        series = held.contexts
+        forecasts = [
+            *self._forecast(held_out.contexts, horizon),
+            self._naive(held_out.contexts, horizon),
+        ]
+        series = held_out.contexts
         scales = seasonal_error(series.values, series.offsets, seasons_of(series))
         levels = self._job.method.levels
         for index, forecast in enumerate(forecasts):
             name, earlier = self._scored[index]
-            losses = measure(held.actuals, forecast.median, forecast.quantiles, levels, scales)
+            losses = measure(held_out.actuals, forecast.median, forecast.quantiles, levels, scales)
             sums = add_up(losses)
             self._scored[index] = (name, sums if earlier is None else earlier + sums)
 

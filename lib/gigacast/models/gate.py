@@ -144,8 +144,8 @@ def object_to(board: Leaderboard, ours: str, active: str, tolerance: float) -> l
             continue
         new, old = figures[ours].wql, figures[active].wql
         if new > old * (1 + tolerance):
-            how = f"{new / old - 1:.0%} worse than" if old > 0 else "worse than"
+            comparison = f"{new / old - 1:.0%} worse than" if old > 0 else "worse than"
             objections.append(
-                f"{board.segment} {label}: WQL {new:.4g} is {how} {old:.4g} of {active}"
+                f"{board.segment} {label}: WQL {new:.4g} is {comparison} {old:.4g} of {active}"
             )
     return objections

@@ -46,9 +46,9 @@ def context_problems(
     return problems + _gaps(data, max_gaps)
 
 
-def _gaps(data: LoadedDataset, most: int) -> list[str]:
+def _gaps(data: LoadedDataset, max_gaps: int) -> list[str]:
     gaps = count_gaps(data)
-    return [f"{gaps} steps without a row"] if gaps > most else []
+    return [f"{gaps} steps without a row"] if gaps > max_gaps else []
 
 
 def count_gaps(data: LoadedDataset) -> int:

@@ -160,8 +160,8 @@ class RowLoader:
         # Four parts of the memory limit are in use at a time: the chunk of the caller, the chunk
         # read ahead, the one being read, and the bytes it is decoded from. A value is counted as
         # 16 bytes, twice a float64, as rows are copied when they are sorted.
-        most = self._resources.memory_limit_bytes // 4 // (16 * len(columns.all))
-        rows = min(self._resources.chunk_rows, max(_SMALLEST_CHUNK_ROWS, most))
+        max_rows = self._resources.memory_limit_bytes // 4 // (16 * len(columns.all))
+        rows = min(self._resources.chunk_rows, max(_SMALLEST_CHUNK_ROWS, max_rows))
         normaliser = Normaliser(columns, request.columns.unit)
         kinds = self._types(files, columns, request)
         for info in request.files:

@@ -81,15 +81,15 @@ def process_rows(
 
 def _count_outliers(values: DoubleArray, processing: Processing) -> int:
     """Count the values beyond the fences of the whole column, whatever their item."""
-    known = values[np.isfinite(values)]
-    if not len(known):
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return 0
-    offsets = np.array([0, len(known)])
+    offsets = np.array([0, len(finite)])
     if processing.outliers == "iqr":
-        fences = iqr_fences(known, offsets, processing.threshold, judge_flat=True)
+        fences = iqr_fences(finite, offsets, processing.threshold, judge_flat=True)
     else:
-        fences = zscore_fences(known, offsets, processing.threshold)
-    return int(np.count_nonzero(fences.beyond(known, None)))
+        fences = zscore_fences(finite, offsets, processing.threshold)
+    return int(np.count_nonzero(fences.beyond(finite, None)))
 
 
 def _complete_rows(table: pa.Table, names: tuple[str, ...]) -> pa.Array:
@@ -108,10 +108,10 @@ def _fill(table: pa.Table, columns: LoadColumns, policy: str) -> pa.Table:
             continue
         values = doubles(table.column(place))
         # Unlike cleaning, loading keeps infinities: only NaN and nulls are missing.
-        known = ~np.isnan(values)
-        if known.all():
+        present = ~np.isnan(values)
+        if present.all():
             continue
-        filled = _fill_column(Numbered(values, known), times, starts, policy).values
+        filled = _fill_column(Numbered(values, present), times, starts, policy).values
         # Integers become floats: what is interpolated, or still missing, fits no integer.
         kind = field.type if pa.types.is_floating(field.type) else pa.float64()
         filled_column = to_arrow(filled, np.isnan(filled)).cast(kind)

@@ -44,7 +44,7 @@ class SessionLog:
         Whether sessions are recorded; without records they only have an id.
     timeout : timedelta
         Age from which a running session reads as interrupted: its process is gone.
-    most : int
+    max_records : int
         Maximum records of a symbol; the oldest are deleted when a session starts.
     """
 
@@ -56,14 +56,14 @@ class SessionLog:
         *,
         enabled: bool = True,
         timeout: timedelta = timedelta(hours=24),
-        most: int = 100,
+        max_records: int = 100,
     ) -> None:
         self._outputs = outputs
         self._clock = clock
         self._entropy = entropy
         self._enabled = enabled
         self._timeout = timeout
-        self._most = most
+        self._max_records = max_records
 
     def start_session(
         self,
@@ -145,7 +145,7 @@ class SessionLog:
         form = re.compile(re.escape(prefix) + r"\d{8}_\d{6}_[0-9a-f]{4}\.json")
         keys = [e.key for page in self._outputs.list(prefix) for e in page if form.fullmatch(e.key)]
         # Ids of a symbol sort by their start time.
-        for key in sorted(keys)[: max(0, len(keys) - self._most + 1)]:
+        for key in sorted(keys)[: max(0, len(keys) - self._max_records + 1)]:
             session_id = key.removeprefix(AUDIT).removesuffix(".json")
             # Another process may delete the same record.
             with suppress(ObjectNotFoundError, CorruptedFileError):
@@ -182,6 +182,6 @@ class SessionProgress:
         """Count files as ``files_discovered``, ``files_processed`` or ``files_skipped``."""
         if self.session_id is None or not files:
             return
-        seen = self._seen.setdefault(field, set())
-        seen |= {info.file_path for info in files}
-        self._log.update_session(self.session_id, **{field: len(seen)})
+        paths = self._seen.setdefault(field, set())
+        paths |= {info.file_path for info in files}
+        self._log.update_session(self.session_id, **{field: len(paths)})

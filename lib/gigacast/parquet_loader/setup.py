@@ -197,5 +197,5 @@ def _sessions_of(config: ParquetLoaderSettings, outputs: Store) -> SessionLog:
         secrets.token_hex,
         enabled=audit.enabled,
         timeout=timedelta(hours=audit.session_timeout_hours),
-        most=audit.max_log_files,
+        max_records=audit.max_log_files,
     )

@@ -144,8 +144,8 @@ class Items:
         """Return texts as a list; beyond ``limit`` a last entry counts the others."""
         entries = [Item(text, depth) for text in texts]
         if limit is not None and len(entries) > limit:
-            rest = Item(f"... and {len(entries) - limit:,} more", depth, Tone.QUIET)
-            entries = [*entries[:limit], rest]
+            remainder = Item(f"... and {len(entries) - limit:,} more", depth, Tone.QUIET)
+            entries = [*entries[:limit], remainder]
         return cls(tuple(entries))
 
 
@@ -297,4 +297,4 @@ def _plain(value: Any) -> Any:
         return str(value)  # a kind or tone as its plain text
     if value is None or isinstance(value, int):
         return value
-    return [_plain(one) for one in value]
+    return [_plain(entry) for entry in value]

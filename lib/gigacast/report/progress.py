@@ -81,9 +81,9 @@ class Progress:
         """Seconds since the start."""
         return self._clock() - self._started_at
 
-    def resume(self, done: int) -> None:
-        """Start at ``done``: partitions of an earlier run don't count for the time left."""
-        self.done = self._done_before = done
+    def resume(self, finished: int) -> None:
+        """Start with the partitions of an earlier run, which don't count for the time left."""
+        self.done = self._done_before = finished
 
     def advance(
         self, series: int = 0, *, failed: bool = False, name: str = "", message: str = ""
@@ -108,19 +108,19 @@ class Progress:
         note = printable(": ".join(filter(None, (name, text))))
         self._display.show(self.done, self.elapsed_s, self.status(), note, failed)
 
-    def move(self, done: int, *, failed: int = 0, series: int = 0, note: str = "") -> None:
+    def move(self, finished: int, *, failed: int = 0, series: int = 0, note: str = "") -> None:
         """Show the state of a run that other machines execute.
 
         Parameters
         ----------
-        done, failed, series : int
-            Counts since the start; ``done`` includes the failed.
+        finished, failed, series : int
+            Numbers of partitions and series since the start; ``finished`` includes ``failed``.
         note : str
             State of these machines.
         """
-        self.done, self.failed, self.series = done, failed, series
+        self.done, self.failed, self.series = finished, failed, series
         self.note = note
-        self._display.show(done, self.elapsed_s, self.status(), "", False)
+        self._display.show(finished, self.elapsed_s, self.status(), "", False)
 
     def status(self) -> str:
         """Return the counts, the rate and the time left as one line."""
@@ -147,9 +147,9 @@ class _Silence:
 
     def start(self) -> None: ...
 
-    def show(self, done: int, now_s: float, status: str, note: str, failed: bool) -> None: ...
+    def show(self, finished: int, now_s: float, status: str, note: str, failed: bool) -> None: ...
 
-    def stop(self, done: int, now_s: float, status: str) -> None: ...
+    def stop(self, finished: int, now_s: float, status: str) -> None: ...
 
 
 class _Lines(_Silence):
@@ -160,17 +160,17 @@ class _Lines(_Silence):
         self._last_s = 0.0
         self._last_done = 0
 
-    def show(self, done: int, now_s: float, status: str, note: str, failed: bool) -> None:
+    def show(self, finished: int, now_s: float, status: str, note: str, failed: bool) -> None:
         if failed or (self._every_one and note):
             self._print(f"{'failed' if failed else 'done'}  {note}")
         # A log of a million partitions must not have a million lines.
         if not self._every_one and now_s - self._last_s >= self._period_s:
-            self.stop(done, now_s, status)
+            self.stop(finished, now_s, status)
 
-    def stop(self, done: int, now_s: float, status: str) -> None:
-        if done != self._last_done:
+    def stop(self, finished: int, now_s: float, status: str) -> None:
+        if finished != self._last_done:
             self._print(status)
-        self._last_s, self._last_done = now_s, done
+        self._last_s, self._last_done = now_s, finished
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
@@ -191,13 +191,13 @@ class _Bar(_Silence):
     def start(self) -> None:
         self._bar.start()
 
-    def show(self, done: int, now_s: float, status: str, note: str, failed: bool) -> None:
+    def show(self, finished: int, now_s: float, status: str, note: str, failed: bool) -> None:
         if failed:
             self._console.print(Text("failed  ", style="bold red").append(note, style="default"))
-        self._bar.update(self._task, completed=done, description=status)
+        self._bar.update(self._task, completed=finished, description=status)
 
-    def stop(self, done: int, now_s: float, status: str) -> None:
-        self._bar.update(self._task, completed=done, description=status)
+    def stop(self, finished: int, now_s: float, status: str) -> None:
+        self._bar.update(self._task, completed=finished, description=status)
         self._bar.stop()
 
 

@@ -25,9 +25,9 @@ def duration(seconds: float) -> str:
     """Return ``0.42 s``, ``12.3 s``, ``2m 05s`` or ``3h 07m``: two parts at most."""
     if seconds < 59.95:
         return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remainder = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes}m {rest:02d}s"
+        return f"{minutes}m {remainder:02d}s"
     hours, minutes = divmod(minutes, 60)
     if hours < 48:
         return f"{hours}h {minutes:02d}m"

@@ -113,8 +113,8 @@ def _failure_items(summary: RunSummary, limit: int) -> Iterator[Item]:
             yield Item(f"hint: {' '.join(failure.hint.split())}", depth=3)
     missing = len(summary.failures) - limit
     if missing > 0:
-        rest = f"... and {quantity.count(missing)} more: see the audit"
-        yield Item(rest, depth=1, tone=Tone.QUIET)
+        note = f"... and {quantity.count(missing)} more: see the audit"
+        yield Item(note, depth=1, tone=Tone.QUIET)
 
 
 def _headline(summary: RunSummary) -> str:

@@ -226,9 +226,9 @@ class _Drawing:
         # Lines that were broken for files are joined, then broken for this terminal.
         parts = text.split("\n") if width is None else [_one_line(text)]
         for part in parts:
-            first, *rest = wrap(part, None if width is None else width - indent, hanging)
+            first, *further = wrap(part, None if width is None else width - indent, hanging)
             yield " " * indent + self._look.paint(first, style)
-            for line in rest:
+            for line in further:
                 yield " " * (indent + hanging) + self._look.paint(line, style)
 
     def _facts(self, facts: Sequence[Fact], indent: int) -> Iterator[str]:

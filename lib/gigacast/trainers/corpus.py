@@ -232,5 +232,5 @@ class WindowSource:
     def _take(self, indices: IntArray, inside: BoolArray) -> FloatArray:
         """Return the corpus at indices; NaN where these are not inside the window's series."""
         values = self._corpus.values[np.clip(indices, 0, self._corpus.points - 1)]
-        taken: FloatArray = np.where(inside, values, np.float32(np.nan))
-        return taken
+        windows: FloatArray = np.where(inside, values, np.float32(np.nan))
+        return windows

@@ -97,13 +97,13 @@ def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
 
 
 def finetune_job(
-    given: Mapping[str, Any], data: TrainingData | None, *, file: Path | None = None
+    options: Mapping[str, Any], data: TrainingData | None, *, file: Path | None = None
 ) -> FinetuneJob:
     """Return the fine-tuning job of options and settings.
 
     Parameters
     ----------
-    given : mapping
+    options : mapping
         Options by name, see `TrainOptions`; ``None`` counts as not given.
     data : TrainingData, optional
         Data to learn from; by default the partitions of the bucket.
@@ -115,7 +115,7 @@ def finetune_job(
     ConfigError
         If a name is unknown or a value is out of its range.
     """
-    wishes = {name: value for name, value in given.items() if value is not None}
+    wishes = {name: value for name, value in options.items() if value is not None}
     arguments = {name: wishes.pop(name) for name in list(wishes) if name in ARGUMENTS}
     settings = _settings(arguments, file, needs_bucket=data is None)
     own = {field.name for field in fields(FinetuneOptions)} - set(_FROM_SETTINGS)

@@ -162,18 +162,18 @@ class _Run:
         checkpoints = self.request.checkpoint_dir or self._own_checkpoints(origin)
         assert self.parent.folder is not None  # noqa: S101 - `_family` has read it
         run = Finetuning(self.parent.folder, self.config, corpus, origin, checkpoints)
-        done = finetune(run, folder, self.limits)
+        trained = finetune(run, folder, self.limits)
         before = after = published = None
-        if done.finished:
+        if trained.finished:
             self._complete_adapter(folder)
             before, after = (self._wql(path, corpus) for path in (self.parent.folder, folder))
-            published = self._publish(folder, corpus, done, (before, after))
+            published = self._publish(folder, corpus, trained, (before, after))
             # Only after publication: if that fails, a rerun resumes at the last step.
             if self.request.checkpoint_dir is None:
                 shutil.rmtree(checkpoints, ignore_errors=True)
         return FinetuneResult(
             parent=self.parent,
-            done=done,
+            done=trained,
             series=len(corpus),
             points=corpus.points,
             skipped=dict(corpus.skipped),
@@ -226,7 +226,7 @@ class _Run:
         self,
         folder: Path,
         corpus: Corpus,
-        done: Finetuned,
+        trained: Finetuned,
         wql: tuple[float | None, float | None],
     ) -> Published:
         publication = Publication(
@@ -234,10 +234,10 @@ class _Run:
             version=self.request.version,
             license=_license_of(self.parent),
             metrics={
-                "validation_loss": {"before": done.before, "after": done.after},
+                "validation_loss": {"before": trained.before, "after": trained.after},
                 "validation_wql": dict(zip(("before", "after"), wql, strict=True)),
             },
-            source=self._lineage(corpus, done),
+            source=self._lineage(corpus, trained),
         )
         published = publish_folder(self.registry, folder, publication, self.author, activate=False)
         # After publication, in a step of its own: a failed switch leaves a published version that
@@ -248,7 +248,7 @@ class _Run:
             switch_version(self.registry, manifest.model, manifest.version, self.author, why=why)
         return published
 
-    def _lineage(self, corpus: Corpus, done: Finetuned) -> dict[str, Any]:
+    def _lineage(self, corpus: Corpus, trained: Finetuned) -> dict[str, Any]:
         """Return the origin of the weights: everything that is needed to train them again."""
         read = {"series": len(corpus), "points": corpus.points, "left_out": dict(corpus.skipped)}
         parent = self.parent
@@ -263,11 +263,11 @@ class _Run:
             "record": {
                 "settings": self.config.describe(),
                 "data": {**self.data.describe(), **read, "history": self.reading.history},
-                "steps": done.step,
-                "best_step": done.best_step,
-                "stopped_early": done.stopped_early,
-                "seconds": done.seconds,
-                "curve": list(done.curve),
+                "steps": trained.step,
+                "best_step": trained.best_step,
+                "stopped_early": trained.stopped_early,
+                "seconds": trained.seconds,
+                "curve": list(trained.curve),
             },
         }
 

@@ -140,7 +140,7 @@ def hub() -> Iterator[str]:
     }
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    Hub.asked.clear()
+    Hub.requested.clear()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
@@ -172,7 +172,7 @@ def test_a_hub_id_is_downloaded_pinned_to_its_commit_and_without_pickles(
 ) -> None:
     told = resolve_in_child("acme/tiny", tmp_path, HF_ENDPOINT=hub)
     assert told == f"tiny {COMMIT[:12]} config.json model.safetensors"
-    assert not any("pytorch_model.bin" in path for path in Hub.asked)
+    assert not any("pytorch_model.bin" in path for path in Hub.requested)
     offline = resolve_in_child(f"acme/tiny@{COMMIT}", tmp_path, HF_HUB_OFFLINE="1")
     assert offline == told
 

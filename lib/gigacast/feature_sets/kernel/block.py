@@ -40,13 +40,13 @@ class Bucket:
         into[self.rows[own][inside]] = matrix[own][inside]
 
 
-def buckets(offsets: IntArray, multiple: int = 1, *, whole: bool = True) -> Iterator[Bucket]:
+def buckets(offsets: IntArray, multiple: int = 1, *, complete: bool = True) -> Iterator[Bucket]:
     """Yield all items in matrices of at most about `CHUNK_ROWS` values.
 
     Items are grouped by powers of two of their length, so that padding at most doubles the values.
     L is a multiple of ``multiple``, or the length of shorter items, whose windows are no longer.
-    Unless ``whole``, items longer than a chunk come in stretches; each stretch begins with the last
-    ``multiple`` places of the stretch before, which its first windows need.
+    Unless ``complete``, items longer than a chunk come in stretches. Each stretch begins with the
+    last ``multiple`` places of the stretch before, which its first windows need.
     """
     lengths = np.diff(offsets)
     sizes = np.zeros(len(lengths), np.int64)
@@ -59,7 +59,7 @@ def buckets(offsets: IntArray, multiple: int = 1, *, whole: bool = True) -> Iter
         length = -(-longest // width) * width
         at_once = max(1, CHUNK_ROWS // length)
         # A recurrence needs whole items; windows only need the stretch before.
-        span = length if whole else max(width, CHUNK_ROWS // width * width)
+        span = length if complete else max(width, CHUNK_ROWS // width * width)
         for first in range(0, len(chosen), at_once):
             part = chosen[first : first + at_once]
             for start in range(0, length, span):

@@ -242,8 +242,8 @@ class Correlation:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the computed columns."""
-        other = f"{self.item}_{self.other}" if self.item else self.other
-        return (self.name or f"{self.column}_{other}_corr_{self.window}",)
+        second = f"{self.item}_{self.other}" if self.item else self.other
+        return (self.name or f"{self.column}_{second}_corr_{self.window}",)
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -61,7 +61,7 @@ def _rolling(columns: tuple[DoubleArray, ...], offsets: IntArray, window: int) -
     rows = len(columns[0])
     counts, cross = np.zeros(rows), np.zeros(rows) if len(columns) > 1 else None
     spreads = tuple(Spread(*(np.zeros(rows) for _ in Spread._fields)) for _ in columns)
-    for bucket in buckets(offsets, window, whole=False):
+    for bucket in buckets(offsets, window, complete=False):
         width = block_width(bucket, window)
         blocks = [blocks_of(bucket.take(column), width) for column in columns]
         # The end of a block is the beginning of the block read backwards.
@@ -86,13 +86,13 @@ def _running(columns: list[DoubleArray]) -> Parts:
     Sums are of distances from the block's first known value, which is in every beginning that has a
     value.
     """
-    known = ~np.isnan(columns[0])
-    counts = np.cumsum(known, axis=2, dtype=np.float64)
+    present = ~np.isnan(columns[0])
+    counts = np.cumsum(present, axis=2, dtype=np.float64)
     divisors = np.maximum(counts, 1.0)
     spreads, sums, moved = [], [], []
     for blocks in columns:
-        base = _first_known(blocks, known)
-        apart = np.where(known, blocks - base, 0.0)
+        base = _first_known(blocks, present)
+        apart = np.where(present, blocks - base, 0.0)
         total = np.cumsum(apart, axis=2)
         # Exact enough, as distances are from a value of the block and not from zero.
         square = np.cumsum(apart * apart, axis=2) - total * total / divisors
@@ -107,8 +107,8 @@ def _running(columns: list[DoubleArray]) -> Parts:
     return counts, tuple(spreads), cross
 
 
-def _first_known(blocks: DoubleArray, known: BoolArray) -> DoubleArray:
-    place = known.argmax(axis=2)[:, :, None]
+def _first_known(blocks: DoubleArray, present: BoolArray) -> DoubleArray:
+    place = present.argmax(axis=2)[:, :, None]
     first: DoubleArray = np.nan_to_num(np.take_along_axis(blocks, place, axis=2))
     return first
 

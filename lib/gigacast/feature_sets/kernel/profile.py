@@ -73,24 +73,24 @@ def _profile_of(price: DoubleArray, volume: DoubleArray, bins: int, share: float
     flat = (np.arange(count)[:, None] * bins + place).ravel()
     counted = np.bincount(flat, volume.ravel(), minlength=count * bins)
     by_bin: DoubleArray = counted.astype(np.float64).reshape(count, bins)
-    most: IntArray = by_bin.argmax(axis=1).astype(np.int64)
-    first, last = _value_area(by_bin, most, share)
+    peak: IntArray = by_bin.argmax(axis=1).astype(np.int64)
+    first, last = _value_area(by_bin, peak, share)
     total = volume.sum(axis=1)
     return VolumeProfile(
         (price * volume).sum(axis=1) / total,
-        low + (most + 0.5) * width,
+        low + (peak + 0.5) * width,
         low + (last + 1) * width,
         low + first * width,
         total,
     )
 
 
-def _value_area(by_bin: DoubleArray, most: IntArray, share: float) -> tuple[IntArray, IntArray]:
+def _value_area(by_bin: DoubleArray, peak: IntArray, share: float) -> tuple[IntArray, IntArray]:
     """Return the first and last bins of the value areas. All areas grow a bin at a time."""
     count, bins = by_bin.shape
     row = np.arange(count)
-    first, last = most.copy(), most.copy()
-    inside = by_bin[row, most]
+    first, last = peak.copy(), peak.copy()
+    inside = by_bin[row, peak]
     target = share * by_bin.sum(axis=1)
     for _ in range(bins - 1):
         # The margin is for sums that differ from the share by rounding only.

@@ -125,21 +125,21 @@ class Recipe:
             raise ConfigError(f"the recipe {self.name!r} has no features")
         if self.bars_per_day is not None:
             check_count("bars_per_day", self.bars_per_day)
-        made = [*self.keep, *(name for feature in self.features for name in feature.names)]
-        if twice := [name for place, name in enumerate(made) if name in made[:place]]:
+        names = [*self.keep, *(name for feature in self.features for name in feature.names)]
+        if twice := [name for place, name in enumerate(names) if name in names[:place]]:
             raise ConfigError(
                 f"the recipe {self.name!r} makes {twice[0]!r} twice", hint="give one a name"
             )
         if (self.scale or self.select) and self.training is None:
-            what = "scale" if self.scale else "select"
+            rule = "scale" if self.scale else "select"
             raise ConfigError(
-                f"the recipe {self.name!r}: {what} needs training",
+                f"the recipe {self.name!r}: {rule} needs training",
                 hint="as training: {until: 2020-01-01}, or {share: 0.8}",
             )
         if self.contract is not None and (self.scale or self.select):
-            what = "scaled" if self.scale else "selected"
+            rule = "scaled" if self.scale else "selected"
             raise ConfigError(
-                f"the recipe {self.name!r}: {what} features don't keep {self.contract}",
+                f"the recipe {self.name!r}: {rule} features don't keep {self.contract}",
                 hint="leave the contract out",
             )
         if self.scale and (lost := [n for n in self.scale.columns if n not in self.names]):
@@ -148,8 +148,8 @@ class Recipe:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the features in the output."""
-        made = (name for feature in self.features for name in feature.names)
-        return tuple(name for name in made if not name.startswith("_"))
+        names = (name for feature in self.features for name in feature.names)
+        return tuple(name for name in names if not name.startswith("_"))
 
     @property
     def learns(self) -> bool:
@@ -159,23 +159,23 @@ class Recipe:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that are read."""
-        made: set[str] = set()
+        computed: set[str] = set()
         columns = dict.fromkeys(self.keep)
         for feature in self.features:
-            columns |= dict.fromkeys(name for name in feature.columns if name not in made)
-            made.update(feature.names)
-        if self.select is not None and self.select.target not in made:
+            columns |= dict.fromkeys(name for name in feature.columns if name not in computed)
+            computed.update(feature.names)
+        if self.select is not None and self.select.target not in computed:
             columns[self.select.target] = None
         return tuple(columns)
 
     @property
     def assets(self) -> dict[str, tuple[str, ...]]:
         """Columns that are read of other items, by item."""
-        others: dict[str, list[str]] = {}
+        by_item: dict[str, list[str]] = {}
         for feature in self.features:
             if isinstance(feature, Correlation) and feature.item is not None:
-                others.setdefault(feature.item, []).append(feature.other)
-        return {item: tuple(dict.fromkeys(columns)) for item, columns in others.items()}
+                by_item.setdefault(feature.item, []).append(feature.other)
+        return {item: tuple(dict.fromkeys(columns)) for item, columns in by_item.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values, defaults left out."""

@@ -19,11 +19,11 @@ def exponential_mean(values: DoubleArray, offsets: IntArray, span: int) -> Doubl
     without a value are skipped and have no average, nor have the item's first ``span - 1`` values.
     """
     weight = 2 / (span + 1)
-    packed, inner, known = _packed(values, offsets)
+    packed, inner, present = _packed(values, offsets)
     place = _places(inner)
     entering = np.where(place == 0, packed, weight * packed)
     mean = recurrence(entering, inner, 1 - weight)
-    return _unpacked(np.where(place >= span - 1, mean, np.nan), known)
+    return _unpacked(np.where(place >= span - 1, mean, np.nan), present)
 
 
 def wilder_mean(values: DoubleArray, offsets: IntArray, window: int) -> DoubleArray:
@@ -32,7 +32,7 @@ def wilder_mean(values: DoubleArray, offsets: IntArray, window: int) -> DoubleAr
     It starts at the mean of the first ``window`` values; the weight of the newest value is
     1 / window. Missing values are skipped as in `exponential_mean`.
     """
-    packed, inner, known = _packed(values, offsets)
+    packed, inner, present = _packed(values, offsets)
     place = _places(inner)
     sums = np.zeros(len(packed))
     starting = np.flatnonzero(place == window - 1)
@@ -42,7 +42,7 @@ def wilder_mean(values: DoubleArray, offsets: IntArray, window: int) -> DoubleAr
     entering = np.where(place == window - 1, sums / window, packed / window)
     entering[place < window - 1] = 0.0
     mean = recurrence(entering, inner, 1 - 1 / window)
-    return _unpacked(np.where(place >= window - 1, mean, np.nan), known)
+    return _unpacked(np.where(place >= window - 1, mean, np.nan), present)
 
 
 def recurrence(values: DoubleArray, offsets: IntArray, decay: float) -> DoubleArray:
@@ -82,8 +82,8 @@ def _within_blocks(blocks: DoubleArray, decay: float) -> DoubleArray:
 
 def _packed(values: DoubleArray, offsets: IntArray) -> tuple[DoubleArray, IntArray, BoolArray]:
     """Return the known values, the offsets of the items among them, and which rows are known."""
-    known = ~np.isnan(values)
-    return values[known], np.append(0, np.cumsum(known))[offsets], known
+    present = ~np.isnan(values)
+    return values[present], np.append(0, np.cumsum(present))[offsets], present
 
 
 def _places(offsets: IntArray) -> IntArray:
@@ -91,7 +91,7 @@ def _places(offsets: IntArray) -> IntArray:
     return np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
 
 
-def _unpacked(values: DoubleArray, known: BoolArray) -> DoubleArray:
-    column = np.full(len(known), np.nan)
-    column[known] = values
+def _unpacked(values: DoubleArray, present: BoolArray) -> DoubleArray:
+    column = np.full(len(present), np.nan)
+    column[present] = values
     return column

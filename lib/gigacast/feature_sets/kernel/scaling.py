@@ -69,13 +69,13 @@ class Scaler:
             raise ConfigError(f"no row is in the training part, up to {until}")
         centre, scale = {}, {}
         for name, values in columns.items():
-            known = values[training & ~np.isnan(values)]
-            if not len(known):
+            sample = values[training & ~np.isnan(values)]
+            if not len(sample):
                 raise ConfigError(
                     f"{name} has no value in the training part",
                     hint="leave it out, or train on more",
                 )
-            centre[name], scale[name] = _fitted(known, method)
+            centre[name], scale[name] = _fitted(sample, method)
         return cls(method, centre, scale, int(training.sum()), until)
 
     def transform(self, columns: Mapping[str, DoubleArray]) -> dict[str, DoubleArray]:
@@ -129,14 +129,14 @@ def _source(where: str) -> Source:
     return Source(where, CorruptedFileError, "not a scaler")
 
 
-def _fitted(known: DoubleArray, method: Method) -> tuple[float, float]:
+def _fitted(sample: DoubleArray, method: Method) -> tuple[float, float]:
     if method == "standard":
-        centre, scale = known.mean(), known.std()
+        centre, scale = sample.mean(), sample.std()
         # The deviation of a constant may differ from zero by rounding.
-        scale = 0.0 if np.ptp(known) == 0 else scale
+        scale = 0.0 if np.ptp(sample) == 0 else scale
     elif method == "minmax":
-        centre, scale = known.min(), np.ptp(known)
+        centre, scale = sample.min(), np.ptp(sample)
     else:
-        low, centre, high = np.percentile(known, [25, 50, 75])
+        low, centre, high = np.percentile(sample, [25, 50, 75])
         scale = high - low
     return float(centre), float(scale) if scale > 0 else 1.0

@@ -55,8 +55,8 @@ def rolling_mean(
 ) -> DoubleArray:
     """Return the mean of windows [R]; see `rolling_sum`."""
     total = rolling_sum(values, offsets, window, min_count)
-    known = (~np.isnan(values)).astype(np.float64)
-    mean: DoubleArray = total / np.maximum(rolling_sum(known, offsets, window, 1), 1.0)
+    present = (~np.isnan(values)).astype(np.float64)
+    mean: DoubleArray = total / np.maximum(rolling_sum(present, offsets, window, 1), 1.0)
     return mean
 
 
@@ -151,7 +151,7 @@ def _accumulated(
 ) -> DoubleArray:
     """Return the result of an associative operation over windows, [R]."""
     result = np.full(len(values), np.nan)
-    for bucket in buckets(offsets, window, whole=False):
+    for bucket in buckets(offsets, window, complete=False):
         width = block_width(bucket, window)
         blocks = blocks_of(bucket.take(values), width)
         missing = np.isnan(blocks)

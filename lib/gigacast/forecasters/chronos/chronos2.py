@@ -75,8 +75,8 @@ class Chronos2Model:
             paths = torch.cat([paths, self._carry(prediction)], dim=-1)
             # Rows of known covariates continue with their known values, not with their forecasts.
             if future is not None:
-                known = future[:, steps - width : steps].unsqueeze(1)
-                paths[..., -width:] = torch.where(known.isnan(), paths[..., -width:], known)
+                ahead = future[:, steps - width : steps].unsqueeze(1)
+                paths[..., -width:] = torch.where(ahead.isnan(), paths[..., -width:], ahead)
             paths = paths[..., -self.context_length :]
             remaining = None if future is None else future[:, steps:]
             raw = self._continue(paths, horizon - steps, group_size, remaining)
@@ -99,10 +99,10 @@ class Chronos2Model:
             grouped = values.reshape(-1, group_size, *values.shape[1:])
             return grouped.transpose(1, 2).flatten(0, 2)
 
-        known = None
+        ahead = None
         if future is not None:
-            known = by_path(future.unsqueeze(1).expand(-1, carried, -1))
-        raw = self._pass(by_path(paths), horizon, group_size, known)
+            ahead = by_path(future.unsqueeze(1).expand(-1, carried, -1))
+        raw = self._pass(by_path(paths), horizon, group_size, ahead)
         by_row = raw.reshape(-1, carried, group_size, *raw.shape[1:]).transpose(1, 2)
         return by_row.reshape(len(paths), -1, raw.shape[-1])
 

@@ -84,8 +84,8 @@ class ForecastPanel:
             if shape != expected:
                 raise ValueError(f"{name} of panel {self.title!r} is {shape}, not {expected}")
 
-    def _shape(self, values: RealArray | None, *rest: int) -> tuple[int, ...]:
-        return (len(self.times), *rest) if values is None else np.shape(values)
+    def _shape(self, values: RealArray | None, *further: int) -> tuple[int, ...]:
+        return (len(self.times), *further) if values is None else np.shape(values)
 
     def bands(self) -> list[Band]:
         """Return a band per pair of levels around the median, the widest first."""

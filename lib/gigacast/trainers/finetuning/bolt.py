@@ -257,8 +257,8 @@ def rate_factor(step: int, config: FinetuneConfig) -> float:
     options = config.options
     if step < options.warmup_steps:
         return (step + 1) / options.warmup_steps
-    left = (step - options.warmup_steps) / max(options.steps - options.warmup_steps, 1)
-    return 0.5 * (1.0 + math.cos(math.pi * min(left, 1.0)))
+    decayed = (step - options.warmup_steps) / max(options.steps - options.warmup_steps, 1)
+    return 0.5 * (1.0 + math.cos(math.pi * min(decayed, 1.0)))
 
 
 def _is_lean(folder: Path) -> bool:

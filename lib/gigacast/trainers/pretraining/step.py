@@ -105,14 +105,14 @@ def scaled_loss(
     """
     usable = prepared.scale > DEGENERATE * torch.clamp(prepared.location.abs(), min=1.0)
     usable &= prepared.observed.any(dim=1, keepdim=True)
-    known = torch.isfinite(target) & usable
+    scored = torch.isfinite(target) & usable
     # Replaced before the division's result is used: NaN times a mask of zero is still NaN.
-    scaled = torch.where(known, (target - prepared.location) / prepared.scale, 0.0)
+    scaled = torch.where(scored, (target - prepared.location) / prepared.scale, 0.0)
     error = scaled.clamp(-bound, bound)[:, None, :] - predicted
     level = levels.view(1, -1, 1)
     pinball = 2.0 * torch.maximum(level * error, (level - 1.0) * error).mean(dim=1)
-    count = known.sum(dim=1)
-    mean = (pinball * known).sum(dim=1) / count.clamp(min=1)
+    count = scored.sum(dim=1)
+    mean = (pinball * scored).sum(dim=1) / count.clamp(min=1)
     return torch.where(count > 0, mean, torch.nan)
 
 
@@ -143,7 +143,7 @@ class Optimisers:
             for name, weight in named.items()
             if weight.ndim == 2 and "shared" not in name and "relative_attention" not in name
         }
-        others = [weight for name, weight in named.items() if name not in matrices]
+        rest_weights = [weight for name, weight in named.items() if name not in matrices]
         return cls(
             torch.optim.Muon(
                 list(matrices.values()),
@@ -152,7 +152,7 @@ class Optimisers:
                 adjust_lr_fn="match_rms_adamw",  # updates as large as AdamW's at the same rate
             ),
             torch.optim.AdamW(
-                others, lr=config.other_learning_rate, weight_decay=0.0, betas=(0.9, 0.98)
+                rest_weights, lr=config.other_learning_rate, weight_decay=0.0, betas=(0.9, 0.98)
             ),
         )
 
