@@ -223,7 +223,7 @@ class SimulatedBatch:
 
 @dataclass(frozen=True)
 class Measured:
-    """What a step took."""
+    """Time, requests and memory of a step."""
 
     seconds: float
     requests: int
@@ -298,7 +298,7 @@ def run_once(
 
 
 def tell(step: Measured) -> None:
-    """Print what a step took."""
+    """Print the measurements of a step."""
     print(f"    {step.seconds:,.0f} s, {step.requests:,} requests, peak {step.peak_mib:,.0f} MiB")
 
 

@@ -56,6 +56,7 @@ class Cloud:
         }
         with translated(f"CloudFormation: {stack}", self._deployment.region):
             if self._describe(stack) is None:
+                # A stack whose creation failed cannot be updated later, only deleted.
                 self._client.create_stack(**options, OnFailure="DELETE")
                 self._wait("stack_create_complete", stack)
             elif self._update(options):

@@ -45,6 +45,7 @@ def deploy(
     for template in TEMPLATES[1:]:
         _report(f"{deployment.name}-{template}")
         outputs = cloud.up(template, values)
+        # The only output of these stacks that a later template takes as a parameter.
         values |= {name: outputs[name] for name in outputs if name in {"SecurityGroup"}}
     return values
 

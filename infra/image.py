@@ -38,6 +38,7 @@ def build_images(
     if not missing:
         return
     token = base64.b64decode(answer["authorizationData"][0]["authorizationToken"]).decode()
+    # The token is "AWS:password".
     password = token.partition(":")[2]
     host = repository.partition("/")[0]
     login = ["docker", "login", "--username", "AWS", "--password-stdin", host]

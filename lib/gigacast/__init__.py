@@ -61,9 +61,10 @@ __getattr__, __dir__ = lazy_names(__name__, _HOMES)
 
 
 class _Face(ModuleType):
-    """The package, but for one thing: importing the subpackage ``forecast`` hides no function."""
+    """Type of this package: importing the subpackage ``forecast`` does not hide the function."""
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # An import sets the subpackage as an attribute of its parent, under the function's name.
         if not (name == "forecast" and isinstance(value, ModuleType)):
             super().__setattr__(name, value)
 

@@ -12,7 +12,7 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         sys.stderr.write("gigacast: interrupted\n")
-        sys.exit(130)
+        sys.exit(130)  # 128 plus SIGINT, as shells report it
 
 
 if __name__ == "__main__":

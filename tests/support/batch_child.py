@@ -1,4 +1,4 @@
-"""The program of a Batch child, with accidents: what `tests/flow/test_array_run.py` lets happen.
+"""The program of a Batch child, with simulated accidents, for `tests/flow/batch/test_array_run.py`.
 
 ``CHILD_ACCIDENT`` is JSON: ``{"child": 3, "attempt": 1, "after": 2, "signal": "SIGKILL"}`` ends
 child 3 in its first attempt while it works on its third partition. Without it this is

@@ -101,9 +101,9 @@ def make_frame(items: list[Item], ahead: int) -> pd.DataFrame:
 def reference(
     folder: Path, tasks: list[dict[str, Any]], horizon: int, levels: list[float]
 ) -> FloatArray:
-    """Return what Chronos-2's own pipeline says of each task alone, [N, H, Q].
+    """Return the quantiles of Chronos-2's own pipeline, with a call for each task, [N, H, Q].
 
-    All trained levels are put in order before some are chosen, as we do.
+    All trained levels are sorted before some are selected, as our forecasters do.
     """
     pipeline = Chronos2Pipeline.from_pretrained(folder)
     places = [pipeline.quantiles.index(level) for level in levels]

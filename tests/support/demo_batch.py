@@ -20,12 +20,12 @@ from tests.support.moto_server import MotoServer
 BUCKET = "gigacast-demo"
 CLUMSY = (sys.executable, "-m", "tests.support.batch_child")
 AS_IF = {"GIGACAST_INSTANCE": "c7i.large", "GIGACAST_PURCHASE": "spot"}
-"""What each child says it runs on: the bill is that of spot machines."""
+"""Machine that the children report, so that the bill is that of spot machines."""
 LOST = {"child": 1, "attempt": 1, "after": 1, "signal": "SIGKILL"}
 
 
 def main() -> int:
-    """Show the whole of it; return the exit code of the run."""
+    """Run the demo; return the exit code of the forecast."""
     os.chdir(Path(__file__).parents[2])
     environment = {"CHILD_ACCIDENT": json.dumps(LOST), **AS_IF}
     with (

@@ -41,7 +41,7 @@ _POLL_S = 0.02
 
 @dataclass
 class _Attempt:
-    """A process that runs, and since when."""
+    """A running process and the time of its start."""
 
     job: Job
     number: int
@@ -60,15 +60,15 @@ class LocalBatch:
     slots : int
         Processes at the same time.
     program : sequence of str
-        What the image would run; the job's command is its arguments.
+        Program of the image; the job's command is its arguments.
     grace_s : float
-        From SIGTERM to SIGKILL.
+        Seconds from SIGTERM to SIGKILL.
     lost_hosts : set of (int, int)
-        Index and attempt of children whose host is said to be lost when they die.
+        Index and attempt of children whose death is reported as the loss of their host.
     environment : mapping
-        For the children, besides this process's own.
+        Variables for the children, in addition to this process's own.
     on_end : callable, optional
-        Given an event, as EventBridge sends it, when a job that is no child has ended.
+        Called with an event as EventBridge sends it, when a job that is no child has ended.
     """
 
     slots: int = 2
@@ -240,7 +240,7 @@ class LocalBatch:
         return limit_s is not None and time.monotonic() - attempt.started_s > limit_s
 
     def _settle(self, attempt: _Attempt, code: int) -> None:
-        """Keep what the process said, and end the job or start it again."""
+        """Keep the log of the process, and end the job or start it again."""
         job = attempt.job
         _keep_log(job, attempt.log)
         exit_code = 128 - code if code < 0 else code
@@ -271,7 +271,7 @@ class LocalBatch:
         return True
 
     def _end_hopeless(self) -> None:
-        """End what will never start: it was cancelled, or what it waits for failed."""
+        """End the jobs that will never start: cancelled ones, and those whose dependency failed."""
         for job in list(self._waiting):
             failed = [
                 d for d in job.depends_on or [] if job.all_jobs[d["jobId"]].status == "FAILED"

@@ -1,4 +1,4 @@
-"""Small buckets of data for tests: hourly panels and what the seasonal naive says of them."""
+"""Small buckets of data for tests: hourly panels and their seasonal naive forecasts."""
 
 import io
 from collections.abc import Sequence

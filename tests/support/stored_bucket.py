@@ -2,7 +2,7 @@
 
 ``folder/`` is a folder store, whose ETags are made of sizes and times of modification: these times
 are in ``mtimes.json``, and `restore_folder` puts them back. ``objects/`` lay in S3, where ETags
-are made of the content. ``expected.json`` is what the program said of both at that time.
+are made of the content. ``expected.json`` is the program's output for both at that time.
 ``tests/data/make_stored_bucket.py`` has written it all.
 """
 
@@ -34,7 +34,7 @@ TESTS = next(folder for folder in Path(__file__).parents if folder.name == "test
 DATA = TESTS / "data" / "stored_bucket"
 FOLDER, OBJECTS, MTIMES = DATA / "folder", DATA / "objects", DATA / "mtimes.json"
 STORED_URL = "file:///tmp/stored-lake"
-"""Where the folder lay when it was written."""
+"""URL of the folder when it was written."""
 
 S3_BUCKET = "stored-lake"
 S3_URL = f"s3://{S3_BUCKET}"
@@ -211,7 +211,7 @@ DATASETS = (
 
 
 def tell(flags: str, url: str, *, code: int = 0, **texts: object) -> str:
-    """Run the program at a bucket, and return what it prints."""
+    """Run the program on a bucket and return its output."""
     arguments = [part.format(**texts) for part in flags.split()]
     out = io.StringIO()
     argv = ["gigacast", *arguments, "--bucket", url]
@@ -224,7 +224,7 @@ def tell(flags: str, url: str, *, code: int = 0, **texts: object) -> str:
 
 
 def tell_json(flags: str, url: str, *, code: int = 0, **texts: object) -> Any:
-    """Run the program with ``--json``, and return what it tells."""
+    """Run the program with ``--json`` and return the values that it prints."""
     return json.loads(tell(f"{flags} --json", url, code=code, **texts))
 
 
@@ -235,7 +235,7 @@ def placeless(value: Any, url: str) -> Any:
 
 
 def expected() -> dict[str, Any]:
-    """Return what was said of the bucket when it was written."""
+    """Return the expected output, which was recorded when the bucket was written."""
     content: dict[str, Any] = json.loads((DATA / "expected.json").read_text())
     return content
 

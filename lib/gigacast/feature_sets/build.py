@@ -1,6 +1,8 @@
 """Publication of a feature set: the features of a cleaned dataset, or of files, as a version.
 
-rows -> features, item by item -> (the training part: ranks, scales) -> a version of `features/`.
+Features are computed item by item. Ranks and scales are learned from the training part, if the
+recipe has any. The result is published as a version of ``features/``.
+
 The manifest and ``metadata.json`` of a version hold its recipe and what was learned (selection and
 scaler), so that later rows become the same features: see `feature_set_of`.
 """
@@ -36,8 +38,8 @@ from gigacast.lake.publication import Author
 EXTRA = "feature_set_made_by"
 """Entry of metadata.json that holds the recipe of a set and what was learned."""
 VALUELESS_HINT = (
-    "their windows lack a value everywhere: fill first with `gigacast data clean`, or give "
-    "min_count or shorter windows in a recipe of your own"
+    "every window lacks a value: fill missing values with `gigacast data clean`, or use min_count "
+    "or shorter windows in a recipe of your own"
 )
 _BATCH_ROWS = 65_536
 
@@ -114,7 +116,9 @@ def build_features(
     SchemaError, SchemaMismatchError, DatasetConflictError, StorageError
     """
     if ref.layer != "features":
-        raise ConfigError(f"{ref} is not in features/", hint="such as features/v1/momentum")
+        raise ConfigError(
+            f"{ref} is not in features/", hint="name a feature set, such as features/v1/momentum"
+        )
     recipe = options.recipe
     # Everything that can be checked is checked before the first row is read.
     contract = _contract_of(recipe)

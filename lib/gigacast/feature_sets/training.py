@@ -39,6 +39,7 @@ def _moment(kind: pa.DataType, column: str, text: str) -> int:
         raise ConfigError(f"training.until: {column!r} counts steps", hint="give training.share")
     moment = datetime.fromisoformat(text)
     zone = zone_of(kind) if moment.tzinfo is None else None  # a moment's own zone counts
+    # A text without a zone is wall time in the zone of the column.
     since = moment.replace(tzinfo=moment.tzinfo or UTC) - _EPOCH
     micros = from_wall(np.array([since // timedelta(microseconds=1)]), zone)
     value = to_arrow(micros).cast(pa.timestamp("us"))

@@ -65,7 +65,7 @@ def resolve_device(name: str) -> str:
         return "cuda" if gpus else "cpu"
     kind, _, index = name.partition(":")
     if kind == "cuda" and int(index or 0) >= gpus:
-        count = f"{gpus} of them" if gpus else "no CUDA device"
+        count = f"only {gpus} CUDA devices" if gpus else "no CUDA device"
         raise ConfigError(f"run.device: {name}: {count} on this machine", hint="use auto or cpu")
     return kind
 
@@ -96,7 +96,7 @@ def _cpu_flags() -> set[str]:
 def count_gpus() -> int:
     """Return the number of CUDA devices that torch can use.
 
-    Asks the driver itself, which follows ``CUDA_VISIBLE_DEVICES`` as torch does.
+    The driver is queried directly. Like torch, it follows ``CUDA_VISIBLE_DEVICES``.
     """
     driver = _cuda_driver()
     count = ctypes.c_int(0)

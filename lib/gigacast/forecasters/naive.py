@@ -14,7 +14,7 @@ from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.levels import normal_score
 
 CONTEXT_LENGTH = 8192
-"""Steps of history: twelve weeks of quarter hours, the longest common season (672 steps)."""
+"""Steps of history: twelve of the longest common seasons, a week of quarter hours (672 steps)."""
 
 
 class SeasonalNaive:
@@ -35,7 +35,7 @@ class SeasonalNaive:
             device="cpu",
             precision="float32",
             context_length=context_length,
-            prediction_length=64,
+            prediction_length=64,  # the horizon of jobs that name none; any other is possible too
             levels=(),
             patch_size=16,
         )

@@ -13,7 +13,7 @@ from gigacast.core.array import DoubleArray, UintArray
 from gigacast.core.series.batch import SeriesBatch
 
 _BASE = 0x100000001B3  # the FNV prime
-_GOLDEN = 0x9E3779B97F4A7C15
+_GOLDEN = 0x9E3779B97F4A7C15  # SplitMix64's step, 2^64 divided by the golden ratio
 
 
 def series_seeds(batch: SeriesBatch, seed: int = 0) -> UintArray:
@@ -23,6 +23,7 @@ def series_seeds(batch: SeriesBatch, seed: int = 0) -> UintArray:
     """
     items, targets = _hash_texts(batch.item_ids), _hash_texts(batch.target_names)
     start = np.full(len(batch), seed % 2**64, dtype=np.uint64)
+    # Mixed after each part, so that an item and a target with swapped names get another seed.
     return _mix(_mix(_mix(start) ^ items) ^ targets)
 
 

@@ -36,7 +36,7 @@ def describe_statistical(name: str) -> ForecasterInfo:
         device="cpu",
         precision="float32",
         context_length=CONTEXT_LENGTH,
-        prediction_length=64,
+        prediction_length=64,  # the horizon of jobs that name none; any other is possible too
         levels=(),
     )
 
@@ -100,6 +100,7 @@ def _models() -> Any:
 
 def _fill_gaps(context: FloatArray) -> DoubleArray:
     """Return the context from its first value on, with gaps filled by the value before them."""
+    # Screening lets only contexts with a value through, so there is a first one.
     observed = np.flatnonzero(np.isfinite(context))
     values = context[observed[0] :].astype(np.float64)
     last = np.maximum.accumulate(np.where(np.isfinite(values), np.arange(len(values)), 0))
@@ -115,6 +116,7 @@ def _width(level: float) -> float:
 def _column(forecast: dict[str, Any], level: float) -> DoubleArray:
     """Return the quantile of a level, [H], from statsforecast's means and interval bounds."""
     width = _width(level)
+    # statsforecast returns no median. Its intervals are centred at the mean.
     if width == 0:
         return np.asarray(forecast["mean"], np.float64)
     side = "lo" if level < 0.5 else "hi"

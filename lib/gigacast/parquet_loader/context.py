@@ -67,6 +67,7 @@ def load_context(loader: RowLoader, find: FindMonth, request: ContextRequest) ->
         data = _joined(earlier, data)
     if request.length is not None:
         data = _last_of_items(data, request.length)
+    # Without an exact month any month of the year is as requested; only an earlier year is not.
     fell_back = request.is_exact and newest != request.month
     fell_back |= newest.year != request.month.year
     stats = replace(data.stats, rows=len(data))

@@ -180,7 +180,7 @@ class IncrementalDataset(LoadedDataset):
 
     @property
     def last_timestamp(self) -> datetime | None:
-        """The latest time of the rows, or ``since`` without rows: where to go on the next time."""
+        """The latest time of the rows, or ``since`` without rows: the start of the next load."""
         newest: datetime | None = pc.max(self.table.column(self.columns.timestamp)).as_py()
         return newest if newest is not None else self.since
 

@@ -128,6 +128,7 @@ class FileRows:
             If the memory limit is exceeded.
         CorruptedFileError, SchemaError, PreconditionFailedError
         """
+        # JSON and CSV are always read completely, whatever number of rows would suffice.
         is_complete = since is None and (last_rows is None or not info.is_parquet)
         if is_complete and (cached := self._cached(info, columns.all)) is not None:
             self._budget.add(cached.nbytes)

@@ -39,6 +39,7 @@ from gigacast.storage.prefetch import Prefetched
 from gigacast.storage.store import Store
 
 _SMALLEST_CHUNK_ROWS = 1 << 10
+"""Minimum rows of a chunk, however many columns share the memory limit."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ class SessionLog:
                 year_range=list(year_range) if year_range else None,
                 month_range=list(month_range) if month_range else None,
             )
-            # Absent: a session of the same id, however unlikely, is not overwritten.
+            # Only if absent: a session of the same id, however unlikely, is not overwritten.
             self._outputs.put_if_absent(audit_key(session_id), audit.to_json())
         return session_id
 
@@ -149,9 +149,8 @@ class SessionLog:
             session_id = key.removeprefix(AUDIT).removesuffix(".json")
             # Another process may delete the same record.
             with suppress(ObjectNotFoundError, CorruptedFileError):
-                if (
-                    read_audit(self._outputs, session_id).job == JOB
-                ):  # a run may have an id of this form
+                # A run may have an id of this form; its audit is not deleted.
+                if read_audit(self._outputs, session_id).job == JOB:
                     self._outputs.delete([key])
 
 

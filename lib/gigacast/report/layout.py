@@ -180,7 +180,7 @@ def _least(column: Column, content: int) -> int:
 
 
 def _share(spare: int, missing: dict[int, int], places: Sequence[int]) -> dict[int, int]:
-    """Return how much of the spare width each column gets: the modest first, in equal parts."""
+    """Divide the spare width equally; what a column does not need goes to the others."""
     added: dict[int, int] = {}
     ordered = sorted(places, key=lambda i: missing[i])
     for rank, place in enumerate(ordered):

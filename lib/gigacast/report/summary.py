@@ -29,7 +29,7 @@ class RunSummary:
     run_id : str
         Name of the run, as in the audit.
     status : str
-        ``completed``, ``failed`` (a partition did), ``interrupted`` or ``planned``.
+        ``completed``, ``failed`` (at least one partition), ``interrupted`` or ``planned``.
     elapsed_s : float
         Seconds from the first request to the store to the last.
     partitions : mapping of str to int

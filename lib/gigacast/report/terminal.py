@@ -1,4 +1,4 @@
-"""Documents as text for a terminal or a pipe, and the only way of text to people.
+"""Documents as text for a terminal or a pipe; all text for people is printed here.
 
 Text that comes from data (ids, keys, messages) may hold escape sequences that move the cursor,
 rename the window or hide lines. `printable` takes them out, and `show` and `say`, through which

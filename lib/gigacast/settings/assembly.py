@@ -151,7 +151,7 @@ def _prices_if_sound() -> PriceTable | None:
     try:
         return known_prices()
     except ConfigError as error:
-        logger.warning("no dollars: %s", error.message)
+        logger.warning("costs are left out: %s", error.message)
         return None
 
 

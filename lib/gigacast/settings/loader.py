@@ -53,7 +53,7 @@ Grouped = Annotated[tuple[str, ...], NoDecode, BeforeValidator(flatten_groups)]
 
 
 class DataPaths(Section):
-    """Place of the data where no bucket is named."""
+    """Folders of the data, used if no bucket is named."""
 
     root_dir: str | None = option(
         None,
@@ -65,7 +65,7 @@ class DataPaths(Section):
 
 
 class FilePatterns(Section):
-    """How object names are read."""
+    """Patterns of object names."""
 
     naming_regex: str = option(
         NAMED_PATTERN,
@@ -134,10 +134,10 @@ class SchemaSettings(Section):
     )
     known_covariates: Grouped = option(
         (),
-        "Columns known over the horizon as well: their rows go on (Chronos-2).",
+        "Columns known over the horizon as well; rows go on after the targets (Chronos-2).",
         group="covariates",
-        details="The rows go on after the last value of the targets, with the targets empty. A "
-        "forecast then begins after an item's last value, wherever its rows end.",
+        details="In these rows the targets are empty. A forecast begins after the last "
+        "value of its targets, not after its last row.",
     )
     feature_columns: Grouped = option(
         (), "Columns that `ParquetDataLoader` loads beside the targets."
@@ -160,7 +160,7 @@ class ProcessingSettings(Section):
         "Interquartile ranges, or standard deviations, beyond which a value is an outlier.",
         gt=0,
     )
-    optimize_dtypes: bool = option(False, "Narrow columns to the smallest type without loss.")
+    optimize_dtypes: bool = option(False, "Load float64 columns as float32.")
     use_categorical: bool = option(False, "Load texts as categories.")
     feature_recipe: str | None = option(
         None, "Features to compute: a YAML file, or a recipe that ships with the package."
@@ -178,7 +178,9 @@ class PerformanceSettings(Section):
     )
     use_parallel: bool = option(True, "Load files in several threads.")
     n_workers: int = option(4, "Threads that load files.", ge=1, le=256)
-    cache_intermediate: bool = option(False, "Keep processed files in a cache on disk.")
+    cache_intermediate: bool = option(
+        False, "Keep the rows of completely read files in a cache on disk."
+    )
     cache_dir: Path | None = option(None, "Folder of the cache; the user's cache by default.")
     cache_limit: Size = option(10 * 2**30, "Maximum size of the cache on disk.")
 
@@ -186,7 +188,9 @@ class PerformanceSettings(Section):
 class IdempotencySettings(Section):
     """Receipts of files that `ParquetDataLoader` has processed."""
 
-    enabled: bool = option(True, "Write receipts of processed files, and skip these files.")
+    enabled: bool = option(
+        True, "Write receipts of processed files, and recognise these files by them."
+    )
     state_file: str | None = option(
         None,
         "File of processed files.",
@@ -215,7 +219,7 @@ class AuditSettings(Section):
 
 
 class ParquetLoaderSettings(Section):
-    """How partitions are found and read."""
+    """Discovery and reading of partitions."""
 
     data_paths: DataPaths = DataPaths()
     file_patterns: FilePatterns = FilePatterns()

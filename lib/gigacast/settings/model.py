@@ -36,7 +36,7 @@ Levels = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), Fie
 
 
 class ModelSettings(Section):
-    """Which model forecasts, and how far."""
+    """The model, and its horizon."""
 
     model_path: str | None = option(
         None,
@@ -45,17 +45,17 @@ class ModelSettings(Section):
         flag="model",
     )
     model_type: str = option(
-        _MODEL.reference, "Name of a model, used without model_path or where that is missing."
+        _MODEL.reference, "Model to use without model_path, or if that does not exist."
     )
     version: str | None = option(
         None,
-        "Version of the model, when the name does not say it.",
+        "Version of the model, if its name does not include one.",
         group="how",
         flag="model_version",
     )
     prediction_length: int | None = option(
         None,
-        "Steps ahead; by default the file name's (h15), else the model's own.",
+        "Steps to forecast; by default those in the file name (h15), else the model's own.",
         group="how",
         flag="horizon",
         details="`h15` is 15 minutes, whatever the timeframe, rounded up to whole steps.",
@@ -69,20 +69,20 @@ class ModelSettings(Section):
         "`gigacast train`",
     )
     auto_detect_mode: bool = option(
-        True, "Look for model_type where model_path is missing, in the bucket and on the hub."
+        True, "If model_path does not exist, look for model_type in the bucket and on the hub."
     )
 
 
 class ForecastSettings(Section):
-    """How series become forecasts."""
+    """The method by which series become forecasts."""
 
     quantiles: Levels = option(_METHOD.levels, "Quantile levels, as 0.1,0.5,0.9.", group="how")
     context_length: int | None = option(
         _METHOD.context_length,
         "Maximum steps of history; all the model can use by default.",
         group="how",
-        details="More than the model looks back over is refused; of several models compared each "
-        "takes what it can.",
+        details="A longer context than the model can use is an error. When several models are "
+        "compared, each uses what it can.",
         ge=1,
     )
     context_partitions: int = option(
@@ -118,8 +118,10 @@ class ForecastSettings(Section):
         group="how",
         details="A seasonal naive forecast is flagged in the column `fallback`.",
     )
-    non_negative: bool = option(_METHOD.non_negative, "No quantile below zero.", group="how")
-    integer: bool = option(_METHOD.integer, "Whole numbers only.", group="how")
+    non_negative: bool = option(
+        _METHOD.non_negative, "Replace quantiles below zero by zero.", group="how"
+    )
+    integer: bool = option(_METHOD.integer, "Round quantiles to whole numbers.", group="how")
     extrapolate_levels: bool = option(
         _METHOD.extrapolate_levels,
         "Allow quantile levels outside the range the model was trained for.",
@@ -135,16 +137,16 @@ class ForecastSettings(Section):
     )
     missing_future: MissingFuture = option(
         _METHOD.missing_future,
-        "Forecast of a series whose known covariates lack a value over the horizon: the fallback "
-        "and a reason (error), or one that takes them as past covariates (past).",
+        "Treatment of series whose known covariates lack a value over the horizon: the fallback, "
+        "with a reason (error), or these covariates as past covariates (past).",
         group="covariates",
-        details="The reason is `no_future`; a partition where it is every series' fails. With "
+        details="The reason is `no_future`; a partition in which all series have it fails. With "
         "`past`, `unknown_futures` in receipt and summary counts these series. A category may be "
         "empty: only a step without a row is missing.",
     )
     unsupported_covariates: Literal["error", "ignore"] = option(
         _METHOD.unsupported_covariates,
-        "Refuse, or ignore, covariates and joint targets that a model cannot use.",
+        "Covariates and joint targets that the model cannot use: an error, or ignored.",
         group="covariates",
         details="Bolt, T5 and the baselines forecast each series alone. Summary, audit and receipt "
         "name what was ignored.",
@@ -158,7 +160,7 @@ class ForecastSettings(Section):
 
 
 class RunSettings(Section):
-    """Where a run reads and writes, what it selects and what it may use."""
+    """Inputs and outputs of a run, its selection, and its resources."""
 
     bucket: str | None = option(
         None,
@@ -179,12 +181,15 @@ class RunSettings(Section):
     )
     endpoint_url: str | None = option(
         None,
-        "Another S3 endpoint than AWS' own.",
+        "S3 endpoint; that of AWS by default.",
         group="where",
-        details="`AWS_ENDPOINT_URL` counts too.",
+        details="The variable `AWS_ENDPOINT_URL` sets it as well.",
     )
     region: str | None = option(
-        None, "AWS region.", group="where", details="The environment and the profile count too."
+        None,
+        "AWS region.",
+        group="where",
+        details="The AWS environment and profile set it as well.",
     )
     years: str | None = option(
         None,
@@ -221,7 +226,7 @@ class RunSettings(Section):
     )
     device: str = option(
         _MODEL.device,
-        "Where the model runs: auto, cpu, cuda (all GPUs, in turn) or cuda:N.",
+        "Device of the model: auto, cpu, cuda (all GPUs, in turn) or cuda:N.",
         group="with",
     )
     precision: Literal["auto", "float32", "bfloat16"] = option(
@@ -245,7 +250,7 @@ class RunSettings(Section):
     series_per_partition: int = option(
         1000, "Series in each synthetic partition.", group="synthetic", ge=1
     )
-    overwrite: bool = option(False, "Forecast again what is done.", group="amount")
+    overwrite: bool = option(False, "Forecast again partitions that are done.", group="amount")
     limit: int | None = option(
         None, "Maximum number of partitions to forecast.", group="amount", ge=1
     )
@@ -288,18 +293,18 @@ class BatchSettings(Section):
     )
     queue: QueueChoice = option(
         _ARRAY.queue,
-        "Queue; auto weighs the work against the start of a machine.",
+        "Queue; auto compares the costs of start-up and work.",
         group="array",
-        details="`auto` is the queue on which start-up and work cost less. Work is expected from "
+        details="`auto` is the queue on which start-up and work cost less. Work is estimated from "
         "receipts, else from bytes; start-up, prices and the GPU's speed are the settings "
         "`batch.*` and `config/prices.yaml`. A model without weights goes to the CPUs.",
     )
     children: int | None = option(
         _ARRAY.children,
-        "Maximum children of the array; by default as many as are worth a start.",
+        "Maximum children of the array; derived from the work by default.",
         group="array",
-        details="That is as many as have `batch.child_minutes` of work each. More than 10,000 are "
-        "several arrays, one is a plain job.",
+        details="By default each child has `batch.child_minutes` of work. More than 10,000 of them "
+        "become several arrays, a single one a plain job.",
         ge=1,
     )
     child_minutes: float = option(
@@ -330,10 +335,10 @@ class BatchSettings(Section):
         _ARRAY.gpu.speed, "Speed of a GPU child's machine; 1 is that of one CPU process.", gt=0
     )
     cpu_startup_s: float = option(
-        _ARRAY.cpu.startup_s, "Seconds until a machine of the CPU queue works.", ge=0
+        _ARRAY.cpu.startup_s, "Seconds until a machine of the CPU queue starts to work.", ge=0
     )
     gpu_startup_s: float = option(
-        _ARRAY.gpu.startup_s, "Seconds until a machine of the GPU queue works.", ge=0
+        _ARRAY.gpu.startup_s, "Seconds until a machine of the GPU queue starts to work.", ge=0
     )
 
 

@@ -231,6 +231,7 @@ class WindowSource:
 
     def _take(self, indices: IntArray, inside: BoolArray) -> FloatArray:
         """Return the corpus at indices; NaN where these are not inside the window's series."""
+        # Clipped to valid indices; values outside the window become NaN in the next step.
         values = self._corpus.values[np.clip(indices, 0, self._corpus.points - 1)]
         windows: FloatArray = np.where(inside, values, np.float32(np.nan))
         return windows

@@ -71,7 +71,7 @@ def finetune(
     Raises
     ------
     ConfigError, DataError, ModelError, StorageError
-        If training cannot start or fails. The registry then is as it was.
+        If training cannot start or fails. The registry is unchanged then.
     """
     arguments: dict[str, Any] = dict(options)
     source = _source_of(data)
@@ -115,31 +115,31 @@ def finetune_job(
     ConfigError
         If a name is unknown or a value is out of its range.
     """
-    wishes = {name: value for name, value in options.items() if value is not None}
-    arguments = {name: wishes.pop(name) for name in list(wishes) if name in ARGUMENTS}
+    requested = {name: value for name, value in options.items() if value is not None}
+    arguments = {name: requested.pop(name) for name in list(requested) if name in ARGUMENTS}
     settings = _settings(arguments, file, needs_bucket=data is None)
     own = {field.name for field in fields(FinetuneOptions)} - set(_FROM_SETTINGS)
-    chosen = {name: wishes.pop(name) for name in list(wishes) if name in own}
+    chosen = {name: requested.pop(name) for name in list(requested) if name in own}
     for name in _FROM_SETTINGS:
         if (value := ARGUMENTS[name].read(settings)) is not None:
             chosen[name] = value
-    checkpoints = wishes.pop("checkpoints", None)
+    checkpoints = requested.pop("checkpoints", None)
     # A misspelt option must not train for hours with a default in its place.
-    unknown = set(wishes) - set(TrainOptions.__annotations__)
+    unknown = set(requested) - set(TrainOptions.__annotations__)
     if unknown:
         raise ConfigError(f"{sorted(unknown)[0]}: no such argument")
     return FinetuneJob(
         job=job_of(settings),
         options=FinetuneOptions(**chosen),
         data=data,
-        name=wishes.get("name"),
-        version=wishes.get("new_version"),
-        switch=wishes.get("switch", False),
-        why=wishes.get("why", ""),
+        name=requested.get("name"),
+        version=requested.get("new_version"),
+        switch=requested.get("switch", False),
+        why=requested.get("why", ""),
         checkpoint_dir=Path(checkpoints).expanduser() if checkpoints else None,
-        max_minutes=wishes.get("max_minutes"),
-        history=wishes.get("history", DEFAULT_HISTORY),
-        threads=wishes.get("threads"),
+        max_minutes=requested.get("max_minutes"),
+        history=requested.get("history", DEFAULT_HISTORY),
+        threads=requested.get("threads"),
     )
 
 
@@ -304,7 +304,7 @@ class ChronosTrainer:
         ConfigError
             If no data was loaded, or an option is wrong.
         DataError, ModelError, StorageError
-            If training fails. The registry then is as it was.
+            If training fails. The registry is unchanged then.
         """
         if self._data is None:
             raise ConfigError(

@@ -193,7 +193,7 @@ class TableData:
 class _HashSink:
     """A file that computes the hash of its content without storing it."""
 
-    closed = False
+    closed = False  # pyarrow.PythonFile reads this attribute
 
     def __init__(self) -> None:
         self.hashed = hashlib.sha256()

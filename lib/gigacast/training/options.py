@@ -20,9 +20,9 @@ SHARED = (
 """Names of the options that fine-tuning shares with forecasting."""
 SHARED_TEXTS: Mapping[str, str] = {
     "model": "Model to start from: shipped model, folder, NAME/VERSION under models/, or hub id.",
-    "horizon": "Steps the loss looks ahead; the model's own, at most 64, by default. More than the "
-    "model was built for is refused.",
-    "context_length": "Steps of history the loss looks back; all the model can use by default.",
+    "horizon": "Steps of a training target; the model's horizon, at most 64, by default. A longer "
+    "horizon than the model's is an error.",
+    "context_length": "Maximum steps of history before a target; all the model can use by default.",
     "min_length": "Series with fewer values are left out.",
     "seed": "Seed; the same seed and data give the same weights on the same machine.",
     "precision": "Precision of the arithmetic; bfloat16 is mixed precision: weights stay float32.",
@@ -79,7 +79,7 @@ TRAINING: tuple[Option, ...] = (
     Option(
         "patience",
         "integer",
-        "Validations without a better one that end the run.",
+        "Validations in a row without improvement that end the run.",
         _DEFAULTS.patience,
     ),
     Option("lora_rank", "integer", "Rank of the adapter.", _DEFAULTS.lora_rank),

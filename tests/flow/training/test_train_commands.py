@@ -363,7 +363,7 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(
     assert run(command(bucket, *given)) == 2
     told = capsys.readouterr().err
     assert "was trained on other data" in told
-    assert "hint: resume with what it was made with" in told
+    assert "hint: resume with the same model and data" in told
     assert keys(bucket) == []
 
 

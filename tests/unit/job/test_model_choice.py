@@ -54,7 +54,7 @@ def test_the_spec_names_the_kind_of_device_and_each_process_its_own(
 
 @pytest.mark.usefixtures("two_gpus")
 def test_a_gpu_that_does_not_exist_is_refused(bolt: Path) -> None:
-    with pytest.raises(ConfigError, match=r"cuda:2: 2 of them on this machine"):
+    with pytest.raises(ConfigError, match=r"cuda:2: only 2 CUDA devices on this machine"):
         described(bolt, "cuda:2")
 
 

@@ -18,7 +18,11 @@ LABEL = "__label__"
 """Column of the target, for recipes that select features."""
 _DAY_US = 86_400_000_000
 _FIRST_ROWS = 1000
+"""Rows from which the step between rows is recognised."""
+
 _MOST_REPEATED = 0.05
+"""Share of repeated times above which rows are refused as those of several items. It is above zero
+because a few rows of a single item may be sent twice."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +142,7 @@ def daily_bars(rows: pa.Table, setting: Setting) -> int | None:
     table = rows.set_column(rows.schema.names.index(setting.time), setting.time, stamp)
     segments = Segments.of_table(table, setting.time, setting.item)
     stop = int(segments.offsets[1]) if len(segments.offsets) > 1 else 0
+    # The median step, so that weekends and holidays do not count.
     steps = np.diff(segments.times[: min(stop, _FIRST_ROWS)])
     steps = steps[steps > 0]
     return 1 if len(steps) and abs(np.median(steps) / _DAY_US - 1) < 0.1 else None

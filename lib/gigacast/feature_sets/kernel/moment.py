@@ -83,15 +83,14 @@ def _flat(blocks: DoubleArray) -> DoubleArray:
 def _running(columns: list[DoubleArray]) -> Parts:
     """Return the moments of the beginnings of blocks, up to each place, [S, B, W].
 
-    Sums are of distances from the block's first known value, which is in every beginning that has a
-    value.
+    Sums are of distances from the block's first value, which is in every beginning that has one.
     """
     present = ~np.isnan(columns[0])
     counts = np.cumsum(present, axis=2, dtype=np.float64)
     divisors = np.maximum(counts, 1.0)
     spreads, sums, moved = [], [], []
     for blocks in columns:
-        base = _first_known(blocks, present)
+        base = _first_value(blocks, present)
         apart = np.where(present, blocks - base, 0.0)
         total = np.cumsum(apart, axis=2)
         # Exact enough, as distances are from a value of the block and not from zero.
@@ -107,7 +106,7 @@ def _running(columns: list[DoubleArray]) -> Parts:
     return counts, tuple(spreads), cross
 
 
-def _first_known(blocks: DoubleArray, present: BoolArray) -> DoubleArray:
+def _first_value(blocks: DoubleArray, present: BoolArray) -> DoubleArray:
     place = present.argmax(axis=2)[:, :, None]
     first: DoubleArray = np.nan_to_num(np.take_along_axis(blocks, place, axis=2))
     return first

@@ -12,7 +12,10 @@ from gigacast.core.array import DoubleArray, IntArray
 from gigacast.errors import ConfigError
 
 LEAST_ROWS = 3
+"""Rows that a score needs: any two points are on a line, which would be a perfect correlation."""
+
 _MOST_BINS = 32
+"""Maximum bins of a column in the joint histogram of two columns."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,6 @@ class Recipe:
         Raises
         ------
         ConfigError
-            Naming the place of the entry that is wrong.
+            If an entry is wrong; the message names its place.
         """
         return read_record(cls, values, Source(where, ConfigError, "not a recipe"))

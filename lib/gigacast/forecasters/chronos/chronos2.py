@@ -48,6 +48,7 @@ class Chronos2Model:
         self._max_patches = int(config.max_output_patches)
         self.prediction_length = self._max_patches * self.patch_size
         trained = (level for level in CARRIED_LEVELS if find_level(level, self.levels) is not None)
+        # A model that is trained for none of these levels continues its own.
         self._carried = tuple(trained) or self.levels
 
     def quantiles(

@@ -97,6 +97,7 @@ def _add(
     """Add the product of an adapter's two matrices to the weight of a module."""
     down, up = (part.to(torch.float32) for part in pair)
     rank = down.shape[0]
+    # rsLoRA (Kalajdzievski 2023) divides by the root of the rank instead of the rank.
     scale = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
     name = f"{module.removeprefix(_PREFIX)}.weight"
     try:

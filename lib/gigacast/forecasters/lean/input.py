@@ -74,7 +74,7 @@ def cut_patches(context: Tensor, size: int, stride: int) -> Patches:
 def has_empty_patch(context: FloatArray, size: int) -> bool:
     """Return whether any patch of a context, [B, T], has no value; only then is a mask needed.
 
-    Reads the host's copy, because asking a GPU would mean to wait for it.
+    The host's copy is read: an answer of a GPU would have to wait for its earlier work.
     """
     filled = -(-context.shape[1] // size) * size - context.shape[1]
     # Fast path: in series without gaps the last step of every patch has a value.

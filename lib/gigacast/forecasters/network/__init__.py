@@ -1,1 +1,1 @@
-"""What forecasters with a neural network share: devices, transfers, long horizons."""
+"""Parts shared by forecasters with a neural network: devices, transfers, long horizons."""

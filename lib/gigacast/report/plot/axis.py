@@ -11,7 +11,7 @@ _NICE = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
 def value_range(values: RealArray) -> tuple[float, float] | None:
-    """Return the lowest and the highest finite value, set apart if they are one.
+    """Return the lowest and the highest finite value, moved apart if they are nearly equal.
 
     ``None`` if nothing is finite.
     """
@@ -30,6 +30,7 @@ def nice_ticks(low: float, high: float, n_ticks: int) -> list[float]:
     """Return about ``n_ticks`` round values within the range, ascending, two at least."""
     step_wanted = (high - low) / max(n_ticks, 1)
     power = 10.0 ** math.floor(math.log10(step_wanted))
+    # From the coarsest step to the finest: the first with enough ticks is chosen.
     for step in reversed([nice * power for nice in _NICE]):
         ticks = [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
         if len(ticks) >= max(2, n_ticks):

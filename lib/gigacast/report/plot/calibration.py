@@ -27,14 +27,14 @@ def save_calibration_figure(
     levels : sequence of float
         Quantile levels, Q of them.
     coverage : mapping of str to sequence of float
-        By model, as many as levels; on the diagonal where it is calibrated.
+        Shares by model, one per level; equal to the levels for a calibrated model.
     dpi : int
         Pixels per inch.
 
     Raises
     ------
     ValueError
-        There is no model, or one has other levels.
+        If there is no model, or a model has another number of shares than levels.
     """
     if not coverage or any(len(shares) != len(levels) for shares in coverage.values()):
         raise ValueError("a share per level and model is needed")

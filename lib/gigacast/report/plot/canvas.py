@@ -19,7 +19,7 @@ class Ink:
     Parameters
     ----------
     character : str
-        Its character where it fills a cell; what its line is made of in ASCII.
+        Character that fills a cell; in ASCII also the character of lines.
     style : str
         SGR parameters for a terminal with colours, as ``1;36``.
     """
@@ -60,6 +60,7 @@ class Canvas:
             top, bottom = (np.interp(columns[column], x, y, nan, nan) for y in (high, low))
             if np.isfinite(top + bottom):
                 first = min(int(top * self.height + 0.5), self.height - 1)
+                # At least one row, so that a narrow band stays visible.
                 last = max(int(bottom * self.height + 0.5), first + 1)
                 for row in range(first, min(last, self.height)):
                     self.put(column, row, ink)

@@ -19,6 +19,7 @@ _FORECAST = "#0b62a8"
 _ACTUAL = "#d9480f"
 _AHEAD = "#f4f7fa"
 _MOST_DOTS = 48
+"""Maximum steps whose actuals are drawn as dots; more would run into each other."""
 _DOTS = {"ls": "", "marker": "o", "ms": 4.2, "mec": "white", "mew": 0.7}
 _LINE = {"lw": 1.1}
 _PANEL_INCHES = (6.4, 2.9)
@@ -73,18 +74,18 @@ def save_forecast_figure(
     path : str or Path
         File to write.
     panels : sequence of ForecastPanel
-        One picture each: one fills the figure, several are small multiples.
+        Panels; a single one fills the figure, several are small multiples.
     title : str
-        Above all panels.
+        Title above all panels.
     dpi : int
         Pixels per inch.
     context_steps : int, optional
-        How much of each context to show; by default as `ForecastPanel.last` says.
+        Number of context steps to show; that of `ForecastPanel.last` by default.
 
     Raises
     ------
     ValueError
-        There is no panel.
+        If there is no panel.
     """
     if not panels:
         raise ValueError("no panel to draw")
@@ -108,7 +109,7 @@ def save_forecast_figure(
                 title, parse_math=False, x=0.012, ha="left", fontsize=13, fontweight="bold"
             )
         with warnings.catch_warnings():
-            # A title in a script that the font does not have: boxes, and no word about it.
+            # Characters that the font lacks become boxes; a warning for each would be noise.
             warnings.filterwarnings("ignore", "Glyph .* missing from font")
             figure.savefig(path, dpi=dpi)
 

@@ -128,7 +128,7 @@ class BoltTrainer:
             raise ModelError(
                 f"the {quantity} is {float(value.detach())} at step {self.step}; "
                 "nothing was published",
-                hint="lower --learning_rate, and name other --checkpoints if you named any",
+                hint="lower --learning_rate; with --checkpoints, name an empty folder",
             )
 
     def _losses(self, windows: Windows) -> Tensor:
@@ -267,5 +267,6 @@ def _is_lean(folder: Path) -> bool:
     if not runs_lean(config):
         return False
     shape = read_shape(config)
+    # The training forward has these values built in.
     plain = shape.has_register and shape.start_token == 0 and shape.epsilon == 1e-6
     return plain and shape.patch_size == shape.patch_stride

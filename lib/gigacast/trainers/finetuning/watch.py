@@ -85,6 +85,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             return
         if "loss" not in logs:
             return
+        # Steps are counted from 0 in messages; the trainer has counted this one already.
         for name in ("loss", "grad_norm"):
             if not math.isfinite(float(logs.get(name, 0.0))):
                 raise _not_a_number(name, logs[name], state.global_step - 1)

@@ -34,6 +34,7 @@ def build_model(shape: ModelShape) -> ChronosBoltModelForForecasting:
     )
     config = T5Config(
         **size,
+        # Two tokens: the decoder's start token, which is also the padding, and the REG token.
         vocab_size=2,
         feed_forward_proj="relu",
         dropout_rate=0.0,

@@ -53,6 +53,7 @@ def prepare(context: Tensor, patch_size: int) -> Prepared:
     """
     mask = torch.isfinite(context)
     filled = torch.where(mask, context, 0.0)
+    # At least 1, against 0 / 0 for contexts without a value, which the loss leaves out.
     count = mask.sum(dim=-1, keepdim=True).clamp(min=1)
     location = filled.sum(dim=-1, keepdim=True) / count
     centred = torch.where(mask, filled - location, 0.0)

@@ -103,6 +103,7 @@ def scaled_loss(
         but for a few steps make targets of thousands of scales, which explode the loss; with 12
         scales training was stable (docs/synthetic.md).
     """
+    # At least 1, so that constant contexts near zero, whose scale is set to 1e-5, fail as well.
     usable = prepared.scale > DEGENERATE * torch.clamp(prepared.location.abs(), min=1.0)
     usable &= prepared.observed.any(dim=1, keepdim=True)
     scored = torch.isfinite(target) & usable
