@@ -203,4 +203,5 @@ def _table(data: Any) -> pa.Table:
         return data
     if not hasattr(data, "columns"):
         raise ConfigError(f"data: expected a frame or a table, got {type(data).__name__}")
+    # Without pandas' metadata, which describes columns and an index that the result does not have.
     return pa.Table.from_pandas(data, preserve_index=False).replace_schema_metadata(None)

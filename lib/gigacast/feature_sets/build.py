@@ -211,6 +211,7 @@ def _time_column(schema: pa.Schema, recipe: Recipe, columns: FeatureColumns) -> 
 
 def _stream(tables: Iterator[pa.Table]) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     """Return the schema of the first table, and the rows of all tables in batches."""
+    # The schema of a version is needed before its first row is written.
     first = next(tables)
     every = chain([first], tables)
     return first.schema, (b for t in every for b in t.to_batches(max_chunksize=_BATCH_ROWS))

@@ -199,6 +199,7 @@ class FeatureSource:
             pairs = pc.value_counts(batch.column(0))
             values, numbers = pairs.field("values").to_pylist(), pairs.field("counts").to_pylist()
             counts.update(dict(zip(values, numbers, strict=True)))
+        # Missing items come last: None cannot be compared with texts or numbers.
         return sorted(counts.items(), key=lambda entry: (entry[0] is None, entry[0]))
 
 

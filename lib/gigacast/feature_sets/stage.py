@@ -65,6 +65,7 @@ class StagedFeatures:
 
 def trained_on(times: pa.ChunkedArray, until: int) -> BoolArray:
     """Return which rows are in the training part, bool [R]."""
+    # The end of the training part of dates is in microseconds, see `training_end`.
     if pa.types.is_date(times.type):
         times = times.cast(pa.timestamp("us"))
     inside: BoolArray = to_numpy(times.cast(pa.int64())) <= until

@@ -91,6 +91,7 @@ def judge_version(
     ModelRejectedError
         If the backtest failed on a partition, so that the comparison would be incomplete.
     """
+    # Without another active version seasonal naive is the only rival.
     versions = [version] if active in {None, version} else [version, str(active)]
     choices = [
         ModelChoice(f"{model}/{name}", device=job.model.device, precision=job.model.precision)

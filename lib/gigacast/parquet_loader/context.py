@@ -140,5 +140,6 @@ def _lacking(data: LoadedDataset, length: int) -> int:
 def _last_of_items(data: LoadedDataset, length: int) -> LoadedDataset:
     starts = item_starts(data.table, data.columns)
     counts = np.diff(np.append(starts, len(data)))
+    # Number of rows from each row to the end of its item, the row itself included.
     rows_to_end = np.repeat(starts + counts, counts) - np.arange(len(data))
     return replace(data, table=data.table.filter(to_arrow(rows_to_end <= length)))

@@ -186,6 +186,7 @@ class FileDiscovery:
         ------
         InvalidFilenameError
         """
+        # Patterns are written for the folders of year and month with the name.
         name = self._pattern.parse("/".join(PurePosixPath(key).parts[-3:]))
         if name is None:
             raise InvalidFilenameError(
@@ -231,6 +232,7 @@ class FileDiscovery:
 
 
 def _names_of(info: ParquetFileInfo) -> tuple[str, ...]:
+    # A symbol with files of several timeframes can be named with timeframe and horizon as well.
     return (info.symbol, f"{info.symbol}_{info.timeframe}_h{info.horizon}")
 
 

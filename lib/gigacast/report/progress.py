@@ -168,6 +168,7 @@ class _Lines(_Silence):
             self.stop(finished, now_s, status)
 
     def stop(self, finished: int, now_s: float, status: str) -> None:
+        # The last periodic line may show the final count already.
         if finished != self._last_done:
             self._print(status)
         self._last_s, self._last_done = now_s, finished

@@ -23,6 +23,7 @@ def percent(share: float, digits: int | None = None) -> str:
 
 def duration(seconds: float) -> str:
     """Return ``0.42 s``, ``12.3 s``, ``2m 05s`` or ``3h 07m``: two parts at most."""
+    # Bounds are those of the rounded text: 59.95 would be shown as 60.0 s.
     if seconds < 59.95:
         return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
     minutes, remainder = divmod(round(seconds), 60)
@@ -37,6 +38,7 @@ def duration(seconds: float) -> str:
 def size(size_bytes: float) -> str:
     """Return ``417 B``, ``1.2 MB``, ``38 GB``: powers of 1000, as stores bill."""
     for unit in _UNITS:
+        # 999.5 would be rounded to 1,000 of the unit.
         if size_bytes < 999.5 or unit == _UNITS[-1]:
             break
         size_bytes /= 1000

@@ -21,6 +21,7 @@ _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 def parse_size(value: object) -> object:
     """Return the bytes of ``2GB`` or ``512 MiB`` (powers of 1024), and other values as they are."""
     match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    # Other values are passed on, so that pydantic refuses them and names the field.
     if match is None:
         return value
     return int(float(match["number"]) * _UNITS[match["unit"].upper()])

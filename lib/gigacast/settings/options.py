@@ -175,7 +175,7 @@ def nest_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
             section = section.setdefault(part, {})
         section[key] = value
     if arguments.get("model") is not None:
-        # Who names a model means it: `model_type` must not stand in for one that is missing.
+        # If the named model does not exist, `model_type` must not be used in its place.
         nested["model"]["model_type"] = arguments["model"]
     return nested
 

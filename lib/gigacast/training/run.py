@@ -194,6 +194,7 @@ class _Run:
         if not is_adapter(folder):
             return
         assert self.parent.folder is not None  # noqa: S101 - `_family` has read it
+        # Links suffice, because the files are only read, by scoring and publishing.
         (folder / BASE).mkdir()
         for name in model_names(self.parent.folder):
             (folder / BASE / name).symlink_to((self.parent.folder / name).resolve())
@@ -334,6 +335,7 @@ def score_windows(forecaster: Forecaster, windows: Iterable[Windows]) -> float |
             seasons=np.ones(len(context), np.int64),
             seeds=np.zeros(len(context), np.uint64),
         )
+        # Sorted, as the quantiles of every forecast are before they are written.
         quantiles = np.sort(forecaster.predict(request).astype(np.float64), axis=2)
         losses = quantile_loss(target, quantiles, np.array(levels))
         loss += float(np.nansum(losses)) / len(levels)

@@ -205,6 +205,7 @@ class Ratio:
         above, below = frame.column(self.above), frame.column(self.below)
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             ratio = np.where(below != 0, above / below, np.nan)
+        # A ratio beyond float64 counts as missing, like every infinite value.
         return (np.where(np.isinf(ratio), np.nan, ratio),)
 
 
@@ -253,6 +254,7 @@ class Correlation:
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
         x = frame.column(self.column)
+        # Taken at the times of this item first, so that the changes of both span the same steps.
         y = frame.asset(self.item, self.other) if self.item else frame.column(self.other)
         change = _CHANGES[self.of]
         if change is not None:

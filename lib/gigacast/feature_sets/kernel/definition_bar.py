@@ -65,6 +65,7 @@ class Volatility:
     def compute(self, frame: Frame) -> tuple[DoubleArray, ...]:
         """Return the computed columns, float64 [R] each."""
         close = frame.column(self.close)
+        # Estimators that use the close only must work without the other columns.
         bars = Bars(close, close, close, close)
         if self.columns != (self.close,):
             bars = Bars(*(frame.column(name) for name in self.columns))

@@ -149,6 +149,7 @@ def column_values(table: pa.Table, name: str) -> DoubleArray:
     values = to_numpy(pc.fill_null(column.cast(pa.float64(), safe=False), np.nan)).astype(
         np.float64
     )
+    # Means and deviations of windows with an infinite value would not be defined.
     values[np.isinf(values)] = np.nan
     return values
 
@@ -165,6 +166,7 @@ def check_window(name: str, window: Any, least: int = 1) -> None:
     ------
     ConfigError
     """
+    # Exactly int here and below: True and False are instances of int as well.
     days = isinstance(window, str) and _DAYS.fullmatch(window)
     if not days and (type(window) is not int or window < least):
         raise ConfigError(

@@ -47,7 +47,7 @@ KINDS: Mapping[str, type[Feature]] = {
     "volume_profile": Profile,
 }
 MAX_FEATURES = 100_000
-"""Features of one entry: lists in it are multiplied with each other."""
+"""Maximum features of an entry, whose lists are multiplied with each other."""
 
 _NAME_OF = {kind: name for name, kind in KINDS.items()}
 
@@ -162,6 +162,7 @@ class Recipe:
         computed: set[str] = set()
         columns = dict.fromkeys(self.keep)
         for feature in self.features:
+            # Columns that an earlier feature computes are not read.
             columns |= dict.fromkeys(name for name in feature.columns if name not in computed)
             computed.update(feature.names)
         if self.select is not None and self.select.target not in computed:

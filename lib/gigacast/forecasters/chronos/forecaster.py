@@ -115,6 +115,7 @@ class ChronosForecaster(NetworkForecaster):
 
 def _samples(folder: Path) -> bool:
     """Return whether the folder holds an original Chronos model (T5), which draws samples."""
+    # The stock loader takes a model that names no class for an original Chronos, too.
     kind = read_model_config(folder).get("chronos_pipeline_class", ChronosPipeline.__name__)
     return bool(kind == ChronosPipeline.__name__)
 

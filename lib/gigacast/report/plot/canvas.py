@@ -55,6 +55,7 @@ class Canvas:
 
     def fill(self, x: RealArray, low: RealArray, high: RealArray, ink: Ink) -> None:
         """Fill between two curves, [N] points each; every column with at least one cell."""
+        # A band is sampled at the middle of each column.
         columns = (np.arange(self.width) + 0.5) / self.width
         for column in range(self.width):
             top, bottom = (np.interp(columns[column], x, y, nan, nan) for y in (high, low))
@@ -68,6 +69,7 @@ class Canvas:
     def line(self, x: RealArray, y: RealArray, ink: Ink, *, is_thick: bool = False) -> None:
         """Draw a curve through [N] points; it breaks where ``y`` is NaN."""
         across, down = self.width * self._per_cell[0], self.height * self._per_cell[1]
+        # Position 1 is the edge, just outside of the last cell.
         dots_x = np.minimum(x * across, across - 1)
         dots_y = np.minimum(y * down, down - 1)
         dots = np.zeros((down, across), dtype=bool)
@@ -78,7 +80,7 @@ class Canvas:
             xs, ys = (np.linspace(v[i], v[i + 1], steps + 1).astype(int) for v in (dots_x, dots_y))
             dots[ys, xs] = True
         if is_thick and self._per_cell[1] > 1:
-            dots[1:] |= dots[:-1]
+            dots[1:] |= dots[:-1]  # each dot and the one below it
         self._stamp(dots, ink)
 
     def marks(self, x: RealArray, y: RealArray, ink: Ink) -> None:

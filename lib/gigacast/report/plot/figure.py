@@ -132,6 +132,7 @@ def _draw(axis: Any, panel: ForecastPanel) -> None:
     if len(panel.context) and len(panel.times):
         axis.axvspan(_border(panel), panel.times[-1], color=_AHEAD, lw=0, zorder=0)
         axis.axvline(_border(panel), color=MUTED, lw=0.8, ls=(0, (4, 3)), zorder=2)
+    # Titles hold item ids, in which a dollar sign does not begin a formula.
     axis.set_title(panel.title, parse_math=False)
     _label_times(axis, panel.times if len(panel.times) else panel.context_times)
 
