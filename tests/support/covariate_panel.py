@@ -1,4 +1,4 @@
-"""A daily panel with covariates, as a table and as what Chronos-2's own pipeline takes.
+"""A daily panel with covariates, as a table and as inputs of Chronos-2's own pipeline.
 
 Ahead of the history the targets are empty; ``load`` is a past covariate, ``price``, ``day`` and
 ``open`` are known over the horizon, the last two categories.
@@ -70,7 +70,7 @@ def make_items(
 ) -> list[Item]:
     """Return items with values for ``spare`` steps after their histories; the same every time.
 
-    When ``nameless``, some of these steps have no ``day``, as some of the history.
+    With ``nameless``, some of these steps have no ``day``, like some of the history.
     """
     rng = np.random.default_rng(7)
     items = []

@@ -1,4 +1,4 @@
-"""An AWS Batch on this machine that really runs what is submitted: moto's, with a scheduler.
+"""An AWS Batch on this machine that really runs submitted jobs: moto's, with a scheduler.
 
 moto keeps queues, definitions and jobs, and answers; `LocalBatch` runs the jobs as processes, with
 ``AWS_BATCH_JOB_ARRAY_INDEX`` and ``AWS_BATCH_JOB_ATTEMPT``, retries (``evaluateOnExit``), timeouts,

@@ -57,13 +57,13 @@ FORECASTS = {
     "dataset": f"--prefix lake --input_prefix cleaned/latest/QUOTES {NAIVE} --horizon 5 "
     "--targets close --quantiles 0.5",
 }
-"""Every forecast that is in the folder, by what is special about it: its flags but the bucket's."""
+"""Flags of every forecast in the folder, without the bucket's, by what is special about it."""
 
 COVARIATES = (
     "--prefix shops --model tiny-2 --device cpu --precision float32 --horizon 4 --quantiles 0.5 "
     "--targets sales --past_covariates load --known_covariates price,day"
 )
-"""As well, but by chronos' own code: its version is in the spec."""
+"""Flags of a forecast by chronos' own code, whose version is in the spec."""
 
 BACKTEST = (
     "backtest --prefix sales --model gigacast-bolt-nano --model tiny/v1.0 --device cpu "
@@ -116,7 +116,7 @@ READINGS = {
     "contract": "data validate cleaned/v1.1/QUOTES --prefix lake",
     "discovered": "data discover --prefix fx",
 }
-"""Commands that only look, with ``--json``, by what they show."""
+"""Commands that only read, run with ``--json``, by the things that they show."""
 
 _NAIVE = {"model": "seasonal-naive", "horizon": 6}
 _NANO = {"model": "gigacast-bolt-nano", "device": "cpu", "precision": "float32", "horizon": 6}

@@ -138,7 +138,7 @@ class SchemaSettings(Section):
         "Columns known over the horizon as well; rows go on after the targets (Chronos-2).",
         group="covariates",
         details="In these rows the targets are empty. A forecast begins after the last "
-        "value of its targets, not after its last row.",
+        "value of the targets, not after the last row.",
     )
     feature_columns: Grouped = option(
         (), "Columns that `ParquetDataLoader` loads beside the targets."

@@ -24,9 +24,9 @@ GROUPS: Mapping[str, str] = {
     "how": "How to forecast",
     "columns": "Columns of the input",
     "covariates": "Covariates and joint targets",
-    "with": "With what",
+    "with": "Resources",
     "synthetic": "Synthetic partitions",
-    "amount": "How much of the work",
+    "amount": "Amount of work",
     "array": "Array jobs on AWS Batch",
 }
 """Groups of flags in the order of ``--help``, and their titles."""
