@@ -94,7 +94,7 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """For each of M missing rows, the known row that its value can be filled from.
+    """The known rows that M missing rows can be filled from, one for each.
 
     Parameters
     ----------
@@ -139,6 +139,7 @@ class Missing:
         self._starts = starts[segment]
         self._ends = np.append(starts[1:], len(known))[segment]
         # All rows of a run of missing rows share the known row before the run and the one after it.
+        # -2 is not next to row 0, so a missing row 0 begins a run.
         continues_run = np.diff(self.rows, prepend=-2) == 1
         runs = np.cumsum(~continues_run) - 1
         self._before = self.rows[~continues_run][runs] - 1
@@ -170,12 +171,12 @@ class Missing:
         return self._sources(self._after, inside, outside, ahead)
 
     def _sources(
-        self, at: IntArray, inside: BoolArray, outside: BoolArray, other: Known | None
+        self, at: IntArray, inside: BoolArray, outside: BoolArray, neighbour: Known | None
     ) -> Sources:
         positions = np.where(inside, at, 0)
-        rows = np.where(inside, positions + self._first_row, other.row if other else 0)
-        times = np.where(inside, self._times[positions], other.time if other else 0)
-        value = None if other is None else other.value
+        rows = np.where(inside, positions + self._first_row, neighbour.row if neighbour else 0)
+        times = np.where(inside, self._times[positions], neighbour.time if neighbour else 0)
+        value = None if neighbour is None else neighbour.value
         return Sources(inside | outside, np.where(inside, at, -1), rows, times, value)
 
 
@@ -222,7 +223,7 @@ def interpolate(
         source_values(column, side, chosen).astype(np.float64, copy=False) for side in sources
     )
     since, until = (side.times[chosen] for side in sources)
-    # Rows of one time would divide by zero; they get the earlier value.
+    # Two known rows of the same time would divide by zero; the values between get the earlier one.
     share = (times[missing.rows[chosen]] - since) / np.maximum(until - since, 1)
     between = low + (high - low) * share
     is_integer = column.values.dtype.kind in "iu"

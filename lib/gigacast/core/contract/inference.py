@@ -44,7 +44,7 @@ class ContractInference:
         self._columns = {field.name: _Seen(field) for field in schema if _is_plain(field.type)}
         nested = [field.name for field in schema if field.name not in self._columns]
         self._without = f", without {', '.join(nested)} (nested or empty)" if nested else ""
-        times = [n for n, one in self._columns.items() if pa.types.is_timestamp(one.kind)]
+        times = [n for n, summary in self._columns.items() if pa.types.is_timestamp(summary.kind)]
         self._time = OrderWatch(times[:1]) if times else None
         self._sorted = True
         names = set(self._columns)
@@ -54,12 +54,12 @@ class ContractInference:
     def add(self, rows: pa.RecordBatch) -> None:
         """Add the next rows."""
         self._rows += rows.num_rows
-        for name, seen in self._columns.items():
-            seen.add(rows.column(name))
+        for name, summary in self._columns.items():
+            summary.add(rows.column(name))
         if self._time is not None and self._sorted:
             self._sorted = self._time.add(rows) is None
-        held = [rule for rule in self._rules if pc.all(rule.holds(rows), min_count=0).as_py()]
-        self._rules = held
+        kept_rules = [rule for rule in self._rules if pc.all(rule.holds(rows), min_count=0).as_py()]
+        self._rules = kept_rules
 
     def contract(self) -> Contract:
         """Return the contract that all rows so far keep."""
@@ -68,7 +68,7 @@ class ContractInference:
         strictly = self._time is not None and self._time.strictly
         return Contract(
             self._name,
-            tuple(seen.column(filled=filled) for seen in self._columns.values()),
+            tuple(summary.column(filled=filled) for summary in self._columns.values()),
             unique=(time,) if time and strictly else (),
             ordered_by=time if self._sorted else (),
             rules=tuple(self._rules) if filled else (),
@@ -78,10 +78,10 @@ class ContractInference:
 
 def infer_contract(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Contract:
     """Return the contract that all rows keep."""
-    seen = ContractInference(name, schema)
+    inference = ContractInference(name, schema)
     for batch in batches:
-        seen.add(batch)
-    return seen.contract()
+        inference.add(batch)
+    return inference.contract()
 
 
 def _is_plain(kind: pa.DataType) -> bool:

@@ -134,6 +134,7 @@ def _groups(levels: Sequence[pa.ChunkedArray]) -> tuple[Any, Any]:
         combined = combined * (len(encoded.dictionary) + 1) + codes
         combined = np.unique(combined, return_inverse=True)[1]
     _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
+    # Groups are numbered by their first row, so that folders come in the order of the rows.
     rank = np.argsort(np.argsort(first))
     return np.sort(first), rank[inverse]
 

@@ -1,7 +1,7 @@
 """The lake: the datasets of a store, and the state of each version.
 
-A version exists when its manifest does. A folder without a manifest is *unfinished* with a claim,
-*retired* when it was deleted except for files that later versions share, and *plain* otherwise:
+A version exists when its manifest does. A folder without a manifest is *unfinished* if it has a
+claim, *retired* if all but the files that later versions share were deleted, and *plain* otherwise:
 somebody put the files there by hand.
 """
 
@@ -75,7 +75,9 @@ class Lake:
     def datasets(self, layer: str | None = None) -> list[DatasetRef]:
         """Return every dataset, without versions."""
         layers = LAYERS if layer is None else (layer,)
-        return [DatasetRef(one, name) for one in layers for name in self.names(one)]
+        return [
+            DatasetRef(each_layer, name) for each_layer in layers for name in self.names(each_layer)
+        ]
 
     def versions(self, ref: DatasetRef) -> dict[str, str]:
         """Return the versions of a dataset, oldest first, each with its state."""
@@ -119,11 +121,11 @@ class Lake:
         pinned = read_pinned(self.store, key)
         if pinned is None:
             return None
-        where = f"{self.store.address.url}/{key}"
-        manifest = parse_dataset_manifest(pinned.content, where)
+        url = f"{self.store.address.url}/{key}"
+        manifest = parse_dataset_manifest(pinned.content, url)
         if manifest.ref != ref:
             raise DatasetIntegrityError(
-                f"{where}: can't be trusted: it says it is {manifest.ref}",
+                f"{url}: can't be trusted: it says it is {manifest.ref}",
                 hint="versions are not copied by hand: publish the content there",
             )
         return manifest

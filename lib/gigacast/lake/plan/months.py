@@ -83,8 +83,8 @@ def walk_months(
             for folder, objects in _by_folder(inputs, prefix):
                 month = month_of_folder(folder)
                 if month is not None and month in selection.months:
-                    found = discoverer.discover(folder, objects)
-                    yield MonthFolder(month, tuple(objects), found)
+                    discovered = discoverer.discover(folder, objects)
+                    yield MonthFolder(month, tuple(objects), discovered)
 
 
 def _by_folder(inputs: Store, prefix: str) -> Iterator[tuple[str, list[ObjectMeta]]]:
