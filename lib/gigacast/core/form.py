@@ -359,9 +359,9 @@ def _limited(accepted: Accepted, limits: Limits) -> Accepted:
     # Comparisons with NaN are false, so the limits refuse it together with infinity.
     low = limits.low
     high = limits.high if float in accepted.checks else min(limits.high, _GREATEST)
-    least = f" from {low:g}" if low > -LARGEST_FLOAT else ""
-    most = f" to {limits.high:g}" if limits.high < LARGEST_FLOAT else ""
-    expected = f"{accepted.expected}{least}{most or (' on' if least else '')}"
+    lower = f" from {low:g}" if low > -LARGEST_FLOAT else ""
+    upper = f" to {limits.high:g}" if limits.high < LARGEST_FLOAT else ""
+    expected = f"{accepted.expected}{lower}{upper or (' on' if lower else '')}"
 
     def check(value: Any) -> Any:
         if not low <= value <= high:

@@ -33,7 +33,7 @@ from gigacast.errors import (
 from gigacast.storage.store import Store
 
 ManifestT = TypeVar("ManifestT")
-_READ_ATTEMPTS = 20
+_READ_ATTEMPTS = 20  # each fails only if another process replaced the object
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,17 +42,17 @@ class Numbered:
         """Read a column of integers or floats. Nulls, NaN and infinities are missing."""
         if pa.types.is_floating(column.type):
             plain = column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
-            values, known = known_floats(plain)
+            values, is_known = known_floats(plain)
         else:
             # An empty mask is all true, and costs no array of rows.
-            known = to_numpy(column.is_valid()) if column.null_count else np.ones(0, np.bool_)
+            is_known = to_numpy(column.is_valid()) if column.null_count else np.ones(0, np.bool_)
             values = to_numpy(column.fill_null(0) if column.null_count else column)
-        return cls(values, None if known.all() else known)
+        return cls(values, None if is_known.all() else is_known)
 
     def take(self, keep: BoolArray) -> "Numbered":
         """Return the rows marked in ``keep``, bool [R]."""
-        known = None if self.known is None else self.known[keep]
-        return Numbered(self.values[keep], None if known is None or known.all() else known)
+        is_known = None if self.known is None else self.known[keep]
+        return Numbered(self.values[keep], None if is_known is None or is_known.all() else is_known)
 
     def placed(self, rows: IntArray, values: AnyArray) -> "Numbered":
         """Return a copy of the column with known values in some rows."""
@@ -60,9 +60,9 @@ class Numbered:
         filled[rows] = values
         if self.known is None:
             return Numbered(filled, None)
-        known = self.known.copy()
-        known[rows] = True
-        return Numbered(filled, None if known.all() else known)
+        is_known = self.known.copy()
+        is_known[rows] = True
+        return Numbered(filled, None if is_known.all() else is_known)
 
     def to_arrow(self) -> pa.Array:
         """Return the column as an Arrow array, null where the value is missing."""
@@ -120,7 +120,7 @@ class Missing:
 
     Parameters
     ----------
-    known : bool [R]
+    is_known : bool [R]
         Rows with a value; at least one is missing.
     times : int64 [R]
     starts : int64 [N]
@@ -130,14 +130,14 @@ class Missing:
     """
 
     def __init__(
-        self, known: BoolArray, times: IntArray, starts: IntArray, first_row: int = 0
+        self, is_known: BoolArray, times: IntArray, starts: IntArray, first_row: int = 0
     ) -> None:
-        self.rows = np.flatnonzero(~known)
+        self.rows = np.flatnonzero(~is_known)
         self._times = times
         self._first_row = first_row
         segment = np.searchsorted(starts, self.rows, side="right") - 1
         self._starts = starts[segment]
-        self._ends = np.append(starts[1:], len(known))[segment]
+        self._ends = np.append(starts[1:], len(is_known))[segment]
         # All rows of a run of missing rows share the known row before the run and the one after it.
         # -2 is not next to row 0, so a missing row 0 begins a run.
         continues_run = np.diff(self.rows, prepend=-2) == 1

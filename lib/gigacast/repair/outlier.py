@@ -111,6 +111,8 @@ def zscore_fences(values: DoubleArray, offsets: IntArray, limit: float) -> Fence
     counts = np.diff(bounds)
     with np.errstate(invalid="ignore", divide="ignore"):
         means = reduce_segments(np.add, finite, bounds, 0) / counts
+        # Deviations are squared after the mean is subtracted: the difference of two large sums of
+        # squares would lose the spread of prices far from zero.
         centred = finite - (means[0] if len(means) == 1 else spread(means, bounds))
         np.square(centred, out=centred)
         deviations = np.sqrt(reduce_segments(np.add, centred, bounds, 0) / counts)

@@ -104,6 +104,7 @@ def counts(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     drift = smooth(rng, rows, length, log_uniform(rng, 60.0, 600.0, rows))
     overdispersion = 0.3 * white(rng, rows, length) * chance(rng, 0.4, rows)
     log_rate = 0.6 * _season(rng, rows, length, 0.9) + 0.2 * drift + overdispersion
+    # Clipped, so that no rate is above 200 * e^4, about 11,000 events.
     rate = log_uniform(rng, 0.5, 200.0, rows) * np.exp(np.clip(log_rate, -4.0, 4.0))
     return np.asarray(rng.poisson(rate), dtype=np.float32)
 

@@ -18,6 +18,7 @@ from gigacast.core.contract.order import OrderWatch
 from gigacast.core.contract.rule import Rule
 
 MOST_ALLOWED = 20
+"""Maximum distinct texts of a column that gets a list of allowed values."""
 _PAIRS = (("high", "low"), ("high", "open"), ("high", "close"), ("open", "low"), ("close", "low"))
 _MORE = (("ask", "bid"), ("value_area_high", "value_area_low"))
 

@@ -29,7 +29,8 @@ _ARITHMETIC: Mapping[type, Callable[..., Any]] = {
     ast.Add: pc.add,
     ast.Sub: pc.subtract,
     ast.Mult: pc.multiply,
-    ast.Div: lambda one, other: pc.divide(pc.cast(one, pa.float64()), other),
+    # As in Python, 1 / 2 is 0.5. Arrow would divide integers to an integer.
+    ast.Div: lambda dividend, divisor: pc.divide(pc.cast(dividend, pa.float64()), divisor),
 }
 _QUOTED = re.compile(r"`([^`]+)`")
 _HINT = "compare columns and numbers, as in `high >= low` or `bid <= ask and volume > 0`"
@@ -135,12 +136,12 @@ class Rule:
 
     def _parts(self, node: ast.expr, rows: pa.RecordBatch | pa.Table) -> list[Any]:
         if isinstance(node, ast.BoolOp):
-            return [self._value(one, rows) for one in node.values]
+            return [self._value(operand, rows) for operand in node.values]
         assert isinstance(node, ast.Compare)  # noqa: S101 - nothing else passes the check
-        sides = [self._value(one, rows) for one in (node.left, *node.comparators)]
+        sides = [self._value(operand, rows) for operand in (node.left, *node.comparators)]
         return [
-            _compare(type(operator), one, other)
-            for operator, one, other in zip(node.ops, sides, sides[1:], strict=False)
+            _compare(type(operator), operand, following)
+            for operator, operand, following in zip(node.ops, sides, sides[1:], strict=False)
         ]
 
 

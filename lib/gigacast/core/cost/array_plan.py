@@ -55,6 +55,7 @@ def split_arrays(children: int) -> list[Array]:
         return []
     count = -(-children // MAX_ARRAY)
     size, larger = divmod(children, count)
+    # The first arrays have one child more, until the remainder is used up.
     sizes = [size + (number < larger) for number in range(count)]
     return [Array(sum(sizes[:number]), size) for number, size in enumerate(sizes)]
 

@@ -93,6 +93,7 @@ class SeriesBatch:
         """Return a copy of the series ``rows``, int64 [M], in this order."""
         lengths = self.lengths[rows]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        # The position of each value within its series: one index then gathers all series.
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
         chosen = to_arrow(rows)
         return replace(

@@ -39,6 +39,7 @@ MADE_FROM = "made from"
 FORECAST_FROM = "forecast from"
 FILE_OF = "file of"
 READERS = 16
+"""Audits read at a time: each costs a round trip."""
 
 
 @dataclass(frozen=True, slots=True)

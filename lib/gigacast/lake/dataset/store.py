@@ -22,7 +22,7 @@ from gigacast.storage.key import check_folder_prefix, check_key
 from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress, cut_pages, fold_level
 
 _HINT = "restore the file, or publish the data again as another version"
-_PIECE_BYTES = 8 << 20
+_PIECE_BYTES = 8 << 20  # hashed at a time, so that memory does not grow with the file
 
 T_co = TypeVar("T_co", covariant=True)
 

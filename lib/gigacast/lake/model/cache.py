@@ -23,7 +23,7 @@ from gigacast.lake.model.transfer import copy_plain, fetch_version, local_errors
 from gigacast.storage.store import ObjectMeta, Store
 
 _SCRATCH = ".fetch-"
-_STALE_S = 24 * 3600.0
+_STALE_S = 24 * 3600.0  # no download of a model takes a day
 
 
 class Cached(NamedTuple):

@@ -36,6 +36,7 @@ from gigacast.lake.publication import Author
 _MEMBER = re.compile(
     r"models/(?P<model>[^/]+)/(?:ACTIVE|(?P<version>[^/]+)/(?P<file>(?:base/)?[^/]+))"
 )
+# Manifests are read into memory, and an archive may come from anybody.
 _MAX_RECORD_BYTES = 64 * 2**20
 _PIECE_BYTES = 2**20
 

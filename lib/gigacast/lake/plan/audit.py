@@ -22,7 +22,7 @@ RUNNING = "running"
 COMPLETED = "completed"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
-UPDATE_ATTEMPTS = 20
+UPDATE_ATTEMPTS = 20  # each fails only if another process wrote the audit
 _HINT = "delete it: outputs and receipts, and so what is left to do, do not depend on audits"
 
 

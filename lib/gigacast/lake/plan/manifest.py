@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
         pa.field("size_bytes", pa.int64(), nullable=False),
     ]
 )
-ATTEMPTS = 20
+ATTEMPTS = 20  # each fails only if another process wrote the manifest
 
 
 @dataclass(frozen=True, slots=True)
