@@ -24,6 +24,7 @@ from gigacast.errors import ConfigError
 
 Scalar = int | float | str | bool | date | datetime
 
+# Arrow's own names (`float` is float32, `double` float64), and the names that people use.
 _TYPES: Mapping[str, pa.DataType] = {
     str(kind): kind
     for kind in (

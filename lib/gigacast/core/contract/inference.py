@@ -42,7 +42,9 @@ class ContractInference:
     def __init__(self, name: str, schema: pa.Schema) -> None:
         self._name = name
         self._rows = 0
-        self._columns = {field.name: _Seen(field) for field in schema if _is_plain(field.type)}
+        self._columns = {
+            field.name: _ColumnSummary(field) for field in schema if _is_plain(field.type)
+        }
         nested = [field.name for field in schema if field.name not in self._columns]
         self._without = f", without {', '.join(nested)} (nested or empty)" if nested else ""
         times = [n for n, summary in self._columns.items() if pa.types.is_timestamp(summary.kind)]
@@ -90,8 +92,8 @@ def _is_plain(kind: pa.DataType) -> bool:
     return not (pa.types.is_nested(kind) or pa.types.is_null(kind))
 
 
-class _Seen:
-    """The values of one column so far."""
+class _ColumnSummary:
+    """A summary of the values of one column so far."""
 
     def __init__(self, field: pa.Field) -> None:
         self.kind = plain_type(field.type)
@@ -109,6 +111,7 @@ class _Seen:
             self._nonnegative = self._nonnegative and not (least is not None and least < 0)
         if self._values is not None:
             distinct = plain.drop_null().unique()
+            # Given up for good beyond the limit, so that memory does not grow with the data.
             many = len(distinct) > MOST_ALLOWED
             self._values = None if many else self._values | set(distinct.to_pylist())
             if self._values is not None and len(self._values) > MOST_ALLOWED:

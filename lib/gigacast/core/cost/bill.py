@@ -106,6 +106,7 @@ class Usage:
 
     def add(self, rental: Rental, seconds: float) -> None:
         """Add time of a machine."""
+        # A clock that is set back between two readings must not reduce the bill.
         self.seconds[rental] = self.seconds.get(rental, 0.0) + max(0.0, seconds)
 
     def bill(self, prices: PriceTable | None, series: int) -> Bill:

@@ -110,7 +110,7 @@ def _is_day(text: str) -> bool:
         date.fromisoformat(text)
     except ValueError:
         return False
-    return len(text) == 10
+    return len(text) == 10  # Python also reads 20240115 as a date
 
 
 def _day(text: str) -> str:

@@ -176,6 +176,7 @@ class SeriesBatch:
     def _to_utc(self, wall: IntArray) -> IntArray:
         if self._zone is None:
             return wall
+        # `NO_TIME` is excluded: as a wall time it would be moved by the zone's offset.
         utc = np.full(wall.shape, NO_TIME, np.int64)
         has_time = wall != NO_TIME
         utc[has_time] = from_wall(wall[has_time], self._zone)

@@ -88,11 +88,13 @@ class Lake:
             if ref.layer == "raw" or Version.find(folder)
         }
         existing = {version: state for version, state in states.items() if state is not None}
+        # Days sort as text; versions do not, as v10 comes after v9.
         order = sorted(existing) if ref.layer == "raw" else sorted(existing, key=Version.parse)
         return {version: existing[version] for version in order}
 
     def state(self, ref: DatasetRef) -> str | None:
         """Return the state of one version; ``None`` when its folder is empty."""
+        # One listing of one level: the names of the objects decide, and none of them is read.
         level = self.store.list_folder(ref_prefix(ref))
         names = {entry.key.rpartition("/")[2] for entry in level.objects}
         if DATASET_MANIFEST in names:
@@ -123,6 +125,7 @@ class Lake:
             return None
         url = f"{self.store.address.url}/{key}"
         manifest = parse_dataset_manifest(pinned.content, url)
+        # A folder that was copied by hand has the manifest of another version.
         if manifest.ref != ref:
             raise DatasetIntegrityError(
                 f"{url}: can't be trusted: it says it is {manifest.ref}",

@@ -119,6 +119,7 @@ def _sources(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
         ref = next(iter(_owners(lake, start)), None)
     pending: list[tuple[int, str, DatasetRef | None]] = [(1, start, ref)]
     while pending:
+        # The oldest first, so that each source is reported with its smallest depth.
         depth, via, current = pending.pop(0)
         manifest = lake.find(current) if current is not None else None
         made_from = manifest.dependencies if manifest else _embedded(lake, via)

@@ -29,6 +29,7 @@ _ALWAYS_STORED = ("changelog", "dependencies", "partition_by", "quality_flags")
 
 def schema_to_text(schema: pa.Schema) -> str:
     """Return a schema as text, for JSON."""
+    # Arrow's own encoding: pyarrow has no function that reads types back from their names.
     return base64.b64encode(schema.remove_metadata().serialize().to_pybytes()).decode()
 
 

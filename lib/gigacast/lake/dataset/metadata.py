@@ -35,6 +35,7 @@ def metadata_schema() -> dict[str, Any]:
 
 @cache
 def _validator() -> Any:
+    # Without a checker jsonschema ignores formats, and any text would pass for a time.
     return Draft202012Validator(metadata_schema(), format_checker=FormatChecker(["date-time"]))
 
 

@@ -97,6 +97,8 @@ class ModelCache:
         StorageError
             When there is no room.
         """
+        # A folder's name holds two digests. That of the ETags finds the copy of the listed objects;
+        # that of the content shows whether the copy is still as it was fetched.
         label = digest_etags(text for meta in files.values() for text in (meta.key, meta.etag))
         folders = sorted(self._root.glob(f"plain-{label}-*"))
         if not folders:

@@ -272,6 +272,7 @@ def _by_digest(digest: str, registry: Registry, cache: ModelCache) -> ResolvedMo
             folder,
             f"cache {folder}",
         )
+    # No object lists versions by digest, so the manifests are read until one matches.
     for name in registry.models():
         for version, state in registry.versions(name).items():
             if state != PUBLISHED:

@@ -215,6 +215,7 @@ def _encode(value: object) -> bytes:
 
 
 def _digest(content: bytes) -> str:
+    # Bytes that are not UTF-8 must give another digest and not an error: the plan was damaged.
     return digest_text(content.decode(errors="replace"), 32)
 
 

@@ -329,6 +329,7 @@ class _Planner:
     def _report(self, month: Month, discovered: MonthPartitions) -> None:
         self.plan.twins += discovered.twins
         self.plan.superseded_inputs += discovered.superseded
+        # Tested first, because looking a month up adds it to the plan.
         if discovered.superseded:
             self.plan.months[month].superseded += len(discovered.superseded)
         self._report_unmatched(discovered.unmatched)
