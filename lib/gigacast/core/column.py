@@ -21,7 +21,8 @@ _KINDS = {
 }
 _WIDTHS = {kind: dtype for dtype, kind in _KINDS.items()}
 _INT64 = 1 << 63
-_SHARE = 256  # up to one row in 256 removed, `keep_rows` copies the pieces between them
+# Up to one removed row in this number of rows, `keep_rows` copies the pieces between them.
+_ROWS_PER_REMOVED = 256
 
 
 def to_arrow(values: AnyArray, absent: BoolArray | None = None) -> pa.Array:
@@ -40,6 +41,7 @@ def to_arrow(values: AnyArray, absent: BoolArray | None = None) -> pa.Array:
         absent = missing if absent is None else absent | missing
         kind, data = pa.timestamp(np.datetime_data(values.dtype)[0]), values.view(np.int64)
     elif values.dtype.kind == "b":
+        # Arrow holds booleans, and the validity below, as one bit per value, the lowest bit first.
         kind, data = pa.bool_(), np.packbits(values, bitorder="little")
     else:
         kind, data = _KINDS[values.dtype], values
@@ -72,7 +74,7 @@ def to_numpy(column: pa.Array | pa.ChunkedArray) -> AnyArray:
 
 
 def to_floats(column: pa.Array | pa.ChunkedArray) -> AnyArray:
-    """Return the numbers of a float column, [N], with NaN for nulls; not copied without nulls."""
+    """Return the numbers of a float column, [N], NaN for nulls; copied only if it has nulls."""
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     validity, data = column.buffers()
@@ -131,11 +133,11 @@ def _buffer_holds_nan(column: pa.Array) -> bool:
 
 
 def keep_rows(rows: pa.Table | pa.RecordBatch, keep: BoolArray) -> pa.Table:
-    """Return the rows with ``keep``, bool [N], in a single chunk."""
+    """Return the rows that the mask ``keep``, bool [N], selects."""
     # If few rows are removed, copying the pieces between them is twice as fast as a filter.
     table = pa.Table.from_batches([rows]) if isinstance(rows, pa.RecordBatch) else rows
     removed = np.flatnonzero(~keep)
-    if len(removed) > len(keep) // _SHARE:
+    if len(removed) > len(keep) // _ROWS_PER_REMOVED:
         return table.filter(to_arrow(keep))
     starts, stops = np.append(0, removed + 1).tolist(), np.append(removed, len(keep)).tolist()
     pieces = [
@@ -157,6 +159,7 @@ def text_column(texts: Sequence[str]) -> pa.StringArray:
 
 def to_scalar(value: Any) -> pa.Scalar:
     """Return an Arrow scalar of a Python value."""
+    # `pa.scalar` imports pandas at its first call, so it gets only the types that are rare here.
     if isinstance(value, str):
         return text_column([value])[0]
     if isinstance(value, bool | float) or (isinstance(value, int) and abs(value) < _INT64):

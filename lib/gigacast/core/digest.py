@@ -16,6 +16,7 @@ def digest_text(text: str, length: int = 16) -> str:
 
 def digest_value(value: object, length: int = 16) -> str:
     """Return the digest of a JSON-able value, independent of the order of its mappings' keys."""
+    # One spelling for equal values: sorted keys, no blanks, Unicode as it is.
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return digest_text(canonical, length)
 

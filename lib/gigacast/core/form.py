@@ -1,9 +1,9 @@
-"""Forms: which plain values an annotation takes, and what they become.
+"""Checks of plain values, as JSON and YAML give them, compiled from type annotations.
 
-`form_of` compiles the annotations of a dataclass or named tuple, `checker_of` those of any value.
-Understood are text, numbers, flags, dates, ``None``, ``Any``, unions, ``Literal``, enumerations,
-lists, tuples, mappings by text, dataclasses (stored as mappings) and named tuples (stored as lists
-or mappings), and ``Annotated`` with a mark of `core.mark`.
+`form_of` compiles a dataclass or named tuple, `checker_of` any other annotation. Supported are
+text, numbers, booleans, dates, ``None``, ``Any``, unions, ``Literal``, enumerations, lists, tuples,
+mappings with text keys, dataclasses (stored as mappings), named tuples (stored as lists or
+mappings), and ``Annotated`` with a mark of `core.mark`.
 """
 
 import dataclasses
@@ -29,53 +29,53 @@ from gigacast.core.problem import FormError, describe
 from gigacast.errors import GigacastError
 
 Check = Callable[[Any], Any]
-"""Returns a value as the record holds it, or raises `FormError`."""
+"""Takes a plain value and returns the value that the record holds, or raises `FormError`."""
 
 
-class Taken(NamedTuple):
-    """The values that an annotation takes.
+class Accepted(NamedTuple):
+    """The plain values that an annotation accepts.
 
     Parameters
     ----------
     checks : mapping of type to Check
-        The check of each exact type; ``None`` takes a value as it is.
+        Check of each exact type; ``None`` accepts its values unchanged.
     expected : str
-        A noun phrase, for messages.
-    other : Check, optional
-        The check of every other type; ``None`` takes a value as it is.
+        Noun phrase for messages, such as ``a whole number``.
+    fallback : Check, optional
+        Check of all types that are not in ``checks``; by default they are accepted unchanged.
     """
 
     checks: Mapping[type, Check | None]
     expected: str
-    other: Check | None
+    fallback: Check | None
 
 
-def _taken(checks: Mapping[type, Check | None], expected: str) -> Taken:
-    return Taken(checks, expected, partial(_take_other, checks, expected))
+def _accepted(checks: Mapping[type, Check | None], expected: str) -> Accepted:
+    return Accepted(checks, expected, partial(_check_fallback, checks, expected))
 
 
-_LEAST, _GREATEST = -(2**63), 2**64 - 1
+_LEAST, _GREATEST = -(2**63), 2**64 - 1  # of int64 and of uint64
 _FAILURES = (GigacastError, ValueError, TypeError, KeyError, OverflowError, RecursionError)
-"""What a constructor or converter may raise about a value that it can't use."""
+"""Errors of a constructor or converter that refuses a value."""
 
 
 # -- records ---------------------------------------------------------------------------------------
 
 
 class Field(NamedTuple):
-    """One key of a record, with the checks of its value as `Taken` has them."""
+    """A key of a record, with the checks of its value (see `Accepted`)."""
 
     name: str
     is_required: bool
     checks: Mapping[type, Check | None]
-    other: Check | None
+    fallback: Check | None
 
 
 class Form:
-    """The keys of a record, and how it is made from them.
+    """The keys of a record class with their checks, and its constructor.
 
     Compiled once per class. Closing a run reads thousands of receipts, so a value costs one look-up
-    by its exact type and at most one call; everything rarer happens after that look-up failed.
+    by its exact type and at most one call; rare types are handled only if that look-up fails.
     """
 
     def __init__(self, kind: type, fields: tuple[Field, ...]) -> None:
@@ -92,21 +92,22 @@ class Form:
         for name in required:
             if name not in values:
                 raise FormError("missing", name)
-        made = {}
+        converted = {}
         try:
-            for name, is_required, checks, other in self._fields:
+            for name, is_required, checks, fallback in self._fields:
                 if name in values:
                     value = values[name]
-                    check = checks.get(type(value), other)
-                    made[name] = value if check is None else check(value)
+                    check = checks.get(type(value), fallback)
+                    converted[name] = value if check is None else check(value)
                 elif is_required:
                     _refuse_missing()
         except FormError as problem:
             raise problem.within(name) from problem.__cause__
-        if len(made) < len(values) and not ignore_unknown:
+        # All known keys that are present were converted: if there are fewer, one is unknown.
+        if len(converted) < len(values) and not ignore_unknown:
             unknown = next(name for name in values if name not in self.names)
             raise FormError("unknown key", unknown, hint=f"known keys: {', '.join(self.names)}")
-        return _call(self._new, made)
+        return _call(self._new, converted)
 
     def make_in_order(self, values: list[Any]) -> Any:
         """Return the record made from a list of its values."""
@@ -116,11 +117,10 @@ class Form:
 
 
 def _constructor(kind: Any) -> Callable[..., Any]:
-    """Return the function that makes a record from its fields.
+    """Return the function that makes a record from a mapping of its fields.
 
-    The generated ``__init__`` of a frozen dataclass sets each field by a call: half the time of
-    reading a receipt. Without ``__post_init__`` and slots, filling the instance's dictionary at
-    once does the same.
+    The generated ``__init__`` of a frozen dataclass calls a function per field, half the time of
+    reading a receipt. One update of ``__dict__`` does the same without ``__post_init__`` and slots.
     """
     is_plain = dataclasses.is_dataclass(kind) and not hasattr(kind, "__post_init__")
     if not is_plain or hasattr(kind, "__slots__"):
@@ -147,7 +147,7 @@ def _refuse_missing() -> NoReturn:
 
 
 def _call(function: Callable[[Any], Any], value: Any) -> Any:
-    """Call a constructor or converter; what it refuses is a problem of the value."""
+    """Call a constructor or converter, and raise its error as a `FormError` about the value."""
     try:
         return function(value)
     except GigacastError as error:
@@ -167,8 +167,8 @@ def form_of(kind: Any) -> Form:
     else:
         names = list(kind._fields)
         required = set(names) - set(kind._field_defaults)
-    values = {name: taken_by(hints[name]) for name in names}
-    fields = (Field(n, n in required, taken.checks, taken.other) for n, taken in values.items())
+    values = {name: accepted_by(hints[name]) for name in names}
+    fields = (Field(n, n in required, v.checks, v.fallback) for n, v in values.items())
     return Form(kind, tuple(fields))
 
 
@@ -184,21 +184,20 @@ def _check_whole(value: int) -> int:
 
 def checker_of(annotation: Any) -> Check:
     """Return the check of an annotation."""
-    checks, _, other = taken_by(annotation)
+    checks, _, fallback = accepted_by(annotation)
 
     def check(value: Any) -> Any:
-        known = checks.get(type(value), other)
-        return value if known is None else known(value)
+        check_type = checks.get(type(value), fallback)
+        return value if check_type is None else check_type(value)
 
     return check
 
 
-def _take_other(checks: Mapping[type, Check | None], expected: str, value: Any) -> Any:
-    """Take a subclass of a type, a tuple for a list, or a mapping that is no ``dict``.
-
-    JSON never gives these; dictionaries that people write in Python do.
-    """
-    bases = () if isinstance(value, bool) else type(value).__mro__  # a flag is no number
+def _check_fallback(checks: Mapping[type, Check | None], expected: str, value: Any) -> Any:
+    """Check a subclass of an accepted type, a tuple for a list, or a mapping of another class."""
+    # JSON never gives these, but dictionaries that people write in Python may hold them.
+    # bool is a subclass of int in Python, but true is not a number in a file.
+    bases = () if isinstance(value, bool) else type(value).__mro__
     base = next((base for base in bases if base in checks), None)
     if base is None and isinstance(value, tuple) and list in checks:
         base, value = list, list(value)
@@ -210,22 +209,22 @@ def _take_other(checks: Mapping[type, Check | None], expected: str, value: Any) 
     return value if check is None else check(value)
 
 
-_SIMPLE: Mapping[Any, Taken] = {
-    Any: Taken({}, "anything", None),
-    object: Taken({}, "anything", None),
-    str: _taken({str: None}, "text"),
-    bool: _taken({bool: None}, "true or false"),
-    int: _taken({int: _check_whole}, "a whole number"),
-    float: _taken({float: None, int: _check_whole}, "a number"),
-    date: _taken({date: None}, "a date"),
-    datetime: _taken({datetime: None}, "a time"),
-    types.NoneType: _taken({types.NoneType: None}, "nothing"),
+_SIMPLE: Mapping[Any, Accepted] = {
+    Any: Accepted({}, "anything", None),
+    object: Accepted({}, "anything", None),
+    str: _accepted({str: None}, "text"),
+    bool: _accepted({bool: None}, "true or false"),
+    int: _accepted({int: _check_whole}, "a whole number"),
+    float: _accepted({float: None, int: _check_whole}, "a number"),
+    date: _accepted({date: None}, "a date"),
+    datetime: _accepted({datetime: None}, "a time"),
+    types.NoneType: _accepted({types.NoneType: None}, "nothing"),
 }
 
 
 @cache
-def taken_by(annotation: Any) -> Taken:
-    """Return the values that an annotation takes."""
+def accepted_by(annotation: Any) -> Accepted:
+    """Return the plain values that an annotation accepts."""
     if annotation in _SIMPLE:
         return _SIMPLE[annotation]
     origin = get_origin(annotation)
@@ -235,11 +234,11 @@ def taken_by(annotation: Any) -> Taken:
         return _choice({member.value: member for member in annotation})
     form = form_of(annotation)
     if issubclass(annotation, tuple):
-        return _taken({dict: form.make, list: form.make_in_order}, "a list or mapping")
-    return _taken({dict: form.make}, "a mapping")
+        return _accepted({dict: form.make, list: form.make_in_order}, "a list or mapping")
+    return _accepted({dict: form.make}, "a mapping")
 
 
-def _composed(origin: Any, arguments: tuple[Any, ...]) -> Taken:
+def _composed(origin: Any, arguments: tuple[Any, ...]) -> Accepted:
     if origin is Annotated:
         return _annotated(*arguments)
     if origin in {Union, types.UnionType}:
@@ -249,15 +248,15 @@ def _composed(origin: Any, arguments: tuple[Any, ...]) -> Taken:
     return _container(origin, arguments)
 
 
-def _union(members: tuple[Any, ...]) -> Taken:
+def _union(members: tuple[Any, ...]) -> Accepted:
     checks: dict[type, Check | None] = {}
     for member in members:
-        checks = {**taken_by(member).checks, **checks}  # the first member that takes a type decides
-    phrases = (taken_by(member).expected for member in members if member is not types.NoneType)
-    return _taken(checks, " or ".join(dict.fromkeys(phrases)))
+        checks = {**accepted_by(member).checks, **checks}  # the first member with a type decides
+    phrases = (accepted_by(member).expected for member in members if member is not types.NoneType)
+    return _accepted(checks, " or ".join(dict.fromkeys(phrases)))
 
 
-def _choice(values: Mapping[Any, Any]) -> Taken:
+def _choice(values: Mapping[Any, Any]) -> Accepted:
     expected = f"one of {', '.join(map(str, values))}"
 
     def check(value: Any) -> Any:
@@ -265,57 +264,58 @@ def _choice(values: Mapping[Any, Any]) -> Taken:
             raise FormError(f"expected {expected}, got {describe(value)}")
         return values[value]
 
-    return _taken(dict.fromkeys(map(type, values), check), expected)
+    return _accepted(dict.fromkeys(map(type, values), check), expected)
 
 
-def _container(origin: Any, arguments: tuple[Any, ...]) -> Taken:
+def _container(origin: Any, arguments: tuple[Any, ...]) -> Accepted:
     if issubclass(origin, Mapping):
-        return _taken({dict: _each_value(arguments[1])}, "a mapping")
+        return _accepted({dict: _each_value(arguments[1])}, "a mapping")
     check = _each_entry(arguments[0])
     if issubclass(origin, tuple):
-        return _taken({list: lambda values: tuple(check(values))}, "a list")
-    return _taken({list: check}, "a list")
+        return _accepted({list: lambda values: tuple(check(values))}, "a list")
+    return _accepted({list: check}, "a list")
 
 
 def _each_value(annotation: Any) -> Check | None:
-    checks, _, other = taken_by(annotation)
-    if other is None:
+    checks, _, fallback = accepted_by(annotation)
+    if fallback is None:
         return None
     unchanged = _unchanged(checks)
 
     def check_values(values: dict[Any, Any]) -> dict[str, Any]:
+        # Nearly all mappings hold plain text and numbers: two passes in C instead of a Python loop.
         if unchanged.issuperset(map(type, values.values())) and _TEXT.issuperset(map(type, values)):
             return values
-        made, key = {}, ""
+        converted, key = {}, ""
         try:
             for key, value in values.items():
-                check = checks.get(type(value), other)
-                made[key] = value if check is None else check(value)
+                check = checks.get(type(value), fallback)
+                converted[key] = value if check is None else check(value)
         except FormError as problem:
             raise problem.within(key) from problem.__cause__
-        for key in made:
-            if type(key) is not str:  # YAML has other keys than text
+        for key in converted:
+            if type(key) is not str:  # YAML allows keys that are not text
                 raise FormError(f"expected text as a key, got {describe(key)}")
-        return made
+        return converted
 
     return check_values
 
 
 def _each_entry(annotation: Any) -> Check:
-    checks, _, other = taken_by(annotation)
+    checks, _, fallback = accepted_by(annotation)
     unchanged = _unchanged(checks)
 
     def check_entries(values: list[Any]) -> list[Any]:
-        if other is None or unchanged.issuperset(map(type, values)):
+        if fallback is None or unchanged.issuperset(map(type, values)):
             return values
-        made: list[Any] = []
+        converted: list[Any] = []
         try:
             for value in values:
-                check = checks.get(type(value), other)
-                made.append(value if check is None else check(value))
+                check = checks.get(type(value), fallback)
+                converted.append(value if check is None else check(value))
         except FormError as problem:
-            raise problem.within(len(made)) from problem.__cause__
-        return made
+            raise problem.within(len(converted)) from problem.__cause__
+        return converted
 
     return check_entries
 
@@ -324,50 +324,51 @@ _TEXT = frozenset({str})
 
 
 def _unchanged(checks: Mapping[type, Check | None]) -> frozenset[type]:
-    """Return the types that are taken as they are: containers of nothing else need no loop."""
+    """Return the types whose values are accepted unchanged."""
     return frozenset(kind for kind, check in checks.items() if check is None)
 
 
-def _annotated(annotation: Any, mark: Any, *more: Any) -> Taken:
-    if isinstance(mark, ReadAs):  # the annotation is of what is made, which may have no form
+def _annotated(annotation: Any, mark: Any, *more: Any) -> Accepted:
+    # With `ReadAs` the annotation is the class of the converted value; the mark has the stored one.
+    if isinstance(mark, ReadAs):
         return reduce(_marked, more, _converted(mark))
-    return reduce(_marked, (mark, *more), taken_by(annotation))
+    return reduce(_marked, (mark, *more), accepted_by(annotation))
 
 
-def _marked(taken: Taken, mark: Any) -> Taken:
+def _marked(accepted: Accepted, mark: Any) -> Accepted:
     if isinstance(mark, Keys):
-        return _taken({dict: _known_keys(mark)}, "a mapping")
-    return _limited(taken, mark) if isinstance(mark, Limits) else _fitting(taken, mark)
+        return _accepted({dict: _known_keys(mark)}, "a mapping")
+    return _limited(accepted, mark) if isinstance(mark, Limits) else _fitting(accepted, mark)
 
 
-def _fitting(taken: Taken, mark: Fits) -> Taken:
+def _fitting(accepted: Accepted, mark: Fits) -> Accepted:
     def check(value: Any) -> Any:
         if not mark.test(value):
             raise FormError(f"expected {mark.expected}, got {describe(value)}")
         return value
 
-    checks = {kind: _then(first, check) for kind, first in taken.checks.items()}
-    return _taken(checks, mark.expected)
+    checks = {kind: _then(first, check) for kind, first in accepted.checks.items()}
+    return _accepted(checks, mark.expected)
 
 
 def _then(first: Check | None, second: Check) -> Check:
     return second if first is None else lambda value: second(first(value))
 
 
-def _limited(taken: Taken, limits: Limits) -> Taken:
+def _limited(accepted: Accepted, limits: Limits) -> Accepted:
     # Comparisons with NaN are false, so the limits refuse it together with infinity.
     low = limits.low
-    high = limits.high if float in taken.checks else min(limits.high, _GREATEST)
-    least = f" from {low:g}" if low > -LARGEST_FLOAT else ""
-    most = f" to {limits.high:g}" if limits.high < LARGEST_FLOAT else ""
-    expected = f"{taken.expected}{least}{most or (' on' if least else '')}"
+    high = limits.high if float in accepted.checks else min(limits.high, _GREATEST)
+    lower = f" from {low:g}" if low > -LARGEST_FLOAT else ""
+    upper = f" to {limits.high:g}" if limits.high < LARGEST_FLOAT else ""
+    expected = f"{accepted.expected}{lower}{upper or (' on' if lower else '')}"
 
     def check(value: Any) -> Any:
         if not low <= value <= high:
             raise FormError(f"expected {expected}, got {describe(value)}")
         return value
 
-    return _taken(dict.fromkeys(taken.checks, check), expected)
+    return _accepted(dict.fromkeys(accepted.checks, check), expected)
 
 
 def _known_keys(mark: Keys) -> Check:
@@ -388,11 +389,11 @@ def _known_keys(mark: Keys) -> Check:
     return check
 
 
-def _converted(mark: ReadAs) -> Taken:
-    stored = taken_by(mark.stored)
+def _converted(mark: ReadAs) -> Accepted:
+    stored = accepted_by(mark.stored)
     check_stored = checker_of(mark.stored)
 
     def check(value: Any) -> Any:
         return _call(mark.make, check_stored(value))
 
-    return Taken(dict.fromkeys(stored.checks, check), stored.expected, check)
+    return Accepted(dict.fromkeys(stored.checks, check), stored.expected, check)

@@ -1,16 +1,16 @@
-"""Marks of annotations: what a value must be beyond its type, as ``Annotated[int, Limits(1)]``."""
+"""Conditions of values beyond their type, written as ``Annotated[int, Limits(1)]``."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any
 
-LARGEST_FLOAT = 1.7976931348623157e308
+LARGEST_FLOAT = 1.7976931348623157e308  # of float64; as a limit it excludes infinity
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The least and the greatest number taken; NaN and infinity never are."""
+    """The least and the greatest number accepted. NaN and infinity are always refused."""
 
     low: float = -LARGEST_FLOAT
     high: float = LARGEST_FLOAT
@@ -18,7 +18,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """A test that a value must pass, and a noun phrase for what is expected."""
+    """A test that a value must pass, and a noun phrase for messages that says what is expected."""
 
     test: Callable[[Any], object]
     expected: str
@@ -58,10 +58,10 @@ Amount = Annotated[float, Limits(0)]
 Time = Annotated[str, Fits(is_time, "a time in ISO 8601")]
 
 Text = Annotated[str, ReadAs(str | int | float | bool | date, str)]
-"""Text for which YAML may give another scalar: ``version: 1`` is read as ``"1"``."""
+"""Text that YAML may read as another scalar: ``version: 1`` becomes ``"1"``."""
 
 Names = Annotated[
     tuple[str, ...],
     ReadAs(str | tuple[str, ...], lambda names: (names,) if isinstance(names, str) else names),
 ]
-"""Some names; one alone may stand without a list around it."""
+"""A tuple of names; a single name may be stored as text instead of a list."""

@@ -1,4 +1,4 @@
-"""Problems with plain values: where they are, how they read, and the error that reports them."""
+"""Problems of plain values: their place in a file, their text, and the error that reports them."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ _LEAST, _GREATEST = -(2**63), 2**64 - 1
 
 
 class Source(NamedTuple):
-    """Where plain values come from, and which error reports a problem with them.
+    """The file that plain values come from, and the error class that reports their problems.
 
     Parameters
     ----------
@@ -18,9 +18,9 @@ class Source(NamedTuple):
         Key or path of the file, for messages.
     error : type of GigacastError
     problem : str
-        What the file is not, such as ``not a receipt``; stands before the place.
+        Statement on the file, such as ``not a receipt``, printed before the place; none by default.
     hint : str, optional
-        Remedy; the problem's own hint comes first.
+        Remedy for problems without a hint of their own; none by default.
     """
 
     where: str
@@ -35,7 +35,7 @@ class Source(NamedTuple):
 
 
 class FormError(Exception):
-    """Something wrong with a value; containers complete its place while it passes through them."""
+    """A problem of a value. Each container that it passes through adds its key to the place."""
 
     def __init__(self, reason: str, *path: str | int, hint: str | None = None) -> None:
         super().__init__(reason)
@@ -57,7 +57,7 @@ class FormError(Exception):
 
 
 def describe(value: Any) -> str:
-    """Return a short description of a plain value: its text when it is short, else its kind."""
+    """Return a short description of a plain value for messages: its text, cut off, or its kind."""
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, list | tuple | set | frozenset):

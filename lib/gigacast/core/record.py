@@ -17,11 +17,11 @@ from gigacast.core.form import checker_of, form_of
 from gigacast.core.problem import FormError, Source
 
 MAX_DEPTH = 64
-"""Levels of lists and mappings in a file: many times what a record has, and far from the depth at
-which Python's own recursion ends."""
+"""Maximum levels of lists and mappings in a file. No record needs as many, and Python's limit of
+recursion is far above it."""
 
 MAX_CONTAINERS = 2_000_000
-"""Lists and mappings at one level of a file: aliases in YAML multiply them without end."""
+"""Maximum lists and mappings at one level of a file, since aliases in YAML can multiply them."""
 
 _T = TypeVar("_T")
 
@@ -67,7 +67,7 @@ def read_record(
 
 
 def read_value(annotation: Any, value: Any, source: Source, *, place: str = "") -> Any:
-    """Return a plain value as an annotation has it.
+    """Return a plain value, checked against an annotation and converted to it.
 
     Raises
     ------
@@ -112,14 +112,14 @@ def decode_json(content: bytes | str, source: Source) -> Any:
         raise source.refuse(_TOO_DEEP) from error
     except ValueError as error:
         raise source.refuse(f"not JSON: {error}") from error
-    # Counting brackets costs nothing beside the parsing, and spares nearly every file the walk.
+    # A file with fewer brackets cannot be too deep. Counting them is much faster than the walk.
     if text.count("{") + text.count("[") > MAX_DEPTH:
         check_size(values, source)
     return values
 
 
 def decode_yaml(content: bytes | str, source: Source) -> Any:
-    """Return the plain values of YAML (of which JSON is a part); no code in it is ever run.
+    """Return the plain values of YAML or JSON; tags that construct Python objects are refused.
 
     Raises
     ------
@@ -152,9 +152,9 @@ _TOO_DEEP = f"nested more than {MAX_DEPTH} levels deep"
 
 
 def check_size(values: Any, source: Source) -> None:
-    """Check that plain values are nested no deeper than `MAX_DEPTH`.
+    """Check that plain values keep within `MAX_DEPTH` and `MAX_CONTAINERS`.
 
-    Level by level instead of by recursion, so that the check survives what it looks for.
+    It goes level by level: a recursive check would fail on the depth that it has to report.
 
     Raises
     ------

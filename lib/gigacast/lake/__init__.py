@@ -1,1 +1,1 @@
-"""What keys mean: the key layout, discovery, the plan, receipts, audit, manifest, models."""
+"""The stored files of the product: keys, plans, receipts, audits, datasets and models."""

@@ -1,4 +1,4 @@
-"""The keys of a bucket: every key is spelled here, and nothing else concatenates one.
+"""The keys of a bucket. No other module spells or joins keys.
 
 Keys are relative to the output root (inputs: to the input root).
 """
@@ -42,7 +42,7 @@ RESERVED = frozenset(
         *(f"{layer}/" for layer in LAYERS),
     }
 )
-"""Folders under a prefix that are never taken for input."""
+"""Folders that this program writes; they are never taken for input."""
 
 _RECEIPT = re.compile(
     r"timings/(?P<output>.+)\.(?P<input>[0-9a-f]{16})\.(?P<etag>[0-9a-f]{16})\.json"
@@ -53,7 +53,7 @@ _PREDICTION = re.compile(
 
 
 class ReceiptKey(NamedTuple):
-    """The parts of a receipt's key: they are all that planning needs, so it reads no receipt."""
+    """The parts of a receipt's key. Planning needs only these, so it reads no receipt."""
 
     output_key: str
     input_id: str
@@ -61,7 +61,7 @@ class ReceiptKey(NamedTuple):
 
 
 class PredictionKey(NamedTuple):
-    """The parts of a prediction's key; ``rest`` is the input key with the output's ending."""
+    """The parts of a forecast's key; ``rest`` is the input key with the output's ending."""
 
     model: str
     version: str
@@ -90,7 +90,8 @@ def month_output_name(folder: str) -> str:
 
 
 def parse_prediction_key(key: str) -> PredictionKey | None:
-    """Read a prediction's key; ``None`` when it is not one."""
+    """Return the parts of a forecast's key; ``None`` for other keys."""
+    # Names that begin with "_" are manifests, not forecasts.
     match = _PREDICTION.fullmatch(key)
     if match is None or match["rest"].startswith("_"):
         return None
@@ -143,7 +144,7 @@ def receipt_prefix(output_key_or_prefix: str) -> str:
 
 
 def output_id(etag: str) -> str:
-    """Return an ETag as it stands in a receipt's key: hashed, because ETags may hold anything."""
+    """Return the digest of an output's ETag for a receipt's key: ETags may hold any character."""
     return digest_text(etag)
 
 
@@ -153,13 +154,13 @@ def receipt_key(output_key: str, input_id: str, output_etag: str) -> str:
 
 
 def parse_receipt_key(key: str) -> ReceiptKey | None:
-    """Read a receipt's key; ``None`` when it is not one."""
+    """Return the parts of a receipt's key; ``None`` for other keys."""
     match = _RECEIPT.fullmatch(key)
     return ReceiptKey(match["output"], match["input"], match["etag"]) if match else None
 
 
 def processed_name(status: str, input_key: str) -> str:
-    """Return the name, in the place of an output key, of the receipt of a processed input."""
+    """Return what the receipts of `ParquetDataLoader` name instead of an output key."""
     return f"processed/{status}/{input_key}"
 
 
@@ -174,7 +175,7 @@ def child_outputs_key(run_id: str, child: int) -> str:
 
 
 def audit_prefix(run_id: str) -> str:
-    """Return the folder of the summaries of an array run's children."""
+    """Return the folder of what the children of an array run have written."""
     return f"{AUDIT}{run_id}/"
 
 

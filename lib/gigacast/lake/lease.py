@@ -68,7 +68,7 @@ def _replace_expired(store: Store, content: bytes, now: datetime) -> bool:
             return False
         store.put_if_match(lease_key(), content, etag)
     except (ObjectNotFoundError, PreconditionFailedError):
-        # Somebody gave it back or was faster. No second attempt: the next schedule decides.
+        # It was given back or taken in the meantime. The next schedule tries again.
         return False
     return True
 
@@ -79,8 +79,8 @@ def _change(store: Store, holder: str, content: bytes | None) -> None:
         current, _ = _parse(store.get(lease_key(), if_match=etag))
         if current != holder:
             return
-        # An expired lease is written instead of deleting it: stores have no conditional delete, so
-        # that a slow holder might delete the lease of the next one.
+        # An expired lease is written instead of a deletion. Stores have no conditional delete, so a
+        # slow holder could delete the lease of the next one.
         store.put_if_match(lease_key(), content or _content("", None), etag)
     except (ObjectNotFoundError, PreconditionFailedError):
         return

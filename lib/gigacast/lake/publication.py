@@ -1,4 +1,4 @@
-"""Publishing a version of a model or dataset: whole, once, for good.
+"""The publication of a version of a model or dataset: completely or not at all, and only once.
 
 The steps are claim, files, manifest, release. A version exists when its manifest does:
 
@@ -33,18 +33,18 @@ from gigacast.errors import (
 from gigacast.storage.store import Store
 
 ManifestT = TypeVar("ManifestT")
-_READ_ATTEMPTS = 20
+_READ_ATTEMPTS = 20  # each fails only if another process replaced the object
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who changes a lake, and the clock that dates the change; both come in from outside."""
+    """The name of whoever changes a lake, and the clock for the time of the change."""
 
     who: str
     clock: Callable[[], datetime]
 
     def now(self) -> str:
-        """Return the time in ISO 8601, as it is recorded."""
+        """Return the current time in ISO 8601, as manifests record it."""
         return self.clock().isoformat(timespec="milliseconds")
 
 
@@ -93,9 +93,9 @@ class Claim:
 
 
 def parse_claim(pinned: Pinned | None) -> Claim:
-    """Return a stored claim; one of nobody and no content when it is missing or damaged.
+    """Return a stored claim; an empty one if it is missing or damaged.
 
-    A damaged claim matches no digest, so that nothing is written over what it protects.
+    An empty claim matches no digest, so nothing is written over the files that it protects.
     """
     if pinned is None:
         return Claim()
@@ -116,7 +116,7 @@ def claim_content(author: Author, **fields: object) -> bytes:
 
 @dataclass(frozen=True)
 class Publication(ABC, Generic[ManifestT]):
-    """One version to publish: its keys, its content, and what its kind does in each step.
+    """A version to publish: its keys and content, and the steps that differ by kind.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ class Publication(ABC, Generic[ManifestT]):
 
     @abstractmethod
     def find(self) -> ManifestT | None:
-        """Return the manifest of the version when it has this content; ``None`` without one.
+        """Return the published manifest, if it has this content; ``None`` if there is no manifest.
 
         Raises
         ------
@@ -153,7 +153,7 @@ class Publication(ABC, Generic[ManifestT]):
 
     @abstractmethod
     def check_free(self) -> None:
-        """Refuse a folder with files that no publication left there."""
+        """Refuse a folder whose files are not the leftovers of a publication."""
 
     @abstractmethod
     def write_files(self) -> ManifestT:
@@ -171,10 +171,10 @@ class Publication(ABC, Generic[ManifestT]):
         """Check or mend a version that was already published with this content."""
 
     def check_written(self, manifest: ManifestT) -> None:
-        """Check the files, or write what stands beside them, right before the manifest."""
+        """Check the files, or write objects beside them, right before the manifest."""
 
     def confirm(self, manifest: ManifestT, *, is_new: bool) -> None:
-        """Check after the manifest that nobody deleted what it names; withdraw it otherwise."""
+        """Check, after the manifest is written, that its files still exist; else withdraw it."""
 
 
 def publish(publication: Publication[ManifestT], author: Author) -> tuple[ManifestT, bool]:
@@ -197,7 +197,7 @@ def publish(publication: Publication[ManifestT], author: Author) -> tuple[Manife
     if published is None:
         publication.check_free()
         claim = _take_claim(publication, author)
-        # Somebody else may have published between the first look and the claim.
+        # Another publisher may have finished between the first `find` and the claim.
         published = _find_or_release(publication, claim)
         if published is None:
             return _write(publication, claim)
@@ -208,16 +208,17 @@ def publish(publication: Publication[ManifestT], author: Author) -> tuple[Manife
 
 def _write(publication: Publication[ManifestT], claim: Pinned | None) -> tuple[ManifestT, bool]:
     manifest = publication.write_files()
-    # Writing takes minutes: by now the claim may be deleted with the leftovers it was taken for.
+    # Writing takes minutes. Somebody may have taken these files for leftovers and deleted them,
+    # together with the claim.
     _check_claim(publication, claim)
     publication.check_written(manifest)
     try:
-        # If absent: a slower publisher never replaces the manifest that readers already follow.
+        # If absent, so that a slower publisher never replaces a manifest that readers use already.
         publication.store.put_if_absent(publication.manifest_key, publication.encode(manifest))
         is_new = True
     except PreconditionFailedError:
         manifest, is_new = _find_winner(publication), False
-    # A deletion between the check of the claim and the manifest is seen only now.
+    # A deletion that came between the check of the claim and the manifest shows only now.
     publication.confirm(manifest, is_new=is_new)
     # Released only on success: after a failure the claim marks the files as leftovers.
     _release(publication)
@@ -247,7 +248,7 @@ def _take_claim(publication: Publication[ManifestT], author: Author) -> Pinned |
         )
     if publication.find() is not None:
         return None
-    if pinned is None:  # released or deleted since it was in the way
+    if pinned is None:  # released or deleted after it made our put fail
         raise publication.refuse("is being published by others", "try again")
     raise publication.refuse(
         "is being published with other content, or was left unfinished "
@@ -261,8 +262,8 @@ def _find_or_release(publication: Publication[ManifestT], claim: Pinned | None) 
     try:
         published = publication.find()
     except publication.conflict:
-        # Other content was published: the claim would be in the way of publishing that again. Only
-        # then: while there is no manifest, a claim that was joined marks the files as leftovers.
+        # Other content was published, and our claim would block publishing that again. Without a
+        # manifest the claim must stay: it marks the files as leftovers.
         _release(publication)
         raise
     if published is None and claim is None:
@@ -274,7 +275,7 @@ def _check_claim(publication: Publication[ManifestT], claim: Pinned | None) -> N
     pinned = read_pinned(publication.store, publication.claim_key)
     if pinned is not None and claim is not None and pinned.content == claim.content:
         return
-    # Publishers who joined and were faster released the claim: the version must be there then.
+    # A faster publisher of the same content has released the claim, if the version exists.
     if pinned is None and publication.find() is not None:
         return
     raise publication.refuse(

@@ -42,17 +42,17 @@ class Numbered:
         """Read a column of integers or floats. Nulls, NaN and infinities are missing."""
         if pa.types.is_floating(column.type):
             plain = column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
-            values, known = known_floats(plain)
+            values, is_known = known_floats(plain)
         else:
             # An empty mask is all true, and costs no array of rows.
-            known = to_numpy(column.is_valid()) if column.null_count else np.ones(0, np.bool_)
+            is_known = to_numpy(column.is_valid()) if column.null_count else np.ones(0, np.bool_)
             values = to_numpy(column.fill_null(0) if column.null_count else column)
-        return cls(values, None if known.all() else known)
+        return cls(values, None if is_known.all() else is_known)
 
     def take(self, keep: BoolArray) -> "Numbered":
         """Return the rows marked in ``keep``, bool [R]."""
-        known = None if self.known is None else self.known[keep]
-        return Numbered(self.values[keep], None if known is None or known.all() else known)
+        is_known = None if self.known is None else self.known[keep]
+        return Numbered(self.values[keep], None if is_known is None or is_known.all() else is_known)
 
     def placed(self, rows: IntArray, values: AnyArray) -> "Numbered":
         """Return a copy of the column with known values in some rows."""
@@ -60,9 +60,9 @@ class Numbered:
         filled[rows] = values
         if self.known is None:
             return Numbered(filled, None)
-        known = self.known.copy()
-        known[rows] = True
-        return Numbered(filled, None if known.all() else known)
+        is_known = self.known.copy()
+        is_known[rows] = True
+        return Numbered(filled, None if is_known.all() else is_known)
 
     def to_arrow(self) -> pa.Array:
         """Return the column as an Arrow array, null where the value is missing."""
@@ -94,7 +94,7 @@ class Other:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """For each of M missing rows, the known row that its value can be filled from.
+    """The known rows that M missing rows can be filled from, one for each.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class Missing:
 
     Parameters
     ----------
-    known : bool [R]
+    is_known : bool [R]
         Rows with a value; at least one is missing.
     times : int64 [R]
     starts : int64 [N]
@@ -130,15 +130,16 @@ class Missing:
     """
 
     def __init__(
-        self, known: BoolArray, times: IntArray, starts: IntArray, first_row: int = 0
+        self, is_known: BoolArray, times: IntArray, starts: IntArray, first_row: int = 0
     ) -> None:
-        self.rows = np.flatnonzero(~known)
+        self.rows = np.flatnonzero(~is_known)
         self._times = times
         self._first_row = first_row
         segment = np.searchsorted(starts, self.rows, side="right") - 1
         self._starts = starts[segment]
-        self._ends = np.append(starts[1:], len(known))[segment]
+        self._ends = np.append(starts[1:], len(is_known))[segment]
         # All rows of a run of missing rows share the known row before the run and the one after it.
+        # -2 is not next to row 0, so a missing row 0 begins a run.
         continues_run = np.diff(self.rows, prepend=-2) == 1
         runs = np.cumsum(~continues_run) - 1
         self._before = self.rows[~continues_run][runs] - 1
@@ -170,12 +171,12 @@ class Missing:
         return self._sources(self._after, inside, outside, ahead)
 
     def _sources(
-        self, at: IntArray, inside: BoolArray, outside: BoolArray, other: Known | None
+        self, at: IntArray, inside: BoolArray, outside: BoolArray, neighbour: Known | None
     ) -> Sources:
         positions = np.where(inside, at, 0)
-        rows = np.where(inside, positions + self._first_row, other.row if other else 0)
-        times = np.where(inside, self._times[positions], other.time if other else 0)
-        value = None if other is None else other.value
+        rows = np.where(inside, positions + self._first_row, neighbour.row if neighbour else 0)
+        times = np.where(inside, self._times[positions], neighbour.time if neighbour else 0)
+        value = None if neighbour is None else neighbour.value
         return Sources(inside | outside, np.where(inside, at, -1), rows, times, value)
 
 
@@ -222,7 +223,7 @@ def interpolate(
         source_values(column, side, chosen).astype(np.float64, copy=False) for side in sources
     )
     since, until = (side.times[chosen] for side in sources)
-    # Rows of one time would divide by zero; they get the earlier value.
+    # Two known rows of the same time would divide by zero; the values between get the earlier one.
     share = (times[missing.rows[chosen]] - since) / np.maximum(until - since, 1)
     between = low + (high - low) * share
     is_integer = column.values.dtype.kind in "iu"

@@ -22,24 +22,29 @@ def narrowest_integer(column: pa.ChunkedArray) -> pa.DataType:
     return column.type
 
 
-def fits_float32(values: DoubleArray, most: float) -> bool:
-    """Return whether all finite values become float32 within a relative tolerance.
+def fits_float32(values: DoubleArray, tolerance: float) -> bool:
+    """Check whether all finite values can be float32 within a relative tolerance.
 
     Parameters
     ----------
     values : float64 [R]
-    most : float
-        Tolerance relative to each value; 0 for without loss.
+    tolerance : float
+        Largest error relative to each value; 0 allows no loss.
     """
     return all(
-        _fit(values[start : start + _AT_ONCE], most) for start in range(0, len(values), _AT_ONCE)
+        _fit(values[start : start + _AT_ONCE], tolerance)
+        for start in range(0, len(values), _AT_ONCE)
     )
 
 
-def _fit(values: DoubleArray, most: float) -> bool:
+def _fit(values: DoubleArray, tolerance: float) -> bool:
     with np.errstate(over="ignore", invalid="ignore"):
         back = values.astype(np.float32).astype(np.float64)
-        same = back == values if most == 0 else np.abs(back - values) <= most * np.abs(values)
+        same = (
+            back == values
+            if tolerance == 0
+            else np.abs(back - values) <= tolerance * np.abs(values)
+        )
         # NaN and infinities become themselves.
         return bool(np.all(same | ~np.isfinite(values)))
 

@@ -94,11 +94,11 @@ def iqr_fences(
     factor : float
         Interquartile ranges beyond the quartiles; 3 is Tukey's "far out".
     judge_flat : bool
-        Whether series with an interquartile range of 0 (more than half of the values are equal)
+        Whether series with an interquartile range of 0 (half of the values are equal)
         have fences: every other value is then beyond them. By default they have none.
     """
-    known, bounds = _finite(values, offsets)
-    quartiles = segment_quantiles(known, bounds, (0.25, 0.75))
+    finite, bounds = _finite(values, offsets)
+    quartiles = segment_quantiles(finite, bounds, (0.25, 0.75))
     width = quartiles[:, 1] - quartiles[:, 0]
     if not judge_flat:
         width[width == 0] = np.nan
@@ -107,11 +107,13 @@ def iqr_fences(
 
 def zscore_fences(values: DoubleArray, offsets: IntArray, limit: float) -> Fences:
     """Return fences a number of standard deviations from the mean of each series."""
-    known, bounds = _finite(values, offsets)
+    finite, bounds = _finite(values, offsets)
     counts = np.diff(bounds)
     with np.errstate(invalid="ignore", divide="ignore"):
-        means = reduce_segments(np.add, known, bounds, 0) / counts
-        centred = known - (means[0] if len(means) == 1 else spread(means, bounds))
+        means = reduce_segments(np.add, finite, bounds, 0) / counts
+        # Deviations are squared after the mean is subtracted: the difference of two large sums of
+        # squares would lose the spread of prices far from zero.
+        centred = finite - (means[0] if len(means) == 1 else spread(means, bounds))
         np.square(centred, out=centred)
         deviations = np.sqrt(reduce_segments(np.add, centred, bounds, 0) / counts)
     deviations[deviations == 0] = np.nan  # a constant series has no outliers

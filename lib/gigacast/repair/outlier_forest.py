@@ -17,6 +17,7 @@ from gigacast.repair.quantile import segment_quantiles
 from gigacast.series.segment import offsets_without
 
 SAMPLE_ROWS = 65_536
+"""Maximum rows to train on, which bounds the memory; each tree draws only 256 of them."""
 _FAR = 1e6
 """Scaled value of infinities, which the forest does not take."""
 
@@ -71,6 +72,7 @@ class Forest:
         """Return which scaled rows [R, C] are anomalies, bool [R]."""
         if self._forest is None or not len(rows):
             return np.zeros(len(rows), np.bool_)
+        # scikit-learn returns the paper's score with the sign reversed.
         scores = -self._forest.score_samples(rows)
         anomalies: BoolArray = scores > self._limit
         return anomalies
@@ -86,11 +88,11 @@ def require_forest() -> None:
     _new_forest()
 
 
-def sample_rows(rows: int, most: int = SAMPLE_ROWS) -> IntArray:
-    """Return the numbers of at most ``most`` evenly spaced rows."""
-    if rows <= most:
+def sample_rows(rows: int, limit: int = SAMPLE_ROWS) -> IntArray:
+    """Return the numbers of at most ``limit`` evenly spaced rows."""
+    if rows <= limit:
         return np.arange(rows, dtype=np.int64)
-    return np.linspace(0, rows - 1, most).astype(np.int64)
+    return np.linspace(0, rows - 1, limit).astype(np.int64)
 
 
 def stack(columns: Sequence[DoubleArray]) -> DoubleArray:

@@ -9,7 +9,7 @@ import numpy as np
 from gigacast.core.array import DoubleArray, IntArray
 from gigacast.series.segment import take_ranges
 
-_BLOCK_CELLS = 1 << 22
+_BLOCK_CELLS = 1 << 22  # 32 MiB of float64
 _LONG = 1 << 12
 """Longer segments get a call each, which costs less than sorting a padded block."""
 
@@ -33,6 +33,8 @@ def segment_quantiles(
     """
     lengths = np.diff(offsets)
     quantiles = np.full((len(lengths), len(levels)), np.nan)
+    # The longest segment of a class is less than twice as long as the shortest, which bounds the
+    # padding.
     classes = np.where(lengths > 0, np.ceil(np.log2(np.maximum(lengths, 1))), -1)
     for size in np.unique(classes[classes >= 0]):
         members = np.flatnonzero(classes == size)
@@ -56,6 +58,8 @@ def _of_block(
     low = np.floor(places).astype(np.int64)
     high = np.minimum(low + 1, (lengths - 1)[:, None])
     if (lengths == longest).all():  # the same places in all rows: no need to sort them
+        # A copy, because the next step works in place and the block may be a view of the input.
+        # Only the needed places are put in order, which is cheaper than a sort.
         block = _side_by_side(values, starts, longest).copy()
         block.partition(np.unique([*low[0], *high[0]]), axis=1)
     else:

@@ -35,8 +35,8 @@ from gigacast.runtime.interruption import SIGNALS
 STOP = "stop"
 SETTING_UP = "setup"
 RUNNING = "task"
-_WATCH_PERIOD_S = 1.0
-_ORPHAN_GRACE_S = 5.0
+_WATCH_PERIOD_S = 1.0  # between two looks for the parent
+_ORPHAN_GRACE_S = 5.0  # for the `finally` blocks of the running task
 
 
 def pack(value: object) -> bytes:

@@ -131,13 +131,14 @@ class _Ledger(Generic[T, R]):
     def take_back(self, broken: PoolBrokenError) -> list[int]:
         """Put the tasks of a broken pool back, except the suspects, which are returned.
 
-        Suspects are the unanswered tasks of the processes that died first; without any, all
-        tasks that had started; without any, all that were submitted.
+        Suspects are the unanswered tasks of the processes that died first. If these had none, all
+        started tasks are suspects; if no task had started, all submitted ones.
         """
         self._lost_starts.update(broken.started)
         # A process may die after its task was answered. Such a task is finished, not suspected.
         last_tasks = {death.index for death in broken.deaths if death.index is not None}
         suspects = (last_tasks & broken.in_flight) or broken.started or broken.in_flight
+        # To the front, in the order of the tasks: extendleft reverses what it is given.
         self._again.extendleft(sorted(broken.in_flight - suspects, reverse=True))
         return sorted(suspects)
 

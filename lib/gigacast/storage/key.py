@@ -10,8 +10,13 @@ import re
 from gigacast.errors import StorageError
 
 MAX_KEY_BYTES = 1024  # the limit of Amazon S3
+# Empty parts, "." and ".."; backslashes, control characters, lone surrogates, and two characters
+# that no XML answer of S3 can hold.
 _UNUSABLE = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\\\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-_HINT = "keys are parts joined by '/', none empty, '.' or '..', without backslash or control"
+_HINT = (
+    "keys are parts joined by '/'; no part is empty, '.' or '..', or has a backslash or a control "
+    "character"
+)
 
 
 def is_usable(key: str) -> bool:

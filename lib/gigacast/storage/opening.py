@@ -37,18 +37,18 @@ def open_store(address: StoreAddress) -> Store:
     url = _URL.fullmatch(address.url)
     if url is None:
         return _open_folder(address.url, address.url)
-    scheme, rest = url["scheme"].lower(), url["rest"]
+    scheme, path = url["scheme"].lower(), url["rest"]
     if scheme in {"s3", "s3a"}:
-        return _open_bucket(address, rest)
+        return _open_bucket(address, path)
     if scheme == "file":
-        return _open_folder(address.url, rest.removeprefix("localhost"))
+        return _open_folder(address.url, path.removeprefix("localhost"))
     if scheme == "memory":
-        return _open_memory(address.url, rest)
+        return _open_memory(address.url, path)
     raise ConfigError(f"the scheme of {address.url!r} is not supported", hint=_HINT)
 
 
-def _open_bucket(address: StoreAddress, rest: str) -> "S3Store":
-    bucket, _, prefix = rest.partition("/")
+def _open_bucket(address: StoreAddress, path: str) -> "S3Store":
+    bucket, _, prefix = path.partition("/")
     if not _BUCKET.fullmatch(bucket):
         raise ConfigError(f"{address.url!r} names no bucket", hint=_HINT)
     if address.endpoint_url is not None and not urlsplit(address.endpoint_url).hostname:
@@ -71,8 +71,8 @@ def _open_folder(url: str, path: str) -> FolderStore:
     return FolderStore(Path(path))
 
 
-def _open_memory(url: str, rest: str) -> MemoryStore:
-    name, _, prefix = rest.partition("/")
+def _open_memory(url: str, path: str) -> MemoryStore:
+    name, _, prefix = path.partition("/")
     if not name:
         raise ConfigError(f"{url!r} has no name", hint=_HINT)
     return MemoryStore(name, prefix)

@@ -32,6 +32,7 @@ class Prefetched(Generic[T]):
                 if not self._offer((True, item)):
                     return
             self._offer((False, None))
+        # All errors, SystemExit too: a reader that gets none would wait for the next item forever.
         except BaseException as error:
             self._offer((False, error))
         finally:

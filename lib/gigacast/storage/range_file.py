@@ -18,8 +18,8 @@ from gigacast.storage.store import ObjectMeta, Store
 # 8 MiB, four at a time, are fetched side by side instead.
 SMALLEST_FETCH_BYTES = 1 << 20
 LARGEST_FETCH_BYTES = 8 << 20
-AHEAD_BYTES = 4 << 20
-KEPT_BYTES = 64 << 20
+AHEAD_BYTES = 4 << 20  # size of a piece that is fetched ahead
+KEPT_BYTES = 64 << 20  # fetched pieces in memory, per open file
 _THREADS = 4
 _STREAMS = 64  # remembered ends of reads; files with more columns get no read-ahead
 

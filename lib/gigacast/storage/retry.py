@@ -43,6 +43,7 @@ class RetryPolicy:
         return float(jitter * min(self.longest_delay_s, self.first_delay_s * 2**attempt))
 
 
+# For `Store.check`, which answers within ten seconds: two attempts to connect, of 4 s each.
 BRIEF = RetryPolicy(attempts=2)
 
 

@@ -54,9 +54,10 @@ class StoreAddress:
     endpoint_url: str | None = None
     region: str | None = None
 
-    def is_below(self, other: "StoreAddress") -> bool:
-        """Check that this address equals the other or lies below it."""
-        return f"{self.url.rstrip('/')}/".startswith(f"{other.url.rstrip('/')}/")
+    def is_below(self, root: "StoreAddress") -> bool:
+        """Check that this address is ``root`` or is below it."""
+        # With the slash: s3://lake2 is not below s3://lake.
+        return f"{self.url.rstrip('/')}/".startswith(f"{root.url.rstrip('/')}/")
 
     def child(self, prefix: str) -> "StoreAddress":
         """Return the address of a prefix below this one."""

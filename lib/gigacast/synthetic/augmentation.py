@@ -22,8 +22,8 @@ from gigacast.synthetic.signal import (
 
 def augment(rng: np.random.Generator, signal: FloatArray, mixture: Mixture) -> FloatArray:
     """Return series, [N, T], with all augmentations of a mixture."""
-    # A mixture without any augmentation keeps the scale of its families as well, for tests and
-    # pictures of these.
+    # Without any augmentation the series keep the scale of their families: tests and pictures show
+    # the families themselves.
     if mixture == Mixture(mixture.shares, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0):
         return signal
     mixed = superpose(rng, standardise(signal), mixture.superpose)
@@ -34,9 +34,9 @@ def augment(rng: np.random.Generator, signal: FloatArray, mixture: Mixture) -> F
 
 def superpose(rng: np.random.Generator, signal: FloatArray, share: float) -> FloatArray:
     """Add another series of the block, at a random weight, to a share of the series."""
-    other = signal[rng.permutation(len(signal))]
+    partner = signal[rng.permutation(len(signal))]
     return (
-        signal + chance(rng, share, len(signal)) * log_uniform(rng, 0.1, 1.0, len(signal)) * other
+        signal + chance(rng, share, len(signal)) * log_uniform(rng, 0.1, 1.0, len(signal)) * partner
     )
 
 
@@ -77,8 +77,8 @@ def rescale(
     scaled = (signed + offset) * size
     # Rounded series get a scale of their own, so that they have 3 to 300 steps per spread.
     steps = log_uniform(rng, 3.0, 300.0, rows)
-    whole = np.rint((signed + offset) * steps)
-    result = np.where(chance(rng, rounded, rows) > 0, whole, scaled)
+    stepped = np.rint((signed + offset) * steps)
+    result = np.where(chance(rng, rounded, rows) > 0, stepped, scaled)
     return np.asarray(result, dtype=np.float32)
 
 

@@ -150,15 +150,15 @@ def one_of(
 def at_phase(cycles: FloatArray, phase: FloatArray) -> FloatArray:
     """Return cycles, [N, P], at phases in turns, [N, T], interpolated between grid points."""
     position = (phase - np.floor(phase)) * cycles.shape[1]
-    left = position.astype(np.int64) % cycles.shape[1]
+    point = position.astype(np.int64) % cycles.shape[1]
     share = (position - np.floor(position)).astype(np.float32)
-    lower = np.take_along_axis(cycles, left, axis=1)
-    upper = np.take_along_axis(cycles, (left + 1) % cycles.shape[1], axis=1)
+    lower = np.take_along_axis(cycles, point, axis=1)
+    upper = np.take_along_axis(cycles, (point + 1) % cycles.shape[1], axis=1)
     return np.asarray(lower + share * (upper - lower), dtype=np.float32)
 
 
 def segments(rng: np.random.Generator, rows: int, length: int, mean_length: FloatArray) -> IntArray:
-    """Return the number of each point's segment, [N, T], counted from zero.
+    """Return the index of each point's segment, [N, T].
 
     Segments end at random, after ``mean_length``, [N, 1], points on average.
     """

@@ -49,6 +49,7 @@ def smooth_kernels(rng: np.random.Generator, rows: int, length: int) -> FloatArr
             lambda at: exponential(scale[at]) + share[at] * exponential(second_scale[at]),
         ),
     )
+    # As in `smooth`: a density that underflows everywhere must not give a constant zero.
     return from_spectrum(rng, density + np.float32(1e-12), length)
 
 

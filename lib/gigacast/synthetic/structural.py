@@ -34,6 +34,7 @@ def _season(rng: np.random.Generator, rows: int, length: int, share: float) -> F
 def trend(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     """Return linear, curved, damped, broken and logistic trends with noise; half with a season."""
     clock = _clock(length)
+    # Broken trends draw the slopes of their segments from sixteen, so that some come back.
     slopes = white(rng, rows, 16) * uniform(rng, 0.3, 1.5, rows) + white(rng, rows, 1)
     part = segments(rng, rows, length, log_uniform(rng, 60.0, 1000.0, rows)) % 16
     broken = np.cumsum(np.take_along_axis(slopes, part, axis=1), axis=1)
@@ -48,6 +49,7 @@ def trend(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     picked = rng.integers(0, len(shapes), size=rows)
     line = standardise(np.stack(shapes)[picked, np.arange(rows)].astype(np.float32))
     noise = white(rng, rows, length) * log_uniform(rng, 0.003, 0.5, rows)
+    # Two trends in three rise.
     return line * np.sign(uniform(rng, -1.0, 2.0, rows)) + noise + _season(rng, rows, length, 0.5)
 
 
@@ -102,6 +104,7 @@ def counts(rng: np.random.Generator, rows: int, length: int) -> FloatArray:
     drift = smooth(rng, rows, length, log_uniform(rng, 60.0, 600.0, rows))
     overdispersion = 0.3 * white(rng, rows, length) * chance(rng, 0.4, rows)
     log_rate = 0.6 * _season(rng, rows, length, 0.9) + 0.2 * drift + overdispersion
+    # Clipped, so that no rate is above 200 * e^4, about 11,000 events.
     rate = log_uniform(rng, 0.5, 200.0, rows) * np.exp(np.clip(log_rate, -4.0, 4.0))
     return np.asarray(rng.poisson(rate), dtype=np.float32)
 

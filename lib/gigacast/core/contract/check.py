@@ -1,7 +1,7 @@
 """Check batches of rows against a contract: types, ranges, rules and order.
 
-What needs all rows at once, uniqueness that the order of the rows does not prove, is left to the
-caller: see `ContractCheck.unproven`.
+A key is proven unique without memory as long as each row is above the one before it. Keys for which
+that fails need all rows at once, which the caller searches: see `ContractCheck.unproven`.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ from gigacast.core.contract.report import (
 )
 
 Finding = tuple[tuple[str, str], tuple[str, ...], Any]
-"""Column and rule, the columns to show, and a mask of the rows that break the rule."""
+"""(Column, rule), the columns whose values the report shows, and the mask of the broken rows."""
 
 
 class ContractCheck:
@@ -43,8 +43,8 @@ class ContractCheck:
         Schema of the incoming rows.
     mode : Mode
     order_later : bool
-        Whether rows out of order are only noted in `went_back`, so that the caller finds those that
-        are out of order within their file.
+        Whether rows out of order are only noted in `went_back` and not reported, because the caller
+        searches them within each file.
 
     Attributes
     ----------
@@ -79,12 +79,12 @@ class ContractCheck:
         usable = [name for name in self._targets if name not in self._unusable]
         self._columns = [c for c in contract.columns if c.name in usable]
         self._rules = [r for r in contract.rules if set(r.columns) <= set(usable)]
-        # A key with a column that is reported already can't be checked. A column that may be absent
-        # is left out of its key.
-        faulty = self._unusable | {one.column for one in self._structural}
-        there = faulty.union(usable)
-        self._keys = [key for key in contract.keys(there) if faulty.isdisjoint(key)]
-        order = tuple(name for name in contract.ordered_by if name in there)
+        # A key with a column that is already reported can't be checked. An optional column that is
+        # absent is left out of its keys.
+        faulty = self._unusable | {violation.column for violation in self._structural}
+        present = faulty.union(usable)
+        self._keys = [key for key in contract.keys(present) if faulty.isdisjoint(key)]
+        order = tuple(name for name in contract.ordered_by if name in present)
         self.order = order if faulty.isdisjoint(order) else ()
         self._order = OrderWatch(self.order) if self.order else None
         self._proofs = {key: _proofs(key, self.order) for key in self._keys}
@@ -97,17 +97,20 @@ class ContractCheck:
                 if column.required:
                     self._structural.append(Violation(column.name, MISSING_COLUMN))
                 continue
-            found = schema.field(column.name).type
-            target = found if self._mode is Mode.IGNORE else target_type(column, found, self._mode)
-            if self._mode is Mode.IGNORE and target_type(column, found, Mode.STRICT) is None:
+            stored = schema.field(column.name).type
+            # IGNORE converts nothing, but reports each type that STRICT would refuse.
+            target = (
+                stored if self._mode is Mode.IGNORE else target_type(column, stored, self._mode)
+            )
+            if self._mode is Mode.IGNORE and target_type(column, stored, Mode.STRICT) is None:
                 target = None
             if target is None:
-                detail = f"expected {column.type}, found {found}"
+                detail = f"expected {column.type}, found {stored}"
                 self._structural.append(Violation(column.name, TYPE, detail=detail))
                 self._unusable.add(column.name)
-            elif column.any_unit and is_text(found):
+            elif column.any_unit and is_text(stored):
                 self._open_times.add(column.name)
-            targets[column.name] = target if target is not None else found
+            targets[column.name] = target if target is not None else stored
         extra = [name for name in schema.names if name not in targets]
         if extra and self._mode is Mode.STRICT:
             self._warnings.append(f"columns the contract does not know: {', '.join(extra)}")
@@ -169,12 +172,14 @@ class ContractCheck:
             good &= ~duplicates
         for (column, rule), shown, mask in self._findings(converted, failed):
             broken = mask if isinstance(mask, np.ndarray) else to_numpy(mask)
+            # A value that could not be converted is null by now, so the report shows the original.
             source = rows if rule == TYPE else converted
             self._count(column, rule, shown, broken, source)
             good &= ~broken
         for key, proofs in self._proofs.items():
             for proof in proofs:
                 proof.add(converted)
+            # Once two rows are equal or out of order, this order never proves the key again.
             self._proofs[key] = [proof for proof in proofs if proof.strictly]
         self._bad.add(self._rows, ~good)
         self._rows += rows.num_rows
@@ -186,9 +191,10 @@ class ContractCheck:
         for column in self._columns:
             yield from _column_findings(column, rows.column(column.name), failed.get(column.name))
         for rule in self._rules:
-            held = rule.holds(rows)
-            if not pc.all(held, min_count=0).as_py():
-                yield (", ".join(rule.columns), rule.text), rule.columns, pc.invert(held)
+            met = rule.holds(rows)
+            # min_count=0: without rows the rule is met, where Arrow's default would return null.
+            if not pc.all(met, min_count=0).as_py():
+                yield (", ".join(rule.columns), rule.text), rule.columns, pc.invert(met)
         if self._order is not None:
             back = self._order.add(rows)
             self.went_back = self.went_back or back is not None
@@ -199,9 +205,9 @@ class ContractCheck:
         self, column: str, rule: str, shown: tuple[str, ...], broken: BoolArray, rows: Any
     ) -> None:
         tally = self._tallies.setdefault((column, rule), Tally(column, rule, shown))
-        where = np.flatnonzero(broken)
-        tally.count += len(where)
-        for row in where[: SAMPLES - len(tally.sample)]:
+        positions = np.flatnonzero(broken)
+        tally.count += len(positions)
+        for row in positions[: SAMPLES - len(tally.sample)]:
             values = {name: rows.column(name)[int(row)].as_py() for name in shown}
             tally.sample.append({"row": self._rows + int(row), **values})
 
@@ -271,11 +277,14 @@ class _BadRows:
 
 
 def _proofs(key: tuple[str, ...], order: tuple[str, ...]) -> list[OrderWatch]:
-    """Return the watches of the orders in which a key's columns may be sorted."""
+    """Return a watch for each order that may prove a key: as written, reversed, or the contract's.
+
+    Data of many items are sorted by item and time or by time and item; both prove the same key.
+    """
     orders = {key, tuple(reversed(key))}
     if set(order) == set(key):
         orders.add(tuple(order))
-    return [OrderWatch(one) for one in sorted(orders)]
+    return [OrderWatch(columns) for columns in sorted(orders)]
 
 
 def _column_findings(column: Column, values: pa.Array, failed: Any) -> Iterator[Finding]:
@@ -293,6 +302,7 @@ def _column_findings(column: Column, values: pa.Array, failed: Any) -> Iterator[
     if pa.types.is_float16(values.type):
         values = values.cast(pa.float32())  # Arrow has no comparisons of half floats
     if column.minimum is not None or column.maximum is not None:
+        # Nearly all batches keep the limits. Comparing the two extremes first spares the masks.
         bounds = pc.min_max(values)
         for limit, sign, beyond, side in limits:
             if limit is not None:

@@ -24,6 +24,7 @@ from gigacast.errors import ConfigError
 
 Scalar = int | float | str | bool | date | datetime
 
+# Arrow's own names (`float` is float32, `double` float64), and the names that people use.
 _TYPES: Mapping[str, pa.DataType] = {
     str(kind): kind
     for kind in (
@@ -132,13 +133,13 @@ class Column:
         """Whether every unit and zone of a timestamp will do."""
         return self.type == "timestamp"
 
-    def _check_value(self, what: str, value: Any, kind: pa.DataType) -> None:
+    def _check_value(self, field: str, value: Any, kind: pa.DataType) -> None:
         if value is None:
             return
         try:
             to_scalar(value).cast(kind)
         except pa.ArrowException as error:
-            raise ConfigError(f"{self.name}: {what} {value!r} is no {self.type}") from error
+            raise ConfigError(f"{self.name}: {field} {value!r} is no {self.type}") from error
 
 
 # An empty `description:` in YAML is null and reads as "None", as it always did: the text is part of
@@ -251,7 +252,7 @@ class Contract:
         return read_record(cls, values, Source(where, ConfigError, "not a contract"))
 
 
-def parse_contract(text: str | bytes, where: str) -> Contract:
+def parse_contract(text: str | bytes, label: str) -> Contract:
     """Return the contract that YAML (or JSON, which is YAML) describes.
 
     Raises
@@ -259,7 +260,7 @@ def parse_contract(text: str | bytes, where: str) -> Contract:
     ConfigError
         Naming ``where`` and the place of what is wrong.
     """
-    return Contract.from_dict(decode_yaml(text, Source(where, ConfigError)), where)
+    return Contract.from_dict(decode_yaml(text, Source(label, ConfigError)), label)
 
 
 def format_contract(contract: Contract) -> str:

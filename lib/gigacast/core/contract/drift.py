@@ -18,13 +18,13 @@ class Drift:
     Parameters
     ----------
     field : str
-        The column; a contract's rule, key or order by its text.
+        Name of the column, or text of a contract's rule, key or order.
     kind : str
         ``added``, ``removed``, ``widened``, ``retyped``, ``nullability``, ``nulls``, ``minimum``,
         ``rule added``, ...
     before, after : object
     change : Change
-        What it means to those who read the data.
+        Effect on programs that read the data.
     """
 
     field: str
@@ -39,50 +39,50 @@ class Drift:
 
 def drift_of_schemas(old: pa.Schema, new: pa.Schema) -> list[Drift]:
     """Return the changes of columns in the order of the new schema, removed ones last."""
-    found = []
+    drifts = []
     for column in new:
         if column.name not in old.names:
-            found.append(Drift(column.name, "added", None, str(column.type), Change.MINOR))
+            drifts.append(Drift(column.name, "added", None, str(column.type), Change.MINOR))
             continue
         before = old.field(column.name)
         if not is_alike(before.type, column.type):
             wider = is_wider(column.type, before.type)
             kind, change = ("widened", Change.MINOR) if wider else ("retyped", Change.MAJOR)
             entry = Drift(column.name, kind, str(before.type), str(column.type), change)
-            found.append(entry)
+            drifts.append(entry)
         if before.nullable != column.nullable:
             change = Change.MAJOR if column.nullable else Change.MINOR
             entry = Drift(column.name, "nullability", before.nullable, column.nullable, change)
-            found.append(entry)
+            drifts.append(entry)
     gone = [column for column in old if column.name not in new.names]
-    return found + [Drift(c.name, "removed", str(c.type), None, Change.MAJOR) for c in gone]
+    return drifts + [Drift(c.name, "removed", str(c.type), None, Change.MAJOR) for c in gone]
 
 
 def drift_of_nulls(
     old: Mapping[str, int], old_rows: int, new: Mapping[str, int], new_rows: int
 ) -> list[Drift]:
     """Return the columns whose share of missing values moved by more than a percentage point."""
-    found = []
+    drifts = []
     for name in new:
         if name not in old or not old_rows or not new_rows:
             continue
         before, after = old[name] / old_rows, new[name] / new_rows
         if abs(after - before) > 0.01:
             shares = f"{before:.1%}", f"{after:.1%}"
-            found.append(Drift(name, "nulls", *shares, Change.PATCH))
-    return found
+            drifts.append(Drift(name, "nulls", *shares, Change.PATCH))
+    return drifts
 
 
 def drift_of_contracts(old: Contract, new: Contract) -> list[Drift]:
     """Return the changes of a contract: a broken promise is major, a new one minor."""
-    found = []
+    drifts = []
     for column in new.columns:
         before = old.column(column.name)
         if before is None:
-            found.append(Drift(column.name, "added", None, column.type, Change.MINOR))
+            drifts.append(Drift(column.name, "added", None, column.type, Change.MINOR))
         else:
-            found += _drift_of_columns(before, column)
-    found += [
+            drifts += _drift_of_columns(before, column)
+    drifts += [
         Drift(column.name, "removed", column.type, None, Change.MAJOR)
         for column in old.columns
         if new.column(column.name) is None
@@ -92,22 +92,24 @@ def drift_of_contracts(old: Contract, new: Contract) -> list[Drift]:
         ("key", [", ".join(key) for key in old.unique], [", ".join(key) for key in new.unique]),
         ("order", [", ".join(old.ordered_by)], [", ".join(new.ordered_by)]),
     )
-    for what, before_all, after_all in promises:
+    for promise, before_all, after_all in promises:
         gone = [text for text in before_all if text and text not in after_all]
         fresh = [text for text in after_all if text and text not in before_all]
-        found += [Drift(text, f"{what} removed", text, None, Change.MAJOR) for text in gone]
-        found += [Drift(text, f"{what} added", None, text, Change.MINOR) for text in fresh]
-    return found
+        drifts += [Drift(text, f"{promise} removed", text, None, Change.MAJOR) for text in gone]
+        drifts += [Drift(text, f"{promise} added", None, text, Change.MINOR) for text in fresh]
+    return drifts
 
 
 def _drift_of_columns(old: Column, new: Column) -> list[Drift]:
-    found = []
+    drifts = []
     for entry in fields(Column):
         before, after = getattr(old, entry.name), getattr(new, entry.name)
         if before == after or entry.name in {"name", "description"}:
             continue
-        found.append(Drift(new.name, entry.name, before, after, _weight(entry.name, before, after)))
-    return found
+        drifts.append(
+            Drift(new.name, entry.name, before, after, _weight(entry.name, before, after))
+        )
+    return drifts
 
 
 def _weight(kind: str, before: Any, after: Any) -> Change:

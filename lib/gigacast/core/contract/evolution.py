@@ -29,23 +29,23 @@ def widen(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:  # noq
     first, second = _plain(first), _plain(second)
     if first == second:
         return first
-    for one, other in ((first, second), (second, first)):
-        if pa.types.is_null(one):
-            return other
+    for kind, partner in ((first, second), (second, first)):
+        if pa.types.is_null(kind):
+            return partner
     if _is_number(first) and _is_number(second):
         return _widen_numbers(first, second)
     if pa.types.is_timestamp(first) and pa.types.is_timestamp(second):
         return _widen_times(first, second)
     for small, large in ((pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())):
         if {first, second} == {small, large}:
-            return small  # the same in a file: they differ in memory, by the width of offsets
+            return small  # the same in a file; in memory the width of their offsets differs
     if pa.types.is_date(first) and pa.types.is_date(second):
         return pa.date64()
     return None
 
 
 def is_wider(new: pa.DataType, old: pa.DataType) -> bool:
-    """Whether every value of an old type can be read as the new one, the kinds being alike."""
+    """Check whether the new type holds every value of the old one."""
     widest = widen(new, old)
     if widest is None:
         return False
@@ -53,9 +53,9 @@ def is_wider(new: pa.DataType, old: pa.DataType) -> bool:
     return is_alike(new, old) or same
 
 
-def is_alike(one: pa.DataType, other: pa.DataType) -> bool:
-    """Whether two types are the same in a file, though not in memory."""
-    names = [str(_plain(kind)).removeprefix("large_") for kind in (one, other)]
+def is_alike(first: pa.DataType, second: pa.DataType) -> bool:
+    """Check whether two types are the same in a file: they may differ in memory only."""
+    names = [str(_plain(kind)).removeprefix("large_") for kind in (first, second)]
     return names[0] == names[1]
 
 
@@ -72,16 +72,17 @@ def _widen_numbers(first: pa.DataType, second: pa.DataType) -> pa.DataType | Non
     if pa.types.is_floating(first) and pa.types.is_floating(second):
         return first if first.bit_width == bits else second
     if pa.types.is_floating(first) or pa.types.is_floating(second):
-        real, whole = (first, second) if pa.types.is_floating(first) else (second, first)
-        needed = whole.bit_width - (1 if pa.types.is_signed_integer(whole) else 0)
+        real, integer = (first, second) if pa.types.is_floating(first) else (second, first)
+        needed = integer.bit_width - (1 if pa.types.is_signed_integer(integer) else 0)
         fits = [width for width in (32, 64) if width >= real.bit_width]
-        held = next((width for width in fits if _EXACT_BITS[width] >= needed), 64)
-        # 64-bit integers beyond 2**53 are read as the nearest float: counts and volumes never are.
-        return pa.float32() if held == 32 else pa.float64()
+        float_bits = next((width for width in fits if _EXACT_BITS[width] >= needed), 64)
+        # 64-bit integers above 2**53 become the nearest float64. Counts and volumes stay below.
+        return pa.float32() if float_bits == 32 else pa.float64()
     signed = pa.types.is_signed_integer(first), pa.types.is_signed_integer(second)
     if signed[0] == signed[1]:
         return first if first.bit_width == bits else second
     unsigned = second if signed[0] else first
+    # A signed type needs twice the bits to hold an unsigned one; for uint64 there is none.
     width = max(bits, unsigned.bit_width * 2)
     return {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}.get(width)
 
@@ -93,23 +94,23 @@ def _widen_times(first: Any, second: Any) -> pa.DataType | None:
     return pa.timestamp(unit, first.tz if first.tz == second.tz else "UTC")
 
 
-def unify_schemas(schemas: Iterable[pa.Schema], where: str) -> pa.Schema:
-    """Return a schema as which every file can be read, columns in their first order.
+def unify_schemas(schemas: Iterable[pa.Schema], label: str) -> pa.Schema:
+    """Return one schema for files of all these schemas; columns in the order of first appearance.
 
     Raises
     ------
     SchemaError
-        When a column has types in two files that have nothing in common.
+        If no type holds the values of a column in all files.
     """
     fields: dict[str, pa.Field] = {}
     for schema in schemas:
         for field in schema:
-            known = fields.get(field.name)
-            kind = field.type if known is None else widen(known.type, field.type)
+            earlier = fields.get(field.name)
+            kind = field.type if earlier is None else widen(earlier.type, field.type)
             if kind is None:
-                assert known is not None  # noqa: S101 - a new column has its own type
+                assert earlier is not None  # noqa: S101 - a new column has its own type
                 raise SchemaError(
-                    f"{where}: the column {field.name!r} is {known.type} in one file and "
+                    f"{label}: the column {field.name!r} is {earlier.type} in one file and "
                     f"{field.type} in another",
                     hint="read them apart, or write one of them again",
                 )
@@ -118,7 +119,7 @@ def unify_schemas(schemas: Iterable[pa.Schema], where: str) -> pa.Schema:
 
 
 def conform(
-    rows: pa.RecordBatch | pa.Table, schema: pa.Schema, where: str
+    rows: pa.RecordBatch | pa.Table, schema: pa.Schema, label: str
 ) -> pa.RecordBatch | pa.Table:
     """Return rows of an older schema as rows of a newer one; missing columns are null.
 
@@ -140,7 +141,7 @@ def conform(
             columns.append(column if column.type == field.type else column.cast(field.type))
         except pa.ArrowException as error:
             raise SchemaError(
-                f"{where}: the column {field.name!r} ({column.type}) can't be read as {field.type}"
+                f"{label}: the column {field.name!r} ({column.type}) can't be read as {field.type}"
             ) from error
     return type(rows).from_arrays(columns, schema=schema)
 

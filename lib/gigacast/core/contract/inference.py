@@ -18,6 +18,7 @@ from gigacast.core.contract.order import OrderWatch
 from gigacast.core.contract.rule import Rule
 
 MOST_ALLOWED = 20
+"""Maximum distinct texts of a column that gets a list of allowed values."""
 _PAIRS = (("high", "low"), ("high", "open"), ("high", "close"), ("open", "low"), ("close", "low"))
 _MORE = (("ask", "bid"), ("value_area_high", "value_area_low"))
 
@@ -41,10 +42,12 @@ class ContractInference:
     def __init__(self, name: str, schema: pa.Schema) -> None:
         self._name = name
         self._rows = 0
-        self._columns = {field.name: _Seen(field) for field in schema if _is_plain(field.type)}
+        self._columns = {
+            field.name: _ColumnSummary(field) for field in schema if _is_plain(field.type)
+        }
         nested = [field.name for field in schema if field.name not in self._columns]
         self._without = f", without {', '.join(nested)} (nested or empty)" if nested else ""
-        times = [n for n, one in self._columns.items() if pa.types.is_timestamp(one.kind)]
+        times = [n for n, summary in self._columns.items() if pa.types.is_timestamp(summary.kind)]
         self._time = OrderWatch(times[:1]) if times else None
         self._sorted = True
         names = set(self._columns)
@@ -54,12 +57,12 @@ class ContractInference:
     def add(self, rows: pa.RecordBatch) -> None:
         """Add the next rows."""
         self._rows += rows.num_rows
-        for name, seen in self._columns.items():
-            seen.add(rows.column(name))
+        for name, summary in self._columns.items():
+            summary.add(rows.column(name))
         if self._time is not None and self._sorted:
             self._sorted = self._time.add(rows) is None
-        held = [rule for rule in self._rules if pc.all(rule.holds(rows), min_count=0).as_py()]
-        self._rules = held
+        kept_rules = [rule for rule in self._rules if pc.all(rule.holds(rows), min_count=0).as_py()]
+        self._rules = kept_rules
 
     def contract(self) -> Contract:
         """Return the contract that all rows so far keep."""
@@ -68,7 +71,7 @@ class ContractInference:
         strictly = self._time is not None and self._time.strictly
         return Contract(
             self._name,
-            tuple(seen.column(filled=filled) for seen in self._columns.values()),
+            tuple(summary.column(filled=filled) for summary in self._columns.values()),
             unique=(time,) if time and strictly else (),
             ordered_by=time if self._sorted else (),
             rules=tuple(self._rules) if filled else (),
@@ -78,10 +81,10 @@ class ContractInference:
 
 def infer_contract(name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> Contract:
     """Return the contract that all rows keep."""
-    seen = ContractInference(name, schema)
+    inference = ContractInference(name, schema)
     for batch in batches:
-        seen.add(batch)
-    return seen.contract()
+        inference.add(batch)
+    return inference.contract()
 
 
 def _is_plain(kind: pa.DataType) -> bool:
@@ -89,8 +92,8 @@ def _is_plain(kind: pa.DataType) -> bool:
     return not (pa.types.is_nested(kind) or pa.types.is_null(kind))
 
 
-class _Seen:
-    """The values of one column so far."""
+class _ColumnSummary:
+    """A summary of the values of one column so far."""
 
     def __init__(self, field: pa.Field) -> None:
         self.kind = plain_type(field.type)
@@ -108,6 +111,7 @@ class _Seen:
             self._nonnegative = self._nonnegative and not (least is not None and least < 0)
         if self._values is not None:
             distinct = plain.drop_null().unique()
+            # Given up for good beyond the limit, so that memory does not grow with the data.
             many = len(distinct) > MOST_ALLOWED
             self._values = None if many else self._values | set(distinct.to_pylist())
             if self._values is not None and len(self._values) > MOST_ALLOWED:

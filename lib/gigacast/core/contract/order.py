@@ -1,7 +1,7 @@
 """The order of rows over batches: rows out of order, and keys that the order proves unique.
 
-Batches are compared with the greatest row before them, so that cutting rows into other batches
-changes nothing. Rows with a missing value in the columns take no part.
+The greatest row so far is carried from batch to batch, so the result does not depend on how rows
+are cut into batches. Rows with a missing value in a column of the order are ignored.
 """
 
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ class OrderWatch:
     Parameters
     ----------
     columns : sequence of str
-        The first counts most.
+        Columns of the order, the most significant first.
 
     Attributes
     ----------
     strictly : bool
-        Whether each row so far was above all before it, with no value missing: then no two of
-        them are the same.
+        Whether each row so far was above all rows before it, with no value missing. Then no two
+        rows are equal.
     """
 
     def __init__(self, columns: Sequence[str]) -> None:
@@ -47,6 +47,7 @@ class OrderWatch:
             return None
         head = self._greatest
         table = keys if head is None else pa.concat_tables([head.cast(keys.schema), keys])
+        # Sorted rows are the usual case: comparing neighbours is cheaper than ranking all rows.
         below, equal = _steps(table)
         if not (below.any() or equal.any()):
             self._greatest = table.slice(table.num_rows - 1)
@@ -76,12 +77,12 @@ def _plain_keys(rows: pa.RecordBatch, columns: Sequence[str]) -> pa.Table:
 
 def _complete(keys: pa.Table) -> BoolArray | None:
     """Return a mask of the rows with all values; ``None`` when all have them."""
-    found: Any = None
+    incomplete: Any = None
     for column in keys.columns:
         missing = pc.is_null(column, nan_is_null=True)
         if pc.any(missing).as_py():
-            found = missing if found is None else pc.or_(found, missing)
-    return None if found is None else ~to_numpy(found)
+            incomplete = missing if incomplete is None else pc.or_(incomplete, missing)
+    return None if incomplete is None else ~to_numpy(incomplete)
 
 
 def _steps(keys: pa.Table) -> tuple[BoolArray, BoolArray]:
@@ -89,8 +90,8 @@ def _steps(keys: pa.Table) -> tuple[BoolArray, BoolArray]:
     rows = keys.num_rows
     below, equal = np.zeros(rows - 1, bool), np.ones(rows - 1, bool)
     for column in keys.columns:
-        whole = column.combine_chunks()
-        before, after = whole.slice(0, rows - 1), whole.slice(1)
+        values = column.combine_chunks()
+        before, after = values.slice(0, rows - 1), values.slice(1)
         below |= equal & to_numpy(pc.less(after, before))
         equal &= to_numpy(pc.equal(after, before))
         if not equal.any():
@@ -103,5 +104,6 @@ def _ranks(keys: pa.Table) -> IntArray:
     ranks = np.zeros(keys.num_rows, np.int64)
     for column in keys.columns:
         own = to_numpy(pc.rank(column, sort_keys="ascending", tiebreaker="dense")).astype(np.int64)
+        # Numbered anew after each column: the product over many columns would overflow.
         ranks = np.unique(ranks * (len(own) + 1) + own, return_inverse=True)[1]
     return ranks

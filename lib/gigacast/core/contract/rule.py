@@ -29,7 +29,8 @@ _ARITHMETIC: Mapping[type, Callable[..., Any]] = {
     ast.Add: pc.add,
     ast.Sub: pc.subtract,
     ast.Mult: pc.multiply,
-    ast.Div: lambda one, other: pc.divide(pc.cast(one, pa.float64()), other),
+    # As in Python, 1 / 2 is 0.5. Arrow would divide integers to an integer.
+    ast.Div: lambda dividend, divisor: pc.divide(pc.cast(dividend, pa.float64()), divisor),
 }
 _QUOTED = re.compile(r"`([^`]+)`")
 _HINT = "compare columns and numbers, as in `high >= low` or `bid <= ask and volume > 0`"
@@ -37,12 +38,12 @@ _HINT = "compare columns and numbers, as in `high >= low` or `bid <= ask and vol
 
 @dataclass(frozen=True)
 class Rule:
-    """A condition every row must meet.
+    """A condition that every row must meet.
 
     Parameters
     ----------
     text : str
-        Condition; column names that are no identifiers stand in backquotes.
+        Condition; column names that are no Python identifiers are put in backquotes.
 
     Raises
     ------
@@ -86,7 +87,7 @@ class Rule:
         return tuple(dict.fromkeys(self._names.get(name, name) for name in names))
 
     def holds(self, rows: pa.RecordBatch | pa.Table) -> Any:
-        """Return which rows keep the rule, boolean [N]; rows with a missing value do.
+        """Return the mask of rows that keep the rule, boolean [N]; True where a value is missing.
 
         Raises
         ------
@@ -94,26 +95,26 @@ class Rule:
             When the types of the columns cannot be compared.
         """
         try:
-            found = self._value(self._tree, rows)
+            mask = self._value(self._tree, rows)
         except pa.ArrowException as error:
             raise ConfigError(
                 f"the rule {self.text!r} does not fit the columns: {error}"
             ) from error
-        whole = isinstance(found, pa.Array | pa.ChunkedArray) and not found.null_count
-        return found if whole else pc.fill_null(found, to_scalar(True))
+        is_complete = isinstance(mask, pa.Array | pa.ChunkedArray) and not mask.null_count
+        return mask if is_complete else pc.fill_null(mask, to_scalar(True))
 
     def as_order(self) -> tuple[str, str] | None:
         """Return (greater, lesser) of a rule that orders two columns; ``None`` for other rules."""
         node = self._tree
         if not isinstance(node, ast.Compare) or len(node.ops) > 1:
             return None
-        left, right = node.left, node.comparators[0]
-        if not isinstance(left, ast.Name) or not isinstance(right, ast.Name):
+        first, second = node.left, node.comparators[0]
+        if not isinstance(first, ast.Name) or not isinstance(second, ast.Name):
             return None
-        one, other = (self._names.get(name.id, name.id) for name in (left, right))
+        first_name, second_name = (self._names.get(name.id, name.id) for name in (first, second))
         if isinstance(node.ops[0], ast.GtE):
-            return one, other
-        return (other, one) if isinstance(node.ops[0], ast.LtE) else None
+            return first_name, second_name
+        return (second_name, first_name) if isinstance(node.ops[0], ast.LtE) else None
 
     def _value(self, node: ast.expr, rows: pa.RecordBatch | pa.Table) -> Any:
         if isinstance(node, ast.Name):
@@ -128,19 +129,19 @@ class Rule:
             return operate(self._value(node.left, rows), self._value(node.right, rows))
         parts = self._parts(node, rows)
         join = pc.or_kleene if isinstance(getattr(node, "op", None), ast.Or) else pc.and_kleene
-        found = parts[0]
+        result = parts[0]
         for part in parts[1:]:
-            found = join(found, part)
-        return found
+            result = join(result, part)
+        return result
 
     def _parts(self, node: ast.expr, rows: pa.RecordBatch | pa.Table) -> list[Any]:
         if isinstance(node, ast.BoolOp):
-            return [self._value(one, rows) for one in node.values]
+            return [self._value(operand, rows) for operand in node.values]
         assert isinstance(node, ast.Compare)  # noqa: S101 - nothing else passes the check
-        sides = [self._value(one, rows) for one in (node.left, *node.comparators)]
+        sides = [self._value(operand, rows) for operand in (node.left, *node.comparators)]
         return [
-            _compare(type(operator), one, other)
-            for operator, one, other in zip(node.ops, sides, sides[1:], strict=False)
+            _compare(type(operator), operand, following)
+            for operator, operand, following in zip(node.ops, sides, sides[1:], strict=False)
         ]
 
 
@@ -149,27 +150,27 @@ def _comparable(column: Any) -> Any:
     return column.cast(kind.value_type) if pa.types.is_dictionary(kind) else column
 
 
-def _compare(operator: type, one: Any, other: Any) -> Any:
+def _compare(operator: type, first: Any, second: Any) -> Any:
     """Compare two operands; comparisons with NaN are null, as those with a null are."""
-    found = _COMPARE[operator](one, other)
-    for side in (one, other):
+    result = _COMPARE[operator](first, second)
+    for side in (first, second):
         if not isinstance(side, pa.Scalar) and may_hold_nan(side):
-            found = pc.if_else(pc.is_nan(side), null_of(pa.bool_()), found)
-    return found
+            result = pc.if_else(pc.is_nan(side), null_of(pa.bool_()), result)
+    return result
 
 
-def _check(node: ast.expr, *, top: bool = False) -> None:  # noqa: C901 - a list of what is taken
+def _check(node: ast.expr, *, top: bool = False) -> None:  # noqa: C901 - a list of accepted nodes
     """Accept only the nodes listed here: comparisons at the top, values below them."""
     if isinstance(node, ast.BoolOp) and top:
-        for one in node.values:
-            _check(one, top=True)
+        for operand in node.values:
+            _check(operand, top=True)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not) and top:
         _check(node.operand, top=True)
     elif isinstance(node, ast.Compare) and top:
         if any(type(operator) not in _COMPARE for operator in node.ops):
             raise ValueError("an operator that is not known here")
-        for one in (node.left, *node.comparators):
-            _check(one)
+        for operand in (node.left, *node.comparators):
+            _check(operand)
     elif isinstance(node, ast.BinOp) and not top and type(node.op) in _ARITHMETIC:
         _check(node.left)
         _check(node.right)

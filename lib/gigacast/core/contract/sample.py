@@ -32,17 +32,18 @@ def sample_rows(contract: Contract, rows: int, seed: int = 0) -> pa.Table:
         When no such rows are found: rules contradict each other, or are kept too rarely.
     """
     rng = np.random.default_rng(seed)
-    kept = [_draw(contract, 0, rng)]
+    parts = [_draw(contract, 0, rng)]  # an empty table, so that zero rows have columns too
     for _ in range(_ATTEMPTS):
-        missing = rows - sum(map(len, kept))
+        missing = rows - sum(map(len, parts))
         if missing <= 0:
             break
+        # Drawn in excess, because some of the rows break a rule.
         drawn = _raise_and_lower(contract, _draw(contract, max(missing * 2, 64), rng))
         mask = np.ones(len(drawn), bool)
         for rule in contract.rules:
             mask &= np.asarray(rule.holds(drawn))
-        kept.append(drawn.filter(pa.array(mask)).slice(0, missing))
-    table = _with_keys(contract, pa.concat_tables(kept).combine_chunks())
+        parts.append(drawn.filter(pa.array(mask)).slice(0, missing))
+    table = _with_keys(contract, pa.concat_tables(parts).combine_chunks())
     if len(table) < rows or not _keeps(contract, table):
         raise ConfigError(
             f"no rows found that keep the contract {contract.name!r}",
@@ -93,10 +94,10 @@ def _draw_times(column: Column, kind: pa.DataType, rows: int) -> pa.Array:
     day = pa.types.is_date(kind)
     first = int(start.replace(tzinfo=start.tzinfo or UTC).timestamp())
     seconds = first + np.arange(rows) * (86_400 if day else 60)
-    whole = pa.array(seconds.astype("datetime64[s]"))
+    times = pa.array(seconds.astype("datetime64[s]"))
     if getattr(kind, "tz", None):
-        return whole.cast(pa.timestamp("s", "UTC")).cast(kind)
-    return whole.cast(kind)
+        return times.cast(pa.timestamp("s", "UTC")).cast(kind)
+    return times.cast(kind)
 
 
 def _range(column: Column, kind: pa.DataType) -> tuple[float, float]:

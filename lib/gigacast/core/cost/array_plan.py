@@ -1,4 +1,4 @@
-"""Division of work over the children of array jobs, and the choice of their queue. Pure.
+"""Division of work over the children of array jobs, and the choice of their queue.
 
 AWS Batch takes arrays of 2 to 10,000 children; one child is a plain job, and more than 10,000 are
 several arrays. A child is numbered over all arrays of its run.
@@ -55,6 +55,7 @@ def split_arrays(children: int) -> list[Array]:
         return []
     count = -(-children // MAX_ARRAY)
     size, larger = divmod(children, count)
+    # The first arrays have one child more, until the remainder is used up.
     sizes = [size + (number < larger) for number in range(count)]
     return [Array(sum(sizes[:number]), size) for number, size in enumerate(sizes)]
 
@@ -96,7 +97,9 @@ def choose_queue(cpu_s: float, cpu: Machine, gpu: Machine) -> QueueKind:
     return "gpu" if gpu.cost(cpu_s) < cpu.cost(cpu_s) else "cpu"
 
 
-def count_children(work_s: float, tasks: int, machine: Machine, target_s: float, most: int) -> int:
+def count_children(
+    work_s: float, tasks: int, machine: Machine, target_s: float, max_children: int
+) -> int:
     """Return the number of children to start, so that each works for ``target_s`` at least.
 
     Parameters
@@ -110,5 +113,5 @@ def count_children(work_s: float, tasks: int, machine: Machine, target_s: float,
     most : int
         Maximum number of children.
     """
-    wanted = int(work_s / machine.speed // target_s) + 1
-    return max(0, min(wanted, tasks, most))
+    children = int(work_s / machine.speed // target_s) + 1
+    return max(0, min(children, tasks, max_children))

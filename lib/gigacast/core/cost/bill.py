@@ -1,4 +1,4 @@
-"""The cost of machine time: seconds by machine, and the bill by a price table. Pure.
+"""The cost of machine time: seconds by machine, and the bill by a price table.
 
 Time is counted from the start of a process to its end. Boot time, storage, requests and transfer
 are not included (docs/scale.md).
@@ -71,7 +71,8 @@ class Bill:
 
     @property
     def dollars_per_million(self) -> float | None:
-        """Return the dollars for a million series; ``None`` when they are unknown."""
+        """US dollars for a million series; ``None`` if any hour has no price."""
+        # Dollars of the priced hours alone would understate the cost of all series.
         if self.dollars is None or self.unpriced_hours > 0 or self.series == 0:
             return None
         return self.dollars / self.series * 1e6
@@ -80,8 +81,8 @@ class Bill:
         """Return the bill as plain values, for an audit."""
         return {
             "hours": round(self.hours, 6),
-            "dollars": _cents(self.dollars),
-            "dollars_per_million_series": _cents(self.dollars_per_million),
+            "dollars": _rounded(self.dollars),
+            "dollars_per_million_series": _rounded(self.dollars_per_million),
             "unpriced_hours": round(self.unpriced_hours, 6),
             "prices_as_of": self.prices_as_of,
             "machines": [
@@ -90,7 +91,7 @@ class Bill:
                     "purchase": rental.purchase or UNKNOWN,
                     "vcpus": rental.vcpus,
                     "hours": round(hours, 6),
-                    "dollars": _cents(dollars),
+                    "dollars": _rounded(dollars),
                 }
                 for rental, hours, dollars in self.machines
             ],
@@ -105,6 +106,7 @@ class Usage:
 
     def add(self, rental: Rental, seconds: float) -> None:
         """Add time of a machine."""
+        # A clock that is set back between two readings must not reduce the bill.
         self.seconds[rental] = self.seconds.get(rental, 0.0) + max(0.0, seconds)
 
     def bill(self, prices: PriceTable | None, series: int) -> Bill:
@@ -138,6 +140,6 @@ def make_bill(seconds: Mapping[Rental, float], prices: PriceTable | None, series
     )
 
 
-def _cents(dollars: float | None) -> float | None:
-    """Round to a hundredth of a cent: a partition costs less than one."""
+def _rounded(dollars: float | None) -> float | None:
+    """Round to a millionth of a dollar: a single partition costs less than a cent."""
     return None if dollars is None else round(dollars, 6)

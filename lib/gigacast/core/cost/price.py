@@ -1,4 +1,4 @@
-"""Prices of machines by the hour, and the cost of a million series at a given speed. Pure."""
+"""Prices of machines by the hour, and the cost of a million series at a given speed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ class PriceTable:
         for instance in self.instances:
             if instance.name == name:
                 return instance
-        known = ", ".join(instance.name for instance in self.instances)
+        names = ", ".join(instance.name for instance in self.instances)
         raise ConfigError(
-            f"no price of {name!r}", hint=f"add it to the price table, or use {known}"
+            f"no price of {name!r}", hint=f"add it to the price table, or use {names}"
         )

@@ -22,7 +22,7 @@ _STEPS: dict[str, Step] = {"date": "day", "month": "month", "year": "year"}
 _NAMES = {"day": ("date",), "month": ("year", "month"), "year": ("year",)}
 _FORMATS = {"date": "%Y-%m-%d", "year": "%Y", "month": "%m"}
 _NULL = "__HIVE_DEFAULT_PARTITION__"  # Hive's folder name for null
-_WHOLE = re.compile(r"-?\d{1,18}")
+_WHOLE = re.compile(r"-?\d{1,18}")  # fits int64
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 MAX_FOLDERS = 50_000
 """Maximum number of folders of a batch of rows: each of them becomes at least one object."""
@@ -134,6 +134,7 @@ def _groups(levels: Sequence[pa.ChunkedArray]) -> tuple[Any, Any]:
         combined = combined * (len(encoded.dictionary) + 1) + codes
         combined = np.unique(combined, return_inverse=True)[1]
     _, first, inverse = np.unique(combined, return_index=True, return_inverse=True)
+    # Groups are numbered by their first row, so that folders come in the order of the rows.
     rank = np.argsort(np.argsort(first))
     return np.sort(first), rank[inverse]
 

@@ -171,10 +171,10 @@ class Predicate:
             constant = [condition for condition in group if condition.column in values]
             if not all(_holds(condition, values[condition.column]) for condition in constant):
                 continue
-            rest = tuple(condition for condition in group if condition.column not in values)
-            if not rest:
+            variable = tuple(condition for condition in group if condition.column not in values)
+            if not variable:
                 return True, None
-            remaining.append(rest)
+            remaining.append(variable)
         return bool(remaining), Predicate(tuple(remaining)) if remaining else None
 
 

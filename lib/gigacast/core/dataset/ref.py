@@ -52,12 +52,12 @@ class DatasetRef:
         ConfigError
             If the text has another form.
         """
-        layer, *rest = text.strip("/").split("/")
-        if layer not in LAYERS or not 1 <= len(rest) <= 2:
+        layer, *parts = text.strip("/").split("/")
+        if layer not in LAYERS or not 1 <= len(parts) <= 2:
             raise ConfigError(f"{text!r} is not a dataset", hint=_HINT)
-        if len(rest) == 1:
-            return cls(layer, check_dataset_name(rest[0]))
-        name, version = rest if layer == "raw" else reversed(rest)
+        if len(parts) == 1:
+            return cls(layer, check_dataset_name(parts[0]))
+        name, version = parts if layer == "raw" else reversed(parts)
         ref = cls(layer, check_dataset_name(name))
         return ref if version == LATEST else ref.at(version)
 
@@ -110,7 +110,7 @@ def _is_day(text: str) -> bool:
         date.fromisoformat(text)
     except ValueError:
         return False
-    return len(text) == 10
+    return len(text) == 10  # Python also reads 20240115 as a date
 
 
 def _day(text: str) -> str:

@@ -135,6 +135,8 @@ class NamingPattern:
         month = month_of_folder(folder)
         if month is None:
             return None
+        # A name that only begins like that of a symbol is refused by `_from_named`: it must not be
+        # taken for a panel part. fullmatch comes first, because match may stop early.
         match = self._named.fullmatch(name) or self._named.match(name)
         if match is not None:
             return self._from_named(folder, month, match)

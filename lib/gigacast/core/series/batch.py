@@ -93,6 +93,7 @@ class SeriesBatch:
         """Return a copy of the series ``rows``, int64 [M], in this order."""
         lengths = self.lengths[rows]
         offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        # The position of each value within its series: one index then gathers all series.
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)
         chosen = to_arrow(rows)
         return replace(
@@ -175,6 +176,7 @@ class SeriesBatch:
     def _to_utc(self, wall: IntArray) -> IntArray:
         if self._zone is None:
             return wall
+        # `NO_TIME` is excluded: as a wall time it would be moved by the zone's offset.
         utc = np.full(wall.shape, NO_TIME, np.int64)
         has_time = wall != NO_TIME
         utc[has_time] = from_wall(wall[has_time], self._zone)

@@ -104,6 +104,7 @@ class Covariates:
         if self.values.size == 0:
             shape = (len(positions), len(self.names), positions.shape[1])
             return np.full(shape, np.nan, np.float32)
+        # Positions outside of an item are clipped to valid ones first, and become NaN below.
         steps = self.values[:, np.clip(positions, 0, self.values.shape[1] - 1)]
         steps[:, ~inside] = np.nan
         return np.ascontiguousarray(steps.transpose(1, 0, 2))

@@ -57,6 +57,7 @@ def hold_out(batch: SeriesBatch, horizon: int, *, later: int = 0) -> HeldOut:
     contexts = replace(
         long,
         values=long.values[is_past],
+        # Each series before lost `cut` values, so the n-th border moves by n times as many.
         offsets=long.offsets - cut * np.arange(len(long.offsets)),
         last_timestamps=long.times_before(cut),
         # Values of known covariates stay: those after the origin are now in the horizon.

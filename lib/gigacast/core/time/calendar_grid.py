@@ -57,6 +57,7 @@ def business_number(days: IntArray) -> IntArray:
 
     Saturday and Sunday have the number of the Friday before.
     """
+    # Weeks begin on Monday: day 0, 1970-01-01, is the fourth day of its week.
     shifted = days + 3
     weeks = shifted // 7
     numbers: IntArray = weeks * 5 + np.minimum(shifted - weeks * 7, 4)

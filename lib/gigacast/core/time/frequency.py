@@ -198,6 +198,7 @@ class Frequency:
 
     def span_us(self, steps: int) -> int:
         """Return an upper bound of the distance of ``steps`` steps, in the unit of the times."""
+        # Whole weeks or months, and two more for the parts at both ends.
         if self.kind == "business":
             return (steps // 5 + 2) * 7 * DAY_US
         if self.kind == "months":

@@ -35,6 +35,7 @@ _ANY_CASE = {
 }
 _CASE_MATTERS = {"m", "Ms", "mS"}
 _TEXT = re.compile(r"^(\d*)\s*([A-Za-z]*)(?:@(\d{1,2}))?(?:-([A-Za-z]{3}))?$")
+# By the first letters of the units that an anchor may follow, as in W-MON or QS-JAN.
 _ANCHORS = {
     "W": {"MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"},
     "QY": {"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"},

@@ -94,6 +94,7 @@ class Calendar:
     def __str__(self) -> str:
         if len(self.days) == 7 and self.open_us == 0 and self.close_us == DAY_US:
             return "24/7"
+        # The first open day after a closed one: sun-thu must not be spelled mon-...
         first = next(d for d in self.days if (d - 1) % 7 not in self.days or len(self.days) == 7)
         last = (first + len(self.days) - 1) % 7
         hours = f" {_spell(self.open_us)}-{_spell(self.close_us)}"

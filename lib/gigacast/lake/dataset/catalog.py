@@ -1,7 +1,7 @@
 """The lake: the datasets of a store, and the state of each version.
 
-A version exists when its manifest does. A folder without a manifest is *unfinished* with a claim,
-*retired* when it was deleted except for files that later versions share, and *plain* otherwise:
+A version exists when its manifest does. A folder without a manifest is *unfinished* if it has a
+claim, *retired* if all but the files that later versions share were deleted, and *plain* otherwise:
 somebody put the files there by hand.
 """
 
@@ -75,7 +75,9 @@ class Lake:
     def datasets(self, layer: str | None = None) -> list[DatasetRef]:
         """Return every dataset, without versions."""
         layers = LAYERS if layer is None else (layer,)
-        return [DatasetRef(one, name) for one in layers for name in self.names(one)]
+        return [
+            DatasetRef(each_layer, name) for each_layer in layers for name in self.names(each_layer)
+        ]
 
     def versions(self, ref: DatasetRef) -> dict[str, str]:
         """Return the versions of a dataset, oldest first, each with its state."""
@@ -86,11 +88,13 @@ class Lake:
             if ref.layer == "raw" or Version.find(folder)
         }
         existing = {version: state for version, state in states.items() if state is not None}
+        # Days sort as text; versions do not, as v10 comes after v9.
         order = sorted(existing) if ref.layer == "raw" else sorted(existing, key=Version.parse)
         return {version: existing[version] for version in order}
 
     def state(self, ref: DatasetRef) -> str | None:
         """Return the state of one version; ``None`` when its folder is empty."""
+        # One listing of one level: the names of the objects decide, and none of them is read.
         level = self.store.list_folder(ref_prefix(ref))
         names = {entry.key.rpartition("/")[2] for entry in level.objects}
         if DATASET_MANIFEST in names:
@@ -119,11 +123,12 @@ class Lake:
         pinned = read_pinned(self.store, key)
         if pinned is None:
             return None
-        where = f"{self.store.address.url}/{key}"
-        manifest = parse_dataset_manifest(pinned.content, where)
+        url = f"{self.store.address.url}/{key}"
+        manifest = parse_dataset_manifest(pinned.content, url)
+        # A folder that was copied by hand has the manifest of another version.
         if manifest.ref != ref:
             raise DatasetIntegrityError(
-                f"{where}: can't be trusted: it says it is {manifest.ref}",
+                f"{url}: can't be trusted: it says it is {manifest.ref}",
                 hint="versions are not copied by hand: publish the content there",
             )
         return manifest

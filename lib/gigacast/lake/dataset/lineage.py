@@ -39,6 +39,7 @@ MADE_FROM = "made from"
 FORECAST_FROM = "forecast from"
 FILE_OF = "file of"
 READERS = 16
+"""Audits read at a time: each costs a round trip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,8 @@ class Link:
     relation : str
         ``made from``, ``appended to``, ``forecast from`` or ``file of``.
     state : str
-        Of a source: whether the object still has that ETag.
+        Whether a source still has that ETag: ``as it was``, ``changed since``, ``gone`` or ``out of
+        reach``.
     via : str
         Neighbour that is one step nearer to the start.
     """
@@ -96,9 +98,9 @@ def _start(lake: Lake, text: str) -> tuple[DatasetRef | None, str]:
     try:
         ref = lake.read(DatasetRef.parse(plain)).ref
     except (ConfigError, DataNotFoundError):
-        found = DatasetRef.find(plain)
-        if found is not None and not found[0] and found[1].version and lake.find(found[1]):
-            return found[1], plain
+        match = DatasetRef.find(plain)
+        if match is not None and not match[0] and match[1].version and lake.find(match[1]):
+            return match[1], plain
         try:
             lake.store.head(plain)
         except ObjectNotFoundError as error:
@@ -111,36 +113,38 @@ def _start(lake: Lake, text: str) -> tuple[DatasetRef | None, str]:
 
 
 def _sources(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
-    seen: set[tuple[str, str]] = set()
-    if ref is None:  # a file that versions name in place comes from what the first comes from
+    visited: set[tuple[str, str]] = set()
+    # A file that versions name in place (cleaned files are) has the sources of the first of them.
+    if ref is None:
         ref = next(iter(_owners(lake, start)), None)
     pending: list[tuple[int, str, DatasetRef | None]] = [(1, start, ref)]
     while pending:
+        # The oldest first, so that each source is reported with its smallest depth.
         depth, via, current = pending.pop(0)
         manifest = lake.find(current) if current is not None else None
         made_from = manifest.dependencies if manifest else _embedded(lake, via)
-        for one in made_from:
-            if (one.key, one.etag) in seen:
+        for dependency in made_from:
+            if (dependency.key, dependency.etag) in visited:
                 continue
-            seen.add((one.key, one.etag))
-            name = one.dataset or one.key
-            state = _state(lake, one) if manifest else _state_of_input(lake, one)
-            yield Link(depth, name, one.key, one.etag, MADE_FROM, state, via)
-            pending.append((depth + 1, name, _ref_of(one)))
+            visited.add((dependency.key, dependency.etag))
+            name = dependency.dataset or dependency.key
+            state = _state(lake, dependency) if manifest else _state_of_input(lake, dependency)
+            yield Link(depth, name, dependency.key, dependency.etag, MADE_FROM, state, via)
+            pending.append((depth + 1, name, _ref_of(dependency)))
         if manifest is not None and manifest.parent is not None:
             older = replace(manifest.ref, version=manifest.parent)
-            if (str(older), "") not in seen:
-                seen.add((str(older), ""))
+            if (str(older), "") not in visited:
+                visited.add((str(older), ""))
                 state = UNCHANGED if lake.find(older) is not None else GONE
                 yield Link(depth, str(older), str(older), "", PARENT, state, via)
                 pending.append((depth + 1, str(older), older))
 
 
-def _ref_of(one: Dependency) -> DatasetRef | None:
-    if one.dataset is not None:
-        return DatasetRef.parse(one.dataset)
-    found = DatasetRef.find(one.key)
-    return found[1] if found is not None and found[1].version else None
+def _ref_of(dependency: Dependency) -> DatasetRef | None:
+    if dependency.dataset is not None:
+        return DatasetRef.parse(dependency.dataset)
+    match = DatasetRef.find(dependency.key)
+    return match[1] if match is not None and match[1].version else None
 
 
 def _embedded(lake: Lake, key: str) -> list[Dependency]:
@@ -149,63 +153,63 @@ def _embedded(lake: Lake, key: str) -> list[Dependency]:
         return []
     try:
         with open_parquet(lake.store, key, selective=True) as file:
-            known = file.schema_arrow.metadata or {}
+            metadata = file.schema_arrow.metadata or {}
     except GigacastError:
         return []
-    keys = known.get(b"gigacast.input_keys", b"").decode().split("\n")
-    etags = known.get(b"gigacast.input_etags", b"").decode().split("\n")
-    dataset = known.get(b"gigacast.dataset", b"").decode() or None
+    keys = metadata.get(b"gigacast.input_keys", b"").decode().split("\n")
+    etags = metadata.get(b"gigacast.input_etags", b"").decode().split("\n")
+    dataset = metadata.get(b"gigacast.dataset", b"").decode() or None
     return [
-        Dependency(f"{dataset}/{one}" if dataset else one, etag, dataset)
-        for one, etag in zip(keys, etags, strict=False)
-        if one
+        Dependency(f"{dataset}/{input_key}" if dataset else input_key, etag, dataset)
+        for input_key, etag in zip(keys, etags, strict=False)
+        if input_key
     ]
 
 
-def _state(lake: Lake, one: Dependency) -> str:
+def _state(lake: Lake, dependency: Dependency) -> str:
     """Return whether an object still has its ETag; objects of other stores are looked up there."""
     try:
-        store, key = lake.store, one.key
-        if "://" in key:
+        store, key = lake.store, dependency.key
+        if "://" in key:  # an object of another store, named by its whole URL
             folder, _, key = key.rpartition("/")
             store = open_store(StoreAddress(folder))
-        return UNCHANGED if store.head(key).etag == one.etag else CHANGED
+        return UNCHANGED if store.head(key).etag == dependency.etag else CHANGED
     except ObjectNotFoundError:
         return GONE
     except (ConfigError, StorageError):
         return OUT_OF_REACH
 
 
-def _state_of_input(lake: Lake, one: Dependency) -> str:
+def _state_of_input(lake: Lake, dependency: Dependency) -> str:
     """Return whether a forecast's input still has its ETag, where the store can be reached."""
-    if one.dataset is not None:  # versions never change
-        return UNCHANGED if lake.find(DatasetRef.parse(one.dataset)) is not None else GONE
-    state = _state(lake, one)
+    if dependency.dataset is not None:  # versions never change
+        return UNCHANGED if lake.find(DatasetRef.parse(dependency.dataset)) is not None else GONE
+    state = _state(lake, dependency)
     # The footer does not name the input root: a missing object may exist below another one.
     return OUT_OF_REACH if state == GONE else state
 
 
 def _products(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
     manifests = list(_all_manifests(lake))
-    seen: set[str] = set()
+    products: set[str] = set()
     pending: list[tuple[int, str, DatasetRef | None]] = [(1, start, ref)]
     for owner in _owners(lake, start) if ref is None else []:
-        seen.add(str(owner))
+        products.add(str(owner))
         yield Link(1, str(owner), start, "", FILE_OF, UNCHANGED, start)
         pending.append((2, str(owner), owner))
     while pending:
         depth, via, current = pending.pop(0)
         for manifest in manifests:
             name = str(manifest.ref)
-            if name in seen or manifest.ref == ref:
+            if name in products or manifest.ref == ref:
                 continue
             link = _link(manifest, depth, via, current)
             if link is not None:
-                seen.add(name)
+                products.add(name)
                 yield link
                 pending.append((depth + 1, name, manifest.ref))
-    made = {**({} if ref is None else {start: 1}), **dict.fromkeys(seen, 2)}
-    yield from _forecasts(lake, made)
+    depths = {**({} if ref is None else {start: 1}), **dict.fromkeys(products, 2)}
+    yield from _forecasts(lake, depths)
 
 
 def _owners(lake: Lake, key: str) -> list[DatasetRef]:
@@ -218,7 +222,7 @@ def _owners(lake: Lake, key: str) -> list[DatasetRef]:
 
 
 def _forecasts(lake: Lake, datasets: Mapping[str, int]) -> Iterator[Link]:
-    """Yield the forecasts and backtests made from datasets, by the audits that are left."""
+    """Yield the forecasts and backtests made from datasets, as far as their audits still exist."""
     if not datasets:
         return
     keys = [
@@ -227,7 +231,7 @@ def _forecasts(lake: Lake, datasets: Mapping[str, int]) -> Iterator[Link]:
         for entry in page
         if entry.key.count("/") == 1 and entry.key.endswith(".json")
     ]
-    known: set[tuple[str, str]] = set()
+    yielded: set[tuple[str, str]] = set()
     with ThreadPoolExecutor(READERS) as pool:
         for audit in pool.map(partial(_read_audit, lake), sorted(keys, reverse=True)):
             inputs = str(audit.settings.get("inputs", "")) if audit is not None else ""
@@ -235,8 +239,8 @@ def _forecasts(lake: Lake, datasets: Mapping[str, int]) -> Iterator[Link]:
             if audit is None or via is None:
                 continue
             for name in _written(audit):
-                if (name, via) not in known:
-                    known.add((name, via))
+                if (name, via) not in yielded:
+                    yielded.add((name, via))
                     key = audit_key(audit.session_id)
                     yield Link(datasets[via], name, key, "", FORECAST_FROM, UNCHANGED, via)
 
@@ -255,9 +259,9 @@ def _written(audit: Audit) -> list[str]:
     if not isinstance(specs, dict) or not audit.files_processed:
         return []  # the run wrote nothing
     return [
-        spec_prefix(str(one["model"]), str(one["version"]), spec, root).rstrip("/")
-        for spec, one in specs.items()
-        if isinstance(one, dict) and "model" in one and "version" in one
+        spec_prefix(str(entry["model"]), str(entry["version"]), spec, root).rstrip("/")
+        for spec, entry in specs.items()
+        if isinstance(entry, dict) and "model" in entry and "version" in entry
     ]
 
 
@@ -266,10 +270,10 @@ def _link(
 ) -> Link | None:
     """Return the link from a dataset or key to a version made from it; ``None`` without one."""
     name = str(manifest.ref)
-    for one in manifest.dependencies:
-        same_dataset = current is not None and one.dataset == str(current)
-        if one.key == via or (same_dataset and via == str(current)):
-            return Link(depth, name, one.key, one.etag, MADE_FROM, UNCHANGED, via)
+    for dependency in manifest.dependencies:
+        same_dataset = current is not None and dependency.dataset == str(current)
+        if dependency.key == via or (same_dataset and via == str(current)):
+            return Link(depth, name, dependency.key, dependency.etag, MADE_FROM, UNCHANGED, via)
     is_parent = current is not None and manifest.parent is not None
     if is_parent and replace(manifest.ref, version=manifest.parent) == current:
         return Link(depth, name, str(current), "", PARENT, UNCHANGED, via)
@@ -280,12 +284,12 @@ def _all_manifests(lake: Lake) -> Iterator[DatasetManifest]:
     for dataset in lake.datasets():
         for version, state in lake.versions(dataset).items():
             if state in {PUBLISHED, DEPRECATED}:
-                one = replace(dataset, version=version)
+                ref = replace(dataset, version=version)
                 try:
-                    found = lake.find(one)
+                    manifest = lake.find(ref)
                 except DatasetIntegrityError as error:
                     # One damaged manifest must not hide the lineage of all other datasets.
-                    _logger.warning("%s is left out of the lineage: %s", one, error)
+                    _logger.warning("%s is left out of the lineage: %s", ref, error)
                     continue
-                if found is not None:
-                    yield found
+                if manifest is not None:
+                    yield manifest

@@ -23,11 +23,13 @@ from gigacast.errors import ConfigError, CorruptedFileError, DatasetIntegrityErr
 
 FORMAT = 1
 _HINT = "restore it from a backup, or publish the content as another version"
+# Fields with a default that every manifest has: without them it is damaged.
 _ALWAYS_STORED = ("changelog", "dependencies", "partition_by", "quality_flags")
 
 
 def schema_to_text(schema: pa.Schema) -> str:
     """Return a schema as text, for JSON."""
+    # Arrow's own encoding: pyarrow has no function that reads types back from their names.
     return base64.b64encode(schema.remove_metadata().serialize().to_pybytes()).decode()
 
 
@@ -146,7 +148,7 @@ class DatasetManifest:
     files : tuple of DatasetFile
         Files in the order in which their rows are read.
     schema : pyarrow.Schema
-        Schema as which every file can be read.
+        Schema to which the rows of every file can be converted.
     created_at, created_by : str
     time_column : str, optional
     partition_by : tuple of str
@@ -202,7 +204,7 @@ class DatasetManifest:
     def null_counts(self) -> dict[str, int]:
         """Count of missing values by column; a column that a file lacks is missing in all its rows.
 
-        Files of other writers may have no counts: they add nothing.
+        A file without statistics, as other programs may write it, counts as complete.
         """
         return {
             name: sum(
@@ -224,7 +226,7 @@ class DatasetManifest:
         bounds: dict[str, Bounds] = {}
         filled = [file for file in self.files if file.rows]
         for name in self.schema.names:
-            # One file without bounds may hold anything: then nothing is known of the column.
+            # A file without bounds may hold any value, so then the column has none either.
             pairs = [file.bounds[name] for file in filled if name in file.bounds]
             if pairs and len(pairs) == len(filled):
                 bounds[name] = (min(low for low, _ in pairs), max(high for _, high in pairs))
@@ -235,7 +237,9 @@ class DatasetManifest:
         plain: dict[str, Any] = {"format": FORMAT}
         for entry in fields(self):
             value = getattr(self, entry.name)
-            plain[entry.name] = [asdict(one) for one in value] if _holds_values(value) else value
+            plain[entry.name] = (
+                [asdict(record) for record in value] if _holds_values(value) else value
+            )
         plain["schema"] = schema_to_text(self.schema)
         plain["files"] = [file_to_dict(file) for file in self.files]
         return json.dumps(plain, indent=1, ensure_ascii=False).encode()
@@ -250,14 +254,14 @@ def digest_dataset(contents: Iterable[tuple[str, str]]) -> str:
     return digest_value(sorted(map(list, contents)), 64)
 
 
-def parse_dataset_manifest(content: bytes, where: str) -> DatasetManifest:
+def parse_dataset_manifest(content: bytes, label: str) -> DatasetManifest:
     """Read a manifest and check that it agrees with itself.
 
     Raises
     ------
     DatasetIntegrityError
     """
-    source = Source(where, DatasetIntegrityError, "can't be trusted", _HINT)
+    source = Source(label, DatasetIntegrityError, "can't be trusted", _HINT)
     values = decode_json(content, source)
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise source.refuse(f"not a manifest of format {FORMAT}")
@@ -278,12 +282,12 @@ def file_to_dict(file: DatasetFile) -> dict[str, Any]:
     return plain | {"bounds": bounds}
 
 
-def file_from_dict(entry: Any, where: str = "a file") -> DatasetFile:
+def file_from_dict(entry: Any, label: str = "a file") -> DatasetFile:
     """Return the file that `file_to_dict` gave as plain values.
 
     Raises
     ------
     CorruptedFileError
     """
-    source = Source(where, CorruptedFileError, hint="delete it and run this again")
+    source = Source(label, CorruptedFileError, hint="delete it and run this again")
     return read_record(DatasetFile, entry, source, required=("bounds",))

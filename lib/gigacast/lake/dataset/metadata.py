@@ -35,10 +35,11 @@ def metadata_schema() -> dict[str, Any]:
 
 @cache
 def _validator() -> Any:
+    # Without a checker jsonschema ignores formats, and any text would pass for a time.
     return Draft202012Validator(metadata_schema(), format_checker=FormatChecker(["date-time"]))
 
 
-def check_metadata(metadata: Any, where: str) -> dict[str, Any]:
+def check_metadata(metadata: Any, label: str) -> dict[str, Any]:
     """Return metadata that follows the published schema.
 
     Raises
@@ -48,29 +49,29 @@ def check_metadata(metadata: Any, where: str) -> dict[str, Any]:
     """
     problem = next(iter(_validator().iter_errors(metadata)), None)
     if problem is not None:
-        place = ".".join(str(part) for part in problem.absolute_path) or "the whole"
+        place = ".".join(str(part) for part in problem.absolute_path) or "top level"
         message = problem.message if len(problem.message) < 200 else f"{problem.message[:200]}..."
         raise CorruptedFileError(
-            f"{where}: {place}: {message}",
+            f"{label}: {place}: {message}",
             hint="the form is gigacast/lake/dataset/metadata.schema.json",
         )
     checked: dict[str, Any] = metadata
     return checked
 
 
-def parse_metadata(content: bytes, where: str) -> dict[str, Any]:
+def parse_metadata(content: bytes, label: str) -> dict[str, Any]:
     """Read and check metadata.
 
     Raises
     ------
     CorruptedFileError
     """
-    return check_metadata(decode_json(content, Source(where, CorruptedFileError)), where)
+    return check_metadata(decode_json(content, Source(label, CorruptedFileError)), label)
 
 
-def metadata_bytes(metadata: Mapping[str, Any], where: str) -> bytes:
+def metadata_bytes(metadata: Mapping[str, Any], label: str) -> bytes:
     """Return metadata as it is stored, checked."""
-    return json.dumps(check_metadata(dict(metadata), where), indent=1, ensure_ascii=False).encode()
+    return json.dumps(check_metadata(dict(metadata), label), indent=1, ensure_ascii=False).encode()
 
 
 def describe_manifest(manifest: DatasetManifest) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Publishing a version of a dataset: its files, its metadata.json and its manifest.
+"""The publication of a dataset version: its files, its metadata.json and its manifest.
 
 The order of the steps, and what a crash between two of them leaves, is `lake.publication`.
 """
@@ -48,7 +48,9 @@ class DatasetDraft:
     def digest(self) -> str:
         """Digest of the content: the files shared with the parent, and the new ones."""
         shared = [(file.path, file.content) for file in self.manifest.files]
-        return digest_dataset([*shared, *((path, one.content) for path, one in self.new.items())])
+        return digest_dataset(
+            [*shared, *((path, draft.content) for path, draft in self.new.items())]
+        )
 
 
 def publish_dataset(
@@ -87,8 +89,8 @@ def publish_dataset(
 class DatasetPublication(Publication[DatasetManifest]):
     """A version of a dataset to publish.
 
-    Files are put if absent: later versions share them by ETag, so that no writer, however late, may
-    replace one. A file left by a killed publication is taken when it holds the same rows.
+    Files are put if absent: later versions share them by ETag, so no late writer may replace one. A
+    file that a killed publication left is used if it has the same rows.
     """
 
     conflict: ClassVar[type[GigacastError]] = DatasetConflictError
@@ -125,7 +127,7 @@ class DatasetPublication(Publication[DatasetManifest]):
         if state == PLAIN:
             raise self.refuse(
                 "holds files without a manifest: somebody put them there by hand",
-                "choose another version, or import those files into this one's place elsewhere",
+                "choose another version, or move those files to another folder",
             )
 
     def write_files(self) -> DatasetManifest:
@@ -135,7 +137,7 @@ class DatasetPublication(Publication[DatasetManifest]):
         return replace(self.draft.manifest, digest=self.digest, files=ordered)
 
     def check_written(self, manifest: DatasetManifest) -> None:
-        """Write the metadata: readers who see the manifest find it there."""
+        """Write the metadata before the manifest, so that readers of the manifest find it."""
         content = metadata_bytes(describe_manifest(manifest), f"{self.ref}/{DATASET_METADATA}")
         self.store.put(ref_prefix(self.ref) + DATASET_METADATA, content)
 
@@ -144,9 +146,9 @@ class DatasetPublication(Publication[DatasetManifest]):
         return manifest.to_bytes()
 
     def confirm(self, manifest: DatasetManifest, *, is_new: bool) -> None:
-        """Check the parent's files, or describe the manifest of a faster publisher."""
+        """Check the parent's files, or write the metadata of a faster publisher's manifest."""
         if not is_new:
-            # Both wrote metadata; it must describe the manifest that won (time, author).
+            # Both publishers wrote metadata. The last must have the manifest's time and author.
             self.check_written(manifest)
         else:
             self._check_parent(manifest)
@@ -166,7 +168,7 @@ class DatasetPublication(Publication[DatasetManifest]):
             self.store.delete([self.manifest_key])
             raise DatasetConflictError(
                 f"{manifest.ref}: {gone[0]} of its parent {manifest.parent} was deleted meanwhile",
-                hint="append to a version that is there",
+                hint="append to a version that still exists",
             )
 
 
@@ -232,8 +234,8 @@ def _take_existing(store: Store, key: str, path: str, draft: DraftFile) -> Datas
             f"{store.address.url}/{key} is there already with other content",
             hint="delete what was left: `gigacast data retire --unfinished`",
         )
-    # Other writers (library versions, codecs) may have stored the same rows as other bytes: the
-    # manifest names the bytes that are stored.
+    # Another version of a library may have stored the same rows as other bytes. The manifest must
+    # describe the bytes that are stored.
     same_rows = replace(
         draft,
         size_bytes=len(pinned.content),

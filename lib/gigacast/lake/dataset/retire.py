@@ -36,7 +36,7 @@ ABANDONED_AFTER = timedelta(hours=1)
 def deprecate_version(
     lake: Lake, ref: DatasetRef, author: Author, *, why: str = "", instead: str | None = None
 ) -> Deprecation:
-    """Mark a version as deprecated; ``latest`` passes it over from now on.
+    """Mark a version as deprecated, so that ``latest`` skips it from now on.
 
     Raises
     ------
@@ -128,8 +128,8 @@ def plan_retirement(lake: Lake, ref: DatasetRef, retention: Retention, now: date
     states = lake.versions(ref)
     refused: dict[str, str] = {}
     if unknown := [v for v in retention.versions if v not in states]:
-        there = ", ".join(states) or "none"
-        raise DataNotFoundError(f"{ref.layer}/{ref.name} has no {unknown[0]}; there are: {there}")
+        names = ", ".join(states) or "none"
+        raise DataNotFoundError(f"{ref.layer}/{ref.name} has no {unknown[0]}; there are: {names}")
     chosen = _choose(lake, ref, states, retention, now, refused)
     refs = tuple(replace(ref, version=version) for version in chosen)
     return _plan(lake, refs, states, refused)
@@ -144,22 +144,26 @@ def _choose(
     refused: dict[str, str],
 ) -> list[str]:
     if retention.unfinished:
-        left = [v for v, state in states.items() if state == UNFINISHED]
-        return [v for v in left if _is_abandoned(lake, replace(ref, version=v), now, refused)]
-    there = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
-    latest = [v for v in there if states[v] == PUBLISHED][-1:] or there[-1:]
-    asked = list(retention.versions) or there
+        unfinished = [v for v, state in states.items() if state == UNFINISHED]
+        return [v for v in unfinished if _is_abandoned(lake, replace(ref, version=v), now, refused)]
+    readable = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
+    latest = [v for v in readable if states[v] == PUBLISHED][-1:] or readable[-1:]
+    candidates = list(retention.versions) or readable
     if retention.keep_last is not None:
-        asked = [v for v in asked if v not in there[len(there) - retention.keep_last :]]
+        candidates = [
+            v for v in candidates if v not in readable[len(readable) - retention.keep_last :]
+        ]
     if retention.only_deprecated:
-        asked = [v for v in asked if states[v] == DEPRECATED]
+        candidates = [v for v in candidates if states[v] == DEPRECATED]
     if retention.older_than_days is not None:
         before = (now - timedelta(days=retention.older_than_days)).isoformat()
-        asked = [v for v in asked if lake.read(replace(ref, version=v)).created_at < before]
+        candidates = [
+            v for v in candidates if lake.read(replace(ref, version=v)).created_at < before
+        ]
     for version in latest:
-        if version in asked:
+        if version in candidates:
             refused[version] = "the latest version stays"
-    return [v for v in asked if v not in latest and v in there]
+    return [v for v in candidates if v not in latest and v in readable]
 
 
 def _is_abandoned(lake: Lake, ref: DatasetRef, now: datetime, refused: dict[str, str]) -> bool:
@@ -181,17 +185,17 @@ def _plan(
         return RetirePlan((), (), (), refused)
     shared = _named_by(lake, (replace(refs[0], version=version) for version in staying))
     named = _named_by(lake, (r for r in refs if states[str(r.version)] != UNFINISHED))
-    found = {meta.key: meta for ref in refs for meta in _listed(lake, ref_prefix(ref))}
-    for key in named - found.keys():
-        found |= {meta.key: meta for meta in _listed(lake, key) if meta.key == key}
-    kept = tuple(sorted(found.keys() & shared))
-    objects = tuple(found[key] for key in sorted(found.keys() - shared))
-    return RetirePlan(tuple(refs), objects, kept, refused)
+    listed = {meta.key: meta for ref in refs for meta in _listed(lake, ref_prefix(ref))}
+    for key in named - listed.keys():
+        listed |= {meta.key: meta for meta in _listed(lake, key) if meta.key == key}
+    shared_keys = tuple(sorted(listed.keys() & shared))
+    objects = tuple(listed[key] for key in sorted(listed.keys() - shared))
+    return RetirePlan(tuple(refs), objects, shared_keys, refused)
 
 
 def _named_by(lake: Lake, refs: Iterable[DatasetRef]) -> set[str]:
     manifests = (lake.find(ref) for ref in refs)
-    return {file.key for found in manifests if found is not None for file in found.files}
+    return {file.key for manifest in manifests if manifest is not None for file in manifest.files}
 
 
 def _listed(lake: Lake, prefix: str) -> list[ObjectMeta]:
@@ -214,19 +218,20 @@ def retire(lake: Lake, plan: RetirePlan) -> int:
     for entry in plan.kept:
         owner = next((ref for ref in plan.versions if entry.startswith(ref_prefix(ref))), None)
         if owner is not None:
-            # Without a note, shared files without a manifest would look as if put there by hand.
+            # Shared files without a manifest or this note would count as put there by hand.
             lake.store.put(ref_prefix(owner) + DATASET_RETIRED, b"")
-    # Manifests first: from here on no reader opens the versions, and no append shares their files.
+    # Manifests first: after this no reader opens the versions and no append shares their files.
     lake.store.delete(sorted(manifests & keys))
+    # Listed again: a version published since the plan was made may share some of the files.
     states = lake.versions(plan.versions[0])
     living = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
     shared = _named_by(lake, (replace(plan.versions[0], version=version) for version in living))
-    rest = keys - manifests - shared
+    files = keys - manifests - shared
     # Claims last: a killed retirement leaves an unfinished version, not files of unknown origin.
-    lake.store.delete(sorted(rest - claims))
-    lake.store.delete(sorted(rest & claims))
+    lake.store.delete(sorted(files - claims))
+    lake.store.delete(sorted(files & claims))
     _forget_retired(lake, plan.versions[0])
-    return len(rest) + len(manifests & keys)
+    return len(files) + len(manifests & keys)
 
 
 def _forget_retired(lake: Lake, ref: DatasetRef) -> None:

@@ -2,7 +2,7 @@
 
 Keys name the version of a file: ``raw/EURUSD/2024-01-15/part-00000.parquet``. The ETag of a file of
 a published version is the digest of its rows, as in `lake.dataset.store`; a file without a manifest
-keeps its own.
+keeps the ETag of its object.
 """
 
 from collections.abc import Sequence
@@ -30,9 +30,9 @@ def resolve_sources(lake: Lake, ref: DatasetRef, *, every: bool = False) -> tupl
     if ref.version is not None and states.get(ref.version) == PLAIN:
         return (ref,)
     if every and ref.version is None:
-        there = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED, PLAIN}]
-        if there:
-            return tuple(replace(ref, version=version) for version in there)
+        readable = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED, PLAIN}]
+        if readable:
+            return tuple(replace(ref, version=version) for version in readable)
     plain = [version for version, state in states.items() if state == PLAIN]
     try:
         return (lake.read(ref).ref,)

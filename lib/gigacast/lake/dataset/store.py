@@ -22,7 +22,7 @@ from gigacast.storage.key import check_folder_prefix, check_key
 from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress, cut_pages, fold_level
 
 _HINT = "restore the file, or publish the data again as another version"
-_PIECE_BYTES = 8 << 20
+_PIECE_BYTES = 8 << 20  # hashed at a time, so that memory does not grow with the file
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -105,12 +105,13 @@ class DatasetStore(Store):
         try:
             return read(file.key, if_match=self._etags.get(file.key, file.etag))
         except (PreconditionFailedError, ObjectNotFoundError):
+            # Only now, and once per file, the object is hashed: it may be a copy with another ETag.
             etag = self._find_copy(file)
         return read(file.key, if_match=etag)
 
     def _find_copy(self, file: DatasetFile) -> str:
         """Return the ETag of an object with the same bytes: a copied lake has other ETags."""
-        where = f"{self._store.address.url}/{file.key}"
+        url = f"{self._store.address.url}/{file.key}"
         try:
             meta = self._store.head(file.key)
             digest = hashlib.sha256()
@@ -120,9 +121,9 @@ class DatasetStore(Store):
                 )
                 digest.update(piece)
         except ObjectNotFoundError as error:
-            raise DatasetIntegrityError(f"{where} is gone", hint=_HINT) from error
+            raise DatasetIntegrityError(f"{url} is gone", hint=_HINT) from error
         if digest.hexdigest() != file.sha256:
-            raise DatasetIntegrityError(f"{where} was replaced after it was published", hint=_HINT)
+            raise DatasetIntegrityError(f"{url} was replaced after it was published", hint=_HINT)
         self._etags[file.key] = meta.etag
         return meta.etag
 

@@ -4,8 +4,8 @@
 ETag that was read, so the slower of two operators undoes nothing: it gets an error that shows the
 version that is active now.
 
-Deletions are recorded here, too. The swap that records one makes a switch to that version fail that
-is under way; a later switch finds the claim for deletion (see `lake.model.registry`).
+Deletions are recorded here, too: the swap makes a switch that is under way fail, and a later switch
+to the deleted version finds the claim for deletion (see `lake.model.registry`).
 """
 
 import json
@@ -54,7 +54,7 @@ class Active:
         return Active(version, (*self.history, change))
 
     def before(self) -> list[str]:
-        """Return the versions that rollbacks lead to, the next rollback's first.
+        """Return the versions that rollbacks lead to, that of the next rollback first.
 
         A rollback undoes its switch: two in a row go two versions back.
         """
@@ -65,10 +65,10 @@ class Active:
                     pile.pop()
             elif change.action != DELETE:
                 pile.append(change.version)
-        return pile[-2::-1]
+        return pile[-2::-1]  # without the last, which is active now
 
 
-def parse_active(content: bytes, where: str) -> Active:
+def parse_active(content: bytes, label: str) -> Active:
     """Read an ``ACTIVE`` object.
 
     Raises
@@ -76,7 +76,7 @@ def parse_active(content: bytes, where: str) -> Active:
     ModelIntegrityError
     """
     source = Source(
-        where,
+        label,
         ModelIntegrityError,
         "does not say which version is active",
         "delete it and run `gigacast models switch NAME VERSION`",
@@ -193,7 +193,7 @@ def activate_first(registry: Registry, model: str, version: str, author: Author)
 
 
 def rollback_version(registry: Registry, model: str, author: Author, *, why: str = "") -> Active:
-    """Make the version active that was active before and is still published.
+    """Make the latest earlier version active that is still published.
 
     Raises
     ------
@@ -249,7 +249,7 @@ def delete_version(
 
 
 def check_deletable(registry: Registry, model: str, version: str) -> None:
-    """Refuse to delete a version that is active or does not exist.
+    """Check that a version exists and is not active.
 
     Raises
     ------

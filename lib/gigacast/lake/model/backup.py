@@ -28,7 +28,7 @@ class BackupReport:
 
 
 def write_archive(registry: Registry, names: Sequence[str], archive: Path) -> BackupReport:
-    """Write versions into a tar file, each verified; the file appears whole or not at all.
+    """Write versions into a tar file, each verified; a crash leaves no partial file.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """The cache of models on this machine, by their digest.
 
-A folder is named after the digest of its content: another content is another folder, never a stale
-one. It is filled under another name and renamed, so that every process finds all of it or nothing,
-and it is hashed again before every use.
+A folder is named after the digest of its content, so no folder becomes stale. It is filled under
+another name and renamed, so that other processes find it complete or not at all, and it is hashed
+again before every use.
 """
 
 import os
@@ -23,7 +23,7 @@ from gigacast.lake.model.transfer import copy_plain, fetch_version, local_errors
 from gigacast.storage.store import ObjectMeta, Store
 
 _SCRATCH = ".fetch-"
-_STALE_S = 24 * 3600.0
+_STALE_S = 24 * 3600.0  # no download of a model takes a day
 
 
 class Cached(NamedTuple):
@@ -97,17 +97,19 @@ class ModelCache:
         StorageError
             When there is no room.
         """
+        # A folder's name holds two digests. That of the ETags finds the copy of the listed objects;
+        # that of the content shows whether the copy is still as it was fetched.
         label = digest_etags(text for meta in files.values() for text in (meta.key, meta.etag))
-        known = sorted(self._root.glob(f"plain-{label}-*"))
-        if not known:
-            known = [self._fetch_plain(store, files, label)]
-        digest = digest_folder(known[0])
-        if known[0].name != f"plain-{label}-{digest}":
+        folders = sorted(self._root.glob(f"plain-{label}-*"))
+        if not folders:
+            folders = [self._fetch_plain(store, files, label)]
+        digest = digest_folder(folders[0])
+        if folders[0].name != f"plain-{label}-{digest}":
             raise ModelIntegrityError(
-                f"{known[0]}: a file was changed after it was fetched; it is not loaded",
-                hint=_hint(known[0]),
+                f"{folders[0]}: a file was changed after it was fetched; it is not loaded",
+                hint=_hint(folders[0]),
             )
-        return Cached(known[0], digest, fetched=True)
+        return Cached(folders[0], digest, fetched=True)
 
     def _fetch_plain(self, store: Store, files: Mapping[str, ObjectMeta], label: str) -> Path:
         def name(staged: Path) -> Path:

@@ -33,7 +33,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def is_model_file(name: str) -> bool:
-    """Whether a manifest may list the name: of a file in the model's folder or its base's."""
+    """Check whether a manifest may list a name: that of a file of a model, or of its base model."""
     return _FILE.fullmatch(name) is not None and name.rpartition("/")[2] != _NOT_THE_MODEL
 
 
@@ -74,7 +74,7 @@ def digest_files(files: Iterable[ModelFile]) -> str:
     """Return the digest of a model from the hashes of its files."""
     digest = hashlib.sha256()
     for file in sorted(files):
-        # A zero byte can be in no name: no two lists of files give the same bytes.
+        # No name holds a zero byte, so no two lists of files give the same bytes.
         digest.update(f"{file.name}\0{file.sha256}\n".encode())
     return digest.hexdigest()
 
@@ -115,7 +115,7 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def refuse_unsafe(folder: Path) -> None:
-    """Refuse a folder with files that could run code when they are loaded, or damaged weights.
+    """Refuse a folder with files that could run code when loaded, or with damaged weights.
 
     Raises
     ------

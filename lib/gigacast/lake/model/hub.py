@@ -55,7 +55,7 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
     StorageError
         When there is no room for it.
     """
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - for those who ask the hub
+    from huggingface_hub import snapshot_download  # noqa: PLC0415 - only models of the hub need it
     from huggingface_hub.errors import (  # noqa: PLC0415
         HfHubHTTPError,
         LocalEntryNotFoundError,

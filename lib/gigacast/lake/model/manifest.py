@@ -1,7 +1,7 @@
 """The manifest of a model version: its content, its source, and every file with its hash.
 
 It is written last and never replaced, so a version with a manifest is complete. A manifest is
-believed only when it agrees with itself and with its key.
+trusted only if its digest is that of its files and its key that of its version.
 """
 
 import json
@@ -24,7 +24,7 @@ _HINT = "publish the model again from a good copy, under a new version"
 
 
 def is_name(name: str) -> bool:
-    """Whether a model or version may have the name: every store and disk takes it for a folder."""
+    """Check whether a name of a model or version is usable as a folder in every store."""
     return _NAME.fullmatch(name) is not None and name != ACTIVE
 
 
@@ -107,7 +107,7 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
-def parse_manifest(content: bytes, where: str) -> ModelManifest:
+def parse_manifest(content: bytes, label: str) -> ModelManifest:
     """Read a manifest and check that it agrees with itself.
 
     Parameters
@@ -121,7 +121,7 @@ def parse_manifest(content: bytes, where: str) -> ModelManifest:
     ModelIntegrityError
         When it is no manifest, names a file outside its folder, or its digest does not match.
     """
-    source = Source(where, ModelIntegrityError, "cannot be trusted", _HINT)
+    source = Source(label, ModelIntegrityError, "cannot be trusted", _HINT)
     values = decode_json(content, source)
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise source.refuse(f"not a manifest of format {FORMAT}")

@@ -1,8 +1,8 @@
 """The registry of model versions under ``models/``; a published version never changes.
 
 A version is published in the order of `lake.publication` and deleted in the reverse one. Its state
-follows from the objects of its folder: with a manifest it is published, with a claim alone it is
-unfinished, with neither somebody put the files there by hand.
+follows from the objects in its folder: with a manifest it is published; with only a claim it is
+unfinished; with neither of them, somebody put the files there by hand.
 """
 
 import logging
@@ -94,11 +94,11 @@ class Registry:
         pinned = read_pinned(self.store, key)
         if pinned is None:
             return None
-        where = f"{self.store.address.url}/{key}"
-        manifest = parse_manifest(pinned.content, where)
+        url = f"{self.store.address.url}/{key}"
+        manifest = parse_manifest(pinned.content, url)
         if (manifest.model, manifest.version) != (model, version):
             raise ModelIntegrityError(
-                f"{where}: cannot be trusted: it says it is {manifest.model}/{manifest.version}",
+                f"{url}: cannot be trusted: it says it is {manifest.model}/{manifest.version}",
                 hint="it was copied by hand: use `gigacast models backup` and `restore`",
             )
         return manifest
@@ -185,7 +185,7 @@ class Registry:
         """
         key = model_claim_key(model, version)
         before = read_pinned(self.store, key)
-        # Without a condition: a deletion takes the place of every claim, of whoever publishes.
+        # Without a condition: a deletion replaces the claim of any publisher.
         self.store.put(key, claim_content(author, deleting=True))
         return before
 
@@ -198,7 +198,7 @@ class Registry:
             self.store.put(key, before.content)
 
     def is_being_deleted(self, model: str, version: str) -> bool:
-        """Whether a deletion of the version is under way or was killed."""
+        """Check whether a deletion of the version is under way or was killed."""
         return parse_claim(read_pinned(self.store, model_claim_key(model, version))).deleting
 
     def erase(self, model: str, version: str) -> int:

@@ -1,19 +1,19 @@
-"""Resolve a model's name or path to pinned files in a folder.
+"""The resolution of a model's name or path to files in a folder, pinned by their digest.
 
-Looked for in this order, first hit wins, and the choice is part of the result:
+Places are searched in this order. The first match wins, and `ResolvedModel.source` names it:
 
 1. a name that ships with the package (``gigacast-bolt-nano``) or needs no files
    (``seasonal-naive``, ``auto-ets``, ``auto-theta``)
-2. a local folder; one that was published is held to its manifest
+2. a local folder; if it has a manifest of a published version, it is verified by it
 3. the cache on this machine: a digest, as receipts give it (``sha256:3fa9c2...``), and the files
    of every version found in 4
 4. the registry under the output root: ``chronos-bolt-tiny/v1.0`` (``models/chronos-bolt-tiny/v1.0``
    is the same), or ``chronos-bolt-tiny`` for the version that is active now; a digest, too
-5. the hub: ``amazon/chronos-bolt-tiny``, with ``@<revision>`` if wanted; the published names
-   (``chronos-bolt-tiny``) may stand without their owner
+5. the hub: ``amazon/chronos-bolt-tiny``, optionally with ``@<revision>``; for the published models
+   (``chronos-bolt-tiny``) the owner may be left out
 
-What has a manifest is verified by it, byte for byte, before it is used. A version of plain files
-without one is pinned by their ETags, and the choice says so.
+A version with a manifest is verified by it, byte for byte, before it is used. A version without one
+is pinned by the ETags of its files, and `ResolvedModel.source` says so.
 """
 
 import re
@@ -70,9 +70,9 @@ class ResolvedModel:
         SHA-256 over the names and contents of the files a model is loaded from; a constant for a
         model without files.
     folder : Path, optional
-        Where the files are; ``None`` for a model without files.
+        Folder of the files; ``None`` for a model without files.
     source : str
-        Where it was found, for people.
+        Place where it was found, for people.
     """
 
     name: str
@@ -98,15 +98,16 @@ def resolve_model(
     reference : str
         See the module's docstring.
     outputs : Store
-        Rooted where ``models/`` lies.
+        Store rooted at the folder that holds ``models/``.
     version : str, optional
-        The version to look for, or to call it.
+        Version to look for; for folders and models of the hub, the version to use in keys.
     otherwise : str, optional
-        Second reference, used when there is no such folder and nothing under ``models/``.
+        Second reference, used if the first is neither a folder nor under ``models/``; none by
+        default.
     detect : bool
         Whether to search beyond the package's models and local folders.
     cache : Path, optional
-        Folder for fetched models; ``GIGACAST_CACHE`` or ``~/.cache/gigacast`` when absent.
+        Folder for fetched models; below ``GIGACAST_CACHE`` or ``~/.cache/gigacast`` by default.
 
     Raises
     ------
@@ -134,16 +135,16 @@ def resolve_model(
             f"no model in {folder}, and looking elsewhere is switched off",
             hint="set model.auto_detect_mode, or correct model.model_path",
         )
-    found = _from_registry(reference, Registry(outputs), version, ModelCache(cache))
-    if found is not None:
-        return found
+    registered = _from_registry(reference, Registry(outputs), version, ModelCache(cache))
+    if registered is not None:
+        return registered
     if otherwise is not None and otherwise != reference:
         return resolve_model(otherwise, outputs, version=version, cache=cache)
     return _from_hub(reference, version, outputs)
 
 
 def is_shipped(name: str) -> bool:
-    """Whether a name always means a model of the package."""
+    """Check whether a name always means a model of the package."""
     return name in FILELESS_MODELS or _packaged(name) is not None
 
 
@@ -154,7 +155,7 @@ def _packaged(name: str) -> Path | None:
 
 
 def is_version_folder(folder: Path) -> bool:
-    """Whether a folder has the name of a version, so that its parent names the model."""
+    """Check whether a folder is named like a version, so that its parent names the model."""
     return _VERSION_FOLDER.fullmatch(folder.name) is not None
 
 
@@ -163,8 +164,11 @@ def _from_folder(folder: Path, version: str | None) -> ResolvedModel:
     manifest = read_folder_manifest(folder)
     source = str(folder)
     if manifest is not None:
-        hint = f"copy the published version again, or remove {folder / 'manifest.json'} if the "
-        check_folder(folder, manifest, hint + "change is meant")
+        hint = (
+            f"copy the published version again, or remove {folder / 'manifest.json'} "
+            "if the change is intended"
+        )
+        check_folder(folder, manifest, hint)
         source = f"{folder}, verified by its manifest"
     if is_version_folder(folder):
         return _pin(folder, folder.parent.name, version or folder.name, source)
@@ -180,8 +184,8 @@ def _from_hub(reference: str, version: str | None, outputs: Store) -> ResolvedMo
             hint=f"use {DEFAULT_MODEL}, {NAIVE_MODEL}, a folder, NAME or NAME/VERSION under "
             "models/, or a hub id such as amazon/chronos-bolt-tiny",
         )
-    repo, wanted = named
-    folder, revision = download_from_hub(repo, wanted)
+    repo, requested = named
+    folder, revision = download_from_hub(repo, requested)
     name = repo.rpartition("/")[2]
     return _pin(folder, name, version or revision[:12], f"hub {repo}@{revision}")
 
@@ -203,14 +207,14 @@ def _from_registry(
         if registry.versions(name):
             raise registry.unknown(name, "the active one")
         return None
-    found = find_version(registry, name, active.version, cache, "active, ")
-    if found is None:
+    resolved = find_version(registry, name, active.version, cache, "active, ")
+    if resolved is None:
         raise registry.unknown(name, active.version)
-    return found
+    return resolved
 
 
 def find_version(
-    registry: Registry, name: str, version: str, cache: ModelCache, how: str = ""
+    registry: Registry, name: str, version: str, cache: ModelCache, remark: str = ""
 ) -> ResolvedModel | None:
     """Return a version of a registry with its files verified in the cache; ``None`` if unknown.
 
@@ -219,7 +223,7 @@ def find_version(
     registry : Registry
     name, version : str
     cache : ModelCache
-    how : str
+    remark : str
         Remark on the choice, for `ResolvedModel.source`; none by default.
 
     Raises
@@ -230,27 +234,29 @@ def find_version(
     """
     manifest = registry.find(name, version)
     if manifest is not None:
-        return _published(registry, manifest, cache, how)
+        return _published(registry, manifest, cache, remark)
     versions = registry.versions(name)
     if not versions:
         return None  # another model's name, or a hub id
     if versions.get(version) != PLAIN:
         raise registry.unknown(name, version)
     files = registry.files(name, version)
-    where = f"{registry.store.address.url}/{model_prefix(name, version)}"
+    url = f"{registry.store.address.url}/{model_prefix(name, version)}"
     plain = {file: meta for file, meta in files.items() if "/" not in file}
     fetched = cache.get_plain(registry.store, plain)
-    source = f"{where} ({how}no manifest: pinned by ETags)"
+    source = f"{url} ({remark}no manifest: pinned by ETags)"
     return ResolvedModel(name, version, fetched.digest, fetched.folder, source)
 
 
 def _published(
-    registry: Registry, manifest: ModelManifest, cache: ModelCache, how: str
+    registry: Registry, manifest: ModelManifest, cache: ModelCache, remark: str
 ) -> ResolvedModel:
     name, version = manifest.model, manifest.version
     cached = cache.get(registry.store, manifest)
     place = "fetched" if cached.fetched else "in the cache"
-    source = f"{registry.store.address.url}/{model_prefix(name, version)} ({how}verified, {place})"
+    source = (
+        f"{registry.store.address.url}/{model_prefix(name, version)} ({remark}verified, {place})"
+    )
     return ResolvedModel(name, version, manifest.digest, cached.folder, source)
 
 
@@ -258,8 +264,15 @@ def _by_digest(digest: str, registry: Registry, cache: ModelCache) -> ResolvedMo
     """Return the model of a digest, from the cache or else from the versions of a registry."""
     cached = cache.find(digest)
     if cached is not None:
-        folder, found = cached
-        return ResolvedModel(found.model, found.version, found.digest, folder, f"cache {folder}")
+        folder, cached_manifest = cached
+        return ResolvedModel(
+            cached_manifest.model,
+            cached_manifest.version,
+            cached_manifest.digest,
+            folder,
+            f"cache {folder}",
+        )
+    # No object lists versions by digest, so the manifests are read until one matches.
     for name in registry.models():
         for version, state in registry.versions(name).items():
             if state != PUBLISHED:

@@ -36,13 +36,14 @@ from gigacast.lake.publication import Author
 _MEMBER = re.compile(
     r"models/(?P<model>[^/]+)/(?:ACTIVE|(?P<version>[^/]+)/(?P<file>(?:base/)?[^/]+))"
 )
+# Manifests are read into memory, and an archive may come from anybody.
 _MAX_RECORD_BYTES = 64 * 2**20
 _PIECE_BYTES = 2**20
 
 
 @dataclass
 class RestoreReport:
-    """The versions restored, those that were there before, and the active version of each model."""
+    """The restored versions, those that existed already, and the active version of each model."""
 
     versions: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
@@ -183,13 +184,13 @@ def _check_files(
 ) -> None:
     for file in manifest.files:
         member = members.get(model_file_key(manifest.model, manifest.version, file.name))
-        found = None
+        stored = None
         if member is not None:
             hashed = hashlib.sha256()
             for piece in _pieces(tar, member):
                 hashed.update(piece)
-            found = ModelFile(file.name, member.size, hashed.hexdigest())
-        if (problem := compare_file(file, found)) is not None:
+            stored = ModelFile(file.name, member.size, hashed.hexdigest())
+        if (problem := compare_file(file, stored)) is not None:
             raise ModelIntegrityError(
                 f"{archive}: {manifest.model}/{manifest.version}: {problem}; nothing was restored",
                 hint="use another backup",

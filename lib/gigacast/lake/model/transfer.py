@@ -42,8 +42,8 @@ def fetch_version(store: Store, manifest: ModelManifest, folder: Path) -> None:
         target = folder / file.name
         with local_errors(target):
             target.parent.mkdir(parents=True, exist_ok=True)
-            found = _copy(store, meta, file, target) if meta is not None else None
-        problem = compare_file(file, found)
+            copied = _copy(store, meta, file, target) if meta is not None else None
+        problem = compare_file(file, copied)
         if problem is not None:
             raise ModelIntegrityError(
                 f"{store.address.url}/{prefix}: {problem}; it is not loaded",
@@ -105,7 +105,7 @@ def copy_plain(store: Store, files: Mapping[str, ObjectMeta], folder: Path) -> N
 
 
 @contextmanager
-def local_errors(where: Path) -> Iterator[None]:
+def local_errors(path: Path) -> Iterator[None]:
     """Raise errors of the local disk as the package's errors.
 
     Raises
@@ -118,7 +118,7 @@ def local_errors(where: Path) -> Iterator[None]:
         reason = error.strerror or str(error)
         if error.errno in _FULL:
             raise StorageError(
-                f"no room to write {where}: {reason}",
+                f"no room to write {path}: {reason}",
                 hint="free space, or set GIGACAST_CACHE or TMPDIR to a larger disk",
             ) from error
-        raise StorageError(f"{where}: {reason}", hint="check the path and permissions") from error
+        raise StorageError(f"{path}: {reason}", hint="check the path and permissions") from error

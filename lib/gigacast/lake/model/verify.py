@@ -1,4 +1,4 @@
-"""Verify published versions in their store: hash every file again."""
+"""The verification of published versions: every stored file is hashed again."""
 
 from dataclasses import dataclass, field
 
@@ -47,7 +47,7 @@ def verify_versions(registry: Registry, model: str, version: str | None = None) 
     for name in [version] if version is not None else states:
         label = f"{model}/{name}"
         if states[name] == PLAIN:
-            report.skipped.append(f"{label}: no manifest to hold it to")
+            report.skipped.append(f"{label}: no manifest to compare it with")
         elif states[name] != PUBLISHED:
             report.problems.append(f"{label}: a publish or delete was never finished")
         else:
@@ -66,10 +66,10 @@ def _verify(registry: Registry, model: str, version: str, report: Verification) 
     files = registry.files(model, version)
     for file in manifest.files:
         meta = files.get(file.name)
-        found = hash_object(registry.store, meta, file.name) if meta is not None else None
-        report.files += found is not None
-        report.size_bytes += found.size_bytes if found is not None else 0
-        if (problem := compare_file(file, found)) is not None:
+        stored = hash_object(registry.store, meta, file.name) if meta is not None else None
+        report.files += stored is not None
+        report.size_bytes += stored.size_bytes if stored is not None else 0
+        if (problem := compare_file(file, stored)) is not None:
             problems.append(f"{label}: {problem}")
     listed = {MODEL_MANIFEST, MODEL_CLAIM, *(file.name for file in manifest.files)}
     problems += [f"{label}: {name} is not in the manifest" for name in sorted({*files} - listed)]

@@ -22,7 +22,7 @@ RUNNING = "running"
 COMPLETED = "completed"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
-UPDATE_ATTEMPTS = 20
+UPDATE_ATTEMPTS = 20  # each fails only if another process wrote the audit
 _HINT = "delete it: outputs and receipts, and so what is left to do, do not depend on audits"
 
 
@@ -88,7 +88,7 @@ class Audit:
 
     @classmethod
     def from_json(cls, content: bytes, key: str) -> "Audit":
-        """Read a stored audit; fields that a later release added are left aside.
+        """Return the audit in a stored object; fields of later releases are ignored.
 
         Raises
         ------
@@ -185,7 +185,7 @@ def update_audit(store: Store, run_id: str, change: Callable[[Audit], bool]) -> 
     """
     key = audit_key(run_id)
     for attempt in range(UPDATE_ATTEMPTS):
-        # The audit is read with the ETag of the HEAD: it can't change between the two requests.
+        # The GET has the ETag of the HEAD as a condition, so both are of the same audit.
         etag = store.head(key).etag
         try:
             audit = Audit.from_json(store.get(key, if_match=etag), key)
@@ -209,7 +209,7 @@ def list_children(store: Store, run_id: str) -> dict[int, str]:
 
 def recent_runs(store: Store, count: int) -> list[str]:
     """Return the ids of the latest runs, newest first (by the time of their last write)."""
-    # Summaries of children lie one folder deeper.
+    # Summaries of children are one folder deeper.
     entries = [e for page in store.list(AUDIT) for e in page if e.key.count("/") == 1]
     entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
     return [e.key.removeprefix(AUDIT).removesuffix(".json") for e in entries[:count]]

@@ -33,7 +33,7 @@ class Selection:
     by_month: bool = False
 
     def wants(self, name: PartitionName) -> bool:
-        """Whether a partition is selected."""
+        """Check whether a partition is selected."""
         return (
             name.month in self.months
             and (not self.symbols or name.symbol in self.symbols)
@@ -41,7 +41,7 @@ class Selection:
         )
 
     def needs(self, month: Month) -> bool:
-        """Whether a month is selected, or is context of a selected one."""
+        """Check whether a month is selected, or is context of a selected month."""
         return any(month.shift(k) in self.months for k in range(self.context_partitions + 1))
 
 
@@ -156,7 +156,7 @@ class Discoverer:
         if count == 0:
             return ()
         recent = self._recent.setdefault(name.series_name, deque(maxlen=count))
-        # A month may be missing: then an older one is remembered that is too old for the context.
+        # If months are missing, the remembered ones may be too old to be context.
         earliest = name.month.shift(-count)
         context = tuple(
             o for month, inputs in recent if earliest <= month < name.month for o in inputs

@@ -34,7 +34,7 @@ class Shard(ExitStack):
 class Existing:
     """The outputs and receipts of a spec in a month, by output key.
 
-    Partitions take theirs out, so that the orphans remain.
+    The planner removes those of each partition; what remains are orphans.
     """
 
     def __init__(self, outputs: list[ObjectMeta], receipts: list[ObjectMeta]) -> None:

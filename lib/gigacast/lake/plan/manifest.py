@@ -26,7 +26,7 @@ SCHEMA = pa.schema(
         pa.field("size_bytes", pa.int64(), nullable=False),
     ]
 )
-ATTEMPTS = 20
+ATTEMPTS = 20  # each fails only if another process wrote the manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def read_manifest(store: Store, key: str) -> tuple[pa.Table, str | None]:
     try:
         etag = store.head(key).etag
         content = store.get(key, if_match=etag)
-    # Replaced between the two requests: the caller's conditional write fails and it tries again.
+    # If it was replaced between the requests, the caller's put-if-absent fails, and it tries again.
     except (ObjectNotFoundError, PreconditionFailedError):
         return pa.Table.from_batches([], SCHEMA), None
     return decode_table(content, key), etag

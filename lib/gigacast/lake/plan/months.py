@@ -35,6 +35,7 @@ class MonthCursor:
         self._advance()
 
     def _folder_of(self, entry: ObjectMeta) -> str:
+        # An object outside the month folders is a group of its own, so that it is counted.
         parts = entry.key[self._cut :].split("/", 2)
         return "/".join(parts[:2]) if len(parts) > 2 else entry.key[self._cut :]
 
@@ -45,6 +46,7 @@ class MonthCursor:
         """Return the objects of a folder and advance; none when the cursor is at another one."""
         if self.folder != folder:
             return []
+        # `groupby` empties a group when the next one begins, so it is read before the advance.
         objects = list(self._objects)
         self._advance()
         return objects
@@ -83,8 +85,8 @@ def walk_months(
             for folder, objects in _by_folder(inputs, prefix):
                 month = month_of_folder(folder)
                 if month is not None and month in selection.months:
-                    found = discoverer.discover(folder, objects)
-                    yield MonthFolder(month, tuple(objects), found)
+                    discovered = discoverer.discover(folder, objects)
+                    yield MonthFolder(month, tuple(objects), discovered)
 
 
 def _by_folder(inputs: Store, prefix: str) -> Iterator[tuple[str, list[ObjectMeta]]]:

@@ -24,7 +24,7 @@ from gigacast.storage.store import Store
 
 FORMAT = 2
 MAX_SKEW = timedelta(hours=1)
-"""Difference between the clocks of two machines that is accepted."""
+"""Maximum difference between the clocks of two machines."""
 
 _WRITERS = 16
 _RERUN = "start a new run: it plans what is left"
@@ -66,7 +66,7 @@ class PlanFile:
         return now - datetime.fromisoformat(self.created_at)
 
     def check_time(self, now: datetime) -> None:
-        """Refuse a plan that has expired, or that comes from the future.
+        """Check that a plan has not expired and was not made in the future.
 
         Raises
         ------
@@ -215,6 +215,7 @@ def _encode(value: object) -> bytes:
 
 
 def _digest(content: bytes) -> str:
+    # Bytes that are not UTF-8 must give another digest and not an error: the plan was damaged.
     return digest_text(content.decode(errors="replace"), 32)
 
 

@@ -33,14 +33,14 @@ from gigacast.lake.plan.listing import Existing, Shard, valid_receipt
 from gigacast.storage.store import ObjectMeta, Store
 
 MAX_REPORTED = 20
-"""Keys that a plan names of those that are no partition; all are counted."""
+"""Maximum number of keys without a partition that a plan names; all are counted."""
 SHARDS_AHEAD = 3
 """Shards whose listings run ahead: a listing is a chain of round trips, which overlap this way."""
 
 
 @dataclass(frozen=True)
 class PlanRequest:
-    """The question to the planner: which partitions, and for which spec.
+    """The partitions to plan, and the spec to plan them for.
 
     Parameters
     ----------
@@ -315,7 +315,7 @@ class _Planner:
         if valid is not None and output is not None and not self._request.overwrite:
             counts.done += 1
             self.plan.done_bytes += task.size_bytes
-            # Left by a worker that died before it deleted the receipts that its own superseded.
+            # A worker that died after writing its receipt left the ones that this superseded.
             self.plan.stale_receipts += [key for _, key in receipts if key != valid]
             self._on_done(DoneEntry(task, output, valid))
             return
@@ -329,6 +329,7 @@ class _Planner:
     def _report(self, month: Month, discovered: MonthPartitions) -> None:
         self.plan.twins += discovered.twins
         self.plan.superseded_inputs += discovered.superseded
+        # Tested first, because looking a month up adds it to the plan.
         if discovered.superseded:
             self.plan.months[month].superseded += len(discovered.superseded)
         self._report_unmatched(discovered.unmatched)

@@ -37,7 +37,7 @@ _LOCK_FILE = f"{RESERVED}lock"
 _NO_FOLDER_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 _KERNEL_BYTES = 1 << 30  # per call of copy_file_range, which takes no "all"
-_CREATE_ATTEMPTS = 20
+_CREATE_ATTEMPTS = 20  # each is lost only to a concurrent delete of the same folder
 # Filesystems keep times with different resolutions; FAT's of two seconds is the coarsest.
 _TIME_STEPS_NS = (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
 

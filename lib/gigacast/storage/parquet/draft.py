@@ -20,7 +20,7 @@ from gigacast.core.digest import digest_text
 from gigacast.errors import CorruptedFileError
 from gigacast.storage.parquet.statistics import statistics_bounds
 
-_LONGEST_BOUND = 64
+_LONGEST_BOUND = 64  # characters of a text
 _CHUNK_BYTES = 1 << 20
 
 

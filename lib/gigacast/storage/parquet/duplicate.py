@@ -24,7 +24,9 @@ from gigacast.errors import StorageError
 DEFAULT_LIMIT_BYTES = 64 << 20
 _BUCKETS = 64  # files open at a time; a file holds about 1/64 of the keys
 _ROW = "_row"
+# 2**64 divided by the golden ratio: multiplying by it spreads consecutive keys over all hashes.
 _MIX = np.uint64(0x9E3779B97F4A7C15)
+# Odd numbers, because multiplication by an even one loses bits.
 _WEIGHTS = np.random.default_rng(0).integers(1, 2**63, 4096, np.uint64) | np.uint64(1)
 
 
@@ -167,10 +169,10 @@ def _plain(values: pa.Array) -> pa.Array:
 
 
 def _repeated(table: pa.Table, key: Sequence[str]) -> IntArray:
-    """Return the row numbers of repeated keys; the rows of the table are in ascending order."""
+    """Return the numbers of rows that repeat a key; the table is in the order of row numbers."""
     codes = _codes(table.column(key[0]))
     for name in key[1:]:
-        # Dense codes: the product of two counts, at most rows squared, fits 64 bits.
+        # Codes are renumbered without gaps, so their product is at most rows squared: 64 bits.
         codes, own = (
             np.unique(part, return_inverse=True)[1] for part in (codes, _codes(table.column(name)))
         )
@@ -233,8 +235,8 @@ def _hash_column(column: Any) -> UintArray:
 
 def _hash_fixed(array: Any) -> UintArray:
     try:
-        whole = array if pa.types.is_integer(array.type) else array.cast(pa.int64())
+        integers = array if pa.types.is_integer(array.type) else array.cast(pa.int64())
     except pa.ArrowException:
         return np.zeros(len(array), np.uint64)  # all keys in one file: slower, never wrong
-    numbers: UintArray = np.asarray(whole).astype(np.int64).view(np.uint64)
+    numbers: UintArray = np.asarray(integers).astype(np.int64).view(np.uint64)
     return numbers

@@ -80,14 +80,12 @@ def translated_parquet(store: Store, key: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        where = f"{store.address.url.rstrip('/')}/{key}"
+        url = f"{store.address.url.rstrip('/')}/{key}"
         # Errors with an errno come from the disk; pyarrow raises others for damaged bytes.
         if isinstance(error, OSError) and error.errno is not None:
-            raise StorageError(f"{where}: {error.strerror}") from error
+            raise StorageError(f"{url}: {error.strerror}") from error
         reason = str(error).partition("\n")[0][:300]
-        raise CorruptedFileError(
-            f"{where} is not readable Parquet: {reason}", hint=_HINT
-        ) from error
+        raise CorruptedFileError(f"{url} is not readable Parquet: {reason}", hint=_HINT) from error
 
 
 @contextmanager
@@ -188,8 +186,8 @@ def _check_columns(
 ) -> None:
     missing = sorted(set(columns or ()) - set(file.schema_arrow.names))
     if missing:
-        where = f"{store.address.url.rstrip('/')}/{key}"
+        url = f"{store.address.url.rstrip('/')}/{key}"
         raise SchemaError(
-            f"{where} has no column {', '.join(map(repr, missing))}",
+            f"{url} has no column {', '.join(map(repr, missing))}",
             hint=f"it has {', '.join(file.schema_arrow.names[:20])}",
         )

@@ -105,7 +105,7 @@ def scan_parquet(
 
 
 def _settle(file_schema: pa.Schema, scan: Scan, key: str) -> tuple[bool, Predicate | None]:
-    """Evaluate the part of the filter on columns that the file lacks.
+    """Evaluate the conditions of the filter on columns that the file lacks.
 
     Returns whether rows can match at all, and the remaining filter.
     """
@@ -130,7 +130,7 @@ def _result_schema(file_schema: pa.Schema, scan: Scan, key: str) -> pa.Schema:
     return pa.schema([schema.field(name) for name in scan.columns if name in schema.names])
 
 
-def refuse_twice(schema: pa.Schema, columns: Sequence[str], where: str) -> None:
+def refuse_twice(schema: pa.Schema, columns: Sequence[str], label: str) -> None:
     """Check that a file has each of these columns at most once.
 
     Raises
@@ -140,7 +140,9 @@ def refuse_twice(schema: pa.Schema, columns: Sequence[str], where: str) -> None:
     if len(set(schema.names)) == len(schema.names):
         return
     if twice := [name for name in columns if schema.names.count(name) > 1]:
-        raise SchemaError(f"{where}: the column {twice[0]!r} comes twice", hint="write it again")
+        raise SchemaError(
+            f"{label}: the column {twice[0]!r} comes twice", hint="give each column its own name"
+        )
 
 
 def _columns_read(

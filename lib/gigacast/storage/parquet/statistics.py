@@ -1,8 +1,9 @@
 """Bounds of the row groups of a Parquet file, by its statistics.
 
-The statistics of floats leave NaN out. Times stored as text are compared as text if that is their
-order: ISO 8601, all bounds of the same form, without a zone. A row of another form would be seen,
-as in the order of text it would be a bound.
+The statistics of floats leave NaN out. Times stored as text are compared as text, but only if the
+order of the texts is that of the times: all bounds are in ISO 8601, of the same form, without a
+zone. Times of another form, such as ``31.01.2024``, sort before or behind those of this form, so
+they show as a bound; then no row group is excluded.
 """
 
 import json
@@ -58,7 +59,7 @@ def statistics_bounds(statistics: Any) -> tuple[Any, Any]:
 
 
 def time_bounds(metadata: Any, column: str) -> list[Bounds | None]:
-    """Return the least and greatest time of each row group; ``None`` where they are not certain.
+    """Return the least and greatest time of each row group; ``None`` if they are not certain.
 
     Times stored as text are returned as text; see `later_than`.
     """
@@ -77,7 +78,7 @@ def groups_after(metadata: Any, column: str, since: datetime) -> list[int]:
 
 
 def later_than(bound: Any, since: datetime) -> bool:
-    """Return whether a bound may be after a moment: if it is, or if they cannot be compared."""
+    """Check whether a bound may be after a moment; True if the two cannot be compared."""
     if _is_text(bound):
         # A text that is no ISO date cannot exclude its row group.
         try:

@@ -134,6 +134,8 @@ class TableCache:
         entries = sorted(self._entries())
         # Other processes add entries too, so the folder is listed each time.
         total = sum(size_bytes for _, size_bytes, _ in entries) + needed_bytes
+        # Entries come oldest first, so eviction ends with the first that fits. Unfinished files are
+        # removed only when they are so old that their writer must have been killed.
         for used_at, size_bytes, path in entries:
             abandoned = path.name.startswith(_SCRATCH) and time.time() - used_at > _STALE_S
             fits = total <= self._limit_bytes

@@ -53,7 +53,7 @@ def _last_groups(metadata: Any, time_column: str, rows: int) -> list[int]:
         first -= 1
         counted += metadata.row_group(first).num_rows
     certain = [pair for pair in bounds if pair is not None]
-    if len(certain) < total:
+    if len(certain) < total:  # a row group without bounds may hold the latest rows
         return list(range(total))
     # Rows need not be sorted across row groups: an earlier one may hold later rows.
     earlier, later = certain[:first], certain[first:]

@@ -117,7 +117,7 @@ class ParquetWriter:
         Raises
         ------
         SchemaError
-            If their schema is another, at the latest when their row group is written.
+            If their schema differs from the file's; perhaps only when their row group is written.
         StorageError
             If the local disk is full.
         """
@@ -322,7 +322,10 @@ def _merged(
 
 
 def _dictionary_columns(schema: pa.Schema) -> list[str]:
-    """Return the columns whose values repeat: neither floats nor nested columns, mostly floats."""
+    """Return the columns to store with a dictionary: those whose values may repeat.
+
+    Floats seldom repeat, and nested columns mostly hold floats.
+    """
     return [
         field.name
         for field in schema

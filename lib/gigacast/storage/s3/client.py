@@ -185,6 +185,8 @@ def open_exact_client(location: S3Location, session: botocore.session.Session) -
     parsers = session.get_component("response_parser_factory")
     parsers.set_parser_defaults(timestamp_parser=lambda text: text)
     timeouts = {"connect_timeout": CONNECT_TIMEOUT_S, "read_timeout": READ_TIMEOUT_S}
+    # One attempt, because `S3Lister` retries around the client. Path style, because the servers of
+    # other endpoints seldom have a host name per bucket.
     return session.create_client(
         "s3",
         region_name=location.region,
