@@ -144,7 +144,7 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
                 if len(split.rows):
                     with watch.measure("prepare", besides="predict"):
                         yield self._measure(split.contexts, split.actuals, forecaster, window)
-            # Series that are too short for every window; the others count as forecast.
+            # Series too short for every window are counted as such; the others count as forecast.
             reasons[good[~tried]] = Reason.TOO_SHORT
             tally.add(batch, reasons)
 

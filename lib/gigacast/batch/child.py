@@ -101,7 +101,7 @@ def run_child(
     """
     outputs = open_store(order.outputs)
     plan = read_plan(outputs, order.run_id, order.digest)
-    # An old plan mostly names inputs that have changed or are done: it is refused as a whole.
+    # Most inputs of an old plan have changed or are done by now, so the plan is refused as a whole.
     plan.check_time(clock())
     # Large runs are several arrays, each numbered from 0 by the service.
     number = order.first + place.index

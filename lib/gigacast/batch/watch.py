@@ -94,7 +94,7 @@ def watch_run(
         progress = poll.take()
         if progress != last:
             on_progress(progress)
-            # Often while something happens, seldom while children wait for machines for hours.
+            # Polled often while something happens, and rarely while children wait for machines.
             pause_s = FIRST_POLL_S
         if poll.may_have_ended:
             # The jobs have ended, but a summary may still be missing: `close_run` decides.

@@ -40,7 +40,7 @@ from gigacast.runtime.executor import Executor, Failure
 from gigacast.storage.parquet.writer import check_codec
 
 FORMAT_REVISION = 1
-"""Part of the spec; to be raised when the same settings start to give other rows."""
+"""Part of the spec. Raise it when the same settings start to give other rows."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class _Cleaning:
         job, files = self._job, self._job.files
         planned = plan_job(files, self._place())
         planned.paths = _distinct(planned.paths, files)
-        # Before any partition is cleaned: hours of work could not be published otherwise.
+        # Before any partition is cleaned: a version that can't be published must not cost hours.
         self._version.check(Lake(planned.outputs))
         settings = {**self._fields, "thresholds": asdict(job.thresholds)}
         run = start_run(planned.planned("clean", settings), events=events, clock=self._clock)
@@ -222,7 +222,8 @@ class _Cleaning:
         self._parts = self._read_parts(planned)
         self._failed = [_judge_failure(task, failure) for task, failure in run.failures]
         passing = fit_together([p for p in self._parts if p.judged.verdict is not Verdict.FAIL])
-        # A version is whole: what a rerun can add must not become a second version by chance.
+        # A partition that a rerun may still clean would be missing now and make a second version
+        # later: nothing is published yet.
         retryable = [failure for _, failure in run.failures if not _is_of_data(failure)]
         pending = len(planned.plan.tasks) - len(planned.tasks)
         rows = sum(part.file.rows for part in passing)
@@ -299,8 +300,8 @@ def _distinct(paths: Mapping[str, str], files: FileJob) -> dict[str, str]:
 
 def _is_of_data(failure: Failure) -> bool:
     """Whether the data is at fault, so that a rerun would fail in the same way."""
-    # A file that differs from its manifest is no fault of the data: it may be restored, and no
-    # version is published without it.
+    # A file that differs from its manifest may be restored. So its partition counts as one that a
+    # rerun can clean, and no version is published without it.
     kinds = [kind for kind in _kinds_below(DataError) if kind is not DatasetIntegrityError]
     return failure.error in {kind.__name__ for kind in kinds}
 

@@ -163,7 +163,7 @@ def _on_grid(keys: Keys, rules: CleanRules, *, ascending: bool) -> tuple[Keys, i
     times[valid] = on_grid
     if not moved:
         return keys, 0
-    # Rows are unordered by their original times: moving times may hide it.
+    # Unordered rows are counted by their original times: times on the grid may be equal.
     moved_rows = arrange(keys.codes, times, ascending=ascending)
     moved_rows = replace(moved_rows, unordered=arranged.unordered)
     return replace(keys, times=times, arranged=moved_rows), moved

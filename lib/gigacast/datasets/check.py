@@ -162,8 +162,10 @@ def _samples(source: RowSource, key: tuple[str, ...], rows: IntArray) -> list[di
     return samples
 
 
-def ensure(report: ContractReport, where: str) -> None:
+def ensure(report: ContractReport, title: str) -> None:
     """Raise an error if rows break their contract; in mode ``IGNORE`` only log a warning.
+
+    ``title`` names the rows in messages.
 
     Raises
     ------
@@ -171,10 +173,10 @@ def ensure(report: ContractReport, where: str) -> None:
         Subclasses of `SchemaMismatchError`: the first that applies, with all violations.
     """
     for warning in report.warnings:
-        _log.warning("%s: %s", where, warning)
+        _log.warning("%s: %s", title, warning)
     if report.ok:
         return
-    message = f"{where} breaks the contract {report.contract!r}: {report.describe()}"
+    message = f"{title} breaks the contract {report.contract!r}: {report.describe()}"
     if report.mode == Mode.IGNORE:
         _log.warning("%s", message)
         return
@@ -194,7 +196,7 @@ def ensure(report: ContractReport, where: str) -> None:
 
 
 def validate_table(
-    table: pa.Table, contract: Contract, mode: Mode = Mode.STRICT, *, where: str = "the table"
+    table: pa.Table, contract: Contract, mode: Mode = Mode.STRICT, *, title: str = "the table"
 ) -> pa.Table:
     """Return a table in the types of the contract.
 
@@ -206,7 +208,7 @@ def validate_table(
     check = ContractCheck(contract, table.schema, mode)
     converted = [check.add(batch)[0] for batch in RowSource.of_table(table).open(None)]
     find_duplicates(check, RowSource.of_table(table))
-    ensure(check.report(), where)
+    ensure(check.report(), title)
     return pa.Table.from_batches(converted, check.schema)
 
 

@@ -211,8 +211,8 @@ def import_files(
     """
     rows = open_local(path, options.contract)
     sources = tuple(_dependency(file) for file in rows.files)
-    what = options.what or f"imported from {path.name}"
-    filled = replace(options, what=what, dependencies=(*options.dependencies, *sources))
+    change = options.what or f"imported from {path.name}"
+    filled = replace(options, what=change, dependencies=(*options.dependencies, *sources))
     return publish_rows(lake, ref, rows.batches, rows.schema, filled, author)
 
 

@@ -201,7 +201,7 @@ class _Publication:
                 self._options.files,
                 Partitioning.parse(self._options.files.partition_by, time_column or "timestamp"),
                 FooterMetadata(lambda facts: self._embedded(ref, facts)),
-                taken={file.path for file in self._shares.files} if self._shares else set(),
+                used_paths={file.path for file in self._shares.files} if self._shares else set(),
             )
             for batch in converted:
                 writer.write(batch)
@@ -236,7 +236,7 @@ class _Publication:
             ) from error
 
     def _is_repeated(self, new: dict[str, DraftFile]) -> bool:
-        """Check whether the version before has all appended rows, as when a job is retried."""
+        """Return whether the version before has all appended files, as when a job is retried."""
         existing = {file.content for file in self._shares.files} if self._shares else set()
         return bool(new) and all(draft.content in existing for draft in new.values())
 
@@ -246,14 +246,14 @@ class _Publication:
         """Return the schema of the new rows together with those of the shared files."""
         if self._shares is None:
             return schema.remove_metadata()
-        where = f"{self._shares.ref}, appended to"
-        full = unify_schemas([self._shares.schema, schema], where)
+        title = f"{self._shares.ref}, appended to"
+        full = unify_schemas([self._shares.schema, schema], title)
         # Old files are read in the new schema. Integers beyond 2**53 would silently change.
         for name, bounds in self._shares.bounds.items():
             is_widened = pa.types.is_floating(full.field(name).type)
             if is_widened and any(isinstance(b, int) and abs(b) > _EXACT for b in bounds):
                 raise SchemaError(
-                    f"{where}: {name!r} has whole numbers up to {max(map(abs, bounds))}, which no "
+                    f"{title}: {name!r} has whole numbers up to {max(map(abs, bounds))}, which no "
                     f"{full.field(name).type} holds",
                     hint="publish it as a column of another name, or as whole numbers",
                 )

@@ -21,6 +21,7 @@ from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import Store
 
 READERS = 8
+"""Files read in parallel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def read_generation(
     manifest, _ = read_manifest(outputs, generation.key)
     rows = [r for r in manifest.to_pylist() if _is_selected(r["partition"], months, partitions)]
     if not rows:
-        raise DataNotFoundError(f"{generation.key}: holds no partition that was asked for")
+        raise DataNotFoundError(f"{generation.key}: holds none of the requested partitions")
 
     def read(row: dict[str, str]) -> pa.Table:
         # By the ETag of the manifest: a forecast of a later run must not slip into this generation.

@@ -295,7 +295,7 @@ def check_times(task: Task, reader: SeriesReader) -> None:
     SchemaError
     """
     stats = reader.stats
-    # A column of other content parses to nothing, row by row: without this check the result would
+    # A wrong timestamp column gives a null time in every row. Without this check the result would
     # be an empty forecast and exit code 0.
     if stats.rows and stats.null_timestamps + stats.null_items >= stats.rows:
         raise SchemaError(

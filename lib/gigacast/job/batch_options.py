@@ -109,7 +109,7 @@ class ChildOrder:
         """
         if len(command) != 6 or not command[-1].isdigit():
             raise ConfigError(
-                f"no order of a child: {' '.join(command) or 'no arguments'}",
+                f"not the arguments of a child: {' '.join(command) or 'no arguments'}",
                 hint="expected URL ENDPOINT REGION RUN DIGEST FIRST, as `submit` writes them",
             )
         url, endpoint, region, run_id, digest, first = command

@@ -98,15 +98,16 @@ class Totals:
         """Add one partition."""
         self.merge(Totals.of(receipt))
 
-    def merge(self, other: "Totals") -> None:
+    def merge(self, totals: "Totals") -> None:
         """Add the totals of other partitions, which another process may have done."""
         for name in ("partitions", "series", "rows", "rows_written", "bytes_read", "bytes_written"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.peak_rss_bytes = max(self.peak_rss_bytes, other.peak_rss_bytes)
-        for stage, seconds in other.seconds.items():
+            setattr(self, name, getattr(self, name) + getattr(totals, name))
+        # Partitions run one after the other in a process: their peaks do not add up.
+        self.peak_rss_bytes = max(self.peak_rss_bytes, totals.peak_rss_bytes)
+        for stage, seconds in totals.seconds.items():
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 3)
-        merge_counts(self.reasons, other.reasons)
-        merge_counts(self.repairs, other.repairs)
+        merge_counts(self.reasons, totals.reasons)
+        merge_counts(self.repairs, totals.repairs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,10 +74,10 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
         partition if the rows of each series are contiguous.
     """
     rows = len(times)
-    known = times != NO_TIME
+    has_key = times != NO_TIME
     if codes is not None:
-        known &= codes >= 0
-    order = None if known.all() else np.flatnonzero(known)
+        has_key &= codes >= 0
+    order = None if has_key.all() else np.flatnonzero(has_key)
     times = times if order is None else times[order]
     if codes is not None:
         codes = codes if order is None else codes[order]

@@ -129,7 +129,7 @@ class PartitionInspector:
 def measure_partition(
     file: PartitionFile, reading: Reading, measures: Measures, watch: Stopwatch
 ) -> PartitionQuality:
-    """Return the figures of a partition, without its compliance with a contract."""
+    """Return the measures of a partition, without its compliance with a contract."""
     with watch.measure("keys"):
         keys = file.keys()
         expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
@@ -155,7 +155,7 @@ class _Survey:
             missing = int(column.null_count)
             return ColumnQuality(name, type_name(column.type), len(column), missing)
         values = ordered_values(column, self.keys)
-        # Rows without a key are not among the arranged values, but count as missing or not.
+        # Rows without a key are not among the arranged values. Their missing values count as well.
         all_values = values if self.keys.arranged.order is None else doubles(column)
         missing = int(len(all_values) - np.count_nonzero(np.isfinite(all_values)))
         arranged = self.keys.arranged

@@ -207,11 +207,11 @@ class QualityReport:
     def to_document(self) -> Document:
         """Return partitions, columns and broken rules as a document."""
         counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in Verdict)
-        rest = f", no worse: see {self.location}.md"
+        note = f", no worse: see {self.location}.md"
         blocks: list[Block] = [
             Paragraph(f"{self.at}: {len(self.partitions)} partitions, {counts}"),
             Heading("Partitions"),
-            Table(_COLUMNS, tuple(self._rows()), limit=_SHOWN_ROWS, rest=rest),
+            Table(_COLUMNS, tuple(self._rows()), limit=_SHOWN_ROWS, rest=note),
             Heading("Columns"),
             Table(_COLUMN_COLUMNS, tuple(self._columns())),
         ]

@@ -26,7 +26,7 @@ from gigacast.runtime.executor import Executor, Failure
 from gigacast.storage.store import Store
 
 FORMAT_REVISION = 1
-"""Part of the spec; to be raised when the same settings start to give other figures."""
+"""Part of the spec. Raise it when the same settings start to give other figures."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def measure_quality(
 
 
 def _judge_all(planned: FileRun, run: Run, thresholds: Thresholds, now: datetime) -> list[Judged]:
-    """Return the verdict on every partition, by name; those that failed are judged to fail."""
+    """Return the verdict on every partition, sorted by name; partitions with an error fail."""
     # Figures of earlier runs are judged again: thresholds are no part of the spec.
     measured = in_threads(lambda file: _read(planned.outputs, file.output_key), planned.done)
     judged = [_judge(quality, thresholds, now) for quality in measured]
