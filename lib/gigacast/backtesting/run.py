@@ -159,6 +159,7 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     sides: dict[str, Prepared] = {}
     for side in prepared:
         spec = replace(side.spec, fields={**side.spec.fields, **_fields(job)})
+        # Seasonal naive may also be one of the models that the user names.
         sides.setdefault(_name(side), replace(side, spec=spec, model_horizon=horizon))
     return list(sides.values())
 

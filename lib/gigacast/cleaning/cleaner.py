@@ -326,6 +326,7 @@ def _first_known(following: _Prepared | None, name: str) -> Known | None:
 
 
 def _take(prepared: _Prepared, keep: BoolArray) -> _Prepared:
+    # `chunk.rows` keeps all rows: from here on, values are read from `columns` only.
     chunk = prepared.chunk
     codes = None if chunk.codes is None else chunk.codes[keep]
     return _Prepared(

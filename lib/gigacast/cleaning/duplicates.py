@@ -129,6 +129,7 @@ def _codes(file: PartitionFile, name: str, rows: IntArray) -> CodeArray | None:
 
 def _joined(codes: list[CodeArray]) -> CodeArray:
     """Return a code for each combination of codes, int32 [R]."""
+    # Codes are the digits of a number, in a base that exceeds the largest code of each column.
     total: IntArray = codes[0].astype(np.int64)
     for more in codes[1:]:
         total = total * (int(more.max()) + 1) + more

@@ -287,6 +287,7 @@ def _distinct(paths: Mapping[str, str], files: FileJob) -> dict[str, str]:
     """Return the paths of files in the dataset; with several source versions, with the version."""
     if len(files.sources.refs) <= 1:
         return dict(paths)
+    # Snapshots often have files of the same name, which would collide in one version.
     versions = {f"{ref}/": str(ref.version) for ref in files.sources.refs}
 
     def of(partition: str) -> str:

@@ -129,6 +129,7 @@ class CleanStream:
         for batch in self._file.batches(size, self._columns):
             rows = self._survey.convert(pa.Table.from_batches([batch]))
             stop = row + rows.num_rows
+            # `order` ascends, so the arranged rows of this batch are a slice of it.
             if arranged.order is not None:
                 low, high = np.searchsorted(arranged.order, [row, stop])
                 rows = rows.take(to_arrow(arranged.order[low:high] - row))
@@ -158,6 +159,7 @@ class CleanStream:
             "unreadable": survey.unreadable,
             **self._cleaner.counts,
             "broken_rows": self._contract.dropped if self._contract is not None else 0,
+            # `narrow` also holds dictionaries that are decoded to text: these get no narrower.
             "narrowed": sum(not pa.types.is_string(kind) for kind in survey.narrow.values()),
         }
         return {

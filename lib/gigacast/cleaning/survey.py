@@ -157,6 +157,7 @@ def _on_grid(keys: Keys, rules: CleanRules, *, ascending: bool) -> tuple[Keys, i
     assert rules.frequency is not None  # noqa: S101 - the rules were checked
     arranged = keys.arranged
     times = keys.times.copy()
+    # Only rows with a key: `NO_TIME` must not be moved to a grid point.
     valid = slice(None) if arranged.order is None else arranged.order
     on_grid = align(times[valid], rules.frequency, rules.align)
     moved = int(np.count_nonzero(on_grid != times[valid]))

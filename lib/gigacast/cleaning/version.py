@@ -81,6 +81,7 @@ def fit_together(parts: list[Part]) -> list[Part]:
 
 
 def _published(lake: Lake, ref: DatasetRef) -> list[str]:
+    # Deprecated versions keep their number: the next one must be higher.
     states = lake.versions(ref)
     return [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
 

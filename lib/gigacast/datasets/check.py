@@ -143,6 +143,7 @@ def _repeated_rows(
     check: ContractCheck, source: RowSource, key: tuple[str, ...], limit_bytes: int
 ) -> IntArray:
     with DuplicateFinder(key, limit_bytes=limit_bytes) as finder:
+        # Keys are compared in the types of the contract, as they are stored.
         for batch in source.open(key):
             finder.add(check.convert(batch)[0])
         return finder.rows()
@@ -180,6 +181,7 @@ def ensure(report: ContractReport, title: str) -> None:
     if report.mode == Mode.IGNORE:
         _log.warning("%s", message)
         return
+    # The most basic fault decides: without a column, or in a wrong type, other rules mean little.
     rules = {violation.rule for violation in report.violations}
     kind: type[SchemaMismatchError] = ContractViolationError
     hint = "mend the rows, or keep the good ones: `filter_data` in Python, `gigacast data clean`"
@@ -276,6 +278,7 @@ class FilteredRows:
 
     def _find_repeated(self) -> IntArray:
         repeated = np.empty(0, np.int64)
+        # Of all keys: whether the order proves some of them is known only after reading the rows.
         for key in self._check.keys:
             rows = _repeated_rows(self._check, self._source, key, self._limit_bytes)
             sample = _samples(self._source, key, rows[:SAMPLES])

@@ -20,6 +20,7 @@ from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.parquet.statistics import group_bounds
 from gigacast.storage.store import Store
 
+# Keys that pandas and pyarrow write for themselves: the schema once more, in forms of their own.
 _PANDAS = b"pandas"
 _ARROW = b"ARROW:schema"
 

@@ -25,6 +25,7 @@ from gigacast.lake.publication import Author
 from gigacast.storage.folder.store import FolderStore
 
 _CSV_BLOCK_BYTES = 4 << 20
+"""Bytes of CSV parsed at a time. Types are inferred from the first block only."""
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
@@ -161,6 +162,7 @@ def _conformed(
                 hint="import files of one form together, others as another dataset",
             )
         with _Translated(path):
+            # The order of columns may differ from file to file.
             rows = batch if batch.schema.names == schema.names else batch.select(schema.names)
             rows = rows if rows.schema.equals(schema) else rows.cast(schema)
         yield rows

@@ -150,6 +150,7 @@ class _Publication:
         self._options = options
         self._author = author
         self._created_at = author.now()
+        # Raw snapshots have a day instead of a version number.
         if ref.layer == "raw" and ref.version is None:
             ref = replace(ref, version=author.clock().astimezone(UTC).date().isoformat())
         self._parent = self._find_parent(ref)
@@ -181,6 +182,7 @@ class _Publication:
                     hint="publish a first version",
                 )
             return None
+        # Deprecated versions are passed over, as by `latest`, unless there are no others.
         live = [v for v in older if states[v] == PUBLISHED] or older
         return self._lake.read(replace(ref, version=live[-1]))
 
@@ -231,6 +233,7 @@ class _Publication:
         except DatasetConflictError as error:
             if self._ref.version is not None or self._ref.layer == "raw":
                 raise
+            # The number was free when it was computed: somebody else has published it since.
             raise DatasetConflictError(
                 error.message, hint="another publication is in progress: run this again"
             ) from error
@@ -385,6 +388,7 @@ class _Publication:
             for batch in chain(older.read(columns), newer.open(columns)):
                 yield conform(batch, selected, str(self._ref))
 
+        # A key with a column that the parent lacks has no values in the parent's rows.
         keys = [key for key in check.keys if set(key) <= set(self._shares.schema.names)]
         for key in keys:
             find_key_duplicates(check, RowSource(schema, both), key)

@@ -147,6 +147,7 @@ def rows_of_version(store: Store, manifest: DatasetManifest, only: str = "") -> 
         raise DataNotFoundError(f"{manifest.ref} has no file {only!r}; it has: {paths or 'none'}")
     files = tuple(
         ReadFile(
+            # In a `DatasetStore` the ETag of a file is the digest of its rows.
             ObjectMeta(file.path, file.content, file.size_bytes, 0),
             _own_constants(file.path, manifest.schema),
             file.bounds,
@@ -213,6 +214,7 @@ def _data_files(store: Store, prefix: str) -> list[ObjectMeta]:
     """Return the Parquet file at a prefix, or those below it without hidden ones."""
     folder = f"{prefix.rstrip('/')}/" if prefix else ""
     metas = [meta for page in store.list(prefix) for meta in page]
+    # A listing by prefix also has names that merely begin with it, such as `bars-old/` for `bars`.
     exact = [meta for meta in metas if meta.key == prefix]
     return exact or [
         meta

@@ -95,6 +95,7 @@ def find_time_column(schema: pa.Schema, contract: Contract | None = None) -> str
     """
     timestamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     times = [*timestamps, *(field.name for field in schema if pa.types.is_date(field.type))]
+    # Reversed, so that of names that differ only in case the first column is taken.
     by_name = {name.lower(): name for name in reversed(times)}
     candidates = [by_name[name] for name in _TIMES if name in by_name]
     if contract is not None:

@@ -33,6 +33,7 @@ from gigacast.storage.parquet.draft import DraftFile
 from gigacast.storage.store import Store
 
 _NO_LIMIT = 1 << 62
+"""Rows of a file whose size is not limited."""
 
 
 def write_files(

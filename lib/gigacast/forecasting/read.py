@@ -46,6 +46,7 @@ def find_generations(outputs: Store) -> list[Generation]:
         model, version, spec = spec_folder.removeprefix(FORECASTS).strip("/").split("/")
         try:
             meta = outputs.head(manifest_key(model, version, spec))
+        # No run with this spec has ended yet.
         except ObjectNotFoundError:
             continue
         generations.append(Generation(model, version, spec, meta.modified_ns))

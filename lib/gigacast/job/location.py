@@ -61,6 +61,7 @@ def locate(
     dataset = DatasetRef.find(place)
     if dataset is not None:
         root, ref, key = dataset
+        # A lake at the root of the file system has no folder above it.
         root = root or "/" if scheme == "file" else root
         return Location(StoreAddress(f"{scheme}://{root}", endpoint_url, region), ref, key)
     folder, _, name = place.rstrip("/").rpartition("/")

@@ -240,6 +240,7 @@ class Run:
         except KeyboardInterrupt:
             self._close(INTERRUPTED)
             raise
+        # Whatever ended the run: an audit without an end is that of a killed one.
         except BaseException as error:
             self.audit.failures.append({"error": type(error).__name__, "message": str(error)})
             self._close(FAILED)
@@ -251,6 +252,7 @@ class Run:
         self._events.closed(status, self.totals)
 
     def _add_bill(self, audit: Audit) -> None:
+        # A machine of unknown type has no price.
         rental = this_machine()
         if rental.instance is not None:
             bill = make_bill({rental: audit.elapsed_s}, self._prices, self.totals.series)

@@ -95,6 +95,7 @@ def embed_metrics(
         "Dimensions": [[*scope, *dimensions], [*scope]] if dimensions else [[*scope]],
         "Metrics": [{"Name": name, "Unit": unit} for name, (_, unit) in metrics.items()],
     }
+    # CloudWatch takes milliseconds since 1970.
     header = {"Timestamp": int(at.timestamp() * 1000), "CloudWatchMetrics": [directive]}
     return {**fields, **{name: value for name, (value, _) in metrics.items()}, "_aws": header}
 
@@ -180,6 +181,7 @@ class Telemetry:
             "attempt": self._origin.attempt,
         }
         scope: tuple[str, ...] = ()
+        # Two deployments in an account would add up to the same metrics without it.
         if self._origin.stack:
             record["stack"], scope = self._origin.stack, ("stack",)
         record |= fields

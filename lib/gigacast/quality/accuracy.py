@@ -154,6 +154,7 @@ class Accuracy:
 
 
 def _number(value: float) -> float:
+    # NaN would leave the order undefined: undefined losses come last.
     return -math.inf if math.isnan(value) else value
 
 

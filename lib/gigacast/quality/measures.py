@@ -115,6 +115,7 @@ def _limit_of(name: str, value: str, side: str) -> float | None:
         return None
     try:
         limit = float(value)
+    # Refused below, with numbers that are out of range.
     except ValueError:
         limit = -1.0
     if not 0 <= limit < float("inf"):

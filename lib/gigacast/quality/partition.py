@@ -184,6 +184,7 @@ class _Survey:
                 for name, scale in self.scales.items()
             ]
             apart = forest.find(stack(scaled))
+            # The batches have all rows of the file, but rows without a key belong to no series.
             anomalies += int(np.count_nonzero(apart if has_key is None else apart & has_key[rows]))
             start += batch.num_rows
         return anomalies

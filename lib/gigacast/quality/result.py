@@ -119,6 +119,7 @@ class QualityReport:
             "newest": max(filter(None, (quality.keys.last for quality in measured)), default=None),
             "worst": self._worst(),
             "reasons": dict(self._reasons().most_common()),
+            # Bounded, because the summary goes into the audit; the partitions below have them all.
             "set_aside": [
                 {"partition": judged.partition, "reasons": list(judged.judgement.reasons)}
                 for judged in self.set_aside[:1000]

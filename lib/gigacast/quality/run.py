@@ -100,6 +100,7 @@ def measure_quality(
     place = OutputPlace(
         quality_prefix(files.source, spec),
         spec,
+        # Without the id of the input: the figures of a changed partition replace the former ones.
         lambda file, _: quality_key(files.source, spec, file.partition),
     )
     planned = plan_job(files, place)

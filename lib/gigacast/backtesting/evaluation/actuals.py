@@ -40,6 +40,7 @@ class Actuals:
     def __init__(self, job: ForecastJob, inputs: Store) -> None:
         self._job = job
         self._inputs = inputs
+        # Many forecasts have actuals in the same months: each month is listed once.
         self._in_month = cache(self._discover)
 
     def find(self, forecasts: Forecasts, month: Month, series_name: str) -> pa.Table:
@@ -96,6 +97,7 @@ class Actuals:
         return [partition for partition in partitions if partition.name.symbol is None]
 
     def _discover(self, month: Month) -> tuple[Partition, ...]:
+        # Folders are 2014/03 or year=2014/month=03, and a bucket may have both.
         year = f"{month.year:04d}/"
         prefixes = [f for y in (year, f"year={year}") for f in month_prefixes(y, month)]
         discoverer = Discoverer(self._job.pattern, self._job.selection)
@@ -118,6 +120,7 @@ class Actuals:
                 format=o.extension,
                 name=o.key,
             )
+            # Without the context partitions: those months are searched on their own.
             for o in partition.inputs[partition.context :]
         ]
 

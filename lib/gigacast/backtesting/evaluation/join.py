@@ -126,6 +126,7 @@ def to_micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return timestamps, dates or plain steps as int64: microseconds of UTC, or the steps."""
     if pa.types.is_integer(column.type):
         return column.cast(pa.int64())
+    # Nanoseconds are cut: the times of actuals are microseconds, too.
     zone = column.type.tz if pa.types.is_timestamp(column.type) else None
     return column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
 
@@ -182,6 +183,7 @@ def _within(
 
 def match(forecasts: Forecasts, actuals: pa.Table) -> FloatArray:
     """Return the actual of each forecast step, float32 [N, H]; NaN where there is none."""
+    # A hash join does not keep the order of the rows, so each carries its number.
     joined = forecasts.keys.join(actuals, keys=_KEYS, join_type="inner")
     actual = np.full(forecasts.median.size, np.nan, np.float32)
     actual[to_numpy(joined["row"])] = to_numpy(joined["actual"])
@@ -200,6 +202,7 @@ def match_scales(forecasts: Forecasts, scales: pa.Table | None) -> DoubleArray:
     if scales is None:
         return np.full(len(forecasts.median), np.nan)
     series = forecasts.items
+    # The input may have been rewritten since the forecast, with ids of another type.
     number = to_arrow(np.arange(series.num_rows))
     typed = scales.set_column(0, "item", scales["item"].cast(series.schema.field("item").type))
     joined = series.append_column("row", number).join(

@@ -171,6 +171,7 @@ class _Evaluator:
         """Return the name of the input, with whose key the key of the forecast ends."""
         prefix = spec_prefix(generation.model, generation.version, generation.spec)
         key = row["key"].removeprefix(prefix)
+        # The key of a forecast ends in .parquet, whatever the ending of its input is.
         pattern = self._job.pattern
         return pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
 
@@ -178,6 +179,7 @@ class _Evaluator:
         """Yield the sums of each part of a file."""
         month, series_name = name.month, row["partition"].rpartition("/")[2]
         max_steps = self._job.resources.memory_limit_bytes // _STEP_BYTES
+        # By the ETag of the manifest: a forecast that was replaced since then is listed as failed.
         batches = read_batches(self._outputs, row["key"], if_match=row["etag"])
         scales = None
         for table in whole_series(batches, horizon, max_steps):

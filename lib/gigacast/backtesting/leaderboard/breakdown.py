@@ -89,6 +89,7 @@ class Segmenter:
     def _column_of(self, items: pa.ChunkedArray, task: Task) -> pa.ChunkedArray:
         """Return the value of the column for each item."""
         name = self.segment.removeprefix(COLUMN)
+        # Without the context partitions, which may have other values for an item.
         own = sources_of(task, self.inputs)[len(task.inputs) - task.own :]
         alone = task.symbol or task.partition.rpartition("/")[2]
         labels = read_attribute(own, self.columns, name, item_id=alone)
@@ -98,6 +99,7 @@ class Segmenter:
 
 def _by_length(losses: pa.Table) -> tuple[list[str], IntArray]:
     lowest = [1, *(upper + 1 for upper in _LENGTHS)]
+    # One lower bound more than upper bounds: the last class is open.
     labels = [f"{a} to {b}" for a, b in zip(lowest, _LENGTHS, strict=False)]
     labels += [f"{lowest[-1]} and more"]
     codes = np.searchsorted(_LENGTHS, to_numpy(losses["length"]))

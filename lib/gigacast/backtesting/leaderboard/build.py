@@ -90,6 +90,7 @@ def make_leaderboard(
         )
         for name, figures in totals.items()
     ]
+    # NaN is neither less nor greater than a number: models without a WQL come last.
     standings.sort(key=lambda s: (math.isnan(s.figures.wql), s.figures.wql))
     return Leaderboard(levels, segmenter.segment, tuple(standings), by_segment, compared, left_out)
 
@@ -103,6 +104,7 @@ def _is_same(first: pa.Table, second: pa.Table) -> bool:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    # Each file has dictionaries of its own: the same text has another code in another file.
     is_dictionary = pa.types.is_dictionary(column.type)
     return column.cast(column.type.value_type) if is_dictionary else column
 
@@ -116,6 +118,7 @@ def _add_partition(
 ) -> None:
     if not tables[0].num_rows:
         return
+    # All tables have the same rows in the same order: the segments of the first serve them all.
     labels, codes = segmenter.label(tables[0], task)
     added = [add_up(read_losses(table, levels), codes, len(labels)) for table in tables]
     for code, label in enumerate(labels):
@@ -136,6 +139,7 @@ def _figures(
     }
     totals = {}
     for place, name in enumerate(names):
+        # `Sums` has no zero: the sum starts with those of the first segment.
         first, *more = (parts[place] for parts in sums.values())
         totals[name] = figures_of(sum(more, start=first))[0]
     return by_segment, totals
@@ -156,6 +160,7 @@ def _skill(
 
 
 def _wins(by_segment: Mapping[str, Mapping[str, Figures]], name: str) -> float:
+    # In a segment of zeros only, WQL is undefined: it has no winner.
     won = [
         models[name].wql <= min(f.wql for f in models.values() if not math.isnan(f.wql))
         for models in by_segment.values()
