@@ -187,7 +187,7 @@ class _Child:
         with ThreadPoolExecutor(_CHECKS_AT_ONCE) as pool:
             receipts = list(pool.map(self._find_receipt, self._tasks))
         for receipt in receipts:
-            # The summary covers all attempts: what an earlier one did belongs to its totals.
+            # The summary covers all attempts: tasks of earlier ones belong to its totals.
             if receipt is not None and receipt.run_id == self._plan.run_id:
                 run.totals.add(receipt)
                 self._done.append(entry_of(receipt))

@@ -52,8 +52,8 @@ def close_run(
         Rooted at the output root.
     run_id : str
     service : ArrayService, optional
-        Gives the state of the jobs. Without it, a run has ended when the summary of every child
-        says so.
+        Returns the states of the jobs. Without it, a run has ended when the summary of every child
+        has an end.
     clock : callable
         Gives the current time, with its zone.
 

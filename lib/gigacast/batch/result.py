@@ -152,7 +152,7 @@ class ArrayResult:
             "attempts": state.attempts if state is not None else 0,
             "error": "WorkerLostError",
             "message": message or f"child {child} ended before it: {reason}{code}",
-            "hint": f"`gigacast logs {self.plan.run_id} {child}`; a new run does what is left",
+            "hint": f"`gigacast logs {self.plan.run_id} {child}`; the next run does this one",
         }
         return self._traced(failure, child, state)
 

@@ -37,7 +37,7 @@ class ArrayProgress:
     children : mapping
         Number of children by state, in the words of the service.
     reason : str, optional
-        Why children wait, where the service says so.
+        Reason why children wait, if the service gives one.
     """
 
     tasks: int
@@ -170,7 +170,7 @@ class ChildLog:
     state : ChildState
     lines : list of str
     missing : str, optional
-        Why there are no lines.
+        Reason why there are no lines.
     """
 
     child: int

@@ -82,7 +82,7 @@ class CleanResult:
     ----------
     run_id : str
     manifest : DatasetManifest, optional
-        Manifest of the version; ``None`` when no partition passed, or some are left to do.
+        Manifest of the version; ``None`` if no partition passed, or some are still pending.
     new : bool
         Whether this run published the version.
     partitions : list of Judged
@@ -312,7 +312,7 @@ def _kinds_below(kind: type[Exception]) -> list[type[Exception]]:
 
 
 def _judge_loss(receipt: Receipt) -> Judgement | None:
-    """Fail a partition that lost all its rows, whatever the thresholds are."""
+    """Fail a partition that lost all its rows, independently of the thresholds."""
     if not receipt.rows or receipt.output["rows"]:
         return None
     lost = receipt.output.get("lost") or f"no row is left of {receipt.rows:,}"
@@ -320,7 +320,7 @@ def _judge_loss(receipt: Receipt) -> Judgement | None:
 
 
 def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
-    """Judge the rows and values that cleaning removed by the thresholds for such faults."""
+    """Judge the rows and values that cleaning removed, by the thresholds of their faults."""
     dropped: Any = receipt.output.get("dropped")
     rows = receipt.rows
     if not dropped or not rows:
@@ -329,7 +329,7 @@ def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
     apart = " and ".join(dropped["apart"])
     hint = f"; {apart} tell them apart: make one column of these for --item_column"
     if len(dropped["apart"]) == 1:
-        hint = f"; {apart} tells them apart: say --item_column {apart}"
+        hint = f"; {apart} tells them apart: use --item_column {apart}"
     faults = (
         ("null_keys", dropped["null_keys"], "rows had no series or no time that can be read"),
         (

@@ -115,7 +115,7 @@ def check_discovered(plan: Plan, job: ForecastJob) -> None:
     Raises
     ------
     DataNotFoundError
-        The message names a few of the objects that are no partition.
+        The message names a few objects whose names match no pattern of partitions.
     """
     if plan.discovered:
         return

@@ -88,8 +88,8 @@ def find_finished(job: ForecastJob, partition: str) -> Finished:
             f"partition {partition!r}: expected a name such as 2014/03/part-00042",
             hint="`gigacast status` and the manifest list them",
         )
-    # One month only, so that planning lists its folder and nothing else. Without `overwrite`: with
-    # it no partition would count as done.
+    # One month only, so that planning lists its folder and nothing else. `overwrite` is off, since
+    # with it no partition would count as done.
     only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
     narrow = replace(job, selection=replace(job.selection, months=only), overwrite=False)
     prepared = prepare(narrow)

@@ -131,7 +131,7 @@ class Tally:
 class PartitionWorker(ABC, Generic[T]):
     """Does one task per call; holds the model and the open stores.
 
-    A job says how a batch of series becomes results (``T``) and how results become rows.
+    A subclass makes results (``T``) from a batch of series, and rows from results.
     """
 
     job: ClassVar[str]

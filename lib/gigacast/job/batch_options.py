@@ -105,7 +105,7 @@ class ChildOrder:
         Raises
         ------
         ConfigError
-            If the command is not one of `command`.
+            If the command does not have the form of `command`.
         """
         if len(command) != 6 or not command[-1].isdigit():
             raise ConfigError(

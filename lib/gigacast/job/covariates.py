@@ -15,7 +15,7 @@ JOINT = "joint targets"
 
 
 def fit_method(method: Method, info: ForecasterInfo) -> tuple[Method, tuple[str, ...]]:
-    """Return the method as a model supports it, and the names of what is left out.
+    """Return the method as a model supports it, and the names of ignored covariates.
 
     Raises
     ------

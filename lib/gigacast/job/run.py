@@ -189,7 +189,7 @@ class Run:
         on_done: OnDone = _ignore,
         on_results: Callable[["Run"], None] = _ignore,
     ) -> None:
-        """Do tasks, and close the audit however the run ends.
+        """Do tasks; close the audit also after an error or an interrupt.
 
         Parameters
         ----------

@@ -268,7 +268,7 @@ def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[Parti
             f"{entry.key} is {entry.extension.upper()}, not Parquet",
             hint="bring it into the lake with `gigacast data import`",
         )
-    # The ETag pins the planned version; the time of its last write plays no part.
+    # The ETag pins the planned version. The time of the last write is not used to read it.
     meta = ObjectMeta(entry.key, entry.etag, entry.size_bytes, 0)
     with open_parquet(store, meta, coded=True) as file:
         yield PartitionFile(file, store, task, reading)

@@ -160,7 +160,7 @@ class KeyQuality:
     null_keys : int
         Number of rows without a series or a readable time. No other number includes them.
     duplicates, unordered, off_grid : int
-        Number of such rows; see `Thresholds`.
+        Number of these rows, as defined in `Thresholds`.
     missing_steps, expected_steps : int
         Number of steps without a row, and of all steps, between the first and last row of each
         series.

@@ -38,7 +38,8 @@ class QualityJob:
     files : FileJob
     measures : Measures
     thresholds : Thresholds
-        Not part of the spec: other thresholds judge the same figures and read no partition.
+        Limits of the measures. They are not part of the spec: with other thresholds the same
+        figures are judged, and no partition is read.
     """
 
     files: FileJob

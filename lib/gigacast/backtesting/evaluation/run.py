@@ -1,9 +1,9 @@
 """The evaluation of stored forecasts whose actuals have arrived.
 
-For every finished generation, file by file and part by part: steps are joined with the rows that
-are in the bucket now, by item, target and time. Steps without an actual are waiting, and are
-counted. A part has as many series as the memory limit allows; of what came only its items and times
-are held.
+The files of every finished generation are read part by part. Their steps are joined with the rows
+that are in the bucket now, by item, target and time; steps without an actual are counted as
+waiting. A part has as many series as the memory limit allows, and only the actuals of its items and
+times are in memory.
 """
 
 from collections.abc import Iterator

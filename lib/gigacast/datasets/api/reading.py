@@ -40,8 +40,8 @@ def read_parquet_with_schema(
     columns : sequence of str, optional
         Columns to read; all by default.
     filters : list of (column, operator, value), optional
-        Conditions that must all hold, or a list of such lists of which one must hold; all rows by
-        default. Files and row groups without a match are not read.
+        Conditions that must all hold, or several lists of conditions, one of which must hold; all
+        rows by default. Files and row groups without a match are not read.
 
     Raises
     ------
