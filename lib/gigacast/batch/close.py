@@ -154,6 +154,7 @@ def read_summaries(
         except (ObjectNotFoundError, CorruptedFileError):
             return child, None
 
+    # One small object per child: the time goes into waiting for the store.
     with ThreadPoolExecutor(READERS) as pool:
         summaries = list(pool.map(read, numbers))
     return {child: summary for child, summary in summaries if summary is not None}

@@ -241,6 +241,7 @@ class PartitionCleaner:
 
     def _put(self, key: str, content: Path, damaged: str | None) -> str:
         """Write a file if the key does not exist, or still holds a damaged file."""
+        # A version may name the file by now, and what a version names must never change.
         if damaged is None:
             return self._outputs.move_if_absent(key, content)
         return self._outputs.put_if_match(key, content, damaged)

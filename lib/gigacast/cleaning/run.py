@@ -179,6 +179,8 @@ class _Cleaning:
         return self._result(planned, run)
 
     def _place(self) -> OutputPlace:
+        # The number of the version is known only when all files are there. So keys name the input
+        # and the rules instead, and the manifest names the files in place (docs/decisions/0006).
         name, spec = self._job.target.name, self._spec
         return OutputPlace(
             cleaning_prefix(name, spec),
@@ -255,6 +257,7 @@ class _Cleaning:
         now = self._clock()
         judged = Judged(
             receipt.partition,
+            # Judged here and not by the worker, so that other thresholds read no partition again.
             _judge_loss(receipt)
             or quality.judge(self._job.thresholds, now).joined(
                 _judge_dropped(receipt, self._job.thresholds)

@@ -95,6 +95,7 @@ def find_duplicates(
     check: ContractCheck, source: RowSource, limit_bytes: int = DEFAULT_LIMIT_BYTES
 ) -> None:
     """Add the rows that repeat a key to a check, for keys whose order does not exclude it."""
+    # Rows in strictly ascending order of a key cannot repeat it: nothing is read a second time.
     for key in check.unproven:
         find_key_duplicates(check, source, key, limit_bytes)
 

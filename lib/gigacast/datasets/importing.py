@@ -99,6 +99,7 @@ def _local_files(path: Path) -> tuple[Path, ...]:
 
 
 def _texts_of(contract: Contract | None) -> tuple[str, ...]:
+    # Inference would read `007` as 7 before the contract sees it.
     columns = contract.columns if contract is not None else ()
     return tuple(column.name for column in columns if is_text(column.arrow_type))
 

@@ -85,7 +85,7 @@ def expected_children(work: Workload, options: ArrayOptions, queue: QueueKind) -
         work.tasks,
         options.machine(queue),
         options.target_s,
-        options.most_children,
+        options.max_children,
     )
 
 

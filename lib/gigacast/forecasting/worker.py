@@ -202,6 +202,8 @@ class PartitionWorker(ABC, Generic[T]):
 
     def _open_sink(self, task: Task, schema: pa.Schema) -> ParquetSink:
         """Return the output file of a task."""
+        # An existing output is replaced. On the condition that none exists the first writer would
+        # win, which may be a late worker with an old input (docs/decisions/0001).
         return ParquetSink(self._outputs, task.output_key, schema)
 
     @abstractmethod

@@ -53,8 +53,9 @@ class ArrayOptions:
     cpu_bytes_per_s: float = 2e6
 
     @property
-    def most_children(self) -> int:
-        """Maximum number of children: the number that is set, or those of one array."""
+    def max_children(self) -> int:
+        """Maximum number of children: the number that is set, or those of a single array."""
+        # Batch allows 10,000 children of an array; only a number that is set makes several arrays.
         return self.children or MAX_ARRAY
 
     def machine(self, queue: QueueKind) -> Machine:

@@ -102,6 +102,7 @@ class PartitionInspector:
             quality = replace(quality, compliance=compliance)
             text = json.dumps(quality.to_dict(), indent=1, ensure_ascii=False, default=str)
             content = text.encode()
+            # Without a condition: figures of a former state of the partition are replaced.
             etag = self._outputs.put(task.output_key, content)
         output = {"key": task.output_key, "etag": etag, "size_bytes": len(content), "rows": 1}
         keys = quality.keys

@@ -55,7 +55,7 @@ class Forecasts:
 
 
 def whole_series(
-    batches: Iterable[pa.RecordBatch], horizon: int, most_steps: int
+    batches: Iterable[pa.RecordBatch], horizon: int, max_steps: int
 ) -> Iterator[pa.Table]:
     """Cut a file of predictions, in either layout, into parts of whole series.
 
@@ -65,7 +65,7 @@ def whole_series(
         Batches of the file, in order.
     horizon : int
         Steps of a series: its rows in the long layout.
-    most_steps : int
+    max_steps : int
         Maximum number of steps of a part, which has at least one series.
     """
     pending: pa.Table | None = None
@@ -73,7 +73,7 @@ def whole_series(
         part = pa.Table.from_batches([batch])
         pending = part if pending is None else pa.concat_tables([pending, part])
         rows_each = 1 if is_wide(pending.schema) else horizon
-        size = max(1, most_steps // horizon) * rows_each
+        size = max(1, max_steps // horizon) * rows_each
         while pending.num_rows >= size:
             yield pending.slice(0, size)
             pending = pending.slice(size)

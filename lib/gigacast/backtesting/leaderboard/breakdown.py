@@ -73,12 +73,12 @@ class Segmenter:
             When the input has no such column.
         DataError, StorageError
         """
-        alone = np.zeros(losses.num_rows, np.int64)
+        only_label = np.zeros(losses.num_rows, np.int64)
         match self.segment:
             case "partition":
-                return [task.partition], alone
+                return [task.partition], only_label
             case "symbol" | "timeframe" | "month":
-                return [getattr(task, self.segment) or NONE], alone
+                return [getattr(task, self.segment) or NONE], only_label
             case "length":
                 return _by_length(losses)
             case "target" | "frequency" | "window":
@@ -91,8 +91,8 @@ class Segmenter:
         name = self.segment.removeprefix(COLUMN)
         # Without the context partitions, which may have other values for an item.
         own = sources_of(task, self.inputs)[len(task.inputs) - task.own :]
-        alone = task.symbol or task.partition.rpartition("/")[2]
-        labels = read_attribute(own, self.columns, name, item_id=alone)
+        item_id = task.symbol or task.partition.rpartition("/")[2]
+        labels = read_attribute(own, self.columns, name, item_id=item_id)
         place = pc.index_in(items, value_set=labels["item"].cast(items.type).combine_chunks())
         return pc.fill_null(labels["label"].combine_chunks().take(place), NONE)
 
