@@ -77,6 +77,7 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     """
     forecast = _job(bucket, config, options)
     base = forecast.model
+    # A text is a sequence, too: of letters.
     references = [models] if isinstance(models, str) else list(models) or [base.reference]
     job = BacktestJob(
         forecast=forecast,

@@ -74,6 +74,7 @@ def losses_batch(
     aliases = text_column([*(f.alias for f in contexts.frequencies), "unknown"])
     codes = np.where(contexts.frequency_codes < 0, len(aliases) - 1, contexts.frequency_codes)
     labels = text_column([reason.label for reason in Reason])
+    # Undefined for a constant series, or one that is not longer than a season.
     scale = to_arrow(losses.scale, np.isnan(losses.scale))
     columns = [
         contexts.item_ids,

@@ -136,6 +136,7 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         forecaster = Watched(self._forecaster, watch)
         for batch in _first(batches, self._series):
             reasons = batch.reasons.copy()
+            # The others keep the reason that the reader gave them.
             good = np.flatnonzero(reasons == Reason.OK)
             tried = np.zeros(len(good), np.bool_)
             for window, later in enumerate(self._windows.later(task.horizon)):
@@ -144,7 +145,7 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
                 if len(split.rows):
                     with watch.measure("prepare", besides="predict"):
                         yield self._measure(split.contexts, split.actuals, forecaster, window)
-            # Series that are too short for every window; the others count as forecast.
+            # Series with no window to score count as too short; the others count as forecast.
             reasons[good[~tried]] = Reason.TOO_SHORT
             tally.add(batch, reasons)
 

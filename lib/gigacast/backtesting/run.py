@@ -29,7 +29,7 @@ from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.runtime.executor import Executor, Failure
 
 FORMAT_REVISION = 1
-"""Part of the spec; to be raised when the same settings start to give other losses or columns."""
+"""Part of the spec. Raise it when the same settings start to give other losses or columns."""
 
 
 @dataclass(frozen=True)
@@ -159,6 +159,7 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     sides: dict[str, Prepared] = {}
     for side in prepared:
         spec = replace(side.spec, fields={**side.spec.fields, **_fields(job)})
+        # Seasonal naive may also be one of the models that the user names.
         sides.setdefault(_name(side), replace(side, spec=spec, model_horizon=horizon))
     return list(sides.values())
 
@@ -249,23 +250,23 @@ def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[Finis
     list of FinishedTask
         Partitions of the sample that are done already.
     """
-    done: list[FinishedTask] = []
+    finished: list[FinishedTask] = []
     plan = make_plan(
         side.inputs,
         side.outputs,
         replace(side.request(), root=BACKTESTS),
-        on_done=lambda entry: done.append(FinishedTask.before(entry)),
+        on_done=lambda entry: finished.append(FinishedTask.before(entry)),
     )
     check_discovered(plan, side.job)
     partitions = [
-        *(finished.task.partition for finished in done),
+        *(entry.task.partition for entry in finished),
         *(t.partition for t in plan.tasks),
     ]
     sample = _sample(partitions, job.partitions)
-    done = [finished for finished in done if finished.task.partition in sample]
+    finished = [entry for entry in finished if entry.task.partition in sample]
     tasks = [task for task in plan.tasks if task.partition in sample][: side.job.limit]
     description = _describe_run(side, job, plan)
-    return PlannedJob(side.outputs, plan, tasks, side.job.selection, description), done
+    return PlannedJob(side.outputs, plan, tasks, side.job.selection, description), finished
 
 
 def _sample(names: Sequence[str], count: int | None) -> set[str]:
@@ -294,6 +295,7 @@ def leaderboard_name(job: BacktestJob, sides: Sequence[Prepared]) -> str:
     selection = job.forecast.selection
     digest = digest_value(
         {
+            # The id for any horizon will do here, as the horizon is an entry of its own.
             "specs": [[_name(side), side.spec.id(1)] for side in sides],
             "horizon": job.forecast.method.horizon,
             "segment": job.segment,

@@ -17,7 +17,7 @@ ATTEMPTS = 8
 _DESCRIBED_AT_ONCE = 100
 """Jobs per request: the limit of ``DescribeJobs``."""
 _FAILED_DESCRIBED = 1000
-"""Failed children of which exit code and log are read; of more, only the reason is known."""
+"""Failed children whose exit code and log are requested; of others Batch lists only the reason."""
 
 ClientFactory = Callable[..., Any]
 
@@ -109,6 +109,7 @@ class BatchService:
 
     def cancel(self, job_ids: Sequence[str], reason: str) -> None:
         """Cancel jobs: waiting children never start, running ones are asked to stop (SIGTERM)."""
+        # Not `cancel_job`: that leaves children alone which have started.
         for job_id in job_ids:
             self._ask(f"end {job_id}", "terminate_job", jobId=job_id, reason=reason)
 
@@ -130,7 +131,7 @@ class BatchService:
         jobs: list[Mapping[str, Any]] = []
         for first in range(0, len(job_ids), _DESCRIBED_AT_ONCE):
             chunk = list(job_ids[first : first + _DESCRIBED_AT_ONCE])
-            jobs += self._ask("look at jobs", "describe_jobs", jobs=chunk)["jobs"]
+            jobs += self._ask("describe jobs", "describe_jobs", jobs=chunk)["jobs"]
         return jobs
 
     def _failed(self, job_id: str) -> list[Mapping[str, Any]]:

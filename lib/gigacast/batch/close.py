@@ -52,8 +52,8 @@ def close_run(
         Rooted at the output root.
     run_id : str
     service : ArrayService, optional
-        Gives the state of the jobs. Without it, a run has ended when the summary of every child
-        says so.
+        Returns the states of the jobs. Without it, a run has ended when the summary of every child
+        has an end.
     clock : callable
         Gives the current time, with its zone.
 
@@ -82,8 +82,8 @@ def close_run(
         result = _add_up(outputs, plan, failed, summaries)
         fill = partial(result.fill, states=states)
     except PlanError as error:
-        # Somebody changed the plan and its children refused it. Without an end in the audit the
-        # run would be watched for ever, so the summaries alone have to do.
+        # The plan was changed, so its children refused it. `watch` would wait forever for an end in
+        # the audit, so the run is closed by the summaries alone.
         if not states:
             raise
         fill = partial(_fill_without_plan, summaries=summaries, error=error)
@@ -98,7 +98,7 @@ def close_run(
         return True
 
     closed = update_audit(outputs, run_id, close)
-    # After the audit: a crash in between costs the time until the lease ends by itself.
+    # After the audit: a crash in between only delays the next run until the lease ends by itself.
     release_lease(outputs, run_id)
     return closed
 
@@ -154,6 +154,7 @@ def read_summaries(
         except (ObjectNotFoundError, CorruptedFileError):
             return child, None
 
+    # One small object per child: the time goes into waiting for the store.
     with ThreadPoolExecutor(READERS) as pool:
         summaries = list(pool.map(read, numbers))
     return {child: summary for child, summary in summaries if summary is not None}

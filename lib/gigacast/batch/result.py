@@ -28,6 +28,7 @@ from gigacast.lake.plan.receipt import Receipt
 from gigacast.storage.store import Store
 
 READERS = 16
+"""Receipts and lists of outputs read in parallel: each is a small object."""
 
 
 def is_array_run(audit: Audit) -> bool:
@@ -118,7 +119,7 @@ class ArrayResult:
 
     def _add_attempts(self, summary: Audit | None, state: ChildState | None) -> None:
         attempts = cast("list[dict[str, Any]]", summary.plan.get("attempts", [])) if summary else []
-        # An attempt that ended before its first write is known to the service alone.
+        # An attempt that ended before it wrote its summary is known to the service only.
         self.attempts += max(len(attempts), state.attempts if state is not None else 0)
         for attempt in attempts:
             self.lost_s += float(attempt["lost_s"])
@@ -151,7 +152,7 @@ class ArrayResult:
             "attempts": state.attempts if state is not None else 0,
             "error": "WorkerLostError",
             "message": message or f"child {child} ended before it: {reason}{code}",
-            "hint": f"`gigacast logs {self.plan.run_id} {child}`; a new run does what is left",
+            "hint": f"`gigacast logs {self.plan.run_id} {child}`; the next run does this one",
         }
         return self._traced(failure, child, state)
 

@@ -28,6 +28,8 @@ PLANNING = timedelta(minutes=15)
 """Length of the lease while a run is planned: the longest that AWS lets a Lambda work."""
 
 _MARGIN = timedelta(hours=1)
+"""Length of a run's lease beyond the time limit of an attempt. Batch ends a job that has found no
+machine for an hour (``infra/batch.yaml``)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def submit_in_turn(
     Raises
     ------
     ConfigError, StorageError, ModelError, ComputeError
-        No job is running then, and the lease is free for the next attempt.
+        If the run can't start. No job was left running, and the lease is free for the next attempt.
     """
     outputs = open_store(job.outputs)
     holder = f"planner_{os.urandom(8).hex()}"
@@ -117,7 +119,8 @@ def _take(outputs: Store, holder: str, service: ArrayService, clock: Clock) -> b
     try:
         close_run(outputs, holder_now, service, clock=clock)
     except GigacastError:
-        return False  # the state of that run is unknown: its lease will expire
+        # The run may still be going on: its lease stays, and ends by itself.
+        return False
     return take_lease(outputs, holder, clock(), PLANNING)
 
 

@@ -1,7 +1,7 @@
 """Plan a run and submit it to a service of array jobs.
 
 The plan is written first, then the audit, then the jobs are submitted. A crash in between leaves a
-plan without jobs, or an audit without job ids: nothing runs that no audit names.
+plan without jobs, or an audit without job ids: no job runs without an audit of its run.
 """
 
 from collections.abc import Sequence
@@ -95,7 +95,7 @@ def submit_run(
     ready = with_queue(prepared, queue)
     planned = describe_plan(ready, report.plan)
     shares = share_work(planned.tasks, expected_children(report.workload, options, queue))
-    # Plan, audit, jobs, in this order: a child finds its plan, and whoever looks finds the audit.
+    # In this order (plan, audit, jobs) a child finds its plan, and `watch` finds the audit.
     plan = write_plan(
         prepared.outputs,
         run_id,
@@ -179,7 +179,7 @@ def _submit(
             jobs.append({"job_id": job_id, "first": first, "size": request.size})
             first += request.size
     except BaseException as error:
-        # Half of a run would leave the other half pending without a word: end what was submitted.
+        # With only some of its arrays a run could never be complete: end those that were submitted.
         with suppress(GigacastError):
             service.cancel([str(job["job_id"]) for job in jobs], CANCELLED_HALF)
         _close_refused(outputs, run_id, error, clock)

@@ -37,7 +37,7 @@ class ArrayProgress:
     children : mapping
         Number of children by state, in the words of the service.
     reason : str, optional
-        Why children wait, where the service says so.
+        Reason why children wait, if the service gives one.
     """
 
     tasks: int
@@ -94,7 +94,7 @@ def watch_run(
         progress = poll.take()
         if progress != last:
             on_progress(progress)
-            # Often while something happens, seldom while children wait for machines for hours.
+            # Polled often while something happens, and rarely while children wait for machines.
             pause_s = FIRST_POLL_S
         if poll.may_have_ended:
             # The jobs have ended, but a summary may still be missing: `close_run` decides.
@@ -170,7 +170,7 @@ class ChildLog:
     state : ChildState
     lines : list of str
     missing : str, optional
-        Why there are no lines.
+        Reason why there are no lines.
     """
 
     child: int

@@ -19,7 +19,7 @@ _WEEK_US = 7 * DAY_US
 _MONDAY_US = 4 * DAY_US  # 1970-01-05, the first Monday
 
 
-def align(times: IntArray, frequency: Frequency, how: Literal["floor", "nearest"]) -> IntArray:
+def align(times: IntArray, frequency: Frequency, rounding: Literal["floor", "nearest"]) -> IntArray:
     """Return the grid point at or before each time, or the nearest; halves go to the later point.
 
     Parameters
@@ -27,7 +27,7 @@ def align(times: IntArray, frequency: Frequency, how: Literal["floor", "nearest"
     times : int64 [R]
         Times in microseconds, or step numbers.
     frequency : Frequency
-    how : {"floor", "nearest"}
+    rounding : {"floor", "nearest"}
 
     Examples
     --------
@@ -37,12 +37,12 @@ def align(times: IntArray, frequency: Frequency, how: Literal["floor", "nearest"
     if frequency.kind in {"fixed", "steps"}:
         is_weeks = frequency.kind == "fixed" and frequency.count % _WEEK_US == 0
         shift = _MONDAY_US if is_weeks else 0
-        moved = times - shift + (frequency.count // 2 if how == "nearest" else 0)
+        moved = times - shift + (frequency.count // 2 if rounding == "nearest" else 0)
         result: IntArray = moved // frequency.count * frequency.count + shift
         return result
     # Months, quarters and years have no fixed length.
     before = _floor(times, frequency)
-    if how == "floor":
+    if rounding == "floor":
         return before
     after = _stepping(frequency).shift(before, 1)
     return np.where(after - times <= times - before, after, before)

@@ -156,7 +156,7 @@ class Cleaner:
             column = columns[name]
             assert isinstance(column, Numbered)  # noqa: S101 - only numbers have fences
             far = fences.beyond(column.values, chunk.codes)
-            # What stands at a missing value is undefined and may be beyond the fences.
+            # The number stored at a missing value is undefined and may be beyond the fences.
             if column.known is not None:
                 far &= column.known
             self._note(name, far)
@@ -241,13 +241,13 @@ class Cleaner:
 
     def _fill(self, name: str, this: _Prepared, following: _Prepared | None) -> Numbered | Other:
         column = this.columns[name]
-        known = column.known
+        is_known = column.known
         policy = self._rules.nulls
-        if known is None or policy in {"keep", "drop"} or name in self._untouched:
+        if is_known is None or policy in {"keep", "drop"} or name in self._untouched:
             return column
         if policy == "interpolate" and isinstance(column, Other):
             return column
-        missing = Missing(known, this.chunk.times, this.starts, self._row)
+        missing = Missing(is_known, this.chunk.times, this.starts, self._row)
         sources = missing.before(self._carried.get(name))
         near = sources.found
         # Rows are counted over all chunks, so that a limit holds across their borders.
@@ -284,16 +284,17 @@ class Cleaner:
         start = int(this.starts[-1])
         carried: dict[str, Known] = {}
         for name, column in this.columns.items():
-            known = column.known
+            is_known = column.known
             last = len(this.chunk.times) - 1
-            if known is not None:
-                back = int(known[start:][::-1].argmax())
-                last = last - back if known[last - back] else -1
+            if is_known is not None:
+                back = int(is_known[start:][::-1].argmax())
+                last = last - back if is_known[last - back] else -1
             if last >= 0:
                 value = column.values[last] if isinstance(column, Numbered) else column.column[last]
                 carried[name] = Known(self._row + last, int(this.chunk.times[last]), value)
             elif start == 0 and name in self._carried:
-                # The series fills the chunk without a known value: the former one still counts.
+                # The series has no known value in this chunk, and began before it: the value that
+                # was carried into the chunk is carried on.
                 carried[name] = self._carried[name]
         self._carried = carried
 
@@ -325,6 +326,7 @@ def _first_known(following: _Prepared | None, name: str) -> Known | None:
 
 
 def _take(prepared: _Prepared, keep: BoolArray) -> _Prepared:
+    # `chunk.rows` keeps all rows: from here on, values are read from `columns` only.
     chunk = prepared.chunk
     codes = None if chunk.codes is None else chunk.codes[keep]
     return _Prepared(
@@ -344,6 +346,6 @@ def _assemble(cleaned: _Prepared) -> Cleaned:
 def missing_of(column: pa.Array | pa.ChunkedArray) -> int:
     """Count the values of a column that are null, NaN or infinite."""
     if pa.types.is_float32(column.type) or pa.types.is_float64(column.type):
-        _, known = known_floats(column)
-        return len(column) - int(np.count_nonzero(known))
+        _, is_known = known_floats(column)
+        return len(column) - int(np.count_nonzero(is_known))
     return int(column.null_count)

@@ -140,17 +140,17 @@ class ColumnSurvey:
         return Finding(name, unreadable, narrow, fences)
 
     def _known(self, column: pa.ChunkedArray) -> tuple[DoubleArray, IntArray, bool]:
-        """Return the finite values of the staying rows, their offsets, and if all are finite."""
+        """Return the finite values of the rows that stay, their offsets, and if all are finite."""
         arranged, keep = self._arranged, self._keep
-        values, known = known_doubles(column)
+        values, is_known = known_doubles(column)
         if arranged.order is not None:
-            values, known = values[arranged.order], known[arranged.order]
-        is_complete = bool(known.all() if keep is None else known[keep].all())
+            values, is_known = values[arranged.order], is_known[arranged.order]
+        is_complete = bool(is_known.all() if keep is None else is_known[keep].all())
         if keep is not None:
-            known &= keep
-        if known.all():
+            is_known &= keep
+        if is_known.all():
             return values, arranged.offsets, is_complete
-        return values[known], offsets_without(~known, arranged.offsets), is_complete
+        return values[is_known], offsets_without(~is_known, arranged.offsets), is_complete
 
     def _sample(self, column: pa.ChunkedArray) -> tuple[Scale, DoubleArray]:
         """Return the scale of a column, and its scaled values in the sampled rows, [S]."""
@@ -173,7 +173,7 @@ class ColumnSurvey:
             narrowest = narrowest_integer(column)
             return narrowest if narrowest != kind else None
         if pa.types.is_float64(kind) and fits_float32(values, self._rules.float_tolerance):
-            # Interpolated values lie between float32 values and may be none themselves.
+            # An interpolated value lies between two float32 values, but need not be one itself.
             interpolates = self._rules.nulls == "interpolate" and not is_complete
             return pa.float32() if not interpolates or self._rules.float_tolerance > 0 else None
         return None

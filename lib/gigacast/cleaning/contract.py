@@ -36,7 +36,7 @@ class ContractFilter:
     """
 
     def __init__(self, contract: Contract, schema: pa.Schema, keys: set[str]) -> None:
-        # Keys are unique and in order after cleaning.
+        # Unique keys and order are left out of the check: cleaning itself ensures them.
         bare = tuple(
             replace(column, unique=False)
             for column in contract.columns
@@ -85,7 +85,7 @@ def _has_value_rule(column: Column, contract: Contract) -> bool:
 
 
 def contract_types(
-    contract: Contract | None, schema: pa.Schema, timestamp: str, where: str
+    contract: Contract | None, schema: pa.Schema, timestamp: str, partition: str
 ) -> dict[str, pa.DataType]:
     """Return the types to convert columns to, for those whose type is not the contract's.
 
@@ -101,7 +101,7 @@ def contract_types(
         if column.name not in schema.names:
             if column.required:
                 raise MissingRequiredColumnError(
-                    f"{where}: the contract requires the column {column.name!r}",
+                    f"{partition}: the contract requires the column {column.name!r}",
                     hint=f"it has {', '.join(schema.names[:20])}",
                 )
             continue
@@ -111,7 +111,7 @@ def contract_types(
         target = target_type(column, kind, Mode.COERCE)
         if target is None:
             raise DataTypeValidationError(
-                f"{where}: {column.name} is {kind}, the contract requires {column.type}"
+                f"{partition}: {column.name} is {kind}, the contract requires {column.type}"
             )
         if target != plain_type(kind):
             targets[column.name] = target

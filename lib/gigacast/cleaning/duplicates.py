@@ -20,10 +20,10 @@ from gigacast.quality.file import Keys, PartitionFile
 from gigacast.series.timestamp import is_text
 
 _MANY = 0.05  # share of conflicting rows above which columns are searched
-_TIMES_LOOKED_AT = 200
-_MOST_CANDIDATES = 6
-_LEAST_ROWS_EACH = 4  # a column with fewer rows per value names no items
-_STILL_TOGETHER = 0.1  # share of repeated keys that may remain
+_SAMPLED_TIMES = 200
+_MAX_CANDIDATES = 6  # with all pairs of them, 21 trials
+_MIN_ROWS_PER_VALUE = 4  # a column with fewer rows per value is a measurement, not an id
+_REMAINING_SHARE = 0.1  # share of repeated keys that may remain once a column is part of the key
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Repeats:
     Parameters
     ----------
     conflicting : int
-        Number of rows with other values than the row before them of the same series and time.
+        Number of rows whose values differ from those of the row before with the same series and
+        time.
     apart : tuple of str
         One or two columns that distinguish these rows; empty if none do.
     """
@@ -55,11 +56,11 @@ def find_repeats(file: PartitionFile, keys: Keys) -> Repeats:
     if not len(rows):
         return Repeats()
     order = keys.arranged.order
-    here, before = (rows, rows - 1) if order is None else (order[rows], order[rows - 1])
+    repeating, preceding = (rows, rows - 1) if order is None else (order[rows], order[rows - 1])
     differs = np.zeros(len(rows), np.bool_)
     for name in file.measured:
         if not differs.all() and not pa.types.is_nested(file.schema.field(name).type):
-            differs |= _differs(file.column(name), here, before)
+            differs |= _differs(file.column(name), repeating, preceding)
     conflicting = int(np.count_nonzero(differs))
     # With a column of items the keys are complete, and few conflicts are worth no search.
     if conflicting <= file.rows * _MANY or file.item_id is not None:
@@ -67,21 +68,26 @@ def find_repeats(file: PartitionFile, keys: Keys) -> Repeats:
     return Repeats(conflicting, _columns_apart(file, keys))
 
 
-def _differs(column: pa.ChunkedArray, here: IntArray, before: IntArray) -> BoolArray:
+def _differs(column: pa.ChunkedArray, repeating: IntArray, preceding: IntArray) -> BoolArray:
     # Codes of unified dictionaries are compared instead of texts.
     if pa.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     if pa.types.is_null(column.type):
-        return np.zeros(len(here), np.bool_)
-    left, right = (column.take(to_arrow(rows)).combine_chunks() for rows in (here, before))
-    if pa.types.is_dictionary(left.type):
-        left, right = left.indices, right.indices
-    if pa.types.is_float32(left.type) or pa.types.is_float64(left.type):
-        x, y = to_floats(left), to_floats(right)
+        return np.zeros(len(repeating), np.bool_)
+    values, former_values = (
+        column.take(to_arrow(rows)).combine_chunks() for rows in (repeating, preceding)
+    )
+    if pa.types.is_dictionary(values.type):
+        values, former_values = values.indices, former_values.indices
+    if pa.types.is_float32(values.type) or pa.types.is_float64(values.type):
+        x, y = to_floats(values), to_floats(former_values)
+        # NaN is unequal to itself, but two missing values are no conflict.
         changed: BoolArray = (x != y) & ~(np.isnan(x) & np.isnan(y))
         return changed
-    unequal = pc.fill_null(pc.not_equal(left, right), False)
-    differs: BoolArray = to_numpy(unequal) | to_numpy(pc.xor(left.is_null(), right.is_null()))
+    unequal = pc.fill_null(pc.not_equal(values, former_values), False)
+    differs: BoolArray = to_numpy(unequal) | to_numpy(
+        pc.xor(values.is_null(), former_values.is_null())
+    )
     return differs
 
 
@@ -91,7 +97,7 @@ def _columns_apart(file: PartitionFile, keys: Keys) -> tuple[str, ...]:
     Columns with the fewest values are tried first. A sample of the times suffices.
     """
     arranged = keys.arranged
-    shared = np.unique(arranged.times[arranged.repeated])[:_TIMES_LOOKED_AT]
+    shared = np.unique(arranged.times[arranged.repeated])[:_SAMPLED_TIMES]
     rows = np.flatnonzero(np.isin(keys.times, shared))
     times = keys.times[rows]
     together = int(np.count_nonzero(arrange(None, times).repeated))
@@ -101,11 +107,11 @@ def _columns_apart(file: PartitionFile, keys: Keys) -> tuple[str, ...]:
         if _may_name_items(file.schema.field(name).type)
         and (codes := _codes(file, name, rows)) is not None
     }
-    fewest = sorted(candidates, key=lambda name: int(candidates[name].max()))[:_MOST_CANDIDATES]
+    fewest = sorted(candidates, key=lambda name: int(candidates[name].max()))[:_MAX_CANDIDATES]
     for columns in (*((name,) for name in fewest), *combinations(fewest, 2)):
         codes = _joined([candidates[name] for name in columns])
         remaining = np.count_nonzero(arrange(codes, times).repeated)
-        if remaining <= together * _STILL_TOGETHER:
+        if remaining <= together * _REMAINING_SHARE:
             return columns
     return ()
 
@@ -117,12 +123,13 @@ def _may_name_items(kind: pa.DataType) -> bool:
 
 def _codes(file: PartitionFile, name: str, rows: IntArray) -> CodeArray | None:
     codes, values = file.codes(name)
-    may_be_items = 1 < len(values) <= file.rows // _LEAST_ROWS_EACH
+    may_be_items = 1 < len(values) <= file.rows // _MIN_ROWS_PER_VALUE
     return codes[rows] if may_be_items else None
 
 
 def _joined(codes: list[CodeArray]) -> CodeArray:
     """Return a code for each combination of codes, int32 [R]."""
+    # Codes are the digits of a number, in a base that exceeds the largest code of each column.
     total: IntArray = codes[0].astype(np.int64)
     for more in codes[1:]:
         total = total * (int(more.max()) + 1) + more

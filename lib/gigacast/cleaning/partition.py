@@ -108,44 +108,44 @@ class PartitionCleaner:
         scratch = tempfile.TemporaryDirectory(prefix="gigacast-clean-")
         with watch.measure("total"), inputs_pinned(task), scratch as folder:
             local = Path(folder) / "cleaned.parquet"
-            made, damaged = self._find(task, local)
-            made = made or self._make(task, local, watch, damaged)
-        receipt = self._receipt(task, made, watch)
-        # After the file: a worker killed in between leaves a file that the next one takes.
-        write_receipt(self._outputs, task, receipt, made.etag)
+            cleaned, damaged = self._find(task, local)
+            cleaned = cleaned or self._make(task, local, watch, damaged)
+        receipt = self._receipt(task, cleaned, watch)
+        # After the file: if a worker is killed in between, the next one uses its file as it is.
+        write_receipt(self._outputs, task, receipt, cleaned.etag)
         return receipt
 
-    def _receipt(self, task: Task, made: "_Made", watch: Stopwatch) -> Receipt:
-        quality = PartitionQuality.from_dict(made.notes["quality"], task.output_key)
-        file = self._file(task, made)
+    def _receipt(self, task: Task, cleaned: "_CleanedFile", watch: Stopwatch) -> Receipt:
+        quality = PartitionQuality.from_dict(cleaned.notes["quality"], task.output_key)
+        file = self._file(task, cleaned)
         output: dict[str, object] = {
             "key": task.output_key,
-            "etag": made.etag,
+            "etag": cleaned.etag,
             "size_bytes": file.size_bytes,
             "rows": file.rows,
             "file": file_to_dict(file),
-            "schema": schema_to_text(plain_schema(made.schema)),
+            "schema": schema_to_text(plain_schema(cleaned.schema)),
             "quality": quality.to_dict(),
-            "lost": made.notes.get("lost"),
-            "dropped": made.notes.get("dropped"),
+            "lost": cleaned.notes.get("lost"),
+            "dropped": cleaned.notes.get("dropped"),
         }
         work = Work(
             job="clean",
             run_id=self._setup.run_id,
-            rows=int(made.notes["rows_read"]),
+            rows=int(cleaned.notes["rows_read"]),
             series=quality.keys.series,
             seconds=watch.rounded(),
             newest_timestamp=quality.keys.newest_timestamp,
-            repairs={name: int(n) for name, n in made.notes["changes"].items() if n},
+            repairs={name: int(n) for name, n in cleaned.notes["changes"].items() if n},
         )
         return new_receipt(task, output, work)
 
-    def _file(self, task: Task, made: "_Made") -> DatasetFile:
-        draft = made.draft
+    def _file(self, task: Task, cleaned: "_CleanedFile") -> DatasetFile:
+        draft = cleaned.draft
         return DatasetFile(
             path=self._setup.paths[task.partition],
             key=task.output_key,
-            etag=made.etag,
+            etag=cleaned.etag,
             size_bytes=draft.size_bytes,
             rows=draft.rows,
             sha256=draft.sha256,
@@ -154,10 +154,11 @@ class PartitionCleaner:
             bounds=draft.bounds,
         )
 
-    def _find(self, task: Task, local: Path) -> "tuple[_Made | None, str | None]":
-        """Return the file of a worker that wrote no receipt, or the ETag of a damaged one.
+    def _find(self, task: Task, local: Path) -> "tuple[_CleanedFile | None, str | None]":
+        """Return an existing cleaned file, or the ETag of a damaged one; ``None`` for the other.
 
-        Each is ``None`` where it does not apply. By its ETag, only the damaged file is replaced.
+        An existing file is that of a worker which was killed before its receipt. The ETag makes
+        sure that only the damaged object is replaced.
 
         Raises
         ------
@@ -189,7 +190,7 @@ class PartitionCleaner:
                 return manifest.ref
         return None
 
-    def _take_existing(self, task: Task, local: Path) -> "_Made":
+    def _take_existing(self, task: Task, local: Path) -> "_CleanedFile":
         """Return the existing file, which another worker made from the same input.
 
         Raises
@@ -212,11 +213,11 @@ class PartitionCleaner:
                 f"{url} is no cleaned file", hint="delete it and run this again"
             )
         values = decode_json(notes, Source(url, CorruptedFileError))
-        return _Made(etag, draft, schema.remove_metadata(), values)
+        return _CleanedFile(etag, draft, schema.remove_metadata(), values)
 
     def _make(
         self, task: Task, local: Path, watch: Stopwatch, damaged: str | None = None
-    ) -> "_Made":
+    ) -> "_CleanedFile":
         with open_partition(self._inputs, task, self._setup.reading) as file:
             with watch.measure("prepare"):
                 survey = survey_partition(file, self._setup.reading, self._setup.rules)
@@ -236,10 +237,11 @@ class PartitionCleaner:
             # Another worker wrote first. Its file stays: a version may name it already.
             except PreconditionFailedError:
                 return self._take_existing(task, local)
-        return _Made(etag, draft_file, stream.schema, notes)
+        return _CleanedFile(etag, draft_file, stream.schema, notes)
 
     def _put(self, key: str, content: Path, damaged: str | None) -> str:
         """Write a file if the key does not exist, or still holds a damaged file."""
+        # A version may name the file by now, and what a version names must never change.
         if damaged is None:
             return self._outputs.move_if_absent(key, content)
         return self._outputs.put_if_match(key, content, damaged)
@@ -263,8 +265,8 @@ class PartitionCleaner:
 
 
 @dataclass(frozen=True)
-class _Made:
-    """A cleaned file in the store: its content, and notes on the changes."""
+class _CleanedFile:
+    """A cleaned file in the store: its ETag, statistics and schema, and notes on the changes."""
 
     etag: str
     draft: DraftFile

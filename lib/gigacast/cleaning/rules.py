@@ -18,6 +18,7 @@ OUTLIER_METHODS: tuple[OutlierMethod, ...] = get_args(OutlierMethod)
 DUPLICATE_POLICIES: tuple[DuplicatePolicy, ...] = get_args(DuplicatePolicy)
 ALIGNMENTS: tuple[Alignment, ...] = get_args(Alignment)
 DEFAULT_LIMITS = {"iqr": 3.0, "zscore": 5.0, "isolation_forest": 0.7}
+"""Limit by method: interquartile ranges, standard deviations, score of the forest."""
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from gigacast.runtime.executor import Executor, Failure
 from gigacast.storage.parquet.writer import check_codec
 
 FORMAT_REVISION = 1
-"""Part of the spec; to be raised when the same settings start to give other rows."""
+"""Part of the spec. Raise it when the same settings start to give other rows."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class CleanResult:
     ----------
     run_id : str
     manifest : DatasetManifest, optional
-        Manifest of the version; ``None`` when no partition passed, or some are left to do.
+        Manifest of the version; ``None`` if no partition passed, or some are still pending.
     new : bool
         Whether this run published the version.
     partitions : list of Judged
@@ -165,7 +165,7 @@ class _Cleaning:
         job, files = self._job, self._job.files
         planned = plan_job(files, self._place())
         planned.paths = _distinct(planned.paths, files)
-        # Before any partition is cleaned: hours of work could not be published otherwise.
+        # Before any partition is cleaned: a version that can't be published must not cost hours.
         self._version.check(Lake(planned.outputs))
         settings = {**self._fields, "thresholds": asdict(job.thresholds)}
         run = start_run(planned.planned("clean", settings), events=events, clock=self._clock)
@@ -179,6 +179,8 @@ class _Cleaning:
         return self._result(planned, run)
 
     def _place(self) -> OutputPlace:
+        # The number of the version is known only when all files are there. So keys name the input
+        # and the rules instead, and the manifest names the files in place (docs/decisions/0006).
         name, spec = self._job.target.name, self._spec
         return OutputPlace(
             cleaning_prefix(name, spec),
@@ -222,7 +224,8 @@ class _Cleaning:
         self._parts = self._read_parts(planned)
         self._failed = [_judge_failure(task, failure) for task, failure in run.failures]
         passing = fit_together([p for p in self._parts if p.judged.verdict is not Verdict.FAIL])
-        # A version is whole: what a rerun can add must not become a second version by chance.
+        # A partition that a rerun may still clean would be missing now and make a second version
+        # later: nothing is published yet.
         retryable = [failure for _, failure in run.failures if not _is_of_data(failure)]
         pending = len(planned.plan.tasks) - len(planned.tasks)
         rows = sum(part.file.rows for part in passing)
@@ -254,6 +257,7 @@ class _Cleaning:
         now = self._clock()
         judged = Judged(
             receipt.partition,
+            # Judged here and not by the worker, so that other thresholds read no partition again.
             _judge_loss(receipt)
             or quality.judge(self._job.thresholds, now).joined(
                 _judge_dropped(receipt, self._job.thresholds)
@@ -286,6 +290,7 @@ def _distinct(paths: Mapping[str, str], files: FileJob) -> dict[str, str]:
     """Return the paths of files in the dataset; with several source versions, with the version."""
     if len(files.sources.refs) <= 1:
         return dict(paths)
+    # Snapshots often have files of the same name, which would collide in one version.
     versions = {f"{ref}/": str(ref.version) for ref in files.sources.refs}
 
     def of(partition: str) -> str:
@@ -299,8 +304,8 @@ def _distinct(paths: Mapping[str, str], files: FileJob) -> dict[str, str]:
 
 def _is_of_data(failure: Failure) -> bool:
     """Whether the data is at fault, so that a rerun would fail in the same way."""
-    # A file that differs from its manifest is no fault of the data: it may be restored, and no
-    # version is published without it.
+    # A file that differs from its manifest may be restored. So its partition counts as one that a
+    # rerun can clean, and no version is published without it.
     kinds = [kind for kind in _kinds_below(DataError) if kind is not DatasetIntegrityError]
     return failure.error in {kind.__name__ for kind in kinds}
 
@@ -310,7 +315,7 @@ def _kinds_below(kind: type[Exception]) -> list[type[Exception]]:
 
 
 def _judge_loss(receipt: Receipt) -> Judgement | None:
-    """Fail a partition that lost all its rows, whatever the thresholds are."""
+    """Fail a partition that lost all its rows, independently of the thresholds."""
     if not receipt.rows or receipt.output["rows"]:
         return None
     lost = receipt.output.get("lost") or f"no row is left of {receipt.rows:,}"
@@ -318,7 +323,7 @@ def _judge_loss(receipt: Receipt) -> Judgement | None:
 
 
 def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
-    """Judge the rows and values that cleaning removed by the thresholds for such faults."""
+    """Judge the rows and values that cleaning removed, by the thresholds of their faults."""
     dropped: Any = receipt.output.get("dropped")
     rows = receipt.rows
     if not dropped or not rows:
@@ -327,7 +332,7 @@ def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
     apart = " and ".join(dropped["apart"])
     hint = f"; {apart} tell them apart: make one column of these for --item_column"
     if len(dropped["apart"]) == 1:
-        hint = f"; {apart} tells them apart: say --item_column {apart}"
+        hint = f"; {apart} tells them apart: use --item_column {apart}"
     faults = (
         ("null_keys", dropped["null_keys"], "rows had no series or no time that can be read"),
         (

@@ -24,6 +24,7 @@ from gigacast.repair.narrow import narrow_column
 
 _CHUNK_ROWS = 1 << 18
 _CHUNK_SHARE = 16
+"""A chunk takes at most this part of the memory limit, at 12 bytes per value."""
 _LOSSES = ("null_keys", "duplicates", "dropped_nulls", "dropped_outliers", "broken_rows")
 
 
@@ -88,7 +89,7 @@ class CleanStream:
         ]
         batch = pa.RecordBatch.from_arrays(arrays, schema=self.schema)
         rows, codes, at = pa.Table.from_batches([batch]), cleaned.codes, cleaned.times
-        # The contract judges the wide rows, which have its types.
+        # Checked before narrowing: the wide rows have the types of the contract.
         if self._contract is not None and not (good := self._contract.find_good(wide)).all():
             rows, at = keep_rows(batch, good), at[good]
             codes = None if codes is None else codes[good]
@@ -118,7 +119,8 @@ class CleanStream:
         """Yield parts of the rows in the order of the keys, with the position where each begins."""
         arranged = self._survey.keys.arranged
         size = self._chunk_rows()
-        if not arranged.in_order:  # then the rows cannot be streamed
+        # Rows out of order can't be streamed: the next row may be anywhere in the file.
+        if not arranged.in_order:
             table = self._survey.convert(self._file.table().select(self._columns))
             for start in range(0, len(arranged.times), size):
                 yield start, table.take(to_arrow(arranged.order[start : start + size]))  # type: ignore[index]
@@ -127,6 +129,7 @@ class CleanStream:
         for batch in self._file.batches(size, self._columns):
             rows = self._survey.convert(pa.Table.from_batches([batch]))
             stop = row + rows.num_rows
+            # `order` ascends, so the arranged rows of this batch are a slice of it.
             if arranged.order is not None:
                 low, high = np.searchsorted(arranged.order, [row, stop])
                 rows = rows.take(to_arrow(arranged.order[low:high] - row))
@@ -156,6 +159,7 @@ class CleanStream:
             "unreadable": survey.unreadable,
             **self._cleaner.counts,
             "broken_rows": self._contract.dropped if self._contract is not None else 0,
+            # `narrow` also holds dictionaries that are decoded to text: these get no narrower.
             "narrowed": sum(not pa.types.is_string(kind) for kind in survey.narrow.values()),
         }
         return {
@@ -174,7 +178,7 @@ class CleanStream:
         }
 
     def _lost(self, changes: dict[str, int]) -> str | None:
-        """Return why no row of the partition is left; ``None`` if some are, or it had none."""
+        """Return the reason why all rows were lost; ``None`` if some remain, or there were none."""
         if self._rows or not self._file.rows:
             return None
         if (self._survey.keys.times == NO_TIME).all():

@@ -157,13 +157,14 @@ def _on_grid(keys: Keys, rules: CleanRules, *, ascending: bool) -> tuple[Keys, i
     assert rules.frequency is not None  # noqa: S101 - the rules were checked
     arranged = keys.arranged
     times = keys.times.copy()
+    # Only rows with a key: `NO_TIME` must not be moved to a grid point.
     valid = slice(None) if arranged.order is None else arranged.order
     on_grid = align(times[valid], rules.frequency, rules.align)
     moved = int(np.count_nonzero(on_grid != times[valid]))
     times[valid] = on_grid
     if not moved:
         return keys, 0
-    # Rows are unordered by their original times: moving times may hide it.
+    # Unordered rows are counted by their original times: times on the grid may be equal.
     moved_rows = arrange(keys.codes, times, ascending=ascending)
     moved_rows = replace(moved_rows, unordered=arranged.unordered)
     return replace(keys, times=times, arranged=moved_rows), moved

@@ -81,12 +81,13 @@ def fit_together(parts: list[Part]) -> list[Part]:
 
 
 def _published(lake: Lake, ref: DatasetRef) -> list[str]:
+    # Deprecated versions keep their number: the next one must be higher.
     states = lake.versions(ref)
     return [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
 
 
-def _lies_as_in(parent: DatasetManifest, parts: Iterable[Part]) -> bool:
-    """Whether all files are those of a version, and none replaces a damaged one."""
+def _has_same_files(parent: DatasetManifest, parts: Iterable[Part]) -> bool:
+    """Whether no file of a version was written again with other bytes."""
     digests = {file.key: file.sha256 for file in parent.files}
     return all(digests.get(p.file.key, p.file.sha256) == p.file.sha256 for p in parts)
 
@@ -176,8 +177,10 @@ class CleanVersion:
         ref = self._settle(parent, schema, parts)
         manifest = self._manifest(ref, schema, parts, parent, self._origins(lake, run, parts))
         draft = DatasetDraft(manifest, {})
-        same = parent is not None and draft.digest == parent.digest and _lies_as_in(parent, parts)
-        # Without a named version, a rerun that changes nothing must not publish the same again.
+        same = (
+            parent is not None and draft.digest == parent.digest and _has_same_files(parent, parts)
+        )
+        # A rerun that changes nothing publishes nothing, unless a version number is given.
         if self._making.target.version is None and parent is not None and same:
             return parent, False
         return publish_dataset(lake, draft, self._author)
@@ -221,8 +224,8 @@ class CleanVersion:
         assert ref.version is not None  # noqa: S101 - settled before
         created_at, files = self._author.now(), tuple(part.file for part in parts)
         shares = parent is not None and {f.key for f in files} & {f.key for f in parent.files}
-        what = self._making.what or f"cleaned from {self._making.files.title}"
-        own = ChangelogEntry(ref.version, created_at, self._author.who, what)
+        summary = self._making.what or f"cleaned from {self._making.files.title}"
+        own = ChangelogEntry(ref.version, created_at, self._author.who, summary)
         contract = self._making.rules["contract"]
         return DatasetManifest(
             layer=ref.layer,
@@ -272,7 +275,7 @@ class CleanVersion:
 
     def _origins(self, lake: Lake, run: FileRun, parts: list[Part]) -> tuple[Dependency, ...]:
         """Return the raw objects, with their ETags, that the version is made from."""
-        by_partition = {done.task.partition: done.task for done in run.done}
+        by_partition = {finished.task.partition: finished.task for finished in run.done}
         tasks = [by_partition[part.partition] for part in parts]
         files = self._making.files
         if files.sources.refs:

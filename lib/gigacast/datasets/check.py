@@ -95,6 +95,7 @@ def find_duplicates(
     check: ContractCheck, source: RowSource, limit_bytes: int = DEFAULT_LIMIT_BYTES
 ) -> None:
     """Add the rows that repeat a key to a check, for keys whose order does not exclude it."""
+    # Rows in strictly ascending order of a key cannot repeat it: nothing is read a second time.
     for key in check.unproven:
         find_key_duplicates(check, source, key, limit_bytes)
 
@@ -143,6 +144,7 @@ def _repeated_rows(
     check: ContractCheck, source: RowSource, key: tuple[str, ...], limit_bytes: int
 ) -> IntArray:
     with DuplicateFinder(key, limit_bytes=limit_bytes) as finder:
+        # Keys are compared in the types of the contract, as they are stored.
         for batch in source.open(key):
             finder.add(check.convert(batch)[0])
         return finder.rows()
@@ -162,8 +164,10 @@ def _samples(source: RowSource, key: tuple[str, ...], rows: IntArray) -> list[di
     return samples
 
 
-def ensure(report: ContractReport, where: str) -> None:
+def ensure(report: ContractReport, title: str) -> None:
     """Raise an error if rows break their contract; in mode ``IGNORE`` only log a warning.
+
+    ``title`` names the rows in messages.
 
     Raises
     ------
@@ -171,13 +175,14 @@ def ensure(report: ContractReport, where: str) -> None:
         Subclasses of `SchemaMismatchError`: the first that applies, with all violations.
     """
     for warning in report.warnings:
-        _log.warning("%s: %s", where, warning)
+        _log.warning("%s: %s", title, warning)
     if report.ok:
         return
-    message = f"{where} breaks the contract {report.contract!r}: {report.describe()}"
+    message = f"{title} breaks the contract {report.contract!r}: {report.describe()}"
     if report.mode == Mode.IGNORE:
         _log.warning("%s", message)
         return
+    # The most basic fault decides: without a column, or in a wrong type, other rules mean little.
     rules = {violation.rule for violation in report.violations}
     kind: type[SchemaMismatchError] = ContractViolationError
     hint = "mend the rows, or keep the good ones: `filter_data` in Python, `gigacast data clean`"
@@ -194,7 +199,7 @@ def ensure(report: ContractReport, where: str) -> None:
 
 
 def validate_table(
-    table: pa.Table, contract: Contract, mode: Mode = Mode.STRICT, *, where: str = "the table"
+    table: pa.Table, contract: Contract, mode: Mode = Mode.STRICT, *, title: str = "the table"
 ) -> pa.Table:
     """Return a table in the types of the contract.
 
@@ -206,7 +211,7 @@ def validate_table(
     check = ContractCheck(contract, table.schema, mode)
     converted = [check.add(batch)[0] for batch in RowSource.of_table(table).open(None)]
     find_duplicates(check, RowSource.of_table(table))
-    ensure(check.report(), where)
+    ensure(check.report(), title)
     return pa.Table.from_batches(converted, check.schema)
 
 
@@ -274,6 +279,7 @@ class FilteredRows:
 
     def _find_repeated(self) -> IntArray:
         repeated = np.empty(0, np.int64)
+        # Of all keys: whether the order proves some of them is known only after reading the rows.
         for key in self._check.keys:
             rows = _repeated_rows(self._check, self._source, key, self._limit_bytes)
             sample = _samples(self._source, key, rows[:SAMPLES])

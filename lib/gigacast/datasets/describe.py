@@ -20,6 +20,7 @@ from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.parquet.statistics import group_bounds
 from gigacast.storage.store import Store
 
+# Keys that pandas and pyarrow write for themselves: the schema once more, in forms of their own.
 _PANDAS = b"pandas"
 _ARROW = b"ARROW:schema"
 
@@ -107,7 +108,7 @@ def drift_of_versions(old: DatasetManifest, new: DatasetManifest) -> list[Drift]
     drifts = drift_of_schemas(old.schema, new.schema)
     drifts += drift_of_nulls(old.null_counts, old.rows, new.null_counts, new.rows)
     before, after = _contract(old), _contract(new)
-    # A change of a column's type is mostly one of the contract as well, and is reported once.
+    # A column that changes its type usually does so in the contract as well: reported once.
     if before is not None and after is not None:
         reported = {(drift.field, drift.kind) for drift in drifts}
         drifts += [

@@ -139,7 +139,7 @@ class DraftWriter:
         Levels of folders.
     footer : FooterMetadata
         Metadata in the footers.
-    taken : set of str
+    used_paths : set of str
         Paths that already exist in the dataset and must not be used again.
     """
 
@@ -150,14 +150,14 @@ class DraftWriter:
         rules: FileRules,
         partitioning: Partitioning,
         footer: FooterMetadata,
-        taken: set[str],
+        used_paths: set[str],
     ) -> None:
         self._folder = folder
         self._schema = schema.remove_metadata()
         self._rules = rules
         self._partitioning = partitioning
         self._footer = footer
-        self._taken = set(taken)
+        self._used_paths = set(used_paths)
         self._open: OrderedDict[str, _OpenFile] = OrderedDict()
         self._finished: dict[str, DraftFile] = {}
 
@@ -188,11 +188,11 @@ class DraftWriter:
 
     def _start(self, folder: str) -> _OpenFile:
         number = 0
-        while (path := f"{folder}{self._rules.name(number)}") in self._taken:
+        while (path := f"{folder}{self._rules.name(number)}") in self._used_paths:
             number += 1
-        self._taken.add(path)
+        self._used_paths.add(path)
         rules = self._rules
-        local = self._folder / f"{len(self._taken)}.parquet"
+        local = self._folder / f"{len(self._used_paths)}.parquet"
         draft = ParquetWriter(local, self._schema, rules.codec, rules.row_group_rows)
         self._open[folder] = _OpenFile(draft, path)
         return self._open[folder]

@@ -25,6 +25,7 @@ from gigacast.lake.publication import Author
 from gigacast.storage.folder.store import FolderStore
 
 _CSV_BLOCK_BYTES = 4 << 20
+"""Bytes of CSV parsed at a time. Types are inferred from the first block only."""
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
@@ -98,6 +99,7 @@ def _local_files(path: Path) -> tuple[Path, ...]:
 
 
 def _texts_of(contract: Contract | None) -> tuple[str, ...]:
+    # Inference would read `007` as 7 before the contract sees it.
     columns = contract.columns if contract is not None else ()
     return tuple(column.name for column in columns if is_text(column.arrow_type))
 
@@ -161,6 +163,7 @@ def _conformed(
                 hint="import files of one form together, others as another dataset",
             )
         with _Translated(path):
+            # The order of columns may differ from file to file.
             rows = batch if batch.schema.names == schema.names else batch.select(schema.names)
             rows = rows if rows.schema.equals(schema) else rows.cast(schema)
         yield rows
@@ -211,8 +214,8 @@ def import_files(
     """
     rows = open_local(path, options.contract)
     sources = tuple(_dependency(file) for file in rows.files)
-    what = options.what or f"imported from {path.name}"
-    filled = replace(options, what=what, dependencies=(*options.dependencies, *sources))
+    change = options.what or f"imported from {path.name}"
+    filled = replace(options, what=change, dependencies=(*options.dependencies, *sources))
     return publish_rows(lake, ref, rows.batches, rows.schema, filled, author)
 
 

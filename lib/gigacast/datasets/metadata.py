@@ -72,9 +72,9 @@ class MetadataManager:
         DatasetConflictError
             If the path is in a published version.
         """
-        where = locate(path)
+        location = locate(path)
         content = metadata_bytes(metadata, str(path))
-        if where.ref is not None and where.ref.version and where.lake().find(where.ref):
+        if location.ref is not None and location.ref.version and location.lake().find(location.ref):
             raise DatasetConflictError(
                 f"{path}: published versions never change",
                 hint="their metadata is written when they are published",
@@ -90,10 +90,10 @@ class MetadataManager:
         ------
         DataNotFoundError, CorruptedFileError
         """
-        where = locate(path)
-        if where.ref is not None and not where.key:
-            ref = where.lake().resolve(where.ref)
-            path = f"{where.address.url}/{ref}/{DATASET_METADATA}"
+        location = locate(path)
+        if location.ref is not None and not location.key:
+            ref = location.lake().resolve(location.ref)
+            path = f"{location.address.url}/{ref}/{DATASET_METADATA}"
         plain = plain_location(path)
         try:
             return parse_metadata(open_store(plain.address).get(plain.key), str(path))

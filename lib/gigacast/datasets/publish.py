@@ -150,6 +150,7 @@ class _Publication:
         self._options = options
         self._author = author
         self._created_at = author.now()
+        # Raw snapshots have a day instead of a version number.
         if ref.layer == "raw" and ref.version is None:
             ref = replace(ref, version=author.clock().astimezone(UTC).date().isoformat())
         self._parent = self._find_parent(ref)
@@ -181,6 +182,7 @@ class _Publication:
                     hint="publish a first version",
                 )
             return None
+        # Deprecated versions are passed over, as by `latest`, unless there are no others.
         live = [v for v in older if states[v] == PUBLISHED] or older
         return self._lake.read(replace(ref, version=live[-1]))
 
@@ -201,7 +203,7 @@ class _Publication:
                 self._options.files,
                 Partitioning.parse(self._options.files.partition_by, time_column or "timestamp"),
                 FooterMetadata(lambda facts: self._embedded(ref, facts)),
-                taken={file.path for file in self._shares.files} if self._shares else set(),
+                used_paths={file.path for file in self._shares.files} if self._shares else set(),
             )
             for batch in converted:
                 writer.write(batch)
@@ -231,12 +233,13 @@ class _Publication:
         except DatasetConflictError as error:
             if self._ref.version is not None or self._ref.layer == "raw":
                 raise
+            # The number was free when it was computed: somebody else has published it since.
             raise DatasetConflictError(
                 error.message, hint="another publication is in progress: run this again"
             ) from error
 
     def _is_repeated(self, new: dict[str, DraftFile]) -> bool:
-        """Check whether the version before has all appended rows, as when a job is retried."""
+        """Return whether the version before has all appended files, as when a job is retried."""
         existing = {file.content for file in self._shares.files} if self._shares else set()
         return bool(new) and all(draft.content in existing for draft in new.values())
 
@@ -246,14 +249,14 @@ class _Publication:
         """Return the schema of the new rows together with those of the shared files."""
         if self._shares is None:
             return schema.remove_metadata()
-        where = f"{self._shares.ref}, appended to"
-        full = unify_schemas([self._shares.schema, schema], where)
+        title = f"{self._shares.ref}, appended to"
+        full = unify_schemas([self._shares.schema, schema], title)
         # Old files are read in the new schema. Integers beyond 2**53 would silently change.
         for name, bounds in self._shares.bounds.items():
             is_widened = pa.types.is_floating(full.field(name).type)
             if is_widened and any(isinstance(b, int) and abs(b) > _EXACT for b in bounds):
                 raise SchemaError(
-                    f"{where}: {name!r} has whole numbers up to {max(map(abs, bounds))}, which no "
+                    f"{title}: {name!r} has whole numbers up to {max(map(abs, bounds))}, which no "
                     f"{full.field(name).type} holds",
                     hint="publish it as a column of another name, or as whole numbers",
                 )
@@ -385,6 +388,7 @@ class _Publication:
             for batch in chain(older.read(columns), newer.open(columns)):
                 yield conform(batch, selected, str(self._ref))
 
+        # A key with a column that the parent lacks has no values in the parent's rows.
         keys = [key for key in check.keys if set(key) <= set(self._shares.schema.names)]
         for key in keys:
             find_key_duplicates(check, RowSource(schema, both), key)

@@ -125,8 +125,9 @@ class DatasetRows:
 
 
 def _may_hold(file: ReadFile, predicate: Predicate) -> bool:
-    matches, rest = predicate.settle(file.constants)
-    return matches and (rest is None or rest.may_match(file.bounds))
+    # The values of folders settle some conditions, the bounds in the manifest may settle others.
+    matches, open_predicate = predicate.settle(file.constants)
+    return matches and (open_predicate is None or open_predicate.may_match(file.bounds))
 
 
 def rows_of_version(store: Store, manifest: DatasetManifest, only: str = "") -> DatasetRows:
@@ -146,6 +147,7 @@ def rows_of_version(store: Store, manifest: DatasetManifest, only: str = "") -> 
         raise DataNotFoundError(f"{manifest.ref} has no file {only!r}; it has: {paths or 'none'}")
     files = tuple(
         ReadFile(
+            # In a `DatasetStore` the ETag of a file is the digest of its rows.
             ObjectMeta(file.path, file.content, file.size_bytes, 0),
             _own_constants(file.path, manifest.schema),
             file.bounds,
@@ -161,8 +163,8 @@ def _own_constants(path: str, schema: pa.Schema) -> dict[str, Any]:
     return {name: value for name, value in folder_values(path).items() if name not in schema.names}
 
 
-def _hint_at(where: str) -> str:
-    *_, layer, name = ("", *where.split("/"))
+def _hint_at(url: str) -> str:
+    *_, layer, name = ("", *url.split("/"))
     if layer in {"cleaned", "features"}:
         return f"a dataset's path names its version: {layer}/v1/{name} or {layer}/latest/{name}"
     return "check the path"
@@ -181,12 +183,12 @@ def rows_of_folder(store: Store, prefix: str) -> DatasetRows:
         If the schemas of the files do not fit together.
     """
     metas = _data_files(store, prefix)
-    where = f"{store.address.url}/{prefix}".rstrip("/")
+    url = f"{store.address.url}/{prefix}".rstrip("/")
     if not metas:
-        raise DataNotFoundError(f"{where}: there is no Parquet file", hint=_hint_at(where))
+        raise DataNotFoundError(f"{url}: there is no Parquet file", hint=_hint_at(url))
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE, thread_name_prefix="gigacast-footer") as pool:
         schemas = list(pool.map(lambda meta: _schema_of(store, meta), metas))
-    schema = unify_schemas(schemas, where)
+    schema = unify_schemas(schemas, url)
     constants = [folder_values(meta.key) for meta in metas]
     for name in dict.fromkeys(name for folders in constants for name in folders):
         if name not in schema.names:
@@ -200,7 +202,7 @@ def rows_of_folder(store: Store, prefix: str) -> DatasetRows:
         ReadFile(meta, {n: v for n, v in folders.items() if n not in own.names})
         for meta, folders, own in zip(metas, constants, schemas, strict=True)
     )
-    return DatasetRows(store, files, schema, where)
+    return DatasetRows(store, files, schema, url)
 
 
 def _as_text(values: dict[str, Any], name: str) -> dict[str, Any]:
@@ -212,6 +214,7 @@ def _data_files(store: Store, prefix: str) -> list[ObjectMeta]:
     """Return the Parquet file at a prefix, or those below it without hidden ones."""
     folder = f"{prefix.rstrip('/')}/" if prefix else ""
     metas = [meta for page in store.list(prefix) for meta in page]
+    # A listing by prefix also has names that merely begin with it, such as `bars-old/` for `bars`.
     exact = [meta for meta in metas if meta.key == prefix]
     return exact or [
         meta

@@ -22,12 +22,12 @@ _EXAMPLES = {
 
 def plain_location(path: str | Path) -> Location:
     """Return the location of a path as a plain object, even in the folder of a layer."""
-    where = locate(path)
-    if where.ref is None:
-        return where
-    version = where.ref.version
-    key = f"{where.ref}/{where.key}" if version or not where.key else where.key
-    return Location(where.address, None, key.rstrip("/"))
+    location = locate(path)
+    if location.ref is None:
+        return location
+    version = location.ref.version
+    key = f"{location.ref}/{location.key}" if version or not location.key else location.key
+    return Location(location.address, None, key.rstrip("/"))
 
 
 def open_rows(path: str | Path) -> DatasetRows:
@@ -37,10 +37,10 @@ def open_rows(path: str | Path) -> DatasetRows:
     ------
     DataNotFoundError, DatasetIntegrityError
     """
-    where = locate(path)
-    if where.ref is None:
-        return rows_of_folder(open_store(where.address), where.key)
-    return rows_in(where.lake(), where.ref, where.key)
+    location = locate(path)
+    if location.ref is None:
+        return rows_of_folder(open_store(location.address), location.key)
+    return rows_in(location.lake(), location.ref, location.key)
 
 
 def rows_in(lake: Lake, ref: DatasetRef, only: str = "") -> DatasetRows:
@@ -96,12 +96,12 @@ def dataset_location(path: str | Path) -> Location:
     ConfigError
         If the path is not in a dataset.
     """
-    where = locate(path)
-    if where.ref is None:
+    location = locate(path)
+    if location.ref is None:
         raise ConfigError(
             f"{path} is not a dataset", hint="such as cleaned/v3/EURUSD or cleaned/latest/EURUSD"
         )
-    return where
+    return location
 
 
 def check_layer(path: str | Path, layer: str) -> None:
@@ -112,33 +112,33 @@ def check_layer(path: str | Path, layer: str) -> None:
     ConfigError
         If it is not.
     """
-    where = locate(path)
-    if where.ref is None or where.ref.layer != layer:
+    location = locate(path)
+    if location.ref is None or location.ref.layer != layer:
         raise ConfigError(f"{path} is not in {layer}/", hint=f"such as {_EXAMPLES[layer]}")
 
 
 def origin_of(path: str | Path) -> dict[str, str]:
     """Return the source that a frame records: its path, with the version resolved."""
-    where = locate(path)
-    if where.ref is None:
-        return {"path": f"{where.address.url.rstrip('/')}/{where.key}"}
-    ref = where.ref if where.ref.version else where.lake().resolve(where.ref)
-    return {"path": f"{where.address.url.rstrip('/')}/{ref}/{where.key}".rstrip("/")}
+    location = locate(path)
+    if location.ref is None:
+        return {"path": f"{location.address.url.rstrip('/')}/{location.key}"}
+    ref = location.ref if location.ref.version else location.lake().resolve(location.ref)
+    return {"path": f"{location.address.url.rstrip('/')}/{ref}/{location.key}".rstrip("/")}
 
 
 def dependencies_of(path: str | Path, target: Location) -> Iterator[Dependency]:
     """Yield the objects at a path with their ETags, as keys if they are in the target's lake."""
-    where = locate(path)
+    location = locate(path)
     rows = open_rows(path)
-    if where.ref is None:
+    if location.ref is None:
         objects: Iterator[Dependency] = (
             Dependency(file.meta.key, file.meta.etag) for file in rows.files
         )
     else:
-        objects = origins_in(where.lake(), where.ref, rows)
+        objects = origins_in(location.lake(), location.ref, rows)
     for entry in objects:
         # Keys and dataset names of another lake have no meaning in this one, so a URL is used.
-        if where.address == target.address:
+        if location.address == target.address:
             yield entry
         else:
-            yield Dependency(f"{where.address.url.rstrip('/')}/{entry.key}", entry.etag)
+            yield Dependency(f"{location.address.url.rstrip('/')}/{entry.key}", entry.etag)

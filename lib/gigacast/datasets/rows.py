@@ -76,7 +76,7 @@ def staged_files(
 
 
 def are_later(new: dict[str, DraftFile], parent: DatasetManifest, time_column: str | None) -> bool:
-    """Check that all staged rows are later than those of a version, so that no key can repeat."""
+    """Return whether all staged rows are later than those of a version: then no key can repeat."""
     before = parent.bounds.get(time_column or "")
     filled = [draft for draft in new.values() if draft.rows]
     after = [draft.bounds[time_column or ""] for draft in filled if time_column in draft.bounds]
@@ -95,14 +95,15 @@ def find_time_column(schema: pa.Schema, contract: Contract | None = None) -> str
     """
     timestamps = [field.name for field in schema if pa.types.is_timestamp(field.type)]
     times = [*timestamps, *(field.name for field in schema if pa.types.is_date(field.type))]
+    # Reversed, so that of names that differ only in case the first column is taken.
     by_name = {name.lower(): name for name in reversed(times)}
     candidates = [by_name[name] for name in _TIMES if name in by_name]
     if contract is not None:
         in_contract = [c.name for c in contract.columns if c.name in times]
         candidates = in_contract[:1] or candidates
-    others = timestamps or times
-    if not candidates and len(others) == 1:
-        candidates = others
+    preferred = timestamps or times
+    if not candidates and len(preferred) == 1:
+        candidates = preferred
     return str(candidates[0]) if candidates else None
 
 

@@ -33,10 +33,11 @@ from gigacast.storage.parquet.draft import DraftFile
 from gigacast.storage.store import Store
 
 _NO_LIMIT = 1 << 62
+"""Rows of a file whose size is not limited."""
 
 
 def write_files(
-    where: Location,
+    location: Location,
     rows: Iterable[pa.RecordBatch],
     schema: pa.Schema,
     contract: tuple[Contract, Mode] | None,
@@ -47,7 +48,7 @@ def write_files(
 
     Parameters
     ----------
-    where : Location
+    location : Location
         File that ends in ``.parquet``, or a folder.
     rows : iterable of RecordBatch
         Rows.
@@ -75,8 +76,8 @@ def write_files(
     check = ContractCheck(contract[0], schema, contract[1], order_later=True) if contract else None
     converted, schema = begin_check(check, rows, schema)
     time_column = find_time_column(schema, contract[0] if contract else None)
-    store = open_store(where.address)
-    is_single = where.key.endswith(".parquet") and not files.partition_by
+    store = open_store(location.address)
+    is_single = location.key.endswith(".parquet") and not files.partition_by
     # A single file may have any size: it is uploaded from the disk, not from memory.
     if is_single:
         files = replace(files, max_file_rows=_NO_LIMIT)
@@ -85,23 +86,23 @@ def write_files(
         created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         common = {
             "layer": "raw",
-            "asset": Path(where.key).stem or "data",
+            "asset": Path(location.key).stem or "data",
             "created_at": created_at,
             "software": software(),
             "compression": files.codec,
         }
         footer = FooterMetadata(lambda facts: {**common, **facts}, custom)
-        writer = DraftWriter(Path(scratch), schema, files, by, footer, taken=set())
+        writer = DraftWriter(Path(scratch), schema, files, by, footer, used_paths=set())
         for batch in converted:
             writer.write(batch)
         drafts = writer.finish()
         if check is not None:
             find_duplicates(check, staged_rows(drafts, schema))
             find_disorder(check, staged_files(drafts, check.order))
-            ensure(check.report(), f"{where.address.url.rstrip('/')}/{where.key}")
+            ensure(check.report(), f"{location.address.url.rstrip('/')}/{location.key}")
         written = []
         for path, draft in drafts.items():
-            key = where.key if is_single else f"{where.key.rstrip('/')}/{path}"
+            key = location.key if is_single else f"{location.key.rstrip('/')}/{path}"
             written.append(_put_draft(store, key, draft))
     return {
         "record_count": sum(entry["record_count"] for entry in written),

@@ -47,7 +47,7 @@ def forecast_table(
     Parameters
     ----------
     table : pa.Table
-        Table in any layout that the readers know.
+        Table in any layout that the reader of partitions accepts.
     forecaster : Forecaster
     method : Method
         Method; the horizon is that of the model by default.

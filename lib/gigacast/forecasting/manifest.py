@@ -66,13 +66,14 @@ class ManifestDraft:
             old, _ = read_manifest(self._outputs, key)
             before = self._entries(self._done[spec_id], pa.concat_tables([*self._tables, old]))
             new = to_table(self._new[spec_id])
-            # What is written merges with the manifest as it is then, see `update_manifest`.
+            # `update_manifest` reads the manifest again and merges: another run may have written it
+            # after `old` was read.
             update_manifest(self._outputs, key, pa.concat_tables([before, new]))
 
-    def _entries(self, columns: "_DoneColumns", known: pa.Table) -> pa.Table:
-        """Return entries of outputs, with their rows from known entries or else from receipts."""
+    def _entries(self, columns: "_DoneColumns", counted: pa.Table) -> pa.Table:
+        """Return entries of outputs, with their rows from counted entries or else from receipts."""
         outputs = columns.to_table()
-        rows, is_unknown = find_rows(outputs, known)
+        rows, is_unknown = find_rows(outputs, counted)
         # The listings hold no number of rows. A receipt does, at the cost of a request: only for
         # outputs that no earlier manifest and no child has counted.
         unknown = np.flatnonzero(is_unknown)
@@ -132,15 +133,15 @@ class _DoneColumns:
         return pa.Table.from_arrays(columns, [*self._TEXTS, "size_bytes"])
 
 
-def find_rows(outputs: pa.Table, known: pa.Table) -> tuple[IntArray, BoolArray]:
+def find_rows(outputs: pa.Table, entries: pa.Table) -> tuple[IntArray, BoolArray]:
     """Look up the number of rows of outputs by key and ETag.
 
     Parameters
     ----------
     outputs : pa.Table
         N outputs with ``key`` and ``etag``.
-    known : pa.Table
-        Entries of `lake.plan.manifest.SCHEMA`.
+    entries : pa.Table
+        Manifest entries, `lake.plan.manifest.SCHEMA`; null ``rows`` are skipped.
 
     Returns
     -------
@@ -148,7 +149,7 @@ def find_rows(outputs: pa.Table, known: pa.Table) -> tuple[IntArray, BoolArray]:
         Number of rows; 0 where unknown.
     is_unknown : bool [N]
     """
-    counted = known.filter(pc.is_valid(known["rows"]))
+    counted = entries.filter(pc.is_valid(entries["rows"]))
     if not (len(counted) and len(outputs)):
         return np.zeros(len(outputs), np.int64), np.ones(len(outputs), np.bool_)
     place = pc.index_in(_identity(outputs), value_set=_identity(counted).combine_chunks())

@@ -52,7 +52,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             with watch.measure("prepare", besides="predict"):
                 forecast = forecast_batch(forecaster, batch, options, self._budget)
             tally.add(forecast.series, forecast.reasons)
-            # A model without a use for covariates does not miss their values ahead.
+            # Where the model ignores covariates, missing future values change no forecast.
             if not self._setup.ignored:
                 tally.futures.add(batch, task.horizon)
             yield forecast

@@ -87,7 +87,7 @@ def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
         check_context(job.method, info)
     method, ignored = fit_method(job.method, info)
     job = replace(job, method=method)
-    # Levels the model cannot give fail here, once, and not in every partition.
+    # Levels that the model cannot give fail here once, instead of in every partition.
     plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
     spec = make_spec(info, job.method, job.selection)
     return Prepared(job, inputs, outputs, model, info, spec, ignored=ignored)
@@ -115,14 +115,14 @@ def check_discovered(plan: Plan, job: ForecastJob) -> None:
     Raises
     ------
     DataNotFoundError
-        The message names a few of the objects that are no partition.
+        The message names a few objects whose names match no pattern of partitions.
     """
     if plan.discovered:
         return
     ignored = [*plan.unmatched[:3], *plan.foreign_folders[:3]]
     instead = f"; found instead: {', '.join(ignored)}" if ignored else ""
     raise DataNotFoundError(
-        f"no partition under {job.inputs.url} matches what was asked for{instead}",
+        f"no partition under {job.inputs.url} matches the selection{instead}",
         hint="expected {YYYY}/{MM}/NAME.parquet; see --prefix, --years, --symbol, "
         "and parquet_loader.file_patterns in the settings",
     )
@@ -144,9 +144,10 @@ def describe_job(job: ForecastJob) -> dict[str, object]:
 
 
 PRECISION = "bfloat16"
-"""Precision of arrays for ``auto``: all machines of the queues (``infra/``) support it."""
+"""Precision of array runs if ``auto`` is set: all machines of the queues (``infra/``) have it."""
 
 _SHIPPED = {"built in", "ships with the package"}
+"""Sources of models that every machine with the package has: their name is enough."""
 
 
 def prepare_array(job: ForecastJob) -> Prepared:

@@ -45,7 +45,7 @@ class Look:
         Q quantile levels.
     quantiles : float32 [H, Q]
     actuals : float32 [H] or None
-        NaN where unknown; ``None`` where all are.
+        Actual value of each step, NaN where unknown; ``None`` if all are unknown.
     fallback : str or None
         Reason why the model did not make the forecast.
     """
@@ -88,8 +88,8 @@ def find_finished(job: ForecastJob, partition: str) -> Finished:
             f"partition {partition!r}: expected a name such as 2014/03/part-00042",
             hint="`gigacast status` and the manifest list them",
         )
-    # One month only, so that planning lists its folder and nothing else. Without `overwrite`: with
-    # it no partition would count as done.
+    # One month only, so that planning lists its folder and nothing else. `overwrite` is off, since
+    # with it no partition would count as done.
     only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
     narrow = replace(job, selection=replace(job.selection, months=only), overwrite=False)
     prepared = prepare(narrow)
@@ -271,6 +271,7 @@ def _floats(column: pa.ChunkedArray) -> FloatArray:
 def _wall_times(stamps: pa.ChunkedArray) -> AxisArray:
     if pa.types.is_integer(stamps.type):
         return np.asarray(stamps.to_numpy())
+    # numpy has no zones: the axis shows local times in the zone of the series.
     if pa.types.is_timestamp(stamps.type) and stamps.type.tz is not None:
         stamps = pc.local_timestamp(stamps)
     return np.asarray(stamps.cast(pa.timestamp("us"), safe=False).to_numpy())
@@ -282,7 +283,8 @@ def _actuals(times: AxisArray, future: tuple[AxisArray, FloatArray] | None) -> F
         return None
     known_times, values = future
     ordered = known_times.astype(times.dtype)
-    # A time after the last known one would be found at the end: it is compared there and differs.
+    # `searchsorted` puts a time after the last one beyond the end of the array. Moved to the last
+    # place, it is compared with the last time and differs, so that its value is NaN.
     place = np.minimum(np.searchsorted(ordered, times), len(ordered) - 1)
     actual = np.where(ordered[place] == times, values[place], np.float32(np.nan))
     return actual if np.isfinite(actual).any() else None

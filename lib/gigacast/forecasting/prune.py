@@ -18,7 +18,7 @@ class Litter:
     orphans : list of str
         Predictions whose input is gone or superseded by a newer generation.
     receipts : list of str
-        Receipts that prove nothing any more.
+        Stale receipts: their output, or the input they were written for, is gone or was replaced.
     old_specs : dict
         Number of objects by folder, for folders of other specs of the same model version.
     """

@@ -68,6 +68,7 @@ def expected_cpu_s(work: Workload, options: ArrayOptions) -> float:
     size = sum(receipt.size_bytes for receipt in work.receipts)
     if size == 0:
         return work.size_bytes / options.cpu_bytes_per_s
+    # Seconds on a GPU count as those of the CPU process that would do the same work.
     seconds = sum(
         receipt.seconds.get("total", 0.0) * (options.gpu.speed if _on_gpu(receipt) else 1.0)
         for receipt in work.receipts
@@ -84,7 +85,7 @@ def expected_children(work: Workload, options: ArrayOptions, queue: QueueKind) -
         work.tasks,
         options.machine(queue),
         options.target_s,
-        options.most_children,
+        options.max_children,
     )
 
 
@@ -135,7 +136,7 @@ def _quote_queue(work: Workload, options: ArrayOptions, queue: QueueKind) -> Ite
     machine, instance = options.machine(queue), options.instance(queue)
     children = expected_children(work, options, queue)
     work_s = expected_cpu_s(work, options) / machine.speed
-    # Every child pays for its start; the work itself costs the same over however many it is spread.
+    # Every child pays for its start; the work itself costs the same for any number of children.
     hours = (children * machine.startup_s + work_s) / 3600
     for purchase in get_args(Purchase):
         hourly = Rental(instance, purchase).dollars_per_hour(options.prices)

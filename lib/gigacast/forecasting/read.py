@@ -21,6 +21,7 @@ from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import Store
 
 READERS = 8
+"""Files read in parallel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ def find_generations(outputs: Store) -> list[Generation]:
         model, version, spec = spec_folder.removeprefix(FORECASTS).strip("/").split("/")
         try:
             meta = outputs.head(manifest_key(model, version, spec))
+        # No run with this spec has ended yet.
         except ObjectNotFoundError:
             continue
         generations.append(Generation(model, version, spec, meta.modified_ns))
@@ -117,7 +119,7 @@ def read_generation(
     manifest, _ = read_manifest(outputs, generation.key)
     rows = [r for r in manifest.to_pylist() if _is_selected(r["partition"], months, partitions)]
     if not rows:
-        raise DataNotFoundError(f"{generation.key}: holds no partition that was asked for")
+        raise DataNotFoundError(f"{generation.key}: holds none of the requested partitions")
 
     def read(row: dict[str, str]) -> pa.Table:
         # By the ETag of the manifest: a forecast of a later run must not slip into this generation.

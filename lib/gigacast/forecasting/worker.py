@@ -131,7 +131,7 @@ class Tally:
 class PartitionWorker(ABC, Generic[T]):
     """Does one task per call; holds the model and the open stores.
 
-    A job says how a batch of series becomes results (``T``) and how results become rows.
+    A subclass makes results (``T``) from a batch of series, and rows from results.
     """
 
     job: ClassVar[str]
@@ -202,6 +202,8 @@ class PartitionWorker(ABC, Generic[T]):
 
     def _open_sink(self, task: Task, schema: pa.Schema) -> ParquetSink:
         """Return the output file of a task."""
+        # An existing output is replaced. On the condition that none exists the first writer would
+        # win, which may be a late worker with an old input (docs/decisions/0001).
         return ParquetSink(self._outputs, task.output_key, schema)
 
     @abstractmethod
@@ -295,7 +297,7 @@ def check_times(task: Task, reader: SeriesReader) -> None:
     SchemaError
     """
     stats = reader.stats
-    # A column of other content parses to nothing, row by row: without this check the result would
+    # A wrong timestamp column gives a null time in every row. Without this check the result would
     # be an empty forecast and exit code 0.
     if stats.rows and stats.null_timestamps + stats.null_items >= stats.rows:
         raise SchemaError(

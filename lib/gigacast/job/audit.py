@@ -74,7 +74,7 @@ class PlannedJob:
 def new_audit(run_id: str, planned: PlannedJob, clock: Clock) -> Audit:
     """Return the record of a run that is about to start."""
     description, selection = planned.description, planned.selection
-    # Versions and host: two runs that differ in their numbers can be told apart by them.
+    # Where the numbers of two runs differ, versions and host are the first places to look.
     software = versions_of(SOFTWARE)
     if description.engine is not None:
         software["engine"] = description.engine

@@ -53,8 +53,9 @@ class ArrayOptions:
     cpu_bytes_per_s: float = 2e6
 
     @property
-    def most_children(self) -> int:
-        """Maximum number of children: the number that is set, or those of one array."""
+    def max_children(self) -> int:
+        """Maximum number of children: the number that is set, or those of a single array."""
+        # Batch allows 10,000 children of an array; only a number that is set makes several arrays.
         return self.children or MAX_ARRAY
 
     def machine(self, queue: QueueKind) -> Machine:
@@ -105,11 +106,11 @@ class ChildOrder:
         Raises
         ------
         ConfigError
-            If the command is not one of `command`.
+            If the command does not have the form of `command`.
         """
         if len(command) != 6 or not command[-1].isdigit():
             raise ConfigError(
-                f"no order of a child: {' '.join(command) or 'no arguments'}",
+                f"not the arguments of a child: {' '.join(command) or 'no arguments'}",
                 hint="expected URL ENDPOINT REGION RUN DIGEST FIRST, as `submit` writes them",
             )
         url, endpoint, region, run_id, digest, first = command

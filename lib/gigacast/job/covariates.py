@@ -15,7 +15,7 @@ JOINT = "joint targets"
 
 
 def fit_method(method: Method, info: ForecasterInfo) -> tuple[Method, tuple[str, ...]]:
-    """Return the method as a model supports it, and the names of what is left out.
+    """Return the method as a model supports it, and the names of ignored covariates.
 
     Raises
     ------
@@ -44,7 +44,8 @@ def check_context(method: Method, info: ForecasterInfo) -> None:
     ------
     ConfigError
     """
-    # Without the check the context would be cut in silence, and the forecasts be other ones.
+    # Without the check the context would be cut silently, and the forecasts would not be the ones
+    # that the settings describe.
     steps = method.context_length
     if steps is not None and steps > info.context_length:
         raise ConfigError(
@@ -68,7 +69,7 @@ def describe_companions(method: Method, ignored: tuple[str, ...]) -> dict[str, l
 
 @dataclass(slots=True)
 class Futures:
-    """The series of a partition that lack values of their known covariates over the horizon."""
+    """Counts the series of a partition without values of known covariates over the horizon."""
 
     series: int = 0
     lacking: int = 0
@@ -82,7 +83,7 @@ class Futures:
             self.names |= batch.covariates.lacking_names(horizon)
 
     def refuse_if_all_lack(self, partition: str, method: Method) -> None:
-        """Refuse a partition without a single series whose known covariates have future values.
+        """Refuse a partition in which no series has future values of its known covariates.
 
         Raises
         ------
@@ -95,5 +96,5 @@ class Futures:
                 f"{partition}: no series has values of {', '.join(sorted(self.names))} over the "
                 "horizon",
                 hint="add rows after the last value of the targets, with the targets empty, to the "
-                "partition itself; or --missing_future past to take them as known so far only",
+                "partition itself; or use their past values only: --missing_future past",
             )

@@ -40,7 +40,7 @@ from gigacast.storage.store import Store, StoreAddress
 
 PARTITIONS = "partitions"
 READERS = 8
-"""Objects read at a time: small ones, so that each waits for a round trip."""
+"""Objects read in parallel. They are small: most of the time goes into waiting for the store."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,7 +48,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Sources:
-    """Where partitions are read from: an input root, or versions of a dataset of a lake.
+    """The place of the partitions: an input root, or versions of a dataset of a lake.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ class FileRun:
     inputs, outputs : Store
     plan : Plan
     paths : mapping of str to str
-        Path of each partition's file in a dataset made of them.
+        Path of each partition's file within the dataset that the files make up.
     done : list of FinishedTask
         Files that were done before; grows while the run goes on.
     """
@@ -269,7 +269,7 @@ def plan_job(job: FileJob, place: OutputPlace) -> FileRun:
     if not files:
         ignored = ", ".join([*plan.unmatched[:3], *plan.foreign_folders[:3]])
         raise DataNotFoundError(
-            f"no Parquet file of {job.title} is asked for"
+            f"no Parquet file of {job.title} matches the selection"
             + (f"; found instead: {ignored}" if ignored else ""),
             hint="name a dataset, as raw/EURUSD; or see --prefix, --years, --symbol",
         )

@@ -44,7 +44,10 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Method:
-    """How series become forecasts. All of it is part of the spec.
+    """How series become forecasts.
+
+    All fields are part of the spec except ``unsupported_covariates``: the spec holds the covariates
+    that remain.
 
     Parameters
     ----------
@@ -176,7 +179,7 @@ class ForecastJob:
     resources : Resources
     synthetic : Synthetic, optional
     overwrite : bool
-        Forecast again what is done.
+        Whether partitions that are done are forecast again.
     limit : int, optional
         Maximum number of partitions to forecast.
     prices : PriceTable, optional

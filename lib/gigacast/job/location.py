@@ -48,17 +48,20 @@ def locate(
     Raises
     ------
     ConfigError
-        When the path is empty.
+        When the path is empty, or names only a root.
     """
     text = str(path)
     if not text.strip("/ "):
-        raise ConfigError(f"{text!r} is no path", hint="give a file, a folder or a dataset")
+        raise ConfigError(
+            f"the path {text!r} names nothing", hint="give a file, a folder or a dataset"
+        )
     scheme, sep, place = text.partition("://")
     if not sep:
         scheme, place = "file", str(Path(text).expanduser().absolute())
     dataset = DatasetRef.find(place)
     if dataset is not None:
         root, ref, key = dataset
+        # A lake at the root of the file system has no folder above it.
         root = root or "/" if scheme == "file" else root
         return Location(StoreAddress(f"{scheme}://{root}", endpoint_url, region), ref, key)
     folder, _, name = place.rstrip("/").rpartition("/")
@@ -75,6 +78,7 @@ def pin_inputs(address: StoreAddress) -> StoreAddress:
     DataNotFoundError
         When the dataset is not published.
     """
+    # A version that is published while the run goes on must not change its inputs.
     location = _dataset_at(address)
     if location is None or location.ref is None or location.ref.version is not None:
         return address
@@ -102,7 +106,7 @@ def open_inputs(address: StoreAddress) -> Store:
 
 
 def dataset_name(address: StoreAddress) -> str | None:
-    """Return the dataset that an input root is, as ``cleaned/v3/EURUSD``, else ``None``."""
+    """Return the name of the dataset at an input root, as ``cleaned/v3/EURUSD``, else ``None``."""
     location = _dataset_at(address)
     return str(location.ref) if location is not None and location.ref is not None else None
 
@@ -113,14 +117,14 @@ def _dataset_at(address: StoreAddress) -> Location | None:
     return location if location.ref is not None and not location.key else None
 
 
-def open_files(where: Location) -> tuple[Store, DatasetManifest]:
-    """Open a dataset for reading.
+def open_files(location: Location) -> tuple[Store, DatasetManifest]:
+    """Return the store of a dataset's files, and its manifest.
 
     Raises
     ------
     DataNotFoundError, DatasetIntegrityError
     """
-    assert where.ref is not None  # noqa: S101 - the caller looked
-    lake = where.lake()
-    manifest = lake.read(where.ref)
-    return DatasetStore(lake.store, manifest, where.address.child(str(manifest.ref))), manifest
+    assert location.ref is not None  # noqa: S101 - callers pass locations of datasets only
+    lake = location.lake()
+    manifest = lake.read(location.ref)
+    return DatasetStore(lake.store, manifest, location.address.child(str(manifest.ref))), manifest

@@ -41,11 +41,11 @@ def resolve_choice(choice: ModelChoice, outputs: Store) -> tuple[ResolvedModel, 
 
 def usable_devices(choice: ModelChoice, info: ForecasterInfo) -> tuple[str, ...]:
     """Return the devices of this machine, over which the processes of a run are distributed."""
-    # Counted on the machine that computes: it need not be the one that planned.
-    # Resolved when the job was prepared: a GPU of this machine stays unused then.
+    # The plan decided on the CPU: a GPU that this machine has stays unused.
     if info.device == "cpu":
         return ("cpu",)
     name = choice.device if choice.device.startswith("cuda:") else info.device
+    # Counted on the machine that computes, which need not be the one that planned.
     return list_devices(name, count_gpus())
 
 

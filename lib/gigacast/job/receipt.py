@@ -58,7 +58,7 @@ class Work:
     repairs : mapping
         Number of rows or series changed, by kind of change.
     model : ModelUse, optional
-        Given by jobs that run a model.
+        Model of the task, for jobs that run one.
     """
 
     job: str

@@ -98,15 +98,16 @@ class Totals:
         """Add one partition."""
         self.merge(Totals.of(receipt))
 
-    def merge(self, other: "Totals") -> None:
+    def merge(self, totals: "Totals") -> None:
         """Add the totals of other partitions, which another process may have done."""
         for name in ("partitions", "series", "rows", "rows_written", "bytes_read", "bytes_written"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.peak_rss_bytes = max(self.peak_rss_bytes, other.peak_rss_bytes)
-        for stage, seconds in other.seconds.items():
+            setattr(self, name, getattr(self, name) + getattr(totals, name))
+        # Partitions run one after the other in a process: their peaks do not add up.
+        self.peak_rss_bytes = max(self.peak_rss_bytes, totals.peak_rss_bytes)
+        for stage, seconds in totals.seconds.items():
             self.seconds[stage] = round(self.seconds.get(stage, 0.0) + seconds, 3)
-        merge_counts(self.reasons, other.reasons)
-        merge_counts(self.repairs, other.repairs)
+        merge_counts(self.reasons, totals.reasons)
+        merge_counts(self.repairs, totals.repairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +189,7 @@ class Run:
         on_done: OnDone = _ignore,
         on_results: Callable[["Run"], None] = _ignore,
     ) -> None:
-        """Do tasks, and close the audit however the run ends.
+        """Do tasks; close the audit also after an error or an interrupt.
 
         Parameters
         ----------
@@ -239,6 +240,7 @@ class Run:
         except KeyboardInterrupt:
             self._close(INTERRUPTED)
             raise
+        # Whatever ended the run: an audit without an end is that of a killed one.
         except BaseException as error:
             self.audit.failures.append({"error": type(error).__name__, "message": str(error)})
             self._close(FAILED)
@@ -250,6 +252,7 @@ class Run:
         self._events.closed(status, self.totals)
 
     def _add_bill(self, audit: Audit) -> None:
+        # A machine of unknown type has no price.
         rental = this_machine()
         if rental.instance is not None:
             bill = make_bill({rental: audit.elapsed_s}, self._prices, self.totals.series)

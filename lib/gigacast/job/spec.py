@@ -9,7 +9,7 @@ from gigacast.job.forecast_job import Method
 from gigacast.lake.plan.discovery import Selection
 
 FORMAT_REVISION = 1
-"""Part of the spec; to be raised when the same settings start to give other rows or columns."""
+"""Part of the spec. Raise it when the same settings start to give other rows or columns."""
 
 
 def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spec:
@@ -18,7 +18,7 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
     Parameters
     ----------
     info : ForecasterInfo
-        Forecaster, with nothing left to resolve.
+        Forecaster, with its device and precision resolved.
     method : Method
     selection : Selection
         Selection; only the fields that change the context are part of the spec.
@@ -33,6 +33,8 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             "digest": info.digest,
             "engine": info.engine,
             "precision": info.precision,
+            # The length that takes effect: leaving the option out and giving the model's own length
+            # make the same forecasts, hence the same spec.
             "context_length": min(
                 method.context_length or info.context_length, info.context_length
             ),

@@ -1,6 +1,6 @@
-"""What machines read of a run: a JSON line per event, with CloudWatch metrics embedded in it.
+"""The events of a run as JSON lines for machines, with CloudWatch metrics embedded in them.
 
-`Telemetry` hears what a run tells (`RunEvents`) and writes one line for each event to a stream.
+`Telemetry` receives the events of a run (`RunEvents`) and writes a line for each to a stream.
 Lines that carry figures are also metrics, in CloudWatch's embedded metric format: the log agent of
 AWS turns them into metrics, and everywhere else they are plain JSON. Nothing is sent from here.
 
@@ -36,18 +36,18 @@ _STAGE_METRICS = {
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Who speaks: the fields every line begins with.
+    """The fields of every line that name its run, child, attempt and deployment.
 
     Parameters
     ----------
     run_id : str, optional
-        Absent until the plan is made.
+        Id of the run; empty until the plan is made.
     child : int, optional
         Index within an array job.
     attempt : int
         Counted from 1.
     stack : str, optional
-        The deployment that the run is of; its metrics are counted apart from others'.
+        Deployment of the run, none by default. Metrics are counted for each deployment.
     """
 
     run_id: str = ""
@@ -69,44 +69,46 @@ def embed_metrics(
     Parameters
     ----------
     fields : mapping
-        What else the record says; the dimensions are among them.
+        Other fields of the record; the dimensions are among them.
     metrics : mapping
         Value and unit by name.
     at : datetime
-        When it was measured, with its zone.
+        Time of the measurement, with its zone.
     dimensions : tuple of str
-        Names of fields. The metrics are counted per value of these, and over all of them.
+        Names of fields. The metrics are counted per value of these fields, and over all values.
     scope : tuple of str
-        Names of fields that they are always counted by.
+        Names of fields by whose values the metrics are always counted.
 
     Raises
     ------
     ValueError
-        When a dimension is no field, or a name is both a field and a metric: the record would
-        be dropped by CloudWatch without a word.
+        If a dimension is not a field with a text, or a name is both a field and a metric:
+        CloudWatch would drop the record silently.
     """
     missing = [name for name in (*scope, *dimensions) if not isinstance(fields.get(name), str)]
     twice = sorted(set(fields) & set(metrics))
     if missing or twice:
         raise ValueError(f"dimensions without a text: {missing}; both field and metric: {twice}")
+    # Each list of dimensions is a metric of its own in CloudWatch, which does not add them up.
     directive = {
         "Namespace": NAMESPACE,
         "Dimensions": [[*scope, *dimensions], [*scope]] if dimensions else [[*scope]],
         "Metrics": [{"Name": name, "Unit": unit} for name, (_, unit) in metrics.items()],
     }
+    # CloudWatch takes milliseconds since 1970.
     header = {"Timestamp": int(at.timestamp() * 1000), "CloudWatchMetrics": [directive]}
     return {**fields, **{name: value for name, (value, _) in metrics.items()}, "_aws": header}
 
 
 class Telemetry:
-    """Writes a line of JSON for whatever a run tells.
+    """Writes a line of JSON for each event of a run.
 
     Parameters
     ----------
     stream : text stream
-        Lines go here, each flushed: a process that is killed has said what it did.
+        Receives the lines. Each is flushed, so that the lines of a killed process are not lost.
     clock : callable
-        Gives the time, with its zone.
+        Returns the current time, with its zone.
     origin : Origin
     """
 
@@ -116,23 +118,23 @@ class Telemetry:
         self._origin = origin
 
     def generated(self, partitions: int) -> None:
-        """Say how many synthetic partitions were made."""
-        self._say("generated", {"partitions": partitions})
+        """Write how many missing synthetic partitions were made."""
+        self._write("generated", {"partitions": partitions})
 
     def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
-        """Say what was found and what will be done."""
+        """Write the counts of the plan."""
         self._origin = replace(self._origin, run_id=run_id)
         totals = plan.totals
-        found = {
+        counts = {
             "discovered": plan.discovered,
             "done": totals.done,
             "pending": totals.pending,
             "tasks": tasks,
         }
-        self._say("planned", found, {"PartitionsPending": (totals.pending, "Count")})
+        self._write("planned", counts, {"PartitionsPending": (totals.pending, "Count")})
 
     def finished(self, receipt: Receipt) -> None:
-        """Say what a partition took."""
+        """Write the measurements of a finished partition."""
         fields = {
             "partition": receipt.partition,
             "model": receipt.model,
@@ -142,10 +144,10 @@ class Telemetry:
             "output": receipt.output["key"],
             "reasons": dict(receipt.reasons),
         }
-        self._say("finished", fields, receipt_metrics(receipt), dimensions=("model",))
+        self._write("finished", fields, receipt_metrics(receipt), dimensions=("model",))
 
     def failed(self, task: Task, failure: Failure) -> None:
-        """Say what failed, and why; the traceback is in the audit."""
+        """Write the error of a failed partition; its traceback is in the audit."""
         fields = {
             "partition": task.partition,
             "spec": task.spec,
@@ -153,14 +155,14 @@ class Telemetry:
             "message": failure.message,
             "hint": failure.hint,
         }
-        self._say("failed", fields, {"PartitionsFailed": (1, "Count")}, level="error")
+        self._write("failed", fields, {"PartitionsFailed": (1, "Count")}, level="error")
 
     def closed(self, status: str, totals: Totals) -> None:
-        """Say how a run, or a child of it, ended."""
+        """Write the status and totals at the end of a run, or of a child of it."""
         level: Level = "error" if status == FAILED else "info"
-        self._say("closed", {"status": status, "totals": asdict(totals)}, level=level)
+        self._write("closed", {"status": status, "totals": asdict(totals)}, level=level)
 
-    def _say(
+    def _write(
         self,
         event: str,
         fields: Mapping[str, object],
@@ -179,6 +181,7 @@ class Telemetry:
             "attempt": self._origin.attempt,
         }
         scope: tuple[str, ...] = ()
+        # Two deployments in an account would add up to the same metrics without it.
         if self._origin.stack:
             record["stack"], scope = self._origin.stack, ("stack",)
         record |= fields
@@ -189,7 +192,7 @@ class Telemetry:
 
 
 def receipt_metrics(receipt: Receipt) -> dict[str, tuple[float, Unit]]:
-    """Return what a receipt measured, under the names of its metrics."""
+    """Return the measurements of a receipt as metrics: value and unit by name."""
     quarantined = sum(receipt.reasons.values())
     metrics: dict[str, tuple[float, Unit]] = {
         "PartitionsDone": (1, "Count"),

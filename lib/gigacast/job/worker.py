@@ -30,6 +30,7 @@ def inputs_pinned(task: Task) -> Iterator[None]:
     """
     try:
         yield
+    # Only local files raise it: a store raises the errors of the package.
     except OSError as error:
         raise StorageError(
             f"{task.partition}: the local disk can't be written: {error.strerror or error}",
@@ -58,6 +59,7 @@ class Stopwatch:
             yield
         finally:
             elapsed = time.perf_counter() - start
+            # The nested stage has an entry of its own: its time must not count twice.
             if besides:
                 elapsed -= self.seconds.get(besides, 0.0) - nested
             # Reading, predicting and writing add to the same mapping from their own threads.

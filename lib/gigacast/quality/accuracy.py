@@ -33,7 +33,7 @@ from gigacast.report.markdown import render_markdown
 LOSSES = ("wql", "mase")
 MEASURES = ("missing", "duplicates", "unordered", "gaps", "outliers", "noncompliant", "incomplete")
 LEAST_PARTITIONS = 3
-"""Partitions below which a rank correlation means nothing: two always correlate fully."""
+"""Minimum number of partitions for a rank correlation: any two correlate perfectly."""
 _SHOWN_ROWS = 40
 _SHOWN_FAILURES = 5
 _COLUMNS = (
@@ -122,8 +122,8 @@ class Accuracy:
 
     def _why_no_pairs(self) -> str:
         if self.failures:
-            return "no forecast could be compared: see above; its columns are named by --targets"
-        return "no finished forecast is of these partitions"
+            return "no forecast could be compared: see the reasons above; --targets names columns"
+        return "these partitions have no finished forecasts"
 
     def _rows(self) -> list[tuple[Cell, ...]]:
         """Return a row per pair, the worst forecasts first."""
@@ -154,6 +154,7 @@ class Accuracy:
 
 
 def _number(value: float) -> float:
+    # NaN would leave the order undefined: undefined losses come last.
     return -math.inf if math.isnan(value) else value
 
 
@@ -174,7 +175,7 @@ def compare_accuracy(judged: Sequence[Judged], forecast: ForecastJob) -> Accurac
     StorageError
     """
     evaluation = evaluate_forecasts(EvaluationJob(forecast, by_partition=True))
-    measured = {_short(one.partition): one for one in judged if one.quality is not None}
+    measured = {_short(entry.partition): entry for entry in judged if entry.quality is not None}
     pairs = [
         Pair(
             partition,
@@ -219,10 +220,10 @@ def correlate(pairs: Sequence[Pair]) -> dict[str, dict[str, dict[str, float]]]:
 
 def rank_correlation(x: DoubleArray, y: DoubleArray) -> float:
     """Return Spearman's rank correlation; NaN for too few pairs, or if either does not vary."""
-    known = np.isfinite(x) & np.isfinite(y)
-    if known.sum() < LEAST_PARTITIONS:
+    is_finite = np.isfinite(x) & np.isfinite(y)
+    if is_finite.sum() < LEAST_PARTITIONS:
         return math.nan
-    first, second = (_ranks(values[known]) for values in (x, y))
+    first, second = (_ranks(values[is_finite]) for values in (x, y))
     # numpy would divide by a deviation of zero.
     if min(float(np.ptp(first)), float(np.ptp(second))) == 0:
         return math.nan

@@ -74,10 +74,10 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
         partition if the rows of each series are contiguous.
     """
     rows = len(times)
-    known = times != NO_TIME
+    has_key = times != NO_TIME
     if codes is not None:
-        known &= codes >= 0
-    order = None if known.all() else np.flatnonzero(known)
+        has_key &= codes >= 0
+    order = None if has_key.all() else np.flatnonzero(has_key)
     times = times if order is None else times[order]
     if codes is not None:
         codes = codes if order is None else codes[order]
@@ -85,6 +85,7 @@ def arrange(codes: CodeArray | None, times: IntArray, *, ascending: bool = False
     runs = np.zeros(len(cuts), np.int64) if codes is None else codes[cuts].astype(np.int64)
     # If the rows are in order already, the partition is neither sorted nor copied.
     back = times[1:] < times[:-1]
+    # The first row of a series may be earlier than the last one of the series before.
     back[cuts[1:] - 1] = False
     contiguous = len(np.unique(runs)) == len(runs)
     if contiguous and not back.any() and not (ascending and (np.diff(runs) < 0).any()):
@@ -187,6 +188,7 @@ def _frequencies(arranged: Arranged, expect: Expectation) -> tuple[tuple[Frequen
     repeated = np.zeros(len(times), np.bool_)
     repeated[1:] = times[1:] == times[:-1]
     repeated[starts_of(offsets)] = False
+    # Duplicates would look like steps of no length.
     if repeated.any():
         times, offsets = times[~repeated], offsets_of(~repeated)[offsets]
     inferred = infer_frequencies(times, offsets, steps=expect.counts_steps)
@@ -219,6 +221,7 @@ class _Gaps:
         arranged = self._arranged
         times, offsets = arranged.times, arranged.offsets
         segments = np.flatnonzero(chosen)
+        # A repeated time is no step of the series.
         if not self._first.all():
             times, offsets = times[self._first], offsets_without(~self._first, offsets)
         if not chosen.all():

@@ -201,10 +201,13 @@ class PartitionFile:
         codes, names = self.codes(self.item_id) if self.item_id is not None else (None, None)
         column = self.column(self.timestamp)
         kind = column.type
+        # The unit of integers follows from their magnitude: from that of all rows, since chunks
+        # could lead to different units.
         bounds = number_range(column.combine_chunks()) if needs_range(kind) else None
         clock = clock_of(kind, self._key, self._reading.timestamp_unit, bounds)
         parts = [self._read_times(clock, chunk) for chunk in column.chunks]
         times = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        # A single series needs no codes, and its rows are sorted by time alone.
         if names is not None and len(names) <= 1 and codes is not None and (codes >= 0).all():
             codes = None
         return Keys(codes, times, names, clock, arrange(codes, times, ascending=ascending))
@@ -265,7 +268,7 @@ def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[Parti
             f"{entry.key} is {entry.extension.upper()}, not Parquet",
             hint="bring it into the lake with `gigacast data import`",
         )
-    # The ETag pins the planned version; the time of its last write plays no part.
+    # The ETag pins the planned version. The time of the last write is not used to read it.
     meta = ObjectMeta(entry.key, entry.etag, entry.size_bytes, 0)
     with open_parquet(store, meta, coded=True) as file:
         yield PartitionFile(file, store, task, reading)

@@ -115,6 +115,7 @@ def _limit_of(name: str, value: str, side: str) -> float | None:
         return None
     try:
         limit = float(value)
+    # Refused below, with numbers that are out of range.
     except ValueError:
         limit = -1.0
     if not 0 <= limit < float("inf"):
@@ -143,9 +144,9 @@ class ColumnQuality:
 
     @property
     def outlier_share(self) -> float:
-        """Share of outliers among the known values, by the method that finds most."""
-        known = self.values - self.missing
-        return max(self.outliers.values(), default=0) / known if known else 0.0
+        """Share of outliers among the present values, by the method that finds most."""
+        present = self.values - self.missing
+        return max(self.outliers.values(), default=0) / present if present else 0.0
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ class KeyQuality:
     null_keys : int
         Number of rows without a series or a readable time. No other number includes them.
     duplicates, unordered, off_grid : int
-        Number of such rows; see `Thresholds`.
+        Number of these rows, as defined in `Thresholds`.
     missing_steps, expected_steps : int
         Number of steps without a row, and of all steps, between the first and last row of each
         series.
@@ -222,13 +223,13 @@ class PartitionQuality:
 
     @property
     def completeness(self) -> float:
-        """Share of known values among all that the calendar expects."""
+        """Share of the values that the calendar expects and that are not missing."""
         rows = self.keys.rows
         cells = sum(column.values for column in self.columns)
-        known = 1 - sum(c.missing for c in self.columns) / cells if cells else 1.0
+        known_share = 1 - sum(c.missing for c in self.columns) / cells if cells else 1.0
         expected = max(self.keys.expected_steps, 1)
         steps = 1 - self.keys.missing_steps / expected if rows else 1.0
-        return known * steps
+        return known_share * steps
 
     @property
     def score(self) -> float | None:
@@ -259,7 +260,7 @@ class PartitionQuality:
 
     def judge(self, allowed: Thresholds, now: datetime | None = None) -> "Judgement":
         """Compare the measures with thresholds."""
-        # Shares of nothing say nothing; an empty partition may be a month that has just begun.
+        # Without rows no share is defined. A warning only: the month may have just begun.
         if not self.keys.rows:
             return Judgement(Verdict.WARN, ("no rows",))
         judged = [
@@ -276,10 +277,10 @@ class PartitionQuality:
     def _reason(self, name: str, share: float, limit: Limit, verdict: Verdict) -> str:
         allowed = limit.fail if verdict is Verdict.FAIL else limit.warn
         assert allowed is not None  # noqa: S101 - it was exceeded
-        where = self._worst_column(name)
+        column = self._worst_column(name)
         if name == "stale_hours":
             return f"{verdict}: {share:,.1f} hours since the latest row (over {allowed:g})"
-        return f"{verdict}: {name}{where} {100 * share:.3g}% (over {100 * allowed:.3g}%)"
+        return f"{verdict}: {name}{column} {100 * share:.3g}% (over {100 * allowed:.3g}%)"
 
     def _worst_column(self, name: str) -> str:
         if name == "missing" and self.columns:
@@ -294,20 +295,20 @@ class PartitionQuality:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Any, where: str = "") -> "PartitionQuality":
+    def from_dict(cls, values: Any, key: str = "") -> "PartitionQuality":
         """Return the measures of plain values, as returned by `to_dict`.
 
         Parameters
         ----------
         values : object
-        where : str
+        key : str
             Key of the file, for messages; none by default.
 
         Raises
         ------
         CorruptedFileError
         """
-        source = Source(where, CorruptedFileError, "not the measures of a partition", _HINT)
+        source = Source(key, CorruptedFileError, "not the measures of a partition", _HINT)
         return read_record(cls, values, source, required=("columns",), ignore_unknown=True)
 
     @classmethod
@@ -329,8 +330,8 @@ class Judgement:
     verdict: Verdict
     reasons: tuple[str, ...] = ()
 
-    def joined(self, other: "Judgement") -> "Judgement":
+    def joined(self, judgement: "Judgement") -> "Judgement":
         """Return the worse verdict, with the reasons of both."""
-        reasons = [*self.reasons, *other.reasons]
+        reasons = [*self.reasons, *judgement.reasons]
         reasons.sort(key=lambda reason: not reason.startswith(Verdict.FAIL))
-        return Judgement(worst([self.verdict, other.verdict]), tuple(reasons))
+        return Judgement(worst([self.verdict, judgement.verdict]), tuple(reasons))

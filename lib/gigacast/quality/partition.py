@@ -102,6 +102,7 @@ class PartitionInspector:
             quality = replace(quality, compliance=compliance)
             text = json.dumps(quality.to_dict(), indent=1, ensure_ascii=False, default=str)
             content = text.encode()
+            # Without a condition: figures of a former state of the partition are replaced.
             etag = self._outputs.put(task.output_key, content)
         output = {"key": task.output_key, "etag": etag, "size_bytes": len(content), "rows": 1}
         keys = quality.keys
@@ -129,7 +130,7 @@ class PartitionInspector:
 def measure_partition(
     file: PartitionFile, reading: Reading, measures: Measures, watch: Stopwatch
 ) -> PartitionQuality:
-    """Return the figures of a partition, without its compliance with a contract."""
+    """Return the measures of a partition, without its compliance with a contract."""
     with watch.measure("keys"):
         keys = file.keys()
         expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
@@ -155,7 +156,7 @@ class _Survey:
             missing = int(column.null_count)
             return ColumnQuality(name, type_name(column.type), len(column), missing)
         values = ordered_values(column, self.keys)
-        # Rows without a key are not among the arranged values, but count as missing or not.
+        # Rows without a key are not among the arranged values. Their missing values count as well.
         all_values = values if self.keys.arranged.order is None else doubles(column)
         missing = int(len(all_values) - np.count_nonzero(np.isfinite(all_values)))
         arranged = self.keys.arranged
@@ -184,6 +185,7 @@ class _Survey:
                 for name, scale in self.scales.items()
             ]
             apart = forest.find(stack(scaled))
+            # The batches have all rows of the file, but rows without a key belong to no series.
             anomalies += int(np.count_nonzero(apart if has_key is None else apart & has_key[rows]))
             start += batch.num_rows
         return anomalies

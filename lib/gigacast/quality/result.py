@@ -119,6 +119,7 @@ class QualityReport:
             "newest": max(filter(None, (quality.keys.last for quality in measured)), default=None),
             "worst": self._worst(),
             "reasons": dict(self._reasons().most_common()),
+            # Bounded, because the summary goes into the audit; the partitions below have them all.
             "set_aside": [
                 {"partition": judged.partition, "reasons": list(judged.judgement.reasons)}
                 for judged in self.set_aside[:1000]
@@ -207,11 +208,11 @@ class QualityReport:
     def to_document(self) -> Document:
         """Return partitions, columns and broken rules as a document."""
         counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in Verdict)
-        rest = f", no worse: see {self.location}.md"
+        note = f", no worse: see {self.location}.md"
         blocks: list[Block] = [
             Paragraph(f"{self.at}: {len(self.partitions)} partitions, {counts}"),
             Heading("Partitions"),
-            Table(_COLUMNS, tuple(self._rows()), limit=_SHOWN_ROWS, rest=rest),
+            Table(_COLUMNS, tuple(self._rows()), limit=_SHOWN_ROWS, rest=note),
             Heading("Columns"),
             Table(_COLUMN_COLUMNS, tuple(self._columns())),
         ]

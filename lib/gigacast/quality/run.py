@@ -26,7 +26,7 @@ from gigacast.runtime.executor import Executor, Failure
 from gigacast.storage.store import Store
 
 FORMAT_REVISION = 1
-"""Part of the spec; to be raised when the same settings start to give other figures."""
+"""Part of the spec. Raise it when the same settings start to give other figures."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class QualityJob:
     files : FileJob
     measures : Measures
     thresholds : Thresholds
-        Not part of the spec: other thresholds judge the same figures and read no partition.
+        Limits of the measures. They are not part of the spec: with other thresholds the same
+        figures are judged, and no partition is read.
     """
 
     files: FileJob
@@ -100,6 +101,7 @@ def measure_quality(
     place = OutputPlace(
         quality_prefix(files.source, spec),
         spec,
+        # Without the id of the input: the figures of a changed partition replace the former ones.
         lambda file, _: quality_key(files.source, spec, file.partition),
     )
     planned = plan_job(files, place)
@@ -129,7 +131,7 @@ def measure_quality(
 
 
 def _judge_all(planned: FileRun, run: Run, thresholds: Thresholds, now: datetime) -> list[Judged]:
-    """Return the verdict on every partition, by name; those that failed are judged to fail."""
+    """Return the verdict on every partition, sorted by name; partitions with an error fail."""
     # Figures of earlier runs are judged again: thresholds are no part of the spec.
     measured = in_threads(lambda file: _read(planned.outputs, file.output_key), planned.done)
     judged = [_judge(quality, thresholds, now) for quality in measured]

@@ -612,7 +612,7 @@ def test_actuals_of_a_symbol_are_of_its_timeframe(folder: Store) -> None:
     assert with_symbol.matched == 6
     with pytest.raises(BucketNotFoundError):
         gigacast.evaluate(f"{folder.address.url}-of-nobody")
-    with pytest.raises(DataNotFoundError, match="no forecast of the months and series asked for"):
+    with pytest.raises(DataNotFoundError, match="no forecast of the requested months and series"):
         gigacast.evaluate(folder.address.url, symbol="GBPUSD")
 
 

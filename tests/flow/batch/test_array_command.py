@@ -264,7 +264,7 @@ def test_a_child_without_an_order_is_reported_in_a_single_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert child.main([], {}) == EXIT_USAGE
-    assert "no order of a child: no arguments" in capsys.readouterr().err
+    assert "not the arguments of a child: no arguments" in capsys.readouterr().err
 
 
 def test_a_child_logs_json_lines_with_run_child_and_attempt(

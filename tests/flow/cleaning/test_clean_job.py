@@ -636,8 +636,8 @@ def panel(**columns: list[Any]) -> pd.DataFrame:
 @pytest.mark.parametrize(
     ("columns", "told"),
     [
-        ({"ticker": ["A", "B", "C"]}, "ticker tells them apart: say --item_column ticker"),
-        ({"site": [1, 2]}, "site tells them apart: say --item_column site"),
+        ({"ticker": ["A", "B", "C"]}, "ticker tells them apart: use --item_column ticker"),
+        ({"site": [1, 2]}, "site tells them apart: use --item_column site"),
         ({"store": ["x", "y"], "sku": [7, 8, 9]}, "store and sku tell them apart"),
     ],
 )

@@ -151,7 +151,7 @@ def test_an_order_survives_its_command() -> None:
         order = ChildOrder(address, "run", "digest", 5000)
         assert ChildOrder.parse(list(order.command())) == order
     for wrong in ([], ["s3://b", "-", "-", "run", "digest", "x"]):
-        with pytest.raises(ConfigError, match="no order of a child"):
+        with pytest.raises(ConfigError, match="not the arguments of a child"):
             ChildOrder.parse(wrong)
 
 

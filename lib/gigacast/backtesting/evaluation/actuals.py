@@ -1,4 +1,4 @@
-"""What came: the rows of a bucket that forecasts are compared with.
+"""Actuals: the rows of a bucket with which forecasts are compared.
 
 Actuals are looked for in the partitions of the months that a forecast reaches into: those of the
 same symbol and timeframe, or the same part; where the last of these months has no part of that
@@ -33,19 +33,20 @@ class Actuals:
     Parameters
     ----------
     job : ForecastJob
-        How actuals are read.
+        Job whose columns, pattern and selection say how actuals are read.
     inputs : Store
     """
 
     def __init__(self, job: ForecastJob, inputs: Store) -> None:
         self._job = job
         self._inputs = inputs
+        # Many forecasts have actuals in the same months: each month is listed once.
         self._in_month = cache(self._discover)
 
     def find(self, forecasts: Forecasts, month: Month, series_name: str) -> pa.Table:
-        """Return the rows that may be actuals of forecasts of one partition: see `select_actuals`.
+        """Return the actuals of the forecasts of a partition, as `select_actuals` returns them.
 
-        Only the items and the times of the forecasts are held, whatever is read.
+        Memory holds only rows of the items and times of the forecasts, however much is read.
 
         Raises
         ------
@@ -64,7 +65,7 @@ class Actuals:
         Returns
         -------
         pa.Table or None
-            As `evaluation_join.match_scales` takes it; ``None`` without the partition.
+            Table for `join.match_scales`; ``None`` if the partition no longer exists.
 
         Raises
         ------
@@ -84,17 +85,19 @@ class Actuals:
             yield (part.item_ids, part.offsets, part.times, part.values), targets
 
     def _partitions(self, months: list[Month], series_name: str) -> list[Partition]:
-        found = [partition for month in months for partition in self._in_month(month)]
-        same = [one for one in found if one.name.series_name == series_name]
-        market = next((_market(one.name) for one in same), (None, None))
+        partitions = [partition for month in months for partition in self._in_month(month)]
+        same = [partition for partition in partitions if partition.name.series_name == series_name]
+        market = next((_market(partition.name) for partition in same), (None, None))
         if market[0] is not None:
-            return [one for one in found if _market(one.name) == market]
+            return [partition for partition in partitions if _market(partition.name) == market]
         last = months[-1]
-        if any(one.name.month == last for one in same):
+        if any(partition.name.month == last for partition in same):
             return same
-        return [one for one in found if one.name.symbol is None]
+        # Later months may be divided into other parts: any of them may hold the items.
+        return [partition for partition in partitions if partition.name.symbol is None]
 
     def _discover(self, month: Month) -> tuple[Partition, ...]:
+        # Folders are 2014/03 or year=2014/month=03, and a bucket may have both.
         year = f"{month.year:04d}/"
         prefixes = [f for y in (year, f"year={year}") for f in month_prefixes(y, month)]
         discoverer = Discoverer(self._job.pattern, self._job.selection)
@@ -117,6 +120,7 @@ class Actuals:
                 format=o.extension,
                 name=o.key,
             )
+            # Without the context partitions: those months are searched on their own.
             for o in partition.inputs[partition.context :]
         ]
 
@@ -134,22 +138,20 @@ class Actuals:
 
 
 def _market(name: PartitionName) -> tuple[str | None, str | None]:
-    """Return what a name says of its series, but for the horizon."""
+    """Return the symbol and timeframe in a name: the series is the same for every horizon."""
     return name.symbol, name.timeframe
 
 
 def _months(bounds: tuple[int, int], own: Month) -> list[Month]:
-    """Return the forecast's own month and those its times lie in; times that are steps have none.
-
-    Widened by a day on either side: folders may follow another zone than the timestamps.
-    """
+    """Return the months of a forecast's times, and its own; for step numbers only its own."""
+    # A day more on either side: folders may follow another zone than the timestamps.
     try:
         first, last = (_EPOCH + timedelta(microseconds=t) for t in bounds)
         first, last = first - timedelta(days=1), last + timedelta(days=1)
     except OverflowError:
         return [own]
-    found, month = {own}, Month(first.year, first.month)
+    months, month = {own}, Month(first.year, first.month)
     while month <= Month(last.year, last.month):
-        found.add(month)
+        months.add(month)
         month = month.shift(1)
-    return sorted(found)
+    return sorted(months)

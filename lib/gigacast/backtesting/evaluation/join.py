@@ -1,7 +1,7 @@
-"""Forecasts and actuals, joined by item, target and time. Pure.
+"""Forecasts and actuals, joined by item, target and time; nothing is read or written here.
 
-Both come as rows of ``item``, ``target``, ``time`` (int64: microseconds of UTC, or plain steps) and
-numbers. Everything is done by Arrow's hash joins: no loop over rows or series.
+Both are tables of ``item``, ``target``, ``time`` (int64: microseconds of UTC, or plain steps) and
+numbers. Arrow's hash joins match them: no loop over rows or series.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,12 +23,12 @@ Rows = tuple[pa.Array, IntArray, IntArray, tuple[FloatArray, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Forecasts:
-    """The forecasts of one file, series by series.
+    """The forecasts of a file or a part of it, series by series.
 
     Parameters
     ----------
     keys : pa.Table
-        ``item``, ``target`` and ``time`` of each of N * H rows, and its number, ``row``.
+        ``item``, ``target``, ``time`` and the number ``row`` of each of the N * H rows.
     median : float32 [N, H]
     quantiles : float32 [N, H, Q]
     levels : tuple of float
@@ -41,7 +41,7 @@ class Forecasts:
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """The first and the last time; of an empty file, none in between."""
+        """The first and the last time; for an empty file a range that contains no time."""
         times = to_numpy(pc.drop_null(self.keys["time"]))
         return (int(times.min()), int(times.max())) if len(times) else (1, 0)
 
@@ -55,30 +55,30 @@ class Forecasts:
 
 
 def whole_series(
-    batches: Iterable[pa.RecordBatch], horizon: int, most_steps: int
+    batches: Iterable[pa.RecordBatch], horizon: int, max_steps: int
 ) -> Iterator[pa.Table]:
     """Cut a file of predictions, in either layout, into parts of whole series.
 
     Parameters
     ----------
     batches : iterable of pa.RecordBatch
-        The file's, in order.
+        Batches of the file, in order.
     horizon : int
-        Rows of a series in the long layout.
-    most_steps : int
-        Steps of a part, about, at most; one series at least.
+        Steps of a series: its rows in the long layout.
+    max_steps : int
+        Maximum number of steps of a part, which has at least one series.
     """
-    held: pa.Table | None = None
+    pending: pa.Table | None = None
     for batch in batches:
         part = pa.Table.from_batches([batch])
-        held = part if held is None else pa.concat_tables([held, part])
-        rows_each = 1 if is_wide(held.schema) else horizon
-        size = max(1, most_steps // horizon) * rows_each
-        while held.num_rows >= size:
-            yield held.slice(0, size)
-            held = held.slice(size)
-    if held is not None and held.num_rows:
-        yield held
+        pending = part if pending is None else pa.concat_tables([pending, part])
+        rows_each = 1 if is_wide(pending.schema) else horizon
+        size = max(1, max_steps // horizon) * rows_each
+        while pending.num_rows >= size:
+            yield pending.slice(0, size)
+            pending = pending.slice(size)
+    if pending is not None and pending.num_rows:
+        yield pending
 
 
 def read_forecasts(table: pa.Table, horizon: int) -> Forecasts:
@@ -87,7 +87,7 @@ def read_forecasts(table: pa.Table, horizon: int) -> Forecasts:
     Parameters
     ----------
     table : pa.Table
-        As the job writes them: every series has its H rows together, in order. Whole series.
+        Complete series, as the job writes them: the H rows of a series together, in order.
     horizon : int
     """
     rows = long_table(table)
@@ -126,20 +126,25 @@ def to_micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return timestamps, dates or plain steps as int64: microseconds of UTC, or the steps."""
     if pa.types.is_integer(column.type):
         return column.cast(pa.int64())
+    # Nanoseconds are cut: the times of actuals are microseconds, too.
     zone = column.type.tz if pa.types.is_timestamp(column.type) else None
     return column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
 
 
 def select_actuals(parts: Iterable[tuple[Rows, tuple[str, ...]]], forecasts: Forecasts) -> pa.Table:
-    """Return the rows of the items and the span of time of forecasts, as a table to join with.
+    """Return the rows of the items and times of forecasts, as a table for `match`.
 
-    Only these are held, whatever is read. A time that comes twice has the mean of its values.
+    Memory holds only these rows, however many are read. A repeated time gets the mean of its
+    values.
     """
-    wanted = pc.unique(forecasts.items["item"])
-    item_type = wanted.type
+    item_ids = pc.unique(forecasts.items["item"])
+    item_type = item_ids.type
     tables = [
-        one for rows, targets in parts for one in _within(rows, targets, wanted, forecasts.bounds)
+        table
+        for rows, targets in parts
+        for table in _within(rows, targets, item_ids, forecasts.bounds)
     ]
+    # Without a part, the empty table still gives the join its columns and types.
     empty = pa.table(
         {
             "item": pa.array([], item_type),
@@ -153,13 +158,13 @@ def select_actuals(parts: Iterable[tuple[Rows, tuple[str, ...]]], forecasts: For
 
 
 def _within(
-    rows: Rows, targets: tuple[str, ...], wanted: pa.Array, bounds: tuple[int, int]
+    rows: Rows, targets: tuple[str, ...], item_ids: pa.Array, bounds: tuple[int, int]
 ) -> Iterable[pa.Table]:
     items, offsets, times, values = rows
-    items = items.cast(wanted.type)
+    items = items.cast(item_ids.type)
     owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     inside = (times != NO_TIME) & (times >= bounds[0]) & (times <= bounds[1])
-    inside &= to_numpy(pc.is_in(items, value_set=wanted))[owner]
+    inside &= to_numpy(pc.is_in(items, value_set=item_ids))[owner]
     for target, column in zip(targets, values, strict=True):
         chosen = np.flatnonzero(inside & np.isfinite(column))
         if len(chosen):
@@ -178,14 +183,15 @@ def _within(
 
 def match(forecasts: Forecasts, actuals: pa.Table) -> FloatArray:
     """Return the actual of each forecast step, float32 [N, H]; NaN where there is none."""
+    # A hash join does not keep the order of the rows, so each carries its number.
     joined = forecasts.keys.join(actuals, keys=_KEYS, join_type="inner")
-    found = np.full(forecasts.median.size, np.nan, np.float32)
-    found[to_numpy(joined["row"])] = to_numpy(joined["actual"])
-    return found.reshape(forecasts.median.shape)
+    actual = np.full(forecasts.median.size, np.nan, np.float32)
+    actual[to_numpy(joined["row"])] = to_numpy(joined["actual"])
+    return actual.reshape(forecasts.median.shape)
 
 
 def match_scales(forecasts: Forecasts, scales: pa.Table | None) -> DoubleArray:
-    """Return the scale of each series, float64 [N]; NaN where none is known.
+    """Return the scale of each series, float64 [N]; NaN for series without one.
 
     Parameters
     ----------
@@ -196,11 +202,12 @@ def match_scales(forecasts: Forecasts, scales: pa.Table | None) -> DoubleArray:
     if scales is None:
         return np.full(len(forecasts.median), np.nan)
     series = forecasts.items
+    # The input may have been rewritten since the forecast, with ids of another type.
     number = to_arrow(np.arange(series.num_rows))
-    known = scales.set_column(0, "item", scales["item"].cast(series.schema.field("item").type))
+    typed = scales.set_column(0, "item", scales["item"].cast(series.schema.field("item").type))
     joined = series.append_column("row", number).join(
-        known, keys=["item", "target"], join_type="inner"
+        typed, keys=["item", "target"], join_type="inner"
     )
-    found = np.full(series.num_rows, np.nan)
-    found[to_numpy(joined["row"])] = to_numpy(joined["scale"])
-    return found
+    scale = np.full(series.num_rows, np.nan)
+    scale[to_numpy(joined["row"])] = to_numpy(joined["scale"])
+    return scale

@@ -102,6 +102,7 @@ class Evaluation:
         blocks = [block for by in BY for block in self._by(by, with_counts=with_counts)]
         meaning = "Share of actuals at or below each quantile, and within each interval."
         blocks += [Heading("Calibration"), Paragraph(meaning)]
+        # Levels are the columns of a calibration table: models with other levels get their own.
         blocks += [self._calibration(levels) for levels in dict.fromkeys(self.levels.values())]
         title = f"Evaluation: {self.matched:,} of {self.steps:,} forecast steps have an actual"
         return Document(tuple(blocks), title)

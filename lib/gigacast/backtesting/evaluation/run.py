@@ -1,9 +1,9 @@
-"""Forecasts in the bucket, once the actuals have arrived.
+"""The evaluation of stored forecasts whose actuals have arrived.
 
-For every finished generation, file by file and part by part: steps are joined with the rows that
-are in the bucket now, by item, target and time. Steps without an actual are waiting, and are
-counted. A part has as many series as the memory limit allows; of what came only its items and times
-are held.
+The files of every finished generation are read part by part. Their steps are joined with the rows
+that are in the bucket now, by item, target and time; steps without an actual are counted as
+waiting. A part has as many series as the memory limit allows, and only the actuals of its items and
+times are in memory.
 """
 
 from collections.abc import Iterator
@@ -39,21 +39,21 @@ from gigacast.storage.parquet.read import read_batches
 from gigacast.storage.store import Store
 
 _STEP_BYTES = 768
-"""Of one step of a part, about: its keys and quantiles, its actual, and what joining them takes."""
+"""Memory for a forecast step, roughly: keys, quantiles, actual, and the hash join of them."""
 
 
 @dataclass(frozen=True)
 class EvaluationJob:
-    """What to evaluate.
+    """The forecasts to evaluate.
 
     Parameters
     ----------
     forecast : ForecastJob
-        Where, which months, and how actuals are read; its model is not used.
+        Addresses, selection and columns; its model is not used.
     model, version : str, optional
-        Only forecasts of these.
+        Model and version whose forecasts are evaluated; all by default.
     by_partition : bool
-        Whether figures by partition are kept as well.
+        Whether to return figures by partition as well.
     """
 
     forecast: ForecastJob
@@ -63,55 +63,55 @@ class EvaluationJob:
 
 
 def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
-    """Compare finished forecasts with what came, and write the figures into the bucket.
+    """Compare finished forecasts with their actuals, and write the figures into the bucket.
 
     Raises
     ------
     DataNotFoundError
-        When there are no finished forecasts of what is asked for.
+        When there are no finished forecasts of the model, version, months and series.
     StorageError
     """
     forecast = job.forecast
     inputs, outputs = open_inputs(forecast.inputs), open_store(forecast.outputs)
     for store in (inputs, outputs):
         store.check()
-    asked = [g for g in find_generations(outputs) if _is_asked(g, job)]
-    if not asked:
+    generations = [g for g in find_generations(outputs) if _is_selected(g, job)]
+    if not generations:
         raise DataNotFoundError(
-            f"{forecast.outputs.url}: no finished forecasts of what is asked for",
+            f"{forecast.outputs.url}: no finished forecasts of the requested model and version",
             hint="run `gigacast forecast` first; see `gigacast status`",
         )
-    evaluating = _Evaluating(forecast, inputs, outputs, _names(asked))
-    evaluating.by_partition = job.by_partition
-    for generation in asked:
-        evaluating.add(generation)
-    result = evaluating.result()
-    if not evaluating.files:
+    evaluator = _Evaluator(forecast, inputs, outputs, _names(generations))
+    evaluator.by_partition = job.by_partition
+    for generation in generations:
+        evaluator.add(generation)
+    result = evaluator.result()
+    if not evaluator.files:
         raise DataNotFoundError(
-            f"{forecast.outputs.url}: no forecast of the months and series asked for",
+            f"{forecast.outputs.url}: no forecast of the requested months and series",
             hint="see --years, --months, --symbol and --timeframe, and `gigacast status`",
         )
-    name = _result_name(forecast.selection, asked)
+    name = _result_name(forecast.selection, generations)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
     for ending, content in result.files().items():
         outputs.put(evaluation_key(name, ending), content)
     return result
 
 
-def _result_name(selection: Selection, asked: list[Generation]) -> str:
+def _result_name(selection: Selection, generations: list[Generation]) -> str:
     """Return the name of the result: the same for the same forecasts."""
-    which = [str(selection.months), sorted(selection.symbols), sorted(selection.timeframes)]
-    return digest_value([which, *([g.model, g.version, g.spec] for g in asked)], length=8)
+    selected = [str(selection.months), sorted(selection.symbols), sorted(selection.timeframes)]
+    return digest_value([selected, *([g.model, g.version, g.spec] for g in generations)], length=8)
 
 
-def _is_asked(generation: Generation, job: EvaluationJob) -> bool:
+def _is_selected(generation: Generation, job: EvaluationJob) -> bool:
     return job.model in {None, generation.model, f"{generation.model}/{generation.version}"} and (
         job.version in {None, generation.version}
     )
 
 
 def _names(generations: list[Generation]) -> dict[Generation, str]:
-    """Return what each generation is called: its spec is told only where a version has several."""
+    """Return a name for each generation; it contains the spec only where a version has several."""
     labels = [f"{g.model}/{g.version}" for g in generations]
     return {
         g: label if labels.count(label) == 1 else f"{label}/{g.spec}"
@@ -119,8 +119,8 @@ def _names(generations: list[Generation]) -> dict[Generation, str]:
     }
 
 
-class _Evaluating:
-    """Adds up generation by generation, file by file."""
+class _Evaluator:
+    """Adds up the losses of forecasts, generation by generation and file by file."""
 
     def __init__(
         self, job: ForecastJob, inputs: Store, outputs: Store, names: dict[Generation, str]
@@ -147,7 +147,7 @@ class _Evaluating:
         return self._evaluation
 
     def add(self, generation: Generation) -> None:
-        """Evaluate every file of a generation that is asked for."""
+        """Evaluate every selected file of a generation."""
         horizon = horizon_of_spec(generation.spec) or 1
         manifest, _ = read_manifest(self._outputs, generation.key)
         for row in manifest.to_pylist():
@@ -160,45 +160,47 @@ class _Evaluating:
             except GigacastError as error:
                 self._evaluation.failures.append((row["key"], error.message))
                 continue
-            for part in parts:  # a file counts as a whole or not at all
+            # Only now, when all parts were read: a file counts completely or not at all.
+            for part in parts:
                 self._count(self._names[generation], name.month, part)
                 if self.by_partition:
                     key = (self._names[generation], row["partition"])
-                    known = self._of_partitions.get(key)
-                    self._of_partitions[key] = part.whole if known is None else known + part.whole
+                    _add_to(self._of_partitions, key, part.all_steps)
 
     def _name_of(self, generation: Generation, row: dict[str, Any]) -> PartitionName | None:
-        """Return what the key of the input says, which the key of the forecast ends with."""
+        """Return the name of the input, with whose key the key of the forecast ends."""
         prefix = spec_prefix(generation.model, generation.version, generation.spec)
         key = row["key"].removeprefix(prefix)
+        # The key of a forecast ends in .parquet, whatever the ending of its input is.
         pattern = self._job.pattern
         return pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
 
     def _parts(self, row: dict[str, Any], name: PartitionName, horizon: int) -> Iterator["_Part"]:
-        """Yield what becomes of each part of a file."""
+        """Yield the sums of each part of a file."""
         month, series_name = name.month, row["partition"].rpartition("/")[2]
-        most = self._job.resources.memory_limit_bytes // _STEP_BYTES
+        max_steps = self._job.resources.memory_limit_bytes // _STEP_BYTES
+        # By the ETag of the manifest: a forecast that was replaced since then is listed as failed.
         batches = read_batches(self._outputs, row["key"], if_match=row["etag"])
-        known = None
-        for table in whole_series(batches, horizon, most):
+        scales = None
+        for table in whole_series(batches, horizon, max_steps):
             forecasts = read_forecasts(table, horizon)
-            if known is None:
-                known = self._actuals.scales(month, series_name)
+            if scales is None:
+                scales = self._actuals.scales(month, series_name)
             actual = match(forecasts, self._actuals.find(forecasts, month, series_name))
-            yield _Part.of(forecasts, actual, match_scales(forecasts, known))
+            yield _Part.of(forecasts, actual, match_scales(forecasts, scales))
 
     def _count(self, name: str, month: Month, part: "_Part") -> None:
         self._evaluation.levels[name] = part.levels
         self._evaluation.steps += part.steps
         self._evaluation.matched += part.matched
-        self._add("version", (name, "all"), part.whole)
-        self._add("month", (name, str(month)), part.whole)
+        _add_to(self._sums["version"], (name, "all"), part.all_steps)
+        _add_to(self._sums["month"], (name, str(month)), part.all_steps)
         for step, sums in enumerate(part.by_step, start=1):
-            self._add("step", (name, str(step)), sums)
+            _add_to(self._sums["step"], (name, str(step)), sums)
 
-    def _add(self, by: str, key: tuple[str, str], sums: Sums) -> None:
-        known = self._sums[by].get(key)
-        self._sums[by][key] = sums if known is None else known + sums
+
+def _add_to(totals: dict[tuple[str, str], Sums], key: tuple[str, str], sums: Sums) -> None:
+    totals[key] = totals[key] + sums if key in totals else sums
 
 
 @dataclass(frozen=True)
@@ -208,7 +210,7 @@ class _Part:
     levels: tuple[float, ...]
     steps: int
     matched: int
-    whole: Sums
+    all_steps: Sums
     by_step: list[Sums]
 
     @classmethod
@@ -218,7 +220,7 @@ class _Part:
         actual: np.ndarray[Any, Any],
         scales: DoubleArray,
     ) -> "_Part":
-        """Compare forecasts with their actuals, [N, H]: all steps, and each by itself."""
+        """Compare forecasts with their actuals, [N, H], over all steps and step by step."""
 
         def compare(at: slice) -> Sums:
             median, quantiles = forecasts.median[:, at], forecasts.quantiles[:, at]
@@ -228,11 +230,12 @@ class _Part:
             levels=forecasts.levels,
             steps=actual.size,
             matched=int(np.isfinite(actual).sum()),
-            whole=compare(slice(None)),
+            all_steps=compare(slice(None)),
             by_step=[compare(slice(step, step + 1)) for step in range(actual.shape[1])],
         )
 
 
 def _order(entry: tuple[tuple[str, str], Sums]) -> tuple[str, int, str]:
+    # Steps in the order of numbers: as texts, 10 would come before 2.
     (model, label), _ = entry
     return model, int(label) if label.isdigit() else 0, label

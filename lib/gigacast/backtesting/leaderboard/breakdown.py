@@ -1,6 +1,7 @@
-"""What the forecasts of a leaderboard are grouped by.
+"""Segments: the groups of forecasts for which a leaderboard gives figures.
 
-A segment is one of `SEGMENTS`, or ``column:NAME``: what a column of the input says of each item.
+A segment key is one of `SEGMENTS`, or ``column:NAME`` for the value that each item has in a column
+of the input.
 """
 
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ _LENGTHS = (32, 128, 512, 2048)
 
 
 def check_segment(segment: str) -> None:
-    """Refuse what is no segment.
+    """Refuse an unknown segment key.
 
     Raises
     ------
@@ -49,13 +50,13 @@ def check_segment(segment: str) -> None:
 
 @dataclass(frozen=True)
 class Segmenter:
-    """Says which segment each row of a partition's losses is of.
+    """Assigns each row of a partition's losses to a segment.
 
     Parameters
     ----------
     segment : str
     inputs : Store
-        Where the column of a segment is read.
+        Input root, from which the column of ``column:NAME`` is read.
     columns : ColumnNames
     """
 
@@ -64,7 +65,7 @@ class Segmenter:
     columns: ColumnNames
 
     def label(self, losses: pa.Table, task: Task) -> tuple[list[str], IntArray]:
-        """Return the labels of a partition's segments, and the place of each row's among them.
+        """Return the labels of a partition's segments, and the index of each row's label.
 
         Raises
         ------
@@ -72,12 +73,12 @@ class Segmenter:
             When the input has no such column.
         DataError, StorageError
         """
-        alone = np.zeros(losses.num_rows, np.int64)
+        only_label = np.zeros(losses.num_rows, np.int64)
         match self.segment:
             case "partition":
-                return [task.partition], alone
+                return [task.partition], only_label
             case "symbol" | "timeframe" | "month":
-                return [getattr(task, self.segment) or NONE], alone
+                return [getattr(task, self.segment) or NONE], only_label
             case "length":
                 return _by_length(losses)
             case "target" | "frequency" | "window":
@@ -86,19 +87,21 @@ class Segmenter:
         return _encode(self._column_of(losses["item_id"], task))
 
     def _column_of(self, items: pa.ChunkedArray, task: Task) -> pa.ChunkedArray:
-        """Return what the column says of each item."""
+        """Return the value of the column for each item."""
         name = self.segment.removeprefix(COLUMN)
+        # Without the context partitions, which may have other values for an item.
         own = sources_of(task, self.inputs)[len(task.inputs) - task.own :]
-        alone = task.symbol or task.partition.rpartition("/")[2]
-        known = read_attribute(own, self.columns, name, item_id=alone)
-        place = pc.index_in(items, value_set=known["item"].cast(items.type).combine_chunks())
-        return pc.fill_null(known["label"].combine_chunks().take(place), NONE)
+        item_id = task.symbol or task.partition.rpartition("/")[2]
+        labels = read_attribute(own, self.columns, name, item_id=item_id)
+        place = pc.index_in(items, value_set=labels["item"].cast(items.type).combine_chunks())
+        return pc.fill_null(labels["label"].combine_chunks().take(place), NONE)
 
 
 def _by_length(losses: pa.Table) -> tuple[list[str], IntArray]:
-    least = [1, *(most + 1 for most in _LENGTHS)]
-    labels = [f"{a} to {b}" for a, b in zip(least, _LENGTHS, strict=False)]
-    labels += [f"{least[-1]} and more"]
+    lowest = [1, *(upper + 1 for upper in _LENGTHS)]
+    # One lower bound more than upper bounds: the last class is open.
+    labels = [f"{a} to {b}" for a, b in zip(lowest, _LENGTHS, strict=False)]
+    labels += [f"{lowest[-1]} and more"]
     codes = np.searchsorted(_LENGTHS, to_numpy(losses["length"]))
     present, rows = np.unique(codes, return_inverse=True)
     return [labels[code] for code in present], rows.astype(np.int64)
@@ -107,7 +110,7 @@ def _by_length(losses: pa.Table) -> tuple[list[str], IntArray]:
 def _encode(column: pa.ChunkedArray) -> tuple[list[str], IntArray]:
     is_dictionary = pa.types.is_dictionary(column.type)
     plain = column.cast(column.type.value_type) if is_dictionary else column
-    whole = plain.combine_chunks() if isinstance(plain, pa.ChunkedArray) else plain
-    encoded = whole.dictionary_encode()
+    values = plain.combine_chunks() if isinstance(plain, pa.ChunkedArray) else plain
+    encoded = values.dictionary_encode()
     labels = [str(value) for value in encoded.dictionary.to_pylist()]
     return labels, to_numpy(encoded.indices).astype(np.int64)

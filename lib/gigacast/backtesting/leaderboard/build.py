@@ -1,4 +1,4 @@
-"""Models side by side: figures of what backtests have left in the bucket.
+"""The leaderboard, built from the losses that backtests have stored in the bucket.
 
 Partitions are read one after the other and added up, so memory does not grow with the bucket. Only
 partitions that every model has done count, and there only where all have forecast the same series
@@ -28,7 +28,7 @@ _SAME = ("item_id", "target_name", "window")
 
 @dataclass(frozen=True)
 class Side:
-    """One model's outputs: task and key by partition."""
+    """A model's outputs: task and output key by partition."""
 
     name: str
     outputs: Mapping[str, tuple[Task, str]]
@@ -42,7 +42,7 @@ def make_leaderboard(
     *,
     baseline: str,
 ) -> Leaderboard:
-    """Add up what the sides have left.
+    """Return the leaderboard of several models.
 
     Parameters
     ----------
@@ -50,14 +50,14 @@ def make_leaderboard(
     sides : sequence of Side
     levels : tuple of float
     segmenter : Segmenter
-        What the figures are by.
+        Assigns losses to the segments of the figures.
     baseline : str
-        Name of the side that skill is relative to.
+        Name of the model that skill is relative to.
 
     Raises
     ------
     DataNotFoundError
-        When there is nothing that all sides have forecast.
+        When there is no forecast that all models have made.
     SchemaError
         When the input has no such column.
     """
@@ -68,7 +68,7 @@ def make_leaderboard(
     compared = 0
     for partition in sorted(everywhere):
         tables = [read_table(store, side.outputs[partition][1]) for side in sides]
-        if not all(_is_same(tables[0], other) for other in tables[1:]):
+        if not all(_is_same(tables[0], table) for table in tables[1:]):
             left_out.append(partition)
             continue
         compared += 1
@@ -90,19 +90,21 @@ def make_leaderboard(
         )
         for name, figures in totals.items()
     ]
+    # NaN is neither less nor greater than a number: models without a WQL come last.
     standings.sort(key=lambda s: (math.isnan(s.figures.wql), s.figures.wql))
     return Leaderboard(levels, segmenter.segment, tuple(standings), by_segment, compared, left_out)
 
 
-def _is_same(one: pa.Table, other: pa.Table) -> bool:
-    """Say whether two files hold losses of the same series and windows, in the same order."""
-    return one.num_rows == other.num_rows and all(
-        pc.all(pc.equal(_plain(one[name]), _plain(other[name])), min_count=0).as_py()
+def _is_same(first: pa.Table, second: pa.Table) -> bool:
+    """Return whether two files hold losses of the same series and windows, in the same order."""
+    return first.num_rows == second.num_rows and all(
+        pc.all(pc.equal(_plain(first[name]), _plain(second[name])), min_count=0).as_py()
         for name in _SAME
     )
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    # Each file has dictionaries of its own: the same text has another code in another file.
     is_dictionary = pa.types.is_dictionary(column.type)
     return column.cast(column.type.value_type) if is_dictionary else column
 
@@ -116,12 +118,13 @@ def _add_partition(
 ) -> None:
     if not tables[0].num_rows:
         return
+    # All tables have the same rows in the same order: the segments of the first serve them all.
     labels, codes = segmenter.label(tables[0], task)
     added = [add_up(read_losses(table, levels), codes, len(labels)) for table in tables]
     for code, label in enumerate(labels):
-        here = [one.take(np.array([code])) for one in added]
-        known = sums.get(label)
-        sums[label] = here if known is None else [a + b for a, b in zip(known, here, strict=True)]
+        new = [model_sums.take(np.array([code])) for model_sums in added]
+        old = sums.get(label)
+        sums[label] = new if old is None else [a + b for a, b in zip(old, new, strict=True)]
 
 
 def _figures(
@@ -129,13 +132,16 @@ def _figures(
 ) -> tuple[dict[str, dict[str, Figures]], dict[str, Figures]]:
     """Return the figures by segment and model, and over all segments by model."""
     by_segment = {
-        label: {name: figures_of(one)[0] for name, one in zip(names, parts, strict=True)}
+        label: {
+            name: figures_of(model_sums)[0] for name, model_sums in zip(names, parts, strict=True)
+        }
         for label, parts in sorted(sums.items(), key=_natural)
     }
     totals = {}
     for place, name in enumerate(names):
-        first, *others = (parts[place] for parts in sums.values())
-        totals[name] = figures_of(sum(others, start=first))[0]
+        # `Sums` has no zero: the sum starts with those of the first segment.
+        first, *more = (parts[place] for parts in sums.values())
+        totals[name] = figures_of(sum(more, start=first))[0]
     return by_segment, totals
 
 
@@ -154,6 +160,7 @@ def _skill(
 
 
 def _wins(by_segment: Mapping[str, Mapping[str, Figures]], name: str) -> float:
+    # In a segment of zeros only, WQL is undefined: it has no winner.
     won = [
         models[name].wql <= min(f.wql for f in models.values() if not math.isnan(f.wql))
         for models in by_segment.values()

@@ -67,14 +67,14 @@ class Leaderboard:
     levels : tuple of float
         Quantile levels.
     segment : str
-        Name of what the segments are: ``month``, ``symbol``, ``column:NAME``, ...
+        Key of the segments: ``month``, ``symbol``, ``column:NAME``, ...
     standings : tuple of Standing
     segments : dict
         Figures by segment, then by model.
     partitions : int
         Partitions compared.
     left_out : list of str
-        Partitions that a model has not done, or of which it has forecast other series.
+        Partitions that a model has not done, or in which it has forecast other series.
     """
 
     levels: tuple[float, ...]
@@ -211,8 +211,8 @@ def _standing_row(standing: Standing) -> tuple[Cell, ...]:
 
 def calibration_table(levels: tuple[float, ...], rows: Sequence[tuple[str, Figures]]) -> Table:
     """Return the coverage of each quantile level and central interval, a row per model."""
-    # Columns near the middle say least about calibration: where space is short the tails and the
-    # widest intervals stay.
+    # Where space is short, the tails and the widest intervals stay: levels near the median show
+    # least of a bad calibration.
     ranks = [round(10 * min(level, 1 - level)) for level in levels]
     columns = [
         Column(level_name(level), Kind.NUMBER, rank)

@@ -33,6 +33,7 @@ def table_of(data: Data) -> pa.Table:
                 f"data: the frame can't be converted to a table: {reason}",
                 hint="give every column its own name and values of a single type",
             ) from error
+        # pandas' own metadata would otherwise be part of the schema, and of every file.
         return table.replace_schema_metadata(None)
     schema, batches = batches_of(data)
     return pa.Table.from_batches(list(batches), schema)

@@ -40,8 +40,8 @@ def read_parquet_with_schema(
     columns : sequence of str, optional
         Columns to read; all by default.
     filters : list of (column, operator, value), optional
-        Conditions that must all hold, or a list of such lists of which one must hold; all rows by
-        default. Files and row groups without a match are not read.
+        Conditions that must all hold, or several lists of conditions, one of which must hold; all
+        rows by default. Files and row groups without a match are not read.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def read_parquet_with_schema(
     table = rows.table(columns, Predicate.parse(filters))
     if schema is not None:
         contract = _restrict(contract_of(schema), columns)
-        table = validate_table(table, contract, mode_of(mode), where=rows.where)
+        table = validate_table(table, contract, mode_of(mode), title=rows.where)
     return frame_of(table, origin_of(path))
 
 
@@ -135,10 +135,10 @@ def get_parquet_metadata(path: Path_) -> dict[str, Any]:
     ------
     DataNotFoundError, CorruptedFileError
     """
-    where = locate(path)
+    location = locate(path)
     rows = open_rows(path)
-    if where.ref is not None and len(rows.files) != 1:
-        return MetadataManager.read_metadata_file(f"{where.address.url}/{where.ref}")
+    if location.ref is not None and len(rows.files) != 1:
+        return MetadataManager.read_metadata_file(f"{location.address.url}/{location.ref}")
     return describe_parquet(rows.store, rows.files[0].meta.key)
 
 

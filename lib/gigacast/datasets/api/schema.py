@@ -61,14 +61,14 @@ def load_schema(path: Path_) -> Contract:
     ConfigError
         If the file is not a contract.
     """
-    where = plain_location(path)
-    return parse_contract(open_store(where.address).get(where.key), str(path))
+    location = plain_location(path)
+    return parse_contract(open_store(location.address).get(location.key), str(path))
 
 
 def save_schema(schema: Schema, path: Path_) -> None:
     """Write a contract as a YAML file: local, on S3 or in memory."""
-    where = plain_location(path)
-    open_store(where.address).put(where.key, format_contract(contract_of(schema)).encode())
+    location = plain_location(path)
+    open_store(location.address).put(location.key, format_contract(contract_of(schema)).encode())
 
 
 def infer_schema(path: Path_, name: str | None = None) -> Contract:
@@ -102,7 +102,7 @@ def validate_data(data: Data, schema: Schema, mode: str | Mode = Mode.STRICT) ->
         If a row breaks the contract. Its ``violations`` have column, rule, count and sample rows.
     """
     return frame_of(
-        validate_table(table_of(data), contract_of(schema), mode_of(mode), where="the data")
+        validate_table(table_of(data), contract_of(schema), mode_of(mode), title="the data")
     )
 
 

@@ -62,11 +62,11 @@ def write_parquet_validated(  # noqa: PLR0913 - keywords, each with a default
     SchemaMismatchError
         If a row breaks the contract, with all violations. Nothing is written.
     """
-    where = locate(path)
-    if where.ref is not None:
+    location = locate(path)
+    if location.ref is not None:
         return _publish(data, path, schema, mode, compression, partition_by)
-    files = _file_rules(where.key, compression, partition_by)
-    return _write_plain(data, where, schema, mode_of(mode), files, metadata or {})
+    files = _file_rules(location.key, compression, partition_by)
+    return _write_plain(data, location, schema, mode_of(mode), files, metadata or {})
 
 
 def write_cleaned_data(  # noqa: PLR0913 - keywords, each with a default
@@ -165,30 +165,32 @@ def _publish(  # noqa: PLR0913, PLR0917 - the arguments of the public functions
     compression: str | None,
     partition_by: Sequence[str] | None,
     append: bool = False,
-    what: str = "",
+    change: str = "",
     dependencies: Sequence[Path_] = (),
 ) -> dict[str, Any]:
-    where = dataset_location(path)
-    assert where.ref is not None  # noqa: S101 - dataset_location has checked it
+    location = dataset_location(path)
+    assert location.ref is not None  # noqa: S101 - dataset_location has checked it
     origin = data.attrs.get(SOURCE) if isinstance(data, pd.DataFrame) else None
     sources = [*dependencies, *([origin["path"]] if origin else [])]
-    objects = (entry for source in sources for entry in dependencies_of(source, where))
+    objects = (entry for source in sources for entry in dependencies_of(source, location))
     options = PublishOptions(
         contract=contract_of(schema) if schema is not None else None,
         mode=mode_of(mode),
         append=append,
-        what=what,
+        what=change,
         dependencies=tuple(dict.fromkeys(objects)),
-        files=_file_rules(where.key, compression, partition_by),
+        files=_file_rules(location.key, compression, partition_by),
     )
     columns, batches = batches_of(data)
-    published = publish_rows(where.lake(), where.ref, batches, columns, options, this_author())
-    return MetadataManager.read_metadata_file(f"{where.address.url}/{published.manifest.ref}")
+    published = publish_rows(
+        location.lake(), location.ref, batches, columns, options, this_author()
+    )
+    return MetadataManager.read_metadata_file(f"{location.address.url}/{published.manifest.ref}")
 
 
 def _write_plain(
     data: Data,
-    where: Location,
+    location: Location,
     schema: Schema | None,
     mode: Mode,
     files: FileRules,
@@ -196,4 +198,4 @@ def _write_plain(
 ) -> dict[str, Any]:
     columns, batches = batches_of(data)
     contract = (contract_of(schema), mode) if schema is not None else None
-    return write_files(where, batches, columns, contract, files, custom)
+    return write_files(location, batches, columns, contract, files, custom)

@@ -210,7 +210,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     place = {"endpoint_url": endpoint_url, "region": region}
     settings = load_settings(nest_arguments(arguments | place))
     outputs = open_store(addresses(settings.run)[1])
-    outputs.check()  # a misspelt bucket is named as such, and not as one without forecasts
+    outputs.check()  # so that a misspelt bucket is not reported as one without forecasts
     generation = choose_generation(outputs, model=model, version=version, spec=spec)
     table = read_generation(
         outputs,

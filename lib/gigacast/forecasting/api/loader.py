@@ -60,8 +60,8 @@ class ChronosLoader:
     model : str, optional
         Shipped model, folder, NAME/VERSION under ``models/``, or hub id; the settings' by default.
     bucket, prefix : str, optional
-        Bucket whose ``models/``, below the prefix, is searched as well; the settings' by default,
-        and without either none.
+        Bucket whose ``models/``, below the prefix, is searched as well; that of the settings by
+        default, if they name one.
     device : str
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     precision : str
@@ -140,11 +140,11 @@ class ChronosLoader:
             If the context has another shape, or a value is out of its range.
         """
         info = self.forecaster.info
-        chosen = prediction_length
-        if chosen is None:
-            chosen = self._settings.model.prediction_length
+        horizon = prediction_length
+        if horizon is None:
+            horizon = self._settings.model.prediction_length
         method = Method(levels=tuple(sorted(quantile_levels)))
-        options = method.options(info.prediction_length if chosen is None else chosen, None)
+        options = method.options(info.prediction_length if horizon is None else horizon, None)
         forecast = forecast_batch(self.forecaster, _batch_of(_contexts_of(context)), options)
         return Prediction(forecast.levels, forecast.quantiles, forecast.median)
 
@@ -188,7 +188,7 @@ class ChronosLoader:
             length = context_length
         if file_path is not None:
             path = Path(file_path)
-            format_of(path)  # a wrong ending is the nearer error than a missing file
+            format_of(path)  # checked first: a wrong ending explains more than a missing file
             if not path.is_file():
                 raise DataNotFoundError(f"{path}: no such file")
             source = SeriesSource(partial(path.open, "rb"), format_of(path), str(path))
