@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +19,12 @@ from gigacast.errors import ConfigError
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
 from gigacast.storage.key import check_key
 from gigacast.storage.parquet.draft import DraftFile
-from gigacast.storage.parquet.writer import DEFAULT_ROW_GROUP_ROWS, ParquetWriter, check_codec
+from gigacast.storage.parquet.writer import (
+    CODECS,
+    DEFAULT_ROW_GROUP_ROWS,
+    ParquetWriter,
+    check_codec,
+)
 
 MOST_OPEN = 32
 """Maximum number of open files. Beyond it the one written least recently is closed."""
@@ -44,6 +49,9 @@ class FileRules:
     max_file_rows, row_group_rows : int
         Maximum rows per file and per row group. A row group is in memory while it is written.
     """
+
+    codecs: ClassVar[tuple[str, ...]] = CODECS
+    """Codecs to choose from."""
 
     partition_by: tuple[str, ...] = ()
     codec: str = "snappy"

@@ -18,6 +18,13 @@ from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.datasets.check import RowSource
 from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
+from gigacast.datasets.resolve import (
+    contract_in,
+    is_dataset,
+    origins_in,
+    parse_source,
+    rows_in,
+)
 from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError, SchemaError
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import Dependency
@@ -217,6 +224,42 @@ def import_files(
     change = options.what or f"imported from {path.name}"
     filled = replace(options, what=change, dependencies=(*options.dependencies, *sources))
     return publish_rows(lake, ref, rows.batches, rows.schema, filled, author)
+
+
+def publish_source(
+    lake: Lake, ref: DatasetRef, source: str, options: PublishOptions, author: Author
+) -> PublishedDataset:
+    """Publish a local file or folder, or the rows of another dataset, as a version.
+
+    Rows of a dataset keep its contract unless the options name another.
+
+    Parameters
+    ----------
+    lake : Lake
+        Lake to write to.
+    ref : DatasetRef
+        Version to publish; the next one by default.
+    source : str
+        Dataset of the lake, or path of a local file or folder.
+    options : PublishOptions
+        Options of the publication.
+    author : Author
+        Name and clock of the person who publishes.
+
+    Raises
+    ------
+    DataNotFoundError, CorruptedFileError, DatasetConflictError
+    """
+    if not is_dataset(source) and Path(source).exists():
+        return import_files(lake, ref, Path(source), options, author)
+    origin = parse_source(source)
+    rows = rows_in(lake, origin)
+    filled = replace(
+        options,
+        dependencies=tuple(origins_in(lake, origin, rows)),
+        contract=options.contract or contract_in(lake, origin),
+    )
+    return publish_rows(lake, ref, rows.read(), rows.schema, filled, author)
 
 
 def _dependency(file: Path) -> Dependency:

@@ -6,11 +6,12 @@ from pathlib import Path
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.datasets.read import DatasetRows, rows_of_folder, rows_of_version
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.job.location import Location, locate, open_files
 from gigacast.lake.dataset.catalog import PLAIN, Lake
 from gigacast.lake.dataset.manifest import DatasetManifest, Dependency
 from gigacast.lake.dataset.store import DatasetStore
+from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.opening import open_store
 
 _EXAMPLES = {
@@ -69,6 +70,59 @@ def contract_in(lake: Lake, ref: DatasetRef) -> Contract | None:
     manifest = lake.find(lake.resolve(ref))
     plain = manifest.contract if manifest is not None else None
     return Contract.from_dict(plain) if plain else None
+
+
+def known_contract(lake: Lake, ref: DatasetRef) -> Contract | None:
+    """Return the contract of a dataset; ``None`` without a contract or a published version."""
+    try:
+        return contract_in(lake, ref)
+    except DataNotFoundError:
+        return None
+
+
+def is_dataset(text: str) -> bool:
+    """Return whether a text has the form of a dataset's name, as ``cleaned/v3/EURUSD``."""
+    try:
+        DatasetRef.parse(text)
+    except ConfigError:
+        return False
+    return True
+
+
+def parse_source(text: str) -> DatasetRef:
+    """Return the dataset that a text names, for a source that is not a local file.
+
+    Raises
+    ------
+    DataNotFoundError
+        If the text is not a dataset's name either.
+    """
+    try:
+        return DatasetRef.parse(text)
+    except ConfigError as error:
+        message = f"{text!r} is neither a local file nor a dataset"
+        raise DataNotFoundError(message, hint=error.hint) from error
+
+
+def open_source(lake: Lake, source: str) -> tuple[DatasetRows, tuple[Dependency, ...]]:
+    """Return the rows of a dataset or of local Parquet files, and the objects they are read from.
+
+    Raises
+    ------
+    DataNotFoundError, DatasetIntegrityError
+    """
+    path = Path(source)
+    if is_dataset(source) or not path.exists():
+        ref = parse_source(source)
+        rows = rows_in(lake, ref)
+        return rows, tuple(origins_in(lake, ref, rows))
+    absolute = path.resolve()
+    store = FolderStore(absolute if absolute.is_dir() else absolute.parent)
+    rows = rows_of_folder(store, "" if absolute.is_dir() else absolute.name)
+    # A key without its folder would have no meaning in the lake, so dependencies are URLs.
+    root = store.address.url.rstrip("/")
+    files = (Dependency(f"{root}/{file.meta.key}", file.meta.etag) for file in rows.files)
+    return rows, tuple(files)
 
 
 def origins_in(lake: Lake, ref: DatasetRef, rows: DatasetRows) -> Iterator[Dependency]:

@@ -25,6 +25,7 @@ from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_
 from gigacast.datasets.read import DatasetRows
 from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError
 from gigacast.feature_sets.kernel.compute import compute_features
+from gigacast.feature_sets.kernel.predefined import get_recipe
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
 from gigacast.feature_sets.source import FeatureColumns, FeatureSource, settle_columns
@@ -256,6 +257,38 @@ class FeatureSet:
             bars_per_day=self.bars_per_day,
             learned=self.learned,
         )
+
+
+def choose_recipe(
+    lake: Lake, recipe: str | None, like: str | None
+) -> tuple[Recipe, Learned | None, int | None]:
+    """Return a recipe; of an earlier feature set also its selection, scaler and bars per day.
+
+    Parameters
+    ----------
+    lake : Lake
+    recipe : str, optional
+        Path of a YAML file, or name of a predefined recipe.
+    like : str, optional
+        Feature set whose recipe is used, instead of ``recipe``.
+
+    Raises
+    ------
+    ConfigError
+        If not exactly one of the two is given, or the recipe does not exist.
+    DataNotFoundError, CorruptedFileError
+    """
+    if like is not None and recipe is None:
+        earlier = feature_set_of(lake.read(DatasetRef.parse(like)))
+        return earlier.recipe, earlier.learned, earlier.bars_per_day
+    if recipe is None or like is not None:
+        raise ConfigError("give --recipe, or --like and a feature set that was made by one")
+    path = Path(recipe)
+    if path.is_file():
+        return parse_recipe(path.read_bytes(), recipe), None, None
+    if path.suffix:
+        raise ConfigError(f"--recipe: there is no file {recipe}")
+    return get_recipe(recipe), None, None
 
 
 def feature_set_of(manifest: DatasetManifest) -> FeatureSet:

@@ -17,7 +17,7 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.errors import DataNotFoundError
 from gigacast.job.audit import PlannedJob, RunDescription
-from gigacast.job.forecast_job import Resources
+from gigacast.job.forecast_job import ForecastJob, Resources
 from gigacast.job.location import open_inputs
 from gigacast.job.run import FinishedTask
 from gigacast.lake.dataset.catalog import Lake
@@ -167,6 +167,17 @@ def plain_spec(value: object) -> object:
     if isinstance(value, list | tuple):
         return [plain_spec(item) for item in value]
     return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def check_outputs(job: ForecastJob) -> None:
+    """Check that the bucket or folder of a job's outputs can be reached.
+
+    Raises
+    ------
+    StorageError
+    """
+    # The output root itself may not exist yet: on a disk it is a folder that the run creates.
+    open_store(job.bucket if job.outputs.is_below(job.bucket) else job.outputs).check()
 
 
 def sources_of_dataset(address: StoreAddress, ref: DatasetRef, *, every: bool = False) -> Sources:

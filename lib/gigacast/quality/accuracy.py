@@ -4,9 +4,10 @@ Losses are those of partitions whose actuals have arrived. A rank correlation sh
 the data go with worse forecasts. It proves no cause, and with few partitions it shows little.
 """
 
+import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ import numpy as np
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.leaderboard.result import plain
 from gigacast.core.array import DoubleArray
+from gigacast.job.file_job import FileJob
 from gigacast.job.forecast_job import ForecastJob
-from gigacast.quality.result import Judged
+from gigacast.quality.result import Judged, QualityReport
 from gigacast.report.document import (
     Block,
     Cell,
@@ -29,6 +31,7 @@ from gigacast.report.document import (
     titled,
 )
 from gigacast.report.markdown import render_markdown
+from gigacast.storage.opening import open_store
 
 LOSSES = ("wql", "mase")
 MEASURES = ("missing", "duplicates", "unordered", "gaps", "outliers", "noncompliant", "incomplete")
@@ -188,6 +191,38 @@ def compare_accuracy(judged: Sequence[Judged], forecast: ForecastJob) -> Accurac
         if partition in measured
     ]
     return Accuracy(tuple(pairs), correlate(pairs), tuple(evaluation.failures))
+
+
+def report_accuracy(report: QualityReport, files: FileJob, forecast: ForecastJob) -> Accuracy:
+    """Compare the forecasts of the measured partitions with their quality, and store the result.
+
+    The files are stored beside the quality report; their names end with ``-accuracy``.
+
+    Parameters
+    ----------
+    report : QualityReport
+        Report of a run, with its location.
+    files : FileJob
+        Job of the run.
+    forecast : ForecastJob
+        Job whose forecasts are compared; those of a dataset are of its first version.
+
+    Raises
+    ------
+    DataNotFoundError
+        If there are no finished forecasts.
+    StorageError
+    """
+    if files.sources.refs:
+        inputs = files.outputs.child(str(files.sources.refs[0]))
+        forecast = replace(forecast, inputs=inputs)
+    compared = compare_accuracy(report.partitions, forecast)
+    outputs = open_store(files.outputs)
+    key = report.location.removeprefix(files.outputs.url.rstrip("/") + "/") + "-accuracy"
+    plain_text = json.dumps(compared.to_json(), indent=1, ensure_ascii=False)
+    outputs.put(f"{key}.json", plain_text.encode())
+    outputs.put(f"{key}.md", compared.to_markdown().encode())
+    return compared
 
 
 def _short(partition: str) -> str:

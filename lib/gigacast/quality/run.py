@@ -7,10 +7,13 @@ others: the report lists it as failed, with the reason.
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
+from gigacast.core.contract.definition import Contract
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.task import Task
+from gigacast.datasets.resolve import known_contract
 from gigacast.job.file_job import FileJob, FileRun, in_threads, plan_job
 from gigacast.job.run import Run, RunEvents, start_run, utc_now
+from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.layout import (
     QUALITY_REPORTS,
     quality_key,
@@ -22,7 +25,9 @@ from gigacast.lake.plan.file_plan import OutputPlace
 from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict
 from gigacast.quality.partition import Measures, QualitySetup
 from gigacast.quality.result import Judged, QualityReport
+from gigacast.report.document import Document, Paragraph
 from gigacast.runtime.executor import Executor, Failure
+from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 
 FORMAT_REVISION = 1
@@ -66,6 +71,30 @@ class QualityResult:
     failures: list[tuple[Task, Failure]]
     computed: int
     skipped: int
+
+    def to_document(self) -> Document:
+        """Return the report with the longest gaps, the counts and the location of the files."""
+        report = self.report
+        newest = report.summary()["newest"]
+        return report.to_document().followed_by(
+            report.longest_gaps(),
+            Paragraph(f"newest row {newest or 'unknown'}"),
+            Paragraph(f"measured {self.computed}, known before {self.skipped}"),
+            Paragraph(f"report: {report.location}.md, .json, .parquet"),
+        )
+
+
+def published_contract(files: FileJob) -> Contract | None:
+    """Return the contract that the dataset of a job was published with, if there is one.
+
+    Raises
+    ------
+    StorageError, DatasetIntegrityError
+    """
+    if not files.sources.refs:
+        return None
+    # Of several versions the latest decides: its contract is the one new rows are held to.
+    return known_contract(Lake(open_store(files.outputs)), files.sources.refs[-1])
 
 
 def measure_quality(

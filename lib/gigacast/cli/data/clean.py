@@ -1,11 +1,11 @@
 """``gigacast data clean``: clean raw partitions into a version of a dataset."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import click
 
+from gigacast.cleaning.document import clean_document, clean_json
 from gigacast.cleaning.rules import (
     ALIGNMENTS,
     DUPLICATE_POLICIES,
@@ -14,41 +14,16 @@ from gigacast.cleaning.rules import (
     OUTLIER_POLICIES,
     CleanRules,
 )
-from gigacast.cleaning.run import CleanJob, CleanResult, clean_dataset
-from gigacast.cli.data.command import find_contract, schema_option
-from gigacast.cli.data.files import FileWatcher, complain_of, file_options, read_files
+from gigacast.cleaning.run import CleanJob, clean_dataset
+from gigacast.cli.data.command import changelog_option, codec_option, schema_option
+from gigacast.cli.data.files import file_options, print_set_aside, read_files
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
+from gigacast.datasets.contract import find_contract
 from gigacast.job.audit import this_author
 from gigacast.job.file_job import PARTITIONS
-from gigacast.lake.dataset.metadata import describe_manifest
-from gigacast.report import quantity
-from gigacast.report.document import (
-    Block,
-    Column,
-    Document,
-    Items,
-    Kind,
-    Paragraph,
-    Table,
-    titled,
-)
+from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show
-from gigacast.storage.parquet.writer import CODECS
-
-_MOST_SHOWN = 40
-_HINTS_SHOWN = 5
-_CHANGES = ("null_keys", "sorted", "duplicates", "filled", "outliers", "moved", "broken_rows")
-_COLUMNS = (
-    Column("partition", Kind.KEY),
-    Column("verdict"),
-    Column("rows", Kind.COUNT, 1),
-    *(
-        Column(name, Kind.COUNT, rank)
-        for name, rank in zip(_CHANGES, (5, 6, 3, 2, 4, 6, 5), strict=True)
-    ),
-    Column("why"),
-)
 
 
 @click.command()
@@ -104,10 +79,8 @@ _COLUMNS = (
     metavar="SHARE",
     help="Narrow floats that move by no more than this share; 0 is without loss.",
 )
-@click.option(
-    "--compression", type=click.Choice(CODECS), default="zstd", help="Codec of the files."
-)
-@click.option("--what", default="", help="Goes into the changelog.")
+@codec_option
+@changelog_option
 @schema_option
 @file_options
 def clean(source: str, dataset: str, as_json: bool, quiet: bool, **given: Any) -> int:
@@ -134,83 +107,20 @@ def clean(source: str, dataset: str, as_json: bool, quiet: bool, **given: Any) -
         contract=find_contract(schema) if schema else None,
     )
     job = CleanJob(files, target, rules, thresholds, codec, what)
-    with FileWatcher("clean", quiet=quiet or as_json) as watcher:
-        result = clean_dataset(job, this_author(), events=watcher)
+    with RunProgress(quiet=quiet or as_json, verb="clean") as progress:
+        result = clean_dataset(job, this_author(), events=progress)
     if as_json:
-        click.echo(json.dumps(_plain(result), indent=1, ensure_ascii=False, default=str))
+        click.echo(json.dumps(clean_json(result), indent=1, ensure_ascii=False, default=str))
     elif not quiet:
-        show(_cleaned_document(result, files.title))
+        show(clean_document(result, files.title))
     else:
-        complain_of(result.set_aside)
-    done = result.manifest is not None or result.pending > 0
-    return 0 if done and not result.set_aside and not result.failures else EXIT_FAILED
+        print_set_aside(result.set_aside)
+    # A limit leaves partitions for later, so that no version can be published yet.
+    is_on_course = result.manifest is not None or result.pending > 0
+    return 0 if is_on_course and not result.set_aside and not result.failures else EXIT_FAILED
 
 
 _RULES = (
     *("nulls", "max_fill", "outliers", "method", "duplicates"),
     *("align", "optimise", "float_tolerance"),
 )
-
-
-def _plain(result: CleanResult) -> dict[str, Any]:
-    return {
-        "run_id": result.run_id,
-        "new": result.new,
-        "computed": result.computed,
-        "skipped": result.skipped,
-        "pending": result.pending,
-        "changes": dict(result.changes),
-        "set_aside": [
-            {
-                "partition": one.partition,
-                "reasons": list(one.judgement.reasons),
-                "changes": dict(result.told.get(one.partition, {})),
-            }
-            for one in result.set_aside
-        ],
-        "failures": [
-            {"partition": task.partition, **asdict(failure)} for task, failure in result.failures
-        ],
-        "dataset": describe_manifest(result.manifest) if result.manifest else None,
-    }
-
-
-def _cleaned_document(result: CleanResult, title: str) -> Document:
-    """Return the changes of each partition, the totals, and the version published."""
-    rows = [
-        (
-            judged.partition,
-            str(judged.verdict),
-            judged.quality.keys.rows if judged.quality else None,
-            *(result.told.get(judged.partition, {}).get(name, 0) for name in _CHANGES),
-            "; ".join(judged.judgement.reasons),
-        )
-        for judged in result.partitions
-    ]
-    hints = dict.fromkeys(failure.hint for _, failure in result.failures if failure.hint)
-    changes = ", ".join(f"{quantity.count(n)} {name}" for name, n in result.changes.items())
-    totals = f": {changes or 'no changes'}" if result.manifest is not None or changes else ""
-    blocks: tuple[Block, ...] = (
-        *titled(f"Cleaned {title}", Table(_COLUMNS, tuple(rows), limit=_MOST_SHOWN)),
-        Items.of(f"what to do: {hint}" for hint in list(hints)[:_HINTS_SHOWN]),
-        Paragraph(f"cleaned {result.computed}, known before {result.skipped}{totals}"),
-        Paragraph(_version_text(result)),
-    )
-    return Document(blocks)
-
-
-def _version_text(result: CleanResult) -> str:
-    """Return which version was published, or why none was."""
-    manifest = result.manifest
-    if manifest is not None:
-        state = "published" if result.new else "there already, unchanged:"
-        size = quantity.size(manifest.size_bytes)
-        files = f"{manifest.rows:,} rows in {len(manifest.files)} files, {size}"
-        return f"{state} {manifest.ref}: {files}"
-    if result.pending:
-        return f"nothing published: {result.pending} partitions are left for later"
-    if result.failures and len(result.set_aside) < len(result.partitions):
-        return "nothing published: some partitions could not be read or written; run it again"
-    if len(result.set_aside) == len(result.partitions):
-        return "nothing published: no partition is good enough"
-    return "nothing published: no partition that is good enough has a row"

@@ -2,59 +2,43 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gigacast.cli.commands import DATA_COMMANDS
-from gigacast.cli.data.view import (
-    describe_json,
+from gigacast.cli.flags import config_option, json_option, read_settings, settings_flags
+from gigacast.cli.lazy import LazyGroup
+from gigacast.cli.suggestion import proposed
+from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.dataset.ref import DatasetRef
+from gigacast.datasets.contract import find_contract
+from gigacast.datasets.describe import describe_parquet
+from gigacast.datasets.document import (
+    changes_document,
     description_document,
     file_document,
     lineage_document,
-    lineage_json,
-    retirement_document,
-    retirement_json,
-    version_rows,
+    published_json,
     versions_document,
 )
-from gigacast.cli.flags import (
-    DEFAULT_CONFIG,
-    config_option,
-    json_option,
-    settings_flags,
-)
-from gigacast.cli.lazy import LazyGroup
-from gigacast.core.contract.definition import Contract, Mode, parse_contract
-from gigacast.core.contract.predefined import PREDEFINED
-from gigacast.core.dataset.ref import DatasetRef
-from gigacast.datasets.describe import describe_parquet, drift_of_versions
 from gigacast.datasets.files import FileRules
-from gigacast.datasets.importing import import_files
-from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
-from gigacast.datasets.resolve import contract_in, origins_in, rows_in
-from gigacast.errors import ConfigError, DataNotFoundError
-from gigacast.job.audit import this_author
-from gigacast.lake.dataset.catalog import Lake
-from gigacast.lake.dataset.lineage import trace
-from gigacast.lake.dataset.manifest import DatasetManifest
-from gigacast.lake.dataset.retire import (
-    Retention,
-    deprecate_version,
-    plan_retirement,
-    restore_version,
-    retire,
+from gigacast.datasets.importing import import_files, publish_source
+from gigacast.datasets.publish import PublishedDataset, PublishOptions
+from gigacast.datasets.resolve import known_contract
+from gigacast.datasets.versions import (
+    LakeAddress,
+    compare_versions,
+    describe_version,
+    list_versions,
+    trace_lineage,
 )
-from gigacast.report.document import Document, Fact, Items, KeyValues, Paragraph
+from gigacast.feature_sets.document import recipe_text
+from gigacast.job.audit import this_author
 from gigacast.report.terminal import say, show
-from gigacast.settings.assembly import addresses
-from gigacast.settings.load import load_settings
-from gigacast.settings.options import nest_arguments
-from gigacast.storage.opening import open_store
-from gigacast.storage.parquet.writer import CODECS
+from gigacast.settings.assembly import addresses, bucket_of
 
 _PLACE = ("bucket", "prefix", "endpoint_url", "region")
 
@@ -85,25 +69,26 @@ def placed(command: Callable[..., Any]) -> Callable[..., Any]:
     return settings_flags(*_PLACE)(config_option(json_option(command)))
 
 
-def open_lake(given: dict[str, Any]) -> Lake:
-    """Open the lake that a command's flags name, and make sure that it can be reached.
+def read_address(flags: dict[str, Any]) -> LakeAddress:
+    """Return the address of the lake that the flags of a command name.
+
+    Parameters
+    ----------
+    flags : dict
+        Values by name; those of the address, and ``config``, are taken out of it.
 
     Raises
     ------
-    ConfigError, StorageError
+    ConfigError
     """
-    file = given.pop("config", None)
-    if file is None and DEFAULT_CONFIG.is_file():
-        file = DEFAULT_CONFIG
-    settings = load_settings(nest_arguments({n: given.pop(n) for n in _PLACE}), file=file)
+    settings = read_settings(flags)
     root_dir = settings.parquet_loader.data_paths.root_dir
     if settings.run.bucket is None and root_dir is None:
         root_dir = str(Path.cwd())
+    # The input prefix of forecasts names a folder of the lake, not the lake.
     run = settings.run.model_copy(update={"input_prefix": None})
     _, outputs = addresses(run, root_dir)
-    bare, _ = addresses(run.model_copy(update={"prefix": ""}), root_dir)
-    open_store(bare if outputs.url.startswith("file://") else outputs).check()
-    return Lake(open_store(outputs))
+    return LakeAddress(outputs, bucket_of(run, root_dir))
 
 
 def print_json(content: object) -> None:
@@ -111,49 +96,53 @@ def print_json(content: object) -> None:
     click.echo(json.dumps(content, indent=1, ensure_ascii=False, default=str))
 
 
-def find_contract(name: str) -> Contract:
-    """Return a contract by the name of a predefined one, or from a YAML file.
-
-    Raises
-    ------
-    ConfigError
-    """
-    for contract in PREDEFINED:
-        if contract.name == name.lower():
-            return contract
-    path = Path(name)
-    if not path.is_file():
-        names = ", ".join(contract.name for contract in PREDEFINED)
-        raise ConfigError(f"--schema: there is no file {name}", hint=f"a YAML file, or {names}")
-    return parse_contract(path.read_bytes(), name)
-
-
 dataset_argument = click.argument("dataset")
-schema_option = click.option("--schema", help="Contract: a YAML file or a predefined one's name.")
+schema_option = click.option(
+    "--schema", help="Contract: a YAML file, or the name of a predefined one."
+)
 mode_option = click.option(
-    "--mode", type=click.Choice([str(m) for m in Mode]), default="strict", help="How hard it holds."
+    "--mode",
+    type=click.Choice([str(m) for m in Mode]),
+    default="strict",
+    show_default=True,
+    help="Strictness of the check: what a broken rule does.",
+)
+partition_option = click.option(
+    "--partition_by",
+    default="",
+    metavar="LEVELS",
+    help="Levels of folders (commas): date, month, year or columns; one folder by default.",
+)
+codec_option = click.option(
+    "--compression",
+    type=click.Choice(FileRules.codecs),
+    default="zstd",
+    show_default=True,
+    help="Codec of the files.",
+)
+time_option = click.option("--time_column", help="Column of timestamps; recognised by default.")
+changelog_option = click.option(
+    "--what", default="", metavar="TEXT", help="Entry for the changelog of the version."
 )
 
 
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names in a text, which are separated by commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def _publishing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags that say how rows become a version."""
+    """Add the flags of a publication."""
     options = (
-        click.option("--partition_by", default="", help="date, month, year, columns (commas)."),
-        click.option(
-            "--compression", type=click.Choice(CODECS), default="zstd", help="Codec of the files."
-        ),
-        click.option("--time_column", help="When a row was; recognised when absent."),
-        click.option("--what", default="", help="Goes into the changelog."),
-        schema_option,
-        mode_option,
+        *(partition_option, codec_option, time_option, changelog_option),
+        *(schema_option, mode_option),
     )
-    for decorate in options[::-1]:
+    for decorate in reversed(options):
         command = decorate(command)
     return command
 
 
 def _options(given: dict[str, Any], *, append: bool = False) -> PublishOptions:
-    by = tuple(part.strip() for part in given.pop("partition_by").split(",") if part.strip())
     schema = given.pop("schema")
     return PublishOptions(
         contract=find_contract(schema) if schema else None,
@@ -161,7 +150,9 @@ def _options(given: dict[str, Any], *, append: bool = False) -> PublishOptions:
         append=append,
         what=given.pop("what"),
         time_column=given.pop("time_column"),
-        files=FileRules(partition_by=by, codec=given.pop("compression")),
+        files=FileRules(
+            partition_by=split_names(given.pop("partition_by")), codec=given.pop("compression")
+        ),
     )
 
 
@@ -173,7 +164,7 @@ def _options(given: dict[str, Any], *, append: bool = False) -> PublishOptions:
 def import_(source: Path, dataset: str, as_json: bool, **given: Any) -> None:
     """Import SOURCE (CSV, Parquet, or a folder of them) as DATASET, a snapshot of today's."""
     options = _options(given)
-    lake, ref = open_lake(given), DatasetRef.parse(dataset)
+    lake, ref = read_address(given).open(), DatasetRef.parse(dataset)
     _show_published(import_files(lake, ref, source, options, this_author()), as_json)
 
 
@@ -189,40 +180,16 @@ def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any
     Without a version the next one is taken. What is published of a dataset keeps its contract.
     """
     options = _options(given, append=append)
-    lake, ref = open_lake(given), DatasetRef.parse(dataset)
-    before = _contract_before(lake, ref)
-    if not is_dataset(source) and Path(source).exists():
-        done = import_files(lake, ref, Path(source), options, this_author())
-        _show_published(done, as_json, before)
-        return
-    origin = _parse_source(source)
-    rows = rows_in(lake, origin)
-    promised = options.contract or contract_in(lake, origin)
-    sources = tuple(origins_in(lake, origin, rows))
-    filled = replace(options, dependencies=sources, contract=promised)
-    done = publish_rows(lake, ref, rows.read(), rows.schema, filled, this_author())
-    _show_published(done, as_json, before)
+    lake, ref = read_address(given).open(), DatasetRef.parse(dataset)
+    before = known_contract(lake, replace(ref, version=None))
+    published = publish_source(lake, ref, source, options, this_author())
+    _show_published(published, as_json, before)
 
 
-def _parse_source(source: str) -> DatasetRef:
-    try:
-        return DatasetRef.parse(source)
-    except ConfigError as error:
-        raise DataNotFoundError(
-            f"{source!r} is neither a local file nor a dataset", hint=error.hint
-        ) from error
-
-
-def _contract_before(lake: Lake, ref: DatasetRef) -> Contract | None:
-    """Return the contract of the latest version, if there is one."""
-    try:
-        return contract_in(lake, replace(ref, version=None))
-    except DataNotFoundError:
-        return None
-
-
-def _show_published(done: PublishedDataset, as_json: bool, before: Contract | None = None) -> None:
-    manifest = done.manifest
+def _show_published(
+    published: PublishedDataset, as_json: bool, before: Contract | None = None
+) -> None:
+    manifest = published.manifest
     if before is not None and manifest.contract is None:
         say(
             f"warning: the version before was held to the contract {before.name!r}, "
@@ -230,11 +197,11 @@ def _show_published(done: PublishedDataset, as_json: bool, before: Contract | No
             err=True,
         )
     if as_json:
-        print_json({"new": done.new, **describe_json(manifest)})
+        print_json(published_json(published))
         return
-    state = "published" if done.new else "there already, unchanged:"
+    state = "published" if published.new else "there already, unchanged:"
     say(f"{state} {manifest.ref}: {manifest.rows:,} rows in {len(manifest.files)} files")
-    for warning in done.report.warnings if done.report else ():
+    for warning in published.report.warnings if published.report else ():
         say(f"warning: {warning}")
 
 
@@ -243,15 +210,12 @@ def _show_published(done: PublishedDataset, as_json: bool, before: Contract | No
 @placed
 def versions(dataset: str | None, as_json: bool, **given: Any) -> None:
     """List the versions of DATASET, or all datasets with their latest."""
-    lake = open_lake(given)
-    refs = [DatasetRef.parse(dataset)] if dataset else lake.datasets()
-    rows = [row for ref in refs for row in version_rows(lake, ref)]
-    if dataset and not rows:
-        lake.read(refs[0])  # says what there is
+    lake = read_address(given).open()
+    rows = list_versions(lake, DatasetRef.parse(dataset) if dataset else None)
     if as_json:
         print_json(rows)
         return
-    show(versions_document(rows, lake.store.address.url))
+    show(versions_document(rows, lake.store.address.url, proposed))
 
 
 @data.command()
@@ -259,22 +223,16 @@ def versions(dataset: str | None, as_json: bool, **given: Any) -> None:
 @placed
 def describe(dataset: str, as_json: bool, **given: Any) -> None:
     """Show the metadata of DATASET, or of a Parquet file by its key."""
-    lake = open_lake(given)
+    lake = read_address(given).open()
     if dataset.endswith(".parquet"):
         footer = describe_parquet(lake.store, dataset)
         print_json(footer) if as_json else show(file_document(footer))
         return
-    manifest = lake.read(DatasetRef.parse(dataset))
-    note = lake.deprecation(manifest.ref)
+    description = describe_version(lake, DatasetRef.parse(dataset))
     if as_json:
-        print_json({**describe_json(manifest), "deprecated": vars_of(note)})
+        print_json(description.to_json())
         return
-    show(description_document(manifest, note))
-
-
-def vars_of(note: Any) -> dict[str, Any] | None:
-    """Return a small value's fields."""
-    return None if note is None else {name: getattr(note, name) for name in note.__slots__}
+    show(description_document(description, recipe_text(description.manifest)))
 
 
 @data.command()
@@ -282,9 +240,9 @@ def vars_of(note: Any) -> dict[str, Any] | None:
 @placed
 def lineage(key: str, as_json: bool, **given: Any) -> None:
     """Show the sources and the products of KEY, a dataset or an object."""
-    links = trace(open_lake(given), key)
+    links = trace_lineage(read_address(given).open(), key)
     if as_json:
-        print_json(lineage_json(links))
+        print_json(asdict(links))
         return
     show(lineage_document(links))
 
@@ -295,99 +253,9 @@ def lineage(key: str, as_json: bool, **given: Any) -> None:
 @placed
 def diff(old: str, new: str, as_json: bool, **given: Any) -> None:
     """Show the changes from OLD to NEW, field by field."""
-    lake = open_lake(given)
-    before, after = (lake.read(DatasetRef.parse(name)) for name in (old, new))
-    drifts = drift_of_versions(before, after)
+    lake = read_address(given).open()
+    changes = compare_versions(lake, DatasetRef.parse(old), DatasetRef.parse(new))
     if as_json:
-        entries = [{n: getattr(drift, n) for n in drift.__slots__} for drift in drifts]
-        changes = [{**entry, "change": entry["change"].name.lower()} for entry in entries]
-        sizes = {"old": _size_of(before), "new": _size_of(after)}
-        print_json({**sizes, "changes": changes})
+        print_json(changes.to_json())
         return
-    sides = Items.of(
-        f"{manifest.ref}: {manifest.rows:,} rows in {len(manifest.files):,} files"
-        for manifest in (before, after)
-    )
-    facts = KeyValues(tuple(Fact(drift.change.name.lower(), str(drift)) for drift in drifts))
-    same = Paragraph("no column, share of missing values or promise changed")
-    show(Document((sides, facts if drifts else same)))
-
-
-def _size_of(manifest: DatasetManifest) -> dict[str, Any]:
-    return {
-        "dataset": str(manifest.ref),
-        "rows": manifest.rows,
-        "files": len(manifest.files),
-    }
-
-
-@data.command()
-@dataset_argument
-@click.option("--why", default="", help="Goes on record.")
-@click.option("--instead", help="What to use in its place.")
-@click.option("--restore", is_flag=True, help="Take a deprecation back.")
-@placed
-def deprecate(
-    dataset: str, why: str, instead: str | None, restore: bool, as_json: bool, **given: Any
-) -> None:
-    """Say that DATASET's version should no longer be used: `latest` passes it over."""
-    lake, ref = open_lake(given), DatasetRef.parse(dataset)
-    if ref.version is None:
-        raise ConfigError(f"{dataset}: name the version", hint="as cleaned/v1/NAME")
-    if restore:
-        restore_version(lake, ref)
-    else:
-        deprecate_version(lake, ref, this_author(), why=why, instead=instead)
-    state = {"dataset": str(ref), "deprecated": not restore}
-    if as_json:
-        print_json(state)
-    else:
-        say(f"{ref} is {'no longer ' if restore else ''}deprecated")
-
-
-@data.command("retire")
-@dataset_argument
-@click.option("--keep_last", type=click.IntRange(1), help="Keep so many of the latest versions.")
-@click.option("--older_than", type=click.FloatRange(0), metavar="DAYS", help="Only what is older.")
-@click.option("--deprecated", is_flag=True, help="Only what is deprecated.")
-@click.option("--unfinished", is_flag=True, help="What killed publications left.")
-@click.option("--yes", is_flag=True, help="Delete; without it nothing is.")
-@placed
-def retire_(
-    dataset: str,
-    keep_last: int | None,
-    older_than: float | None,
-    deprecated: bool,
-    unfinished: bool,
-    as_json: bool,
-    **given: Any,
-) -> None:
-    """Delete versions of DATASET; without --yes only show them.
-
-    The latest version stays, and so do files that other versions share.
-    """
-    sure = given.pop("yes")
-    lake, ref = open_lake(given), DatasetRef.parse(dataset)
-    if ref.version is None and not (
-        keep_last or older_than is not None or deprecated or unfinished
-    ):
-        raise ConfigError(
-            "which versions?", hint="name one, or --keep_last, --older_than, --deprecated"
-        )
-    named = (ref.version,) if ref.version else ()
-    retention = Retention(named, keep_last, older_than, deprecated, unfinished)
-    planned = plan_retirement(lake, ref, retention, datetime.now(UTC))
-    deleted = retire(lake, planned) if sure else 0
-    if as_json:
-        click.echo(json.dumps(retirement_json(planned, deleted), indent=1))
-    else:
-        show(retirement_document(planned, sure=sure))
-
-
-def is_dataset(text: str) -> bool:
-    """Whether a text names a dataset, and no file."""
-    try:
-        DatasetRef.parse(text)
-    except ConfigError:
-        return False
-    return True
+    show(changes_document(changes))

@@ -1,6 +1,7 @@
 """The commands ``data validate`` and ``data infer``: check rows, infer contracts."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -8,22 +9,20 @@ import click
 
 from gigacast.cli.data.command import (
     dataset_argument,
-    find_contract,
-    is_dataset,
     mode_option,
-    open_lake,
     placed,
     print_json,
+    read_address,
     schema_option,
 )
-from gigacast.cli.data.view import report_document, report_json
-from gigacast.core.contract.definition import Contract, Mode, format_contract
-from gigacast.core.contract.inference import infer_contract
+from gigacast.core.contract.definition import Contract, Mode
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.datasets.check import RowSource, check_rows
+from gigacast.datasets.contract import find_contract, open_dataset, propose_contract
+from gigacast.datasets.document import report_document
 from gigacast.datasets.importing import local_source
-from gigacast.datasets.resolve import contract_in, rows_in
+from gigacast.datasets.resolve import is_dataset
 from gigacast.errors import ConfigError
 from gigacast.report.terminal import say, show
 
@@ -39,29 +38,30 @@ def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **given
     Without --schema the contract is the one the version was published with.
     """
     requested = find_contract(schema) if schema else None
-    rows, where, promised = _open_rows(dataset, given, requested)
-    contract = requested or promised
+    rows, location, published = _open_rows(dataset, given, requested)
+    contract = requested or published
     if contract is None:
         raise ConfigError(f"{dataset} was published without a contract", hint="give --schema")
     report = check_rows(rows, contract, Mode(mode))
     if as_json:
-        print_json(report_json(report))
+        print_json({**asdict(report), "ok": report.ok})
     else:
-        show(report_document(report, where))
+        show(report_document(report, location))
     return 0 if report.ok else EXIT_FAILED
 
 
 @click.command()
 @dataset_argument
-@click.option("--name", help="Of the contract; the dataset's when absent.")
-@click.option("--output", type=click.Path(path_type=Path), help="Write it to this file.")
+@click.option("--name", help="Name of the contract; the dataset's by default.")
+@click.option("--output", type=click.Path(path_type=Path), help="File to write; stdout by default.")
 @placed
 def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **given: Any) -> None:
-    """Propose a contract that DATASET, or a local file, keeps: YAML, to be tightened."""
+    """Propose a contract in YAML that DATASET, or a local file, keeps; tighten it by hand."""
     rows, _, _ = _open_rows(dataset, given)
     stem = Path(dataset).name.partition(".")[0]
-    contract = infer_contract(name or stem, rows.schema, rows.open(None))
-    text = json.dumps(contract.to_dict(), indent=1) if as_json else format_contract(contract)
+    contract, text = propose_contract(name or stem, rows)
+    if as_json:
+        text = json.dumps(contract.to_dict(), indent=1)
     if output is None:
         click.echo(text.rstrip())
     else:
@@ -73,11 +73,8 @@ def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **
 def _open_rows(
     dataset: str, given: dict[str, Any], contract: Contract | None = None
 ) -> tuple[RowSource, str, Contract | None]:
-    """Return the rows of a dataset or local file, its name, and the contract of the dataset."""
+    """Return the rows of a dataset or local file, their location, and the dataset's contract."""
     path = Path(dataset)
     if path.exists() and not is_dataset(dataset):
         return local_source(path, contract), str(path), None
-    lake, ref = open_lake(given), DatasetRef.parse(dataset)
-    rows = rows_in(lake, ref)
-    source = RowSource(rows.schema, rows.read, rows.read_files)
-    return source, rows.where, contract_in(lake, ref)
+    return open_dataset(read_address(given).open(), DatasetRef.parse(dataset))

@@ -14,20 +14,16 @@ from gigacast.cli.flags import (
     read_settings,
     settings_flags,
 )
-from gigacast.cli.forecast import Watcher
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.errors import ConfigError
-from gigacast.job.file_job import FileJob, Reading, Sources, sources_of_dataset
+from gigacast.job.file_job import FileJob, Reading, Sources, check_outputs, sources_of_dataset
 from gigacast.job.forecast_job import ForecastJob
-from gigacast.lake.plan.planner import Plan
 from gigacast.quality.measures import Thresholds
 from gigacast.quality.result import Judged
-from gigacast.report.progress import Progress
 from gigacast.report.terminal import say
 from gigacast.settings.assembly import job_of
 from gigacast.settings.options import names_of
-from gigacast.storage.opening import open_store
 
 _NAMED = 20
 _SETTINGS = (
@@ -99,7 +95,7 @@ def read_files(
         here = settings.run.model_copy(update={"bucket": f"file://{Path.cwd()}"})
         settings = settings.model_copy(update={"run": here})
     job = job_of(settings)
-    open_store(job.bucket if job.outputs.is_below(job.bucket) else job.outputs).check()
+    check_outputs(job)
     sources = _sources(job, dataset, every=every)
     reading = Reading(
         columns=job.method.columns,
@@ -130,29 +126,7 @@ def _days(texts: Iterable[str]) -> tuple[date, ...]:
         raise ConfigError(f"--holidays: {error}", hint="as 2024-12-25,2025-01-01") from error
 
 
-class FileWatcher(Watcher):
-    """Shows the progress of a job over files."""
-
-    def __init__(self, verb: str, *, quiet: bool) -> None:
-        super().__init__(quiet=quiet)
-        self._verb = verb
-
-    def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
-        """Print the plan and start the bar."""
-        self.close()
-        totals = plan.totals
-        notes = [f"{plan.discovered} partitions: {totals.done} done, {tasks} to {self._verb}"]
-        if totals.superseded:
-            notes.append(f"{totals.superseded} superseded")
-        if plan.unmatched_count:
-            notes.append(f"{plan.unmatched_count} objects not taken ({plan.unmatched[0]}, ...)")
-        if not self._quiet:
-            say("; ".join(notes), err=True)
-        if tasks:
-            self._progress = self.enter_context(Progress(tasks, quiet=self._quiet))
-
-
-def complain_of(set_aside: Sequence[Judged]) -> None:
+def print_set_aside(set_aside: Sequence[Judged]) -> None:
     """Print the partitions set aside, and why, to stderr: ``--quiet`` shows errors alone."""
     for judged in set_aside[:_NAMED]:
         reasons = "; ".join(judged.judgement.reasons)

@@ -7,24 +7,23 @@ from typing import Any
 
 import click
 
-from gigacast.cli.data.command import find_contract, mode_option, schema_option
-from gigacast.cli.data.files import FileWatcher, complain_of, file_options, read_files
+from gigacast.cli.data.command import mode_option, schema_option
+from gigacast.cli.data.files import file_options, print_set_aside, read_files
 from gigacast.cli.flags import setting
-from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.contract.definition import Mode
 from gigacast.core.exit import EXIT_FAILED
-from gigacast.datasets.resolve import contract_in
-from gigacast.errors import DataNotFoundError
-from gigacast.job.file_job import FileJob
-from gigacast.job.forecast_job import ForecastJob
-from gigacast.lake.dataset.catalog import Lake
-from gigacast.quality.accuracy import Accuracy, compare_accuracy
+from gigacast.datasets.contract import find_contract
+from gigacast.quality.accuracy import Accuracy, report_accuracy
 from gigacast.quality.measures import Verdict
 from gigacast.quality.partition import Measures
-from gigacast.quality.result import QualityReport
-from gigacast.quality.run import QualityJob, QualityResult, measure_quality
-from gigacast.report.document import Document, Paragraph
+from gigacast.quality.run import (
+    QualityJob,
+    QualityResult,
+    measure_quality,
+    published_contract,
+)
+from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import say, show
-from gigacast.storage.opening import open_store
 
 _POSITIVE = click.FloatRange(0, min_open=True)
 
@@ -70,11 +69,11 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **g
         # Targets choose columns of the forecasts. The measures must not depend on them, or stored
         # ones would be measured again.
         _, forecast, _ = read_files(dataset, with_targets)
-    contract = find_contract(schema) if schema else _promised(files)
+    contract = find_contract(schema) if schema else published_contract(files)
     job = QualityJob(files, replace(measures, contract=contract), thresholds)
-    with FileWatcher("measure", quiet=quiet or as_json) as watcher:
-        result = measure_quality(job, events=watcher)
-    compared = _compare(result.report, files, forecast) if accuracy else None
+    with RunProgress(quiet=quiet or as_json, verb="measure") as progress:
+        result = measure_quality(job, events=progress)
+    compared = report_accuracy(result.report, files, forecast) if accuracy else None
     if as_json:
         content = {"run_id": result.run_id, **result.report.to_json()}
         content |= {"accuracy": compared.to_json()} if compared else {}
@@ -82,55 +81,13 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **g
     elif not quiet:
         _show_quality(result, compared)
     else:
-        complain_of(result.report.set_aside)
+        print_set_aside(result.report.set_aside)
     return EXIT_FAILED if result.report.verdict is Verdict.FAIL else 0
 
 
-def _show_quality(result: QualityResult, compared: Accuracy | None) -> None:
-    show(_quality_document(result))
-    if compared is not None:
-        show(compared.failed_comparisons(), sys.stderr)
+def _show_quality(result: QualityResult, accuracy: Accuracy | None) -> None:
+    show(result.to_document())
+    if accuracy is not None:
+        show(accuracy.failed_comparisons(), sys.stderr)
         say("")
-        show(compared.to_document())
-
-
-def _compare(report: QualityReport, files: FileJob, forecast: ForecastJob) -> Accuracy:
-    """Return the accuracy of the forecasts of the measured partitions, and store it."""
-    if files.sources.refs:
-        inputs = files.outputs.child(str(files.sources.refs[0]))
-        forecast = replace(forecast, inputs=inputs)
-    compared = compare_accuracy(report.partitions, forecast)
-    _store(files, report, compared)
-    return compared
-
-
-def _promised(files: FileJob) -> Contract | None:
-    """Return the contract that a dataset was published with, if there is one."""
-    if not files.sources.refs:
-        return None
-    lake = Lake(open_store(files.outputs))
-    try:
-        return contract_in(lake, files.sources.refs[-1])
-    except DataNotFoundError:
-        return None
-
-
-def _store(files: FileJob, report: QualityReport, compared: Accuracy) -> None:
-    """Write the comparison beside the report."""
-    outputs = open_store(files.outputs)
-    key = report.location.removeprefix(files.outputs.url.rstrip("/") + "/") + "-accuracy"
-    plain = json.dumps(compared.to_json(), indent=1, ensure_ascii=False)
-    outputs.put(f"{key}.json", plain.encode())
-    outputs.put(f"{key}.md", compared.to_markdown().encode())
-
-
-def _quality_document(result: QualityResult) -> Document:
-    """Return the report with the longest gaps, the counts and the place of a run."""
-    report = result.report
-    newest = report.summary()["newest"]
-    return report.to_document().followed_by(
-        report.longest_gaps(),
-        Paragraph(f"newest row {newest or 'unknown'}"),
-        Paragraph(f"measured {result.computed}, known before {result.skipped}"),
-        Paragraph(f"report: {report.location}.md, .json, .parquet"),
-    )
+        show(accuracy.to_document())

@@ -15,21 +15,19 @@ from gigacast.cli.flags import (
     json_option,
     settings_flags,
 )
-from gigacast.cli.models.gate import gate_options, promote, take_gate, tell_verdict
-from gigacast.cli.models.view import (
-    comparison_document,
-    comparison_json,
-    history_blocks,
-    history_json,
-    models_document,
-    read_facts,
-    summary_json,
-    version_document,
-)
+from gigacast.cli.models.gate import gate_options, promote, show_verdict, take_gate
 from gigacast.cli.suggestion import proposed
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
+from gigacast.models.document import (
+    comparison_document,
+    history_blocks,
+    history_json,
+    models_document,
+    summary_json,
+    version_document,
+)
 from gigacast.models.publish import Published
 from gigacast.report.document import Document, Items, KeyValues
 from gigacast.report.terminal import say
@@ -96,7 +94,7 @@ def list_(as_json: bool, **given: Any) -> None:
     if as_json:
         _print_json([summary_json(summary) for summary in summaries])
         return
-    render(models_document(summaries, manager.where))
+    render(models_document(summaries, manager.where, proposed))
 
 
 @models.command()
@@ -117,7 +115,8 @@ def show(reference: str, as_json: bool, **given: Any) -> None:
     if as_json:
         _print_json({**summary_json(summary), "history": history_json(active)})
         return
-    render(models_document([summary], manager.where).followed_by(*history_blocks(active)))
+    document = models_document([summary], manager.where, proposed)
+    render(document.followed_by(*history_blocks(active)))
 
 
 @models.command()
@@ -153,7 +152,7 @@ def publish(folder: Path, as_json: bool, **given: Any) -> None:
     for name in ("name", "model_version"):
         if given[name] == "":
             raise ConfigError(f"--{name} is empty", hint="leave it out, or say what to call it")
-    metrics, source = (read_facts(given.pop(name), name) for name in ("metrics", "source"))
+    metrics, source = (_read_facts(given.pop(name), name) for name in ("metrics", "source"))
     manager = _manager(given)
     done = manager.publish_model(
         folder,
@@ -165,6 +164,31 @@ def publish(folder: Path, as_json: bool, **given: Any) -> None:
         source=source,
     )
     _show_published(done, as_json)
+
+
+def _read_facts(text: str | None, flag: str) -> dict[str, Any] | None:
+    """Read the value of a flag on a version: a JSON object, a file with one, or free text.
+
+    Raises
+    ------
+    ConfigError
+        If text that looks like JSON is none, or a file cannot be read.
+    """
+    if text is None:
+        return None
+    is_file = text.endswith(".json")
+    if not is_file and not text.lstrip().startswith("{"):
+        return {"kind": "note", "note": text} if flag == "source" else {"note": text}
+    try:
+        content = json.loads(Path(text).read_bytes() if is_file else text)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{flag}: {text[:80]}: cannot be read as JSON: {error}",
+            hint="give a JSON object, a .json file that holds one, or free text",
+        ) from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{flag}: {text[:80]}: expected a JSON object")
+    return content
 
 
 def _show_published(done: Published, as_json: bool) -> None:
@@ -201,7 +225,7 @@ def switch_(
     gate = take_gate(given)
     manager = _manager(given)
     if wants_gate:
-        return tell_verdict(promote(manager, name, version, why, gate), as_json)
+        return show_verdict(promote(manager, name, version, why, gate), as_json)
     active = manager.switch_model(name, version, why=why, expected=expected)
     _show_active(name, active.version, history_json(active), as_json)
     return 0
@@ -323,6 +347,6 @@ def diff(name: str, first: str, second: str, as_json: bool, **given: Any) -> Non
     options = {option: value for option, value in given.items() if value is not None}
     report = manager.diff_versions(name, first, second, **options)
     if as_json:
-        _print_json(comparison_json(report))
+        _print_json(asdict(report))
     else:
         render(comparison_document(report))

@@ -10,8 +10,8 @@ from gigacast.cli.flags import setting
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
+from gigacast.models.document import verdict_document, verdict_json
 from gigacast.models.gate import Gate, Verdict
-from gigacast.report.document import Document, Items, Paragraph, Tone
 from gigacast.report.terminal import show
 
 _SETTINGS = ("input_prefix", "years", "months", "symbol", "timeframe", "horizon", "freq")
@@ -66,29 +66,10 @@ def promote(
     return manager.promote_model(name, version, why=why, gate=gate, **options)
 
 
-def tell_verdict(verdict: Verdict, as_json: bool) -> int:
-    """Print the table and the verdict; return the exit code."""
+def show_verdict(verdict: Verdict, as_json: bool) -> int:
+    """Print the leaderboard and the verdict, and return the exit code."""
     if as_json:
-        content = {
-            "name": verdict.model,
-            "version": verdict.version,
-            "switched": verdict.is_better,
-            "objections": list(verdict.objections),
-            "location": verdict.location,
-            "leaderboard": verdict.leaderboard.to_json(),
-        }
-        click.echo(json.dumps(content, indent=1))
-        return 0 if verdict.is_better else EXIT_FAILED
-    show(_verdict_document(verdict))
+        click.echo(json.dumps(verdict_json(verdict), indent=1))
+    else:
+        show(verdict_document(verdict))
     return 0 if verdict.is_better else EXIT_FAILED
-
-
-def _verdict_document(verdict: Verdict) -> Document:
-    """Return the leaderboard, which version is active now, and the objections."""
-    board = verdict.leaderboard.to_document()
-    if verdict.is_better:
-        return board.followed_by(Paragraph(f"active: {verdict.model}/{verdict.version}", Tone.GOOD))
-    active = f"{verdict.model}/{verdict.active}"
-    state = f"stays active: {active}" if verdict.active else "nothing active"
-    refusal = Paragraph(f"not switched to {verdict.version}; {state}", Tone.BAD)
-    return board.followed_by(refusal, Items.of(verdict.objections, depth=1))

@@ -1,6 +1,7 @@
 """``gigacast train``: fine-tune a model on one's own data, or pretrain one from scratch."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,22 @@ from gigacast.cli.flags import (
     quiet_option,
     settings_flags,
 )
-from gigacast.cli.train.view import (
-    Watcher,
+from gigacast.cli.suggestion import proposed
+from gigacast.core.exit import EXIT_FAILED
+from gigacast.errors import ConfigError
+from gigacast.job.audit import this_author
+from gigacast.models.api import ModelManager
+from gigacast.report import quantity
+from gigacast.report.progress import Progress
+from gigacast.report.terminal import say, show
+from gigacast.training.api import finetune_job
+from gigacast.training.data import FileData
+from gigacast.training.document import (
     finetune_document,
     finetune_json,
     pretrain_document,
     pretrain_json,
 )
-from gigacast.core.exit import EXIT_FAILED
-from gigacast.errors import ConfigError
-from gigacast.job.audit import this_author
-from gigacast.models.api import ModelManager
-from gigacast.report.terminal import show
-from gigacast.training.api import finetune_job
-from gigacast.training.data import FileData
 from gigacast.training.options import RUNNING, SHARED, SHARED_TEXTS, TRAINING
 from gigacast.training.pretrain import PretrainJob, run_pretrain
 from gigacast.training.run import run_finetune
@@ -96,7 +99,7 @@ def finetune(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> int
     if as_json:
         click.echo(json.dumps(finetune_json(result), indent=1))
     elif not quiet:
-        show(finetune_document(result, job))
+        show(finetune_document(result, job, proposed))
     return 0 if result.done.finished else EXIT_FAILED
 
 
@@ -150,7 +153,8 @@ def pretrain(as_json: bool, quiet: bool, **given: Any) -> int:
     if as_json:
         click.echo(json.dumps(pretrain_json(report, job), indent=1))
     elif not quiet:
-        show(pretrain_document(report, job, registry.store.address.url if registry else ""))
+        outputs = registry.store.address.url if registry else ""
+        show(pretrain_document(report, job, outputs, proposed))
     return 0 if report.finished else EXIT_FAILED
 
 
@@ -168,3 +172,50 @@ def _pretrain_job(given: dict[str, Any]) -> PretrainJob:
         version=given["new_version"],
         license=given["license"],
     )
+
+
+class Watcher(ExitStack):
+    """Shows the progress of training; opened before the run, closed after it.
+
+    Parameters
+    ----------
+    quiet : bool
+    batch_size : int
+        Series per step.
+    """
+
+    def __init__(self, *, quiet: bool, batch_size: int) -> None:
+        super().__init__()
+        self._quiet = quiet
+        self._batch_size = batch_size
+        self._progress: Progress | None = None
+        self._losses = {"loss": "", "held out": ""}
+
+    def prepared(self, series: int, points: int) -> None:
+        """Print the size of the training data."""
+        if not self._quiet:
+            amount = f"{quantity.count(series)} series, {quantity.count(points)} steps"
+            say(f"training on {amount}", err=True)
+
+    def started(self, step: int, steps: int) -> None:
+        """Start the bar at the step where the run resumes."""
+        self._progress = self.enter_context(Progress(steps, quiet=self._quiet, unit="steps"))
+        self._progress.resume(step)
+        if step and not self._quiet:
+            say(f"resumed at step {step}", err=True)
+
+    def stepped(self, step: int, loss: float) -> None:
+        """Advance the bar and show the loss."""
+        self._note("loss", f"{loss:.4f}")
+        if self._progress is not None:
+            self._progress.advance(self._batch_size)
+
+    def validated(self, step: int, loss: float) -> None:
+        """Show the loss on the held-out ends."""
+        self._note("held out", f"{loss:.4f} at step {step}")
+
+    def _note(self, name: str, value: str) -> None:
+        self._losses[name] = value
+        if self._progress is not None:
+            losses = [f"{name} {loss}" for name, loss in self._losses.items() if loss]
+            self._progress.note = ", ".join(losses)

@@ -1,64 +1,14 @@
-"""Progress of training, and its results as documents and JSON."""
+"""Documents and JSON of training: the results of fine-tuning and pretraining."""
 
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from gigacast.cli.suggestion import proposed
 from gigacast.models.publish import Published
 from gigacast.report import quantity
 from gigacast.report.document import Block, Document, KeyValues, Paragraph, Tone
-from gigacast.report.progress import Progress
-from gigacast.report.terminal import say
 from gigacast.training.job import FinetuneJob, FinetuneResult
 from gigacast.training.pretrain import PretrainJob, PretrainReport
-
-
-class Watcher(ExitStack):
-    """Shows the progress of training; opened before the run, closed after it.
-
-    Parameters
-    ----------
-    quiet : bool
-    batch_size : int
-        Series per step.
-    """
-
-    def __init__(self, *, quiet: bool, batch_size: int) -> None:
-        super().__init__()
-        self._quiet = quiet
-        self._batch_size = batch_size
-        self._progress: Progress | None = None
-        self._losses = {"loss": "", "held out": ""}
-
-    def prepared(self, series: int, points: int) -> None:
-        """Print the size of the training data."""
-        if not self._quiet:
-            amount = f"{quantity.count(series)} series, {quantity.count(points)} steps"
-            say(f"training on {amount}", err=True)
-
-    def started(self, step: int, steps: int) -> None:
-        """Start the bar at the step where the run resumes."""
-        self._progress = self.enter_context(Progress(steps, quiet=self._quiet, unit="steps"))
-        self._progress.resume(step)
-        if step and not self._quiet:
-            say(f"resumed at step {step}", err=True)
-
-    def stepped(self, step: int, loss: float) -> None:
-        """Advance the bar and show the loss."""
-        self._note("loss", f"{loss:.4f}")
-        if self._progress is not None:
-            self._progress.advance(self._batch_size)
-
-    def validated(self, step: int, loss: float) -> None:
-        """Show the loss on the held-out ends."""
-        self._note("held out", f"{loss:.4f} at step {step}")
-
-    def _note(self, name: str, value: str) -> None:
-        self._losses[name] = value
-        if self._progress is not None:
-            losses = [f"{name} {loss}" for name, loss in self._losses.items() if loss]
-            self._progress.note = ", ".join(losses)
 
 
 def finetune_json(result: FinetuneResult) -> dict[str, Any]:
@@ -78,8 +28,18 @@ def finetune_json(result: FinetuneResult) -> dict[str, Any]:
     }
 
 
-def finetune_document(result: FinetuneResult, job: FinetuneJob) -> Document:
-    """Return the losses before and after, and where the better version was published."""
+def finetune_document(
+    result: FinetuneResult, job: FinetuneJob, complete: Callable[[str], str] = str
+) -> Document:
+    """Return the losses before and after, and where the better version was published.
+
+    Parameters
+    ----------
+    result : FinetuneResult
+    job : FinetuneJob
+    complete : callable
+        Adds the flags for the registry to a suggested command; none by default.
+    """
     done = result.done
     ended = "validation got no better" if done.stopped_early else "all"
     steps = f"{done.step} steps ({ended}) in {quantity.duration(done.seconds)}"
@@ -93,10 +53,9 @@ def finetune_document(result: FinetuneResult, job: FinetuneJob) -> Document:
     if result.wql_before is not None and result.wql_after is not None:
         wql = f"{result.wql_before:.5f} before, {result.wql_after:.5f} after"
         facts.append(("held-out WQL", wql))
-    published = _published_facts(
-        result.published, switched=result.switched, outputs=job.job.outputs.url
-    )
-    blocks: list[Block] = [KeyValues.of([*facts, *published])]
+    facts += _published_facts(result.published, job.job.outputs.url)
+    facts.append(_usage_fact(result.published, complete, switched=result.switched))
+    blocks: list[Block] = [KeyValues.of(facts)]
     if done.best_step == 0:
         unchanged = "no step was better than the model it started from: the weights are its own"
         blocks.append(Paragraph(unchanged, Tone.WARNING))
@@ -112,15 +71,22 @@ def _unfinished(result: FinetuneResult) -> tuple[Block, ...]:
     )
 
 
-def _published_facts(done: Published, *, switched: bool, outputs: str) -> list[tuple[str, str]]:
+def _published_facts(done: Published, outputs: str) -> list[tuple[str, str]]:
     manifest = done.manifest
-    label = f"{manifest.model}/{manifest.version}"
     verb = "published" if done.new else "was there"
-    facts = [(verb, f"{label} under {outputs}, digest {manifest.digest[:12]}")]
+    label = f"{manifest.model}/{manifest.version}"
+    return [(verb, f"{label} under {outputs}, digest {manifest.digest[:12]}")]
+
+
+def _usage_fact(
+    done: Published, complete: Callable[[str], str], *, switched: bool
+) -> tuple[str, str]:
+    """Return that the version is active, or how it is used."""
+    name, version = done.manifest.model, done.manifest.version
     if switched:
-        return [*facts, ("active", label)]
-    switch = proposed(f"gigacast models switch {manifest.model} {manifest.version}")
-    return [*facts, ("to use it", f"--model {label}, or {switch}")]
+        return "active", f"{name}/{version}"
+    switch = complete(f"gigacast models switch {name} {version}")
+    return "to use it", f"--model {name}/{version}, or {switch}"
 
 
 def pretrain_json(report: PretrainReport, job: PretrainJob) -> dict[str, Any]:
@@ -131,15 +97,31 @@ def pretrain_json(report: PretrainReport, job: PretrainJob) -> dict[str, Any]:
     return {**figures, "output": str(job.output_dir), "published": manifest}
 
 
-def pretrain_document(report: PretrainReport, job: PretrainJob, outputs: str) -> Document:
-    """Return the steps done, the loss, and where the weights were written."""
+def pretrain_document(
+    report: PretrainReport,
+    job: PretrainJob,
+    outputs: str,
+    complete: Callable[[str], str] = str,
+) -> Document:
+    """Return the steps done, the loss, and where the weights were written.
+
+    Parameters
+    ----------
+    report : PretrainReport
+    job : PretrainJob
+    outputs : str
+        Address of the registry; empty if nothing is published.
+    complete : callable
+        Adds the flags for the registry to a suggested command; none by default.
+    """
     facts = [
         ("trained", f"step {report.step} of {report.steps}"),
         ("held-out loss", f"{report.held_out_loss:.5f}"),
         ("written", str(job.output_dir)),
     ]
     if report.published is not None:
-        facts += _published_facts(report.published, switched=False, outputs=outputs)
+        facts += _published_facts(report.published, outputs)
+        facts.append(_usage_fact(report.published, complete, switched=False))
     document = Document((KeyValues.of(facts),))
     if report.published is None and not report.finished:
         text = "not finished: give the same command again to go on"

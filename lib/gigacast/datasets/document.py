@@ -1,25 +1,22 @@
-"""Datasets, contracts' reports and lineage as documents and JSON."""
+"""Documents of datasets: versions, descriptions, changes, contract reports, lineage, retirement."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
 from typing import Any
 
-from gigacast.cli.suggestion import proposed
 from gigacast.core.contract.report import ContractReport
-from gigacast.core.dataset.ref import DatasetRef
-from gigacast.errors import DatasetIntegrityError
-from gigacast.feature_sets.build import EXTRA as MADE_BY
-from gigacast.lake.dataset.catalog import DEPRECATED, PUBLISHED, Deprecation, Lake
-from gigacast.lake.dataset.lineage import Lineage, Link
+from gigacast.datasets.publish import PublishedDataset
+from gigacast.datasets.versions import Retirement, VersionChanges, VersionDescription
+from gigacast.lake.dataset.catalog import PUBLISHED, Deprecation
+from gigacast.lake.dataset.lineage import UNCHANGED, Lineage, Link
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.metadata import describe_manifest
-from gigacast.lake.dataset.retire import RetirePlan
 from gigacast.report import quantity
 from gigacast.report.document import (
     Block,
     Cell,
     Column,
     Document,
+    Fact,
     Item,
     Items,
     KeyValues,
@@ -74,36 +71,24 @@ _VIOLATION_COLUMNS = (
 )
 
 
-def version_rows(lake: Lake, ref: DatasetRef) -> list[dict[str, Any]]:
-    """Return the versions of a dataset for ``--json``, the oldest first."""
-    return [_version_row(lake, ref, *entry) for entry in lake.versions(ref).items()]
+def versions_document(
+    rows: Sequence[dict[str, Any]], url: str, complete: Callable[[str], str] = str
+) -> Document:
+    """Return a row per version, and the problems of damaged ones.
 
-
-def _version_row(lake: Lake, ref: DatasetRef, version: str, state: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"dataset": f"{ref.layer}/{ref.name}", "version": version, "state": state}
-    if state not in {PUBLISHED, DEPRECATED}:
-        return row
-    try:
-        manifest = lake.find(replace(ref, version=version))
-    except DatasetIntegrityError as error:
-        return {**row, "state": "broken", "problem": error.message}
-    if manifest is None:
-        return row
-    return row | {
-        "rows": manifest.rows,
-        "size_bytes": manifest.size_bytes,
-        "files": len(manifest.files),
-        "created_at": manifest.created_at,
-        "changelog": manifest.changelog[0].what if manifest.changelog else "",
-    }
-
-
-def versions_document(rows: Sequence[dict[str, Any]], where: str) -> Document:
-    """Return a row per version, and the problems of damaged ones."""
+    Parameters
+    ----------
+    rows : sequence of dict
+        Versions, as `list_versions` returns them.
+    url : str
+        Address of the lake.
+    complete : callable
+        Adds the flags for the lake to a suggested command; none by default.
+    """
     if not rows:
-        command = proposed("gigacast data import bars.csv raw/NAME")
+        command = complete("gigacast data import bars.csv raw/NAME")
         hint = Items.of([f"`{command}` brings one in"], depth=1)
-        return Document((Paragraph(f"no datasets under {where}"), hint))
+        return Document((Paragraph(f"no datasets under {url}"), hint))
     cells = [
         (
             row["dataset"],
@@ -118,16 +103,24 @@ def versions_document(rows: Sequence[dict[str, Any]], where: str) -> Document:
         for row in rows
     ]
     problems = Items.of(f"problem: {row['problem']}" for row in rows if "problem" in row)
-    return Document((*titled(where, Table(_VERSION_COLUMNS, tuple(cells))), problems))
+    return Document((*titled(url, Table(_VERSION_COLUMNS, tuple(cells))), problems))
 
 
-def describe_json(manifest: DatasetManifest) -> dict[str, Any]:
-    """Return the metadata of a version, as metadata.json has it."""
-    return describe_manifest(manifest)
+def published_json(published: PublishedDataset) -> dict[str, Any]:
+    """Return the metadata of a version, and whether it is new, for ``--json``."""
+    return {"new": published.new, **describe_manifest(published.manifest)}
 
 
-def description_document(manifest: DatasetManifest, note: Deprecation | None) -> Document:
-    """Return the facts, columns, changelog, sources and files of a version."""
+def description_document(description: VersionDescription, recipe: str = "") -> Document:
+    """Return the facts, columns, changelog, sources and files of a version.
+
+    Parameters
+    ----------
+    description : VersionDescription
+    recipe : str
+        Name of the recipe of a feature set.
+    """
+    manifest = description.manifest
     metadata = describe_manifest(manifest)
     columns = metadata["schema"]["columns"]
     changes = [
@@ -136,7 +129,7 @@ def description_document(manifest: DatasetManifest, note: Deprecation | None) ->
     sources = [(source.dataset or "", source.key, source.etag) for source in manifest.dependencies]
     files = [(file.path, file.rows, file.size_bytes, file.key) for file in manifest.files]
     blocks: list[Block] = [
-        _description_facts(manifest, note, metadata["time_range"]),
+        _description_facts(description, recipe, metadata["time_range"]),
         *titled("Columns", _columns_table(columns)),
         *titled("Changelog", Table(_CHANGE_COLUMNS, tuple(changes))),
     ]
@@ -148,12 +141,13 @@ def description_document(manifest: DatasetManifest, note: Deprecation | None) ->
 
 
 def _description_facts(
-    manifest: DatasetManifest, note: Deprecation | None, times: dict[str, Any] | None
+    description: VersionDescription, recipe: str, times: dict[str, Any] | None
 ) -> KeyValues:
+    manifest, note = description.manifest, description.deprecation
     return KeyValues.of(
         [
             ("dataset", str(manifest.ref)),
-            ("deprecated", "" if note is None else f"{note.when[:10]} {note.why}".rstrip()),
+            ("deprecated", _deprecation_text(note)),
             ("instead", "" if note is None else note.instead or ""),
             ("rows", f"{manifest.rows:,} in {len(manifest.files)} files"),
             ("size", f"{quantity.size(manifest.size_bytes)}, {manifest.codec}"),
@@ -161,7 +155,7 @@ def _description_facts(
             ("complete", f"{manifest.completeness_percentage:g}%"),
             ("flags", ", ".join(manifest.quality_flags)),
             ("contract", _contract_name(manifest)),
-            ("recipe", _recipe_name(manifest)),
+            ("recipe", recipe),
             ("parts by", ", ".join(manifest.partition_by)),
             ("shares with", manifest.parent or ""),
             ("created", f"{manifest.created_at} by {manifest.created_by}"),
@@ -171,16 +165,13 @@ def _description_facts(
     )
 
 
+def _deprecation_text(note: Deprecation | None) -> str:
+    return "" if note is None else f"{note.when[:10]} {note.why}".rstrip()
+
+
 def _contract_name(manifest: DatasetManifest) -> str:
     contract = manifest.contract or {}
     return f"{contract.get('name')} {contract.get('version')}" if contract else ""
-
-
-def _recipe_name(manifest: DatasetManifest) -> str:
-    made_by = manifest.extra.get(MADE_BY) or {}
-    scaler = made_by.get("scaler")
-    scaled = f", scaled ({scaler['method']}, up to {scaler['until']})" if scaler else ""
-    return f"{made_by['recipe']['name']}{scaled}" if made_by else ""
 
 
 def _columns_table(columns: Sequence[dict[str, Any]]) -> Table:
@@ -214,21 +205,29 @@ def file_document(footer: dict[str, Any]) -> Document:
     )
 
 
-def report_json(report: ContractReport) -> dict[str, Any]:
-    """Return a report for ``--json``."""
-    return {**asdict(report), "ok": report.ok}
+def changes_document(changes: VersionChanges) -> Document:
+    """Return the sizes of two versions, and the changes between them."""
+    sides = Items.of(
+        f"{manifest.ref}: {manifest.rows:,} rows in {len(manifest.files):,} files"
+        for manifest in (changes.old, changes.new)
+    )
+    if not changes.drifts:
+        same = "no column, share of missing values or promise changed"
+        return Document((sides, Paragraph(same)))
+    facts = (Fact(drift.change.name.lower(), str(drift)) for drift in changes.drifts)
+    return Document((sides, KeyValues(tuple(facts))))
 
 
-def report_document(report: ContractReport, where: str) -> Document:
-    """Return every violation of a contract with its first row."""
+def report_document(report: ContractReport, source: str) -> Document:
+    """Return every violation of a contract by a source, with its first row."""
     warnings = Items(tuple(Item(f"warning: {w}", tone=Tone.WARNING) for w in report.warnings))
     if report.ok:
-        text = f"{where} keeps the contract {report.contract}: {report.rows:,} rows"
+        text = f"{source} keeps the contract {report.contract}: {report.rows:,} rows"
         return Document((warnings, Paragraph(text, Tone.GOOD)))
     rows = [
         (v.column, v.rule, v.count or "all", v.detail, _sample(v.sample)) for v in report.violations
     ]
-    title = f"{where} breaks the contract {report.contract}"
+    title = f"{source} breaks the contract {report.contract}"
     total = Paragraph(f"{report.bad_rows:,} of {report.rows:,} rows break a rule")
     table = Table(_VIOLATION_COLUMNS, tuple(rows))
     return Document((warnings, *titled(title, table), total))
@@ -238,11 +237,6 @@ def _sample(sample: Sequence[Any]) -> str:
     if not sample:
         return ""
     return ", ".join(f"{name} {value}" for name, value in sample[0].items())
-
-
-def lineage_json(lineage: Lineage) -> dict[str, Any]:
-    """Return a lineage for ``--json``."""
-    return asdict(lineage)
 
 
 def lineage_document(lineage: Lineage) -> Document:
@@ -269,31 +263,20 @@ def _product_text(link: Link) -> str:
 def _link_text(link: Link, how: str) -> str:
     key = "" if link.key == link.name else f"  {link.key}"
     etag = f"  etag {link.etag}" if link.etag else ""
-    state = "" if link.state == "as it was" else f"  [{link.state}]"
+    state = "" if link.state == UNCHANGED else f"  [{link.state}]"
     return f"{link.name}{key}{etag}  ({how}){state}"
 
 
-def retirement_json(plan: RetirePlan, deleted: int) -> dict[str, Any]:
-    """Return the versions and objects that retiring deletes, for ``--json``."""
-    return {
-        "versions": [str(ref) for ref in plan.versions],
-        "objects": [entry.key for entry in plan.objects],
-        "size_bytes": plan.size_bytes,
-        "kept": list(plan.kept),
-        "refused": plan.refused,
-        "deleted": deleted,
-    }
-
-
-def retirement_document(plan: RetirePlan, *, sure: bool) -> Document:
-    """Return the versions that retiring deletes, or would without ``--yes``, and those it keeps."""
-    verb = "deleted" if sure else "would delete"
+def retirement_document(retirement: Retirement) -> Document:
+    """Return the versions that were deleted, or that a dry run would delete, and those that stay."""
+    plan, is_dry_run = retirement.plan, retirement.is_dry_run
+    verb = "would delete" if is_dry_run else "deleted"
     texts = [f"{verb} {ref}" for ref in plan.versions]
     texts += [f"stays: {version}: {why}" for version, why in plan.refused.items()]
     texts += [f"stays, shared: {key}" for key in plan.kept]
     if plan.versions:
         amount = f"{len(plan.objects)} objects, {quantity.size(plan.size_bytes)}"
-        texts.append(f"{amount} deleted" if sure else f"{amount}; --yes deletes them")
+        texts.append(f"{amount}; --yes deletes them" if is_dry_run else f"{amount} deleted")
     else:
         texts.append("nothing to delete")
     return Document((Items.of(texts),))

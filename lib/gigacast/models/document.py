@@ -1,16 +1,14 @@
-"""Models, their history and their comparison as documents and JSON."""
+"""Documents of models: versions, history, manifests, comparisons and the verdict of the gate."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from gigacast.cli.suggestion import proposed
-from gigacast.errors import ConfigError
 from gigacast.lake.model.active import Active
 from gigacast.lake.model.manifest import ModelManifest
 from gigacast.models.diff import Comparison
+from gigacast.models.gate import Verdict
 from gigacast.models.publish import ModelSummary, VersionSummary
 from gigacast.report import quantity
 from gigacast.report.document import (
@@ -25,6 +23,7 @@ from gigacast.report.document import (
     Kind,
     Paragraph,
     Table,
+    Tone,
     titled,
 )
 
@@ -55,15 +54,26 @@ _SCORE_COLUMNS = (
 )
 
 
-def models_document(models: Sequence[ModelSummary], where: str) -> Document:
-    """Return a row per version, and the problems of damaged ones."""
+def models_document(
+    models: Sequence[ModelSummary], url: str, complete: Callable[[str], str] = str
+) -> Document:
+    """Return a row per version, and the problems of damaged ones.
+
+    Parameters
+    ----------
+    models : sequence of ModelSummary
+    url : str
+        Address of the registry.
+    complete : callable
+        Adds the flags for the registry to a suggested command; none by default.
+    """
     if not models:
-        fetch = proposed("gigacast models download chronos-bolt-tiny")
+        fetch = complete("gigacast models download chronos-bolt-tiny")
         hint = Items.of([f"`{fetch}` fetches one"], depth=1)
-        return Document((Paragraph(f"no models under {where}"), hint))
+        return Document((Paragraph(f"no models under {url}"), hint))
     rows = [_row(model.name, version) for model in models for version in model.versions]
     problems = Items.of(f"problem: {problem}" for problem in _problems(models))
-    return Document((*titled(where, Table(_COLUMNS, tuple(rows))), problems))
+    return Document((*titled(url, Table(_COLUMNS, tuple(rows))), problems))
 
 
 def _problems(models: Sequence[ModelSummary]) -> list[str]:
@@ -106,31 +116,6 @@ def origin(source: Mapping[str, Any]) -> str:
     return json.dumps(dict(source))
 
 
-def read_facts(text: str | None, flag: str) -> dict[str, Any] | None:
-    """Read the value of a flag on a version: a JSON object, a file with one, or free text.
-
-    Raises
-    ------
-    ConfigError
-        If text that looks like JSON is none, or a file cannot be read.
-    """
-    if text is None:
-        return None
-    is_file = text.endswith(".json")
-    if not is_file and not text.lstrip().startswith("{"):
-        return {"kind": "note", "note": text} if flag == "source" else {"note": text}
-    try:
-        content = json.loads(Path(text).read_bytes() if is_file else text)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{flag}: {text[:80]}: cannot be read as JSON: {error}",
-            hint="give a JSON object, a .json file that holds one, or free text",
-        ) from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{flag}: {text[:80]}: expected a JSON object")
-    return content
-
-
 def history_blocks(active: Active) -> tuple[Block, ...]:
     """Return the changes of the active version, the latest first; nothing without any."""
     rows = [(c.when, c.action, c.version, c.who, c.why) for c in reversed(active.history)]
@@ -169,13 +154,13 @@ def summary_json(summary: ModelSummary) -> dict[str, Any]:
     """Return a model as ``--json`` lists it."""
     versions = [
         {
-            "version": one.version,
-            "state": one.state,
-            "active": one.active,
-            "problem": one.problem,
-            "manifest": one.manifest.to_json() if one.manifest else None,
+            "version": version.version,
+            "state": version.state,
+            "active": version.active,
+            "problem": version.problem,
+            "manifest": version.manifest.to_json() if version.manifest else None,
         }
-        for one in summary.versions
+        for version in summary.versions
     ]
     return {"name": summary.name, "active": summary.active, "versions": versions} | (
         {"problem": summary.problem} if summary.problem else {}
@@ -185,11 +170,6 @@ def summary_json(summary: ModelSummary) -> dict[str, Any]:
 def history_json(active: Active) -> list[dict[str, str]]:
     """Return the changes of the active version for ``--json``, the oldest first."""
     return [asdict(change) for change in active.history]
-
-
-def comparison_json(report: Comparison) -> dict[str, Any]:
-    """Return a comparison for ``--json``."""
-    return asdict(report)
 
 
 def comparison_document(report: Comparison) -> Document:
@@ -216,3 +196,26 @@ def comparison_document(report: Comparison) -> Document:
         blocks.append(Paragraph(short))
     better = f"better: {report.better}" if report.better else "neither is better"
     return Document((*blocks, Paragraph(better)))
+
+
+def verdict_document(verdict: Verdict) -> Document:
+    """Return the leaderboard, which version is active now, and the objections."""
+    board = verdict.leaderboard.to_document()
+    if verdict.is_better:
+        return board.followed_by(Paragraph(f"active: {verdict.model}/{verdict.version}", Tone.GOOD))
+    active = f"{verdict.model}/{verdict.active}"
+    state = f"stays active: {active}" if verdict.active else "nothing active"
+    refusal = Paragraph(f"not switched to {verdict.version}; {state}", Tone.BAD)
+    return board.followed_by(refusal, Items.of(verdict.objections, depth=1))
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict for ``--json``."""
+    return {
+        "name": verdict.model,
+        "version": verdict.version,
+        "switched": verdict.is_better,
+        "objections": list(verdict.objections),
+        "location": verdict.location,
+        "leaderboard": verdict.leaderboard.to_json(),
+    }
