@@ -13,10 +13,20 @@ from dataclasses import dataclass, field
 from gigacast.batch.close import close_run, job_ids_of, read_summaries
 from gigacast.batch.result import array_of, is_array_run
 from gigacast.batch.service import WAITING, ArrayService, ChildState
+from gigacast.core.exit import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
 from gigacast.errors import ComputeError, ConfigError, DataError, StorageError
 from gigacast.job.run import utc_now
-from gigacast.lake.plan.audit import Audit, Clock, list_children, read_audit, update_audit
-from gigacast.storage.store import Store
+from gigacast.lake.plan.audit import (
+    FAILED,
+    INTERRUPTED,
+    Audit,
+    Clock,
+    list_children,
+    read_audit,
+    update_audit,
+)
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
 
 FIRST_POLL_S = 1.0
 LONGEST_POLL_S = 30.0
@@ -226,6 +236,70 @@ def _log_of(service: ArrayService, child: int, state: ChildState, lines: int) ->
         return ChildLog(child, state, service.read_log(state, lines))
     except ComputeError as error:
         return ChildLog(child, state, [], str(error))
+
+
+def service_for(address: StoreAddress, attempts: int = 8) -> ArrayService:
+    """Return AWS Batch in the region of a bucket, at ``AWS_ENDPOINT_URL`` if that is set.
+
+    Parameters
+    ----------
+    address : StoreAddress
+    attempts : int
+        Number of attempts of a request that is throttled or gets no answer.
+    """
+    # The AWS clients take half a second to import, and only array runs need them.
+    from gigacast.batch.aws import BatchService  # noqa: PLC0415
+
+    return BatchService(address.region, attempts=attempts)
+
+
+@dataclass(frozen=True)
+class ArrayRun:
+    """An array run to watch or to cancel: its id, its output root, and the service of its children.
+
+    Parameters
+    ----------
+    run_id : str
+    outputs : Store
+        Rooted at the output root.
+    service : ArrayService
+    """
+
+    run_id: str
+    outputs: Store
+    service: ArrayService
+
+    @classmethod
+    def open(cls, run_id: str, address: StoreAddress) -> "ArrayRun":
+        """Open the outputs of a run and the service of its region; makes no request.
+
+        Raises
+        ------
+        ConfigError, AccessDeniedError
+        """
+        return cls(run_id, open_store(address), service_for(address))
+
+    @property
+    def tasks(self) -> int:
+        """Number of partitions that the run forecasts; reads the audit."""
+        return int(str(find_array_run(self.outputs, self.run_id).plan["tasks"]))
+
+    def watch(self, on_progress: OnProgress) -> Audit:
+        """Wait for the end of the run and close it; see `watch_run`."""
+        return watch_run(self.outputs, self.run_id, self.service, on_progress=on_progress)
+
+    def cancel(self) -> Audit:
+        """Cancel the run; see `cancel_run`."""
+        return cancel_run(self.outputs, self.run_id, self.service)
+
+    def read_logs(self, child: int | None, lines: int) -> list[ChildLog]:
+        """Return the last lines of a child's log, or of those of all failed children."""
+        return read_logs(self.outputs, self.run_id, self.service, child, lines)
+
+
+def exit_code(audit: Audit) -> int:
+    """Return the exit code of a command for a run that has ended."""
+    return {FAILED: EXIT_FAILED, INTERRUPTED: EXIT_INTERRUPTED}.get(audit.status, EXIT_DONE)
 
 
 class _Poll:

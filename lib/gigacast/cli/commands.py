@@ -77,7 +77,15 @@ DATA_COMMANDS = {
     ),
     "infer": Home(
         "gigacast.cli.data.contract",
-        "Propose a contract that DATASET, or a local file, keeps: YAML, to be tightened.",
+        "Propose a contract in YAML that DATASET, or a local file, keeps; tighten it by hand.",
+    ),
+    "deprecate": Home(
+        "gigacast.cli.data.retention",
+        "Deprecate a version of DATASET: `latest` no longer selects it.",
+    ),
+    "retire": Home(
+        "gigacast.cli.data.retention",
+        "Delete versions of DATASET; without --yes only show them.",
     ),
     "quality": Home(
         "gigacast.cli.data.quality",

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 
 from gigacast.cli.forecast import run_and_report
-from gigacast.cli.preview import panel_of
 from gigacast.errors import MissingExtraError
-from gigacast.forecasting.demo import write_demo_data
+from gigacast.forecasting.demo import generate_demo
+from gigacast.forecasting.document import panel_of
 from gigacast.forecasting.preview import find_finished, look_at
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.document import Document
@@ -21,7 +21,6 @@ from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import job_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
-from gigacast.storage.opening import open_store
 
 BUCKET = "gigacast-demo"
 PARTITION = "2024/02/part-00000"
@@ -55,7 +54,7 @@ def demo(output: Path, n_jobs: int, model: str | None) -> int:
         }
         job = job_of(load_settings(nest_arguments(arguments)))
         say(f"1. An S3 on this machine: {endpoint}, bucket {BUCKET}", bold=True)
-        keys = write_demo_data(open_store(job.inputs))
+        keys = generate_demo(job)
         say(f"   {len(keys)} partitions of hourly load, {keys[0]} to {keys[-1]}")
         say("")
         say("2. Forecast the bucket, 24 hours ahead", bold=True)

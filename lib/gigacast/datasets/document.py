@@ -268,7 +268,7 @@ def _link_text(link: Link, how: str) -> str:
 
 
 def retirement_document(retirement: Retirement) -> Document:
-    """Return the versions that were deleted, or that a dry run would delete, and those that stay."""
+    """Return the versions that go, or would go in a dry run, and those that stay."""
     plan, is_dry_run = retirement.plan, retirement.is_dry_run
     verb = "would delete" if is_dry_run else "deleted"
     texts = [f"{verb} {ref}" for ref in plan.versions]

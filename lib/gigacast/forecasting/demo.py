@@ -4,6 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.core.time.month import Month
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.storage.opening import open_store
 from gigacast.storage.parquet.writer import ParquetSink
 from gigacast.storage.store import Store
 
@@ -36,6 +38,16 @@ def write_demo_data(store: Store) -> list[str]:
                 sink.write(_rows(names, hours[inside], load[:, inside]))
             keys.append(key)
     return keys
+
+
+def generate_demo(job: ForecastJob) -> list[str]:
+    """Write the partitions of the demo below the input root of a job, and return their keys.
+
+    Raises
+    ------
+    StorageError
+    """
+    return write_demo_data(open_store(job.inputs))
 
 
 def site_loads(part: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,10 +3,13 @@
 from dataclasses import dataclass, field
 
 from gigacast.forecasting.estimate import Estimate, ReceiptSample, Workload, estimate
-from gigacast.forecasting.prepare import Prepared, prepare_for
+from gigacast.forecasting.prepare import Prepared, prepare_for, processes_for
+from gigacast.forecasting.quote import Quote, quote_here, quote_queues
+from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.lake.plan.receipt import Receipt
+from gigacast.runtime.instance import this_machine
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,20 @@ def plan_prepared(prepared: Prepared) -> PlanReport:
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add)
     receipts = sample.read(prepared.outputs, prepared.spec)
     return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts), receipts)
+
+
+def quote_plan(report: PlanReport, options: ArrayOptions) -> list[Quote]:
+    """Return the cost of a plan on this machine, if its price is known, and on each queue.
+
+    Without tasks this machine is left out: it would cost nothing.
+
+    Parameters
+    ----------
+    report : PlanReport
+    options : ArrayOptions
+        Machines of the queues, and their prices.
+    """
+    work, prepared = report.workload, report.prepared
+    here = quote_here(work, processes_for(prepared), this_machine(), prepared.job.prices)
+    local = [here] if here is not None and work.tasks else []
+    return [*local, *quote_queues(work, options)]

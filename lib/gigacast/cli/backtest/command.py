@@ -7,12 +7,17 @@ from typing import Any
 
 import click
 
-from gigacast.backtesting.evaluation.result import Evaluation
+from gigacast.backtesting.document import (
+    backtest_document,
+    backtest_json,
+    evaluation_document,
+    failed_forecasts,
+)
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.leaderboard.breakdown import SEGMENTS
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import Windows
-from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
+from gigacast.backtesting.run import BacktestJob, run_backtest
 from gigacast.cli.flags import (
     JOB_FLAGS,
     config_option,
@@ -22,12 +27,11 @@ from gigacast.cli.flags import (
     setting,
     settings_flags,
 )
-from gigacast.cli.forecast import Watcher
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ModelChoice
-from gigacast.report.document import Document, Items, Paragraph
 from gigacast.report.plot.calibration import save_calibration_figure
+from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import job_of
 from gigacast.settings.options import names_of
@@ -100,12 +104,12 @@ def backtest(  # noqa: PLR0913 - click hands each flag in by name
         series=sample_series,
         season=season,
     )
-    with Watcher(quiet=quiet or as_json) as watcher:
-        result = run_backtest(job, events=watcher)
+    with RunProgress(quiet=quiet or as_json) as progress:
+        result = run_backtest(job, events=progress)
     if as_json:
-        click.echo(json.dumps(_backtest_json(result), indent=1))
+        click.echo(json.dumps(backtest_json(result), indent=1))
     elif not quiet:
-        show(_backtest_document(result))
+        show(backtest_document(result))
         for model, task, failure in result.failures:
             say(f"failed: {model} on {task.partition}: {failure.message}", err=True)
     if plot is not None:
@@ -129,29 +133,6 @@ def _draw(path: Path, board: Leaderboard) -> None:
         ) from error
 
 
-def _backtest_json(result: BacktestResult) -> dict[str, Any]:
-    return {
-        "status": result.status,
-        "runs": list(result.run_ids),
-        "computed": result.computed,
-        "skipped": result.skipped,
-        "leaderboard": result.leaderboard.to_json(),
-        "location": result.location,
-        "failures": [
-            {"model": model, "partition": task.partition, "error": f.error, "message": f.message}
-            for model, task, f in result.failures
-        ],
-    }
-
-
-def _backtest_document(result: BacktestResult) -> Document:
-    """Return the leaderboard with the counts and the place of a backtest."""
-    return result.leaderboard.to_document().followed_by(
-        Paragraph(f"{result.computed} computed, {result.skipped} done before"),
-        Paragraph(f"written to {result.location}.md, .json, .parquet"),
-    )
-
-
 @click.command()
 @settings_flags(*_EVALUATE_FLAGS)
 @config_option
@@ -171,20 +152,6 @@ def evaluate(*, as_json: bool, quiet: bool, **given: Any) -> int:
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=1))
     elif not quiet:
-        show(_evaluation_document(result))
-        show(_failed_forecasts(result), sys.stderr)
+        show(evaluation_document(result))
+        show(failed_forecasts(result), sys.stderr)
     return EXIT_FAILED if result.failures else 0
-
-
-def _evaluation_document(result: Evaluation) -> Document:
-    """Return the figures of an evaluation with its place."""
-    return result.to_document().followed_by(
-        Paragraph(f"{result.waiting:,} forecast steps wait for their actual"),
-        Paragraph(f"written to {result.location}.md, .json, .parquet"),
-    )
-
-
-def _failed_forecasts(result: Evaluation) -> Document:
-    """Return the forecasts that could not be evaluated."""
-    texts = (f"failed: {key}: {message}" for key, message in result.failures)
-    return Document((Items.of(texts),))

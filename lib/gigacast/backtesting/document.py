@@ -1,0 +1,45 @@
+"""Documents and JSON of backtests and evaluations."""
+
+from typing import Any
+
+from gigacast.backtesting.evaluation.result import Evaluation
+from gigacast.backtesting.run import BacktestResult
+from gigacast.report.document import Document, Items, Paragraph
+
+
+def backtest_json(result: BacktestResult) -> dict[str, Any]:
+    """Return the result of a backtest for ``--json``."""
+    return {
+        "status": result.status,
+        "runs": list(result.run_ids),
+        "computed": result.computed,
+        "skipped": result.skipped,
+        "leaderboard": result.leaderboard.to_json(),
+        "location": result.location,
+        "failures": [
+            {"model": model, "partition": task.partition, "error": f.error, "message": f.message}
+            for model, task, f in result.failures
+        ],
+    }
+
+
+def backtest_document(result: BacktestResult) -> Document:
+    """Return the leaderboard of a backtest, its counts, and the location of its files."""
+    return result.leaderboard.to_document().followed_by(
+        Paragraph(f"{result.computed} computed, {result.skipped} done before"),
+        Paragraph(f"written to {result.location}.md, .json, .parquet"),
+    )
+
+
+def evaluation_document(result: Evaluation) -> Document:
+    """Return the figures of an evaluation and the location of its files."""
+    return result.to_document().followed_by(
+        Paragraph(f"{result.waiting:,} forecast steps wait for their actual"),
+        Paragraph(f"written to {result.location}.md, .json, .parquet"),
+    )
+
+
+def failed_forecasts(result: Evaluation) -> Document:
+    """Return the forecasts that could not be evaluated."""
+    texts = (f"failed: {key}: {message}" for key, message in result.failures)
+    return Document((Items.of(texts),))

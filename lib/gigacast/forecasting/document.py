@@ -1,0 +1,216 @@
+"""Documents and JSON of forecasting: plan, run summary, panels, verification, litter."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from gigacast.forecasting.plan import PlanReport
+from gigacast.forecasting.preview import Look
+from gigacast.forecasting.prune import Litter
+from gigacast.forecasting.quote import Quote
+from gigacast.forecasting.run import RunResult
+from gigacast.forecasting.verify import VerifyReport
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.lake.layout import audit_key
+from gigacast.report import quantity
+from gigacast.report.document import (
+    Block,
+    Column,
+    Document,
+    Heading,
+    Items,
+    KeyValues,
+    Kind,
+    Paragraph,
+    Table,
+    Tone,
+)
+from gigacast.report.plot.panel import ForecastPanel
+from gigacast.report.summary import FailedPartition, RunSummary
+
+_FIRST = 5
+_QUOTE_COLUMNS = (
+    Column("queue"),
+    Column("machine"),
+    Column("bought", label="purchase"),
+    Column("machines", Kind.COUNT, 1),
+    Column("ends after", Kind.DURATION),
+    Column("machine time", Kind.DURATION, 2),
+    Column("dollars", Kind.DOLLARS),
+    Column("per million series", Kind.DOLLARS, 1, "dollars per million series"),
+    Column("by", priority=4, label="basis of the estimate"),
+)
+
+
+def plan_document(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> Document:
+    """Return the counts of a plan, its estimate, and a table of its costs."""
+    return Document((KeyValues.of(_plan_facts(report, job)), *_quote_blocks(quotes)))
+
+
+def _quote_blocks(quotes: Sequence[Quote]) -> tuple[Block, ...]:
+    """Return the cost of the plan, a row per queue; nothing without quotes."""
+    if not quotes:
+        return ()
+    rows = [
+        (
+            quote.queue,
+            quote.instance,
+            quote.purchase.replace("_", " "),
+            quote.machines,
+            quote.elapsed_s,
+            quote.hours * 3600,
+            quantity.dollars(quote.dollars),
+            quantity.dollars(quote.dollars_per_million),
+            quote.basis,
+        )
+        for quote in quotes
+    ]
+    dated = f", prices of {quotes[0].prices_as_of}" if quotes[0].prices_as_of else ""
+    return Heading(f"Cost{dated}"), Table(_QUOTE_COLUMNS, tuple(rows))
+
+
+def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
+    plan, info = report.plan, report.prepared.info
+    totals = plan.totals
+    has_estimate = report.estimate.series is not None or plan.tasks
+    unmatched = f"{plan.unmatched_count} objects ({', '.join(plan.unmatched[:_FIRST])})"
+    foreign = f"not taken for input: {', '.join(plan.foreign_folders[:_FIRST])}"
+    return [
+        ("input", job.inputs.url),
+        ("model", f"{info.name} {info.version} ({report.prepared.model.source})"),
+        ("runs on", f"{info.device}, {info.precision}"),
+        ("spec", ", ".join(sorted(plan.specs)[:_FIRST]) or "-"),
+        ("done", f"{totals.done} partitions, {quantity.size(plan.done_bytes)}"),
+        ("pending", f"{totals.pending} partitions, {quantity.size(plan.pending_bytes)}"),
+        ("estimate", _estimate_text(report, job) if has_estimate else ""),
+        ("superseded", f"{totals.superseded} older generations" if totals.superseded else ""),
+        ("orphaned", f"{totals.orphaned} forecasts without an input" if totals.orphaned else ""),
+        ("not taken", unmatched if plan.unmatched_count else ""),
+        ("folders", foreign if plan.foreign_folders else ""),
+    ]
+
+
+def _estimate_text(report: PlanReport, job: ForecastJob) -> str:
+    estimate = report.estimate
+    if estimate.series is None or estimate.seconds is None:
+        return "none: no receipts of earlier runs yet"
+    jobs = max(1, job.resources.n_jobs or 1)
+    return (
+        f"about {quantity.count(estimate.series)} series, "
+        f"{quantity.duration(estimate.seconds / jobs)} with --n_jobs {jobs} "
+        f"(from {estimate.receipts} receipts)"
+    )
+
+
+def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> dict[str, Any]:
+    """Return a plan with its estimate and its costs for ``--json``."""
+    plan = report.plan
+    return {
+        "input": job.inputs.url,
+        "output": job.outputs.url,
+        "model": asdict(report.prepared.info),
+        **asdict(plan.totals),
+        "pending_bytes": plan.pending_bytes,
+        "done_bytes": plan.done_bytes,
+        "unmatched": plan.unmatched_count,
+        "twins": plan.twins,
+        "foreign_folders": plan.foreign_folders,
+        "estimate": asdict(report.estimate),
+        "tasks": [
+            {
+                "partition": task.partition,
+                "spec": task.spec,
+                "horizon": task.horizon,
+                "size_bytes": task.size_bytes,
+                "output_key": task.output_key,
+            }
+            for task in plan.tasks
+        ],
+        "cost": [quote.describe() for quote in quotes],
+    }
+
+
+def summarise_run(result: RunResult, job: ForecastJob) -> RunSummary:
+    """Return the summary of a run."""
+    totals, plan = result.totals, result.plan.totals
+    return RunSummary(
+        run_id=result.run_id,
+        status=result.status,
+        elapsed_s=result.elapsed_s,
+        partitions={
+            "done": totals.partitions,
+            "skipped": plan.done,
+            "failed": len(result.failures),
+            "pending": plan.pending - totals.partitions - len(result.failures),
+            "superseded": plan.superseded,
+            "orphaned": plan.orphaned,
+        },
+        model=result.info.name,
+        version=result.info.version,
+        specs=tuple(sorted(result.plan.specs)),
+        series=totals.series,
+        quarantined=totals.reasons,
+        repairs=totals.repairs,
+        rows=totals.rows_written,
+        read_bytes=totals.bytes_read,
+        written_bytes=totals.bytes_written,
+        seconds_by_stage=totals.seconds,
+        ignored=result.ignored,
+        cost=result.cost,
+        output_url=result.outputs,
+        # A dry run writes no audit.
+        audit_url=""
+        if result.status == "planned"
+        else f"{job.outputs.url}/{audit_key(result.run_id)}",
+        failures=tuple(
+            FailedPartition(task.partition, failure.error, failure.message, failure.hint)
+            for task, failure in result.failures
+        ),
+    )
+
+
+def panel_of(look: Look) -> ForecastPanel:
+    """Return a series with its forecast as a panel of a picture."""
+    flag = f" (fallback: {look.fallback})" if look.fallback else ""
+    return ForecastPanel(
+        title=f"{look.item_id} · {look.target_name}{flag}",
+        context_times=look.context_times,
+        context=look.context,
+        times=look.times,
+        median=look.median,
+        levels=look.levels,
+        quantiles=look.quantiles,
+        actuals=look.actuals,
+    )
+
+
+def verification_document(report: VerifyReport) -> Document:
+    """Return the size of the sample, the largest difference, and each beyond the tolerance."""
+    skipped = f"{report.skipped} series that the model did not forecast" if report.skipped else ""
+    scale = f"{report.worst:.2e} of the context's scale, tolerance {report.tolerance}"
+    facts = KeyValues.of(
+        [
+            ("reference", report.reference),
+            ("compared", f"{report.series} series of {report.partitions} partitions"),
+            ("skipped", skipped),
+            ("worst", scale),
+            *(
+                ("different", f"{d.partition} {d.item_id} {d.target_name}: {d.error:.2e}")
+                for d in report.differences
+            ),
+        ]
+    )
+    if report.differences:
+        return Document((facts, Paragraph("different", Tone.BAD)))
+    return Document((facts, Paragraph("the same", Tone.GOOD)))
+
+
+def litter_document(litter: Litter, old_specs: bool) -> Document:
+    """Return the number and the first keys of what can be deleted."""
+    blocks: list[Block] = []
+    for title, keys in (("orphaned", litter.orphans), ("stale receipts", litter.receipts)):
+        blocks += [Paragraph(f"{title}: {len(keys)}"), Items.of(keys, depth=1, limit=_FIRST)]
+    stays = "" if old_specs or not litter.old_specs else " (kept; add --old_specs)"
+    folders = (f"{folder}: {count} objects" for folder, count in litter.old_specs.items())
+    blocks += [Paragraph(f"old specs: {len(litter.old_specs)}{stays}"), Items.of(folders, depth=1)]
+    return Document(tuple(blocks))
