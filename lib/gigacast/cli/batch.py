@@ -96,7 +96,13 @@ def cancel(run: str, as_json: bool, **flags: Any) -> None:
 @click.argument("run")
 @click.argument("index", type=click.IntRange(0), required=False)
 @where_options
-@click.option("--lines", type=click.IntRange(1, 10_000), default=50, help="Last lines to show.")
+@click.option(
+    "--lines",
+    type=click.IntRange(1, 10_000),
+    default=50,
+    show_default=True,
+    help="Number of last lines to show.",
+)
 def logs(run: str, index: int | None, lines: int, **flags: Any) -> None:
     """Show the log of child INDEX of the array run RUN, or of every child that failed."""
     child_logs = _open_run(run, flags).read_logs(index, lines)

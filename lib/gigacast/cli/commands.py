@@ -1,4 +1,4 @@
-"""Commands that are loaded when they are called: their modules and their help in lists."""
+"""Commands that are loaded when they are called: their modules and first sentences of help."""
 
 from gigacast.cli.lazy import Home
 
@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "train": Home(
         "gigacast.cli.train.command",
-        "Train models: fine-tune one on your data, or pretrain one on synthetic series.",
+        "Train models: fine-tune on your data, or pretrain on synthetic series.",
     ),
     "backtest": Home(
         _BACKTEST, "Forecast the past from past origins, and compare models with seasonal naive."
@@ -69,7 +69,7 @@ COMMANDS = {
 DATA_COMMANDS = {
     "discover": Home(
         "gigacast.cli.data.discover",
-        "Show which files there are under the input root: by series, with the months they span.",
+        "List the files under the input root by series, with the months they span.",
     ),
     "validate": Home(
         "gigacast.cli.data.contract",
@@ -89,7 +89,7 @@ DATA_COMMANDS = {
     ),
     "quality": Home(
         "gigacast.cli.data.quality",
-        "Measure how good DATASET is, or the partitions of the input root; exit code 1 if any "
+        "Measure the quality of DATASET, or of the input root's partitions; exit code 1 if any "
         "fails.",
     ),
     "clean": Home(

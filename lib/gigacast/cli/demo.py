@@ -33,10 +33,10 @@ SITE = "site-003"
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo-output"),
     show_default=True,
-    help="Folder for the picture.",
+    help="Folder of the picture.",
 )
-@click.option("--n_jobs", default=2, show_default=True, help="Processes.")
-@click.option("--model", default=None, help="Another model than the one that ships.")
+@click.option("--n_jobs", default=2, show_default=True, help="Number of processes.")
+@click.option("--model", help="Model to forecast with; the bundled one by default.")
 def demo(output: Path, n_jobs: int, model: str | None) -> int:
     """Generate data in an embedded S3, forecast it, look at it, and run again.
 

@@ -73,7 +73,7 @@ def settings_flags(*names: str, texts: Mapping[str, str] | None = None) -> Calla
 config_option = click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
-    help=f"Settings file; {DEFAULT_CONFIG} is read when it is there.",
+    help=f"Settings file; {DEFAULT_CONFIG} by default, if it exists.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 quiet_option = click.option("--quiet", is_flag=True, help="Print errors only.")

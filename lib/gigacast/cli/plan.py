@@ -14,13 +14,13 @@ from gigacast.settings.assembly import array_options_of, job_of
 
 @click.command()
 @settings_options
-@setting("overwrite", "Plan to forecast again what is done.")
+@setting("overwrite", "Plan finished partitions again.")
 @json_option
 def plan(as_json: bool, **flags: Any) -> None:
     """Count pending partitions, and estimate their time and costs.
 
     Partitions and bytes are exact, from listings alone; series and time are estimated from the
-    receipts of earlier runs, and with them what the plan costs on each queue of a deployment.
+    receipts of earlier runs, and from them the cost of the plan on each queue of a deployment.
     """
     settings = read_settings(flags)
     job = job_of(settings)

@@ -1,4 +1,4 @@
-"""The commands that show what is in the bucket: status, show, plot, verify and prune."""
+"""Commands on finished forecasts and runs: status, show, plot, verify and prune."""
 
 import json
 from collections.abc import Callable
@@ -43,23 +43,31 @@ def status(as_json: bool, **given: Any) -> None:
     render(status_document(report))
 
 
-def _looks(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument and flags of the commands that show single series."""
+def _series_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the argument and flags of commands that show single series."""
     command = click.option(
-        "--steps", type=click.IntRange(1), default=96, help="Steps of context to show."
+        "--steps",
+        type=click.IntRange(1),
+        default=96,
+        show_default=True,
+        help="Steps of context to show.",
     )(command)
     command = click.option(
-        "--count", type=click.IntRange(1), default=1, help="Series to show when none is named."
+        "--count",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Number of series to show without --item.",
     )(command)
-    command = click.option("--item", "items", multiple=True, help="Item id; may be repeated.")(
-        command
-    )
+    command = click.option(
+        "--item", "items", multiple=True, help="Item id to show; may be repeated."
+    )(command)
     command = settings_options(command)
     return click.argument("partition")(command)
 
 
 @click.command()
-@_looks
+@_series_options
 def show(partition: str, items: tuple[str, ...], count: int, steps: int, **given: Any) -> None:
     """Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal."""
     finished = find_finished(_job(given), partition)
@@ -68,13 +76,13 @@ def show(partition: str, items: tuple[str, ...], count: int, steps: int, **given
 
 
 @click.command()
-@_looks
+@_series_options
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("forecast.png"),
     show_default=True,
-    help="Where the picture goes.",
+    help="Picture to write.",
 )
 def plot(
     partition: str,
@@ -99,22 +107,22 @@ def plot(
     type=click.IntRange(1),
     default=5,
     show_default=True,
-    help="Finished partitions to sample.",
+    help="Number of finished partitions to sample.",
 )
 @click.option(
     "--series",
     type=click.IntRange(1),
     default=20,
     show_default=True,
-    help="Series to sample of each.",
+    help="Number of series to sample per partition.",
 )
-@click.option("--sample_seed", default=0, show_default=True, help="Of the sample.")
+@click.option("--sample_seed", default=0, show_default=True, help="Seed of the sample.")
 @json_option
 def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **given: Any) -> int:
     """Recompute a sample of finished series by the stock Chronos pipeline and compare.
 
-    Differences are measured in units of each context's standard deviation. Exit code 1 when one
-    is beyond the tolerance: 1e-4 for float32, 1e-1 for bfloat16.
+    Differences are in units of each context's standard deviation. Exit code 1 if one is beyond the
+    tolerance: 1e-4 for float32, 1e-1 for bfloat16.
     """
     report = verify_sample(_job(given), partitions=partitions, series=series, seed=sample_seed)
     if as_json:
@@ -126,13 +134,13 @@ def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **give
 
 @click.command()
 @settings_options
-@click.option("--old_specs", is_flag=True, help="Delete the forecasts of other specs, too.")
-@click.option("--yes", is_flag=True, help="Delete; without it, only tell what would be deleted.")
+@click.option("--old_specs", is_flag=True, help="Also delete the forecasts of other specs.")
+@click.option("--yes", is_flag=True, help="Delete; without it nothing is deleted.")
 @json_option
 def prune(old_specs: bool, yes: bool, as_json: bool, **given: Any) -> None:
     """Delete objects that nothing uses any more; without --yes only show them.
 
-    Forecasts whose input is gone or superseded, receipts that prove nothing any more and, with
+    Forecasts whose input is deleted or superseded, receipts that are no longer valid and, with
     --old_specs, the forecasts of this model version under other settings.
     """
     litter = find_litter(_job(given))

@@ -2,14 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gigacast.forecasting.plan import PlanReport
-from gigacast.forecasting.preview import Look
-from gigacast.forecasting.prune import Litter
 from gigacast.forecasting.quote import Quote
-from gigacast.forecasting.run import RunResult
-from gigacast.forecasting.verify import VerifyReport
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.layout import audit_key
 from gigacast.report import quantity
@@ -27,6 +23,13 @@ from gigacast.report.document import (
 )
 from gigacast.report.plot.panel import ForecastPanel
 from gigacast.report.summary import FailedPartition, RunSummary
+
+# A command that shows one kind of result does not load the code that makes the others.
+if TYPE_CHECKING:
+    from gigacast.forecasting.preview import Look
+    from gigacast.forecasting.prune import Litter
+    from gigacast.forecasting.run import RunResult
+    from gigacast.forecasting.verify import VerifyReport
 
 _FIRST = 5
 _QUOTE_COLUMNS = (
@@ -130,7 +133,7 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
     }
 
 
-def summarise_run(result: RunResult, job: ForecastJob) -> RunSummary:
+def summarise_run(result: "RunResult", job: ForecastJob) -> RunSummary:
     """Return the summary of a run."""
     totals, plan = result.totals, result.plan.totals
     return RunSummary(
@@ -169,7 +172,7 @@ def summarise_run(result: RunResult, job: ForecastJob) -> RunSummary:
     )
 
 
-def panel_of(look: Look) -> ForecastPanel:
+def panel_of(look: "Look") -> ForecastPanel:
     """Return a series with its forecast as a panel of a picture."""
     flag = f" (fallback: {look.fallback})" if look.fallback else ""
     return ForecastPanel(
@@ -184,7 +187,7 @@ def panel_of(look: Look) -> ForecastPanel:
     )
 
 
-def verification_document(report: VerifyReport) -> Document:
+def verification_document(report: "VerifyReport") -> Document:
     """Return the size of the sample, the largest difference, and each beyond the tolerance."""
     skipped = f"{report.skipped} series that the model did not forecast" if report.skipped else ""
     scale = f"{report.worst:.2e} of the context's scale, tolerance {report.tolerance}"
@@ -205,7 +208,7 @@ def verification_document(report: VerifyReport) -> Document:
     return Document((facts, Paragraph("the same", Tone.GOOD)))
 
 
-def litter_document(litter: Litter, old_specs: bool) -> Document:
+def litter_document(litter: "Litter", old_specs: bool) -> Document:
     """Return the number and the first keys of what can be deleted."""
     blocks: list[Block] = []
     for title, keys in (("orphaned", litter.orphans), ("stale receipts", litter.receipts)):

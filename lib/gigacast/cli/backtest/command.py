@@ -49,23 +49,37 @@ _EVALUATE_FLAGS = (
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, metavar="MODEL", help="May be repeated.")
+@click.option(
+    "--model", "models", multiple=True, metavar="MODEL", help="Model to compare; may be repeated."
+)
 @click.option("--windows", default=1, show_default=True, help="Origins per series.")
-@click.option("--step", type=int, help="Steps from origin to origin; the horizon when absent.")
+@click.option("--step", type=int, help="Steps between origins; the horizon by default.")
 @click.option(
     "--segment",
     default="partition",
     show_default=True,
-    metavar="WHAT",
-    help=f"What figures are shown by: {', '.join(SEGMENTS)}, or column:NAME.",
+    metavar="PROPERTY",
+    help=f"Property by which figures are grouped: {', '.join(SEGMENTS)}, or column:NAME.",
 )
-@click.option("--season", type=int, metavar="N", help="Steps of a season; by frequency if absent.")
-@click.option("--sample_partitions", type=int, metavar="N", help="A sample of N partitions.")
-@click.option("--sample_series", type=int, metavar="N", help="Only N series of each.")
-@click.option("--plot", type=_FILE, metavar="FILE", help="Draw the calibration: PNG, SVG, PDF.")
+@click.option("--season", type=int, metavar="N", help="Steps of a season; by frequency by default.")
+@click.option(
+    "--sample_partitions",
+    type=int,
+    metavar="N",
+    help="Size of a sample of the partitions; all by default.",
+)
+@click.option(
+    "--sample_series", type=int, metavar="N", help="Maximum series per partition; all by default."
+)
+@click.option(
+    "--plot",
+    type=_FILE,
+    metavar="FILE",
+    help="Picture of the calibration to write: PNG, SVG or PDF.",
+)
 @settings_flags(*_BACKTEST_FLAGS)
-@setting("limit", "Backtest at most this many partitions.")
-@setting("overwrite", "Compute again what is done.")
+@setting("limit", "Maximum partitions to backtest.")
+@setting("overwrite", "Compute finished partitions again.")
 @config_option
 @json_option
 @quiet_option

@@ -25,6 +25,11 @@ from gigacast.job.file_job import PARTITIONS
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show
 
+_RULES = (
+    *("nulls", "max_fill", "outliers", "method", "duplicates"),
+    *("align", "optimise", "float_tolerance"),
+)
+
 
 @click.command()
 @click.argument("source")
@@ -34,35 +39,41 @@ from gigacast.report.terminal import show
     type=click.Choice(NULL_POLICIES),
     default="forward_fill",
     show_default=True,
-    help="What becomes of missing values; interpolate looks ahead.",
+    help="Treatment of missing values; interpolate looks ahead.",
 )
-@click.option("--max_fill", type=click.IntRange(1), metavar="N", help="Fill at most N in a row.")
+@click.option(
+    "--max_fill",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Maximum number of values to fill in a row.",
+)
 @click.option(
     "--outliers",
     type=click.Choice(OUTLIER_POLICIES),
     default="flag",
     show_default=True,
-    help="What becomes of values that lie far out.",
+    help="Treatment of outliers.",
 )
 @click.option(
     "--method",
     type=click.Choice(OUTLIER_METHODS),
     default="iqr",
     show_default=True,
-    help="How they are found, in each series.",
+    help="Method that detects outliers, per series.",
 )
 @click.option(
     "--outlier_limit",
     type=float,
     metavar="X",
-    help="How far out: 3 ranges (iqr), 5 deviations (zscore), 0.7 (isolation_forest).",
+    help="Limit of the method: by default 3 ranges (iqr), 5 deviations (zscore), 0.7 "
+    "(isolation_forest).",
 )
 @click.option(
     "--duplicates",
     type=click.Choice(DUPLICATE_POLICIES),
     default="last",
     show_default=True,
-    help="Which row of a series and time stays.",
+    help="Row to keep among those of the same series and time.",
 )
 @click.option(
     "--align",
@@ -71,13 +82,15 @@ from gigacast.report.terminal import show
     show_default=True,
     help="Move times to the grid of --freq.",
 )
-@click.option("--optimise/--no_optimise", default=True, help="Narrow types that hold all values.")
+@click.option(
+    "--optimise/--no_optimise", default=True, help="Use the narrowest type that holds all values."
+)
 @click.option(
     "--float_tolerance",
     type=float,
     default=0.0,
     metavar="SHARE",
-    help="Narrow floats that move by no more than this share; 0 is without loss.",
+    help="Share by which narrowing may change a float; 0 is lossless.",
 )
 @codec_option
 @changelog_option
@@ -86,8 +99,8 @@ from gigacast.report.terminal import show
 def clean(source: str, dataset: str, as_json: bool, quiet: bool, **given: Any) -> int:
     """Clean SOURCE, a dataset or `partitions` (of the input root), into DATASET.
 
-    DATASET is as cleaned/EURUSD; without a version the next one is taken. Every partition is a
-    task: a rerun goes on where one was killed. Exit code 1 when partitions are set aside.
+    DATASET is cleaned/NAME, for the next version, or cleaned/v3/NAME. A rerun continues where a run
+    was killed. Exit code 1 if partitions are set aside.
 
     \b
     Examples:
@@ -118,9 +131,3 @@ def clean(source: str, dataset: str, as_json: bool, quiet: bool, **given: Any) -
     # A limit leaves partitions for later, so that no version can be published yet.
     is_on_course = result.manifest is not None or result.pending > 0
     return 0 if is_on_course and not result.set_aside and not result.failures else EXIT_FAILED
-
-
-_RULES = (
-    *("nulls", "max_fill", "outliers", "method", "duplicates"),
-    *("align", "optimise", "float_tolerance"),
-)

@@ -1,4 +1,4 @@
-"""``gigacast data``: import, publish, describe, compare and retire versions of datasets."""
+"""``gigacast data``: import, publish, list, describe and compare versions of datasets."""
 
 import json
 from collections.abc import Callable
@@ -50,7 +50,7 @@ def data(context: click.Context) -> None:
 
     The lake is raw/, cleaned/ and features/ under --bucket and --prefix; without a bucket, in the
     working folder. A DATASET is raw/NAME/2024-01-15, cleaned/v3/NAME or features/v2/NAME; without
-    a version, or with `latest` in its place, the latest.
+    a version, or with `latest` in its place, it is the latest.
 
     \b
     Examples:
@@ -65,7 +65,7 @@ def data(context: click.Context) -> None:
 
 
 def placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags that say where the lake is, and ``--json``."""
+    """Add the flags for the address of the lake, and ``--json``."""
     return settings_flags(*_PLACE)(config_option(json_option(command)))
 
 
@@ -105,7 +105,7 @@ mode_option = click.option(
     type=click.Choice([str(m) for m in Mode]),
     default="strict",
     show_default=True,
-    help="Strictness of the check: what a broken rule does.",
+    help="Strictness of the check: strict refuses wrong types, coerce converts, ignore only logs.",
 )
 partition_option = click.option(
     "--partition_by",
@@ -162,7 +162,10 @@ def _options(given: dict[str, Any], *, append: bool = False) -> PublishOptions:
 @_publishing
 @placed
 def import_(source: Path, dataset: str, as_json: bool, **given: Any) -> None:
-    """Import SOURCE (CSV, Parquet, or a folder of them) as DATASET, a snapshot of today's."""
+    """Import SOURCE (CSV, Parquet, or a folder of them) as a snapshot of DATASET.
+
+    Without a day the snapshot is today's.
+    """
     options = _options(given)
     lake, ref = read_address(given).open(), DatasetRef.parse(dataset)
     _show_published(import_files(lake, ref, source, options, this_author()), as_json)
@@ -171,13 +174,15 @@ def import_(source: Path, dataset: str, as_json: bool, **given: Any) -> None:
 @data.command()
 @click.argument("source")
 @dataset_argument
-@click.option("--append", is_flag=True, help="Add to the version before, sharing its files.")
+@click.option(
+    "--append", is_flag=True, help="Add the rows to the version before, and share its files."
+)
 @_publishing
 @placed
 def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any) -> None:
-    """Publish SOURCE, a dataset or a local file, as DATASET: whole, and for good.
+    """Publish SOURCE, a dataset or a local file, as a version of DATASET that never changes.
 
-    Without a version the next one is taken. What is published of a dataset keeps its contract.
+    The version is the next one by default. Rows of a dataset keep its contract.
     """
     options = _options(given, append=append)
     lake, ref = read_address(given).open(), DatasetRef.parse(dataset)
@@ -209,7 +214,7 @@ def _show_published(
 @click.argument("dataset", required=False)
 @placed
 def versions(dataset: str | None, as_json: bool, **given: Any) -> None:
-    """List the versions of DATASET, or all datasets with their latest."""
+    """List the versions of DATASET, or of all datasets."""
     lake = read_address(given).open()
     rows = list_versions(lake, DatasetRef.parse(dataset) if dataset else None)
     if as_json:

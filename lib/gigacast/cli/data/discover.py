@@ -23,15 +23,15 @@ from gigacast.settings.options import names_of
 
 
 @click.command()
-@click.option("--files", "each", is_flag=True, help="A line for every file.")
+@click.option("--files", "each", is_flag=True, help="List every file.")
 @json_option
 @config_option
 @settings_flags(*names_of("where"), "years", "months", "symbol", "timeframe")
 def discover(each: bool, as_json: bool, **given: Any) -> None:
-    """Show which files there are under the input root: by series, with the months they span.
+    """List the files under the input root by series, with the months they span.
 
     The root is --bucket and --prefix, else the settings' `data_paths.root_dir`, else the working
-    folder; a dataset, as --input_prefix cleaned/latest/EURUSD, is looked into as well.
+    folder. It can be a dataset, as --input_prefix cleaned/latest/EURUSD.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The options that ``data quality`` and ``data clean`` share: files, reading, executors."""
+"""Options that ``data quality`` and ``data clean`` share: files, reading, limits, executors."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
@@ -33,31 +33,33 @@ _SETTINGS = (
     *("executor", "n_jobs", "memory_limit", "limit"),
 )
 _OPTIONS = (
-    click.option("--every", is_flag=True, help="All snapshots or versions, not only the latest."),
+    click.option(
+        "--every", is_flag=True, help="Read all snapshots or versions, not only the latest."
+    ),
     click.option(
         "--calendar",
-        help="When rows are expected: 24/7 (default), weekdays, 'mon-fri 09:30-16:00 Asia/Tokyo'.",
+        help="Times of rows: 24/7 (default), weekdays, 'mon-fri 09:30-16:00 Asia/Tokyo'.",
     ),
-    click.option("--holidays", metavar="DAYS", help="Days without rows (commas)."),
-    click.option("--zone", help="Of times that name none; UTC when absent."),
+    click.option("--holidays", metavar="DAYS", help="Days without rows (commas), as 2024-12-25."),
+    click.option("--zone", help="Time zone of timestamps without one; UTC by default."),
     click.option(
         "--warn",
         multiple=True,
         metavar="NAME=LIMIT",
-        help="A measure above this warns, as missing=0.01; 'never' switches it off.",
+        help="Limit above which a measure warns, as missing=0.01; 'never' for none.",
     ),
     click.option(
         "--fail",
         multiple=True,
         metavar="NAME=LIMIT",
-        help="A measure above this fails: the partition is set aside.",
+        help="Limit above which a measure fails; the partition is set aside.",
     ),
 )
 
 
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags."""
-    texts = {"limit": "Maximum number of partitions to do of those left."}
+    """Add the flags of jobs over files."""
+    texts = {"limit": "Maximum number of pending partitions to do."}
     command = settings_flags(*_SETTINGS, texts=texts)(command)
     for decorate in (*reversed(_OPTIONS), config_option, json_option, quiet_option):
         command = decorate(command)
@@ -84,7 +86,7 @@ def read_files(
     warn, fail = given.pop("warn"), given.pop("fail")
     zone, every = given.pop("zone"), given.pop("every")
     if zone is not None:
-        Calendar.parse(f"mon-sun 00:00-24:00 {zone}")  # it says which zones there are
+        Calendar.parse(f"mon-sun 00:00-24:00 {zone}")  # raises; the error lists the zones
     settings = read_settings(given)
     expected = settings.quality
     thresholds = Thresholds()
@@ -115,7 +117,7 @@ def _sources(job: ForecastJob, dataset: str | None, *, every: bool) -> Sources:
     if dataset is not None:
         return sources_of_dataset(job.outputs, DatasetRef.parse(dataset), every=every)
     if every:
-        raise ConfigError("--every: all versions of what?", hint="name a dataset, as raw/EURUSD")
+        raise ConfigError("--every: it needs a dataset", hint="name a dataset, as raw/EURUSD")
     return Sources(job.inputs)
 
 

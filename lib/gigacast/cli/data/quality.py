@@ -31,29 +31,37 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 @click.command()
 @click.argument("dataset", required=False)
 @click.option(
-    "--iqr", type=_POSITIVE, default=3.0, show_default=True, help="Outliers: interquartile ranges."
+    "--iqr",
+    type=_POSITIVE,
+    default=3.0,
+    show_default=True,
+    help="Distance of outliers beyond the quartiles, in interquartile ranges.",
 )
 @click.option(
-    "--zscore", type=_POSITIVE, default=5.0, show_default=True, help="Outliers: deviations."
+    "--zscore",
+    type=_POSITIVE,
+    default=5.0,
+    show_default=True,
+    help="Distance of outliers from the mean, in standard deviations.",
 )
 @click.option(
     "--forest",
     type=click.FloatRange(0, 1),
     metavar="SCORE",
-    help="Also grow an isolation forest; rows above this score (0.7, say) are anomalies.",
+    help="Isolation forest score above which a row is an anomaly, as 0.7; none by default.",
 )
 @schema_option
 @mode_option
 @click.option(
-    "--accuracy", is_flag=True, help="Beside it the accuracy of finished forecasts, by partition."
+    "--accuracy", is_flag=True, help="Also show the accuracy of finished forecasts, by partition."
 )
-@setting("targets", "Columns that the forecasts of --accuracy are of; recognised when absent.")
+@setting("targets", "Target columns of the forecasts of --accuracy; recognised by default.")
 @file_options
 def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **given: Any) -> int:
-    """Measure how good DATASET is, or the partitions of the input root; exit code 1 if any fails.
+    """Measure the quality of DATASET, or of the input root's partitions; exit code 1 if any fails.
 
-    Missing values, duplicates, order, gaps, outliers, contract, freshness, completeness. What was
-    measured before is not measured again.
+    The measures: missing values, duplicates, order, gaps, outliers, contract, freshness,
+    completeness. Unchanged partitions are not measured again.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""``gigacast models``: versions under a prefix, verified, switched, moved and compared."""
+"""``gigacast models``: publish, verify, switch, back up and compare versions of models."""
 
 import json
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def models(context: click.Context) -> None:
     """Versions of models: publish, switch, roll back, verify, back up, compare.
 
     The registry is models/ under --bucket and --prefix; without a bucket, models/ in the working
-    folder. What is published never changes.
+    folder. Published versions never change.
 
     \b
     Examples:
@@ -59,7 +59,7 @@ def models(context: click.Context) -> None:
 
 
 def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags that say where the registry is."""
+    """Add the flags for the address of the registry, and ``--json``."""
     return settings_flags(*_PLACE)(config_option(json_option(command)))
 
 
@@ -75,6 +75,7 @@ def _print_json(content: object) -> None:
 
 
 def _split(reference: str) -> tuple[str, str]:
+    """Return the name and the version of a reference, which must have both."""
     name, slash, version = reference.removeprefix("models/").partition("/")
     if not slash or not version:
         raise ConfigError(f"{reference!r}: expected NAME/VERSION")
@@ -82,7 +83,7 @@ def _split(reference: str) -> tuple[str, str]:
 
 
 name_version = click.argument("reference", metavar="NAME[/VERSION]")
-why_option = click.option("--why", default="", help="Goes into the history.")
+why_option = click.option("--why", default="", help="Reason, kept in the history.")
 
 
 @models.command("list")
@@ -121,9 +122,9 @@ def show(reference: str, as_json: bool, **given: Any) -> None:
 
 @models.command()
 @click.argument("model")
-@click.option("--name", help="What to call it; the repository's name when absent.")
-@click.option("--model_version", help="Version to publish it as; the commit when absent.")
-@click.option("--revision", help="Branch, tag or commit of the hub.")
+@click.option("--name", help="Name of the model; the repository's by default.")
+@click.option("--model_version", help="Version to publish as; the commit by default.")
+@click.option("--revision", help="Branch, tag or commit on the hub; main by default.")
 @_placed
 def download(
     model: str,
@@ -134,27 +135,29 @@ def download(
     **given: Any,
 ) -> None:
     """Fetch MODEL (chronos-bolt-small, or OWNER/NAME) from the hub and publish it."""
-    done = _manager(given).download_model(model, model_version, revision=revision, name=name)
-    _show_published(done, as_json)
+    published = _manager(given).download_model(model, model_version, revision=revision, name=name)
+    _show_published(published, as_json)
 
 
 @models.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the model; the folder's when absent.")
-@click.option("--model_version", help="Version; the folder's (NAME/v1.0) or its digest's.")
+@click.option("--name", help="Name of the model; the folder's by default.")
+@click.option(
+    "--model_version", help="Version; by default the folder's (NAME/v1.0), else from the digest."
+)
 @click.option("--base", help="Base model of a LoRA adapter: folder, NAME/VERSION or hub id.")
-@click.option("--license", "license_", help="License; the model card's when absent.")
-@click.option("--metrics", help="What was measured: JSON, a .json file, or free text.")
-@click.option("--source", help="Where it comes from: JSON, a .json file, or free text.")
+@click.option("--license", "license_", help="License; the model card's by default.")
+@click.option("--metrics", help="Measured figures: JSON, a .json file, or free text.")
+@click.option("--source", help="Origin: JSON, a .json file, or free text.")
 @_placed
 def publish(folder: Path, as_json: bool, **given: Any) -> None:
     """Publish FOLDER as a version; the first version of a model becomes active."""
     for name in ("name", "model_version"):
         if given[name] == "":
-            raise ConfigError(f"--{name} is empty", hint="leave it out, or say what to call it")
+            raise ConfigError(f"--{name} is empty", hint="leave the flag out, or give a name")
     metrics, source = (_read_facts(given.pop(name), name) for name in ("metrics", "source"))
     manager = _manager(given)
-    done = manager.publish_model(
+    published = manager.publish_model(
         folder,
         given["name"],
         given["model_version"],
@@ -163,7 +166,7 @@ def publish(folder: Path, as_json: bool, **given: Any) -> None:
         metrics=metrics,
         source=source,
     )
-    _show_published(done, as_json)
+    _show_published(published, as_json)
 
 
 def _read_facts(text: str | None, flag: str) -> dict[str, Any] | None:
@@ -172,7 +175,7 @@ def _read_facts(text: str | None, flag: str) -> dict[str, Any] | None:
     Raises
     ------
     ConfigError
-        If text that looks like JSON is none, or a file cannot be read.
+        If text that looks like JSON is not valid, or a file cannot be read.
     """
     if text is None:
         return None
@@ -191,17 +194,17 @@ def _read_facts(text: str | None, flag: str) -> dict[str, Any] | None:
     return content
 
 
-def _show_published(done: Published, as_json: bool) -> None:
-    manifest = done.manifest
+def _show_published(published: Published, as_json: bool) -> None:
+    manifest = published.manifest
     if as_json:
-        _print_json({**manifest.to_json(), "new": done.new, "activated": done.activated})
+        _print_json({**manifest.to_json(), "new": published.new, "activated": published.activated})
         return
     label = f"{manifest.model}/{manifest.version}"
-    verb = "published" if done.new else "already there, the same content:"
+    verb = "published" if published.new else "already there, the same content:"
     say(f"{verb} {label}, digest {manifest.digest}")
-    if done.activated:
+    if published.activated:
         say(f"active: {label}, the first version")
-    elif done.new:
+    elif published.new:
         switch = proposed(f"gigacast models switch {manifest.model} {manifest.version}")
         say(f"to use it: {switch}")
 
@@ -210,7 +213,7 @@ def _show_published(done: Published, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("version")
 @why_option
-@click.option("--expected", metavar="VERSION", help="Only if this version is active now.")
+@click.option("--expected", metavar="VERSION", help="Switch only if this version is active now.")
 @gate_options
 @_placed
 def switch_(
@@ -218,8 +221,9 @@ def switch_(
 ) -> int:
     """Make VERSION of NAME the active one.
 
-    With --if-better it is first backtested on a sample of the bucket, beside the active version and
-    seasonal naive; when it is worse, nothing changes, the table says where, and the exit code is 1.
+    With --if-better it is first backtested on a sample of the bucket, together with the active
+    version and seasonal naive. If it is worse, nothing changes, the table shows in which segments,
+    and the exit code is 1.
     """
     wants_gate = given["if_better"]
     gate = take_gate(given)
@@ -252,9 +256,9 @@ def _show_active(name: str, version: str | None, history: object, as_json: bool)
 @name_version
 @_placed
 def verify(reference: str, as_json: bool, **given: Any) -> int:
-    """Hash the files of one version, or of all, again; exit code 1 if a file is not as published.
+    """Hash the files of a version, or of all, and compare; exit code 1 if a file has changed.
 
-    Every file is read where it lies, so it takes as long as downloading it.
+    Every file is read as a whole, which takes as long as downloading it.
     """
     name, _, version = reference.removeprefix("models/").partition("/")
     report = _manager(given).verify_model(name, version or None)
@@ -271,12 +275,12 @@ def verify(reference: str, as_json: bool, **given: Any) -> int:
 @models.command()
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("names", nargs=-1, metavar="[NAME[/VERSION]]...")
-@click.option("--overwrite", is_flag=True, help="Replace ARCHIVE when it is there.")
+@click.option("--overwrite", is_flag=True, help="Replace ARCHIVE if it exists.")
 @_placed
 def backup(
     archive: Path, names: tuple[str, ...], overwrite: bool, as_json: bool, **given: Any
 ) -> None:
-    """Write versions into ARCHIVE, one tar file; all of them when none is named."""
+    """Write versions into ARCHIVE, a tar file; all versions by default."""
     if archive.exists() and not overwrite:
         raise ConfigError(f"{archive} is there already", hint="--overwrite replaces it")
     report = _manager(given).backup_models(archive, names)
@@ -292,7 +296,7 @@ def backup(
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @_placed
 def restore(archive: Path, as_json: bool, **given: Any) -> None:
-    """Import the versions of ARCHIVE, all verified first; damaged files in place are replaced."""
+    """Import the versions of ARCHIVE after verifying all; damaged files are replaced."""
     report = _manager(given).restore_models(archive)
     if as_json:
         _print_json(asdict(report))
@@ -309,7 +313,7 @@ def restore(archive: Path, as_json: bool, **given: Any) -> None:
 
 @models.command()
 @click.argument("reference", metavar="NAME/VERSION")
-@click.option("--yes", is_flag=True, help="Delete; without it, only tell what would be deleted.")
+@click.option("--yes", is_flag=True, help="Delete; without it nothing is deleted.")
 @why_option
 @_placed
 def delete(reference: str, yes: bool, why: str, as_json: bool, **given: Any) -> None:
@@ -324,7 +328,7 @@ def delete(reference: str, yes: bool, why: str, as_json: bool, **given: Any) -> 
 
 
 def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the job's flags that say which partitions, how and with what."""
+    """Add the flags of a job for its partitions, method and resources."""
     return settings_flags("input_prefix", *_JOB_FLAGS)(command)
 
 
@@ -333,15 +337,17 @@ def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.argument("first")
 @click.argument("second")
 @_job_options
-@click.option("--partitions", default=5, show_default=True, help="Partitions to sample.")
-@click.option("--series", default=100, show_default=True, help="Series to sample of each.")
-@click.option("--sample_seed", default=0, show_default=True, help="Of the sample.")
+@click.option("--partitions", default=5, show_default=True, help="Number of partitions to sample.")
+@click.option(
+    "--series", default=100, show_default=True, help="Number of series to sample per partition."
+)
+@click.option("--sample_seed", default=0, show_default=True, help="Seed of the sample.")
 @_placed
 def diff(name: str, first: str, second: str, as_json: bool, **given: Any) -> None:
-    """Compare two versions of NAME on a sample: how far forecasts move, which version is better.
+    """Compare two versions of NAME on a sample: movement of the forecasts, and which is better.
 
     Movements are in units of each context's standard deviation. The last horizon of each series is
-    held out to see which version is better: lower WQL and MASE are. Nothing is written.
+    held out; the version with the lower WQL and MASE is better. Nothing is written.
     """
     manager = _manager(given)
     options = {option: value for option, value in given.items() if value is not None}

@@ -1,4 +1,4 @@
-"""``gigacast models switch --if-better``: a version goes live when a backtest says so."""
+"""``gigacast models switch --if-better``: switch to a version if a backtest shows it is better."""
 
 import json
 from collections.abc import Callable
@@ -20,14 +20,28 @@ _DEFAULT = Gate()
 
 
 def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags of the gate, and of what it backtests on."""
+    """Add the flags of the gate and of its backtest."""
     flags = [
-        click.option("--if_better", is_flag=True, help="Only if a backtest shows that it is."),
-        click.option("--sample_partitions", type=int, metavar="N", help="Partitions to sample."),
-        click.option("--sample_series", type=int, metavar="N", help="Series of each."),
+        click.option(
+            "--if_better",
+            is_flag=True,
+            help="Switch only if a backtest shows that the version is better.",
+        ),
+        click.option(
+            "--sample_partitions", type=int, metavar="N", help="Number of partitions to sample."
+        ),
+        click.option(
+            "--sample_series", type=int, metavar="N", help="Maximum series per partition."
+        ),
         click.option("--windows", type=int, metavar="N", help="Origins per series."),
-        click.option("--segment", metavar="WHAT", help="Compared in each; as for backtest."),
-        click.option("--tolerance", type=float, help="How much worse it may be in a segment."),
+        click.option(
+            "--segment",
+            metavar="PROPERTY",
+            help="Property that divides the comparison, as for backtest.",
+        ),
+        click.option(
+            "--tolerance", type=float, help="Share by which it may be worse in a segment."
+        ),
         *(setting(name) for name in _SETTINGS),
     ]
     for flag in reversed(flags):
@@ -41,7 +55,7 @@ def take_gate(given: dict[str, Any]) -> tuple[Gate, dict[str, Any]]:
     Raises
     ------
     ConfigError
-        When they are given without ``--if_better``.
+        If they are given without ``--if_better``.
     """
     flags = {name: given.pop(name) for name in (*_GATE, *_SETTINGS)}
     options = {name: value for name, value in flags.items() if value is not None}
@@ -61,7 +75,7 @@ def take_gate(given: dict[str, Any]) -> tuple[Gate, dict[str, Any]]:
 def promote(
     manager: ModelManager, name: str, version: str, why: str, asked: tuple[Gate, dict[str, Any]]
 ) -> Verdict:
-    """Switch if the version is better."""
+    """Switch to a version if it is better, and return the verdict of the backtest."""
     gate, options = asked
     return manager.promote_model(name, version, why=why, gate=gate, **options)
 

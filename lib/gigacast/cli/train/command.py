@@ -1,4 +1,4 @@
-"""``gigacast train``: fine-tune a model on one's own data, or pretrain one from scratch."""
+"""``gigacast train``: fine-tune a model on your own data, or pretrain one from scratch."""
 
 import json
 from contextlib import ExitStack
@@ -41,7 +41,7 @@ _PLACE = ("bucket", "prefix", "endpoint_url", "region")
 @click.group(invoke_without_command=True)
 @click.pass_context
 def train(context: click.Context) -> None:
-    """Train models: fine-tune one on your data, or pretrain one on synthetic series.
+    """Train models: fine-tune on your data, or pretrain on synthetic series.
 
     \b
     Examples:
@@ -57,7 +57,7 @@ def train(context: click.Context) -> None:
 _data_option = click.option(
     "--data",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Learn from this .csv, .parquet or .json file instead of partitions.",
+    help="File (.csv, .parquet, .json) to learn from, instead of partitions.",
 )
 _ROWS = {option.name: option for option in (*TRAINING, *RUNNING)}
 
@@ -81,10 +81,10 @@ def _finetune_options(command: Any) -> Any:
 @json_option
 @quiet_option
 def finetune(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> int:
-    """Fine-tune a model and publish the better version; the registry else stays as it was.
+    """Fine-tune a model and publish its best weights; the active version stays without --switch.
 
     The last steps of each series are held out, never trained on: their loss chooses the weights and
-    ends the run. A killed run goes on where it was when the same command is given again.
+    ends the run. The same command continues a run that was killed.
 
     \b
     Examples:
@@ -113,7 +113,7 @@ def _settings_file(given: dict[str, Any]) -> Path | None:
     "--recipe",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="YAML settings of the run, as config/pretrain-nano.yaml.",
+    help="Settings of the run in YAML, such as config/pretrain-nano.yaml.",
 )
 @click.option(
     "--output",
@@ -124,13 +124,13 @@ def _settings_file(given: dict[str, Any]) -> Path | None:
 @click.option(
     "--checkpoints",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of checkpoints and curve; OUTPUT-checkpoints when absent.",
+    help="Folder of checkpoints and loss curve; OUTPUT-checkpoints by default.",
 )
 @make_flag(_ROWS["max_minutes"])
 @make_flag(_ROWS["threads"])
-@click.option("--name", help="Publish it as this model; nothing is published when absent.")
-@click.option("--new_version", help="Version to publish as; its digest's start when absent.")
-@click.option("--license", help="License to publish it under.")
+@click.option("--name", help="Model to publish as; not published by default.")
+@click.option("--new_version", help="Version to publish as; the start of the digest by default.")
+@click.option("--license", help="License of the published version.")
 @settings_flags(*_PLACE)
 @config_option
 @json_option
@@ -138,7 +138,8 @@ def _settings_file(given: dict[str, Any]) -> Path | None:
 def pretrain(as_json: bool, quiet: bool, **given: Any) -> int:
     """Pretrain a Chronos-Bolt from scratch on synthetic series.
 
-    A checkpoint is resumed. Until the last step the weights so far are written, and not published.
+    The same command resumes from the last checkpoint. Before the last step the weights so far are
+    written to OUTPUT, but not published.
 
     \b
     Example:
