@@ -21,7 +21,7 @@ from gigacast.lake.dataset.retire import (
     restore_version,
     retire,
 )
-from gigacast.lake.model.registry import Author
+from gigacast.lake.publication import Author
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 
