@@ -1,6 +1,7 @@
 """Third-party walls, the public face, and what starts without torch."""
 
 import ast
+import configparser
 import inspect
 import re
 import subprocess
@@ -60,6 +61,16 @@ def test_each_library_stays_behind_its_wall(library: str) -> None:
         and not re.match(WALLS[library], str(path.relative_to(PACKAGE)))
     ]
     assert outside == []
+
+
+def test_all_packages_but_the_command_line_and_settings_may_not_load_settings() -> None:
+    contracts = configparser.ConfigParser()
+    contracts.read(ROOT / ".importlinter")
+    rule = contracts["importlinter:contract:settings"]
+    checked = {name.removeprefix("gigacast.") for name in rule["source_modules"].split()}
+    paths = [path for path in PACKAGE.iterdir() if path.is_dir() or path.suffix == ".py"]
+    packages = {path.stem for path in paths if path.stem not in {"__init__", "__pycache__"}}
+    assert checked == packages - {"cli", "settings"}
 
 
 @pytest.mark.parametrize(

@@ -25,16 +25,16 @@ from gigacast.report.terminal import show as render
 from gigacast.settings.assembly import job_of
 
 
-def _job(given: dict[str, Any]) -> ForecastJob:
-    return job_of(read_settings(given))
+def _job(flags: dict[str, Any]) -> ForecastJob:
+    return job_of(read_settings(flags))
 
 
 @click.command()
 @settings_options
 @json_option
-def status(as_json: bool, **given: Any) -> None:
+def status(as_json: bool, **flags: Any) -> None:
     """Count partitions done, pending, failed, superseded and orphaned, by year and month."""
-    job = _job(given)
+    job = _job(flags)
     # Few attempts: without AWS Batch the bucket alone still gives a status, and nobody should wait.
     report = report_status(job, lambda: service_for(job.outputs, attempts=2))
     if as_json:
@@ -68,9 +68,9 @@ def _series_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @_series_options
-def show(partition: str, items: tuple[str, ...], count: int, steps: int, **given: Any) -> None:
+def show(partition: str, items: tuple[str, ...], count: int, steps: int, **flags: Any) -> None:
     """Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal."""
-    finished = find_finished(_job(given), partition)
+    finished = find_finished(_job(flags), partition)
     for look in look_at(finished, items=items or None, count=count, steps=steps):
         render(Document((panel_of(look).to_figure(),)))
 
@@ -90,10 +90,10 @@ def plot(
     count: int,
     steps: int,
     output: Path,
-    **given: Any,
+    **flags: Any,
 ) -> None:
     """Draw the forecast of a few series of PARTITION as a PNG: context, median, bands, actuals."""
-    finished = find_finished(_job(given), partition)
+    finished = find_finished(_job(flags), partition)
     looks = look_at(finished, items=items or None, count=count, steps=steps)
     output.parent.mkdir(parents=True, exist_ok=True)
     save_forecast_figure(output, [panel_of(look) for look in looks])
@@ -118,13 +118,13 @@ def plot(
 )
 @click.option("--sample_seed", default=0, show_default=True, help="Seed of the sample.")
 @json_option
-def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **given: Any) -> int:
+def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **flags: Any) -> int:
     """Recompute a sample of finished series by the stock Chronos pipeline and compare.
 
     Differences are in units of each context's standard deviation. Exit code 1 if one is beyond the
     tolerance: 1e-4 for float32, 1e-1 for bfloat16.
     """
-    report = verify_sample(_job(given), partitions=partitions, series=series, seed=sample_seed)
+    report = verify_sample(_job(flags), partitions=partitions, series=series, seed=sample_seed)
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1))
     else:
@@ -137,13 +137,13 @@ def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **give
 @click.option("--old_specs", is_flag=True, help="Also delete the forecasts of other specs.")
 @click.option("--yes", is_flag=True, help="Delete; without it nothing is deleted.")
 @json_option
-def prune(old_specs: bool, yes: bool, as_json: bool, **given: Any) -> None:
+def prune(old_specs: bool, yes: bool, as_json: bool, **flags: Any) -> None:
     """Delete objects that nothing uses any more; without --yes only show them.
 
     Forecasts whose input is deleted or superseded, receipts that are no longer valid and, with
     --old_specs, the forecasts of this model version under other settings.
     """
-    litter = find_litter(_job(given))
+    litter = find_litter(_job(flags))
     deleted = remove(litter, old_specs=old_specs) if yes else 0
     if as_json:
         content = {

@@ -1,4 +1,4 @@
-"""The program: it runs a command, and ends errors with one line and an exit code."""
+"""The program: runs a command; an error becomes one line and an exit code."""
 
 import sys
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ _START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, St
 
 
 class Program(LazyGroup):
-    """A group whose first command is the main one: flags without a command mean `forecast`."""
+    """The group of all commands; flags without a command are those of `forecast`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse a command line; without a command, it is one of `forecast`."""
+        """Parse a command line, as one of `forecast` if it names no command."""
         # `gigacast --bucket B` is the documented short form of `gigacast forecast --bucket B`.
         own = {"--help", "-h", "--version"}
         if not args or (args[0].startswith("-") and args[0] not in own):
@@ -50,8 +50,9 @@ class Program(LazyGroup):
 def program() -> None:
     """Turn a bucket of time series into a bucket of probabilistic forecasts.
 
-    Without a command, `forecast` runs: every partition whose forecast is missing or out of date
-    is forecast; what is done is skipped. A rerun is always safe. `forecast --help` lists its flags.
+    Without a command, `forecast` runs: it forecasts every partition whose forecast is missing or
+    out of date and skips the others, so that a rerun is always safe. `forecast --help` lists its
+    flags.
 
     \b
     Examples:

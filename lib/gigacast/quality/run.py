@@ -93,7 +93,7 @@ def published_contract(files: FileJob) -> Contract | None:
     """
     if not files.sources.refs:
         return None
-    # Of several versions the latest decides: its contract is the one new rows are held to.
+    # Of several versions the last is the latest, whose contract new rows have to keep.
     return known_contract(Lake(open_store(files.outputs)), files.sources.refs[-1])
 
 

@@ -95,7 +95,7 @@ def backtest(  # noqa: PLR0913 - click hands each flag in by name
     sample_series: int | None,
     as_json: bool,
     quiet: bool,
-    **given: Any,
+    **flags: Any,
 ) -> int:
     """Forecast the past from past origins, and compare models with seasonal naive.
 
@@ -107,7 +107,7 @@ def backtest(  # noqa: PLR0913 - click hands each flag in by name
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot: {plot} ends with none of {', '.join(_PICTURES)}")
-    forecast = job_of(read_settings(given))
+    forecast = job_of(read_settings(flags))
     references = models or (forecast.model.reference,)
     job = BacktestJob(
         forecast=forecast,
@@ -152,7 +152,7 @@ def _draw(path: Path, board: Leaderboard) -> None:
 @config_option
 @json_option
 @quiet_option
-def evaluate(*, as_json: bool, quiet: bool, **given: Any) -> int:
+def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Compare the forecasts in the bucket with the actuals that have come since.
 
     \b
@@ -160,8 +160,8 @@ def evaluate(*, as_json: bool, quiet: bool, **given: Any) -> int:
       gigacast evaluate --bucket my-bucket
       gigacast evaluate --bucket my-bucket --model my-model --years 2024 --json
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    model, version = given.get("model"), given.get("model_version")
-    job = EvaluationJob(job_of(read_settings(given)), model, version)
+    model, version = flags.get("model"), flags.get("model_version")
+    job = EvaluationJob(job_of(read_settings(flags)), model, version)
     result = evaluate_forecasts(job)
     if as_json:
         click.echo(json.dumps(result.to_json(), indent=1))

@@ -96,7 +96,7 @@ _RULES = (
 @changelog_option
 @schema_option
 @file_options
-def clean(source: str, dataset: str, as_json: bool, quiet: bool, **given: Any) -> int:
+def clean(source: str, dataset: str, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Clean SOURCE, a dataset or `partitions` (of the input root), into DATASET.
 
     DATASET is cleaned/NAME, for the next version, or cleaned/v3/NAME. A rerun continues where a run
@@ -108,10 +108,10 @@ def clean(source: str, dataset: str, as_json: bool, quiet: bool, **given: Any) -
       gigacast data clean partitions cleaned/FX --nulls interpolate --outliers clip --n_jobs 4
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     target = DatasetRef.parse(dataset)
-    codec, what, schema = (given.pop(name) for name in ("compression", "what", "schema"))
-    policies = {name: given.pop(name) for name in _RULES}
-    limit = given.pop("outlier_limit")
-    files, _, thresholds = read_files(None if source == PARTITIONS else source, given)
+    codec, what, schema = (flags.pop(name) for name in ("compression", "what", "schema"))
+    policies = {name: flags.pop(name) for name in _RULES}
+    limit = flags.pop("outlier_limit")
+    files, _, thresholds = read_files(None if source == PARTITIONS else source, flags)
     rules = CleanRules(
         **policies,
         limit=limit,

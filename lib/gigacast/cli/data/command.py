@@ -142,16 +142,16 @@ def _publishing(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _options(given: dict[str, Any], *, append: bool = False) -> PublishOptions:
-    schema = given.pop("schema")
+def _options(flags: dict[str, Any], *, append: bool = False) -> PublishOptions:
+    schema = flags.pop("schema")
     return PublishOptions(
         contract=find_contract(schema) if schema else None,
-        mode=Mode(given.pop("mode")),
+        mode=Mode(flags.pop("mode")),
         append=append,
-        what=given.pop("what"),
-        time_column=given.pop("time_column"),
+        what=flags.pop("what"),
+        time_column=flags.pop("time_column"),
         files=FileRules(
-            partition_by=split_names(given.pop("partition_by")), codec=given.pop("compression")
+            partition_by=split_names(flags.pop("partition_by")), codec=flags.pop("compression")
         ),
     )
 
@@ -161,13 +161,13 @@ def _options(given: dict[str, Any], *, append: bool = False) -> PublishOptions:
 @dataset_argument
 @_publishing
 @placed
-def import_(source: Path, dataset: str, as_json: bool, **given: Any) -> None:
+def import_(source: Path, dataset: str, as_json: bool, **flags: Any) -> None:
     """Import SOURCE (CSV, Parquet, or a folder of them) as a snapshot of DATASET.
 
     Without a day the snapshot is today's.
     """
-    options = _options(given)
-    lake, ref = read_address(given).open(), DatasetRef.parse(dataset)
+    options = _options(flags)
+    lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     _show_published(import_files(lake, ref, source, options, this_author()), as_json)
 
 
@@ -179,13 +179,13 @@ def import_(source: Path, dataset: str, as_json: bool, **given: Any) -> None:
 )
 @_publishing
 @placed
-def publish(source: str, dataset: str, append: bool, as_json: bool, **given: Any) -> None:
+def publish(source: str, dataset: str, append: bool, as_json: bool, **flags: Any) -> None:
     """Publish SOURCE, a dataset or a local file, as a version of DATASET that never changes.
 
     The version is the next one by default. Rows of a dataset keep its contract.
     """
-    options = _options(given, append=append)
-    lake, ref = read_address(given).open(), DatasetRef.parse(dataset)
+    options = _options(flags, append=append)
+    lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     before = known_contract(lake, replace(ref, version=None))
     published = publish_source(lake, ref, source, options, this_author())
     _show_published(published, as_json, before)
@@ -213,9 +213,9 @@ def _show_published(
 @data.command()
 @click.argument("dataset", required=False)
 @placed
-def versions(dataset: str | None, as_json: bool, **given: Any) -> None:
+def versions(dataset: str | None, as_json: bool, **flags: Any) -> None:
     """List the versions of DATASET, or of all datasets."""
-    lake = read_address(given).open()
+    lake = read_address(flags).open()
     rows = list_versions(lake, DatasetRef.parse(dataset) if dataset else None)
     if as_json:
         print_json(rows)
@@ -226,9 +226,9 @@ def versions(dataset: str | None, as_json: bool, **given: Any) -> None:
 @data.command()
 @dataset_argument
 @placed
-def describe(dataset: str, as_json: bool, **given: Any) -> None:
+def describe(dataset: str, as_json: bool, **flags: Any) -> None:
     """Show the metadata of DATASET, or of a Parquet file by its key."""
-    lake = read_address(given).open()
+    lake = read_address(flags).open()
     if dataset.endswith(".parquet"):
         footer = describe_parquet(lake.store, dataset)
         print_json(footer) if as_json else show(file_document(footer))
@@ -243,9 +243,9 @@ def describe(dataset: str, as_json: bool, **given: Any) -> None:
 @data.command()
 @click.argument("key")
 @placed
-def lineage(key: str, as_json: bool, **given: Any) -> None:
+def lineage(key: str, as_json: bool, **flags: Any) -> None:
     """Show the sources and the products of KEY, a dataset or an object."""
-    links = trace_lineage(read_address(given).open(), key)
+    links = trace_lineage(read_address(flags).open(), key)
     if as_json:
         print_json(asdict(links))
         return
@@ -256,9 +256,9 @@ def lineage(key: str, as_json: bool, **given: Any) -> None:
 @click.argument("old")
 @click.argument("new")
 @placed
-def diff(old: str, new: str, as_json: bool, **given: Any) -> None:
+def diff(old: str, new: str, as_json: bool, **flags: Any) -> None:
     """Show the changes from OLD to NEW, field by field."""
-    lake = read_address(given).open()
+    lake = read_address(flags).open()
     changes = compare_versions(lake, DatasetRef.parse(old), DatasetRef.parse(new))
     if as_json:
         print_json(changes.to_json())

@@ -32,13 +32,13 @@ from gigacast.report.terminal import say, show
 @schema_option
 @mode_option
 @placed
-def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **given: Any) -> int:
+def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **flags: Any) -> int:
     """Check DATASET, or a local file, against a contract; exit code 1 if it is broken.
 
     Without --schema the contract is the one the version was published with.
     """
     requested = find_contract(schema) if schema else None
-    rows, location, published = _open_rows(dataset, given, requested)
+    rows, location, published = _open_rows(dataset, flags, requested)
     contract = requested or published
     if contract is None:
         raise ConfigError(f"{dataset} was published without a contract", hint="give --schema")
@@ -55,9 +55,9 @@ def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **given
 @click.option("--name", help="Name of the contract; the dataset's by default.")
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; stdout by default.")
 @placed
-def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **given: Any) -> None:
+def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **flags: Any) -> None:
     """Propose a contract in YAML that DATASET, or a local file, keeps; tighten it by hand."""
-    rows, _, _ = _open_rows(dataset, given)
+    rows, _, _ = _open_rows(dataset, flags)
     stem = Path(dataset).name.partition(".")[0]
     contract, text = propose_contract(name or stem, rows)
     if as_json:
@@ -71,10 +71,10 @@ def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **
 
 
 def _open_rows(
-    dataset: str, given: dict[str, Any], contract: Contract | None = None
+    dataset: str, flags: dict[str, Any], contract: Contract | None = None
 ) -> tuple[RowSource, str, Contract | None]:
     """Return the rows of a dataset or local file, their location, and the dataset's contract."""
     path = Path(dataset)
     if path.exists() and not is_dataset(dataset):
         return local_source(path, contract), str(path), None
-    return open_dataset(read_address(given).open(), DatasetRef.parse(dataset))
+    return open_dataset(read_address(flags).open(), DatasetRef.parse(dataset))

@@ -27,7 +27,7 @@ from gigacast.settings.options import names_of
 @json_option
 @config_option
 @settings_flags(*names_of("where"), "years", "months", "symbol", "timeframe")
-def discover(each: bool, as_json: bool, **given: Any) -> None:
+def discover(each: bool, as_json: bool, **flags: Any) -> None:
     """List the files under the input root by series, with the months they span.
 
     The root is --bucket and --prefix, else the settings' `data_paths.root_dir`, else the working
@@ -38,7 +38,7 @@ def discover(each: bool, as_json: bool, **given: Any) -> None:
       gigacast data discover --bucket my-bucket
       gigacast data discover --symbol EURUSD --years 2014:2016 --months 1:6 --timeframe 1min
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    settings = read_settings(given)
+    settings = read_settings(flags)
     root, _ = roots_of(settings, otherwise=str(Path.cwd()))
     inputs = open_below(root, settings.parquet_loader.data_paths.training_subdir)
     patterns = settings.parquet_loader.file_patterns

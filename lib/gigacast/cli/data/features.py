@@ -64,7 +64,7 @@ _OWN = (
 @codec_option
 @changelog_option
 @placed
-def features(source: str, dataset: str, as_json: bool, **given: Any) -> None:
+def features(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     """Compute features of SOURCE, a dataset or local Parquet, and publish them as DATASET.
 
     \b
@@ -73,8 +73,8 @@ def features(source: str, dataset: str, as_json: bool, **given: Any) -> None:
       gigacast data features cleaned/v2/EURUSD features/mine --recipe mine.yaml
       gigacast data features cleaned/v3/EURUSD features/mine --like features/v1/mine
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    own = {name: given.pop(name) for name in _OWN}
-    lake, ref = read_address(given).open(), DatasetRef.parse(dataset)
+    own = {name: flags.pop(name) for name in _OWN}
+    lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     recipe, learned, bars_per_day = choose_recipe(lake, own["recipe"], own["like"])
     rows, origins = open_source(lake, source)
     limit = parse_size(own["memory_limit"])

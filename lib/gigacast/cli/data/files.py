@@ -67,7 +67,7 @@ def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def read_files(
-    dataset: str | None, given: dict[str, Any]
+    dataset: str | None, flags: dict[str, Any]
 ) -> tuple[FileJob, ForecastJob, Thresholds]:
     """Return the job, the forecasting job and the thresholds that flags and settings describe.
 
@@ -75,19 +75,19 @@ def read_files(
     ----------
     dataset : str, optional
         Dataset to read; the partitions of the input root by default.
-    given : dict
+    flags : dict
         Values of the flags; those used here are removed.
 
     Raises
     ------
     ConfigError, DataNotFoundError, StorageError
     """
-    calendar, holidays = given.pop("calendar"), given.pop("holidays")
-    warn, fail = given.pop("warn"), given.pop("fail")
-    zone, every = given.pop("zone"), given.pop("every")
+    calendar, holidays = flags.pop("calendar"), flags.pop("holidays")
+    warn, fail = flags.pop("warn"), flags.pop("fail")
+    zone, every = flags.pop("zone"), flags.pop("every")
     if zone is not None:
         Calendar.parse(f"mon-sun 00:00-24:00 {zone}")  # raises; the error lists the zones
-    settings = read_settings(given)
+    settings = read_settings(flags)
     expected = settings.quality
     thresholds = Thresholds()
     for side, limits in (("warn", (*expected.warn, *warn)), ("fail", (*expected.fail, *fail))):

@@ -57,7 +57,7 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 )
 @setting("targets", "Target columns of the forecasts of --accuracy; recognised by default.")
 @file_options
-def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **given: Any) -> int:
+def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **flags: Any) -> int:
     """Measure the quality of DATASET, or of the input root's partitions; exit code 1 if any fails.
 
     The measures: missing values, duplicates, order, gaps, outliers, contract, freshness,
@@ -68,15 +68,15 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **g
       gigacast data quality raw/EURUSD --calendar weekdays --bucket my-bucket
       gigacast data quality --years 2024 --fail missing=0.05 --warn gaps=0 --bucket my-bucket
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    schema, mode = given.pop("schema"), Mode(given.pop("mode"))
-    measures = Measures(given.pop("iqr"), given.pop("zscore"), given.pop("forest"), None, mode)
-    targets = given.pop("targets")
-    with_targets = {**given, "targets": targets}
-    files, forecast, thresholds = read_files(dataset, given)
+    schema, mode = flags.pop("schema"), Mode(flags.pop("mode"))
+    measures = Measures(flags.pop("iqr"), flags.pop("zscore"), flags.pop("forest"), None, mode)
+    targets = flags.pop("targets")
+    flags_with_targets = {**flags, "targets": targets}
+    files, forecast, thresholds = read_files(dataset, flags)
     if targets:
         # Targets choose columns of the forecasts. The measures must not depend on them, or stored
         # ones would be measured again.
-        _, forecast, _ = read_files(dataset, with_targets)
+        _, forecast, _ = read_files(dataset, flags_with_targets)
     contract = find_contract(schema) if schema else published_contract(files)
     job = QualityJob(files, replace(measures, contract=contract), thresholds)
     with RunProgress(quiet=quiet or as_json, verb="measure") as progress:

@@ -20,10 +20,10 @@ from gigacast.report.terminal import say, show
 @click.option("--restore", is_flag=True, help="Take the deprecation back.")
 @placed
 def deprecate(
-    dataset: str, why: str, instead: str | None, restore: bool, as_json: bool, **given: Any
+    dataset: str, why: str, instead: str | None, restore: bool, as_json: bool, **flags: Any
 ) -> None:
     """Deprecate a version of DATASET: `latest` no longer selects it."""
-    lake, ref = read_address(given).open(), DatasetRef.parse(dataset)
+    lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     set_deprecation(lake, ref, this_author(), why=why, instead=instead, restore=restore)
     if as_json:
         print_json({"dataset": str(ref), "deprecated": not restore})
@@ -50,14 +50,14 @@ def retire(
     deprecated: bool,
     unfinished: bool,
     as_json: bool,
-    **given: Any,
+    **flags: Any,
 ) -> None:
     """Delete versions of DATASET; without --yes only show them.
 
     The latest version stays, and so do files that other versions share.
     """
-    is_dry_run = not given.pop("yes")
-    lake, ref = read_address(given).open(), DatasetRef.parse(dataset)
+    is_dry_run = not flags.pop("yes")
+    lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     retention = choose_versions(
         ref,
         keep_last=keep_last,

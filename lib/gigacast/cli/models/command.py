@@ -63,11 +63,11 @@ def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
     return settings_flags(*_PLACE)(config_option(json_option(command)))
 
 
-def _manager(given: dict[str, Any]) -> ModelManager:
-    file = given.pop("config", None)
+def _manager(flags: dict[str, Any]) -> ModelManager:
+    file = flags.pop("config", None)
     if file is None and DEFAULT_CONFIG.is_file():
         file = DEFAULT_CONFIG
-    return ModelManager(file, **{name: given.pop(name) for name in _PLACE})
+    return ModelManager(file, **{name: flags.pop(name) for name in _PLACE})
 
 
 def _print_json(content: object) -> None:
@@ -88,9 +88,9 @@ why_option = click.option("--why", default="", help="Reason, kept in the history
 
 @models.command("list")
 @_placed
-def list_(as_json: bool, **given: Any) -> None:
+def list_(as_json: bool, **flags: Any) -> None:
     """List every model and version, and which is active."""
-    manager = _manager(given)
+    manager = _manager(flags)
     summaries = manager.list_models()
     if as_json:
         _print_json([summary_json(summary) for summary in summaries])
@@ -101,9 +101,9 @@ def list_(as_json: bool, **given: Any) -> None:
 @models.command()
 @name_version
 @_placed
-def show(reference: str, as_json: bool, **given: Any) -> None:
+def show(reference: str, as_json: bool, **flags: Any) -> None:
     """Show a model's versions and history, or the manifest of one version."""
-    manager = _manager(given)
+    manager = _manager(flags)
     name, _, version = reference.removeprefix("models/").partition("/")
     summary, active = manager.show_model(name)
     if version:
@@ -132,10 +132,10 @@ def download(
     model_version: str | None,
     revision: str | None,
     as_json: bool,
-    **given: Any,
+    **flags: Any,
 ) -> None:
     """Fetch MODEL (chronos-bolt-small, or OWNER/NAME) from the hub and publish it."""
-    published = _manager(given).download_model(model, model_version, revision=revision, name=name)
+    published = _manager(flags).download_model(model, model_version, revision=revision, name=name)
     _show_published(published, as_json)
 
 
@@ -150,19 +150,19 @@ def download(
 @click.option("--metrics", help="Measured figures: JSON, a .json file, or free text.")
 @click.option("--source", help="Origin: JSON, a .json file, or free text.")
 @_placed
-def publish(folder: Path, as_json: bool, **given: Any) -> None:
+def publish(folder: Path, as_json: bool, **flags: Any) -> None:
     """Publish FOLDER as a version; the first version of a model becomes active."""
     for name in ("name", "model_version"):
-        if given[name] == "":
+        if flags[name] == "":
             raise ConfigError(f"--{name} is empty", hint="leave the flag out, or give a name")
-    metrics, source = (_read_facts(given.pop(name), name) for name in ("metrics", "source"))
-    manager = _manager(given)
+    metrics, source = (_read_facts(flags.pop(name), name) for name in ("metrics", "source"))
+    manager = _manager(flags)
     published = manager.publish_model(
         folder,
-        given["name"],
-        given["model_version"],
-        base=given["base"],
-        license=given["license_"],
+        flags["name"],
+        flags["model_version"],
+        base=flags["base"],
+        license=flags["license_"],
         metrics=metrics,
         source=source,
     )
@@ -217,7 +217,7 @@ def _show_published(published: Published, as_json: bool) -> None:
 @gate_options
 @_placed
 def switch_(
-    name: str, version: str, why: str, expected: str | None, as_json: bool, **given: Any
+    name: str, version: str, why: str, expected: str | None, as_json: bool, **flags: Any
 ) -> int:
     """Make VERSION of NAME the active one.
 
@@ -225,9 +225,9 @@ def switch_(
     version and seasonal naive. If it is worse, nothing changes, the table shows in which segments,
     and the exit code is 1.
     """
-    wants_gate = given["if_better"]
-    gate = take_gate(given)
-    manager = _manager(given)
+    wants_gate = flags["if_better"]
+    gate = take_gate(flags)
+    manager = _manager(flags)
     if wants_gate:
         return show_verdict(promote(manager, name, version, why, gate), as_json)
     active = manager.switch_model(name, version, why=why, expected=expected)
@@ -239,9 +239,9 @@ def switch_(
 @click.argument("name")
 @why_option
 @_placed
-def rollback(name: str, why: str, as_json: bool, **given: Any) -> None:
+def rollback(name: str, why: str, as_json: bool, **flags: Any) -> None:
     """Go back to the version of NAME that was active before."""
-    active = _manager(given).rollback_model(name, why=why)
+    active = _manager(flags).rollback_model(name, why=why)
     _show_active(name, active.version, history_json(active), as_json)
 
 
@@ -255,13 +255,13 @@ def _show_active(name: str, version: str | None, history: object, as_json: bool)
 @models.command()
 @name_version
 @_placed
-def verify(reference: str, as_json: bool, **given: Any) -> int:
+def verify(reference: str, as_json: bool, **flags: Any) -> int:
     """Hash the files of a version, or of all, and compare; exit code 1 if a file has changed.
 
     Every file is read as a whole, which takes as long as downloading it.
     """
     name, _, version = reference.removeprefix("models/").partition("/")
-    report = _manager(given).verify_model(name, version or None)
+    report = _manager(flags).verify_model(name, version or None)
     if as_json:
         _print_json(asdict(report))
     else:
@@ -278,12 +278,12 @@ def verify(reference: str, as_json: bool, **given: Any) -> int:
 @click.option("--overwrite", is_flag=True, help="Replace ARCHIVE if it exists.")
 @_placed
 def backup(
-    archive: Path, names: tuple[str, ...], overwrite: bool, as_json: bool, **given: Any
+    archive: Path, names: tuple[str, ...], overwrite: bool, as_json: bool, **flags: Any
 ) -> None:
     """Write versions into ARCHIVE, a tar file; all versions by default."""
     if archive.exists() and not overwrite:
         raise ConfigError(f"{archive} is there already", hint="--overwrite replaces it")
-    report = _manager(given).backup_models(archive, names)
+    report = _manager(flags).backup_models(archive, names)
     if as_json:
         _print_json({**asdict(report), "archive": str(report.archive)})
         return
@@ -295,9 +295,9 @@ def backup(
 @models.command()
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @_placed
-def restore(archive: Path, as_json: bool, **given: Any) -> None:
+def restore(archive: Path, as_json: bool, **flags: Any) -> None:
     """Import the versions of ARCHIVE after verifying all; damaged files are replaced."""
-    report = _manager(given).restore_models(archive)
+    report = _manager(flags).restore_models(archive)
     if as_json:
         _print_json(asdict(report))
         return
@@ -316,10 +316,10 @@ def restore(archive: Path, as_json: bool, **given: Any) -> None:
 @click.option("--yes", is_flag=True, help="Delete; without it nothing is deleted.")
 @why_option
 @_placed
-def delete(reference: str, yes: bool, why: str, as_json: bool, **given: Any) -> None:
+def delete(reference: str, yes: bool, why: str, as_json: bool, **flags: Any) -> None:
     """Delete an inactive or unfinished version; without --yes only show its objects."""
     name, version = _split(reference)
-    keys = _manager(given).delete_model(name, version, why=why, dry_run=not yes)
+    keys = _manager(flags).delete_model(name, version, why=why, dry_run=not yes)
     if as_json:
         _print_json({"keys": keys, "deleted": len(keys) if yes else 0})
         return
@@ -343,14 +343,14 @@ def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )
 @click.option("--sample_seed", default=0, show_default=True, help="Seed of the sample.")
 @_placed
-def diff(name: str, first: str, second: str, as_json: bool, **given: Any) -> None:
+def diff(name: str, first: str, second: str, as_json: bool, **flags: Any) -> None:
     """Compare two versions of NAME on a sample: movement of the forecasts, and which is better.
 
     Movements are in units of each context's standard deviation. The last horizon of each series is
     held out; the version with the lower WQL and MASE is better. Nothing is written.
     """
-    manager = _manager(given)
-    options = {option: value for option, value in given.items() if value is not None}
+    manager = _manager(flags)
+    options = {option: value for option, value in flags.items() if value is not None}
     report = manager.diff_versions(name, first, second, **options)
     if as_json:
         _print_json(asdict(report))

@@ -49,19 +49,19 @@ def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def take_gate(given: dict[str, Any]) -> tuple[Gate, dict[str, Any]]:
-    """Return the gate and the settings of its backtest; both are removed from ``given``.
+def take_gate(flags: dict[str, Any]) -> tuple[Gate, dict[str, Any]]:
+    """Return the gate and the settings of its backtest, both taken out of the flags.
 
     Raises
     ------
     ConfigError
         If they are given without ``--if_better``.
     """
-    flags = {name: given.pop(name) for name in (*_GATE, *_SETTINGS)}
-    options = {name: value for name, value in flags.items() if value is not None}
-    if options and not given.pop("if_better"):
+    values = {name: flags.pop(name) for name in (*_GATE, *_SETTINGS)}
+    options = {name: value for name, value in values.items() if value is not None}
+    if options and not flags.pop("if_better"):
         raise ConfigError(f"--{next(iter(options))} goes with --if_better")
-    given.pop("if_better", None)
+    flags.pop("if_better", None)
     gate = Gate(
         partitions=options.pop("sample_partitions", _DEFAULT.partitions),
         series=options.pop("sample_series", _DEFAULT.series),
@@ -73,10 +73,14 @@ def take_gate(given: dict[str, Any]) -> tuple[Gate, dict[str, Any]]:
 
 
 def promote(
-    manager: ModelManager, name: str, version: str, why: str, asked: tuple[Gate, dict[str, Any]]
+    manager: ModelManager,
+    name: str,
+    version: str,
+    why: str,
+    gate_and_settings: tuple[Gate, dict[str, Any]],
 ) -> Verdict:
     """Switch to a version if it is better, and return the verdict of the backtest."""
-    gate, options = asked
+    gate, options = gate_and_settings
     return manager.promote_model(name, version, why=why, gate=gate, **options)
 
 

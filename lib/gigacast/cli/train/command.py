@@ -80,7 +80,7 @@ def _finetune_options(command: Any) -> Any:
 @_finetune_options
 @json_option
 @quiet_option
-def finetune(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> int:
+def finetune(data: Path | None, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Fine-tune a model and publish its best weights; the active version stays without --switch.
 
     The last steps of each series are held out, never trained on: their loss chooses the weights and
@@ -92,8 +92,8 @@ def finetune(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> int
       gigacast train finetune --data sales.csv --steps 500
       gigacast train finetune --bucket my-bucket --model amazon/chronos-2 --method lora --switch
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    file = _settings_file(given)
-    job = finetune_job(given, FileData(data) if data is not None else None, file=file)
+    file = _settings_file(flags)
+    job = finetune_job(flags, FileData(data) if data is not None else None, file=file)
     with Watcher(quiet=quiet or as_json, batch_size=job.options.batch_size) as watcher:
         result = run_finetune(job, this_author(), events=watcher)
     if as_json:
@@ -103,8 +103,8 @@ def finetune(data: Path | None, as_json: bool, quiet: bool, **given: Any) -> int
     return 0 if result.done.finished else EXIT_FAILED
 
 
-def _settings_file(given: dict[str, Any]) -> Path | None:
-    file: Path | None = given.pop("config", None)
+def _settings_file(flags: dict[str, Any]) -> Path | None:
+    file: Path | None = flags.pop("config", None)
     return DEFAULT_CONFIG if file is None and DEFAULT_CONFIG.is_file() else file
 
 
@@ -135,7 +135,7 @@ def _settings_file(given: dict[str, Any]) -> Path | None:
 @config_option
 @json_option
 @quiet_option
-def pretrain(as_json: bool, quiet: bool, **given: Any) -> int:
+def pretrain(as_json: bool, quiet: bool, **flags: Any) -> int:
     """Pretrain a Chronos-Bolt from scratch on synthetic series.
 
     The same command resumes from the last checkpoint. Before the last step the weights so far are
@@ -145,9 +145,9 @@ def pretrain(as_json: bool, quiet: bool, **given: Any) -> int:
     Example:
       gigacast train pretrain --recipe config/pretrain-nano.yaml --output ./nano --max_minutes 45
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    file = _settings_file(given)
-    place = {name: given.pop(name) for name in _PLACE}
-    job = _pretrain_job(given)
+    file = _settings_file(flags)
+    place = {name: flags.pop(name) for name in _PLACE}
+    job = _pretrain_job(flags)
     registry = ModelManager(file, **place).registry if job.name is not None else None
     with Watcher(quiet=quiet or as_json, batch_size=0) as watcher:
         report = run_pretrain(job, registry, this_author(), events=watcher)
@@ -159,19 +159,19 @@ def pretrain(as_json: bool, quiet: bool, **given: Any) -> int:
     return 0 if report.finished else EXIT_FAILED
 
 
-def _pretrain_job(given: dict[str, Any]) -> PretrainJob:
-    output: Path = given["output"]
-    if not given["recipe"].is_file():
-        raise ConfigError(f"recipe: {given['recipe']}: no such file")
+def _pretrain_job(flags: dict[str, Any]) -> PretrainJob:
+    output: Path = flags["output"]
+    if not flags["recipe"].is_file():
+        raise ConfigError(f"recipe: {flags['recipe']}: no such file")
     return PretrainJob(
-        recipe=given["recipe"],
+        recipe=flags["recipe"],
         output_dir=output,
-        checkpoint_dir=given["checkpoints"] or output.with_name(f"{output.name}-checkpoints"),
-        max_minutes=given["max_minutes"],
-        threads=given["threads"],
-        name=given["name"],
-        version=given["new_version"],
-        license=given["license"],
+        checkpoint_dir=flags["checkpoints"] or output.with_name(f"{output.name}-checkpoints"),
+        max_minutes=flags["max_minutes"],
+        threads=flags["threads"],
+        name=flags["name"],
+        version=flags["new_version"],
+        license=flags["license"],
     )
 
 
