@@ -23,6 +23,7 @@ from gigacast.quality.measures import Thresholds
 from gigacast.quality.result import Judged
 from gigacast.report.terminal import say
 from gigacast.settings.assembly import job_of
+from gigacast.settings.model import Settings
 from gigacast.settings.options import names_of
 
 _NAMED = 20
@@ -83,19 +84,18 @@ def read_files(
     ConfigError, DataNotFoundError, StorageError
     """
     calendar, holidays = flags.pop("calendar"), flags.pop("holidays")
-    warn, fail = flags.pop("warn"), flags.pop("fail")
+    limits = {"warn": flags.pop("warn"), "fail": flags.pop("fail")}
     zone, every = flags.pop("zone"), flags.pop("every")
     if zone is not None:
-        Calendar.parse(f"mon-sun 00:00-24:00 {zone}")  # raises; the error lists the zones
-    settings = read_settings(flags)
+        # An unknown zone is refused before anything is read; the calendar's error lists the zones.
+        Calendar.parse(f"mon-sun 00:00-24:00 {zone}")
+    settings = _with_bucket(read_settings(flags))
     expected = settings.quality
     thresholds = Thresholds()
-    for side, limits in (("warn", (*expected.warn, *warn)), ("fail", (*expected.fail, *fail))):
-        thresholds = thresholds.with_limits(side, limits)
+    for side in ("warn", "fail"):
+        # A flag overrides the limit that the settings give the same measure.
+        thresholds = thresholds.with_limits(side, (*getattr(expected, side), *limits[side]))
     days = expected.holidays if holidays is None else holidays.split(",")
-    if settings.run.bucket is None and settings.parquet_loader.data_paths.root_dir is None:
-        here = settings.run.model_copy(update={"bucket": f"file://{Path.cwd()}"})
-        settings = settings.model_copy(update={"run": here})
     job = job_of(settings)
     check_outputs(job)
     sources = _sources(job, dataset, every=every)
@@ -111,6 +111,14 @@ def read_files(
         sources, job.outputs, job.pattern, job.selection, reading, job.resources, job.limit
     )
     return files, job, thresholds
+
+
+def _with_bucket(settings: Settings) -> Settings:
+    """Return settings that name a bucket or root folder: the working folder by default."""
+    if settings.run.bucket is not None or settings.parquet_loader.data_paths.root_dir is not None:
+        return settings
+    run = settings.run.model_copy(update={"bucket": f"file://{Path.cwd()}"})
+    return settings.model_copy(update={"run": run})
 
 
 def _sources(job: ForecastJob, dataset: str | None, *, every: bool) -> Sources:
