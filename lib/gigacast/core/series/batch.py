@@ -141,16 +141,6 @@ class SeriesBatch:
                 earlier[members] = to_wall(moved, self._zone)
         return earlier
 
-    def future_times(self, horizon: int) -> IntArray:
-        """Return the timestamps after each series, in wall time like ``last_timestamps``.
-
-        Returns
-        -------
-        int64 [N, H]
-            `NO_TIME` for series without a frequency.
-        """
-        return to_wall(self._future_utc(horizon).ravel(), self._zone).reshape(len(self), horizon)
-
     def future_arrow(self, horizon: int) -> pa.Array:
         """Return the timestamps after each series as ``timestamp_type``, one by one [N * H].
 
