@@ -11,6 +11,7 @@ from gigacast.forecasting.prediction import prediction_batch, prediction_schema,
 from gigacast.job.covariates import Futures, check_context, fit_method
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
+from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.memory import MemoryStore
@@ -73,11 +74,13 @@ def forecast_table(
     budget = BatchBudget(options.batch_size)
     forecasts: list[ForecastBatch] = []
     futures = Futures()
-    for batch in read_series([SeriesSource.of_table(table)], reading):
+    reader = read_series([SeriesSource.of_table(table)], reading)
+    for batch in reader:
         forecast = forecast_batch(forecaster, batch, options, budget)
         forecasts.append(without_dropped(forecast, method.fallback))
         futures.add(batch, options.horizon)
     futures.refuse_if_all_lack("table", method)
+    warn_of_conflicts(reader.stats.conflicts, method.duplicates)
     schema = prediction_schema(
         forecasts[0].series if forecasts else None,
         method.levels,
@@ -102,4 +105,6 @@ def _read_options(method: Method, info: ForecasterInfo, horizon: int) -> ReadOpt
         timestamp_unit=method.timestamp_unit,
         horizon=horizon,
         joint=method.joint_targets,
+        duplicates=method.duplicates,
+        duplicate_share=method.duplicate_share,
     )

@@ -74,7 +74,7 @@ def take_ranges(starts: IntArray, lengths: IntArray) -> IntArray:
 
 
 def sort_order(groups: IntArray, times: IntArray) -> IntArray:
-    """Return the order that sorts rows by group, then time; equal rows in any order.
+    """Return the order that sorts rows by group, then time; equal rows keep their order.
 
     Two unstable sorts of 64-bit keys, which numpy does with vector instructions, instead of a
     stable lexsort: the second key holds the group and the rank in time. Groups are below 2**31,
@@ -86,6 +86,23 @@ def sort_order(groups: IntArray, times: IntArray) -> IntArray:
     keys.sort()
     keys &= 0xFFFFFFFF
     order: IntArray = by_time[keys]
+    return _stable(order, groups, times)
+
+
+def _stable(order: IntArray, groups: IntArray, times: IntArray) -> IntArray:
+    """Return an order in which rows of the same group and time keep theirs."""
+    sorted_groups, sorted_times = groups[order], times[order]
+    is_tied = (sorted_times[1:] == sorted_times[:-1]) & (sorted_groups[1:] == sorted_groups[:-1])
+    if not is_tied.any():
+        return order
+    # Rows that tie are neighbours. The unstable sort mixed only these, so only these are sorted.
+    is_first = np.append(True, ~is_tied)
+    runs = np.cumsum(is_first)
+    tied = np.zeros(len(order), np.bool_)
+    tied[1:] |= is_tied
+    tied[:-1] |= is_tied
+    places = np.flatnonzero(tied)
+    order[places] = order[places][np.lexsort((order[places], runs[places]))]
     return order
 
 

@@ -22,6 +22,7 @@ from pydantic_settings import (
 from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.job.batch_options import ArrayOptions, QueueChoice
 from gigacast.job.forecast_job import Layout, Method, ModelChoice, Resources
+from gigacast.series.source import DuplicatePolicy
 from gigacast.settings.field import Section, option
 from gigacast.settings.loader import ParquetLoaderSettings, Strings, split_list
 
@@ -150,6 +151,20 @@ class ForecastSettings(Section):
         group="covariates",
         details="Bolt, T5 and the baselines forecast each series alone. Summary, audit and receipt "
         "name what was ignored.",
+    )
+
+    duplicates: DuplicatePolicy | None = option(
+        None,
+        "Value where rows of one series and time differ: by default the mean, but of a few only.",
+        group="how",
+        details="More than `forecast.duplicate_share` are refused; `error` refuses any.",
+    )
+    duplicate_share: float = option(
+        _METHOD.duplicate_share,
+        "Share of rows that differ from another of their series and time, above which they are "
+        "refused.",
+        ge=0,
+        le=1,
     )
 
     @field_validator("quantiles")

@@ -283,6 +283,8 @@ class ChronosTrainer:
                 freq=method.frequency,
                 item_id=group.name,
                 timestamp_unit=method.timestamp_unit,
+                duplicates=method.duplicates,
+                duplicate_share=method.duplicate_share,
             )
             values += [
                 series for batch in read_contexts(group.sources, options) for series in batch

@@ -16,6 +16,7 @@ from gigacast.forecasting.read import choose_generation, read_generation
 from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
+from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.settings.assembly import addresses, job_of, registry_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -103,7 +104,9 @@ def forecast(
         if bucket is not None:
             raise ConfigError(f"bucket: {data!r} is the bucket already", hint="leave it out")
         job = _job(data, config, options)
-        return run_forecast(job, events=events, dry_run=dry_run)
+        result = run_forecast(job, events=events, dry_run=dry_run)
+        warn_of_conflicts(result.totals.repairs.get("conflicts", 0), job.method.duplicates)
+        return result
     if dry_run or events is not None:
         raise ConfigError(
             "dry_run and events are for buckets", hint="leave them out for a DataFrame"
