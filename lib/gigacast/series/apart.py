@@ -14,7 +14,7 @@ from gigacast.errors import GigacastError
 from gigacast.series.columns import is_list_type
 from gigacast.series.decode import Decoder, item_column
 from gigacast.series.formats import Limits, OpenTable, read_batches
-from gigacast.series.identity import is_id_type, read_ids
+from gigacast.series.identity import id_type, is_id_type, read_ids
 from gigacast.series.source import ConflictSample
 
 MOST_CANDIDATES = 6
@@ -105,17 +105,17 @@ def _rows_of(
         layout = table.layout
         keys = [name for name in (layout.item_id, layout.timestamp) if name is not None]
         # Arrow gives CSV columns the type of their first block; as text all later ones fit.
-        texts = [field.with_type(pa.string()) for field in table.schema if field.name in columns]
         if table.source.format == "csv":
-            fields = {field.name: field for field in [*table.schema, *texts]}
-            table = replace(table, schema=pa.schema(fields.values()))  # noqa: PLW2901
+            fields = [f.with_type(pa.string()) if f.name in columns else f for f in table.schema]
+            table = replace(table, schema=pa.schema(fields))  # noqa: PLW2901
         for batch in read_batches(table, [*keys, *columns], limits):
             ids, keep = item_column(batch, layout, decoder.item_id)
             part = batch if keep is None else batch.filter(to_arrow(keep))
             codes = _key_codes(read_ids(ids, decoder.id_type, ""), part, table, decoder, sample)
             chosen = np.flatnonzero(codes >= 0)
             picked = [part.column(name).take(to_arrow(chosen)) for name in columns]
-            yield codes[chosen], [_as_text(column) for column in picked]
+            texts = [read_ids(column, id_type(column.type), "") for column in picked]
+            yield codes[chosen], [column.cast(pa.string()) for column in texts]
             rows += len(chosen)
             if rows >= _MOST_ROWS:
                 return
@@ -136,12 +136,6 @@ def _key_codes(
     places = np.minimum(np.searchsorted(times, own), len(times) - 1)
     known = (codes >= 0) & (times[places] == own)
     return np.where(known, codes * len(times) + places, -1)
-
-
-def _as_text(column: pa.Array) -> pa.Array:
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    return column.cast(pa.string())
 
 
 def _codes(parts: Sequence[pa.Array]) -> IntArray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import pyarrow as pa
 
 from gigacast.errors import ConfigError
-from gigacast.forecasting.frame import forecast_table, load_chosen
+from gigacast.forecasting.frame import forecast_table, load_chosen, table_of_frame
 from gigacast.forecasting.plan import PlanReport, report_plan
 from gigacast.forecasting.read import choose_generation, read_generation
 from gigacast.forecasting.run import RunResult, run_forecast
@@ -130,7 +130,7 @@ def _forecast_frame(
     settings = load_settings(arguments, file=Path(config) if config else None)
     job = _job("memory://frame", config, options)
     forecaster = load_chosen(job.model, registry_of(settings))
-    table = pa.Table.from_pandas(data, preserve_index=False)
+    table = table_of_frame(data)
     predictions = forecast_table(table, forecaster, job.method, job.resources.batch_size)
     return to_frame(predictions)
 
