@@ -84,17 +84,17 @@ def sort_order(groups: IntArray, times: IntArray) -> IntArray:
     keys = groups[by_time] << 32
     keys |= np.arange(len(keys), dtype=np.int64)
     keys.sort()
+    same_group = (keys[1:] ^ keys[:-1]) >> 32 == 0
     keys &= 0xFFFFFFFF
     order: IntArray = by_time[keys]
-    return _stable(order, groups, times)
+    in_order = times[order]
+    is_tied = in_order[1:] == in_order[:-1]
+    is_tied &= same_group
+    return _with_ties_in_order(order, is_tied) if is_tied.any() else order
 
 
-def _stable(order: IntArray, groups: IntArray, times: IntArray) -> IntArray:
-    """Return an order in which rows of the same group and time keep theirs."""
-    sorted_groups, sorted_times = groups[order], times[order]
-    is_tied = (sorted_times[1:] == sorted_times[:-1]) & (sorted_groups[1:] == sorted_groups[:-1])
-    if not is_tied.any():
-        return order
+def _with_ties_in_order(order: IntArray, is_tied: BoolArray) -> IntArray:
+    """Return an order in which rows that tie with the row before them keep theirs."""
     # Rows that tie are neighbours. The unstable sort mixed only these, so only these are sorted.
     is_first = np.append(True, ~is_tied)
     runs = np.cumsum(is_first)
