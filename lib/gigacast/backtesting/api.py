@@ -13,6 +13,7 @@ from gigacast.backtesting.partition import Windows
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.run import RunEvents
+from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.settings.assembly import job_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -91,7 +92,9 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
         series=sample_series,
         season=season,
     )
-    return run_backtest(job, events=events)
+    result = run_backtest(job, events=events)
+    warn_of_conflicts(result.conflicts, forecast.method.duplicates)
+    return result
 
 
 @with_options()
@@ -125,7 +128,10 @@ def evaluate(
     ConfigError, StorageError
     """
     model, version = options.get("model"), options.get("model_version")
-    return evaluate_forecasts(EvaluationJob(_job(bucket, config, options), model, version))
+    job = _job(bucket, config, options)
+    result = evaluate_forecasts(EvaluationJob(job, model, version))
+    warn_of_conflicts(result.conflicts, job.method.duplicates)
+    return result
 
 
 def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJob:

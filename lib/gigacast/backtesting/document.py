@@ -27,6 +27,7 @@ def backtest_document(result: BacktestResult) -> Document:
     """Return the leaderboard of a backtest, its counts, and the location of its files."""
     return result.leaderboard.to_document().followed_by(
         Paragraph(f"{result.computed} computed, {result.skipped} done before"),
+        *_conflicts(result.conflicts),
         Paragraph(f"written to {result.location}.md, .json, .parquet"),
     )
 
@@ -35,8 +36,14 @@ def evaluation_document(result: Evaluation) -> Document:
     """Return the figures of an evaluation and the location of its files."""
     return result.to_document().followed_by(
         Paragraph(f"{result.waiting:,} forecast steps wait for their actual"),
+        *_conflicts(result.conflicts),
         Paragraph(f"written to {result.location}.md, .json, .parquet"),
     )
+
+
+def _conflicts(count: int) -> list[Paragraph]:
+    text = f"{count:,} rows have the series and the time of another row, and other values"
+    return [Paragraph(f"{text}: see --duplicates")] if count else []
 
 
 def failed_forecasts(result: Evaluation) -> Document:

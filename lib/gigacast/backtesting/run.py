@@ -80,6 +80,8 @@ class BacktestResult:
         Partitions times models, computed by this run and done before.
     location : str
         URL of the leaderboard without its ending: ``.md``, ``.json`` or ``.parquet``.
+    conflicts : int
+        Rows with the series and time of another row and other values, read by this run.
     """
 
     run_ids: tuple[str, ...]
@@ -89,6 +91,7 @@ class BacktestResult:
     computed: int
     skipped: int
     location: str
+    conflicts: int = 0
 
 
 def run_backtest(
@@ -136,6 +139,8 @@ def run_backtest(
         computed=sum(run.computed for run in runs),
         skipped=sum(run.skipped for run in runs),
         location=f"{job.forecast.outputs.url}/{LEADERBOARDS}{name}",
+        # Every model reads the same rows.
+        conflicts=max(run.conflicts for run in runs),
     )
 
 
@@ -210,6 +215,7 @@ class _SideRun:
     failures: Sequence[tuple[Task, Failure]]
     computed: int
     skipped: int
+    conflicts: int
 
 
 def _run_side(
@@ -238,6 +244,7 @@ def _run_side(
         failures=run.failures,
         computed=run.totals.partitions,
         skipped=skipped,
+        conflicts=run.totals.repairs.get("conflicts", 0),
     )
 
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from gigacast.errors import ModelIntegrityError, PlanError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasting.prepare import Prepared
-from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.forecast_job import ForecastJob, Method
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel, resolve_model
 from gigacast.lake.plan.plan_file import PlanFile
@@ -41,12 +41,19 @@ class ArraySetup:
 
 # A plan is read from the bucket, where others can write: every field is checked by its type.
 _ADAPTER = TypeAdapter(ArraySetup)
+_LATER_FIELDS = ("duplicates", "duplicate_share")
+"""Fields of `Method` that plans of the first release do not have."""
 
 
 def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
     """Return the setup of a prepared job as JSON values."""
     setup = ArraySetup(prepared.job, prepared.info, prepared.model.digest, prepared.ignored)
     values: dict[str, Any] = _ADAPTER.dump_python(setup, mode="json")
+    method, default = values["job"]["method"], Method()
+    # Plans of jobs that do not use them stay the same, and older children can read them.
+    for name in _LATER_FIELDS:
+        if method[name] == getattr(default, name):
+            del method[name]
     return values
 
 

@@ -6,7 +6,6 @@ there are many, a search looks for the columns that distinguish them.
 """
 
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
@@ -15,15 +14,12 @@ import pyarrow.compute as pc
 from gigacast.core.array import BoolArray, CodeArray, IntArray
 from gigacast.core.column import to_arrow, to_floats, to_numpy
 from gigacast.core.contract.cast import plain_type
-from gigacast.quality.columns import arrange
 from gigacast.quality.file import Keys, PartitionFile
+from gigacast.series.apart import LEAST_ROWS_EACH, columns_apart
 from gigacast.series.timestamp import is_text
 
 _MANY = 0.05  # share of conflicting rows above which columns are searched
 _SAMPLED_TIMES = 200
-_MAX_CANDIDATES = 6  # with all pairs of them, 21 trials
-_MIN_ROWS_PER_VALUE = 4  # a column with fewer rows per value is a measurement, not an id
-_REMAINING_SHARE = 0.1  # share of repeated keys that may remain once a column is part of the key
 
 
 @dataclass(frozen=True)
@@ -94,26 +90,19 @@ def _differs(column: pa.ChunkedArray, repeating: IntArray, preceding: IntArray) 
 def _columns_apart(file: PartitionFile, keys: Keys) -> tuple[str, ...]:
     """Return the column, or pair of columns, with which few rows still share their time.
 
-    Columns with the fewest values are tried first. A sample of the times suffices.
+    A sample of the times suffices.
     """
     arranged = keys.arranged
     shared = np.unique(arranged.times[arranged.repeated])[:_SAMPLED_TIMES]
     rows = np.flatnonzero(np.isin(keys.times, shared))
     times = keys.times[rows]
-    together = int(np.count_nonzero(arrange(None, times).repeated))
     candidates = {
         name: codes
         for name in file.measured
         if _may_name_items(file.schema.field(name).type)
         and (codes := _codes(file, name, rows)) is not None
     }
-    fewest = sorted(candidates, key=lambda name: int(candidates[name].max()))[:_MAX_CANDIDATES]
-    for columns in (*((name,) for name in fewest), *combinations(fewest, 2)):
-        codes = _joined([candidates[name] for name in columns])
-        remaining = np.count_nonzero(arrange(codes, times).repeated)
-        if remaining <= together * _REMAINING_SHARE:
-            return columns
-    return ()
+    return columns_apart(candidates, times)
 
 
 def _may_name_items(kind: pa.DataType) -> bool:
@@ -123,14 +112,5 @@ def _may_name_items(kind: pa.DataType) -> bool:
 
 def _codes(file: PartitionFile, name: str, rows: IntArray) -> CodeArray | None:
     codes, values = file.codes(name)
-    may_be_items = 1 < len(values) <= file.rows // _MIN_ROWS_PER_VALUE
+    may_be_items = 1 < len(values) <= file.rows // LEAST_ROWS_EACH
     return codes[rows] if may_be_items else None
-
-
-def _joined(codes: list[CodeArray]) -> CodeArray:
-    """Return a code for each combination of codes, int32 [R]."""
-    # Codes are the digits of a number, in a base that exceeds the largest code of each column.
-    total: IntArray = codes[0].astype(np.int64)
-    for more in codes[1:]:
-        total = total * (int(more.max()) + 1) + more
-    return np.unique(total, return_inverse=True)[1].astype(np.int32)

@@ -11,6 +11,7 @@ from gigacast.core.time.month import IntRange, Month, MonthFilter
 from gigacast.errors import DataNotFoundError
 from gigacast.lake.plan.discovery import Partition, Selection
 from gigacast.lake.plan.months import walk_months
+from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.store import Store
@@ -44,7 +45,9 @@ def read_contexts(sources: Sequence[SeriesSource], options: ReadOptions) -> list
         When the sources hold no series.
     """
     # All in memory: a symbol and a month, not a bucket.
-    batches = list(read_series(sources, options))
+    reader = read_series(sources, options)
+    batches = list(reader)
+    warn_of_conflicts(reader.stats.conflicts, options.duplicates)
     if not batches:
         raise DataNotFoundError(f"{', '.join(source.name for source in sources)}: holds no series")
     return batches

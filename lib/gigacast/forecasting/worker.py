@@ -47,7 +47,7 @@ MAX_REASON_ITEMS = 100
 """Item ids that a receipt names for each reason."""
 MOST_SERIES = {"cpu": 4096, "cuda": 65_536}
 """Maximum series per batch. Batches are split by length; each part must still fill the device."""
-REPAIRS = ("duplicates", "snapped", "gaps", "null_items", "null_timestamps")
+REPAIRS = ("duplicates", "conflicts", "snapped", "gaps", "null_items", "null_timestamps")
 
 T = TypeVar("T")
 
@@ -169,6 +169,7 @@ class PartitionWorker(ABC, Generic[T]):
         with Prefetched(watch.each("read", reader), BATCHES_AHEAD) as batches:
             yield from self._results(task, batches, watch, tally)
         check_times(task, reader)
+        reader.check_conflicts()  # a backtest of the first series stops before the end
         tally.futures.refuse_if_all_lack(task.partition, self._setup.job.method)
 
     def _write(self, task: Task, results: Iterator[T], watch: Stopwatch) -> PublishedParquet:
@@ -358,4 +359,6 @@ def read_options(
         timestamp_unit=method.timestamp_unit,
         horizon=task.horizon,
         joint=method.joint_targets,
+        duplicates=method.duplicates,
+        duplicate_share=method.duplicate_share,
     )

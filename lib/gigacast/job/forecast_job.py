@@ -9,7 +9,7 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.forecasters.options import DEFAULT_LEVELS, Fallback, ForecastOptions, MissingFuture
 from gigacast.lake.model.resolve import DEFAULT_MODEL
 from gigacast.lake.plan.discovery import Selection
-from gigacast.series.source import ColumnNames, TimestampUnit
+from gigacast.series.source import ColumnNames, DuplicatePolicy, TimestampUnit
 from gigacast.storage.store import StoreAddress
 
 Layout = Literal["long", "wide"]
@@ -79,6 +79,8 @@ class Method:
         See `ForecastOptions`.
     unsupported_covariates : {"error", "ignore"}
         Refuse covariates that the model cannot use, or leave them out.
+    duplicates, duplicate_share
+        See `ReadOptions`. The share is not part of the spec: it only decides what is refused.
     """
 
     horizon: int | None = None
@@ -97,6 +99,8 @@ class Method:
     joint_targets: bool = False
     missing_future: MissingFuture = "error"
     unsupported_covariates: Literal["error", "ignore"] = "error"
+    duplicates: DuplicatePolicy | None = None
+    duplicate_share: float = 0.01
 
     def options(self, horizon: int, batch_size: int | None) -> ForecastOptions:
         """Return the options of a forecaster for a partition.

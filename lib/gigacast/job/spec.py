@@ -51,6 +51,7 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             "seed": method.seed,
             "layout": method.layout,
             **_covariate_fields(method),
+            **_duplicate_fields(method),
         },
     )
 
@@ -69,3 +70,9 @@ def _covariate_fields(method: Method) -> dict[str, object]:
     if method.joint_targets:
         fields["joint_targets"] = True
     return fields
+
+
+def _duplicate_fields(method: Method) -> dict[str, object]:
+    """Return the spec field for duplicates."""
+    # "mean" gives the numbers of the default, so forecasts made with either are done for both.
+    return {} if method.duplicates in {None, "mean"} else {"duplicates": method.duplicates}

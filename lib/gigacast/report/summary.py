@@ -128,7 +128,8 @@ def _facts(summary: RunSummary) -> list[tuple[str, str]]:
         ("partitions", _counts(summary.partitions) or "none"),
         ("series", _series(summary)),
         ("not by the model", _counts(summary.quarantined)),
-        ("mended", _counts(summary.repairs)),
+        ("mended", _counts({**summary.repairs, "conflicts": 0})),
+        ("conflicting", _conflicts(summary.repairs.get("conflicts", 0))),
         ("ignored", ", ".join(summary.ignored)),
         ("rows", quantity.count(summary.rows) if summary.rows else ""),
         ("data", _data(summary)),
@@ -145,6 +146,11 @@ def _series(summary: RunSummary) -> str:
         return ""
     per_second = quantity.rate(summary.series, summary.elapsed_s)
     return f"{quantity.count(summary.series)} ({per_second} per second)"
+
+
+def _conflicts(count: int) -> str:
+    rows = f"{quantity.count(count)} rows have the series and time of another row"
+    return f"{rows}, and other values: see --duplicates" if count else ""
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -89,6 +89,10 @@ def _targets_text(table: OpenTable) -> str:
 
 
 def _agreed_id_type(tables: Sequence[OpenTable]) -> pa.DataType:
+    # Without its ids a source would become one more item, made of all its rows.
+    for table in tables[1:]:
+        if (table.layout.item_id is None) != (tables[0].layout.item_id is None):
+            raise _disagreement(table, tables[0], "column of item ids", _id_column)
     typed = [table for table in tables if not _has_null_ids(table)]
     if not typed:
         return pa.string()
@@ -97,6 +101,10 @@ def _agreed_id_type(tables: Sequence[OpenTable]) -> pa.DataType:
         if _id_type(table) != _id_type(first):
             raise _disagreement(table, first, "item ids", lambda table: str(_id_type(table)))
     return _id_type(first)
+
+
+def _id_column(table: OpenTable) -> str:
+    return repr(table.layout.item_id) if table.layout.item_id is not None else "none"
 
 
 def _has_null_ids(table: OpenTable) -> bool:

@@ -78,10 +78,14 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A schema, with the name of its object for error messages."""
+    """A schema, with the name of its object for error messages.
+
+    In a file that ``holds_text`` the types are guesses, and any column can be read as text.
+    """
 
     schema: pa.Schema
     name: str
+    holds_text: bool = False
 
     def of_type(self, usable: Callable[[pa.DataType], bool]) -> list[str]:
         return [
@@ -116,7 +120,9 @@ def _is_flag(name: str, kind: pa.DataType) -> bool:
     return name.endswith(FLAG_SUFFIX) and bool(pa.types.is_boolean(kind))
 
 
-def recognise(schema: pa.Schema, columns: ColumnNames, name: str) -> Layout:
+def recognise(
+    schema: pa.Schema, columns: ColumnNames, name: str, *, holds_text: bool = False
+) -> Layout:
     """Return the layout of a table.
 
     Parameters
@@ -127,13 +133,16 @@ def recognise(schema: pa.Schema, columns: ColumnNames, name: str) -> Layout:
         Columns named by the settings.
     name : str
         Name of the object, for error messages.
+    holds_text : bool
+        Whether the types are guesses, as those of CSV are. Ids are then text, whatever they look
+        like.
 
     Raises
     ------
     SchemaError
         If a column is missing, ambiguous or of an unusable type.
     """
-    table = _Table(schema, name)
+    table = _Table(schema, name, holds_text)
     item_id = _find_ids(table, columns)
     targets = _find_targets(table, columns.targets, has_ids=item_id is not None)
     covariates = _named_covariates(table, columns, item_id, targets)
@@ -175,18 +184,19 @@ def _find_ids(table: _Table, columns: ColumnNames) -> str | None:
     Raises
     ------
     SchemaError
-        If a column has the name of an id column but holds floats.
+        If a column has the name of an id column but a type that names nothing, as floats do.
     """
     setting = "--item_column (schema.item_id_column)"
-    id_column = _find(table, columns.item_id, _IDS, setting, is_id_type)
+    usable = (lambda _: True) if table.holds_text else is_id_type
+    id_column = _find(table, columns.item_id, _IDS, setting, usable)
     # pandas turns integer ids into floats when one is missing. Without the error such a table
     # would count as wide, and the rows of all items would silently become a single series.
     if id_column is None:
         candidates = [n for n in table.schema.names if n.lower() in {*_IDS[0], *_IDS[1]}]
-        if candidates and pa.types.is_floating(table.type_of(candidates[0])):
+        if candidates:
+            kind = table.schema.field(table.schema.names.index(candidates[0])).type
             raise SchemaError(
-                f"{table.name}: column {candidates[0]!r} of type {table.type_of(candidates[0])} "
-                "cannot hold item ids",
+                f"{table.name}: column {candidates[0]!r} of type {kind} cannot hold item ids",
                 hint="make them whole numbers or texts (whole numbers with one missing become "
                 "floats), or rename the column if it is a value",
             )

@@ -21,7 +21,13 @@ from gigacast.core.time.zone import from_wall, to_wall
 from gigacast.errors import ConfigError
 from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.identity import read_ids
-from gigacast.series.rows import ItemRows, pack_frequency, run_starts, unpack_distinct
+from gigacast.series.rows import (
+    ItemRows,
+    merge_neighbours,
+    pack_frequency,
+    run_starts,
+    unpack_distinct,
+)
 from gigacast.series.segment import offsets_of, spread, take_ranges
 from gigacast.series.timestamp import Clock
 from gigacast.series.value import CategoryCodes, read_values
@@ -116,9 +122,11 @@ class Decoder:
             _padded(self._read(name, flat), own, lengths, np.nan)
             for name, (flat, own) in zip(self.columns, lists, strict=True)
         ]
-        return ItemRows(
+        rows = ItemRows(
             ids, offsets_of(lengths), times, (*values, *stated), np.full(len(lengths), primary)
         )
+        # An item may have several lists, which are one series.
+        return merge_neighbours(rows)
 
     def _packed_frequencies(self, batch: pa.RecordBatch, layout: Layout) -> RealArray:
         """Return the packed frequency of each row; NaN if it is missing or unreadable."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
@@ -101,8 +102,9 @@ def open_table(source: SeriesSource, columns: ColumnNames, limits: Limits) -> Op
         shape = _SHAPES[source.format](file, limits)
     if shape.schema is None:
         return None
-    layout = recognise(shape.schema, columns, source.name)
-    schema = _csv_schema(shape.schema, layout) if source.format == "csv" else shape.schema
+    is_csv = source.format == "csv"
+    layout = recognise(shape.schema, columns, source.name, holds_text=is_csv)
+    schema = _csv_schema(shape.schema, layout) if is_csv else shape.schema
     return OpenTable(source, schema, layout, size_bytes, shape.points_per_row)
 
 
@@ -120,7 +122,16 @@ def read_batches(
     with _translated(source), _opened(source) as file:
         for batch in _BATCHES[source.format](file, table, columns, limits):
             if batch.num_rows:
-                yield batch
+                yield _without_views(batch)
+
+
+def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
+    # Arrow can neither filter nor take views of texts and bytes.
+    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
+    if plain.keys().isdisjoint(batch.schema.types):
+        return batch
+    columns = [column.cast(plain.get(column.type, column.type)) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _size_of(file: Any) -> int:
@@ -258,12 +269,25 @@ def _csv_batches(
     convert = pa_csv.ConvertOptions(
         include_columns=list(columns),
         column_types={name: table.schema.field(name).type for name in columns},
-        strings_can_be_null=True,
+        # The words for missing numbers, as NA or null, are ids and categories like any other.
+        strings_can_be_null=False,
     )
     reader = pa_csv.open_csv(file, read_options=_csv_options(limits), convert_options=convert)
     for batch in reader:
-        for start in range(0, batch.num_rows, limits.batch_rows):
-            yield batch.slice(start, limits.batch_rows)
+        whole = _empty_as_null(batch)
+        for start in range(0, whole.num_rows, limits.batch_rows):
+            yield whole.slice(start, limits.batch_rows)
+
+
+def _empty_as_null(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return a batch in which empty texts are missing ones."""
+    columns = []
+    for column in batch.columns:
+        is_empty = pc.equal(column, "") if pa.types.is_string(column.type) else None
+        if is_empty is not None and pc.any(is_empty).as_py():
+            column = pc.if_else(is_empty, pa.scalar(None, pa.string()), column)  # noqa: PLW2901
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 # -- JSON ------------------------------------------------------------------------------------------

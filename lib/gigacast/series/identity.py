@@ -1,7 +1,9 @@
 """Item ids: their types and 64-bit hashes.
 
-Ids are returned as string, int64 or uint64. Text of any Arrow type and bytes in UTF-8 become
-string, integers of any width int64 (uint64 stays).
+Whatever can name things is an id: text, bytes, integers, decimals, UUIDs, dates, times, durations
+and booleans. Text of any Arrow type, bytes in UTF-8 and UUIDs are returned as string, integers of
+any width as int64 (uint64 stays); other types stay. Floats are no ids, as equal ones need not look
+equal, and neither are lists and structs.
 """
 
 import numpy as np
@@ -23,8 +25,14 @@ def is_id_type(kind: pa.DataType) -> bool:
     """Check that a column of this type can hold item ids."""
     if pa.types.is_dictionary(kind):
         return is_id_type(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _is_uuid(kind) or is_text(kind.storage_type)
     return bool(
-        is_text(kind) or _is_bytes(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
+        is_text(kind)
+        or _is_bytes(kind)
+        or pa.types.is_integer(kind)
+        or pa.types.is_null(kind)
+        or _is_kept(kind)
     )
 
 
@@ -34,7 +42,7 @@ def id_type(kind: pa.DataType) -> pa.DataType:
         return id_type(kind.value_type)
     if pa.types.is_integer(kind):
         return pa.uint64() if pa.types.is_uint64(kind) else pa.int64()
-    return pa.string()
+    return kind if _is_kept(kind) else pa.string()
 
 
 def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
@@ -47,6 +55,8 @@ def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
     """
     if pa.types.is_dictionary(ids.type):
         ids = ids.dictionary_decode()
+    if isinstance(ids.type, pa.BaseExtensionType):
+        ids = _uuid_texts(ids.storage) if _is_uuid(ids.type) else ids.storage
     try:
         return ids if ids.type == kind else ids.cast(kind)
     except pa.ArrowInvalid as error:
@@ -58,6 +68,8 @@ def hash_ids(ids: pa.Array) -> UintArray:
     # Python's hash() of strings differs from process to process and needs a loop.
     if pa.types.is_integer(ids.type):
         return _mix(to_numpy(ids).astype(np.uint64))
+    if not pa.types.is_string(ids.type):
+        ids = ids.cast(pa.string())
     _, offset_buffer, data_buffer = ids.buffers()
     offsets = np.frombuffer(offset_buffer, np.int32)[ids.offset : ids.offset + len(ids) + 1]
     if offsets[-1] == offsets[0]:
@@ -94,3 +106,34 @@ def _is_bytes(kind: pa.DataType) -> bool:
         or pa.types.is_fixed_size_binary(kind)
         or pa.types.is_binary_view(kind)
     )
+
+
+def _is_kept(kind: pa.DataType) -> bool:
+    """Check whether ids of this type are returned as they are."""
+    return bool(
+        pa.types.is_decimal(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_date(kind)
+        or pa.types.is_time(kind)
+        or pa.types.is_timestamp(kind)
+        or pa.types.is_duration(kind)
+    )
+
+
+def _is_uuid(kind: pa.DataType) -> bool:
+    return getattr(kind, "extension_name", None) == "arrow.uuid"
+
+
+def _uuid_texts(storage: pa.Array) -> pa.Array:
+    """Return UUIDs, as 16 bytes each and without nulls, in their usual spelling."""
+    start = storage.offset * 16
+    stored = np.frombuffer(storage.buffers()[1], np.uint8)[start : start + 16 * len(storage)]
+    digits = np.frombuffer(b"0123456789abcdef", np.uint8)
+    letters = np.full((len(storage), 36), ord("-"), np.uint8)
+    # The hyphens are at 8, 13, 18 and 23; two digits for each byte are between them.
+    places = np.delete(np.arange(36), [8, 13, 18, 23])
+    halves = np.stack([stored >> 4, stored & 15], axis=1).reshape(len(storage), 32)
+    letters[:, places] = digits[halves]
+    offsets = np.arange(len(storage) + 1, dtype=np.int32) * 36
+    buffers = [pa.py_buffer(offsets), pa.py_buffer(letters)]
+    return pa.StringArray.from_buffers(len(storage), *buffers)

@@ -13,18 +13,21 @@ Several sources form one partition: they are read one after the other, and the r
 be in several of them. Only items with a row in a primary source are returned.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
 from gigacast.core.series.batch import SeriesBatch, concat_batches
 from gigacast.series.agreement import Agreement, agree
+from gigacast.series.apart import find_apart
 from gigacast.series.covariates import split_covariates
+from gigacast.series.duplicates import conflict_error, conflict_limit
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.regularise import GridRules, regularise
 from gigacast.series.rows import ItemRows
 from gigacast.series.sort import SortPlan, sorted_items
-from gigacast.series.source import ReadOptions, ReadStats, SeriesSource
+from gigacast.series.source import ConflictSample, ReadOptions, ReadStats, SeriesSource
 from gigacast.series.stream import Carry, complete_items
 
 _MAX_BATCH_ROWS = 1 << 18
@@ -53,6 +56,7 @@ class SeriesReader:
         self._sources = tuple(sources)
         self._options = options
         self.stats = ReadStats()
+        self._search: Callable[[ConflictSample | None], tuple[str, ...]] = lambda _: ()
 
     def rows(self) -> Iterator[tuple[ItemRows, tuple[str, ...]]]:
         """Yield runs of rows as they come, with the names of their targets.
@@ -80,7 +84,8 @@ class SeriesReader:
         CorruptedFileError
             If a source is not of its format.
         SchemaError
-            If columns are missing, ambiguous, of an unusable type, or differ between sources.
+            If columns are missing, ambiguous, of an unusable type, or differ between sources; or,
+            after the last batch, if too many rows conflict (see `gigacast.series.duplicates`).
         """
         self.stats = ReadStats()
         limits = Limits(_batch_rows(self._options, 1), self._options.memory_limit_bytes)
@@ -90,11 +95,29 @@ class SeriesReader:
             return
         self.stats.bytes_read = sum(table.size_bytes for table in tables)
         agreement = agree(tables, self._options, limits)
+        self._search = partial(find_apart, tables, agreement.decoder, limits)
         items = self._complete_items(tables, agreement)
         # Targets that are forecast jointly must be in the same batch, so no item is divided.
         per_item = len(agreement.decoder.targets) if self._options.joint else 1
         size = max(1, self._options.batch_series // per_item) * per_item
         yield from _rebatch(self._regular(items, agreement), size)
+        self.check_conflicts()
+
+    def check_conflicts(self) -> None:
+        """Refuse the sources if too many of the rows so far conflict.
+
+        An iteration to the end does this itself; whoever stops before calls it.
+
+        Raises
+        ------
+        SchemaError
+            The message names the columns that tell the rows apart.
+        """
+        options, stats = self._options, self.stats
+        limit = conflict_limit(options.duplicates, options.duplicate_share)
+        if stats.conflicts > limit * stats.compared:
+            own = next(source for source in self._sources if source.primary)
+            raise conflict_error(own.name, stats, self._search(stats.sample))
 
     def _complete_items(
         self, tables: Sequence[OpenTable], agreement: Agreement
@@ -144,6 +167,7 @@ class SeriesReader:
             context_length=options.context_length,
             min_length=options.min_length,
             freq=options.freq,
+            duplicates=options.duplicates,
         )
         rows = _batch_rows(options, len(rules.columns))
         for complete in items:
@@ -152,6 +176,9 @@ class SeriesReader:
                 primary = complete.take_runs(np.flatnonzero(complete.primary))
             for part in _cut(primary, rows):
                 batch = regularise(part, rules, self.stats)
+                # A share is only known at the end, but a single conflict is enough for "error".
+                if options.duplicates == "error" and self.stats.conflicts:
+                    return
                 if decoder.covariates or options.joint:
                     batch = split_covariates(
                         batch, rules.targets, options.columns, options.horizon, decoder.categories

@@ -26,6 +26,7 @@ from gigacast.core.series.reason import Reason
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import to_wall
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
+from gigacast.series.duplicates import settle_duplicates
 from gigacast.series.grid import (
     Windows,
     find_frequencies,
@@ -39,7 +40,7 @@ from gigacast.series.grid import (
 from gigacast.series.inference import Inferred
 from gigacast.series.rows import ItemRows
 from gigacast.series.segment import count_segments, offsets_of, take_ranges
-from gigacast.series.source import ReadStats
+from gigacast.series.source import DuplicatePolicy, ReadStats
 from gigacast.series.timestamp import Clock
 from gigacast.series.value import CategoryCodes
 
@@ -71,6 +72,8 @@ class GridRules:
         Minimum number of values in the context.
     freq : Frequency or None
         Frequency given by the settings; ``None`` if it is to be inferred.
+    duplicates : str, optional
+        Value at a time of which several rows say different ones; their mean by default.
     """
 
     clock: Clock
@@ -81,6 +84,7 @@ class GridRules:
     context_length: int
     min_length: int
     freq: Frequency | None
+    duplicates: DuplicatePolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBat
     items = sort_times(items)
     ending = rules.targets if rules.continues else 0
     items = keep_tail(items, rules.context_length, rules.freq, ending)
+    # Before clocks are changed: in wall time the hour that clocks repeat would look conflicting.
+    items = settle_duplicates(items, rules.columns, rules.categories, rules.duplicates, stats)
     stated = _stated(items, rules)
     items, in_utc = to_own_clock(items, rules.clock.zone, stated)
     inferred = stated or find_frequencies(items, steps=rules.clock.counts_steps)

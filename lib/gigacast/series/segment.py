@@ -74,7 +74,7 @@ def take_ranges(starts: IntArray, lengths: IntArray) -> IntArray:
 
 
 def sort_order(groups: IntArray, times: IntArray) -> IntArray:
-    """Return the order that sorts rows by group, then time; equal rows in any order.
+    """Return the order that sorts rows by group, then time; equal rows keep their order.
 
     Two unstable sorts of 64-bit keys, which numpy does with vector instructions, instead of a
     stable lexsort: the second key holds the group and the rank in time. Groups are below 2**31,
@@ -84,8 +84,25 @@ def sort_order(groups: IntArray, times: IntArray) -> IntArray:
     keys = groups[by_time] << 32
     keys |= np.arange(len(keys), dtype=np.int64)
     keys.sort()
+    same_group = (keys[1:] ^ keys[:-1]) >> 32 == 0
     keys &= 0xFFFFFFFF
     order: IntArray = by_time[keys]
+    in_order = times[order]
+    is_tied = in_order[1:] == in_order[:-1]
+    is_tied &= same_group
+    return _with_ties_in_order(order, is_tied) if is_tied.any() else order
+
+
+def _with_ties_in_order(order: IntArray, is_tied: BoolArray) -> IntArray:
+    """Return an order in which rows that tie with the row before them keep theirs."""
+    # Rows that tie are neighbours. The unstable sort mixed only these, so only these are sorted.
+    is_first = np.append(True, ~is_tied)
+    runs = np.cumsum(is_first)
+    tied = np.zeros(len(order), np.bool_)
+    tied[1:] |= is_tied
+    tied[:-1] |= is_tied
+    places = np.flatnonzero(tied)
+    order[places] = order[places][np.lexsort((order[places], runs[places]))]
     return order
 
 

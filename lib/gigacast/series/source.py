@@ -7,11 +7,13 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from gigacast.core.array import IntArray
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError
 
 Format = Literal["parquet", "csv", "json", "table"]
 TimestampUnit = Literal["s", "ms", "us", "ns", "step"]
+DuplicatePolicy = Literal["mean", "sum", "last", "first", "error"]
 ReadPath = Literal["sorted", "sorted_in_memory", "spilled"]
 
 MEBIBYTE = 1 << 20
@@ -108,6 +110,12 @@ class ReadOptions:
         Steps of known covariates to keep after the last value of the targets.
     joint : bool
         Whether targets are forecast jointly. Batches then record which series belong to an item.
+    duplicates : str, optional
+        Value of a series at a time of which several rows say different ones: their ``mean``,
+        ``sum``, the ``last`` or ``first`` in the order of the sources, or ``error``, which refuses
+        them. By default the mean, and more than ``duplicate_share`` of such rows are refused.
+    duplicate_share : float
+        Share of conflicting rows up to which they are averaged by default.
     """
 
     columns: ColumnNames = field(default_factory=ColumnNames)
@@ -122,6 +130,8 @@ class ReadOptions:
     timestamp_unit: TimestampUnit | None = None
     horizon: int = 0
     joint: bool = False
+    duplicates: DuplicatePolicy | None = None
+    duplicate_share: float = 0.01
 
     def __post_init__(self) -> None:
         names = ("context_length", "min_length", "batch_series", "memory_limit_bytes", "batch_rows")
@@ -132,6 +142,14 @@ class ReadOptions:
             raise ConfigError(
                 f"timestamp_unit must be s, ms, us, ns or step, got {self.timestamp_unit!r}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictSample:
+    """Keys of a few conflicting rows: N item ids, and times as `ItemRows` hold them, int64 [N]."""
+
+    items: pa.Array
+    times: IntArray
 
 
 @dataclass(slots=True)
@@ -148,6 +166,10 @@ class ReadStats:
         Series returned.
     duplicates : int
         Rows averaged into another row of the same step.
+    conflicts, compared : int
+        Rows with the series and time of another row and other values; rows compared for that.
+    sample : ConflictSample, optional
+        Keys of the first conflicting rows; none without any.
     snapped : int
         Rows moved to the nearest step of their grid.
     gaps : int
@@ -162,6 +184,9 @@ class ReadStats:
     bytes_read: int = 0
     series: int = 0
     duplicates: int = 0
+    conflicts: int = 0
+    compared: int = 0
+    sample: ConflictSample | None = None
     snapped: int = 0
     gaps: int = 0
     null_items: int = 0

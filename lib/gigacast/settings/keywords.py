@@ -34,6 +34,7 @@ class Options(TypedDict, total=False):
     integer: bool
     extrapolate_levels: bool
     seed: int
+    duplicates: str
     item_column: str
     timestamp_column: str
     targets: str | Sequence[str]

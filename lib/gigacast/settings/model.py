@@ -6,7 +6,6 @@ makes of them. `gigacast.settings.options` makes the table of all options from t
 """
 
 import re
-from datetime import timedelta
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -20,8 +19,9 @@ from pydantic_settings import (
 )
 
 from gigacast.forecasters.options import Fallback, MissingFuture
-from gigacast.job.batch_options import ArrayOptions, QueueChoice
 from gigacast.job.forecast_job import Layout, Method, ModelChoice, Resources
+from gigacast.series.source import DuplicatePolicy
+from gigacast.settings.batch import BatchSettings
 from gigacast.settings.field import Section, option
 from gigacast.settings.loader import ParquetLoaderSettings, Strings, split_list
 
@@ -29,7 +29,7 @@ ENV_PREFIX = "GIGACAST_"
 MAX_HORIZON = 100_000
 """Maximum steps ahead: ten weeks of minutes. More is taken for a typing error."""
 
-_ARRAY, _METHOD, _MODEL, _RESOURCES = ArrayOptions(), Method(), ModelChoice(), Resources()
+_METHOD, _MODEL, _RESOURCES = Method(), ModelChoice(), Resources()
 """Values of jobs, whose defaults are those of the settings they are made of."""
 
 Levels = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), Field(min_length=1)]
@@ -150,6 +150,20 @@ class ForecastSettings(Section):
         group="covariates",
         details="Bolt, T5 and the baselines forecast each series alone. Summary, audit and receipt "
         "name what was ignored.",
+    )
+
+    duplicates: DuplicatePolicy | None = option(
+        None,
+        "Value where rows of one series and time differ: by default the mean, but of a few only.",
+        group="how",
+        details="More than `forecast.duplicate_share` are refused; `error` refuses any.",
+    )
+    duplicate_share: float = option(
+        _METHOD.duplicate_share,
+        "Share of rows that differ from another of their series and time, above which they are "
+        "refused.",
+        ge=0,
+        le=1,
     )
 
     @field_validator("quantiles")
@@ -280,66 +294,6 @@ class QualitySettings(Section):
         "24/7", "When rows are expected: 24/7, weekdays, or 'mon-fri 09:30-16:00 Asia/Tokyo'."
     )
     holidays: Strings = option((), "Days without rows, as 2024-12-25.")
-
-
-class BatchSettings(Section):
-    """How a run is divided over AWS Batch; see `ArrayOptions`."""
-
-    stack: str = option(
-        _ARRAY.stack,
-        "Name of the deployment: its queues are STACK-cpu and STACK-gpu.",
-        group="array",
-        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$",
-    )
-    queue: QueueChoice = option(
-        _ARRAY.queue,
-        "Queue; auto compares the costs of start-up and work.",
-        group="array",
-        details="`auto` is the queue on which start-up and work cost less. Work is estimated from "
-        "receipts, else from bytes; start-up, prices and the GPU's speed are the settings "
-        "`batch.*` and `config/prices.yaml`. A model without weights goes to the CPUs.",
-    )
-    children: int | None = option(
-        _ARRAY.children,
-        "Maximum children of the array; derived from the work by default.",
-        group="array",
-        details="By default each child has `batch.child_minutes` of work. More than 10,000 of them "
-        "become several arrays, a single one a plain job.",
-        ge=1,
-    )
-    child_minutes: float = option(
-        _ARRAY.target_s / 60, "Minutes of work that a child is started for.", gt=0
-    )
-    child_timeout_minutes: int = option(
-        _ARRAY.timeout_s // 60,
-        "Minutes after which an attempt of a child ends.",
-        ge=1,
-        le=10_080,  # a week
-    )
-    plan_hours: int = option(
-        _ARRAY.valid_for // timedelta(hours=1),
-        "Hours after which children refuse a plan.",
-        ge=1,
-        le=8_760,  # a year
-    )
-    cpu_instance: str = option(
-        _ARRAY.cpu_instance, "Machine of a CPU child, as config/prices.yaml names it."
-    )
-    gpu_instance: str = option(
-        _ARRAY.gpu_instance, "Machine of a GPU child, as config/prices.yaml names it."
-    )
-    cpu_speed: float = option(
-        _ARRAY.cpu.speed, "Speed of a CPU child's machine; 1 is that of one CPU process.", gt=0
-    )
-    gpu_speed: float = option(
-        _ARRAY.gpu.speed, "Speed of a GPU child's machine; 1 is that of one CPU process.", gt=0
-    )
-    cpu_startup_s: float = option(
-        _ARRAY.cpu.startup_s, "Seconds until a machine of the CPU queue starts to work.", ge=0
-    )
-    gpu_startup_s: float = option(
-        _ARRAY.gpu.startup_s, "Seconds until a machine of the GPU queue starts to work.", ge=0
-    )
 
 
 class Settings(BaseSettings):

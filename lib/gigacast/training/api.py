@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
-import pyarrow as pa
 
 from gigacast.core.array import FloatArray
 from gigacast.errors import ConfigError
+from gigacast.forecasting.frame import table_of_frame
 from gigacast.forecasting.history import pad_contexts, read_contexts
 from gigacast.job.audit import this_author
 from gigacast.job.forecast_job import Method
@@ -84,7 +84,7 @@ def finetune(
 def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
     """Return the data of a file or data frame; ``None`` for a bucket."""
     if hasattr(data, "columns"):
-        return TableData(pa.Table.from_pandas(data, preserve_index=False))
+        return TableData(table_of_frame(data))
     # "data.csv" is a valid name of a bucket as well; a file is meant far more often.
     is_file = "://" not in str(data) and str(data).lower().endswith(FILE_ENDINGS)
     if isinstance(data, Path) or is_file:
@@ -283,6 +283,8 @@ class ChronosTrainer:
                 freq=method.frequency,
                 item_id=group.name,
                 timestamp_unit=method.timestamp_unit,
+                duplicates=method.duplicates,
+                duplicate_share=method.duplicate_share,
             )
             values += [
                 series for batch in read_contexts(group.sources, options) for series in batch

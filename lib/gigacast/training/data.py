@@ -28,6 +28,7 @@ from gigacast.errors import (
 from gigacast.job.forecast_job import ForecastJob, Method
 from gigacast.lake.plan.discovery import Partition, Selection
 from gigacast.lake.plan.months import walk_months
+from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.reader import read_series
 from gigacast.series.source import Format, ReadOptions, SeriesSource
 from gigacast.storage.parquet.read import open_object
@@ -257,7 +258,11 @@ class Reading:
         names = [columns.item_id, columns.timestamp, *columns.targets]
         frequency = self.method.frequency.alias if self.method.frequency else None
         method = self.method
-        options = [names, frequency, method.timestamp_unit, method.min_length, self.history]
+        options: list[object] = [names, frequency, method.timestamp_unit, method.min_length]
+        options.append(self.history)
+        # Only what changes the values: checkpoints of older versions still belong to their data.
+        if method.duplicates not in {None, "mean"}:
+            options.append(method.duplicates)
         return digest_value([data.digest(), options])
 
     def options(self, name: str) -> ReadOptions:
@@ -273,6 +278,8 @@ class Reading:
             batch_series=max(1, min(4096, limit)),
             memory_limit_bytes=self.memory_limit_bytes,
             timestamp_unit=self.method.timestamp_unit,
+            duplicates=self.method.duplicates,
+            duplicate_share=self.method.duplicate_share,
         )
 
 
@@ -299,15 +306,19 @@ def write_corpus(
     StorageError
         If the store cannot be read, or the disk is full.
     """
+    conflicts = 0
     with CorpusWriter(folder, least_length) as writer:
         for group in groups:
             try:
-                for batch in read_series(group.sources, reading.options(group.name)):
+                reader = read_series(group.sources, reading.options(group.name))
+                for batch in reader:
                     writer.add(batch)
+                conflicts += reader.stats.conflicts
             # The corpus would mix two states of the data under one digest.
             except (PreconditionFailedError, ObjectNotFoundError) as error:
                 raise InputChangedError(
                     f"{group.name}: an input changed while it was read: {error.message}",
                     hint="run again",
                 ) from error
+        warn_of_conflicts(conflicts, reading.method.duplicates)
         return writer.finish()

@@ -31,6 +31,7 @@ class TrainOptions(TypedDict, total=False):
     targets: str | Sequence[str]
     timestamp_unit: str
     freq: str
+    duplicates: str
     min_length: int
     seed: int
     device: str

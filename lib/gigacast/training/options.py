@@ -15,7 +15,16 @@ SHARED = (
     *("years", "months", "symbol", "timeframe", "partition_by", "limit"),
     *("model", "model_version", "horizon", "context_length"),
     *names_of("columns"),
-    *("freq", "min_length", "seed", "device", "precision", "batch_size", "memory_limit"),
+    *(
+        "freq",
+        "duplicates",
+        "min_length",
+        "seed",
+        "device",
+        "precision",
+        "batch_size",
+        "memory_limit",
+    ),
 )
 """Names of the options that fine-tuning shares with forecasting."""
 SHARED_TEXTS: Mapping[str, str] = {

@@ -64,13 +64,13 @@ def slow_match(items, points, start=3, horizon=2):
 @given(ITEMS, POINTS)
 def test_each_step_gets_the_mean_of_its_actual_values(items, points):
     forecasts = read_forecasts(predictions(items), 2)
-    found = match(forecasts, select_actuals([rows_of(points)], forecasts))
+    found = match(forecasts, select_actuals([rows_of(points)], forecasts).table)
     np.testing.assert_allclose(found, slow_match(items, points))
 
 
 @given(ITEMS, POINTS)
 def test_only_actuals_of_forecast_items_and_times_are_kept(items, points):
-    held = select_actuals([rows_of(points)], read_forecasts(predictions(items), 2))
+    held = select_actuals([rows_of(points)], read_forecasts(predictions(items), 2)).table
     assert set(held["item"].to_pylist()) <= set(items)
     assert all(3 <= time <= 4 for time in held["time"].to_pylist())
 

@@ -65,6 +65,7 @@ def test_every_series_equals_a_slow_reading_with_pandas(drawn, context_length, g
         parquet(to_table(frame)),
         context_length=context_length,
         freq=freq if given_freq else None,
+        duplicates="mean",
     )
     assert found == expected(frame, freq, context_length)
 
@@ -74,7 +75,7 @@ def test_every_series_equals_a_slow_reading_with_pandas(drawn, context_length, g
 def test_the_division_of_rows_into_batches_changes_no_series(drawn, data):
     _, frame = drawn
     table = to_table(frame)
-    whole = read(table)
+    whole = read(table, duplicates="mean")
     rows = len(table)
     row_group_size = data.draw(st.integers(1, rows))
     cuts = sorted(data.draw(st.sets(st.integers(0, rows), max_size=3)))
@@ -83,6 +84,7 @@ def test_the_division_of_rows_into_batches_changes_no_series(drawn, data):
         *(parquet(piece, row_group_size=row_group_size) for piece in pieces),
         batch_rows=data.draw(st.integers(1, rows)),
         batch_series=data.draw(st.integers(1, 5)),
+        duplicates="mean",
         memory_limit_bytes=data.draw(st.sampled_from([1, 2_000, 40_000, 2**29])),
     )
     assert found == whole
@@ -94,11 +96,12 @@ def test_unsorted_rows_give_series_in_the_order_of_their_ids(drawn, seed, memory
     _, frame = drawn
     table = to_table(frame)
     shuffled = table.take(pa.array(np.random.default_rng(seed).permutation(len(table))))
-    reader = reader_of(shuffled, memory_limit_bytes=memory, batch_rows=10)
+    reading = {"memory_limit_bytes": memory, "batch_rows": 10, "duplicates": "mean"}
+    reader = reader_of(shuffled, **reading)
     ids = [item for batch in reader for item in batch.item_ids.to_pylist()]
     if reader.stats.path != "sorted":
         assert ids == sorted(ids)
-    assert read(shuffled, memory_limit_bytes=memory, batch_rows=10) == read(table)
+    assert read(shuffled, **reading) == read(table, duplicates="mean")
 
 
 @pytest.mark.parametrize("memory", [1, 2_000, 30_000, 2**29])

@@ -56,7 +56,8 @@ def test_irregular_series_keep_their_last_values_in_the_order_of_time():
 
 def test_duplicates_are_averaged_without_nan_and_counted():
     dates = days("2024-01-01", 4).repeat([1, 3, 2, 1])
-    reader = reader_of(panel(a=(dates, [1, 2, 6, NAN, NAN, NAN, 4])))
+    table = panel(a=(dates, [1, 2, 6, NAN, NAN, NAN, 4]))
+    reader = reader_of(table, duplicates="mean")
     (batch,) = reader
     np.testing.assert_array_equal(batch.values, np.float32([1, 4, NAN, 4]))
     assert reader.stats.duplicates == 3
@@ -68,13 +69,15 @@ def test_duplicates_are_averaged_to_the_same_bits_in_any_order():
     for seed in range(20):
         order = np.random.default_rng(seed).permutation(6)
         dates = [*["2024-01-01"] * 6, "2024-01-02", "2024-01-03"]
-        found.add(values_of(pd.to_datetime(dates), [*values[order], 1, 2])[0])
+        found.add(values_of(pd.to_datetime(dates), [*values[order], 1, 2], duplicates="mean")[0])
     assert len(found) == 1
 
 
 def test_infinite_duplicates_do_not_cancel():
     dates = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-02", "2024-01-03"])
-    assert values_of(dates, [1, INF, -INF, 3]) == ((1, None, 3), "not_finite")
+    for policy in ("mean", "sum"):
+        found = values_of(dates, [1, INF, -INF, 3], duplicates=policy)
+        assert found == ((1, None, 3), "not_finite")
 
 
 def test_gaps_become_nan_and_are_counted():
@@ -114,6 +117,7 @@ def test_rows_without_a_time_are_dropped_and_a_series_without_any_time_gets_that
     list(reader)
     assert reader.stats == ReadStats(
         rows=7,
+        compared=3,
         bytes_read=rows.nbytes,
         series=2,
         null_items=1,

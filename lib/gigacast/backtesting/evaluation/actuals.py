@@ -16,9 +16,11 @@ from gigacast.backtesting.partition import HISTORY, seasons_of
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.name import PartitionName, month_prefixes
 from gigacast.core.time.month import Month
+from gigacast.errors import SchemaError
 from gigacast.forecasters.metric import seasonal_error
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.plan.discovery import Discoverer, Partition
+from gigacast.series.duplicates import conflict_limit
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.parquet.read import open_object
@@ -43,8 +45,8 @@ class Actuals:
         # Many forecasts have actuals in the same months: each month is listed once.
         self._in_month = cache(self._discover)
 
-    def find(self, forecasts: Forecasts, month: Month, series_name: str) -> pa.Table:
-        """Return the actuals of the forecasts of a partition, as `select_actuals` returns them.
+    def find(self, forecasts: Forecasts, month: Month, series_name: str) -> tuple[pa.Table, int]:
+        """Return the actuals of the forecasts of a partition, and the number of conflicting rows.
 
         Memory holds only rows of the items and times of the forecasts, however much is read.
 
@@ -57,7 +59,17 @@ class Actuals:
             for partition in self._partitions(_months(forecasts.bounds, month), series_name)
             for part in self._rows(partition)
         )
-        return select_actuals(rows, forecasts)
+        method = self._job.method
+        found = select_actuals(rows, forecasts, method.duplicates)
+        limit = conflict_limit(method.duplicates, method.duplicate_share)
+        if found.conflicts > limit * found.compared:
+            raise SchemaError(
+                f"{month}/{series_name}: {found.conflicts:,} of {found.compared:,} actuals have "
+                "the series and the time of another row, and other values",
+                hint="name the column of item ids by --item_column, or say what becomes of them by "
+                "--duplicates mean, sum, last or first",
+            )
+        return found.table, found.conflicts
 
     def scales(self, month: Month, series_name: str) -> pa.Table | None:
         """Return the seasonal error of each series of a partition as it is now.
@@ -134,6 +146,8 @@ class Actuals:
             item_id=name.symbol or name.series_name,
             memory_limit_bytes=self._job.resources.memory_limit_bytes,
             timestamp_unit=method.timestamp_unit,
+            duplicates=method.duplicates,
+            duplicate_share=method.duplicate_share,
         )
 
 

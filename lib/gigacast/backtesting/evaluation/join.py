@@ -15,6 +15,7 @@ from gigacast.core.array import DoubleArray, FloatArray, IntArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
 from gigacast.core.series.batch import NO_TIME
 from gigacast.forecasting.prediction import is_wide, level_name, long_table
+from gigacast.series.source import DuplicatePolicy
 
 _KEYS = ["item", "target", "time"]
 Rows = tuple[pa.Array, IntArray, IntArray, tuple[FloatArray, ...]]
@@ -131,11 +132,32 @@ def to_micros(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
 
 
-def select_actuals(parts: Iterable[tuple[Rows, tuple[str, ...]]], forecasts: Forecasts) -> pa.Table:
+@dataclass(frozen=True, slots=True)
+class FoundActuals:
+    """Actuals of forecasts.
+
+    Parameters
+    ----------
+    table : pa.Table
+        ``item``, ``target``, ``time`` and ``actual``, with one row per key.
+    conflicts, compared : int
+        Rows with the key of another row and other values; rows in all.
+    """
+
+    table: pa.Table
+    conflicts: int
+    compared: int
+
+
+def select_actuals(
+    parts: Iterable[tuple[Rows, tuple[str, ...]]],
+    forecasts: Forecasts,
+    duplicates: DuplicatePolicy | None = None,
+) -> FoundActuals:
     """Return the rows of the items and times of forecasts, as a table for `match`.
 
     Memory holds only these rows, however many are read. A repeated time gets the mean of its
-    values.
+    values, or what ``duplicates`` says.
     """
     item_ids = pc.unique(forecasts.items["item"])
     item_type = item_ids.type
@@ -153,8 +175,17 @@ def select_actuals(parts: Iterable[tuple[Rows, tuple[str, ...]]], forecasts: For
             "actual": pa.array([], pa.float64()),
         }
     )
-    means = pa.concat_tables([empty, *tables]).group_by(_KEYS).aggregate([("actual", "mean")])
-    return means.rename_columns([*_KEYS, "actual"])
+    chosen = duplicates if duplicates in {"sum", "first", "last"} else "mean"
+    # Of several threads Arrow does not know which row was first.
+    groups = pa.concat_tables([empty, *tables]).group_by(_KEYS, use_threads=False)
+    found = groups.aggregate([("actual", how) for how in (chosen, "min", "max", "count")])
+    counts = to_numpy(found["actual_count"])
+    differs = to_numpy(pc.less(found["actual_min"], found["actual_max"]))
+    return FoundActuals(
+        found.select([*_KEYS, f"actual_{chosen}"]).rename_columns([*_KEYS, "actual"]),
+        conflicts=int((counts[differs] - 1).sum()),
+        compared=int(counts.sum()),
+    )
 
 
 def _within(

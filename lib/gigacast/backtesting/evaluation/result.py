@@ -45,6 +45,8 @@ class Evaluation:
         Forecasts that could not be evaluated.
     location : str
         URL of the stored files without their ending.
+    conflicts : int
+        Actuals of the series and time of another one, and other values.
     """
 
     figures: dict[str, dict[tuple[str, str], Figures]] = field(
@@ -56,6 +58,7 @@ class Evaluation:
     matched: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     location: str = ""
+    conflicts: int = 0
 
     @property
     def waiting(self) -> int:

@@ -186,7 +186,9 @@ class _Evaluator:
             forecasts = read_forecasts(table, horizon)
             if scales is None:
                 scales = self._actuals.scales(month, series_name)
-            actual = match(forecasts, self._actuals.find(forecasts, month, series_name))
+            actuals, conflicts = self._actuals.find(forecasts, month, series_name)
+            self._evaluation.conflicts += conflicts
+            actual = match(forecasts, actuals)
             yield _Part.of(forecasts, actual, match_scales(forecasts, scales))
 
     def _count(self, name: str, month: Month, part: "_Part") -> None:

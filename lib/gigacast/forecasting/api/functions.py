@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, Unpack, overload
 import pyarrow as pa
 
 from gigacast.errors import ConfigError
-from gigacast.forecasting.frame import forecast_table, load_chosen
+from gigacast.forecasting.frame import forecast_table, load_chosen, table_of_frame
 from gigacast.forecasting.plan import PlanReport, report_plan
 from gigacast.forecasting.read import choose_generation, read_generation
 from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
+from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.settings.assembly import addresses, job_of, registry_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -103,7 +104,9 @@ def forecast(
         if bucket is not None:
             raise ConfigError(f"bucket: {data!r} is the bucket already", hint="leave it out")
         job = _job(data, config, options)
-        return run_forecast(job, events=events, dry_run=dry_run)
+        result = run_forecast(job, events=events, dry_run=dry_run)
+        warn_of_conflicts(result.totals.repairs.get("conflicts", 0), job.method.duplicates)
+        return result
     if dry_run or events is not None:
         raise ConfigError(
             "dry_run and events are for buckets", hint="leave them out for a DataFrame"
@@ -127,7 +130,7 @@ def _forecast_frame(
     settings = load_settings(arguments, file=Path(config) if config else None)
     job = _job("memory://frame", config, options)
     forecaster = load_chosen(job.model, registry_of(settings))
-    table = pa.Table.from_pandas(data, preserve_index=False)
+    table = table_of_frame(data)
     predictions = forecast_table(table, forecaster, job.method, job.resources.batch_size)
     return to_frame(predictions)
 

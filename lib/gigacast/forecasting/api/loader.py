@@ -182,7 +182,7 @@ class ChronosLoader:
         DataError, StorageError
             If the data is not there or cannot be read.
         """
-        columns = method_of(self._settings).columns
+        method = method_of(self._settings)
         length = self.forecaster.info.context_length
         if context_length is not None:
             length = context_length
@@ -199,7 +199,13 @@ class ChronosLoader:
             raise ConfigError(
                 "load_context_from_parquet: give file_path, or symbol, year and month"
             )
-        options = ReadOptions(columns=columns, context_length=length, item_id=item)
+        options = ReadOptions(
+            columns=method.columns,
+            context_length=length,
+            item_id=item,
+            duplicates=method.duplicates,
+            duplicate_share=method.duplicate_share,
+        )
         contexts = [values for batch in read_contexts(sources, options) for values in batch]
         return contexts[0] if len(contexts) == 1 else pad_contexts(contexts)
 

@@ -1,0 +1,143 @@
+"""The search for the columns that tell rows of one series and time apart."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gigacast.core.array import CodeArray, IntArray
+from gigacast.core.column import to_arrow, to_numpy
+from gigacast.errors import GigacastError
+from gigacast.series.columns import is_list_type
+from gigacast.series.decode import Decoder, item_column
+from gigacast.series.formats import Limits, OpenTable, read_batches
+from gigacast.series.identity import id_type, is_id_type, read_ids
+from gigacast.series.source import ConflictSample
+
+MOST_CANDIDATES = 6
+LEAST_ROWS_EACH = 4
+"""A column with fewer rows per value names no items."""
+_STILL_TOGETHER = 0.1  # share of repeated keys that may remain
+_MOST_ROWS = 20_000  # rows of the sample's keys to look at
+
+
+def columns_apart(
+    candidates: Mapping[str, CodeArray | IntArray], keys: IntArray
+) -> tuple[str, ...]:
+    """Return the column, or pair of columns, with which few rows still share their key.
+
+    Columns with the fewest values are tried first.
+
+    Parameters
+    ----------
+    candidates : mapping of str to int [R]
+        Codes of the columns' values, from 0.
+    keys : int64 [R]
+        Codes of the rows' keys.
+    """
+    together = len(keys) - len(np.unique(keys))
+    fewest = sorted(candidates, key=lambda name: int(candidates[name].max()))[:MOST_CANDIDATES]
+    for columns in (*((name,) for name in fewest), *combinations(fewest, 2)):
+        joined = keys
+        for name in columns:
+            codes = candidates[name].astype(np.int64)
+            joined = np.unique(joined * (int(codes.max()) + 1) + codes, return_inverse=True)[1]
+        if len(keys) - len(np.unique(joined)) <= together * _STILL_TOGETHER:
+            return columns
+    return ()
+
+
+def find_apart(
+    tables: Sequence[OpenTable], decoder: Decoder, limits: Limits, sample: ConflictSample | None
+) -> tuple[str, ...]:
+    """Return the column, or pair of columns, that tells the rows of conflicting keys apart.
+
+    Only rows of the sample's keys are looked at, so memory is bounded. It is empty if there is no
+    such column, or the search fails.
+    """
+    names = set.intersection(*(_candidates(table) for table in tables)) if tables else set()
+    if sample is None or not names:
+        return ()
+    columns = sorted(names)
+    try:
+        parts = list(_rows_of(tables, columns, decoder, sample, limits))
+    # The search only adds to a refusal, which must not be lost when a source cannot be read again.
+    except (GigacastError, pa.ArrowException, OSError):
+        return ()
+    if not parts:
+        return ()
+    keys = np.concatenate([keys for keys, _ in parts])
+    codes = {
+        name: _codes([values[place] for _, values in parts]) for place, name in enumerate(columns)
+    }
+    return columns_apart(
+        {n: c for n, c in codes.items() if 1 <= c.max() < len(c) // LEAST_ROWS_EACH}, keys
+    )
+
+
+def _candidates(table: OpenTable) -> set[str]:
+    used = set(table.layout.columns)
+    names = table.schema.names
+    return {
+        field.name
+        for field in table.schema
+        if field.name not in used and names.count(field.name) == 1 and _may_name_items(field.type)
+    }
+
+
+def _may_name_items(kind: pa.DataType) -> bool:
+    return is_id_type(kind) and not pa.types.is_null(kind)
+
+
+def _rows_of(
+    tables: Sequence[OpenTable],
+    columns: Sequence[str],
+    decoder: Decoder,
+    sample: ConflictSample,
+    limits: Limits,
+) -> Iterator[tuple[IntArray, list[pa.Array]]]:
+    """Yield the keys and the columns, as text, of the rows that have a key of the sample."""
+    rows = 0
+    for table in tables:
+        layout = table.layout
+        keys = [name for name in (layout.item_id, layout.timestamp) if name is not None]
+        # Arrow gives CSV columns the type of their first block; as text all later ones fit.
+        if table.source.format == "csv":
+            fields = [f.with_type(pa.string()) if f.name in columns else f for f in table.schema]
+            table = replace(table, schema=pa.schema(fields))  # noqa: PLW2901
+        for batch in read_batches(table, [*keys, *columns], limits):
+            ids, keep = item_column(batch, layout, decoder.item_id)
+            part = batch if keep is None else batch.filter(to_arrow(keep))
+            codes = _key_codes(read_ids(ids, decoder.id_type, ""), part, table, decoder, sample)
+            chosen = np.flatnonzero(codes >= 0)
+            picked = [part.column(name).take(to_arrow(chosen)) for name in columns]
+            texts = [read_ids(column, id_type(column.type), "") for column in picked]
+            yield codes[chosen], [column.cast(pa.string()) for column in texts]
+            rows += len(chosen)
+            if rows >= _MOST_ROWS:
+                return
+
+
+def _key_codes(
+    ids: pa.Array, batch: pa.RecordBatch, table: OpenTable, decoder: Decoder, sample: ConflictSample
+) -> IntArray:
+    """Return the code of each row's key, -1 for those not in the sample."""
+    items = pc.unique(sample.items)
+    codes = to_numpy(pc.fill_null(pc.index_in(ids, value_set=items), -1)).astype(np.int64)
+    column = batch.column(table.layout.timestamp)
+    # The times of lists are not those of rows: the rows of an item are compared as wholes.
+    if table.layout.kind == "list" or is_list_type(column.type):
+        return codes
+    times = np.unique(sample.times)
+    own = decoder.clock.read(column)
+    places = np.minimum(np.searchsorted(times, own), len(times) - 1)
+    known = (codes >= 0) & (times[places] == own)
+    return np.where(known, codes * len(times) + places, -1)
+
+
+def _codes(parts: Sequence[pa.Array]) -> IntArray:
+    encoded = pa.concat_arrays(parts).dictionary_encode(null_encoding="encode")
+    return to_numpy(encoded.indices).astype(np.int64)

@@ -1,0 +1,182 @@
+"""Rows that share the series and the time of another row.
+
+A series has one value per time. Rows that repeat it exactly are harmless. Rows that say different
+values are *conflicting*: mostly they belong to several items whose column was not named, and their
+mean is the history of none. So more than a small share of them is refused; `ReadOptions.duplicates`
+says what becomes of them instead.
+
+The rows are counted once an item is complete and its old rows are dropped, so that the counts do
+not depend on row groups, batches or memory.
+"""
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+
+from gigacast.core.array import AnyArray, BoolArray, DoubleArray, IntArray, RealArray
+from gigacast.core.column import to_arrow
+from gigacast.errors import SchemaError
+from gigacast.series.arrange import first_of_times
+from gigacast.series.rows import ItemRows
+from gigacast.series.segment import offsets_of, spread
+from gigacast.series.source import ConflictSample, DuplicatePolicy, ReadStats
+from gigacast.series.value import CategoryCodes
+
+_SAMPLE = 200  # conflicting keys that suffice to search the columns which tell rows apart
+_REMEDY = "or say what becomes of them by --duplicates mean, sum, last or first"
+
+
+def settle_duplicates(
+    items: ItemRows,
+    columns: tuple[str, ...],
+    categories: Mapping[str, CategoryCodes],
+    policy: DuplicatePolicy | None,
+    stats: ReadStats,
+) -> ItemRows:
+    """Count conflicting rows, and return the items with one row per time if the policy makes one.
+
+    Means are not made here: those of rows that share a step of the grid include them.
+
+    Parameters
+    ----------
+    items : ItemRows
+        Complete items, sorted by time; rows of one time in the order of the sources.
+    columns : tuple of str
+        Names of the first columns of values. A last one without a name states frequencies.
+    categories : mapping
+        Codes of the columns that hold categories.
+    policy : str or None
+        Policy of the settings.
+    stats : ReadStats
+        Updated: ``conflicts``, ``compared``, ``sample``.
+    """
+    stats.compared += len(items.times)
+    first = first_of_times(items.times, items.offsets)
+    if first.all():
+        return items
+    starts = np.flatnonzero(first)
+    repeats = np.diff(np.append(starts, len(first))) - 1
+    named = items.values[: len(columns)]
+    is_conflict = np.logical_or.reduce([_differ(values, starts) for values in named])
+    stats.conflicts += int(repeats[is_conflict].sum())
+    if stats.sample is None and is_conflict.any():
+        stats.sample = _sample(items, starts[is_conflict])
+    if policy not in {"sum", "last", "first"}:
+        return items
+    values = tuple(
+        _reduce(values, starts, policy, categories.get(name))
+        for name, values in zip(columns, named, strict=True)
+    )
+    # If rows disagree about the frequency of their item, the greatest packed number wins.
+    stated = tuple(np.fmax.reduceat(column, starts) for column in items.values[len(columns) :])
+    return ItemRows(
+        items.item_ids,
+        offsets_of(first)[items.offsets],
+        items.times[first],
+        values + stated,
+        items.primary,
+    )
+
+
+def conflict_limit(policy: DuplicatePolicy | None, share: float) -> float:
+    """Return the share of conflicting rows up to which a policy lets them pass."""
+    if policy is None:
+        return share
+    return 0.0 if policy == "error" else 1.0
+
+
+def conflict_error(name: str, stats: ReadStats, apart: tuple[str, ...]) -> SchemaError:
+    """Return the refusal of conflicting rows.
+
+    Parameters
+    ----------
+    name : str
+        Name of the partition's source.
+    stats : ReadStats
+    apart : tuple of str
+        Columns that tell the rows apart; empty if none do.
+    """
+    item = f" (such as {stats.sample.items[0].as_py()!r})" if stats.sample is not None else ""
+    names = " and ".join(repr(column) for column in apart)
+    cause, remedy = "", "name the column of item ids by --item_column"
+    if len(apart) == 1:
+        cause = f"; the column {names} tells them apart"
+        remedy = f"name the column of item ids by --item_column {apart[0]}"
+    elif apart:
+        cause = f"; the columns {names} tell them apart"
+        remedy = "make one column of these for --item_column"
+    return SchemaError(
+        f"{name}: {stats.conflicts:,} of {stats.compared:,} rows have the series{item} and the "
+        f"time of another row, and other values{cause}",
+        hint=f"{remedy}, {_REMEDY}",
+    )
+
+
+def warn_of_conflicts(conflicts: int, policy: DuplicatePolicy | None) -> None:
+    """Warn of conflicting rows that were few enough to be averaged; not if the settings say how."""
+    if conflicts and policy is None:
+        warnings.warn(
+            f"{conflicts:,} rows have the series and the time of another row, and other values: "
+            "their mean is taken; duplicates='mean', 'sum', 'last', 'first' or 'error' says what "
+            "becomes of them",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _differ(values: RealArray, starts: IntArray) -> BoolArray:
+    """Return which groups of rows hold different values. NaN says nothing, so it never differs."""
+    low, high = np.fmin.reduceat(values, starts), np.fmax.reduceat(values, starts)
+    differs: BoolArray = low < high
+    return differs
+
+
+def _sample(items: ItemRows, rows: IntArray) -> ConflictSample:
+    """Return the first conflicting keys."""
+    rows = rows[:_SAMPLE]
+    owners = spread(np.arange(len(items), dtype=np.int64), items.offsets)[rows]
+    return ConflictSample(items.item_ids.take(to_arrow(owners)), items.times[rows])
+
+
+def _reduce(
+    values: RealArray, starts: IntArray, policy: DuplicatePolicy, codes: CategoryCodes | None
+) -> RealArray:
+    if policy != "sum":
+        return _pick(values, starts, last=policy == "last")
+    if codes is None:
+        return _sums(values, starts)
+    # There is no sum of categories: as for means, the last text by name stays.
+    order = np.lexsort((codes.ranks(values), _groups(starts, len(values))))
+    ends = np.append(starts[1:], len(values)) - 1
+    latest: RealArray = values[order][ends]
+    return latest
+
+
+def _pick(values: RealArray, starts: IntArray, *, last: bool) -> RealArray:
+    """Return the last (or first) value of each group that is not NaN."""
+    rows = np.arange(len(values), dtype=np.int64)
+    missing = np.isnan(values)
+    if last:
+        chosen = np.maximum.reduceat(np.where(missing, -1, rows), starts)
+    else:
+        chosen = np.minimum.reduceat(np.where(missing, len(values), rows), starts)
+    # Both -1 and R are the place of the NaN that is appended.
+    picked: RealArray = np.append(values, np.nan).astype(values.dtype)[chosen]
+    return picked
+
+
+def _sums(values: RealArray, starts: IntArray) -> DoubleArray:
+    # Sums of floats depend on the order of the terms. Sorted by value they are the same for any
+    # order of rows.
+    order = np.lexsort((values, _groups(starts, len(values))))
+    terms = values[order].astype(np.float64)
+    infinite = np.isinf(terms)
+    sums: DoubleArray = np.add.reduceat(np.where(np.isfinite(terms), terms, 0.0), starts)
+    sums[np.logical_or.reduceat(infinite, starts)] = np.inf
+    sums[np.logical_and.reduceat(np.isnan(terms), starts)] = np.nan
+    return sums
+
+
+def _groups(starts: IntArray, rows: int) -> AnyArray:
+    return np.repeat(np.arange(len(starts)), np.diff(np.append(starts, rows)))
