@@ -95,7 +95,7 @@ def test_joint_targets_are_forecast_as_one_group(
 ) -> None:
     frame = make_frame(items, HORIZON if named else 0)
     got = run(frame, folder, targets=TARGETS, joint_targets=True, **named)
-    given = {"past": PAST, "known": KNOWN} if named else {"past": (), "known": ()}
+    given = {"past": PAST, "known_ahead": KNOWN} if named else {"past": (), "known_ahead": ()}
     wanted = reference(folder, [i.task(TARGETS, HORIZON, **given) for i in items], HORIZON, LEVELS)
     np.testing.assert_allclose(numbers(got), wanted, rtol=1e-4, atol=1e-4)
     alone = numbers(run(frame, folder, targets=TARGETS, **named))
@@ -234,8 +234,8 @@ def test_a_row_ahead_that_names_no_category_is_not_missing(folder: Path) -> None
 def test_of_two_rows_of_one_step_the_order_does_not_matter(folder: Path, items: list[Item]) -> None:
     frame = make_frame(items, HORIZON)
     double = frame[frame["sales"].notna()].groupby("item_id").tail(1).assign(day="zzz")
-    first = run(pd.concat([frame, double]), folder, **BOTH)
-    second = run(pd.concat([double, frame]), folder, **BOTH)
+    first = run(pd.concat([frame, double]), folder, duplicates="mean", **BOTH)
+    second = run(pd.concat([double, frame]), folder, duplicates="mean", **BOTH)
     np.testing.assert_allclose(numbers(first), numbers(second), rtol=1e-5, atol=1e-5)
 
 
