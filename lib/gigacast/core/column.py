@@ -12,6 +12,13 @@ import pyarrow as pa
 
 from gigacast.core.array import AnyArray, BoolArray
 
+INT96_UNIT = "us"
+"""Unit in which INT96 timestamps of Parquet are read.
+
+Spark and Impala write them for any year. In nanoseconds, pyarrow's default, those outside of 1677
+to 2262 wrap around.
+"""
+
 _KINDS = {
     np.dtype(name): getattr(pa, name)()
     for name in (

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
+from gigacast.core.column import INT96_UNIT
 from gigacast.core.contract.cast import is_text
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
@@ -114,7 +115,8 @@ def _texts_of(contract: Contract | None) -> tuple[str, ...]:
 def _schema_of(path: Path, texts: Sequence[str]) -> pa.Schema:
     with _Translated(path):
         if path.suffix == ".parquet":
-            return pq.read_schema(path).remove_metadata()
+            with _open_parquet(path) as file:
+                return file.schema_arrow.remove_metadata()
         with _open_csv(path, texts) as reader:
             schema: pa.Schema = reader.schema
             _ = schema.names  # decodes the names, so that invalid UTF-8 fails here, translated
@@ -149,11 +151,15 @@ def _open_csv(path: Path, texts: Sequence[str]) -> Any:
     )
 
 
+def _open_parquet(path: Path) -> pq.ParquetFile:
+    return pq.ParquetFile(path, coerce_int96_timestamp_unit=INT96_UNIT)
+
+
 def _read_each(
     files: tuple[Path, ...], texts: Sequence[str]
 ) -> Iterator[tuple[Path, pa.RecordBatch]]:
     for path in files:
-        opened: Any = pq.ParquetFile(path) if path.suffix == ".parquet" else None
+        opened: Any = _open_parquet(path) if path.suffix == ".parquet" else None
         with _Translated(path), opened or _open_csv(path, texts) as reader:
             batches = reader.iter_batches(use_threads=False) if opened else reader
             for batch in batches:

@@ -115,9 +115,17 @@ def forecast_table(
             "gigacast.version": info.version,
             "gigacast.digest": info.digest,
         },
+        _time_type(forecasts),
     )
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
     return pa.Table.from_batches(batches, schema=schema)
+
+
+def _time_type(forecasts: list[ForecastBatch]) -> pa.DataType | None:
+    """Return the widest type of the forecasts' timestamps; ``None`` without forecasts."""
+    kinds = [forecast.series.future_type(forecast.horizon) for forecast in forecasts]
+    wider = [kind for kind in kinds if kind != forecasts[0].series.timestamp_type]
+    return next(iter(wider or kinds), None)
 
 
 def _read_options(method: Method, info: ForecasterInfo, horizon: int) -> ReadOptions:

@@ -64,6 +64,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             method.levels,
             method.layout,
             self._metadata(task),
+            first.series.future_type(task.horizon) if first is not None else None,
         )
 
     def _open_sink(self, task: Task, schema: pa.Schema) -> ParquetSink:

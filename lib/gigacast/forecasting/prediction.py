@@ -25,6 +25,7 @@ def prediction_schema(
     levels: tuple[float, ...],
     layout: Layout,
     metadata: Mapping[str, str],
+    time_type: pa.DataType | None = None,
 ) -> pa.Schema:
     """Return the columns of a predictions file.
 
@@ -37,10 +38,13 @@ def prediction_schema(
     layout : {"long", "wide"}
     metadata : mapping of str to str
         Key-value metadata of the file; empty values are left out.
+    time_type : pa.DataType, optional
+        Type of the timestamps; that of the series by default.
     """
     item_type = series.item_ids.type if series is not None else pa.string()
     number = pa.float32()
     time = series.timestamp_type if series is not None else pa.timestamp("us")
+    time = time_type or time
     if layout == "wide":
         number, time = pa.list_(number), pa.list_(time)
     fields = [
@@ -83,7 +87,9 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
     pa.RecordBatch
         N x H rows, or N in the wide layout.
     """
-    moments = forecast.series.future_arrow(forecast.horizon)
+    time = schema.field("timestamp").type
+    time = time.value_type if layout == "wide" else time
+    moments = forecast.series.future_arrow(forecast.horizon, time)
     numbers = [forecast.median.ravel()]
     numbers += [forecast.quantiles[:, :, q].ravel() for q in range(len(forecast.levels))]
     # Missing numbers are NaN in arrays and null in files.

@@ -18,7 +18,7 @@ import pyarrow as pa
 from gigacast.core.array import ByteArray, FloatArray
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.task import Task
-from gigacast.core.series.batch import SeriesBatch
+from gigacast.core.series.batch import SeriesBatch, TimeRangeError
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.core.series.reason import Reason
 from gigacast.errors import SchemaError
@@ -152,9 +152,18 @@ class PartitionWorker(ABC, Generic[T]):
             When an input is no longer the object that was planned.
         DataError, ModelError, StorageError
         """
+        options = self._read_options(task)
+        try:
+            return self._do(task, options)
+        except TimeRangeError:
+            # The type of the timestamps is that of the first batch. Only a later one showed that
+            # nanoseconds cannot hold its forecasts, so the file is begun again.
+            return self._do(task, replace(options, wide_times=True))
+
+    def _do(self, task: Task, options: ReadOptions) -> Receipt:
         watch, tally = Stopwatch(), Tally()
         with watch.measure("total"), inputs_pinned(task):
-            reader = read_series(sources_of(task, self._inputs), self._read_options(task))
+            reader = read_series(sources_of(task, self._inputs), options)
             written = self._write(task, self._overlapped(task, reader, watch, tally), watch)
         receipt = self._receipt(task, reader, written, tally, watch.rounded())
         # The receipt comes last: a crash before it costs this task once more, and never leaves a

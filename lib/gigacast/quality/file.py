@@ -25,7 +25,8 @@ from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
 from gigacast.series.columns import recognise_keys
-from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range, number_range
+from gigacast.series.number import number_range
+from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.store import ObjectMeta, Store
 

@@ -11,9 +11,10 @@ from gigacast.series.columns import is_category_type, is_list_type
 from gigacast.series.decode import Decoder
 from gigacast.series.formats import Limits, OpenTable
 from gigacast.series.identity import id_type
+from gigacast.series.number import NumberRange
 from gigacast.series.scan import scan
 from gigacast.series.source import ReadOptions
-from gigacast.series.timestamp import Clock, clock_of
+from gigacast.series.timestamp import Clock, clock_of, widened
 from gigacast.series.value import CategoryCodes
 
 _UNNAMED = "series"
@@ -46,9 +47,10 @@ def agree(tables: Sequence[OpenTable], options: ReadOptions, limits: Limits) -> 
     targets = _agreed_targets(tables)
     kind = _agreed_id_type(tables)
     item_id = options.item_id or _UNNAMED
-    scanned = scan(tables, kind, item_id, limits, want_bounds=options.timestamp_unit is None)
-    clock = _agreed_clock(tables, options, scanned.bounds)
+    scanned = scan(tables, kind, item_id, limits, has_unit=options.timestamp_unit is not None)
+    clock = _agreed_clock(tables, options, scanned.numbers)
     _check_frequency(tables, options.freq, clock)
+    clock = Clock(_output_type(clock.output_type, options), clock.unit)
     covariates = tables[0].layout.covariates
     codes = {name: CategoryCodes() for name in covariates if _agreed_category(tables, name)}
     decoder = Decoder(kind, clock, targets, item_id, options.freq, covariates, codes)
@@ -118,12 +120,12 @@ def _id_type(table: OpenTable) -> pa.DataType:
 
 
 def _agreed_clock(
-    tables: Sequence[OpenTable], options: ReadOptions, bounds: tuple[float, float] | None
+    tables: Sequence[OpenTable], options: ReadOptions, numbers: NumberRange | None
 ) -> Clock:
     # A primary source comes first: its timestamp type is that of the forecasts.
     ordered = sorted(tables, key=lambda table: not table.source.primary)
     clocks = [
-        clock_of(_time_type(table), table.source.name, options.timestamp_unit, bounds)
+        clock_of(_time_type(table), table.source.name, options.timestamp_unit, numbers)
         for table in ordered
     ]
     first = clocks[0]
@@ -135,6 +137,12 @@ def _agreed_clock(
     # Only columns of numbers have a unit, and one source of several may be such a column.
     unit = next((clock.unit for clock in clocks if clock.unit), None)
     return Clock(first.output_type, unit)
+
+
+def _output_type(kind: pa.DataType, options: ReadOptions) -> pa.DataType:
+    if options.wide_times and pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    return kind if options.freq is None else widened(kind, options.freq)
 
 
 def _zone(clock: Clock) -> str | None:

@@ -156,7 +156,7 @@ class Decoder:
             points = take_ranges(offsets[:-1][rows], lengths[rows])
             # Days and longer steps are counted in wall time, shorter ones in UTC, as in `grid`.
             zone = self.clock.zone if frequency.in_wall_time else None
-            start = to_wall(starts[rows], zone)
+            start = frequency.start(to_wall(starts[rows], zone))
             counted = frequency.shift(np.repeat(start, lengths[rows]), steps[points])
             times[points] = from_wall(counted, zone)
         return times

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from gigacast.core.column import INT96_UNIT
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
 from gigacast.series.columns import Layout, is_category_type, recognise
 from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
@@ -181,7 +182,7 @@ def _translated(source: SeriesSource) -> Iterator[None]:
 
 def _parquet_shape(file: Any, limits: Limits) -> Shape:
     del limits
-    reader = pq.ParquetFile(file)
+    reader = pq.ParquetFile(file, coerce_int96_timestamp_unit=INT96_UNIT)
     footer = reader.metadata
     if footer.num_rows == 0:
         return Shape(None)
@@ -200,7 +201,12 @@ def _parquet_batches(
     # much faster than in strings. pre_buffer would read a whole row group into memory.
     item_id = table.layout.item_id
     coded = [item_id] if item_id and _is_stored_text(table.schema.field(item_id).type) else None
-    reader = pq.ParquetFile(file, read_dictionary=coded, pre_buffer=False)
+    reader = pq.ParquetFile(
+        file,
+        read_dictionary=coded,
+        pre_buffer=False,
+        coerce_int96_timestamp_unit=INT96_UNIT,
+    )
     yield from reader.iter_batches(limits.batch_rows, columns=list(columns))
 
 

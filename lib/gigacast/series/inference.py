@@ -7,7 +7,8 @@ timestamps (at least three), in wall time or UTC (see `gigacast.series.grid`):
    same day of the month: its last day, or a fixed day, clipped in shorter months. The frequency is
    the greatest common divisor of the distances in months. The rule also fits if all points are on
    the last four days of their months, or the first four, as last or first business days are: month
-   ends, or month starts.
+   ends, or month starts. That is not so if a fixed step fits exactly: all gaps are multiples of the
+   shortest, as for every 30 days or every 52 weeks.
 2. *Fixed.* The frequency is the greatest common divisor of the gaps, which is the smallest gap if
    all gaps are multiples of it. Two thirds of the gaps must be at most 16 times as long. So daily
    data with holes is daily, even if one hole is decades long.
@@ -184,8 +185,11 @@ def _month_rules(points: _Points) -> IntArray:
     greatest = reduce_segments(np.maximum, day, offsets, 0)
     clipped = np.minimum(spread(greatest, offsets), length)
     on_day = all_segments(day == clipped, offsets)
-    near_end = all_segments(day >= length - 3, offsets)
-    near_start = all_segments(day <= 4, offsets)
+    # Three points every 30 days, or four every 52 weeks, are near the same day of the month, too.
+    least = reduce_segments(np.minimum, points.gaps, offsets, 0)
+    uneven = ~all_segments(_are_multiples(points, least), offsets)
+    near_end = all_segments(day >= length - 3, offsets) & uneven
+    near_start = all_segments(day <= 4, offsets) & uneven
     chosen = np.select(
         [at_end & one_time, on_day & one_time, near_end, near_start],
         [MONTH_END, greatest, MONTH_END, 1],

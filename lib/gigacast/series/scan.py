@@ -19,9 +19,8 @@ from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.decode import find_runs, item_column
 from gigacast.series.formats import Limits, OpenTable, read_batches
 from gigacast.series.identity import hash_ids
-from gigacast.series.timestamp import needs_range, number_range
-
-Bounds = tuple[float, float] | None
+from gigacast.series.number import NumberRange, number_range
+from gigacast.series.timestamp import needs_range
 
 
 class RunWatch:
@@ -68,13 +67,13 @@ class Scan:
     ----------
     contiguous : bool
         Whether the rows of every item follow each other, over all sources.
-    bounds : tuple of float or None
-        Least and greatest number in the timestamp columns; ``None`` if there is none, or it is not
-        needed.
+    numbers : NumberRange or None
+        Evidence for the unit of timestamps that are numbers; ``None`` if there are none, or it is
+        not needed.
     """
 
     contiguous: bool
-    bounds: Bounds
+    numbers: NumberRange | None
 
 
 def scan(
@@ -83,13 +82,14 @@ def scan(
     item_id: str,
     limits: Limits,
     *,
-    want_bounds: bool,
+    has_unit: bool,
 ) -> Scan:
     """Read the id columns of all sources, and the timestamps whose unit must be found."""
-    watch, bounds = RunWatch(), None
+    watch = RunWatch()
+    numbers: NumberRange | None = None
     for table in tables:
         layout = table.layout
-        by_number = want_bounds and needs_range(_time_type(table))
+        by_number = _needs_numbers(_time_type(table), has_unit=has_unit)
         if layout.item_id is None:
             watch.add(text_column([item_id]))
         columns = [layout.item_id] if layout.item_id and watch.contiguous else []
@@ -100,8 +100,8 @@ def scan(
             elif not by_number:
                 break
             if by_number:
-                bounds = _widen(bounds, number_range(_flat_times(batch, layout)))
-    return Scan(watch.settle(), bounds)
+                numbers = _sum(numbers, number_range(_flat_times(batch, layout)))
+    return Scan(watch.settle(), numbers)
 
 
 def _run_ids(batch: pa.RecordBatch, layout: Layout, id_type: pa.DataType, name: str) -> pa.Array:
@@ -119,7 +119,14 @@ def _flat_times(batch: pa.RecordBatch, layout: Layout) -> pa.Array:
     return column.flatten() if is_list_type(column.type) else column
 
 
-def _widen(bounds: Bounds, more: Bounds) -> Bounds:
-    if bounds is None or more is None:
-        return bounds or more
-    return min(bounds[0], more[0]), max(bounds[1], more[1])
+def _needs_numbers(kind: pa.DataType, *, has_unit: bool) -> bool:
+    # With a given unit only floats are read: fractions decide the type of the forecasts' times.
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return needs_range(kind) and (not has_unit or pa.types.is_floating(kind))
+
+
+def _sum(numbers: NumberRange | None, more: NumberRange | None) -> NumberRange | None:
+    if numbers is None or more is None:
+        return numbers or more
+    return numbers + more

@@ -110,12 +110,17 @@ class ReadOptions:
         Steps of known covariates to keep after the last value of the targets.
     joint : bool
         Whether targets are forecast jointly. Batches then record which series belong to an item.
+<<<<<<< HEAD
     duplicates : str, optional
         Value of a series at a time of which several rows say different ones: their ``mean``,
         ``sum``, the ``last`` or ``first`` in the order of the sources, or ``error``, which refuses
         them. By default the mean, and more than ``duplicate_share`` of such rows are refused.
     duplicate_share : float
         Share of conflicting rows up to which they are averaged by default.
+=======
+    wide_times : bool
+        Whether timestamps in nanoseconds are returned in microseconds, which hold any year.
+>>>>>>> 36e4bb3 (Timestamps never wrap, round or lose their calendar: types are widened, or the column is refused)
     """
 
     columns: ColumnNames = field(default_factory=ColumnNames)
@@ -130,8 +135,12 @@ class ReadOptions:
     timestamp_unit: TimestampUnit | None = None
     horizon: int = 0
     joint: bool = False
+<<<<<<< HEAD
     duplicates: DuplicatePolicy | None = None
     duplicate_share: float = 0.01
+=======
+    wide_times: bool = False
+>>>>>>> 36e4bb3 (Timestamps never wrap, round or lose their calendar: types are widened, or the column is refused)
 
     def __post_init__(self) -> None:
         names = ("context_length", "min_length", "batch_series", "memory_limit_bytes", "batch_rows")

@@ -1,20 +1,16 @@
 """Timestamp columns as int64.
 
-The unit of integers follows from the least and greatest value of the column, over all sources, so
-that the order of the rows does not matter:
+`gigacast.series.number` finds the unit of columns of numbers; the setting ``timestamp_unit``
+overrides it.
 
-========================  ================================================================
-all in 19000101-22001231  dates written as numbers
-greatest magnitude        below 1e8: plain steps; below 1e11: seconds; below 1e14:
-                          milliseconds; below 1e17: microseconds; else nanoseconds since 1970
-========================  ================================================================
+Forecasts get numbers since 1970 back as timestamps of their unit (microseconds if a number has a
+fraction), plain steps as int64, dates and timestamps in their own type, numbers that spell
+calendars and text as timestamps in microseconds. A type that cannot hold the steps of the frequency
+becomes timestamps in microseconds (`widened`).
 
-In each unit the range stands for the years 1973 to 5138 (1e8 and 1e11 seconds after 1970), so no
-current time is in the range of another unit. The setting ``timestamp_unit`` overrides the rule.
-
-Forecasts get numbers since 1970 back as timestamps of their unit, plain steps as int64, dates and
-timestamps in their own type, and text as timestamps in microseconds. Fractions of a microsecond are
-cut off.
+Databases write the year 9999 for "open end" and the year 1 for "missing"; moments beyond them
+cannot be counted in microseconds. None of these is a time: their rows are dropped and counted.
+Fractions of a microsecond are cut off; times less than a microsecond apart are refused.
 """
 
 from dataclasses import dataclass
@@ -26,14 +22,24 @@ import pyarrow.compute as pc
 from gigacast.core.array import IntArray
 from gigacast.core.column import to_numpy
 from gigacast.core.series.batch import NO_TIME
-from gigacast.core.time.calendar_grid import DAY_US, first_days
+from gigacast.core.time.calendar_grid import DAY_US
+from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import to_wall, zone_of
 from gigacast.errors import SchemaError
+from gigacast.series.number import (
+    CALENDAR_FORMS,
+    NOISE,
+    NumberRange,
+    check_floats,
+    fraction_error,
+    unit_of,
+)
 from gigacast.series.timestamp_text import parse_times
 
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
-_BOUNDS = ((10**8, "step"), (10**11, "s"), (10**14, "ms"), (10**17, "us"))
-_FIRST_DATE, _LAST_DATE = 19_000_101, 22_001_231
+_YEAR_2, _YEAR_9999 = -62_104_060_800_000_000, 253_370_764_800_000_000  # microseconds
+# Steps are bounded to half of int64, so that sums and differences of them cannot overflow.
+_STEP_END = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,8 @@ class Clock:
     output_type : pa.DataType
         Type of the forecasts' timestamps (`SeriesBatch.timestamp_type`); int64 for plain steps.
     unit : str, optional
-        Unit of a column of numbers: ``s``, ``ms``, ``us``, ``ns``, ``date`` or ``step``; ``None``
-        for other columns.
+        Unit of a column of numbers: ``s``, ``ms``, ``us``, ``ns``, ``step``, ``date`` (yyyymmdd) or
+        another of `CALENDAR_FORMS`; ``None`` for other columns.
     """
 
     output_type: pa.DataType
@@ -63,37 +69,61 @@ class Clock:
         return zone_of(self.output_type)
 
     def read(self, column: pa.Array) -> IntArray:
-        """Return the times of a column, int64 [R]: microseconds or steps, `NO_TIME` for nulls."""
+        """Return the times of a column, int64 [R]: microseconds or steps, `NO_TIME` for nulls.
+
+        Raises
+        ------
+        SchemaError
+            If steps have a fraction, or times are less than a microsecond apart.
+        """
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
+        times = self._read(column)
+        if len(times) == 0:
+            return times
+        first, end = (-_STEP_END, _STEP_END) if self.counts_steps else (_YEAR_2, _YEAR_9999)
+        if times.max() >= end or times.min() < first:
+            return np.where((times >= first) & (times < end), times, NO_TIME)
+        return times
+
+    def _read(self, column: pa.Array) -> IntArray:
         kind = column.type
         if pa.types.is_timestamp(kind):
             return _scale(column.cast(pa.int64()), _UNIT_NS[kind.unit])
         if pa.types.is_date(kind):
-            return self.read(column.cast(pa.timestamp("ms" if kind == pa.date64() else "s")))
+            return _read_dates(column)
         if pa.types.is_null(kind):
             return np.full(len(column), NO_TIME, np.int64)
         if is_text(kind):
             return parse_times(column)
-        return self._read_numbers(column)
-
-    def _read_numbers(self, column: pa.Array) -> IntArray:
-        if pa.types.is_floating(column.type):
+        if pa.types.is_floating(kind):
             return self._read_floats(column)
+        return self._read_integers(column)
+
+    def _read_integers(self, column: pa.Array) -> IntArray:
+        if pa.types.is_uint64(column.type):
+            # Numbers beyond int64 are no times in any unit.
+            is_number = pc.less(column, pa.scalar(_STEP_END, pa.uint64()))
+            column = pc.if_else(is_number, column, pa.scalar(None, pa.uint64()))
         numbers = column.cast(pa.int64())
-        if self.unit == "date":
-            return _read_dates(_fill(numbers))
+        if (form := CALENDAR_FORMS.get(str(self.unit))) is not None:
+            return form.read(_fill(numbers))
         return _fill(numbers) if self.unit == "step" else _scale(numbers, _UNIT_NS[str(self.unit)])
 
     def _read_floats(self, column: pa.Array) -> IntArray:
         numbers = column.fill_null(np.nan).to_numpy(zero_copy_only=False).astype(np.float64)
-        factor = 1.0 if self.unit in {"step", "date"} else _UNIT_NS[str(self.unit)] / 1000
-        # Converting a float beyond int64 is undefined in C. Half of the range is the bound, so that
-        # later sums and differences of times cannot overflow either.
-        is_valid = np.isfinite(numbers) & (np.abs(numbers) * factor < 2.0**62)
+        factor = _UNIT_NS.get(str(self.unit), 1000) / 1000
+        # Converting a float beyond int64 is undefined in C.
+        is_valid = np.isfinite(numbers) & (np.abs(numbers) * factor < _STEP_END)
         times = np.full(len(numbers), NO_TIME, np.int64)
         times[is_valid] = np.rint(numbers[is_valid] * factor)
-        return _read_dates(times) if self.unit == "date" else times
+        if self.unit in _UNIT_NS:
+            return times
+        off = np.abs(numbers[is_valid] - times[is_valid])
+        if len(off) and off.max() > NOISE:
+            raise fraction_error(numbers[is_valid][off.argmax()])
+        form = CALENDAR_FORMS.get(str(self.unit))
+        return times if form is None else form.read(times)
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -104,7 +134,7 @@ def is_text(kind: pa.DataType) -> bool:
 
 
 def needs_range(kind: pa.DataType) -> bool:
-    """Check whether the least and greatest value of a column decide its unit."""
+    """Check whether the numbers of a column decide its unit."""
     if pa.types.is_dictionary(kind):
         return needs_range(kind.value_type)
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
@@ -123,9 +153,7 @@ def is_time_type(kind: pa.DataType) -> bool:
     )
 
 
-def clock_of(
-    kind: pa.DataType, name: str, unit: str | None, bounds: tuple[float, float] | None
-) -> Clock:
+def clock_of(kind: pa.DataType, name: str, unit: str | None, numbers: NumberRange | None) -> Clock:
     """Return the clock for a column type.
 
     Parameters
@@ -136,45 +164,37 @@ def clock_of(
         Name of the object, for error messages.
     unit : str or None
         Unit from the settings.
-    bounds : tuple of float or None
-        Least and greatest number of the column; ``None`` if it has none.
+    numbers : NumberRange or None
+        Evidence of a column of numbers; ``None`` if it has none, or is not needed.
 
     Raises
     ------
     SchemaError
-        If the time zone is unknown.
+        If the time zone is unknown, or the numbers are no timestamps of one unit.
     """
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     if needs_range(kind):
-        unit = unit or unit_of(bounds)
-        written = {"step": pa.int64(), "date": pa.timestamp("us")}
-        return Clock(written.get(unit) or pa.timestamp(unit), unit)
+        unit = unit or unit_of(numbers, name)
+        check_floats(kind, numbers, unit, name)
+        if unit == "step":
+            return Clock(pa.int64(), unit)
+        has_fraction = numbers is not None and numbers.fraction is not None
+        return Clock(pa.timestamp(unit if unit in _UNIT_NS and not has_fraction else "us"), unit)
     if pa.types.is_timestamp(kind):
         _check_zone(kind, name)
         return Clock(kind)
     return Clock(kind if pa.types.is_date(kind) else pa.timestamp("us"))
 
 
-def unit_of(bounds: tuple[float, float] | None) -> str:
-    """Return the unit of a column from its least and greatest number."""
-    if bounds is None:
-        return "step"
-    least, greatest = bounds
-    if least >= _FIRST_DATE and greatest <= _LAST_DATE:
-        return "date"
-    magnitude = max(abs(least), abs(greatest))
-    return next((unit for bound, unit in _BOUNDS if magnitude < bound), "ns")
-
-
-def number_range(column: pa.Array) -> tuple[float, float] | None:
-    """Return the least and greatest number of a column, or ``None`` if it has none."""
-    if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
-    if pa.types.is_floating(column.type):
-        column = column.filter(pc.is_finite(column))
-    least, greatest = pc.min_max(column).values()
-    return None if least.as_py() is None else (least.as_py(), greatest.as_py())
+def widened(kind: pa.DataType, freq: Frequency) -> pa.DataType:
+    """Return an output type; timestamps in microseconds if it cannot hold the steps of freq."""
+    if freq.kind != "fixed" or pa.types.is_integer(kind):
+        return kind
+    unit_us = DAY_US if pa.types.is_date(kind) else _UNIT_NS[kind.unit] // 1000 or 1
+    if freq.count % unit_us == 0:
+        return kind
+    return pa.timestamp("us", kind.tz if pa.types.is_timestamp(kind) else None)
 
 
 def _check_zone(kind: pa.DataType, name: str) -> None:
@@ -194,22 +214,36 @@ def _fill(numbers: pa.Array) -> IntArray:
 
 def _scale(numbers: pa.Array, unit_ns: int) -> IntArray:
     times = _fill(numbers)
-    if unit_ns == 1000:
+    if unit_ns == 1000 or len(times) == 0:
         return times
-    # Floor division: a time before 1970 must not round to a later one. The multiplication would
-    # turn NO_TIME into another number.
-    scaled = times // 1000 if unit_ns == 1 else times * (unit_ns // 1000)
+    if unit_ns == 1:
+        # Floor division: a time before 1970 must not round to a later one.
+        scaled = times // 1000
+        _check_nanoseconds(times, scaled)
+    else:
+        factor = unit_ns // 1000
+        limit = _STEP_END // factor  # beyond the year 140,000, where the product would wrap
+        is_wide = times.max() > limit or times.min() < -limit
+        fits = np.clip(times, -limit, limit) if is_wide else times
+        scaled = fits * factor
     if numbers.null_count:
         scaled[times == NO_TIME] = NO_TIME
     return scaled
 
 
-def _read_dates(numbers: IntArray) -> IntArray:
-    is_valid = (numbers >= _FIRST_DATE) & (numbers <= _LAST_DATE)
-    years, rest = np.divmod(np.where(is_valid, numbers, _FIRST_DATE), 10_000)
-    month, day = np.divmod(rest, 100)
-    is_valid &= (month >= 1) & (month <= 12)
-    months = (years - 1970) * 12 + np.where(is_valid, month, 1) - 1
-    first = first_days(months)
-    is_valid &= (day >= 1) & (day <= first_days(months + 1) - first)
-    return np.where(is_valid, (first + day - 1) * DAY_US, NO_TIME)
+def _read_dates(column: pa.Array) -> IntArray:
+    if pa.types.is_date64(column.type):
+        return _scale(column.cast(pa.int64()), _UNIT_NS["ms"])
+    return _scale(column.cast(pa.int32()).cast(pa.int64()), DAY_US * 1000)
+
+
+def _check_nanoseconds(times: IntArray, scaled: IntArray) -> None:
+    """Check that no times become equal because a fraction of a microsecond is cut off."""
+    if (scaled * 1000 == times).all():
+        return
+    gaps = np.abs(np.diff(times))
+    if ((gaps > 0) & (gaps < 1000)).any():
+        raise SchemaError(
+            "some timestamps are less than a microsecond apart, which times cannot tell",
+            hint="write the numbers of the steps (1, 2, 3), with timestamp_unit: step",
+        )

@@ -16,8 +16,14 @@ from gigacast.core.column import to_arrow
 from gigacast.core.series.covariate import Covariates, concat_covariates
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import from_wall, to_wall, zone_of
+from gigacast.errors import SchemaError
 
 NO_TIME = int(np.iinfo(np.int64).min)
+_NS_END_US = (2**63 - 1) // 1000
+
+
+class TimeRangeError(SchemaError):
+    """A type of timestamps cannot hold times to be written in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +116,7 @@ class SeriesBatch:
 
     def last_arrow(self) -> pa.Array:
         """Return the last timestamps as ``timestamp_type`` [N], with null for `NO_TIME`."""
-        return self._to_arrow(self._to_utc(self.last_timestamps))
+        return self._to_arrow(self._to_utc(self.last_timestamps), self.timestamp_type)
 
     def newest(self) -> datetime | None:
         """Return the time of the latest step of all series, in UTC.
@@ -141,12 +147,32 @@ class SeriesBatch:
                 earlier[members] = to_wall(moved, self._zone)
         return earlier
 
-    def future_arrow(self, horizon: int) -> pa.Array:
-        """Return the timestamps after each series as ``timestamp_type``, one by one [N * H].
+    def future_type(self, horizon: int) -> pa.DataType:
+        """Return the type of the timestamps after each series.
+
+        It is ``timestamp_type``, or timestamps in microseconds if one of them is beyond the years
+        1677 to 2262 that nanoseconds can hold.
+        """
+        kind = self.timestamp_type
+        if not (pa.types.is_timestamp(kind) and kind.unit == "ns"):
+            return kind
+        future = self._future_utc(horizon)
+        future = future[future != NO_TIME]
+        if len(future) and (future.max() > _NS_END_US or future.min() < -_NS_END_US):
+            return pa.timestamp("us", kind.tz)
+        return kind
+
+    def future_arrow(self, horizon: int, kind: pa.DataType | None = None) -> pa.Array:
+        """Return the timestamps after each series, one by one [N * H], by default in their type.
 
         They are null for series without a frequency.
+
+        Raises
+        ------
+        TimeRangeError
+            If the type cannot hold one of them.
         """
-        return self._to_arrow(self._future_utc(horizon).ravel())
+        return self._to_arrow(self._future_utc(horizon).ravel(), kind or self.timestamp_type)
 
     @property
     def _zone(self) -> str | None:
@@ -172,15 +198,21 @@ class SeriesBatch:
         utc[has_time] = from_wall(wall[has_time], self._zone)
         return utc
 
-    def _to_arrow(self, times: IntArray) -> pa.Array:
+    def _to_arrow(self, times: IntArray, kind: pa.DataType) -> pa.Array:
         absent = times == NO_TIME
         plain = to_arrow(times, absent)
-        if pa.types.is_integer(self.timestamp_type):
-            return plain.cast(self.timestamp_type, safe=False)
-        zone = self.timestamp_type.tz if pa.types.is_timestamp(self.timestamp_type) else None
-        # Unsafe casts truncate: dates and coarse units cannot represent the times of a frequency
-        # that is finer than the input's type.
-        return plain.cast(pa.timestamp("us", zone)).cast(self.timestamp_type, safe=False)
+        if pa.types.is_integer(kind):
+            return plain.cast(kind)
+        zone = kind.tz if pa.types.is_timestamp(kind) else None
+        # The cast is safe: an unsafe one truncates times between the units of the type, and wraps
+        # those beyond its range.
+        try:
+            return plain.cast(pa.timestamp("us", zone)).cast(kind)
+        except pa.ArrowInvalid as error:
+            raise TimeRangeError(
+                f"the timestamps are {kind}, which cannot hold those of the forecasts",
+                hint="write the input's timestamps in microseconds (timestamp[us])",
+            ) from error
 
 
 def concat_batches(batches: Sequence[SeriesBatch]) -> SeriesBatch:

@@ -37,6 +37,7 @@ from gigacast.core.time.calendar_grid import (
     months_of,
     split_days,
     split_months,
+    weekdays,
 )
 from gigacast.core.time.frequency_alias import parse_alias, spell_fixed, spell_months
 
@@ -152,6 +153,17 @@ class Frequency:
             return business_day(business_number(days) + steps) * DAY_US + time_of_day
         months = months_of(days) + np.multiply(steps, self.count)
         return days_in_months(months, self._day_of_month(days)) * DAY_US + time_of_day
+
+    def start(self, times: IntArray) -> IntArray:
+        """Return the first grid point of series that start at these times.
+
+        A start on a weekend is the Monday after it for business days, as for pandas; other
+        frequencies start at the time itself, and those of months in its month.
+        """
+        if self.kind != "business":
+            return self.shift(times, 0)
+        days = times // DAY_US
+        return self.shift(times, np.where(weekdays(days) > 4, 1, 0))
 
     def future(self, last: IntArray, horizon: int) -> IntArray:
         """Return the grid points after each last timestamp.

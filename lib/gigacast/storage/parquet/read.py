@@ -12,6 +12,7 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gigacast.core.column import INT96_UNIT
 from gigacast.errors import CorruptedFileError, SchemaError, StorageError
 from gigacast.storage.range_file import RangeFile
 from gigacast.storage.store import ObjectMeta, Store
@@ -119,6 +120,7 @@ def open_parquet(
                 pre_buffer=False,  # it would hold all row groups in memory
                 read_dictionary=_texts(metadata) if coded else None,
                 page_checksum_verification=True,
+                coerce_int96_timestamp_unit=INT96_UNIT,
             )
         yield parquet
 
