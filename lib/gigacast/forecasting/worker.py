@@ -156,8 +156,8 @@ class PartitionWorker(ABC, Generic[T]):
         try:
             return self._do(task, options)
         except TimeRangeError:
-            # The type of the timestamps is that of the first batch. Only a later one showed that
-            # nanoseconds cannot hold its forecasts, so the file is begun again.
+            # The type of the timestamps is that of the first batch. Only a later one showed that it
+            # cannot hold all forecasts (nanoseconds end in 2262), so the file is begun again.
             return self._do(task, replace(options, wide_times=True))
 
     def _do(self, task: Task, options: ReadOptions) -> Receipt:

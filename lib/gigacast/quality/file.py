@@ -230,7 +230,7 @@ class PartitionFile:
 
     def _read_times(self, clock: Clock, chunk: pa.Array) -> IntArray:
         """Return times in UTC; those that name no zone are in the zone of the settings."""
-        times, zone = clock.read(chunk), self._reading.zone
+        times, zone = clock.read(chunk, self._key), self._reading.zone
         kind = chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
         bare = pa.types.is_timestamp(kind) and kind.tz is None
         if zone is None or not (bare or is_text(kind) or pa.types.is_date(kind)):

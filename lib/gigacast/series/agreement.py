@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
+from gigacast.core.series.batch import wide_type
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
 from gigacast.series.columns import is_category_type, is_list_type
@@ -140,8 +141,8 @@ def _agreed_clock(
 
 
 def _output_type(kind: pa.DataType, options: ReadOptions) -> pa.DataType:
-    if options.wide_times and pa.types.is_timestamp(kind) and kind.unit == "ns":
-        return pa.timestamp("us", kind.tz)
+    if options.wide_times and not pa.types.is_integer(kind):
+        return wide_type(kind)
     return kind if options.freq is None else widened(kind, options.freq)
 
 

@@ -2,8 +2,9 @@
 
 Only the last distinct timestamps of a series are used: twice the context, at least 4096. Older rows
 influence nothing, so a series may be larger than memory. If the frequency is given, rows older than
-the span of the context are dropped instead. Both rules may be applied to any part of a series first
-and to the whole later, with the same result.
+the span of the context are dropped instead, except the last ten, which show whether the frequency
+is theirs. Both rules may be applied to any part of a series first and to the whole later, with the
+same result.
 
 If a history ends at its last value (because covariates are known ahead), both rules count back from
 that value, and all later rows are kept: rows later than the last value of a part may be history in
@@ -19,6 +20,8 @@ from gigacast.series.rows import ItemRows
 from gigacast.series.segment import count_segments, offsets_of, reduce_segments, sort_order, spread
 
 _MIN_TAIL = 4096  # enough timestamps to infer a frequency, even for a short context
+FEWEST_TIMESTAMPS = 10
+"""Timestamps that show a frequency of rows; kept beyond the span of a given frequency."""
 _MARGIN_US = 3 * 86_400_000_000  # for time zones, clock changes and points off the grid
 
 
@@ -112,4 +115,7 @@ def _recent_span(rows: ItemRows, span: int, freq: Frequency, ends: IntArray) -> 
     # span + margin are Python integers, because the sum may exceed int64. The difference of two
     # times fits.
     old = spread(last, rows.offsets) - rows.times > min(span + margin, np.iinfo(np.int64).max)
-    return ~old if old.any() else None
+    if not old.any():
+        return None
+    recent = _recent_timestamps(rows, FEWEST_TIMESTAMPS, ends)
+    return None if recent is None else ~old | recent

@@ -91,7 +91,7 @@ class Decoder:
                 batch, layout, read_ids(ids, self.id_type, name), primary
             ), dropped
         starts, run_ids = find_runs(ids, self.id_type, name)
-        times = self.clock.read(batch.column(layout.timestamp))
+        times = self.clock.read(batch.column(layout.timestamp), name)
         values = tuple(self._read(name, batch.column(name)) for name in self.columns)
         offsets = np.append(starts, len(times))
         return ItemRows(run_ids, offsets, times, values, np.full(len(starts), primary)), dropped

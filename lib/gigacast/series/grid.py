@@ -106,7 +106,7 @@ def steps_ahead(items: ItemRows, inferred: Inferred, targets: int) -> IntArray:
 
     It is 0 for items whose targets have no value.
     """
-    steps, _ = _steps_before_last(items, inferred)
+    steps, _ = steps_before_last(items, inferred)
     has_value = np.logical_or.reduce([np.isfinite(values) for values in items.values[:targets]])
     never = np.iinfo(np.int64).max
     ahead = reduce_segments(np.minimum, np.where(has_value, steps, never), items.offsets, never)
@@ -129,7 +129,7 @@ def find_windows(
             return Windows(items.offsets)
         tails = np.minimum(lengths, longest)
         return Windows(offsets_of(tails), take_ranges(items.offsets[1:] - tails, tails))
-    steps, off_grid = _steps_before_last(items, inferred)
+    steps, off_grid = steps_before_last(items, inferred)
     keep = steps < spread(longest, items.offsets)
     rows = None if keep.all() else np.flatnonzero(keep)
     offsets = items.offsets if rows is None else offsets_of(keep)[items.offsets]
@@ -147,7 +147,7 @@ def find_windows(
     return Windows(windows, rows, positions)
 
 
-def _steps_before_last(items: ItemRows, inferred: Inferred) -> tuple[IntArray, BoolArray]:
+def steps_before_last(items: ItemRows, inferred: Inferred) -> tuple[IntArray, BoolArray]:
     """Return the steps from each row to its item's last row, and the mask of rows off the grid."""
     last = spread(last_times(items), items.offsets)
     if len(inferred.frequencies) == 1 and (inferred.codes == 0).all():

@@ -306,7 +306,9 @@ def check_floats(kind: pa.DataType, numbers: NumberRange | None, unit: str, name
     """
     if numbers is None or not pa.types.is_floating(kind):
         return
-    if numbers.magnitude > _WHOLE_DIGITS[kind.bit_width // 8] and kind != pa.float64():
+    # Times since 1970 in float64 are exact to a microsecond, although not in nanoseconds.
+    is_exact = numbers.magnitude <= _WHOLE_DIGITS[kind.bit_width // 8]
+    if not is_exact and (kind != pa.float64() or unit not in _UNITS):
         raise SchemaError(
             f"{name}: the timestamps are {kind}, which cannot hold numbers as great as "
             f"{numbers.magnitude:.15g} exactly",
@@ -316,7 +318,7 @@ def check_floats(kind: pa.DataType, numbers: NumberRange | None, unit: str, name
         raise fraction_error(numbers.fraction, name)
 
 
-def fraction_error(number: float, name: str = "timestamp_unit") -> SchemaError:
+def fraction_error(number: float, name: str) -> SchemaError:
     """Return the refusal of steps with a fraction."""
     return SchemaError(
         f"{name}: the timestamps are numbers with a fraction, such as {number:.15g}, and no times "

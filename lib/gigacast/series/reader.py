@@ -23,6 +23,7 @@ from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart
 from gigacast.series.covariates import split_covariates
 from gigacast.series.duplicates import conflict_error, conflict_limit
+from gigacast.series.fit import check_fit
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.regularise import GridRules, regularise
 from gigacast.series.rows import ItemRows
@@ -85,7 +86,8 @@ class SeriesReader:
             If a source is not of its format.
         SchemaError
             If columns are missing, ambiguous, of an unusable type, or differ between sources; or,
-            after the last batch, if too many rows conflict (see `gigacast.series.duplicates`).
+            after the last batch, if too many rows conflict (see `gigacast.series.duplicates`) or
+            the given frequency is not that of the rows (`gigacast.series.fit`).
         """
         self.stats = ReadStats()
         limits = Limits(_batch_rows(self._options, 1), self._options.memory_limit_bytes)
@@ -102,6 +104,7 @@ class SeriesReader:
         size = max(1, self._options.batch_series // per_item) * per_item
         yield from _rebatch(self._regular(items, agreement), size)
         self.check_conflicts()
+        check_fit(self.stats, self._options.freq, self._sources[0].name)
 
     def check_conflicts(self) -> None:
         """Refuse the sources if too many of the rows so far conflict.
@@ -168,6 +171,7 @@ class SeriesReader:
             min_length=options.min_length,
             freq=options.freq,
             duplicates=options.duplicates,
+            horizon=options.horizon,
         )
         rows = _batch_rows(options, len(rules.columns))
         for complete in items:

@@ -27,6 +27,7 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import to_wall
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times
 from gigacast.series.duplicates import settle_duplicates
+from gigacast.series.fit import drop_endless, drop_misfits
 from gigacast.series.grid import (
     Windows,
     find_frequencies,
@@ -74,6 +75,8 @@ class GridRules:
         Frequency given by the settings; ``None`` if it is to be inferred.
     duplicates : str, optional
         Value at a time of which several rows say different ones; their mean by default.
+    horizon : int
+        Steps ahead of which the timestamps will be needed.
     """
 
     clock: Clock
@@ -85,6 +88,7 @@ class GridRules:
     min_length: int
     freq: Frequency | None
     duplicates: DuplicatePolicy | None = None
+    horizon: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,8 @@ def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBat
     stated = _stated(items, rules)
     items, in_utc = to_own_clock(items, rules.clock.zone, stated)
     inferred = stated or find_frequencies(items, steps=rules.clock.counts_steps)
+    inferred = drop_misfits(items, inferred, None if rules.freq is None else stats)
+    inferred = drop_endless(items, inferred, rules.horizon, rules.clock.end)
     ahead = steps_ahead(items, inferred, rules.targets) if rules.continues else 0
     windows = find_windows(items, inferred, rules.context_length + ahead, stats)
     timeless = np.diff(items.offsets) == 0

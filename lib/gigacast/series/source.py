@@ -110,17 +110,14 @@ class ReadOptions:
         Steps of known covariates to keep after the last value of the targets.
     joint : bool
         Whether targets are forecast jointly. Batches then record which series belong to an item.
-<<<<<<< HEAD
     duplicates : str, optional
         Value of a series at a time of which several rows say different ones: their ``mean``,
         ``sum``, the ``last`` or ``first`` in the order of the sources, or ``error``, which refuses
         them. By default the mean, and more than ``duplicate_share`` of such rows are refused.
     duplicate_share : float
         Share of conflicting rows up to which they are averaged by default.
-=======
     wide_times : bool
-        Whether timestamps in nanoseconds are returned in microseconds, which hold any year.
->>>>>>> 36e4bb3 (Timestamps never wrap, round or lose their calendar: types are widened, or the column is refused)
+        Whether timestamps and dates are returned in microseconds, which hold any year and step.
     """
 
     columns: ColumnNames = field(default_factory=ColumnNames)
@@ -135,12 +132,9 @@ class ReadOptions:
     timestamp_unit: TimestampUnit | None = None
     horizon: int = 0
     joint: bool = False
-<<<<<<< HEAD
     duplicates: DuplicatePolicy | None = None
     duplicate_share: float = 0.01
-=======
     wide_times: bool = False
->>>>>>> 36e4bb3 (Timestamps never wrap, round or lose their calendar: types are widened, or the column is refused)
 
     def __post_init__(self) -> None:
         names = ("context_length", "min_length", "batch_series", "memory_limit_bytes", "batch_rows")
@@ -185,6 +179,11 @@ class ReadStats:
         Steps without a row in the returned contexts, counted per item.
     null_items, null_timestamps : int
         Rows dropped because their item id is null, or their time is null or unreadable.
+    timed_items, finer_items, coarser_items : int
+        Items with a frequency that may not be that of their rows; those of them whose rows are
+        finer, or coarser (see `gigacast.series.fit`).
+    rows_freq : str or None
+        Frequency of the rows of the first such item.
     path : str
         ``sorted`` (streamed), ``sorted_in_memory`` or ``spilled`` (sorted on disk).
     """
@@ -200,4 +199,8 @@ class ReadStats:
     gaps: int = 0
     null_items: int = 0
     null_timestamps: int = 0
+    timed_items: int = 0
+    finer_items: int = 0
+    coarser_items: int = 0
+    rows_freq: str | None = None
     path: ReadPath = "sorted"

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import IntArray
 from gigacast.core.column import to_numpy
-from gigacast.core.series.batch import NO_TIME
+from gigacast.core.series.batch import NO_TIME, wide_type
 from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import to_wall, zone_of
@@ -34,7 +34,7 @@ from gigacast.series.number import (
     fraction_error,
     unit_of,
 )
-from gigacast.series.timestamp_text import parse_times
+from gigacast.series.timestamp_text import parse_times, too_fine
 
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
 _YEAR_2, _YEAR_9999 = -62_104_060_800_000_000, 253_370_764_800_000_000  # microseconds
@@ -68,8 +68,20 @@ class Clock:
         """The zone that defines days and wall time; ``None`` if the stored time is wall time."""
         return zone_of(self.output_type)
 
-    def read(self, column: pa.Array) -> IntArray:
+    @property
+    def end(self) -> int:
+        """The first number that is no time any more."""
+        return _STEP_END if self.counts_steps else _YEAR_9999
+
+    def read(self, column: pa.Array, name: str = "timestamps") -> IntArray:
         """Return the times of a column, int64 [R]: microseconds or steps, `NO_TIME` for nulls.
+
+        Parameters
+        ----------
+        column : pa.Array
+            Column of the type for which the clock is made.
+        name : str
+            Name of the object, for error messages.
 
         Raises
         ------
@@ -78,29 +90,29 @@ class Clock:
         """
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
-        times = self._read(column)
+        times = self._read(column, name)
         if len(times) == 0:
             return times
-        first, end = (-_STEP_END, _STEP_END) if self.counts_steps else (_YEAR_2, _YEAR_9999)
-        if times.max() >= end or times.min() < first:
-            return np.where((times >= first) & (times < end), times, NO_TIME)
+        first = -_STEP_END if self.counts_steps else _YEAR_2
+        if times.max() >= self.end or times.min() < first:
+            return np.where((times >= first) & (times < self.end), times, NO_TIME)
         return times
 
-    def _read(self, column: pa.Array) -> IntArray:
+    def _read(self, column: pa.Array, name: str) -> IntArray:
         kind = column.type
         if pa.types.is_timestamp(kind):
-            return _scale(column.cast(pa.int64()), _UNIT_NS[kind.unit])
+            return _scale(column.cast(pa.int64()), _UNIT_NS[kind.unit], name)
         if pa.types.is_date(kind):
             return _read_dates(column)
         if pa.types.is_null(kind):
             return np.full(len(column), NO_TIME, np.int64)
         if is_text(kind):
-            return parse_times(column)
+            return parse_times(column, name)
         if pa.types.is_floating(kind):
-            return self._read_floats(column)
-        return self._read_integers(column)
+            return self._read_floats(column, name)
+        return self._read_integers(column, name)
 
-    def _read_integers(self, column: pa.Array) -> IntArray:
+    def _read_integers(self, column: pa.Array, name: str) -> IntArray:
         if pa.types.is_uint64(column.type):
             # Numbers beyond int64 are no times in any unit.
             is_number = pc.less(column, pa.scalar(_STEP_END, pa.uint64()))
@@ -108,9 +120,11 @@ class Clock:
         numbers = column.cast(pa.int64())
         if (form := CALENDAR_FORMS.get(str(self.unit))) is not None:
             return form.read(_fill(numbers))
-        return _fill(numbers) if self.unit == "step" else _scale(numbers, _UNIT_NS[str(self.unit)])
+        if self.unit == "step":
+            return _fill(numbers)
+        return _scale(numbers, _UNIT_NS[str(self.unit)], name)
 
-    def _read_floats(self, column: pa.Array) -> IntArray:
+    def _read_floats(self, column: pa.Array, name: str) -> IntArray:
         numbers = column.fill_null(np.nan).to_numpy(zero_copy_only=False).astype(np.float64)
         factor = _UNIT_NS.get(str(self.unit), 1000) / 1000
         # Converting a float beyond int64 is undefined in C.
@@ -121,7 +135,7 @@ class Clock:
             return times
         off = np.abs(numbers[is_valid] - times[is_valid])
         if len(off) and off.max() > NOISE:
-            raise fraction_error(numbers[is_valid][off.argmax()])
+            raise fraction_error(numbers[is_valid][off.argmax()], name)
         form = CALENDAR_FORMS.get(str(self.unit))
         return times if form is None else form.read(times)
 
@@ -194,7 +208,7 @@ def widened(kind: pa.DataType, freq: Frequency) -> pa.DataType:
     unit_us = DAY_US if pa.types.is_date(kind) else _UNIT_NS[kind.unit] // 1000 or 1
     if freq.count % unit_us == 0:
         return kind
-    return pa.timestamp("us", kind.tz if pa.types.is_timestamp(kind) else None)
+    return wide_type(kind)
 
 
 def _check_zone(kind: pa.DataType, name: str) -> None:
@@ -212,14 +226,14 @@ def _fill(numbers: pa.Array) -> IntArray:
     return filled
 
 
-def _scale(numbers: pa.Array, unit_ns: int) -> IntArray:
+def _scale(numbers: pa.Array, unit_ns: int, name: str = "") -> IntArray:
     times = _fill(numbers)
     if unit_ns == 1000 or len(times) == 0:
         return times
     if unit_ns == 1:
         # Floor division: a time before 1970 must not round to a later one.
         scaled = times // 1000
-        _check_nanoseconds(times, scaled)
+        _check_nanoseconds(times, scaled, name)
     else:
         factor = unit_ns // 1000
         limit = _STEP_END // factor  # beyond the year 140,000, where the product would wrap
@@ -237,13 +251,10 @@ def _read_dates(column: pa.Array) -> IntArray:
     return _scale(column.cast(pa.int32()).cast(pa.int64()), DAY_US * 1000)
 
 
-def _check_nanoseconds(times: IntArray, scaled: IntArray) -> None:
+def _check_nanoseconds(times: IntArray, scaled: IntArray, name: str) -> None:
     """Check that no times become equal because a fraction of a microsecond is cut off."""
     if (scaled * 1000 == times).all():
         return
     gaps = np.abs(np.diff(times))
     if ((gaps > 0) & (gaps < 1000)).any():
-        raise SchemaError(
-            "some timestamps are less than a microsecond apart, which times cannot tell",
-            hint="write the numbers of the steps (1, 2, 3), with timestamp_unit: step",
-        )
+        raise too_fine(name)

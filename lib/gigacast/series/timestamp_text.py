@@ -1,8 +1,9 @@
 """Timestamps written as text.
 
 Accepted forms: ISO 8601 (``2024-03-01``, with ``T`` or a space and ``10``, ``10:15``, ``10:15:30``,
-``10:15:30.123456``), its basic form (``20240301``, ``20240301T101530``), ``/`` or ``.`` between
-year, month and day, ``2024-03``, ``2024Q1`` and ``2024``; months and days with one digit; ``Z`` and
+``10:15:30.123456``), its basic form (``20240301``, ``20240301T101530``), from 1900 to 2199 the
+basic form without ``T`` (``2024030110`` to ``20240301101530123``), ``/`` or ``.`` between year,
+month and day, ``2024-03``, ``2024Q1`` and ``2024``; months and days with one digit; ``Z`` and
 ``+02:00``, which are converted to UTC. Only the order year, month, day is accepted: others, such as
 ``03/04/2024``, are ambiguous. Rows with any other text have no time, and are dropped and counted.
 """
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from gigacast.core.array import IntArray
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.calendar_grid import DAY_US, first_days
+from gigacast.errors import SchemaError
 
 _SECOND_US = 1_000_000
 _ZONE = r"(?P<zone>[Zz]|[+-]\d{2}:?(?:\d{2})?)?"
@@ -28,31 +30,57 @@ _DATES = (
     r"(?P<year>\d{4})-?[Qq](?P<quarter>[1-4])",
     r"(?P<year>\d{4})",
 )
+# The digits of an hour and more follow those of the day. Numbers since 1970 have as many digits;
+# today's begin with 17 and would be of the 18th century.
+_DIGITS = (
+    r"(?P<year>(?:19|20|21)\d{2})(?P<month>\d{2})(?P<day>\d{2})(?P<hour>\d{2})"
+    r"(?:(?P<minute>\d{2})(?:(?P<second>\d{2})(?:[.,]?(?P<fraction>\d{1,9}))?)?)?" + _ZONE
+)
+_PATTERNS = (*(f"^{date}{_CLOCK}$" for date in _DATES), f"^{_DIGITS}$")
+_BELOW_MICROSECOND = r"[.,]\d{6}\d*[1-9]"
 
 
-def parse_times(text: pa.Array) -> IntArray:
-    """Return the microseconds since 1970 of each text, int64 [R]; `NO_TIME` if it is unreadable."""
+def parse_times(text: pa.Array, name: str = "timestamps") -> IntArray:
+    """Return the microseconds since 1970 of each text, int64 [R]; `NO_TIME` if it is unreadable.
+
+    Raises
+    ------
+    SchemaError
+        If texts differ by less than a microsecond; the message begins with ``name``.
+    """
     # Arrow's parser is fast but refuses the whole column for a single text. Then the distinct
     # texts are parsed by patterns, with the same result for those that Arrow can read.
     try:
         times = text.cast(pa.timestamp("us"))
     except pa.ArrowInvalid:
-        return _parse_distinct(text)
+        return _parse_distinct(text, name)
     result: IntArray = times.cast(pa.int64()).fill_null(NO_TIME).to_numpy()
     return result
 
 
-def _parse_distinct(text: pa.Array) -> IntArray:
+def _parse_distinct(text: pa.Array, name: str) -> IntArray:
     encoded = text.dictionary_encode()
     distinct = pc.utf8_trim_whitespace(encoded.dictionary.cast(pa.string()))
     times = np.full(len(distinct) + 1, NO_TIME, np.int64)
-    for pattern in _DATES:
-        fields = pc.extract_regex(distinct, pattern=f"^{pattern}{_CLOCK}$")
+    for pattern in _PATTERNS:
+        fields = pc.extract_regex(distinct, pattern=pattern)
         matches = np.flatnonzero(fields.is_valid().to_numpy(zero_copy_only=False))
         matches = matches[times[matches] == NO_TIME]  # the first pattern that fits wins
         times[matches] = _assemble(fields.take(pa.array(matches)))
+    is_cut = pc.fill_null(pc.match_substring_regex(distinct, _BELOW_MICROSECOND), False)
+    cut = times[:-1][is_cut.to_numpy(zero_copy_only=False)]
+    if len(np.unique(cut)) < len(cut):
+        raise too_fine(name)
     result: IntArray = times[encoded.indices.fill_null(len(distinct)).to_numpy()]
     return result
+
+
+def too_fine(name: str) -> SchemaError:
+    """Return the refusal of times that are less than a microsecond apart."""
+    return SchemaError(
+        f"{name}: some timestamps are less than a microsecond apart, the unit of times",
+        hint="write the numbers of the steps (1, 2, 3), with timestamp_unit: step",
+    )
 
 
 def _assemble(fields: pa.StructArray) -> IntArray:

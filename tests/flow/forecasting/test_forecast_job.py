@@ -335,3 +335,33 @@ def test_repairs_are_counted(folder: Store) -> None:
     frame = pd.concat([hourly_panel(), hourly_panel().iloc[:5]])
     put_frame(folder, "2024/01/part-00000.parquet", frame)
     assert run(folder).totals.repairs["duplicates"] == 5
+
+
+def test_a_late_series_beyond_what_nanoseconds_hold_widens_the_whole_file(folder: Store) -> None:
+    early = pd.DataFrame(
+        {
+            "item_id": np.repeat([f"i{n:05d}" for n in range(5000)], 8),
+            "timestamp": np.tile(pd.date_range("2024-01-01", periods=8, unit="ns"), 5000),
+            "target": np.tile(np.arange(8.0), 5000),
+        }
+    )
+    times = pd.date_range("2262-04-01", periods=8, unit="ns")
+    late = pd.DataFrame({"item_id": "z", "timestamp": times, "target": np.arange(8.0)})
+    put_frame(folder, "2024/01/part-00000.parquet", pd.concat([early, late]))
+    assert run(folder, model="seasonal-naive", horizon=10).status == "completed"
+    got = read(folder)
+    assert got["timestamp"].dtype == "datetime64[us]"
+    expected = pd.date_range("2262-04-09", periods=10, unit="us")
+    assert got.loc[got["item_id"] == "z", "timestamp"].tolist() == expected.tolist()
+    frame = gigacast.forecast(pd.concat([early, late]), model="seasonal-naive", horizon=10)
+    assert (
+        frame["timestamp"].tolist()
+        == got.sort_values(["item_id", "timestamp"])["timestamp"].tolist()
+    )
+
+
+def test_a_frequency_that_is_not_that_of_the_rows_fails_the_partition(folder: Store) -> None:
+    put_panels(folder)
+    result = run(folder, freq="D")
+    assert result.status == "failed"
+    assert "D is coarser than that of the rows (h)" in result.failures[0][1].message

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
+from gigacast.core.series.batch import NO_TIME, SeriesBatch, TimeRangeError, concat_batches
 from gigacast.core.time.frequency import Frequency
 
 DAY_US = 86_400_000_000
@@ -64,6 +64,26 @@ def test_timestamps_are_returned_in_the_type_of_the_input(kind, expected):
     assert one.future_arrow(2).type == kind
     assert one.last_arrow().to_pylist() == [expected - dt.timedelta(days=1)]
     assert one.future_arrow(1).to_pylist() == [expected]
+
+
+@pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
+def test_forecasts_beyond_what_nanoseconds_hold_are_in_microseconds(zone):
+    last = [int(np.datetime64("2262-04-01", "us").astype(int))]
+    one = batch([1], kind=pa.timestamp("ns", zone), last=last)
+    assert one.future_type(5) == pa.timestamp("ns", zone)
+    assert one.future_type(15) == pa.timestamp("us", zone)
+    days = one.future_arrow(15, one.future_type(15)).cast(pa.timestamp("us"))
+    wall = one.future_times(15)[0]
+    assert wall.tolist() == [last[0] + n * DAY_US for n in range(1, 16)]
+    assert len(set(days.to_pylist())) == 15
+    with pytest.raises(TimeRangeError, match=r"timestamp\[ns"):
+        one.future_arrow(15)
+
+
+def test_a_type_that_cannot_hold_the_steps_is_refused():
+    half_days = batch([1], (Frequency.parse("12h"),), kind=pa.date32())
+    with pytest.raises(TimeRangeError, match=r"timestamp\[us\]"):
+        half_days.future_arrow(1)
 
 
 def test_series_follow_one_another_each_at_its_frequency():

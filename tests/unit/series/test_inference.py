@@ -98,6 +98,15 @@ def test_the_last_and_first_business_days_are_month_ends_and_starts():
     assert infer(grid("BME", 30), grid("BMS", 30), grid("BQE", 12)) == ["ME", "MS", "QE"]
 
 
+def test_equal_gaps_are_months_only_on_the_same_day_of_each_month():
+    assert infer(*(grid("30D", n, "2023-05-04") for n in (3, 4))) == ["30D", "30D"]
+    assert infer(grid("364D", 4, "2021-01-04"), grid("91D", 3, "2023-01-01")) == ["52W", "13W"]
+    assert infer(at("2021-01-04", "2023-01-02", "2024-01-01")) == ["52W"]  # with a hole
+    assert infer(at("2020-08-31", "2020-09-30", "2020-10-30")) == ["30D"]
+    assert infer(grid("MS", 3, "2023-07-01"), grid("YS", 4, "2021-01-01")) == ["MS", "YS"]
+    assert infer(at("2023-12-05", "2024-01-05", "2024-02-05")) == ["M@5"]
+
+
 def test_every_28_days_is_not_a_month_unless_the_day_agrees():
     assert infer(grid("28D", 12), at("2023-01-01", "2023-02-01", "2023-03-01")) == ["4W", "MS"]
 

@@ -113,6 +113,30 @@ def test_numbers_since_1970_are_timestamps_of_their_unit(unit, per_day, forced):
     assert batch.future_arrow(1).to_pylist() == [moment("2024-01-05")]
 
 
+@pytest.mark.parametrize("year", [1066, 1677, 2024, 2262, 3000])
+def test_int96_timestamps_of_any_year_are_read(year):
+    times = [moment(f"{year}-05-01") + dt.timedelta(days=n) for n in range(4)]
+    content = parquet(
+        table(times=pa.array(times, pa.timestamp("us"))), use_deprecated_int96_timestamps=True
+    )
+    (batch,) = reader_of(content)
+    assert batch.timestamp_type == pa.timestamp("us")
+    assert batch.future_arrow(1).to_pylist() == [moment(f"{year}-05-05")]
+
+
+def test_times_in_nanoseconds_are_returned_in_microseconds_if_set():
+    (batch,) = reader_of(table(times=TIMES.cast(pa.timestamp("ns", "UTC"))), wide_times=True)
+    assert batch.timestamp_type == pa.timestamp("us", "UTC")
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64(), pa.timestamp("s")])
+def test_a_frequency_finer_than_the_type_widens_it(kind):
+    rows = table(times=TIMES.cast(kind))
+    (batch,) = reader_of(rows, freq="100ms" if kind == pa.timestamp("s") else "12h")
+    assert batch.timestamp_type == pa.timestamp("us")
+    assert len(set(batch.future_arrow(5).to_pylist())) == 5
+
+
 def test_plain_numbers_are_steps():
     one = read(table(times=pa.array([3, 1, 2, 6], pa.int32())))["a", "target"]
     assert (one.values, one.freq, one.last) == ((2, 3, 1, None, None, 4), "1", 6)

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gigacast.core.series.batch import NO_TIME
+from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
 from gigacast.series.number import number_range, unit_of
-from gigacast.series.timestamp import clock_of
+from gigacast.series.timestamp import clock_of, widened
 from gigacast.series.timestamp_text import parse_times
 from tests.unit.series.reading import moment
 
@@ -84,6 +85,68 @@ def test_an_unknown_zone_is_named():
         clock_of(pa.timestamp("us", "Mars/Olympus"), "part", None, None)
 
 
+def test_a_fraction_of_a_second_widens_the_output_type_to_microseconds():
+    tenths = pa.array([1.5e9, 1.5e9 + 0.1])
+    clock = clock_of(tenths.type, "part", None, number_range(tenths))
+    assert (clock.unit, clock.output_type) == ("s", pa.timestamp("us"))
+    assert times(tenths) == [15 * 10**14, 15 * 10**14 + 100_000]
+    whole = pa.array([1.5e9, 1.5e9 + 1])
+    assert clock_of(whole.type, "part", None, number_range(whole)).output_type == pa.timestamp("s")
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us"])
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63) + 1, 2**62])
+def test_moments_beyond_the_calendar_have_no_time_and_do_not_wrap(unit, number):
+    assert times(pa.array([number, 0], pa.timestamp(unit))) == [NO_TIME, 0]
+    assert times(pa.array([number, 0]), unit) == [NO_TIME, 0]
+
+
+def test_dates_beyond_the_calendar_have_no_time():
+    days = pa.array([2**31 - 1, -(2**31), 0], pa.int32()).cast(pa.date32())
+    assert times(days) == [NO_TIME, NO_TIME, 0]
+    assert times(pa.array([2**64 - 1, 0], pa.uint64()), "s") == [NO_TIME, 0]
+
+
+@pytest.mark.parametrize("form", ["timestamp", "date", "text", "seconds"])
+def test_open_ends_and_missing_moments_have_no_time(form):
+    moments = [moment("9999-12-31"), moment("0001-01-01"), moment("2024-01-01")]
+    columns = {
+        "timestamp": pa.array(moments, pa.timestamp("us")),
+        "date": pa.array([m.date() for m in moments]),
+        "text": pa.array([str(m) for m in moments]),
+        "seconds": pa.array(moments, pa.timestamp("us")).cast(pa.timestamp("s")).cast(pa.int64()),
+    }
+    unit = "s" if form == "seconds" else None
+    assert times(columns[form], unit) == [NO_TIME, NO_TIME, micros("2024-01-01")]
+
+
+def test_times_less_than_a_microsecond_apart_are_refused():
+    first = 1_700_000_000_000_000_000
+    apart = pa.array([first, first + 500], pa.timestamp("ns"))
+    with pytest.raises(SchemaError, match=r"part: .* less than a microsecond apart"):
+        clock_of(apart.type, "part", None, None).read(apart, "part")
+    with pytest.raises(SchemaError, match="less than a microsecond apart"):
+        parse_times(pa.array(["2024-01-01 00:00:00.0000001", "2024-01-01 00:00:00.0000002"]))
+    same = pa.array([first + 1, first + 1, first + 2001], pa.timestamp("ns"))
+    assert times(same) == [first // 1000, first // 1000, first // 1000 + 2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "freq", "wide"),
+    [
+        (pa.date32(), "12h", pa.timestamp("us")), (pa.date64(), "90min", pa.timestamp("us")),
+        (pa.date32(), "2D", pa.date32()), (pa.date32(), "MS", pa.date32()),
+        (pa.date32(), "B", pa.date32()), (pa.timestamp("s"), "100ms", pa.timestamp("us")),
+        (pa.timestamp("s", "UTC"), "1500ms", pa.timestamp("us", "UTC")),
+        (pa.timestamp("s"), "min", pa.timestamp("s")),
+        (pa.timestamp("ms"), "5us", pa.timestamp("us")),
+        (pa.timestamp("ns"), "us", pa.timestamp("ns")), (pa.int64(), "5", pa.int64()),
+    ],
+)  # fmt: skip
+def test_an_output_type_is_widened_only_if_it_cannot_hold_the_steps(kind, freq, wide):
+    assert widened(kind, Frequency.parse(freq)) == wide
+
+
 @pytest.mark.parametrize(
     ("text", "same"),
     [
@@ -96,6 +159,10 @@ def test_an_unknown_zone_is_named():
         ("2024-03-01 10:15:30-0530", "2024-03-01 15:45:30"),
         ("2024/3/1", "2024-03-01"), ("2024.03.01 7:05", "2024-03-01 07:05"),
         ("20240301", "2024-03-01"), ("20240301T101530", "2024-03-01 10:15:30"),
+        ("2024030110", "2024-03-01 10:00"), ("202403011015", "2024-03-01 10:15"),
+        ("20240301101530", "2024-03-01 10:15:30"),
+        ("20240301101530250", "2024-03-01 10:15:30.25"),
+        ("20240301101530Z", "2024-03-01 10:15:30"),
         ("2024-03", "2024-03-01"), ("202403", "2024-03-01"), ("2024Q2", "2024-04-01"),
         ("2024-q4", "2024-10-01"), ("2024", "2024-01-01"), (" 1931-02-28 ", "1931-02-28"),
     ],
@@ -108,7 +175,8 @@ def test_iso_and_common_forms_of_text_are_read(text, same):
 @pytest.mark.parametrize(
     "text",
     ["", "yesterday", "2024-02-30", "2024-13-01", "2024-00-10", "2024-01-00", "2024-01-01 24:00",
-     "2024-01-01 10:60", "01/02/2024", "2024-01-01x", "2024-01-01 10:15:30+", "12"],
+     "2024-01-01 10:60", "01/02/2024", "2024-01-01x", "2024-01-01 10:15:30+", "12",
+     "1704067200", "1712010112", "2024013124", "202401311260", "20240131101560"],
 )  # fmt: skip
 def test_unreadable_text_has_no_time(text):
     assert parse_times(pa.array([text, None])).tolist() == [NO_TIME, NO_TIME]

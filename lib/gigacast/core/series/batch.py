@@ -14,6 +14,7 @@ import pyarrow as pa
 from gigacast.core.array import ByteArray, FloatArray, IntArray
 from gigacast.core.column import to_arrow
 from gigacast.core.series.covariate import Covariates, concat_covariates
+from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import from_wall, to_wall, zone_of
 from gigacast.errors import SchemaError
@@ -150,17 +151,14 @@ class SeriesBatch:
     def future_type(self, horizon: int) -> pa.DataType:
         """Return the type of the timestamps after each series.
 
-        It is ``timestamp_type``, or timestamps in microseconds if one of them is beyond the years
-        1677 to 2262 that nanoseconds can hold.
+        It is ``timestamp_type``, or timestamps in microseconds if that cannot hold one of them:
+        nanoseconds hold the years 1677 to 2262, dates and seconds no shorter steps.
         """
         kind = self.timestamp_type
-        if not (pa.types.is_timestamp(kind) and kind.unit == "ns"):
+        if pa.types.is_integer(kind) or (pa.types.is_timestamp(kind) and kind.unit == "us"):
             return kind
         future = self._future_utc(horizon)
-        future = future[future != NO_TIME]
-        if len(future) and (future.max() > _NS_END_US or future.min() < -_NS_END_US):
-            return pa.timestamp("us", kind.tz)
-        return kind
+        return kind if _can_hold(kind, future[future != NO_TIME]) else wide_type(kind)
 
     def future_arrow(self, horizon: int, kind: pa.DataType | None = None) -> pa.Array:
         """Return the timestamps after each series, one by one [N * H], by default in their type.
@@ -204,15 +202,28 @@ class SeriesBatch:
         if pa.types.is_integer(kind):
             return plain.cast(kind)
         zone = kind.tz if pa.types.is_timestamp(kind) else None
-        # The cast is safe: an unsafe one truncates times between the units of the type, and wraps
-        # those beyond its range.
-        try:
-            return plain.cast(pa.timestamp("us", zone)).cast(kind)
-        except pa.ArrowInvalid as error:
+        # Arrow's casts truncate times between two dates, and unsafe ones wrap beyond the range.
+        if not _can_hold(kind, times[~absent]):
             raise TimeRangeError(
                 f"the timestamps are {kind}, which cannot hold those of the forecasts",
                 hint="write the input's timestamps in microseconds (timestamp[us])",
-            ) from error
+            )
+        return plain.cast(pa.timestamp("us", zone)).cast(kind)
+
+
+def wide_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type that holds the times of a type of timestamps or dates, and any others."""
+    return pa.timestamp("us", kind.tz if pa.types.is_timestamp(kind) else None)
+
+
+def _can_hold(kind: pa.DataType, times: IntArray) -> bool:
+    unit = kind.unit if pa.types.is_timestamp(kind) else "date"
+    if len(times) == 0 or unit == "us":
+        return True
+    if unit == "ns":
+        return bool(times.max() <= _NS_END_US and times.min() >= -_NS_END_US)
+    size = {"date": DAY_US, "s": 1_000_000, "ms": 1000}[unit]
+    return bool((times // size * size == times).all())
 
 
 def concat_batches(batches: Sequence[SeriesBatch]) -> SeriesBatch:
