@@ -19,8 +19,9 @@ from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract.cast import plain_type
 from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import NO_TIME
+from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
-from gigacast.core.time.zone import from_wall
+from gigacast.core.time.zone import from_ordered_wall, from_wall
 from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
@@ -202,12 +203,16 @@ class PartitionFile:
         codes, names = self.codes(self.item_id) if self.item_id is not None else (None, None)
         column = self.column(self.timestamp)
         kind = column.type
-        # The unit of integers follows from their magnitude: from that of all rows, since chunks
-        # could lead to different units.
+        # The unit of numbers follows from those of all rows, since chunks could lead to different
+        # units.
         bounds = number_range(column.combine_chunks()) if needs_range(kind) else None
         clock = clock_of(kind, self._key, self._reading.timestamp_unit, bounds)
-        parts = [self._read_times(clock, chunk) for chunk in column.chunks]
+        parts = [clock.read(chunk, self._key) for chunk in column.chunks]
         times = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        if (zone := self._reading.zone) is not None:
+            local = [self._are_local(chunk) for chunk in column.chunks]
+            is_local = np.concatenate([*local, np.empty(0, np.bool_)]) & (times != NO_TIME)
+            times = self._to_utc(times, codes, is_local, zone)
         # A single series needs no codes, and its rows are sorted by time alone.
         if names is not None and len(names) <= 1 and codes is not None and (codes >= 0).all():
             codes = None
@@ -228,20 +233,42 @@ class PartitionFile:
         ranks[order] = np.arange(len(order))
         return ranks[to_numpy(filled)], encoded.dictionary.take(to_arrow(order))
 
-    def _read_times(self, clock: Clock, chunk: pa.Array) -> IntArray:
-        """Return times in UTC; those that name no zone are in the zone of the settings."""
-        times, zone = clock.read(chunk, self._key), self._reading.zone
+    def _are_local(self, chunk: pa.Array) -> BoolArray:
+        """Return the mask of the times of day that name no zone. Dates are none."""
         kind = chunk.type.value_type if pa.types.is_dictionary(chunk.type) else chunk.type
-        bare = pa.types.is_timestamp(kind) and kind.tz is None
-        if zone is None or not (bare or is_text(kind) or pa.types.is_date(kind)):
-            return times
-        is_local = times != NO_TIME
         if is_text(kind):
             texts = chunk.dictionary_decode() if pa.types.is_dictionary(chunk.type) else chunk
-            zoned = pc.fill_null(pc.match_substring_regex(texts, _ZONED), False)
-            is_local &= ~to_numpy(zoned)
-        times = times.copy()
-        times[is_local] = from_wall(times[is_local], zone)
+            return ~to_numpy(pc.fill_null(pc.match_substring_regex(texts, _ZONED), False))
+        is_bare = pa.types.is_date(kind) or (pa.types.is_timestamp(kind) and kind.tz is None)
+        return np.full(len(chunk), is_bare)
+
+    def _to_utc(
+        self, times: IntArray, codes: CodeArray | None, is_local: BoolArray, zone: str
+    ) -> IntArray:
+        """Return times in UTC; local ones are in the zone of the settings.
+
+        Raises
+        ------
+        SchemaError
+            If clocks go back or forward and the order of the rows does not say what is meant.
+        """
+        rows = np.flatnonzero(is_local)
+        wall, times = times[rows], times.copy()
+        if (wall % DAY_US == 0).all():
+            # Dates are days, whose midnight may not exist or may come twice.
+            times[rows] = from_wall(wall, zone)
+            return times
+        series = np.zeros(len(rows), np.int64) if codes is None else codes[rows].astype(np.int64)
+        times[rows], ambiguous, missing = from_ordered_wall(wall, series, zone)
+        for mask, problem in ((ambiguous, "occur twice"), (missing, "do not exist")):
+            if mask.any():
+                example = np.datetime64(int(wall[mask.argmax()]), "us").astype("datetime64[s]")
+                raise SchemaError(
+                    f"{self._key}: {int(mask.sum())} local times {problem} in {zone}, where clocks "
+                    f"are changed, such as {example}",
+                    hint="write UTC or the offset (2024-10-27 02:30+01:00); an hour that occurs "
+                    "twice is told apart if the rows of each series are complete and in order",
+                )
         return times
 
 

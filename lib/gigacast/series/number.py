@@ -81,7 +81,8 @@ class CalendarForm:
         """Return the mask of the numbers that stand for "missing" or "open end"."""
         is_marker: BoolArray = (numbers == 0) | (numbers == -1)
         is_marker |= (numbers >= 9999 * self.scale) & (numbers < 10_000 * self.scale)
-        return is_marker | (numbers == self.first_moment)
+        is_marker |= numbers == self.first_moment
+        return is_marker
 
     @property
     def first_moment(self) -> int:

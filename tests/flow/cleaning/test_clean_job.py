@@ -502,6 +502,57 @@ def test_times_of_every_form_become_utc_on_the_grid(
     assert found.dt.tz_localize(None).tolist() == TIMES.tolist()
 
 
+BERLIN = pd.date_range("2024-10-26 23:00", periods=6, freq="h", tz="UTC").tz_convert(
+    "Europe/Berlin"
+)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_the_hour_that_occurs_twice_is_told_apart_by_order(
+    lake: Store, newest_first: bool, as_text: bool
+) -> None:
+    local = BERLIN.tz_localize(None)
+    times = local.strftime("%Y-%m-%d %H:%M:%S") if as_text else local
+    frame = pd.DataFrame({"ds": times, "close": np.arange(6.0)})
+    frame = frame[::-1] if newest_first else frame
+    lake.put("2024/10/part-00000.parquet", parquet_bytes(frame))
+    reading = Reading(zone="Europe/Berlin")
+    clean(lake, sources=Sources(lake.address), rules=CleanRules(zone=reading.zone), reading=reading)
+    found = rows_of(lake)
+    assert found["ds"].tolist() == BERLIN.tz_convert("UTC").tolist()
+    assert found["close"].tolist() == list(range(6))
+
+
+@pytest.mark.parametrize(
+    ("times", "problem"),
+    [
+        (["2024-10-27 01:00", "2024-10-27 02:30", "2024-10-27 03:00"], "occur twice"),
+        (["2024-03-31 01:00", "2024-03-31 02:30", "2024-03-31 03:00"], "do not exist"),
+    ],
+)
+def test_local_times_that_the_order_does_not_settle_are_refused(
+    lake: Store, times: list[str], problem: str
+) -> None:
+    frame = pd.DataFrame({"ds": pd.to_datetime(times), "close": np.arange(3.0)})
+    lake.put("2024/10/part-00000.parquet", parquet_bytes(frame))
+    reading = Reading(zone="Europe/Berlin")
+    rules = CleanRules(zone=reading.zone)
+    result = clean(lake, sources=Sources(lake.address), rules=rules, reading=reading)
+    assert f"1 local times {problem} in Europe/Berlin" in result.failures[0][1].message
+
+
+def test_dates_are_days_of_the_zone_even_without_a_midnight(lake: Store) -> None:
+    # In Havana clocks go forward at midnight of 10 March 2024, and back at 01:00 of 3 November.
+    days = pd.DatetimeIndex(["2024-03-09", "2024-03-10", "2024-11-03", "2024-11-04"])
+    frame = pd.DataFrame({"ds": days, "close": np.arange(4.0)})
+    lake.put("2024/03/part-00000.parquet", parquet_bytes(frame))
+    reading = Reading(zone="America/Havana")
+    clean(lake, sources=Sources(lake.address), rules=CleanRules(zone=reading.zone), reading=reading)
+    found = rows_of(lake)["ds"].dt.tz_convert("America/Havana").dt.strftime("%Y-%m-%d")
+    assert found.tolist() == days.strftime("%Y-%m-%d").tolist()
+
+
 def test_a_contract_gives_types_drops_bad_rows_and_is_kept_by_the_others(lake: Store) -> None:
     frame = dirty("EURUSD").astype({"close": str})
     frame.loc[5, "close"] = "a lot"
