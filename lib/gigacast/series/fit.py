@@ -41,11 +41,14 @@ def drop_misfits(items: ItemRows, inferred: Inferred, given: ReadStats | None) -
     """
     if inferred.regular.all() or not inferred.frequencies:
         return inferred
+    if given is not None:
+        given.timed_items += int(np.count_nonzero(np.diff(items.offsets)))
+    if _is_full_grid(items, inferred):
+        return replace(inferred, regular=np.ones(len(items), np.bool_))
     steps, off_grid = steps_before_last(items, inferred)
     finer = _have_finer_rows(items, steps) & (inferred.codes >= 0)
     misfits = finer | (_are_on_other_grid(items, inferred, steps, off_grid) & ~finer)
     if given is not None:
-        given.timed_items += int(np.count_nonzero(np.diff(items.offsets)))
         _count(items, (finer, steps), inferred.frequencies[0], given)
     return _without(inferred, misfits)
 
@@ -94,6 +97,20 @@ def check_fit(stats: ReadStats, freq: Frequency | None, name: str) -> None:
                 hint=f"{remedy}, or set freq to the frequency of the rows; by default it is found "
                 "for each series",
             )
+
+
+def _is_full_grid(items: ItemRows, inferred: Inferred) -> bool:
+    """Check whether all items have one fixed frequency, and a row at each step."""
+    frequency = inferred.frequencies[0]
+    if len(inferred.frequencies) > 1 or frequency.kind not in {"fixed", "steps"}:
+        return False
+    if inferred.codes.any():
+        return False
+    differs = np.diff(items.times) != frequency.count
+    borders = items.offsets[1:-1]
+    borders = borders[(borders > 0) & (borders < len(items.times))]
+    differs[borders - 1] = False
+    return not differs.any()
 
 
 def _have_finer_rows(items: ItemRows, steps: IntArray) -> BoolArray:

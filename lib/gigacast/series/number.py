@@ -188,11 +188,9 @@ def number_range(column: pa.Array) -> NumberRange | None:
             fraction = float(numbers[has_fraction.argmax()])
     least, greatest = numbers.min().item(), numbers.max().item()
     calendars = tuple(_count(form, numbers, least, greatest) for form in CALENDAR_FORMS.values())
-    near = numbers
-    if greatest >= _YEAR_9999_S[0]:
-        near = numbers[~_in_year_9999(numbers)]
-        near = near if len(near) else numbers
-    least, greatest = near.min().item(), near.max().item()
+    near = _without_year_9999(numbers, least, greatest)
+    if near is not numbers:
+        least, greatest = near.min().item(), near.max().item()
     parts = _parts(near, least, greatest)
     return NumberRange(len(numbers), least, greatest, parts, fraction, calendars)
 
@@ -215,7 +213,8 @@ def _count(form: CalendarForm, numbers: _Numbers, least: float, greatest: float)
         is_inside = form.covers(numbers)
         inside = numbers[is_inside].astype(np.int64)
         valid = int(np.count_nonzero(form.read(inside) != NO_TIME))
-    if least <= 0 or least <= form.first_moment <= greatest or greatest >= 9999 * form.scale:
+    is_open = greatest >= 9999 * form.scale and least < 10_000 * form.scale
+    if least <= 0 or least <= form.first_moment <= greatest or is_open:
         is_marker = form.markers(numbers)
     masks = [mask for mask in (is_inside, is_marker) if mask is not None]
     is_other = ~np.logical_or.reduce(masks) if masks else np.ones(1, np.bool_)
@@ -228,11 +227,17 @@ def _count(form: CalendarForm, numbers: _Numbers, least: float, greatest: float)
     )
 
 
-def _in_year_9999(numbers: _Numbers) -> BoolArray:
-    mask = np.zeros(len(numbers), np.bool_)
+def _without_year_9999(numbers: _Numbers, least: float, greatest: float) -> _Numbers:
+    """Return the numbers outside of the year 9999 in seconds, milliseconds and microseconds.
+
+    They are all numbers if none is outside.
+    """
+    near = numbers
     for factor in (1, 1000, 1_000_000):
-        mask |= (numbers >= _YEAR_9999_S[0] * factor) & (numbers < _YEAR_9999_S[1] * factor)
-    return mask
+        first, end = (second * factor for second in _YEAR_9999_S)
+        if least < end and greatest >= first:
+            near = near[(near < first) | (near >= end)]
+    return near if len(near) else numbers
 
 
 def _parts(numbers: _Numbers, least: float, greatest: float) -> int:
