@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from gigacast.core.column import to_arrow
 from gigacast.core.series.batch import NO_TIME
+from gigacast.core.time.number import number_range
 from gigacast.errors import SchemaError
 from gigacast.parquet_loader.dataset import LoadColumns
 from gigacast.series.columns import recognise
-from gigacast.series.number import number_range
 from gigacast.series.source import ColumnNames, TimestampUnit
 from gigacast.series.timestamp import Clock, clock_of, is_time_type, needs_range
 from gigacast.storage.parquet.scan import refuse_twice

@@ -21,12 +21,12 @@ from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.number import number_range
 from gigacast.core.time.zone import from_ordered_wall, from_wall
 from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
 from gigacast.series.columns import recognise_keys
-from gigacast.series.number import number_range
 from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.store import ObjectMeta, Store

@@ -7,12 +7,12 @@ import pyarrow as pa
 
 from gigacast.core.series.batch import wide_type
 from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.number import NumberRange
 from gigacast.errors import SchemaError
 from gigacast.series.columns import is_category_type, is_list_type
 from gigacast.series.decode import Decoder
 from gigacast.series.formats import Limits, OpenTable
 from gigacast.series.identity import id_type
-from gigacast.series.number import NumberRange
 from gigacast.series.scan import scan
 from gigacast.series.source import ReadOptions
 from gigacast.series.timestamp import Clock, clock_of, widened

@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from gigacast.core.array import UintArray
 from gigacast.core.column import text_column
+from gigacast.core.time.number import NumberRange, number_range
 from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.decode import find_runs, item_column
 from gigacast.series.formats import Limits, OpenTable, read_batches
 from gigacast.series.identity import hash_ids
-from gigacast.series.number import NumberRange, number_range
 from gigacast.series.timestamp import needs_range
 
 

@@ -1,6 +1,6 @@
 """Timestamp columns as int64.
 
-`gigacast.series.number` finds the unit of columns of numbers; the setting ``timestamp_unit``
+`gigacast.core.time.number` finds the unit of columns of numbers; the setting ``timestamp_unit``
 overrides it.
 
 Forecasts get numbers since 1970 back as timestamps of their unit (microseconds if a number has a
@@ -24,9 +24,7 @@ from gigacast.core.column import to_numpy
 from gigacast.core.series.batch import NO_TIME, wide_type
 from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
-from gigacast.core.time.zone import to_wall, zone_of
-from gigacast.errors import SchemaError
-from gigacast.series.number import (
+from gigacast.core.time.number import (
     CALENDAR_FORMS,
     NOISE,
     NumberRange,
@@ -34,6 +32,8 @@ from gigacast.series.number import (
     fraction_error,
     unit_of,
 )
+from gigacast.core.time.zone import to_wall, zone_of
+from gigacast.errors import SchemaError
 from gigacast.series.timestamp_text import parse_times, too_fine
 
 _UNIT_NS = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.core.series.batch import NO_TIME
+from gigacast.core.time.number import CALENDAR_FORMS, number_range, unit_of
 from gigacast.errors import SchemaError
-from gigacast.series.number import CALENDAR_FORMS, number_range, unit_of
 from gigacast.series.timestamp import clock_of
 from tests.unit.series.reading import moment, read
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.number import number_range, unit_of
 from gigacast.errors import SchemaError
-from gigacast.series.number import number_range, unit_of
 from gigacast.series.timestamp import clock_of, widened
 from gigacast.series.timestamp_text import parse_times
 from tests.unit.series.reading import moment
