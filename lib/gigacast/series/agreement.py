@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.zone import named_zone
 from gigacast.errors import SchemaError
 from gigacast.series.columns import is_category_type, is_list_type
 from gigacast.series.decode import Decoder
@@ -138,8 +139,7 @@ def _agreed_clock(
 
 
 def _zone(clock: Clock) -> str | None:
-    kind = clock.output_type
-    return kind.tz if pa.types.is_timestamp(kind) else None
+    return named_zone(clock.output_type)
 
 
 def _time_type(table: OpenTable) -> pa.DataType:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from gigacast.core.column import readable_as_codes
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
 from gigacast.series.columns import Layout, is_category_type, recognise
 from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
@@ -199,8 +200,10 @@ def _parquet_batches(
     # Ids are kept dictionary-encoded, as they mostly are in the file: finding runs in the codes is
     # much faster than in strings. pre_buffer would read a whole row group into memory.
     item_id = table.layout.item_id
-    coded = [item_id] if item_id and _is_stored_text(table.schema.field(item_id).type) else None
-    reader = pq.ParquetFile(file, read_dictionary=coded, pre_buffer=False)
+    texts = [item_id] if item_id and _is_stored_text(table.schema.field(item_id).type) else []
+    footer = pq.read_metadata(file)
+    coded = readable_as_codes(footer, texts)
+    reader = pq.ParquetFile(file, metadata=footer, read_dictionary=coded, pre_buffer=False)
     yield from reader.iter_batches(limits.batch_rows, columns=list(columns))
 
 

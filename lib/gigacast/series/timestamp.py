@@ -27,7 +27,7 @@ from gigacast.core.array import IntArray
 from gigacast.core.column import to_numpy
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.calendar_grid import DAY_US, first_days
-from gigacast.core.time.zone import to_wall, zone_of
+from gigacast.core.time.zone import to_wall, with_readable_zone, zone_of
 from gigacast.errors import SchemaError
 from gigacast.series.timestamp_text import parse_times
 
@@ -152,7 +152,7 @@ def clock_of(
         return Clock(written.get(unit) or pa.timestamp(unit), unit)
     if pa.types.is_timestamp(kind):
         _check_zone(kind, name)
-        return Clock(kind)
+        return Clock(with_readable_zone(kind))
     return Clock(kind if pa.types.is_date(kind) else pa.timestamp("us"))
 
 
