@@ -20,6 +20,7 @@ from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
 from gigacast.settings.load import DEFAULT_PRICES, load_prices
 from gigacast.settings.model import RunSettings, Settings
+from gigacast.storage.opening import unescape_file_url
 from gigacast.storage.store import StoreAddress
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def bucket_url(bucket: str) -> str:
         If the text is neither.
     """
     if bucket.startswith(("s3://", "file://", "memory://")):
+        bucket = unescape_file_url(bucket)
         # "memory://" is a whole address: its slashes stay.
         return bucket.rstrip("/") if not bucket.endswith("://") else bucket
     # The rules of S3 for names of buckets: 3 to 63 characters, no capitals, no underscores.
@@ -52,7 +54,12 @@ def bucket_url(bucket: str) -> str:
 
 def root_url(root_dir: str) -> str:
     """Return the URL of ``parquet_loader.data_paths.root_dir``, which may be a folder's path."""
-    return root_dir if "://" in root_dir else f"file://{Path(root_dir).expanduser().absolute()}"
+    # Not both: a path has no escapes, and its percent signs are those of the folder's name.
+    return (
+        bucket_url(root_dir)
+        if "://" in root_dir
+        else f"file://{Path(root_dir).expanduser().absolute()}"
+    )
 
 
 def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
@@ -63,12 +70,13 @@ def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
     ConfigError
         If none is named.
     """
-    bucket = run.bucket or (root_url(root_dir) if root_dir else None)
-    if bucket is None:
+    if run.bucket is None and root_dir:
+        return StoreAddress(root_url(root_dir), run.endpoint_url, run.region)
+    if run.bucket is None:
         raise ConfigError(
             "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
         )
-    return StoreAddress(bucket_url(bucket), run.endpoint_url, run.region)
+    return StoreAddress(bucket_url(run.bucket), run.endpoint_url, run.region)
 
 
 def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddress, StoreAddress]:
