@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from gigacast.core.partition.name import month_of_folder
 from gigacast.core.time.month import MonthFilter
 from gigacast.errors import (
+    ConfigError,
     DataNotFoundError,
     InputChangedError,
     ObjectNotFoundError,
@@ -199,6 +200,13 @@ def _of_items(
 ) -> pa.Table:
     if items is None:
         return table
-    values = pa.array(items).cast(table.schema.field("item_id").type)
+    kind = table.schema.field("item_id").type
+    try:
+        values = pa.array(items).cast(kind)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"items: these are no item ids of the type {kind}: {error}",
+            hint="give ids of the type that read_forecasts returns",
+        ) from error
     rows = table.filter(pc.is_in(table["item_id"], value_set=values))
     return rows if columns is None else rows.select(list(columns))

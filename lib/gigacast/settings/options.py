@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
 from gigacast.errors import ConfigError
+from gigacast.settings.argument import as_text
 from gigacast.settings.model import ENV_PREFIX, Settings
 
 Kind = Literal[
@@ -169,6 +170,9 @@ def nest_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{name}: no such argument", hint=f"one of {', '.join(ARGUMENTS)}")
         if value is None:
             continue
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str):
+                as_text(name, text)
         *sections, key = ARGUMENTS[name].path
         section = nested
         for part in sections:

@@ -128,7 +128,7 @@ def resolve_model(
             )
         return shipped
     folder = Path(reference).expanduser()
-    if folder.is_dir():
+    if _is_folder(folder):
         return _from_folder(folder, version)
     if not detect:
         raise ModelNotFoundError(
@@ -150,8 +150,16 @@ def is_shipped(name: str) -> bool:
 
 def _packaged(name: str) -> Path | None:
     folder = Path(str(resources.files("gigacast"))) / "forecasters" / "weights" / name
-    is_there = _UNSAFE.search(name) is None and (folder / "config.json").is_file()
+    is_there = _UNSAFE.search(name) is None and _is_folder(folder)
+    is_there = is_there and (folder / "config.json").is_file()
     return folder if is_there else None
+
+
+def _is_folder(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except (OSError, ValueError):  # too long for a name, or no text of a path
+        return False
 
 
 def is_version_folder(folder: Path) -> bool:
