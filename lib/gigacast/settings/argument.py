@@ -53,9 +53,11 @@ def as_count(name: str, value: Any) -> int | None:
     """
     if value is None:
         return None
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise ConfigError(f"{name}: expected a whole number, got {_short(value)}")
     try:
-        return operator.index("" if isinstance(value, bool) else value)
-    except TypeError as error:
+        return operator.index(value)
+    except TypeError as error:  # an array of several numbers
         raise ConfigError(f"{name}: expected a whole number, got {_short(value)}") from error
 
 

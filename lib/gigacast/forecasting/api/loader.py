@@ -101,15 +101,14 @@ class ChronosLoader:
         place = nest_arguments({"bucket": bucket, "prefix": prefix})
         self._settings = load_settings(place, file=file)
         model = as_text("model", os.fspath(model) if isinstance(model, Path) else model)
-        device, precision = as_text("device", device), as_text("precision", precision)
         chosen = model or self._settings.model.model_path or self._settings.model.model_type
         # A version in the settings belongs to the settings' model.
         version = None if model else self._settings.model.version
         self._choice = ModelChoice(
             chosen or DEFAULT_MODEL,
             version,
-            device=device or "auto",
-            precision=precision or "auto",
+            device=as_text("device", device) or "auto",
+            precision=as_text("precision", precision) or "auto",
         )
         self._forecaster: Forecaster | None = None
 
@@ -294,7 +293,7 @@ def _numbers_of(values: Any) -> FloatArray:
     elif hasattr(values, "detach"):  # a tensor: of any device, with gradients, in bfloat16
         plain = np.asarray(values.detach().cpu().double())
     elif hasattr(values, "hasnans"):  # a Series or an Index of pandas
-        index = getattr(values, "index", None)
+        index: Any = getattr(values, "index", None)
         if hasattr(index, "freq") and not index.is_monotonic_increasing:
             raise ValueError("the dates of the series do not ascend; use .sort_index()")
         plain = values.to_numpy(na_value=np.nan) if values.hasnans else np.asarray(values)
