@@ -8,7 +8,7 @@ from gigacast.core.series.forecast import ForecastBatch
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
-from gigacast.job.covariates import Futures, check_context, fit_method
+from gigacast.job.covariates import Futures, check_context, fit_method, warn_of_horizon
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
 from gigacast.series.duplicates import warn_of_conflicts
@@ -66,6 +66,7 @@ def forecast_table(
     """
     info = forecaster.info
     check_context(method, info)
+    warn_of_horizon(method.horizon, info)
     method, ignored = fit_method(method, info)
     if ignored:
         logger.warning("%s has no use for %s", info.name, ", ".join(ignored))

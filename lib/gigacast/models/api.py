@@ -84,8 +84,7 @@ class ModelManager:
         self._file = as_path("config", config)
         settings = load_settings(nest_arguments(place), file=self._file)
         root_dir = settings.parquet_loader.data_paths.root_dir
-        if settings.run.bucket is None and root_dir is None:
-            root_dir = str(Path.cwd())
+        root_dir = root_dir if root_dir or settings.run.bucket else str(Path.cwd())
         self._location = _location(settings, root_dir)
         self._registry = Registry(_open_checked(settings, root_dir))
         self._author: Author = this_author()

@@ -132,8 +132,13 @@ def job_of(settings: Settings) -> ForecastJob:
         model=ModelChoice(
             reference=model.model_path or model.model_type,
             version=model.version,
-            # `model_type` is the model itself without a path, and its stand-in beside one.
-            otherwise=model.model_type if model.model_path else None,
+            # `model_type` is the model itself without a path, and its stand-in beside one. Only
+            # where somebody named it: the default must not stand in for a misspelt model.
+            otherwise=(
+                model.model_type
+                if model.model_path and "model_type" in model.model_fields_set
+                else None
+            ),
             detect=model.auto_detect_mode,
             **shared_values(run, ModelChoice),
         ),
@@ -271,11 +276,23 @@ def selection_of(settings: Settings) -> Selection:
     run = settings.run
     return Selection(
         months=MonthFilter(
-            IntRange.parse(run.years, "run.years") if run.years else None,
-            IntRange.parse(run.months, "run.months") if run.months else None,
+            _range("years", run.years, 1000, 9999),
+            _range("months", run.months, 1, 12),
         ),
         symbols=frozenset(run.symbols),
         timeframes=frozenset(run.timeframes),
         context_partitions=settings.forecast.context_partitions,
         by_month=settings.forecast.partition_by == "month",
     )
+
+
+def _range(flag: str, text: str | None, least: int, most: int) -> IntRange | None:
+    if not text:
+        return None
+    chosen = IntRange.parse(text, f"run.{flag}")
+    if chosen.first < least or chosen.last > most:
+        raise ConfigError(
+            f"run.{flag}: {text} is not within {least} to {most}",
+            hint=f"write --{flag} N or --{flag} FIRST:LAST",
+        )
+    return chosen

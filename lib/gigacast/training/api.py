@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from gigacast.core.array import FloatArray
+from gigacast.core.problem import did_you_mean
 from gigacast.errors import ConfigError
 from gigacast.forecasting.history import pad_contexts, read_contexts
 from gigacast.job.audit import this_author
@@ -126,7 +127,9 @@ def finetune_job(
     # A misspelt option must not train for hours with a default in its place.
     unknown = set(requested) - set(TrainOptions.__annotations__)
     if unknown:
-        raise ConfigError(f"{sorted(unknown)[0]}: no such argument")
+        name = sorted(unknown)[0]
+        near = did_you_mean(name, TrainOptions.__annotations__)
+        raise ConfigError(f"{name}: no such argument", hint=near or None)
     return FinetuneJob(
         job=job_of(settings),
         options=FinetuneOptions(**chosen),

@@ -16,6 +16,7 @@ A version with a manifest is verified by it, byte for byte, before it is used. A
 is pinned by the ETags of its files, and `ResolvedModel.source` says so.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -35,6 +36,8 @@ from gigacast.lake.model.manifest import (
 )
 from gigacast.lake.model.registry import PLAIN, PUBLISHED, Registry
 from gigacast.storage.store import Store
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -139,6 +142,11 @@ def resolve_model(
     if registered is not None:
         return registered
     if otherwise is not None and otherwise != reference:
+        logger.warning(
+            "there is no model %s: %s is used in its place, as model.model_type says",
+            reference,
+            otherwise,
+        )
         return resolve_model(otherwise, outputs, version=version, cache=cache)
     return _from_hub(reference, version, outputs)
 
