@@ -1,10 +1,32 @@
 """Start of the program, for ``python -m gigacast``, ``gigacast`` and ``python main.py``."""
 
+import os
 import sys
+
+
+def open_closed_streams() -> None:
+    """Open the standard streams that the parent process has closed, on nothing.
+
+    Python sets ``sys.stdout`` to ``None`` then, and the next file that is opened gets its number:
+    what a library prints would be written into that file.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number is the one that was found free.
+            os.open(os.devnull, os.O_RDWR)
+    missing = sys.stdout is None
+    # Never closed: they are streams of the whole process.
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if missing:
+        sys.stderr.write("gigacast: the standard output is closed: results are not printed\n")
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    open_closed_streams()
     try:
         # Inside the handler, so that Ctrl-C during the import ends in one line as well.
         from gigacast.cli import main as run  # noqa: PLC0415

@@ -14,6 +14,7 @@ from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts
+from gigacast.settings.argument import as_path
 from gigacast.settings.assembly import job_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -136,4 +137,4 @@ def evaluate(
 
 def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJob:
     arguments = nest_arguments({**options, "bucket": bucket})
-    return job_of(load_settings(arguments, file=Path(config) if config else None))
+    return job_of(load_settings(arguments, file=as_path("config", config)))

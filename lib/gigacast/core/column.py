@@ -4,7 +4,7 @@ pyarrow's own conversions import pandas at their first call if it is installed. 
 45 MB in every process, in runs that do not use pandas. So buffers are wrapped directly here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ _KINDS = {
     )
 }
 _WIDTHS = {kind: dtype for dtype, kind in _KINDS.items()}
+_DELTA = {"DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"}
 _INT64 = 1 << 63
 # Up to one removed row in this number of rows, `keep_rows` copies the pieces between them.
 _ROWS_PER_REMOVED = 256
@@ -182,3 +183,27 @@ def null_of(kind: pa.DataType) -> pa.Scalar:
 def is_number(kind: pa.DataType) -> bool:
     """Check whether a column holds numbers, which can be outliers and be interpolated."""
     return bool(pa.types.is_floating(kind) or pa.types.is_integer(kind))
+
+
+def readable_as_codes(footer: Any, names: Iterable[str]) -> list[str]:
+    """Return those of the text columns that can be read from a Parquet file as dictionaries.
+
+    Arrow cannot decode DELTA_BYTE_ARRAY and DELTA_LENGTH_BYTE_ARRAY pages, which DuckDB and the
+    second page version of parquet-java write, into dictionaries. It reads them as plain text.
+
+    Parameters
+    ----------
+    footer : pyarrow.parquet.FileMetaData
+        Footer of the file.
+    names : iterable of str
+        Columns of text.
+    """
+    wanted = list(names)
+    paths = [footer.schema.column(place).path for place in range(footer.num_columns)]
+    plain = {
+        paths[place]
+        for group in map(footer.row_group, range(footer.num_row_groups))
+        for place, path in enumerate(paths)
+        if path in wanted and not _DELTA.isdisjoint(group.column(place).encodings)
+    }
+    return [name for name in wanted if name not in plain]

@@ -1,6 +1,7 @@
 """Problems of plain values: their place in a file, their text, and the error that reports them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from gigacast.errors import GigacastError
@@ -74,3 +75,10 @@ def _name(key: Any) -> str:
     """Return a key as part of a place; the keys of a damaged file may hold control characters."""
     text = str(key)
     return text if text.isprintable() and len(text) <= _SHOWN_CHARACTERS else describe(text)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return a hint with the names that are spelt like a name; empty if none is."""
+    plain = {known.lower().replace("-", "_"): known for known in names}
+    near = get_close_matches(name.lower().replace("-", "_"), plain, n=3, cutoff=0.7)
+    return f"did you mean {' or '.join(plain[known] for known in near)}?" if near else ""

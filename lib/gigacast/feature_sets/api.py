@@ -36,6 +36,7 @@ from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
 from gigacast.feature_sets.table import FeatureProcessor
 from gigacast.job.audit import this_author
+from gigacast.series.frame import table_of
 from gigacast.storage.opening import open_store
 
 __all__ = [
@@ -199,9 +200,5 @@ def _recipe(recipe: AnyRecipe | None) -> Recipe:
 
 
 def _table(data: Any) -> pa.Table:
-    if isinstance(data, pa.Table):
-        return data
-    if not hasattr(data, "columns"):
-        raise ConfigError(f"data: expected a frame or a table, got {type(data).__name__}")
     # Without pandas' metadata, which describes columns and an index that the result does not have.
-    return pa.Table.from_pandas(data, preserve_index=False).replace_schema_metadata(None)
+    return data if isinstance(data, pa.Table) else table_of(data).replace_schema_metadata(None)

@@ -1,16 +1,14 @@
 """Forecasts of a table in memory, for notebooks: the code of the job without a bucket."""
 
 import logging
-from typing import Any
 
 import pyarrow as pa
 
 from gigacast.core.series.forecast import ForecastBatch
-from gigacast.errors import SchemaError
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
-from gigacast.job.covariates import Futures, check_context, fit_method
+from gigacast.job.covariates import Futures, check_context, fit_method, warn_of_horizon
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
 from gigacast.series.duplicates import warn_of_conflicts
@@ -42,29 +40,6 @@ def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Fore
     return load_resolved(choice, model, info)
 
 
-def table_of_frame(frame: Any) -> pa.Table:
-    """Return a pandas data frame as a table, with the named levels of its index as columns.
-
-    Item ids and times are often in the index. The plain numbers of rows are not read.
-
-    Raises
-    ------
-    SchemaError
-        If several levels have no name, so that nothing says what they hold.
-    """
-    names = list(getattr(getattr(frame, "index", None), "names", [None]))
-    if len(names) > 1 and None in names:
-        raise SchemaError(
-            f"table: the index has {len(names)} levels, and not all have a name",
-            hint="name them, as frame.index.names = ['item_id', 'timestamp'], or reset the index",
-        )
-    for level, name in enumerate(names):
-        # A level that has the name of a column is a copy of it, as `set_index(drop=False)` leaves.
-        if name is not None and name not in frame.columns:
-            frame = frame.assign(**{str(name): frame.index.get_level_values(level)})
-    return pa.Table.from_pandas(frame, preserve_index=False)
-
-
 def forecast_table(
     table: pa.Table, forecaster: Forecaster, method: Method, batch_size: int | None = None
 ) -> pa.Table:
@@ -91,6 +66,7 @@ def forecast_table(
     """
     info = forecaster.info
     check_context(method, info)
+    warn_of_horizon(method.horizon, info)
     method, ignored = fit_method(method, info)
     if ignored:
         logger.warning("%s has no use for %s", info.name, ", ".join(ignored))

@@ -8,7 +8,7 @@ from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
 from gigacast.forecasters.levels import plan_levels
-from gigacast.job.covariates import check_context, fit_method
+from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice, usable_devices
@@ -85,6 +85,7 @@ def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
     model, info = resolve_choice(job.model, outputs)
     if not compares:
         check_context(job.method, info)
+        warn_of_horizon(job.method.horizon, info)
     method, ignored = fit_method(job.method, info)
     job = replace(job, method=method)
     # Levels that the model cannot give fail here once, instead of in every partition.

@@ -1,6 +1,6 @@
 """Reading of forecasts: a consistent generation, through its manifest."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,10 +10,12 @@ import pyarrow.compute as pc
 from gigacast.core.partition.name import month_of_folder
 from gigacast.core.time.month import MonthFilter
 from gigacast.errors import (
+    ConfigError,
     DataNotFoundError,
     InputChangedError,
     ObjectNotFoundError,
     PreconditionFailedError,
+    SchemaError,
 )
 from gigacast.lake.layout import FORECASTS, manifest_key
 from gigacast.lake.plan.manifest import read_manifest
@@ -113,6 +115,8 @@ def read_generation(
     ------
     DataNotFoundError
         When no partition matches.
+    SchemaError
+        When the partitions are of types that do not fit one table.
     InputChangedError
         When a forecast was replaced after the run that wrote the manifest.
     """
@@ -136,11 +140,42 @@ def read_generation(
             f"{generation.key}: a forecast was replaced after this manifest: {error.message}",
             hint="a run is under way or was killed; let one finish, then read again",
         ) from error
-    # The metadata of a file names its own partition only. Ids have the types of their inputs, which
-    # may differ.
-    return pa.concat_tables(
-        [t.replace_schema_metadata() for t in tables], promote_options="permissive"
-    )
+    # The metadata of a file names its own partition only.
+    return _joined([table.replace_schema_metadata() for table in tables], generation)
+
+
+def _joined(tables: list[pa.Table], generation: Generation) -> pa.Table:
+    """Return the rows of all tables. Times of several zones become UTC, the same instants."""
+    mixed = [n for n in _times(tables[0]) if len({t.field(n).type for t in tables}) > 1]
+    tables = [_in_utc(table, mixed) for table in tables] if mixed else tables
+    try:
+        # Ids have the types of their inputs, which may differ.
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise SchemaError(
+            f"{generation.key}: its partitions cannot be read as one table: {error}",
+            hint="read them one by one, by partitions=[...] or months=...",
+        ) from error
+
+
+def _times(table: pa.Table) -> list[str]:
+    return [f.name for f in table.schema if pa.types.is_timestamp(_element(f.type))]
+
+
+def _element(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_list(kind) else kind
+
+
+def _in_utc(table: pa.Table, names: Iterable[str]) -> pa.Table:
+    schema = table.schema
+    for name in names:
+        place, kind = schema.get_field_index(name), schema.field(name).type
+        # Times without a zone are no instants: they stay, and are refused beside those with one.
+        if getattr(_element(kind), "tz", None) is not None:
+            zoned = pa.timestamp(_element(kind).unit, "UTC")
+            zoned = pa.list_(zoned) if pa.types.is_list(kind) else zoned
+            schema = schema.set(place, schema.field(place).with_type(zoned))
+    return table.cast(schema)
 
 
 def _is_selected(
@@ -165,6 +200,13 @@ def _of_items(
 ) -> pa.Table:
     if items is None:
         return table
-    values = pa.array(items).cast(table.schema.field("item_id").type)
+    kind = table.schema.field("item_id").type
+    try:
+        values = pa.array(items).cast(kind)
+    except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"items: these are no item ids of the type {kind}: {error}",
+            hint="give ids of the type that read_forecasts returns",
+        ) from error
     rows = table.filter(pc.is_in(table["item_id"], value_set=values))
     return rows if columns is None else rows.select(list(columns))

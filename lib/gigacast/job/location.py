@@ -13,7 +13,7 @@ from gigacast.errors import ConfigError
 from gigacast.lake.dataset.catalog import DEPRECATED, PUBLISHED, UNFINISHED, Lake
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.store import DatasetStore
-from gigacast.storage.opening import open_store
+from gigacast.storage.opening import open_store, unescape_file_url
 from gigacast.storage.store import Store, StoreAddress
 
 
@@ -50,7 +50,11 @@ def locate(
     ConfigError
         When the path is empty, or names only a root.
     """
-    text = str(path)
+    text = unescape_file_url(str(path)) if isinstance(path, str) else str(path)
+    return _locate(text, endpoint_url, region)
+
+
+def _locate(text: str, endpoint_url: str | None, region: str | None) -> Location:
     if not text.strip("/ "):
         raise ConfigError(
             f"the path {text!r} names nothing", hint="give a file, a folder or a dataset"
@@ -113,7 +117,7 @@ def dataset_name(address: StoreAddress) -> str | None:
 
 def _dataset_at(address: StoreAddress) -> Location | None:
     """Return the location of an address that is the folder of a dataset, else ``None``."""
-    location = locate(address.url, endpoint_url=address.endpoint_url, region=address.region)
+    location = _locate(address.url, address.endpoint_url, address.region)
     return location if location.ref is not None and not location.key else None
 
 

@@ -35,6 +35,7 @@ from gigacast.models.publish import (
     publish_folder,
     summarise_model,
 )
+from gigacast.settings.argument import as_path
 from gigacast.settings.assembly import addresses, bucket_of, job_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -80,11 +81,10 @@ class ModelManager:
         region: str | None = None,
     ) -> None:
         place = {"bucket": bucket, "prefix": prefix, "endpoint_url": endpoint_url, "region": region}
-        self._file = Path(config) if config is not None else None
+        self._file = as_path("config", config)
         settings = load_settings(nest_arguments(place), file=self._file)
         root_dir = settings.parquet_loader.data_paths.root_dir
-        if settings.run.bucket is None and root_dir is None:
-            root_dir = str(Path.cwd())
+        root_dir = root_dir if root_dir or settings.run.bucket else str(Path.cwd())
         self._location = _location(settings, root_dir)
         self._registry = Registry(_open_checked(settings, root_dir))
         self._author: Author = this_author()

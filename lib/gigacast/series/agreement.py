@@ -8,6 +8,7 @@ import pyarrow as pa
 from gigacast.core.series.batch import wide_type
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.number import NumberRange
+from gigacast.core.time.zone import named_zone
 from gigacast.errors import SchemaError
 from gigacast.series.columns import is_category_type, is_list_type
 from gigacast.series.decode import Decoder
@@ -147,8 +148,7 @@ def _output_type(kind: pa.DataType, options: ReadOptions) -> pa.DataType:
 
 
 def _zone(clock: Clock) -> str | None:
-    kind = clock.output_type
-    return kind.tz if pa.types.is_timestamp(kind) else None
+    return named_zone(clock.output_type)
 
 
 def _time_type(table: OpenTable) -> pa.DataType:

@@ -22,6 +22,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from gigacast.core.problem import did_you_mean
 from gigacast.errors import SchemaError
 from gigacast.series.identity import is_id_type
 from gigacast.series.source import ColumnNames
@@ -108,7 +109,8 @@ class _Table:
         indices = self.schema.get_all_field_indices(column)
         if len(indices) != 1:
             problem = "there is no column" if not indices else "there is more than one column"
-            raise self.refuse(f"{problem} {column!r}", setting)
+            near = "" if indices else did_you_mean(column, self.schema.names)
+            raise self.refuse(f"{problem} {column!r}", f"{setting}; {near}" if near else setting)
         if not usable(self.type_of(column)):
             kind = self.type_of(column)
             raise self.refuse(f"column {column!r} has the unusable type {kind}", setting)

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from gigacast.core.column import INT96_UNIT
+from gigacast.core.column import INT96_UNIT, readable_as_codes
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
 from gigacast.series.columns import Layout, is_category_type, recognise
 from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
@@ -200,9 +200,12 @@ def _parquet_batches(
     # Ids are kept dictionary-encoded, as they mostly are in the file: finding runs in the codes is
     # much faster than in strings. pre_buffer would read a whole row group into memory.
     item_id = table.layout.item_id
-    coded = [item_id] if item_id and _is_stored_text(table.schema.field(item_id).type) else None
+    texts = [item_id] if item_id and _is_stored_text(table.schema.field(item_id).type) else []
+    footer = pq.read_metadata(file)
+    coded = readable_as_codes(footer, texts)
     reader = pq.ParquetFile(
         file,
+        metadata=footer,
         read_dictionary=coded,
         pre_buffer=False,
         coerce_int96_timestamp_unit=INT96_UNIT,

@@ -14,11 +14,14 @@ be in several of them. Only items with a row in a primary source are returned.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
+import pyarrow as pa
 
 from gigacast.core.series.batch import SeriesBatch, concat_batches
+from gigacast.errors import SchemaError
 from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart
 from gigacast.series.covariates import split_covariates
@@ -73,7 +76,8 @@ class SeriesReader:
         opened = [open_table(source, self._options.columns, limits) for source in self._sources]
         tables = [table for table in opened if table is not None]
         if tables:
-            agreement = agree(tables, self._options, limits)
+            with _decoding(tables[0].source.name):
+                agreement = agree(tables, self._options, limits)
             for part in self._parts(tables, agreement):
                 yield part, agreement.decoder.targets
 
@@ -96,7 +100,8 @@ class SeriesReader:
         if not any(table.source.primary for table in tables):
             return
         self.stats.bytes_read = sum(table.size_bytes for table in tables)
-        agreement = agree(tables, self._options, limits)
+        with _decoding(tables[0].source.name):
+            agreement = agree(tables, self._options, limits)
         self._search = partial(find_apart, tables, agreement.decoder, limits)
         items = self._complete_items(tables, agreement)
         # Targets that are forecast jointly must be in the same batch, so no item is divided.
@@ -152,9 +157,10 @@ class SeriesReader:
             limits = Limits(rows, self._options.memory_limit_bytes)
             source = table.source
             for batch in read_batches(table, table.layout.columns, limits):
-                part, dropped = agreement.decoder.decode(
-                    batch, table.layout, primary=source.primary, name=source.name
-                )
+                with _decoding(source.name):
+                    part, dropped = agreement.decoder.decode(
+                        batch, table.layout, primary=source.primary, name=source.name
+                    )
                 self.stats.rows += len(part.times) + dropped
                 self.stats.null_items += dropped
                 yield part
@@ -188,6 +194,20 @@ class SeriesReader:
                         batch, rules.targets, options.columns, options.horizon, decoder.categories
                     )
                 yield batch
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Raise Arrow's errors about values, such as numbers out of range, as `SchemaError`."""
+    try:
+        yield
+    except (pa.ArrowException, OverflowError) as error:
+        if isinstance(error, MemoryError):
+            raise
+        raise SchemaError(
+            f"{name}: its values cannot be read: {error}",
+            hint="correct the values or their types, or name other columns",
+        ) from error
 
 
 def read_series(sources: Sequence[SeriesSource], options: ReadOptions) -> SeriesReader:

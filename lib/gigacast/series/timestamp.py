@@ -32,7 +32,7 @@ from gigacast.core.time.number import (
     fraction_error,
     unit_of,
 )
-from gigacast.core.time.zone import to_wall, zone_of
+from gigacast.core.time.zone import to_wall, with_readable_zone, zone_of
 from gigacast.errors import SchemaError
 from gigacast.series.timestamp_text import parse_times, too_fine
 
@@ -197,7 +197,7 @@ def clock_of(kind: pa.DataType, name: str, unit: str | None, numbers: NumberRang
         return Clock(pa.timestamp(unit if unit in _UNIT_NS and not has_fraction else "us"), unit)
     if pa.types.is_timestamp(kind):
         _check_zone(kind, name)
-        return Clock(kind)
+        return Clock(with_readable_zone(kind))
     return Clock(kind if pa.types.is_date(kind) else pa.timestamp("us"))
 
 

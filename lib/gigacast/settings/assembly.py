@@ -20,6 +20,7 @@ from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
 from gigacast.settings.load import DEFAULT_PRICES, load_prices
 from gigacast.settings.model import RunSettings, Settings
+from gigacast.storage.opening import unescape_file_url
 from gigacast.storage.store import StoreAddress
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def bucket_url(bucket: str) -> str:
         If the text is neither.
     """
     if bucket.startswith(("s3://", "file://", "memory://")):
+        bucket = unescape_file_url(bucket)
         # "memory://" is a whole address: its slashes stay.
         return bucket.rstrip("/") if not bucket.endswith("://") else bucket
     # The rules of S3 for names of buckets: 3 to 63 characters, no capitals, no underscores.
@@ -52,7 +54,12 @@ def bucket_url(bucket: str) -> str:
 
 def root_url(root_dir: str) -> str:
     """Return the URL of ``parquet_loader.data_paths.root_dir``, which may be a folder's path."""
-    return root_dir if "://" in root_dir else f"file://{Path(root_dir).expanduser().absolute()}"
+    # Not both: a path has no escapes, and its percent signs are those of the folder's name.
+    return (
+        bucket_url(root_dir)
+        if "://" in root_dir
+        else f"file://{Path(root_dir).expanduser().absolute()}"
+    )
 
 
 def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
@@ -63,12 +70,13 @@ def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
     ConfigError
         If none is named.
     """
-    bucket = run.bucket or (root_url(root_dir) if root_dir else None)
-    if bucket is None:
+    if run.bucket is None and root_dir:
+        return StoreAddress(root_url(root_dir), run.endpoint_url, run.region)
+    if run.bucket is None:
         raise ConfigError(
             "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
         )
-    return StoreAddress(bucket_url(bucket), run.endpoint_url, run.region)
+    return StoreAddress(bucket_url(run.bucket), run.endpoint_url, run.region)
 
 
 def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddress, StoreAddress]:
@@ -124,8 +132,13 @@ def job_of(settings: Settings) -> ForecastJob:
         model=ModelChoice(
             reference=model.model_path or model.model_type,
             version=model.version,
-            # `model_type` is the model itself without a path, and its stand-in beside one.
-            otherwise=model.model_type if model.model_path else None,
+            # `model_type` is the model itself without a path, and its stand-in beside one. Only
+            # where somebody named it: the default must not stand in for a misspelt model.
+            otherwise=(
+                model.model_type
+                if model.model_path and "model_type" in model.model_fields_set
+                else None
+            ),
             detect=model.auto_detect_mode,
             **shared_values(run, ModelChoice),
         ),
@@ -263,11 +276,23 @@ def selection_of(settings: Settings) -> Selection:
     run = settings.run
     return Selection(
         months=MonthFilter(
-            IntRange.parse(run.years, "run.years") if run.years else None,
-            IntRange.parse(run.months, "run.months") if run.months else None,
+            _range("years", run.years, 1000, 9999),
+            _range("months", run.months, 1, 12),
         ),
         symbols=frozenset(run.symbols),
         timeframes=frozenset(run.timeframes),
         context_partitions=settings.forecast.context_partitions,
         by_month=settings.forecast.partition_by == "month",
     )
+
+
+def _range(flag: str, text: str | None, least: int, most: int) -> IntRange | None:
+    if not text:
+        return None
+    chosen = IntRange.parse(text, f"run.{flag}")
+    if chosen.first < least or chosen.last > most:
+        raise ConfigError(
+            f"run.{flag}: {text} is not within {least} to {most}",
+            hint=f"write --{flag} N or --{flag} FIRST:LAST",
+        )
+    return chosen

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
 from gigacast.core.cost.price import PriceTable
-from gigacast.core.problem import Source
+from gigacast.core.problem import Source, did_you_mean
 from gigacast.core.record import decode_yaml
 from gigacast.errors import ConfigError
 from gigacast.runtime.instance import VARIABLES
@@ -51,7 +51,7 @@ def load_settings(
         values: dict[str, Any] = {**(arguments or {}), FROM_FILE: _read_file(file) if file else {}}
         settings = Settings(**values)
     except ValidationError as error:
-        raise ConfigError(_first_problem(error, file)) from error
+        raise ConfigError(_first_problem(error, file), hint=_spelling(error)) from error
     except SettingsError as error:
         raise ConfigError(
             f"environment: {error}", hint=f"set single keys, as {ENV_PREFIX}RUN__N_JOBS=4"
@@ -118,7 +118,8 @@ def _refuse_unknown_variables() -> None:
         if name.split("__")[0] not in sections:
             raise ConfigError(
                 f"environment variable {variable}: no such setting",
-                hint=f"variables look like {ENV_PREFIX}MODEL__PREDICTION_LENGTH",
+                hint=did_you_mean(name.split("__")[0], sections)
+                or f"variables look like {ENV_PREFIX}MODEL__PREDICTION_LENGTH",
             )
 
 
@@ -131,4 +132,18 @@ def _first_problem(error: ValidationError, file: Path | None) -> str:
     shown = f", got {value!r}" if isinstance(value, str | int | float | bool) else ""
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     source = f" [arguments, environment or {file}]" if file else ""
-    return f"{setting}: {reason}{shown}{more}{source}"
+    # Who typed a flag knows its name, and may not know the setting's.
+    flag = next((o.name for o in OPTIONS if o.name and ".".join(o.path) == setting), "")
+    named = f"{setting} (--{flag})" if flag and not setting.endswith(f".{flag}") else setting
+    return f"{named}: {reason}{shown}{more}{source}"
+
+
+def _spelling(error: ValidationError) -> str | None:
+    """Return the keys that are spelt like the unknown one, in its section first."""
+    problem = error.errors()[0]
+    if problem["type"] != "extra_forbidden":
+        return None
+    *sections, key = (str(part) for part in problem["loc"])
+    inside = {o.path[len(sections)] for o in OPTIONS if [*o.path[: len(sections)]] == sections}
+    elsewhere = {".".join(o.path) for o in OPTIONS if o.path[-1] == key}
+    return did_you_mean(key, inside) or (f"did you mean {min(elsewhere)}?" if elsewhere else None)

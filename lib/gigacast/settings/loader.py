@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from gigacast.core.partition.name import NAMED_PATTERN, PANEL_PATTERN
@@ -15,6 +15,7 @@ from gigacast.series.source import TimestampUnit
 from gigacast.settings.field import Section, option
 
 _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[KMGT]?)(?:i?B)?", re.IGNORECASE)
+_LEAST_BYTES = 1000
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -25,6 +26,13 @@ def parse_size(value: object) -> object:
     if match is None:
         return value
     return int(float(match["number"]) * _UNITS[match["unit"].upper()])
+
+
+def check_size(size: int) -> int:
+    """Return a size of at least a kilobyte: fewer bytes are a number whose unit was forgotten."""
+    if size < _LEAST_BYTES:
+        raise ValueError(f"{size} bytes are too few; write the unit, as {size}GB")
+    return size
 
 
 def split_list(value: object) -> object:
@@ -48,7 +56,7 @@ def flatten_groups(value: object) -> object:
     return split_list(value)
 
 
-Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0), AfterValidator(check_size)]
 Strings = Annotated[tuple[str, ...], NoDecode, BeforeValidator(split_list)]
 Grouped = Annotated[tuple[str, ...], NoDecode, BeforeValidator(flatten_groups)]
 

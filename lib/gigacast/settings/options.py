@@ -12,7 +12,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator
 from pydantic.fields import FieldInfo
 
+from gigacast.core.problem import did_you_mean
 from gigacast.errors import ConfigError
+from gigacast.settings.argument import as_text
 from gigacast.settings.model import ENV_PREFIX, Settings
 
 Kind = Literal[
@@ -166,9 +168,15 @@ def nest_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     nested: dict[str, Any] = {}
     for name, value in arguments.items():
         if name not in ARGUMENTS:
-            raise ConfigError(f"{name}: no such argument", hint=f"one of {', '.join(ARGUMENTS)}")
+            near = did_you_mean(name, ARGUMENTS)
+            raise ConfigError(
+                f"{name}: no such argument", hint=near or f"one of {', '.join(ARGUMENTS)}"
+            )
         if value is None:
             continue
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str):
+                as_text(name, text)
         *sections, key = ARGUMENTS[name].path
         section = nested
         for part in sections:

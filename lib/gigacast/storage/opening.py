@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from gigacast.errors import ConfigError
 from gigacast.storage.folder.store import FolderStore
@@ -25,7 +25,7 @@ def open_store(address: StoreAddress) -> Store:
     ----------
     address : StoreAddress
         Address of the store: ``s3://bucket/prefix`` (``s3a`` too), ``file:///folder``, a plain
-        path or ``memory://name``. Percent signs are not decoded.
+        path or ``memory://name``. Percent signs are not decoded; see `unescape_file_url`.
 
     Raises
     ------
@@ -45,6 +45,57 @@ def open_store(address: StoreAddress) -> Store:
     if scheme == "memory":
         return _open_memory(address.url, path)
     raise ConfigError(f"the scheme of {address.url!r} is not supported", hint=_HINT)
+
+
+def unescape_file_url(url: str) -> str:
+    """Return a URL that a person wrote, with the percent escapes of a file URL resolved.
+
+    ``Path.as_uri()`` and file managers write a space as ``%20``. `StoreAddress` holds the plain
+    name. A folder whose own name has percent signs may be written as it is: of both readings the
+    one that exists counts, or the one with more existing parents; escapes are resolved if neither
+    does.
+
+    Raises
+    ------
+    ConfigError
+        If both readings exist.
+    """
+    scheme, separator, path = url.partition("://")
+    plain = _unescape(path)
+    if scheme.lower() != "file" or not separator or plain == path:
+        return url
+    written, resolved = _existing_parts(path), _existing_parts(plain)
+    if written == _parts(path) and resolved == _parts(plain):
+        raise ConfigError(
+            f"{url!r} names two folders, {path!r} and {plain!r}",
+            hint=f"write file://{quote(path)} or file://{quote(plain)}",
+        )
+    return f"{scheme}://{path if written > resolved else plain}"
+
+
+def _unescape(path: str) -> str:
+    try:
+        plain = unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        return path
+    # An escaped slash or NUL would be another path than the one written.
+    return path if "\0" in plain or plain.count("/") != path.count("/") else plain
+
+
+def _existing_parts(path: str) -> int:
+    folder = Path(path.removeprefix("localhost"))
+    return next((len(part.parts) for part in (folder, *folder.parents) if _exists(part)), 0)
+
+
+def _parts(path: str) -> int:
+    return len(Path(path.removeprefix("localhost")).parts)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # longer than a name may be
+        return False
 
 
 def _open_bucket(address: StoreAddress, path: str) -> "S3Store":

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from gigacast.core.array import FloatArray
+from gigacast.core.problem import did_you_mean
 from gigacast.errors import ConfigError
-from gigacast.forecasting.frame import table_of_frame
 from gigacast.forecasting.history import pad_contexts, read_contexts
 from gigacast.job.audit import this_author
 from gigacast.job.forecast_job import Method
 from gigacast.job.location import open_inputs
+from gigacast.series.frame import is_frame, table_of
 from gigacast.series.source import ReadOptions
+from gigacast.settings.argument import as_path
 from gigacast.settings.assembly import job_of, method_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
@@ -77,22 +79,20 @@ def finetune(
     source = _source_of(data)
     if source is None:
         arguments["bucket"] = str(data)
-    job = finetune_job(arguments, source, file=Path(config) if config else None)
+    job = finetune_job(arguments, source, file=as_path("config", config))
     return run_finetune(job, this_author(), events=events)
 
 
 def _source_of(data: "str | Path | pd.DataFrame") -> TrainingData | None:
     """Return the data of a file or data frame; ``None`` for a bucket."""
-    if hasattr(data, "columns"):
-        return TableData(table_of_frame(data))
+    if is_frame(data):
+        return TableData(table_of(data))
     # "data.csv" is a valid name of a bucket as well; a file is meant far more often.
     is_file = "://" not in str(data) and str(data).lower().endswith(FILE_ENDINGS)
     if isinstance(data, Path) or is_file:
         return FileData(Path(data).expanduser())
     if not isinstance(data, str):
-        raise ConfigError(
-            f"data: expected a bucket, a file or a DataFrame, got {type(data).__name__}"
-        )
+        table_of(data, takes="a bucket, a file")  # raises, and says what can be given
     return None
 
 
@@ -127,7 +127,9 @@ def finetune_job(
     # A misspelt option must not train for hours with a default in its place.
     unknown = set(requested) - set(TrainOptions.__annotations__)
     if unknown:
-        raise ConfigError(f"{sorted(unknown)[0]}: no such argument")
+        name = sorted(unknown)[0]
+        near = did_you_mean(name, TrainOptions.__annotations__)
+        raise ConfigError(f"{name}: no such argument", hint=near or None)
     return FinetuneJob(
         job=job_of(settings),
         options=FinetuneOptions(**chosen),

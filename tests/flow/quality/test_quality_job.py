@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -90,6 +91,20 @@ def test_each_flaw_is_measured_and_named(lake: Store) -> None:
     failing = {one.partition[-4:] for one in result.report.set_aside}
     assert failing == {"null", "back", "rule"}  # the contract wants no null, and its order
     assert all(told[name].startswith("fail: noncompliant") for name in failing)
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
+def test_ids_in_delta_pages_are_measured_as_others_are(lake: Store, encoding: str) -> None:
+    panel = hourly_panel("2024-01", ["a", "b", "c"])
+    put(lake, "good", panel)
+    buffer = io.BytesIO()
+    options = {"use_dictionary": False, "column_encoding": {"item_id": encoding}}
+    pq.write_table(pa.Table.from_pandas(panel), buffer, **options)
+    lake.put("2024/01/part-delt.parquet", buffer.getvalue())
+    result = measure(lake, reading=Reading(frequency=Frequency.parse("h")))
+    assert result.failures == []
+    delta, good = (one.judgement for one in result.report.partitions)
+    assert delta == good
 
 
 def test_freshness_is_judged_at_the_time_of_the_run(lake: Store) -> None:

@@ -121,9 +121,12 @@ def test_what_is_nowhere_is_refused_with_where_it_was_looked_for(store: MemorySt
         resolve_model("no-such-model", store)
 
 
-def test_another_reference_stands_in_where_the_first_is_not_at_hand(store: MemoryStore) -> None:
+def test_another_reference_stands_in_where_the_first_is_not_at_hand(
+    store: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
     model = resolve_model("data/model/x/v1.0", store, otherwise=DEFAULT_MODEL)
     assert model.name == DEFAULT_MODEL
+    assert f"there is no model data/model/x/v1.0: {DEFAULT_MODEL} is used" in caplog.text
     with pytest.raises(ModelNotFoundError, match="switched off"):
         resolve_model("data/model/x/v1.0", store, otherwise=DEFAULT_MODEL, detect=False)
 

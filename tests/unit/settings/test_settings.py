@@ -257,3 +257,67 @@ def test_the_command_line_warns_on_stderr_in_one_line(tmp_path: Path) -> None:
     assert len(lines) == 1
     assert lines[0].startswith("model.loading_mode has no effect: ")
     assert json.loads(process.stdout)["pending"] == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "problem", "hint"),
+    [
+        ({"memory_limit": "2"}, "2 bytes are too few", None),
+        ({"n_jobs": "many"}, "run.n_jobs", None),
+        ({"model_version": 3}, r"model\.version \(--model_version\)", None),
+        ({"horizn": 3}, "horizn: no such argument", "did you mean horizon?"),
+        ({"qantiles": 3}, "qantiles: no such argument", "did you mean quantiles?"),
+    ],
+)
+def test_errors_name_the_flag_and_what_may_be_meant(
+    given: dict[str, Any], problem: str, hint: str | None
+) -> None:
+    with pytest.raises(ConfigError, match=problem) as raised:
+        load(**given)
+    assert hint is None or raised.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("model: {prediction_lenght: 3}", "did you mean prediction_length?"),
+        ("modle: {}", "did you mean model?"),
+        ("run: {prediction_length: 3}", "did you mean model.prediction_length?"),
+    ],
+)
+def test_unknown_keys_are_answered_with_those_spelt_alike(
+    tmp_path: Path, text: str, hint: str
+) -> None:
+    (tmp_path / "settings.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="unknown key") as raised:
+        load(tmp_path / "settings.yaml")
+    assert raised.value.hint == hint
+
+
+def test_a_misspelt_variable_is_answered_with_the_one_spelt_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GIGACAST_MODLE__MODEL_PATH", "x")
+    with pytest.raises(ConfigError, match="GIGACAST_MODLE") as raised:
+        load()
+    assert str(raised.value.hint).startswith("did you mean GIGACAST_MODEL")
+
+
+@pytest.mark.parametrize("months", ["13", "0", "1:24", "99"])
+def test_months_that_no_year_has_are_refused(months: str) -> None:
+    with pytest.raises(ConfigError, match=r"run\.months: .* is not within 1 to 12"):
+        job_of(load(bucket="my-bucket", months=months))
+
+
+@pytest.mark.parametrize("years", ["24", "0", "23:24", "20240"])
+def test_years_have_four_digits(years: str) -> None:
+    with pytest.raises(ConfigError, match=r"run\.years: "):
+        job_of(load(bucket="my-bucket", years=years))
+
+
+def test_only_a_model_type_that_is_named_stands_in_for_a_missing_model(tmp_path: Path) -> None:
+    (tmp_path / "settings.yaml").write_text("model: {model_path: amazon/chronos-blt-tiny}")
+    assert job_of(load(tmp_path / "settings.yaml", bucket="b-1")).model.otherwise is None
+    (tmp_path / "settings.yaml").write_text("model: {model_path: a/b, model_type: seasonal-naive}")
+    job = job_of(load(tmp_path / "settings.yaml", bucket="b-1"))
+    assert (job.model.reference, job.model.otherwise) == ("a/b", "seasonal-naive")

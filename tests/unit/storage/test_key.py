@@ -1,9 +1,11 @@
 """Which keys are usable."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gigacast.errors import StorageError
-from gigacast.storage.key import check_folder_prefix, check_key, is_usable
+from gigacast.storage.key import check_folder_prefix, check_key, is_usable, unusable_among
 
 
 @pytest.mark.parametrize("key", ["a", "a/b.c", "..a", "a..", ".a/b", "é/😀", "a b", "..."])
@@ -31,3 +33,8 @@ def test_a_folder_prefix_is_empty_or_ends_in_a_slash() -> None:
     assert check_folder_prefix("a/") == "a/"
     with pytest.raises(StorageError):
         check_folder_prefix("a")
+
+
+@given(st.lists(st.text(st.sampled_from("a/.\\\n\x00\x7f\xa0\ufffeä\U0001f600 %"), max_size=6)))
+def test_a_page_of_keys_is_judged_like_each_of_them(keys: list[str]) -> None:
+    assert unusable_among(keys) == [key for key in keys if not is_usable(key)]

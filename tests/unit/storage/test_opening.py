@@ -8,7 +8,7 @@ import pytest
 from gigacast.errors import AccessDeniedError, ConfigError, StorageError
 from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.memory import MemoryStore, forget_memory
-from gigacast.storage.opening import open_store
+from gigacast.storage.opening import open_store, unescape_file_url
 from gigacast.storage.s3.store import S3Store
 from gigacast.storage.store import StoreAddress
 from tests.unit.storage.stub_server import StubServer, content
@@ -61,6 +61,37 @@ def test_a_relative_path_starts_in_the_working_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_store(StoreAddress("some/folder")).address.url == f"file://{tmp_path}/some/folder"
+
+
+@pytest.mark.parametrize("name", ["plain", "my data", "käse", "100%", "a%20b", "a+b&c=d", "#1?"])
+def test_the_uri_of_a_path_leads_to_the_path(name: str, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    # Once before the folder exists, and once after.
+    for _ in range(2):
+        assert unescape_file_url(folder.as_uri()) == f"file://{folder}"
+        folder.mkdir(exist_ok=True)
+    assert unescape_file_url((folder / "new one").as_uri()) == f"file://{folder}/new one"
+
+
+def test_a_folder_with_percent_signs_may_be_written_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a%20b").mkdir()
+    for url in (f"file://{tmp_path}/a%20b", f"file://{tmp_path}/a%20b/new%20one"):
+        assert unescape_file_url(url) == url
+
+
+def test_a_url_of_two_folders_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a%20b").mkdir()
+    (tmp_path / "a b").mkdir()
+    with pytest.raises(ConfigError, match="names two folders") as raised:
+        unescape_file_url(f"file://{tmp_path}/a%20b")
+    assert "a%2520b" in str(raised.value.hint)
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/a%20b", "memory://a%20b", "a%20b", "file:///a%FFb", "file:///a%2Fb%00"]
+)
+def test_only_escapes_of_file_urls_are_resolved(url: str) -> None:
+    assert unescape_file_url(url) == url
 
 
 def test_a_memory_is_shared_by_its_name() -> None:

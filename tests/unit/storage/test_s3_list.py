@@ -48,6 +48,22 @@ def test_unusable_keys_are_skipped_with_one_warning_and_folder_markers_without(
     assert listed_keys(store, start_after="2014//") == ["2014/01/a", "2015/b", "c"]
 
 
+def test_keys_with_backslashes_or_control_characters_are_skipped_among_others(
+    moto_server: MotoServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """obstore reads and lists them like any key, but no other store can hold them."""
+    odd = ["root/a\\b/x", "root/2014/a\\b", "root/2014/tab\tstop", "root/e\\f"]
+    good = ["root/2014/100%", "root/2014/a%20b", "root/2014/a b", "root/2014/k\u00e4se"]
+    store = bucket_of(moto_server, *odd, *good)
+    with caplog.at_level(logging.WARNING):
+        assert listed_keys(store) == sorted(key.removeprefix("root/") for key in good)
+    assert "skipped 4 objects" in caplog.text
+    assert store.list_folder().folders == ("2014/",)
+    assert store.list_folder().objects == ()
+    assert len(store.list_folder("2014/").objects) == 4
+    assert store.get("2014/a%20b") == b"content"
+
+
 def test_one_level_beside_unusable_keys(moto_server: MotoServer) -> None:
     store = bucket_of(moto_server, *ODD)
     top = store.list_folder()

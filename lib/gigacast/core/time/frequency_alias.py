@@ -20,6 +20,8 @@ _UNITS_US = {
     "W": 604_800_000_000,
 }
 _MONTHS = {"M": 1, "Q": 3, "Y": 12}
+_LENGTHS_US = {"M": 30 * _UNITS_US["D"], "Q": 90 * _UNITS_US["D"], "Y": 365 * _UNITS_US["D"]}
+_LONGEST_US = 1000 * 366 * _UNITS_US["D"]
 _DAYS = {"": None, "S": 1, "E": 31}
 
 # Used only if the text as written is not one of the units above.
@@ -58,9 +60,11 @@ def parse_alias(text: str) -> Triple:
     if count < 1:
         raise ConfigError(f"freq: {text!r} does not move forward", hint=_HINT)
     if not match[2]:
+        _check_length(count, text)
         return _plain_steps(text, count, bare=match[3] is None and match[4] is None)
     unit = _unit_of(match[2], text)
     _check_anchor(unit, match[4], text)
+    _check_length(count * _LENGTHS_US.get(unit[0], _UNITS_US.get(unit, 1)), text)
     if unit[0] in _MONTHS:
         return "months", count * _MONTHS[unit[0]], _day_of(unit, match[3], text)
     if match[3] is not None:
@@ -70,6 +74,12 @@ def parse_alias(text: str) -> Triple:
             raise ConfigError(f"freq: {text!r}: business days come one at a time", hint="use B")
         return "business", 1, None
     return "fixed", count * _UNITS_US[unit], None
+
+
+def _check_length(count: int, text: str) -> None:
+    # Times are microseconds in 64 bits, and a horizon has many steps.
+    if count > _LONGEST_US:
+        raise ConfigError(f"freq: {text!r} is longer than a thousand years", hint=_HINT)
 
 
 def spell_fixed(count: int) -> str:

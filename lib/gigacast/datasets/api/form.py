@@ -7,7 +7,8 @@ from typing import TypeAlias
 import pandas as pd
 import pyarrow as pa
 
-from gigacast.errors import ConfigError, SchemaError
+from gigacast.errors import ConfigError
+from gigacast.series.frame import table_of_pandas
 
 Data: TypeAlias = pd.DataFrame | pa.Table | Iterable[pa.RecordBatch]
 """A frame, a table, or batches (a `pyarrow.RecordBatchReader`) for data larger than memory."""
@@ -25,14 +26,7 @@ def table_of(data: Data) -> pa.Table:
         index = data.index
         named = index.name is not None or not isinstance(index, pd.RangeIndex)
         frame = data.reset_index() if named and index.name is not None else data
-        try:
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-        except (pa.ArrowException, ValueError, TypeError) as error:
-            reason = ": ".join(str(part) for part in error.args)[:300]
-            raise SchemaError(
-                f"data: the frame can't be converted to a table: {reason}",
-                hint="give every column its own name and values of a single type",
-            ) from error
+        table = table_of_pandas(frame)
         # pandas' own metadata would otherwise be part of the schema, and of every file.
         return table.replace_schema_metadata(None)
     schema, batches = batches_of(data)
@@ -48,6 +42,9 @@ def batches_of(data: Data) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         return data.schema, iter([data])
     if isinstance(data, pa.RecordBatchReader):
         return data.schema, iter(data)
+    if hasattr(data, "__arrow_c_stream__"):
+        reader = pa.RecordBatchReader.from_stream(data)
+        return reader.schema, iter(reader)
     stream = iter(data)
     first = next(stream, None)
     if not isinstance(first, pa.RecordBatch):

@@ -5,18 +5,20 @@ They load settings, as the commands do; everything below takes plain values.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
 import pyarrow as pa
 
 from gigacast.errors import ConfigError
-from gigacast.forecasting.frame import forecast_table, load_chosen, table_of_frame
+from gigacast.forecasting.frame import forecast_table, load_chosen
 from gigacast.forecasting.plan import PlanReport, report_plan
 from gigacast.forecasting.read import choose_generation, read_generation
 from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts
+from gigacast.series.frame import give_back, table_of
+from gigacast.settings.argument import as_path, as_text
 from gigacast.settings.assembly import addresses, job_of, registry_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
@@ -27,10 +29,12 @@ from gigacast.storage.opening import open_store
 if TYPE_CHECKING:
     import pandas as pd
 
+F = TypeVar("F")
+
 
 @overload
 def forecast(
-    data: str,
+    data: str | Path,
     *,
     config: str | Path | None = None,
     dry_run: bool = False,
@@ -41,33 +45,34 @@ def forecast(
 
 @overload
 def forecast(
-    data: "pd.DataFrame",
+    data: F,
     *,
     config: str | Path | None = None,
     bucket: str | None = None,
     **options: Unpack[Options],
-) -> "pd.DataFrame": ...
+) -> F: ...
 
 
 @with_options()
 def forecast(
-    data: "str | pd.DataFrame",
+    data: Any,
     *,
     config: str | Path | None = None,
     dry_run: bool = False,
     events: RunEvents | None = None,
     bucket: str | None = None,
     **options: Unpack[Options],
-) -> "RunResult | pd.DataFrame":
+) -> Any:
     """Forecast a bucket, or a data frame.
 
     Parameters
     ----------
-    data : str or pandas.DataFrame
-        Bucket name, ``s3://...`` or ``file:///folder``: every pending partition is forecast, and
-        the predictions are written there. Or a data frame, long (``item_id``, ``timestamp``,
-        ``target``; or ``unique_id``, ``ds``, ``y``) or wide (``ds`` and ``target_*``): its
-        forecasts are returned.
+    data : str, path or frame
+        Bucket name, ``s3://...``, ``file:///folder`` or `Path`: every pending partition is
+        forecast, and the predictions are written there. Or a frame of pandas, polars or pyarrow
+        (table, batch or reader), or any object with the Arrow C stream interface; long
+        (``item_id``, ``timestamp``, ``target``; or ``unique_id``, ``ds``, ``y``) or wide (``ds``
+        and ``target_*``): its forecasts are returned.
     config : path, optional
         Settings file; none by default.
     dry_run : bool
@@ -82,8 +87,9 @@ def forecast(
 
     Returns
     -------
-    RunResult or pandas.DataFrame
-        Result of the run; or the predictions, in the form of `read_forecasts`.
+    RunResult or frame
+        Result of the run; or the predictions, with the columns of `read_forecasts`, as a frame of
+        the same library.
 
     Raises
     ------
@@ -100,10 +106,10 @@ def forecast(
     >>> gigacast.forecast(sales, horizon=7, model="seasonal-naive").shape
     (7, 14)
     """
-    if isinstance(data, str):
+    if isinstance(data, str | Path):
         if bucket is not None:
-            raise ConfigError(f"bucket: {data!r} is the bucket already", hint="leave it out")
-        job = _job(data, config, options)
+            raise ConfigError(f"bucket: {str(data)!r} is the bucket already", hint="leave it out")
+        job = _job(_bucket_name(data), config, options)
         result = run_forecast(job, events=events, dry_run=dry_run)
         warn_of_conflicts(result.totals.repairs.get("conflicts", 0), job.method.duplicates)
         return result
@@ -116,23 +122,25 @@ def forecast(
 
 def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJob:
     arguments = nest_arguments({**options, "bucket": bucket})
-    return job_of(load_settings(arguments, file=Path(config) if config else None))
+    return job_of(load_settings(arguments, file=as_path("config", config)))
+
+
+def _bucket_name(bucket: Any) -> Any:
+    """Return the URL of a path, and any other value as it is."""
+    return bucket.expanduser().absolute().as_uri() if isinstance(bucket, Path) else bucket
 
 
 def _forecast_frame(
-    data: "pd.DataFrame", config: str | Path | None, bucket: str | None, options: Options
-) -> "pd.DataFrame":
-    # Not `isinstance`: importing pandas is a good part of the time that a small forecast takes.
-    if not hasattr(data, "columns"):
-        raise ConfigError(f"data: expected a bucket or a DataFrame, got {type(data).__name__}")
+    data: Any, config: str | Path | None, bucket: str | None, options: Options
+) -> Any:
+    table = table_of(data, takes="a bucket")
     # The bucket is only the place of models: the job itself works in memory.
     arguments = nest_arguments({**options, "bucket": bucket})
-    settings = load_settings(arguments, file=Path(config) if config else None)
+    settings = load_settings(arguments, file=as_path("config", config))
     job = _job("memory://frame", config, options)
     forecaster = load_chosen(job.model, registry_of(settings))
-    table = table_of_frame(data)
     predictions = forecast_table(table, forecaster, job.method, job.resources.batch_size)
-    return to_frame(predictions)
+    return give_back(predictions, data, to_frame)
 
 
 @with_options()
@@ -162,7 +170,7 @@ def plan(
     ------
     ConfigError, StorageError, ModelError
     """
-    return report_plan(_job(bucket, config, options))
+    return report_plan(_job(_bucket_name(bucket), config, options))
 
 
 def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
@@ -208,30 +216,50 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     InputChangedError
         If a forecast was replaced since that run ended.
     """
-    arguments = {"bucket": bucket, "prefix": prefix}
-    arguments |= {name: str(v) for name, v in {"years": years, "months": months}.items() if v}
+    arguments = {"bucket": _bucket_name(bucket), "prefix": prefix}
+    spans = {"years": years, "months": months}
+    arguments |= {n: as_text(n, str(v) if isinstance(v, int) else v) for n, v in spans.items()}
     place = {"endpoint_url": endpoint_url, "region": region}
     settings = load_settings(nest_arguments(arguments | place))
     outputs = open_store(addresses(settings.run)[1])
     outputs.check()  # so that a misspelt bucket is not reported as one without forecasts
-    generation = choose_generation(outputs, model=model, version=version, spec=spec)
+    generation = choose_generation(
+        outputs,
+        model=as_text("model", model),
+        version=as_text("version", version),
+        spec=as_text("spec", spec),
+    )
     table = read_generation(
         outputs,
         generation,
         months=job_of(settings).selection.months,
-        partitions=_listed(partitions),
-        items=_listed(items),
-        columns=_listed(columns),
+        partitions=_listed("partitions", partitions),
+        items=_listed("items", items, texts=False),
+        columns=_listed("columns", columns),
     )
     frame = to_frame(table)
     frame.attrs.update(model=generation.model, version=generation.version, spec=generation.spec)
     return frame
 
 
-def _listed(values: Any) -> Any:
-    """Return a list for a single name, and any other value as it is."""
+def _listed(name: str, values: Any, *, texts: bool = True) -> list[Any] | None:
+    """Return a list for a single name, and of any other collection.
+
+    Raises
+    ------
+    ConfigError
+        If the values are no collection, or no texts although only texts have a meaning.
+    """
+    if values is None:
+        return None
     # A text is a sequence as well, of letters.
-    return [values] if isinstance(values, str) else values
+    try:
+        items = [values] if isinstance(values, str | bytes | int) else list(values)
+    except TypeError as error:
+        raise ConfigError(
+            f"{name}: expected a list, got {type(values).__name__}", hint=f'as {name}=["a", "b"]'
+        ) from error
+    return [as_text(name, item) for item in items] if texts else items
 
 
 def to_frame(table: pa.Table) -> "pd.DataFrame":

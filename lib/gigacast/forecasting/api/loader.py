@@ -3,6 +3,7 @@
 It loads settings, as the commands do.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -26,10 +27,17 @@ from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.location import open_inputs
 from gigacast.lake.model.resolve import DEFAULT_MODEL
 from gigacast.series.source import Format, ReadOptions, SeriesSource
+from gigacast.settings.argument import as_count, as_path, as_text
 from gigacast.settings.assembly import job_of, method_of, registry_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.storage.parquet.read import open_object
+
+_FAULTS = (
+    *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError),
+    pa.ArrowException,
+)
+"""What arrays of other libraries raise when they cannot be converted to numbers."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +97,18 @@ class ChronosLoader:
         device: str = "auto",
         precision: str = "auto",
     ) -> None:
-        file = Path(parquet_config_path) if parquet_config_path is not None else None
+        file = as_path("parquet_config_path", parquet_config_path)
         place = nest_arguments({"bucket": bucket, "prefix": prefix})
         self._settings = load_settings(place, file=file)
+        model = as_text("model", os.fspath(model) if isinstance(model, Path) else model)
         chosen = model or self._settings.model.model_path or self._settings.model.model_type
         # A version in the settings belongs to the settings' model.
         version = None if model else self._settings.model.version
         self._choice = ModelChoice(
-            chosen or DEFAULT_MODEL, version, device=device, precision=precision
+            chosen or DEFAULT_MODEL,
+            version,
+            device=as_text("device", device) or "auto",
+            precision=as_text("precision", precision) or "auto",
         )
         self._forecaster: Forecaster | None = None
 
@@ -124,7 +136,9 @@ class ChronosLoader:
         Parameters
         ----------
         context : array [T] or [N, T], or a sequence of arrays
-            One series of T steps, or N series. NaN is a missing value.
+            One series of T steps, or N series, oldest step first: arrays of NumPy (masked ones
+            too), Arrow or PyTorch, Series of pandas or polars, lists. NaN, null, NA and what is
+            masked are missing values. Dates in an index are not read, but must ascend.
         prediction_length : int, optional
             Steps ahead, H; by default the settings', else the model's own.
         quantile_levels : sequence of float
@@ -140,10 +154,10 @@ class ChronosLoader:
             If the context has another shape, or a value is out of its range.
         """
         info = self.forecaster.info
-        horizon = prediction_length
+        horizon = as_count("prediction_length", prediction_length)
         if horizon is None:
             horizon = self._settings.model.prediction_length
-        method = Method(levels=tuple(sorted(quantile_levels)))
+        method = Method(levels=_levels(quantile_levels))
         options = method.options(info.prediction_length if horizon is None else horizon, None)
         forecast = forecast_batch(self.forecaster, _batch_of(_contexts_of(context)), options)
         return Prediction(forecast.levels, forecast.quantiles, forecast.median)
@@ -183,11 +197,13 @@ class ChronosLoader:
             If the data is not there or cannot be read.
         """
         method = method_of(self._settings)
-        length = self.forecaster.info.context_length
-        if context_length is not None:
-            length = context_length
-        if file_path is not None:
-            path = Path(file_path)
+        length = as_count("context_length", context_length)
+        if length is None:
+            length = self.forecaster.info.context_length
+        symbol = as_text("symbol", symbol)
+        year, month = as_count("year", year), as_count("month", month)
+        path = as_path("file_path", file_path)
+        if path is not None:
             format_of(path)  # checked first: a wrong ending explains more than a missing file
             if not path.is_file():
                 raise DataNotFoundError(f"{path}: no such file")
@@ -224,6 +240,16 @@ class ChronosLoader:
         ]
 
 
+def _levels(levels: Any) -> tuple[float, ...]:
+    try:
+        # A text is a sequence too, of letters.
+        return tuple(sorted(float(level) for level in (() if isinstance(levels, str) else levels)))
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"quantile_levels: expected numbers between 0 and 1, got {levels!r}"
+        ) from error
+
+
 def _contexts_of(context: Any) -> list[FloatArray]:
     # numpy would read a data frame's columns as series, its times among them.
     if hasattr(context, "columns"):
@@ -231,18 +257,54 @@ def _contexts_of(context: Any) -> list[FloatArray]:
             "context: expected numbers, got a data frame", hint="gigacast.forecast takes frames"
         )
     try:
-        if isinstance(context, np.ndarray) and context.ndim == 2:
-            return [np.asarray(row, dtype=np.float32) for row in context]
-        if len(context) and np.ndim(context[0]) == 1:
-            return [np.asarray(row, dtype=np.float32) for row in context]
-        flat = np.asarray(context, dtype=np.float32)
-    except (TypeError, ValueError, IndexError, KeyError) as error:
+        if _is_list_of_series(context):
+            contexts = [_numbers_of(row) for row in context]
+        else:
+            numbers = _numbers_of(context)
+            contexts = list(numbers) if numbers.ndim == 2 else [numbers]
+    except _FAULTS as error:
         raise ConfigError(
             f"context: expected numbers [T], [N, T] or a sequence of arrays: {error}"
         ) from error
-    if flat.ndim != 1 or not flat.size:
-        raise ConfigError(f"context: expected [T] or [N, T], got an array of shape {flat.shape}")
-    return [flat]
+    shapes = {values.shape for values in contexts if values.ndim != 1}
+    if shapes or not sum(map(len, contexts)):
+        shape = next(iter(shapes), (0,))
+        raise ConfigError(f"context: expected [T] or [N, T], got an array of shape {shape}")
+    return contexts
+
+
+def _is_list_of_series(context: Any) -> bool:
+    if isinstance(context, list | tuple):
+        return any(np.ndim(part) > 0 for part in context)
+    # An array of objects holds arrays of several lengths.
+    rows = isinstance(context, np.ndarray) and context.dtype == object and context.ndim == 1
+    return bool(rows and any(np.ndim(part) > 0 for part in context))
+
+
+def _numbers_of(values: Any) -> FloatArray:
+    """Return the numbers of an array of any library as float32, in their order.
+
+    What is masked, null or NA becomes NaN. An index has no meaning here, but dates that do not
+    ascend are refused.
+    """
+    if isinstance(values, np.ma.MaskedArray):
+        # Not `asarray`, which takes the values below the mask, such as 1e20 of netCDF.
+        plain = np.where(np.ma.getmaskarray(values), np.nan, np.ma.getdata(values))
+    elif hasattr(values, "detach"):  # a tensor: of any device, with gradients, in bfloat16
+        plain = np.asarray(values.detach().cpu().double())
+    elif hasattr(values, "hasnans"):  # a Series or an Index of pandas
+        index: Any = getattr(values, "index", None)
+        if hasattr(index, "freq") and not index.is_monotonic_increasing:
+            raise ValueError("the dates of the series do not ascend; use .sort_index()")
+        plain = values.to_numpy(na_value=np.nan) if values.hasnans else np.asarray(values)
+    else:
+        plain = np.asarray(values)
+    if plain.dtype.kind not in "biufO":
+        raise TypeError(f"{plain.dtype} is no type of numbers")
+    # Beyond float32 is infinite, which the model's fallback takes.
+    with np.errstate(over="ignore"):
+        numbers: FloatArray = plain.astype(np.float32)
+    return numbers
 
 
 def _batch_of(contexts: list[FloatArray]) -> SeriesBatch:

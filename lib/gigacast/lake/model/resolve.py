@@ -16,6 +16,7 @@ A version with a manifest is verified by it, byte for byte, before it is used. A
 is pinned by the ETags of its files, and `ResolvedModel.source` says so.
 """
 
+import logging
 import re
 from dataclasses import dataclass
 from importlib import resources
@@ -35,6 +36,8 @@ from gigacast.lake.model.manifest import (
 )
 from gigacast.lake.model.registry import PLAIN, PUBLISHED, Registry
 from gigacast.storage.store import Store
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "DEFAULT_MODEL",
@@ -128,7 +131,7 @@ def resolve_model(
             )
         return shipped
     folder = Path(reference).expanduser()
-    if folder.is_dir():
+    if _is_folder(folder):
         return _from_folder(folder, version)
     if not detect:
         raise ModelNotFoundError(
@@ -139,6 +142,11 @@ def resolve_model(
     if registered is not None:
         return registered
     if otherwise is not None and otherwise != reference:
+        logger.warning(
+            "there is no model %s: %s is used in its place, as model.model_type says",
+            reference,
+            otherwise,
+        )
         return resolve_model(otherwise, outputs, version=version, cache=cache)
     return _from_hub(reference, version, outputs)
 
@@ -150,8 +158,16 @@ def is_shipped(name: str) -> bool:
 
 def _packaged(name: str) -> Path | None:
     folder = Path(str(resources.files("gigacast"))) / "forecasters" / "weights" / name
-    is_there = _UNSAFE.search(name) is None and (folder / "config.json").is_file()
+    is_there = _UNSAFE.search(name) is None and _is_folder(folder)
+    is_there = is_there and (folder / "config.json").is_file()
     return folder if is_there else None
+
+
+def _is_folder(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except (OSError, ValueError):  # too long for a name, or no text of a path
+        return False
 
 
 def is_version_folder(folder: Path) -> bool:

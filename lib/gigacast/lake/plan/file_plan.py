@@ -19,7 +19,7 @@ from gigacast.core.time.month import Month
 from gigacast.lake.layout import RESERVED, receipt_prefix
 from gigacast.lake.plan.discovery import Discoverer, Partition, Selection
 from gigacast.lake.plan.listing import receipts_by_output, valid_receipt
-from gigacast.lake.plan.months import MonthCursor
+from gigacast.lake.plan.months import MonthCursor, month_at
 from gigacast.lake.plan.planner import MAX_REPORTED, DoneEntry, OnDone, Plan
 from gigacast.storage.store import Store
 
@@ -71,13 +71,13 @@ def find_partitions(
     discoverer = Discoverer(pattern, selection)
     for prefix in (p for year in years for p in _prefixes(year, selection)):
         cursor = MonthCursor(inputs.list(prefix))
-        while (folder := cursor.folder) is not None:
-            objects = cursor.take(folder)
-            month = month_of_folder(folder)
+        while (place := cursor.place) is not None:
+            objects = cursor.take(place)
+            month = month_at(place)
             if month is None:
                 _count_unmatched(plan, (entry.key for entry in objects))
                 continue
-            discovered = discoverer.discover(folder, objects)
+            discovered = discoverer.discover(place[:-1], objects)
             if month in selection.months:
                 plan.twins += discovered.twins
                 plan.months[month].superseded += len(discovered.superseded)

@@ -15,8 +15,17 @@ from gigacast.lake.plan.discovery import Discoverer, MonthPartitions, Selection
 from gigacast.storage.store import ObjectMeta, Store
 
 
+def month_at(place: str) -> Month | None:
+    """Return the month of a place of a `MonthCursor`; ``None`` for other folders and objects."""
+    return month_of_folder(place[:-1]) if place.endswith("/") else None
+
+
 class MonthCursor:
     """Walks a listing month folder by month folder, in step with other listings.
+
+    ``place`` is the current folder with its slash (``2014/03/``), or the key of an object beside
+    the folders (``2014/03.txt``); ``None`` at the end. Places ascend in the order of strings, so
+    that listings are in step when each takes the smallest place of all.
 
     Parameters
     ----------
@@ -29,22 +38,25 @@ class MonthCursor:
     def __init__(self, pages: Iterable[list[ObjectMeta]], prefix: str = "") -> None:
         self._cut = len(prefix)
         objects = (entry for page in pages for entry in page)
-        self._groups = groupby(objects, key=self._folder_of)
-        self.folder: str | None = None
+        self._groups = groupby(objects, key=self._place_of)
+        self.place: str | None = None
         self._objects: Iterator[ObjectMeta] = iter(())
         self._advance()
 
-    def _folder_of(self, entry: ObjectMeta) -> str:
-        # An object outside the month folders is a group of its own, so that it is counted.
-        parts = entry.key[self._cut :].split("/", 2)
-        return "/".join(parts[:2]) if len(parts) > 2 else entry.key[self._cut :]
+    def _place_of(self, entry: ObjectMeta) -> str:
+        key = entry.key[self._cut :]
+        parts = key.split("/", 2)
+        # An object outside the month folders is a place of its own, so that it is counted.
+        # The slash is part of the order: `2014/03.txt` and `2014/03-old/` sort before `2014/03/`
+        # in a listing, but after `2014/03`.
+        return f"{parts[0]}/{parts[1]}/" if len(parts) > 2 else key
 
     def _advance(self) -> None:
-        self.folder, self._objects = next(self._groups, (None, iter(())))
+        self.place, self._objects = next(self._groups, (None, iter(())))
 
-    def take(self, folder: str) -> list[ObjectMeta]:
-        """Return the objects of a folder and advance; none when the cursor is at another one."""
-        if self.folder != folder:
+    def take(self, place: str) -> list[ObjectMeta]:
+        """Return the objects of a place and advance; none when the cursor is at another one."""
+        if self.place != place:
             return []
         # `groupby` empties a group when the next one begins, so it is read before the advance.
         objects = list(self._objects)
@@ -82,14 +94,10 @@ def walk_months(
         # `month=3` sorts after `month=12`: those are listed one by one, in the order of time.
         at_once = len(selected) == 12 and not year_folder.startswith("year=")
         for prefix in [year_folder] if at_once else prefixes:
-            for folder, objects in _by_folder(inputs, prefix):
-                month = month_of_folder(folder)
+            cursor = MonthCursor(inputs.list(prefix))
+            while (place := cursor.place) is not None:
+                objects = cursor.take(place)
+                month = month_at(place)
                 if month is not None and month in selection.months:
-                    discovered = discoverer.discover(folder, objects)
+                    discovered = discoverer.discover(place[:-1], objects)
                     yield MonthFolder(month, tuple(objects), discovered)
-
-
-def _by_folder(inputs: Store, prefix: str) -> Iterator[tuple[str, list[ObjectMeta]]]:
-    listed = (entry for page in inputs.list(prefix) for entry in page)
-    for folder, objects in groupby(listed, key=lambda entry: entry.key.rpartition("/")[0]):
-        yield folder, list(objects)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from gigacast.core.partition.name import (
     NamingPattern,
     PartitionName,
-    month_of_folder,
     month_prefixes,
     year_of_folder,
 )
@@ -30,6 +29,7 @@ from gigacast.lake.layout import (
 )
 from gigacast.lake.plan.discovery import Discoverer, MonthPartitions, Partition, Selection
 from gigacast.lake.plan.listing import Existing, Shard, valid_receipt
+from gigacast.lake.plan.months import month_at
 from gigacast.storage.store import ObjectMeta, Store
 
 MAX_REPORTED = 20
@@ -271,24 +271,24 @@ class _Planner:
     def plan_shard(self, shard: Shard) -> None:
         """Walk the listings of one shard month by month, and end them."""
         with shard:
-            while folders := [c.folder for c in shard.cursors if c.folder is not None]:
+            while places := [c.place for c in shard.cursors if c.place is not None]:
                 # The smallest name is the next month of any listing: all are in key order.
-                folder = min(folders)
-                objects = shard.inputs.take(folder)
+                place = min(places)
+                objects = shard.inputs.take(place)
                 existing = {
-                    spec_id: Existing(outputs.take(folder), receipts.take(folder))
+                    spec_id: Existing(outputs.take(place), receipts.take(place))
                     for spec_id, (outputs, receipts) in shard.specs.items()
                 }
-                self._plan_month(folder, objects, existing)
+                self._plan_month(place, objects, existing)
 
     def _plan_month(
-        self, folder: str, objects: list[ObjectMeta], existing: dict[str, Existing]
+        self, place: str, objects: list[ObjectMeta], existing: dict[str, Existing]
     ) -> None:
-        month = month_of_folder(folder)
+        month = month_at(place)
         if month is None:
             self._report_unmatched([entry.key for entry in objects])
             return
-        discovered = self._discoverer.discover(folder, objects)
+        discovered = self._discoverer.discover(place[:-1], objects)
         in_selection = month in self._request.selection.months
         if in_selection:
             self._report(month, discovered)

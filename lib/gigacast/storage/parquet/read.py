@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gigacast.core.column import INT96_UNIT
+from gigacast.core.column import INT96_UNIT, readable_as_codes
 from gigacast.errors import CorruptedFileError, SchemaError, StorageError
 from gigacast.storage.range_file import RangeFile
 from gigacast.storage.store import ObjectMeta, Store
@@ -101,7 +101,7 @@ def open_parquet(
     """Open an object as a streaming `pyarrow.parquet.ParquetFile` for the ``with`` block.
 
     Wrap reading from it in `translated_parquet`. With ``coded``, texts are read as dictionaries,
-    the form in which they are stored.
+    the form in which they are mostly stored; those in DELTA pages as plain text.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def open_parquet(
                 metadata=metadata,
                 buffer_size=_buffer_bytes(metadata),
                 pre_buffer=False,  # it would hold all row groups in memory
-                read_dictionary=_texts(metadata) if coded else None,
+                read_dictionary=readable_as_codes(metadata, _texts(metadata)) if coded else None,
                 page_checksum_verification=True,
                 coerce_int96_timestamp_unit=INT96_UNIT,
             )

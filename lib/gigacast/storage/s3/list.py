@@ -16,7 +16,7 @@ import obstore
 from obstore.exceptions import InvalidPathError
 from obstore.store import S3Store as Client
 
-from gigacast.storage.key import is_usable
+from gigacast.storage.key import is_usable, unusable_among
 from gigacast.storage.retry import Retrier
 from gigacast.storage.s3.client import S3Location
 from gigacast.storage.s3.error import translated
@@ -62,9 +62,11 @@ class S3Lister:
         after = start_after
         if _is_folder(prefix) and (not after or is_usable(after)):
             fast = _FastPages(self._client, prefix, after, self._url(prefix))
+            skipped: list[str] = []
             while (page := self._retrier.call(fast.next_page)) is not None:
-                if page:
+                if page := _without_unusable(page, skipped):
                     yield page
+            _report_skipped(skipped)
             if not fast.is_odd:
                 return
             after = fast.after
@@ -85,10 +87,11 @@ class S3Lister:
     def _fast_level(self, prefix: str) -> Folder:
         with translated(self._url(prefix), passing=InvalidPathError):
             level = obstore.list_with_delimiter(self._client, prefix or None)
-        folders = sorted(f"{path}/" for path in level["common_prefixes"])
+        folders = sorted(f"{path}/" for path in level["common_prefixes"] if is_usable(path))
         # An object that has the prefix's own name (a folder marker without its slash) is no child.
         metas = (read_meta(listed) for listed in level["objects"])
-        return Folder(tuple(folders), tuple(meta for meta in metas if meta.key.startswith(prefix)))
+        inside = [meta for meta in metas if meta.key.startswith(prefix)]
+        return Folder(tuple(folders), tuple(_without_unusable(inside, [])))
 
     def _list_exactly(self, prefix: str, after: str) -> Iterator[list[ObjectMeta]]:
         skipped: list[str] = []
@@ -96,10 +99,7 @@ class S3Lister:
             keys = [(item["Key"], item) for item in answer.get("Contents", [])]
             if page := self._usable(keys, skipped):
                 yield page
-        if skipped:
-            _log.warning(
-                "skipped %d objects whose keys cannot be used, such as %r", len(skipped), skipped[0]
-            )
+        _report_skipped(skipped)
 
     def _usable(self, keys: list[tuple[str, Any]], skipped: list[str]) -> list[ObjectMeta]:
         """Return the objects with usable keys, and add the others to ``skipped``.
@@ -193,6 +193,22 @@ class _FastPages:
                 chunk_size=PAGE_KEYS,
             )
         return next(self._stream, None)
+
+
+def _without_unusable(page: list[ObjectMeta], skipped: list[str]) -> list[ObjectMeta]:
+    """Return the objects with usable keys, and add the keys of the others to ``skipped``."""
+    if not (unusable := unusable_among(meta.key for meta in page)):
+        return page
+    skipped += unusable
+    left_out = frozenset(unusable)
+    return [meta for meta in page if meta.key not in left_out]
+
+
+def _report_skipped(skipped: list[str]) -> None:
+    if skipped:
+        _log.warning(
+            "skipped %d objects whose keys cannot be used, such as %r", len(skipped), skipped[0]
+        )
 
 
 def _is_folder(prefix: str) -> bool:

@@ -1,0 +1,72 @@
+"""Closed streams, other locales and read-only homes end in clear lines, not in tracebacks."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+NAIVE = ("--model", "seasonal-naive", "--horizon", "2")
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> str:
+    (tmp_path / "2024/01").mkdir(parents=True)
+    days = pd.date_range("2024-01-01", periods=20)
+    frame = pd.DataFrame({"item_id": "käse", "timestamp": days, "target": range(20)})
+    frame.to_parquet(tmp_path / "2024/01/part-ü.parquet")
+    return tmp_path.as_uri()
+
+
+def gigacast(*words: str, redirect: str = "", **environment: str) -> tuple[int, str]:
+    """Return the exit code and what was printed to stderr."""
+    command = ["sh", "-c", f'exec "$@" {redirect}', "sh", sys.executable, "-m", "gigacast", *words]
+    result = subprocess.run(
+        command, capture_output=True, timeout=120, env={**os.environ, **environment}, check=False
+    )
+    return result.returncode, result.stderr.decode()
+
+
+@pytest.mark.parametrize("redirect", [">&-", ">&- 2>&-", "<&- >&- 2>&-", "<&- >&-"])
+def test_a_run_with_closed_streams_does_its_work(bucket: str, redirect: str) -> None:
+    code, errors = gigacast("--bucket", bucket, *NAIVE, redirect=redirect)
+    assert code == 0
+    assert "Traceback" not in errors
+    assert ("the standard output is closed" in errors) == ("2>" not in redirect)
+    assert gigacast("status", "--bucket", bucket, *NAIVE, redirect=redirect)[0] == 0
+    # No file got the number of a closed stream, and so what is printed.
+    for path in Path(bucket.removeprefix("file://")).rglob("*.json"):
+        assert path.read_text().startswith("{")
+
+
+def test_a_disk_that_is_full_is_one_line(bucket: str) -> None:
+    code, errors = gigacast("plan", "--bucket", bucket, *NAIVE, redirect=">/dev/full")
+    assert code == 1
+    assert errors.strip() == "gigacast: the output can't be written: No space left on device"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"LC_ALL": "C"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"HOME": "/proc", "XDG_CACHE_HOME": "/proc"},
+    ],
+    ids=["C", "strict ASCII", "read-only home"],
+)
+def test_no_locale_and_no_home_is_needed(bucket: str, environment: dict[str, str]) -> None:
+    assert gigacast("--bucket", bucket, *NAIVE, **environment)[0] == 0
+    for command in ("status", "plan", "show"):
+        words = [command] if command != "show" else ["show", "2024/01/part-ü"]
+        code, errors = gigacast(*words, "--bucket", bucket, *NAIVE, **environment)
+        assert (code, "Traceback" in errors) == (0, False), errors
+
+
+def test_names_that_the_file_system_encoding_lacks_are_passed_over_by_name(bucket: str) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    code, errors = gigacast("--bucket", bucket, *NAIVE, **ascii_only)
+    assert code == 2
+    assert "its name cannot be a key" in errors
+    assert "Traceback" not in errors

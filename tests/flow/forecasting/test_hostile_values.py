@@ -1,0 +1,153 @@
+"""No error of a library leaves the public functions, whatever they are given."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import gigacast
+from gigacast.errors import GigacastError
+
+NAIVE = {"model": "seasonal-naive", "horizon": 2}
+FRAME = pd.DataFrame(
+    {
+        "item_id": "a",
+        "timestamp": pd.date_range("2024-01-01", periods=20),
+        "target": np.arange(20.0),
+    }
+)
+VALUES = {
+    "zero": 0, "negative": -1, "fraction": 1.5, "nan": float("nan"), "huge": 10**30, "true": True,
+    "empty text": "", "NUL": "\0", "parent": "../x", "umlaut": "\u00e4", "surrogate": "\ud800",
+    "long text": "x" * 5000, "bytes": b"x", "list": [1], "list of text": ["a"], "tuple": (),
+    "dict": {"a": 1}, "set": set(), "object": object(), "function": len, "path": Path("/nowhere"),
+    "NaT": pd.NaT, "array": np.array([1, 2]), "frame": pd.DataFrame(),
+    "table": pa.table({"a": [1]}), "series": FRAME["target"],
+}  # fmt: skip
+OPTIONS = sorted(set(gigacast.Options.__annotations__) - {"n_jobs", "executor"})
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "2024/01").mkdir(parents=True)
+    FRAME.to_parquet(tmp_path / "2024/01/part-0.parquet")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path.as_uri()
+
+
+def raw_errors(call: Callable[[Any], object]) -> dict[str, str]:
+    """Return the errors of a call with each value that are not those of the package."""
+    raw = {}
+    for name, value in VALUES.items():
+        try:
+            call(value)
+        except GigacastError:
+            pass
+        except Exception as error:
+            raw[name] = f"{type(error).__name__}: {error}"
+    return raw
+
+
+@pytest.mark.parametrize(
+    "name", ["forecast", "plan", "read_forecasts", "backtest", "evaluate", "finetune"]
+)
+def test_data_and_buckets_of_any_kind(name: str, bucket: str) -> None:
+    assert raw_errors(getattr(gigacast, name)) == {}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_options_of_any_kind(option: str, bucket: str) -> None:
+    def call(value: Any) -> None:
+        gigacast.plan(bucket, **{**NAIVE, option: value})
+        # A horizon of 10**30 steps is valid, and more than this machine holds.
+        if not (isinstance(value, int) and value > 10**9):
+            gigacast.forecast(FRAME, **{**NAIVE, option: value})
+
+    assert raw_errors(call) == {}
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["prefix", "model", "version", "spec", "years", "months", "partitions", "items", "columns"],
+)
+def test_arguments_of_reading_of_any_kind(argument: str, bucket: str) -> None:
+    gigacast.forecast(bucket, **NAIVE)
+    assert raw_errors(lambda value: gigacast.read_forecasts(bucket, **{argument: value})) == {}
+
+
+@pytest.mark.parametrize("name", ["forecast", "plan", "backtest", "evaluate", "finetune"])
+def test_settings_files_of_any_kind(name: str, bucket: str) -> None:
+    function = getattr(gigacast, name)
+    # The model does not exist, so that no value starts a run.
+    options = {"model": "no-such-model"} if name != "evaluate" else {}
+    assert raw_errors(lambda value: function(bucket, config=value, **options)) == {}
+
+
+@pytest.mark.parametrize(
+    "argument", ["parquet_config_path", "model", "bucket", "prefix", "device", "precision"]
+)
+def test_loaders_of_any_kind(argument: str, bucket: str) -> None:
+    given = {"model": "seasonal-naive"}
+    call = lambda value: gigacast.ChronosLoader(**{**given, argument: value}).forecaster  # noqa: E731
+    assert raw_errors(call) == {}
+
+
+@pytest.mark.parametrize("argument", ["context", "prediction_length", "quantile_levels"])
+def test_predictions_of_any_kind(argument: str) -> None:
+    loader = gigacast.ChronosLoader(model="seasonal-naive")
+    given = {"context": [1.0, 2.0, 3.0], "prediction_length": 2}
+
+    def call(value: Any) -> None:
+        # As many steps are valid, and more than this machine holds.
+        if not (argument == "prediction_length" and isinstance(value, int) and value > 10**9):
+            loader.predict(**{**given, argument: value})
+
+    assert raw_errors(call) == {}
+
+
+@pytest.mark.parametrize("argument", ["file_path", "symbol", "year", "month", "context_length"])
+def test_contexts_of_any_kind(argument: str, bucket: str) -> None:
+    loader = gigacast.ChronosLoader(model="seasonal-naive")
+    given = {"symbol": "a", "year": 2024, "month": 1}
+    given = {"file_path": "2024/01/part-0.parquet"} if argument == "context_length" else given
+
+    def call(value: Any) -> None:
+        loader.load_context_from_parquet(**{**given, argument: value})
+
+    assert raw_errors(call) == {}
+
+
+CONTENTS = {
+    "ids of two types": {"item_id": pd.Series([1, "1"] * 10, dtype=object)},
+    "ids beyond 64 bits": {"item_id": pd.Series([2**70] * 20, dtype=object)},
+    "targets of two types": {"target": pd.Series([0, "1", *range(18)], dtype=object)},
+    "complex targets": {"target": np.arange(20) + 0j},
+    "times beyond int64": {"timestamp": np.arange(2**64 - 22, 2**64 - 2, dtype="uint64")},
+    "times of two types": {"timestamp": pd.Series([pd.Timestamp(0), *"x" * 19], dtype=object)},
+    "objects": {"target": pd.Series([object()] * 20)},
+    "structs": {"target": pd.Series([{"a": 1}] * 20)},
+    "text of half characters": {"item_id": pd.Series(["\ud800"] * 20, dtype=object)},
+    "integers beyond 64 bits": {"target": pd.Series([2**70] * 20, dtype=object)},
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_frames_of_any_content(name: str) -> None:
+    frame = FRAME.assign(**CONTENTS[name])
+    with pytest.raises(GigacastError) as raised:
+        gigacast.forecast(frame, **NAIVE)
+    assert raised.value.hint
+
+
+def test_a_column_that_cannot_be_converted_is_named() -> None:
+    frame = FRAME.assign(item_id=pd.Series([2**70] * 20, dtype=object))
+    with pytest.raises(GigacastError, match="column 'item_id'"):
+        gigacast.forecast(frame, **NAIVE)
+    twice = pd.concat([FRAME, FRAME[["target"]]], axis=1)
+    for data in (twice, pa.table([FRAME["target"]] * 2, names=["target", "target"])):
+        with pytest.raises(GigacastError, match="target"):
+            gigacast.forecast(data, **NAIVE)
