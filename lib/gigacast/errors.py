@@ -19,6 +19,7 @@
     │   ├── DatasetConflictError     a version exists, or is being published, with other content
     │   ├── DatasetIntegrityError    a dataset's files are not the ones in its manifest
     │   └── SchemaError              columns are missing, ambiguous or of an unusable type
+    │       ├── TimeRangeError       a type of timestamps cannot hold the times
     │       └── SchemaMismatchError  rows break a contract; has all violations
     │           ├── MissingRequiredColumnError   a column required by the contract is missing
     │           ├── DataTypeValidationError      a column, or some of its values, has another type
@@ -134,6 +135,10 @@ class DatasetIntegrityError(DataError):
 
 class SchemaError(DataError):
     """Columns are missing, ambiguous or of an unusable type."""
+
+
+class TimeRangeError(SchemaError):
+    """A type of timestamps cannot hold times to be written in it."""
 
 
 class SchemaMismatchError(SchemaError):

@@ -18,10 +18,10 @@ import pyarrow as pa
 from gigacast.core.array import ByteArray, FloatArray
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.task import Task
-from gigacast.core.series.batch import SeriesBatch, TimeRangeError
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.core.series.reason import Reason
-from gigacast.errors import SchemaError
+from gigacast.errors import SchemaError, TimeRangeError
 from gigacast.forecasters.batching import BatchBudget
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, PendingForecast, start
 from gigacast.forecasting.prepare import Prepared

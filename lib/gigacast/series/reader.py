@@ -24,15 +24,14 @@ from gigacast.core.series.batch import SeriesBatch, concat_batches
 from gigacast.errors import SchemaError
 from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart
+from gigacast.series.complete import Carry, SortPlan, complete_items, sorted_items
 from gigacast.series.covariates import split_covariates
 from gigacast.series.duplicates import conflict_error, conflict_limit
 from gigacast.series.fit import check_fit
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.regularise import GridRules, regularise
 from gigacast.series.rows import ItemRows
-from gigacast.series.sort import SortPlan, sorted_items
 from gigacast.series.source import ConflictSample, ReadOptions, ReadStats, SeriesSource
-from gigacast.series.stream import Carry, complete_items
 
 _MAX_BATCH_ROWS = 1 << 18
 _MIN_BATCH_ROWS = 1 << 10

@@ -307,7 +307,7 @@ def test_frames_that_cannot_be_tables_are_schema_errors(here: Path) -> None:
     with pytest.raises(SchemaError, match="Duplicate column names"):
         write_parquet_validated(twice, here / "twice.parquet")
     mixed = bars(2).assign(note=[1, "a"])
-    with pytest.raises(SchemaError, match="column note"):
+    with pytest.raises(SchemaError, match="column 'note'"):
         write_parquet_validated(mixed, here / "mixed.parquet")
     assert list(here.iterdir()) == []
 

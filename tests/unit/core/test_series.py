@@ -7,8 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from gigacast.core.series.batch import NO_TIME, SeriesBatch, TimeRangeError, concat_batches
+from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
 from gigacast.core.time.frequency import Frequency
+from gigacast.errors import TimeRangeError
 
 DAY_US = 86_400_000_000
 DAILY, MONTHLY = Frequency.parse("D"), Frequency.parse("ME")

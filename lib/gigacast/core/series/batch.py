@@ -17,14 +17,10 @@ from gigacast.core.series.covariate import Covariates, concat_covariates
 from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import from_wall, to_wall, zone_of
-from gigacast.errors import SchemaError
+from gigacast.errors import TimeRangeError
 
 NO_TIME = int(np.iinfo(np.int64).min)
 _NS_END_US = (2**63 - 1) // 1000
-
-
-class TimeRangeError(SchemaError):
-    """A type of timestamps cannot hold times to be written in it."""
 
 
 @dataclass(frozen=True, slots=True)
