@@ -6,7 +6,7 @@ atomically; a folder of several files is not, unlike a version of a dataset.
 
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -36,11 +36,19 @@ _NO_LIMIT = 1 << 62
 """Rows of a file whose size is not limited."""
 
 
+@dataclass(frozen=True)
+class Promise:
+    """A contract, and the handling of rows that break it."""
+
+    contract: Contract
+    mode: Mode
+
+
 def write_files(
     location: Location,
     rows: Iterable[pa.RecordBatch],
     schema: pa.Schema,
-    contract: tuple[Contract, Mode] | None,
+    promise: Promise | None,
     files: FileRules,
     custom: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -54,8 +62,8 @@ def write_files(
         Rows.
     schema : pyarrow.Schema
         Schema of the rows.
-    contract : (Contract, Mode) or None
-        Contract of the rows, and the handling of those that break it.
+    promise : Promise, optional
+        Contract of the rows; none by default.
     files : FileRules
         Rules of the division into files.
     custom : mapping of str to str
@@ -73,9 +81,11 @@ def write_files(
     """
     if EMBEDDED in custom:
         raise ConfigError(f"metadata: the key {EMBEDDED} is reserved for this package")
-    check = ContractCheck(contract[0], schema, contract[1], order_later=True) if contract else None
+    check = None
+    if promise is not None:
+        check = ContractCheck(promise.contract, schema, promise.mode, order_later=True)
     converted, schema = begin_check(check, rows, schema)
-    time_column = find_time_column(schema, contract[0] if contract else None)
+    time_column = find_time_column(schema, promise.contract if promise else None)
     store = open_store(location.address)
     is_single = location.key.endswith(".parquet") and not files.partition_by
     # A single file may have any size: it is uploaded from the disk, not from memory.

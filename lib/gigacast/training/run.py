@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -167,7 +167,11 @@ class _Run:
         if trained.finished:
             self._complete_adapter(folder)
             before, after = (self._wql(path, corpus) for path in (self.parent.folder, folder))
-            published = self._publish(folder, corpus, trained, (before, after))
+            metrics: dict[str, dict[str, float | None]] = {
+                "validation_loss": {"before": trained.before, "after": trained.after},
+                "validation_wql": {"before": before, "after": after},
+            }
+            published = self._publish(folder, corpus, trained, metrics)
             # Only after publication: if that fails, a rerun resumes at the last step.
             if self.request.checkpoint_dir is None:
                 shutil.rmtree(checkpoints, ignore_errors=True)
@@ -228,16 +232,13 @@ class _Run:
         folder: Path,
         corpus: Corpus,
         trained: Finetuned,
-        wql: tuple[float | None, float | None],
+        metrics: Mapping[str, Mapping[str, float | None]],
     ) -> Published:
         publication = Publication(
             name=_name_of(self.request, self.parent),
             version=self.request.version,
             license=_license_of(self.parent),
-            metrics={
-                "validation_loss": {"before": trained.before, "after": trained.after},
-                "validation_wql": dict(zip(("before", "after"), wql, strict=True)),
-            },
+            metrics=metrics,
             source=self._lineage(corpus, trained),
         )
         published = publish_folder(self.registry, folder, publication, self.author, activate=False)

@@ -16,7 +16,7 @@ from gigacast.datasets.resolve import (
     dataset_location,
     dependencies_of,
 )
-from gigacast.datasets.write import write_files
+from gigacast.datasets.write import Promise, write_files
 from gigacast.job.audit import this_author
 from gigacast.job.location import Location, locate
 
@@ -197,5 +197,5 @@ def _write_plain(
     custom: Mapping[str, str],
 ) -> dict[str, Any]:
     columns, batches = batches_of(data)
-    contract = (contract_of(schema), mode) if schema is not None else None
-    return write_files(location, batches, columns, contract, files, custom)
+    promise = Promise(contract_of(schema), mode) if schema is not None else None
+    return write_files(location, batches, columns, promise, files, custom)

@@ -120,5 +120,5 @@ def check_origin(state: dict[str, Any], origin: Origin, folder: Path) -> None:
             difference = "from another model" if name == "parent" else "on other data"
             raise ConfigError(
                 f"the checkpoint in {folder} was trained {difference}",
-                hint="resume with its model and data, or name an empty folder by --checkpoints",
+                hint="resume with the same model and data, or name an empty folder",
             )
