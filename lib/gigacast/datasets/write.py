@@ -43,6 +43,10 @@ class Promise:
     contract: Contract
     mode: Mode
 
+    def check(self, schema: pa.Schema) -> ContractCheck:
+        """Return the check of rows of a schema; their order is checked once all are written."""
+        return ContractCheck(self.contract, schema, self.mode, order_later=True)
+
 
 def write_files(
     location: Location,
@@ -81,9 +85,7 @@ def write_files(
     """
     if EMBEDDED in custom:
         raise ConfigError(f"metadata: the key {EMBEDDED} is reserved for this package")
-    check = None
-    if promise is not None:
-        check = ContractCheck(promise.contract, schema, promise.mode, order_later=True)
+    check = promise.check(schema) if promise is not None else None
     converted, schema = begin_check(check, rows, schema)
     time_column = find_time_column(schema, promise.contract if promise else None)
     store = open_store(location.address)
@@ -94,14 +96,7 @@ def write_files(
     with tempfile.TemporaryDirectory(prefix="gigacast-dataset-") as scratch:
         by = Partitioning.parse(files.partition_by, time_column or "timestamp")
         created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        common = {
-            "layer": "raw",
-            "asset": Path(location.key).stem or "data",
-            "created_at": created_at,
-            "software": software(),
-            "compression": files.codec,
-        }
-        footer = FooterMetadata(lambda facts: {**common, **facts}, custom)
+        footer = _footer(location, files, created_at, custom)
         writer = DraftWriter(Path(scratch), schema, files, by, footer, used_paths=set())
         for batch in converted:
             writer.write(batch)
@@ -132,3 +127,17 @@ def _put_draft(store: Store, key: str, draft: DraftFile) -> dict[str, Any]:
         "record_count": draft.rows,
         "file_size_bytes": draft.size_bytes,
     }
+
+
+def _footer(
+    location: Location, files: FileRules, created_at: str, custom: Mapping[str, str]
+) -> FooterMetadata:
+    """Return the metadata for the footer of each file."""
+    common = {
+        "layer": "raw",
+        "asset": Path(location.key).stem or "data",
+        "created_at": created_at,
+        "software": software(),
+        "compression": files.codec,
+    }
+    return FooterMetadata(lambda facts: {**common, **facts}, custom)
