@@ -1,0 +1,1 @@
+"""The feature store: definitions of features, their point-in-time values, and their serving."""
