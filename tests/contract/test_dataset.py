@@ -97,14 +97,14 @@ def read(
 
 
 def test_a_version_is_its_files_its_metadata_and_a_manifest(store: Store) -> None:
-    done = publish(store, "cleaned/v1/MES", bars())
-    assert done.new
+    result = publish(store, "cleaned/v1/MES", bars())
+    assert result.new
     assert listed_keys(store) == [
         "cleaned/v1/MES/manifest.json",
         "cleaned/v1/MES/metadata.json",
         "cleaned/v1/MES/part-00000.parquet",
     ]
-    assert Lake(store).read(ref("cleaned/v1/MES")) == done.manifest
+    assert Lake(store).read(ref("cleaned/v1/MES")) == result.manifest
     assert read(store, "cleaned/v1/MES").equals(table(bars()))
 
 
@@ -121,26 +121,26 @@ def test_metadata_says_what_is_in_it_where_from_how_good_and_what_made_it(store:
         what="first",
         quality_flags=("thin",),
     )
-    known = parse_metadata(store.get("cleaned/v1/MES/metadata.json"), "here")
+    metadata = parse_metadata(store.get("cleaned/v1/MES/metadata.json"), "here")
     file = store.head("cleaned/v1/MES/part-00000.parquet")
-    assert (known["layer"], known["asset"], known["version"]) == ("cleaned", "MES", "v1")
-    assert (known["record_count"], known["file_size_bytes"]) == (10, file.size_bytes)
-    assert known["quality"] == {
+    assert (metadata["layer"], metadata["asset"], metadata["version"]) == ("cleaned", "MES", "v1")
+    assert (metadata["record_count"], metadata["file_size_bytes"]) == (10, file.size_bytes)
+    assert metadata["quality"] == {
         "null_counts": {n: int(n == "volume") for n in frame.columns},
         "completeness_percentage": 98.3333,
         "quality_flags": ["thin"],
     }
-    assert known["dependencies"] == [
+    assert metadata["dependencies"] == [
         {"key": made_from[0].key, "etag": etag, "dataset": "raw/MES/2024-01-15"}
     ]
-    assert known["changelog"][0] == {
+    assert metadata["changelog"][0] == {
         "version": "v1",
         "when": "2026-11-21T00:00:00.000+00:00",
         "who": "ann@desk",
         "what": "first",
     }
-    assert known["schema"]["name"] == "ohlcv"
-    assert known["schema"]["columns"][0] == {
+    assert metadata["schema"]["name"] == "ohlcv"
+    assert metadata["schema"]["columns"][0] == {
         "name": "timestamp",
         "type": "timestamp[us]",
         "nullable": True,
@@ -148,24 +148,24 @@ def test_metadata_says_what_is_in_it_where_from_how_good_and_what_made_it(store:
         "minimum": "2024-01-15T00:00:00",
         "maximum": "2024-01-15T00:09:00",
     }
-    assert known["files"][0]["etag"] == file.etag
-    assert set(known["software"]) == {"python", "gigacast", "pyarrow", "numpy"}
+    assert metadata["files"][0]["etag"] == file.etag
+    assert set(metadata["software"]) == {"python", "gigacast", "pyarrow", "numpy"}
 
 
 def test_a_file_that_left_its_folder_still_says_what_it_is(new_store: NewStore) -> None:
     store, elsewhere = new_store(), new_store()
     publish(store, "features/v2/momentum", bars(10), what="first try", contract=None)
     elsewhere.put("x.parquet", store.get("features/v2/momentum/part-00000.parquet"))
-    known = describe_parquet(elsewhere, "x.parquet")["metadata"]
-    assert (known["layer"], known["feature_set"], known["version"]) == (
+    metadata = describe_parquet(elsewhere, "x.parquet")["metadata"]
+    assert (metadata["layer"], metadata["feature_set"], metadata["version"]) == (
         "features",
         "momentum",
         "v2",
     )
-    assert (known["record_count"], known["quality"]["completeness_percentage"]) == (10, 100.0)
-    assert known["changelog"][0]["what"] == "first try"
-    assert known["created_at"] == "2026-11-21T00:00:00.000+00:00"
-    assert known["software"]["pyarrow"] == pa.__version__
+    assert (metadata["record_count"], metadata["quality"]["completeness_percentage"]) == (10, 100.0)
+    assert metadata["changelog"][0]["what"] == "first try"
+    assert metadata["created_at"] == "2026-11-21T00:00:00.000+00:00"
+    assert metadata["software"]["pyarrow"] == pa.__version__
 
 
 def test_the_same_content_again_changes_nothing(store: Store) -> None:
@@ -189,7 +189,7 @@ def test_rows_that_break_the_contract_leave_nothing_behind(store: Store) -> None
     frame.loc[4321, "high"] = 0.0
     with pytest.raises(ContractViolationError, match="high >= low") as caught:
         publish(store, "cleaned/v1/MES", frame)
-    assert {one.rule for one in caught.value.violations} == {
+    assert {violation.rule for violation in caught.value.violations} == {
         "high >= low",
         "high >= open",
         "high >= close",
@@ -201,10 +201,10 @@ def test_a_key_that_comes_twice_is_found_over_files_and_batches(store: Store) ->
     frame = pd.concat([bars(3000), bars(1)])
     with pytest.raises(ContractViolationError, match="timestamp: unique in 1 rows") as caught:
         publish(store, "cleaned/v1/MES", frame, max_file_rows=700)
-    found = {one.rule: one for one in caught.value.violations}
+    violations = {violation.rule: violation for violation in caught.value.violations}
     first = pd.Timestamp("2024-01-15").to_pydatetime()
-    assert found["unique"].sample[0] == {"row": 3000, "timestamp": first}
-    assert found["ordered"].count == 1
+    assert violations["unique"].sample[0] == {"row": 3000, "timestamp": first}
+    assert violations["ordered"].count == 1
 
 
 def test_the_latest_version_is_the_highest_that_is_published(store: Store) -> None:
@@ -256,9 +256,9 @@ def test_drift_between_versions_is_named_field_by_field(store: Store) -> None:
     changed.loc[:49, "size"] = 0
     publish(store, "cleaned/v2/MES", changed, contract=None)
     lake = Lake(store)
-    found = drift_of_versions(lake.read(ref("cleaned/v1/MES")), lake.read(ref("cleaned/v2/MES")))
-    assert [(d.field, d.kind) for d in found] == [("size", "added"), ("volume", "removed")]
-    assert needed_change(found) is Change.MAJOR
+    drift = drift_of_versions(lake.read(ref("cleaned/v1/MES")), lake.read(ref("cleaned/v2/MES")))
+    assert [(d.field, d.kind) for d in drift] == [("size", "added"), ("volume", "removed")]
+    assert needed_change(drift) is Change.MAJOR
 
 
 # -- appending -------------------------------------------------------------------------------------
@@ -268,9 +268,9 @@ def test_an_append_is_a_new_version_that_shares_the_files_of_its_parent(store: S
     publish(store, "cleaned/v1/MES", bars(100))
     before = contents(store)
     later = bars(50, start="2024-02-01", seed=1)
-    done = publish(store, "cleaned/MES", later, append=True)
-    assert (done.manifest.version, done.manifest.parent) == ("v1.1", "v1")
-    assert [file.key for file in done.manifest.files] == [
+    result = publish(store, "cleaned/MES", later, append=True)
+    assert (result.manifest.version, result.manifest.parent) == ("v1.1", "v1")
+    assert [file.key for file in result.manifest.files] == [
         "cleaned/v1/MES/part-00000.parquet",
         "cleaned/v1.1/MES/part-00001.parquet",
     ]
@@ -337,16 +337,16 @@ def test_filters_leave_out_what_cannot_match(
     stats = ScanStats()
     view = DatasetStore(store, manifest, store.address)
     got = rows_of_version(view, manifest).table(None, Predicate.parse(filters), stats=stats)
-    wanted = frame.assign(date=frame["timestamp"].dt.date.astype(str))
+    expected = frame.assign(date=frame["timestamp"].dt.date.astype(str))
     for column, operator, value in filters:
-        wanted = wanted[
-            getattr(wanted[column], {"==": "eq", ">": "gt", "<": "lt"}[operator])(value)
+        expected = expected[
+            getattr(expected[column], {"==": "eq", ">": "gt", "<": "lt"}[operator])(value)
         ]
     assert stats.files == files
     key = ["symbol", "timestamp"]
     pd.testing.assert_frame_equal(
         got.to_pandas().sort_values(key).reset_index(drop=True),
-        wanted.drop(columns="date").sort_values(key).reset_index(drop=True),
+        expected.drop(columns="date").sort_values(key).reset_index(drop=True),
         check_dtype=False,
     )
 
@@ -357,8 +357,8 @@ def test_filters_leave_out_what_cannot_match(
 def test_a_crash_between_any_two_requests_leaves_a_version_whole_or_not_there(
     new_store: NewStore,
 ) -> None:
-    whole = new_store()
-    counting = FaultyStore(whole)
+    inner_store = new_store()
+    counting = FaultyStore(inner_store)
     publish(counting, "cleaned/v1/MES", bars(90), max_file_rows=40)
     writes = sum(counting.counts[kind] for kind in WRITES)
     assert writes >= 7
@@ -378,7 +378,7 @@ def test_a_crash_between_any_two_requests_leaves_a_version_whole_or_not_there(
                     publish(store, "cleaned/v1/MES", bars(91))
             publish(store, "cleaned/v1/MES", bars(90), max_file_rows=40)
             assert read(store, "cleaned/v1/MES").equals(table(bars(90)))
-            assert listed_keys(store) == listed_keys(whole)
+            assert listed_keys(store) == listed_keys(inner_store)
 
 
 @pytest.mark.parametrize("same", [True, False])
@@ -399,13 +399,13 @@ def test_of_two_writers_at_once_one_version_comes_out_whole(store: Store, same: 
         thread.start()
     for thread in threads:
         thread.join()
-    won = [n for n, one in enumerate(outcomes) if not isinstance(one, DatasetConflictError)]
+    won = [n for n, outcome in enumerate(outcomes) if not isinstance(outcome, DatasetConflictError)]
     assert len(won) == (2 if same else 1)
     assert read(store, "cleaned/v1/MES").equals(table(frames[won[0]]))
-    known = json.loads(store.get("cleaned/v1/MES/metadata.json"))
-    assert known["digest"] == Lake(store).read(ref("cleaned/v1/MES")).digest
+    metadata = json.loads(store.get("cleaned/v1/MES/metadata.json"))
+    assert metadata["digest"] == Lake(store).read(ref("cleaned/v1/MES")).digest
     if same:
-        assert sum(one.new for one in outcomes) == 1  # type: ignore[attr-defined]
+        assert sum(outcome.new for outcome in outcomes) == 1  # type: ignore[attr-defined]
 
 
 def test_two_appends_at_once_never_lose_a_row(store: Store) -> None:
@@ -541,7 +541,7 @@ def test_what_is_retired_is_shown_first_and_shared_files_stay(store: Store) -> N
     lake, before = Lake(store), contents(store)
     now = datetime.now(UTC) + timedelta(days=400)
     plan = plan_retirement(lake, ref("cleaned/MES"), Retention(keep_last=2), now)
-    assert [str(one) for one in plan.versions] == ["cleaned/v1/MES"]
+    assert [str(version) for version in plan.versions] == ["cleaned/v1/MES"]
     assert plan.kept == ("cleaned/v1/MES/part-00000.parquet",)
     assert contents(store) == before
     assert retire(lake, plan) == 2
@@ -559,10 +559,10 @@ def test_only_what_is_old_or_deprecated_is_retired(store: Store) -> None:
     deprecate_version(lake, ref("cleaned/v2/MES"), ME)
     when = datetime(2026, 11, 22, tzinfo=UTC)
 
-    def chosen(**wanted: object) -> list[str]:
-        retention = Retention(**wanted)  # type: ignore[arg-type]
+    def chosen(**rules: object) -> list[str]:
+        retention = Retention(**rules)  # type: ignore[arg-type]
         plan = plan_retirement(lake, ref("cleaned/MES"), retention, when)
-        return [str(one.version) for one in plan.versions]
+        return [str(retired.version) for retired in plan.versions]
 
     assert chosen(only_deprecated=True) == ["v2"]
     assert chosen(older_than_days=0.5) == ["v1", "v2"]
@@ -596,19 +596,19 @@ def test_lineage_is_walked_both_ways(store: Store) -> None:
     publish(store, "cleaned/MES", bars(5, start="2024-02-01"), append=True)
     publish(store, "features/v1/momentum", bars(10), dependencies=source("cleaned/v1/MES"))
     lake = Lake(store)
-    found = trace(lake, "features/momentum")
-    assert [(one.depth, one.name, one.state) for one in found.sources] == [
+    lineage = trace(lake, "features/momentum")
+    assert [(product.depth, product.name, product.state) for product in lineage.sources] == [
         (1, "cleaned/v1/MES", "as it was"),
         (2, "raw/MES/2024-01-15", "as it was"),
     ]
-    assert found.sources[1].etag == store.head("raw/MES/2024-01-15/part-00000.parquet").etag
+    assert lineage.sources[1].etag == store.head("raw/MES/2024-01-15/part-00000.parquet").etag
     down = trace(lake, "raw/MES/2024-01-15/part-00000.parquet").products
-    assert {(one.depth, one.name, one.relation) for one in down} == {
+    assert {(product.depth, product.name, product.relation) for product in down} == {
         (1, "cleaned/v1/MES", "made from"),
         (1, "cleaned/v1.1/MES", "made from"),  # it holds the rows of its parent too
         (2, "features/v1/momentum", "made from"),
     }
     store.delete(["raw/MES/2024-01-15/part-00000.parquet"])
-    assert [one.state for one in trace(lake, "cleaned/v1/MES").sources] == ["gone"]
+    assert [product.state for product in trace(lake, "cleaned/v1/MES").sources] == ["gone"]
     with pytest.raises(DataNotFoundError, match="neither a dataset nor an object"):
         trace(lake, "cleaned/v7/XYZ")

@@ -68,8 +68,8 @@ class UnpicklableError(Exception):
 class UnreadableError(Exception):
     """Pickles but fails to unpickle: its constructor wants two arguments."""
 
-    def __init__(self, one: str, two: str) -> None:
-        super().__init__(f"{one} and {two}")
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} and {second}")
 
 
 def segfault() -> None:
@@ -252,7 +252,7 @@ def test_a_setup_error_that_does_not_pickle_is_still_named(pool: JoblibExecutor)
 
 def test_tasks_are_sent_as_they_are_needed(pool: JoblibExecutor) -> None:
     class Tasks(list[int]):
-        taken = 0
+        taken_count = 0
 
         def __getitem__(self, index: Any) -> Any:
             self.taken += 1

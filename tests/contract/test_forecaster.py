@@ -64,7 +64,7 @@ def forecaster(request: pytest.FixtureRequest, folder: Path) -> Forecaster:
 
 def pad(series: list[FloatArray], length: int | None = None) -> FloatArray:
     width = length or max(map(len, series))
-    rows = [np.concatenate([np.full(width - len(one), np.nan), one]) for one in series]
+    rows = [np.concatenate([np.full(width - len(values), np.nan), values]) for values in series]
     return np.array(rows, np.float32)
 
 
@@ -81,7 +81,7 @@ def ask(
     return forecaster.predict(ForecastRequest(context, horizon, levels, seasons, numbers))
 
 
-def distance(left: FloatArray, right: FloatArray, context: FloatArray) -> FloatArray:
+def distance(actual: FloatArray, expected: FloatArray, context: FloatArray) -> FloatArray:
     """Return the largest difference of each row, beyond rounding, in spreads of its context.
 
     A constant has the spread that Chronos gives it.
@@ -90,7 +90,7 @@ def distance(left: FloatArray, right: FloatArray, context: FloatArray) -> FloatA
     peak = np.nanmax(np.abs(exact), axis=1)
     spread = np.nanstd(exact, axis=1)
     spread = np.where(spread > 0, spread, 1e-5 * np.where(peak > 0, peak, 1).clip(max=1))
-    difference = np.abs(left.astype(np.float64) - right).reshape(len(left), -1).max(axis=1)
+    difference = np.abs(actual.astype(np.float64) - expected).reshape(len(actual), -1).max(axis=1)
     return np.maximum(difference - 2.0**-21 * peak, 0) / spread
 
 
@@ -101,9 +101,9 @@ def ordinary(count: int = 12, seed: int = 0) -> list[FloatArray]:
     series = []
     for n, length in enumerate(lengths):
         steps = np.arange(length)
-        one = np.sin(2 * np.pi * steps / 7) + 0.3 * rng.normal(size=length) + n * steps / 300
-        one[:-1][rng.random(length - 1) < 0.1 * (n % 3)] = np.nan
-        series.append(one * 10.0 ** (n % 4) + n)
+        values = np.sin(2 * np.pi * steps / 7) + 0.3 * rng.normal(size=length) + n * steps / 300
+        values[:-1][rng.random(length - 1) < 0.1 * (n % 3)] = np.nan
+        series.append(values * 10.0 ** (n % 4) + n)
     return series
 
 
@@ -147,7 +147,7 @@ def test_a_strange_series_has_a_finite_forecast_of_its_own_magnitude(
 
 @pytest.mark.parametrize("horizon", [5, 70])
 def test_neighbours_order_and_padding_change_nothing(forecaster: Forecaster, horizon: int):
-    series = ordinary() + [np.array(one) for one in STRANGE.values()]
+    series = ordinary() + [np.array(values) for values in STRANGE.values()]
     if forecaster.info.samples:
         series, horizon = series[::3], min(horizon, 20)
     context, seeds = pad(series), np.arange(len(series), dtype=np.uint64)
@@ -175,16 +175,16 @@ def test_a_context_that_is_too_long_is_cut(forecaster: Forecaster):
 
 def test_the_request_is_left_as_it_is(forecaster: Forecaster):
     context = pad(ordinary(4))
-    kept = context.copy()
+    original = context.copy()
     ask(forecaster, context, 70)
-    assert np.array_equal(context, kept, equal_nan=True)
+    assert np.array_equal(context, original, equal_nan=True)
 
 
 def test_levels_are_found_by_tolerance_and_come_in_the_order_asked(forecaster: Forecaster):
     context = pad(ordinary(4))
-    wanted = ask(forecaster, context, levels=(0.3, 0.5))
-    found = ask(forecaster, context, levels=(0.1 + 0.2, 0.5 + 1e-9))
-    assert distance(found, wanted, context).max() <= FLOAT32_SHARE
+    expected = ask(forecaster, context, levels=(0.3, 0.5))
+    actual = ask(forecaster, context, levels=(0.1 + 0.2, 0.5 + 1e-9))
+    assert distance(actual, expected, context).max() <= FLOAT32_SHARE
 
 
 def test_a_level_between_trained_ones_lies_between_their_quantiles(forecaster: Forecaster):
@@ -239,7 +239,7 @@ def test_bfloat16_depends_on_neighbours_no_more_than_it_rounds(name: str, folder
     forecaster, series = load(name, folder, "bfloat16"), ordinary()[2:]
     context = pad(series)
     together = ask(forecaster, context)
-    alone = np.concatenate([ask(forecaster, pad([one])) for one in series])
+    alone = np.concatenate([ask(forecaster, pad([values])) for values in series])
     assert distance(alone, together, context).max() <= BFLOAT16_SHARE
 
 
@@ -251,9 +251,9 @@ def stock_quantiles(path: Path, context: FloatArray, horizon: int) -> FloatArray
     pipeline = BaseChronosPipeline.from_pretrained(path, dtype=torch.float32)
     answers = []
     for row in context:
-        one = torch.from_numpy(row[np.argmax(~np.isnan(row)) :])
+        series = torch.from_numpy(row[np.argmax(~np.isnan(row)) :])
         quantiles, _ = pipeline.predict_quantiles(
-            [one], prediction_length=horizon, quantile_levels=list(TENTHS)
+            [series], prediction_length=horizon, quantile_levels=list(TENTHS)
         )
         answers.append(np.asarray(quantiles[0]).reshape(horizon, 9))
     return np.stack(answers)

@@ -64,12 +64,12 @@ def store(new_store: NewStore) -> Store:
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> Path:
+def first_folder(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "one", 1)
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Path:
+def second_folder(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "two", 2)
 
 
@@ -84,58 +84,60 @@ def active(store: Store, name: str = "tiny") -> str | None:
 # -- publishing ------------------------------------------------------------------------------------
 
 
-def test_a_version_is_its_files_and_the_manifest_that_lists_them(store: Store, one: Path) -> None:
-    done = publish(store, one)
-    assert (done.new, done.activated) == (True, True)
+def test_a_version_is_its_files_and_the_manifest_that_lists_them(
+    store: Store, first_folder: Path
+) -> None:
+    result = publish(store, first_folder)
+    assert (result.new, result.activated) == (True, True)
     assert [key.removeprefix("models/tiny/") for key in contents(store)] == [
         "ACTIVE",
         "v1.0/config.json",
         "v1.0/manifest.json",
         "v1.0/model.safetensors",
     ]
-    found = Registry(store).read("tiny", "v1.0")
-    assert found == done.manifest
-    assert found.digest == digest_folder(one)
-    assert (found.parameters, found.context_length, found.prediction_length) == (17, 512, 64)
+    version = Registry(store).read("tiny", "v1.0")
+    assert version == result.manifest
+    assert version.digest == digest_folder(first_folder)
+    assert (version.parameters, version.context_length, version.prediction_length) == (17, 512, 64)
 
 
-def test_the_same_content_again_changes_nothing(store: Store, one: Path) -> None:
-    publish(store, one)
+def test_the_same_content_again_changes_nothing(store: Store, first_folder: Path) -> None:
+    publish(store, first_folder)
     before = contents(store)
-    again = publish(store, one, who="bob@bench")
+    again = publish(store, first_folder, who="bob@bench")
     assert (again.new, again.activated) == (False, False)
     assert contents(store) == before
 
 
 def test_other_content_under_a_published_version_is_refused(
-    store: Store, one: Path, two: Path
+    store: Store, first_folder: Path, second_folder: Path
 ) -> None:
-    publish(store, one)
+    publish(store, first_folder)
     before = contents(store)
     with pytest.raises(ModelConflictError, match=r"published on 2026-01-01.*choose another"):
-        publish(store, two)
+        publish(store, second_folder)
     assert contents(store) == before
 
 
-def test_files_put_there_by_hand_are_never_published_over(store: Store, one: Path) -> None:
+def test_files_put_there_by_hand_are_never_published_over(store: Store, first_folder: Path) -> None:
     store.put("models/tiny/v1.0/config.json", b"{}")
     before = contents(store)
     with pytest.raises(ModelConflictError, match="by hand"):
-        publish(store, one)
+        publish(store, first_folder)
     assert contents(store) == before
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_publish_killed_anywhere_leaves_nothing_to_read_and_is_completed_by_another(
-    new_store: NewStore, one: Path, tmp_path: Path, when: str
+    new_store: NewStore, first_folder: Path, tmp_path: Path, when: str
 ) -> None:
     undisturbed = new_store()
-    publish(undisturbed, one)
+    publish(undisturbed, first_folder)
     for nth in range(1, 20):
         store = new_store()
         fault = Fault(WRITES, nth=nth, when=when)  # type: ignore[arg-type]
         try:
-            publish(FaultyStore(store, [fault]), one)
+            publish(FaultyStore(store, [fault]), first_folder)
         except SimulatedCrash:
             pass
         else:
@@ -145,7 +147,7 @@ def test_a_publish_killed_anywhere_leaves_nothing_to_read_and_is_completed_by_an
                 resolve_model("tiny/v1.0", store, cache=tmp_path / "cache")
         else:
             assert resolve_model("tiny/v1.0", store, cache=tmp_path / "cache").version == "v1.0"
-        publish(store, one)
+        publish(store, first_folder)
         assert contents(store).keys() == contents(undisturbed).keys()
         assert active(store) == "v1.0"
         assert verify_versions(Registry(store), "tiny").problems == []
@@ -153,35 +155,37 @@ def test_a_publish_killed_anywhere_leaves_nothing_to_read_and_is_completed_by_an
 
 
 def test_a_store_that_runs_full_leaves_nothing_to_read_and_what_was_active_stays(
-    store: Store, one: Path, two: Path
+    store: Store, first_folder: Path, second_folder: Path
 ) -> None:
     def full() -> StorageError:
         return StorageError("no room to write", hint="free space and run again")
 
-    publish(store, one)
+    publish(store, first_folder)
     with pytest.raises(StorageError, match="no room"):
-        publish(FaultyStore(store, [Fault(("put",), nth=2, error=full)]), two, version="v1.1")
+        publish(
+            FaultyStore(store, [Fault(("put",), nth=2, error=full)]), second_folder, version="v1.1"
+        )
     assert active(store) == "v1.0"
     assert Registry(store).find("tiny", "v1.1") is None
-    assert publish(store, two, version="v1.1").new
+    assert publish(store, second_folder, version="v1.1").new
 
 
 def test_what_a_killed_publish_left_is_shown_and_refused_to_other_content(
-    store: Store, one: Path, two: Path
+    store: Store, first_folder: Path, second_folder: Path
 ) -> None:
     with pytest.raises(SimulatedCrash):
-        publish(FaultyStore(store, [Fault(("put",), nth=2)]), one)
+        publish(FaultyStore(store, [Fault(("put",), nth=2)]), first_folder)
     assert Registry(store).versions("tiny") == {"v1.0": "unfinished"}
     with pytest.raises(ModelNotFoundError, match=r"v1.0 \(unfinished\)"):
         resolve_model("tiny/v1.0", store)
     with pytest.raises(ModelConflictError, match="left unfinished"):
-        publish(store, two)
+        publish(store, second_folder)
     assert delete_version(Registry(store), "tiny", "v1.0", author()) == 1
-    assert publish(store, two).activated
+    assert publish(store, second_folder).activated
 
 
 def test_of_racing_publishers_of_one_version_one_content_wins_whole(
-    store: Store, one: Path, two: Path
+    store: Store, first_folder: Path, second_folder: Path
 ) -> None:
     digests: list[str] = []
     refused: list[str] = []
@@ -192,7 +196,9 @@ def test_of_racing_publishers_of_one_version_one_content_wins_whole(
         except ModelConflictError as error:
             refused.append(error.message)
 
-    threads = [threading.Thread(target=go, args=(folder,)) for folder in (one, two) * 3]
+    threads = [
+        threading.Thread(target=go, args=(folder,)) for folder in (first_folder, second_folder) * 3
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -207,10 +213,10 @@ def test_of_racing_publishers_of_one_version_one_content_wins_whole(
 
 
 @pytest.fixture
-def three(store: Store, one: Path, two: Path, tmp_path: Path) -> Registry:
+def three(store: Store, first_folder: Path, second_folder: Path, tmp_path: Path) -> Registry:
     """A registry with v1.0 (active), v1.1 and v2.0."""
-    publish(store, one)
-    publish(store, two, version="v1.1")
+    publish(store, first_folder)
+    publish(store, second_folder, version="v1.1")
     publish(store, make_folder(tmp_path / "three", 3), version="v2.0")
     return Registry(store)
 
@@ -303,13 +309,13 @@ def test_a_switch_killed_anywhere_has_happened_or_has_not(three: Registry, when:
 @pytest.mark.parametrize("damage", ["a byte", "the end", "all"])
 def test_what_was_damaged_is_mended_by_the_same_content_again(
     store: Store,
-    one: Path,
+    first_folder: Path,
     tmp_path: Path,
     door: str,
     damage: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    publish(store, one)
+    publish(store, first_folder)
     registry, archive = Registry(store), tmp_path / "backup.tar"
     write_archive(registry, [], archive)
     before = contents(store)
@@ -321,7 +327,7 @@ def test_what_was_damaged_is_mended_by_the_same_content_again(
         store.put(key, flipped if damage == "a byte" else before[key][:-1])
     assert verify_versions(registry, "tiny").problems
     if door == "publish":
-        publish(store, one)
+        publish(store, first_folder)
     else:
         assert read_archive(registry, archive, author()).present == ["tiny/v1.0"]
     assert verify_versions(registry, "tiny").problems == []
@@ -362,12 +368,12 @@ def test_a_version_that_becomes_active_while_it_is_being_deleted_stays(three: Re
 
 
 def test_a_deletion_that_is_taken_back_leaves_an_unfinished_version_to_be_completed(
-    three: Registry, two: Path
+    three: Registry, second_folder: Path
 ) -> None:
     store = three.store
     crash = Fault(("put_if_absent",), nth=2)
     with pytest.raises(SimulatedCrash):
-        publish(FaultyStore(store, [crash]), two, version="v3.0")
+        publish(FaultyStore(store, [crash]), second_folder, version="v3.0")
     assert three.versions("tiny")["v3.0"] == UNFINISHED
 
     class Interrupted(FaultyStore):
@@ -380,36 +386,38 @@ def test_a_deletion_that_is_taken_back_leaves_an_unfinished_version_to_be_comple
     with pytest.raises(ModelConflictError):
         delete_version(Registry(Interrupted(store)), "tiny", "v3.0", author())
     assert three.versions("tiny")["v3.0"] == UNFINISHED
-    publish(store, two, version="v3.0")
+    publish(store, second_folder, version="v3.0")
     assert three.read("tiny", "v3.0").version == "v3.0"
 
 
-def test_a_claim_that_came_too_late_does_not_stay(store: Store, one: Path, two: Path) -> None:
+def test_a_claim_that_came_too_late_does_not_stay(
+    store: Store, first_folder: Path, second_folder: Path
+) -> None:
     class Overtaken(FaultyStore):
         """Another operator publishes other content just before the claim."""
 
         def put_if_absent(self, key: str, content: bytes | Path) -> str:
             if key.endswith("PUBLISHING"):
-                publish(store, one)
+                publish(store, first_folder)
             return super().put_if_absent(key, content)
 
     with pytest.raises(ModelConflictError, match="with other content"):
-        publish(Overtaken(store), two)
+        publish(Overtaken(store), second_folder)
     assert not [key for key in contents(store) if key.endswith("PUBLISHING")]
-    assert publish(store, one).new is False
+    assert publish(store, first_folder).new is False
 
 
-def test_a_damaged_claim_protects_what_it_stands_beside(store: Store, one: Path) -> None:
+def test_a_damaged_claim_protects_what_it_stands_beside(store: Store, first_folder: Path) -> None:
     store.put("models/tiny/v1.0/PUBLISHING", b"\xff")
     store.put("models/tiny/v1.0/config.json", b"{}")
     with pytest.raises(ModelConflictError, match=r"left unfinished \(by somebody unknown"):
-        publish(store, one)
+        publish(store, first_folder)
     assert store.get("models/tiny/v1.0/config.json") == b"{}"
 
 
 @pytest.mark.parametrize("moment", ["before the manifest", "after the manifest"])
 def test_a_version_that_is_deleted_while_it_is_published_is_whole_or_gone(
-    three: Registry, two: Path, moment: str
+    three: Registry, second_folder: Path, moment: str
 ) -> None:
     class Interrupted(FaultyStore):
         """Another operator deletes the version around the moment that makes it one."""
@@ -424,14 +432,14 @@ def test_a_version_that_is_deleted_while_it_is_published_is_whole_or_gone(
             return etag
 
     with pytest.raises(ModelConflictError, match="was deleted by others"):
-        publish(Interrupted(three.store), two, version="v3.0")
+        publish(Interrupted(three.store), second_folder, version="v3.0")
     assert "v3.0" not in three.versions("tiny")
-    assert publish(three.store, two, version="v3.0")
+    assert publish(three.store, second_folder, version="v3.0")
     assert verify_versions(three, "tiny").problems == []
 
 
 def test_a_claim_to_delete_outlives_the_publisher_whose_place_it_took(
-    three: Registry, two: Path
+    three: Registry, second_folder: Path
 ) -> None:
     class Interrupted(FaultyStore):
         """Another operator claims the deletion, and no more, when the version is there."""
@@ -443,18 +451,18 @@ def test_a_claim_to_delete_outlives_the_publisher_whose_place_it_took(
             return etag
 
     with pytest.raises(ModelConflictError, match="was deleted by others"):
-        publish(Interrupted(three.store), two, version="v3.0")
+        publish(Interrupted(three.store), second_folder, version="v3.0")
     assert three.is_being_deleted("tiny", "v3.0")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_delete_killed_anywhere_leaves_a_version_whole_or_gone_and_can_be_finished(
-    new_store: NewStore, one: Path, two: Path, tmp_path: Path, when: str
+    new_store: NewStore, first_folder: Path, second_folder: Path, tmp_path: Path, when: str
 ) -> None:
     for nth in range(1, 20):
         store = new_store()
-        publish(store, one)
-        publish(store, two, version="v1.1")
+        publish(store, first_folder)
+        publish(store, second_folder, version="v1.1")
         fault = Fault(WRITES, nth=nth, when=when)  # type: ignore[arg-type]
         try:
             delete_version(Registry(FaultyStore(store, [fault])), "tiny", "v1.1", author())
@@ -505,9 +513,9 @@ def test_verify_names_each_file_that_is_not_as_published(three: Registry) -> Non
 
 @pytest.mark.parametrize("damage", ["changed", "truncated", "missing"])
 def test_damage_under_the_prefix_is_refused_by_name_and_never_loaded(
-    store: Store, one: Path, tmp_path: Path, damage: str
+    store: Store, first_folder: Path, tmp_path: Path, damage: str
 ) -> None:
-    publish(store, one)
+    publish(store, first_folder)
     key = "models/tiny/v1.0/model.safetensors"
     content = store.get(key)
     store.delete([key])
@@ -519,7 +527,9 @@ def test_damage_under_the_prefix_is_refused_by_name_and_never_loaded(
         resolve_model("tiny", store, cache=tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
     store.put(key, content)
-    assert resolve_model("tiny", store, cache=tmp_path / "cache").digest == digest_folder(one)
+    assert resolve_model("tiny", store, cache=tmp_path / "cache").digest == digest_folder(
+        first_folder
+    )
 
 
 # -- backup and restore ----------------------------------------------------------------------------
@@ -531,15 +541,15 @@ def test_a_backup_is_restored_into_another_bucket_byte_for_byte(
     switch_version(three, "tiny", "v1.1", author())
     written = write_archive(three, [], tmp_path / "models.tar")
     assert sorted(written.versions) == ["tiny/v1.0", "tiny/v1.1", "tiny/v2.0"]
-    other = new_store()
-    report = read_archive(Registry(other), tmp_path / "models.tar", author())
+    other_store = new_store()
+    report = read_archive(Registry(other_store), tmp_path / "models.tar", author())
     assert report.active == {"tiny": "v1.1"}
-    here, there = contents(three.store), contents(other)
-    history = json.loads(there.pop("models/tiny/ACTIVE"))["history"]
-    here.pop("models/tiny/ACTIVE")
-    assert here == there
+    original, restored = contents(three.store), contents(other_store)
+    history = json.loads(restored.pop("models/tiny/ACTIVE"))["history"]
+    original.pop("models/tiny/ACTIVE")
+    assert original == restored
     assert [change["action"] for change in history] == ["switch", "switch", "restore"]
-    assert rollback_version(Registry(other), "tiny", author()).version == "v1.0"
+    assert rollback_version(Registry(other_store), "tiny", author()).version == "v1.0"
 
 
 def test_a_restore_leaves_alone_what_is_there(
@@ -556,11 +566,11 @@ def test_a_restore_leaves_alone_what_is_there(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_restore_killed_anywhere_is_completed_by_another(
-    new_store: NewStore, one: Path, two: Path, tmp_path: Path, when: str
+    new_store: NewStore, first_folder: Path, second_folder: Path, tmp_path: Path, when: str
 ) -> None:
     source = new_store()
-    publish(source, one)
-    publish(source, two, version="v1.1")
+    publish(source, first_folder)
+    publish(source, second_folder, version="v1.1")
     archive = tmp_path / "models.tar"
     write_archive(Registry(source), ["tiny"], archive)
     for nth in range(1, 30):
@@ -593,14 +603,14 @@ def test_a_backup_of_damaged_files_is_refused_and_leaves_no_file(
 
 
 def test_a_model_is_used_on_a_machine_that_never_saw_it(
-    store: Store, one: Path, tmp_path: Path
+    store: Store, first_folder: Path, tmp_path: Path
 ) -> None:
-    publish(store, one)
-    expected = digest_folder(one)
-    shutil.rmtree(one)
-    found = resolve_model("tiny", store, cache=tmp_path / "cache")
-    assert (found.name, found.version, found.digest) == ("tiny", "v1.0", expected)
-    assert "(active, verified, fetched)" in found.source
+    publish(store, first_folder)
+    expected = digest_folder(first_folder)
+    shutil.rmtree(first_folder)
+    model = resolve_model("tiny", store, cache=tmp_path / "cache")
+    assert (model.name, model.version, model.digest) == ("tiny", "v1.0", expected)
+    assert "(active, verified, fetched)" in model.source
     again = resolve_model("tiny", store, cache=tmp_path / "cache")
     assert "(active, verified, in the cache)" in again.source
-    assert again.folder == found.folder
+    assert again.folder == model.folder

@@ -74,7 +74,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def new_store(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[NewStore]:
     """A function that makes a new, empty store of the backend under test."""
-    made: list[Callable[[], object]] = []
+    cleanups: list[Callable[[], object]] = []
 
     def make() -> Store:
         name = uuid.uuid4().hex[:12]
@@ -82,15 +82,15 @@ def new_store(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
             server: MotoServer = request.getfixturevalue("moto_server")
             return open_store(server.new_address("some/root"))
         if backend == "memory":
-            made.append(lambda: forget_memory(name))
+            cleanups.append(lambda: forget_memory(name))
             return open_store(StoreAddress(f"memory://{name}/root"))
         folder = tmp_path / name
         folder.mkdir()
-        made.append(lambda: shutil.rmtree(folder))
+        cleanups.append(lambda: shutil.rmtree(folder))
         return open_store(StoreAddress(f"file://{folder}"))
 
     yield make
-    for clean in made:
+    for clean in cleanups:
         clean()
 
 
@@ -229,9 +229,9 @@ def test_metadata_agree_wherever_they_come_from(store: Store) -> None:
     head = store.head("a/b")
     assert head[:3] == ("a/b", etag, 5)
     assert before_ns < head.modified_ns < time.time_ns() + 2_000_000_000
-    for other in (listed(store)[0], store.list_folder("a/").objects[0]):
-        assert other[:3] == head[:3]
-        assert abs(other.modified_ns - head.modified_ns) < 1_000_000_000
+    for meta in (listed(store)[0], store.list_folder("a/").objects[0]):
+        assert meta[:3] == head[:3]
+        assert abs(meta.modified_ns - head.modified_ns) < 1_000_000_000
     assert '"' not in etag
 
 
@@ -344,16 +344,16 @@ def test_concurrent_compare_and_swaps_lose_no_update(store: Store) -> None:
 def test_a_reader_sees_a_complete_version(store: Store) -> None:
     versions = [bytes([i]) * 50_000 for i in range(8)]
     store.put("key", versions[0])
-    done = threading.Event()
+    stop = threading.Event()
 
     def write() -> None:
         for version in versions:
             store.put("key", version)
-        done.set()
+        stop.set()
 
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
-        while not done.is_set() and not writing.done():
+        while not stop.is_set() and not writing.done():
             assert store.get("key") in versions
         writing.result()
 
@@ -457,7 +457,9 @@ _KEYS = st.lists(_USABLE, min_size=1, max_size=3).map("/".join)
 def _is_possible(keys: set[str]) -> bool:
     """Tell whether no key is a folder of another: no folder store could hold both."""
     return not any(
-        f"{other}/" in f"{key}/"[: len(other) + 1] for key in keys for other in keys - {key}
+        f"{folder_key}/" in f"{key}/"[: len(folder_key) + 1]
+        for key in keys
+        for folder_key in keys - {key}
     )
 
 
@@ -476,8 +478,8 @@ def test_any_listing_is_the_sorted_keys_that_match(
     fill(store, *keys)
     for some_prefix in (prefix, *(key[: len(key) // 2 + 1] for key in keys)):
         expected = [key for key in keys if key.startswith(some_prefix) and key > start_after]
-        found = listed_keys(store, some_prefix, start_after)
-        assert found == sorted(expected, key=str.encode)
+        listing = listed_keys(store, some_prefix, start_after)
+        assert listing == sorted(expected, key=str.encode)
 
 
 # Addresses

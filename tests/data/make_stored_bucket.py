@@ -67,8 +67,8 @@ from tests.support.stored_bucket import (
     placeless,
     rows_of,
     specs_of,
-    tell,
-    tell_json,
+    command_output,
+    command_json,
 )
 
 URL = STORED_URL
@@ -176,7 +176,7 @@ def tiny_models(folder: Path) -> dict[str, Path]:
         chronos_pipeline_class="Chronos2Pipeline",
         architectures=["Chronos2Model"],
     )
-    made = {}
+    folders = {}
     for seed, (name, model) in enumerate(
         {
             "tiny/v1.0": ChronosBoltModelForForecasting(bolt),
@@ -190,9 +190,9 @@ def tiny_models(folder: Path) -> dict[str, Path]:
                 if parameter.ndim > 1:
                     scale = 1.5 / parameter.shape[-1] ** 0.5
                     parameter.copy_(torch.randn(parameter.shape, generator=generator) * scale)
-        made[name] = folder / name
-        model.save_pretrained(made[name])
-    return made
+        folders[name] = folder / name
+        model.save_pretrained(folders[name])
+    return folders
 
 
 # -- the folder ------------------------------------------------------------------------------------
@@ -204,15 +204,15 @@ def write_folder() -> None:
     put_inputs(store)
     publish_models()
     for flags in [*FORECASTS.values()][:5]:
-        tell(f"forecast {flags}", URL)
-    tell(f"forecast {COVARIATES}", URL)
-    tell(f"forecast --prefix broken {NAIVE} --horizon 2", URL, code=1)
-    tell(BACKTEST, URL)
-    tell(EVALUATE, URL)
+        command_output(f"forecast {flags}", URL)
+    command_output(f"forecast {COVARIATES}", URL)
+    command_output(f"forecast --prefix broken {NAIVE} --horizon 2", URL, code=1)
+    command_output(BACKTEST, URL)
+    command_output(EVALUATE, URL)
     keep_sessions()
     write_datasets()
-    tell(f"forecast {FORECASTS['dataset']}", URL)
-    tell(QUALITY["partitions"], URL)
+    command_output(f"forecast {FORECASTS['dataset']}", URL)
+    command_output(QUALITY["partitions"], URL)
 
 
 def publish_models() -> None:
@@ -245,18 +245,18 @@ def write_datasets() -> None:
         frame.to_parquet(f"quotes-{month}.parquet", index=False)
     Path("recipe.yaml").write_text(RECIPE)
     place = "--prefix lake --partition_by month"
-    tell(f"data import first.parquet raw/MES/2024-01-15 {place} --what first", URL)
-    tell(CLEAN, URL)
-    tell(f"data import second.csv raw/MES/2024-02-15 {place}", URL)
-    tell(CLEAN, URL)
-    tell(QUALITY["dataset"], URL, code=1)
+    command_output(f"data import first.parquet raw/MES/2024-01-15 {place} --what first", URL)
+    command_output(CLEAN, URL)
+    command_output(f"data import second.csv raw/MES/2024-02-15 {place}", URL)
+    command_output(CLEAN, URL)
+    command_output(QUALITY["dataset"], URL, code=1)
     quotes = f"cleaned/QUOTES {place} --schema ohlcv"
-    tell(f"data publish quotes-1.parquet {quotes} --what january", URL)
-    tell(f"data publish quotes-2.parquet {quotes} --append --what february", URL)
+    command_output(f"data publish quotes-1.parquet {quotes} --what january", URL)
+    command_output(f"data publish quotes-2.parquet {quotes} --append --what february", URL)
     old = "cleaned/v1/QUOTES --prefix lake --why short --instead cleaned/v1.1/QUOTES"
-    tell(FEATURES["recipe"], URL, recipe="recipe.yaml")
-    tell(f"data deprecate {old}", URL)
-    tell(FEATURES["like"], URL)
+    command_output(FEATURES["recipe"], URL, recipe="recipe.yaml")
+    command_output(f"data deprecate {old}", URL)
+    command_output(FEATURES["like"], URL)
 
 
 # -- what lay in S3 --------------------------------------------------------------------------------
@@ -294,10 +294,10 @@ def write_objects() -> dict[str, list[str]]:
             job = job_of(settings)
             submission = submit_run(job, options, service)
             plan = json.loads(store.get(f"sales/audit/{submission.run_id}.json"))["plan"]
-            where = (f"{S3_URL}/sales", "-", "-")
-            orders[name] = [*where, submission.run_id, plan["array"]["digest"], "0"]
+            location = (f"{S3_URL}/sales", "-", "-")
+            orders[name] = [*location, submission.run_id, plan["array"]["digest"], "0"]
             if name == "done":
-                tell(f"watch {submission.run_id} --prefix sales --quiet", S3_URL)
+                command_output(f"watch {submission.run_id} --prefix sales --quiet", S3_URL)
         for key in [entry.key for page in store.list("") for entry in page]:
             (OBJECTS / key).parent.mkdir(parents=True, exist_ok=True)
             (OBJECTS / key).write_bytes(store.get(key))
@@ -317,13 +317,13 @@ def tell_all(orders: dict[str, list[str]]) -> dict[str, Any]:
         "datasets": {name: rows_of(URL, name) for name in DATASETS},
         "specs": {name: specs_of(options, URL) for name, options in SPECS.items()},
         "grouped": {name: grouped_spec(options) for name, options in GROUPED_SPECS.items()},
-        "readings": {n: placeless(tell_json(f, URL), URL) for n, f in READINGS.items()},
+        "readings": {n: placeless(command_json(f, URL), URL) for n, f in READINGS.items()},
     }
 
 
 def spec_of_run(flags: str) -> str:
     """Return the one spec of a forecast that is there."""
-    (spec,) = tell_json(f"forecast {flags} --dry_run", URL)["specs"]
+    (spec,) = command_json(f"forecast {flags} --dry_run", URL)["specs"]
     return str(spec)
 
 

@@ -60,8 +60,8 @@ from tests.support.stored_bucket import (
     restore_folder,
     rows_of,
     specs_of,
-    tell,
-    tell_json,
+    command_output,
+    command_json,
 )
 
 EXPECTED = expected()
@@ -111,9 +111,9 @@ def url(folder: Path) -> str:
 def news(folder: Path, but: str = "/_nothing/") -> set[str]:
     """What is new in the folder; nothing that was there may be another or gone, but where told."""
     before, now = content_of(FOLDER), content_of(folder)
-    here, there = url(folder).encode(), STORED_URL.encode()
-    kept = {key: content for key, content in before.items() if but not in key}
-    assert {key: now[key].replace(here, there) for key in kept} == kept
+    copy_url, stored_url = url(folder).encode(), STORED_URL.encode()
+    kept_objects = {key: content for key, content in before.items() if but not in key}
+    assert {key: now[key].replace(copy_url, stored_url) for key in kept_objects} == kept_objects
     return {*now} - {*before}
 
 
@@ -140,8 +140,8 @@ def test_a_folder_that_is_restored_has_the_etags_that_receipts_name(untouched: s
         prefix = key.partition("/")[0]
         output = receipt["output"]
         assert store.head(f"{prefix}/{output['key']}").etag == output["etag"]
-        for one in receipt["inputs"] if prefix != "lake" else ():
-            assert store.head(f"{prefix}/{one['key']}").etag == one["etag"]
+        for source in receipt["inputs"] if prefix != "lake" else ():
+            assert store.head(f"{prefix}/{source['key']}").etag == source["etag"]
         named += 1
     assert named == 13
 
@@ -151,7 +151,7 @@ def test_a_folder_that_is_restored_has_the_etags_that_receipts_name(untouched: s
 
 @pytest.mark.parametrize("name", MARKED)
 def test_a_forecast_that_is_stored_is_not_made_again(name: str, folder: Path) -> None:
-    run = tell_json(f"forecast {ALL_FORECASTS[name]}", url(folder))
+    run = command_json(f"forecast {ALL_FORECASTS[name]}", url(folder))
     counts = run["partitions"]
     assert run["specs"] == [EXPECTED["forecasts"][name]["spec"]]
     assert (counts["done"], counts["pending"], counts["failed"]) == (0, 0, 0)
@@ -162,7 +162,7 @@ def test_a_forecast_that_is_stored_is_not_made_again(name: str, folder: Path) ->
 def test_a_backtest_that_is_stored_computes_nothing_and_has_the_same_leaderboard(
     folder: Path,
 ) -> None:
-    result = tell_json(BACKTEST, url(folder))
+    result = command_json(BACKTEST, url(folder))
     assert (result["computed"], result["skipped"]) == (0, 3)
     (stored,) = (FOLDER / "sales/backtests/_leaderboards").glob("*.json")
     assert result["leaderboard"] == json.loads(stored.read_bytes())
@@ -177,7 +177,7 @@ def test_a_backtest_that_is_stored_computes_nothing_and_has_the_same_leaderboard
 
 
 def test_forecasts_that_are_stored_are_evaluated_as_ever(folder: Path) -> None:
-    result = tell_json(EVALUATE, url(folder))
+    result = command_json(EVALUATE, url(folder))
     stored = [*(FOLDER / "sales/evaluations").glob("*.json")]
     assert timeless(result) in [timeless(json.loads(path.read_bytes())) for path in stored]
     assert news(folder) == set()
@@ -186,10 +186,10 @@ def test_forecasts_that_are_stored_are_evaluated_as_ever(folder: Path) -> None:
 @pytest.mark.parametrize("name", QUALITY)
 def test_quality_that_is_stored_is_not_measured_again(name: str, folder: Path) -> None:
     code = 1 if name == "dataset" else 0
-    report = tell_json(QUALITY[name], url(folder), code=code)
+    report = command_json(QUALITY[name], url(folder), code=code)
     prefix = "lake" if name == "dataset" else "sales"
-    found = (FOLDER / prefix / "quality/_reports").glob("*.json")
-    (stored,) = [path for path in found if "accuracy" not in path.name]
+    paths = (FOLDER / prefix / "quality/_reports").glob("*.json")
+    (stored,) = [path for path in paths if "accuracy" not in path.name]
     assert timeless(report) == timeless(json.loads(stored.read_bytes()))
     beside = stored.with_name(f"{stored.stem}-accuracy.json")
     assert report.get("accuracy") == (json.loads(beside.read_bytes()) if beside.exists() else None)
@@ -200,13 +200,13 @@ def test_quality_that_is_stored_is_not_measured_again(name: str, folder: Path) -
 def timeless(value: Any) -> Any:
     """Leave out what the clock says, and what is no part of a report."""
     if isinstance(value, dict):
-        other = {"at", "stale_hours", "source", "location", "run_id", "accuracy"}
-        return {name: timeless(one) for name, one in value.items() if name not in other}
-    return [timeless(one) for one in value] if isinstance(value, list) else value
+        changing = {"at", "stale_hours", "source", "location", "run_id", "accuracy"}
+        return {name: timeless(entry) for name, entry in value.items() if name not in changing}
+    return [timeless(entry) for entry in value] if isinstance(value, list) else value
 
 
 def test_a_dataset_that_was_cleaned_is_not_cleaned_again(folder: Path) -> None:
-    result = tell_json(CLEAN, url(folder))
+    result = command_json(CLEAN, url(folder))
     assert (result["dataset"]["version"], result["new"]) == ("v1.1", False)
     assert roots(news(folder)) == {"audit"}
 
@@ -227,7 +227,7 @@ def test_rows_that_are_published_already_are_not_published_again(
         frame = frame[frame["timestamp"] >= "2024-02-01"]
     frame.to_parquet("again.parquet", index=False)
     place = "--prefix lake --partition_by month"
-    again = tell_json(f"data {flags} {place}", url(folder), file="again.parquet")
+    again = command_json(f"data {flags} {place}", url(folder), file="again.parquet")
     assert (again["new"], again["version"]) == (False, dataset.split("/")[1 + ("raw" in dataset)])
     assert news(folder) == set()
 
@@ -235,7 +235,7 @@ def test_rows_that_are_published_already_are_not_published_again(
 @pytest.mark.parametrize("name", FEATURES)
 def test_a_feature_set_that_is_stored_is_found(name: str, folder: Path) -> None:
     Path("recipe.yaml").write_text(RECIPE)
-    result = tell_json(FEATURES[name], url(folder), recipe="recipe.yaml")
+    result = command_json(FEATURES[name], url(folder), recipe="recipe.yaml")
     assert result["new"] is False
     assert news(folder) == set()
 
@@ -250,12 +250,12 @@ def test_a_file_that_the_loader_has_processed_stays_processed(folder: Path) -> N
 
 def test_a_forecast_made_again_is_the_stored_one(folder: Path) -> None:
     for name in ("wide", "month", "symbol", "dataset"):
-        tell(f"forecast {FORECASTS[name]} --overwrite --quiet", url(folder))
+        command_output(f"forecast {FORECASTS[name]} --overwrite --quiet", url(folder))
         stored = EXPECTED["forecasts"][name]
         again = numbers_of(url(folder), FORECASTS[name], stored["spec"])
         assert again["sum"] == pytest.approx(stored["sum"], rel=1e-6)
-        for told in ("columns", "rows"):
-            assert again[told] == stored[told]
+        for detail in ("columns", "rows"):
+            assert again[detail] == stored[detail]
     assert roots({*content_of(folder)} - {*content_of(FOLDER)}) == {"audit", "timings"}
 
 
@@ -271,14 +271,14 @@ def test_forecasts_that_are_stored_give_their_numbers(name: str, untouched: str)
 
 @pytest.mark.parametrize("name", ["nano", "registry"])
 def test_forecasts_that_are_stored_are_verified(name: str, untouched: str) -> None:
-    report = tell_json(f"verify {FORECASTS[name]}", untouched)
+    report = command_json(f"verify {FORECASTS[name]}", untouched)
     assert (report["differences"], report["series"]) == ([], {"nano": 6, "registry": 2}[name])
 
 
 @pytest.mark.parametrize("name", READINGS)
 def test_what_scripts_read_of_the_bucket_is_as_it_was(name: str, untouched: str) -> None:
-    told = placeless(tell_json(READINGS[name], untouched), untouched)
-    assert told == EXPECTED["readings"][name]
+    output = placeless(command_json(READINGS[name], untouched), untouched)
+    assert output == EXPECTED["readings"][name]
 
 
 @pytest.mark.parametrize("name", SPECS)
@@ -293,9 +293,9 @@ def test_the_same_covariates_are_the_same_spec(name: str) -> None:
 
 @pytest.mark.parametrize("dataset", DATASETS)
 def test_every_version_of_a_dataset_has_its_rows(dataset: str, untouched: str) -> None:
-    found, stored = rows_of(untouched, dataset), EXPECTED["datasets"][dataset]
-    assert found.pop("sums") == pytest.approx(stored["sums"])
-    assert found == {name: value for name, value in stored.items() if name != "sums"}
+    rows, stored = rows_of(untouched, dataset), EXPECTED["datasets"][dataset]
+    assert rows.pop("sums") == pytest.approx(stored["sums"])
+    assert rows == {name: value for name, value in stored.items() if name != "sums"}
 
 
 def test_a_feature_set_tells_how_it_was_made(untouched: str) -> None:
@@ -308,7 +308,9 @@ def test_a_feature_set_tells_how_it_was_made(untouched: str) -> None:
 
 def test_a_failure_that_is_stored_is_told(untouched: str) -> None:
     flags = "--prefix broken --model seasonal-naive --horizon 2"
-    assert "failed: 2024/01/part-00000: CorruptedFileError" in tell(f"status {flags}", untouched)
+    assert "failed: 2024/01/part-00000: CorruptedFileError" in command_output(
+        f"status {flags}", untouched
+    )
 
 
 # -- the registry ----------------------------------------------------------------------------------
@@ -317,7 +319,7 @@ def test_a_failure_that_is_stored_is_told(untouched: str) -> None:
 def test_the_switch_that_is_stored_can_be_taken_back(folder: Path) -> None:
     manager = ModelManager(bucket=url(folder), prefix="sales")
     summary, active = manager.show_model("tiny")
-    assert [one.version for one in summary.versions] == ["v1.0", "v1.1"]
+    assert [entry.version for entry in summary.versions] == ["v1.0", "v1.1"]
     assert [(change.version, change.why) for change in active.history] == [
         ("v1.0", "the first version"),
         ("v1.1", "better on weekends"),
@@ -428,8 +430,8 @@ def planned_spec(name: str) -> str:
 
 
 def counts_of(name: str) -> tuple[int, int]:
-    told = tell_json(f"plan {ARRAYS[name]}", S3_URL)
-    return told["done"], told["pending"]
+    output = command_json(f"plan {ARRAYS[name]}", S3_URL)
+    return output["done"], output["pending"]
 
 
 @pytest.mark.parametrize("name", ARRAYS)
@@ -440,11 +442,11 @@ def test_a_plan_that_is_stored_is_read_and_written_to_the_same_bytes(
     store = open_store(StoreAddress(f"{S3_URL}/sales"))
     plan = read_plan(store, run_id, digest)
     tasks = [read_tasks(store, plan, child) for child in range(len(plan.shares))]
-    made, ends = (datetime.fromisoformat(one) for one in (plan.created_at, plan.expires_at))
+    created, ends = (datetime.fromisoformat(text) for text in (plan.created_at, plan.expires_at))
     setup = dump_setup(prepared_of(load_setup(plan)))
     (tmp_path / "plan").mkdir()
     copy = open_store(StoreAddress(f"file://{tmp_path}/plan"))
-    again = write_plan(copy, run_id, setup, tasks, now=made, valid_for=ends - made)
+    again = write_plan(copy, run_id, setup, tasks, now=created, valid_for=ends - created)
     assert again == plan
     assert [len(share) for share in tasks] == [2, 1]
     for key, content in keys_of(copy).items():
@@ -455,7 +457,7 @@ def test_a_plan_that_is_stored_is_read_and_written_to_the_same_bytes(
 def test_an_array_run_that_is_stored_is_done(objects: Store) -> None:
     before = keys_of(objects)
     assert counts_of("done") == (3, 0)
-    run = tell_json(f"forecast {ARRAYS['done']}", S3_URL)
+    run = command_json(f"forecast {ARRAYS['done']}", S3_URL)
     assert (run["partitions"]["skipped"], run["partitions"]["done"]) == (3, 0)
     now = keys_of(objects)
     assert {key: now[key] for key in before} == before
@@ -475,7 +477,7 @@ def test_a_child_that_is_started_once_more_does_nothing(
     changed = {key for key, content in keys_of(objects).items() if before.get(key) != content}
     assert changed == {summary}
     attempts = Audit.from_json(objects.get(summary), summary).plan["attempts"]
-    assert [one["attempt"] for one in attempts] == [1, 2]  # type: ignore[attr-defined]
+    assert [attempt["attempt"] for attempt in attempts] == [1, 2]  # type: ignore[attr-defined]
     capsys.readouterr()
 
 

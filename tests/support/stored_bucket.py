@@ -210,7 +210,7 @@ DATASETS = (
 )
 
 
-def tell(flags: str, url: str, *, code: int = 0, **texts: object) -> str:
+def command_output(flags: str, url: str, *, code: int = 0, **texts: object) -> str:
     """Run the program on a bucket and return its output."""
     arguments = [part.format(**texts) for part in flags.split()]
     out = io.StringIO()
@@ -223,9 +223,9 @@ def tell(flags: str, url: str, *, code: int = 0, **texts: object) -> str:
     return out.getvalue()
 
 
-def tell_json(flags: str, url: str, *, code: int = 0, **texts: object) -> Any:
+def command_json(flags: str, url: str, *, code: int = 0, **texts: object) -> Any:
     """Run the program with ``--json`` and return the values that it prints."""
-    return json.loads(tell(f"{flags} --json", url, code=code, **texts))
+    return json.loads(command_output(f"{flags} --json", url, code=code, **texts))
 
 
 def placeless(value: Any, url: str) -> Any:

@@ -59,11 +59,11 @@ def test_without_a_gpu_its_benchmark_says_so() -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, FOLDER / "gpu.py"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 2
-    assert "no CUDA device on this machine" in done.stderr
+    assert process.returncode == 2
+    assert "no CUDA device on this machine" in process.stderr
 
 
 TABLE = """bolt-tiny, lengths [100, 200], h=7, 1 core(s)

@@ -50,23 +50,23 @@ def resources(name: str, kind: str = "") -> dict[str, Any]:
 
 def statements(name: str) -> list[tuple[str, dict[str, Any]]]:
     """Every statement of every policy of a template, with the resource it stands in."""
-    found: list[tuple[str, dict[str, Any]]] = []
+    result: list[tuple[str, dict[str, Any]]] = []
 
-    def walk(where: str, value: Any) -> None:
+    def walk(name_path: str, value: Any) -> None:
         if isinstance(value, dict):
             if "Effect" in value:
-                found.append((where, value))
+                result.append((name_path, value))
             for inner in value.values():
-                walk(where, inner)
+                walk(name_path, inner)
         elif isinstance(value, list):
             for inner in value:
-                walk(where, inner)
+                walk(name_path, inner)
         elif isinstance(value, str) and value.lstrip().startswith('{"Version"'):
-            walk(where, json.loads(value))
+            walk(name_path, json.loads(value))
 
     for key, properties in template(name)["Resources"].items():
         walk(key, properties)
-    return found
+    return result
 
 
 def listed(value: Any) -> list[Any]:
@@ -79,8 +79,8 @@ def test_a_template_is_clean(name: str) -> None:
         str(Path(sys.executable).parent / "cfn-lint"),
         str(configuration.template_file(name)),
     ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (0, "")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stdout) == (0, "")
 
 
 def test_every_template_is_deployed() -> None:
@@ -94,13 +94,13 @@ def test_every_template_is_deployed() -> None:
 def test_nothing_is_allowed_by_a_wildcard_but_for_a_written_reason(name: str) -> None:
     reasons = template(name).get("Metadata", {}).get("WildcardResources", {})
     used = set()
-    for where, statement in statements(name):
+    for place, statement in statements(name):
         if statement["Effect"] != "Allow":
             continue
         actions = listed(statement["Action"])
-        assert not [a for a in actions if "*" in a or ":" not in a], (where, statement)
+        assert not [a for a in actions if "*" in a or ":" not in a], (place, statement)
         if "*" in listed(statement.get("Resource", [])):
-            assert len(reasons[statement["Sid"]].split()) >= 4, (where, statement)
+            assert len(reasons[statement["Sid"]].split()) >= 4, (place, statement)
             used.add(statement["Sid"])
         assert "NotAction" not in statement
         assert "NotResource" not in statement
@@ -180,9 +180,9 @@ def test_a_child_is_tried_again_for_a_lost_host_and_75_and_for_nothing_else(kind
     kinds = [entry["Type"] for entry in container["ResourceRequirements"]]
     assert kinds == ["VCPU", "MEMORY", "GPU"][: 3 if kind == "Gpu" else 2]
     # What a child can't see of its machine, and its bill needs.
-    told = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
+    environment = {entry["Name"]: entry["Value"] for entry in container["Environment"]}
     machines = resources("batch", "ComputeEnvironment")[f"{kind}Machines"]["ComputeResources"]
-    assert told == {
+    assert environment == {
         "GIGACAST_STACK": {"Ref": "Name"},
         "GIGACAST_PURCHASE": machines["Type"].lower(),
         "GIGACAST_VCPUS": {"Ref": f"{kind}Vcpus"},
@@ -230,10 +230,10 @@ def test_the_bucket_is_private_encrypted_versioned_and_outlives_its_stack() -> N
 def test_what_this_job_writes_is_not_taken_for_something_that_has_come() -> None:
     pattern = resources("schedule", "Events::Rule")["NewObject"]["EventPattern"]["detail"]
     (passed,) = pattern["object"]["key"]
-    written = {one["Sub"].removeprefix("${Prefix}") for one in passed["anything-but"]["prefix"]}
-    kept = {layout.FORECASTS, layout.BACKTESTS, layout.EVALUATIONS, layout.QUALITY}
-    kept |= {layout.CLEANING, layout.TIMINGS, layout.AUDIT, layout.PLANS, layout.MODELS}
-    assert written == kept
+    written = {rule["Sub"].removeprefix("${Prefix}") for rule in passed["anything-but"]["prefix"]}
+    kept_folders = {layout.FORECASTS, layout.BACKTESTS, layout.EVALUATIONS, layout.QUALITY}
+    kept_folders |= {layout.CLEANING, layout.TIMINGS, layout.AUDIT, layout.PLANS, layout.MODELS}
+    assert written == kept_folders
 
 
 def test_every_function_and_the_queue_of_last_resort_have_an_alarm() -> None:
@@ -305,8 +305,8 @@ def test_the_dockerfile_has_a_target_for_every_flavour_without_root_in_exec_form
     lines = dockerfile()
     stages = [line.split(" AS ")[1] for line in lines if line.startswith("FROM ")]
     assert set(configuration.FLAVOURS) < set(stages)
-    known = {"FROM", "ARG", "ENV", "RUN", "COPY", "WORKDIR", "USER", "ENTRYPOINT", "CMD"}
-    assert {line.split()[0] for line in lines} == known
+    instructions = {"FROM", "ARG", "ENV", "RUN", "COPY", "WORKDIR", "USER", "ENTRYPOINT", "CMD"}
+    assert {line.split()[0] for line in lines} == instructions
     for line in lines:
         if line.startswith(("ENTRYPOINT", "CMD")):
             assert json.loads(line.partition(" ")[2])
@@ -345,10 +345,10 @@ def test_the_planners_image_holds_what_its_doors_import() -> None:
     names = {line for line in text.splitlines() if line and not line.startswith("#")}
     pinned = (ROOT / "constraints.txt").read_text().lower()
     assert all(f"\n{name}==" in f"\n{pinned}" for name in names)
-    known = {_module(name) for name in names}
+    known_modules = {_module(name) for name in names}
     for name in names:
         needed = [r for r in requires(name) or [] if "extra ==" not in r]
-        known |= {_module(re.split(r"[ ;<>=!~\[(]", r)[0]) for r in needed}
+        known_modules |= {_module(re.split(r"[ ;<>=!~\[(]", r)[0]) for r in needed}
     check = """
 import sys
 import handler.schedule, handler.arrival, handler.closing
@@ -357,12 +357,12 @@ files = {name.partition(".")[0]: module.__file__ or "" for name, module in sys.m
          if getattr(module, "__file__", None)}
 print(*[name for name, file in files.items() if "site-packages" in file])
 """
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT
     )
-    loaded = {name for name in done.stdout.split() if not name.startswith("_")}
+    loaded = {name for name in process.stdout.split() if not name.startswith("_")}
     deeper = {"urllib3", "dateutil", "six", "certifi", "cloudpickle", "jmespath"}
-    assert loaded - known - deeper == set()
+    assert loaded - known_modules - deeper == set()
 
 
 def _module(distribution: str) -> str:
@@ -372,10 +372,10 @@ def _module(distribution: str) -> str:
 
 @pytest.mark.parametrize("target", ["deploy", "destroy", "demo-batch"])
 def test_the_makefile_says_what_it_would_do(target: str) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    scripts = re.findall(r"(?:infra|tests)[/.][\w.]+?(?=\.py|\s|$)", done.stdout)
+    scripts = re.findall(r"(?:infra|tests)[/.][\w.]+?(?=\.py|\s|$)", process.stdout)
     assert scripts
     for script in scripts:
         assert (ROOT / f"{script.replace('.', '/')}.py").is_file()

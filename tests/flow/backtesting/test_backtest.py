@@ -76,11 +76,11 @@ def slow_losses(frame: pd.DataFrame, windows: int, horizon: int = 6) -> list[tup
         for item, series in frame.groupby("item_id"):
             cut = len(series) - horizon * (window + 1)
             past, future = series.iloc[:cut], series.iloc[cut : cut + horizon]
-            made = gigacast.forecast(past, model="seasonal-naive", **OPTIONS)
+            result = gigacast.forecast(past, model="seasonal-naive", **OPTIONS)
             values = past["target"].to_numpy()
             scale = np.abs(values[24:] - values[:-24]).mean()
             error = loss = 0.0
-            for y, (_, step) in zip(future["target"], made.iterrows(), strict=True):
+            for y, (_, step) in zip(future["target"], result.iterrows(), strict=True):
                 error += abs(y - step["predictions"])
                 q = step["0.9"]
                 loss += 2 * (0.9 * (y - q) if y > q else 0.1 * (q - y))
@@ -95,16 +95,16 @@ def test_every_series_is_forecast_from_every_origin(folder: Store) -> None:
     frame = hourly_panel(items=("a", "b"), steps=96)
     put_frame(folder, "2024/01/part-0.parquet", frame)
     backtest(folder, windows=3)
-    found = losses_of(folder, "seasonal-naive").sort_values(["window", "item_id"])
+    losses = losses_of(folder, "seasonal-naive").sort_values(["window", "item_id"])
     expected = pd.DataFrame(
         slow_losses(frame, 3), columns=["item_id", "window", "origin", "scale", "error", "loss_0.9"]
     )
-    assert found["item_id"].tolist() == expected["item_id"].tolist()
-    assert found["window"].tolist() == expected["window"].tolist()
-    assert found["origin"].tolist() == expected["origin"].tolist()
+    assert losses["item_id"].tolist() == expected["item_id"].tolist()
+    assert losses["window"].tolist() == expected["window"].tolist()
+    assert losses["origin"].tolist() == expected["origin"].tolist()
     for name in ("scale", "error", "loss_0.9"):
-        np.testing.assert_allclose(found[name], expected[name], rtol=1e-4)
-    assert found["length"].tolist() == [90, 90, 84, 84, 78, 78]
+        np.testing.assert_allclose(losses[name], expected[name], rtol=1e-4)
+    assert losses["length"].tolist() == [90, 90, 84, 84, 78, 78]
 
 
 def test_the_step_is_the_distance_between_origins(folder: Store) -> None:
@@ -123,9 +123,9 @@ def test_nothing_after_an_origin_reaches_the_forecast(tmp_path: Path, bolt: str)
         frame.loc[after, "target"] += shift
         put_frame(store, "2024/01/part-0.parquet", frame)
         backtest(store, bolt)
-        found = losses_of(store, Path(bolt).name)
+        losses = losses_of(store, Path(bolt).name)
         actual = frame[after].groupby("item_id")["target"].sum().to_numpy()
-        medians.append(found["excess"].to_numpy() + actual)
+        medians.append(losses["excess"].to_numpy() + actual)
     np.testing.assert_allclose(*medians, rtol=1e-5)
 
 
@@ -145,13 +145,13 @@ def test_standings_are_sums_over_the_losses_of_partitions(folder: Store, bolt: s
     put_panels(folder)
     board = backtest(folder, bolt, windows=2).leaderboard
     naive, mine = ({}, {})
-    for found, model in ((naive, "seasonal-naive"), (mine, Path(bolt).name)):
+    for model_losses, model in ((naive, "seasonal-naive"), (mine, Path(bolt).name)):
         for key, content in files(folder, f"backtests/{model}/").items():
             rows = pq.read_table(io.BytesIO(content)).to_pylist()
             partition = "/".join(key.split("/")[4:]).removesuffix(".parquet")
             losses = [sum(row[f"loss_{level}"] for row in rows) for level in LEVELS]
             size = sum(row["magnitude"] for row in rows)
-            found[partition] = sum(loss / size for loss in losses) / len(losses)
+            model_losses[partition] = sum(loss / size for loss in losses) / len(losses)
     assert sorted(naive) == sorted(board.segments)
     logs = [math.log(min(max(mine[name] / naive[name], 0.01), 100)) for name in naive]
     (standing,) = (s for s in board.standings if s.model != "seasonal-naive")
@@ -167,8 +167,8 @@ def test_the_leaderboard_is_stored_for_people_and_programs(folder: Store) -> Non
     result = backtest(folder)
     name = result.location.removeprefix(f"{folder.address.url}/")
     assert "| seasonal-naive |" in folder.get(f"{name}.md").decode()
-    told = json.loads(folder.get(f"{name}.json"))
-    assert told["standings"][0]["model"] == "seasonal-naive"
+    evaluation = json.loads(folder.get(f"{name}.json"))
+    assert evaluation["standings"][0]["model"] == "seasonal-naive"
     table = pq.read_table(io.BytesIO(folder.get(f"{name}.parquet")))
     assert table["segment"].to_pylist()[0] == "(all)"
     assert table.num_rows == 5
@@ -198,11 +198,11 @@ def test_figures_can_be_grouped_by_a_column_of_the_items(folder: Store) -> None:
     frame["region"] = frame["item_id"].map({"a": "north", "b": "south", "c": "north"})
     put_frame(folder, "2024/01/part-0.parquet", frame)
     result = backtest(folder, segment="column:region", windows=2)
-    found = {name: f["seasonal-naive"] for name, f in result.leaderboard.segments.items()}
-    assert {name: f.forecasts for name, f in found.items()} == {"north": 4, "south": 2}
+    figures = {name: f["seasonal-naive"] for name, f in result.leaderboard.segments.items()}
+    assert {name: f.forecasts for name, f in figures.items()} == {"north": 4, "south": 2}
     losses = losses_of(folder, "seasonal-naive")
     south = losses[losses["item_id"] == "b"]
-    assert found["south"].rmse == pytest.approx((south["square"].sum() / 12) ** 0.5)
+    assert figures["south"].rmse == pytest.approx((south["square"].sum() / 12) ** 0.5)
     assert (backtest(folder, segment="column:region", windows=2).computed) == 0
     with pytest.raises(SchemaError, match="no column 'colour'"):
         backtest(folder, segment="column:colour", windows=2)
@@ -229,11 +229,11 @@ def test_a_season_can_be_given(folder: Store) -> None:
 def test_every_executor_gives_the_same_leaderboard(folder: Store, tmp_path: Path) -> None:
     put_panels(folder)
     (tmp_path / "other").mkdir()
-    other = open_store(StoreAddress(f"file://{tmp_path}/other"))
-    put_panels(other)
-    here, there = backtest(folder), backtest(other, n_jobs=2)
-    assert (here.computed, there.computed) == (4, 4)
-    assert here.leaderboard == there.leaderboard
+    other_store = open_store(StoreAddress(f"file://{tmp_path}/other"))
+    put_panels(other_store)
+    local_result, parallel_result = backtest(folder), backtest(other_store, n_jobs=2)
+    assert (local_result.computed, parallel_result.computed) == (4, 4)
+    assert local_result.leaderboard == parallel_result.leaderboard
 
 
 @pytest.mark.filterwarnings("default")
@@ -301,10 +301,10 @@ def test_a_backtest_killed_at_any_write_comes_to_the_same_figures(
         patched.setattr("gigacast.forecasting.worker.open_store", lambda _: faulty)
         with pytest.raises(SimulatedCrash):
             backtest(folder)
-    rest = backtest(folder)
-    assert rest.skipped == (nth - (when == "before")) // 2
-    assert rest.computed + rest.skipped == 4
-    assert rest.leaderboard == backtest(undisturbed).leaderboard
+    second_run = backtest(folder)
+    assert second_run.skipped == (nth - (when == "before")) // 2
+    assert second_run.computed + second_run.skipped == 4
+    assert second_run.leaderboard == backtest(undisturbed).leaderboard
 
 
 class _Interrupted(InlineExecutor):
@@ -328,9 +328,9 @@ def test_an_interrupted_backtest_continues_where_it_was(
         patched.setattr("gigacast.backtesting.run.make_executor_for", lambda *_: _Interrupted())
         with pytest.raises(KeyboardInterrupt):
             backtest(folder)
-    rest = backtest(folder)
-    assert (rest.computed, rest.skipped) == (3, 1)
-    assert rest.leaderboard == backtest(undisturbed).leaderboard
+    second_run = backtest(folder)
+    assert (second_run.computed, second_run.skipped) == (3, 1)
+    assert second_run.leaderboard == backtest(undisturbed).leaderboard
     audits = [json.loads(content) for content in files(folder, "audit/").values()]
     assert sorted(a["status"] for a in audits) == ["completed", "interrupted"]
     assert {a["job"] for a in audits} == {"backtest"}
@@ -418,8 +418,8 @@ def registry(folder: Store, tmp_path_factory: pytest.TempPathFactory, bolt: str)
     put_panels(folder)
     manager = ModelManager(bucket=folder.address.url)
     manager.publish_model(bolt, "tiny", "v1")
-    other = tiny_bolt(session_folder(tmp_path_factory), context_length=256)
-    manager.publish_model(other, "tiny", "v2")
+    shorter_model = tiny_bolt(session_folder(tmp_path_factory), context_length=256)
+    manager.publish_model(shorter_model, "tiny", "v2")
     return manager
 
 
@@ -451,7 +451,10 @@ def test_a_version_that_is_better_on_real_models_goes_live(folder: Store, bolt: 
     assert verdict.objections == ()
     assert (verdict.active, manager.active_version("mine")) == ("v1", "v2")
     back = manager.promote_model("mine", "v1", **OPTIONS)
-    assert any("of mine/v2" in one and "partition 2024/" in one for one in back.objections)
+    assert any(
+        "of mine/v2" in objection and "partition 2024/" in objection
+        for objection in back.objections
+    )
     assert manager.active_version("mine") == "v2"
 
 
@@ -490,9 +493,9 @@ def test_objections_name_the_figure_and_the_segment(folder: Store, bolt: str) ->
     naive = "seasonal-naive"
     (model,) = (s.model for s in board.standings if s.model != naive)
     assert object_to(board, naive, model, 0.05) == []
-    found = object_to(board, model, naive, 0.05)
-    assert f"of {naive}" in found[0]
-    assert sum(one.startswith("partition 2024/") for one in found) == 4
+    objections = object_to(board, model, naive, 0.05)
+    assert f"of {naive}" in objections[0]
+    assert sum(objection.startswith("partition 2024/") for objection in objections) == 4
 
 
 def test_the_gate_ends_with_exit_code_1_and_the_table(
@@ -500,21 +503,21 @@ def test_the_gate_ends_with_exit_code_1_and_the_table(
 ) -> None:
     words = ["models", "switch", "tiny", "v2", "--if-better", "--bucket", folder.address.url]
     assert run([*words, "--horizon", "6"]) == 1
-    told = capsys.readouterr().out
-    assert "not switched to v2; stays active: tiny/v1" in told
-    assert "seasonal-naive" in told
+    output = capsys.readouterr().out
+    assert "not switched to v2; stays active: tiny/v1" in output
+    assert "seasonal-naive" in output
     assert run([*words[:4], "--windows", "2", *words[5:]]) == 2
 
 
 # -- evaluation ------------------------------------------------------------------------------------
 
 
-def slow_evaluation(made: pd.DataFrame, actual: pd.DataFrame) -> tuple[int, float, float]:
+def slow_evaluation(forecasts: pd.DataFrame, actual: pd.DataFrame) -> tuple[int, float, float]:
     """Match row by row; return how many matched, WQL and RMSE."""
-    known = {(r.item_id, r.timestamp): r.target for r in actual.itertuples()}
+    actuals = {(r.item_id, r.timestamp): r.target for r in actual.itertuples()}
     matched, magnitude, squares, losses = 0, 0.0, 0.0, [0.0] * len(LEVELS)
-    for _, row in made.iterrows():
-        y = known.get((row["item_id"], row["timestamp"]))
+    for _, row in forecasts.iterrows():
+        y = actuals.get((row["item_id"], row["timestamp"]))
         if y is None:
             continue
         matched += 1
@@ -528,18 +531,18 @@ def slow_evaluation(made: pd.DataFrame, actual: pd.DataFrame) -> tuple[int, floa
 
 
 def test_forecasts_are_compared_with_actual_values(bucket: Store) -> None:
-    whole = pd.concat(
+    panel = pd.concat(
         [hourly_panel("2024-01", items=("a", "b"), steps=31 * 24 + 4)], ignore_index=True
     )
-    january = whole["timestamp"] < "2024-02-01"
-    put_frame(bucket, "2024/01/part-0.parquet", whole[january])
+    january = panel["timestamp"] < "2024-02-01"
+    put_frame(bucket, "2024/01/part-0.parquet", panel[january])
     gigacast.forecast(bucket.address.url, model="seasonal-naive", **OPTIONS)
     nothing = gigacast.evaluate(bucket.address.url)
     assert (nothing.steps, nothing.matched, nothing.waiting) == (12, 0, 12)
-    made = gigacast.read_forecasts(bucket.address.url)
-    put_frame(bucket, "2024/02/part-0.parquet", whole[~january])
+    forecasts = gigacast.read_forecasts(bucket.address.url)
+    put_frame(bucket, "2024/02/part-0.parquet", panel[~january])
     result = gigacast.evaluate(bucket.address.url)
-    matched, wql, rmse = slow_evaluation(made, whole)
+    matched, wql, rmse = slow_evaluation(forecasts, panel)
     assert (result.matched, result.waiting, matched) == (8, 4, 8)
     figures = result.figures["version"]["seasonal-naive/1", "all"]
     assert (figures.wql, figures.rmse) == pytest.approx((wql, rmse), rel=1e-5)
@@ -549,23 +552,23 @@ def test_forecasts_are_compared_with_actual_values(bucket: Store) -> None:
 
 
 def test_actuals_are_found_in_parts_of_another_name_and_in_any_order(folder: Store) -> None:
-    whole = hourly_panel("2024-01", items=("a", "b"), steps=31 * 24 + 6)
-    january = whole["timestamp"] < "2024-02-01"
-    put_frame(folder, "2024/01/part-0.parquet", whole[january])
+    panel = hourly_panel("2024-01", items=("a", "b"), steps=31 * 24 + 6)
+    january = panel["timestamp"] < "2024-02-01"
+    put_frame(folder, "2024/01/part-0.parquet", panel[january])
     gigacast.forecast(folder.address.url, model="seasonal-naive", **OPTIONS)
-    late = whole[~january].sample(frac=1, random_state=0)
+    late = panel[~january].sample(frac=1, random_state=0)
     put_frame(folder, "2024/02/part-new-1.parquet", late[:7])
     put_frame(folder, "2024/02/part-new-2.parquet", late[7:])
     assert gigacast.evaluate(folder.address.url).matched == 12
 
 
 def test_versions_of_a_model_are_told_apart(folder: Store, bolt: str) -> None:
-    whole = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
-    january = whole["timestamp"] < "2024-02-01"
-    put_frame(folder, "2024/01/part-0.parquet", whole[january])
+    panel = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
+    january = panel["timestamp"] < "2024-02-01"
+    put_frame(folder, "2024/01/part-0.parquet", panel[january])
     for model in ("seasonal-naive", bolt):
         gigacast.forecast(folder.address.url, model=model, **OPTIONS)
-    put_frame(folder, "2024/02/part-0.parquet", whole[~january])
+    put_frame(folder, "2024/02/part-0.parquet", panel[~january])
     result = gigacast.evaluate(folder.address.url)
     assert len(result.figures["version"]) == 2
     only = gigacast.evaluate(folder.address.url, model="seasonal-naive")
@@ -575,12 +578,12 @@ def test_versions_of_a_model_are_told_apart(folder: Store, bolt: str) -> None:
 
 
 def test_parts_of_a_file_add_up_to_the_file(folder: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = hourly_panel("2024-01", items=tuple("abcdefg"), steps=31 * 24 + 4)
-    january = whole["timestamp"] < "2024-02-01"
-    put_frame(folder, "2024/01/part-0.parquet", whole[january])
+    panel = hourly_panel("2024-01", items=tuple("abcdefg"), steps=31 * 24 + 4)
+    january = panel["timestamp"] < "2024-02-01"
+    put_frame(folder, "2024/01/part-0.parquet", panel[january])
     for layout in ("long", "wide"):
         gigacast.forecast(folder.address.url, model="seasonal-naive", layout=layout, **OPTIONS)
-    put_frame(folder, "2024/02/part-0.parquet", whole[~january])
+    put_frame(folder, "2024/02/part-0.parquet", panel[~january])
     at_once = gigacast.evaluate(folder.address.url)
     assert (at_once.steps, at_once.matched) == (2 * 42, 2 * 28)
     long, wide = at_once.figures["version"].values()
@@ -590,9 +593,9 @@ def test_parts_of_a_file_add_up_to_the_file(folder: Store, monkeypatch: pytest.M
     assert (parts.steps, parts.matched) == (at_once.steps, at_once.matched)
     for by, figures in at_once.figures.items():
         for key, expected in figures.items():
-            found = parts.figures[by][key]
+            part_figures = parts.figures[by][key]
             for name, value in asdict(expected).items():
-                assert getattr(found, name) == pytest.approx(value, nan_ok=True), (key, name)
+                assert getattr(part_figures, name) == pytest.approx(value, nan_ok=True), (key, name)
 
 
 def test_actuals_of_a_symbol_are_of_its_timeframe(folder: Store) -> None:
@@ -603,8 +606,8 @@ def test_actuals_of_a_symbol_are_of_its_timeframe(folder: Store) -> None:
     put_frame(folder, name("2024/01", "1h", "2024_01"), bars[january])
     gigacast.forecast(folder.address.url, model="seasonal-naive", **OPTIONS)
     put_frame(folder, name("2024/02", "1h", "2024_02"), bars[~january])
-    other = bars[~january].assign(target_close=1000.0)
-    put_frame(folder, name("2024/02", "30min", "2024_02"), other)
+    february = bars[~january].assign(target_close=1000.0)
+    put_frame(folder, name("2024/02", "30min", "2024_02"), february)
     result = gigacast.evaluate(folder.address.url, months="1")
     assert (result.matched, result.waiting) == (6, 0)
     assert result.figures["version"]["seasonal-naive/1", "all"].rmse == 0
@@ -617,10 +620,10 @@ def test_actuals_of_a_symbol_are_of_its_timeframe(folder: Store) -> None:
 
 
 def test_forecasts_of_csv_parts_are_evaluated_like_any(folder: Store) -> None:
-    whole = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
-    january = whole["timestamp"] < "2024-02-01"
+    panel = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
+    january = panel["timestamp"] < "2024-02-01"
     for month, rows in (("01", january), ("02", ~january)):
-        text = whole[rows].to_csv(index=False)
+        text = panel[rows].to_csv(index=False)
         folder.put(f"2024/{month}/part-0.csv", text.encode())
     gigacast.forecast(folder.address.url, model="seasonal-naive", months="1", **OPTIONS)
     result = gigacast.evaluate(folder.address.url)
@@ -640,16 +643,16 @@ def test_a_forecast_that_cannot_be_read_is_named_and_nothing_of_it_counts(folder
 
 
 def test_the_evaluation_is_stored_for_people_and_programs(folder: Store) -> None:
-    whole = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
-    january = whole["timestamp"] < "2024-02-01"
-    put_frame(folder, "2024/01/part-0.parquet", whole[january])
+    panel = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
+    january = panel["timestamp"] < "2024-02-01"
+    put_frame(folder, "2024/01/part-0.parquet", panel[january])
     gigacast.forecast(folder.address.url, model="seasonal-naive", **OPTIONS)
-    put_frame(folder, "2024/02/part-0.parquet", whole[~january])
+    put_frame(folder, "2024/02/part-0.parquet", panel[~january])
     result = gigacast.evaluate(folder.address.url)
     name = result.location.removeprefix(f"{folder.address.url}/")
-    told = folder.get(f"{name}.md").decode()
-    assert "6 of 6 forecast steps have an actual" in told
-    assert "| model | 0.1 | 0.5 | 0.9 | 80% |" in told
+    markdown = folder.get(f"{name}.md").decode()
+    assert "6 of 6 forecast steps have an actual" in markdown
+    assert "| model | 0.1 | 0.5 | 0.9 | 80% |" in markdown
     assert json.loads(folder.get(f"{name}.json"))["matched"] == 6
     table = pq.read_table(io.BytesIO(folder.get(f"{name}.parquet")))
     assert table["by"].to_pylist() == ["version", "month", *["step"] * 6]
@@ -673,9 +676,9 @@ def test_the_commands_print_a_table_or_json(
     assert "<svg" in picture.read_text(encoding="utf-8")
     assert run([*words, "--horizon", "6", "--plot", "calibration.bmp"]) == 2
     assert "none of .png" in capsys.readouterr().err
-    where = ["--bucket", folder.address.url]
-    assert run([*where, "--model", "seasonal-naive", "--horizon", "6", "--quiet"]) == 0
-    assert run(["evaluate", *where]) == 0
+    flags = ["--bucket", folder.address.url]
+    assert run([*flags, "--model", "seasonal-naive", "--horizon", "6", "--quiet"]) == 0
+    assert run(["evaluate", *flags]) == 0
     assert "wait for their actual" in capsys.readouterr().out
-    assert run(["evaluate", *where, "--json"]) == 0
+    assert run(["evaluate", *flags, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 72

@@ -111,9 +111,9 @@ def test_status_closes_a_run_that_nobody_watched(
     batch.wait()
     assert read_audit(store, run_id).end_time is None
     assert run(["status", *flags(store, "--json")]) == 0
-    (found,) = json.loads(capsys.readouterr().out)["runs"]
-    assert (found["status"], found["files_processed"]) == ("completed", 3)
-    assert (found["array"]["children"], found["array"]["attempts"]) == (1, 1)
+    (listed_run,) = json.loads(capsys.readouterr().out)["runs"]
+    assert (listed_run["status"], listed_run["files_processed"]) == ("completed", 3)
+    assert (listed_run["array"]["children"], listed_run["array"]["attempts"]) == (1, 1)
 
 
 def test_cancel_ends_a_run_and_says_so(
@@ -139,25 +139,25 @@ def test_a_model_gives_the_same_bits_on_batch_and_here(
     array = ["--executor", "batch", "--children", "1"]
     assert run(["--bucket", store.address.url, *nano, *array]) == 0
     assert run(["--bucket", local.address.url, *nano]) == 0
-    made, wanted = (
+    forecasts, expected = (
         {
-            entry.key: found.get(entry.key)
-            for page in found.list("forecasts/")
+            entry.key: folder.get(entry.key)
+            for page in folder.list("forecasts/")
             for entry in page
             if not entry.key.endswith("_manifest.parquet")
         }
-        for found in (store, local)
+        for folder in (store, local)
     )
     # The metadata names the inputs' ETags, which are the same: the content is.
-    assert len(made) == 3
-    assert made == wanted
+    assert len(forecasts) == 3
+    assert forecasts == expected
 
 
 def test_auto_is_bfloat16_in_an_array_whatever_machine_plans(store: Store) -> None:
-    given = {"bucket": store.address.url, "model": "gigacast-bolt-nano", "horizon": 6}
-    auto = prepare_array(job_of(load_settings(nest_arguments(given))))
-    told = prepare(job_of(load_settings(nest_arguments({**given, "precision": "bfloat16"}))))
-    assert (auto.info.precision, auto.spec) == ("bfloat16", told.spec)
+    options = {"bucket": store.address.url, "model": "gigacast-bolt-nano", "horizon": 6}
+    auto = prepare_array(job_of(load_settings(nest_arguments(options))))
+    prepared = prepare(job_of(load_settings(nest_arguments({**options, "precision": "bfloat16"}))))
+    assert (auto.info.precision, auto.spec) == ("bfloat16", prepared.spec)
 
 
 @pytest.mark.parametrize("answer", ["leave", "cancel", None])
@@ -176,19 +176,19 @@ def test_ctrl_c_asks_whether_to_leave_or_to_cancel(
     monkeypatch.setattr("sys.stdin.isatty", lambda: answer is not None)
     monkeypatch.setattr("click.prompt", lambda *_, **__: answer)
     assert run(flags(store, "--executor", "batch", "--children", "2")) == 130
-    said = capsys.readouterr().err
+    errors = capsys.readouterr().err
     (head,) = store.list_folder("plans/").objects
     run_id = head.key.split("/")[1].removesuffix(".json")
     if answer == "cancel":
-        assert f"{run_id} is cancelled" in said
+        assert f"{run_id} is cancelled" in errors
     else:
-        assert f"{run_id} goes on; gigacast watch {run_id} --bucket {store.address.url}" in said
+        assert f"{run_id} goes on; gigacast watch {run_id} --bucket {store.address.url}" in errors
     cancelled = "cancelled_at" in read_audit(store, run_id).plan["array"]
     assert cancelled is (answer == "cancel")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["watch", "no_such_run"], "no run no_such_run under s3://"),
         (["logs", "no_such_run", "7"], "no run no_such_run under s3://"),
@@ -200,11 +200,11 @@ def test_ctrl_c_asks_whether_to_leave_or_to_cancel(
     ],
 )
 def test_a_mistake_is_reported_in_a_single_line(
-    store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+    store: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     assert run([*arguments, "--bucket", store.address.url]) == 2
     err = capsys.readouterr().err
-    assert said in err
+    assert message in err
     assert err.startswith("gigacast: ")
     assert len(err.splitlines()) <= 2
 
@@ -228,20 +228,25 @@ def test_missing_credentials_and_a_local_folder_are_reported_in_a_single_line(
 
 def submission(store: Store, batch: LocalBatch, **options: object) -> tuple[Submission, list[str]]:
     batch.pause()
-    given = {"bucket": store.address.url, "model": "seasonal-naive", "horizon": 6, "children": 1}
-    settings = load_settings(nest_arguments(given))
+    arguments = {
+        "bucket": store.address.url,
+        "model": "seasonal-naive",
+        "horizon": 6,
+        "children": 1,
+    }
+    settings = load_settings(nest_arguments(arguments))
     chosen = replace(array_options_of(settings), **options)  # type: ignore[arg-type]
-    made = submit_run(job_of(settings), chosen, BatchService("us-east-1"))
-    array = read_audit(store, made.run_id).plan["array"]
-    order = ChildOrder(store.address, made.run_id, array["digest"])  # type: ignore[index]
-    return made, list(order.command())
+    submission_record = submit_run(job_of(settings), chosen, BatchService("us-east-1"))
+    array = read_audit(store, submission_record.run_id).plan["array"]
+    order = ChildOrder(store.address, submission_record.run_id, array["digest"])  # type: ignore[index]
+    return submission_record, list(order.command())
 
 
 def test_a_child_refuses_a_plan_that_was_changed_under_it(
     store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made, command = submission(store, batch)
-    key = f"plans/{made.run_id}.json"
+    submitted_run, command = submission(store, batch)
+    key = f"plans/{submitted_run.run_id}.json"
     store.put(key, store.get(key).replace(b'"horizon":6', b'"horizon":7'))
     assert child.main(command, {}) == EXIT_USAGE
     (line,) = capsys.readouterr().err.splitlines()
@@ -270,15 +275,15 @@ def test_a_child_without_an_order_is_reported_in_a_single_line(
 def test_a_child_logs_json_lines_with_run_child_and_attempt(
     store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made, command = submission(store, batch)
+    submitted_run, command = submission(store, batch)
     assert child.main(command, {"AWS_BATCH_JOB_ATTEMPT": "2"}) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["event"] for line in lines] == ["finished"] * 3 + ["closed"]
     assert {(line["run"], line["child"], line["attempt"]) for line in lines} == {
-        (made.run_id, 0, 2)
+        (submitted_run.run_id, 0, 2)
     }
     assert child.main(command, dict(os.environ)) == 0
     again = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
     assert again == ["closed"]
-    summary = read_audit(store, f"{made.run_id}/0")
+    summary = read_audit(store, f"{submitted_run.run_id}/0")
     assert (summary.files_processed, len(summary.plan["attempts"])) == (3, 2)  # type: ignore[arg-type]

@@ -57,14 +57,14 @@ def service() -> BatchService:
     return BatchService("us-east-1")
 
 
-def job_in(store: Store, **given: Any) -> ForecastJob:
-    arguments = {"bucket": store.address.url, "model": "seasonal-naive", "horizon": 6, **given}
+def job_in(store: Store, **options: Any) -> ForecastJob:
+    arguments = {"bucket": store.address.url, "model": "seasonal-naive", "horizon": 6, **options}
     return job_of(load_settings(nest_arguments(arguments)))
 
 
-def submit(store: Store, service: BatchService, children: int = 8, **given: Any) -> Submission:
+def submit(store: Store, service: BatchService, children: int = 8, **options: Any) -> Submission:
     settings = load_settings(nest_arguments({"children": children}))
-    return submit_run(job_in(store, **given), array_options_of(settings), service)
+    return submit_run(job_in(store, **options), array_options_of(settings), service)
 
 
 def watch(store: Store, submission: Submission, service: BatchService) -> Audit:
@@ -90,9 +90,9 @@ def receipts(store: Store) -> list[Receipt]:
 
 def assert_done_once(store: Store, partitions: int) -> None:
     """Every partition has its forecast and a single receipt."""
-    done = Counter(receipt.partition for receipt in receipts(store))
-    assert len(done) == partitions == len(forecasts(store))
-    assert set(done.values()) == {1}
+    receipt_counts = Counter(receipt.partition for receipt in receipts(store))
+    assert len(receipt_counts) == partitions == len(forecasts(store))
+    assert set(receipt_counts.values()) == {1}
 
 
 def test_an_array_of_eight_writes_the_same_forecasts_as_a_local_run(
@@ -100,13 +100,13 @@ def test_an_array_of_eight_writes_the_same_forecasts_as_a_local_run(
 ) -> None:
     store, local = bucket_of(server, 20), bucket_of(server, 20)
     submission = submit(store, service)
-    seen: list[ArrayProgress] = []
-    audit = watch_run(store, submission.run_id, service, on_progress=seen.append)
+    progress: list[ArrayProgress] = []
+    audit = watch_run(store, submission.run_id, service, on_progress=progress.append)
     assert (submission.tasks, submission.children) == (40, 8)
     assert (audit.status, audit.files_processed, audit.files_failed) == ("completed", 40, 0)
     assert audit.totals["series"] == 120
     assert array_of(audit)["attempts"] == 8
-    assert (seen[-1].done, seen[-1].children) == (40, {"SUCCEEDED": 8})
+    assert (progress[-1].done, progress[-1].children) == (40, {"SUCCEEDED": 8})
     assert_done_once(store, 40)
     run_forecast(job_in(local))
     assert [*forecasts(store).values()] == [*forecasts(local).values()]
@@ -132,8 +132,8 @@ def test_the_manifest_is_made_from_lists_of_children_without_reading_receipts(
 # -- accidents -------------------------------------------------------------------------------------
 
 
-def clumsy(child: int, after: int, how: str, attempt: int = 1) -> dict[str, str]:
-    accident = {"child": child, "attempt": attempt, "after": after, "signal": how}
+def clumsy(child: int, after: int, signal_name: str, attempt: int = 1) -> dict[str, str]:
+    accident = {"child": child, "attempt": attempt, "after": after, "signal": signal_name}
     return {"CHILD_ACCIDENT": json.dumps(accident)}
 
 
@@ -141,7 +141,7 @@ def test_a_child_that_is_killed_is_named_and_a_local_run_does_the_rest(
     server: MotoServer, service: BatchService
 ) -> None:
     store = bucket_of(server, 4)
-    with LocalBatch(program=CLUMSY, environment=clumsy(1, after=2, how="SIGKILL")):
+    with LocalBatch(program=CLUMSY, environment=clumsy(1, after=2, signal_name="SIGKILL")):
         audit = watch(store, submit(store, service, children=2), service)
     assert (audit.status, audit.files_processed, audit.files_failed) == ("failed", 6, 2)
     (child,) = array_of(audit)["failed_children"]
@@ -151,18 +151,18 @@ def test_a_child_that_is_killed_is_named_and_a_local_run_does_the_rest(
     failure = audit.failures[0]
     assert "child 1 ended before it: Essential container" in str(failure["message"])
     assert failure["partition"] not in {receipt.partition for receipt in receipts(store)}
-    rest = run_forecast(job_in(store))
-    assert (rest.status, rest.totals.partitions) == ("completed", 2)
+    second_run = run_forecast(job_in(store))
+    assert (second_run.status, second_run.totals.partitions) == ("completed", 2)
     assert_done_once(store, 8)
 
 
-@pytest.mark.parametrize(("how", "lost"), [("SIGTERM", False), ("SIGKILL", True)])
+@pytest.mark.parametrize(("signal_name", "lost"), [("SIGTERM", False), ("SIGKILL", True)])
 def test_a_child_that_is_stopped_or_loses_its_host_is_tried_again_and_continues(
-    server: MotoServer, service: BatchService, how: str, lost: bool
+    server: MotoServer, service: BatchService, signal_name: str, lost: bool
 ) -> None:
     store = bucket_of(server, 3)
     lost_hosts = {(0, 1)} if lost else set()
-    with LocalBatch(program=CLUMSY, environment=clumsy(0, 2, how), lost_hosts=lost_hosts):
+    with LocalBatch(program=CLUMSY, environment=clumsy(0, 2, signal_name), lost_hosts=lost_hosts):
         audit = watch(store, submit(store, service, children=2), service)
     assert (audit.status, audit.files_processed, audit.files_failed) == ("completed", 6, 0)
     first, second = read_audit(store, f"{audit.session_id}/0").plan["attempts"]
@@ -197,9 +197,9 @@ def test_two_submissions_at_once_give_the_forecasts_of_one(
 ) -> None:
     store = bucket_of(server, 3)
     batch.pause()
-    one, two = (submit(store, service, children=2) for _ in range(2))
+    first, second = (submit(store, service, children=2) for _ in range(2))
     batch.resume()
-    audits = [watch(store, submission, service) for submission in (one, two)]
+    audits = [watch(store, submission, service) for submission in (first, second)]
     assert [audit.status for audit in audits] == ["completed", "completed"]
     assert all(audit.files_processed + audit.files_skipped == 6 for audit in audits)
     assert_done_once(store, 6)
@@ -303,10 +303,12 @@ def test_a_job_that_waits_for_a_failed_one_never_runs(
     server: MotoServer, service: BatchService
 ) -> None:
     client = boto3.client("batch")
-    given = {"jobQueue": "gigacast-cpu", "jobDefinition": "gigacast-cpu"}
+    batch_settings = {"jobQueue": "gigacast-cpu", "jobDefinition": "gigacast-cpu"}
     with LocalBatch(program=(sys.executable, "-c", "raise SystemExit(3)")) as batch:
-        first = client.submit_job(jobName="first", **given)["jobId"]
-        second = client.submit_job(jobName="second", dependsOn=[{"jobId": first}], **given)["jobId"]
+        first = client.submit_job(jobName="first", **batch_settings)["jobId"]
+        second = client.submit_job(
+            jobName="second", dependsOn=[{"jobId": first}], **batch_settings
+        )["jobId"]
         batch.wait()
     states = service.describe([first, second])
     assert [state.status for state in states] == ["FAILED", "FAILED"]

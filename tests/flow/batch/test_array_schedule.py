@@ -148,10 +148,10 @@ print(handler.schedule.handle({"arguments": {"model": "gigacast-bolt-nano"}}, No
 """
     with LocalBatch() as batch:
         batch.pause()
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", check], cwd=ROOT, check=False, capture_output=True, text=True
         )
-    assert (done.stdout, done.stderr) == ("submitted\n", "")
+    assert (process.stdout, process.stderr) == ("submitted\n", "")
 
 
 def test_handlers_import_no_more_than_they_need() -> None:

@@ -73,17 +73,22 @@ def made_elsewhere(repository: str) -> Mapping[str, str]:
 def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_path: Path) -> None:
     deployment = Deployment.read(configuration(tmp_path))
     cloud = cloud_of(deployment)
-    made = deploy.deploy(deployment, cloud, made_elsewhere)
-    assert made["CpuImage"].endswith("/deployed:cpu-0123456789ab")
-    assert deploy.deploy(deployment, cloud, made_elsewhere)["Bucket"] == made["Bucket"]
+    outputs = deploy.deploy(deployment, cloud, made_elsewhere)
+    assert outputs["CpuImage"].endswith("/deployed:cpu-0123456789ab")
+    assert deploy.deploy(deployment, cloud, made_elsewhere)["Bucket"] == outputs["Bucket"]
     assert {cloud.status(name) for name in TEMPLATES} <= {
         "CREATE_COMPLETE",
         "UPDATE_COMPLETE",
     }
-    store = open_store(StoreAddress(f"s3://{made['Bucket']}/sales"))
+    store = open_store(StoreAddress(f"s3://{outputs['Bucket']}/sales"))
     put_panels(store)
-    given = {"bucket": made["Bucket"], "prefix": "sales", "model": "seasonal-naive", "horizon": 6}
-    settings = load_settings(nest_arguments({**given, "children": 2, "stack": deployment.name}))
+    options = {
+        "bucket": outputs["Bucket"],
+        "prefix": "sales",
+        "model": "seasonal-naive",
+        "horizon": 6,
+    }
+    settings = load_settings(nest_arguments({**options, "children": 2, "stack": deployment.name}))
     service = BatchService(deployment.region)
     with LocalBatch():
         submission = submit_run(job_of(settings), array_options_of(settings), service)
@@ -99,11 +104,11 @@ def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_
     deploy.destroy(deployment, cloud)
     assert {cloud.status(name) for name in TEMPLATES[1:]} == {"not deployed"}
     again = cloud.up("storage", dict(deployment.parameters))  # it goes on with what is there
-    assert (again["Bucket"], again["Repository"]) == (made["Bucket"], made["Repository"])
+    assert (again["Bucket"], again["Repository"]) == (outputs["Bucket"], outputs["Repository"])
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"vpc_id": None}, "vpc_id: missing"),
         ({"subnet_ids": "subnet-1"}, "subnet_ids: 'subnet-1' is not a list"),
@@ -115,25 +120,25 @@ def test_a_deployed_stack_runs_a_job_and_can_be_deleted(server: MotoServer, tmp_
     ],
 )
 def test_a_wrong_configuration_is_named(
-    server: MotoServer, tmp_path: Path, change: dict[str, Any], said: str
+    server: MotoServer, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=re.escape(said)):
+    with pytest.raises(ConfigError, match=re.escape(message)):
         Deployment.read(configuration(tmp_path, **change))
 
 
 def test_a_list_of_instance_types_is_one_parameter(server: MotoServer, tmp_path: Path) -> None:
-    given = {"parameters": {"CpuInstanceTypes": ["c7i.large", "m7i.large"]}}
-    deployment = Deployment.read(configuration(tmp_path, **given))
+    options = {"parameters": {"CpuInstanceTypes": ["c7i.large", "m7i.large"]}}
+    deployment = Deployment.read(configuration(tmp_path, **options))
     assert deployment.parameters["CpuInstanceTypes"] == "c7i.large,m7i.large"
 
 
 def test_an_existing_bucket_is_used_and_none_is_made(server: MotoServer, tmp_path: Path) -> None:
     boto3.client("s3").create_bucket(Bucket="there-already")
     deployment = Deployment.read(configuration(tmp_path, name="guest", bucket="there-already"))
-    made = cloud_of(deployment).up("storage", dict(deployment.parameters))
-    assert made["Bucket"] == "there-already"
+    outputs = cloud_of(deployment).up("storage", dict(deployment.parameters))
+    assert outputs["Bucket"] == "there-already"
     listed = boto3.client("cloudformation").list_stack_resources(StackName="guest-storage")
-    kinds = {one["ResourceType"] for one in listed["StackResourceSummaries"]}
+    kinds = {resource["ResourceType"] for resource in listed["StackResourceSummaries"]}
     assert kinds - {""} == {"AWS::ECR::Repository"}  # moto lists what a condition leaves out, bare
 
 
@@ -153,8 +158,8 @@ def test_a_stack_that_is_refused_is_named(server: MotoServer, tmp_path: Path) ->
 
 
 def repository_named(name: str) -> str:
-    made = boto3.client("ecr").create_repository(repositoryName=name)["repository"]
-    return str(made["repositoryUri"])
+    repository = boto3.client("ecr").create_repository(repositoryName=name)["repository"]
+    return str(repository["repositoryUri"])
 
 
 def test_images_are_built_for_every_flavour_and_pushed_once(

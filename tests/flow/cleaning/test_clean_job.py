@@ -65,16 +65,16 @@ def dirty(symbol: str, start: str = "2024-01-15", seed: int = 0) -> pd.DataFrame
 
 def raw(store: Store, day: str = "2024-01-15", **options: Any) -> None:
     frame = pd.concat([dirty("EURUSD"), dirty("GBPUSD", "2024-02-10", 1)])
-    given = {"contract": None, "partition_by": ["month"], **options}
-    publish(store, f"raw/FX/{day}", frame, **given)
+    arguments = {"contract": None, "partition_by": ["month"], **options}
+    publish(store, f"raw/FX/{day}", frame, **arguments)
 
 
 def job_of(store: Store, **options: Any) -> CleanJob:
     files = {name: options.pop(name) for name in ("reading", "limit") if name in options}
     every = options.pop("every", False)
     sources = options.pop("sources", None) or sources_of_dataset(store.address, RAW, every=every)
-    given = {"rules": CleanRules(), "thresholds": LENIENT, **options}
-    return CleanJob(FileJob(sources, store.address, **files), TARGET, **given)
+    arguments = {"rules": CleanRules(), "thresholds": LENIENT, **options}
+    return CleanJob(FileJob(sources, store.address, **files), TARGET, **arguments)
 
 
 def clean(store: Store, **options: Any) -> CleanResult:
@@ -130,12 +130,15 @@ def test_changes_and_sources_are_recorded(lake: Store) -> None:
     raw(lake)
     result = clean(lake)
     text = lake.get("cleaned/v1/FX/metadata.json")
-    known = parse_metadata(text, "metadata.json")
-    assert known["cleaning"]["changes"] == dict(result.changes)
-    assert [one["changes"]["filled"] for one in known["cleaning"]["partitions"]] == [3, 3]
-    there = {meta.key: meta.etag for page in lake.list("raw/FX/") for meta in page}
-    assert {one["key"]: one["etag"] for one in known["dependencies"]} == {
-        key: etag for key, etag in there.items() if key.endswith(".parquet")
+    metadata = parse_metadata(text, "metadata.json")
+    assert metadata["cleaning"]["changes"] == dict(result.changes)
+    assert [partition["changes"]["filled"] for partition in metadata["cleaning"]["partitions"]] == [
+        3,
+        3,
+    ]
+    etags = {meta.key: meta.etag for page in lake.list("raw/FX/") for meta in page}
+    assert {partition["key"]: partition["etag"] for partition in metadata["dependencies"]} == {
+        key: etag for key, etag in etags.items() if key.endswith(".parquet")
     }
     audit = json.loads(lake.get(f"audit/{result.run_id}.json"))
     assert (audit["status"], audit["job"], audit["files_processed"]) == ("completed", "clean", 2)
@@ -179,14 +182,14 @@ def test_other_rules_make_another_version_and_leave_the_first_as_it_is(lake: Sto
 
 def test_several_processes_make_the_same_version_as_one(lake: Store, tmp_path: Path) -> None:
     raw(lake)
-    one = clean(lake)
+    first = clean(lake)
     (tmp_path / "other").mkdir()
-    other = open_store(StoreAddress(f"file://{tmp_path}/other"))
-    raw(other)
-    two = clean_dataset(job_of(other), ME, executor=JoblibExecutor(2, 1))
-    assert one.manifest is not None
+    other_store = open_store(StoreAddress(f"file://{tmp_path}/other"))
+    raw(other_store)
+    two = clean_dataset(job_of(other_store), ME, executor=JoblibExecutor(2, 1))
+    assert first.manifest is not None
     assert two.manifest is not None
-    assert one.manifest.digest == two.manifest.digest
+    assert first.manifest.digest == two.manifest.digest
 
 
 @pytest.mark.parametrize(
@@ -255,13 +258,13 @@ def test_a_run_continues_after_its_process_is_killed(lake: Store) -> None:
         time.sleep(0.005)
     process.kill()
     process.wait()
-    done = len([meta for page in lake.list("timings/") for meta in page])
+    receipt_count = len([meta for page in lake.list("timings/") for meta in page])
     result = clean(lake, sources=Sources(lake.address))
     assert result.failures == []
     assert result.manifest is not None
     assert len(result.manifest.files) == 8
-    assert (result.skipped, result.computed) == (done, 8 - done)
-    assert done >= 2
+    assert (result.skipped, result.computed) == (receipt_count, 8 - receipt_count)
+    assert receipt_count >= 2
 
 
 def test_two_runs_at_once_make_a_single_version(lake: Store) -> None:
@@ -302,15 +305,15 @@ def test_a_bad_partition_is_set_aside_with_its_reason_and_the_others_are_cleaned
     content, error = BAD[name]
     lake.put("2024/04/part-00000.parquet", content)
     result = clean(lake, sources=sources)
-    assert [one.partition for one in result.set_aside] == ["2024/04/part-00000"]
+    assert [partition.partition for partition in result.set_aside] == ["2024/04/part-00000"]
     assert result.set_aside[0].judgement.reasons[0].startswith(error)
     assert result.manifest is not None
     assert [file.path for file in result.manifest.files] == [
         f"2024/{month:02d}/part-00000.parquet" for month in (1, 2, 3)
     ]
     assert result.manifest.quality_flags[0] == "1 partitions set aside"
-    told = json.loads(lake.get("cleaned/v1/FX/metadata.json"))["cleaning"]["set_aside"]
-    assert told[0]["partition"] == "2024/04/part-00000"
+    set_aside = json.loads(lake.get("cleaned/v1/FX/metadata.json"))["cleaning"]["set_aside"]
+    assert set_aside[0]["partition"] == "2024/04/part-00000"
 
 
 def test_a_partition_without_rows_becomes_an_empty_file(lake: Store) -> None:
@@ -418,7 +421,7 @@ def test_partitions_beyond_the_thresholds_are_set_aside_and_other_thresholds_rea
     strict = replace(LENIENT, off_grid=Limit(), gaps=Limit(None, 0.2))
     reading = Reading(frequency=Frequency.parse("min"))
     result = clean(lake, sources=sources, thresholds=strict, reading=reading)
-    assert [one.partition for one in result.set_aside] == ["2024/04/part-00000"]
+    assert [partition.partition for partition in result.set_aside] == ["2024/04/part-00000"]
     assert "gaps" in result.set_aside[0].judgement.reasons[0]
     later = clean(lake, sources=sources, reading=reading)
     assert (later.computed, later.set_aside) == (0, [])
@@ -497,9 +500,9 @@ def test_times_of_every_form_become_utc_on_the_grid(
     rules = CleanRules(align="nearest", frequency=Frequency.parse("h"), zone=zone)
     reading = Reading(zone=zone, frequency=rules.frequency)
     clean(lake, sources=Sources(lake.address), rules=rules, reading=reading)
-    found = rows_of(lake)["ds"]
-    assert str(found.dt.tz) == "UTC"
-    assert found.dt.tz_localize(None).tolist() == TIMES.tolist()
+    cleaned_times = rows_of(lake)["ds"]
+    assert str(cleaned_times.dt.tz) == "UTC"
+    assert cleaned_times.dt.tz_localize(None).tolist() == TIMES.tolist()
 
 
 BERLIN = pd.date_range("2024-10-26 23:00", periods=6, freq="h", tz="UTC").tz_convert(
@@ -519,9 +522,9 @@ def test_the_hour_that_occurs_twice_is_told_apart_by_order(
     lake.put("2024/10/part-00000.parquet", parquet_bytes(frame))
     reading = Reading(zone="Europe/Berlin")
     clean(lake, sources=Sources(lake.address), rules=CleanRules(zone=reading.zone), reading=reading)
-    found = rows_of(lake)
-    assert found["ds"].tolist() == BERLIN.tz_convert("UTC").tolist()
-    assert found["close"].tolist() == list(range(6))
+    rows = rows_of(lake)
+    assert rows["ds"].tolist() == BERLIN.tz_convert("UTC").tolist()
+    assert rows["close"].tolist() == list(range(6))
 
 
 @pytest.mark.parametrize(
@@ -549,8 +552,8 @@ def test_dates_are_days_of_the_zone_even_without_a_midnight(lake: Store) -> None
     lake.put("2024/03/part-00000.parquet", parquet_bytes(frame))
     reading = Reading(zone="America/Havana")
     clean(lake, sources=Sources(lake.address), rules=CleanRules(zone=reading.zone), reading=reading)
-    found = rows_of(lake)["ds"].dt.tz_convert("America/Havana").dt.strftime("%Y-%m-%d")
-    assert found.tolist() == days.strftime("%Y-%m-%d").tolist()
+    cleaned_days = rows_of(lake)["ds"].dt.tz_convert("America/Havana").dt.strftime("%Y-%m-%d")
+    assert cleaned_days.tolist() == days.strftime("%Y-%m-%d").tolist()
 
 
 def test_a_contract_gives_types_drops_bad_rows_and_is_kept_by_the_others(lake: Store) -> None:
@@ -563,9 +566,9 @@ def test_a_contract_gives_types_drops_bad_rows_and_is_kept_by_the_others(lake: S
     assert result.changes["broken_rows"] >= 1
     assert result.manifest is not None
     assert result.manifest.contract == OHLCV_SCHEMA.to_dict()
-    found = rows_of(lake)
-    assert found["close"].dtype == np.float64
-    assert (found["high"] >= found[["open", "close", "low"]].max(axis=1)).all()
+    rows = rows_of(lake)
+    assert rows["close"].dtype == np.float64
+    assert (rows["high"] >= rows[["open", "close", "low"]].max(axis=1)).all()
     missing = clean(lake, rules=CleanRules(contract=replace(OHLCV_SCHEMA, columns=(
         *OHLCV_SCHEMA.columns, replace(OHLCV_SCHEMA.columns[-1], name="bid"))
     )))  # fmt: skip
@@ -592,11 +595,11 @@ def test_memory_is_bounded_by_chunks_and_a_partition_that_cannot_fit_is_refused(
     limit = 60_000 * ROW_BYTES
     tight = clean(lake, reading=Reading(memory_limit_bytes=limit))
     chunked = rows_of(lake)
-    other = open_store(StoreAddress("memory://clean-memory/lake"))
-    publish(other, "raw/FX/2024-01-15", frame, contract=None)
-    roomy = clean(other)
+    other_store = open_store(StoreAddress("memory://clean-memory/lake"))
+    publish(other_store, "raw/FX/2024-01-15", frame, contract=None)
+    roomy = clean(other_store)
     assert tight.failures == roomy.failures == []
-    pd.testing.assert_frame_equal(chunked, rows_of(other))
+    pd.testing.assert_frame_equal(chunked, rows_of(other_store))
     refused = clean(
         lake, reading=Reading(memory_limit_bytes=1 << 20), rules=CleanRules(nulls="drop")
     )
@@ -609,9 +612,9 @@ def test_an_isolation_forest_flags_rows(lake: Store) -> None:
     pytest.importorskip("sklearn")
     raw(lake)
     clean(lake, rules=CleanRules(method="isolation_forest", nulls="keep"))
-    found = rows_of(lake)
-    assert found["row_outlier"].sum() >= 2
-    assert found.loc[found["volume"] == 1e7, "row_outlier"].all()
+    rows = rows_of(lake)
+    assert rows["row_outlier"].sum() >= 2
+    assert rows.loc[rows["volume"] == 1e7, "row_outlier"].all()
 
 
 def test_retiring_a_version_deletes_its_files_but_not_those_that_others_share(lake: Store) -> None:
@@ -619,8 +622,8 @@ def test_retiring_a_version_deletes_its_files_but_not_those_that_others_share(la
     clean(lake, every=True)
     raw(lake, "2024-01-16")
     clean(lake, every=True)
-    other = clean(lake, every=True, rules=CleanRules(outliers="keep"))
-    assert other.new
+    changed = clean(lake, every=True, rules=CleanRules(outliers="keep"))
+    assert changed.new
     from datetime import UTC, datetime
 
     versions = list(Lake(lake).versions(TARGET))
@@ -629,9 +632,9 @@ def test_retiring_a_version_deletes_its_files_but_not_those_that_others_share(la
     assert len(rows_of(lake, replace(TARGET, version=versions[1]))) == 2 * len(pandas_way())
     plan = plan_retirement(Lake(lake), TARGET, Retention(keep_last=1), datetime.now(UTC))
     retire(Lake(lake), plan)
-    left = {meta.key for page in lake.list("cleaning/") for meta in page}
-    assert other.manifest is not None
-    assert left == {file.key for file in other.manifest.files}
+    remaining_keys = {meta.key for page in lake.list("cleaning/") for meta in page}
+    assert changed.manifest is not None
+    assert remaining_keys == {file.key for file in changed.manifest.files}
 
 
 def test_a_version_below_the_latest_and_a_layer_that_is_not_cleaned_are_refused(
@@ -657,8 +660,8 @@ try:
 finally:
     assert "pandas" not in sys.modules
 """
-    where = ["--bucket", lake.address.url, "--n_jobs", "1"]
-    subprocess.run([sys.executable, "-c", code, *where], check=True, cwd=ROOT)
+    flags = ["--bucket", lake.address.url, "--n_jobs", "1"]
+    subprocess.run([sys.executable, "-c", code, *flags], check=True, cwd=ROOT)
     assert Lake(lake).resolve(TARGET).version is not None
 
 
@@ -685,24 +688,24 @@ def panel(**columns: list[Any]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "message"),
     [
         ({"ticker": ["A", "B", "C"]}, "ticker tells them apart: use --item_column ticker"),
         ({"site": [1, 2]}, "site tells them apart: use --item_column site"),
-        ({"store": ["x", "y"], "sku": [7, 8, 9]}, "store and sku tell them apart"),
+        ({"store": ["x", "y"], "sku": [7, 8, 9]}, "store and sku command_output them apart"),
     ],
 )
 def test_items_of_unnamed_columns_are_not_dropped_as_duplicates(
-    lake: Store, columns: dict[str, list[Any]], told: str
+    lake: Store, columns: dict[str, list[Any]], message: str
 ) -> None:
     frame = panel(**columns)
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
     result = clean(lake, thresholds=STRICT_KEYS)
     assert result.manifest is None
-    (one,) = result.set_aside
-    (reason,) = one.judgement.reasons
+    (partition,) = result.set_aside
+    (reason,) = partition.judgement.reasons
     assert reason.startswith(f"fail: {len(frame) - 40} of {len(frame)} rows had a series and time")
-    assert told in reason
+    assert message in reason
     if len(columns) == 1:
         reading = Reading(columns=ColumnNames(item_id=next(iter(columns))))
         named = clean(lake, thresholds=STRICT_KEYS, reading=reading)
@@ -726,8 +729,8 @@ def test_rows_with_unreadable_times_are_judged_by_the_thresholds(lake: Store) ->
     frame = bars(60)
     frame["timestamp"] = frame["timestamp"].astype(str).where(frame.index % 2 == 0, "30/01/2024")
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
-    (one,) = clean(lake, thresholds=STRICT_KEYS).set_aside
-    assert one.judgement.reasons == (
+    (partition,) = clean(lake, thresholds=STRICT_KEYS).set_aside
+    assert partition.judgement.reasons == (
         "fail: 30 of 60 rows had no series or no time that can be read",
     )
 
@@ -737,8 +740,10 @@ def test_values_of_another_type_than_the_contracts_count_as_missing(lake: Store)
     frame["volume"] = frame["volume"].astype(str).where(frame.index % 3 == 0, "n/a")
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
     rules = CleanRules(contract=OHLCV_SCHEMA)
-    (one,) = clean(lake, rules=rules, thresholds=replace(LENIENT, missing=Limit(0, 0.2))).set_aside
-    assert one.judgement.reasons[0] == (
+    (partition,) = clean(
+        lake, rules=rules, thresholds=replace(LENIENT, missing=Limit(0, 0.2))
+    ).set_aside
+    assert partition.judgement.reasons[0] == (
         "fail: 40 of 60 values of volume were not of the contract's type"
     )
 

@@ -251,14 +251,14 @@ def test_prune_says_first_what_it_would_delete(
 def test_wrong_use_ends_in_one_clear_line(
     bucket: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
-    given = [argument.format(bucket=bucket.address.url) for argument in arguments]
-    assert run(["forecast", *given] if not given or given[0].startswith("-") else given) == 2
+    words = [argument.format(bucket=bucket.address.url) for argument in arguments]
+    assert run(["forecast", *words] if not words or words[0].startswith("-") else words) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    first, *rest = err.splitlines()
+    first, *hints = err.splitlines()
     assert says in err
     assert first.startswith("gigacast: ")
-    assert all(line.startswith("  hint: ") for line in rest)
+    assert all(line.startswith("  hint: ") for line in hints)
 
 
 def test_a_missing_bucket_on_s3_is_one_clear_line(
@@ -279,14 +279,14 @@ def test_missing_credentials_are_one_clear_line(
 
 def commands(group: click.Group = program, path: str = "") -> dict[str, click.Command]:
     """Every command by the words that lead to it, those of groups included."""
-    found: dict[str, click.Command] = {}
+    commands_by_path: dict[str, click.Command] = {}
     for name, listed in group.commands.items():
         command = listed.load() if isinstance(listed, LazyCommand) else listed
         words = f"{path} {name}".strip()
-        found[words] = command
+        commands_by_path[words] = command
         if isinstance(command, click.Group):
-            found |= commands(command, words)
-    return found
+            commands_by_path |= commands(command, words)
+    return commands_by_path
 
 
 @pytest.mark.parametrize("name", ["", *sorted(commands())])
@@ -350,14 +350,14 @@ def test_a_run_killed_in_the_middle_and_rerun_equals_an_undisturbed_one(
     wait_until_some_are_done(many, process)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    left = len(keys(many, "timings/"))
-    assert left < 60
+    receipt_count = len(keys(many, "timings/"))
+    assert receipt_count < 60
     audits = [json.loads(many.get(key)) for key in keys(many, "audit/")]
     assert [audit["end_time"] for audit in audits] == [None]
     assert run([*flags(many), "--quiet"]) == 0
-    other = tmp_path / "undisturbed"
-    shutil.copytree(tmp_path / "many" / "2024", other / "2024", copy_function=shutil.copy2)
-    undisturbed = open_store(StoreAddress(f"file://{other}"))
+    copy = tmp_path / "undisturbed"
+    shutil.copytree(tmp_path / "many" / "2024", copy / "2024", copy_function=shutil.copy2)
+    undisturbed = open_store(StoreAddress(f"file://{copy}"))
     assert run([*flags(undisturbed), "--quiet"]) == 0
     assert predictions(many) == predictions(undisturbed)
 

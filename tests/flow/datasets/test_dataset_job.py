@@ -62,8 +62,8 @@ def keys(store: Store, prefix: str = "") -> list[str]:
 
 
 def forecast(store: Store, dataset: str, **options: object) -> RunResult:
-    given = {"model": "seasonal-naive", "horizon": 6, "input_prefix": dataset, **options}
-    return gigacast.forecast(store.address.url, **given)  # type: ignore[arg-type]
+    arguments = {"model": "seasonal-naive", "horizon": 6, "input_prefix": dataset, **options}
+    return gigacast.forecast(store.address.url, **arguments)  # type: ignore[arg-type]
 
 
 def publish_panel(store: Store, dataset: str, month: str, seed: int = 0, **options: object) -> None:
@@ -89,8 +89,8 @@ def test_a_version_is_forecast_with_the_files_it_shares_and_left_as_it_was(bucke
         pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), buffer)
         plain.put(f"{month.replace('-', '/')}/part-00000.parquet", buffer.getvalue())
     gigacast.forecast(plain.address.url, model="seasonal-naive", horizon=6)
-    got, wanted = (gigacast.read_forecasts(s.address.url) for s in (bucket, plain))
-    pd.testing.assert_frame_equal(got, wanted)
+    got, expected = (gigacast.read_forecasts(s.address.url) for s in (bucket, plain))
+    pd.testing.assert_frame_equal(got, expected)
 
 
 def test_what_a_version_shares_with_its_parent_is_not_forecast_again(bucket: Store) -> None:
@@ -132,9 +132,9 @@ def test_a_file_that_versions_name_in_place_knows_them_and_where_they_come_from(
     raw = Lake(folder).read(DatasetRef.parse("raw/panel/2024-02-01")).files[0]
     (file,) = Lake(folder).read(DatasetRef.parse("cleaned/panel")).files
     assert file.key.startswith("cleaning/")
-    found = trace(Lake(folder), file.key)
-    assert [link.key for link in found.sources] == [raw.key]
-    assert [(p.name, p.relation) for p in found.products] == [("cleaned/v1/panel", "file of")]
+    lineage = trace(Lake(folder), file.key)
+    assert [link.key for link in lineage.sources] == [raw.key]
+    assert [(p.name, p.relation) for p in lineage.products] == [("cleaned/v1/panel", "file of")]
 
 
 def test_a_run_without_outputs_is_not_listed_as_a_product(bucket: Store) -> None:
@@ -158,8 +158,8 @@ def test_a_dataset_lists_the_forecasts_made_from_it(bucket: Store) -> None:
     gigacast.forecast(bucket.address.url, model="seasonal-naive", horizon=6)
     (spec,) = runs[0].plan.specs
     folder = f"forecasts/seasonal-naive/1/{spec}"
-    made = trace(Lake(bucket), "cleaned/v3.1/panel").products
-    assert [(m.name, m.key, m.relation) for m in made] == [
+    products = trace(Lake(bucket), "cleaned/v3.1/panel").products
+    assert [(m.name, m.key, m.relation) for m in products] == [
         (folder, f"audit/{runs[1].run_id}.json", "forecast from")
     ]
     # From the older version one was made itself, and one from what was appended to it.
@@ -243,18 +243,18 @@ def test_a_kill_in_the_middle_of_a_publication_leaves_no_half_version(folder: St
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda whole: whole[: len(whole) // 2],
-        lambda whole: whole[:-8],
-        lambda whole: b"",
-        lambda whole: b"PAR1",
-        lambda whole: b"a,b\n1,2\n",
-        lambda whole: whole[:2000] + bytes(200) + whole[2200:],
+        lambda content: content[: len(content) // 2],
+        lambda content: content[:-8],
+        lambda content: b"",
+        lambda content: b"PAR1",
+        lambda content: b"a,b\n1,2\n",
+        lambda content: content[:2000] + bytes(200) + content[2200:],
     ],
     ids=["truncated", "no footer", "empty", "magic only", "CSV", "flipped bytes"],
 )
 def test_a_file_that_is_no_whole_parquet_is_refused_by_name(folder: Store, spoil: object) -> None:
-    whole = parquet_bytes(bars(1000), write_page_checksum=True)
-    folder.put("raw/MES/2024-01-15/x.parquet", spoil(whole))  # type: ignore[operator]
+    content = parquet_bytes(bars(1000), write_page_checksum=True)
+    folder.put("raw/MES/2024-01-15/x.parquet", spoil(content))  # type: ignore[operator]
     with pytest.raises(CorruptedFileError, match=r"x.parquet is not readable Parquet"):
         read_parquet_with_schema(f"{folder.address.url}/raw/MES/2024-01-15/x.parquet", "ohlcv")
 
@@ -272,9 +272,9 @@ def test_a_wrong_schema_is_reported_by_column(folder: Store) -> None:
     write_parquet_validated(pd.DataFrame({"a": [1]}), path)
     with pytest.raises(SchemaError) as caught:
         read_parquet_with_schema(path, "ohlcv")
-    found = {(one.column, one.rule) for one in caught.value.violations}  # type: ignore[attr-defined]
-    wanted = ("timestamp", "open", "high", "low", "close", "volume")
-    assert found == {(name, "missing column") for name in wanted}
+    violations = {(violation.column, violation.rule) for violation in caught.value.violations}  # type: ignore[attr-defined]
+    expected = ("timestamp", "open", "high", "low", "close", "volume")
+    assert violations == {(name, "missing column") for name in expected}
 
 
 def test_files_of_a_folder_that_do_not_fit_together_are_named(folder: Store) -> None:

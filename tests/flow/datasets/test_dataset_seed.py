@@ -62,7 +62,7 @@ def root(
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def work_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -83,13 +83,13 @@ def test_basic_usage(root: str) -> None:
 
     got = read_parquet_with_schema(f"{root}cleaned/v1/MES/ohlcv.parquet", schema=OHLCV_SCHEMA)
     pd.testing.assert_frame_equal(got, raw.dropna().reset_index(drop=True))
-    known = MetadataManager.read_metadata_file(f"{root}cleaned/v1/MES/metadata.json")
-    assert known["record_count"] == 99
+    metadata = MetadataManager.read_metadata_file(f"{root}cleaned/v1/MES/metadata.json")
+    assert metadata["record_count"] == 99
     # The frame remembered, through dropna, what it was read from.
-    assert [one["key"].rpartition("raw/")[2] for one in known["dependencies"]] == [
+    assert [dependency["key"].rpartition("raw/")[2] for dependency in metadata["dependencies"]] == [
         "MES/2024-01-15/ohlcv.parquet"
     ]
-    assert known["dependencies"][0]["etag"]
+    assert metadata["dependencies"][0]["etag"]
 
 
 def test_schema_validation(root: str) -> None:
@@ -101,15 +101,15 @@ def test_schema_validation(root: str) -> None:
 
 
 @pytest.mark.parametrize("codec", ["snappy", "gzip", "zstd", "uncompressed", "none", None])
-def test_compression(here: Path, codec: str | None) -> None:
+def test_compression(work_folder: Path, codec: str | None) -> None:
     df = bars(5000)
     write_parquet_validated(df, "data.parquet", compression=codec)
-    told = {"uncompressed": "none", None: "none"}.get(codec, codec)
-    assert get_parquet_metadata("data.parquet")["compression"] == told
-    pd.testing.assert_frame_equal(pd.read_parquet(here / "data.parquet"), df)
+    codec_name = {"uncompressed": "none", None: "none"}.get(codec, codec)
+    assert get_parquet_metadata("data.parquet")["compression"] == codec_name
+    pd.testing.assert_frame_equal(pd.read_parquet(work_folder / "data.parquet"), df)
 
 
-def test_an_unknown_codec_is_refused_by_name(here: Path) -> None:
+def test_an_unknown_codec_is_refused_by_name(work_folder: Path) -> None:
     with pytest.raises(ConfigError, match="there is no 'lzma'"):
         write_parquet_validated(bars(5), "data.parquet", compression="lzma")
 
@@ -148,12 +148,12 @@ def test_metadata_management(root: str) -> None:
     ],
 )
 def test_metadata_that_is_not_of_the_published_form_is_refused(
-    here: Path, change: dict[str, object], message: str
+    work_folder: Path, change: dict[str, object], message: str
 ) -> None:
     metadata = {**MetadataManager.create_metadata("cleaned", "MES"), **change}
     with pytest.raises(CorruptedFileError, match=message):
         MetadataManager.write_metadata_file(metadata, "metadata.json")
-    assert not (here / "metadata.json").exists()
+    assert not (work_folder / "metadata.json").exists()
 
 
 def test_partitioned_datasets_by_date_by_asset_and_by_both(root: str) -> None:
@@ -168,8 +168,8 @@ def test_partitioned_datasets_by_date_by_asset_and_by_both(root: str) -> None:
             filters=[("symbol", "=", "MES"), ("timestamp", ">=", "2024-01-20")],
             columns=["timestamp", "close"],
         )
-        wanted = frame[(frame["symbol"] == "MES") & (frame["timestamp"] >= "2024-01-20")]
-        pd.testing.assert_frame_equal(got, wanted[["timestamp", "close"]].reset_index(drop=True))
+        expected = frame[(frame["symbol"] == "MES") & (frame["timestamp"] >= "2024-01-20")]
+        pd.testing.assert_frame_equal(got, expected[["timestamp", "close"]].reset_index(drop=True))
 
 
 def test_plain_folders_of_partitions_add_their_values_as_columns(root: str) -> None:
@@ -184,8 +184,12 @@ def test_plain_folders_of_partitions_add_their_values_as_columns(root: str) -> N
 
 def test_features_are_read_and_written_by_version(root: str) -> None:
     rows = generate_data(MOMENTUM_INDICATORS_SCHEMA, 60)
-    done = write_features(rows, f"{root}features/v1/momentum", "momentum_indicators")
-    assert (done["feature_set"], done["version"], done["record_count"]) == ("momentum", "v1", 60)
+    metadata = write_features(rows, f"{root}features/v1/momentum", "momentum_indicators")
+    assert (metadata["feature_set"], metadata["version"], metadata["record_count"]) == (
+        "momentum",
+        "v1",
+        60,
+    )
     for path in ("v1/momentum", "latest/momentum", "v1/momentum/part-00000.parquet"):
         got = read_features(f"{root}features/{path}", MOMENTUM_INDICATORS_SCHEMA)
         pd.testing.assert_frame_equal(got, rows)
@@ -200,7 +204,7 @@ def test_features_are_read_and_written_by_version(root: str) -> None:
     [OHLCV_SCHEMA, PRICE_VOLATILITY_SCHEMA, MOMENTUM_INDICATORS_SCHEMA, VOLUME_PROFILE_SCHEMA],
 )
 def test_the_predefined_schemas_are_registered_and_make_their_own_data(
-    here: Path, schema: object
+    work_folder: Path, schema: object
 ) -> None:
     assert get_schema(schema.name) == schema  # type: ignore[attr-defined]
     assert get_schema(f"{schema.name.upper()}_SCHEMA") == schema  # type: ignore[attr-defined]
@@ -215,32 +219,34 @@ def test_own_schemas_are_registered_by_name() -> None:
     mine = OHLCV_SCHEMA.from_dict({**OHLCV_SCHEMA.to_dict(), "name": "mine"})
     register_schema(mine)
     assert get_schema("mine") == mine
-    other = OHLCV_SCHEMA.from_dict({**OHLCV_SCHEMA.to_dict(), "name": "mine", "version": "v2"})
+    schema = OHLCV_SCHEMA.from_dict({**OHLCV_SCHEMA.to_dict(), "name": "mine", "version": "v2"})
     with pytest.raises(ConfigError, match="another schema 'mine'"):
-        register_schema(other)
-    register_schema(other, replace=True)
+        register_schema(schema)
+    register_schema(schema, replace=True)
     assert get_schema("mine").version == "v2"
     with pytest.raises(ConfigError, match="no schema 'nobodys'"):
         get_schema("nobodys")
 
 
-def test_every_violation_has_its_column_rule_count_and_rows(here: Path) -> None:
+def test_every_violation_has_its_column_rule_count_and_rows(work_folder: Path) -> None:
     df = bars(10)
     df.loc[[2, 5], "volume"] = -1.0
     df.loc[4, "open"] = None
     with pytest.raises(ContractViolationError) as caught:
         write_parquet_validated(df, "data.parquet", OHLCV_SCHEMA)
-    found = {(one.column, one.rule): one for one in caught.value.violations}  # type: ignore[attr-defined]
-    assert set(found) == {("volume", ">= 0"), ("open", "not null")}
-    assert found["volume", ">= 0"].count == 2
-    assert found["volume", ">= 0"].sample == (
+    violations = {
+        (violation.column, violation.rule): violation for violation in caught.value.violations
+    }  # type: ignore[attr-defined]
+    assert set(violations) == {("volume", ">= 0"), ("open", "not null")}
+    assert violations["volume", ">= 0"].count == 2
+    assert violations["volume", ">= 0"].sample == (
         {"row": 2, "volume": -1.0},
         {"row": 5, "volume": -1.0},
     )
-    assert not (here / "data.parquet").exists()
+    assert not (work_folder / "data.parquet").exists()
 
 
-def test_the_three_modes(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_three_modes(work_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     text = bars(5).astype({"close": "str"}).assign(extra=1)
     with pytest.raises(DataTypeValidationError, match=r"close: type .expected float64, found"):
         write_parquet_validated(text, "strict.parquet", OHLCV_SCHEMA)
@@ -258,13 +264,13 @@ def test_the_three_modes(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert issubclass(MissingRequiredColumnError, SchemaMismatchError)
 
 
-def test_values_that_cannot_be_coerced_are_named(here: Path) -> None:
+def test_values_that_cannot_be_coerced_are_named(work_folder: Path) -> None:
     frame = bars(4).astype({"close": "object"})
     frame["close"] = ["1.5", " 2 ", "cheap", "inf"]
     with pytest.raises(DataTypeValidationError, match="close: type in 1 rows") as caught:
         write_parquet_validated(frame, "x.parquet", "ohlcv", "coerce")
-    found = {one.rule: one for one in caught.value.violations}  # type: ignore[attr-defined]
-    assert found["type"].sample == ({"row": 2, "close": "cheap"},)
+    violations = {violation.rule: violation for violation in caught.value.violations}  # type: ignore[attr-defined]
+    assert violations["type"].sample == ({"row": 2, "close": "cheap"},)
 
 
 def test_data_larger_than_memory_streams_in_and_out(root: str) -> None:
@@ -282,9 +288,9 @@ def test_data_larger_than_memory_streams_in_and_out(root: str) -> None:
 
 def test_custom_keys_travel_in_the_file(root: str) -> None:
     write_parquet_validated(bars(5), f"{root}data.parquet", metadata={"desk": "rates"})
-    known = get_parquet_metadata(f"{root}data.parquet")
-    assert (known["num_rows"], known["custom"]) == (5, {"desk": "rates"})
-    assert known["metadata"]["record_count"] == 5
+    metadata = get_parquet_metadata(f"{root}data.parquet")
+    assert (metadata["num_rows"], metadata["custom"]) == (5, {"desk": "rates"})
+    assert metadata["metadata"]["record_count"] == 5
 
 
 def test_missing_data_is_a_data_not_found_error(root: str) -> None:
@@ -302,14 +308,14 @@ def test_missing_data_is_a_data_not_found_error(root: str) -> None:
         read_parquet_with_schema(f"{root}cleaned/v3/MES")
 
 
-def test_frames_that_cannot_be_tables_are_schema_errors(here: Path) -> None:
+def test_frames_that_cannot_be_tables_are_schema_errors(work_folder: Path) -> None:
     twice = pd.concat([bars(5), bars(5)[["close"]]], axis=1)
     with pytest.raises(SchemaError, match="Duplicate column names"):
-        write_parquet_validated(twice, here / "twice.parquet")
+        write_parquet_validated(twice, work_folder / "twice.parquet")
     mixed = bars(2).assign(note=[1, "a"])
     with pytest.raises(SchemaError, match="column 'note'"):
-        write_parquet_validated(mixed, here / "mixed.parquet")
-    assert list(here.iterdir()) == []
+        write_parquet_validated(mixed, work_folder / "mixed.parquet")
+    assert list(work_folder.iterdir()) == []
 
 
 def test_a_path_without_a_version_is_an_error_with_a_hint(root: str) -> None:

@@ -97,9 +97,9 @@ class PageRunner:
 
     def _compare_output(self, text: str) -> None:
         lines = [" ".join(line.split()) for line in self._output.splitlines()]
-        for wanted in text.splitlines():
-            pattern = " ".join(wanted.split())
-            assert any(fnmatchcase(line, pattern) for line in lines), (wanted, self._output)
+        for expected_line in text.splitlines():
+            pattern = " ".join(expected_line.split())
+            assert any(fnmatchcase(line, pattern) for line in lines), (expected_line, self._output)
 
     def _placed(self, word: str) -> str:
         word = word.replace("$PWD", str(self._folder))

@@ -78,24 +78,24 @@ def url(lake: Lake, path: str) -> str:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipes_of_the_package_keep_their_contracts(lake: Lake, name: str) -> None:
-    known = build_features(
+    metadata = build_features(
         url(lake, "cleaned/latest/BARS"), url(lake, f"features/latest/{name}"), name
     )
-    assert known["schema"]["name"] == name
-    found = read_features(url(lake, f"features/latest/{name}"), name)
-    assert len(validate_data(found, name)) == 360
-    assert found.drop(columns=["timestamp", "symbol"]).notna().any().all()
+    assert metadata["schema"]["name"] == name
+    features = read_features(url(lake, f"features/latest/{name}"), name)
+    assert len(validate_data(features, name)) == 360
+    assert features.drop(columns=["timestamp", "symbol"]).notna().any().all()
 
 
 def test_lineage_names_the_sources_of_a_set_and_the_sets_of_a_source(lake: Lake) -> None:
-    known = build_features(url(lake, "cleaned/v1/BARS"), url(lake, "features/v1/rsi"), RSI)
+    metadata = build_features(url(lake, "cleaned/v1/BARS"), url(lake, "features/v1/rsi"), RSI)
     source = lake.read(DatasetRef.parse("cleaned/v1/BARS"))
     expected = [{"key": f.key, "etag": f.etag, "dataset": "cleaned/v1/BARS"} for f in source.files]
-    assert known["dependencies"] == expected
+    assert metadata["dependencies"] == expected
     assert [link.name for link in trace(lake, "cleaned/v1/BARS").products] == ["features/v1/rsi"]
-    assert Recipe.from_dict(known[EXTRA]["recipe"]) == Recipe.from_dict(RSI)
+    assert Recipe.from_dict(metadata[EXTRA]["recipe"]) == Recipe.from_dict(RSI)
     again = build_features(url(lake, "cleaned/v1/BARS"), url(lake, "features/latest/rsi"), RSI)
-    assert (again["version"], again["created_at"]) == ("v1", known["created_at"])
+    assert (again["version"], again["created_at"]) == ("v1", metadata["created_at"])
 
 
 RSI = {"name": "rsi", "features": [{"kind": "rsi"}]}
@@ -110,15 +110,17 @@ def test_scales_and_ranks_are_of_the_training_part_alone(lake: Lake) -> None:
     changed.loc[late, "volume"] = 7.0
     publish(lake.store, "cleaned/v2/BARS", changed)
     build_features(url(lake, "cleaned/v2/BARS"), url(lake, "features/v2/learned"), LEARNING)
-    one, other = (read_feature_set(url(lake, f"features/{v}/learned")) for v in ("v1", "v2"))
-    assert one == other
-    assert one.scaler is not None
+    first_set, second_set = (
+        read_feature_set(url(lake, f"features/{v}/learned")) for v in ("v1", "v2")
+    )
+    assert first_set == second_set
+    assert first_set.scaler is not None
     frame = read_features(target)
     training = frame["timestamp"] <= "2024-03-01"
-    for name in one.features:
+    for name in first_set.features:
         assert frame.loc[training, name].mean() == pytest.approx(0, abs=1e-9)
         assert frame.loc[training, name].std(ddof=0) == pytest.approx(1)
-    assert not {"close_mean_5", "close_mean_6"} <= set(one.features)  # they say the same
+    assert not {"close_mean_5", "close_mean_6"} <= set(first_set.features)  # they say the same
 
 
 def test_later_rows_become_the_same_features_by_an_earlier_version(lake: Lake) -> None:
@@ -129,11 +131,11 @@ def test_later_rows_become_the_same_features_by_an_earlier_version(lake: Lake) -
     publish(lake.store, "cleaned/v2/BARS", longer)
     first = url(lake, "features/v1/learned")
     build_features(url(lake, "cleaned/v2/BARS"), url(lake, "features/v2/learned"), like=first)
-    known = read_feature_set(url(lake, "features/v2/learned"))
-    assert known.scaler == read_feature_set(first).scaler
+    metadata = read_feature_set(url(lake, "features/v2/learned"))
+    assert metadata.scaler == read_feature_set(first).scaler
     published = read_features(url(lake, "features/v2/learned"))
     table = pa.Table.from_pandas(longer, preserve_index=False)
-    by_hand = known.processor().process_prediction_features(table).to_pandas()
+    by_hand = metadata.processor().process_prediction_features(table).to_pandas()
     pd.testing.assert_frame_equal(by_hand, published, check_dtype=False)
 
 
@@ -152,24 +154,24 @@ def test_every_store_gives_the_same_version(
     addresses = [StoreAddress(f"memory://{request.node.name}"), moto_server.new_address("lake")]
     options = FeatureOptions(Recipe.from_dict(LEARNING))
     digests = []
-    for one in (lake, *(Lake(open_store(address)) for address in addresses)):
-        if one is not lake:
-            publish(one.store, "cleaned/v1/BARS", panel())
-        rows = rows_in(one, DatasetRef.parse("cleaned/BARS"))
-        done = build(one, DatasetRef.parse("features/learned"), rows, options, ME)
-        digests.append(done.published.manifest.digest)
-        assert feature_set_of(one.read(DatasetRef.parse("features/learned"))).features
+    for target_lake in (lake, *(Lake(open_store(address)) for address in addresses)):
+        if target_lake is not lake:
+            publish(target_lake.store, "cleaned/v1/BARS", panel())
+        rows = rows_in(target_lake, DatasetRef.parse("cleaned/BARS"))
+        result = build(target_lake, DatasetRef.parse("features/learned"), rows, options, ME)
+        digests.append(result.published.manifest.digest)
+        assert feature_set_of(target_lake.read(DatasetRef.parse("features/learned"))).features
     assert len(set(digests)) == 1
 
 
 def test_the_memory_limit_does_not_change_the_features(lake: Lake) -> None:
     ref, rows = DatasetRef.parse("cleaned/v1/BARS"), rows_in(lake, DatasetRef.parse("cleaned/BARS"))
     options = FeatureOptions(Recipe.from_dict(LEARNING))
-    whole = build(lake, DatasetRef.parse("features/v1/whole"), rows, options, ME)
+    unbounded = build(lake, DatasetRef.parse("features/v1/whole"), rows, options, ME)
     one_item = replace(options, memory_limit_bytes=150 * 24 * 10)
     parts = build(lake, DatasetRef.parse("features/v1/parts"), rows, one_item, ME)
-    assert parts.published.manifest.digest == whole.published.manifest.digest
-    assert parts.learned == whole.learned
+    assert parts.published.manifest.digest == unbounded.published.manifest.digest
+    assert parts.learned == unbounded.learned
     too_small = replace(options, memory_limit_bytes=1000)
     with pytest.raises(ConfigError, match=r"120 rows of AAA take about .* more than memory"):
         build(lake, DatasetRef.parse("features/v1/small"), rows, too_small, ME)
@@ -207,17 +209,17 @@ def test_assets_are_compared_with_one_of_them(lake: Lake) -> None:
     moves = np.log(close).diff()
     for item in ITEMS:
         expected = moves[item].rolling(10).corr(moves["BBB"]).to_numpy()
-        found = frame.loc[frame["symbol"] == item, "close_BBB_close_corr_10"].to_numpy()
-        np.testing.assert_allclose(found, expected, atol=1e-9)
+        correlation = frame.loc[frame["symbol"] == item, "close_BBB_close_corr_10"].to_numpy()
+        np.testing.assert_allclose(correlation, expected, atol=1e-9)
 
 
 def test_files_in_any_folder_become_features_too(lake: Lake, tmp_path: Path) -> None:
     frame = panel().rename(columns={"timestamp": "ds", "symbol": "unique_id"})
     frame.to_parquet(tmp_path / "mine.parquet", index=False)
     target = url(lake, "features/v1/momentum")
-    known = build_features(tmp_path / "mine.parquet", target, "momentum_indicators")
-    assert known["dependencies"][0]["key"].endswith("mine.parquet")
-    assert [c["name"] for c in known["schema"]["columns"]][:2] == ["symbol", "timestamp"]
+    metadata = build_features(tmp_path / "mine.parquet", target, "momentum_indicators")
+    assert metadata["dependencies"][0]["key"].endswith("mine.parquet")
+    assert [c["name"] for c in metadata["schema"]["columns"]][:2] == ["symbol", "timestamp"]
 
 
 @pytest.mark.parametrize("kind", ["dates", "steps"])
@@ -225,16 +227,16 @@ def test_times_may_be_dates_or_steps(lake: Lake, tmp_path: Path, kind: str) -> N
     frame = panel().rename(columns={"timestamp": "date"})
     frame["date"] = frame["date"].dt.date if kind == "dates" else frame.index % 120
     frame.to_parquet(tmp_path / "mine.parquet", index=False)
-    known = build_features(tmp_path / "mine.parquet", url(lake, "features/v1/mine"), RSI)
+    metadata = build_features(tmp_path / "mine.parquet", url(lake, "features/v1/mine"), RSI)
     start = {"dates": {"start": "2024-01-15", "end": "2024-05-13"}, "steps": None}[kind]
-    assert known["time_range"] == start
-    assert known["record_count"] == 360
+    assert metadata["time_range"] == start
+    assert metadata["record_count"] == 360
 
 
 def test_a_source_without_rows_becomes_a_set_without_rows(lake: Lake, tmp_path: Path) -> None:
     panel().head(0).to_parquet(tmp_path / "mine.parquet", index=False)
-    known = build_features(tmp_path / "mine.parquet", url(lake, "features/v1/mine"), RSI)
-    assert known["record_count"] == 0
+    metadata = build_features(tmp_path / "mine.parquet", url(lake, "features/v1/mine"), RSI)
+    assert metadata["record_count"] == 0
     with pytest.raises(ConfigError, match="no feature of learning depends on"):
         build_features(tmp_path / "mine.parquet", url(lake, "features/v1/x"), LEARNING)
 
@@ -295,7 +297,7 @@ def test_recipes_are_files(tmp_path: Path) -> None:
 # -- the command -----------------------------------------------------------------------------------
 
 
-def told(lake: Lake, capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
+def output_of(lake: Lake, capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> str:
     capsys.readouterr()
     assert run(["data", "features", *words, "--bucket", lake.store.address.url]) == code
     streams = capsys.readouterr()
@@ -307,7 +309,7 @@ def test_the_command_builds_and_shows_what_it_learned(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     save_recipe(LEARNING, "mine.yaml")
-    shown = told(lake, capsys, "cleaned/BARS", "features/mine", "--recipe", "mine.yaml")
+    shown = output_of(lake, capsys, "cleaned/BARS", "features/mine", "--recipe", "mine.yaml")
     assert "published features/v1/mine: 360 rows in 1 files" in shown
     assert "scaled: standard, of 141 rows up to 2024-03-01T00:00:00" in shown
     assert "left out" in shown
@@ -315,12 +317,12 @@ def test_the_command_builds_and_shows_what_it_learned(
     assert run(["data", "describe", "features/mine", "--bucket", lake.store.address.url]) == 0
     assert "learning, scaled (standard, up to 2024-03-01T00:00:00)" in capsys.readouterr().out
     same = ("cleaned/BARS", "features/again", "--like", "features/v1/mine", "--json")
-    known = json.loads(told(lake, capsys, *same))
-    assert known["record_count"] == 360
-    assert known[EXTRA]["scaler"]["until"] == "2024-03-01T00:00:00"
+    metadata = json.loads(output_of(lake, capsys, *same))
+    assert metadata["record_count"] == 360
+    assert metadata[EXTRA]["scaler"]["until"] == "2024-03-01T00:00:00"
     panel().to_parquet("local.parquet", index=False)
     local = ("local.parquet", "features/local", "--recipe", "volume_profile")
-    assert "value_area_high" in told(lake, capsys, *local, "--partition_by", "month")
+    assert "value_area_high" in output_of(lake, capsys, *local, "--partition_by", "month")
 
 
 def test_features_without_a_value_are_warned_of_and_without_any_nothing_is_published(
@@ -330,16 +332,16 @@ def test_features_without_a_value_are_warned_of_and_without_any_nothing_is_publi
     long = {"kind": "rolling", "column": "close", "window": 500}
     save_recipe({"name": "some", "features": [long, {"kind": "rsi"}]}, "some.yaml")
     save_recipe({"name": "none", "features": [long]}, "none.yaml")
-    shown = told(lake, capsys, "cleaned/BARS", "features/some", "--recipe", "some.yaml")
+    shown = output_of(lake, capsys, "cleaned/BARS", "features/some", "--recipe", "some.yaml")
     assert "warning: close_mean_500 has no value in any row" in shown
     assert "min_count" in shown
     assert shown.count("warning:") == 1
     capsys.readouterr()
-    where = ("--bucket", lake.store.address.url)
-    words = ("cleaned/BARS", "features/some", "--recipe", "some.yaml", "--json", *where)
+    flags = ("--bucket", lake.store.address.url)
+    words = ("cleaned/BARS", "features/some", "--recipe", "some.yaml", "--json", *flags)
     assert run(["data", "features", *words]) == 0
     assert json.loads(capsys.readouterr().out)["without_values"] == ["close_mean_500"]
-    shown = told(lake, capsys, "cleaned/BARS", "features/x", "--recipe", "none.yaml", code=2)
+    shown = output_of(lake, capsys, "cleaned/BARS", "features/x", "--recipe", "none.yaml", code=2)
     assert "no feature has a value in any of 360 rows" in shown
     assert lake.versions(DatasetRef.parse("features/x")) == {}
 
@@ -361,6 +363,6 @@ def test_features_without_a_value_are_warned_of_and_without_any_nothing_is_publi
 def test_an_impossible_build_is_refused_with_a_message(
     lake: Lake, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    shown = told(lake, capsys, *words, code=2)
+    shown = output_of(lake, capsys, *words, code=2)
     assert message in shown
     assert "Traceback" not in shown

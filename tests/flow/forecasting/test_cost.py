@@ -73,23 +73,27 @@ def test_a_run_on_a_rented_machine_has_its_price_before_and_after(
     rent(monkeypatch)
     store = FolderStore(tmp_path)
     put_panels(store, ["2024-01"])
-    where = ("--bucket", f"file://{tmp_path}", "--model", "seasonal-naive", "--horizon", "3")
-    assert {cost["queue"] for cost in gigacast("plan", *where, "--json")["cost"]} == {"cpu", "gpu"}
-    first = gigacast(*where, "--json")
+    flags = ("--bucket", f"file://{tmp_path}", "--model", "seasonal-naive", "--horizon", "3")
+    assert {cost["queue"] for cost in gigacast("plan", *flags, "--json")["cost"]} == {"cpu", "gpu"}
+    first = gigacast(*flags, "--json")
     assert "predicted" not in first["cost"]  # there was nothing to go by
     assert {(r.instance, r.purchase) for r in receipts(store)} == {("c7i.large", "spot")}
     put_panels(store, ["2024-02"])
-    here = gigacast("plan", *where, "--json")["cost"][0]
-    assert (here["queue"], here["instance"], here["basis"]) == ("here", "c7i.large", "receipts")
-    second = gigacast(*where, "--json")
+    local_cost = gigacast("plan", *flags, "--json")["cost"][0]
+    assert (local_cost["queue"], local_cost["instance"], local_cost["basis"]) == (
+        "here",
+        "c7i.large",
+        "receipts",
+    )
+    second = gigacast(*flags, "--json")
     predicted, actual = second["cost"]["predicted"][0], second["cost"]["actual"]
-    assert predicted["dollars"] == pytest.approx(here["dollars"])
+    assert predicted["dollars"] == pytest.approx(local_cost["dollars"])
     audit = read_audit(store, second["run_id"])
     assert audit.cost["actual"] == actual
     assert actual["hours"] == pytest.approx(audit.elapsed_s / 3600, abs=1e-6)
     assert actual["dollars"] == pytest.approx(audit.elapsed_s / 3600 * 0.04, abs=1e-6)
     assert actual["dollars_per_million_series"] > 0
-    assert "dollars" in gigacast("status", *where)
+    assert "dollars" in gigacast("status", *flags)
 
 
 @pytest.mark.parametrize("table", ["instances: [", "as_of: 2025-07-01\nregion: r\nsource: s\n"])
@@ -101,18 +105,18 @@ def test_a_broken_price_table_leaves_an_audit_without_dollars_only(
     (tmp_path / "lake").mkdir()
     put_panels(FolderStore(tmp_path / "lake"), ["2024-01"])
     monkeypatch.chdir(tmp_path)
-    where = ("--bucket", f"file://{tmp_path}/lake", "--model", "seasonal-naive", "--horizon", "3")
-    assert gigacast("plan", *where, "--json")["pending"] > 0
-    assert gigacast(*where, "--json")["status"] == "completed"
+    flags = ("--bucket", f"file://{tmp_path}/lake", "--model", "seasonal-naive", "--horizon", "3")
+    assert gigacast("plan", *flags, "--json")["pending"] > 0
+    assert gigacast(*flags, "--json")["status"] == "completed"
 
 
 def test_a_machine_without_a_price_is_not_billed(
     tmp_path: Path, gigacast: Callable[..., Any]
 ) -> None:
     put_panels(FolderStore(tmp_path), ["2024-01"])
-    where = ("--bucket", f"file://{tmp_path}", "--model", "seasonal-naive", "--horizon", "3")
-    assert gigacast(*where, "--json")["cost"] == {}
-    assert "cost" not in gigacast(*where)
+    flags = ("--bucket", f"file://{tmp_path}", "--model", "seasonal-naive", "--horizon", "3")
+    assert gigacast(*flags, "--json")["cost"] == {}
+    assert "cost" not in gigacast(*flags)
 
 
 def test_the_audit_of_an_array_bills_every_attempt_of_its_children(

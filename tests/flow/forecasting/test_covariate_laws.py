@@ -48,7 +48,7 @@ def items() -> list[Item]:
 
 
 def run(frame: pd.DataFrame, folder: Path, **options: Any) -> pd.DataFrame:
-    asked = {
+    arguments = {
         "model": str(folder),
         "horizon": HORIZON,
         "quantiles": LEVELS,
@@ -56,7 +56,7 @@ def run(frame: pd.DataFrame, folder: Path, **options: Any) -> pd.DataFrame:
         "precision": "float32",
         "device": "cpu",
     }
-    return gigacast.forecast(frame, **{**asked, **options})
+    return gigacast.forecast(frame, **{**arguments, **options})
 
 
 def numbers(forecast: pd.DataFrame, horizon: int = HORIZON) -> npt.NDArray[np.float32]:
@@ -70,23 +70,27 @@ def numbers(forecast: pd.DataFrame, horizon: int = HORIZON) -> npt.NDArray[np.fl
 
 @pytest.mark.parametrize("horizon", [10, 70])  # 70: beyond a single pass of 64
 @pytest.mark.parametrize(
-    ("past", "known"), [(PAST, ()), ((), KNOWN), (PAST, KNOWN), (("load", "day"), ("price",))]
+    ("past", "known_ahead"), [(PAST, ()), ((), KNOWN), (PAST, KNOWN), (("load", "day"), ("price",))]
 )
 def test_forecasts_equal_those_of_the_stock_pipeline(
-    folder: Path, items: list[Item], past: tuple[str, ...], known: tuple[str, ...], horizon: int
+    folder: Path,
+    items: list[Item],
+    past: tuple[str, ...],
+    known_ahead: tuple[str, ...],
+    horizon: int,
 ) -> None:
-    ahead = horizon if known else 0
+    ahead = horizon if known_ahead else 0
     got = run(
         make_frame(items, ahead),
         folder,
         past_covariates=past,
-        known_covariates=known,
+        known_covariates=known_ahead,
         horizon=horizon,
     )
-    tasks = [item.task(("sales",), horizon, past, known) for item in items]
+    tasks = [item.task(("sales",), horizon, past, known_ahead) for item in items]
     with pytest.warns(UserWarning, match="prediction length") if horizon > 64 else nullcontext():
-        wanted = reference(folder, tasks, horizon, LEVELS)
-    np.testing.assert_allclose(numbers(got, horizon), wanted, rtol=1e-4, atol=1e-4)
+        expected = reference(folder, tasks, horizon, LEVELS)
+    np.testing.assert_allclose(numbers(got, horizon), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("named", [{}, BOTH])
@@ -95,11 +99,13 @@ def test_joint_targets_are_forecast_as_one_group(
 ) -> None:
     frame = make_frame(items, HORIZON if named else 0)
     got = run(frame, folder, targets=TARGETS, joint_targets=True, **named)
-    given = {"past": PAST, "known_ahead": KNOWN} if named else {"past": (), "known_ahead": ()}
-    wanted = reference(folder, [i.task(TARGETS, HORIZON, **given) for i in items], HORIZON, LEVELS)
-    np.testing.assert_allclose(numbers(got), wanted, rtol=1e-4, atol=1e-4)
+    covariates = {"past": PAST, "known_ahead": KNOWN} if named else {"past": (), "known_ahead": ()}
+    expected = reference(
+        folder, [i.task(TARGETS, HORIZON, **covariates) for i in items], HORIZON, LEVELS
+    )
+    np.testing.assert_allclose(numbers(got), expected, rtol=1e-4, atol=1e-4)
     alone = numbers(run(frame, folder, targets=TARGETS, **named))
-    assert np.abs(alone - wanted).max() > 1e-2
+    assert np.abs(alone - expected).max() > 1e-2
 
 
 def test_the_order_of_rows_does_not_matter(folder: Path, items: list[Item]) -> None:
@@ -125,9 +131,9 @@ def test_the_size_of_the_batch_changes_nothing(
 ) -> None:
     frame = make_frame(items, HORIZON)
     options = {**BOTH, "targets": TARGETS, "joint_targets": joint}
-    made = [numbers(run(frame, folder, batch_size=size, **options)) for size in (1, 3, 64)]
-    np.testing.assert_allclose(made[0], made[2], rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(made[1], made[2], rtol=1e-5, atol=1e-5)
+    forecasts = [numbers(run(frame, folder, batch_size=size, **options)) for size in (1, 3, 64)]
+    np.testing.assert_allclose(forecasts[0], forecasts[2], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(forecasts[1], forecasts[2], rtol=1e-5, atol=1e-5)
 
 
 # -- nothing leaks ---------------------------------------------------------------------------------
@@ -144,7 +150,7 @@ def test_targets_after_the_history_change_nothing(
     assert after.sum() == HORIZON * len(items)
     changed = frame.copy()
     changed.loc[after, column] = 1e6
-    before, later = (run(one, folder, **options) for one in (frame, changed))
+    before, later = (run(data, folder, **options) for data in (frame, changed))
     pd.testing.assert_frame_equal(before, later)
 
 
@@ -167,7 +173,7 @@ def test_years_of_rows_ahead_cost_no_context(
     far = far if ordered else far.sample(frac=1.0, random_state=1)
     named = {**BOTH, **({"freq": freq} if freq else {})}
     by = ["item_id", "timestamp"]
-    first, second = (run(one, folder, **named).sort_values(by) for one in (near, far))
+    first, second = (run(data, folder, **named).sort_values(by) for data in (near, far))
     np.testing.assert_allclose(numbers(first), numbers(second), rtol=1e-5, atol=1e-5)
 
 
@@ -178,10 +184,10 @@ def test_a_covariate_known_ahead_changes_the_forecast(
     frame = make_frame(items, HORIZON)
     changed = frame.copy()
     place = frame.index[frame["item_id"] == "item-1"][-1]
-    other = {"price": 2e3, "day": "tue", "open": not frame.loc[place, "open"]}
-    assert frame.loc[place, column] != other[column]
-    changed.loc[place, column] = other[column]
-    before, later = (run(one, folder, **BOTH) for one in (frame, changed))
+    other_values = {"price": 2e3, "day": "tue", "open": not frame.loc[place, "open"]}
+    assert frame.loc[place, column] != other_values[column]
+    changed.loc[place, column] = other_values[column]
+    before, later = (run(data, folder, **BOTH) for data in (frame, changed))
     same = before["0.5"].to_numpy() == later["0.5"].to_numpy()
     mine = (before["item_id"] == "item-1").to_numpy()
     assert not same[mine].all()
@@ -217,18 +223,18 @@ def test_a_series_without_its_future_gets_the_fallback(folder: Path, items: list
 
 def test_a_future_that_is_missing_can_be_left_out(folder: Path, items: list[Item]) -> None:
     got = run(short_of_future(items, 4), folder, missing_future="past", **BOTH)
-    wanted = reference(
+    expected = reference(
         folder, [items[0].task(("sales",), HORIZON, (*PAST, *KNOWN), ())], 10, LEVELS
     )
     mine = numbers(got[got["item_id"] == "item-0"])
-    np.testing.assert_allclose(mine, wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_row_ahead_that_names_no_category_is_not_missing(folder: Path) -> None:
     items = make_items(nameless=True)
     got = run(make_frame(items, HORIZON), folder, **BOTH)
-    wanted = reference(folder, [i.task(("sales",), HORIZON) for i in items], HORIZON, LEVELS)
-    np.testing.assert_allclose(numbers(got), wanted, rtol=1e-4, atol=1e-4)
+    expected = reference(folder, [i.task(("sales",), HORIZON) for i in items], HORIZON, LEVELS)
+    np.testing.assert_allclose(numbers(got), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_of_two_rows_of_one_step_the_order_does_not_matter(folder: Path, items: list[Item]) -> None:
@@ -264,7 +270,7 @@ def test_a_model_of_single_series_ignores_covariates_with_a_warning(
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"past_covariates": ["colour"]}, "colour"),
         ({"past_covariates": ["sales"]}, "sales"),
@@ -273,10 +279,10 @@ def test_a_model_of_single_series_ignores_covariates_with_a_warning(
     ],
 )
 def test_columns_that_cannot_be_covariates_are_refused(
-    folder: Path, items: list[Item], options: dict[str, Any], said: str
+    folder: Path, items: list[Item], options: dict[str, Any], message: str
 ) -> None:
     frame = make_frame(items, HORIZON).assign(since=pd.Timestamp("2020-01-01"))
-    with pytest.raises(GigacastError, match=said):
+    with pytest.raises(GigacastError, match=message):
         run(frame, folder, **options)
 
 
@@ -301,9 +307,9 @@ def receipts(store: Store) -> list[dict[str, Any]]:
 
 
 def job(store: Store, folder: Path, **options: Any) -> Any:
-    asked = {"model": str(folder), "horizon": HORIZON, "quantiles": LEVELS, "targets": "sales"}
-    asked |= {"precision": "float32", "device": "cpu", "executor": "inline"}
-    return gigacast.forecast(store.address.url, **{**asked, **options})
+    arguments = {"model": str(folder), "horizon": HORIZON, "quantiles": LEVELS, "targets": "sales"}
+    arguments |= {"precision": "float32", "device": "cpu", "executor": "inline"}
+    return gigacast.forecast(store.address.url, **{**arguments, **options})
 
 
 def test_a_job_over_a_bucket_forecasts_with_covariates(
@@ -314,14 +320,17 @@ def test_a_job_over_a_bucket_forecasts_with_covariates(
     result = job(bucket, folder, **BOTH)
     assert (result.status, result.totals.series) == ("completed", 3)
     got = gigacast.read_forecasts(bucket.address.url)
-    wanted = run(frame, folder, **BOTH)
+    expected = run(frame, folder, **BOTH)
     by = ["item_id", "timestamp"]
     np.testing.assert_allclose(
-        numbers(got.sort_values(by)), numbers(wanted.sort_values(by)), rtol=1e-5, atol=1e-5
+        numbers(got.sort_values(by)), numbers(expected.sort_values(by)), rtol=1e-5, atol=1e-5
     )
     (receipt,) = receipts(bucket)
-    said = receipt["covariates"]
-    assert (sorted(said["past"]), sorted(said["known"])) == (sorted(PAST), sorted(KNOWN))
+    covariates = receipt["covariates"]
+    assert (sorted(covariates["past"]), sorted(covariates["known"])) == (
+        sorted(PAST),
+        sorted(KNOWN),
+    )
     assert job(bucket, folder, **BOTH).totals.partitions == 0
 
 
@@ -367,13 +376,15 @@ def test_a_backtest_sees_known_covariates_over_the_horizon(
             **BOTH,
         )
         assert result.status == "completed", result.failures
-        standing = {one.model: one for one in result.leaderboard.standings}
-        return pd.DataFrame([vars(one) for one in standing.values()])
+        standing = {
+            standing_row.model: standing_row for standing_row in result.leaderboard.standings
+        }
+        return pd.DataFrame([vars(standing_row) for standing_row in standing.values()])
 
     frame = make_frame(items, 0)
-    held = frame.groupby("item_id").cumcount(ascending=False) < HORIZON
+    holdout = frame.groupby("item_id").cumcount(ascending=False) < HORIZON
     first = losses(frame)
-    past = losses(frame.assign(load=frame["load"].where(~held, 1e5)))
+    past = losses(frame.assign(load=frame["load"].where(~holdout, 1e5)))
     pd.testing.assert_frame_equal(first, past)
-    known = losses(frame.assign(price=frame["price"].where(~held, 2e3)))
-    assert not first.equals(known)
+    with_known = losses(frame.assign(price=frame["price"].where(~holdout, 2e3)))
+    assert not first.equals(with_known)

@@ -65,8 +65,8 @@ def put(store: Store, frame: pd.DataFrame, name: str = "part-0") -> None:
     store.put(f"2024/03/{name}.parquet", buffer.getvalue())
 
 
-def job_in(store: Store, model: str, **given: Any) -> ForecastJob:
-    arguments = {"bucket": store.address.url, "model": model, **WITH, **given}
+def job_in(store: Store, model: str, **options: Any) -> ForecastJob:
+    arguments = {"bucket": store.address.url, "model": model, **WITH, **options}
     return job_of(load_settings(nest_arguments(arguments)))
 
 
@@ -89,19 +89,22 @@ def test_a_job_with_covariates_is_recorded_verified_and_not_done_again(
     job = job_in(store, model)
     result = run_forecast(job)
     assert (result.status, result.totals.series, result.ignored) == ("completed", 3, ())
-    found = forecasts(result, store)
+    rows = forecasts(result, store)
     first = frame.dropna(subset="target").groupby("item_id")["timestamp"].max() + pd.Timedelta("1h")
-    assert found.groupby("item_id")["timestamp"].min().to_dict() == first.to_dict()
+    assert rows.groupby("item_id")["timestamp"].min().to_dict() == first.to_dict()
     (receipt,) = receipts(store)
     beside = {"past": ["temperature", "weather"], "known": ["event", "open", "price"]}
     assert receipt.covariates == beside
     assert read_audit(store, result.run_id).plan["covariates"] == beside
     assert run_forecast(job).totals.partitions == 0
     # Other covariates are another forecast; none at all are the one it ever was.
-    for other in ({"known_covariates": "price"}, {"past_covariates": "", "known_covariates": ""}):
-        again = run_forecast(job_in(store, model, **other))
+    for covariates in (
+        {"known_covariates": "price"},
+        {"past_covariates": "", "known_covariates": ""},
+    ):
+        again = run_forecast(job_in(store, model, **covariates))
         assert again.totals.partitions == 1
-        difference = forecasts(again, store)["0.5"] - found["0.5"]
+        difference = forecasts(again, store)["0.5"] - rows["0.5"]
         assert np.abs(difference).max() > 0
     assert gigacast_code("verify", store, model, "--series", "3") == 0
 
@@ -124,8 +127,8 @@ def test_joint_targets_are_forecast_together_and_recorded(tmp_path: Path, model:
     alone = run_forecast(job_in(store, model, **bare))
     joint = run_forecast(job_in(store, model, **bare, joint_targets=True))
     assert joint.totals.series == alone.totals.series == 6
-    one, other = forecasts(alone, store), forecasts(joint, store)
-    assert np.abs(one["0.5"] - other["0.5"]).max() > 1e-4
+    single, joint_rows = forecasts(alone, store), forecasts(joint, store)
+    assert np.abs(single["0.5"] - joint_rows["0.5"]).max() > 1e-4
     assert {tuple(r.covariates.get("joint", ())) for r in receipts(store)} == {(), ("x", "y")}
 
 
@@ -152,16 +155,16 @@ def test_a_model_of_single_series_refuses_covariates_or_is_told_to_ignore_them(
 def test_a_model_that_ignores_known_covariates_still_forecasts_from_the_last_value(
     tmp_path: Path, bolt: str
 ) -> None:
-    store, other = FolderStore(tmp_path / "a"), FolderStore(tmp_path / "b")
+    store, other_store = FolderStore(tmp_path / "a"), FolderStore(tmp_path / "b")
     for each in ("a", "b"):
         (tmp_path / each).mkdir()
     put(store, panel())
-    put(other, panel().dropna(subset="target"))
+    put(other_store, panel().dropna(subset="target"))
     ignoring = run_forecast(job_in(store, bolt, unsupported_covariates="ignore"))
     plain = {"past_covariates": "", "known_covariates": ""}
-    bare = run_forecast(job_in(other, bolt, **plain))
-    one, two = forecasts(ignoring, store), forecasts(bare, other)
-    pd.testing.assert_frame_equal(one, two)
+    bare = run_forecast(job_in(other_store, bolt, **plain))
+    ignoring_rows, bare_rows = forecasts(ignoring, store), forecasts(bare, other_store)
+    pd.testing.assert_frame_equal(ignoring_rows, bare_rows)
 
 
 def test_joint_targets_need_a_model_for_them(tmp_path: Path, bolt: str) -> None:
@@ -219,7 +222,7 @@ def test_a_backtest_sees_known_covariates_and_no_other_future_values(
     store = FolderStore(tmp_path)
     put(store, panel(steps=200, ahead=0))
     assert gigacast_code("backtest", store, model, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    report = json.loads(capsys.readouterr().out)
     changed = FolderStore(tmp_path / "other")
     frame = panel(steps=200, ahead=0)
     last = frame.groupby("item_id").tail(12).index
@@ -227,29 +230,29 @@ def test_a_backtest_sees_known_covariates_and_no_other_future_values(
     frame.loc[last, ["weather"]] = "hail"
     put(changed, frame)
     assert gigacast_code("backtest", changed, model, "--json") == 0
-    assert _figures(json.loads(capsys.readouterr().out)) == _figures(told)
+    assert _figures(json.loads(capsys.readouterr().out)) == _figures(report)
     frame.loc[last, "price"] += 5.0
     put(changed, frame)
     assert gigacast_code("backtest", changed, model, "--json") == 0
-    assert _figures(json.loads(capsys.readouterr().out)) != _figures(told)
+    assert _figures(json.loads(capsys.readouterr().out)) != _figures(report)
 
 
-def _figures(told: dict[str, Any]) -> str:
+def _figures(report: dict[str, Any]) -> str:
     """The figures of a leaderboard, without the names of runs and places."""
-    return json.dumps(told["leaderboard"], sort_keys=True)
+    return json.dumps(report["leaderboard"], sort_keys=True)
 
 
 def test_a_frame_is_forecast_with_covariates(model: str, bolt: str) -> None:
     frame = panel()
-    given = {**WITH, "known_covariates": ["price", "event", "open"]}
-    found = gigacast.forecast(frame, model=model, **given)  # type: ignore[arg-type]
+    options = {**WITH, "known_covariates": ["price", "event", "open"]}
+    actual = gigacast.forecast(frame, model=model, **options)  # type: ignore[arg-type]
     without = gigacast.forecast(
         frame.dropna(subset="target"), model=model, horizon=12, device="cpu", precision="float32"
     )
-    assert len(found) == len(without) == 36
-    assert np.abs(found["0.5"].to_numpy() - without["0.5"].to_numpy()).max() > 1e-4
+    assert len(actual) == len(without) == 36
+    assert np.abs(actual["0.5"].to_numpy() - without["0.5"].to_numpy()).max() > 1e-4
     with pytest.raises(ConfigError, match="--unsupported_covariates"):
-        gigacast.forecast(frame, model=bolt, **given)  # type: ignore[arg-type]
+        gigacast.forecast(frame, model=bolt, **options)  # type: ignore[arg-type]
 
 
 def test_settings_files_name_covariates_by_group(tmp_path: Path) -> None:
@@ -267,27 +270,27 @@ def test_settings_files_name_covariates_by_group(tmp_path: Path) -> None:
 @pytest.mark.parametrize("twice", [["temperature", "temperature"], ["item_id"]])
 def test_a_column_in_use_is_no_covariate_or_counts_once(model: str, twice: list[str]) -> None:
     frame = panel(ahead=0)
-    given = {"model": model, "horizon": 12, "device": "cpu", "precision": "float32"}
+    options = {"model": model, "horizon": 12, "device": "cpu", "precision": "float32"}
     if len(twice) == 2:
-        one, two = (
-            gigacast.forecast(frame, past_covariates=names, **given)  # type: ignore[call-overload]
+        first, second = (
+            gigacast.forecast(frame, past_covariates=names, **options)  # type: ignore[call-overload]
             for names in (twice, twice[:1])
         )
-        pd.testing.assert_frame_equal(one, two)
+        pd.testing.assert_frame_equal(first, second)
         return
     with pytest.raises(SchemaError, match="'item_id' can't be a covariate"):
-        gigacast.forecast(frame, past_covariates=twice, **given)  # type: ignore[call-overload]
+        gigacast.forecast(frame, past_covariates=twice, **options)  # type: ignore[call-overload]
 
 
 def test_a_column_without_a_value_changes_nothing(model: str) -> None:
-    given = {"model": model, "horizon": 12, "device": "cpu", "precision": "float32"}
+    options = {"model": model, "horizon": 12, "device": "cpu", "precision": "float32"}
     frame = panel(ahead=0)
     texts = pd.Series([None] * len(frame), dtype="string")
-    found = [
-        gigacast.forecast(frame.assign(empty=column), past_covariates=["empty"], **given)  # type: ignore[call-overload]
+    actual = [
+        gigacast.forecast(frame.assign(empty=column), past_covariates=["empty"], **options)  # type: ignore[call-overload]
         for column in (np.nan, texts)
     ]
-    pd.testing.assert_frame_equal(found[0], found[1])
+    pd.testing.assert_frame_equal(actual[0], actual[1])
 
 
 def test_the_error_names_only_the_columns_that_lack_values(tmp_path: Path, model: str) -> None:

@@ -45,12 +45,12 @@ def test_the_shipped_settings_are_the_defaults() -> None:
 def test_a_loader_predicts_one_context_or_many() -> None:
     loader = ChronosLoader()
     context = 10 + np.sin(np.arange(96) / 24 * 2 * np.pi)
-    one = loader.predict(context, prediction_length=24)
-    assert one.quantiles.shape == (1, 24, 9)
-    assert one.median.shape == (1, 24)
-    assert (np.diff(one.quantiles, axis=-1) >= 0).all()
+    forecast = loader.predict(context, prediction_length=24)
+    assert forecast.quantiles.shape == (1, 24, 9)
+    assert forecast.median.shape == (1, 24)
+    assert (np.diff(forecast.quantiles, axis=-1) >= 0).all()
     many = loader.predict([context, context[:50]], prediction_length=24)
-    np.testing.assert_allclose(many.median[0], one.median[0], atol=0.02)
+    np.testing.assert_allclose(many.median[0], forecast.median[0], atol=0.02)
     assert loader.predict(np.stack([context, context])).median.shape == (2, 64)
 
 

@@ -48,18 +48,18 @@ def lake(folder: Path, frame: pd.DataFrame) -> str:
 def test_a_frame_of_merged_items_is_refused_and_the_named_column_forecasts_it() -> None:
     with pytest.raises(SchemaError, match="the column 'store' tells them apart"):
         gigacast.forecast(merged_stores(), **OPTIONS)
-    found = gigacast.forecast(merged_stores(), item_column="store", **OPTIONS)
-    assert sorted(set(found["item_id"])) == ["north", "south"]
+    forecasts = gigacast.forecast(merged_stores(), item_column="store", **OPTIONS)
+    assert sorted(set(forecasts["item_id"])) == ["north", "south"]
 
 
 def test_a_few_conflicts_are_averaged_with_a_warning_and_a_policy_is_silent() -> None:
     with pytest.warns(UserWarning, match="1 rows have the series and the time of another row"):
-        found = gigacast.forecast(corrected(), **OPTIONS)
+        forecasts = gigacast.forecast(corrected(), **OPTIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         chosen = gigacast.forecast(corrected(), duplicates="last", **{**OPTIONS, "horizon": 7})
         gigacast.forecast(pd.concat([corrected()[:200]] * 2), **OPTIONS)  # equal rows say nothing
-    assert found["predictions"].iloc[-1] != 1000
+    assert forecasts["predictions"].iloc[-1] != 1000
     assert 1000 in set(chosen["predictions"])
 
 
@@ -75,8 +75,8 @@ def test_a_partition_of_merged_items_fails_and_writes_no_forecast(tmp_path: Path
 def test_a_policy_is_part_of_the_spec_only_if_it_changes_numbers(tmp_path: Path) -> None:
     url = lake(tmp_path, merged_stores()[:30])
 
-    def specs(**given: str) -> tuple[str, ...]:
-        return tuple(gigacast.plan(url, **OPTIONS, **given).plan.specs)
+    def specs(**policy: str) -> tuple[str, ...]:
+        return tuple(gigacast.plan(url, **OPTIONS, **policy).plan.specs)
 
     assert specs() == specs(duplicates="mean")
     assert len({specs(), specs(duplicates="sum"), specs(duplicates="last")}) == 3
@@ -109,9 +109,9 @@ def test_an_evaluation_refuses_actuals_that_conflict(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "2024/01/part-0.parquet", index=False)
     ((_, message),) = gigacast.evaluate(url).failures
     assert "and other values" in message
-    taken = gigacast.evaluate(url, duplicates="last")
-    assert (taken.failures, taken.matched) == ([], 3)
-    assert taken.conflicts == 3
+    evaluation = gigacast.evaluate(url, duplicates="last")
+    assert (evaluation.failures, evaluation.matched) == ([], 3)
+    assert evaluation.conflicts == 3
 
 
 def test_training_refuses_merged_items(tmp_path: Path) -> None:

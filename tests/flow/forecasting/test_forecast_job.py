@@ -237,26 +237,26 @@ def test_wide_objects_are_forecast_by_target_with_the_file_names_horizon(folder:
 
 
 def test_items_that_span_months_get_the_context_of_both(folder: Store) -> None:
-    whole = hourly_panel(steps=48, items=["a"])
-    whole["timestamp"] += pd.Timestamp("2024-01-31") - whole["timestamp"].min()
-    january = whole["timestamp"] < "2024-02-01"
-    put_frame(folder, "2024/01/part-00000.parquet", whole[january])
-    put_frame(folder, "2024/02/part-00000.parquet", whole[~january].iloc[:5])
+    panel = hourly_panel(steps=48, items=["a"])
+    panel["timestamp"] += pd.Timestamp("2024-01-31") - panel["timestamp"].min()
+    january = panel["timestamp"] < "2024-02-01"
+    put_frame(folder, "2024/01/part-00000.parquet", panel[january])
+    put_frame(folder, "2024/02/part-00000.parquet", panel[~january].iloc[:5])
     run(folder, context_partitions=1)
     got = read(folder, months="2")
     assert got["timestamp"].min() == pd.Timestamp("2024-02-01 05:00")
     # A season ago is in January: without its month there would be nothing to repeat.
-    wanted = whole.set_index("timestamp")["target"][got["timestamp"] - pd.Timedelta(hours=24)]
-    np.testing.assert_allclose(got["predictions"], wanted, rtol=1e-6)
+    expected = panel.set_index("timestamp")["target"][got["timestamp"] - pd.Timedelta(hours=24)]
+    np.testing.assert_allclose(got["predictions"], expected, rtol=1e-6)
 
 
 def test_items_that_span_parts_are_whole_when_a_month_is_the_partition(folder: Store) -> None:
-    whole = hourly_panel(items=["a", "b"])
-    put_frame(folder, "2024/01/part-00000.parquet", whole[whole.index % 2 == 0])
-    put_frame(folder, "2024/01/part-00001.parquet", whole[whole.index % 2 == 1])
+    panel = hourly_panel(items=["a", "b"])
+    put_frame(folder, "2024/01/part-00000.parquet", panel[panel.index % 2 == 0])
+    put_frame(folder, "2024/01/part-00001.parquet", panel[panel.index % 2 == 1])
     run(folder, partition_by="month")
     got = read(folder)
-    expected = seasonal_naive(whole, 6)
+    expected = seasonal_naive(panel, 6)
     merged = got.merge(expected, on=["item_id", "timestamp"], suffixes=("", "_wanted"))
     assert len(merged) == len(got) == 12
     np.testing.assert_allclose(merged["predictions"], merged["predictions_wanted"], rtol=1e-6)
@@ -265,10 +265,10 @@ def test_items_that_span_parts_are_whole_when_a_month_is_the_partition(folder: S
 def test_missing_synthetic_partitions_are_generated_first(folder: Store) -> None:
     result = run(folder, n_partitions=3, series_per_partition=20)
     assert (result.totals.partitions, result.totals.series) == (3, 60)
-    made = contents(folder, "2024/")
+    before_run = contents(folder, "2024/")
     again = run(folder, n_partitions=4, series_per_partition=20)
     assert again.totals.partitions == 1
-    assert {key: folder.get(key) for key in made} == made
+    assert {key: folder.get(key) for key in before_run} == before_run
 
 
 def test_inputs_of_another_prefix_are_read_and_nothing_is_written_there(folder: Store) -> None:
@@ -303,8 +303,8 @@ def test_a_data_frame_is_forecast_as_a_bucket_is(folder: Store) -> None:
 
 
 def test_a_prefix_need_not_exist_but_the_folder_must(folder: Store, tmp_path: Path) -> None:
-    made = run(folder, prefix="new/prefix", n_partitions=1, series_per_partition=5)
-    assert made.totals.series == 5
+    result = run(folder, prefix="new/prefix", n_partitions=1, series_per_partition=5)
+    assert result.totals.series == 5
     with pytest.raises(BucketNotFoundError, match="nowhere"):
         gigacast.forecast(f"file://{tmp_path}/nowhere", prefix="p", model="seasonal-naive")
     assert not (tmp_path / "nowhere").exists()

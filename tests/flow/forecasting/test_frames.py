@@ -120,13 +120,13 @@ def test_pandas_frames_of_any_index_and_types_give_the_same_forecasts(name: str)
 
 
 def test_an_index_of_times_is_the_column_of_times() -> None:
-    one = FRAME[FRAME["item_id"] == "a"]
-    wanted = forecast(one)["predictions"].tolist()
-    values = one[["target"]]
+    rows = FRAME[FRAME["item_id"] == "a"]
+    expected = forecast(rows)["predictions"].tolist()
+    values = rows[["target"]]
     for index in (DAYS, DAYS.rename("ds"), DAYS.to_period("D"), DAYS.tz_localize("UTC")):
-        assert forecast(values.set_index(index))["predictions"].tolist() == wanted
+        assert forecast(values.set_index(index))["predictions"].tolist() == expected
     # With a column of times an index without a name means nothing.
-    shifted = one.set_index(DAYS + pd.Timedelta("99D"))
+    shifted = rows.set_index(DAYS + pd.Timedelta("99D"))
     assert forecast(shifted)["timestamp"].tolist() == WANTED["timestamp"].tolist()[:2]
 
 
@@ -193,14 +193,14 @@ def loader() -> gigacast.ChronosLoader:
 def test_arrays_of_any_library_give_the_same_forecasts(
     name: str, loader: gigacast.ChronosLoader
 ) -> None:
-    got, wanted = (loader.predict(data, 3).quantiles for data in (ARRAYS[name], WAVE))
-    assert np.array_equal(got, wanted)
+    got, expected = (loader.predict(data, 3).quantiles for data in (ARRAYS[name], WAVE))
+    assert np.array_equal(got, expected)
 
 
 @pytest.mark.parametrize("name", WITH_HOLES)
 def test_what_is_masked_or_null_is_missing(name: str, loader: gigacast.ChronosLoader) -> None:
-    got, wanted = (loader.predict(data, 3).quantiles for data in (WITH_HOLES[name], HOLES))
-    assert np.array_equal(got, wanted)
+    got, expected = (loader.predict(data, 3).quantiles for data in (WITH_HOLES[name], HOLES))
+    assert np.array_equal(got, expected)
     assert np.abs(got).max() < 3
 
 

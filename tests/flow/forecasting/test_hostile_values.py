@@ -91,20 +91,20 @@ def test_settings_files_of_any_kind(name: str, bucket: str) -> None:
     "argument", ["parquet_config_path", "model", "bucket", "prefix", "device", "precision"]
 )
 def test_loaders_of_any_kind(argument: str, bucket: str) -> None:
-    given = {"model": "seasonal-naive"}
-    call = lambda value: gigacast.ChronosLoader(**{**given, argument: value}).forecaster  # noqa: E731
+    options = {"model": "seasonal-naive"}
+    call = lambda value: gigacast.ChronosLoader(**{**options, argument: value}).forecaster  # noqa: E731
     assert raw_errors(call) == {}
 
 
 @pytest.mark.parametrize("argument", ["context", "prediction_length", "quantile_levels"])
 def test_predictions_of_any_kind(argument: str) -> None:
     loader = gigacast.ChronosLoader(model="seasonal-naive")
-    given = {"context": [1.0, 2.0, 3.0], "prediction_length": 2}
+    options = {"context": [1.0, 2.0, 3.0], "prediction_length": 2}
 
     def call(value: Any) -> None:
         # As many steps are valid, and more than this machine holds.
         if not (argument == "prediction_length" and isinstance(value, int) and value > 10**9):
-            loader.predict(**{**given, argument: value})
+            loader.predict(**{**options, argument: value})
 
     assert raw_errors(call) == {}
 
@@ -112,11 +112,11 @@ def test_predictions_of_any_kind(argument: str) -> None:
 @pytest.mark.parametrize("argument", ["file_path", "symbol", "year", "month", "context_length"])
 def test_contexts_of_any_kind(argument: str, bucket: str) -> None:
     loader = gigacast.ChronosLoader(model="seasonal-naive")
-    given = {"symbol": "a", "year": 2024, "month": 1}
-    given = {"file_path": "2024/01/part-0.parquet"} if argument == "context_length" else given
+    options = {"symbol": "a", "year": 2024, "month": 1}
+    options = {"file_path": "2024/01/part-0.parquet"} if argument == "context_length" else options
 
     def call(value: Any) -> None:
-        loader.load_context_from_parquet(**{**given, argument: value})
+        loader.load_context_from_parquet(**{**options, argument: value})
 
     assert raw_errors(call) == {}
 

@@ -26,8 +26,8 @@ print(json.dumps([run.status, run.totals.partitions, sorted(tops)]))
 def imports_of_a_run(folder: Path, model: str) -> set[str]:
     """Forecast a folder in a process of its own and return the libraries it imported."""
     command = [sys.executable, "-c", SCRIPT, f"file://{folder}", model]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    status, partitions, names = json.loads(done.stdout.splitlines()[-1])
+    process = subprocess.run(command, capture_output=True, text=True, check=True)
+    status, partitions, names = json.loads(process.stdout.splitlines()[-1])
     assert (status, partitions) == ("completed", 2)
     return set(names)
 
@@ -42,11 +42,11 @@ def test_the_lean_engine_imports_torch_and_nothing_of_the_stock_one(
     data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     model = tiny_bolt(session_folder(tmp_path_factory))
-    found = imports_of_a_run(data, str(model))
-    assert "torch" in found
-    assert found & (NEVER | CLIENTS | STOCK | {"joblib"}) == set()
+    imported = imports_of_a_run(data, str(model))
+    assert "torch" in imported
+    assert imported & (NEVER | CLIENTS | STOCK | {"joblib"}) == set()
 
 
 def test_without_a_model_torch_is_not_imported(data: Path) -> None:
-    found = imports_of_a_run(data, "seasonal-naive")
-    assert found & (NEVER | CLIENTS | STOCK | {"torch", "joblib"}) == set()
+    imported = imports_of_a_run(data, "seasonal-naive")
+    assert imported & (NEVER | CLIENTS | STOCK | {"torch", "joblib"}) == set()

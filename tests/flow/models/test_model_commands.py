@@ -58,12 +58,12 @@ def bucket(tmp_path: Path) -> Store:
 
 
 @pytest.fixture
-def one(tmp_path: Path) -> Path:
+def first_folder(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "one", 1)
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Path:
+def second_folder(tmp_path: Path) -> Path:
     return make_folder(tmp_path / "two", 2)
 
 
@@ -78,9 +78,9 @@ def models_json(bucket: Store, capsys: Capture, *words: str) -> object:
 
 
 @pytest.fixture
-def filled(bucket: Store, one: Path, two: Path) -> Store:
+def filled(bucket: Store, first_folder: Path, second_folder: Path) -> Store:
     """A bucket with tiny/v1.0 (active) and tiny/v1.1."""
-    for folder, version in ((one, "v1.0"), (two, "v1.1")):
+    for folder, version in ((first_folder, "v1.0"), (second_folder, "v1.1")):
         published = ["publish", str(folder), "--name", "tiny", "--model_version", version]
         assert models_command(bucket, *published, "--license", "apache-2.0") == 0
     return bucket
@@ -89,12 +89,14 @@ def filled(bucket: Store, one: Path, two: Path) -> Store:
 # -- the examples of the requirements --------------------------------------------------------------
 
 
-def test_models_are_listed_and_switched_from_python(one: Path, two: Path) -> None:
+def test_models_are_listed_and_switched_from_python(
+    first_folder: Path, second_folder: Path
+) -> None:
     from gigacast import ModelManager
 
     manager = ModelManager()
-    manager.publish_model(one, "chronos-bolt-small", "v0.9")
-    manager.publish_model(two, "chronos-bolt-small", "v1.0")
+    manager.publish_model(first_folder, "chronos-bolt-small", "v0.9")
+    manager.publish_model(second_folder, "chronos-bolt-small", "v1.0")
 
     models = manager.list_models()
     manager.switch_model("chronos-bolt-small", "v1.0")
@@ -106,7 +108,7 @@ def test_models_are_listed_and_switched_from_python(one: Path, two: Path) -> Non
 
 
 def test_python_has_an_equivalent_of_every_command(
-    filled: Store, tmp_path: Path, one: Path
+    filled: Store, tmp_path: Path, first_folder: Path
 ) -> None:
     manager = gigacast.ModelManager(bucket=filled.address.url)
     summary, active = manager.show_model("tiny")
@@ -117,23 +119,27 @@ def test_python_has_an_equivalent_of_every_command(
     assert len(manager.delete_model("tiny", "v1.1", dry_run=True)) == 3
     manager.delete_model("tiny", "v1.1")
     assert manager.restore_models(tmp_path / "a.tar").versions == ["tiny/v1.1"]
-    found = manager.fetch_model("tiny")
-    assert found.folder is not None
-    assert (found.folder / "config.json").read_bytes() == (one / "config.json").read_bytes()
+    folder = manager.fetch_model("tiny")
+    assert folder.folder is not None
+    assert (folder.folder / "config.json").read_bytes() == (
+        first_folder / "config.json"
+    ).read_bytes()
     with pytest.raises(ModelNotFoundError, match=r"there are: v1\.0, v1\.1"):
         manager.fetch_model("tiny", "v9")
     with pytest.raises(ModelConflictError, match="active"):
         manager.delete_model("tiny", "v1.0")
 
 
-def test_training_leaves_its_parent_and_record_in_the_manifest(bucket: Store, one: Path) -> None:
+def test_training_leaves_its_parent_and_record_in_the_manifest(
+    bucket: Store, first_folder: Path
+) -> None:
     manager = gigacast.ModelManager(bucket=bucket.address.url)
     parent = {"model": "chronos-bolt-tiny", "version": "v1.0", "digest": "0" * 64}
     source = {"kind": "training", "parent": parent, "record": {"steps": 100}}
-    manager.publish_model(one, "tuned", "v1", metrics={"wql": 0.03}, source=source)
-    found = manager.read_manifest("tuned", "v1")
-    assert (found.source, found.metrics) == (source, {"wql": 0.03})
-    assert found.software["chronos-forecasting"]
+    manager.publish_model(first_folder, "tuned", "v1", metrics={"wql": 0.03}, source=source)
+    manifest = manager.read_manifest("tuned", "v1")
+    assert (manifest.source, manifest.metrics) == (source, {"wql": 0.03})
+    assert manifest.software["chronos-forecasting"]
 
 
 # -- the commands ----------------------------------------------------------------------------------
@@ -163,8 +169,8 @@ def test_list_shows_broken_unfinished_and_foreign_versions(filled: Store, capsys
     filled.put("models/hand/v1/config.json", b"{}")
     filled.put("models/left/v1/PUBLISHING", b"{}")
     filled.put("models/tiny/v1.1/manifest.json", b"{}")
-    found = models_json(filled, capsys, "list")
-    states = {(m["name"], v["version"]): v["state"] for m in found for v in m["versions"]}  # type: ignore[attr-defined]
+    report = models_json(filled, capsys, "list")
+    states = {(m["name"], v["version"]): v["state"] for m in report for v in m["versions"]}  # type: ignore[attr-defined]
     assert states == {
         ("hand", "v1"): "no manifest",
         ("left", "v1"): "unfinished",
@@ -224,15 +230,15 @@ def test_a_backup_restores_into_another_bucket_on_s3(
 ) -> None:
     archive = str(tmp_path / "backups" / "models.tar")
     assert models_command(filled, "backup", archive) == 0
-    other = open_store(moto_server.new_address("team"))
-    bucket, _, prefix = other.address.url.removeprefix("s3://").partition("/")
-    there = ["--bucket", bucket, "--prefix", prefix]
-    assert run(["models", "restore", archive, *there]) == 0
+    other_store = open_store(moto_server.new_address("team"))
+    bucket, _, prefix = other_store.address.url.removeprefix("s3://").partition("/")
+    team_flags = ["--bucket", bucket, "--prefix", prefix]
+    assert run(["models", "restore", archive, *team_flags]) == 0
     out = capsys.readouterr().out
     assert "restored  tiny/v1.1" in out
     assert "active    tiny/v1.0" in out
-    assert run(["models", "verify", "tiny", *there]) == 0
-    assert run(["models", "restore", archive, *there, "--json"]) == 0
+    assert run(["models", "verify", "tiny", *team_flags]) == 0
+    assert run(["models", "restore", archive, *team_flags, "--json"]) == 0
 
 
 def test_a_backup_replaces_an_existing_file_only_on_request(
@@ -247,9 +253,9 @@ def test_a_backup_replaces_an_existing_file_only_on_request(
     assert models_command(filled, "restore", str(archive)) == 0
 
 
-def test_an_empty_name_is_refused(bucket: Store, one: Path, capsys: Capture) -> None:
+def test_an_empty_name_is_refused(bucket: Store, first_folder: Path, capsys: Capture) -> None:
     for flag in ("--name", "--model_version"):
-        assert models_command(bucket, "publish", str(one), flag, "") == 2
+        assert models_command(bucket, "publish", str(first_folder), flag, "") == 2
         assert f"{flag} is empty" in capsys.readouterr().err
     assert [page for page in bucket.list() if page] == []
 
@@ -290,11 +296,11 @@ def test_delete_can_show_the_keys_first(filled: Store, capsys: Capture) -> None:
     ],
 )
 def test_errors_are_one_line_and_change_nothing(
-    filled: Store, two: Path, capsys: Capture, words: list[str], says: str
+    filled: Store, second_folder: Path, capsys: Capture, words: list[str], says: str
 ) -> None:
     before = {m.key: m.etag for page in filled.list() for m in page}
     capsys.readouterr()
-    assert models_command(filled, *(word.format(two=two) for word in words)) == 2
+    assert models_command(filled, *(word.format(two=second_folder) for word in words)) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert says in err
@@ -308,19 +314,19 @@ def test_each_family_is_described_from_its_own_files(
 ) -> None:
     folder: Path = make(models)  # type: ignore[operator]
     manager = gigacast.ModelManager(bucket=bucket.address.url)
-    found = manager.publish_model(folder, "some", "v1").manifest
+    manifest = manager.publish_model(folder, "some", "v1").manifest
     info = load_forecaster_info(folder)
-    assert (found.context_length, found.prediction_length) == info[:2]
-    assert found.quantile_levels == info[2]
+    assert (manifest.context_length, manifest.prediction_length) == info[:2]
+    assert manifest.quantile_levels == info[2]
     tensors = load_file(folder / "model.safetensors")
-    assert found.parameters == sum(tensor.size for tensor in tensors.values())
+    assert manifest.parameters == sum(tensor.size for tensor in tensors.values())
 
 
 def load_forecaster_info(folder: Path) -> tuple[int, int, tuple[float, ...]]:
     from gigacast.forecasters.catalog import describe_forecaster
 
-    given = {"name": "x", "version": "1", "digest": "d"}
-    info = describe_forecaster(folder, **given, device="cpu", precision="float32")
+    options = {"name": "x", "version": "1", "digest": "d"}
+    info = describe_forecaster(folder, **options, device="cpu", precision="float32")
     loaded = load_forecaster(folder, info).info
     return loaded.context_length, loaded.prediction_length, loaded.levels
 
@@ -365,25 +371,25 @@ def test_diff_shows_the_movement_of_forecasts_and_the_better_version(
     manager.publish_model(tiny_bolt(models), "demand", "v1.0")
     manager.publish_model(scaled(tiny_bolt(models), tmp_path / "v2", 3.0), "demand", "v2.0")
     before = [m.key for page in bucket.list() for m in page]
-    how = ["--horizon", "6", "--precision", "float32", "--series", "2"]
-    same = models_json(bucket, capsys, "diff", "demand", "v1.0", "v1.0", *how)
+    diff_flags = ["--horizon", "6", "--precision", "float32", "--series", "2"]
+    same = models_json(bucket, capsys, "diff", "demand", "v1.0", "v1.0", *diff_flags)
     assert (same["movement"]["largest"], same["better"]) == (0.0, None)  # type: ignore[index]
-    moved = models_json(bucket, capsys, "diff", "demand", "v1.0", "v2.0", *how)
+    moved = models_json(bucket, capsys, "diff", "demand", "v1.0", "v2.0", *diff_flags)
     assert (moved["partitions"], moved["series"], moved["scored"]) == (2, 4, 4)  # type: ignore[index]
     assert moved["movement"]["mean"] > 0.01  # type: ignore[index]
     by_name = {score["name"]: score for score in moved["scores"]}  # type: ignore[index]
     assert sorted(by_name) == ["seasonal-naive", "v1.0", "v2.0"]
     assert moved["better"] == min(("v1.0", "v2.0"), key=lambda v: by_name[v]["wql"])  # type: ignore[index]
     assert [m.key for page in bucket.list() for m in page] == before
-    assert models_command(bucket, "diff", "demand", "v1.0", "v2.0", *how) == 0
+    assert models_command(bucket, "diff", "demand", "v1.0", "v2.0", *diff_flags) == 0
     assert f"better: {moved['better']}" in capsys.readouterr().out  # type: ignore[index]
 
 
 def test_diff_scales_errors_by_the_same_history_as_a_backtest(bucket: Store, models: Path) -> None:
     put_frame(bucket, "2024/01/part-0.parquet", hourly_panel("2024-01", steps=744))
     manager = gigacast.ModelManager(bucket=bucket.address.url)
-    found = manager.publish_model(tiny_bolt(models), "demand", "v1.0").manifest
-    assert found.context_length < 700
+    manifest = manager.publish_model(tiny_bolt(models), "demand", "v1.0").manifest
+    assert manifest.context_length < 700
     options = {"horizon": 6, "precision": "float32"}
     compared = manager.diff_versions("demand", "v1.0", "v1.0", **options)  # type: ignore[arg-type]
     tested = gigacast.backtest(bucket.address.url, models=["demand/v1.0"], windows=1, **options)  # type: ignore[arg-type]
@@ -407,11 +413,11 @@ def test_diff_scores_agree_with_a_slow_obvious_oracle(
     options = {"horizon": 5, "precision": "float32", "quantiles": levels}
     report = manager.diff_versions("demand", "v1.0", "v1.0", **options)  # type: ignore[arg-type]
     frame = pd.read_parquet(tmp_path / "bucket" / f"{names[0]}.parquet")
-    held = frame.groupby("item_id").tail(5)
-    contexts = frame.drop(held.index)
+    holdout = frame.groupby("item_id").tail(5)
+    contexts = frame.drop(holdout.index)
     folder = str(tmp_path / "bucket" / "models" / "demand" / "v1.0")
     forecasts = gigacast.forecast(contexts, model=folder, **options)  # type: ignore[call-overload]
-    joined = held.merge(forecasts, on=["item_id", "timestamp"])
+    joined = holdout.merge(forecasts, on=["item_id", "timestamp"])
     losses = [
         sum(
             2 * abs((y - f) * ((y <= f) - level))
@@ -432,13 +438,13 @@ def test_diff_scores_agree_with_a_slow_obvious_oracle(
 def test_series_without_an_end_to_hold_out_are_counted_not_scored() -> None:
     nan = np.nan
     batch = series_batch([[1, 2, 3, 4], [1, 2], [nan, nan, 3, 4], [1, 2, nan, nan], [5, 5, 5, 5]])
-    held = hold_out(batch, 2)
-    assert held.contexts.item_ids.to_pylist() == ["item-0", "item-4"]
-    assert [list(values) for values in held.contexts] == [[1, 2], [5, 5]]
-    assert held.actuals.tolist() == [[3, 4], [5, 5]]
+    holdout = hold_out(batch, 2)
+    assert holdout.contexts.item_ids.to_pylist() == ["item-0", "item-4"]
+    assert [list(values) for values in holdout.contexts] == [[1, 2], [5, 5]]
+    assert holdout.actuals.tolist() == [[3, 4], [5, 5]]
     assert Frequency.parse("D").season_length == 7
     week = np.full(2, 7)  # longer than either context
-    assert np.isnan(seasonal_error(held.contexts.values, held.contexts.offsets, week)).all()
+    assert np.isnan(seasonal_error(holdout.contexts.values, holdout.contexts.offsets, week)).all()
 
 
 def test_the_quantile_loss_is_that_of_its_definition() -> None:
@@ -473,40 +479,42 @@ def in_child(*words: str, home: Path, **settings: str) -> subprocess.CompletedPr
 def test_a_download_is_pinned_published_and_works_offline_from_then_on(
     hub: str, bucket: Store, tmp_path: Path, models: Path
 ) -> None:
-    where = ["--bucket", bucket.address.url, "--json"]
+    flags = ["--bucket", bucket.address.url, "--json"]
     version = ["--model_version", "v1.0"]
-    done = in_child(
-        "download", "chronos-bolt-tiny", *version, *where, home=tmp_path, HF_ENDPOINT=hub
+    process = in_child(
+        "download", "chronos-bolt-tiny", *version, *flags, home=tmp_path, HF_ENDPOINT=hub
     )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["model"], told["version"], told["license"]) == (
+    assert process.returncode == 0, process.stderr
+    report = json.loads(process.stdout)
+    assert (report["model"], report["version"], report["license"]) == (
         "chronos-bolt-tiny",
         "v1.0",
         "apache-2.0",
     )
-    assert told["source"] == {
+    assert report["source"] == {
         "kind": "hub",
         "repo": "amazon/chronos-bolt-tiny",
         "revision": COMMIT,
         "requested": "main",
     }
-    kept = sorted(m.key.rpartition("/")[2] for page in bucket.list("models/") for m in page)
-    assert kept == sorted(
+    remaining_files = sorted(
+        m.key.rpartition("/")[2] for page in bucket.list("models/") for m in page
+    )
+    assert remaining_files == sorted(
         ["ACTIVE", "manifest.json", *(path.name for path in tiny_bolt(models).iterdir())]
     )
     again = in_child(
-        "download", "chronos-bolt-tiny", *version, *where, home=tmp_path, HF_HUB_OFFLINE="1"
+        "download", "chronos-bolt-tiny", *version, *flags, home=tmp_path, HF_HUB_OFFLINE="1"
     )
     assert json.loads(again.stdout)["new"] is False
 
 
 def test_an_unreachable_hub_changes_nothing(bucket: Store, tmp_path: Path) -> None:
-    where = ["--bucket", bucket.address.url]
-    done = in_child(
-        "download", "chronos-2", *where, home=tmp_path, HF_ENDPOINT="http://127.0.0.1:9"
+    flags = ["--bucket", bucket.address.url]
+    process = in_child(
+        "download", "chronos-2", *flags, home=tmp_path, HF_ENDPOINT="http://127.0.0.1:9"
     )
-    assert done.returncode == 2
-    assert "the hub can't be reached" in done.stderr
-    assert "HF_ENDPOINT" in done.stderr
+    assert process.returncode == 2
+    assert "the hub can't be reached" in process.stderr
+    assert "HF_ENDPOINT" in process.stderr
     assert list(bucket.list()) == []

@@ -84,9 +84,9 @@ def test_the_same_series_get_the_same_numbers_in_any_partition_batch_and_process
         result = gigacast.forecast(store.address.url, **options, **jobs)  # type: ignore[arg-type]
         assert result.status == "completed", result.failures
         got[name] = read(store)
-    for other in ("two", "shuffled"):
-        assert list(got[other]["item_id"]) == list(got["one"]["item_id"])
-        np.testing.assert_allclose(got[other][LEVELS], got["one"][LEVELS], rtol=1e-5, atol=1e-5)
+    for order in ("two", "shuffled"):
+        assert list(got[order]["item_id"]) == list(got["one"]["item_id"])
+        np.testing.assert_allclose(got[order][LEVELS], got["one"][LEVELS], rtol=1e-5, atol=1e-5)
 
 
 def test_levels_outside_the_trained_range_need_extrapolation_and_are_marked(
@@ -139,8 +139,8 @@ def test_a_broken_model_folder_stops_the_run_before_it_starts(
 def test_the_median_does_not_depend_on_the_other_levels(models: Path) -> None:
     """Random weights cross all the time: what is chosen must not change what is kept."""
     options = {"model": str(tiny_bolt(models)), "horizon": 12, "precision": "float32"}
-    whole = gigacast.forecast(hourly_panel(), **options)  # type: ignore[arg-type]
+    panel = gigacast.forecast(hourly_panel(), **options)  # type: ignore[arg-type]
     for levels in ([0.5], [0.1, 0.5, 0.9], [0.3]):
         some = gigacast.forecast(hourly_panel(), quantiles=levels, **options)  # type: ignore[arg-type]
         shared = ["predictions", *(f"{level}" for level in levels)]
-        pd.testing.assert_frame_equal(some[shared], whole[shared])
+        pd.testing.assert_frame_equal(some[shared], panel[shared])

@@ -26,7 +26,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     return store
 
 
-def told(bucket: Store, capsys: Capture, *words: str, code: int = 0) -> str:
+def output_of(bucket: Store, capsys: Capture, *words: str, code: int = 0) -> str:
     capsys.readouterr()
     assert run(["data", "discover", *words, "--bucket", bucket.address.url]) == code
     streams = capsys.readouterr()
@@ -34,17 +34,19 @@ def told(bucket: Store, capsys: Capture, *words: str, code: int = 0) -> str:
 
 
 def test_series_are_shown_with_the_months_they_span(bucket: Store, capsys: Capture) -> None:
-    lines = [line.split() for line in told(bucket, capsys).splitlines()]
+    lines = [line.split() for line in output_of(bucket, capsys).splitlines()]
     assert ["EURUSD", "5min", "15", "1", "2014-03", "2014-03", "0"] in [x[:7] for x in lines]
     assert ["SYMBOL", "1min", "15", "6", "2014-01", "2015-12", "18"] in [x[:7] for x in lines]
-    shown = told(bucket, capsys)
+    shown = output_of(bucket, capsys)
     assert f"1 superseded by a newer one: {key_of(2014, 1)}" in shown
     assert "1 with other names: 2014/05/notes.txt" in shown
 
 
 def test_years_months_symbols_and_timeframes_choose(bucket: Store, capsys: Capture) -> None:
     def keys(*words: str) -> list[str]:
-        return [one["key"] for one in json.loads(told(bucket, capsys, "--json", *words))["files"]]
+        return [
+            file["key"] for file in json.loads(output_of(bucket, capsys, "--json", *words))["files"]
+        ]
 
     assert len(keys()) == 8
     assert keys("--years", "2015", "--months", "1:2") == [key_of(2015, 1), key_of(2015, 2)]
@@ -53,15 +55,17 @@ def test_years_months_symbols_and_timeframes_choose(bucket: Store, capsys: Captu
 
 
 def test_every_file_is_shown_on_request(bucket: Store, capsys: Capture) -> None:
-    shown = told(bucket, capsys, "--files", "--symbol", "SYMBOL")
+    shown = output_of(bucket, capsys, "--files", "--symbol", "SYMBOL")
     assert key_of(2015, 12) in shown
     assert shown.count("json") == 5  # the newer generation of January has none
 
 
 def test_a_dataset_is_looked_into_and_settings_are_read(bucket: Store, capsys: Capture) -> None:
     publish(bucket, "cleaned/v1/BARS", bars(50), partition_by=["month"])
-    found = json.loads(told(bucket, capsys, "--json", "--input_prefix", "cleaned/latest/BARS"))
-    assert [one["key"] for one in found["files"]] == ["year=2024/month=01/part-00000.parquet"]
+    report = json.loads(
+        output_of(bucket, capsys, "--json", "--input_prefix", "cleaned/latest/BARS")
+    )
+    assert [file["key"] for file in report["files"]] == ["year=2024/month=01/part-00000.parquet"]
     write_config(Path("mine.yaml"), bucket.address.url)
     assert run(["data", "discover", "--config", "mine.yaml", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["files"]) == 8
@@ -80,15 +84,15 @@ def test_a_dataset_is_looked_into_and_settings_are_read(bucket: Store, capsys: C
 def test_an_empty_selection_is_refused_with_a_message(
     bucket: Store, capsys: Capture, words: list[str], message: str
 ) -> None:
-    shown = told(bucket, capsys, *words, code=2)
+    shown = output_of(bucket, capsys, *words, code=2)
     assert any(part in shown for part in message.split("|"))
 
 
 def test_files_that_no_pattern_reads_are_named(
     bucket: Store, capsys: Capture, tmp_path: Path
 ) -> None:
-    other = folder_store(tmp_path / "other")
-    other.put("2014/05/mine.parquet.bak", b"")
-    shown = told(other, capsys, code=2)
+    other_store = folder_store(tmp_path / "other")
+    other_store.put("2014/05/mine.parquet.bak", b"")
+    shown = output_of(other_store, capsys, code=2)
     assert "1 have other names: 2014/05/mine.parquet.bak" in shown
     assert "naming_regex" in shown

@@ -70,9 +70,9 @@ def test_a_file_that_is_no_sound_parquet_is_named(
     store.put(key_of(2014, 2), content)
     with pytest.raises(
         CorruptedFileError, match=r"2014/02/SYMBOL.*is not readable Parquet"
-    ) as told:
+    ) as caught:
         WAYS[way](loader_of(store, tmp_path))
-    assert told.value.hint
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("place", range(0, len(GOOD), 331))
@@ -81,16 +81,16 @@ def test_damage_raises_an_error_of_this_package_or_is_not_read(
 ) -> None:
     store.put(key_of(2014, 2), flipped(GOOD, place, place + 40))
     loader = loader_of(store, tmp_path)
-    found = error = None
+    result = error = None
     try:
-        found = loader.load_training_data("SYMBOL", 2014)
+        result = loader.load_training_data("SYMBOL", 2014)
     except GigacastError as raised:
         error = raised
-    if found is None:
+    if result is None:
         assert "2014/02/SYMBOL" in str(error) or "SYMBOL (2 files)" in str(error)
         return
     # What was damaged is not read: another column's pages, or a gap.
-    closes = found.table["target_close"].to_pylist()[2:]
+    closes = result.table["target_close"].to_pylist()[2:]
     assert closes == [170_000.0 + row for row in range(50)]
 
 
@@ -118,12 +118,12 @@ def test_a_file_with_other_columns_is_refused_and_never_left_out(
     store: Store, tmp_path: Path, table: pa.Table, message: str, way: str
 ) -> None:
     store.put(key_of(2014, 2), parquet(table))
-    wanted = message
+    expected = message
     if way == "prediction":  # the only file that is looked at: nobody else has other columns
-        wanted += "|no timestamp column|there is no column|recognised|unusable type"
-    with pytest.raises(SchemaError, match=wanted) as told:
+        expected += "|no timestamp column|there is no column|recognised|unusable type"
+    with pytest.raises(SchemaError, match=expected) as caught:
         WAYS[way](loader_of(store, tmp_path))
-    assert "2014/02/" in str(told.value)
+    assert "2014/02/" in str(caught.value)
 
 
 @pytest.mark.parametrize("way", ["training", "chunks", "incremental"])
@@ -157,11 +157,11 @@ def test_compatible_types_are_read_as_one_type(
         table = table.set_column(table.column_names.index(name), name, column)
     store.put(key_of(2014, 2), parquet(table))
     parts = WAYS[way](loader_of(store, tmp_path))
-    found = pa.concat_tables([part.table for part in parts])
-    assert found["target_close"].type == pa.float64()
-    assert found["ds"].to_pylist()[2:] == month_table(2014, 2, 5, text=False)["ds"].to_pylist()
+    rows = pa.concat_tables([part.table for part in parts])
+    assert rows["target_close"].type == pa.float64()
+    assert rows["ds"].to_pylist()[2:] == month_table(2014, 2, 5, text=False)["ds"].to_pylist()
     if "target_close" in changes:
-        assert found["target_close"].to_pylist()[2:] == column.cast(pa.float64()).to_pylist()
+        assert rows["target_close"].to_pylist()[2:] == column.cast(pa.float64()).to_pylist()
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -192,9 +192,9 @@ def test_json_without_rows_is_named(
 ) -> None:
     store.put(key_of(2014, 2, ending="json"), content)
     for way in WAYS.values():
-        with pytest.raises(error, match=message) as told:
+        with pytest.raises(error, match=message) as caught:
             way(loader_of(store, tmp_path))
-        assert "2014/02/" in str(told.value)
+        assert "2014/02/" in str(caught.value)
 
 
 def test_one_huge_row_group_is_read_in_chunks_within_the_limit(
@@ -208,11 +208,11 @@ def test_one_huge_row_group_is_read_in_chunks_within_the_limit(
     del table
     loader = loader_of(store, tmp_path, "performance: {memory_limit: 1MB}")
     pool = pa.default_memory_pool()
-    before, seen, peak = pool.bytes_allocated(), 0, 0
+    before, row_count, peak = pool.bytes_allocated(), 0, 0
     for chunk in loader.iterate_training_data("SYMBOL", 2014):
-        seen += len(chunk)
+        row_count += len(chunk)
         peak = max(peak, pool.bytes_allocated() - before)
         del chunk
-    assert seen == rows
+    assert row_count == rows
     # Chunks, and a compressed page of each column; the group alone would be its whole size.
     assert peak < size / 2

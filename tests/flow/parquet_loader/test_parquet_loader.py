@@ -95,7 +95,7 @@ def test_a_missing_file_and_a_file_for_a_root_are_refused(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("options", "expected"),
     [
         ({"year": 2014}, 12),
         ({"year_range": (2013, 2016)}, 14),
@@ -107,20 +107,20 @@ def test_a_missing_file_and_a_file_for_a_root_are_refused(tmp_path: Path) -> Non
     ],
 )
 def test_years_and_months_are_found_in_the_order_of_time(
-    store: Store, tmp_path: Path, asked: dict[str, object], expected: int
+    store: Store, tmp_path: Path, options: dict[str, object], expected: int
 ) -> None:
     fill(store, [*YEAR, (2015, 1), (2015, 2)], rows=1)
     store.put(key_of(2014, 1, "OTHER"), b"no parquet")
     store.put("2014/01/README.txt", b"")
-    found = loader_of(store, tmp_path).discover_files("SYMBOL", **asked)  # type: ignore[arg-type]
-    assert len(found) == expected
-    assert [(f.year, f.month) for f in found] == sorted((f.year, f.month) for f in found)
-    assert all((f.symbol, f.horizon, f.hash_id) == ("SYMBOL", 15, HASH) for f in found)
-    assert all(f.file_path.endswith(f.key) for f in found)
+    files = loader_of(store, tmp_path).discover_files("SYMBOL", **options)  # type: ignore[arg-type]
+    assert len(files) == expected
+    assert [(f.year, f.month) for f in files] == sorted((f.year, f.month) for f in files)
+    assert all((f.symbol, f.horizon, f.hash_id) == ("SYMBOL", 15, HASH) for f in files)
+    assert all(f.file_path.endswith(f.key) for f in files)
 
 
 @pytest.mark.parametrize(
-    ("asked", "named"),
+    ("options", "named"),
     [
         ({}, "Either 'year' or 'year_range' must be specified"),
         ({"year": 2014, "year_range": (2014, 2015)}, "year or year_range"),
@@ -133,10 +133,10 @@ def test_years_and_months_are_found_in_the_order_of_time(
     ],
 )
 def test_a_range_that_makes_no_sense_is_refused(
-    folder: Store, tmp_path: Path, asked: dict[str, object], named: str
+    folder: Store, tmp_path: Path, options: dict[str, object], named: str
 ) -> None:
     with pytest.raises(ConfigError, match=named):
-        loader_of(folder, tmp_path).discover_files("SYMBOL", **asked)  # type: ignore[arg-type]
+        loader_of(folder, tmp_path).discover_files("SYMBOL", **options)  # type: ignore[arg-type]
 
 
 def test_the_newest_generation_is_found_and_json_twins_are_metadata(
@@ -146,15 +146,15 @@ def test_the_newest_generation_is_found_and_json_twins_are_metadata(
     newer = key_of(2014, 3).replace(HASH, "ffff")
     folder.put(newer, parquet(month_table(2014, 3, 4)))
     loader = loader_of(folder, tmp_path)
-    (found,) = loader.discover_files("SYMBOL", 2014)
-    assert (found.key, found.metadata_key) == (newer, None)
-    assert loader.read_metadata(found) == {}
+    (file,) = loader.discover_files("SYMBOL", 2014)
+    assert (file.key, file.metadata_key) == (newer, None)
+    assert loader.read_metadata(file) == {}
     folder.delete([newer])
-    (found,) = loader.discover_files("SYMBOL", 2014)
-    assert loader.read_metadata(found)["rows"] == 2
+    (file,) = loader.discover_files("SYMBOL", 2014)
+    assert loader.read_metadata(file)["rows"] == 2
     folder.put(key_of(2014, 3, ending="json"), b"{")
     with pytest.raises(CorruptedFileError, match="not JSON"):
-        loader.read_metadata(found)
+        loader.read_metadata(file)
 
 
 def test_a_name_that_does_not_match_is_an_error_when_it_is_asked_for(folder: Store) -> None:
@@ -190,8 +190,8 @@ def test_chunks_hold_the_same_rows_and_stay_small(folder: Store, tmp_path: Path)
     loader = loader_of(folder, tmp_path, "processing: {chunk_size: 30}")
     chunks = list(loader.iterate_training_data("SYMBOL", 2014))
     assert max(map(len, chunks)) == 30
-    whole = loader.load_training_data("SYMBOL", 2014)
-    assert pa.concat_tables([chunk.table for chunk in chunks]).equals(whole.table)
+    full_load = loader.load_training_data("SYMBOL", 2014)
+    assert pa.concat_tables([chunk.table for chunk in chunks]).equals(full_load.table)
 
 
 def test_rows_beyond_the_memory_limit_are_refused_and_read_in_chunks(
@@ -218,18 +218,18 @@ def test_a_feature_younger_than_the_first_file_is_missing_there(
 
 
 @pytest.mark.parametrize(
-    ("asked", "named"),
+    ("options", "named"),
     [
         ({"target_columns": ["target_nothing"]}, "target_nothing"),
         ({"feature_columns": ["feature_9"]}, "feature_9"),
     ],
 )
 def test_a_column_that_is_in_no_file_is_named(
-    folder: Store, tmp_path: Path, asked: dict[str, list[str]], named: str
+    folder: Store, tmp_path: Path, options: dict[str, list[str]], named: str
 ) -> None:
     fill(folder, [(2014, 1)], rows=2)
     with pytest.raises(SchemaValidationError, match=named):
-        loader_of(folder, tmp_path).load_training_data("SYMBOL", 2014, **asked)  # type: ignore[arg-type]
+        loader_of(folder, tmp_path).load_training_data("SYMBOL", 2014, **options)  # type: ignore[arg-type]
 
 
 def test_a_target_that_one_file_lacks_names_that_file(folder: Store, tmp_path: Path) -> None:
@@ -299,9 +299,9 @@ def test_a_file_that_is_replaced_after_it_was_found_is_never_mixed_in(
 ) -> None:
     fill(folder, [(2014, 1)], rows=2)
     loader = loader_of(folder, tmp_path)
-    found = loader.discover_files("SYMBOL", 2014)
+    files = loader.discover_files("SYMBOL", 2014)
     fill(folder, [(2014, 1)], rows=3)
-    monkeypatch.setattr(loader, "discover_files", lambda *_: found)
+    monkeypatch.setattr(loader, "discover_files", lambda *_: files)
     with pytest.raises(InputChangedError, match="discover the files again"):
         loader.load_training_data("SYMBOL", 2014)
 
@@ -343,9 +343,9 @@ def test_a_month_without_a_file_falls_back_to_the_one_before(folder: Store, tmp_
 def test_an_incomplete_context_says_what_it_lacks(folder: Store, tmp_path: Path) -> None:
     fill(folder, [(2014, 1)], rows=10)
     loader = loader_of(folder, tmp_path)
-    whole = loader.load_prediction_data("SYMBOL", 2014, 1, context_length=10)
-    assert loader.validate_context_completeness(whole)
-    assert loader.context_problems(whole, 11) == ["10 rows of the 11 requested"]
+    full_load = loader.load_prediction_data("SYMBOL", 2014, 1, context_length=10)
+    assert loader.validate_context_completeness(full_load)
+    assert loader.context_problems(full_load, 11) == ["10 rows of the 11 requested"]
     holey = month_table(2014, 1, 10).filter(pa.array([i not in {4, 5} for i in range(10)]))
     column = [None, *holey["target_close"].to_pylist()[1:]]
     holey = holey.set_column(1, "target_close", pa.array(column))
@@ -415,9 +415,9 @@ def test_merging_keeps_the_new_row_of_one_moment(folder: Store, tmp_path: Path) 
     merged = loader.merge_incremental_data(old, new)
     assert merged.table["target_close"].to_pylist() == [*close_of(2014, 1, range(2)), 2, 3, 4, 5]
     assert loader.merge_incremental_data(merged, new).table.equals(merged.table)
-    other = loader.load_training_data("SYMBOL", 2014, target_columns=["target_volatility"])
+    volatility = loader.load_training_data("SYMBOL", 2014, target_columns=["target_volatility"])
     with pytest.raises(SchemaValidationError, match="the columns differ"):
-        loader.merge_incremental_data(old, other)
+        loader.merge_incremental_data(old, volatility)
 
 
 def test_splits_are_made_by_time_and_lose_no_row(folder: Store, tmp_path: Path) -> None:
@@ -521,23 +521,23 @@ def test_a_session_counts_what_is_found_and_loaded_and_ends_once(
     loader.load_training_data("SYMBOL", 2014, month_range=(2, 3))
     loader.end_audit_session(session, "failed")
     loader.end_audit_session(session, "completed")  # as in a `finally`
-    found = json.loads(store.get(f"audit/{session}.json"))
+    audit = json.loads(store.get(f"audit/{session}.json"))
     names = ("symbol", "year_range", "month_range", "files_discovered", "files_processed")
-    assert [found[name] for name in names] == ["SYMBOL", [2014, 2014], [1, 3], 3, 2]
-    assert (found["files_skipped"], found["status"]) == (1, "failed")
-    assert found["start_time"] <= found["end_time"]
+    assert [audit[name] for name in names] == ["SYMBOL", [2014, 2014], [1, 3], 3, 2]
+    assert (audit["files_skipped"], audit["status"]) == (1, "failed")
+    assert audit["start_time"] <= audit["end_time"]
     with pytest.raises(DataNotFoundError, match="no session"):
         loader.end_audit_session("SYMBOL_20140101_000000_abcd")
 
 
 def test_only_so_many_records_of_sessions_are_kept(folder: Store, tmp_path: Path) -> None:
     loader = loader_of(folder, tmp_path, "audit: {max_log_files: 3}")
-    other = loader.start_audit_session("OTHER")
+    other_session = loader.start_audit_session("OTHER")
     for _ in range(5):
         loader.start_audit_session("SYMBOL")
     keys = [entry.key for page in folder.list("audit/") for entry in page]
     assert len([key for key in keys if "SYMBOL_" in key]) == 3
-    assert f"audit/{other}.json" in keys
+    assert f"audit/{other_session}.json" in keys
 
 
 # -- the cache -------------------------------------------------------------------------------------
@@ -580,9 +580,9 @@ def test_features_are_learned_in_training_and_the_same_for_predictions(
     fill(folder, YEAR[:2], rows=50)
     (tmp_path / "mine.yaml").write_text(RECIPE)
     loader = loader_of(folder, tmp_path, f"processing: {{feature_recipe: {tmp_path}/mine.yaml}}")
-    asked = {"target_columns": ["target_close"], "feature_columns": ["feature_1"]}
-    raw = loader.load_training_data("SYMBOL", 2014, **asked)  # type: ignore[arg-type]
-    context = loader.load_prediction_data("SYMBOL", 2014, 2, 20, **asked)  # type: ignore[arg-type]
+    options = {"target_columns": ["target_close"], "feature_columns": ["feature_1"]}
+    raw = loader.load_training_data("SYMBOL", 2014, **options)  # type: ignore[arg-type]
+    context = loader.load_prediction_data("SYMBOL", 2014, 2, 20, **options)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="train it before"):
         loader.feature_processor.process_prediction_features(context)
     trained = loader.feature_processor.process_training_features(raw)

@@ -55,7 +55,9 @@ def measure(store: Store, **options: Any) -> QualityResult:
 
 
 def verdicts(result: QualityResult) -> dict[str, str]:
-    return {one.partition[-4:]: str(one.verdict) for one in result.report.partitions}
+    return {
+        partition.partition[-4:]: str(partition.verdict) for partition in result.report.partitions
+    }
 
 
 def test_each_flaw_is_measured_and_named(lake: Store) -> None:
@@ -74,8 +76,11 @@ def test_each_flaw_is_measured_and_named(lake: Store) -> None:
     put(lake, "rule", good.assign(high=np.where(good.index < 30, 0, good["high"])))
     put(lake, "none", good.iloc[:0])
     result = measure(lake, measures=Measures(contract=OHLCV_SCHEMA))
-    reasons = {one.partition[-4:]: one.judgement.reasons for one in result.report.partitions}
-    told = {name: "; ".join(given) for name, given in reasons.items()}
+    reasons = {
+        partition.partition[-4:]: partition.judgement.reasons
+        for partition in result.report.partitions
+    }
+    reasons_text = {name: "; ".join(reason_list) for name, reason_list in reasons.items()}
     expected = {
         "null": "warn: missing in close 10%",
         "twin": "warn: duplicates 2.91%",
@@ -86,11 +91,11 @@ def test_each_flaw_is_measured_and_named(lake: Store) -> None:
         "rule": "fail: noncompliant 10%",
         "none": "no rows",
     }
-    assert {name: text for name, text in expected.items() if text not in told[name]} == {}
-    assert told["good"] == ""
-    failing = {one.partition[-4:] for one in result.report.set_aside}
+    assert {name: text for name, text in expected.items() if text not in reasons_text[name]} == {}
+    assert reasons_text["good"] == ""
+    failing = {partition.partition[-4:] for partition in result.report.set_aside}
     assert failing == {"null", "back", "rule"}  # the contract wants no null, and its order
-    assert all(told[name].startswith("fail: noncompliant") for name in failing)
+    assert all(reasons_text[name].startswith("fail: noncompliant") for name in failing)
 
 
 @pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
@@ -103,7 +108,7 @@ def test_ids_in_delta_pages_are_measured_as_others_are(lake: Store, encoding: st
     lake.put("2024/01/part-delt.parquet", buffer.getvalue())
     result = measure(lake, reading=Reading(frequency=Frequency.parse("h")))
     assert result.failures == []
-    delta, good = (one.judgement for one in result.report.partitions)
+    delta, good = (partition.judgement for partition in result.report.partitions)
     assert delta == good
 
 
@@ -133,8 +138,10 @@ def test_several_processes_measure_the_same_as_one_on_every_store(
     for store in (lake, remote):
         put(store, "good", bars(300))
         put(store, "gaps", bars(300).drop(index=range(10, 90)))
-    one, two = measure(lake), measure(remote, executor=JoblibExecutor(2, 1))
-    assert [p.quality for p in one.report.partitions] == [p.quality for p in two.report.partitions]
+    local_result, remote_result = measure(lake), measure(remote, executor=JoblibExecutor(2, 1))
+    assert [p.quality for p in local_result.report.partitions] == [
+        p.quality for p in remote_result.report.partitions
+    ]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +161,7 @@ def test_a_partition_that_cannot_be_read_is_reported_and_the_others_are_measured
     lake.put("2024/01/part-bad.parquet", content)
     result = measure(lake)
     aside = result.report.set_aside
-    assert [one.partition for one in aside] == ["2024/01/part-bad"]
+    assert [entry.partition for entry in aside] == ["2024/01/part-bad"]
     assert aside[0].judgement.reasons[0].startswith(error)
     assert result.computed == 1
     audit = json.loads(lake.get(f"audit/{result.run_id}.json"))
@@ -168,7 +175,7 @@ def test_the_report_is_stored_in_three_forms(lake: Store) -> None:
     result = measure(lake)
     key = result.report.location.removeprefix(f"{lake.address.url}/")
     plain = json.loads(lake.get(f"{key}.json"))
-    assert [one["verdict"] for one in plain["partitions"]] == ["fail", "ok"]
+    assert [partition["verdict"] for partition in plain["partitions"]] == ["fail", "ok"]
     assert plain["partitions"][0]["measures"]["keys"]["missing_steps"] == 280
     table = pq.read_table(io.BytesIO(lake.get(f"{key}.parquet"))).to_pandas()
     assert table["gaps_share"].tolist() == pytest.approx([280 / 300, 0])
@@ -179,10 +186,10 @@ def test_a_dataset_is_judged_by_its_own_calendar_and_a_panel_by_series(lake: Sto
     frame = pd.concat([bars(100).assign(symbol="A"), bars(100).assign(symbol="B", close=1e6)])
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
     sources = sources_of_dataset(lake.address, DatasetRef.parse("raw/FX"))
-    found = measure(lake, sources=sources).report.partitions[0].quality
-    assert found is not None
-    assert found.keys.series == 2
-    assert all(not sum(column.outliers.values()) for column in found.columns)
+    quality = measure(lake, sources=sources).report.partitions[0].quality
+    assert quality is not None
+    assert quality.keys.series == 2
+    assert all(not sum(column.outliers.values()) for column in quality.columns)
     with pytest.raises(DataNotFoundError):
         sources_of_dataset(lake.address, DatasetRef.parse("raw/NOTHING"))
 
@@ -192,16 +199,16 @@ def test_a_forest_counts_anomalous_rows(lake: Store) -> None:
     frame = bars(300)
     frame.loc[50, ["open", "high", "low", "close"]] = 1e4
     put(lake, "good", frame)
-    found = measure(lake, measures=Measures(forest=0.7)).report.partitions[0].quality
-    assert found is not None
-    assert found.anomalies is not None
-    assert 1 <= found.anomalies <= 10
+    quality = measure(lake, measures=Measures(forest=0.7)).report.partitions[0].quality
+    assert quality is not None
+    assert quality.anomalies is not None
+    assert 1 <= quality.anomalies <= 10
 
 
 # -- the commands ----------------------------------------------------------------------------------
 
 
-def told(store: Store, capsys: Capture, *words: str, code: int = 0) -> str:
+def output_of(store: Store, capsys: Capture, *words: str, code: int = 0) -> str:
     capsys.readouterr()
     assert run(["data", *words, "--bucket", store.address.url]) == code
     streams = capsys.readouterr()
@@ -209,7 +216,7 @@ def told(store: Store, capsys: Capture, *words: str, code: int = 0) -> str:
 
 
 def json_of(store: Store, capsys: Capture, *words: str, code: int = 0) -> Any:
-    return json.loads(told(store, capsys, *words, "--json", code=code))
+    return json.loads(output_of(store, capsys, *words, "--json", code=code))
 
 
 @pytest.fixture
@@ -222,14 +229,14 @@ def filled(lake: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stor
 
 
 def test_quality_is_a_table_and_its_exit_code_the_verdict(filled: Store, capsys: Capture) -> None:
-    shown = told(filled, capsys, "quality", "raw/FX")
+    shown = output_of(filled, capsys, "quality", "raw/FX")
     assert "1 partitions, 0 ok, 1 warn, 0 fail" in shown
     assert "missing in close 1.67% (over 1%)" in shown
     assert "1 partitions: 0 done, 1 to measure" in shown
-    shown = told(filled, capsys, "quality", "raw/FX", "--fail", "missing=0.01", code=1)
+    shown = output_of(filled, capsys, "quality", "raw/FX", "--fail", "missing=0.01", code=1)
     assert "known before 1" in shown
-    found = json_of(filled, capsys, "quality", "raw/FX", "--warn", "missing=never")
-    assert (found["verdict"], found["rows"]) == ("ok", 300)
+    report = json_of(filled, capsys, "quality", "raw/FX", "--warn", "missing=never")
+    assert (report["verdict"], report["rows"]) == ("ok", 300)
 
 
 def test_limits_and_the_calendar_can_be_given_in_the_settings(
@@ -245,18 +252,18 @@ def test_limits_and_the_calendar_can_be_given_in_the_settings(
 def test_cleaning_prints_a_table_publishes_a_version_and_does_nothing_the_second_time(
     filled: Store, capsys: Capture
 ) -> None:
-    shown = told(filled, capsys, "clean", "raw/FX", "cleaned/FX", "--what", "mended")
+    shown = output_of(filled, capsys, "clean", "raw/FX", "cleaned/FX", "--what", "mended")
     assert "published cleaned/v1/FX: 300 rows in 1 files" in shown
     assert "5 filled" in shown
     again = json_of(filled, capsys, "clean", "raw/FX", "cleaned/FX", "--what", "mended")
     assert (again["new"], again["skipped"]) == (False, 1)
     assert again["dataset"]["changelog"][0]["what"] == "mended"
     assert "cleaning" in again["dataset"]
-    made = gigacast.forecast(
+    result = gigacast.forecast(
         filled.address.url, input_prefix="cleaned/latest/FX", model="seasonal-naive",
         targets="close", horizon=3,
     )  # fmt: skip
-    assert (made.status, made.totals.series) == ("completed", 1)
+    assert (result.status, result.totals.series) == ("completed", 1)
 
 
 def test_partitions_of_a_bucket_are_cleaned_and_failures_are_reported(
@@ -264,7 +271,7 @@ def test_partitions_of_a_bucket_are_cleaned_and_failures_are_reported(
 ) -> None:
     put(lake, "good", bars(300))
     lake.put("2024/01/part-bad.parquet", b"junk")
-    shown = told(lake, capsys, "clean", "partitions", "cleaned/FX", "--years", "2024", code=1)
+    shown = output_of(lake, capsys, "clean", "partitions", "cleaned/FX", "--years", "2024", code=1)
     assert "CorruptedFileError" in shown
     assert "published cleaned/v1/FX: 300 rows in 1 files" in shown
 
@@ -291,7 +298,7 @@ def test_wrong_input_is_reported_in_a_single_line(
     filled: Store, capsys: Capture, words: list[str], message: str
 ) -> None:
     code = 1 if "--item_column" in words else 2
-    assert message in told(filled, capsys, *words, code=code)
+    assert message in output_of(filled, capsys, *words, code=code)
 
 
 def test_accuracy_is_shown_beside_quality_for_each_partition(lake: Store, capsys: Capture) -> None:
@@ -305,16 +312,16 @@ def test_accuracy_is_shown_beside_quality_for_each_partition(lake: Store, capsys
     gigacast.forecast(lake.address.url, model="seasonal-naive", horizon=6)
     for month, frame in frames.items():  # the actuals have come
         put_frame(lake, f"2024/{month:02d}/part-00000.parquet", frame)
-    found = json_of(lake, capsys, "quality", "--accuracy", "--fail", "missing=never")
-    beside = found["accuracy"]
-    assert {one["partition"] for one in beside["partitions"]} == {
+    report = json_of(lake, capsys, "quality", "--accuracy", "--fail", "missing=never")
+    beside = report["accuracy"]
+    assert {partition["partition"] for partition in beside["partitions"]} == {
         f"2024/{month:02d}/part-00000" for month in range(1, 5)
     }
-    assert all(one["wql"] > 0 for one in beside["partitions"])
+    assert all(partition["wql"] > 0 for partition in beside["partitions"])
     (correlations,) = beside["rank_correlations"].values()
     assert -1 <= correlations["missing"]["wql"] <= 1
     assert correlations["duplicates"]["wql"] is None
-    shown = told(lake, capsys, "quality", "--accuracy", "--fail", "missing=never")
+    shown = output_of(lake, capsys, "quality", "--accuracy", "--fail", "missing=never")
     assert "Forecast accuracy by partition" in shown
     names = [meta.key for page in lake.list("quality/_reports/") for meta in page]
     assert any(name.endswith("-accuracy.md") for name in names)
@@ -323,24 +330,24 @@ def test_accuracy_is_shown_beside_quality_for_each_partition(lake: Store, capsys
 def test_forecasts_of_named_columns_are_compared_and_a_failure_is_reported(
     lake: Store, capsys: Capture
 ) -> None:
-    whole = bars(300)
-    publish(lake, "raw/FX/2024-01-15", whole[:200], contract=None, partition_by=["month"])
-    told(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
+    panel = bars(300)
+    publish(lake, "raw/FX/2024-01-15", panel[:200], contract=None, partition_by=["month"])
+    output_of(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
     gigacast.forecast(
         lake.address.url, input_prefix="cleaned/latest/FX", model="seasonal-naive",
         targets="close", horizon=3,
     )  # fmt: skip
-    publish(lake, "raw/FX/2024-01-16", whole, contract=None, partition_by=["month"])
-    told(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
+    publish(lake, "raw/FX/2024-01-16", panel, contract=None, partition_by=["month"])
+    output_of(lake, capsys, "clean", "raw/FX", "cleaned/FX", "--quiet")
     words = ("quality", "cleaned/FX", "--accuracy")
-    without = told(lake, capsys, *words)
+    without = output_of(lake, capsys, *words)
     assert "not compared" in without
     assert "has an actual yet" not in without
     assert json_of(lake, capsys, *words)["accuracy"]["failures"]
-    assert "known before 1" in told(lake, capsys, *words, "--targets", "close")
+    assert "known before 1" in output_of(lake, capsys, *words, "--targets", "close")
     beside = json_of(lake, capsys, *words, "--targets", "close")["accuracy"]
     assert beside["failures"] == []
-    assert [one["wql"] > 0 for one in beside["partitions"]] == [True]
+    assert [partition["wql"] > 0 for partition in beside["partitions"]] == [True]
 
 
 def test_the_rules_that_are_broken_are_named_with_counts(lake: Store, capsys: Capture) -> None:
@@ -349,15 +356,17 @@ def test_the_rules_that_are_broken_are_named_with_counts(lake: Store, capsys: Ca
     frame.loc[20:23, "volume"] = -1.0
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
     words = ("quality", "raw/FX", "--schema", "ohlcv")
-    shown = told(lake, capsys, *words)
+    shown = output_of(lake, capsys, *words)
     assert "Broken rules" in shown
-    found = json_of(lake, capsys, *words)
-    counts = {(one["column"], one["rule"]): one["count"] for one in found["broken_rules"]}
+    report = json_of(lake, capsys, *words)
+    counts = {
+        (broken["column"], broken["rule"]): broken["count"] for broken in report["broken_rules"]
+    }
     assert sorted(counts.values())[0] == 4
     assert 10 in counts.values()
     (column, rule), count = next(iter(counts.items()))
     assert f"{column} {rule} {count}".split() in [line.split() for line in shown.splitlines()]
-    location = found["location"].removeprefix(lake.address.url + "/")
+    location = report["location"].removeprefix(lake.address.url + "/")
     assert f"| {column} | {rule} | {count} |" in lake.get(f"{location}.md").decode()
 
 
@@ -365,7 +374,7 @@ def test_a_rule_that_a_whole_column_breaks_is_named_first(lake: Store, capsys: C
     frame = bars(300).assign(volume="much")
     frame.loc[:9, "high"] = frame.loc[:9, "low"] - 1
     publish(lake, "raw/FX/2024-01-15", frame, contract=None)
-    shown = told(lake, capsys, "quality", "raw/FX", "--schema", "ohlcv", code=1)
+    shown = output_of(lake, capsys, "quality", "raw/FX", "--schema", "ohlcv", code=1)
     first = shown.partition("Broken rules\n")[2].splitlines()[2]
     assert first.split() == ["volume", "type", "all"]
 
@@ -375,7 +384,7 @@ def test_a_cleaning_that_loses_every_row_says_so_and_fails(lake: Store, capsys: 
     frame["timestamp"] = frame["timestamp"].dt.strftime("%d/%m/%Y %H:%M")
     put(lake, "bad", frame)
     words = ("clean", "partitions", "cleaned/FX")
-    shown = told(lake, capsys, *words, code=1)
+    shown = output_of(lake, capsys, *words, code=1)
     assert "no row has a time that can be read" in shown
     assert "nothing published: no partition is good enough" in shown
     assert "null_keys" in shown
@@ -386,9 +395,9 @@ def test_a_cleaning_that_loses_every_row_says_so_and_fails(lake: Store, capsys: 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_rank_correlation_equals_spearmans_by_pandas(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    one, other = rng.integers(0, 5, 12).astype(float), rng.normal(size=12)
-    other[3] = np.nan
-    expected = pd.Series(one).corr(pd.Series(other), method="spearman")
-    assert rank_correlation(one, other) == pytest.approx(expected)
-    assert np.isnan(rank_correlation(np.ones(12), other))
-    assert np.isnan(rank_correlation(one[:2], other[:2]))
+    x, y = rng.integers(0, 5, 12).astype(float), rng.normal(size=12)
+    y[3] = np.nan
+    expected = pd.Series(x).corr(pd.Series(y), method="spearman")
+    assert rank_correlation(x, y) == pytest.approx(expected)
+    assert np.isnan(rank_correlation(np.ones(12), y))
+    assert np.isnan(rank_correlation(x[:2], y[:2]))

@@ -156,8 +156,8 @@ def test_a_trainer_trains_on_the_partitions_of_a_symbol(tmp_path: Path, models: 
     key = "2014/01/SYMBOL_1min_h15_2014_01_769b531dbb2ff3cb.parquet"
     contexts = trainer.load_training_data_from_parquet(tmp_path / "bucket" / key)
     np.testing.assert_allclose(contexts, np.sin(np.arange(90)), rtol=1e-6)
-    done = trainer.train(**{**QUICK, "steps": 2, "validate_every": 2, "name": "t"})  # type: ignore[typeddict-item]
-    assert done.published is not None
+    result = trainer.train(**{**QUICK, "steps": 2, "validate_every": 2, "name": "t"})  # type: ignore[typeddict-item]
+    assert result.published is not None
     assert keys(store)[0].startswith("models/t/")
 
 
@@ -178,23 +178,26 @@ def test_a_version_trained_on_a_bucket_records_its_lineage(
     fill(bucket)
     parent = ["--model", str(tiny_bolt(models)), "--name", "mine", "--new_version", "v1.1"]
     assert run(command(bucket, *QUICK_FLAGS, *parent, "--json")) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert (told["series"], told["points"], told["finished"]) == (6, 6 * 240, True)
-    assert told["active"] is False
+    output = json.loads(capsys.readouterr().out)
+    assert (output["series"], output["points"], output["finished"]) == (6, 6 * 240, True)
+    assert output["active"] is False
     manager = ModelManager(bucket=bucket.address.url)
-    found = manager.read_manifest("mine", "v1.1")
+    manifest = manager.read_manifest("mine", "v1.1")
     assert manager.active_version("mine") is None
     assert manager.verify_model("mine").problems == []
-    source, record = found.source, found.source["record"]
+    source, record = manifest.source, manifest.source["record"]
     assert source["kind"] == "training"
     assert len(source["parent"]["digest"]) == 64
     listed = {meta.key: meta.etag for page in bucket.list("2024/") for meta in page}
-    assert {one["key"]: one["etag"] for one in record["data"]["inputs"]} == listed
+    assert {entry["key"]: entry["etag"] for entry in record["data"]["inputs"]} == listed
     assert record["settings"]["learning_rate"] == 2e-3
     assert [point["step"] for point in record["curve"]] == [0, 3, 6]
-    assert found.metrics["validation_loss"] == {"before": told["before"], "after": told["after"]}
-    assert found.metrics["validation_wql"]["before"] > 0
-    assert found.software["torch"]
+    assert manifest.metrics["validation_loss"] == {
+        "before": output["before"],
+        "after": output["after"],
+    }
+    assert manifest.metrics["validation_wql"]["before"] > 0
+    assert manifest.software["torch"]
 
 
 def test_a_trained_version_forecasts_once_it_is_active(folder_bucket: Store, models: Path) -> None:
@@ -203,8 +206,8 @@ def test_a_trained_version_forecasts_once_it_is_active(folder_bucket: Store, mod
     assert run(command(folder_bucket, *QUICK_FLAGS, *parent, "--quiet")) == 0
     _, active = ModelManager(bucket=folder_bucket.address.url).show_model("mine")
     assert active.history[0].why == "better"
-    done = gigacast.forecast(folder_bucket.address.url, model="mine", horizon=6)
-    assert (done.status, done.info.version) == ("completed", active.version)
+    result = gigacast.forecast(folder_bucket.address.url, model="mine", horizon=6)
+    assert (result.status, result.info.version) == ("completed", active.version)
     frame = panel("2024-01-01", 100)
     predictions = gigacast.forecast(
         frame, bucket=folder_bucket.address.url, model="mine", horizon=6
@@ -215,8 +218,8 @@ def test_a_trained_version_forecasts_once_it_is_active(folder_bucket: Store, mod
 def test_filters_select_the_training_partitions(folder_bucket: Store, models: Path) -> None:
     fill(folder_bucket)
     options = {**QUICK, "model": str(tiny_bolt(models)), "name": "mine"}
-    done = gigacast.finetune(folder_bucket.address.url, months="1", **options)  # type: ignore[arg-type]
-    assert done.points == 6 * 24 * 7
+    result = gigacast.finetune(folder_bucket.address.url, months="1", **options)  # type: ignore[arg-type]
+    assert result.points == 6 * 24 * 7
     with pytest.raises(DataNotFoundError, match="no partition"):
         gigacast.finetune(folder_bucket.address.url, years="2031", **options)  # type: ignore[arg-type]
 
@@ -224,23 +227,29 @@ def test_filters_select_the_training_partitions(folder_bucket: Store, models: Pa
 def test_an_input_prefix_is_trained_on(folder_bucket: Store, models: Path) -> None:
     put_frame(folder_bucket, "cleaned/v1/SALES/2024/01/part-00000.parquet", panel("2024-01-01", 99))
     options = {**QUICK, "model": str(tiny_bolt(models)), "name": "mine"}
-    done = gigacast.finetune(folder_bucket.address.url, input_prefix="cleaned/v1/SALES", **options)  # type: ignore[arg-type]
-    assert done.points == 6 * 99
+    result = gigacast.finetune(
+        folder_bucket.address.url, input_prefix="cleaned/v1/SALES", **options
+    )  # type: ignore[arg-type]
+    assert result.points == 6 * 99
 
 
 def test_the_same_seed_and_data_give_the_same_version(folder_bucket: Store, models: Path) -> None:
     fill(folder_bucket)
     options = {**QUICK, "model": str(tiny_bolt(models)), "name": "mine"}
-    one, two = (
+    first, second = (
         gigacast.finetune(folder_bucket.address.url, **options)  # type: ignore[arg-type]
         for _ in range(2)
     )
-    other = gigacast.finetune(folder_bucket.address.url, seed=1, **options)  # type: ignore[arg-type]
-    assert one.published is not None
-    assert two.published is not None
-    assert other.published is not None
-    assert two.published.manifest.digest == one.published.manifest.digest
-    assert (one.published.new, two.published.new, other.published.new) == (True, False, True)
+    reseeded = gigacast.finetune(folder_bucket.address.url, seed=1, **options)  # type: ignore[arg-type]
+    assert first.published is not None
+    assert second.published is not None
+    assert reseeded.published is not None
+    assert second.published.manifest.digest == first.published.manifest.digest
+    assert (first.published.new, second.published.new, reseeded.published.new) == (
+        True,
+        False,
+        True,
+    )
 
 
 def test_a_lora_adapter_is_published_with_its_base_and_forecasts(
@@ -248,14 +257,14 @@ def test_a_lora_adapter_is_published_with_its_base_and_forecasts(
 ) -> None:
     fill(folder_bucket)
     options = {**QUICK, "model": str(tiny_chronos2(models)), "method": "lora", "name": "lora"}
-    one, two = (
+    first, second = (
         gigacast.finetune(folder_bucket.address.url, switch=True, **options)  # type: ignore[arg-type]
         for _ in range(2)
     )
-    assert one.published is not None
-    assert two.published is not None
-    manifest = one.published.manifest
-    assert two.published.manifest.digest == manifest.digest
+    assert first.published is not None
+    assert second.published is not None
+    manifest = first.published.manifest
+    assert second.published.manifest.digest == manifest.digest
     assert manifest.architecture == "Chronos2Model + LoRA"
     assert [file.name for file in manifest.files] == [
         "adapter_config.json",
@@ -298,8 +307,8 @@ def test_a_killed_command_goes_on_to_the_version_of_an_undisturbed_one(
         run([*words[:-4], "--name", "whole", "--checkpoints", str(tmp_path / "d"), "--quiet"]) == 0
     )
     manager = ModelManager()
-    resumed, whole = (manager.show_model(name)[0].versions[0] for name in ("mine", "whole"))
-    assert resumed.version == whole.version  # its digest's first digits
+    resumed, uninterrupted = (manager.show_model(name)[0].versions[0] for name in ("mine", "whole"))
+    assert resumed.version == uninterrupted.version  # its digest's first digits
 
 
 def test_a_run_out_of_time_publishes_nothing_and_the_same_command_goes_on(
@@ -308,14 +317,14 @@ def test_a_run_out_of_time_publishes_nothing_and_the_same_command_goes_on(
     fill(folder_bucket)
     parent = ["--model", str(tiny_bolt(models)), "--name", "mine"]
     assert run(command(folder_bucket, *QUICK_FLAGS, *parent, "--max_minutes", "1e-9")) == 1
-    told = capsys.readouterr()
-    assert "not finished: time was up" in told.out
+    streams = capsys.readouterr()
+    assert "not finished: time was up" in streams.out
     assert keys(folder_bucket) == []
     assert run(command(folder_bucket, *QUICK_FLAGS, *parent)) == 0
-    told = capsys.readouterr()
-    assert "6/6 steps" in told.err
-    assert "held-out loss" in told.out
-    assert "published      mine/" in told.out
+    streams = capsys.readouterr()
+    assert "6/6 steps" in streams.err
+    assert "held-out loss" in streams.out
+    assert "published      mine/" in streams.out
 
 
 # -- what is wrong: the registry stays as it was ---------------------------------------------------
@@ -343,10 +352,10 @@ def test_errors_are_one_line_and_leave_the_registry_unchanged(
     before = {meta.key: meta.etag for page in bucket.list("models/") for meta in page}
     assert run(["train", "finetune"]) == 2
     assert "nothing to train on" in capsys.readouterr().err
-    for name, (words, told) in WRONG.items():
-        given = ["--model", str(tiny_bolt(models)), "--name", "mine", *words]
-        assert run(command(bucket, *QUICK_FLAGS, *given, "--quiet")) == 2, name
-        assert told in capsys.readouterr().err, name
+    for name, (words, message) in WRONG.items():
+        options = ["--model", str(tiny_bolt(models)), "--name", "mine", *words]
+        assert run(command(bucket, *QUICK_FLAGS, *options, "--quiet")) == 2, name
+        assert message in capsys.readouterr().err, name
         after = {meta.key: meta.etag for page in bucket.list("models/") for meta in page}
         assert after == before, name
 
@@ -355,15 +364,21 @@ def test_a_checkpoint_of_other_data_or_settings_is_refused(
     bucket: Store, models: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     fill(bucket)
-    given = [*QUICK_FLAGS, "--model", str(tiny_bolt(models)), "--checkpoints", str(tmp_path / "c")]
-    assert run(command(bucket, *given, "--max_minutes", "1e-9", "--quiet")) == 1
-    assert run(command(bucket, *given, "--seed", "3")) == 2
+    arguments = [
+        *QUICK_FLAGS,
+        "--model",
+        str(tiny_bolt(models)),
+        "--checkpoints",
+        str(tmp_path / "c"),
+    ]
+    assert run(command(bucket, *arguments, "--max_minutes", "1e-9", "--quiet")) == 1
+    assert run(command(bucket, *arguments, "--seed", "3")) == 2
     assert "was made with other settings" in capsys.readouterr().err
     put_frame(bucket, "2024/03/part-00000.parquet", panel("2024-03-01", 5))
-    assert run(command(bucket, *given)) == 2
-    told = capsys.readouterr().err
-    assert "was trained on other data" in told
-    assert "hint: resume with the same model and data" in told
+    assert run(command(bucket, *arguments)) == 2
+    errors = capsys.readouterr().err
+    assert "was trained on other data" in errors
+    assert "hint: resume with the same model and data" in errors
     assert keys(bucket) == []
 
 
@@ -380,8 +395,8 @@ def test_a_missing_csv_or_one_without_the_columns_is_refused(tmp_path: Path, mod
     with pytest.raises(ConfigError, match=r"expected a \.csv"):
         gigacast.finetune(tmp_path / "prices.txt", **options)  # type: ignore[arg-type]
     assert not Path("models").exists()
-    done = gigacast.finetune(tmp_path / "prices.csv", targets="price", name="p", **options)  # type: ignore[arg-type]
-    assert done.published is not None
+    result = gigacast.finetune(tmp_path / "prices.csv", targets="price", name="p", **options)  # type: ignore[arg-type]
+    assert result.published is not None
 
 
 def test_a_disk_that_is_full_while_publishing_leaves_no_version(
@@ -404,9 +419,9 @@ def test_a_disk_that_is_full_while_publishing_leaves_no_version(
     assert [v.state for v in summary.versions] == ["unfinished"]
     assert summary.active is None
     monkeypatch.setattr(FolderStore, "put", put)
-    done = gigacast.finetune(folder_bucket.address.url, **options)  # type: ignore[arg-type]
-    assert done.published is not None
-    assert done.published.new
+    result = gigacast.finetune(folder_bucket.address.url, **options)  # type: ignore[arg-type]
+    assert result.published is not None
+    assert result.published.new
 
 
 def test_unknown_options_are_named() -> None:
@@ -449,21 +464,21 @@ def test_a_recipe_becomes_a_model_in_the_registry(
     assert "not finished" in capsys.readouterr().out
     named = ["--name", "fresh", "--new_version", "v1", "--license", "apache-2.0"]
     assert run([*words, *named, "--threads", "1"]) == 0
-    told = capsys.readouterr()
-    assert "3/3 steps" in told.err
-    assert "published      fresh/v1" in told.out
+    streams = capsys.readouterr()
+    assert "3/3 steps" in streams.err
+    assert "published      fresh/v1" in streams.out
     manager = ModelManager(bucket=folder_bucket.address.url)
-    found = manager.read_manifest("fresh", "v1")
-    assert found.source["parent"] is None
-    assert found.source["record"]["settings"]["model"]["d_model"] == 32
-    assert found.metrics["held_out_loss"] > 0
+    manifest = manager.read_manifest("fresh", "v1")
+    assert manifest.source["parent"] is None
+    assert manifest.source["record"]["settings"]["model"]["d_model"] == 32
+    assert manifest.metrics["held_out_loss"] > 0
     assert run(["models", "show", "fresh/v1", "--bucket", folder_bucket.address.url]) == 0
     assert "trained from scratch" in capsys.readouterr().out
     assert (tmp_path / "out-checkpoints/latest.pt").exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--recipe", "none.yaml"], "none.yaml: no such file"),
         (["--new_version", "v1"], "there is no --name"),
@@ -472,33 +487,33 @@ def test_a_recipe_becomes_a_model_in_the_registry(
     ],
 )
 def test_invalid_pretraining_options_are_refused(
-    words: list[str], told: str, capsys: Capture
+    words: list[str], message: str, capsys: Capture
 ) -> None:
     Path("recipe.yaml").write_text("{}")
-    given = ["train", "pretrain", "--recipe", "recipe.yaml", "--output", "out", *words]
-    assert run(given) == 2
-    assert told in capsys.readouterr().err
+    options = ["train", "pretrain", "--recipe", "recipe.yaml", "--output", "out", *words]
+    assert run(options) == 2
+    assert message in capsys.readouterr().err
     assert not Path("out").exists()
 
 
 def test_a_version_published_from_python_has_its_metrics_and_source(
     folder_bucket: Store, tmp_path: Path, capsys: Capture
 ) -> None:
-    made = make_folder(tmp_path / "made")
+    model_folder = make_folder(tmp_path / "made")
     (tmp_path / "metrics.json").write_text('{"wql": 0.031}')
-    where = ["--bucket", folder_bucket.address.url]
-    words = ["models", "publish", str(made), "--name", "m", *where, "--json"]
+    flags = ["--bucket", folder_bucket.address.url]
+    words = ["models", "publish", str(model_folder), "--name", "m", *flags, "--json"]
     facts = ["--metrics", str(tmp_path / "metrics.json"), "--source", "distilled by hand in May"]
     assert run([*words, "--model_version", "v1", *facts]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["metrics"] == {"wql": 0.031}
-    assert told["source"] == {"kind": "note", "note": "distilled by hand in May"}
+    output = json.loads(capsys.readouterr().out)
+    assert output["metrics"] == {"wql": 0.031}
+    assert output["source"] == {"kind": "note", "note": "distilled by hand in May"}
     inline = ["--source", '{"kind": "folder", "path": "x"}', "--metrics", "good on weekends"]
     assert run([*words, "--model_version", "v2", *inline]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["metrics"] == {"note": "good on weekends"}
-    assert told["source"] == {"kind": "folder", "path": "x"}
-    assert run(["models", "show", "m/v1", *where]) == 0
+    output = json.loads(capsys.readouterr().out)
+    assert output["metrics"] == {"note": "good on weekends"}
+    assert output["source"] == {"kind": "folder", "path": "x"}
+    assert run(["models", "show", "m/v1", *flags]) == 0
     assert "distilled by hand in May" in capsys.readouterr().out
     for wrong in ("{wql: 3}", "none.json"):
         assert run([*words, "--model_version", "v3", "--metrics", wrong]) == 2

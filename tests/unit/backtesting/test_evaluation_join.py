@@ -52,31 +52,31 @@ def rows_of(points):
 
 
 def slow_match(items, points, start=3, horizon=2):
-    found = np.full((len(items), horizon), np.nan)
+    matched = np.full((len(items), horizon), np.nan)
     for n, item in enumerate(items):
         for step in range(horizon):
             came = [v for i, t, v in points if i == item and t == start + step and math.isfinite(v)]
             if came:
-                found[n, step] = sum(came) / len(came)
-    return found
+                matched[n, step] = sum(came) / len(came)
+    return matched
 
 
 @given(ITEMS, POINTS)
 def test_each_step_gets_the_mean_of_its_actual_values(items, points):
     forecasts = read_forecasts(predictions(items), 2)
-    found = match(forecasts, select_actuals([rows_of(points)], forecasts).table)
-    np.testing.assert_allclose(found, slow_match(items, points))
+    matched = match(forecasts, select_actuals([rows_of(points)], forecasts).table)
+    np.testing.assert_allclose(matched, slow_match(items, points))
 
 
 @given(ITEMS, POINTS)
 def test_only_actuals_of_forecast_items_and_times_are_kept(items, points):
-    held = select_actuals([rows_of(points)], read_forecasts(predictions(items), 2)).table
-    assert set(held["item"].to_pylist()) <= set(items)
-    assert all(3 <= time <= 4 for time in held["time"].to_pylist())
+    actuals = select_actuals([rows_of(points)], read_forecasts(predictions(items), 2)).table
+    assert set(actuals["item"].to_pylist()) <= set(items)
+    assert all(3 <= time <= 4 for time in actuals["time"].to_pylist())
 
 
 @given(st.integers(0, 7), st.integers(1, 4), st.integers(1, 5), st.integers(1, 12), st.booleans())
-def test_parts_hold_whole_series_and_together_make_the_file(count, horizon, batch, most, is_wide):
+def test_parts_hold_whole_series_and_together_make_the_file(count, horizon, batch, limit, is_wide):
     table = predictions([f"i{n}" for n in range(count)], horizon=horizon)
     if is_wide:
         grouped = {"item_id": table["item_id"].to_pylist()[::horizon]}
@@ -87,22 +87,22 @@ def test_parts_hold_whole_series_and_together_make_the_file(count, horizon, batc
         lists = pa.schema([("item_id", pa.string()), ("predictions", pa.list_(pa.float32()))])
         table = pa.table(grouped, lists)
     rows_each = 1 if is_wide else horizon
-    parts = list(whole_series(table.to_batches(batch), horizon, most))
+    parts = list(whole_series(table.to_batches(batch), horizon, limit))
     assert all(part.num_rows % rows_each == 0 for part in parts)
-    assert all(part.num_rows <= max(1, most // horizon) * rows_each for part in parts)
+    assert all(part.num_rows <= max(1, limit // horizon) * rows_each for part in parts)
     rows = [row for part in parts for row in part.to_pylist()]
     assert rows == table.to_pylist()
 
 
-@pytest.mark.parametrize("known", [None, [("b", 2.0), ("z", 9.0)]])
-def test_scales_are_looked_up_by_item_and_nan_where_unknown(known):
+@pytest.mark.parametrize("scale_of_item", [None, [("b", 2.0), ("z", 9.0)]])
+def test_scales_are_looked_up_by_item_and_nan_where_unknown(scale_of_item):
     forecasts = read_forecasts(predictions("ab"), 2)
-    scales = known and pa.table(
+    scales = scale_of_item and pa.table(
         {
-            "item": [item for item, _ in known],
-            "target": ["target"] * len(known),
-            "scale": [scale for _, scale in known],
+            "item": [item for item, _ in scale_of_item],
+            "target": ["target"] * len(scale_of_item),
+            "scale": [scale for _, scale in scale_of_item],
         }
     )
-    expected = [np.nan, 2.0 if known else np.nan]
+    expected = [np.nan, 2.0 if scale_of_item else np.nan]
     np.testing.assert_array_equal(match_scales(forecasts, scales), expected)

@@ -53,16 +53,16 @@ def board(store: Store, *sides: Side) -> Leaderboard:
 
 
 def test_partitions_with_other_series_are_left_out_by_name(store: Store) -> None:
-    found = board(
+    result = board(
         store,
         side(store, "naive", p=[row("a", 2)], q=[row("a", 2)], r=[row("a", 2), row("b", 2)]),
         side(store, "mine", p=[row("a", 1)], q=[row("b", 1)], r=[row("a", 1)], s=[row("a", 1)]),
     )
-    assert found.partitions == 1
-    assert found.left_out == ["s", "q", "r"]
-    assert "Left out: s, q, r" in found.to_markdown()
-    assert [(s.model, s.figures.wql) for s in found.standings] == [("mine", 0.1), ("naive", 0.2)]
-    assert found.standings[0].skill_wql == pytest.approx(0.5)
+    assert result.partitions == 1
+    assert result.left_out == ["s", "q", "r"]
+    assert "Left out: s, q, r" in result.to_markdown()
+    assert [(s.model, s.figures.wql) for s in result.standings] == [("mine", 0.1), ("naive", 0.2)]
+    assert result.standings[0].skill_wql == pytest.approx(0.5)
 
 
 def test_a_scale_that_is_undefined_is_counted_and_not_averaged_in(store: Store) -> None:
@@ -74,10 +74,10 @@ def test_a_scale_that_is_undefined_is_counted_and_not_averaged_in(store: Store) 
 
 def test_undefined_figures_are_null_in_json_and_empty_in_tables(store: Store) -> None:
     rows = [row("a", 1.0, scale=None)]
-    found = board(store, side(store, "naive", p=rows))
-    assert math.isnan(found.standings[0].figures.mase)
-    assert found.to_json()["standings"][0]["figures"]["mase"] is None
-    assert "nan" not in found.to_markdown()
+    result = board(store, side(store, "naive", p=rows))
+    assert math.isnan(result.standings[0].figures.mase)
+    assert result.to_json()["standings"][0]["figures"]["mase"] is None
+    assert "nan" not in result.to_markdown()
 
 
 def test_without_a_comparable_partition_the_error_has_a_hint(store: Store) -> None:

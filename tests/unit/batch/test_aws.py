@@ -89,8 +89,8 @@ def test_the_counts_of_an_array_are_read_and_a_forgotten_job_has_ended(aws: Stub
     summary = {"RUNNING": 3, "SUCCEEDED": 5, "FAILED": 0}
     array = job("j1", "PENDING", arrayProperties={"size": 8, "statusSummary": summary})
     aws.answer("describe_jobs", {"jobs": [array]}, ANY_JOBS)
-    known, gone = aws.service.describe(["j1", "j2"])
-    assert (known.counts, known.has_ended) == ({"RUNNING": 3, "SUCCEEDED": 5}, False)
+    described, gone = aws.service.describe(["j1", "j2"])
+    assert (described.counts, described.has_ended) == ({"RUNNING": 3, "SUCCEEDED": 5}, False)
     assert (gone.is_known, gone.has_ended) == (False, True)
 
 
@@ -204,7 +204,7 @@ def test_a_refusal_is_a_single_line_with_a_hint(aws: Stubbed, case: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "said"),
+    ("error", "kind", "message"),
     [
         (NoCredentialsError(), ComputeAccessError, "Unable to locate credentials"),
         (ProfileNotFound(profile="x"), ComputeAccessError, "profile"),
@@ -217,12 +217,12 @@ def test_a_refusal_is_a_single_line_with_a_hint(aws: Stubbed, case: str) -> None
     ],
 )
 def test_an_error_that_prevents_a_client_has_a_hint(
-    error: Exception, kind: type[GigacastError], said: str
+    error: Exception, kind: type[GigacastError], message: str
 ) -> None:
     def fail(name: str, **options: Any) -> Any:
         raise error
 
     make_client: Callable[..., Any] = fail
-    with pytest.raises(kind, match=said) as caught:
+    with pytest.raises(kind, match=message) as caught:
         BatchService("eu-nowhere-1", make_client=make_client).describe(["j1"])
     assert caught.value.hint

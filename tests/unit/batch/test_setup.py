@@ -29,8 +29,8 @@ from gigacast.storage.store import StoreAddress
 BOLT = ForecasterInfo("bolt", "v1", "d" * 64, "engine-1", "cpu", "float32", 512, 64, (0.1, 0.5))
 
 
-def job(**given: object) -> ForecastJob:
-    return job_of(load_settings(nest_arguments({"bucket": "bucket", **given})))
+def job(**options: object) -> ForecastJob:
+    return job_of(load_settings(nest_arguments({"bucket": "bucket", **options})))
 
 
 def prepared(job: ForecastJob, info: ForecasterInfo = BOLT, source: str = "hub o/n@c") -> Prepared:
@@ -44,7 +44,7 @@ def plan_of(setup: object) -> PlanFile:
 
 
 def test_a_job_survives_the_plan_file() -> None:
-    given = job(
+    chosen = job(
         years="2014:2016",
         symbol="A,B",
         quantiles="0.1,0.9",
@@ -54,8 +54,8 @@ def test_a_job_survives_the_plan_file() -> None:
         overwrite=True,
         endpoint_url="http://127.0.0.1:1",
     )
-    setup = load_setup(plan_of(dump_setup(prepared(given))))
-    assert (setup.job, setup.info, setup.digest) == (given, BOLT, "d" * 64)
+    setup = load_setup(plan_of(dump_setup(prepared(chosen))))
+    assert (setup.job, setup.info, setup.digest) == (chosen, BOLT, "d" * 64)
     assert setup.job.method.frequency == Frequency.parse("15min")
 
 
@@ -129,7 +129,7 @@ def work(size: int) -> Workload:
 def test_by_default_little_work_goes_to_cpus_and_much_to_gpus() -> None:
     options = ArrayOptions()
     auto, little, much = prepared(job()), work(1000), work(10**7)
-    assert [queue_for(auto, found, options) for found in (little, much)] == ["cpu", "gpu"]
+    assert [queue_for(auto, size, options) for size in (little, much)] == ["cpu", "gpu"]
     assert queue_for(auto, little, replace(options, queue="gpu")) == "gpu"
     assert queue_for(prepared(job(device="cpu")), work(10**9), options) == "cpu"
     assert queue_for(prepared(job(device="cuda")), little, options) == "gpu"
@@ -139,8 +139,8 @@ def test_prices_and_start_up_come_from_the_settings_and_the_price_table(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[3])
-    given = load_settings({"batch": {"gpu_instance": "g5.xlarge", "gpu_startup_s": 60}})
-    options = array_options_of(given)
+    settings = load_settings({"batch": {"gpu_instance": "g5.xlarge", "gpu_startup_s": 60}})
+    options = array_options_of(settings)
     assert (options.gpu.dollars_per_hour, options.gpu.startup_s) == (0.45, 60)
     with pytest.raises(ConfigError, match="no price of 'x9'"):
         array_options_of(load_settings({"batch": {"cpu_instance": "x9"}}))

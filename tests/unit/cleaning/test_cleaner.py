@@ -49,22 +49,22 @@ def cleaned(frame: pd.DataFrame, seed: int, rules: CleanRules, **plan: object) -
     return rows
 
 
-def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+def assert_same(actual: pd.DataFrame, expected: pd.DataFrame) -> None:
     for name in ("code", "time", "price", "size"):
-        one = pd.to_numeric(found[name]).to_numpy(float, na_value=np.nan)
-        other = pd.to_numeric(expected[name]).to_numpy(float, na_value=np.nan)
-        assert one == pytest.approx(other, nan_ok=True), name
-    assert found["venue"].fillna("").tolist() == expected["venue"].fillna("").tolist()
+        numbers = pd.to_numeric(actual[name]).to_numpy(float, na_value=np.nan)
+        expected_numbers = pd.to_numeric(expected[name]).to_numpy(float, na_value=np.nan)
+        assert numbers == pytest.approx(expected_numbers, nan_ok=True), name
+    assert actual["venue"].fillna("").tolist() == expected["venue"].fillna("").tolist()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-@pytest.mark.parametrize("most", [None, 1, 2])
-def test_filling_forward_equals_pandas_in_each_series(seed: int, most: int | None) -> None:
+@pytest.mark.parametrize("max_fill", [None, 1, 2])
+def test_filling_forward_equals_pandas_in_each_series(seed: int, max_fill: int | None) -> None:
     frame = panel(seed)
     expected = frame.copy()
     columns = ["price", "size", "venue"]
-    expected[columns] = frame.groupby("code")[columns].ffill(limit=most)
-    rules = CleanRules(nulls="forward_fill", max_fill=most, outliers="keep")
+    expected[columns] = frame.groupby("code")[columns].ffill(limit=max_fill)
+    rules = CleanRules(nulls="forward_fill", max_fill=max_fill, outliers="keep")
     assert_same(cleaned(frame, seed, rules), expected)
 
 
@@ -75,7 +75,7 @@ def test_filling_forward_does_not_depend_on_later_values(seed: int) -> None:
     later["price"] += np.where(later.index < 40, 0, 1)
     later["size"] += np.where(later.index < 40, 0, 1)
     rules = CleanRules(nulls="forward_fill", outliers="keep")
-    before, after = (cleaned(one, seed, rules).iloc[:40] for one in (frame, later))
+    before, after = (cleaned(data, seed, rules).iloc[:40] for data in (frame, later))
     assert_same(before, after)
 
 
@@ -84,35 +84,37 @@ def test_interpolation_follows_time_and_stays_within_its_series(seed: int) -> No
     frame = panel(seed)
     expected = frame.copy()
     for _, own in frame.groupby("code"):
-        known = own["price"].dropna()
+        present = own["price"].dropna()
         inside = (
-            own["time"].between(own["time"][known.index.min()], own["time"][known.index.max()])
-            if len(known)
+            own["time"].between(own["time"][present.index.min()], own["time"][present.index.max()])
+            if len(present)
             else pd.Series(False, own.index)
         )
-        values = np.interp(own["time"], own["time"][known.index], known) if len(known) else np.nan
+        values = (
+            np.interp(own["time"], own["time"][present.index], present) if len(present) else np.nan
+        )
         expected.loc[own.index, "price"] = pd.Series(values, own.index).where(inside)
     rules = CleanRules(nulls="interpolate", outliers="keep")
-    whole = [cleaned(frame, seed, rules) for seed in (seed, seed + 100)]
+    frames = [cleaned(frame, seed, rules) for seed in (seed, seed + 100)]
     # A chunk in which a series has no value at all is not looked beyond: cut rarely, as here.
     cleaner = Cleaner(CleanPlan(rules), set())
     table = pa.Table.from_pandas(frame[["price", "size"]], preserve_index=False)
-    one = Chunk(table, frame["time"].to_numpy(), frame["code"].to_numpy())
-    alone = next(iter(cleaner.clean([one]))).rows.to_pandas()
+    chunk = Chunk(table, frame["time"].to_numpy(), frame["code"].to_numpy())
+    alone = next(iter(cleaner.clean([chunk]))).rows.to_pandas()
     assert alone["price"].to_numpy() == pytest.approx(expected["price"].to_numpy(), nan_ok=True)
-    for found in whole:
-        filled = found["price"].notna().to_numpy()
-        assert found["price"][filled].to_numpy() == pytest.approx(
+    for cleaned_frame in frames:
+        filled = cleaned_frame["price"].notna().to_numpy()
+        assert cleaned_frame["price"][filled].to_numpy() == pytest.approx(
             expected["price"][filled].to_numpy()
         )
-        assert found["venue"].fillna("").tolist() == frame["venue"].fillna("").tolist()
+        assert cleaned_frame["venue"].fillna("").tolist() == frame["venue"].fillna("").tolist()
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_rows_with_anything_missing_are_dropped(seed: int) -> None:
     frame = panel(seed)
-    found = cleaned(frame, seed, CleanRules(nulls="drop", outliers="keep"))
-    assert_same(found, frame.dropna().reset_index(drop=True))
+    actual = cleaned(frame, seed, CleanRules(nulls="drop", outliers="keep"))
+    assert_same(actual, frame.dropna().reset_index(drop=True))
 
 
 @pytest.mark.parametrize("policy", ["flag", "clip", "drop", "keep"])
@@ -122,24 +124,24 @@ def test_outliers_are_flagged_clipped_dropped_or_kept(policy: str) -> None:
     high = fences["price"].high[frame["code"]]
     far = (frame["price"] < 98) | (frame["price"] > high)
     rules = CleanRules(nulls="keep", outliers=policy)  # type: ignore[arg-type]
-    found = cleaned(frame, 3, rules, fences={} if policy == "keep" else fences)
+    actual = cleaned(frame, 3, rules, fences={} if policy == "keep" else fences)
     if policy == "flag":
-        assert found["price_outlier"].tolist() == far.tolist()
-        assert found["price"].equals(frame["price"])
+        assert actual["price_outlier"].tolist() == far.tolist()
+        assert actual["price"].equals(frame["price"])
     elif policy == "clip":
         upper = np.where(np.isnan(high), np.inf, high)
-        assert found["price"].equals(frame["price"].clip(98.0, upper))
+        assert actual["price"].equals(frame["price"].clip(98.0, upper))
     else:
-        left = frame[~far] if policy == "drop" else frame
-        assert found["time"].tolist() == left["time"].tolist()
-    assert ("price_outlier" in found) == (policy == "flag")
+        remaining = frame[~far] if policy == "drop" else frame
+        assert actual["time"].tolist() == remaining["time"].tolist()
+    assert ("price_outlier" in actual) == (policy == "flag")
 
 
 def test_infinite_values_are_missing() -> None:
     rows = pa.table({"x": [1.0, float("inf"), float("nan"), None, 2.0]})
     cleaner = Cleaner(CleanPlan(CleanRules(outliers="keep")), set())
-    found = list(cleaner.clean([Chunk(rows, np.arange(5), None)]))
-    assert found[0].rows["x"].to_pylist() == [1.0, 1.0, 1.0, 1.0, 2.0]
+    cleaned_chunks = list(cleaner.clean([Chunk(rows, np.arange(5), None)]))
+    assert cleaned_chunks[0].rows["x"].to_pylist() == [1.0, 1.0, 1.0, 1.0, 2.0]
     assert cleaner.counts == {"filled": 3}
 
 

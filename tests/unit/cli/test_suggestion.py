@@ -10,8 +10,8 @@ from gigacast.cli.suggestion import place_of, placed_hint
 
 
 def test_only_flags_for_the_place_are_repeated() -> None:
-    asked = "models list --bucket b --years 2024 --prefix=a/b --endpoint_url http://h:1 --region r"
-    assert place_of(asked.split()) == "--bucket b --prefix a/b --endpoint_url http://h:1 --region r"
+    words = "models list --bucket b --years 2024 --prefix=a/b --endpoint_url http://h:1 --region r"
+    assert place_of(words.split()) == "--bucket b --prefix a/b --endpoint_url http://h:1 --region r"
     assert place_of(["--bucket"]) == place_of(["forecast"]) == ""
 
 
@@ -31,11 +31,11 @@ def test_commands_in_a_hint_are_placed_and_other_words_are_not() -> None:
 def test_a_new_user_can_type_what_is_proposed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
 ) -> None:
-    where = [flag.format(f"file://{tmp_path}") for flag in flags]
+    location = [flag.format(f"file://{tmp_path}") for flag in flags]
     place = f"--bucket file://{tmp_path}"
-    assert run(["models", "list", *where]) == 0
+    assert run(["models", "list", *location]) == 0
     assert f"`gigacast models download chronos-bolt-tiny {place}`" in capsys.readouterr().out
-    assert run(["models", "show", "none", *where]) == 2
+    assert run(["models", "show", "none", *location]) == 2
     assert f"`gigacast models publish FOLDER {place}`" in capsys.readouterr().err
-    assert run(["data", "versions", *where]) == 0
+    assert run(["data", "versions", *location]) == 0
     assert f"`gigacast data import bars.csv raw/NAME {place}`" in capsys.readouterr().out

@@ -140,11 +140,11 @@ assert "pandas" not in sys.modules
 )
 def test_known_floats_are_the_finite_ones(kind: pa.DataType, values: list[float | None]) -> None:
     column = pa.array([9.0, *values], kind)[1:]  # an offset shifts what is known as well
-    numbers, known = known_floats(column)
+    numbers, is_known = known_floats(column)
     expected = [value is not None and math.isfinite(value) for value in values]
-    assert known.tolist() == expected
-    assert numbers[known].tolist() == [
-        v for v, there in zip(values, expected, strict=True) if there
+    assert is_known.tolist() == expected
+    assert numbers[is_known].tolist() == [
+        v for v, is_present in zip(values, expected, strict=True) if is_present
     ]
     chunked = pa.chunked_array([column[:1], column[1:]])
     assert known_floats(chunked)[1].tolist() == expected
@@ -168,7 +168,7 @@ def test_the_rows_kept_are_those_of_a_filter(share: float, make: Any) -> None:
     texts = pa.array([f"item {n % 7}" for n in range(5000)]).dictionary_encode()
     rows = make({"n": numbers, "text": texts}).slice(13)
     keep = rng.random(len(rows)) >= share
-    kept = keep_rows(rows, keep)
-    assert kept.to_pydict() == rows.filter(pa.array(keep)).to_pydict()
-    assert kept.schema == rows.schema
-    assert all(column.num_chunks <= 1 for column in kept.columns)
+    kept_rows = keep_rows(rows, keep)
+    assert kept_rows.to_pydict() == rows.filter(pa.array(keep)).to_pydict()
+    assert kept_rows.schema == rows.schema
+    assert all(column.num_chunks <= 1 for column in kept_rows.columns)

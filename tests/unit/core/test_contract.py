@@ -60,33 +60,33 @@ def slow(rows: list[dict[str, Any]]) -> tuple[dict[str, int], list[bool]]:  # no
     """What breaks, rule by rule, and which rows are good: one row after the other."""
     counts: dict[str, int] = {}
     good = []
-    seen: set[tuple[object, ...]] = set()
+    seen_keys: set[tuple[object, ...]] = set()
     greatest: int | None = None
     for row in rows:
-        known = {k: v for k, v in row.items() if v is not None and str(v) != "nan"}
+        present = {k: v for k, v in row.items() if v is not None and str(v) != "nan"}
         broken = []
-        if "id" not in known:
+        if "id" not in present:
             broken.append("not null")
-        if "side" in known and known["side"] not in {"buy", "sell"}:
+        if "side" in present and present["side"] not in {"buy", "sell"}:
             broken.append("allowed")
-        if known.get("bid", 0) < 0:
+        if present.get("bid", 0) < 0:
             broken.append(">= 0")
-        if known.get("ask", 0) > 100:
+        if present.get("ask", 0) > 100:
             broken.append("<= 100")
-        if {"ask", "bid"} <= set(known) and known["ask"] < known["bid"]:
+        if {"ask", "bid"} <= set(present) and present["ask"] < present["bid"]:
             broken.append("ask >= bid")
-        low = known["ask"] < 50 if "ask" in known else None
-        high = known["bid"] > 5 if "bid" in known else None
+        low = present["ask"] < 50 if "ask" in present else None
+        high = present["bid"] > 5 if "bid" in present else None
         if low is False and high is False:
             broken.append("ask < 50 or bid > 5")
-        if "id" in known:
-            if greatest is not None and known["id"] < greatest:
+        if "id" in present:
+            if greatest is not None and present["id"] < greatest:
                 broken.append("ordered")
-            greatest = max(known["id"], greatest if greatest is not None else known["id"])
-        if {"id", "side"} <= set(known):
-            if (known["id"], known["side"]) in seen:
+            greatest = max(present["id"], greatest if greatest is not None else present["id"])
+        if {"id", "side"} <= set(present):
+            if (present["id"], present["side"]) in seen_keys:
                 broken.append("unique")
-            seen.add((known["id"], known["side"]))
+            seen_keys.add((present["id"], present["side"]))
         for rule in broken:
             counts[rule] = counts.get(rule, 0) + 1
         good.append(not broken)
@@ -103,12 +103,12 @@ def test_the_engine_finds_what_a_slow_loop_finds_however_rows_are_cut(
     )
     counts, good = slow(rows)
     report = check_rows(source, CONTRACT)
-    assert {one.rule: one.count for one in report.violations} == counts
+    assert {violation.rule: violation.count for violation in report.violations} == counts
     assert (report.rows, report.bad_rows) == (len(rows), good.count(False))
-    kept, filtered = filter_table(table, CONTRACT)
-    assert kept.num_rows == good.count(True)
-    wanted = [row for row, ok in zip(rows, good, strict=True) if ok]
-    assert str(kept.to_pylist()) == str(pa.Table.from_pylist(wanted, SCHEMA).to_pylist())
+    kept_rows, filtered = filter_table(table, CONTRACT)
+    assert kept_rows.num_rows == good.count(True)
+    expected = [row for row, ok in zip(rows, good, strict=True) if ok]
+    assert str(kept_rows.to_pylist()) == str(pa.Table.from_pylist(expected, SCHEMA).to_pylist())
     assert filtered.bad_rows == report.bad_rows
 
 
@@ -116,24 +116,24 @@ def test_the_engine_finds_what_a_slow_loop_finds_however_rows_are_cut(
 def test_rows_go_back_when_they_are_below_any_row_before(
     rows: list[tuple[int, int]], size: int
 ) -> None:
-    watch, found = OrderWatch(["a", "b"]), []
+    watch, problems = OrderWatch(["a", "b"]), []
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         batch = pa.record_batch({"a": [a for a, _ in part], "b": [b for _, b in part]})
         back = watch.add(batch)
-        found += [False] * len(part) if back is None else back.tolist()
-    assert found == [any(row < before for before in rows[:n]) for n, row in enumerate(rows)]
+        problems += [False] * len(part) if back is None else back.tolist()
+    assert problems == [any(row < before for before in rows[:n]) for n, row in enumerate(rows)]
     assert watch.strictly == all(a < b for a, b in pairwise(rows))
 
 
 def test_every_violation_has_its_column_rule_count_and_first_rows() -> None:
     rows = [{"id": n, "side": "buy", "bid": -1.0 if n % 2 else 1.0, "ask": 2.0} for n in range(40)]
-    (found,) = check_rows(
+    (report,) = check_rows(
         RowSource.of_table(pa.Table.from_pylist(rows, SCHEMA)), CONTRACT
     ).violations
-    assert (found.column, found.rule, found.count) == ("bid", ">= 0", 20)
-    assert found.sample == tuple({"row": n, "bid": -1.0} for n in (1, 3, 5, 7, 9))
-    assert str(found) == "bid: >= 0 in 20 rows (first: row 1, bid -1.0)"
+    assert (report.column, report.rule, report.count) == ("bid", ">= 0", 20)
+    assert report.sample == tuple({"row": n, "bid": -1.0} for n in (1, 3, 5, 7, 9))
+    assert str(report) == "bid: >= 0 in 20 rows (first: row 1, bid -1.0)"
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,12 @@ def test_every_violation_has_its_column_rule_count_and_first_rows() -> None:
 def test_values_are_converted_or_named_one_by_one(
     values: list[Any], kind: str, mode: Mode, given_back: list[Any] | None, bad: list[int]
 ) -> None:
-    done, mask = cast_column(pa.array(values), parse_type(kind), mode)
-    assert [n for n, one in enumerate(mask.to_pylist() if mask is not None else []) if one] == bad
+    converted, mask = cast_column(pa.array(values), parse_type(kind), mode)
+    assert [
+        n for n, is_bad in enumerate(mask.to_pylist() if mask is not None else []) if is_bad
+    ] == bad
     if given_back is not None:
-        assert done.to_pylist() == given_back
+        assert converted.to_pylist() == given_back
 
 
 def test_timestamps_as_text_keep_the_zone_they_say() -> None:
@@ -259,19 +261,21 @@ def test_rules_that_contradict_each_other_give_no_data() -> None:
 
 def test_a_contract_inferred_from_rows_is_kept_by_them_and_by_no_worse_ones() -> None:
     table = sample_rows(OHLCV_SCHEMA, 400).drop_columns(["symbol"]).sort_by("timestamp")
-    found = infer_contract("bars", table.schema, table.to_batches(max_chunksize=50))
-    assert check_rows(RowSource.of_table(table), found).ok
-    assert {rule.text for rule in found.rules} == {
+    inferred = infer_contract("bars", table.schema, table.to_batches(max_chunksize=50))
+    assert check_rows(RowSource.of_table(table), inferred).ok
+    assert {rule.text for rule in inferred.rules} == {
         "high >= low",
         "high >= open",
         "high >= close",
         "open >= low",
         "close >= low",
     }
-    assert (found.unique, found.ordered_by) == ((("timestamp",),), ("timestamp",))
-    assert (found.column("low").minimum, found.column("volume").nullable) == (0, True)  # type: ignore[union-attr]
+    assert (inferred.unique, inferred.ordered_by) == ((("timestamp",),), ("timestamp",))
+    assert (inferred.column("low").minimum, inferred.column("volume").nullable) == (0, True)  # type: ignore[union-attr]
     worse = pa.concat_tables([table, table.slice(0, 1)])
-    assert {one.rule for one in check_rows(RowSource.of_table(worse), found).violations} == {
+    assert {
+        violation.rule for violation in check_rows(RowSource.of_table(worse), inferred).violations
+    } == {
         "unique",
         "ordered",
     }
@@ -279,8 +283,10 @@ def test_a_contract_inferred_from_rows_is_kept_by_them_and_by_no_worse_ones() ->
 
 def test_promises_given_up_are_major_and_new_ones_are_minor() -> None:
     def change(old: Contract, new: Contract) -> tuple[list[tuple[str, str]], Change]:
-        found = drift_of_contracts(old, new)
-        return [(one.field, one.kind) for one in found], needed_change(found)
+        changes = drift_of_contracts(old, new)
+        return [(difference.field, difference.kind) for difference in changes], needed_change(
+            changes
+        )
 
     base = Contract("x", (Column("a", "int32", minimum=0), Column("b", "string", nullable=False)))
     tighter = Contract(

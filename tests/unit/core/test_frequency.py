@@ -79,8 +79,8 @@ def test_the_span_is_never_shorter_than_the_steps(ours, theirs, first):
 def test_a_point_off_the_grid_belongs_to_the_nearest_step(freq, text, steps):
     last = "2024-03-10" if freq in {"D", "h"} else "2024-03-11"
     last = "2024-03-01" if freq in {"MS", "QS"} else last
-    found, exact = Frequency.parse(freq).grid_index(micros([text]), micros([last]))
-    assert found.tolist() == [steps]
+    index, exact = Frequency.parse(freq).grid_index(micros([text]), micros([last]))
+    assert index.tolist() == [steps]
     assert not exact.any()
 
 
@@ -165,5 +165,5 @@ def test_seasons_follow_the_conventions(freq, season):
 
 def test_days_and_longer_follow_the_wall_clock_and_hours_do_not():
     aliases = ["min", "h", "12h", "25h", "D", "W", "B", "MS"]
-    found = [Frequency.parse(alias).in_wall_time for alias in aliases]
-    assert found == [False, False, False, False, True, True, True, True]
+    flags = [Frequency.parse(alias).in_wall_time for alias in aliases]
+    assert flags == [False, False, False, False, True, True, True, True]

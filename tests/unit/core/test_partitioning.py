@@ -31,18 +31,20 @@ def test_rows_are_divided_as_by_a_slow_group_by(by: list[str]) -> None:
     rows = frame()
     table = pa.Table.from_pandas(rows, preserve_index=False)
     formats = {"date": "%Y-%m-%d", "month": "%Y-%m", "year": "%Y"}
-    wanted: dict[tuple[object, ...], list[int]] = {}
+    expected: dict[tuple[object, ...], list[int]] = {}
     for row in rows.itertuples():
         asset = None if pd.isna(row.asset) else row.asset
-        key = tuple(row.timestamp.strftime(formats[one]) if one in formats else asset for one in by)
-        wanted.setdefault(key, []).append(row.row)
+        key = tuple(
+            row.timestamp.strftime(formats[column]) if column in formats else asset for column in by
+        )
+        expected.setdefault(key, []).append(row.row)
     parts = list(Partitioning.parse(by).split(table))
-    assert [part["row"].to_pylist() for _, part in parts] == list(wanted.values())
+    assert [part["row"].to_pylist() for _, part in parts] == list(expected.values())
     assert len({folder for folder, _ in parts}) == len(parts)
     if by == ["asset"]:
-        found = [folder_values(f"{folder}x.parquet")["asset"] for folder, _ in parts]
-        assert [None if v is None else "007" if v == 7 else v for v in found] == [
-            k[0] for k in wanted
+        assets = [folder_values(f"{folder}x.parquet")["asset"] for folder, _ in parts]
+        assert [None if v is None else "007" if v == 7 else v for v in assets] == [
+            k[0] for k in expected
         ]
 
 
@@ -57,7 +59,7 @@ def test_a_level_named_twice_or_missing_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "both"),
+    ("narrow", "wide", "both"),
     [
         (pa.int8(), pa.int64(), pa.int64()),
         (pa.uint8(), pa.int8(), pa.int16()),
@@ -75,12 +77,12 @@ def test_a_level_named_twice_or_missing_is_refused() -> None:
     ],
 )
 def test_types_widen_to_one_that_holds_both(
-    one: pa.DataType, other: pa.DataType, both: pa.DataType | None
+    narrow: pa.DataType, wide: pa.DataType, both: pa.DataType | None
 ) -> None:
-    assert widen(one, other) == widen(other, one) == both
+    assert widen(narrow, wide) == widen(wide, narrow) == both
     if both is not None:
-        assert is_wider(both, one)
-        assert is_wider(both, other)
+        assert is_wider(both, narrow)
+        assert is_wider(both, wide)
 
 
 def test_old_rows_are_read_in_the_newest_form() -> None:

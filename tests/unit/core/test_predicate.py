@@ -42,7 +42,8 @@ FILTERS = st.lists(st.lists(CONDITION, min_size=1, max_size=3), min_size=1, max_
 
 def slow(value: int | None, filters: list[list[tuple[str, str, Any]]]) -> bool:
     return value is not None and any(
-        all(COMPARE[operator](value, other) for _, operator, other in group) for group in filters
+        all(COMPARE[operator](value, operand) for _, operator, operand in group)
+        for group in filters
     )
 
 
@@ -53,11 +54,11 @@ def test_the_rows_kept_are_those_of_a_slow_loop(
     predicate = Predicate.parse(filters)
     assert predicate is not None
     table = pa.table({"n": pa.array(values, pa.int64())})
-    kept = [slow(value, filters) for value in values]
-    assert predicate.mask(table).to_pylist() == kept
-    known = [value for value in values if value is not None]
-    if known and any(kept):
-        assert predicate.may_match({"n": (min(known), max(known))})
+    expected = [slow(value, filters) for value in values]
+    assert predicate.mask(table).to_pylist() == expected
+    present = [value for value in values if value is not None]
+    if present and any(expected):
+        assert predicate.may_match({"n": (min(present), max(present))})
 
 
 @given(st.integers(-5, 5), FILTERS)

@@ -88,7 +88,7 @@ def test_what_is_wrong_in_a_table_is_named(wrong: dict[str, Any], field: str) ->
 def test_the_table_that_ships_can_be_read_and_spot_is_cheaper() -> None:
     table = load_prices(SHIPPED)
     assert {instance.gpus for instance in table.instances} >= {0, 1, 8}
-    assert all(one.spot is None or one.spot < one.on_demand for one in table.instances)
+    assert all(offer.spot is None or offer.spot < offer.on_demand for offer in table.instances)
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

@@ -32,14 +32,14 @@ def batch(lengths, frequencies=(DAILY,), codes=None, kind=None, last=None) -> Se
 
 
 def values_of(series: SeriesBatch) -> list:
-    return [one.tolist() for one in series]
+    return [values.tolist() for values in series]
 
 
 def test_a_slice_has_the_selected_series():
-    whole = batch([2, 0, 3])
-    assert values_of(whole.slice(1, 3)) == values_of(whole)[1:]
-    assert whole.slice(2, 3).item_ids.to_pylist() == ["i2"]
-    assert len(whole.slice(1, 1)) == 0
+    full_batch = batch([2, 0, 3])
+    assert values_of(full_batch.slice(1, 3)) == values_of(full_batch)[1:]
+    assert full_batch.slice(2, 3).item_ids.to_pylist() == ["i2"]
+    assert len(full_batch.slice(1, 1)) == 0
 
 
 def test_joined_batches_keep_every_series_and_its_frequency():
@@ -47,8 +47,10 @@ def test_joined_batches_keep_every_series_and_its_frequency():
     second = batch([3, 1], (MONTHLY, DAILY), [0, 1])
     joined = concat_batches([first, second])
     assert values_of(joined) == values_of(first) + values_of(second)
-    found = [joined.frequencies[code] if code >= 0 else None for code in joined.frequency_codes]
-    assert found == [DAILY, None, MONTHLY, DAILY]
+    frequencies = [
+        joined.frequencies[code] if code >= 0 else None for code in joined.frequency_codes
+    ]
+    assert frequencies == [DAILY, None, MONTHLY, DAILY]
     assert concat_batches([first]) is first
 
 
@@ -62,23 +64,23 @@ def test_joined_batches_keep_every_series_and_its_frequency():
     ],
 )
 def test_timestamps_are_returned_in_the_type_of_the_input(kind, expected):
-    one = batch([1], kind=kind)
-    assert one.future_arrow(2).type == kind
-    assert one.last_arrow().to_pylist() == [expected - dt.timedelta(days=1)]
-    assert one.future_arrow(1).to_pylist() == [expected]
+    series = batch([1], kind=kind)
+    assert series.future_arrow(2).type == kind
+    assert series.last_arrow().to_pylist() == [expected - dt.timedelta(days=1)]
+    assert series.future_arrow(1).to_pylist() == [expected]
 
 
 @pytest.mark.parametrize("zone", [None, "UTC", "Europe/Berlin"])
 def test_forecasts_beyond_what_nanoseconds_hold_are_in_microseconds(zone):
     last = [int(np.datetime64("2262-04-01", "us").astype(int))]
-    one = batch([1], kind=pa.timestamp("ns", zone), last=last)
-    assert one.future_type(5) == pa.timestamp("ns", zone)
-    assert one.future_type(15) == pa.timestamp("us", zone)
-    days = one.future_arrow(15, one.future_type(15))
+    series = batch([1], kind=pa.timestamp("ns", zone), last=last)
+    assert series.future_type(5) == pa.timestamp("ns", zone)
+    assert series.future_type(15) == pa.timestamp("us", zone)
+    days = series.future_arrow(15, series.future_type(15))
     wall = days if zone is None else pc.local_timestamp(days)
     assert wall.cast(pa.int64()).to_pylist() == [last[0] + n * DAY_US for n in range(1, 16)]
     with pytest.raises(TimeRangeError, match=r"timestamp\[ns"):
-        one.future_arrow(15)
+        series.future_arrow(15)
 
 
 def test_a_type_that_cannot_hold_the_steps_is_refused():

@@ -23,7 +23,7 @@ def test_the_order_of_fields_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "other",
+    "changed",
     [
         Spec("model", "v2", (0.1, 0.5, 0.9), FIELDS),
         Spec("model", "v1", (0.1, 0.5, 0.8), FIELDS),
@@ -31,8 +31,8 @@ def test_the_order_of_fields_does_not_matter() -> None:
         Spec("model", "v1", (0.1, 0.5, 0.9), {**FIELDS, "precision": "bfloat16"}),
     ],
 )
-def test_whatever_changes_the_numbers_changes_the_id(other: Spec) -> None:
-    assert other.id(7) != SPEC.id(7)
+def test_whatever_changes_the_numbers_changes_the_id(changed: Spec) -> None:
+    assert changed.id(7) != SPEC.id(7)
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "..", ".hidden", "a b", "ä", "-x"])
@@ -47,8 +47,8 @@ def test_other_folders_are_not_specs(text: str) -> None:
 
 
 @given(st.lists(st.text()), st.lists(st.text()))
-def test_no_two_lists_of_etags_share_an_id(left: list[str], right: list[str]) -> None:
-    assert (digest_etags(left) == digest_etags(right)) == (left == right)
+def test_no_two_lists_of_etags_share_an_id(first: list[str], second: list[str]) -> None:
+    assert (digest_etags(first) == digest_etags(second)) == (first == second)
 
 
 def test_a_digest_is_the_same_on_every_day_and_machine() -> None:

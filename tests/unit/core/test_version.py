@@ -77,7 +77,7 @@ def test_a_text_that_is_not_a_dataset_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "expected"),
     [
         (
             "bucket/lake/cleaned/v1/MES/a/b.parquet",
@@ -89,6 +89,6 @@ def test_a_text_that_is_not_a_dataset_is_refused(text: str) -> None:
         ("raw/EURUSD", None),
     ],
 )
-def test_a_dataset_is_found_in_a_path(path: str, found: tuple[str, str, str] | None) -> None:
+def test_a_dataset_is_found_in_a_path(path: str, expected: tuple[str, str, str] | None) -> None:
     got = DatasetRef.find(path)
-    assert (got if got is None else (got[0], str(got[1]), got[2])) == found
+    assert (got if got is None else (got[0], str(got[1]), got[2])) == expected

@@ -36,14 +36,14 @@ def test_complete_rows_in_order_are_the_moments_they_were(
     zone, freq, start, count, newest_first, random
 ):
     assume(zone != "Australia/Lord_Howe" or freq != "h")  # its clocks go back by half an hour
-    one = micros(pd.date_range(start, periods=240, freq=freq))
-    utc, series = np.tile(one, count), np.repeat(np.arange(count), len(one))
-    rows = sorted(range(len(utc)), key=lambda n: (n % len(one), random.random()))
+    times = micros(pd.date_range(start, periods=240, freq=freq))
+    utc, series = np.tile(times, count), np.repeat(np.arange(count), len(times))
+    rows = sorted(range(len(utc)), key=lambda n: (n % len(times), random.random()))
     if newest_first:
         rows = rows[::-1]
     utc, series = utc[rows], series[rows]
-    found, ambiguous, missing = solve(to_wall(utc, zone), zone, series)
-    assert found.tolist() == utc.tolist()
+    solved, ambiguous, missing = solve(to_wall(utc, zone), zone, series)
+    assert solved.tolist() == utc.tolist()
     assert not ambiguous.any()
     assert not missing.any()
 

@@ -27,25 +27,25 @@ def walk(
 
 def slow(values: Real, offsets: Int, window: int, least: int, of: Callable[[Real], float]) -> Real:
     """Apply a function to the known values of each window, row by row."""
-    found = np.full(len(values), np.nan)
+    result = np.full(len(values), np.nan)
     for first, stop in pairwise(offsets):
         for row in range(first, stop):
             part = values[max(first, row - window + 1) : row + 1]
-            known = part[~np.isnan(part)]
-            if len(known) >= least:
-                found[row] = of(known)
-    return found
+            present = part[~np.isnan(part)]
+            if len(present) >= least:
+                result[row] = of(present)
+    return result
 
 
 def slow_pairs(
     x: Real, y: Real, offsets: Int, window: int, least: int, of: Callable[[Real, Real], float]
 ) -> Real:
     """The same for pairs of which both are known."""
-    found = np.full(len(x), np.nan)
+    result = np.full(len(x), np.nan)
     for first, stop in pairwise(offsets):
         for row in range(first, stop):
             rows = slice(max(first, row - window + 1), row + 1)
             both = ~(np.isnan(x[rows]) | np.isnan(y[rows]))
             if both.sum() >= least:
-                found[row] = of(x[rows][both], y[rows][both])
-    return found
+                result[row] = of(x[rows][both], y[rows][both])
+    return result

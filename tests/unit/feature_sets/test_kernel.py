@@ -92,19 +92,19 @@ def test_an_exponential_mean_starts_at_the_first_value(span: int) -> None:
 
 
 def slow_wilder(part: list[float], window: int) -> list[float]:
-    found, known = [], []
+    expected, window_values = [], []
     mean = NAN
     for value in part:
         if np.isnan(value):
-            found.append(NAN)
+            expected.append(NAN)
             continue
-        known.append(value)
-        if len(known) == window:
-            mean = sum(known) / window
-        elif len(known) > window:
+        window_values.append(value)
+        if len(window_values) == window:
+            mean = sum(window_values) / window
+        elif len(window_values) > window:
             mean = (mean * (window - 1) + value) / window
-        found.append(mean if len(known) >= window else NAN)
-    return found
+        expected.append(mean if len(window_values) >= window else NAN)
+    return expected
 
 
 @pytest.mark.parametrize("window", [1, 3, 14])
@@ -125,18 +125,18 @@ def test_the_relative_strength_index_equals_wilders_loop() -> None:
         gain = slow_wilder([max(m, 0) if not np.isnan(m) else NAN for m in moves], 5)
         loss = slow_wilder([max(-m, 0) if not np.isnan(m) else NAN for m in moves], 5)
         slow += [100 - 100 / (1 + g / f) if f else NAN for g, f in zip(gain, loss, strict=True)]
-    found = relative_strength(values, offsets, 5)
-    np.testing.assert_allclose(found, np.where(np.isnan(found), NAN, slow), rtol=1e-9)
-    assert np.isnan(found).sum() == np.isnan(slow).sum()
+    actual = relative_strength(values, offsets, 5)
+    np.testing.assert_allclose(actual, np.where(np.isnan(actual), NAN, slow), rtol=1e-9)
+    assert np.isnan(actual).sum() == np.isnan(slow).sum()
 
 
 def test_wilders_own_example_gives_his_index() -> None:
     # The closes of the widely reprinted table (StockCharts, "RSI"), with its first two results.
     text = """44.3389 44.0902 44.1497 43.6124 44.3278 44.8264 45.0955 45.4245 45.8433 46.0826
     45.8931 46.0328 45.6140 46.2820 46.2820 46.0028"""
-    closes = np.array([float(one) for one in text.split()])
-    found = relative_strength(closes, np.array([0, len(closes)]), 14)
-    np.testing.assert_allclose(found[-2:], [70.53, 66.32], atol=0.01)
+    closes = np.array([float(number) for number in text.split()])
+    actual = relative_strength(closes, np.array([0, len(closes)]), 14)
+    np.testing.assert_allclose(actual[-2:], [70.53, 66.32], atol=0.01)
 
 
 def test_only_rises_are_100_only_falls_0_and_rest_50() -> None:
@@ -148,11 +148,11 @@ def test_only_rises_are_100_only_falls_0_and_rest_50() -> None:
 
 def test_the_macd_is_the_fast_minus_the_slow_average_and_its_own_average() -> None:
     values, offsets = walk(5, (100,), missing=0), np.array([0, 100])
-    found = convergence(values, offsets, 3, 8, 4)
+    actual = convergence(values, offsets, 3, 8, 4)
     expected = exponential_mean(values, offsets, 3) - exponential_mean(values, offsets, 8)
-    np.testing.assert_allclose(found.line, expected)
-    np.testing.assert_allclose(found.histogram, found.line - found.signal)
-    starts = [int(np.flatnonzero(~np.isnan(one))[0]) for one in found]
+    np.testing.assert_allclose(actual.line, expected)
+    np.testing.assert_allclose(actual.histogram, actual.line - actual.signal)
+    starts = [int(np.flatnonzero(~np.isnan(row))[0]) for row in actual]
     assert starts == [7, 10, 10]
 
 
@@ -170,7 +170,7 @@ def bars_of(seed: int, rows: int = 60) -> Bars:
 
 def slow_volatility(bars: Bars, estimator: str, row: int, window: int) -> float:
     rows = range(row - window + 1, row + 1)
-    o, h, lo, c = (np.log(one) for one in bars)
+    o, h, lo, c = (np.log(prices) for prices in bars)
     moves = [c[i] - c[i - 1] for i in rows]
     rs = [(h[i] - c[i]) * (h[i] - o[i]) + (lo[i] - c[i]) * (lo[i] - o[i]) for i in rows]
     match estimator:
@@ -195,10 +195,10 @@ def slow_volatility(bars: Bars, estimator: str, row: int, window: int) -> float:
 @pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_an_estimator_of_volatility_equals_its_formula(estimator: str) -> None:
     bars, offsets, window = bars_of(0), np.array([0, 60]), 10
-    found = ESTIMATORS[estimator](bars, offsets, window)
+    actual = ESTIMATORS[estimator](bars, offsets, window)
     expected = [slow_volatility(bars, estimator, row, window) for row in range(10, 60)]
-    np.testing.assert_allclose(found[10:], expected, rtol=1e-9)
-    assert np.isnan(found[:9]).all()
+    np.testing.assert_allclose(actual[10:], expected, rtol=1e-9)
+    assert np.isnan(actual[:9]).all()
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -210,8 +210,8 @@ def test_estimators_find_the_volatility_that_prices_were_made_with(estimator: st
     opening = np.exp(start[:, 0])
     bars = Bars(opening, np.maximum(path.max(axis=1), opening), path.min(axis=1), path[:, -1])
     bars = bars._replace(low=np.minimum(bars.low, opening))
-    found = ESTIMATORS[estimator](bars, np.array([0, 400]), 390)[-1]
-    assert found == pytest.approx(0.02, rel=0.1)
+    actual = ESTIMATORS[estimator](bars, np.array([0, 400]), 390)[-1]
+    assert actual == pytest.approx(0.02, rel=0.1)
 
 
 # -- volume profiles -------------------------------------------------------------------------------
@@ -220,20 +220,20 @@ def test_estimators_find_the_volatility_that_prices_were_made_with(estimator: st
 def slow_profile(price: Real, volume: Real, bins: int, share: float) -> list[float]:
     low, high = price.min(), price.max()
     width = (high - low) / bins
-    held = [0.0] * bins
+    volumes = [0.0] * bins
     for p, v in zip(price, volume, strict=True):
-        held[min(bins - 1, int((p - low) / width)) if width else 0] += v
-    most = held.index(max(held))
-    first = last = most
-    while sum(held[first : last + 1]) < share * sum(held) * (1 - 1e-12):
-        below = held[first - 1] if first > 0 else -1
-        above = held[last + 1] if last < bins - 1 else -1
+        volumes[min(bins - 1, int((p - low) / width)) if width else 0] += v
+    peak = volumes.index(max(volumes))
+    first = last = peak
+    while sum(volumes[first : last + 1]) < share * sum(volumes) * (1 - 1e-12):
+        below = volumes[first - 1] if first > 0 else -1
+        above = volumes[last + 1] if last < bins - 1 else -1
         if above >= below:
             last += 1
         else:
             first -= 1
     vwap = sum(p * v for p, v in zip(price, volume, strict=True)) / sum(volume)
-    ends = [low + (most + 0.5) * width, low + (last + 1) * width, low + first * width]
+    ends = [low + (peak + 0.5) * width, low + (last + 1) * width, low + first * width]
     return [vwap, *ends, sum(volume)]
 
 
@@ -244,25 +244,25 @@ def test_a_volume_profile_equals_that_of_a_loop_over_windows(bins: int, share: f
     lengths, window = (3, 40, 12, 25), 12
     price, offsets = np.round(walk(0, lengths, missing=0), 1), offsets_of(lengths)
     volume = rng.integers(0, 9, len(price)).astype(float)
-    found = np.array(volume_profile(price, volume, offsets, window, bins, share)).T
+    actual = np.array(volume_profile(price, volume, offsets, window, bins, share)).T
     for a, b in pairwise(offsets):
         for row in range(a, b):
             if row - a + 1 < window:
-                assert np.isnan(found[row]).all()
+                assert np.isnan(actual[row]).all()
                 continue
             rows = slice(row - window + 1, row + 1)
             expected = slow_profile(price[rows], volume[rows], bins, share)
-            np.testing.assert_allclose(found[row], expected, rtol=1e-12)
+            np.testing.assert_allclose(actual[row], expected, rtol=1e-12)
 
 
 def test_windows_without_volume_or_with_holes_have_no_profile() -> None:
     price = np.array([1.0, 2.0, 3.0, NAN, 5.0, 6.0, 7.0])
     volume = np.array([0.0, 0.0, 1.0, 1.0, 1.0, -1.0, 2.0])
-    found = volume_profile(price, volume, np.array([0, 7]), 2, 4)
-    np.testing.assert_array_equal(np.isnan(found.vwap), [1, 1, 0, 1, 1, 1, 1])
-    assert found.total_volume[2] == 1.0
+    actual = volume_profile(price, volume, np.array([0, 7]), 2, 4)
+    np.testing.assert_array_equal(np.isnan(actual.vwap), [1, 1, 0, 1, 1, 1, 1])
+    assert actual.total_volume[2] == 1.0
 
 
 def test_the_profile_of_a_single_price_is_that_price() -> None:
-    found = volume_profile(np.full(4, 7.0), np.ones(4), np.array([0, 4]), 4)
-    assert [float(one[3]) for one in found] == [7.0, 7.0, 7.0, 7.0, 4.0]
+    actual = volume_profile(np.full(4, 7.0), np.ones(4), np.array([0, 4]), 4)
+    assert [float(row[3]) for row in actual] == [7.0, 7.0, 7.0, 7.0, 4.0]

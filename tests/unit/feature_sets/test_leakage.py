@@ -1,4 +1,4 @@
-"""A feature says of a row what this row and the item's earlier ones tell, and nothing else."""
+"""A feature says of a row what this row and the item's earlier ones command_output, and nothing else."""
 
 import numpy as np
 import pyarrow as pa
@@ -17,15 +17,17 @@ def features_of(table: pa.Table) -> pa.Table:
     return compute_features(table, EVERYTHING, setting_of(table))
 
 
-def assert_same(found: pa.Table, expected: pa.Table) -> None:
-    assert found.schema == expected.schema
-    for name in found.column_names:
-        one, other = found[name], expected[name]
-        if pa.types.is_floating(one.type):
-            one, other = (column.to_numpy(zero_copy_only=False) for column in (one, other))
-            np.testing.assert_array_equal(one, other, err_msg=name)
+def assert_same(actual: pa.Table, expected: pa.Table) -> None:
+    assert actual.schema == expected.schema
+    for name in actual.column_names:
+        actual_column, expected_column = actual[name], expected[name]
+        if pa.types.is_floating(actual_column.type):
+            actual_column, expected_column = (
+                column.to_numpy(zero_copy_only=False) for column in (actual_column, expected_column)
+            )
+            np.testing.assert_array_equal(actual_column, expected_column, err_msg=name)
         else:
-            assert one.equals(other)
+            assert actual_column.equals(expected_column)
 
 
 def changed(table: pa.Table, rows: np.ndarray, seed: int) -> pa.Table:
@@ -44,8 +46,8 @@ def test_a_change_in_the_future_changes_no_past_feature(seed: int) -> None:
     times = table["timestamp"].cast(pa.int64()).to_numpy()
     cut = np.quantile(times, [0.2, 0.4, 0.5, 0.6, 0.8, 0.95][seed])
     before = pc.less_equal(table["timestamp"].cast(pa.int64()), int(cut))
-    other = changed(table, times > cut, seed)
-    assert_same(features_of(other).filter(before), features_of(table).filter(before))
+    changed_table = changed(table, times > cut, seed)
+    assert_same(features_of(changed_table).filter(before), features_of(table).filter(before))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
@@ -65,8 +67,8 @@ def test_features_of_an_item_do_not_depend_on_other_items() -> None:
         alone = features_of(table.filter(with_reference))
         alone = alone.filter(pc.equal(alone["symbol"], item))
         assert_same(alone, together.filter(own))
-        others = changed(table, ~np.asarray(with_reference), 1)
-        assert_same(features_of(others).filter(own), together.filter(own))
+        without_reference = changed(table, ~np.asarray(with_reference), 1)
+        assert_same(features_of(without_reference).filter(own), together.filter(own))
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -80,5 +82,5 @@ def test_these_tests_would_notice_a_feature_that_looks_ahead() -> None:
     values, offsets = np.arange(10.0), np.array([0, 10])
     later = values.copy()
     later[6:] = 0
-    ahead = [lag(one, offsets, -1)[:6] for one in (values, later)]
+    ahead = [lag(column, offsets, -1)[:6] for column in (values, later)]
     assert not np.array_equal(ahead[0], ahead[1], equal_nan=True)

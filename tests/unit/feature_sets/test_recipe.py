@@ -110,11 +110,11 @@ def test_features_may_be_computed_from_features_that_are_not_published() -> None
         }
     )
     table = bars_of({"a": 9}, missing=0)
-    found = compute_features(table, recipe, Setting("timestamp", "symbol"))
+    features = compute_features(table, recipe, Setting("timestamp", "symbol"))
     close = table["close"].to_numpy()
-    assert found.column_names == ["symbol", "timestamp", "stretch"]
-    assert found["stretch"].to_pylist()[:2] == [None, None]
-    assert found["stretch"][5].as_py() == pytest.approx(close[5] / close[3:6].mean())
+    assert features.column_names == ["symbol", "timestamp", "stretch"]
+    assert features["stretch"].to_pylist()[:2] == [None, None]
+    assert features["stretch"][5].as_py() == pytest.approx(close[5] / close[3:6].mean())
 
 
 def test_another_asset_is_compared_at_the_same_times() -> None:
@@ -147,9 +147,9 @@ def test_windows_in_days_need_the_rows_of_a_day() -> None:
     table = bars_of({"a": 200}, missing=0)
     with pytest.raises(ConfigError, match="a window of 30d needs bars_per_day"):
         compute_features(table, recipe, Setting("timestamp", "symbol"))
-    found = compute_features(table, recipe, Setting("timestamp", "symbol", bars_per_day=2))
-    assert found["volatility_30d"].null_count == 60
-    assert found["volatility_60d"].null_count == 120
+    features = compute_features(table, recipe, Setting("timestamp", "symbol", bars_per_day=2))
+    assert features["volatility_30d"].null_count == 60
+    assert features["volatility_60d"].null_count == 120
 
 
 @pytest.mark.parametrize(("hours", "expected"), [(24, 1), (1, None), (168, None)])
@@ -169,8 +169,8 @@ def test_a_label_is_the_target_ahead_and_never_beyond_the_training_part() -> Non
         }
     )
     table = pa.table({"t": [0, 1, 2, 3, 4, 5], "close": [0.0, 10, 20, 30, 40, 50]})
-    found = compute_features(table, recipe, Setting("t"), train_until=3)
-    assert found[LABEL].to_pylist() == [20, 30, None, None, None, None]
+    features = compute_features(table, recipe, Setting("t"), train_until=3)
+    assert features[LABEL].to_pylist() == [20, 30, None, None, None, None]
 
 
 @pytest.mark.parametrize(
@@ -192,15 +192,15 @@ def test_rows_that_cannot_be_used_are_refused(table: pa.Table, message: str) -> 
 def test_infinite_values_are_missing_and_integers_are_numbers() -> None:
     table = pa.table({"timestamp": [1, 2, 3], "close": [1.0, np.inf, 3.0], "n": [1, 2, 4]})
     recipe = Recipe.from_dict({"name": "r", "features": [LAG, LAG | {"column": "n"}]})
-    found = compute_features(table, recipe, Setting("timestamp"))
-    assert found["close_lag_1"].to_pylist() == [None, 1, None]
-    assert found["n_lag_1"].to_pylist() == [None, 1, 2]
+    features = compute_features(table, recipe, Setting("timestamp"))
+    assert features["close_lag_1"].to_pylist() == [None, 1, None]
+    assert features["n_lag_1"].to_pylist() == [None, 1, 2]
 
 
 def test_every_feature_of_the_large_recipe_has_values() -> None:
     table = bars_of({"a": 200, "b": 200})
-    found = compute_features(table, EVERYTHING, setting_of(table))
-    empty = [n for n in EVERYTHING.names if found[n].null_count > 260]
+    features = compute_features(table, EVERYTHING, setting_of(table))
+    empty = [n for n in EVERYTHING.names if features[n].null_count > 260]
     assert empty == []
 
 

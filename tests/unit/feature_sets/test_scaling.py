@@ -21,34 +21,34 @@ def test_scaled_values_can_be_restored(method: str) -> None:
     values = columns()
     scaler = Scaler.fit(values, TRAINING, method)  # type: ignore[arg-type]
     back = scaler.restore(scaler.transform(values))
-    for name, one in values.items():
-        np.testing.assert_allclose(back[name], one, rtol=1e-12)
+    for name, column in values.items():
+        np.testing.assert_allclose(back[name], column, rtol=1e-12)
     assert Scaler.from_json(scaler.to_json()) == scaler
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_rows_outside_of_the_training_part_change_nothing(method: str) -> None:
     values = columns()
-    changed = {name: np.where(TRAINING, one, 1e9) for name, one in values.items()}
-    one, other = (Scaler.fit(v, TRAINING, method) for v in (values, changed))  # type: ignore[arg-type]
-    assert one == other
+    changed = {name: np.where(TRAINING, scaler, 1e9) for name, scaler in values.items()}
+    scaler, changed_scaler = (Scaler.fit(v, TRAINING, method) for v in (values, changed))  # type: ignore[arg-type]
+    assert scaler == changed_scaler
 
 
 def test_each_method_brings_the_training_part_to_its_own_form() -> None:
     values = columns()
     scaled = {m: Scaler.fit(values, TRAINING, m).transform(values) for m in METHODS}
-    x = {method: one["x"][TRAINING] for method, one in scaled.items()}
+    x = {method: values_of["x"][TRAINING] for method, values_of in scaled.items()}
     assert np.nanmean(x["standard"]) == pytest.approx(0, abs=1e-12)
     assert np.nanstd(x["standard"]) == pytest.approx(1)
     assert (np.nanmin(x["minmax"]), np.nanmax(x["minmax"])) == (0, 1)
     assert np.nanmedian(x["robust"]) == pytest.approx(0, abs=1e-12)
-    assert all(set(one["flat"]) == {0.0} for one in scaled.values())
+    assert all(set(values_of["flat"]) == {0.0} for values_of in scaled.values())
 
 
 def test_columns_without_a_scale_do_not_change() -> None:
     scaler = Scaler.fit({"x": np.arange(3.0)}, np.ones(3, bool))
-    other = np.arange(3.0)
-    assert scaler.transform({"other": other})["other"] is other
+    column = np.arange(3.0)
+    assert scaler.transform({"other": column})["other"] is column
 
 
 def test_columns_that_cannot_be_fitted_are_refused() -> None:

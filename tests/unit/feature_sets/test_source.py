@@ -79,8 +79,8 @@ def test_many_rows_are_thinned_evenly_for_ranking(
     select = {"target": "close", "measure": "pearson"}
     recipe = Recipe.from_dict(recipe_of({"share": 1.0}).to_dict() | {"select": select})
     rows = []
-    for most in (1 << 20, 20):
-        monkeypatch.setattr(features_stage, "MOST_RANKED_ROWS", most)
+    for row_limit in (1 << 20, 20):
+        monkeypatch.setattr(features_stage, "MOST_RANKED_ROWS", row_limit)
         processor = FeatureProcessor(recipe)
         processor.process_training_features(table)
         assert processor.learned is not None
@@ -93,8 +93,8 @@ def test_columns_are_recognised_or_named() -> None:
     table = table.append_column("close", pa.array(CLOSE))
     recipe = recipe_of({"share": 0.5})
     rows = TableRows(table)
-    found = settle_columns(rows, recipe, None, None)
-    assert (found.time, found.item) == ("date", "unique_id")
+    columns_found = settle_columns(rows, recipe, None, None)
+    assert (columns_found.time, columns_found.item) == ("date", "unique_id")
     assert settle_columns(rows, recipe, "when", None).time == "when"
     with pytest.raises(SchemaError, match="no column 'moment'"):
         settle_columns(rows, recipe, "moment", None)
@@ -107,8 +107,8 @@ def test_rows_without_an_item_form_one_item_if_all_rows_fit() -> None:
     recipe = recipe_of({"share": 0.5})
     rows = TableRows(table)
     columns = settle_columns(rows, recipe, None, None)
-    (whole,) = FeatureSource(rows, recipe, columns, 1 << 30).tables()
-    assert whole.num_rows == 60
+    (full,) = FeatureSource(rows, recipe, columns, 1 << 30).tables()
+    assert full.num_rows == 60
     with pytest.raises(SchemaError, match="some rows have no 'symbol'"):
         list(FeatureSource(rows, recipe, columns, 40 * 24 * 4).tables())
 

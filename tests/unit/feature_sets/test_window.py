@@ -35,8 +35,8 @@ def test_a_rolling_statistic_equals_that_of_each_window(
     values, offsets = walk(rows), offsets_of()
     needed = rows if least is None else least
     expected = slow(values, offsets, rows, needed, SLOW[statistic])
-    found = STATISTICS[statistic](values, offsets, rows, least)
-    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+    actual = STATISTICS[statistic](values, offsets, rows, least)
+    np.testing.assert_allclose(actual, expected, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize("rows", [1, 4, 9, 33])
@@ -44,30 +44,30 @@ def test_long_items_computed_in_stretches_give_the_same(
     rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     x, y, offsets = walk(1), walk(2), offsets_of()
-    whole = [one(x, offsets, rows, 1) for one in STATISTICS.values()]
-    whole.append(rolling_correlation(x, y, offsets, rows, 2))
+    full = [full_values(x, offsets, rows, 1) for full_values in STATISTICS.values()]
+    full.append(rolling_correlation(x, y, offsets, rows, 2))
     monkeypatch.setattr(block, "CHUNK_ROWS", 8)
     monkeypatch.setattr(window, "CHUNK_VALUES", 10)
-    cut = [one(x, offsets, rows, 1) for one in STATISTICS.values()]
+    cut = [full_values(x, offsets, rows, 1) for full_values in STATISTICS.values()]
     cut.append(rolling_correlation(x, y, offsets, rows, 2))
-    for one, other in zip(whole, cut, strict=True):
-        np.testing.assert_array_equal(one, other)
+    for full_values, cut_values in zip(full, cut, strict=True):
+        np.testing.assert_array_equal(full_values, cut_values)
 
 
 @pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
 def test_quantiles_lie_between_two_values_in_proportion(level: float) -> None:
     values, offsets = walk(3), offsets_of()
     expected = slow(values, offsets, 9, 1, lambda part: np.quantile(part, level))
-    found = rolling_quantile(values, offsets, 9, level, 1)
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    actual = rolling_quantile(values, offsets, 9, level, 1)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize("rows", [3, 10, 50])
 def test_correlations_are_those_of_the_pairs_that_are_known(rows: int) -> None:
     x, y, offsets = walk(1), walk(2) + 0.5 * walk(1, missing=0), offsets_of()
     expected = slow_pairs(x, y, offsets, rows, 3, lambda a, b: np.corrcoef(a, b)[0, 1])
-    found = rolling_correlation(x, y, offsets, rows, 3)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    actual = rolling_correlation(x, y, offsets, rows, 3)
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("level", [1e6, 1e9, 1e12, -1e12])
@@ -102,9 +102,9 @@ def test_constant_values_have_no_spread_and_no_correlation() -> None:
 
 def test_correlations_never_leave_their_range() -> None:
     x, offsets = walk(5, (500,), missing=0), np.array([0, 500])
-    found = rolling_correlation(x, 3 * x + 7, offsets, 5)[4:]
-    assert found.max() <= 1.0
-    np.testing.assert_allclose(found, 1.0)
+    actual = rolling_correlation(x, 3 * x + 7, offsets, 5)[4:]
+    assert actual.max() <= 1.0
+    np.testing.assert_allclose(actual, 1.0)
 
 
 def test_tables_and_items_without_rows_are_allowed() -> None:

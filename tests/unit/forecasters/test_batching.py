@@ -44,9 +44,9 @@ INFO = ForecasterInfo(
 class RecordingForecaster:
     """Forecasts sum of the context plus level; keeps its requests; fails above ``most`` rows."""
 
-    def __init__(self, info: ForecasterInfo = INFO, most: int = 10**9) -> None:
+    def __init__(self, info: ForecasterInfo = INFO, max_series: int = 10**9) -> None:
         self.info = info
-        self.most = most
+        self.most = max_series
         self.tried: list[int] = []
         self.requests: list[ForecastRequest] = []
 
@@ -64,8 +64,10 @@ class RecordingForecaster:
 def forecast(
     series: list[list[float]], forecaster: Forecaster | None = None, **options: object
 ) -> ForecastBatch:
-    asked = ForecastOptions(**{"horizon": 3, "levels": TENTHS, **options})  # type: ignore[arg-type]
-    return forecast_batch(forecaster or RecordingForecaster(), series_batch(series), asked)
+    forecast_options = ForecastOptions(**{"horizon": 3, "levels": TENTHS, **options})  # type: ignore[arg-type]
+    return forecast_batch(
+        forecaster or RecordingForecaster(), series_batch(series), forecast_options
+    )
 
 
 def test_the_doubles_keep_the_protocols():
@@ -79,13 +81,13 @@ def test_forecasts_come_back_in_the_order_of_the_series():
     series = [[float(n)] * (1 + 37 * n % 60) for n in range(100)]
     result = forecast(series)
     assert result.quantiles.shape == (100, 3, 9)
-    expected = [sum(one) + 0.1 for one in series]
+    expected = [sum(values) + 0.1 for values in series]
     assert result.quantiles[:, 0, 0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_the_context_is_cut_to_the_requested_length_and_to_the_model_s():
-    for asked, used in ((None, 64), (200, 64), (10, 10)):
-        result = forecast([[1.0] * 100], context_length=asked)
+    for requested, used in ((None, 64), (200, 64), (10, 10)):
+        result = forecast([[1.0] * 100], context_length=requested)
         assert result.median[0, 0] == pytest.approx(used + 0.5)
 
 
@@ -184,10 +186,10 @@ def test_the_next_batch_starts_before_the_last_result_is_awaited():
 def test_batches_that_fit_alone_but_not_side_by_side_are_not_halved():
     forecaster, budget = StartingRecorder(room=9), BatchBudget(8)
     series = series_batch(SOME)
-    given = forecast_batch(forecaster, series, ForecastOptions(7, batch_size=8), budget)
+    result = forecast_batch(forecaster, series, ForecastOptions(7, batch_size=8), budget)
     alone = RecordingForecaster()
     expected = forecast_batch(alone, series, ForecastOptions(7, batch_size=8))
-    assert np.array_equal(given.quantiles, expected.quantiles)
+    assert np.array_equal(result.quantiles, expected.quantiles)
     assert budget.limit_tokens is None
     assert forecaster.tried == alone.tried
 
@@ -285,9 +287,9 @@ def test_neither_order_nor_batch_size_changes_a_forecast(series, random, batch_s
 def test_a_slice_of_a_batch_has_the_same_forecast():
     batch: SeriesBatch = series_batch([[float(n)] * n for n in range(1, 30)])
     options = ForecastOptions(horizon=4)
-    whole = forecast_batch(SeasonalNaive(), batch, options)
+    full = forecast_batch(SeasonalNaive(), batch, options)
     part = forecast_batch(SeasonalNaive(), batch.slice(7, 12), options)
-    assert np.array_equal(part.quantiles, whole.quantiles[7:12])
+    assert np.array_equal(part.quantiles, full.quantiles[7:12])
 
 
 @pytest.mark.parametrize("module", ["", ".naive", ".batching", ".levels", ".options"])

@@ -48,13 +48,13 @@ def quantiles(
 
 def groups_of(batch: SeriesBatch, *, joint: bool) -> list[SeriesBatch]:
     """Each series, followed by the others of its item where they are forecast together."""
-    found = []
+    parts = []
     for row in range(len(batch)):
         assert batch.covariates is not None
         item = np.flatnonzero(batch.covariates.items == batch.covariates.items[row])
-        others = item[item != row] if joint else item[:0]
-        found.append(batch.take(np.array([row, *others])))
-    return found
+        group_rows = item[item != row] if joint else item[:0]
+        parts.append(batch.take(np.array([row, *group_rows])))
+    return parts
 
 
 CASES = {
@@ -89,10 +89,10 @@ def test_joint_forecasts_are_those_of_the_stock_pipeline(
     batch = read(frame, columns, horizon=horizon, joint=True)
     options = replace(OPTIONS, horizon=horizon, joint=True)
     expected = reference_groups(folder, groups_of(batch, joint=True), OPTIONS.levels, options)
-    found = quantiles(forecaster, batch, options)
-    np.testing.assert_allclose(found, np.stack(expected), rtol=2e-4, atol=2e-4)
+    forecast = quantiles(forecaster, batch, options)
+    np.testing.assert_allclose(forecast, np.stack(expected), rtol=2e-4, atol=2e-4)
     alone = quantiles(forecaster, batch, replace(options, joint=False))
-    assert np.abs(found - alone).max() > 1e-3
+    assert np.abs(forecast - alone).max() > 1e-3
 
 
 def test_covariates_change_forecasts_of_joint_and_of_single_targets(
@@ -115,13 +115,13 @@ def test_a_forecast_depends_on_its_own_item_only_in_any_batch(
     columns = replace(COLUMNS, targets=("x", "y"))
     options = replace(OPTIONS, joint=joint)
     frame = panel(items, targets=("x", "y"), steps=130)
-    whole = quantiles(forecaster, read(frame, columns, joint=joint), options)
+    together = quantiles(forecaster, read(frame, columns, joint=joint), options)
     small = quantiles(forecaster, read(frame, columns, joint=joint), replace(options, batch_size=1))
-    np.testing.assert_allclose(whole, small, rtol=1e-4, atol=1e-4)
-    one = quantiles(
+    np.testing.assert_allclose(together, small, rtol=1e-4, atol=1e-4)
+    alone = quantiles(
         forecaster, read(frame[frame["item_id"] == "i4"], columns, joint=joint), options
     )
-    np.testing.assert_allclose(whole[8:10], one, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(together[8:10], alone, rtol=1e-4, atol=1e-4)
 
 
 @settings(max_examples=15)
@@ -136,7 +136,7 @@ def test_nothing_after_the_cut_off_but_known_covariates_changes_a_forecast(
     value = {"weather": "hail", "event": "fair", "open": True}.get(name, 7.5)
     changed = frame.copy()
     changed.loc[row, name] = value
-    before, after = (quantiles(forecaster, read(one)) for one in (frame, changed))
+    before, after = (quantiles(forecaster, read(rows)) for rows in (frame, changed))
     np.testing.assert_array_equal(before[1], after[1])
     if name in COLUMNS.past_covariates:
         np.testing.assert_array_equal(before[0], after[0])
@@ -156,14 +156,14 @@ def test_nothing_after_an_origin_but_known_covariates_changes_a_backtest(
     else:
         changed.loc[row, name] = "hail" if name == "weather" else 1e3
     before, after = (
-        quantiles(forecaster, hold_out(read(one, horizon=H), H).contexts)
-        for one in (frame, changed)
+        quantiles(forecaster, hold_out(read(data, horizon=H), H).contexts)
+        for data in (frame, changed)
     )
     np.testing.assert_array_equal(before, after)
     changed = frame.copy()
     changed.loc[row, "price"] = 9.0
-    known = quantiles(forecaster, hold_out(read(changed, horizon=H), H).contexts)
-    assert np.abs(before[0] - known[0]).max() > 0
+    shortened = quantiles(forecaster, hold_out(read(changed, horizon=H), H).contexts)
+    assert np.abs(before[0] - shortened[0]).max() > 0
 
 
 def test_a_series_without_a_known_value_gets_a_reason_or_is_forecast_by_the_past(
@@ -207,7 +207,7 @@ def test_categories_are_encoded_as_in_chronos(targets: int) -> None:
     ahead[0, 2] = np.nan
     values = rng.normal(size=(5, targets, 40)).astype(np.float32)
     values[:, 0, rng.integers(1, 40, 4)] = np.nan
-    found, known = encode_categories(past, ahead, texts, values)
+    past_codes, future_codes = encode_categories(past, ahead, texts, values)
 
     def named(codes: np.ndarray) -> np.ndarray:
         return np.array([texts[int(c)] if c >= 0 else None for c in codes], dtype=object)
@@ -219,17 +219,19 @@ def test_categories_are_encoded_as_in_chronos(targets: int) -> None:
             "future_covariates": {"c": named(ahead[n])},
         }
         (stock,) = from_list_of_dicts([task], 8)
-        np.testing.assert_allclose(found[n], stock["context"][-1], rtol=1e-5, atol=1e-6)
-        np.testing.assert_allclose(known[n], stock["future_covariates"][-1], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(past_codes[n], stock["context"][-1], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            future_codes[n], stock["future_covariates"][-1], rtol=1e-5, atol=1e-6
+        )
 
 
 def test_padding_before_a_series_is_not_a_missing_category() -> None:
     past = np.array([[np.nan, np.nan, 0.0, 1.0]], np.float32)
     target = np.array([[[np.nan, np.nan, 5.0, 7.0]]], np.float32)
-    found, _ = encode_categories(past, np.full((1, 2), np.nan, np.float32), ("a", "b"), target)
-    assert np.isnan(found[0, :2]).all()
+    codes, _ = encode_categories(past, np.full((1, 2), np.nan, np.float32), ("a", "b"), target)
+    assert np.isnan(codes[0, :2]).all()
     short, _ = encode_categories(
         past[:, 2:], np.full((1, 2), np.nan, np.float32), ("a", "b"), target[..., 2:]
     )
-    np.testing.assert_array_equal(found[0, 2:], short[0])
-    assert pd.notna(found[0, 2:]).all()
+    np.testing.assert_array_equal(codes[0, 2:], short[0])
+    assert pd.notna(codes[0, 2:]).all()

@@ -115,9 +115,9 @@ def test_sums_over_partitions_are_those_of_the_whole(seed, cut):
     actual, median, quantiles, scale = example(seed, n=12)
     losses = measure(actual, median, quantiles, LEVELS, scale)
     parts = [add_up(losses.take(rows)) for rows in np.split(np.arange(12), [cut])]
-    (whole,), (joined,) = summarise(losses), figures_of(parts[1] + parts[0])
-    for name in type(whole).__slots__:
-        assert getattr(joined, name) == pytest.approx(getattr(whole, name), nan_ok=True), name
+    (total,), (joined,) = summarise(losses), figures_of(parts[1] + parts[0])
+    for name in type(total).__slots__:
+        assert getattr(joined, name) == pytest.approx(getattr(total, name), nan_ok=True), name
 
 
 def test_a_perfect_forecast_has_no_loss_and_covers_itself():
@@ -131,7 +131,12 @@ def test_a_perfect_forecast_has_no_loss_and_covers_itself():
 def test_intervals_are_pairs_of_levels_around_the_median():
     nine = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     assert intervals_of(nine) == [(0, 8), (1, 7), (2, 6), (3, 5)]
-    assert [interval_name(nine, one) for one in intervals_of(nine)] == ["80%", "60%", "40%", "20%"]
+    assert [interval_name(nine, interval) for interval in intervals_of(nine)] == [
+        "80%",
+        "60%",
+        "40%",
+        "20%",
+    ]
     assert intervals_of((0.9, 0.5, 0.1, 0.3)) == [(2, 0)]
     assert intervals_of((0.5, 0.9)) == []
 
@@ -196,8 +201,8 @@ def test_the_seasonal_error_is_the_mean_absolute_seasonal_difference(cases):
     values = np.array([v for series, _ in cases for v in series], np.float32)
     offsets = np.cumsum([0, *(len(series) for series, _ in cases)])
     seasons = np.array([season for _, season in cases], np.int64)
-    found = seasonal_error(values, offsets, seasons)
-    assert found.tolist() == pytest.approx(
+    errors = seasonal_error(values, offsets, seasons)
+    assert errors.tolist() == pytest.approx(
         [slow_seasonal_error(series, season) for series, season in cases], nan_ok=True
     )
 

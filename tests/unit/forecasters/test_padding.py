@@ -40,8 +40,8 @@ def test_many_series_of_each_length_are_not_padded_at_all():
 @settings(deadline=None)
 @given(st.lists(st.lists(st.floats(-5, 5, width=32), max_size=6), min_size=1, max_size=8))
 def test_padding_equals_a_loop(series: list[list[float]]):
-    values = np.array([value for one in series for value in one] or [9.0], np.float32)
+    values = np.array([value for row in series for value in row] or [9.0], np.float32)
     offsets = np.cumsum([0, *map(len, series)])
-    expected = [[np.nan] * (7 - len(one)) + one for one in series]
+    expected = [[np.nan] * (7 - len(row)) + row for row in series]
     padded = pad_left(values, offsets[:-1], offsets[1:], 7)
     assert np.array_equal(padded, np.array(expected, np.float32), equal_nan=True)

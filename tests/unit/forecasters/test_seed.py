@@ -83,12 +83,12 @@ def test_dictionary_ids_have_the_seed_of_their_text():
 
 def test_another_target_or_another_seed_gives_another_stream():
     batch = named(["a"])
-    other = SeriesBatch(
+    other_batch = SeriesBatch(
         batch.item_ids,
         pa.array(["other"]),
         *(getattr(batch, name) for name in list(batch.__slots__)[2:]),
     )
-    seeds = {*series_seeds(batch).tolist(), *series_seeds(other).tolist()}
+    seeds = {*series_seeds(batch).tolist(), *series_seeds(other_batch).tolist()}
     assert len(seeds | set(series_seeds(batch, 1).tolist())) == 3
 
 

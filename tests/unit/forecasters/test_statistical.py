@@ -45,11 +45,11 @@ def test_a_trend_is_continued_with_ordered_quantiles(name: str) -> None:
     rng = np.random.default_rng(0)
     line = list(np.arange(40) * 2.0 + rng.normal(0, 0.1, 40))
     gap = [*line[:20], NAN, NAN, *line[22:]]
-    made = forecaster.predict(request_of(line, gap, [5.0] * 6))
-    assert made.shape == (3, 3, 3)
-    assert (np.diff(made, axis=2) >= 0).all()
-    np.testing.assert_allclose(made[0, :, 1], [80, 82, 84], atol=2)
-    np.testing.assert_allclose(made[2, :, 1], 5, atol=0.1)
+    result = forecaster.predict(request_of(line, gap, [5.0] * 6))
+    assert result.shape == (3, 3, 3)
+    assert (np.diff(result, axis=2) >= 0).all()
+    np.testing.assert_allclose(result[0, :, 1], [80, 82, 84], atol=2)
+    np.testing.assert_allclose(result[2, :, 1], 5, atol=0.1)
 
 
 @pytest.mark.filterwarnings("default")

@@ -25,7 +25,7 @@ def store(request: pytest.FixtureRequest) -> FaultyStore:
     return FaultyStore(MemoryStore(request.node.name))
 
 
-def done(store: FaultyStore, number: int, rows: int | None, etag: str = "e") -> DoneEntry:
+def done_entry(store: FaultyStore, number: int, rows: int | None, etag: str = "e") -> DoneEntry:
     inputs = (InputObject(f"2024/01/p{number}.parquet", "i", 1, "parquet"),)
     output = f"forecasts/m/v/h1/2024/01/p{number}.parquet"
     task = Task(f"2024/01/p{number}", "2024-01", inputs, 1, 1, "h1", output)
@@ -49,35 +49,37 @@ def receipts_read(store: FaultyStore) -> int:
     return sum(kind == "get" and key.startswith("timings/") for kind, key in store.log)
 
 
-def commit(store: FaultyStore, *entries: DoneEntry, told: list[ManifestEntry] | None = None) -> int:
+def commit(
+    store: FaultyStore, *entries: DoneEntry, reported: list[ManifestEntry] | None = None
+) -> int:
     before = receipts_read(store)
     draft = ManifestDraft(store, SPEC)
     for entry in entries:
         draft.add_done(entry)
-    draft.add_rows(to_table(told or []))
+    draft.add_rows(to_table(reported or []))
     draft.commit()
     return receipts_read(store) - before
 
 
 def test_rows_are_read_from_a_receipt_once_and_then_from_the_manifest(store: FaultyStore) -> None:
-    first = [done(store, 1, 10), done(store, 2, None)]
+    first = [done_entry(store, 1, 10), done_entry(store, 2, None)]
     assert commit(store, *first) == 2
     assert rows_of(store) == {"2024/01/p1": 10, "2024/01/p2": None}
     # The unknown row is read again, the known one is not.
-    assert commit(store, *first, done(store, 3, 30)) == 2
+    assert commit(store, *first, done_entry(store, 3, 30)) == 2
     assert rows_of(store) == {"2024/01/p1": 10, "2024/01/p2": None, "2024/01/p3": 30}
 
 
 def test_rows_that_children_have_counted_are_not_read_from_receipts(store: FaultyStore) -> None:
-    entry = done(store, 1, 10)
-    told = ManifestEntry("2024/01/p1", entry.output.key, "e", 99, 7)
-    assert commit(store, entry, told=[told]) == 0
+    entry = done_entry(store, 1, 10)
+    expected_entry = ManifestEntry("2024/01/p1", entry.output.key, "e", 99, 7)
+    assert commit(store, entry, reported=[expected_entry]) == 0
     assert rows_of(store) == {"2024/01/p1": 99}
 
 
 def test_rows_of_another_generation_are_not_used(store: FaultyStore) -> None:
-    assert commit(store, done(store, 1, 10, etag="old")) == 1
-    assert commit(store, done(store, 1, 20, etag="new")) == 1
+    assert commit(store, done_entry(store, 1, 10, etag="old")) == 1
+    assert commit(store, done_entry(store, 1, 20, etag="new")) == 1
     assert rows_of(store) == {"2024/01/p1": 20}
 
 
@@ -85,7 +87,7 @@ def test_chunks_are_joined_in_their_order(
     store: FaultyStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(manifest, "CHUNK", 3)
-    commit(store, *(done(store, number, number) for number in range(8)))
+    commit(store, *(done_entry(store, number, number) for number in range(8)))
     assert rows_of(store) == {f"2024/01/p{number}": number for number in range(8)}
 
 

@@ -30,8 +30,8 @@ def bolt(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def described(folder: Path, device: str) -> ForecasterInfo:
-    given = {"name": "bolt", "version": "1", "digest": "d", "precision": "bfloat16"}
-    return describe_forecaster(folder, device=device, **given)
+    options = {"name": "bolt", "version": "1", "digest": "d", "precision": "bfloat16"}
+    return describe_forecaster(folder, device=device, **options)
 
 
 @pytest.mark.usefixtures("two_gpus")

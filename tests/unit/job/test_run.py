@@ -28,15 +28,15 @@ INFO = ForecasterInfo("m", "v", "d", "engine-1", "cuda", "bfloat16", 512, 64, (0
 
 def plan_counts(store: MemoryStore) -> tuple[PlannedJob, list[FinishedTask]]:
     """The plan function of the job."""
-    plan, done = Plan(), list[FinishedTask]()
+    plan, finished = Plan(), list[FinishedTask]()
     entries = [entry for page in store.list("in/") for entry in page]
     files = [
         FoundFile(e.key, e.key, InputObject(e.key, e.etag, e.size_bytes, "parquet"))
         for e in entries
     ]
-    plan_files(plan, files, store, PLACE, lambda entry: done.append(FinishedTask.before(entry)))
+    plan_files(plan, files, store, PLACE, lambda entry: finished.append(FinishedTask.before(entry)))
     description = RunDescription("count", settings={"folder": "in/"}, engine="counter-1")
-    return PlannedJob(store, plan, plan.tasks, Selection(), description), done
+    return PlannedJob(store, plan, plan.tasks, Selection(), description), finished
 
 
 @dataclass(frozen=True)
@@ -89,26 +89,26 @@ def store(request: pytest.FixtureRequest) -> MemoryStore:
 
 
 def count_all(store: MemoryStore, events: Silent | None = None) -> tuple[Run, list[FinishedTask]]:
-    planned, done = plan_counts(store)
+    planned, finished = plan_counts(store)
     run = start_run(planned, events=events, clock=lambda: NOON)
     run.execute(
         planned.tasks,
         CountSetup(store, run.run_id),
         InlineExecutor(),
-        on_done=lambda task, receipt: done.append(FinishedTask.now(task, receipt)),
+        on_done=lambda task, receipt: finished.append(FinishedTask.now(task, receipt)),
     )
-    return run, done
+    return run, finished
 
 
 def test_a_new_job_is_a_plan_function_a_setup_and_a_description(store: MemoryStore) -> None:
-    run, done = count_all(store)
+    run, finished = count_all(store)
     audit = read_audit(store, run.run_id)
     assert run.run_id.startswith("count_20260101_120000_")
     assert (audit.job, audit.status, audit.settings) == ("count", "completed", {"folder": "in/"})
     assert (audit.files_discovered, audit.files_processed, audit.files_failed) == (2, 2, 0)
     assert audit.software["engine"] == "counter-1"
     assert audit.totals["rows"] == 8
-    assert {f.output_key: store.get(f.output_key) for f in done} == {
+    assert {f.output_key: store.get(f.output_key) for f in finished} == {
         "counts/in/a": b"3",
         "counts/in/b": b"5",
     }
@@ -116,9 +116,9 @@ def test_a_new_job_is_a_plan_function_a_setup_and_a_description(store: MemorySto
 
 def test_a_rerun_does_nothing_and_finds_the_receipts_of_what_is_done(store: MemoryStore) -> None:
     count_all(store)
-    run, done = count_all(store)
+    run, finished = count_all(store)
     assert (run.totals.partitions, run.audit.files_skipped) == (0, 2)
-    assert all(isinstance(f.receipt, str) and store.get(f.receipt) for f in done)
+    assert all(isinstance(f.receipt, str) and store.get(f.receipt) for f in finished)
 
 
 def test_a_changed_file_is_done_again_and_its_old_receipt_goes(store: MemoryStore) -> None:
@@ -133,11 +133,11 @@ def test_a_changed_file_is_done_again_and_its_old_receipt_goes(store: MemoryStor
 
 def test_a_task_that_fails_is_audited_and_tried_again_by_the_next_run(store: MemoryStore) -> None:
     store.put("in/c", b"bad")
-    run, done = count_all(store)
+    run, finished = count_all(store)
     failure = read_audit(store, run.run_id).failures[0]
     assert run.status == read_audit(store, run.run_id).status == "failed"
     assert (failure["partition"], failure["error"]) == ("in/c", "ValueError")
-    assert len(done) == 2
+    assert len(finished) == 2
     assert [task.partition for task in plan_counts(store)[0].tasks] == ["in/c"]
 
 
@@ -161,14 +161,14 @@ def test_the_audit_is_open_while_results_are_collected_and_closed_after(
 ) -> None:
     planned, _ = plan_counts(store)
     run = start_run(planned, clock=lambda: NOON)
-    seen = []
+    seen_audits = []
 
     def look(run: Run) -> None:
         stored = read_audit(store, run.run_id)
-        seen.append((stored.end_time, run.totals.partitions))
+        seen_audits.append((stored.end_time, run.totals.partitions))
 
     run.execute(planned.tasks, CountSetup(store, run.run_id), InlineExecutor(), on_results=look)
-    assert seen == [(None, 2)]
+    assert seen_audits == [(None, 2)]
     assert read_audit(store, run.run_id).end_time == NOON.isoformat()
 
 

@@ -79,10 +79,16 @@ def test_each_event_is_one_line_that_says_run_child_and_attempt(
     telemetry.finished(RECEIPT)
     telemetry.failed(TASK, Failure("SchemaError", "no column ä\nhere", "name it", "trace"))
     telemetry.closed("completed", Totals())
-    said = records(stream)
-    assert [r["event"] for r in said] == ["generated", "planned", "finished", "failed", "closed"]
-    assert {(r["run"], r["child"], r["attempt"]) for r in said} == {("run-1", 7, 2)}
-    assert {r["time"] for r in said} == {"2024-02-01T00:00:00.000+00:00"}
+    record_list = records(stream)
+    assert [r["event"] for r in record_list] == [
+        "generated",
+        "planned",
+        "finished",
+        "failed",
+        "closed",
+    ]
+    assert {(r["run"], r["child"], r["attempt"]) for r in record_list} == {("run-1", 7, 2)}
+    assert {r["time"] for r in record_list} == {"2024-02-01T00:00:00.000+00:00"}
 
 
 def test_a_local_run_is_named_once_it_is_planned(stream: io.StringIO) -> None:
@@ -161,7 +167,7 @@ def test_the_figures_of_a_deployment_are_counted_apart(stream: io.StringIO) -> N
     telemetry = Telemetry(stream, lambda: NOW, Origin("run-1", stack="mine"))
     telemetry.finished(RECEIPT)
     telemetry.failed(TASK, Failure("SchemaError", "no column"))
-    done, failed = records(stream)
-    assert done["stack"] == failed["stack"] == "mine"
-    assert done["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stack", "model"], ["stack"]]
+    finished, failed = records(stream)
+    assert finished["stack"] == failed["stack"] == "mine"
+    assert finished["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stack", "model"], ["stack"]]
     assert failed["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stack"]]

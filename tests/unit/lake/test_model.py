@@ -55,9 +55,9 @@ def test_a_version_folder_is_a_version_of_its_parent(tmp_path: Path, store: Memo
 
 def test_the_digest_follows_the_content_and_nothing_else(tmp_path: Path) -> None:
     first, same = make_folder(tmp_path / "a"), make_folder(tmp_path / "b")
-    other = make_folder(tmp_path / "c", weights=b"others")
+    other_model = make_folder(tmp_path / "c", weights=b"others")
     (same / "README.md").write_text("not part of the model")
-    assert digest_folder(first) == digest_folder(same) != digest_folder(other)
+    assert digest_folder(first) == digest_folder(same) != digest_folder(other_model)
 
 
 @pytest.mark.parametrize("reference", ["tiny/v1.0", "models/tiny/v1.0"])
@@ -166,25 +166,25 @@ def resolve_in_child(reference: str, home: Path, **settings: str) -> str:
     """Resolve in a process of its own: the hub's settings are read from the environment, once."""
     environment = {**os.environ, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", **settings}
     command = [sys.executable, "-c", RESOLVE, reference]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    process = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return process.stdout.strip()
 
 
 def test_a_hub_id_is_downloaded_pinned_to_its_commit_and_without_pickles(
     hub: str, tmp_path: Path
 ) -> None:
-    told = resolve_in_child("acme/tiny", tmp_path, HF_ENDPOINT=hub)
-    assert told == f"tiny {COMMIT[:12]} config.json model.safetensors"
+    outcome = resolve_in_child("acme/tiny", tmp_path, HF_ENDPOINT=hub)
+    assert outcome == f"tiny {COMMIT[:12]} config.json model.safetensors"
     assert not any("pytorch_model.bin" in path for path in Hub.requested)
     offline = resolve_in_child(f"acme/tiny@{COMMIT}", tmp_path, HF_HUB_OFFLINE="1")
-    assert offline == told
+    assert offline == outcome
 
 
 def test_what_the_hub_does_not_have_is_one_clear_error(hub: str, tmp_path: Path) -> None:
-    told = resolve_in_child("acme/none", tmp_path, HF_ENDPOINT=hub)
-    assert told.startswith("ModelNotFoundError model acme/none: not on the hub")
+    outcome = resolve_in_child("acme/none", tmp_path, HF_ENDPOINT=hub)
+    assert outcome.startswith("ModelNotFoundError model acme/none: not on the hub")
 
 
 def test_a_hub_that_cannot_be_reached_is_one_clear_error(tmp_path: Path) -> None:
-    told = resolve_in_child("acme/tiny", tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
-    assert told.startswith("ModelNotFoundError model acme/tiny: the hub can't be reached")
+    outcome = resolve_in_child("acme/tiny", tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
+    assert outcome.startswith("ModelNotFoundError model acme/tiny: the hub can't be reached")

@@ -80,8 +80,8 @@ def test_a_plan_whose_head_was_never_written_does_not_exist() -> None:
         write(store)
     with pytest.raises(PlanError, match="there is no plan"):
         read_plan(store, "run")
-    whole = MemoryStore("half a plan")
-    assert read_plan(whole, "run", write(whole).digest).run_id == "run"
+    complete_store = MemoryStore("half a plan")
+    assert read_plan(complete_store, "run", write(complete_store).digest).run_id == "run"
 
 
 def test_a_second_plan_of_a_run_leaves_the_first_as_it_is(store: Store) -> None:

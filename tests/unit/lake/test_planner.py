@@ -37,9 +37,9 @@ def plan_of(store: Store, request: PlanRequest = REQUEST) -> Plan:
 
 
 def done_of(store: Store, request: PlanRequest = REQUEST) -> list[DoneEntry]:
-    done: list[DoneEntry] = []
-    make_plan(store, store, request, on_done=done.append)
-    return done
+    done_entries: list[DoneEntry] = []
+    make_plan(store, store, request, on_done=done_entries.append)
+    return done_entries
 
 
 def forecast_of(content: bytes) -> bytes:
@@ -442,7 +442,7 @@ def test_planning_reads_no_object_and_asks_for_none(store: MemoryStore) -> None:
 def test_the_forecasts_of_another_horizon_are_no_orphans(store: MemoryStore) -> None:
     store.put(PART, b"data")
     converge(store)
-    other = replace(REQUEST, horizon=3)
-    converge(store, other)
-    plan = plan_of(store, other)
+    shorter_horizon = replace(REQUEST, horizon=3)
+    converge(store, shorter_horizon)
+    plan = plan_of(store, shorter_horizon)
     assert (plan.orphans, plan.stale_receipts, plan.totals.orphaned) == ([], [], 0)

@@ -69,9 +69,9 @@ def fill(inputs: set[str], forecast: set[str]) -> MemoryStore:
     st.sets(st.integers(0, 11)),
 )
 def test_the_plan_is_that_of_the_set_of_all_keys(
-    inputs: set[str], others: set[str], chosen: set[int]
+    inputs: set[str], extra: set[str], chosen: set[int]
 ) -> None:
-    forecast = {key for n, key in enumerate(sorted(inputs)) if n in chosen} | others
+    forecast = {key for n, key in enumerate(sorted(inputs)) if n in chosen} | extra
     store = fill(inputs, forecast)
     partitions = {key for key in inputs if DATA.fullmatch(key)}
     plan = make_plan(store, store, REQUEST)
@@ -93,13 +93,13 @@ def test_every_walker_finds_the_same_partitions(inputs: set[str], month: int | N
     pattern = NamingPattern()
     partitions = {key for key in inputs if DATA.fullmatch(key)}
     named = {key: pattern.parse(key) for key in partitions}
-    wanted = {k for k, n in named.items() if n and month in {None, n.month.month}}
+    expected = {k for k, n in named.items() if n and month in {None, n.month.month}}
     walked = list(walk_months(store, pattern, selection))
-    assert sorted(p.inputs[0].key for f in walked for p in f.found.partitions) == sorted(wanted)
-    found = find_partitions(store, pattern, selection, Plan())
-    assert sorted(file.path for file in found) == sorted(wanted)
+    assert sorted(p.inputs[0].key for f in walked for p in f.found.partitions) == sorted(expected)
+    found_partitions = find_partitions(store, pattern, selection, Plan())
+    assert sorted(file.path for file in found_partitions) == sorted(expected)
     planned = make_plan(store, store, replace(REQUEST, selection=selection)).tasks
-    assert sorted(task.inputs[0].key for task in planned) == sorted(wanted)
+    assert sorted(task.inputs[0].key for task in planned) == sorted(expected)
 
 
 def test_a_folder_between_two_files_does_not_part_their_month() -> None:

@@ -166,8 +166,8 @@ def test_a_newer_generation_replaces_the_older_one() -> None:
 
 
 def test_the_order_of_merging_different_partitions_does_not_matter() -> None:
-    left, right = to_table([entry("a"), entry("c")]), to_table([entry("b")])
-    assert merge(left, right).equals(merge(right, left))
+    first, second = to_table([entry("a"), entry("c")]), to_table([entry("b")])
+    assert merge(first, second).equals(merge(second, first))
 
 
 def test_nothing_is_written_when_nothing_changes(store: MemoryStore) -> None:

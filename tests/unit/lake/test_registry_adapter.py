@@ -19,8 +19,8 @@ def store(request: pytest.FixtureRequest) -> MemoryStore:
 
 
 def publish_adapter(store: MemoryStore, folder: Path, base: str | None = None) -> str:
-    wanted = Publication("lora", "v1", base=base)
-    return publish_folder(Registry(store), folder, wanted, author()).manifest.digest
+    expected = Publication("lora", "v1", base=base)
+    return publish_folder(Registry(store), folder, expected, author()).manifest.digest
 
 
 FILES = [
@@ -46,18 +46,18 @@ def test_its_digest_follows_the_base(store: MemoryStore, tmp_path: Path) -> None
     adapter = make_adapter(tmp_path / "lora", "nothing/here")
     digest = publish_adapter(store, adapter, base="tiny/v1.0")
     again = publish_adapter(store, adapter, base="tiny")
-    other = MemoryStore("other-base")
-    publish(other, tmp_path / "two", "tiny", "v1.1")
-    assert digest == again != publish_adapter(other, adapter, base="tiny/v1.1")
+    other_store = MemoryStore("other-base")
+    publish(other_store, tmp_path / "two", "tiny", "v1.1")
+    assert digest == again != publish_adapter(other_store, adapter, base="tiny/v1.1")
 
 
 def test_what_is_fetched_is_the_same_folder_again(store: MemoryStore, tmp_path: Path) -> None:
     base = make_folder(tmp_path / "base-model", 1)
     publish_adapter(store, make_adapter(tmp_path / "lora", str(base)))
-    found = resolve_model("lora", store, cache=tmp_path / "cache")
-    assert found.folder is not None
-    assert digest_folder(found.folder) == found.digest
-    (found.folder / "base" / "config.json").write_text("{}")
+    model = resolve_model("lora", store, cache=tmp_path / "cache")
+    assert model.folder is not None
+    assert digest_folder(model.folder) == model.digest
+    (model.folder / "base" / "config.json").write_text("{}")
     with pytest.raises(ModelIntegrityError, match=r"base/config\.json has 2 bytes"):
         resolve_model("lora", store, cache=tmp_path / "cache")
 

@@ -81,11 +81,11 @@ BAD: dict[str, tuple[Callable[[Members], Members], str]] = {
 }
 
 
-@pytest.mark.parametrize("what", BAD)
+@pytest.mark.parametrize("problem", BAD)
 def test_an_archive_with_what_does_not_belong_there_restores_nothing(
-    tmp_path: Path, members: Members, target: MemoryStore, what: str
+    tmp_path: Path, members: Members, target: MemoryStore, problem: str
 ) -> None:
-    change, says = BAD[what]
+    change, says = BAD[problem]
     archive = write(tmp_path / "bad.tar", change(members))
     with pytest.raises(GigacastError, match=says):
         read_archive(Registry(target), archive, author())
@@ -127,10 +127,10 @@ def test_an_archive_that_is_cut_short_restores_nothing(
     tmp_path: Path, members: Members, target: MemoryStore, size: int
 ) -> None:
     archive = tmp_path / "cut.tar"
-    whole = (
+    content = (
         write(tmp_path / "good2.tar", dict(reversed(members.items()))).read_bytes().rstrip(b"\0")
     )
-    archive.write_bytes(whole[:size])
+    archive.write_bytes(content[:size])
     with pytest.raises(GigacastError):
         read_archive(Registry(target), archive, author())
     assert keys(target) == []

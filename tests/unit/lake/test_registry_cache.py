@@ -59,9 +59,9 @@ def test_another_model_under_the_same_name_is_never_taken_for_the_old_one(
     store: Store, cache: Path, tmp_path: Path
 ) -> None:
     old = resolve_model("tiny", store, cache=cache)
-    other = MemoryStore("another-bucket")
-    publish(other, make_folder(tmp_path / "two", 2))
-    new = resolve_model("tiny", other, cache=cache)
+    other_store = MemoryStore("another-bucket")
+    publish(other_store, make_folder(tmp_path / "two", 2))
+    new = resolve_model("tiny", other_store, cache=cache)
     assert (new.name, new.version) == (old.name, old.version)
     assert new.digest != old.digest
     assert len(folders(cache)) == 2
@@ -105,10 +105,10 @@ def test_what_a_killed_process_left_is_removed_a_day_later(store: Store, cache: 
 
 def test_a_file_replaced_while_it_is_read_is_refused(store: Store, cache: Path) -> None:
     class Replaced(FaultyStore):
-        def get(self, key: str, **given: Any) -> bytes:
+        def get(self, key: str, **options: Any) -> bytes:
             if key.endswith(".safetensors"):
                 self.store.put(key, b"x" * self.store.head(key).size_bytes)
-            return super().get(key, **given)
+            return super().get(key, **options)
 
     with pytest.raises(ModelIntegrityError, match="was replaced while it was read"):
         resolve_model("tiny/v1.0", Replaced(store), cache=cache)

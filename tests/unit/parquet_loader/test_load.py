@@ -50,10 +50,10 @@ def fill(store: CountingStore, months: int) -> None:
         store.put(key_of(2014, month), parquet(table, row_group_size=2_000, use_dictionary=False))
 
 
-def request_of(store: CountingStore, **asked: object) -> LoadRequest:
+def request_of(store: CountingStore, **request: object) -> LoadRequest:
     files = FileDiscovery(store, NamingPattern()).discover(Selection()).files
-    wanted = ColumnChoice(ColumnNames(None, "ds", ("target_close",)))
-    return LoadRequest("SYMBOL", files, wanted, **asked)  # type: ignore[arg-type]
+    choice = ColumnChoice(ColumnNames(None, "ds", ("target_close",)))
+    return LoadRequest("SYMBOL", files, choice, **request)  # type: ignore[arg-type]
 
 
 def size_of(store: CountingStore, month: int) -> int:
@@ -63,10 +63,10 @@ def size_of(store: CountingStore, month: int) -> int:
 def test_columns_that_are_not_asked_for_are_not_read(request: pytest.FixtureRequest) -> None:
     store = CountingStore(request.node.name)
     fill(store, 2)
-    asked = request_of(store)
+    load_request = request_of(store)
     store.read.clear()
-    found = RowLoader(store, LoadResources()).load(asked)
-    assert len(found) == 2 * ROWS
+    loaded = RowLoader(store, LoadResources()).load(load_request)
+    assert len(loaded) == 2 * ROWS
     # Two of twelve columns, and a footer.
     assert sum(store.read.values()) < 0.25 * (size_of(store, 1) + size_of(store, 2))
 
@@ -75,21 +75,21 @@ def test_row_groups_that_are_too_old_are_not_read(request: pytest.FixtureRequest
     store = CountingStore(request.node.name)
     fill(store, 2)
     late = datetime(2014, 2, 14, 18)  # noqa: DTZ001 - as stored; in the last of ten row groups
-    asked = request_of(store, since=late)
+    load_request = request_of(store, since=late)
     store.read.clear()
-    found = RowLoader(store, LoadResources()).load(asked)
-    assert 0 < len(found) < 2_000
-    assert (found.stats.row_groups, found.stats.row_groups_skipped) == (20, 19)
+    loaded = RowLoader(store, LoadResources()).load(load_request)
+    assert 0 < len(loaded) < 2_000
+    assert (loaded.stats.row_groups, loaded.stats.row_groups_skipped) == (20, 19)
     assert store.read["2014/02"] < 0.1 * size_of(store, 2)
 
 
 def test_the_last_rows_are_read_from_the_end(request: pytest.FixtureRequest) -> None:
     store = CountingStore(request.node.name)
     fill(store, 1)
-    asked = request_of(store, last_rows=100)
+    load_request = request_of(store, last_rows=100)
     store.read.clear()
-    found = RowLoader(store, LoadResources()).load(asked)
-    assert len(found) == 2_000
+    loaded = RowLoader(store, LoadResources()).load(load_request)
+    assert len(loaded) == 2_000
     assert store.read["2014/01"] < 0.1 * size_of(store, 1)
 
 
@@ -100,14 +100,16 @@ def test_as_many_files_are_read_at_once_as_there_are_workers(
     # Each worker waits in its first read until all of them are in theirs.
     store = CountingStore(request.node.name, together=workers)
     fill(store, 1 + workers)
-    asked = request_of(store)
-    found = RowLoader(store, LoadResources(workers=workers)).load(asked)
-    assert len(found) == (1 + workers) * ROWS
+    load_request = request_of(store)
+    loaded = RowLoader(store, LoadResources(workers=workers)).load(load_request)
+    assert len(loaded) == (1 + workers) * ROWS
 
 
 def test_however_many_read_the_rows_are_the_same(request: pytest.FixtureRequest) -> None:
     store = CountingStore(request.node.name)
     fill(store, 5)
-    asked = request_of(store)
-    one, many = (RowLoader(store, LoadResources(workers=n)).load(asked).table for n in (1, 8))
-    assert one.equals(many)
+    load_request = request_of(store)
+    single, many = (
+        RowLoader(store, LoadResources(workers=n)).load(load_request).table for n in (1, 8)
+    )
+    assert single.equals(many)

@@ -19,21 +19,21 @@ def rows(x: list[float | None], items: str | None = None) -> pa.Table:
     return pa.table({"id": ids, "t": times, "x": x, "n": numbers, "text": ids})
 
 
-def done(table: pa.Table, **asked: object) -> pa.Table:
-    return process_rows(table, COLUMNS, Processing(**asked), LoadStats())  # type: ignore[arg-type]
+def processed(table: pa.Table, **options: object) -> pa.Table:
+    return process_rows(table, COLUMNS, Processing(**options), LoadStats())  # type: ignore[arg-type]
 
 
-def slow_fill(table: pa.Table, how: str) -> list[float]:
+def slow_fill(table: pa.Table, method: str) -> list[float]:
     values, ids = table["x"].to_pylist(), table["id"].to_pylist()
     times = [t.timestamp() for t in table["t"].to_pylist()]
-    known = [v is not None and not np.isnan(v) for v in values]
+    present = [v is not None and not np.isnan(v) for v in values]
     filled = []
     for i, value in enumerate(values):
-        before = [j for j in range(i) if known[j] and ids[j] == ids[i]]
-        after = [j for j in range(i, len(values)) if known[j] and ids[j] == ids[i]]
-        if known[i]:
+        before = [j for j in range(i) if present[j] and ids[j] == ids[i]]
+        after = [j for j in range(i, len(values)) if present[j] and ids[j] == ids[i]]
+        if present[i]:
             filled.append(value)
-        elif how == "forward_fill":
+        elif method == "forward_fill":
             filled.append(values[before[-1]] if before else NAN)
         elif before and after:
             b, a = before[-1], after[0]
@@ -44,29 +44,29 @@ def slow_fill(table: pa.Table, how: str) -> list[float]:
     return filled
 
 
-@pytest.mark.parametrize("how", ["forward_fill", "interpolate"])
+@pytest.mark.parametrize("method", ["forward_fill", "interpolate"])
 @pytest.mark.parametrize("seed", range(5))
-def test_values_are_filled_within_their_item(how: str, seed: int) -> None:
+def test_values_are_filled_within_their_item(method: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 9, 40).astype(float)
     x[rng.random(40) < 0.5] = np.nan
     table = rows(list(x), "".join(np.repeat(["a", "b", "c", "d"], [10, 1, 17, 12])))
-    found = [NAN if v is None else v for v in done(table, nulls=how)["x"].to_pylist()]
-    np.testing.assert_allclose(found, slow_fill(table, how))
+    filled = [NAN if v is None else v for v in processed(table, nulls=method)["x"].to_pylist()]
+    np.testing.assert_allclose(filled, slow_fill(table, method))
 
 
 def test_rows_without_a_target_are_dropped_and_features_do_not_count() -> None:
     table = rows([1.0, None, NAN, 4.0])
-    assert done(table, nulls="drop")["x"].to_pylist() == [1.0, 4.0]
-    assert done(table) is table
+    assert processed(table, nulls="drop")["x"].to_pylist() == [1.0, 4.0]
+    assert processed(table) is table
 
 
-@pytest.mark.parametrize(("how", "expected"), [("iqr", 2), ("zscore", 1)])
-def test_outliers_are_counted_and_stay(how: str, expected: int) -> None:
+@pytest.mark.parametrize(("method", "expected"), [("iqr", 2), ("zscore", 1)])
+def test_outliers_are_counted_and_stay(method: str, expected: int) -> None:
     table, stats = rows([*np.linspace(0, 1, 50), 3.0, 100.0, None]), LoadStats()
-    found = process_rows(table, COLUMNS, Processing(outliers=how), stats)  # type: ignore[arg-type]
+    processed = process_rows(table, COLUMNS, Processing(outliers=method), stats)  # type: ignore[arg-type]
     assert stats.outliers == {"x": expected}
-    assert found is table
+    assert processed is table
 
 
 def test_infinite_values_are_neither_filled_nor_counted_as_outliers() -> None:
@@ -85,16 +85,16 @@ def test_every_other_value_of_a_mostly_constant_target_is_an_outlier() -> None:
 
 
 def test_integers_with_missing_values_become_floats_when_they_are_filled() -> None:
-    filled = done(rows([1.0, None, 4.0]), nulls="interpolate")
+    filled = processed(rows([1.0, None, 4.0]), nulls="interpolate")
     assert str(filled.schema.field("n").type) == "double"
     assert filled["n"].to_pylist() == [1.0, 1.0 + 3.0 * 2 / 5, 4.0]
-    whole = done(rows([1.0, 2.0]), nulls="interpolate")
-    assert str(whole.schema.field("n").type) == "int64"
+    filled_table = processed(rows([1.0, 2.0]), nulls="interpolate")
+    assert str(filled_table.schema.field("n").type) == "int64"
 
 
 def test_types_are_narrowed_on_request() -> None:
-    found = done(rows([1.0, 2.0]), narrow=True, categories=True)
-    kinds = {field.name: str(field.type) for field in found.schema}
+    narrowed = processed(rows([1.0, 2.0]), narrow=True, categories=True)
+    kinds = {field.name: str(field.type) for field in narrowed.schema}
     assert kinds["x"] == "float"
     assert kinds["text"] == "dictionary<values=string, indices=int32, ordered=0>"
     assert kinds["n"] == "int64"

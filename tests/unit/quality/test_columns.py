@@ -22,9 +22,9 @@ MINUTE = 60_000_000
 SEEDS = range(8)
 
 
-def ragged(seed: int, most: int = 40) -> tuple[np.ndarray, np.ndarray]:
+def ragged(seed: int, max_rows: int = 40) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    lengths = rng.integers(0, most, rng.integers(1, 12))
+    lengths = rng.integers(0, max_rows, rng.integers(1, 12))
     values = rng.normal(0, 10, lengths.sum()).round(1)
     return values, np.concatenate([[0], lengths.cumsum()])
 
@@ -33,29 +33,29 @@ def ragged(seed: int, most: int = 40) -> tuple[np.ndarray, np.ndarray]:
 def test_quantiles_of_segments_equal_those_of_numpy(seed: int) -> None:
     values, offsets = ragged(seed)
     levels = (0.0, 0.25, 0.5, 0.9, 1.0)
-    found = segment_quantiles(values, offsets, levels)
+    quantiles = segment_quantiles(values, offsets, levels)
     for row, (start, stop) in enumerate(pairwise(offsets)):
         if start == stop:
-            assert np.isnan(found[row]).all()
+            assert np.isnan(quantiles[row]).all()
         else:
-            assert found[row] == pytest.approx(np.quantile(values[start:stop], levels))
+            assert quantiles[row] == pytest.approx(np.quantile(values[start:stop], levels))
 
 
 def test_segments_of_one_length_are_selected_together() -> None:
     values = np.random.default_rng(0).normal(size=(50, 33))
-    found = segment_quantiles(values.ravel(), np.arange(51) * 33, (0.25, 0.75))
-    assert found == pytest.approx(np.quantile(values, (0.25, 0.75), axis=1).T)
+    quantiles = segment_quantiles(values.ravel(), np.arange(51) * 33, (0.25, 0.75))
+    assert quantiles == pytest.approx(np.quantile(values, (0.25, 0.75), axis=1).T)
 
 
 def test_long_segments_are_selected_one_by_one() -> None:
     rng = np.random.default_rng(0)
     lengths = np.array([9000, 0, 5000, 1, 4097, 12_000])
     values, offsets = rng.normal(size=lengths.sum()).round(1), np.append(0, lengths.cumsum())
-    found = segment_quantiles(values, offsets, (0.25, 0.75))
+    quantiles = segment_quantiles(values, offsets, (0.25, 0.75))
     for row, (start, stop) in enumerate(pairwise(offsets)):
         if start < stop:
-            assert found[row] == pytest.approx(np.quantile(values[start:stop], (0.25, 0.75)))
-    assert np.isnan(found[1]).all()
+            assert quantiles[row] == pytest.approx(np.quantile(values[start:stop], (0.25, 0.75)))
+    assert np.isnan(quantiles[1]).all()
 
 
 def test_many_series_are_judged_as_each_alone() -> None:
@@ -79,14 +79,14 @@ def test_outliers_are_judged_within_each_series(seed: int, method: str) -> None:
     expected = np.zeros(len(values), bool)
     for code in range(len(offsets) - 1):
         own = values[codes == code]
-        known = own[~np.isnan(own)]
-        if not len(known):
+        present = own[~np.isnan(own)]
+        if not len(present):
             continue
         if method == "iqr":
-            low, high = np.quantile(known, [0.25, 0.75])
+            low, high = np.quantile(present, [0.25, 0.75])
             low, high = low - (high - low), high + (high - low)
         else:
-            low, high = known.mean() - known.std(), known.mean() + known.std()
+            low, high = present.mean() - present.std(), present.mean() + present.std()
         if low < high:
             expected[codes == code] = (own < low) | (own > high)
     assert fences.beyond(values, codes).tolist() == expected.tolist()
@@ -113,9 +113,9 @@ def slow_keys(codes: list[int], times: list[int]) -> dict[str, int]:
         last[code] = time
     missing = gaps = expected = 0
     for code in last:
-        there = {time for c, time in rows if c == code}
-        steps = range(min(there), max(there) + 1, MINUTE)
-        absent = [step not in there for step in steps]
+        times_of_code = {time for c, time in rows if c == code}
+        steps = range(min(times_of_code), max(times_of_code) + 1, MINUTE)
+        absent = [step not in times_of_code for step in steps]
         missing += sum(absent)
         expected += len(absent)
         gaps += sum(now and not before for before, now in pairwise([False, *absent]))
@@ -144,18 +144,18 @@ def test_keys_are_measured_as_by_a_slow_loop(seed: int, kind: str) -> None:
     if kind == "one series":
         codes[:] = 0
     arranged = arrange(None if kind == "one series" else codes, times)
-    found = measure_keys(arranged, Expectation(frequency=Frequency.parse("min")), None)
+    measured = measure_keys(arranged, Expectation(frequency=Frequency.parse("min")), None)
     expected = slow_keys(codes.tolist(), times.tolist())
-    assert {name: getattr(found, name) for name in expected} == expected
-    assert found.off_grid == 0
+    assert {name: getattr(measured, name) for name in expected} == expected
+    assert measured.off_grid == 0
 
 
 def test_the_longest_gap_is_named() -> None:
     codes = np.repeat([0, 1], 5)
     times = np.array([0, 1, 2, 5, 6, 0, 1, 9, 10, 11]) * MINUTE
-    found = measure_keys(arrange(codes, times), Expectation(), pa.array(["A", "B"]))
-    assert found.frequencies == {"min": 2}
-    assert found.longest_gap == {
+    measured = measure_keys(arrange(codes, times), Expectation(), pa.array(["A", "B"]))
+    assert measured.frequencies == {"min": 2}
+    assert measured.longest_gap == {
         "series": "B",
         "after": datetime(1970, 1, 1, 0, 1, tzinfo=UTC).isoformat(),
         "steps": 7,
@@ -178,8 +178,8 @@ def test_rows_off_the_grid_are_counted_wherever_they_are(off: int) -> None:
     times = np.array([0, 60, 120, 180, 240]) * 1_000_000
     times[off] += 1_000_000
     expect = Expectation(frequency=Frequency.parse("min"))
-    found = measure_keys(arrange(None, times), expect, None)
-    assert (found.off_grid, found.missing_steps) == (1, 0)
+    measured = measure_keys(arrange(None, times), expect, None)
+    assert (measured.off_grid, measured.missing_steps) == (1, 0)
 
 
 def slow_off_grid(times: list[int]) -> int:
@@ -196,25 +196,25 @@ def test_rows_off_the_grid_are_counted_as_by_a_slow_loop(seed: int) -> None:
         times[rng.random(len(times)) < 0.2] += 7_000_000
     codes = np.repeat(np.arange(6), [len(times) for times in series])
     expect = Expectation(frequency=Frequency.parse("min"))
-    found = measure_keys(arrange(codes, np.concatenate(series)), expect, None)
-    assert found.off_grid == sum(slow_off_grid(times.tolist()) for times in series)
+    measured = measure_keys(arrange(codes, np.concatenate(series)), expect, None)
+    assert measured.off_grid == sum(slow_off_grid(times.tolist()) for times in series)
 
 
 def test_rows_in_order_are_arranged_without_sorting() -> None:
     codes = np.array([2, 2, 0, 0, 0, 5], np.int32)
     times = np.array([1, 2, 1, 3, 3, 0]) * MINUTE
     for own in (codes, None):
-        known = times if own is not None else np.sort(times)
-        one, other = arranged_rows(own, known), arrange(own, known)
-        assert one.codes.tolist() == other.codes.tolist()
-        assert one.offsets.tolist() == other.offsets.tolist()
-        assert (one.rows, one.order, one.in_order) == (other.rows, other.order, True)
+        present = times if own is not None else np.sort(times)
+        actual, expected = arranged_rows(own, present), arrange(own, present)
+        assert actual.codes.tolist() == expected.codes.tolist()
+        assert actual.offsets.tolist() == expected.offsets.tolist()
+        assert (actual.rows, actual.order, actual.in_order) == (expected.rows, expected.order, True)
     assert arranged_rows(None, np.empty(0, np.int64)).offsets.tolist() == [0]
 
 
 def test_a_partition_without_rows_is_measured() -> None:
-    found = measure_keys(arrange(None, np.empty(0, np.int64)), Expectation(), None)
-    assert (found.rows, found.series, found.first) == (0, 0, None)
+    measured = measure_keys(arrange(None, np.empty(0, np.int64)), Expectation(), None)
+    assert (measured.rows, measured.series, measured.first) == (0, 0, None)
 
 
 def test_rows_come_by_series_then_time_and_ties_stay_in_order() -> None:

@@ -74,9 +74,9 @@ def test_every_share_is_the_quotient_that_its_name_says() -> None:
     ],
 )
 def test_a_measure_above_its_limit_decides_and_says_why(limit: Limit, verdict: Verdict) -> None:
-    found = FOUND.judge(replace(NEVER, missing=limit))
-    assert found.verdict is verdict
-    assert [reason.split(" in ")[0] for reason in found.reasons] == (
+    reasons = FOUND.judge(replace(NEVER, missing=limit))
+    assert reasons.verdict is verdict
+    assert [reason.split(" in ")[0] for reason in reasons.reasons] == (
         [] if verdict is Verdict.OK else [f"{verdict}: missing"]
     )
 
@@ -121,7 +121,7 @@ def test_the_steps_between_two_times_are_counted_as_by_a_walk(text: str, alias: 
     expected = [_is_expected(calendar, time, step) for time in walk]
     times = np.array([(time - EPOCH) // timedelta(microseconds=1) for time in walk])
     steps = np.diff(calendar.rank(times, frequency))
-    assert steps.tolist() == [int(one) for one in expected[1:]]
+    assert steps.tolist() == [int(value) for value in expected[1:]]
 
 
 def _is_expected(calendar: Calendar, time: datetime, step: timedelta) -> bool:
@@ -157,12 +157,12 @@ def test_an_unknown_calendar_is_refused_with_an_example(text: str) -> None:
 @pytest.mark.parametrize("alias", ["s", "15min", "h", "D"])
 def test_times_are_aligned_as_pandas_floors_them(alias: str, moments: list[datetime]) -> None:
     times = pd.DatetimeIndex(moments).as_unit("us")
-    given = times.asi8.copy()
-    floored = align(given, Frequency.parse(alias), "floor")
+    times_copy = times.asi8.copy()
+    floored = align(times_copy, Frequency.parse(alias), "floor")
     assert floored.tolist() == times.floor(alias.lower() if alias == "H" else alias).asi8.tolist()
-    near = align(given, Frequency.parse(alias), "nearest")
+    near = align(times_copy, Frequency.parse(alias), "nearest")
     step = Frequency.parse(alias).count
-    assert np.abs(near - given).max() * 2 <= step
+    assert np.abs(near - times_copy).max() * 2 <= step
     assert (near % step == 0).all()
 
 
@@ -178,8 +178,10 @@ def test_times_are_aligned_as_pandas_floors_them(alias: str, moments: list[datet
 )
 def test_calendar_steps_are_aligned_to_their_day(alias: str, floor: str, nearest: str) -> None:
     times = pd.DatetimeIndex(["2024-05-18"]).as_unit("us").asi8
-    found = [align(times, Frequency.parse(alias), how)[0] for how in ("floor", "nearest")]  # type: ignore[arg-type]
-    assert [str(pd.Timestamp(one, unit="us").date()) for one in found] == [floor, nearest]
+    aligned = [
+        align(times, Frequency.parse(alias), direction)[0] for direction in ("floor", "nearest")
+    ]  # type: ignore[arg-type]
+    assert [str(pd.Timestamp(time, unit="us").date()) for time in aligned] == [floor, nearest]
 
 
 @pytest.mark.parametrize(

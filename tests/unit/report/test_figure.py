@@ -58,5 +58,7 @@ def test_no_panel_is_an_error(tmp_path: Path) -> None:
 
 def test_matplotlib_is_imported_when_a_picture_is_drawn() -> None:
     code = "import sys, gigacast.report.plot.figure as f; print('matplotlib' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "False\n"

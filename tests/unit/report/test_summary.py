@@ -93,7 +93,7 @@ def test_a_narrow_terminal_gets_colours_and_whole_keys(monkeypatch: pytest.Monke
 
 
 def test_the_summary_is_json() -> None:
-    told = json.loads(json.dumps(SUMMARY.to_json()))
-    assert told["series_per_second"] == 11627.907
-    assert told["partitions"]["done"] == 38
-    assert told["failures"][0]["partition"] == KEY
+    payload = json.loads(json.dumps(SUMMARY.to_json()))
+    assert payload["series_per_second"] == 11627.907
+    assert payload["partitions"]["done"] == 38
+    assert payload["failures"][0]["partition"] == KEY

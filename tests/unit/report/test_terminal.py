@@ -251,8 +251,8 @@ def tables(draw_: st.DrawFn) -> Table:
 
 def left_out(table: Table, text: str) -> list[Column]:
     """Return the columns that a rendering names as left out."""
-    _, mark, rest = " ".join(text.split()).rpartition("not shown: ")
-    names = rest.partition(";")[0].split(", ")
+    _, mark, hidden_names = " ".join(text.split()).rpartition("not shown: ")
+    names = hidden_names.partition(";")[0].split(", ")
     return [column for column in table.columns if mark and column.name in names]
 
 
@@ -286,18 +286,18 @@ def test_only_optional_columns_are_left_out_the_least_important_first(
     width: int, table: Table
 ) -> None:
     hidden = left_out(table, "\n".join(draw(table, width=width)))
-    most = min((column.priority for column in hidden), default=4)
-    assert most > 0
-    assert all(column.priority <= most for column in table.columns if column not in hidden)
+    priority = min((column.priority for column in hidden), default=4)
+    assert priority > 0
+    assert all(column.priority <= priority for column in table.columns if column not in hidden)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
 @settings(max_examples=50)
 @given(table=tables())
 def test_a_table_that_fits_loses_nothing(width: int, table: Table) -> None:
-    whole = draw(table)
-    if max(map(text_width, whole)) <= width:
-        assert [line.replace("─", "-") for line in draw(table, width=width)] == whole
+    full_lines = draw(table)
+    if max(map(text_width, full_lines)) <= width:
+        assert [line.replace("─", "-") for line in draw(table, width=width)] == full_lines
 
 
 @given(table=tables())

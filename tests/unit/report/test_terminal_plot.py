@@ -15,8 +15,8 @@ DAYS = np.datetime64("2014-03-01") + np.arange(20)
 SPREAD = np.outer([1, 1, 1.5, 1.5, 2, 2], [-1, -0.5, 0, 0.5, 1])
 
 
-def terminal_plot(panel: ForecastPanel, context_steps: int | None = None, **how: Any) -> str:
-    return draw_figure(panel.last(context_steps).to_figure(), **how)
+def terminal_plot(panel: ForecastPanel, context_steps: int | None = None, **options: Any) -> str:
+    return draw_figure(panel.last(context_steps).to_figure(), **options)
 
 
 def panel(**changes: Any) -> ForecastPanel:
@@ -55,8 +55,8 @@ EURUSD
 
 
 def test_a_forecast_in_ascii_with_actuals() -> None:
-    seen = panel(actuals=np.array([1, 0, 2, np.nan, 3.5, 1]))
-    assert terminal_plot(seen, width=44, height=12, palette=ASCII) == (
+    panel_data = panel(actuals=np.array([1, 0, 2, np.nan, 3.5, 1]))
+    assert terminal_plot(panel_data, width=44, height=12, palette=ASCII) == (
         """\
 EURUSD
 5 +                            |      ...

@@ -80,5 +80,7 @@ from gigacast.runtime.choice import make_executor
 make_executor("inline")
 print(sorted({"torch", "numpy", "pandas", "joblib"} & (set(sys.modules) - before)))
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout == "[]\n"

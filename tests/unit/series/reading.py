@@ -25,9 +25,9 @@ class One:
     reason: str
 
 
-def options(**given) -> ReadOptions:
-    freq = given.pop("freq", None)
-    return ReadOptions(freq=Frequency.parse(freq) if freq else None, **given)
+def options(**changes) -> ReadOptions:
+    freq = changes.pop("freq", None)
+    return ReadOptions(freq=Frequency.parse(freq) if freq else None, **changes)
 
 
 def one_of(batch, n) -> One:
@@ -43,38 +43,38 @@ def one_of(batch, n) -> One:
 
 def series_of(batches) -> dict:
     """Return the series by item and target; none twice."""
-    found = {}
+    series = {}
     for batch in batches:
         assert batch.values.dtype == np.float32
         assert len(batch.item_ids) == len(batch.reasons) == len(batch) > 0
         names = zip(batch.item_ids.to_pylist(), batch.target_names.to_pylist(), strict=True)
         for n, key in enumerate(names):
-            assert key not in found
-            found[key] = one_of(batch, n)
-    return found
+            assert key not in series
+            series[key] = one_of(batch, n)
+    return series
 
 
-def read(*sources, **given) -> dict:
-    return series_of(reader_of(*sources, **given))
+def read(*sources, **changes) -> dict:
+    return series_of(reader_of(*sources, **changes))
 
 
-def reader_of(*sources, **given):
+def reader_of(*sources, **changes):
     """Return a reader of tables, bytes (Parquet) or sources."""
-    return read_series([source_of(source) for source in sources], options(**given))
+    return read_series([source_of(source) for source in sources], options(**changes))
 
 
-def source_of(content, fmt="parquet", **given) -> SeriesSource:
+def source_of(content, fmt="parquet", **changes) -> SeriesSource:
     if isinstance(content, SeriesSource):
         return content
     if isinstance(content, pa.Table):
-        return SeriesSource.of_table(content, **given)
-    given.setdefault("name", f"2024/01/part.{fmt}")
-    return SeriesSource(lambda: io.BytesIO(content), fmt, **given)
+        return SeriesSource.of_table(content, **changes)
+    changes.setdefault("name", f"2024/01/part.{fmt}")
+    return SeriesSource(lambda: io.BytesIO(content), fmt, **changes)
 
 
-def parquet(table: pa.Table, **given) -> bytes:
+def parquet(table: pa.Table, **changes) -> bytes:
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, **given)
+    pq.write_table(table, buffer, **changes)
     return buffer.getvalue()
 
 

@@ -25,22 +25,22 @@ def source_of(table: pa.Table) -> SeriesSource:
 
 def panel(items, **columns) -> pa.Table:
     count = len(items)
-    rest = {"timestamp": list(range(count)), "target": [1.0] * count}
-    return pa.table({"item_id": items, **rest, **columns})
+    values = {"timestamp": list(range(count)), "target": [1.0] * count}
+    return pa.table({"item_id": items, **values, **columns})
 
 
 def read(*tables: pa.Table, column: str = "region") -> dict[object, str]:
     sources = [source_of(table) for table in tables]
-    found = read_attribute(sources, ColumnNames(), column, item_id="alone")
-    return dict(zip(found["item"].to_pylist(), found["label"].to_pylist(), strict=True))
+    attributes = read_attribute(sources, ColumnNames(), column, item_id="alone")
+    return dict(zip(attributes["item"].to_pylist(), attributes["label"].to_pylist(), strict=True))
 
 
 def slow(rows) -> dict[str, str]:
-    said: dict[str, set[str]] = {}
+    texts_of: dict[str, set[str]] = {}
     for item, label in rows:
-        said.setdefault(item, set()).update({label} if label else ())
-    one = {0: lambda s: NONE, 1: lambda s: next(iter(s))}
-    return {item: one.get(len(s), lambda s: SEVERAL)(s) for item, s in said.items()}
+        texts_of.setdefault(item, set()).update({label} if label else ())
+    of_count = {0: lambda s: NONE, 1: lambda s: next(iter(s))}
+    return {item: of_count.get(len(s), lambda s: SEVERAL)(s) for item, s in texts_of.items()}
 
 
 @given(ROWS, ROWS)
@@ -70,9 +70,9 @@ def test_a_table_without_ids_is_one_item():
 def test_csv_gives_the_same_labels():
     text = b"item_id,timestamp,target,region\n001,1,2.0,north\n001,2,3.0,north\n2,1,1.0,\n"
     source = SeriesSource(lambda: io.BytesIO(text), "csv", "part.csv")
-    found = read_attribute([source], ColumnNames(), "region", item_id="alone").to_pylist()
+    attributes = read_attribute([source], ColumnNames(), "region", item_id="alone").to_pylist()
     expected = [{"item": "001", "label": "north"}, {"item": "2", "label": NONE}]
-    assert sorted(found, key=lambda row: row["item"]) == expected
+    assert sorted(attributes, key=lambda row: row["item"]) == expected
 
 
 def test_a_missing_or_unreadable_label_column_is_named():

@@ -46,10 +46,10 @@ def test_lists_may_state_their_frequency():
 
 
 def test_names_in_the_settings_win():
-    found = layout(
+    columns = layout(
         "item_id:s timestamp:t target:f a:s b:t c:f", item_id="a", timestamp="b", targets=("c",)
     )
-    assert found == Layout("long", "a", "b", ("c",))
+    assert columns == Layout("long", "a", "b", ("c",))
 
 
 def test_all_columns_that_are_needed_are_read_and_no_others():

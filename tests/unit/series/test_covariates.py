@@ -23,10 +23,10 @@ def beside(batch: SeriesBatch) -> Covariates:
 
 def column(batch: SeriesBatch, name: str, length: int) -> list[list[object]]:
     """The past of one covariate of each series, as it was written."""
-    found = beside(batch)
-    place = found.names.index(name)
-    texts = found.categories[place]
-    rows = found.windows(found.items, length)[:, place]
+    actual = beside(batch)
+    place = actual.names.index(name)
+    texts = actual.categories[place]
+    rows = actual.windows(actual.items, length)[:, place]
     if texts is None:
         return rows.tolist()
     return [[texts[int(code)] if code >= 0 else None for code in row] for row in rows]
@@ -98,16 +98,16 @@ def test_batches_of_any_size_have_the_same_covariates_and_no_item_is_divided() -
     options = ReadOptions(columns=columns, horizon=12, joint=True, batch_series=5, batch_rows=64)
     parts = list(read_series([SeriesSource.of_table(table)], options))
     assert {len(part) % 2 for part in parts} == {0}
-    whole = read(frame, columns, joint=True)
+    full_series = read(frame, columns, joint=True)
     rows = 0
     for part in parts:
         mine = beside(part).windows(beside(part).items, 30)
-        theirs = beside(whole).windows(beside(whole).items, 30)[rows : rows + len(part)]
+        theirs = beside(full_series).windows(beside(full_series).items, 30)[rows : rows + len(part)]
         np.testing.assert_array_equal(mine[:, [0, 4]], theirs[:, [0, 4]])
         rows += len(part)
         # What is handed out holds its own steps, not those of all that was read.
         assert beside(part).values.shape[1] <= len(part) * 212
-    assert rows == len(whole)
+    assert rows == len(full_series)
 
 
 def test_rows_in_any_order_give_the_same_covariates() -> None:
@@ -120,11 +120,11 @@ def test_rows_in_any_order_give_the_same_covariates() -> None:
 def test_a_series_divided_at_an_origin_keeps_known_covariates_after_it() -> None:
     frame = panel(items=("a",), ahead=0)
     columns = ColumnNames(past_covariates=("temperature",), known_covariates=("price",))
-    held = hold_out(read(frame, columns, horizon=8), 8)
-    ahead = beside(held.contexts).future(np.array([0]), 8)[0]
+    holdout = hold_out(read(frame, columns, horizon=8), 8)
+    ahead = beside(holdout.contexts).future(np.array([0]), 8)[0]
     np.testing.assert_allclose(ahead[1], frame["price"].iloc[-8:], rtol=1e-6)
     assert np.isnan(ahead[0]).all()
-    past = beside(held.contexts).windows(np.array([0]), 5)[0, 0]
+    past = beside(holdout.contexts).windows(np.array([0]), 5)[0, 0]
     np.testing.assert_allclose(past, frame["temperature"].iloc[-13:-8], rtol=1e-6)
 
 
@@ -175,8 +175,8 @@ def test_an_unusable_covariate_is_named(columns: ColumnNames, message: str) -> N
 
 def test_a_covariate_is_a_category_in_all_sources_or_in_none() -> None:
     frame = panel(items=("a",))
-    other = frame.assign(event=1.5)
-    tables = [pa.Table.from_pandas(f, preserve_index=False) for f in (frame, other)]
+    second = frame.assign(event=1.5)
+    tables = [pa.Table.from_pandas(f, preserve_index=False) for f in (frame, second)]
     sources = [SeriesSource.of_table(table, name=str(n)) for n, table in enumerate(tables)]
     with pytest.raises(SchemaError, match=r"covariate 'event' \(numbers\) are not those of 0"):
         list(read_series(sources, ReadOptions(columns=COLUMNS)))

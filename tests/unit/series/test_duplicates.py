@@ -13,10 +13,10 @@ from tests.unit.series.reading import days, panel, parquet, read, reader_of, sou
 NAN = np.nan
 
 
-def doubled(values, **given):
+def doubled(values, **options):
     """Return the values of a series whose second day has several rows."""
     dates = days("2024-01-01", 3).repeat([1, len(values) - 2, 1])
-    return read(panel(a=(dates, values)), **given)["a", "target"].values
+    return read(panel(a=(dates, values)), **options)["a", "target"].values
 
 
 def merged(count=20, **columns) -> pa.Table:
@@ -80,7 +80,7 @@ def test_two_columns_that_tell_rows_apart_only_together_are_named():
     table = panel(a=(dates, range(80)))
     table = table.append_column("store", pa.array([*["n"] * 40, *["s"] * 40]))
     table = table.append_column("sku", pa.array([*[1] * 20, *[2] * 20] * 2))
-    with pytest.raises(SchemaError, match=r"the columns 's.+' and 's.+' tell them apart"):
+    with pytest.raises(SchemaError, match=r"the columns 's.+' and 's.+' command_output them apart"):
         read(table)
 
 
@@ -152,11 +152,11 @@ def test_counts_and_policies_equal_those_of_pandas_over_any_border(frame, data):
     )
     batches = list(reader)
     assert (reader.stats.conflicts, reader.stats.compared) == (expected, len(frame))
-    wanted = groups.sum(min_count=1) if policy == "sum" else getattr(groups, policy)()
+    filled_groups = groups.sum(min_count=1) if policy == "sum" else getattr(groups, policy)()
     for batch in batches:
         for n, item in enumerate(batch.item_ids.to_pylist()):
-            own = wanted[item]
-            whole = own.reindex(range(own.index.min(), own.index.max() + 1))
+            own = filled_groups[item]
+            regular = own.reindex(range(own.index.min(), own.index.max() + 1))
             values = batch.values[batch.offsets[n] : batch.offsets[n + 1]]
-            np.testing.assert_array_equal(values, whole.loc[whole.first_valid_index() :]
-                                          if whole.notna().any() else [])  # fmt: skip
+            np.testing.assert_array_equal(values, regular.loc[regular.first_valid_index() :]
+                                          if regular.notna().any() else [])  # fmt: skip

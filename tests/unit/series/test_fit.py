@@ -57,25 +57,25 @@ def test_the_refusal_does_not_depend_on_batches(memory):
 
 def test_one_finer_series_among_others_is_flagged_and_not_averaged():
     items = {f"i{n}": grid("W", 20) for n in range(3)}
-    found = read(table(odd=grid("D", 20), **items), freq="W")
-    assert (found["odd", "target"].reason, found["odd", "target"].freq) == ("irregular", None)
-    assert found["odd", "target"].values == tuple(range(20))
-    assert found["i0", "target"].reason == "ok"
+    series = read(table(odd=grid("D", 20), **items), freq="W")
+    assert (series["odd", "target"].reason, series["odd", "target"].freq) == ("irregular", None)
+    assert series["odd", "target"].values == tuple(range(20))
+    assert series["i0", "target"].reason == "ok"
 
 
 @pytest.mark.parametrize(
     ("freq", "data"), [("D", "B"), ("MS", "BMS"), ("ME", "BME"), ("QE", "BQE"), ("B", "B")]
 )
 def test_days_and_their_business_days_fit_each_other(freq, data):
-    one = read(table(a=grid(data)), freq=freq)["a", "target"]
-    assert (one.reason, one.freq) == ("ok", freq)
+    series = read(table(a=grid(data)), freq=freq)["a", "target"]
+    assert (series.reason, series.freq) == ("ok", freq)
 
 
 def test_sparse_rows_fit_the_frequency_that_is_given():
     rng = np.random.default_rng(5)
     sold = np.cumsum(rng.integers(2, 9, 40))
-    one = read(table(a=grid("D", 400)[sold]), freq="D")["a", "target"]
-    assert (one.reason, len(one.values)) == ("ok", sold[-1] - sold[0] + 1)
+    series = read(table(a=grid("D", 400)[sold]), freq="D")["a", "target"]
+    assert (series.reason, len(series.values)) == ("ok", sold[-1] - sold[0] + 1)
 
 
 def test_a_clock_that_jitters_fits_its_frequency():
@@ -89,9 +89,9 @@ def test_a_clock_that_jitters_fits_its_frequency():
 @pytest.mark.parametrize("freq", ["D", None])
 def test_a_last_row_off_the_grid_flags_the_series(freq):
     times = grid("D", 30).append(pd.DatetimeIndex(["2024-01-31 15:30"]))
-    one = read(table(a=times, b=grid("D", 30), c=grid("D", 30)), freq=freq)
-    assert one["a", "target"].reason == "irregular"
-    assert one["b", "target"].reason == "ok"
+    series = read(table(a=times, b=grid("D", 30), c=grid("D", 30)), freq=freq)
+    assert series["a", "target"].reason == "irregular"
+    assert series["b", "target"].reason == "ok"
 
 
 def test_a_stray_row_before_the_last_one_does_not():
@@ -117,12 +117,12 @@ def test_a_list_that_starts_on_a_weekend_begins_on_the_next_business_day():
     lists = pa.table(
         {"item_id": list("abc"), "start": starts, "target": [[1.0, 2, 3, 4, 5, 6]] * 3}
     )
-    found = read(lists, freq="B")
-    assert [found[item, "target"].last for item in "abc"] == [
+    series = read(lists, freq="B")
+    assert [series[item, "target"].last for item in "abc"] == [
         moment("2024-01-15 09:00"), moment("2024-01-15"), moment("2024-01-15")
     ]  # fmt: skip
     expected = pd.date_range("2024-01-07", periods=6, freq="B")[-1]
-    assert found["b", "target"].last == expected
+    assert series["b", "target"].last == expected
 
 
 def test_a_horizon_beyond_the_calendar_flags_the_series():

@@ -46,8 +46,8 @@ def expected_of(names, length: int = 5) -> dict:
     return {name: tuple(range(n * length, (n + 1) * length)) for n, name in enumerate(names)}
 
 
-def values_of(found: dict) -> dict:
-    return {item: one.values for (item, _), one in found.items()}
+def values_of(series: dict) -> dict:
+    return {item: values.values for (item, _), values in series.items()}
 
 
 @pytest.mark.parametrize("memory", MEMORY, ids=["spilled", "in_memory"])
@@ -63,8 +63,8 @@ def test_ids_of_every_type_come_back_in_any_order_of_rows(kind, memory, stored):
         ids = rows["item_id"].cast(arrow) if is_view else rows["item_id"]
         typed = rows.set_column(0, "item_id", ids)
         source = parquet(typed, row_group_size=4) if stored and not is_view else typed
-        found = read(source, memory_limit_bytes=memory, batch_rows=3)
-        assert values_of(found) == expected_of(names)
+        series = read(source, memory_limit_bytes=memory, batch_rows=3)
+        assert values_of(series) == expected_of(names)
 
 
 @pytest.mark.parametrize("stored", [True, False], ids=["parquet", "table"])
@@ -74,10 +74,10 @@ def test_uuids_come_back_as_they_are_spelt(stored):
     table = panel_of(pa.ExtensionArray.from_storage(pa.uuid(), storage))
     shuffled = table.take(pa.array(np.random.default_rng(0).permutation(len(table))))
     for rows in (table, shuffled, table.slice(5)):
-        found = read(parquet(rows) if stored else rows)
+        series = read(parquet(rows) if stored else rows)
         texts = {str(name): v for name, v in expected_of(names).items()}
-        assert values_of(found).items() <= texts.items()
-        assert len(found) == len(rows) // 5
+        assert values_of(series).items() <= texts.items()
+        assert len(series) == len(rows) // 5
 
 
 def test_a_null_among_ids_of_any_type_drops_its_row():
@@ -99,15 +99,15 @@ def test_what_cannot_be_an_id_is_refused_by_name(kind, name):
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [("007", "7"), ("1.10", "1.1"), ("12E3", "12000"), ("NA", "null"), ("true", "false"),
      ("NaN", "nan"), ("99999999999999999998", "99999999999999999999"), ("2024-01-01", "2024-01-02"),
      ("10:30:00", "11:30:00"), ("+1", "1"), ("None", "N/A"), ("0x10", "16")],
 )  # fmt: skip
-def test_ids_in_csv_are_text_whatever_they_look_like(one, other):
-    rows = [f"{item},2024-01-{n:02d},{n}" for item in (one, other) for n in range(1, 6)]
-    found = read(source_of("\n".join(["item_id,timestamp,target", *rows]).encode(), "csv"))
-    assert values_of(found) == dict.fromkeys((one, other), (1, 2, 3, 4, 5))
+def test_ids_in_csv_are_text_whatever_they_look_like(first, second):
+    rows = [f"{item},2024-01-{n:02d},{n}" for item in (first, second) for n in range(1, 6)]
+    series = read(source_of("\n".join(["item_id,timestamp,target", *rows]).encode(), "csv"))
+    assert values_of(series) == dict.fromkeys((first, second), (1, 2, 3, 4, 5))
 
 
 def test_only_an_empty_field_of_csv_is_a_missing_id_and_words_for_missing_numbers_stay():

@@ -32,12 +32,12 @@ OURS = [
 
 
 def infer(*series, steps=False) -> list:
-    arrays = [np.asarray(one, np.int64) for one in series]
-    offsets = np.cumsum([0, *(len(one) for one in arrays)])
-    found = infer_frequencies(np.concatenate(arrays), offsets, steps=steps)
+    arrays = [np.asarray(values, np.int64) for values in series]
+    offsets = np.cumsum([0, *(len(values) for values in arrays)])
+    inferred = infer_frequencies(np.concatenate(arrays), offsets, steps=steps)
     return [
-        found.frequencies[code].alias if code >= 0 else Reason(reason).label
-        for code, reason in zip(found.codes, found.reasons, strict=True)
+        inferred.frequencies[code].alias if code >= 0 else Reason(reason).label
+        for code, reason in zip(inferred.codes, inferred.reasons, strict=True)
     ]
 
 

@@ -72,9 +72,9 @@ def test_a_number_is_a_moment_only_if_the_calendar_has_it(form, year, fields, mi
     expected = NO_TIME
     with contextlib.suppress(ValueError):
         micros = millisecond * 1000 if form.endswith("mmm") else 0
-        found = dt.datetime(year, *used, micros, tzinfo=dt.UTC)
+        parsed = dt.datetime(year, *used, micros, tzinfo=dt.UTC)
         if 1900 <= year <= 2200:
-            expected = round(found.timestamp() * 1e6)
+            expected = round(parsed.timestamp() * 1e6)
     assert CALENDAR_FORMS[form].read(np.array([number]))[0] == expected
 
 
@@ -98,9 +98,9 @@ def test_another_number_among_dates_is_refused_by_name(odd):
 
 def test_an_odd_number_of_one_item_does_not_change_the_dates_of_another():
     dates = spell(pd.date_range("2024-01-01", periods=31), "date")
-    found = read(table([*dates, 99991231], ["a"] * 31 + ["b"]))
-    assert found["a", "target"].last == moment("2024-01-31")
-    assert found["b", "target"].reason == "no_timestamp"
+    series = read(table([*dates, 99991231], ["a"] * 31 + ["b"]))
+    assert series["a", "target"].last == moment("2024-01-31")
+    assert series["b", "target"].reason == "no_timestamp"
 
 
 @pytest.mark.parametrize(
@@ -161,12 +161,12 @@ def test_floats_too_short_for_their_numbers_are_refused():
 def test_the_evidence_does_not_depend_on_the_division_into_batches():
     numbers = [*spell(pd.date_range("2024-01-01", periods=9), "date"), 0, 99991231]
     parts = [number_range(pa.array([n])) for n in numbers]
-    whole = number_range(pa.array(numbers))
+    full_range = number_range(pa.array(numbers))
     total = parts[0]
     for part in parts[1:]:
         total += part
-    assert unit_of(total) == unit_of(whole) == "date"
-    assert (total.count, total.calendars[1]) == (whole.count, whole.calendars[1])
+    assert unit_of(total) == unit_of(full_range) == "date"
+    assert (total.count, total.calendars[1]) == (full_range.count, full_range.calendars[1])
 
 
 def test_a_column_without_numbers_has_no_evidence():

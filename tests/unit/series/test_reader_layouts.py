@@ -33,8 +33,8 @@ def test_items_and_targets_multiply():
     table = panel(a=(days("2024-01-01", 4), [1, 2, 3, 4]), b=(days("2024-01-01", 4), [5, 6, 7, 8]))
     table = table.rename_columns({"target": "target_x"})
     table = table.append_column("target_y", pa.array([np.inf, 1, 1, 1, None, None, None, None]))
-    found = read(table, batch_series=3)
-    assert {key: (one.values, one.reason) for key, one in found.items()} == {
+    series = read(table, batch_series=3)
+    assert {key: (values.values, values.reason) for key, values in series.items()} == {
         ("a", "target_x"): ((1, 2, 3, 4), "ok"),
         ("a", "target_y"): ((None, 1, 1, 1)[1:], "not_finite"),
         ("b", "target_x"): ((5, 6, 7, 8), "ok"),
@@ -84,8 +84,8 @@ def test_a_stated_frequency_needs_no_three_points_and_survives_sorting():
 def test_a_start_in_a_zone_counts_days_on_the_wall():
     start = pa.array([moment("2024-03-29 23:00")], pa.timestamp("us", "Europe/Berlin"))
     table = pa.table({"item_id": ["a"], "start": start, "target": [[1.0, 2, 3, 4]]})
-    one = read(table, freq="D")["a", "target"]
-    assert (one.values, one.last.hour, one.last.day) == ((1, 2, 3, 4), 0, 2)
+    series = read(table, freq="D")["a", "target"]
+    assert (series.values, series.last.hour, series.last.day) == ((1, 2, 3, 4), 0, 2)
 
 
 def test_a_frequency_that_cannot_be_read_leaves_no_timestamps():
@@ -105,10 +105,10 @@ def test_lists_of_one_row_may_differ_in_length():
         timestamp=[TIMES.to_pylist(), TIMES.to_pylist(), []], target_b=[[1.0], None, [2.0]]
     )
     table = table.rename_columns({"target": "target_a"})
-    found = read(table)
-    assert found["b", "target_a"].values == (5, 6, 7, None)
-    assert found["a", "target_b"].values == (1, None, None, None)
-    assert found["b", "target_b"].reason == "all_null"
+    series = read(table)
+    assert series["b", "target_a"].values == (5, 6, 7, None)
+    assert series["a", "target_b"].values == (1, None, None, None)
+    assert series["b", "target_b"].reason == "all_null"
 
 
 # -- CSV -------------------------------------------------------------------------------------------
@@ -124,24 +124,26 @@ def test_csv_is_read_with_ids_as_written():
         for item in ("001", "A")
         for day, value in ((1, 1), (2, ""), (3, "2.5"))
     ]
-    found = read(csv("timestamp,value,item_id", *rows))
+    series = read(csv("timestamp,value,item_id", *rows))
     last = moment("2024-01-03")
-    assert found == {(item, "value"): One((1, None, 2.5), last, "D", "ok") for item in ("001", "A")}
+    assert series == {
+        (item, "value"): One((1, None, 2.5), last, "D", "ok") for item in ("001", "A")
+    }
 
 
 @pytest.mark.parametrize("memory", [1 << 20, 1 << 29])
 def test_csv_types_do_not_depend_on_its_first_block(memory):
     rows = [f"{n // 3},{n % 3},{n}" for n in range(9_000)] + ["x,0,1.5", "x,1,inf", "x,2,3"]
-    found = read(csv("item_id,timestamp,value", *rows), memory_limit_bytes=memory)
-    assert len(found) == 3_001
-    assert found["x", "value"].reason == "not_finite"
-    assert found["2999", "value"].values == (8997, 8998, 8999)
+    series = read(csv("item_id,timestamp,value", *rows), memory_limit_bytes=memory)
+    assert len(series) == 3_001
+    assert series["x", "value"].reason == "not_finite"
+    assert series["2999", "value"].values == (8997, 8998, 8999)
 
 
 def test_csv_rows_with_unreadable_times_are_dropped():
-    found = read(csv("item_id,timestamp,value", "a,2024-01-01,1", "a,soon,2", "a,,3", "b,never,1"))
-    assert found["a", "value"].values == (1,)
-    assert found["b", "value"].reason == "no_timestamp"
+    series = read(csv("item_id,timestamp,value", "a,2024-01-01,1", "a,soon,2", "a,,3", "b,never,1"))
+    assert series["a", "value"].values == (1,)
+    assert series["b", "value"].reason == "no_timestamp"
 
 
 def test_a_csv_value_that_is_not_a_number_is_an_error_with_its_object():
@@ -171,8 +173,8 @@ JSONS = {
 
 @pytest.mark.parametrize("form", JSONS)
 def test_json_of_every_form_is_read(form):
-    found = read(source_of(JSONS[form].encode(), "json"))
-    assert found == {("a", "target"): One((1, 2, 3), moment("2024-01-03"), "D", "ok")}
+    series = read(source_of(JSONS[form].encode(), "json"))
+    assert series == {("a", "target"): One((1, 2, 3), moment("2024-01-03"), "D", "ok")}
 
 
 def test_json_records_need_not_all_have_every_field():
@@ -180,8 +182,8 @@ def test_json_records_need_not_all_have_every_field():
         {"item_id": "a", "timestamp": 1},
         *({"item_id": "a", "timestamp": n, "target": n} for n in (2, 3)),
     ]
-    found = read(source_of(json.dumps(records).encode(), "json"))
-    assert found["a", "target"].values == (2, 3)
+    series = read(source_of(json.dumps(records).encode(), "json"))
+    assert series["a", "target"].values == (2, 3)
 
 
 def test_json_beyond_the_memory_limit_is_an_error_with_a_hint():

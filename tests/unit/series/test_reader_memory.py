@@ -81,7 +81,7 @@ def test_the_number_of_rows_in_memory_does_not_change_a_long_series(sizes):
     times[:9_000:7] += 3  # strays that are too old to matter
     table = table.set_column(1, "timestamp", pa.array(times).cast(pa.timestamp("us")))
     order = np.random.default_rng(0).permutation(len(table))
-    found = [
+    results = [
         series_of(
             reader_of(
                 rows, context_length=50, batch_rows=batch_rows * 500, memory_limit_bytes=memory
@@ -91,8 +91,8 @@ def test_the_number_of_rows_in_memory_does_not_change_a_long_series(sizes):
         for batch_rows in sizes
         for memory in (1, 10**9)
     ]
-    assert all(one == found[0] for one in found)
-    assert found[0]["item-000000", "target"].freq == "D"
+    assert all(result == results[0] for result in results)
+    assert results[0]["item-000000", "target"].freq == "D"
 
 
 @pytest.mark.parametrize("when", ["abandoned", "failed"])
@@ -114,14 +114,14 @@ def test_spilled_files_are_always_removed(tmp_path, when):
 
 def test_spilling_and_sorting_in_memory_give_the_same_batches():
     content = parquet(long_table(200, 30, shuffled=True))
-    held, spilled = (
+    in_memory, spilled = (
         list(reader_of(content, memory_limit_bytes=memory, batch_series=64))
         for memory in (10**9, 20_000)
     )
-    assert [batch.item_ids for batch in held] == [batch.item_ids for batch in spilled]
-    assert [len(batch) for batch in held] == [64, 64, 64, 8]
-    for one, other in zip(held, spilled, strict=True):
-        np.testing.assert_array_equal(one.values, other.values)
+    assert [batch.item_ids for batch in in_memory] == [batch.item_ids for batch in spilled]
+    assert [len(batch) for batch in in_memory] == [64, 64, 64, 8]
+    for expected, actual in zip(in_memory, spilled, strict=True):
+        np.testing.assert_array_equal(expected.values, actual.values)
 
 
 def test_contiguous_items_keep_their_order():

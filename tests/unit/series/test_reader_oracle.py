@@ -17,7 +17,7 @@ FREQS = {
 
 def expected(frame: pd.DataFrame, freq: str, context_length: int) -> dict:
     """Read every item with pandas, knowing its frequency."""
-    found = {}
+    series = {}
     for item, rows in frame.groupby("item_id"):
         means = rows.groupby("timestamp")["target"].mean()
         grid = pd.date_range(means.index[0], means.index[-1], freq=FREQS[freq])
@@ -26,8 +26,8 @@ def expected(frame: pd.DataFrame, freq: str, context_length: int) -> dict:
         window = window[first[0] :] if len(first) else window[:0]
         values = tuple(None if np.isnan(value) else value for value in window.tolist())
         reason = "ok" if values else "all_null"
-        found[item, "target"] = One(values, means.index[-1].to_pydatetime(), freq, reason)
-    return found
+        series[item, "target"] = One(values, means.index[-1].to_pydatetime(), freq, reason)
+    return series
 
 
 @st.composite
@@ -61,13 +61,13 @@ def to_table(frame: pd.DataFrame) -> pa.Table:
 @given(frames(), st.sampled_from([1, 7, 64, 1000]), st.booleans())
 def test_every_series_equals_a_slow_reading_with_pandas(drawn, context_length, given_freq):
     freq, frame = drawn
-    found = read(
+    series = read(
         parquet(to_table(frame)),
         context_length=context_length,
         freq=freq if given_freq else None,
         duplicates="mean",
     )
-    assert found == expected(frame, freq, context_length)
+    assert series == expected(frame, freq, context_length)
 
 
 @settings(max_examples=60, deadline=None)
@@ -75,19 +75,19 @@ def test_every_series_equals_a_slow_reading_with_pandas(drawn, context_length, g
 def test_the_division_of_rows_into_batches_changes_no_series(drawn, data):
     _, frame = drawn
     table = to_table(frame)
-    whole = read(table, duplicates="mean")
+    in_memory = read(table, duplicates="mean")
     rows = len(table)
     row_group_size = data.draw(st.integers(1, rows))
     cuts = sorted(data.draw(st.sets(st.integers(0, rows), max_size=3)))
     pieces = [table.slice(a, b - a) for a, b in zip([0, *cuts], [*cuts, rows], strict=True)]
-    found = read(
+    series = read(
         *(parquet(piece, row_group_size=row_group_size) for piece in pieces),
         batch_rows=data.draw(st.integers(1, rows)),
         batch_series=data.draw(st.integers(1, 5)),
         duplicates="mean",
         memory_limit_bytes=data.draw(st.sampled_from([1, 2_000, 40_000, 2**29])),
     )
-    assert found == whole
+    assert series == in_memory
 
 
 @settings(max_examples=40, deadline=None)
@@ -121,15 +121,15 @@ def test_mixed_frequencies_and_bad_series_do_not_affect_each_other(memory):
     together = pd.concat(parts)
     shuffled = together.iloc[rng.permutation(len(together))]
     for frame in (together, shuffled):
-        found = read(
+        series = read(
             to_table(frame),
             context_length=20,
             min_length=3,
             memory_limit_bytes=memory,
             batch_rows=50,
         )
-        assert found == alone
-    assert {one.reason for one in alone.values()} >= {
+        assert series == alone
+    assert {result.reason for result in alone.values()} >= {
         "ok",
         "irregular",
         "not_finite",

@@ -11,9 +11,9 @@ from tests.unit.series.reading import days, panel, read, reader_of
 NAN, INF = np.nan, np.inf
 
 
-def values_of(dates, values, **given) -> tuple:
-    one = read(panel(a=(dates, values)), **given)["a", "target"]
-    return one.values, one.reason
+def values_of(dates, values, **options) -> tuple:
+    series = read(panel(a=(dates, values)), **options)["a", "target"]
+    return series.values, series.reason
 
 
 @pytest.mark.parametrize(
@@ -65,19 +65,19 @@ def test_duplicates_are_averaged_without_nan_and_counted():
 
 def test_duplicates_are_averaged_to_the_same_bits_in_any_order():
     values = np.array([1e16, 1.0, -1e16, 3.14159, 2.71828, 1e-9])
-    found = set()
+    reasons = set()
     for seed in range(20):
         order = np.random.default_rng(seed).permutation(6)
         dates = [*["2024-01-01"] * 6, "2024-01-02", "2024-01-03"]
-        found.add(values_of(pd.to_datetime(dates), [*values[order], 1, 2], duplicates="mean")[0])
-    assert len(found) == 1
+        reasons.add(values_of(pd.to_datetime(dates), [*values[order], 1, 2], duplicates="mean")[0])
+    assert len(reasons) == 1
 
 
 def test_infinite_duplicates_do_not_cancel():
     dates = pd.to_datetime(["2024-01-01", "2024-01-02", "2024-01-02", "2024-01-03"])
     for policy in ("mean", "sum"):
-        found = values_of(dates, [1, INF, -INF, 3], duplicates=policy)
-        assert found == ((1, None, 3), "not_finite")
+        actual = values_of(dates, [1, INF, -INF, 3], duplicates=policy)
+        assert actual == ((1, None, 3), "not_finite")
 
 
 def test_gaps_become_nan_and_are_counted():
@@ -110,10 +110,10 @@ def test_rows_without_a_time_are_dropped_and_a_series_without_any_time_gets_that
                      "target": [1.0, 2, 3, 4, 5, 6, 7],
                      "timestamp": pa.array([*times, None, None], pa.timestamp("us"))})  # fmt: skip
     reader = reader_of(rows)
-    found = read(rows)
-    assert found["a", "target"].values == (1, 2, 3)
-    assert found["b", "target"].reason == "no_timestamp"
-    assert found["b", "target"].last is None
+    series = read(rows)
+    assert series["a", "target"].values == (1, 2, 3)
+    assert series["b", "target"].reason == "no_timestamp"
+    assert series["b", "target"].last is None
     list(reader)
     assert reader.stats == ReadStats(
         rows=7,

@@ -26,8 +26,8 @@ def context(table: pa.Table) -> SeriesSource:
 
 
 def test_earlier_months_add_context_but_no_items():
-    found = read(context(JANUARY), FEBRUARY)
-    assert {item: one.values for (item, _), one in found.items()} == {
+    series = read(context(JANUARY), FEBRUARY)
+    assert {item: values.values for (item, _), values in series.items()} == {
         "b": tuple(range(34)),
         "c": (1, 2, 3),
     }
@@ -49,8 +49,8 @@ def test_formats_may_be_mixed():
     text = "item_id,timestamp,target\n" + "\n".join(
         f"a,2024-02-0{day},{30 + day}" for day in (1, 2)
     )
-    found = read(context(JANUARY), source_of(text.encode(), "csv"))
-    assert found["a", "target"].values == tuple(range(33))
+    series = read(context(JANUARY), source_of(text.encode(), "csv"))
+    assert series["a", "target"].values == tuple(range(33))
 
 
 def test_units_of_timestamps_may_differ():
@@ -72,12 +72,12 @@ def test_units_of_timestamps_may_differ():
 )
 def test_sources_that_disagree_are_named(column, replacement, says):
     index = FEBRUARY.column_names.index(column)
-    other = source_of(FEBRUARY.set_column(index, column, replacement), name="other.parquet")
+    other_source = source_of(FEBRUARY.set_column(index, column, replacement), name="other.parquet")
     if says == "no timestamps|targets":
-        other = source_of(FEBRUARY.rename_columns({"target": "y"}), name="other.parquet")
+        other_source = source_of(FEBRUARY.rename_columns({"target": "y"}), name="other.parquet")
         says = "targets"
     with pytest.raises(SchemaError, match=rf"other\.parquet.*{says}|table.*{says}.*other\.parquet"):
-        read(source_of(JANUARY), other)
+        read(source_of(JANUARY), other_source)
 
 
 WHOLE = parquet(JANUARY, compression="none", use_dictionary=False)

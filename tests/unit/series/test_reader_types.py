@@ -34,8 +34,8 @@ def test_targets_of_any_number_type_are_read(kind, stored):
     scale = Decimal if pa.types.is_decimal(plain) else np.float16 if plain == pa.float16() else int
     array = pa.array([scale(1), None, scale(3), scale(7)], plain)
     content = table(values=array.dictionary_encode() if plain != kind else array)
-    found = read(parquet(content) if stored else content)
-    assert found["a", "target"].values == (1, None, 3, 7)
+    series = read(parquet(content) if stored else content)
+    assert series["a", "target"].values == (1, None, 3, 7)
 
 
 def test_booleans_are_numbers_and_columns_of_nulls_are_all_null():
@@ -96,8 +96,8 @@ def test_timestamps_of_any_type_give_one_daily_series(kind, last, stored):
     plain = kind.value_type if pa.types.is_dictionary(kind) else kind
     times = TIMES.cast(plain)
     content = table(times=times.dictionary_encode() if plain != kind else times)
-    one = read(parquet(content) if stored else content)["a", "target"]
-    assert (one.values, one.freq, one.last) == ((1, 2, 3, 4), "D", last)
+    series = read(parquet(content) if stored else content)["a", "target"]
+    assert (series.values, series.freq, series.last) == ((1, 2, 3, 4), "D", last)
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_timestamps_of_any_type_give_one_daily_series(kind, last, stored):
 def test_numbers_since_1970_are_timestamps_of_their_unit(unit, per_day, forced):
     start = 19_723 * per_day
     times = pa.array([start + day * per_day for day in range(4)])
-    given = {"timestamp_unit": unit} if forced else {}
-    (batch,) = reader_of(table(times=times), **given)
+    options = {"timestamp_unit": unit} if forced else {}
+    (batch,) = reader_of(table(times=times), **options)
     assert batch.timestamp_type == pa.timestamp(unit)
     assert batch.future_arrow(1).to_pylist() == [moment("2024-01-05")]
 
@@ -138,14 +138,14 @@ def test_a_frequency_finer_than_the_type_widens_it(kind):
 
 
 def test_plain_numbers_are_steps():
-    one = read(table(times=pa.array([3, 1, 2, 6], pa.int32())))["a", "target"]
-    assert (one.values, one.freq, one.last) == ((2, 3, 1, None, None, 4), "1", 6)
+    series = read(table(times=pa.array([3, 1, 2, 6], pa.int32())))["a", "target"]
+    assert (series.values, series.freq, series.last) == ((2, 3, 1, None, None, 4), "1", 6)
 
 
 def test_the_greatest_number_decides_the_unit_wherever_it_is():
     times = pa.array([0, 86_400, 172_800, 20_000 * 86_400])
-    one = read(table(times=times), context_length=2, batch_rows=1)["a", "target"]
-    assert one.last == moment("1970-01-01") + dt.timedelta(days=20_000)
+    series = read(table(times=times), context_length=2, batch_rows=1)["a", "target"]
+    assert series.last == moment("1970-01-01") + dt.timedelta(days=20_000)
 
 
 def test_a_frequency_in_time_does_not_fit_plain_numbers():
@@ -169,16 +169,16 @@ def zoned(freq: str, start: str, periods: int) -> pa.Table:
 
 
 @pytest.mark.parametrize("freq", ["D", "B", "MS", "W"])
-@pytest.mark.parametrize("given", [True, False])
-def test_days_are_regular_across_summer_time(freq, given):
-    one = read(zoned(freq, "2024-02-26", 60), freq=freq if given else None)["a", "target"]
-    assert (one.freq, one.reason, one.values) == (freq, "ok", tuple(range(60)))
+@pytest.mark.parametrize("options", [True, False])
+def test_days_are_regular_across_summer_time(freq, options):
+    series = read(zoned(freq, "2024-02-26", 60), freq=freq if options else None)["a", "target"]
+    assert (series.freq, series.reason, series.values) == (freq, "ok", tuple(range(60)))
 
 
 @pytest.mark.parametrize("start", ["2024-03-30 12:00", "2024-10-26 12:00"])
-@pytest.mark.parametrize("given", [True, False])
-def test_every_hour_has_its_value_across_clock_changes(start, given):
-    reader = reader_of(zoned("h", start, 40), freq="h" if given else None)
+@pytest.mark.parametrize("options", [True, False])
+def test_every_hour_has_its_value_across_clock_changes(start, options):
+    reader = reader_of(zoned("h", start, 40), freq="h" if options else None)
     (batch,) = reader
     assert batch.values.tolist() == list(range(40))
     assert (reader.stats.duplicates, reader.stats.gaps) == (0, 0)

@@ -90,8 +90,10 @@ def test_a_fraction_of_a_second_widens_the_output_type_to_microseconds():
     clock = clock_of(tenths.type, "part", None, number_range(tenths))
     assert (clock.unit, clock.output_type) == ("s", pa.timestamp("us"))
     assert times(tenths) == [15 * 10**14, 15 * 10**14 + 100_000]
-    whole = pa.array([1.5e9, 1.5e9 + 1])
-    assert clock_of(whole.type, "part", None, number_range(whole)).output_type == pa.timestamp("s")
+    numbers = pa.array([1.5e9, 1.5e9 + 1])
+    assert clock_of(numbers.type, "part", None, number_range(numbers)).output_type == pa.timestamp(
+        "s"
+    )
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us"])

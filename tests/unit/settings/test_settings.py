@@ -260,7 +260,7 @@ def test_the_command_line_warns_on_stderr_in_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "problem", "hint"),
+    ("arguments", "problem", "hint"),
     [
         ({"memory_limit": "2"}, "2 bytes are too few", None),
         ({"n_jobs": "many"}, "run.n_jobs", None),
@@ -270,10 +270,10 @@ def test_the_command_line_warns_on_stderr_in_one_line(tmp_path: Path) -> None:
     ],
 )
 def test_errors_name_the_flag_and_what_may_be_meant(
-    given: dict[str, Any], problem: str, hint: str | None
+    arguments: dict[str, Any], problem: str, hint: str | None
 ) -> None:
     with pytest.raises(ConfigError, match=problem) as raised:
-        load(**given)
+        load(**arguments)
     assert hint is None or raised.value.hint == hint
 
 

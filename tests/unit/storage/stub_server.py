@@ -81,8 +81,8 @@ class StubServer:
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
-    def take(self, seen: Seen) -> Reply:
-        self.seen.append(seen)
+    def take(self, request: Seen) -> Reply:
+        self.seen.append(request)
         return self.script[min(len(self.seen), len(self.script)) - 1]
 
     def __enter__(self) -> Self:

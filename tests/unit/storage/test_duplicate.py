@@ -17,13 +17,13 @@ KEYS = st.lists(st.tuples(st.none() | st.integers(-(2**62), 2**62).map(lambda n:
 
 
 def slow(keys: Sequence[tuple[object, ...]]) -> list[int]:
-    seen: set[tuple[object, ...]] = set()
-    found = []
+    seen_keys: set[tuple[object, ...]] = set()
+    duplicates = []
     for row, key in enumerate(keys):
-        if None not in key and key in seen:
-            found.append(row)
-        seen.add(key)
-    return found
+        if None not in key and key in seen_keys:
+            duplicates.append(row)
+        seen_keys.add(key)
+    return duplicates
 
 
 @given(KEYS, st.integers(1, 9), st.sampled_from([1, 1 << 30]))
@@ -54,15 +54,15 @@ def test_keys_of_every_type_are_found_through_the_disk(kind: pa.DataType) -> Non
         plain = small.cast(pa.int32()) if kind == pa.date32() else small
         values = plain.cast(kind, safe=False)
     batch = pa.RecordBatch.from_arrays([values], names=["k"])
-    found = []
+    duplicates = []
     for limit in (0, 1 << 30):
         with DuplicateFinder(["k"], limit_bytes=limit) as finder:
             for start in range(0, 1000, 90):
                 finder.add(batch.slice(start, 90))
-            found.append(finder.rows().tolist())
+            duplicates.append(finder.rows().tolist())
             assert finder.spilled == (limit == 0)
     keys = [(value,) for value in values.to_pylist()]
-    assert found == [slow(keys), slow(keys)]
+    assert duplicates == [slow(keys), slow(keys)]
 
 
 def test_nothing_is_left_on_the_disk(tmp_path: Path) -> None:

@@ -235,31 +235,31 @@ def test_a_folder_that_cannot_be_locked_is_an_error_and_leaves_no_file_open(
 
 
 def test_a_moved_file_is_linked_and_not_copied(root: Path, tmp_path: Path) -> None:
-    given = tmp_path / "given"
-    given.write_bytes(b"content")
-    number = given.stat().st_ino
+    source = tmp_path / "given"
+    source.write_bytes(b"content")
+    number = source.stat().st_ino
     store = FolderStore(root)
-    store.move_if_absent("key", given)
+    store.move_if_absent("key", source)
     assert (root / "key").stat().st_ino == number
-    given.unlink()
+    source.unlink()
     assert store.get("key") == b"content"
     assert [path.name for path in root.iterdir()] == ["key"]
 
 
 def test_a_folder_that_gives_files_its_group_gets_a_copy(root: Path, tmp_path: Path) -> None:
-    given = tmp_path / "given"
-    given.write_bytes(b"content")
+    source = tmp_path / "given"
+    source.write_bytes(b"content")
     root.chmod(0o2755)
-    FolderStore(root).move_if_absent("key", given)
-    assert (root / "key").stat().st_ino != given.stat().st_ino
+    FolderStore(root).move_if_absent("key", source)
+    assert (root / "key").stat().st_ino != source.stat().st_ino
     assert (root / "key").read_bytes() == b"content"
 
 
 def test_a_moved_file_on_another_disk_is_copied(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = tmp_path / "given"
-    given.write_bytes(bytes(range(256)) * 100)
+    source = tmp_path / "given"
+    source.write_bytes(bytes(range(256)) * 100)
 
     link = Path.hardlink_to
 
@@ -267,24 +267,24 @@ def test_a_moved_file_on_another_disk_is_copied(
         raise OSError(errno.EXDEV, "another disk")
 
     def link_own(self: Path, target: Path) -> None:
-        link(self, target) if target != given else refuse()
+        link(self, target) if target != source else refuse()
 
     monkeypatch.setattr(Path, "hardlink_to", link_own)
     store = FolderStore(root)
-    store.move_if_absent("by the kernel", given)
+    store.move_if_absent("by the kernel", source)
     monkeypatch.setattr(os, "copy_file_range", refuse)
-    store.move_if_absent("by hand", given)
+    store.move_if_absent("by hand", source)
     for key in ("by the kernel", "by hand"):
-        assert store.get(key) == given.read_bytes()
-        assert (root / key).stat().st_ino != given.stat().st_ino
+        assert store.get(key) == source.read_bytes()
+        assert (root / key).stat().st_ino != source.stat().st_ino
 
 
 @pytest.mark.parametrize("kernel", ["copies nothing", "refuses", "is not there"])
 def test_a_local_file_is_copied_completely_with_or_without_help_of_the_kernel(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kernel: str
 ) -> None:
-    given = tmp_path / "given"
-    given.write_bytes(bytes(range(256)) * 100)
+    source = tmp_path / "given"
+    source.write_bytes(bytes(range(256)) * 100)
 
     def refuse(*_: object) -> int:
         raise OSError(errno.EBADF, "not with this file")
@@ -296,16 +296,16 @@ def test_a_local_file_is_copied_completely_with_or_without_help_of_the_kernel(
         way = refuse if kernel == "refuses" else lambda *_: 0
         monkeypatch.setattr(os, "copy_file_range", way)
     store = FolderStore(root)
-    store.put("put", given)
-    store.move_if_absent("moved", given)
-    assert store.get("put") == store.get("moved") == given.read_bytes()
+    store.put("put", source)
+    store.move_if_absent("moved", source)
+    assert store.get("put") == store.get("moved") == source.read_bytes()
 
 
 def test_a_repeated_link_request_that_finds_our_own_link_succeeds(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = tmp_path / "given"
-    given.write_bytes(b"content")
+    source = tmp_path / "given"
+    source.write_bytes(b"content")
     link = Path.hardlink_to
 
     def link_twice(self: Path, target: Path) -> None:
@@ -315,7 +315,7 @@ def test_a_repeated_link_request_that_finds_our_own_link_succeeds(
 
     monkeypatch.setattr(Path, "hardlink_to", link_twice)
     store = FolderStore(root)
-    etag = store.move_if_absent("key", given)
+    etag = store.move_if_absent("key", source)
     assert store.get("key", if_match=etag) == b"content"
     assert [path.name for path in root.iterdir()] == ["key"]
 
@@ -501,5 +501,5 @@ def test_files_deleted_during_a_listing_are_left_out(store: FolderStore, root: P
 
 def test_etags_are_the_size_and_the_time(store: FolderStore, root: Path) -> None:
     fill(store, "key")
-    found = (root / "key").stat()
-    assert listed(store)[0].etag == f"{found.st_size:x}-{found.st_mtime_ns:x}"
+    status = (root / "key").stat()
+    assert listed(store)[0].etag == f"{status.st_size:x}-{status.st_mtime_ns:x}"

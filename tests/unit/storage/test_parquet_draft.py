@@ -25,12 +25,12 @@ def draft(path: Path, table: pa.Table, **metadata: str) -> DraftFile:
 
 
 def test_the_same_rows_have_the_same_content_whatever_the_footer_says(tmp_path: Path) -> None:
-    rows, others = (
+    rows, other_rows = (
         pa.Table.from_pandas(bars(1000, seed=seed), preserve_index=False) for seed in (0, 1)
     )
     first = draft(tmp_path / "a", rows, at="noon")
     again = draft(tmp_path / "b", rows, at="night")
-    assert first.content == again.content != draft(tmp_path / "c", others).content
+    assert first.content == again.content != draft(tmp_path / "c", other_rows).content
     assert first.sha256 != again.sha256
 
 

@@ -59,10 +59,12 @@ def test_row_groups_that_cannot_match_are_not_fetched(store: CountingStore) -> N
     store.put("one.parquet", content)
     stats = ScanStats()
     start = frame["timestamp"][123_456]
-    wanted = Predicate.parse(
+    predicate = Predicate.parse(
         [("timestamp", ">=", start), ("timestamp", "<", start + pd.Timedelta("1h"))]
     )
-    got = pa.Table.from_batches(list(scan_parquet(store, "one.parquet", Scan(None, wanted), stats)))
+    got = pa.Table.from_batches(
+        list(scan_parquet(store, "one.parquet", Scan(None, predicate), stats))
+    )
     assert got["close"].to_pylist() == frame["close"][123_456:123_516].tolist()
     assert (stats.row_groups, stats.row_groups_skipped, stats.rows) == (30, 29, 10_000)
     assert store.read["one.parquet"] < len(content) / 30 * 1.5 + 2 * FOOTER
@@ -75,8 +77,8 @@ def test_one_column_of_one_month_of_ten_years_costs_a_hundredth(store: CountingS
     assert len(manifest.files) == 121
     store.read.clear()
     rows = rows_of_version(DatasetStore(store, manifest, store.address), manifest)
-    wanted = [("timestamp", ">=", datetime(2014, 3, 1)), ("timestamp", "<", datetime(2014, 4, 1))]  # noqa: DTZ001
-    got = rows.table(["close"], Predicate.parse(wanted))
+    expected = [("timestamp", ">=", datetime(2014, 3, 1)), ("timestamp", "<", datetime(2014, 4, 1))]  # noqa: DTZ001
+    got = rows.table(["close"], Predicate.parse(expected))
     march = (frame["timestamp"] >= "2014-03-01") & (frame["timestamp"] < "2014-04-01")
     assert got["close"].to_pylist() == frame["close"][march].tolist()
     assert set(store.read) == {"cleaned/v1/X/year=2014/month=03/part-00000.parquet"}
@@ -98,7 +100,7 @@ def test_a_column_there_is_not_is_named_with_those_there_are(store: CountingStor
     store.put("one.parquet", parquet_bytes(bars(10)))
     rows = rows_of_folder(store, "one.parquet")
     for ask in (["closed"], None):
-        wanted = None if ask else Predicate.parse([("closed", "==", 1)])
+        expected = None if ask else Predicate.parse([("closed", "==", 1)])
         with pytest.raises(SchemaError, match="has no column 'closed'") as caught:
-            rows.table(ask, wanted)
+            rows.table(ask, expected)
         assert "close, volume" in str(caught.value.hint)

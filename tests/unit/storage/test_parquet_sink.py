@@ -57,9 +57,9 @@ def test_what_was_written_is_read_with_its_metadata(store: MemoryStore, scratch:
     published = write(store, "a.parquet", [TABLE], scratch=scratch)
     meta = store.head("a.parquet")
     assert published == PublishedParquet("a.parquet", meta.etag, ROWS, meta.size_bytes)
-    found = read_table(store, "a.parquet")
-    assert found.replace_schema_metadata().equals(TABLE)
-    assert found.schema.metadata == {b"a": b"1", b"b": b"2"}
+    stored = read_table(store, "a.parquet")
+    assert stored.replace_schema_metadata().equals(TABLE)
+    assert stored.schema.metadata == {b"a": b"1", b"b": b"2"}
     assert list(scratch.iterdir()) == []
 
 
@@ -70,9 +70,9 @@ def test_equal_rows_are_equal_bytes_however_they_are_cut(cuts: list[int], group:
     edges = [0, *sorted(cuts), ROWS]
     parts = [TABLE.slice(a, b - a) for a, b in pairwise(edges)]
     cut = write(store, "cut", parts, row_group_rows=group)
-    whole = write(store, "whole", [TABLE], row_group_rows=group)
+    written = write(store, "whole", [TABLE], row_group_rows=group)
     assert store.get("cut") == store.get("whole")
-    assert (cut.etag, cut.rows, cut.size_bytes) == (whole.etag, whole.rows, whole.size_bytes)
+    assert (cut.etag, cut.rows, cut.size_bytes) == (written.etag, written.rows, written.size_bytes)
 
 
 def test_row_groups_have_the_rows_asked_for(store: MemoryStore) -> None:

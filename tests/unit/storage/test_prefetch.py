@@ -15,11 +15,11 @@ def test_items_come_in_order() -> None:
 
 
 def test_it_stays_at_most_the_given_number_of_items_ahead() -> None:
-    made: list[int] = []
+    produced: list[int] = []
 
     def source() -> Iterator[int]:
         for n in range(100):
-            made.append(n)
+            produced.append(n)
             yield n
 
     with Prefetched(source(), 2) as ahead:
@@ -27,7 +27,7 @@ def test_it_stays_at_most_the_given_number_of_items_ahead() -> None:
         for n in range(10):
             assert next(reader) == n
             time.sleep(0.01)
-            assert len(made) <= n + 1 + 2 + 1  # taken, queued, and one in its hand
+            assert len(produced) <= n + 1 + 2 + 1  # taken, queued, and one in its hand
 
 
 def test_an_error_is_raised_in_the_place_of_its_item() -> None:

@@ -41,8 +41,8 @@ def test_any_reads_give_what_a_file_in_memory_gives(reads: list[tuple[int, int]]
             assert file.seek(position) == plain.seek(position)
             assert file.read(size) == plain.read(size)
             assert file.read(size) == plain.read(size)  # and what follows
-            held = sum(piece.stop - piece.start for piece in file._pieces)
-            assert held <= range_file.KEPT_BYTES
+            held_bytes = sum(piece.stop - piece.start for piece in file._pieces)
+            assert held_bytes <= range_file.KEPT_BYTES
 
 
 def test_it_seeks_from_the_start_the_position_and_the_end(store: FaultyStore) -> None:

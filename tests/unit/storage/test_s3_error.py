@@ -42,8 +42,8 @@ EXPECTED = {
 
 def test_every_exception_of_obstore_is_one_of_ours() -> None:
     kinds = client_exceptions()
-    found = {name: type(translate(kind("boom"), "s3://b/k")) for name, kind in kinds.items()}
-    assert found == EXPECTED
+    error_kinds = {name: type(translate(kind("boom"), "s3://b/k")) for name, kind in kinds.items()}
+    assert error_kinds == EXPECTED
 
 
 @pytest.mark.parametrize("kind", [*client_exceptions().values(), ValueError, FileNotFoundError])
@@ -86,6 +86,6 @@ def test_connection_errors_of_botocore_are_translated() -> None:
 
 
 def test_a_range_beyond_the_end_has_its_own_error() -> None:
-    told = "Server returned non-2xx status code: 416 Range Not Satisfiable: "
+    message = "Server returned non-2xx status code: 416 Range Not Satisfiable: "
     with pytest.raises(RangeError), translated("s3://b/k"):
-        raise obstore.exceptions.GenericError(told)
+        raise obstore.exceptions.GenericError(message)

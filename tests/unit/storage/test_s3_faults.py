@@ -62,7 +62,7 @@ def raises(error: type[StorageError], match: str) -> Iterator[None]:
 
 
 def methods(server: StubServer) -> list[str]:
-    return [seen.method for seen in server.seen]
+    return [request.method for request in server.seen]
 
 
 # Trying again
@@ -184,7 +184,7 @@ def test_conditions_are_sent_with_quotes(play: Script) -> None:
     store.get("key", if_match="e")
     store.put_if_match("key", b"data", "e")
     store.put_if_absent("key", b"data")
-    assert [seen.headers.get("if-match") for seen in server.seen] == ['"e"', '"e"', None]
+    assert [request.headers.get("if-match") for request in server.seen] == ['"e"', '"e"', None]
     assert server.seen[2].headers["if-none-match"] == "*"
 
 
@@ -231,10 +231,10 @@ def test_no_secret_is_in_an_error_or_its_traceback(play: Script) -> None:
     store, _ = play(Reply(403, body.encode()))
     with pytest.raises(AccessDeniedError) as raised:
         store.get("key")
-    told = "".join(traceback.format_exception(raised.value))
-    assert "SignatureDoesNotMatch" in told
-    assert "TOPSECRET" not in told
-    assert "stub-secret" not in told
+    trace = "".join(traceback.format_exception(raised.value))
+    assert "SignatureDoesNotMatch" in trace
+    assert "TOPSECRET" not in trace
+    assert "stub-secret" not in trace
 
 
 def test_a_large_file_is_sent_in_parts_of_a_fixed_size(play: Script, tmp_path: Path) -> None:
@@ -245,11 +245,13 @@ def test_a_large_file_is_sent_in_parts_of_a_fixed_size(play: Script, tmp_path: P
         b"<InitiateMultipartUploadResult><UploadId>u</UploadId></InitiateMultipartUploadResult>",
         {"ETag": '"part"'},
     )
-    done = Reply(
+    completed = Reply(
         200,
         b"<CompleteMultipartUploadResult><ETag>whole-3</ETag></CompleteMultipartUploadResult>",
     )
-    store, server = play(started, started, started, started, done)
+    store, server = play(started, started, started, started, completed)
     assert store.put("key", path) == "whole-3"
-    sizes = [seen.headers["content-length"] for seen in server.seen if seen.method == "PUT"]
+    sizes = [
+        request.headers["content-length"] for request in server.seen if request.method == "PUT"
+    ]
     assert sorted(sizes) == sorted([str(16 << 20), str(16 << 20), str(8 << 20)])

@@ -26,9 +26,9 @@ def test_what_was_put_is_got_and_counted(tmp_path: Path) -> None:
     cache = TableCache(tmp_path / "rows", MB)
     assert cache.get(name_of()) is None
     cache.put(name_of(), ROWS)
-    found = cache.get(name_of())
-    assert found is not None
-    assert found.equals(ROWS)
+    table = cache.get(name_of())
+    assert table is not None
+    assert table.equals(ROWS)
     assert (cache.stats.hits, cache.stats.misses, cache.stats.hit_rate) == (1, 1, 0.5)
 
 
@@ -92,8 +92,8 @@ def churn(folder: Path, seed: int) -> int:
     rng = np.random.default_rng(seed)
     cache, wrong = TableCache(folder, 4 * (ENTRY_BYTES + 500)), 0
     for number in rng.integers(0, 8, 60):
-        found = cache.get(name_of(str(number)))
-        wrong += found is not None and found["x"][0].as_py() != number
+        table = cache.get(name_of(str(number)))
+        wrong += table is not None and table["x"][0].as_py() != number
         cache.put(name_of(str(number)), pa.table({"x": np.arange(1000.0) + number}))
     return int(wrong) + cache.stats.damaged + cache.stats.failures
 

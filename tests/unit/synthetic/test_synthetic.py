@@ -12,10 +12,10 @@ from gigacast.synthetic import FAMILIES, Mixture, generate
 
 
 def test_a_series_depends_on_seed_and_index_only() -> None:
-    whole = generate(1200, 64, seed=3)
+    full = generate(1200, 64, seed=3)
     part = generate(300, 64, seed=3, start=700)
-    assert_array_equal(part.values, whole.values[700:1000])
-    assert_array_equal(part.families, whole.families[700:1000])
+    assert_array_equal(part.values, full.values[700:1000])
+    assert_array_equal(part.families, full.families[700:1000])
 
 
 def test_another_seed_gives_other_series() -> None:

@@ -86,8 +86,8 @@ def test_profile_series_mostly_repeat_at_some_lag() -> None:
 
 def test_periods_are_calendars_and_random_ones_within_bounds() -> None:
     periods = mixed_periods(random_source(), 4000, 200.0)
-    known = {np.float32(value) for c in CALENDARS for value in (c.short, c.long)}
-    share = np.mean([value in known for value in periods[:, 0]])
+    known_periods = {np.float32(value) for c in CALENDARS for value in (c.short, c.long)}
+    share = np.mean([value in known_periods for value in periods[:, 0]])
     assert periods.min() >= 2.0
     assert periods.max() <= 200.0
     assert 0.6 < share < 0.85
@@ -125,7 +125,7 @@ def test_segments_have_the_requested_mean_length() -> None:
 
 
 def test_each_series_is_made_by_one_function() -> None:
-    made = one_of(
+    draws = one_of(
         random_source(),
         100,
         (
@@ -133,5 +133,5 @@ def test_each_series_is_made_by_one_function() -> None:
             lambda at: np.stack([at, at * 0 + 1], axis=1).astype(np.float32),
         ),
     )
-    assert_array_equal(made[:, 0], np.arange(100))
-    assert set(made[:, 1].tolist()) == {0.0, 1.0}
+    assert_array_equal(draws[:, 0], np.arange(100))
+    assert set(draws[:, 1].tolist()) == {0.0, 1.0}

@@ -77,19 +77,19 @@ def windows_one_by_one(series: list[np.ndarray], origin: int, row: int) -> tuple
 def test_training_windows_equal_those_of_a_loop(tmp_path: Path) -> None:
     series = numbered()
     source = WindowSource(corpus_of(tmp_path, series_batch(series)), CUT, 64, seed=3)
-    seen = set()
+    origins_drawn = set()
     for step in range(20):
         windows = source.batch(step)
         assert windows.context.shape[1] % 4 == 0
         for context, target in zip(windows.context, windows.target, strict=True):
-            known = context[~np.isnan(context)].tolist()
-            row, last = divmod(int(known[-1]), 1000)
+            present = context[~np.isnan(context)].tolist()
+            row, last = divmod(int(present[-1]), 1000)
             expected = windows_one_by_one(series, last + 1, row)
-            assert (known, target[~np.isnan(target)].tolist()) == expected
-            assert np.isnan(context[: len(context) - len(known)]).all()
-            seen.add((row, last + 1))
+            assert (present, target[~np.isnan(target)].tolist()) == expected
+            assert np.isnan(context[: len(context) - len(present)]).all()
+            origins_drawn.add((row, last + 1))
     origins = {n: (3, max(3, len(values) - 6 - 4)) for n, values in enumerate(series)}
-    assert seen == {(n, o) for n, (a, b) in origins.items() for o in range(a, b + 1)}
+    assert origins_drawn == {(n, o) for n, (a, b) in origins.items() for o in range(a, b + 1)}
 
 
 def test_the_held_out_end_is_never_trained_on(tmp_path: Path) -> None:
@@ -125,9 +125,9 @@ def test_validation_selects_windows_evenly_up_to_the_limit(tmp_path: Path) -> No
 
 def test_a_step_always_gives_the_same_windows(tmp_path: Path) -> None:
     corpus = corpus_of(tmp_path, series_batch(numbered()))
-    one, other = (WindowSource(corpus, CUT, 16, seed=9) for _ in range(2))
+    source, same_source = (WindowSource(corpus, CUT, 16, seed=9) for _ in range(2))
     for step in range(5):
-        one.batch(step)
-    np.testing.assert_array_equal(one.batch(7).context, other.batch(7).context)
+        source.batch(step)
+    np.testing.assert_array_equal(source.batch(7).context, same_source.batch(7).context)
     different = WindowSource(corpus, CUT, 16, seed=10).batch(7)
-    assert not np.array_equal(different.target, other.batch(7).target, equal_nan=True)
+    assert not np.array_equal(different.target, same_source.batch(7).target, equal_nan=True)

@@ -62,11 +62,13 @@ def test_a_strongly_seasonal_set_is_learned(
 ) -> None:
     model = make(models)
     config = config_of(model, method=method, steps=60, validate_every=20, learning_rate=5e-3)
-    done = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
-    assert done.finished
-    assert done.after < 0.8 * done.before
-    assert done.after == pytest.approx(min(one["validation_loss"] for one in done.curve), abs=1e-6)
-    assert [one["step"] for one in done.curve] == [0, 20, 40, 60]
+    result = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
+    assert result.finished
+    assert result.after < 0.8 * result.before
+    assert result.after == pytest.approx(
+        min(point["validation_loss"] for point in result.curve), abs=1e-6
+    )
+    assert [point["step"] for point in result.curve] == [0, 20, 40, 60]
 
 
 @kinds
@@ -92,15 +94,15 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_undisturbed_one(
     model = make(models)
     corpus = corpus_in(tmp_path / "corpus")
     config = config_of(model, method=method)
-    whole = tune(model, corpus, tmp_path / "whole", config)
+    uninterrupted = tune(model, corpus, tmp_path / "whole", config)
     with pytest.raises(Killed):
         tune(model, corpus, tmp_path / "half", config, Witness(kill_after=after))
     assert not (tmp_path / "half/model").exists()
     witness = Witness()
     resumed = tune(model, corpus, tmp_path / "half", config, witness)
     assert 0 < witness.starts[0] < after
-    assert resumed.curve == whole.curve
-    assert (resumed.step, resumed.best_step) == (whole.step, whole.best_step)
+    assert resumed.curve == uninterrupted.curve
+    assert (resumed.step, resumed.best_step) == (uninterrupted.step, uninterrupted.best_step)
     assert_same_weights(tmp_path / "half/model", tmp_path / "whole/model")
 
 
@@ -125,17 +127,17 @@ def test_a_run_out_of_time_writes_no_model_and_goes_on_later(
 def test_a_run_stops_early_with_the_best_weights(tmp_path: Path, models: Path, make: Make) -> None:
     model = make(models)
     config = config_of(model, steps=40, validate_every=2, patience=2, learning_rate=0.3)
-    done = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
-    assert done.stopped_early
-    assert done.step == done.best_step + 4 < 40
-    assert done.after <= done.before
+    result = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
+    assert result.stopped_early
+    assert result.step == result.best_step + 4 < 40
+    assert result.after <= result.before
 
 
 def test_without_improvement_the_weights_are_the_parents(tmp_path: Path, models: Path) -> None:
     model = tiny_bolt(models)
     config = config_of(model, validate_every=2, patience=1, learning_rate=5.0)
-    done = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
-    assert done.best_step == 0
+    result = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
+    assert result.best_step == 0
     assert_same_weights(tmp_path / "model", model)
 
 
@@ -152,8 +154,8 @@ def test_the_stock_pipeline_loads_the_result(tmp_path: Path, models: Path, make:
 def test_bfloat16_learns_as_well(tmp_path: Path, models: Path) -> None:
     model = tiny_bolt(models)
     config = config_of(model, precision="bfloat16", steps=40, validate_every=20)
-    done = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
-    assert done.after < 0.9 * done.before
+    result = tune(model, corpus_in(tmp_path / "corpus"), tmp_path, config)
+    assert result.after < 0.9 * result.before
     assert all(w.dtype is torch.float32 for w in _weights(tmp_path / "model"))
 
 
@@ -217,12 +219,12 @@ def test_a_checkpoint_of_other_settings_data_or_parent_is_refused(
     corpus = corpus_in(tmp_path / "corpus")
     tune(model, corpus, tmp_path, config_of(model, steps=2, validate_every=2))
     before = (tmp_path / "checkpoints" / LATEST).read_bytes()
-    for config, origin, told in (
+    for config, origin, message in (
         (config_of(model, seed=6, steps=2, validate_every=2), ORIGIN, "other settings"),
         (config_of(model, steps=2, validate_every=2), Origin("parent", "x"), "on other data"),
         (config_of(model, steps=2, validate_every=2), Origin("x", "data"), "from another model"),
     ):
-        with pytest.raises(ConfigError, match=told) as info:
+        with pytest.raises(ConfigError, match=message) as info:
             tune(model, corpus, tmp_path, config, origin=origin)
         assert "empty folder" in str(info.value.hint)
     assert (tmp_path / "checkpoints" / LATEST).read_bytes() == before
@@ -277,22 +279,22 @@ def test_a_few_constant_or_broken_series_do_no_harm(tmp_path: Path, models: Path
     gaps = seasonal(1)[0]
     gaps[20:110] = np.nan
     odd = [np.full(160, 7.0), gaps, np.full(160, np.nan), *seasonal(4)]
-    done = tune(tiny_bolt(models), corpus_in(tmp_path / "corpus", odd), tmp_path)
-    assert done.finished
-    assert done.after < done.before
+    result = tune(tiny_bolt(models), corpus_in(tmp_path / "corpus", odd), tmp_path)
+    assert result.finished
+    assert result.after < result.before
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"context_length": 4096}, "context_length: 4096 steps are more than the 512 of m"),
         ({"horizon": 100}, "horizon: 100 steps are more than the 64 of m"),
     ],
 )
 def test_a_longer_horizon_or_context_than_the_models_is_refused(
-    models: Path, change: dict[str, int], told: str
+    models: Path, change: dict[str, int], message: str
 ) -> None:
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         config_of(tiny_bolt(models), **change)
 
 

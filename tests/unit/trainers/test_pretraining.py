@@ -138,11 +138,11 @@ def test_a_few_steps_lower_the_held_out_loss(tmp_path: Path) -> None:
 
 
 def test_a_run_stopped_and_resumed_gives_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
-    whole = pretrain(settings(), tmp_path / "whole", tmp_path / "c1")
+    uninterrupted = pretrain(settings(), tmp_path / "whole", tmp_path / "c1")
     stopped = pretrain(
         settings(), tmp_path / "half", tmp_path / "c2", max_minutes=0.2, clock=ticking()
     )
-    assert whole.finished
+    assert uninterrupted.finished
     assert not stopped.finished
     assert 0 < stopped.step < 12
     resumed = pretrain(settings(), tmp_path / "half", tmp_path / "c2")
@@ -153,14 +153,14 @@ def test_a_run_stopped_and_resumed_gives_the_weights_of_an_undisturbed_one(tmp_p
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
-    whole = pretrain(settings(), tmp_path / "whole", tmp_path / "c1")
+    uninterrupted = pretrain(settings(), tmp_path / "whole", tmp_path / "c1")
     killed = Trainer(settings(), tmp_path / "c2", ticking())
     for _ in range(4):
         killed.advance()
     killed.save()
     killed.advance()  # lost: never written
     resumed = pretrain(settings(), tmp_path / "out", tmp_path / "c2")
-    assert resumed.held_out_loss == pytest.approx(whole.held_out_loss, rel=1e-4)
+    assert resumed.held_out_loss == pytest.approx(uninterrupted.held_out_loss, rel=1e-4)
 
 
 def test_the_folder_loads_in_the_stock_pipeline(tmp_path: Path) -> None:
@@ -211,10 +211,10 @@ def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path: Path) -> None:
 
 
 def test_batches_depend_on_the_step_only() -> None:
-    source, other = BatchSource(settings()), BatchSource(settings())
+    source, same_source = BatchSource(settings()), BatchSource(settings())
     for _ in range(40):
         source.batch(_)
-    for got, expected in zip(other.batch(39), source.batch(39), strict=True):
+    for got, expected in zip(same_source.batch(39), source.batch(39), strict=True):
         torch.testing.assert_close(got, expected, equal_nan=True)
     assert {BatchSource(settings()).batch(step)[0].shape[1] for step in range(8)} == {32, 64}
 

@@ -104,7 +104,7 @@ def weights_in(folder: Path) -> dict[str, torch.Tensor]:
     return dict(load_file(file))
 
 
-def assert_same_weights(one: Path, other: Path) -> None:
-    expected = weights_in(other)
-    for name, weight in weights_in(one).items():
+def assert_same_weights(actual_folder: Path, expected_folder: Path) -> None:
+    expected = weights_in(expected_folder)
+    for name, weight in weights_in(actual_folder).items():
         torch.testing.assert_close(weight, expected[name], rtol=0, atol=0)

@@ -90,8 +90,8 @@ def pickle_weights(path: Path) -> None:
 
 
 def cut_weights(path: Path) -> None:
-    whole = (path / "model.safetensors").read_bytes()
-    (path / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    content = (path / "model.safetensors").read_bytes()
+    (path / "model.safetensors").write_bytes(content[: len(content) // 2])
 
 
 def change_config(path: Path, **changes: object) -> None:

@@ -131,10 +131,10 @@ BROKEN: dict[str, tuple[Callable[[Path], object], type[Exception], str]] = {
 def test_adapters_that_cannot_be_merged_are_refused(
     tmp_path: Path, models: Path, name: str
 ) -> None:
-    harm, error, told = BROKEN[name]
+    harm, error, message = BROKEN[name]
     folder = adapt(tiny_chronos2(models), tmp_path / "lora")
     harm(folder)
-    with pytest.raises(error, match=told):
+    with pytest.raises(error, match=message):
         load(folder)
 
 

@@ -89,17 +89,17 @@ def test_a_row_without_a_value_harms_no_other(root: Path):
 def test_a_call_changes_neither_its_input_nor_the_next_call(root: Path):
     forecaster = load_ours(save_bolt(root, SMALLEST))
     context = walks(3, 77)
-    kept = context.copy()
+    original = context.copy()
     first = forecaster.predict(request(context, 70))
     forecaster.predict(request(walks(5, 30), 9))
     assert np.array_equal(forecaster.predict(request(context, 70)), first)
-    assert np.array_equal(context, kept)
+    assert np.array_equal(context, original)
 
 
 def test_weights_in_several_files_and_in_bfloat16_are_read(root: Path, tmp_path: Path):
-    whole = save_bolt(root, SMALLEST)
+    model_folder = save_bolt(root, SMALLEST)
     parts = tmp_path / "parts"
-    shutil.copytree(whole, parts)
+    shutil.copytree(model_folder, parts)
     tensors = load_file(parts / "model.safetensors")
     (parts / "model.safetensors").unlink()
     names = sorted(tensors)
@@ -109,7 +109,7 @@ def test_weights_in_several_files_and_in_bfloat16_are_read(root: Path, tmp_path:
             parts / f"model-{number}.safetensors",
         )
     ours = load_ours(parts).predict(request(walks(2, 50)))
-    assert ours == pytest.approx(load_theirs(whole).predict(request(walks(2, 50))), abs=0.5)
+    assert ours == pytest.approx(load_theirs(model_folder).predict(request(walks(2, 50))), abs=0.5)
 
 
 def drop(name: str) -> Callable[[Path], None]:
@@ -122,8 +122,8 @@ def drop(name: str) -> Callable[[Path], None]:
 
 
 def cut_weights(folder: Path) -> None:
-    whole = (folder / "model.safetensors").read_bytes()
-    (folder / "model.safetensors").write_bytes(whole[: len(whole) // 2])
+    content = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
 
 
 def drop_bolt_setting(folder: Path) -> None:
@@ -160,8 +160,8 @@ def test_an_incomplete_bolt_folder_is_refused(case: str, root: Path, tmp_path: P
 
 def test_the_configuration_alone_decides_whether_a_model_runs_lean(root: Path):
     def config(folder: Path) -> dict[str, object]:
-        found: dict[str, object] = json.loads((folder / "config.json").read_text())
-        return found
+        settings: dict[str, object] = json.loads((folder / "config.json").read_text())
+        return settings
 
     bolt = config(save_bolt(root, SMALLEST))
     assert runs_lean(bolt)
@@ -206,10 +206,10 @@ def test_on_the_default_model_the_loss_moves_by_less_than_a_thousandth():
     wave = 10 * rng.random((rows, 1)) * np.sin(2 * np.pi * (steps / period + rng.random((rows, 1))))
     walk = rng.normal(size=(rows, 272)).cumsum(axis=1) / 2
     series = (wave + walk + rng.normal(size=(rows, 272))).astype(np.float32)
-    asked = request(np.ascontiguousarray(series[:, :208]))
-    theirs = loss(load_theirs(NANO).predict(asked), series[:, 208:])
-    assert loss(load_ours(NANO).predict(asked), series[:, 208:]) == pytest.approx(theirs, rel=1e-6)
-    reduced = loss(load_ours(NANO, "bfloat16").predict(asked), series[:, 208:])
+    recent = request(np.ascontiguousarray(series[:, :208]))
+    theirs = loss(load_theirs(NANO).predict(recent), series[:, 208:])
+    assert loss(load_ours(NANO).predict(recent), series[:, 208:]) == pytest.approx(theirs, rel=1e-6)
+    reduced = loss(load_ours(NANO, "bfloat16").predict(recent), series[:, 208:])
     assert reduced == pytest.approx(theirs, rel=1e-3)
 
 
@@ -233,14 +233,14 @@ def test_relative_buckets_are_t5s(buckets: int, distance: int):
 
 @pytest.mark.parametrize("tokens", [1, 7, 13, 128])
 def test_rows_are_computed_in_pieces_of_few_sizes(tokens: int):
-    seen = set()
+    seen_sizes = set()
     for rows in range(1, 3000, 7):
         sizes = piece_sizes(rows, tokens)
         assert sizes == sorted(sizes, reverse=True)
         assert max(sizes) * tokens <= MAX_TOKENS
         assert rows <= sum(sizes) < rows + sizes[-1]
-        seen.update(sizes)
-    assert all(size.bit_count() == 1 for size in seen)
+        seen_sizes.update(sizes)
+    assert all(size.bit_count() == 1 for size in seen_sizes)
 
 
 def test_pieces_waste_little():

@@ -205,8 +205,8 @@ def test_variants_of_the_architecture_are_equal(variant: str, root: Path):
     folder = save_bolt(root, SMALLEST, **options)
     levels = options.get("levels", TENTHS)
     context = np.concatenate([walks(3, 100), with_gaps(100)[:6]])
-    wanted = request(context, 25, levels)
-    ours, theirs = load_ours(folder).predict(wanted), load_theirs(folder).predict(wanted)
+    expected = request(context, 25, levels)
+    ours, theirs = load_ours(folder).predict(expected), load_theirs(folder).predict(expected)
     assert difference(ours, theirs, context).max() < FLOAT32_TOLERANCE
 
 
@@ -256,6 +256,6 @@ def test_a_series_does_not_depend_on_its_batch_or_padding(
     padded = np.pad(context, ((0, 0), (76, 0)), constant_values=np.nan)
     assert difference(forecaster.predict(request(padded)), together, context).max() < tolerance
     for row in range(0, 16, 3):
-        one = slice(row, row + 1)
-        alone = forecaster.predict(request(context[one]))
-        assert difference(alone, together[one], context[one]).max() < tolerance
+        row_slice = slice(row, row + 1)
+        alone = forecaster.predict(request(context[row_slice]))
+        assert difference(alone, together[row_slice], context[row_slice]).max() < tolerance

@@ -28,8 +28,8 @@ class LazyStream:
             step()
         self.work = []
 
-    def wait_stream(self, other: "LazyStream") -> None:
-        self.work.append(other.run)
+    def wait_stream(self, stream: "LazyStream") -> None:
+        self.work.append(stream.run)
 
     def record_event(self) -> "LazyStream":
         return self
@@ -75,8 +75,8 @@ class LazyTensor:
 
     def to(self, device: "torch.device", *, non_blocking: bool) -> "LazyTensor":
         assert non_blocking
-        there = LazyTensor(self.cuda, np.full_like(self.values, np.nan))
-        return there.copy_(self, non_blocking=True)
+        copy = LazyTensor(self.cuda, np.full_like(self.values, np.nan))
+        return copy.copy_(self, non_blocking=True)
 
     def contiguous(self) -> "LazyTensor":
         return self
@@ -137,9 +137,9 @@ def test_the_host_waits_only_for_a_result(cuda: LazyCuda, transfer: CudaTransfer
 
 
 def test_memory_is_kept_for_the_streams_that_still_use_it(cuda: LazyCuda, transfer: CudaTransfer):
-    there = transfer.send(numbers(0))
-    assert there.users == [cuda.default]
-    computed = double(cuda, there)
+    sent = transfer.send(numbers(0))
+    assert sent.users == [cuda.default]
+    computed = double(cuda, sent)
     transfer.fetch(computed)
     assert len(computed.users) == 1
     assert computed.users != [cuda.default]
