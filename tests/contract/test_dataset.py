@@ -108,7 +108,7 @@ def test_a_version_is_its_files_its_metadata_and_a_manifest(store: Store) -> Non
     assert read(store, "cleaned/v1/MES").equals(table(bars()))
 
 
-def test_metadata_says_what_is_in_it_where_from_how_good_and_what_made_it(store: Store) -> None:
+def test_metadata_records_content_origin_quality_and_software(store: Store) -> None:
     frame = bars(10)
     frame.loc[3, "volume"] = None
     etag = store.put("raw/MES/2024-01-15/x.parquet", b"x")
@@ -152,7 +152,7 @@ def test_metadata_says_what_is_in_it_where_from_how_good_and_what_made_it(store:
     assert set(metadata["software"]) == {"python", "gigacast", "pyarrow", "numpy"}
 
 
-def test_a_file_that_left_its_folder_still_says_what_it_is(new_store: NewStore) -> None:
+def test_a_copied_file_still_names_its_dataset_and_version(new_store: NewStore) -> None:
     store, elsewhere = new_store(), new_store()
     publish(store, "features/v2/momentum", bars(10), what="first try", contract=None)
     elsewhere.put("x.parquet", store.get("features/v2/momentum/part-00000.parquet"))
@@ -168,7 +168,7 @@ def test_a_file_that_left_its_folder_still_says_what_it_is(new_store: NewStore) 
     assert metadata["software"]["pyarrow"] == pa.__version__
 
 
-def test_the_same_content_again_changes_nothing(store: Store) -> None:
+def test_publishing_the_same_content_again_changes_nothing(store: Store) -> None:
     publish(store, "cleaned/v1/MES", bars())
     before = contents(store)
     assert not publish(store, "cleaned/v1/MES", bars()).new
@@ -197,7 +197,7 @@ def test_rows_that_break_the_contract_leave_nothing_behind(store: Store) -> None
     assert listed_keys(store) == []
 
 
-def test_a_key_that_comes_twice_is_found_over_files_and_batches(store: Store) -> None:
+def test_a_duplicate_key_is_found_across_files_and_batches(store: Store) -> None:
     frame = pd.concat([bars(3000), bars(1)])
     with pytest.raises(ContractViolationError, match="timestamp: unique in 1 rows") as caught:
         publish(store, "cleaned/v1/MES", frame, max_file_rows=700)
@@ -225,7 +225,7 @@ def test_the_latest_version_is_the_highest_that_is_published(store: Store) -> No
         lake.read(ref("cleaned/v11/MES"))
 
 
-def test_versions_are_numbered_by_what_changed(store: Store) -> None:
+def test_the_kind_of_change_decides_the_next_version_number(store: Store) -> None:
     frame = bars()
     numbers = [publish(store, "cleaned/MES", frame, contract=None).manifest.version]
     steps = (
@@ -241,7 +241,7 @@ def test_versions_are_numbered_by_what_changed(store: Store) -> None:
     assert [entry.version for entry in changelog] == numbers[::-1]
 
 
-def test_a_version_number_that_hides_a_broken_promise_is_refused(store: Store) -> None:
+def test_a_minor_version_number_is_refused_for_a_breaking_change(store: Store) -> None:
     publish(store, "cleaned/v1/MES", bars(), contract=None)
     with pytest.raises(
         ConfigError, match="too small a step from v1 for: volume: removed"
@@ -250,7 +250,7 @@ def test_a_version_number_that_hides_a_broken_promise_is_refused(store: Store) -
     assert caught.value.hint == "publish it as v2 or higher"
 
 
-def test_drift_between_versions_is_named_field_by_field(store: Store) -> None:
+def test_drift_between_versions_is_listed_field_by_field(store: Store) -> None:
     publish(store, "cleaned/v1/MES", bars())
     changed = bars().rename(columns={"volume": "size"}).astype({"size": "int64"})
     changed.loc[:49, "size"] = 0
@@ -279,7 +279,7 @@ def test_an_append_is_a_new_version_that_shares_the_files_of_its_parent(store: S
     assert {key: contents(store)[key] for key in before} == before
 
 
-def test_an_append_may_not_repeat_a_key_of_its_parent(store: Store) -> None:
+def test_an_append_that_repeats_a_key_of_its_parent_is_refused(store: Store) -> None:
     publish(store, "cleaned/v1/MES", bars(100))
     with pytest.raises(ContractViolationError, match="timestamp: unique in 40 rows"):
         publish(store, "cleaned/MES", bars(60, start="2024-01-15 01:00", seed=1), append=True)
@@ -287,7 +287,7 @@ def test_an_append_may_not_repeat_a_key_of_its_parent(store: Store) -> None:
     assert publish(store, "cleaned/MES", between, append=True).manifest.version == "v1.1"
 
 
-def test_added_and_widened_columns_are_read_across_old_files(store: Store) -> None:
+def test_old_files_are_read_with_added_and_widened_columns(store: Store) -> None:
     old = bars(10).astype({"volume": "int32"})
     publish(store, "cleaned/v1/MES", old, contract=None)
     new = bars(10, start="2024-02-01").astype({"volume": "int64"}).assign(trades=7.5)
@@ -326,7 +326,7 @@ def test_a_reader_of_one_version_does_not_notice_the_next(store: Store) -> None:
         ([], [("symbol", "==", "none of them")], 0),
     ],
 )
-def test_filters_leave_out_what_cannot_match(
+def test_files_that_cannot_match_a_filter_are_not_read(
     store: Store, partition_by: list[str], filters: list[tuple[str, str, object]], files: int
 ) -> None:
     parts = [bars(90, step="30min").assign(symbol=name) for name in ("ES", "MES")]
@@ -354,7 +354,7 @@ def test_filters_leave_out_what_cannot_match(
 # -- crashes, races, damage ------------------------------------------------------------------------
 
 
-def test_a_crash_between_any_two_requests_leaves_a_version_whole_or_not_there(
+def test_a_crash_between_any_two_requests_leaves_a_complete_version_or_none(
     new_store: NewStore,
 ) -> None:
     inner_store = new_store()
@@ -382,7 +382,7 @@ def test_a_crash_between_any_two_requests_leaves_a_version_whole_or_not_there(
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_of_two_writers_at_once_one_version_comes_out_whole(store: Store, same: bool) -> None:
+def test_two_concurrent_writers_leave_one_complete_version(store: Store, same: bool) -> None:
     frames = [bars(300), bars(300) if same else bars(300, seed=1)]
     barrier = threading.Barrier(2)
     outcomes: list[object] = [None, None]
@@ -408,7 +408,7 @@ def test_of_two_writers_at_once_one_version_comes_out_whole(store: Store, same: 
         assert sum(outcome.new for outcome in outcomes) == 1  # type: ignore[attr-defined]
 
 
-def test_two_appends_at_once_never_lose_a_row(store: Store) -> None:
+def test_two_concurrent_appends_lose_no_row(store: Store) -> None:
     publish(store, "cleaned/v1/MES", bars(10))
     barrier = threading.Barrier(2)
     lost: list[int] = []
@@ -452,7 +452,7 @@ def test_a_copy_of_a_lake_can_be_read(new_store: NewStore) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"[1]", b'{"format": 1}', b"\x00\xff"])
-def test_a_manifest_that_lies_is_refused(store: Store, content: bytes) -> None:
+def test_a_manifest_whose_checksum_does_not_match_is_refused(store: Store, content: bytes) -> None:
     store.put("cleaned/v1/MES/manifest.json", content)
     with pytest.raises(DatasetIntegrityError, match="can't be trusted"):
         Lake(store).read(ref("cleaned/v1/MES"))
@@ -465,7 +465,7 @@ def test_a_manifest_copied_to_another_version_is_refused(store: Store) -> None:
         Lake(store).read(ref("cleaned/v2/MES"))
 
 
-def test_files_put_there_by_hand_are_not_published_over(store: Store) -> None:
+def test_files_that_no_manifest_lists_are_not_overwritten(store: Store) -> None:
     store.put("cleaned/v1/MES/mine.parquet", b"mine")
     with pytest.raises(DatasetConflictError, match="by hand"):
         publish(store, "cleaned/v1/MES", bars())
@@ -487,7 +487,7 @@ def test_a_version_as_a_store_is_read_only(store: Store) -> None:
     assert view.list_folder().objects == (view.head("part-00000.parquet"),)
 
 
-def test_a_version_on_this_machine_is_read_where_it_lies(store: Store) -> None:
+def test_a_version_on_this_machine_is_read_in_place(store: Store) -> None:
     manifest = publish(store, "cleaned/v1/MES", bars()).manifest
     view, key = DatasetStore(store, manifest, store.address), "part-00000.parquet"
     content = view.get(key)
@@ -502,7 +502,7 @@ def test_a_version_on_this_machine_is_read_where_it_lies(store: Store) -> None:
         view.open_file("none.parquet")
 
 
-def test_a_file_that_was_replaced_is_not_opened_and_its_copy_is(tmp_path: Path) -> None:
+def test_a_copied_file_is_read_and_a_replaced_one_refused(tmp_path: Path) -> None:
     store = open_store(StoreAddress(f"file://{tmp_path}"))
     manifest = publish(store, "cleaned/v1/MES", bars()).manifest
     key = "cleaned/v1/MES/part-00000.parquet"
@@ -519,7 +519,7 @@ def test_a_file_that_was_replaced_is_not_opened_and_its_copy_is(tmp_path: Path) 
 # -- deprecation and retention ---------------------------------------------------------------------
 
 
-def test_latest_passes_over_what_is_deprecated(store: Store) -> None:
+def test_the_latest_version_is_the_newest_that_is_not_deprecated(store: Store) -> None:
     for version in ("v1", "v2"):
         publish(store, f"cleaned/{version}/MES", bars(seed=int(version[1])))
     lake = Lake(store)
@@ -534,7 +534,7 @@ def test_latest_passes_over_what_is_deprecated(store: Store) -> None:
     assert lake.resolve(ref("cleaned/MES")).version == "v2"
 
 
-def test_what_is_retired_is_shown_first_and_shared_files_stay(store: Store) -> None:
+def test_retirement_is_shown_first_and_keeps_shared_files(store: Store) -> None:
     publish(store, "cleaned/v1/MES", bars(10))
     publish(store, "cleaned/MES", bars(10, start="2024-02-01"), append=True)
     publish(store, "cleaned/v2/MES", bars(20, seed=3))
@@ -552,7 +552,7 @@ def test_what_is_retired_is_shown_first_and_shared_files_stay(store: Store) -> N
     assert {key.split("/")[1] for key in listed_keys(store)} == {"v2"}
 
 
-def test_only_what_is_old_or_deprecated_is_retired(store: Store) -> None:
+def test_only_old_or_deprecated_versions_are_retired(store: Store) -> None:
     for number in (1, 2, 3):
         publish(store, f"cleaned/v{number}/MES", bars(seed=number))
     lake = Lake(store)
@@ -569,7 +569,7 @@ def test_only_what_is_old_or_deprecated_is_retired(store: Store) -> None:
     assert chosen(older_than_days=2) == []
 
 
-def test_what_a_killed_publication_left_is_retired_after_an_hour(store: Store) -> None:
+def test_files_of_a_killed_publication_are_retired_after_an_hour(store: Store) -> None:
     faulty = FaultyStore(store, [Fault(("put_if_absent",), nth=3)])
     with pytest.raises(SimulatedCrash):
         publish(faulty, "cleaned/v1/MES", bars())
@@ -586,7 +586,7 @@ def test_what_a_killed_publication_left_is_retired_after_an_hour(store: Store) -
 # -- lineage ---------------------------------------------------------------------------------------
 
 
-def test_lineage_is_walked_both_ways(store: Store) -> None:
+def test_lineage_lists_sources_and_products(store: Store) -> None:
     def source(dataset: str) -> tuple[Dependency, ...]:
         manifest = Lake(store).read(ref(dataset))
         return tuple(Dependency(f.key, f.etag, dataset) for f in manifest.files)

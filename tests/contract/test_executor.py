@@ -140,7 +140,7 @@ def test_a_single_worker_has_the_first_slot(executor: Executor) -> None:
     assert outcome.result[1] == "cuda:0"
 
 
-def test_every_process_keeps_a_slot_of_its_own_and_so_a_gpu() -> None:
+def test_every_process_keeps_its_own_slot_and_gpu() -> None:
     outcomes = list(JoblibExecutor(4).run([0.3] * 4 + [0.01] * 8, SetupPerSlot()))
     devices = dict(o.result for o in outcomes if o.result)
     assert sorted(devices.values()) == ["cuda:0", "cuda:0", "cuda:1", "cuda:2"]
@@ -158,7 +158,7 @@ def test_the_outcome_holds_the_task_itself(executor: Executor) -> None:
     assert {id(o.task) for o in outcomes} == {id(task) for task in tasks}
 
 
-def test_no_task_needs_no_worker(executor: Executor) -> None:
+def test_without_tasks_no_worker_is_started(executor: Executor) -> None:
     def setup() -> Callable[[int], int]:
         raise AssertionError
 
@@ -189,7 +189,7 @@ def test_the_worker_is_set_up_once_per_process(executor: Executor) -> None:
     assert len({process for process, _ in workers}) == len(workers)
 
 
-def test_a_setup_that_fails_is_raised_once_as_what_it_is(executor: Executor) -> None:
+def test_a_failed_setup_is_raised_once_with_its_own_error(executor: Executor) -> None:
     def setup() -> Callable[[int], int]:
         raise ModelNotFoundError("no model x", hint="make one")
 
@@ -198,12 +198,12 @@ def test_a_setup_that_fails_is_raised_once_as_what_it_is(executor: Executor) -> 
     assert caught.value.hint == "make one"
 
 
-def test_it_runs_a_second_time(executor: Executor) -> None:
+def test_an_executor_can_run_twice(executor: Executor) -> None:
     for _ in range(2):
         assert len(list(executor.run(work(3), setup_act))) == 3
 
 
-def test_closing_early_stops_the_rest(executor: Executor, tmp_path: Path) -> None:
+def test_closing_early_stops_the_remaining_tasks(executor: Executor, tmp_path: Path) -> None:
     def setup() -> Callable[[int], None]:
         return lambda task: (tmp_path / str(task)).touch() or time.sleep(0.05)
 
@@ -214,7 +214,7 @@ def test_closing_early_stops_the_rest(executor: Executor, tmp_path: Path) -> Non
     assert len(list(tmp_path.iterdir())) < 10
 
 
-def test_an_error_thrown_at_the_consumer_stops_the_rest(executor: Executor) -> None:
+def test_an_error_in_the_consumer_stops_the_remaining_tasks(executor: Executor) -> None:
     def consume() -> None:
         for _ in executor.run(["slow"] * 50, setup_act):
             raise LookupError
@@ -250,7 +250,7 @@ def test_a_setup_error_that_does_not_pickle_is_still_named(pool: JoblibExecutor)
         list(pool.run([1, 2], setup))
 
 
-def test_tasks_are_sent_as_they_are_needed(pool: JoblibExecutor) -> None:
+def test_tasks_are_sent_to_workers_as_they_are_needed(pool: JoblibExecutor) -> None:
     class Tasks(list[int]):
         taken_count = 0
 
@@ -284,7 +284,7 @@ def test_threads_are_divided_before_anything_is_imported() -> None:
         ("segfault", "was killed by SIGSEGV"),
     ],
 )
-def test_a_task_that_kills_its_process_is_named_and_the_others_go_on(
+def test_a_task_that_kills_its_process_is_named_and_the_others_are_finished(
     pool: JoblibExecutor, task: str, cause: str
 ) -> None:
     tasks = [*work(5), task, *work(8)]
@@ -304,7 +304,7 @@ def test_a_crash_in_a_native_library_has_a_traceback(pool: JoblibExecutor) -> No
     assert "in segfault" in lost.failure.traceback
 
 
-def test_two_killers_are_both_named(pool: JoblibExecutor) -> None:
+def test_two_tasks_that_kill_their_process_are_both_named(pool: JoblibExecutor) -> None:
     tasks = [*work(4), "sigkill 1", "exit 2", *work(6), "raise"]
     outcomes = list(pool.run(tasks, setup_act))
     assert Counter(o.task for o in outcomes) == Counter(tasks)
@@ -315,7 +315,7 @@ def test_two_killers_are_both_named(pool: JoblibExecutor) -> None:
     }
 
 
-def test_an_innocent_task_in_a_killed_process_succeeds_the_second_time(
+def test_a_task_that_was_lost_with_a_killed_process_succeeds_when_it_is_run_again(
     pool: JoblibExecutor, tmp_path: Path
 ) -> None:
     def setup() -> Callable[[int], int]:
@@ -333,7 +333,9 @@ def test_an_innocent_task_in_a_killed_process_succeeds_the_second_time(
     assert {o.task: o.attempts for o in outcomes}[3] == 2
 
 
-def test_what_was_yielded_is_never_run_again(pool: JoblibExecutor, tmp_path: Path) -> None:
+def test_a_task_whose_result_was_yielded_is_never_run_again(
+    pool: JoblibExecutor, tmp_path: Path
+) -> None:
     def setup() -> Callable[[int], None]:
         def note(task: int) -> None:
             (tmp_path / f"{task} {time.monotonic_ns()}").touch()
@@ -354,7 +356,9 @@ def test_a_setup_that_kills_every_process_is_an_error_of_the_run(pool: JoblibExe
         list(pool.run(range(6), lambda: os._exit(9)))
 
 
-def test_a_setup_that_dies_once_is_tried_again(pool: JoblibExecutor, tmp_path: Path) -> None:
+def test_a_setup_that_kills_its_process_once_is_tried_again(
+    pool: JoblibExecutor, tmp_path: Path
+) -> None:
     def setup() -> Callable[[int], int]:
         first = tmp_path / "first"
         if not first.exists():
@@ -383,7 +387,7 @@ def test_a_task_that_will_not_stop_is_killed_after_the_grace_period() -> None:
     assert time.monotonic() - start < 3
 
 
-def test_a_run_that_has_ended_leaves_no_thread_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_run_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     def wait_and_linger(sentinels: list[Any]) -> list[Any]:
         dead = wait(sentinels)
         time.sleep(0.2)
@@ -508,7 +512,7 @@ def test_a_second_ctrl_c_ends_the_grace_period(
 
 
 @pytest.mark.parametrize("delay_s", [0.05, 0.2, 0.4])
-def test_ctrl_c_while_processes_start_leaves_no_word_on_stderr(
+def test_ctrl_c_while_processes_start_prints_nothing_on_stderr(
     script: subprocess.Popen[str], tmp_path: Path, delay_s: float
 ) -> None:
     assert line(script) == "begin"
@@ -520,7 +524,7 @@ def test_ctrl_c_while_processes_start_leaves_no_word_on_stderr(
     wait_until(lambda: session_of(script.pid) == [])
 
 
-def test_workers_do_not_outlive_a_run_that_is_killed(
+def test_workers_end_when_their_run_is_killed(
     script: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     assert (line(script), line(script)) == ("begin", "outcome")

@@ -126,7 +126,7 @@ STRANGE = {
 
 
 @pytest.mark.parametrize("horizon", [1, 7, 64, 65, 150])
-def test_the_answer_has_the_shape_that_was_asked_for(forecaster: Forecaster, horizon: int):
+def test_a_forecast_has_the_requested_shape(forecaster: Forecaster, horizon: int):
     context = pad(ordinary(4))
     answer = ask(forecaster, context, horizon, (0.1, 0.5, 0.9))
     assert answer.shape == (4, horizon, 3)
@@ -135,7 +135,7 @@ def test_the_answer_has_the_shape_that_was_asked_for(forecaster: Forecaster, hor
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_a_strange_series_has_a_finite_forecast_of_its_own_magnitude(
+def test_an_unusual_series_has_a_finite_forecast_of_its_own_magnitude(
     forecaster: Forecaster, name: str
 ):
     context = pad([np.array(STRANGE[name])])
@@ -146,7 +146,9 @@ def test_a_strange_series_has_a_finite_forecast_of_its_own_magnitude(
 
 
 @pytest.mark.parametrize("horizon", [5, 70])
-def test_neighbours_order_and_padding_change_nothing(forecaster: Forecaster, horizon: int):
+def test_other_series_their_order_and_padding_do_not_change_a_forecast(
+    forecaster: Forecaster, horizon: int
+):
     series = ordinary() + [np.array(values) for values in STRANGE.values()]
     if forecaster.info.samples:
         series, horizon = series[::3], min(horizon, 20)
@@ -161,7 +163,7 @@ def test_neighbours_order_and_padding_change_nothing(forecaster: Forecaster, hor
         assert distance(alone, together[n : n + 1], row).max() <= FLOAT32_SHARE
 
 
-def test_the_same_question_has_the_same_answer_to_the_last_bit(forecaster: Forecaster):
+def test_equal_requests_give_bitwise_equal_forecasts(forecaster: Forecaster):
     context = pad(ordinary(6))
     assert np.array_equal(ask(forecaster, context), ask(forecaster, context))
 
@@ -173,21 +175,21 @@ def test_a_context_that_is_too_long_is_cut(forecaster: Forecaster):
     assert distance(ask(forecaster, long), cut, long).max() <= FLOAT32_SHARE
 
 
-def test_the_request_is_left_as_it_is(forecaster: Forecaster):
+def test_a_forecast_does_not_modify_its_request(forecaster: Forecaster):
     context = pad(ordinary(4))
     original = context.copy()
     ask(forecaster, context, 70)
     assert np.array_equal(context, original, equal_nan=True)
 
 
-def test_levels_are_found_by_tolerance_and_come_in_the_order_asked(forecaster: Forecaster):
+def test_levels_match_within_a_tolerance_and_keep_the_requested_order(forecaster: Forecaster):
     context = pad(ordinary(4))
     expected = ask(forecaster, context, levels=(0.3, 0.5))
     actual = ask(forecaster, context, levels=(0.1 + 0.2, 0.5 + 1e-9))
     assert distance(actual, expected, context).max() <= FLOAT32_SHARE
 
 
-def test_a_level_between_trained_ones_lies_between_their_quantiles(forecaster: Forecaster):
+def test_a_level_between_trained_levels_has_a_quantile_between_theirs(forecaster: Forecaster):
     context = pad(ordinary(4))
     levels = (0.2, 0.23, 0.25 if 0.25 in forecaster.info.levels else 0.3)
     low, between, high = np.moveaxis(ask(forecaster, context, levels=levels), -1, 0)
@@ -207,7 +209,7 @@ def test_a_level_outside_the_trained_range_is_refused(forecaster: Forecaster):
 
 
 @pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
-def test_a_shift_and_a_scale_pass_through_the_model(name: str, folder: Path):
+def test_shifting_and_scaling_a_series_shifts_and_scales_its_forecast(name: str, folder: Path):
     forecaster, context = load(name, folder), pad(ordinary()[2:])
     plain = ask(forecaster, context)
     moved = ask(forecaster, context * np.float32(2**70))
@@ -215,7 +217,7 @@ def test_a_shift_and_a_scale_pass_through_the_model(name: str, folder: Path):
 
 
 @pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
-def test_far_from_zero_the_normalisation_stays_exact_in_either_precision(name: str, folder: Path):
+def test_normalisation_stays_exact_far_from_zero_in_either_precision(name: str, folder: Path):
     """What bfloat16 normalisation would ruin: a spread of 1 at an offset of 2^20."""
     wave = np.round(np.sin(np.arange(96)) * 8) / 8
     near, far = pad([wave]), pad([wave + 2.0**20])
@@ -235,7 +237,7 @@ def test_bfloat16_stays_near_float32(name: str, horizon: int, folder: Path):
 
 
 @pytest.mark.parametrize("name", ["bolt", "lean", "chronos2"])
-def test_bfloat16_depends_on_neighbours_no_more_than_it_rounds(name: str, folder: Path):
+def test_in_bfloat16_other_series_change_a_forecast_by_rounding_only(name: str, folder: Path):
     forecaster, series = load(name, folder, "bfloat16"), ordinary()[2:]
     context = pad(series)
     together = ask(forecaster, context)

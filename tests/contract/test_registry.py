@@ -101,7 +101,9 @@ def test_a_version_is_its_files_and_the_manifest_that_lists_them(
     assert (version.parameters, version.context_length, version.prediction_length) == (17, 512, 64)
 
 
-def test_the_same_content_again_changes_nothing(store: Store, first_folder: Path) -> None:
+def test_publishing_the_same_content_again_changes_nothing(
+    store: Store, first_folder: Path
+) -> None:
     publish(store, first_folder)
     before = contents(store)
     again = publish(store, first_folder, who="bob@bench")
@@ -119,7 +121,9 @@ def test_other_content_under_a_published_version_is_refused(
     assert contents(store) == before
 
 
-def test_files_put_there_by_hand_are_never_published_over(store: Store, first_folder: Path) -> None:
+def test_files_that_no_manifest_lists_are_never_overwritten(
+    store: Store, first_folder: Path
+) -> None:
     store.put("models/tiny/v1.0/config.json", b"{}")
     before = contents(store)
     with pytest.raises(ModelConflictError, match="by hand"):
@@ -128,7 +132,7 @@ def test_files_put_there_by_hand_are_never_published_over(store: Store, first_fo
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_publish_killed_anywhere_leaves_nothing_to_read_and_is_completed_by_another(
+def test_a_killed_publication_leaves_no_version_and_can_be_completed(
     new_store: NewStore, first_folder: Path, tmp_path: Path, when: str
 ) -> None:
     undisturbed = new_store()
@@ -154,7 +158,7 @@ def test_a_publish_killed_anywhere_leaves_nothing_to_read_and_is_completed_by_an
     assert nth == 7  # claim, two files, manifest, no claim, ACTIVE
 
 
-def test_a_store_that_runs_full_leaves_nothing_to_read_and_what_was_active_stays(
+def test_a_full_store_leaves_no_version_and_keeps_the_active_one(
     store: Store, first_folder: Path, second_folder: Path
 ) -> None:
     def full() -> StorageError:
@@ -170,7 +174,7 @@ def test_a_store_that_runs_full_leaves_nothing_to_read_and_what_was_active_stays
     assert publish(store, second_folder, version="v1.1").new
 
 
-def test_what_a_killed_publish_left_is_shown_and_refused_to_other_content(
+def test_an_unfinished_version_is_listed_and_refuses_other_content(
     store: Store, first_folder: Path, second_folder: Path
 ) -> None:
     with pytest.raises(SimulatedCrash):
@@ -184,7 +188,7 @@ def test_what_a_killed_publish_left_is_shown_and_refused_to_other_content(
     assert publish(store, second_folder).activated
 
 
-def test_of_racing_publishers_of_one_version_one_content_wins_whole(
+def test_concurrent_publishers_of_a_version_leave_the_content_of_one(
     store: Store, first_folder: Path, second_folder: Path
 ) -> None:
     digests: list[str] = []
@@ -242,14 +246,16 @@ def test_rollbacks_go_back_one_version_at_a_time(three: Registry) -> None:
     assert rollback_version(three, "tiny", author()).version == "v1.0"
 
 
-def test_a_rollback_passes_over_what_was_deleted(three: Registry) -> None:
+def test_a_rollback_skips_deleted_versions(three: Registry) -> None:
     switch_version(three, "tiny", "v1.1", author())
     switch_version(three, "tiny", "v2.0", author())
     delete_version(three, "tiny", "v1.1", author())
     assert rollback_version(three, "tiny", author()).version == "v1.0"
 
 
-def test_of_two_operators_the_slower_one_is_told_what_is_active_now(three: Registry) -> None:
+def test_the_slower_of_two_concurrent_switches_fails_and_names_the_active_version(
+    three: Registry,
+) -> None:
     class Interrupted(FaultyStore):
         """Another operator switches between this one's look and its write."""
 
@@ -262,14 +268,14 @@ def test_of_two_operators_the_slower_one_is_told_what_is_active_now(three: Regis
     assert active(three.store) == "v1.1"
 
 
-def test_what_somebody_saw_can_be_made_a_condition(three: Registry) -> None:
+def test_a_switch_can_require_the_version_that_was_last_seen(three: Registry) -> None:
     switch_version(three, "tiny", "v1.1", author(), expected="v1.0")
     with pytest.raises(ModelConflictError, match=r"active is v1\.1 now"):
         switch_version(three, "tiny", "v2.0", author(), expected="v1.0")
     assert active(three.store) == "v1.1"
 
 
-def test_many_operators_at_once_lose_no_change(three: Registry) -> None:
+def test_concurrent_switches_lose_no_change(three: Registry) -> None:
     won: list[str] = []
 
     def go(number: int) -> None:
@@ -297,7 +303,7 @@ def test_a_switch_to_the_active_version_is_no_change(three: Registry) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_switch_killed_anywhere_has_happened_or_has_not(three: Registry, when: str) -> None:
+def test_a_killed_switch_has_either_happened_or_not(three: Registry, when: str) -> None:
     fault = Fault(WRITES, when=when)  # type: ignore[arg-type]
     with pytest.raises(SimulatedCrash):
         switch_version(Registry(FaultyStore(three.store, [fault])), "tiny", "v2.0", author())
@@ -307,7 +313,7 @@ def test_a_switch_killed_anywhere_has_happened_or_has_not(three: Registry, when:
 
 @pytest.mark.parametrize("door", ["publish", "restore"])
 @pytest.mark.parametrize("damage", ["a byte", "the end", "all"])
-def test_what_was_damaged_is_mended_by_the_same_content_again(
+def test_publishing_the_same_content_again_repairs_damage(
     store: Store,
     first_folder: Path,
     tmp_path: Path,
@@ -367,7 +373,7 @@ def test_a_version_that_becomes_active_while_it_is_being_deleted_stays(three: Re
     assert not three.is_being_deleted("tiny", "v2.0")
 
 
-def test_a_deletion_that_is_taken_back_leaves_an_unfinished_version_to_be_completed(
+def test_a_cancelled_deletion_leaves_a_version_that_can_be_completed(
     three: Registry, second_folder: Path
 ) -> None:
     store = three.store
@@ -390,9 +396,7 @@ def test_a_deletion_that_is_taken_back_leaves_an_unfinished_version_to_be_comple
     assert three.read("tiny", "v3.0").version == "v3.0"
 
 
-def test_a_claim_that_came_too_late_does_not_stay(
-    store: Store, first_folder: Path, second_folder: Path
-) -> None:
+def test_a_late_claim_is_removed(store: Store, first_folder: Path, second_folder: Path) -> None:
     class Overtaken(FaultyStore):
         """Another operator publishes other content just before the claim."""
 
@@ -407,7 +411,7 @@ def test_a_claim_that_came_too_late_does_not_stay(
     assert publish(store, first_folder).new is False
 
 
-def test_a_damaged_claim_protects_what_it_stands_beside(store: Store, first_folder: Path) -> None:
+def test_a_damaged_claim_still_protects_its_version(store: Store, first_folder: Path) -> None:
     store.put("models/tiny/v1.0/PUBLISHING", b"\xff")
     store.put("models/tiny/v1.0/config.json", b"{}")
     with pytest.raises(ModelConflictError, match=r"left unfinished \(by somebody unknown"):
@@ -416,7 +420,7 @@ def test_a_damaged_claim_protects_what_it_stands_beside(store: Store, first_fold
 
 
 @pytest.mark.parametrize("moment", ["before the manifest", "after the manifest"])
-def test_a_version_that_is_deleted_while_it_is_published_is_whole_or_gone(
+def test_a_version_deleted_during_its_publication_is_complete_or_gone(
     three: Registry, second_folder: Path, moment: str
 ) -> None:
     class Interrupted(FaultyStore):
@@ -438,7 +442,7 @@ def test_a_version_that_is_deleted_while_it_is_published_is_whole_or_gone(
     assert verify_versions(three, "tiny").problems == []
 
 
-def test_a_claim_to_delete_outlives_the_publisher_whose_place_it_took(
+def test_a_publisher_does_not_release_a_claim_to_delete(
     three: Registry, second_folder: Path
 ) -> None:
     class Interrupted(FaultyStore):
@@ -456,7 +460,7 @@ def test_a_claim_to_delete_outlives_the_publisher_whose_place_it_took(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_delete_killed_anywhere_leaves_a_version_whole_or_gone_and_can_be_finished(
+def test_a_killed_deletion_leaves_a_version_complete_or_gone_and_can_be_finished(
     new_store: NewStore, first_folder: Path, second_folder: Path, tmp_path: Path, when: str
 ) -> None:
     for nth in range(1, 20):
@@ -552,7 +556,7 @@ def test_a_backup_is_restored_into_another_bucket_byte_for_byte(
     assert rollback_version(Registry(other_store), "tiny", author()).version == "v1.0"
 
 
-def test_a_restore_leaves_alone_what_is_there(
+def test_a_restore_keeps_versions_that_exist(
     three: Registry, new_store: NewStore, tmp_path: Path
 ) -> None:
     write_archive(three, [], tmp_path / "models.tar")
@@ -565,7 +569,7 @@ def test_a_restore_leaves_alone_what_is_there(
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_restore_killed_anywhere_is_completed_by_another(
+def test_a_killed_restore_can_be_completed(
     new_store: NewStore, first_folder: Path, second_folder: Path, tmp_path: Path, when: str
 ) -> None:
     source = new_store()

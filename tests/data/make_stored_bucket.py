@@ -61,14 +61,14 @@ from tests.support.stored_bucket import (
     S3_URL,
     SPECS,
     STORED_URL,
+    command_json,
+    command_output,
     files_in,
     grouped_spec,
     numbers_of,
     placeless,
     rows_of,
     specs_of,
-    command_output,
-    command_json,
 )
 
 URL = STORED_URL

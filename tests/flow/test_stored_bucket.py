@@ -51,6 +51,8 @@ from tests.support.stored_bucket import (
     S3_URL,
     SPECS,
     STORED_URL,
+    command_json,
+    command_output,
     content_of,
     expected,
     files_in,
@@ -60,8 +62,6 @@ from tests.support.stored_bucket import (
     restore_folder,
     rows_of,
     specs_of,
-    command_output,
-    command_json,
 )
 
 EXPECTED = expected()
@@ -129,7 +129,7 @@ def receipts() -> list[str]:
 # -- the store -------------------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_restored_has_the_etags_that_receipts_name(untouched: str) -> None:
+def test_a_restored_folder_has_the_etags_that_receipts_name(untouched: str) -> None:
     store = open_store(StoreAddress(untouched))
     assert set(json.loads(MTIMES.read_text())) == {*content_of(FOLDER)}
     named = 0
@@ -150,7 +150,7 @@ def test_a_folder_that_is_restored_has_the_etags_that_receipts_name(untouched: s
 
 
 @pytest.mark.parametrize("name", MARKED)
-def test_a_forecast_that_is_stored_is_not_made_again(name: str, folder: Path) -> None:
+def test_a_stored_forecast_is_not_computed_again(name: str, folder: Path) -> None:
     run = command_json(f"forecast {ALL_FORECASTS[name]}", url(folder))
     counts = run["partitions"]
     assert run["specs"] == [EXPECTED["forecasts"][name]["spec"]]
@@ -159,7 +159,7 @@ def test_a_forecast_that_is_stored_is_not_made_again(name: str, folder: Path) ->
     assert roots(news(folder)) == {"audit"}
 
 
-def test_a_backtest_that_is_stored_computes_nothing_and_has_the_same_leaderboard(
+def test_a_stored_backtest_computes_nothing_and_has_the_same_leaderboard(
     folder: Path,
 ) -> None:
     result = command_json(BACKTEST, url(folder))
@@ -176,7 +176,7 @@ def test_a_backtest_that_is_stored_computes_nothing_and_has_the_same_leaderboard
             assert (folder / key).read_bytes() == twin.read_bytes()
 
 
-def test_forecasts_that_are_stored_are_evaluated_as_ever(folder: Path) -> None:
+def test_stored_forecasts_are_evaluated_with_the_same_figures(folder: Path) -> None:
     result = command_json(EVALUATE, url(folder))
     stored = [*(FOLDER / "sales/evaluations").glob("*.json")]
     assert timeless(result) in [timeless(json.loads(path.read_bytes())) for path in stored]
@@ -184,7 +184,7 @@ def test_forecasts_that_are_stored_are_evaluated_as_ever(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", QUALITY)
-def test_quality_that_is_stored_is_not_measured_again(name: str, folder: Path) -> None:
+def test_stored_quality_is_not_measured_again(name: str, folder: Path) -> None:
     code = 1 if name == "dataset" else 0
     report = command_json(QUALITY[name], url(folder), code=code)
     prefix = "lake" if name == "dataset" else "sales"
@@ -219,9 +219,7 @@ def test_a_dataset_that_was_cleaned_is_not_cleaned_again(folder: Path) -> None:
         ("cleaned/v1.1/QUOTES", "publish {file} cleaned/QUOTES --schema ohlcv --append"),
     ],
 )
-def test_rows_that_are_published_already_are_not_published_again(
-    dataset: str, flags: str, folder: Path
-) -> None:
+def test_published_rows_are_not_published_again(dataset: str, flags: str, folder: Path) -> None:
     frame = read_partitioned_dataset(f"{url(folder)}/lake/{dataset}")
     if "--append" in flags:
         frame = frame[frame["timestamp"] >= "2024-02-01"]
@@ -233,14 +231,14 @@ def test_rows_that_are_published_already_are_not_published_again(
 
 
 @pytest.mark.parametrize("name", FEATURES)
-def test_a_feature_set_that_is_stored_is_found(name: str, folder: Path) -> None:
+def test_a_stored_feature_set_is_found(name: str, folder: Path) -> None:
     Path("recipe.yaml").write_text(RECIPE)
     result = command_json(FEATURES[name], url(folder), recipe="recipe.yaml")
     assert result["new"] is False
     assert news(folder) == set()
 
 
-def test_a_file_that_the_loader_has_processed_stays_processed(folder: Path) -> None:
+def test_a_file_processed_by_the_loader_stays_processed(folder: Path) -> None:
     Path("loader.yaml").write_text(LOADER_CONFIG.format(url=url(folder)))
     loader = ParquetDataLoader("loader.yaml")
     first, second = loader.discover_files("EURUSD", year=2014)
@@ -248,7 +246,7 @@ def test_a_file_that_the_loader_has_processed_stays_processed(folder: Path) -> N
     assert not loader.is_already_processed(second)
 
 
-def test_a_forecast_made_again_is_the_stored_one(folder: Path) -> None:
+def test_a_forecast_computed_again_equals_the_stored_one(folder: Path) -> None:
     for name in ("wide", "month", "symbol", "dataset"):
         command_output(f"forecast {FORECASTS[name]} --overwrite --quiet", url(folder))
         stored = EXPECTED["forecasts"][name]
@@ -263,20 +261,20 @@ def test_a_forecast_made_again_is_the_stored_one(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ALL_FORECASTS)
-def test_forecasts_that_are_stored_give_their_numbers(name: str, untouched: str) -> None:
+def test_stored_forecasts_are_read_with_the_same_numbers(name: str, untouched: str) -> None:
     stored = dict(EXPECTED["forecasts"][name])
     spec = stored.pop("spec")
     assert numbers_of(untouched, ALL_FORECASTS[name], spec) == stored
 
 
 @pytest.mark.parametrize("name", ["nano", "registry"])
-def test_forecasts_that_are_stored_are_verified(name: str, untouched: str) -> None:
+def test_stored_forecasts_are_verified(name: str, untouched: str) -> None:
     report = command_json(f"verify {FORECASTS[name]}", untouched)
     assert (report["differences"], report["series"]) == ([], {"nano": 6, "registry": 2}[name])
 
 
 @pytest.mark.parametrize("name", READINGS)
-def test_what_scripts_read_of_the_bucket_is_as_it_was(name: str, untouched: str) -> None:
+def test_the_json_that_scripts_read_has_not_changed(name: str, untouched: str) -> None:
     output = placeless(command_json(READINGS[name], untouched), untouched)
     assert output == EXPECTED["readings"][name]
 
@@ -298,7 +296,7 @@ def test_every_version_of_a_dataset_has_its_rows(dataset: str, untouched: str) -
     assert rows == {name: value for name, value in stored.items() if name != "sums"}
 
 
-def test_a_feature_set_tells_how_it_was_made(untouched: str) -> None:
+def test_a_stored_feature_set_has_its_recipe_and_scaler(untouched: str) -> None:
     first, second = (read_feature_set(f"{untouched}/lake/features/{v}/mine") for v in ("v1", "v2"))
     assert first.recipe.to_dict() == second.recipe.to_dict()
     assert first.recipe.name == yaml.safe_load(RECIPE)["name"]
@@ -306,7 +304,7 @@ def test_a_feature_set_tells_how_it_was_made(untouched: str) -> None:
     assert first.learned.scaler is not None
 
 
-def test_a_failure_that_is_stored_is_told(untouched: str) -> None:
+def test_a_stored_failure_is_shown(untouched: str) -> None:
     flags = "--prefix broken --model seasonal-naive --horizon 2"
     assert "failed: 2024/01/part-00000: CorruptedFileError" in command_output(
         f"status {flags}", untouched
@@ -316,7 +314,7 @@ def test_a_failure_that_is_stored_is_told(untouched: str) -> None:
 # -- the registry ----------------------------------------------------------------------------------
 
 
-def test_the_switch_that_is_stored_can_be_taken_back(folder: Path) -> None:
+def test_a_stored_switch_can_be_rolled_back(folder: Path) -> None:
     manager = ModelManager(bucket=url(folder), prefix="sales")
     summary, active = manager.show_model("tiny")
     assert [entry.version for entry in summary.versions] == ["v1.0", "v1.1"]
@@ -330,7 +328,7 @@ def test_the_switch_that_is_stored_can_be_taken_back(folder: Path) -> None:
     assert specs_of(SPECS["what is active"], url(folder)) == EXPECTED["specs"]["what is active"]
 
 
-def test_a_model_that_is_published_again_is_the_stored_one(folder: Path, tmp_path: Path) -> None:
+def test_a_model_published_again_is_the_stored_one(folder: Path, tmp_path: Path) -> None:
     manager = ModelManager(bucket=url(folder), prefix="sales")
     assert manager.verify_model("tiny").problems == []
     fetched = manager.fetch_model("tiny", "v1.0")
@@ -404,7 +402,7 @@ WAYS = {
 }
 
 
-def test_manifests_of_forecasts_name_what_is_there(untouched: str) -> None:
+def test_manifests_of_forecasts_list_the_existing_objects(untouched: str) -> None:
     store = open_store(StoreAddress(untouched))
     manifests = [key for key, _ in files_in(FOLDER) if key.endswith("/_manifest.parquet")]
     assert len(manifests) == 7
@@ -435,7 +433,7 @@ def counts_of(name: str) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", ARRAYS)
-def test_a_plan_that_is_stored_is_read_and_written_to_the_same_bytes(
+def test_a_stored_plan_is_read_and_written_to_the_same_bytes(
     name: str, objects: Store, tmp_path: Path
 ) -> None:
     _, _, _, run_id, digest, _ = EXPECTED["orders"][name]
@@ -454,7 +452,7 @@ def test_a_plan_that_is_stored_is_read_and_written_to_the_same_bytes(
     assert {task.spec for share in tasks for task in share} == {planned_spec(name)}
 
 
-def test_an_array_run_that_is_stored_is_done(objects: Store) -> None:
+def test_a_stored_array_run_has_nothing_left_to_do(objects: Store) -> None:
     before = keys_of(objects)
     assert counts_of("done") == (3, 0)
     run = command_json(f"forecast {ARRAYS['done']}", S3_URL)
@@ -467,7 +465,7 @@ def test_an_array_run_that_is_stored_is_done(objects: Store) -> None:
     assert np.isfinite(frame["predictions"].astype(float)).sum() == 36
 
 
-def test_a_child_that_is_started_once_more_does_nothing(
+def test_a_child_started_again_does_nothing(
     objects: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = keys_of(objects)
@@ -481,7 +479,7 @@ def test_a_child_that_is_started_once_more_does_nothing(
     capsys.readouterr()
 
 
-def test_children_do_a_plan_that_was_stored_and_never_begun(
+def test_children_execute_a_stored_plan_that_was_never_started(
     objects: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert counts_of("planned") == (0, 3)

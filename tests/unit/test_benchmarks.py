@@ -32,11 +32,11 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
         ("void at::native::vectorized_elementwise_kernel<4>", "other kernels"),
     ],
 )
-def test_kernels_are_told_by_their_names(load: Any, kernel: str, kind: str) -> None:
+def test_kernels_are_classified_by_their_names(load: Any, kernel: str, kind: str) -> None:
     assert load("gpu").kind_of(kernel) == kind
 
 
-def test_what_no_kernel_ran_in_is_waiting_for_the_host(load: Any) -> None:
+def test_time_without_a_kernel_is_waiting_for_the_host(load: Any) -> None:
     gpu = load("gpu")
     kernels = {"gemm": 2.0, "elementwise": 1.0, "Memcpy DtoH": 5.0}
     shares = gpu.share_seconds(kernels, 4.0)
@@ -55,7 +55,7 @@ def test_the_series_a_gpu_is_fed_with_can_be_forecast(load: Any) -> None:
     assert not forecast.reasons.any()
 
 
-def test_without_a_gpu_its_benchmark_says_so() -> None:
+def test_without_a_gpu_its_benchmark_reports_that() -> None:
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")
@@ -99,7 +99,7 @@ def test_ratios_are_to_the_better_script(load: Any, table: Path) -> None:
     assert plots.ratios(ways, "script, best batch") == {1000: 1.0}
 
 
-def test_stages_and_the_rest_make_the_whole(load: Any, table: Path) -> None:
+def test_stages_and_remaining_time_add_up_to_the_total(load: Any, table: Path) -> None:
     plots = load("plots")
     for row in plots.read_rows(table):
         assert sum(plots.stage_seconds(row).values()) == pytest.approx(row["whole_s"])

@@ -108,7 +108,7 @@ def test_every_path_that_a_page_names_exists(page: Path) -> None:
     assert sorted(path for path in paths if not is_there(path)) == []
 
 
-def test_the_page_where_do_i_find_answers_with_paths_that_exist() -> None:
+def test_every_path_on_the_page_where_do_i_find_exists() -> None:
     text = (DOCS / "where.md").read_text(encoding="utf-8")
     rows = [row.split("|") for row in text.splitlines() if row.count("|") == 3]
     answers = [

@@ -171,7 +171,7 @@ def test_sentences_about_imports_are_compared_with_the_imports(sentence: str, ve
     assert find_claims(modules) == [Claim("top.part.module", sentence, verdict)]
 
 
-def test_a_package_speaks_for_its_modules() -> None:
+def test_an_import_of_a_package_counts_for_its_modules() -> None:
     modules = sources(
         part____init__='"""Title. Imports ``core`` only."""',
         part__first="import numpy\nfrom top.core import x",
@@ -228,11 +228,11 @@ def test_declarations_are_counted(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["def f(level): ...", "f(level=3)", "level = 3", 'print("level")', "f(level=job.depth)"]
 )
-def test_uses_are_no_declarations(text: str) -> None:
+def test_uses_are_not_declarations(text: str) -> None:
     assert find_places(sources(a=text), ["level"]) == {"level": {}}
 
 
-def test_modules_that_a_tool_writes_are_no_places() -> None:
+def test_generated_modules_are_not_counted_as_places() -> None:
     text = '''
     """Types of keywords. Written by a tool: do not edit."""
     class Options:
@@ -272,7 +272,7 @@ def test_the_report_is_printed_and_compared(
     assert "lines 402 -> 402" in lines
 
 
-def test_what_only_one_report_has_is_shown_as_a_dash() -> None:
+def test_a_figure_that_one_report_lacks_is_shown_as_a_dash() -> None:
     text = house.format_comparison({"a": {"x": 1}}, {"a": {"y": 0.5}})
     assert [line.split() for line in text.splitlines()[1:]] == [
         ["x", "1", "->", "-", "*"],

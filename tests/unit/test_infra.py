@@ -91,7 +91,7 @@ def test_every_template_is_deployed() -> None:
 
 
 @pytest.mark.parametrize("name", configuration.TEMPLATES)
-def test_nothing_is_allowed_by_a_wildcard_but_for_a_written_reason(name: str) -> None:
+def test_no_wildcard_permission_lacks_a_written_reason(name: str) -> None:
     reasons = template(name).get("Metadata", {}).get("WildcardResources", {})
     used = set()
     for place, statement in statements(name):
@@ -107,7 +107,7 @@ def test_nothing_is_allowed_by_a_wildcard_but_for_a_written_reason(name: str) ->
     assert used == set(reasons)
 
 
-def test_no_role_is_given_a_policy_that_is_not_written_here() -> None:
+def test_every_policy_of_a_role_is_written_in_the_template() -> None:
     for name in configuration.TEMPLATES:
         for role in resources(name, "IAM::Role").values():
             assert "ManagedPolicyArns" not in role
@@ -129,7 +129,7 @@ def test_each_role_is_assumed_by_one_service() -> None:
     }
 
 
-def test_a_child_writes_only_what_it_makes() -> None:
+def test_a_child_may_write_only_its_own_outputs() -> None:
     (policy,) = resources("batch", "IAM::Role")["JobRole"]["Policies"]
     writes = {
         (action, resource["Sub"].partition("${Prefix}")[2])
@@ -190,7 +190,7 @@ def test_a_child_is_tried_again_for_a_lost_host_and_75_and_for_nothing_else(kind
 
 
 @pytest.mark.parametrize("kind", ["Cpu", "Gpu"])
-def test_machines_are_spot_scale_to_nothing_and_have_room(kind: str) -> None:
+def test_machines_are_spot_instances_scale_to_zero_and_have_enough_disk(kind: str) -> None:
     machines = resources("batch", "ComputeEnvironment")[f"{kind}Machines"]["ComputeResources"]
     assert (machines["Type"], machines["MinvCpus"]) == ("SPOT", 0)
     (disk,) = resources("batch", "LaunchTemplate")["Machine"]["LaunchTemplateData"][
@@ -202,7 +202,7 @@ def test_machines_are_spot_scale_to_nothing_and_have_room(kind: str) -> None:
     assert len(queue["JobStateTimeLimitActions"]) == 3
 
 
-def test_names_are_those_the_program_looks_for() -> None:
+def test_resource_names_are_those_the_program_looks_for() -> None:
     for kind, name in (("JobQueue", "JobQueueName"), ("JobDefinition", "JobDefinitionName")):
         names = sorted(entry[name]["Sub"] for entry in resources("batch", kind).values())
         assert names == ["${Name}-cpu", "${Name}-gpu"]
@@ -227,7 +227,7 @@ def test_the_bucket_is_private_encrypted_versioned_and_outlives_its_stack() -> N
     assert expiring == {"${Prefix}audit/", "${Prefix}plans/"}
 
 
-def test_what_this_job_writes_is_not_taken_for_something_that_has_come() -> None:
+def test_outputs_of_a_job_do_not_trigger_the_arrival_rule() -> None:
     pattern = resources("schedule", "Events::Rule")["NewObject"]["EventPattern"]["detail"]
     (passed,) = pattern["object"]["key"]
     written = {rule["Sub"].removeprefix("${Prefix}") for rule in passed["anything-but"]["prefix"]}
@@ -236,7 +236,7 @@ def test_what_this_job_writes_is_not_taken_for_something_that_has_come() -> None
     assert written == kept_folders
 
 
-def test_every_function_and_the_queue_of_last_resort_have_an_alarm() -> None:
+def test_every_function_and_the_dead_letter_queue_have_an_alarm() -> None:
     alarms = resources("observe", "CloudWatch::Alarm").values()
     watched = {d["Value"]["Sub"] for a in alarms for d in a["Dimensions"] if "Sub" in d["Value"]}
     functions = resources("schedule", "Lambda::Function").values()
@@ -254,7 +254,7 @@ def test_the_schedule_calls_the_planner_and_a_rule_the_closer() -> None:
     assert pattern["arrayProperties"] == {"index": [{"exists": False}]}
 
 
-def test_functions_call_doors_that_exist_and_arrivals_wait_longer_than_a_function_runs() -> None:
+def test_functions_call_existing_handlers_and_messages_stay_hidden_longer_than_they_run() -> None:
     functions = resources("schedule", "Lambda::Function")
     doors = {key: value["ImageConfig"]["Command"][0] for key, value in functions.items()}
     assert doors == {
@@ -317,7 +317,7 @@ def test_the_dockerfile_has_a_target_for_every_flavour_without_root_in_exec_form
         assert "USER 10001" in body[:ends]
 
 
-def test_what_the_dockerfile_copies_is_there_and_not_ignored() -> None:
+def test_files_copied_by_the_dockerfile_exist_and_are_not_ignored() -> None:
     ignored = (ROOT / ".dockerignore").read_text().splitlines()
     for line in dockerfile():
         if line.startswith("COPY") and "--from" not in line:
@@ -340,7 +340,7 @@ def test_base_images_are_tagged_and_can_be_pinned() -> None:
     assert again == pinned.replace("a" * 64, "b" * 64)
 
 
-def test_the_planners_image_holds_what_its_doors_import() -> None:
+def test_the_planner_image_contains_the_imports_of_its_handlers() -> None:
     text = (INFRA / "planner-requirements.txt").read_text()
     names = {line for line in text.splitlines() if line and not line.startswith("#")}
     pinned = (ROOT / "constraints.txt").read_text().lower()
@@ -371,7 +371,7 @@ def _module(distribution: str) -> str:
 
 
 @pytest.mark.parametrize("target", ["deploy", "destroy", "demo-batch"])
-def test_the_makefile_says_what_it_would_do(target: str) -> None:
+def test_the_makefile_prints_its_commands_in_a_dry_run(target: str) -> None:
     process = subprocess.run(
         ["make", "--dry-run", target], cwd=ROOT, capture_output=True, text=True, check=True
     )

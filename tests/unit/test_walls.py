@@ -53,7 +53,7 @@ def imports_of(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("library", WALLS)
-def test_each_library_stays_behind_its_wall(library: str) -> None:
+def test_each_library_is_imported_only_in_its_own_modules(library: str) -> None:
     outside = [
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")
@@ -91,7 +91,7 @@ def test_planning_and_workers_without_a_model_start_without_torch(statement: str
     subprocess.run([sys.executable, "-c", check], check=True, cwd=ROOT)
 
 
-def test_the_public_face_is_what_was_promised() -> None:
+def test_the_public_names_of_gigacast_are_the_documented_ones() -> None:
     assert gigacast.__all__ == [
         "ChronosLoader",
         "ChronosTrainer",
@@ -253,7 +253,7 @@ SIGNATURES = {
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
-def test_the_public_signatures_are_what_was_promised(name: str) -> None:
+def test_the_public_signatures_are_the_documented_ones(name: str) -> None:
     thing = attrgetter(name)(gigacast)
     signature = inspect.signature(thing)
     bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
@@ -261,7 +261,7 @@ def test_the_public_signatures_are_what_was_promised(name: str) -> None:
     assert str(plain) == SIGNATURES[name]
 
 
-def test_every_module_says_what_it_is() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [
         str(path.relative_to(PACKAGE))
         for path in PACKAGE.rglob("*.py")

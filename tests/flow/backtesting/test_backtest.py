@@ -129,7 +129,7 @@ def test_nothing_after_an_origin_reaches_the_forecast(tmp_path: Path, bolt: str)
     np.testing.assert_allclose(*medians, rtol=1e-5)
 
 
-def test_models_stand_side_by_side_with_seasonal_naive(bucket: Store, bolt: str) -> None:
+def test_every_model_is_compared_with_seasonal_naive(bucket: Store, bolt: str) -> None:
     put_panels(bucket)
     result = backtest(bucket, bolt, windows=2)
     names = {s.model.partition("/")[0] for s in result.leaderboard.standings}
@@ -162,7 +162,7 @@ def test_standings_are_sums_over_the_losses_of_partitions(folder: Store, bolt: s
         assert models[standing.model].wql == pytest.approx(mine[name])
 
 
-def test_the_leaderboard_is_stored_for_people_and_programs(folder: Store) -> None:
+def test_the_leaderboard_is_stored_as_markdown_and_json(folder: Store) -> None:
     put_panels(folder)
     result = backtest(folder)
     name = result.location.removeprefix(f"{folder.address.url}/")
@@ -250,7 +250,9 @@ def test_statistical_models_are_compared_with_the_others(folder: Store) -> None:
 # -- rerunning -------------------------------------------------------------------------------------
 
 
-def test_a_rerun_computes_nothing_and_one_more_model_only_itself(folder: Store, bolt: str) -> None:
+def test_a_rerun_computes_nothing_and_an_added_model_only_its_own_forecasts(
+    folder: Store, bolt: str
+) -> None:
     put_panels(folder)
     first = backtest(folder)
     again = backtest(folder)
@@ -289,7 +291,7 @@ def test_a_changed_input_is_backtested_again(folder: Store) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("nth", [1, 2, 3, 8])
-def test_a_backtest_killed_at_any_write_comes_to_the_same_figures(
+def test_a_backtest_killed_at_any_write_ends_with_the_same_figures(
     folder: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nth: int, when: Any
 ) -> None:
     put_panels(folder)
@@ -345,7 +347,7 @@ def test_a_broken_partition_is_named_and_the_others_are_compared(folder: Store) 
     assert result.leaderboard.partitions == 3
 
 
-def test_partitions_that_only_one_model_has_done_are_left_out(folder: Store, bolt: str) -> None:
+def test_partitions_that_only_one_model_has_forecast_are_left_out(folder: Store, bolt: str) -> None:
     put_panels(folder)
     backtest(folder, bolt)
     put_frame(folder, "2024/03/part-0.parquet", hourly_panel("2024-03"))
@@ -562,7 +564,7 @@ def test_actuals_are_found_in_parts_of_another_name_and_in_any_order(folder: Sto
     assert gigacast.evaluate(folder.address.url).matched == 12
 
 
-def test_versions_of_a_model_are_told_apart(folder: Store, bolt: str) -> None:
+def test_versions_of_a_model_are_evaluated_separately(folder: Store, bolt: str) -> None:
     panel = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
     january = panel["timestamp"] < "2024-02-01"
     put_frame(folder, "2024/01/part-0.parquet", panel[january])
@@ -619,7 +621,7 @@ def test_actuals_of_a_symbol_are_of_its_timeframe(folder: Store) -> None:
         gigacast.evaluate(folder.address.url, symbol="GBPUSD")
 
 
-def test_forecasts_of_csv_parts_are_evaluated_like_any(folder: Store) -> None:
+def test_forecasts_of_csv_parts_are_evaluated_like_others(folder: Store) -> None:
     panel = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
     january = panel["timestamp"] < "2024-02-01"
     for month, rows in (("01", january), ("02", ~january)):
@@ -642,7 +644,7 @@ def test_a_forecast_that_cannot_be_read_is_named_and_nothing_of_it_counts(folder
     assert run(["evaluate", "--bucket", folder.address.url, "--quiet"]) == 1
 
 
-def test_the_evaluation_is_stored_for_people_and_programs(folder: Store) -> None:
+def test_the_evaluation_is_stored_as_markdown_and_json(folder: Store) -> None:
     panel = hourly_panel("2024-01", items=("a",), steps=31 * 24 + 6)
     january = panel["timestamp"] < "2024-02-01"
     put_frame(folder, "2024/01/part-0.parquet", panel[january])

@@ -161,7 +161,7 @@ def test_auto_is_bfloat16_in_an_array_whatever_machine_plans(store: Store) -> No
 
 
 @pytest.mark.parametrize("answer", ["leave", "cancel", None])
-def test_ctrl_c_asks_whether_to_leave_or_to_cancel(
+def test_ctrl_c_asks_whether_to_leave_the_run_or_cancel_it(
     store: Store,
     batch: LocalBatch,
     capsys: pytest.CaptureFixture[str],

@@ -95,7 +95,7 @@ def assert_done_once(store: Store, partitions: int) -> None:
     assert set(receipt_counts.values()) == {1}
 
 
-def test_an_array_of_eight_writes_the_same_forecasts_as_a_local_run(
+def test_an_array_of_eight_children_writes_the_same_forecasts_as_a_local_run(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store, local = bucket_of(server, 20), bucket_of(server, 20)
@@ -137,7 +137,7 @@ def clumsy(child: int, after: int, signal_name: str, attempt: int = 1) -> dict[s
     return {"CHILD_ACCIDENT": json.dumps(accident)}
 
 
-def test_a_child_that_is_killed_is_named_and_a_local_run_does_the_rest(
+def test_a_killed_child_is_named_and_a_local_run_finishes_its_partitions(
     server: MotoServer, service: BatchService
 ) -> None:
     store = bucket_of(server, 4)
@@ -243,7 +243,7 @@ def test_a_cancelled_run_keeps_its_finished_partitions(
     assert_done_once(store, 4)
 
 
-def test_an_array_does_the_partitions_that_a_local_run_left(
+def test_an_array_forecasts_the_partitions_that_a_local_run_left(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store = bucket_of(server, 2)
@@ -268,7 +268,7 @@ def test_a_child_that_runs_too_long_is_ended_with_a_reason(
     assert "Job attempt duration exceeded timeout" in str(audit.failures[0]["message"])
 
 
-def test_a_run_that_finds_no_machine_ends_with_the_reason(
+def test_a_run_without_a_machine_ends_with_the_reason(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store = bucket_of(server, 1)
@@ -319,7 +319,7 @@ def test_a_job_that_waits_for_a_failed_one_never_runs(
 # -- more children than an array holds -------------------------------------------------------------
 
 
-def test_more_children_than_an_array_holds_are_several_arrays_of_one_run(
+def test_too_many_children_for_an_array_are_divided_into_several_arrays(
     server: MotoServer,
     batch: LocalBatch,
     service: BatchService,
@@ -344,7 +344,7 @@ class _Refusing(BatchService):
         return super().submit(request)
 
 
-def test_a_run_is_submitted_whole_or_not_at_all(
+def test_a_run_is_submitted_completely_or_not_at_all(
     server: MotoServer, batch: LocalBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gigacast.core.cost.array_plan.MAX_ARRAY", 2)
@@ -375,7 +375,7 @@ def test_a_run_is_closed_from_the_bucket_alone_and_closed_once(
     assert len(gigacast.read_forecasts(store.address.url, model="seasonal-naive")) == 2 * 3 * 6
 
 
-def test_the_handler_closes_a_run_when_batch_says_it_has_ended(
+def test_the_handler_closes_a_run_when_batch_reports_its_end(
     server: MotoServer, service: BatchService
 ) -> None:
     store = bucket_of(server, 1)

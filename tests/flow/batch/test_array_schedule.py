@@ -54,7 +54,7 @@ def arrived(*keys: str) -> dict[str, object]:
     return {"Records": [{"messageId": str(n), "body": body} for n, body in enumerate(bodies)]}
 
 
-def test_a_schedule_submits_what_is_pending_waits_its_turn_and_then_does_nothing(
+def test_a_schedule_submits_pending_work_waits_for_a_running_job_and_then_does_nothing(
     store: Store,
 ) -> None:
     hour = {"arguments": {"horizon": 6}}
@@ -75,7 +75,7 @@ def test_a_schedule_submits_what_is_pending_waits_its_turn_and_then_does_nothing
     assert lease_holder(store) == ""
 
 
-def test_an_empty_prefix_is_nothing_pending(store: Store) -> None:
+def test_an_empty_prefix_has_no_pending_work(store: Store) -> None:
     store.delete([entry.key for page in store.list() for entry in page])
     assert schedule.handle({}, None)["outcome"] == "nothing pending"
 
@@ -108,13 +108,13 @@ def test_a_new_partition_submits_a_run_and_waits_while_one_is_under_way(store: S
         "sales/2024/01/notes.txt",
     ],
 )
-def test_an_object_that_is_no_input_starts_nothing(store: Store, key: str) -> None:
+def test_an_object_that_is_not_an_input_starts_no_run(store: Store, key: str) -> None:
     assert arrival.handle(arrived(key), None)["outcome"] == "no new input"
     assert lease_holder(store) is None
 
 
 @pytest.mark.parametrize("body", ["junk", "[1]", "{}", '{"detail": {"object": 1}}'])
-def test_a_message_that_is_no_event_of_an_object_starts_nothing(store: Store, body: str) -> None:
+def test_a_message_that_is_not_an_object_event_starts_no_run(store: Store, body: str) -> None:
     event = {"Records": [{"messageId": "0", "body": body}]}
     assert arrival.handle(event, None) == {"outcome": "no new input", "batchItemFailures": []}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "scale.py"
 
 
-def test_nothing_is_lost_when_machines_are_lost_again_and_again(tmp_path: Path) -> None:
+def test_no_forecast_is_lost_when_machines_are_lost_repeatedly(tmp_path: Path) -> None:
     command = [sys.executable, str(SCRIPT), "1200", "--children", "12", "--seconds", "2"]
     accidents = ["--losses", "25", "--poisoned", "0.002", "--failing", "0.01"]
     process = subprocess.run(

@@ -169,7 +169,7 @@ def test_new_partitions_cost_only_themselves_and_share_the_earlier_files(lake: S
     assert manifest.parent == "v1"
 
 
-def test_other_rules_make_another_version_and_leave_the_first_as_it_is(lake: Store) -> None:
+def test_other_rules_make_another_version_and_keep_the_first(lake: Store) -> None:
     raw(lake)
     clean(lake)
     before = rows_of(lake, replace(TARGET, version="v1"))
@@ -196,7 +196,7 @@ def test_several_processes_make_the_same_version_as_one(lake: Store, tmp_path: P
     ("kind", "nth"), [("put_if_absent", 1), ("put_if_absent", 2), ("put", 1), ("put", 2)]
 )
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_kill_at_any_write_leaves_no_version_and_a_rerun_continues(
+def test_a_run_killed_at_any_write_leaves_no_version_and_a_rerun_continues(
     lake: Store, monkeypatch: pytest.MonkeyPatch, kind: Any, nth: int, when: Any
 ) -> None:
     raw(lake)
@@ -219,7 +219,7 @@ def test_a_kill_at_any_write_leaves_no_version_and_a_rerun_continues(
 
 
 @pytest.mark.parametrize("nth", range(1, 5))
-def test_a_kill_while_publishing_shows_no_half_version(
+def test_a_run_killed_while_publishing_leaves_no_partial_version(
     lake: Store, monkeypatch: pytest.MonkeyPatch, nth: int
 ) -> None:
     raw(lake)
@@ -345,7 +345,7 @@ def test_a_partition_that_loses_every_row_is_set_aside_with_its_reason(lake: Sto
     assert [file.rows for file in result.manifest.files] == [190] * 3
 
 
-def test_where_every_partition_loses_every_row_nothing_is_published(lake: Store) -> None:
+def test_when_every_partition_loses_every_row_nothing_is_published(lake: Store) -> None:
     lake.put("2024/04/part-00000.parquet", parquet_bytes(unreadable()))
     sources = Sources(lake.address)
     result = clean(lake, sources=sources)
@@ -382,7 +382,7 @@ def damaged_file(store: Store) -> str:
     return key
 
 
-def test_a_damaged_file_that_no_version_names_is_written_anew(lake: Store) -> None:
+def test_a_damaged_file_that_no_version_lists_is_written_again(lake: Store) -> None:
     raw(lake)
     assert clean(lake, limit=1).manifest is None
     damaged_file(lake)
@@ -412,7 +412,7 @@ def test_a_damaged_file_of_a_version_is_named_with_a_hint(lake: Store) -> None:
     assert clean(lake).new is False
 
 
-def test_partitions_beyond_the_thresholds_are_set_aside_and_other_thresholds_read_nothing_again(
+def test_partitions_beyond_thresholds_are_set_aside_and_new_thresholds_read_no_rows(
     lake: Store,
 ) -> None:
     sources = partitions(lake)
@@ -449,7 +449,7 @@ def test_with_a_failing_store_nothing_is_published(
     assert clean(lake).computed == 1
 
 
-def test_a_raw_file_that_was_replaced_behind_its_manifest_stops_the_version(lake: Store) -> None:
+def test_a_raw_file_that_differs_from_its_manifest_stops_the_version(lake: Store) -> None:
     raw(lake)
     lake.put("raw/FX/2024-01-15/year=2024/month=01/part-00000.parquet", parquet_bytes(bars(50)))
     result = clean(lake)
@@ -512,7 +512,7 @@ BERLIN = pd.date_range("2024-10-26 23:00", periods=6, freq="h", tz="UTC").tz_con
 
 @pytest.mark.parametrize("newest_first", [False, True])
 @pytest.mark.parametrize("as_text", [False, True])
-def test_the_hour_that_occurs_twice_is_told_apart_by_order(
+def test_the_repeated_hour_is_resolved_by_the_order_of_rows(
     lake: Store, newest_first: bool, as_text: bool
 ) -> None:
     local = BERLIN.tz_localize(None)
@@ -534,7 +534,7 @@ def test_the_hour_that_occurs_twice_is_told_apart_by_order(
         (["2024-03-31 01:00", "2024-03-31 02:30", "2024-03-31 03:00"], "do not exist"),
     ],
 )
-def test_local_times_that_the_order_does_not_settle_are_refused(
+def test_local_times_that_the_order_cannot_resolve_are_refused(
     lake: Store, times: list[str], problem: str
 ) -> None:
     frame = pd.DataFrame({"ds": pd.to_datetime(times), "close": np.arange(3.0)})
@@ -545,7 +545,7 @@ def test_local_times_that_the_order_does_not_settle_are_refused(
     assert f"1 local times {problem} in Europe/Berlin" in result.failures[0][1].message
 
 
-def test_dates_are_days_of_the_zone_even_without_a_midnight(lake: Store) -> None:
+def test_dates_are_days_of_their_zone_even_if_a_day_has_no_midnight(lake: Store) -> None:
     # In Havana clocks go forward at midnight of 10 March 2024, and back at 01:00 of 3 November.
     days = pd.DatetimeIndex(["2024-03-09", "2024-03-10", "2024-11-03", "2024-11-04"])
     frame = pd.DataFrame({"ds": days, "close": np.arange(4.0)})
@@ -556,7 +556,7 @@ def test_dates_are_days_of_the_zone_even_without_a_midnight(lake: Store) -> None
     assert cleaned_days.tolist() == days.strftime("%Y-%m-%d").tolist()
 
 
-def test_a_contract_gives_types_drops_bad_rows_and_is_kept_by_the_others(lake: Store) -> None:
+def test_a_contract_sets_types_drops_bad_rows_and_holds_for_the_others(lake: Store) -> None:
     frame = dirty("EURUSD").astype({"close": str})
     frame.loc[5, "close"] = "a lot"
     frame.loc[7, "high"] = 1.0
@@ -692,7 +692,7 @@ def panel(**columns: list[Any]) -> pd.DataFrame:
     [
         ({"ticker": ["A", "B", "C"]}, "ticker tells them apart: use --item_column ticker"),
         ({"site": [1, 2]}, "site tells them apart: use --item_column site"),
-        ({"store": ["x", "y"], "sku": [7, 8, 9]}, "store and sku command_output them apart"),
+        ({"store": ["x", "y"], "sku": [7, 8, 9]}, "store and sku tell them apart"),
     ],
 )
 def test_items_of_unnamed_columns_are_not_dropped_as_duplicates(
@@ -716,7 +716,7 @@ def test_items_of_unnamed_columns_are_not_dropped_as_duplicates(
     assert (allowed.manifest.rows, allowed.computed) == (40, 0)
 
 
-def test_rows_that_a_grid_moves_to_the_same_time_are_no_conflict(lake: Store) -> None:
+def test_rows_moved_to_the_same_time_by_the_grid_do_not_conflict(lake: Store) -> None:
     ticks = bars(300, step="7s").assign(trade_id=[f"t{n}" for n in range(300)])
     publish(lake, "raw/FX/2024-01-15", ticks, contract=None)
     rules = CleanRules(align="floor", frequency=Frequency.parse("min"))
@@ -748,7 +748,7 @@ def test_values_of_another_type_than_the_contracts_count_as_missing(lake: Store)
     )
 
 
-def test_rows_sent_twice_are_dropped_also_with_text_columns(lake: Store) -> None:
+def test_repeated_rows_are_dropped_also_with_text_columns(lake: Store) -> None:
     frame = bars(50).assign(venue="X")
     publish(lake, "raw/FX/2024-01-15", pd.concat([frame, frame]), contract=None)
     result = clean(lake, thresholds=STRICT_KEYS)

@@ -80,7 +80,7 @@ def test_with_json_stdout_has_nothing_else(
     assert err == ""
 
 
-def test_quiet_says_nothing(bucket: Store, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing(bucket: Store, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*flags(bucket), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
 
@@ -155,7 +155,7 @@ def test_show_draws_a_forecast(bucket: Store, capsys: pytest.CaptureFixture[str]
     assert "median" in out
 
 
-def test_show_of_an_unknown_partition_names_those_there_are(
+def test_show_of_an_unknown_partition_lists_the_existing_ones(
     bucket: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["show", "2024/01/part-00000", *flags(bucket)]) == 2
@@ -206,7 +206,7 @@ def change_a_forecast(store: Store) -> None:
     store.put(receipt_key(named.output_key, named.input_id, etag), store.get(receipt))
 
 
-def test_prune_says_first_what_it_would_delete(
+def test_prune_first_shows_the_objects_that_it_would_delete(
     bucket: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run([*flags(bucket), "--quiet"])
@@ -248,7 +248,7 @@ def test_prune_says_first_what_it_would_delete(
         (["frocast"], "frocast"),
     ],
 )
-def test_wrong_use_ends_in_one_clear_line(
+def test_wrong_usage_ends_in_one_clear_line(
     bucket: Store, capsys: pytest.CaptureFixture[str], arguments: list[str], says: str
 ) -> None:
     words = [argument.format(bucket=bucket.address.url) for argument in arguments]
@@ -290,7 +290,7 @@ def commands(group: click.Group = program, path: str = "") -> dict[str, click.Co
 
 
 @pytest.mark.parametrize("name", ["", *sorted(commands())])
-def test_every_command_helps_with_a_sentence_for_each_flag(
+def test_the_help_of_every_command_has_a_sentence_for_each_flag(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run([*name.split(), "--help"]) == 0
@@ -343,7 +343,7 @@ def predictions(store: Store) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("jobs", [["--n_jobs", "1"], ["--n_jobs", "2"]], ids=["inline", "joblib"])
-def test_a_run_killed_in_the_middle_and_rerun_equals_an_undisturbed_one(
+def test_a_killed_and_repeated_run_equals_an_uninterrupted_one(
     many: Store, tmp_path: Path, jobs: list[str]
 ) -> None:
     process = start(many, *jobs)
@@ -387,7 +387,7 @@ def test_an_interrupted_run_closes_its_audit_and_leaves_nothing_half_written(
     assert len(predictions(many)) == 60
 
 
-def test_show_of_a_series_without_a_frequency_says_so(
+def test_show_reports_a_series_without_a_frequency(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = open_store(StoreAddress(f"file://{tmp_path}/bucket"))

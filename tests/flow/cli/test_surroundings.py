@@ -30,7 +30,7 @@ def gigacast(*words: str, redirect: str = "", **environment: str) -> tuple[int, 
 
 
 @pytest.mark.parametrize("redirect", [">&-", ">&- 2>&-", "<&- >&- 2>&-", "<&- >&-"])
-def test_a_run_with_closed_streams_does_its_work(bucket: str, redirect: str) -> None:
+def test_a_run_with_closed_streams_finishes(bucket: str, redirect: str) -> None:
     code, errors = gigacast("--bucket", bucket, *NAIVE, redirect=redirect)
     assert code == 0
     assert "Traceback" not in errors
@@ -41,7 +41,7 @@ def test_a_run_with_closed_streams_does_its_work(bucket: str, redirect: str) -> 
         assert path.read_text().startswith("{")
 
 
-def test_a_disk_that_is_full_is_one_line(bucket: str) -> None:
+def test_a_full_disk_is_reported_in_one_line(bucket: str) -> None:
     code, errors = gigacast("plan", "--bucket", bucket, *NAIVE, redirect=">/dev/full")
     assert code == 1
     assert errors.strip() == "gigacast: the output can't be written: No space left on device"
@@ -56,7 +56,7 @@ def test_a_disk_that_is_full_is_one_line(bucket: str) -> None:
     ],
     ids=["C", "strict ASCII", "read-only home"],
 )
-def test_no_locale_and_no_home_is_needed(bucket: str, environment: dict[str, str]) -> None:
+def test_a_run_needs_neither_locale_nor_home(bucket: str, environment: dict[str, str]) -> None:
     assert gigacast("--bucket", bucket, *NAIVE, **environment)[0] == 0
     for command in ("status", "plan", "show"):
         words = [command] if command != "show" else ["show", "2024/01/part-ü"]
@@ -64,7 +64,7 @@ def test_no_locale_and_no_home_is_needed(bucket: str, environment: dict[str, str
         assert (code, "Traceback" in errors) == (0, False), errors
 
 
-def test_names_that_the_file_system_encoding_lacks_are_passed_over_by_name(bucket: str) -> None:
+def test_files_whose_names_cannot_be_decoded_are_skipped_and_named(bucket: str) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     code, errors = gigacast("--bucket", bucket, *NAIVE, **ascii_only)
     assert code == 2

@@ -63,7 +63,7 @@ def filled(bucket: Store) -> Store:
     return bucket
 
 
-def test_csv_comes_in_and_versions_go_out(filled: Store, capsys: Capture) -> None:
+def test_a_csv_is_imported_and_published_as_a_version(filled: Store, capsys: Capture) -> None:
     versions = json_of(filled, capsys, "versions")
     assert [(v["dataset"], v["version"], v["rows"], v["changelog"]) for v in versions] == [  # type: ignore[union-attr, index, call-overload]
         ("raw/MES", "2024-01-15", 100, "imported from bars.csv"),
@@ -128,7 +128,7 @@ def test_a_broken_contract_is_shown_rule_by_rule(filled: Store, capsys: Capture)
     assert "without a contract" in output_of(filled, capsys, "validate", "raw/MES", code=2)
 
 
-def test_a_contract_is_inferred_edited_and_held(filled: Store, capsys: Capture) -> None:
+def test_a_contract_is_inferred_edited_and_enforced(filled: Store, capsys: Capture) -> None:
     assert command(filled, "infer", "bars.csv", "--output", "mine.yaml") == 0
     text = Path("mine.yaml").read_text(encoding="utf-8")
     assert "- high >= low" in text
@@ -144,7 +144,7 @@ def test_a_contract_is_inferred_edited_and_held(filled: Store, capsys: Capture) 
     )
 
 
-def test_drift_is_named_field_by_field(filled: Store, capsys: Capture) -> None:
+def test_drift_is_listed_field_by_field(filled: Store, capsys: Capture) -> None:
     frame = pd.read_parquet("later.parquet").assign(trades=1)
     frame.to_parquet("more.parquet", index=False)
     assert command(filled, "publish", "more.parquet", "cleaned/v2/MES") == 0
@@ -170,7 +170,7 @@ def write_panel(path: str) -> None:
     pd.concat(rows).to_parquet(path, index=False)
 
 
-def test_order_is_held_within_each_file_and_uniqueness_over_all(
+def test_order_is_checked_within_each_file_and_uniqueness_across_all(
     bucket: Store, capsys: Capture
 ) -> None:
     Path("mine.yaml").write_text(
@@ -198,7 +198,7 @@ def test_order_is_held_within_each_file_and_uniqueness_over_all(
     assert "ordered" not in shown
 
 
-def test_rows_that_go_back_in_a_file_are_refused_and_counted(
+def test_rows_out_of_order_in_a_file_are_refused_and_counted(
     bucket: Store, capsys: Capture
 ) -> None:
     frame = bars(100)
@@ -223,7 +223,7 @@ def test_the_same_append_again_publishes_nothing(
     assert len(json_of(filled, capsys, "versions", "cleaned/MES")) == 2  # type: ignore[arg-type]
 
 
-def test_a_column_of_a_wrong_type_takes_its_key_and_its_order_with_it(
+def test_the_key_and_order_of_a_column_with_a_wrong_type_are_not_checked(
     bucket: Store, capsys: Capture
 ) -> None:
     frame = bars(100).assign(symbol="MES")
@@ -237,12 +237,12 @@ def test_a_column_of_a_wrong_type_takes_its_key_and_its_order_with_it(
     assert [v["column"] for v in report["violations"]] == ["timestamp"]
 
 
-def test_an_inferred_contract_says_where_it_was_written(bucket: Store, capsys: Capture) -> None:
+def test_an_inferred_contract_is_reported_with_its_path(bucket: Store, capsys: Capture) -> None:
     shown = output_of(bucket, capsys, "infer", "bars.csv", "--output", "mine.yaml")
     assert "wrote mine.yaml: the contract 'bars'" in shown
 
 
-def test_versions_are_deprecated_and_retired_after_they_were_shown(
+def test_versions_are_deprecated_and_are_retired_after_a_preview(
     filled: Store, capsys: Capture
 ) -> None:
     assert command(filled, "deprecate", "cleaned/v1/MES", "--why", "old", "--instead", "v1.1") == 0
@@ -321,7 +321,7 @@ def test_files_of_a_folder_may_have_their_columns_in_any_order(
     assert "has other columns" in shown
 
 
-def test_a_csv_that_would_be_read_with_a_wrong_meaning_is_refused(
+def test_a_csv_with_another_encoding_or_separator_is_refused(
     bucket: Store, capsys: Capture
 ) -> None:
     Path("latin.csv").write_bytes("timestamp,city\n2024-01-01,Zürich\n".encode("latin-1"))
@@ -349,7 +349,7 @@ def test_a_header_alone_is_a_warning_and_no_version(bucket: Store, capsys: Captu
     assert "nothing published" in output_of(bucket, capsys, "clean", "raw/A", "cleaned/A", code=1)
 
 
-def test_a_version_without_the_contract_before_it_is_warned_of(
+def test_a_version_published_without_the_contract_of_its_parent_is_warned_of(
     filled: Store, capsys: Capture
 ) -> None:
     bars(5).assign(high=0.0).to_parquet("bad.parquet", index=False)
@@ -357,7 +357,7 @@ def test_a_version_without_the_contract_before_it_is_warned_of(
     assert "was held to the contract 'ohlcv', cleaned/v1.1.1/MES is not: give --schema" in shown
 
 
-def test_a_dataset_published_as_raw_is_todays_snapshot(filled: Store, capsys: Capture) -> None:
+def test_a_dataset_published_to_raw_is_a_dated_snapshot(filled: Store, capsys: Capture) -> None:
     assert command(filled, "publish", "cleaned/MES", "raw/COPY") == 0
     versions = json_of(filled, capsys, "versions", "raw/COPY")
     assert date.fromisoformat(versions[0]["version"])  # type: ignore[index]
@@ -372,7 +372,7 @@ def test_a_broken_manifest_is_left_out_of_the_lineage_of_others(
     assert "cleaned/v1/OTHER is left out of the lineage" in caplog.text
 
 
-def test_days_are_times_to_partition_by(bucket: Store, capsys: Capture) -> None:
+def test_a_column_of_days_can_be_partitioned_by_date(bucket: Store, capsys: Capture) -> None:
     days = pd.DataFrame({"Date": pd.date_range("2024-01-20", periods=20).date, "v": range(20)})
     days.to_csv("days.csv", index=False)
     words = ["import", "days.csv", "raw/D/2024-03-01", "--partition_by", "month"]
@@ -444,7 +444,7 @@ def test_an_append_keeps_the_contract_of_the_version_before(bucket: Store, capsy
     assert len(json_of(bucket, capsys, "versions", "cleaned/A")) == 2  # type: ignore[arg-type]
 
 
-def test_whole_numbers_that_no_float_holds_are_not_widened(bucket: Store, capsys: Capture) -> None:
+def test_integers_that_no_float_represents_are_not_widened(bucket: Store, capsys: Capture) -> None:
     pd.DataFrame({"id": [2**53 + 1]}).to_parquet("one.parquet", index=False)
     pd.DataFrame({"id": [0.5]}).to_parquet("two.parquet", index=False)
     assert command(bucket, "publish", "one.parquet", "cleaned/B") == 0

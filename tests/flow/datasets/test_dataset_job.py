@@ -74,7 +74,7 @@ def publish_panel(store: Store, dataset: str, month: str, seed: int = 0, **optio
 # -- forecasting from a version --------------------------------------------------------------------
 
 
-def test_a_version_is_forecast_with_the_files_it_shares_and_left_as_it_was(bucket: Store) -> None:
+def test_forecasting_a_version_includes_its_shared_files_and_changes_none(bucket: Store) -> None:
     publish_panel(bucket, "cleaned/v3/panel", "2024-01")
     publish_panel(bucket, "cleaned/v3.1/panel", "2024-02", append=True)
     before = {key: bucket.get(key) for key in keys(bucket, "cleaned/")}
@@ -93,7 +93,7 @@ def test_a_version_is_forecast_with_the_files_it_shares_and_left_as_it_was(bucke
     pd.testing.assert_frame_equal(got, expected)
 
 
-def test_what_a_version_shares_with_its_parent_is_not_forecast_again(bucket: Store) -> None:
+def test_files_shared_with_a_parent_version_are_not_forecast_again(bucket: Store) -> None:
     publish_panel(bucket, "cleaned/v3/panel", "2024-01")
     forecast(bucket, "cleaned/v3/panel")
     publish_panel(bucket, "cleaned/panel", "2024-02", append=True)
@@ -124,7 +124,7 @@ def test_the_lineage_of_a_forecast_includes_that_of_its_dataset(bucket: Store) -
     assert (second.key, second.etag, second.via) == (raw.key, raw.etag, "cleaned/v1/panel")
 
 
-def test_a_file_that_versions_name_in_place_knows_them_and_where_they_come_from(
+def test_the_lineage_of_a_file_names_its_versions_and_their_sources(
     folder: Store,
 ) -> None:
     publish(folder, "raw/panel/2024-02-01", hourly_panel("2024-01", ["a"]), contract=None)
@@ -211,7 +211,7 @@ publish(store, "cleaned/v2/MES", bars(4000), max_file_rows=20)
 """
 
 
-def test_a_kill_in_the_middle_of_a_publication_leaves_no_half_version(folder: Store) -> None:
+def test_a_killed_publication_leaves_no_partial_version(folder: Store) -> None:
     publish(folder, "cleaned/v1/MES", bars(100))
     process = subprocess.Popen(
         [sys.executable, "-c", PUBLISH, folder.address.url],
@@ -252,7 +252,7 @@ def test_a_kill_in_the_middle_of_a_publication_leaves_no_half_version(folder: St
     ],
     ids=["truncated", "no footer", "empty", "magic only", "CSV", "flipped bytes"],
 )
-def test_a_file_that_is_no_whole_parquet_is_refused_by_name(folder: Store, spoil: object) -> None:
+def test_an_incomplete_parquet_file_is_refused_by_name(folder: Store, spoil: object) -> None:
     content = parquet_bytes(bars(1000), write_page_checksum=True)
     folder.put("raw/MES/2024-01-15/x.parquet", spoil(content))  # type: ignore[operator]
     with pytest.raises(CorruptedFileError, match=r"x.parquet is not readable Parquet"):
@@ -316,7 +316,7 @@ def test_frames_with_an_index_of_timestamps_keep_it(folder: Store) -> None:
     pd.testing.assert_frame_equal(read_parquet_with_schema(path, "ohlcv"), bars(20))
 
 
-def test_batches_of_another_form_half_way_leave_nothing(folder: Store) -> None:
+def test_batches_that_change_their_schema_leave_no_file(folder: Store) -> None:
     first, second = (
         pa.RecordBatch.from_pandas(frame, preserve_index=False)
         for frame in (bars(5), bars(5, start="2025-01-01").drop(columns="volume"))

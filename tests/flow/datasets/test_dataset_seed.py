@@ -286,7 +286,7 @@ def test_data_larger_than_memory_streams_in_and_out(root: str) -> None:
     assert total == pytest.approx(frame["close"].sum())
 
 
-def test_custom_keys_travel_in_the_file(root: str) -> None:
+def test_custom_keys_are_stored_in_the_file(root: str) -> None:
     write_parquet_validated(bars(5), f"{root}data.parquet", metadata={"desk": "rates"})
     metadata = get_parquet_metadata(f"{root}data.parquet")
     assert (metadata["num_rows"], metadata["custom"]) == (5, {"desk": "rates"})

@@ -101,7 +101,7 @@ def test_lineage_names_the_sources_of_a_set_and_the_sets_of_a_source(lake: Lake)
 RSI = {"name": "rsi", "features": [{"kind": "rsi"}]}
 
 
-def test_scales_and_ranks_are_of_the_training_part_alone(lake: Lake) -> None:
+def test_scales_and_ranks_use_the_training_part_only(lake: Lake) -> None:
     target = url(lake, "features/v1/learned")
     build_features(url(lake, "cleaned/v1/BARS"), target, LEARNING)
     changed = panel()
@@ -139,7 +139,7 @@ def test_later_rows_become_the_same_features_by_an_earlier_version(lake: Lake) -
     pd.testing.assert_frame_equal(by_hand, published, check_dtype=False)
 
 
-def test_a_processor_that_has_learned_nothing_refuses_to_predict() -> None:
+def test_a_processor_without_training_refuses_to_predict() -> None:
     table = pa.Table.from_pandas(panel(), preserve_index=False)
     processor = FeatureProcessor(Recipe.from_dict(LEARNING))
     with pytest.raises(ConfigError, match="train it before"):
@@ -190,7 +190,7 @@ def test_a_later_day_changes_no_earlier_feature(lake: Lake) -> None:
     pd.testing.assert_frame_equal(early, short, check_exact=True)
 
 
-def test_assets_are_compared_with_one_of_them(lake: Lake) -> None:
+def test_assets_are_compared_with_a_reference_asset(lake: Lake) -> None:
     recipe = {
         "name": "market",
         "features": [
@@ -325,7 +325,7 @@ def test_the_command_builds_and_shows_what_it_learned(
     assert "value_area_high" in output_of(lake, capsys, *local, "--partition_by", "month")
 
 
-def test_features_without_a_value_are_warned_of_and_without_any_nothing_is_published(
+def test_empty_features_are_warned_of_and_a_set_without_values_is_not_published(
     lake: Lake, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

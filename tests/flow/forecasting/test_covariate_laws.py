@@ -117,7 +117,7 @@ def test_the_order_of_rows_does_not_matter(folder: Path, items: list[Item]) -> N
     np.testing.assert_allclose(numbers(first), numbers(second), rtol=1e-5, atol=1e-5)
 
 
-def test_no_item_sees_the_covariates_of_another(folder: Path, items: list[Item]) -> None:
+def test_the_covariates_of_an_item_do_not_affect_another(folder: Path, items: list[Item]) -> None:
     together = run(make_frame(items, HORIZON), folder, **BOTH)
     for item in items:
         alone = run(make_frame([item], HORIZON), folder, **BOTH)
@@ -126,7 +126,7 @@ def test_no_item_sees_the_covariates_of_another(folder: Path, items: list[Item])
 
 
 @pytest.mark.parametrize("joint", [False, True])
-def test_the_size_of_the_batch_changes_nothing(
+def test_the_batch_size_does_not_change_the_forecasts(
     folder: Path, items: list[Item], *, joint: bool
 ) -> None:
     frame = make_frame(items, HORIZON)
@@ -141,7 +141,7 @@ def test_the_size_of_the_batch_changes_nothing(
 
 @pytest.mark.parametrize("joint", [False, True])
 @pytest.mark.parametrize("column", ["load", "other"])
-def test_targets_after_the_history_change_nothing(
+def test_targets_after_the_history_do_not_change_the_forecasts(
     folder: Path, items: list[Item], column: str, *, joint: bool
 ) -> None:
     frame = make_frame(items, HORIZON).assign(other=1.0)
@@ -154,14 +154,16 @@ def test_targets_after_the_history_change_nothing(
     pd.testing.assert_frame_equal(before, later)
 
 
-def test_rows_beyond_the_horizon_change_nothing(folder: Path, items: list[Item]) -> None:
+def test_rows_beyond_the_horizon_do_not_change_the_forecasts(
+    folder: Path, items: list[Item]
+) -> None:
     near, far = (make_frame(items, ahead) for ahead in (HORIZON, HORIZON + 60))
     pd.testing.assert_frame_equal(run(near, folder, **BOTH), run(far, folder, **BOTH))
 
 
 @pytest.mark.parametrize("freq", [None, "D"])
 @pytest.mark.parametrize("ordered", [True, False])
-def test_years_of_rows_ahead_cost_no_context(
+def test_years_of_future_rows_do_not_shorten_the_context(
     folder: Path, items: list[Item], freq: str | None, *, ordered: bool
 ) -> None:
     near = make_frame(items, HORIZON)
@@ -221,7 +223,7 @@ def test_a_series_without_its_future_gets_the_fallback(folder: Path, items: list
     assert reasons.drop("item-0").isna().all()
 
 
-def test_a_future_that_is_missing_can_be_left_out(folder: Path, items: list[Item]) -> None:
+def test_series_without_future_covariates_can_be_left_out(folder: Path, items: list[Item]) -> None:
     got = run(short_of_future(items, 4), folder, missing_future="past", **BOTH)
     expected = reference(
         folder, [items[0].task(("sales",), HORIZON, (*PAST, *KNOWN), ())], 10, LEVELS
@@ -230,14 +232,14 @@ def test_a_future_that_is_missing_can_be_left_out(folder: Path, items: list[Item
     np.testing.assert_allclose(mine, expected, rtol=1e-4, atol=1e-4)
 
 
-def test_a_row_ahead_that_names_no_category_is_not_missing(folder: Path) -> None:
+def test_a_future_row_with_a_null_category_is_not_missing(folder: Path) -> None:
     items = make_items(nameless=True)
     got = run(make_frame(items, HORIZON), folder, **BOTH)
     expected = reference(folder, [i.task(("sales",), HORIZON) for i in items], HORIZON, LEVELS)
     np.testing.assert_allclose(numbers(got), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_of_two_rows_of_one_step_the_order_does_not_matter(folder: Path, items: list[Item]) -> None:
+def test_the_order_of_two_rows_of_a_step_does_not_matter(folder: Path, items: list[Item]) -> None:
     frame = make_frame(items, HORIZON)
     double = frame[frame["sales"].notna()].groupby("item_id").tail(1).assign(day="zzz")
     first = run(pd.concat([frame, double]), folder, duplicates="mean", **BOTH)

@@ -81,7 +81,7 @@ def receipts(store: Store) -> list[Receipt]:
     return [Receipt.from_json(store.get(key), key) for key in keys]
 
 
-def test_a_job_with_covariates_is_recorded_verified_and_not_done_again(
+def test_a_job_with_covariates_is_recorded_verified_and_not_repeated(
     store: Store, model: str
 ) -> None:
     frame = panel()
@@ -132,7 +132,7 @@ def test_joint_targets_are_forecast_together_and_recorded(tmp_path: Path, model:
     assert {tuple(r.covariates.get("joint", ())) for r in receipts(store)} == {(), ("x", "y")}
 
 
-def test_a_model_of_single_series_refuses_covariates_or_is_told_to_ignore_them(
+def test_a_model_of_single_series_refuses_or_ignores_covariates_by_setting(
     tmp_path: Path, bolt: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FolderStore(tmp_path)
@@ -167,7 +167,7 @@ def test_a_model_that_ignores_known_covariates_still_forecasts_from_the_last_val
     pd.testing.assert_frame_equal(ignoring_rows, bare_rows)
 
 
-def test_joint_targets_need_a_model_for_them(tmp_path: Path, bolt: str) -> None:
+def test_joint_targets_need_a_model_that_supports_them(tmp_path: Path, bolt: str) -> None:
     store = FolderStore(tmp_path)
     put(store, panel(targets=("x", "y"), ahead=0))
     bare = {"past_covariates": "", "known_covariates": "", "targets": "x,y"}
@@ -197,7 +197,7 @@ def test_a_missing_column_fails_its_partition_by_name(tmp_path: Path, model: str
     assert "no column 'weather'; the columns are item_id: " in failure.message
 
 
-def test_a_context_longer_than_the_models_is_refused_but_cut_for_compared_models(
+def test_a_context_beyond_the_models_is_refused_but_cut_for_compared_models(
     tmp_path: Path, bolt: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = FolderStore(tmp_path)

@@ -52,7 +52,7 @@ def test_a_frame_of_merged_items_is_refused_and_the_named_column_forecasts_it() 
     assert sorted(set(forecasts["item_id"])) == ["north", "south"]
 
 
-def test_a_few_conflicts_are_averaged_with_a_warning_and_a_policy_is_silent() -> None:
+def test_few_conflicts_are_averaged_with_a_warning_unless_a_policy_is_set() -> None:
     with pytest.warns(UserWarning, match="1 rows have the series and the time of another row"):
         forecasts = gigacast.forecast(corrected(), **OPTIONS)
     with warnings.catch_warnings():

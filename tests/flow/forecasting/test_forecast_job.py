@@ -324,7 +324,7 @@ def test_a_partition_without_a_readable_timestamp_fails(folder: Store) -> None:
     assert run(folder).plan.totals.pending == 1
 
 
-def test_dates_with_uneven_gaps_are_no_daily_series(folder: Store) -> None:
+def test_dates_with_uneven_gaps_are_not_a_daily_series(folder: Store) -> None:
     halves = pd.date_range("2023-01-01", "2024-01-31", freq="SME")
     frame = pd.DataFrame({"item_id": "a", "timestamp": halves, "target": np.arange(len(halves))})
     put_frame(folder, "2024/01/part-00000.parquet", frame)
@@ -360,7 +360,7 @@ def test_a_late_series_beyond_what_nanoseconds_hold_widens_the_whole_file(folder
     )
 
 
-def test_a_frequency_that_is_not_that_of_the_rows_fails_the_partition(folder: Store) -> None:
+def test_a_frequency_that_does_not_fit_the_rows_fails_the_partition(folder: Store) -> None:
     put_panels(folder)
     result = run(folder, freq="D")
     assert result.status == "failed"

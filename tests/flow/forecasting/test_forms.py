@@ -83,7 +83,7 @@ def test_keys_of_any_spelling_are_forecast_once(
     assert len(gigacast.read_forecasts(url)) == 3 * len(KEYS)
 
 
-def test_a_key_that_no_store_can_hold_is_passed_over_on_s3(moto_server: MotoServer) -> None:
+def test_an_unusable_key_is_skipped_on_s3(moto_server: MotoServer) -> None:
     address = moto_server.new_address()
     bucket, _, prefix = address.url.removeprefix("s3://").partition("/")
     for name in ("part-0.parquet", "part-\\back.parquet", "/part-1.parquet"):

@@ -28,7 +28,7 @@ def test_named_levels_of_the_index_are_columns(keys: list[str], drop: bool) -> N
     pd.testing.assert_frame_equal(gigacast.forecast(indexed, **OPTIONS), plain)
 
 
-def test_the_numbers_of_rows_are_not_read() -> None:
+def test_an_index_of_row_numbers_is_not_read() -> None:
     plain = gigacast.forecast(nixtla(), **OPTIONS)
     sampled = nixtla().sample(frac=1, random_state=0)
     pd.testing.assert_frame_equal(gigacast.forecast(sampled, **OPTIONS), plain)

@@ -135,7 +135,7 @@ def test_an_index_of_times_is_the_column_of_times() -> None:
     [(FRAME["target"], "to_frame"), ({"target": [1]}, "pyarrow"), ([1, 2], "pandas"), (None, "")],
     ids=["Series", "dict", "list", "None"],
 )
-def test_what_is_no_frame_is_refused_with_what_to_do(data: Any, hint: str) -> None:
+def test_values_that_are_not_frames_are_refused_with_a_hint(data: Any, hint: str) -> None:
     with pytest.raises(ConfigError, match="expected a bucket or a DataFrame") as raised:
         forecast(data)
     assert hint in str(raised.value.hint)
@@ -198,7 +198,7 @@ def test_arrays_of_any_library_give_the_same_forecasts(
 
 
 @pytest.mark.parametrize("name", WITH_HOLES)
-def test_what_is_masked_or_null_is_missing(name: str, loader: gigacast.ChronosLoader) -> None:
+def test_masked_and_null_values_are_missing(name: str, loader: gigacast.ChronosLoader) -> None:
     got, expected = (loader.predict(data, 3).quantiles for data in (WITH_HOLES[name], HOLES))
     assert np.array_equal(got, expected)
     assert np.abs(got).max() < 3
@@ -224,7 +224,7 @@ def test_a_tensor_in_bfloat16_is_read(loader: gigacast.ChronosLoader) -> None:
     ],
     ids=["descending dates", "dates", "Series of dates", "complex", "3-D", "texts", "frame"],
 )
-def test_what_is_no_series_of_numbers_is_refused(
+def test_values_that_are_not_numeric_series_are_refused(
     context: Any, loader: gigacast.ChronosLoader
 ) -> None:
     with pytest.raises(ConfigError, match="context"):

@@ -55,12 +55,12 @@ def raw_errors(call: Callable[[Any], object]) -> dict[str, str]:
 @pytest.mark.parametrize(
     "name", ["forecast", "plan", "read_forecasts", "backtest", "evaluate", "finetune"]
 )
-def test_data_and_buckets_of_any_kind(name: str, bucket: str) -> None:
+def test_data_and_buckets_of_any_kind_raise_only_errors_of_gigacast(name: str, bucket: str) -> None:
     assert raw_errors(getattr(gigacast, name)) == {}
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_options_of_any_kind(option: str, bucket: str) -> None:
+def test_options_of_any_kind_raise_only_errors_of_gigacast(option: str, bucket: str) -> None:
     def call(value: Any) -> None:
         gigacast.plan(bucket, **{**NAIVE, option: value})
         # A horizon of 10**30 steps is valid, and more than this machine holds.
@@ -74,13 +74,15 @@ def test_options_of_any_kind(option: str, bucket: str) -> None:
     "argument",
     ["prefix", "model", "version", "spec", "years", "months", "partitions", "items", "columns"],
 )
-def test_arguments_of_reading_of_any_kind(argument: str, bucket: str) -> None:
+def test_arguments_of_reading_of_any_kind_raise_only_errors_of_gigacast(
+    argument: str, bucket: str
+) -> None:
     gigacast.forecast(bucket, **NAIVE)
     assert raw_errors(lambda value: gigacast.read_forecasts(bucket, **{argument: value})) == {}
 
 
 @pytest.mark.parametrize("name", ["forecast", "plan", "backtest", "evaluate", "finetune"])
-def test_settings_files_of_any_kind(name: str, bucket: str) -> None:
+def test_settings_files_of_any_kind_raise_only_errors_of_gigacast(name: str, bucket: str) -> None:
     function = getattr(gigacast, name)
     # The model does not exist, so that no value starts a run.
     options = {"model": "no-such-model"} if name != "evaluate" else {}
@@ -90,14 +92,14 @@ def test_settings_files_of_any_kind(name: str, bucket: str) -> None:
 @pytest.mark.parametrize(
     "argument", ["parquet_config_path", "model", "bucket", "prefix", "device", "precision"]
 )
-def test_loaders_of_any_kind(argument: str, bucket: str) -> None:
+def test_loaders_of_any_kind_raise_only_errors_of_gigacast(argument: str, bucket: str) -> None:
     options = {"model": "seasonal-naive"}
     call = lambda value: gigacast.ChronosLoader(**{**options, argument: value}).forecaster  # noqa: E731
     assert raw_errors(call) == {}
 
 
 @pytest.mark.parametrize("argument", ["context", "prediction_length", "quantile_levels"])
-def test_predictions_of_any_kind(argument: str) -> None:
+def test_predictions_of_any_kind_raise_only_errors_of_gigacast(argument: str) -> None:
     loader = gigacast.ChronosLoader(model="seasonal-naive")
     options = {"context": [1.0, 2.0, 3.0], "prediction_length": 2}
 
@@ -110,7 +112,7 @@ def test_predictions_of_any_kind(argument: str) -> None:
 
 
 @pytest.mark.parametrize("argument", ["file_path", "symbol", "year", "month", "context_length"])
-def test_contexts_of_any_kind(argument: str, bucket: str) -> None:
+def test_contexts_of_any_kind_raise_only_errors_of_gigacast(argument: str, bucket: str) -> None:
     loader = gigacast.ChronosLoader(model="seasonal-naive")
     options = {"symbol": "a", "year": 2024, "month": 1}
     options = {"file_path": "2024/01/part-0.parquet"} if argument == "context_length" else options
@@ -135,7 +137,7 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("name", CONTENTS)
-def test_frames_of_any_content(name: str) -> None:
+def test_frames_of_any_content_raise_only_errors_of_gigacast(name: str) -> None:
     frame = FRAME.assign(**CONTENTS[name])
     with pytest.raises(GigacastError) as raised:
         gigacast.forecast(frame, **NAIVE)

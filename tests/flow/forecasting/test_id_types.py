@@ -43,7 +43,7 @@ def write(folder: Path, kind: str, days: int) -> None:
 
 
 @pytest.mark.parametrize("kind", IDS)
-def test_ids_keep_their_value_and_type_at_every_door(kind: str, tmp_path: Path) -> None:
+def test_ids_keep_their_value_and_type_in_every_interface(kind: str, tmp_path: Path) -> None:
     url, (names, arrow) = f"file://{tmp_path}", IDS[kind]
     write(tmp_path, kind, 20)
     result = gigacast.forecast(url, horizon=3, model="seasonal-naive")

@@ -38,7 +38,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_lean_engine_imports_torch_and_nothing_of_the_stock_one(
+def test_the_lean_engine_imports_torch_but_not_the_stock_pipeline(
     data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     model = tiny_bolt(session_folder(tmp_path_factory))

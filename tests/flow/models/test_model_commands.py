@@ -202,7 +202,7 @@ def test_show_prints_the_whole_manifest(filled: Store, capsys: Capture) -> None:
     assert {file["name"] for file in shown["files"]} == {"config.json", "model.safetensors"}  # type: ignore[index]
 
 
-def test_roll_forward_and_back_in_one_command_each(filled: Store, capsys: Capture) -> None:
+def test_one_command_switches_forward_and_one_back(filled: Store, capsys: Capture) -> None:
     switched = models_json(filled, capsys, "switch", "tiny", "v1.1", "--expected", "v1.0")
     assert switched["active"] == "v1.1"  # type: ignore[index]
     assert models_command(filled, "switch", "tiny", "v1.0", "--expected", "v1.0") == 2
@@ -476,7 +476,7 @@ def in_child(*words: str, home: Path, **settings: str) -> subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_download_is_pinned_published_and_works_offline_from_then_on(
+def test_a_downloaded_model_is_pinned_published_and_then_works_offline(
     hub: str, bucket: Store, tmp_path: Path, models: Path
 ) -> None:
     flags = ["--bucket", bucket.address.url, "--json"]

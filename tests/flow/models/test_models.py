@@ -49,7 +49,7 @@ def test_a_model_under_the_prefix_is_used_and_named_everywhere(bucket: Store, mo
 
 @pytest.mark.parametrize("make", [tiny_bolt, tiny_chronos2])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_the_reference_pipeline_gives_the_same(
+def test_the_reference_pipeline_gives_the_same_forecasts(
     bucket: Store, models: Path, make: object, precision: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put_panels(bucket)

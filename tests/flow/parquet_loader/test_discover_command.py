@@ -42,7 +42,9 @@ def test_series_are_shown_with_the_months_they_span(bucket: Store, capsys: Captu
     assert "1 with other names: 2014/05/notes.txt" in shown
 
 
-def test_years_months_symbols_and_timeframes_choose(bucket: Store, capsys: Capture) -> None:
+def test_files_are_selected_by_years_months_symbols_and_timeframes(
+    bucket: Store, capsys: Capture
+) -> None:
     def keys(*words: str) -> list[str]:
         return [
             file["key"] for file in json.loads(output_of(bucket, capsys, "--json", *words))["files"]
@@ -60,7 +62,9 @@ def test_every_file_is_shown_on_request(bucket: Store, capsys: Capture) -> None:
     assert shown.count("json") == 5  # the newer generation of January has none
 
 
-def test_a_dataset_is_looked_into_and_settings_are_read(bucket: Store, capsys: Capture) -> None:
+def test_files_of_a_dataset_are_listed_and_settings_are_read(
+    bucket: Store, capsys: Capture
+) -> None:
     publish(bucket, "cleaned/v1/BARS", bars(50), partition_by=["month"])
     report = json.loads(
         output_of(bucket, capsys, "--json", "--input_prefix", "cleaned/latest/BARS")
@@ -88,7 +92,7 @@ def test_an_empty_selection_is_refused_with_a_message(
     assert any(part in shown for part in message.split("|"))
 
 
-def test_files_that_no_pattern_reads_are_named(
+def test_files_that_match_no_pattern_are_named(
     bucket: Store, capsys: Capture, tmp_path: Path
 ) -> None:
     other_store = folder_store(tmp_path / "other")

@@ -64,7 +64,7 @@ CORRUPTED = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("content", CORRUPTED.values(), ids=CORRUPTED)
-def test_a_file_that_is_no_sound_parquet_is_named(
+def test_a_damaged_parquet_file_is_named(
     store: Store, tmp_path: Path, content: bytes, way: str
 ) -> None:
     store.put(key_of(2014, 2), content)
@@ -114,7 +114,7 @@ OTHER_COLUMNS = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize(("table", "message"), OTHER_COLUMNS.values(), ids=OTHER_COLUMNS)
-def test_a_file_with_other_columns_is_refused_and_never_left_out(
+def test_a_file_with_other_columns_is_refused_and_not_skipped(
     store: Store, tmp_path: Path, table: pa.Table, message: str, way: str
 ) -> None:
     store.put(key_of(2014, 2), parquet(table))
@@ -127,7 +127,9 @@ def test_a_file_with_other_columns_is_refused_and_never_left_out(
 
 
 @pytest.mark.parametrize("way", ["training", "chunks", "incremental"])
-def test_types_without_a_common_one_name_the_column(store: Store, tmp_path: Path, way: str) -> None:
+def test_a_column_whose_types_have_no_common_type_is_named(
+    store: Store, tmp_path: Path, way: str
+) -> None:
     store.put(key_of(2014, 2), parquet(changed("feature_1", ["a"] * 5)))
     schema = "schema: {target_columns: [target_close], feature_columns: [feature_1]}"
     loader = ParquetDataLoader(write_config(tmp_path / "l.yaml", store.address.url, schema))
@@ -166,7 +168,7 @@ def test_compatible_types_are_read_as_one_type(
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("table", [ROWS.slice(0, 0), pa.table({})], ids=["rows", "columns"])
-def test_a_file_without_rows_is_passed_over_and_falls_back(
+def test_a_file_without_rows_is_skipped_and_alone_is_an_error(
     store: Store, tmp_path: Path, table: pa.Table, way: str
 ) -> None:
     store.put(key_of(2014, 2), parquet(table))

@@ -106,7 +106,7 @@ def test_a_missing_file_and_a_file_for_a_root_are_refused(tmp_path: Path) -> Non
         ({"year": 2014, "timeframes": ["5min"]}, 0),
     ],
 )
-def test_years_and_months_are_found_in_the_order_of_time(
+def test_files_are_found_in_the_order_of_years_and_months(
     store: Store, tmp_path: Path, options: dict[str, object], expected: int
 ) -> None:
     fill(store, [*YEAR, (2015, 1), (2015, 2)], rows=1)
@@ -157,7 +157,7 @@ def test_the_newest_generation_is_found_and_json_twins_are_metadata(
         loader.read_metadata(file)
 
 
-def test_a_name_that_does_not_match_is_an_error_when_it_is_asked_for(folder: Store) -> None:
+def test_parsing_a_name_that_does_not_match_is_an_error(folder: Store) -> None:
     from gigacast.core.partition.name import NamingPattern
 
     discovery = FileDiscovery(folder, NamingPattern())
@@ -169,7 +169,7 @@ def test_a_name_that_does_not_match_is_an_error_when_it_is_asked_for(folder: Sto
 # -- training --------------------------------------------------------------------------------------
 
 
-def test_training_data_is_what_the_files_hold_in_the_order_of_time(
+def test_training_data_has_the_rows_of_the_files_ordered_by_time(
     store: Store, tmp_path: Path
 ) -> None:
     fill(store, [(2014, 2), (2014, 1), (2015, 1)])
@@ -249,7 +249,7 @@ def test_a_file_that_is_no_parquet_is_named(folder: Store, tmp_path: Path, conte
         loader_of(folder, tmp_path).load_training_data("SYMBOL", 2014)
 
 
-def test_files_without_rows_are_passed_over(folder: Store, tmp_path: Path) -> None:
+def test_files_without_rows_are_skipped(folder: Store, tmp_path: Path) -> None:
     folder.put(key_of(2014, 1), parquet(month_table(2014, 1, 0)))
     loader = loader_of(folder, tmp_path)
     with pytest.raises(DataNotFoundError, match="none of 1 files has rows"):
@@ -258,7 +258,7 @@ def test_files_without_rows_are_passed_over(folder: Store, tmp_path: Path) -> No
     assert len(loader.load_training_data("SYMBOL", 2014)) == 3
 
 
-def test_nothing_found_and_several_timeframes_are_refused(folder: Store, tmp_path: Path) -> None:
+def test_empty_selections_and_several_timeframes_are_refused(folder: Store, tmp_path: Path) -> None:
     fill(folder, [(2014, 1)], rows=2)
     loader = loader_of(folder, tmp_path)
     with pytest.raises(DataNotFoundError, match="No files found for NOBODY"):
@@ -294,7 +294,7 @@ def test_a_panel_is_ordered_by_item_and_time(folder: Store, tmp_path: Path) -> N
     assert context.table["target"].to_pylist() == [2, 3, 6, 7, 10, 11]
 
 
-def test_a_file_that_is_replaced_after_it_was_found_is_never_mixed_in(
+def test_a_file_replaced_after_discovery_is_never_read(
     folder: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(folder, [(2014, 1)], rows=2)
@@ -310,7 +310,7 @@ def test_a_file_that_is_replaced_after_it_was_found_is_never_mixed_in(
 
 
 @pytest.mark.parametrize("text", [True, False])
-def test_a_context_reaches_back_over_months_as_far_as_it_must(
+def test_a_context_reads_as_many_earlier_months_as_it_needs(
     store: Store, tmp_path: Path, text: bool
 ) -> None:
     fill(store, [(2013, 12), (2014, 1), (2014, 2)], text=text)
@@ -340,7 +340,7 @@ def test_a_month_without_a_file_falls_back_to_the_one_before(folder: Store, tmp_
         loader.load_prediction_data("SYMBOL", 2015, 2, context_length=5)
 
 
-def test_an_incomplete_context_says_what_it_lacks(folder: Store, tmp_path: Path) -> None:
+def test_an_incomplete_context_reports_the_missing_rows(folder: Store, tmp_path: Path) -> None:
     fill(folder, [(2014, 1)], rows=10)
     loader = loader_of(folder, tmp_path)
     full_load = loader.load_prediction_data("SYMBOL", 2014, 1, context_length=10)
@@ -384,9 +384,7 @@ def test_only_rows_after_a_moment_are_loaded(store: Store, tmp_path: Path, text:
         loader.load_incremental_data("NOBODY", later)
 
 
-def test_a_name_alone_is_a_list_of_one_and_moments_may_be_text(
-    folder: Store, tmp_path: Path
-) -> None:
+def test_a_single_name_is_a_list_and_times_may_be_text(folder: Store, tmp_path: Path) -> None:
     fill(folder, [(2014, 1), (2014, 2)], rows=5)
     loader = loader_of(folder, tmp_path)
     assert len(loader.discover_files("SYMBOL", 2014, timeframes="1min")) == 2
@@ -403,7 +401,7 @@ def test_a_name_alone_is_a_list_of_one_and_moments_may_be_text(
             loader.load_incremental_data("SYMBOL", wrong)  # type: ignore[arg-type]
 
 
-def test_merging_keeps_the_new_row_of_one_moment(folder: Store, tmp_path: Path) -> None:
+def test_merging_keeps_the_newer_of_two_rows_of_one_time(folder: Store, tmp_path: Path) -> None:
     fill(folder, [(2014, 1)], rows=4)
     loader = loader_of(folder, tmp_path)
     old = loader.load_training_data("SYMBOL", 2014, target_columns=["target_close"])
@@ -420,7 +418,7 @@ def test_merging_keeps_the_new_row_of_one_moment(folder: Store, tmp_path: Path) 
         loader.merge_incremental_data(old, volatility)
 
 
-def test_splits_are_made_by_time_and_lose_no_row(folder: Store, tmp_path: Path) -> None:
+def test_splits_are_made_by_time_and_contain_every_row(folder: Store, tmp_path: Path) -> None:
     fill(folder, YEAR[:2], rows=50)
     loader = loader_of(folder, tmp_path)
     data = loader.load_training_data("SYMBOL", 2014)
@@ -436,9 +434,7 @@ def test_splits_are_made_by_time_and_lose_no_row(folder: Store, tmp_path: Path) 
         loader.create_splits(data, 1.0)
 
 
-def test_quality_is_measured_and_held_against_what_is_allowed(
-    folder: Store, tmp_path: Path
-) -> None:
+def test_quality_is_measured_and_compared_with_its_limits(folder: Store, tmp_path: Path) -> None:
     table = month_table(2014, 1, 20)
     closes = pa.array([None] * 6 + table["target_close"].to_pylist()[6:])
     table = table.set_column(1, "target_close", closes).filter(
@@ -463,7 +459,7 @@ def test_quality_is_measured_and_held_against_what_is_allowed(
 # -- what was done ---------------------------------------------------------------------------------
 
 
-def test_content_counts_for_what_was_processed_and_not_the_time_it_was_written(
+def test_a_processed_file_is_recognised_by_content_and_not_by_its_time(
     store: Store, tmp_path: Path
 ) -> None:
     fill(store, [(2014, 1), (2014, 2)], rows=2)
@@ -486,7 +482,7 @@ def test_content_counts_for_what_was_processed_and_not_the_time_it_was_written(
         loader.mark_as_processed(first)
 
 
-def test_a_failure_takes_back_what_was_completed(folder: Store, tmp_path: Path) -> None:
+def test_a_failure_revokes_an_earlier_completion(folder: Store, tmp_path: Path) -> None:
     fill(folder, [(2014, 1)], rows=2)
     loader = loader_of(folder, tmp_path)
     (info,) = loader.discover_files("SYMBOL", 2014)
@@ -500,7 +496,7 @@ def test_a_failure_takes_back_what_was_completed(folder: Store, tmp_path: Path) 
     assert not off.is_already_processed(info)
 
 
-def test_many_mark_the_same_files_at_once_and_none_is_lost(folder: Store, tmp_path: Path) -> None:
+def test_concurrent_marks_of_the_same_files_lose_none(folder: Store, tmp_path: Path) -> None:
     fill(folder, YEAR, rows=1)
     loader = loader_of(folder, tmp_path)
     files = loader.discover_files("SYMBOL", 2014)
@@ -509,7 +505,7 @@ def test_many_mark_the_same_files_at_once_and_none_is_lost(folder: Store, tmp_pa
     assert all(loader.is_already_processed(info) for info in files)
 
 
-def test_a_session_counts_what_is_found_and_loaded_and_ends_once(
+def test_a_session_counts_found_and_loaded_files_and_ends_once(
     store: Store, tmp_path: Path
 ) -> None:
     fill(store, YEAR[:3], rows=2)
@@ -530,7 +526,9 @@ def test_a_session_counts_what_is_found_and_loaded_and_ends_once(
         loader.end_audit_session("SYMBOL_20140101_000000_abcd")
 
 
-def test_only_so_many_records_of_sessions_are_kept(folder: Store, tmp_path: Path) -> None:
+def test_only_the_configured_number_of_session_records_is_kept(
+    folder: Store, tmp_path: Path
+) -> None:
     loader = loader_of(folder, tmp_path, "audit: {max_log_files: 3}")
     other_session = loader.start_audit_session("OTHER")
     for _ in range(5):
@@ -543,7 +541,7 @@ def test_only_so_many_records_of_sessions_are_kept(folder: Store, tmp_path: Path
 # -- the cache -------------------------------------------------------------------------------------
 
 
-def test_the_cache_answers_the_second_time_and_notices_a_change(
+def test_the_cache_is_used_the_second_time_and_notices_a_change(
     store: Store, tmp_path: Path
 ) -> None:
     fill(store, [(2014, 1), (2014, 2)])
@@ -599,7 +597,7 @@ def test_features_are_learned_in_training_and_the_same_for_predictions(
 
 
 @pytest.mark.parametrize(("named", "message"), [("moon", "no recipe 'moon'"), ("rsi.yaml", "rsi")])
-def test_a_recipe_that_is_not_there_names_the_field(
+def test_a_missing_recipe_is_an_error_that_names_the_field(
     folder: Store, tmp_path: Path, named: str, message: str
 ) -> None:
     with pytest.raises(ConfigError, match=rf"processing\.feature_recipe: .*{message}"):

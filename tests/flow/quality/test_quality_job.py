@@ -60,7 +60,7 @@ def verdicts(result: QualityResult) -> dict[str, str]:
     }
 
 
-def test_each_flaw_is_measured_and_named(lake: Store) -> None:
+def test_each_defect_is_measured_and_named(lake: Store) -> None:
     good = bars(300)
     put(lake, "good", good)
     put(lake, "null", good.assign(close=good["close"].mask(good.index % 10 == 0)))
@@ -99,7 +99,7 @@ def test_each_flaw_is_measured_and_named(lake: Store) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"])
-def test_ids_in_delta_pages_are_measured_as_others_are(lake: Store, encoding: str) -> None:
+def test_ids_in_delta_encoded_pages_are_measured_like_others(lake: Store, encoding: str) -> None:
     panel = hourly_panel("2024-01", ["a", "b", "c"])
     put(lake, "good", panel)
     buffer = io.BytesIO()
@@ -228,7 +228,9 @@ def filled(lake: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stor
     return lake
 
 
-def test_quality_is_a_table_and_its_exit_code_the_verdict(filled: Store, capsys: Capture) -> None:
+def test_the_quality_command_prints_a_table_and_exits_by_the_verdict(
+    filled: Store, capsys: Capture
+) -> None:
     shown = output_of(filled, capsys, "quality", "raw/FX")
     assert "1 partitions, 0 ok, 1 warn, 0 fail" in shown
     assert "missing in close 1.67% (over 1%)" in shown
@@ -249,9 +251,7 @@ def test_limits_and_the_calendar_can_be_given_in_the_settings(
     assert json_of(filled, capsys, *words, "--fail", "missing=0.5")["verdict"] == "warn"
 
 
-def test_cleaning_prints_a_table_publishes_a_version_and_does_nothing_the_second_time(
-    filled: Store, capsys: Capture
-) -> None:
+def test_cleaning_prints_a_table_and_publishes_once(filled: Store, capsys: Capture) -> None:
     shown = output_of(filled, capsys, "clean", "raw/FX", "cleaned/FX", "--what", "mended")
     assert "published cleaned/v1/FX: 300 rows in 1 files" in shown
     assert "5 filled" in shown

@@ -282,7 +282,7 @@ def test_a_lora_adapter_is_published_with_its_base_and_forecasts(
         gigacast.finetune(folder_bucket.address.url, **{**options, "model": "lora"})  # type: ignore[arg-type]
 
 
-def test_a_killed_command_goes_on_to_the_version_of_an_undisturbed_one(
+def test_a_killed_command_continues_to_the_version_of_an_uninterrupted_one(
     tmp_path: Path, models: Path
 ) -> None:
     csv = tmp_path / "sales.csv"
@@ -311,7 +311,7 @@ def test_a_killed_command_goes_on_to_the_version_of_an_undisturbed_one(
     assert resumed.version == uninterrupted.version  # its digest's first digits
 
 
-def test_a_run_out_of_time_publishes_nothing_and_the_same_command_goes_on(
+def test_a_run_out_of_time_publishes_nothing_and_the_same_command_continues(
     folder_bucket: Store, models: Path, capsys: Capture
 ) -> None:
     fill(folder_bucket)

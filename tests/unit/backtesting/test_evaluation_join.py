@@ -76,7 +76,7 @@ def test_only_actuals_of_forecast_items_and_times_are_kept(items, points):
 
 
 @given(st.integers(0, 7), st.integers(1, 4), st.integers(1, 5), st.integers(1, 12), st.booleans())
-def test_parts_hold_whole_series_and_together_make_the_file(count, horizon, batch, limit, is_wide):
+def test_parts_hold_complete_series_and_add_up_to_the_file(count, horizon, batch, limit, is_wide):
     table = predictions([f"i{n}" for n in range(count)], horizon=horizon)
     if is_wide:
         grouped = {"item_id": table["item_id"].to_pylist()[::horizon]}

@@ -43,7 +43,7 @@ def plan_of(setup: object) -> PlanFile:
     return PlanFile("run", "", "", json.loads(json.dumps(setup)), ())
 
 
-def test_a_job_survives_the_plan_file() -> None:
+def test_a_job_survives_the_round_trip_through_the_plan_file() -> None:
     chosen = job(
         years="2014:2016",
         symbol="A,B",
@@ -59,7 +59,7 @@ def test_a_job_survives_the_plan_file() -> None:
     assert setup.job.method.frequency == Frequency.parse("15min")
 
 
-def test_a_setup_of_another_version_is_refused_by_its_field() -> None:
+def test_a_setup_of_another_version_is_refused_and_its_field_named() -> None:
     values = dict(dump_setup(prepared(job())))
     values["info"] = {**values["info"], "context_length": "long"}
     with pytest.raises(PlanError, match=r"can't be read: info\.context_length"):
@@ -98,7 +98,7 @@ def test_a_model_that_differs_from_the_planned_one_is_refused() -> None:
         fetch_model(setup, MemoryStore("x"))
 
 
-def test_a_bucket_out_of_reach_of_other_machines_is_refused(tmp_path: Path) -> None:
+def test_a_bucket_that_other_machines_cannot_reach_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="out of reach of other machines"):
         prepare_array(job(bucket=f"file://{tmp_path}"))
 
@@ -146,7 +146,7 @@ def test_prices_and_start_up_come_from_the_settings_and_the_price_table(
         array_options_of(load_settings({"batch": {"cpu_instance": "x9"}}))
 
 
-def test_an_order_survives_its_command() -> None:
+def test_an_order_survives_the_round_trip_through_its_command() -> None:
     for address in (StoreAddress("s3://b/p"), StoreAddress("s3://b", "http://h:1", "eu-west-1")):
         order = ChildOrder(address, "run", "digest", 5000)
         assert ChildOrder.parse(list(order.command())) == order

@@ -56,7 +56,7 @@ def test_help_and_version_import_nothing_that_runs_a_job(arguments: list[str]) -
     "script",
     ["import gigacast.cli", "import runpy; runpy.run_path('main.py', run_name='__main__')"],
 )
-def test_every_way_to_start_is_as_light(script: str) -> None:
+def test_every_way_to_start_imports_as_little(script: str) -> None:
     assert modules_after("--help", script=script) & HEAVY == set()
 
 
@@ -79,7 +79,7 @@ def test_the_listed_help_of_a_command_is_its_own(group: click.Group, name: str, 
 @pytest.mark.parametrize(
     ("words", "suggestion"), [(["forcast"], "'forecast'"), (["data", "qualiti"], "'quality'")]
 )
-def test_a_misspelt_command_is_answered_with_the_right_one(
+def test_a_misspelt_command_gets_the_correct_one_suggested(
     words: list[str], suggestion: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(words) == 2

@@ -19,7 +19,7 @@ def calls(path: Path) -> list[ast.Call]:
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.stem)
-def test_text_to_people_is_printed_by_the_terminal_module(path: Path) -> None:
+def test_text_for_people_is_printed_only_by_the_terminal_module(path: Path) -> None:
     module = path.relative_to(ROOT).as_posix()
     for call in calls(path):
         name = ast.unparse(call.func)

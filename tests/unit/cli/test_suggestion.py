@@ -9,7 +9,7 @@ from gigacast.cli.program import run
 from gigacast.cli.suggestion import place_of, placed_hint
 
 
-def test_only_flags_for_the_place_are_repeated() -> None:
+def test_only_flags_that_name_the_bucket_are_repeated() -> None:
     words = "models list --bucket b --years 2024 --prefix=a/b --endpoint_url http://h:1 --region r"
     assert place_of(words.split()) == "--bucket b --prefix a/b --endpoint_url http://h:1 --region r"
     assert place_of(["--bucket"]) == place_of(["forecast"]) == ""
@@ -20,7 +20,7 @@ def test_values_that_the_shell_would_split_are_quoted() -> None:
     assert shlex.split(place) == ["--bucket", "file:///my lake"]
 
 
-def test_commands_in_a_hint_are_placed_and_other_words_are_not() -> None:
+def test_commands_in_a_hint_get_the_bucket_flags_and_other_words_do_not() -> None:
     hint = "`gigacast models show a` says more, or `restore`"
     placed = "`gigacast models show a --bucket b` says more, or `restore`"
     assert placed_hint(hint, "--bucket b") == placed
@@ -28,7 +28,7 @@ def test_commands_in_a_hint_are_placed_and_other_words_are_not() -> None:
 
 
 @pytest.mark.parametrize("flags", [["--bucket", "{}"], ["--bucket={}"]])
-def test_a_new_user_can_type_what_is_proposed(
+def test_a_suggested_command_can_be_typed_as_it_is(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], flags: list[str]
 ) -> None:
     location = [flag.format(f"file://{tmp_path}") for flag in flags]

@@ -105,7 +105,7 @@ def test_a_missing_value_has_its_type(kind: pa.DataType) -> None:
     assert null_of(kind).equals(pa.scalar(None, kind))
 
 
-def test_none_of_it_imports_pandas() -> None:
+def test_column_conversions_do_not_import_pandas() -> None:
     code = """
 import sys
 from datetime import date

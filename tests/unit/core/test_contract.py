@@ -94,7 +94,7 @@ def slow(rows: list[dict[str, Any]]) -> tuple[dict[str, int], list[bool]]:  # no
 
 
 @given(ROWS, st.integers(1, 5))
-def test_the_engine_finds_what_a_slow_loop_finds_however_rows_are_cut(
+def test_violations_equal_those_of_a_slow_loop_for_any_batches(
     rows: list[dict[str, Any]], size: int
 ) -> None:
     table = pa.Table.from_pylist(rows, SCHEMA)
@@ -113,7 +113,7 @@ def test_the_engine_finds_what_a_slow_loop_finds_however_rows_are_cut(
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=15), st.integers(1, 4))
-def test_rows_go_back_when_they_are_below_any_row_before(
+def test_a_row_is_out_of_order_if_it_is_below_any_earlier_row(
     rows: list[tuple[int, int]], size: int
 ) -> None:
     watch, problems = OrderWatch(["a", "b"]), []
@@ -172,7 +172,7 @@ def test_timestamps_as_text_keep_the_zone_they_say() -> None:
 # -- rules -----------------------------------------------------------------------------------------
 
 
-def test_a_rule_with_arithmetic_and_odd_names() -> None:
+def test_a_rule_may_use_arithmetic_and_unusual_names() -> None:
     rule = Rule("`my high` - low <= 2 * (close + 1) and not low < 0")
     rows = pa.table(
         {"my high": [5.0, 9.0, None], "low": [1.0, -1.0, -1.0], "close": [1.0, 9.0, 1.0]}
@@ -198,7 +198,7 @@ def test_a_rule_with_arithmetic_and_odd_names() -> None:
         "high > True and 1",
     ],
 )
-def test_what_is_no_rule_is_never_run(text: str) -> None:
+def test_text_that_is_not_a_rule_is_never_evaluated(text: str) -> None:
     with pytest.raises(ConfigError, match="can't be read"):
         Rule(text)
 
@@ -232,7 +232,7 @@ def test_a_contract_survives_yaml(contract: Contract) -> None:
         ("name: x\ncolumns: []\nunique: [1]", r"unique\[0\]: expected text or a list, got 1"),
     ],
 )
-def test_what_is_wrong_in_a_contract_is_named(text: str, message: str) -> None:
+def test_errors_in_a_contract_are_named(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse_contract(text, "here")
 
@@ -242,7 +242,7 @@ def test_what_is_wrong_in_a_contract_is_named(text: str, message: str) -> None:
 
 @pytest.mark.parametrize("contract", [*PREDEFINED, CONTRACT])
 @pytest.mark.parametrize("rows", [0, 1, 300])
-def test_contracts_make_data_that_keeps_them(contract: Contract, rows: int) -> None:
+def test_data_generated_from_a_contract_satisfies_it(contract: Contract, rows: int) -> None:
     fixed = (
         contract
         if contract is not CONTRACT
@@ -253,13 +253,13 @@ def test_contracts_make_data_that_keeps_them(contract: Contract, rows: int) -> N
     assert check_rows(RowSource.of_table(table), fixed).ok
 
 
-def test_rules_that_contradict_each_other_give_no_data() -> None:
+def test_contradictory_rules_generate_no_data() -> None:
     columns = (Column("a", "float64", nullable=False), Column("b", "float64", nullable=False))
     with pytest.raises(ConfigError, match="no rows found"):
         sample_rows(Contract("no", columns, rules=(Rule("a > b"), Rule("b > a"))), 5)
 
 
-def test_a_contract_inferred_from_rows_is_kept_by_them_and_by_no_worse_ones() -> None:
+def test_an_inferred_contract_holds_for_its_rows_and_not_for_worse_ones() -> None:
     table = sample_rows(OHLCV_SCHEMA, 400).drop_columns(["symbol"]).sort_by("timestamp")
     inferred = infer_contract("bars", table.schema, table.to_batches(max_chunksize=50))
     assert check_rows(RowSource.of_table(table), inferred).ok
@@ -281,7 +281,7 @@ def test_a_contract_inferred_from_rows_is_kept_by_them_and_by_no_worse_ones() ->
     }
 
 
-def test_promises_given_up_are_major_and_new_ones_are_minor() -> None:
+def test_dropped_promises_are_major_changes_and_added_ones_minor() -> None:
     def change(old: Contract, new: Contract) -> tuple[list[tuple[str, str]], Change]:
         changes = drift_of_contracts(old, new)
         return [(difference.field, difference.kind) for difference in changes], needed_change(
@@ -304,7 +304,7 @@ def test_promises_given_up_are_major_and_new_ones_are_minor() -> None:
     assert change(base, looser) == ([("b", "removed")], Change.MAJOR)
 
 
-def test_shuffled_rows_are_the_same_to_a_contract_without_an_order() -> None:
+def test_a_contract_without_an_order_accepts_rows_in_any_order() -> None:
     rows = [{"id": n % 7, "side": "buy", "bid": 1.0, "ask": 2.0} for n in range(50)]
     free = Contract("free", CONTRACT.columns, unique=CONTRACT.unique, rules=CONTRACT.rules)
     counts = set()
@@ -315,7 +315,7 @@ def test_shuffled_rows_are_the_same_to_a_contract_without_an_order() -> None:
     assert counts == {(43, "id, side: unique in 43 rows")}
 
 
-def test_a_rule_without_a_column_holds_of_every_row_or_of_none() -> None:
+def test_a_rule_without_a_column_holds_for_every_row_or_for_none() -> None:
     rows = pa.record_batch({"n": [1, 2]})
     assert Rule("1 < 2").holds(rows).as_py() is True
     assert Rule("2 < 1").holds(rows).as_py() is False

@@ -39,7 +39,9 @@ def test_a_part_of_a_machine_costs_its_part() -> None:
     "rental",
     [Rental(), Rental("c"), Rental("x", "spot"), Rental(None, "spot"), Rental("g", "spot")],
 )
-def test_hours_without_a_price_are_told_and_spoil_the_price_of_a_million(rental: Rental) -> None:
+def test_hours_without_a_price_are_reported_and_leave_the_price_per_million_unknown(
+    rental: Rental,
+) -> None:
     bill = bill_of((SPOT, 3600), (rental, 7200))
     assert (bill.dollars, bill.unpriced_hours) == (pytest.approx(0.36), 2.0)
     assert bill.dollars_per_million is None
@@ -52,7 +54,7 @@ def test_without_a_table_there_are_hours_and_no_dollars() -> None:
     assert (bill.hours, bill.dollars, bill.unpriced_hours, bill.prices_as_of) == (1, None, 1, None)
 
 
-def test_no_series_have_no_price() -> None:
+def test_without_series_there_is_no_price_per_million() -> None:
     assert bill_of((SPOT, 3600), series=0).dollars_per_million is None
 
 

@@ -43,7 +43,7 @@ def micros(index):
 
 
 @pytest.mark.parametrize(("ours", "theirs", "last"), GRIDS)
-def test_the_future_is_what_pandas_calls_the_next_dates(ours, theirs, last):
+def test_future_times_are_the_next_dates_of_pandas(ours, theirs, last):
     future = Frequency.parse(ours).future(micros([last]), 25)
     expected = pd.date_range(last, periods=26, freq=theirs)[1:]
     assert future.shape == (1, 25)

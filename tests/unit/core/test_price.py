@@ -28,28 +28,28 @@ def with_instance(**fields: Any) -> dict[str, Any]:
     return content(instances={"g": {"vcpus": 4, "on_demand": 1.0, **fields}})
 
 
-def test_a_table_says_what_each_machine_has_and_costs() -> None:
+def test_a_price_table_has_the_size_and_price_of_each_machine() -> None:
     table = PriceTable.parse(content())
     assert table.as_of == date(2025, 7, 1)
     assert table.instances == (Instance("g", 4, 1, 1.0, 0.4), Instance("c", 2, 0, 0.09, None))
     assert table.find("c").vcpus == 2
 
 
-def test_an_hour_at_a_thousand_series_a_second_is_three_point_six_million() -> None:
+def test_an_hour_at_a_thousand_series_per_second_is_3_600_000_series() -> None:
     machine = Instance("g", 4, 1, 3.6, 0.36)
     assert machine.dollars_per_million(1000, "on_demand") == pytest.approx(1.0)
     assert machine.dollars_per_million(1000, "spot") == pytest.approx(0.1)
     assert machine.dollars_per_million(4000, "on_demand") == pytest.approx(0.25)
 
 
-def test_a_price_that_nobody_noted_is_not_made_up() -> None:
+def test_an_unknown_price_stays_unknown() -> None:
     machine = Instance("p", 192, 8, 55.0)
     assert machine.dollars_per_hour("spot") is None
     assert machine.dollars_per_million(1000, "spot") is None
 
 
 @pytest.mark.parametrize("speed", [0, -1.0, float("nan")])
-def test_a_speed_that_is_none_is_refused(speed: float) -> None:
+def test_an_impossible_speed_is_refused(speed: float) -> None:
     with pytest.raises(ConfigError, match="not positive"):
         Instance("g", 4, 1, 1.0).dollars_per_million(speed, "on_demand")
 
@@ -79,7 +79,7 @@ def test_an_unknown_machine_is_refused_with_those_that_are_known() -> None:
         (content(instances={"g": {"vcpus": 1}}), "prices.instances.g.on_demand: missing"),
     ],
 )
-def test_what_is_wrong_in_a_table_is_named(wrong: dict[str, Any], field: str) -> None:
+def test_errors_in_a_price_table_are_named(wrong: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigError) as caught:
         PriceTable.parse(wrong)
     assert field in str(caught.value)

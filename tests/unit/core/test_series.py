@@ -89,7 +89,7 @@ def test_a_type_that_cannot_hold_the_steps_is_refused():
         half_days.future_arrow(1)
 
 
-def test_series_follow_one_another_each_at_its_frequency():
+def test_future_times_follow_the_frequency_of_each_series():
     two = batch([1, 1, 1], (DAILY, MONTHLY), [1, -1, 0])
     first, last = dt.datetime.fromisoformat("2024-02-29"), dt.datetime.fromisoformat("2024-02-01")
     assert two.future_arrow(2).to_pylist() == [

@@ -31,7 +31,7 @@ def test_the_order_of_fields_does_not_matter() -> None:
         Spec("model", "v1", (0.1, 0.5, 0.9), {**FIELDS, "precision": "bfloat16"}),
     ],
 )
-def test_whatever_changes_the_numbers_changes_the_id(changed: Spec) -> None:
+def test_every_field_that_changes_the_numbers_changes_the_id(changed: Spec) -> None:
     assert changed.id(7) != SPEC.id(7)
 
 
@@ -47,7 +47,7 @@ def test_other_folders_are_not_specs(text: str) -> None:
 
 
 @given(st.lists(st.text()), st.lists(st.text()))
-def test_no_two_lists_of_etags_share_an_id(first: list[str], second: list[str]) -> None:
+def test_different_lists_of_etags_have_different_ids(first: list[str], second: list[str]) -> None:
     assert (digest_etags(first) == digest_etags(second)) == (first == second)
 
 

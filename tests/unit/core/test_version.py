@@ -30,7 +30,7 @@ def test_the_order_is_that_of_numbers_not_of_text() -> None:
     assert [str(v) for v in sorted(map(Version.parse, reversed(texts)))] == texts
 
 
-def test_the_next_version_is_raised_by_just_that_change() -> None:
+def test_the_next_version_number_follows_the_kind_of_change() -> None:
     for numbers, change in itertools.product([(1, 0, 0), (1, 2, 3)], Change):
         version = Version(*numbers)
         assert version.next(change).raised_from(version) is change

@@ -32,7 +32,7 @@ def solve(times, zone="Europe/Berlin", series=None):
     st.booleans(),
     st.randoms(use_true_random=False),
 )
-def test_complete_rows_in_order_are_the_moments_they_were(
+def test_complete_ordered_wall_times_are_converted_back_to_their_instants(
     zone, freq, start, count, newest_first, random
 ):
     assume(zone != "Australia/Lord_Howe" or freq != "h")  # its clocks go back by half an hour
@@ -48,7 +48,7 @@ def test_complete_rows_in_order_are_the_moments_they_were(
     assert not missing.any()
 
 
-def test_the_order_says_the_same_as_for_pandas():
+def test_the_order_resolves_wall_times_as_in_pandas():
     wall = pd.DatetimeIndex(
         ["2024-10-27 01:30", "2024-10-27 02:00", "2024-10-27 02:30", "2024-10-27 02:00",
          "2024-10-27 02:30", "2024-10-27 03:00"]

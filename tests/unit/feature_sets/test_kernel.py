@@ -139,7 +139,7 @@ def test_wilders_own_example_gives_his_index() -> None:
     np.testing.assert_allclose(actual[-2:], [70.53, 66.32], atol=0.01)
 
 
-def test_only_rises_are_100_only_falls_0_and_rest_50() -> None:
+def test_relative_strength_is_100_for_rises_0_for_falls_and_50_for_constants() -> None:
     line, offsets = np.arange(30.0), np.array([0, 30])
     assert set(relative_strength(line, offsets, 5)[5:]) == {100.0}
     assert set(relative_strength(-line, offsets, 5)[5:]) == {0.0}

@@ -1,4 +1,4 @@
-"""A feature says of a row what this row and the item's earlier ones command_output, and nothing else."""
+"""A feature of a row depends only on this row and on earlier rows of its item."""
 
 import numpy as np
 import pyarrow as pa
@@ -78,7 +78,7 @@ def test_the_order_of_rows_in_the_input_does_not_matter(seed: int) -> None:
     assert_same(features_of(table.take(pa.array(order))), features_of(table))
 
 
-def test_these_tests_would_notice_a_feature_that_looks_ahead() -> None:
+def test_the_leakage_tests_detect_a_feature_that_looks_ahead() -> None:
     values, offsets = np.arange(10.0), np.array([0, 10])
     later = values.copy()
     later[6:] = 0

@@ -18,7 +18,7 @@ X = RNG.normal(size=4000)
 NOISE = RNG.normal(size=4000)
 
 
-def test_each_measure_finds_the_dependence_it_is_made_for() -> None:
+def test_each_measure_detects_the_dependence_it_is_made_for() -> None:
     assert pearson(X, 3 * X + 1) == pytest.approx(1)
     assert pearson(X, -X) == pytest.approx(1)
     assert spearman(X, np.exp(X)) == pytest.approx(1)

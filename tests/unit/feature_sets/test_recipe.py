@@ -23,12 +23,12 @@ LAG = {"kind": "lag", "column": "close"}
 
 
 @pytest.mark.parametrize("recipe", [EVERYTHING, *RECIPES.values()], ids=lambda r: r.name)
-def test_a_recipe_survives_being_written(recipe: Recipe) -> None:
+def test_a_recipe_survives_the_round_trip_through_yaml(recipe: Recipe) -> None:
     text = yaml.safe_dump(recipe.to_dict())
     assert Recipe.from_dict(yaml.safe_load(text)) == recipe
 
 
-def test_a_list_stands_for_each_of_its_values() -> None:
+def test_a_list_in_a_recipe_is_expanded_to_each_of_its_values() -> None:
     rolling = {"kind": "rolling", "column": ["x", "y"], "window": [2, "3d"], "statistic": "std"}
     recipe = Recipe.from_dict({"name": "r", "features": [rolling]})
     assert recipe.names == ("x_std_2", "x_std_3d", "y_std_2", "y_std_3d")

@@ -62,7 +62,7 @@ def test_the_training_part_ends_at_the_same_row_whatever_times_are(
         ("2024-01-19T22:59", 19),
     ],
 )
-def test_a_moment_is_of_its_own_zone_or_the_columns(until: str, rows: int) -> None:
+def test_a_time_without_a_zone_is_in_the_zone_of_the_column(until: str, rows: int) -> None:
     table = pa.table({"ds": TIMES["zoned"], "close": CLOSE})
     recipe = recipe_of({"until": until})
     columns = settle_columns(TableRows(table), recipe, None, None)

@@ -63,7 +63,7 @@ def test_quantiles_lie_between_two_values_in_proportion(level: float) -> None:
 
 
 @pytest.mark.parametrize("rows", [3, 10, 50])
-def test_correlations_are_those_of_the_pairs_that_are_known(rows: int) -> None:
+def test_correlations_use_the_pairs_without_missing_values(rows: int) -> None:
     x, y, offsets = walk(1), walk(2) + 0.5 * walk(1, missing=0), offsets_of()
     expected = slow_pairs(x, y, offsets, rows, 3, lambda a, b: np.corrcoef(a, b)[0, 1])
     actual = rolling_correlation(x, y, offsets, rows, 3)
@@ -71,7 +71,7 @@ def test_correlations_are_those_of_the_pairs_that_are_known(rows: int) -> None:
 
 
 @pytest.mark.parametrize("level", [1e6, 1e9, 1e12, -1e12])
-def test_a_large_level_costs_no_digits_of_the_spread(level: float) -> None:
+def test_a_large_offset_does_not_reduce_the_precision_of_the_spread(level: float) -> None:
     rng = np.random.default_rng(0)
     values = level + np.round(rng.normal(size=300) * 64) / 64  # exact at that level
     offsets = np.array([0, 300])

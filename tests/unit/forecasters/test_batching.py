@@ -70,7 +70,7 @@ def forecast(
     )
 
 
-def test_the_doubles_keep_the_protocols():
+def test_the_test_doubles_implement_the_protocols():
     assert isinstance(StartingRecorder(), StartingForecaster)
     assert not isinstance(RecordingForecaster(), StartingForecaster)
     assert isinstance(RecordingForecaster(), Forecaster)
@@ -229,7 +229,7 @@ def test_the_fallback_sees_more_than_the_context():
     assert result.median.tolist() == [[4.0] * 3]
 
 
-def test_a_series_the_model_fails_on_gets_the_fallback():
+def test_a_series_on_which_the_model_fails_gets_the_fallback():
     result = forecast([[1.0], [1e38] * 5 + [1.0]], integer=True, non_negative=True)
     assert result.reasons.tolist() == [Reason.OK, Reason.MODEL_FAILED]
     assert result.median[1].tolist() == pytest.approx([1.0, 1e38, 1e38], rel=1e-6)

@@ -114,7 +114,7 @@ def test_crossing_quantiles_give_the_same_median_whatever_else_is_requested():
     assert medians == [6, 6, 6]
 
 
-def test_a_model_without_trained_levels_is_asked_for_the_requested_ones():
+def test_a_model_without_trained_levels_computes_the_requested_ones():
     plan = plan_levels((0.001, 0.999), ())
     assert plan.model_levels == (0.001, 0.999)
     raw = np.array([[2, 1]], np.float32)

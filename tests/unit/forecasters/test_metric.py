@@ -88,7 +88,7 @@ def oracle(actual, median, quantiles, scale):
 
 
 @given(st.integers(0, 10_000))
-def test_every_figure_is_what_its_definition_says(seed):
+def test_every_metric_equals_its_definition(seed):
     actual, median, quantiles, scale = example(seed)
     (figures,) = summarise(measure(actual, median, quantiles, LEVELS, scale))
     for name, expected in oracle(actual, median, quantiles, scale).items():
@@ -164,7 +164,7 @@ def test_zeros_forecast_as_zeros_are_no_error():
     assert math.isnan(figures.bias)
 
 
-def test_steps_a_model_gave_no_forecast_for_are_counted():
+def test_steps_without_a_forecast_are_counted():
     actual = np.ones((2, 2))
     median = np.array([[1.0, NAN], [NAN, NAN]])
     quantiles = np.repeat(median[..., None], 3, axis=2)

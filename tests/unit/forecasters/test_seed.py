@@ -39,7 +39,7 @@ def test_seeds_equal_plain_integer_arithmetic():
     assert series_seeds(named(items), 5).tolist() == expected
 
 
-def test_seeds_are_these_numbers_on_every_machine():
+def test_seeds_are_the_same_numbers_on_every_machine():
     assert series_seeds(named(["a"])).tolist() == [13719932510630045880]
 
 

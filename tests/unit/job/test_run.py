@@ -100,7 +100,7 @@ def count_all(store: MemoryStore, events: Silent | None = None) -> tuple[Run, li
     return run, finished
 
 
-def test_a_new_job_is_a_plan_function_a_setup_and_a_description(store: MemoryStore) -> None:
+def test_a_job_needs_only_a_plan_function_a_setup_and_a_description(store: MemoryStore) -> None:
     run, finished = count_all(store)
     audit = read_audit(store, run.run_id)
     assert run.run_id.startswith("count_20260101_120000_")
@@ -175,7 +175,7 @@ def test_the_audit_is_open_while_results_are_collected_and_closed_after(
 @pytest.mark.parametrize(
     ("error", "status"), [(KeyboardInterrupt(), "interrupted"), (OSError("full"), "failed")]
 )
-def test_results_that_cannot_be_collected_close_the_audit_as_they_end(
+def test_a_failure_while_collecting_results_is_recorded_in_the_audit(
     store: MemoryStore, error: BaseException, status: str
 ) -> None:
     planned, _ = plan_counts(store)

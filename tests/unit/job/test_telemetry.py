@@ -99,7 +99,9 @@ def test_a_local_run_is_named_once_it_is_planned(stream: io.StringIO) -> None:
     assert [r["run"] for r in records(stream)] == ["", "run-9", "run-9"]
 
 
-def test_a_finished_partition_is_its_figures(stream: io.StringIO, telemetry: Telemetry) -> None:
+def test_the_event_of_a_finished_partition_has_its_figures(
+    stream: io.StringIO, telemetry: Telemetry
+) -> None:
     telemetry.finished(RECEIPT)
     (record,) = records(stream)
     assert record["partition"] == "2024/01/part-0"
@@ -118,7 +120,7 @@ def test_a_finished_partition_is_its_figures(stream: io.StringIO, telemetry: Tel
     }
 
 
-def test_figures_are_counted_by_model_and_over_all(
+def test_metrics_are_counted_by_model_and_in_total(
     stream: io.StringIO, telemetry: Telemetry
 ) -> None:
     telemetry.finished(RECEIPT)
@@ -128,7 +130,7 @@ def test_figures_are_counted_by_model_and_over_all(
     assert record["_aws"]["Timestamp"] == 1_706_745_600_000
 
 
-def test_a_failure_counts_and_says_why(stream: io.StringIO, telemetry: Telemetry) -> None:
+def test_the_event_of_a_failure_has_its_reason(stream: io.StringIO, telemetry: Telemetry) -> None:
     telemetry.failed(TASK, Failure("SchemaError", "no column x", "name it"))
     (record,) = records(stream)
     assert metrics_of(record) == {"PartitionsFailed": (1, "Count")}
@@ -141,7 +143,7 @@ def test_a_failure_counts_and_says_why(stream: io.StringIO, telemetry: Telemetry
 
 
 @pytest.mark.parametrize(("status", "level"), [("completed", "info"), ("failed", "error")])
-def test_the_end_of_a_run_says_how_it_went(
+def test_the_event_of_the_end_has_the_totals(
     stream: io.StringIO, telemetry: Telemetry, status: str, level: str
 ) -> None:
     totals = Totals()

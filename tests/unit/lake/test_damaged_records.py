@@ -294,7 +294,7 @@ def check(kind: Kind, content: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_record_that_is_whole_is_read(name: str) -> None:
+def test_an_undamaged_record_is_read(name: str) -> None:
     kind = KINDS[name]
     record = kind.read(encoded(kind.plain))
     assert kind.write(record) == kind.write(kind.read(encoded(kind.plain)))
@@ -357,18 +357,18 @@ def test_aliases_that_multiply_are_refused() -> None:
         decode_yaml("\n".join(lines), Source(WHERE, ConfigError))
 
 
-def test_a_list_that_holds_itself_is_refused() -> None:
+def test_a_list_that_contains_itself_is_refused() -> None:
     with pytest.raises(ConfigError, match="levels deep"):
         decode_yaml("&a [*a]", Source(WHERE, ConfigError))
 
 
 @pytest.mark.parametrize("text", ["!!timestamp x", "!!int ''", "!!bool x", "2024-13-45", "\x00"])
-def test_scalars_that_the_yaml_library_stumbles_over_are_named(text: str) -> None:
+def test_scalars_that_the_yaml_library_cannot_parse_are_named(text: str) -> None:
     with pytest.raises(ConfigError, match=f"{WHERE}: not valid YAML"):
         decode_yaml(f"a: {text}", Source(WHERE, ConfigError))
 
 
-def test_half_a_surrogate_is_refused_and_a_pair_is_read() -> None:
+def test_a_lone_surrogate_is_refused_and_a_pair_is_read() -> None:
     source = Source(WHERE, CorruptedFileError)
     assert decode_json(rb'"\ud83d\ude00"', source) == "\N{GRINNING FACE}"
     for content in (rb'"\ud83d"', b'"\xed\xa0\xbd"'):

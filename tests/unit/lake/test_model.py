@@ -85,7 +85,7 @@ def test_a_version_that_was_replaced_is_fetched_again(tmp_path: Path, store: Mem
     assert (new.folder / "model.safetensors").read_bytes() == b"new"
 
 
-def test_many_fetch_at_once_and_all_get_the_whole(tmp_path: Path, store: MemoryStore) -> None:
+def test_concurrent_fetches_all_get_the_complete_model(tmp_path: Path, store: MemoryStore) -> None:
     put_version(store, "models/tiny/v1.0", weights=bytes(10**6))
     digests: list[str] = []
     threads = [
@@ -106,7 +106,7 @@ def test_many_fetch_at_once_and_all_get_the_whole(tmp_path: Path, store: MemoryS
 @pytest.mark.parametrize(
     ("missing", "says"), [("config.json", "no config.json"), ("model.safetensors", "safetensors")]
 )
-def test_a_folder_without_what_a_model_needs_is_refused(
+def test_a_folder_without_the_files_of_a_model_is_refused(
     tmp_path: Path, store: MemoryStore, missing: str, says: str
 ) -> None:
     folder = make_folder(tmp_path / "broken")
@@ -116,12 +116,12 @@ def test_a_folder_without_what_a_model_needs_is_refused(
         resolve_model(str(folder), store)
 
 
-def test_what_is_nowhere_is_refused_with_where_it_was_looked_for(store: MemoryStore) -> None:
+def test_a_model_that_is_not_found_is_refused_with_the_places_searched(store: MemoryStore) -> None:
     with pytest.raises(ModelNotFoundError, match="no such folder, nothing under memory://"):
         resolve_model("no-such-model", store)
 
 
-def test_another_reference_stands_in_where_the_first_is_not_at_hand(
+def test_the_second_reference_is_used_when_the_first_is_unavailable(
     store: MemoryStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = resolve_model("data/model/x/v1.0", store, otherwise=DEFAULT_MODEL)
@@ -180,7 +180,7 @@ def test_a_hub_id_is_downloaded_pinned_to_its_commit_and_without_pickles(
     assert offline == outcome
 
 
-def test_what_the_hub_does_not_have_is_one_clear_error(hub: str, tmp_path: Path) -> None:
+def test_an_unknown_hub_id_is_one_clear_error(hub: str, tmp_path: Path) -> None:
     outcome = resolve_in_child("acme/none", tmp_path, HF_ENDPOINT=hub)
     assert outcome.startswith("ModelNotFoundError model acme/none: not on the hub")
 

@@ -84,14 +84,14 @@ def test_a_plan_whose_head_was_never_written_does_not_exist() -> None:
     assert read_plan(complete_store, "run", write(complete_store).digest).run_id == "run"
 
 
-def test_a_second_plan_of_a_run_leaves_the_first_as_it_is(store: Store) -> None:
+def test_a_second_plan_of_a_run_does_not_change_the_first(store: Store) -> None:
     written = write(store)
     with pytest.raises(PlanError):
         write_plan(store, "run", {}, [[task(9)]], now=NOW, valid_for=WEEK)
     assert read_tasks(store, written, 0) == [task(0), task(1)]
 
 
-def test_a_plan_that_is_gone_or_nonsense_is_named(store: Store) -> None:
+def test_a_missing_or_damaged_plan_is_named(store: Store) -> None:
     with pytest.raises(PlanError, match=r"there is no plan plans/run\.json"):
         read_plan(store, "run")
     store.put("plans/run.json", b"nonsense")
@@ -108,7 +108,7 @@ def test_a_child_beyond_the_plan_is_refused(store: Store) -> None:
         read_tasks(store, plan, 3)
 
 
-def test_a_plan_expires_and_is_not_from_the_future(store: Store) -> None:
+def test_expired_plans_and_plans_from_the_future_are_refused(store: Store) -> None:
     plan = write(store)
     plan.check_time(NOW)
     plan.check_time(NOW + WEEK - timedelta(seconds=1))

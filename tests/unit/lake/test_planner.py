@@ -95,7 +95,7 @@ def converge(store: Store, request: PlanRequest = REQUEST) -> None:
 # -- planning --------------------------------------------------------------------------------------
 
 
-def test_what_has_no_forecast_is_pending(store: MemoryStore) -> None:
+def test_a_partition_without_a_forecast_is_pending(store: MemoryStore) -> None:
     store.put(PART, b"data")
     (task,) = plan_of(store).tasks
     assert task.partition == "2024/01/part-00000"
@@ -103,7 +103,7 @@ def test_what_has_no_forecast_is_pending(store: MemoryStore) -> None:
     assert [entry.key for entry in task.inputs] == [PART]
 
 
-def test_what_is_done_is_skipped(store: MemoryStore) -> None:
+def test_a_finished_partition_is_skipped(store: MemoryStore) -> None:
     store.put(PART, b"data")
     do(store, plan_of(store).tasks[0])
     plan = plan_of(store)
@@ -119,20 +119,20 @@ def test_a_changed_input_is_forecast_again(store: MemoryStore) -> None:
     converge(store)
 
 
-def test_another_spec_is_another_forecast(store: MemoryStore) -> None:
+def test_another_spec_makes_the_partition_pending_again(store: MemoryStore) -> None:
     store.put(PART, b"data")
     do(store, plan_of(store).tasks[0])
     assert len(plan_of(store, replace(REQUEST, horizon=8)).tasks) == 1
 
 
-def test_overwrite_does_again_what_is_done(store: MemoryStore) -> None:
+def test_overwrite_makes_finished_partitions_pending(store: MemoryStore) -> None:
     store.put(PART, b"data")
     do(store, plan_of(store).tasks[0])
     (task,) = plan_of(store, replace(REQUEST, overwrite=True)).tasks
     assert len(task.stale_receipts) == 1
 
 
-def test_the_reserved_folders_are_never_input(store: MemoryStore) -> None:
+def test_reserved_folders_are_never_input(store: MemoryStore) -> None:
     for folder in (
         "forecasts",
         "timings",
@@ -149,7 +149,7 @@ def test_the_reserved_folders_are_never_input(store: MemoryStore) -> None:
     assert plan.foreign_folders == []
 
 
-def test_what_is_not_recognised_is_counted_and_named(store: MemoryStore) -> None:
+def test_unrecognised_objects_are_counted_and_named(store: MemoryStore) -> None:
     for key in ("readme.txt", "2024/notes.txt", "2024/01/x.xlsx", "2024/13/part-0.parquet", PART):
         store.put(key, b"x")
     store.put("other/part-0.parquet", b"x")
@@ -165,7 +165,9 @@ def test_what_is_not_recognised_is_counted_and_named(store: MemoryStore) -> None
     assert plan.discovered == 1
 
 
-def test_years_and_months_choose_and_missing_ones_are_no_error(store: MemoryStore) -> None:
+def test_years_and_months_select_partitions_and_missing_ones_are_no_error(
+    store: MemoryStore,
+) -> None:
     for year, month in ((2013, 12), (2014, 1), (2014, 7), (2016, 2)):
         store.put(f"{year}/{month:02d}/part-00000.parquet", b"x")
     months = MonthFilter(IntRange(2014, 2016), IntRange(1, 6))
@@ -173,7 +175,7 @@ def test_years_and_months_choose_and_missing_ones_are_no_error(store: MemoryStor
     assert [t.month for t in plan_of(store, request).tasks] == ["2014-01", "2016-02"]
 
 
-def test_only_the_months_asked_for_are_listed(store: MemoryStore) -> None:
+def test_only_the_requested_months_are_listed(store: MemoryStore) -> None:
     for month in range(1, 13):
         store.put(f"2014/{month:02d}/part-00000.parquet", b"x")
     watched = FaultyStore(store)
@@ -182,7 +184,7 @@ def test_only_the_months_asked_for_are_listed(store: MemoryStore) -> None:
     assert [key for kind, key in watched.log if kind == "list"] == ["2014/03/"]
 
 
-def test_symbols_and_timeframes_choose(store: MemoryStore) -> None:
+def test_symbols_and_timeframes_select_partitions(store: MemoryStore) -> None:
     for name in ("EURUSD_1min", "GBPUSD_1min", "EURUSD_5min"):
         store.put(f"2014/03/{name}_h15_2014_03_ab12.parquet", b"x")
     selection = Selection(symbols=frozenset({"EURUSD"}), timeframes=frozenset({"1min"}))
@@ -209,7 +211,7 @@ def test_partitions_of_several_horizons_are_all_skipped_when_done(store: MemoryS
     converge(store, replace(REQUEST, horizon=None))
 
 
-def test_of_generations_the_newest_is_forecast_and_the_other_reported(store: MemoryStore) -> None:
+def test_the_newest_generation_is_forecast_and_older_ones_are_reported(store: MemoryStore) -> None:
     store.put("2014/03/EURUSD_1min_h15_2014_03_ffff.parquet", b"first")
     converge(store)
     store.put("2014/03/EURUSD_1min_h15_2014_03_0000.parquet", b"second")
@@ -219,7 +221,7 @@ def test_of_generations_the_newest_is_forecast_and_the_other_reported(store: Mem
     assert (plan.totals.superseded, plan.totals.orphaned) == (1, 1)
 
 
-def test_a_json_twin_is_no_partition_but_a_json_alone_is(store: MemoryStore) -> None:
+def test_a_json_beside_a_parquet_is_not_a_partition_but_a_json_alone_is(store: MemoryStore) -> None:
     stem = "2014/03/EURUSD_1min_h15_2014_03_ab12"
     store.put(f"{stem}.json", b"{}")
     assert [t.output_key[-12:] for t in plan_of(store).tasks] == ["json.parquet"]
@@ -229,7 +231,7 @@ def test_a_json_twin_is_no_partition_but_a_json_alone_is(store: MemoryStore) -> 
     assert plan.twins == 1
 
 
-def test_an_output_whose_input_vanished_is_an_orphan(store: MemoryStore) -> None:
+def test_an_output_without_its_input_is_an_orphan(store: MemoryStore) -> None:
     store.put(PART, b"data")
     converge(store)
     store.delete([PART])
@@ -282,7 +284,7 @@ def test_a_changed_context_month_makes_the_months_after_it_pending(store: Memory
     assert [t.month for t in plan_of(store, request).tasks] == ["2014-02", "2014-03"]
 
 
-def test_context_reaches_back_over_the_first_month_asked_for(store: MemoryStore) -> None:
+def test_context_includes_months_before_the_first_requested_one(store: MemoryStore) -> None:
     for year, month in ((2013, 12), (2014, 1)):
         store.put(f"{year}/{month:02d}/part-0.parquet", b"x")
     months = MonthFilter(IntRange(2014, 2014), None)
@@ -291,7 +293,7 @@ def test_context_reaches_back_over_the_first_month_asked_for(store: MemoryStore)
     assert [i.key for i in task.inputs] == ["2013/12/part-0.parquet", "2014/01/part-0.parquet"]
 
 
-def test_by_month_all_parts_are_one_partition(store: MemoryStore) -> None:
+def test_partitioned_by_month_all_parts_are_one_partition(store: MemoryStore) -> None:
     for part in (0, 1, 2):
         store.put(f"2014/03/part-{part}.parquet", b"x%d" % part)
     store.put("2014/03/EURUSD_1min_h15_2014_03_ab12.parquet", b"own partition")
@@ -429,7 +431,7 @@ def test_one_receipt_per_partition_remains(store: MemoryStore) -> None:
     assert len(receipts) == 1
 
 
-def test_planning_reads_no_object_and_asks_for_none(store: MemoryStore) -> None:
+def test_planning_only_lists_and_reads_no_object(store: MemoryStore) -> None:
     for part in range(5):
         store.put(f"2024/01/part-{part}.parquet", b"x")
     converge(store)
@@ -439,7 +441,7 @@ def test_planning_reads_no_object_and_asks_for_none(store: MemoryStore) -> None:
     assert watched.counts["list"] == 3
 
 
-def test_the_forecasts_of_another_horizon_are_no_orphans(store: MemoryStore) -> None:
+def test_the_forecasts_of_another_horizon_are_not_orphans(store: MemoryStore) -> None:
     store.put(PART, b"data")
     converge(store)
     shorter_horizon = replace(REQUEST, horizon=3)

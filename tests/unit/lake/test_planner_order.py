@@ -68,7 +68,7 @@ def fill(inputs: set[str], forecast: set[str]) -> MemoryStore:
     st.sets(st.one_of(keys, inside), max_size=6),
     st.sets(st.integers(0, 11)),
 )
-def test_the_plan_is_that_of_the_set_of_all_keys(
+def test_a_plan_from_pages_equals_the_plan_of_all_keys(
     inputs: set[str], extra: set[str], chosen: set[int]
 ) -> None:
     forecast = {key for n, key in enumerate(sorted(inputs)) if n in chosen} | extra
@@ -102,7 +102,7 @@ def test_every_walker_finds_the_same_partitions(inputs: set[str], month: int | N
     assert sorted(task.inputs[0].key for task in planned) == sorted(expected)
 
 
-def test_a_folder_between_two_files_does_not_part_their_month() -> None:
+def test_a_folder_listed_between_two_files_does_not_divide_their_month() -> None:
     """``part-0.json`` describes ``part-0.parquet``, though ``part-0.m/`` sorts between them."""
     store = fill({"2024/01/part-0.json", "2024/01/part-0.m/x", "2024/01/part-0.parquet"}, set())
     (folder,) = walk_months(store, NamingPattern(), Selection())
@@ -111,7 +111,7 @@ def test_a_folder_between_two_files_does_not_part_their_month() -> None:
 
 
 @pytest.mark.parametrize("sibling", ["2024/01.txt", "2024/01-old/part-0.parquet", "2024/01"])
-def test_a_forecast_beside_a_sibling_is_done_and_no_orphan(sibling: str) -> None:
+def test_a_forecast_listed_beside_a_sibling_is_done_and_not_an_orphan(sibling: str) -> None:
     store = fill({"2024/01/part-0.parquet", sibling}, {"2024/01/part-0.parquet"})
     plan = make_plan(store, store, REQUEST)
     assert (plan.tasks, plan.orphans, plan.totals.done) == ([], [], 1)

@@ -58,7 +58,9 @@ def receipt() -> Receipt:
 
 
 @given(st.from_regex(r"20\d\d/\d\d/[A-Za-z0-9_. -]{1,20}", fullmatch=True), st.text(), st.text())
-def test_a_receipts_key_can_be_read_back(name: str, input_etag: str, output_etag: str) -> None:
+def test_a_receipt_key_is_parsed_back_to_its_parts(
+    name: str, input_etag: str, output_etag: str
+) -> None:
     output = layout.spec_prefix("m", "v", "s") + layout.output_name(name)
     input_id = layout.output_id(input_etag)
     parsed = layout.parse_receipt_key(layout.receipt_key(output, input_id, output_etag))
@@ -71,11 +73,11 @@ def test_other_endings_than_parquet_are_kept() -> None:
 
 
 @pytest.mark.parametrize("key", ["timings/x.json", "audit/run.json", "timings/a.b.c.json"])
-def test_what_is_no_receipt_is_not_taken_for_one(key: str) -> None:
+def test_other_objects_are_not_taken_for_receipts(key: str) -> None:
     assert layout.parse_receipt_key(key) is None
 
 
-def test_the_manifest_is_no_prediction() -> None:
+def test_the_manifest_is_not_taken_for_a_prediction() -> None:
     assert layout.parse_prediction_key(KEY) is None
     assert layout.parse_prediction_key("forecasts/m/v/s/2024/01/a.parquet") == (
         "m",
@@ -92,17 +94,17 @@ def test_a_receipt_is_read_as_it_was_written() -> None:
     assert Receipt.from_json(receipt().to_json(), "key") == receipt()
 
 
-def test_a_receipt_tells_its_speed() -> None:
+def test_a_receipt_computes_its_speed() -> None:
     assert json.loads(receipt().to_json())["series_per_s"] == 5.0
 
 
-def test_fields_of_a_newer_version_are_left_aside() -> None:
+def test_unknown_fields_of_a_newer_version_are_ignored() -> None:
     content = {**json.loads(receipt().to_json()), "dollars": 3}
     assert Receipt.from_json(json.dumps(content).encode(), "key") == receipt()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'"text"', b"\xff"])
-def test_what_is_no_receipt_is_refused_by_key(content: bytes) -> None:
+def test_an_object_that_is_not_a_receipt_is_refused_by_key(content: bytes) -> None:
     with pytest.raises(CorruptedFileError, match="some/key"):
         Receipt.from_json(content, "some/key")
 
@@ -120,14 +122,14 @@ class Clock:
         return self.now
 
 
-def test_a_run_that_was_killed_is_one_that_never_ended(store: MemoryStore) -> None:
+def test_the_audit_of_a_killed_run_has_no_end(store: MemoryStore) -> None:
     log = AuditLog(store, Audit("run", "2026-01-01"), Clock())
     log.save(force=True)
     audit = read_audit(store, "run")
     assert (audit.status, audit.end_time) == ("running", None)
 
 
-def test_an_audit_is_saved_now_and_then_and_always_at_the_end(store: MemoryStore) -> None:
+def test_an_audit_is_saved_at_intervals_and_at_the_end(store: MemoryStore) -> None:
     clock, watched = Clock(), FaultyStore(store)
     log = AuditLog(watched, Audit("run", "2026-01-01"), clock, interval_s=10)
     for _ in range(25):
@@ -177,7 +179,7 @@ def test_nothing_is_written_when_nothing_changes(store: MemoryStore) -> None:
     assert store.head(KEY) == before
 
 
-def test_runs_that_end_together_lose_nothing(store: MemoryStore) -> None:
+def test_concurrent_runs_lose_no_entry_of_the_manifest(store: MemoryStore) -> None:
     threads = [
         threading.Thread(target=update_manifest, args=(store, KEY, to_table([entry(str(n))])))
         for n in range(12)
@@ -191,7 +193,7 @@ def test_runs_that_end_together_lose_nothing(store: MemoryStore) -> None:
     )
 
 
-def test_a_crash_leaves_the_old_manifest_whole(store: MemoryStore) -> None:
+def test_a_crash_leaves_the_old_manifest_unchanged(store: MemoryStore) -> None:
     update_manifest(store, KEY, to_table([entry("a")]))
     crashing = FaultyStore(store, [Fault(("put_if_match",))])
     with pytest.raises(SimulatedCrash):
@@ -199,7 +201,7 @@ def test_a_crash_leaves_the_old_manifest_whole(store: MemoryStore) -> None:
     assert read_manifest(store, KEY)[0]["partition"].to_pylist() == ["a"]
 
 
-def test_what_is_no_manifest_is_refused(store: MemoryStore) -> None:
+def test_an_object_that_is_not_a_manifest_is_refused(store: MemoryStore) -> None:
     store.put(KEY, b"no Parquet")
     with pytest.raises(CorruptedFileError, match="not a manifest"):
         read_manifest(store, KEY)

@@ -40,7 +40,7 @@ def test_an_adapter_is_stored_with_the_base_it_names(store: MemoryStore, tmp_pat
     assert (manifest.parameters, manifest.context_length) == (17 + 4, 512)
 
 
-def test_its_digest_follows_the_base(store: MemoryStore, tmp_path: Path) -> None:
+def test_the_digest_of_an_adapter_depends_on_its_base(store: MemoryStore, tmp_path: Path) -> None:
     publish(store, make_folder(tmp_path / "one", 1), "tiny", "v1.0")
     publish(store, make_folder(tmp_path / "two", 2), "tiny", "v1.1")
     adapter = make_adapter(tmp_path / "lora", "nothing/here")
@@ -51,7 +51,7 @@ def test_its_digest_follows_the_base(store: MemoryStore, tmp_path: Path) -> None
     assert digest == again != publish_adapter(other_store, adapter, base="tiny/v1.1")
 
 
-def test_what_is_fetched_is_the_same_folder_again(store: MemoryStore, tmp_path: Path) -> None:
+def test_a_fetched_adapter_equals_the_published_folder(store: MemoryStore, tmp_path: Path) -> None:
     base = make_folder(tmp_path / "base-model", 1)
     publish_adapter(store, make_adapter(tmp_path / "lora", str(base)))
     model = resolve_model("lora", store, cache=tmp_path / "cache")

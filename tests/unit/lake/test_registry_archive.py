@@ -82,7 +82,7 @@ BAD: dict[str, tuple[Callable[[Members], Members], str]] = {
 
 
 @pytest.mark.parametrize("problem", BAD)
-def test_an_archive_with_what_does_not_belong_there_restores_nothing(
+def test_an_archive_with_unexpected_members_restores_nothing(
     tmp_path: Path, members: Members, target: MemoryStore, problem: str
 ) -> None:
     change, says = BAD[problem]
@@ -136,7 +136,9 @@ def test_an_archive_that_is_cut_short_restores_nothing(
     assert keys(target) == []
 
 
-def test_no_archive_and_no_tar_are_clear_errors(tmp_path: Path, target: MemoryStore) -> None:
+def test_missing_archives_and_other_files_are_clear_errors(
+    tmp_path: Path, target: MemoryStore
+) -> None:
     with pytest.raises(GigacastError, match=r"none\.tar"):
         read_archive(Registry(target), tmp_path / "none.tar", author())
     (tmp_path / "text.tar").write_text("not a tar file" * 100)
@@ -154,7 +156,7 @@ def test_a_version_that_exists_with_other_content_is_kept(
     assert {key: target.get(key) for key in keys(target)} == before
 
 
-def test_a_disk_that_is_full_leaves_no_archive(
+def test_a_full_disk_leaves_no_archive(
     tmp_path: Path, target: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

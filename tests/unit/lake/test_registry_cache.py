@@ -39,7 +39,9 @@ def folders(cache: Path) -> list[str]:
     return sorted(path.name for path in cache.iterdir())
 
 
-def test_a_folder_is_named_after_the_digest_of_what_is_in_it(store: Store, cache: Path) -> None:
+def test_a_cached_folder_is_named_after_the_digest_of_its_content(
+    store: Store, cache: Path
+) -> None:
     model = resolve_model("tiny/v1.0", store, cache=cache)
     assert folders(cache) == [f"sha256-{model.digest}"]
     assert model.folder is not None
@@ -55,7 +57,7 @@ def test_two_names_of_one_content_share_their_files(
     assert first.folder == second.folder
 
 
-def test_another_model_under_the_same_name_is_never_taken_for_the_old_one(
+def test_a_replaced_model_of_the_same_name_is_fetched_again(
     store: Store, cache: Path, tmp_path: Path
 ) -> None:
     old = resolve_model("tiny", store, cache=cache)
@@ -68,7 +70,7 @@ def test_another_model_under_the_same_name_is_never_taken_for_the_old_one(
 
 
 @pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "added"])
-def test_a_damaged_cache_is_refused_with_what_to_do_and_never_loaded(
+def test_a_damaged_cache_is_refused_with_a_hint_and_never_loaded(
     store: Store, cache: Path, damage: str
 ) -> None:
     folder = resolve_model("tiny/v1.0", store, cache=cache).folder
@@ -95,7 +97,7 @@ def test_a_download_that_breaks_off_leaves_nothing_behind(store: Store, cache: P
     assert folders(cache) == []
 
 
-def test_what_a_killed_process_left_is_removed_a_day_later(store: Store, cache: Path) -> None:
+def test_files_of_a_killed_process_are_removed_after_a_day(store: Store, cache: Path) -> None:
     for name, age_s in ((".fetch-old", 2 * 86400), (".fetch-young", 60)):
         (cache / name / "model").mkdir(parents=True)
         os.utime(cache / name, (time.time() - age_s,) * 2)
@@ -151,7 +153,7 @@ print(model.digest, model.folder)
 """
 
 
-def test_many_processes_fill_one_cache_at_once(store: Store, cache: Path, tmp_path: Path) -> None:
+def test_concurrent_processes_fill_one_cache(store: Store, cache: Path, tmp_path: Path) -> None:
     go = tmp_path / "go"
     command = [sys.executable, "-c", RESOLVE, store.address.url, str(cache), str(go)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
@@ -177,7 +179,7 @@ def test_a_digest_from_a_receipt_finds_the_weights(store: Store, cache: Path) ->
         resolve_model("sha256:00000000", store, cache=cache)
 
 
-def test_a_version_without_a_manifest_is_pinned_by_etags_and_says_so(cache: Path) -> None:
+def test_a_version_without_a_manifest_is_pinned_by_etags_and_reported(cache: Path) -> None:
     store = MemoryStore("by-hand")
     store.put("models/hand/v1/config.json", b"{}")
     store.put("models/hand/v1/model.safetensors", b"weights")
@@ -189,7 +191,7 @@ def test_a_version_without_a_manifest_is_pinned_by_etags_and_says_so(cache: Path
         resolve_model("hand/v1", store, cache=cache)
 
 
-def test_a_model_with_versions_of_which_none_is_active_is_not_looked_for_elsewhere(
+def test_a_model_without_an_active_version_is_not_searched_elsewhere(
     cache: Path,
 ) -> None:
     store = MemoryStore("none-active")
@@ -207,7 +209,7 @@ def test_a_manifest_under_another_name_is_refused(store: Store, cache: Path) -> 
         resolve_model("copy/v1.0", store, cache=cache)
 
 
-def test_a_published_folder_on_this_machine_is_held_to_its_manifest(
+def test_a_published_folder_on_this_machine_is_checked_against_its_manifest(
     store: Store, tmp_path: Path, cache: Path
 ) -> None:
     folder = tmp_path / "bucket" / "models" / "tiny" / "v1.0"

@@ -55,7 +55,7 @@ def test_a_manifest_that_contradicts_itself_is_refused(manifest: ModelManifest, 
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"format": 1}'])
-def test_what_is_no_manifest_is_refused(content: bytes) -> None:
+def test_an_object_that_is_not_a_manifest_is_refused(content: bytes) -> None:
     with pytest.raises(ModelIntegrityError, match="here: cannot be trusted"):
         parse_manifest(content, "here")
 
@@ -86,7 +86,9 @@ def test_a_file_outside_its_folder_or_of_another_kind_is_refused(
 
 
 @pytest.mark.parametrize("field", [{"size_bytes": -1}, {"size_bytes": "9"}, {"sha256": "abc"}])
-def test_sizes_and_hashes_must_be_such(manifest: ModelManifest, field: dict[str, object]) -> None:
+def test_invalid_sizes_and_hashes_are_refused(
+    manifest: ModelManifest, field: dict[str, object]
+) -> None:
     values = manifest.to_json()
     values["files"][0].update(field)
     with pytest.raises(ModelIntegrityError, match=r"files\[0\]\.(size_bytes|sha256): expected"):
@@ -101,7 +103,7 @@ def test_a_file_listed_twice_is_refused(manifest: ModelManifest) -> None:
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "ACTIVE", "-x", "a b", "x" * 129, "é"])
-def test_names_that_are_no_folder_everywhere_are_refused(name: str) -> None:
+def test_names_that_are_not_valid_folders_everywhere_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="cannot be used as a name"):
         check_name("model", name)
 

@@ -54,7 +54,9 @@ def test_a_receipt_keeps_its_stored_form(store: MemoryStore) -> None:
     }
 
 
-def test_a_crash_between_receipts_leaves_one_too_many_and_never_none(store: MemoryStore) -> None:
+def test_a_crash_between_receipts_leaves_an_extra_receipt_and_never_none(
+    store: MemoryStore,
+) -> None:
     ledger_of(store).mark_processed(info_of(store), "failed")
     crashing = FaultyStore(store, [Fault(("delete",))])
     with pytest.raises(SimulatedCrash):
@@ -63,7 +65,7 @@ def test_a_crash_between_receipts_leaves_one_too_many_and_never_none(store: Memo
     assert ledger_of(store).is_processed(info_of(store))
 
 
-def test_receipts_of_a_file_whose_name_continues_are_not_taken_for_its_own(
+def test_receipts_of_a_file_with_a_longer_name_are_not_confused(
     store: MemoryStore,
 ) -> None:
     key = ledger_of(store).mark_processed(info_of(store))

@@ -60,7 +60,7 @@ def size_of(store: CountingStore, month: int) -> int:
     return store.head(key_of(2014, month)).size_bytes
 
 
-def test_columns_that_are_not_asked_for_are_not_read(request: pytest.FixtureRequest) -> None:
+def test_columns_that_are_not_requested_are_not_read(request: pytest.FixtureRequest) -> None:
     store = CountingStore(request.node.name)
     fill(store, 2)
     load_request = request_of(store)
@@ -105,7 +105,7 @@ def test_as_many_files_are_read_at_once_as_there_are_workers(
     assert len(loaded) == (1 + workers) * ROWS
 
 
-def test_however_many_read_the_rows_are_the_same(request: pytest.FixtureRequest) -> None:
+def test_the_number_of_workers_does_not_change_the_rows(request: pytest.FixtureRequest) -> None:
     store = CountingStore(request.node.name)
     fill(store, 5)
     load_request = request_of(store)

@@ -45,7 +45,7 @@ FOUND = PartitionQuality("p", KEYS, COLUMNS, Compliance("ohlcv", 50, 4, 1))
 NEVER = Thresholds(**{name: Limit() for name in Thresholds.__dataclass_fields__})
 
 
-def test_every_share_is_the_quotient_that_its_name_says() -> None:
+def test_every_share_is_its_count_divided_by_its_total() -> None:
     shares = FOUND.shares(datetime(2024, 1, 16, tzinfo=UTC))
     assert shares == pytest.approx(
         {
@@ -73,7 +73,9 @@ def test_every_share_is_the_quotient_that_its_name_says() -> None:
         (Limit(0.01, 0.09), Verdict.FAIL),
     ],
 )
-def test_a_measure_above_its_limit_decides_and_says_why(limit: Limit, verdict: Verdict) -> None:
+def test_a_measure_above_its_limit_sets_the_verdict_and_its_reason(
+    limit: Limit, verdict: Verdict
+) -> None:
     reasons = FOUND.judge(replace(NEVER, missing=limit))
     assert reasons.verdict is verdict
     assert [reason.split(" in ")[0] for reason in reasons.reasons] == (
@@ -86,11 +88,11 @@ def test_a_partition_without_rows_is_a_warning_without_a_division_by_zero() -> N
     assert (judged.verdict, judged.reasons) == (Verdict.WARN, ("no rows",))
 
 
-def test_figures_survive_json() -> None:
+def test_figures_survive_the_round_trip_through_json() -> None:
     assert PartitionQuality.from_dict(json.loads(json.dumps(FOUND.to_dict()))) == FOUND
 
 
-def test_limits_are_read_as_people_write_them() -> None:
+def test_limits_are_parsed_from_their_flags() -> None:
     changed = Thresholds().with_limits("warn", ["missing=0.5", "gaps=never"])
     changed = changed.with_limits("fail", ["missing=1"])
     assert (changed.missing, changed.gaps.warn) == (Limit(0.5, 1.0), None)

@@ -39,7 +39,7 @@ def test_facts_without_a_value_are_left_out_and_zero_is_a_value() -> None:
     assert facts == (Fact("c", 0), Fact("d", "x"))
 
 
-def test_a_long_list_counts_the_rest() -> None:
+def test_a_long_list_is_cut_and_counts_the_omitted_entries() -> None:
     items = Items.of(["a", "b", "c"], depth=1, limit=2).items
     assert items == (Item("a", 1), Item("b", 1), Item("... and 1 more", 1, Tone.QUIET))
     assert len(Items.of(["a", "b"], limit=2).items) == 2

@@ -39,7 +39,7 @@ def test_several_series_are_small_multiples(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-30, 1e30, np.nan])
-def test_no_scale_breaks_it(tmp_path: Path, scale: float) -> None:
+def test_series_of_any_scale_are_drawn(tmp_path: Path, scale: float) -> None:
     save_forecast_figure(tmp_path / "one.png", [panel(scale=scale)], dpi=40)
     assert (tmp_path / "one.png").stat().st_size > 1000
 
@@ -51,7 +51,7 @@ def test_integer_steps_without_quantiles_or_context(tmp_path: Path) -> None:
     assert (tmp_path / "one.png").exists()
 
 
-def test_no_panel_is_an_error(tmp_path: Path) -> None:
+def test_a_figure_without_panels_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no panel"):
         save_forecast_figure(tmp_path / "none.png", [])
 

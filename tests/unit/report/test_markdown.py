@@ -24,7 +24,7 @@ def markdown(*blocks: Block) -> str:
     return render_markdown(Document(blocks))
 
 
-def test_a_document_in_markdown() -> None:
+def test_a_document_is_rendered_as_markdown() -> None:
     table = Table(
         (Column("model"), Column("WQL", Kind.NUMBER, priority=9), Column("wins", Kind.PERCENT)),
         (("a", 0.12345, 0.5), ("b", nan, None)),

@@ -68,7 +68,7 @@ def test_other_units_are_counted_from_where_a_run_goes_on(clock: Clock) -> None:
     )
 
 
-def test_a_failure_is_told_at_once_however_many_there_are(clock: Clock) -> None:
+def test_every_failure_is_printed_at_once(clock: Clock) -> None:
     stream = io.StringIO()
     with Progress(1000, stream=stream, clock=clock) as progress:
         progress.advance(failed=True, name="a.parquet", message="CorruptedFileError: no footer")
@@ -121,14 +121,14 @@ def test_it_writes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.startswith("done  a: 5 series\n")
 
 
-def test_no_partition_is_no_line(clock: Clock) -> None:
+def test_without_partitions_no_line_is_printed(clock: Clock) -> None:
     stream = io.StringIO()
     with Progress(0, stream=stream, clock=clock):
         pass
     assert stream.getvalue() == ""
 
 
-def test_a_run_that_others_do_is_shown_as_far_as_it_is(clock: Clock) -> None:
+def test_progress_can_be_moved_to_the_state_of_an_array_run(clock: Clock) -> None:
     stream = io.StringIO()
     with Progress(100, stream=stream, clock=clock) as progress:
         clock.now_s += 10

@@ -13,7 +13,7 @@ def test_the_line_counts_what_a_limit_leaves_for_later() -> None:
     assert plan_line(plan, 1, "clean") == "7 partitions: 4 done, 1 to clean; 2 left for later"
 
 
-def test_the_line_names_what_is_no_partition() -> None:
+def test_the_line_counts_objects_that_are_not_partitions() -> None:
     plan = Plan(
         months={Month(2024, 1): MonthCounts(done=1, superseded=2, orphaned=3)},
         unmatched_count=5,

@@ -319,7 +319,7 @@ def test_control_characters_are_shown_as_their_codes() -> None:
 
 
 @given(text=st.text(max_size=50))
-def test_nothing_printable_is_changed(text: str) -> None:
+def test_printable_text_is_not_changed(text: str) -> None:
     cleaned = printable(text)
     assert cleaned == printable(cleaned)
     if text.isprintable():

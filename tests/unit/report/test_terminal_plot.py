@@ -36,7 +36,7 @@ def bare(**changes: Any) -> ForecastPanel:
     return panel(levels=(), quantiles=None, **changes)
 
 
-def test_a_forecast_in_braille() -> None:
+def test_a_forecast_is_drawn_in_braille() -> None:
     assert terminal_plot(panel(), width=44, height=12) == (
         """\
 EURUSD
@@ -54,7 +54,7 @@ EURUSD
     )
 
 
-def test_a_forecast_in_ascii_with_actuals() -> None:
+def test_a_forecast_with_actuals_is_drawn_in_ascii() -> None:
     panel_data = panel(actuals=np.array([1, 0, 2, np.nan, 3.5, 1]))
     assert terminal_plot(panel_data, width=44, height=12, palette=ASCII) == (
         """\
@@ -73,7 +73,7 @@ EURUSD
     )
 
 
-def test_a_gap_is_a_gap() -> None:
+def test_a_gap_is_drawn_as_a_gap() -> None:
     context = WAVE[:14].copy()
     context[5:8] = np.nan
     rows = terminal_plot(bare(context=context), width=44, height=10).splitlines()[1:-3]
@@ -108,7 +108,7 @@ def test_huge_and_tiny_values_have_labels_that_differ(factor: float, labels: lis
     assert [row.split("┤")[0].strip() for row in rows if "┤" in row] == labels
 
 
-def test_nothing_known_is_said() -> None:
+def test_a_panel_without_finite_values_is_reported() -> None:
     unknown = bare(context=np.full(14, np.nan), median=np.full(6, np.nan))
     assert "no finite value" in terminal_plot(unknown)
 
@@ -140,7 +140,7 @@ def test_times_are_as_precise_as_they_need_to_be() -> None:
 
 @pytest.mark.parametrize("palette", [UNICODE, ASCII])
 @pytest.mark.parametrize(("width", "height"), [(20, 6), (80, 16), (200, 60)])
-def test_no_line_is_wider_than_asked_nor_too_many(palette: Any, width: int, height: int) -> None:
+def test_a_plot_keeps_the_requested_width_and_height(palette: Any, width: int, height: int) -> None:
     lines = terminal_plot(panel(), width=width, height=height, palette=palette).splitlines()
     assert max(map(len, lines[:-1])) <= width
     assert len(lines) <= max(height, 7)

@@ -46,7 +46,7 @@ def test_the_error_of_an_unknown_executor_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("n_jobs", "expected"), [(None, 1), (1, 1), (3, 3), (-1, 8), (-2, 7), (-8, 1), (-99, 1)]
 )
-def test_n_jobs_counts_as_in_joblib(n_jobs: int | None, expected: int) -> None:
+def test_n_jobs_has_the_meaning_of_joblib(n_jobs: int | None, expected: int) -> None:
     assert resolve_jobs(n_jobs) == expected
 
 

@@ -109,7 +109,7 @@ def test_a_missing_extra_says_how_to_get_it(
     assert caught.value.hint == f"pip install 'gigacast[{name}]'"
 
 
-def test_a_cluster_that_gives_up_is_an_error_with_its_reason(
+def test_a_failed_cluster_is_an_error_with_its_reason(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Broken(ThreadingBackend):  # type: ignore[misc]

@@ -91,7 +91,7 @@ def test_several_targets_end_with_the_last_value_of_any() -> None:
     assert beside(batch).items.tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_batches_of_any_size_have_the_same_covariates_and_no_item_is_divided() -> None:
+def test_batches_of_any_size_have_the_same_covariates_and_complete_items() -> None:
     frame = panel(items=[f"i{n:02d}" for n in range(11)], steps=200, targets=("x", "y"))
     columns = replace(COLUMNS, targets=("x", "y"))
     table = pa.Table.from_pandas(frame, preserve_index=False)
@@ -182,5 +182,5 @@ def test_a_covariate_is_a_category_in_all_sources_or_in_none() -> None:
         list(read_series(sources, ReadOptions(columns=COLUMNS)))
 
 
-def test_batches_without_covariates_have_none_together() -> None:
+def test_joined_batches_without_covariates_have_none() -> None:
     assert concat_covariates([None, None]) is None

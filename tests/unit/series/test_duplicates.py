@@ -31,7 +31,7 @@ def merged(count=20, **columns) -> pa.Table:
 @pytest.mark.parametrize(
     ("policy", "expected"), [("mean", 5), ("sum", 15), ("last", 2), ("first", 9)]
 )
-def test_a_policy_says_what_becomes_of_rows_of_one_time(policy, expected):
+def test_a_policy_decides_how_rows_of_one_time_are_combined(policy, expected):
     assert doubled([1, 9, 4, 2, 7], duplicates=policy) == (1, expected, 7)
 
 
@@ -42,7 +42,7 @@ def test_a_missing_value_never_wins(policy):
 
 
 @pytest.mark.parametrize("values", [[1, 4, 4, 4, 7], [1, NAN, 4, 7], [1, NAN, NAN, 7]])
-def test_rows_that_say_the_same_do_not_conflict(values):
+def test_equal_rows_do_not_conflict(values):
     reader = reader_of(panel(a=(days("2024-01-01", 3).repeat([1, len(values) - 2, 1]), values)),
                        duplicates="error")  # fmt: skip
     assert len(list(reader)) == 1
@@ -66,7 +66,7 @@ def test_conflicts_up_to_the_share_are_counted_and_averaged():
         read(panel(a=(dates, range(201))), duplicate_share=0.005)
 
 
-def test_merged_items_are_refused_with_the_column_that_tells_them_apart():
+def test_merged_items_are_refused_with_the_column_that_distinguishes_them():
     table = merged(store=[*["north"] * 20, *["south"] * 20], row=range(40), open=[True] * 40)
     with pytest.raises(SchemaError, match="the column 'store' tells them apart") as caught:
         read(table)
@@ -75,12 +75,12 @@ def test_merged_items_are_refused_with_the_column_that_tells_them_apart():
     assert "--duplicates mean, sum, last or first" in caught.value.hint
 
 
-def test_two_columns_that_tell_rows_apart_only_together_are_named():
+def test_two_columns_that_distinguish_rows_only_together_are_named():
     dates = [*days("2024-01-01", 20)] * 4
     table = panel(a=(dates, range(80)))
     table = table.append_column("store", pa.array([*["n"] * 40, *["s"] * 40]))
     table = table.append_column("sku", pa.array([*[1] * 20, *[2] * 20] * 2))
-    with pytest.raises(SchemaError, match=r"the columns 's.+' and 's.+' command_output them apart"):
+    with pytest.raises(SchemaError, match=r"the columns 's.+' and 's.+' tell them apart"):
         read(table)
 
 

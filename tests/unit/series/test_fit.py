@@ -94,7 +94,7 @@ def test_a_last_row_off_the_grid_flags_the_series(freq):
     assert series["b", "target"].reason == "ok"
 
 
-def test_a_stray_row_before_the_last_one_does_not():
+def test_an_earlier_row_off_the_grid_does_not_flag_the_series():
     times = grid("D", 30).append(pd.DatetimeIndex(["2024-01-20 15:30"])).sort_values()
     assert read(table(a=times), freq="D")["a", "target"].reason == "ok"
 

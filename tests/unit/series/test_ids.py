@@ -91,7 +91,7 @@ def test_a_null_among_ids_of_any_type_drops_its_row():
 
 @pytest.mark.parametrize("kind", [pa.float64(), pa.float16(), pa.list_(pa.int8()), pa.struct([])])
 @pytest.mark.parametrize("name", ["item_id", "unique_id", "symbol", "ID"])
-def test_what_cannot_be_an_id_is_refused_by_name(kind, name):
+def test_a_column_that_cannot_be_an_id_is_refused_by_name(kind, name):
     table = panel_of(pa.array([1, 2])).rename_columns([name, "timestamp", "target"])
     table = table.set_column(0, name, pa.nulls(len(table), kind))
     with pytest.raises(SchemaError, match=f"column '{name}' of type .* cannot hold item ids"):

@@ -42,7 +42,7 @@ def table(times, ids=None) -> pa.Table:
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("as_float", [False, True])
-def test_numbers_that_spell_a_calendar_are_its_moments(form, as_float):
+def test_numbers_that_spell_dates_are_read_as_dates(form, as_float):
     moments = pd.date_range("2023-11-28 21:58:40", periods=70, freq=FORMATS[form][1])
     moments = moments.floor("D") if form in {"yyyymm", "date"} else moments
     numbers = pa.array(np.array(spell(moments, form), float if as_float else int))
@@ -63,7 +63,7 @@ def test_numbers_that_spell_a_calendar_are_its_moments(form, as_float):
     st.lists(st.integers(0, 62), min_size=5, max_size=5),
     st.integers(0, 999),
 )
-def test_a_number_is_a_moment_only_if_the_calendar_has_it(form, year, fields, millisecond):
+def test_a_number_is_a_date_only_if_the_calendar_has_it(form, year, fields, millisecond):
     digits = f"{year:04d}" + "".join(f"{field:02d}" for field in fields) + f"{millisecond:03d}"
     scale = CALENDAR_FORMS[form].scale
     number = int(digits[: len(str(scale)) + 3])
@@ -107,7 +107,7 @@ def test_an_odd_number_of_one_item_does_not_change_the_dates_of_another():
     "numbers",
     [range(100), range(0, 400_000, 7), range(200_000, 200_300), range(20_000_000, 20_100_000, 11)],
 )
-def test_counters_are_steps_although_some_of_their_numbers_spell_a_date(numbers):
+def test_counters_are_steps_even_if_some_numbers_spell_a_date(numbers):
     assert unit(*numbers) == "step"
 
 
@@ -148,7 +148,7 @@ def test_steps_with_a_fraction_are_refused(times, unit):
         read(table(times), timestamp_unit=unit)
 
 
-def test_noise_of_float_arithmetic_is_no_fraction():
+def test_rounding_noise_of_floats_is_not_a_fraction():
     assert read(table(np.cumsum(np.full(30, 0.1)) * 10))["a", "target"].freq == "1"
 
 

@@ -30,7 +30,7 @@ def values_of(dates, values, **options) -> tuple:
         ([1, NAN, NAN, NAN], ((1, None, None, None), "too_short")),
     ],
 )
-def test_values_decide_the_reason(values, expected):
+def test_the_values_of_a_series_decide_its_reason(values, expected):
     assert values_of(days("2024-01-01", 4), values, min_length=2) == expected
 
 

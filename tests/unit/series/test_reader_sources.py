@@ -45,7 +45,7 @@ def test_context_for_a_partition_without_rows_gives_nothing():
     assert read(context(JANUARY), FEBRUARY.slice(0, 0)) == {}
 
 
-def test_formats_may_be_mixed():
+def test_sources_of_several_formats_may_be_mixed():
     text = "item_id,timestamp,target\n" + "\n".join(
         f"a,2024-02-0{day},{30 + day}" for day in (1, 2)
     )

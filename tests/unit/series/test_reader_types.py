@@ -189,7 +189,7 @@ def test_every_hour_has_its_value_across_clock_changes(start, options):
     [("D", "2024-03-20", 10), ("D", "2024-10-20", 6), ("h", "2024-03-30 00:00", 20),
      ("h", "2024-10-26 00:00", 24), ("MS", "2024-01-01", 8), ("B", "2024-03-18", 9)],
 )  # fmt: skip
-def test_the_future_in_a_zone_is_what_pandas_says(freq, start, periods):
+def test_future_times_in_a_zone_equal_those_of_pandas(freq, start, periods):
     (batch,) = reader_of(zoned(freq, start, periods))
     expected = pd.date_range(start, periods=periods + 30, freq=freq, tz="Europe/Berlin")[periods:]
     assert batch.future_arrow(30).type == pa.timestamp("us", "Europe/Berlin")

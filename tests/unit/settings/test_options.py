@@ -67,7 +67,7 @@ def flags_of(option: Option) -> click.Option:
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.setting)
-def test_every_setting_says_what_it_means_in_a_sentence(option: Option) -> None:
+def test_every_setting_is_described_by_a_sentence(option: Option) -> None:
     assert option.help.endswith(".")
     assert not option.group or option.group in GROUPS
 
@@ -120,7 +120,7 @@ def test_a_setting_that_is_declared_otherwise_is_refused() -> None:
         list(options_of(Careless))
 
 
-def test_an_unknown_keyword_is_refused_with_those_there_are() -> None:
+def test_an_unknown_keyword_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="horizn: no such argument") as caught:
         nest_arguments({"horizn": 3})
     assert "horizon" in str(caught.value.hint)

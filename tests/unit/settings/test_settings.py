@@ -168,12 +168,12 @@ def test_a_malformed_bucket_name_is_refused(bucket: str) -> None:
         job_of(load(bucket=bucket))
 
 
-def test_a_missing_bucket_is_answered_with_the_flag_to_use() -> None:
+def test_a_missing_bucket_is_an_error_that_names_the_flag() -> None:
     with pytest.raises(ConfigError, match="--bucket"):
         job_of(load())
 
 
-def test_ranges_reach_the_selection() -> None:
+def test_ranges_are_passed_to_the_selection() -> None:
     months = job_of(load(bucket="file:///x", years="2014:2016", months="3")).selection.months
     assert (months.years, months.months) == (IntRange(2014, 2016), IntRange(3, 3))
 
@@ -285,16 +285,14 @@ def test_errors_name_the_flag_and_what_may_be_meant(
         ("run: {prediction_length: 3}", "did you mean model.prediction_length?"),
     ],
 )
-def test_unknown_keys_are_answered_with_those_spelt_alike(
-    tmp_path: Path, text: str, hint: str
-) -> None:
+def test_unknown_keys_are_refused_with_similar_names(tmp_path: Path, text: str, hint: str) -> None:
     (tmp_path / "settings.yaml").write_text(text)
     with pytest.raises(ConfigError, match="unknown key") as raised:
         load(tmp_path / "settings.yaml")
     assert raised.value.hint == hint
 
 
-def test_a_misspelt_variable_is_answered_with_the_one_spelt_alike(
+def test_a_misspelt_variable_is_refused_with_a_similar_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("GIGACAST_MODLE__MODEL_PATH", "x")
@@ -315,7 +313,7 @@ def test_years_have_four_digits(years: str) -> None:
         job_of(load(bucket="my-bucket", years=years))
 
 
-def test_only_a_model_type_that_is_named_stands_in_for_a_missing_model(tmp_path: Path) -> None:
+def test_a_missing_model_is_replaced_only_by_a_configured_model_type(tmp_path: Path) -> None:
     (tmp_path / "settings.yaml").write_text("model: {model_path: amazon/chronos-blt-tiny}")
     assert job_of(load(tmp_path / "settings.yaml", bucket="b-1")).model.otherwise is None
     (tmp_path / "settings.yaml").write_text("model: {model_path: a/b, model_type: seasonal-naive}")

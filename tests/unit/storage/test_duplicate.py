@@ -27,7 +27,7 @@ def slow(keys: Sequence[tuple[object, ...]]) -> list[int]:
 
 
 @given(KEYS, st.integers(1, 9), st.sampled_from([1, 1 << 30]))
-def test_rows_are_repeated_as_a_slow_loop_says(
+def test_repeated_rows_equal_those_of_a_slow_loop(
     keys: list[tuple[int | None, str | None]], size: int, limit: int
 ) -> None:
     numbers, texts = [n for n, _ in keys], [s for _, s in keys]
@@ -72,7 +72,7 @@ def test_nothing_is_left_on_the_disk(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_named(tmp_path: Path) -> None:
     finder = DuplicateFinder(["n"], limit_bytes=0, scratch=tmp_path / "none")
     with finder, pytest.raises(StorageError, match="temporary folder for the keys"):
         finder.add(pa.record_batch({"n": [1]}))

@@ -407,7 +407,7 @@ def test_an_open_file_keeps_its_version_when_the_key_is_rewritten(store: FolderS
         store.open_file("key", if_match=etag)
 
 
-def test_neither_a_folder_nor_a_pipe_is_an_object(store: FolderStore, root: Path) -> None:
+def test_folders_and_pipes_are_not_objects(store: FolderStore, root: Path) -> None:
     fill(store, "a/key")
     os.mkfifo(root / "pipe")
     for key in ("a", "pipe"):

@@ -68,7 +68,7 @@ def store(
     forget_memory("parquet")
 
 
-def test_a_table_is_read_whole_or_by_columns(store: Store) -> None:
+def test_a_table_is_read_completely_or_by_columns(store: Store) -> None:
     store.put("a.parquet", as_parquet())
     assert read_table(store, "a.parquet").equals(TABLE)
     some = read_table(store, store.head("a.parquet"), ["value", "step"])
@@ -121,7 +121,7 @@ def test_a_missing_object_is_not_found(store: Store) -> None:
         read_table(store, "missing.parquet")
 
 
-def test_a_missing_column_is_named_with_those_there_are(store: Store) -> None:
+def test_a_missing_column_is_named_with_the_existing_ones(store: Store) -> None:
     store.put("a.parquet", as_parquet())
     for read in (read_table, lambda *args: list(read_batches(*args))):
         with pytest.raises(SchemaError, match=r"a\.parquet has no column 'price'.*item_id"):

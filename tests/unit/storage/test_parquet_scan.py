@@ -43,7 +43,7 @@ def noise(rows: int = 300_000) -> pd.DataFrame:
     return frame.assign(**{f"x{n}": rng.normal(size=rows) for n in range(10)})
 
 
-def test_one_column_costs_one_column(store: CountingStore) -> None:
+def test_reading_one_column_fetches_one_column(store: CountingStore) -> None:
     frame = noise()
     content = parquet_bytes(frame, row_group_size=100_000, use_dictionary=False)
     store.put("one.parquet", content)
@@ -87,7 +87,7 @@ def test_one_column_of_one_month_of_ten_years_costs_a_hundredth(store: CountingS
     assert by_folder.equals(got)
 
 
-def test_the_manifest_alone_tells_that_nothing_matches(store: CountingStore) -> None:
+def test_the_manifest_alone_decides_that_no_file_matches(store: CountingStore) -> None:
     manifest = publish(store, "cleaned/v1/X", bars(5000)).manifest
     store.read.clear()
     rows = rows_of_version(DatasetStore(store, manifest, store.address), manifest)
@@ -96,7 +96,7 @@ def test_the_manifest_alone_tells_that_nothing_matches(store: CountingStore) -> 
     assert Lake(store).read(manifest.ref).bounds["close"][1] < 1e9
 
 
-def test_a_column_there_is_not_is_named_with_those_there_are(store: CountingStore) -> None:
+def test_a_missing_column_of_a_scan_is_named_with_the_existing_ones(store: CountingStore) -> None:
     store.put("one.parquet", parquet_bytes(bars(10)))
     rows = rows_of_folder(store, "one.parquet")
     for ask in (["closed"], None):

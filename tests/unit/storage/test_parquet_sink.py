@@ -53,7 +53,7 @@ def write(store: MemoryStore, key: str, parts: list[pa.Table], **more: object) -
     return sink.published
 
 
-def test_what_was_written_is_read_with_its_metadata(store: MemoryStore, scratch: Path) -> None:
+def test_written_rows_are_read_back_with_their_metadata(store: MemoryStore, scratch: Path) -> None:
     published = write(store, "a.parquet", [TABLE], scratch=scratch)
     meta = store.head("a.parquet")
     assert published == PublishedParquet("a.parquet", meta.etag, ROWS, meta.size_bytes)
@@ -75,7 +75,7 @@ def test_equal_rows_are_equal_bytes_however_they_are_cut(cuts: list[int], group:
     assert (cut.etag, cut.rows, cut.size_bytes) == (written.etag, written.rows, written.size_bytes)
 
 
-def test_row_groups_have_the_rows_asked_for(store: MemoryStore) -> None:
+def test_row_groups_have_the_requested_number_of_rows(store: MemoryStore) -> None:
     write(store, "a.parquet", [TABLE.slice(0, 450), TABLE.slice(450)], row_group_rows=400)
     with open_object(store, "a.parquet") as file:
         metadata = pq.read_metadata(file)

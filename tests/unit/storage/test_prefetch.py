@@ -59,7 +59,7 @@ def test_leaving_early_ends_the_thread_and_lets_the_source_clean_up() -> None:
     assert threading.active_count() == before
 
 
-def test_two_in_a_row_end_together() -> None:
+def test_two_chained_prefetches_end_together() -> None:
     def doubled(items: Prefetched[int]) -> Iterator[int]:
         with items:
             yield from (2 * item for item in items)

@@ -22,7 +22,7 @@ def name_of(etag: str = "e", columns: tuple[str, ...] = ("x",), url: str = "file
     return entry_name(StoreAddress(url), ObjectMeta("k", etag, 10, 0), [columns])
 
 
-def test_what_was_put_is_got_and_counted(tmp_path: Path) -> None:
+def test_stored_entries_are_returned_and_counted(tmp_path: Path) -> None:
     cache = TableCache(tmp_path / "rows", MB)
     assert cache.get(name_of()) is None
     cache.put(name_of(), ROWS)
@@ -52,7 +52,7 @@ def test_a_damaged_entry_is_a_miss_and_is_removed(tmp_path: Path, damage: str) -
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
+def test_the_least_recently_used_entry_is_removed_first(tmp_path: Path) -> None:
     cache = TableCache(tmp_path, 3 * (ENTRY_BYTES + 500))
     for age, etag in enumerate("abc"):
         cache.put(name_of(etag), ROWS)
@@ -71,7 +71,7 @@ def test_an_entry_larger_than_the_cache_is_left_out(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_killed_writers_left_goes_and_what_is_being_written_stays(tmp_path: Path) -> None:
+def test_files_of_killed_writers_are_removed_and_files_being_written_stay(tmp_path: Path) -> None:
     old, young = tmp_path / ".writing-old", tmp_path / ".writing-young"
     for path in (old, young):
         path.write_bytes(b"half")

@@ -57,7 +57,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @kinds
-def test_a_strongly_seasonal_set_is_learned(
+def test_strong_seasonality_is_learned(
     tmp_path: Path, models: Path, make: Make, method: str
 ) -> None:
     model = make(models)
@@ -88,7 +88,7 @@ def test_the_same_seed_and_data_give_the_same_weights(
 
 @kinds
 @pytest.mark.parametrize("after", [5, 8])
-def test_a_killed_run_goes_on_to_the_weights_of_an_undisturbed_one(
+def test_a_killed_run_continues_to_the_weights_of_an_uninterrupted_one(
     tmp_path: Path, models: Path, make: Make, method: str, after: int
 ) -> None:
     model = make(models)
@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_to_the_weights_of_an_undisturbed_one(
 
 
 @kinds
-def test_a_run_out_of_time_writes_no_model_and_goes_on_later(
+def test_a_run_out_of_time_writes_no_model_and_continues_later(
     tmp_path: Path, models: Path, make: Make, method: str
 ) -> None:
     model = make(models)

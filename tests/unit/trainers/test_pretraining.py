@@ -137,7 +137,9 @@ def test_a_few_steps_lower_the_held_out_loss(tmp_path: Path) -> None:
     assert later.held_out_loss < 0.75 * first.held_out_loss
 
 
-def test_a_run_stopped_and_resumed_gives_the_weights_of_an_undisturbed_one(tmp_path: Path) -> None:
+def test_a_stopped_and_resumed_run_gives_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path,
+) -> None:
     uninterrupted = pretrain(settings(), tmp_path / "whole", tmp_path / "c1")
     stopped = pretrain(
         settings(), tmp_path / "half", tmp_path / "c2", max_minutes=0.2, clock=ticking()
@@ -152,7 +154,7 @@ def test_a_run_stopped_and_resumed_gives_the_weights_of_an_undisturbed_one(tmp_p
         torch.testing.assert_close(weight, expected[name], rtol=1e-5, atol=1e-6)
 
 
-def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+def test_a_killed_run_continues_from_its_last_checkpoint(tmp_path: Path) -> None:
     uninterrupted = pretrain(settings(), tmp_path / "whole", tmp_path / "c1")
     killed = Trainer(settings(), tmp_path / "c2", ticking())
     for _ in range(4):
@@ -250,7 +252,7 @@ def test_the_settings_of_the_shipped_model_are_valid() -> None:
     assert parameters * 4 <= 8_000_000
 
 
-def test_it_runs_from_the_command_line(tmp_path: Path) -> None:
+def test_pretraining_runs_from_the_command_line(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text(json.dumps({**TINY, "steps": 2, "decay_steps": 0}))
     folders = ["--checkpoints", str(tmp_path / "c"), "--output", str(tmp_path / "out")]

@@ -44,7 +44,7 @@ def ask(forecaster: ChronosForecaster, horizon: int, levels: tuple[float, ...]) 
     )
 
 
-def test_the_info_says_what_was_resolved(folder: Path):
+def test_the_info_has_the_resolved_device_and_precision(folder: Path):
     info = load(tiny_bolt(folder), precision="auto").info
     assert (info.name, info.version, info.digest) == ("tiny", "3", "abc")
     assert info.engine.startswith("chronos-2.")

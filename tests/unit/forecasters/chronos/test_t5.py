@@ -80,7 +80,7 @@ def test_the_sample_paths_are_distributed_as_the_stock_ones(pipeline: BaseChrono
         assert np.abs(shares[0] - shares[1]).max() < 1.95 * np.sqrt(2 / count)
 
 
-def test_a_choice_follows_the_shaped_distribution():
+def test_sampled_tokens_follow_the_shaped_distribution():
     scores = torch.tensor([[0.0, 1.0, 2.0, -1.0, 3.0]])
     draws = 20_000
     uniforms = (torch.arange(draws, dtype=torch.float64) + 0.5).view(-1, 1) / draws
@@ -92,7 +92,7 @@ def test_a_choice_follows_the_shaped_distribution():
     assert share.tolist() == pytest.approx(expected.tolist(), abs=1e-4)
 
 
-def test_a_choice_never_takes_an_impossible_token():
+def test_an_impossible_token_is_never_sampled():
     scores = torch.tensor([[-torch.inf, 0.0, -torch.inf]] * 2)
     uniforms = torch.tensor([[0.0], [1 - 2.0**-53]], dtype=torch.float64)
     choice = _SeededChoice(uniforms, 1, LogitsProcessorList())

@@ -76,7 +76,7 @@ def test_levels_outside_the_trained_ones_and_empty_horizons_are_refused(root: Pa
         forecaster.predict(request(walks(1, 20), 0))
 
 
-def test_a_row_without_a_value_harms_no_other(root: Path):
+def test_a_row_without_a_value_does_not_change_the_others(root: Path):
     forecaster = load_ours(save_bolt(root, SMALLEST))
     context = walks(3, 50)
     expected = forecaster.predict(request(context[1:], 70))
@@ -243,7 +243,7 @@ def test_rows_are_computed_in_pieces_of_few_sizes(tokens: int):
     assert all(size.bit_count() == 1 for size in seen_sizes)
 
 
-def test_pieces_waste_little():
+def test_pieces_have_little_padding():
     assert piece_sizes(1, 13) == [1]
     assert piece_sizes(5, 13) == [8]
     assert piece_sizes(500, 13) == [512]

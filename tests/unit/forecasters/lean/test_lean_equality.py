@@ -123,7 +123,7 @@ def test_every_length_is_equal_below_and_beyond_a_short_context(length: int, roo
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_missing_values_are_missing_in_the_same_way(size: str, root: Path):
+def test_missing_values_are_handled_equally(size: str, root: Path):
     folder = save_bolt(root, SIZES[size])
     context = with_gaps({"tiny": 700, "mini": 208}.get(size, 100))
     ours = load_ours(folder).predict(request(context))
@@ -175,7 +175,7 @@ HARD: dict[str, Callable[[], Array]] = {
 
 
 @pytest.mark.parametrize("case", HARD)
-def test_with_large_offsets_ours_is_nearer_to_float64_than_the_stock_pipeline(
+def test_with_large_offsets_the_lean_engine_is_nearer_to_float64_than_the_stock_pipeline(
     case: str, root: Path
 ):
     folder = save_bolt(root, SIZES["tiny"])

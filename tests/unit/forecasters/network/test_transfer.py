@@ -145,7 +145,7 @@ def test_memory_is_kept_for_the_streams_that_still_use_it(cuda: LazyCuda, transf
     assert computed.users != [cuda.default]
 
 
-def test_contexts_may_change_once_they_are_sent(cuda: LazyCuda, transfer: CudaTransfer):
+def test_a_context_may_be_modified_once_it_is_sent(cuda: LazyCuda, transfer: CudaTransfer):
     context = numbers(0)
     result = transfer.fetch(double(cuda, transfer.send(context)))
     context[:] = 0
