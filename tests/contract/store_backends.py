@@ -1,6 +1,10 @@
-"""What tests of stores share: filling and listing them."""
+"""Make, fill and list the stores of tests."""
+
+from collections.abc import Callable
 
 from gigacast.storage.store import ObjectMeta, Store
+
+NewStore = Callable[[], Store]
 
 
 def fill(store: Store, *keys: str) -> None:
