@@ -542,7 +542,7 @@ def test_retirement_is_shown_first_and_keeps_shared_files(store: Store) -> None:
     now = datetime.now(UTC) + timedelta(days=400)
     plan = plan_retirement(lake, ref("cleaned/MES"), Retention(keep_last=2), now)
     assert [str(version) for version in plan.versions] == ["cleaned/v1/MES"]
-    assert plan.kept == ("cleaned/v1/MES/part-00000.parquet",)
+    assert plan.shared_keys == ("cleaned/v1/MES/part-00000.parquet",)
     assert contents(store) == before
     assert retire(lake, plan) == 2
     assert read(store, "cleaned/v1.1/MES").num_rows == 20

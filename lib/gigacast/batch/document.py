@@ -58,8 +58,8 @@ def watch_command(run_id: str, address: StoreAddress) -> str:
 def submission_document(submission: Submission, address: StoreAddress) -> Document:
     """Return the size of a submitted run and the command that watches it."""
     if not submission.tasks:
-        done = submission.plan.totals.done
-        return Document((Paragraph(f"nothing to do: {done} partitions are done"),))
+        finished = submission.plan.totals.done
+        return Document((Paragraph(f"nothing to do: {finished} partitions are done"),))
     size = (
         f"{submission.run_id}: {submission.tasks} partitions over {submission.children} "
         f"children in {submission.queue}"
@@ -179,8 +179,8 @@ def _failure_items(failures: list[dict[str, object]]) -> Items:
         if failure.get("hint"):
             items.append(Item(f"hint: {failure['hint']}", depth=1))
     if len(failures) > _FIRST:
-        rest = f"... and {len(failures) - _FIRST} more: see --json and the audits"
-        items.append(Item(rest, tone=Tone.QUIET))
+        omission = f"... and {len(failures) - _FIRST} more: see --json and the audits"
+        items.append(Item(omission, tone=Tone.QUIET))
     return Items(tuple(items))
 
 

@@ -249,7 +249,7 @@ class Cleaner:
             return column
         missing = Missing(is_known, this.chunk.times, this.starts, self._row)
         sources = missing.before(self._carried.get(name))
-        near = sources.found
+        near = sources.available
         # Rows are counted over all chunks, so that a limit holds across their borders.
         if self._rules.max_fill is not None:
             near &= missing.rows + self._row - sources.rows <= self._rules.max_fill
@@ -257,7 +257,7 @@ class Cleaner:
             return self._filled_forward(column, missing, sources, near)
         assert isinstance(column, Numbered)  # noqa: S101 - other columns were returned
         later = missing.after(_first_known(following, name))
-        near &= later.found
+        near &= later.available
         values = interpolate(column, this.chunk.times, missing, (sources, later), near)
         return self._placed(column, missing.rows[near], values)
 

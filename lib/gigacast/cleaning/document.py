@@ -17,7 +17,7 @@ from gigacast.report.document import (
     titled,
 )
 
-_MOST_SHOWN = 40
+_MAX_SHOWN = 40
 _HINTS_SHOWN = 5
 _CHANGES = ("null_keys", "sorted", "duplicates", "filled", "outliers", "moved", "broken_rows")
 _COLUMNS = (
@@ -45,7 +45,7 @@ def clean_json(result: CleanResult) -> dict[str, Any]:
             {
                 "partition": judged.partition,
                 "reasons": list(judged.judgement.reasons),
-                "changes": dict(result.told.get(judged.partition, {})),
+                "changes": dict(result.changes_by_partition.get(judged.partition, {})),
             }
             for judged in result.set_aside
         ],
@@ -63,7 +63,10 @@ def clean_document(result: CleanResult, title: str) -> Document:
             judged.partition,
             str(judged.verdict),
             judged.quality.keys.rows if judged.quality else None,
-            *(result.told.get(judged.partition, {}).get(name, 0) for name in _CHANGES),
+            *(
+                result.changes_by_partition.get(judged.partition, {}).get(name, 0)
+                for name in _CHANGES
+            ),
             "; ".join(judged.judgement.reasons),
         )
         for judged in result.partitions
@@ -72,7 +75,7 @@ def clean_document(result: CleanResult, title: str) -> Document:
     changes = ", ".join(f"{quantity.count(n)} {name}" for name, n in result.changes.items())
     totals = f": {changes or 'no changes'}" if result.manifest is not None or changes else ""
     blocks: tuple[Block, ...] = (
-        *titled(f"Cleaned {title}", Table(_COLUMNS, tuple(rows), limit=_MOST_SHOWN)),
+        *titled(f"Cleaned {title}", Table(_COLUMNS, tuple(rows), limit=_MAX_SHOWN)),
         Items.of(f"what to do: {hint}" for hint in list(hints)[:_HINTS_SHOWN]),
         Paragraph(f"cleaned {result.computed}, known before {result.skipped}{totals}"),
         Paragraph(_version_text(result)),

@@ -94,7 +94,7 @@ class CleanResult:
         Number of changes over all partitions of the version, by kind.
     pending : int
         Partitions that the limit of the job leaves for later.
-    told : mapping of str to mapping
+    changes_by_partition : mapping of str to mapping
         Changes in each partition, including those set aside.
     """
 
@@ -107,7 +107,7 @@ class CleanResult:
     skipped: int
     changes: Mapping[str, int]
     pending: int = 0
-    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    changes_by_partition: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def set_aside(self) -> list[Judged]:
@@ -214,7 +214,7 @@ class _Cleaning:
             skipped=planned.plan.totals.done,
             changes=self._changes(),
             pending=len(planned.plan.tasks) - len(planned.tasks),
-            told={part.partition: dict(part.changes) for part in self._parts},
+            changes_by_partition={part.partition: dict(part.changes) for part in self._parts},
         )
 
     # -- results -----------------------------------------------------------------------------------

@@ -67,5 +67,5 @@ class LazyGroup(click.Group):
         Help, completion and suggestions for misspelt names list the commands by `get_command`,
         which imports nothing.
         """
-        name, command, rest = super().resolve_command(ctx, args)
-        return name, command.load() if isinstance(command, LazyCommand) else command, rest
+        name, command, remaining_args = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, LazyCommand) else command, remaining_args

@@ -198,12 +198,12 @@ def readable_as_codes(footer: Any, names: Iterable[str]) -> list[str]:
     names : iterable of str
         Columns of text.
     """
-    wanted = list(names)
+    selected = list(names)
     paths = [footer.schema.column(place).path for place in range(footer.num_columns)]
     plain = {
         paths[place]
         for group in map(footer.row_group, range(footer.num_row_groups))
         for place, path in enumerate(paths)
-        if path in wanted and not _DELTA.isdisjoint(group.column(place).encodings)
+        if path in selected and not _DELTA.isdisjoint(group.column(place).encodings)
     }
-    return [name for name in wanted if name not in plain]
+    return [name for name in selected if name not in plain]

@@ -79,6 +79,6 @@ def _name(key: Any) -> str:
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return a hint with the names that are spelt like a name; empty if none is."""
-    plain = {known.lower().replace("-", "_"): known for known in names}
+    plain = {candidate.lower().replace("-", "_"): candidate for candidate in names}
     near = get_close_matches(name.lower().replace("-", "_"), plain, n=3, cutoff=0.7)
-    return f"did you mean {' or '.join(plain[known] for known in near)}?" if near else ""
+    return f"did you mean {' or '.join(plain[candidate] for candidate in near)}?" if near else ""

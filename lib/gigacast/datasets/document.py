@@ -27,7 +27,7 @@ from gigacast.report.document import (
     titled,
 )
 
-_MOST_FILES = 20
+_MAX_FILES = 20
 _VERSION_COLUMNS = (
     Column("dataset", Kind.KEY),
     Column("version", Kind.KEY),
@@ -134,9 +134,9 @@ def description_document(description: VersionDescription, recipe: str = "") -> D
         *titled("Changelog", Table(_CHANGE_COLUMNS, tuple(changes))),
     ]
     if sources:
-        blocks += titled("Made from", Table(_SOURCE_COLUMNS, tuple(sources), limit=_MOST_FILES))
-    rest = "; --json lists all"
-    blocks += titled("Files", Table(_FILE_COLUMNS, tuple(files), limit=_MOST_FILES, rest=rest))
+        blocks += titled("Made from", Table(_SOURCE_COLUMNS, tuple(sources), limit=_MAX_FILES))
+    omission = "; --json lists all"
+    blocks += titled("Files", Table(_FILE_COLUMNS, tuple(files), limit=_MAX_FILES, rest=omission))
     return Document(tuple(blocks))
 
 
@@ -260,11 +260,11 @@ def _product_text(link: Link) -> str:
     return _link_text(link, f"{link.relation} {link.via}")
 
 
-def _link_text(link: Link, how: str) -> str:
+def _link_text(link: Link, relation: str) -> str:
     key = "" if link.key == link.name else f"  {link.key}"
     etag = f"  etag {link.etag}" if link.etag else ""
     state = "" if link.state == UNCHANGED else f"  [{link.state}]"
-    return f"{link.name}{key}{etag}  ({how}){state}"
+    return f"{link.name}{key}{etag}  ({relation}){state}"
 
 
 def retirement_document(retirement: Retirement) -> Document:
@@ -273,7 +273,7 @@ def retirement_document(retirement: Retirement) -> Document:
     verb = "would delete" if is_dry_run else "deleted"
     texts = [f"{verb} {ref}" for ref in plan.versions]
     texts += [f"stays: {version}: {why}" for version, why in plan.refused.items()]
-    texts += [f"stays, shared: {key}" for key in plan.kept]
+    texts += [f"stays, shared: {key}" for key in plan.shared_keys]
     if plan.versions:
         amount = f"{len(plan.objects)} objects, {quantity.size(plan.size_bytes)}"
         texts.append(f"{amount}; --yes deletes them" if is_dry_run else f"{amount} deleted")

@@ -1,6 +1,6 @@
 """The division of rows into local Parquet files, by folder and by size.
 
-Memory is bounded: at most `MOST_OPEN` files are open, each with a row group in memory, and all
+Memory is bounded: at most `MAX_OPEN_FILES` files are open, each with a row group in memory, and all
 together hold at most `HELD_BYTES`.
 """
 
@@ -26,7 +26,7 @@ from gigacast.storage.parquet.writer import (
     check_codec,
 )
 
-MOST_OPEN = 32
+MAX_OPEN_FILES = 32
 """Maximum number of open files. Beyond it the one written least recently is closed."""
 HELD_BYTES = 128 << 20
 """Maximum bytes of unwritten rows. Beyond it every open file writes a row group early."""
@@ -176,7 +176,7 @@ class DraftWriter:
         table = pa.Table.from_batches([rows])
         for folder, part in self._partitioning.split(table):
             self._write_part(folder, part)
-        while len(self._open) > MOST_OPEN:
+        while len(self._open) > MAX_OPEN_FILES:
             self._roll(next(iter(self._open)))
         if sum(file.draft.held_bytes for file in self._open.values()) > HELD_BYTES:
             for file in self._open.values():

@@ -70,7 +70,11 @@ def list_versions(lake: Lake, ref: DatasetRef | None = None) -> list[dict[str, A
         If the lake has no such dataset.
     """
     refs = [ref] if ref is not None else lake.datasets()
-    rows = [_version_row(lake, one, *entry) for one in refs for entry in lake.versions(one).items()]
+    rows = [
+        _version_row(lake, dataset, *entry)
+        for dataset in refs
+        for entry in lake.versions(dataset).items()
+    ]
     if ref is not None and not rows:
         lake.read(ref)  # raises; the error names the datasets of the lake
     return rows
@@ -253,7 +257,7 @@ class Retirement:
             "versions": [str(ref) for ref in self.plan.versions],
             "objects": [entry.key for entry in self.plan.objects],
             "size_bytes": self.plan.size_bytes,
-            "kept": list(self.plan.kept),
+            "kept": list(self.plan.shared_keys),
             "refused": self.plan.refused,
             "deleted": self.deleted,
         }

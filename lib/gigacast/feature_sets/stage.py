@@ -21,7 +21,7 @@ from gigacast.feature_sets.kernel.ranking import Rank, rank_features, select_fea
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
 
-MOST_RANKED_ROWS = 1 << 20
+MAX_RANKED_ROWS = 1 << 20
 """More rows hardly change a rank, and take memory and time."""
 
 
@@ -164,7 +164,7 @@ def learn(staged: Computed, recipe: Recipe, training: BoolArray, until: str) -> 
 def _ranked_rows(training: BoolArray) -> IntArray:
     """Return the rows for ranking: those of the training part, evenly thinned if they are many."""
     rows = np.flatnonzero(training)
-    return rows[:: max(1, -(-len(rows) // MOST_RANKED_ROWS))]
+    return rows[:: max(1, -(-len(rows) // MAX_RANKED_ROWS))]
 
 
 def apply_learned(table: pa.Table, recipe: Recipe, learned: Learned) -> pa.Table:

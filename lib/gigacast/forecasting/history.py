@@ -28,7 +28,7 @@ def find_partition(inputs: Store, pattern: NamingPattern, symbol: str, month: Mo
     only = MonthFilter(IntRange(month.year, month.year), IntRange(month.month, month.month))
     names: list[str] = []
     for folder in walk_months(inputs, pattern, Selection(months=only)):
-        for partition in folder.found.partitions:
+        for partition in folder.content.partitions:
             if symbol in {partition.name.symbol, partition.name.series_name}:
                 return partition
             names.append(partition.name.series_name)

@@ -71,6 +71,6 @@ def quote_plan(report: PlanReport, options: ArrayOptions) -> list[Quote]:
         Machines of the queues, and their prices.
     """
     work, prepared = report.workload, report.prepared
-    here = quote_here(work, processes_for(prepared), this_machine(), prepared.job.prices)
-    local = [here] if here is not None and work.tasks else []
+    local_quote = quote_here(work, processes_for(prepared), this_machine(), prepared.job.prices)
+    local = [local_quote] if local_quote is not None and work.tasks else []
     return [*local, *quote_queues(work, options)]

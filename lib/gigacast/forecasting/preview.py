@@ -27,7 +27,7 @@ from gigacast.storage.parquet.read import read_table
 AxisArray: TypeAlias = TimeArray | IntArray
 MONTHS_AHEAD = 3
 """Months after a partition that are searched for actual values."""
-LONG = 1_000_000
+MAX_ACTUAL_STEPS = 1_000_000
 """Maximum number of steps of actual values."""
 
 
@@ -190,7 +190,7 @@ def _futures(prepared: Prepared, task: Task, items: set[str]) -> Histories:
     parts_by_series: dict[tuple[str, str], list[tuple[AxisArray, FloatArray]]] = {}
     for later in _later_inputs(prepared, task):
         follower = replace(task, inputs=(later,), own=1)
-        for key, value in _histories(prepared, follower, items, LONG).items():
+        for key, value in _histories(prepared, follower, items, MAX_ACTUAL_STEPS).items():
             parts_by_series.setdefault(key, []).append(value)
     return {
         key: (np.concatenate([t for t, _ in parts]), np.concatenate([v for _, v in parts]))

@@ -45,7 +45,7 @@ BATCHES_AHEAD = 2
 """Batches read ahead of the model, and forecast ahead of the writer."""
 MAX_REASON_ITEMS = 100
 """Item ids that a receipt names for each reason."""
-MOST_SERIES = {"cpu": 4096, "cuda": 65_536}
+MAX_SERIES = {"cpu": 4096, "cuda": 65_536}
 """Maximum series per batch. Batches are split by length; each part must still fill the device."""
 REPAIRS = ("duplicates", "conflicts", "snapped", "gaps", "null_items", "null_timestamps")
 
@@ -347,7 +347,7 @@ def batch_series(horizon: int, levels: int, memory_limit_bytes: int, device: str
     # A forecast is float32 [H, Q + 1], and about eight copies exist at once: raw, post-processed,
     # as Arrow, and those of the batches ahead. Reading has the other three quarters of the limit.
     bytes_per_series = 8 * 4 * horizon * (levels + 1)
-    return int(min(MOST_SERIES[device], max(1, memory_limit_bytes // 4 // bytes_per_series)))
+    return int(min(MAX_SERIES[device], max(1, memory_limit_bytes // 4 // bytes_per_series)))
 
 
 def read_options(

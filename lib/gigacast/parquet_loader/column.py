@@ -56,7 +56,7 @@ def _names(columns: Sequence[str] | Mapping[str, Sequence[str]]) -> tuple[str, .
     return (columns,) if isinstance(columns, str) else tuple(columns)
 
 
-def settle_columns(schema: pa.Schema, choice: ColumnChoice, where: str) -> LoadColumns:
+def settle_columns(schema: pa.Schema, choice: ColumnChoice, source: str) -> LoadColumns:
     """Return the columns of a file to load.
 
     Raises
@@ -65,30 +65,30 @@ def settle_columns(schema: pa.Schema, choice: ColumnChoice, where: str) -> LoadC
         If a column is missing, ambiguous or of an unusable type.
     """
     # Columns are chosen by name: with a name that comes twice any choice would be arbitrary.
-    refuse_twice(schema, schema.names, where)
-    layout = recognise(schema, choice.names, where)
+    refuse_twice(schema, schema.names, source)
+    layout = recognise(schema, choice.names, source)
     # A row per series has no time of each step, by which the loader sorts and splits.
     if layout.kind == "list":
         raise SchemaError(
-            f"{where}: its columns hold a list for each series instead of a row for each step",
+            f"{source}: its columns hold a list for each series instead of a row for each step",
             hint="gigacast.forecast and gigacast.finetune read such files",
         )
     features = dict.fromkeys((*choice.features, *choice.timestamps))
     missing = [name for name in features if name not in schema.names]
     if missing:
         raise SchemaError(
-            f"{where}: there is no column {', '.join(map(repr, missing))}",
+            f"{source}: there is no column {', '.join(map(repr, missing))}",
             hint=f"feature_columns; it has {', '.join(schema.names[:40])}",
         )
     for name in choice.timestamps:
         if not is_time_type(schema.field(name).type):
-            raise SchemaError(f"{where}: {name!r} holds no times", hint="timestamp_columns")
+            raise SchemaError(f"{source}: {name!r} holds no times", hint="timestamp_columns")
     return LoadColumns(
         layout.timestamp, layout.item_id, layout.targets, tuple(features), choice.timestamps
     )
 
 
-def check_columns(schema: pa.Schema, columns: LoadColumns, where: str) -> None:
+def check_columns(schema: pa.Schema, columns: LoadColumns, source: str) -> None:
     """Check that a file has the columns to load. Only features may be missing.
 
     A feature is often younger than the first files, which then have no column for it.
@@ -102,15 +102,15 @@ def check_columns(schema: pa.Schema, columns: LoadColumns, where: str) -> None:
     missing = [name for name in required if name not in schema.names]
     if missing:
         raise SchemaError(
-            f"{where}: there is no column {', '.join(map(repr, missing))}, which other files have",
+            f"{source}: there is no column {', '.join(map(repr, missing))}, which other files have",
             hint="ask for other target_columns, or leave that month out",
         )
-    refuse_twice(schema, columns.all, where)
+    refuse_twice(schema, columns.all, source)
     for name in columns.targets:
         kind = schema.field(name).type
         if not _holds_numbers(kind):
             raise SchemaError(
-                f"{where}: the target {name!r} is of type {kind} and holds no numbers",
+                f"{source}: the target {name!r} is of type {kind} and holds no numbers",
                 hint="ask for other target_columns, or write the file again",
             )
 
@@ -152,7 +152,7 @@ class Normaliser:
     def _times(self) -> tuple[str, ...]:
         return (self._columns.timestamp, *self._columns.timestamps)
 
-    def apply(self, table: pa.Table, where: str) -> tuple[pa.Table, int]:
+    def apply(self, table: pa.Table, source: str) -> tuple[pa.Table, int]:
         """Return rows with normalised times, and the number of rows dropped for lack of a time.
 
         Raises
@@ -164,27 +164,27 @@ class Normaliser:
             if name not in table.column_names:  # a feature that this file lacks
                 continue
             place = table.column_names.index(name)
-            column = self._read(table.column(name), name, where)
+            column = self._read(table.column(name), name, source)
             table = table.set_column(place, name, column)
         times = table.column(self._columns.timestamp)
         if not times.null_count:
             return table, 0
         if times.null_count == len(times):
             raise SchemaError(
-                f"{where}: no row of {len(times)} has a readable time in "
+                f"{source}: no row of {len(times)} has a readable time in "
                 f"{self._columns.timestamp!r}",
                 hint="write dates as 2024-01-31, or name the column: schema.datetime_column",
             )
         return table.filter(times.is_valid()), times.null_count
 
-    def _read(self, column: pa.ChunkedArray, name: str, where: str) -> pa.Array:
+    def _read(self, column: pa.ChunkedArray, name: str, source: str) -> pa.Array:
         column = column.combine_chunks()
         unit = self._units.get(name)
         kind = column.type
         if needs_range(kind) and unit is not None:
             clock = Clock(pa.int64(), unit)
         else:
-            clock = clock_of(kind, where, self._unit, None)
+            clock = clock_of(kind, source, self._unit, None)
         times = clock.read(column)
         numbers = to_arrow(times, times == NO_TIME)
         if clock.counts_steps:

@@ -174,8 +174,8 @@ class FileDiscovery:
         unmatched: list[str] = []
         for folder in walk_months(self._inputs, self._pattern, selection):
             files += self._files_of(folder)
-            superseded += folder.found.superseded
-            unmatched += folder.found.unmatched
+            superseded += folder.content.superseded
+            unmatched += folder.content.unmatched
         files.sort(key=lambda info: (info.year, info.month, info.symbol, info.key))
         return Discovered(tuple(files), tuple(superseded), tuple(unmatched))
 
@@ -208,7 +208,7 @@ class FileDiscovery:
 
     def _files_of(self, folder: MonthFolder) -> list[ParquetFileInfo]:
         keys = {entry.key for entry in folder.objects}
-        selected = (partition for partition in folder.found.partitions if partition.wanted)
+        selected = (partition for partition in folder.content.partitions if partition.is_selected)
         return [self._info(partition, keys) for partition in selected]
 
     def _info(self, partition: Partition, keys: set[str]) -> ParquetFileInfo:

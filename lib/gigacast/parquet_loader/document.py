@@ -10,7 +10,7 @@ from gigacast.parquet_loader.discovery import Discovered, ParquetFileInfo
 from gigacast.report import quantity
 from gigacast.report.document import Block, Column, Document, Items, Kind, Paragraph, Table, titled
 
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 _SERIES_COLUMNS = (
     Column("series", Kind.KEY),
     Column("timeframe"),
@@ -33,7 +33,7 @@ def no_files(url: str, discovered: Discovered) -> DataNotFoundError:
     """Return the error of a discovery without files, with the names that do not fit."""
     message = f"{url}: no file is what was asked for"
     if discovered.unmatched:
-        names = ", ".join(discovered.unmatched[:_MOST_NAMED])
+        names = ", ".join(discovered.unmatched[:_MAX_NAMED])
         return DataNotFoundError(
             f"{message}; {len(discovered.unmatched)} have other names: {names}",
             hint="names are read by parquet_loader.file_patterns.naming_regex",
@@ -132,8 +132,8 @@ def _rest(discovered: Discovered) -> tuple[Block, ...]:
     """Return the totals, and the first of the files that are not taken."""
     total = sum(info.size_bytes for info in discovered.files)
     texts = [
-        f"{len(keys):,} {reason}: {', '.join(keys[:_MOST_NAMED])}"
-        + (", ..." if len(keys) > _MOST_NAMED else "")
+        f"{len(keys):,} {reason}: {', '.join(keys[:_MAX_NAMED])}"
+        + (", ..." if len(keys) > _MAX_NAMED else "")
         for reason, keys in (
             ("superseded by a newer one", discovered.superseded),
             ("with other names", discovered.unmatched),

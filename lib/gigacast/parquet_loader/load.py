@@ -127,11 +127,11 @@ class RowLoader:
         with _pinned(request.symbol):
             columns = _settle(files, request)
             tables, dropped = self._read_all(files, columns, request)
-        where = f"{request.symbol} ({len(tables)} files)"
+        label = f"{request.symbol} ({len(tables)} files)"
         # Files may differ in the width of a type, and lack features that are younger than they.
-        schema = unify_schemas([table.schema for table in tables], where)
+        schema = unify_schemas([table.schema for table in tables], label)
         schema = pa.schema([schema.field(name) for name in columns.all])
-        table = pa.concat_tables([conform(table, schema, where) for table in tables])
+        table = pa.concat_tables([conform(table, schema, label) for table in tables])
         table = sort_rows(table, columns)
         stats = files.stats
         table = process_rows(table, columns, self._processing, stats)

@@ -124,11 +124,11 @@ def _fill_column(column: Numbered, times: IntArray, starts: IntArray, policy: st
     missing = Missing(column.known, times, starts)
     before = missing.before()
     if policy == "forward_fill":
-        chosen = before.found
+        chosen = before.available
         return column.placed(missing.rows[chosen], source_values(column, before, chosen))
     # Nothing is extrapolated before the first known value of an item or after its last.
     after = missing.after()
-    chosen = before.found & after.found
+    chosen = before.available & after.available
     between = interpolate(column, times, missing, (before, after), chosen)
     return column.placed(missing.rows[chosen], between)
 

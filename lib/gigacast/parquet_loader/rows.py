@@ -94,10 +94,10 @@ def merge_rows(existing: D, new: LoadedDataset) -> D:
             f"{', '.join(new.columns.all)}",
             hint="load both with the same target_columns and feature_columns",
         )
-    where = f"{existing.symbol} and its new rows"
-    schema = unify_schemas([existing.table.schema, new.table.schema], where)
+    label = f"{existing.symbol} and its new rows"
+    schema = unify_schemas([existing.table.schema, new.table.schema], label)
     # The new rows come last, and sorting keeps the order of ties: the last of a key is the new one.
-    both = pa.concat_tables([conform(rows, schema, where) for rows in (existing.table, new.table)])
+    both = pa.concat_tables([conform(rows, schema, label) for rows in (existing.table, new.table)])
     ordered = sort_rows(both, existing.columns)
     keep = last_of_key(ordered, existing.columns)
     files = tuple(dict.fromkeys((*existing.files, *new.files)))

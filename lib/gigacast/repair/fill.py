@@ -98,7 +98,7 @@ class Sources:
 
     Parameters
     ----------
-    found : bool [M]
+    available : bool [M]
         Missing rows that have such a known row.
     at : int64 [M]
         Its position in the chunk; -1 if it is outside the chunk.
@@ -108,7 +108,7 @@ class Sources:
         Value of the known row outside the chunk.
     """
 
-    found: BoolArray
+    available: BoolArray
     at: IntArray
     rows: IntArray
     times: IntArray

@@ -10,7 +10,7 @@ from gigacast.core.array import DoubleArray, IntArray
 from gigacast.series.segment import take_ranges
 
 _BLOCK_CELLS = 1 << 22  # 32 MiB of float64
-_LONG = 1 << 12
+_LONG_SEGMENT = 1 << 12
 """Longer segments get a call each, which costs less than sorting a padded block."""
 
 
@@ -50,7 +50,7 @@ def _of_block(
     values: DoubleArray, starts: IntArray, lengths: IntArray, levels: tuple[float, ...]
 ) -> DoubleArray:
     longest = int(lengths.max())
-    if longest > _LONG and (len(starts) > 1):
+    if longest > _LONG_SEGMENT and (len(starts) > 1):
         each = range(len(starts))
         parts = [_of_block(values, starts[n : n + 1], lengths[n : n + 1], levels) for n in each]
         return np.concatenate(parts)

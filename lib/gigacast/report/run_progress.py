@@ -68,10 +68,10 @@ def plan_line(plan: Plan, tasks: int, verb: str) -> str:
     verb : str
     """
     totals = plan.totals
-    rest = totals.pending - tasks
+    remaining = totals.pending - tasks
     notes = [
         f"{plan.discovered} partitions: {totals.done} done, {tasks} to {verb}",
-        f"{rest} left for later" if rest else "",
+        f"{remaining} left for later" if remaining else "",
         f"{totals.superseded} superseded" if totals.superseded else "",
         f"{totals.orphaned} orphaned" if totals.orphaned else "",
         f"{plan.unmatched_count} objects not recognised ({plan.unmatched[0]}, ...)"

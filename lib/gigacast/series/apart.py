@@ -17,11 +17,11 @@ from gigacast.series.formats import Limits, OpenTable, read_batches
 from gigacast.series.identity import id_type, is_id_type, read_ids
 from gigacast.series.source import ConflictSample
 
-MOST_CANDIDATES = 6
+MAX_CANDIDATES = 6
 LEAST_ROWS_EACH = 4
 """A column with fewer rows per value names no items."""
 _STILL_TOGETHER = 0.1  # share of repeated keys that may remain
-_MOST_ROWS = 20_000  # rows of the sample's keys to look at
+_MAX_ROWS = 20_000  # rows of the sample's keys to look at
 
 
 def columns_apart(
@@ -39,7 +39,7 @@ def columns_apart(
         Codes of the rows' keys.
     """
     together = len(keys) - len(np.unique(keys))
-    fewest = sorted(candidates, key=lambda name: int(candidates[name].max()))[:MOST_CANDIDATES]
+    fewest = sorted(candidates, key=lambda name: int(candidates[name].max()))[:MAX_CANDIDATES]
     for columns in (*((name,) for name in fewest), *combinations(fewest, 2)):
         joined = keys
         for name in columns:
@@ -117,7 +117,7 @@ def _rows_of(
             texts = [read_ids(column, id_type(column.type), "") for column in picked]
             yield codes[chosen], [column.cast(pa.string()) for column in texts]
             rows += len(chosen)
-            if rows >= _MOST_ROWS:
+            if rows >= _MAX_ROWS:
                 return
 
 
@@ -134,8 +134,8 @@ def _key_codes(
     times = np.unique(sample.times)
     own = decoder.clock.read(column)
     places = np.minimum(np.searchsorted(times, own), len(times) - 1)
-    known = (codes >= 0) & (times[places] == own)
-    return np.where(known, codes * len(times) + places, -1)
+    is_known = (codes >= 0) & (times[places] == own)
+    return np.where(is_known, codes * len(times) + places, -1)
 
 
 def _codes(parts: Sequence[pa.Array]) -> IntArray:

@@ -111,11 +111,11 @@ def _shrink(items: ItemRows, plan: SortPlan, stats: ReadStats) -> ItemRows:
 
 
 def _sort_on_disk(
-    first: ItemRows, rest: Iterable[ItemRows], plan: SortPlan, stats: ReadStats
+    first: ItemRows, more: Iterable[ItemRows], plan: SortPlan, stats: ReadStats
 ) -> Iterator[ItemRows]:
     stats.path = "spilled"
     with tempfile.TemporaryDirectory(prefix="gigacast-", dir=plan.spill_dir) as folder:
-        paths = _write_buckets(first, rest, Path(folder), plan, stats)
+        paths = _write_buckets(first, more, Path(folder), plan, stats)
         del first  # its rows are on disk now; the memory is needed for the buckets
         for path in paths:
             yield from sorted_items(_read_bucket(path), plan, stats)
@@ -123,7 +123,7 @@ def _sort_on_disk(
 
 
 def _write_buckets(
-    first: ItemRows, rest: Iterable[ItemRows], folder: Path, plan: SortPlan, stats: ReadStats
+    first: ItemRows, more: Iterable[ItemRows], folder: Path, plan: SortPlan, stats: ReadStats
 ) -> list[Path]:
     borders = _choose_borders(first)
     paths = [folder / f"{index:03d}.arrow" for index in range(len(borders) + 1)]
@@ -131,7 +131,7 @@ def _write_buckets(
     with ExitStack() as stack:
         writers = [stack.enter_context(pa.ipc.new_stream(str(path), schema)) for path in paths]
         _write_items(first, borders, writers)
-        for items in _grouped(rest, plan, stats):
+        for items in _grouped(more, plan, stats):
             _write_items(items, borders, writers)
     return paths
 

@@ -34,22 +34,22 @@ from gigacast.series.source import ReadStats
 _NEAR_DAYS_US = 4 * DAY_US  # first and last business days are in the first and last four days
 
 
-def drop_misfits(items: ItemRows, inferred: Inferred, given: ReadStats | None) -> Inferred:
+def drop_misfits(items: ItemRows, inferred: Inferred, stats: ReadStats | None) -> Inferred:
     """Return the frequencies without those that the rows do not fit. Rows are sorted by time.
 
-    ``given`` counts the items with finer and with coarser rows, for a frequency of the settings.
+    ``stats`` counts the items with finer and with coarser rows, for a frequency of the settings.
     """
     if inferred.regular.all() or not inferred.frequencies:
         return inferred
-    if given is not None:
-        given.timed_items += int(np.count_nonzero(np.diff(items.offsets)))
+    if stats is not None:
+        stats.timed_items += int(np.count_nonzero(np.diff(items.offsets)))
     if _is_full_grid(items, inferred):
         return replace(inferred, regular=np.ones(len(items), np.bool_))
     steps, off_grid = steps_before_last(items, inferred)
     finer = _have_finer_rows(items, steps) & (inferred.codes >= 0)
     misfits = finer | (_are_on_other_grid(items, inferred, steps, off_grid) & ~finer)
-    if given is not None:
-        _count(items, (finer, steps), inferred.frequencies[0], given)
+    if stats is not None:
+        _count(items, (finer, steps), inferred.frequencies[0], stats)
     return _without(inferred, misfits)
 
 
@@ -130,12 +130,12 @@ def _have_finer_rows(items: ItemRows, steps: IntArray) -> BoolArray:
 def _are_on_other_grid(
     items: ItemRows, inferred: Inferred, steps: IntArray, off_grid: BoolArray
 ) -> BoolArray:
-    others = np.zeros(len(items), np.bool_)
+    is_off = np.zeros(len(items), np.bool_)
     lengths = np.diff(items.offsets)
     # All rows but the last, and stray ones, must be off the grid.
     suspects = (count_segments(off_grid, items.offsets) * 10 >= (lengths - 1) * 9) & (lengths > 3)
     if not (suspects & (inferred.codes >= 0)).any():
-        return others
+        return is_off
     last = spread(last_times(items), items.offsets)
     for code, frequency in enumerate(inferred.frequencies):
         members = np.flatnonzero(suspects & (inferred.codes == code))
@@ -144,8 +144,8 @@ def _are_on_other_grid(
         rows = np.flatnonzero(spread(np.isin(np.arange(len(items)), members), items.offsets))
         off = np.zeros(len(steps), np.int64)
         off[rows] = items.times[rows] - frequency.shift(last[rows], -steps[rows])
-        others[members] = _share_an_offset(off, items.offsets, frequency)[members]
-    return others
+        is_off[members] = _share_an_offset(off, items.offsets, frequency)[members]
+    return is_off
 
 
 def _share_an_offset(off: IntArray, offsets: IntArray, frequency: Frequency) -> BoolArray:
@@ -162,9 +162,9 @@ def _share_an_offset(off: IntArray, offsets: IntArray, frequency: Frequency) -> 
 
 
 def _count(
-    items: ItemRows, found: tuple[BoolArray, IntArray], freq: Frequency, stats: ReadStats
+    items: ItemRows, measured: tuple[BoolArray, IntArray], freq: Frequency, stats: ReadStats
 ) -> None:
-    finer, steps = found
+    finer, steps = measured
     stats.finer_items += int(np.count_nonzero(finer))
     sparse = _sparse_items(items, steps)
     # One item names the frequency of the finer rows in the message.

@@ -283,9 +283,9 @@ def _csv_batches(
     )
     reader = pa_csv.open_csv(file, read_options=_csv_options(limits), convert_options=convert)
     for batch in reader:
-        whole = _empty_as_null(batch)
-        for start in range(0, whole.num_rows, limits.batch_rows):
-            yield whole.slice(start, limits.batch_rows)
+        cleaned = _empty_as_null(batch)
+        for start in range(0, cleaned.num_rows, limits.batch_rows):
+            yield cleaned.slice(start, limits.batch_rows)
 
 
 def _empty_as_null(batch: pa.RecordBatch) -> pa.RecordBatch:

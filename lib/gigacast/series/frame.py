@@ -159,9 +159,9 @@ def _with_index(frame: Any) -> Any:
     # The numbers of the rows mean nothing, whatever their name.
     if isinstance(index, pandas.RangeIndex):
         return frame
-    taken = set(map(str, frame.columns))
+    names = set(map(str, frame.columns))
     has_times = not _TIME_NAMES.isdisjoint(
-        {text.lower() for text in (*taken, *_texts(index.names))}
+        {text.lower() for text in (*names, *_texts(index.names))}
     )
     if len(index.names) > 1 and None in index.names:
         raise SchemaError(
@@ -174,7 +174,7 @@ def _with_index(frame: Any) -> Any:
         is_clock = isinstance(values, pandas.DatetimeIndex | pandas.PeriodIndex)
         label = "timestamp" if level is None and is_clock and not has_times else level
         # `set_index(drop=False)` leaves a column of the same name.
-        if label is not None and str(label) not in taken:
+        if label is not None and str(label) not in names:
             levels[label] = values
     if not levels:
         return frame

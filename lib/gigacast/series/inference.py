@@ -144,21 +144,21 @@ def _points(times: IntArray, offsets: IntArray) -> _Points:
 
 def _decide(points: _Points, *, steps: bool) -> tuple[IntArray, BoolArray]:
     least = reduce_segments(np.minimum, points.gaps, points.offsets, 0)
-    most = reduce_segments(np.maximum, points.gaps, points.offsets, 0)
+    greatest = reduce_segments(np.maximum, points.gaps, points.offsets, 0)
     rules = np.zeros((len(least), 3), np.int64)
-    constant = least == most
+    constant = least == greatest
     rules[constant, 0] = _STEPS if steps else _FIXED
     rules[constant, 1] = least[constant]
     # 25 days is the shortest distance of points that the month rule accepts: from 31 January to
     # 25 February. The rule overrides a constant gap: 1 July, 1 August, 1 September is monthly.
     if not steps:
         _apply(rules, points, np.flatnonzero(least >= 25 * DAY_US), _month_rules)
-    left = np.flatnonzero((rules[:, 0] == _UNKNOWN) & ~constant)
-    if len(left):
-        rules[left] = _divisor_rules(points.select(left), least[left], steps=steps)
+    undecided = np.flatnonzero((rules[:, 0] == _UNKNOWN) & ~constant)
+    if len(undecided):
+        rules[undecided] = _divisor_rules(points.select(undecided), least[undecided], steps=steps)
     if not steps:
-        left = left[rules[left, 0] == _UNKNOWN]
-        _apply(rules, points, left, _nearly_fixed_rules)
+        undecided = undecided[rules[undecided, 0] == _UNKNOWN]
+        _apply(rules, points, undecided, _nearly_fixed_rules)
     return rules, constant
 
 
@@ -267,8 +267,8 @@ def _median_gaps(points: _Points) -> IntArray:
 
 def _usual_step(gaps: IntArray) -> IntArray:
     right = np.minimum(np.searchsorted(_USUAL_STEPS, gaps), len(_USUAL_STEPS) - 1)
-    left = np.maximum(right - 1, 0)
-    above, below = _USUAL_STEPS[right], _USUAL_STEPS[left]
+    below_index = np.maximum(right - 1, 0)
+    above, below = _USUAL_STEPS[right], _USUAL_STEPS[below_index]
     usual = np.where(gaps - below < above - gaps, below, above)
     close = np.abs(gaps - usual) * 20 <= usual
     return np.where(close, usual, gaps)

@@ -85,12 +85,12 @@ class ItemRows:
         """Return these runs, in this order."""
         lengths = np.diff(self.offsets)[runs]
         rows = take_ranges(self.offsets[:-1][runs], lengths)
-        taken = self.take_rows(rows, offsets_of(lengths))
+        rows_of_runs = self.take_rows(rows, offsets_of(lengths))
         return ItemRows(
             self.item_ids.take(to_arrow(runs)),
-            taken.offsets,
-            taken.times,
-            taken.values,
+            rows_of_runs.offsets,
+            rows_of_runs.times,
+            rows_of_runs.values,
             self.primary[runs],
         )
 

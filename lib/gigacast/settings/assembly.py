@@ -286,13 +286,13 @@ def selection_of(settings: Settings) -> Selection:
     )
 
 
-def _range(flag: str, text: str | None, least: int, most: int) -> IntRange | None:
+def _range(flag: str, text: str | None, least: int, greatest: int) -> IntRange | None:
     if not text:
         return None
     chosen = IntRange.parse(text, f"run.{flag}")
-    if chosen.first < least or chosen.last > most:
+    if chosen.first < least or chosen.last > greatest:
         raise ConfigError(
-            f"run.{flag}: {text} is not within {least} to {most}",
+            f"run.{flag}: {text} is not within {least} to {greatest}",
             hint=f"write --{flag} N or --{flag} FIRST:LAST",
         )
     return chosen

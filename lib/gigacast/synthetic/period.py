@@ -51,8 +51,8 @@ CALENDARS = (
 )
 
 _WEIGHTS = np.array([calendar.weight for calendar in CALENDARS])
-_SHORT = np.array([calendar.short for calendar in CALENDARS], dtype=np.float32)
-_LONG = np.array([calendar.long for calendar in CALENDARS], dtype=np.float32)
+_SHORT_PERIODS = np.array([calendar.short for calendar in CALENDARS], dtype=np.float32)
+_LONG_PERIODS = np.array([calendar.long for calendar in CALENDARS], dtype=np.float32)
 # Calendars whose long period is a whole multiple of the short one.
 _NESTED = np.array([c.long > c.short and float(c.long / c.short).is_integer() for c in CALENDARS])
 
@@ -60,7 +60,7 @@ _NESTED = np.array([c.long > c.short and float(c.long / c.short).is_integer() fo
 def calendar_periods(rng: np.random.Generator, rows: int) -> tuple[FloatArray, FloatArray]:
     """Return the short and long period of a random calendar for each series, [N, 1]."""
     picked = rng.choice(len(CALENDARS), size=rows, p=_WEIGHTS / _WEIGHTS.sum())
-    return _SHORT[picked, None], _LONG[picked, None]
+    return _SHORT_PERIODS[picked, None], _LONG_PERIODS[picked, None]
 
 
 def nested_periods(rng: np.random.Generator, rows: int) -> tuple[IntArray, IntArray]:
@@ -70,8 +70,8 @@ def nested_periods(rng: np.random.Generator, rows: int) -> tuple[IntArray, IntAr
     """
     weights = np.where(_NESTED, _WEIGHTS, 0.0)
     picked = rng.choice(len(CALENDARS), size=rows, p=weights / weights.sum())
-    inner = _SHORT[picked, None].astype(np.int64)
-    outer = np.rint(_LONG[picked, None] / _SHORT[picked, None]).astype(np.int64)
+    inner = _SHORT_PERIODS[picked, None].astype(np.int64)
+    outer = np.rint(_LONG_PERIODS[picked, None] / _SHORT_PERIODS[picked, None]).astype(np.int64)
     is_random = rng.random((rows, 1)) < 1 / 6
     random_inner = np.rint(log_uniform(rng, 2.0, 120.0, rows)).astype(np.int64)
     random_outer = rng.integers(2, 13, size=(rows, 1))

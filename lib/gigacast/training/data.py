@@ -231,7 +231,7 @@ def find_partitions(job: ForecastJob, inputs: Store) -> PartitionData:
 def _partitions(inputs: Store, pattern: NamingPattern, selection: Selection) -> Iterator[Partition]:
     """Iterate over the selected partitions, month by month."""
     for folder in walk_months(inputs, pattern, selection):
-        yield from (partition for partition in folder.found.partitions if partition.wanted)
+        yield from (partition for partition in folder.content.partitions if partition.is_selected)
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,13 @@ def finetune_document(
     complete : callable
         Adds the flags for the registry to a suggested command; none by default.
     """
-    done = result.done
-    ended = "validation got no better" if done.stopped_early else "all"
-    steps = f"{done.step} steps ({ended}) in {quantity.duration(done.seconds)}"
+    finetuned = result.done
+    ended = "validation got no better" if finetuned.stopped_early else "all"
+    steps = f"{finetuned.step} steps ({ended}) in {quantity.duration(finetuned.seconds)}"
     facts = [
         ("left out", ", ".join(f"{n} {reason}" for reason, n in result.skipped.items())),
-        ("trained", f"{steps}, best at step {done.best_step}"),
-        ("held-out loss", f"{done.before:.5f} before, {done.after:.5f} after"),
+        ("trained", f"{steps}, best at step {finetuned.best_step}"),
+        ("held-out loss", f"{finetuned.before:.5f} before, {finetuned.after:.5f} after"),
     ]
     if result.published is None:
         return Document((KeyValues.of(facts), *_unfinished(result)))
@@ -56,7 +56,7 @@ def finetune_document(
     facts += _published_facts(result.published, job.job.outputs.url)
     facts.append(_usage_fact(result.published, complete, switched=result.switched))
     blocks: list[Block] = [KeyValues.of(facts)]
-    if done.best_step == 0:
+    if finetuned.best_step == 0:
         unchanged = "no step was better than the model it started from: the weights are its own"
         blocks.append(Paragraph(unchanged, Tone.WARNING))
     return Document(tuple(blocks))
@@ -71,18 +71,18 @@ def _unfinished(result: FinetuneResult) -> tuple[Block, ...]:
     )
 
 
-def _published_facts(done: Published, outputs: str) -> list[tuple[str, str]]:
-    manifest = done.manifest
-    verb = "published" if done.new else "was there"
+def _published_facts(published: Published, outputs: str) -> list[tuple[str, str]]:
+    manifest = published.manifest
+    verb = "published" if published.new else "was there"
     label = f"{manifest.model}/{manifest.version}"
     return [(verb, f"{label} under {outputs}, digest {manifest.digest[:12]}")]
 
 
 def _usage_fact(
-    done: Published, complete: Callable[[str], str], *, switched: bool
+    published: Published, complete: Callable[[str], str], *, switched: bool
 ) -> tuple[str, str]:
     """Return that the version is active, or how it is used."""
-    name, version = done.manifest.model, done.manifest.version
+    name, version = published.manifest.model, published.manifest.version
     if switched:
         return "active", f"{name}/{version}"
     switch = complete(f"gigacast models switch {name} {version}")

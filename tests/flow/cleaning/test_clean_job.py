@@ -340,7 +340,7 @@ def test_a_partition_that_loses_every_row_is_set_aside_with_its_reason(lake: Sto
     assert lost.judgement.reasons == (
         "fail: no row has a time that can be read, the first is '10/04/2024 00:00'",
     )
-    assert result.told[lost.partition]["null_keys"] == len(unreadable())
+    assert result.changes_by_partition[lost.partition]["null_keys"] == len(unreadable())
     assert result.manifest is not None
     assert [file.rows for file in result.manifest.files] == [190] * 3
 

@@ -80,7 +80,7 @@ def test_many_rows_are_thinned_evenly_for_ranking(
     recipe = Recipe.from_dict(recipe_of({"share": 1.0}).to_dict() | {"select": select})
     rows = []
     for row_limit in (1 << 20, 20):
-        monkeypatch.setattr(features_stage, "MOST_RANKED_ROWS", row_limit)
+        monkeypatch.setattr(features_stage, "MAX_RANKED_ROWS", row_limit)
         processor = FeatureProcessor(recipe)
         processor.process_training_features(table)
         assert processor.learned is not None

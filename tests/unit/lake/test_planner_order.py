@@ -95,7 +95,7 @@ def test_every_walker_finds_the_same_partitions(inputs: set[str], month: int | N
     named = {key: pattern.parse(key) for key in partitions}
     expected = {k for k, n in named.items() if n and month in {None, n.month.month}}
     walked = list(walk_months(store, pattern, selection))
-    assert sorted(p.inputs[0].key for f in walked for p in f.found.partitions) == sorted(expected)
+    assert sorted(p.inputs[0].key for f in walked for p in f.content.partitions) == sorted(expected)
     found_partitions = find_partitions(store, pattern, selection, Plan())
     assert sorted(file.path for file in found_partitions) == sorted(expected)
     planned = make_plan(store, store, replace(REQUEST, selection=selection)).tasks
@@ -106,8 +106,8 @@ def test_a_folder_listed_between_two_files_does_not_divide_their_month() -> None
     """``part-0.json`` describes ``part-0.parquet``, though ``part-0.m/`` sorts between them."""
     store = fill({"2024/01/part-0.json", "2024/01/part-0.m/x", "2024/01/part-0.parquet"}, set())
     (folder,) = walk_months(store, NamingPattern(), Selection())
-    assert [p.inputs[0].key for p in folder.found.partitions] == ["2024/01/part-0.parquet"]
-    assert folder.found.twins == 1
+    assert [p.inputs[0].key for p in folder.content.partitions] == ["2024/01/part-0.parquet"]
+    assert folder.content.twins == 1
 
 
 @pytest.mark.parametrize("sibling", ["2024/01.txt", "2024/01-old/part-0.parquet", "2024/01"])

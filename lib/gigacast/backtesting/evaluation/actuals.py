@@ -60,16 +60,16 @@ class Actuals:
             for part in self._rows(partition)
         )
         method = self._job.method
-        found = select_actuals(rows, forecasts, method.duplicates)
+        selected = select_actuals(rows, forecasts, method.duplicates)
         limit = conflict_limit(method.duplicates, method.duplicate_share)
-        if found.conflicts > limit * found.compared:
+        if selected.conflicts > limit * selected.compared:
             raise SchemaError(
-                f"{month}/{series_name}: {found.conflicts:,} of {found.compared:,} actuals have "
-                "the series and the time of another row, and other values",
+                f"{month}/{series_name}: {selected.conflicts:,} of {selected.compared:,} actuals "
+                "have the series and the time of another row, and other values",
                 hint="name the column of item ids by --item_column, or say what becomes of them by "
                 "--duplicates mean, sum, last or first",
             )
-        return found.table, found.conflicts
+        return selected.table, selected.conflicts
 
     def scales(self, month: Month, series_name: str) -> pa.Table | None:
         """Return the seasonal error of each series of a partition as it is now.

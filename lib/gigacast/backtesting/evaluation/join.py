@@ -178,11 +178,13 @@ def select_actuals(
     chosen = duplicates if duplicates in {"sum", "first", "last"} else "mean"
     # Of several threads Arrow does not know which row was first.
     groups = pa.concat_tables([empty, *tables]).group_by(_KEYS, use_threads=False)
-    found = groups.aggregate([("actual", how) for how in (chosen, "min", "max", "count")])
-    counts = to_numpy(found["actual_count"])
-    differs = to_numpy(pc.less(found["actual_min"], found["actual_max"]))
+    values = groups.aggregate(
+        [("actual", statistic) for statistic in (chosen, "min", "max", "count")]
+    )
+    counts = to_numpy(values["actual_count"])
+    differs = to_numpy(pc.less(values["actual_min"], values["actual_max"]))
     return FoundActuals(
-        found.select([*_KEYS, f"actual_{chosen}"]).rename_columns([*_KEYS, "actual"]),
+        values.select([*_KEYS, f"actual_{chosen}"]).rename_columns([*_KEYS, "actual"]),
         conflicts=int((counts[differs] - 1).sum()),
         compared=int(counts.sum()),
     )

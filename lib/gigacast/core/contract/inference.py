@@ -17,7 +17,7 @@ from gigacast.core.contract.definition import Column, Contract
 from gigacast.core.contract.order import OrderWatch
 from gigacast.core.contract.rule import Rule
 
-MOST_ALLOWED = 20
+MAX_ALLOWED_VALUES = 20
 """Maximum distinct texts of a column that gets a list of allowed values."""
 _PAIRS = (("high", "low"), ("high", "open"), ("high", "close"), ("open", "low"), ("close", "low"))
 _MORE = (("ask", "bid"), ("value_area_high", "value_area_low"))
@@ -112,9 +112,9 @@ class _ColumnSummary:
         if self._values is not None:
             distinct = plain.drop_null().unique()
             # Given up for good beyond the limit, so that memory does not grow with the data.
-            many = len(distinct) > MOST_ALLOWED
+            many = len(distinct) > MAX_ALLOWED_VALUES
             self._values = None if many else self._values | set(distinct.to_pylist())
-            if self._values is not None and len(self._values) > MOST_ALLOWED:
+            if self._values is not None and len(self._values) > MAX_ALLOWED_VALUES:
                 self._values = None
 
     def column(self, *, filled: bool) -> Column:

@@ -244,8 +244,8 @@ def _parts(numbers: _Numbers, least: float, greatest: float) -> int:
     ends = np.searchsorted(_EDGES, [least, greatest], side="right")
     if least >= 0 and ends[0] == ends[1]:
         return 1 << int(ends[0])
-    found = np.unique(np.searchsorted(_EDGES, np.abs(numbers.astype(np.float64)), side="right"))
-    return sum(1 << int(part) for part in found)
+    parts = np.unique(np.searchsorted(_EDGES, np.abs(numbers.astype(np.float64)), side="right"))
+    return sum(1 << int(part) for part in parts)
 
 
 def unit_of(numbers: NumberRange | None, name: str = "table") -> str:

@@ -20,7 +20,7 @@ _DAY_US = 86_400_000_000
 _FIRST_ROWS = 1000
 """Rows from which the step between rows is recognised."""
 
-_MOST_REPEATED = 0.05
+_MAX_REPEATED = 0.05
 """Share of repeated times above which rows are refused as those of several items. It is above zero
 because a few rows of a single item may be sent twice."""
 
@@ -95,7 +95,7 @@ def compute_features(
 def _check_one_item(segments: Segments, time: str) -> None:
     """Check that rows of a single item rarely share their times; else they may be of several."""
     repeated = int(np.count_nonzero(segments.times[1:] == segments.times[:-1]))
-    if repeated > _MOST_REPEATED * len(segments):
+    if repeated > _MAX_REPEATED * len(segments):
         raise SchemaError(
             f"{repeated:,} of {len(segments):,} rows repeat a {time!r}: they are of several items, "
             "or were sent twice",

@@ -14,7 +14,7 @@ from gigacast.errors import ConfigError
 LEAST_ROWS = 3
 """Rows that a score needs: any two points are on a line, which would be a perfect correlation."""
 
-_MOST_BINS = 32
+_MAX_BINS = 32
 """Maximum bins of a column in the joint histogram of two columns."""
 
 
@@ -50,7 +50,7 @@ def mutual_information(x: DoubleArray, y: DoubleArray) -> float:
     """
     if len(x) < LEAST_ROWS:
         return 0.0
-    bins = int(np.clip(round(len(x) ** (1 / 3)), 2, _MOST_BINS))
+    bins = int(np.clip(round(len(x) ** (1 / 3)), 2, _MAX_BINS))
     joint = np.bincount(
         _binned(x, bins) * (bins + 1) + _binned(y, bins), minlength=(bins + 1) ** 2
     ).astype(np.float64)

@@ -125,8 +125,8 @@ class Scaler:
         return scaler
 
 
-def _source(where: str) -> Source:
-    return Source(where, CorruptedFileError, "not a scaler")
+def _source(place: str) -> Source:
+    return Source(place, CorruptedFileError, "not a scaler")
 
 
 def _fitted(sample: DoubleArray, method: Method) -> tuple[float, float]:

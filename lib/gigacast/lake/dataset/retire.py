@@ -93,14 +93,14 @@ class Retention:
 
 @dataclass(frozen=True)
 class RetirePlan:
-    """What retiring would delete.
+    """The objects that a retirement would delete, and those that stay.
 
     Parameters
     ----------
     versions : tuple of DatasetRef
     objects : tuple of ObjectMeta
         Files, manifests and notes.
-    kept : tuple of str
+    shared_keys : tuple of str
         Keys that stay because other versions share them.
     refused : mapping of str to str
         Versions that stay although they were named, with the reason.
@@ -108,7 +108,7 @@ class RetirePlan:
 
     versions: tuple[DatasetRef, ...]
     objects: tuple[ObjectMeta, ...]
-    kept: tuple[str, ...]
+    shared_keys: tuple[str, ...]
     refused: dict[str, str]
 
     @property
@@ -215,7 +215,7 @@ def retire(lake: Lake, plan: RetirePlan) -> int:
     keys = {entry.key for entry in plan.objects}
     manifests = {ref_prefix(ref) + DATASET_MANIFEST for ref in plan.versions}
     claims = {ref_prefix(ref) + DATASET_CLAIM for ref in plan.versions}
-    for entry in plan.kept:
+    for entry in plan.shared_keys:
         owner = next((ref for ref in plan.versions if entry.startswith(ref_prefix(ref))), None)
         if owner is not None:
             # Shared files without a manifest or this note would count as put there by hand.

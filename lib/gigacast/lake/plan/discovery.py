@@ -58,7 +58,7 @@ class Partition:
         Number of inputs that are earlier months.
     output_name : str
         Key of the output below the folder of the spec.
-    wanted : bool
+    is_selected : bool
         Whether the partition is selected. Others are kept because their outputs are no orphans.
     """
 
@@ -66,7 +66,7 @@ class Partition:
     inputs: tuple[InputObject, ...]
     context: int
     output_name: str
-    wanted: bool
+    is_selected: bool
 
 
 @dataclass(slots=True)
@@ -118,7 +118,7 @@ class Discoverer:
                     inputs=context + own,
                     context=len(context),
                     output_name=self._output_name(name, own),
-                    wanted=self._selection.wants(name),
+                    is_selected=self._selection.wants(name),
                 )
             )
         return result

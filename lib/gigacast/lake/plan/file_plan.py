@@ -82,7 +82,7 @@ def find_partitions(
                 plan.twins += discovered.twins
                 plan.months[month].superseded += len(discovered.superseded)
                 _count_unmatched(plan, discovered.unmatched)
-            yield from (_file_of(p, month) for p in discovered.partitions if p.wanted)
+            yield from (_file_of(p, month) for p in discovered.partitions if p.is_selected)
 
 
 def _file_of(partition: Partition, month: Month) -> FoundFile:

@@ -70,7 +70,7 @@ class MonthFolder:
 
     month: Month
     objects: tuple[ObjectMeta, ...]
-    found: MonthPartitions
+    content: MonthPartitions
 
 
 def walk_months(
@@ -78,8 +78,8 @@ def walk_months(
 ) -> Iterator[MonthFolder]:
     """Yield the month folders that a selection covers, in the order of time.
 
-    Partitions that the selection leaves out are included with ``wanted`` false. Earlier months are
-    not added as context.
+    Partitions that the selection leaves out are included with ``is_selected`` false. Earlier months
+    are not added as context.
 
     Raises
     ------

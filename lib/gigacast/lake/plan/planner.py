@@ -113,7 +113,7 @@ class Plan:
     orphans : list of str
         Outputs without an input, and outputs of superseded generations.
     stale_receipts : list of str
-        Receipts that prove nothing any more.
+        Keys of receipts that do not match the listed input and output.
     superseded_inputs : list of str
         Older generations of partitions.
     specs : set of str
@@ -306,7 +306,7 @@ class _Planner:
         # Also for a partition that the selection leaves out: its output is no orphan.
         output = stored.outputs.pop(output_key, None) if stored else None
         receipts = stored.receipts.pop(output_key, []) if stored else []
-        if not partition.wanted:
+        if not partition.is_selected:
             return
         task = _task_of(partition, horizon, spec_id, output_key)
         valid = valid_receipt(task, output, receipts)

@@ -18,7 +18,7 @@ _CONTEXT = "#3d444d"
 _FORECAST = "#0b62a8"
 _ACTUAL = "#d9480f"
 _AHEAD = "#f4f7fa"
-_MOST_DOTS = 48
+_MAX_DOTS = 48
 """Maximum steps whose actuals are drawn as dots; more would run into each other."""
 _DOTS = {"ls": "", "marker": "o", "ms": 4.2, "mec": "white", "mew": 0.7}
 _LINE = {"lw": 1.1}
@@ -122,7 +122,7 @@ def _grid(n_panels: int) -> tuple[int, int]:
 def _draw(axis: Any, panel: ForecastPanel) -> None:
     axis.plot(panel.context_times, panel.context, color=_CONTEXT, lw=1.2, label="Context", zorder=3)
     if panel.actuals is not None:
-        look = _DOTS if len(panel.times) <= _MOST_DOTS else _LINE
+        look = _DOTS if len(panel.times) <= _MAX_DOTS else _LINE
         axis.plot(panel.times, panel.actuals, color=_ACTUAL, label="Actual", zorder=5, **look)
     # From the last observation on, so that the eye can follow.
     times = np.concatenate([panel.context_times[-1:], panel.times])
