@@ -66,7 +66,7 @@ def measure(root: Path, package: str = "gigacast") -> Report:
         "circles": measure_circles(sources),
         "docstrings": measure_docstrings(sources),
         "options": measure_options(sources),
-        "local names": measure_names(sources),
+        "local names": measure_names(sources, tests),
     }
 
 
@@ -173,18 +173,19 @@ def measure_options(sources: Sequence[Source]) -> dict[str, Figure]:
     }
 
 
-def measure_names(sources: Sequence[Source]) -> dict[str, Figure]:
-    """Return how often local names are vague."""
-    counts: Counter[str] = Counter()
-    for source in sources:
-        counts.update(count_local_names(source.tree))
-    vague = {name: count for name, count in counts.most_common() if name in VAGUE_NAMES}
-    return {
-        "assignments and parameters": counts.total(),
-        "vague": sum(vague.values()),
-        "vague share, %": _share(sum(vague.values()), counts.total()),
-        "by name": vague,
-    }
+def measure_names(sources: Sequence[Source], tests: Sequence[Source]) -> dict[str, Figure]:
+    """Return how often local names of the package and of the tests are vague."""
+    figures: dict[str, Figure] = {}
+    for prefix, modules in (("", sources), ("tests: ", tests)):
+        counts: Counter[str] = Counter()
+        for source in modules:
+            counts.update(count_local_names(source.tree))
+        vague = {name: count for name, count in counts.most_common() if name in VAGUE_NAMES}
+        figures[f"{prefix}assignments and parameters"] = counts.total()
+        figures[f"{prefix}vague"] = sum(vague.values())
+        figures[f"{prefix}vague share, %"] = _share(sum(vague.values()), counts.total())
+        figures[f"{prefix}by name"] = vague
+    return figures
 
 
 def _spread(values: Sequence[int], unit: str) -> dict[str, Figure]:

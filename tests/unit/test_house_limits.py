@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tools.house import measure_names
 from tools.imports import find_circles, find_claims, make_graph
 from tools.source import Source, count_widths, read_sources
 
@@ -13,6 +14,7 @@ LIMITS = {
     "lines of a module": 400,
     "circles of imports": 0,
     "docstrings about imports": 0,
+    "vague local names, %": 0.5,
 }
 
 
@@ -45,3 +47,10 @@ def test_no_modules_import_each_other(package: list[Source]) -> None:
 def test_no_module_docstring_says_what_it_imports(package: list[Source]) -> None:
     claims = [f"{claim.module}: {claim.sentence}" for claim in find_claims(package)]
     assert len(claims) <= LIMITS["docstrings about imports"], "\n".join(claims)
+
+
+def test_few_local_names_are_vague(package: list[Source], tests: list[Source]) -> None:
+    figures = measure_names(package, tests)
+    shares = {name: share for name, share in figures.items() if name.endswith("share, %")}
+    assert len(shares) == 2
+    assert max(shares.values()) <= LIMITS["vague local names, %"], figures
