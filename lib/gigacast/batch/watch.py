@@ -159,7 +159,7 @@ def find_array_run(outputs: Store, run_id: str) -> Audit:
     except StorageError as error:
         raise ConfigError(
             f"no run {run_id} under {outputs.address.url}: {error.message}",
-            hint="`gigacast status` lists the latest runs; --bucket and --prefix as it was started",
+            hint="`gigacast status` lists the latest runs; give --bucket and --prefix of the run",
         ) from error
     if not is_array_run(audit):
         raise ConfigError(

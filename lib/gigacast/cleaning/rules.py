@@ -84,7 +84,7 @@ class CleanRules:
             raise ConfigError(f"float_tolerance: {self.float_tolerance} is not in 0 to 1")
         if self.outliers == "clip" and self.method == "isolation_forest":
             raise ConfigError(
-                "outliers: an isolation forest finds rows, and a row has no nearest value",
+                "outliers: an isolation forest flags whole rows, which cannot be clipped",
                 hint="flag or drop them, or use the method iqr or zscore",
             )
         if self.align != "none" and self.frequency is None:

@@ -77,7 +77,7 @@ DATA_COMMANDS = {
     ),
     "infer": Home(
         "gigacast.cli.data.contract",
-        "Propose a contract in YAML that DATASET, or a local file, keeps; tighten it by hand.",
+        "Propose a contract in YAML that DATASET, or a local file, satisfies; edit it by hand.",
     ),
     "deprecate": Home(
         "gigacast.cli.data.retention",

@@ -228,7 +228,7 @@ def choose_versions(
     has_limit = bool(keep_last) or older_than_days is not None or only_deprecated or unfinished
     if ref.version is None and not has_limit:
         raise ConfigError(
-            "which versions?", hint="name one, or --keep_last, --older_than, --deprecated"
+            "no version is named", hint="name one, or --keep_last, --older_than, --deprecated"
         )
     named = (ref.version,) if ref.version else ()
     return Retention(named, keep_last, older_than_days, only_deprecated, unfinished)

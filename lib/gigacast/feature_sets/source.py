@@ -184,7 +184,7 @@ class FeatureSource:
         if len(groups) > 1 and any(item is None for item, _ in counts):
             raise SchemaError(
                 f"{self._rows.where}: some rows have no {self._columns.item!r}",
-                hint="clean the data before",
+                hint="clean the data first",
             )
         return groups
 

@@ -120,7 +120,7 @@ class FeatureProcessor:
         learned = self.learned
         if learned is None and self.recipe.learns:
             raise ConfigError(
-                f"the recipe {self.recipe.name!r} scales or selects: train it before",
+                f"the recipe {self.recipe.name!r} scales or selects, and is not trained yet",
                 hint="call process_training_features, or take a published set: read_feature_set",
             )
         source, _ = self._open(table)

@@ -76,7 +76,10 @@ def read_pinned(store: Store, key: str) -> Pinned | None:
             return None
         except PreconditionFailedError:
             continue
-    raise TransientStorageError(f"{store.address.url}/{key} is replaced all the time")
+    raise TransientStorageError(
+        f"{store.address.url}/{key} is being replaced again and again by others",
+        hint="run the command again",
+    )
 
 
 # -- claims ----------------------------------------------------------------------------------------

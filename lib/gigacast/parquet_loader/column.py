@@ -78,11 +78,13 @@ def settle_columns(schema: pa.Schema, choice: ColumnChoice, source: str) -> Load
     if missing:
         raise SchemaError(
             f"{source}: there is no column {', '.join(map(repr, missing))}",
-            hint=f"feature_columns; it has {', '.join(schema.names[:40])}",
+            hint=f"correct feature_columns; the file has {', '.join(schema.names[:40])}",
         )
     for name in choice.timestamps:
         if not is_time_type(schema.field(name).type):
-            raise SchemaError(f"{source}: {name!r} holds no times", hint="timestamp_columns")
+            raise SchemaError(
+                f"{source}: {name!r} holds no times", hint="correct timestamp_columns"
+            )
     return LoadColumns(
         layout.timestamp, layout.item_id, layout.targets, tuple(features), choice.timestamps
     )

@@ -24,7 +24,7 @@ from gigacast.series.source import ConflictSample, DuplicatePolicy, ReadStats
 from gigacast.series.value import CategoryCodes
 
 _SAMPLE = 200  # conflicting keys that suffice to search the columns which tell rows apart
-_REMEDY = "or say what becomes of them by --duplicates mean, sum, last or first"
+_REMEDY = "or choose a policy for them: --duplicates mean, sum, last or first"
 
 
 def settle_duplicates(

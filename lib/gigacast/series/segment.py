@@ -161,9 +161,7 @@ def _times_of(table: pa.Table, name: str) -> IntArray:
     column = table.column(name)
     kind = column.type
     if column.null_count:
-        raise SchemaError(
-            f"{column.null_count} rows have no {name!r}", hint="clean the data before"
-        )
+        raise SchemaError(f"{column.null_count} rows have no {name!r}", hint="clean the data first")
     if pa.types.is_date(kind):
         column = column.cast(pa.timestamp("us"))
     if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(kind)):

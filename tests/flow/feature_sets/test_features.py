@@ -142,7 +142,7 @@ def test_later_rows_become_the_same_features_by_an_earlier_version(lake: Lake) -
 def test_a_processor_without_training_refuses_to_predict() -> None:
     table = pa.Table.from_pandas(panel(), preserve_index=False)
     processor = FeatureProcessor(Recipe.from_dict(LEARNING))
-    with pytest.raises(ConfigError, match="train it before"):
+    with pytest.raises(ConfigError, match="is not trained yet"):
         processor.process_prediction_features(table)
     trained = processor.process_training_features(table)
     assert processor.process_prediction_features(table).equals(trained)

@@ -247,7 +247,7 @@ def test_a_backup_replaces_an_existing_file_only_on_request(
     archive = tmp_path / "mine.tar"
     archive.write_bytes(b"mine")
     assert models_command(filled, "backup", str(archive)) == 2
-    assert "mine.tar is there already" in capsys.readouterr().err
+    assert "mine.tar exists already" in capsys.readouterr().err
     assert archive.read_bytes() == b"mine"
     assert models_command(filled, "backup", str(archive), "--overwrite") == 0
     assert models_command(filled, "restore", str(archive)) == 0

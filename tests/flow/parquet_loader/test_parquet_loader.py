@@ -581,7 +581,7 @@ def test_features_are_learned_in_training_and_the_same_for_predictions(
     options = {"target_columns": ["target_close"], "feature_columns": ["feature_1"]}
     raw = loader.load_training_data("SYMBOL", 2014, **options)  # type: ignore[arg-type]
     context = loader.load_prediction_data("SYMBOL", 2014, 2, 20, **options)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="train it before"):
+    with pytest.raises(ConfigError, match="is not trained yet"):
         loader.feature_processor.process_prediction_features(context)
     trained = loader.feature_processor.process_training_features(raw)
     names = ("feature_1", "target_close_lag_1", "feature_1_mean_5")

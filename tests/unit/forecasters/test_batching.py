@@ -127,7 +127,7 @@ def test_a_fixed_batch_size_is_not_exceeded_and_batches_are_even():
 
 
 def test_a_batch_that_does_not_fit_is_halved_until_it_does():
-    forecaster = RecordingForecaster(most=3)
+    forecaster = RecordingForecaster(max_series=3)
     result = forecast([[float(n)] for n in range(20)], forecaster, batch_size=16)
     assert forecaster.tried[:3] == [10, 5, 2]
     assert set(forecaster.tried[3:]) == {2}
@@ -135,7 +135,7 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does():
 
 
 def test_a_budget_keeps_its_limit_for_later_batches():
-    forecaster, budget = RecordingForecaster(most=3), BatchBudget(8)
+    forecaster, budget = RecordingForecaster(max_series=3), BatchBudget(8)
     options = ForecastOptions(horizon=1)
     for _ in range(2):
         forecast_batch(forecaster, series_batch([[1.0]] * 8), options, budget)
@@ -145,7 +145,7 @@ def test_a_budget_keeps_its_limit_for_later_batches():
 
 def test_a_single_series_that_does_not_fit_is_an_error_with_a_hint():
     with pytest.raises(ModelError, match="context_length"):
-        forecast([[1.0]] * 4, RecordingForecaster(most=0))
+        forecast([[1.0]] * 4, RecordingForecaster(max_series=0))
 
 
 class StartingRecorder(RecordingForecaster):

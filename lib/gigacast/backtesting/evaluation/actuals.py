@@ -66,7 +66,7 @@ class Actuals:
             raise SchemaError(
                 f"{month}/{series_name}: {selected.conflicts:,} of {selected.compared:,} actuals "
                 "have the series and the time of another row, and other values",
-                hint="name the column of item ids by --item_column, or say what becomes of them by "
+                hint="name the column of item ids by --item_column, or choose a policy for them: "
                 "--duplicates mean, sum, last or first",
             )
         return selected.table, selected.conflicts

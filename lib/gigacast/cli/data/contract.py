@@ -56,7 +56,7 @@ def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **flags
 @click.option("--output", type=click.Path(path_type=Path), help="File to write; stdout by default.")
 @placed
 def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **flags: Any) -> None:
-    """Propose a contract in YAML that DATASET, or a local file, keeps; tighten it by hand."""
+    """Propose a contract in YAML that DATASET, or a local file, satisfies; edit it by hand."""
     rows, _, _ = _open_rows(dataset, flags)
     stem = Path(dataset).name.partition(".")[0]
     contract, text = propose_contract(name or stem, rows)

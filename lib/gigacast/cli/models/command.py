@@ -282,7 +282,7 @@ def backup(
 ) -> None:
     """Write versions into ARCHIVE, a tar file; all versions by default."""
     if archive.exists() and not overwrite:
-        raise ConfigError(f"{archive} is there already", hint="--overwrite replaces it")
+        raise ConfigError(f"{archive} exists already", hint="--overwrite replaces it")
     report = _manager(flags).backup_models(archive, names)
     if as_json:
         _print_json({**asdict(report), "archive": str(report.archive)})

@@ -60,7 +60,7 @@ def take_gate(flags: dict[str, Any]) -> tuple[Gate, dict[str, Any]]:
     values = {name: flags.pop(name) for name in (*_GATE, *_SETTINGS)}
     options = {name: value for name, value in values.items() if value is not None}
     if options and not flags.pop("if_better"):
-        raise ConfigError(f"--{next(iter(options))} goes with --if_better")
+        raise ConfigError(f"--{next(iter(options))} needs --if_better")
     flags.pop("if_better", None)
     gate = Gate(
         partitions=options.pop("sample_partitions", _DEFAULT.partitions),

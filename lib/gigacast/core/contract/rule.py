@@ -168,7 +168,7 @@ def _check(node: ast.expr, *, top: bool = False) -> None:  # noqa: C901 - a list
         _check(node.operand, top=True)
     elif isinstance(node, ast.Compare) and top:
         if any(type(operator) not in _COMPARE for operator in node.ops):
-            raise ValueError("an operator that is not known here")
+            raise ValueError("an unknown operator")
         for operand in (node.left, *node.comparators):
             _check(operand)
     elif isinstance(node, ast.BinOp) and not top and type(node.op) in _ARITHMETIC:

@@ -231,7 +231,7 @@ def _take_existing(store: Store, key: str, path: str, draft: DraftFile) -> Datas
         content = ""
     if pinned is None or content != draft.content:
         raise DatasetConflictError(
-            f"{store.address.url}/{key} is there already with other content",
+            f"{store.address.url}/{key} exists already with other content",
             hint="delete what was left: `gigacast data retire --unfinished`",
         )
     # Another version of a library may have stored the same rows as other bytes. The manifest must

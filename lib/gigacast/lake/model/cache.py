@@ -82,7 +82,9 @@ class ModelCache:
         for target in sorted(self._root.glob(f"sha256-{digest}*")):
             manifest = read_folder_manifest(target)
             if manifest is None or target.name != f"sha256-{manifest.digest}":
-                raise ModelIntegrityError(f"{target}: no longer whole", hint=_hint(target))
+                raise ModelIntegrityError(
+                    f"{target}: files are missing or changed", hint=_hint(target)
+                )
             check_folder(target, manifest, _hint(target))
             return target, manifest
         return None

@@ -118,7 +118,9 @@ def _settle(file_schema: pa.Schema, scan: Scan, key: str) -> tuple[bool, Predica
     unknown = [name for name in absent if name not in values]
     if unknown:
         names = ", ".join(dict.fromkeys([*file_schema.names, *values]))
-        raise SchemaError(f"{key} has no column {unknown[0]!r} to filter by", hint=f"has {names}")
+        raise SchemaError(
+            f"{key} has no column {unknown[0]!r} to filter by", hint=f"it has {names}"
+        )
     return scan.predicate.settle({name: values[name] for name in absent})
 
 

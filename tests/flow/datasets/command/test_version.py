@@ -68,7 +68,7 @@ def test_versions_are_deprecated_and_are_retired_after_a_preview(
     assert "was retired" in output_of(
         filled, capsys, "publish", "bars.csv", "cleaned/v1/MES", code=2
     )
-    assert "which versions?" in output_of(filled, capsys, "retire", "cleaned/MES", code=2)
+    assert "no version is named" in output_of(filled, capsys, "retire", "cleaned/MES", code=2)
     assert command(filled, "validate", "cleaned/MES") == 0
 
 
