@@ -269,6 +269,7 @@ def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[Finis
         *(entry.task.partition for entry in finished),
         *(t.partition for t in plan.tasks),
     ]
+    # Sampled from finished and pending partitions together, so that a rerun takes the same ones.
     sample = _sample(partitions, job.partitions)
     finished = [entry for entry in finished if entry.task.partition in sample]
     tasks = [task for task in plan.tasks if task.partition in sample][: side.job.limit]

@@ -89,6 +89,7 @@ def submit_run(
     report = plan_prepared(prepared)
     check_discovered(report.plan, job)
     run_id = make_run_id("forecast", clock)
+    # Without tasks nothing is written: an idle schedule leaves no plans and audits behind.
     if not report.plan.tasks[: job.limit]:
         return Submission(run_id, report.plan, 0)
     queue = queue_for(prepared, report.workload, options)
@@ -125,6 +126,7 @@ def _describe_array(
         "timeout_s": options.timeout_s,
         "jobs": [],
     }
+    # Stored with the plan, so that the actual cost can be compared with it after the end.
     quotes = [quote for quote in quote_queues(work, options) if quote.queue == queue]
     audit.cost["predicted"] = [quote.describe() for quote in quotes]
 

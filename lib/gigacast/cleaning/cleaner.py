@@ -228,6 +228,7 @@ class Cleaner:
         self, this: _Prepared, before: Chunk | None, following: _Prepared | None
     ) -> Cleaned:
         chunk = this.chunk
+        # Values are carried over within a series only.
         if before is None or not chunk.continues(before):
             self._carried = {}
         next_part = following if following and following.chunk.continues(chunk) else None

@@ -171,6 +171,8 @@ class PartitionCleaner:
             return None, None
         except CorruptedFileError as error:
             etag = self._outputs.head(task.output_key).etag
+            # The manifest of that version has the digest of the file as it was: a file with other
+            # bytes would break the version.
             if named := self._named_by(task.output_key):
                 raise DatasetIntegrityError(
                     f"{self._outputs.address.url}/{task.output_key} is damaged, and {named} is "
@@ -284,6 +286,7 @@ def _download(store: Store, key: str, local: Path) -> str:
     # A folder store may publish by a hard link: writing to `local` would then change the object.
     local.unlink(missing_ok=True)
     with local.open("wb") as out:
+        # In pieces, so that memory does not grow with the file.
         for start in range(0, meta.size_bytes, 8 << 20):
             stop = min(start + (8 << 20), meta.size_bytes)
             out.write(store.get(key, if_match=meta.etag, start=start, stop=stop))

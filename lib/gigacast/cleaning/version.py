@@ -201,6 +201,7 @@ class CleanVersion:
             return target if target.version else replace(target, version="v1")
         change = needed_change(drift_of_schemas(parent.schema, schema))
         if {part.file.path for part in parts} - {file.path for file in parent.files}:
+            # An added partition is at least what an append would be.
             change = max(change, Change.MINOR)
         older = Version.parse(parent.version)
         if target.version is None:
@@ -238,6 +239,8 @@ class CleanVersion:
             created_by=self._author.who,
             time_column=find_time_column(schema),
             partition_by=_folders(files),
+            # Lineage follows shared files: a version that shares none was made from the raw data
+            # alone.
             parent=parent.version if parent is not None and shares else None,
             changelog=(own, *(parent.changelog if parent else ())),
             dependencies=origins,

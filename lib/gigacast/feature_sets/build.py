@@ -311,5 +311,6 @@ def feature_set_of(manifest: DatasetManifest) -> FeatureSet:
         fitted = None if scaler is None else Scaler.from_dict(scaler, str(manifest.ref))
         learned = Learned(tuple(made_by["features"]), scaler=fitted)
         return FeatureSet(recipe, learned, made_by.get("bars_per_day"))
+    # What a manifest says about its recipe comes from the bucket and may have any form.
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise CorruptedFileError(f"{manifest.ref}: its recipe cannot be read: {error}") from error

@@ -266,8 +266,11 @@ class _Job:
         try:
             started = start(self.forecaster, request)
         except MemoryError as error:
+            # Another batch is on the device. After its end this one may fit, so nothing is halved
+            # yet.
             if not alone:
                 return None
+            # Rows of a group attend to each other and cannot be divided.
             if rows <= request.group_size:
                 raise ModelError(
                     f"a single series of {length} steps does not fit into memory",

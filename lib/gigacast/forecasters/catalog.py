@@ -102,6 +102,7 @@ def load_forecaster(
         device=device or info.device,
         precision=info.precision,
     )
+    # Any other difference would change the numbers, and with them what the spec promises.
     if replace(forecaster.info, device=info.device) != info:
         raise ModelError(
             f"{info.name}: this machine runs {forecaster.info}, the plan is for {info}",

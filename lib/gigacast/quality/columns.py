@@ -315,6 +315,8 @@ def _count_off_grid(
     off = np.zeros((2, len(last)), np.int64)
     fixed = frequency.kind in {"fixed", "steps"}
     offsets = offsets_of(lengths)
+    # A fixed grid may pass through the first or the last row. The one that fewer rows are off is
+    # taken, so that a single stray row at an end does not put all others off.
     for begin in range(0, int(offsets[-1]), _AT_ONCE):
         rows = np.arange(begin, min(begin + _AT_ONCE, int(offsets[-1])))
         own = np.searchsorted(offsets, rows, side="right") - 1

@@ -188,6 +188,7 @@ class PartitionFile:
         """
         if (table := self._small()) is not None:
             return table
+        # Three times: the rows as read, the order, and the rows as taken in that order.
         size = self._size_bytes
         if size * 3 > self._reading.memory_limit_bytes:
             raise SchemaError(
@@ -228,6 +229,7 @@ class PartitionFile:
         encoded = column.unify_dictionaries().combine_chunks()
         indices = encoded.indices
         filled = pc.fill_null(indices, -1) if indices.null_count else indices
+        # Codes that ascend with the ids put items into one order, whatever order the file has.
         order = to_numpy(pc.sort_indices(encoded.dictionary))
         ranks = np.full(len(order) + 1, -1, np.int32)  # the last entry is that of index -1
         ranks[order] = np.arange(len(order))

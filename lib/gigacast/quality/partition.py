@@ -232,6 +232,7 @@ def measure_compliance(file: PartitionFile, contract: Contract, mode: Mode) -> C
             yield batch.select(names).cast(schema)
 
     report = check_rows(RowSource(plain, rows), contract, mode)
+    # Other rules count by rows: a column counts as bad only if no row of it can comply.
     structural = {v.column for v in report.violations if v.rule in {MISSING_COLUMN, TYPE}}
     return Compliance(
         contract=contract.name,

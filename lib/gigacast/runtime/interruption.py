@@ -86,6 +86,7 @@ def deferred(*, absorb: bool = False) -> Iterator[Deferral]:
         with _handlers(record):
             yield deferral
     finally:
+        # Raised again, so that the handler outside of the block acts on it now.
         if deferral.received is not None and not absorb:
             signal.raise_signal(deferral.received)
 

@@ -65,6 +65,7 @@ def unescape_file_url(url: str) -> str:
     if scheme.lower() != "file" or not separator or plain == path:
         return url
     written, resolved = _existing_parts(path), _existing_parts(plain)
+    # Both spellings exist: guessing could read or write the wrong data.
     if written == _parts(path) and resolved == _parts(plain):
         raise ConfigError(
             f"{url!r} names two folders, {path!r} and {plain!r}",

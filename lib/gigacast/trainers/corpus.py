@@ -95,6 +95,7 @@ class CorpusWriter:
     def add(self, batch: SeriesBatch) -> None:
         """Write the series of a batch that can be trained on; count the others by reason."""
         reasons = batch.reasons.copy()
+        # The first reason that applies is kept, as in forecasting.
         reasons[(reasons == Reason.OK) & (batch.lengths < self._least)] = Reason.TOO_SHORT
         reasons[(reasons == Reason.OK) & _overflows(batch)] = Reason.NOT_FINITE
         for code, count in zip(*np.unique(reasons, return_counts=True), strict=True):

@@ -31,6 +31,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     except Exception as error:
         if not isinstance(error, OSError) and not any(sign in str(error) for sign in _WRITERS):
             raise
+        # torch and safetensors raise errors of their own, with the error of the disk as context.
         cause = error if isinstance(error, OSError) else error.__context__
         full = getattr(cause, "errno", None) in _FULL
         reason = getattr(cause, "strerror", None) or str(error).partition("\n")[0]

@@ -199,6 +199,7 @@ def _within(
     inside = (times != NO_TIME) & (times >= bounds[0]) & (times <= bounds[1])
     inside &= to_numpy(pc.is_in(items, value_set=item_ids))[owner]
     for target, column in zip(targets, values, strict=True):
+        # Without missing values: their steps count as waiting for an actual.
         chosen = np.flatnonzero(inside & np.isfinite(column))
         if len(chosen):
             names = pa.DictionaryArray.from_arrays(

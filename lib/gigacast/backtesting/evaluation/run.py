@@ -82,6 +82,7 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
             hint="run `gigacast forecast` first; see `gigacast status`",
         )
     evaluator = _Evaluator(forecast, inputs, outputs, _names(generations))
+    # Kept only on request, as there may be a million partitions.
     evaluator.by_partition = job.by_partition
     for generation in generations:
         evaluator.add(generation)

@@ -50,6 +50,7 @@ def mutual_information(x: DoubleArray, y: DoubleArray) -> float:
     """
     if len(x) < LEAST_ROWS:
         return 0.0
+    # The cube root of the rows: more bins would find dependence in noise, fewer would miss it.
     bins = int(np.clip(round(len(x) ** (1 / 3)), 2, _MAX_BINS))
     joint = np.bincount(
         _binned(x, bins) * (bins + 1) + _binned(y, bins), minlength=(bins + 1) ** 2
@@ -59,6 +60,7 @@ def mutual_information(x: DoubleArray, y: DoubleArray) -> float:
     filled = joint > 0
     expected = rows[:, None] * columns
     estimate = float((joint[filled] * np.log(joint[filled] / expected[filled])).sum())
+    # Miller and Madow's correction: without it independent columns seem dependent in small samples.
     bias = (filled.sum() - (rows > 0).sum() - (columns > 0).sum() + 1) / (2 * len(x))
     return max(0.0, estimate - float(bias))
 

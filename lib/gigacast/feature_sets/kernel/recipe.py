@@ -74,6 +74,7 @@ def _read_entry(entry: Any) -> list[Feature]:
         for name, value in entry.items()
         if name != "kind"
     }
+    # Checked on the product, before it is made: a few long lists would fill the memory.
     if prod(map(len, fields.values())) > MAX_FEATURES:
         raise FormError(f"its lists make more than {MAX_FEATURES:,} features")
     form = form_of(KINDS[kind])
@@ -136,6 +137,7 @@ class Recipe:
                 f"the recipe {self.name!r}: {rule} needs training",
                 hint="as training: {until: 2020-01-01}, or {share: 0.8}",
             )
+        # Scaled values break the ranges of a contract, and selection leaves out its columns.
         if self.contract is not None and (self.scale or self.select):
             rule = "scaled" if self.scale else "selected"
             raise ConfigError(

@@ -69,6 +69,8 @@ class Scaler:
             raise ConfigError(f"no row is in the training part, up to {until}")
         centre, scale = {}, {}
         for name, values in columns.items():
+            # Only the training part, because scales of later rows would tell features about the
+            # future.
             sample = values[training & ~np.isnan(values)]
             if not len(sample):
                 raise ConfigError(

@@ -65,6 +65,7 @@ def rolling_std(
 ) -> DoubleArray:
     """Return the standard deviation of windows [R]; see `rolling_sum`."""
     counts, spread = rolling_spread(values, offsets, window)
+    # Fewer than ddof + 1 values have no variance.
     enough = counts >= max(_needed(window, min_count), ddof + 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(enough, np.sqrt(spread.square / (counts - ddof)), np.nan)
@@ -86,7 +87,9 @@ def rolling_correlation(
     varies &= (square_x > 0) & (square_y > 0)
     enough = (moments.counts >= max(2, _needed(window, min_count))) & varies
     with np.errstate(invalid="ignore", divide="ignore"):
+        # Two roots: the product of the squares overflows for large values.
         ratio = moments.cross / np.sqrt(square_x) / np.sqrt(square_y)
+    # Rounding can exceed 1 by a few units in the last place.
     return np.where(enough, np.clip(ratio, -1, 1), np.nan)
 
 

@@ -103,6 +103,8 @@ class Chronos2Model:
         ahead = None
         if future is not None:
             ahead = by_path(future.unsqueeze(1).expand(-1, carried, -1))
+        # The u-th paths of the rows of a group form a group, so that the paths of one row
+        # do not attend to each other.
         raw = self._pass(by_path(paths), horizon, group_size, ahead)
         by_row = raw.reshape(-1, carried, group_size, *raw.shape[1:]).transpose(1, 2)
         return by_row.reshape(len(paths), -1, raw.shape[-1])

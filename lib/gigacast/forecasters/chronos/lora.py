@@ -75,6 +75,8 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
         kind, scale = config["peft_type"], float(config["lora_alpha"])
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise ModelIntegrityError(f"{path} cannot be read: {error!r}") from error
+    # Variants such as DoRA are merged by other formulas: applying the plain one gives wrong
+    # numbers.
     unsupported = [name for name, plain in _PLAIN.items() if config.get(name) not in plain]
     if kind != "LORA" or not math.isfinite(scale) or unsupported:
         setting = f"peft_type {kind!r}"

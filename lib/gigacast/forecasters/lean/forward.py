@@ -88,6 +88,7 @@ class LeanBolt:
             hidden = torch.cat([hidden, register], dim=1)
         bias = self._bias(hidden.shape[1])
         if visible is not None:
+            # Added keys stay hidden as well.
             shown = functional.pad(visible, (0, bias.shape[-1] - visible.shape[-1]))
             bias = bias.masked_fill(~shown[:, None, None, :], torch.finfo(bias.dtype).min)
         for layer in self._weights.encoder:

@@ -191,6 +191,7 @@ def _state_of_input(lake: Lake, dependency: Dependency) -> str:
 
 def _products(lake: Lake, start: str, ref: DatasetRef | None) -> Iterator[Link]:
     manifests = list(_all_manifests(lake))
+    # Breadth first, so that each product is shown with its shortest way from the start.
     products: set[str] = set()
     pending: list[tuple[int, str, DatasetRef | None]] = [(1, start, ref)]
     for owner in _owners(lake, start) if ref is None else []:
@@ -232,6 +233,7 @@ def _forecasts(lake: Lake, datasets: Mapping[str, int]) -> Iterator[Link]:
         if entry.key.count("/") == 1 and entry.key.endswith(".json")
     ]
     yielded: set[tuple[str, str]] = set()
+    # One small object per run: the time goes into waiting for the store.
     with ThreadPoolExecutor(READERS) as pool:
         for audit in pool.map(partial(_read_audit, lake), sorted(keys, reverse=True)):
             inputs = str(audit.settings.get("inputs", "")) if audit is not None else ""

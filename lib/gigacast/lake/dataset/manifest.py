@@ -266,6 +266,7 @@ def parse_dataset_manifest(content: bytes, label: str) -> DatasetManifest:
     if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
         raise source.refuse(f"not a manifest of format {FORMAT}")
     manifest = read_record(DatasetManifest, values, source, required=_ALWAYS_STORED)
+    # Lineage and receipts refer to the version by this digest.
     if digest_dataset((file.path, file.content) for file in manifest.files) != manifest.digest:
         raise source.refuse("not the digest of its files", "digest")
     try:

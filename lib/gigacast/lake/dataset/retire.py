@@ -147,6 +147,7 @@ def _choose(
         unfinished = [v for v, state in states.items() if state == UNFINISHED]
         return [v for v in unfinished if _is_abandoned(lake, replace(ref, version=v), now, refused)]
     readable = [v for v, state in states.items() if state in {PUBLISHED, DEPRECATED}]
+    # If all are deprecated, the newest of these is what `latest` means to readers.
     latest = [v for v in readable if states[v] == PUBLISHED][-1:] or readable[-1:]
     candidates = list(retention.versions) or readable
     if retention.keep_last is not None:
@@ -160,6 +161,7 @@ def _choose(
         candidates = [
             v for v in candidates if lake.read(replace(ref, version=v)).created_at < before
         ]
+    # Readers of `latest` must always find a version.
     for version in latest:
         if version in candidates:
             refused[version] = "the latest version stays"
@@ -183,6 +185,8 @@ def _plan(
     staying = [v for v, s in states.items() if v not in going and s in {PUBLISHED, DEPRECATED}]
     if not refs:
         return RetirePlan((), (), (), refused)
+    # Appends share the files of their parents, and cleaned files stay under `cleaning/`: a file is
+    # deleted only if no version that stays names it.
     shared = _named_by(lake, (replace(refs[0], version=version) for version in staying))
     named = _named_by(lake, (r for r in refs if states[str(r.version)] != UNFINISHED))
     listed = {meta.key: meta for ref in refs for meta in _listed(lake, ref_prefix(ref))}

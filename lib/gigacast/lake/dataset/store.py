@@ -115,6 +115,7 @@ class DatasetStore(Store):
         try:
             meta = self._store.head(file.key)
             digest = hashlib.sha256()
+            # The ETag is pinned to the first request, so that all pieces are of the same object.
             for start in range(0, meta.size_bytes, _PIECE_BYTES):
                 piece = self._store.get(
                     file.key, if_match=meta.etag, start=start, stop=start + _PIECE_BYTES

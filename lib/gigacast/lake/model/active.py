@@ -59,6 +59,8 @@ class Active:
         A rollback undoes its switch: two in a row go two versions back.
         """
         pile: list[str] = []
+        # The history is replayed as a stack. A rollback goes back to an earlier entry, so that the
+        # next one goes back further instead of returning to the version that was just left.
         for change in self.history:
             if change.action == ROLLBACK:
                 while pile and pile[-1] != change.version:
@@ -163,6 +165,8 @@ def switch_version(
     active, etag = read_active(registry, model)
     if expected is not None and active.version != expected:
         raise lost_race(registry, model)
+    # Checked after ACTIVE was read: a deletion that begins later changes ACTIVE, so that the swap
+    # below fails.
     _check_usable(registry, model, version)
     if active.version == version:
         return active
@@ -205,6 +209,7 @@ def rollback_version(registry: Registry, model: str, author: Author, *, why: str
         raise registry.unknown(model)
     versions = registry.versions(model)
     for version in active.before():
+        # Versions that were deleted since are skipped.
         if version != active.version and versions.get(version) == PUBLISHED:
             _check_usable(registry, model, version)
             then = active.then(Change(version, author.now(), author.who, why, ROLLBACK))

@@ -103,6 +103,7 @@ def _add_version(
 
 def _add_active(tar: tarfile.TarFile, registry: Registry, model: str, versions: set[str]) -> None:
     active, _ = read_active(registry, model)
+    # Otherwise the restored ACTIVE would name a version that is not in the archive.
     if active.version in versions:
         _add(tar, active_key(model), active.to_bytes())
 

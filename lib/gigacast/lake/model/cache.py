@@ -68,6 +68,7 @@ class ModelCache:
             with self._staged(target) as staged:
                 fetch_version(store, manifest, staged)
                 (staged / MODEL_MANIFEST).write_bytes(manifest.to_bytes())
+        # Also if the folder was cached before: its files may have changed on this disk.
         check_folder(target, manifest, _hint(target))
         return Cached(target, manifest.digest, fetched)
 
@@ -127,6 +128,7 @@ class ModelCache:
         with local_errors(self._root):
             self._root.mkdir(parents=True, exist_ok=True)
             _remove_stale(self._root)
+            # On the disk of the cache, so that the rename at the end is atomic.
             scratch = Path(tempfile.mkdtemp(dir=self._root, prefix=_SCRATCH))
         try:
             staged = scratch / "model"

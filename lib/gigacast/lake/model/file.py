@@ -134,6 +134,7 @@ def refuse_unsafe(folder: Path) -> None:
     for name in model_names(folder):
         if name.endswith(".safetensors"):
             read_header(folder / name)
+        # transformers would import the module that `auto_map` names.
         elif "auto_map" in read_json(folder / name):
             raise ModelIntegrityError(
                 f"{folder / name}: names code to run (auto_map)", hint="code is never loaded"
@@ -162,9 +163,12 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
+            # The length is what the file says of itself: a wrong one must not reserve memory.
             header = decode_json(stream.read(min(length, _MAX_HEADER_BYTES)), _header_of(path))
         header.pop("__metadata__", None)
         end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        # A file that is cut short keeps a valid header and would fail only when its last tensors
+        # are read, after the run has started.
         missing = 8 + length + end - path.stat().st_size
     except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelIntegrityError(f"{path}: not a safetensors file: {error}") from error

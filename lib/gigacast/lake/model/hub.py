@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gigacast.errors import ModelNotFoundError, StorageError
 
+# Pickles are not even downloaded. The README declares the license.
 PATTERNS = ["*.json", "*.safetensors", "README.md"]
 PUBLISHED_MODELS = {
     **{f"chronos-bolt-{size}": "amazon" for size in ("tiny", "mini", "small", "base")},
@@ -82,6 +83,7 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
             f"model {label}: not on the hub, or not readable: {first_line}",
             hint="check the name; for a gated model set HF_TOKEN",
         ) from error
+    # The hub's cache names the folder of a snapshot by its commit.
     return folder, folder.name
 
 

@@ -129,6 +129,7 @@ def parse_manifest(content: bytes, label: str) -> ModelManifest:
     names = [file.name for file in manifest.files]
     if len(set(names)) < len(names) or not names:
         raise source.refuse("listed twice, or none", "files")
+    # Specs and receipts identify the model by this digest, so it must be that of the files listed.
     if digest_files(manifest.files) != manifest.digest:
         raise source.refuse("not the digest of its files", "digest")
     return manifest

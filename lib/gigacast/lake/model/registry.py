@@ -72,6 +72,7 @@ class Registry:
     def versions(self, model: str) -> dict[str, str]:
         """Return the versions of a model: ``published``, ``no manifest`` or ``unfinished``."""
         files: dict[str, set[str]] = {}
+        # One listing of the model finds the files of all its versions.
         for name in list_files(self.store, models_prefix(model)):
             version, slash, file = name.partition("/")
             if slash:
@@ -96,6 +97,8 @@ class Registry:
             return None
         url = f"{self.store.address.url}/{key}"
         manifest = parse_manifest(pinned.content, url)
+        # A manifest that was copied to another version agrees with itself, but every forecast would
+        # be recorded under the wrong version.
         if (manifest.model, manifest.version) != (model, version):
             raise ModelIntegrityError(
                 f"{url}: cannot be trusted: it says it is {manifest.model}/{manifest.version}",
@@ -263,6 +266,7 @@ class ModelPublication(Publication[ModelManifest]):
     def check_written(self, manifest: ModelManifest) -> None:
         """Check that every file is stored in its full size."""
         files = self._files()
+        # Sizes only: they come with the listing, while a hash would read every file back.
         for file in manifest.files:
             if file.name not in files or files[file.name].size_bytes != file.size_bytes:
                 reason = f"was changed by others while it was published: {file.name}"
@@ -276,6 +280,7 @@ class ModelPublication(Publication[ModelManifest]):
         """Write again the files that are no longer as they were published."""
         if self.registry.is_being_deleted(manifest.model, manifest.version):
             raise self.refuse("is being deleted, or half deleted", f"finish it: {self.cleanup}")
+        # The version exists and may be in use: only files that differ are written.
         files = self._files()
         for file in self.manifest.files:
             meta = files.get(file.name)

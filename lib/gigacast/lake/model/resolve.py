@@ -121,6 +121,8 @@ def resolve_model(
     """
     if reference in FILELESS_MODELS:
         return ResolvedModel(reference, "1", f"{reference}-1", None, "built in")
+    # Before everything else, so that the name of a shipped model means the same on every machine,
+    # whatever folders it has.
     packaged = _packaged(reference)
     if packaged is not None:
         shipped = _pin(packaged, reference, None, "ships with the package")
@@ -186,6 +188,7 @@ def _from_folder(folder: Path, version: str | None) -> ResolvedModel:
         )
         check_folder(folder, manifest, hint)
         source = f"{folder}, verified by its manifest"
+    # In `demand/v1.0` the parent folder names the model.
     if is_version_folder(folder):
         return _pin(folder, folder.parent.name, version or folder.name, source)
     return _pin(folder, folder.name, version, source)

@@ -74,6 +74,8 @@ def read_archive(registry: Registry, archive: Path, author: Author) -> RestoreRe
         records = _records(tar, members, archive)
         _check_members(members, manifests, archive)
         _check_records(records, manifests, archive)
+        # All files are hashed before the first version is published, so that a damaged archive
+        # restores nothing.
         for manifest in manifests:
             _check_files(tar, members, manifest, archive)
         for manifest in manifests:
@@ -104,6 +106,7 @@ def _members(tar: tarfile.TarFile, archive: Path) -> dict[str, tarfile.TarInfo]:
     for member in tar:
         match = _MEMBER.fullmatch(member.name)
         parts = member.name.split("/")
+        # A link could lead out of the scratch folder, and a sparse file could fill the disk.
         plain = member.isreg() and not member.issparse()
         if match is None or not plain or {"", ".", ".."} & set(parts):
             raise _refused(archive, f"{member.name!r} does not belong into an archive of models")
@@ -218,6 +221,7 @@ def _restore_active(
     registry: Registry, model: str, active: Active, author: Author, report: RestoreReport
 ) -> None:
     now, etag = read_active(registry, model)
+    # A registry that is in use keeps the version it has activated.
     if now.version is not None or active.version is None:
         report.kept_active[model] = now.version or ""
         return

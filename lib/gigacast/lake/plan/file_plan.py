@@ -66,6 +66,7 @@ def find_partitions(
     """
     top = inputs.list_folder()
     _count_unmatched(plan, (entry.key for entry in top.objects))
+    # The first level alone shows which folders are years. Others may be huge and are never listed.
     years = [name for name in top.folders if year_of_folder(name) is not None]
     plan.foreign_folders += [f for f in top.folders if f not in {*years, *RESERVED}]
     discoverer = Discoverer(pattern, selection)

@@ -64,6 +64,7 @@ def valid_receipt(
     receipts : list of (ReceiptKey, str)
         Receipts for this output, with their keys.
     """
+    # A receipt alone proves nothing: its output may have been deleted.
     if output is None:
         return None
     proof = (task.input_id, output_id(output.etag))

@@ -239,6 +239,8 @@ class _Planner:
             prefix = self._prefix(spec_id)
             folders = self._outputs.list_folder(prefix).folders
             years |= {f for name in folders if year_of_folder(f := name.removeprefix(prefix))}
+        # Context is remembered for each folder style, and the months of a style must come in time
+        # order.
         for year_folder in sorted(years, key=lambda name: (name.startswith("year="), name)):
             yield from self._shards_of_year(year_folder)
 
@@ -285,6 +287,7 @@ class _Planner:
         self, place: str, objects: list[ObjectMeta], existing: dict[str, Existing]
     ) -> None:
         month = month_at(place)
+        # Objects beside the months, such as `2024/notes.txt`.
         if month is None:
             self._report_unmatched([entry.key for entry in objects])
             return

@@ -229,6 +229,7 @@ def _translate(error: OSError, path: str, *, writing: bool) -> StorageError:
         return StorageError(f"no room to write {path}: {reason}", hint="free space and run again")
     if error.errno in _TRANSIENT:
         return TransientStorageError(f"{path}: {reason}", hint="try again")
+    # Before the next case: while reading, the same errors mean that there is no object.
     if writing and isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
         message = f"{path} cannot be written: a part of it is a file, or it is a folder"
         return StorageError(message, hint="a folder cannot hold both 'a' and 'a/b'")

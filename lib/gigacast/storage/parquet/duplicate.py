@@ -93,6 +93,7 @@ class DuplicateFinder:
         self._rows += rows.num_rows
         keys = pa.RecordBatch.from_arrays([*arrays, numbers], names=[*self._key, _ROW])
         for name in self._key:
+            # As in SQL: a row whose key is missing equals no other row.
             missing = pc.is_null(keys.column(name), nan_is_null=True)
             if pc.any(missing).as_py():
                 keys = keys.filter(pc.invert(missing))

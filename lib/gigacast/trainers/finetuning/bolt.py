@@ -170,12 +170,14 @@ class BoltTrainer:
         DataError
             If every held-out window has a constant context or an empty target.
         """
+        # Dropout is off while the loss is measured.
         was_training = self.model.training
         self.model.eval()
         with torch.inference_mode(), translate_memory_errors():
             parts = [self._losses(windows) for windows in self._held_out()]
         self.model.train(was_training)
         losses = torch.cat(parts)
+        # A constant context has no scale, so its loss is not defined.
         defined = losses[~losses.isnan()]
         if not len(defined):
             raise DataError(

@@ -109,6 +109,7 @@ class Trainer:
         bound = self.config.target_bound
         losses = quantile_loss(self.model, prepared, target, bound, self._dtype)
         loss = losses.nanmean()
+        # Stopped before the step: the weights and the last checkpoint are still good.
         if not torch.isfinite(loss):
             raise ModelError(
                 f"the loss is {float(loss.detach())} at step {self.step}",
