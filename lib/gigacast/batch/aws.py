@@ -69,6 +69,7 @@ class BatchService:
     def submit(self, request: ArrayRequest) -> str:
         """Submit a job and return its id."""
         options: dict[str, Any] = {}
+        # Batch refuses arrays of a single job.
         if request.size > 1:
             options["arrayProperties"] = {"size": request.size}
         answer = self._ask(

@@ -143,6 +143,8 @@ class _Child:
         }
         self._number = number
         name = f"{plan.run_id}/{number}"
+        # The summary of the earlier attempts is replaced by this one, so their records are carried
+        # over.
         attempts = [*_earlier_attempts(outputs, name, clock()), self._attempt]
         self._audit = Audit(
             session_id=name,

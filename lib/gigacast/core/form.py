@@ -306,6 +306,7 @@ def _each_entry(annotation: Any) -> Check:
     unchanged = _unchanged(checks)
 
     def check_entries(values: list[Any]) -> list[Any]:
+        # Most lists hold plain values, which one look at their types accepts.
         if fallback is None or unchanged.issuperset(map(type, values)):
             return values
         converted: list[Any] = []

@@ -1,4 +1,4 @@
-"""Records read from JSON and YAML that somebody else may have written or damaged.
+"""Records read from JSON and YAML of unknown origin, which may be damaged.
 
 `decode_json` and `decode_yaml` turn text into plain values, never nested deeper than `MAX_DEPTH`;
 `read_record` checks plain values against the annotations of a dataclass and makes it. A problem is

@@ -85,7 +85,7 @@ class FeatureOptions:
 
 @dataclass(frozen=True)
 class BuiltFeatures:
-    """A published version, and what was learned from the training part.
+    """A published version, and the scales and selection learned from the training part.
 
     ``valueless`` are the features that are missing in every row.
     """
@@ -230,7 +230,7 @@ def _contract_of(recipe: Recipe) -> Contract | None:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Recipe of a version and what it learned: enough to compute the features of other rows."""
+    """Recipe, scales and selection of a version: enough to compute features of other rows."""
 
     recipe: Recipe
     learned: Learned
@@ -292,7 +292,7 @@ def choose_recipe(
 
 
 def feature_set_of(manifest: DatasetManifest) -> FeatureSet:
-    """Return the recipe of a version, and what it learned.
+    """Return the recipe of a version, with its scales and selection.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Documents and JSON of feature sets: what was published, its features and their scales."""
+"""Documents and JSON of feature sets: the published version, its features and their scales."""
 
 from typing import Any
 

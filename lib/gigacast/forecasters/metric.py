@@ -132,6 +132,7 @@ def measure(
     inside = [(q[..., low] <= y) & below[..., high] for low, high in intervals_of(levels)]
     error = np.abs(y - m)
     size = np.abs(y) + np.abs(m)
+    # A zero that is forecast as zero is no error.
     relative = np.divide(2 * error, size, out=np.zeros_like(size), where=size > 0)
     return Losses(
         steps=answered.sum(axis=1),
@@ -163,6 +164,7 @@ def quantile_loss(actual: DoubleArray, quantiles: DoubleArray, levels: DoubleArr
     levels : float64 [Q]
     """
     y = actual[..., None]
+    # Twice the pinball loss: at the median it is the absolute error.
     loss: DoubleArray = 2 * np.abs((y - quantiles) * ((y <= quantiles) - levels))
     return loss
 

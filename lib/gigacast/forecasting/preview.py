@@ -145,7 +145,9 @@ def look_at(
 
 def _choose(table: pa.Table, items: Sequence[str] | None, count: int) -> list[tuple[str, str]]:
     names = table.select(["item_id", "target_name"]).group_by(
-        ["item_id", "target_name"], use_threads=False
+        # A single thread keeps the order of the file.
+        ["item_id", "target_name"],
+        use_threads=False,
     )
     pairs = [(str(r["item_id"]), str(r["target_name"])) for r in names.aggregate([]).to_pylist()]
     if items is None:

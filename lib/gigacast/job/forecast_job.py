@@ -80,7 +80,8 @@ class Method:
     unsupported_covariates : {"error", "ignore"}
         Refuse covariates that the model cannot use, or leave them out.
     duplicates, duplicate_share
-        See `ReadOptions`. The share is not part of the spec: it only decides what is refused.
+        See `ReadOptions`. The share is not part of the spec: it decides only which partitions are
+        refused.
     """
 
     horizon: int | None = None

@@ -42,7 +42,7 @@ class ModelUse:
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker did for a task.
+    """The work of a task, for its receipt.
 
     Parameters
     ----------

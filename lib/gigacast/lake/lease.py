@@ -1,7 +1,7 @@
 """The lease for submitting runs of a prefix.
 
 It keeps two schedules from doing the same work twice. Correctness does not depend on it: two runs
-at once waste work and harm nothing, and a lease that nobody gives back expires.
+at once repeat work but do no harm, and a lease that is not given back expires.
 """
 
 import json
@@ -22,7 +22,7 @@ class _Lease(NamedTuple):
 
 
 def take_lease(store: Store, holder: str, now: datetime, valid_for: timedelta) -> bool:
-    """Take the lease; return ``False`` when somebody else holds it.
+    """Take the lease; return ``False`` if another holder has it.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ _READ_ATTEMPTS = 20  # each fails only if another process replaced the object
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """The name of whoever changes a lake, and the clock for the time of the change."""
+    """The author of a change to a lake, and the clock for its time."""
 
     who: str
     clock: Callable[[], datetime]
@@ -133,7 +133,7 @@ class Publication(ABC, Generic[ManifestT]):
     conflict : type of GigacastError
         Error for a version that has, or is being given, other content.
     cleanup : str
-        Command that deletes what a killed publisher or deletion left, for hints.
+        Command that deletes the leftovers of a killed publication or deletion, for hints.
     """
 
     conflict: ClassVar[type[GigacastError]]

@@ -187,11 +187,13 @@ def _with_base(registry: Registry, folder: Path, base: str | None) -> Iterator[P
         return
     reference = base or read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     base_folder = _find_base(registry, folder, reference)
+    # The base is loaded together with the adapter, so the same rules hold for it.
     refuse_unsafe(base_folder)
     with tempfile.TemporaryDirectory() as scratch:
         complete = Path(scratch)
         (complete / BASE).mkdir()
         for name in names:
+            # Links, because weights may take gigabytes.
             (complete / name).symlink_to((folder / name).resolve())
         for name in model_names(base_folder):
             (complete / BASE / name).symlink_to((base_folder / name).resolve())

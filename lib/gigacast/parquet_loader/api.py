@@ -330,7 +330,7 @@ class ParquetDataLoader:
     def context_problems(
         self, data: LoadedDataset, context_length: int | None = None, *, max_gaps: int = 0
     ) -> list[str]:
-        """Return in words what a context lacks; see `validate_context_completeness`."""
+        """Return the problems of a context as texts; see `validate_context_completeness`."""
         return find_context_problems(data, context_length, max_gaps)
 
     def validate_data_quality(

@@ -19,7 +19,7 @@ from gigacast.series.reader import read_series
 def context_problems(
     data: LoadedDataset, context_length: int | None = None, max_gaps: int = 0
 ) -> list[str]:
-    """Return in words what a context lacks; empty if it is complete.
+    """Return a description of the rows that a context lacks; empty if it is complete.
 
     Every item needs ``context_length`` rows (by default the number that was requested when the
     context was loaded), with a value for each target, and at most ``max_gaps`` steps without a row

@@ -252,7 +252,7 @@ class PartitionFile:
         Raises
         ------
         SchemaError
-            If clocks go back or forward and the order of the rows does not say what is meant.
+            If clocks go back or forward and the order of the rows does not resolve the time.
         """
         rows = np.flatnonzero(is_local)
         wall, times = times[rows], times.copy()

@@ -254,7 +254,7 @@ class Document:
     title : str
         May be empty.
     tone : Tone
-        Colour of the title: how the result is to be taken.
+        Colour of the title: good, bad or a warning.
     """
 
     blocks: tuple[Block, ...]

@@ -34,7 +34,7 @@ class Progress:
     period_s : float
         Least seconds between two plain lines, unless there are few partitions.
     unit : str
-        Name of what is counted.
+        Name of the counted units.
 
     Attributes
     ----------

@@ -92,6 +92,7 @@ def group_items(parts: list[ItemRows]) -> ItemRows:
     groups = spread(run_ranks, rows.offsets)
     offsets = offsets_of(np.bincount(groups, minlength=len(order)))
     primary = np.bincount(run_ranks[rows.primary], minlength=len(order)) > 0
+    # Items that are in order already are not copied.
     if (run_ranks[1:] < run_ranks[:-1]).any() or len(order) < len(rows):
         rows = rows.take_rows(sort_order(groups, rows.times), offsets)
     ids = encoded.dictionary.take(to_arrow(order))

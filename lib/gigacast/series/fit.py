@@ -89,6 +89,8 @@ def check_fit(stats: ReadStats, freq: Frequency | None, name: str) -> None:
         (stats.finer_items, "coarser", "aggregate the rows first"),
         (stats.coarser_items, "finer", "leave freq out"),
     ):
+        # Most items, not some: single ones that do not fit are flagged and do not fail the
+        # partition.
         if count * 2 > stats.timed_items:
             rows = f" ({stats.rows_freq})" if stats.rows_freq else ""
             raise SchemaError(

@@ -187,6 +187,7 @@ def _parquet_shape(file: Any, limits: Limits) -> Shape:
     if footer.num_rows == 0:
         return Shape(None)
     groups = [footer.row_group(index) for index in range(footer.num_row_groups)]
+    # A row of list columns holds many points, and memory is divided by points.
     points = max(
         sum(group.column(column).num_values for group in groups)
         for column in range(footer.num_columns)

@@ -196,6 +196,7 @@ def _plain(frame: Any) -> Any:
         return frame
     columns = []
     for place, kind in enumerate(kinds):
+        # By position, because labels may repeat.
         column = frame.iloc[:, place]
         if isinstance(kind, pandas.PeriodDtype):
             column = column.dt.to_timestamp()

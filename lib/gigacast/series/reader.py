@@ -113,7 +113,7 @@ class SeriesReader:
     def check_conflicts(self) -> None:
         """Refuse the sources if too many of the rows so far conflict.
 
-        An iteration to the end does this itself; whoever stops before calls it.
+        An iteration to the end does this itself; call it after stopping earlier.
 
         Raises
         ------

@@ -97,6 +97,8 @@ def scan(
         for batch in read_batches(table, columns, limits) if columns else ():
             if layout.item_id and watch.contiguous:
                 watch.add(_run_ids(batch, layout, id_type, table.source.name))
+            # The items are known not to be contiguous, and no unit is needed: nothing is left to
+            # find.
             elif not by_number:
                 break
             if by_number:

@@ -93,6 +93,7 @@ def _assemble(fields: pa.StructArray) -> IntArray:
     is_valid = (month >= 1) & (month <= 12) & (day >= 1)
     is_valid &= (hour < 24) & (minute < 60) & (second < 60)
     months = (_number(fields, "year", 1970) - 1970) * 12 + np.where(is_valid, month, 1) - 1
+    # 30 February has no time: it must not become a day of March.
     is_valid &= day <= first_days(months + 1) - first_days(months)
     clock = (hour * 3600 + minute * 60 + second) * _SECOND_US + _microseconds(fields)
     times = (first_days(months) + day - 1) * DAY_US + clock - _offsets(fields)

@@ -1,4 +1,4 @@
-"""Checks of what is given to public functions, before it reaches code that takes plain values.
+"""Checks of the arguments of public functions, before they reach code that takes plain values.
 
 Settings have the types of their pydantic models. These are for arguments that are no settings.
 """

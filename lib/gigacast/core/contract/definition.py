@@ -258,7 +258,7 @@ def parse_contract(text: str | bytes, label: str) -> Contract:
     Raises
     ------
     ConfigError
-        Naming ``where`` and the place of what is wrong.
+        With ``where`` and the place of the wrong value in its message.
     """
     return Contract.from_dict(decode_yaml(text, Source(label, ConfigError)), label)
 

@@ -51,6 +51,8 @@ def drift_of_schemas(old: pa.Schema, new: pa.Schema) -> list[Drift]:
             entry = Drift(column.name, kind, str(before.type), str(column.type), change)
             drifts.append(entry)
         if before.nullable != column.nullable:
+            # Readers that rely on values break once there may be nulls; the other way round none
+            # does.
             change = Change.MAJOR if column.nullable else Change.MINOR
             entry = Drift(column.name, "nullability", before.nullable, column.nullable, change)
             drifts.append(entry)

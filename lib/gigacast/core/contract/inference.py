@@ -1,6 +1,6 @@
 """Inference of a contract from data: a proposal for people to review and tighten.
 
-It promises no more than what was seen: types, whether values are missing, ranges of numbers, few
+It promises no more than the rows show: types, whether values are missing, ranges of numbers, few
 distinct texts, sorted and unique timestamps, and between columns of bars that the high is the
 highest and the low the lowest.
 """
@@ -33,9 +33,9 @@ class ContractInference:
 
     Examples
     --------
-    >>> seen = ContractInference("bars", pa.schema({"high": pa.float64(), "low": pa.float64()}))
-    >>> seen.add(pa.record_batch({"high": [2.0, 3.0], "low": [1.0, 2.5]}))
-    >>> [rule.text for rule in seen.contract().rules]
+    >>> summary = ContractInference("bars", pa.schema({"high": pa.float64(), "low": pa.float64()}))
+    >>> summary.add(pa.record_batch({"high": [2.0, 3.0], "low": [1.0, 2.5]}))
+    >>> [rule.text for rule in summary.contract().rules]
     ['high >= low']
     """
 

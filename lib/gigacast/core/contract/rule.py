@@ -66,6 +66,7 @@ class Rule:
         def stand_in(match: re.Match[str]) -> str:
             return names.setdefault(match[1], f"_quoted_{len(names)}")
 
+        # Quoted column names may hold spaces and signs that Python's parser would refuse.
         plain = _QUOTED.sub(stand_in, self.text)
         try:
             tree = ast.parse(plain.strip(), mode="eval").body
@@ -128,6 +129,7 @@ class Rule:
             operate = _ARITHMETIC[type(node.op)]
             return operate(self._value(node.left, rows), self._value(node.right, rows))
         parts = self._parts(node, rows)
+        # Three-valued logic: a missing value decides nothing, so that it breaks `nullable` only.
         join = pc.or_kleene if isinstance(getattr(node, "op", None), ast.Or) else pc.and_kleene
         result = parts[0]
         for part in parts[1:]:
@@ -161,6 +163,7 @@ def _compare(operator: type, first: Any, second: Any) -> Any:
 
 def _check(node: ast.expr, *, top: bool = False) -> None:  # noqa: C901 - a list of accepted nodes
     """Accept only the nodes listed here: comparisons at the top, values below them."""
+    # A list of what is allowed, not of what is forbidden: rules come from files of others.
     if isinstance(node, ast.BoolOp) and top:
         for operand in node.values:
             _check(operand, top=True)

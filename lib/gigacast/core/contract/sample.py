@@ -117,6 +117,7 @@ def _array(values: list[Any], kind: pa.DataType, mask: Any) -> pa.Array:
 def _raise_and_lower(contract: Contract, table: pa.Table) -> pa.Table:
     """Make rules that compare two columns hold, by exchanging their values where needed."""
     orders = [order for rule in contract.rules if (order := rule.as_order()) is not None]
+    # An exchange for one rule can break another, so the rules are gone through repeatedly.
     for _ in range(_ROUNDS if orders else 0):
         changed = False
         for greater, lesser in orders:

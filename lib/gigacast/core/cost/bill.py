@@ -15,7 +15,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Rental:
-    """A machine, or a part of one, that somebody pays for by the hour.
+    """A machine, or a part of one, that is paid for by the hour.
 
     Parameters
     ----------

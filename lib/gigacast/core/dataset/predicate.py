@@ -46,6 +46,7 @@ class Condition:
             if self.operator in {"in", "not in"}:
                 values = pa.array(list(self.value)).cast(column.type)
                 is_in = pc.is_in(column, value_set=values)
+                # `is_in` treats null as a value; a filter matches no missing value.
                 if self.operator == "in":
                     return pc.and_(is_in, column.is_valid())
                 return pc.and_(pc.invert(is_in), column.is_valid())

@@ -183,6 +183,7 @@ def number_range(column: pa.Array) -> NumberRange | None:
         return None
     fraction = None
     if numbers.dtype == np.float64:
+        # Arithmetic in floats leaves noise that is not a fraction of a step.
         has_fraction = np.abs(numbers - np.rint(numbers)) > NOISE
         if has_fraction.any():
             fraction = float(numbers[has_fraction.argmax()])

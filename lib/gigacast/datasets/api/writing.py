@@ -170,6 +170,7 @@ def _publish(  # noqa: PLR0913, PLR0917 - the arguments of the public functions
 ) -> dict[str, Any]:
     location = dataset_location(path)
     assert location.ref is not None  # noqa: S101 - dataset_location has checked it
+    # A frame that was read from a dataset remembers it, and what is written from it names it.
     origin = data.attrs.get(SOURCE) if isinstance(data, pd.DataFrame) else None
     sources = [*dependencies, *([origin["path"]] if origin else [])]
     objects = (entry for source in sources for entry in dependencies_of(source, location))

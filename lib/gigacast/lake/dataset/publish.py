@@ -1,6 +1,6 @@
 """The publication of a dataset version: its files, its metadata.json and its manifest.
 
-The order of the steps, and what a crash between two of them leaves, is `lake.publication`.
+`lake.publication` describes the order of the steps and the result of a crash between two of them.
 """
 
 import hashlib

@@ -118,7 +118,7 @@ class RetirePlan:
 
 
 def plan_retirement(lake: Lake, ref: DatasetRef, retention: Retention, now: datetime) -> RetirePlan:
-    """Return what a retirement would delete; nothing is deleted.
+    """Return the plan of a retirement; nothing is deleted.
 
     Raises
     ------

@@ -159,7 +159,7 @@ def switch_version(
     ModelNotFoundError
         When it is not published; the message lists the versions that are.
     ModelConflictError
-        When somebody else changed the active version, it is not ``expected``, or the version is
+        When another process changed the active version, it is not ``expected``, or the version is
         being deleted.
     """
     active, etag = read_active(registry, model)
@@ -202,7 +202,7 @@ def rollback_version(registry: Registry, model: str, author: Author, *, why: str
     Raises
     ------
     ModelConflictError
-        When there is none, or somebody else changed the active version.
+        When there is none, or another process changed the active version.
     """
     active, etag = read_active(registry, model)
     if etag is None:
@@ -234,7 +234,7 @@ def delete_version(
     Raises
     ------
     ModelConflictError
-        When it is active, or somebody else changed the active version meanwhile.
+        When it is active, or another process changed the active version meanwhile.
     ModelNotFoundError
     """
     check_deletable(registry, model, version)

@@ -161,7 +161,7 @@ OnDone = Callable[[DoneEntry], None]
 def make_plan(
     inputs: Store, outputs: Store, request: PlanRequest, *, on_done: OnDone | None = None
 ) -> Plan:
-    """List inputs, outputs and receipts, and return the plan of what is left.
+    """List inputs, outputs and receipts, and return the plan of the remaining tasks.
 
     Parameters
     ----------
