@@ -41,13 +41,13 @@ _POLL_S = 0.02
 
 @dataclass
 class _Attempt:
-    """A running process and the time of its start."""
+    """A running process and the time from which its duration counts."""
 
     job: Job
     number: int
     process: "subprocess.Popen[bytes]"
     log: IO[bytes]
-    started_s: float = field(default_factory=time.monotonic)
+    counted_from_s: float | None = None
     asked_to_stop_s: float | None = None
 
 
@@ -69,6 +69,9 @@ class LocalBatch:
         Variables for the children, in addition to this process's own.
     on_end : callable, optional
         Called with an event as EventBridge sends it, when a job that is no child has ended.
+    is_counting : callable
+        Whether the duration of attempts counts already: from their start by default. With another
+        start a time limit does not depend on how long a process takes to start.
     """
 
     slots: int = 2
@@ -77,6 +80,7 @@ class LocalBatch:
     lost_hosts: set[tuple[int, int]] = field(default_factory=set)
     environment: Mapping[str, str] = field(default_factory=dict)
     on_end: Callable[[dict[str, Any]], None] | None = None
+    is_counting: Callable[[], bool] = lambda: True
 
     def __enter__(self) -> Self:
         self._waiting: list[Job] = []
@@ -237,7 +241,13 @@ class LocalBatch:
 
     def _is_late(self, attempt: _Attempt) -> bool:
         limit_s = attempt.job._get_attempt_duration()
-        return limit_s is not None and time.monotonic() - attempt.started_s > limit_s
+        if limit_s is None:
+            return False
+        if attempt.counted_from_s is None:
+            if not self.is_counting():
+                return False
+            attempt.counted_from_s = time.monotonic()
+        return time.monotonic() - attempt.counted_from_s > limit_s
 
     def _settle(self, attempt: _Attempt, code: int) -> None:
         """Keep the log of the process, and end the job or start it again."""
