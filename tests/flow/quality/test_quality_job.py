@@ -291,7 +291,7 @@ def test_partitions_of_a_bucket_are_cleaned_and_failures_are_reported(
         (["clean", "raw/FX", "raw/GX"], "not in cleaned"),
         (["clean", "raw/FX", "cleaned/FX", "--align", "floor"], "--freq"),
         (["clean", "raw/FX", "cleaned/FX", "--outliers", "clip", "--method", "isolation_forest"],
-         "nearest value"),
+         "cannot be clipped"),
     ],
 )  # fmt: skip
 def test_wrong_input_is_reported_in_a_single_line(
