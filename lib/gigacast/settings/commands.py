@@ -51,6 +51,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "diff-flags": models.DiffModelOptions,
     "training": training.TrainingOptions,
     "training-run": training.FinetuneRunOptions,
+    "training-version": training.FinetuneVersionOptions,
     "training-data": training.FinetuneFlags,
     "pretrain-flags": training.PretrainOptions,
     "schema-flag": data.SchemaOption,
@@ -92,5 +93,6 @@ TRAIN_KEYWORDS: tuple[Option, ...] = (
     *(setting_for("finetune", name) for name in TRAIN_SHARED),
     *rows_of(training.TrainingOptions),
     *rows_of(training.FinetuneRunOptions),
+    *rows_of(training.FinetuneVersionOptions),
 )
 """Options of `gigacast.finetune`."""

@@ -6,7 +6,6 @@ take their defaults, choices and descriptions from it.
 
 from dataclasses import MISSING, dataclass, field, fields
 from enum import Enum
-from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -69,7 +68,6 @@ def flag(  # noqa: PLR0913 - keywords, each a column of the table of options
     return field(default=MISSING if default is ... else default, metadata={"row": row})
 
 
-@cache
 def rows_of(options: type[Any]) -> tuple[Option, ...]:
     """Return the rows of a class of options, in the order of its fields."""
     hints = get_type_hints(options)

@@ -1,7 +1,4 @@
-"""A row of the table of options, and all that is read from it: texts of flags, keywords, variables.
-
-This module and `gigacast.settings.flag` import no library, so that workers may read rows.
-"""
+"""A row of the table of options, and the texts of flags, keywords and variables made from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,14 +73,14 @@ class Range:
 
     Parameters
     ----------
-    least, most : int or float, optional
+    least, most : int, optional
         Bounds, which are allowed themselves; none by default.
     above : bool
         Whether ``least`` itself is refused.
     """
 
-    least: float | None = None
-    most: float | None = None
+    least: int | None = None
+    most: int | None = None
     above: bool = False
 
 

@@ -72,7 +72,7 @@ def _described(
     """Return a docstring with an entry for each option, in the order of the signature."""
     match = _SECTION.search(docstring)
     if match is None:
-        raise ValueError("the docstring has no section of parameters")
+        raise ValueError(f"the docstring has no section of parameters, and no entry for {_REST}")
     margin = match[1]
     # The section ends at a blank line, or with the docstring.
     end = docstring.find("\n\n", match.end())

@@ -27,6 +27,7 @@ from gigacast.report.terminal import say, show
 from gigacast.settings.command.training import (
     FinetuneFlags,
     FinetuneRunOptions,
+    FinetuneVersionOptions,
     PretrainOptions,
     TrainingOptions,
 )
@@ -62,7 +63,7 @@ def train(context: click.Context) -> None:
 
 @train.command(cls=Command)
 @settings_flags(*TRAIN_SHARED, command="finetune")
-@flags_of(FinetuneFlags, TrainingOptions, FinetuneRunOptions)
+@flags_of(FinetuneFlags, TrainingOptions, FinetuneRunOptions, FinetuneVersionOptions)
 @config_option
 @json_option
 @quiet_option

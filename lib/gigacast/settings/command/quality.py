@@ -1,6 +1,6 @@
 """Options of jobs over files: what is expected of rows, how they are measured and cleaned.
 
-The jobs' own rules are subclasses, so that workers import this module: it imports no library.
+The rules of the jobs are subclasses.
 """
 
 from dataclasses import dataclass

@@ -82,9 +82,12 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitOptions:
-    """Time and threads of a run."""
+class RunOptions:
+    """Checkpoints, time and threads of a run."""
 
+    checkpoints: Path | None = flag(
+        None, "Folder of the checkpoints; by default one in the cache.", kind="folder"
+    )
     max_minutes: float | None = flag(
         None,
         "Minutes after which the run stops; a rerun continues it.",
@@ -97,18 +100,21 @@ class LimitOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneRunOptions(NewVersionOption, LimitOptions):
-    """Options of a fine-tuning run, and of the version that comes out."""
+class FinetuneRunOptions(RunOptions):
+    """Options of a fine-tuning run."""
 
-    checkpoints: Path | None = flag(
-        None, "Folder of the checkpoints; by default one in the cache.", kind="folder"
-    )
     name: str | None = flag(
         None,
         "Model to publish as; the parent's name by default.",
         group="version",
         details="`-tuned` is added when the parent ships with the package.",
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneVersionOptions(NewVersionOption):
+    """Options of the version that comes out of fine-tuning."""
+
     switch: bool = flag(False, "Make the version active.", group="version")
     why: str | None = flag(
         None, "Reason that goes into the history with --switch.", group="version"
@@ -128,7 +134,7 @@ class FinetuneFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PretrainOptions(NewVersionOption, LimitOptions):
+class PretrainOptions(NewVersionOption, RunOptions):
     """Options of `gigacast train pretrain`."""
 
     recipe: Path = flag(
