@@ -101,7 +101,9 @@ def flag_table(words: Iterable[str]) -> str:
     """Return the Markdown table of the flags of groups and options."""
     options = [option for word in words for option in _find_options(word)]
     rows = [(_flags(o), _setting(o), _default(o), _meaning(o)) for o in options]
-    return _table(("flag", "setting", "default", "meaning"), rows)
+    if any(option.path for option in options):
+        return _table(("flag", "setting", "default", "meaning"), rows)
+    return _table(("flag", "default", "meaning"), [(flag, *rest) for flag, _, *rest in rows])
 
 
 def _find_options(word: str) -> Iterable[Option]:
@@ -156,7 +158,8 @@ def _meaning(option: Option) -> str:
     choices = ""
     if len(option.choices) > 1:
         choices = f" Choices: {', '.join(f'`{choice}`' for choice in option.choices)}."
-    return _cell(f"{option.help}{choices} {option.details}")
+    required = " Required." if option.is_required else ""
+    return _cell(f"{option.help}{required}{choices} {option.details}")
 
 
 def _cell(text: str) -> str:

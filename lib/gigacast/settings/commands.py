@@ -34,6 +34,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "json-flag": common.JsonOption,
     "quiet-flag": common.QuietOption,
     "why-flag": common.ReasonOption,
+    "yes-flag": common.DeletionOption,
     "forecast-flags": forecast.ForecastFlags,
     "demo-flags": forecast.DemoOptions,
     "show-flags": forecast.SeriesOptions,

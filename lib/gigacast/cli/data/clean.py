@@ -14,7 +14,7 @@ from gigacast.cli.flags import flags_of
 from gigacast.cli.help import Command
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
-from gigacast.datasets.contract import find_contract
+from gigacast.datasets.resolve import find_contract
 from gigacast.job.audit import this_author
 from gigacast.job.file_job import PARTITIONS
 from gigacast.report.run_progress import RunProgress

@@ -14,7 +14,7 @@ from gigacast.cli.lazy import LazyGroup
 from gigacast.cli.suggestion import proposed
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
-from gigacast.datasets.contract import find_contract
+from gigacast.datasets.resolve import find_contract
 from gigacast.datasets.describe import describe_parquet
 from gigacast.datasets.document import (
     changes_document,

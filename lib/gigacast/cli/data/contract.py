@@ -14,10 +14,10 @@ from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.datasets.check import RowSource, check_rows
-from gigacast.datasets.contract import find_contract, open_dataset, propose_contract
+from gigacast.datasets.describe import propose_contract
 from gigacast.datasets.document import report_document
 from gigacast.datasets.importing import local_source
-from gigacast.datasets.resolve import is_dataset
+from gigacast.datasets.resolve import find_contract, is_dataset, open_dataset
 from gigacast.errors import ConfigError
 from gigacast.report.terminal import say, show
 from gigacast.settings.command.data import ContractOptions, InferOptions

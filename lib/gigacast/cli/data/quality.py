@@ -11,7 +11,7 @@ from gigacast.cli.data.files import file_options, print_set_aside, read_files
 from gigacast.cli.flags import flags_of, settings_flags
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
-from gigacast.datasets.contract import find_contract
+from gigacast.datasets.resolve import find_contract
 from gigacast.quality.accuracy import Accuracy, report_accuracy
 from gigacast.quality.measures import Verdict
 from gigacast.quality.partition import Measures
