@@ -38,19 +38,20 @@ def make_flag(option: Option) -> Callable[[F], F]:
     if option.has_no_form:
         names = [f"--{option.name}/--no_{option.name}"]
     # A flag has no default of its own: without it the environment and the settings file decide, or
-    # the class that declares it.
+    # the class that declares it. For click, None is a value, so that nothing would be missing.
+    default: dict[str, Any] = {} if option.is_required else {"default": None}
     return click.option(
         *names,
         option.keyword,
         cls=Flag,
         row=option,
-        default=None,
         is_flag=option.kind == "switch",
         type=_type_of(option),
         metavar=None if option.kind in ("switch", "choice") else option.metavar,
         multiple=option.is_repeated,
         required=option.is_required,
         help=option.help_with_default,
+        **default,
     )
 
 

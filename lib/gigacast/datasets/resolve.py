@@ -1,4 +1,4 @@
-"""The resolution of what people write: paths to rows, versions or plain files; names to contracts."""
+"""The resolution of paths and names as people write them: rows, versions, files, contracts."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -50,7 +50,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "backup-flags": models.BackupOptions,
     "delete-flags": models.DeleteModelOptions,
     "diff-flags": models.DiffModelOptions,
-    "training": training.TrainingOptions,
+    "training-flags": training.TrainingOptions,
     "training-run": training.FinetuneRunOptions,
     "training-version": training.FinetuneVersionOptions,
     "training-data": training.FinetuneFlags,

@@ -7,7 +7,6 @@ from textwrap import fill, indent
 from typing import Any, TypeVar
 
 from gigacast.settings.option import Option
-from gigacast.settings.options import KEYWORDS
 
 F = TypeVar("F", bound=Callable[..., Any])
 _SECTION = re.compile(r"^( *)Parameters\n\1-+\n", re.MULTILINE)
@@ -15,7 +14,7 @@ _REST = "**options"
 
 
 def with_options(
-    options: Iterable[Option] = KEYWORDS, *, own: Iterable[Option] = ()
+    options: Iterable[Option] | None = None, *, own: Iterable[Option] = ()
 ) -> Callable[[F], F]:
     """Show the options that a function takes in its signature and docstring.
 
@@ -27,8 +26,9 @@ def with_options(
     Parameters
     ----------
     options : iterable of Option
-        Options that the function takes as ``**options``; all of `KEYWORDS` by default. Those that
-        are parameters of the function keep the function's own description.
+        Options that the function takes as ``**options``; by default all of
+        `gigacast.settings.options.KEYWORDS`. Those that are parameters of the function keep the
+        function's own description.
     own : iterable of Option
         Options that are parameters of the function. Those without an entry in its docstring get
         one.
@@ -38,7 +38,8 @@ def with_options(
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())
         has_rest = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-        added = [o for o in options if o.name not in signature.parameters] if has_rest else []
+        rest = _rest(options) if has_rest else ()
+        added = [option for option in rest if option.name not in signature.parameters]
         # `inspect.signature`, and with it `help`, Jupyter and IPython, prefer this attribute. The
         # function itself keeps `**options`, so a call costs nothing more.
         target: Any = function
@@ -55,6 +56,15 @@ def with_options(
         return function
 
     return decorate
+
+
+def _rest(options: Iterable[Option] | None) -> Iterable[Option]:
+    if options is not None:
+        return options
+    # pydantic, for functions whose keywords are settings alone.
+    from gigacast.settings.options import KEYWORDS  # noqa: PLC0415
+
+    return KEYWORDS
 
 
 def _parameter(option: Option) -> inspect.Parameter:

@@ -14,7 +14,6 @@ from gigacast.cli.lazy import LazyGroup
 from gigacast.cli.suggestion import proposed
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
-from gigacast.datasets.resolve import find_contract
 from gigacast.datasets.describe import describe_parquet
 from gigacast.datasets.document import (
     changes_document,
@@ -27,7 +26,7 @@ from gigacast.datasets.document import (
 from gigacast.datasets.files import FileRules
 from gigacast.datasets.importing import import_files, publish_source
 from gigacast.datasets.publish import PublishedDataset, PublishOptions
-from gigacast.datasets.resolve import known_contract
+from gigacast.datasets.resolve import find_contract, known_contract
 from gigacast.datasets.versions import (
     LakeAddress,
     compare_versions,

@@ -44,7 +44,7 @@ class BacktestOptions:
         f"Property by which figures are grouped: {', '.join(SEGMENTS)}, or column:NAME.",
         placeholder="PROPERTY",
         group="backtest",
-        details="It is a column of the input, with one value per item.",
+        details="`column:region` is the column `region` of the input, with one value per item.",
     )
     sample_partitions: int | None = flag(
         None,
@@ -62,8 +62,8 @@ class BacktestOptions:
         None,
         "Steps of a season; by frequency by default.",
         group="backtest",
-        details="It counts for scales and for seasonal naive: 24 for hours, 7 for days, 52 for weeks. "
-        "Published figures for M4's weekly series use 1.",
+        details="It counts for scales and for seasonal naive: 24 for hours, 7 for days, 52 for "
+        "weeks. Published figures for M4's weekly series use 1.",
     )
 
 
