@@ -223,7 +223,8 @@ def test_a_table_of_settings_shows_keys_and_defaults() -> None:
 
 def test_a_table_of_training_has_no_settings() -> None:
     text = option_tables.fill_tables(
-        "<!-- options: training-flags training-run training-version finetune-shared -->\n<!-- end -->"
+        "<!-- options: training-flags training-run training-version finetune-shared -->\n"
+        "<!-- end -->"
     )
     assert "| `--steps` | | `1000` | Maximum steps to train. |" in text
     assert "| `--switch` | | `false` | Make the version active. |" in text
