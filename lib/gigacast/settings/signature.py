@@ -38,8 +38,8 @@ def with_options(
         signature = inspect.signature(function)
         parameters = list(signature.parameters.values())
         has_rest = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
-        rest = _rest(options) if has_rest else ()
-        added = [option for option in rest if option.name not in signature.parameters]
+        keywords = _keywords_of(options) if has_rest else ()
+        added = [option for option in keywords if option.name not in signature.parameters]
         # `inspect.signature`, and with it `help`, Jupyter and IPython, prefer this attribute. The
         # function itself keeps `**options`, so a call costs nothing more.
         target: Any = function
@@ -58,7 +58,7 @@ def with_options(
     return decorate
 
 
-def _rest(options: Iterable[Option] | None) -> Iterable[Option]:
+def _keywords_of(options: Iterable[Option] | None) -> Iterable[Option]:
     if options is not None:
         return options
     # pydantic, for functions whose keywords are settings alone.
