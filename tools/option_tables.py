@@ -6,10 +6,11 @@ are not, and exits with 1. In Markdown a table stands between two marks::
     <!-- options: which amount -->
     <!-- end -->
 
-The words are groups or names of options (see `gigacast.settings.options`), ``training``,
-``training-run`` or ``training-shared`` (see `gigacast.training.options`). In a mark that begins
-with ``settings:`` the words are sections of the settings, as ``model`` or ``parquet_loader.audit``;
-the table has their settings without a flag.
+The words are groups or names of settings (see `gigacast.settings.options`), classes of options of
+single commands, as ``clean-flags`` (see `gigacast.settings.commands`), or ``finetune-shared`` for
+the settings that mean something else to a command. In a mark that begins with ``settings:`` the
+words are sections of the settings, as ``model`` or ``parquet_loader.audit``; the table has their
+settings without a flag.
 """
 
 import argparse
@@ -18,9 +19,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from gigacast.settings.options import ARGUMENTS, GROUPS, KEYWORDS, OPTIONS, Option, names_of
-from gigacast.training import options as training
+from gigacast.settings.commands import CLASSES, TEXTS, TRAIN_KEYWORDS, setting_for
+from gigacast.settings.flag import rows_of
+from gigacast.settings.option import GROUPS, Option
+from gigacast.settings.options import ARGUMENTS, KEYWORDS, OPTIONS, names_of
 
+_SHARED = "-shared"
 ROOT = Path(__file__).resolve().parents[1]
 _MARK = re.compile(
     r"(?P<open><!-- (?P<kind>options|settings): (?P<words>[^>]*?) -->\n).*?(?P<close><!-- end -->)",
@@ -54,7 +58,7 @@ def write_texts(root: Path) -> dict[Path, str]:
     package = root / "lib" / "gigacast"
     texts = {
         package / "settings" / "keywords.py": write_keywords(_FORECASTING, KEYWORDS),
-        package / "training" / "keywords.py": write_keywords(_TRAINING, training.KEYWORDS),
+        package / "training" / "keywords.py": write_keywords(_TRAINING, TRAIN_KEYWORDS),
     }
     for path in find_pages(root):
         text = path.read_text(encoding="utf-8")
@@ -97,19 +101,19 @@ def flag_table(words: Iterable[str]) -> str:
     """Return the Markdown table of the flags of groups and options."""
     options = [option for word in words for option in _find_options(word)]
     rows = [(_flags(o), _setting(o), _default(o), _meaning(o)) for o in options]
-    return _table(("flag", "setting", "default", "meaning"), rows)
+    if any(option.path for option in options):
+        return _table(("flag", "setting", "default", "meaning"), rows)
+    return _table(("flag", "default", "meaning"), [(flag, *rest) for flag, _, *rest in rows])
 
 
 def _find_options(word: str) -> Iterable[Option]:
-    tables = {
-        "training": training.TRAINING,
-        "training-run": training.RUNNING,
-        "training-shared": [o for o in training.KEYWORDS if o.name in training.SHARED_TEXTS],
-    }
-    if word in tables:
-        return tables[word]
+    if word in CLASSES:
+        return rows_of(CLASSES[word])
+    if word.endswith(_SHARED):
+        command = word.removesuffix(_SHARED)
+        return [setting_for(command, name) for name in TEXTS[command]]
     names = names_of(word) if word in GROUPS else (word,)
-    if names[0] not in ARGUMENTS:
+    if not names or names[0] not in ARGUMENTS:
         raise ValueError(f"{word}: neither a group nor an option")
     return [ARGUMENTS[name] for name in names]
 
@@ -132,7 +136,7 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 def _flags(option: Option) -> str:
     names = [option.name, *option.aliases]
-    if option.kind == "switch" and option.path:
+    if option.has_no_form:
         names.append(f"no_{option.name}")
     return ", ".join(f"`--{name}`" for name in names)
 
@@ -154,7 +158,8 @@ def _meaning(option: Option) -> str:
     choices = ""
     if len(option.choices) > 1:
         choices = f" Choices: {', '.join(f'`{choice}`' for choice in option.choices)}."
-    return _cell(f"{option.help}{choices} {option.details}")
+    required = " Required." if option.is_required else ""
+    return _cell(f"{option.help}{required}{choices} {option.details}")
 
 
 def _cell(text: str) -> str:

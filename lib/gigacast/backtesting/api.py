@@ -9,30 +9,31 @@ from typing import Unpack
 
 from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
-from gigacast.backtesting.partition import Windows
-from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
-from gigacast.job.forecast_job import ForecastJob, ModelChoice
+from gigacast.backtesting.run import BacktestResult, backtest_job, run_backtest
+from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.settings.argument import as_path
 from gigacast.settings.assembly import job_of
+from gigacast.settings.command.backtest import BacktestOptions
+from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.settings.signature import with_options
 
 
-@with_options()
+@with_options(own=rows_of(BacktestOptions))
 def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     bucket: str,
     *,
-    models: Sequence[str] = (),
-    windows: int = 1,
-    step: int | None = None,
-    segment: str = "partition",
-    sample_partitions: int | None = None,
-    sample_series: int | None = None,
-    season: int | None = None,
+    models: Sequence[str] = BacktestOptions.models,
+    windows: int = BacktestOptions.windows,
+    step: int | None = BacktestOptions.step,
+    segment: str = BacktestOptions.segment,
+    sample_partitions: int | None = BacktestOptions.sample_partitions,
+    sample_series: int | None = BacktestOptions.sample_series,
+    season: int | None = BacktestOptions.season,
     config: str | Path | None = None,
     events: RunEvents | None = None,
     **options: Unpack[Options],
@@ -43,23 +44,6 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     ----------
     bucket : str
         Bucket name, ``s3://...`` or ``file:///folder``.
-    models : sequence of str
-        Models to compare, each named as ``model``; by default that option's. Seasonal naive is
-        always added.
-    windows : int
-        Number of origins per series; the last has a whole horizon after it.
-    step : int, optional
-        Steps from one origin to the next; the horizon by default.
-    segment : str
-        Key that figures are grouped by: ``partition``, ``symbol``, ``timeframe``, ``month``,
-        ``target``, ``frequency``, ``length``, ``window``, or ``column:NAME`` for a column of the
-        input with one value per item.
-    sample_partitions : int, optional
-        Number of partitions to sample; all by default.
-    sample_series : int, optional
-        Number of series of each partition, the first ones; all by default.
-    season : int, optional
-        Steps of a season, for scales and seasonal naive; by frequency by default.
     config : path, optional
         Settings file; none by default.
     events : RunEvents, optional
@@ -78,22 +62,17 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
         If it cannot start. A partition that fails is in the result.
     """
     forecast = _job(bucket, config, options)
-    base = forecast.model
-    # A text is a sequence, too: of letters.
-    references = [models] if isinstance(models, str) else list(models) or [base.reference]
-    job = BacktestJob(
-        forecast=forecast,
-        models=tuple(
-            ModelChoice(name, detect=base.detect, device=base.device, precision=base.precision)
-            for name in references
-        ),
-        windows=Windows(windows, step),
+    own = BacktestOptions(
+        # A text is a sequence, too: of letters.
+        models=(models,) if isinstance(models, str) else tuple(models),
+        windows=windows,
+        step=step,
         segment=segment,
-        partitions=sample_partitions,
-        series=sample_series,
+        sample_partitions=sample_partitions,
+        sample_series=sample_series,
         season=season,
     )
-    result = run_backtest(job, events=events)
+    result = run_backtest(backtest_job(forecast, own), events=events)
     warn_of_conflicts(result.conflicts, forecast.method.duplicates)
     return result
 

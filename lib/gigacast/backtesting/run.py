@@ -27,6 +27,7 @@ from gigacast.lake.model.resolve import NAIVE_MODEL
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.runtime.executor import Executor, Failure
+from gigacast.settings.command.backtest import BacktestOptions
 
 FORMAT_REVISION = 1
 """Part of the spec. Raise it when the same settings start to give other losses or columns."""
@@ -56,10 +57,27 @@ class BacktestJob:
     forecast: ForecastJob
     models: tuple[ModelChoice, ...]
     windows: Windows = field(default_factory=Windows)
-    segment: str = "partition"
+    segment: str = BacktestOptions.segment
     partitions: int | None = None
     series: int | None = None
     season: int | None = None
+
+
+def backtest_job(forecast: ForecastJob, options: BacktestOptions) -> BacktestJob:
+    """Return the backtest of a forecasting job; without models, of its own."""
+    base = forecast.model
+    return BacktestJob(
+        forecast=forecast,
+        models=tuple(
+            ModelChoice(name, detect=base.detect, device=base.device, precision=base.precision)
+            for name in options.models or (base.reference,)
+        ),
+        windows=Windows(options.windows, options.step),
+        segment=options.segment,
+        partitions=options.sample_partitions,
+        series=options.sample_series,
+        season=options.season,
+    )
 
 
 @dataclass(frozen=True)

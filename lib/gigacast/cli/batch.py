@@ -19,6 +19,7 @@ from gigacast.batch.submit import submit_run
 from gigacast.batch.watch import ArrayProgress, ArrayRun, exit_code, service_for
 from gigacast.cli.flags import (
     array_options,
+    flags_of,
     json_option,
     quiet_option,
     read_settings,
@@ -26,6 +27,7 @@ from gigacast.cli.flags import (
     settings_options,
     where_options,
 )
+from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_INTERRUPTED
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
@@ -34,6 +36,8 @@ from gigacast.job.telemetry import Telemetry
 from gigacast.report.progress import Progress
 from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import addresses, array_options_of, job_of
+from gigacast.settings.command.forecast import LogsOptions
+from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
 
@@ -44,7 +48,7 @@ def _open_run(run_id: str, flags: dict[str, Any]) -> ArrayRun:
     return ArrayRun.open(run_id, outputs)
 
 
-@click.command()
+@click.command(cls=Command)
 @settings_options
 @settings_flags(*names_of("synthetic"))
 @array_options
@@ -65,7 +69,7 @@ def submit(as_json: bool, quiet: bool, **flags: Any) -> None:
         show(submission_document(submission, job.outputs))
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run")
 @where_options
 @json_option
@@ -75,7 +79,7 @@ def watch(run: str, as_json: bool, quiet: bool, **flags: Any) -> int:
     return follow(_open_run(run, flags), as_json=as_json, quiet=quiet)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run")
 @where_options
 @json_option
@@ -92,19 +96,14 @@ def cancel(run: str, as_json: bool, **flags: Any) -> None:
         say(f"  {watch_command(run, array_run.outputs.address)}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run")
 @click.argument("index", type=click.IntRange(0), required=False)
 @where_options
-@click.option(
-    "--lines",
-    type=click.IntRange(1, 10_000),
-    default=50,
-    show_default=True,
-    help="Number of last lines to show.",
-)
-def logs(run: str, index: int | None, lines: int, **flags: Any) -> None:
+@flags_of(LogsOptions)
+def logs(run: str, index: int | None, **flags: Any) -> None:
     """Show the log of child INDEX of the array run RUN, or of every child that failed."""
+    lines = take(LogsOptions, flags).lines
     child_logs = _open_run(run, flags).read_logs(index, lines)
     for log in child_logs:
         state = log.state

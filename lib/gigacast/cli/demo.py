@@ -6,10 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
+from gigacast.cli.flags import flags_of
 from gigacast.cli.forecast import run_and_report
+from gigacast.cli.help import Command
 from gigacast.errors import MissingExtraError
 from gigacast.forecasting.demo import generate_demo
 from gigacast.forecasting.document import panel_of
@@ -19,6 +22,8 @@ from gigacast.report.document import Document
 from gigacast.report.plot.figure import save_forecast_figure
 from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import job_of
+from gigacast.settings.command.forecast import DemoOptions
+from gigacast.settings.flag import take
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 
@@ -27,30 +32,23 @@ PARTITION = "2024/02/part-00000"
 SITE = "site-003"
 
 
-@click.command()
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("demo-output"),
-    show_default=True,
-    help="Folder of the picture.",
-)
-@click.option("--n_jobs", default=2, show_default=True, help="Number of processes.")
-@click.option("--model", help="Model to forecast with; the bundled one by default.")
-def demo(output: Path, n_jobs: int, model: str | None) -> int:
+@click.command(cls=Command)
+@flags_of(DemoOptions)
+def demo(**flags: Any) -> int:
     """Generate data in an embedded S3, forecast it, look at it, and run again.
 
     Needs no network and no account: the S3 is a server on this machine that ends with the demo.
     """
+    options = take(DemoOptions, flags)
     with embedded_s3() as endpoint:
         arguments = {
             "bucket": BUCKET,
             "prefix": "load",
             "endpoint_url": endpoint,
             "horizon": 24,
-            "n_jobs": n_jobs,
+            "n_jobs": options.n_jobs,
             "context_partitions": 1,
-            "model": model,
+            "model": options.model,
         }
         job = job_of(load_settings(nest_arguments(arguments)))
         say(f"1. An S3 on this machine: {endpoint}, bucket {BUCKET}", bold=True)
@@ -61,7 +59,7 @@ def demo(output: Path, n_jobs: int, model: str | None) -> int:
         code = run_and_report(job)
         say("")
         say("3. One forecast, with what came after", bold=True)
-        _show(job, output)
+        _show(job, options.output)
         say("")
         say("4. Run again: everything is done, everything is skipped", bold=True)
         started = time.monotonic()

@@ -3,80 +3,104 @@
 A flag has its option's name in `gigacast.settings.options`; hyphens and underscores both work.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from gigacast.cli.help import Flag
+from gigacast.settings.command.common import DEFAULT_CONFIG, ConfigOption, JsonOption, QuietOption
+from gigacast.settings.commands import setting_for
+from gigacast.settings.flag import rows_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
-from gigacast.settings.options import ARGUMENTS, Kind, Option, names_of, nest_arguments
+from gigacast.settings.option import Kind, Option
+from gigacast.settings.options import ARGUMENTS, names_of, nest_arguments
 
 F = TypeVar("F", bound=Callable[..., Any])
-DEFAULT_CONFIG = Path("config/settings.yaml")
 JOB_FLAGS = names_of("where", "which", "how", "columns", "covariates", "with")
 """Flags of every command that plans or runs a forecasting job."""
+PLACE = ("bucket", "prefix", "endpoint_url", "region")
+"""Flags for the address of a registry or a lake."""
 _TYPES: dict[Kind, click.ParamType[Any]] = {
     "integer": click.INT,
     "number": click.FLOAT,
+    "file": click.Path(path_type=Path, dir_okay=False),
     "folder": click.Path(path_type=Path, file_okay=False),
+    "path": click.Path(path_type=Path),
 }
 
 
-def setting(name: str, help_text: str | None = None) -> Callable[[F], F]:
-    """Declare the flag of an option.
-
-    Parameters
-    ----------
-    name : str
-        Name in the table of options.
-    help_text : str, optional
-        Help for a command to which the option means something else; the table's by default.
-    """
-    return make_flag(ARGUMENTS[name], help_text)
-
-
-def make_flag(option: Option, help_text: str | None = None) -> Callable[[F], F]:
+def make_flag(option: Option) -> Callable[[F], F]:
     """Declare the flag of a row of a table of options."""
-    name, text = option.name, help_text or option.help_with_default
-    # A flag has no default of its own: without it the environment and the settings file decide.
+    names = [f"--{name}" for name in (option.name, *option.aliases)]
+    if option.has_no_form:
+        names = [f"--{option.name}/--no_{option.name}"]
+    # A flag has no default of its own: without it the environment and the settings file decide, or
+    # the class that declares it. For click, None is a value, so that nothing would be missing.
+    default: dict[str, Any] = {} if option.is_required else {"default": None}
+    return click.option(
+        *names,
+        option.keyword,
+        cls=Flag,
+        row=option,
+        is_flag=option.kind == "switch",
+        type=_type_of(option),
+        metavar=None if option.kind in ("switch", "choice") else option.metavar,
+        multiple=option.is_repeated,
+        required=option.is_required,
+        help=option.help_with_default,
+        **default,
+    )
+
+
+def _type_of(option: Option) -> click.ParamType[Any] | None:
     if option.kind == "switch":
-        return click.option(f"--{name}/--no_{name}", name, default=None, help=text)
-    names = [f"--{name}", *(f"--{alias}" for alias in option.aliases)]
+        return None
     if option.choices:
-        return click.option(*names, name, type=click.Choice(option.choices), help=text)
-    # Bounds are checked with the settings, for every way to set them: the error names the setting.
-    kind = _TYPES.get(option.kind, click.STRING)
-    return click.option(*names, name, type=kind, metavar=option.metavar, help=text)
+        return click.Choice(option.choices)
+    # Bounds of settings are checked with the settings, for every way to set them: the error names
+    # the setting.
+    if (bounds := option.range) is None:
+        return _TYPES.get(option.kind, click.STRING)
+    kind = click.IntRange if option.kind == "integer" else click.FloatRange
+    return kind(bounds.least, bounds.most, min_open=bounds.above)
 
 
-def settings_flags(*names: str, texts: Mapping[str, str] | None = None) -> Callable[[F], F]:
-    """Declare the flags of several options, in this order.
+def flags_of(*classes: type[Any]) -> Callable[[F], F]:
+    """Declare the flags of classes of options, in this order; `take` reads their values."""
+    return _declare(row for options in classes for row in rows_of(options))
+
+
+def settings_flags(*names: str, command: str = "") -> Callable[[F], F]:
+    """Declare the flags of several settings, in this order.
 
     Parameters
     ----------
     *names : str
         Names in the table of options.
-    texts : mapping of str to str, optional
-        Help for a command to which some options mean something else, by name.
+    command : str
+        Command to which some settings mean something else, see `gigacast.settings.commands.TEXTS`.
     """
+    return _declare(setting_for(command, name) for name in names)
+
+
+def _declare(rows: Iterable[Option]) -> Callable[[F], F]:
+    flags = [make_flag(row) for row in rows]
 
     def decorate(command: F) -> F:
-        for name in reversed(names):
-            command = setting(name, (texts or {}).get(name))(command)
+        # click lists the decorator that is nearest to the function last.
+        for declare in reversed(flags):
+            command = declare(command)
         return command
 
     return decorate
 
 
-config_option = click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help=f"Settings file; {DEFAULT_CONFIG} by default, if it exists.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-quiet_option = click.option("--quiet", is_flag=True, help="Print errors only.")
+config_option = flags_of(ConfigOption)
+json_option = flags_of(JsonOption)
+quiet_option = flags_of(QuietOption)
 
 
 def settings_options(command: F) -> F:
@@ -89,9 +113,20 @@ def array_options(command: F) -> F:
     return settings_flags(*names_of("array"))(command)
 
 
+def place_options(command: F) -> F:
+    """Add the flags for the address of a registry or a lake, ``--config`` and ``--json``."""
+    return settings_flags(*PLACE)(config_option(json_option(command)))
+
+
 def where_options(command: F) -> F:
     """Add the flags of bucket, prefix and endpoint, and ``--config``."""
     return settings_flags(*names_of("where"))(config_option(command))
+
+
+def take_config(flags: dict[str, Any]) -> Path | None:
+    """Return the settings file, which is taken out of a command's flags."""
+    file: Path | None = flags.pop("config", None)
+    return DEFAULT_CONFIG if file is None and DEFAULT_CONFIG.is_file() else file
 
 
 def read_settings(flags: dict[str, Any]) -> Settings:
@@ -106,8 +141,6 @@ def read_settings(flags: dict[str, Any]) -> Settings:
     ------
     ConfigError
     """
-    file = flags.pop("config", None)
-    if file is None and DEFAULT_CONFIG.is_file():
-        file = DEFAULT_CONFIG
+    file = take_config(flags)
     arguments = {name: flags.pop(name) for name in list(flags) if name in ARGUMENTS}
     return load_settings(nest_arguments(arguments), file=file)

@@ -8,12 +8,14 @@ import click
 
 from gigacast.cli.flags import (
     array_options,
+    flags_of,
     json_option,
     quiet_option,
     read_settings,
     settings_flags,
     settings_options,
 )
+from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.forecasting.document import summarise_run
 from gigacast.forecasting.run import run_forecast
@@ -24,24 +26,20 @@ from gigacast.report.run_progress import RunProgress
 from gigacast.report.summary import summary_document
 from gigacast.report.terminal import show
 from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.command.forecast import ForecastFlags
+from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
 
-@click.command()
+@click.command(cls=Command)
 @settings_options
 @settings_flags(*names_of("synthetic"))
 @array_options
-@click.option("--dry_run", is_flag=True, help="Plan, and write nothing.")
 @settings_flags(*names_of("amount"))
-@click.option(
-    "--log",
-    type=click.Choice(["bar", "json"]),
-    default="bar",
-    help="On stderr: a progress bar, or JSON lines with embedded CloudWatch metrics.",
-)
+@flags_of(ForecastFlags)
 @json_option
 @quiet_option
-def forecast(**flags: Any) -> int:
+def forecast(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Forecast every partition whose forecast is missing or out of date.
 
     \b
@@ -51,16 +49,16 @@ def forecast(**flags: Any) -> int:
       python main.py --bucket my-bucket --n_jobs 5 --n_partitions 1000 \\
         --series_per_partition 1000000
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    as_json, quiet, dry_run = (flags.pop(name) for name in ("as_json", "quiet", "dry_run"))
-    log = flags.pop("log")
+    own = take(ForecastFlags, flags)
     settings = read_settings(flags)
     job = job_of(settings)
     # A dry run only plans: there is nothing to submit.
-    if settings.run.executor == "batch" and not dry_run:
+    if settings.run.executor == "batch" and not own.dry_run:
         from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - AWS' clients
 
-        return run_on_batch(job, array_options_of(settings), log=log, as_json=as_json, quiet=quiet)
-    return run_and_report(job, log=log, as_json=as_json, quiet=quiet, dry_run=dry_run)
+        options = array_options_of(settings)
+        return run_on_batch(job, options, log=own.log, as_json=as_json, quiet=quiet)
+    return run_and_report(job, log=own.log, as_json=as_json, quiet=quiet, dry_run=own.dry_run)
 
 
 def run_and_report(

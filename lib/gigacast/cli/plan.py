@@ -5,16 +5,17 @@ from typing import Any
 
 import click
 
-from gigacast.cli.flags import json_option, read_settings, setting, settings_options
+from gigacast.cli.flags import json_option, read_settings, settings_flags, settings_options
+from gigacast.cli.help import Command
 from gigacast.forecasting.document import plan_document, plan_json
 from gigacast.forecasting.plan import quote_plan, report_plan
 from gigacast.report.terminal import show
 from gigacast.settings.assembly import array_options_of, job_of
 
 
-@click.command()
+@click.command(cls=Command)
 @settings_options
-@setting("overwrite", "Plan finished partitions again.")
+@settings_flags("overwrite", command="plan")
 @json_option
 def plan(as_json: bool, **flags: Any) -> None:
     """Count pending partitions, and estimate their time and costs.

@@ -1,9 +1,7 @@
 """Commands on finished forecasts and runs: status, show, plot, verify and prune."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import click
@@ -11,10 +9,11 @@ import click
 from gigacast.batch.document import status_document, status_json
 from gigacast.batch.status import report_status
 from gigacast.batch.watch import service_for
-from gigacast.cli.flags import json_option, read_settings, settings_options
+from gigacast.cli.flags import flags_of, json_option, read_settings, settings_options
+from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.forecasting.document import litter_document, panel_of, verification_document
-from gigacast.forecasting.preview import find_finished, look_at
+from gigacast.forecasting.preview import Look, find_finished, look_at
 from gigacast.forecasting.prune import find_litter, remove
 from gigacast.forecasting.verify import verify as verify_sample
 from gigacast.job.forecast_job import ForecastJob
@@ -23,13 +22,20 @@ from gigacast.report.plot.figure import save_forecast_figure
 from gigacast.report.terminal import say
 from gigacast.report.terminal import show as render
 from gigacast.settings.assembly import job_of
+from gigacast.settings.command.forecast import (
+    PlotOptions,
+    PruneOptions,
+    SeriesOptions,
+    VerifyOptions,
+)
+from gigacast.settings.flag import take
 
 
 def _job(flags: dict[str, Any]) -> ForecastJob:
     return job_of(read_settings(flags))
 
 
-@click.command()
+@click.command(cls=Command)
 @settings_options
 @json_option
 def status(as_json: bool, **flags: Any) -> None:
@@ -43,88 +49,53 @@ def status(as_json: bool, **flags: Any) -> None:
     render(status_document(report))
 
 
-def _series_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument and flags of commands that show single series."""
-    command = click.option(
-        "--steps",
-        type=click.IntRange(1),
-        default=96,
-        show_default=True,
-        help="Steps of context to show.",
-    )(command)
-    command = click.option(
-        "--count",
-        type=click.IntRange(1),
-        default=1,
-        show_default=True,
-        help="Number of series to show without --item.",
-    )(command)
-    command = click.option(
-        "--item", "items", multiple=True, help="Item id to show; may be repeated."
-    )(command)
-    command = settings_options(command)
-    return click.argument("partition")(command)
-
-
-@click.command()
-@_series_options
-def show(partition: str, items: tuple[str, ...], count: int, steps: int, **flags: Any) -> None:
+@click.command(cls=Command)
+@click.argument("partition")
+@settings_options
+@flags_of(SeriesOptions)
+def show(partition: str, **flags: Any) -> None:
     """Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal."""
-    finished = find_finished(_job(flags), partition)
-    for look in look_at(finished, items=items or None, count=count, steps=steps):
+    options = take(SeriesOptions, flags)
+    for look in _look(partition, options, flags):
         render(Document((panel_of(look).to_figure(),)))
 
 
-@click.command()
-@_series_options
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("forecast.png"),
-    show_default=True,
-    help="Picture to write.",
-)
-def plot(
-    partition: str,
-    items: tuple[str, ...],
-    count: int,
-    steps: int,
-    output: Path,
-    **flags: Any,
-) -> None:
-    """Draw the forecast of a few series of PARTITION as a PNG: context, median, bands, actuals."""
-    finished = find_finished(_job(flags), partition)
-    looks = look_at(finished, items=items or None, count=count, steps=steps)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save_forecast_figure(output, [panel_of(look) for look in looks])
-    say(str(output))
-
-
-@click.command()
+@click.command(cls=Command)
+@click.argument("partition")
 @settings_options
-@click.option(
-    "--partitions",
-    type=click.IntRange(1),
-    default=5,
-    show_default=True,
-    help="Number of finished partitions to sample.",
-)
-@click.option(
-    "--series",
-    type=click.IntRange(1),
-    default=20,
-    show_default=True,
-    help="Number of series to sample per partition.",
-)
-@click.option("--sample_seed", default=0, show_default=True, help="Seed of the sample.")
+@flags_of(PlotOptions)
+def plot(partition: str, **flags: Any) -> None:
+    """Draw the forecast of a few series of PARTITION as a PNG: context, median, bands, actuals."""
+    options = take(PlotOptions, flags)
+    looks = _look(partition, options, flags)
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    save_forecast_figure(options.output, [panel_of(look) for look in looks])
+    say(str(options.output))
+
+
+def _look(partition: str, options: SeriesOptions, flags: dict[str, Any]) -> list[Look]:
+    finished = find_finished(_job(flags), partition)
+    items = options.items or None
+    return look_at(finished, items=items, count=options.count, steps=options.steps)
+
+
+@click.command(cls=Command)
+@settings_options
+@flags_of(VerifyOptions)
 @json_option
-def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **flags: Any) -> int:
+def verify(as_json: bool, **flags: Any) -> int:
     """Recompute a sample of finished series by the stock Chronos pipeline and compare.
 
     Differences are in units of each context's standard deviation. Exit code 1 if one is beyond the
     tolerance: 1e-4 for float32, 1e-1 for bfloat16.
     """
-    report = verify_sample(_job(flags), partitions=partitions, series=series, seed=sample_seed)
+    sample = take(VerifyOptions, flags)
+    report = verify_sample(
+        _job(flags),
+        partitions=sample.partitions,
+        series=sample.series,
+        seed=sample.sample_seed,
+    )
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1))
     else:
@@ -132,19 +103,19 @@ def verify(partitions: int, series: int, sample_seed: int, as_json: bool, **flag
     return EXIT_FAILED if report.differences else 0
 
 
-@click.command()
+@click.command(cls=Command)
 @settings_options
-@click.option("--old_specs", is_flag=True, help="Also delete the forecasts of other specs.")
-@click.option("--yes", is_flag=True, help="Delete; without it nothing is deleted.")
+@flags_of(PruneOptions)
 @json_option
-def prune(old_specs: bool, yes: bool, as_json: bool, **flags: Any) -> None:
+def prune(as_json: bool, **flags: Any) -> None:
     """Delete objects that nothing uses any more; without --yes only show them.
 
     Forecasts whose input is deleted or superseded, receipts that are no longer valid and, with
     --old_specs, the forecasts of this model version under other settings.
     """
+    options = take(PruneOptions, flags)
     litter = find_litter(_job(flags))
-    deleted = remove(litter, old_specs=old_specs) if yes else 0
+    deleted = remove(litter, old_specs=options.old_specs) if options.yes else 0
     if as_json:
         content = {
             "orphans": litter.orphans,
@@ -154,5 +125,5 @@ def prune(old_specs: bool, yes: bool, as_json: bool, **flags: Any) -> None:
         }
         click.echo(json.dumps(content, indent=1))
         return
-    result = f"deleted {deleted} objects" if yes else "nothing deleted; add --yes to delete"
-    render(litter_document(litter, old_specs).followed_by(Paragraph(result)))
+    result = f"deleted {deleted} objects" if options.yes else "nothing deleted; add --yes to delete"
+    render(litter_document(litter, options.old_specs).followed_by(Paragraph(result)))

@@ -1,18 +1,20 @@
-"""The description of a Parquet file, and the changes between two versions of a dataset."""
+"""The description of a Parquet file and of rows, and the changes between two versions."""
 
 from typing import Any
 
 import pyarrow as pa
 
-from gigacast.core.contract.definition import Contract
+from gigacast.core.contract.definition import Contract, format_contract
 from gigacast.core.contract.drift import (
     Drift,
     drift_of_contracts,
     drift_of_nulls,
     drift_of_schemas,
 )
+from gigacast.core.contract.inference import infer_contract
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json
+from gigacast.datasets.check import RowSource
 from gigacast.errors import ConfigError, CorruptedFileError
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
@@ -53,6 +55,12 @@ def describe_parquet(store: Store, key: str) -> dict[str, Any]:
             "metadata": _embedded(texts.pop(EMBEDDED, None), key),
             "custom": texts,
         }
+
+
+def propose_contract(name: str, rows: RowSource) -> tuple[Contract, str]:
+    """Return a contract that rows keep, and its text in YAML."""
+    contract = infer_contract(name, rows.schema, rows.open(None))
+    return contract, format_contract(contract)
 
 
 def _codec(footer: Any) -> str | None:

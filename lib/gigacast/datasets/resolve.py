@@ -1,10 +1,12 @@
-"""The resolution of paths as people write them: to rows, a version of a dataset or a plain file."""
+"""The resolution of paths and names as people write them: rows, versions, files, contracts."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from gigacast.core.contract.definition import Contract
+from gigacast.core.contract.definition import Contract, parse_contract
+from gigacast.core.contract.predefined import PREDEFINED
 from gigacast.core.dataset.ref import DatasetRef
+from gigacast.datasets.check import RowSource
 from gigacast.datasets.read import DatasetRows, rows_of_folder, rows_of_version
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.job.location import Location, locate, open_files
@@ -60,6 +62,18 @@ def rows_in(lake: Lake, ref: DatasetRef, only: str = "") -> DatasetRows:
     return rows_of_version(store, manifest, only)
 
 
+def open_dataset(lake: Lake, ref: DatasetRef) -> tuple[RowSource, str, Contract | None]:
+    """Return the rows of a dataset, their location, and the contract it was published with.
+
+    Raises
+    ------
+    DataNotFoundError, DatasetIntegrityError
+    """
+    rows = rows_in(lake, ref)
+    source = RowSource(rows.schema, rows.read, rows.read_files)
+    return source, rows.where, contract_in(lake, ref)
+
+
 def contract_in(lake: Lake, ref: DatasetRef) -> Contract | None:
     """Return the contract with which a dataset was published, or ``None``.
 
@@ -78,6 +92,24 @@ def known_contract(lake: Lake, ref: DatasetRef) -> Contract | None:
         return contract_in(lake, ref)
     except DataNotFoundError:
         return None
+
+
+def find_contract(name: str) -> Contract:
+    """Return a predefined contract by its name, or a contract from a YAML file by its path.
+
+    Raises
+    ------
+    ConfigError
+        If there is neither, or the file is not a contract.
+    """
+    for contract in PREDEFINED:
+        if contract.name == name.lower():
+            return contract
+    path = Path(name)
+    if not path.is_file():
+        names = ", ".join(contract.name for contract in PREDEFINED)
+        raise ConfigError(f"--schema: there is no file {name}", hint=f"a YAML file, or {names}")
+    return parse_contract(path.read_bytes(), name)
 
 
 def is_dataset(text: str) -> bool:

@@ -37,6 +37,9 @@ from gigacast.feature_sets.kernel.scaling import Scaler
 from gigacast.feature_sets.table import FeatureProcessor
 from gigacast.job.audit import this_author
 from gigacast.series.frame import table_of
+from gigacast.settings.command.data import FeatureSetOptions
+from gigacast.settings.flag import rows_of
+from gigacast.settings.signature import with_options
 from gigacast.storage.opening import open_store
 
 __all__ = [
@@ -75,6 +78,7 @@ def save_recipe(recipe: AnyRecipe, path: str | Path) -> None:
     open_store(location.address).put(location.key, encode_yaml(_recipe(recipe).to_dict()).encode())
 
 
+@with_options(own=rows_of(FeatureSetOptions))
 def compute_features(
     data: Any,
     recipe: AnyRecipe,
@@ -90,11 +94,8 @@ def compute_features(
     data : pandas.DataFrame or pyarrow.Table
     recipe : Recipe, mapping or str
         Recipe, whose scales and ranks are learned from its training part only.
-    time_column, item_column : str, optional
-        Columns of times and items; recognised by default.
-    bars_per_day : int, optional
-        Rows of a trading day, for windows such as ``30d``; the recipe's by default, or 1 for daily
-        rows.
+    item_column : str, optional
+        Column of item ids; recognised by default.
 
     Returns
     -------
@@ -114,6 +115,7 @@ def compute_features(
     return processor.process_training_features(_table(data)).to_pandas()
 
 
+@with_options(own=rows_of(FeatureSetOptions))
 def build_features(  # noqa: PLR0913 - keywords, each with a default
     source: str | Path,
     path: str | Path,
@@ -137,10 +139,8 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
         Feature set, with its version; ``latest`` publishes the next version.
     recipe : Recipe, mapping or str, optional
         Recipe; required without ``like``.
-    like : str or Path, optional
-        Feature set whose recipe, selection and scaler are used without change, instead of a recipe.
-    time_column, item_column, bars_per_day : optional
-        See `compute_features`.
+    item_column : str, optional
+        Column of item ids; recognised by default.
     partition_by, compression, what
         See `gigacast.datasets.write_features`.
 

@@ -37,6 +37,14 @@ from gigacast.models.publish import (
 )
 from gigacast.settings.argument import as_path
 from gigacast.settings.assembly import addresses, bucket_of, job_of
+from gigacast.settings.command.common import ReasonOption
+from gigacast.settings.command.models import (
+    DiffModelOptions,
+    DownloadOptions,
+    PublishModelOptions,
+    SwitchOptions,
+)
+from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
@@ -125,6 +133,7 @@ class ModelManager:
         """Return the active version of a model; None if it has none."""
         return read_active(self._registry, name)[0].version
 
+    @with_options(own=rows_of(DownloadOptions))
     def download_model(
         self,
         model: str,
@@ -141,10 +150,6 @@ class ModelManager:
             Name of a published model, such as ``chronos-bolt-small``, or a hub id.
         version : str, optional
             Version to publish as; the first twelve digits of the commit by default.
-        revision : str, optional
-            Branch, tag or commit; ``main`` by default. The manifest records the commit.
-        name : str, optional
-            Name to publish under; the repository's by default.
 
         Raises
         ------
@@ -153,6 +158,7 @@ class ModelManager:
         publication = Publication(name, version)
         return download_model(self._registry, model, publication, revision, self._author)
 
+    @with_options(own=rows_of(PublishModelOptions))
     def publish_model(  # noqa: PLR0913 - public keywords
         self,
         folder: str | Path,
@@ -173,10 +179,6 @@ class ModelManager:
         name, version : str, optional
             Name and version; by default those of a folder ``.../NAME/v1.0``, else the folder's own
             name and the start of the digest.
-        base : str, optional
-            Base model of a LoRA adapter; the one that the adapter names by default.
-        license : str, optional
-            License; that of the model card by default.
         metrics, source : mapping, optional
             Measured figures and origin for the manifest; the folder is the origin by default.
 
@@ -188,6 +190,7 @@ class ModelManager:
         path = Path(folder).expanduser()
         return publish_folder(self._registry, path, publication, self._author)
 
+    @with_options(own=rows_of(SwitchOptions))
     def switch_model(
         self, name: str, version: str, *, why: str = "", expected: str | None = None
     ) -> Active:
@@ -196,10 +199,7 @@ class ModelManager:
         Parameters
         ----------
         name, version : str
-        why : str
-            Reason, for the history.
-        expected : str, optional
-            Version that must be active now; any by default.
+            Model, and the version to make active.
 
         Raises
         ------
@@ -212,7 +212,7 @@ class ModelManager:
             self._registry, name, version, self._author, why=why, expected=expected
         )
 
-    @with_options()
+    @with_options(own=rows_of(ReasonOption))
     def promote_model(
         self,
         name: str,
@@ -227,8 +227,7 @@ class ModelManager:
         Parameters
         ----------
         name, version : str
-        why : str
-            Reason, for the history; the figures are appended.
+            Model, and the version; the figures are appended to the reason.
         gate : Gate, optional
             Size of the backtest and criteria; the defaults of `Gate` by default.
         **options
@@ -299,6 +298,7 @@ class ModelManager:
         """
         return read_archive(self._registry, Path(archive), self._author)
 
+    @with_options(own=rows_of(ReasonOption))
     def delete_model(
         self, name: str, version: str, *, why: str = "", dry_run: bool = False
     ) -> list[str]:
@@ -307,8 +307,7 @@ class ModelManager:
         Parameters
         ----------
         name, version : str
-        why : str
-            Reason, for the history.
+            Model and version.
         dry_run : bool
             Return the keys without deleting them.
 
@@ -349,16 +348,16 @@ class ModelManager:
             raise self._registry.unknown(name, chosen or "the active one")
         return model
 
-    @with_options()
+    @with_options(own=rows_of(DiffModelOptions))
     def diff_versions(
         self,
         name: str,
         first: str,
         second: str,
         *,
-        partitions: int = 5,
-        series: int = 100,
-        sample_seed: int = 0,
+        partitions: int = DiffModelOptions.partitions,
+        series: int = DiffModelOptions.series,
+        sample_seed: int = DiffModelOptions.sample_seed,
         **options: Unpack[Options],
     ) -> Comparison:
         """Compare the forecasts and the accuracy of two versions on a sample of partitions.
@@ -367,8 +366,6 @@ class ModelManager:
         ----------
         name, first, second : str
             Name of the model and its two versions.
-        partitions, series, sample_seed : int
-            Number of partitions, number of series in each, and seed of the sample.
         **options
             Selected partitions and method, as for `gigacast.forecast`.
 

@@ -9,6 +9,7 @@ from gigacast.backtesting.run import BacktestJob, run_backtest
 from gigacast.errors import ModelRejectedError
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.lake.model.resolve import NAIVE_MODEL
+from gigacast.settings.command.backtest import GateOptions
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Gate:
         small, so that their WQL varies even between equally good versions.
     """
 
-    partitions: int = 20
-    series: int = 1000
-    windows: int = 2
-    segment: str = "partition"
-    tolerance: float = 0.05
+    partitions: int = GateOptions.sample_partitions
+    series: int = GateOptions.sample_series
+    windows: int = GateOptions.windows
+    segment: str = GateOptions.segment
+    tolerance: float = GateOptions.tolerance
 
 
 @dataclass(frozen=True)

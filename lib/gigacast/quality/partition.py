@@ -27,6 +27,7 @@ from gigacast.quality.measures import ColumnQuality, Compliance, PartitionQualit
 from gigacast.repair.outlier import iqr_fences, zscore_fences
 from gigacast.repair.outlier_forest import Forest, Scale, require_forest, sample_rows, stack
 from gigacast.series.value import doubles, read_values
+from gigacast.settings.command.quality import OutlierLimits
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
 
@@ -35,24 +36,17 @@ FOREST_ROWS = 1 << 16
 
 
 @dataclass(frozen=True)
-class Measures:
+class Measures(OutlierLimits):
     """The measures of a partition; all of them are part of the spec.
 
     Parameters
     ----------
-    iqr, zscore : float
-        Distance of an outlier, in interquartile ranges and in standard deviations.
-    forest : float, optional
-        Score above which a row is an anomaly; no isolation forest by default.
     contract : Contract, optional
         Contract to check; none by default.
     mode : Mode
         Mode of the contract's check.
     """
 
-    iqr: float = 3.0
-    zscore: float = 5.0
-    forest: float | None = None
     contract: Contract | None = None
     mode: Mode = Mode.STRICT
 

@@ -15,8 +15,9 @@ from gigacast.core.problem import Source, did_you_mean
 from gigacast.core.record import decode_yaml
 from gigacast.errors import ConfigError
 from gigacast.runtime.instance import VARIABLES
-from gigacast.settings.model import ENV_PREFIX, FROM_FILE, Settings
-from gigacast.settings.options import OPTIONS, Option
+from gigacast.settings.model import FROM_FILE, Settings
+from gigacast.settings.option import ENV_PREFIX, Option
+from gigacast.settings.options import OPTIONS
 
 DEFAULT_PRICES = Path("config/prices.yaml")
 _NO_SETTINGS = {f"{ENV_PREFIX}CACHE", *VARIABLES}

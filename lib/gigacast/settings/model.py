@@ -24,8 +24,8 @@ from gigacast.series.source import DuplicatePolicy
 from gigacast.settings.batch import BatchSettings
 from gigacast.settings.field import Section, option
 from gigacast.settings.loader import ParquetLoaderSettings, Strings, split_list
+from gigacast.settings.option import ENV_PREFIX
 
-ENV_PREFIX = "GIGACAST_"
 MAX_HORIZON = 100_000
 """Maximum steps ahead: ten weeks of minutes. More is taken for a typing error."""
 

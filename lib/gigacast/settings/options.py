@@ -1,11 +1,11 @@
-"""The table of all options, made from the settings' fields.
+"""The table of all settings, made from their fields.
 
 Flags, keyword arguments, names of environment variables and the guide's tables are made from it: a
-new option is one field in `gigacast.settings.model` or `loader`, and its use.
+new option is one field in `gigacast.settings.model` or `loader`, and its use. Flags of single
+commands, which are no settings, have their rows in `gigacast.settings.command`.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -15,146 +15,8 @@ from pydantic.fields import FieldInfo
 from gigacast.core.problem import did_you_mean
 from gigacast.errors import ConfigError
 from gigacast.settings.argument import as_text
-from gigacast.settings.model import ENV_PREFIX, Settings
-
-Kind = Literal[
-    "switch", "choice", "integer", "number", "text", "names", "numbers", "size", "folder"
-]
-GROUPS: Mapping[str, str] = {
-    "where": "Where to read and write",
-    "which": "Which partitions",
-    "how": "How to forecast",
-    "columns": "Columns of the input",
-    "covariates": "Covariates and joint targets",
-    "with": "Resources",
-    "synthetic": "Synthetic partitions",
-    "amount": "Amount of work",
-    "array": "Array jobs on AWS Batch",
-}
-"""Groups of flags in the order of ``--help``, and their titles."""
-
-_METAVARS: Mapping[Kind, str] = {
-    "integer": "N",
-    "number": "N",
-    "names": "NAMES",
-    "folder": "DIRECTORY",
-}
-_KEYWORD_TYPES: Mapping[Kind, str] = {
-    "switch": "bool",
-    "choice": "str",
-    "integer": "int",
-    "number": "float",
-    "text": "str",
-    "names": "str | Sequence[str]",
-    "numbers": "Sequence[float]",
-    "size": "int | str",
-    "folder": "str | Path",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """A setting, and the flag and keyword argument that set it.
-
-    Parameters
-    ----------
-    name : str
-        Name of flag and keyword; empty for settings without them.
-    kind : str
-        Type of the value, see `Kind`.
-    help : str
-        One line for ``--help``.
-    default : object
-    path : tuple of str
-        Sections and key of the setting in a settings file; empty for flags of no setting.
-    choices : tuple of str
-        Allowed texts; empty for other kinds than ``choice``.
-    details : str
-        Further sentences for the guide and the docstrings.
-    group : str
-        One of `GROUPS`; empty without a flag.
-    aliases : tuple of str
-        Other names of the flag.
-    without_effect : str
-        What to use instead of a setting that has no effect; empty for all others.
-    """
-
-    name: str
-    kind: Kind
-    help: str
-    default: Any = None
-    path: tuple[str, ...] = ()
-    choices: tuple[str, ...] = ()
-    details: str = ""
-    group: str = ""
-    aliases: tuple[str, ...] = ()
-    without_effect: str = ""
-
-    def read(self, settings: Settings) -> Any:
-        """Return the value that settings have for this option."""
-        value: Any = settings
-        for part in self.path:
-            value = getattr(value, part)
-        return value
-
-    @property
-    def setting(self) -> str:
-        """Name of the setting, as ``model.prediction_length``."""
-        return ".".join(self.path)
-
-    @property
-    def variable(self) -> str:
-        """Name of the environment variable, as ``GIGACAST_MODEL__PREDICTION_LENGTH``."""
-        return ENV_PREFIX + "__".join(self.path).upper()
-
-    @property
-    def metavar(self) -> str:
-        """Placeholder of the value in ``--help``."""
-        return _METAVARS.get(self.kind, "TEXT")
-
-    @property
-    def help_with_default(self) -> str:
-        """One line for ``--help``, with the default of the setting."""
-        shown = self.default_text if self.kind != "switch" else ""
-        return f"{self.help} [default: {shown}]" if shown else self.help
-
-    @property
-    def annotation(self) -> str:
-        """Type of the keyword argument, as Python source."""
-        return _KEYWORD_TYPES[self.kind]
-
-    @property
-    def described_type(self) -> str:
-        """Type in numpy docstrings, with choices in braces."""
-        if self.kind != "choice":
-            return (
-                self.annotation.replace(" | Sequence[str]", " or sequence of str")
-                .replace("Sequence[float]", "sequence of float")
-                .replace(" | ", " or ")
-            )
-        return "{" + ", ".join(f'"{choice}"' for choice in self.choices) + "}"
-
-    @property
-    def default_value(self) -> str:
-        """Default as Python source; empty where the help says what happens without the option."""
-        return (
-            repr(self.default_text if self.kind == "size" else self.default)
-            if (self.default_text)
-            else ""
-        )
-
-    @property
-    def default_text(self) -> str:
-        """Default as on a command line; empty where the help says what happens without it."""
-        if self.default is None or self.default in ((), ""):
-            return ""
-        if isinstance(self.default, bool):
-            return str(self.default).lower()
-        if self.kind == "numbers":
-            return ",".join(f"{number:g}" for number in self.default)
-        if self.kind == "size":  # all defaults are whole gibibytes
-            return f"{self.default // 2**30}GB"
-        return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
+from gigacast.settings.model import Settings
+from gigacast.settings.option import GROUPS, Kind, Option
 
 
 def nest_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,13 +22,14 @@ from gigacast.series.frame import is_frame, table_of
 from gigacast.series.source import ReadOptions
 from gigacast.settings.argument import as_path
 from gigacast.settings.assembly import job_of, method_of
+from gigacast.settings.command.training import DEFAULT_HISTORY
+from gigacast.settings.commands import TRAIN_KEYWORDS
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
 from gigacast.settings.options import ARGUMENTS, nest_arguments
 from gigacast.settings.signature import with_options
 from gigacast.trainers.finetuning.config import FinetuneOptions, TrainingEvents
 from gigacast.training.data import (
-    DEFAULT_HISTORY,
     FileData,
     TableData,
     TrainingData,
@@ -36,7 +37,6 @@ from gigacast.training.data import (
 )
 from gigacast.training.job import FinetuneJob, FinetuneResult
 from gigacast.training.keywords import TrainOptions
-from gigacast.training.options import KEYWORDS
 from gigacast.training.run import run_finetune
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _FROM_SETTINGS = ("horizon", "context_length", "seed", "batch_size")
 """Options of training that are settings of every job, by name."""
 
 
-@with_options(KEYWORDS)
+@with_options(TRAIN_KEYWORDS)
 def finetune(
     data: "str | Path | pd.DataFrame",
     *,
@@ -294,7 +294,7 @@ class ChronosTrainer:
         self._data = data
         return np.array(values[0]) if len(values) == 1 else pad_contexts(values)
 
-    @with_options(KEYWORDS)
+    @with_options(TRAIN_KEYWORDS)
     def train(self, **options: Unpack[TrainOptions]) -> FinetuneResult:
         """Fine-tune the model on the loaded data, and publish the result as a version.
 

@@ -31,12 +31,11 @@ from gigacast.lake.plan.months import walk_months
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.reader import read_series
 from gigacast.series.source import Format, ReadOptions, SeriesSource
+from gigacast.settings.command.training import DEFAULT_HISTORY
 from gigacast.storage.parquet.read import open_object
 from gigacast.storage.store import Store
 from gigacast.trainers.corpus import Corpus, CorpusWriter
 
-DEFAULT_HISTORY = 65_536
-"""Maximum steps per series by default; bounds the memory of a batch while series are read."""
 MAX_RECORDED_KEYS = 10_000
 """Maximum number of keys in a version's manifest; beyond, their digest identifies the data."""
 _FORMATS: Mapping[str, Format] = {".parquet": "parquet", ".csv": "csv", ".json": "json"}

@@ -7,8 +7,9 @@ from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.models.publish import Published
+from gigacast.settings.command.training import DEFAULT_HISTORY
 from gigacast.trainers.finetuning.config import Finetuned, FinetuneOptions
-from gigacast.training.data import DEFAULT_HISTORY, TrainingData
+from gigacast.training.data import TrainingData
 
 
 @dataclass(frozen=True)

@@ -9,14 +9,13 @@ import sys
 import time
 from pathlib import Path
 
-import click
 import psutil
 import pytest
 
-from gigacast.cli.lazy import LazyCommand
 from gigacast.cli.program import program, run
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
+from tests.support.commands import commands
 from tests.support.moto_server import MotoServer
 from tests.support.panels import hourly_panel, put_frame, put_panels
 
@@ -275,18 +274,6 @@ def test_missing_credentials_are_one_clear_line(
         monkeypatch.delenv(name)
     assert run(["--bucket", "some-bucket", *NAIVE]) == 2
     assert "credential" in capsys.readouterr().err.lower()
-
-
-def commands(group: click.Group = program, path: str = "") -> dict[str, click.Command]:
-    """Every command by the words that lead to it, those of groups included."""
-    commands_by_path: dict[str, click.Command] = {}
-    for name, listed in group.commands.items():
-        command = listed.load() if isinstance(listed, LazyCommand) else listed
-        words = f"{path} {name}".strip()
-        commands_by_path[words] = command
-        if isinstance(command, click.Group):
-            commands_by_path |= commands(command, words)
-    return commands_by_path
 
 
 @pytest.mark.parametrize("name", ["", *sorted(commands())])

@@ -15,22 +15,21 @@ from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.commands import TRAIN_KEYWORDS
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
+from gigacast.settings.option import GROUPS, Option
 from gigacast.settings.options import (
     ARGUMENTS,
-    GROUPS,
     KEYWORDS,
     OPTIONS,
-    Option,
     names_of,
     nest_arguments,
     options_of,
 )
 from gigacast.settings.signature import describe_option, with_options
 from gigacast.training.keywords import TrainOptions
-from gigacast.training.options import KEYWORDS as TRAIN_KEYWORDS
 from tools import option_tables
 
 ROOT = Path(__file__).parents[3]
@@ -224,7 +223,8 @@ def test_a_table_of_settings_shows_keys_and_defaults() -> None:
 
 def test_a_table_of_training_has_no_settings() -> None:
     text = option_tables.fill_tables(
-        "<!-- options: training training-run training-shared -->\n<!-- end -->"
+        "<!-- options: training-flags training-run training-version finetune-shared -->\n"
+        "<!-- end -->"
     )
     assert "| `--steps` | | `1000` | Maximum steps to train. |" in text
     assert "| `--switch` | | `false` | Make the version active. |" in text

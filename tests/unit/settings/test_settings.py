@@ -15,7 +15,8 @@ from gigacast.settings.assembly import addresses, job_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import _warn_without_effect, load_settings
 from gigacast.settings.model import Settings
-from gigacast.settings.options import ARGUMENTS, OPTIONS, Option, nest_arguments
+from gigacast.settings.option import Option
+from gigacast.settings.options import ARGUMENTS, OPTIONS, nest_arguments
 from gigacast.storage.store import StoreAddress
 
 SEED_FILE = """

@@ -17,18 +17,9 @@ from gigacast.errors import ConfigError
 from gigacast.forecasting.worker import sources_of
 from gigacast.series.attribute import NONE, read_attribute
 from gigacast.series.source import ColumnNames
+from gigacast.settings.command.backtest import SEGMENTS
 from gigacast.storage.store import Store
 
-SEGMENTS = (
-    "partition",
-    "symbol",
-    "timeframe",
-    "month",
-    "target",
-    "frequency",
-    "length",
-    "window",
-)
 COLUMN = "column:"
 _LENGTHS = (32, 128, 512, 2048)
 

@@ -14,29 +14,28 @@ from gigacast.backtesting.document import (
     failed_forecasts,
 )
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
-from gigacast.backtesting.leaderboard.breakdown import SEGMENTS
 from gigacast.backtesting.leaderboard.result import Leaderboard
-from gigacast.backtesting.partition import Windows
-from gigacast.backtesting.run import BacktestJob, run_backtest
+from gigacast.backtesting.run import backtest_job, run_backtest
 from gigacast.cli.flags import (
     JOB_FLAGS,
     config_option,
+    flags_of,
     json_option,
     quiet_option,
     read_settings,
-    setting,
     settings_flags,
 )
+from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
-from gigacast.job.forecast_job import ModelChoice
 from gigacast.report.plot.calibration import save_calibration_figure
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import job_of
+from gigacast.settings.command.backtest import BacktestFlags
+from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _PICTURES = (".png", ".svg", ".pdf")
 _FORECAST_ONLY = {"model", "model_version", "layout"}
 _BACKTEST_FLAGS = [name for name in JOB_FLAGS if name not in _FORECAST_ONLY]
@@ -48,55 +47,13 @@ _EVALUATE_FLAGS = (
 )
 
 
-@click.command()
-@click.option(
-    "--model", "models", multiple=True, metavar="MODEL", help="Model to compare; may be repeated."
-)
-@click.option("--windows", default=1, show_default=True, help="Origins per series.")
-@click.option("--step", type=int, help="Steps between origins; the horizon by default.")
-@click.option(
-    "--segment",
-    default="partition",
-    show_default=True,
-    metavar="PROPERTY",
-    help=f"Property by which figures are grouped: {', '.join(SEGMENTS)}, or column:NAME.",
-)
-@click.option("--season", type=int, metavar="N", help="Steps of a season; by frequency by default.")
-@click.option(
-    "--sample_partitions",
-    type=int,
-    metavar="N",
-    help="Size of a sample of the partitions; all by default.",
-)
-@click.option(
-    "--sample_series", type=int, metavar="N", help="Maximum series per partition; all by default."
-)
-@click.option(
-    "--plot",
-    type=_FILE,
-    metavar="FILE",
-    help="Picture of the calibration to write: PNG, SVG or PDF.",
-)
-@settings_flags(*_BACKTEST_FLAGS)
-@setting("limit", "Maximum partitions to backtest.")
-@setting("overwrite", "Compute finished partitions again.")
+@click.command(cls=Command)
+@flags_of(BacktestFlags)
+@settings_flags(*_BACKTEST_FLAGS, "limit", "overwrite", command="backtest")
 @config_option
 @json_option
 @quiet_option
-def backtest(  # noqa: PLR0913 - click hands each flag in by name
-    models: tuple[str, ...],
-    windows: int,
-    step: int | None,
-    segment: str,
-    *,
-    season: int | None,
-    plot: Path | None,
-    sample_partitions: int | None,
-    sample_series: int | None,
-    as_json: bool,
-    quiet: bool,
-    **flags: Any,
-) -> int:
+def backtest(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Forecast the past from past origins, and compare models with seasonal naive.
 
     \b
@@ -105,19 +62,11 @@ def backtest(  # noqa: PLR0913 - click hands each flag in by name
       gigacast backtest --bucket my-bucket --model my-model/v1 --model my-model/v2 \\
         --segment symbol
     """  # noqa: D301 - the mark of click for lines that are not wrapped
+    options = take(BacktestFlags, flags)
+    plot = options.plot
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot: {plot} ends with none of {', '.join(_PICTURES)}")
-    forecast = job_of(read_settings(flags))
-    references = models or (forecast.model.reference,)
-    job = BacktestJob(
-        forecast=forecast,
-        models=tuple(_choice(name, forecast.model) for name in references),
-        windows=Windows(windows, step),
-        segment=segment,
-        partitions=sample_partitions,
-        series=sample_series,
-        season=season,
-    )
+    job = backtest_job(job_of(read_settings(flags)), options)
     with RunProgress(quiet=quiet or as_json) as progress:
         result = run_backtest(job, events=progress)
     if as_json:
@@ -129,10 +78,6 @@ def backtest(  # noqa: PLR0913 - click hands each flag in by name
     if plot is not None:
         _draw(plot, result.leaderboard)
     return EXIT_FAILED if result.failures else 0
-
-
-def _choice(name: str, base: ModelChoice) -> ModelChoice:
-    return ModelChoice(name, detect=base.detect, device=base.device, precision=base.precision)
 
 
 def _draw(path: Path, board: Leaderboard) -> None:
@@ -147,7 +92,7 @@ def _draw(path: Path, board: Leaderboard) -> None:
         ) from error
 
 
-@click.command()
+@click.command(cls=Command)
 @settings_flags(*_EVALUATE_FLAGS)
 @config_option
 @json_option

@@ -1,7 +1,6 @@
 """``gigacast data``: import, publish, list, describe and compare versions of datasets."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +8,12 @@ from typing import Any
 import click
 
 from gigacast.cli.commands import DATA_COMMANDS
-from gigacast.cli.flags import config_option, json_option, read_settings, settings_flags
+from gigacast.cli.flags import flags_of, place_options, read_settings
+from gigacast.cli.help import Command
 from gigacast.cli.lazy import LazyGroup
 from gigacast.cli.suggestion import proposed
-from gigacast.core.contract.definition import Contract, Mode
+from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
-from gigacast.datasets.contract import find_contract
 from gigacast.datasets.describe import describe_parquet
 from gigacast.datasets.document import (
     changes_document,
@@ -27,7 +26,7 @@ from gigacast.datasets.document import (
 from gigacast.datasets.files import FileRules
 from gigacast.datasets.importing import import_files, publish_source
 from gigacast.datasets.publish import PublishedDataset, PublishOptions
-from gigacast.datasets.resolve import known_contract
+from gigacast.datasets.resolve import find_contract, known_contract
 from gigacast.datasets.versions import (
     LakeAddress,
     compare_versions,
@@ -39,8 +38,8 @@ from gigacast.feature_sets.document import recipe_text
 from gigacast.job.audit import this_author
 from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import addresses, bucket_of
-
-_PLACE = ("bucket", "prefix", "endpoint_url", "region")
+from gigacast.settings.command.data import ImportOptions, PublishDataOptions
+from gigacast.settings.flag import take
 
 
 @click.group(cls=LazyGroup, homes=DATA_COMMANDS, invoke_without_command=True)
@@ -62,11 +61,6 @@ def data(context: click.Context) -> None:
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-def placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags for the address of the lake, and ``--json``."""
-    return settings_flags(*_PLACE)(config_option(json_option(command)))
 
 
 def read_address(flags: dict[str, Any]) -> LakeAddress:
@@ -97,33 +91,6 @@ def print_json(content: object) -> None:
 
 
 dataset_argument = click.argument("dataset")
-schema_option = click.option(
-    "--schema", help="Contract: a YAML file, or the name of a predefined one."
-)
-mode_option = click.option(
-    "--mode",
-    type=click.Choice([str(m) for m in Mode]),
-    default="strict",
-    show_default=True,
-    help="Strictness of the check: strict refuses wrong types, coerce converts, ignore only logs.",
-)
-partition_option = click.option(
-    "--partition_by",
-    default="",
-    metavar="LEVELS",
-    help="Levels of folders (commas): date, month, year or columns; one folder by default.",
-)
-codec_option = click.option(
-    "--compression",
-    type=click.Choice(FileRules.codecs),
-    default="zstd",
-    show_default=True,
-    help="Codec of the files.",
-)
-time_option = click.option("--time_column", help="Column of timestamps; recognised by default.")
-changelog_option = click.option(
-    "--what", default="", metavar="TEXT", help="Entry for the changelog of the version."
-)
 
 
 def split_names(text: str) -> tuple[str, ...]:
@@ -131,60 +98,44 @@ def split_names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _publishing(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags of a publication."""
-    options = (
-        *(partition_option, codec_option, time_option, changelog_option),
-        *(schema_option, mode_option),
-    )
-    for decorate in reversed(options):
-        command = decorate(command)
-    return command
-
-
-def _options(flags: dict[str, Any], *, append: bool = False) -> PublishOptions:
-    schema = flags.pop("schema")
+def _publication(options: ImportOptions, *, append: bool = False) -> PublishOptions:
     return PublishOptions(
-        contract=find_contract(schema) if schema else None,
-        mode=Mode(flags.pop("mode")),
+        contract=find_contract(options.schema) if options.schema else None,
+        mode=options.mode,
         append=append,
-        what=flags.pop("what"),
-        time_column=flags.pop("time_column"),
-        files=FileRules(
-            partition_by=split_names(flags.pop("partition_by")), codec=flags.pop("compression")
-        ),
+        what=options.what,
+        time_column=options.time_column,
+        files=FileRules(partition_by=split_names(options.partition_by), codec=options.compression),
     )
 
 
-@data.command("import")
+@data.command("import", cls=Command)
 @click.argument("source", type=click.Path(path_type=Path))
 @dataset_argument
-@_publishing
-@placed
+@flags_of(ImportOptions)
+@place_options
 def import_(source: Path, dataset: str, as_json: bool, **flags: Any) -> None:
     """Import SOURCE (CSV, Parquet, or a folder of them) as a snapshot of DATASET.
 
     Without a day the snapshot is today's.
     """
-    options = _options(flags)
+    options = _publication(take(ImportOptions, flags))
     lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     _show_published(import_files(lake, ref, source, options, this_author()), as_json)
 
 
-@data.command()
+@data.command(cls=Command)
 @click.argument("source")
 @dataset_argument
-@click.option(
-    "--append", is_flag=True, help="Add the rows to the version before, and share its files."
-)
-@_publishing
-@placed
-def publish(source: str, dataset: str, append: bool, as_json: bool, **flags: Any) -> None:
+@flags_of(PublishDataOptions)
+@place_options
+def publish(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     """Publish SOURCE, a dataset or a local file, as a version of DATASET that never changes.
 
     The version is the next one by default. Rows of a dataset keep its contract.
     """
-    options = _options(flags, append=append)
+    own = take(PublishDataOptions, flags)
+    options = _publication(own, append=own.append)
     lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     before = known_contract(lake, replace(ref, version=None))
     published = publish_source(lake, ref, source, options, this_author())
@@ -210,9 +161,9 @@ def _show_published(
         say(f"warning: {warning}")
 
 
-@data.command()
+@data.command(cls=Command)
 @click.argument("dataset", required=False)
-@placed
+@place_options
 def versions(dataset: str | None, as_json: bool, **flags: Any) -> None:
     """List the versions of DATASET, or of all datasets."""
     lake = read_address(flags).open()
@@ -223,9 +174,9 @@ def versions(dataset: str | None, as_json: bool, **flags: Any) -> None:
     show(versions_document(rows, lake.store.address.url, proposed))
 
 
-@data.command()
+@data.command(cls=Command)
 @dataset_argument
-@placed
+@place_options
 def describe(dataset: str, as_json: bool, **flags: Any) -> None:
     """Show the metadata of DATASET, or of a Parquet file by its key."""
     lake = read_address(flags).open()
@@ -240,9 +191,9 @@ def describe(dataset: str, as_json: bool, **flags: Any) -> None:
     show(description_document(description, recipe_text(description.manifest)))
 
 
-@data.command()
+@data.command(cls=Command)
 @click.argument("key")
-@placed
+@place_options
 def lineage(key: str, as_json: bool, **flags: Any) -> None:
     """Show the sources and the products of KEY, a dataset or an object."""
     links = trace_lineage(read_address(flags).open(), key)
@@ -252,10 +203,10 @@ def lineage(key: str, as_json: bool, **flags: Any) -> None:
     show(lineage_document(links))
 
 
-@data.command()
+@data.command(cls=Command)
 @click.argument("old")
 @click.argument("new")
-@placed
+@place_options
 def diff(old: str, new: str, as_json: bool, **flags: Any) -> None:
     """Show the changes from OLD to NEW, field by field."""
     lake = read_address(flags).open()

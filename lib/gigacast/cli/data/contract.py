@@ -7,42 +7,39 @@ from typing import Any
 
 import click
 
-from gigacast.cli.data.command import (
-    dataset_argument,
-    mode_option,
-    placed,
-    print_json,
-    read_address,
-    schema_option,
-)
-from gigacast.core.contract.definition import Contract, Mode
+from gigacast.cli.data.command import dataset_argument, print_json, read_address
+from gigacast.cli.flags import flags_of, place_options
+from gigacast.cli.help import Command
+from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.datasets.check import RowSource, check_rows
-from gigacast.datasets.contract import find_contract, open_dataset, propose_contract
+from gigacast.datasets.describe import propose_contract
 from gigacast.datasets.document import report_document
 from gigacast.datasets.importing import local_source
-from gigacast.datasets.resolve import is_dataset
+from gigacast.datasets.resolve import find_contract, is_dataset, open_dataset
 from gigacast.errors import ConfigError
 from gigacast.report.terminal import say, show
+from gigacast.settings.command.data import ContractOptions, InferOptions
+from gigacast.settings.flag import take
 
 
-@click.command()
+@click.command(cls=Command)
 @dataset_argument
-@schema_option
-@mode_option
-@placed
-def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **flags: Any) -> int:
+@flags_of(ContractOptions)
+@place_options
+def validate(dataset: str, as_json: bool, **flags: Any) -> int:
     """Check DATASET, or a local file, against a contract; exit code 1 if it is broken.
 
     Without --schema the contract is the one the version was published with.
     """
-    requested = find_contract(schema) if schema else None
+    options = take(ContractOptions, flags)
+    requested = find_contract(options.schema) if options.schema else None
     rows, location, published = _open_rows(dataset, flags, requested)
     contract = requested or published
     if contract is None:
         raise ConfigError(f"{dataset} was published without a contract", hint="give --schema")
-    report = check_rows(rows, contract, Mode(mode))
+    report = check_rows(rows, contract, options.mode)
     if as_json:
         print_json({**asdict(report), "ok": report.ok})
     else:
@@ -50,19 +47,19 @@ def validate(dataset: str, schema: str | None, mode: str, as_json: bool, **flags
     return 0 if report.ok else EXIT_FAILED
 
 
-@click.command()
+@click.command(cls=Command)
 @dataset_argument
-@click.option("--name", help="Name of the contract; the dataset's by default.")
-@click.option("--output", type=click.Path(path_type=Path), help="File to write; stdout by default.")
-@placed
-def infer(dataset: str, name: str | None, output: Path | None, as_json: bool, **flags: Any) -> None:
+@flags_of(InferOptions)
+@place_options
+def infer(dataset: str, as_json: bool, **flags: Any) -> None:
     """Propose a contract in YAML that DATASET, or a local file, satisfies; edit it by hand."""
+    options = take(InferOptions, flags)
     rows, _, _ = _open_rows(dataset, flags)
     stem = Path(dataset).name.partition(".")[0]
-    contract, text = propose_contract(name or stem, rows)
+    contract, text = propose_contract(options.name or stem, rows)
     if as_json:
         text = json.dumps(contract.to_dict(), indent=1)
-    if output is None:
+    if (output := options.output) is None:
         click.echo(text.rstrip())
     else:
         output.write_text(text, encoding="utf-8")

@@ -7,7 +7,14 @@ from typing import Any
 
 import click
 
-from gigacast.cli.flags import config_option, json_option, read_settings, settings_flags
+from gigacast.cli.flags import (
+    config_option,
+    flags_of,
+    json_option,
+    read_settings,
+    settings_flags,
+)
+from gigacast.cli.help import Command
 from gigacast.core.partition.name import NamingPattern
 from gigacast.parquet_loader.discovery import FileDiscovery
 from gigacast.parquet_loader.document import (
@@ -19,15 +26,17 @@ from gigacast.parquet_loader.document import (
 from gigacast.parquet_loader.setup import open_below, roots_of
 from gigacast.report.terminal import show
 from gigacast.settings.assembly import selection_of
+from gigacast.settings.command.data import DiscoverOptions
+from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
 
-@click.command()
-@click.option("--files", "each", is_flag=True, help="List every file.")
+@click.command(cls=Command)
+@flags_of(DiscoverOptions)
 @json_option
 @config_option
 @settings_flags(*names_of("where"), "years", "months", "symbol", "timeframe")
-def discover(each: bool, as_json: bool, **flags: Any) -> None:
+def discover(as_json: bool, **flags: Any) -> None:
     """List the files under the input root by series, with the months they span.
 
     The root is --bucket and --prefix, else the settings' `data_paths.root_dir`, else the working
@@ -38,6 +47,7 @@ def discover(each: bool, as_json: bool, **flags: Any) -> None:
       gigacast data discover --bucket my-bucket
       gigacast data discover --symbol EURUSD --years 2014:2016 --months 1:6 --timeframe 1min
     """  # noqa: D301 - the mark of click for lines that are not wrapped
+    options = take(DiscoverOptions, flags)
     settings = read_settings(flags)
     root, _ = roots_of(settings, otherwise=str(Path.cwd()))
     inputs = open_below(root, settings.parquet_loader.data_paths.training_subdir)
@@ -51,4 +61,4 @@ def discover(each: bool, as_json: bool, **flags: Any) -> None:
     if as_json:
         click.echo(json.dumps(discovery_json(url, discovered), indent=1))
     else:
-        show((files_document if each else series_document)(url, discovered))
+        show((files_document if options.files else series_document)(url, discovered))

@@ -5,15 +5,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import click
-
-from gigacast.cli.flags import (
-    config_option,
-    json_option,
-    quiet_option,
-    read_settings,
-    settings_flags,
-)
+from gigacast.cli.flags import flags_of, read_settings, settings_flags
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.errors import ConfigError
@@ -23,6 +15,9 @@ from gigacast.quality.measures import Thresholds
 from gigacast.quality.result import Judged
 from gigacast.report.terminal import say
 from gigacast.settings.assembly import job_of
+from gigacast.settings.command.common import ConfigOption, JsonOption, QuietOption
+from gigacast.settings.command.quality import FileJobOptions
+from gigacast.settings.flag import take
 from gigacast.settings.model import Settings
 from gigacast.settings.options import names_of
 
@@ -33,38 +28,12 @@ _SETTINGS = (
     *("item_column", "timestamp_column", "timestamp_unit", "freq"),
     *("executor", "n_jobs", "memory_limit", "limit"),
 )
-_OPTIONS = (
-    click.option(
-        "--every", is_flag=True, help="Read all snapshots or versions, not only the latest."
-    ),
-    click.option(
-        "--calendar",
-        help="Times of rows: 24/7 (default), weekdays, 'mon-fri 09:30-16:00 Asia/Tokyo'.",
-    ),
-    click.option("--holidays", metavar="DAYS", help="Days without rows (commas), as 2024-12-25."),
-    click.option("--zone", help="Time zone of timestamps without one; UTC by default."),
-    click.option(
-        "--warn",
-        multiple=True,
-        metavar="NAME=LIMIT",
-        help="Limit above which a measure warns, as missing=0.01; 'never' for none.",
-    ),
-    click.option(
-        "--fail",
-        multiple=True,
-        metavar="NAME=LIMIT",
-        help="Limit above which a measure fails; the partition is set aside.",
-    ),
-)
 
 
 def file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the flags of jobs over files."""
-    texts = {"limit": "Maximum number of pending partitions to do."}
-    command = settings_flags(*_SETTINGS, texts=texts)(command)
-    for decorate in (*reversed(_OPTIONS), config_option, json_option, quiet_option):
-        command = decorate(command)
-    return command
+    command = flags_of(FileJobOptions, ConfigOption, JsonOption, QuietOption)(command)
+    return settings_flags(*_SETTINGS, command="files")(command)
 
 
 def read_files(
@@ -83,27 +52,26 @@ def read_files(
     ------
     ConfigError, DataNotFoundError, StorageError
     """
-    calendar, holidays = flags.pop("calendar"), flags.pop("holidays")
-    limits = {"warn": flags.pop("warn"), "fail": flags.pop("fail")}
-    zone, every = flags.pop("zone"), flags.pop("every")
+    options = take(FileJobOptions, flags)
+    zone = options.zone
     if zone is not None:
         # An unknown zone is refused before anything is read; the calendar's error lists the zones.
         Calendar.parse(f"mon-sun 00:00-24:00 {zone}")
     settings = _with_bucket(read_settings(flags))
     expected = settings.quality
     thresholds = Thresholds()
-    for side in ("warn", "fail"):
-        # A flag overrides the limit that the settings give the same measure.
-        thresholds = thresholds.with_limits(side, (*getattr(expected, side), *limits[side]))
-    days = expected.holidays if holidays is None else holidays.split(",")
+    # A flag overrides the limit that the settings give the same measure.
+    thresholds = thresholds.with_limits("warn", (*expected.warn, *options.warn))
+    thresholds = thresholds.with_limits("fail", (*expected.fail, *options.fail))
+    days = expected.holidays if options.holidays is None else options.holidays.split(",")
     job = job_of(settings)
     check_outputs(job)
-    sources = _sources(job, dataset, every=every)
+    sources = _sources(job, dataset, every=options.every)
     reading = Reading(
         columns=job.method.columns,
         timestamp_unit=job.method.timestamp_unit,
         zone=zone,
-        calendar=Calendar.parse(calendar or expected.calendar, _days(days)),
+        calendar=Calendar.parse(options.calendar or expected.calendar, _days(days)),
         frequency=job.method.frequency,
         memory_limit_bytes=job.resources.memory_limit_bytes,
     )

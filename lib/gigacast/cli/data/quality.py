@@ -2,17 +2,16 @@
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
 import click
 
-from gigacast.cli.data.command import mode_option, schema_option
 from gigacast.cli.data.files import file_options, print_set_aside, read_files
-from gigacast.cli.flags import setting
-from gigacast.core.contract.definition import Mode
+from gigacast.cli.flags import flags_of, settings_flags
+from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
-from gigacast.datasets.contract import find_contract
+from gigacast.datasets.resolve import find_contract
 from gigacast.quality.accuracy import Accuracy, report_accuracy
 from gigacast.quality.measures import Verdict
 from gigacast.quality.partition import Measures
@@ -24,40 +23,17 @@ from gigacast.quality.run import (
 )
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import say, show
+from gigacast.settings.command.data import ContractOptions
+from gigacast.settings.command.quality import AccuracyOption, OutlierLimits
+from gigacast.settings.flag import take
 
-_POSITIVE = click.FloatRange(0, min_open=True)
 
-
-@click.command()
+@click.command(cls=Command)
 @click.argument("dataset", required=False)
-@click.option(
-    "--iqr",
-    type=_POSITIVE,
-    default=3.0,
-    show_default=True,
-    help="Distance of outliers beyond the quartiles, in interquartile ranges.",
-)
-@click.option(
-    "--zscore",
-    type=_POSITIVE,
-    default=5.0,
-    show_default=True,
-    help="Distance of outliers from the mean, in standard deviations.",
-)
-@click.option(
-    "--forest",
-    type=click.FloatRange(0, 1),
-    metavar="SCORE",
-    help="Isolation forest score above which a row is an anomaly, as 0.7; none by default.",
-)
-@schema_option
-@mode_option
-@click.option(
-    "--accuracy", is_flag=True, help="Also show the accuracy of finished forecasts, by partition."
-)
-@setting("targets", "Target columns of the forecasts of --accuracy; recognised by default.")
+@flags_of(OutlierLimits, ContractOptions, AccuracyOption)
+@settings_flags("targets", command="quality")
 @file_options
-def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **flags: Any) -> int:
+def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Measure the quality of DATASET, or of the input root's partitions; exit code 1 if any fails.
 
     The measures: missing values, duplicates, order, gaps, outliers, contract, freshness,
@@ -68,8 +44,8 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **f
       gigacast data quality raw/EURUSD --calendar weekdays --bucket my-bucket
       gigacast data quality --years 2024 --fail missing=0.05 --warn gaps=0 --bucket my-bucket
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    schema, mode = flags.pop("schema"), Mode(flags.pop("mode"))
-    measures = Measures(flags.pop("iqr"), flags.pop("zscore"), flags.pop("forest"), None, mode)
+    limits, check = take(OutlierLimits, flags), take(ContractOptions, flags)
+    accuracy = take(AccuracyOption, flags).accuracy
     targets = flags.pop("targets")
     flags_with_targets = {**flags, "targets": targets}
     files, forecast, thresholds = read_files(dataset, flags)
@@ -77,8 +53,9 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, accuracy: bool, **f
         # Targets choose columns of the forecasts. The measures must not depend on them, or stored
         # ones would be measured again.
         _, forecast, _ = read_files(dataset, flags_with_targets)
-    contract = find_contract(schema) if schema else published_contract(files)
-    job = QualityJob(files, replace(measures, contract=contract), thresholds)
+    contract = find_contract(check.schema) if check.schema else published_contract(files)
+    measures = Measures(**asdict(limits), contract=contract, mode=check.mode)
+    job = QualityJob(files, measures, thresholds)
     with RunProgress(quiet=quiet or as_json, verb="measure") as progress:
         result = measure_quality(job, events=progress)
     compared = report_accuracy(result.report, files, forecast) if accuracy else None

@@ -1,7 +1,6 @@
 """``gigacast models``: publish, verify, switch, back up and compare versions of models."""
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,13 +8,15 @@ from typing import Any
 import click
 
 from gigacast.cli.flags import (
-    DEFAULT_CONFIG,
     JOB_FLAGS,
-    config_option,
-    json_option,
+    PLACE,
+    flags_of,
+    place_options,
     settings_flags,
+    take_config,
 )
-from gigacast.cli.models.gate import gate_options, promote, show_verdict, take_gate
+from gigacast.cli.help import Command
+from gigacast.cli.models.gate import GATE_SETTINGS, show_verdict, take_condition
 from gigacast.cli.suggestion import proposed
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
@@ -32,10 +33,20 @@ from gigacast.models.publish import Published
 from gigacast.report.document import Document, Items, KeyValues
 from gigacast.report.terminal import say
 from gigacast.report.terminal import show as render
+from gigacast.settings.command.backtest import GateOptions
+from gigacast.settings.command.common import ReasonOption
+from gigacast.settings.command.models import (
+    BackupOptions,
+    DeleteModelOptions,
+    DiffModelOptions,
+    DownloadOptions,
+    PublishModelOptions,
+    SwitchOptions,
+)
+from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
 _NOT_HERE = {"model", "model_version", "layout", "fallback", "executor", "n_jobs"}
-_PLACE = ("bucket", "prefix", "endpoint_url", "region")
 _JOB_FLAGS = [name for name in JOB_FLAGS if name not in {*_NOT_HERE, *names_of("where")}]
 
 
@@ -58,16 +69,8 @@ def models(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-def _placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags for the address of the registry, and ``--json``."""
-    return settings_flags(*_PLACE)(config_option(json_option(command)))
-
-
 def _manager(flags: dict[str, Any]) -> ModelManager:
-    file = flags.pop("config", None)
-    if file is None and DEFAULT_CONFIG.is_file():
-        file = DEFAULT_CONFIG
-    return ModelManager(file, **{name: flags.pop(name) for name in _PLACE})
+    return ModelManager(take_config(flags), **{name: flags.pop(name) for name in PLACE})
 
 
 def _print_json(content: object) -> None:
@@ -83,11 +86,10 @@ def _split(reference: str) -> tuple[str, str]:
 
 
 name_version = click.argument("reference", metavar="NAME[/VERSION]")
-why_option = click.option("--why", default="", help="Reason, kept in the history.")
 
 
-@models.command("list")
-@_placed
+@models.command("list", cls=Command)
+@place_options
 def list_(as_json: bool, **flags: Any) -> None:
     """List every model and version, and which is active."""
     manager = _manager(flags)
@@ -98,9 +100,9 @@ def list_(as_json: bool, **flags: Any) -> None:
     render(models_document(summaries, manager.where, proposed))
 
 
-@models.command()
+@models.command(cls=Command)
 @name_version
-@_placed
+@place_options
 def show(reference: str, as_json: bool, **flags: Any) -> None:
     """Show a model's versions and history, or the manifest of one version."""
     manager = _manager(flags)
@@ -120,49 +122,37 @@ def show(reference: str, as_json: bool, **flags: Any) -> None:
     render(document.followed_by(*history_blocks(active)))
 
 
-@models.command()
+@models.command(cls=Command)
 @click.argument("model")
-@click.option("--name", help="Name of the model; the repository's by default.")
-@click.option("--model_version", help="Version to publish as; the commit by default.")
-@click.option("--revision", help="Branch, tag or commit on the hub; main by default.")
-@_placed
-def download(
-    model: str,
-    name: str | None,
-    model_version: str | None,
-    revision: str | None,
-    as_json: bool,
-    **flags: Any,
-) -> None:
+@flags_of(DownloadOptions)
+@place_options
+def download(model: str, as_json: bool, **flags: Any) -> None:
     """Fetch MODEL (chronos-bolt-small, or OWNER/NAME) from the hub and publish it."""
-    published = _manager(flags).download_model(model, model_version, revision=revision, name=name)
+    options = take(DownloadOptions, flags)
+    published = _manager(flags).download_model(
+        model, options.model_version, revision=options.revision, name=options.name
+    )
     _show_published(published, as_json)
 
 
-@models.command()
+@models.command(cls=Command)
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--name", help="Name of the model; the folder's by default.")
-@click.option(
-    "--model_version", help="Version; by default the folder's (NAME/v1.0), else from the digest."
-)
-@click.option("--base", help="Base model of a LoRA adapter: folder, NAME/VERSION or hub id.")
-@click.option("--license", "license_", help="License; the model card's by default.")
-@click.option("--metrics", help="Measured figures: JSON, a .json file, or free text.")
-@click.option("--source", help="Origin: JSON, a .json file, or free text.")
-@_placed
+@flags_of(PublishModelOptions)
+@place_options
 def publish(folder: Path, as_json: bool, **flags: Any) -> None:
     """Publish FOLDER as a version; the first version of a model becomes active."""
-    for name in ("name", "model_version"):
-        if flags[name] == "":
+    options = take(PublishModelOptions, flags)
+    for name, value in (("name", options.name), ("model_version", options.model_version)):
+        if value == "":
             raise ConfigError(f"--{name} is empty", hint="leave the flag out, or give a name")
-    metrics, source = (_read_facts(flags.pop(name), name) for name in ("metrics", "source"))
-    manager = _manager(flags)
-    published = manager.publish_model(
+    metrics = _read_facts(options.metrics, "metrics")
+    source = _read_facts(options.source, "source")
+    published = _manager(flags).publish_model(
         folder,
-        flags["name"],
-        flags["model_version"],
-        base=flags["base"],
-        license=flags["license_"],
+        options.name,
+        options.model_version,
+        base=options.base,
+        license=options.license,
         metrics=metrics,
         source=source,
     )
@@ -209,38 +199,39 @@ def _show_published(published: Published, as_json: bool) -> None:
         say(f"to use it: {switch}")
 
 
-@models.command("switch")
+@models.command("switch", cls=Command)
 @click.argument("name")
 @click.argument("version")
-@why_option
-@click.option("--expected", metavar="VERSION", help="Switch only if this version is active now.")
-@gate_options
-@_placed
-def switch_(
-    name: str, version: str, why: str, expected: str | None, as_json: bool, **flags: Any
-) -> int:
+@flags_of(SwitchOptions, GateOptions)
+@settings_flags(*GATE_SETTINGS)
+@place_options
+def switch_(name: str, version: str, as_json: bool, **flags: Any) -> int:
     """Make VERSION of NAME the active one.
 
     With --if-better it is first backtested on a sample of the bucket, together with the active
     version and seasonal naive. If it is worse, nothing changes, the table shows in which segments,
     and the exit code is 1.
     """
-    wants_gate = flags["if_better"]
-    gate = take_gate(flags)
+    options = take(SwitchOptions, flags)
+    condition = take_condition(flags)
     manager = _manager(flags)
-    if wants_gate:
-        return show_verdict(promote(manager, name, version, why, gate), as_json)
-    active = manager.switch_model(name, version, why=why, expected=expected)
+    if condition is not None:
+        verdict = manager.promote_model(
+            name, version, why=options.why, gate=condition.gate, **condition.settings
+        )
+        return show_verdict(verdict, as_json)
+    active = manager.switch_model(name, version, why=options.why, expected=options.expected)
     _show_active(name, active.version, history_json(active), as_json)
     return 0
 
 
-@models.command()
+@models.command(cls=Command)
 @click.argument("name")
-@why_option
-@_placed
-def rollback(name: str, why: str, as_json: bool, **flags: Any) -> None:
+@flags_of(ReasonOption)
+@place_options
+def rollback(name: str, as_json: bool, **flags: Any) -> None:
     """Go back to the version of NAME that was active before."""
+    why = take(ReasonOption, flags).why
     active = _manager(flags).rollback_model(name, why=why)
     _show_active(name, active.version, history_json(active), as_json)
 
@@ -252,9 +243,9 @@ def _show_active(name: str, version: str | None, history: object, as_json: bool)
     say(f"active: {name}/{version}")
 
 
-@models.command()
+@models.command(cls=Command)
 @name_version
-@_placed
+@place_options
 def verify(reference: str, as_json: bool, **flags: Any) -> int:
     """Hash the files of a version, or of all, and compare; exit code 1 if a file has changed.
 
@@ -272,16 +263,14 @@ def verify(reference: str, as_json: bool, **flags: Any) -> int:
     return EXIT_FAILED if report.problems else 0
 
 
-@models.command()
+@models.command(cls=Command)
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
 @click.argument("names", nargs=-1, metavar="[NAME[/VERSION]]...")
-@click.option("--overwrite", is_flag=True, help="Replace ARCHIVE if it exists.")
-@_placed
-def backup(
-    archive: Path, names: tuple[str, ...], overwrite: bool, as_json: bool, **flags: Any
-) -> None:
+@flags_of(BackupOptions)
+@place_options
+def backup(archive: Path, names: tuple[str, ...], as_json: bool, **flags: Any) -> None:
     """Write versions into ARCHIVE, a tar file; all versions by default."""
-    if archive.exists() and not overwrite:
+    if not take(BackupOptions, flags).overwrite and archive.exists():
         raise ConfigError(f"{archive} exists already", hint="--overwrite replaces it")
     report = _manager(flags).backup_models(archive, names)
     if as_json:
@@ -292,9 +281,9 @@ def backup(
         say(f"left out: {label}")
 
 
-@models.command()
+@models.command(cls=Command)
 @click.argument("archive", type=click.Path(path_type=Path, dir_okay=False))
-@_placed
+@place_options
 def restore(archive: Path, as_json: bool, **flags: Any) -> None:
     """Import the versions of ARCHIVE after verifying all; damaged files are replaced."""
     report = _manager(flags).restore_models(archive)
@@ -311,15 +300,16 @@ def restore(archive: Path, as_json: bool, **flags: Any) -> None:
     render(Document((KeyValues.of(facts),)))
 
 
-@models.command()
+@models.command(cls=Command)
 @click.argument("reference", metavar="NAME/VERSION")
-@click.option("--yes", is_flag=True, help="Delete; without it nothing is deleted.")
-@why_option
-@_placed
-def delete(reference: str, yes: bool, why: str, as_json: bool, **flags: Any) -> None:
+@flags_of(DeleteModelOptions)
+@place_options
+def delete(reference: str, as_json: bool, **flags: Any) -> None:
     """Delete an inactive or unfinished version; without --yes only show its objects."""
     name, version = _split(reference)
-    keys = _manager(flags).delete_model(name, version, why=why, dry_run=not yes)
+    options = take(DeleteModelOptions, flags)
+    yes = options.yes
+    keys = _manager(flags).delete_model(name, version, why=options.why, dry_run=not yes)
     if as_json:
         _print_json({"keys": keys, "deleted": len(keys) if yes else 0})
         return
@@ -327,22 +317,13 @@ def delete(reference: str, yes: bool, why: str, as_json: bool, **flags: Any) -> 
     say(f"deleted {len(keys)} objects" if yes else "nothing deleted; add --yes to delete")
 
 
-def _job_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags of a job for its partitions, method and resources."""
-    return settings_flags("input_prefix", *_JOB_FLAGS)(command)
-
-
-@models.command()
+@models.command(cls=Command)
 @click.argument("name")
 @click.argument("first")
 @click.argument("second")
-@_job_options
-@click.option("--partitions", default=5, show_default=True, help="Number of partitions to sample.")
-@click.option(
-    "--series", default=100, show_default=True, help="Number of series to sample per partition."
-)
-@click.option("--sample_seed", default=0, show_default=True, help="Seed of the sample.")
-@_placed
+@settings_flags("input_prefix", *_JOB_FLAGS)
+@flags_of(DiffModelOptions)
+@place_options
 def diff(name: str, first: str, second: str, as_json: bool, **flags: Any) -> None:
     """Compare two versions of NAME on a sample: movement of the forecasts, and which is better.
 

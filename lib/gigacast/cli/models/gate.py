@@ -1,87 +1,63 @@
 """``gigacast models switch --if-better``: switch to a version if a backtest shows it is better."""
 
 import json
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from gigacast.cli.flags import setting
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
-from gigacast.models.api import ModelManager
 from gigacast.models.document import verdict_document, verdict_json
 from gigacast.models.gate import Gate, Verdict
 from gigacast.report.terminal import show
+from gigacast.settings.command.backtest import GateOptions
+from gigacast.settings.flag import rows_of, take
 
-_SETTINGS = ("input_prefix", "years", "months", "symbol", "timeframe", "horizon", "freq")
-_GATE = ("sample_partitions", "sample_series", "windows", "segment", "tolerance")
-_DEFAULT = Gate()
-
-
-def gate_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags of the gate and of its backtest."""
-    flags = [
-        click.option(
-            "--if_better",
-            is_flag=True,
-            help="Switch only if a backtest shows that the version is better.",
-        ),
-        click.option(
-            "--sample_partitions", type=int, metavar="N", help="Number of partitions to sample."
-        ),
-        click.option(
-            "--sample_series", type=int, metavar="N", help="Maximum series per partition."
-        ),
-        click.option("--windows", type=int, metavar="N", help="Origins per series."),
-        click.option(
-            "--segment",
-            metavar="PROPERTY",
-            help="Property that divides the comparison, as for backtest.",
-        ),
-        click.option(
-            "--tolerance", type=float, help="Share by which it may be worse in a segment."
-        ),
-        *(setting(name) for name in _SETTINGS),
-    ]
-    for flag in reversed(flags):
-        command = flag(command)
-    return command
+GATE_SETTINGS = ("input_prefix", "years", "months", "symbol", "timeframe", "horizon", "freq")
+"""Settings of the backtest before a switch."""
+_GATE = tuple(row.keyword for row in rows_of(GateOptions))
 
 
-def take_gate(flags: dict[str, Any]) -> tuple[Gate, dict[str, Any]]:
-    """Return the gate and the settings of its backtest, both taken out of the flags.
+@dataclass(frozen=True)
+class Condition:
+    """Condition of a switch, from the flags of a command.
+
+    Parameters
+    ----------
+    gate : Gate
+        Size of the backtest and criterion.
+    settings : dict
+        Settings of the backtest by name.
+    """
+
+    gate: Gate
+    settings: dict[str, Any]
+
+
+def take_condition(flags: dict[str, Any]) -> Condition | None:
+    """Return the condition of the switch, which is taken out of the flags; None without one.
 
     Raises
     ------
     ConfigError
-        If they are given without ``--if_better``.
+        If its flags are given without ``--if_better``.
     """
-    values = {name: flags.pop(name) for name in (*_GATE, *_SETTINGS)}
-    options = {name: value for name, value in values.items() if value is not None}
-    if options and not flags.pop("if_better"):
-        raise ConfigError(f"--{next(iter(options))} needs --if_better")
-    flags.pop("if_better", None)
+    present = [name for name in (*_GATE, *GATE_SETTINGS) if flags[name] is not None]
+    options = take(GateOptions, flags)
+    settings = {name: value for name in GATE_SETTINGS if (value := flags.pop(name)) is not None}
+    if not options.if_better:
+        if present:
+            raise ConfigError(f"--{present[0]} needs --if_better")
+        return None
     gate = Gate(
-        partitions=options.pop("sample_partitions", _DEFAULT.partitions),
-        series=options.pop("sample_series", _DEFAULT.series),
-        windows=options.pop("windows", _DEFAULT.windows),
-        segment=options.pop("segment", _DEFAULT.segment),
-        tolerance=options.pop("tolerance", _DEFAULT.tolerance),
+        partitions=options.sample_partitions,
+        series=options.sample_series,
+        windows=options.windows,
+        segment=options.segment,
+        tolerance=options.tolerance,
     )
-    return gate, options
-
-
-def promote(
-    manager: ModelManager,
-    name: str,
-    version: str,
-    why: str,
-    gate_and_settings: tuple[Gate, dict[str, Any]],
-) -> Verdict:
-    """Switch to a version if it is better, and return the verdict of the backtest."""
-    gate, options = gate_and_settings
-    return manager.promote_model(name, version, why=why, gate=gate, **options)
+    return Condition(gate, settings)
 
 
 def show_verdict(verdict: Verdict, as_json: bool) -> int:

@@ -2,19 +2,20 @@
 
 import json
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import click
 
 from gigacast.cli.flags import (
-    DEFAULT_CONFIG,
+    PLACE,
     config_option,
+    flags_of,
     json_option,
-    make_flag,
     quiet_option,
     settings_flags,
+    take_config,
 )
+from gigacast.cli.help import Command
 from gigacast.cli.suggestion import proposed
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
@@ -23,6 +24,15 @@ from gigacast.models.api import ModelManager
 from gigacast.report import quantity
 from gigacast.report.progress import Progress
 from gigacast.report.terminal import say, show
+from gigacast.settings.command.training import (
+    FinetuneFlags,
+    FinetuneRunOptions,
+    FinetuneVersionOptions,
+    PretrainOptions,
+    TrainingOptions,
+)
+from gigacast.settings.commands import TRAIN_SHARED
+from gigacast.settings.flag import take
 from gigacast.training.api import finetune_job
 from gigacast.training.data import FileData
 from gigacast.training.document import (
@@ -31,11 +41,8 @@ from gigacast.training.document import (
     pretrain_document,
     pretrain_json,
 )
-from gigacast.training.options import RUNNING, SHARED, SHARED_TEXTS, TRAINING
 from gigacast.training.pretrain import PretrainJob, run_pretrain
 from gigacast.training.run import run_finetune
-
-_PLACE = ("bucket", "prefix", "endpoint_url", "region")
 
 
 @click.group(invoke_without_command=True)
@@ -54,33 +61,13 @@ def train(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-_data_option = click.option(
-    "--data",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File (.csv, .parquet, .json) to learn from, instead of partitions.",
-)
-_ROWS = {option.name: option for option in (*TRAINING, *RUNNING)}
-
-
-def _finetune_options(command: Any) -> Any:
-    # `--switch` has no `--no_switch`: no setting could have switched it on.
-    flags = [
-        click.option("--switch", is_flag=True, default=None, help=option.help)
-        if name == "switch"
-        else make_flag(option)
-        for name, option in _ROWS.items()
-    ]
-    shared = settings_flags(*SHARED, texts=SHARED_TEXTS)
-    for decorate in reversed([shared, _data_option, *flags, config_option]):
-        command = decorate(command)
-    return command
-
-
-@train.command()
-@_finetune_options
+@train.command(cls=Command)
+@settings_flags(*TRAIN_SHARED, command="finetune")
+@flags_of(FinetuneFlags, TrainingOptions, FinetuneRunOptions, FinetuneVersionOptions)
+@config_option
 @json_option
 @quiet_option
-def finetune(data: Path | None, as_json: bool, quiet: bool, **flags: Any) -> int:
+def finetune(as_json: bool, quiet: bool, **flags: Any) -> int:
     """Fine-tune a model and publish its best weights; the active version stays without --switch.
 
     The last steps of each series are held out, never trained on: their loss chooses the weights and
@@ -92,7 +79,8 @@ def finetune(data: Path | None, as_json: bool, quiet: bool, **flags: Any) -> int
       gigacast train finetune --data sales.csv --steps 500
       gigacast train finetune --bucket my-bucket --model amazon/chronos-2 --method lora --switch
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    file = _settings_file(flags)
+    file = take_config(flags)
+    data = take(FinetuneFlags, flags).data
     job = finetune_job(flags, FileData(data) if data is not None else None, file=file)
     with Watcher(quiet=quiet or as_json, batch_size=job.options.batch_size) as watcher:
         result = run_finetune(job, this_author(), events=watcher)
@@ -103,35 +91,9 @@ def finetune(data: Path | None, as_json: bool, quiet: bool, **flags: Any) -> int
     return 0 if result.done.finished else EXIT_FAILED
 
 
-def _settings_file(flags: dict[str, Any]) -> Path | None:
-    file: Path | None = flags.pop("config", None)
-    return DEFAULT_CONFIG if file is None and DEFAULT_CONFIG.is_file() else file
-
-
-@train.command()
-@click.option(
-    "--recipe",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
-    help="Settings of the run in YAML, such as config/pretrain-nano.yaml.",
-)
-@click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Folder of the trained model.",
-)
-@click.option(
-    "--checkpoints",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder of checkpoints and loss curve; OUTPUT-checkpoints by default.",
-)
-@make_flag(_ROWS["max_minutes"])
-@make_flag(_ROWS["threads"])
-@click.option("--name", help="Model to publish as; not published by default.")
-@click.option("--new_version", help="Version to publish as; the start of the digest by default.")
-@click.option("--license", help="License of the published version.")
-@settings_flags(*_PLACE)
+@train.command(cls=Command)
+@flags_of(PretrainOptions)
+@settings_flags(*PLACE)
 @config_option
 @json_option
 @quiet_option
@@ -145,9 +107,9 @@ def pretrain(as_json: bool, quiet: bool, **flags: Any) -> int:
     Example:
       gigacast train pretrain --recipe config/pretrain-nano.yaml --output ./nano --max_minutes 45
     """  # noqa: D301 - the mark of click for lines that are not wrapped
-    file = _settings_file(flags)
-    place = {name: flags.pop(name) for name in _PLACE}
-    job = _pretrain_job(flags)
+    file = take_config(flags)
+    place = {name: flags.pop(name) for name in PLACE}
+    job = _pretrain_job(take(PretrainOptions, flags))
     registry = ModelManager(file, **place).registry if job.name is not None else None
     with Watcher(quiet=quiet or as_json, batch_size=0) as watcher:
         report = run_pretrain(job, registry, this_author(), events=watcher)
@@ -159,19 +121,19 @@ def pretrain(as_json: bool, quiet: bool, **flags: Any) -> int:
     return 0 if report.finished else EXIT_FAILED
 
 
-def _pretrain_job(flags: dict[str, Any]) -> PretrainJob:
-    output: Path = flags["output"]
-    if not flags["recipe"].is_file():
-        raise ConfigError(f"recipe: {flags['recipe']}: no such file")
+def _pretrain_job(options: PretrainOptions) -> PretrainJob:
+    output = options.output
+    if not options.recipe.is_file():
+        raise ConfigError(f"recipe: {options.recipe}: no such file")
     return PretrainJob(
-        recipe=flags["recipe"],
+        recipe=options.recipe,
         output_dir=output,
-        checkpoint_dir=flags["checkpoints"] or output.with_name(f"{output.name}-checkpoints"),
-        max_minutes=flags["max_minutes"],
-        threads=flags["threads"],
-        name=flags["name"],
-        version=flags["new_version"],
-        license=flags["license"],
+        checkpoint_dir=options.checkpoints or output.with_name(f"{output.name}-checkpoints"),
+        max_minutes=options.max_minutes,
+        threads=options.threads,
+        name=options.name,
+        version=options.new_version,
+        license=options.license,
     )
 
 

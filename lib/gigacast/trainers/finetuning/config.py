@@ -23,40 +23,7 @@ _EXTENDABLE = ("checkpoint_every", "device")
 class FinetuneOptions:
     """Options of a fine-tuning run; ``None`` uses the default of the model.
 
-    Parameters
-    ----------
-    method : {"full", "lora"}
-        Trained weights: all, or a LoRA adapter (Chronos-2 only).
-    horizon : int, optional
-        Steps of a target; the model's trained horizon, at most 64, by default.
-    context_length : int, optional
-        Maximum steps of a context; the model's own by default.
-    validation_steps : int, optional
-        Steps at the end of each series that are held out; one horizon by default.
-    min_context : int
-        Minimum steps of a context.
-    steps, batch_size : int
-        Number of steps, and windows per step.
-    warmup_steps : int
-        Steps over which the learning rate rises linearly.
-    learning_rate : float, optional
-        Highest learning rate; see `LEARNING_RATES` for the defaults.
-    weight_decay : float
-        Weight decay of AdamW.
-    gradient_clip : float
-        Largest norm of the gradient; larger ones are scaled down to it.
-    validate_every : int
-        Steps between validations.
-    patience : int
-        Number of validations in a row without improvement that stop the run.
-    validation_windows : int
-        Maximum number of validation windows, selected evenly.
-    checkpoint_every : int
-        Steps between checkpoints.
-    lora_rank, lora_alpha : int
-        Rank of an adapter and its scale before division by the rank.
-    seed : int
-        Seed of windows, adapters and dropout.
+    ``help(gigacast.finetune)`` describes each one.
     """
 
     method: Tuning = "full"

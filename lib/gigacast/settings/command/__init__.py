@@ -1,0 +1,1 @@
+"""Options that are no settings: a class for each command or group of commands."""

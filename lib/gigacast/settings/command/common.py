@@ -1,0 +1,69 @@
+"""Flags that commands of several groups have."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from gigacast.settings.flag import flag
+from gigacast.settings.option import Range
+
+DEFAULT_CONFIG = Path("config/settings.yaml")
+AT_LEAST_ONE = Range(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigOption:
+    """The settings file of a command."""
+
+    config: Path | None = flag(
+        None,
+        f"Settings file; {DEFAULT_CONFIG} by default, if it exists.",
+        group="other",
+        kind="file",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOption:
+    """JSON in place of text."""
+
+    as_json: bool = flag(False, "Print JSON on stdout.", name="json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuietOption:
+    """No output but errors."""
+
+    quiet: bool = flag(False, "Print errors only.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeletionOption:
+    """Permission to delete."""
+
+    yes: bool = flag(False, "Delete; without it nothing is deleted.", group="amount")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReasonOption:
+    """Reason of a change."""
+
+    why: str = flag("", "Reason, kept in the history.", group="version")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleOptions:
+    """Sample of partitions."""
+
+    partitions: int = flag(
+        5, "Number of partitions to sample.", group="amount", range_=AT_LEAST_ONE
+    )
+    sample_seed: int = flag(0, "Seed of the sample.", group="amount")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewVersionOption:
+    """Version to publish trained weights as."""
+
+    new_version: str | None = flag(
+        None, "Version to publish as; the start of its digest by default.", group="version"
+    )

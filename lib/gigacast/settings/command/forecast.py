@@ -1,0 +1,73 @@
+"""Flags of `forecast`, `demo`, and of the commands on finished forecasts and runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gigacast.settings.command.common import AT_LEAST_ONE, DeletionOption, SampleOptions
+from gigacast.settings.flag import flag
+from gigacast.settings.option import Range
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastFlags:
+    """Flags of `gigacast forecast` that are no settings."""
+
+    dry_run: bool = flag(False, "Plan, and write nothing.", group="amount")
+    log: Literal["bar", "json"] = flag(
+        "bar", "On stderr: a progress bar, or JSON lines with embedded CloudWatch metrics."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoOptions:
+    """Options of `gigacast demo`."""
+
+    output: Path = flag(Path("demo-output"), "Folder of the picture.", kind="folder")
+    n_jobs: int = flag(2, "Number of processes.", group="with")
+    model: str | None = flag(
+        None, "Model to forecast with; the bundled one by default.", group="how"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesOptions:
+    """Series to draw."""
+
+    items: tuple[str, ...] = flag(
+        (), "Item id to show; may be repeated.", name="item", group="series", placeholder="TEXT"
+    )
+    count: int = flag(
+        1, "Number of series to show without --item.", group="series", range_=AT_LEAST_ONE
+    )
+    steps: int = flag(96, "Steps of context to show.", group="series", range_=AT_LEAST_ONE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotOptions(SeriesOptions):
+    """Options of `gigacast plot`."""
+
+    output: Path = flag(Path("forecast.png"), "Picture to write.", kind="file")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions(SampleOptions):
+    """Options of `gigacast verify`."""
+
+    series: int = flag(
+        20, "Number of series to sample per partition.", group="amount", range_=AT_LEAST_ONE
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PruneOptions(DeletionOption):
+    """Options of `gigacast prune`."""
+
+    old_specs: bool = flag(False, "Also delete the forecasts of other specs.", group="amount")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogsOptions:
+    """Options of `gigacast logs`."""
+
+    lines: int = flag(50, "Number of last lines to show.", range_=Range(1, 10_000))

@@ -1,0 +1,99 @@
+"""The table of options that are no settings, and what settings mean to single commands."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from gigacast.settings.command import (
+    backtest,
+    common,
+    data,
+    forecast,
+    models,
+    quality,
+    training,
+)
+from gigacast.settings.flag import rows_of
+from gigacast.settings.option import Option
+from gigacast.settings.options import ARGUMENTS, names_of
+
+TEXTS: Mapping[str, Mapping[str, str]] = {
+    "plan": {"overwrite": "Plan finished partitions again."},
+    "backtest": {
+        "limit": "Maximum partitions to backtest.",
+        "overwrite": "Compute finished partitions again.",
+    },
+    "files": {"limit": "Maximum number of pending partitions to do."},
+    "quality": {"targets": "Target columns of the forecasts of --accuracy; recognised by default."},
+    "finetune": training.TEXTS,
+}
+"""Help of settings that mean something else to a command, by command and name."""
+
+CLASSES: Mapping[str, type[Any]] = {
+    "config-flag": common.ConfigOption,
+    "json-flag": common.JsonOption,
+    "quiet-flag": common.QuietOption,
+    "why-flag": common.ReasonOption,
+    "yes-flag": common.DeletionOption,
+    "forecast-flags": forecast.ForecastFlags,
+    "demo-flags": forecast.DemoOptions,
+    "show-flags": forecast.SeriesOptions,
+    "plot-flags": forecast.PlotOptions,
+    "verify-flags": forecast.VerifyOptions,
+    "prune-flags": forecast.PruneOptions,
+    "logs-flags": forecast.LogsOptions,
+    "backtest-flags": backtest.BacktestFlags,
+    "gate-flags": backtest.GateOptions,
+    "download-flags": models.DownloadOptions,
+    "publish-model-flags": models.PublishModelOptions,
+    "switch-flags": models.SwitchOptions,
+    "backup-flags": models.BackupOptions,
+    "delete-flags": models.DeleteModelOptions,
+    "diff-flags": models.DiffModelOptions,
+    "training-flags": training.TrainingOptions,
+    "training-run": training.FinetuneRunOptions,
+    "training-version": training.FinetuneVersionOptions,
+    "training-data": training.FinetuneFlags,
+    "pretrain-flags": training.PretrainOptions,
+    "schema-flag": data.SchemaOption,
+    "contract-flags": data.ContractOptions,
+    "codec-flags": data.CodecOptions,
+    "import-flags": data.ImportOptions,
+    "publish-flags": data.PublishDataOptions,
+    "discover-flags": data.DiscoverOptions,
+    "infer-flags": data.InferOptions,
+    "features-flags": data.FeaturesOptions,
+    "deprecate-flags": data.DeprecateOptions,
+    "retire-flags": data.RetireOptions,
+    "file-job-flags": quality.FileJobOptions,
+    "outlier-flags": quality.OutlierLimits,
+    "accuracy-flag": quality.AccuracyOption,
+    "clean-flags": quality.CleanFlags,
+}
+"""Classes of the options of single commands, by the words that name their tables in the guide."""
+
+TRAIN_SHARED = (
+    *names_of("where"),
+    *("years", "months", "symbol", "timeframe", "partition_by", "limit"),
+    *("model", "model_version", "horizon", "context_length"),
+    *names_of("columns"),
+    *("freq", "duplicates", "min_length", "seed"),
+    *("device", "precision", "batch_size", "memory_limit"),
+)
+"""Names of the settings that fine-tuning shares with forecasting."""
+
+
+def setting_for(command: str, name: str) -> Option:
+    """Return the row of a setting, with the help that it has for a command."""
+    text = TEXTS.get(command, {}).get(name)
+    # Details are about forecasting.
+    return replace(ARGUMENTS[name], help=text, details="") if text else ARGUMENTS[name]
+
+
+TRAIN_KEYWORDS: tuple[Option, ...] = (
+    *(setting_for("finetune", name) for name in TRAIN_SHARED),
+    *rows_of(training.TrainingOptions),
+    *rows_of(training.FinetuneRunOptions),
+    *rows_of(training.FinetuneVersionOptions),
+)
+"""Options of `gigacast.finetune`."""
