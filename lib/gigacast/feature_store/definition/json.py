@@ -1,0 +1,198 @@
+"""Definitions as JSON, and the digest of what in them decides the values of features."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from gigacast.core.digest import digest_value
+from gigacast.errors import ConfigError
+from gigacast.feature_store.definition.aggregation import Aggregation, Operation, Window
+from gigacast.feature_store.definition.group_by import Derivation, GroupBy
+from gigacast.feature_store.definition.join import (
+    BootstrapPart,
+    ContextualSource,
+    ExternalPart,
+    ExternalSource,
+    Join,
+    JoinPart,
+    LabelPart,
+)
+from gigacast.feature_store.definition.name import Definition
+from gigacast.feature_store.definition.place import Place, Placed
+from gigacast.feature_store.definition.source import (
+    EntitySource,
+    EventSource,
+    JoinSource,
+    Query,
+    Source,
+    field_names,
+)
+from gigacast.feature_store.definition.staging_query import StagingQuery
+
+FORMAT = 1
+_KINDS: Mapping[str, type] = {
+    kind.__name__: kind
+    for kind in (
+        *(Aggregation, Derivation, GroupBy, Join, JoinPart, LabelPart, BootstrapPart),
+        *(ExternalSource, ExternalPart, ContextualSource, Query, EventSource, EntitySource),
+        *(JoinSource, Source, StagingQuery, Operation, Window),
+    )
+}
+_MAPPINGS = frozenset(
+    ("selects", "key_mapping", "skew_keys", "table_properties", "env", "tags", "factory_config")
+)
+"""Fields with names of the user's as keys, which are never read as definitions."""
+_NOT_SEMANTIC = frozenset(
+    (
+        *("description", "tags", "deprecation_date", "backfill_start_date", "offline_schedule"),
+        *("label_offline_schedule", "env", "table_properties", "online", "production", "lag"),
+        *("check_consistency", "consistency_sample_percent", "sample_percent", "team"),
+        *("historical_backfill", "is_incremental", "startPartition"),
+    )
+)
+"""Fields that change how and when features are computed, and no value of them."""
+
+
+def to_json(definition: Any) -> dict[str, Any]:
+    """Return a definition as values that JSON can hold; fields with their defaults are left out.
+
+    Parameters
+    ----------
+    definition : object
+        A definition, or a part of one.
+    """
+    content: dict[str, Any] = {"kind": type(definition).__name__}
+    defaults = _defaults(type(definition))
+    for name in field_names(type(definition)):
+        value = getattr(definition, name)
+        if name not in defaults or value != defaults[name]:
+            content[name] = _plain(value)
+    return content
+
+
+def from_json(content: Any, file: str = "") -> Any:
+    """Return the definition of values as `to_json` makes them.
+
+    Parameters
+    ----------
+    content : object
+    file : str
+        Name of the file, for messages.
+
+    Raises
+    ------
+    ConfigError
+        If they are no definition.
+    """
+    if not isinstance(content, Mapping) or content.get("kind") not in _KINDS:
+        raise ConfigError(f"{file}: is no definition", hint="compile its file again")
+    kind = _KINDS[str(content["kind"])]
+    fields = {name: value for name, value in content.items() if name != "kind"}
+    values = {
+        name: value if name in _MAPPINGS else _read(value, file) for name, value in fields.items()
+    }
+    # The place of the call would be this line.
+    place = {"place": Place(file)} if issubclass(kind, Placed) else {}
+    try:
+        return kind(**values, **place)
+    except TypeError as error:
+        unknown = sorted(set(values) - set(field_names(kind)))
+        raise ConfigError(
+            f"{file}: {kind.__name__} has other fields than this release knows: "
+            f"{', '.join(unknown) or 'some are missing'}",
+            hint="compile its file again",
+        ) from error
+
+
+def semantic_digest(definition: Definition) -> str:
+    """Return the digest of what decides the values: other descriptions or dates keep it."""
+    return digest_value(_semantic(to_json(definition)))
+
+
+def changed_fields(old: Definition, new: Definition) -> tuple[str, ...]:
+    """Return the names of the fields that decide values and differ between two definitions."""
+    before, after = (_semantic(to_json(definition)) for definition in (old, new))
+    names = dict.fromkeys([*before, *after])
+    return tuple(name for name in names if before.get(name) != after.get(name))
+
+
+def encode(definition: Definition, facts: Mapping[str, Any]) -> bytes:
+    """Return the content of a compiled file.
+
+    Parameters
+    ----------
+    definition : GroupBy, Join or StagingQuery
+    facts : mapping
+        Further values for readers of the file, such as names of columns.
+    """
+    content = {
+        "format": FORMAT,
+        "digest": semantic_digest(definition),
+        **facts,
+        "definition": to_json(definition),
+    }
+    # The order of selects is that of the output's columns, so keys are not sorted.
+    return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def decode(content: bytes, key: str) -> Definition:
+    """Return the definition of a compiled file.
+
+    Raises
+    ------
+    ConfigError
+        If the file is none, or is of a later format.
+    """
+    try:
+        values = json.loads(content)
+    except ValueError as error:
+        raise ConfigError(
+            f"{key}: is no compiled definition: {error}", hint="compile its file again"
+        ) from error
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise ConfigError(
+            f"{key}: is no compiled definition of format {FORMAT}",
+            hint="compile its file again by this release",
+        )
+    definition: Definition = from_json(values.get("definition"), key)
+    if not isinstance(definition, GroupBy | Join | StagingQuery):
+        raise ConfigError(f"{key}: holds a {type(definition).__name__}, which has no name")
+    return definition
+
+
+def _defaults(kind: type) -> dict[str, Any]:
+    """Return the defaults of a class's fields."""
+    return {
+        name: field.default
+        for name, field in kind.__dataclass_fields__.items()  # type: ignore[attr-defined]
+        # The operation is always written, so that a later default does not change stored files.
+        if name != "operation"
+    }
+
+
+def _plain(value: Any) -> Any:
+    if type(value).__name__ in _KINDS:
+        return to_json(value)
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, Mapping):
+        return {str(name): _plain(entry) for name, entry in value.items()}
+    return str(value) if isinstance(value, str) else value  # an enumeration as its plain text
+
+
+def _read(value: Any, file: str) -> Any:
+    if isinstance(value, list):
+        return tuple(_read(entry, file) for entry in value)
+    return from_json(value, file) if isinstance(value, dict) else value
+
+
+def _semantic(value: Any, name: str = "") -> Any:
+    if isinstance(value, list):
+        return [_semantic(entry) for entry in value]
+    if not isinstance(value, dict) or name in _MAPPINGS:
+        return value
+    return {
+        field: _semantic(entry, field)
+        for field, entry in value.items()
+        if field not in _NOT_SEMANTIC
+    }
