@@ -4,6 +4,7 @@
 
     GigacastError                    everything this package raises on purpose
     ├── ConfigError                  a setting, flag or configuration file is wrong (exit code 2)
+    │   └── DefinitionError          definitions of features are refused; has all problems
     ├── StorageError                 the object store refused or failed
     │   ├── BucketNotFoundError      the bucket or root folder does not exist
     │   ├── ObjectNotFoundError      no object under that key
@@ -75,6 +76,30 @@ def _rebuild(kind: type[GigacastError], message: str, hint: str | None) -> Gigac
 
 class ConfigError(GigacastError):
     """A setting, flag or configuration file is wrong; the message names the field."""
+
+
+class DefinitionError(ConfigError):
+    """Definitions of features are refused.
+
+    Parameters
+    ----------
+    message : str
+        Description of the first problem and its place.
+    hint : str, optional
+        Advice on how to mend it; none by default.
+    problems : tuple of Problem
+        All problems with definition, place and hint; see
+        `gigacast.feature_store.definition.problem`.
+    """
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, problems: tuple[object, ...] = ()
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.problems = problems
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (*super().__reduce__(), {"problems": self.problems})
 
 
 class StorageError(GigacastError):

@@ -10,8 +10,8 @@ from gigacast.feature_store.definition.source import as_names
 DATE_MACROS = ("start_date", "end_date", "latest_date")
 """Macros without parameters."""
 _DAYS_OF_A_RUN = re.compile(r"\{\{\s*(?:start_date|end_date)\s*\}\}", re.IGNORECASE)
-_VALUE = r"[A-Za-z0-9_.\-]+"
-_PARAMETER = rf"\s*(?:[A-Za-z_]\w*\s*=\s*)?{_VALUE}\s*"
+_NEXT_PARAMETER = re.compile(r",\s*(?=[A-Za-z_]\w*\s*=)")
+_PARAMETER = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*=\s*(?P<value>[A-Za-z0-9_.\-/, ]+?)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,8 @@ def names_days_of_a_run(text: str) -> bool:
     return _DAYS_OF_A_RUN.search(text) is not None
 
 
-def replace_macro(
-    text: str, macro: str, value: Callable[[Mapping[str, str], Sequence[str]], str]
-) -> str:
-    """Return a text with the calls ``{{ macro(name=value, value) }}`` replaced.
+def replace_macro(text: str, macro: str, value: Callable[[Mapping[str, str]], str]) -> str:
+    """Return a text with the calls ``{{ macro(name=value) }}`` replaced.
 
     Calls whose arguments are not well formed stay as they are.
 
@@ -83,21 +81,18 @@ def replace_macro(
     macro : str
         Name of the macro, written with or without parentheses.
     value : function
-        Text for the arguments: those with names, and all others.
+        Text for the arguments by name. A value may have commas: it ends before the next name.
     """
     call = re.compile(
-        rf"\{{\{{\s*{re.escape(macro)}\s*(?:\((?P<arguments>{_PARAMETER}(?:,{_PARAMETER})*)?\))?"
-        rf"\s*\}}\}}",
+        rf"\{{\{{\s*{re.escape(macro)}\s*(?:\((?P<arguments>[^(){{}}]*)\)\s*)?\}}\}}",
         re.IGNORECASE,
     )
 
     def replacement(match: re.Match[str]) -> str:
-        parts = [part.strip() for part in (match["arguments"] or "").split(",") if part.strip()]
-        named = [part.partition("=") for part in parts if "=" in part]
-        return value(
-            {name.strip(): content.strip() for name, _, content in named},
-            [part for part in parts if "=" not in part],
-        )
+        texts = _NEXT_PARAMETER.split(match["arguments"]) if match["arguments"] else []
+        parts = [_PARAMETER.fullmatch(part) for part in texts]
+        named = {part["name"]: part["value"] for part in parts if part is not None}
+        return value(named) if len(named) == len(texts) else match[0]
 
     return call.sub(replacement, text)
 
@@ -114,7 +109,5 @@ def replace_macros(text: str, dates: Mapping[str, str], max_date: Callable[[str]
         Newest partition of the table that it is called with.
     """
     for name in DATE_MACROS:
-        text = replace_macro(text, name, lambda _named, _others, name=name: dates[name])
-    return replace_macro(
-        text, "max_date", lambda named, others: max_date(named.get("table") or "".join(others[:1]))
-    )
+        text = replace_macro(text, name, lambda _, name=name: dates[name])  # type: ignore[misc]
+    return replace_macro(text, "max_date", lambda named: max_date(named.get("table", "")))
