@@ -19,6 +19,8 @@ TIMINGS = "timings/"
 AUDIT = "audit/"
 PLANS = "plans/"
 MODELS = "models/"
+FEATURE_STORE = "feature_store/"
+DEFINITIONS = "feature_store/definitions/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -39,6 +41,7 @@ RESERVED = frozenset(
         AUDIT,
         PLANS,
         MODELS,
+        FEATURE_STORE,
         *(f"{layer}/" for layer in LAYERS),
     }
 )
@@ -222,3 +225,8 @@ def active_key(model: str) -> str:
 def dataset_prefix(layer: str, name: str, version: str) -> str:
     """Return the folder of a dataset: raw snapshots by name, the other layers by version first."""
     return f"raw/{name}/{version}/" if layer == "raw" else f"{layer}/{version}/{name}/"
+
+
+def definition_key(path: str) -> str:
+    """Return the key of a compiled definition, or the prefix of those of a kind and team."""
+    return f"{DEFINITIONS}{path}"
