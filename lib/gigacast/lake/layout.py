@@ -5,6 +5,7 @@ Keys are relative to the output root (inputs: to the input root).
 
 import re
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from gigacast.core.digest import digest_text
 
@@ -21,6 +22,7 @@ PLANS = "plans/"
 MODELS = "models/"
 FEATURE_STORE = "feature_store/"
 DEFINITIONS = "feature_store/definitions/"
+FEATURE_TABLES = "feature_store/tables/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -230,3 +232,20 @@ def dataset_prefix(layer: str, name: str, version: str) -> str:
 def definition_key(path: str) -> str:
     """Return the key of a compiled definition, or the prefix of those of a kind and team."""
     return f"{DEFINITIONS}{path}"
+
+
+def feature_table_prefix(name: str) -> str:
+    """Return the folder of a table that the feature store writes, as ``default.training_set``."""
+    return f"{FEATURE_TABLES}{source_table_prefix(name)}"
+
+
+def source_table_prefix(name: str) -> str:
+    """Return the folder of a table by its name: ``data/purchases/`` for ``data.purchases``."""
+    return f"{name.replace('.', '/')}/"
+
+
+def partition_values(key: str) -> dict[str, str]:
+    """Return the values that the folders of a key hold, as those of ``ds=2024-01-31/a.parquet``."""
+    pairs = [part.partition("=") for part in key.split("/")[:-1] if "=" in part]
+    # Writers of such folders escape what a file system could not hold.
+    return {name: unquote(value) for name, _, value in pairs}

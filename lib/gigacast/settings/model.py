@@ -6,6 +6,7 @@ makes of them. `gigacast.settings.options` makes the table of all options from t
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -315,6 +316,11 @@ class Settings(BaseSettings):
     parquet_loader: ParquetLoaderSettings = ParquetLoaderSettings()
     batch: BatchSettings = BatchSettings()
     quality: QualitySettings = QualitySettings()
+    tables: Mapping[str, str] = option(
+        {},
+        "Places of the feature store's tables by name: a folder, file or URL, or a dataset as "
+        "cleaned/EURUSD.",
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -39,7 +39,7 @@ def parse_query(text: str) -> "exp.Expression":
         If it is no query; the message has the position.
     """
     tree = _parse(plain_sql(text))
-    if not isinstance(tree, _sqlglot().exp.Query):
+    if not isinstance(tree, load_sqlglot().exp.Query):
         raise ConfigError(f"{_shown(text)}: expected a query", hint="write SELECT ... FROM ...")
     return tree
 
@@ -54,34 +54,28 @@ def columns_in(text: str) -> tuple[str, ...]:
 
     A field of a structure counts as its column: ``address`` for ``address.city``.
     """
-    columns = parse_expression(text).find_all(_sqlglot().exp.Column)
+    columns = parse_expression(text).find_all(load_sqlglot().exp.Column)
     return tuple(dict.fromkeys(column.parts[0].name for column in columns))
 
 
 def tables_in(text: str) -> tuple[str, ...]:
     """Return the names of the tables that a SQL query reads, each once and sorted."""
     tree = parse_query(text)
-    exp = _sqlglot().exp
+    exp = load_sqlglot().exp
     inner = {cte.alias for cte in tree.find_all(exp.CTE)}
     tables = {".".join(part.name for part in table.parts) for table in tree.find_all(exp.Table)}
     return tuple(sorted(tables - inner))
 
 
-@cache  # a definition is checked, shown and traced, each of which parses its expressions
-def _parse(text: str) -> "exp.Expression":
-    glot = _sqlglot()
-    try:
-        trees = glot.parse(text, read=DIALECT)
-    except glot.errors.SqlglotError as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"{_shown(text)}: {_without_marks(reason)}") from error
-    if len(trees) != 1 or trees[0] is None:
-        raise ConfigError(f"{_shown(text)}: expected one statement")
-    return trees[0]
-
-
 @cache
-def _sqlglot() -> Any:
+def load_sqlglot() -> Any:
+    """Return the library that reads SQL.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
     try:
         import sqlglot  # noqa: PLC0415 - an extra; definitions without SQL need none
         import sqlglot.errors  # noqa: PLC0415
@@ -91,6 +85,19 @@ def _sqlglot() -> Any:
             hint="pip install 'gigacast[store]'",
         ) from error
     return sqlglot
+
+
+@cache  # a definition is checked, shown and traced, each of which parses its expressions
+def _parse(text: str) -> "exp.Expression":
+    glot = load_sqlglot()
+    try:
+        trees = glot.parse(text, read=DIALECT)
+    except glot.errors.SqlglotError as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{_shown(text)}: {_without_marks(reason)}") from error
+    if len(trees) != 1 or trees[0] is None:
+        raise ConfigError(f"{_shown(text)}: expected one statement")
+    return trees[0]
 
 
 def _parts(tree: "exp.Expression") -> list[str]:
