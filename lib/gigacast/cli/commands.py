@@ -43,6 +43,10 @@ COMMANDS = {
         "gigacast.cli.data.command",
         "Datasets: import, publish, describe, validate; versions, lineage, retention.",
     ),
+    "feature-store": Home(
+        "gigacast.cli.feature_store.command",
+        "Features: compile definitions, show them, analyze their tables, trace their columns.",
+    ),
     "train": Home(
         "gigacast.cli.train.command",
         "Train models: fine-tune on your data, or pretrain on synthetic series.",
@@ -102,3 +106,22 @@ DATA_COMMANDS = {
     ),
 }
 """Commands of the group `data` that have modules of their own."""
+FEATURE_COMMANDS = {
+    "compile": Home(
+        "gigacast.cli.feature_store.compile",
+        "Check the definitions of PATH, a Python file or a folder, and store them as JSON.",
+    ),
+    "show": Home(
+        "gigacast.cli.feature_store.inspect",
+        "Show the compiled definition NAME with its features and tables, or list all.",
+    ),
+    "analyze": Home(
+        "gigacast.cli.feature_store.inspect",
+        "Describe the tables of NAME: columns, rows, hot keys, and the cost of a backfill.",
+    ),
+    "lineage": Home(
+        "gigacast.cli.feature_store.inspect",
+        "Trace the columns of NAME to the columns of tables.",
+    ),
+}
+"""Commands of the group `feature-store`."""

@@ -13,7 +13,7 @@ class Home(NamedTuple):
     Parameters
     ----------
     module : str
-        Module whose attribute of the command's name is the command.
+        Module whose attribute of the command's name, with underscores, is the command.
     help : str
         First sentence of the command's help; a test compares the two.
     """
@@ -37,7 +37,8 @@ class LazyCommand(click.Command):
 
     def load(self) -> click.Command:
         """Import the command."""
-        command: click.Command = getattr(import_module(self._module), str(self.name))
+        attribute = str(self.name).replace("-", "_")
+        command: click.Command = getattr(import_module(self._module), attribute)
         return command
 
 

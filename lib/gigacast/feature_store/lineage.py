@@ -17,6 +17,7 @@ from gigacast.feature_store.definition.name import (
     aggregated_columns,
     aggregation_columns,
     derived_columns,
+    external_columns,
     group_by_columns,
     part_columns,
     table_name,
@@ -146,9 +147,9 @@ def _trace_join(join: Join) -> Lineage:
         source = external.source
         offline = source.offline_group_by if isinstance(source, ExternalSource) else None
         traced = _trace_group_by(offline) if offline is not None else {}
-        prefix = f"{external.prefix}_" if external.prefix else ""
-        for name, _ in source.value_fields:
-            features[f"ext_{prefix}{source.name}_{name}"] = traced.get(name, ())
+        fields = [name for name, _ in source.value_fields]
+        for outer, inner in zip(external_columns(external), fields, strict=True):
+            features[outer] = traced.get(inner, ())
     return {**left, **_derived(features, join.derivations, left)}
 
 
@@ -230,7 +231,7 @@ def outputs_of(definitions: Iterable[Definition]) -> dict[str, Definition]:
 def _columns_of(tree: "exp.Expression") -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the columns of an expression outside a query, and the operations on each."""
     exp = load_sqlglot().exp
-    for column in tree.find_all(exp.Column):
+    for column in tree.find_all(exp.Column, bfs=False):
         parts = [part.name for part in column.parts]
         operations = tuple(_operations(column, tree))
         # Outside a query nothing names a table: `address.city` is the field of a structure.
@@ -251,7 +252,7 @@ def _column_origins(scope: Any, name: str, outer: tuple[str, ...]) -> Iterator[O
     projections = _projections(scope)
     projection = next((p for p in projections if _output_name(p) == name), None)
     if projection is not None and not projection.is_star:
-        for column in projection.find_all(exp.Column):
+        for column in projection.find_all(exp.Column, bfs=False):
             yield from _leaf_origins(scope, column, projection, outer)
     elif projection is None or isinstance(projection, exp.Star):
         # Of a star without a schema only the table is known.

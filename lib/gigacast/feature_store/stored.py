@@ -73,8 +73,12 @@ def list_names(store: Store) -> list[tuple[str, str]]:
 
 def stored_joins(store: Store) -> list[Definition]:
     """Return all compiled joins."""
-    keys = _keys(store, definition_key("joins/"))
-    stored = [read_stored(store, key) for key in keys]
+    return all_stored(store, "joins/")
+
+
+def all_stored(store: Store, folder: str = "") -> list[Definition]:
+    """Return all compiled definitions, or those below a folder such as ``joins/``."""
+    stored = [read_stored(store, key) for key in _keys(store, definition_key(folder))]
     return [entry.definition for entry in stored if entry is not None]
 
 

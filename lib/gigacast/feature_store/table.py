@@ -95,10 +95,18 @@ class Tables:
         Folder that holds tables, datasets and ``feature_store/``.
     places : mapping of str to str
         Places by table: the setting ``tables``.
+    store : Store
+        Store at the root.
     """
 
     root: StoreAddress
     places: Mapping[str, str]
+    store: Store
+
+    @classmethod
+    def at(cls, root: StoreAddress, places: Mapping[str, str] | None = None) -> "Tables":
+        """Return the tables below a root, which is opened."""
+        return cls(root, places or {}, open_store(root))
 
     def find(self, table: str) -> Table:
         """Return a table by its name in a definition.
@@ -125,11 +133,10 @@ class Tables:
                 hint="write NAMESPACE.TABLE, a dataset as cleaned/EURUSD, or a URL",
             )
         qualified = name if "." in name else f"{DEFAULT_NAMESPACE}.{name}"
-        store = open_store(self.root)
         for prefix in (source_table_prefix(qualified), feature_table_prefix(qualified)):
-            if next(iter(store.list(prefix)), None):
-                return Table(name, store, prefix, sub_partitions)
-        return Table(name, store, source_table_prefix(qualified), sub_partitions)
+            if next(iter(self.store.list(prefix)), None):
+                return Table(name, self.store, prefix, sub_partitions)
+        return Table(name, self.store, source_table_prefix(qualified), sub_partitions)
 
     def partitions(
         self, table: str, partition_column: str = PARTITION_COLUMN
@@ -147,7 +154,7 @@ class Tables:
         return Table(name, self._open(url), "", sub_partitions)
 
     def _dataset(self, name: str, ref: DatasetRef, sub_partitions: Mapping[str, str]) -> Table:
-        lake = Lake(open_store(self.root))
+        lake = Lake(self.store)
         resolved = lake.resolve(ref)
         if lake.state(resolved) == PLAIN:
             return Table(name, lake.store, f"{resolved}/", sub_partitions)

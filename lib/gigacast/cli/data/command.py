@@ -10,6 +10,7 @@ import click
 from gigacast.cli.commands import DATA_COMMANDS
 from gigacast.cli.flags import flags_of, place_options, read_settings
 from gigacast.cli.help import Command
+from gigacast.cli.lake import lake_address
 from gigacast.cli.lazy import LazyGroup
 from gigacast.cli.suggestion import proposed
 from gigacast.core.contract.definition import Contract
@@ -37,7 +38,6 @@ from gigacast.datasets.versions import (
 from gigacast.feature_sets.document import recipe_text
 from gigacast.job.audit import this_author
 from gigacast.report.terminal import say, show
-from gigacast.settings.assembly import addresses, bucket_of
 from gigacast.settings.command.data import ImportOptions, PublishDataOptions
 from gigacast.settings.flag import take
 
@@ -75,14 +75,7 @@ def read_address(flags: dict[str, Any]) -> LakeAddress:
     ------
     ConfigError
     """
-    settings = read_settings(flags)
-    root_dir = settings.parquet_loader.data_paths.root_dir
-    if settings.run.bucket is None and root_dir is None:
-        root_dir = str(Path.cwd())
-    # The input prefix of forecasts names a folder of the lake, not the lake.
-    run = settings.run.model_copy(update={"input_prefix": None})
-    _, outputs = addresses(run, root_dir)
-    return LakeAddress(outputs, bucket_of(run, root_dir))
+    return lake_address(read_settings(flags))
 
 
 def print_json(content: object) -> None:

@@ -1,0 +1,63 @@
+"""``gigacast feature-store``: definitions of features, compiled and inspected."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from gigacast.cli.commands import FEATURE_COMMANDS
+from gigacast.cli.flags import config_option, json_option, read_settings, settings_flags
+from gigacast.cli.lake import lake_address
+from gigacast.cli.lazy import LazyGroup
+from gigacast.feature_store.table import Tables
+
+_PLACE = ("bucket", "prefix", "endpoint_url", "region")
+
+
+@click.group("feature-store", cls=LazyGroup, homes=FEATURE_COMMANDS, invoke_without_command=True)
+@click.pass_context
+def feature_store(context: click.Context) -> None:
+    """Features: compile definitions, show them, analyze their tables, trace their columns.
+
+    Compiled definitions are feature_store/definitions/ under --bucket and --prefix; without a
+    bucket, in the working folder. A NAME is TEAM.FILE.VARIABLE, as quickstart.returns.v1.
+
+    \b
+    Examples:
+      gigacast feature-store compile joins/quickstart/training_set.py --show --bucket my-bucket
+      gigacast feature-store show quickstart.training_set.v1 --bucket my-bucket
+      gigacast feature-store analyze quickstart.training_set.v1 --bucket my-bucket
+      gigacast feature-store lineage quickstart.training_set.v1 --bucket my-bucket
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def placed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the flags for the address of the feature store, and ``--json``."""
+    return settings_flags(*_PLACE)(config_option(json_option(command)))
+
+
+def open_tables(flags: dict[str, Any]) -> Tables:
+    """Return the tables, and the store of definitions, that the flags of a command name.
+
+    Parameters
+    ----------
+    flags : dict
+        Values by name; those of the address, and ``config``, are taken out of it.
+
+    Raises
+    ------
+    ConfigError
+    StorageError
+        If the bucket or folder cannot be reached.
+    """
+    settings = read_settings(flags)
+    address = lake_address(settings)
+    return Tables(address.address, settings.tables, address.open().store)
+
+
+def print_json(content: object) -> None:
+    """Print plain values."""
+    click.echo(json.dumps(content, indent=1, ensure_ascii=False))

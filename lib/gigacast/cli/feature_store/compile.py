@@ -1,0 +1,52 @@
+"""``gigacast feature-store compile``: check definitions and store them."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gigacast.cli.feature_store.command import open_tables, placed, print_json
+from gigacast.errors import DefinitionError
+from gigacast.feature_store.compile import compile_definitions
+from gigacast.feature_store.document import (
+    compilation_document,
+    compilation_json,
+    problems_document,
+)
+from gigacast.report.terminal import say, show
+
+
+@click.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--force", is_flag=True, help="Change definitions that are online, or that others use."
+)
+@click.option("--show", "lists_names", is_flag=True, help="List the names of features and tables.")
+@placed
+def compile(  # noqa: A001 - the command's name
+    path: Path, force: bool, lists_names: bool, as_json: bool, **flags: Any
+) -> None:
+    """Check the definitions of PATH, a Python file or a folder, and store them as JSON.
+
+    The files are Python programs and run with your rights: compile only what you trust. If one
+    definition is refused, nothing is written.
+
+    \b
+    Examples:
+      gigacast feature-store compile joins/quickstart/training_set.py --bucket my-bucket
+      gigacast feature-store compile . --show --bucket my-bucket
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
+    store = open_tables(flags).store
+    try:
+        compilation = compile_definitions(path, store, force=force)
+    except DefinitionError as error:
+        if len(error.problems) > 1:
+            show(problems_document(error.problems), sys.stderr)
+        raise
+    if as_json:
+        print_json(compilation_json(compilation))
+        return
+    for warning in compilation.warnings:
+        say(f"warning: {warning}", err=True)
+    show(compilation_document(compilation, lists_names=lists_names))
