@@ -24,6 +24,11 @@ PUBLIC = {
         FeatureProcessor FeatureSet Recipe Scaler build_features compute_features get_recipe
         load_recipe read_feature_set save_recipe
     """,
+    "gigacast.feature_store": """
+        Accuracy Aggregation BootstrapPart ContextualSource Derivation EntitySource EventSource
+        ExternalPart ExternalSource GroupBy Join JoinPart JoinSource LabelPart Operation Query
+        Source StagingQuery TimeUnit Window select
+    """,
     "gigacast.parquet_loader": """
         ConfigError CorruptedFileError DataNotFoundError DataQualityError IncompleteContextError
         IncrementalDataset InvalidFilenameError LoadColumns LoadQuality LoadStats LoadedDataset
@@ -34,7 +39,7 @@ PUBLIC = {
 ERRORS = """
     AccessDeniedError BucketNotFoundError ComputeAccessError ComputeError ConfigError
     ContractViolationError CorruptedFileError DataError DataNotFoundError DataQualityError
-    DataTypeValidationError DatasetConflictError DatasetIntegrityError GigacastError
+    DefinitionError DataTypeValidationError DatasetConflictError DatasetIntegrityError GigacastError
     IncompleteContextError InputChangedError InvalidFilenameError MissingExtraError
     MissingRequiredColumnError ModelConflictError ModelError ModelIntegrityError
     ModelNotFoundError ModelRejectedError ObjectNotFoundError PlanError PreconditionFailedError

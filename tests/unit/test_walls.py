@@ -39,6 +39,8 @@ WALLS = {
     "jsonschema": r"lake/dataset/metadata\.py",
     "moto": r"cli/demo\.py",
     "sklearn": r"repair/outlier_forest\.py",
+    "sqlglot": r"feature_store/(definition/expression|lineage)\.py",
+    "duckdb": r"feature_store/",
 }
 
 

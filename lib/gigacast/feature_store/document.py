@@ -195,10 +195,11 @@ def _name_blocks(definition: Definition) -> tuple[Heading | Items | KeyValues, .
     features = columns_of(definition)
     contents = {table_name(definition, suffix): text for suffix, text in SUFFIXES.items()}
     tables = [(name, contents.get(name, "features")) for name in table_names(definition)]
-    blocks = [Heading(f"Tables of {name_of(definition)}"), KeyValues.of(tables)]
+    title = Heading(f"Tables of {name_of(definition)}")
     if not features:
-        return tuple(blocks)
-    return (Heading(f"Features of {name_of(definition)}"), Items.of(features), *blocks)
+        return (title, KeyValues.of(tables))
+    features_title = Heading(f"Features of {name_of(definition)}")
+    return (features_title, Items.of(features), title, KeyValues.of(tables))
 
 
 def _column_table(analysis: Analysis) -> Table:

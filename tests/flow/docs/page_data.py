@@ -80,12 +80,26 @@ def put_frame_file(folder: Path) -> None:
     panel().to_parquet(folder / "stores.parquet", index=False)
 
 
+def put_shop(folder: Path) -> None:
+    """Put the tables of a small shop: purchases and checkouts of two days, and users of one."""
+    store = open_folder(folder, "data")
+    for day, start in (("2024-01-30", 1_706_572_800_000), ("2024-01-31", 1_706_659_200_000)):
+        users = [1, 2, 2, 3]
+        times = [start + 3_600_000 * hour for hour in range(4)]
+        rows = pd.DataFrame({"user_id": users, "ts": times, "amount": [100, 250, 300, 50]})
+        put_frame(store, f"purchases/ds={day}/part-0.parquet", rows)
+        put_frame(store, f"checkouts/ds={day}/part-0.parquet", rows[["user_id", "ts"]])
+    entities = pd.DataFrame({"user_id": [1, 2, 3], "country": ["NO", "SE", "DK"]})
+    put_frame(store, "users/ds=2024-01-30/part-0.parquet", entities)
+
+
 PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "first-steps": (put_sales,),
     "forecasting": (put_sales, put_fx, put_shops, put_stores),
     "models": (put_sales, put_tuned),
     "training": (put_sales, put_frame_file),
     "datasets": (put_bars, put_quotes),
+    "feature-store": (put_shop,),
     "quality": (put_sales, put_bars),
     "python": (put_sales, put_fx, put_frame_file, put_stores),
     "settings": (put_sales,),

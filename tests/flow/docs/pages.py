@@ -1,8 +1,9 @@
 """Pages of the documentation: their examples, and how an example is run.
 
 An example is a fenced block. ``sh`` and ``python`` blocks are run in the order of the page; a
-``yaml`` block whose first line is a comment with a file's name is written to that file; the lines
-of a ``text`` block must be in the output of the block before it, ``*`` standing for any text.
+``yaml`` or ``python`` block whose first line is a comment with a file's name is written to that
+file; the lines of a ``text`` block must be in the output of the block before it, ``*`` standing
+for any text.
 A comment before a block changes this: ``<!-- not run: reason -->`` or ``<!-- exit: 1 -->``.
 """
 
@@ -37,6 +38,13 @@ def read_examples(path: Path) -> list[Example]:
     return [Example(language, text, dict(_MARK.findall(marks))) for marks, language, text in blocks]
 
 
+def file_of(example: Example) -> str | None:
+    """Return the name of the file that a block is the content of."""
+    first = example.text.partition("\n")[0]
+    name = re.fullmatch(r"# ([\w./-]+\.(?:yaml|py))", first)
+    return name[1] if name is not None else None
+
+
 def split_commands(text: str) -> list[list[str]]:
     """Return the words of each command of a shell block, without comments."""
     lines = text.replace("\\\n", " ").splitlines()
@@ -60,10 +68,10 @@ class PageRunner:
         """Run one example, or check it against the output of the one before."""
         if example.language == "sh":
             self._run_commands(example)
+        elif file_of(example) is not None or example.language == "yaml":
+            self._write_file(example)
         elif example.language == "python":
             self._run_code(example.text)
-        elif example.language == "yaml":
-            self._write_file(example.text)
         elif example.language == "text":
             self._compare_output(example.text)
 
@@ -87,13 +95,12 @@ class PageRunner:
         exec(compile(re.sub(r"n_jobs=\d+", "n_jobs=1", code), "page", "exec"), self._names)
         self._output = self._capsys.readouterr().out
 
-    def _write_file(self, text: str) -> None:
-        first = text.partition("\n")[0]
-        name = re.fullmatch(r"# ([\w./-]+\.yaml)", first)
+    def _write_file(self, example: Example) -> None:
+        name = file_of(example)
         if name is not None:
-            path = Path(name[1])
+            path = Path(name)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            path.write_text(example.text, encoding="utf-8")
 
     def _compare_output(self, text: str) -> None:
         lines = [" ".join(line.split()) for line in self._output.splitlines()]

@@ -89,14 +89,15 @@ def test_the_setting_names_folders_files_and_datasets(tmp_path: Path) -> None:
     put(tmp_path, "elsewhere/x/ds=2024-01-01/a.parquet", ROWS)
     put(tmp_path, "one.csv", {**ROWS, "ds": ["2024-01-01", "2024-01-02"]})
     write_cleaned_data(pa.table(ROWS), tmp_path / "lake" / "cleaned" / "v1" / "users")
+    put(tmp_path, "lake/moved/x/ds=2024-01-01/a.parquet", ROWS)
     places = {
-        "data.relative": "../elsewhere/x",
+        "data.relative": "moved/x",
         "data.absolute": str(tmp_path / "elsewhere" / "x"),
         "data.url": f"file://{tmp_path}/elsewhere/x/",
         "data.file": str(tmp_path / "one.csv"),
         "data.users": "cleaned/users",
     }
-    found = tables(tmp_path / "lake", {**places, "data.relative": str(tmp_path / "elsewhere/x")})
+    found = tables(tmp_path / "lake", places)
     for name in ("data.relative", "data.absolute", "data.url"):
         assert list(found.partitions(name)) == ["2024-01-01"]
     assert rows_of(found, "data.file")[0] == {"user_id": 1, "price": 1.5, "ds": "2024-01-01"}

@@ -39,9 +39,9 @@ def parse_query(text: str) -> "exp.Expression":
         If it is no query; the message has the position.
     """
     tree = _parse(plain_sql(text))
-    if not isinstance(tree, load_sqlglot().exp.Query):
-        raise ConfigError(f"{_shown(text)}: expected a query", hint="write SELECT ... FROM ...")
-    return tree
+    if isinstance(tree, load_sqlglot().exp.Query):
+        return tree
+    raise ConfigError(f"{_shown(text)}: expected a query", hint="write SELECT ... FROM ...")
 
 
 def plain_sql(text: str) -> str:
@@ -103,7 +103,8 @@ def _parse(text: str) -> "exp.Expression":
         raise ConfigError(f"{_shown(text)}: {_without_marks(reason)}") from error
     if len(trees) != 1 or trees[0] is None:
         raise ConfigError(f"{_shown(text)}: expected one statement")
-    return trees[0]
+    tree: exp.Expression = trees[0]
+    return tree
 
 
 def _parts(tree: "exp.Expression") -> list[str]:
