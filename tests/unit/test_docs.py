@@ -94,6 +94,11 @@ def named_paths(text: str) -> set[str]:
     return {path for path in [*modules, *folders] if not re.search("[A-Z]{4,}/", path)}
 
 
+def written_files(text: str) -> set[str]:
+    """Return the files that the examples of a page write: those named in a block's first line."""
+    return set(re.findall(r"^```python\n# ([\w./-]+\.py)$", text, flags=re.MULTILINE))
+
+
 def is_there(path: str) -> bool:
     if "/" not in path and any(any(place.rglob(path)) for place in (PACKAGE, ROOT / "tests")):
         return True  # a module by its bare name, as "a slice with run.py and partition.py"
@@ -104,7 +109,8 @@ def is_there(path: str) -> bool:
     "page", [page for page in PAGES if page.name not in SUPERSEDED], ids=page_name
 )
 def test_every_path_that_a_page_names_exists(page: Path) -> None:
-    paths = named_paths(page.read_text(encoding="utf-8"))
+    text = page.read_text(encoding="utf-8")
+    paths = named_paths(text) - written_files(text)
     assert sorted(path for path in paths if not is_there(path)) == []
 
 

@@ -158,8 +158,8 @@ class _Names:
         # A definition is imported into other files, too: the folder of its kind and the file that
         # it was written in decide.
         rank = (folder == FOLDERS[type(definition)], definition.place.file == file)
-        known = self._homes.get(id(definition))
-        if known is None or rank > known[0]:
+        former = self._homes.get(id(definition))
+        if former is None or rank > former[0]:
             self._homes[id(definition)] = (rank, file, name)
         self._values.setdefault(id(definition), definition)
 

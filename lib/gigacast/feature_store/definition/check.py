@@ -58,15 +58,15 @@ def find_warnings(definition: Definition) -> list[Problem]:
 
 def find_circle(definitions: Sequence[Definition]) -> Problem | None:
     """Return the problem of definitions that need each other's tables; None without a circle."""
-    writers = {name: one for one in definitions for name in table_names(one)}
+    writers = {name: d for d in definitions for name in table_names(d)}
     needs = {
-        name_of(one): sorted({name_of(writers[t]) for t in tables_of(one) if t in writers})
-        for one in definitions
+        name_of(d): sorted({name_of(writers[t]) for t in tables_of(d) if t in writers})
+        for d in definitions
     }
     path = _find_circle(needs)
     if path is None:
         return None
-    first = next(one for one in definitions if name_of(one) == path[0])
+    first = next(d for d in definitions if name_of(d) == path[0])
     return Problem(
         f"needs its own output: {' reads '.join(path)}",
         first.place,

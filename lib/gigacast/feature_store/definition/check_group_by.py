@@ -45,8 +45,8 @@ def group_by_problems(group_by: GroupBy) -> Iterator[Problem]:
         yield from _aggregation_problems(aggregation)
     columns = aggregated_columns(group_by)
     yield from repeat_problems(columns, group_by.place)
-    known = [*columns, *group_by.keys, TIME_COLUMN, PARTITION_COLUMN]
-    yield from derivation_problems(group_by.derivations or (), known, group_by.keys)
+    allowed = [*columns, *group_by.keys, TIME_COLUMN, PARTITION_COLUMN]
+    yield from derivation_problems(group_by.derivations or (), allowed, group_by.keys)
 
 
 def group_by_warnings(group_by: GroupBy) -> Iterator[Problem]:
@@ -85,14 +85,14 @@ def source_problems(source: Source) -> Iterator[Problem]:
 
 
 def derivation_problems(
-    derivations: Sequence[Derivation], known: Collection[str], reserved: Collection[str]
+    derivations: Sequence[Derivation], allowed: Collection[str], reserved: Collection[str]
 ) -> Iterator[Problem]:
     """Yield the problems of derivations: unknown columns, wrong SQL, names used twice.
 
     Parameters
     ----------
     derivations : sequence of Derivation
-    known : collection of str
+    allowed : collection of str
         Columns that expressions may use.
     reserved : collection of str
         Names that a derivation must not have.
@@ -108,7 +108,7 @@ def derivation_problems(
                 )
             continue
         yield from name_problems(derivation.name, "derivation", derivation.place)
-        yield from _unknown_columns(derivation, known)
+        yield from _unknown_columns(derivation, allowed)
         if derivation.name in reserved:
             yield Problem(
                 f"the derivation {derivation.name!r} has the name of a key",
@@ -144,7 +144,7 @@ def repeat_problems(columns: Sequence[str], place: Place, hint: str = "") -> Ite
             )
 
 
-def _unknown_columns(derivation: Derivation, known: Collection[str]) -> Iterator[Problem]:
+def _unknown_columns(derivation: Derivation, allowed: Collection[str]) -> Iterator[Problem]:
     try:
         columns = columns_in(derivation.expression)
     except ConfigError as error:
@@ -155,11 +155,11 @@ def _unknown_columns(derivation: Derivation, known: Collection[str]) -> Iterator
         )
         return
     for name in columns:
-        if name not in known:
+        if name not in allowed:
             yield Problem(
                 f"the derivation {derivation.name!r} uses {name}, which is no column",
                 derivation.place,
-                did_you_mean(name, known) or f"one of {', '.join([*known][:8])}",
+                did_you_mean(name, allowed) or f"one of {', '.join([*allowed][:8])}",
             )
 
 

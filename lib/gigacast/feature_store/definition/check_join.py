@@ -208,12 +208,12 @@ def _derivation_problems(join: Join, columns: tuple[str, ...]) -> Iterator[Probl
     external = join.online_external_parts or ()
     fields = [name for part in external for name, _ in part.source.key_fields]
     selects = join.left.query.selects
-    known = [*columns, *fields, *(selects or ()), TIME_COLUMN, PARTITION_COLUMN]
+    allowed = [*columns, *fields, *(selects or ()), TIME_COLUMN, PARTITION_COLUMN]
     derivations = join.derivations or ()
     if selects is None:
-        # All columns of the left table are there, and their names are known when it is read.
-        known += [name for d in derivations for name in _columns_or_none(d)]
-    yield from derivation_problems(derivations, known, ())
+        # All columns of the left table are there, and their names are allowed when it is read.
+        allowed += [name for d in derivations for name in _columns_or_none(d)]
+    yield from derivation_problems(derivations, allowed, ())
 
 
 def _columns_or_none(derivation: Derivation) -> tuple[str, ...]:

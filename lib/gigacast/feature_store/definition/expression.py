@@ -39,9 +39,9 @@ def parse_query(text: str) -> "exp.Expression":
         If it is no query; the message has the position.
     """
     tree = _parse(plain_sql(text))
-    if isinstance(tree, load_sqlglot().exp.Query):
-        return tree
-    raise ConfigError(f"{_shown(text)}: expected a query", hint="write SELECT ... FROM ...")
+    if not _is_query(tree):
+        raise ConfigError(f"{_shown(text)}: expected a query", hint="write SELECT ... FROM ...")
+    return tree
 
 
 def plain_sql(text: str) -> str:
@@ -105,6 +105,10 @@ def _parse(text: str) -> "exp.Expression":
         raise ConfigError(f"{_shown(text)}: expected one statement")
     tree: exp.Expression = trees[0]
     return tree
+
+
+def _is_query(tree: "exp.Expression") -> bool:
+    return isinstance(tree, load_sqlglot().exp.Query)
 
 
 def _parts(tree: "exp.Expression") -> list[str]:
