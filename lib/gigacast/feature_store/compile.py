@@ -128,9 +128,9 @@ def _problems(definitions: Sequence[Definition]) -> Iterable[Problem]:
     """Yield the problems of definitions, each once, and those between them."""
     problems = [problem for definition in definitions for problem in find_problems(definition)]
     yield from dict.fromkeys(problems)
-    labels = Counter(label_of(definition) for definition in definitions)
+    keys = Counter(key_of(definition) for definition in definitions)
     for definition in definitions:
-        if labels.pop(label_of(definition), 1) > 1:
+        if keys.pop(key_of(definition), 1) > 1:
             yield Problem(
                 "the name is used twice",
                 definition.place,
@@ -223,7 +223,7 @@ def _content(repository: Repository, definition: Definition) -> bytes:
         "columns": list(columns_of(definition)),
         "tables": list(table_names(definition)),
     }
-    return encode(definition, facts)
+    return encode(definition, facts, repository.short_path)
 
 
 def _write(store: Store, key: str, content: bytes, before: StoredDefinition | None) -> None:

@@ -49,9 +49,12 @@ class Repository:
     has_folders: bool
 
     def short_path(self, file: str) -> str:
-        """Return the path of a file below the root; others stay as they are."""
+        """Return the path of a file below the root, and the name of any other file."""
         path = Path(file)
-        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else file
+        # Where a person keeps a file elsewhere is nobody's business who reads the bucket.
+        return (
+            path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+        )
 
 
 def open_repository(path: Path) -> Repository:
@@ -62,7 +65,7 @@ def open_repository(path: Path) -> Repository:
     ConfigError
         If there is no such file or folder, or ``teams.json`` is wrong.
     """
-    path = path.absolute()
+    path = path.resolve()
     if not path.exists():
         raise ConfigError(f"{path}: no such file or folder", hint="name a file of definitions")
     folder = path if path.is_dir() else path.parent
@@ -80,7 +83,7 @@ def read_definitions(repository: Repository, path: Path) -> list[Definition]:
     ConfigError
         If a file cannot be run, or a definition has no name.
     """
-    path = path.absolute()
+    path = path.resolve()
     files = [path] if path.is_file() else _files_below(repository, path)
     with _importing, _imported(repository, files) as modules:
         names = _Names(repository, modules)

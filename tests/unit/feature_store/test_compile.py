@@ -95,6 +95,17 @@ def test_the_columns_are_those_of_the_expected_training_set(repository: Path, st
     assert ["user_id", "ts", *columns_of(join), "ds"] == header
 
 
+def test_stored_definitions_know_their_lines_and_no_folder_of_the_person(
+    repository: Path, store: Store
+) -> None:
+    compile_definitions(repository, store)
+    group_by = find_stored(store, JOIN.replace("py", "v1")).definition.right_parts[0].group_by
+    line = FILES[PURCHASES][: FILES[PURCHASES].index("Aggregation(input")].count("\n") + 1
+    place = group_by.aggregations[0].place
+    assert (place.file, place.line) == (PURCHASES, line)
+    assert all(str(repository).encode() not in store.get(key) for key in keys(store))
+
+
 def test_compiling_again_changes_nothing(repository: Path, store: Store) -> None:
     compile_definitions(repository, store)
     before = [(m.key, m.etag) for page in store.list() for m in page]

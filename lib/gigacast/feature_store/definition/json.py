@@ -1,7 +1,7 @@
 """Definitions as JSON, and the digest of what in them decides the values of features."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gigacast.core.digest import digest_value
@@ -29,6 +29,7 @@ from gigacast.feature_store.definition.source import (
 )
 from gigacast.feature_store.definition.staging_query import StagingQuery
 
+FileName = Callable[[str], str]
 FORMAT = 1
 _KINDS: Mapping[str, type] = {
     kind.__name__: kind
@@ -53,20 +54,25 @@ _NOT_SEMANTIC = frozenset(
 """Fields that change how and when features are computed, and no value of them."""
 
 
-def to_json(definition: Any) -> dict[str, Any]:
+def to_json(definition: Any, file_name: FileName | None = None) -> dict[str, Any]:
     """Return a definition as values that JSON can hold; fields with their defaults are left out.
 
     Parameters
     ----------
     definition : object
         A definition, or a part of one.
+    file_name : function, optional
+        Name under which a file is stored, for the places of the parts; without it they are left
+        out.
     """
     content: dict[str, Any] = {"kind": type(definition).__name__}
+    if file_name is not None and isinstance(definition, Placed) and definition.place.line:
+        content["place"] = str(Place(file_name(definition.place.file), definition.place.line))
     defaults = _defaults(type(definition))
     for name in field_names(type(definition)):
         value = getattr(definition, name)
         if name not in defaults or value != defaults[name]:
-            content[name] = _plain(value)
+            content[name] = _plain(value, file_name)
     return content
 
 
@@ -87,12 +93,12 @@ def from_json(content: Any, file: str = "") -> Any:
     if not isinstance(content, Mapping) or content.get("kind") not in _KINDS:
         raise ConfigError(f"{file}: is no definition", hint="compile its file again")
     kind = _KINDS[str(content["kind"])]
-    fields = {name: value for name, value in content.items() if name != "kind"}
+    fields = {name: value for name, value in content.items() if name not in {"kind", "place"}}
     values = {
         name: value if name in _MAPPINGS else _read(value, file) for name, value in fields.items()
     }
-    # The place of the call would be this line.
-    place = {"place": Place(file)} if issubclass(kind, Placed) else {}
+    # Without an argument it would be the place of this line.
+    place = {"place": _read_place(content.get("place"), file)} if issubclass(kind, Placed) else {}
     try:
         return kind(**values, **place)
     except TypeError as error:
@@ -116,7 +122,9 @@ def changed_fields(old: Definition, new: Definition) -> tuple[str, ...]:
     return tuple(name for name in names if before.get(name) != after.get(name))
 
 
-def encode(definition: Definition, facts: Mapping[str, Any]) -> bytes:
+def encode(
+    definition: Definition, facts: Mapping[str, Any], file_name: FileName | None = None
+) -> bytes:
     """Return the content of a compiled file.
 
     Parameters
@@ -124,12 +132,14 @@ def encode(definition: Definition, facts: Mapping[str, Any]) -> bytes:
     definition : GroupBy, Join or StagingQuery
     facts : mapping
         Further values for readers of the file, such as names of columns.
+    file_name : function, optional
+        Name under which a user's file is stored, for the places of the parts.
     """
     content = {
         "format": FORMAT,
         "digest": semantic_digest(definition),
         **facts,
-        "definition": to_json(definition),
+        "definition": to_json(definition, file_name),
     }
     # The order of selects is that of the output's columns, so keys are not sorted.
     return (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode()
@@ -170,14 +180,20 @@ def _defaults(kind: type) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, file_name: FileName | None) -> Any:
     if type(value).__name__ in _KINDS:
-        return to_json(value)
+        return to_json(value, file_name)
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [_plain(entry, file_name) for entry in value]
     if isinstance(value, Mapping):
-        return {str(name): _plain(entry) for name, entry in value.items()}
+        return {str(name): _plain(entry, file_name) for name, entry in value.items()}
     return str(value) if isinstance(value, str) else value  # an enumeration as its plain text
+
+
+def _read_place(text: object, file: str) -> Place:
+    """Return the place that was stored; the file that was read without one."""
+    name, _, line = str(text or "").rpartition(":")
+    return Place(name, int(line)) if name and line.isdecimal() else Place(file)
 
 
 def _read(value: Any, file: str) -> Any:

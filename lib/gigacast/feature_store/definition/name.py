@@ -74,7 +74,9 @@ def parse_name(text: str) -> str:
         raise ConfigError(
             f"{text[:80]!r} is no name of a definition", hint="write TEAM.FILE.VARIABLE"
         )
-    return name.removeprefix(f"{DEFAULT_TEAM}.")
+    # Names without a team are stored in the folder of a team called so.
+    alone = name.removeprefix(f"{DEFAULT_TEAM}.")
+    return name if "." in alone else alone
 
 
 def is_name(text: str) -> bool:

@@ -91,6 +91,19 @@ def test_a_join_with_external_parts_and_a_parent_comes_back_as_it_was(group: Gro
     assert decode(encode(child, {}), "key") == child
 
 
+def test_the_lines_of_all_parts_are_kept_with_short_names_of_their_files() -> None:
+    group = group_by()
+    restored = decode(encode(group, {}, lambda file: file.rpartition("/")[2]), "key")
+    assert restored == group
+    for before, after in (
+        (group, restored),
+        (group.sources[0].query, restored.sources[0].query),  # type: ignore[union-attr]
+        (group.aggregations[0], restored.aggregations[0]),  # type: ignore[index, union-attr]
+    ):
+        assert (after.place.file, after.place.line) == ("definitions.py", before.place.line)
+    assert decode(encode(group, {}), "key").place.file == "key"
+
+
 def test_the_order_of_selects_stays() -> None:
     group = group_by(sources=[events(selects=select("z", "a", m="1"))])
     restored = decode(encode(group, {}), "key")

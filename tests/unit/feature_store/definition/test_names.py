@@ -125,6 +125,11 @@ def test_a_name_is_read_in_every_form_that_people_write(text: str) -> None:
     assert parse_name(text) == "quickstart.returns.v1"
 
 
+def test_names_without_a_team_and_those_of_the_team_default_are_apart() -> None:
+    assert parse_name("group_bys/default/sums.json") == "sums"
+    assert parse_name("group_bys/default/file.v1.json") == "default.file.v1"
+
+
 @pytest.mark.parametrize("text", ["", "a b", "../a", "a..b", "x" * 300, "a\n"])
 def test_a_text_that_is_no_name_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="is no name of a definition"):
