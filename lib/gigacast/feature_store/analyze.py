@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from gigacast.errors import ConfigError, MissingExtraError
+from gigacast.feature_store.definition.check_schema import find_schema_problems
 from gigacast.feature_store.definition.expression import tables_in, translate
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.join import Join
@@ -18,6 +19,7 @@ from gigacast.feature_store.definition.name import (
     longest_window_days,
     name_of,
 )
+from gigacast.feature_store.definition.problem import refusal
 from gigacast.feature_store.definition.source import Query
 from gigacast.feature_store.definition.staging_query import StagingQuery
 from gigacast.feature_store.rows import count_rows, read_rows, read_schema
@@ -159,11 +161,17 @@ def analyze(definition: Definition, tables: Tables, *, days: int = 7) -> Analysi
     ------
     DataNotFoundError
         If a table has no files.
+    DefinitionError
+        If a table lacks a column, or has one of a type that an operation does not take.
     ConfigError
         If an expression cannot be run on its table.
     """
     readings = list(_readings(definition, tables))
     facts = tuple(_describe(reading) for reading in readings)
+    if not isinstance(definition, StagingQuery):
+        schemas = {fact.table: fact.columns for fact in facts}
+        if problems := find_schema_problems(definition, schemas):
+            raise refusal(problems)
     hot = tuple(key for reading in readings for key in _hot_keys(reading, days))
     return Analysis(definition, facts, hot, _cost(definition, readings, facts))
 

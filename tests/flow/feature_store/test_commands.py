@@ -144,23 +144,32 @@ def users_with_key(tmp_path: Path, expression: str) -> Path:
 def test_analyze_names_the_definition_of_an_expression_that_its_table_does_not_take(
     lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = users_with_key(tmp_path, "no_such_column + 1")
+    file = users_with_key(tmp_path, "no_such_function(user_id)")
     assert command("compile", str(file), lake=lake) == 0
     assert command("analyze", "quickstart.users.v1", lake=lake) == 2
     errors = capsys.readouterr().err
-    assert "quickstart.users.v1 on table data.users" in errors
-    assert "no_such_column" in errors
+    assert "group_bys/quickstart/users.py:6: quickstart.users.v1 on table data.users" in errors
+    assert "no_such_function" in errors.lower()
 
 
-def test_a_definition_reads_no_file_of_this_machine(
+def test_analyze_refuses_columns_that_a_table_does_not_have_by_their_line(
     lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    secret = tmp_path / "secret.csv"
-    secret.write_text("a\n1\n")
-    file = users_with_key(tmp_path, f"(SELECT max(a) FROM `{secret}`)")
+    file = users_with_key(tmp_path, "usr_id + 1")
     assert command("compile", str(file), lake=lake) == 0
     assert command("analyze", "quickstart.users.v1", lake=lake) == 2
-    assert "quickstart.users.v1 on table data.users" in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    place = "group_bys/quickstart/users.py:6: group-by quickstart.users.v1"
+    assert f"{place}: data.users has no column usr_id" in errors
+    assert "hint: did you mean user_id" in errors
+
+
+def test_an_expression_reads_no_other_table_and_no_file(
+    lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = users_with_key(tmp_path, "(SELECT max(user_id) FROM `/etc/passwd`)")
+    assert command("compile", str(file), lake=lake) == 2
+    assert "a query is in the expression" in capsys.readouterr().err
 
 
 def test_lineage_of_one_column_or_all(compiled: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,9 @@ def parse_expression(text: str) -> "exp.Expression":
     if len(projections) != 1 or set(_parts(tree)) != {"expressions"}:
         raise ConfigError(f"{_shown(text)}: expected one SQL expression")
     value: exp.Expression = projections[0].this
+    if value.find(load_sqlglot().exp.Query):
+        # It would read tables that no definition names, or files of the machine that computes.
+        raise ConfigError(f"{_shown(text)}: a query is in the expression")
     return value
 
 
