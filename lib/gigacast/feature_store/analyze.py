@@ -179,7 +179,7 @@ def analyze(definition: Definition, tables: Tables, *, days: int = 7) -> Analysi
 def _readings(definition: Definition, tables: Tables) -> Iterator[_Reading]:
     if isinstance(definition, StagingQuery):
         for name in tables_in(definition.query):
-            yield _reading(tables, name, "query", Query(), {}, 1)
+            yield _reading(tables, name, "query", Query(), {}, 0)
         return
     if isinstance(definition, GroupBy):
         yield from _group_by_readings(definition, tables)
@@ -188,7 +188,7 @@ def _readings(definition: Definition, tables: Tables) -> Iterator[_Reading]:
     selects = definition.left.query.selects or {}
     for name in definition.left.tables:
         left_keys = {key: selects.get(key, key) for key in keys}
-        yield _reading(tables, name, "left", definition.left.query, left_keys, 1)
+        yield _reading(tables, name, "left", definition.left.query, left_keys, 0)
     for part in definition.right_parts:
         yield from _group_by_readings(part.group_by, tables)
 
@@ -345,12 +345,10 @@ def _days_read(reading: _Reading, fact: TableFacts, left: Sequence[str]) -> list
         return []
     if reading.window_days is None:
         return [day for day in fact.rows_by_day if day <= left[-1]]
-    first = left[0]
-    if reading.role != "left":
-        try:
-            first = str(date.fromisoformat(left[0]) - timedelta(days=reading.window_days))
-        except ValueError:
-            first = ""  # days in another form: all of them
+    try:
+        first = str(date.fromisoformat(left[0]) - timedelta(days=reading.window_days))
+    except ValueError:
+        first = ""  # days in another form: all of them
     return [day for day in fact.rows_by_day if not day or first <= day <= left[-1]]
 
 

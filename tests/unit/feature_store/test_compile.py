@@ -12,10 +12,12 @@ from gigacast.feature_store.compile import Compilation, compile_definitions
 from gigacast.feature_store.definition.name import columns_of, name_of
 from gigacast.feature_store.stored import find_stored, list_names
 from gigacast.storage.folder.store import FolderStore
+from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 from tests.support.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
 from tests.support.feature_repository import FILES, with_imports, write_repository
 from tests.support.feature_vectors import SHARED
+from tests.support.moto_server import MotoServer
 
 PURCHASES = "group_bys/quickstart/purchases.py"
 JOIN = "joins/quickstart/training_set.py"
@@ -93,6 +95,38 @@ def test_the_columns_are_those_of_the_expected_training_set(repository: Path, st
     header = expected.read_text().partition("\n")[0].split(",")
     join = find_stored(store, "joins/quickstart/training_set.v1").definition
     assert ["user_id", "ts", *columns_of(join), "ds"] == header
+
+
+def test_definitions_are_stored_in_a_bucket_as_in_a_folder(
+    repository: Path, store: Store, moto_server: MotoServer
+) -> None:
+    bucket = open_store(moto_server.new_address("lake"))
+    for there in (store, bucket):
+        compile_definitions(repository, there)
+        edit(repository, PURCHASES, "online=True", "online=True, description='x'")
+        compile_definitions(repository, there)
+        edit(repository, PURCHASES, "online=True, description='x'", "online=True")
+    assert keys(bucket) == keys(store)
+    assert [bucket.get(key) for key in keys(bucket)] == [store.get(key) for key in keys(store)]
+    assert find_stored(bucket, "quickstart.purchases.v1").definition.description == "x"
+
+
+def test_two_compilations_at_once_do_not_overwrite_each_other(
+    repository: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_definitions(repository, store)
+    edit(repository, PURCHASES, "online=True", "online=True, description='mine'")
+    key = "feature_store/definitions/group_bys/quickstart/purchases.v1.json"
+    put = store.put_if_match
+
+    def overtaken(key: str, content: bytes | Path, etag: str) -> str:
+        store.put(key, store.get(key) + b" ")
+        return put(key, content, etag)
+
+    monkeypatch.setattr(store, "put_if_match", overtaken)
+    with pytest.raises(ConfigError, match="written by another compilation at the same time"):
+        compile_definitions(repository, store)
+    assert b"mine" not in store.get(key)
 
 
 def test_stored_definitions_know_their_lines_and_no_folder_of_the_person(
