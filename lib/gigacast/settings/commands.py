@@ -8,6 +8,7 @@ from gigacast.settings.command import (
     backtest,
     common,
     data,
+    feature_store,
     forecast,
     models,
     quality,
@@ -69,6 +70,9 @@ CLASSES: Mapping[str, type[Any]] = {
     "outlier-flags": quality.OutlierLimits,
     "accuracy-flag": quality.AccuracyOption,
     "clean-flags": quality.CleanFlags,
+    "compile-flags": feature_store.CompileOptions,
+    "analyze-flags": feature_store.AnalyzeOptions,
+    "lineage-flags": feature_store.LineageOptions,
 }
 """Classes of the options of single commands, by the words that name their tables in the guide."""
 

@@ -1,18 +1,15 @@
 """``gigacast feature-store``: definitions of features, compiled and inspected."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import click
 
 from gigacast.cli.commands import FEATURE_COMMANDS
-from gigacast.cli.flags import config_option, json_option, read_settings, settings_flags
+from gigacast.cli.flags import read_settings
 from gigacast.cli.lake import lake_address
 from gigacast.cli.lazy import LazyGroup
 from gigacast.feature_store.table import Tables
-
-_PLACE = ("bucket", "prefix", "endpoint_url", "region")
 
 
 @click.group("feature-store", cls=LazyGroup, homes=FEATURE_COMMANDS, invoke_without_command=True)
@@ -32,11 +29,6 @@ def feature_store(context: click.Context) -> None:
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
-
-
-def placed(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the flags for the address of the feature store, and ``--json``."""
-    return settings_flags(*_PLACE)(config_option(json_option(command)))
 
 
 def open_tables(flags: dict[str, Any]) -> Tables:

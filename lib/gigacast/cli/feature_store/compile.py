@@ -6,7 +6,9 @@ from typing import Any
 
 import click
 
-from gigacast.cli.feature_store.command import open_tables, placed, print_json
+from gigacast.cli.feature_store.command import open_tables, print_json
+from gigacast.cli.flags import flags_of, place_options
+from gigacast.cli.help import Command
 from gigacast.errors import DefinitionError
 from gigacast.feature_store.compile import compile_definitions
 from gigacast.feature_store.document import (
@@ -15,18 +17,15 @@ from gigacast.feature_store.document import (
     problems_document,
 )
 from gigacast.report.terminal import say, show
+from gigacast.settings.command.feature_store import CompileOptions
+from gigacast.settings.flag import take
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--force", is_flag=True, help="Change definitions that are online, or that others use."
-)
-@click.option("--show", "lists_names", is_flag=True, help="List the names of features and tables.")
-@placed
-def compile(  # noqa: A001 - the command's name
-    path: Path, force: bool, lists_names: bool, as_json: bool, **flags: Any
-) -> None:
+@flags_of(CompileOptions)
+@place_options
+def compile(path: Path, as_json: bool, **flags: Any) -> None:  # noqa: A001 - the command's name
     """Check the definitions of PATH, a Python file or a folder, and store them as JSON.
 
     The files are Python programs and run with your rights: compile only what you trust. If one
@@ -37,9 +36,10 @@ def compile(  # noqa: A001 - the command's name
       gigacast feature-store compile joins/quickstart/training_set.py --bucket my-bucket
       gigacast feature-store compile . --show --bucket my-bucket
     """  # noqa: D301 - the mark of click for lines that are not wrapped
+    options = take(CompileOptions, flags)
     store = open_tables(flags).store
     try:
-        compilation = compile_definitions(path, store, force=force)
+        compilation = compile_definitions(path, store, force=options.force)
     except DefinitionError as error:
         if len(error.problems) > 1:
             show(problems_document(error.problems), sys.stderr)
@@ -49,4 +49,4 @@ def compile(  # noqa: A001 - the command's name
         return
     for warning in compilation.warnings:
         say(f"warning: {warning}", err=True)
-    show(compilation_document(compilation, lists_names=lists_names))
+    show(compilation_document(compilation, lists_names=options.lists_names))

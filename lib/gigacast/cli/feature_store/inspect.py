@@ -4,7 +4,9 @@ from typing import Any
 
 import click
 
-from gigacast.cli.feature_store.command import open_tables, placed, print_json
+from gigacast.cli.feature_store.command import open_tables, print_json
+from gigacast.cli.flags import flags_of, place_options
+from gigacast.cli.help import Command
 from gigacast.errors import ConfigError
 from gigacast.feature_store.analyze import analyze as analyze_definition
 from gigacast.feature_store.document import (
@@ -19,13 +21,15 @@ from gigacast.feature_store.document import (
 from gigacast.feature_store.lineage import outputs_of, trace
 from gigacast.feature_store.stored import all_stored, find_stored, list_names
 from gigacast.report.terminal import show as render
+from gigacast.settings.command.feature_store import AnalyzeOptions, LineageOptions
+from gigacast.settings.flag import take
 
 name_argument = click.argument("name")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("name", required=False)
-@placed
+@place_options
 def show(name: str | None, as_json: bool, **flags: Any) -> None:
     """Show the compiled definition NAME with its features and tables, or list all."""
     store = open_tables(flags).store
@@ -43,38 +47,36 @@ def show(name: str | None, as_json: bool, **flags: Any) -> None:
         render(definition_document(stored))
 
 
-@click.command()
+@click.command(cls=Command)
 @name_argument
-@click.option(
-    "--days",
-    type=click.IntRange(1),
-    default=7,
-    show_default=True,
-    help="Newest days of each table that are read for hot keys.",
-)
-@placed
-def analyze(name: str, days: int, as_json: bool, **flags: Any) -> None:
+@flags_of(AnalyzeOptions)
+@place_options
+def analyze(name: str, as_json: bool, **flags: Any) -> None:
     """Describe the tables of NAME: columns, rows, hot keys, and the cost of a backfill.
 
     Rows are counted in all files of the tables; of Parquet only the footers are read.
     """
+    options = take(AnalyzeOptions, flags)
     tables = open_tables(flags)
-    analysis = analyze_definition(find_stored(tables.store, name).definition, tables, days=days)
+    analysis = analyze_definition(
+        find_stored(tables.store, name).definition, tables, days=options.days
+    )
     if as_json:
         print_json(analysis_json(analysis))
     else:
         render(analysis_document(analysis))
 
 
-@click.command()
+@click.command(cls=Command)
 @name_argument
-@click.option("--column", help="Only this column; all by default.")
-@placed
-def lineage(name: str, column: str | None, as_json: bool, **flags: Any) -> None:
+@flags_of(LineageOptions)
+@place_options
+def lineage(name: str, as_json: bool, **flags: Any) -> None:
     """Trace the columns of NAME to the columns of tables.
 
     Tables that a compiled definition makes are followed to the tables that it reads.
     """
+    column = take(LineageOptions, flags).column
     store = open_tables(flags).store
     definition = find_stored(store, name).definition
     columns = trace(definition, outputs_of(all_stored(store)))
