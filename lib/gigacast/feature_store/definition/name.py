@@ -244,11 +244,6 @@ def part_columns(part: JoinPart) -> tuple[str, ...]:
     return tuple(f"{part_name(part)}_{name}" for name in group_by_columns(part.group_by))
 
 
-def label_columns(part: JoinPart) -> tuple[str, ...]:
-    """Return the names of labels in the table of labels."""
-    return part_columns(part)
-
-
 def external_columns(part: ExternalPart) -> tuple[str, ...]:
     """Return the names of an external part's features: ``ext_{prefix}_{name}_{field}``."""
     prefix = f"{part.prefix}_" if part.prefix else ""
