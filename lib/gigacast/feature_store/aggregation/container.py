@@ -73,6 +73,8 @@ def find_shape(
         )
     if element_wise and not is_list(column):
         raise SchemaError(f"element-wise {call.name} needs lists, not {column}")
+    if by_key and not pat.is_string(column.key_type):
+        raise SchemaError(f"keys of maps are texts, not {column.key_type}")
     if by_key:
         shape = Shape(column.item_type, by_key=True)
     elif element_wise:
@@ -142,7 +144,8 @@ class ColumnAggregator:
             features = {key: self.operation.finish(state[key]) for key in ordered}
             return {key: value for key, value in features.items() if value is not None} or None
         if self.shape.element_wise:
-            return [None if part is None else self.operation.finish(part) for part in state]
+            places = [None if part is None else self.operation.finish(part) for part in state]
+            return places if any(place is not None for place in places) else None
         return sane(self.operation.finish(state))
 
     def encode(self, state: Any) -> Any:

@@ -111,7 +111,8 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pat.is_integer(kind) or pat.is_floating(kind))
 
 
-def _is_ordered(kind: pa.DataType) -> bool:
+def is_ordered(kind: pa.DataType) -> bool:
+    """Return whether values of a type have an order of their own."""
     temporal = pat.is_date(kind) or pat.is_timestamp(kind) or pat.is_time(kind)
     text = pat.is_string(kind) or pat.is_large_string(kind)
     binary = pat.is_binary(kind) or pat.is_large_binary(kind)
@@ -120,7 +121,7 @@ def _is_ordered(kind: pa.DataType) -> bool:
 
 
 def _is_plain(kind: pa.DataType) -> bool:
-    return _is_ordered(kind) or bool(pat.is_list(kind) and _is_ordered(kind.value_type))
+    return is_ordered(kind) or bool(pat.is_list(kind) and is_ordered(kind.value_type))
 
 
 def _double(kind: pa.DataType, call: Call) -> pa.DataType:
@@ -165,7 +166,7 @@ def _best(greatest: bool) -> Build:
 
 _MOMENT = partial(Kind, output=_double, accepts=_is_number)
 _TIMED = partial(Kind, accepts=_is_plain, timed=True)
-_VALUES = partial(Kind, accepts=_is_ordered)
+_VALUES = partial(Kind, accepts=is_ordered)
 
 OPERATIONS: dict[str, Kind] = {
     "COUNT": _VALUES(lambda call, kind: Count(), _count, deletable=True),

@@ -8,8 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
+from gigacast.errors import SchemaError
 from gigacast.feature_store.aggregation import codec
-from gigacast.feature_store.aggregation.container import ColumnAggregator, find_output, find_shape
+from gigacast.feature_store.aggregation.container import (
+    ColumnAggregator,
+    Shape,
+    find_output,
+    find_shape,
+)
 from gigacast.feature_store.aggregation.operation import Call
 from gigacast.feature_store.aggregation.value import Value
 
@@ -45,13 +51,31 @@ class Part:
 
     def output(self, schema: pa.Schema) -> pa.DataType:
         """Return the type of the feature over a source of that schema."""
-        return find_output(self.call, self._shape(schema))
+        return find_output(self.call, self.shape(schema))
 
     def aggregator(self, schema: pa.Schema) -> ColumnAggregator:
         """Return the states of this aggregation over a source of that schema."""
-        return ColumnAggregator(self.call, self._shape(schema))
+        return ColumnAggregator(self.call, self.shape(schema))
 
-    def _shape(self, schema: pa.Schema) -> Any:
+    def shape(self, schema: pa.Schema) -> Shape:
+        """Return how the column's values reach the operation.
+
+        Raises
+        ------
+        SchemaError
+            If a column is missing, or its type cannot be aggregated so.
+        """
+        for name in filter(None, (self.column, self.bucket)):
+            if schema.get_field_index(name) < 0:
+                raise SchemaError(
+                    f"{self.name}: there is no column {name!r}",
+                    hint=f"columns of the source: {', '.join(schema.names)}",
+                )
+        if self.bucket and not pat.is_string(schema.field(self.bucket).type):
+            raise SchemaError(
+                f"{self.name}: buckets are texts, not {schema.field(self.bucket).type}",
+                hint=f"cast {self.bucket} to a text in the source's selects",
+            )
         return find_shape(
             self.call,
             schema.field(self.column).type,

@@ -10,9 +10,9 @@ from gigacast.feature_store.aggregation.value import NAN, Value, canonical, rank
 class Count:
     """Number of values; deletes count down."""
 
-    def update(self, state: int | None, value: Value, time: int) -> int:
+    def update(self, state: int | None, value: Value, time: int) -> int | None:
         """Return the state with a value more."""
-        return (state or 0) + 1
+        return ((state or 0) + 1) or None
 
     def delete(self, state: int | None, value: Value, time: int) -> int | None:
         """Return the state with a value less."""
