@@ -5,8 +5,9 @@ each operation answers all ranges at once. The answers have the bits of the stat
 order of rows and whatever other rows there are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -137,8 +138,7 @@ def _aggregate_source(
     windows: dict[int | None, Ranges],
 ) -> dict[str, pa.Array]:
     """Return the features of parts that aggregate the same values."""
-    places = make_places(source) if shape.element_wise else None
-    items = None if places else make_items(source, shape)
+    answer = _answer_places(source) if shape.element_wise else _answer_items(source, shape)
     calls: dict[Call, list[Part]] = {}
     for part in parts:
         calls.setdefault(with_default(part.call), []).append(part)
@@ -146,16 +146,25 @@ def _aggregate_source(
     for call, members in calls.items():
         # All windows of an operation in one pass over its tables.
         ranges = _stack([windows[part.window_ms] for part in members])
-        if places:
-            values = _run_places(places, ranges, call)
-        elif shape.by_key or shape.by_bucket:
-            values = _run_groups(items, ranges, call)
-        else:
-            values = _sane(run(items.block, items.move(ranges), call))
+        values = answer(ranges, call)
         width = len(ranges) // len(members)
         for n, part in enumerate(members):
             features[part.name] = values[n * width : (n + 1) * width]
     return features
+
+
+Answer = Callable[[Ranges, Call], pa.Array]
+
+
+def _answer_places(source: SortedRows) -> Answer:
+    return partial(_run_places, make_places(source))
+
+
+def _answer_items(source: SortedRows, shape: Shape) -> Answer:
+    items = make_items(source, shape)
+    if items.group is not None:
+        return partial(_run_groups, items)
+    return lambda ranges, call: _sane(run(items.block, items.move(ranges), call))
 
 
 def _stack(ranges: Sequence[Ranges]) -> Ranges:

@@ -300,4 +300,5 @@ def to_objects(sums: Sums) -> NDArray[np.object_]:
     # A fixed-width byte string drops zeros at its end, which are the highest digits: no harm.
     texts = narrow.view(f"S{4 * len(words)}").ravel()
     whole = np.frompyfunc(lambda text: int.from_bytes(text, "little"), 1, 1)(texts)
-    return np.where(negative, -whole, whole)
+    signed: NDArray[np.object_] = np.where(negative, -whole, whole)
+    return signed

@@ -8,6 +8,7 @@ wavelet matrix", 2012.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +33,8 @@ class Level:
     """
 
     bit: int
-    zeros: NDArray[np.signedinteger]
-    moved: NDArray[np.signedinteger] | None = None
+    zeros: NDArray[Any]
+    moved: NDArray[Any] | None = None
 
     def below(self, at: Ints) -> tuple[Ints, Ints]:
         """Return where places go in the level below if they follow a zero, or a one."""
