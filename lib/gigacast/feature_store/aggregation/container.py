@@ -109,6 +109,7 @@ class ColumnAggregator:
     def __init__(self, call: Call, shape: Shape) -> None:
         self.shape = shape
         self.operation = make_operation(call, shape.values)
+        self._exact = find_kind(call).exact
         self._keyed = shape.by_key or shape.by_bucket
 
     def update(self, state: Any, value: Value, time: int, bucket: Value = None) -> Any:
@@ -121,18 +122,21 @@ class ColumnAggregator:
 
     def merge(self, left: Any, right: Any) -> Any:
         """Return the state of the rows of two states; either may be absent."""
-        if left is None or right is None:
-            return right if left is None else left
+        if left is None and right is None:
+            return None
         if self._keyed:
-            merged = dict(left)
-            for key, state in right.items():
-                _put(merged, key, self._merge(merged.get(key), state))
+            mine, theirs = left or {}, right or {}
+            merged = {}
+            for key in {**mine, **theirs}:
+                _put(merged, key, self._merge(mine.get(key), theirs.get(key)))
             return merged or None
         if self.shape.element_wise:
+            left = [None] * len(right) if left is None else left
+            right = [None] * len(left) if right is None else right
             _check_places(left, right)
             places = [self._merge(*pair) for pair in zip(left, right, strict=True)]
             return places if any(place is not None for place in places) else None
-        return self.operation.merge(left, right)
+        return self._merge(left, right)
 
     def finish(self, state: Any) -> Value:
         """Return the feature of a state; NaN and infinity are null but within buckets and maps."""
@@ -171,9 +175,13 @@ class ColumnAggregator:
         return self.operation.decode(stored)
 
     def _merge(self, left: Any, right: Any) -> Any:
-        if left is None or right is None:
-            return right if left is None else left
-        return self.operation.merge(left, right)
+        if left is not None and right is not None:
+            return self.operation.merge(left, right)
+        state = right if left is None else left
+        # An update reuses a sketch, and must not reach into the states that were merged.
+        if state is None or self._exact:
+            return state
+        return self.operation.decode(self.operation.encode(state))
 
     def _step(self, step: Step, state: Any, row: tuple[Value, int, Value]) -> Any:
         value, time, bucket = row
