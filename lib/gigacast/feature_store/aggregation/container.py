@@ -126,7 +126,7 @@ class ColumnAggregator:
             return None
         if self._keyed:
             mine, theirs = left or {}, right or {}
-            merged = {}
+            merged: dict[Value, Any] = {}
             for key in {**mine, **theirs}:
                 _put(merged, key, self._merge(mine.get(key), theirs.get(key)))
             return merged or None

@@ -196,7 +196,8 @@ def _hash(column: pa.Array) -> NDArray[np.uint64]:
     # A sum of weighted bytes by place; wrapping differences of totals are exact.
     totals = np.zeros(count + 1, np.uint64)
     np.cumsum((content.astype(np.uint64) + np.uint64(1)) * _WEIGHTS[place % 1024], out=totals[1:])
-    return totals[edges[1:] - edges[0]] - totals[edges[:-1] - edges[0]]
+    hashes: NDArray[np.uint64] = totals[edges[1:] - edges[0]] - totals[edges[:-1] - edges[0]]
+    return hashes
 
 
 def _aggregate_groups(
