@@ -104,7 +104,7 @@ def _sum(block: Block, ranges: Ranges, call: Call) -> pa.Array:
     null = block.count(ranges) == 0
     if block.array.dtype.kind == "f":
         return _nullable(_float_sums(block, ranges), null)
-    return _nullable(_whole_sums(block, ranges), null)
+    return _nullable(sum_whole(block, ranges), null)
 
 
 def _average(block: Block, ranges: Ranges, call: Call) -> pa.Array:
@@ -117,7 +117,14 @@ def _average(block: Block, ranges: Ranges, call: Call) -> pa.Array:
     return _nullable(sums / np.where(null, 1, count), null)
 
 
-def _whole_sums(block: Block, ranges: Ranges) -> Ints:
+def sum_whole(block: Block, ranges: Ranges) -> Ints:
+    """Return the sums of integers over ranges.
+
+    Raises
+    ------
+    DataError
+        If a sum does not fit 64 bits.
+    """
     sums = sum_ranges(block.numbers, ranges, reverse=block.reverse)
     if not fits(sums):
         raise DataError(
