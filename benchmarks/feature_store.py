@@ -8,8 +8,8 @@ SUM, COUNT and MAX over windows of 1 hour, 7 days and 30 days, each from its hop
 DuckDB runs the plan of tiles (5 minutes, hours, days, and the rows of the last tile), and at small
 sizes a union with a range window; pandas slices sorted rows per query, as its users write it. Each
 measurement is a process of its own: CPU seconds of its threads, and its peak of memory. All answers
-must be equal.
-MEMORY_MIB is the kernel's limit of memory, 1024 by default; more rows go to disk. At the end the cost of every operation is listed.
+must be equal. MEMORY_MIB is the kernel's limit of memory, 1024 by default; more rows go to disk. At
+the end the cost of every operation is listed.
 """
 
 import argparse

@@ -199,10 +199,11 @@ def _choose(slots: _Slots, part: Part, schema: pa.Schema) -> Mask:
         chosen[1:] = (ordered[1:] != ordered[:-1]) | (codes[order[1:]] != codes[order[:-1]])
     else:
         k = with_default(part.call).k or 1
-        side = "left" if name in _FROM_START else "right"
-        edge = np.searchsorted(ordered, ordered, side)
-        place = np.arange(len(order))
-        chosen = (place - edge if name in _FROM_START else edge - 1 - place) < k
+        if name in _FROM_START:
+            rank = np.arange(len(order)) - np.searchsorted(ordered, ordered, "left")
+        else:
+            rank = np.searchsorted(ordered, ordered, "right") - 1 - np.arange(len(order))
+        chosen = rank < k
     mask = np.zeros(len(valid), np.bool_)
     mask[places[order[chosen]]] = True
     return mask
