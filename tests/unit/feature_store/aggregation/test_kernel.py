@@ -45,7 +45,7 @@ def features_of(operation: str) -> list[Feature]:
 
 
 def check(features: list[Feature], events: list[Event], rng: random.Random) -> None:
-    queries = make_queries(rng, events, 60)
+    queries = make_queries(rng, events, 40)
     for feature in features:
         windowed = [replace(feature, window_ms=window) for window in WINDOWS]
         parts = [replace(to_part(f), name=str(n)) for n, f in enumerate(windowed)]
@@ -58,7 +58,7 @@ def check(features: list[Feature], events: list[Event], rng: random.Random) -> N
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_every_operation_equals_brute_force(operation: str) -> None:
     rng = random.Random(operation)
-    check(features_of(operation), make_events(rng, 250), rng)
+    check(features_of(operation), make_events(rng, 160), rng)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -66,7 +66,7 @@ def test_reversals_subtract_where_the_operation_can_and_are_ignored_elsewhere(
     operation: str,
 ) -> None:
     rng = random.Random(operation)
-    check(features_of(operation), make_events(rng, 250, reversals=0.3), rng)
+    check(features_of(operation), make_events(rng, 160, reversals=0.3), rng)
 
 
 @pytest.mark.parametrize("operation", [name for name, kind in OPERATIONS.items() if kind.exact])

@@ -44,7 +44,7 @@ def state_of(states: RowState, content: Rows) -> list[Any]:
 
 
 @pytest.mark.parametrize("operation", EXACT)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(rows, rows, rows)
 def test_merging_is_commutative_and_associative_to_the_bit(
     operation: str, a: Rows, b: Rows, c: Rows
@@ -59,7 +59,7 @@ def test_merging_is_commutative_and_associative_to_the_bit(
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@settings(max_examples=15)
+@settings(max_examples=8)
 @given(rows, rows)
 def test_merging_leaves_both_states_as_they_are(operation: str, a: Rows, b: Rows) -> None:
     states = states_of(operation)
@@ -73,7 +73,7 @@ def test_merging_leaves_both_states_as_they_are(operation: str, a: Rows, b: Rows
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(rows)
 def test_decoding_is_the_inverse_of_encoding(operation: str, content: Rows) -> None:
     states = states_of(operation)
@@ -85,7 +85,7 @@ def test_decoding_is_the_inverse_of_encoding(operation: str, content: Rows) -> N
 
 
 @pytest.mark.parametrize("operation", DELETABLE)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(rows, rows, st.randoms())
 def test_deletes_undo_updates_in_any_order(
     operation: str, kept: Rows, removed: Rows, rng: random.Random

@@ -48,8 +48,8 @@ def crowded(rng: random.Random, events: list[Event]) -> list[Event]:
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_tiles_and_later_rows_give_the_bits_of_all_rows(operation: str, reversals: float) -> None:
     rng = random.Random(operation)
-    events = crowded(rng, make_events(rng, 400, reversals=reversals))
-    queries = [(k, max(at, UNTIL)) for k, at in make_queries(rng, events, 60)]
+    events = crowded(rng, make_events(rng, 300, reversals=reversals))
+    queries = [(k, max(at, UNTIL)) for k, at in make_queries(rng, events, 40)]
     parts = [
         replace(to_part(replace(f, window_ms=window)), name=f"{n}:{window}")
         for n, f in enumerate(features_of(operation))
