@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from gigacast.errors import DataError
 from gigacast.feature_store.aggregation import exact
 from gigacast.feature_store.aggregation.block import Block, move_ranges, running_count
-from gigacast.feature_store.aggregation.doubling import extreme_of_ranges
 from gigacast.feature_store.aggregation.limbs import (
     Ranges,
     fits,
@@ -155,6 +154,38 @@ def _count_where(block: Block, ranges: Ranges, chosen: NDArray[np.bool_]) -> Int
     totals = np.zeros(len(signs) + 1, np.int64)
     np.cumsum(signs, out=totals[1:])
     return totals[ranges.stop] - totals[ranges.start]
+
+
+def extreme_of_ranges(
+    choose: Callable[..., Any], values: NDArray[np.int64], ranges: Ranges
+) -> NDArray[np.int64]:
+    """Return the least or greatest value of ranges that are not empty.
+
+    A range is covered by two spans of the greatest power of two within it. They may overlap, since
+    a value that is seen twice changes nothing. One table is in memory at a time.
+
+    Parameters
+    ----------
+    choose : ufunc
+        ``np.minimum`` or ``np.maximum``.
+    values : array of int64, shape (rows,)
+        Values.
+    ranges : Ranges
+        Ranges of rows.
+    """
+    result = np.empty(len(ranges), np.int64)
+    level = np.frexp((ranges.stop - ranges.start).astype(np.float64))[1] - 1
+    order = np.argsort(level.astype(np.int8), kind="stable")
+    cuts = np.searchsorted(level[order], np.arange(int(level.max(initial=-1)) + 2))
+    table = values
+    for depth in range(len(cuts) - 1):
+        half = 1 << depth
+        chosen = order[cuts[depth] : cuts[depth + 1]]
+        if len(chosen):
+            result[chosen] = choose(table[ranges.start[chosen]], table[ranges.stop[chosen] - half])
+        if depth + 2 < len(cuts):
+            table = choose(table[:-half], table[half:])
+    return result
 
 
 def _extreme(choose: Any) -> Run:

@@ -1,7 +1,7 @@
 """Aggregation of more rows than fit in memory: keys in groups, on disk in a temporary folder."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.types as pat
 from numpy.typing import NDArray
 
+from gigacast.errors import DataError
 from gigacast.feature_store.aggregation.kernel import Queries, Rows, aggregate
 from gigacast.feature_store.aggregation.row_state import Part
 
@@ -242,9 +243,8 @@ def _batch_groups(files: Sequence[_Group], limits: Limits) -> Iterator[tuple[int
 Task = tuple[Queries, list[Path], Columns, Sequence[Part]]
 
 
-def _run_task(
-    queries: Queries, paths: list[Path], columns: Columns, parts: Sequence[Part]
-) -> pa.Table:
+def _run_task(task: Task) -> pa.Table:
+    queries, paths, columns, parts = task
     tables = []
     for path in paths:
         with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
@@ -252,15 +252,26 @@ def _run_task(
     return aggregate(queries, columns.rows(pa.concat_tables(tables)), parts)
 
 
+def _run_numbered(task: tuple[int, Task]) -> pa.Table:
+    return _run_task(task[1])
+
+
+def _make_worker() -> Callable[[tuple[int, Task]], pa.Table]:
+    return _run_numbered
+
+
 def _run_tasks(tasks: Sequence[Task], n_jobs: int) -> list[pa.Table]:
     if n_jobs == 1:
-        return [_run_task(*task) for task in tasks]
-    import joblib  # noqa: PLC0415 (slow to import, and not needed by one process)
+        return [_run_task(task) for task in tasks]
+    # Slow to import, and not needed by a single process.
+    from gigacast.runtime.parallel import JoblibExecutor  # noqa: PLC0415
 
-    results: list[pa.Table] = joblib.Parallel(n_jobs=n_jobs)(
-        joblib.delayed(_run_task)(*task) for task in tasks
-    )
-    return results
+    tables: dict[int, pa.Table] = {}
+    for outcome in JoblibExecutor(n_jobs).run([*enumerate(tasks)], _make_worker):
+        if outcome.failure is not None:
+            raise DataError(outcome.failure.message, hint=outcome.failure.hint)
+        tables[outcome.task[0]] = outcome.result
+    return [tables[n] for n in range(len(tasks))]
 
 
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
