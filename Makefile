@@ -60,6 +60,7 @@ bench-full: $(STAMP) ## The same up to a million series, planning and reading (h
 	$(BIN)/python benchmarks/clean.py --files 1
 	$(BIN)/python benchmarks/codecs.py
 	$(BIN)/python benchmarks/features.py
+	$(BIN)/python benchmarks/feature_store.py
 	$(BIN)/python benchmarks/store_clients.py
 
 bench-gpu: $(STAMP) ## Measure all GPUs of this machine: speed, busy share, ceiling (an hour)

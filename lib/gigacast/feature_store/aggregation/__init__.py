@@ -1,0 +1,1 @@
+"""Aggregations: mergeable states for serving, and a vectorised kernel that gives the same bits."""

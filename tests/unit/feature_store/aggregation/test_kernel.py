@@ -1,0 +1,140 @@
+"""The kernel gives the features that loops over the rows of each window give, to the bit."""
+
+import random
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from gigacast.feature_store.aggregation.kernel import aggregate
+from gigacast.feature_store.aggregation.operation import OPERATIONS
+from gigacast.feature_store.aggregation.row_state import RowState, plain_values
+from tests.support.feature_oracle import DAY, HOUR, Event, Feature, feature_at, window_start
+from tests.unit.feature_store.aggregation.feature_data import (
+    SCHEMA,
+    START,
+    WINDOWS,
+    from_arrow,
+    make_events,
+    make_queries,
+    make_row,
+    to_part,
+    to_queries,
+    to_rows,
+    with_pairs,
+)
+
+NUMERIC = {"SUM", "AVERAGE", "VARIANCE", "SKEW", "KURTOSIS", "APPROX_PERCENTILE"}
+TIMED = {"FIRST", "LAST", "FIRST_K", "LAST_K"}
+SIZES = {"FIRST_K": 3, "LAST_K": 3, "TOP_K": 3, "BOTTOM_K": 2, "APPROX_HISTOGRAM_K": 3}
+LEVELS = (0.0, 0.25, 0.5, 0.9, 1.0)
+
+
+def features_of(operation: str) -> list[Feature]:
+    """Return an operation over every kind of column that it takes, and every container."""
+    base = Feature(operation, "number", SIZES.get(operation), percentiles=LEVELS)
+    numbers = ["whole", "narrow", "number", "single", "numbers", "table"]
+    others = [] if operation in NUMERIC else ["text", "flag", "raw", "texts"]
+    features = [replace(base, column=column) for column in numbers + others]
+    features += [replace(base, column=column, bucket="bucket") for column in ("number", "numbers")]
+    features.append(replace(base, column="vector", element_wise=True))
+    if operation in {"HISTOGRAM", "BOUNDED_UNIQUE_COUNT"}:
+        features.append(replace(base, k=2))
+    return features
+
+
+def check(features: list[Feature], events: list[Event], rng: random.Random) -> None:
+    queries = make_queries(rng, events, 40)
+    for feature in features:
+        windowed = [replace(feature, window_ms=window) for window in WINDOWS]
+        parts = [replace(to_part(f), name=str(n)) for n, f in enumerate(windowed)]
+        table = aggregate(to_queries(queries), to_rows(events), parts)
+        for n, wanted in enumerate(windowed):
+            brute = [with_pairs(feature_at(wanted, events, key, at)) for key, at in queries]
+            assert from_arrow(table[str(n)]) == brute, wanted
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_every_operation_equals_brute_force(operation: str) -> None:
+    rng = random.Random(operation)
+    check(features_of(operation), make_events(rng, 160), rng)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_reversals_subtract_where_the_operation_can_and_are_ignored_elsewhere(
+    operation: str,
+) -> None:
+    rng = random.Random(operation)
+    check(features_of(operation), make_events(rng, 160, reversals=0.3), rng)
+
+
+@pytest.mark.parametrize("operation", [name for name, kind in OPERATIONS.items() if kind.exact])
+def test_states_merged_in_any_order_equal_brute_force(operation: str) -> None:
+    rng = random.Random(operation)
+    events = make_events(rng, 120, reversals=0.2)
+    columns = to_rows(events).columns
+    rows = [
+        dict(zip(SCHEMA.names, values, strict=True))
+        for values in zip(*(plain_values(columns[name]) for name in SCHEMA.names), strict=True)
+    ]
+    for feature in features_of(operation):
+        windowed = replace(feature, window_ms=7 * DAY)
+        states = RowState([to_part(windowed)], SCHEMA)
+        for key, at in make_queries(rng, events, 12):
+            start = window_start(windowed.window_ms, at)
+            seen = [n for n, e in enumerate(events) if e.key == key and start <= e.time < at]
+            rng.shuffle(seen)
+            if any(part is None for part in key):
+                continue
+            merged = states.empty()
+            for tile in (seen[:5], seen[5:9], seen[9:]):
+                state = states.empty()
+                for n in tile:
+                    step = states.delete if events[n].reverse else states.update
+                    state = step(state, rows[n], events[n].time)
+                merged = states.merge(states.decode(states.encode(state)), merged)
+            brute = with_pairs(feature_at(windowed, events, key, at))
+            assert with_pairs(states.finish(merged)["feature"]) == brute, feature
+
+
+def test_answers_do_not_change_when_other_rows_come_or_rows_change_places() -> None:
+    rng = random.Random(5)
+    events = make_events(rng, 200)
+    queries = [(key, min(at, START + 30 * DAY)) for key, at in make_queries(rng, events, 50)]
+    later = [replace(event, time=event.time + 31 * DAY) for event in make_events(rng, 100)]
+    others = [Event((77, "n77"), event.time, make_row(rng, 77)) for event in make_events(rng, 100)]
+    mixed = [*events, *later, *others]
+    rng.shuffle(mixed)
+    for operation in OPERATIONS:
+        parts = [
+            replace(to_part(replace(f, window_ms=7 * DAY)), name=str(n))
+            for n, f in enumerate(features_of(operation))
+        ]
+        before = aggregate(to_queries(queries), to_rows(events), parts)
+        after = aggregate(to_queries(queries), to_rows(mixed), parts)
+        assert all(
+            from_arrow(before[name]) == from_arrow(after[name]) for name in before.column_names
+        )
+
+
+def test_a_window_begins_on_its_hop_and_ends_before_the_query() -> None:
+    at = START + 30 * DAY + 7 * 60_000
+    times = [at, at - 1, at - HOUR, at - HOUR - 2 * 60_000, at - HOUR - 2 * 60_000 - 1]
+    rows = to_rows(
+        [Event((1, "n1"), time, make_events(random.Random(0), 1)[0].row) for time in times]
+    )
+    rows = replace(rows, columns=pa.table({"one": np.ones(len(times), np.int64)}))
+    part = to_part(Feature("SUM", "one", window_ms=HOUR))
+    table = aggregate(to_queries([((1, "n1"), at)]), rows, [part])
+    # Of the five the one at the query is outside, and the one before the hop's edge.
+    assert table["feature"].to_pylist() == [3]
+
+
+def test_no_rows_and_no_queries_give_nulls_and_no_rows() -> None:
+    events = make_events(random.Random(1), 20)
+    for operation in OPERATIONS:
+        parts = [replace(to_part(f), name=str(n)) for n, f in enumerate(features_of(operation))]
+        nothing = aggregate(to_queries([((1, "n1"), START)]), to_rows([]), parts)
+        assert all(nothing[name].to_pylist() == [None] for name in nothing.column_names)
+        assert aggregate(to_queries([]), to_rows(events), parts).num_rows == 0
