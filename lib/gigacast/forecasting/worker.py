@@ -354,10 +354,9 @@ def read_options(
     task: Task, method: Method, info: ForecasterInfo, *, memory_limit_bytes: int
 ) -> ReadOptions:
     """Return how the inputs of a task are read."""
-    return ReadOptions(
-        columns=method.columns,
+    return replace(
+        method.reading,
         context_length=min(method.context_length or info.context_length, info.context_length),
-        freq=method.frequency,
         min_length=method.min_length,
         # The id of the series of a file without an id column.
         item_id=task.symbol or task.partition.rpartition("/")[2],
@@ -365,9 +364,6 @@ def read_options(
             task.horizon, len(method.levels), memory_limit_bytes, info.device
         ),
         memory_limit_bytes=memory_limit_bytes,
-        timestamp_unit=method.timestamp_unit,
         horizon=task.horizon,
         joint=method.joint_targets,
-        duplicates=method.duplicates,
-        duplicate_share=method.duplicate_share,
     )

@@ -52,6 +52,7 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             "layout": method.layout,
             **_covariate_fields(method),
             **_duplicate_fields(method),
+            **_csv_fields(method),
         },
     )
 
@@ -70,6 +71,11 @@ def _covariate_fields(method: Method) -> dict[str, object]:
     if method.joint_targets:
         fields["joint_targets"] = True
     return fields
+
+
+def _csv_fields(method: Method) -> dict[str, object]:
+    """Return the spec field for the dialect of CSV. Empty if nothing of it is named."""
+    return {"csv": method.csv.named} if method.csv.named else {}
 
 
 def _duplicate_fields(method: Method) -> dict[str, object]:

@@ -11,6 +11,7 @@ from gigacast.core.time.number import NumberRange
 from gigacast.core.time.zone import named_zone
 from gigacast.errors import SchemaError
 from gigacast.series.columns import is_category_type, is_list_type
+from gigacast.series.csv.read import check_same_form
 from gigacast.series.decode import Decoder
 from gigacast.series.formats import Limits, OpenTable
 from gigacast.series.identity import id_type
@@ -46,6 +47,7 @@ def agree(tables: Sequence[OpenTable], options: ReadOptions, limits: Limits) -> 
     SchemaError
         If a source differs; the message names it.
     """
+    check_same_form([table.csv for table in tables if table.csv is not None])
     targets = _agreed_targets(tables)
     kind = _agreed_id_type(tables)
     item_id = options.item_id or _UNNAMED

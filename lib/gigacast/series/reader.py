@@ -72,8 +72,7 @@ class SeriesReader:
         """
         self.stats = ReadStats()
         limits = Limits(_batch_rows(self._options, 1), self._options.memory_limit_bytes)
-        opened = [open_table(source, self._options.columns, limits) for source in self._sources]
-        tables = [table for table in opened if table is not None]
+        tables = self._open(limits)
         if tables:
             with _decoding(tables[0].source.name):
                 agreement = agree(tables, self._options, limits)
@@ -94,8 +93,7 @@ class SeriesReader:
         """
         self.stats = ReadStats()
         limits = Limits(_batch_rows(self._options, 1), self._options.memory_limit_bytes)
-        opened = [open_table(source, self._options.columns, limits) for source in self._sources]
-        tables = [table for table in opened if table is not None]
+        tables = self._open(limits)
         if not any(table.source.primary for table in tables):
             return
         self.stats.bytes_read = sum(table.size_bytes for table in tables)
@@ -109,6 +107,12 @@ class SeriesReader:
         yield from _rebatch(self._regular(items, agreement), size)
         self.check_conflicts()
         check_fit(self.stats, self._options.freq, self._sources[0].name)
+
+    def _open(self, limits: Limits) -> list[OpenTable]:
+        """Open the sources that have rows."""
+        columns, csv = self._options.columns, self._options.csv
+        opened = [open_table(source, columns, limits, csv) for source in self._sources]
+        return [table for table in opened if table is not None]
 
     def check_conflicts(self) -> None:
         """Refuse the sources if too many of the rows so far conflict.

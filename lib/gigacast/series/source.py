@@ -10,6 +10,7 @@ import pyarrow as pa
 from gigacast.core.array import IntArray
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError
+from gigacast.series.csv.dialect import CsvOptions
 
 Format = Literal["parquet", "csv", "json", "table"]
 TimestampUnit = Literal["s", "ms", "us", "ns", "step"]
@@ -118,6 +119,8 @@ class ReadOptions:
         Share of conflicting rows up to which they are averaged by default.
     wide_times : bool
         Whether timestamps and dates are returned in microseconds, which hold any year and step.
+    csv : CsvOptions
+        Parts of the dialect of CSV that are named; all are found for each file by default.
     """
 
     columns: ColumnNames = field(default_factory=ColumnNames)
@@ -135,6 +138,7 @@ class ReadOptions:
     duplicates: DuplicatePolicy | None = None
     duplicate_share: float = 0.01
     wide_times: bool = False
+    csv: CsvOptions = field(default_factory=CsvOptions)
 
     def __post_init__(self) -> None:
         names = ("context_length", "min_length", "batch_series", "memory_limit_bytes", "batch_rows")

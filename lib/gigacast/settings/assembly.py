@@ -16,6 +16,7 @@ from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.lake.plan.discovery import Selection
+from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
 from gigacast.settings.load import DEFAULT_PRICES, load_prices
@@ -244,6 +245,7 @@ def method_of(settings: Settings) -> Method:
         ),
         frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
         timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,
+        csv=csv_of(settings),
     )
     ambiguous = {*columns.past_covariates} & {*columns.known_covariates}
     if ambiguous:
@@ -254,6 +256,17 @@ def method_of(settings: Settings) -> Method:
     # before anything is read; the horizon may be open until a file's name is read.
     method.options(method.horizon or 1, None)
     return method
+
+
+def csv_of(settings: Settings) -> CsvOptions:
+    """Return the parts of the dialect of CSV that the settings name.
+
+    Raises
+    ------
+    ConfigError
+        If a part is not possible.
+    """
+    return CsvOptions(**settings.parquet_loader.csv.model_dump())
 
 
 def shared_values(section: Section, job_value: type["DataclassInstance"]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ TRAIN_SHARED = (
     *names_of("where"),
     *("years", "months", "symbol", "timeframe", "partition_by", "limit"),
     *("model", "model_version", "horizon", "context_length"),
-    *names_of("columns"),
+    *names_of("columns", "csv"),
     *("freq", "duplicates", "min_length", "seed"),
     *("device", "precision", "batch_size", "memory_limit"),
 )

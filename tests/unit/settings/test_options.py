@@ -42,7 +42,16 @@ VALUES: dict[str, Any] = {
     "numbers": "0.2,0.8",
     "size": "2GB",
 }
-JOB_VALUES = {"bucket": "file:///y", "months": "3", "freq": "D"}
+JOB_VALUES = {
+    "bucket": "file:///y",
+    "months": "3",
+    "freq": "D",
+    "csv_separator": ";",
+    "csv_decimal": ",",
+    "csv_thousands": ".",
+    "csv_quote": "none",
+    "csv_encoding": "cp1252",
+}
 TEXTS = {"device": "cuda:1", "stack": "other", "cpu_instance": "c7i.large"}
 
 

@@ -6,6 +6,7 @@ name, in all parts.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 
@@ -138,16 +139,11 @@ class Actuals:
 
     def _options(self, partition: Partition) -> ReadOptions:
         name: PartitionName = partition.name
-        method = self._job.method
-        return ReadOptions(
-            columns=method.columns,
+        return replace(
+            self._job.method.reading,
             context_length=HISTORY,
-            freq=method.frequency,
             item_id=name.symbol or name.series_name,
             memory_limit_bytes=self._job.resources.memory_limit_bytes,
-            timestamp_unit=method.timestamp_unit,
-            duplicates=method.duplicates,
-            duplicate_share=method.duplicate_share,
         )
 
 

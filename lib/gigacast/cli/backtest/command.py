@@ -42,7 +42,7 @@ _BACKTEST_FLAGS = [name for name in JOB_FLAGS if name not in _FORECAST_ONLY]
 _EVALUATE_FLAGS = (
     *names_of("where", "which"),
     *("model", "model_version", "freq", "duplicates"),
-    *names_of("columns"),
+    *names_of("columns", "csv"),
     "memory_limit",
 )
 
