@@ -41,7 +41,10 @@ class ArraySetup:
 
 # A plan is read from the bucket, where others can write: every field is checked by its type.
 _ADAPTER = TypeAdapter(ArraySetup)
-_LATER_FIELDS = ("duplicates", "duplicate_share", "csv")
+_LATER_FIELDS = (
+    *("duplicates", "duplicate_share", "csv"),
+    *("aggregate", "partial_bins", "zone"),
+)
 """Fields of `Method` that plans of the first release do not have."""
 
 
@@ -54,6 +57,8 @@ def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
     for name in _LATER_FIELDS:
         if getattr(prepared.job.method, name) == getattr(default, name):
             del method[name]
+    if prepared.job.method.aggregate is None and method["frequency"] is not None:
+        del method["frequency"]["anchor"]
     return values
 
 

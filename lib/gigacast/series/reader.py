@@ -15,13 +15,16 @@ be in several of them. Only items with a row in a primary source are returned.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 
 from gigacast.core.series.batch import SeriesBatch, concat_batches
+from gigacast.core.time.bins import Bins
 from gigacast.errors import SchemaError
+from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
 from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart
 from gigacast.series.complete import Carry, SortPlan, complete_items, sorted_items
@@ -37,6 +40,9 @@ _MAX_BATCH_ROWS = 1 << 18
 _MIN_BATCH_ROWS = 1 << 10
 _BATCH_SHARE = 16  # 1/16 of the memory for a batch's rows, so that what is made of them fits too
 _HOLD_SHARE = 8  # 1/8 of the memory for rows to sort: grouping needs about five times as much
+
+
+_UNBOUNDED = 1 << 40  # steps of context where no row is too old
 
 
 class SeriesReader:
@@ -64,7 +70,8 @@ class SeriesReader:
     def rows(self) -> Iterator[tuple[ItemRows, tuple[str, ...]]]:
         """Yield runs of rows as they come, with the names of their targets.
 
-        Nothing is sorted, filled, averaged or trimmed; rows without an item are dropped.
+        Nothing is sorted, filled, averaged or trimmed; rows without an item are dropped. If rows
+        are aggregated, complete items with a row per bin are returned instead, times in UTC.
 
         Raises
         ------
@@ -76,8 +83,15 @@ class SeriesReader:
         if tables:
             with _decoding(tables[0].source.name):
                 agreement = agree(tables, self._options, limits)
-            for part in self._parts(tables, agreement):
-                yield part, agreement.decoder.targets
+            targets = agreement.decoder.targets
+            if self._options.aggregation is None:
+                yield from ((part, targets) for part in self._parts(tables, agreement))
+                return
+            rules = replace(self._rules(agreement), context_length=_UNBOUNDED)
+            items = self._complete_items(tables, agreement, _UNBOUNDED)
+            for part in self._cut_items(items, rules):
+                yield in_utc(aggregate(part, rules, self.stats), rules), targets
+            self.check_conflicts()
 
     def __iter__(self) -> Iterator[SeriesBatch]:
         """Yield the batches.
@@ -100,7 +114,9 @@ class SeriesReader:
         with _decoding(tables[0].source.name):
             agreement = agree(tables, self._options, limits)
         self._search = partial(find_apart, tables, agreement.decoder, limits)
-        items = self._complete_items(tables, agreement)
+        # Bins at both ends may be dropped, and the context has all steps nevertheless.
+        spare = SPARE_BINS if self._options.aggregation is not None else 0
+        items = self._complete_items(tables, agreement, self._options.context_length + spare)
         # Targets that are forecast jointly must be in the same batch, so no item is divided.
         per_item = len(agreement.decoder.targets) if self._options.joint else 1
         size = max(1, self._options.batch_series // per_item) * per_item
@@ -131,21 +147,21 @@ class SeriesReader:
             raise conflict_error(own.name, stats, self._search(stats.sample))
 
     def _complete_items(
-        self, tables: Sequence[OpenTable], agreement: Agreement
+        self, tables: Sequence[OpenTable], agreement: Agreement, context_length: int
     ) -> Iterator[ItemRows]:
         options, stats = self._options, self.stats
         continues = bool(options.columns.known_covariates)
         targets = len(agreement.decoder.targets) if continues else 0
         parts = self._parts(tables, agreement)
         if agreement.contiguous:
-            carry = Carry(options.context_length, options.freq, stats, targets)
+            carry = Carry(context_length, options.freq, stats, targets)
             yield from complete_items(parts, carry)
             return
         stats.path = "sorted_in_memory"
         plan = SortPlan(
             options.memory_limit_bytes // _HOLD_SHARE,
             options.spill_dir,
-            options.context_length,
+            context_length,
             options.freq,
             targets,
         )
@@ -168,9 +184,12 @@ class SeriesReader:
                 self.stats.null_items += dropped
                 yield part
 
-    def _regular(self, items: Iterable[ItemRows], agreement: Agreement) -> Iterator[SeriesBatch]:
+    def _rules(self, agreement: Agreement) -> GridRules:
         options, decoder = self._options, agreement.decoder
-        rules = GridRules(
+        freq = options.freq
+        if freq is not None and options.aggregation is not None:
+            freq = Bins(freq).step
+        return GridRules(
             clock=decoder.clock,
             columns=decoder.columns,
             targets=len(decoder.targets),
@@ -178,25 +197,35 @@ class SeriesReader:
             continues=bool(options.columns.known_covariates),
             context_length=options.context_length,
             min_length=options.min_length,
-            freq=options.freq,
+            freq=freq,
             duplicates=options.duplicates,
             horizon=options.horizon,
+            aggregation=options.aggregation,
         )
-        rows = _batch_rows(options, len(rules.columns))
+
+    def _cut_items(self, items: Iterable[ItemRows], rules: GridRules) -> Iterator[ItemRows]:
+        """Yield the items of primary sources, in parts of bounded size."""
+        rows = _batch_rows(self._options, len(rules.columns))
         for complete in items:
             primary = complete
             if not complete.primary.all():
                 primary = complete.take_runs(np.flatnonzero(complete.primary))
-            for part in _cut(primary, rows):
-                batch = regularise(part, rules, self.stats)
-                # A share is only known at the end, but a single conflict is enough for "error".
-                if options.duplicates == "error" and self.stats.conflicts:
-                    return
-                if decoder.covariates or options.joint:
-                    batch = split_covariates(
-                        batch, rules.targets, options.columns, options.horizon, decoder.categories
-                    )
-                yield batch
+            yield from _cut(primary, rows)
+
+    def _regular(self, items: Iterable[ItemRows], agreement: Agreement) -> Iterator[SeriesBatch]:
+        options, decoder, rules = self._options, agreement.decoder, self._rules(agreement)
+        for rows in self._cut_items(items, rules):
+            # Before anything else sees the series.
+            part = rows if options.aggregation is None else aggregate(rows, rules, self.stats)
+            batch = regularise(part, rules, self.stats)
+            # A share is only known at the end, but a single conflict is enough for "error".
+            if options.duplicates == "error" and self.stats.conflicts:
+                return
+            if decoder.covariates or options.joint:
+                batch = split_covariates(
+                    batch, rules.targets, options.columns, options.horizon, decoder.categories
+                )
+            yield batch
 
 
 @contextmanager

@@ -81,7 +81,7 @@ TRAIN_SHARED = (
     *("years", "months", "symbol", "timeframe", "partition_by", "limit"),
     *("model", "model_version", "horizon", "context_length"),
     *names_of("columns", "csv"),
-    *("freq", "duplicates", "min_length", "seed"),
+    *("freq", "aggregate", "partial_bins", "zone", "duplicates", "min_length", "seed"),
     *("device", "precision", "batch_size", "memory_limit"),
 )
 """Names of the settings that fine-tuning shares with forecasting."""

@@ -27,6 +27,9 @@ class Options(TypedDict, total=False):
     quantiles: Sequence[float]
     context_length: int
     freq: str
+    aggregate: str
+    partial_bins: str
+    zone: str
     layout: str
     min_length: int
     fallback: str

@@ -26,6 +26,7 @@ from gigacast.errors import (
     PreconditionFailedError,
 )
 from gigacast.job.forecast_job import ForecastJob, Method
+from gigacast.job.spec import aggregation_fields
 from gigacast.lake.plan.discovery import Partition, Selection
 from gigacast.lake.plan.months import walk_months
 from gigacast.series.duplicates import warn_of_conflicts
@@ -262,6 +263,8 @@ class Reading:
         # Only what changes the values: checkpoints of older versions still belong to their data.
         if method.duplicates not in {None, "mean"}:
             options.append(method.duplicates)
+        if aggregation := aggregation_fields(method):
+            options.append(aggregation)
         if method.csv.named:
             options.append({"csv": method.csv.named})
         return digest_value([data.digest(), options])

@@ -38,6 +38,9 @@ class TrainOptions(TypedDict, total=False):
     csv_dates: str
     csv_header: str
     freq: str
+    aggregate: str
+    partial_bins: str
+    zone: str
     duplicates: str
     min_length: int
     seed: int

@@ -162,12 +162,11 @@ def _first_lines(text: str) -> list[str]:
 
 
 def _rows(lines: Sequence[str], separator: str, quote: str) -> list[list[str]]:
-    quoting = csv.QUOTE_NONE if quote == "none" else csv.QUOTE_MINIMAL
     reader = csv.reader(
         [f"{line}\n" for line in lines],
         delimiter=separator,
         quotechar=None if quote == "none" else quote,
-        quoting=quoting,
+        quoting=csv.QUOTE_NONE if quote == "none" else csv.QUOTE_MINIMAL,
     )
     rows: list[list[str]] = []
     # Such as a field of more than 128 KiB; the rows before it are enough.
