@@ -278,8 +278,8 @@ def _open_csv(
         size_bytes = _size_of(file)
         start = read_head(file)
         # A pipe is opened again; every other file is read once more from its start.
-        whole = file if file.seekable() and file.seek(0) == 0 else source.open()
-        form = look_at(whole, start, csv, _csv_block(limits), source.name)
+        content = file if file.seekable() and file.seek(0) == 0 else source.open()
+        form = look_at(content, start, csv, _csv_block(limits), source.name)
         if form is None:
             return None
         layout = recognise_csv(form, columns)

@@ -39,8 +39,8 @@ def weekly(frame: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for item, own in frame.groupby("item_id"):
         days = own.set_index("timestamp")["target"].resample("W-MON")
-        whole = days.sum()[days.count() == 7]
-        parts.append(pd.DataFrame({"item_id": item, "timestamp": whole.index, "target": whole}))
+        weeks = days.sum()[days.count() == 7]
+        parts.append(pd.DataFrame({"item_id": item, "timestamp": weeks.index, "target": weeks}))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -58,10 +58,10 @@ def numbers(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def test_a_frame_is_forecast_as_the_aggregated_frame() -> None:
-    found = gigacast.forecast(daily(), **BINS, **OPTIONS)
+    binned = gigacast.forecast(daily(), **BINS, **OPTIONS)
     expected = gigacast.forecast(weekly(daily()), freq="W", **OPTIONS)
-    pd.testing.assert_frame_equal(numbers(found), numbers(expected), check_dtype=False)
-    assert set(found["timestamp"].dt.day_name()) == {"Monday"}
+    pd.testing.assert_frame_equal(numbers(binned), numbers(expected), check_dtype=False)
+    assert set(binned["timestamp"].dt.day_name()) == {"Monday"}
 
 
 def test_without_an_aggregation_coarser_steps_stay_refused() -> None:
@@ -70,7 +70,7 @@ def test_without_an_aggregation_coarser_steps_stay_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "cause"),
+    ("chosen", "cause"),
     [
         ({"aggregate": "sum"}, "forecast.aggregate: the bins have no frequency"),
         ({"zone": "Europe/Berlin"}, "a zone only decides how --aggregate cuts bins"),
@@ -78,35 +78,35 @@ def test_without_an_aggregation_coarser_steps_stay_refused() -> None:
         ({"freq": "W", "aggregate": "median"}, "forecast.aggregate"),
     ],
 )
-def test_options_that_make_no_bins_are_refused(given: dict[str, Any], cause: str) -> None:
+def test_options_that_make_no_bins_are_refused(chosen: dict[str, Any], cause: str) -> None:
     with pytest.raises(ConfigError, match=cause):
-        gigacast.forecast(daily(), **given, **OPTIONS)
+        gigacast.forecast(daily(), **chosen, **OPTIONS)
 
 
 def test_a_job_forecasts_the_bins_and_an_evaluation_compares_bins_without_being_told(
     tmp_path: Path,
 ) -> None:
-    whole = daily()
-    january = whole["timestamp"] < "2024-01-29"
-    url = lake(tmp_path, whole[january])
-    given = {**BINS, **OPTIONS, "months": "1", "years": "2024", "context_partitions": 6}
-    assert not gigacast.forecast(url, **given).failures
+    frame = daily()
+    january = frame["timestamp"] < "2024-01-29"
+    url = lake(tmp_path, frame[january])
+    chosen = {**BINS, **OPTIONS, "months": "1", "years": "2024", "context_partitions": 6}
+    assert not gigacast.forecast(url, **chosen).failures
     made = gigacast.read_forecasts(url)
     assert sorted(set(made["timestamp"])) == list(pd.date_range("2024-01-29", periods=3, freq="7D"))
-    lake(tmp_path, whole)
+    lake(tmp_path, frame)
     result = gigacast.evaluate(url)
     # The week up to the 12th of February has whole actuals, as those before it.
     assert (result.steps, result.matched) == (6, 6)
-    joined = made.merge(weekly(whole), on=["item_id", "timestamp"])
+    joined = made.merge(weekly(frame), on=["item_id", "timestamp"])
     rmse = float(np.sqrt(((joined["predictions"] - joined["target"]) ** 2).mean()))
     assert result.figures["version"]["seasonal-naive/1", "all"].rmse == pytest.approx(rmse)
 
 
 def test_actuals_wait_until_their_bin_is_complete(tmp_path: Path) -> None:
-    whole = daily(stop="2024-02-10")
-    url = lake(tmp_path, whole[whole["timestamp"] < "2024-01-29"])
+    frame = daily(stop="2024-02-10")
+    url = lake(tmp_path, frame[frame["timestamp"] < "2024-01-29"])
     gigacast.forecast(url, **BINS, **OPTIONS, years="2024", context_partitions=6)
-    lake(tmp_path, whole)
+    lake(tmp_path, frame)
     result = gigacast.evaluate(url)
     # The weeks to the 29th of January and the 5th of February are complete, the third is not.
     assert (result.matched, result.waiting) == (4, 2)
@@ -115,12 +115,12 @@ def test_actuals_wait_until_their_bin_is_complete(tmp_path: Path) -> None:
 def test_a_backtest_forecasts_bins(tmp_path: Path) -> None:
     url = lake(tmp_path / "days", daily())
     coarse = lake(tmp_path / "weeks", weekly(daily()))
-    given = {**OPTIONS, "years": "2024", "months": "2", "context_partitions": 13}
-    given.pop("model")
+    chosen = {**OPTIONS, "years": "2024", "months": "2", "context_partitions": 13}
+    chosen.pop("model")
     models = ["seasonal-naive"]
-    found = gigacast.backtest(url, models=models, **BINS, **given)
-    expected = gigacast.backtest(coarse, models=models, freq="W", **given)
-    (bins,), (weeks,) = found.leaderboard.standings, expected.leaderboard.standings
+    binned = gigacast.backtest(url, models=models, **BINS, **chosen)
+    expected = gigacast.backtest(coarse, models=models, freq="W", **chosen)
+    (bins,), (weeks,) = binned.leaderboard.standings, expected.leaderboard.standings
     assert bins.figures == weeks.figures
     assert bins.figures.forecasts == 2
 
@@ -128,8 +128,8 @@ def test_a_backtest_forecasts_bins(tmp_path: Path) -> None:
 def test_an_aggregation_is_part_of_the_spec_and_none_changes_nothing(tmp_path: Path) -> None:
     url = lake(tmp_path, daily(start="2024-02-01"))
 
-    def specs(**given: Any) -> tuple[str, ...]:
-        return tuple(gigacast.plan(url, **OPTIONS, **given).plan.specs)
+    def specs(**chosen: Any) -> tuple[str, ...]:
+        return tuple(gigacast.plan(url, **OPTIONS, **chosen).plan.specs)
 
     assert specs(freq="W-MON") == specs(freq="W")
     plans = [
@@ -140,7 +140,7 @@ def test_an_aggregation_is_part_of_the_spec_and_none_changes_nothing(tmp_path: P
         {"freq": "W", "aggregate": "sum", "partial_bins": "keep"},
         {"freq": "W", "aggregate": "sum", "zone": "Europe/Berlin"},
     ]
-    assert len({specs(**given) for given in plans}) == len(plans)
+    assert len({specs(**chosen) for chosen in plans}) == len(plans)
     assert specs() != specs(csv_decimal=",")
     assert specs(csv_separator="tab") == specs(csv_separator="\t")
 

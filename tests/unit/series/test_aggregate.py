@@ -27,11 +27,11 @@ OPERATIONS = ["sum", "mean", "last", "first", "min", "max", "count"]
 STARTS = ["2018-10-20", "2023-03-20", "2023-10-20 05:00", "2024-02-27 13:30", "2023-12-30 23:00"]
 
 
-def aggregated(frame, alias, how="sum", partial="keep", zone=None, **given):
+def aggregated(frame, alias, how="sum", partial="keep", zone=None, **more):
     """Return the steps of each series, by wall time, or by UTC for steps shorter than a day."""
-    given.setdefault("context_length", 10_000)
+    more.setdefault("context_length", 10_000)
     table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame)
-    options = {"freq": alias, "aggregation": Aggregation(how, partial, zone), **given}
+    options = {"freq": alias, "aggregation": Aggregation(how, partial, zone), **more}
     steps = {}
     for batch in reader_of(table, **options):
         for n in range(len(batch)):
@@ -49,8 +49,8 @@ def aggregated(frame, alias, how="sum", partial="keep", zone=None, **given):
     return steps
 
 
-def one(frame, alias, **given):
-    (steps,) = aggregated(frame, alias, **given).values()
+def one(frame, alias, **options):
+    (steps,) = aggregated(frame, alias, **options).values()
     return steps
 
 
@@ -58,23 +58,23 @@ def frame_of(times, values, item="a"):
     return pd.DataFrame({"item_id": item, "timestamp": times, "target": values})
 
 
-def resampled(times, values, alias, how, **given):
+def resampled(times, values, alias, how, **options):
     """What pandas makes of the rows: labels in wall time, or in UTC for steps below a day."""
     series = pd.Series(np.asarray(values, np.float64), pd.DatetimeIndex(times))
     series = series.groupby(level=0).mean().sort_index()
-    resampler = series.resample(OLD.get(alias, alias), **given)
+    resampler = series.resample(OLD.get(alias, alias), **options)
     made = resampler.sum(min_count=1) if how == "sum" else getattr(resampler, how)()
     return made.astype(np.float32)
 
 
-def same(found, expected):
+def same(binned, expected):
     """Compare steps, whose leading missing values the reader trims."""
     expected = expected.loc[expected.first_valid_index() :]
-    assert len(found) == len(expected)
-    np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), rtol=1e-5, atol=1e-4)
+    assert len(binned) == len(expected)
+    np.testing.assert_allclose(binned.to_numpy(), expected.to_numpy(), rtol=1e-5, atol=1e-4)
     # A midnight that does not exist is the first moment after it.
     wall = expected.index.tz_localize(None).normalize()
-    assert found.index.equals(wall.as_unit("us"))
+    assert binned.index.equals(wall.as_unit("us"))
 
 
 def hours(start, count, zone, step="h"):
@@ -108,11 +108,11 @@ def test_bins_below_a_day_last_equally_long_where_clocks_change(zone, alias):
         times = hours(start, 4 * 24 * 4, zone, "15min")
         values = np.arange(len(times)) % 13
         expected = resampled(times, values, alias, "sum", origin=winter)
-        found = one(frame_of(times, values), alias)
+        binned = one(frame_of(times, values), alias)
         labels = expected.index if zone is None else expected.index.tz_convert("UTC")
-        assert len(found) == len(expected)
-        np.testing.assert_allclose(found.to_numpy(), expected.to_numpy())
-        assert found.index.equals(labels.tz_localize(None).as_unit("us"))
+        assert len(binned) == len(expected)
+        np.testing.assert_allclose(binned.to_numpy(), expected.to_numpy())
+        assert binned.index.equals(labels.tz_localize(None).as_unit("us"))
 
 
 @pytest.mark.parametrize("alias", [*ALIASES, *OLD])
@@ -123,12 +123,12 @@ def test_every_alias_and_operation_is_that_of_pandas(alias, how):
     random = np.random.default_rng(1)
     values = random.normal(10, 3, len(times))
     values[random.random(len(values)) < 0.1] = np.nan
-    given = {"origin": "epoch"} if alias == "2D" else {}
-    expected = resampled(times, values, alias, how, **given)
+    origin = {"origin": "epoch"} if alias == "2D" else {}
+    expected = resampled(times, values, alias, how, **origin)
     expected = expected.loc[expected.first_valid_index() :]
-    found = one(frame_of(times, values), alias, how=how, context_length=60_000)
-    np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), rtol=1e-5, atol=1e-4)
-    assert found.index.equals(expected.index.as_unit("us"))
+    binned = one(frame_of(times, values), alias, how=how, context_length=60_000)
+    np.testing.assert_allclose(binned.to_numpy(), expected.to_numpy(), rtol=1e-5, atol=1e-4)
+    assert binned.index.equals(expected.index.as_unit("us"))
 
 
 @settings(max_examples=60, deadline=None)
@@ -141,8 +141,8 @@ def test_every_alias_and_operation_is_that_of_pandas(alias, how):
 def test_rows_with_gaps_nulls_and_duplicates_are_aggregated_as_by_pandas(alias, how, zone, seed):
     random = np.random.default_rng(seed)
     every = hours("2018-10-01 00:00", 24 * 100, zone)
-    kept = np.sort(random.choice(len(every), size=400, replace=False))
-    doubled = np.append(kept, random.choice(kept, size=2))
+    chosen = np.sort(random.choice(len(every), size=400, replace=False))
+    doubled = np.append(chosen, random.choice(chosen, size=2))
     values = random.normal(0, 100, len(every))
     values[random.random(len(values)) < 0.2] = np.nan
     times = every[doubled]
@@ -162,10 +162,10 @@ def test_rows_with_gaps_nulls_and_duplicates_are_aggregated_as_by_pandas(alias, 
         )
     if not expected.notna().any():
         return
-    found = one(frame, alias, how=how)
+    binned = one(frame, alias, how=how)
     expected = expected.loc[expected.first_valid_index() :]
-    assert len(found) == len(expected)
-    np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), rtol=1e-5, atol=1e-3)
+    assert len(binned) == len(expected)
+    np.testing.assert_allclose(binned.to_numpy(), expected.to_numpy(), rtol=1e-5, atol=1e-3)
 
 
 # -- bins at both ends -----------------------------------------------------------------------------
@@ -185,10 +185,10 @@ def daily(start, count):
 )
 def test_first_and_last_bins_that_the_rows_do_not_cover_are_dropped(start, days, first, last):
     frame = frame_of(daily(start, days), np.ones(days))
-    kept, dropped = one(frame, "W"), one(frame, "W", partial="drop")
+    chosen, dropped = one(frame, "W"), one(frame, "W", partial="drop")
     assert (dropped == 7).all()
     assert (dropped.index[0], dropped.index[-1]) == (pd.Timestamp(first), pd.Timestamp(last))
-    assert kept.sum() == days
+    assert chosen.sum() == days
 
 
 def test_rows_of_the_working_week_cover_the_week():
@@ -199,14 +199,14 @@ def test_rows_of_the_working_week_cover_the_week():
 def test_the_last_bin_of_irregular_rows_is_not_covered():
     moments = ["01 00:00", "01 07:13", "03 01:00", "04 09:59", "09 13:20", "17 17:03", "18 08:00"]
     times = pd.to_datetime([f"2024-01-{moment}" for moment in moments])
-    found = one(frame_of(times, np.ones(7)), "W", how="count", partial="drop")
-    assert found.tolist() == [4.0, 1.0]
+    binned = one(frame_of(times, np.ones(7)), "W", how="count", partial="drop")
+    assert binned.tolist() == [4.0, 1.0]
 
 
 def test_hours_of_a_day_on_which_clocks_change_cover_the_day():
     times = hours("2024-03-29", 24 * 4 - 1, "Europe/Berlin")  # the 31st has 23 hours
-    found = one(frame_of(times, np.ones(len(times))), "D", partial="drop")
-    assert found.tolist() == [24, 24, 23, 24]
+    binned = one(frame_of(times, np.ones(len(times))), "D", partial="drop")
+    assert binned.tolist() == [24, 24, 23, 24]
 
 
 # -- gaps, counts, duplicates, covariates ----------------------------------------------------------
@@ -221,8 +221,8 @@ def test_a_bin_without_rows_is_missing_but_counts_none():
 
 def test_a_count_of_rows_long_ago_makes_no_endless_bins():
     times = [pd.Timestamp("1700-01-01"), *daily("2024-01-01", 30)]
-    found = one(frame_of(times, np.ones(31)), "D", how="count", context_length=5)
-    assert len(found) == 5
+    binned = one(frame_of(times, np.ones(31)), "D", how="count", context_length=5)
+    assert len(binned) == 5
 
 
 def test_repeated_rows_count_once_and_conflicting_ones_are_refused():
@@ -250,9 +250,9 @@ def test_order_of_rows_and_size_of_memory_change_no_bit(memory):
 
 def test_covariates_get_their_mean_and_categories_the_last_text_over_the_horizon_too():
     times = daily("2024-01-01", 7 * 6)
-    known = np.arange(42.0)
+    prices = np.arange(42.0)
     frame = frame_of(times, np.where(np.arange(42) < 28, 1.0, np.nan)).assign(
-        price=known, promo=[f"w{n // 7}" if n % 7 else None for n in range(42)]
+        price=prices, promo=[f"w{n // 7}" if n % 7 else None for n in range(42)]
     )
     columns = ColumnNames(known_covariates=("price", "promo"))
     options = {"freq": "W", "aggregation": Aggregation("sum"), "columns": columns, "horizon": 2}
@@ -314,18 +314,18 @@ def test_anchors_matter_to_bins_and_not_to_steps():
 
 def test_a_named_zone_cuts_the_days_of_moments():
     times = pd.date_range("2024-03-28 23:00", periods=24 * 4 - 1, freq="h", tz="UTC")
-    found = one(frame_of(times, np.ones(len(times))), "D", zone="Europe/Berlin", partial="drop")
-    assert found.tolist() == [24, 24, 23, 24]
-    assert found.index[0] == pd.Timestamp("2024-03-29")
+    binned = one(frame_of(times, np.ones(len(times))), "D", zone="Europe/Berlin", partial="drop")
+    assert binned.tolist() == [24, 24, 23, 24]
+    assert binned.index[0] == pd.Timestamp("2024-03-29")
     texts = [time.strftime("%Y-%m-%dT%H:%M:%SZ") for time in times]
     again = one(frame_of(texts, np.ones(len(times))), "D", zone="Europe/Berlin", partial="drop")
-    pd.testing.assert_series_equal(found, again)
+    pd.testing.assert_series_equal(binned, again)
 
 
 def test_times_without_a_zone_are_wall_time_in_the_named_one():
     times = pd.date_range("2024-03-29", periods=24 * 4, freq="h")
-    found = one(frame_of(times, np.ones(len(times))), "D", zone="Europe/Berlin", partial="drop")
-    assert found.tolist() == [24] * 4
+    binned = one(frame_of(times, np.ones(len(times))), "D", zone="Europe/Berlin", partial="drop")
+    assert binned.tolist() == [24] * 4
 
 
 def test_plain_steps_are_aggregated_in_multiples():

@@ -6,7 +6,7 @@ import io
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gigacast.errors import ConfigError, CorruptedFileError, GigacastError, SchemaError
@@ -102,12 +102,14 @@ def tables(draw):
 @settings(max_examples=100, deadline=None)
 @given(tables(), forms)
 def test_every_dialect_is_read_as_the_plain_table_or_refused_with_its_option(rows, form):
-    found = series_or_refusal(written(rows, form))
+    # With commas between the columns, an unquoted 1.000 is one, as it has always been.
+    assume((form["separator"], form["thousands"]) != (",", "."))
+    series = series_or_refusal(written(rows, form))
     # The refusal says which part must be named, or that no column holds numbers at all.
-    if isinstance(found, str):
-        assert "--csv_" in found or all(value is None for _, _, value in rows)
+    if isinstance(series, str):
+        assert "--csv_" in series or all(value is None for _, _, value in rows)
     else:
-        assert found == canonical(rows)
+        assert series == canonical(rows)
 
 
 @settings(max_examples=60, deadline=None)
@@ -182,8 +184,8 @@ def test_a_comma_separated_file_without_quoted_numbers_is_read_as_ever():
 
 def test_half_days_are_read():
     rows = ["a,01/31/2024 11:00 PM,1", "a,02/01/2024 12:00 AM,2", "a,02/01/2024 1:00 AM,3"]
-    found = series_in("\n".join([",".join(HEADER), *rows]).encode())[("a", "target")]
-    assert (found.last, found.freq) == (moment("2024-02-01T01"), "h")
+    series = series_in("\n".join([",".join(HEADER), *rows]).encode())[("a", "target")]
+    assert (series.last, series.freq) == (moment("2024-02-01T01"), "h")
 
 
 def test_later_rows_that_do_not_fit_the_first_ones_are_refused_with_the_option():
@@ -212,14 +214,14 @@ def test_the_result_does_not_depend_on_the_size_of_the_blocks():
 
 
 def test_two_files_of_one_partition_must_have_the_same_marks():
-    one = source_of(b"item_id;timestamp;target\na;2024-01-01;1,5\n", "csv", name="one.csv")
-    two = source_of(b"item_id;timestamp;target\na;2024-01-02;2.5\n", "csv", name="two.csv")
+    first = source_of(b"item_id;timestamp;target\na;2024-01-01;1,5\n", "csv", name="one.csv")
+    second = source_of(b"item_id;timestamp;target\na;2024-01-02;2.5\n", "csv", name="two.csv")
     with pytest.raises(SchemaError, match=r"two\.csv: its decimal mark \(\.\) is not that of one"):
-        read(one, two)
-    one = source_of(b"item_id;timestamp;target\na;13/01/2024;1\n", "csv", name="one.csv")
-    two = source_of(b"item_id;timestamp;target\na;01/14/2024;2\n", "csv", name="two.csv")
+        read(first, second)
+    first = source_of(b"item_id;timestamp;target\na;13/01/2024;1\n", "csv", name="one.csv")
+    second = source_of(b"item_id;timestamp;target\na;01/14/2024;2\n", "csv", name="two.csv")
     with pytest.raises(SchemaError, match="--csv_dates"):
-        read(one, two)
+        read(first, second)
 
 
 def test_a_separator_that_is_not_found_is_named():
@@ -254,12 +256,12 @@ def test_a_file_without_header_has_numbered_columns():
     with pytest.raises(SchemaError, match=r"no header.*--csv_header present"):
         series_in(content)
     names = ColumnNames("column_1", "column_2", ("column_3",))
-    found = read(source_of(content, "csv"), columns=names)
-    assert found[("a", "column_3")].values == (1.5, 2.5)
+    series = read(source_of(content, "csv"), columns=names)
+    assert series[("a", "column_3")].values == (1.5, 2.5)
     # Named, the first row is data or names whatever it looks like.
     names = ColumnNames("a", "2024-01-01", ("1.5",))
-    found = read(source_of(content, "csv"), columns=names, csv=CsvOptions(header="present"))
-    assert found[("a", "1.5")].values == (2.5,)
+    series = read(source_of(content, "csv"), columns=names, csv=CsvOptions(header="present"))
+    assert series[("a", "1.5")].values == (2.5,)
 
 
 @pytest.mark.parametrize("encoding", ["cp1251", "shift_jis", "gb18030", "euc_kr"])
@@ -275,9 +277,9 @@ def test_an_encoding_that_is_not_found_is_refused_and_can_be_named(encoding):
 
 def test_only_the_empty_field_is_a_missing_text():
     content = b"item_id;timestamp;target\nNA;2024-01-01;NA\nnull;2024-01-01;1\n;2024-01-01;2\n"
-    found = series_in(content)
-    assert set(found) == {("NA", "target"), ("null", "target")}
-    assert found[("NA", "target")].values == ()
+    series = series_in(content)
+    assert set(series) == {("NA", "target"), ("null", "target")}
+    assert series[("NA", "target")].values == ()
 
 
 @pytest.mark.parametrize(

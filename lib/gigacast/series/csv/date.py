@@ -97,8 +97,8 @@ def _assemble(parts: pa.StructArray, order: DateOrder) -> pa.Array:
     )
     zone = pc.fill_null(parts.field("zone"), "")
     timed = pc.binary_join_element_wise(texts, pc.binary_join_element_wise(clock, zone, ""), "T")
-    whole = pc.if_else(to_arrow(hour >= 0), timed, texts)
-    return pc.if_else(to_arrow(is_date), whole, pa.scalar(None, pa.string()))
+    written = pc.if_else(to_arrow(hour >= 0), timed, texts)
+    return pc.if_else(to_arrow(is_date), written, pa.scalar(None, pa.string()))
 
 
 def _seconds(parts: pa.StructArray) -> pa.Array:

@@ -46,14 +46,14 @@ class Reading:
     def pattern(self) -> str:
         """Pattern of a whole number text."""
         # A group of three digits after 0 is no thousand: 0.123 has a decimal point.
-        whole = r"\d+"
+        digits = r"\d+"
         if self.thousands != "none":
             mark = _THOUSANDS[self.thousands]
-            whole = rf"(?:[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|\d+)"
+            digits = rf"(?:[1-9]\d{{0,2}}(?:{mark}\d{{3}})+|\d+)"
         if self.decimal is None:
-            return rf"^[+-]?{whole}(?:[eE][+-]?\d+)?$"
+            return rf"^[+-]?{digits}(?:[eE][+-]?\d+)?$"
         mark = re.escape(self.decimal)
-        return rf"^[+-]?(?:{whole}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?$"
+        return rf"^[+-]?(?:{digits}(?:{mark}\d*)?|{mark}\d+)(?:[eE][+-]?\d+)?$"
 
     def fits(self, texts: pa.Array) -> bool:
         """Check that all texts are numbers in this reading."""
