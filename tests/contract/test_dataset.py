@@ -199,7 +199,7 @@ def test_rows_that_break_the_contract_leave_nothing_behind(store: Store) -> None
 
 def test_a_duplicate_key_is_found_across_files_and_batches(store: Store) -> None:
     frame = pd.concat([bars(3000), bars(1)])
-    with pytest.raises(ContractViolationError, match="timestamp: unique in 1 rows") as caught:
+    with pytest.raises(ContractViolationError, match="timestamp: unique in 1 row") as caught:
         publish(store, "cleaned/v1/MES", frame, max_file_rows=700)
     violations = {violation.rule: violation for violation in caught.value.violations}
     first = pd.Timestamp("2024-01-15").to_pydatetime()

@@ -201,6 +201,7 @@ def timeless(value: Any) -> Any:
     """Leave out what the clock says, and what is no part of a report."""
     if isinstance(value, dict):
         changing = {"at", "stale_hours", "source", "location", "run_id", "accuracy"}
+        changing |= {"computed", "skipped", "column_shares"}
         return {name: timeless(entry) for name, entry in value.items() if name not in changing}
     return [timeless(entry) for entry in value] if isinstance(value, list) else value
 

@@ -30,7 +30,7 @@ WALLS = {
     "huggingface_hub": r"lake/model/hub\.py",
     "joblib": r"runtime/",
     "rich": r"report/",
-    "matplotlib": r"report/plot/(figure|calibration)\.py",
+    "matplotlib": r"report/plot/picture\.py",
     "click": r"cli/",
     "pydantic": r"settings/|batch/setup\.py|trainers/pretraining/",
     "pydantic_settings": r"settings/",

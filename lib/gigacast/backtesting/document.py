@@ -4,6 +4,7 @@ from typing import Any
 
 from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.run import BacktestResult
+from gigacast.core.plural import counted
 from gigacast.report.document import Document, Items, Paragraph
 
 
@@ -16,6 +17,7 @@ def backtest_json(result: BacktestResult) -> dict[str, Any]:
         "skipped": result.skipped,
         "leaderboard": result.leaderboard.to_json(),
         "location": result.location,
+        "conflicts": result.conflicts,
         "failures": [
             {"model": model, "partition": task.partition, "error": f.error, "message": f.message}
             for model, task, f in result.failures
@@ -34,15 +36,16 @@ def backtest_document(result: BacktestResult) -> Document:
 
 def evaluation_document(result: Evaluation) -> Document:
     """Return the figures of an evaluation and the location of its files."""
+    steps = counted(result.waiting, "forecast step")
     return result.to_document().followed_by(
-        Paragraph(f"{result.waiting:,} forecast steps wait for their actual"),
+        Paragraph(f"{steps} {'waits' if result.waiting == 1 else 'wait'} for their actual"),
         *_conflicts(result.conflicts),
         Paragraph(f"written to {result.location}.md, .json, .parquet"),
     )
 
 
 def _conflicts(count: int) -> list[Paragraph]:
-    text = f"{count:,} rows have the series and the time of another row, and other values"
+    text = f"{counted(count, 'row')} with the series and the time of another row, and other values"
     return [Paragraph(f"{text}: see --duplicates")] if count else []
 
 

@@ -245,6 +245,7 @@ def _run_side(
 ) -> _SideRun:
     """Plan and run the backtest of one model."""
     planned, finished = _plan_side(side, job)
+    events.of_model(_name(side))
     run = start_run(planned, events=events, clock=clock, prices=side.job.prices)
     skipped = len(finished)
     if planned.tasks:  # without a task, no model is loaded and no audit written

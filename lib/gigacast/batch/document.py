@@ -7,6 +7,7 @@ from typing import Any
 from gigacast.batch.result import array_of
 from gigacast.batch.status import StatusReport
 from gigacast.batch.submit import Submission
+from gigacast.core.plural import counted
 from gigacast.lake.layout import audit_key, version_prefix
 from gigacast.lake.plan.audit import Audit
 from gigacast.report import quantity
@@ -59,11 +60,11 @@ def submission_document(submission: Submission, address: StoreAddress) -> Docume
     """Return the size of a submitted run and the command that watches it."""
     if not submission.tasks:
         finished = submission.plan.totals.done
-        return Document((Paragraph(f"nothing to do: {finished} partitions are done"),))
-    size = (
-        f"{submission.run_id}: {submission.tasks} partitions over {submission.children} "
-        f"children in {submission.queue}"
-    )
+        state = f"{counted(finished, 'partition')} {'is' if finished == 1 else 'are'} done"
+        return Document((Paragraph(f"nothing to do: {state}"),))
+    tasks = counted(submission.tasks, "partition")
+    children = counted(submission.children, "child", "children")
+    size = f"{submission.run_id}: {tasks} over {children} in {submission.queue}"
     watch = Items.of([watch_command(submission.run_id, address)], depth=1)
     return Document((Paragraph(size), watch))
 
@@ -83,6 +84,11 @@ def submission_json(submission: Submission) -> dict[str, Any]:
 def array_document(audit: Audit, address: StoreAddress) -> Document:
     """Return the summary of a closed array run, and its children."""
     return summary_document(summarise_array(audit, address)).followed_by(_children(audit))
+
+
+def array_json(audit: Audit, address: StoreAddress) -> dict[str, Any]:
+    """Return the summary of an array run and the state of its children for ``--json``."""
+    return {**summarise_array(audit, address).to_json(), "array": array_of(audit)}
 
 
 def summarise_array(audit: Audit, address: StoreAddress) -> RunSummary:
@@ -145,7 +151,8 @@ def _children(audit: Audit) -> Items:
     """Return the number of children, the time lost, and each child that failed."""
     array = array_of(audit)
     lost = f", {array['lost_s']:.0f} s lost" if array["lost_s"] else ""
-    items = [Item(f"children          {array['children']}, {array['attempts']} attempts{lost}", 1)]
+    attempts = counted(array["attempts"], "attempt")
+    items = [Item(f"children          {array['children']}, {attempts}{lost}", 1)]
     items += [
         Item(f"child {c['child']} failed: {c['reason']}; log {c['log_stream']}", 1, Tone.BAD)
         for c in array["failed_children"]

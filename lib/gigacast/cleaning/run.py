@@ -22,6 +22,7 @@ from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError, DataError, DatasetIntegrityError
 from gigacast.job.file_job import FileJob, FileRun, in_threads, plan_job
+from gigacast.job.file_worker import FilePlaces
 from gigacast.job.run import MAX_AUDITED_FAILURES, FinishedTask, Run, RunEvents, start_run
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import (
@@ -191,14 +192,11 @@ class _Cleaning:
     def _setup(self, planned: FileRun, run_id: str) -> CleanSetup:
         job, files = self._job, self._job.files
         return CleanSetup(
+            FilePlaces.of(files, run_id),
             job.target.name,
-            files.sources,
-            files.outputs,
-            files.reading,
             job.rules,
             job.codec,
             {task.partition: planned.paths[task.partition] for task in planned.tasks},
-            run_id,
         )
 
     def _result(self, planned: FileRun, run: Run) -> CleanResult:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.dataset.predicate import Predicate
+from gigacast.core.plural import counted
 from gigacast.datasets.rows import find_time_column
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.feature_sets.kernel.compute import Setting, asset_of, daily_bars
@@ -171,8 +172,8 @@ class FeatureSource:
         for item, count in counts:
             if count > max_rows:
                 raise ConfigError(
-                    f"{self._rows.where}: {count:,} rows of {item or 'one item'} take about "
-                    f"{count * row_bytes / 1e9:.1f} GB, more than memory_limit",
+                    f"{self._rows.where}: {counted(count, 'row')} of {item or 'one item'} take "
+                    f"about {count * row_bytes / 1e9:.1f} GB, more than memory_limit",
                     hint="raise the limit, or make fewer features at a time",
                 )
             if group_rows + count > max_rows and groups[-1]:

@@ -53,6 +53,11 @@ def read_contexts(sources: Sequence[SeriesSource], options: ReadOptions) -> list
     return batches
 
 
+def joined_contexts(contexts: Sequence[FloatArray]) -> FloatArray:
+    """Return a single series as [T], several as [N, T], left-padded with NaN."""
+    return np.array(contexts[0]) if len(contexts) == 1 else pad_contexts(contexts)
+
+
 def pad_contexts(contexts: Sequence[FloatArray]) -> FloatArray:
     """Return N contexts of different lengths as float32 [N, T], left-padded with NaN."""
     longest = max((len(context) for context in contexts), default=0)

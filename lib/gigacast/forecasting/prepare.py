@@ -7,7 +7,6 @@ from gigacast.core.partition.spec import Spec
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
-from gigacast.forecasters.levels import plan_levels
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.location import open_inputs, pin_inputs
@@ -88,8 +87,6 @@ def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
         warn_of_horizon(job.method.horizon, info)
     method, ignored = fit_method(job.method, info)
     job = replace(job, method=method)
-    # Levels that the model cannot give fail here once, instead of in every partition.
-    plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
     spec = make_spec(info, job.method, job.selection)
     return Prepared(job, inputs, outputs, model, info, spec, ignored=ignored)
 

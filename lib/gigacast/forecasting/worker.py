@@ -358,15 +358,11 @@ def read_options(
 ) -> ReadOptions:
     """Return how the inputs of a task are read."""
     return replace(
-        method.reading,
-        context_length=min(method.context_length or info.context_length, info.context_length),
-        min_length=method.min_length,
+        method.reading_for(info, task.horizon),
         # The id of the series of a file without an id column.
         item_id=task.symbol or task.partition.rpartition("/")[2],
         batch_series=batch_series(
             task.horizon, len(method.levels), memory_limit_bytes, info.device
         ),
         memory_limit_bytes=memory_limit_bytes,
-        horizon=task.horizon,
-        joint=method.joint_targets,
     )

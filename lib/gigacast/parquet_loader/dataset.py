@@ -11,7 +11,7 @@ from gigacast.core.array import FloatArray, TimeArray
 from gigacast.core.column import to_numpy
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
-from gigacast.forecasting.history import pad_contexts, read_contexts
+from gigacast.forecasting.history import joined_contexts, read_contexts
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.series.source import (
     Aggregate,
@@ -144,7 +144,7 @@ class LoadedDataset:
             options = replace(options, aggregation=Aggregation(aggregate, partial_bins))
         series = [values for batch in read_contexts([self.source()], options) for values in batch]
         # A single series keeps its plain form [T], as models take it.
-        return series[0] if len(series) == 1 else pad_contexts(series)
+        return joined_contexts(series)
 
     def source(self) -> SeriesSource:
         """Return the rows as a source for the readers of the forecasting job."""

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract.evolution import conform, unify_schemas
+from gigacast.core.plural import counted
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.parquet_loader.dataset import LoadColumns, LoadedDataset
 
@@ -74,7 +75,7 @@ def _split_by_time(data: D, shares: Sequence[float]) -> tuple[D, ...]:
     spans = [np.flatnonzero(part == number) for number in range(len(shares) + 1)]
     if any(not len(rows) for rows in spans):
         raise ConfigError(
-            f"{data.symbol}: {len(times)} rows are too few for a split by {tuple(shares)}",
+            f"{data.symbol}: {counted(len(times), 'row')} cannot be split by {tuple(shares)}",
             hint="load more months, or use other shares",
         )
     return tuple(replace(data, table=data.table.take(to_arrow(rows))) for rows in spans)

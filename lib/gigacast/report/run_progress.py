@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 
 from gigacast.core.partition.task import Task
+from gigacast.core.plural import counted
 from gigacast.job.run import Totals
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
@@ -26,19 +27,25 @@ class RunProgress(ExitStack):
         super().__init__()
         self._quiet = quiet
         self._verb = verb
+        self._model = ""
         self._progress: Progress | None = None
 
     def generated(self, partitions: int) -> None:
         """Print the number of synthetic partitions that were generated."""
         if partitions and not self._quiet:
-            say(f"generated {partitions} synthetic partitions", err=True)
+            say(f"generated {counted(partitions, 'synthetic partition')}", err=True)
+
+    def of_model(self, name: str) -> None:
+        """Keep the name of the model that the next plan is for."""
+        self._model = name
 
     def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
         """Print the plan in a line, and start the bar."""
         # A backtest is a run for each model: the bar of the run before ends here.
         self.close()
         if not self._quiet:
-            say(plan_line(plan, tasks, self._verb), err=True)
+            model = f"{self._model}: " if self._model else ""
+            say(f"{model}{plan_line(plan, tasks, self._verb)}", err=True)
         if tasks:
             self._progress = self.enter_context(Progress(tasks, quiet=self._quiet))
 
@@ -70,11 +77,11 @@ def plan_line(plan: Plan, tasks: int, verb: str) -> str:
     totals = plan.totals
     remaining = totals.pending - tasks
     notes = [
-        f"{plan.discovered} partitions: {totals.done} done, {tasks} to {verb}",
+        f"{counted(plan.discovered, 'partition')}: {totals.done} done, {tasks} to {verb}",
         f"{remaining} left for later" if remaining else "",
         f"{totals.superseded} superseded" if totals.superseded else "",
         f"{totals.orphaned} orphaned" if totals.orphaned else "",
-        f"{plan.unmatched_count} objects not recognised ({plan.unmatched[0]}, ...)"
+        f"{counted(plan.unmatched_count, 'object')} not recognised ({plan.unmatched[0]}, ...)"
         if plan.unmatched
         else "",
         f"folders not taken for input: {', '.join(plan.foreign_folders[:3])}"

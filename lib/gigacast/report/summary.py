@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from gigacast.core.plural import counted
 from gigacast.report import quantity
 from gigacast.report.document import Document, Item, Items, KeyValues, Tone
 
@@ -149,7 +150,7 @@ def _series(summary: RunSummary) -> str:
 
 
 def _conflicts(count: int) -> str:
-    rows = f"{quantity.count(count)} rows have the series and time of another row"
+    rows = f"{counted(count, 'row')} with the series and time of another row"
     return f"{rows}, and other values: see --duplicates" if count else ""
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from gigacast.core.array import AnyArray, BoolArray, DoubleArray, IntArray, RealArray
 from gigacast.core.column import to_arrow
+from gigacast.core.plural import counted
 from gigacast.errors import SchemaError
 from gigacast.series.arrange import first_of_times
 from gigacast.series.rows import ItemRows
@@ -111,8 +112,9 @@ def conflict_error(name: str, stats: ReadStats, apart: tuple[str, ...]) -> Schem
     elif apart:
         cause = f"; the columns {names} tell them apart"
         remedy = "make one column of these for --item_column"
+    verb = "has" if stats.conflicts == 1 else "have"
     return SchemaError(
-        f"{name}: {stats.conflicts:,} of {stats.compared:,} rows have the series{item} and the "
+        f"{name}: {stats.conflicts:,} of {stats.compared:,} rows {verb} the series{item} and the "
         f"time of another row, and other values{cause}",
         hint=f"{remedy}, {_REMEDY}",
     )
@@ -122,9 +124,9 @@ def warn_of_conflicts(conflicts: int, policy: DuplicatePolicy | None) -> None:
     """Warn of conflicting rows that were few enough to be averaged; not if the settings say how."""
     if conflicts and policy is None:
         warnings.warn(
-            f"{conflicts:,} rows have the series and the time of another row, and other values: "
-            "their mean is taken; duplicates='mean', 'sum', 'last', 'first' or 'error' says what "
-            "becomes of them",
+            f"{counted(conflicts, 'row')} with the series and the time of another row, and other "
+            "values: their mean is taken; duplicates='mean', 'sum', 'last', 'first' or 'error' "
+            "says what becomes of them",
             UserWarning,
             stacklevel=4,
         )

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import AnyArray, BoolArray, CodeArray, IntArray
 from gigacast.core.column import to_numpy
+from gigacast.core.plural import counted
 from gigacast.errors import SchemaError
 
 
@@ -161,7 +162,10 @@ def _times_of(table: pa.Table, name: str) -> IntArray:
     column = table.column(name)
     kind = column.type
     if column.null_count:
-        raise SchemaError(f"{column.null_count} rows have no {name!r}", hint="clean the data first")
+        raise SchemaError(
+            f"{name!r} is missing in {counted(column.null_count, 'row')}",
+            hint="clean the data first",
+        )
     if pa.types.is_date(kind):
         column = column.cast(pa.timestamp("us"))
     if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(kind)):

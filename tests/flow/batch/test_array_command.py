@@ -97,7 +97,7 @@ def test_submit_returns_at_once_and_watch_closes_the_run(
     assert (json.loads(out)["partitions"]["done"], err) == (3, "")
     assert run(["logs", run_id, "1", "--bucket", store.address.url, "--lines", "1"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("child 1: SUCCEEDED, 1 attempts, gigacast-cpu/default/")
+    assert out.startswith("child 1: SUCCEEDED, 1 attempt, gigacast-cpu/default/")
     assert json.loads(out.splitlines()[1])["event"] == "closed"
     assert run(["logs", run_id, "--bucket", store.address.url]) == 0
     assert f"no child of {run_id} failed" in capsys.readouterr().err

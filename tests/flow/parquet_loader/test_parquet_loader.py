@@ -252,7 +252,7 @@ def test_a_file_that_is_no_parquet_is_named(folder: Store, tmp_path: Path, conte
 def test_files_without_rows_are_skipped(folder: Store, tmp_path: Path) -> None:
     folder.put(key_of(2014, 1), parquet(month_table(2014, 1, 0)))
     loader = loader_of(folder, tmp_path)
-    with pytest.raises(DataNotFoundError, match="none of 1 files has rows"):
+    with pytest.raises(DataNotFoundError, match="no rows in 1 file, such as"):
         loader.load_training_data("SYMBOL", 2014)
     fill(folder, [(2014, 2)], rows=3)
     assert len(loader.load_training_data("SYMBOL", 2014)) == 3
@@ -353,10 +353,10 @@ def test_an_incomplete_context_reports_the_missing_rows(folder: Store, tmp_path:
     broken = loader.load_prediction_data("SYMBOL", 2014, 1, target_columns=["target_close"])
     assert not loader.validate_context_completeness(broken)
     assert loader.context_problems(broken) == [
-        "1 missing values of target_close",
+        "1 missing value of target_close",
         "2 steps without a row",
     ]
-    assert loader.context_problems(broken, max_gaps=2) == ["1 missing values of target_close"]
+    assert loader.context_problems(broken, max_gaps=2) == ["1 missing value of target_close"]
 
 
 @pytest.mark.parametrize("text", [True, False])
@@ -447,8 +447,8 @@ def test_quality_is_measured_and_compared_with_its_limits(folder: Store, tmp_pat
     assert not report.is_valid
     assert report.issues == (
         "36.8% of target_close is missing (over 0.2)",
-        "1 rows come twice (over 0)",
-        "2 of 21 steps have no row (over 0.01)",
+        "1 repeated row (over 0)",
+        "no row at 2 of 21 steps (over 0.01)",
     )
     allowed = {"max_missing": 0.5, "max_duplicates": 0.1}
     assert loader.validate_data_quality(data, **allowed).is_valid

@@ -232,9 +232,9 @@ def test_the_quality_command_prints_a_table_and_exits_by_the_verdict(
     filled: Store, capsys: Capture
 ) -> None:
     shown = output_of(filled, capsys, "quality", "raw/FX")
-    assert "1 partitions, 0 ok, 1 warn, 0 fail" in shown
+    assert "1 partition, 0 ok, 1 warn, 0 fail" in shown
     assert "missing in close 1.67% (over 1%)" in shown
-    assert "1 partitions: 0 done, 1 to measure" in shown
+    assert "1 partition: 0 done, 1 to measure" in shown
     shown = output_of(filled, capsys, "quality", "raw/FX", "--fail", "missing=0.01", code=1)
     assert "known before 1" in shown
     report = json_of(filled, capsys, "quality", "raw/FX", "--warn", "missing=never")
@@ -253,7 +253,7 @@ def test_limits_and_the_calendar_can_be_given_in_the_settings(
 
 def test_cleaning_prints_a_table_and_publishes_once(filled: Store, capsys: Capture) -> None:
     shown = output_of(filled, capsys, "clean", "raw/FX", "cleaned/FX", "--what", "mended")
-    assert "published cleaned/v1/FX: 300 rows in 1 files" in shown
+    assert "published cleaned/v1/FX: 300 rows in 1 file" in shown
     assert "5 filled" in shown
     again = json_of(filled, capsys, "clean", "raw/FX", "cleaned/FX", "--what", "mended")
     assert (again["new"], again["skipped"]) == (False, 1)
@@ -273,7 +273,7 @@ def test_partitions_of_a_bucket_are_cleaned_and_failures_are_reported(
     lake.put("2024/01/part-bad.parquet", b"junk")
     shown = output_of(lake, capsys, "clean", "partitions", "cleaned/FX", "--years", "2024", code=1)
     assert "CorruptedFileError" in shown
-    assert "published cleaned/v1/FX: 300 rows in 1 files" in shown
+    assert "published cleaned/v1/FX: 300 rows in 1 file" in shown
 
 
 @pytest.mark.parametrize(

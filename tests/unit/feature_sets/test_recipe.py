@@ -176,7 +176,10 @@ def test_a_label_is_the_target_ahead_and_never_beyond_the_training_part() -> Non
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (pa.table({"timestamp": [1, None], "close": [1.0, 2.0]}), "1 rows have no 'timestamp'"),
+        (
+            pa.table({"timestamp": [1, None], "close": [1.0, 2.0]}),
+            "'timestamp' is missing in 1 row",
+        ),
         (pa.table({"timestamp": ["a"], "close": [1.0]}), "holds no times"),
         (pa.table({"timestamp": [1], "close": ["a"]}), "holds no numbers"),
         (pa.table({"timestamp": [1]}), "there is no column 'close'"),

@@ -66,9 +66,10 @@ class Actuals:
         selected = select_actuals(rows, forecasts, method.duplicates)
         limit = conflict_limit(method.duplicates, method.duplicate_share)
         if selected.conflicts > limit * selected.compared:
+            verb = "has" if selected.conflicts == 1 else "have"
             raise SchemaError(
                 f"{month}/{series_name}: {selected.conflicts:,} of {selected.compared:,} actuals "
-                "have the series and the time of another row, and other values",
+                f"{verb} the series and the time of another row, and other values",
                 hint="name the column of item ids by --item_column, or choose a policy for them: "
                 "--duplicates mean, sum, last or first",
             )

@@ -73,6 +73,8 @@ class Evaluation:
             "waiting": self.waiting,
             "failures": [{"key": key, "message": message} for key, message in self.failures],
             "location": self.location,
+            # Left out where there are none: stored reports would change although no figure did.
+            **({"conflicts": self.conflicts} if self.conflicts else {}),
             "levels": {model: list(levels) for model, levels in self.levels.items()},
             **{
                 by: [

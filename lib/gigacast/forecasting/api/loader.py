@@ -22,7 +22,7 @@ from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.options import DEFAULT_LEVELS
 from gigacast.forecasting.frame import load_chosen
-from gigacast.forecasting.history import find_partition, offsets_of, pad_contexts, read_contexts
+from gigacast.forecasting.history import find_partition, joined_contexts, offsets_of, read_contexts
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.location import open_inputs
 from gigacast.lake.model.resolve import DEFAULT_MODEL
@@ -226,7 +226,7 @@ class ChronosLoader:
             aggregation=method.aggregation,
         )
         contexts = [values for batch in read_contexts(sources, options) for values in batch]
-        return contexts[0] if len(contexts) == 1 else pad_contexts(contexts)
+        return joined_contexts(contexts)
 
     def _sources_of(self, symbol: str, month: Month) -> list[SeriesSource]:
         job = job_of(self._settings)
