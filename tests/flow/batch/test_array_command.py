@@ -28,13 +28,6 @@ from tests.support.moto_server import MotoServer
 from tests.support.panels import put_panels
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[MotoServer]:
-    with MotoServer() as server, LocalBatch() as batch:
-        batch.provision()
-        yield server
-
-
 @pytest.fixture
 def batch(server: MotoServer) -> Iterator[LocalBatch]:
     with LocalBatch() as batch:
