@@ -56,9 +56,9 @@ from tests.support.stored_bucket import (
     OBJECTS,
     QUALITY,
     RECIPE,
+    command_json,
+    command_output,
     restore_folder,
-    tell,
-    tell_json,
 )
 
 WIDTHS = (60, 80, 120, 200)
@@ -212,8 +212,8 @@ class Views(Mapping[str, View]):
     def _shown(self, name: str) -> View:
         flags, code = COMMANDS[name]
         with called_of(self._makers) as calls, shown_documents() as documents:
-            tell(flags, self._url, code=code, **self._texts)
-        content = tell_json(flags, self._url, code=code, **self._texts)
+            command_output(flags, self._url, code=code, **self._texts)
+        content = command_json(flags, self._url, code=code, **self._texts)
         return View(documents, content, calls)
 
     def _made(self, name: str) -> View:
@@ -322,7 +322,7 @@ def link(depth: int, name: str, via: str) -> Link:
 def test_a_plan_says_why_it_has_no_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     url = restore_folder(tmp_path / "lake")
-    shown = tell(COMMANDS["plan"][0], url)
+    shown = command_output(COMMANDS["plan"][0], url)
     assert "no prices: the current folder has no sound config/prices.yaml" in shown
     assert "no cost per million series" not in shown
 
