@@ -3,16 +3,19 @@
 import ast
 import contextlib
 import io
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 from unittest import mock
 
 import gigacast
-from gigacast.report import terminal
-from gigacast.report.document import Column, Document, Table
+from gigacast.report import quantity, terminal
+from gigacast.report.document import Column, Document, Heading, Items, KeyValues, Paragraph, Table
 from gigacast.report.layout import text_width
 from gigacast.report.quantity import text_of
 from gigacast.report.terminal import Look, render_terminal
@@ -92,3 +95,77 @@ def shown_documents() -> Iterator[list[Document]]:
     quiet = contextlib.redirect_stderr(io.StringIO())
     with mock.patch.object(terminal, "render_terminal", keep), quiet:
         yield documents
+
+
+@dataclass(frozen=True)
+class View:
+    """The documents of a command, its JSON, and the functions that made the documents."""
+
+    documents: list[Document]
+    json: Any
+    makers: set[str]
+
+    def missing_numbers(self) -> set[str]:
+        """Return the numbers of the documents that the JSON does not have."""
+        shown = {number for document in self.documents for number in numbers_of(document)}
+        return shown - numbers_in(self.json)
+
+
+NO_NUMBER = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.+]+|(?:file|s3)://\S+|(?<=is )\d|Skill.*\n.*")
+"""Times of the run, folders of the test, and the numbers of explaining texts."""
+NUMBER = re.compile(r"(?<![\w.,])\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?(?!\d|th)")
+
+
+def numbers_of(document: Document) -> set[str]:
+    """Return the numbers in the texts and cells of a document."""
+    texts = (NO_NUMBER.sub("", text) for text in texts_of(document))
+    return {number for text in texts for number in NUMBER.findall(text)}
+
+
+def texts_of(document: Document) -> Iterator[str]:
+    yield document.title
+    for block in document.content:
+        match block:
+            case Heading() | Paragraph():
+                yield block.text
+            case KeyValues():
+                yield from (text_of(fact.value, fact.kind) for fact in block.facts)
+            case Items():
+                yield from (item.text for item in block.items)
+            case Table():
+                for row in block.rows:
+                    for cell, column in zip(row, block.columns, strict=True):
+                        yield text_of(cell, column.kind, column.digits)
+
+
+WRITERS = (
+    *(str, quantity.count, quantity.percent, quantity.short, quantity.duration, quantity.size),
+    *(quantity.dollars, lambda n: f"{n:.0%}", lambda n: f"{n:.2e}", lambda n: f"{n:.3g}"),
+    *(
+        lambda n: f"{n:.1%}",
+        lambda n: f"{n:.1f}",
+        lambda n: f"{n:.5f}",
+        lambda n: f"{n:g}",
+        lambda n: quantity.duration(3600 * n),
+    ),
+)
+
+
+def numbers_in(content: Any) -> set[str]:
+    """Return the numbers of plain values in all their forms, and the lengths of their lists."""
+    if isinstance(content, dict | list):
+        entries = [*content, *content.values()] if isinstance(content, dict) else content
+        return numbers_in(len(content)).union(sums_of(entries), *map(numbers_in, entries))
+    if isinstance(content, bool) or content is None:
+        return set()
+    texts = [content] if isinstance(content, str) else [write(content) for write in WRITERS]
+    return {number for text in texts for number in NUMBER.findall(text)}
+
+
+def sums_of(entries: list[Any]) -> set[str]:
+    """Return the sums of the fields that records of a list have in common."""
+    sums: Counter[str] = Counter()
+    for record in entries:
+        if isinstance(record, dict):
+            sums.update({name: n for name, n in record.items() if isinstance(n, int | float)})
+    return set().union(*map(numbers_in, sums.values()))
