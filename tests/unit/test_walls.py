@@ -118,7 +118,7 @@ KEYWORDS = (
     "symbol=None, timeframe=None, context_partitions=None, partition_by=None, model=None, "
     "model_version=None, horizon=None, quantiles=None, context_length=None, freq=None, "
     "layout=None, min_length=None, fallback=None, non_negative=None, integer=None, "
-    "extrapolate_levels=None, seed=None, duplicates=None, item_column=None, "
+    "extrapolate_levels=None, seed=None, duplicates=None, item_column=None, item_columns=None, "
     "timestamp_column=None, targets=None, "
     "timestamp_unit=None, joint_targets=None, missing_future=None, unsupported_covariates=None, "
     "past_covariates=None, known_covariates=None, executor=None, n_jobs=None, device=None, "
@@ -128,7 +128,7 @@ KEYWORDS = (
 TRAIN_KEYWORDS = (
     "bucket=None, prefix=None, input_prefix=None, endpoint_url=None, region=None, years=None, "
     "months=None, symbol=None, timeframe=None, partition_by=None, limit=None, model=None, "
-    "model_version=None, horizon=None, context_length=None, item_column=None, "
+    "model_version=None, horizon=None, context_length=None, item_column=None, item_columns=None, "
     "timestamp_column=None, targets=None, timestamp_unit=None, freq=None, duplicates=None, "
     "min_length=None, "
     "seed=None, device=None, precision=None, batch_size=None, memory_limit=None, method=None, "

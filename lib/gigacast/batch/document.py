@@ -22,7 +22,13 @@ from gigacast.report.document import (
     Table,
     Tone,
 )
-from gigacast.report.summary import FailedPartition, RunSummary, summary_document
+from gigacast.report.summary import (
+    FailedPartition,
+    RunSummary,
+    and_more,
+    equal_failures,
+    summary_document,
+)
 from gigacast.storage.store import StoreAddress
 
 _FIRST = 5
@@ -173,14 +179,18 @@ def status_document(report: StatusReport) -> Document:
 
 def _failure_items(failures: list[dict[str, object]]) -> Items:
     items: list[Item] = []
-    for failure in failures[:_FIRST]:
-        text = f"failed: {failure['partition']}: {failure['error']}: {failure['message']}"
+    groups = equal_failures(map(_failed_partition, failures))
+    for group in groups[:_FIRST]:
+        failure = group[0]
+        name = and_more(failure.partition, len(group))
+        text = f"failed: {name}: {failure.error}: {failure.message}"
         items.append(Item(text, tone=Tone.BAD))
-        if failure.get("hint"):
-            items.append(Item(f"hint: {failure['hint']}", depth=1))
-    if len(failures) > _FIRST:
-        omission = f"... and {len(failures) - _FIRST} more: see --json and the audits"
-        items.append(Item(omission, tone=Tone.QUIET))
+        if failure.hint:
+            items.append(Item(f"hint: {failure.hint}", depth=1))
+    if len(groups) > _FIRST:
+        count = sum(map(len, groups[_FIRST:]))
+        rest = f"... and {count} more: see --json and the audits"
+        items.append(Item(rest, tone=Tone.QUIET))
     return Items(tuple(items))
 
 

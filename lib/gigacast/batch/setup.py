@@ -54,6 +54,8 @@ def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
     for name in _LATER_FIELDS:
         if method[name] == getattr(default, name):
             del method[name]
+    if not prepared.job.method.columns.items:
+        del method["columns"]["items"]
     return values
 
 

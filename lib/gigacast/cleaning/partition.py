@@ -34,7 +34,7 @@ from gigacast.errors import (
 )
 from gigacast.job.file_job import Reading, Sources
 from gigacast.job.receipt import Work, new_receipt
-from gigacast.job.worker import Stopwatch, inputs_pinned
+from gigacast.job.worker import Stopwatch, check_key_length, inputs_pinned
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import DatasetFile, file_to_dict, schema_to_text
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
@@ -104,6 +104,7 @@ class PartitionCleaner:
         ------
         InputChangedError, DataError, StorageError
         """
+        check_key_length(self._outputs, task)
         watch = Stopwatch()
         scratch = tempfile.TemporaryDirectory(prefix="gigacast-clean-")
         with watch.measure("total"), inputs_pinned(task), scratch as folder:

@@ -37,6 +37,7 @@ from gigacast.lake.publication import Author
 from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict, worst
 from gigacast.quality.result import Judged
 from gigacast.runtime.executor import Executor, Failure
+from gigacast.series.duplicates import item_flag
 from gigacast.storage.parquet.writer import check_codec
 
 FORMAT_REVISION = 1
@@ -329,10 +330,11 @@ def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
     if not dropped or not rows:
         return Judgement(Verdict.OK)
     column, unreadable = dropped["unreadable"]
-    apart = " and ".join(dropped["apart"])
-    hint = f"; {apart} tell them apart: make one column of these for --item_column"
-    if len(dropped["apart"]) == 1:
-        hint = f"; {apart} tells them apart: use --item_column {apart}"
+    apart = tuple(dropped["apart"])
+    # Receipts of the first release do not name the columns of ids.
+    flag = item_flag(apart, tuple(dropped.get("ids", ())))
+    tell = "tells" if len(apart) == 1 else "tell"
+    hint = f"; {' and '.join(apart)} {tell} them apart: use {flag}"
     faults = (
         ("null_keys", dropped["null_keys"], "rows had no series or no time that can be read"),
         (

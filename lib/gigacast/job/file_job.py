@@ -148,7 +148,7 @@ class FileJob:
         """
         reading = self.reading
         fields: dict[str, object] = {
-            "columns": asdict(reading.columns),
+            "columns": reading.columns.spec_fields,
             "timestamp_unit": reading.timestamp_unit,
             "zone": reading.zone,
             "calendar": str(reading.calendar),

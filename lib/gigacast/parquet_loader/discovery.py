@@ -196,7 +196,7 @@ class FileDiscovery:
             )
         return ParquetFileInfo(
             file_path=key,
-            symbol=name.symbol or name.series_name,
+            symbol=name.symbol or name.lineage,
             timeframe=name.timeframe,
             horizon=name.horizon_minutes,
             year=name.month.year,
@@ -217,7 +217,7 @@ class FileDiscovery:
         twin = f"{entry.key.removesuffix('.parquet')}.json"
         return ParquetFileInfo(
             file_path=path_of(self._inputs, entry.key),
-            symbol=name.symbol or name.series_name,
+            symbol=name.symbol or name.lineage,
             timeframe=name.timeframe,
             horizon=name.horizon_minutes,
             year=name.month.year,

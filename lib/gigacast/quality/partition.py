@@ -19,7 +19,7 @@ from gigacast.core.partition.task import Task
 from gigacast.datasets.check import BATCH_ROWS, RowSource, check_rows
 from gigacast.job.file_job import Reading, Sources
 from gigacast.job.receipt import Work, new_receipt
-from gigacast.job.worker import Stopwatch, inputs_pinned
+from gigacast.job.worker import Stopwatch, check_key_length, inputs_pinned
 from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.quality.columns import measure_keys
 from gigacast.quality.file import Keys, PartitionFile, expectation_of, open_partition
@@ -88,6 +88,7 @@ class PartitionInspector:
         ------
         InputChangedError, DataError, StorageError
         """
+        check_key_length(self._outputs, task)
         watch = Stopwatch()
         with watch.measure("total"), inputs_pinned(task):
             with open_partition(self._inputs, task, self._setup.reading) as file:

@@ -11,9 +11,9 @@ text, and targets are float64.
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -22,8 +22,12 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from gigacast.core.column import INT96_UNIT, readable_as_codes
+from gigacast.core.partition.name import hive_levels
+from gigacast.core.series.item_key import ItemKey
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
 from gigacast.series.columns import Layout, is_category_type, recognise
+from gigacast.series.identity import id_type
+from gigacast.series.made import MadeColumns, with_levels
 from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
 from gigacast.series.timestamp import is_text, needs_range
 from gigacast.series.value import is_value_type
@@ -79,6 +83,8 @@ class OpenTable:
         Size of the file; 0 if unknown.
     points_per_row : float
         Average number of elements per list.
+    levels : mapping of str to str or None
+        Values of the Hive levels in the object's key that are no columns of the file.
     """
 
     source: SeriesSource
@@ -86,6 +92,14 @@ class OpenTable:
     layout: Layout
     size_bytes: int
     points_per_row: float
+    levels: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def item_key(self) -> ItemKey | None:
+        """Columns and types of the item key; ``None`` with a single column of ids."""
+        names = self.layout.items
+        types = tuple(id_type(self.schema.field(name).type) for name in names)
+        return ItemKey(names, types) if names else None
 
 
 def open_table(source: SeriesSource, columns: ColumnNames, limits: Limits) -> OpenTable | None:
@@ -104,9 +118,12 @@ def open_table(source: SeriesSource, columns: ColumnNames, limits: Limits) -> Op
     if shape.schema is None:
         return None
     is_csv = source.format == "csv"
-    layout = recognise(shape.schema, columns, source.name, holds_text=is_csv)
-    schema = _csv_schema(shape.schema, layout) if is_csv else shape.schema
-    return OpenTable(source, schema, layout, size_bytes, shape.points_per_row)
+    levels = hive_levels(source.name) if source.format != "table" else {}
+    levels = {n: value for n, value in levels.items() if n not in shape.schema.names}
+    known = with_levels(shape.schema, columns, levels)
+    layout = recognise(known, columns, source.name, holds_text=is_csv)
+    schema = _csv_schema(known, layout) if is_csv else known
+    return OpenTable(source, schema, layout, size_bytes, shape.points_per_row, levels)
 
 
 def read_batches(
@@ -120,10 +137,12 @@ def read_batches(
         If the bytes are not of the format.
     """
     source = table.source
+    made = MadeColumns(table.layout, table.item_key, table.levels, source.name)
+    stored = made.stored(columns)
     with _translated(source), _opened(source) as file:
-        for batch in _BATCHES[source.format](file, table, columns, limits):
+        for batch in _BATCHES[source.format](file, table, stored, limits):
             if batch.num_rows:
-                yield _without_views(batch)
+                yield made.complete(_without_views(batch), columns)
 
 
 def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -200,8 +219,8 @@ def _parquet_batches(
 ) -> Iterator[pa.RecordBatch]:
     # Ids are kept dictionary-encoded, as they mostly are in the file: finding runs in the codes is
     # much faster than in strings. pre_buffer would read a whole row group into memory.
-    item_id = table.layout.item_id
-    texts = [item_id] if item_id and _is_stored_text(table.schema.field(item_id).type) else []
+    names = [name for name in table.layout.id_names if name not in table.levels]
+    texts = [name for name in names if _is_stored_text(table.schema.field(name).type)]
     footer = pq.read_metadata(file)
     coded = readable_as_codes(footer, texts)
     reader = pq.ParquetFile(
@@ -268,8 +287,7 @@ def _csv_schema(inferred: pa.Schema, layout: Layout) -> pa.Schema:
         types[name] = pa.string() if categorical else pa.float64()
     kind = inferred.field(layout.timestamp).type
     types[layout.timestamp] = kind if needs_range(kind) else pa.string()
-    if layout.item_id:
-        types[layout.item_id] = pa.string()
+    types |= dict.fromkeys(layout.id_names, pa.string())
     return pa.schema([field.with_type(types.get(field.name, field.type)) for field in inferred])
 
 

@@ -10,12 +10,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.backtesting.leaderboard.attribute import NONE, read_attribute
 from gigacast.core.array import IntArray
 from gigacast.core.column import to_numpy
 from gigacast.core.partition.task import Task
+from gigacast.core.series.item_key import items_of
 from gigacast.errors import ConfigError
 from gigacast.forecasting.worker import sources_of
-from gigacast.series.attribute import NONE, read_attribute
 from gigacast.series.source import ColumnNames
 from gigacast.settings.command.backtest import SEGMENTS
 from gigacast.storage.store import Store
@@ -75,7 +76,7 @@ class Segmenter:
             case "target" | "frequency" | "window":
                 name = "target_name" if self.segment == "target" else self.segment
                 return _encode(losses[name])
-        return _encode(self._column_of(losses["item_id"], task))
+        return _encode(self._column_of(items_of(losses), task))
 
     def _column_of(self, items: pa.ChunkedArray, task: Task) -> pa.ChunkedArray:
         """Return the value of the column for each item."""

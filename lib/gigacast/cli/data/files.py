@@ -25,7 +25,7 @@ _NAMED = 20
 _SETTINGS = (
     *names_of("where"),
     *("years", "months", "symbol", "timeframe"),
-    *("item_column", "timestamp_column", "timestamp_unit", "freq"),
+    *("item_column", "item_columns", "timestamp_column", "timestamp_unit", "freq"),
     *("executor", "n_jobs", "memory_limit", "limit"),
 )
 

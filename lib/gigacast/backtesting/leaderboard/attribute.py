@@ -76,7 +76,7 @@ def _pairs(
 
 
 def _check_column(table: OpenTable, column: str) -> None:
-    if column not in table.schema.names:
+    if column not in {*table.schema.names, *table.levels}:
         raise SchemaError(
             f"{table.source.name}: there is no column {column!r}",
             hint=f"it has {', '.join(table.schema.names[:20])}",
