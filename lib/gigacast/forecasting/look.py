@@ -115,7 +115,8 @@ def _open(prepared: Prepared, entry: InputObject) -> OpenTable | None:
         selective=True,
     )
     source = SeriesSource(opening, entry.extension, entry.key)
-    return open_table(source, prepared.job.method.columns, _LIMITS)
+    method = prepared.job.method
+    return open_table(source, method.columns, _LIMITS, method.csv)
 
 
 # -- items that span parts -------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 
+import numpy as np
 import pyarrow as pa
 
 from gigacast.backtesting.evaluation.join import Forecasts, Rows, select_actuals
@@ -22,6 +23,7 @@ from gigacast.core.partition.name import (
     month_prefixes,
     year_of_folder,
 )
+from gigacast.core.time.bins import Bins
 from gigacast.core.time.month import Month
 from gigacast.errors import SchemaError
 from gigacast.forecasters.metric import seasonal_error
@@ -74,9 +76,12 @@ class Actuals:
         ------
         DataError, StorageError
         """
-        partitions = self._partitions(_months(forecasts.bounds, month), lineage)
-        rows = (part for partition in partitions for part in self._rows(partition, items))
         method = self._job.method
+        bounds = forecasts.bounds
+        if method.aggregation is not None and method.frequency is not None:
+            bounds = _bin_bounds(bounds, Bins(method.frequency))
+        partitions = self._partitions(_months(bounds, month), lineage)
+        rows = (part for group in self._groups(partitions) for part in self._rows(group, items))
         selected = select_actuals(rows, forecasts, method.duplicates)
         limit = conflict_limit(method.duplicates, method.duplicate_share)
         if selected.conflicts > limit * selected.compared:
@@ -95,7 +100,7 @@ class Actuals:
         """Return the columns that tell conflicting rows apart, and those of ids so far."""
         ids: tuple[str, ...] = ()
         for partition in partitions:
-            reader = read_series(self._sources(partition), self._options(partition, items))
+            reader = read_series(self._sources([partition]), self._options(partition, items))
             next(reader.rows(), None)  # the columns are known once the sources are open
             apart, ids = reader.columns_apart(sample)
             if apart:
@@ -127,18 +132,24 @@ class Actuals:
             own = self._parts_of([*self._in_month(month)], lineage)
         tables = []
         for partition in own:
-            options = self._options(partition, items)
-            for batch in read_series(self._sources(partition), options):
+            for batch in read_series(self._sources([partition]), self._options(partition, items)):
                 scale = seasonal_error(batch.values, batch.offsets, seasons_of(batch))
                 columns = {"item": batch.item_ids, "target": batch.target_names}
                 tables.append(pa.table({**columns, "scale": to_arrow(scale)}))
         return pa.concat_tables(tables) if tables else None
 
+    def _groups(self, partitions: list[Partition]) -> list[list[Partition]]:
+        """Divide partitions into those that are read together."""
+        if self._job.method.aggregation is None:
+            return [[partition] for partition in partitions]
+        # A bin may have rows in several months, and in parts of any name.
+        return [partitions] if partitions else []
+
     def _rows(
-        self, partition: Partition, items: tuple[str, ...]
+        self, group: list[Partition], items: tuple[str, ...]
     ) -> Iterator[tuple[Rows, tuple[str, ...]]]:
-        options = self._options(partition, items)
-        for part, targets in read_series(self._sources(partition), options).rows():
+        options = self._options(group[0], items)
+        for part, targets in read_series(self._sources(group), options).rows():
             yield (part.item_ids, part.offsets, part.times, part.values), targets
 
     def _partitions(self, months: list[Month], lineage: str) -> list[Partition]:
@@ -176,7 +187,7 @@ class Actuals:
             for partition in discoverer.discover(place[:-1], entries).partitions
         )
 
-    def _sources(self, partition: Partition) -> list[SeriesSource]:
+    def _sources(self, partitions: list[Partition]) -> list[SeriesSource]:
         return [
             SeriesSource(
                 open=partial(
@@ -185,26 +196,22 @@ class Actuals:
                 format=o.extension,
                 name=o.key,
             )
+            for partition in partitions
             # Without the context partitions: those months are searched on their own.
             for o in partition.inputs[partition.context :]
         ]
 
     def _options(self, partition: Partition, items: tuple[str, ...]) -> ReadOptions:
         name: PartitionName = partition.name
-        method = self._job.method
+        reading = self._job.method.reading
         # The forecasts say how their items are named, whatever the settings of now are.
-        columns = replace(
-            method.columns, items=items, item_id=None if items else method.columns.item_id
-        )
-        return ReadOptions(
-            columns=columns,
+        item_id = None if items else reading.columns.item_id
+        return replace(
+            reading,
+            columns=replace(reading.columns, items=items, item_id=item_id),
             context_length=HISTORY,
-            freq=method.frequency,
             item_id=name.symbol or name.series_name,
             memory_limit_bytes=self._job.resources.memory_limit_bytes,
-            timestamp_unit=method.timestamp_unit,
-            duplicates=method.duplicates,
-            duplicate_share=method.duplicate_share,
         )
 
 
@@ -216,6 +223,14 @@ def _is_whole_month(lineage: str) -> bool:
 def _market(name: PartitionName) -> tuple[str | None, str | None]:
     """Return the symbol and timeframe in a name: the series is the same for every horizon."""
     return name.symbol, name.timeframe
+
+
+def _bin_bounds(bounds: tuple[int, int], bins: Bins) -> tuple[int, int]:
+    """Return the start of the bin of the first time, and the end of that of the last one."""
+    # In UTC instead of wall time: a day more is added on either side.
+    numbers = bins.numbers(np.array(bounds, np.int64))
+    start, end = bins.starts(numbers + np.array([0, 1]))
+    return int(start), int(end)
 
 
 def _months(bounds: tuple[int, int], own: Month) -> list[Month]:

@@ -4,7 +4,7 @@ A segment key is one of `SEGMENTS`, or ``column:NAME`` for the value that each i
 of the input.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from gigacast.core.partition.task import Task
 from gigacast.core.series.item_key import items_of
 from gigacast.errors import ConfigError
 from gigacast.forecasting.worker import sources_of
+from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.command.backtest import SEGMENTS
 from gigacast.storage.store import Store
@@ -50,11 +51,14 @@ class Segmenter:
     inputs : Store
         Input root, from which the column of ``column:NAME`` is read.
     columns : ColumnNames
+    csv : CsvOptions
+        Parts of the dialect of CSV files that are named.
     """
 
     segment: str
     inputs: Store
     columns: ColumnNames
+    csv: CsvOptions = field(default_factory=CsvOptions)
 
     def label(self, losses: pa.Table, task: Task) -> tuple[list[str], IntArray]:
         """Return the labels of a partition's segments, and the index of each row's label.
@@ -84,7 +88,7 @@ class Segmenter:
         # Without the context partitions, which may have other values for an item.
         own = sources_of(task, self.inputs)[len(task.inputs) - task.own :]
         item_id = task.symbol or task.partition.rpartition("/")[2]
-        labels = read_attribute(own, self.columns, name, item_id=item_id)
+        labels = read_attribute(own, self.columns, name, item_id=item_id, csv=self.csv)
         place = pc.index_in(items, value_set=labels["item"].cast(items.type).combine_chunks())
         return pc.fill_null(labels["label"].combine_chunks().take(place), NONE)
 
