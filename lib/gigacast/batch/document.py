@@ -189,8 +189,8 @@ def _failure_items(failures: list[dict[str, object]]) -> Items:
             items.append(Item(f"hint: {failure.hint}", depth=1))
     if len(groups) > _FIRST:
         count = sum(map(len, groups[_FIRST:]))
-        rest = f"... and {count} more: see --json and the audits"
-        items.append(Item(rest, tone=Tone.QUIET))
+        omission = f"... and {count} more: see --json and the audits"
+        items.append(Item(omission, tone=Tone.QUIET))
     return Items(tuple(items))
 
 

@@ -171,8 +171,8 @@ def recognise(
             raise table.refuse(
                 "some targets are lists and some are not", "--targets (schema.target_columns)"
             )
-        found = _list_layout(table, columns, item_id, targets)
-        layout = replace(found, covariates=covariates, items=columns.items)
+        lists_layout = _list_layout(table, columns, item_id, targets)
+        layout = replace(lists_layout, covariates=covariates, items=columns.items)
         return _checked_items(layout, table)
     timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
     if timestamp is None:

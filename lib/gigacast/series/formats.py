@@ -172,12 +172,12 @@ def read_batches(
         If the bytes are not of the format.
     """
     source = table.source
-    made = MadeColumns(table.layout, table.item_key, table.levels, source.name)
-    stored = made.stored(columns)
+    maker = MadeColumns(table.layout, table.item_key, table.levels, source.name)
+    stored = maker.stored(columns)
     with _translated(source), _opened(source) as file:
         for batch in _BATCHES[source.format](file, table, stored, limits):
             if batch.num_rows:
-                yield made.complete(_without_views(batch), columns)
+                yield maker.complete(_without_views(batch), columns)
 
 
 def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -307,9 +307,9 @@ def _open_csv(
         if form is None:
             return None
         levels = _levels_of(source, form.schema)
-        known = with_levels(form.schema, columns, levels)
-        layout = recognise_csv(form, known, columns)
-        schema = csv_types(known, layout)
+        inferred = with_levels(form.schema, columns, levels)
+        layout = recognise_csv(form, inferred, columns)
+        schema = csv_types(inferred, layout)
         form = settled(form, numbers_of(schema, layout), [layout.timestamp])
     return OpenTable(source, schema, layout, size_bytes, 1.0, levels, form)
 

@@ -80,8 +80,8 @@ class MadeColumns:
         """Return the requested columns of a batch of those that are stored."""
         if batch.schema.names == list(columns):
             return batch
-        made = [self._column(batch, name) for name in columns]
-        return pa.RecordBatch.from_arrays(made, names=list(columns))
+        arrays = [self._column(batch, name) for name in columns]
+        return pa.RecordBatch.from_arrays(arrays, names=list(columns))
 
     def _column(self, batch: pa.RecordBatch, name: str) -> pa.Array:
         if name == ITEM_KEY and self.key is not None:

@@ -65,11 +65,11 @@ class ColumnNames:
         doubled = sorted({name for name in self.items if self.items.count(name) > 1})
         if doubled:
             raise ConfigError(f"--item_columns: {doubled[0]!r} is named twice")
-        taken = [name for name in self.items if name in OUTPUT_COLUMNS or _is_level(name)]
-        if taken:
+        reserved = [name for name in self.items if name in OUTPUT_COLUMNS or _is_level(name)]
+        if reserved:
             raise ConfigError(
-                f"--item_columns: a column {taken[0]!r} of items can't be told from the column of "
-                "this name in the output",
+                f"--item_columns: a column {reserved[0]!r} of items can't be told from the column "
+                "of this name in the output",
                 hint="give the column another name",
             )
 

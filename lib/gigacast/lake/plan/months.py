@@ -96,7 +96,7 @@ def find_years(store: Store, prefix: str = "") -> YearFolders:
     One request, and one for each folder of a Hive level above the years. Of folders of one level in
     which a few show no years, as in `day=2024-01-31/hour=12/`, no more is listed.
     """
-    found = YearFolders()
+    folders = YearFolders()
     with ThreadPoolExecutor(_LISTERS) as pool:
         levels = [""]
         for depth in range(_MOST_LEVELS):
@@ -105,15 +105,15 @@ def find_years(store: Store, prefix: str = "") -> YearFolders:
             names: list[str] = []
             for folder in listed:
                 names += [name.removeprefix(prefix) for name in folder.folders]
-                found.objects += [entry.key for entry in folder.objects]
-            found.years += [name for name in names if year_of_folder(name) is not None]
+                folders.objects += [entry.key for entry in folder.objects]
+            folders.years += [name for name in names if year_of_folder(name) is not None]
             levels = [name for name in names if is_level(name[:-1].rpartition("/")[2])]
             levels = _with_years(store, prefix, levels, _MOST_LEVELS - depth - 1)
-            chosen = {*levels, *found.years}
-            found.others += [name for name in names if name not in chosen]
+            chosen = {*levels, *folders.years}
+            folders.others += [name for name in names if name not in chosen]
             if not levels:
                 break
-    return found
+    return folders
 
 
 def _with_years(store: Store, prefix: str, levels: list[str], depth: int) -> list[str]:
