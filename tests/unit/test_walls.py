@@ -211,16 +211,16 @@ SIGNATURES = {
     "ParquetDataLoader.end_audit_session": "(self, session_id, status='completed')",
     "ParquetDataLoader.read_audit_session": "(self, session_id)",
     "feature_sets.build_features": "(source, path, recipe=None, *, like=None, "
-    "time_column=None, item_column=None, bars_per_day=None, partition_by=(), "
+    "time_column=None, item_column=None, item_columns=(), bars_per_day=None, partition_by=(), "
     "compression='snappy', what='')",
     "feature_sets.compute_features": "(data, recipe, *, time_column=None, item_column=None, "
-    "bars_per_day=None)",
+    "item_columns=(), bars_per_day=None)",
     "feature_sets.get_recipe": "(name)",
     "feature_sets.load_recipe": "(path)",
     "feature_sets.read_feature_set": "(path)",
     "feature_sets.save_recipe": "(recipe, path)",
     "feature_sets.FeatureProcessor": "(recipe, *, time_column=None, item_column=None, "
-    "bars_per_day=None, learned=None)",
+    "item_columns=(), bars_per_day=None, learned=None)",
     "feature_sets.FeatureProcessor.process_training_features": "(self, table)",
     "feature_sets.FeatureProcessor.process_prediction_features": "(self, table)",
     "datasets.filter_data": f"(data, schema, mode={STRICT})",

@@ -71,7 +71,8 @@ def submission_document(submission: Submission, address: StoreAddress) -> Docume
         f"children in {submission.queue}"
     )
     watch = Items.of([watch_command(submission.run_id, address)], depth=1)
-    return Document((Paragraph(size), watch))
+    problems = [Paragraph(problem, Tone.WARNING) for problem in submission.problems]
+    return Document((*problems, Paragraph(size), watch))
 
 
 def submission_json(submission: Submission) -> dict[str, Any]:
@@ -83,6 +84,7 @@ def submission_json(submission: Submission) -> dict[str, Any]:
         "children": submission.children,
         "job_ids": list(submission.job_ids),
         **asdict(submission.plan.totals),
+        **({"problems": list(submission.problems)} if submission.problems else {}),
     }
 
 
@@ -114,6 +116,7 @@ def summarise_array(audit: Audit, address: StoreAddress) -> RunSummary:
         seconds_by_stage=totals.get("seconds", {}),
         ignored=_ignored(audit),
         cost=audit.cost,
+        problems=tuple(audit.plan.get("problems", ())),
         output_url=f"{address.url}/{version_prefix(str(model['model']), str(model['version']))}"
         if model
         else "",

@@ -3,16 +3,12 @@
 from dataclasses import replace
 from typing import TypeVar
 
-import numpy as np
 import pyarrow as pa
 
-from gigacast.core.column import to_arrow
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.stage import Learned
 from gigacast.feature_sets.table import FeatureProcessor
 from gigacast.parquet_loader.dataset import LoadedDataset
-from gigacast.parquet_loader.rows import item_starts
-from gigacast.series.columns import ITEM_KEY
 
 D = TypeVar("D", bound=LoadedDataset)
 
@@ -40,7 +36,7 @@ class LoadedFeatures:
         if self.recipe is None:
             return data
         processor = self._processor(data)
-        features = processor.process_training_features(_keyed(data))
+        features = processor.process_training_features(data.table)
         self.learned = processor.learned
         return _joined(data, features, processor.learned)
 
@@ -56,7 +52,7 @@ class LoadedFeatures:
         if self.recipe is None:
             return data
         processor = self._processor(data)
-        features = processor.process_prediction_features(_keyed(data))
+        features = processor.process_prediction_features(data.table)
         return _joined(data, features, self.learned or Learned(self.recipe.names))
 
     def _processor(self, data: LoadedDataset) -> FeatureProcessor:
@@ -65,20 +61,9 @@ class LoadedFeatures:
         return FeatureProcessor(
             self.recipe,
             time_column=columns.timestamp,
-            item_column=ITEM_KEY if columns.items else columns.item_id,
+            item_columns=columns.ids,
             learned=self.learned,
         )
-
-
-def _keyed(data: LoadedDataset) -> pa.Table:
-    """Return the rows; several columns of ids get the key that features are grouped by."""
-    if not data.columns.items:
-        return data.table
-    # Ranks are in the order of the columns, as the rows are; keys as texts would be in another.
-    starts = item_starts(data.table, data.columns)
-    counts = np.diff(np.append(starts, len(data)))
-    ranks = np.repeat(np.arange(len(starts)), counts)
-    return data.table.append_column(ITEM_KEY, to_arrow(ranks))
 
 
 def _joined(data: D, features: pa.Table, learned: Learned | None) -> D:
