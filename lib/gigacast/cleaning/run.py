@@ -31,7 +31,7 @@ from gigacast.lake.dataset.manifest import (
 )
 from gigacast.lake.layout import cleaned_key, cleaning_prefix
 from gigacast.lake.plan.audit import Clock
-from gigacast.lake.plan.file_plan import OutputPlace
+from gigacast.lake.plan.file_plan import FoundFile, OutputPlace
 from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.lake.publication import Author
 from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict, worst
@@ -186,7 +186,7 @@ class _Cleaning:
         return OutputPlace(
             cleaning_prefix(name, spec),
             spec,
-            lambda file, input_id: cleaned_key(name, spec, input_id, file.input.key),
+            lambda file, input_id: cleaned_key(name, spec, input_id, _parquet_key(file)),
         )
 
     def _setup(self, planned: FileRun, run_id: str) -> CleanSetup:
@@ -285,6 +285,11 @@ class _Cleaning:
             for partition in judged
             if partition.verdict is Verdict.FAIL
         ]
+
+
+def _parquet_key(file: FoundFile) -> str:
+    """Return the key of an input; of CSV, the key that Parquet would have."""
+    return file.input.key if file.input.extension == "parquet" else file.path
 
 
 def _distinct(paths: Mapping[str, str], files: FileJob) -> dict[str, str]:

@@ -28,6 +28,7 @@ from gigacast.core.time.zone import from_ordered_wall, from_wall
 from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
+from gigacast.quality.csv_file import csv_as_parquet
 from gigacast.series.columns import recognise_keys
 from gigacast.series.identity import id_type, read_ids
 from gigacast.series.source import ColumnNames
@@ -329,15 +330,18 @@ def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[Parti
     Raises
     ------
     CorruptedFileError
-        When the object is not a Parquet file, or a damaged one.
+        When the object is neither Parquet nor CSV, or damaged.
     SchemaError
     """
     entry = task.inputs[-1]
-    if entry.extension != "parquet":
+    if entry.extension == "json":
         raise SchemaError(
-            f"{entry.key} is {entry.extension.upper()}, not Parquet",
-            hint="bring it into the lake with `gigacast data import`",
+            f"{entry.key} is JSON, not Parquet or CSV", hint="write it as Parquet or CSV"
         )
+    if entry.extension == "csv":
+        with csv_as_parquet(store, entry, reading) as file:
+            yield PartitionFile(file, store, task, reading)
+        return
     # The ETag pins the planned version. The time of the last write is not used to read it.
     meta = ObjectMeta(entry.key, entry.etag, entry.size_bytes, 0)
     with open_parquet(store, meta, coded=True) as file:

@@ -86,7 +86,9 @@ def find_partitions(
 
 def _file_of(partition: Partition, month: Month) -> FoundFile:
     name, entry = partition.name, partition.inputs[-1]
-    return FoundFile(name.partition, entry.key, entry, month, name.symbol, name.timeframe)
+    # What is made of CSV is Parquet, too.
+    path = entry.key if entry.extension == "parquet" else f"{name.partition}.parquet"
+    return FoundFile(name.partition, path, entry, month, name.symbol, name.timeframe)
 
 
 def _prefixes(year_folder: str, selection: Selection) -> list[str]:
