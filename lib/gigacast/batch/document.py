@@ -93,6 +93,12 @@ def array_document(audit: Audit, address: StoreAddress) -> Document:
     return summary_document(summarise_array(audit, address)).followed_by(_children(audit))
 
 
+def _problems(audit: Audit) -> tuple[str, ...]:
+    # Audits without problems, and those of former releases, have no such entry.
+    problems = audit.plan.get("problems")
+    return tuple(map(str, problems)) if isinstance(problems, list) else ()
+
+
 def summarise_array(audit: Audit, address: StoreAddress) -> RunSummary:
     """Return the summary of an array run from its audit."""
     totals: dict[str, Any] = audit.totals
@@ -116,7 +122,7 @@ def summarise_array(audit: Audit, address: StoreAddress) -> RunSummary:
         seconds_by_stage=totals.get("seconds", {}),
         ignored=_ignored(audit),
         cost=audit.cost,
-        problems=tuple(audit.plan.get("problems", ())),
+        problems=_problems(audit),
         output_url=f"{address.url}/{version_prefix(str(model['model']), str(model['version']))}"
         if model
         else "",

@@ -58,7 +58,7 @@ def test_csv_has_the_figures_of_the_same_rows_in_parquet(
     own = measured(write(tmp_path, "csv"), capsys, *flags)
     expected = measured(write(tmp_path, "parquet"), capsys)
     assert own == expected
-    assert own["verdict"] == "fail"
+    assert own["verdict"] == "warn"
 
 
 def test_a_csv_with_two_meanings_is_set_aside_with_the_flag_that_decides(
