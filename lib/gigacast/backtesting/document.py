@@ -6,6 +6,7 @@ from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.run import BacktestResult
 from gigacast.core.plural import counted
 from gigacast.report.document import Document, Items, Paragraph
+from gigacast.report.summary import FailedPartition, and_more, equal_failures
 
 
 def backtest_json(result: BacktestResult) -> dict[str, Any]:
@@ -49,7 +50,26 @@ def _conflicts(count: int) -> list[Paragraph]:
     return [Paragraph(f"{text}: see --duplicates")] if count else []
 
 
+def failed_backtests(result: BacktestResult) -> Document:
+    """Return the partitions that could not be backtested; equal failures once, with their count."""
+    texts = []
+    for model in dict.fromkeys(model for model, _, _ in result.failures):
+        own = [
+            FailedPartition(task.partition, failure.error, failure.message)
+            for name, task, failure in result.failures
+            if name == model
+        ]
+        for group in equal_failures(own):
+            name = and_more(group[0].partition, len(group))
+            texts.append(f"failed: {model} on {name}: {group[0].message}")
+    return Document((Items.of(texts),))
+
+
 def failed_forecasts(result: Evaluation) -> Document:
-    """Return the forecasts that could not be evaluated."""
-    texts = (f"failed: {key}: {message}" for key, message in result.failures)
+    """Return the forecasts that could not be evaluated; equal failures once, with their count."""
+    failures = (FailedPartition(key, "", message) for key, message in result.failures)
+    texts = (
+        f"failed: {and_more(group[0].partition, len(group))}: {group[0].message}"
+        for group in equal_failures(failures)
+    )
     return Document((Items.of(texts),))

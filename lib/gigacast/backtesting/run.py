@@ -142,7 +142,7 @@ def run_backtest(
     runs = [_run_side(side, job, events or Silent(), executor, clock) for side in sides]
     compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
-    segmenter = Segmenter(job.segment, sides[0].inputs, method.columns)
+    segmenter = Segmenter(job.segment, sides[0].inputs, method.columns, method.csv)
     # Over the partitions that every model has done: figures over different data can't be compared.
     board = make_leaderboard(outputs, compared, method.levels, segmenter, baseline=NAIVE_MODEL)
     name = leaderboard_name(job, sides)

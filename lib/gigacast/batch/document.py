@@ -23,7 +23,13 @@ from gigacast.report.document import (
     Table,
     Tone,
 )
-from gigacast.report.summary import FailedPartition, RunSummary, summary_document
+from gigacast.report.summary import (
+    FailedPartition,
+    RunSummary,
+    and_more,
+    equal_failures,
+    summary_document,
+)
 from gigacast.storage.store import StoreAddress
 
 _FIRST = 5
@@ -66,7 +72,8 @@ def submission_document(submission: Submission, address: StoreAddress) -> Docume
     children = counted(submission.children, "child", "children")
     size = f"{submission.run_id}: {tasks} over {children} in {submission.queue}"
     watch = Items.of([watch_command(submission.run_id, address)], depth=1)
-    return Document((Paragraph(size), watch))
+    problems = [Paragraph(problem, Tone.WARNING) for problem in submission.problems]
+    return Document((*problems, Paragraph(size), watch))
 
 
 def submission_json(submission: Submission) -> dict[str, Any]:
@@ -78,6 +85,7 @@ def submission_json(submission: Submission) -> dict[str, Any]:
         "children": submission.children,
         "job_ids": list(submission.job_ids),
         **asdict(submission.plan.totals),
+        **({"problems": list(submission.problems)} if submission.problems else {}),
     }
 
 
@@ -89,6 +97,12 @@ def array_document(audit: Audit, address: StoreAddress) -> Document:
 def array_json(audit: Audit, address: StoreAddress) -> dict[str, Any]:
     """Return the summary of an array run and the state of its children for ``--json``."""
     return {**summarise_array(audit, address).to_json(), "array": array_of(audit)}
+
+
+def _problems(audit: Audit) -> tuple[str, ...]:
+    # Audits without problems, and those of former releases, have no such entry.
+    problems = audit.plan.get("problems")
+    return tuple(map(str, problems)) if isinstance(problems, list) else ()
 
 
 def summarise_array(audit: Audit, address: StoreAddress) -> RunSummary:
@@ -114,6 +128,7 @@ def summarise_array(audit: Audit, address: StoreAddress) -> RunSummary:
         seconds_by_stage=totals.get("seconds", {}),
         ignored=_ignored(audit),
         cost=audit.cost,
+        problems=_problems(audit),
         output_url=f"{address.url}/{version_prefix(str(model['model']), str(model['version']))}"
         if model
         else "",
@@ -180,13 +195,17 @@ def status_document(report: StatusReport) -> Document:
 
 def _failure_items(failures: list[dict[str, object]]) -> Items:
     items: list[Item] = []
-    for failure in failures[:_FIRST]:
-        text = f"failed: {failure['partition']}: {failure['error']}: {failure['message']}"
+    groups = equal_failures(map(_failed_partition, failures))
+    for group in groups[:_FIRST]:
+        failure = group[0]
+        name = and_more(failure.partition, len(group))
+        text = f"failed: {name}: {failure.error}: {failure.message}"
         items.append(Item(text, tone=Tone.BAD))
-        if failure.get("hint"):
-            items.append(Item(f"hint: {failure['hint']}", depth=1))
-    if len(failures) > _FIRST:
-        omission = f"... and {len(failures) - _FIRST} more: see --json and the audits"
+        if failure.hint:
+            items.append(Item(f"hint: {failure.hint}", depth=1))
+    if len(groups) > _FIRST:
+        count = sum(map(len, groups[_FIRST:]))
+        omission = f"... and {count} more: see --json and the audits"
         items.append(Item(omission, tone=Tone.QUIET))
     return Items(tuple(items))
 

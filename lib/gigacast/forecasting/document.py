@@ -49,7 +49,9 @@ _QUOTE_COLUMNS = (
 
 def plan_document(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> Document:
     """Return the counts of a plan, its estimate, and a table of its costs."""
-    return Document((KeyValues.of(_plan_facts(report, job)), *_quote_blocks(quotes)))
+    facts = KeyValues.of(_plan_facts(report, job))
+    problems = [Paragraph(problem, Tone.WARNING) for problem in report.look.problems]
+    return Document((facts, *problems, *_quote_blocks(quotes)))
 
 
 def _quote_blocks(quotes: Sequence[Quote]) -> tuple[Block, ...]:
@@ -153,6 +155,7 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
             for task in plan.tasks
         ],
         "cost": [quote.describe() for quote in quotes],
+        **({"problems": list(report.look.problems)} if report.look.problems else {}),
     }
 
 
@@ -182,6 +185,7 @@ def summarise_run(result: "RunResult", job: ForecastJob) -> RunSummary:
         written_bytes=totals.bytes_written,
         seconds_by_stage=totals.seconds,
         ignored=result.ignored,
+        problems=result.look.problems,
         cost=result.cost,
         output_url=result.outputs,
         # A dry run writes no audit.

@@ -94,6 +94,7 @@ def forecast_table(
             "gigacast.digest": info.digest,
         },
         _time_type(forecasts),
+        method.columns.items,
     )
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
     return pa.Table.from_batches(batches, schema=schema)

@@ -29,9 +29,9 @@ def find_partition(inputs: Store, pattern: NamingPattern, symbol: str, month: Mo
     names: list[str] = []
     for folder in walk_months(inputs, pattern, Selection(months=only)):
         for partition in folder.content.partitions:
-            if symbol in {partition.name.symbol, partition.name.series_name}:
+            if symbol in {partition.name.symbol, partition.name.lineage}:
                 return partition
-            names.append(partition.name.series_name)
+            names.append(partition.name.lineage)
     existing = ", ".join(names[:5]) or "none"
     raise DataNotFoundError(f"{inputs.address.url}: no {symbol} in {month}; there are: {existing}")
 

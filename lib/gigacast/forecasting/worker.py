@@ -31,7 +31,7 @@ from gigacast.job.location import open_inputs
 from gigacast.job.model_choice import load_resolved
 from gigacast.job.receipt import ModelUse, Work, new_receipt
 from gigacast.job.spec import AGGREGATION, aggregation_text
-from gigacast.job.worker import Stopwatch, inputs_pinned
+from gigacast.job.worker import Stopwatch, check_key_length, inputs_pinned
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.series.reader import SeriesReader, read_series
@@ -153,6 +153,7 @@ class PartitionWorker(ABC, Generic[T]):
             When an input is no longer the object that was planned.
         DataError, ModelError, StorageError
         """
+        check_key_length(self._outputs, task)
         options = self._read_options(task)
         try:
             return self._do(task, options)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from gigacast.core.partition.task import Task
 from gigacast.job.file_job import FileJob, Reading, Sources
 from gigacast.job.receipt import Work, new_receipt
-from gigacast.job.worker import Stopwatch, inputs_pinned
+from gigacast.job.worker import Stopwatch, check_key_length, inputs_pinned
 from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
@@ -84,6 +84,7 @@ class FileWorker(ABC):
         ------
         InputChangedError, DataError, StorageError
         """
+        check_key_length(self._outputs, task)
         watch = Stopwatch()
         with watch.measure("total"), inputs_pinned(task):
             output = self.make(task, watch)

@@ -336,7 +336,7 @@ def parse_moment(moment: datetime | date | str) -> datetime:
 def _fields_of(name: PartitionName) -> dict[str, Any]:
     """Return the fields of `ParquetFileInfo` that a name holds."""
     return {
-        "symbol": name.symbol or name.series_name,
+        "symbol": name.symbol or name.lineage,
         "timeframe": name.timeframe,
         "horizon": name.horizon_minutes,
         "year": name.month.year,

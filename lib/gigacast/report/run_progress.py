@@ -8,8 +8,12 @@ from gigacast.job.run import Totals
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.report.progress import Progress
+from gigacast.report.summary import FailedPartition, reason_of
 from gigacast.report.terminal import say
 from gigacast.runtime.executor import Failure
+
+_MOST_REASONS = 1000
+"""Different failures that are remembered."""
 
 
 class RunProgress(ExitStack):
@@ -29,6 +33,7 @@ class RunProgress(ExitStack):
         self._verb = verb
         self._model = ""
         self._progress: Progress | None = None
+        self._reasons: set[tuple[str, ...]] = set()
 
     def generated(self, partitions: int) -> None:
         """Print the number of synthetic partitions that were generated."""
@@ -55,10 +60,15 @@ class RunProgress(ExitStack):
             self._progress.advance(receipt.series, name=receipt.partition)
 
     def failed(self, task: Task, failure: Failure) -> None:
-        """Advance the bar by a failed partition, and print its error."""
+        """Advance the bar by a failed partition, and print its error unless an equal one was."""
         if self._progress is not None:
             message = f"{failure.error}: {failure.message}"
-            self._progress.advance(failed=True, name=task.partition, message=message)
+            reason = reason_of(FailedPartition(task.partition, failure.error, failure.message))
+            # Of equal failures the first is printed; the bar and the summary count the others.
+            is_new = reason not in self._reasons
+            if len(self._reasons) < _MOST_REASONS:
+                self._reasons.add(reason)
+            self._progress.advance(failed=True, name=task.partition, message=message, shown=is_new)
 
     def closed(self, status: str, totals: Totals) -> None:
         """Print nothing: the summary follows."""

@@ -123,6 +123,13 @@ class SchemaSettings(Section):
         flag="item_column",
         aliases=("item_id_column",),
     )
+    item_columns: Strings = option(
+        (),
+        "Columns that identify an item together, as store_id,sku (comma-separated).",
+        group="columns",
+        details="Forecasts have these columns in place of `item_id`. Hive levels of the key, as "
+        "`store=12/`, are columns too.",
+    )
     datetime_column: str | None = option(
         None,
         "Column of timestamps; recognised by default.",

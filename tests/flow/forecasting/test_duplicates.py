@@ -68,7 +68,7 @@ def test_a_partition_of_merged_items_fails_and_writes_no_forecast(tmp_path: Path
     ((_, failure),) = result.failures
     assert failure.error == "SchemaError"
     assert "30 of 60 rows" in failure.message
-    assert "--item_column store" in str(failure.hint)
+    assert "--item_columns item_id,store" in str(failure.hint)
     assert not list(tmp_path.glob("forecasts/**/*.parquet"))
 
 

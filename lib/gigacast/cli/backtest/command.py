@@ -11,6 +11,7 @@ from gigacast.backtesting.document import (
     backtest_document,
     backtest_json,
     evaluation_document,
+    failed_backtests,
     failed_forecasts,
 )
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
@@ -30,7 +31,7 @@ from gigacast.errors import ConfigError
 from gigacast.report.document import Document
 from gigacast.report.plot.picture import save_figures
 from gigacast.report.run_progress import RunProgress
-from gigacast.report.terminal import say, show
+from gigacast.report.terminal import show
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.backtest import BacktestFlags
 from gigacast.settings.flag import take
@@ -73,8 +74,7 @@ def backtest(*, as_json: bool, quiet: bool, **flags: Any) -> int:
         click.echo(json.dumps(backtest_json(result), indent=1))
     elif not quiet:
         show(backtest_document(result))
-        for model, task, failure in result.failures:
-            say(f"failed: {model} on {task.partition}: {failure.message}", err=True)
+        show(failed_backtests(result), sys.stderr)
     if plot is not None:
         _draw(plot, backtest_document(result))
     return EXIT_FAILED if result.failures else 0
