@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gigacast.core.column import text_column, to_arrow
+from gigacast.core.footer import VerifiedParquet
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.storage.store import Store
@@ -62,10 +63,18 @@ def entry_of(receipt: Receipt) -> ManifestEntry:
     )
 
 
-def encode_table(table: pa.Table) -> bytes:
-    """Return the stored form of a table of `SCHEMA`."""
+def encode_table(table: pa.Table, *, checksums: bool = False) -> bytes:
+    """Return the stored form of a table of `SCHEMA`.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    checksums : bool
+        Whether pages carry checksums; without them by default, as children of arrays write their
+        lists: one that starts again must write the same bytes as under earlier releases.
+    """
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=checksums)
     return buffer.getvalue()
 
 
@@ -78,8 +87,8 @@ def decode_table(content: bytes, key: str) -> pa.Table:
         When the object is not a manifest.
     """
     try:
-        return pq.ParquetFile(io.BytesIO(content)).read().select(SCHEMA.names).cast(SCHEMA)
-    except (pa.ArrowException, KeyError) as error:
+        return VerifiedParquet(io.BytesIO(content)).read().select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise CorruptedFileError(
             f"{key}: not a manifest: {error}", hint="delete it and run again"
         ) from error
@@ -125,7 +134,7 @@ def update_manifest(store: Store, key: str, new: pa.Table) -> int:
         # A rerun that did nothing must not replace the object under its readers.
         if etag is not None and merged.equals(old):
             return len(merged)
-        content = encode_table(merged)
+        content = encode_table(merged, checksums=True)
         # The condition fails when another run wrote since the read: its entries are merged next.
         try:
             if etag is None:
