@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
 from gigacast.core.partition.spec import Spec
-from gigacast.errors import DataError, StorageError
+from gigacast.errors import CorruptedFileError, DataError, StorageError
 from gigacast.lake.layout import manifest_key, parse_receipt_key, receipt_key
 from gigacast.lake.plan.manifest import (
     SCHEMA,
     ManifestEntry,
     entry_of,
+    mend_manifest,
     read_manifest,
     to_table,
     update_manifest,
@@ -63,7 +64,11 @@ class ManifestDraft:
         """
         for spec_id in sorted({*self._done, *self._new}):
             key = manifest_key(self._spec.model, self._spec.version, spec_id)
-            old, _ = read_manifest(self._outputs, key)
+            try:
+                old, _ = read_manifest(self._outputs, key)
+            except CorruptedFileError:
+                mend_manifest(self._outputs, key)
+                old, _ = read_manifest(self._outputs, key)
             before = self._entries(self._done[spec_id], pa.concat_tables([*self._tables, old]))
             new = to_table(self._new[spec_id])
             # `update_manifest` reads the manifest again and merges: another run may have written it

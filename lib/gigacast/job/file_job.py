@@ -15,7 +15,7 @@ from gigacast.core.partition.name import NamingPattern
 from gigacast.core.partition.task import Task
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
-from gigacast.errors import DataNotFoundError
+from gigacast.errors import CorruptedFileError, DataNotFoundError, ObjectNotFoundError
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.forecast_job import ForecastJob, Resources
 from gigacast.job.location import open_inputs
@@ -230,6 +230,28 @@ class FileRun:
     def tasks(self) -> list[Task]:
         """Tasks of this run: those of the plan, up to the job's limit."""
         return self.plan.tasks[: self.job.limit]
+
+    def require_proofs(self, read: Callable[[FinishedTask], FinishedTask]) -> None:
+        """Read what earlier runs left of each file that is done; the damaged become tasks again.
+
+        Parameters
+        ----------
+        read : callable
+            Returns a done task with what was read; raises `CorruptedFileError` or
+            `ObjectNotFoundError` if its receipt or its output is no proof.
+        """
+
+        def attempt(finished: FinishedTask) -> FinishedTask | None:
+            try:
+                return read(finished)
+            except (CorruptedFileError, ObjectNotFoundError):
+                return None
+
+        checked = in_threads(attempt, self.done)
+        for finished, proof in zip(self.done, checked, strict=True):
+            if proof is None:
+                self.plan.reopen(finished.task, str(finished.receipt))
+        self.done = [proof for proof in checked if proof is not None]
 
     def add_receipt(self, task: Task, receipt: Receipt) -> None:
         """Add a file that this run has done."""

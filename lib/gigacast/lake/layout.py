@@ -32,6 +32,16 @@ DATASET_METADATA = "metadata.json"
 DATASET_CLAIM = "PUBLISHING"
 DATASET_DEPRECATED = "DEPRECATED"
 DATASET_RETIRED = "RETIRED"
+DATASET_NOTES = frozenset(
+    {
+        DATASET_MANIFEST,
+        DATASET_METADATA,
+        DATASET_CLAIM,
+        DATASET_DEPRECATED,
+        DATASET_RETIRED,
+    }
+)
+"""Names of the objects in the folder of a version that are no data files."""
 RESERVED = frozenset(
     {
         FORECASTS,
@@ -133,9 +143,9 @@ def quality_report_key(name: str, ending: str) -> str:
     return f"{QUALITY_REPORTS}{name}.{ending}"
 
 
-def cleaning_prefix(dataset: str, spec: str) -> str:
-    """Return the folder of a dataset's cleaned files, cleaned by one spec."""
-    return f"{CLEANING}{dataset}/{spec}/"
+def cleaning_prefix(dataset: str, spec: str | None = None) -> str:
+    """Return the folder of a dataset's cleaned files, cleaned by a spec; by any without one."""
+    return f"{CLEANING}{dataset}/{spec}/" if spec is not None else f"{CLEANING}{dataset}/"
 
 
 def cleaned_key(dataset: str, spec: str, input_id: str, path: str) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from gigacast.core.mark import Count, Fits, is_time
+from gigacast.core.mark import Count, Fits, is_time, moment_of
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, CorruptedFileError
@@ -254,7 +254,7 @@ class PartitionQuality:
         if self.score is not None:
             shares["noncompliant"] = 1 - self.score
         if now is not None and keys.last is not None and "T" in keys.last:  # no step number
-            age = now - datetime.fromisoformat(keys.last)
+            age = now - moment_of(keys.last)
             shares["stale_hours"] = age.total_seconds() / 3600
         return shares
 

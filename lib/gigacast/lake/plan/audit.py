@@ -9,8 +9,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated
 
-from gigacast.core.mark import Count, Time
+from gigacast.core.mark import Amount, Count, Keys, Time, moment_of
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import CorruptedFileError, PreconditionFailedError
@@ -24,6 +25,62 @@ FAILED = "failed"
 INTERRUPTED = "interrupted"
 UPDATE_ATTEMPTS = 20  # each fails only if another process wrote the audit
 _HINT = "delete it: outputs and receipts, and so what is left to do, do not depend on audits"
+
+
+# Only some keys have a fixed form: those that a command reads. Each job adds others.
+_TOTALS = {
+    **dict.fromkeys(("partitions", "series", "rows", "rows_written"), Count),
+    **dict.fromkeys(("bytes_read", "bytes_written", "peak_rss_bytes"), Count),
+    "seconds": dict[str, Amount],
+    "reasons": dict[str, Count],
+    "repairs": dict[str, Count],
+}
+_ATTEMPT = {
+    "start": Time,
+    "end": Time | None,
+    "last_done": Time | None,
+    "lost_s": Amount,
+    "instance": str | None,
+    "purchase": str | None,
+    "vcpus": int | None,
+}
+_JOB = {"first": Count, "job_id": str}
+_CHILD = {"child": Count, "reason": str | None, "log_stream": str | None}
+_ARRAY = {
+    "children": Count,
+    "digest": str,
+    "timeout_s": Amount,
+    "jobs": list[Annotated[dict[str, object], Keys(_JOB, required=_JOB)]],
+    "attempts": Count,
+    "lost_s": Amount,
+    "failed_children": list[Annotated[dict[str, object], Keys(_CHILD, required=_CHILD)]],
+}
+_PLAN = {
+    "tasks": Count,
+    "elsewhere": Count,
+    "attempts": list[
+        Annotated[
+            dict[str, object],
+            Keys(_ATTEMPT, required=("start", "end", "last_done", "lost_s")),
+        ]
+    ],
+    "array": Annotated[
+        dict[str, object], Keys(_ARRAY, required=("children", "digest", "timeout_s", "jobs"))
+    ],
+    "specs": dict[str, dict[str, object]],
+    "covariates": Annotated[dict[str, object], Keys({"ignored": list[str]})],
+}
+_FAILURE = {
+    "partition": str,
+    "month": str,
+    "error": str,
+    "message": str,
+    "hint": str | None,
+    "traceback": str,
+    "attempts": Count,
+}
+_BILL = {"dollars": float | None}
+_COST = {"actual": Annotated[dict[str, object], Keys(_BILL)]}
 
 
 @dataclass(slots=True)
@@ -63,10 +120,9 @@ class Audit:
     status: str = RUNNING
     updated_at: str | None = None
     settings: dict[str, object] = field(default_factory=dict)
-    plan: dict[str, object] = field(default_factory=dict)
-    totals: dict[str, object] = field(default_factory=dict)
-    failures: list[dict[str, object]] = field(default_factory=list)
-    cost: dict[str, object] = field(default_factory=dict)
+    plan: Annotated[dict[str, object], Keys(_PLAN)] = field(default_factory=dict)
+    totals: Annotated[dict[str, object], Keys(_TOTALS)] = field(default_factory=dict)
+    failures: list[Annotated[dict[str, object], Keys(_FAILURE)]] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
     host: dict[str, object] = field(default_factory=dict)
 
@@ -75,8 +131,7 @@ class Audit:
         """Seconds from start to end; 0 while the run has not ended."""
         if self.end_time is None:
             return 0.0
-        elapsed = datetime.fromisoformat(self.end_time) - datetime.fromisoformat(self.start_time)
-        return elapsed.total_seconds()
+        return (moment_of(self.end_time) - moment_of(self.start_time)).total_seconds()
 
     def end(self, status: str, now: datetime) -> None:
         """Record how and when the run ended."""

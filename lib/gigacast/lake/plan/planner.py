@@ -8,7 +8,7 @@ largest month plus the pending tasks, whatever the size of the bucket. No object
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gigacast.core.partition.name import (
     NamingPattern,
@@ -34,6 +34,8 @@ from gigacast.lake.plan.listing import Existing, Shard, valid_receipt
 from gigacast.lake.plan.months import find_years, month_at
 from gigacast.storage.store import ObjectMeta, Store
 
+NO_MONTH = Month(1, 1)
+"""Month of files whose folder names none."""
 MAX_REPORTED = 20
 """Maximum number of keys without a partition that a plan names; all are counted."""
 SHARDS_AHEAD = 3
@@ -153,6 +155,15 @@ class Plan:
         """Number of selected partitions."""
         totals = self.totals
         return totals.done + totals.pending
+
+    def reopen(self, task: Task, receipt_key: str) -> None:
+        """Make a done task pending again, because its receipt or output turned out damaged."""
+        named = {"" if month == NO_MONTH else str(month): month for month in self.months}
+        counts = self.months[named[task.month]]
+        counts.done -= 1
+        counts.pending += 1
+        self.done_bytes -= task.size_bytes
+        self.tasks.append(replace(task, stale_receipts=(receipt_key,)))
 
     @property
     def pending_bytes(self) -> int:
