@@ -118,6 +118,11 @@ def manifest_key(model: str, version: str, spec: str) -> str:
     return f"{spec_prefix(model, version, spec)}_manifest.parquet"
 
 
+def outdated_key(model: str, version: str, spec: str) -> str:
+    """Return the key of the note that a spec's manifest lacks the forecasts of a later run."""
+    return f"{spec_prefix(model, version, spec)}_manifest.OUTDATED"
+
+
 def leaderboard_key(name: str, ending: str) -> str:
     """Return the key of a leaderboard in one of its forms: ``md``, ``json``, ``parquet``."""
     return f"{LEADERBOARDS}{name}.{ending}"

@@ -122,7 +122,8 @@ class Audit:
     settings: dict[str, object] = field(default_factory=dict)
     plan: Annotated[dict[str, object], Keys(_PLAN)] = field(default_factory=dict)
     totals: Annotated[dict[str, object], Keys(_TOTALS)] = field(default_factory=dict)
-    failures: list[Annotated[dict[str, object], Keys(_FAILURE)]] = field(default_factory=dict)
+    failures: list[Annotated[dict[str, object], Keys(_FAILURE)]] = field(default_factory=list)
+    cost: Annotated[dict[str, object], Keys(_COST)] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
     host: dict[str, object] = field(default_factory=dict)
 
