@@ -7,7 +7,7 @@ run continues where it was, a second run computes nothing, and new partitions co
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gigacast.cleaning.partition import CleanSetup
 from gigacast.cleaning.rules import CleanRules
@@ -342,6 +342,11 @@ def _judge_loss(receipt: Receipt) -> Judgement | None:
     return Judgement(Verdict.FAIL, (f"fail: {lost}",))
 
 
+class _Unreadable(NamedTuple):
+    column: str | None
+    values: Count
+
+
 @dataclass(frozen=True, slots=True)
 class _Dropped:
     """What a receipt of cleaning says about removed rows and values."""
@@ -349,7 +354,7 @@ class _Dropped:
     null_keys: Count
     conflicting: Count
     apart: tuple[str, ...]
-    unreadable: tuple[str | None, Count]
+    unreadable: _Unreadable
     ids: tuple[str, ...] = ()  # receipts of the first release do not name the columns of ids
 
 

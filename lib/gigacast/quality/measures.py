@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from gigacast.core.mark import Count, Fits, is_time, moment_of
+from gigacast.core.mark import Count, Fits, Keys, is_time, moment_of
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, CorruptedFileError
@@ -183,7 +183,7 @@ class KeyQuality:
     missing_steps: Count = 0
     expected_steps: Count = 0
     gaps: Count = 0
-    longest_gap: Mapping[str, Any] | None = None
+    longest_gap: Annotated[Mapping[str, Any], Keys({"steps": Count, "after": str})] | None = None
     frequencies: Mapping[str, int] = field(default_factory=dict)
     first: _TimeOrStep | None = None
     last: _TimeOrStep | None = None

@@ -281,8 +281,9 @@ def _flat(judged: Judged) -> dict[str, Any]:
 
 
 def _gap_text(gap: Mapping[str, Any]) -> str:
-    series = f" of {gap['series']}" if gap["series"] else ""
-    return f"{counted(gap['steps'], 'step')}{series} after {gap['after']}"
+    series = f" of {gap['series']}" if gap.get("series") else ""
+    after = gap.get("after", "an unknown time")
+    return f"{counted(gap.get('steps', 0), 'step')}{series} after {after}"
 
 
 def _shares_of(name: str, columns: Sequence[ColumnQuality]) -> dict[str, Any]:
