@@ -345,6 +345,7 @@ class _Reader:
         count = self._read_varint() if count == 15 else count
         self._check_count(count)
         self._enter()
+        values: list[Any]
         if kind in _INTEGERS:
             values = [self._read_integer() for _ in range(count)]
         elif kind == _STRUCT:

@@ -194,6 +194,9 @@ class KeyQuality:
         return self.last if self.last is not None and "T" in self.last else None
 
 
+_VIOLATION = {"column": str | None, "rule": str, "count": Count}
+
+
 @dataclass(frozen=True)
 class Compliance:
     """Compliance with a contract: its name, and the rows and columns that break it."""
@@ -202,7 +205,7 @@ class Compliance:
     bad_rows: Count
     columns: Count
     bad_columns: Count
-    violations: tuple[Mapping[str, Any], ...] = ()
+    violations: tuple[Annotated[Mapping[str, Any], Keys(_VIOLATION)], ...] = ()
 
     def score(self, rows: int) -> float:
         """Return the share of compliant columns times the share of compliant rows."""

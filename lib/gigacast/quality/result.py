@@ -188,7 +188,8 @@ class QualityReport:
         for judged in self.partitions:
             compliance = judged.quality.compliance if judged.quality else None
             for violation in compliance.violations if compliance else ():
-                counts[violation["column"] or "", violation["rule"]] += violation["count"]
+                place = violation.get("column") or "", violation.get("rule", "")
+                counts[place] += violation.get("count", 0)
         ordered = sorted(counts.items(), key=lambda entry: (entry[1] > 0, -entry[1]))
         return [
             {"column": column, "rule": rule, "count": count} for (column, rule), count in ordered

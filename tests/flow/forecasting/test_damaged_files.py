@@ -1,5 +1,8 @@
 """A damaged file costs its own partition, and never the run or a wrong number."""
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ import pyarrow.parquet as pq
 from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-from tests.support.panels import hourly_panel, put_panels
+from tests.support.panels import hourly_panel, put_frame, put_panels
 
 
 def lake(tmp_path: Path) -> Store:
@@ -21,11 +24,12 @@ def lake(tmp_path: Path) -> Store:
     return store
 
 
-def forecast(store: Store) -> "subprocess.CompletedProcess[str]":
+def forecast(store: Store, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run the program with its defaults: a crash in a library must not be able to end the test."""
     words = ["forecast", "--bucket", store.address.url, "--model", "seasonal-naive"]
     program = [sys.executable, "-m", "gigacast", *words, "--horizon", "6"]
-    return subprocess.run(program, capture_output=True, text=True, check=False)
+    variables = {**os.environ, **environment}
+    return subprocess.run(program, capture_output=True, text=True, check=False, env=variables)
 
 
 def forecasts_in(store: Store) -> list[str]:
@@ -72,3 +76,26 @@ def test_a_bit_that_a_page_checksum_disproves_is_not_forecast(tmp_path: Path) ->
     assert ended.returncode == 1
     assert forecasts_in(store) == ["part-00000.parquet", "part-00002.parquet"]
     assert "could not verify page integrity, CRC checksum verification failed" in ended.stdout
+
+
+def test_a_file_that_kills_the_run_kills_only_its_own_process_at_the_rerun(tmp_path: Path) -> None:
+    store = lake(tmp_path)
+    # The largest goes first.
+    put_frame(store, "2024/01/part-00001.parquet", hourly_panel(steps=200))
+    (tmp_path / "path").mkdir()
+    shutil.copy(Path(__file__).with_name("crash.py"), tmp_path / "path" / "sitecustomize.py")
+    path = os.pathsep.join([str(tmp_path / "path"), os.environ.get("PYTHONPATH", "")])
+    crashing = {"PYTHONPATH": path, "CRASH_AT_ROWS": "600"}
+    assert forecast(store, **crashing).returncode == -signal.SIGABRT
+    assert forecasts_in(store) == []
+    for _ in range(2):
+        ended = forecast(store, **crashing)
+        assert ended.returncode == 1
+        assert forecasts_in(store) == ["part-00000.parquet", "part-00002.parquet"]
+        assert "in case a file killed it" in ended.stderr
+        assert "WorkerLostError: " in ended.stdout
+        assert "was killed by SIGABRT" in ended.stdout
+    assert forecast(store).returncode == 0
+    assert len(forecasts_in(store)) == 3
+    ended = forecast(store)
+    assert (ended.returncode, "in case a file killed it" in ended.stderr) == (0, False)

@@ -8,13 +8,19 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Annotated
 
 from gigacast.core.mark import Amount, Count, Keys, Time, moment_of
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
-from gigacast.errors import CorruptedFileError, PreconditionFailedError
+from gigacast.errors import (
+    CorruptedFileError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    WorkerLostError,
+)
 from gigacast.lake.layout import AUDIT, audit_key, audit_prefix
 from gigacast.storage.store import Store
 
@@ -23,6 +29,8 @@ RUNNING = "running"
 COMPLETED = "completed"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
+_UNENDED_SINCE = timedelta(days=2)
+_UNENDED_PAGES = 20  # summaries of the children of array runs are listed, too
 UPDATE_ATTEMPTS = 20  # each fails only if another process wrote the audit
 _HINT = "delete it: outputs and receipts, and so what is left to do, do not depend on audits"
 
@@ -178,6 +186,16 @@ class AuditLog:
         self._interval_s = interval_s
         self._saved_at: datetime | None = None
 
+    def find_crashed(self) -> str | None:
+        """Return the id of the run of this job before this one if it crashed, else ``None``.
+
+        Raises
+        ------
+        StorageError
+        """
+        started = moment_of(self.audit.start_time)
+        return find_crashed_run(self._store, self.audit.job, started)
+
     def save(self, *, force: bool = False) -> None:
         """Write the audit, unless the last write was less than ``interval_s`` ago or ``force``."""
         now = self._clock()
@@ -269,6 +287,31 @@ def recent_runs(store: Store, count: int) -> list[str]:
     entries = [e for page in store.list(AUDIT) for e in page if e.key.count("/") == 1]
     entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
     return [e.key.removeprefix(AUDIT).removesuffix(".json") for e in entries[:count]]
+
+
+def find_crashed_run(store: Store, job: str, now: datetime) -> str | None:
+    """Return the id of the latest run of a job if it did not end, or lost a process; else ``None``.
+
+    Only runs of the last two days are looked at: one listing and one read, in most cases.
+
+    Raises
+    ------
+    StorageError
+    """
+    # Ids of runs sort by their start time.
+    prefix = f"{AUDIT}{job}_"
+    since = f"{prefix}{now - _UNENDED_SINCE:%Y%m%d}"
+    pages = islice(store.list(prefix, start_after=since), _UNENDED_PAGES)
+    keys = [e.key for page in pages for e in page if e.key.count("/") == 1]
+    if not keys:
+        return None
+    run_id = keys[-1].removeprefix(AUDIT).removesuffix(".json")
+    try:
+        audit = read_audit(store, run_id)
+    except (ObjectNotFoundError, CorruptedFileError):
+        return None
+    lost = any(failure.get("error") == WorkerLostError.__name__ for failure in audit.failures)
+    return run_id if audit.status == RUNNING or lost else None
 
 
 def new_run_id(now: datetime, entropy: Callable[[int], str], label: str = "forecast") -> str:
