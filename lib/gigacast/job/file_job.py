@@ -30,7 +30,7 @@ from gigacast.lake.plan.file_plan import (
     find_partitions,
     plan_files,
 )
-from gigacast.lake.plan.planner import Plan
+from gigacast.lake.plan.planner import NO_MONTH, Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor
@@ -250,7 +250,7 @@ class FileRun:
         checked = in_threads(attempt, self.done)
         for finished, proof in zip(self.done, checked, strict=True):
             if proof is None:
-                self.plan.reopen(finished.task, str(finished.receipt))
+                _reopen(self.plan, finished.task, str(finished.receipt))
         self.done = [proof for proof in checked if proof is not None]
 
     def add_receipt(self, task: Task, receipt: Receipt) -> None:
@@ -290,6 +290,16 @@ class FileRun:
         """Return the executor that the job's resources name."""
         resources = self.job.resources
         return make_executor(resources.executor, resources.n_jobs, n_tasks=len(self.tasks))
+
+
+def _reopen(plan: Plan, task: Task, receipt_key: str) -> None:
+    """Make a done task pending again, because its receipt or output turned out damaged."""
+    named = {"" if month == NO_MONTH else str(month): month for month in plan.months}
+    counts = plan.months[named[task.month]]
+    counts.done -= 1
+    counts.pending += 1
+    plan.done_bytes -= task.size_bytes
+    plan.tasks.append(replace(task, stale_receipts=(receipt_key,)))
 
 
 def plan_job(job: FileJob, place: OutputPlace) -> FileRun:

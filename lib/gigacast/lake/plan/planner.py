@@ -8,7 +8,7 @@ largest month plus the pending tasks, whatever the size of the bucket. No object
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from gigacast.core.partition.name import (
     NamingPattern,
@@ -155,15 +155,6 @@ class Plan:
         """Number of selected partitions."""
         totals = self.totals
         return totals.done + totals.pending
-
-    def reopen(self, task: Task, receipt_key: str) -> None:
-        """Make a done task pending again, because its receipt or output turned out damaged."""
-        named = {"" if month == NO_MONTH else str(month): month for month in self.months}
-        counts = self.months[named[task.month]]
-        counts.done -= 1
-        counts.pending += 1
-        self.done_bytes -= task.size_bytes
-        self.tasks.append(replace(task, stale_receipts=(receipt_key,)))
 
     @property
     def pending_bytes(self) -> int:
