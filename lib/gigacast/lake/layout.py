@@ -23,6 +23,8 @@ MODELS = "models/"
 FEATURE_STORE = "feature_store/"
 DEFINITIONS = "feature_store/definitions/"
 FEATURE_TABLES = "feature_store/tables/"
+FEATURE_TILES = "feature_store/tiles/"
+FEATURE_SURVEYS = "feature_store/surveys/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -263,6 +265,21 @@ def definition_key(path: str) -> str:
 def feature_table_prefix(name: str) -> str:
     """Return the folder of a table that the feature store writes, as ``default.training_set``."""
     return f"{FEATURE_TABLES}{source_table_prefix(name)}"
+
+
+def feature_partition_key(table: str, day: str) -> str:
+    """Return the key of a day of a table that the feature store writes."""
+    return f"{feature_table_prefix(table)}ds={day}/part-00000.parquet"
+
+
+def tile_key(group_by: str, digest: str, input_id: str) -> str:
+    """Return the key of the tile of a source partition."""
+    return f"{FEATURE_TILES}{group_by}/{digest}/{input_id}.parquet"
+
+
+def survey_key(digest: str, input_id: str) -> str:
+    """Return the key of the days and times that the files of a left side hold."""
+    return f"{FEATURE_SURVEYS}{digest}/{input_id}.json"
 
 
 def source_table_prefix(name: str) -> str:

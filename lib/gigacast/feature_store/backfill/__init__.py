@@ -1,0 +1,1 @@
+"""Backfill: features of past days, point in time."""
