@@ -52,8 +52,7 @@ class LocalEngine:
     def schema(self, reading: Reading) -> pa.Schema:
         """Return the columns of a reading and their types; see `Engine.schema`."""
         table_schema = read_schema(reading.table, reading.files[0], reading.partition_column)
-        with Session(self.limits.memory, _label(reading)) as session:
-            session.set_up(reading.setups)
+        with Session(self.limits.memory, _label(reading), reading.setups) as session:
             session.register(_SOURCE, table_schema.empty_table())
             return next(session.batches(_select(session, reading, table_schema))).schema
 
@@ -107,8 +106,7 @@ class LocalEngine:
     ) -> pa.Table:
         """Return the rows of a SQL query; see `Engine.sql`."""
         names = {table: f"table_{n}" for n, table in enumerate(tables)}
-        with Session(self.limits.memory, label) as session:
-            session.set_up(setups)
+        with Session(self.limits.memory, label, setups) as session:
             for table, reading in tables.items():
                 # As a table: a query may name it several times, and a stream is read once.
                 session.register(names[table], self.rows(reading))
@@ -141,8 +139,7 @@ class LocalEngine:
         table_schema = read_schema(reading.table, reading.files[0], reading.partition_column)
         needed = _needed(reading, table_schema)
         batches = read_rows(reading.table, reading.files, needed, reading.partition_column)
-        with Session(self.limits.memory, _label(reading)) as session:
-            session.set_up(reading.setups)
+        with Session(self.limits.memory, _label(reading), reading.setups) as session:
             empty = pa.RecordBatch.from_pylist([], schema=table_schema)
             session.register("schema_rows", pa.Table.from_batches([empty]))
             sql = _select(session, reading, table_schema, "schema_rows")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -41,39 +42,34 @@ class Session:
         Bytes.
     label : str
         Definition and place of the SQL, for messages.
+    setups : sequence of str
+        Statements to run before, such as the creation of functions.
+
+    Raises
+    ------
+    ConfigError
+        If a statement cannot be run.
     """
 
-    def __init__(self, memory: int, label: str) -> None:
+    def __init__(self, memory: int, label: str, setups: Sequence[str] = ()) -> None:
         self._duckdb = load_duckdb()
         self._label = label
         self._columns: list[str] = []
         self._error: GigacastError | None = None
-        # Expressions come from a bucket: they may see the rows and no file of this machine. One
-        # thread keeps the order of rows, and the executor runs several tasks at a time.
-        config = {
-            "enable_external_access": "false",
-            "threads": "1",
-            "memory_limit": f"{max(memory >> 20, 64)}MB",
-            "lock_configuration": "true",
-        }
-        self._connection = self._duckdb.connect(":memory:", config=config)
+        if not setups:
+            self._connection = _shared_database(memory).cursor()
+            return
+        # Functions of one query must not be seen by another.
+        self._connection = _open_database(memory)
+        for statement in setups:
+            with self._translated():
+                self._connection.execute(statement)
 
     def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
-
-    def set_up(self, statements: Sequence[str]) -> None:
-        """Run statements such as the creation of functions.
-
-        Raises
-        ------
-        ConfigError
-        """
-        for statement in statements:
-            with self._translated():
-                self._connection.execute(statement)
 
     def register(self, name: str, rows: pa.Table | Iterator[pa.RecordBatch]) -> None:
         """Let queries name some rows: a table, or batches of which there is at least one."""
@@ -133,6 +129,23 @@ class Session:
                 f"{self._label}: {reason}",
                 hint=f"its columns are {', '.join(self._columns[:_SHOWN_COLUMNS])}",
             ) from error
+
+
+def _open_database(memory: int) -> Any:
+    # Expressions come from a bucket: they may see the rows and no file of this machine. One thread
+    # keeps the order of rows, and the executor runs several tasks at a time.
+    config = {
+        "enable_external_access": "false",
+        "threads": "1",
+        "memory_limit": f"{max(memory >> 20, 64)}MB",
+        "lock_configuration": "true",
+    }
+    return load_duckdb().connect(":memory:", config=config)
+
+
+@cache  # opening one takes longer than most queries over a day
+def _shared_database(memory: int) -> Any:
+    return _open_database(memory)
 
 
 def translate_query(text: str, names: Mapping[str, str]) -> str:
