@@ -4,6 +4,7 @@ Keys are relative to the output root (inputs: to the input root).
 """
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -267,9 +268,18 @@ def feature_table_prefix(name: str) -> str:
     return f"{FEATURE_TABLES}{source_table_prefix(name)}"
 
 
-def feature_partition_key(table: str, day: str) -> str:
-    """Return the key of a day of a table that the feature store writes."""
-    return f"{feature_table_prefix(table)}ds={day}/part-00000.parquet"
+def feature_partition_key(table: str, day: str, more: Mapping[str, str] | None = None) -> str:
+    """Return the key of a day of a table that the feature store writes.
+
+    Parameters
+    ----------
+    table : str
+    day : str
+    more : mapping of str to str, optional
+        Further folders by name.
+    """
+    folders = "".join(f"{name}={value}/" for name, value in (more or {}).items())
+    return f"{feature_table_prefix(table)}ds={day}/{folders}part-00000.parquet"
 
 
 def tile_key(group_by: str, digest: str, input_id: str) -> str:

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from gigacast.errors import DataNotFoundError, SchemaError
 from gigacast.feature_store.backfill.left import Left
-from gigacast.feature_store.backfill.source import ANY_DAY, BoundTable, Catalog
+from gigacast.feature_store.backfill.source import ANY_DAY, BoundTable, Catalog, Input
 from gigacast.feature_store.definition.join import BootstrapPart, Join
 from gigacast.feature_store.definition.name import (
     PARTITION_COLUMN,
@@ -72,17 +72,9 @@ class Bootstrap:
         """Return the groups of files that may have rows of a day."""
         return [group for group in (ANY_DAY, day) if group in self.bound.partitions]
 
-    def inputs(self, day: str) -> list[tuple[str, str, str, int]]:
+    def inputs(self, day: str) -> list[Input]:
         """Return the partitions that the values of a day are read of."""
-        return [
-            (
-                self.bound.name,
-                group,
-                self.bound.digest(group),
-                sum(meta.size_bytes for meta in self.bound.partitions[group]),
-            )
-            for group in self.groups(day)
-        ]
+        return [self.bound.input(group) for group in self.groups(day)]
 
     def values(self, engine: Engine, left: Left) -> dict[str, pa.ChunkedArray]:
         """Return values of features at the rows of the left side; of several rows the last counts.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gigacast.feature_store.backfill.bootstrap import Bootstrap
 from gigacast.feature_store.backfill.left import Left, LeftDay, LeftSide
 from gigacast.feature_store.backfill.part import PartView
-from gigacast.feature_store.backfill.source import Catalog
+from gigacast.feature_store.backfill.source import Catalog, Input
 from gigacast.feature_store.backfill.value_type import arrow_type
 from gigacast.feature_store.definition.group_by import Derivation
 from gigacast.feature_store.definition.join import ExternalPart, ExternalSource, Join, JoinPart
@@ -30,8 +30,6 @@ from gigacast.feature_store.definition.name import (
 )
 from gigacast.feature_store.engine.engine import Engine
 
-Input = tuple[str, str, str, int]
-"""Table, day, digest and bytes of a partition that is read."""
 Ready = Callable[[JoinPart], pa.Table | None]
 """Function that returns features of a part that were computed before."""
 
@@ -105,19 +103,22 @@ class BoundJoin:
 
     def inputs(self, day: LeftDay) -> list[Input]:
         """Return the partitions that the rows of a day depend on, sorted and each once."""
-        bound = self.left.bound
-        inputs = [
-            (bound.name, group, bound.digest(group), _size(bound.partitions[group]))
-            for group in self.left.groups(day.day)
-        ]
+        inputs = self.left_inputs(day)
         views = [part.view for part in self.parts]
         views += [part.view for _, part in self.external if part is not None]
         inputs += [entry for view in views for entry in view.inputs(day)]
-        inputs += [entry for table in self.bootstraps for entry in table.inputs(day.day)]
+        return sorted(set(inputs))
+
+    def left_inputs(self, day: LeftDay, *, bootstraps: bool = True) -> list[Input]:
+        """Return the partitions of the left side, and those of the bootstraps, sorted."""
+        bound = self.left.bound
+        inputs = [bound.input(group) for group in self.left.groups(day.day)]
+        if bootstraps:
+            inputs += [entry for table in self.bootstraps for entry in table.inputs(day.day)]
         return sorted(set(inputs))
 
     def rows(self, engine: Engine, day: str, ready: Ready = lambda _: None) -> pa.Table:
-        """Return the left side of a day with all features.
+        """Return the left side of a day with all features; the day itself is in the key.
 
         Parameters
         ----------
@@ -150,7 +151,7 @@ class BoundJoin:
                 for name in derived_columns(names, self.join.derivations)
             }
             table = _with_columns(left.rows, derived)
-        return _with_day(table, day)
+        return table
 
     def bootstrapped(self, engine: Engine, left: Left) -> dict[str, pa.ChunkedArray]:
         """Return the values that come before computed ones, by feature."""
@@ -316,7 +317,3 @@ def _renamed(rows: pa.Table, part: BoundPart) -> pa.Table:
     if TIME_COLUMN in rows.column_names:
         columns.setdefault(TIME_COLUMN, rows[TIME_COLUMN])
     return pa.table(columns)
-
-
-def _size(files: Sequence[object]) -> int:
-    return sum(meta.size_bytes for meta in files)  # type: ignore[attr-defined]

@@ -72,10 +72,13 @@ class LeftSide:
     ----------
     source : Source
     bound : BoundTable
+    time : str
+        Expression of the time of a row.
     """
 
     source: Source
     bound: BoundTable
+    time: str
 
     @classmethod
     def of(cls, catalog: Catalog, join: Join) -> "LeftSide":
@@ -88,12 +91,7 @@ class LeftSide:
         """
         label = f"join {name_of(join)}: the left side"
         bound = BoundTable.of(catalog, join.left.tables[0], join.left.query, label)
-        return cls(join.left, bound)
-
-    @property
-    def time(self) -> str:
-        """Expression of the time of a row."""
-        return self.source.query.time_column or END_OF_DAY
+        return cls(join.left, bound, join.left.query.time_column or END_OF_DAY)
 
     def reading(self, group: str, day: str) -> Reading:
         """Return the reading of a day in a group of files: a folder, or `ANY_DAY`."""
@@ -140,7 +138,7 @@ class LeftSide:
             First and last day.
         """
         days: dict[str, LeftDay] = {}
-        digest = digest_value([to_json(self.source), self.bound.name, 1])
+        digest = digest_value([to_json(self.source), self.bound.name, self.time])
         for group in self.bound.partitions:
             if group and not within[0] <= group <= within[1]:
                 continue

@@ -1,7 +1,7 @@
 """Features of a group-by at the rows of a left side, point in time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +14,9 @@ from gigacast.feature_store.aggregation.kernel import Queries, Rows
 from gigacast.feature_store.aggregation.mutation import aggregate_known
 from gigacast.feature_store.aggregation.operation import Call
 from gigacast.feature_store.aggregation.row_state import Part
-from gigacast.feature_store.backfill.day import day_of, end_of, midnights, shift
+from gigacast.feature_store.backfill.day import day_of, days_between, end_of, midnights, shift
 from gigacast.feature_store.backfill.left import Left, LeftDay, dates_of
-from gigacast.feature_store.backfill.source import BoundSource, Catalog, oldest_day
+from gigacast.feature_store.backfill.source import BoundSource, Catalog, Input, oldest_day
 from gigacast.feature_store.definition.group_by import Accuracy, GroupBy
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.name import (
@@ -117,33 +117,55 @@ class PartView:
     def _sees_same_day(self) -> bool:
         return not self.left_is_events or (self.is_temporal and self.group_by.is_events)
 
-    def inputs(self, day: LeftDay) -> Iterator[tuple[str, str, str, int]]:
-        """Yield table, day, digest and bytes of each partition that a left partition sees."""
-        dates = dates_of(day) if self.left_is_events else (day.day, day.day)
-        if dates is None:
+    def inputs(self, day: LeftDay) -> Iterator[Input]:
+        """Yield each partition that a left partition sees."""
+        span = self._seen_span(day)
+        if span is None:
             return
-        first, last = dates if self._sees_same_day else (shift(d, -1) for d in dates)
+        first, last = span
         for source in self.sources:
-            for seen in _seen_days(source, first, last):
-                files = source.main.partitions[seen]
-                size = sum(meta.size_bytes for meta in files)
-                yield source.main.name, seen, source.main.digest(seen), size
-            if source.mutations is not None and self.is_temporal:
-                for seen in source.mutations.days(*dates):
-                    size = sum(meta.size_bytes for meta in source.mutations.partitions[seen])
-                    digest = source.mutations.digest(seen)
-                    yield source.mutations.name, seen, digest, size
+            yield from map(source.main.input, _seen_days(source, first, last))
+            changes = source.mutations
+            if changes is not None and self.is_temporal:
+                yield from map(changes.input, changes.days(shift(first, 1), shift(last, 1)))
 
-    def tiles(self, engine: Engine, days: tuple[str, str]) -> Iterator[tuple[Partition, Scan]]:
-        """Yield the partitions that tiles can stand for in queries of some days."""
-        first, last = days
-        if not self.group_by.is_events or self.group_by.aggregations is None:
+    def tiles(self, engine: Engine, days: Sequence[LeftDay]) -> Iterator[tuple[Partition, Scan]]:
+        """Yield the partitions that tiles can stand for when some days are computed."""
+        spans = [span for day in days if (span := self._seen_span(day)) is not None]
+        if not spans or not self.group_by.is_events or self.group_by.aggregations is None:
             return
+        first, last = min(spans)[0], max(span[1] for span in spans)
+        schema = self.schema(engine, first, last)
+        scan = Scan(tuple(self.group_by.keys), schema)
         for source in self.sources:
-            seen = [day for day in _seen_days(source, first, last) if day and day < last]
-            scan = Scan(tuple(self.group_by.keys), self.schema(engine, first, last))
-            for day in seen if not source.is_cumulative else ():
-                yield self._partition(source, day, scan.schema), scan
+            for day in _seen_days(source, first, last) if not source.is_cumulative else ():
+                # Of the last day rows up to the millisecond are seen, which a tile cannot tell.
+                if day and (day < last or not self.is_temporal):
+                    yield self._partition(source, day, schema), scan
+
+    def gaps(self, days: Sequence[LeftDay]) -> Iterator[tuple[str, list[str]]]:
+        """Yield each table with the days that some left partitions see and it does not have.
+
+        Days before the first and after the last of a table are none that it lacks.
+        """
+        spans = [span for day in days if (span := self._seen_span(day)) is not None]
+        for source in self.sources if spans else ():
+            present = {day for day in source.main.partitions if day}
+            if not present or source.is_cumulative:
+                continue
+            first, last = min(spans)[0], max(span[1] for span in spans)
+            if source.source.is_events:
+                first = oldest_day(self.group_by, first)
+            first, last = max(first, min(present)), min(last, max(present))
+            seen = days_between(first, last) if first <= last else []
+            yield source.main.name, [day for day in seen if day not in present]
+
+    def _seen_span(self, day: LeftDay) -> tuple[str, str] | None:
+        """Return the days of the source at the earliest and latest row of a left partition."""
+        dates = dates_of(day) if self.left_is_events else (day.day, day.day)
+        if dates is None or self._sees_same_day:
+            return dates
+        return shift(dates[0], -1), shift(dates[1], -1)
 
     def schema(self, engine: Engine, first: str, last: str) -> pa.Schema:
         """Return the columns of the rows that queries of some days see, of the newest of them."""
@@ -192,6 +214,20 @@ class PartView:
         order = np.concatenate(places)
         back[order] = np.arange(len(order))
         return answers.take(pa.array(back, mask=back < 0))
+
+    def keys(self, engine: Engine, day: str) -> pa.Table:
+        """Return the keys that have rows until the end of a day, each once and without nulls."""
+        at = np.array([end_of(day)])
+        question = _Question(np.zeros(1, np.int64), at, day, day)
+        schema = self.schema(engine, day, day)
+        scan = self._scan(question, schema)
+        if self.group_by.aggregations is None:
+            scan = replace(scan, ended=(), open=(*(p.reading for p in scan.ended), *scan.open))
+        keys = engine.keys(scan, parts_of(self.group_by))
+        valid = np.ones(keys.num_rows, np.bool_)
+        for column in keys.columns:
+            valid &= pc.is_valid(column).to_numpy()
+        return keys.filter(pa.array(valid))
 
     def _questions(self, left: Left) -> Iterator[_Question]:
         places = np.flatnonzero(left.timed)

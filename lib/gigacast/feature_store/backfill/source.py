@@ -19,6 +19,8 @@ from gigacast.feature_store.engine.engine import END_OF_DAY, KNOWN, REVERSE, TIM
 from gigacast.feature_store.table import Table, Tables
 from gigacast.storage.store import ObjectMeta
 
+Input = tuple[str, str, str, int]
+"""Table, day, digest and bytes of a partition that is read."""
 ANY_DAY = ""
 """Day of files outside folders of days: their rows say it."""
 
@@ -111,6 +113,11 @@ class BoundTable:
     def digest(self, day: str) -> str:
         """Return the digest of the files of a day."""
         return digest_files(self.table, self.partitions[day])
+
+    def input(self, day: str) -> Input:
+        """Return a partition as a task lists it."""
+        size = sum(meta.size_bytes for meta in self.partitions[day])
+        return self.name, day, self.digest(day), size
 
     def reading(
         self,

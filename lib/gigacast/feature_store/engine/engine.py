@@ -126,6 +126,12 @@ class Engine(Protocol):
             As `aggregation.kernel.aggregate`, and if partitions have different types.
         """
 
+    def keys(self, scan: Scan, parts: Sequence[Part]) -> pa.Table:
+        """Return the keys of the rows, each once and in any order; the parts are those of tiles."""
+
+    def make_tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> None:
+        """Make and keep the tile of a partition, unless it is there."""
+
     def join(self, left: pa.Table, right: pa.Table, keys: Sequence[tuple[str, str]]) -> pa.Table:
         """Return the columns of the last right row with the keys of each left row.
 

@@ -75,7 +75,29 @@ class LocalEngine:
         )
         return finish_tiles(features, parts, scan.schema)
 
-    def make_tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> pa.Table:
+    def keys(self, scan: Scan, parts: Sequence[Part]) -> pa.Table:
+        """Return the keys of the rows; see `Engine.keys`."""
+        names = list(scan.keys)
+        keys = pa.schema([scan.schema.field(name) for name in names]).empty_table()
+        tables = [self._tile(partition, scan, parts) for partition in scan.ended]
+        pieces = [
+            tile.select([f"#key{n}" for n in range(len(names))]).rename_columns(names)
+            for tile in tables
+        ]
+        pieces += [
+            fit(self.rows(reading), scan.schema, _label(reading)).select(names)
+            for reading in scan.open
+        ]
+        for piece in pieces:
+            keys = pa.concat_tables([keys, piece]).group_by(names).aggregate([])
+        return keys
+
+    def make_tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> None:
+        """Make and keep the tile of a partition; see `Engine.make_tile`."""
+        if self.tiles is not None and not self.tiles.has(partition.key):
+            self._tile(partition, scan, parts)
+
+    def _tile(self, partition: Partition, scan: Scan, parts: Sequence[Part]) -> pa.Table:
         """Return the tile of a partition, from the store or, made and stored, from its rows."""
         stored = self.tiles.read(partition.key) if self.tiles else None
         if stored is not None:
@@ -117,7 +139,7 @@ class LocalEngine:
     ) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([], schema=schema)
         for partition in scan.ended:
-            yield from _fit_tile(self.make_tile(partition, scan, parts), schema).to_batches()
+            yield from _fit_tile(self._tile(partition, scan, parts), schema).to_batches()
         for reading in scan.open:
             table = self._reduced(reading, scan, parts)
             yield from _fit_tile(table, schema).to_batches()

@@ -41,6 +41,14 @@ class TileStore:
         self._remember(key, tile)
         return tile
 
+    def has(self, key: str) -> bool:
+        """Return whether a tile is stored."""
+        try:
+            self.store.head(key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
     def write(self, key: str, tile: pa.Table) -> None:
         """Store a tile."""
         sink = io.BytesIO()
