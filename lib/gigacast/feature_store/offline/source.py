@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from gigacast.core.digest import digest_value
 from gigacast.errors import DataNotFoundError
-from gigacast.feature_store.backfill.day import shift
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.name import (
     PARTITION_COLUMN,
@@ -16,6 +15,7 @@ from gigacast.feature_store.definition.name import (
 )
 from gigacast.feature_store.definition.source import Query, Source
 from gigacast.feature_store.engine.engine import END_OF_DAY, KNOWN, REVERSE, TIME, Reading
+from gigacast.feature_store.offline.day import shift
 from gigacast.feature_store.table import Table, Tables
 from gigacast.storage.store import ObjectMeta
 

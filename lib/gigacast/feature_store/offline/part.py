@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -14,9 +15,6 @@ from gigacast.feature_store.aggregation.kernel import Queries, Rows
 from gigacast.feature_store.aggregation.mutation import aggregate_known
 from gigacast.feature_store.aggregation.operation import Call
 from gigacast.feature_store.aggregation.row_state import Part
-from gigacast.feature_store.backfill.day import day_of, days_between, end_of, midnights, shift
-from gigacast.feature_store.backfill.left import Left, LeftDay, dates_of
-from gigacast.feature_store.backfill.source import BoundSource, Catalog, Input, oldest_day
 from gigacast.feature_store.definition.group_by import Accuracy, GroupBy
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.name import (
@@ -35,6 +33,9 @@ from gigacast.feature_store.engine.engine import (
     Scan,
 )
 from gigacast.feature_store.engine.match import fit, match_type
+from gigacast.feature_store.offline.day import day_of, days_between, end_of, midnights, shift
+from gigacast.feature_store.offline.left import Left, LeftDay, dates_of
+from gigacast.feature_store.offline.source import BoundSource, Catalog, Input, oldest_day
 from gigacast.lake.layout import tile_key
 
 TILE_FORMAT = 1
@@ -281,10 +282,13 @@ class PartView:
         return oldest_day(self.group_by, question.first), question.last
 
     def _partition(self, source: BoundSource, day: str, schema: pa.Schema) -> Partition:
-        place = self.sources.index(source)
-        values = [semantic_digest(self.group_by), place, str(schema), day, TILE_FORMAT]
+        values = [self._digest, self.sources.index(source), str(schema), day, TILE_FORMAT]
         key = tile_key(name_of(self.group_by), digest_value(values), source.main.digest(day))
         return Partition(source.rows(day), key, end_of(day))
+
+    @cached_property
+    def _digest(self) -> str:
+        return semantic_digest(self.group_by)
 
     def _look_up(self, engine: Engine, keys: Sequence[pa.ChunkedArray], day: str) -> pa.Table:
         """Return the columns of the snapshot of a day, whose columns are the features."""

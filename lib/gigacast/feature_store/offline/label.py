@@ -9,12 +9,6 @@ import pyarrow.compute as pc
 
 from gigacast.core.digest import digest_value
 from gigacast.errors import ConfigError
-from gigacast.feature_store.backfill.day import shift
-from gigacast.feature_store.backfill.join import BoundPart, bind_part
-from gigacast.feature_store.backfill.left import Left, LeftDay, LeftSide
-from gigacast.feature_store.backfill.part import PartView
-from gigacast.feature_store.backfill.product import FORMAT_REVISION
-from gigacast.feature_store.backfill.source import BoundTable, Catalog, Input
 from gigacast.feature_store.definition.join import Join, LabelPart
 from gigacast.feature_store.definition.json import semantic_digest, to_json
 from gigacast.feature_store.definition.name import (
@@ -25,6 +19,12 @@ from gigacast.feature_store.definition.name import (
 )
 from gigacast.feature_store.definition.source import Query
 from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.offline.day import shift
+from gigacast.feature_store.offline.join import BoundPart, bind_part
+from gigacast.feature_store.offline.left import Left, LeftDay, LeftSide
+from gigacast.feature_store.offline.part import PartView
+from gigacast.feature_store.offline.product import FORMAT_REVISION
+from gigacast.feature_store.offline.source import BoundTable, Catalog, Input
 from gigacast.lake.layout import feature_partition_key
 from gigacast.storage.store import Store
 
@@ -32,7 +32,7 @@ LABEL_DAY = "label_ds"
 LABEL_PREFIX = "label_"
 
 
-def label_days(join: Join, day: str) -> tuple[str, str]:
+def labeled_span(join: Join, day: str) -> tuple[str, str]:
     """Return the first and last left partition whose labels are those of a day.
 
     Raises
@@ -91,7 +91,7 @@ class LabelProduct:
 
     def days(self, engine: Engine, store: Store, within: tuple[str, str]) -> list[LeftDay]:
         """Return the left partitions that get labels of the day."""
-        first, last = label_days(self.join, self.day)
+        first, last = labeled_span(self.join, self.day)
         span = max(first, within[0]), min(last, within[1])
         return self.left.survey(engine, store, span) if span[0] <= span[1] else []
 

@@ -8,10 +8,6 @@ import pyarrow as pa
 
 from gigacast.core.digest import digest_value
 from gigacast.errors import DataNotFoundError
-from gigacast.feature_store.backfill.join import BoundJoin, BoundPart
-from gigacast.feature_store.backfill.left import LeftDay
-from gigacast.feature_store.backfill.part import PartView
-from gigacast.feature_store.backfill.source import Input
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.name import (
     TIME_COLUMN,
@@ -20,6 +16,10 @@ from gigacast.feature_store.definition.name import (
     table_name,
 )
 from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.offline.join import BoundJoin, BoundPart
+from gigacast.feature_store.offline.left import LeftDay
+from gigacast.feature_store.offline.part import PartView
+from gigacast.feature_store.offline.source import Input
 from gigacast.lake.layout import feature_partition_key
 from gigacast.storage.store import Store
 
@@ -178,8 +178,8 @@ class PartProduct(JoinProduct):
         """Return the rows of a day, in the order of the left side."""
         left = self.bound.left.read(engine, day.day)
         table = self.bound.part_rows(engine, left, self._part)
-        keys = dict.fromkeys([*self._part.keys, TIME_COLUMN])
-        keys = [name for name in keys if name in left.rows.column_names]
+        names = dict.fromkeys([*self._part.keys, TIME_COLUMN])
+        keys = [name for name in names if name in left.rows.column_names]
         for place, name in enumerate(keys):
             table = table.add_column(place, name, left.rows[name])
         return table

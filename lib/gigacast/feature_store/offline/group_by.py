@@ -8,11 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.digest import digest_value
-from gigacast.feature_store.backfill.join import derive
-from gigacast.feature_store.backfill.left import Left, LeftDay, LeftSide
-from gigacast.feature_store.backfill.part import PartView
-from gigacast.feature_store.backfill.product import FORMAT_REVISION
-from gigacast.feature_store.backfill.source import Input
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.name import (
@@ -23,6 +18,11 @@ from gigacast.feature_store.definition.name import (
     table_name,
 )
 from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.offline.join import derive
+from gigacast.feature_store.offline.left import Left, LeftDay, LeftSide
+from gigacast.feature_store.offline.part import PartView
+from gigacast.feature_store.offline.product import FORMAT_REVISION
+from gigacast.feature_store.offline.source import Input
 from gigacast.lake.layout import feature_partition_key
 from gigacast.storage.store import Store
 

@@ -2,23 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.digest import digest_value
 from gigacast.errors import DataNotFoundError
-from gigacast.feature_store.backfill.left import LeftDay
-from gigacast.feature_store.backfill.part import PartView
-from gigacast.feature_store.backfill.product import FORMAT_REVISION
-from gigacast.feature_store.backfill.source import ANY_DAY, BoundTable, Catalog, Input
 from gigacast.feature_store.definition.expression import load_sqlglot, parse_query, tables_in
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.name import PARTITION_COLUMN, name_of, table_name
 from gigacast.feature_store.definition.source import Query
 from gigacast.feature_store.definition.staging_query import StagingQuery, replace_macros
 from gigacast.feature_store.engine.engine import Engine, Reading
+from gigacast.feature_store.offline.left import LeftDay
+from gigacast.feature_store.offline.part import PartView
+from gigacast.feature_store.offline.product import FORMAT_REVISION
+from gigacast.feature_store.offline.source import ANY_DAY, BoundTable, Catalog, Input
 from gigacast.lake.layout import feature_partition_key
 from gigacast.storage.store import Store
 
@@ -189,7 +189,7 @@ def _bounds(
     def text(tree: Any) -> str | None:
         return str(tree.this) if isinstance(tree, exp.Literal) and tree.is_string else None
 
-    condition = condition.unnest()
+    condition = cast("exp.Expression", condition.unnest())
     if not is_day(condition.this):
         return
     if isinstance(condition, exp.Between):

@@ -5,19 +5,6 @@ from dataclasses import dataclass, field
 
 from gigacast.errors import ConfigError
 from gigacast.feature_store.aggregation.spill import Limits
-from gigacast.feature_store.backfill.group_by import GroupByProduct
-from gigacast.feature_store.backfill.join import BoundJoin
-from gigacast.feature_store.backfill.label import LabeledProduct, label_products
-from gigacast.feature_store.backfill.part import PartView
-from gigacast.feature_store.backfill.product import (
-    JoinProduct,
-    LeftProduct,
-    PartProduct,
-    Product,
-    Ready,
-)
-from gigacast.feature_store.backfill.source import Catalog
-from gigacast.feature_store.backfill.staging import StagingProduct
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import Definition, kind_of, name_of
@@ -25,6 +12,19 @@ from gigacast.feature_store.definition.staging_query import StagingQuery
 from gigacast.feature_store.engine.engine import Engine
 from gigacast.feature_store.engine.local import LocalEngine
 from gigacast.feature_store.engine.tile_store import TileStore
+from gigacast.feature_store.offline.group_by import GroupByProduct
+from gigacast.feature_store.offline.join import BoundJoin
+from gigacast.feature_store.offline.label import LabeledProduct, label_products
+from gigacast.feature_store.offline.part import PartView
+from gigacast.feature_store.offline.product import (
+    JoinProduct,
+    LeftProduct,
+    PartProduct,
+    Product,
+    Ready,
+)
+from gigacast.feature_store.offline.source import Catalog
+from gigacast.feature_store.offline.staging import StagingProduct
 from gigacast.job.forecast_job import Resources
 from gigacast.storage.store import Store, StoreAddress
 
@@ -46,6 +46,8 @@ class Backfill:
         ``backfill``, or what belongs to the labels of a join; see `products_of`.
     last : str
         Last day of the run.
+    label_day : str
+        Day of the labels.
     engine : str
         ``local`` or ``spark``.
     resources : Resources
@@ -58,13 +60,14 @@ class Backfill:
     only: str | None = None
     kind: str = "backfill"
     last: str = "9999-12-31"
+    label_day: str = ""
     engine: str = "local"
     resources: Resources = field(default_factory=Resources)
 
 
-def make_engine(backfill: Backfill, store: Store) -> Engine:
-    """Return the engine that a backfill names."""
-    memory = backfill.resources.memory_limit_bytes
+def make_engine(resources: Resources, store: Store) -> Engine:
+    """Return the engine of this machine, which keeps tiles in a store."""
+    memory = resources.memory_limit_bytes
     return LocalEngine(Limits(memory), TileStore(store, memory >> 2))
 
 
@@ -96,7 +99,7 @@ def products_of(backfill: Backfill, catalog: Catalog, ready: Ready) -> list[Prod
     if isinstance(definition, StagingQuery):
         return [StagingProduct.of(catalog, definition, backfill.last)]
     if backfill.kind == "labels":
-        return list(label_products(catalog, definition, backfill.last))
+        return list(label_products(catalog, definition, backfill.label_day))
     if backfill.kind == "labeled":
         return [LabeledProduct.of(catalog, definition, newest=newest) for newest in (False, True)]
     return _join_products(BoundJoin.of(catalog, definition), only, ready)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from gigacast.core.digest import digest_value
 from gigacast.errors import CorruptedFileError, DataError, ObjectNotFoundError
-from gigacast.feature_store.backfill.day import day_of, is_day
-from gigacast.feature_store.backfill.source import ANY_DAY, BoundTable, Catalog
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.json import to_json
 from gigacast.feature_store.definition.name import PARTITION_COLUMN, TIME_COLUMN, name_of
 from gigacast.feature_store.definition.source import Source
 from gigacast.feature_store.engine.engine import END_OF_DAY, TIME, Engine, Reading
+from gigacast.feature_store.offline.day import day_of, is_day
+from gigacast.feature_store.offline.source import ANY_DAY, BoundTable, Catalog
 from gigacast.lake.layout import survey_key
 from gigacast.storage.store import Store
 
@@ -155,7 +155,7 @@ class LeftSide:
                 store.put(key, json.dumps(surveyed, sort_keys=True).encode())
             for day, (first, last, rows) in surveyed.items():
                 if within[0] <= day <= within[1]:
-                    days[day] = _merge(days.get(day), LeftDay(day, first, last, rows))
+                    days[day] = _merge(days.get(day), LeftDay(day, first, last, rows or 0))
         return [days[day] for day in sorted(days)]
 
     def _survey_group(self, engine: Engine, group: str) -> dict[str, list[int | None]]:

@@ -7,11 +7,18 @@ from typing import Any
 from gigacast.core.partition.task import Task
 from gigacast.core.time.month import Month
 from gigacast.errors import ConfigError
-from gigacast.feature_store.backfill.left import LeftDay, LeftSide
-from gigacast.feature_store.backfill.product import Product, refuse_missing
-from gigacast.feature_store.backfill.source import Catalog, oldest_day
-from gigacast.feature_store.backfill.stage import Backfill
-from gigacast.feature_store.backfill.worker import (
+from gigacast.feature_store.definition.check import check
+from gigacast.feature_store.definition.check_schema import find_schema_problems
+from gigacast.feature_store.definition.join import Join
+from gigacast.feature_store.definition.name import kind_of, name_of, table_name
+from gigacast.feature_store.definition.problem import refusal
+from gigacast.feature_store.definition.staging_query import StagingQuery
+from gigacast.feature_store.offline.label import labeled_span
+from gigacast.feature_store.offline.left import LeftDay, LeftSide
+from gigacast.feature_store.offline.product import Product, refuse_missing
+from gigacast.feature_store.offline.source import Catalog, oldest_day
+from gigacast.feature_store.offline.stage import Backfill
+from gigacast.feature_store.offline.worker import (
     JOB,
     BackfillSetup,
     OpenBackfill,
@@ -20,12 +27,6 @@ from gigacast.feature_store.backfill.worker import (
     make_task,
     open_backfill,
 )
-from gigacast.feature_store.definition.check import check
-from gigacast.feature_store.definition.check_schema import find_schema_problems
-from gigacast.feature_store.definition.join import Join
-from gigacast.feature_store.definition.name import kind_of, name_of, table_name
-from gigacast.feature_store.definition.problem import refusal
-from gigacast.feature_store.definition.staging_query import StagingQuery
 from gigacast.feature_store.rows import read_schema
 from gigacast.feature_store.table import Tables
 from gigacast.job.audit import PlannedJob, RunDescription
@@ -106,6 +107,11 @@ class BackfillResult:
     missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     parents: tuple["BackfillResult", ...] = ()
 
+    @property
+    def all_failures(self) -> list[tuple[Task, Failure]]:
+        """Failures of this backfill and of those of its parents."""
+        return [*(f for parent in self.parents for f in parent.all_failures), *self.failures]
+
 
 @dataclass(frozen=True)
 class _Planned:
@@ -166,10 +172,55 @@ def backfill_days(
     tasks = planned.plan.tasks
     executor = executor or make_executor(resources.executor, resources.n_jobs, n_tasks=len(tasks))
     run = start_run(_job(planned, days), events=events, clock=clock)
-    if not isinstance(executor, InlineExecutor):
+    # For a single task the start of the processes takes longer than its tiles.
+    if not isinstance(executor, InlineExecutor) and len(tasks) > 1:
         _make_tiles(planned, executor)
     run.execute(tasks, BackfillSetup(backfill, run.run_id), executor)
     return _result(planned, run.run_id, run.totals, run.failures, parents)
+
+
+def label_days(
+    backfill: Backfill,
+    day: str,
+    *,
+    events: RunEvents | None = None,
+    clock: Clock = utc_now,
+) -> tuple[BackfillResult, ...]:
+    """Compute the labels of a join of a day, and its features beside them.
+
+    Parameters
+    ----------
+    backfill : Backfill
+        Of a join with labels.
+    day : str
+        Day of the labels.
+    events : RunEvents, optional
+    clock : callable
+
+    Returns
+    -------
+    tuple of BackfillResult
+        The labels; and the features with labels, where the join is backfilled.
+
+    Raises
+    ------
+    DefinitionError, DataNotFoundError, ConfigError, StorageError
+        As `backfill_days`.
+    """
+    definition = backfill.definition
+    if not isinstance(definition, Join):
+        raise ConfigError(
+            f"{name_of(definition)} is a {kind_of(definition)}", hint="name a join with labels"
+        )
+    first, last = labeled_span(definition, day)
+    labels = replace(backfill, kind="labels", label_day=day)
+    results = [backfill_days(labels, Days(first, last), events=events, clock=clock)]
+    store = Tables.at(backfill.root, backfill.places).store
+    is_done = next(iter(store.list(feature_table_prefix(table_name(definition)))), None)
+    if is_done is not None and not results[0].failures:
+        beside = replace(backfill, kind="labeled")
+        results.append(backfill_days(beside, Days(first, last), events=events, clock=clock))
+    return tuple(results)
 
 
 def _plan(backfill: Backfill, days: Days) -> _Planned:
@@ -231,11 +282,12 @@ def _make_tiles(planned: _Planned, executor: Executor) -> None:
     for number, pending in planned.pending.items():
         if not pending or planned.opened.backfill.only == "final":
             continue
-        days = tuple(pending)
         for place, view in enumerate(planned.opened.products[number].views()):
-            count = sum(1 for _ in view.tiles(planned.opened.engine, days))
-            tasks += [TileTask(number, place, n, days) for n in range(count)]
-    for _ in executor.run(tasks, TileSetup(planned.opened.backfill)) if tasks else ():
+            count = sum(1 for _ in view.tiles(planned.opened.engine, pending))
+            tasks += [TileTask(number, place, n) for n in range(count)]
+    for _ in (
+        executor.run(tasks, TileSetup(planned.opened.backfill, planned.pending)) if tasks else ()
+    ):
         pass  # a tile that failed is made, or fails, with the day that needs it
 
 

@@ -1,7 +1,7 @@
 """The task of a backfill: compute a day of a table, write it, then the receipt."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,13 +12,13 @@ import pyarrow.types as pat
 
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.errors import DataNotFoundError, InputChangedError
-from gigacast.feature_store.backfill.left import LeftDay
-from gigacast.feature_store.backfill.part import parts_of
-from gigacast.feature_store.backfill.product import Product
-from gigacast.feature_store.backfill.source import Catalog
-from gigacast.feature_store.backfill.stage import Backfill, make_engine, products_of
 from gigacast.feature_store.definition.name import Definition, path_of
-from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.engine.engine import Engine, Partition, Scan
+from gigacast.feature_store.offline.left import LeftDay
+from gigacast.feature_store.offline.part import parts_of
+from gigacast.feature_store.offline.product import Product
+from gigacast.feature_store.offline.source import Catalog
+from gigacast.feature_store.offline.stage import Backfill, make_engine, products_of
 from gigacast.feature_store.table import Tables
 from gigacast.job.receipt import Work, new_receipt
 from gigacast.job.worker import Stopwatch, inputs_pinned
@@ -123,7 +123,7 @@ class BackfillSetup:
 def open_backfill(backfill: Backfill) -> OpenBackfill:
     """Return a backfill with its stores and engine."""
     tables = Tables.at(backfill.root, backfill.places)
-    return OpenBackfill(backfill, tables, make_engine(backfill, tables.store))
+    return OpenBackfill(backfill, tables, make_engine(backfill.resources, tables.store))
 
 
 class _Worker:
@@ -197,30 +197,38 @@ class TileTask:
     ----------
     product, view, number : int
         Places of the product, of the group-by in it, and of the partition among its tiles.
-    days : tuple of LeftDay
-        Days to compute.
     """
 
     product: int
     view: int
     number: int
-    days: tuple[LeftDay, ...]
 
 
 @dataclass(frozen=True)
 class TileSetup:
-    """A picklable recipe for the worker that makes tiles."""
+    """A picklable recipe for the worker that makes tiles.
+
+    Parameters
+    ----------
+    backfill : Backfill
+    days : mapping of int to tuple of LeftDay
+        Days that are left to do, by the place of their product.
+    """
 
     backfill: Backfill
+    days: Mapping[int, Sequence[LeftDay]]
 
     def __call__(self) -> Callable[[TileTask], None]:
         """Open the stores and return the worker."""
         opened = open_backfill(self.backfill)
+        tiles: dict[tuple[int, int], list[tuple[Partition, Scan]]] = {}
 
         def work(task: TileTask) -> None:
             view = opened.products[task.product].views()[task.view]
-            tiles = list(view.tiles(opened.engine, task.days))
-            partition, scan = tiles[task.number]
+            place = task.product, task.view
+            if place not in tiles:
+                tiles[place] = list(view.tiles(opened.engine, self.days[task.product]))
+            partition, scan = tiles[place][task.number]
             opened.engine.make_tile(partition, scan, parts_of(view.group_by))
 
         return work

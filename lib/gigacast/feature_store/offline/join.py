@@ -8,11 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gigacast.feature_store.backfill.bootstrap import Bootstrap
-from gigacast.feature_store.backfill.left import Left, LeftDay, LeftSide
-from gigacast.feature_store.backfill.part import PartView
-from gigacast.feature_store.backfill.source import Catalog, Input
-from gigacast.feature_store.backfill.value_type import arrow_type
 from gigacast.feature_store.definition.group_by import Derivation
 from gigacast.feature_store.definition.join import ExternalPart, ExternalSource, Join, JoinPart
 from gigacast.feature_store.definition.name import (
@@ -29,6 +24,11 @@ from gigacast.feature_store.definition.name import (
     skewed_keys,
 )
 from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.offline.bootstrap import Bootstrap
+from gigacast.feature_store.offline.left import Left, LeftDay, LeftSide
+from gigacast.feature_store.offline.part import PartView
+from gigacast.feature_store.offline.source import Catalog, Input
+from gigacast.feature_store.offline.value_type import arrow_type
 
 Ready = Callable[[JoinPart], pa.Table | None]
 """Function that returns features of a part that were computed before."""
@@ -209,8 +209,9 @@ class BoundJoin:
             for key, name in zip(part.view.group_by.keys, part.keys, strict=True)
             if key in keys
         }
-        wanted = engine.project(pa.table(columns), {"wanted": condition}, self.label)
-        return pc.fill_null(wanted["wanted"], True).to_numpy()
+        table = engine.project(pa.table(columns), {"wanted": condition}, self.label)
+        wanted: NDArray[np.bool_] = pc.fill_null(table["wanted"], True).to_numpy()
+        return wanted
 
     def _external(
         self, engine: Engine, left: Left, part: ExternalPart, bound: BoundPart | None

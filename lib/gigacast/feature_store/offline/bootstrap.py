@@ -6,8 +6,6 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from gigacast.errors import DataNotFoundError, SchemaError
-from gigacast.feature_store.backfill.left import Left
-from gigacast.feature_store.backfill.source import ANY_DAY, BoundTable, Catalog, Input
 from gigacast.feature_store.definition.join import BootstrapPart, Join
 from gigacast.feature_store.definition.name import (
     PARTITION_COLUMN,
@@ -18,6 +16,8 @@ from gigacast.feature_store.definition.name import (
 )
 from gigacast.feature_store.definition.source import Query
 from gigacast.feature_store.engine.engine import Engine
+from gigacast.feature_store.offline.left import Left
+from gigacast.feature_store.offline.source import ANY_DAY, BoundTable, Catalog, Input
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,0 @@
-"""Backfill: features of past days, point in time."""
