@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -189,15 +189,15 @@ def _bounds(
     def text(tree: Any) -> str | None:
         return str(tree.this) if isinstance(tree, exp.Literal) and tree.is_string else None
 
-    condition = cast("exp.Expression", condition.unnest())
-    if not is_day(condition.this):
+    inner: Any = condition.unnest()
+    if not is_day(inner.this):
         return
-    if isinstance(condition, exp.Between):
-        low, high = text(condition.args["low"]), text(condition.args["high"])
+    if isinstance(inner, exp.Between):
+        low, high = text(inner.args["low"]), text(inner.args["high"])
         yield low or "", high or "9999-12-31"
-    elif isinstance(condition, exp.EQ) and (value := text(condition.expression)) is not None:
+    elif isinstance(inner, exp.EQ) and (value := text(inner.expression)) is not None:
         yield value, value
-    elif isinstance(condition, exp.GTE | exp.GT) and (value := text(condition.expression)):
+    elif isinstance(inner, exp.GTE | exp.GT) and (value := text(inner.expression)):
         yield value, "9999-12-31"
-    elif isinstance(condition, exp.LTE | exp.LT) and (value := text(condition.expression)):
+    elif isinstance(inner, exp.LTE | exp.LT) and (value := text(inner.expression)):
         yield "", value
