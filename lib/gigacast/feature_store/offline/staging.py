@@ -13,7 +13,11 @@ from gigacast.feature_store.definition.expression import load_sqlglot, parse_que
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.name import PARTITION_COLUMN, name_of, table_name
 from gigacast.feature_store.definition.source import Query
-from gigacast.feature_store.definition.staging_query import StagingQuery, replace_macros
+from gigacast.feature_store.definition.staging_query import (
+    DATE_MACROS,
+    StagingQuery,
+    replace_macros,
+)
 from gigacast.feature_store.engine.engine import Engine, Reading
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.part import PartView
@@ -37,11 +41,14 @@ class StagingProduct:
         Tables that the query reads, by name.
     last : str
         Last day of the run.
+    newest : mapping of str to str
+        Newest day of each table that ``max_date`` names.
     """
 
     query: StagingQuery
     tables: Mapping[str, BoundTable]
     last: str
+    newest: Mapping[str, str]
 
     @classmethod
     def of(cls, catalog: Catalog, query: StagingQuery, last: str) -> "StagingProduct":
@@ -54,8 +61,17 @@ class StagingProduct:
         """
         label = f"staging query {name_of(query)}"
         reads = Query(partition_column=query.partition_column, place=query.place)
-        names = tables_in(query.query)
-        return cls(query, {n: BoundTable.of(catalog, n, reads, label) for n in names}, last)
+        tables = {n: BoundTable.of(catalog, n, reads, label) for n in tables_in(query.query)}
+        named: list[str] = []
+
+        def name_table(table: str) -> str:
+            named.append(table)
+            return ""
+
+        replace_macros(query.query, dict.fromkeys(DATE_MACROS, ""), name_table)
+        bound = {name: BoundTable.of(catalog, name, reads, label) for name in named if name}
+        newest = {name: max(table.partitions) for name, table in bound.items()}
+        return cls(query, tables, last, newest)
 
     @property
     def table(self) -> str:
@@ -131,14 +147,12 @@ class StagingProduct:
         return min(self.last, max(days, default=self.last))
 
     def _max_date(self, name: str) -> str:
-        table = self.tables.get(name)
-        days = [day for day in table.partitions if day] if table else []
-        if not days:
+        if not self.newest.get(name):
             raise DataNotFoundError(
-                f"{self.label}: max_date of {name or 'no table'}, which has no days here",
-                hint="write {{ max_date(table=db.table) }} with a table that the query reads",
+                f"{self.label}: max_date of {name or 'no table'}, which has no days",
+                hint="write {{ max_date(table=db.table) }} with a table in folders of days",
             )
-        return max(days)
+        return self.newest[name]
 
     def _partitions(self, day: str) -> Iterator[tuple[BoundTable, list[str]]]:
         """Yield each table and the partitions that the conditions of the query leave of it."""
