@@ -32,12 +32,13 @@ from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.model import Settings
-from gigacast.settings.options import ARGUMENTS, names_of, nest_arguments
+from gigacast.settings.options import ARGUMENTS, nest_arguments
 from gigacast.settings.signature import with_options
 from gigacast.storage.store import StoreAddress
 
 _SHARED = tuple(
-    ARGUMENTS[name] for name in (*names_of("where"), "executor", "n_jobs", "memory_limit")
+    ARGUMENTS[name]
+    for name in ("prefix", "endpoint_url", "region", "executor", "n_jobs", "memory_limit")
 )
 """Settings that backfills share with forecasts."""
 
@@ -51,6 +52,7 @@ def backfill(  # noqa: PLR0913 - keywords, each with a default
     only: str | None = None,
     engine: str = "local",
     dry_run: bool = False,
+    bucket: str | None = None,
     config: str | Path | None = None,
     events: RunEvents | None = None,
     **options: Unpack[Options],
@@ -61,6 +63,8 @@ def backfill(  # noqa: PLR0913 - keywords, each with a default
     ----------
     definition : Join, GroupBy, StagingQuery or str
         Definition, or the name of a compiled one.
+    bucket : str, optional
+        Bucket or folder of the tables; the working folder by default.
     config : path, optional
         Settings file.
     events : RunEvents, optional
@@ -81,7 +85,7 @@ def backfill(  # noqa: PLR0913 - keywords, each with a default
         If a table or all days are missing.
     ConfigError, StorageError
     """
-    job = open_backfill(definition, _settings(config, options), only=only, engine=engine)
+    job = open_backfill(definition, _settings(bucket, config, options), only=only, engine=engine)
     days = read_days(start_ds, ds)
     return backfill_days(job, days, is_dry=dry_run, events=events)
 
@@ -91,6 +95,7 @@ def label(
     definition: Join | str,
     ds: str,
     *,
+    bucket: str | None = None,
     config: str | Path | None = None,
     events: RunEvents | None = None,
     **options: Unpack[Options],
@@ -103,6 +108,8 @@ def label(
         Join, or the name of a compiled one.
     ds : str
         Day of the labels.
+    bucket : str, optional
+        Bucket or folder of the tables; the working folder by default.
     config : path, optional
         Settings file.
     events : RunEvents, optional
@@ -120,7 +127,7 @@ def label(
     DefinitionError, DataNotFoundError, ConfigError, StorageError
         As `backfill`.
     """
-    job = open_backfill(definition, _settings(config, options))
+    job = open_backfill(definition, _settings(bucket, config, options))
     return label_days(job, read_day(ds, "ds"), events=events)
 
 
@@ -130,6 +137,7 @@ def read_table(
     *,
     start_ds: str | None = None,
     ds: str | None = None,
+    bucket: str | None = None,
     config: str | Path | None = None,
     **options: Unpack[Options],
 ) -> Any:
@@ -139,6 +147,8 @@ def read_table(
     ----------
     table : str
         Table, as ``default.quickstart_training_set_v1``.
+    bucket : str, optional
+        Bucket or folder of the tables; the working folder by default.
     config : path, optional
         Settings file.
     **options
@@ -153,7 +163,7 @@ def read_table(
     ------
     DataNotFoundError, ConfigError, StorageError
     """
-    settings = _settings(config, options)
+    settings = _settings(bucket, config, options)
     days = read_days(start_ds, ds)
     tables = Tables.at(_root_of(settings), settings.tables)
     bound = BoundTable.of(Catalog(tables), table, Query(), "read_table")
@@ -219,5 +229,6 @@ def _root_of(settings: Settings) -> StoreAddress:
     return addresses(run, root_dir)[1]
 
 
-def _settings(config: str | Path | None, options: Any) -> Settings:
-    return load_settings(nest_arguments(dict(options)), file=as_path("config", config))
+def _settings(bucket: str | None, config: str | Path | None, options: Any) -> Settings:
+    values = {**options, "bucket": bucket}
+    return load_settings(nest_arguments(values), file=as_path("config", config))

@@ -26,6 +26,7 @@ DEFINITIONS = "feature_store/definitions/"
 FEATURE_TABLES = "feature_store/tables/"
 FEATURE_TILES = "feature_store/tiles/"
 FEATURE_SURVEYS = "feature_store/surveys/"
+FEATURE_COVARIATES = "feature_store/covariates/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -285,6 +286,11 @@ def feature_partition_key(table: str, day: str, more: Mapping[str, str] | None =
 def tile_key(group_by: str, digest: str, input_id: str) -> str:
     """Return the key of the tile of a source partition."""
     return f"{FEATURE_TILES}{group_by}/{digest}/{input_id}.parquet"
+
+
+def covariate_prefix(join: str, digest: str) -> str:
+    """Return the folder of a job's input with the features of a join as columns."""
+    return f"{FEATURE_COVARIATES}{join}/{digest}/"
 
 
 def survey_key(digest: str, input_id: str) -> str:

@@ -75,6 +75,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "lineage-flags": feature_store.LineageOptions,
     "backfill-flags": feature_store.BackfillOptions,
     "label-flags": feature_store.LabelOptions,
+    "features-flag": feature_store.FeaturesOption,
 }
 """Classes of the options of single commands, by the words that name their tables in the guide."""
 

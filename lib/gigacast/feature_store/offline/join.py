@@ -55,13 +55,12 @@ class BoundPart:
 
 
 @dataclass(frozen=True)
-class BoundJoin:
-    """A join, its tables and its parts.
+class BoundParts:
+    """The parts of a join and their tables, for any rows on the left.
 
     Parameters
     ----------
     join : Join
-    left : LeftSide
     parts : tuple of BoundPart
     external : tuple of (ExternalPart, BoundPart or None)
         External parts, with what is backfilled in place of the service's answers.
@@ -70,30 +69,20 @@ class BoundJoin:
     """
 
     join: Join
-    left: LeftSide
     parts: tuple[BoundPart, ...]
     external: tuple[tuple[ExternalPart, BoundPart | None], ...]
     bootstraps: tuple[Bootstrap, ...]
 
     @classmethod
-    def of(cls, catalog: Catalog, join: Join) -> "BoundJoin":
-        """Return a join with its tables.
+    def of_rows(cls, catalog: Catalog, join: Join) -> "BoundParts":
+        """Return the parts of a join whose left side is not its table, but given events.
 
         Raises
         ------
         DataNotFoundError
             If a table has no files.
         """
-        is_events = join.left.is_events
-        parts = tuple(
-            bind_part(catalog, part, left_is_events=is_events) for part in join.right_parts
-        )
-        external = tuple(
-            (part, _bind_external(catalog, part, left_is_events=is_events))
-            for part in join.online_external_parts or ()
-        )
-        bootstraps = Bootstrap.all_of(catalog, join)
-        return cls(join, LeftSide.of(catalog, join), parts, external, bootstraps)
+        return BoundParts(join, *_bind_all(catalog, join, left_is_events=True), ())
 
     @property
     def label(self) -> str:
@@ -101,38 +90,15 @@ class BoundJoin:
         place = f"{self.join.place}: " if str(self.join.place) else ""
         return f"{place}join {name_of(self.join)}"
 
-    def inputs(self, day: LeftDay) -> list[Input]:
-        """Return the partitions that the rows of a day depend on, sorted and each once."""
-        inputs = self.left_inputs(day)
+    def part_inputs(self, day: LeftDay) -> list[Input]:
+        """Return the partitions that the features of a left partition depend on, sorted."""
         views = [part.view for part in self.parts]
         views += [part.view for _, part in self.external if part is not None]
-        inputs += [entry for view in views for entry in view.inputs(day)]
-        return sorted(set(inputs))
+        return sorted({entry for view in views for entry in view.inputs(day)})
 
-    def left_inputs(self, day: LeftDay, *, bootstraps: bool = True) -> list[Input]:
-        """Return the partitions of the left side, and those of the bootstraps, sorted."""
-        bound = self.left.bound
-        inputs = [bound.input(group) for group in self.left.groups(day.day)]
-        if bootstraps:
-            inputs += [entry for table in self.bootstraps for entry in table.inputs(day.day)]
-        return sorted(set(inputs))
-
-    def rows(self, engine: Engine, day: str, ready: Ready = lambda _: None) -> pa.Table:
-        """Return the left side of a day with all features; the day itself is in the key.
-
-        Parameters
-        ----------
-        engine : Engine
-        day : str
-        ready : function, optional
-            Returns the features of a part that are in the store; computed by default.
-
-        Raises
-        ------
-        SchemaError, DataError, ConfigError
-            With the name of the definition.
-        """
-        left = self.left.read(engine, day)
+    def beside(self, engine: Engine, left: Left, ready: Ready = lambda _: None) -> pa.Table:
+        """Return rows with all features beside them; see `rows`."""
+        day = left.day
         served = self.bootstrapped(engine, left)
         features: dict[str, pa.ChunkedArray] = {}
         for part in self.parts:
@@ -234,6 +200,72 @@ class BoundJoin:
             )
             columns[name] = pa.chunked_array([values]) if isinstance(values, pa.Array) else values
         return columns
+
+
+@dataclass(frozen=True)
+class BoundJoin(BoundParts):
+    """A join, its tables and its parts.
+
+    Parameters
+    ----------
+    left : LeftSide
+    """
+
+    left: LeftSide
+
+    @classmethod
+    def of(cls, catalog: Catalog, join: Join) -> "BoundJoin":
+        """Return a join with its tables.
+
+        Raises
+        ------
+        DataNotFoundError
+            If a table has no files.
+        """
+        bound = _bind_all(catalog, join, left_is_events=join.left.is_events)
+        return cls(join, *bound, Bootstrap.all_of(catalog, join), LeftSide.of(catalog, join))
+
+    def inputs(self, day: LeftDay) -> list[Input]:
+        """Return the partitions that the rows of a day depend on, sorted and each once."""
+        return sorted({*self.left_inputs(day), *self.part_inputs(day)})
+
+    def left_inputs(self, day: LeftDay, *, bootstraps: bool = True) -> list[Input]:
+        """Return the partitions of the left side, and those of the bootstraps, sorted."""
+        bound = self.left.bound
+        inputs = [bound.input(group) for group in self.left.groups(day.day)]
+        if bootstraps:
+            inputs += [entry for table in self.bootstraps for entry in table.inputs(day.day)]
+        return sorted(set(inputs))
+
+    def rows(self, engine: Engine, day: str, ready: Ready = lambda _: None) -> pa.Table:
+        """Return the left side of a day with all features; the day itself is in the key.
+
+        Parameters
+        ----------
+        engine : Engine
+        day : str
+        ready : function, optional
+            Returns the features of a part that are in the store; computed by default.
+
+        Raises
+        ------
+        SchemaError, DataError, ConfigError
+            With the name of the definition.
+        """
+        return self.beside(engine, self.left.read(engine, day), ready)
+
+
+def _bind_all(
+    catalog: Catalog, join: Join, *, left_is_events: bool
+) -> tuple[tuple[BoundPart, ...], tuple[tuple[ExternalPart, BoundPart | None], ...]]:
+    parts = tuple(
+        bind_part(catalog, part, left_is_events=left_is_events) for part in join.right_parts
+    )
+    external = tuple(
+        (part, _bind_external(catalog, part, left_is_events=left_is_events))
+        for part in join.online_external_parts or ()
+    )
+    return parts, external
 
 
 def bind_part(

@@ -73,3 +73,15 @@ class LabelOptions:
     label_day: str = flag(
         ..., "Day on which the labels are known, as 2024-01-31.", name="ds", placeholder="DAY"
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeaturesOption:
+    """Features as covariates of a forecasting job."""
+
+    features: str | None = flag(
+        None,
+        "Compiled join whose features become past covariates of the series.",
+        placeholder="JOIN",
+        group="covariates",
+    )
