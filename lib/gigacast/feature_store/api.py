@@ -168,10 +168,12 @@ def read_table(
     tables = Tables.at(_root_of(settings), settings.tables)
     bound = BoundTable.of(Catalog(tables), table, Query(), "read_table")
     engine = make_engine(resources_of(settings), tables.store)
-    found = [engine.rows(bound.reading(day, None, {}, days.span)) for day in bound.days(*days.span)]
-    if not found:
+    pieces = [
+        engine.rows(bound.reading(day, None, {}, days.span)) for day in bound.days(*days.span)
+    ]
+    if not pieces:
         raise ConfigError(f"{table}: no day from {days.first} to {days.last}", hint="see start_ds")
-    return pa.concat_tables(found, promote_options="default").to_pandas()
+    return pa.concat_tables(pieces, promote_options="default").to_pandas()
 
 
 def open_backfill(

@@ -76,7 +76,7 @@ class Bootstrap:
         """Return the partitions that the values of a day are read of."""
         return [self.bound.input(group) for group in self.groups(day)]
 
-    def values(self, engine: Engine, left: Left) -> dict[str, pa.ChunkedArray]:
+    def values(self, engine: Engine, base: Left) -> dict[str, pa.ChunkedArray]:
         """Return values of features at the rows of the left side; of several rows the last counts.
 
         Raises
@@ -86,23 +86,23 @@ class Bootstrap:
         """
         tables = [
             engine.rows(
-                self.bound.reading(group, self.bound.query.selects, {}, (left.day, left.day))
+                self.bound.reading(group, self.bound.query.selects, {}, (base.day, base.day))
             )
-            for group in self.groups(left.day)
+            for group in self.groups(base.day)
         ]
         if not tables:
             return {}
         rows = pa.concat_tables(tables, promote_options="default")
         names = [name for name in self.features if name in rows.column_names]
-        self._check(rows.column_names, left.rows.column_names, names)
+        self._check(rows.column_names, base.rows.column_names, names)
         rows = rows.select([*self.keys, *names])
-        found = engine.join(left.rows, rows, [(key, key) for key in self.keys])
-        return {name: found[name] for name in names}
+        matches = engine.join(base.rows, rows, [(key, key) for key in self.keys])
+        return {name: matches[name] for name in names}
 
-    def _check(self, right: Sequence[str], left: Sequence[str], features: Sequence[str]) -> None:
+    def _check(self, right: Sequence[str], base: Sequence[str], features: Sequence[str]) -> None:
         label = f"{self.bound.label} {self.bound.name}"
         for key in self.keys:
-            for side, columns in (("it", right), ("the left side", left)):
+            for side, columns in (("it", right), ("the left side", base)):
                 if key not in columns:
                     raise SchemaError(
                         f"{label}: {side} has no column {key}, which rows are matched on",

@@ -141,8 +141,8 @@ class _Open:
         for date in np.unique(dates) if len(dates) else np.zeros(1, np.int64):
             mine = np.flatnonzero(dates == date)
             day = day_of(int(date))
-            left = Left(day, plain.take(pa.array(mine)), times[mine], timed[mine])
-            pieces.append(self.bound.beside(self.engine, left).select(names))
+            base = Left(day, plain.take(pa.array(mine)), times[mine], timed[mine])
+            pieces.append(self.bound.beside(self.engine, base).select(names))
             places.append(mine)
         order = np.concatenate(places)
         back = np.empty(len(order), np.int64)

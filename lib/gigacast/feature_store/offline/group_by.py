@@ -83,9 +83,9 @@ class GroupByProduct:
     def rows(self, engine: Engine, day: LeftDay) -> pa.Table:
         """Return a row per key that has features, sorted by key."""
         keys = self.view.keys(engine, day.day)
-        left = Left(day.day, keys, None, np.ones(keys.num_rows, np.bool_))
+        base = Left(day.day, keys, None, np.ones(keys.num_rows, np.bool_))
         names = list(self.group_by.keys)
-        table = self.view.features(engine, left, names)
+        table = self.view.features(engine, base, names)
         for place, name in enumerate(names):
             table = table.add_column(place, name, keys[name])
         features: Sequence[str] = aggregated_columns(self.group_by)

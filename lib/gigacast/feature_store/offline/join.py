@@ -96,17 +96,17 @@ class BoundParts:
         views += [part.view for _, part in self.external if part is not None]
         return sorted({entry for view in views for entry in view.inputs(day)})
 
-    def beside(self, engine: Engine, left: Left, ready: Ready = lambda _: None) -> pa.Table:
+    def beside(self, engine: Engine, base: Left, ready: Ready = lambda _: None) -> pa.Table:
         """Return rows with all features beside them; see `rows`."""
-        day = left.day
-        served = self.bootstrapped(engine, left)
+        day = base.day
+        served = self.bootstrapped(engine, base)
         features: dict[str, pa.ChunkedArray] = {}
         for part in self.parts:
-            features |= self._part(engine, left, part, served, ready)
+            features |= self._part(engine, base, part, served, ready)
         for external, bound in self.external:
-            features |= self._external(engine, left, external, bound)
+            features |= self._external(engine, base, external, bound)
         features = {name: _first(served.get(name), values) for name, values in features.items()}
-        table = _with_columns(left.rows, features)
+        table = _with_columns(base.rows, features)
         if self.join.derivations:
             names = computed_columns(self.join)
             table = derive(
@@ -116,33 +116,33 @@ class BoundParts:
                 name: _first(served.get(name), table[name])
                 for name in derived_columns(names, self.join.derivations)
             }
-            table = _with_columns(left.rows, derived)
+            table = _with_columns(base.rows, derived)
         return table
 
-    def bootstrapped(self, engine: Engine, left: Left) -> dict[str, pa.ChunkedArray]:
+    def bootstrapped(self, engine: Engine, base: Left) -> dict[str, pa.ChunkedArray]:
         """Return the values that come before computed ones, by feature."""
         served: dict[str, pa.ChunkedArray] = {}
         for table in self.bootstraps:
-            for name, values in table.values(engine, left).items():
+            for name, values in table.values(engine, base).items():
                 served[name] = _first(served.get(name), values)
         return served
 
-    def part_rows(self, engine: Engine, left: Left, part: BoundPart) -> pa.Table:
+    def part_rows(self, engine: Engine, base: Left, part: BoundPart) -> pa.Table:
         """Return the features of a part at the left side's rows, by their names in the join."""
-        rows = left
-        mask = self._skewed(engine, left, part)
+        rows = base
+        mask = self._skewed(engine, base, part)
         if mask is not None:
-            timed = left.timed & mask
-            rows = Left(left.day, left.rows, left.times, timed)
+            timed = base.timed & mask
+            rows = Left(base.day, base.rows, base.times, timed)
         table = part.view.features(engine, rows, part.keys)
         group_by = part.view.group_by
         if group_by.derivations:
             names = aggregated_columns(group_by)
             known = _with_day(
                 _with_columns(
-                    _renamed(left.rows, part), dict(zip(names, table.columns, strict=True))
+                    _renamed(base.rows, part), dict(zip(names, table.columns, strict=True))
                 ),
-                left.day,
+                base.day,
             )
             label = f"group-by {name_of(group_by)}"
             table = derive(engine, known, names, group_by.derivations, label=label)
@@ -152,7 +152,7 @@ class BoundParts:
     def _part(
         self,
         engine: Engine,
-        left: Left,
+        base: Left,
         part: BoundPart,
         served: Mapping[str, pa.ChunkedArray],
         ready: Ready,
@@ -161,17 +161,17 @@ class BoundParts:
         if len(covered) == len(part.columns) and not any(values.null_count for values in covered):
             return dict(zip(part.columns, covered, strict=True))
         table = ready(part.part)
-        table = self.part_rows(engine, left, part) if table is None else table
+        table = self.part_rows(engine, base, part) if table is None else table
         return {name: table[name] for name in part.columns}
 
-    def _skewed(self, engine: Engine, left: Left, part: BoundPart) -> NDArray[np.bool_] | None:
+    def _skewed(self, engine: Engine, base: Left, part: BoundPart) -> NDArray[np.bool_] | None:
         """Return the rows that get features of a part; None for all."""
         condition = skew_filter(self.join, part.part)
         if condition is None:
             return None
         keys = skewed_keys(self.join, part.part)
         columns = {
-            key: left.rows[name]
+            key: base.rows[name]
             for key, name in zip(part.view.group_by.keys, part.keys, strict=True)
             if key in keys
         }
@@ -180,12 +180,12 @@ class BoundParts:
         return wanted
 
     def _external(
-        self, engine: Engine, left: Left, part: ExternalPart, bound: BoundPart | None
+        self, engine: Engine, base: Left, part: ExternalPart, bound: BoundPart | None
     ) -> dict[str, pa.ChunkedArray]:
         """Return values of an external part: backfilled, brought by the left side, or null."""
         names = external_columns(part)
         if bound is not None:
-            table = self.part_rows(engine, left, bound)
+            table = self.part_rows(engine, base, bound)
             return {name: table[name] for name in names}
         columns: dict[str, pa.ChunkedArray] = {}
         mapping = {right: mine for mine, right in (part.key_mapping or {}).items()}
@@ -193,10 +193,10 @@ class BoundParts:
             source = mapping.get(field, field)
             wanted = arrow_type(kind, self.label)
             brought = (
-                not isinstance(part.source, ExternalSource) and source in left.rows.column_names
+                not isinstance(part.source, ExternalSource) and source in base.rows.column_names
             )
             values = (
-                left.rows[source].cast(wanted) if brought else pa.nulls(left.rows.num_rows, wanted)
+                base.rows[source].cast(wanted) if brought else pa.nulls(base.rows.num_rows, wanted)
             )
             columns[name] = pa.chunked_array([values]) if isinstance(values, pa.Array) else values
         return columns
@@ -272,7 +272,7 @@ def bind_part(
     catalog: Catalog, part: JoinPart, *, left_is_events: bool, columns: Sequence[str] | None = None
 ) -> BoundPart:
     """Return a part with its tables, and the left side's names of its keys."""
-    mapping = {right: left for left, right in (part.key_mapping or {}).items()}
+    mapping = {right: base for base, right in (part.key_mapping or {}).items()}
     keys = tuple(mapping.get(key, key) for key in part.group_by.keys)
     view = PartView.of(catalog, part.group_by, left_is_events=left_is_events)
     return BoundPart(part, view, keys, tuple(columns or part_columns(part)))

@@ -120,10 +120,10 @@ class LabelProduct:
         rows = self.left.read(engine, day.day).rows
         keys = rows.select(names).group_by(names).aggregate([])
         keys = keys.sort_by([(name, "ascending") for name in names])
-        left = Left(self.day, keys, None, np.ones(keys.num_rows, np.bool_))
+        base = Left(self.day, keys, None, np.ones(keys.num_rows, np.bool_))
         table = keys
         for part in self.parts:
-            features = part.view.features(engine, left, part.keys)
+            features = part.view.features(engine, base, part.keys)
             for name, values in zip(part.columns, features.columns, strict=True):
                 table = table.append_column(name, values)
         return table
@@ -225,22 +225,22 @@ class LabeledProduct:
             tables.append(table.filter(matched))
         if not self.newest:
             # Once, whatever the number of versions.
-            rest = features.filter(pa.array(~labeled))
-            tables.append(self._beside(engine, rest, labels))
+            unlabeled = features.filter(pa.array(~labeled))
+            tables.append(self._beside(engine, unlabeled, labels))
         return pa.concat_tables(tables)
 
     def _beside(self, engine: Engine, features: pa.Table, labels: pa.Table) -> pa.Table:
         keys = self._keys
-        found = engine.join(features, labels, [(key, key) for key in keys])
-        for name in found.column_names:
+        matches = engine.join(features, labels, [(key, key) for key in keys])
+        for name in matches.column_names:
             prefix = "" if name == LABEL_DAY else LABEL_PREFIX
-            features = features.append_column(f"{prefix}{name}", found[name])
+            features = features.append_column(f"{prefix}{name}", matches[name])
         return features
 
     @property
     def _keys(self) -> list[str]:
         mapped = [
-            {right: left for left, right in (part.key_mapping or {}).items()}.get(key, key)
+            {right: base for base, right in (part.key_mapping or {}).items()}.get(key, key)
             for part in _labels_of(self.join).labels
             for key in part.group_by.keys
         ]

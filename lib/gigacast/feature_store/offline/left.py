@@ -179,11 +179,11 @@ class LeftSide:
             days = pc.strftime(times.cast(pa.timestamp("ms")), format="%Y-%m-%d")
         table = pa.table({"day": days, "time": times}).filter(pc.is_valid(days))
         spans = table.group_by("day").aggregate([("time", "min_max"), ("day", "count")])
-        found = {
+        matches = {
             row["day"]: [row["time_min_max"]["min"], row["time_min_max"]["max"], row["day_count"]]
             for row in spans.to_pylist()
         }
-        return found if found or not group else {group: [None, None, 0]}
+        return matches if matches or not group else {group: [None, None, 0]}
 
 
 def _read_survey(store: Store, key: str) -> Mapping[str, list[int | None]] | None:

@@ -177,13 +177,13 @@ class PartView:
         day = max(seen) if seen else oldest
         return engine.schema(source.rows(day))
 
-    def features(self, engine: Engine, left: Left, keys: Sequence[str]) -> pa.Table:
+    def features(self, engine: Engine, base: Left, keys: Sequence[str]) -> pa.Table:
         """Return the features before derivations: a row per row of the left side.
 
         Parameters
         ----------
         engine : Engine
-        left : Left
+        base : Left
         keys : sequence of str
             Columns of the left side that are the group-by's keys, in their order.
 
@@ -192,26 +192,26 @@ class PartView:
         SchemaError, DataError, ConfigError
             With the name of the group-by.
         """
-        missing = [key for key in keys if key not in left.rows.column_names]
+        missing = [key for key in keys if key not in base.rows.column_names]
         if missing:
             raise SchemaError(
                 f"group-by {name_of(self.group_by)}: the left side has no column {missing[0]}, "
                 "which is a key",
-                hint=f"it has {', '.join(left.rows.column_names[:12])}; see key_mapping",
+                hint=f"it has {', '.join(base.rows.column_names[:12])}; see key_mapping",
             )
-        columns = [left.rows[key] for key in keys]
+        columns = [base.rows[key] for key in keys]
         tables, places = [], []
-        for question in self._questions(left):
+        for question in self._questions(base):
             chosen = pa.array(question.places)
             tables.append(self._answer(engine, [key.take(chosen) for key in columns], question))
             places.append(question.places)
         if not tables:
-            day = left.day if self._sees_same_day else shift(left.day, -1)
+            day = base.day if self._sees_same_day else shift(base.day, -1)
             question = _Question(np.empty(0, np.int64), np.empty(0, np.int64), day, day)
             tables.append(self._answer(engine, [key.slice(0, 0) for key in columns], question))
             places.append(question.places)
         answers = pa.concat_tables(tables)
-        back = np.full(left.rows.num_rows, -1, np.int64)
+        back = np.full(base.rows.num_rows, -1, np.int64)
         order = np.concatenate(places)
         back[order] = np.arange(len(order))
         return answers.take(pa.array(back, mask=back < 0))
@@ -230,15 +230,15 @@ class PartView:
             valid &= pc.is_valid(column).to_numpy()
         return keys.filter(pa.array(valid))
 
-    def _questions(self, left: Left) -> Iterator[_Question]:
-        places = np.flatnonzero(left.timed)
+    def _questions(self, base: Left) -> Iterator[_Question]:
+        places = np.flatnonzero(base.timed)
         if not len(places):
             return
-        if left.times is None:
-            at = np.full(len(places), end_of(left.day))
-            yield _Question(places, at, left.day, left.day)
+        if base.times is None:
+            at = np.full(len(places), end_of(base.day))
+            yield _Question(places, at, base.day, base.day)
             return
-        times = left.times[places]
+        times = base.times[places]
         if self._sees_same_day:
             yield _Question(places, times, day_of(int(times.min())), day_of(int(times.max())))
             return
@@ -265,15 +265,15 @@ class PartView:
     def _scan(self, question: _Question, schema: pa.Schema) -> Scan:
         earliest = int(question.at.min()) if len(question.at) else end_of(question.last)
         ended: list[Partition] = []
-        rest: list[Reading] = []
+        opened_readings: list[Reading] = []
         for source in self.sources:
             for day in _seen_days(source, question.first, question.last):
                 is_tile = source.source.is_events and not source.is_cumulative
                 if day and is_tile and end_of(day) <= earliest:
                     ended.append(self._partition(source, day, schema))
                 else:
-                    rest.append(source.rows(day, self._within(source, question)))
-        return Scan(tuple(self.group_by.keys), schema, tuple(ended), tuple(rest))
+                    opened_readings.append(source.rows(day, self._within(source, question)))
+        return Scan(tuple(self.group_by.keys), schema, tuple(ended), tuple(opened_readings))
 
     def _within(self, source: BoundSource, question: _Question) -> tuple[str, str]:
         """Return the days of rows in files outside folders of days."""
@@ -300,8 +300,8 @@ class PartView:
         ]
         snapshot = pa.concat_tables(tables) if tables else schema.empty_table()
         names = list(self.group_by.keys)
-        left = pa.table(list(keys), names=names)
-        rows = engine.join(left, snapshot, [(name, name) for name in names])
+        base = pa.table(list(keys), names=names)
+        rows = engine.join(base, snapshot, [(name, name) for name in names])
         return rows.select(list(aggregated_columns(self.group_by)))
 
     def _answer_known(

@@ -137,9 +137,9 @@ class LeftProduct(JoinProduct):
 
     def rows(self, engine: Engine, day: LeftDay) -> pa.Table:
         """Return the rows of a day."""
-        left = self.bound.left.read(engine, day.day)
-        table = left.rows
-        for name, values in self.bound.bootstrapped(engine, left).items():
+        base = self.bound.left.read(engine, day.day)
+        table = base.rows
+        for name, values in self.bound.bootstrapped(engine, base).items():
             table = table.append_column(name, values)
         return table
 
@@ -176,12 +176,12 @@ class PartProduct(JoinProduct):
 
     def rows(self, engine: Engine, day: LeftDay) -> pa.Table:
         """Return the rows of a day, in the order of the left side."""
-        left = self.bound.left.read(engine, day.day)
-        table = self.bound.part_rows(engine, left, self._part)
+        base = self.bound.left.read(engine, day.day)
+        table = self.bound.part_rows(engine, base, self._part)
         names = dict.fromkeys([*self._part.keys, TIME_COLUMN])
-        keys = [name for name in names if name in left.rows.column_names]
+        keys = [name for name in names if name in base.rows.column_names]
         for place, name in enumerate(keys):
-            table = table.add_column(place, name, left.rows[name])
+            table = table.add_column(place, name, base.rows[name])
         return table
 
 

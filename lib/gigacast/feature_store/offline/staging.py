@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,9 +25,6 @@ from gigacast.feature_store.offline.product import FORMAT_REVISION
 from gigacast.feature_store.offline.source import ANY_DAY, BoundTable, Catalog, Input
 from gigacast.lake.layout import feature_partition_key
 from gigacast.storage.store import Store
-
-if TYPE_CHECKING:
-    from sqlglot import exp
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ class StagingProduct:
             yield table, names or [min(table.partitions)]
 
 
-def _spans(tree: "exp.Expression", table: str, column: str) -> Iterator[tuple[str, str]]:
+def _spans(tree: Any, table: str, column: str) -> Iterator[tuple[str, str]]:
     """Yield the first and last day that each mention of a table may see."""
     exp = load_sqlglot().exp
     for mention in tree.find_all(exp.Table):
@@ -191,9 +188,7 @@ def _spans(tree: "exp.Expression", table: str, column: str) -> Iterator[tuple[st
         yield low, high
 
 
-def _bounds(
-    condition: "exp.Expression", column: str, tables: set[str]
-) -> Iterator[tuple[str, str]]:
+def _bounds(condition: Any, column: str, tables: set[str]) -> Iterator[tuple[str, str]]:
     """Yield the days that a condition allows, if it compares the column of days with a text."""
     exp = load_sqlglot().exp
 

@@ -67,8 +67,8 @@ class OpenBackfill:
         stage = replace(self.backfill, only="parts")
         parts = products_of(stage, Catalog(self.tables), self.read_done)
         product = next(product for product in parts if product.table == table)
-        left = product.days(self.engine, self.store, (day, day))[0]
-        task = make_task(self.backfill.definition, product, left)
+        base = product.days(self.engine, self.store, (day, day))[0]
+        task = make_task(self.backfill.definition, product, base)
         if find_receipt(self.store, task) is None:
             raise DataNotFoundError(
                 f"--only final: {table} is not backfilled for {day}, or from other partitions",
