@@ -109,11 +109,11 @@ class LocalEngine:
 
     def join(self, left: pa.Table, right: pa.Table, keys: Sequence[tuple[str, str]]) -> pa.Table:
         """Return the right columns for each left row; see `Engine.join`."""
-        wanted = [name for name in right.column_names if name not in {key for _, key in keys}]
+        columns = [name for name in right.column_names if name not in {key for _, key in keys}]
         places = find_last(
             [left[name] for name, _ in keys], [right[name] for _, name in keys], left.num_rows
         )
-        return right.select(wanted).take(places)
+        return right.select(columns).take(places)
 
     def project(self, rows: pa.Table, columns: Mapping[str, str], label: str) -> pa.Table:
         """Return SQL expressions over rows; see `Engine.project`."""

@@ -29,11 +29,11 @@ def fit(rows: pa.Table, schema: pa.Schema, label: str) -> pa.Table:
     return rows.select(schema.names).cast(schema)
 
 
-def _widens(kind: pa.DataType, wanted: pa.DataType) -> bool:
-    numbers = (pat.is_integer(wanted) and pat.is_integer(kind)) or (
-        pat.is_floating(wanted) and (pat.is_integer(kind) or pat.is_floating(kind))
+def _widens(kind: pa.DataType, target: pa.DataType) -> bool:
+    numbers = (pat.is_integer(target) and pat.is_integer(kind)) or (
+        pat.is_floating(target) and (pat.is_integer(kind) or pat.is_floating(kind))
     )
-    texts = all(pat.is_string(k) or pat.is_large_string(k) for k in (kind, wanted))
+    texts = all(pat.is_string(k) or pat.is_large_string(k) for k in (kind, target))
     return pat.is_null(kind) or numbers or texts
 
 
@@ -73,10 +73,10 @@ def find_last(
     """Return the place of the last right row with the keys of each left row; null without one."""
     mine = [match_type(key, key.type) for key in right]
     theirs = [match_type(key, own.type) for key, own in zip(left, mine, strict=True)]
-    codes, wanted, _ = code_keys(mine, theirs)
+    codes, queried, _ = code_keys(mine, theirs)
     # Of several rows with one code the last assignment stays.
-    last = np.full(int(max(codes.max(initial=-1), wanted.max(initial=-1))) + 2, -1, np.int64)
+    last = np.full(int(max(codes.max(initial=-1), queried.max(initial=-1))) + 2, -1, np.int64)
     last[codes] = np.arange(len(codes))
     last[-1] = -1  # keys with a null have the code -1, which is the last place
-    places = last[wanted] if len(wanted) else np.empty(0, np.int64)
+    places = last[queried] if len(queried) else np.empty(0, np.int64)
     return pa.array(places, mask=places < 0) if rows else pa.array([], pa.int64())

@@ -109,8 +109,8 @@ class Bootstrap:
                         hint=f"{side} has {', '.join(columns[:12])}",
                     )
         if not features:
-            others = [c for c in right if c not in {*self.keys, PARTITION_COLUMN}]
+            columns = [c for c in right if c not in {*self.keys, PARTITION_COLUMN}]
             raise SchemaError(
-                f"{label}: none of its columns is a feature of the join: {', '.join(others[:12])}",
+                f"{label}: none of its columns is a feature of the join: {', '.join(columns[:12])}",
                 hint=f"select them by the features' names, as {', '.join(self.features[:3])}",
             )

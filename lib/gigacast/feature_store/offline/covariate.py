@@ -106,14 +106,14 @@ class _Open:
         """Return the task of a partition of the input."""
         day = self._survey(file)
         own = InputObject(definition_key(path_of(self.join)), self.digest, 0, "parquet")
-        seen = [
+        visible = [
             InputObject(f"{table}/ds={name}" if name else table, digest, size, "parquet")
             for table, name, digest, size in self.bound.part_inputs(day)
         ]
         return Task(
             partition=file.partition,
             month=str(file.month),
-            inputs=(own, file.input, *seen),
+            inputs=(own, file.input, *visible),
             own=1,
             horizon=0,
             spec=self.digest[:8],
@@ -246,8 +246,11 @@ def add_features(
     if not files or run.failures:
         return job, run.failures
     names = _names_of(opened, files[0])
-    known = {*job.method.columns.known_covariates, *job.method.columns.past_covariates}
-    past = (*job.method.columns.past_covariates, *(name for name in names if name not in known))
+    named = {*job.method.columns.known_covariates, *job.method.columns.past_covariates}
+    past = (
+        *job.method.columns.past_covariates,
+        *(name for name in names if name not in named),
+    )
     columns = replace(job.method.columns, past_covariates=past)
     inputs = backfill.root.child(opened.prefix)
     return replace(job, inputs=inputs, method=replace(job.method, columns=columns)), []

@@ -138,14 +138,14 @@ class BoundParts:
         group_by = part.view.group_by
         if group_by.derivations:
             names = aggregated_columns(group_by)
-            known = _with_day(
+            visible = _with_day(
                 _with_columns(
                     _renamed(base.rows, part), dict(zip(names, table.columns, strict=True))
                 ),
                 base.day,
             )
             label = f"group-by {name_of(group_by)}"
-            table = derive(engine, known, names, group_by.derivations, label=label)
+            table = derive(engine, visible, names, group_by.derivations, label=label)
         values = [table[name] for name in group_by_columns(group_by)]
         return pa.table(values, names=list(part.columns))
 
@@ -176,8 +176,8 @@ class BoundParts:
             if key in keys
         }
         table = engine.project(pa.table(columns), {"wanted": condition}, self.label)
-        wanted: NDArray[np.bool_] = pc.fill_null(table["wanted"], True).to_numpy()
-        return wanted
+        mask: NDArray[np.bool_] = pc.fill_null(table["wanted"], True).to_numpy()
+        return mask
 
     def _external(
         self, engine: Engine, base: Left, part: ExternalPart, bound: BoundPart | None
@@ -191,12 +191,12 @@ class BoundParts:
         mapping = {right: mine for mine, right in (part.key_mapping or {}).items()}
         for name, (field, kind) in zip(names, part.source.value_fields, strict=True):
             source = mapping.get(field, field)
-            wanted = arrow_type(kind, self.label)
+            target = arrow_type(kind, self.label)
             brought = (
                 not isinstance(part.source, ExternalSource) and source in base.rows.column_names
             )
             values = (
-                base.rows[source].cast(wanted) if brought else pa.nulls(base.rows.num_rows, wanted)
+                base.rows[source].cast(target) if brought else pa.nulls(base.rows.num_rows, target)
             )
             columns[name] = pa.chunked_array([values]) if isinstance(values, pa.Array) else values
         return columns

@@ -198,13 +198,13 @@ def _read_survey(store: Store, key: str) -> Mapping[str, list[int | None]] | Non
     return content
 
 
-def _merge(one: LeftDay | None, two: LeftDay) -> LeftDay:
-    if one is None:
-        return two
-    firsts = [time for time in (one.first, two.first) if time is not None]
-    lasts = [time for time in (one.last, two.last) if time is not None]
+def _merge(earlier: LeftDay | None, later: LeftDay) -> LeftDay:
+    if earlier is None:
+        return later
+    firsts = [time for time in (earlier.first, later.first) if time is not None]
+    lasts = [time for time in (earlier.last, later.last) if time is not None]
     return LeftDay(
-        two.day, min(firsts, default=None), max(lasts, default=None), one.rows + two.rows
+        later.day, min(firsts, default=None), max(lasts, default=None), earlier.rows + later.rows
     )
 
 

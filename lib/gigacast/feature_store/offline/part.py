@@ -158,8 +158,8 @@ class PartView:
             if source.source.is_events:
                 first = oldest_day(self.group_by, first)
             first, last = max(first, min(present)), min(last, max(present))
-            seen = days_between(first, last) if first <= last else []
-            yield source.main.name, [day for day in seen if day not in present]
+            visible = days_between(first, last) if first <= last else []
+            yield source.main.name, [day for day in visible if day not in present]
 
     def _seen_span(self, day: LeftDay) -> tuple[str, str] | None:
         """Return the days of the source at the earliest and latest row of a left partition."""
@@ -171,10 +171,10 @@ class PartView:
     def schema(self, engine: Engine, first: str, last: str) -> pa.Schema:
         """Return the columns of the rows that queries of some days see, of the newest of them."""
         source = self.sources[0]
-        seen = _seen_days(source, first, last)
+        visible = _seen_days(source, first, last)
         # Without any, the oldest files have the types: later ones must not change them.
         oldest = sorted(source.main.partitions)[0]
-        day = max(seen) if seen else oldest
+        day = max(visible) if visible else oldest
         return engine.schema(source.rows(day))
 
     def features(self, engine: Engine, base: Left, keys: Sequence[str]) -> pa.Table:
@@ -294,9 +294,9 @@ class PartView:
         """Return the columns of the snapshot of a day, whose columns are the features."""
         schema = self.schema(engine, day, day)
         tables = [
-            fit(engine.rows(source.rows(seen, (day, day))), schema, name_of(self.group_by))
+            fit(engine.rows(source.rows(visible, (day, day))), schema, name_of(self.group_by))
             for source in self.sources
-            for seen in _seen_days(source, day, day)
+            for visible in _seen_days(source, day, day)
         ]
         snapshot = pa.concat_tables(tables) if tables else schema.empty_table()
         names = list(self.group_by.keys)
@@ -312,19 +312,19 @@ class PartView:
         today = shift(question.last, 1)
         until = day_of(int(queries.times.max())) if len(queries.times) else today
         midnight = end_of(question.last)
-        tables, known, back = [], [], []
+        tables, known_from, back = [], [], []
         for source in self.sources:
             for day in _seen_days(source, question.first, question.last):
                 rows = source.rows(day, (question.last, question.last))
                 snapshot = fit(engine.rows(rows), schema, label)
                 tables.append(snapshot)
-                known.append(np.full(snapshot.num_rows, midnight - DAY))
+                known_from.append(np.full(snapshot.num_rows, midnight - DAY))
                 back.append(np.zeros(snapshot.num_rows, np.bool_))
             for day in source.mutations.days(today, until) if source.mutations else ():
                 changes = engine.rows(source.changes(day, (today, until)))
                 changes = changes.filter(pc.greater_equal(changes[KNOWN], pa.scalar(midnight)))
                 tables.append(fit(changes, schema, label))
-                known.append(changes[KNOWN].to_numpy())
+                known_from.append(changes[KNOWN].to_numpy())
                 back.append(pc.fill_null(changes[REVERSE], False).to_numpy())
         table = pa.concat_tables(tables) if tables else schema.empty_table()
         rows_ = Rows(
@@ -333,7 +333,7 @@ class PartView:
             table.combine_chunks(),
             np.concatenate(back) if back else np.empty(0, np.bool_),
         )
-        seen_from = np.concatenate(known) if known else np.empty(0, np.int64)
+        seen_from = np.concatenate(known_from) if known_from else np.empty(0, np.int64)
         matched = Queries(
             [match_type(key, own.type) for key, own in zip(queries.keys, rows_.keys, strict=True)],
             queries.times,

@@ -217,8 +217,8 @@ class BoundSource:
         assert self.mutations is not None  # noqa: S101 - the caller has seen that it is there
         query = self.source.query
         columns = {**self.columns, REVERSE: query.reversal_column or "is_before"}
-        known = query.mutation_time_column or "mutation_ts"
-        return self.mutations.reading(day, columns, {TIME: self.time, KNOWN: known}, within)
+        known_from = query.mutation_time_column or "mutation_ts"
+        return self.mutations.reading(day, columns, {TIME: self.time, KNOWN: known_from}, within)
 
     @property
     def is_cumulative(self) -> bool:
