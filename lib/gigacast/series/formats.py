@@ -22,6 +22,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from gigacast.core.column import INT96_UNIT, readable_as_codes
+from gigacast.core.plain import plain_batch, plain_schema
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
 from gigacast.series.columns import Layout, is_category_type, recognise
 from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
@@ -104,8 +105,9 @@ def open_table(source: SeriesSource, columns: ColumnNames, limits: Limits) -> Op
     if shape.schema is None:
         return None
     is_csv = source.format == "csv"
-    layout = recognise(shape.schema, columns, source.name, holds_text=is_csv)
-    schema = _csv_schema(shape.schema, layout) if is_csv else shape.schema
+    schema = plain_schema(shape.schema)
+    layout = recognise(schema, columns, source.name, holds_text=is_csv)
+    schema = _csv_schema(schema, layout) if is_csv else schema
     return OpenTable(source, schema, layout, size_bytes, shape.points_per_row)
 
 
@@ -123,16 +125,7 @@ def read_batches(
     with _translated(source), _opened(source) as file:
         for batch in _BATCHES[source.format](file, table, columns, limits):
             if batch.num_rows:
-                yield _without_views(batch)
-
-
-def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
-    # Arrow can neither filter nor take views of texts and bytes.
-    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
-    if plain.keys().isdisjoint(batch.schema.types):
-        return batch
-    columns = [column.cast(plain.get(column.type, column.type)) for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+                yield plain_batch(batch)
 
 
 def _size_of(file: Any) -> int:

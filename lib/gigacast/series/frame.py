@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gigacast.core.plain import plain_table
 from gigacast.errors import ConfigError, GigacastError, SchemaError
 
 _FAULTS = (
@@ -20,7 +21,6 @@ _FAULTS = (
 
 _TIME_NAMES = {"timestamp", "ds", "datetime", "date", "time", "start"}
 _HINT = "give a pandas or polars DataFrame, a pyarrow Table or RecordBatchReader"
-_VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
 def is_frame(data: Any) -> bool:
@@ -67,7 +67,7 @@ def table_of(data: Any, name: str = "data", *, takes: str = "") -> pa.Table:
             f"{name}: there is more than one column {doubled[0]!r}",
             hint="give every column its own name",
         )
-    return _without_views(table)
+    return plain_table(table)
 
 
 def give_back(table: pa.Table, data: Any, to_pandas: Callable[[pa.Table], Any]) -> Any:
@@ -208,20 +208,6 @@ def _plain(frame: Any) -> Any:
 
 def _count(table: pa.Table, column: str) -> int:
     return len(table.schema.get_all_field_indices(column))
-
-
-def _without_views(table: pa.Table) -> pa.Table:
-    """Return a table with texts as offsets into one buffer; polars exports them as views."""
-    for place, field in enumerate(table.schema):
-        kind = field.type
-        if pa.types.is_dictionary(kind) and kind.value_type in _VIEWS:
-            plain = pa.dictionary(pa.int32(), _VIEWS[kind.value_type])
-        elif kind in _VIEWS:
-            plain = _VIEWS[kind]
-        else:
-            continue
-        table = table.set_column(place, field.with_type(plain), table.column(place).cast(plain))
-    return table
 
 
 def _hint_for(data: Any) -> str:

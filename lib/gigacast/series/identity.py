@@ -14,7 +14,7 @@ from gigacast.core.array import IntArray, UintArray
 from gigacast.core.column import to_numpy
 from gigacast.errors import SchemaError
 from gigacast.series.segment import offsets_of, reduce_segments
-from gigacast.series.timestamp import is_text
+from gigacast.series.timestamp import is_bytes, is_text
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -29,7 +29,7 @@ def is_id_type(kind: pa.DataType) -> bool:
         return _is_uuid(kind) or is_text(kind.storage_type)
     return bool(
         is_text(kind)
-        or _is_bytes(kind)
+        or is_bytes(kind)
         or pa.types.is_integer(kind)
         or pa.types.is_null(kind)
         or _is_kept(kind)
@@ -97,15 +97,6 @@ def _mix(keys: UintArray) -> UintArray:
     mixed ^= mixed >> np.uint64(27)
     mixed *= _MIX_2
     return mixed ^ (mixed >> np.uint64(31))
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_binary_view(kind)
-    )
 
 
 def _is_kept(kind: pa.DataType) -> bool:

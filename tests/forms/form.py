@@ -1,0 +1,165 @@
+"""A form: one way to write a panel and to hand it to the package."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import pyarrow as pa
+
+from tests.forms.columns import IDS, TIMES, VALUES, IdForm, TimeForm, ValueForm
+from tests.forms.files import FILES, PLACES, FileForm, Place
+from tests.forms.panel import PANELS, Panel
+from tests.forms.tables import FRAMES, LAYOUTS, ORDERS, Columns, Key, Layout, Row
+
+MEMORY = "memory"
+"""Place of frames."""
+FRAME_DOORS = ("forecast", "training", "backtest")
+FILE_DOORS = ("job", "job on S3", "backtest", "evaluate", "training", "quality", "loader")
+_NAMED_LONG = ("long", "long, of Nixtla", "long, other names")
+_SPELLED_VALUES = ("double", "float", "int64", "decimal128(10, 2)")
+_PERIODS = ("years", "quarters", "months", "days", "hours", "quarter hours")
+
+
+@dataclass(frozen=True)
+class Form:
+    """Names of an entry of every axis.
+
+    ``carrier`` is a frame of `FRAMES` or a file of `FILES`; ``place`` is `MEMORY` for frames.
+    """
+
+    panel: str
+    ids: str
+    times: str
+    values: str
+    layout: str
+    order: str
+    carrier: str
+    place: str
+    door: str
+
+    def __str__(self) -> str:
+        return " | ".join(str(getattr(self, field.name)) for field in fields(self))
+
+
+AXES: dict[str, tuple[str, ...]] = {
+    "panel": tuple(PANELS),
+    "ids": tuple(IDS),
+    "times": tuple(TIMES),
+    "values": tuple(VALUES),
+    "layout": tuple(LAYOUTS),
+    "order": tuple(ORDERS),
+    "carrier": (*FRAMES, *FILES),
+    "place": (MEMORY, *PLACES),
+    "door": tuple(dict.fromkeys((*FRAME_DOORS, *FILE_DOORS))),
+}
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The entries of a form's axes."""
+
+    panel: Panel
+    ids: IdForm
+    times: TimeForm
+    values: ValueForm
+    layout: Layout
+    file: FileForm | None
+    place: Place | None
+    form: Form
+
+
+def parts_of(form: Form, panel: Panel | None = None) -> Parts:
+    """Return the entries of a form; of another panel than the one it names, if given."""
+    ids, values = IDS[form.ids], VALUES[form.values]
+    panel = (panel or PANELS[form.panel]).with_values(values.convert)
+    panel = replace(panel, items=panel.items[: len(ids.names)])
+    file, place = FILES.get(form.carrier), PLACES.get(form.place)
+    return Parts(panel, ids, TIMES[form.times], values, LAYOUTS[form.layout], file, place, form)
+
+
+def is_possible(form: Form, panel: Panel | None = None) -> bool:
+    """Check whether the axes of a form go together."""
+    parts = parts_of(form, panel)
+    fits = parts.times.spells(parts.panel) and parts.layout.holds(parts.panel)
+    return fits and (_is_frame(parts) if parts.file is None else _is_file(parts, parts.file))
+
+
+def _is_frame(parts: Parts) -> bool:
+    form = parts.form
+    if form.place != MEMORY or form.door not in FRAME_DOORS:
+        return False
+    if "index" in form.carrier or form.carrier in {"pandas, categories", "pandas, periods"}:
+        if form.layout not in _NAMED_LONG:
+            return False
+        if form.carrier == "pandas, periods":
+            return form.times == "timestamp[us]" and parts.panel.step.name in _PERIODS
+    return True
+
+
+def _is_file(parts: Parts, file: FileForm) -> bool:
+    form, place = parts.form, parts.place
+    if place is None or form.door not in FILE_DOORS:
+        return False
+    if file.ending != "parquet":
+        if not (parts.ids.csv and parts.times.csv and form.values in _SPELLED_VALUES):
+            return False
+        if file.ending == "csv" and parts.layout.kind == "list":
+            return False
+    if "index" in file.name and form.layout not in _NAMED_LONG:
+        return False
+    # A wide table is one item, and a list with a start has no gaps.
+    if len(place.keys) > 1 and (parts.layout.kind == "wide" or parts.layout.shape == "complete"):
+        return False
+    if form.door in {"quality", "loader"}:
+        return file.ending == "parquet" and parts.layout.kind == "long" and len(place.keys) == 1
+    return True
+
+
+def table_of(parts: Parts, rows: list[Row]) -> pa.Table:
+    """Return the table of some rows of a panel.
+
+    Raises
+    ------
+    pa.ArrowException
+        If Arrow has no such column.
+    """
+    ordered = ORDERS[parts.form.order](rows)
+    columns = Columns(parts.panel, ordered, parts.ids, parts.times, parts.values)
+    table = parts.layout.build(columns)
+    return table.replace_schema_metadata({"freq": parts.panel.step.alias})
+
+
+def contents_of(parts: Parts, rows: list[Row] | None = None) -> Iterator[tuple[str, bytes]]:
+    """Yield keys and bytes of the files of a form, of all rows of its panel by default."""
+    file, place = parts.file, parts.place
+    rows = parts.panel.rows() if rows is None else rows
+    if file is None or place is None:
+        raise ValueError(f"{parts.form}: a frame has no files")
+    for number, key in enumerate(place.keys):
+        own = [row for position, row in enumerate(rows) if place.part(row, position) == number]
+        yield f"{key}.{file.ending}", file.write(table_of(parts, own))
+
+
+def key_of(parts: Parts, item: int) -> Key:
+    """Return id and target of an item's forecasts."""
+    lone = parts.place.lone if parts.place is not None else "series"
+    name, target = parts.layout.key(parts.ids, lone, item)
+    # CSV has no types: its ids are text.
+    is_csv = parts.file is not None and parts.file.ending == "csv"
+    return (str(name) if is_csv else name), target
+
+
+def refusals_of(parts: Parts) -> list[str]:
+    """Return the patterns of the refusals that are expected; none for a form that is read."""
+    patterns: list[str] = []
+    # A wide table has no ids.
+    if parts.layout.kind != "wide":
+        patterns.append(parts.ids.refused)
+    patterns += [parts.times.refused, parts.values.refused, parts.layout.refused]
+    patterns += [entry.refused for entry in (parts.file, parts.place) if entry is not None]
+    patterns += [pattern for test, pattern in _REFUSED_TOGETHER if test(parts)]
+    return [pattern for pattern in patterns if pattern]
+
+
+_REFUSED_TOGETHER: list[tuple[Any, str]] = []
+"""Tests of the entries of a form, and the pattern of the refusal of those that pass."""
