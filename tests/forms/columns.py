@@ -404,7 +404,7 @@ def _with_nan(kind: pa.DataType) -> Made:
     return lambda values: pa.array([float("nan") if v is None else v for v in values], kind)
 
 
-_NO_TARGET = "(?i)column '(target|y|value|target_0)' of type .* cannot hold values"
+_NO_TARGET = "(?i)column '(target|y|value|target_.)' of type .* cannot hold values"
 
 _VALUE_LIST = [
     *(ValueForm(str(kind), _cast(kind)) for kind in (pa.float64(), pa.float32())),

@@ -245,8 +245,8 @@ def _evaluate_files(parts: Parts) -> Result:
         _check(run.failures, url)
         _fill(url, parts)
         result = gigacast.evaluate(url, **_options(parts))
-        _check(result.failures, url)
-        (figures,) = result.figures["model"].values()
+        assert not result.failures, result.failures
+        (figures,) = result.figures["version"].values()
         return {**_figures(figures), "matched": result.matched, "waiting": result.waiting}
 
 

@@ -38,6 +38,11 @@ class FileForm:
     write: Write
     refused: str = ""
 
+    @property
+    def keeps_types(self) -> bool:
+        """Whether the file says zones and durations as the table does."""
+        return not any(word in self.name for word in ("DuckDB", "no Arrow schema", "Impala"))
+
 
 # -- Parquet ---------------------------------------------------------------------------------------
 

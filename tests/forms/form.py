@@ -1,8 +1,7 @@
 """A form: one way to write a panel and to hand it to the package."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Any
 
 import pyarrow as pa
 
@@ -81,12 +80,17 @@ def is_possible(form: Form, panel: Panel | None = None) -> bool:
     """Check whether the axes of a form go together."""
     parts = parts_of(form, panel)
     fits = parts.times.spells(parts.panel) and parts.layout.holds(parts.panel)
+    # Of two faults either may be named.
+    fits = fits and len(refusals_of(parts)) < 2
     return fits and (_is_frame(parts) if parts.file is None else _is_file(parts, parts.file))
 
 
 def _is_frame(parts: Parts) -> bool:
     form = parts.form
     if form.place != MEMORY or form.door not in FRAME_DOORS:
+        return False
+    # pandas makes whole numbers of floats that are whole.
+    if form.carrier == "pandas, nullable" and form.ids in {"floats", "halves"}:
         return False
     if "index" in form.carrier or form.carrier in {"pandas, categories", "pandas, periods"}:
         if form.layout not in _NAMED_LONG:
@@ -105,14 +109,27 @@ def _is_file(parts: Parts, file: FileForm) -> bool:
             return False
         if file.ending == "csv" and parts.layout.kind == "list":
             return False
+    if not file.keeps_types and not _is_plain(parts):
+        return False
     if "index" in file.name and form.layout not in _NAMED_LONG:
         return False
     # A wide table is one item, and a list with a start has no gaps.
     if len(place.keys) > 1 and (parts.layout.kind == "wide" or parts.layout.shape == "complete"):
         return False
     if form.door in {"quality", "loader"}:
-        return file.ending == "parquet" and parts.layout.kind == "long" and len(place.keys) == 1
+        # Quality measures what cannot be read, instead of refusing it.
+        is_read = form.door == "loader" or not refusals_of(parts)
+        is_long = file.ending == "parquet" and parts.layout.kind == "long"
+        return is_read and is_long and len(place.keys) == 1
     return True
+
+
+def _is_plain(parts: Parts) -> bool:
+    """Check whether a file without Arrow's schema says the same as the table."""
+    names = (parts.ids.name, parts.times.name, parts.values.name)
+    return parts.times.zone in {"", "UTC"} and not any(
+        name.startswith("duration") or name == "id timestamp in UTC" for name in names
+    )
 
 
 def table_of(parts: Parts, rows: list[Row]) -> pa.Table:
@@ -161,5 +178,11 @@ def refusals_of(parts: Parts) -> list[str]:
     return [pattern for pattern in patterns if pattern]
 
 
-_REFUSED_TOGETHER: list[tuple[Any, str]] = []
+def _is_interval(parts: Parts) -> bool:
+    return parts.form.carrier == "DuckDB relation" and parts.ids.name.startswith("duration")
+
+
+_REFUSED_TOGETHER: list[tuple[Callable[[Parts], bool], str]] = [
+    (_is_interval, "interval cannot hold item ids"),
+]
 """Tests of the entries of a form, and the pattern of the refusal of those that pass."""

@@ -9,13 +9,14 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from gigacast import errors
 from gigacast.backtesting.leaderboard.breakdown import Segmenter, check_segment
 from gigacast.backtesting.leaderboard.build import Side, make_leaderboard
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
 from gigacast.core.digest import digest_text, digest_value
 from gigacast.core.partition.task import Task
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, DataError, GigacastError
 from gigacast.forecasting.prepare import Prepared, check_discovered, describe_job, prepare
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
@@ -140,6 +141,7 @@ def run_backtest(
     """
     sides = prepare_sides(job)
     runs = [_run_side(side, job, events or Silent(), executor, clock) for side in sides]
+    _refuse_if_all_failed(runs)
     compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
     segmenter = Segmenter(job.segment, sides[0].inputs, method.columns)
@@ -264,6 +266,15 @@ def _run_side(
         skipped=skipped,
         conflicts=run.totals.repairs.get("conflicts", 0),
     )
+
+
+def _refuse_if_all_failed(runs: Sequence[_SideRun]) -> None:
+    """Raise the first failure if no partition is left to compare: it says why."""
+    failures = [failure for run in runs for _, failure in run.failures]
+    if failures and not any(run.outputs for run in runs):
+        kind = getattr(errors, failures[0].error, DataError)
+        is_own = isinstance(kind, type) and issubclass(kind, GigacastError)
+        raise (kind if is_own else DataError)(failures[0].message, hint=failures[0].hint)
 
 
 def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[FinishedTask]]:

@@ -1,8 +1,8 @@
 """Plain Arrow types for columns in types that hold the same values in another form.
 
 Frames of polars and DuckDB, and files written from them, have views of texts, bytes and lists, runs
-of equal values, and booleans of eight bits. Few functions of Arrow take them, and some give wrong
-results.
+of equal values, booleans of eight bits and short decimals. Few functions of Arrow take them, and
+some give wrong results.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,8 @@ def plain_kind(kind: pa.DataType) -> pa.DataType:
         return _VIEWS[kind]
     if getattr(kind, "extension_name", None) == "arrow.bool8":
         return pa.bool_()
+    if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
+        return pa.decimal128(kind.precision, kind.scale)
     if pa.types.is_run_end_encoded(kind):
         return plain_kind(kind.value_type)
     if pa.types.is_dictionary(kind):

@@ -8,6 +8,7 @@ from threading import Lock
 import pyarrow as pa
 
 from gigacast.core.dataset.predicate import Predicate
+from gigacast.core.plain import plain_batch, plain_schema, plain_table
 from gigacast.errors import ConfigError
 from gigacast.parquet_loader.column import ColumnChoice
 from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
@@ -99,7 +100,7 @@ class FileRows:
                 open_parquet(self._inputs, _meta(info), selective=True) as file,
                 translated_parquet(self._inputs, info.key),
             ):
-                kinds = file.schema_arrow.remove_metadata()
+                kinds = plain_schema(file.schema_arrow.remove_metadata())
                 empty = kinds.empty_table() if file.metadata.num_rows else pa.table({})
             self._keep(info, "schema", empty)
         return empty.schema if empty.num_columns else None
@@ -176,7 +177,8 @@ class FileRows:
                 row_groups = partial(groups_after, column=columns.timestamp, since=since)
         stats = ScanStats()
         scan = Scan(columns.all, predicate, batch_rows=batch_rows, row_groups=row_groups)
-        yield from scan_parquet(self._inputs, _meta(info), scan, stats)
+        for batch in scan_parquet(self._inputs, _meta(info), scan, stats):
+            yield plain_batch(batch)
         self._count_scan(stats)
 
     def _time_kind(self, info: ParquetFileInfo, column: str) -> pa.DataType | None:
@@ -201,7 +203,8 @@ class FileRows:
 
     def _read_tail(self, info: ParquetFileInfo, columns: LoadColumns, rows: int) -> pa.Table:
         stats = ScanStats()
-        table = read_tail(self._inputs, _meta(info), columns.all, columns.timestamp, rows, stats)
+        tail = read_tail(self._inputs, _meta(info), columns.all, columns.timestamp, rows, stats)
+        table = plain_table(tail)
         self._count_scan(stats)
         self._budget.add(table.nbytes)
         return table

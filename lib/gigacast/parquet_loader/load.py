@@ -27,6 +27,7 @@ from gigacast.parquet_loader.column import (
     ColumnChoice,
     Normaliser,
     check_columns,
+    loaded_schema,
     settle_columns,
 )
 from gigacast.parquet_loader.dataset import LoadColumns, LoadedDataset, LoadStats
@@ -197,7 +198,7 @@ class RowLoader:
                 if schema is not None:
                     check_columns(schema, columns, info.key)
                     names = [n for n in columns.all if n in schema.names and n not in times]
-                    parts.append(pa.schema([schema.field(name) for name in names]))
+                    parts.append(loaded_schema(pa.schema([schema.field(n) for n in names]), columns))
         return list(unify_schemas(parts, f"{request.symbol} ({len(parts)} files)"))
 
     def _read_all(

@@ -241,7 +241,8 @@ def _none_of(table: _Table, groups: Sequence[tuple[str, ...]], content: str, pro
     """Return why no column is recognised: one has the name but not the type, or the problem."""
     names = {name for group in groups for name in group}
     for field in table.schema:
-        if field.name.lower() in names:
+        name = field.name.lower()
+        if name in names or (groups is _TARGETS and name.startswith(_PREFIX)):
             return f"column {field.name!r} of type {field.type} cannot hold {content}"
     return problem
 

@@ -9,6 +9,7 @@ equal, and neither are lists and structs.
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gigacast.core.array import IntArray, UintArray
 from gigacast.core.column import to_numpy
@@ -116,7 +117,10 @@ def _is_uuid(kind: pa.DataType) -> bool:
 
 
 def _uuid_texts(storage: pa.Array) -> pa.Array:
-    """Return UUIDs, as 16 bytes each and without nulls, in their usual spelling."""
+    """Return UUIDs, as 16 bytes each, in their usual spelling."""
+    if storage.null_count:
+        texts = _uuid_texts(storage.fill_null(bytes(16)))
+        return pc.if_else(storage.is_valid(), texts, pa.scalar(None, pa.string()))
     start = storage.offset * 16
     stored = np.frombuffer(storage.buffers()[1], np.uint8)[start : start + 16 * len(storage)]
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)

@@ -23,7 +23,7 @@ from gigacast.backtesting.evaluation.join import (
 from gigacast.backtesting.evaluation.result import BY, Evaluation
 from gigacast.core.array import DoubleArray
 from gigacast.core.digest import digest_value
-from gigacast.core.partition.name import PartitionName
+from gigacast.core.partition.name import MONTH, PartitionName, month_of_folder
 from gigacast.core.partition.spec import horizon_of_spec
 from gigacast.core.time.month import Month
 from gigacast.errors import DataNotFoundError, GigacastError
@@ -31,7 +31,7 @@ from gigacast.forecasters.metric import Sums, add_up, figures_of, measure
 from gigacast.forecasting.read import Generation, find_generations
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
-from gigacast.lake.layout import EVALUATIONS, evaluation_key, spec_prefix
+from gigacast.lake.layout import EVALUATIONS, evaluation_key, month_output_name, spec_prefix
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.manifest import read_manifest
 from gigacast.storage.opening import open_store
@@ -174,9 +174,12 @@ class _Evaluator:
         key = row["key"].removeprefix(prefix)
         # The key of a forecast ends in .parquet, whatever the ending of its input is.
         pattern = self._job.pattern
+        folder = key.rpartition("/")[0]
+        if key == month_output_name(folder) and (month := month_of_folder(folder)) is not None:
+            return PartitionName(folder, month, MONTH, "parquet")
         return pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
 
-    def _parts(self, row: dict[str, Any], name: PartitionName, horizon: int) -> Iterator["_Part"]:
+    def _parts(self, row: dict[str, Any], name: PartitionName, horizon: int) -> Iterator["PartSums"]:
         """Yield the sums of each part of a file."""
         month, series_name = name.month, row["partition"].rpartition("/")[2]
         max_steps = self._job.resources.memory_limit_bytes // _STEP_BYTES
@@ -190,9 +193,9 @@ class _Evaluator:
             actuals, conflicts = self._actuals.find(forecasts, month, series_name)
             self._evaluation.conflicts += conflicts
             actual = match(forecasts, actuals)
-            yield _Part.of(forecasts, actual, match_scales(forecasts, scales))
+            yield PartSums.of(forecasts, actual, match_scales(forecasts, scales))
 
-    def _count(self, name: str, month: Month, part: "_Part") -> None:
+    def _count(self, name: str, month: Month, part: "PartSums") -> None:
         self._evaluation.levels[name] = part.levels
         self._evaluation.steps += part.steps
         self._evaluation.matched += part.matched
@@ -207,7 +210,7 @@ def _add_to(totals: dict[tuple[str, str], Sums], key: tuple[str, str], sums: Sum
 
 
 @dataclass(frozen=True)
-class _Part:
+class PartSums:
     """Sums over some series of a file."""
 
     levels: tuple[float, ...]
@@ -222,7 +225,7 @@ class _Part:
         forecasts: Forecasts,
         actual: np.ndarray[Any, Any],
         scales: DoubleArray,
-    ) -> "_Part":
+    ) -> "PartSums":
         """Compare forecasts with their actuals, [N, H], over all steps and step by step."""
 
         def compare(at: slice) -> Sums:

@@ -13,6 +13,8 @@ from gigacast.errors import ConfigError
 
 Format = Literal["parquet", "csv", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+MONTH = "month"
+"""Name of the partition that all panel parts of a month are."""
 NAMED_PATTERN = (
     r"(?P<symbol>[^/]+?)_(?P<timeframe>[0-9]+(?:s|min|h|d|w))_h(?P<horizon>[0-9]+)"
     r"_(?P<year>[0-9]{4})_(?P<month>[0-9]{2})_(?P<hash>[0-9a-fA-F]+)\.(?P<extension>parquet|json|csv)"

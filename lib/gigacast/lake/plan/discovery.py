@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from gigacast.core.partition.name import NamingPattern, PartitionName
+from gigacast.core.partition.name import MONTH, NamingPattern, PartitionName
 from gigacast.core.partition.task import InputObject
 from gigacast.core.time.month import Month, MonthFilter
 from gigacast.lake.layout import month_output_name, output_name
@@ -140,7 +140,7 @@ class Discoverer:
         if not (self._selection.by_month and parts):
             return [(entry[0], [entry]) for entry in current]
         month = parts[0][0].month
-        all_parts = PartitionName(folder, month, "month", "parquet")
+        all_parts = PartitionName(folder, month, MONTH, "parquet")
         named = [(entry[0], [entry]) for entry in current if entry[0].symbol is not None]
         return [(all_parts, parts), *named]
 
