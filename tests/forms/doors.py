@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +144,14 @@ def _by_series(frame: Any) -> Result:
 def _forecast_frame(parts: Parts) -> Result:
     frame = _frame_of(parts)
     forecasts = gigacast.forecast(frame, **NAIVE)
+    _check_kind(forecasts, frame)
+    return _by_series(forecasts)
+
+
+def _check_kind(result: Any, frame: Any) -> None:
     kinds = (pd.DataFrame, pa.RecordBatch, pa.RecordBatchReader)
     wanted = next((kind for kind in kinds if isinstance(frame, kind)), pa.Table)
-    assert isinstance(forecasts, wanted), f"{type(forecasts)} for {type(frame)}"
-    return _by_series(forecasts)
+    assert isinstance(result, wanted), f"{type(result)} for {type(frame)}"
 
 
 def _frame_of(parts: Parts) -> Any:
@@ -200,6 +205,9 @@ def _run_job(parts: Parts) -> Result:
 # -- backtests and evaluations ---------------------------------------------------------------------
 
 
+_FIGURES = ("forecasts", "steps", "missed", "undefined", "mase", "wql", "sql", "rmse", "bias")
+
+
 def _figures(figures: Any) -> Result:
     return {name: _rounded(getattr(figures, name)) for name in figures.__dataclass_fields__}
 
@@ -214,12 +222,21 @@ def _rounded(value: Any) -> Any:
 def _backtest(url: str, options: dict[str, Any]) -> Result:
     result = gigacast.backtest(url, windows=2, **options)
     _check([failure[1:] for failure in result.failures], url)
-    return {one.model: _figures(one.figures) for one in result.leaderboard.standings}
+    rows = result.leaderboard.to_table().to_pylist()
+    return _rows_of_figures([row for row in rows if row["segment"] == "(all)"])
 
 
 def _backtest_frame(parts: Parts) -> Result:
-    result = gigacast.backtest(_frame_of(parts), windows=2, **NAIVE)
-    return {one.model: _figures(one.figures) for one in result.leaderboard.standings}
+    frame = _frame_of(parts)
+    board = gigacast.backtest(frame, windows=2, **NAIVE)
+    _check_kind(board, frame)
+    board = board.read_all() if isinstance(board, pa.RecordBatchReader) else board
+    rows = board.to_dict("records") if isinstance(board, pd.DataFrame) else board.to_pylist()
+    return _rows_of_figures([row for row in rows if row["segment"] == "(all)"])
+
+
+def _rows_of_figures(rows: list[dict[str, Any]]) -> Result:
+    return {row["model"]: {name: _rounded(_plain(row[name])) for name in _FIGURES} for row in rows}
 
 
 def _backtest_files(parts: Parts) -> Result:
@@ -259,7 +276,7 @@ def _corpus(groups: Any, job: Any) -> Result:
         values, offsets = corpus.values.tolist(), corpus.offsets.tolist()
         series = [
             tuple(None if math.isnan(v) else v for v in values[start:stop])
-            for start, stop in zip(offsets, offsets[1:], strict=False)
+            for start, stop in pairwise(offsets)
         ]
         return {"series": sorted(series, key=str), "skipped": dict(corpus.skipped)}
 

@@ -41,7 +41,7 @@ class FileForm:
     @property
     def keeps_types(self) -> bool:
         """Whether the file says zones and durations as the table does."""
-        return not any(word in self.name for word in ("DuckDB", "no Arrow schema", "Impala"))
+        return not any(word in self.name for word in ("DuckDB", "no Arrow schema", "INT96"))
 
 
 # -- Parquet ---------------------------------------------------------------------------------------
@@ -278,10 +278,13 @@ _JSON = [
     ("JSON lines without nulls", _sparse_lines),
     ("JSON columns", partial(_columns, labels=False)),
     ("JSON columns of pandas", partial(_columns, labels=True)),
-    ("JSON of pandas, index", _by_label),
     ("JSON of pandas, split", _split),
     ("JSON of pandas, table", _table_orient),
 ]
+# Columns of labels and labels of columns look alike, so rows by label are not read.
+_BY_LABEL = FileForm(
+    "JSON of pandas, index", "json", _by_label, "cannot be read as json|recognised"
+)
 
 FILES = {
     form.name: form
@@ -289,6 +292,7 @@ FILES = {
         *(FileForm(name, "parquet", write) for name, write in _PARQUET),
         *(FileForm(name, "csv", write, refused) for name, write, refused in _CSV),
         *(FileForm(name, "json", write) for name, write in _JSON),
+        _BY_LABEL,
     )
 }
 

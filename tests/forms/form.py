@@ -69,26 +69,43 @@ class Parts:
 
 def parts_of(form: Form, panel: Panel | None = None) -> Parts:
     """Return the entries of a form; of another panel than the one it names, if given."""
-    ids, values = IDS[form.ids], VALUES[form.values]
-    panel = (panel or PANELS[form.panel]).with_values(values.convert)
-    panel = replace(panel, items=panel.items[: len(ids.names)])
-    file, place = FILES.get(form.carrier), PLACES.get(form.place)
-    return Parts(panel, ids, TIMES[form.times], values, LAYOUTS[form.layout], file, place, form)
+    parts = _entries(form, panel or PANELS[form.panel])
+    panel = parts.panel.with_values(parts.values.convert)
+    return replace(parts, panel=replace(panel, items=panel.items[: len(parts.ids.names)]))
+
+
+def _entries(form: Form, panel: Panel) -> Parts:
+    """Return the entries of a form, with the panel's own values."""
+    return Parts(
+        panel,
+        IDS[form.ids],
+        TIMES[form.times],
+        VALUES[form.values],
+        LAYOUTS[form.layout],
+        FILES.get(form.carrier),
+        PLACES.get(form.place),
+        form,
+    )
 
 
 def is_possible(form: Form, panel: Panel | None = None) -> bool:
-    """Check whether the axes of a form go together."""
-    parts = parts_of(form, panel)
-    fits = parts.times.spells(parts.panel) and parts.layout.holds(parts.panel)
+    """Check whether the axes of a form go together, and at most one of them is refused."""
+    parts = _entries(form, panel or PANELS[form.panel])
+    if (parts.file is None) != (form.place == MEMORY):
+        return False
+    if not (parts.times.spells(parts.panel) and parts.layout.holds(parts.panel)):
+        return False
+    fits = _is_frame(parts) if parts.file is None else _is_file(parts, parts.file)
     # Of two faults either may be named.
-    fits = fits and len(refusals_of(parts)) < 2
-    return fits and (_is_frame(parts) if parts.file is None else _is_file(parts, parts.file))
+    return fits and len(refusals_of(parts)) < 2
 
 
 def _is_frame(parts: Parts) -> bool:
     form = parts.form
     if form.place != MEMORY or form.door not in FRAME_DOORS:
         return False
+    if form.carrier == "DuckDB relation" and parts.times.zone not in {"", "UTC"}:
+        return False  # it has the zone of its session
     # pandas makes whole numbers of floats that are whole.
     if form.carrier == "pandas, nullable" and form.ids in {"floats", "halves"}:
         return False
@@ -102,16 +119,7 @@ def _is_frame(parts: Parts) -> bool:
 
 def _is_file(parts: Parts, file: FileForm) -> bool:
     form, place = parts.form, parts.place
-    if place is None or form.door not in FILE_DOORS:
-        return False
-    if file.ending != "parquet":
-        if not (parts.ids.csv and parts.times.csv and form.values in _SPELLED_VALUES):
-            return False
-        if file.ending == "csv" and parts.layout.kind == "list":
-            return False
-    if not file.keeps_types and not _is_plain(parts):
-        return False
-    if "index" in file.name and form.layout not in _NAMED_LONG:
+    if place is None or form.door not in FILE_DOORS or not _spells(file, parts):
         return False
     # A wide table is one item, and a list with a start has no gaps.
     if len(place.keys) > 1 and (parts.layout.kind == "wide" or parts.layout.shape == "complete"):
@@ -122,6 +130,19 @@ def _is_file(parts: Parts, file: FileForm) -> bool:
         is_long = file.ending == "parquet" and parts.layout.kind == "long"
         return is_read and is_long and len(place.keys) == 1
     return True
+
+
+def _spells(file: FileForm, parts: Parts) -> bool:
+    """Check whether a file can say what a table says."""
+    if file.ending != "parquet":
+        # CSV has no lists, and JSON no decimals: it has texts of them.
+        is_list = file.ending == "csv" and parts.layout.kind == "list"
+        is_decimal = file.ending == "json" and parts.values.name.startswith("decimal")
+        is_text = parts.ids.csv and parts.times.csv and parts.values.name in _SPELLED_VALUES
+        return is_text and not is_list and not is_decimal
+    if not file.keeps_types and not _is_plain(parts):
+        return False
+    return "index" not in file.name or parts.layout.name in _NAMED_LONG
 
 
 def _is_plain(parts: Parts) -> bool:

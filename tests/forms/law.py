@@ -4,14 +4,16 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from itertools import combinations
+from itertools import product
 from random import Random
 from typing import Any
 
 from gigacast.errors import GigacastError
 from tests.forms.doors import UnwritableError, expected, given
-from tests.forms.form import AXES, Form, is_possible, parts_of, refusals_of
+from tests.forms.form import AXES, MEMORY, Form, is_possible, parts_of, refusals_of
 from tests.forms.panel import Panel
+from tests.forms.tables import FRAMES
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -41,7 +43,7 @@ def try_form(form: Form, panel: Panel | None = None) -> Outcome:
         return _judge_refusal(form, error, patterns)
     except UnwritableError as error:
         return Outcome(form, "unwritable", str(error))
-    except Exception as error:  # noqa: BLE001 - a raw error is what the law forbids
+    except Exception as error:
         return Outcome(form, "fault", f"raw {type(error).__name__}: {error}")
     if patterns:
         return Outcome(form, "fault", f"read, expected a refusal: {patterns[0]}")
@@ -72,41 +74,60 @@ def _difference(result: Any, wanted: Any) -> str:
 # -- drawing ---------------------------------------------------------------------------------------
 
 _NAMES = tuple(field.name for field in fields(Form))
-Pair = tuple[str, str, str, str]
+Entry = tuple[str, str]
+"""An axis and one of its entries."""
 
 
-def draw(chance: Random, fixed: dict[str, str]) -> Form | None:
+def draw(chance: Random, fixed: dict[str, str], attempts: int = 300) -> Form | None:
     """Return a random form with some axes fixed; ``None`` if none was found."""
-    for _ in range(300):
+    for _ in range(attempts):
         drawn = {name: fixed.get(name) or chance.choice(AXES[name]) for name in _NAMES}
+        # Most combinations of a frame and a place do not go together.
+        if "place" not in fixed and drawn["carrier"] in FRAMES:
+            drawn["place"] = MEMORY
         form = Form(**drawn)
         if is_possible(form):
             return form
     return None
 
 
-def covering_forms(seed: int, axes: Iterable[tuple[str, str]]) -> Iterator[Form]:
-    """Yield forms until each possible pair of entries of these pairs of axes has been in one."""
-    chance = Random(seed)  # noqa: S311 - no secret
-    missing = {(a, x, b, y) for a, b in axes for x in AXES[a] for y in AXES[b]}
-    for pair in sorted(missing):
-        if pair not in missing:
+def covering_forms(
+    seed: int, groups: Iterable[tuple[str, ...]], fixed: dict[str, str]
+) -> Iterator[Form]:
+    """Yield forms until each possible combination of entries of some axes has been in one.
+
+    Parameters
+    ----------
+    seed : int
+    groups : iterable of tuple of str
+        Groups of axes: all combinations of the entries of a group are covered.
+    fixed : mapping
+        Entries that are the same in all forms.
+    """
+    chance = Random(seed)
+    axes = [group for group in groups if not fixed.keys() & set(group)]
+    missing = {
+        tuple(zip(group, entries, strict=True))
+        for group in axes
+        for entries in product(*(AXES[name] for name in group))
+    }
+    # The greatest groups come first: their forms have entries of the smaller ones as well.
+    for combination in sorted(missing, key=lambda entries: (-len(entries), entries)):
+        if combination not in missing:
             continue
-        a, x, b, y = pair
-        candidates = [draw(chance, {a: x, b: y}) for _ in range(4)]
-        possible = [form for form in candidates if form is not None]
-        if not possible:
-            missing.discard(pair)
-            continue
-        best = max(possible, key=lambda form: len(_pairs(form) & missing))
-        missing -= _pairs(best)
-        yield best
+        missing.discard(combination)
+        own = fixed | dict(combination)
+        # What 300 attempts do not find is most likely impossible.
+        possible = [form] if (form := draw(chance, own)) is not None else []
+        if possible:
+            possible += [form for form in (draw(chance, own), draw(chance, own)) if form]
+            best = max(possible, key=lambda form: len(_combinations(form, axes) & missing))
+            missing -= _combinations(best, axes)
+            yield best
 
 
-def _pairs(form: Form) -> set[Pair]:
-    own = [(name, getattr(form, name)) for name in _NAMES]
-    both = {(*left, *right) for left, right in combinations(own, 2)}
-    return both | {(b, y, a, x) for a, x, b, y in both}
+def _combinations(form: Form, axes: Iterable[tuple[str, ...]]) -> set[tuple[Entry, ...]]:
+    return {tuple((name, getattr(form, name)) for name in group) for group in axes}
 
 
 def count_entries(forms: Iterable[Form]) -> dict[str, Counter[str]]:

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 
 Moment = datetime | int
 """A time of a series: wall time, or the number of a step."""
@@ -49,12 +49,12 @@ class Panel:
     step: Step
     items: tuple[tuple[tuple[int, float | None], ...], ...]
 
-    @property
+    @cached_property
     def is_aligned(self) -> bool:
         """Whether all items have rows at the same times."""
         return len({tuple(k for k, _ in rows) for rows in self.items}) == 1
 
-    @property
+    @cached_property
     def is_complete(self) -> bool:
         """Whether no item lacks a row between its first and its last."""
         return all(rows[-1][0] - rows[0][0] + 1 == len(rows) for rows in self.items)
@@ -127,7 +127,7 @@ def draw_panel(step: Step, seed: int, *, shape: str = "ragged", items: int = 3) 
         with nulls; ``complete``: different lengths without gaps, with nulls.
     items : int
     """
-    chance = random.Random(f"{step.name} {shape} {seed} {items}")  # noqa: S311 - no secret
+    chance = random.Random(f"{step.name} {shape} {seed} {items}")
     rows = []
     for number in range(items):
         length = 24 if shape == "aligned" else chance.randrange(16, 30)

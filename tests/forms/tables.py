@@ -186,7 +186,7 @@ LAYOUTS = {
 
 
 def _shuffled(rows: list[Row]) -> list[Row]:
-    return random.Random(3).sample(rows, len(rows))  # noqa: S311 - no secret
+    return random.Random(3).sample(rows, len(rows))
 
 
 ORDERS: dict[str, Callable[[list[Row]], list[Row]]] = {

@@ -27,7 +27,6 @@ from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.settings.signature import with_options
 
-
 F = TypeVar("F")
 
 
@@ -206,9 +205,7 @@ def evaluate(
     return result
 
 
-def _evaluate_frame(
-    data: Any, actuals: Any, config: str | Path | None, options: Options
-) -> Any:
+def _evaluate_frame(data: Any, actuals: Any, config: str | Path | None, options: Options) -> Any:
     forecasts = table_of(data, takes="a bucket")
     job = _job("memory://frame", config, options)
     result = evaluate_table(forecasts, table_of(actuals, "actuals"), job)

@@ -24,6 +24,10 @@ def plain_kind(kind: pa.DataType) -> pa.DataType:
         return pa.bool_()
     if pa.types.is_decimal32(kind) or pa.types.is_decimal64(kind):
         return pa.decimal128(kind.precision, kind.scale)
+    return _plain_nested(kind)
+
+
+def _plain_nested(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_run_end_encoded(kind):
         return plain_kind(kind.value_type)
     if pa.types.is_dictionary(kind):

@@ -124,31 +124,32 @@ def loaded_schema(schema: pa.Schema, columns: LoadColumns) -> pa.Schema:
 
     Ids have the type that forecasts give them. Targets are numbers without a dictionary.
     """
-    fields = []
-    for field in schema:
-        kind = field.type
-        if field.name == columns.item_id:
-            kind = id_type(kind)
-        elif field.name in columns.targets:
-            kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-            kind = pa.uint8() if pa.types.is_boolean(kind) else kind
-        fields.append(field.with_type(kind))
-    return pa.schema(fields)
+    return pa.schema([entry.with_type(_loaded_type(entry, columns)) for entry in schema])
+
+
+def _loaded_type(entry: pa.Field, columns: LoadColumns) -> pa.DataType:
+    kind = entry.type
+    if entry.name == columns.item_id:
+        return id_type(kind)
+    if entry.name not in columns.targets:
+        return kind
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.uint8() if pa.types.is_boolean(kind) else kind
 
 
 def _with_loaded_types(table: pa.Table, columns: LoadColumns, where: str) -> pa.Table:
     schema = loaded_schema(table.schema, columns)
-    for place, field in enumerate(schema):
+    for place, entry in enumerate(schema):
         column = table.column(place)
-        if column.type == field.type:
+        if column.type == entry.type:
             continue
-        if field.name == columns.item_id:
-            column = read_ids(column.combine_chunks(), field.type, where)
+        if entry.name == columns.item_id:
+            column = read_ids(column.combine_chunks(), entry.type, where)
         elif pa.types.is_dictionary(column.type):
-            column = column.combine_chunks().dictionary_decode().cast(field.type)
+            column = column.combine_chunks().dictionary_decode().cast(entry.type)
         else:
-            column = column.cast(field.type)
-        table = table.set_column(place, field, column)
+            column = column.cast(entry.type)
+        table = table.set_column(place, entry, column)
     return table
 
 

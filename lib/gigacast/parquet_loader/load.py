@@ -198,7 +198,9 @@ class RowLoader:
                 if schema is not None:
                     check_columns(schema, columns, info.key)
                     names = [n for n in columns.all if n in schema.names and n not in times]
-                    parts.append(loaded_schema(pa.schema([schema.field(n) for n in names]), columns))
+                    parts.append(
+                        loaded_schema(pa.schema([schema.field(n) for n in names]), columns)
+                    )
         return list(unify_schemas(parts, f"{request.symbol} ({len(parts)} files)"))
 
     def _read_all(

@@ -28,6 +28,7 @@ from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
 from gigacast.series.columns import recognise_keys
+from gigacast.series.identity import id_type, read_ids
 from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.store import ObjectMeta, Store
@@ -225,6 +226,9 @@ class PartitionFile:
         column = self.column(name)
         if pa.types.is_null(plain_type(column.type)):
             return np.full(self.rows, -1, np.int32), pa.nulls(0, pa.string())
+        if isinstance(column.type, pa.BaseExtensionType):
+            kind = id_type(column.type)
+            column = pa.chunked_array([read_ids(c, kind, self._key) for c in column.chunks], kind)
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         encoded = column.unify_dictionaries().combine_chunks()

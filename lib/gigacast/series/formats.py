@@ -2,7 +2,8 @@
 
 Every format has a function for the schema and one for the record batches with selected columns.
 Parquet and CSV are streamed; JSON (lines, an array of records, or one object of columns) is read
-completely, up to the memory limit. Errors of Arrow's readers are translated here.
+completely, up to the memory limit; so are pandas' ``split`` and ``table``. Errors of Arrow's
+readers are translated here.
 
 Arrow gives CSV columns the types of their first block. The result must not depend on the block
 size, so three types are fixed: ids are text (``001`` stays ``001``), timestamps are integers or
@@ -166,8 +167,14 @@ def _translated(source: SeriesSource) -> Iterator[None]:
             raise
         raise CorruptedFileError(
             f"{source.name}: cannot be read as {source.format}: {error}",
-            hint="write the object again, or exclude it",
+            hint=_HINTS.get(source.format, "write the object again, or exclude it"),
         ) from error
+
+
+_HINTS = {
+    "json": "write records, a record per line, or an object of columns (pandas: "
+    'to_json(orient="records")), or exclude it'
+}
 
 
 # -- Parquet ---------------------------------------------------------------------------------------
@@ -323,6 +330,7 @@ def _parse_json(text: str) -> Any:
 
 
 def _table_of(content: Any) -> pa.Table:
+    content = _records_of_pandas(content)
     if isinstance(content, dict) and not any(isinstance(v, list | dict) for v in content.values()):
         content = [content]
     if isinstance(content, dict):
@@ -331,6 +339,19 @@ def _table_of(content: Any) -> pa.Table:
         names = dict.fromkeys(name for record in content for name in record)
         return pa.table({name: [record.get(name) for record in content] for name in names})
     raise ValueError("the JSON is neither records nor an object of columns")
+
+
+def _records_of_pandas(content: Any) -> Any:
+    """Return the content of pandas' orientations ``split`` and ``table`` as columns or records."""
+    if not (isinstance(content, dict) and isinstance(rows := content.get("data"), list)):
+        return content
+    names = content.get("columns")
+    if isinstance(names, list) and content.keys() <= {"columns", "index", "data"}:
+        return {
+            str(name): list(column)
+            for name, column in zip(names, zip(*rows, strict=True), strict=True)
+        }
+    return rows if content.keys() == {"schema", "data"} else content
 
 
 def _json_column(value: Any) -> pa.Array:

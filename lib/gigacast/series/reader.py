@@ -15,6 +15,7 @@ be in several of them. Only items with a row in a primary source are returned.
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -77,8 +78,10 @@ class SeriesReader:
         if tables:
             with _decoding(tables[0].source.name):
                 agreement = agree(tables, self._options, limits)
+            targets = agreement.decoder.targets
             for part in self._parts(tables, agreement):
-                yield part, agreement.decoder.targets
+                # Covariates, and the frequencies that lists state, are columns of values as well.
+                yield replace(part, values=part.values[: len(targets)]), targets
 
     def __iter__(self) -> Iterator[SeriesBatch]:
         """Yield the batches.

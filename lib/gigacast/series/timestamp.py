@@ -106,10 +106,8 @@ class Clock:
             return _read_dates(column)
         if pa.types.is_null(kind):
             return np.full(len(column), NO_TIME, np.int64)
-        if is_text(kind):
-            return parse_times(column, name)
-        if is_bytes(kind):
-            return parse_times(column.cast(pa.string()), name)
+        if is_text(kind) or is_bytes(kind):
+            return parse_times(column.cast(pa.string()) if is_bytes(kind) else column, name)
         if pa.types.is_floating(kind):
             return self._read_floats(column, name)
         return self._read_integers(column, name)

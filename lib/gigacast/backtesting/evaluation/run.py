@@ -179,7 +179,9 @@ class _Evaluator:
             return PartitionName(folder, month, MONTH, "parquet")
         return pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
 
-    def _parts(self, row: dict[str, Any], name: PartitionName, horizon: int) -> Iterator["PartSums"]:
+    def _parts(
+        self, row: dict[str, Any], name: PartitionName, horizon: int
+    ) -> Iterator["PartSums"]:
         """Yield the sums of each part of a file."""
         month, series_name = name.month, row["partition"].rpartition("/")[2]
         max_steps = self._job.resources.memory_limit_bytes // _STEP_BYTES
