@@ -352,7 +352,7 @@ _TIME_LIST = [
     TimeForm("dictionary of int64 s since 1970", lambda times: pa.array(
         [_since_1970(t, 1) for t in times]).dictionary_encode(), "second"),
     TimeForm("decimal years", _number(_decimal_year, pa.float64()), "month",
-             only=("months", "quarters"), refused="numbers with a fraction"),
+             only=("months", "quarters"), refused="numbers with a fraction|plain numbers"),
     *(TimeForm(f"step {kind}", _of(kind), "step", csv=kind == pa.int64())
       for kind in (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(),
                    pa.uint32(), pa.uint64(), pa.float32(), pa.float64())),

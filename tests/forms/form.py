@@ -102,19 +102,19 @@ def is_possible(form: Form, panel: Panel | None = None) -> bool:
 
 def _is_frame(parts: Parts) -> bool:
     form = parts.form
-    if form.place != MEMORY or form.door not in FRAME_DOORS:
+    if form.door not in FRAME_DOORS:
         return False
-    if form.carrier == "DuckDB relation" and parts.times.zone not in {"", "UTC"}:
-        return False  # it has the zone of its session
+    if form.carrier == "DuckDB relation":
+        # It has the zone of its session, and gives the codes of dictionaries in such lists.
+        return parts.times.zone in {"", "UTC"} and form.layout != "lists of one size"
     # pandas makes whole numbers of floats that are whole.
     if form.carrier == "pandas, nullable" and form.ids in {"floats", "halves"}:
         return False
-    if "index" in form.carrier or form.carrier in {"pandas, categories", "pandas, periods"}:
-        if form.layout not in _NAMED_LONG:
-            return False
-        if form.carrier == "pandas, periods":
-            return form.times == "timestamp[us]" and parts.panel.step.name in _PERIODS
-    return True
+    if form.carrier == "pandas, periods":
+        is_period = form.times == "timestamp[us]" and parts.panel.step.name in _PERIODS
+        return is_period and form.layout in _NAMED_LONG
+    is_named = "index" in form.carrier or form.carrier == "pandas, categories"
+    return form.layout in _NAMED_LONG or not is_named
 
 
 def _is_file(parts: Parts, file: FileForm) -> bool:
@@ -149,7 +149,8 @@ def _is_plain(parts: Parts) -> bool:
     """Check whether a file without Arrow's schema says the same as the table."""
     names = (parts.ids.name, parts.times.name, parts.values.name)
     return parts.times.zone in {"", "UTC"} and not any(
-        name.startswith("duration") or name == "id timestamp in UTC" for name in names
+        name.startswith("duration") or name in {"id timestamp in UTC", "intervals"}
+        for name in names
     )
 
 

@@ -331,7 +331,8 @@ def _parse_json(text: str) -> Any:
 
 def _table_of(content: Any) -> pa.Table:
     content = _records_of_pandas(content)
-    if isinstance(content, dict) and not any(isinstance(v, list | dict) for v in content.values()):
+    # A single record may have lists as well: those of a series, beside its id or start.
+    if isinstance(content, dict) and not all(isinstance(v, list | dict) for v in content.values()):
         content = [content]
     if isinstance(content, dict):
         return pa.table({name: _json_column(value) for name, value in content.items()})

@@ -1,0 +1,127 @@
+"""Backtests and evaluations of data frames have the figures of the same data in a bucket."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import gigacast
+from gigacast.errors import ConfigError, DataNotFoundError, GigacastError, SchemaError
+
+NAIVE: dict[str, Any] = {"model": "seasonal-naive", "horizon": 3}
+DAYS = pd.date_range("2024-01-01", periods=40)
+FRAME = pd.DataFrame(
+    {
+        "unique_id": ["a"] * 40 + ["b"] * 40,
+        "ds": [*DAYS, *DAYS],
+        "y": np.random.default_rng(5).normal(10, 2, 80),
+        "region": ["north"] * 40 + ["south"] * 40,
+    }
+)
+BEFORE = FRAME[FRAME["ds"] < DAYS[-3]]
+FIGURES = ["forecasts", "steps", "mase", "wql", "rmse", "smape", "bias"]
+
+
+def put(frame: pd.DataFrame, root: Path) -> str:
+    (root / "2024/01").mkdir(parents=True, exist_ok=True)
+    frame.to_parquet(root / "2024/01/part-0.parquet", index=False)
+    return f"file://{root}"
+
+
+def plain(frame: Any) -> pd.DataFrame:
+    if isinstance(frame, pa.RecordBatchReader):
+        frame = frame.read_all()
+    return frame if isinstance(frame, pd.DataFrame) else frame.to_pandas()
+
+
+KINDS = {
+    "pandas": lambda frame: frame,
+    "keys in the index": lambda frame: frame.set_index(["unique_id", "ds"]),
+    "table": lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
+    "reader": lambda frame: pa.Table.from_pandas(frame, preserve_index=False).to_reader(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_backtest_of_a_frame_has_the_figures_of_the_bucket(kind: str, tmp_path: Path) -> None:
+    data = KINDS[kind](FRAME)
+    board = gigacast.backtest(data, windows=2, segment="column:region", **NAIVE)
+    assert isinstance(board, type(data))
+    url = put(FRAME, tmp_path)
+    wanted = gigacast.backtest(url, windows=2, segment="column:region", **NAIVE).leaderboard
+    pd.testing.assert_frame_equal(plain(board), wanted.to_table().to_pandas())
+    assert len(wanted.standings) == 1
+
+
+@pytest.mark.parametrize("kind", ["pandas", "table", "reader"])
+@pytest.mark.parametrize("layout", ["long", "wide"])
+def test_an_evaluation_of_frames_has_the_figures_of_the_bucket(
+    kind: str, layout: str, tmp_path: Path
+) -> None:
+    forecasts = gigacast.forecast(KINDS[kind](BEFORE), layout=layout, **NAIVE)
+    if kind == "pandas" and layout == "long":
+        forecasts = forecasts.sample(frac=1, random_state=1)
+    figures = gigacast.evaluate(forecasts, actuals=KINDS[kind](FRAME))
+    assert isinstance(figures, type(forecasts))
+    figures = plain(figures)
+    url = put(BEFORE, tmp_path)
+    gigacast.forecast(url, **NAIVE)
+    put(FRAME, tmp_path)
+    (wanted,) = gigacast.evaluate(url).figures["version"].values()
+    got = figures.query("by == 'version'").iloc[0]
+    assert [got[name] for name in FIGURES] == pytest.approx([getattr(wanted, n) for n in FIGURES])
+    assert figures.query("by == 'step'")["label"].tolist() == ["1", "2", "3"]
+
+
+def test_an_evaluation_finds_the_forecasts_of_whole_months(tmp_path: Path) -> None:
+    url = put(BEFORE, tmp_path)
+    options = {**NAIVE, "partition_by": "month"}
+    gigacast.forecast(url, **options)
+    put(FRAME, tmp_path)
+    result = gigacast.evaluate(url, **options)
+    assert (result.matched, result.waiting) == (6, 0)
+    (figures,) = result.figures["version"].values()
+    assert figures.mase > 0
+
+
+def test_a_bucket_may_be_given_by_its_former_name_or_as_a_path(tmp_path: Path) -> None:
+    url = put(FRAME, tmp_path)
+    wanted = gigacast.backtest(url, **NAIVE).leaderboard
+    assert gigacast.backtest(bucket=url, **NAIVE).leaderboard == wanted
+    assert gigacast.backtest(tmp_path, **NAIVE).leaderboard == wanted
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (lambda: gigacast.backtest(FRAME.assign(y="x")), SchemaError, "'y'.* cannot hold values"),
+        (lambda: gigacast.backtest(FRAME, segment="month"), ConfigError, "no 'month'"),
+        (lambda: gigacast.backtest(FRAME, bucket="b"), ConfigError, "two names"),
+        (lambda: gigacast.backtest(FRAME.head(2), **NAIVE), DataNotFoundError, "long enough"),
+        (lambda: gigacast.backtest([1, 2]), ConfigError, "expected a bucket or a DataFrame"),
+        (gigacast.backtest, ConfigError, "expected a bucket or a DataFrame"),
+        (lambda: gigacast.evaluate(FRAME, actuals=FRAME), SchemaError, "no column 'item_id'"),
+        (lambda: gigacast.evaluate(forecasts(), actuals=None), ConfigError, "actuals: expected"),
+        (lambda: gigacast.evaluate(forecasts().head(5), actuals=FRAME), SchemaError, "2, 3"),
+        (lambda: gigacast.evaluate("b", actuals=FRAME), ConfigError, "for data frames"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(
+    call: Any, error: type[GigacastError], says: str
+) -> None:
+    with pytest.raises(error, match=says) as raised:
+        call()
+    assert raised.value.hint
+
+
+def forecasts() -> pd.DataFrame:
+    return gigacast.forecast(BEFORE, **NAIVE)
+
+
+def test_a_backtest_in_which_all_partitions_fail_says_why(tmp_path: Path) -> None:
+    url = put(FRAME.assign(ds=FRAME["ds"].dt.strftime("%d/%m/%Y")), tmp_path)
+    with pytest.raises(SchemaError, match=r"part-0\.parquet: no row of 80 .* time in 'ds'"):
+        gigacast.backtest(url, **NAIVE)
