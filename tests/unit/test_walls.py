@@ -155,10 +155,10 @@ SIGNATURES = {
     "ChronosTrainer.load_training_data_from_parquet": "(self, file_path=None, *, symbol=None, "
     "year=None, month=None)",
     "ChronosTrainer.train": f"(self, *, {TRAIN_KEYWORDS})",
-    "backtest": "(bucket, *, models=(), windows=1, step=None, segment='partition', "
+    "backtest": "(data=None, *, bucket=None, models=(), windows=1, step=None, segment='partition', "
     "sample_partitions=None, sample_series=None, season=None, config=None, events=None, "
     f"{KEYWORDS})",
-    "evaluate": f"(bucket, *, config=None, {KEYWORDS})",
+    "evaluate": f"(data=None, *, actuals=None, bucket=None, config=None, {KEYWORDS})",
     "finetune": f"(data, *, config=None, events=None, {TRAIN_KEYWORDS})",
     "ModelManager": "(config=None, *, bucket=None, prefix=None, endpoint_url=None, region=None)",
     "ModelManager.list_models": "(self)",
