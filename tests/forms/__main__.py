@@ -29,7 +29,9 @@ def large_matrix(seed: int, count: int) -> Iterator[Drawn]:
     doors = [door for door in dict.fromkeys((*FRAME_DOORS, *FILE_DOORS)) if door not in _SLOW]
     pairs = list(combinations([name for name in AXES if name != "door"], 2))
     for door in ("forecast", "job"):
-        yield from ((form, None) for form in covering_forms(seed, pairs, {"door": door}))
+        yield from (
+            (form, None) for form in covering_forms(seed, pairs, {"door": door}, mixed=True)
+        )
     chance = Random(seed)
     for number in range(count):
         door = _SLOW[0] if number % 100 == 0 else chance.choice(doors)

@@ -107,6 +107,9 @@ def _is_frame(parts: Parts) -> bool:
     if form.carrier == "DuckDB relation":
         # It has the zone of its session, and gives the codes of dictionaries in such lists.
         return parts.times.zone in {"", "UTC"} and form.layout != "lists of one size"
+    # pandas' lists of times have no zone.
+    if "pandas" in form.carrier and parts.layout.kind == "list" and parts.times.zone:
+        return False
     # pandas makes whole numbers of floats that are whole.
     if form.carrier == "pandas, nullable" and form.ids in {"floats", "halves"}:
         return False
@@ -201,6 +204,8 @@ def refusals_of(parts: Parts) -> list[str]:
 
 
 def _is_interval(parts: Parts) -> bool:
+    if parts.layout.kind == "wide":
+        return False
     return parts.form.carrier == "DuckDB relation" and parts.ids.name.startswith("duration")
 
 

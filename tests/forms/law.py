@@ -92,7 +92,7 @@ def draw(chance: Random, fixed: dict[str, str], attempts: int = 300) -> Form | N
 
 
 def covering_forms(
-    seed: int, groups: Iterable[tuple[str, ...]], fixed: dict[str, str]
+    seed: int, groups: Iterable[tuple[str, ...]], fixed: dict[str, str], *, mixed: bool = False
 ) -> Iterator[Form]:
     """Yield forms until each possible combination of entries of some axes has been in one.
 
@@ -103,6 +103,8 @@ def covering_forms(
         Groups of axes: all combinations of the entries of a group are covered.
     fixed : mapping
         Entries that are the same in all forms.
+    mixed : bool
+        Whether the first forms are of all axes, for runs that are stopped early.
     """
     chance = Random(seed)
     axes = [group for group in groups if not fixed.keys() & set(group)]
@@ -112,7 +114,8 @@ def covering_forms(
         for entries in product(*(AXES[name] for name in group))
     }
     # The greatest groups come first: their forms have entries of the smaller ones as well.
-    for combination in sorted(missing, key=lambda entries: (-len(entries), entries)):
+    ordered = sorted(missing, key=lambda entries: (-len(entries), entries))
+    for combination in chance.sample(ordered, len(ordered)) if mixed else ordered:
         if combination not in missing:
             continue
         missing.discard(combination)

@@ -146,9 +146,12 @@ def test_frames_of_any_content_raise_only_errors_of_gigacast(name: str) -> None:
 
 def test_times_beyond_int64_are_no_times_and_never_wrap() -> None:
     frame = FRAME.assign(timestamp=np.arange(2**64 - 22, 2**64 - 2, dtype="uint64"))
-    predictions = gigacast.forecast(frame, **NAIVE)
-    assert predictions["timestamp"].isna().all()
-    assert set(predictions["fallback"]) == {"no_timestamp"}
+    with pytest.raises(GigacastError, match="no row of 20 has a readable time in 'timestamp'"):
+        gigacast.forecast(frame, **NAIVE)
+    some = pd.concat([FRAME.assign(item_id="b", timestamp=range(20)), frame])
+    rows = gigacast.forecast(some, duplicates="mean", **NAIVE)
+    assert rows.loc[rows["item_id"] != "b", "timestamp"].isna().all()
+    assert set(rows.loc[rows["item_id"] != "b", "fallback"]) == {"no_timestamp"}
 
 
 def test_a_column_that_cannot_be_converted_is_named() -> None:
