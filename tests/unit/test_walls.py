@@ -140,7 +140,8 @@ TRAIN_KEYWORDS = (
 )
 STRICT = "<Mode.STRICT: 'strict'>"
 SIGNATURES = {
-    "forecast": f"(data, *, config=None, dry_run=False, events=None, bucket=None, {KEYWORDS})",
+    "forecast": "(data, *, config=None, dry_run=False, events=None, bucket=None, names='own', "
+    f"{KEYWORDS})",
     "plan": f"(bucket, *, config=None, {KEYWORDS})",
     "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
     "months=None, partitions=None, items=None, columns=None, endpoint_url=None, region=None)",

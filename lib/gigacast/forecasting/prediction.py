@@ -129,6 +129,22 @@ def without_dropped(forecast: ForecastBatch, fallback: str) -> ForecastBatch:
     )
 
 
+def with_nixtla_names(table: pa.Table) -> pa.Table:
+    """Return predictions with the column names of Nixtla's libraries.
+
+    They are ``unique_id``, ``ds``, the name of the model for the point forecast, and for each
+    quantile that name with ``-q-10`` and so on.
+    """
+    model = (table.schema.metadata or {}).get(b"gigacast.model", b"gigacast").decode()
+    names = {"item_id": "unique_id", "timestamp": "ds", "predictions": model}
+    return table.rename_columns(
+        [
+            f"{model}-q-{100 * float(name):.10g}" if name[0].isdigit() else names.get(name, name)
+            for name in table.column_names
+        ]
+    )
+
+
 def is_wide(schema: pa.Schema) -> bool:
     """Whether predictions are in the wide layout."""
     return bool(pa.types.is_list(schema.field("predictions").type))
