@@ -137,14 +137,14 @@ def _loaded_type(entry: pa.Field, columns: LoadColumns) -> pa.DataType:
     return pa.uint8() if pa.types.is_boolean(kind) else kind
 
 
-def _with_loaded_types(table: pa.Table, columns: LoadColumns, where: str) -> pa.Table:
+def _with_loaded_types(table: pa.Table, columns: LoadColumns, source: str) -> pa.Table:
     schema = loaded_schema(table.schema, columns)
     for place, entry in enumerate(schema):
         column = table.column(place)
         if column.type == entry.type:
             continue
         if entry.name == columns.item_id:
-            column = read_ids(column.combine_chunks(), entry.type, where)
+            column = read_ids(column.combine_chunks(), entry.type, source)
         elif pa.types.is_dictionary(column.type):
             column = column.combine_chunks().dictionary_decode().cast(entry.type)
         else:
@@ -193,11 +193,11 @@ class Normaliser:
         SchemaError
             If there are rows and none has a readable time, or none an item id.
         """
-        table = _with_loaded_types(table, self._columns, where)
+        table = _with_loaded_types(table, self._columns, source)
         item_id = self._columns.item_id
         if item_id is not None and 0 < len(table) == table.column(item_id).null_count:
             raise SchemaError(
-                f"{where}: no row has an item id: column {item_id!r} is empty",
+                f"{source}: no row has an item id: column {item_id!r} is empty",
                 hint="name the column of item ids: schema.item_id_column",
             )
         for name in self._times:
