@@ -90,7 +90,7 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
     if not evaluator.files:
         raise DataNotFoundError(
             f"{forecast.outputs.url}: no forecast of the requested months and series",
-            hint="see --years, --months, --symbol and --timeframe, and `gigacast status`",
+            hint="see --years, --months, --symbol, --timeframe, --partition_by, and `gigacast status`",
         )
     name = _result_name(forecast.selection, generations)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
@@ -175,7 +175,10 @@ class _Evaluator:
         # The key of a forecast ends in .parquet, whatever the ending of its input is.
         pattern = self._job.pattern
         folder = key.rpartition("/")[0]
-        if key == month_output_name(folder) and (month := month_of_folder(folder)) is not None:
+        # Only if months are the partitions of this evaluation too: its actuals are read alike, and
+        # the figures of evaluations by object stay those of earlier releases.
+        is_month = self._job.selection.by_month and key == month_output_name(folder)
+        if is_month and (month := month_of_folder(folder)) is not None:
             return PartitionName(folder, month, MONTH, "parquet")
         return pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
 
