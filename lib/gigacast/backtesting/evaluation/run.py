@@ -90,7 +90,8 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
     if not evaluator.files:
         raise DataNotFoundError(
             f"{forecast.outputs.url}: no forecast of the requested months and series",
-            hint="see --years, --months, --symbol, --timeframe, --partition_by, and `gigacast status`",
+            hint="see --years, --months, --symbol, --timeframe and --partition_by, and "
+            "`gigacast status`",
         )
     name = _result_name(forecast.selection, generations)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
