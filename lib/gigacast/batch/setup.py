@@ -41,7 +41,10 @@ class ArraySetup:
 
 # A plan is read from the bucket, where others can write: every field is checked by its type.
 _ADAPTER = TypeAdapter(ArraySetup)
-_LATER_FIELDS = ("duplicates", "duplicate_share")
+_LATER_FIELDS = (
+    *("duplicates", "duplicate_share", "csv"),
+    *("aggregate", "partial_bins", "zone"),
+)
 """Fields of `Method` that plans of the first release do not have."""
 
 
@@ -52,8 +55,10 @@ def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
     method, default = values["job"]["method"], Method()
     # Plans of jobs that do not use them stay the same, and older children can read them.
     for name in _LATER_FIELDS:
-        if method[name] == getattr(default, name):
+        if getattr(prepared.job.method, name) == getattr(default, name):
             del method[name]
+    if prepared.job.method.aggregate is None and method["frequency"] is not None:
+        del method["frequency"]["anchor"]
     return values
 
 

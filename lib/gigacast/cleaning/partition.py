@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gigacast.cleaning.aggregation import aggregated, with_lost_rows
 from gigacast.cleaning.rules import CleanRules
 from gigacast.cleaning.stream import CleanStream
 from gigacast.cleaning.survey import survey_partition
@@ -220,8 +221,10 @@ class PartitionCleaner:
     def _make(
         self, task: Task, local: Path, watch: Stopwatch, damaged: str | None = None
     ) -> "_CleanedFile":
-        with open_partition(self._inputs, task, self._setup.reading) as file:
+        with open_partition(self._inputs, task, self._setup.reading) as stored:
             with watch.measure("prepare"):
+                # Before anything else sees the series.
+                file, lost = aggregated(stored, self._setup.reading, self._setup.rules)
                 survey = survey_partition(file, self._setup.reading, self._setup.rules)
             stream = CleanStream(file, survey, self._setup.reading, self._setup.rules)
             # Written to a local file first: receipt and manifest need its size and SHA-256.
@@ -231,7 +234,7 @@ class PartitionCleaner:
                 for rows in chunks:
                     with watch.measure("write"):
                         draft.write(rows)
-            notes = stream.notes(task)
+            notes = with_lost_rows(stream.notes(task), lost)
         with watch.measure("write"):
             draft_file = draft.finish(self._footer(notes, draft.rows))
             try:

@@ -25,7 +25,7 @@ class CleanRules(CleanPolicies):
         Interquartile ranges beyond the quartiles, standard deviations from the mean, or score of
         the forest; see `DEFAULT_LIMITS`.
     frequency : Frequency, optional
-        Frequency of the grid; required for ``align``.
+        Frequency of the grid; required for ``align`` and ``aggregate``.
     zone : str, optional
         Zone of times without one; UTC by default.
     contract : Contract, optional
@@ -39,8 +39,9 @@ class CleanRules(CleanPolicies):
 
     def __post_init__(self) -> None:
         for row in rows_of(CleanPolicies):
-            if row.choices:
-                self._check_choice(row.keyword, getattr(self, row.keyword), row.choices)
+            value = getattr(self, row.keyword)
+            if row.choices and (value is not None or row.default is not None):
+                self._check_choice(row.keyword, value, row.choices)
         if self.max_fill is not None and self.max_fill < 1:
             raise ConfigError(f"max_fill: {self.max_fill} is less than 1")
         if self.limit is not None and self.limit <= 0:
@@ -54,6 +55,12 @@ class CleanRules(CleanPolicies):
             )
         if self.align != "none" and self.frequency is None:
             raise ConfigError("align: the grid needs a frequency", hint="give --freq")
+        if self.aggregate is not None and self.frequency is None:
+            raise ConfigError("aggregate: the bins have no frequency", hint="give --freq")
+        if self.aggregate is not None and self.align != "none":
+            raise ConfigError(
+                "align: the times of bins are on a grid", hint="leave out --align or --aggregate"
+            )
 
     @property
     def factor(self) -> float:
@@ -62,7 +69,12 @@ class CleanRules(CleanPolicies):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rules as plain values."""
-        plain = {name: value for name, value in asdict(self).items() if name != "contract"}
+        left_out = {"contract", "aggregate", "partial_bins"}
+        plain = {name: value for name, value in asdict(self).items() if name not in left_out}
+        # Only with an aggregation, so that older spec digests stay valid.
+        if self.aggregate is not None and self.frequency is not None:
+            bins = self.frequency.anchored_alias
+            plain["aggregate"] = [self.aggregate, bins, self.partial_bins]
         return {
             **plain,
             "limit": self.factor,

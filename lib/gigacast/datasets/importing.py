@@ -1,23 +1,21 @@
 """The import of CSV and Parquet files into the lake, as raw snapshots.
 
-Rows are streamed and not changed; only CSV, which has no types, is converted. A snapshot records
-the files it was imported from.
+Rows are streamed and not changed; only CSV, which has no types, is converted (see
+`gigacast.datasets.csv_file`). A snapshot records the files it was imported from.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from gigacast.core.column import INT96_UNIT
-from gigacast.core.contract.cast import is_text
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.datasets.check import RowSource
+from gigacast.datasets.csv_file import CsvFile, CsvReading, open_csv_file
 from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
 from gigacast.datasets.resolve import (
     contract_in,
@@ -30,10 +28,10 @@ from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError, 
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import Dependency
 from gigacast.lake.publication import Author
+from gigacast.series.csv.dialect import CsvOptions
+from gigacast.series.csv.read import check_same_form
 from gigacast.storage.folder.store import FolderStore
 
-_CSV_BLOCK_BYTES = 4 << 20
-"""Bytes of CSV parsed at a time. Types are inferred from the first block only."""
 _ENDINGS = (".csv", ".csv.gz", ".parquet")
 
 
@@ -46,11 +44,26 @@ class LocalRows:
     files: tuple[Path, ...]
 
 
-def open_local(path: Path, contract: Contract | None = None) -> LocalRows:
+def open_local(
+    path: Path,
+    contract: Contract | None = None,
+    csv: CsvOptions | None = None,
+    time_column: str | None = None,
+) -> LocalRows:
     """Open a local CSV or Parquet file, or a folder of them, to be read once.
 
-    CSV has no types. Text columns of the contract are read as text, so that `007` stays `007`; the
-    types of all others are inferred from the first rows.
+    CSV has no types. Text columns of the contract and item ids are read as text, so that `007`
+    stays `007`; the types of all others are inferred from the first rows.
+
+    Parameters
+    ----------
+    path : Path
+    contract : Contract, optional
+        Contract whose text columns are read as text.
+    csv : CsvOptions, optional
+        Parts of the dialect of CSV that are named; all are found for each file by default.
+    time_column : str, optional
+        Column of timestamps; recognised by default.
 
     Raises
     ------
@@ -62,9 +75,9 @@ def open_local(path: Path, contract: Contract | None = None) -> LocalRows:
         If it is neither CSV nor Parquet.
     """
     files = _local_files(path)
-    texts = _texts_of(contract)
-    readers = _read_each(files, texts)
-    schema = _schema_of(files[0], texts)
+    reading = CsvReading(csv or CsvOptions(), contract, time_column)
+    readers = _read_each(files, reading)
+    schema = _schema_of(files[0], reading)
     repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
     if repeated:
         raise SchemaError(
@@ -73,7 +86,9 @@ def open_local(path: Path, contract: Contract | None = None) -> LocalRows:
     return LocalRows(schema, _conformed(readers, schema), files)
 
 
-def local_source(path: Path, contract: Contract | None = None) -> RowSource:
+def local_source(
+    path: Path, contract: Contract | None = None, csv: CsvOptions | None = None
+) -> RowSource:
     """Return the rows of a local CSV or Parquet file, or a folder, which can be read repeatedly.
 
     Raises
@@ -82,13 +97,14 @@ def local_source(path: Path, contract: Contract | None = None) -> RowSource:
     """
 
     def batches(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        for batch in open_local(path, contract).batches:
+        for batch in open_local(path, contract, csv).batches:
             yield batch if columns is None else batch.select(list(columns))
 
-    first, texts = open_local(path, contract), _texts_of(contract)
+    first = open_local(path, contract, csv)
+    reading = CsvReading(csv or CsvOptions(), contract)
 
     def by_file() -> Iterator[Iterator[pa.RecordBatch]]:
-        return (_conformed(_read_each((file,), texts), first.schema) for file in first.files)
+        return (_conformed(_read_each((file,), reading), first.schema) for file in first.files)
 
     return RowSource(first.schema, batches, by_file)
 
@@ -106,49 +122,12 @@ def _local_files(path: Path) -> tuple[Path, ...]:
     return files
 
 
-def _texts_of(contract: Contract | None) -> tuple[str, ...]:
-    # Inference would read `007` as 7 before the contract sees it.
-    columns = contract.columns if contract is not None else ()
-    return tuple(column.name for column in columns if is_text(column.arrow_type))
-
-
-def _schema_of(path: Path, texts: Sequence[str]) -> pa.Schema:
+def _schema_of(path: Path, reading: CsvReading) -> pa.Schema:
     with _Translated(path):
         if path.suffix == ".parquet":
             with _open_parquet(path) as file:
                 return file.schema_arrow.remove_metadata()
-        with _open_csv(path, texts) as reader:
-            schema: pa.Schema = reader.schema
-            _ = schema.names  # decodes the names, so that invalid UTF-8 fails here, translated
-    _check_csv(path, schema)
-    return schema
-
-
-def _check_csv(path: Path, schema: pa.Schema) -> None:
-    """Refuse files that can be read, but with a wrong meaning."""
-    # Arrow gives columns that are not UTF-8 the type binary, and a file with another separator a
-    # single column. Both would go on as data.
-    for field in schema:
-        if pa.types.is_binary(field.type):
-            raise CorruptedFileError(
-                f"{path}: the column {field.name!r} is not UTF-8", hint="save it as UTF-8"
-            )
-    marks = [mark for mark in (";", "\t", "|") if len(schema) == 1 and mark in schema.names[0]]
-    if marks:
-        raise CorruptedFileError(
-            f"{path}: only a single column, called {schema.names[0][:80]!r}",
-            hint=f"its columns seem to be separated by {marks[0]!r}: save it with commas",
-        )
-
-
-def _open_csv(path: Path, texts: Sequence[str]) -> Any:
-    return pcsv.open_csv(
-        path,
-        read_options=pcsv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
-        convert_options=pcsv.ConvertOptions(
-            strings_can_be_null=True, column_types=dict.fromkeys(texts, pa.string())
-        ),
-    )
+        return open_csv_file(path, reading).schema
 
 
 def _open_parquet(path: Path) -> pq.ParquetFile:
@@ -156,14 +135,22 @@ def _open_parquet(path: Path) -> pq.ParquetFile:
 
 
 def _read_each(
-    files: tuple[Path, ...], texts: Sequence[str]
+    files: tuple[Path, ...], reading: CsvReading
 ) -> Iterator[tuple[Path, pa.RecordBatch]]:
+    forms: list[CsvFile] = []
     for path in files:
-        opened: Any = _open_parquet(path) if path.suffix == ".parquet" else None
-        with _Translated(path), opened or _open_csv(path, texts) as reader:
-            batches = reader.iter_batches(use_threads=False) if opened else reader
-            for batch in batches:
-                yield path, batch.replace_schema_metadata(None)
+        with _Translated(path):
+            if path.suffix == ".parquet":
+                with _open_parquet(path) as file:
+                    for batch in file.iter_batches(use_threads=False):
+                        yield path, batch.replace_schema_metadata(None)
+                continue
+            opened = open_csv_file(path, reading)
+            # One file that decided is enough to compare each later one with.
+            forms = [*[f for f in forms if f.decides][:1], opened]
+            check_same_form([file.form for file in forms if file.form is not None])
+            for batch in opened.batches():
+                yield path, batch
 
 
 def _conformed(
@@ -202,7 +189,12 @@ class _Translated:
 
 
 def import_files(
-    lake: Lake, ref: DatasetRef, path: Path, options: PublishOptions, author: Author
+    lake: Lake,
+    ref: DatasetRef,
+    path: Path,
+    options: PublishOptions,
+    author: Author,
+    csv: CsvOptions | None = None,
 ) -> PublishedDataset:
     """Import local files as a raw snapshot, or as a version of another layer.
 
@@ -218,6 +210,8 @@ def import_files(
         Options of the publication.
     author : Author
         Name and clock of the person who imports.
+    csv : CsvOptions, optional
+        Parts of the dialect of CSV that are named; all are found for each file by default.
 
     Raises
     ------
@@ -225,7 +219,7 @@ def import_files(
     DatasetConflictError
         If the day has a snapshot with other content.
     """
-    rows = open_local(path, options.contract)
+    rows = open_local(path, options.contract, csv, options.time_column)
     sources = tuple(_dependency(file) for file in rows.files)
     change = options.what or f"imported from {path.name}"
     filled = replace(options, what=change, dependencies=(*options.dependencies, *sources))
@@ -233,7 +227,12 @@ def import_files(
 
 
 def publish_source(
-    lake: Lake, ref: DatasetRef, source: str, options: PublishOptions, author: Author
+    lake: Lake,
+    ref: DatasetRef,
+    source: str,
+    options: PublishOptions,
+    author: Author,
+    csv: CsvOptions | None = None,
 ) -> PublishedDataset:
     """Publish a local file or folder, or the rows of another dataset, as a version.
 
@@ -251,13 +250,15 @@ def publish_source(
         Options of the publication.
     author : Author
         Name and clock of the person who publishes.
+    csv : CsvOptions, optional
+        Parts of the dialect of CSV files that are named; all are found for each by default.
 
     Raises
     ------
     DataNotFoundError, CorruptedFileError, DatasetConflictError
     """
     if not is_dataset(source) and Path(source).exists():
-        return import_files(lake, ref, Path(source), options, author)
+        return import_files(lake, ref, Path(source), options, author, csv)
     origin = parse_source(source)
     rows = rows_in(lake, origin)
     filled = replace(

@@ -107,6 +107,11 @@ def find_time_column(schema: pa.Schema, contract: Contract | None = None) -> str
     return str(candidates[0]) if candidates else None
 
 
+def is_time_name(name: str) -> bool:
+    """Check whether a column of times with this name is the time column of a dataset."""
+    return name.lower() in _TIMES
+
+
 def software() -> dict[str, str]:
     """Return the versions of the packages that write datasets."""
     return versions_of(_SOFTWARE)

@@ -1,6 +1,7 @@
 """Forecasts of a table in memory, for notebooks: the code of the job without a bucket."""
 
 import logging
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -105,15 +106,11 @@ def _time_type(forecasts: list[ForecastBatch]) -> pa.DataType | None:
 
 
 def _read_options(method: Method, info: ForecasterInfo, horizon: int) -> ReadOptions:
-    return ReadOptions(
-        columns=method.columns,
+    return replace(
+        method.reading,
         context_length=min(method.context_length or info.context_length, info.context_length),
-        freq=method.frequency,
         min_length=method.min_length,
         item_id="series",  # the id of a table without an id column
-        timestamp_unit=method.timestamp_unit,
         horizon=horizon,
         joint=method.joint_targets,
-        duplicates=method.duplicates,
-        duplicate_share=method.duplicate_share,
     )

@@ -30,6 +30,7 @@ from gigacast.job.forecast_job import ForecastJob, Method
 from gigacast.job.location import open_inputs
 from gigacast.job.model_choice import load_resolved
 from gigacast.job.receipt import ModelUse, Work, new_receipt
+from gigacast.job.spec import AGGREGATION, aggregation_text
 from gigacast.job.worker import Stopwatch, inputs_pinned
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.receipt import Receipt, write_receipt
@@ -223,7 +224,9 @@ class PartitionWorker(ABC, Generic[T]):
     def _metadata(self, task: Task) -> dict[str, str]:
         """Return the metadata of the output, so that a copy still says how it was made."""
         info = self._setup.info
+        aggregation = aggregation_text(self._setup.job.method)
         return {
+            **({AGGREGATION: aggregation} if aggregation is not None else {}),
             "gigacast.model": info.name,
             "gigacast.version": info.version,
             "gigacast.digest": info.digest,
@@ -354,10 +357,9 @@ def read_options(
     task: Task, method: Method, info: ForecasterInfo, *, memory_limit_bytes: int
 ) -> ReadOptions:
     """Return how the inputs of a task are read."""
-    return ReadOptions(
-        columns=method.columns,
+    return replace(
+        method.reading,
         context_length=min(method.context_length or info.context_length, info.context_length),
-        freq=method.frequency,
         min_length=method.min_length,
         # The id of the series of a file without an id column.
         item_id=task.symbol or task.partition.rpartition("/")[2],
@@ -365,9 +367,6 @@ def read_options(
             task.horizon, len(method.levels), memory_limit_bytes, info.device
         ),
         memory_limit_bytes=memory_limit_bytes,
-        timestamp_unit=method.timestamp_unit,
         horizon=task.horizon,
         joint=method.joint_targets,
-        duplicates=method.duplicates,
-        duplicate_share=method.duplicate_share,
     )

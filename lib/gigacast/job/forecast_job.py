@@ -9,7 +9,16 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.forecasters.options import DEFAULT_LEVELS, Fallback, ForecastOptions, MissingFuture
 from gigacast.lake.model.resolve import DEFAULT_MODEL
 from gigacast.lake.plan.discovery import Selection
-from gigacast.series.source import ColumnNames, DuplicatePolicy, TimestampUnit
+from gigacast.series.csv.dialect import CsvOptions
+from gigacast.series.source import (
+    Aggregate,
+    Aggregation,
+    ColumnNames,
+    DuplicatePolicy,
+    PartialBins,
+    ReadOptions,
+    TimestampUnit,
+)
 from gigacast.storage.store import StoreAddress
 
 Layout = Literal["long", "wide"]
@@ -82,6 +91,11 @@ class Method:
     duplicates, duplicate_share
         See `ReadOptions`. The share is not part of the spec: it decides only which partitions are
         refused.
+    aggregate, partial_bins, zone
+        Aggregation of rows into the calendar bins of the frequency, see `Aggregation`; none by
+        default.
+    csv : CsvOptions
+        Parts of the dialect of CSV files that are named.
     """
 
     horizon: int | None = None
@@ -102,6 +116,30 @@ class Method:
     unsupported_covariates: Literal["error", "ignore"] = "error"
     duplicates: DuplicatePolicy | None = None
     duplicate_share: float = 0.01
+    csv: CsvOptions = field(default_factory=CsvOptions)
+    aggregate: Aggregate | None = None
+    partial_bins: PartialBins = "drop"
+    zone: str | None = None
+
+    @property
+    def aggregation(self) -> Aggregation | None:
+        """How rows are aggregated; ``None`` if they are not."""
+        if self.aggregate is None:
+            return None
+        return Aggregation(self.aggregate, self.partial_bins, self.zone)
+
+    @property
+    def reading(self) -> ReadOptions:
+        """How series are read, whatever is done with them; every job adds its own options."""
+        return ReadOptions(
+            columns=self.columns,
+            freq=self.frequency,
+            timestamp_unit=self.timestamp_unit,
+            duplicates=self.duplicates,
+            duplicate_share=self.duplicate_share,
+            csv=self.csv,
+            aggregation=self.aggregation,
+        )
 
     def options(self, horizon: int, batch_size: int | None) -> ForecastOptions:
         """Return the options of a forecaster for a partition.

@@ -3,11 +3,23 @@
 Other settings must stay out of it: a new digest makes every user forecast all partitions again.
 """
 
+import json
+from dataclasses import replace
+from typing import get_args
+
 from gigacast.core.partition.spec import Spec
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
+from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.zone import check_zone
+from gigacast.errors import CorruptedFileError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.job.forecast_job import Method
 from gigacast.lake.plan.discovery import Selection
+from gigacast.series.source import Aggregate
 
+AGGREGATION = "gigacast.aggregate"
+"""Key of the metadata of forecasts whose rows were aggregated."""
 FORMAT_REVISION = 1
 """Part of the spec. Raise it when the same settings start to give other rows or columns."""
 
@@ -52,6 +64,8 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             "layout": method.layout,
             **_covariate_fields(method),
             **_duplicate_fields(method),
+            **_csv_fields(method),
+            **aggregation_fields(method),
         },
     )
 
@@ -70,6 +84,61 @@ def _covariate_fields(method: Method) -> dict[str, object]:
     if method.joint_targets:
         fields["joint_targets"] = True
     return fields
+
+
+def _csv_fields(method: Method) -> dict[str, object]:
+    """Return the spec field for the dialect of CSV. Empty if nothing of it is named."""
+    return {"csv": method.csv.named} if method.csv.named else {}
+
+
+def aggregation_fields(method: Method) -> dict[str, object]:
+    """Return the spec field for the aggregation of rows. Empty without one."""
+    how, bins = method.aggregation, method.frequency
+    if how is None or bins is None:
+        return {}
+    # The anchor is no part of the frequency's own field: it only matters to bins.
+    return {"aggregate": [how.how, bins.anchored_alias, how.partial, how.zone]}
+
+
+def aggregation_text(method: Method) -> str | None:
+    """Return the aggregation as text for the metadata of forecasts; ``None`` without one."""
+    fields = aggregation_fields(method)
+    return json.dumps(fields["aggregate"]) if fields else None
+
+
+def with_aggregation(method: Method, text: bytes, name: str) -> Method:
+    """Return a method with the aggregation in the metadata of a forecast.
+
+    Parameters
+    ----------
+    method : Method
+    text : bytes
+        Text of `aggregation_text`.
+    name : str
+        Name of the forecast, for error messages.
+
+    Raises
+    ------
+    CorruptedFileError, ConfigError
+        If it is none.
+    """
+    source = Source(name, CorruptedFileError)
+    fields = decode_json(text, source)
+    is_known = isinstance(fields, list) and len(fields) == 4 and fields[0] in get_args(Aggregate)
+    texts = fields[1:3] if is_known else []
+    if not is_known or not all(isinstance(part, str) for part in texts):
+        raise CorruptedFileError(
+            f"{name}: its metadata names an unknown aggregation", hint="forecast it again"
+        )
+    how, bins, partial, zone = fields
+    check_zone(zone if zone is None else str(zone))
+    return replace(
+        method,
+        frequency=Frequency.parse(bins),
+        aggregate=how,
+        partial_bins="keep" if partial == "keep" else "drop",
+        zone=zone,
+    )
 
 
 def _duplicate_fields(method: Method) -> dict[str, object]:

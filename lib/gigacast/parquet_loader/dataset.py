@@ -1,6 +1,6 @@
 """The data sets of `ParquetDataLoader`: rows in the order of time, and statistics of loading."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,14 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
 from gigacast.forecasting.history import pad_contexts, read_contexts
 from gigacast.parquet_loader.discovery import ParquetFileInfo
-from gigacast.series.source import ColumnNames, ReadOptions, SeriesSource
+from gigacast.series.source import (
+    Aggregate,
+    Aggregation,
+    ColumnNames,
+    PartialBins,
+    ReadOptions,
+    SeriesSource,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,11 @@ class LoadedDataset:
         return self.table.to_pandas()
 
     def contexts(
-        self, context_length: int | None = None, freq: Frequency | str | None = None
+        self,
+        context_length: int | None = None,
+        freq: Frequency | str | None = None,
+        aggregate: Aggregate | None = None,
+        partial_bins: PartialBins = "drop",
     ) -> FloatArray:
         """Return the targets as contexts of a model, regularised as the forecasting job does it.
 
@@ -117,6 +128,11 @@ class LoadedDataset:
             Maximum number of steps, the latest ones; the number of rows by default.
         freq : str, optional
             Frequency of the steps; inferred by default.
+        aggregate : str, optional
+            Value of the calendar bins of ``freq``, as ``sum`` or ``mean``, made of finer rows; they
+            are refused by default.
+        partial_bins : {"drop", "keep"}
+            Treatment of the first and last bin that the rows do not cover.
 
         Returns
         -------
@@ -124,6 +140,8 @@ class LoadedDataset:
             A single series, or N series (by item and target), left-padded with NaN.
         """
         options = self.read_options(context_length, freq)
+        if aggregate is not None:
+            options = replace(options, aggregation=Aggregation(aggregate, partial_bins))
         series = [values for batch in read_contexts([self.source()], options) for values in batch]
         # A single series keeps its plain form [T], as models take it.
         return series[0] if len(series) == 1 else pad_contexts(series)

@@ -13,7 +13,8 @@ from gigacast.errors import ConfigError
 from gigacast.parquet_loader.column import ColumnChoice
 from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
 from gigacast.parquet_loader.discovery import ParquetFileInfo
-from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
+from gigacast.series.csv.dialect import CsvOptions
+from gigacast.series.formats import Limits, OpenTable, open_table, read_batches, with_numbers
 from gigacast.series.source import ColumnNames, SeriesSource
 from gigacast.storage.parquet.read import open_object, open_parquet, translated_parquet
 from gigacast.storage.parquet.scan import Scan, ScanStats, scan_parquet
@@ -72,15 +73,22 @@ class FileRows:
     inputs : Store
     budget : MemoryBudget
     cache : TableCache, optional
+    csv : CsvOptions, optional
+        Parts of the dialect of CSV that are named; all are found for each file by default.
     """
 
     def __init__(
-        self, inputs: Store, budget: MemoryBudget, cache: TableCache | None = None
+        self,
+        inputs: Store,
+        budget: MemoryBudget,
+        cache: TableCache | None = None,
+        csv: CsvOptions | None = None,
     ) -> None:
         self.stats = LoadStats()
         self._inputs = inputs
         self._budget = budget
         self._cache = cache
+        self._csv = csv or CsvOptions()
         self._lock = Lock()
 
     def schema(self, info: ParquetFileInfo, choice: ColumnChoice) -> pa.Schema | None:
@@ -131,7 +139,7 @@ class FileRows:
         """
         # JSON and CSV are always read completely, whatever number of rows would suffice.
         is_complete = since is None and (last_rows is None or not info.is_parquet)
-        if is_complete and (cached := self._cached(info, columns.all)) is not None:
+        if is_complete and (cached := self._cached(info, self._part(columns))) is not None:
             self._budget.add(cached.nbytes)
             return cached
         if info.is_parquet and last_rows is not None and since is None:
@@ -139,7 +147,7 @@ class FileRows:
         else:
             table = self._read_batches(info, columns, since)
         if is_complete:  # parts of a file are not cached: another request needs other parts
-            self._keep(info, columns.all, table)
+            self._keep(info, self._part(columns), table)
         return table
 
     def batches(
@@ -162,7 +170,8 @@ class FileRows:
         opened = self._open_text(info, names)
         if opened is not None:
             present = [name for name in columns.all if name in opened.schema.names]
-            yield from read_batches(opened, present, Limits(batch_rows, _TEXT_MEMORY_BYTES))
+            read = with_numbers(opened, present)
+            yield from read_batches(read, present, Limits(batch_rows, _TEXT_MEMORY_BYTES))
         self._count(files=1)
 
     def _parquet_batches(
@@ -212,7 +221,12 @@ class FileRows:
     def _open_text(self, info: ParquetFileInfo, names: ColumnNames) -> OpenTable | None:
         opening = partial(open_object, self._inputs, _meta(info))
         source = SeriesSource(opening, info.extension, info.key)
-        return open_table(source, names, Limits(_BATCH_ROWS, _TEXT_MEMORY_BYTES))
+        return open_table(source, names, Limits(_BATCH_ROWS, _TEXT_MEMORY_BYTES), self._csv)
+
+    def _part(self, columns: LoadColumns) -> object:
+        """Return the name of these columns in the cache."""
+        # A named dialect gives other rows of the same bytes.
+        return [columns.all, self._csv.named] if self._csv.named else columns.all
 
     # -- cache and statistics ----------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
@@ -35,6 +35,7 @@ from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.parquet_loader.file import FileRows, MemoryBudget
 from gigacast.parquet_loader.process import Processing, process_rows
 from gigacast.parquet_loader.rows import sort_rows
+from gigacast.series.csv.dialect import CsvOptions
 from gigacast.storage.parquet.table_cache import TableCache
 from gigacast.storage.prefetch import Prefetched
 from gigacast.storage.store import Store
@@ -55,11 +56,14 @@ class LoadResources:
         Number of files read at a time.
     chunk_rows : int
         Maximum rows of a chunk.
+    csv : CsvOptions
+        Parts of the dialect of CSV files that are named.
     """
 
     memory_limit_bytes: int = 1 << 30
     workers: int = 4
     chunk_rows: int = 1 << 20
+    csv: CsvOptions = field(default_factory=CsvOptions)
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class RowLoader:
         """
         started = time.perf_counter()
         budget = MemoryBudget(self._resources.memory_limit_bytes, request.symbol)
-        files = FileRows(self._inputs, budget, self._cache)
+        files = FileRows(self._inputs, budget, self._cache, self._resources.csv)
         with _pinned(request.symbol):
             columns = _settle(files, request)
             tables, dropped = self._read_all(files, columns, request)
@@ -150,7 +154,8 @@ class RowLoader:
         ------
         InputChangedError, DataError, StorageError
         """
-        files = FileRows(self._inputs, MemoryBudget(None, request.symbol))
+        budget = MemoryBudget(None, request.symbol)
+        files = FileRows(self._inputs, budget, csv=self._resources.csv)
         with _pinned(request.symbol):
             columns = _settle(files, request)
             with Prefetched(self._chunks(files, columns, request), 1) as chunks:

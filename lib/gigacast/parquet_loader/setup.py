@@ -20,6 +20,7 @@ from gigacast.parquet_loader.ledger import ProcessedLedger
 from gigacast.parquet_loader.load import LoadResources, RowLoader
 from gigacast.parquet_loader.process import Processing
 from gigacast.parquet_loader.session import SessionLog
+from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.assembly import addresses
 from gigacast.settings.loader import ParquetLoaderSettings
@@ -173,6 +174,7 @@ def _resources_of(config: ParquetLoaderSettings) -> LoadResources:
         performance.memory_limit,
         performance.n_workers if performance.use_parallel else 1,
         config.processing.chunk_size,
+        CsvOptions(**config.csv.model_dump()),
     )
 
 

@@ -119,6 +119,10 @@ class PartitionFile:
         self.item_id, self.timestamp = recognise_keys(self.schema, reading.columns, self._key)
         self._check_size()
 
+    def with_rows(self, file: pq.ParquetFile) -> "PartitionFile":
+        """Return the partition with other rows, made of its own."""
+        return PartitionFile(file, self._store, self.task, self._reading)
+
     def _check_size(self) -> None:
         needed, limit = self.rows * ROW_BYTES, self._reading.memory_limit_bytes
         if needed > limit:

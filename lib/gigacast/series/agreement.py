@@ -6,17 +6,18 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from gigacast.core.series.batch import wide_type
-from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.number import NumberRange
 from gigacast.core.time.zone import named_zone
 from gigacast.errors import SchemaError
 from gigacast.series.columns import is_category_type, is_list_type
+from gigacast.series.csv.read import check_same_form
 from gigacast.series.decode import Decoder
-from gigacast.series.formats import Limits, OpenTable
+from gigacast.series.formats import Limits, OpenTable, read_batches
 from gigacast.series.identity import id_type
 from gigacast.series.scan import scan
 from gigacast.series.source import ReadOptions
-from gigacast.series.timestamp import Clock, clock_of, widened
+from gigacast.series.timestamp import Clock, clock_of, is_text, widened
+from gigacast.series.timestamp_text import has_offsets
 from gigacast.series.value import CategoryCodes
 
 _UNNAMED = "series"
@@ -46,16 +47,19 @@ def agree(tables: Sequence[OpenTable], options: ReadOptions, limits: Limits) -> 
     SchemaError
         If a source differs; the message names it.
     """
+    check_same_form([table.csv for table in tables if table.csv is not None])
     targets = _agreed_targets(tables)
     kind = _agreed_id_type(tables)
     item_id = options.item_id or _UNNAMED
     scanned = scan(tables, kind, item_id, limits, has_unit=options.timestamp_unit is not None)
     clock = _agreed_clock(tables, options, scanned.numbers)
-    _check_frequency(tables, options.freq, clock)
-    clock = Clock(_output_type(clock.output_type, options), clock.unit)
+    _check_frequency(tables, options, clock)
+    clock = Clock(
+        _output_type(_zoned(clock.output_type, tables, options, limits), options), clock.unit
+    )
     covariates = tables[0].layout.covariates
     codes = {name: CategoryCodes() for name in covariates if _agreed_category(tables, name)}
-    decoder = Decoder(kind, clock, targets, item_id, options.freq, covariates, codes)
+    decoder = Decoder(kind, clock, targets, item_id, options.rows_freq, covariates, codes)
     return Agreement(decoder, scanned.contiguous)
 
 
@@ -147,6 +151,27 @@ def _output_type(kind: pa.DataType, options: ReadOptions) -> pa.DataType:
     return kind if options.freq is None else widened(kind, options.freq)
 
 
+def _zoned(
+    kind: pa.DataType, tables: Sequence[OpenTable], options: ReadOptions, limits: Limits
+) -> pa.DataType:
+    """Return the output type with the zone in which bins are cut, if one is named."""
+    zone = options.aggregation.zone if options.aggregation is not None else None
+    if zone is None or not pa.types.is_timestamp(kind):
+        return kind
+    # Times without a zone are wall time, in whichever zone. Texts with an offset are moments.
+    is_moment = kind.tz is not None or any(_has_offsets(table, limits) for table in tables)
+    return pa.timestamp(kind.unit, zone) if is_moment else kind
+
+
+def _has_offsets(table: OpenTable, limits: Limits) -> bool:
+    """Check whether the first timestamps are texts with an offset from UTC."""
+    name = table.layout.timestamp
+    if not is_text(_time_type(table)) or is_list_type(table.schema.field(name).type):
+        return False
+    batch = next(read_batches(table, [name], limits), None)
+    return batch is not None and has_offsets(batch.column(name))
+
+
 def _zone(clock: Clock) -> str | None:
     return named_zone(clock.output_type)
 
@@ -156,8 +181,8 @@ def _time_type(table: OpenTable) -> pa.DataType:
     return kind.value_type if is_list_type(kind) else kind
 
 
-def _check_frequency(tables: Sequence[OpenTable], freq: Frequency | None, clock: Clock) -> None:
-    name = tables[0].source.name
+def _check_frequency(tables: Sequence[OpenTable], options: ReadOptions, clock: Clock) -> None:
+    name, freq = tables[0].source.name, options.freq
     if freq is not None and (freq.kind == "steps") != clock.counts_steps:
         content = "plain numbers" if clock.counts_steps else "times"
         raise SchemaError(
@@ -169,9 +194,11 @@ def _check_frequency(tables: Sequence[OpenTable], freq: Frequency | None, clock:
         has_starts = table.layout.kind == "list" and not is_list_type(
             table.schema.field(table.layout.timestamp).type
         )
-        if has_starts and table.layout.freq is None and freq is None and not clock.counts_steps:
+        has_freq = table.layout.freq is not None or options.rows_freq is not None
+        if has_starts and not has_freq and not clock.counts_steps:
+            hint = "set freq" if freq is None else "write the frequency of each list beside it"
             raise SchemaError(
-                f"{table.source.name}: the lists have a start but no frequency", hint="set freq"
+                f"{table.source.name}: the lists have a start but no frequency", hint=hint
             )
 
 

@@ -322,3 +322,8 @@ def _is_target_type(kind: pa.DataType) -> bool:
 
 def _is_text_or_code(kind: pa.DataType) -> bool:
     return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
+
+def is_id_name(name: str) -> bool:
+    """Check whether a column of this name is recognised as item ids."""
+    return name.lower() in {*_IDS[0], *_IDS[1]}

@@ -33,10 +33,12 @@ def settle_duplicates(
     categories: Mapping[str, CategoryCodes],
     policy: DuplicatePolicy | None,
     stats: ReadStats,
+    *,
+    averages: bool = False,
 ) -> ItemRows:
     """Count conflicting rows, and return the items with one row per time if the policy makes one.
 
-    Means are not made here: those of rows that share a step of the grid include them.
+    Means are only made if requested: on a grid, those of rows that share a step include them.
 
     Parameters
     ----------
@@ -50,6 +52,8 @@ def settle_duplicates(
         Policy of the settings.
     stats : ReadStats
         Updated: ``conflicts``, ``compared``, ``sample``.
+    averages : bool
+        Whether rows of one time are averaged if no other policy is chosen.
     """
     stats.compared += len(items.times)
     first = first_of_times(items.times, items.offsets)
@@ -62,10 +66,11 @@ def settle_duplicates(
     stats.conflicts += int(repeats[is_conflict].sum())
     if stats.sample is None and is_conflict.any():
         stats.sample = _sample(items, starts[is_conflict])
-    if policy not in {"sum", "last", "first"}:
+    chosen = policy if policy in {"sum", "last", "first"} else "mean"
+    if chosen == "mean" and not averages:
         return items
     values = tuple(
-        _reduce(values, starts, policy, categories.get(name))
+        _reduce(values, starts, chosen, categories.get(name))
         for name, values in zip(columns, named, strict=True)
     )
     # If rows disagree about the frequency of their item, the greatest packed number wins.
@@ -140,12 +145,16 @@ def _sample(items: ItemRows, rows: IntArray) -> ConflictSample:
 
 
 def _reduce(
-    values: RealArray, starts: IntArray, policy: DuplicatePolicy, codes: CategoryCodes | None
+    values: RealArray, starts: IntArray, policy: str, codes: CategoryCodes | None
 ) -> RealArray:
-    if policy != "sum":
-        return _pick(values, starts, last=policy == "last")
+    if policy in {"last", "first"}:
+        return pick(values, starts, last=policy == "last")
     if codes is None:
-        return _sums(values, starts)
+        sums = sums_of(values, starts)
+        if policy == "sum":
+            return sums
+        # Without a value a sum is NaN, and so is its mean.
+        return sums / np.maximum(np.add.reduceat(~np.isnan(values), starts, dtype=np.int64), 1)
     # There is no sum of categories: as for means, the last text by name stays.
     order = np.lexsort((codes.ranks(values), _groups(starts, len(values))))
     ends = np.append(starts[1:], len(values)) - 1
@@ -153,7 +162,7 @@ def _reduce(
     return latest
 
 
-def _pick(values: RealArray, starts: IntArray, *, last: bool) -> RealArray:
+def pick(values: RealArray, starts: IntArray, *, last: bool) -> RealArray:
     """Return the last (or first) value of each group that is not NaN."""
     rows = np.arange(len(values), dtype=np.int64)
     missing = np.isnan(values)
@@ -166,7 +175,8 @@ def _pick(values: RealArray, starts: IntArray, *, last: bool) -> RealArray:
     return picked
 
 
-def _sums(values: RealArray, starts: IntArray) -> DoubleArray:
+def sums_of(values: RealArray, starts: IntArray) -> DoubleArray:
+    """Return the sum of each group without NaN; NaN for groups of NaN only."""
     # Sums of floats depend on the order of the terms. Sorted by value they are the same for any
     # order of rows.
     order = np.lexsort((values, _groups(starts, len(values))))

@@ -176,7 +176,9 @@ def _count(
         return
     own = find_frequencies(items.take_runs(chosen), steps=freq.kind == "steps")
     # Sparse rows on the grid itself, such as those of days with a sale, are not coarser.
-    coarser = [_length(frequency) * 10 > _length(freq) * 19 for frequency in own.frequencies]
+    coarser = [
+        typical_length(frequency) * 10 > typical_length(freq) * 19 for frequency in own.frequencies
+    ]
     is_named = np.array([*coarser, False])[own.codes]
     stats.coarser_items += int(np.count_nonzero(is_named[len(example) :]))
     is_named[: len(example)] = own.codes[: len(example)] >= 0
@@ -184,7 +186,7 @@ def _count(
         stats.rows_freq = own.frequencies[own.codes[is_named][0]].alias
 
 
-def _length(frequency: Frequency) -> int:
+def typical_length(frequency: Frequency) -> int:
     """Return the typical length of a step, in the unit of the times."""
     units = {"months": 30 * DAY_US, "business": DAY_US}
     return frequency.count * units.get(frequency.kind, 1)

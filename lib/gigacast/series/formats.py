@@ -4,30 +4,27 @@ Every format has a function for the schema and one for the record batches with s
 Parquet and CSV are streamed; JSON (lines, an array of records, or one object of columns) is read
 completely, up to the memory limit; so are pandas' ``split`` and ``table``. Errors of Arrow's
 readers are translated here.
-
-Arrow gives CSV columns the types of their first block. The result must not depend on the block
-size, so three types are fixed: ids are text (``001`` stays ``001``), timestamps are integers or
-text, and targets are float64.
 """
 
 import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from gigacast.core.column import INT96_UNIT, readable_as_codes
 from gigacast.core.plain import plain_batch, plain_schema
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
-from gigacast.series.columns import Layout, is_category_type, recognise
+from gigacast.series.columns import Layout, recognise
+from gigacast.series.csv.dialect import CsvOptions
+from gigacast.series.csv.layout import csv_types, numbers_of, recognise_csv
+from gigacast.series.csv.read import CsvForm, look_at, read_csv, read_head, settled
 from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
-from gigacast.series.timestamp import is_text, needs_range
+from gigacast.series.timestamp import is_text
 from gigacast.series.value import is_value_type
 
 _CSV_BLOCK = 8 * MEBIBYTE
@@ -81,6 +78,8 @@ class OpenTable:
         Size of the file; 0 if unknown.
     points_per_row : float
         Average number of elements per list.
+    csv : CsvForm, optional
+        Form of a CSV file.
     """
 
     source: SeriesSource
@@ -88,10 +87,21 @@ class OpenTable:
     layout: Layout
     size_bytes: int
     points_per_row: float
+    csv: CsvForm | None = None
 
 
-def open_table(source: SeriesSource, columns: ColumnNames, limits: Limits) -> OpenTable | None:
+def open_table(
+    source: SeriesSource, columns: ColumnNames, limits: Limits, csv: CsvOptions | None = None
+) -> OpenTable | None:
     """Read the schema of a source and recognise its layout. Return ``None`` without rows.
+
+    Parameters
+    ----------
+    source : SeriesSource
+    columns : ColumnNames
+    limits : Limits
+    csv : CsvOptions, optional
+        Parts of the dialect of CSV that are named; all are found for each file by default.
 
     Raises
     ------
@@ -100,16 +110,32 @@ def open_table(source: SeriesSource, columns: ColumnNames, limits: Limits) -> Op
     SchemaError
         If the columns are unusable.
     """
+    if source.format == "csv":
+        return _open_csv(source, columns, limits, csv or CsvOptions())
     with _translated(source), _opened(source) as file:
         size_bytes = _size_of(file)
         shape = _SHAPES[source.format](file, limits)
     if shape.schema is None:
         return None
-    is_csv = source.format == "csv"
     schema = plain_schema(shape.schema)
-    layout = recognise(schema, columns, source.name, holds_text=is_csv)
-    schema = _csv_schema(schema, layout) if is_csv else schema
+    layout = recognise(schema, columns, source.name)
     return OpenTable(source, schema, layout, size_bytes, shape.points_per_row)
+
+
+def with_numbers(table: OpenTable, columns: Sequence[str]) -> OpenTable:
+    """Return a table whose columns of numbers, besides targets and covariates, can be read too.
+
+    Raises
+    ------
+    SchemaError
+        If more than one reading of numbers in CSV fits.
+    """
+    if table.csv is None:
+        return table
+    keys = {table.layout.item_id, table.layout.timestamp}
+    numbers = [n for n in columns if n not in keys and is_value_type(table.schema.field(n).type)]
+    form = settled(table.csv, numbers, [table.layout.timestamp])
+    return replace(table, csv=form)
 
 
 def read_batches(
@@ -172,8 +198,10 @@ def _translated(source: SeriesSource) -> Iterator[None]:
 
 
 _HINTS = {
+    "csv": "write the object again, exclude it, or name its form: --csv_separator, --csv_quote, "
+    "--csv_encoding",
     "json": "write records, a record per line, or an object of columns (pandas: "
-    'to_json(orient="records")), or exclude it'
+    'to_json(orient="records")), or exclude it',
 }
 
 
@@ -237,67 +265,35 @@ def _table_batches(
 # -- CSV -------------------------------------------------------------------------------------------
 
 
-def _csv_options(limits: Limits) -> pa_csv.ReadOptions:
-    return pa_csv.ReadOptions(block_size=max(64 << 10, min(_CSV_BLOCK, limits.memory_bytes // 16)))
+def _csv_block(limits: Limits) -> int:
+    return max(64 << 10, min(_CSV_BLOCK, limits.memory_bytes // 16))
 
 
-def _csv_shape(file: Any, limits: Limits) -> Shape:
-    # Arrow raises "empty file" for a CSV with only a header line.
-    header = _csv_header(file)
-    if header and b"\n" not in header:
-        return Shape(None)
-    reader = pa_csv.open_csv(file, read_options=_csv_options(limits))
-    has_rows = any(batch.num_rows for batch in reader)
-    return Shape(reader.schema if has_rows else None)
-
-
-def _csv_header(file: Any) -> bytes:
-    if not file.seekable():
-        return b""
-    start = bytes(file.read(64 << 10)).strip()
-    file.seek(0)
-    return start.replace(b"\r", b"\n")
-
-
-def _csv_schema(inferred: pa.Schema, layout: Layout) -> pa.Schema:
-    types = dict.fromkeys(layout.targets, pa.float64())
-    # A covariate whose first block is empty counts as categorical: text can hold numbers as well.
-    for name in layout.covariates:
-        is_number = is_value_type(kind := inferred.field(name).type)
-        categorical = is_category_type(kind) or not is_number or pa.types.is_null(kind)
-        types[name] = pa.string() if categorical else pa.float64()
-    kind = inferred.field(layout.timestamp).type
-    types[layout.timestamp] = kind if needs_range(kind) else pa.string()
-    if layout.item_id:
-        types[layout.item_id] = pa.string()
-    return pa.schema([field.with_type(types.get(field.name, field.type)) for field in inferred])
+def _open_csv(
+    source: SeriesSource, columns: ColumnNames, limits: Limits, csv: CsvOptions
+) -> OpenTable | None:
+    with _translated(source), _opened(source) as file:
+        size_bytes = _size_of(file)
+        start = read_head(file)
+        # A pipe is opened again; every other file is read once more from its start.
+        content = file if file.seekable() and file.seek(0) == 0 else source.open()
+        form = look_at(content, start, csv, _csv_block(limits), source.name)
+        if form is None:
+            return None
+        layout = recognise_csv(form, columns)
+        schema = csv_types(form.schema, layout)
+        form = settled(form, numbers_of(schema, layout), [layout.timestamp])
+    return OpenTable(source, schema, layout, size_bytes, 1.0, form)
 
 
 def _csv_batches(
     file: Any, table: OpenTable, columns: Sequence[str], limits: Limits
 ) -> Iterator[pa.RecordBatch]:
-    convert = pa_csv.ConvertOptions(
-        include_columns=list(columns),
-        column_types={name: table.schema.field(name).type for name in columns},
-        # The words for missing numbers, as NA or null, are ids and categories like any other.
-        strings_can_be_null=False,
-    )
-    reader = pa_csv.open_csv(file, read_options=_csv_options(limits), convert_options=convert)
-    for batch in reader:
-        cleaned = _empty_as_null(batch)
-        for start in range(0, cleaned.num_rows, limits.batch_rows):
-            yield cleaned.slice(start, limits.batch_rows)
-
-
-def _empty_as_null(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch in which empty texts are missing ones."""
-    columns = []
-    for column in batch.columns:
-        is_empty = pc.equal(column, "") if pa.types.is_string(column.type) else None
-        if is_empty is not None and pc.any(is_empty).as_py():
-            column = pc.if_else(is_empty, pa.scalar(None, pa.string()), column)  # noqa: PLW2901
-        columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+    assert table.csv is not None  # noqa: S101 - every table of CSV is opened with its form
+    types = {name: table.schema.field(name).type for name in columns}
+    for batch in read_csv(file, table.csv, types, _csv_block(limits)):
+        for start in range(0, batch.num_rows, limits.batch_rows):
+            yield batch.slice(start, limits.batch_rows)
 
 
 # -- JSON ------------------------------------------------------------------------------------------
@@ -372,7 +368,6 @@ def _json_batches(
 
 _SHAPES = {
     "parquet": _parquet_shape,
-    "csv": _csv_shape,
     "json": _json_shape,
     "table": _table_shape,
 }

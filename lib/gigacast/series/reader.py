@@ -22,7 +22,9 @@ import numpy as np
 import pyarrow as pa
 
 from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
+from gigacast.core.time.bins import Bins
 from gigacast.errors import SchemaError
+from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
 from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart
 from gigacast.series.complete import Carry, SortPlan, complete_items, sorted_items
@@ -38,6 +40,9 @@ _MAX_BATCH_ROWS = 1 << 18
 _MIN_BATCH_ROWS = 1 << 10
 _BATCH_SHARE = 16  # 1/16 of the memory for a batch's rows, so that what is made of them fits too
 _HOLD_SHARE = 8  # 1/8 of the memory for rows to sort: grouping needs about five times as much
+
+
+_UNBOUNDED = 1 << 40  # steps of context where no row is too old
 
 
 class SeriesReader:
@@ -65,7 +70,8 @@ class SeriesReader:
     def rows(self) -> Iterator[tuple[ItemRows, tuple[str, ...]]]:
         """Yield runs of rows as they come, with the names of their targets.
 
-        Nothing is sorted, filled, averaged or trimmed; rows without an item are dropped.
+        Nothing is sorted, filled, averaged or trimmed; rows without an item are dropped. If rows
+        are aggregated, complete items with a row per bin are returned instead, times in UTC.
 
         Raises
         ------
@@ -73,15 +79,25 @@ class SeriesReader:
         """
         self.stats = ReadStats()
         limits = Limits(_batch_rows(self._options, 1), self._options.memory_limit_bytes)
-        opened = [open_table(source, self._options.columns, limits) for source in self._sources]
-        tables = [table for table in opened if table is not None]
+        tables = self._open(limits)
         if tables:
             with _decoding(tables[0].source.name):
                 agreement = agree(tables, self._options, limits)
             targets = agreement.decoder.targets
-            for part in self._parts(tables, agreement):
+            for part in self._raw_rows(tables, agreement):
                 # Covariates, and the frequencies that lists state, are columns of values as well.
                 yield replace(part, values=part.values[: len(targets)]), targets
+
+    def _raw_rows(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
+        """Yield rows as they come, or a row per bin if they are aggregated."""
+        if self._options.aggregation is None:
+            yield from self._parts(tables, agreement)
+            return
+        rules = replace(self._rules(agreement), context_length=_UNBOUNDED)
+        items = self._complete_items(tables, agreement, _UNBOUNDED)
+        for part in self._cut_items(items, rules):
+            yield in_utc(aggregate(part, rules, self.stats), rules)
+        self.check_conflicts()
 
     def __iter__(self) -> Iterator[SeriesBatch]:
         """Yield the batches.
@@ -97,15 +113,16 @@ class SeriesReader:
         """
         self.stats = ReadStats()
         limits = Limits(_batch_rows(self._options, 1), self._options.memory_limit_bytes)
-        opened = [open_table(source, self._options.columns, limits) for source in self._sources]
-        tables = [table for table in opened if table is not None]
+        tables = self._open(limits)
         if not any(table.source.primary for table in tables):
             return
         self.stats.bytes_read = sum(table.size_bytes for table in tables)
         with _decoding(tables[0].source.name):
             agreement = agree(tables, self._options, limits)
         self._search = partial(find_apart, tables, agreement.decoder, limits)
-        items = self._complete_items(tables, agreement)
+        # Bins at both ends may be dropped, and the context has all steps nevertheless.
+        spare = SPARE_BINS if self._options.aggregation is not None else 0
+        items = self._complete_items(tables, agreement, self._options.context_length + spare)
         # Targets that are forecast jointly must be in the same batch, so no item is divided.
         per_item = len(agreement.decoder.targets) if self._options.joint else 1
         size = max(1, self._options.batch_series // per_item) * per_item
@@ -113,6 +130,12 @@ class SeriesReader:
         _check_keys(self.stats, tables[0])
         self.check_conflicts()
         check_fit(self.stats, self._options.freq, self._sources[0].name)
+
+    def _open(self, limits: Limits) -> list[OpenTable]:
+        """Open the sources that have rows."""
+        columns, csv = self._options.columns, self._options.csv
+        opened = [open_table(source, columns, limits, csv) for source in self._sources]
+        return [table for table in opened if table is not None]
 
     def check_conflicts(self) -> None:
         """Refuse the sources if too many of the rows so far conflict.
@@ -131,21 +154,21 @@ class SeriesReader:
             raise conflict_error(own.name, stats, self._search(stats.sample))
 
     def _complete_items(
-        self, tables: Sequence[OpenTable], agreement: Agreement
+        self, tables: Sequence[OpenTable], agreement: Agreement, context_length: int
     ) -> Iterator[ItemRows]:
         options, stats = self._options, self.stats
         continues = bool(options.columns.known_covariates)
         targets = len(agreement.decoder.targets) if continues else 0
         parts = self._parts(tables, agreement)
         if agreement.contiguous:
-            carry = Carry(options.context_length, options.freq, stats, targets)
+            carry = Carry(context_length, options.freq, stats, targets)
             yield from complete_items(parts, carry)
             return
         stats.path = "sorted_in_memory"
         plan = SortPlan(
             options.memory_limit_bytes // _HOLD_SHARE,
             options.spill_dir,
-            options.context_length,
+            context_length,
             options.freq,
             targets,
         )
@@ -169,9 +192,12 @@ class SeriesReader:
                 self.stats.timed_rows += int(np.count_nonzero(part.times != NO_TIME))
                 yield part
 
-    def _regular(self, items: Iterable[ItemRows], agreement: Agreement) -> Iterator[SeriesBatch]:
+    def _rules(self, agreement: Agreement) -> GridRules:
         options, decoder = self._options, agreement.decoder
-        rules = GridRules(
+        freq = options.freq
+        if freq is not None and options.aggregation is not None:
+            freq = Bins(freq).step
+        return GridRules(
             clock=decoder.clock,
             columns=decoder.columns,
             targets=len(decoder.targets),
@@ -179,25 +205,35 @@ class SeriesReader:
             continues=bool(options.columns.known_covariates),
             context_length=options.context_length,
             min_length=options.min_length,
-            freq=options.freq,
+            freq=freq,
             duplicates=options.duplicates,
             horizon=options.horizon,
+            aggregation=options.aggregation,
         )
-        rows = _batch_rows(options, len(rules.columns))
+
+    def _cut_items(self, items: Iterable[ItemRows], rules: GridRules) -> Iterator[ItemRows]:
+        """Yield the items of primary sources, in parts of bounded size."""
+        rows = _batch_rows(self._options, len(rules.columns))
         for complete in items:
             primary = complete
             if not complete.primary.all():
                 primary = complete.take_runs(np.flatnonzero(complete.primary))
-            for part in _cut(primary, rows):
-                batch = regularise(part, rules, self.stats)
-                # A share is only known at the end, but a single conflict is enough for "error".
-                if options.duplicates == "error" and self.stats.conflicts:
-                    return
-                if decoder.covariates or options.joint:
-                    batch = split_covariates(
-                        batch, rules.targets, options.columns, options.horizon, decoder.categories
-                    )
-                yield batch
+            yield from _cut(primary, rows)
+
+    def _regular(self, items: Iterable[ItemRows], agreement: Agreement) -> Iterator[SeriesBatch]:
+        options, decoder, rules = self._options, agreement.decoder, self._rules(agreement)
+        for rows in self._cut_items(items, rules):
+            # Before anything else sees the series.
+            part = rows if options.aggregation is None else aggregate(rows, rules, self.stats)
+            batch = regularise(part, rules, self.stats)
+            # A share is only known at the end, but a single conflict is enough for "error".
+            if options.duplicates == "error" and self.stats.conflicts:
+                return
+            if decoder.covariates or options.joint:
+                batch = split_covariates(
+                    batch, rules.targets, options.columns, options.horizon, decoder.categories
+                )
+            yield batch
 
 
 def _check_keys(stats: ReadStats, table: OpenTable) -> None:

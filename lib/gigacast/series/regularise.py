@@ -41,7 +41,7 @@ from gigacast.series.grid import (
 from gigacast.series.inference import Inferred
 from gigacast.series.rows import ItemRows
 from gigacast.series.segment import count_segments, offsets_of, take_ranges
-from gigacast.series.source import DuplicatePolicy, ReadStats
+from gigacast.series.source import Aggregation, DuplicatePolicy, ReadStats
 from gigacast.series.timestamp import Clock
 from gigacast.series.value import CategoryCodes
 
@@ -77,6 +77,9 @@ class GridRules:
         Value at a time of which several rows say different ones; their mean by default.
     horizon : int
         Steps ahead of which the timestamps will be needed.
+    aggregation : Aggregation, optional
+        How the rows were aggregated. Items then have one row per bin of ``freq``, and times in wall
+        time if the frequency is, else in UTC.
     """
 
     clock: Clock
@@ -89,6 +92,7 @@ class GridRules:
     freq: Frequency | None
     duplicates: DuplicatePolicy | None = None
     horizon: int = 0
+    aggregation: Aggregation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +116,17 @@ def regularise(items: ItemRows, rules: GridRules, stats: ReadStats) -> SeriesBat
     items = sort_times(items)
     ending = rules.targets if rules.continues else 0
     items = keep_tail(items, rules.context_length, rules.freq, ending)
-    # Before clocks are changed: in wall time the hour that clocks repeat would look conflicting.
-    items = settle_duplicates(items, rules.columns, rules.categories, rules.duplicates, stats)
     stated = _stated(items, rules)
-    items, in_utc = to_own_clock(items, rules.clock.zone, stated)
+    if rules.aggregation is not None and rules.freq is not None:
+        zoned = rules.clock.zone is not None and not rules.freq.in_wall_time
+        in_utc = np.full(len(items), zoned)
+    else:
+        # In UTC still: in wall time the hour that clocks repeat would look conflicting.
+        items = settle_duplicates(items, rules.columns, rules.categories, rules.duplicates, stats)
+        items, in_utc = to_own_clock(items, rules.clock.zone, stated)
     inferred = stated or find_frequencies(items, steps=rules.clock.counts_steps)
-    inferred = drop_misfits(items, inferred, None if rules.freq is None else stats)
+    is_of_rows = rules.freq is not None and rules.aggregation is None
+    inferred = drop_misfits(items, inferred, stats if is_of_rows else None)
     inferred = drop_endless(items, inferred, rules.horizon, rules.clock.end)
     ahead = steps_ahead(items, inferred, rules.targets) if rules.continues else 0
     windows = find_windows(items, inferred, rules.context_length + ahead, stats)

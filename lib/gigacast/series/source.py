@@ -10,10 +10,13 @@ import pyarrow as pa
 from gigacast.core.array import IntArray
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError
+from gigacast.series.csv.dialect import CsvOptions
 
 Format = Literal["parquet", "csv", "json", "table"]
 TimestampUnit = Literal["s", "ms", "us", "ns", "step"]
 DuplicatePolicy = Literal["mean", "sum", "last", "first", "error"]
+Aggregate = Literal["sum", "mean", "last", "first", "min", "max", "count"]
+PartialBins = Literal["drop", "keep"]
 ReadPath = Literal["sorted", "sorted_in_memory", "spilled"]
 
 MEBIBYTE = 1 << 20
@@ -79,6 +82,28 @@ class SeriesSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Aggregation:
+    """How rows are aggregated into calendar bins (`gigacast.core.time.bins`).
+
+    Parameters
+    ----------
+    how : str
+        Value of a bin: the ``sum``, ``mean``, ``min``, ``max``, ``first`` or ``last`` of the values
+        in it, or their number, ``count``.
+    partial : str
+        Whether the first and last bin of a series stay (``keep``) or not (``drop``) if the series
+        does not cover them.
+    zone : str, optional
+        Time zone whose days are cut; that of the timestamps by default. Timestamps without a zone
+        are wall time.
+    """
+
+    how: Aggregate
+    partial: PartialBins = "drop"
+    zone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReadOptions:
     """Options of the reader.
 
@@ -118,6 +143,11 @@ class ReadOptions:
         Share of conflicting rows up to which they are averaged by default.
     wide_times : bool
         Whether timestamps and dates are returned in microseconds, which hold any year and step.
+    csv : CsvOptions
+        Parts of the dialect of CSV that are named; all are found for each file by default.
+    aggregation : Aggregation, optional
+        How rows are aggregated into the calendar bins of ``freq``; they are the steps of the series
+        by default.
     """
 
     columns: ColumnNames = field(default_factory=ColumnNames)
@@ -135,8 +165,17 @@ class ReadOptions:
     duplicates: DuplicatePolicy | None = None
     duplicate_share: float = 0.01
     wide_times: bool = False
+    csv: CsvOptions = field(default_factory=CsvOptions)
+    aggregation: Aggregation | None = None
+
+    @property
+    def rows_freq(self) -> Frequency | None:
+        """Frequency of the rows, if it is given; that of bins says nothing about it."""
+        return self.freq if self.aggregation is None else None
 
     def __post_init__(self) -> None:
+        if self.aggregation is not None and self.freq is None:
+            raise ConfigError("aggregate: the bins have no frequency", hint="give --freq")
         names = ("context_length", "min_length", "batch_series", "memory_limit_bytes", "batch_rows")
         for name in names:
             if getattr(self, name) is not None and getattr(self, name) < 1:

@@ -37,6 +37,7 @@ _DIGITS = (
     r"(?:(?P<minute>\d{2})(?:(?P<second>\d{2})(?:[.,]?(?P<fraction>\d{1,9}))?)?)?" + _ZONE
 )
 _PATTERNS = (*(f"^{date}{_CLOCK}$" for date in _DATES), f"^{_DIGITS}$")
+_OFFSET = r"\d[Tt ].*(?:[Zz]|[+-]\d{2}:?(?:\d{2})?)\s*$"
 _BELOW_MICROSECOND = r"[.,]\d{6}\d*[1-9]"
 
 
@@ -73,6 +74,11 @@ def _parse_distinct(text: pa.Array, name: str) -> IntArray:
         raise too_fine(name)
     result: IntArray = times[encoded.indices.fill_null(len(distinct)).to_numpy()]
     return result
+
+
+def has_offsets(text: pa.Array) -> bool:
+    """Check whether a text is a time with ``Z`` or an offset from UTC."""
+    return bool(pc.any(pc.match_substring_regex(text, _OFFSET)).as_py())
 
 
 def too_fine(name: str) -> SchemaError:

@@ -12,14 +12,16 @@ from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.month import IntRange, MonthFilter
+from gigacast.core.time.zone import check_zone
 from gigacast.errors import ConfigError
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob, Method, ModelChoice, Resources, Synthetic
 from gigacast.lake.plan.discovery import Selection
+from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
 from gigacast.settings.load import DEFAULT_PRICES, load_prices
-from gigacast.settings.model import RunSettings, Settings
+from gigacast.settings.model import ForecastSettings, RunSettings, Settings
 from gigacast.storage.opening import unescape_file_url
 from gigacast.storage.store import StoreAddress
 
@@ -244,7 +246,9 @@ def method_of(settings: Settings) -> Method:
         ),
         frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
         timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,
+        csv=csv_of(settings),
     )
+    _check_bins(forecast)
     ambiguous = {*columns.past_covariates} & {*columns.known_covariates}
     if ambiguous:
         raise ConfigError(
@@ -254,6 +258,37 @@ def method_of(settings: Settings) -> Method:
     # before anything is read; the horizon may be open until a file's name is read.
     method.options(method.horizon or 1, None)
     return method
+
+
+def _check_bins(forecast: ForecastSettings) -> None:
+    """Check that the options of calendar bins make sense together.
+
+    Raises
+    ------
+    ConfigError
+        If bins have no frequency, are cut in an unknown zone, or are not asked for.
+    """
+    if forecast.aggregate is not None and not forecast.freq:
+        raise ConfigError(
+            "forecast.aggregate: the bins have no frequency", hint="give --freq, such as W or MS"
+        )
+    if forecast.zone is not None and forecast.aggregate is None:
+        raise ConfigError(
+            "forecast.zone: a zone only decides how --aggregate cuts bins",
+            hint="give --aggregate too, or write timestamps with their zone",
+        )
+    check_zone(forecast.zone)
+
+
+def csv_of(settings: Settings) -> CsvOptions:
+    """Return the parts of the dialect of CSV that the settings name.
+
+    Raises
+    ------
+    ConfigError
+        If a part is not possible.
+    """
+    return CsvOptions(**settings.parquet_loader.csv.model_dump())
 
 
 def shared_values(section: Section, job_value: type["DataclassInstance"]) -> dict[str, Any]:

@@ -80,8 +80,8 @@ TRAIN_SHARED = (
     *names_of("where"),
     *("years", "months", "symbol", "timeframe", "partition_by", "limit"),
     *("model", "model_version", "horizon", "context_length"),
-    *names_of("columns"),
-    *("freq", "duplicates", "min_length", "seed"),
+    *names_of("columns", "csv"),
+    *("freq", "aggregate", "partial_bins", "zone", "duplicates", "min_length", "seed"),
     *("device", "precision", "batch_size", "memory_limit"),
 )
 """Names of the settings that fine-tuning shares with forecasting."""

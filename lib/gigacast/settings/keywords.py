@@ -27,6 +27,9 @@ class Options(TypedDict, total=False):
     quantiles: Sequence[float]
     context_length: int
     freq: str
+    aggregate: str
+    partial_bins: str
+    zone: str
     layout: str
     min_length: int
     fallback: str
@@ -39,6 +42,13 @@ class Options(TypedDict, total=False):
     timestamp_column: str
     targets: str | Sequence[str]
     timestamp_unit: str
+    csv_separator: str
+    csv_decimal: str
+    csv_thousands: str
+    csv_quote: str
+    csv_encoding: str
+    csv_dates: str
+    csv_header: str
     joint_targets: bool
     missing_future: str
     unsupported_covariates: str

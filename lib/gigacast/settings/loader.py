@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from gigacast.core.partition.name import NAMED_PATTERN, PANEL_PATTERN
+from gigacast.series.csv.dialect import DateOrder, Header
 from gigacast.series.source import TimestampUnit
 from gigacast.settings.field import Section, option
 
@@ -154,6 +155,58 @@ class SchemaSettings(Section):
     timestamp_columns: Strings = option((), "Feature columns that hold timestamps.")
 
 
+class CsvSettings(Section):
+    """Dialect of CSV files; every part that is not named is found for each file."""
+
+    separator: str | None = option(
+        None,
+        "Character between fields, such as ';' or tab; found for each file by default.",
+        group="csv",
+        flag="csv_separator",
+        details="Commas, semicolons, tabs and bars are found.",
+    )
+    decimal: str | None = option(
+        None,
+        "Decimal mark of numbers: '.' or ','; found for each file by default.",
+        group="csv",
+        flag="csv_decimal",
+    )
+    thousands: str | None = option(
+        None,
+        "Mark between groups of three digits: '.', ',', a space, an apostrophe, or none; found by "
+        "default.",
+        group="csv",
+        flag="csv_thousands",
+    )
+    quote: str | None = option(
+        None,
+        "Character around fields that hold a separator, or none; found by default.",
+        group="csv",
+        flag="csv_quote",
+    )
+    encoding: str | None = option(
+        None,
+        "Encoding of the text, such as utf-8, utf-16 or cp1252; found by default.",
+        group="csv",
+        flag="csv_encoding",
+        details="UTF-8, UTF-16 and Western European texts (cp1252, latin-1) are found.",
+    )
+    dates: DateOrder | None = option(
+        None,
+        "Order of dates such as 01/02/2024; found by days after the 12th by default.",
+        group="csv",
+        flag="csv_dates",
+        details="Without such a day in the first rows the file is refused.",
+    )
+    header: Header | None = option(
+        None,
+        "Whether the first row has the names of the columns; found by default.",
+        group="csv",
+        flag="csv_header",
+        details="Columns of a file without a header are called `column_1`, `column_2`, ...",
+    )
+
+
 class ProcessingSettings(Section):
     """Processing of rows by `ParquetDataLoader`; none by default."""
 
@@ -234,6 +287,7 @@ class ParquetLoaderSettings(Section):
     file_patterns: FilePatterns = FilePatterns()
     directory_structure: DirectoryStructure = DirectoryStructure()
     columns: SchemaSettings = Field(SchemaSettings(), alias="schema")
+    csv: CsvSettings = CsvSettings()
     processing: ProcessingSettings = ProcessingSettings()
     performance: PerformanceSettings = PerformanceSettings()
     idempotency: IdempotencySettings = IdempotencySettings()

@@ -21,7 +21,7 @@ from pydantic_settings import (
 
 from gigacast.forecasters.options import Fallback, MissingFuture
 from gigacast.job.forecast_job import Layout, Method, ModelChoice, Resources
-from gigacast.series.source import DuplicatePolicy
+from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
 from gigacast.settings.batch import BatchSettings
 from gigacast.settings.field import Section, option
 from gigacast.settings.loader import ParquetLoaderSettings, Strings, split_list
@@ -104,6 +104,25 @@ class ForecastSettings(Section):
         None,
         "Frequency of all series, as 15min, h, D, B, W, MS, QE; inferred per series by default.",
         group="how",
+    )
+    aggregate: Aggregate | None = option(
+        None,
+        "Value of the calendar bins of --freq, made of finer rows; by default they are refused.",
+        group="how",
+        details="Bins are those of pandas: `W-MON`, `MS`, `QE-FEB`, ... Covariates that are "
+        "numbers get their mean, categories their last text.",
+    )
+    partial_bins: PartialBins = option(
+        _METHOD.partial_bins,
+        "Treatment of the first and last bin of a series that its rows do not cover.",
+        group="how",
+    )
+    zone: str | None = option(
+        None,
+        "Time zone in which --aggregate cuts days and longer bins; that of the timestamps by "
+        "default.",
+        group="how",
+        details="Timestamps without a zone are wall time.",
     )
     layout: Layout = option(
         _METHOD.layout,

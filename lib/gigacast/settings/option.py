@@ -31,6 +31,7 @@ GROUPS: Mapping[str, str] = {
     "training": "Training",
     "how": "How to forecast",
     "columns": "Columns of the input",
+    "csv": "Form of CSV files",
     "covariates": "Covariates and joint targets",
     "with": "Resources",
     "synthetic": "Synthetic partitions",

@@ -5,7 +5,7 @@ without a bucket, ``models/`` in the working folder.
 """
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
@@ -19,7 +19,6 @@ from gigacast.job.audit import this_author
 from gigacast.job.forecast_job import Method
 from gigacast.job.location import open_inputs
 from gigacast.series.frame import is_frame, table_of
-from gigacast.series.source import ReadOptions
 from gigacast.settings.argument import as_path
 from gigacast.settings.assembly import job_of, method_of
 from gigacast.settings.command.training import DEFAULT_HISTORY
@@ -279,15 +278,7 @@ class ChronosTrainer:
         method: Method = method_of(self._settings)
         values: list[FloatArray] = []
         for group in data.groups():
-            options = ReadOptions(
-                columns=method.columns,
-                context_length=DEFAULT_HISTORY,
-                freq=method.frequency,
-                item_id=group.name,
-                timestamp_unit=method.timestamp_unit,
-                duplicates=method.duplicates,
-                duplicate_share=method.duplicate_share,
-            )
+            options = replace(method.reading, context_length=DEFAULT_HISTORY, item_id=group.name)
             values += [
                 series for batch in read_contexts(group.sources, options) for series in batch
             ]

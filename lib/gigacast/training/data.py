@@ -7,7 +7,7 @@ is trained on the series that it will forecast.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,7 @@ from gigacast.errors import (
     PreconditionFailedError,
 )
 from gigacast.job.forecast_job import ForecastJob, Method
+from gigacast.job.spec import aggregation_fields
 from gigacast.lake.plan.discovery import Partition, Selection
 from gigacast.lake.plan.months import walk_months
 from gigacast.series.duplicates import warn_of_conflicts
@@ -262,23 +263,23 @@ class Reading:
         # Only what changes the values: checkpoints of older versions still belong to their data.
         if method.duplicates not in {None, "mean"}:
             options.append(method.duplicates)
+        if aggregation := aggregation_fields(method):
+            options.append(aggregation)
+        if method.csv.named:
+            options.append({"csv": method.csv.named})
         return digest_value([data.digest(), options])
 
     def options(self, name: str) -> ReadOptions:
         """Return the reader's options for a group; ``name`` is the id of a lone series."""
         # A batch of float32 values takes at most a quarter of the memory.
         limit = self.memory_limit_bytes // 4 // (4 * self.history)
-        return ReadOptions(
-            columns=self.method.columns,
+        return replace(
+            self.method.reading,
             context_length=self.history,
-            freq=self.method.frequency,
             min_length=self.method.min_length,
             item_id=name,
             batch_series=max(1, min(4096, limit)),
             memory_limit_bytes=self.memory_limit_bytes,
-            timestamp_unit=self.method.timestamp_unit,
-            duplicates=self.method.duplicates,
-            duplicate_share=self.method.duplicate_share,
         )
 
 

@@ -30,7 +30,17 @@ class TrainOptions(TypedDict, total=False):
     timestamp_column: str
     targets: str | Sequence[str]
     timestamp_unit: str
+    csv_separator: str
+    csv_decimal: str
+    csv_thousands: str
+    csv_quote: str
+    csv_encoding: str
+    csv_dates: str
+    csv_header: str
     freq: str
+    aggregate: str
+    partial_bins: str
+    zone: str
     duplicates: str
     min_length: int
     seed: int

@@ -49,6 +49,14 @@ def put_shops(folder: Path) -> None:
     put_frame(open_folder(folder, "shops"), "2024/02/part-00000.parquet", pd.DataFrame(rows))
 
 
+def put_german(folder: Path) -> None:
+    """Put a panel as CSV with semicolons, decimal commas and days first."""
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    rows = [f"nord;{day:%d.%m.%Y};1.{100 + n},5" for n, day in enumerate(days)]
+    text = "\n".join(["item_id;timestamp;target", *rows])
+    open_folder(folder, "german").put("2024/02/part-00000.csv", text.encode("cp1252"))
+
+
 def put_stores(folder: Path) -> None:
     """Put a panel with covariates and a Chronos-2 model that can use them."""
     put_frame(open_folder(folder, "stores"), "2024/02/part-00000.parquet", panel())
@@ -95,7 +103,7 @@ def put_shop(folder: Path) -> None:
 
 PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "first-steps": (put_sales,),
-    "forecasting": (put_sales, put_fx, put_shops, put_stores),
+    "forecasting": (put_sales, put_fx, put_shops, put_german, put_stores),
     "models": (put_sales, put_tuned),
     "training": (put_sales, put_frame_file),
     "datasets": (put_bars, put_quotes),

@@ -42,7 +42,18 @@ VALUES: dict[str, Any] = {
     "numbers": "0.2,0.8",
     "size": "2GB",
 }
-JOB_VALUES = {"bucket": "file:///y", "months": "3", "freq": "D"}
+JOB_VALUES = {
+    "bucket": "file:///y",
+    "months": "3",
+    "freq": "D",
+    "csv_separator": ";",
+    "csv_decimal": ",",
+    "csv_thousands": ".",
+    "csv_quote": "none",
+    "csv_encoding": "cp1252",
+    "zone": "Europe/Berlin",
+}
+COMPANIONS = {"aggregate": {"freq": "W"}, "zone": {"freq": "W", "aggregate": "sum"}}
 TEXTS = {"device": "cuda:1", "stack": "other", "cpu_instance": "c7i.large"}
 
 
@@ -95,7 +106,7 @@ def test_a_flag_has_the_names_choices_and_help_of_its_option(option: Option) -> 
 
 @pytest.mark.parametrize("option", ARGUMENTS.values(), ids=lambda option: option.name)
 def test_every_option_reaches_the_job(option: Option) -> None:
-    base = {"bucket": "file:///x", "n_partitions": 2}
+    base = {"bucket": "file:///x", "n_partitions": 2, **COMPANIONS.get(option.name, {})}
 
     def jobs(**arguments: Any) -> tuple[ForecastJob, ArrayOptions]:
         settings = load_settings(nest_arguments({**base, **arguments}))

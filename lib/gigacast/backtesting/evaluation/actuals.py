@@ -6,15 +6,18 @@ name, in all parts.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, partial
 
+import numpy as np
 import pyarrow as pa
 
 from gigacast.backtesting.evaluation.join import Forecasts, Rows, select_actuals
 from gigacast.backtesting.partition import HISTORY, seasons_of
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.name import PartitionName, month_prefixes
+from gigacast.core.time.bins import Bins
 from gigacast.core.time.month import Month
 from gigacast.errors import SchemaError
 from gigacast.forecasters.metric import seasonal_error
@@ -54,12 +57,12 @@ class Actuals:
         ------
         DataError, StorageError
         """
-        rows = (
-            part
-            for partition in self._partitions(_months(forecasts.bounds, month), series_name)
-            for part in self._rows(partition)
-        )
         method = self._job.method
+        bounds = forecasts.bounds
+        if method.aggregation is not None and method.frequency is not None:
+            bounds = _bin_bounds(bounds, Bins(method.frequency))
+        partitions = self._partitions(_months(bounds, month), series_name)
+        rows = (part for group in self._groups(partitions) for part in self._rows(group))
         selected = select_actuals(rows, forecasts, method.duplicates)
         limit = conflict_limit(method.duplicates, method.duplicate_share)
         if selected.conflicts > limit * selected.compared:
@@ -86,14 +89,21 @@ class Actuals:
         own = [p for p in self._in_month(month) if p.name.series_name == series_name]
         tables = []
         for partition in own:
-            for batch in read_series(self._sources(partition), self._options(partition)):
+            for batch in read_series(self._sources([partition]), self._options(partition)):
                 scale = seasonal_error(batch.values, batch.offsets, seasons_of(batch))
                 columns = {"item": batch.item_ids, "target": batch.target_names}
                 tables.append(pa.table({**columns, "scale": to_arrow(scale)}))
         return pa.concat_tables(tables) if tables else None
 
-    def _rows(self, partition: Partition) -> Iterator[tuple[Rows, tuple[str, ...]]]:
-        for part, targets in read_series(self._sources(partition), self._options(partition)).rows():
+    def _groups(self, partitions: list[Partition]) -> list[list[Partition]]:
+        """Divide partitions into those that are read together."""
+        if self._job.method.aggregation is None:
+            return [[partition] for partition in partitions]
+        # A bin may have rows in several months, and in parts of any name.
+        return [partitions] if partitions else []
+
+    def _rows(self, group: list[Partition]) -> Iterator[tuple[Rows, tuple[str, ...]]]:
+        for part, targets in read_series(self._sources(group), self._options(group[0])).rows():
             yield (part.item_ids, part.offsets, part.times, part.values), targets
 
     def _partitions(self, months: list[Month], series_name: str) -> list[Partition]:
@@ -123,7 +133,7 @@ class Actuals:
             ).partitions
         )
 
-    def _sources(self, partition: Partition) -> list[SeriesSource]:
+    def _sources(self, partitions: list[Partition]) -> list[SeriesSource]:
         return [
             SeriesSource(
                 open=partial(
@@ -132,28 +142,32 @@ class Actuals:
                 format=o.extension,
                 name=o.key,
             )
+            for partition in partitions
             # Without the context partitions: those months are searched on their own.
             for o in partition.inputs[partition.context :]
         ]
 
     def _options(self, partition: Partition) -> ReadOptions:
         name: PartitionName = partition.name
-        method = self._job.method
-        return ReadOptions(
-            columns=method.columns,
+        return replace(
+            self._job.method.reading,
             context_length=HISTORY,
-            freq=method.frequency,
             item_id=name.symbol or name.series_name,
             memory_limit_bytes=self._job.resources.memory_limit_bytes,
-            timestamp_unit=method.timestamp_unit,
-            duplicates=method.duplicates,
-            duplicate_share=method.duplicate_share,
         )
 
 
 def _market(name: PartitionName) -> tuple[str | None, str | None]:
     """Return the symbol and timeframe in a name: the series is the same for every horizon."""
     return name.symbol, name.timeframe
+
+
+def _bin_bounds(bounds: tuple[int, int], bins: Bins) -> tuple[int, int]:
+    """Return the start of the bin of the first time, and the end of that of the last one."""
+    # In UTC instead of wall time: a day more is added on either side.
+    numbers = bins.numbers(np.array(bounds, np.int64))
+    start, end = bins.starts(numbers + np.array([0, 1]))
+    return int(start), int(end)
 
 
 def _months(bounds: tuple[int, int], own: Month) -> list[Month]:

@@ -7,7 +7,8 @@ times are in memory.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from gigacast.forecasters.metric import Sums, add_up, figures_of, measure
 from gigacast.forecasting.read import Generation, find_generations
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
+from gigacast.job.spec import AGGREGATION, with_aggregation
 from gigacast.lake.layout import EVALUATIONS, evaluation_key, month_output_name, spec_prefix
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.manifest import read_manifest
@@ -132,7 +134,8 @@ class _Evaluator:
         self._job = job
         self._outputs = outputs
         self._names = names
-        self._actuals = Actuals(job, inputs)
+        self._inputs = inputs
+        self._actuals = cache(self._actuals_as)
         self._evaluation = Evaluation()
         self._sums: dict[str, dict[tuple[str, str], Sums]] = {by: {} for by in BY}
         self._of_partitions: dict[tuple[str, str], Sums] = {}
@@ -191,15 +194,26 @@ class _Evaluator:
         max_steps = self._job.resources.memory_limit_bytes // _STEP_BYTES
         # By the ETag of the manifest: a forecast that was replaced since then is listed as failed.
         batches = read_batches(self._outputs, row["key"], if_match=row["etag"])
-        scales = None
+        scales = actuals_of = None
         for table in whole_series(batches, horizon, max_steps):
             forecasts = read_forecasts(table, horizon)
-            if scales is None:
-                scales = self._actuals.scales(month, series_name)
-            actuals, conflicts = self._actuals.find(forecasts, month, series_name)
+            if actuals_of is None:
+                # A forecast of weeks is compared with weeks, without being told.
+                text = (table.schema.metadata or {}).get(AGGREGATION.encode())
+                actuals_of = self._actuals(text)
+                scales = actuals_of.scales(month, series_name)
+            actuals, conflicts = actuals_of.find(forecasts, month, series_name)
             self._evaluation.conflicts += conflicts
             actual = match(forecasts, actuals)
             yield PartSums.of(forecasts, actual, match_scales(forecasts, scales))
+
+    def _actuals_as(self, aggregation: bytes | None) -> Actuals:
+        """Return the actuals of forecasts with this aggregation; the job's by default."""
+        job = self._job
+        if aggregation is not None:
+            method = with_aggregation(job.method, aggregation, "a forecast")
+            job = replace(job, method=method)
+        return Actuals(job, self._inputs)
 
     def _count(self, name: str, month: Month, part: "PartSums") -> None:
         self._evaluation.levels[name] = part.levels

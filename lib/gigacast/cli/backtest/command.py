@@ -41,8 +41,8 @@ _FORECAST_ONLY = {"model", "model_version", "layout"}
 _BACKTEST_FLAGS = [name for name in JOB_FLAGS if name not in _FORECAST_ONLY]
 _EVALUATE_FLAGS = (
     *names_of("where", "which"),
-    *("model", "model_version", "freq", "duplicates"),
-    *names_of("columns"),
+    *("model", "model_version", "freq", "aggregate", "partial_bins", "zone", "duplicates"),
+    *names_of("columns", "csv"),
     "memory_limit",
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gigacast.cli.commands import DATA_COMMANDS
-from gigacast.cli.flags import flags_of, place_options, read_settings
+from gigacast.cli.flags import csv_options, flags_of, place_options, read_csv_options, read_settings
 from gigacast.cli.help import Command
 from gigacast.cli.lake import lake_address
 from gigacast.cli.lazy import LazyGroup
@@ -106,21 +106,23 @@ def _publication(options: ImportOptions, *, append: bool = False) -> PublishOpti
 @click.argument("source", type=click.Path(path_type=Path))
 @dataset_argument
 @flags_of(ImportOptions)
+@csv_options
 @place_options
 def import_(source: Path, dataset: str, as_json: bool, **flags: Any) -> None:
     """Import SOURCE (CSV, Parquet, or a folder of them) as a snapshot of DATASET.
 
     Without a day the snapshot is today's.
     """
-    options = _publication(take(ImportOptions, flags))
+    options, csv = _publication(take(ImportOptions, flags)), read_csv_options(flags)
     lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
-    _show_published(import_files(lake, ref, source, options, this_author()), as_json)
+    _show_published(import_files(lake, ref, source, options, this_author(), csv), as_json)
 
 
 @data.command(cls=Command)
 @click.argument("source")
 @dataset_argument
 @flags_of(PublishDataOptions)
+@csv_options
 @place_options
 def publish(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     """Publish SOURCE, a dataset or a local file, as a version of DATASET that never changes.
@@ -128,10 +130,10 @@ def publish(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     The version is the next one by default. Rows of a dataset keep its contract.
     """
     own = take(PublishDataOptions, flags)
-    options = _publication(own, append=own.append)
+    options, csv = _publication(own, append=own.append), read_csv_options(flags)
     lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     before = known_contract(lake, replace(ref, version=None))
-    published = publish_source(lake, ref, source, options, this_author())
+    published = publish_source(lake, ref, source, options, this_author(), csv)
     _show_published(published, as_json, before)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from gigacast.cli.data.command import dataset_argument, print_json, read_address
-from gigacast.cli.flags import flags_of, place_options
+from gigacast.cli.flags import csv_options, flags_of, place_options, read_csv_options
 from gigacast.cli.help import Command
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
@@ -27,6 +27,7 @@ from gigacast.settings.flag import take
 @click.command(cls=Command)
 @dataset_argument
 @flags_of(ContractOptions)
+@csv_options
 @place_options
 def validate(dataset: str, as_json: bool, **flags: Any) -> int:
     """Check DATASET, or a local file, against a contract; exit code 1 if it is broken.
@@ -50,6 +51,7 @@ def validate(dataset: str, as_json: bool, **flags: Any) -> int:
 @click.command(cls=Command)
 @dataset_argument
 @flags_of(InferOptions)
+@csv_options
 @place_options
 def infer(dataset: str, as_json: bool, **flags: Any) -> None:
     """Propose a contract in YAML that DATASET, or a local file, satisfies; edit it by hand."""
@@ -73,5 +75,5 @@ def _open_rows(
     """Return the rows of a dataset or local file, their location, and the dataset's contract."""
     path = Path(dataset)
     if path.exists() and not is_dataset(dataset):
-        return local_source(path, contract), str(path), None
+        return local_source(path, contract, read_csv_options(flags)), str(path), None
     return open_dataset(read_address(flags).open(), DatasetRef.parse(dataset))

@@ -12,17 +12,17 @@ months         ``MS ME M QS QE Q YS YE Y M@15``            plus ``count`` months
 =============  ==========================================  =======================================
 
 A frequency is the distance between grid points, not the position of the grid: **every grid passes
-through the last timestamp of its series**. So ``W`` is any seven days (the anchor of ``W-MON`` is
-accepted but ignored, as the data decide), and ``QS`` is any third month. For months the day is part
-of the frequency: the first (``MS``), the last (``ME``), a fixed day (``M@15``, clipped in shorter
-months), or for a bare ``M``, ``Q`` or ``Y`` the day of the last timestamp, where the end of a month
-stays the end of a month.
+through the last timestamp of its series**. So ``W`` is any seven days, and ``QS`` is any third
+month: the anchor of ``W-MON`` only matters to calendar bins (`gigacast.core.time.bins`). For months
+the day is part of the frequency: the first (``MS``), the last (``ME``), a fixed day (``M@15``,
+clipped in shorter months), or for a bare ``M``, ``Q`` or ``Y`` the day of the last timestamp, where
+the end of a month stays the end of a month.
 
 All times are int64 microseconds since 1970 in wall time (the reader converts time zones), or plain
 integers for steps.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -39,7 +39,7 @@ from gigacast.core.time.calendar_grid import (
     split_months,
     weekdays,
 )
-from gigacast.core.time.frequency_alias import parse_alias, spell_fixed, spell_months
+from gigacast.core.time.frequency_alias import parse_alias, spell_anchor, spell_fixed, spell_months
 
 Kind = Literal["fixed", "steps", "business", "months"]
 
@@ -61,11 +61,16 @@ class Frequency:
     day : int, optional
         Day of the month for ``months``; 31 is the end of the month; the day of the last timestamp
         by default.
+    anchor : int, optional
+        Last weekday of calendar weeks, 0 for Monday; or the month, from 1, in which calendar
+        quarters or years start or end. Frequencies that differ only in it are equal, as steps do
+        not depend on it.
     """
 
     kind: Kind
     count: int
     day: int | None = None
+    anchor: int | None = field(default=None, compare=False)
 
     @classmethod
     def fixed(cls, microseconds: int) -> "Frequency":
@@ -110,6 +115,14 @@ class Frequency:
         if self.kind == "months":
             return spell_months(self.count, self.day)
         return "B" if self.kind == "business" else str(self.count)
+
+    @property
+    def anchored_alias(self) -> str:
+        """Alias with the anchor, as ``W-SUN``, which names calendar bins."""
+        # Seven days that are no calendar week have other bins.
+        if self.kind == "fixed" and self.anchor is None and self.count % (7 * DAY_US) == 0:
+            return f"{self.count // DAY_US}D"
+        return self.alias + spell_anchor(self.kind, self.anchor)
 
     def __str__(self) -> str:
         return self.alias

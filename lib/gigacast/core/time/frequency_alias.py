@@ -1,6 +1,6 @@
 """The aliases of frequencies: pandas' old and new ones, and our own.
 
-The functions use the triple (kind, count, day) of a `gigacast.core.time.frequency.Frequency`.
+A `gigacast.core.time.frequency.Frequency` consists of the parts kind, count, day and anchor.
 """
 
 import re
@@ -8,7 +8,7 @@ from typing import Literal
 
 from gigacast.errors import ConfigError
 
-Triple = tuple[Literal["fixed", "steps", "business", "months"], int, int | None]
+Parts = tuple[Literal["fixed", "steps", "business", "months"], int, int | None, int | None]
 
 _UNITS_US = {
     "us": 1,
@@ -38,15 +38,19 @@ _ANY_CASE = {
 _CASE_MATTERS = {"m", "Ms", "mS"}
 _TEXT = re.compile(r"^(\d*)\s*([A-Za-z]*)(?:@(\d{1,2}))?(?:-([A-Za-z]{3}))?$")
 # By the first letters of the units that an anchor may follow, as in W-MON or QS-JAN.
-_ANCHORS = {
-    "W": {"MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"},
-    "QY": {"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"},
-}  # fmt: skip
+_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_MONTH_NAMES = (
+    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"
+)  # fmt: skip
+_ANCHORS = {"W": _WEEKDAYS, "QY": _MONTH_NAMES}
 _HINT = "use an alias such as 15min, h, D, B, W, MS, ME, QS, QE, YS or YE"
 
 
-def parse_alias(text: str) -> Triple:
-    """Return kind, count and day of an alias.
+def parse_alias(text: str) -> Parts:
+    """Return kind, count, day and anchor of an alias.
+
+    The anchor of weeks is the weekday of their last day, 0 for Monday; it is Sunday by default. The
+    anchor of quarters and years is the month in which one starts, or ends: January or December.
 
     Raises
     ------
@@ -63,17 +67,17 @@ def parse_alias(text: str) -> Triple:
         _check_length(count, text)
         return _plain_steps(text, count, bare=match[3] is None and match[4] is None)
     unit = _unit_of(match[2], text)
-    _check_anchor(unit, match[4], text)
+    anchor = _anchor_of(unit, match[4], text)
     _check_length(count * _LENGTHS_US.get(unit[0], _UNITS_US.get(unit, 1)), text)
     if unit[0] in _MONTHS:
-        return "months", count * _MONTHS[unit[0]], _day_of(unit, match[3], text)
+        return "months", count * _MONTHS[unit[0]], _day_of(unit, match[3], text), anchor
     if match[3] is not None:
         raise _refusal(text)
     if unit == "B":
         if count > 1:
             raise ConfigError(f"freq: {text!r}: business days come one at a time", hint="use B")
-        return "business", 1, None
-    return "fixed", count * _UNITS_US[unit], None
+        return "business", 1, None, None
+    return "fixed", count * _UNITS_US[unit], None, anchor
 
 
 def _check_length(count: int, text: str) -> None:
@@ -97,10 +101,17 @@ def spell_months(count: int, day: int | None) -> str:
     return f"{'' if number == 1 else number}{unit}{suffix}"
 
 
-def _plain_steps(text: str, count: int, *, bare: bool) -> Triple:
+def spell_anchor(kind: str, anchor: int | None) -> str:
+    """Return the ending of an alias for an anchor, as ``-MON`` or ``-FEB``; empty without one."""
+    if anchor is None:
+        return ""
+    return f"-{_WEEKDAYS[anchor]}" if kind == "fixed" else f"-{_MONTH_NAMES[anchor - 1]}"
+
+
+def _plain_steps(text: str, count: int, *, bare: bool) -> Parts:
     if not bare:
         raise _refusal(text)
-    return "steps", count, None
+    return "steps", count, None, None
 
 
 def _unit_of(name: str, text: str) -> str:
@@ -117,12 +128,14 @@ def _unit_of(name: str, text: str) -> str:
     return unit
 
 
-def _check_anchor(unit: str, anchor: str | None, text: str) -> None:
+def _anchor_of(unit: str, anchor: str | None, text: str) -> int | None:
     if anchor is None:
-        return
+        return _WEEKDAYS.index("SUN") if unit == "W" else None
     family = next((kind for kind in _ANCHORS if unit[0] in kind), None)
     if family is None or anchor.upper() not in _ANCHORS[family]:
         raise _refusal(text)
+    names = _ANCHORS[family]
+    return names.index(anchor.upper()) + int(names is _MONTH_NAMES)
 
 
 def _day_of(unit: str, day: str | None, text: str) -> int | None:

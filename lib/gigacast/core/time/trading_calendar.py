@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
-import pyarrow as pa
 
 from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.time.calendar_grid import (
@@ -20,7 +19,7 @@ from gigacast.core.time.calendar_grid import (
     weekdays,
 )
 from gigacast.core.time.frequency import Frequency
-from gigacast.core.time.zone import to_wall
+from gigacast.core.time.zone import check_zone, to_wall
 from gigacast.errors import ConfigError
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -175,9 +174,5 @@ def _spell(time_us: int) -> str:
 
 
 def _checked_zone(zone: str | None) -> str | None:
-    try:
-        to_wall(np.zeros(1, np.int64), zone)
-    except pa.ArrowInvalid as error:
-        hint = "a name of the IANA, such as Europe/London or UTC"
-        raise ConfigError(f"there is no time zone {zone!r}", hint=hint) from error
+    check_zone(zone)
     return zone

@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
+from gigacast.errors import ConfigError
 
 _DAY_US = 86_400_000_000
 # All names of UTC in the time zone database, its offsets, and ISO 8601's Z.
@@ -48,6 +49,21 @@ def _is_utc(zone: str) -> bool:
 
 def _is_in_database(zone: str) -> bool:
     return zone in _DATABASE or zone.removeprefix("Etc/") in _DATABASE
+
+
+def check_zone(zone: str | None) -> None:
+    """Check that a time zone is known.
+
+    Raises
+    ------
+    ConfigError
+        If it is not.
+    """
+    try:
+        to_wall(np.zeros(1, np.int64), zone)
+    except pa.ArrowInvalid as error:
+        hint = "a name of the IANA, such as Europe/London or UTC"
+        raise ConfigError(f"there is no time zone {zone!r}", hint=hint) from error
 
 
 def to_wall(times: IntArray, zone: str | None) -> IntArray:

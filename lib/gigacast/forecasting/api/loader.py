@@ -221,6 +221,9 @@ class ChronosLoader:
             item_id=item,
             duplicates=method.duplicates,
             duplicate_share=method.duplicate_share,
+            csv=method.csv,
+            freq=method.frequency if method.aggregate is not None else None,
+            aggregation=method.aggregation,
         )
         contexts = [values for batch in read_contexts(sources, options) for values in batch]
         return contexts[0] if len(contexts) == 1 else pad_contexts(contexts)

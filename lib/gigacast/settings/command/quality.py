@@ -6,6 +6,7 @@ The rules of the jobs are subclasses.
 from dataclasses import dataclass
 from typing import Literal
 
+from gigacast.series.source import Aggregate, PartialBins
 from gigacast.settings.flag import flag
 from gigacast.settings.option import Range
 
@@ -111,6 +112,17 @@ class CleanPolicies:
         "Move times to the grid of --freq.",
         group="rules",
         details="`floor` is the grid point before, `nearest` the nearest one.",
+    )
+    aggregate: Aggregate | None = flag(
+        None,
+        "Make one row of the rows of each calendar bin of --freq, such as W-MON or MS.",
+        group="rules",
+        details="Columns of numbers get the operation, others the last value of the bin.",
+    )
+    partial_bins: PartialBins = flag(
+        "drop",
+        "Treatment of the first and last bin of a series that its rows do not cover.",
+        group="rules",
     )
     optimise: bool = flag(True, "Use the narrowest type that holds all values.", group="rules")
     float_tolerance: float = flag(

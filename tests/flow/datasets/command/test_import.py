@@ -1,9 +1,12 @@
 """`gigacast data import` and `publish`: files that are read, and those that are refused."""
 
+import datetime as dt
 import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from gigacast.cli.program import run
@@ -81,17 +84,61 @@ def test_files_of_a_folder_may_have_their_columns_in_any_order(
     assert "has other columns" in shown
 
 
-def test_a_csv_with_another_encoding_or_separator_is_refused(
+def test_a_csv_of_an_unknown_form_or_with_two_meanings_is_refused(
     bucket: Store, capsys: Capture
 ) -> None:
-    Path("latin.csv").write_bytes("timestamp,city\n2024-01-01,Zürich\n".encode("latin-1"))
-    assert "'city' is not UTF-8" in output_of(
-        bucket, capsys, "import", "latin.csv", "raw/A", code=2
-    )
-    Path("german.csv").write_text("timestamp;value\n2024-01-01;1\n")
-    shown = output_of(bucket, capsys, "import", "german.csv", "raw/A", code=2)
-    assert "separated by ';'" in shown
+    refused = {
+        "cyrillic": ("timestamp,city\n2024-01-01,Москва\n".encode("cp1251"), "--csv_encoding"),
+        "colons": (b"timestamp:value\n2024-01-01:1\n", "separated by ':'"),
+        "number": (b"timestamp;value\n2024-01-01;1.234\n", "--csv_decimal"),
+        "date": (b"timestamp,value\n01/02/2024,1\n", "--csv_dates"),
+    }
+    for name, (content, cause) in refused.items():
+        Path(f"{name}.csv").write_bytes(content)
+        assert cause in output_of(bucket, capsys, "import", f"{name}.csv", "raw/A", code=2)
     assert "no datasets" in output_of(bucket, capsys, "versions")
+
+
+def imported(bucket: Store, *words: str) -> list[dict[str, Any]]:
+    """Import a file or folder, and return the rows of the snapshot."""
+    assert command(bucket, "import", *words[:1], "raw/A/2024-01-15", *words[1:]) == 0
+    listed = (meta.key for page in bucket.list("raw/A/") for meta in page)
+    files = [io.BytesIO(bucket.get(key)) for key in listed if key.endswith(".parquet")]
+    return [row for file in files for row in pq.read_table(file).to_pylist()]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
+def test_a_csv_of_another_dialect_is_imported_as_the_plain_one(
+    bucket: Store, encoding: str
+) -> None:
+    text = "item_id;timestamp;value;city\n007;31.01.2024;1.234,5;Zürich\n007;01.02.2024;7;NA\n"
+    Path("german.csv").write_bytes(text.encode(encoding))
+    first, second = imported(bucket, "german.csv")
+    assert first == {
+        "item_id": "007",
+        "timestamp": dt.datetime.fromisoformat("2024-01-31"),
+        "value": 1234.5,
+        "city": "Zürich",
+    }
+    assert (second["value"], second["city"]) == (7.0, "NA")
+
+
+def test_the_dialect_of_an_import_can_be_named(bucket: Store) -> None:
+    Path("odd.csv").write_text("a:01/02/2024:1.234\n", encoding="utf-8")
+    flags = ["--csv_separator", ":", "--csv_decimal", ",", "--csv_dates", "day_first"]
+    (row,) = imported(bucket, "odd.csv", *flags, "--csv_header", "none")
+    assert row == {
+        "column_1": "a",
+        "column_2": dt.datetime.fromisoformat("2024-02-01"),
+        "column_3": 1234.0,
+    }
+
+
+def test_files_of_an_import_must_have_the_same_marks(bucket: Store, capsys: Capture) -> None:
+    Path("two").mkdir()
+    Path("two/a.csv").write_text("timestamp;value\n2024-01-01;1,5\n", encoding="utf-8")
+    Path("two/b.csv").write_text("timestamp;value\n2024-01-02;2.5\n", encoding="utf-8")
+    assert "b.csv: its decimal mark" in output_of(bucket, capsys, "import", "two", "raw/A", code=2)
 
 
 def test_a_header_alone_is_a_warning_and_no_version(bucket: Store, capsys: Capture) -> None:
@@ -129,8 +176,8 @@ def test_a_file_with_one_name_twice_or_in_another_encoding_is_refused(
     bucket: Store, capsys: Capture
 ) -> None:
     Path("twice.csv").write_text("a,b,a\n1,2,3\n", encoding="utf-8")
-    Path("latin.csv").write_bytes("größe,b\n1,2\n".encode("latin-1"))
-    for name, message in (("twice", "more than one column is called 'a'"), ("latin", "UTF-8")):
+    Path("cyrillic.csv").write_bytes("размер,b\n1,2\n".encode("cp1251"))
+    for name, message in (("twice", "more than one column is called 'a'"), ("cyrillic", "UTF-8")):
         for words in (["import", f"{name}.csv", "raw/D"], ["infer", f"{name}.csv"]):
             capsys.readouterr()
             assert command(bucket, *words) in {1, 2}

@@ -1,0 +1,1 @@
+"""The aggregation of the rows of series into calendar bins."""

@@ -1,0 +1,1 @@
+"""CSV files: their dialect, named or found, and their columns as Arrow record batches."""
