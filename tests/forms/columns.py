@@ -5,7 +5,7 @@ Each form of a column is a row of a table: its name, what it can spell, and how 
 
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -63,6 +63,8 @@ class TimeForm:
         Pattern of the refusal; empty for forms that are read.
     csv : bool
         Whether CSV and JSON can spell them.
+    options : mapping
+        Options with which CSV of them is read, if it is refused in other files.
     """
 
     name: str
@@ -72,6 +74,7 @@ class TimeForm:
     only: tuple[str, ...] = ()
     refused: str = ""
     csv: bool = False
+    options: dict[str, str] = field(default_factory=dict)
 
     def spells(self, panel: Panel) -> bool:
         """Check whether the form can spell the times of a panel."""
@@ -361,11 +364,11 @@ _TIME_LIST = [
     TimeForm("step halves", _number(lambda n: n + 0.5, pa.float64()), "step",
              refused="numbers with a fraction"),
     TimeForm("texts dd/mm/yyyy", _text(lambda t: t.strftime("%d/%m/%Y")), "day",
-             refused=_UNREADABLE, csv=True),
+             refused=_UNREADABLE, csv=True, options={"csv_dates": "day_first"}),
     TimeForm("texts dd.mm.yyyy", _text(lambda t: t.strftime("%d.%m.%Y")), "day",
-             refused=_UNREADABLE, csv=True),
+             refused=_UNREADABLE, csv=True, options={"csv_dates": "day_first"}),
     TimeForm("texts mm/dd/yyyy", _text(lambda t: t.strftime("%m/%d/%Y")), "day",
-             refused=_UNREADABLE, csv=True),
+             refused=_UNREADABLE, csv=True, options={"csv_dates": "month_first"}),
     TimeForm("texts of words", _text(lambda t: t.strftime("%d %b %Y")), "day",
              refused=_UNREADABLE, csv=True),
     TimeForm("texts of ISO weeks", _text(lambda t: t.strftime("%G-W%V")), "day", only=("weeks",),

@@ -27,7 +27,7 @@ from gigacast.storage.store import StoreAddress
 from gigacast.training.data import Reading as TrainingReading
 from gigacast.training.data import TableData, find_partitions, write_corpus
 from tests.forms.columns import instant
-from tests.forms.form import Form, Parts, contents_of, key_of, parts_of, table_of
+from tests.forms.form import Form, Parts, contents_of, key_of, options_of, parts_of, table_of
 from tests.forms.panel import Panel
 from tests.forms.tables import FRAMES
 
@@ -181,7 +181,7 @@ def _fill(url: str, parts: Parts, rows: Any = None) -> None:
 
 
 def _options(parts: Parts) -> dict[str, Any]:
-    return {**NAIVE, **(parts.place.options if parts.place else {})}
+    return {**NAIVE, **options_of(parts)}
 
 
 def _check(failures: Any, url: str) -> None:

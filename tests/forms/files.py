@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -31,12 +31,20 @@ class FileForm:
         Returns the bytes of a table.
     refused : str
         Pattern of the refusal; empty for forms that are read.
+    options : mapping
+        Options of a job that name what the file does not say.
     """
 
     name: str
     ending: str
     write: Write
     refused: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the file names its columns."""
+        return "csv_header" not in self.options
 
     @property
     def keeps_types(self) -> bool:
@@ -198,26 +206,37 @@ def _row_numbers(table: pa.Table) -> bytes:
     return table.to_pandas().to_csv().encode()
 
 
-# Separators, decimal marks, encodings and headers are neither sniffed nor options of a job yet.
-OTHER_DIALECT = "recognised|cannot be read|UTF-8|utf-8|cannot hold"
 _CSV = [
-    ("CSV", _csv(), ""),
-    ("CSV, all quoted", _csv(quoting=csv.QUOTE_ALL), ""),
-    ("CSV, lines of Windows", _csv(ends="\r\n"), ""),
-    ("CSV, byte order mark", _csv(encoding="utf-8-sig"), ""),
-    ("CSV, no last line break", _without_last_break, ""),
-    ("CSV, blank lines", _csv(ends="\n\n"), ""),
-    ("CSV, missing is NA", _csv(missing="NA"), ""),
-    ("CSV, missing is null", _csv(missing="null"), ""),
-    ("CSV, missing is NaN", _csv(missing="NaN"), ""),
-    ("CSV, row numbers of pandas", _row_numbers, ""),
-    ("CSV, semicolons", _csv(separator=";"), OTHER_DIALECT),
-    ("CSV, semicolons and decimal commas", _csv(separator=";", mark=","), OTHER_DIALECT),
-    ("CSV, tabs", _csv(separator="\t"), OTHER_DIALECT),
-    ("CSV, UTF-16", _csv(encoding="utf-16"), OTHER_DIALECT),
-    ("CSV, no header", _csv(header=False), OTHER_DIALECT),
-    ("CSV, a comment first", _csv(before="# written by hand\n"), OTHER_DIALECT),
+    ("CSV", _csv()),
+    ("CSV, all quoted", _csv(quoting=csv.QUOTE_ALL)),
+    ("CSV, lines of Windows", _csv(ends="\r\n")),
+    ("CSV, byte order mark", _csv(encoding="utf-8-sig")),
+    ("CSV, no last line break", _without_last_break),
+    ("CSV, blank lines", _csv(ends="\n\n")),
+    ("CSV, missing is NA", _csv(missing="NA")),
+    ("CSV, missing is null", _csv(missing="null")),
+    ("CSV, missing is NaN", _csv(missing="NaN")),
+    ("CSV, row numbers of pandas", _row_numbers),
+    ("CSV, semicolons", _csv(separator=";")),
+    ("CSV, semicolons and decimal commas", _csv(separator=";", mark=",")),
+    ("CSV, tabs", _csv(separator="\t")),
+    ("CSV, bars", _csv(separator="|")),
+    ("CSV, UTF-16", _csv(encoding="utf-16")),
+    ("CSV, Windows-1252", _csv(encoding="cp1252")),
+    ("CSV, a comment first", _csv(before="# written by hand\n")),
 ]
+
+_NO_HEADER = FileForm(
+    "CSV, no header",
+    "csv",
+    _csv(header=False),
+    options={
+        "csv_header": "none",
+        "item_column": "column_1",
+        "timestamp_column": "column_2",
+        "targets": "column_3",
+    },
+)
 
 # -- JSON ------------------------------------------------------------------------------------------
 
@@ -290,8 +309,9 @@ FILES = {
     form.name: form
     for form in (
         *(FileForm(name, "parquet", write) for name, write in _PARQUET),
-        *(FileForm(name, "csv", write, refused) for name, write, refused in _CSV),
+        *(FileForm(name, "csv", write) for name, write in _CSV),
         *(FileForm(name, "json", write) for name, write in _JSON),
+        _NO_HEADER,
         _BY_LABEL,
     )
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -142,7 +143,8 @@ def _spells(file: FileForm, parts: Parts) -> bool:
         is_list = file.ending == "csv" and parts.layout.kind == "list"
         is_decimal = file.ending == "json" and parts.values.name.startswith("decimal")
         is_text = parts.ids.csv and parts.times.csv and parts.values.name in _SPELLED_VALUES
-        return is_text and not is_list and not is_decimal
+        is_named = file.has_header or parts.layout.name in _NAMED_LONG
+        return is_text and is_named and not is_list and not is_decimal
     if not file.keeps_types and not _is_plain(parts):
         return False
     return "index" not in file.name or parts.layout.name in _NAMED_LONG
@@ -186,9 +188,22 @@ def key_of(parts: Parts, item: int) -> Key:
     """Return id and target of an item's forecasts."""
     lone = parts.place.lone if parts.place is not None else "series"
     name, target = parts.layout.key(parts.ids, lone, item)
+    if parts.file is None:
+        return name, target
     # CSV has no types: its ids are text.
-    is_csv = parts.file is not None and parts.file.ending == "csv"
-    return (str(name) if is_csv else name), target
+    name = str(name) if parts.file.ending == "csv" else name
+    return name, parts.file.options.get("targets", target)
+
+
+def options_of(parts: Parts) -> dict[str, Any]:
+    """Return the options with which the files of a form are read."""
+    options: dict[str, Any] = {}
+    if parts.place is not None:
+        options |= parts.place.options
+    if parts.file is not None:
+        options |= parts.file.options
+        options |= parts.times.options if parts.file.ending == "csv" else {}
+    return options
 
 
 def refusals_of(parts: Parts) -> list[str]:
@@ -197,7 +212,9 @@ def refusals_of(parts: Parts) -> list[str]:
     # A wide table has no ids.
     if parts.layout.kind != "wide":
         patterns.append(parts.ids.refused)
-    patterns += [parts.times.refused, parts.values.refused, parts.layout.refused]
+    is_named = parts.file is not None and parts.file.ending == "csv" and parts.times.options
+    patterns += ["" if is_named else parts.times.refused]
+    patterns += [parts.values.refused, parts.layout.refused]
     patterns += [entry.refused for entry in (parts.file, parts.place) if entry is not None]
     patterns += [pattern for test, pattern in _REFUSED_TOGETHER if test(parts)]
     return [pattern for pattern in patterns if pattern]

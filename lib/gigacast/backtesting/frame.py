@@ -24,7 +24,7 @@ from gigacast.core.column import to_arrow
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.forecasters.metric import figures_of, seasonal_error
 from gigacast.forecasting.prediction import long_table
-from gigacast.job.forecast_job import ForecastJob, Method
+from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.runtime.choice import InlineExecutor
 from gigacast.series.columns import recognise
@@ -156,16 +156,11 @@ def _in_order(forecasts: pa.Table) -> tuple[pa.Table, int]:
 
 
 def _read_options(job: ForecastJob) -> ReadOptions:
-    method: Method = job.method
-    return ReadOptions(
-        columns=method.columns,
+    return replace(
+        job.method.reading,
         context_length=HISTORY,
-        freq=method.frequency,
         item_id="series",
         memory_limit_bytes=job.resources.memory_limit_bytes,
-        timestamp_unit=method.timestamp_unit,
-        duplicates=method.duplicates,
-        duplicate_share=method.duplicate_share,
     )
 
 

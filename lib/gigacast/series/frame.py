@@ -6,6 +6,7 @@ stream interface, so that none of these libraries is needed.
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
@@ -129,14 +130,26 @@ def _of_pandas(frame: Any) -> pa.Table:
     try:
         return pa.Table.from_pandas(plain, preserve_index=False)
     except _FAULTS:
+        if not plain.columns.is_unique:
+            raise
         # Arrow names the column for some faults only. One by one, the first to fail is known.
-        for place, label in enumerate(plain.columns):
-            try:
-                pa.Table.from_pandas(plain.iloc[:, [place]], preserve_index=False)
-            except _FAULTS as error:
-                reason = str(error.args[0] if error.args else error)
-                raise ValueError(f"column {str(label)!r}: {reason}") from error
-        raise
+        tables = [_of_column(plain.iloc[:, [place]]) for place in range(plain.shape[1])]
+        names = [name for table in tables for name in table.column_names]
+        return pa.table([column for table in tables for column in table.columns], names=names)
+
+
+def _of_column(column: Any) -> pa.Table:
+    """Return a frame of one column as a table."""
+    try:
+        return pa.Table.from_pandas(column, preserve_index=False)
+    except _FAULTS as error:
+        label, values = str(column.columns[0]), column.iloc[:, 0]
+        # Arrow takes objects of whole numbers for int64, also if they are up to 2**64.
+        if isinstance(error, OverflowError) and values.dtype == object:
+            with suppress(*_FAULTS):
+                return pa.table({label: pa.array(values, pa.uint64(), from_pandas=True)})
+        reason = str(error.args[0] if error.args else error)
+        raise ValueError(f"column {label!r}: {reason}") from error
 
 
 def _guarded(convert: Callable[[], pa.Table], name: str) -> pa.Table:

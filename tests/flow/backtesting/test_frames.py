@@ -76,6 +76,22 @@ def test_an_evaluation_of_frames_has_the_figures_of_the_bucket(
     assert figures.query("by == 'step'")["label"].tolist() == ["1", "2", "3"]
 
 
+def test_frames_of_days_are_backtested_and_evaluated_as_frames_of_weeks() -> None:
+    days = pd.date_range("2023-01-03", "2023-07-31")  # from a Tuesday to a Monday
+    daily = pd.DataFrame({"unique_id": "a", "ds": days, "y": np.arange(len(days)) % 11.0})
+    weeks = daily.set_index("ds")["y"].resample("W-MON").sum()
+    weekly = pd.DataFrame({"unique_id": "a", "ds": weeks.index, "y": weeks.to_numpy()})
+    bins: dict[str, Any] = {"freq": "W-MON", "aggregate": "sum"}
+    pd.testing.assert_frame_equal(
+        gigacast.backtest(daily, **bins, **NAIVE), gigacast.backtest(weekly, freq="W-MON", **NAIVE)
+    )
+    forecasts = gigacast.forecast(daily[daily["ds"] <= weeks.index[-4]], **bins, **NAIVE)
+    pd.testing.assert_frame_equal(
+        gigacast.evaluate(forecasts, actuals=daily, **bins),
+        gigacast.evaluate(forecasts, actuals=weekly),
+    )
+
+
 def test_an_evaluation_finds_the_forecasts_of_whole_months(tmp_path: Path) -> None:
     url = put(BEFORE, tmp_path)
     options = {**NAIVE, "partition_by": "month"}

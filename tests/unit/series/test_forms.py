@@ -3,8 +3,11 @@
 import json
 from datetime import datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -122,3 +125,24 @@ def test_json_of_one_record_and_of_pandas_is_read(name: str, tmp_path: Any) -> N
     assert run.failures == []
     rows = gigacast.read_forecasts(url)
     assert list(zip(rows["timestamp"], rows["predictions"], strict=True)) == WANTED
+
+
+def test_ids_beyond_int64_in_a_column_of_objects_are_read() -> None:
+    ids = pd.Series([2**64 - 1, 2**63] * 10, dtype=object)
+    frame = pd.DataFrame({"item_id": ids, "timestamp": np.repeat(DAYS[:10], 2), "target": VALUES})
+    rows = gigacast.forecast(frame, model="seasonal-naive", horizon=1)
+    assert sorted(map(int, rows["item_id"])) == [2**63, 2**64 - 1]
+
+
+def test_decimals_as_ids_have_the_digits_that_all_parts_of_a_month_need(tmp_path: Path) -> None:
+    folder = tmp_path / "2024/01"
+    folder.mkdir(parents=True)
+    # pandas gives each file the digits of its own ids: here two, and four.
+    for number, item in enumerate(["0.2", "12.00"]):
+        frame = pd.DataFrame({"item_id": Decimal(item), "timestamp": DAYS, "target": VALUES})
+        frame.to_parquet(folder / f"part-{number}.parquet")
+    url = tmp_path.as_uri()
+    run = gigacast.forecast(url, model="seasonal-naive", horizon=2, partition_by="month")
+    assert run.failures == []
+    rows = gigacast.read_forecasts(url)
+    assert set(rows["item_id"]) == {Decimal("0.20"), Decimal("12.00")}
