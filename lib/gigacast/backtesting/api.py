@@ -4,6 +4,7 @@ They load settings, as the commands do; everything below takes plain values.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, Unpack, overload
 
@@ -19,13 +20,14 @@ from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.frame import give_back, table_of
 from gigacast.settings.argument import as_path
-from gigacast.settings.assembly import job_of
+from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.backtest import BacktestOptions
 from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.settings.signature import with_options
+from gigacast.storage.store import StoreAddress
 
 F = TypeVar("F")
 
@@ -52,6 +54,7 @@ def backtest(
 def backtest(
     data: F,
     *,
+    bucket: str | None = None,
     models: Sequence[str] = (),
     windows: int = 1,
     step: int | None = None,
@@ -88,7 +91,8 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
         Bucket name, ``s3://...``, ``file:///folder`` or `Path`; or a frame, as for
         `gigacast.forecast`.
     bucket : str, optional
-        Another name of ``data``, for buckets only.
+        Another name of ``data``; or, for a frame, the bucket whose ``models/``, below ``prefix``,
+        is searched as well.
     config : path, optional
         Settings file; none by default.
     events : RunEvents, optional
@@ -109,7 +113,8 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     DataError
         If every partition fails, or the frame cannot be read.
     """
-    place = _one_of(data, bucket)
+    has_frame = data is not None and not isinstance(data, str | Path)
+    place = data if has_frame else _one_of(data, bucket)
     is_bucket = isinstance(place, str | Path)
     table = None if is_bucket else table_of(place, takes="a bucket")
     forecast = _job(place if is_bucket else "memory://frame", config, options)
@@ -125,7 +130,8 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     )
     job = backtest_job(forecast, own)
     if table is not None:
-        result = backtest_table(table, job, events)
+        registry = _registry(bucket, config, options)
+        result = backtest_table(table, replace(job, registry=registry), events)
     else:
         result = run_backtest(job, events=events)
     warn_of_conflicts(result.conflicts, forecast.method.duplicates)
@@ -227,13 +233,23 @@ def _one_of(data: Any, bucket: str | None) -> Any:
     if data is not None and bucket is not None:
         raise ConfigError(
             "data and bucket are two names of the same argument",
-            hint="leave bucket out; models of a bucket are not searched for a data frame",
+            hint="leave bucket out",
         )
     return bucket if data is None else data
 
 
+def _registry(
+    bucket: str | None, config: str | Path | None, options: Options
+) -> StoreAddress | None:
+    """Return the root of ``models/``; ``None`` if neither argument nor settings name a bucket."""
+    arguments = nest_arguments({**options, "bucket": _url_of(bucket)})
+    return registry_of(load_settings(arguments, file=as_path("config", config)))
+
+
+def _url_of(bucket: Any) -> Any:
+    return bucket.expanduser().absolute().as_uri() if isinstance(bucket, Path) else bucket
+
+
 def _job(bucket: Any, config: str | Path | None, options: Options) -> ForecastJob:
-    if isinstance(bucket, Path):
-        bucket = bucket.expanduser().absolute().as_uri()
-    arguments = nest_arguments({**options, "bucket": bucket})
+    arguments = nest_arguments({**options, "bucket": _url_of(bucket)})
     return job_of(load_settings(arguments, file=as_path("config", config)))

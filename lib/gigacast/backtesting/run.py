@@ -8,6 +8,7 @@ only its own forecasts. The leaderboard is made from the outputs of all models.
 import heapq
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 from gigacast import errors
 from gigacast.backtesting.leaderboard.breakdown import Segmenter, check_segment
@@ -29,6 +30,7 @@ from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.runtime.executor import Executor, Failure
 from gigacast.settings.command.backtest import BacktestOptions
+from gigacast.storage.store import StoreAddress
 
 FORMAT_REVISION = 1
 """Part of the spec. Raise it when the same settings start to give other losses or columns."""
@@ -53,6 +55,8 @@ class BacktestJob:
         Maximum number of series per partition; all by default.
     season : int, optional
         Steps of a season, for scales and for models that need one; by frequency by default.
+    registry : StoreAddress, optional
+        Root of ``models/``; that of the outputs by default.
     """
 
     forecast: ForecastJob
@@ -62,6 +66,7 @@ class BacktestJob:
     partitions: int | None = None
     series: int | None = None
     season: int | None = None
+    registry: StoreAddress | None = None
 
 
 def backtest_job(forecast: ForecastJob, options: BacktestOptions) -> BacktestJob:
@@ -174,11 +179,12 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     """
     _check(job)
     base = replace(job.forecast, synthetic=None)
-    prepared = [prepare(replace(base, model=choice), compares=True) for choice in job.models]
+    resolve = partial(prepare, compares=True, models=job.registry)
+    prepared = [resolve(replace(base, model=choice)) for choice in job.models]
     naive = replace(job.models[0], reference=NAIVE_MODEL, version=None)
     # The baseline forecasts from the targets alone: covariates must not make it fail.
     method = replace(base.method, unsupported_covariates="ignore")
-    prepared.append(prepare(replace(base, model=naive, method=method), compares=True))
+    prepared.append(resolve(replace(base, model=naive, method=method)))
     # Without a horizon in the settings, all models forecast as far as the first one would.
     horizon = prepared[0].info.prediction_length
     sides: dict[str, Prepared] = {}

@@ -9,7 +9,14 @@ import pyarrow as pa
 import pytest
 
 import gigacast
-from gigacast.errors import ConfigError, DataNotFoundError, GigacastError, SchemaError
+from gigacast.errors import (
+    ConfigError,
+    DataNotFoundError,
+    GigacastError,
+    ModelNotFoundError,
+    SchemaError,
+)
+from tests.support.tiny_models import tiny_bolt
 
 NAIVE: dict[str, Any] = {"model": "seasonal-naive", "horizon": 3}
 DAYS = pd.date_range("2024-01-01", periods=40)
@@ -110,12 +117,28 @@ def test_a_bucket_may_be_given_by_its_former_name_or_as_a_path(tmp_path: Path) -
     assert gigacast.backtest(tmp_path, **NAIVE).leaderboard == wanted
 
 
+def test_a_frame_is_backtested_with_the_models_of_a_bucket(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    bolt = tiny_bolt(tmp_path / "models")
+    manager = gigacast.ModelManager(bucket=f"file://{tmp_path}", prefix="team")
+    manager.publish_model(bolt, "demand", "v1")
+    options: dict[str, Any] = {"horizon": 3, "prefix": "team", "models": ["demand/v1"]}
+    board = gigacast.backtest(FRAME, bucket=f"file://{tmp_path}", **options)
+    assert set(board["model"]) == {"demand/v1", "seasonal-naive"}
+    local = gigacast.backtest(FRAME, models=[str(bolt)], horizon=3)
+    figures = [frame.loc[frame["model"] != "seasonal-naive", FIGURES] for frame in (board, local)]
+    pd.testing.assert_frame_equal(figures[0], figures[1])
+    with pytest.raises(ModelNotFoundError, match="demand"):
+        gigacast.backtest(FRAME, horizon=3, models=["demand/v1"])
+    assert not (tmp_path / "team/backtests").exists()
+
+
 @pytest.mark.parametrize(
     ("call", "error", "says"),
     [
         (lambda: gigacast.backtest(FRAME.assign(y="x")), SchemaError, "'y'.* cannot hold values"),
         (lambda: gigacast.backtest(FRAME, segment="month"), ConfigError, "no 'month'"),
-        (lambda: gigacast.backtest(FRAME, bucket="b"), ConfigError, "two names"),
+        (lambda: gigacast.backtest("a", bucket="b"), ConfigError, "two names"),
         (lambda: gigacast.backtest(FRAME.head(2), **NAIVE), DataNotFoundError, "long enough"),
         (lambda: gigacast.backtest([1, 2]), ConfigError, "expected a bucket or a DataFrame"),
         (gigacast.backtest, ConfigError, "expected a bucket or a DataFrame"),
