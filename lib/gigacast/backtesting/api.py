@@ -19,7 +19,7 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.frame import give_back, table_of
-from gigacast.settings.argument import as_path
+from gigacast.settings.argument import as_path, check_argument
 from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.backtest import BacktestOptions
 from gigacast.settings.flag import rows_of
@@ -119,8 +119,7 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     table = None if is_bucket else table_of(place, takes="a bucket")
     forecast = _job(place if is_bucket else "memory://frame", config, options)
     own = BacktestOptions(
-        # A text is a sequence, too: of letters.
-        models=(models,) if isinstance(models, str) else tuple(models),
+        models=_models_of(models),
         windows=windows,
         step=step,
         segment=segment,
@@ -236,6 +235,12 @@ def _one_of(data: Any, bucket: str | None) -> Any:
             hint="leave bucket out",
         )
     return bucket if data is None else data
+
+
+def _models_of(models: Any) -> tuple[str, ...]:
+    check_argument("models", models, Sequence[str])
+    # A text is a sequence, too: of letters.
+    return (models,) if isinstance(models, str) else tuple(models)
 
 
 def _registry(

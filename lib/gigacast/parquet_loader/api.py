@@ -31,12 +31,14 @@ from gigacast.parquet_loader.process import Processing, process_rows
 from gigacast.parquet_loader.rows import merge_rows, split_rows
 from gigacast.parquet_loader.session import SessionProgress
 from gigacast.parquet_loader.setup import assemble_loader
+from gigacast.settings.argument import checked
 from gigacast.settings.load import load_settings
 from gigacast.storage.parquet.table_cache import CacheStats
 
 D = TypeVar("D", bound=LoadedDataset)
 
 
+@checked
 class ParquetDataLoader:
     """Finds and loads the files of a symbol, on S3 or in a folder.
 
