@@ -118,15 +118,14 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     is_bucket = isinstance(place, str | Path)
     table = None if is_bucket else table_of(place, takes="a bucket")
     forecast = _job(place if is_bucket else "memory://frame", config, options)
-    own = BacktestOptions(
-        models=_models_of(models),
-        windows=windows,
-        step=step,
-        segment=segment,
-        sample_partitions=sample_partitions,
-        sample_series=sample_series,
-        season=season,
-    )
+    counts = {
+        "windows": windows,
+        "step": step,
+        "sample_partitions": sample_partitions,
+        "sample_series": sample_series,
+        "season": season,
+    }
+    own = _own_options(models, segment, counts)
     job = backtest_job(forecast, own)
     if table is not None:
         registry = _registry(bucket, config, options)
@@ -237,10 +236,14 @@ def _one_of(data: Any, bucket: str | None) -> Any:
     return bucket if data is None else data
 
 
-def _models_of(models: Any) -> tuple[str, ...]:
+def _own_options(models: Any, segment: Any, counts: dict[str, Any]) -> BacktestOptions:
     check_argument("models", models, Sequence[str])
+    check_argument("segment", segment, str)
+    for name, value in counts.items():
+        check_argument(name, value, int if name == "windows" else int | None)
     # A text is a sequence, too: of letters.
-    return (models,) if isinstance(models, str) else tuple(models)
+    names = (models,) if isinstance(models, str) else tuple(models)
+    return BacktestOptions(models=names, segment=segment, **counts)
 
 
 def _registry(

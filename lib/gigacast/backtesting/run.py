@@ -208,6 +208,11 @@ def _check(job: BacktestJob) -> None:
     for name, value in counts.items():
         if value is not None and value < 1:
             raise ConfigError(f"{name}: {value} is less than 1")
+    if job.windows.count > HISTORY:
+        raise ConfigError(
+            f"windows: {job.windows.count} are more than the {HISTORY:,} steps that are read",
+            hint="a few windows, such as 4, give as sure an answer",
+        )
     check_segment(job.segment)
 
 
