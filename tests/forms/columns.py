@@ -281,7 +281,7 @@ _CALENDARS = {
     "yyyymmddHHMM": ("%Y%m%d%H%M", "minute"),
     "yyyymmddHHMMSS": ("%Y%m%d%H%M%S", "second"),
 }
-_UNREADABLE = r"(?i)no row of \d+ has a readable time in .*(timestamp|ds|date|start)"
+_UNREADABLE = r"(?i)no row of \d+ has a readable time(stamp)? in .*(timestamp|ds|date|start)"
 _NOT_A_TIME = "(?i)column '(timestamp|ds|date|start)' of type .* cannot hold timestamps"
 
 _TIME_LIST = [

@@ -226,7 +226,13 @@ def _is_interval(parts: Parts) -> bool:
     return parts.form.carrier == "DuckDB relation" and parts.ids.name.startswith("duration")
 
 
+def _are_loaded_truths(parts: Parts) -> bool:
+    """Check whether the loader would give back True and False where it promises numbers."""
+    return parts.form.door == "loader" and parts.values.name in {"booleans", "bool8"}
+
+
 _REFUSED_TOGETHER: list[tuple[Callable[[Parts], bool], str]] = [
     (_is_interval, "interval cannot hold item ids"),
+    (_are_loaded_truths, "of type bool and holds no numbers"),
 ]
 """Tests of the entries of a form, and the pattern of the refusal of those that pass."""

@@ -112,7 +112,8 @@ def check_columns(schema: pa.Schema, columns: LoadColumns, source: str) -> None:
     refuse_twice(schema, columns.all, source)
     for name in columns.targets:
         kind = schema.field(name).type
-        if not is_value_type(kind):
+        stored = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not is_value_type(kind) or pa.types.is_boolean(stored):
             raise SchemaError(
                 f"{source}: the target {name!r} is of type {kind} and holds no numbers",
                 hint="ask for other target_columns, or write the file again",
@@ -133,8 +134,7 @@ def _loaded_type(entry: pa.Field, columns: LoadColumns) -> pa.DataType:
         return id_type(kind)
     if entry.name not in columns.targets:
         return kind
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    return pa.uint8() if pa.types.is_boolean(kind) else kind
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
 
 
 def _with_loaded_types(table: pa.Table, columns: LoadColumns, source: str) -> pa.Table:

@@ -251,7 +251,7 @@ def _check_keys(stats: ReadStats, table: OpenTable) -> None:
     if stats.rows > stats.null_items and not stats.timed_rows:
         columns = repr(layout.timestamp) + (f" and {layout.freq!r}" if layout.freq else "")
         raise SchemaError(
-            f"{name}: no row of {stats.rows} has a readable time in {columns}",
+            f"{name}: no row of {stats.rows} has a readable timestamp in {columns}",
             hint="write dates as 2024-01-31, or name the column by --timestamp_column "
             "(schema.datetime_column)",
         )

@@ -118,10 +118,14 @@ def test_frames_of_any_content_raise_only_errors_of_gigacast(name: str) -> None:
 
 def test_times_beyond_int64_are_no_times_and_never_wrap() -> None:
     frame = FRAME.assign(timestamp=np.arange(2**64 - 22, 2**64 - 2, dtype="uint64"))
-    with pytest.raises(GigacastError, match="no row of 20 has a readable time in 'timestamp'"):
+    with pytest.raises(GigacastError, match="no row of 20 has a readable timestamp in 'timestamp'"):
         gigacast.forecast(frame, **NAIVE)
-    some = pd.concat([FRAME.assign(item_id="b", timestamp=range(20)), frame])
-    rows = gigacast.forecast(some, duplicates="mean", **NAIVE)
+    steps = FRAME.assign(item_id="b", timestamp=np.arange(20, dtype="uint64"))
+    some = pd.concat([steps, frame])
+    with pytest.raises(GigacastError, match="less than a microsecond apart"):
+        gigacast.forecast(some, duplicates="mean", **NAIVE)
+    rows = gigacast.forecast(some, duplicates="mean", timestamp_unit="step", **NAIVE)
+    assert rows.loc[rows["item_id"] == "b", "timestamp"].tolist() == [20, 21]
     assert rows.loc[rows["item_id"] != "b", "timestamp"].isna().all()
     assert set(rows.loc[rows["item_id"] != "b", "fallback"]) == {"no_timestamp"}
 
