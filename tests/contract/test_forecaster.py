@@ -16,7 +16,7 @@ import pytest
 from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import UnsupportedForecastError
-from gigacast.forecasters.forecaster import Forecaster
+from gigacast.forecasters.forecaster import Forecaster, ModelFiles
 from gigacast.forecasters.naive import SeasonalNaive
 from tests.support.tiny_models import session_folder, tiny_bolt, tiny_chronos2, tiny_t5
 
@@ -47,14 +47,8 @@ def load(name: str, folder: Path, precision: str = "float32") -> Forecaster:
 
     if "PYTEST_XDIST_WORKER" in os.environ:
         set_threads(1)
-    return (load_lean if name == "lean" else load_chronos)(
-        BUILDERS[name](folder),
-        name=name,
-        version="1",
-        digest="0",
-        device="cpu",
-        precision=precision,  # type: ignore[arg-type]
-    )
+    files = ModelFiles(BUILDERS[name](folder), name, "1", "0", "cpu", precision)
+    return load_lean(files) if name == "lean" else load_chronos(files)
 
 
 @pytest.fixture(params=NAMES)

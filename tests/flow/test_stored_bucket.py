@@ -2,19 +2,15 @@
 
 import json
 import shutil
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-import gigacast
 from gigacast import ModelManager, ParquetDataLoader
-from gigacast.batch.setup import dump_setup, load_setup, prepared_of
 from gigacast.datasets import read_partitioned_dataset
 from gigacast.feature_sets import read_feature_set
 from gigacast.lake.dataset.manifest import parse_dataset_manifest
@@ -23,15 +19,11 @@ from gigacast.lake.model.active import parse_active
 from gigacast.lake.model.manifest import parse_manifest
 from gigacast.lake.plan.audit import Audit
 from gigacast.lake.plan.manifest import decode_table, encode_table
-from gigacast.lake.plan.plan_file import read_plan, read_tasks, write_plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.quality.measures import PartitionQuality
 from gigacast.storage.opening import open_store
-from gigacast.storage.store import Store, StoreAddress
-from handler.batch import main as run_child
-from tests.support.moto_server import MotoServer
+from gigacast.storage.store import StoreAddress
 from tests.support.stored_bucket import (
-    ARRAYS,
     BACKTEST,
     CLEAN,
     COVARIATES,
@@ -47,8 +39,6 @@ from tests.support.stored_bucket import (
     QUALITY,
     READINGS,
     RECIPE,
-    S3_BUCKET,
-    S3_URL,
     SPECS,
     STORED_URL,
     command_json,
@@ -91,17 +81,6 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> str:
 def folder(tmp_path: Path) -> Path:
     restore_folder(tmp_path / "lake")
     return tmp_path / "lake"
-
-
-@pytest.fixture
-def objects(moto_server: MotoServer) -> Store:
-    """What lay in S3, there again: under the same name, since plans name it."""
-    moto_server.create_bucket(S3_BUCKET)
-    store = open_store(StoreAddress(S3_URL))
-    store.delete([entry.key for page in store.list("") for entry in page])
-    for key, path in files_in(OBJECTS):
-        store.put(key, path.read_bytes())
-    return store
 
 
 def url(folder: Path) -> str:
@@ -201,6 +180,7 @@ def timeless(value: Any) -> Any:
     """Leave out what the clock says, and what is no part of a report."""
     if isinstance(value, dict):
         changing = {"at", "stale_hours", "source", "location", "run_id", "accuracy"}
+        changing |= {"computed", "skipped", "column_shares"}
         return {name: timeless(entry) for name, entry in value.items() if name not in changing}
     return [timeless(entry) for entry in value] if isinstance(value, list) else value
 
@@ -411,91 +391,3 @@ def test_manifests_of_forecasts_list_the_existing_objects(untouched: str) -> Non
         assert decode_table(encode_table(table), key).equals(table)
         for row in table.to_pylist():
             assert store.head(f"{key.partition('/')[0]}/{row['key']}").etag == row["etag"]
-
-
-# -- array runs ------------------------------------------------------------------------------------
-
-
-def keys_of(store: Store) -> dict[str, bytes]:
-    return {entry.key: store.get(entry.key) for page in store.list("") for entry in page}
-
-
-def planned_spec(name: str) -> str:
-    """The spec that the audit of an array run names."""
-    key = f"sales/audit/{EXPECTED['orders'][name][3]}.json"
-    (spec,) = json.loads((OBJECTS / key).read_bytes())["plan"]["specs"]
-    return str(spec)
-
-
-def counts_of(name: str) -> tuple[int, int]:
-    output = command_json(f"plan {ARRAYS[name]}", S3_URL)
-    return output["done"], output["pending"]
-
-
-@pytest.mark.parametrize("name", ARRAYS)
-def test_a_stored_plan_is_read_and_written_to_the_same_bytes(
-    name: str, objects: Store, tmp_path: Path
-) -> None:
-    _, _, _, run_id, digest, _ = EXPECTED["orders"][name]
-    store = open_store(StoreAddress(f"{S3_URL}/sales"))
-    plan = read_plan(store, run_id, digest)
-    tasks = [read_tasks(store, plan, child) for child in range(len(plan.shares))]
-    created, ends = (datetime.fromisoformat(text) for text in (plan.created_at, plan.expires_at))
-    setup = dump_setup(prepared_of(load_setup(plan)))
-    (tmp_path / "plan").mkdir()
-    copy = open_store(StoreAddress(f"file://{tmp_path}/plan"))
-    again = write_plan(copy, run_id, setup, tasks, now=created, valid_for=ends - created)
-    assert again == plan
-    assert [len(share) for share in tasks] == [2, 1]
-    for key, content in keys_of(copy).items():
-        assert content == (OBJECTS / "sales" / key).read_bytes()
-    assert {task.spec for share in tasks for task in share} == {planned_spec(name)}
-
-
-def test_a_stored_array_run_has_nothing_left_to_do(objects: Store) -> None:
-    before = keys_of(objects)
-    assert counts_of("done") == (3, 0)
-    run = command_json(f"forecast {ARRAYS['done']}", S3_URL)
-    assert (run["partitions"]["skipped"], run["partitions"]["done"]) == (3, 0)
-    now = keys_of(objects)
-    assert {key: now[key] for key in before} == before
-    assert roots({*now} - {*before}) == {"audit"}
-    frame = gigacast.read_forecasts(S3_URL, prefix="sales", model="seasonal-naive")
-    assert (frame.attrs["spec"], len(frame)) == (planned_spec("done"), 54)
-    assert np.isfinite(frame["predictions"].astype(float)).sum() == 36
-
-
-def test_a_child_started_again_does_nothing(
-    objects: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
-    before = keys_of(objects)
-    order = EXPECTED["orders"]["done"]
-    assert run_child(order, {"AWS_BATCH_JOB_ATTEMPT": "2"}) == 0
-    summary = f"sales/audit/{order[3]}/0.json"
-    changed = {key for key, content in keys_of(objects).items() if before.get(key) != content}
-    assert changed == {summary}
-    attempts = Audit.from_json(objects.get(summary), summary).plan["attempts"]
-    assert [attempt["attempt"] for attempt in attempts] == [1, 2]  # type: ignore[attr-defined]
-    capsys.readouterr()
-
-
-def test_children_execute_a_stored_plan_that_was_never_started(
-    objects: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert counts_of("planned") == (0, 3)
-    order = EXPECTED["orders"]["planned"]
-    for index in ("0", "1"):
-        assert run_child(order, {"AWS_BATCH_JOB_ARRAY_INDEX": index}) == 0
-    assert counts_of("planned") == (3, 0)
-    assert counts_of("done") == (3, 0)
-    capsys.readouterr()
-
-
-def test_a_plan_that_was_changed_is_refused(
-    objects: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
-    order = EXPECTED["orders"]["planned"]
-    key = f"sales/plans/{order[3]}.json"
-    objects.put(key, objects.get(key) + b" ")
-    assert run_child(order, {}) == 2
-    assert "PlanError" in capsys.readouterr().err

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.publication import Author
-from gigacast.models.publish import Publication, Published, publish_folder
+from gigacast.models.publish import ModelDescription, Published, publish_folder
 from gigacast.storage.store import Store
 
 CONFIG = {
@@ -63,4 +63,4 @@ def publish(
     store: Store, folder: Path, name: str = "tiny", version: str = "v1.0", who: str = "ann@desk"
 ) -> Published:
     """Publish a folder."""
-    return publish_folder(Registry(store), folder, Publication(name, version), author(who))
+    return publish_folder(Registry(store), folder, ModelDescription(name, version), author(who))

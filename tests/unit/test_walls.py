@@ -30,7 +30,7 @@ WALLS = {
     "huggingface_hub": r"lake/model/hub\.py",
     "joblib": r"runtime/",
     "rich": r"report/",
-    "matplotlib": r"report/plot/(figure|calibration)\.py",
+    "matplotlib": r"report/plot/picture\.py",
     "click": r"cli/",
     "pydantic": r"settings/|batch/setup\.py|trainers/pretraining/",
     "pydantic_settings": r"settings/",
@@ -119,7 +119,7 @@ KEYWORDS = (
     "model_version=None, horizon=None, quantiles=None, context_length=None, freq=None, "
     "aggregate=None, partial_bins=None, zone=None, layout=None, min_length=None, "
     "fallback=None, non_negative=None, integer=None, "
-    "extrapolate_levels=None, seed=None, duplicates=None, item_column=None, "
+    "extrapolate_levels=None, seed=None, duplicates=None, item_column=None, item_columns=None, "
     "timestamp_column=None, targets=None, "
     "timestamp_unit=None, csv_separator=None, csv_decimal=None, csv_thousands=None, "
     "csv_quote=None, csv_encoding=None, csv_dates=None, csv_header=None, joint_targets=None, "
@@ -131,7 +131,7 @@ KEYWORDS = (
 TRAIN_KEYWORDS = (
     "bucket=None, prefix=None, input_prefix=None, endpoint_url=None, region=None, years=None, "
     "months=None, symbol=None, timeframe=None, partition_by=None, limit=None, model=None, "
-    "model_version=None, horizon=None, context_length=None, item_column=None, "
+    "model_version=None, horizon=None, context_length=None, item_column=None, item_columns=None, "
     "timestamp_column=None, targets=None, timestamp_unit=None, csv_separator=None, "
     "csv_decimal=None, csv_thousands=None, csv_quote=None, csv_encoding=None, csv_dates=None, "
     "csv_header=None, freq=None, aggregate=None, partial_bins=None, zone=None, duplicates=None, "
@@ -212,16 +212,16 @@ SIGNATURES = {
     "ParquetDataLoader.end_audit_session": "(self, session_id, status='completed')",
     "ParquetDataLoader.read_audit_session": "(self, session_id)",
     "feature_sets.build_features": "(source, path, recipe=None, *, like=None, "
-    "time_column=None, item_column=None, bars_per_day=None, partition_by=(), "
+    "time_column=None, item_column=None, item_columns=(), bars_per_day=None, partition_by=(), "
     "compression='snappy', what='')",
     "feature_sets.compute_features": "(data, recipe, *, time_column=None, item_column=None, "
-    "bars_per_day=None)",
+    "item_columns=(), bars_per_day=None)",
     "feature_sets.get_recipe": "(name)",
     "feature_sets.load_recipe": "(path)",
     "feature_sets.read_feature_set": "(path)",
     "feature_sets.save_recipe": "(recipe, path)",
     "feature_sets.FeatureProcessor": "(recipe, *, time_column=None, item_column=None, "
-    "bars_per_day=None, learned=None)",
+    "item_columns=(), bars_per_day=None, learned=None)",
     "feature_sets.FeatureProcessor.process_training_features": "(self, table)",
     "feature_sets.FeatureProcessor.process_prediction_features": "(self, table)",
     "datasets.filter_data": f"(data, schema, mode={STRICT})",

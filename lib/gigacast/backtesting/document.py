@@ -4,7 +4,9 @@ from typing import Any
 
 from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.run import BacktestResult
+from gigacast.core.plural import counted
 from gigacast.report.document import Document, Items, Paragraph
+from gigacast.report.summary import FailedPartition, and_more, equal_failures
 
 
 def backtest_json(result: BacktestResult) -> dict[str, Any]:
@@ -16,6 +18,7 @@ def backtest_json(result: BacktestResult) -> dict[str, Any]:
         "skipped": result.skipped,
         "leaderboard": result.leaderboard.to_json(),
         "location": result.location,
+        "conflicts": result.conflicts,
         "failures": [
             {"model": model, "partition": task.partition, "error": f.error, "message": f.message}
             for model, task, f in result.failures
@@ -34,19 +37,39 @@ def backtest_document(result: BacktestResult) -> Document:
 
 def evaluation_document(result: Evaluation) -> Document:
     """Return the figures of an evaluation and the location of its files."""
+    steps = counted(result.waiting, "forecast step")
     return result.to_document().followed_by(
-        Paragraph(f"{result.waiting:,} forecast steps wait for their actual"),
+        Paragraph(f"{steps} {'waits' if result.waiting == 1 else 'wait'} for their actual"),
         *_conflicts(result.conflicts),
         Paragraph(f"written to {result.location}.md, .json, .parquet"),
     )
 
 
 def _conflicts(count: int) -> list[Paragraph]:
-    text = f"{count:,} rows have the series and the time of another row, and other values"
+    text = f"{counted(count, 'row')} with the series and the time of another row, and other values"
     return [Paragraph(f"{text}: see --duplicates")] if count else []
 
 
+def failed_backtests(result: BacktestResult) -> Document:
+    """Return the partitions that could not be backtested; equal failures once, with their count."""
+    texts = []
+    for model in dict.fromkeys(model for model, _, _ in result.failures):
+        own = [
+            FailedPartition(task.partition, failure.error, failure.message)
+            for name, task, failure in result.failures
+            if name == model
+        ]
+        for group in equal_failures(own):
+            name = and_more(group[0].partition, len(group))
+            texts.append(f"failed: {model} on {name}: {group[0].message}")
+    return Document((Items.of(texts),))
+
+
 def failed_forecasts(result: Evaluation) -> Document:
-    """Return the forecasts that could not be evaluated."""
-    texts = (f"failed: {key}: {message}" for key, message in result.failures)
+    """Return the forecasts that could not be evaluated; equal failures once, with their count."""
+    failures = (FailedPartition(key, "", message) for key, message in result.failures)
+    texts = (
+        f"failed: {and_more(group[0].partition, len(group))}: {group[0].message}"
+        for group in equal_failures(failures)
+    )
     return Document((Items.of(texts),))

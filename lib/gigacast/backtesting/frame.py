@@ -1,5 +1,6 @@
 """Backtests and evaluations of tables in memory: the code of the jobs without a bucket."""
 
+import json
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from gigacast.backtesting.partition import HISTORY, seasons_of
 from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
 from gigacast.core.array import DoubleArray, FloatArray
 from gigacast.core.column import to_arrow
+from gigacast.core.series.item_key import ITEM_COLUMNS, key_columns
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.forecasters.metric import figures_of, seasonal_error
 from gigacast.forecasting.prediction import long_table
@@ -65,7 +67,9 @@ def backtest_table(
             f"segment: a table has no {job.segment!r}",
             hint=f"use one of {', '.join(_SEGMENTS)}, or column:NAME",
         )
-    own = recognise(table.schema, job.forecast.method.columns, "table").columns
+    layout = recognise(table.schema, job.forecast.method.columns, "table")
+    used = dict.fromkeys((*layout.id_names, *layout.columns))
+    own = [name for name in used if name in table.column_names]  # without the key of several ids
     more = [column] if column in table.column_names and column not in own else []
     with _in_memory(_storable(table.select([*own, *more]))) as address:
         forecast = replace(job.forecast, bucket=address, inputs=address, outputs=address)
@@ -116,9 +120,10 @@ def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> 
     SchemaError
         If the forecasts lack a column, or their series differ in length.
     """
-    rows, horizon = _in_order(forecasts)
+    items = key_columns(forecasts.schema) or job.method.columns.items
+    rows, horizon = _in_order(forecasts, items)
     table = read_forecasts(rows, horizon)
-    reading = _read_options(job)
+    reading = _read_options(job, items)
     source = [SeriesSource.of_table(actuals, name="actuals")]
     runs = read_series(source, reading).rows()
     parts = (((r.item_ids, r.offsets, r.times, r.values), targets) for r, targets in runs)
@@ -134,9 +139,13 @@ def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> 
         ) from error
 
 
-def _in_order(forecasts: pa.Table) -> tuple[pa.Table, int]:
-    """Return forecasts in the long layout, in the order of series and time, and their horizon."""
-    names = ("item_id", "timestamp", "target_name", "predictions")
+def _in_order(forecasts: pa.Table, items: tuple[str, ...]) -> tuple[pa.Table, int]:
+    """Return forecasts in the long layout, in the order of series and time, and their horizon.
+
+    ``items`` are their columns of items, if these are several.
+    """
+    ids = items or ("item_id",)
+    names = (*ids, "timestamp", "target_name", "predictions")
     missing = [name for name in names if name not in forecasts.column_names]
     if missing:
         raise SchemaError(
@@ -144,20 +153,25 @@ def _in_order(forecasts: pa.Table) -> tuple[pa.Table, int]:
             hint="give what gigacast.forecast returns, with its column names",
         )
     rows = long_table(_storable(forecasts).combine_chunks())
-    counts = rows.group_by(["item_id", "target_name"]).aggregate([([], "count_all")])
+    if items:
+        rows = rows.replace_schema_metadata({ITEM_COLUMNS: json.dumps(items)})
+    counts = rows.group_by([*ids, "target_name"]).aggregate([([], "count_all")])
     lengths = set(counts["count_all"].to_pylist())
     if len(lengths) != 1:
         raise SchemaError(
             f"data: the series have {', '.join(map(str, sorted(lengths))) or 'no'} forecast rows",
             hint="give all rows that gigacast.forecast has returned, each series once",
         )
-    keys = [(name, "ascending") for name in ("item_id", "target_name", "timestamp")]
+    keys = [(name, "ascending") for name in (*ids, "target_name", "timestamp")]
     return rows.sort_by(keys), lengths.pop()
 
 
-def _read_options(job: ForecastJob) -> ReadOptions:
+def _read_options(job: ForecastJob, items: tuple[str, ...]) -> ReadOptions:
+    reading = job.method.reading
+    item_id = None if items else reading.columns.item_id
     return replace(
-        job.method.reading,
+        reading,
+        columns=replace(reading.columns, items=items, item_id=item_id),
         context_length=HISTORY,
         item_id="series",
         memory_limit_bytes=job.resources.memory_limit_bytes,

@@ -24,7 +24,7 @@ _COUNTS = ("steps", "missed")
 
 
 def losses_schema(
-    item_type: pa.DataType,
+    items: Sequence[pa.Field],
     timestamp_type: pa.DataType,
     levels: Sequence[float],
     metadata: Mapping[str, str],
@@ -32,7 +32,7 @@ def losses_schema(
     """Return the columns of a file of losses; empty values of the metadata are left out."""
     names = [level_name(level) for level in levels]
     fields = [
-        pa.field("item_id", item_type),
+        *items,
         pa.field("target_name", pa.dictionary(pa.int32(), pa.string())),
         pa.field("window", pa.int32()),
         pa.field("origin", timestamp_type),
@@ -77,7 +77,7 @@ def losses_batch(
     # Undefined for a constant series, or one that is not longer than a season.
     scale = to_arrow(losses.scale, np.isnan(losses.scale))
     columns = [
-        contexts.item_ids,
+        *contexts.item_columns(),
         contexts.target_names.dictionary_encode(),
         to_arrow(np.full(len(losses), window, np.int32)),
         contexts.last_arrow(),

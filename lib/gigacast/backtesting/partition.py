@@ -16,11 +16,13 @@ from gigacast.core.array import ByteArray, FloatArray, IntArray
 from gigacast.core.partition.task import Task
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.holdout import hold_out
+from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
 from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.metric import Losses, measure, seasonal_error
 from gigacast.forecasters.naive import CONTEXT_LENGTH
+from gigacast.forecasting.prediction import item_fields
 from gigacast.forecasting.worker import (
     ModelSetup,
     PartitionWorker,
@@ -164,8 +166,9 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         return WindowLosses(contexts, losses, forecast.reasons, window)
 
     def _schema(self, task: Task, first: WindowLosses | None) -> pa.Schema:
+        names = self._setup.job.method.columns.items
         return losses_schema(
-            first.contexts.item_ids.type if first is not None else pa.string(),
+            item_fields(first.contexts if first is not None else None, names),
             first.contexts.timestamp_type if first is not None else pa.timestamp("us"),
             self._setup.job.method.levels,
             self._metadata(task),
@@ -175,7 +178,9 @@ class PartitionBacktester(PartitionWorker[WindowLosses]):
         return losses_batch(result.contexts, result.losses, result.reasons, result.window, schema)
 
     def _metadata(self, task: Task) -> dict[str, str]:
-        return {"gigacast.job": "backtest", **super()._metadata(task)}
+        names = self._setup.job.method.columns.items
+        named = ItemKey(names, ()).metadata if names else {}
+        return {"gigacast.job": "backtest", **super()._metadata(task), **named}
 
 
 def _first(batches: Iterable[SeriesBatch], count: int | None) -> Iterator[SeriesBatch]:

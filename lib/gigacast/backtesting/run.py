@@ -149,7 +149,7 @@ def run_backtest(
     _refuse_if_all_failed(runs)
     compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
-    segmenter = Segmenter(job.segment, sides[0].inputs, method.columns)
+    segmenter = Segmenter(job.segment, sides[0].inputs, method.columns, method.csv)
     # Over the partitions that every model has done: figures over different data can't be compared.
     board = make_leaderboard(outputs, compared, method.levels, segmenter, baseline=NAIVE_MODEL)
     name = leaderboard_name(job, sides)
@@ -258,6 +258,7 @@ def _run_side(
 ) -> _SideRun:
     """Plan and run the backtest of one model."""
     planned, finished = _plan_side(side, job)
+    events.of_model(_name(side))
     run = start_run(planned, events=events, clock=clock, prices=side.job.prices)
     skipped = len(finished)
     if planned.tasks:  # without a task, no model is loaded and no audit written

@@ -7,6 +7,7 @@ from typing import Any
 from gigacast.batch.result import array_of
 from gigacast.batch.status import StatusReport
 from gigacast.batch.submit import Submission
+from gigacast.core.plural import counted
 from gigacast.lake.layout import audit_key, version_prefix
 from gigacast.lake.plan.audit import Audit
 from gigacast.report import quantity
@@ -22,7 +23,13 @@ from gigacast.report.document import (
     Table,
     Tone,
 )
-from gigacast.report.summary import FailedPartition, RunSummary, summary_document
+from gigacast.report.summary import (
+    FailedPartition,
+    RunSummary,
+    and_more,
+    equal_failures,
+    summary_document,
+)
 from gigacast.storage.store import StoreAddress
 
 _FIRST = 5
@@ -59,13 +66,14 @@ def submission_document(submission: Submission, address: StoreAddress) -> Docume
     """Return the size of a submitted run and the command that watches it."""
     if not submission.tasks:
         finished = submission.plan.totals.done
-        return Document((Paragraph(f"nothing to do: {finished} partitions are done"),))
-    size = (
-        f"{submission.run_id}: {submission.tasks} partitions over {submission.children} "
-        f"children in {submission.queue}"
-    )
+        state = f"{counted(finished, 'partition')} {'is' if finished == 1 else 'are'} done"
+        return Document((Paragraph(f"nothing to do: {state}"),))
+    tasks = counted(submission.tasks, "partition")
+    children = counted(submission.children, "child", "children")
+    size = f"{submission.run_id}: {tasks} over {children} in {submission.queue}"
     watch = Items.of([watch_command(submission.run_id, address)], depth=1)
-    return Document((Paragraph(size), watch))
+    problems = [Paragraph(problem, Tone.WARNING) for problem in submission.problems]
+    return Document((*problems, Paragraph(size), watch))
 
 
 def submission_json(submission: Submission) -> dict[str, Any]:
@@ -77,12 +85,24 @@ def submission_json(submission: Submission) -> dict[str, Any]:
         "children": submission.children,
         "job_ids": list(submission.job_ids),
         **asdict(submission.plan.totals),
+        **({"problems": list(submission.problems)} if submission.problems else {}),
     }
 
 
 def array_document(audit: Audit, address: StoreAddress) -> Document:
     """Return the summary of a closed array run, and its children."""
     return summary_document(summarise_array(audit, address)).followed_by(_children(audit))
+
+
+def array_json(audit: Audit, address: StoreAddress) -> dict[str, Any]:
+    """Return the summary of an array run and the state of its children for ``--json``."""
+    return {**summarise_array(audit, address).to_json(), "array": array_of(audit)}
+
+
+def _problems(audit: Audit) -> tuple[str, ...]:
+    # Audits without problems, and those of former releases, have no such entry.
+    problems = audit.plan.get("problems")
+    return tuple(map(str, problems)) if isinstance(problems, list) else ()
 
 
 def summarise_array(audit: Audit, address: StoreAddress) -> RunSummary:
@@ -108,6 +128,7 @@ def summarise_array(audit: Audit, address: StoreAddress) -> RunSummary:
         seconds_by_stage=totals.get("seconds", {}),
         ignored=_ignored(audit),
         cost=audit.cost,
+        problems=_problems(audit),
         output_url=f"{address.url}/{version_prefix(str(model['model']), str(model['version']))}"
         if model
         else "",
@@ -145,7 +166,8 @@ def _children(audit: Audit) -> Items:
     """Return the number of children, the time lost, and each child that failed."""
     array = array_of(audit)
     lost = f", {array['lost_s']:.0f} s lost" if array["lost_s"] else ""
-    items = [Item(f"children          {array['children']}, {array['attempts']} attempts{lost}", 1)]
+    attempts = counted(array["attempts"], "attempt")
+    items = [Item(f"children          {array['children']}, {attempts}{lost}", 1)]
     items += [
         Item(f"child {c['child']} failed: {c['reason']}; log {c['log_stream']}", 1, Tone.BAD)
         for c in array["failed_children"]
@@ -173,13 +195,17 @@ def status_document(report: StatusReport) -> Document:
 
 def _failure_items(failures: list[dict[str, object]]) -> Items:
     items: list[Item] = []
-    for failure in failures[:_FIRST]:
-        text = f"failed: {failure['partition']}: {failure['error']}: {failure['message']}"
+    groups = equal_failures(map(_failed_partition, failures))
+    for group in groups[:_FIRST]:
+        failure = group[0]
+        name = and_more(failure.partition, len(group))
+        text = f"failed: {name}: {failure.error}: {failure.message}"
         items.append(Item(text, tone=Tone.BAD))
-        if failure.get("hint"):
-            items.append(Item(f"hint: {failure['hint']}", depth=1))
-    if len(failures) > _FIRST:
-        omission = f"... and {len(failures) - _FIRST} more: see --json and the audits"
+        if failure.hint:
+            items.append(Item(f"hint: {failure.hint}", depth=1))
+    if len(groups) > _FIRST:
+        count = sum(map(len, groups[_FIRST:]))
+        omission = f"... and {count} more: see --json and the audits"
         items.append(Item(omission, tone=Tone.QUIET))
     return Items(tuple(items))
 

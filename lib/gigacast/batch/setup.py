@@ -57,6 +57,8 @@ def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
     for name in _LATER_FIELDS:
         if getattr(prepared.job.method, name) == getattr(default, name):
             del method[name]
+    if not prepared.job.method.columns.items:
+        del method["columns"]["items"]
     if prepared.job.method.aggregate is None and method["frequency"] is not None:
         del method["frequency"]["anchor"]
     return values

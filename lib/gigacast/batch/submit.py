@@ -45,6 +45,9 @@ class Submission:
         Name of the queue.
     children : int
     job_ids : tuple of str
+    problems : tuple of str
+        Sentences on what a few inputs say against the plan, see `gigacast.forecasting.look`; a run
+        is submitted nevertheless.
     """
 
     run_id: str
@@ -53,6 +56,7 @@ class Submission:
     queue: str = ""
     children: int = 0
     job_ids: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def submit_run(
@@ -107,12 +111,22 @@ def submit_run(
     )
     audit = new_audit(run_id, planned, clock)
     _describe_array(audit, plan, report.workload, options, queue)
+    if report.look.problems:
+        audit.plan["problems"] = list(report.look.problems)
     AuditLog(prepared.outputs, audit, clock).save(force=True)
     requests = requests_of(plan, ready, options, queue)
     job_ids = _submit(requests, service, prepared.outputs, run_id, clock)
     tasks = len(planned.tasks)
     (events or Silent()).planned(run_id, report.plan, tasks)
-    return Submission(run_id, report.plan, tasks, options.name(queue), len(shares), tuple(job_ids))
+    return Submission(
+        run_id=run_id,
+        plan=report.plan,
+        tasks=tasks,
+        queue=options.name(queue),
+        children=len(shares),
+        job_ids=tuple(job_ids),
+        problems=report.look.problems,
+    )
 
 
 def _describe_array(

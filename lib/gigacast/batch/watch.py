@@ -14,6 +14,7 @@ from gigacast.batch.close import close_run, job_ids_of, read_summaries
 from gigacast.batch.result import array_of, is_array_run
 from gigacast.batch.service import WAITING, ArrayService, ChildState
 from gigacast.core.exit import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED
+from gigacast.core.plural import counted
 from gigacast.errors import ComputeError, ConfigError, DataError, StorageError
 from gigacast.job.run import utc_now
 from gigacast.lake.plan.audit import (
@@ -217,7 +218,7 @@ def read_logs(
     array = array_of(audit)
     count = int(array["children"])
     if child is not None and not 0 <= child < count:
-        raise ConfigError(f"{run_id} has {count} children, none is {child}")
+        raise ConfigError(f"{run_id} has {counted(count, 'child', 'children')}, none is {child}")
     states: dict[int, ChildState] = {}
     for job in array["jobs"]:
         first, size, job_id = job["first"], job["size"], job["job_id"]

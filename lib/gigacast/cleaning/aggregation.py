@@ -184,7 +184,7 @@ def _column(file: PartitionFile, name: str, groups: _Groups, how: Aggregate) -> 
         return pa.nulls(0)
     column = file.column(name).combine_chunks()
     rows = column.take(to_arrow(groups.rows))
-    is_value = name != file.item_id and is_number(column.type)
+    is_value = name not in file.ids and is_number(column.type)
     if is_value and how in {"sum", "mean", "min", "max", "count"}:
         values = reduce_numbers(read_values(rows), groups.starts, how)[groups.keep]
         if how == "count":

@@ -98,8 +98,7 @@ class ColumnSurvey:
         schema : pa.Schema
             Schema of the columns as they are cleaned.
         """
-        ids = [self._file.item_id] if self._file.item_id is not None else []
-        fields = [schema.field(name) for name in (*ids, *self._file.measured)]
+        fields = [schema.field(name) for name in (*self._file.ids, *self._file.measured)]
         at_once = min(pa.cpu_count(), len(fields), self._file.columns_at_once)
         if at_once < 2:
             yield from map(self._find, fields)
@@ -113,7 +112,7 @@ class ColumnSurvey:
         decodes = pa.types.is_dictionary(kind) and not self._rules.optimise
         narrow = kind.value_type if decodes else None
         needs_values = self._rules.outliers != "keep" or self._rules.optimise
-        needs_values &= is_number(kind) and name != self._file.item_id
+        needs_values &= is_number(kind) and name not in self._file.ids
         if name not in self._targets and not needs_values:
             return Finding(name, narrow=narrow)
         column, unreadable = self._file.column(name), 0

@@ -4,6 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 from gigacast.cleaning.run import CleanResult
+from gigacast.core.plural import counted
+from gigacast.datasets.document import extent_text
 from gigacast.lake.dataset.metadata import describe_manifest
 from gigacast.report import quantity
 from gigacast.report.document import (
@@ -89,10 +91,10 @@ def _version_text(result: CleanResult) -> str:
     if manifest is not None:
         state = "published" if result.new else "there already, unchanged:"
         size = quantity.size(manifest.size_bytes)
-        files = f"{manifest.rows:,} rows in {len(manifest.files)} files, {size}"
+        files = f"{extent_text(manifest)}, {size}"
         return f"{state} {manifest.ref}: {files}"
     if result.pending:
-        return f"nothing published: {result.pending} partitions are left for later"
+        return f"nothing published: left for later: {counted(result.pending, 'partition')}"
     if result.failures and len(result.set_aside) < len(result.partitions):
         return "nothing published: some partitions could not be read or written; run it again"
     if len(result.set_aside) == len(result.partitions):

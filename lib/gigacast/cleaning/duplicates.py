@@ -32,7 +32,7 @@ class Repeats:
         Number of rows whose values differ from those of the row before with the same series and
         time.
     apart : tuple of str
-        One or two columns that distinguish these rows; empty if none do.
+        Up to three columns that distinguish these rows; empty if none do.
     """
 
     conflicting: int = 0
@@ -58,8 +58,8 @@ def find_repeats(file: PartitionFile, keys: Keys) -> Repeats:
         if not differs.all() and not pa.types.is_nested(file.schema.field(name).type):
             differs |= _differs(file.column(name), repeating, preceding)
     conflicting = int(np.count_nonzero(differs))
-    # With a column of items the keys are complete, and few conflicts are worth no search.
-    if conflicting <= file.rows * _MANY or file.item_id is not None:
+    # Few conflicts are worth no search.
+    if conflicting <= file.rows * _MANY:
         return Repeats(conflicting)
     return Repeats(conflicting, _columns_apart(file, keys))
 
@@ -88,7 +88,7 @@ def _differs(column: pa.ChunkedArray, repeating: IntArray, preceding: IntArray) 
 
 
 def _columns_apart(file: PartitionFile, keys: Keys) -> tuple[str, ...]:
-    """Return the column, or pair of columns, with which few rows still share their time.
+    """Return the columns with which few rows still share their series and time.
 
     A sample of the times suffices.
     """
@@ -96,6 +96,10 @@ def _columns_apart(file: PartitionFile, keys: Keys) -> tuple[str, ...]:
     shared = np.unique(arranged.times[arranged.repeated])[:_SAMPLED_TIMES]
     rows = np.flatnonzero(np.isin(keys.times, shared))
     times = keys.times[rows]
+    if keys.codes is not None:
+        # A time is shared by all series. Rows are only alike if they are of the same one.
+        series = keys.codes[rows].astype(np.int64)
+        times = np.unique(times, return_inverse=True)[1] * (int(series.max()) + 2) + series + 1
     candidates = {
         name: codes
         for name in file.measured

@@ -33,22 +33,19 @@ from gigacast.errors import (
     ObjectNotFoundError,
     PreconditionFailedError,
 )
-from gigacast.job.file_job import Reading, Sources
-from gigacast.job.receipt import Work, new_receipt
-from gigacast.job.worker import Stopwatch, inputs_pinned
+from gigacast.job.file_worker import FileOutput, FilePlaces, FileWorker
+from gigacast.job.worker import Stopwatch
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import DatasetFile, file_to_dict, schema_to_text
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
-from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.quality.file import open_partition
 from gigacast.quality.measures import PartitionQuality
 from gigacast.quality.partition import plain_schema
 from gigacast.repair.outlier_forest import require_forest
-from gigacast.storage.opening import open_store
 from gigacast.storage.parquet.draft import DraftFile, describe_file
 from gigacast.storage.parquet.writer import ParquetWriter
 from gigacast.storage.prefetch import Prefetched
-from gigacast.storage.store import Store, StoreAddress
+from gigacast.storage.store import Store
 
 _CHUNKS_AHEAD = 1
 
@@ -62,26 +59,20 @@ class CleanSetup:
 
     Parameters
     ----------
+    places : FilePlaces
     name : str
         Name of the dataset.
-    sources : Sources
-    outputs : StoreAddress
-    reading : Reading
     rules : CleanRules
     codec : str
     paths : mapping of str to str
         Path in the dataset of each partition's file.
-    run_id : str
     """
 
+    places: FilePlaces
     name: str
-    sources: Sources
-    outputs: StoreAddress
-    reading: Reading
     rules: CleanRules
     codec: str
     paths: Mapping[str, str]
-    run_id: str = ""
 
     def __call__(self) -> "PartitionCleaner":
         """Open the stores and return the worker."""
@@ -90,36 +81,27 @@ class CleanSetup:
         return PartitionCleaner(self)
 
 
-class PartitionCleaner:
+class PartitionCleaner(FileWorker):
     """Cleans a partition per call."""
 
+    job = "clean"
+
     def __init__(self, setup: CleanSetup) -> None:
+        super().__init__(setup.places)
         self._setup = setup
-        self._inputs = setup.sources.open()
-        self._outputs = open_store(setup.outputs)
 
-    def __call__(self, task: Task) -> Receipt:
-        """Read, clean, write the file, then the receipt that names both.
-
-        Raises
-        ------
-        InputChangedError, DataError, StorageError
-        """
-        watch = Stopwatch()
-        scratch = tempfile.TemporaryDirectory(prefix="gigacast-clean-")
-        with watch.measure("total"), inputs_pinned(task), scratch as folder:
+    def make(self, task: Task, watch: Stopwatch) -> FileOutput:
+        """Read, clean and write a partition; a file that exists is used as it is."""
+        with tempfile.TemporaryDirectory(prefix="gigacast-clean-") as folder:
             local = Path(folder) / "cleaned.parquet"
             cleaned, damaged = self._find(task, local)
             cleaned = cleaned or self._make(task, local, watch, damaged)
-        receipt = self._receipt(task, cleaned, watch)
-        # After the file: if a worker is killed in between, the next one uses its file as it is.
-        write_receipt(self._outputs, task, receipt, cleaned.etag)
-        return receipt
+        return self._output(task, cleaned)
 
-    def _receipt(self, task: Task, cleaned: "_CleanedFile", watch: Stopwatch) -> Receipt:
+    def _output(self, task: Task, cleaned: "_CleanedFile") -> FileOutput:
         quality = PartitionQuality.from_dict(cleaned.notes["quality"], task.output_key)
         file = self._file(task, cleaned)
-        output: dict[str, object] = {
+        entry: dict[str, object] = {
             "key": task.output_key,
             "etag": cleaned.etag,
             "size_bytes": file.size_bytes,
@@ -130,16 +112,13 @@ class PartitionCleaner:
             "lost": cleaned.notes.get("lost"),
             "dropped": cleaned.notes.get("dropped"),
         }
-        work = Work(
-            job="clean",
-            run_id=self._setup.run_id,
+        return FileOutput(
+            entry,
             rows=int(cleaned.notes["rows_read"]),
             series=quality.keys.series,
-            seconds=watch.rounded(),
             newest_timestamp=quality.keys.newest_timestamp,
             repairs={name: int(n) for name, n in cleaned.notes["changes"].items() if n},
         )
-        return new_receipt(task, output, work)
 
     def _file(self, task: Task, cleaned: "_CleanedFile") -> DatasetFile:
         draft = cleaned.draft
@@ -221,12 +200,12 @@ class PartitionCleaner:
     def _make(
         self, task: Task, local: Path, watch: Stopwatch, damaged: str | None = None
     ) -> "_CleanedFile":
-        with open_partition(self._inputs, task, self._setup.reading) as stored:
+        with open_partition(self._inputs, task, self._reading) as stored:
             with watch.measure("prepare"):
                 # Before anything else sees the series.
-                file, lost = aggregated(stored, self._setup.reading, self._setup.rules)
-                survey = survey_partition(file, self._setup.reading, self._setup.rules)
-            stream = CleanStream(file, survey, self._setup.reading, self._setup.rules)
+                file, lost = aggregated(stored, self._reading, self._setup.rules)
+                survey = survey_partition(file, self._reading, self._setup.rules)
+            stream = CleanStream(file, survey, self._reading, self._setup.rules)
             # Written to a local file first: receipt and manifest need its size and SHA-256.
             schema = stream.schema.remove_metadata()
             draft = ParquetWriter(local, schema, self._setup.codec, rising=file.timestamp)

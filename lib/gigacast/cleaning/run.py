@@ -22,6 +22,7 @@ from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError, DataError, DatasetIntegrityError
 from gigacast.job.file_job import FileJob, FileRun, in_threads, plan_job
+from gigacast.job.file_worker import FilePlaces
 from gigacast.job.run import MAX_AUDITED_FAILURES, FinishedTask, Run, RunEvents, start_run
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import (
@@ -31,12 +32,13 @@ from gigacast.lake.dataset.manifest import (
 )
 from gigacast.lake.layout import cleaned_key, cleaning_prefix
 from gigacast.lake.plan.audit import Clock
-from gigacast.lake.plan.file_plan import OutputPlace
+from gigacast.lake.plan.file_plan import FoundFile, OutputPlace
 from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.lake.publication import Author
 from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict, worst
 from gigacast.quality.result import Judged
 from gigacast.runtime.executor import Executor, Failure
+from gigacast.series.duplicates import item_flag
 from gigacast.storage.parquet.writer import check_codec
 
 FORMAT_REVISION = 1
@@ -185,20 +187,17 @@ class _Cleaning:
         return OutputPlace(
             cleaning_prefix(name, spec),
             spec,
-            lambda file, input_id: cleaned_key(name, spec, input_id, file.input.key),
+            lambda file, input_id: cleaned_key(name, spec, input_id, _parquet_key(file)),
         )
 
     def _setup(self, planned: FileRun, run_id: str) -> CleanSetup:
         job, files = self._job, self._job.files
         return CleanSetup(
+            FilePlaces.of(files, run_id),
             job.target.name,
-            files.sources,
-            files.outputs,
-            files.reading,
             job.rules,
             job.codec,
             {task.partition: planned.paths[task.partition] for task in planned.tasks},
-            run_id,
         )
 
     def _result(self, planned: FileRun, run: Run) -> CleanResult:
@@ -286,6 +285,11 @@ class _Cleaning:
         ]
 
 
+def _parquet_key(file: FoundFile) -> str:
+    """Return the key of an input; of CSV, the key that Parquet would have."""
+    return file.input.key if file.input.extension == "parquet" else file.path
+
+
 def _distinct(paths: Mapping[str, str], files: FileJob) -> dict[str, str]:
     """Return the paths of files in the dataset; with several source versions, with the version."""
     if len(files.sources.refs) <= 1:
@@ -329,10 +333,11 @@ def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
     if not dropped or not rows:
         return Judgement(Verdict.OK)
     column, unreadable = dropped["unreadable"]
-    apart = " and ".join(dropped["apart"])
-    hint = f"; {apart} tell them apart: make one column of these for --item_column"
-    if len(dropped["apart"]) == 1:
-        hint = f"; {apart} tells them apart: use --item_column {apart}"
+    apart = tuple(dropped["apart"])
+    # Receipts of the first release do not name the columns of ids.
+    flag = item_flag(apart, tuple(dropped.get("ids", ())))
+    tell = "tells" if len(apart) == 1 else "tell"
+    hint = f"; {' and '.join(apart)} {tell} them apart: use {flag}"
     faults = (
         ("null_keys", dropped["null_keys"], "rows had no series or no time that can be read"),
         (

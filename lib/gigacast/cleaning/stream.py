@@ -51,7 +51,7 @@ class CleanStream:
         self._survey = survey
         self._reading = reading
         self._rules = rules
-        untouched = {file.item_id} if file.item_id is not None else set()
+        untouched = set(file.ids)
         self._cleaner = Cleaner(survey.plan, untouched)
         self._contract = ContractFilter.of(
             self._rules.contract, survey.schema, {*untouched, file.timestamp}
@@ -173,6 +173,7 @@ class CleanStream:
                 "null_keys": changes["null_keys"],
                 "conflicting": survey.repeats.conflicting,
                 "apart": list(survey.repeats.apart),
+                "ids": list(self._file.ids),
                 "unreadable": list(survey.worst),
             },
         }

@@ -106,7 +106,7 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
     SchemaError, CorruptedFileError
     """
     targets = contract_types(rules.contract, file.schema, file.timestamp, file.task.partition)
-    ascending = _ascends(rules, file.item_id)
+    ascending = _ascends(rules, file.ids)
     original = file.keys(ascending=ascending)
     keys, moved = _on_grid(original, rules, ascending=ascending)
     expect = expectation_of(reading, file.task, keys.clock)
@@ -144,10 +144,10 @@ def _survey_columns(survey: Survey, file: PartitionFile) -> None:
     )
 
 
-def _ascends(rules: CleanRules, item_id: str | None) -> bool:
+def _ascends(rules: CleanRules, ids: tuple[str, ...]) -> bool:
     """Return whether the contract requires the series in ascending order of their ids."""
-    first = rules.contract.ordered_by[:1] if rules.contract is not None else ()
-    return first == (item_id,)
+    first = rules.contract.ordered_by[: len(ids)] if rules.contract is not None else ()
+    return bool(ids) and first == ids
 
 
 def _on_grid(keys: Keys, rules: CleanRules, *, ascending: bool) -> tuple[Keys, int]:

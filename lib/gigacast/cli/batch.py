@@ -9,9 +9,9 @@ import click
 
 from gigacast.batch.document import (
     array_document,
+    array_json,
     submission_document,
     submission_json,
-    summarise_array,
     watch_command,
 )
 from gigacast.batch.service import FAILED as CHILD_FAILED
@@ -29,6 +29,7 @@ from gigacast.cli.flags import (
 )
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_INTERRUPTED
+from gigacast.core.plural import counted
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Silent, Totals, utc_now
@@ -108,7 +109,7 @@ def logs(run: str, index: int | None, **flags: Any) -> None:
     for log in child_logs:
         state = log.state
         reason = state.reason if state.status == CHILD_FAILED else None
-        facts = [state.status, reason, f"{state.attempts} attempts", state.log_stream]
+        facts = [state.status, reason, counted(state.attempts, "attempt"), state.log_stream]
         say(f"child {log.child}: {', '.join(filter(None, facts))}", bold=True)
         for line in log.lines:
             say(line)
@@ -159,7 +160,7 @@ def follow(
     (events or Silent()).closed(audit.status, Totals(**totals))
     address = run.outputs.address
     if as_json:
-        click.echo(json.dumps(summarise_array(audit, address).to_json(), indent=1))
+        click.echo(json.dumps(array_json(audit, address), indent=1))
     elif not quiet:
         show(array_document(audit, address))
     return exit_code(audit)

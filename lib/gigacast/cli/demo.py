@@ -13,13 +13,14 @@ import click
 from gigacast.cli.flags import flags_of
 from gigacast.cli.forecast import run_and_report
 from gigacast.cli.help import Command
+from gigacast.core.plural import counted
 from gigacast.errors import MissingExtraError
 from gigacast.forecasting.demo import generate_demo
-from gigacast.forecasting.document import panel_of
+from gigacast.forecasting.document import figure_of
 from gigacast.forecasting.preview import find_finished, look_at
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.document import Document
-from gigacast.report.plot.figure import save_forecast_figure
+from gigacast.report.plot.picture import save_figures
 from gigacast.report.terminal import say, show
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.forecast import DemoOptions
@@ -53,7 +54,7 @@ def demo(**flags: Any) -> int:
         job = job_of(load_settings(nest_arguments(arguments)))
         say(f"1. An S3 on this machine: {endpoint}, bucket {BUCKET}", bold=True)
         keys = generate_demo(job)
-        say(f"   {len(keys)} partitions of hourly load, {keys[0]} to {keys[-1]}")
+        say(f"   {counted(len(keys), 'partition')} of hourly load, {keys[0]} to {keys[-1]}")
         say("")
         say("2. Forecast the bucket, 24 hours ahead", bold=True)
         code = run_and_report(job)
@@ -71,10 +72,10 @@ def demo(**flags: Any) -> int:
 
 def _show(job: ForecastJob, output: Path) -> None:
     finished = find_finished(job, PARTITION)
-    show(Document((panel_of(look_at(finished, items=[SITE], steps=96)[0]).to_figure(),)))
+    show(Document((figure_of(look_at(finished, items=[SITE], steps=96)[0]),)))
     output.mkdir(parents=True, exist_ok=True)
-    looks = look_at(finished, count=4, steps=168)
-    save_forecast_figure(output / "forecast.png", [panel_of(look) for look in looks])
+    looks = look_at(finished, count=4, steps=72)
+    save_figures(output / "forecast.png", [figure_of(look) for look in looks])
     say("")
     say(f"   picture: {output / 'forecast.png'}")
 

@@ -16,6 +16,7 @@ from gigacast.settings.command.common import DEFAULT_CONFIG, ConfigOption, JsonO
 from gigacast.settings.commands import setting_for
 from gigacast.settings.flag import rows_of
 from gigacast.settings.load import load_settings
+from gigacast.settings.loader import split_list
 from gigacast.settings.model import Settings
 from gigacast.settings.option import Kind, Option
 from gigacast.settings.options import ARGUMENTS, names_of, nest_arguments
@@ -39,6 +40,8 @@ def make_flag(option: Option) -> Callable[[F], F]:
     names = [f"--{name}" for name in (option.name, *option.aliases)]
     if option.has_no_form:
         names = [f"--{option.name}/--no_{option.name}"]
+    # Lists of names are joined: `--targets a,b` and `--targets a --targets b` are the same.
+    joins = option.kind == "names" and bool(option.path)
     # A flag has no default of its own: without it the environment and the settings file decide, or
     # the class that declares it. For click, None is a value, so that nothing would be missing.
     default: dict[str, Any] = {} if option.is_required else {"default": None}
@@ -50,11 +53,27 @@ def make_flag(option: Option) -> Callable[[F], F]:
         is_flag=option.kind == "switch",
         type=_type_of(option),
         metavar=None if option.kind in ("switch", "choice") else option.metavar,
-        multiple=option.is_repeated,
+        multiple=option.is_repeated or joins,
+        callback=_joined_names if joins else None,
         required=option.is_required,
         help=option.help_with_default,
         **default,
     )
+
+
+def _joined_names(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...] | None
+) -> str | list[Any] | None:
+    """Return the names of a flag that may be repeated; ``None`` without it."""
+    del context, parameter
+    if not values or len(values) < 2:
+        return values[0] if values else None
+    return [name for value in values for name in _listed(value)]
+
+
+def _listed(value: str) -> list[Any]:
+    names = split_list(value)
+    return names if isinstance(names, list) else [names]
 
 
 def _type_of(option: Option) -> click.ParamType[Any] | None:

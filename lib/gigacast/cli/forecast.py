@@ -79,4 +79,4 @@ def run_and_report(
         click.echo(json.dumps(summary.to_json(), indent=1))
     elif not quiet:
         show(summary_document(summary))
-    return EXIT_FAILED if result.failures else 0
+    return EXIT_FAILED if result.failures or result.look.impossible else 0

@@ -12,13 +12,14 @@ from gigacast.batch.watch import service_for
 from gigacast.cli.flags import flags_of, json_option, read_settings, settings_options
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
-from gigacast.forecasting.document import litter_document, panel_of, verification_document
+from gigacast.core.plural import counted
+from gigacast.forecasting.document import figure_of, litter_document, verification_document
 from gigacast.forecasting.preview import Look, find_finished, look_at
 from gigacast.forecasting.prune import find_litter, remove
 from gigacast.forecasting.verify import verify as verify_sample
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.document import Document, Paragraph
-from gigacast.report.plot.figure import save_forecast_figure
+from gigacast.report.plot.picture import save_figures
 from gigacast.report.terminal import say
 from gigacast.report.terminal import show as render
 from gigacast.settings.assembly import job_of
@@ -57,7 +58,7 @@ def show(partition: str, **flags: Any) -> None:
     """Draw the forecast of a few series of PARTITION (as 2024/01/part-00000) in the terminal."""
     options = take(SeriesOptions, flags)
     for look in _look(partition, options, flags):
-        render(Document((panel_of(look).to_figure(),)))
+        render(Document((figure_of(look),)))
 
 
 @click.command(cls=Command)
@@ -69,7 +70,7 @@ def plot(partition: str, **flags: Any) -> None:
     options = take(PlotOptions, flags)
     looks = _look(partition, options, flags)
     options.output.parent.mkdir(parents=True, exist_ok=True)
-    save_forecast_figure(options.output, [panel_of(look) for look in looks])
+    save_figures(options.output, [figure_of(look) for look in looks])
     say(str(options.output))
 
 
@@ -125,5 +126,6 @@ def prune(as_json: bool, **flags: Any) -> None:
         }
         click.echo(json.dumps(content, indent=1))
         return
-    result = f"deleted {deleted} objects" if options.yes else "nothing deleted; add --yes to delete"
+    amount = counted(deleted, "object")
+    result = f"deleted {amount}" if options.yes else "nothing deleted; add --yes to delete"
     render(litter_document(litter, options.old_specs).followed_by(Paragraph(result)))

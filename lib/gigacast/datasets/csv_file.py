@@ -1,7 +1,8 @@
 """A local CSV file, whose columns get types: those of the contract, and of the first rows."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from gigacast.core.contract.definition import Contract
 from gigacast.core.series.batch import NO_TIME
 from gigacast.datasets.rows import is_time_name
 from gigacast.errors import CorruptedFileError
-from gigacast.series.columns import is_id_name
+from gigacast.series.columns import names_ids
 from gigacast.series.csv.date import all_year_last
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.csv.read import CsvForm, look_at, read_csv, read_head, settled
@@ -35,35 +36,42 @@ class CsvReading:
         Contract whose text columns are read as text.
     time_column : str, optional
         Column of timestamps; recognised by default.
+    ids : tuple of str
+        Columns of item ids, which are text whatever they look like; recognised by default.
     """
 
     options: CsvOptions
     contract: Contract | None = None
     time_column: str | None = None
+    ids: tuple[str, ...] = ()
 
     def texts_in(self, names: list[str]) -> set[str]:
         """Return the columns to read as text, whatever they look like."""
         columns = self.contract.columns if self.contract is not None else ()
         declared = {column.name for column in columns}
         # Inference would read the id `007` as 7.
-        ids = {name for name in names if is_id_name(name) and name not in declared}
+        ids = {name for name in names if names_ids(name) or name in self.ids} - declared
         return ids | {column.name for column in columns if is_text(column.arrow_type)}
 
 
 @dataclass(frozen=True, slots=True)
 class CsvFile:
-    """A local CSV file.
+    """A CSV file.
 
     Parameters
     ----------
-    path : Path
+    name : str
+        Name of the file, for error messages.
+    open : callable
+        Opens it as a binary file, any number of times.
     schema : pa.Schema
         Columns with their types.
     form : CsvForm, optional
         Form of the file; ``None`` without rows.
     """
 
-    path: Path
+    name: str
+    open: Callable[[], Any]
     schema: pa.Schema
     form: CsvForm | None
 
@@ -77,7 +85,7 @@ class CsvFile:
         if self.form is None:
             return
         types = {field.name: field.type for field in self.schema}
-        with _open(self.path) as file:
+        with self.open() as file:
             for batch in read_csv(file, self.form, types, _BLOCK_BYTES):
                 yield _with_times(batch, self.form, self.schema)
 
@@ -90,14 +98,34 @@ def open_csv_file(path: Path, reading: CsvReading) -> CsvFile:
     CorruptedFileError, SchemaError
         If it cannot be read, or has more than one meaning.
     """
-    with _open(path) as file:
+    return open_csv(partial(_open, path), reading, str(path))
+
+
+def open_csv(opening: Callable[[], Any], reading: CsvReading, name: str) -> CsvFile:
+    """Return a CSV file, with the types of its columns.
+
+    Parameters
+    ----------
+    opening : callable
+        Opens it as a binary file, any number of times.
+    reading : CsvReading
+    name : str
+        Name of the file, for error messages.
+
+    Raises
+    ------
+    CorruptedFileError, SchemaError
+        If it cannot be read, or has more than one meaning.
+    """
+    with opening() as file:
         start = read_head(file)
-    with _open(path) as file:
-        form = look_at(file, start, reading.options, _BLOCK_BYTES, str(path))
+    with opening() as file:
+        form = look_at(file, start, reading.options, _BLOCK_BYTES, name)
     if form is None:
         names = start.decode("utf-8-sig", "replace").strip().split(",")
-        return CsvFile(path, pa.schema([(name.strip('"'), pa.null()) for name in names]), None)
-    _check_columns(path, form, reading)
+        schema = pa.schema([(column.strip('"'), pa.null()) for column in names])
+        return CsvFile(name, opening, schema, None)
+    _check_columns(name, form, reading)
     texts = reading.texts_in(form.schema.names)
     # With commas between the columns a column as "1,234" is text, unless marks are named.
     is_text_again = form.marked if form.is_usual else frozenset()
@@ -110,15 +138,15 @@ def open_csv_file(path: Path, reading: CsvReading) -> CsvFile:
     form = settled(form, [] if form.is_usual else numbers, times)
     kinds = {**plain, **{name: pa.timestamp("us") for name in form.dates}}
     if len(kinds) < len(form.schema):  # repeated names, which the caller refuses
-        return CsvFile(path, form.schema, form)
-    return CsvFile(path, pa.schema(list(kinds.items())), form)
+        return CsvFile(name, opening, form.schema, form)
+    return CsvFile(name, opening, pa.schema(list(kinds.items())), form)
 
 
 def _open(path: Path) -> Any:
     return pa.input_stream(str(path), compression="detect")
 
 
-def _check_columns(path: Path, form: CsvForm, reading: CsvReading) -> None:
+def _check_columns(path: str, form: CsvForm, reading: CsvReading) -> None:
     # Arrow gives columns that are not UTF-8 the type binary; they would go on as data.
     for field in form.schema:
         if pa.types.is_binary(field.type):

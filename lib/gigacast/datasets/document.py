@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gigacast.core.contract.report import ContractReport
+from gigacast.core.plural import counted
 from gigacast.datasets.publish import PublishedDataset
 from gigacast.datasets.versions import Retirement, VersionChanges, VersionDescription
 from gigacast.lake.dataset.catalog import PUBLISHED, Deprecation
@@ -106,6 +107,11 @@ def versions_document(
     return Document((*titled(url, Table(_VERSION_COLUMNS, tuple(cells))), problems))
 
 
+def extent_text(manifest: DatasetManifest) -> str:
+    """Return the size of a version: ``107 rows in 2 files``."""
+    return f"{counted(manifest.rows, 'row')} in {counted(len(manifest.files), 'file')}"
+
+
 def published_json(published: PublishedDataset) -> dict[str, Any]:
     """Return the metadata of a version, and whether it is new, for ``--json``."""
     return {"new": published.new, **describe_manifest(published.manifest)}
@@ -149,7 +155,7 @@ def _description_facts(
             ("dataset", str(manifest.ref)),
             ("deprecated", _deprecation_text(note)),
             ("instead", "" if note is None else note.instead or ""),
-            ("rows", f"{manifest.rows:,} in {len(manifest.files)} files"),
+            ("rows", f"{manifest.rows:,} in {counted(len(manifest.files), 'file')}"),
             ("size", f"{quantity.size(manifest.size_bytes)}, {manifest.codec}"),
             ("time", "" if times is None else f"{times['start']} to {times['end']}"),
             ("complete", f"{manifest.completeness_percentage:g}%"),
@@ -184,7 +190,8 @@ def _columns_table(columns: Sequence[dict[str, Any]]) -> Table:
 
 def _limit(column: dict[str, Any], side: str) -> Cell:
     value = column.get(side)
-    return None if value is None else str(value)
+    # Footers have -0.0 for a least value of zero, as the Parquet format asks of writers.
+    return None if value is None else str(0.0 if value in {"-0.0", 0.0} else value)
 
 
 def file_document(footer: dict[str, Any]) -> Document:
@@ -192,12 +199,13 @@ def file_document(footer: dict[str, Any]) -> Document:
     size = quantity.size(footer["file_size_bytes"])
     embedded = footer["metadata"] or {}
     names = ("layer", "asset", "feature_set", "version", "created_at", "created_by")
+    rows, groups = footer["num_rows"], footer["num_row_groups"]
+    content = f"{counted(rows, 'row')}, {size}, {footer['compression']}"
+    writer = f"{counted(groups, 'row group')}, written by {footer['created_by']}"
     return Document(
         (
-            Paragraph(
-                f"{footer['key']}: {footer['num_rows']:,} rows, {size}, {footer['compression']}"
-            ),
-            Paragraph(f"{footer['num_row_groups']} row groups, written by {footer['created_by']}"),
+            Paragraph(f"{footer['key']}: {content}"),
+            Paragraph(writer),
             *titled("Columns", _columns_table(footer["columns"])),
             KeyValues.of((name, embedded.get(name)) for name in names),
             Items.of(f"{name}: {value[:200]}" for name, value in footer["custom"].items()),
@@ -208,8 +216,7 @@ def file_document(footer: dict[str, Any]) -> Document:
 def changes_document(changes: VersionChanges) -> Document:
     """Return the sizes of two versions, and the changes between them."""
     sides = Items.of(
-        f"{manifest.ref}: {manifest.rows:,} rows in {len(manifest.files):,} files"
-        for manifest in (changes.old, changes.new)
+        f"{manifest.ref}: {extent_text(manifest)}" for manifest in (changes.old, changes.new)
     )
     if not changes.drifts:
         same = "no column, share of missing values or promise changed"
@@ -222,13 +229,13 @@ def report_document(report: ContractReport, source: str) -> Document:
     """Return every violation of a contract by a source, with its first row."""
     warnings = Items(tuple(Item(f"warning: {w}", tone=Tone.WARNING) for w in report.warnings))
     if report.ok:
-        text = f"{source} keeps the contract {report.contract}: {report.rows:,} rows"
+        text = f"{source} keeps the contract {report.contract}: {counted(report.rows, 'row')}"
         return Document((warnings, Paragraph(text, Tone.GOOD)))
     rows = [
         (v.column, v.rule, v.count or "all", v.detail, _sample(v.sample)) for v in report.violations
     ]
     title = f"{source} breaks the contract {report.contract}"
-    total = Paragraph(f"{report.bad_rows:,} of {report.rows:,} rows break a rule")
+    total = Paragraph(f"{report.bad_rows:,} of {counted(report.rows, 'row')} break a rule")
     table = Table(_VIOLATION_COLUMNS, tuple(rows))
     return Document((warnings, *titled(title, table), total))
 
@@ -249,7 +256,24 @@ def lineage_document(lineage: Lineage) -> Document:
 def _links(title: str, links: Sequence[Link], text: Callable[[Link], str]) -> list[Item]:
     if not links:
         return [Item(f"{title}: nothing that is known", 1)]
-    return [Item(f"{title}:", 1), *(Item(text(link), 1 + link.depth) for link in links)]
+    return [Item(f"{title}:", 1), *(Item(text(link), 1 + link.depth) for link in _as_tree(links))]
+
+
+def _as_tree(links: Sequence[Link]) -> list[Link]:
+    """Return links in the order of a tree: each below the one that it leads on from."""
+    below: dict[str, list[Link]] = {}
+    for link in links:
+        below.setdefault(link.via, []).append(link)
+    ordered: list[Link] = []
+    names = {link.name for link in links}
+    pending = [link for link in reversed(links) if link.via not in names]
+    while pending:
+        link = pending.pop()
+        ordered.append(link)
+        is_last_of_its_name = not (pending and pending[-1].name == link.name)
+        # Several objects of a dataset stand together, above what the dataset was made from.
+        pending += reversed(below.pop(link.name, []) if is_last_of_its_name else [])
+    return ordered
 
 
 def _source_text(link: Link) -> str:
@@ -275,7 +299,7 @@ def retirement_document(retirement: Retirement) -> Document:
     texts += [f"stays: {version}: {why}" for version, why in plan.refused.items()]
     texts += [f"stays, shared: {key}" for key in plan.shared_keys]
     if plan.versions:
-        amount = f"{len(plan.objects)} objects, {quantity.size(plan.size_bytes)}"
+        amount = f"{counted(len(plan.objects), 'object')}, {quantity.size(plan.size_bytes)}"
         texts.append(f"{amount}; --yes deletes them" if is_dry_run else f"{amount} deleted")
     else:
         texts.append("nothing to delete")

@@ -34,6 +34,7 @@ from gigacast.feature_sets.build import build_features as _build
 from gigacast.feature_sets.kernel.predefined import get_recipe
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
+from gigacast.feature_sets.source import named_items
 from gigacast.feature_sets.table import FeatureProcessor
 from gigacast.job.audit import this_author
 from gigacast.series.frame import table_of
@@ -85,6 +86,7 @@ def compute_features(
     *,
     time_column: str | None = None,
     item_column: str | None = None,
+    item_columns: str | Sequence[str] = (),
     bars_per_day: int | None = None,
 ) -> Any:
     """Return the features of a frame, in the order of item and time.
@@ -96,6 +98,8 @@ def compute_features(
         Recipe, whose scales and ranks are learned from its training part only.
     item_column : str, optional
         Column of item ids; recognised by default.
+    item_columns : sequence of str
+        Columns that identify an item together, in place of ``item_column``; none by default.
 
     Returns
     -------
@@ -110,6 +114,7 @@ def compute_features(
         _recipe(recipe),
         time_column=time_column,
         item_column=item_column,
+        item_columns=_listed(item_columns),
         bars_per_day=bars_per_day,
     )
     return processor.process_training_features(_table(data)).to_pandas()
@@ -124,6 +129,7 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
     like: str | Path | None = None,
     time_column: str | None = None,
     item_column: str | None = None,
+    item_columns: str | Sequence[str] = (),
     bars_per_day: int | None = None,
     partition_by: Sequence[str] = (),
     compression: str = "snappy",
@@ -141,6 +147,8 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
         Recipe; required without ``like``.
     item_column : str, optional
         Column of item ids; recognised by default.
+    item_columns : sequence of str
+        Columns that identify an item together, in place of ``item_column``; none by default.
     partition_by, compression, what
         See `gigacast.datasets.write_features`.
 
@@ -163,7 +171,7 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
     options = FeatureOptions(
         recipe=former.recipe if former is not None else _recipe(recipe),
         time_column=time_column,
-        item_column=item_column,
+        items=named_items(item_column, _listed(item_columns)),
         bars_per_day=bars_per_day or (former.bars_per_day if former is not None else None),
         learned=former.learned if former is not None else None,
         publish=PublishOptions(
@@ -191,6 +199,11 @@ def read_feature_set(path: str | Path) -> FeatureSet:
     """
     check_layer(path, "features")
     return feature_set_of(open_manifest(path))
+
+
+def _listed(names: str | Sequence[str]) -> tuple[str, ...]:
+    parts = names.split(",") if isinstance(names, str) else names
+    return tuple(part.strip() for part in parts if part.strip())
 
 
 def _recipe(recipe: AnyRecipe | None) -> Recipe:

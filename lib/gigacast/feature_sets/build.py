@@ -8,7 +8,7 @@ scaler), so that later rows become the same features: see `feature_set_of`.
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -63,8 +63,10 @@ class FeatureOptions:
     Parameters
     ----------
     recipe : Recipe
-    time_column, item_column : str, optional
-        Columns of times and items; recognised by default.
+    time_column : str, optional
+        Column of times; recognised by default.
+    items : tuple of str
+        Columns that identify an item together; one column is recognised by default.
     bars_per_day : int, optional
         Rows of a trading day; the recipe's by default, or 1 for daily rows.
     learned : Learned, optional
@@ -76,7 +78,7 @@ class FeatureOptions:
 
     recipe: Recipe
     time_column: str | None = None
-    item_column: str | None = None
+    items: tuple[str, ...] = ()
     bars_per_day: int | None = None
     learned: Learned | None = None
     memory_limit_bytes: int = 4 << 30
@@ -123,7 +125,8 @@ def build_features(
     recipe = options.recipe
     # Everything that can be checked is checked before the first row is read.
     contract = _contract_of(recipe)
-    columns = settle_columns(rows, recipe, options.time_column, options.item_column)
+    columns = settle_columns(rows, recipe, options.time_column, options.items)
+    _check_items(contract, columns)
     source = FeatureSource(rows, recipe, columns, options.memory_limit_bytes)
     setting = source.setting(options.bars_per_day)
     learning = options.learned is None and recipe.learns
@@ -199,7 +202,7 @@ def _named(table: pa.Table, recipe: Recipe, columns: FeatureColumns) -> pa.Table
     """Return features with the column names of the recipe's contract."""
     if recipe.contract is None:
         return table
-    names = {columns.time: "timestamp", columns.item: "symbol"}
+    names = {columns.time: "timestamp", **dict.fromkeys(columns.items, "symbol")}
     return table.rename_columns([names.get(name, name) for name in table.column_names])
 
 
@@ -228,6 +231,14 @@ def _contract_of(recipe: Recipe) -> Contract | None:
     return contracts[recipe.contract]
 
 
+def _check_items(contract: Contract | None, columns: FeatureColumns) -> None:
+    if contract is not None and len(columns.items) > 1:
+        raise ConfigError(
+            f"--item_columns: the contract {contract.name} of the recipe has one column of items",
+            hint="make one column of them, or take a recipe of your own without a contract",
+        )
+
+
 @dataclass(frozen=True)
 class FeatureSet:
     """Recipe, scales and selection of a version: enough to compute features of other rows."""
@@ -247,13 +258,18 @@ class FeatureSet:
         return self.learned.chosen
 
     def processor(
-        self, *, time_column: str | None = None, item_column: str | None = None
+        self,
+        *,
+        time_column: str | None = None,
+        item_column: str | None = None,
+        item_columns: Sequence[str] = (),
     ) -> FeatureProcessor:
         """Return a processor that computes the same features of other rows."""
         return FeatureProcessor(
             self.recipe,
             time_column=time_column,
             item_column=item_column,
+            item_columns=item_columns,
             bars_per_day=self.bars_per_day,
             learned=self.learned,
         )

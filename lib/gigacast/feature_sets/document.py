@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from gigacast.datasets.document import published_json
+from gigacast.core.plural import counted
+from gigacast.datasets.document import extent_text, published_json
 from gigacast.feature_sets.build import EXTRA, BuiltFeatures
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.report.document import Cell, Column, Document, Items, Kind, Paragraph, Table
@@ -26,12 +27,14 @@ def features_document(built: BuiltFeatures) -> Document:
     """Return where the feature set was published, its features, scaler and warnings."""
     manifest, scaler = built.published.manifest, built.learned.scaler
     state = "published" if built.published.new else "there already, unchanged:"
-    size = f"{manifest.rows:,} rows in {len(manifest.files)} files"
-    scaled = scaler and f"scaled: {scaler.method}, of {scaler.rows:,} rows up to {scaler.until}"
+    scaled = ""
+    if scaler is not None:
+        rows = counted(scaler.rows, "row")
+        scaled = f"scaled: {scaler.method}, of {rows} up to {scaler.until}"
     report = built.published.report
     return Document(
         (
-            Paragraph(f"{state} {manifest.ref}: {size}"),
+            Paragraph(f"{state} {manifest.ref}: {extent_text(manifest)}"),
             _features_table(built, manifest),
             *([Paragraph(scaled)] if scaled else []),
             Items.of(f"warning: {warning}" for warning in (report.warnings if report else ())),

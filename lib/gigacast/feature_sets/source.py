@@ -7,12 +7,13 @@ that features are in the order of item and time. A single item must fit.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from gigacast.core.dataset.predicate import Predicate
+from gigacast.core.plural import counted
 from gigacast.datasets.rows import find_time_column
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.feature_sets.kernel.compute import Setting, asset_of, daily_bars
@@ -23,6 +24,8 @@ _TIMES = ("timestamp", "ds", "date", "time")
 _ITEMS = ("symbol", "item_id", "unique_id", "asset", "ticker")
 _BYTES_PER_VALUE = 24  # 8 each for the column, its sorted values and a kernel's result
 _FIRST_ROWS = 4096
+_Conditions = Sequence[tuple[str, str, Any]]
+_Count = tuple[tuple[Any, ...], int]
 
 
 class Rows(Protocol):
@@ -57,19 +60,42 @@ class Rows(Protocol):
 
 @dataclass(frozen=True)
 class FeatureColumns:
-    """Columns of times and of items; ``item`` is ``None`` if all rows are of a single item."""
+    """Columns of times and of items; ``items`` is empty if all rows are of a single item."""
 
     time: str
-    item: str | None
+    items: tuple[str, ...]
 
 
-def settle_columns(
-    rows: Rows, recipe: Recipe, time: str | None, item: str | None
-) -> FeatureColumns:
-    """Return the time and item columns of a source, recognised unless named.
+def named_items(item_column: str | None, item_columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the named columns of items, from the option for one column and that for several.
 
     Raises
     ------
+    ConfigError
+        If both are given.
+    """
+    if item_column is None:
+        return tuple(item_columns)
+    if item_columns:
+        raise ConfigError(
+            f"--item_column {item_column} and --item_columns {','.join(item_columns)} both name "
+            "the columns of item ids",
+            hint="leave one of them out",
+        )
+    return (item_column,)
+
+
+def settle_columns(
+    rows: Rows, recipe: Recipe, time: str | None, items: Sequence[str] = ()
+) -> FeatureColumns:
+    """Return the time and item columns of a source, recognised unless named.
+
+    Several columns of items identify an item together.
+
+    Raises
+    ------
+    ConfigError
+        If a column of items is named twice.
     SchemaError
         If a column that the recipe needs is missing.
     """
@@ -80,17 +106,19 @@ def settle_columns(
             f"{rows.where}: no column is recognised as the times",
             hint=f"name it by time_column; there are {', '.join(names[:40])}",
         )
-    item = item or next((name for name in _ITEMS if name in names), None)
-    needed = dict.fromkeys([time, *([item] if item else []), *recipe.columns])
+    if doubled := [name for name in items if list(items).count(name) > 1]:
+        raise ConfigError(f"--item_columns: {doubled[0]!r} is named twice")
+    ids = tuple(items) or tuple(name for name in _ITEMS if name in names)[:1]
+    needed = dict.fromkeys([time, *ids, *recipe.columns])
     if missing := [name for name in needed if name not in names]:
         raise SchemaError(
             f"{rows.where} has no column {missing[0]!r}, which {recipe.name} is computed from",
             hint=f"there are {', '.join(names[:40])}",
         )
-    if recipe.assets and item is None:
+    if recipe.assets and len(ids) != 1:
         asset = next(iter(recipe.assets))
-        raise SchemaError(f"{rows.where} has no column of items to find {asset!r} in")
-    return FeatureColumns(time, item)
+        raise SchemaError(f"{rows.where} has no single column of items to find {asset!r} in")
+    return FeatureColumns(time, ids)
 
 
 class FeatureSource:
@@ -111,8 +139,7 @@ class FeatureSource:
         self._recipe = recipe
         self._columns = columns
         self._limit_bytes = memory_limit_bytes
-        needed = (columns.item, columns.time, *recipe.columns)
-        self._read = list(dict.fromkeys(name for name in needed if name))
+        self._read = list(dict.fromkeys((*columns.items, columns.time, *recipe.columns)))
 
     def setting(self, bars_per_day: int | None) -> Setting:
         """Return the setting of the recipe: columns of other items, and the rows of a day.
@@ -122,12 +149,12 @@ class FeatureSource:
         SchemaError
             If the source lacks an item that the recipe compares with.
         """
-        bare = Setting(self._columns.time, self._columns.item)
+        bare = Setting(self._columns.time, self._columns.items)
         bars = bars_per_day or self._recipe.bars_per_day or daily_bars(self._first_rows(), bare)
-        return Setting(bare.time, bare.item, bars, self._assets(bare))
+        return Setting(bare.time, bare.items, bars, self._assets(bare))
 
     def _first_rows(self) -> pa.Table:
-        names = [name for name in (self._columns.item, self._columns.time) if name]
+        names = [*self._columns.items, self._columns.time]
         schema = pa.schema([self._rows.schema.field(name) for name in names])
         first = next(iter(self._rows.read(names, batch_rows=_FIRST_ROWS)), None)
         return pa.Table.from_batches([] if first is None else [first], schema)
@@ -136,9 +163,9 @@ class FeatureSource:
         assets = {}
         # Read before the groups: every group is compared with the same items.
         for item, columns in self._recipe.assets.items():
-            assert bare.item is not None  # noqa: S101 - `settle_columns` requires it
-            names = list(dict.fromkeys([bare.item, bare.time, *columns]))
-            table = self._rows.table(names, Predicate.parse([(bare.item, "==", item)]))
+            (name,) = bare.items  # `settle_columns` requires a single one
+            names = list(dict.fromkeys([name, bare.time, *columns]))
+            table = self._rows.table(names, Predicate.parse([(name, "==", item)]))
             if not table.num_rows:
                 raise SchemaError(f"{self._rows.where} has no rows of {item!r} to correlate with")
             assets[item] = asset_of(table, bare, columns)
@@ -153,54 +180,90 @@ class FeatureSource:
             If an item does not fit the limit.
         """
         groups = self._groups()
-        if len(groups) == 1:
+        if len(groups) <= 1:
             yield self._rows.table(self._read)  # one read, without a filter
             return
-        for items in groups:
-            yield self._rows.table(
-                self._read, Predicate.parse([(str(self._columns.item), "in", items)])
-            )
+        for conditions in groups:
+            yield self._rows.table(self._read, Predicate.parse(conditions))
 
-    def _groups(self) -> list[list[Any]]:
+    def _groups(self) -> list[_Conditions]:
+        """Return a filter for each group of items that fit the limit."""
         counts = self._counts()
         computed = sum(len(feature.names) for feature in self._recipe.features)
         row_bytes = _BYTES_PER_VALUE * (len(self._read) + computed)
         max_rows = max(1, self._limit_bytes // row_bytes)
-        groups: list[list[Any]] = [[]]
-        group_rows = 0
         for item, count in counts:
             if count > max_rows:
+                name = ", ".join(map(str, item)) or "one item"
                 raise ConfigError(
-                    f"{self._rows.where}: {count:,} rows of {item or 'one item'} take about "
+                    f"{self._rows.where}: {counted(count, 'row')} of {name} take about "
                     f"{count * row_bytes / 1e9:.1f} GB, more than memory_limit",
                     hint="raise the limit, or make fewer features at a time",
                 )
-            if group_rows + count > max_rows and groups[-1]:
-                groups.append([])
-                group_rows = 0
-            groups[-1].append(item)
-            group_rows += count
-        # Groups are read by a filter on the item, which no missing item matches.
-        if len(groups) > 1 and any(item is None for item, _ in counts):
-            raise SchemaError(
-                f"{self._rows.where}: some rows have no {self._columns.item!r}",
-                hint="clean the data first",
-            )
+        ids = self._columns.items
+        if not ids:
+            return []
+        groups = list(_divide(counts, ids, max_rows))
+        # Groups are read by a filter on the items, which no missing item matches.
+        for place, name in enumerate(ids):
+            if len(groups) > 1 and any(item[place] is None for item, _ in counts):
+                raise SchemaError(
+                    f"{self._rows.where}: some rows have no {name!r}", hint="clean the data first"
+                )
         return groups
 
-    def _counts(self) -> list[tuple[Any, int]]:
+    def _counts(self) -> list[_Count]:
         """Return the items in their order, each with its number of rows."""
-        name = self._columns.item
-        if name is None:
+        names = list(self._columns.items)
+        if not names:
             rows = sum(batch.num_rows for batch in self._rows.read([self._columns.time]))
-            return [(None, rows)]
-        counts: Counter[Any] = Counter()
-        for batch in self._rows.read([name]):
-            pairs = pc.value_counts(batch.column(0))
-            values, numbers = pairs.field("values").to_pylist(), pairs.field("counts").to_pylist()
-            counts.update(dict(zip(values, numbers, strict=True)))
+            return [((), rows)]
+        counts: Counter[tuple[Any, ...]] = Counter()
+        for batch in self._rows.read(names):
+            # By plain values: Arrow cannot group by dictionaries.
+            columns = [_decoded(batch.column(name)) for name in names]
+            pairs = pa.table(columns, names).group_by(names).aggregate([([], "count_all")])
+            items = zip(*(pairs[name].to_pylist() for name in names), strict=True)
+            counts.update(dict(zip(items, pairs["count_all"].to_pylist(), strict=True)))
         # Missing items come last: None cannot be compared with texts or numbers.
-        return sorted(counts.items(), key=lambda entry: (entry[0] is None, entry[0]))
+        return sorted(counts.items(), key=lambda entry: [(v is None, v) for v in entry[0]])
+
+
+def _divide(
+    counts: Sequence[_Count], names: Sequence[str], max_rows: int, fixed: _Conditions = ()
+) -> Iterator[_Conditions]:
+    """Yield a filter for each group of items, by their first column where its values fit.
+
+    Parameters
+    ----------
+    counts : sequence of (tuple, int)
+        Items in their order, each with its number of rows, which fits.
+    names : sequence of str
+        Columns of the items.
+    max_rows : int
+        Maximum rows of a group.
+    fixed : sequence of conditions
+        Conditions of all groups; none by default.
+    """
+    values: list[Any] = []
+    group_rows = 0
+    for value, own in groupby(counts, key=lambda entry: entry[0][0]):
+        items = [(item[1:], count) for item, count in own]
+        rows = sum(count for _, count in items)
+        if values and group_rows + rows > max_rows:
+            yield [*fixed, (names[0], "in", values)]
+            values, group_rows = [], 0
+        if rows > max_rows:
+            yield from _divide(items, names[1:], max_rows, [*fixed, (names[0], "==", value)])
+        else:
+            values.append(value)
+            group_rows += rows
+    if values:
+        yield [*fixed, (names[0], "in", values)]
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def _other_times(schema: pa.Schema) -> str | None:

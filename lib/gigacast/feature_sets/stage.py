@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.core.column import to_numpy
+from gigacast.core.plural import counted
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.compute import LABEL
 from gigacast.feature_sets.kernel.frame import column_values, value_column
@@ -150,7 +151,7 @@ def learn(staged: Computed, recipe: Recipe, training: BoolArray, until: str) -> 
         if not chosen:
             raise ConfigError(
                 f"no feature of {recipe.name} depends on {rule.target} in "
-                f"{len(rows):,} rows up to {until}",
+                f"{counted(len(rows), 'row')} up to {until}",
                 hint="train on more, or choose another target or measure",
             )
     scaler = None

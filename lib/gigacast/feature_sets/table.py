@@ -14,7 +14,12 @@ from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.compute import compute_features
 from gigacast.feature_sets.kernel.frame import column_values
 from gigacast.feature_sets.kernel.recipe import Recipe
-from gigacast.feature_sets.source import FeatureColumns, FeatureSource, settle_columns
+from gigacast.feature_sets.source import (
+    FeatureColumns,
+    FeatureSource,
+    named_items,
+    settle_columns,
+)
 from gigacast.feature_sets.stage import Learned, apply_learned, learn, trained_on
 from gigacast.feature_sets.training import moment_text, training_end
 
@@ -70,6 +75,8 @@ class FeatureProcessor:
     recipe : Recipe
     time_column, item_column : str, optional
         Columns of times and items; recognised by default.
+    item_columns : sequence of str
+        Columns that identify an item together, in place of ``item_column``; none by default.
     bars_per_day : int, optional
         Rows of a trading day; the recipe's by default, or 1 for daily rows.
     learned : Learned, optional
@@ -82,12 +89,13 @@ class FeatureProcessor:
         *,
         time_column: str | None = None,
         item_column: str | None = None,
+        item_columns: Sequence[str] = (),
         bars_per_day: int | None = None,
         learned: Learned | None = None,
     ) -> None:
         self.recipe = recipe
         self.learned = learned
-        self._columns = (time_column, item_column)
+        self._columns = (time_column, named_items(item_column, item_columns))
         self._bars_per_day = bars_per_day
 
     def process_training_features(self, table: pa.Table) -> pa.Table:

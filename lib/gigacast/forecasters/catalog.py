@@ -12,7 +12,7 @@ from typing import Any
 
 from gigacast.errors import ModelError
 from gigacast.forecasters.config import chronos_engine, is_adapter, read_model_config
-from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo, ModelFiles
 from gigacast.forecasters.hardware import resolve_device, resolve_precision
 from gigacast.forecasters.lean.shape import lean_engine, runs_lean
 from gigacast.forecasters.naive import SeasonalNaive
@@ -94,14 +94,9 @@ def load_forecaster(
     """
     if folder is None:
         return _load_without_weights(info.name)
-    forecaster = _loader(info.engine)(
-        folder,
-        name=info.name,
-        version=info.version,
-        digest=info.digest,
-        device=device or info.device,
-        precision=info.precision,
-    )
+    place, precision = device or info.device, info.precision
+    files = ModelFiles(folder, info.name, info.version, info.digest, place, precision)
+    forecaster = _loader(info.engine)(files)
     # Any other difference would change the numbers, and with them what the spec promises.
     if replace(forecaster.info, device=info.device) != info:
         raise ModelError(
@@ -115,7 +110,7 @@ def _load_without_weights(name: str) -> Forecaster:
     return StatisticalForecaster(name) if name in KINDS else SeasonalNaive()
 
 
-def _loader(engine: str) -> Callable[..., Forecaster]:
+def _loader(engine: str) -> Callable[[ModelFiles], Forecaster]:
     """Return the function that loads a model for an engine; torch is imported only here."""
     with _paused_garbage_collection():
         if engine == lean_engine():

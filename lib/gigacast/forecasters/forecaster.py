@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from gigacast.core.array import FloatArray
@@ -54,6 +55,31 @@ class ForecasterInfo:
     patch_size: int = 1
     samples: int = 0
     takes_groups: bool = False
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """The files of a model, its identity, and the hardware to load it on.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder with ``config.json`` and ``*.safetensors``.
+    name, version, digest : str
+        Name, version and digest in the registry, for the `ForecasterInfo`.
+    device : str
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    precision : {"auto", "float32", "bfloat16"}
+        ``auto`` is bfloat16 if the hardware computes in it, else float32. For models that sample
+        it is always float32: in bfloat16 their draws would depend on the batch.
+    """
+
+    folder: Path
+    name: str
+    version: str
+    digest: str
+    device: str = "auto"
+    precision: str = "auto"
 
 
 @runtime_checkable

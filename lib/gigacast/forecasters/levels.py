@@ -120,14 +120,11 @@ class LevelPlan:
         `ForecasterInfo.levels`; empty if the forecaster gives any level directly.
     base : tuple of float
         The A levels within the trained range from which all requested ones are computed.
-    extrapolated : tuple of float
-        The requested levels outside the trained range.
     """
 
     requested: tuple[float, ...]
     trained: tuple[float, ...]
     base: tuple[float, ...]
-    extrapolated: tuple[float, ...]
 
     @property
     def model_levels(self) -> tuple[float, ...]:
@@ -168,7 +165,7 @@ def plan_levels(
     """
     outside = extrapolated_levels(levels, trained)
     if not outside:
-        return LevelPlan(levels, trained, levels, ())
+        return LevelPlan(levels, trained, levels)
     # The normal distribution is fitted through two trained levels, so one is not enough.
     if not extrapolate or len(trained) < 2:
         raise _outside_error(outside, trained)
@@ -176,7 +173,7 @@ def plan_levels(
     inside = tuple(level for level in levels if level not in outside)
     lower = grid[:2] if outside[0] < grid[0] else ()
     upper = grid[-2:] if outside[-1] > grid[-1] else ()
-    return LevelPlan(levels, trained, union_levels(inside, lower, upper), outside)
+    return LevelPlan(levels, trained, union_levels(inside, lower, upper))
 
 
 def postprocess(

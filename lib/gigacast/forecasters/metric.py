@@ -32,11 +32,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from gigacast.core.array import AnyArray, DoubleArray, IntArray, RealArray
+from gigacast.forecasters.levels import MEDIAN, same_level
 
 CLIP = (0.01, 100.0)
 """Bounds of relative errors, so that a single one does not decide the mean; as in fev."""
-_SAME_LEVEL = 1e-9
-"""Levels closer than this are equal: ``1 - 0.9`` is not exactly ``0.1`` in binary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +91,7 @@ def intervals_of(levels: Sequence[float]) -> list[tuple[int, int]]:
         (low, high)
         for low in order
         for high in order
-        if levels[low] < 0.5 and abs(levels[low] + levels[high] - 1) < _SAME_LEVEL
+        if levels[low] < MEDIAN and same_level(levels[low], 1 - levels[high])
     ]
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from gigacast.core.plural import counted
 from gigacast.forecasting.plan import PlanReport
 from gigacast.forecasting.quote import Quote
 from gigacast.job.forecast_job import ForecastJob
@@ -13,6 +14,7 @@ from gigacast.report.document import (
     Block,
     Column,
     Document,
+    Figure,
     Heading,
     Items,
     KeyValues,
@@ -47,7 +49,9 @@ _QUOTE_COLUMNS = (
 
 def plan_document(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> Document:
     """Return the counts of a plan, its estimate, and a table of its costs."""
-    return Document((KeyValues.of(_plan_facts(report, job)), *_quote_blocks(quotes)))
+    facts = KeyValues.of(_plan_facts(report, job))
+    problems = [Paragraph(problem, Tone.WARNING) for problem in report.look.problems]
+    return Document((facts, *problems, *_quote_blocks(quotes)))
 
 
 def _quote_blocks(quotes: Sequence[Quote]) -> tuple[Block, ...]:
@@ -69,25 +73,46 @@ def _quote_blocks(quotes: Sequence[Quote]) -> tuple[Block, ...]:
         for quote in quotes
     ]
     dated = f", prices of {quotes[0].prices_as_of}" if quotes[0].prices_as_of else ""
-    return Heading(f"Cost{dated}"), Table(_QUOTE_COLUMNS, tuple(rows))
+    table = Table(_QUOTE_COLUMNS, tuple(rows))
+    return Heading(f"Cost{dated}"), table, Items.of(_unknown_costs(quotes))
+
+
+def _unknown_costs(quotes: Sequence[Quote]) -> list[str]:
+    """Return why costs are missing, where they are."""
+    unpriced = dict.fromkeys(quote.instance for quote in quotes if quote.dollars is None)
+    reasons = []
+    if unpriced and all(quote.prices_as_of is None for quote in quotes):
+        reasons.append("no prices: the current folder has no sound config/prices.yaml")
+    elif unpriced:
+        reasons.append(f"no price in config/prices.yaml: {', '.join(unpriced)}")
+    if any(q.dollars is not None and q.dollars_per_million is None for q in quotes):
+        reasons.append("no cost per million series: no receipt says how many series there are")
+    return reasons
 
 
 def _plan_facts(report: PlanReport, job: ForecastJob) -> list[tuple[str, str]]:
     plan, info = report.plan, report.prepared.info
     totals = plan.totals
     has_estimate = report.estimate.series is not None or plan.tasks
-    unmatched = f"{plan.unmatched_count} objects ({', '.join(plan.unmatched[:_FIRST])})"
+    unmatched = f"{counted(plan.unmatched_count, 'object')} ({', '.join(plan.unmatched[:_FIRST])})"
+    orphans = counted(totals.orphaned, "forecast")
     foreign = f"not taken for input: {', '.join(plan.foreign_folders[:_FIRST])}"
     return [
         ("input", job.inputs.url),
         ("model", f"{info.name} {info.version} ({report.prepared.model.source})"),
         ("runs on", f"{info.device}, {info.precision}"),
         ("spec", ", ".join(sorted(plan.specs)[:_FIRST]) or "-"),
-        ("done", f"{totals.done} partitions, {quantity.size(plan.done_bytes)}"),
-        ("pending", f"{totals.pending} partitions, {quantity.size(plan.pending_bytes)}"),
+        ("done", f"{counted(totals.done, 'partition')}, {quantity.size(plan.done_bytes)}"),
+        ("pending", f"{counted(totals.pending, 'partition')}, {quantity.size(plan.pending_bytes)}"),
         ("estimate", _estimate_text(report, job) if has_estimate else ""),
-        ("superseded", f"{totals.superseded} older generations" if totals.superseded else ""),
-        ("orphaned", f"{totals.orphaned} forecasts without an input" if totals.orphaned else ""),
+        (
+            "superseded",
+            counted(totals.superseded, "older generation") if totals.superseded else "",
+        ),
+        (
+            "orphaned",
+            f"{orphans} without an input" if totals.orphaned else "",
+        ),
         ("not taken", unmatched if plan.unmatched_count else ""),
         ("folders", foreign if plan.foreign_folders else ""),
     ]
@@ -101,7 +126,7 @@ def _estimate_text(report: PlanReport, job: ForecastJob) -> str:
     return (
         f"about {quantity.count(estimate.series)} series, "
         f"{quantity.duration(estimate.seconds / jobs)} with --n_jobs {jobs} "
-        f"(from {estimate.receipts} receipts)"
+        f"(from {counted(estimate.receipts, 'receipt')})"
     )
 
 
@@ -130,6 +155,7 @@ def plan_json(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote]) -> 
             for task in plan.tasks
         ],
         "cost": [quote.describe() for quote in quotes],
+        **({"problems": list(report.look.problems)} if report.look.problems else {}),
     }
 
 
@@ -159,6 +185,7 @@ def summarise_run(result: "RunResult", job: ForecastJob) -> RunSummary:
         written_bytes=totals.bytes_written,
         seconds_by_stage=totals.seconds,
         ignored=result.ignored,
+        problems=result.look.problems,
         cost=result.cost,
         output_url=result.outputs,
         # A dry run writes no audit.
@@ -172,8 +199,8 @@ def summarise_run(result: "RunResult", job: ForecastJob) -> RunSummary:
     )
 
 
-def panel_of(look: "Look") -> ForecastPanel:
-    """Return a series with its forecast as a panel of a picture."""
+def figure_of(look: "Look") -> Figure:
+    """Return a series with its forecast as a figure."""
     flag = f" (fallback: {look.fallback})" if look.fallback else ""
     return ForecastPanel(
         title=f"{look.item_id} · {look.target_name}{flag}",
@@ -184,7 +211,7 @@ def panel_of(look: "Look") -> ForecastPanel:
         levels=look.levels,
         quantiles=look.quantiles,
         actuals=look.actuals,
-    )
+    ).to_figure()
 
 
 def verification_document(report: "VerifyReport") -> Document:
@@ -194,7 +221,7 @@ def verification_document(report: "VerifyReport") -> Document:
     facts = KeyValues.of(
         [
             ("reference", report.reference),
-            ("compared", f"{report.series} series of {report.partitions} partitions"),
+            ("compared", f"{report.series} series of {counted(report.partitions, 'partition')}"),
             ("skipped", skipped),
             ("worst", scale),
             *(
@@ -214,6 +241,6 @@ def litter_document(litter: "Litter", old_specs: bool) -> Document:
     for title, keys in (("orphaned", litter.orphans), ("stale receipts", litter.receipts)):
         blocks += [Paragraph(f"{title}: {len(keys)}"), Items.of(keys, depth=1, limit=_FIRST)]
     stays = "" if old_specs or not litter.old_specs else " (kept; add --old_specs)"
-    folders = (f"{folder}: {count} objects" for folder, count in litter.old_specs.items())
+    folders = (f"{folder}: {counted(n, 'object')}" for folder, n in litter.old_specs.items())
     blocks += [Paragraph(f"old specs: {len(litter.old_specs)}{stays}"), Items.of(folders, depth=1)]
     return Document(tuple(blocks))

@@ -7,14 +7,14 @@ import pyarrow as pa
 
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
-from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
+from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
 from gigacast.job.covariates import Futures, check_context, fit_method, warn_of_horizon
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.model_choice import load_resolved, resolve_choice
 from gigacast.series.duplicates import warn_of_conflicts
 from gigacast.series.reader import read_series
-from gigacast.series.source import ReadOptions, SeriesSource
+from gigacast.series.source import SeriesSource
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
@@ -72,7 +72,8 @@ def forecast_table(
     if ignored:
         logger.warning("%s has no use for %s", info.name, ", ".join(ignored))
     options = method.options(method.horizon or info.prediction_length, batch_size)
-    reading = _read_options(method, info, options.horizon)
+    # The id of a table without an id column.
+    reading = replace(method.reading_for(info, options.horizon), item_id="series")
     budget = BatchBudget(options.batch_size)
     forecasts: list[ForecastBatch] = []
     futures = Futures()
@@ -93,6 +94,7 @@ def forecast_table(
             "gigacast.digest": info.digest,
         },
         _time_type(forecasts),
+        method.columns.items,
     )
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
     return pa.Table.from_batches(batches, schema=schema)
@@ -103,14 +105,3 @@ def _time_type(forecasts: list[ForecastBatch]) -> pa.DataType | None:
     kinds = [forecast.series.future_type(forecast.horizon) for forecast in forecasts]
     wider = [kind for kind in kinds if kind != forecasts[0].series.timestamp_type]
     return next(iter(wider or kinds), None)
-
-
-def _read_options(method: Method, info: ForecasterInfo, horizon: int) -> ReadOptions:
-    return replace(
-        method.reading,
-        context_length=min(method.context_length or info.context_length, info.context_length),
-        min_length=method.min_length,
-        item_id="series",  # the id of a table without an id column
-        horizon=horizon,
-        joint=method.joint_targets,
-    )

@@ -29,9 +29,9 @@ def find_partition(inputs: Store, pattern: NamingPattern, symbol: str, month: Mo
     names: list[str] = []
     for folder in walk_months(inputs, pattern, Selection(months=only)):
         for partition in folder.content.partitions:
-            if symbol in {partition.name.symbol, partition.name.series_name}:
+            if symbol in {partition.name.symbol, partition.name.lineage}:
                 return partition
-            names.append(partition.name.series_name)
+            names.append(partition.name.lineage)
     existing = ", ".join(names[:5]) or "none"
     raise DataNotFoundError(f"{inputs.address.url}: no {symbol} in {month}; there are: {existing}")
 
@@ -51,6 +51,11 @@ def read_contexts(sources: Sequence[SeriesSource], options: ReadOptions) -> list
     if not batches:
         raise DataNotFoundError(f"{', '.join(source.name for source in sources)}: holds no series")
     return batches
+
+
+def joined_contexts(contexts: Sequence[FloatArray]) -> FloatArray:
+    """Return a single series as [T], several as [N, T], left-padded with NaN."""
+    return np.array(contexts[0]) if len(contexts) == 1 else pad_contexts(contexts)
 
 
 def pad_contexts(contexts: Sequence[FloatArray]) -> FloatArray:

@@ -65,6 +65,7 @@ class PartitionForecaster(PartitionWorker[ForecastBatch]):
             method.layout,
             self._metadata(task),
             first.series.future_type(task.horizon) if first is not None else None,
+            method.columns.items,
         )
 
     def _open_sink(self, task: Task, schema: pa.Schema) -> ParquetSink:

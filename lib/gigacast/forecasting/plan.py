@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 
 from gigacast.forecasting.estimate import Estimate, ReceiptSample, Workload, estimate
-from gigacast.forecasting.prepare import Prepared, prepare_for, processes_for
+from gigacast.forecasting.look import Look, look_into
+from gigacast.forecasting.prepare import Prepared, check_spellings, prepare_for, processes_for
 from gigacast.forecasting.quote import Quote, quote_here, quote_queues
 from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
@@ -23,12 +24,15 @@ class PlanReport:
     estimate : Estimate
     receipts : list of Receipt
         Receipts that the estimate is made from: a sample of the partitions done before.
+    look : Look
+        What a few inputs say against the plan.
     """
 
     prepared: Prepared
     plan: Plan
     estimate: Estimate
     receipts: list[Receipt] = field(default_factory=list)
+    look: Look = field(default_factory=Look)
 
     @property
     def workload(self) -> Workload:
@@ -55,8 +59,10 @@ def plan_prepared(prepared: Prepared) -> PlanReport:
     """
     sample = ReceiptSample()
     plan = make_plan(prepared.inputs, prepared.outputs, prepared.request(), on_done=sample.add)
+    check_spellings(plan, prepared.job)
+    look = look_into(prepared, plan)
     receipts = sample.read(prepared.outputs, prepared.spec)
-    return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts), receipts)
+    return PlanReport(prepared, plan, estimate(plan.pending_bytes, receipts), receipts, look)
 
 
 def quote_plan(report: PlanReport, options: ArrayOptions) -> list[Quote]:

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from gigacast.core.column import text_column, to_arrow
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch
+from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
 from gigacast.job.forecast_job import Layout
 
@@ -26,6 +27,7 @@ def prediction_schema(
     layout: Layout,
     metadata: Mapping[str, str],
     time_type: pa.DataType | None = None,
+    item_names: tuple[str, ...] = (),
 ) -> pa.Schema:
     """Return the columns of a predictions file.
 
@@ -40,22 +42,32 @@ def prediction_schema(
         Key-value metadata of the file; empty values are left out.
     time_type : pa.DataType, optional
         Type of the timestamps; that of the series by default.
+    item_names : tuple of str
+        Columns of items in place of ``item_id``, as the settings name them; none by default.
     """
-    item_type = series.item_ids.type if series is not None else pa.string()
     number = pa.float32()
     time = series.timestamp_type if series is not None else pa.timestamp("us")
     time = time_type or time
     if layout == "wide":
         number, time = pa.list_(number), pa.list_(time)
+    items = item_fields(series, item_names)
     fields = [
-        pa.field("item_id", item_type),
+        *items,
         pa.field("timestamp", time),
         pa.field("target_name", pa.dictionary(pa.int32(), pa.string())),
         pa.field("predictions", number),
         *(pa.field(level_name(level), number) for level in levels),
         pa.field("fallback", pa.dictionary(pa.int8(), pa.string())),
     ]
-    return pa.schema(fields, metadata={k: v for k, v in metadata.items() if v})
+    named = ItemKey(item_names, ()).metadata if item_names else {}
+    return pa.schema(fields, metadata={k: v for k, v in {**metadata, **named}.items() if v})
+
+
+def item_fields(series: SeriesBatch | None, item_names: tuple[str, ...]) -> list[pa.Field]:
+    """Return the columns that name items in an output; texts if there are no series."""
+    if series is not None:
+        return series.item_fields()
+    return [pa.field(name, pa.string()) for name in item_names or ("item_id",)]
 
 
 def row_group_rows(horizon: int, layout: Layout) -> int:
@@ -96,15 +108,16 @@ def prediction_batch(forecast: ForecastBatch, schema: pa.Schema, layout: Layout)
     values = [to_arrow(column, np.isnan(column)) for column in numbers]
     names = forecast.series.target_names.dictionary_encode()
     flags = _flags(forecast)
-    items = forecast.series.item_ids
+    items = forecast.series.item_columns()
     if layout == "wide":
         count = len(forecast.series) + 1
         offsets = to_arrow(np.arange(count, dtype=np.int32) * np.int32(forecast.horizon))
         lists = [pa.ListArray.from_arrays(offsets, column) for column in (moments, *values)]
-        columns = [items, lists[0], names, *lists[1:], flags]
+        columns = [*items, lists[0], names, *lists[1:], flags]
     else:
         rows = to_arrow(np.repeat(np.arange(len(forecast.series)), forecast.horizon))
-        columns = [items.take(rows), moments, names.take(rows), *values, flags.take(rows)]
+        ids = [column.take(rows) for column in items]
+        columns = [*ids, moments, names.take(rows), *values, flags.take(rows)]
     cast = [column.cast(field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(cast, schema=schema)
 
@@ -160,4 +173,5 @@ def long_table(table: pa.Table) -> pa.Table:
         column = table[name].combine_chunks()
         is_list = pa.types.is_list(column.type)
         columns[name] = column.flatten() if is_list else column.take(rows)
-    return pa.table(columns)
+    # The metadata says which columns name the items.
+    return pa.table(columns).replace_schema_metadata(table.schema.metadata)

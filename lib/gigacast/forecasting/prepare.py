@@ -4,10 +4,9 @@ from dataclasses import asdict, dataclass, replace
 
 from gigacast.core.cost.array_plan import QueueKind
 from gigacast.core.partition.spec import Spec
-from gigacast.errors import ConfigError, DataNotFoundError
+from gigacast.errors import ConfigError, DataError, DataNotFoundError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
-from gigacast.forecasters.levels import plan_levels
 from gigacast.job.covariates import check_context, fit_method, warn_of_horizon
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.job.location import open_inputs, pin_inputs
@@ -92,8 +91,6 @@ def prepare(
         warn_of_horizon(job.method.horizon, info)
     method, ignored = fit_method(job.method, info)
     job = replace(job, method=method)
-    # Levels that the model cannot give fail here once, instead of in every partition.
-    plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
     spec = make_spec(info, job.method, job.selection)
     return Prepared(job, inputs, outputs, model, info, spec, ignored=ignored)
 
@@ -121,7 +118,10 @@ def check_discovered(plan: Plan, job: ForecastJob) -> None:
     ------
     DataNotFoundError
         The message names a few objects whose names match no pattern of partitions.
+    DataError
+        See `check_spellings`.
     """
+    check_spellings(plan, job)
     if plan.discovered:
         return
     ignored = [*plan.unmatched[:3], *plan.foreign_folders[:3]]
@@ -133,9 +133,25 @@ def check_discovered(plan: Plan, job: ForecastJob) -> None:
     )
 
 
+def check_spellings(plan: Plan, job: ForecastJob) -> None:
+    """Refuse folders that spell one month in two ways, where months are taken as wholes.
+
+    Raises
+    ------
+    DataError
+    """
+    if plan.spellings and (job.selection.by_month or job.selection.context_partitions):
+        first, second = plan.spellings[0]
+        raise DataError(
+            f"{first} and {second} are two spellings of one month, of which each would count as "
+            "the whole month",
+            hint="move their objects into one folder",
+        )
+
+
 def describe_job(job: ForecastJob) -> dict[str, object]:
     """Return the settings of a job as audits record them; none of them is secret."""
-    method = asdict(job.method)
+    method = asdict(job.method) | {"columns": job.method.columns.spec_fields}
     method["frequency"] = job.method.frequency.alias if job.method.frequency else None
     return {
         "inputs": job.inputs.url,

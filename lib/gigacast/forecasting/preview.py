@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.array import FloatArray, IntArray, TimeArray
-from gigacast.core.partition.name import month_of_folder
+from gigacast.core.partition.name import folder_in, month_of_folder
 from gigacast.core.partition.task import InputObject, Task
-from gigacast.core.time.month import IntRange, Month, MonthFilter
+from gigacast.core.series.item_key import items_of
+from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.core.time.zone import to_wall, zone_of
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.forecasting.prediction import level_name, long_table
@@ -145,12 +146,9 @@ def look_at(
 
 
 def _choose(table: pa.Table, items: Sequence[str] | None, count: int) -> list[tuple[str, str]]:
-    names = table.select(["item_id", "target_name"]).group_by(
-        # A single thread keeps the order of the file.
-        ["item_id", "target_name"],
-        use_threads=False,
-    )
-    pairs = [(str(r["item_id"]), str(r["target_name"])) for r in names.aggregate([]).to_pylist()]
+    series = pa.table({"item": items_of(table), "target": table["target_name"]})
+    names = series.group_by(["item", "target"], use_threads=False).aggregate([])
+    pairs = [(str(r["item"]), str(r["target"])) for r in names.to_pylist()]
     if items is None:
         return pairs[:count]
     missing = set(items) - {item for item, _ in pairs}
@@ -211,23 +209,18 @@ def _later_inputs(prepared: Prepared, task: Task) -> list[InputObject]:
     for ahead in range(1, MONTHS_AHEAD + 1):
         month = own.month.shift(ahead)
         newest: tuple[int, InputObject] | None = None
-        for page in prepared.inputs.list(f"{_folder_like(own.folder, month)}/"):
-            for meta in page:
-                name = pattern.parse(meta.key)
-                if name is None or name.series_name != own.series_name:
-                    continue
-                # Of several generations the newest counts, as for the planner.
-                if newest is None or meta.modified_ns > newest[0]:
-                    entry = InputObject(meta.key, meta.etag, meta.size_bytes, name.extension)
-                    newest = (meta.modified_ns, entry)
+        folders = folder_in(own.folder, month)
+        pages = (page for folder in folders for page in prepared.inputs.list(f"{folder}/"))
+        for meta in (meta for page in pages for meta in page):
+            name = pattern.parse(meta.key)
+            if name is None or name.lineage != own.lineage:
+                continue
+            # Of several generations the newest counts, as for the planner.
+            if newest is None or meta.modified_ns > newest[0]:
+                entry = InputObject(meta.key, meta.etag, meta.size_bytes, name.extension)
+                newest = (meta.modified_ns, entry)
         later += [newest[1]] if newest else []
     return later
-
-
-def _folder_like(folder: str, month: Month) -> str:
-    if folder.startswith("year="):
-        return f"year={month.year:04d}/month={month.month:02d}"
-    return month.folder
 
 
 def _look(
@@ -239,7 +232,7 @@ def _look(
 ) -> Look:
     item, target = pair
     mask = pc.and_(
-        pc.equal(table["item_id"].cast(pa.string()), item),
+        pc.equal(items_of(table).cast(pa.string()), item),
         pc.equal(table["target_name"].cast(pa.string()), target),
     )
     rows = table.filter(mask)

@@ -1,6 +1,6 @@
 """Reading of forecasts: a consistent generation, through its manifest."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.partition.name import month_of_folder
+from gigacast.core.series.item_key import ids_as, item_names, items_of
 from gigacast.core.time.month import MonthFilter
 from gigacast.errors import (
     ConfigError,
@@ -107,7 +108,7 @@ def read_generation(
     partitions : sequence of str, optional
         Names as in the manifest, ``2014/03/EURUSD_1min_h15``; all by default.
     items : sequence, optional
-        Item ids; all by default.
+        Item ids; all by default. With several columns of items, a tuple of values for each.
     columns : sequence of str, optional
         Names of columns; all by default.
 
@@ -189,10 +190,13 @@ def _is_selected(
     return month is not None and month in months
 
 
-def _with_items(columns: Sequence[str] | None, items: Sequence[object] | None) -> list[str] | None:
-    if columns is None:
-        return None
-    return list(dict.fromkeys([*columns, "item_id"] if items is not None else columns))
+def _with_items(
+    columns: Sequence[str] | None, items: Sequence[object] | None
+) -> Sequence[str] | Callable[[pa.Schema], list[str]] | None:
+    if columns is None or items is None:
+        return columns
+    # Rows are chosen by the columns of items. Which these are, each file says.
+    return lambda schema: list(dict.fromkeys([*columns, *item_names(schema)]))
 
 
 def _of_items(
@@ -200,13 +204,13 @@ def _of_items(
 ) -> pa.Table:
     if items is None:
         return table
-    kind = table.schema.field("item_id").type
+    ids = items_of(table)
     try:
-        values = pa.array(items).cast(kind)
+        values = ids_as(items, table.schema)
     except (pa.ArrowException, OverflowError, ValueError, TypeError) as error:
         raise ConfigError(
-            f"items: these are no item ids of the type {kind}: {error}",
+            f"items: these are no item ids of the type {ids.type}: {error}",
             hint="give ids of the type that read_forecasts returns",
         ) from error
-    rows = table.filter(pc.is_in(table["item_id"], value_set=values))
+    rows = table.filter(pc.is_in(ids, value_set=values))
     return rows if columns is None else rows.select(list(columns))

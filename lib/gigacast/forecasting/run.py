@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from gigacast.core.partition.task import Task
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
 from gigacast.forecasting.estimate import ReceiptSample, Workload
 from gigacast.forecasting.generation import generate_missing
+from gigacast.forecasting.look import Look, look_for_spans, look_into
 from gigacast.forecasting.manifest import ManifestDraft
 from gigacast.forecasting.partition import ForecastSetup
 from gigacast.forecasting.prepare import (
@@ -52,6 +53,8 @@ class RunResult:
         Hours and dollars, ``predicted`` and ``actual``, where the machine's price is known.
     ignored : tuple of str
         Covariates that the model does not support and that the settings leave out.
+    look : Look
+        What a few inputs say against the way in which they are forecast.
     """
 
     run_id: str
@@ -64,6 +67,7 @@ class RunResult:
     outputs: str
     cost: dict[str, object] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
+    look: Look = field(default_factory=Look)
 
 
 def run_forecast(
@@ -107,6 +111,12 @@ def run_forecast(
         sample.add(entry)
 
     planned = plan_forecast(prepared, take_done)
+    # A run reports missing columns partition by partition; a plan has to look for them.
+    look = (
+        look_into(prepared, planned.plan)
+        if dry_run
+        else Look(look_for_spans(prepared, planned.plan))
+    )
     run = start_run(planned, events=events, clock=clock, prices=job.prices)
     if not dry_run:
         if planned.tasks:
@@ -120,7 +130,8 @@ def run_forecast(
             on_results=lambda _: draft.commit(),
         )
     status = "planned" if dry_run else run.status
-    return _result(prepared, planned, run, status, time.monotonic() - started)
+    result = _result(prepared, planned, run, status, time.monotonic() - started)
+    return replace(result, look=look)
 
 
 def _result(

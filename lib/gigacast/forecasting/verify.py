@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import FloatArray
 from gigacast.core.series.batch import SeriesBatch
+from gigacast.core.series.item_key import items_of
 from gigacast.errors import DataNotFoundError
 from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.chronos.reference import (
@@ -144,7 +145,7 @@ def _verify_partition(
 def _stored(stored: pa.Table, batch: SeriesBatch, levels: tuple[float, ...]) -> FloatArray | None:
     """Return the stored quantiles of a series, [H, Q]; ``None`` when the fallback made them."""
     mask = pc.and_(
-        pc.equal(stored["item_id"], batch.item_ids[0]),
+        pc.equal(items_of(stored), batch.item_ids[0]),
         pc.equal(stored["target_name"].cast(pa.string()), batch.target_names[0]),
     )
     rows = stored.filter(mask)

@@ -31,7 +31,7 @@ from gigacast.job.location import open_inputs
 from gigacast.job.model_choice import load_resolved
 from gigacast.job.receipt import ModelUse, Work, new_receipt
 from gigacast.job.spec import AGGREGATION, aggregation_text
-from gigacast.job.worker import Stopwatch, inputs_pinned
+from gigacast.job.worker import Stopwatch, check_key_length, inputs_pinned
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.series.reader import SeriesReader, read_series
@@ -153,6 +153,7 @@ class PartitionWorker(ABC, Generic[T]):
             When an input is no longer the object that was planned.
         DataError, ModelError, StorageError
         """
+        check_key_length(self._outputs, task)
         options = self._read_options(task)
         try:
             return self._do(task, options)
@@ -358,15 +359,11 @@ def read_options(
 ) -> ReadOptions:
     """Return how the inputs of a task are read."""
     return replace(
-        method.reading,
-        context_length=min(method.context_length or info.context_length, info.context_length),
-        min_length=method.min_length,
+        method.reading_for(info, task.horizon),
         # The id of the series of a file without an id column.
         item_id=task.symbol or task.partition.rpartition("/")[2],
         batch_series=batch_series(
             task.horizon, len(method.levels), memory_limit_bytes, info.device
         ),
         memory_limit_bytes=memory_limit_bytes,
-        horizon=task.horizon,
-        joint=method.joint_targets,
     )

@@ -1,4 +1,4 @@
-"""Check that a model supports the requested covariates, joint targets and context.
+"""Check that a model supports the requested levels, covariates, joint targets and context.
 
 Covariates and joint targets need a model that takes groups of series. With another model they are
 refused before a run begins, or left out with a note where the settings say so.
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.levels import plan_levels
 from gigacast.job.forecast_job import Method
 
 JOINT = "joint targets"
@@ -26,7 +27,11 @@ def fit_method(method: Method, info: ForecasterInfo) -> tuple[Method, tuple[str,
     ------
     ConfigError
         When the model forecasts each series alone, and the settings do not say ``ignore``.
+    UnsupportedForecastError
+        When the model cannot give the quantile levels.
     """
+    # Only for its error, which comes here once instead of in every partition.
+    plan_levels(method.levels, info.levels, extrapolate=method.extrapolate_levels)
     requested = (*method.columns.covariates, *((JOINT,) if method.joint_targets else ()))
     if not requested or info.takes_groups:
         return method, ()

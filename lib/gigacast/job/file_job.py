@@ -34,6 +34,7 @@ from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor
+from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames, TimestampUnit
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
@@ -88,6 +89,8 @@ class Reading:
         Times at which rows are expected.
     frequency : Frequency, optional
         Time between rows; taken from the partition's name by default, else inferred per series.
+    csv : CsvOptions
+        Parts of the dialect of CSV files that are named.
     memory_limit_bytes : int
     """
 
@@ -96,6 +99,7 @@ class Reading:
     zone: str | None = None
     calendar: Calendar = field(default_factory=Calendar)
     frequency: Frequency | None = None
+    csv: CsvOptions = field(default_factory=CsvOptions)
     memory_limit_bytes: int = 1 << 30
 
 
@@ -148,12 +152,14 @@ class FileJob:
         """
         reading = self.reading
         fields: dict[str, object] = {
-            "columns": asdict(reading.columns),
+            "columns": reading.columns.spec_fields,
             "timestamp_unit": reading.timestamp_unit,
             "zone": reading.zone,
             "calendar": str(reading.calendar),
             "holidays": [day.isoformat() for day in reading.calendar.holidays],
             "frequency": reading.frequency.alias if reading.frequency else None,
+            # Left out without them, so that older spec digests stay valid.
+            **({"csv": reading.csv.named} if reading.csv.named else {}),
             **more,
         }
         # The memory limit and the resources are left out: they change no output.
@@ -280,7 +286,7 @@ def plan_job(job: FileJob, place: OutputPlace) -> FileRun:
     if not files:
         ignored = ", ".join([*plan.unmatched[:3], *plan.foreign_folders[:3]])
         raise DataNotFoundError(
-            f"no Parquet file of {job.title} matches the selection"
+            f"no file of {job.title} matches the selection"
             + (f"; found instead: {ignored}" if ignored else ""),
             hint="name a dataset, as raw/EURUSD; or see --prefix, --years, --symbol",
         )

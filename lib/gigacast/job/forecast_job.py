@@ -1,11 +1,12 @@
 """A forecasting job as a value. Nothing in it is looked up in the environment later."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Literal
 
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
+from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.options import DEFAULT_LEVELS, Fallback, ForecastOptions, MissingFuture
 from gigacast.lake.model.resolve import DEFAULT_MODEL
 from gigacast.lake.plan.discovery import Selection
@@ -139,6 +140,16 @@ class Method:
             duplicate_share=self.duplicate_share,
             csv=self.csv,
             aggregation=self.aggregation,
+        )
+
+    def reading_for(self, info: ForecasterInfo, horizon: int) -> ReadOptions:
+        """Return how series are read that a model is to forecast."""
+        return replace(
+            self.reading,
+            context_length=min(self.context_length or info.context_length, info.context_length),
+            min_length=self.min_length,
+            horizon=horizon,
+            joint=self.joint_targets,
         )
 
     def options(self, horizon: int, batch_size: int | None) -> ForecastOptions:

@@ -42,6 +42,10 @@ class RunEvents(Protocol):
         """Report how many missing synthetic partitions were written."""
         return
 
+    def of_model(self, name: str) -> None:
+        """Report the model that the next plan is for, in jobs that compare several."""
+        return
+
     def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
         """Report the plan, and how many of its tasks this run does."""
         return

@@ -64,6 +64,8 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             "layout": method.layout,
             **_covariate_fields(method),
             **_duplicate_fields(method),
+            # Left out without them, so that older spec digests stay valid.
+            **({"items": list(columns.items)} if columns.items else {}),
             **_csv_fields(method),
             **aggregation_fields(method),
         },

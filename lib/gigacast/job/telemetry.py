@@ -121,6 +121,9 @@ class Telemetry:
         """Write how many missing synthetic partitions were made."""
         self._write("generated", {"partitions": partitions})
 
+    def of_model(self, name: str) -> None:
+        """Log nothing: jobs over several models, which are compared, have no log."""
+
     def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
         """Write the counts of the plan."""
         self._origin = replace(self._origin, run_id=run_id)

@@ -13,6 +13,9 @@ from gigacast.errors import (
     PreconditionFailedError,
     StorageError,
 )
+from gigacast.lake.layout import longest_output, receipt_key
+from gigacast.storage.key import MAX_KEY_BYTES
+from gigacast.storage.store import Store
 
 T = TypeVar("T")
 
@@ -41,6 +44,25 @@ def inputs_pinned(task: Task) -> Iterator[None]:
             f"{task.partition}: an input changed after the plan was made: {error.message}",
             hint="the next run plans it again",
         ) from error
+
+
+def check_key_length(outputs: Store, task: Task) -> None:
+    """Refuse a task whose output or receipt the store could not name, before anything is read.
+
+    Raises
+    ------
+    StorageError
+    """
+    key = receipt_key(task.output_key, task.input_id, "")
+    name = task.output_key.rpartition("/")[2]
+    longest = longest_output(outputs.segment_bytes)
+    if len(name.encode()) > longest or len(key.encode()) > MAX_KEY_BYTES:
+        raise StorageError(
+            f"{task.partition[:80]}...: the name of its forecast has {len(name.encode())} bytes, "
+            f"and the key of its receipt {len(key.encode())}; {outputs.address.url} holds names of "
+            f"{longest} bytes and keys of {MAX_KEY_BYTES}",
+            hint="give the input a shorter name, or use a shorter --prefix",
+        )
 
 
 class Stopwatch:

@@ -158,6 +158,17 @@ def receipt_key(output_key: str, input_id: str, output_etag: str) -> str:
     return f"{TIMINGS}{output_key}.{input_id}.{output_id(output_etag)}.json"
 
 
+def longest_output(segment_bytes: int) -> int:
+    """Return the bytes that the last part of an output key may have, so that its receipt fits.
+
+    Parameters
+    ----------
+    segment_bytes : int
+        Bytes that the last part of a key may have in the store.
+    """
+    return segment_bytes - len(receipt_key("", "0" * 16, "").removeprefix(TIMINGS))
+
+
 def parse_receipt_key(key: str) -> ReceiptKey | None:
     """Return the parts of a receipt's key; ``None`` for other keys."""
     match = _RECEIPT.fullmatch(key)

@@ -27,8 +27,8 @@ from gigacast.lake.publication import Author
 from gigacast.models.diff import Comparison, compare_versions
 from gigacast.models.gate import Gate, Verdict, judge_version
 from gigacast.models.publish import (
+    ModelDescription,
     ModelSummary,
-    Publication,
     Published,
     download_model,
     list_models,
@@ -156,8 +156,8 @@ class ModelManager:
         ------
         ModelNotFoundError, ModelIntegrityError, ModelConflictError, StorageError
         """
-        publication = Publication(name, version)
-        return download_model(self._registry, model, publication, revision, self._author)
+        description = ModelDescription(name, version)
+        return download_model(self._registry, model, description, revision, self._author)
 
     @with_options(own=rows_of(PublishModelOptions))
     def publish_model(  # noqa: PLR0913 - public keywords
@@ -187,9 +187,9 @@ class ModelManager:
         ------
         ModelNotFoundError, ModelIntegrityError, ModelConflictError, StorageError
         """
-        publication = Publication(name, version, base, license, metrics or {}, source)
+        description = ModelDescription(name, version, base, license, metrics or {}, source)
         path = Path(folder).expanduser()
-        return publish_folder(self._registry, path, publication, self._author)
+        return publish_folder(self._registry, path, description, self._author)
 
     @with_options(own=rows_of(SwitchOptions))
     def switch_model(

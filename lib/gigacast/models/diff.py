@@ -23,7 +23,6 @@ from gigacast.forecasters.batching import NO_LIMIT, BatchBudget, forecast_batch
 from gigacast.forecasters.catalog import describe_forecaster
 from gigacast.forecasters.chronos.reference import context_scale
 from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
-from gigacast.forecasters.levels import plan_levels
 from gigacast.forecasters.metric import Sums, add_up, figures_of, measure, seasonal_error
 from gigacast.forecasters.naive import SeasonalNaive
 from gigacast.forecasting.prepare import Prepared, check_discovered
@@ -175,8 +174,6 @@ class _Side:
     @classmethod
     def open(cls, job: ForecastJob, inputs: Store, outputs: Store, model: ResolvedModel) -> "_Side":
         info = _info(model, job)
-        # Only for its error: unsupported levels must fail before the model is loaded.
-        plan_levels(job.method.levels, info.levels, extrapolate=job.method.extrapolate_levels)
         spec = make_spec(info, job.method, job.selection)
         # Partitions that are done already are compared as well.
         overwriting = replace(job, overwrite=True)

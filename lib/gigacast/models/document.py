@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from gigacast.core.plural import counted
 from gigacast.lake.model.active import Active
 from gigacast.lake.model.manifest import ModelManifest
 from gigacast.models.diff import Comparison
@@ -133,8 +134,8 @@ def version_document(manifest: ModelManifest, active: str | None) -> Document:
             ("digest", manifest.digest),
             ("architecture", manifest.architecture),
             ("parameters", quantity.count(manifest.parameters)),
-            ("context", f"{manifest.context_length} steps"),
-            ("prediction", f"{manifest.prediction_length} steps"),
+            ("context", counted(manifest.context_length, "step")),
+            ("prediction", counted(manifest.prediction_length, "step")),
             ("levels", levels),
             ("license", manifest.license or "not stated"),
             ("from", origin(manifest.source)),
@@ -175,9 +176,13 @@ def history_json(active: Active) -> list[dict[str, str]]:
 def comparison_document(report: Comparison) -> Document:
     """Return how far the forecasts of two versions differ, and which version is better."""
     moved = report.movement
+    partitions = counted(report.partitions, "partition")
     models = f"{report.model}/{report.first} and {report.model}/{report.second}"
     facts = (
-        Fact("compared", f"{models}: {report.series} series of {report.partitions} partitions"),
+        Fact(
+            "compared",
+            f"{models}: {report.series} series of {partitions}",
+        ),
         Fact(
             "median moves",
             f"{moved.mean:.3g} of the context's scale on average, "
@@ -192,7 +197,8 @@ def comparison_document(report: Comparison) -> Document:
         Table(_SCORE_COLUMNS, tuple(rows)),
     ]
     if report.too_short:
-        short = f"{report.too_short} series are too short to hold out their last horizon"
+        verb = "is" if report.too_short == 1 else "are"
+        short = f"{report.too_short} series {verb} too short to hold out the last horizon"
         blocks.append(Paragraph(short))
     better = f"better: {report.better}" if report.better else "neither is better"
     return Document((*blocks, Paragraph(better)))

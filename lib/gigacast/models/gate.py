@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import Windows
 from gigacast.backtesting.run import BacktestJob, run_backtest
+from gigacast.core.plural import counted
 from gigacast.errors import ModelRejectedError
 from gigacast.job.forecast_job import ForecastJob, ModelChoice
 from gigacast.lake.model.resolve import NAIVE_MODEL
@@ -68,7 +69,8 @@ class Verdict:
         """Return the figures in one line, for the history."""
         wql = {s.model: s.figures.wql for s in self.leaderboard.standings}
         figures = ", ".join(f"{name} {value:.4g}" for name, value in wql.items())
-        return f"WQL of a backtest of {self.leaderboard.partitions} partitions: {figures}"
+        partitions = counted(self.leaderboard.partitions, "partition")
+        return f"WQL of a backtest of {partitions}: {figures}"
 
 
 def judge_version(

@@ -39,7 +39,7 @@ _SOFTWARE = ("gigacast", "chronos-forecasting", "torch", "transformers", "safete
 
 
 @dataclass(frozen=True)
-class Publication:
+class ModelDescription:
     """Name, version and description of a model to publish.
 
     Parameters
@@ -87,7 +87,7 @@ class Published:
 def publish_folder(
     registry: Registry,
     folder: Path,
-    publication: Publication,
+    description: ModelDescription,
     author: Author,
     *,
     activate: bool = True,
@@ -99,7 +99,7 @@ def publish_folder(
     registry : Registry
     folder : Path
         Folder as written by ``save_pretrained``: JSON and safetensors.
-    publication : Publication
+    description : ModelDescription
     author : Author
     activate : bool
         Whether to make the first version of a model active.
@@ -119,8 +119,8 @@ def publish_folder(
         raise ModelNotFoundError(f"there is no folder {folder}", hint="give a model's folder")
     # Before anything is read or linked: pickled weights can run code when they are loaded.
     refuse_unsafe(folder)
-    with _with_base(registry, folder, publication.base) as complete:
-        manifest = _describe(complete, folder.resolve(), publication, author)
+    with _with_base(registry, folder, description.base) as complete:
+        manifest = _describe(complete, folder.resolve(), description, author)
         new = registry.publish(complete, manifest, author)
     # Read back, because if the same content was published before, its own manifest stands.
     stored = registry.read(manifest.model, manifest.version)
@@ -131,7 +131,7 @@ def publish_folder(
 def download_model(
     registry: Registry,
     reference: str,
-    publication: Publication,
+    description: ModelDescription,
     revision: str | None,
     author: Author,
 ) -> Published:
@@ -143,7 +143,7 @@ def download_model(
     reference : str
         Name of a published model (``chronos-bolt-small``) or a hub id, optionally with
         ``@revision``.
-    publication : Publication
+    description : ModelDescription
         Name and version; the repository's name and the start of the commit by default.
     revision : str, optional
         Branch, tag or commit; that of the reference, else ``main``, by default.
@@ -166,9 +166,9 @@ def download_model(
     # Branches and tags move; the commit says which files these are.
     source = {"kind": "hub", "repo": repo, "revision": commit, "requested": requested or "main"}
     complete = replace(
-        publication,
-        name=publication.name or repo.rpartition("/")[2],
-        version=publication.version or commit[:12],
+        description,
+        name=description.name or repo.rpartition("/")[2],
+        version=description.version or commit[:12],
         source=source,
     )
     return publish_folder(registry, folder, complete, author)
@@ -225,7 +225,7 @@ def _find_base(registry: Registry, folder: Path, reference: object) -> Path:
 
 
 def _describe(
-    complete: Path, folder: Path, publication: Publication, author: Author
+    complete: Path, folder: Path, description: ModelDescription, author: Author
 ) -> ModelManifest:
     """Return the manifest of a folder.
 
@@ -235,14 +235,14 @@ def _describe(
         Folder with all files, those of a base included.
     folder : Path
         Folder that the user named; gives the default name and version.
-    publication : Publication
+    description : ModelDescription
     author : Author
     """
     files = hash_folder(complete)
     digest = digest_files(files)
     versioned = is_version_folder(folder)
-    name = publication.name or (folder.parent.name if versioned else folder.name)
-    version = publication.version or (folder.name if versioned else digest[:12])
+    name = description.name or (folder.parent.name if versioned else folder.name)
+    version = description.version or (folder.name if versioned else digest[:12])
     base = complete / BASE
     model = base if base.is_dir() else complete
     # On the CPU and in float32: a manifest must not depend on the machine that published it.
@@ -256,7 +256,7 @@ def _describe(
         version=check_name("version", version),
         digest=digest,
         files=files,
-        source=publication.source
+        source=description.source
         or {"kind": "folder", "path": str(folder), "host": platform.node()},
         created_at=author.now(),
         created_by=author.who,
@@ -265,8 +265,8 @@ def _describe(
         context_length=info.context_length,
         prediction_length=info.prediction_length,
         quantile_levels=info.levels,
-        license=publication.license or read_license(folder),
-        metrics=dict(publication.metrics),
+        license=description.license or read_license(folder),
+        metrics=dict(description.metrics),
         software=versions_of(_SOFTWARE),
     )
 

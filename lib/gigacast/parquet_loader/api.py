@@ -211,8 +211,7 @@ class ParquetDataLoader:
         latest = Month(year, month or 12)
         request = ContextRequest(symbol, latest, month is not None, context_length, columns)
         find_month = self._parts.discovery["prediction"].month_finder(symbol, timeframes)
-        # The months are joined before they are processed, so that values missing at the start of
-        # a month are filled from the month before.
+        # Joined before they are processed: the month before fills values missing at the start.
         rows = self._parts.row_loader("prediction", Processing())
         data = load_context(rows, find_month, request)
         table = process_rows(data.table, data.columns, self._parts.processing, data.stats)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import BoolArray
 from gigacast.core.column import to_numpy
+from gigacast.core.plural import counted
 from gigacast.parquet_loader.dataset import LoadedDataset
 from gigacast.parquet_loader.rows import item_starts, last_of_key
 from gigacast.series.reader import read_series
@@ -33,22 +34,22 @@ def context_problems(
     counts = np.diff(np.append(starts, len(data)))
     problems = []
     if (counts < length).any():
-        problems.append(f"{int(counts.min())} rows of the {length} requested")
+        problems.append(f"{counted(int(counts.min()), 'row')} of the {length} requested")
     for name in columns.targets:
         missing = int(_missing(data.table.column(name)).sum())
         if missing:
-            problems.append(f"{missing} missing values of {name}")
+            problems.append(f"{counted(missing, 'missing value')} of {name}")
     steps = np.diff(to_numpy(data.table.column(columns.timestamp).cast(pa.int64())))
     inner = np.ones(len(steps), dtype=np.bool_)
     inner[starts[1:] - 1] = False  # from the last row of an item to the first of the next
-    if (steps[inner] <= 0).any():
-        problems.append(f"{int((steps[inner] <= 0).sum())} timestamps that come twice")
+    if repeated := int((steps[inner] <= 0).sum()):
+        problems.append(counted(repeated, "repeated timestamp"))
     return problems + _gaps(data, max_gaps)
 
 
 def _gaps(data: LoadedDataset, max_gaps: int) -> list[str]:
     gaps = count_gaps(data)
-    return [f"{gaps} steps without a row"] if gaps > max_gaps else []
+    return [f"{counted(gaps, 'step')} without a row"] if gaps > max_gaps else []
 
 
 def count_gaps(data: LoadedDataset) -> int:
@@ -122,9 +123,9 @@ def measure_quality(
         if share > max_missing
     ]
     if duplicates / rows > max_duplicates:
-        issues.append(f"{duplicates} rows come twice (over {max_duplicates:.4g})")
+        issues.append(f"{counted(duplicates, 'repeated row')} (over {max_duplicates:.4g})")
     if gaps / (rows + gaps) > max_gaps:
-        issues.append(f"{gaps} of {rows + gaps} steps have no row (over {max_gaps:.4g})")
+        issues.append(f"no row at {gaps} of {counted(rows + gaps, 'step')} (over {max_gaps:.4g})")
     return LoadQuality(tuple(issues), missing, duplicates, gaps, dict(data.stats.outliers))
 
 

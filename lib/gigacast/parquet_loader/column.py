@@ -88,7 +88,12 @@ def settle_columns(schema: pa.Schema, choice: ColumnChoice, source: str) -> Load
                 f"{source}: {name!r} holds no times", hint="correct timestamp_columns"
             )
     return LoadColumns(
-        layout.timestamp, layout.item_id, layout.targets, tuple(features), choice.timestamps
+        layout.timestamp,
+        None if layout.items else layout.item_id,
+        layout.targets,
+        tuple(features),
+        choice.timestamps,
+        layout.items,
     )
 
 
@@ -102,7 +107,7 @@ def check_columns(schema: pa.Schema, columns: LoadColumns, source: str) -> None:
     SchemaError
         If a target or the time is missing or comes twice, or a target holds no numbers.
     """
-    required = [n for n in (columns.item_id, columns.timestamp, *columns.targets) if n]
+    required = [*columns.ids, columns.timestamp, *columns.targets]
     missing = [name for name in required if name not in schema.names]
     if missing:
         raise SchemaError(

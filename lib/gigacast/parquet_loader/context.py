@@ -13,7 +13,7 @@ from gigacast.parquet_loader.column import ColumnChoice
 from gigacast.parquet_loader.dataset import LoadedDataset, LoadStats, PredictionDataset
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.parquet_loader.load import LoadRequest, RowLoader
-from gigacast.parquet_loader.rows import item_starts, merge_rows
+from gigacast.parquet_loader.rows import item_ids, item_starts, merge_rows
 
 FindMonth = Callable[[Month], Sequence[ParquetFileInfo]]
 
@@ -109,7 +109,7 @@ def _load(
         data = loader.load(load_request)
     except DataNotFoundError:  # a month that has just begun may have a file without rows
         return None
-    if data.columns.item_id is not None and length is not None:
+    if data.columns.ids and length is not None:
         # The last rows of a panel are not the last rows of each item, so all rows are needed.
         data = loader.load(replace(load_request, last_rows=None))
     return data
@@ -117,10 +117,9 @@ def _load(
 
 def _joined(earlier: LoadedDataset, later: LoadedDataset) -> LoadedDataset:
     """Return the rows of two months, for the items of the later month."""
-    name = later.columns.item_id
-    if name is not None:
-        items = later.table.column(name).unique()
-        rows = earlier.table.filter(pc.is_in(earlier.table.column(name), value_set=items))
+    if later.columns.ids:
+        items = item_ids(later).unique()
+        rows = earlier.table.filter(pc.is_in(item_ids(earlier), value_set=items))
         earlier = replace(earlier, table=rows)
     # Outliers are counted later, over the joined rows.
     numbers = {

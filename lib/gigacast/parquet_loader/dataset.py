@@ -11,7 +11,7 @@ from gigacast.core.array import FloatArray, TimeArray
 from gigacast.core.column import to_numpy
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import SchemaError
-from gigacast.forecasting.history import pad_contexts, read_contexts
+from gigacast.forecasting.history import joined_contexts, read_contexts
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.series.source import (
     Aggregate,
@@ -35,6 +35,8 @@ class LoadColumns:
     targets, features : tuple of str
     timestamps : tuple of str
         Features that hold times.
+    items : tuple of str
+        Columns that identify an item together, in place of ``item_id``; none by default.
     """
 
     timestamp: str
@@ -42,12 +44,22 @@ class LoadColumns:
     targets: tuple[str, ...]
     features: tuple[str, ...] = ()
     timestamps: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Columns of item ids; none for files of a single symbol."""
+        return self.items or ((self.item_id,) if self.item_id is not None else ())
+
+    @property
+    def names(self) -> ColumnNames:
+        """Names of the columns for the readers of the forecasting job."""
+        return ColumnNames(self.item_id, self.timestamp, self.targets, items=self.items)
 
     @property
     def all(self) -> tuple[str, ...]:
         """All columns, each once: item id, timestamp, targets, features."""
-        first = (self.item_id,) if self.item_id is not None else ()
-        return tuple(dict.fromkeys((*first, self.timestamp, *self.targets, *self.features)))
+        return tuple(dict.fromkeys((*self.ids, self.timestamp, *self.targets, *self.features)))
 
 
 @dataclass(slots=True)
@@ -144,7 +156,7 @@ class LoadedDataset:
             options = replace(options, aggregation=Aggregation(aggregate, partial_bins))
         series = [values for batch in read_contexts([self.source()], options) for values in batch]
         # A single series keeps its plain form [T], as models take it.
-        return series[0] if len(series) == 1 else pad_contexts(series)
+        return joined_contexts(series)
 
     def source(self) -> SeriesSource:
         """Return the rows as a source for the readers of the forecasting job."""
@@ -154,9 +166,8 @@ class LoadedDataset:
         self, context_length: int | None = None, freq: Frequency | str | None = None
     ) -> ReadOptions:
         """Return the options with which the readers of the forecasting job read the rows."""
-        columns = self.columns
         return ReadOptions(
-            columns=ColumnNames(columns.item_id, columns.timestamp, columns.targets),
+            columns=self.columns.names,
             context_length=context_length or max(1, len(self)),
             freq=Frequency.parse(freq) if isinstance(freq, str) else freq,
             item_id=self.symbol,

@@ -10,7 +10,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 
-from gigacast.core.partition.name import Format, NamingPattern
+from gigacast.core.partition.name import Format, NamingPattern, PartitionName
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json
 from gigacast.core.time.month import IntRange, Month, MonthFilter
@@ -196,12 +196,7 @@ class FileDiscovery:
             )
         return ParquetFileInfo(
             file_path=key,
-            symbol=name.symbol or name.series_name,
-            timeframe=name.timeframe,
-            horizon=name.horizon_minutes,
-            year=name.month.year,
-            month=name.month.month,
-            hash_id=name.generation,
+            **_fields_of(name),
             extension=name.extension,
             key=key,
         )
@@ -217,12 +212,7 @@ class FileDiscovery:
         twin = f"{entry.key.removesuffix('.parquet')}.json"
         return ParquetFileInfo(
             file_path=path_of(self._inputs, entry.key),
-            symbol=name.symbol or name.series_name,
-            timeframe=name.timeframe,
-            horizon=name.horizon_minutes,
-            year=name.month.year,
-            month=name.month.month,
-            hash_id=name.generation,
+            **_fields_of(name),
             extension=entry.extension,
             key=entry.key,
             etag=entry.etag,
@@ -341,3 +331,15 @@ def parse_moment(moment: datetime | date | str) -> datetime:
     if isinstance(moment, date) and not isinstance(moment, datetime):
         return datetime.combine(moment, time.min)
     raise ConfigError(f"last_timestamp: expected a moment, got {type(moment).__name__}")
+
+
+def _fields_of(name: PartitionName) -> dict[str, Any]:
+    """Return the fields of `ParquetFileInfo` that a name holds."""
+    return {
+        "symbol": name.symbol or name.lineage,
+        "timeframe": name.timeframe,
+        "horizon": name.horizon_minutes,
+        "year": name.month.year,
+        "month": name.month.month,
+        "hash_id": name.generation,
+    }

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import Any
 
+from gigacast.core.plural import counted
 from gigacast.errors import DataNotFoundError
 from gigacast.parquet_loader.discovery import Discovered, ParquetFileInfo
 from gigacast.report import quantity
@@ -140,4 +141,5 @@ def _rest(discovered: Discovered) -> tuple[Block, ...]:
         )
         if keys
     ]
-    return Paragraph(f"{len(discovered.files):,} files, {quantity.size(total)}"), Items.of(texts)
+    files = counted(len(discovered.files), "file")
+    return Paragraph(f"{files}, {quantity.size(total)}"), Items.of(texts)

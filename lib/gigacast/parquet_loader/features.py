@@ -61,7 +61,7 @@ class LoadedFeatures:
         return FeatureProcessor(
             self.recipe,
             time_column=columns.timestamp,
-            item_column=columns.item_id,
+            item_columns=columns.ids,
             learned=self.learned,
         )
 

@@ -8,6 +8,7 @@ from threading import Lock
 import pyarrow as pa
 
 from gigacast.core.dataset.predicate import Predicate
+from gigacast.core.partition.name import hive_levels
 from gigacast.core.plain import plain_batch, plain_schema, plain_table
 from gigacast.errors import ConfigError
 from gigacast.parquet_loader.column import ColumnChoice
@@ -15,6 +16,7 @@ from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
 from gigacast.parquet_loader.discovery import ParquetFileInfo
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches, with_numbers
+from gigacast.series.made import add_levels, with_levels
 from gigacast.series.source import ColumnNames, SeriesSource
 from gigacast.storage.parquet.read import open_object, open_parquet, translated_parquet
 from gigacast.storage.parquet.scan import Scan, ScanStats, scan_parquet
@@ -111,7 +113,9 @@ class FileRows:
                 kinds = plain_schema(file.schema_arrow.remove_metadata())
                 empty = kinds.empty_table() if file.metadata.num_rows else pa.table({})
             self._keep(info, "schema", empty)
-        return empty.schema if empty.num_columns else None
+        if not empty.num_columns:
+            return None
+        return with_levels(empty.schema, choice.names, hive_levels(info.key))
 
     def read(
         self,
@@ -166,8 +170,7 @@ class FileRows:
         if info.is_parquet:
             yield from self._parquet_batches(info, columns, batch_rows, since)
             return
-        names = ColumnNames(columns.item_id, columns.timestamp, columns.targets)
-        opened = self._open_text(info, names)
+        opened = self._open_text(info, columns.names)
         if opened is not None:
             present = [name for name in columns.all if name in opened.schema.names]
             read = with_numbers(opened, present)
@@ -186,8 +189,9 @@ class FileRows:
                 row_groups = partial(groups_after, column=columns.timestamp, since=since)
         stats = ScanStats()
         scan = Scan(columns.all, predicate, batch_rows=batch_rows, row_groups=row_groups)
+        levels = hive_levels(info.key)
         for batch in scan_parquet(self._inputs, _meta(info), scan, stats):
-            yield plain_batch(batch)
+            yield add_levels(plain_batch(batch), columns.all, levels)
         self._count_scan(stats)
 
     def _time_kind(self, info: ParquetFileInfo, column: str) -> pa.DataType | None:
@@ -213,7 +217,7 @@ class FileRows:
     def _read_tail(self, info: ParquetFileInfo, columns: LoadColumns, rows: int) -> pa.Table:
         stats = ScanStats()
         tail = read_tail(self._inputs, _meta(info), columns.all, columns.timestamp, rows, stats)
-        table = plain_table(tail)
+        table = add_levels(plain_table(tail), columns.all, hive_levels(info.key))
         self._count_scan(stats)
         self._budget.add(table.nbytes)
         return table

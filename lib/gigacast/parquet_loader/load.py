@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.contract.evolution import conform, unify_schemas
+from gigacast.core.plural import counted
 from gigacast.errors import (
     DataNotFoundError,
     InputChangedError,
@@ -132,7 +133,7 @@ class RowLoader:
         with _pinned(request.symbol):
             columns = _settle(files, request)
             tables, dropped = self._read_all(files, columns, request)
-        label = f"{request.symbol} ({len(tables)} files)"
+        label = f"{request.symbol} ({counted(len(tables), 'file')})"
         # Files may differ in the width of a type, and lack features that are younger than they.
         schema = unify_schemas([table.schema for table in tables], label)
         schema = pa.schema([schema.field(name) for name in columns.all])
@@ -206,7 +207,7 @@ class RowLoader:
                     parts.append(
                         loaded_schema(pa.schema([schema.field(n) for n in names]), columns)
                     )
-        return list(unify_schemas(parts, f"{request.symbol} ({len(parts)} files)"))
+        return list(unify_schemas(parts, f"{request.symbol} ({counted(len(parts), 'file')})"))
 
     def _read_all(
         self, files: FileRows, columns: LoadColumns, request: LoadRequest
@@ -254,7 +255,7 @@ def _settle(files: FileRows, request: LoadRequest) -> LoadColumns:
     if problem is not None:
         raise problem
     raise DataNotFoundError(
-        f"none of {len(request.files)} files has rows, such as {request.files[0].key}",
+        f"no rows in {counted(len(request.files), 'file')}, such as {request.files[0].key}",
         hint="write them again, or load other months",
     )
 

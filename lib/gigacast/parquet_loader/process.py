@@ -104,7 +104,7 @@ def _fill(table: pa.Table, columns: LoadColumns, policy: str) -> pa.Table:
     starts = item_starts(table, columns)
     times = to_numpy(table.column(columns.timestamp).cast(pa.int64()))
     for place, field in enumerate(table.schema):
-        if field.name in {columns.timestamp, columns.item_id} or not is_number(field.type):
+        if field.name in {columns.timestamp, *columns.ids} or not is_number(field.type):
             continue
         values = doubles(table.column(place))
         # Unlike cleaning, loading keeps infinities: only NaN and nulls are missing.

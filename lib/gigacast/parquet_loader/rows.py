@@ -11,15 +11,18 @@ import pyarrow.compute as pc
 from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract.evolution import conform, unify_schemas
+from gigacast.core.plural import counted
+from gigacast.core.series.item_key import ItemKey
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.parquet_loader.dataset import LoadColumns, LoadedDataset
+from gigacast.series.identity import id_type, valid_ids
 
 D = TypeVar("D", bound=LoadedDataset)
 
 
 def sort_rows(table: pa.Table, columns: LoadColumns) -> pa.Table:
     """Return rows in the order of item and time. Rows with equal keys keep their order."""
-    keys = [(name, "ascending") for name in (columns.item_id, columns.timestamp) if name]
+    keys = [(name, "ascending") for name in (*columns.ids, columns.timestamp)]
     # Files of one symbol are nearly always sorted: a comparison is cheaper than a sort.
     if len(keys) == 1:
         times = to_numpy(table.column(columns.timestamp).cast(pa.int64()))
@@ -31,13 +34,25 @@ def sort_rows(table: pa.Table, columns: LoadColumns) -> pa.Table:
     return table.take(order)
 
 
+def item_ids(data: LoadedDataset) -> pa.ChunkedArray:
+    """Return the id of each row's item; a key where several columns identify it."""
+    names, table = data.columns.ids, data.table
+    if len(names) == 1:
+        return table.column(names[0])
+    columns = [table.column(name).combine_chunks() for name in names]
+    key = ItemKey(names, tuple(id_type(column.type) for column in columns))
+    parts = [valid_ids(c, kind, data.symbol) for c, kind in zip(columns, key.types, strict=True)]
+    return pa.chunked_array([key.encode(parts)], pa.string())
+
+
 def item_starts(table: pa.Table, columns: LoadColumns) -> IntArray:
     """Return the positions at which the items start, int64 [N]; rows are in the order of item."""
-    if columns.item_id is None:
-        return np.zeros(1, np.int64)
-    ids = table.column(columns.item_id).combine_chunks()
-    changed = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))
-    return np.append(0, np.flatnonzero(to_numpy(pc.fill_null(changed, False))) + 1)
+    changed = np.zeros(max(0, table.num_rows - 1), np.bool_)
+    for name in columns.ids:
+        ids = table.column(name).combine_chunks()
+        differs = pc.not_equal(ids.slice(1), ids.slice(0, len(ids) - 1))
+        changed |= to_numpy(pc.fill_null(differs, False))
+    return np.append(0, np.flatnonzero(changed) + 1)
 
 
 def split_rows(
@@ -74,7 +89,7 @@ def _split_by_time(data: D, shares: Sequence[float]) -> tuple[D, ...]:
     spans = [np.flatnonzero(part == number) for number in range(len(shares) + 1)]
     if any(not len(rows) for rows in spans):
         raise ConfigError(
-            f"{data.symbol}: {len(times)} rows are too few for a split by {tuple(shares)}",
+            f"{data.symbol}: {counted(len(times), 'row')} cannot be split by {tuple(shares)}",
             hint="load more months, or use other shares",
         )
     return tuple(replace(data, table=data.table.take(to_arrow(rows))) for rows in spans)
@@ -110,10 +125,9 @@ def last_of_key(table: pa.Table, columns: LoadColumns) -> BoolArray:
     if table.num_rows < 2:
         return keep
     same = np.ones(table.num_rows - 1, dtype=np.bool_)
-    for name in (columns.item_id, columns.timestamp):
-        if name is not None:
-            column = table.column(name).combine_chunks()
-            equal = pc.equal(column.slice(1), column.slice(0, len(column) - 1))
-            same &= to_numpy(pc.fill_null(equal, False))
+    for name in (*columns.ids, columns.timestamp):
+        column = table.column(name).combine_chunks()
+        equal = pc.equal(column.slice(1), column.slice(0, len(column) - 1))
+        same &= to_numpy(pc.fill_null(equal, False))
     keep[:-1] = ~same
     return keep

@@ -149,7 +149,12 @@ def _cache_of(config: ParquetLoaderSettings) -> TableCache | None:
 def _columns_of(config: ParquetLoaderSettings) -> ColumnChoice:
     columns = config.columns
     return ColumnChoice(
-        ColumnNames(columns.item_id_column, columns.datetime_column, columns.target_columns),
+        ColumnNames(
+            columns.item_id_column,
+            columns.datetime_column,
+            columns.target_columns,
+            items=columns.item_columns,
+        ),
         columns.feature_columns,
         columns.timestamp_columns,
         None if columns.timestamp_unit == "auto" else columns.timestamp_unit,

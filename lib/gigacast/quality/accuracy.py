@@ -161,7 +161,9 @@ def _number(value: float) -> float:
     return -math.inf if math.isnan(value) else value
 
 
-def compare_accuracy(judged: Sequence[Judged], forecast: ForecastJob) -> Accuracy:
+def compare_accuracy(
+    judged: Sequence[Judged], forecast: ForecastJob, dataset: str = ""
+) -> Accuracy:
     """Evaluate the finished forecasts of a bucket and compare them with the data quality.
 
     Parameters
@@ -170,6 +172,8 @@ def compare_accuracy(judged: Sequence[Judged], forecast: ForecastJob) -> Accurac
         Partitions of a quality report.
     forecast : ForecastJob
         Job whose forecasts and actuals are compared.
+    dataset : str
+        Version of a dataset that was forecast; its partitions count if others have the same name.
 
     Raises
     ------
@@ -178,7 +182,10 @@ def compare_accuracy(judged: Sequence[Judged], forecast: ForecastJob) -> Accurac
     StorageError
     """
     evaluation = evaluate_forecasts(EvaluationJob(forecast, by_partition=True))
-    measured = {_short(entry.partition): entry for entry in judged if entry.quality is not None}
+    of_dataset_last = sorted(judged, key=lambda entry: entry.partition.startswith(f"{dataset}/"))
+    measured = {
+        _short(entry.partition): entry for entry in of_dataset_last if entry.quality is not None
+    }
     pairs = [
         Pair(
             partition,
@@ -205,7 +212,8 @@ def report_accuracy(report: QualityReport, files: FileJob, forecast: ForecastJob
     files : FileJob
         Job of the run.
     forecast : ForecastJob
-        Job whose forecasts are compared; those of a dataset are of its first version.
+        Job whose forecasts are compared; of several versions of a dataset those of the latest,
+        which `cleaned/latest/NAME` forecasts.
 
     Raises
     ------
@@ -213,10 +221,10 @@ def report_accuracy(report: QualityReport, files: FileJob, forecast: ForecastJob
         If there are no finished forecasts.
     StorageError
     """
-    if files.sources.refs:
-        inputs = files.outputs.child(str(files.sources.refs[0]))
-        forecast = replace(forecast, inputs=inputs)
-    compared = compare_accuracy(report.partitions, forecast)
+    dataset = str(files.sources.refs[-1]) if files.sources.refs else ""
+    if dataset:
+        forecast = replace(forecast, inputs=files.outputs.child(dataset))
+    compared = compare_accuracy(report.partitions, forecast, dataset)
     outputs = open_store(files.outputs)
     key = report.location.removeprefix(files.outputs.url.rstrip("/") + "/") + "-accuracy"
     plain_text = json.dumps(compared.to_json(), indent=1, ensure_ascii=False)

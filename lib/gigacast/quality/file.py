@@ -6,7 +6,7 @@ fit is refused before it is read.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,9 +17,11 @@ import pyarrow.parquet as pq
 from gigacast.core.array import BoolArray, CodeArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract.cast import plain_type
+from gigacast.core.partition.name import hive_levels
 from gigacast.core.partition.task import Task
 from gigacast.core.plain import plain_batch, plain_schema, plain_table
 from gigacast.core.series.batch import NO_TIME
+from gigacast.core.series.item_key import ItemKey
 from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.number import number_range
@@ -27,8 +29,10 @@ from gigacast.core.time.zone import from_ordered_wall, from_wall
 from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
 from gigacast.quality.columns import Arranged, Expectation, arrange
+from gigacast.quality.csv_file import csv_as_parquet
 from gigacast.series.columns import recognise_keys
 from gigacast.series.identity import id_type, read_ids
+from gigacast.series.source import ColumnNames
 from gigacast.series.timestamp import Clock, clock_of, is_text, needs_range
 from gigacast.storage.parquet.read import open_parquet, translated_parquet
 from gigacast.storage.store import ObjectMeta, Store
@@ -95,8 +99,9 @@ class PartitionFile:
     ----------
     schema : pa.Schema
         Columns as stored, except that texts are dictionaries.
-    item_id, timestamp : str
-        Names of the key columns; ``item_id`` may be ``None``.
+    ids : tuple of str
+        Columns of item ids; none for a single series.
+    timestamp : str
     rows : int
     """
 
@@ -116,8 +121,18 @@ class PartitionFile:
         encoded = sum(int(group.total_byte_size) for group in groups)
         # A dictionary or a run of equal values is small in the file and large in memory.
         self._size_bytes = max(encoded, self.rows * sum(map(_width, self.schema.types)))
-        self.item_id, self.timestamp = recognise_keys(self.schema, reading.columns, self._key)
+        self.ids, self.timestamp = self._key_columns(reading.columns)
         self._check_size()
+
+    def _key_columns(self, columns: ColumnNames) -> tuple[tuple[str, ...], str]:
+        # A Hive level is the same in all rows of a file: within it, it tells no series apart.
+        levels = hive_levels(self._key).keys() - set(self.schema.names)
+        if levels.isdisjoint({*columns.items, columns.item_id}):
+            return recognise_keys(self.schema, columns, self._key)
+        items = tuple(name for name in columns.items if name not in levels)
+        own = replace(columns, items=items, item_id=None)
+        ids, timestamp = recognise_keys(self.schema, own, self._key)
+        return ids if items else (), timestamp
 
     def with_rows(self, file: pq.ParquetFile) -> "PartitionFile":
         """Return the partition with other rows, made of its own."""
@@ -135,7 +150,7 @@ class PartitionFile:
     @property
     def measured(self) -> list[str]:
         """Names of the columns that are not keys."""
-        return [n for n in self.schema.names if n not in {self.item_id, self.timestamp}]
+        return [n for n in self.schema.names if n not in {*self.ids, self.timestamp}]
 
     @contextmanager
     def translated(self) -> Iterator[None]:
@@ -207,7 +222,7 @@ class PartitionFile:
 
     def keys(self, *, ascending: bool = False) -> Keys:
         """Return the series and times of all rows; for ``ascending`` see `arrange`."""
-        codes, names = self.codes(self.item_id) if self.item_id is not None else (None, None)
+        codes, names = self._item_codes()
         column = self.column(self.timestamp)
         kind = column.type
         # The unit of numbers follows from those of all rows, since chunks could lead to different
@@ -224,6 +239,27 @@ class PartitionFile:
         if names is not None and len(names) <= 1 and codes is not None and (codes >= 0).all():
             codes = None
         return Keys(codes, times, names, clock, arrange(codes, times, ascending=ascending))
+
+    def _item_codes(self) -> tuple[CodeArray | None, pa.Array | None]:
+        """Return the code of each row's series, -1 where missing, and their ids, ascending."""
+        if len(self.ids) < 2:
+            return self.codes(self.ids[0]) if self.ids else (None, None)
+        coded = [self.codes(name) for name in self.ids]
+        joined, is_missing = np.zeros(self.rows, np.int64), np.zeros(self.rows, np.bool_)
+        for codes, values in coded:
+            # Renumbered after each column, so that the numbers stay below the rows times a column.
+            _, joined = np.unique(joined * (len(values) + 1) + codes + 1, return_inverse=True)
+            is_missing |= codes < 0
+        present, first, ranks = np.unique(
+            joined[~is_missing], return_index=True, return_inverse=True
+        )
+        rows = np.flatnonzero(~is_missing)[first]
+        key = ItemKey(self.ids, tuple(id_type(values.type) for _, values in coded))
+        columns = [values.take(to_arrow(codes[rows])) for codes, values in coded]
+        parts = [read_ids(c, kind, self._key) for c, kind in zip(columns, key.types, strict=True)]
+        numbers = np.full(self.rows, -1, np.int32)
+        numbers[~is_missing] = ranks
+        return numbers, key.encode(parts) if len(present) else pa.nulls(0, pa.string())
 
     def codes(self, name: str) -> tuple[CodeArray, pa.Array]:
         """Return the codes of a column, -1 where missing, and its distinct values, ascending."""
@@ -298,15 +334,18 @@ def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[Parti
     Raises
     ------
     CorruptedFileError
-        When the object is not a Parquet file, or a damaged one.
+        When the object is neither Parquet nor CSV, or damaged.
     SchemaError
     """
     entry = task.inputs[-1]
-    if entry.extension != "parquet":
+    if entry.extension == "json":
         raise SchemaError(
-            f"{entry.key} is {entry.extension.upper()}, not Parquet",
-            hint="bring it into the lake with `gigacast data import`",
+            f"{entry.key} is JSON, not Parquet or CSV", hint="write it as Parquet or CSV"
         )
+    if entry.extension == "csv":
+        with csv_as_parquet(store, entry, reading) as file:
+            yield PartitionFile(file, store, task, reading)
+        return
     # The ETag pins the planned version. The time of the last write is not used to read it.
     meta = ObjectMeta(entry.key, entry.etag, entry.size_bytes, 0)
     with open_parquet(store, meta, coded=True) as file:

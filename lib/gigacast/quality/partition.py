@@ -17,10 +17,9 @@ from gigacast.core.contract.definition import Contract, Mode
 from gigacast.core.contract.report import MISSING_COLUMN, TYPE
 from gigacast.core.partition.task import Task
 from gigacast.datasets.check import BATCH_ROWS, RowSource, check_rows
-from gigacast.job.file_job import Reading, Sources
-from gigacast.job.receipt import Work, new_receipt
-from gigacast.job.worker import Stopwatch, inputs_pinned
-from gigacast.lake.plan.receipt import Receipt, write_receipt
+from gigacast.job.file_job import Reading
+from gigacast.job.file_worker import FileOutput, FilePlaces, FileWorker
+from gigacast.job.worker import Stopwatch
 from gigacast.quality.columns import measure_keys
 from gigacast.quality.file import Keys, PartitionFile, expectation_of, open_partition
 from gigacast.quality.measures import ColumnQuality, Compliance, PartitionQuality
@@ -28,8 +27,6 @@ from gigacast.repair.outlier import iqr_fences, zscore_fences
 from gigacast.repair.outlier_forest import Forest, Scale, require_forest, sample_rows, stack
 from gigacast.series.value import doubles, read_values
 from gigacast.settings.command.quality import OutlierLimits
-from gigacast.storage.opening import open_store
-from gigacast.storage.store import StoreAddress
 
 FOREST_ROWS = 1 << 16
 """Rows scored at a time: the bound of the memory for scores."""
@@ -60,11 +57,8 @@ class Measures(OutlierLimits):
 class QualitySetup:
     """A picklable recipe for the worker of a quality job."""
 
-    sources: Sources
-    outputs: StoreAddress
-    reading: Reading
+    places: FilePlaces
     measures: Measures
-    run_id: str = ""
 
     def __call__(self) -> "PartitionInspector":
         """Open the stores and return the worker."""
@@ -73,52 +67,35 @@ class QualitySetup:
         return PartitionInspector(self)
 
 
-class PartitionInspector:
+class PartitionInspector(FileWorker):
     """Measures one partition per call."""
 
+    job = "quality"
+
     def __init__(self, setup: QualitySetup) -> None:
-        self._setup = setup
-        self._inputs = setup.sources.open()
-        self._outputs = open_store(setup.outputs)
+        super().__init__(setup.places)
+        self._measures = setup.measures
 
-    def __call__(self, task: Task) -> Receipt:
-        """Measure a partition, write the figures, then the receipt that names both.
-
-        Raises
-        ------
-        InputChangedError, DataError, StorageError
-        """
-        watch = Stopwatch()
-        with watch.measure("total"), inputs_pinned(task):
-            with open_partition(self._inputs, task, self._setup.reading) as file:
-                quality = measure_partition(file, self._setup.reading, self._setup.measures, watch)
-                compliance = self._comply(file, watch)
-            quality = replace(quality, compliance=compliance)
-            text = json.dumps(quality.to_dict(), indent=1, ensure_ascii=False, default=str)
-            content = text.encode()
-            # Without a condition: figures of a former state of the partition are replaced.
-            etag = self._outputs.put(task.output_key, content)
-        output = {"key": task.output_key, "etag": etag, "size_bytes": len(content), "rows": 1}
+    def make(self, task: Task, watch: Stopwatch) -> FileOutput:
+        """Measure a partition and write the figures."""
+        with open_partition(self._inputs, task, self._reading) as file:
+            quality = measure_partition(file, self._reading, self._measures, watch)
+            compliance = self._comply(file, watch)
+        quality = replace(quality, compliance=compliance)
+        text = json.dumps(quality.to_dict(), indent=1, ensure_ascii=False, default=str)
+        content = text.encode()
+        # Without a condition: figures of a former state of the partition are replaced.
+        etag = self._outputs.put(task.output_key, content)
+        entry = {"key": task.output_key, "etag": etag, "size_bytes": len(content), "rows": 1}
         keys = quality.keys
-        work = Work(
-            job="quality",
-            run_id=self._setup.run_id,
-            rows=keys.rows,
-            series=keys.series,
-            seconds=watch.rounded(),
-            newest_timestamp=keys.newest_timestamp,
-        )
-        receipt = new_receipt(task, output, work)
-        # After the output: a crash in between leaves a pending task that is measured again.
-        write_receipt(self._outputs, task, receipt, etag)
-        return receipt
+        return FileOutput(entry, keys.rows, keys.series, keys.newest_timestamp)
 
     def _comply(self, file: PartitionFile, watch: Stopwatch) -> Compliance | None:
-        contract = self._setup.measures.contract
+        contract = self._measures.contract
         if contract is None:
             return None
         with watch.measure("contract"):
-            return measure_compliance(file, contract, self._setup.measures.mode)
+            return measure_compliance(file, contract, self._measures.mode)
 
 
 def measure_partition(

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gigacast.core.plural import counted
 from gigacast.quality.measures import (
     ColumnQuality,
     Judgement,
@@ -193,13 +194,13 @@ class QualityReport:
             {"column": column, "rule": rule, "count": count} for (column, rule), count in ordered
         ]
 
-    def _columns(self) -> list[tuple[Cell, ...]]:
-        """Return a row per column over all partitions: type, missing and outlying shares."""
+    def column_shares(self) -> list[dict[str, Any]]:
+        """Return a record per column over all partitions: type, missing and outlying shares."""
         by_name: dict[str, list[ColumnQuality]] = {}
         for judged in self.partitions:
             for column in judged.quality.columns if judged.quality else ():
                 by_name.setdefault(column.name, []).append(column)
-        return [_column_row(name, columns) for name, columns in by_name.items()]
+        return [_shares_of(name, columns) for name, columns in by_name.items()]
 
     def to_table(self) -> pa.Table:
         """Return a row per partition, with a column per measure."""
@@ -210,11 +211,13 @@ class QualityReport:
         counts = ", ".join(f"{self.count(verdict)} {verdict}" for verdict in Verdict)
         note = f", no worse: see {self.location}.md"
         blocks: list[Block] = [
-            Paragraph(f"{self.at}: {len(self.partitions)} partitions, {counts}"),
+            Paragraph(f"{self.at}: {counted(len(self.partitions), 'partition')}, {counts}"),
             Heading("Partitions"),
             Table(_COLUMNS, tuple(self._rows()), limit=_SHOWN_ROWS, rest=note),
             Heading("Columns"),
-            Table(_COLUMN_COLUMNS, tuple(self._columns())),
+            Table(
+                _COLUMN_COLUMNS, tuple(tuple(shares.values()) for shares in self.column_shares())
+            ),
         ]
         if broken := self.broken_rules():
             rows = [(rule["column"], rule["rule"], rule["count"] or "all") for rule in broken]
@@ -279,21 +282,21 @@ def _flat(judged: Judged) -> dict[str, Any]:
 
 def _gap_text(gap: Mapping[str, Any]) -> str:
     series = f" of {gap['series']}" if gap["series"] else ""
-    return f"{gap['steps']:,} steps{series} after {gap['after']}"
+    return f"{counted(gap['steps'], 'step')}{series} after {gap['after']}"
 
 
-def _column_row(name: str, columns: Sequence[ColumnQuality]) -> tuple[Cell, ...]:
+def _shares_of(name: str, columns: Sequence[ColumnQuality]) -> dict[str, Any]:
     values, missing = sum(c.values for c in columns), sum(c.missing for c in columns)
     outliers = Counter[str]()
     for column in columns:
         outliers.update(column.outliers)
     present = max(values - missing, 1)
-    return (
-        name,
-        ", ".join(dict.fromkeys(column.type for column in columns)),
-        missing / values if values else 0.0,
-        *(
-            outliers[method] / present if method in outliers else None
+    return {
+        "column": name,
+        "type": ", ".join(dict.fromkeys(column.type for column in columns)),
+        "missing": missing / values if values else 0.0,
+        **{
+            method: outliers[method] / present if method in outliers else None
             for method in ("iqr", "zscore")
-        ),
-    )
+        },
+    }

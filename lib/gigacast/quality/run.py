@@ -6,12 +6,14 @@ others: the report lists it as failed, with the reason.
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
 from gigacast.core.contract.definition import Contract
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.task import Task
 from gigacast.datasets.resolve import known_contract
 from gigacast.job.file_job import FileJob, FileRun, in_threads, plan_job
+from gigacast.job.file_worker import FilePlaces
 from gigacast.job.run import Run, RunEvents, start_run, utc_now
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.layout import (
@@ -71,6 +73,16 @@ class QualityResult:
     failures: list[tuple[Task, Failure]]
     computed: int
     skipped: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report with the shares of each column and the counts for ``--json``."""
+        return {
+            "run_id": self.run_id,
+            **self.report.to_json(),
+            "computed": self.computed,
+            "skipped": self.skipped,
+            "column_shares": self.report.column_shares(),
+        }
 
     def to_document(self) -> Document:
         """Return the report with the longest gaps, the counts and the location of the files."""
@@ -145,7 +157,7 @@ def measure_quality(
 
     run.execute(
         planned.tasks,
-        QualitySetup(files.sources, files.outputs, files.reading, job.measures, run.run_id),
+        QualitySetup(FilePlaces.of(files, run.run_id), job.measures),
         executor or planned.make_executor(),
         on_done=planned.add_receipt,
         on_results=write_report,

@@ -1,15 +1,15 @@
 """Results as values: headings, facts, tables, figures and text.
 
 Every result that people see is built once as a `Document`. A renderer turns it into one form
-(terminal, Markdown) and decides alone about widths, colours and marks; `to_dict` is the form for
-programs. A new form is one more function of the type `Renderer`.
+(terminal, Markdown) and decides alone about widths, colours and marks. A new form is one more
+function of the type `Renderer`. Programs read the result itself: its ``to_json`` holds every
+number that the document shows (docs/decisions/0013).
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
 Cell = str | int | float | None
 """A value of a table or fact. Text is shown as it is, whatever the kind; ``None`` is empty."""
@@ -190,7 +190,8 @@ class Curve:
         Text of the legend.
     role : str
         Meaning, from which a renderer chooses the look: ``history``, ``forecast``, ``actual``
-        (points), ``band``.
+        (points) and ``band`` of a forecast; ``line`` for one of several that are compared, and
+        ``guide`` for the line that they are compared with.
     values : sequence of float [N]
         Height; the upper edge of a band.
     lower : sequence of float [N], optional
@@ -200,10 +201,22 @@ class Curve:
     """
 
     name: str
-    role: Literal["history", "forecast", "actual", "band"]
+    role: Literal["history", "forecast", "actual", "band", "line", "guide"]
     values: Sequence[float]
     lower: Sequence[float] | None = None
     share: float = 0.0
+
+
+class Scale(StrEnum):
+    """Meaning of the positions of a figure: decides ticks and proportions.
+
+    ``STEP`` for numbered steps, ``TIME`` for seconds since 1970 (UTC), ``SHARE`` for shares of 1
+    on both axes.
+    """
+
+    STEP = "step"
+    TIME = "time"
+    SHARE = "share"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +232,12 @@ class Figure:
         The bands from the widest to the narrowest.
     border : int
         Number of positions before the forecast begins.
+    places : tuple of float [N], optional
+        Positions on the axis, ascending; 0, 1, 2, ... by default.
+    scale : Scale
+        Meaning of the positions.
+    x_name : str
+        Title of the axis; may be empty.
 
     Raises
     ------
@@ -230,14 +249,23 @@ class Figure:
     x: tuple[str, ...]
     curves: tuple[Curve, ...]
     border: int = 0
+    places: tuple[float, ...] | None = None
+    scale: Scale = Scale.STEP
+    x_name: str = ""
 
     def __post_init__(self) -> None:
+        if self.places is not None and len(self.places) != len(self.x):
+            raise ValueError(f"{len(self.places)} places for {len(self.x)} labels")
         for curve in self.curves:
             for values in (curve.values, curve.lower):
                 if values is not None and len(values) != len(self.x):
                     raise ValueError(
                         f"{len(values)} values of {curve.name} at {len(self.x)} places"
                     )
+
+    def of_role(self, role: str) -> list[Curve]:
+        """Return the curves of a role."""
+        return [curve for curve in self.curves if curve.role == role]
 
 
 _NOTHING: tuple[object, ...] = (Items(()), KeyValues(()))
@@ -262,6 +290,11 @@ class Document:
     tone: Tone = Tone.PLAIN
 
     @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The figures among the blocks."""
+        return tuple(block for block in self.blocks if isinstance(block, Figure))
+
+    @property
     def content(self) -> tuple[Block, ...]:
         """Blocks that show something: lists and facts without entries are left out."""
         return tuple(block for block in self.blocks if block not in _NOTHING)
@@ -278,23 +311,3 @@ Renderer = Callable[[Document], str]
 def titled(title: str, table: Table) -> tuple[Heading, Table]:
     """Return a table below its heading."""
     return Heading(title), table
-
-
-def to_dict(document: Document) -> dict[str, Any]:
-    """Return a document as values that JSON can hold: each block with its ``type``, NaN as null."""
-    content: dict[str, Any] = _plain(document)
-    return content
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        content = {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-        return {"type": type(value).__name__.lower(), **content}
-    if isinstance(value, float):
-        # JSON has no NaN; parsers refuse what Python writes for it.
-        return value if math.isfinite(value) else None
-    if isinstance(value, str):
-        return str(value)  # a kind or tone as its plain text
-    if value is None or isinstance(value, int):
-        return value
-    return [_plain(entry) for entry in value]

@@ -86,7 +86,13 @@ class Progress:
         self.done = self._done_before = finished
 
     def advance(
-        self, series: int = 0, *, failed: bool = False, name: str = "", message: str = ""
+        self,
+        series: int = 0,
+        *,
+        failed: bool = False,
+        name: str = "",
+        message: str = "",
+        shown: bool = True,
     ) -> None:
         """Count one partition as finished.
 
@@ -95,18 +101,20 @@ class Progress:
         series : int
             Series forecast in it.
         failed : bool
-            Whether it failed; ``message`` says why, and is always shown.
+            Whether it failed; ``message`` says why.
         name : str
             Its name.
         message : str
             Text beside the name; the number of series by default.
+        shown : bool
+            Whether a failure is printed; it is counted in either case.
         """
         self.done += 1
         self.failed += failed
         self.series += series
         text = message or (_series(series) if series and name else "")
         note = printable(": ".join(filter(None, (name, text))))
-        self._display.show(self.done, self.elapsed_s, self.status(), note, failed)
+        self._display.show(self.done, self.elapsed_s, self.status(), note, failed and shown)
 
     def move(self, finished: int, *, failed: int = 0, series: int = 0, note: str = "") -> None:
         """Show the state of a run that other machines execute.

@@ -3,12 +3,17 @@
 from contextlib import ExitStack
 
 from gigacast.core.partition.task import Task
+from gigacast.core.plural import counted
 from gigacast.job.run import Totals
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.report.progress import Progress
+from gigacast.report.summary import FailedPartition, reason_of
 from gigacast.report.terminal import say
 from gigacast.runtime.executor import Failure
+
+_MOST_REASONS = 1000
+"""Different failures that are remembered."""
 
 
 class RunProgress(ExitStack):
@@ -26,19 +31,26 @@ class RunProgress(ExitStack):
         super().__init__()
         self._quiet = quiet
         self._verb = verb
+        self._model = ""
         self._progress: Progress | None = None
+        self._reasons: set[tuple[str, ...]] = set()
 
     def generated(self, partitions: int) -> None:
         """Print the number of synthetic partitions that were generated."""
         if partitions and not self._quiet:
-            say(f"generated {partitions} synthetic partitions", err=True)
+            say(f"generated {counted(partitions, 'synthetic partition')}", err=True)
+
+    def of_model(self, name: str) -> None:
+        """Keep the name of the model that the next plan is for."""
+        self._model = name
 
     def planned(self, run_id: str, plan: Plan, tasks: int) -> None:
         """Print the plan in a line, and start the bar."""
         # A backtest is a run for each model: the bar of the run before ends here.
         self.close()
         if not self._quiet:
-            say(plan_line(plan, tasks, self._verb), err=True)
+            model = f"{self._model}: " if self._model else ""
+            say(f"{model}{plan_line(plan, tasks, self._verb)}", err=True)
         if tasks:
             self._progress = self.enter_context(Progress(tasks, quiet=self._quiet))
 
@@ -48,10 +60,15 @@ class RunProgress(ExitStack):
             self._progress.advance(receipt.series, name=receipt.partition)
 
     def failed(self, task: Task, failure: Failure) -> None:
-        """Advance the bar by a failed partition, and print its error."""
+        """Advance the bar by a failed partition, and print its error unless an equal one was."""
         if self._progress is not None:
             message = f"{failure.error}: {failure.message}"
-            self._progress.advance(failed=True, name=task.partition, message=message)
+            reason = reason_of(FailedPartition(task.partition, failure.error, failure.message))
+            # Of equal failures the first is printed; the bar and the summary count the others.
+            is_new = reason not in self._reasons
+            if len(self._reasons) < _MOST_REASONS:
+                self._reasons.add(reason)
+            self._progress.advance(failed=True, name=task.partition, message=message, shown=is_new)
 
     def closed(self, status: str, totals: Totals) -> None:
         """Print nothing: the summary follows."""
@@ -70,11 +87,11 @@ def plan_line(plan: Plan, tasks: int, verb: str) -> str:
     totals = plan.totals
     remaining = totals.pending - tasks
     notes = [
-        f"{plan.discovered} partitions: {totals.done} done, {tasks} to {verb}",
+        f"{counted(plan.discovered, 'partition')}: {totals.done} done, {tasks} to {verb}",
         f"{remaining} left for later" if remaining else "",
         f"{totals.superseded} superseded" if totals.superseded else "",
         f"{totals.orphaned} orphaned" if totals.orphaned else "",
-        f"{plan.unmatched_count} objects not recognised ({plan.unmatched[0]}, ...)"
+        f"{counted(plan.unmatched_count, 'object')} not recognised ({plan.unmatched[0]}, ...)"
         if plan.unmatched
         else "",
         f"folders not taken for input: {', '.join(plan.foreign_folders[:3])}"

@@ -1,11 +1,13 @@
 """The summary of a run, on one screen."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from gigacast.core.plural import counted
 from gigacast.report import quantity
-from gigacast.report.document import Document, Item, Items, KeyValues, Tone
+from gigacast.report.document import Block, Document, Item, Items, KeyValues, Paragraph, Tone
 
 _TONES = {"completed": Tone.GOOD, "interrupted": Tone.WARNING, "failed": Tone.BAD}
 
@@ -57,6 +59,8 @@ class RunSummary:
     output_url, audit_url : str
         Addresses of the predictions and of the audit.
     failures : tuple of FailedPartition
+    problems : tuple of str
+        What a few inputs say against the way in which they are forecast.
     """
 
     run_id: str
@@ -78,6 +82,7 @@ class RunSummary:
     output_url: str = ""
     audit_url: str = ""
     failures: tuple[FailedPartition, ...] = ()
+    problems: tuple[str, ...] = ()
 
     @property
     def series_per_second(self) -> float:
@@ -86,7 +91,9 @@ class RunSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Return the values of ``--json``."""
-        return {**asdict(self), "series_per_second": round(self.series_per_second, 3)}
+        values = {**asdict(self), "series_per_second": round(self.series_per_second, 3)}
+        # Without problems the values are those that scripts have always read.
+        return {name: v for name, v in values.items() if name != "problems" or v}
 
 
 def summary_document(summary: RunSummary, max_failures: int = 10) -> Document:
@@ -99,19 +106,46 @@ def summary_document(summary: RunSummary, max_failures: int = 10) -> Document:
         Failures to list; the others are counted.
     """
     failures = _failure_items(summary, max_failures) if summary.failures else ()
-    blocks = (KeyValues.of(_facts(summary)), Items(tuple(failures)))
+    problems = [Paragraph(problem, Tone.WARNING) for problem in summary.problems]
+    blocks: tuple[Block, ...] = (KeyValues.of(_facts(summary)), *problems, Items(tuple(failures)))
     tone = _TONES.get(summary.status, Tone.PLAIN)
     return Document(blocks, title=_headline(summary), tone=tone)
 
 
+def equal_failures(failures: Iterable[FailedPartition]) -> list[list[FailedPartition]]:
+    """Return failures in groups of the same error, message and hint, in the order of the first.
+
+    A partition's own name in its message makes no difference.
+    """
+    groups: dict[tuple[str, ...], list[FailedPartition]] = {}
+    for failure in failures:
+        groups.setdefault(reason_of(failure), []).append(failure)
+    return list(groups.values())
+
+
+def reason_of(failure: FailedPartition) -> tuple[str, ...]:
+    """Return error, message and hint of a failure without the name of its partition."""
+    # A message names the partition or one of its objects, whose key begins with that name.
+    name = re.compile(rf"{re.escape(failure.partition)}[^\s:,'\"]*")
+    texts = (failure.error, failure.message, failure.hint or "")
+    return tuple(name.sub("", text) for text in texts)
+
+
+def and_more(name: str, count: int) -> str:
+    """Return the name of the first of several that share a failure, with the number of others."""
+    return f"{name} and {quantity.count(count - 1)} more, equally" if count > 1 else name
+
+
 def _failure_items(summary: RunSummary, limit: int) -> Iterator[Item]:
     yield Item("Failed", tone=Tone.BAD)
-    for failure in summary.failures[:limit]:
-        yield Item(failure.partition, depth=1)
+    groups = equal_failures(summary.failures)
+    for group in groups[:limit]:
+        failure = group[0]
+        yield Item(and_more(failure.partition, len(group)), depth=1)
         yield Item(f"{failure.error}: {' '.join(failure.message.split())}", depth=3)
         if failure.hint:
             yield Item(f"hint: {' '.join(failure.hint.split())}", depth=3)
-    missing = len(summary.failures) - limit
+    missing = sum(map(len, groups[limit:]))
     if missing > 0:
         note = f"... and {quantity.count(missing)} more: see the audit"
         yield Item(note, depth=1, tone=Tone.QUIET)
@@ -149,7 +183,7 @@ def _series(summary: RunSummary) -> str:
 
 
 def _conflicts(count: int) -> str:
-    rows = f"{quantity.count(count)} rows have the series and time of another row"
+    rows = f"{counted(count, 'row')} with the series and time of another row"
     return f"{rows}, and other values: see --duplicates" if count else ""
 
 

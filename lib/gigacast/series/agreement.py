@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from gigacast.core.series.batch import wide_type
+from gigacast.core.series.item_key import ItemKey
 from gigacast.core.time.number import NumberRange
 from gigacast.core.time.zone import named_zone
 from gigacast.errors import SchemaError
@@ -59,7 +60,8 @@ def agree(tables: Sequence[OpenTable], options: ReadOptions, limits: Limits) -> 
     )
     covariates = tables[0].layout.covariates
     codes = {name: CategoryCodes() for name in covariates if _agreed_category(tables, name)}
-    decoder = Decoder(kind, clock, targets, item_id, options.rows_freq, covariates, codes)
+    key = _agreed_key(tables)
+    decoder = Decoder(kind, clock, targets, item_id, options.rows_freq, covariates, codes, key)
     return Agreement(decoder, scanned.contiguous)
 
 
@@ -125,17 +127,37 @@ def _widest_decimal(kinds: Sequence[pa.DataType]) -> pa.DataType:
     return pa.decimal256(min(precision, 76), scale) if is_long else pa.decimal128(precision, scale)
 
 
+def _agreed_key(tables: Sequence[OpenTable]) -> ItemKey | None:
+    """Return the item key of all sources; ``None`` with a single column of ids."""
+    names = tables[0].layout.items
+    return ItemKey(names, tuple(_agreed_part(tables, name) for name in names)) if names else None
+
+
+def _agreed_part(tables: Sequence[OpenTable], name: str) -> pa.DataType:
+    def type_in(table: OpenTable) -> pa.DataType:
+        return id_type(table.schema.field(name).type)
+
+    # A column of nulls only has no type of its own, so it fits either.
+    typed = [t for t in tables if not pa.types.is_null(t.schema.field(name).type)] or tables
+    for table in typed[1:]:
+        if type_in(table) != type_in(typed[0]):
+            topic = f"item column {name!r}"
+            raise _disagreement(table, typed[0], topic, lambda table: str(type_in(table)))
+    return type_in(typed[0])
+
+
 def _id_column(table: OpenTable) -> str:
     return repr(table.layout.item_id) if table.layout.item_id is not None else "none"
 
 
 def _has_null_ids(table: OpenTable) -> bool:
-    item_id = table.layout.item_id
+    # Keys of several columns are text, whatever their columns are.
+    item_id = None if table.layout.items else table.layout.item_id
     return item_id is not None and pa.types.is_null(table.schema.field(item_id).type)
 
 
 def _id_type(table: OpenTable) -> pa.DataType:
-    item_id = table.layout.item_id
+    item_id = None if table.layout.items else table.layout.item_id
     return pa.string() if item_id is None else id_type(table.schema.field(item_id).type)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import chain, combinations
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,7 @@ _MAX_ROWS = 20_000  # rows of the sample's keys to look at
 def columns_apart(
     candidates: Mapping[str, CodeArray | IntArray], keys: IntArray
 ) -> tuple[str, ...]:
-    """Return the column, or pair of columns, with which few rows still share their key.
+    """Return the column, or up to three columns, with which few rows still share their key.
 
     Columns with the fewest values are tried first.
 
@@ -40,7 +40,7 @@ def columns_apart(
     """
     together = len(keys) - len(np.unique(keys))
     fewest = sorted(candidates, key=lambda name: int(candidates[name].max()))[:MAX_CANDIDATES]
-    for columns in (*((name,) for name in fewest), *combinations(fewest, 2)):
+    for columns in chain.from_iterable(combinations(fewest, count) for count in (1, 2, 3)):
         joined = keys
         for name in columns:
             codes = candidates[name].astype(np.int64)
@@ -52,12 +52,19 @@ def columns_apart(
 
 def find_apart(
     tables: Sequence[OpenTable], decoder: Decoder, limits: Limits, sample: ConflictSample | None
-) -> tuple[str, ...]:
-    """Return the column, or pair of columns, that tells the rows of conflicting keys apart.
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the columns that tell the rows of conflicting keys apart, and the columns of ids.
 
-    Only rows of the sample's keys are looked at, so memory is bounded. It is empty if there is no
-    such column, or the search fails.
+    Only rows of the sample's keys are looked at, so memory is bounded. The first is empty if there
+    are no such columns, or the search fails.
     """
+    ids = tables[0].layout.id_names if tables else ()
+    return _search(tables, decoder, limits, sample), ids
+
+
+def _search(
+    tables: Sequence[OpenTable], decoder: Decoder, limits: Limits, sample: ConflictSample | None
+) -> tuple[str, ...]:
     names = set.intersection(*(_candidates(table) for table in tables)) if tables else set()
     if sample is None or not names:
         return ()
@@ -73,19 +80,23 @@ def find_apart(
     codes = {
         name: _codes([values[place] for _, values in parts]) for place, name in enumerate(columns)
     }
-    return columns_apart(
+    apart = columns_apart(
         {n: c for n, c in codes.items() if 1 <= c.max() < len(c) // LEAST_ROWS_EACH}, keys
     )
+    # In the order of the source, in which people name columns.
+    order = [*tables[0].schema.names, *tables[0].levels]
+    return tuple(sorted(apart, key=order.index))
 
 
 def _candidates(table: OpenTable) -> set[str]:
-    used = set(table.layout.columns)
+    used = {*table.layout.columns, *table.layout.items}
     names = table.schema.names
-    return {
+    stored = {
         field.name
         for field in table.schema
-        if field.name not in used and names.count(field.name) == 1 and _may_name_items(field.type)
+        if names.count(field.name) == 1 and _may_name_items(field.type)
     }
+    return (stored | table.levels.keys()) - used
 
 
 def _may_name_items(kind: pa.DataType) -> bool:

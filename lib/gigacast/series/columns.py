@@ -34,10 +34,14 @@ _TIMES = (("timestamp", "ds"), ("datetime", "date", "time"))
 _STARTS = (("start",),)
 _TARGETS = (("target", "y"), ("value", "values"))
 _PREFIX = "target_"
+_ITEMS_SETTING = "--item_columns (schema.item_columns)"
 _TIMESTAMP_SETTING = "--timestamp_column (schema.datetime_column)"
 
 FLAG_SUFFIX = "_outlier"
 """Ending of the boolean columns that cleaning adds: whether a column's value is an outlier."""
+
+ITEM_KEY = "\0item_key"
+"""Column that the reader makes of several id columns. No column of a file has such a name."""
 
 ANOMALY = f"row{FLAG_SUFFIX}"
 """Column that cleaning adds: whether the whole row is an outlier."""
@@ -61,6 +65,8 @@ class Layout:
         Column with the frequency of each list that has a start.
     covariates : tuple of str
         Columns of covariates, V.
+    items : tuple of str
+        Columns whose values make up the item key, which ``item_id`` then names; none by default.
     """
 
     kind: Literal["long", "wide", "list"]
@@ -69,6 +75,12 @@ class Layout:
     targets: tuple[str, ...]
     freq: str | None = None
     covariates: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+    @property
+    def id_names(self) -> tuple[str, ...]:
+        """Columns of item ids as they are in the source; none in wide tables."""
+        return self.items or ((self.item_id,) if self.item_id is not None else ())
 
     @property
     def columns(self) -> list[str]:
@@ -122,6 +134,11 @@ def _is_flag(name: str, kind: pa.DataType) -> bool:
     return name.endswith(FLAG_SUFFIX) and bool(pa.types.is_boolean(kind))
 
 
+def names_ids(name: str) -> bool:
+    """Check whether a column of this name is recognised as that of item ids."""
+    return name.lower() in {*_IDS[0], *_IDS[1]}
+
+
 def recognise(
     schema: pa.Schema, columns: ColumnNames, name: str, *, holds_text: bool = False
 ) -> Layout:
@@ -154,16 +171,31 @@ def recognise(
             raise table.refuse(
                 "some targets are lists and some are not", "--targets (schema.target_columns)"
             )
-        return replace(_list_layout(table, columns, item_id, targets), covariates=covariates)
+        lists_layout = _list_layout(table, columns, item_id, targets)
+        layout = replace(lists_layout, covariates=covariates, items=columns.items)
+        return _checked_items(layout, table)
     timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
     if timestamp is None:
         raise table.refuse(_no_times(table, _TIMES), _TIMESTAMP_SETTING)
     kind: Literal["long", "wide"] = "long" if item_id else "wide"
-    return Layout(kind, item_id, timestamp, targets, covariates=covariates)
+    return _checked_items(
+        Layout(kind, item_id, timestamp, targets, None, covariates, columns.items), table
+    )
 
 
-def recognise_keys(schema: pa.Schema, columns: ColumnNames, name: str) -> tuple[str | None, str]:
-    """Return the columns of ids and timestamps; the first is ``None`` in a wide table.
+def _checked_items(layout: Layout, table: _Table) -> Layout:
+    """Return a layout whose item columns have no other use."""
+    for name in layout.items:
+        if name in {layout.timestamp, layout.freq, *layout.targets}:
+            problem = f"{name!r} can't be a column of items: it is already in use"
+            raise table.refuse(problem, _ITEMS_SETTING)
+    return layout
+
+
+def recognise_keys(
+    schema: pa.Schema, columns: ColumnNames, name: str
+) -> tuple[tuple[str, ...], str]:
+    """Return the columns of ids, none in a wide table, and the column of timestamps.
 
     Unlike in `recognise`, the other columns do not matter.
 
@@ -177,7 +209,7 @@ def recognise_keys(schema: pa.Schema, columns: ColumnNames, name: str) -> tuple[
     timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
     if timestamp is None:
         raise table.refuse(_no_times(table, _TIMES), _TIMESTAMP_SETTING)
-    return item_id, timestamp
+    return Layout("long", item_id, timestamp, (), items=columns.items).id_names, timestamp
 
 
 def _no_times(table: _Table, groups: Sequence[tuple[str, ...]]) -> str:
@@ -185,7 +217,7 @@ def _no_times(table: _Table, groups: Sequence[tuple[str, ...]]) -> str:
 
 
 def _find_ids(table: _Table, columns: ColumnNames) -> str | None:
-    """Return the column of ids, or ``None`` if there is none.
+    """Return the column of ids, `ITEM_KEY` for several, or ``None`` if there is none.
 
     Raises
     ------
@@ -194,11 +226,15 @@ def _find_ids(table: _Table, columns: ColumnNames) -> str | None:
     """
     setting = "--item_column (schema.item_id_column)"
     usable = (lambda _: True) if table.holds_text else is_id_type
+    if columns.items:
+        for name in columns.items:
+            table.named(name, _ITEMS_SETTING, usable)
+        return ITEM_KEY
     id_column = _find(table, columns.item_id, _IDS, setting, usable)
     # pandas turns integer ids into floats when one is missing. Without the error such a table
     # would count as wide, and the rows of all items would silently become a single series.
     if id_column is None:
-        candidates = [n for n in table.schema.names if n.lower() in {*_IDS[0], *_IDS[1]}]
+        candidates = [n for n in table.schema.names if names_ids(n)]
         if candidates:
             kind = table.schema.field(table.schema.names.index(candidates[0])).type
             raise SchemaError(
@@ -271,7 +307,7 @@ def _named_covariates(
 ) -> tuple[str, ...]:
     setting = "--past_covariates or --known_covariates"
     for name in columns.covariates:
-        if name == item_id or columns.covariates.count(name) > 1:
+        if name in {item_id, *columns.items} or columns.covariates.count(name) > 1:
             raise table.refuse(f"{name!r} can't be a covariate: it is already in use", setting)
         if name in targets:
             raise table.refuse(f"{name!r} is both a target and a covariate", setting)
@@ -322,8 +358,3 @@ def _is_target_type(kind: pa.DataType) -> bool:
 
 def _is_text_or_code(kind: pa.DataType) -> bool:
     return is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
-
-
-def is_id_name(name: str) -> bool:
-    """Check whether a column of this name is recognised as item ids."""
-    return name.lower() in {*_IDS[0], *_IDS[1]}

@@ -13,7 +13,7 @@ ends, also by an exception.
 
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +50,8 @@ class SortPlan:
         Frequency given by the settings; ``None`` if it is to be inferred.
     targets : int
         Number of target columns that end a history, as for `keep_tail`.
+    guard : callable, optional
+        Called with the rows of an item that alone does not fit the limit; may refuse them.
     """
 
     hold_bytes: int
@@ -57,6 +59,7 @@ class SortPlan:
     context_length: int
     freq: Frequency | None
     targets: int = 0
+    guard: Callable[[ItemRows], None] = lambda _: None
 
 
 def sorted_items(parts: Iterable[ItemRows], plan: SortPlan, stats: ReadStats) -> Iterator[ItemRows]:
@@ -75,6 +78,8 @@ def sorted_items(parts: Iterable[ItemRows], plan: SortPlan, stats: ReadStats) ->
         if size > limit // 2 and len(items) > 1:
             yield from _sort_on_disk(items, parts, plan, stats)
             return
+        if len(items) == 1:
+            plan.guard(items)
         # A single item cannot be divided, so its limit grows. Doubling keeps the work linear.
         limit = max(limit, 2 * size)
     if collected:
@@ -195,11 +200,21 @@ def _read_bucket(path: Path) -> Iterator[ItemRows]:
 
 
 class Carry:
-    """The rows so far of an item that is not complete; ``targets`` as for `keep_tail`."""
+    """The rows so far of an item that is not complete.
+
+    ``targets`` is as for `keep_tail`; ``guard`` is called with the rows that remain, and may refuse
+    them.
+    """
 
     def __init__(
-        self, context_length: int, freq: Frequency | None, stats: ReadStats, targets: int = 0
+        self,
+        context_length: int,
+        freq: Frequency | None,
+        stats: ReadStats,
+        targets: int = 0,
+        guard: Callable[[ItemRows], None] = lambda _: None,
     ) -> None:
+        self._guard = guard
         self._context_length = context_length
         self._freq = freq
         self._targets = targets
@@ -232,6 +247,7 @@ class Carry:
         if len(rows.times):
             self._stats.null_timestamps += dropped
             rows = keep_tail(sort_times(rows), self._context_length, self._freq, self._targets)
+            self._guard(rows)
         else:
             # One row without a time is kept: it gives the item the reason NO_TIMESTAMP.
             self._stats.null_timestamps += dropped - 1

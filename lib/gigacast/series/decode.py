@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from gigacast.core.array import BoolArray, IntArray, RealArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.series.batch import NO_TIME
+from gigacast.core.series.item_key import ItemKey
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import from_wall, to_wall
 from gigacast.errors import ConfigError, SchemaError
@@ -55,6 +56,8 @@ class Decoder:
         Columns of covariates.
     codes : mapping
         Codes of the categorical covariates, by column.
+    item_key : ItemKey, optional
+        Columns that the item ids stand for; a single one by default.
     """
 
     id_type: pa.DataType
@@ -64,6 +67,7 @@ class Decoder:
     freq: Frequency | None
     covariates: tuple[str, ...] = ()
     codes: Mapping[str, CategoryCodes] = field(default_factory=dict)
+    item_key: ItemKey | None = None
 
     @property
     def columns(self) -> tuple[str, ...]:

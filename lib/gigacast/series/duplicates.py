@@ -9,6 +9,7 @@ The rows are counted once an item is complete and its old rows are dropped, so t
 not depend on row groups, batches or memory.
 """
 
+import shlex
 import warnings
 from collections.abc import Mapping
 
@@ -16,6 +17,7 @@ import numpy as np
 
 from gigacast.core.array import AnyArray, BoolArray, DoubleArray, IntArray, RealArray
 from gigacast.core.column import to_arrow
+from gigacast.core.plural import counted
 from gigacast.errors import SchemaError
 from gigacast.series.arrange import first_of_times
 from gigacast.series.rows import ItemRows
@@ -23,7 +25,8 @@ from gigacast.series.segment import offsets_of, spread
 from gigacast.series.source import ConflictSample, DuplicatePolicy, ReadStats
 from gigacast.series.value import CategoryCodes
 
-_SAMPLE = 200  # conflicting keys that suffice to search the columns which tell rows apart
+SAMPLE = 200
+"""Conflicting keys that suffice to search the columns which tell rows apart."""
 _REMEDY = "or choose a policy for them: --duplicates mean, sum, last or first"
 
 
@@ -55,17 +58,11 @@ def settle_duplicates(
     averages : bool
         Whether rows of one time are averaged if no other policy is chosen.
     """
-    stats.compared += len(items.times)
-    first = first_of_times(items.times, items.offsets)
-    if first.all():
+    first = count_conflicts(items, len(columns), stats)
+    if first is None:
         return items
     starts = np.flatnonzero(first)
-    repeats = np.diff(np.append(starts, len(first))) - 1
     named = items.values[: len(columns)]
-    is_conflict = np.logical_or.reduce([_differ(values, starts) for values in named])
-    stats.conflicts += int(repeats[is_conflict].sum())
-    if stats.sample is None and is_conflict.any():
-        stats.sample = _sample(items, starts[is_conflict])
     chosen = policy if policy in {"sum", "last", "first"} else "mean"
     if chosen == "mean" and not averages:
         return items
@@ -84,6 +81,37 @@ def settle_duplicates(
     )
 
 
+def count_conflicts(items: ItemRows, columns: int, stats: ReadStats) -> BoolArray | None:
+    """Count conflicting rows, and return which rows are the first of their series and time.
+
+    Parameters
+    ----------
+    items : ItemRows
+        Items sorted by time.
+    columns : int
+        Number of the first columns of values; a last one may state frequencies.
+    stats : ReadStats
+        Updated: ``conflicts``, ``compared``, ``sample``.
+
+    Returns
+    -------
+    bool [R] or None
+        ``None`` if no time occurs twice.
+    """
+    stats.compared += len(items.times)
+    first = first_of_times(items.times, items.offsets)
+    if first.all():
+        return None
+    starts = np.flatnonzero(first)
+    repeats = np.diff(np.append(starts, len(first))) - 1
+    differ = [_differ(values, starts) for values in items.values[:columns]]
+    is_conflict = np.logical_or.reduce(differ)
+    stats.conflicts += int(repeats[is_conflict].sum())
+    if stats.sample is None and is_conflict.any():
+        stats.sample = _sample(items, starts[is_conflict])
+    return first
+
+
 def conflict_limit(policy: DuplicatePolicy | None, share: float) -> float:
     """Return the share of conflicting rows up to which a policy lets them pass."""
     if policy is None:
@@ -91,7 +119,9 @@ def conflict_limit(policy: DuplicatePolicy | None, share: float) -> float:
     return 0.0 if policy == "error" else 1.0
 
 
-def conflict_error(name: str, stats: ReadStats, apart: tuple[str, ...]) -> SchemaError:
+def conflict_error(
+    name: str, stats: ReadStats, apart: tuple[str, ...], ids: tuple[str, ...] = ()
+) -> SchemaError:
     """Return the refusal of conflicting rows.
 
     Parameters
@@ -101,30 +131,48 @@ def conflict_error(name: str, stats: ReadStats, apart: tuple[str, ...]) -> Schem
     stats : ReadStats
     apart : tuple of str
         Columns that tell the rows apart; empty if none do.
+    ids : tuple of str
+        Columns of item ids so far; none by default.
     """
     item = f" (such as {stats.sample.items[0].as_py()!r})" if stats.sample is not None else ""
-    names = " and ".join(repr(column) for column in apart)
-    cause, remedy = "", "name the column of item ids by --item_column"
-    if len(apart) == 1:
-        cause = f"; the column {names} tells them apart"
-        remedy = f"name the column of item ids by --item_column {apart[0]}"
-    elif apart:
-        cause = f"; the columns {names} tell them apart"
-        remedy = "make one column of these for --item_column"
+    verb = "has" if stats.conflicts == 1 else "have"
     return SchemaError(
-        f"{name}: {stats.conflicts:,} of {stats.compared:,} rows have the series{item} and the "
-        f"time of another row, and other values{cause}",
-        hint=f"{remedy}, {_REMEDY}",
+        f"{name}: {stats.conflicts:,} of {stats.compared:,} rows {verb} the series{item} and the "
+        f"time of another row, and other values{cause_of(apart)}",
+        hint=f"{remedy_of(apart, ids)}, {_REMEDY}",
     )
+
+
+def cause_of(apart: tuple[str, ...]) -> str:
+    """Return the columns that tell rows apart as the end of a sentence; empty without any."""
+    names = " and ".join(repr(column) for column in apart)
+    if len(apart) == 1:
+        return f"; the column {names} tells them apart"
+    return f"; the columns {names} tell them apart" if apart else ""
+
+
+def remedy_of(apart: tuple[str, ...], ids: tuple[str, ...]) -> str:
+    """Return how to name the columns that tell rows apart, beside those of ids so far."""
+    flag = item_flag(apart, ids)
+    several = "s" if flag.startswith("--item_columns") else ""
+    return f"name the column{several} of item ids by {flag}"
+
+
+def item_flag(apart: tuple[str, ...], ids: tuple[str, ...]) -> str:
+    """Return the flag for the columns that tell rows apart, beside those of ids so far."""
+    columns = (*ids, *(name for name in apart if name not in ids)) if apart else ()
+    if len(columns) > 1:
+        return f"--item_columns {shlex.quote(','.join(columns))}"
+    return f"--item_column {shlex.quote(columns[0])}" if columns else "--item_column"
 
 
 def warn_of_conflicts(conflicts: int, policy: DuplicatePolicy | None) -> None:
     """Warn of conflicting rows that were few enough to be averaged; not if the settings say how."""
     if conflicts and policy is None:
         warnings.warn(
-            f"{conflicts:,} rows have the series and the time of another row, and other values: "
-            "their mean is taken; duplicates='mean', 'sum', 'last', 'first' or 'error' says what "
-            "becomes of them",
+            f"{counted(conflicts, 'row')} with the series and the time of another row, and other "
+            "values: their mean is taken; duplicates='mean', 'sum', 'last', 'first' or 'error' "
+            "says what becomes of them",
             UserWarning,
             stacklevel=4,
         )
@@ -139,7 +187,7 @@ def _differ(values: RealArray, starts: IntArray) -> BoolArray:
 
 def _sample(items: ItemRows, rows: IntArray) -> ConflictSample:
     """Return the first conflicting keys."""
-    rows = rows[:_SAMPLE]
+    rows = rows[:SAMPLE]
     owners = spread(np.arange(len(items), dtype=np.int64), items.offsets)[rows]
     return ConflictSample(items.item_ids.take(to_arrow(owners)), items.times[rows])
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 import numpy as np
 
 from gigacast.core.array import BoolArray, IntArray
+from gigacast.core.plural import counted
 from gigacast.core.series.reason import Reason
 from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
@@ -95,7 +96,7 @@ def check_fit(stats: ReadStats, freq: Frequency | None, name: str) -> None:
             rows = f" ({stats.rows_freq})" if stats.rows_freq else ""
             raise SchemaError(
                 f"{name}: the frequency {freq} is {kind} than that of the rows{rows}, in {count} "
-                f"of {stats.timed_items} items",
+                f"of {counted(stats.timed_items, 'item')}",
                 hint=f"{remedy}, or set freq to the frequency of the rows; by default it is found "
                 "for each series",
             )

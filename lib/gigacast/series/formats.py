@@ -1,28 +1,31 @@
 """Arrow record batches from files of each format.
 
 Every format has a function for the schema and one for the record batches with selected columns.
-Parquet and CSV are streamed; JSON (lines, an array of records, or one object of columns) is read
-completely, up to the memory limit; so are pandas' ``split`` and ``table``. Errors of Arrow's
-readers are translated here.
+Parquet and CSV are streamed; JSON (lines, records, an object of columns, pandas' ``split`` and
+``table``) is read completely, up to the memory limit. Errors of Arrow's readers are translated.
 """
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.core.column import INT96_UNIT, readable_as_codes
+from gigacast.core.partition.name import hive_levels
 from gigacast.core.plain import plain_batch, plain_schema
+from gigacast.core.series.item_key import ItemKey
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
 from gigacast.series.columns import Layout, recognise
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.csv.layout import csv_types, numbers_of, recognise_csv
 from gigacast.series.csv.read import CsvForm, look_at, read_csv, read_head, settled
+from gigacast.series.identity import id_type
+from gigacast.series.made import MadeColumns, with_levels
 from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
 from gigacast.series.timestamp import is_text
 from gigacast.series.value import is_value_type
@@ -53,10 +56,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Schema of a file and, for list columns, its average number of points per row.
-
-    ``schema`` is ``None`` for a file without rows.
-    """
+    """Schema of a file, ``None`` without rows; for list columns, their average number of points."""
 
     schema: pa.Schema | None
     points_per_row: float = 1.0
@@ -78,6 +78,8 @@ class OpenTable:
         Size of the file; 0 if unknown.
     points_per_row : float
         Average number of elements per list.
+    levels : mapping of str to str or None
+        Values of the Hive levels in the object's key that are no columns of the file.
     csv : CsvForm, optional
         Form of a CSV file.
     """
@@ -87,7 +89,15 @@ class OpenTable:
     layout: Layout
     size_bytes: int
     points_per_row: float
+    levels: Mapping[str, str | None] = field(default_factory=dict)
     csv: CsvForm | None = None
+
+    @property
+    def item_key(self) -> ItemKey | None:
+        """Columns and types of the item key; ``None`` with a single column of ids."""
+        names = self.layout.items
+        types = tuple(id_type(self.schema.field(name).type) for name in names)
+        return ItemKey(names, types) if names else None
 
 
 def open_table(
@@ -117,9 +127,17 @@ def open_table(
         shape = _SHAPES[source.format](file, limits)
     if shape.schema is None:
         return None
-    schema = plain_schema(shape.schema)
+    stored = plain_schema(shape.schema)
+    levels = _levels_of(source, stored)
+    schema = with_levels(stored, columns, levels)
     layout = recognise(schema, columns, source.name)
-    return OpenTable(source, schema, layout, size_bytes, shape.points_per_row)
+    return OpenTable(source, schema, layout, size_bytes, shape.points_per_row, levels)
+
+
+def _levels_of(source: SeriesSource, stored: pa.Schema) -> dict[str, str | None]:
+    """Return the values of the Hive levels of a source that are no columns of it."""
+    levels = hive_levels(source.name) if source.format != "table" else {}
+    return {name: value for name, value in levels.items() if name not in stored.names}
 
 
 def with_numbers(table: OpenTable, columns: Sequence[str]) -> OpenTable:
@@ -132,7 +150,7 @@ def with_numbers(table: OpenTable, columns: Sequence[str]) -> OpenTable:
     """
     if table.csv is None:
         return table
-    keys = {table.layout.item_id, table.layout.timestamp}
+    keys = {*table.layout.id_names, table.layout.timestamp}
     numbers = [n for n in columns if n not in keys and is_value_type(table.schema.field(n).type)]
     form = settled(table.csv, numbers, [table.layout.timestamp])
     return replace(table, csv=form)
@@ -149,10 +167,12 @@ def read_batches(
         If the bytes are not of the format.
     """
     source = table.source
+    maker = MadeColumns(table.layout, table.item_key, table.levels, source.name)
+    stored = maker.stored(columns)
     with _translated(source), _opened(source) as file:
-        for batch in _BATCHES[source.format](file, table, columns, limits):
+        for batch in _BATCHES[source.format](file, table, stored, limits):
             if batch.num_rows:
-                yield plain_batch(batch)
+                yield maker.complete(plain_batch(batch), columns)
 
 
 def _size_of(file: Any) -> int:
@@ -198,10 +218,8 @@ def _translated(source: SeriesSource) -> Iterator[None]:
 
 
 _HINTS = {
-    "csv": "write the object again, exclude it, or name its form: --csv_separator, --csv_quote, "
-    "--csv_encoding",
-    "json": "write records, a record per line, or an object of columns (pandas: "
-    'to_json(orient="records")), or exclude it',
+    "csv": "write it again, exclude it, or name --csv_separator, --csv_quote, --csv_encoding",
+    "json": 'write records, a record per line (pandas: to_json(orient="records")), or exclude it',
 }
 
 
@@ -228,8 +246,8 @@ def _parquet_batches(
 ) -> Iterator[pa.RecordBatch]:
     # Ids are kept dictionary-encoded, as they mostly are in the file: finding runs in the codes is
     # much faster than in strings. pre_buffer would read a whole row group into memory.
-    item_id = table.layout.item_id
-    texts = [item_id] if item_id and _is_stored_text(table.schema.field(item_id).type) else []
+    names = [name for name in table.layout.id_names if name not in table.levels]
+    texts = [name for name in names if _is_stored_text(table.schema.field(name).type)]
     footer = pq.read_metadata(file)
     coded = readable_as_codes(footer, texts)
     reader = pq.ParquetFile(
@@ -280,10 +298,12 @@ def _open_csv(
         form = look_at(content, start, csv, _csv_block(limits), source.name)
         if form is None:
             return None
-        layout = recognise_csv(form, columns)
-        schema = csv_types(form.schema, layout)
+        levels = _levels_of(source, form.schema)
+        inferred = with_levels(form.schema, columns, levels)
+        layout = recognise_csv(form, inferred, columns)
+        schema = csv_types(inferred, layout)
         form = settled(form, numbers_of(schema, layout), [layout.timestamp])
-    return OpenTable(source, schema, layout, size_bytes, 1.0, form)
+    return OpenTable(source, schema, layout, size_bytes, 1.0, levels, form)
 
 
 def _csv_batches(

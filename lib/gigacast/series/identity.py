@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.array import IntArray, UintArray
-from gigacast.core.column import to_numpy
+from gigacast.core.column import to_arrow, to_numpy
 from gigacast.errors import SchemaError
 from gigacast.series.segment import offsets_of, reduce_segments
 from gigacast.series.timestamp import is_bytes, is_text
@@ -62,6 +62,18 @@ def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
         return ids if ids.type == kind else ids.cast(kind)
     except pa.ArrowInvalid as error:
         raise SchemaError(f"{name}: an item id cannot be read as {kind}: {error}") from error
+
+
+def valid_ids(column: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
+    """Return ids in their output type, as `read_ids`, of a column that may hold nulls."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not column.null_count:
+        return read_ids(column, kind, name)
+    is_valid = to_numpy(column.is_valid())
+    values = read_ids(column.drop_null(), kind, name)
+    places = np.where(is_valid, np.cumsum(is_valid) - 1, 0).astype(np.int64)
+    return values.take(to_arrow(places, ~is_valid))
 
 
 def hash_ids(ids: pa.Array) -> UintArray:

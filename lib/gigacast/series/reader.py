@@ -29,7 +29,7 @@ from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart
 from gigacast.series.complete import Carry, SortPlan, complete_items, sorted_items
 from gigacast.series.covariates import split_covariates
-from gigacast.series.duplicates import conflict_error, conflict_limit
+from gigacast.series.duplicates import conflict_error, conflict_limit, count_conflicts
 from gigacast.series.fit import check_fit
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.regularise import GridRules, regularise
@@ -65,7 +65,9 @@ class SeriesReader:
         self._sources = tuple(sources)
         self._options = options
         self.stats = ReadStats()
-        self._search: Callable[[ConflictSample | None], tuple[str, ...]] = lambda _: ()
+        self._search: Callable[[ConflictSample | None], tuple[tuple[str, ...], tuple[str, ...]]] = (
+            lambda _: ((), ())
+        )
 
     def rows(self) -> Iterator[tuple[ItemRows, tuple[str, ...]]]:
         """Yield runs of rows as they come, with the names of their targets.
@@ -83,6 +85,7 @@ class SeriesReader:
         if tables:
             with _decoding(tables[0].source.name):
                 agreement = agree(tables, self._options, limits)
+            self._search = partial(find_apart, tables, agreement.decoder, limits)
             targets = agreement.decoder.targets
             for part in self._raw_rows(tables, agreement):
                 # Covariates, and the frequencies that lists state, are columns of values as well.
@@ -151,7 +154,16 @@ class SeriesReader:
         limit = conflict_limit(options.duplicates, options.duplicate_share)
         if stats.conflicts > limit * stats.compared:
             own = next(source for source in self._sources if source.primary)
-            raise conflict_error(own.name, stats, self._search(stats.sample))
+            raise conflict_error(own.name, stats, *self._search(stats.sample))
+
+    def columns_apart(
+        self, sample: ConflictSample | None
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the columns that tell conflicting rows apart, and the columns of ids so far.
+
+        Either may be empty. `iter` or `rows` must have been called before.
+        """
+        return self._search(sample)
 
     def _complete_items(
         self, tables: Sequence[OpenTable], agreement: Agreement, context_length: int
@@ -160,8 +172,9 @@ class SeriesReader:
         continues = bool(options.columns.known_covariates)
         targets = len(agreement.decoder.targets) if continues else 0
         parts = self._parts(tables, agreement)
+        guard = partial(self._guard_memory, columns=len(agreement.decoder.columns))
         if agreement.contiguous:
-            carry = Carry(context_length, options.freq, stats, targets)
+            carry = Carry(context_length, options.freq, stats, targets, guard)
             yield from complete_items(parts, carry)
             return
         stats.path = "sorted_in_memory"
@@ -171,8 +184,23 @@ class SeriesReader:
             context_length,
             options.freq,
             targets,
+            guard,
         )
         yield from sorted_items(parts, plan, stats)
+
+    def _guard_memory(self, items: ItemRows, *, columns: int) -> None:
+        """Refuse an item that takes half of the memory limit, if too many of its rows conflict."""
+        # Old rows of an item are dropped, but those of many items merged into one are all of the
+        # same times: without the check they would be held to the last.
+        if items.nbytes <= self._options.memory_limit_bytes // 2:
+            return
+        so_far = replace(self.stats, conflicts=0, compared=0, sample=None)
+        count_conflicts(items, columns, so_far)
+        options = self._options
+        limit = conflict_limit(options.duplicates, options.duplicate_share)
+        if so_far.conflicts > limit * so_far.compared:
+            self.stats = so_far
+            self.check_conflicts()
 
     def _parts(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
         for table in tables:
@@ -208,6 +236,7 @@ class SeriesReader:
             freq=freq,
             duplicates=options.duplicates,
             horizon=options.horizon,
+            item_key=decoder.item_key,
             aggregation=options.aggregation,
         )
 

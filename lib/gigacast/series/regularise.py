@@ -22,6 +22,7 @@ import numpy as np
 from gigacast.core.array import BoolArray, ByteArray, FloatArray, IntArray, RealArray
 from gigacast.core.column import text_column, to_arrow
 from gigacast.core.series.batch import NO_TIME, SeriesBatch
+from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import to_wall
@@ -77,6 +78,8 @@ class GridRules:
         Value at a time of which several rows say different ones; their mean by default.
     horizon : int
         Steps ahead of which the timestamps will be needed.
+    item_key : ItemKey, optional
+        Columns that the item ids stand for; a single one by default.
     aggregation : Aggregation, optional
         How the rows were aggregated. Items then have one row per bin of ``freq``, and times in wall
         time if the frequency is, else in UTC.
@@ -92,6 +95,7 @@ class GridRules:
     freq: Frequency | None
     duplicates: DuplicatePolicy | None = None
     horizon: int = 0
+    item_key: ItemKey | None = None
     aggregation: Aggregation | None = None
 
 
@@ -263,6 +267,7 @@ def _assemble(
         frequency_codes=np.repeat(frequencies[1], targets),
         reasons=reasons,
         timestamp_type=rules.clock.output_type,
+        item_key=rules.item_key,
     )
 
 

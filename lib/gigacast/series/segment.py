@@ -3,6 +3,7 @@
 A ragged value is a flat array and offsets: segment ``n`` is ``flat[offsets[n]:offsets[n + 1]]``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import AnyArray, BoolArray, CodeArray, IntArray
 from gigacast.core.column import to_numpy
+from gigacast.core.plural import counted
 from gigacast.errors import SchemaError
 
 
@@ -129,22 +131,37 @@ class Segments:
         return len(self.order)
 
     @classmethod
-    def of_table(cls, table: pa.Table, time_column: str, item_column: str | None) -> "Segments":
+    def of_table(
+        cls, table: pa.Table, time_column: str, item_columns: Sequence[str] = ()
+    ) -> "Segments":
         """Return the rows of a table by item and time.
+
+        Parameters
+        ----------
+        table : pa.Table
+        time_column : str
+        item_columns : sequence of str
+            Columns that identify an item together; none for a table of a single item.
 
         Raises
         ------
         SchemaError
             If a column is missing, or times are missing or of no comparable type.
         """
-        for name in (time_column, item_column):
-            if name is not None and name not in table.column_names:
+        for name in (time_column, *item_columns):
+            if name not in table.column_names:
                 names = ", ".join(table.column_names)
                 raise SchemaError(f"there is no column {name!r}", hint=f"there are {names}")
         times = _times_of(table, time_column)
         codes = np.zeros(table.num_rows, np.int64)
-        if item_column is not None:
-            codes = _codes_of(table.column(item_column))
+        for place, name in enumerate(item_columns):
+            own = _codes_of(table.column(name))
+            if place == 0:
+                codes = own
+                continue
+            # Renumbered after each column, so that the numbers stay below the rows times a column.
+            joined = codes * (int(own.max(initial=0)) + 1) + own
+            codes = np.unique(joined, return_inverse=True)[1].astype(np.int64)
         order = np.lexsort((times, codes))
         return cls(order, np.append(run_starts(codes[order]), len(order)), times[order])
 
@@ -161,7 +178,10 @@ def _times_of(table: pa.Table, name: str) -> IntArray:
     column = table.column(name)
     kind = column.type
     if column.null_count:
-        raise SchemaError(f"{column.null_count} rows have no {name!r}", hint="clean the data first")
+        raise SchemaError(
+            f"{name!r} is missing in {counted(column.null_count, 'row')}",
+            hint="clean the data first",
+        )
     if pa.types.is_date(kind):
         column = column.cast(pa.timestamp("us"))
     if not (pa.types.is_timestamp(column.type) or pa.types.is_integer(kind)):

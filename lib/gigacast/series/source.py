@@ -1,7 +1,7 @@
 """The arguments and the statistics of the reader."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,14 @@ PartialBins = Literal["drop", "keep"]
 ReadPath = Literal["sorted", "sorted_in_memory", "spilled"]
 
 MEBIBYTE = 1 << 20
+OUTPUT_COLUMNS = frozenset(
+    {
+        *("timestamp", "target_name", "predictions", "fallback"),
+        *("window", "origin", "frequency", "length", "steps", "missed", "scale"),
+        *("magnitude", "error", "square", "relative", "excess"),
+    }
+)
+"""Names of columns in forecasts and losses that are not those of items."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,8 @@ class ColumnNames:
         Covariates known up to the last value of the targets; none by default.
     known_covariates : tuple of str
         Covariates known over the horizon as well; none by default.
+    items : tuple of str
+        Columns that identify an item together, in place of ``item_id``; none by default.
     """
 
     item_id: str | None = None
@@ -43,11 +53,44 @@ class ColumnNames:
     targets: tuple[str, ...] = ()
     past_covariates: tuple[str, ...] = ()
     known_covariates: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.items and self.item_id is not None:
+            raise ConfigError(
+                f"--item_column {self.item_id} and --item_columns {','.join(self.items)} "
+                "both name the columns of item ids",
+                hint="leave one of them out, also in the settings file and the environment",
+            )
+        doubled = sorted({name for name in self.items if self.items.count(name) > 1})
+        if doubled:
+            raise ConfigError(f"--item_columns: {doubled[0]!r} is named twice")
+        reserved = [name for name in self.items if name in OUTPUT_COLUMNS or _is_level(name)]
+        if reserved:
+            raise ConfigError(
+                f"--item_columns: a column {reserved[0]!r} of items can't be told from the column "
+                "of this name in the output",
+                hint="give the column another name",
+            )
+
+    @property
+    def spec_fields(self) -> dict[str, Any]:
+        """The names as fields of a spec, a plan or an audit, without ``items`` if it is empty."""
+        # Empty, it is left out: specs and plans made before it existed stay the same.
+        return {name: value for name, value in asdict(self).items() if name != "items" or value}
 
     @property
     def covariates(self) -> tuple[str, ...]:
         """All covariates: the past ones, then the known ones, each sorted by name."""
         return (*sorted(self.past_covariates), *sorted(self.known_covariates))
+
+
+def _is_level(name: str) -> bool:
+    """Check whether a name is that of a quantile's column, as 0.5."""
+    try:
+        return 0 < float(name) < 1
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True, slots=True)

@@ -243,6 +243,7 @@ def method_of(settings: Settings) -> Method:
             # A column may stand in several groups of the settings; it is read once.
             past_covariates=tuple(dict.fromkeys(columns.past_covariates)),
             known_covariates=tuple(dict.fromkeys(columns.known_covariates)),
+            items=columns.item_columns,
         ),
         frequency=Frequency.parse(forecast.freq) if forecast.freq else None,
         timestamp_unit=None if columns.timestamp_unit == "auto" else columns.timestamp_unit,

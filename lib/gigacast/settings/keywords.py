@@ -39,6 +39,7 @@ class Options(TypedDict, total=False):
     seed: int
     duplicates: str
     item_column: str
+    item_columns: str | Sequence[str]
     timestamp_column: str
     targets: str | Sequence[str]
     timestamp_unit: str

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from gigacast.core.partition.name import NAMED_PATTERN, PANEL_PATTERN
+from gigacast.core.plural import counted
 from gigacast.series.csv.dialect import DateOrder, Header
 from gigacast.series.source import TimestampUnit
 from gigacast.settings.field import Section, option
@@ -32,7 +33,7 @@ def parse_size(value: object) -> object:
 def check_size(size: int) -> int:
     """Return a size of at least a kilobyte: fewer bytes are a number whose unit was forgotten."""
     if size < _LEAST_BYTES:
-        raise ValueError(f"{size} bytes are too few; write the unit, as {size}GB")
+        raise ValueError(f"{counted(size, 'byte')} is too little; write the unit, as {size}GB")
     return size
 
 
@@ -121,6 +122,13 @@ class SchemaSettings(Section):
         group="columns",
         flag="item_column",
         aliases=("item_id_column",),
+    )
+    item_columns: Strings = option(
+        (),
+        "Columns that identify an item together, as store_id,sku (comma-separated).",
+        group="columns",
+        details="Forecasts have these columns in place of `item_id`. Hive levels of the key, as "
+        "`store=12/`, are columns too.",
     )
     datetime_column: str | None = option(
         None,

@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from gigacast.storage.key import MAX_KEY_BYTES
+
 PAGE_KEYS = 1000
 """Objects per page: as many as one LIST request of S3 returns."""
 
@@ -74,6 +76,8 @@ class Store(ABC):
     """
 
     address: StoreAddress
+    segment_bytes: int = MAX_KEY_BYTES
+    """Bytes that the last part of a key may have."""
 
     @abstractmethod
     def check(self) -> None:

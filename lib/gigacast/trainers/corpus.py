@@ -13,6 +13,7 @@ from types import TracebackType
 import numpy as np
 
 from gigacast.core.array import BoolArray, FloatArray, IntArray
+from gigacast.core.plural import counted
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.reason import Reason
 from gigacast.errors import DataNotFoundError
@@ -122,8 +123,8 @@ class CorpusWriter:
         if not self._count:
             left_out = ", ".join(f"{n} {reason}" for reason, n in self._skipped.items()) or "none"
             raise DataNotFoundError(
-                f"no series to train on: each needs {self._least} steps, the longest has "
-                f"{self._longest} (series left out: {left_out})",
+                f"no series to train on: each needs {counted(self._least, 'step')}, the longest "
+                f"has {self._longest} (series left out: {left_out})",
                 hint="give more data, or lower --horizon, --validation_steps or --min_context",
             )
         with disk_errors(self._folder):

@@ -9,12 +9,10 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
-
 from gigacast.core.array import FloatArray
 from gigacast.core.problem import did_you_mean
 from gigacast.errors import ConfigError
-from gigacast.forecasting.history import pad_contexts, read_contexts
+from gigacast.forecasting.history import joined_contexts, read_contexts
 from gigacast.job.audit import this_author
 from gigacast.job.forecast_job import Method
 from gigacast.job.location import open_inputs
@@ -284,7 +282,7 @@ class ChronosTrainer:
                 series for batch in read_contexts(group.sources, options) for series in batch
             ]
         self._data = data
-        return np.array(values[0]) if len(values) == 1 else pad_contexts(values)
+        return joined_contexts(values)
 
     @with_options(TRAIN_KEYWORDS)
     def train(self, **options: Unpack[TrainOptions]) -> FinetuneResult:

@@ -218,7 +218,7 @@ def find_partitions(job: ForecastJob, inputs: Store) -> PartitionData:
     """
     by_series: dict[str, list[InputObject]] = {}
     for partition in islice(_partitions(inputs, job.pattern, job.selection), job.limit):
-        by_series.setdefault(partition.name.series_name, []).extend(partition.inputs)
+        by_series.setdefault(partition.name.lineage, []).extend(partition.inputs)
     if not by_series:
         raise DataNotFoundError(
             f"no partition under {inputs.address.url} matches the selection",
@@ -263,6 +263,8 @@ class Reading:
         # Only what changes the values: checkpoints of older versions still belong to their data.
         if method.duplicates not in {None, "mean"}:
             options.append(method.duplicates)
+        if columns.items:
+            options.append({"items": list(columns.items)})
         if aggregation := aggregation_fields(method):
             options.append(aggregation)
         if method.csv.named:

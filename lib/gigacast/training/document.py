@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from gigacast.core.plural import counted
 from gigacast.models.publish import Published
 from gigacast.report import quantity
 from gigacast.report.document import Block, Document, KeyValues, Paragraph, Tone
@@ -42,7 +43,7 @@ def finetune_document(
     """
     finetuned = result.done
     ended = "validation got no better" if finetuned.stopped_early else "all"
-    steps = f"{finetuned.step} steps ({ended}) in {quantity.duration(finetuned.seconds)}"
+    steps = f"{counted(finetuned.step, 'step')} ({ended}) in {quantity.duration(finetuned.seconds)}"
     facts = [
         ("left out", ", ".join(f"{n} {reason}" for reason, n in result.skipped.items())),
         ("trained", f"{steps}, best at step {finetuned.best_step}"),

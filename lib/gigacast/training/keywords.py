@@ -27,6 +27,7 @@ class TrainOptions(TypedDict, total=False):
     horizon: int
     context_length: int
     item_column: str
+    item_columns: str | Sequence[str]
     timestamp_column: str
     targets: str | Sequence[str]
     timestamp_unit: str

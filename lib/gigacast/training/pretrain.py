@@ -11,7 +11,7 @@ from gigacast.lake.model.manifest import check_name
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import is_shipped
 from gigacast.lake.publication import Author
-from gigacast.models.publish import Publication, Published, publish_folder
+from gigacast.models.publish import ModelDescription, Published, publish_folder
 from gigacast.trainers.finetuning.config import TrainingEvents
 from gigacast.training.run import check_free
 
@@ -130,7 +130,7 @@ def run_pretrain(
 def _publish(
     job: PretrainJob, registry: Registry, author: Author, record: dict[str, Any], loss: float
 ) -> Published:
-    publication = Publication(
+    description = ModelDescription(
         name=job.name,
         version=job.version,
         license=job.license,
@@ -138,4 +138,4 @@ def _publish(
         source={"kind": "training", "parent": None, "record": record},
     )
     # Not even the first version of a model becomes active: forecasts with it must be a decision.
-    return publish_folder(registry, job.output_dir, publication, author, activate=False)
+    return publish_folder(registry, job.output_dir, description, author, activate=False)

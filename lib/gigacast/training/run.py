@@ -33,7 +33,7 @@ from gigacast.lake.model.manifest import check_name, read_folder_manifest
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import ResolvedModel, default_cache, is_shipped
 from gigacast.lake.publication import Author
-from gigacast.models.publish import Publication, Published, publish_folder
+from gigacast.models.publish import ModelDescription, Published, publish_folder
 from gigacast.storage.opening import open_store
 from gigacast.trainers.corpus import Corpus, Windows
 from gigacast.trainers.finetuning.config import (
@@ -234,14 +234,14 @@ class _Run:
         trained: Finetuned,
         metrics: Mapping[str, Mapping[str, float | None]],
     ) -> Published:
-        publication = Publication(
+        description = ModelDescription(
             name=_name_of(self.request, self.parent),
             version=self.request.version,
             license=_license_of(self.parent),
             metrics=metrics,
             source=self._lineage(corpus, trained),
         )
-        published = publish_folder(self.registry, folder, publication, self.author, activate=False)
+        published = publish_folder(self.registry, folder, description, self.author, activate=False)
         # After publication, in a step of its own: a failed switch leaves a published version that
         # can be switched to later.
         if self.request.switch:

@@ -99,6 +99,26 @@ def test_frames_of_days_are_backtested_and_evaluated_as_frames_of_weeks() -> Non
     )
 
 
+def test_frames_of_items_of_several_columns_have_the_figures_of_their_keys() -> None:
+    parts = FRAME["unique_id"] + FRAME["region"]
+    several = FRAME.rename(columns={"unique_id": "shop"})
+    single = FRAME.assign(unique_id=parts).drop(columns="region")
+    columns: dict[str, Any] = {"item_columns": ["shop", "region"]}
+    pd.testing.assert_frame_equal(
+        gigacast.backtest(several, **columns, **NAIVE), gigacast.backtest(single, **NAIVE)
+    )
+    forecasts = gigacast.forecast(several[several["ds"] < DAYS[-3]], **columns, **NAIVE)
+    wanted = gigacast.evaluate(
+        gigacast.forecast(single[single["ds"] < DAYS[-3]], **NAIVE), actuals=single
+    )
+    pd.testing.assert_frame_equal(gigacast.evaluate(forecasts, actuals=several, **columns), wanted)
+    table = gigacast.forecast(
+        pa.Table.from_pandas(several[several["ds"] < DAYS[-3]]), **columns, **NAIVE
+    )
+    figures = gigacast.evaluate(table, actuals=several)  # a table says which columns name items
+    pd.testing.assert_frame_equal(figures.to_pandas(), wanted)
+
+
 def test_an_evaluation_finds_the_forecasts_of_whole_months(tmp_path: Path) -> None:
     url = put(BEFORE, tmp_path)
     options = {**NAIVE, "partition_by": "month"}

@@ -25,14 +25,7 @@ from gigacast.storage.store import Store
 from handler import batch as child
 from tests.support.local_batch import LocalBatch
 from tests.support.moto_server import MotoServer
-from tests.support.panels import put_panels
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[MotoServer]:
-    with MotoServer() as server, LocalBatch() as batch:
-        batch.provision()
-        yield server
+from tests.support.panels import hourly_panel, put_frame, put_panels
 
 
 @pytest.fixture
@@ -87,6 +80,22 @@ def test_json_lines_report_the_start_and_the_end_of_an_array_run(
     assert (lines[1]["status"], lines[1]["totals"]["partitions"]) == ("completed", 3)
 
 
+def test_items_that_span_parts_are_named_by_submit_and_by_watch_and_the_run_goes_on(
+    store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for part in ("3", "4"):
+        put_frame(store, f"2024/01/part-{part}.parquet", hourly_panel())
+    assert run(["submit", *flags(store, "--children", "2")]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "share items, such as 'a', and are forecast apart" in text
+    assert "5 partitions over 2 children" in text
+    run_id = next(word for word in text.split() if word.startswith("forecast_")).rstrip(":")
+    assert run(["watch", run_id, "--bucket", store.address.url]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "share items, such as 'a'" in out
+    assert "partitions 5 done" in out
+
+
 def test_submit_returns_at_once_and_watch_closes_the_run(
     store: Store, batch: LocalBatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,7 +106,7 @@ def test_submit_returns_at_once_and_watch_closes_the_run(
     assert (json.loads(out)["partitions"]["done"], err) == (3, "")
     assert run(["logs", run_id, "1", "--bucket", store.address.url, "--lines", "1"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("child 1: SUCCEEDED, 1 attempts, gigacast-cpu/default/")
+    assert out.startswith("child 1: SUCCEEDED, 1 attempt, gigacast-cpu/default/")
     assert json.loads(out.splitlines()[1])["event"] == "closed"
     assert run(["logs", run_id, "--bucket", store.address.url]) == 0
     assert f"no child of {run_id} failed" in capsys.readouterr().err

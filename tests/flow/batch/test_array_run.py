@@ -4,95 +4,37 @@ import dataclasses
 import json
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import boto3
 import pytest
 
-import gigacast
 from gigacast.batch.aws import BatchService
 from gigacast.batch.close import close_run
 from gigacast.batch.result import array_of
-from gigacast.batch.service import ArrayRequest
-from gigacast.batch.submit import Submission, submit_run
+from gigacast.batch.submit import submit_run
 from gigacast.batch.watch import ArrayProgress, cancel_run, read_logs, watch_run
-from gigacast.errors import ComputeError, TransientComputeError
 from gigacast.forecasting.run import run_forecast
-from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.layout import manifest_key
-from gigacast.lake.plan.audit import Audit, read_audit
+from gigacast.lake.plan.audit import read_audit
 from gigacast.lake.plan.manifest import read_manifest
-from gigacast.lake.plan.receipt import Receipt
-from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.assembly import array_options_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
-from gigacast.storage.opening import open_store
-from gigacast.storage.store import Store
-from handler.closing import handle
+from tests.flow.batch.array_runs import (
+    assert_done_once,
+    bucket_of,
+    forecasts,
+    job_in,
+    receipts,
+    submit,
+    watch,
+)
 from tests.support.faulty_store import Fault, FaultyStore
-from tests.support.local_batch import EXITED, PROGRAM, LocalBatch
+from tests.support.local_batch import EXITED, LocalBatch
 from tests.support.moto_server import MotoServer
-from tests.support.panels import put_panels
 
 CLUMSY = (sys.executable, "-m", "tests.support.batch_child")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[MotoServer]:
-    with MotoServer() as server, LocalBatch() as batch:
-        batch.provision()
-        yield server
-
-
-@pytest.fixture
-def batch(server: MotoServer) -> Iterator[LocalBatch]:
-    with LocalBatch(program=PROGRAM) as batch:
-        yield batch
-
-
-@pytest.fixture
-def service() -> BatchService:
-    return BatchService("us-east-1")
-
-
-def job_in(store: Store, **options: Any) -> ForecastJob:
-    arguments = {"bucket": store.address.url, "model": "seasonal-naive", "horizon": 6, **options}
-    return job_of(load_settings(nest_arguments(arguments)))
-
-
-def submit(store: Store, service: BatchService, children: int = 8, **options: Any) -> Submission:
-    settings = load_settings(nest_arguments({"children": children}))
-    return submit_run(job_in(store, **options), array_options_of(settings), service)
-
-
-def watch(store: Store, submission: Submission, service: BatchService) -> Audit:
-    return watch_run(store, submission.run_id, service, sleep=lambda seconds: time.sleep(0.05))
-
-
-def bucket_of(server: MotoServer, parts: int) -> Store:
-    store = open_store(server.new_address())
-    put_panels(store, ("2024-01", "2024-02"), parts)
-    return store
-
-
-def forecasts(store: Store) -> dict[str, bytes]:
-    """The content of every forecast, by key."""
-    keys = [e.key for page in store.list("forecasts/") for e in page]
-    return {key: store.get(key) for key in keys if not key.endswith("_manifest.parquet")}
-
-
-def receipts(store: Store) -> list[Receipt]:
-    keys = [e.key for page in store.list("timings/") for e in page]
-    return [Receipt.from_json(store.get(key), key) for key in keys]
-
-
-def assert_done_once(store: Store, partitions: int) -> None:
-    """Every partition has its forecast and a single receipt."""
-    receipt_counts = Counter(receipt.partition for receipt in receipts(store))
-    assert len(receipt_counts) == partitions == len(forecasts(store))
-    assert set(receipt_counts.values()) == {1}
 
 
 def test_an_array_of_eight_children_writes_the_same_forecasts_as_a_local_run(
@@ -319,85 +261,3 @@ def test_a_job_that_waits_for_a_failed_one_never_runs(
     assert [state.status for state in states] == ["FAILED", "FAILED"]
     assert states[1].reason == "Dependent Job failed"
     assert service.child(second, 0).attempts == 0
-
-
-# -- more children than an array holds -------------------------------------------------------------
-
-
-def test_too_many_children_for_an_array_are_divided_into_several_arrays(
-    server: MotoServer,
-    batch: LocalBatch,
-    service: BatchService,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("gigacast.core.cost.array_plan.MAX_ARRAY", 2)
-    store = bucket_of(server, 2)
-    submission = submit(store, service, children=3)
-    audit = watch(store, submission, service)
-    jobs = array_of(audit)["jobs"]
-    assert [(job["first"], job["size"]) for job in jobs] == [(0, 2), (2, 1)]
-    assert (audit.status, audit.files_processed) == ("completed", 4)
-    assert_done_once(store, 4)
-
-
-class _Refusing(BatchService):
-    """Takes the first array and refuses the second."""
-
-    def submit(self, request: ArrayRequest) -> str:
-        if "-1" in request.name[-2:]:
-            raise TransientComputeError("AWS Batch: throttled")
-        return super().submit(request)
-
-
-def test_a_run_is_submitted_completely_or_not_at_all(
-    server: MotoServer, batch: LocalBatch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gigacast.core.cost.array_plan.MAX_ARRAY", 2)
-    store = bucket_of(server, 2)
-    batch.pause()
-    with pytest.raises(TransientComputeError, match="throttled"):
-        submit(store, _Refusing("us-east-1"), children=4)
-    batch.resume()
-    batch.wait()
-    assert receipts(store) == []
-    (key,) = [e.key for page in store.list("audit/") for e in page]
-    audit = read_audit(store, key.removeprefix("audit/").removesuffix(".json"))
-    assert (audit.status, audit.end_time is not None) == ("failed", True)
-
-
-# -- closing ---------------------------------------------------------------------------------------
-
-
-def test_a_run_is_closed_from_the_bucket_alone_and_closed_once(
-    server: MotoServer, batch: LocalBatch, service: BatchService
-) -> None:
-    store = bucket_of(server, 1)
-    submission = submit(store, service, children=2)
-    batch.wait()
-    closed = close_run(store, submission.run_id)
-    assert (closed.status, closed.files_processed) == ("completed", 2)
-    assert close_run(store, submission.run_id, service) == closed
-    assert len(gigacast.read_forecasts(store.address.url, model="seasonal-naive")) == 2 * 3 * 6
-
-
-def test_the_handler_closes_a_run_when_batch_reports_its_end(
-    server: MotoServer, service: BatchService
-) -> None:
-    store = bucket_of(server, 1)
-    with LocalBatch(program=PROGRAM, on_end=lambda event: handle(event, None)) as batch:
-        submission = submit(store, service, children=2)
-        batch.wait()
-    audit = read_audit(store, submission.run_id)
-    assert (audit.status, audit.files_processed) == ("completed", 2)
-
-
-def test_a_run_that_cannot_be_submitted_is_closed_with_the_reason(
-    server: MotoServer, batch: LocalBatch, service: BatchService
-) -> None:
-    store = bucket_of(server, 1)
-    options = array_options_of(load_settings(nest_arguments({"children": 2, "stack": "other"})))
-    with pytest.raises(ComputeError, match="other-cpu does not exist"):
-        submit_run(job_in(store), options, service)
-    (run,) = [e.key for page in store.list("audit/") for e in page]
-    audit = read_audit(store, run.removeprefix("audit/").removesuffix(".json"))
-    assert (audit.status, audit.failures[0]["error"]) == ("failed", "ComputeError")

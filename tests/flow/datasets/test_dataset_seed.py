@@ -267,7 +267,7 @@ def test_the_three_modes(work_folder: Path, caplog: pytest.LogCaptureFixture) ->
 def test_values_that_cannot_be_coerced_are_named(work_folder: Path) -> None:
     frame = bars(4).astype({"close": "object"})
     frame["close"] = ["1.5", " 2 ", "cheap", "inf"]
-    with pytest.raises(DataTypeValidationError, match="close: type in 1 rows") as caught:
+    with pytest.raises(DataTypeValidationError, match="close: type in 1 row") as caught:
         write_parquet_validated(frame, "x.parquet", "ohlcv", "coerce")
     violations = {violation.rule: violation for violation in caught.value.violations}  # type: ignore[attr-defined]
     assert violations["type"].sample == ({"row": 2, "close": "cheap"},)

@@ -49,6 +49,17 @@ def put_shops(folder: Path) -> None:
     put_frame(open_folder(folder, "shops"), "2024/02/part-00000.parquet", pd.DataFrame(rows))
 
 
+def put_chain(folder: Path) -> None:
+    """Put two stores that sell the same three products."""
+    days = pd.date_range("2024-01-01", periods=60, freq="D")
+    parts = [
+        pd.DataFrame({"store_id": store, "sku": sku, "timestamp": days, "target": range(60)})
+        for store in (1, 2)
+        for sku in ("coffee", "tea", "water")
+    ]
+    put_frame(open_folder(folder, "chain"), "2024/02/part-00000.parquet", pd.concat(parts))
+
+
 def put_german(folder: Path) -> None:
     """Put a panel as CSV with semicolons, decimal commas and days first."""
     days = pd.date_range("2024-01-01", periods=60, freq="D")
@@ -103,7 +114,7 @@ def put_shop(folder: Path) -> None:
 
 PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "first-steps": (put_sales,),
-    "forecasting": (put_sales, put_fx, put_shops, put_german, put_stores),
+    "forecasting": (put_sales, put_fx, put_shops, put_chain, put_german, put_stores),
     "models": (put_sales, put_tuned),
     "training": (put_sales, put_frame_file),
     "datasets": (put_bars, put_quotes),

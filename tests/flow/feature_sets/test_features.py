@@ -310,7 +310,7 @@ def test_the_command_builds_and_shows_what_it_learned(
     monkeypatch.chdir(tmp_path)
     save_recipe(LEARNING, "mine.yaml")
     shown = output_of(lake, capsys, "cleaned/BARS", "features/mine", "--recipe", "mine.yaml")
-    assert "published features/v1/mine: 360 rows in 1 files" in shown
+    assert "published features/v1/mine: 360 rows in 1 file" in shown
     assert "scaled: standard, of 141 rows up to 2024-03-01T00:00:00" in shown
     assert "left out" in shown
     capsys.readouterr()

@@ -53,7 +53,7 @@ def test_a_frame_of_merged_items_is_refused_and_the_named_column_forecasts_it() 
 
 
 def test_few_conflicts_are_averaged_with_a_warning_unless_a_policy_is_set() -> None:
-    with pytest.warns(UserWarning, match="1 rows have the series and the time of another row"):
+    with pytest.warns(UserWarning, match="1 row with the series and the time of another row"):
         forecasts = gigacast.forecast(corrected(), **OPTIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -68,7 +68,7 @@ def test_a_partition_of_merged_items_fails_and_writes_no_forecast(tmp_path: Path
     ((_, failure),) = result.failures
     assert failure.error == "SchemaError"
     assert "30 of 60 rows" in failure.message
-    assert "--item_column store" in str(failure.hint)
+    assert "--item_columns item_id,store" in str(failure.hint)
     assert not list(tmp_path.glob("forecasts/**/*.parquet"))
 
 
@@ -89,7 +89,7 @@ def test_the_summary_has_one_line_about_conflicts(
     flags = ["--bucket", url, "--horizon", "3", "--model", "seasonal-naive"]
     assert run(["forecast", *flags]) == 0
     (line,) = (text for text in capsys.readouterr().out.splitlines() if "conflicting" in text)
-    assert "1 rows have the series and time of another row, and other values" in line
+    assert "1 row with the series and time of another row, and other values" in line
     assert run(["forecast", *flags, "--overwrite", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["repairs"]["conflicts"] == 1
 
@@ -98,7 +98,7 @@ def test_a_backtest_refuses_merged_items_even_for_a_sample(tmp_path: Path) -> No
     url = lake(tmp_path, merged_stores())
     with pytest.raises(DataError):  # no partition is left to compare the models on
         gigacast.backtest(url, horizon=3, models=["seasonal-naive"], sample_series=1)
-    with pytest.warns(UserWarning, match="1 rows have"):
+    with pytest.warns(UserWarning, match="1 row with"):
         gigacast.backtest(lake(tmp_path / "b", corrected()), horizon=3, models=["seasonal-naive"])
 
 
@@ -124,7 +124,7 @@ def test_training_refuses_merged_items(tmp_path: Path) -> None:
 
 
 def test_a_receipt_counts_conflicts(tmp_path: Path) -> None:
-    with pytest.warns(UserWarning, match="1 rows have"):
+    with pytest.warns(UserWarning, match="1 row with"):
         gigacast.forecast(lake(tmp_path, corrected()), **OPTIONS)
     (receipt,) = tmp_path.glob("timings/**/*.json")
     assert json.loads(receipt.read_text())["repairs"] == {"duplicates": 1, "conflicts": 1}

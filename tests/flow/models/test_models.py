@@ -12,20 +12,9 @@ from gigacast.cli.program import run
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
 from tests.support.panels import hourly_panel, put_frame, put_panels
-from tests.support.tiny_models import session_folder, tiny_bolt, tiny_chronos2, tiny_t5
+from tests.support.tiny_models import tiny_bolt, tiny_chronos2, tiny_t5
 
 LEVELS = [f"0.{n}" for n in range(1, 10)]
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return session_folder(tmp_path_factory)
-
-
-@pytest.fixture
-def bucket(tmp_path: Path) -> Store:
-    (tmp_path / "bucket").mkdir()
-    return open_store(StoreAddress(f"file://{tmp_path}/bucket"))
 
 
 def read(store: Store) -> pd.DataFrame:

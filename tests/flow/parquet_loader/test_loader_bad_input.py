@@ -175,7 +175,7 @@ def test_a_file_without_rows_is_skipped_and_alone_is_an_error(
     parts = WAYS[way](loader_of(store, tmp_path))
     assert sum(len(part) for part in parts) == (1 if way == "incremental" else 2)
     store.delete([key_of(2014, 1), key_of(2014, 1, ending="json")])
-    with pytest.raises(DataNotFoundError, match=r"none of 1 files|No prediction files"):
+    with pytest.raises(DataNotFoundError, match=r"no rows in 1 file|No prediction files"):
         WAYS[way](loader_of(store, tmp_path))
 
 

@@ -1,8 +1,7 @@
 """`ParquetDataLoader` on a folder and on S3: the same files, the same rows."""
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -14,156 +13,19 @@ from gigacast.errors import (
     ConfigError,
     CorruptedFileError,
     DataNotFoundError,
-    GigacastError,
     InputChangedError,
-    InvalidFilenameError,
-    PreconditionFailedError,
-    SchemaError,
 )
-from gigacast.parquet_loader import ParquetDataLoader, ParquetLoaderError, SchemaValidationError
-from gigacast.parquet_loader.discovery import FileDiscovery
-from gigacast.storage.opening import open_store
+from gigacast.parquet_loader import ParquetDataLoader, SchemaValidationError
 from gigacast.storage.store import Store
-from tests.support.moto_server import MotoServer
-from tests.support.ticks import HASH, fill, folder_store, key_of, month_table, parquet, write_config
+from tests.flow.parquet_loader.loaders import YEAR, loader_of
+from tests.support.ticks import fill, key_of, month_table, parquet
 
 Make = Callable[..., ParquetDataLoader]
-YEAR = [(2014, month) for month in range(1, 13)]
-
-
-@pytest.fixture(params=["folder", "s3"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    if request.param == "folder":
-        yield folder_store(tmp_path / "lake")
-        return
-    server: MotoServer = request.getfixturevalue("moto_server")
-    yield open_store(server.new_address("lake"))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Store:
-    return folder_store(tmp_path / "lake")
-
-
-def loader_of(store: Store, tmp_path: Path, more: str = "") -> ParquetDataLoader:
-    return ParquetDataLoader(write_config(tmp_path / "loader.yaml", store.address.url, more))
 
 
 def close_of(year: int, month: int, rows: range) -> list[float]:
     """What a month's file holds in `target_close`."""
     return [((year - 2000) * 12 + month) * 1000.0 + row for row in rows]
-
-
-# -- configuration ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "named"),
-    [
-        ("parquet_loader: {}", "parquet_loader.data_paths.root_dir"),
-        ("parquet_loader: {data_paths: {root_dir: ''}}", "parquet_loader.data_paths.root_dir"),
-        ("parquet_loader: {data_paths: {root_dir: /nowhere/at/all}}", "data_paths.root_dir"),
-        ("parquet_loader: {data_paths: {root_directory: x}}", "data_paths.root_directory"),
-        ("parquet_loader: {processing: {null_handling: guess}}", "processing.null_handling"),
-        (
-            "parquet_loader: {data_paths: {root_dir: .}, file_patterns: {naming_regex: '(a'}}",
-            "regex",
-        ),
-    ],
-)
-def test_a_wrong_configuration_fails_at_once_and_names_the_field(
-    tmp_path: Path, text: str, named: str
-) -> None:
-    file = tmp_path / "loader.yaml"
-    file.write_text(text)
-    with pytest.raises(ConfigError, match=named):
-        ParquetDataLoader(file)
-
-
-def test_a_missing_file_and_a_file_for_a_root_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"loader\.yaml: no such configuration file"):
-        ParquetDataLoader(str(tmp_path / "loader.yaml"))
-    (tmp_path / "root").write_text("")
-    with pytest.raises(ConfigError, match="Root directory does not exist"):
-        ParquetDataLoader(write_config(tmp_path / "loader.yaml", str(tmp_path / "root")))
-    assert issubclass(ConfigError, ParquetLoaderError)
-    assert ParquetLoaderError is GigacastError
-    assert SchemaValidationError is SchemaError
-
-
-# -- finding ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        ({"year": 2014}, 12),
-        ({"year_range": (2013, 2016)}, 14),
-        ({"year": 2014, "month": 3}, 1),
-        ({"year": 2014, "month_range": (3, 6)}, 4),
-        ({"year_range": (2014, 2015), "month_range": (1, 6)}, 8),
-        ({"year": 2020}, 0),
-        ({"year": 2014, "timeframes": ["5min"]}, 0),
-    ],
-)
-def test_files_are_found_in_the_order_of_years_and_months(
-    store: Store, tmp_path: Path, options: dict[str, object], expected: int
-) -> None:
-    fill(store, [*YEAR, (2015, 1), (2015, 2)], rows=1)
-    store.put(key_of(2014, 1, "OTHER"), b"no parquet")
-    store.put("2014/01/README.txt", b"")
-    files = loader_of(store, tmp_path).discover_files("SYMBOL", **options)  # type: ignore[arg-type]
-    assert len(files) == expected
-    assert [(f.year, f.month) for f in files] == sorted((f.year, f.month) for f in files)
-    assert all((f.symbol, f.horizon, f.hash_id) == ("SYMBOL", 15, HASH) for f in files)
-    assert all(f.file_path.endswith(f.key) for f in files)
-
-
-@pytest.mark.parametrize(
-    ("options", "named"),
-    [
-        ({}, "Either 'year' or 'year_range' must be specified"),
-        ({"year": 2014, "year_range": (2014, 2015)}, "year or year_range"),
-        ({"year_range": (2015, 2014)}, "year_range"),
-        ({"year": 2014, "month": 13}, "month must be 1 to 12"),
-        ({"year": 2014, "month_range": (0, 3)}, "month must be 1 to 12"),
-        ({"year": "2014"}, "year: expected a whole number"),
-        ({"year_range": 2014}, "year_range: expected"),
-        ({"year_range": ("2014", "2015")}, "year_range: expected"),
-    ],
-)
-def test_a_range_that_makes_no_sense_is_refused(
-    folder: Store, tmp_path: Path, options: dict[str, object], named: str
-) -> None:
-    with pytest.raises(ConfigError, match=named):
-        loader_of(folder, tmp_path).discover_files("SYMBOL", **options)  # type: ignore[arg-type]
-
-
-def test_the_newest_generation_is_found_and_json_twins_are_metadata(
-    folder: Store, tmp_path: Path
-) -> None:
-    fill(folder, [(2014, 3)], rows=2)
-    newer = key_of(2014, 3).replace(HASH, "ffff")
-    folder.put(newer, parquet(month_table(2014, 3, 4)))
-    loader = loader_of(folder, tmp_path)
-    (file,) = loader.discover_files("SYMBOL", 2014)
-    assert (file.key, file.metadata_key) == (newer, None)
-    assert loader.read_metadata(file) == {}
-    folder.delete([newer])
-    (file,) = loader.discover_files("SYMBOL", 2014)
-    assert loader.read_metadata(file)["rows"] == 2
-    folder.put(key_of(2014, 3, ending="json"), b"{")
-    with pytest.raises(CorruptedFileError, match="not JSON"):
-        loader.read_metadata(file)
-
-
-def test_parsing_a_name_that_does_not_match_is_an_error(folder: Store) -> None:
-    from gigacast.core.partition.name import NamingPattern
-
-    discovery = FileDiscovery(folder, NamingPattern())
-    assert discovery.parse_filename(f"/data/{key_of(2014, 3)}").month == 3
-    with pytest.raises(InvalidFilenameError, match=r"2014/03/x\.parquet"):
-        discovery.parse_filename("2014/03/x.parquet")
 
 
 # -- training --------------------------------------------------------------------------------------
@@ -252,7 +114,7 @@ def test_a_file_that_is_no_parquet_is_named(folder: Store, tmp_path: Path, conte
 def test_files_without_rows_are_skipped(folder: Store, tmp_path: Path) -> None:
     folder.put(key_of(2014, 1), parquet(month_table(2014, 1, 0)))
     loader = loader_of(folder, tmp_path)
-    with pytest.raises(DataNotFoundError, match="none of 1 files has rows"):
+    with pytest.raises(DataNotFoundError, match="no rows in 1 file, such as"):
         loader.load_training_data("SYMBOL", 2014)
     fill(folder, [(2014, 2)], rows=3)
     assert len(loader.load_training_data("SYMBOL", 2014)) == 3
@@ -353,10 +215,10 @@ def test_an_incomplete_context_reports_the_missing_rows(folder: Store, tmp_path:
     broken = loader.load_prediction_data("SYMBOL", 2014, 1, target_columns=["target_close"])
     assert not loader.validate_context_completeness(broken)
     assert loader.context_problems(broken) == [
-        "1 missing values of target_close",
+        "1 missing value of target_close",
         "2 steps without a row",
     ]
-    assert loader.context_problems(broken, max_gaps=2) == ["1 missing values of target_close"]
+    assert loader.context_problems(broken, max_gaps=2) == ["1 missing value of target_close"]
 
 
 @pytest.mark.parametrize("text", [True, False])
@@ -447,158 +309,10 @@ def test_quality_is_measured_and_compared_with_its_limits(folder: Store, tmp_pat
     assert not report.is_valid
     assert report.issues == (
         "36.8% of target_close is missing (over 0.2)",
-        "1 rows come twice (over 0)",
-        "2 of 21 steps have no row (over 0.01)",
+        "1 repeated row (over 0)",
+        "no row at 2 of 21 steps (over 0.01)",
     )
     allowed = {"max_missing": 0.5, "max_duplicates": 0.1}
     assert loader.validate_data_quality(data, **allowed).is_valid
     nothing = loader.load_incremental_data("SYMBOL", datetime(2014, 1, 31))  # noqa: DTZ001
     assert loader.validate_data_quality(nothing).issues == ("there are no rows",)
-
-
-# -- what was done ---------------------------------------------------------------------------------
-
-
-def test_a_processed_file_is_recognised_by_content_and_not_by_its_time(
-    store: Store, tmp_path: Path
-) -> None:
-    fill(store, [(2014, 1), (2014, 2)], rows=2)
-    loader = loader_of(store, tmp_path)
-    first, second = loader.discover_files("SYMBOL", 2014)
-    assert not loader.is_already_processed(first)
-    loader.mark_as_processed(first, "completed")
-    assert loader.is_already_processed(first)
-    assert not loader.is_already_processed(second)
-    store.put(first.key, store.get(first.key))  # a folder's ETag changes with the time
-    again = loader.discover_files("SYMBOL", 2014)[0]
-    assert loader.is_already_processed(again)
-    loader.mark_as_processed(again)
-    receipts = [e.key for page in store.list("timings/processed/") for e in page]
-    assert len(receipts) == 1
-    fill(store, [(2014, 1)], rows=3)
-    changed = loader.discover_files("SYMBOL", 2014)[0]
-    assert not loader.is_already_processed(changed)
-    with pytest.raises(PreconditionFailedError):
-        loader.mark_as_processed(first)
-
-
-def test_a_failure_revokes_an_earlier_completion(folder: Store, tmp_path: Path) -> None:
-    fill(folder, [(2014, 1)], rows=2)
-    loader = loader_of(folder, tmp_path)
-    (info,) = loader.discover_files("SYMBOL", 2014)
-    loader.mark_as_processed(info)
-    loader.mark_as_processed(info, "failed")
-    assert not loader.is_already_processed(info)
-    with pytest.raises(ConfigError, match="none of completed, failed, skipped"):
-        loader.mark_as_processed(info, "done")
-    off = loader_of(folder, tmp_path, "idempotency: {enabled: false}")
-    off.mark_as_processed(info)
-    assert not off.is_already_processed(info)
-
-
-def test_concurrent_marks_of_the_same_files_lose_none(folder: Store, tmp_path: Path) -> None:
-    fill(folder, YEAR, rows=1)
-    loader = loader_of(folder, tmp_path)
-    files = loader.discover_files("SYMBOL", 2014)
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(loader.idempotency_tracker.mark_processed, files * 3))
-    assert all(loader.is_already_processed(info) for info in files)
-
-
-def test_a_session_counts_found_and_loaded_files_and_ends_once(
-    store: Store, tmp_path: Path
-) -> None:
-    fill(store, YEAR[:3], rows=2)
-    loader = loader_of(store, tmp_path)
-    session = loader.start_audit_session("SYMBOL", (2014, 2014), (1, 3))
-    files = loader.discover_files("SYMBOL", 2014)
-    loader.mark_as_processed(files[0])
-    loader.is_already_processed(files[0])
-    loader.load_training_data("SYMBOL", 2014, month_range=(2, 3))
-    loader.end_audit_session(session, "failed")
-    loader.end_audit_session(session, "completed")  # as in a `finally`
-    audit = json.loads(store.get(f"audit/{session}.json"))
-    names = ("symbol", "year_range", "month_range", "files_discovered", "files_processed")
-    assert [audit[name] for name in names] == ["SYMBOL", [2014, 2014], [1, 3], 3, 2]
-    assert (audit["files_skipped"], audit["status"]) == (1, "failed")
-    assert audit["start_time"] <= audit["end_time"]
-    with pytest.raises(DataNotFoundError, match="no session"):
-        loader.end_audit_session("SYMBOL_20140101_000000_abcd")
-
-
-def test_only_the_configured_number_of_session_records_is_kept(
-    folder: Store, tmp_path: Path
-) -> None:
-    loader = loader_of(folder, tmp_path, "audit: {max_log_files: 3}")
-    other_session = loader.start_audit_session("OTHER")
-    for _ in range(5):
-        loader.start_audit_session("SYMBOL")
-    keys = [entry.key for page in folder.list("audit/") for entry in page]
-    assert len([key for key in keys if "SYMBOL_" in key]) == 3
-    assert f"audit/{other_session}.json" in keys
-
-
-# -- the cache -------------------------------------------------------------------------------------
-
-
-def test_the_cache_is_used_the_second_time_and_notices_a_change(
-    store: Store, tmp_path: Path
-) -> None:
-    fill(store, [(2014, 1), (2014, 2)])
-    cache = f"performance: {{cache_intermediate: true, cache_dir: '{tmp_path}/rows'}}"
-    first = loader_of(store, tmp_path, cache)
-    data = first.load_training_data("SYMBOL", 2014)
-    assert (data.stats.cache_hits, first.cache_stats.hit_rate) == (0, 0.0)
-    second = loader_of(store, tmp_path, cache)  # of another process, as it were
-    again = second.load_training_data("SYMBOL", 2014)
-    assert again.table.equals(data.table)
-    assert (again.stats.files, again.stats.cache_misses) == (0, 0)
-    assert second.cache_stats.hit_rate == 1.0
-    fill(store, [(2014, 2)], rows=70)
-    changed = second.load_training_data("SYMBOL", 2014)
-    assert len(changed) == 130
-    assert (changed.stats.files, changed.stats.cache_misses) == (1, 1)
-
-
-# -- features --------------------------------------------------------------------------------------
-
-RECIPE = """
-name: mine
-training: {share: 0.5}
-scale: {method: standard}
-features:
-- {kind: lag, column: target_close}
-- {kind: rolling, column: feature_1, window: 5}
-"""
-
-
-def test_features_are_learned_in_training_and_the_same_for_predictions(
-    folder: Store, tmp_path: Path
-) -> None:
-    fill(folder, YEAR[:2], rows=50)
-    (tmp_path / "mine.yaml").write_text(RECIPE)
-    loader = loader_of(folder, tmp_path, f"processing: {{feature_recipe: {tmp_path}/mine.yaml}}")
-    options = {"target_columns": ["target_close"], "feature_columns": ["feature_1"]}
-    raw = loader.load_training_data("SYMBOL", 2014, **options)  # type: ignore[arg-type]
-    context = loader.load_prediction_data("SYMBOL", 2014, 2, 20, **options)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="is not trained yet"):
-        loader.feature_processor.process_prediction_features(context)
-    trained = loader.feature_processor.process_training_features(raw)
-    names = ("feature_1", "target_close_lag_1", "feature_1_mean_5")
-    assert trained.columns.features == names
-    early = trained.table["target_close_lag_1"].to_numpy()[:50]
-    assert np.nanmean(early) == pytest.approx(0, abs=1e-12)
-    assert np.nanstd(early) == pytest.approx(1)
-    ready = loader.feature_processor.process_prediction_features(context)
-    expected = trained.table.slice(len(trained) - 16)  # the first four lack their window
-    assert ready.table.slice(4).equals(expected)
-    train, validation = loader.create_splits(trained)
-    assert (len(train), len(validation)) == (80, 20)
-
-
-@pytest.mark.parametrize(("named", "message"), [("moon", "no recipe 'moon'"), ("rsi.yaml", "rsi")])
-def test_a_missing_recipe_is_an_error_that_names_the_field(
-    folder: Store, tmp_path: Path, named: str, message: str
-) -> None:
-    with pytest.raises(ConfigError, match=rf"processing\.feature_recipe: .*{message}"):
-        loader_of(folder, tmp_path, f"processing: {{feature_recipe: {named}}}")

@@ -7,89 +7,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-import torch
 
 import gigacast
-from gigacast import ChronosLoader, ChronosTrainer, ModelManager
+from gigacast import ChronosTrainer, ModelManager
 from gigacast.cli.program import run
 from gigacast.errors import ConfigError, DataNotFoundError, SchemaError, StorageError
 from gigacast.storage.folder.store import FolderStore
-from gigacast.storage.opening import open_store
-from gigacast.storage.store import Store, StoreAddress
-from tests.support.model_folders import make_folder
-from tests.support.moto_server import MotoServer
+from gigacast.storage.store import Store
+from tests.flow.training.trainings import QUICK, Capture, keys, panel
 from tests.support.panels import put_frame
-from tests.support.tiny_models import session_folder, tiny_bolt, tiny_chronos2
+from tests.support.tiny_models import tiny_bolt, tiny_chronos2
 
 ROOT = Path(__file__).parents[3]
-Capture = pytest.CaptureFixture[str]
-QUICK = {
-    "horizon": 12,
-    "context_length": 48,
-    "steps": 6,
-    "batch_size": 8,
-    "validate_every": 3,
-    "checkpoint_every": 2,
-    "learning_rate": 2e-3,
-    "precision": "float32",
-    "device": "cpu",
-}
+
 QUICK_FLAGS = [word for name, value in QUICK.items() for word in (f"--{name}", str(value))]
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    (tmp_path / "cwd").mkdir()
-    monkeypatch.chdir(tmp_path / "cwd")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="session")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return session_folder(tmp_path_factory)
-
-
-@pytest.fixture(params=["folder", "s3"])
-def bucket(request: pytest.FixtureRequest, tmp_path: Path, moto_server: MotoServer) -> Store:
-    if request.param == "s3":
-        return open_store(moto_server.new_address())
-    return make_bucket(tmp_path)
-
-
-@pytest.fixture
-def folder_bucket(tmp_path: Path) -> Store:
-    return make_bucket(tmp_path)
-
-
-def make_bucket(tmp_path: Path) -> Store:
-    (tmp_path / "bucket").mkdir()
-    return open_store(StoreAddress(f"file://{tmp_path}/bucket"))
-
-
-def panel(start: str, steps: int, items: str = "abcdef") -> pd.DataFrame:
-    """A panel with a strong daily season, that goes on from one month to the next."""
-    times = pd.date_range(start, periods=steps, freq="h")
-    hours = (times - pd.Timestamp("2024-01-01")) / pd.Timedelta(hours=1)
-    frames = [
-        pd.DataFrame(
-            {
-                "item_id": item,
-                "timestamp": times,
-                "target": 10.0 * n + 5 * np.sin((hours + n) * 2 * np.pi / 24),
-            }
-        )
-        for n, item in enumerate(items)
-    ]
-    return pd.concat(frames, ignore_index=True)
 
 
 def fill(store: Store) -> None:
@@ -98,75 +32,8 @@ def fill(store: Store) -> None:
     put_frame(store, "2024/02/part-00000.parquet", panel("2024-02-01", 24 * 3))
 
 
-def keys(store: Store, prefix: str = "models/") -> list[str]:
-    return sorted(meta.key for page in store.list(prefix) for meta in page)
-
-
 def command(store: Store, *words: str) -> list[str]:
     return ["train", "finetune", "--bucket", store.address.url, *words]
-
-
-# -- the examples of the requirements --------------------------------------------------------------
-
-
-def test_a_trainer_trains_on_a_csv_and_the_loader_predicts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("GIGACAST_RUN__DEVICE", "cpu")
-    Path("data/raw").mkdir(parents=True)
-    panel("2024-01-01", 150, "ab").to_csv("data/raw/sample_data.csv", index=False)
-    context_data = np.sin(np.arange(100))
-    short = {"steps": 2, "validate_every": 2, "horizon": 12}  # the example's own would take minutes
-
-    trainer = ChronosTrainer()
-    trainer.load_training_data("data/raw/sample_data.csv")
-    trained = trainer.train(**short)  # type: ignore[typeddict-item]
-
-    loader = ChronosLoader()
-    predictions = loader.predict(context_data)
-
-    assert predictions.median.shape == (1, 64)
-    assert trained.published is not None
-    assert trained.published.manifest.model == "gigacast-bolt-nano-tuned"
-    assert ModelManager().active_version("gigacast-bolt-nano-tuned") is None
-    version = f"gigacast-bolt-nano-tuned/{trained.published.manifest.version}"
-    tuned = ChronosLoader(model=version, bucket=f"file://{Path.cwd()}")
-    assert tuned.predict(context_data).median.shape == (1, 64)
-
-
-def test_a_trainer_trains_on_the_partitions_of_a_symbol(tmp_path: Path, models: Path) -> None:
-    store = make_bucket(tmp_path)
-    for month, steps in (("2014-01", 90), ("2014-02", 70)):
-        times = pd.date_range(f"{month}-01", periods=steps, freq="min")
-        frame = pd.DataFrame({"ds": times, "target_close": np.sin(np.arange(float(steps)))})
-        year, number = month.split("-")
-        key = f"{year}/{number}/SYMBOL_1min_h15_{year}_{number}_769b531dbb2ff3cb.parquet"
-        put_frame(store, key, frame)
-    config = tmp_path / "config.yaml"
-    config.write_text(f"parquet_loader: {{data_paths: {{root_dir: '{tmp_path}/bucket'}}}}\n")
-
-    trainer = ChronosTrainer(parquet_config_path=config, model=str(tiny_bolt(models)))
-    assert trainer.load_training_data_from_parquet(symbol="SYMBOL", year=2014, month=1).shape == (
-        90,
-    )
-    with pytest.raises(DataNotFoundError, match="no partition"):
-        trainer.load_training_data_from_parquet(symbol="SYMBOL", year=2015)
-    with pytest.raises(ConfigError, match="give file_path, or symbol"):
-        trainer.load_training_data_from_parquet()
-    key = "2014/01/SYMBOL_1min_h15_2014_01_769b531dbb2ff3cb.parquet"
-    contexts = trainer.load_training_data_from_parquet(tmp_path / "bucket" / key)
-    np.testing.assert_allclose(contexts, np.sin(np.arange(90)), rtol=1e-6)
-    result = trainer.train(**{**QUICK, "steps": 2, "validate_every": 2, "name": "t"})  # type: ignore[typeddict-item]
-    assert result.published is not None
-    assert keys(store)[0].startswith("models/t/")
-
-
-def test_a_trainer_without_data_or_with_a_bucket_is_an_error_with_a_hint() -> None:
-    with pytest.raises(ConfigError, match="no training data") as info:
-        ChronosTrainer().train()
-    assert "load_training_data" in str(info.value.hint)
-    with pytest.raises(ConfigError, match=r"no \.csv, \.parquet or \.json file"):
-        ChronosTrainer().load_training_data("my-bucket")
 
 
 # -- fine-tuning a bucket --------------------------------------------------------------------------
@@ -429,93 +296,3 @@ def test_unknown_options_are_named() -> None:
         gigacast.finetune("memory://x", stepz=3)  # type: ignore[call-arg]
     with pytest.raises(ConfigError, match="max_minutes: -1 is not above 0"):
         gigacast.finetune("memory://x", max_minutes=-1)
-
-
-# -- pretraining, and what a hand-made version carries ---------------------------------------------
-
-RECIPE = {
-    "model": {
-        "d_model": 32,
-        "d_ff": 64,
-        "d_kv": 8,
-        "num_heads": 4,
-        "num_layers": 2,
-        "num_decoder_layers": 1,
-        "context_length": 64,
-        "prediction_length": 16,
-    },
-    "steps": 3,
-    "decay_steps": 0,
-    "batch_size": 16,
-    "context_lengths": {64: 1.0},
-    "held_out_series": 32,
-    "log_every": 1,
-    "precision": "float32",
-}
-
-
-def test_a_recipe_becomes_a_model_in_the_registry(
-    folder_bucket: Store, tmp_path: Path, capsys: Capture
-) -> None:
-    (tmp_path / "recipe.yaml").write_text(json.dumps(RECIPE))
-    words = ["train", "pretrain", "--recipe", str(tmp_path / "recipe.yaml")]
-    words += ["--output", str(tmp_path / "out"), "--bucket", folder_bucket.address.url]
-    assert run([*words, "--max_minutes", "1e-9"]) == 1
-    assert "not finished" in capsys.readouterr().out
-    named = ["--name", "fresh", "--new_version", "v1", "--license", "apache-2.0"]
-    assert run([*words, *named, "--threads", "1"]) == 0
-    streams = capsys.readouterr()
-    assert "3/3 steps" in streams.err
-    assert "published      fresh/v1" in streams.out
-    manager = ModelManager(bucket=folder_bucket.address.url)
-    manifest = manager.read_manifest("fresh", "v1")
-    assert manifest.source["parent"] is None
-    assert manifest.source["record"]["settings"]["model"]["d_model"] == 32
-    assert manifest.metrics["held_out_loss"] > 0
-    assert run(["models", "show", "fresh/v1", "--bucket", folder_bucket.address.url]) == 0
-    assert "trained from scratch" in capsys.readouterr().out
-    assert (tmp_path / "out-checkpoints/latest.pt").exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--recipe", "none.yaml"], "none.yaml: no such file"),
-        (["--new_version", "v1"], "there is no --name"),
-        (["--name", "gigacast-bolt-nano"], "ships with the package"),
-        (["--max_minutes", "0"], "max_minutes: 0.0 is not above 0"),
-    ],
-)
-def test_invalid_pretraining_options_are_refused(
-    words: list[str], message: str, capsys: Capture
-) -> None:
-    Path("recipe.yaml").write_text("{}")
-    options = ["train", "pretrain", "--recipe", "recipe.yaml", "--output", "out", *words]
-    assert run(options) == 2
-    assert message in capsys.readouterr().err
-    assert not Path("out").exists()
-
-
-def test_a_version_published_from_python_has_its_metrics_and_source(
-    folder_bucket: Store, tmp_path: Path, capsys: Capture
-) -> None:
-    model_folder = make_folder(tmp_path / "made")
-    (tmp_path / "metrics.json").write_text('{"wql": 0.031}')
-    flags = ["--bucket", folder_bucket.address.url]
-    words = ["models", "publish", str(model_folder), "--name", "m", *flags, "--json"]
-    facts = ["--metrics", str(tmp_path / "metrics.json"), "--source", "distilled by hand in May"]
-    assert run([*words, "--model_version", "v1", *facts]) == 0
-    output = json.loads(capsys.readouterr().out)
-    assert output["metrics"] == {"wql": 0.031}
-    assert output["source"] == {"kind": "note", "note": "distilled by hand in May"}
-    inline = ["--source", '{"kind": "folder", "path": "x"}', "--metrics", "good on weekends"]
-    assert run([*words, "--model_version", "v2", *inline]) == 0
-    output = json.loads(capsys.readouterr().out)
-    assert output["metrics"] == {"note": "good on weekends"}
-    assert output["source"] == {"kind": "folder", "path": "x"}
-    assert run(["models", "show", "m/v1", *flags]) == 0
-    assert "distilled by hand in May" in capsys.readouterr().out
-    for wrong in ("{wql: 3}", "none.json"):
-        assert run([*words, "--model_version", "v3", "--metrics", wrong]) == 2
-        assert "metrics: " in capsys.readouterr().err
-    assert len(ModelManager(bucket=folder_bucket.address.url).list_models()[0].versions) == 2

@@ -18,7 +18,7 @@ from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import Store
 
 LEVELS = (0.1, 0.5, 0.9)
-SCHEMA = losses_schema(pa.string(), pa.timestamp("us"), LEVELS, {})
+SCHEMA = losses_schema([pa.field("item_id", pa.string())], pa.timestamp("us"), LEVELS, {})
 
 
 @pytest.fixture

@@ -67,9 +67,9 @@ def bars_of(rows: dict[str, int], seed: int = 0, *, missing: float = 0.03) -> pa
 
 def setting_of(table: pa.Table, recipe: Recipe = EVERYTHING) -> Setting:
     """The setting of a table, with the items that the recipe compares with."""
-    bare = Setting("timestamp", "symbol")
+    bare = Setting("timestamp", ("symbol",))
     assets = {}
     for item, columns in recipe.assets.items():
         own = table.filter(pa.compute.equal(table["symbol"], item))
         assets[item] = asset_of(own, bare, columns)
-    return Setting("timestamp", "symbol", None, assets)
+    return Setting("timestamp", ("symbol",), None, assets)

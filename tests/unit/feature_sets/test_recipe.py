@@ -110,7 +110,7 @@ def test_features_may_be_computed_from_features_that_are_not_published() -> None
         }
     )
     table = bars_of({"a": 9}, missing=0)
-    features = compute_features(table, recipe, Setting("timestamp", "symbol"))
+    features = compute_features(table, recipe, Setting("timestamp", ("symbol",)))
     close = table["close"].to_numpy()
     assert features.column_names == ["symbol", "timestamp", "stretch"]
     assert features["stretch"].to_pylist()[:2] == [None, None]
@@ -146,8 +146,8 @@ def test_windows_in_days_need_the_rows_of_a_day() -> None:
     recipe = get_recipe("price_volatility")
     table = bars_of({"a": 200}, missing=0)
     with pytest.raises(ConfigError, match="a window of 30d needs bars_per_day"):
-        compute_features(table, recipe, Setting("timestamp", "symbol"))
-    features = compute_features(table, recipe, Setting("timestamp", "symbol", bars_per_day=2))
+        compute_features(table, recipe, Setting("timestamp", ("symbol",)))
+    features = compute_features(table, recipe, Setting("timestamp", ("symbol",), bars_per_day=2))
     assert features["volatility_30d"].null_count == 60
     assert features["volatility_60d"].null_count == 120
 
@@ -176,7 +176,10 @@ def test_a_label_is_the_target_ahead_and_never_beyond_the_training_part() -> Non
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (pa.table({"timestamp": [1, None], "close": [1.0, 2.0]}), "1 rows have no 'timestamp'"),
+        (
+            pa.table({"timestamp": [1, None], "close": [1.0, 2.0]}),
+            "'timestamp' is missing in 1 row",
+        ),
         (pa.table({"timestamp": ["a"], "close": [1.0]}), "holds no times"),
         (pa.table({"timestamp": [1], "close": ["a"]}), "holds no numbers"),
         (pa.table({"timestamp": [1]}), "there is no column 'close'"),
@@ -212,7 +215,7 @@ def test_rows_of_several_items_without_an_item_column_are_refused() -> None:
     )
     with pytest.raises(SchemaError, match="4 of 8 rows repeat a 'timestamp'"):
         compute_features(table, recipe, Setting("timestamp"))
-    named = compute_features(table, recipe, Setting("timestamp", "ticker"))
+    named = compute_features(table, recipe, Setting("timestamp", ("ticker",)))
     assert named.column("x_lag_1").null_count == 2
 
 

@@ -16,6 +16,7 @@ from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.chronos.forecaster import ChronosForecaster, load_chronos
 from gigacast.forecasters.chronos.reference import reference_groups
 from gigacast.forecasters.encoding import encode_categories
+from gigacast.forecasters.forecaster import ModelFiles
 from gigacast.forecasters.options import ForecastOptions
 from gigacast.series.source import ColumnNames
 from tests.support.companions import COLUMNS, panel, read
@@ -33,9 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def forecaster(folder: Path) -> ChronosForecaster:
-    return load_chronos(
-        folder, name="c2", version="1", digest="d", device="cpu", precision="float32"
-    )
+    return load_chronos(ModelFiles(folder, "c2", "1", "d", "cpu", "float32"))
 
 
 def quantiles(

@@ -94,14 +94,13 @@ def test_extrapolation_recovers_the_tails_of_a_normal_distribution():
     normal = np.array([[3 + 2 * normal_score(level) for level in plan.model_levels]], np.float32)
     expected = [3 + 2 * normal_score(level) for level in requested]
     assert plan.finish(normal)[0] == pytest.approx(expected, abs=1e-4)
-    assert plan.extrapolated == (0.01, 0.975)
+    assert extrapolated_levels(plan.requested, plan.trained) == (0.01, 0.975)
 
 
 def test_levels_within_the_trained_range_are_computed_from_no_further_level():
     plan = plan_levels((0.15, 0.5), TENTHS, extrapolate=True)
     assert plan.base == (0.15, 0.5)
     assert plan.model_levels == TENTHS
-    assert plan.extrapolated == ()
 
 
 def test_crossing_quantiles_give_the_same_median_whatever_else_is_requested():

@@ -4,93 +4,15 @@ The oracle of the protocol: whatever happened, a partition that the plan calls d
 that holds the forecast of the input that is there now.
 """
 
-import itertools
-from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
-from gigacast.core.partition.spec import Spec
-from gigacast.core.partition.task import Task
 from gigacast.core.time.month import IntRange, MonthFilter
-from gigacast.lake.layout import receipt_key
 from gigacast.lake.plan.discovery import Selection
-from gigacast.lake.plan.planner import DoneEntry, Plan, PlanRequest, make_plan
-from gigacast.lake.plan.receipt import Receipt, write_receipt
 from gigacast.storage.memory import MemoryStore
-from gigacast.storage.store import Store
-from tests.support.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
-
-SPEC = Spec(model="model", version="v1", levels=(0.1, 0.5, 0.9), fields={"digest": "d"})
-REQUEST = PlanRequest(spec=SPEC, horizon=7, model_horizon=64)
-PART = "2024/01/part-00000.parquet"
-names = (f"planner-{n}" for n in itertools.count())
-
-
-@pytest.fixture
-def store() -> MemoryStore:
-    return MemoryStore(next(names))
-
-
-def plan_of(store: Store, request: PlanRequest = REQUEST) -> Plan:
-    return make_plan(store, store, request)
-
-
-def done_of(store: Store, request: PlanRequest = REQUEST) -> list[DoneEntry]:
-    done_entries: list[DoneEntry] = []
-    make_plan(store, store, request, on_done=done_entries.append)
-    return done_entries
-
-
-def forecast_of(content: bytes) -> bytes:
-    return b"forecast of " + content
-
-
-def read_inputs(store: Store, task: Task) -> bytes:
-    return b"".join(store.get(i.key, if_match=i.etag) for i in task.inputs)
-
-
-def finish(store: Store, task: Task, content: bytes) -> None:
-    etag = store.put(task.output_key, forecast_of(content))
-    write_receipt(store, task, receipt_of(task), etag)
-
-
-def do(store: Store, task: Task) -> None:
-    """A worker of the fewest lines: read, write, receipt, clean up."""
-    finish(store, task, read_inputs(store, task))
-
-
-def receipt_of(task: Task) -> Receipt:
-    return Receipt(
-        job="forecast",
-        partition=task.partition,
-        run_id="run",
-        finished_at="2024-01-01T00:00:00+00:00",
-        inputs=[],
-        output={},
-        rows=0,
-        series=0,
-        seconds={},
-        reasons={},
-        model="model",
-        version="v1",
-        digest="d",
-        spec=task.spec,
-        horizon=task.horizon,
-    )
-
-
-def assert_never_a_wrong_done(store: Store, request: PlanRequest = REQUEST) -> None:
-    for entry in done_of(store, request):
-        assert store.get(entry.output.key) == forecast_of(read_inputs(store, entry.task))
-
-
-def converge(store: Store, request: PlanRequest = REQUEST) -> None:
-    for task in plan_of(store, request).tasks:
-        do(store, task)
-    assert plan_of(store, request).tasks == []
-    assert_never_a_wrong_done(store, request)
-
+from tests.support.faulty_store import FaultyStore
+from tests.unit.lake.plans import PART, REQUEST, SPEC, converge, do, plan_of, read_inputs
 
 # -- planning --------------------------------------------------------------------------------------
 
@@ -306,129 +228,7 @@ def test_partitioned_by_month_all_parts_are_one_partition(store: MemoryStore) ->
     assert [t.partition for t in plan_of(store, request).tasks] == ["2014/03/month"]
 
 
-# -- the protocol ----------------------------------------------------------------------------------
-
-CRASHES = [Fault(WRITES, nth=nth, when=when) for nth in range(1, 5) for when in ("before", "after")]
-
-
-@pytest.mark.parametrize("fault", CRASHES, ids=lambda f: f"{f.when}-write-{f.nth}")
-@pytest.mark.parametrize("before", ["never done", "done", "done, then changed"])
-def test_a_crash_between_two_steps_costs_a_recomputation_at_most(
-    store: MemoryStore, fault: Fault, before: str
-) -> None:
-    store.put(PART, b"one")
-    if before != "never done":
-        do(store, plan_of(store).tasks[0])
-    if before == "done, then changed":
-        store.put(PART, b"two")
-    request = replace(REQUEST, overwrite=before == "done")
-    (task,) = plan_of(store, request).tasks
-    crashing = FaultyStore(store, [fault])
-    with suppress(SimulatedCrash):
-        do(crashing, task)
-    assert_never_a_wrong_done(store)
-    converge(store)
-
-
-def test_a_crash_after_the_receipt_leaves_the_partition_done(store: MemoryStore) -> None:
-    store.put(PART, b"one")
-    do(store, plan_of(store).tasks[0])
-    store.put(PART, b"two")
-    (task,) = plan_of(store).tasks
-    with pytest.raises(SimulatedCrash):
-        do(FaultyStore(store, [Fault(("delete",))]), task)
-    plan = plan_of(store)
-    assert plan.tasks == []
-    assert len(plan.stale_receipts) == 1
-
-
-def test_an_input_that_changed_and_changed_back_is_forecast_again(store: MemoryStore) -> None:
-    store.put(PART, b"one")
-    do(store, plan_of(store).tasks[0])
-    store.put(PART, b"two")
-    do(store, plan_of(store).tasks[0])
-    store.put(PART, b"one")
-    assert_never_a_wrong_done(store)
-    converge(store)
-
-
-def test_a_slow_worker_that_overwrites_a_newer_output_leaves_it_pending(store: MemoryStore) -> None:
-    store.put(PART, b"one")
-    (slow,) = plan_of(store).tasks
-    content = read_inputs(store, slow)  # reads, then sleeps
-    store.put(PART, b"two")
-    do(store, plan_of(store).tasks[0])
-    finish(store, slow, content)  # wakes up and writes what is out of date
-    assert len(plan_of(store).tasks) == 1
-    assert_never_a_wrong_done(store)
-    converge(store)
-
-
-def test_a_slow_worker_killed_before_its_receipt_leaves_it_pending(store: MemoryStore) -> None:
-    store.put(PART, b"one")
-    (slow,) = plan_of(store).tasks
-    store.put(PART, b"two")
-    do(store, plan_of(store).tasks[0])
-    store.put(slow.output_key, forecast_of(b"one"))
-    assert len(plan_of(store).tasks) == 1
-    converge(store)
-
-
 STEPS = ("put output", "put receipt")
-
-
-@pytest.mark.parametrize("order", sorted(set(itertools.permutations("aabb"))), ids="".join)
-@pytest.mark.parametrize("changed_between", [False, True])
-def test_two_racing_workers_both_finish_and_one_receipt_decides(
-    store: MemoryStore, order: tuple[str, ...], changed_between: bool
-) -> None:
-    store.put(PART, b"one")
-    tasks = {"a": plan_of(store).tasks[0]}
-    contents = {"a": b"one"}
-    if changed_between:
-        store.put(PART, b"two")
-    tasks["b"], contents["b"] = plan_of(store).tasks[0], store.get(PART)
-    etags: dict[str, str] = {}
-    for worker in order:
-        task = tasks[worker]
-        if worker not in etags:
-            etags[worker] = store.put(task.output_key, forecast_of(contents[worker]))
-        else:
-            write_receipt(store, task, receipt_of(task), etags[worker])
-    assert_never_a_wrong_done(store)
-    converge(store)
-
-
-def test_racing_on_equal_bytes_ends_with_the_partition_done(store: MemoryStore) -> None:
-    """As on S3, where equal bytes have equal ETags."""
-    store.put(PART, b"one")
-    (task,) = plan_of(store).tasks
-    etag = store.put(task.output_key, b"same")
-    store.put(receipt_key(task.output_key, task.input_id, etag), b"{}")
-    store.put(receipt_key(task.output_key, task.input_id, etag), b"{}")
-    assert plan_of(store).tasks == []
-
-
-def test_an_overwrite_killed_half_way_is_never_a_wrong_done(store: MemoryStore) -> None:
-    for part in range(4):
-        store.put(f"2024/01/part-{part}.parquet", b"%d" % part)
-    converge(store)
-    tasks = plan_of(store, replace(REQUEST, overwrite=True)).tasks
-    crashing = FaultyStore(store, [Fault(("put",), nth=4)])
-    with suppress(SimulatedCrash):
-        for task in tasks:
-            do(crashing, task)
-    assert crashing.counts["put"] == 4
-    assert_never_a_wrong_done(store)
-    converge(store)
-
-
-def test_one_receipt_per_partition_remains(store: MemoryStore) -> None:
-    for content in (b"one", b"two", b"three"):
-        store.put(PART, content)
-        converge(store)
-    receipts = [entry for page in store.list("timings/") for entry in page]
-    assert len(receipts) == 1
 
 
 def test_planning_only_lists_and_reads_no_object(store: MemoryStore) -> None:

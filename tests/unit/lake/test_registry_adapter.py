@@ -8,7 +8,7 @@ from gigacast.errors import ModelIntegrityError, ModelNotFoundError
 from gigacast.lake.model.file import digest_folder
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import resolve_model
-from gigacast.models.publish import Publication, publish_folder
+from gigacast.models.publish import ModelDescription, publish_folder
 from gigacast.storage.memory import MemoryStore
 from tests.support.model_folders import author, make_adapter, make_folder, publish
 
@@ -19,7 +19,7 @@ def store(request: pytest.FixtureRequest) -> MemoryStore:
 
 
 def publish_adapter(store: MemoryStore, folder: Path, base: str | None = None) -> str:
-    expected = Publication("lora", "v1", base=base)
+    expected = ModelDescription("lora", "v1", base=base)
     return publish_folder(Registry(store), folder, expected, author()).manifest.digest
 
 

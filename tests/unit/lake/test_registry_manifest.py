@@ -132,7 +132,7 @@ def test_a_configuration_that_names_code_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
-        (lambda content: content[:-3], "3 bytes are missing"),
+        (lambda content: content[:-3], "3 bytes too few"),
         (lambda content: content + b"xx", "2 bytes too many"),
         (lambda content: content[:5], "not a safetensors file"),
         (lambda content: b"\xff" * 64, "not a safetensors file"),

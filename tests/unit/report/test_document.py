@@ -1,7 +1,4 @@
-"""Documents refuse what does not fit together, and turn into plain values."""
-
-import json
-from math import nan
+"""Documents refuse what does not fit together."""
 
 import pytest
 
@@ -16,10 +13,8 @@ from gigacast.report.document import (
     Items,
     KeyValues,
     Kind,
-    Paragraph,
     Table,
     Tone,
-    to_dict,
 )
 
 
@@ -52,26 +47,14 @@ def test_numbers_stand_on_the_right_unless_a_column_says_otherwise() -> None:
     assert Column("", Kind.TEXT, align="right").side == "right"
 
 
-def test_a_document_is_plain_values() -> None:
-    document = Document(
-        (
-            Heading("Results"),
-            Paragraph("as expected", Tone.GOOD),
-            KeyValues((Fact("rows", 3, Kind.COUNT),)),
-            Items.of(["a"]),
-            Table((Column("WQL", Kind.NUMBER),), ((nan,), (0.5,))),
-            Figure("f", ("1", "2"), (Curve("m", "forecast", (nan, 2.0)),), border=1),
-        ),
-        title="Run",
-    )
-    content = to_dict(document)
-    assert json.loads(json.dumps(content, allow_nan=False)) == content
-    assert [block["type"] for block in content["blocks"]] == [
-        *("heading", "paragraph", "keyvalues", "items", "table", "figure")
-    ]
-    assert content["blocks"][4]["rows"] == [[None], [0.5]]
-    assert content["blocks"][4]["columns"][0]["kind"] == "number"
-    assert content["blocks"][5]["curves"][0]["values"] == [None, 2.0]
+def test_a_figure_needs_a_place_for_every_label() -> None:
+    with pytest.raises(ValueError, match="1 places for 2 labels"):
+        Figure("", ("1", "2"), (), places=(0.0,))
+
+
+def test_a_document_gives_its_figures_to_those_who_draw_them() -> None:
+    first, second = (Figure(title, ("1",), ()) for title in "ab")
+    assert Document((first, Heading("between"), second)).figures == (first, second)
 
 
 def test_lists_without_entries_are_no_content() -> None:

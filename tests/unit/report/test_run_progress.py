@@ -29,6 +29,20 @@ def test_the_line_counts_objects_that_are_not_partitions() -> None:
     ]
 
 
+def test_a_run_of_several_models_names_the_model_of_each_plan(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan = Plan(months={Month(2024, 1): MonthCounts(done=1)})
+    with RunProgress(quiet=False, verb="backtest") as progress:
+        for model in ("tiny/v1.0", "seasonal-naive"):
+            progress.of_model(model)
+            progress.planned("run", plan, 0)
+    assert capsys.readouterr().err.splitlines() == [
+        "tiny/v1.0: 1 partition: 1 done, 0 to backtest",
+        "seasonal-naive: 1 partition: 1 done, 0 to backtest",
+    ]
+
+
 def test_a_quiet_run_prints_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     with RunProgress(quiet=True) as progress:
         progress.generated(2)

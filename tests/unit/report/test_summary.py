@@ -6,7 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from gigacast.report.summary import FailedPartition, RunSummary, summary_document
+from gigacast.report.markdown import render_markdown
+from gigacast.report.summary import (
+    FailedPartition,
+    RunSummary,
+    equal_failures,
+    summary_document,
+)
 from gigacast.report.terminal import render_terminal, show
 
 KEY = "2014/03/EURUSD_1min_h15_2014_03_769b531dbb2ff3cb.parquet"
@@ -97,3 +103,44 @@ def test_the_summary_is_json() -> None:
     assert payload["series_per_second"] == 11627.907
     assert payload["partitions"]["done"] == 38
     assert payload["failures"][0]["partition"] == KEY
+
+
+def failures(count: int, message: str) -> tuple[FailedPartition, ...]:
+    names = [f"2024/{n:02d}/part-{n}" for n in range(1, count + 1)]
+    return tuple(
+        FailedPartition(name, "SchemaError", message.format(name), f"see {name}") for name in names
+    )
+
+
+def test_equal_failures_are_shown_once_with_their_count() -> None:
+    many = failures(70, "{}.parquet: there is no column 'x'")
+    other = FailedPartition("2025/01/part-0", "WorkerLostError", "killed by SIGKILL")
+    summary = RunSummary("r", "failed", 1.0, failures=(many[0], other, *many[1:]))
+    assert summary_text(summary).splitlines()[2:] == [
+        "Failed",
+        "  2024/01/part-1 and 69 more, equally",
+        "      SchemaError: 2024/01/part-1.parquet: there is no column 'x'",
+        "      hint: see 2024/01/part-1",
+        "  2025/01/part-0",
+        "      WorkerLostError: killed by SIGKILL",
+    ]
+    assert render_markdown(summary_document(summary)).count("there is no column") == 1
+    assert len(summary.to_json()["failures"]) == 71
+
+
+def test_failures_that_say_different_things_stay_apart() -> None:
+    first, second = failures(2, "{}.parquet: 3 rows")
+    second = replace(second, message=second.message.replace("3", "4"))
+    assert [len(group) for group in equal_failures([first, second])] == [1, 1]
+    # The name of another partition is part of the reason.
+    longer = replace(first, partition="2024/01/part-10")
+    assert len(equal_failures([first, longer])) == 2
+
+
+def test_the_keys_of_symbols_are_their_partitions_names() -> None:
+    names = ["2014/03/EURUSD_1min_h15", "2014/04/GBPUSD_1min_h15"]
+    made = [
+        FailedPartition(name, "SchemaError", f"{name}_2014_03_769b531dbb2ff3cb.parquet: bad")
+        for name in names
+    ]
+    assert len(equal_failures(made)) == 1

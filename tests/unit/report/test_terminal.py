@@ -25,6 +25,7 @@ from gigacast.report.document import (
 from gigacast.report.layout import shorten, text_width
 from gigacast.report.quantity import text_of
 from gigacast.report.terminal import Look, is_rich, printable, render_terminal, say, show
+from tests.support.rendering import check_table, left_out
 
 KEY = (
     "forecasts/bolt/1.0.0/h15-q9-3fa9c2d1/2014/03/EURUSD_1min_h15_2014_03_769b531dbb2ff3cb.parquet"
@@ -249,34 +250,13 @@ def tables(draw_: st.DrawFn) -> Table:
     return Table(tuple(columns), tuple(draw_(st.lists(row, max_size=4))))
 
 
-def left_out(table: Table, text: str) -> list[Column]:
-    """Return the columns that a rendering names as left out."""
-    _, mark, hidden_names = " ".join(text.split()).rpartition("not shown: ")
-    names = hidden_names.partition(";")[0].split(", ")
-    return [column for column in table.columns if mark and column.name in names]
-
-
 @pytest.mark.parametrize("width", WIDTHS)
 @settings(max_examples=50)
 @given(table=tables())
-def test_no_line_of_a_table_is_longer_than_the_terminal(width: int, table: Table) -> None:
-    assert all(text_width(line) <= width for line in draw(table, width=width))
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-@settings(max_examples=50)
-@given(table=tables())
-def test_no_number_and_no_word_of_a_header_is_broken(width: int, table: Table) -> None:
-    text = "\n".join(draw(table, width=width))
-    shown, hidden = {*text.split()}, left_out(table, text)
-    for i, column in enumerate(table.columns):
-        cells = [text_of(row[i], column.kind) for row in table.rows]
-        # Blocks, which have no rule, leave out the name of an empty value.
-        has_name = "─" in text or any(not cell.isspace() and cell for cell in cells)
-        if column not in hidden and has_name:
-            assert {*column.name.split()} <= shown
-        if column not in hidden and not column.kind.is_text:
-            assert {word for cell in cells for word in cell.split()} <= shown
+def test_no_line_of_a_table_is_too_long_and_no_number_or_word_of_a_header_is_broken(
+    width: int, table: Table
+) -> None:
+    check_table(table, width)
 
 
 @pytest.mark.parametrize("width", WIDTHS)

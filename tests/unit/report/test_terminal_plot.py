@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gigacast.report.document import Document
+from gigacast.backtesting.leaderboard.result import calibration_figure
+from gigacast.report.document import Document, Figure
 from gigacast.report.plot.panel import ForecastPanel
 from gigacast.report.plot.terminal import ASCII, UNICODE, draw_figure
 from gigacast.report.terminal import render_terminal
@@ -15,8 +16,8 @@ DAYS = np.datetime64("2014-03-01") + np.arange(20)
 SPREAD = np.outer([1, 1, 1.5, 1.5, 2, 2], [-1, -0.5, 0, 0.5, 1])
 
 
-def terminal_plot(panel: ForecastPanel, context_steps: int | None = None, **options: Any) -> str:
-    return draw_figure(panel.last(context_steps).to_figure(), **options)
+def terminal_plot(panel: ForecastPanel, **options: Any) -> str:
+    return draw_figure(panel.to_figure(), **options)
 
 
 def panel(**changes: Any) -> ForecastPanel:
@@ -34,6 +35,10 @@ def panel(**changes: Any) -> ForecastPanel:
 
 def bare(**changes: Any) -> ForecastPanel:
     return panel(levels=(), quantiles=None, **changes)
+
+
+def names_of(figure: Figure, role: str) -> list[str]:
+    return [curve.name for curve in figure.of_role(role)]
 
 
 def test_a_forecast_is_drawn_in_braille() -> None:
@@ -56,7 +61,7 @@ EURUSD
 
 def test_a_forecast_with_actuals_is_drawn_in_ascii() -> None:
     panel_data = panel(actuals=np.array([1, 0, 2, np.nan, 3.5, 1]))
-    assert terminal_plot(panel_data, width=44, height=12, palette=ASCII) == (
+    assert terminal_plot(panel_data, width=44, height=13, palette=ASCII) == (
         """\
 EURUSD
 5 +                            |      ...
@@ -69,7 +74,8 @@ EURUSD
   |                            |  .
   +-+-------------------------------------+-
     2014-03-01                  2014-03-20
-   ** context   ## median   .. 80%   :: 40%   oo actual"""
+   ** context   ## median   .. 80%   :: 40%
+   oo actual"""
     )
 
 
@@ -82,14 +88,15 @@ def test_a_gap_is_drawn_as_a_gap() -> None:
 
 def test_a_constant_series_is_a_line_in_the_middle_with_colours() -> None:
     flat = bare(context=np.full(14, 7.0), median=np.full(6, 7.0))
-    assert terminal_plot(flat, width=20, height=7, color=True) == (
+    assert terminal_plot(flat, width=20, height=8, color=True) == (
         "EURUSD\n"
         "7.5 ┤          \x1b[0;2m┊\x1b[0m\n"
         "7.0 ┤⠤⠤⠤⠤⠤⠤⠤⠤⠤⠤\x1b[0;1;36m⣤⣤⣤⣤⣤\x1b[0m\n"
         "6.5 ┤          \x1b[0;2m┊\x1b[0m\n"
         "    └┬──────────────\n"
         "     2014-03-01\n"
-        "   ⠒⠒ context   \x1b[0;1;36m⠶⠶\x1b[0m median"
+        "   ⠒⠒ context\n"
+        "   \x1b[0;1;36m⠶⠶\x1b[0m median"
     )
 
 
@@ -142,8 +149,8 @@ def test_times_are_as_precise_as_they_need_to_be() -> None:
 @pytest.mark.parametrize(("width", "height"), [(20, 6), (80, 16), (200, 60)])
 def test_a_plot_keeps_the_requested_width_and_height(palette: Any, width: int, height: int) -> None:
     lines = terminal_plot(panel(), width=width, height=height, palette=palette).splitlines()
-    assert max(map(len, lines[:-1])) <= width
-    assert len(lines) <= max(height, 7)
+    assert max(map(len, lines)) <= width
+    assert len(lines) <= max(height, 9)
 
 
 def test_a_title_cannot_move_the_cursor() -> None:
@@ -158,5 +165,50 @@ def test_a_panel_of_the_wrong_shape_is_refused_by_name() -> None:
 
 def test_bands_are_pairs_of_levels_around_the_median_the_widest_first() -> None:
     uneven = panel(levels=(0.1, 0.2, 0.5, 0.8, 0.95))
-    assert [band.label for band in uneven.bands()] == ["60%"]
-    assert [band.label for band in panel().bands()] == ["80%", "40%"]
+    assert names_of(uneven.to_figure(), "band") == ["60%"]
+    assert names_of(panel().to_figure(), "band") == ["80%", "40%"]
+
+
+CALIBRATION = calibration_figure(
+    (0.1, 0.5, 0.9), {"seasonal-naive": (0.2, 0.5, 0.8), "bolt": (0.1, 0.45, 0.9)}
+)
+
+
+def test_a_calibration_is_drawn_against_the_diagonal() -> None:
+    assert draw_figure(CALIBRATION, width=80, height=12) == (
+        """\
+Share of actuals at or below the quantile
+1 ┤                                       ⢀■⠤⠒⠊⠉
+  │                                  ⢀⣀⠤⠒⠊⠁●
+  │                            ⣀⢀⡠⠤⠒⠊⠁⠊⠉⠁
+  │                      ⢀⣀⢀⡠⠤⠒⠉⠁
+  │               ⣀⣀⠤⠤⣀⡠⠤■⠉⠁
+  │       ⢀⣀⡠⠤⠒⣀⣀⠤⠔⠒⠉⠉
+  │    ●⢀⣀⠤⠤⠒⠊⠉
+0 ┤⡤⠤⠒⠒■⠁
+  └┬───────────────────────────────────────────┬
+   0              quantile level              1
+   ⠒⠒ calibrated   ●● seasonal-naive   ■■ bolt"""
+    )
+    assert draw_figure(CALIBRATION, width=40, height=12, palette=ASCII) == (
+        """\
+Share of actuals at or below the quantile
+1 +                                xx...
+  |                           xxxxxoo
+  |                     .oxxxxoo
+  |               ooxxxxxx
+  |        ooxxxxxxx
+  |   oxxxxxx
+0 +...x
+  ++-----------------------------------+
+   0          quantile level          1
+   .. calibrated   oo seasonal-naive
+   xx bolt"""
+    )
+
+
+def test_the_last_names_of_a_long_legend_stand_on_further_lines() -> None:
+    many = calibration_figure((0.5,), {f"model-{n}": (0.4,) for n in range(12)})
+    lines = draw_figure(many, width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert " ".join(lines).count("model-") == 12

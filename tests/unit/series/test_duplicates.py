@@ -71,7 +71,7 @@ def test_merged_items_are_refused_with_the_column_that_distinguishes_them():
     with pytest.raises(SchemaError, match="the column 'store' tells them apart") as caught:
         read(table)
     assert "such as 'product'" in caught.value.message
-    assert "--item_column store" in caught.value.hint
+    assert "--item_columns item_id,store" in caught.value.hint
     assert "--duplicates mean, sum, last or first" in caught.value.hint
 
 
@@ -160,3 +160,33 @@ def test_counts_and_policies_equal_those_of_pandas_over_any_border(frame, data):
             values = batch.values[batch.offsets[n] : batch.offsets[n + 1]]
             np.testing.assert_array_equal(values, regular.loc[regular.first_valid_index() :]
                                           if regular.notna().any() else [])  # fmt: skip
+
+
+@pytest.mark.parametrize("order", ["contiguous", "mixed"])
+@pytest.mark.parametrize("policy", [None, "error"])
+def test_merged_items_that_do_not_fit_the_memory_are_refused_before_the_end(order, policy):
+    # Ten thousand items of eight days, which their id says are one: no row is too old to matter.
+    items, count = 10_000, 8
+    dates = np.tile(days("2024-01-01", count), items)
+    table = panel(product=(dates, range(items * count)), other=(days("2024-01-01", 1), [1.0]))
+    if order == "mixed":
+        head = table.slice(table.num_rows - 1)
+        table = pa.concat_tables([table.slice(0, 1), head, table.slice(1)])
+    limits = {"memory_limit_bytes": 1 << 19, "batch_rows": 4096}
+    reader = reader_of(table, duplicates=policy, **limits)
+    with pytest.raises(SchemaError, match="have the series"):
+        list(reader)
+    assert reader.stats.compared < table.num_rows / 2
+    # A policy that says what becomes of the rows reads them all.
+    (batch,) = reader_of(table, duplicates="last", **limits)
+    assert len(batch) == 2
+
+
+def test_one_long_series_with_few_conflicts_is_read_whatever_the_memory():
+    count = 40_000
+    dates = days("1901-01-01", count).repeat([1, 2, *[1] * (count - 2)])
+    table = panel(a=(dates, range(count + 1)))
+    reader = reader_of(table, context_length=count, memory_limit_bytes=1 << 18, batch_rows=1024)
+    (batch,) = reader
+    assert len(batch.values) == count
+    assert reader.stats.conflicts == 1

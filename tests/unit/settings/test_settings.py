@@ -263,7 +263,7 @@ def test_the_command_line_warns_on_stderr_in_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem", "hint"),
     [
-        ({"memory_limit": "2"}, "2 bytes are too few", None),
+        ({"memory_limit": "2"}, "2 bytes is too little", None),
         ({"n_jobs": "many"}, "run.n_jobs", None),
         ({"model_version": 3}, r"model\.version \(--model_version\)", None),
         ({"horizn": 3}, "horizn: no such argument", "did you mean horizon?"),

@@ -16,18 +16,25 @@ import pyarrow as pa
 from gigacast.backtesting.evaluation.join import Forecasts, Rows, select_actuals
 from gigacast.backtesting.partition import HISTORY, seasons_of
 from gigacast.core.column import to_arrow
-from gigacast.core.partition.name import PartitionName, month_prefixes
+from gigacast.core.partition.name import (
+    WHOLE_MONTH,
+    PartitionName,
+    month_place,
+    month_prefixes,
+    year_of_folder,
+)
 from gigacast.core.time.bins import Bins
 from gigacast.core.time.month import Month
 from gigacast.errors import SchemaError
 from gigacast.forecasters.metric import seasonal_error
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.lake.plan.discovery import Discoverer, Partition
-from gigacast.series.duplicates import conflict_limit
+from gigacast.lake.plan.months import find_years
+from gigacast.series.duplicates import cause_of, conflict_limit, remedy_of
 from gigacast.series.reader import read_series
-from gigacast.series.source import ReadOptions, SeriesSource
+from gigacast.series.source import ConflictSample, ReadOptions, SeriesSource
 from gigacast.storage.parquet.read import open_object
-from gigacast.storage.store import Store
+from gigacast.storage.store import ObjectMeta, Store
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,11 +54,23 @@ class Actuals:
         self._inputs = inputs
         # Many forecasts have actuals in the same months: each month is listed once.
         self._in_month = cache(self._discover)
+        self._year_folders = cache(lambda: sorted(find_years(inputs).years))
 
-    def find(self, forecasts: Forecasts, month: Month, series_name: str) -> tuple[pa.Table, int]:
+    def find(
+        self, forecasts: Forecasts, month: Month, lineage: str, items: tuple[str, ...] = ()
+    ) -> tuple[pa.Table, int]:
         """Return the actuals of the forecasts of a partition, and the number of conflicting rows.
 
         Memory holds only rows of the items and times of the forecasts, however much is read.
+
+        Parameters
+        ----------
+        forecasts : Forecasts
+        month : Month
+        lineage : str
+            Name of the partition without its month, see `PartitionName.lineage`.
+        items : tuple of str
+            Columns of items of the forecasts, in place of a single column; none by default.
 
         Raises
         ------
@@ -61,21 +80,44 @@ class Actuals:
         bounds = forecasts.bounds
         if method.aggregation is not None and method.frequency is not None:
             bounds = _bin_bounds(bounds, Bins(method.frequency))
-        partitions = self._partitions(_months(bounds, month), series_name)
-        rows = (part for group in self._groups(partitions) for part in self._rows(group))
+        partitions = self._partitions(_months(bounds, month), lineage)
+        rows = (part for group in self._groups(partitions) for part in self._rows(group, items))
         selected = select_actuals(rows, forecasts, method.duplicates)
         limit = conflict_limit(method.duplicates, method.duplicate_share)
         if selected.conflicts > limit * selected.compared:
+            apart, ids = self._apart(partitions, selected.sample, items)
+            verb = "has" if selected.conflicts == 1 else "have"
             raise SchemaError(
-                f"{month}/{series_name}: {selected.conflicts:,} of {selected.compared:,} actuals "
-                "have the series and the time of another row, and other values",
-                hint="name the column of item ids by --item_column, or choose a policy for them: "
+                f"{month}/{lineage}: {selected.conflicts:,} of {selected.compared:,} actuals "
+                f"{verb} the series and the time of another row, and other values{cause_of(apart)}",
+                hint=f"{remedy_of(apart, ids)}, or choose a policy for them: "
                 "--duplicates mean, sum, last or first",
             )
         return selected.table, selected.conflicts
 
-    def scales(self, month: Month, series_name: str) -> pa.Table | None:
+    def _apart(
+        self, partitions: list[Partition], sample: ConflictSample | None, items: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the columns that tell conflicting rows apart, and those of ids so far."""
+        ids: tuple[str, ...] = ()
+        for partition in partitions:
+            reader = read_series(self._sources([partition]), self._options(partition, items))
+            next(reader.rows(), None)  # the columns are known once the sources are open
+            apart, ids = reader.columns_apart(sample)
+            if apart:
+                return apart, ids
+        return (), ids
+
+    def scales(self, month: Month, lineage: str, items: tuple[str, ...] = ()) -> pa.Table | None:
         """Return the seasonal error of each series of a partition as it is now.
+
+        Parameters
+        ----------
+        month : Month
+        lineage : str
+            Name of the partition without its month, see `PartitionName.lineage`.
+        items : tuple of str
+            Columns of items of the forecasts, in place of a single column; none by default.
 
         Returns
         -------
@@ -86,10 +128,12 @@ class Actuals:
         ------
         DataError, StorageError
         """
-        own = [p for p in self._in_month(month) if p.name.series_name == series_name]
+        own = [p for p in self._in_month(month) if p.name.lineage == lineage]
+        if not own and _is_whole_month(lineage):
+            own = self._parts_of([*self._in_month(month)], lineage)
         tables = []
         for partition in own:
-            for batch in read_series(self._sources([partition]), self._options(partition)):
+            for batch in read_series(self._sources([partition]), self._options(partition, items)):
                 scale = seasonal_error(batch.values, batch.offsets, seasons_of(batch))
                 columns = {"item": batch.item_ids, "target": batch.target_names}
                 tables.append(pa.table({**columns, "scale": to_arrow(scale)}))
@@ -102,13 +146,16 @@ class Actuals:
         # A bin may have rows in several months, and in parts of any name.
         return [partitions] if partitions else []
 
-    def _rows(self, group: list[Partition]) -> Iterator[tuple[Rows, tuple[str, ...]]]:
-        for part, targets in read_series(self._sources(group), self._options(group[0])).rows():
+    def _rows(
+        self, group: list[Partition], items: tuple[str, ...]
+    ) -> Iterator[tuple[Rows, tuple[str, ...]]]:
+        options = self._options(group[0], items)
+        for part, targets in read_series(self._sources(group), options).rows():
             yield (part.item_ids, part.offsets, part.times, part.values), targets
 
-    def _partitions(self, months: list[Month], series_name: str) -> list[Partition]:
+    def _partitions(self, months: list[Month], lineage: str) -> list[Partition]:
         partitions = [partition for month in months for partition in self._in_month(month)]
-        same = [partition for partition in partitions if partition.name.series_name == series_name]
+        same = [partition for partition in partitions if partition.name.lineage == lineage]
         market = next((_market(partition.name) for partition in same), (None, None))
         if market[0] is not None:
             return [partition for partition in partitions if _market(partition.name) == market]
@@ -116,21 +163,29 @@ class Actuals:
         if any(partition.name.month == last for partition in same):
             return same
         # Later months may be divided into other parts: any of them may hold the items.
-        return [partition for partition in partitions if partition.name.symbol is None]
+        return self._parts_of(partitions, lineage)
+
+    def _parts_of(self, partitions: list[Partition], lineage: str) -> list[Partition]:
+        """Return the panel parts below the Hive levels of a partition."""
+        levels = lineage.rpartition("/")[0]
+        panels = [partition for partition in partitions if partition.name.symbol is None]
+        if _is_whole_month(lineage):  # its parts may be below further levels
+            return [p for p in panels if not levels or p.name.lineage.startswith(f"{levels}/")]
+        return [p for p in panels if p.name.lineage.rpartition("/")[0] == levels]
 
     def _discover(self, month: Month) -> tuple[Partition, ...]:
         # Folders are 2014/03 or year=2014/month=03, and a bucket may have both.
-        year = f"{month.year:04d}/"
-        prefixes = [f for y in (year, f"year={year}") for f in month_prefixes(y, month)]
+        years = [y for y in self._year_folders() if year_of_folder(y) == month.year]
+        prefixes = [f for year in years for f in month_prefixes(year, month)]
         discoverer = Discoverer(self._job.pattern, self._job.selection)
         objects = [o for p in prefixes for page in self._inputs.list(p) for o in page]
-        folders = dict.fromkeys("/".join(o.key.split("/", 2)[:2]) for o in objects)
+        by_folder: dict[str, list[ObjectMeta]] = {}
+        for entry in objects:
+            by_folder.setdefault(month_place(entry.key), []).append(entry)
         return tuple(
             partition
-            for folder in folders
-            for partition in discoverer.discover(
-                folder, [o for o in objects if o.key.startswith(f"{folder}/")]
-            ).partitions
+            for place, entries in by_folder.items()
+            for partition in discoverer.discover(place[:-1], entries).partitions
         )
 
     def _sources(self, partitions: list[Partition]) -> list[SeriesSource]:
@@ -147,14 +202,23 @@ class Actuals:
             for o in partition.inputs[partition.context :]
         ]
 
-    def _options(self, partition: Partition) -> ReadOptions:
+    def _options(self, partition: Partition, items: tuple[str, ...]) -> ReadOptions:
         name: PartitionName = partition.name
+        reading = self._job.method.reading
+        # The forecasts say how their items are named, whatever the settings of now are.
+        item_id = None if items else reading.columns.item_id
         return replace(
-            self._job.method.reading,
+            reading,
+            columns=replace(reading.columns, items=items, item_id=item_id),
             context_length=HISTORY,
             item_id=name.symbol or name.series_name,
             memory_limit_bytes=self._job.resources.memory_limit_bytes,
         )
+
+
+def _is_whole_month(lineage: str) -> bool:
+    """Check whether a partition was a whole month; the parts of now may not be taken together."""
+    return lineage.rpartition("/")[2] == WHOLE_MONTH
 
 
 def _market(name: PartitionName) -> tuple[str | None, str | None]:

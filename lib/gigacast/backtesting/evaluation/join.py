@@ -14,8 +14,10 @@ import pyarrow.compute as pc
 from gigacast.core.array import DoubleArray, FloatArray, IntArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
 from gigacast.core.series.batch import NO_TIME
+from gigacast.core.series.item_key import items_of
 from gigacast.forecasting.prediction import is_wide, level_name, long_table
-from gigacast.series.source import DuplicatePolicy
+from gigacast.series.duplicates import SAMPLE
+from gigacast.series.source import ConflictSample, DuplicatePolicy
 
 _KEYS = ["item", "target", "time"]
 Rows = tuple[pa.Array, IntArray, IntArray, tuple[FloatArray, ...]]
@@ -97,7 +99,7 @@ def read_forecasts(table: pa.Table, horizon: int) -> Forecasts:
     columns = [_numbers(rows[level_name(level)]).reshape(shape) for level in levels]
     keys = pa.table(
         {
-            "item": _plain(rows["item_id"]),
+            "item": _plain(items_of(rows)),
             "target": _plain(rows["target_name"]),
             "time": to_micros(rows["timestamp"]),
             "row": to_arrow(np.arange(rows.num_rows)),
@@ -142,11 +144,14 @@ class FoundActuals:
         ``item``, ``target``, ``time`` and ``actual``, with one row per key.
     conflicts, compared : int
         Rows with the key of another row and other values; rows in all.
+    sample : ConflictSample, optional
+        Keys of the first such rows; none without any.
     """
 
     table: pa.Table
     conflicts: int
     compared: int
+    sample: ConflictSample | None = None
 
 
 def select_actuals(
@@ -187,7 +192,13 @@ def select_actuals(
         values.select([*_KEYS, f"actual_{chosen}"]).rename_columns([*_KEYS, "actual"]),
         conflicts=int((counts[differs] - 1).sum()),
         compared=int(counts.sum()),
+        sample=_sample_of(values.filter(to_arrow(differs))) if differs.any() else None,
     )
+
+
+def _sample_of(conflicts: pa.Table) -> ConflictSample:
+    first = conflicts.slice(0, SAMPLE)
+    return ConflictSample(first["item"].combine_chunks(), to_numpy(first["time"]))
 
 
 def _within(

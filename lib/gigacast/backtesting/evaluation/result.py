@@ -71,8 +71,12 @@ class Evaluation:
             "steps": self.steps,
             "matched": self.matched,
             "waiting": self.waiting,
+            # Left out without any: stored reports of the same figures stay as they are.
+            **({"conflicts": self.conflicts} if self.conflicts else {}),
             "failures": [{"key": key, "message": message} for key, message in self.failures],
             "location": self.location,
+            # Left out where there are none: stored reports would change although no figure did.
+            **({"conflicts": self.conflicts} if self.conflicts else {}),
             "levels": {model: list(levels) for model, levels in self.levels.items()},
             **{
                 by: [

@@ -24,8 +24,14 @@ from gigacast.backtesting.evaluation.join import (
 from gigacast.backtesting.evaluation.result import BY, Evaluation
 from gigacast.core.array import DoubleArray
 from gigacast.core.digest import digest_value
-from gigacast.core.partition.name import MONTH, PartitionName, month_of_folder
+from gigacast.core.partition.name import (
+    WHOLE_MONTH,
+    PartitionName,
+    lineage_of,
+    month_of_folder,
+)
 from gigacast.core.partition.spec import horizon_of_spec
+from gigacast.core.series.item_key import key_columns
 from gigacast.core.time.month import Month
 from gigacast.errors import DataNotFoundError, GigacastError
 from gigacast.forecasters.metric import Sums, add_up, figures_of, measure
@@ -33,7 +39,7 @@ from gigacast.forecasting.read import Generation, find_generations
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.location import open_inputs
 from gigacast.job.spec import AGGREGATION, with_aggregation
-from gigacast.lake.layout import EVALUATIONS, evaluation_key, month_output_name, spec_prefix
+from gigacast.lake.layout import EVALUATIONS, evaluation_key, spec_prefix
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.manifest import read_manifest
 from gigacast.storage.opening import open_store
@@ -178,31 +184,34 @@ class _Evaluator:
         key = row["key"].removeprefix(prefix)
         # The key of a forecast ends in .parquet, whatever the ending of its input is.
         pattern = self._job.pattern
-        folder = key.rpartition("/")[0]
-        # Only if months are the partitions of this evaluation too: its actuals are read alike, and
-        # the figures of evaluations by object stay those of earlier releases.
-        is_month = self._job.selection.by_month and key == month_output_name(folder)
-        if is_month and (month := month_of_folder(folder)) is not None:
-            return PartitionName(folder, month, MONTH, "parquet")
-        return pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
+        name = pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
+        # The forecasts of a whole month are named after its folder, not after an input. They only
+        # count where the settings take whole months: stored reports stay as they are.
+        folder, _, series = row["partition"].rpartition("/")
+        month = month_of_folder(folder)
+        by_month = self._job.selection.by_month and series == WHOLE_MONTH
+        if name is None and month is not None and by_month:
+            return PartitionName(folder, month, WHOLE_MONTH, "parquet")
+        return name
 
     def _parts(
         self, row: dict[str, Any], name: PartitionName, horizon: int
     ) -> Iterator["PartSums"]:
         """Yield the sums of each part of a file."""
-        month, series_name = name.month, row["partition"].rpartition("/")[2]
+        month, lineage = name.month, lineage_of(row["partition"])
         max_steps = self._job.resources.memory_limit_bytes // _STEP_BYTES
         # By the ETag of the manifest: a forecast that was replaced since then is listed as failed.
         batches = read_batches(self._outputs, row["key"], if_match=row["etag"])
         scales = actuals_of = None
         for table in whole_series(batches, horizon, max_steps):
             forecasts = read_forecasts(table, horizon)
+            items = key_columns(table.schema)
             if actuals_of is None:
                 # A forecast of weeks is compared with weeks, without being told.
                 text = (table.schema.metadata or {}).get(AGGREGATION.encode())
                 actuals_of = self._actuals(text)
-                scales = actuals_of.scales(month, series_name)
-            actuals, conflicts = actuals_of.find(forecasts, month, series_name)
+                scales = actuals_of.scales(month, lineage, items)
+            actuals, conflicts = actuals_of.find(forecasts, month, lineage, items)
             self._evaluation.conflicts += conflicts
             actual = match(forecasts, actuals)
             yield PartSums.of(forecasts, actual, match_scales(forecasts, scales))

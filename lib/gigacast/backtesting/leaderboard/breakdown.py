@@ -4,18 +4,20 @@ A segment key is one of `SEGMENTS`, or ``column:NAME`` for the value that each i
 of the input.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gigacast.backtesting.leaderboard.attribute import NONE, read_attribute
 from gigacast.core.array import IntArray
 from gigacast.core.column import to_numpy
 from gigacast.core.partition.task import Task
+from gigacast.core.series.item_key import items_of
 from gigacast.errors import ConfigError
 from gigacast.forecasting.worker import sources_of
-from gigacast.series.attribute import NONE, read_attribute
+from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.command.backtest import SEGMENTS
 from gigacast.storage.store import Store
@@ -49,11 +51,14 @@ class Segmenter:
     inputs : Store
         Input root, from which the column of ``column:NAME`` is read.
     columns : ColumnNames
+    csv : CsvOptions
+        Parts of the dialect of CSV files that are named.
     """
 
     segment: str
     inputs: Store
     columns: ColumnNames
+    csv: CsvOptions = field(default_factory=CsvOptions)
 
     def label(self, losses: pa.Table, task: Task) -> tuple[list[str], IntArray]:
         """Return the labels of a partition's segments, and the index of each row's label.
@@ -75,7 +80,7 @@ class Segmenter:
             case "target" | "frequency" | "window":
                 name = "target_name" if self.segment == "target" else self.segment
                 return _encode(losses[name])
-        return _encode(self._column_of(losses["item_id"], task))
+        return _encode(self._column_of(items_of(losses), task))
 
     def _column_of(self, items: pa.ChunkedArray, task: Task) -> pa.ChunkedArray:
         """Return the value of the column for each item."""
@@ -83,7 +88,7 @@ class Segmenter:
         # Without the context partitions, which may have other values for an item.
         own = sources_of(task, self.inputs)[len(task.inputs) - task.own :]
         item_id = task.symbol or task.partition.rpartition("/")[2]
-        labels = read_attribute(own, self.columns, name, item_id=item_id)
+        labels = read_attribute(own, self.columns, name, item_id=item_id, csv=self.csv)
         place = pc.index_in(items, value_set=labels["item"].cast(items.type).combine_chunks())
         return pc.fill_null(labels["label"].combine_chunks().take(place), NONE)
 

@@ -18,12 +18,13 @@ from gigacast.backtesting.leaderboard.breakdown import Segmenter
 from gigacast.backtesting.leaderboard.result import Leaderboard, Standing
 from gigacast.backtesting.losses import read_losses
 from gigacast.core.partition.task import Task
+from gigacast.core.series.item_key import item_names
 from gigacast.errors import DataNotFoundError
 from gigacast.forecasters.metric import Figures, Sums, add_up, figures_of, skill
 from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import Store
 
-_SAME = ("item_id", "target_name", "window")
+_SAME = ("target_name", "window")
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,11 @@ def make_leaderboard(
 
 def _is_same(first: pa.Table, second: pa.Table) -> bool:
     """Return whether two files hold losses of the same series and windows, in the same order."""
-    return first.num_rows == second.num_rows and all(
+    if first.num_rows != second.num_rows or item_names(first.schema) != item_names(second.schema):
+        return False
+    return all(
         pc.all(pc.equal(_plain(first[name]), _plain(second[name])), min_count=0).as_py()
-        for name in _SAME
+        for name in (*item_names(first.schema), *_SAME)
     )
 
 

@@ -3,7 +3,7 @@
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,9 +11,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.core.column import text_column
+from gigacast.core.plural import counted
 from gigacast.forecasters.metric import Figures, interval_name, intervals_of
 from gigacast.forecasting.prediction import level_name
-from gigacast.report.document import Block, Cell, Column, Document, Heading, Kind, Paragraph, Table
+from gigacast.report.document import (
+    Block,
+    Cell,
+    Column,
+    Curve,
+    Document,
+    Figure,
+    Heading,
+    Kind,
+    Paragraph,
+    Scale,
+    Table,
+)
 from gigacast.report.markdown import render_markdown
 
 _FIGURES = ("mase", "wql", "sql", "rmse", "smape", "bias")
@@ -126,11 +139,24 @@ class Leaderboard:
             columns[f"inside_{name}"] = pa.array([f.intervals[n] for _, _, f in rows], pa.float64())
         return pa.table(columns)
 
-    def to_document(self) -> Document:
-        """Return standings, calibration and the WQL of each segment as a document."""
+    def to_document(self, *, is_stored: bool = False) -> Document:
+        """Return standings, calibration and the WQL of each segment as a document.
+
+        Parameters
+        ----------
+        is_stored : bool
+            Return the form of stored reports, which must not change although no number does: in
+            the words of the first release, and without the figure of the calibration, which as
+            text would repeat its table.
+        """
         first = self.standings[0].figures
-        title = f"Leaderboard: {first.forecasts:,} forecasts of {self.partitions:,} partitions"
-        blocks = (*self._standings(), *self._calibration(), *self._by_segment())
+        forecasts, partitions = f"{first.forecasts:,} forecasts", f"{self.partitions:,} partitions"
+        if not is_stored:
+            forecasts = counted(first.forecasts, "forecast")
+            partitions = counted(self.partitions, "partition")
+        title = f"Leaderboard: {forecasts} of {partitions}"
+        figure = () if is_stored else (self._calibration_figure(),)
+        blocks = (*self._standings(), *self._calibration(), *figure, *self._by_segment())
         return Document(blocks, title)
 
     def _standings(self) -> tuple[Block, ...]:
@@ -152,6 +178,10 @@ class Leaderboard:
         rows = [(s.model, s.figures) for s in self.standings]
         return Heading("Calibration"), meaning, calibration_table(self.levels, rows)
 
+    def _calibration_figure(self) -> Figure:
+        shares = {s.model: s.figures.coverage for s in self.standings}
+        return calibration_figure(self.levels, shares)
+
     def _by_segment(self) -> tuple[Block, ...]:
         names = [s.model for s in self.standings]
         # The best models stay where space is short.
@@ -171,7 +201,7 @@ class Leaderboard:
 
     def to_markdown(self) -> str:
         """Return the document as Markdown."""
-        return render_markdown(self.to_document())
+        return render_markdown(self.to_document(is_stored=True))
 
     def files(self) -> dict[str, bytes]:
         """Return the stored files by ending: Markdown, JSON, Parquet."""
@@ -226,3 +256,30 @@ def calibration_table(levels: tuple[float, ...], rows: Sequence[tuple[str, Figur
         (model, *figures.coverage, *figures.intervals) for model, figures in rows
     ]
     return Table((Column("model", Kind.KEY), *columns), tuple(cells))
+
+
+def calibration_figure(levels: Sequence[float], coverage: Mapping[str, Sequence[float]]) -> Figure:
+    """Return the share of actuals at or below each quantile against its level, a line per model.
+
+    Parameters
+    ----------
+    levels : sequence of float
+        Q quantile levels.
+    coverage : mapping of str to sequence of float
+        Q shares by model; equal to the levels for a calibrated model.
+    """
+    order = sorted(range(len(levels)), key=lambda place: levels[place])
+    # The diagonal goes from corner to corner, whatever the levels.
+    places = (0.0, *(float(levels[place]) for place in order), 1.0)
+    lines = [
+        Curve(model, "line", (math.nan, *(shares[place] for place in order), math.nan))
+        for model, shares in coverage.items()
+    ]
+    return Figure(
+        title="Share of actuals at or below the quantile",
+        x=tuple(f"{place:g}" for place in places),
+        curves=(Curve("calibrated", "guide", places), *lines),
+        places=places,
+        scale=Scale.SHARE,
+        x_name="quantile level",
+    )

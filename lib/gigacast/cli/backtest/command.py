@@ -11,10 +11,10 @@ from gigacast.backtesting.document import (
     backtest_document,
     backtest_json,
     evaluation_document,
+    failed_backtests,
     failed_forecasts,
 )
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
-from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.run import backtest_job, run_backtest
 from gigacast.cli.flags import (
     JOB_FLAGS,
@@ -28,9 +28,10 @@ from gigacast.cli.flags import (
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
-from gigacast.report.plot.calibration import save_calibration_figure
+from gigacast.report.document import Document
+from gigacast.report.plot.picture import save_figures
 from gigacast.report.run_progress import RunProgress
-from gigacast.report.terminal import say, show
+from gigacast.report.terminal import show
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.backtest import BacktestFlags
 from gigacast.settings.flag import take
@@ -67,24 +68,22 @@ def backtest(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot: {plot} ends with none of {', '.join(_PICTURES)}")
     job = backtest_job(job_of(read_settings(flags)), options)
-    with RunProgress(quiet=quiet or as_json) as progress:
+    with RunProgress(quiet=quiet or as_json, verb="backtest") as progress:
         result = run_backtest(job, events=progress)
     if as_json:
         click.echo(json.dumps(backtest_json(result), indent=1))
     elif not quiet:
         show(backtest_document(result))
-        for model, task, failure in result.failures:
-            say(f"failed: {model} on {task.partition}: {failure.message}", err=True)
+        show(failed_backtests(result), sys.stderr)
     if plot is not None:
-        _draw(plot, result.leaderboard)
+        _draw(plot, backtest_document(result))
     return EXIT_FAILED if result.failures else 0
 
 
-def _draw(path: Path, board: Leaderboard) -> None:
-    coverage = {s.model: s.figures.coverage for s in board.standings}
+def _draw(path: Path, document: Document) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_calibration_figure(path, board.levels, coverage)
+        save_figures(path, document.figures)
     except OSError as error:
         raise ConfigError(
             f"--plot: {path} can't be written: {error.strerror or error}",

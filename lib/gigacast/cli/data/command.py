@@ -19,6 +19,7 @@ from gigacast.datasets.describe import describe_parquet
 from gigacast.datasets.document import (
     changes_document,
     description_document,
+    extent_text,
     file_document,
     lineage_document,
     published_json,
@@ -151,7 +152,7 @@ def _show_published(
         print_json(published_json(published))
         return
     state = "published" if published.new else "there already, unchanged:"
-    say(f"{state} {manifest.ref}: {manifest.rows:,} rows in {len(manifest.files)} files")
+    say(f"{state} {manifest.ref}: {extent_text(manifest)}")
     for warning in published.report.warnings if published.report else ():
         say(f"warning: {warning}")
 

@@ -13,6 +13,7 @@ from gigacast.cli.help import Command
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
+from gigacast.core.plural import counted
 from gigacast.datasets.check import RowSource, check_rows
 from gigacast.datasets.describe import propose_contract
 from gigacast.datasets.document import report_document
@@ -65,8 +66,8 @@ def infer(dataset: str, as_json: bool, **flags: Any) -> None:
         click.echo(text.rstrip())
     else:
         output.write_text(text, encoding="utf-8")
-        columns = len(contract.columns)
-        say(f"wrote {output}: the contract {contract.name!r}, {columns} columns", err=True)
+        columns = counted(len(contract.columns), "column")
+        say(f"wrote {output}: the contract {contract.name!r}, {columns}", err=True)
 
 
 def _open_rows(

@@ -19,6 +19,7 @@ from gigacast.feature_sets.build import (
     choose_recipe,
 )
 from gigacast.feature_sets.document import features_document, features_json
+from gigacast.feature_sets.source import named_items
 from gigacast.job.audit import this_author
 from gigacast.report.terminal import say, show
 from gigacast.settings.command.data import FeaturesOptions
@@ -30,7 +31,7 @@ from gigacast.settings.loader import parse_size
 @click.argument("source")
 @click.argument("dataset")
 @flags_of(FeaturesOptions)
-@settings_flags("item_column")
+@settings_flags("item_column", "item_columns")
 @place_options
 def features(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     """Compute features of SOURCE, a dataset or local Parquet, and publish them as DATASET.
@@ -43,7 +44,9 @@ def features(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     own = take(FeaturesOptions, flags)
     # A name of the input of forecasts, from settings, is no name in another dataset.
-    item_column = flags.pop("item_column")
+    several = flags.pop("item_columns") or ()
+    names = split_names(several) if isinstance(several, str) else several
+    items = named_items(flags.pop("item_column"), names)
     lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     recipe, learned, bars_per_day = choose_recipe(lake, own.recipe, own.like)
     rows, origins = open_source(lake, source)
@@ -53,7 +56,7 @@ def features(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     options = FeatureOptions(
         recipe=recipe,
         time_column=own.time_column,
-        item_column=item_column,
+        items=items,
         bars_per_day=own.bars_per_day or bars_per_day,
         learned=learned,
         memory_limit_bytes=limit,

@@ -25,7 +25,8 @@ _NAMED = 20
 _SETTINGS = (
     *names_of("where"),
     *("years", "months", "symbol", "timeframe"),
-    *("item_column", "timestamp_column", "timestamp_unit", "freq"),
+    *("item_column", "item_columns", "timestamp_column", "timestamp_unit", "freq"),
+    *names_of("csv"),
     *("executor", "n_jobs", "memory_limit", "limit"),
 )
 
@@ -73,6 +74,7 @@ def read_files(
         zone=zone,
         calendar=Calendar.parse(options.calendar or expected.calendar, _days(days)),
         frequency=job.method.frequency,
+        csv=job.method.csv,
         memory_limit_bytes=job.resources.memory_limit_bytes,
     )
     files = FileJob(

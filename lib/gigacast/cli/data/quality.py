@@ -60,8 +60,7 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
         result = measure_quality(job, events=progress)
     compared = report_accuracy(result.report, files, forecast) if accuracy else None
     if as_json:
-        content = {"run_id": result.run_id, **result.report.to_json()}
-        content |= {"accuracy": compared.to_json()} if compared else {}
+        content = result.to_json() | ({"accuracy": compared.to_json()} if compared else {})
         click.echo(json.dumps(content, indent=1, ensure_ascii=False, default=str))
     elif not quiet:
         _show_quality(result, compared)

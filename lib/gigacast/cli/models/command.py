@@ -19,6 +19,7 @@ from gigacast.cli.help import Command
 from gigacast.cli.models.gate import GATE_SETTINGS, show_verdict, take_condition
 from gigacast.cli.suggestion import proposed
 from gigacast.core.exit import EXIT_FAILED
+from gigacast.core.plural import counted
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
 from gigacast.models.document import (
@@ -314,7 +315,8 @@ def delete(reference: str, as_json: bool, **flags: Any) -> None:
         _print_json({"keys": keys, "deleted": len(keys) if yes else 0})
         return
     render(Document((Items.of(keys),)))
-    say(f"deleted {len(keys)} objects" if yes else "nothing deleted; add --yes to delete")
+    amount = counted(len(keys), "object")
+    say(f"deleted {amount}" if yes else "nothing deleted; add --yes to delete")
 
 
 @models.command(cls=Command)

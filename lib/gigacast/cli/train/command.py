@@ -18,6 +18,7 @@ from gigacast.cli.flags import (
 from gigacast.cli.help import Command
 from gigacast.cli.suggestion import proposed
 from gigacast.core.exit import EXIT_FAILED
+from gigacast.core.plural import counted
 from gigacast.errors import ConfigError
 from gigacast.job.audit import this_author
 from gigacast.models.api import ModelManager
@@ -157,7 +158,7 @@ class Watcher(ExitStack):
     def prepared(self, series: int, points: int) -> None:
         """Print the size of the training data."""
         if not self._quiet:
-            amount = f"{quantity.count(series)} series, {quantity.count(points)} steps"
+            amount = f"{quantity.count(series)} series, {counted(points, 'step')}"
             say(f"training on {amount}", err=True)
 
     def started(self, step: int, steps: int) -> None:

@@ -16,6 +16,7 @@ from gigacast.core.contract.cast import is_text, plain_type
 from gigacast.core.contract.definition import Column, Contract
 from gigacast.core.contract.order import OrderWatch
 from gigacast.core.contract.rule import Rule
+from gigacast.core.plural import counted
 
 MAX_ALLOWED_VALUES = 20
 """Maximum distinct texts of a column that gets a list of allowed values."""
@@ -75,7 +76,7 @@ class ContractInference:
             unique=(time,) if time and strictly else (),
             ordered_by=time if self._sorted else (),
             rules=tuple(self._rules) if filled else (),
-            description=f"Inferred from {self._rows:,} rows{self._without}.",
+            description=f"Inferred from {counted(self._rows, 'row')}{self._without}.",
         )
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gigacast.core.plural import counted
+
 MISSING_COLUMN = "missing column"
 TYPE = "type"
 NOT_NULL = "not null"
@@ -39,7 +41,7 @@ class Violation:
 
     def __str__(self) -> str:
         rule = f"{self.column}: {self.rule}" if self.rule != self.column else self.rule
-        rows = f" in {self.count:,} rows" if self.count else ""
+        rows = f" in {counted(self.count, 'row')}" if self.count else ""
         first = ""
         if self.sample:
             shown = ", ".join(f"{name} {value}" for name, value in self.sample[0].items())

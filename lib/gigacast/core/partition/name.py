@@ -7,14 +7,15 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
+from urllib.parse import unquote
 
 from gigacast.core.time.month import Month
 from gigacast.errors import ConfigError
 
+WHOLE_MONTH = "month"
+"""Series name of a partition of all panel parts of a month."""
 Format = Literal["parquet", "csv", "json"]
 FORMATS: tuple[Format, ...] = get_args(Format)
-MONTH = "month"
-"""Name of the partition that all panel parts of a month are."""
 NAMED_PATTERN = (
     r"(?P<symbol>[^/]+?)_(?P<timeframe>[0-9]+(?:s|min|h|d|w))_h(?P<horizon>[0-9]+)"
     r"_(?P<year>[0-9]{4})_(?P<month>[0-9]{2})_(?P<hash>[0-9a-fA-F]+)\.(?P<extension>parquet|json|csv)"
@@ -22,14 +23,24 @@ NAMED_PATTERN = (
 PANEL_PATTERN = r"(?P<stem>part[-_.][^/]+)\.(?P<extension>parquet|json|csv)"
 _HIVE_PANEL = re.compile(r"(?P<stem>[^/_.][^/]*)\.(?P<extension>parquet|json|csv)")
 _GROUPS = ("symbol", "timeframe", "horizon", "year", "month", "hash", "extension")
+# Possessive (`*+`): where no year follows, the levels above it must not be taken for its folder.
+_ABOVE = r"(?P<above>(?:(?!year=|month=)[^/=]+=[^/]*/)*+)"
 _FOLDER = re.compile(
-    r"(?:(?P<y>[0-9]{4})/(?P<m>[0-9]{2})|year=(?P<hy>[0-9]{4})/month=(?P<hm>[0-9]{1,2}))"
+    _ABOVE
+    + r"(?:(?P<y>[0-9]{4})/(?P<m>[0-9]{2})|year=(?P<hy>[0-9]{4})/month=(?P<hm>[0-9]{1,2}))"
+    + r"(?P<below>(?:/(?!year=|month=)[^/=]+=[^/]*)*+)"
 )
-_YEAR_FOLDER = re.compile(r"(?:year=)?([0-9]{4})/")
+_PLACE = re.compile(_ABOVE + r"[^/]+/[^/]+/")
+_LEVEL = re.compile(r"(?P<name>[^/=]+)=(?P<value>[^/]*)")
+_NULL_LEVEL = "__HIVE_DEFAULT_PARTITION__"
+_YEAR_FOLDER = re.compile(_ABOVE + r"(?P<hive>year=)?(?P<year>[0-9]{4})/")
 
 
 def month_of_folder(folder: str) -> Month | None:
-    """Return the month of ``2014/03`` or ``year=2014/month=3``; ``None`` for other folders."""
+    """Return the month of ``2014/03`` or ``year=2014/month=3``; ``None`` for other folders.
+
+    Hive levels may be above and below: ``store=12/year=2014/month=3/shelf=4``.
+    """
     match = _FOLDER.fullmatch(folder)
     if match is None:
         return None
@@ -38,18 +49,78 @@ def month_of_folder(folder: str) -> Month | None:
 
 
 def year_of_folder(folder: str) -> int | None:
-    """Return the year of ``2014/`` or ``year=2014/``; ``None`` for other folders."""
+    """Return the year of ``2014/``, ``year=2014/`` or ``store=12/2014/``; else ``None``."""
     match = _YEAR_FOLDER.fullmatch(folder)
-    return int(match[1]) if match else None
+    return int(match["year"]) if match else None
+
+
+def is_hive_year(folder: str) -> bool:
+    """Check whether the folder of a year is spelled as ``year=2014/``."""
+    match = _YEAR_FOLDER.fullmatch(folder)
+    return match is not None and match["hive"] is not None
+
+
+def levels_above(folder: str) -> str:
+    """Return the Hive levels before the year of a folder: ``store=12/``; empty without any."""
+    match = _YEAR_FOLDER.match(folder)
+    return match["above"] if match else ""
+
+
+def is_level(folder: str) -> bool:
+    """Check whether a folder is a Hive level that months may be below: ``store=12/``."""
+    match = _LEVEL.fullmatch(folder.removesuffix("/"))
+    return match is not None and match["name"] not in {"year", "month"}
+
+
+def month_place(key: str) -> str:
+    """Return the month folder that a key is in, with its slash; the key itself if it is in none."""
+    match = _PLACE.match(key)
+    # The slash is part of the order: `2014/03.txt` and `2014/03-old/` sort before `2014/03/`
+    # in a listing, but after `2014/03`.
+    return match[0] if match else key
+
+
+def lineage_of(partition: str) -> str:
+    """Return what is the same in the name of a partition in every month: ``store=12/part-0``."""
+    folder, _, name = partition.rpartition("/")
+    match = _FOLDER.fullmatch(folder)
+    if match is None:
+        return name
+    below = match["below"].removeprefix("/")
+    return f"{match['above']}{below}{'/' if below else ''}{name}"
+
+
+def folder_in(folder: str, month: Month) -> tuple[str, ...]:
+    """Return the spellings that the folder of another month may have, like that of a month."""
+    match = _FOLDER.fullmatch(folder)
+    if match is None:
+        return ()
+    year = f"{match['above']}{'year=' if match['hy'] else ''}{month.year:04d}/"
+    return tuple(f"{p[:-1]}{match['below']}" for p in month_prefixes(year, month))
 
 
 def month_prefixes(year_folder: str, month: Month) -> tuple[str, ...]:
     """Return the key prefixes that a month may have below the folder of its year."""
     # Writers of Hive folders spell March as month=03 or as month=3.
-    if not year_folder.startswith("year="):
+    if not is_hive_year(year_folder):
         return (f"{year_folder}{month.month:02d}/",)
     padded = f"{year_folder}month={month.month:02d}/"
     return (padded, f"{year_folder}month={month.month}/") if month.month < 10 else (padded,)
+
+
+def hive_levels(key: str) -> dict[str, str | None]:
+    """Return the Hive levels of a key by name, besides year and month: ``store=12`` is one.
+
+    Values are text, without the escapes that writers of Hive folders use; Hive's word for a
+    missing value is ``None``.
+    """
+    folders = key.split("/")[:-1]
+    levels = [match for folder in folders if (match := _LEVEL.fullmatch(folder)) is not None]
+    return {
+        unquote(level["name"]): None if level["value"] == _NULL_LEVEL else unquote(level["value"])
+        for level in levels
+        if level["name"] not in {"year", "month"}
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +130,8 @@ class PartitionName:
     Parameters
     ----------
     folder : str
-        Folder of the month, as spelled: ``2014/03`` or ``year=2014/month=03``.
+        Folder of the month, as spelled: ``2014/03`` or ``year=2014/month=03``, with the Hive
+        levels above and below it.
     month : Month
         Month of the folder.
     series_name : str
@@ -83,6 +155,11 @@ class PartitionName:
     def partition(self) -> str:
         """Name of the partition: the key without its hash and ending, which may change."""
         return f"{self.folder}/{self.series_name}"
+
+    @property
+    def lineage(self) -> str:
+        """Series name with the Hive levels above and below the month: ``store=12/part-0``."""
+        return lineage_of(self.partition)
 
 
 def _compile(pattern: str, field_name: str, required: Iterable[str]) -> re.Pattern[str]:
@@ -167,7 +244,7 @@ class NamingPattern:
 
     def _from_panel(self, folder: str, month: Month, name: str) -> PartitionName | None:
         match = self._panel.fullmatch(name)
-        if match is None and folder.startswith("year="):
+        if match is None and "=" in folder:
             match = _HIVE_PANEL.fullmatch(name)
         if match is None or match["extension"] not in FORMATS:
             return None

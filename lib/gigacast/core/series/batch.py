@@ -14,6 +14,7 @@ import pyarrow as pa
 from gigacast.core.array import ByteArray, FloatArray, IntArray
 from gigacast.core.column import to_arrow
 from gigacast.core.series.covariate import Covariates, concat_covariates
+from gigacast.core.series.item_key import ItemKey
 from gigacast.core.time.calendar_grid import DAY_US
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import from_wall, to_wall, zone_of
@@ -51,6 +52,8 @@ class SeriesBatch:
         steps) an integer.
     covariates : Covariates, optional
         Covariates of the items, and the item of each series; none by default.
+    item_key : ItemKey, optional
+        Columns whose values ``item_ids`` stand for; by default the ids are those of one column.
     """
 
     item_ids: pa.Array
@@ -63,6 +66,7 @@ class SeriesBatch:
     reasons: ByteArray
     timestamp_type: pa.DataType
     covariates: Covariates | None = None
+    item_key: ItemKey | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -110,6 +114,15 @@ class SeriesBatch:
             reasons=self.reasons[rows],
             covariates=self.covariates and self.covariates.take(rows),
         )
+
+    def item_fields(self) -> list[pa.Field]:
+        """Return the columns that name the items in an output."""
+        key = self.item_key
+        return [pa.field("item_id", self.item_ids.type)] if key is None else key.fields
+
+    def item_columns(self) -> list[pa.Array]:
+        """Return the values of `item_fields` [N], one array per column."""
+        return [self.item_ids] if self.item_key is None else self.item_key.decode(self.item_ids)
 
     def last_arrow(self) -> pa.Array:
         """Return the last timestamps as ``timestamp_type`` [N], with null for `NO_TIME`."""
@@ -241,6 +254,7 @@ def concat_batches(batches: Sequence[SeriesBatch]) -> SeriesBatch:
         reasons=np.concatenate([batch.reasons for batch in batches]),
         timestamp_type=batches[0].timestamp_type,
         covariates=concat_covariates([batch.covariates for batch in batches]),
+        item_key=batches[0].item_key,
     )
 
 

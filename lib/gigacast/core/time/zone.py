@@ -198,14 +198,16 @@ class _Rule:
         ends = self.instants + np.maximum(self.offsets[:-1], self.offsets[1:])
         places = np.searchsorted(ends, wall, side="right")
         next_change = np.append(self.instants, np.iinfo(np.int64).max)[places]
-        return np.minimum(wall - self.offsets[places], next_change)
+        utc: IntArray = np.minimum(wall - self.offsets[places], next_change)
+        return utc
 
     def latest(self, wall: IntArray) -> IntArray:
         """Return the last instant of each wall time, or the one after the gap it is in."""
         starts = self.instants + np.minimum(self.offsets[:-1], self.offsets[1:])
         places = np.searchsorted(starts, wall, side="right")
         last_change = np.append(np.iinfo(np.int64).min, self.instants)[places]
-        return np.maximum(wall - self.offsets[places], last_change)
+        utc: IntArray = np.maximum(wall - self.offsets[places], last_change)
+        return utc
 
 
 def _ruled(times: IntArray, zone: str, read: Callable[[_Rule, IntArray], IntArray]) -> IntArray:

@@ -33,8 +33,8 @@ class Setting:
     ----------
     time : str
         Column of times.
-    item : str, optional
-        Column of items; ``None`` for a table of a single item.
+    items : tuple of str
+        Columns that identify an item together; none for a table of a single item.
     bars_per_day : int, optional
         Rows of a trading day; unknown by default.
     assets : mapping of str to Asset
@@ -42,7 +42,7 @@ class Setting:
     """
 
     time: str
-    item: str | None = None
+    items: tuple[str, ...] = ()
     bars_per_day: int | None = None
     assets: Mapping[str, Asset] = field(default_factory=dict)
 
@@ -71,8 +71,8 @@ def compute_features(
     ------
     SchemaError, ConfigError
     """
-    segments = Segments.of_table(rows, setting.time, setting.item)
-    if setting.item is None:
+    segments = Segments.of_table(rows, setting.time, setting.items)
+    if not setting.items:
         _check_one_item(segments, setting.time)
     values = {
         name: segments.gather(column_values(rows, name))
@@ -84,7 +84,7 @@ def compute_features(
     for feature in recipe.features:
         frame.values.update(zip(feature.names, feature.compute(frame), strict=True))
     order = to_arrow(segments.order)
-    carried = [name for name in (setting.item, setting.time, *recipe.keep) if name]
+    carried = (*setting.items, setting.time, *recipe.keep)
     columns = {name: rows.column(name).take(order) for name in dict.fromkeys(carried)}
     columns |= {name: value_column(frame.values[name]) for name in recipe.names}
     if recipe.select is not None and train_until is not None:
@@ -99,8 +99,8 @@ def _check_one_item(segments: Segments, time: str) -> None:
         raise SchemaError(
             f"{repeated:,} of {len(segments):,} rows repeat a {time!r}: they are of several items, "
             "or were sent twice",
-            hint="name the column of the items (--item_column); `gigacast data clean` drops "
-            "repeated rows",
+            hint="name the column of the items (--item_column, or --item_columns for several); "
+            "`gigacast data clean` drops repeated rows",
         )
 
 
@@ -125,7 +125,7 @@ def _label(frame: Frame, recipe: Recipe, until: int) -> DoubleArray:
 
 def asset_of(rows: pa.Table, setting: Setting, columns: tuple[str, ...]) -> Asset:
     """Return the columns of an item, for comparison with other items."""
-    segments = Segments.of_table(rows, setting.time, None)
+    segments = Segments.of_table(rows, setting.time)
     values = {name: segments.gather(column_values(rows, name)) for name in columns}
     return Asset(segments.times, values)
 
@@ -140,7 +140,7 @@ def daily_bars(rows: pa.Table, setting: Setting) -> int | None:
         return None
     stamp = rows.column(setting.time).cast(pa.timestamp("us"), safe=False)
     table = rows.set_column(rows.schema.names.index(setting.time), setting.time, stamp)
-    segments = Segments.of_table(table, setting.time, setting.item)
+    segments = Segments.of_table(table, setting.time, setting.items)
     stop = int(segments.offsets[1]) if len(segments.offsets) > 1 else 0
     # The median step, so that weekends and holidays do not count.
     steps = np.diff(segments.times[: min(stop, _FIRST_ROWS)])

@@ -16,10 +16,9 @@ from gigacast.forecasters.chronos.chronos2 import Chronos2Model
 from gigacast.forecasters.chronos.loading import load_pipeline
 from gigacast.forecasters.chronos.t5 import T5Model
 from gigacast.forecasters.config import chronos_engine, read_model_config
-from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.forecaster import ForecasterInfo, ModelFiles
 from gigacast.forecasters.network.device import (
     DTYPES,
-    Precision,
     resolve_device,
     resolve_precision,
     set_threads,
@@ -32,28 +31,8 @@ __all__ = ["ChronosForecaster", "load_chronos", "set_threads"]
 Model = BoltModel | Chronos2Model | T5Model
 
 
-def load_chronos(
-    folder: Path,
-    *,
-    name: str,
-    version: str,
-    digest: str,
-    device: str = "auto",
-    precision: Precision = "auto",
-) -> "ChronosForecaster":
-    """Load a model of the Chronos family from a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder with ``config.json`` and ``*.safetensors``.
-    name, version, digest : str
-        Name, version and digest in the registry, for the `ForecasterInfo`.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    precision : {"auto", "float32", "bfloat16"}
-        ``auto`` is bfloat16 if the hardware computes in it, else float32. For models that sample
-        it is always float32: in bfloat16 their draws would depend on the batch.
+def load_chronos(files: ModelFiles) -> "ChronosForecaster":
+    """Load a model of the Chronos family.
 
     Raises
     ------
@@ -64,15 +43,16 @@ def load_chronos(
     MemoryError
         If the model does not fit into memory.
     """
-    place = resolve_device(device)
-    if precision == "auto" and _samples(folder):
+    place = resolve_device(files.device)
+    precision = files.precision
+    if precision == "auto" and _samples(files.folder):
         precision = "float32"
     resolved = resolve_precision(precision, place)
-    model = _wrap(load_pipeline(folder, place, DTYPES[resolved]))
+    model = _wrap(load_pipeline(files.folder, place, DTYPES[resolved]))
     info = ForecasterInfo(
-        name=name,
-        version=version,
-        digest=digest,
+        name=files.name,
+        version=files.version,
+        digest=files.digest,
         engine=chronos_engine(),
         device=place.type,  # without its index, so that processes on all GPUs share a spec
         precision=resolved,

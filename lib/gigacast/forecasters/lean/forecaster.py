@@ -12,14 +12,13 @@ from torch import Tensor
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import ModelError
 from gigacast.forecasters.config import is_adapter, read_model_config
-from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.forecaster import ForecasterInfo, ModelFiles
 from gigacast.forecasters.lean.forward import LeanBolt
 from gigacast.forecasters.lean.input import has_empty_patch
 from gigacast.forecasters.lean.loading import load_weights
 from gigacast.forecasters.lean.shape import BoltShape, lean_engine, read_shape, runs_lean
 from gigacast.forecasters.network.device import (
     DTYPES,
-    Precision,
     resolve_device,
     resolve_precision,
     translate_memory_errors,
@@ -34,27 +33,8 @@ MIN_TOKENS = 512
 """Pieces of fewer tokens are not divided further but filled up."""
 
 
-def load_lean(
-    folder: Path,
-    *,
-    name: str,
-    version: str,
-    digest: str,
-    device: str = "auto",
-    precision: Precision = "auto",
-) -> "LeanForecaster":
-    """Load a Chronos-Bolt from a folder.
-
-    Parameters
-    ----------
-    folder : Path
-        Folder with ``config.json`` and ``*.safetensors``.
-    name, version, digest : str
-        Name, version and digest in the registry, for the `ForecasterInfo`.
-    device : str
-        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
-    precision : {"auto", "float32", "bfloat16"}
-        ``auto`` is bfloat16 if the hardware computes in it, else float32.
+def load_lean(files: ModelFiles) -> "LeanForecaster":
+    """Load a Chronos-Bolt.
 
     Raises
     ------
@@ -67,16 +47,16 @@ def load_lean(
     MemoryError
         If the model does not fit into memory.
     """
-    place = resolve_device(device)
-    resolved = resolve_precision(precision, place)
-    shape = _read_bolt_shape(folder)
+    place = resolve_device(files.device)
+    resolved = resolve_precision(files.precision, place)
+    shape = _read_bolt_shape(files.folder)
     with translate_memory_errors():
-        weights = load_weights(folder, shape, place, DTYPES[resolved])
+        weights = load_weights(files.folder, shape, place, DTYPES[resolved])
         model = LeanBolt(weights, shape, place, DTYPES[resolved])
     info = ForecasterInfo(
-        name=name,
-        version=version,
-        digest=digest,
+        name=files.name,
+        version=files.version,
+        digest=files.digest,
         engine=lean_engine(),
         device=place.type,
         precision=resolved,

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
 
 import torch
 
 from gigacast.errors import ConfigError
-
-Precision = Literal["auto", "float32", "bfloat16"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -37,7 +34,7 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def resolve_precision(name: Precision, device: torch.device) -> str:
+def resolve_precision(name: str, device: torch.device) -> str:
     """Return ``float32`` or ``bfloat16``; ``auto`` is bfloat16 if the hardware computes in it.
 
     Raises

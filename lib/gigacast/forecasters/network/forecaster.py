@@ -14,7 +14,7 @@ from gigacast.core.array import FloatArray
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import UnsupportedForecastError
 from gigacast.forecasters.forecaster import ForecasterInfo, PendingForecast
-from gigacast.forecasters.levels import interpolate_levels, plan_levels
+from gigacast.forecasters.levels import interpolate_levels
 from gigacast.forecasters.network.centring import centre_contexts
 from gigacast.forecasters.network.device import translate_memory_errors
 from gigacast.forecasters.network.transfer import PendingArray, make_transfer
@@ -52,8 +52,6 @@ class NetworkForecaster(ABC):
         """Start to forecast one batch; see `StartingForecaster.start`."""
         if request.horizon < 1:
             raise UnsupportedForecastError(f"horizon: {request.horizon} is less than 1")
-        # Only for its error: levels outside the trained range must fail before any computation.
-        plan_levels(request.levels, self._info.levels)
         recent = request.context[:, -self._info.context_length :]
         with translate_memory_errors(), torch.inference_mode():
             centred = centre_contexts(self._transfer.send(recent), centre=self._centre)

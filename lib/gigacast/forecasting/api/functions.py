@@ -3,6 +3,7 @@
 They load settings, as the commands do; everything below takes plain values.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
@@ -121,6 +122,8 @@ def forecast(
             raise ConfigError(f"bucket: {str(data)!r} is the bucket already", hint="leave it out")
         job = _job(_bucket_name(data), config, options)
         result = run_forecast(job, events=events, dry_run=dry_run)
+        for problem in result.look.problems:
+            warnings.warn(problem, UserWarning, stacklevel=2)
         warn_of_conflicts(result.totals.repairs.get("conflicts", 0), job.method.duplicates)
         return result
     if dry_run or events is not None:
@@ -213,7 +216,8 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         Year or range of years, month or range of months, as ``2014`` or ``2014:2016``; all by
         default.
     partitions, items, columns : sequence, optional
-        Names of partitions, items and columns to read; all by default.
+        Names of partitions, items and columns to read; all by default. With several columns of
+        items, an item is a tuple of their values.
 
     Returns
     -------

@@ -5,7 +5,7 @@ It loads settings, as the commands do.
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from gigacast.forecasters.batching import forecast_batch
 from gigacast.forecasters.forecaster import Forecaster
 from gigacast.forecasters.options import DEFAULT_LEVELS
 from gigacast.forecasting.frame import load_chosen
-from gigacast.forecasting.history import find_partition, offsets_of, pad_contexts, read_contexts
+from gigacast.forecasting.history import find_partition, joined_contexts, offsets_of, read_contexts
 from gigacast.job.forecast_job import Method, ModelChoice
 from gigacast.job.location import open_inputs
 from gigacast.lake.model.resolve import DEFAULT_MODEL
-from gigacast.series.source import Format, ReadOptions, SeriesSource
+from gigacast.series.source import Format, SeriesSource
 from gigacast.settings.argument import as_count, as_path, as_text
 from gigacast.settings.assembly import job_of, method_of, registry_of
 from gigacast.settings.load import load_settings
@@ -215,18 +215,10 @@ class ChronosLoader:
             raise ConfigError(
                 "load_context_from_parquet: give file_path, or symbol, year and month"
             )
-        options = ReadOptions(
-            columns=method.columns,
-            context_length=length,
-            item_id=item,
-            duplicates=method.duplicates,
-            duplicate_share=method.duplicate_share,
-            csv=method.csv,
-            freq=method.frequency if method.aggregate is not None else None,
-            aggregation=method.aggregation,
-        )
+        freq = method.frequency if method.aggregate is not None else None
+        options = replace(method.reading, context_length=length, item_id=item, freq=freq)
         contexts = [values for batch in read_contexts(sources, options) for values in batch]
-        return contexts[0] if len(contexts) == 1 else pad_contexts(contexts)
+        return joined_contexts(contexts)
 
     def _sources_of(self, symbol: str, month: Month) -> list[SeriesSource]:
         job = job_of(self._settings)

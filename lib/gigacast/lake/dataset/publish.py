@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.plural import counted
 from gigacast.errors import (
     CorruptedFileError,
     DatasetConflictError,
@@ -108,7 +109,7 @@ class DatasetPublication(Publication[DatasetManifest]):
         if published is not None and published.digest != self.digest:
             raise self.refuse(
                 f"was published on {published.created_at} with other content "
-                f"({published.rows:,} rows, digest {published.digest[:12]}; "
+                f"({counted(published.rows, 'row')}, digest {published.digest[:12]}; "
                 f"yours {self.digest[:12]})",
                 "snapshots never change: import it under another day"
                 if self.ref.layer == "raw"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 from gigacast.core.mark import Count, Fits
+from gigacast.core.plural import counted
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json
 from gigacast.errors import ModelIntegrityError
@@ -173,7 +174,7 @@ def read_header(path: Path) -> dict[str, Any]:
     except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelIntegrityError(f"{path}: not a safetensors file: {error}") from error
     if missing:
-        problem = f"{missing} bytes are missing" if missing > 0 else f"{-missing} bytes too many"
+        problem = f"{counted(abs(missing), 'byte')} too {'few' if missing > 0 else 'many'}"
         raise ModelIntegrityError(f"{path}: {problem}", hint="copy the file again")
     return dict(header)
 

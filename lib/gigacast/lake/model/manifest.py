@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from gigacast.core.mark import Count, Fits
+from gigacast.core.plural import counted
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, ModelIntegrityError
@@ -184,7 +185,8 @@ def compare_file(listed: ModelFile, stored: ModelFile | None) -> str | None:
     if stored is None:
         return f"{listed.name} is missing"
     if stored.size_bytes != listed.size_bytes:
-        return f"{listed.name} has {stored.size_bytes} bytes, {listed.size_bytes} were published"
+        size = counted(stored.size_bytes, "byte")
+        return f"{listed.name} has {size} instead of {listed.size_bytes:,}"
     if stored.sha256 != listed.sha256:
         return f"{listed.name} was changed: its SHA-256 is not the published one"
     return None

@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from gigacast.core.partition.name import MONTH, NamingPattern, PartitionName
+from gigacast.core.partition.name import WHOLE_MONTH, NamingPattern, PartitionName
 from gigacast.core.partition.task import InputObject
 from gigacast.core.time.month import Month, MonthFilter
 from gigacast.lake.layout import month_output_name, output_name
@@ -109,7 +109,9 @@ class Discoverer:
         result = MonthPartitions()
         named = self._parse(objects, result)
         current = _newest_generations(_without_twins(named, result), result)
-        for name, entries in self._grouped(folder, current):
+        groups = list(self._grouped(folder, _with_own_names(current)))
+        outputs = _with_own_outputs([self._output_name(*group) for group in groups])
+        for (name, entries), output in zip(groups, outputs, strict=True):
             own = tuple(InputObject(e.key, e.etag, e.size_bytes, n.extension) for n, e in entries)
             context = self._context(name, own)
             result.partitions.append(
@@ -117,7 +119,7 @@ class Discoverer:
                     name=name,
                     inputs=context + own,
                     context=len(context),
-                    output_name=self._output_name(name, own),
+                    output_name=output,
                     is_selected=self._selection.wants(name),
                 )
             )
@@ -140,13 +142,13 @@ class Discoverer:
         if not (self._selection.by_month and parts):
             return [(entry[0], [entry]) for entry in current]
         month = parts[0][0].month
-        all_parts = PartitionName(folder, month, MONTH, "parquet")
+        all_parts = PartitionName(folder, month, WHOLE_MONTH, "parquet")
         named = [(entry[0], [entry]) for entry in current if entry[0].symbol is not None]
         return [(all_parts, parts), *named]
 
-    def _output_name(self, name: PartitionName, own: tuple[InputObject, ...]) -> str:
+    def _output_name(self, name: PartitionName, entries: list[Named]) -> str:
         whole_month = self._selection.by_month and name.symbol is None
-        return month_output_name(name.folder) if whole_month else output_name(own[0].key)
+        return month_output_name(name.folder) if whole_month else output_name(entries[0][1].key)
 
     def _context(
         self, name: PartitionName, own: tuple[InputObject, ...]
@@ -155,7 +157,7 @@ class Discoverer:
         count = self._selection.context_partitions
         if count == 0:
             return ()
-        recent = self._recent.setdefault(name.series_name, deque(maxlen=count))
+        recent = self._recent.setdefault(name.lineage, deque(maxlen=count))
         # If months are missing, the remembered ones may be too old to be context.
         earliest = name.month.shift(-count)
         context = tuple(
@@ -163,6 +165,45 @@ class Discoverer:
         )
         recent.append((name.month, own))
         return context
+
+
+def _with_own_names(named: list[Named]) -> list[Named]:
+    """Return partitions with names of their own: of `a.parquet` and `a.csv` the latter is `a.csv`.
+
+    The names of all others stay as they are.
+    """
+    taken: set[str] = set()
+    # Parquet files keep their names, whatever else is beside them.
+    for name, entry in sorted(
+        named, key=lambda pair: (pair[0].extension != "parquet", pair[1].key)
+    ):
+        own = name
+        while own.partition in taken:
+            own = replace(own, series_name=f"{own.series_name}.{name.extension}")
+        taken.add(own.partition)
+        if own is not name:
+            named = [(own, e) if e is entry else (n, e) for n, e in named]
+    return named
+
+
+def _with_own_outputs(names: list[str]) -> list[str]:
+    """Return names of outputs of which no two are equal; those without a rival stay.
+
+    `x.csv` and `x.csv.parquet` would both be forecast into `x.csv.parquet`, again and again. The
+    second of them gets `x.csv.2.parquet`.
+    """
+    if len(set(names)) == len(names):
+        return names
+    taken, own = set(names), []
+    used: set[str] = set()
+    for name in names:
+        number, free = 2, name
+        while free in used or (free != name and free in taken):
+            free = f"{name.removesuffix('.parquet')}.{number}.parquet"
+            number += 1
+        used.add(free)
+        own.append(free)
+    return own
 
 
 def _without_twins(named: list[Named], result: MonthPartitions) -> list[Named]:

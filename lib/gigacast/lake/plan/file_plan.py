@@ -19,7 +19,7 @@ from gigacast.core.time.month import Month
 from gigacast.lake.layout import RESERVED, receipt_prefix
 from gigacast.lake.plan.discovery import Discoverer, Partition, Selection
 from gigacast.lake.plan.listing import receipts_by_output, valid_receipt
-from gigacast.lake.plan.months import MonthCursor, month_at
+from gigacast.lake.plan.months import MonthCursor, find_years, month_at
 from gigacast.lake.plan.planner import MAX_REPORTED, DoneEntry, OnDone, Plan
 from gigacast.storage.store import Store
 
@@ -64,13 +64,11 @@ def find_partitions(
     plan : Plan
         Counts objects that are no partition and superseded generations.
     """
-    top = inputs.list_folder()
-    _count_unmatched(plan, (entry.key for entry in top.objects))
-    # The first level alone shows which folders are years. Others may be huge and are never listed.
-    years = [name for name in top.folders if year_of_folder(name) is not None]
-    plan.foreign_folders += [f for f in top.folders if f not in {*years, *RESERVED}]
+    top = find_years(inputs)
+    _count_unmatched(plan, top.objects)
+    plan.foreign_folders += [f for f in top.others if f not in RESERVED]
     discoverer = Discoverer(pattern, selection)
-    for prefix in (p for year in years for p in _prefixes(year, selection)):
+    for prefix in (p for year in sorted(top.years) for p in _prefixes(year, selection)):
         cursor = MonthCursor(inputs.list(prefix))
         while (place := cursor.place) is not None:
             objects = cursor.take(place)
@@ -88,7 +86,9 @@ def find_partitions(
 
 def _file_of(partition: Partition, month: Month) -> FoundFile:
     name, entry = partition.name, partition.inputs[-1]
-    return FoundFile(name.partition, entry.key, entry, month, name.symbol, name.timeframe)
+    # What is made of CSV is Parquet, too.
+    path = entry.key if entry.extension == "parquet" else f"{name.partition}.parquet"
+    return FoundFile(name.partition, path, entry, month, name.symbol, name.timeframe)
 
 
 def _prefixes(year_folder: str, selection: Selection) -> list[str]:

@@ -1,18 +1,29 @@
 """Month folders: cursors over listings, and a walk over the months of an input root."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 from gigacast.core.partition.name import (
     NamingPattern,
+    is_hive_year,
+    is_level,
     month_of_folder,
+    month_place,
     month_prefixes,
     year_of_folder,
 )
 from gigacast.core.time.month import Month
 from gigacast.lake.plan.discovery import Discoverer, MonthPartitions, Selection
 from gigacast.storage.store import ObjectMeta, Store
+
+_LISTERS = 16
+"""Folders listed at the same time."""
+_PROBES = 4
+"""Folders of a level in which years are looked for, before all are listed."""
+_MOST_LEVELS = 5
+"""Hive levels above the years that are looked into, the top included."""
 
 
 def month_at(place: str) -> Month | None:
@@ -44,12 +55,8 @@ class MonthCursor:
         self._advance()
 
     def _place_of(self, entry: ObjectMeta) -> str:
-        key = entry.key[self._cut :]
-        parts = key.split("/", 2)
         # An object outside the month folders is a place of its own, so that it is counted.
-        # The slash is part of the order: `2014/03.txt` and `2014/03-old/` sort before `2014/03/`
-        # in a listing, but after `2014/03`.
-        return f"{parts[0]}/{parts[1]}/" if len(parts) > 2 else key
+        return month_place(entry.key[self._cut :])
 
     def _advance(self) -> None:
         self.place, self._objects = next(self._groups, (None, iter(())))
@@ -62,6 +69,82 @@ class MonthCursor:
         objects = list(self._objects)
         self._advance()
         return objects
+
+
+@dataclass(slots=True)
+class YearFolders:
+    """The folders of years of a root, and what else is beside them.
+
+    Parameters
+    ----------
+    years : list of str
+        Folders of years, with the Hive levels above: ``2014/``, ``store=12/year=2014/``.
+    others : list of str
+        Folders that hold no years.
+    objects : list of str
+        Keys of objects beside the folders.
+    """
+
+    years: list[str] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    objects: list[str] = field(default_factory=list)
+
+
+def find_years(store: Store, prefix: str = "") -> YearFolders:
+    """Return the folders of years below a prefix, without the prefix.
+
+    One request, and one for each folder of a Hive level above the years. Of folders of one level in
+    which a few show no years, as in `day=2024-01-31/hour=12/`, no more is listed.
+    """
+    folders = YearFolders()
+    with ThreadPoolExecutor(_LISTERS) as pool:
+        levels = [""]
+        for depth in range(_MOST_LEVELS):
+            # The next level is listed at once: a bucket may have thousands of stores.
+            listed = pool.map(lambda level: store.list_folder(prefix + level), levels)
+            names: list[str] = []
+            for folder in listed:
+                names += [name.removeprefix(prefix) for name in folder.folders]
+                folders.objects += [entry.key for entry in folder.objects]
+            folders.years += [name for name in names if year_of_folder(name) is not None]
+            levels = [name for name in names if is_level(name[:-1].rpartition("/")[2])]
+            levels = _with_years(store, prefix, levels, _MOST_LEVELS - depth - 1)
+            chosen = {*levels, *folders.years}
+            folders.others += [name for name in names if name not in chosen]
+            if not levels:
+                break
+    return folders
+
+
+def _with_years(store: Store, prefix: str, levels: list[str], depth: int) -> list[str]:
+    """Return the folders of those levels in which a few folders show years."""
+    by_name: dict[str, list[str]] = {}
+    for level in levels:
+        name = "/".join(part.partition("=")[0] for part in level[:-1].split("/"))
+        by_name.setdefault(name, []).append(level)
+    chosen: list[str] = []
+    for folders in by_name.values():
+        shown = folders[:: -(-len(folders) // _PROBES)]
+        if any(_shows_years(store, prefix, folder, depth) for folder in shown):
+            chosen += folders
+    return chosen
+
+
+def _shows_years(store: Store, prefix: str, level: str, depth: int) -> bool:
+    """Check whether years are below a folder, looking into one folder of each level."""
+    for _ in range(depth):
+        names = [n.removeprefix(prefix) for n in store.list_folder(prefix + level).folders]
+        if any(year_of_folder(name) is not None for name in names):
+            return True
+        deeper = [name for name in names if is_level(name[:-1].rpartition("/")[2])]
+        if not deeper:
+            return False
+        level = deeper[-1]
+    return False
+
+
+def _in_time(year_folder: str) -> tuple[int, str]:
+    return year_of_folder(year_folder) or 0, year_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +169,14 @@ def walk_months(
     StorageError
     """
     discoverer = Discoverer(pattern, replace(selection, context_partitions=0))
-    years = [(year_of_folder(folder), folder) for folder in inputs.list_folder().folders]
-    for year, year_folder in sorted((year, name) for year, name in years if year is not None):
+    for year_folder in sorted(find_years(inputs).years, key=_in_time):
+        year = year_of_folder(year_folder)
+        assert year is not None  # noqa: S101 - `find_years` returns folders of years
         months = [Month(year, number) for number in range(1, 13)]
         selected = [month for month in months if month in selection.months]
         prefixes = [p for month in selected for p in month_prefixes(year_folder, month)]
         # `month=3` sorts after `month=12`: those are listed one by one, in the order of time.
-        at_once = len(selected) == 12 and not year_folder.startswith("year=")
+        at_once = len(selected) == 12 and not is_hive_year(year_folder)
         for prefix in [year_folder] if at_once else prefixes:
             cursor = MonthCursor(inputs.list(prefix))
             while (place := cursor.place) is not None:

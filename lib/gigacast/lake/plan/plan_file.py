@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from gigacast.core.digest import digest_text
 from gigacast.core.mark import Count, Time
 from gigacast.core.partition.task import Task
+from gigacast.core.plural import counted
 from gigacast.core.problem import Source, describe
 from gigacast.core.record import decode_json, read_record, read_value
 from gigacast.errors import ObjectNotFoundError, PlanError, PreconditionFailedError
@@ -177,8 +178,9 @@ def read_tasks(store: Store, plan: PlanFile, child: int) -> list[Task]:
         When the plan has no child of that number, or its tasks are not those that were planned.
     """
     if not 0 <= child < len(plan.shares):
+        children = counted(len(plan.shares), "child", "children")
         raise PlanError(
-            f"the plan of {plan.run_id} has {len(plan.shares)} children, none is {child}",
+            f"the plan of {plan.run_id} has {children}, none is {child}",
             hint="the array is larger than its plan: cancel it and start a new run",
         )
     share = plan.shares[child]

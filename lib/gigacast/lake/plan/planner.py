@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from gigacast.core.partition.name import (
     NamingPattern,
     PartitionName,
+    is_hive_year,
+    levels_above,
     month_prefixes,
     year_of_folder,
 )
@@ -29,7 +31,7 @@ from gigacast.lake.layout import (
 )
 from gigacast.lake.plan.discovery import Discoverer, MonthPartitions, Partition, Selection
 from gigacast.lake.plan.listing import Existing, Shard, valid_receipt
-from gigacast.lake.plan.months import month_at
+from gigacast.lake.plan.months import find_years, month_at
 from gigacast.storage.store import ObjectMeta, Store
 
 MAX_REPORTED = 20
@@ -120,6 +122,8 @@ class Plan:
         Ids of the specs of the selected partitions, done or not.
     done_bytes : int
         Size of the inputs of partitions that are done.
+    spellings : list of (str, str)
+        Folders that spell the same month in two ways, ``month=1`` and ``month=01``.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -133,6 +137,7 @@ class Plan:
     superseded_inputs: list[str] = field(default_factory=list)
     specs: set[str] = field(default_factory=set)
     done_bytes: int = 0
+    spellings: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def totals(self) -> MonthCounts:
@@ -202,6 +207,7 @@ class _Planner:
         self._on_done = on_done
         self._discoverer = Discoverer(request.pattern, request.selection)
         self._spec_ids: dict[int, str] = {}
+        self._places: dict[tuple[str, Month], str] = {}
         self._live_specs = self._find_live_specs()
 
     def _spec_id(self, horizon: int) -> str:
@@ -230,18 +236,16 @@ class _Planner:
 
     def shards(self) -> Iterator[str]:
         """Yield the prefixes to list: whole years, or single months of a narrow selection."""
-        top = self._inputs.list_folder()
-        self._report_unmatched([entry.key for entry in top.objects])
-        years = {name for name in top.folders if year_of_folder(name) is not None}
-        self.plan.foreign_folders += [f for f in top.folders if f not in years | RESERVED]
+        top = find_years(self._inputs)
+        self._report_unmatched(top.objects)
+        years = set(top.years)
+        self.plan.foreign_folders += [f for f in top.others if f not in RESERVED]
         # Years of outputs as well: an output whose input is gone is an orphan.
         for spec_id in self._live_specs:
-            prefix = self._prefix(spec_id)
-            folders = self._outputs.list_folder(prefix).folders
-            years |= {f for name in folders if year_of_folder(f := name.removeprefix(prefix))}
+            years |= {*find_years(self._outputs, self._prefix(spec_id)).years}
         # Context is remembered for each folder style, and the months of a style must come in time
         # order.
-        for year_folder in sorted(years, key=lambda name: (name.startswith("year="), name)):
+        for year_folder in sorted(years, key=lambda name: (is_hive_year(name), name)):
             yield from self._shards_of_year(year_folder)
 
     def _shards_of_year(self, year_folder: str) -> Iterator[str]:
@@ -250,7 +254,7 @@ class _Planner:
         selection = self._request.selection
         months = [m for n in range(1, 13) if selection.needs(m := Month(year, n))]
         # `month=3` sorts after `month=12`: months are listed one by one where time order counts.
-        in_time_order = not (year_folder.startswith("year=") and selection.context_partitions)
+        in_time_order = not (is_hive_year(year_folder) and selection.context_partitions)
         # A year in one listing saves requests: twenty years of months are 60 of them, not 720.
         if len(months) == 12 and in_time_order:
             yield year_folder
@@ -295,6 +299,7 @@ class _Planner:
         in_selection = month in self._request.selection.months
         if in_selection:
             self._report(month, discovered)
+            self._compare_spelling(place, month, discovered)
         for partition in discovered.partitions:
             self._plan_partition(partition, existing)
         if in_selection:
@@ -326,6 +331,14 @@ class _Planner:
         self.plan.tasks.append(
             _task_of(partition, horizon, spec_id, output_key, tuple(key for _, key in receipts))
         )
+
+    def _compare_spelling(self, place: str, month: Month, discovered: MonthPartitions) -> None:
+        # Both `2014/03` and `year=2014/month=03` are read in one bucket, as styles of their own.
+        if not discovered.partitions or not is_hive_year(f"{place[:-1].rpartition('/')[0]}/"):
+            return
+        first = self._places.setdefault((levels_above(place), month), place)
+        if first != place:
+            self.plan.spellings.append((first[:-1], place[:-1]))
 
     # -- everything that is no task ----------------------------------------------------------------
 

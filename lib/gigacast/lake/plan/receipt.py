@@ -18,7 +18,6 @@ from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.lake.layout import ReceiptKey, parse_receipt_key, receipt_key, receipt_prefix
 from gigacast.storage.store import Store
 
-STAGES = ("read", "prepare", "predict", "write", "total")
 _OBJECT = {"key": str, "etag": str, "size_bytes": Count}
 _Input = Annotated[dict[str, object], Keys(_OBJECT, required=_OBJECT)]
 # A receipt of the loader proves that a file was read: its output is a status, and no object.

@@ -1,39 +1,14 @@
 """One series and its forecast, ready to be drawn."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from gigacast.core.array import AnyArray, RealArray
-from gigacast.report.document import Curve, Figure
+from gigacast.forecasters.metric import interval_name, intervals_of
+from gigacast.report.document import Curve, Figure, Scale
 from gigacast.report.plot.axis import time_labels
-
-_TOLERANCE = 1e-6
-_CONTEXT_PER_HORIZON = 3
-_FEWEST_CONTEXT = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """The space between two quantiles, in which ``share`` of the outcomes should fall.
-
-    Parameters
-    ----------
-    share : float
-        Upper level minus lower level, as 0.8.
-    low, high : float [H]
-        The two quantiles.
-    """
-
-    share: float
-    low: RealArray
-    high: RealArray
-
-    @property
-    def label(self) -> str:
-        """As ``80%``."""
-        return f"{100 * self.share:.3g}%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,34 +62,6 @@ class ForecastPanel:
     def _shape(self, values: RealArray | None, *further: int) -> tuple[int, ...]:
         return (len(self.times), *further) if values is None else np.shape(values)
 
-    def bands(self) -> list[Band]:
-        """Return a band per pair of levels around the median, the widest first."""
-        if self.quantiles is None:
-            return []
-        lower = sorted(i for i, level in enumerate(self.levels) if level < 0.5 - _TOLERANCE)
-        pairs = [
-            (i, j)
-            for i in lower
-            for j, upper in enumerate(self.levels)
-            if abs(upper + self.levels[i] - 1) < _TOLERANCE
-        ]
-        bands = [
-            Band(self.levels[j] - self.levels[i], self.quantiles[:, i], self.quantiles[:, j])
-            for i, j in pairs
-        ]
-        return sorted(bands, key=lambda band: -band.share)
-
-    def last(self, steps: int | None = None) -> "ForecastPanel":
-        """Return the panel with no more than the last ``steps`` of the context.
-
-        By default three times the horizon, 32 at least: a longer context would press the forecast,
-        which people want to see, into a corner.
-        """
-        if steps is None:
-            steps = max(_FEWEST_CONTEXT, _CONTEXT_PER_HORIZON * len(self.times))
-        start = max(0, len(self.context) - steps)
-        return replace(self, context=self.context[start:], context_times=self.context_times[start:])
-
     def to_figure(self) -> Figure:
         """Return the panel as a figure: T + H positions, NaN where a curve has no value."""
         past, ahead = len(self.context), len(self.times)
@@ -127,11 +74,22 @@ class ForecastPanel:
             Curve("context", "history", history),
             Curve("median", "forecast", after(self.median)),
         ]
-        curves += [
-            Curve(band.label, "band", after(band.high), after(band.low), band.share)
-            for band in self.bands()
-        ]
+        if self.quantiles is not None:
+            for low, high in intervals_of(self.levels):
+                upper, lower = (after(self.quantiles[:, column]) for column in (high, low))
+                share = self.levels[high] - self.levels[low]
+                name = interval_name(self.levels, (low, high))
+                curves.append(Curve(name, "band", upper, lower, share))
         if self.actuals is not None:
             curves.append(Curve("actual", "actual", after(self.actuals)))
-        labels = time_labels(np.concatenate([self.context_times, self.times]))
-        return Figure(self.title, tuple(labels), tuple(curves), border=past)
+        times = np.concatenate([self.context_times, self.times])
+        labels, places = tuple(time_labels(times)), tuple(_places(times).tolist())
+        scale = Scale.TIME if times.dtype.kind == "M" else Scale.STEP
+        return Figure(self.title, labels, tuple(curves), past, places, scale)
+
+
+def _places(times: AnyArray) -> RealArray:
+    """Return times as seconds since 1970, and steps as they are."""
+    if times.dtype.kind == "M":
+        return times.astype("datetime64[us]").astype(np.int64) / 1e6
+    return times.astype(np.float64)

@@ -269,21 +269,21 @@ def _with_empty_bins(binned: ItemRows, rules: GridRules) -> ItemRows:
     ends = history_ends(binned, rules.targets) if rules.continues else binned.offsets[1:]
     ahead = last - padded[np.maximum(ends - 1, binned.offsets[:-1])]
     # A row of long ago must not make millions of bins before the context.
-    most = rules.context_length + SPARE_BINS + ahead
-    lengths = np.where(filled, np.minimum(last - first + 1, most), 0)
+    limit = rules.context_length + SPARE_BINS + ahead
+    lengths = np.where(filled, np.minimum(last - first + 1, limit), 0)
     offsets = offsets_of(lengths)
     numbers = take_ranges(np.where(filled, last - lengths + 1, 0), lengths)
     owners = spread(np.arange(len(binned)), binned.offsets)
     places = binned.times - (last - lengths + 1)[owners]
-    kept = places >= 0
-    at = offsets[:-1][owners[kept]] + places[kept]
+    is_recent = places >= 0
+    at = offsets[:-1][owners[is_recent]] + places[is_recent]
     columns = []
     history = numbers <= spread(last - ahead, offsets)
     for place, values in enumerate(binned.values):
         column = np.full(offsets[-1], np.nan)
         if place < rules.targets:
             column[history] = 0.0
-        column[at] = values[kept]
+        column[at] = values[is_recent]
         if place < rules.targets:
             column[~history] = np.nan
         columns.append(column)

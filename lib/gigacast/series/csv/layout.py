@@ -24,8 +24,7 @@ def csv_types(inferred: pa.Schema, layout: Layout) -> pa.Schema:
         types[name] = pa.string() if categorical else pa.float64()
     kind = inferred.field(layout.timestamp).type
     types[layout.timestamp] = kind if needs_range(kind) else pa.string()
-    if layout.item_id:
-        types[layout.item_id] = pa.string()
+    types |= dict.fromkeys(layout.id_names, pa.string())
     return pa.schema([field.with_type(types.get(field.name, field.type)) for field in inferred])
 
 
@@ -35,8 +34,16 @@ def numbers_of(schema: pa.Schema, layout: Layout) -> list[str]:
     return [*layout.targets, *numbers]
 
 
-def recognise_csv(form: CsvForm, columns: ColumnNames) -> Layout:
+def recognise_csv(form: CsvForm, schema: pa.Schema, columns: ColumnNames) -> Layout:
     """Return the layout of a CSV file.
+
+    Parameters
+    ----------
+    form : CsvForm
+    schema : pa.Schema
+        Columns of the file, and the Hive levels of its key that count as columns.
+    columns : ColumnNames
+        Columns named by the settings.
 
     Raises
     ------
@@ -45,7 +52,7 @@ def recognise_csv(form: CsvForm, columns: ColumnNames) -> Layout:
         dialect.
     """
     try:
-        return recognise(form.schema, columns, form.name, holds_text=True)
+        return recognise(schema, columns, form.name, holds_text=True)
     except SchemaError as error:
         hint = _csv_hint(form)
         if hint is None:

@@ -76,11 +76,11 @@ def sniff(content: bytes, options: CsvOptions, name: str) -> Head:
     is_all = len(content) < HEAD_BYTES
     encoding = options.encoding or _find_encoding(content, name, is_all=is_all)
     text = _decode(content, encoding, name, is_all=is_all)
-    first, _, rest = text.partition("\n")
+    first, _, remainder = text.partition("\n")
     excel = _EXCEL.match(first.strip())
     separator = options.separator
     if excel is not None:
-        text, separator = rest, separator or excel[1]
+        text, separator = remainder, separator or excel[1]
     lines = _first_lines(text)
     quote = options.quote or _find_quote(lines, separator)
     if separator is None:

@@ -72,7 +72,9 @@ class BacktestFlags(BacktestOptions):
     """Flags of `gigacast backtest` that are no settings."""
 
     plot: Path | None = flag(
-        None, "Picture of the calibration to write: PNG, SVG or PDF.", kind="file"
+        None,
+        "Picture of the calibration to write: PNG, SVG or PDF. The terminal shows it as well.",
+        kind="file",
     )
 
 

@@ -47,6 +47,9 @@ class FolderStore(Store):
         Root folder. Links in its own path are followed, links that lead out of it are not.
     """
 
+    # The usual limit of file systems. `os.pathconf` needs the folder, which may not exist yet.
+    segment_bytes = 255
+
     def __init__(self, root: Path) -> None:
         self._root = root.expanduser().resolve()
         self.address = StoreAddress(f"file://{self._root}")

@@ -5,7 +5,7 @@ larger ones by ranges of one version (If-Match). Files of a folder are read in p
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, cast
 
@@ -154,11 +154,11 @@ def read_batches(
 def read_table(
     store: Store,
     source: ObjectMeta | str,
-    columns: Sequence[str] | None = None,
+    columns: Sequence[str] | Callable[[pa.Schema], Sequence[str]] | None = None,
     *,
     if_match: str | None = None,
 ) -> pa.Table:
-    """Return all rows of an object, or some of its columns, as a table.
+    """Return all rows of an object as a table: all columns, or those of a list or of a function.
 
     Raises
     ------
@@ -166,6 +166,8 @@ def read_table(
     """
     key = source.key if isinstance(source, ObjectMeta) else source
     with open_parquet(store, source, if_match=if_match) as file:
+        if callable(columns):
+            columns = columns(file.schema_arrow)
         _check_columns(store, key, file, columns)
         with translated_parquet(store, key):
             return file.read(columns=columns)

@@ -28,7 +28,6 @@ class ScanStats:
     row_groups: int = 0
     row_groups_skipped: int = 0
     rows: int = 0
-    rows_kept: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,6 @@ def scan_parquet(
                 return
             stats.rows += batch.num_rows
             selected = batch if predicate is None else batch.filter(predicate.mask(batch))
-            stats.rows_kept += selected.num_rows
             if selected.num_rows:
                 yield conform(_with_constants(selected, scan, schema), schema, key)
 

@@ -41,7 +41,6 @@ def read_tail(
         stats.row_groups_skipped += total - len(groups)
         table = file.read_row_groups(groups, columns=present, use_threads=False)
         stats.rows += table.num_rows
-        stats.rows_kept += table.num_rows
         return table
 
 

@@ -47,8 +47,8 @@ def test_drift_is_listed_field_by_field(filled: Store, capsys: Capture) -> None:
     assert command(filled, "publish", "more.parquet", "cleaned/v2/MES") == 0
     shown = output_of(filled, capsys, "diff", "cleaned/v1/MES", "cleaned/v2/MES")
     assert shown.splitlines() == [
-        "cleaned/v1/MES: 100 rows in 1 files",
-        "cleaned/v2/MES: 50 rows in 1 files",
+        "cleaned/v1/MES: 100 rows in 1 file",
+        "cleaned/v2/MES: 50 rows in 1 file",
         "minor  timestamp: widened (timestamp[ms] -> timestamp[us])",  # as CSV gave it
         "minor  trades: added (None -> int64)",
     ]

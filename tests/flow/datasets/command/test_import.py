@@ -31,7 +31,7 @@ def test_the_same_import_again_changes_nothing_and_other_content_is_refused(
     filled: Store, capsys: Capture
 ) -> None:
     shown = output_of(filled, capsys, "import", "bars.csv", "raw/MES/2024-01-15")
-    assert shown == "there already, unchanged: raw/MES/2024-01-15: 100 rows in 1 files\n"
+    assert shown == "there already, unchanged: raw/MES/2024-01-15: 100 rows in 1 file\n"
     shown = output_of(filled, capsys, "import", "later.parquet", "raw/MES/2024-01-15", code=2)
     assert "was published on" in shown
     assert "import it under another day" in shown
@@ -78,7 +78,7 @@ def test_files_of_a_folder_may_have_their_columns_in_any_order(
     assert command(bucket, "import", "bars.csv", "raw/MES/2024-01-16") == 0
     capsys.readouterr()
     drift = output_of(bucket, capsys, "describe", "raw/MES/2024-01-15")
-    assert "20 in 1 files" in drift
+    assert "20 in 1 file" in drift
     frame[:5].assign(more=1).to_parquet("two/3.parquet", index=False)
     shown = output_of(bucket, capsys, "import", "two", "raw/MES/2024-01-17", code=2)
     assert "has other columns" in shown

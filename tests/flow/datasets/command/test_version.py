@@ -77,7 +77,7 @@ def test_an_append_without_rows_changes_nothing(bucket: Store, capsys: Capture) 
     Path("header.csv").write_text("timestamp,v,w\n")
     assert command(bucket, "publish", "one.csv", "cleaned/A") == 0
     shown = output_of(bucket, capsys, "publish", "header.csv", "cleaned/A", "--append")
-    assert shown == "there already, unchanged: cleaned/v1/A: 1 rows in 1 files\n"
+    assert shown == "there already, unchanged: cleaned/v1/A: 1 row in 1 file\n"
 
 
 def test_a_dataset_published_to_raw_is_a_dated_snapshot(filled: Store, capsys: Capture) -> None:

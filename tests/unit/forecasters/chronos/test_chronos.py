@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import ModelError, ModelIntegrityError, ModelNotFoundError
 from gigacast.forecasters.chronos.forecaster import ChronosForecaster, load_chronos
+from gigacast.forecasters.forecaster import ModelFiles
 from gigacast.forecasters.network.unrolling import (
     empirical_quantiles,
     is_even,
@@ -33,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def load(path: Path, **options: Any) -> ChronosForecaster:
     options = {"device": "cpu", "precision": "float32", **options}
-    return load_chronos(path, name="tiny", version="3", digest="abc", **options)
+    return load_chronos(ModelFiles(path, "tiny", "3", "abc", **options))
 
 
 def ask(forecaster: ChronosForecaster, horizon: int, levels: tuple[float, ...]) -> np.ndarray:

@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from gigacast.core.series.forecast import ForecastRequest
 from gigacast.forecasters.chronos.forecaster import ChronosForecaster, load_chronos
+from gigacast.forecasters.forecaster import ModelFiles
 from gigacast.forecasters.lean.forecaster import LeanForecaster, load_lean
 
 TENTHS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
@@ -76,16 +77,12 @@ def save_bolt(
 
 @lru_cache(maxsize=32)
 def load_ours(folder: Path, precision: str = "float32") -> LeanForecaster:
-    return load_lean(
-        folder, name="bolt", version="1", digest="d", device="cpu", precision=precision
-    )
+    return load_lean(ModelFiles(folder, "bolt", "1", "d", "cpu", precision))
 
 
 @lru_cache(maxsize=32)
 def load_theirs(folder: Path, precision: str = "float32") -> ChronosForecaster:
-    return load_chronos(
-        folder, name="bolt", version="1", digest="d", device="cpu", precision=precision
-    )
+    return load_chronos(ModelFiles(folder, "bolt", "1", "d", "cpu", precision))
 
 
 def request(

@@ -189,8 +189,9 @@ def test_the_lean_engine_does_not_import_chronos_or_transformers(root: Path):
     folder = save_bolt(root, SMALLEST)
     check = (
         "import sys; from pathlib import Path\n"
+        "from gigacast.forecasters.forecaster import ModelFiles\n"
         "from gigacast.forecasters.lean.forecaster import load_lean\n"
-        f"load_lean(Path({str(folder)!r}), name='a', version='1', digest='d', device='cpu')\n"
+        f"load_lean(ModelFiles(Path({str(folder)!r}), 'a', '1', 'd', 'cpu'))\n"
         "assert not {'chronos', 'transformers', 'pandas'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -1,11 +1,13 @@
 """The label of each item from a column of its rows, such as its sector or region."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.errors import SchemaError
+from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.source import MEBIBYTE, ColumnNames, SeriesSource
 
@@ -15,7 +17,12 @@ _LIMITS = Limits(1 << 16, 512 * MEBIBYTE)
 
 
 def read_attribute(
-    sources: Sequence[SeriesSource], columns: ColumnNames, column: str, *, item_id: str
+    sources: Sequence[SeriesSource],
+    columns: ColumnNames,
+    column: str,
+    *,
+    item_id: str,
+    csv: CsvOptions | None = None,
 ) -> pa.Table:
     """Return the label of each item, which a column gives as text.
 
@@ -29,6 +36,8 @@ def read_attribute(
         Column of the labels.
     item_id : str
         Item id for tables without an id column.
+    csv : CsvOptions, optional
+        Parts of the dialect of CSV that are named; all are found for each file by default.
 
     Returns
     -------
@@ -43,7 +52,9 @@ def read_attribute(
     SchemaError
         If a source lacks the column, or the column cannot be read as text.
     """
-    parts = [part for source in sources for part in _pairs(source, columns, column, item_id)]
+    opened = [open_table(source, columns, _LIMITS, csv) for source in sources]
+    tables = [table for table in opened if table is not None]
+    parts = [part for table in tables for part in _pairs(table, column, item_id)]
     if not parts:
         return pa.table({"item": pa.array([], pa.string()), "label": pa.array([], pa.string())})
     pairs = pa.concat_tables(parts).group_by(["item", "label"]).aggregate([])
@@ -56,18 +67,17 @@ def read_attribute(
     return pa.table({"item": counted["item"], "label": label})
 
 
-def _pairs(
-    source: SeriesSource, columns: ColumnNames, column: str, item_id: str
-) -> Iterator[pa.Table]:
+def _pairs(table: OpenTable, column: str, item_id: str) -> Iterator[pa.Table]:
     """Yield the distinct pairs of item and label of each batch."""
-    table = open_table(source, columns, _LIMITS)
-    if table is None:
-        return
     names = list(dict.fromkeys(filter(None, (table.layout.item_id, column))))
     _check_column(table, column)
+    if table.csv is not None and column in table.csv.marked:
+        # Arrow reads no numbers with decimal commas. A label needs none.
+        place = table.schema.get_field_index(column)
+        table = replace(table, schema=table.schema.set(place, pa.field(column, pa.string())))
     for batch in read_batches(table, names, _LIMITS):
         rows = pa.Table.from_batches([batch])
-        label = _as_text(source, column, rows[column])
+        label = _as_text(table.source, column, rows[column])
         id_column = table.layout.item_id
         item = _plain(rows[id_column]) if id_column else pa.repeat(item_id, len(label))
         # Only distinct pairs are kept, so memory grows with the items and not with the rows.
@@ -76,7 +86,7 @@ def _pairs(
 
 
 def _check_column(table: OpenTable, column: str) -> None:
-    if column not in table.schema.names:
+    if column not in {*table.schema.names, *table.levels}:
         raise SchemaError(
             f"{table.source.name}: there is no column {column!r}",
             hint=f"it has {', '.join(table.schema.names[:20])}",

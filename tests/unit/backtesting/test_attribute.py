@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gigacast.backtesting.leaderboard.attribute import NONE, SEVERAL, read_attribute
 from gigacast.errors import SchemaError
-from gigacast.series.attribute import NONE, SEVERAL, read_attribute
 from gigacast.series.source import ColumnNames, SeriesSource
 
 ROWS = st.lists(
