@@ -25,7 +25,7 @@ from gigacast.core.column import to_arrow
 from gigacast.core.series.item_key import ITEM_COLUMNS, key_columns
 from gigacast.errors import ConfigError, SchemaError
 from gigacast.forecasters.metric import figures_of, seasonal_error
-from gigacast.forecasting.prediction import long_table
+from gigacast.forecasting.prediction import long_table, with_own_names
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.runtime.choice import InlineExecutor
@@ -120,6 +120,7 @@ def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> 
     SchemaError
         If the forecasts lack a column, or their series differ in length.
     """
+    forecasts = _with_targets(with_own_names(forecasts), actuals, job)
     items = key_columns(forecasts.schema) or job.method.columns.items
     rows, horizon = _in_order(forecasts, items)
     table = read_forecasts(rows, horizon)
@@ -137,6 +138,19 @@ def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> 
             f"actuals: their item ids do not fit those of the forecasts: {error}",
             hint="give both ids of the same type",
         ) from error
+
+
+def _with_targets(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> pa.Table:
+    """Return forecasts with the name of their target, which is that of the actuals if not given."""
+    if "target_name" in forecasts.column_names or "predictions" not in forecasts.column_names:
+        return forecasts
+    targets = recognise(actuals.schema, job.method.columns, "actuals").targets
+    if len(targets) > 1:
+        raise SchemaError(
+            "data: the forecasts have no column 'target_name', and the actuals several targets",
+            hint="give the target of each row, or name one by targets",
+        )
+    return forecasts.append_column("target_name", pa.repeat(targets[0], forecasts.num_rows))
 
 
 def _in_order(forecasts: pa.Table, items: tuple[str, ...]) -> tuple[pa.Table, int]:

@@ -99,6 +99,38 @@ def test_frames_of_days_are_backtested_and_evaluated_as_frames_of_weeks() -> Non
     )
 
 
+def test_forecasts_with_the_names_of_nixtla_are_evaluated() -> None:
+    own = gigacast.forecast(BEFORE, quantiles=[0.1, 0.5, 0.9], **NAIVE)
+    named = gigacast.forecast(BEFORE, quantiles=[0.1, 0.5, 0.9], names="nixtla", **NAIVE)
+    wanted = gigacast.evaluate(own, actuals=FRAME)
+    pd.testing.assert_frame_equal(gigacast.evaluate(named, actuals=FRAME), wanted)
+    model = "seasonal-naive"
+    plain = named.drop(columns=["target_name", "fallback"]).rename(
+        columns={f"{model}-q-10": f"{model}-lo-80", f"{model}-q-90": f"{model}-hi-80"}
+    )
+    pd.testing.assert_frame_equal(gigacast.evaluate(plain, actuals=FRAME), wanted)
+    points = gigacast.evaluate(plain[["unique_id", "ds", model]], actuals=FRAME)
+    assert points["mase"].tolist() == wanted["mase"].tolist()
+    with pytest.raises(SchemaError, match="one model, found those of other, seasonal-naive"):
+        gigacast.evaluate(plain.assign(other=plain[model]), actuals=FRAME)
+    with pytest.raises(SchemaError, match="actuals several targets"):
+        two = FRAME.rename(columns={"y": "target_a"}).assign(target_b=1.0)
+        gigacast.evaluate(plain, actuals=two)
+
+
+def test_forecasts_of_a_bucket_are_read_with_the_names_of_nixtla(tmp_path: Path) -> None:
+    url = put(BEFORE, tmp_path)
+    gigacast.forecast(url, **NAIVE)
+    named = gigacast.read_forecasts(url, names="nixtla")
+    assert {"unique_id", "ds", "seasonal-naive", "seasonal-naive-q-10"} <= set(named.columns)
+    evaluated = gigacast.evaluate(named, actuals=FRAME)
+    pd.testing.assert_frame_equal(
+        evaluated, gigacast.evaluate(gigacast.read_forecasts(url), actuals=FRAME)
+    )
+    with pytest.raises(ConfigError, match="names: 'other' is not known"):
+        gigacast.read_forecasts(url, names="other")  # type: ignore[arg-type]
+
+
 def test_frames_of_items_of_several_columns_have_the_figures_of_their_keys() -> None:
     parts = FRAME["unique_id"] + FRAME["region"]
     several = FRAME.rename(columns={"unique_id": "shop"})

@@ -113,8 +113,7 @@ def forecast(
     >>> gigacast.forecast(sales, horizon=7, model="seasonal-naive").shape
     (7, 14)
     """
-    if names not in {"own", "nixtla"}:
-        raise ConfigError(f"names: {names!r} is not known", hint="use own or nixtla")
+    _check_names(names)
     if isinstance(data, str | Path):
         if names != "own":
             raise ConfigError("names are for data frames", hint="leave them out for a bucket")
@@ -134,6 +133,11 @@ def forecast(
     if names == "nixtla":
         predictions = with_nixtla_names(predictions)
     return give_back(predictions, data, to_frame)
+
+
+def _check_names(names: Any) -> None:
+    if not isinstance(names, str) or names not in {"own", "nixtla"}:
+        raise ConfigError(f"names: {names!r} is not known", hint="use own or nixtla")
 
 
 def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJob:
@@ -200,6 +204,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     partitions: Sequence[str] | None = None,
     items: Sequence[object] | None = None,
     columns: Sequence[str] | None = None,
+    names: Literal["own", "nixtla"] = "own",
     endpoint_url: str | None = None,
     region: str | None = None,
 ) -> "pd.DataFrame":
@@ -232,6 +237,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     InputChangedError
         If a forecast was replaced since that run ended.
     """
+    _check_names(names)
     arguments = {"bucket": _bucket_name(bucket), "prefix": prefix}
     spans = {"years": years, "months": months}
     arguments |= {n: as_text(n, str(v) if isinstance(v, int) else v) for n, v in spans.items()}
@@ -253,6 +259,8 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         items=_listed("items", items, texts=False),
         columns=_listed("columns", columns),
     )
+    if names == "nixtla":
+        table = with_nixtla_names(table, generation.model)
     frame = to_frame(table)
     frame.attrs.update(model=generation.model, version=generation.version, spec=generation.spec)
     return frame
