@@ -130,6 +130,7 @@ def _rows_of(frame: Any) -> Iterator[tuple[Any, ...]]:
         yield from frame.itertuples(index=False, name=None)
         return
     table = frame.read_all() if isinstance(frame, pa.RecordBatchReader) else frame
+    table = table.to_arrow() if hasattr(table, "to_arrow") else table
     yield from (tuple(row.values()) for row in table.to_pylist())
 
 
@@ -151,6 +152,8 @@ def _forecast_frame(parts: Parts) -> Result:
 def _check_kind(result: Any, frame: Any) -> None:
     kinds = (pd.DataFrame, pa.RecordBatch, pa.RecordBatchReader)
     wanted = next((kind for kind in kinds if isinstance(frame, kind)), pa.Table)
+    if type(frame).__module__.startswith("polars"):
+        wanted = type(frame)
     assert isinstance(result, wanted), f"{type(result)} for {type(frame)}"
 
 
@@ -231,6 +234,7 @@ def _backtest_frame(parts: Parts) -> Result:
     board = gigacast.backtest(frame, windows=2, **NAIVE)
     _check_kind(board, frame)
     board = board.read_all() if isinstance(board, pa.RecordBatchReader) else board
+    board = board.to_arrow() if hasattr(board, "to_arrow") else board
     rows = board.to_dict("records") if isinstance(board, pd.DataFrame) else board.to_pylist()
     return _rows_of_figures([row for row in rows if row["segment"] == "(all)"])
 

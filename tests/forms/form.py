@@ -17,6 +17,20 @@ FRAME_DOORS = ("forecast", "training", "backtest")
 FILE_DOORS = ("job", "job on S3", "backtest", "evaluate", "training", "quality", "loader")
 _NAMED_LONG = ("long", "long, of Nixtla", "long, other names")
 _SPELLED_VALUES = ("double", "float", "int64", "decimal128(10, 2)")
+_NOT_IN_POLARS = (
+    *(
+        "intervals",
+        "run ends",
+        "decimal",
+        "bool8",
+        "uuid",
+        "json",
+        "hal",
+        "float16",
+        "views of lists",
+    ),
+    *("dictionary", "structs", "date64"),
+)
 _PERIODS = ("years", "quarters", "months", "days", "hours", "quarter hours")
 
 
@@ -103,7 +117,7 @@ def is_possible(form: Form, panel: Panel | None = None) -> bool:
 
 def _is_frame(parts: Parts) -> bool:
     form = parts.form
-    if form.door not in FRAME_DOORS:
+    if form.door not in FRAME_DOORS or (form.carrier == "polars" and not _is_polars(parts)):
         return False
     if form.carrier == "DuckDB relation":
         # It has the zone of its session, and gives the codes of dictionaries in such lists.
@@ -119,6 +133,12 @@ def _is_frame(parts: Parts) -> bool:
         return is_period and form.layout in _NAMED_LONG
     is_named = "index" in form.carrier or form.carrier == "pandas, categories"
     return form.layout in _NAMED_LONG or not is_named
+
+
+def _is_polars(parts: Parts) -> bool:
+    """Check whether polars has such columns: of some others it aborts the process."""
+    names = (parts.ids.name, parts.times.name, parts.values.name, parts.layout.name)
+    return not any(word in name for name in names for word in _NOT_IN_POLARS)
 
 
 def _is_file(parts: Parts, file: FileForm) -> bool:

@@ -1,5 +1,6 @@
 """Layouts of tables, orders of their rows, and frames of libraries."""
 
+import importlib.util
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -262,24 +263,38 @@ def _of_duckdb(table: pa.Table) -> Any:
     return duckdb.connect().from_arrow(table)
 
 
-FRAMES: dict[str, Callable[[pa.Table], Any]] = {
-    "pyarrow table": lambda table: table,
-    "pyarrow table in chunks": lambda table: pa.concat_tables(
-        [table.slice(0, 1), table.slice(1, 6), table.slice(7)]
-    ),
-    "pyarrow batch": _batch,
-    "pyarrow reader": lambda table: table.to_reader(max_chunksize=4),
-    "Arrow stream": Stream,
-    "DuckDB relation": _of_duckdb,
-    "pandas": lambda table: table.to_pandas(),
-    "pandas, other labels": lambda table: table.to_pandas().set_axis(
-        [5] * table.num_rows, axis="index"
-    ),
-    "pandas, Arrow types": _arrow_types,
-    "pandas, nullable": _nullable,
-    "pandas, objects": _objects,
-    "pandas, categories": _categories,
-    "pandas, ids in the index": _index_of_ids,
-    "pandas, ids and times in the index": _index_of_both,
-    "pandas, periods": _periods,
-}
+def _of_polars(table: pa.Table) -> Any:
+    import polars
+
+    return polars.from_arrow(table)
+
+
+def _with_optional(frames: dict[str, Callable[[pa.Table], Any]]) -> dict[str, Any]:
+    """Return the frames, with polars where it is installed: it is no dependency of the package."""
+    has_polars = importlib.util.find_spec("polars") is not None
+    return {**frames, **({"polars": _of_polars} if has_polars else {})}
+
+
+FRAMES: dict[str, Callable[[pa.Table], Any]] = _with_optional(
+    {
+        "pyarrow table": lambda table: table,
+        "pyarrow table in chunks": lambda table: pa.concat_tables(
+            [table.slice(0, 1), table.slice(1, 6), table.slice(7)]
+        ),
+        "pyarrow batch": _batch,
+        "pyarrow reader": lambda table: table.to_reader(max_chunksize=4),
+        "Arrow stream": Stream,
+        "DuckDB relation": _of_duckdb,
+        "pandas": lambda table: table.to_pandas(),
+        "pandas, other labels": lambda table: table.to_pandas().set_axis(
+            [5] * table.num_rows, axis="index"
+        ),
+        "pandas, Arrow types": _arrow_types,
+        "pandas, nullable": _nullable,
+        "pandas, objects": _objects,
+        "pandas, categories": _categories,
+        "pandas, ids in the index": _index_of_ids,
+        "pandas, ids and times in the index": _index_of_both,
+        "pandas, periods": _periods,
+    }
+)

@@ -113,8 +113,8 @@ def test_forecasts_with_the_names_of_nixtla_are_evaluated() -> None:
     assert points["mase"].tolist() == wanted["mase"].tolist()
     with pytest.raises(SchemaError, match="one model, found those of other, seasonal-naive"):
         gigacast.evaluate(plain.assign(other=plain[model]), actuals=FRAME)
+    two = FRAME.rename(columns={"y": "target_a"}).assign(target_b=1.0)
     with pytest.raises(SchemaError, match="actuals several targets"):
-        two = FRAME.rename(columns={"y": "target_a"}).assign(target_b=1.0)
         gigacast.evaluate(plain, actuals=two)
 
 
