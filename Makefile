@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch quickstart test check format house bench bench-full bench-gpu deploy destroy clean
+.PHONY: help demo demo-batch quickstart test forms check format house bench bench-full bench-gpu deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ quickstart: $(STAMP) ## Walk through the feature store: define, compile, backfil
 
 test: $(STAMP) ## Run the tests in parallel
 	$(BIN)/python -m pytest -n 2 -q
+
+forms: $(STAMP) ## Write the same data in thousands of forms, and read them all alike (half an hour)
+	$(BIN)/python -W error -m tests.forms
 
 check: $(STAMP) ## Format, lint, strict types, import contracts
 	$(BIN)/ruff format --check .

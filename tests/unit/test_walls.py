@@ -155,10 +155,12 @@ TRAIN_KEYWORDS = (
 )
 STRICT = "<Mode.STRICT: 'strict'>"
 SIGNATURES = {
-    "forecast": f"(data, *, config=None, dry_run=False, events=None, bucket=None, {KEYWORDS})",
+    "forecast": "(data, *, config=None, dry_run=False, events=None, bucket=None, names='own', "
+    f"{KEYWORDS})",
     "plan": f"(bucket, *, config=None, {KEYWORDS})",
     "read_forecasts": "(bucket, *, prefix='', model=None, version=None, spec=None, years=None, "
-    "months=None, partitions=None, items=None, columns=None, endpoint_url=None, region=None)",
+    "months=None, partitions=None, items=None, columns=None, names='own', endpoint_url=None, "
+    "region=None)",
     "ChronosLoader": "(parquet_config_path=None, *, model=None, bucket=None, prefix=None, "
     "device='auto', precision='auto')",
     "ChronosLoader.predict": "(self, context, prediction_length=None, quantile_levels=(0.1, 0.2, "
@@ -170,10 +172,10 @@ SIGNATURES = {
     "ChronosTrainer.load_training_data_from_parquet": "(self, file_path=None, *, symbol=None, "
     "year=None, month=None)",
     "ChronosTrainer.train": f"(self, *, {TRAIN_KEYWORDS})",
-    "backtest": "(bucket, *, models=(), windows=1, step=None, segment='partition', "
+    "backtest": "(data=None, *, bucket=None, models=(), windows=1, step=None, segment='partition', "
     "sample_partitions=None, sample_series=None, season=None, config=None, events=None, "
     f"{KEYWORDS})",
-    "evaluate": f"(bucket, *, config=None, {KEYWORDS})",
+    "evaluate": f"(data=None, *, actuals=None, bucket=None, config=None, {KEYWORDS})",
     "finetune": f"(data, *, config=None, events=None, {TRAIN_KEYWORDS})",
     "ModelManager": "(config=None, *, bucket=None, prefix=None, endpoint_url=None, region=None)",
     "ModelManager.list_models": "(self)",

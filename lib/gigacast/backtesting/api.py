@@ -4,29 +4,74 @@ They load settings, as the commands do; everything below takes plain values.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import Any, TypeVar, Unpack, overload
+
+import pyarrow as pa
 
 from gigacast.backtesting.evaluation.result import Evaluation
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
+from gigacast.backtesting.frame import backtest_table, evaluate_table
 from gigacast.backtesting.run import BacktestResult, backtest_job, run_backtest
+from gigacast.errors import ConfigError
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents
 from gigacast.series.duplicates import warn_of_conflicts
-from gigacast.settings.argument import as_path
-from gigacast.settings.assembly import job_of
+from gigacast.series.frame import give_back, table_of
+from gigacast.settings.argument import as_path, check_argument
+from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.backtest import BacktestOptions
 from gigacast.settings.flag import rows_of
 from gigacast.settings.keywords import Options
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
 from gigacast.settings.signature import with_options
+from gigacast.storage.store import StoreAddress
+
+F = TypeVar("F")
+
+
+@overload
+def backtest(
+    data: str | Path | None = None,
+    *,
+    bucket: str | None = None,
+    models: Sequence[str] = (),
+    windows: int = 1,
+    step: int | None = None,
+    segment: str = "partition",
+    sample_partitions: int | None = None,
+    sample_series: int | None = None,
+    season: int | None = None,
+    config: str | Path | None = None,
+    events: RunEvents | None = None,
+    **options: Unpack[Options],
+) -> BacktestResult: ...
+
+
+@overload
+def backtest(
+    data: F,
+    *,
+    bucket: str | None = None,
+    models: Sequence[str] = (),
+    windows: int = 1,
+    step: int | None = None,
+    segment: str = "partition",
+    sample_series: int | None = None,
+    season: int | None = None,
+    config: str | Path | None = None,
+    events: RunEvents | None = None,
+    **options: Unpack[Options],
+) -> F: ...
 
 
 @with_options(own=rows_of(BacktestOptions))
 def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
-    bucket: str,
+    data: Any = None,
     *,
+    bucket: str | None = None,
     models: Sequence[str] = BacktestOptions.models,
     windows: int = BacktestOptions.windows,
     step: int | None = BacktestOptions.step,
@@ -37,13 +82,17 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
     config: str | Path | None = None,
     events: RunEvents | None = None,
     **options: Unpack[Options],
-) -> BacktestResult:
-    """Forecast the past of a bucket from past origins, and compare models on it.
+) -> Any:
+    """Forecast the past of a bucket, or a data frame, from past origins, and compare models on it.
 
     Parameters
     ----------
-    bucket : str
-        Bucket name, ``s3://...`` or ``file:///folder``.
+    data : str, path or frame
+        Bucket name, ``s3://...``, ``file:///folder`` or `Path`; or a frame, as for
+        `gigacast.forecast`.
+    bucket : str, optional
+        Another name of ``data``; or, for a frame, the bucket whose ``models/``, below ``prefix``,
+        is searched as well.
     config : path, optional
         Settings file; none by default.
     events : RunEvents, optional
@@ -53,43 +102,83 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
 
     Returns
     -------
-    BacktestResult
-        ``leaderboard`` has the figures; it is written to the bucket as well.
+    BacktestResult or frame
+        ``leaderboard`` has the figures; it is written to the bucket as well. For a frame its
+        figures, a row for each segment and model, as a frame of the same library.
 
     Raises
     ------
     ConfigError, StorageError, DataNotFoundError, ModelError
         If it cannot start. A partition that fails is in the result.
+    DataError
+        If every partition fails, or the frame cannot be read.
     """
-    forecast = _job(bucket, config, options)
-    own = BacktestOptions(
-        # A text is a sequence, too: of letters.
-        models=(models,) if isinstance(models, str) else tuple(models),
-        windows=windows,
-        step=step,
-        segment=segment,
-        sample_partitions=sample_partitions,
-        sample_series=sample_series,
-        season=season,
-    )
-    result = run_backtest(backtest_job(forecast, own), events=events)
+    has_frame = data is not None and not isinstance(data, str | Path)
+    place = data if has_frame else _one_of(data, bucket)
+    is_bucket = isinstance(place, str | Path)
+    table = None if is_bucket else table_of(place, takes="a bucket")
+    forecast = _job(place if is_bucket else "memory://frame", config, options)
+    counts = {
+        "windows": windows,
+        "step": step,
+        "sample_partitions": sample_partitions,
+        "sample_series": sample_series,
+        "season": season,
+    }
+    own = _own_options(models, segment, counts)
+    job = backtest_job(forecast, own)
+    if table is not None:
+        registry = _registry(bucket, config, options)
+        result = backtest_table(table, replace(job, registry=registry), events)
+    else:
+        result = run_backtest(job, events=events)
     warn_of_conflicts(result.conflicts, forecast.method.duplicates)
-    return result
+    if table is None:
+        return result
+    return give_back(result.leaderboard.to_table(), place, _to_pandas)
+
+
+@overload
+def evaluate(
+    data: str | Path | None = None,
+    *,
+    bucket: str | None = None,
+    config: str | Path | None = None,
+    **options: Unpack[Options],
+) -> Evaluation: ...
+
+
+@overload
+def evaluate(
+    data: F,
+    *,
+    actuals: Any,
+    config: str | Path | None = None,
+    **options: Unpack[Options],
+) -> F: ...
 
 
 @with_options()
 def evaluate(
-    bucket: str,
+    data: Any = None,
     *,
+    actuals: Any = None,
+    bucket: str | None = None,
     config: str | Path | None = None,
     **options: Unpack[Options],
-) -> Evaluation:
-    """Compare the forecasts in a bucket with the actuals that have come since.
+) -> Any:
+    """Compare forecasts, in a bucket or a data frame, with the actuals that have come since.
 
     Parameters
     ----------
-    bucket : str
-        Bucket name, ``s3://...`` or ``file:///folder``.
+    data : str, path or frame
+        Bucket name, ``s3://...``, ``file:///folder`` or `Path`; or a frame of forecasts, as
+        `gigacast.forecast` returns it.
+    actuals : frame, optional
+        Actuals of a frame of forecasts, with all rows of their series; in any form that
+        `gigacast.forecast` takes.
+    bucket : str, optional
+        Another name of ``data``, for buckets only.
     config : path, optional
         Settings file; none by default.
     **options
@@ -98,8 +187,9 @@ def evaluate(
 
     Returns
     -------
-    Evaluation
-        Figures by model version, month and step; they are written to the bucket as well.
+    Evaluation or frame
+        Figures by model version, month and step; they are written to the bucket as well. For a
+        frame its figures, over all steps and by step, as a frame of the same library.
 
     Raises
     ------
@@ -108,12 +198,66 @@ def evaluate(
     ConfigError, StorageError
     """
     model, version = options.get("model"), options.get("model_version")
-    job = _job(bucket, config, options)
+    place = _one_of(data, bucket)
+    if not isinstance(place, str | Path):
+        return _evaluate_frame(place, actuals, config, options)
+    if actuals is not None:
+        raise ConfigError("actuals are for data frames", hint="leave them out for a bucket")
+    job = _job(place, config, options)
     result = evaluate_forecasts(EvaluationJob(job, model, version))
     warn_of_conflicts(result.conflicts, job.method.duplicates)
     return result
 
 
-def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJob:
-    arguments = nest_arguments({**options, "bucket": bucket})
+def _evaluate_frame(data: Any, actuals: Any, config: str | Path | None, options: Options) -> Any:
+    forecasts = table_of(data, takes="a bucket")
+    job = _job("memory://frame", config, options)
+    result = evaluate_table(forecasts, table_of(actuals, "actuals"), job)
+    warn_of_conflicts(result.conflicts, job.method.duplicates)
+    return give_back(result.to_table(), data, _to_pandas)
+
+
+def _to_pandas(table: pa.Table) -> Any:
+    return table.to_pandas()
+
+
+def _one_of(data: Any, bucket: str | None) -> Any:
+    """Return the data, which may be given by its former name.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if data is not None and bucket is not None:
+        raise ConfigError(
+            "data and bucket are two names of the same argument",
+            hint="leave bucket out",
+        )
+    return bucket if data is None else data
+
+
+def _own_options(models: Any, segment: Any, counts: dict[str, Any]) -> BacktestOptions:
+    check_argument("models", models, Sequence[str])
+    check_argument("segment", segment, str)
+    for name, value in counts.items():
+        check_argument(name, value, int if name == "windows" else int | None)
+    # A text is a sequence, too: of letters.
+    names = (models,) if isinstance(models, str) else tuple(models)
+    return BacktestOptions(models=names, segment=segment, **counts)
+
+
+def _registry(
+    bucket: str | None, config: str | Path | None, options: Options
+) -> StoreAddress | None:
+    """Return the root of ``models/``; ``None`` if neither argument nor settings name a bucket."""
+    arguments = nest_arguments({**options, "bucket": _url_of(bucket)})
+    return registry_of(load_settings(arguments, file=as_path("config", config)))
+
+
+def _url_of(bucket: Any) -> Any:
+    return bucket.expanduser().absolute().as_uri() if isinstance(bucket, Path) else bucket
+
+
+def _job(bucket: Any, config: str | Path | None, options: Options) -> ForecastJob:
+    arguments = nest_arguments({**options, "bucket": _url_of(bucket)})
     return job_of(load_settings(arguments, file=as_path("config", config)))

@@ -8,14 +8,16 @@ only its own forecasts. The leaderboard is made from the outputs of all models.
 import heapq
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
+from gigacast import errors
 from gigacast.backtesting.leaderboard.breakdown import Segmenter, check_segment
 from gigacast.backtesting.leaderboard.build import Side, make_leaderboard
 from gigacast.backtesting.leaderboard.result import Leaderboard
 from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
 from gigacast.core.digest import digest_text, digest_value
 from gigacast.core.partition.task import Task
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, DataError, GigacastError
 from gigacast.forecasting.prepare import Prepared, check_discovered, describe_job, prepare
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
@@ -28,6 +30,7 @@ from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.planner import Plan, make_plan
 from gigacast.runtime.executor import Executor, Failure
 from gigacast.settings.command.backtest import BacktestOptions
+from gigacast.storage.store import StoreAddress
 
 FORMAT_REVISION = 1
 """Part of the spec. Raise it when the same settings start to give other losses or columns."""
@@ -52,6 +55,8 @@ class BacktestJob:
         Maximum number of series per partition; all by default.
     season : int, optional
         Steps of a season, for scales and for models that need one; by frequency by default.
+    registry : StoreAddress, optional
+        Root of ``models/``; that of the outputs by default.
     """
 
     forecast: ForecastJob
@@ -61,6 +66,7 @@ class BacktestJob:
     partitions: int | None = None
     series: int | None = None
     season: int | None = None
+    registry: StoreAddress | None = None
 
 
 def backtest_job(forecast: ForecastJob, options: BacktestOptions) -> BacktestJob:
@@ -140,6 +146,7 @@ def run_backtest(
     """
     sides = prepare_sides(job)
     runs = [_run_side(side, job, events or Silent(), executor, clock) for side in sides]
+    _refuse_if_all_failed(runs)
     compared = [Side(run.name, run.outputs) for run in runs]
     outputs, method = sides[0].outputs, job.forecast.method
     segmenter = Segmenter(job.segment, sides[0].inputs, method.columns, method.csv)
@@ -172,11 +179,12 @@ def prepare_sides(job: BacktestJob) -> list[Prepared]:
     """
     _check(job)
     base = replace(job.forecast, synthetic=None)
-    prepared = [prepare(replace(base, model=choice), compares=True) for choice in job.models]
+    resolve = partial(prepare, compares=True, models=job.registry)
+    prepared = [resolve(replace(base, model=choice)) for choice in job.models]
     naive = replace(job.models[0], reference=NAIVE_MODEL, version=None)
     # The baseline forecasts from the targets alone: covariates must not make it fail.
     method = replace(base.method, unsupported_covariates="ignore")
-    prepared.append(prepare(replace(base, model=naive, method=method), compares=True))
+    prepared.append(resolve(replace(base, model=naive, method=method)))
     # Without a horizon in the settings, all models forecast as far as the first one would.
     horizon = prepared[0].info.prediction_length
     sides: dict[str, Prepared] = {}
@@ -200,6 +208,11 @@ def _check(job: BacktestJob) -> None:
     for name, value in counts.items():
         if value is not None and value < 1:
             raise ConfigError(f"{name}: {value} is less than 1")
+    if job.windows.count > HISTORY:
+        raise ConfigError(
+            f"windows: {job.windows.count} are more than the {HISTORY:,} steps that are read",
+            hint="a few windows, such as 4, give as sure an answer",
+        )
     check_segment(job.segment)
 
 
@@ -265,6 +278,15 @@ def _run_side(
         skipped=skipped,
         conflicts=run.totals.repairs.get("conflicts", 0),
     )
+
+
+def _refuse_if_all_failed(runs: Sequence[_SideRun]) -> None:
+    """Raise the first failure if no partition is left to compare: it says why."""
+    failures = [failure for run in runs for _, failure in run.failures]
+    if failures and not any(run.outputs for run in runs):
+        kind = getattr(errors, failures[0].error, DataError)
+        is_own = isinstance(kind, type) and issubclass(kind, GigacastError)
+        raise (kind if is_own else DataError)(failures[0].message, hint=failures[0].hint)
 
 
 def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[FinishedTask]]:

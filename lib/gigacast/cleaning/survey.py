@@ -109,7 +109,7 @@ def survey_partition(file: PartitionFile, reading: Reading, rules: CleanRules) -
     ascending = _ascends(rules, file.ids)
     original = file.keys(ascending=ascending)
     keys, moved = _on_grid(original, rules, ascending=ascending)
-    expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
+    expect = expectation_of(reading, file.task, keys.clock)
     order = measure_keys(keys.arranged, expect, keys.names)
     survey = Survey(
         keys=keys,

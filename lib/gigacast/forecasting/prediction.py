@@ -5,6 +5,7 @@ layout has a row per series with list columns, for large volumes. Both end with 
 reason why the model did not make a forecast, null where it did.
 """
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -16,9 +17,12 @@ from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.series.reason import Reason
+from gigacast.errors import SchemaError
 from gigacast.job.forecast_job import Layout
 
 DEFAULT_ROW_GROUP_ROWS = 131_072
+_LEVEL = re.compile(r"(?P<model>.+)-(?P<kind>q|lo|hi)-(?P<number>\d+(?:\.\d+)?)")
+"""Columns of quantiles of Nixtla's libraries."""
 
 
 def prediction_schema(
@@ -140,6 +144,56 @@ def without_dropped(forecast: ForecastBatch, fallback: str) -> ForecastBatch:
         median=forecast.median[rows],
         reasons=forecast.reasons[rows],
     )
+
+
+def with_nixtla_names(table: pa.Table, model: str | None = None) -> pa.Table:
+    """Return predictions with the column names of Nixtla's libraries.
+
+    They are ``unique_id``, ``ds``, the name of the model for the point forecast, and for each
+    quantile that name with ``-q-10`` and so on. The model is that of the metadata by default.
+    """
+    if model is None:
+        model = (table.schema.metadata or {}).get(b"gigacast.model", b"gigacast").decode()
+    names = {"item_id": "unique_id", "timestamp": "ds", "predictions": model}
+    return table.rename_columns(
+        [
+            f"{model}-q-{100 * float(name):.10g}" if name[0].isdigit() else names.get(name, name)
+            for name in table.column_names
+        ]
+    )
+
+
+def with_own_names(table: pa.Table) -> pa.Table:
+    """Return forecasts of Nixtla's libraries with the column names of predictions.
+
+    A point forecast alone is the median. Any other table is returned as it is.
+
+    Raises
+    ------
+    SchemaError
+        If the columns are of several models.
+    """
+    if "item_id" in table.column_names or not {"unique_id", "ds"} <= {*table.column_names}:
+        return table
+    levels = {name: match for name in table.column_names if (match := _LEVEL.fullmatch(name))}
+    points = [f.name for f in table.schema if pa.types.is_floating(f.type) and f.name not in levels]
+    models = sorted({*points, *(match["model"] for match in levels.values())} - {"y"})
+    if len(models) != 1 or models[0] not in table.column_names:
+        seen = ", ".join(models) or "none"
+        raise SchemaError(
+            f"data: expected the forecasts of one model, found those of {seen}",
+            hint="give unique_id, ds and the columns of one model",
+        )
+    names = {"unique_id": "item_id", "ds": "timestamp", models[0]: "predictions"}
+    names |= {name: level_name(_level_of(match)) for name, match in levels.items()}
+    table = table.rename_columns([names.get(name, name) for name in table.column_names])
+    return table if levels else table.append_column(level_name(0.5), table["predictions"])
+
+
+def _level_of(match: re.Match[str]) -> float:
+    """Return the quantile level of a column: ``-q-10``, or ``-lo-80`` and ``-hi-80``."""
+    number = float(match["number"]) / 100
+    return {"q": number, "lo": (1 - number) / 2, "hi": (1 + number) / 2}[match["kind"]]
 
 
 def is_wide(schema: pa.Schema) -> bool:

@@ -62,7 +62,9 @@ class Prepared:
         return replace(self.request(), overwrite=False)
 
 
-def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
+def prepare(
+    job: ForecastJob, *, compares: bool = False, models: StoreAddress | None = None
+) -> Prepared:
     """Open the stores of a job and resolve its settings that are ``auto`` or ``ACTIVE``.
 
     Parameters
@@ -71,6 +73,8 @@ def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
     compares : bool
         Whether several models are compared: a context that is too long for a model is then cut
         instead of refused.
+    models : StoreAddress, optional
+        Root of ``models/``; that of the outputs by default.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def prepare(job: ForecastJob, *, compares: bool = False) -> Prepared:
     outputs = inputs if job.outputs == job.inputs else open_store(job.outputs)
     for address in {checked_address(job, job.inputs), checked_address(job, job.outputs)}:
         open_store(address).check()
-    model, info = resolve_choice(job.model, outputs)
+    model, info = resolve_choice(job.model, outputs if models is None else open_store(models))
     if not compares:
         check_context(job.method, info)
         warn_of_horizon(job.method.horizon, info)

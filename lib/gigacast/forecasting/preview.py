@@ -16,6 +16,7 @@ from gigacast.core.partition.name import folder_in, month_of_folder
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.core.series.item_key import items_of
 from gigacast.core.time.month import IntRange, MonthFilter
+from gigacast.core.time.zone import to_wall, zone_of
 from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.forecasting.prediction import level_name, long_table
 from gigacast.forecasting.prepare import Prepared, prepare
@@ -268,7 +269,8 @@ def _wall_times(stamps: pa.ChunkedArray) -> AxisArray:
         return np.asarray(stamps.to_numpy())
     # numpy has no zones: the axis shows local times in the zone of the series.
     if pa.types.is_timestamp(stamps.type) and stamps.type.tz is not None:
-        stamps = pc.local_timestamp(stamps)
+        micros = stamps.cast(pa.timestamp("us", stamps.type.tz), safe=False).cast(pa.int64())
+        return to_wall(micros.to_numpy(), zone_of(stamps.type)).astype("datetime64[us]")
     return np.asarray(stamps.cast(pa.timestamp("us"), safe=False).to_numpy())
 
 

@@ -35,7 +35,7 @@ from gigacast.models.publish import (
     publish_folder,
     summarise_model,
 )
-from gigacast.settings.argument import as_path
+from gigacast.settings.argument import as_path, checked
 from gigacast.settings.assembly import addresses, bucket_of, job_of
 from gigacast.settings.command.common import ReasonOption
 from gigacast.settings.command.models import (
@@ -54,6 +54,7 @@ from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 
 
+@checked
 class ModelManager:
     """The model registry of a bucket or folder.
 

@@ -18,7 +18,7 @@ from gigacast.core.series.batch import SeriesBatch, concat_batches
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.core.series.holdout import hold_out
 from gigacast.core.series.reason import Reason
-from gigacast.errors import DataNotFoundError
+from gigacast.errors import ConfigError, DataNotFoundError
 from gigacast.forecasters.batching import NO_LIMIT, BatchBudget, forecast_batch
 from gigacast.forecasters.catalog import describe_forecaster
 from gigacast.forecasters.chronos.reference import context_scale
@@ -148,6 +148,8 @@ def compare_versions(
     DataNotFoundError
         If no partition is selected, or none of its series can be forecast.
     """
+    if seed < 0:
+        raise ConfigError(f"sample_seed: {seed} is less than 0", hint="any whole number from 0 on")
     inputs, outputs = open_inputs(job.inputs), open_store(job.outputs)
     registry = Registry(outputs)
     resolved = [_find(registry, model, version) for version in versions]

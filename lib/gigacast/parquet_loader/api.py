@@ -31,12 +31,14 @@ from gigacast.parquet_loader.process import Processing, process_rows
 from gigacast.parquet_loader.rows import merge_rows, split_rows
 from gigacast.parquet_loader.session import SessionProgress
 from gigacast.parquet_loader.setup import assemble_loader
+from gigacast.settings.argument import checked
 from gigacast.settings.load import load_settings
 from gigacast.storage.parquet.table_cache import CacheStats
 
 D = TypeVar("D", bound=LoadedDataset)
 
 
+@checked
 class ParquetDataLoader:
     """Finds and loads the files of a symbol, on S3 or in a folder.
 
@@ -209,8 +211,7 @@ class ParquetDataLoader:
         latest = Month(year, month or 12)
         request = ContextRequest(symbol, latest, month is not None, context_length, columns)
         find_month = self._parts.discovery["prediction"].month_finder(symbol, timeframes)
-        # The months are joined before they are processed, so that values missing at the start of
-        # a month are filled from the month before.
+        # Joined before they are processed: the month before fills values missing at the start.
         rows = self._parts.row_loader("prediction", Processing())
         data = load_context(rows, find_month, request)
         table = process_rows(data.table, data.columns, self._parts.processing, data.stats)

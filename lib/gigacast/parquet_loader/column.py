@@ -14,8 +14,10 @@ from gigacast.core.time.number import number_range
 from gigacast.errors import SchemaError
 from gigacast.parquet_loader.dataset import LoadColumns
 from gigacast.series.columns import recognise
+from gigacast.series.identity import id_type, read_ids
 from gigacast.series.source import ColumnNames, TimestampUnit
 from gigacast.series.timestamp import Clock, clock_of, is_time_type, needs_range
+from gigacast.series.value import is_value_type
 from gigacast.storage.parquet.scan import refuse_twice
 
 
@@ -115,16 +117,45 @@ def check_columns(schema: pa.Schema, columns: LoadColumns, source: str) -> None:
     refuse_twice(schema, columns.all, source)
     for name in columns.targets:
         kind = schema.field(name).type
-        if not _holds_numbers(kind):
+        stored = kind.value_type if pa.types.is_dictionary(kind) else kind
+        if not is_value_type(kind) or pa.types.is_boolean(stored):
             raise SchemaError(
                 f"{source}: the target {name!r} is of type {kind} and holds no numbers",
                 hint="ask for other target_columns, or write the file again",
             )
 
 
-def _holds_numbers(kind: pa.DataType) -> bool:
-    numeric = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_null)
-    return any(is_kind(kind) for is_kind in numeric)
+def loaded_schema(schema: pa.Schema, columns: LoadColumns) -> pa.Schema:
+    """Return a schema with the types in which ids and targets are loaded.
+
+    Ids have the type that forecasts give them. Targets are numbers without a dictionary.
+    """
+    return pa.schema([entry.with_type(_loaded_type(entry, columns)) for entry in schema])
+
+
+def _loaded_type(entry: pa.Field, columns: LoadColumns) -> pa.DataType:
+    kind = entry.type
+    if entry.name == columns.item_id:
+        return id_type(kind)
+    if entry.name not in columns.targets:
+        return kind
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def _with_loaded_types(table: pa.Table, columns: LoadColumns, source: str) -> pa.Table:
+    schema = loaded_schema(table.schema, columns)
+    for place, entry in enumerate(schema):
+        column = table.column(place)
+        if column.type == entry.type:
+            continue
+        if entry.name == columns.item_id:
+            column = read_ids(column.combine_chunks(), entry.type, source)
+        elif pa.types.is_dictionary(column.type):
+            column = column.combine_chunks().dictionary_decode().cast(entry.type)
+        else:
+            column = column.cast(entry.type)
+        table = table.set_column(place, entry, column)
+    return table
 
 
 class Normaliser:
@@ -165,8 +196,15 @@ class Normaliser:
         Raises
         ------
         SchemaError
-            If there are rows and none has a readable time.
+            If there are rows and none has a readable time, or none an item id.
         """
+        table = _with_loaded_types(table, self._columns, source)
+        item_id = self._columns.item_id
+        if item_id is not None and 0 < len(table) == table.column(item_id).null_count:
+            raise SchemaError(
+                f"{source}: no row has an item id: column {item_id!r} is empty",
+                hint="name the column of item ids: schema.item_id_column",
+            )
         for name in self._times:
             if name not in table.column_names:  # a feature that this file lacks
                 continue

@@ -326,9 +326,9 @@ def parse_moment(moment: datetime | date | str) -> datetime:
             raise ConfigError(
                 f"last_timestamp: {moment!r} is no moment", hint="as 2014-03-31T12:00"
             ) from error
-    if isinstance(moment, datetime):
+    if isinstance(moment, datetime) and moment == moment:  # noqa: PLR0124 - not pandas' NaT
         return moment
-    if isinstance(moment, date):
+    if isinstance(moment, date) and not isinstance(moment, datetime):
         return datetime.combine(moment, time.min)
     raise ConfigError(f"last_timestamp: expected a moment, got {type(moment).__name__}")
 

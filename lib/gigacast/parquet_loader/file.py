@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from gigacast.core.dataset.predicate import Predicate
 from gigacast.core.partition.name import hive_levels
+from gigacast.core.plain import plain_batch, plain_schema, plain_table
 from gigacast.errors import ConfigError
 from gigacast.parquet_loader.column import ColumnChoice
 from gigacast.parquet_loader.dataset import LoadColumns, LoadStats
@@ -109,7 +110,7 @@ class FileRows:
                 open_parquet(self._inputs, _meta(info), selective=True) as file,
                 translated_parquet(self._inputs, info.key),
             ):
-                kinds = file.schema_arrow.remove_metadata()
+                kinds = plain_schema(file.schema_arrow.remove_metadata())
                 empty = kinds.empty_table() if file.metadata.num_rows else pa.table({})
             self._keep(info, "schema", empty)
         if not empty.num_columns:
@@ -190,7 +191,7 @@ class FileRows:
         scan = Scan(columns.all, predicate, batch_rows=batch_rows, row_groups=row_groups)
         levels = hive_levels(info.key)
         for batch in scan_parquet(self._inputs, _meta(info), scan, stats):
-            yield add_levels(batch, columns.all, levels)
+            yield add_levels(plain_batch(batch), columns.all, levels)
         self._count_scan(stats)
 
     def _time_kind(self, info: ParquetFileInfo, column: str) -> pa.DataType | None:
@@ -215,8 +216,8 @@ class FileRows:
 
     def _read_tail(self, info: ParquetFileInfo, columns: LoadColumns, rows: int) -> pa.Table:
         stats = ScanStats()
-        table = read_tail(self._inputs, _meta(info), columns.all, columns.timestamp, rows, stats)
-        table = add_levels(table, columns.all, hive_levels(info.key))
+        tail = read_tail(self._inputs, _meta(info), columns.all, columns.timestamp, rows, stats)
+        table = add_levels(plain_table(tail), columns.all, hive_levels(info.key))
         self._count_scan(stats)
         self._budget.add(table.nbytes)
         return table

@@ -28,6 +28,7 @@ from gigacast.parquet_loader.column import (
     ColumnChoice,
     Normaliser,
     check_columns,
+    loaded_schema,
     settle_columns,
 )
 from gigacast.parquet_loader.dataset import LoadColumns, LoadedDataset, LoadStats
@@ -203,7 +204,9 @@ class RowLoader:
                 if schema is not None:
                     check_columns(schema, columns, info.key)
                     names = [n for n in columns.all if n in schema.names and n not in times]
-                    parts.append(pa.schema([schema.field(name) for name in names]))
+                    parts.append(
+                        loaded_schema(pa.schema([schema.field(n) for n in names]), columns)
+                    )
         return list(unify_schemas(parts, f"{request.symbol} ({counted(len(parts), 'file')})"))
 
     def _read_all(

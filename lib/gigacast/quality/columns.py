@@ -1,6 +1,6 @@
 """Order of the rows of a partition: series, times, duplicates and gaps, for all series at once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -11,7 +11,9 @@ from gigacast.core.array import BoolArray, CodeArray, IntArray
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
+from gigacast.core.time.zone import to_wall
 from gigacast.quality.measures import KeyQuality
+from gigacast.series.grid import have_short_gaps
 from gigacast.series.inference import infer_frequencies
 from gigacast.series.segment import offsets_of, offsets_without, run_starts, spread, take_ranges
 
@@ -133,11 +135,14 @@ class Expectation:
         Frequency of all series; inferred for each series by default.
     counts_steps : bool
         Whether times are step numbers.
+    zone : str, optional
+        Zone in whose wall time days and longer steps are counted; UTC by default.
     """
 
     calendar: Calendar = field(default_factory=Calendar)
     frequency: Frequency | None = None
     counts_steps: bool = False
+    zone: str | None = None
 
 
 def measure_keys(arranged: Arranged, expect: Expectation, names: pa.Array | None) -> KeyQuality:
@@ -152,8 +157,9 @@ def measure_keys(arranged: Arranged, expect: Expectation, names: pa.Array | None
     """
     repeated = arranged.repeated
     first = ~repeated
-    frequencies, codes = _frequencies(arranged, expect)
-    gaps = _Gaps(arranged, first, names)
+    own = _in_own_clock(arranged, expect)
+    frequencies, codes = _frequencies(own, expect)
+    gaps = _Gaps(own, arranged.times, first, names)
     off_grid = 0
     for code, frequency in enumerate(frequencies):
         off_grid += gaps.add(codes == code, frequency, expect)
@@ -173,6 +179,21 @@ def measure_keys(arranged: Arranged, expect: Expectation, names: pa.Array | None
         first=_text(int(times.min()), expect) if len(times) else None,
         last=_text(int(times.max()), expect) if len(times) else None,
     )
+
+
+def _in_own_clock(arranged: Arranged, expect: Expectation) -> Arranged:
+    """Return rows whose times are in the wall time of the zone in series of long steps."""
+    # A trading calendar has a zone of its own, and takes UTC.
+    if expect.zone is None or not expect.calendar.is_always or not len(arranged.times):
+        return arranged
+    times, offsets = arranged.times, arranged.offsets
+    in_utc = have_short_gaps(times, offsets)
+    if expect.frequency is not None:
+        in_utc[:] = not expect.frequency.in_wall_time
+    if in_utc.all():
+        return arranged
+    own = np.where(spread(in_utc, offsets), times, to_wall(times, expect.zone))
+    return replace(arranged, times=own)
 
 
 def _frequencies(arranged: Arranged, expect: Expectation) -> tuple[tuple[Frequency, ...], IntArray]:
@@ -209,25 +230,29 @@ def _count_frequencies(frequencies: tuple[Frequency, ...], codes: IntArray) -> d
 class _Gaps:
     """Sums the missing steps over the frequencies of a partition."""
 
-    def __init__(self, arranged: Arranged, first: BoolArray, names: pa.Array | None) -> None:
+    def __init__(
+        self, arranged: Arranged, utc: IntArray, first: BoolArray, names: pa.Array | None
+    ) -> None:
         self.missing = self.expected = self.count = 0
         self.longest: dict[str, Any] | None = None
         self._arranged = arranged
+        self._utc = utc
         self._first = first
         self._names = names
 
     def add(self, chosen: BoolArray, frequency: Frequency, expect: Expectation) -> int:
         """Count the gaps of the chosen series, bool [N]; return the number of rows off the grid."""
         arranged = self._arranged
-        times, offsets = arranged.times, arranged.offsets
+        times, utc, offsets = arranged.times, self._utc, arranged.offsets
         segments = np.flatnonzero(chosen)
         # A repeated time is no step of the series.
         if not self._first.all():
-            times, offsets = times[self._first], offsets_without(~self._first, offsets)
+            times, utc = times[self._first], utc[self._first]
+            offsets = offsets_without(~self._first, offsets)
         if not chosen.all():
             lengths = np.diff(offsets)[segments]
-            times = times[take_ranges(offsets[segments], lengths)]
-            offsets = offsets_of(lengths)
+            rows = take_ranges(offsets[segments], lengths)
+            times, utc, offsets = times[rows], utc[rows], offsets_of(lengths)
         if not len(times):
             return 0
         uneven = _Uneven.of(times, offsets, frequency, expect.calendar)
@@ -236,7 +261,7 @@ class _Gaps:
         self.missing += int(missing.sum())
         self.expected += len(times) + int(missing.sum())
         self.count += len(rows)
-        self._note_longest(rows, missing, times, (offsets, segments), expect)
+        self._note_longest(rows, missing, utc, (offsets, segments), expect)
         # Most series are even: only those with an odd distance are compared with their grid.
         return _count_off_grid(times, *uneven.ranges(offsets), frequency)
 

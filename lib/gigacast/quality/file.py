@@ -19,6 +19,7 @@ from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.contract.cast import plain_type
 from gigacast.core.partition.name import hive_levels
 from gigacast.core.partition.task import Task
+from gigacast.core.plain import plain_batch, plain_schema, plain_table
 from gigacast.core.series.batch import NO_TIME
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.time.calendar_grid import DAY_US
@@ -111,7 +112,7 @@ class PartitionFile:
         self._key = task.inputs[-1].key  # measured alone: earlier months are no inputs here
         self.task = task
         with self.translated():
-            self.schema: pa.Schema = file.schema_arrow.remove_metadata()
+            self.schema: pa.Schema = plain_schema(file.schema_arrow.remove_metadata())
         self.rows = int(file.metadata.num_rows)
         if len(set(self.schema.names)) < len(self.schema):
             raise SchemaError(f"{self._key}: two columns have the same name")
@@ -171,7 +172,7 @@ class PartitionFile:
         if (table := self._small()) is not None:
             return table.column(name)
         with self.translated():
-            return self._file.read(columns=[name], use_threads=False).column(0)
+            return plain_table(self._file.read(columns=[name], use_threads=False)).column(0)
 
     def _small(self) -> pa.Table | None:
         """Return the partition if it is small, read once; else ``None``."""
@@ -179,7 +180,7 @@ class PartitionFile:
             return None
         if self._held is None:
             with self.translated():
-                self._held = self._file.read()
+                self._held = plain_table(self._file.read())
         return self._held
 
     def batches(self, rows: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
@@ -196,7 +197,7 @@ class PartitionFile:
                 batch = next(batches, None)
             if batch is None:
                 return
-            yield batch
+            yield plain_batch(batch)
 
     def table(self) -> pa.Table:
         """Return all rows.
@@ -217,7 +218,7 @@ class PartitionFile:
                 hint="raise --memory_limit, or import it with --partition_by month",
             )
         with self.translated():
-            return self._file.read()
+            return plain_table(self._file.read())
 
     def keys(self, *, ascending: bool = False) -> Keys:
         """Return the series and times of all rows; for ``ascending`` see `arrange`."""
@@ -265,6 +266,9 @@ class PartitionFile:
         column = self.column(name)
         if pa.types.is_null(plain_type(column.type)):
             return np.full(self.rows, -1, np.int32), pa.nulls(0, pa.string())
+        if isinstance(column.type, pa.BaseExtensionType):
+            kind = id_type(column.type)
+            column = pa.chunked_array([read_ids(c, kind, self._key) for c in column.chunks], kind)
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         encoded = column.unify_dictionaries().combine_chunks()
@@ -348,7 +352,7 @@ def open_partition(store: Store, task: Task, reading: Reading) -> Iterator[Parti
         yield PartitionFile(file, store, task, reading)
 
 
-def expectation_of(reading: Reading, task: Task, *, counts_steps: bool) -> Expectation:
+def expectation_of(reading: Reading, task: Task, clock: Clock) -> Expectation:
     """Return the times at which a partition is expected to have rows.
 
     Parameters
@@ -356,10 +360,10 @@ def expectation_of(reading: Reading, task: Task, *, counts_steps: bool) -> Expec
     reading : Reading
     task : Task
         Task whose file name may contain the frequency.
-    counts_steps : bool
-        Whether times are plain step numbers, which have no frequency.
+    clock : Clock
+        Clock of the times. Plain step numbers have no frequency.
     """
     frequency = reading.frequency
-    if frequency is None and task.timeframe is not None and not counts_steps:
+    if frequency is None and task.timeframe is not None and not clock.counts_steps:
         frequency = Frequency.parse(task.timeframe)
-    return Expectation(reading.calendar, frequency, counts_steps)
+    return Expectation(reading.calendar, frequency, clock.counts_steps, clock.zone)

@@ -104,7 +104,7 @@ def measure_partition(
     """Return the measures of a partition, without its compliance with a contract."""
     with watch.measure("keys"):
         keys = file.keys()
-        expect = expectation_of(reading, file.task, counts_steps=keys.clock.counts_steps)
+        expect = expectation_of(reading, file.task, keys.clock)
         order = measure_keys(keys.arranged, expect, keys.names)
     survey = _Survey(keys, measures)
     with watch.measure("columns"):

@@ -106,11 +106,25 @@ def _agreed_id_type(tables: Sequence[OpenTable]) -> pa.DataType:
     typed = [table for table in tables if not _has_null_ids(table)]
     if not typed:
         return pa.string()
+    kinds = [_id_type(table) for table in typed]
+    if all(pa.types.is_decimal(kind) for kind in kinds):
+        return _widest_decimal(kinds)
     first = typed[0]
     for table in typed[1:]:
         if _id_type(table) != _id_type(first):
             raise _disagreement(table, first, "item ids", lambda table: str(_id_type(table)))
-    return _id_type(first)
+    return kinds[0]
+
+
+def _widest_decimal(kinds: Sequence[pa.DataType]) -> pa.DataType:
+    """Return a decimal type that holds the numbers of all types.
+
+    pandas gives each file the digits of its own numbers.
+    """
+    scale = max(kind.scale for kind in kinds)
+    precision = max(kind.precision - kind.scale for kind in kinds) + scale
+    is_long = precision > 38 or any(pa.types.is_decimal256(kind) for kind in kinds)
+    return pa.decimal256(min(precision, 76), scale) if is_long else pa.decimal128(precision, scale)
 
 
 def _agreed_key(tables: Sequence[OpenTable]) -> ItemKey | None:

@@ -176,7 +176,7 @@ def recognise(
         return _checked_items(layout, table)
     timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
     if timestamp is None:
-        raise table.refuse("no timestamp column is recognised", _TIMESTAMP_SETTING)
+        raise table.refuse(_no_times(table, _TIMES), _TIMESTAMP_SETTING)
     kind: Literal["long", "wide"] = "long" if item_id else "wide"
     return _checked_items(
         Layout(kind, item_id, timestamp, targets, None, covariates, columns.items), table
@@ -208,8 +208,12 @@ def recognise_keys(
     item_id = _find_ids(table, columns)
     timestamp = _find(table, columns.timestamp, _TIMES, _TIMESTAMP_SETTING, is_time_type)
     if timestamp is None:
-        raise table.refuse("no timestamp column is recognised", _TIMESTAMP_SETTING)
+        raise table.refuse(_no_times(table, _TIMES), _TIMESTAMP_SETTING)
     return Layout("long", item_id, timestamp, (), items=columns.items).id_names, timestamp
+
+
+def _no_times(table: _Table, groups: Sequence[tuple[str, ...]]) -> str:
+    return _none_of(table, groups, "timestamps", "no timestamp column is recognised")
 
 
 def _find_ids(table: _Table, columns: ColumnNames) -> str | None:
@@ -269,6 +273,16 @@ def _find(
     return None
 
 
+def _none_of(table: _Table, groups: Sequence[tuple[str, ...]], content: str, problem: str) -> str:
+    """Return why no column is recognised: one has the name but not the type, or the problem."""
+    names = {name for group in groups for name in group}
+    for field in table.schema:
+        name = field.name.lower()
+        if name in names or (groups is _TARGETS and name.startswith(_PREFIX)):
+            return f"column {field.name!r} of type {field.type} cannot hold {content}"
+    return problem
+
+
 def _find_targets(table: _Table, named: tuple[str, ...], *, has_ids: bool) -> tuple[str, ...]:
     setting = "--targets (schema.target_columns)"
     if named:
@@ -283,7 +297,8 @@ def _find_targets(table: _Table, named: tuple[str, ...], *, has_ids: bool) -> tu
         raise table.refuse(f"{single} and {_PREFIX}* are ambiguous targets", setting)
     single = single or (None if several else _find(table, None, _TARGETS, setting, _is_target_type))
     if not several and single is None:
-        raise table.refuse("no target column is recognised", setting)
+        problem = _none_of(table, _TARGETS, "values", "no target column is recognised")
+        raise table.refuse(problem, setting)
     return several or (str(single),)
 
 
@@ -325,7 +340,8 @@ def _list_layout(
     groups = (*_TIMES, *_STARTS)
     timestamp = _find(table, columns.timestamp, groups, _TIMESTAMP_SETTING, _is_clock)
     if timestamp is None:
-        raise table.refuse("the lists have neither timestamps nor a start", _TIMESTAMP_SETTING)
+        problem = "the lists have neither timestamps nor a start"
+        raise table.refuse(_none_of(table, groups, "timestamps", problem), _TIMESTAMP_SETTING)
     freq = None
     if not is_list_type(table.type_of(timestamp)):
         freq = _find(table, None, (("freq", "frequency"),), "freq", _is_text_or_code)

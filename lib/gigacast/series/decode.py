@@ -19,7 +19,7 @@ from gigacast.core.series.batch import NO_TIME
 from gigacast.core.series.item_key import ItemKey
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import from_wall, to_wall
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, SchemaError
 from gigacast.series.columns import Layout, is_list_type
 from gigacast.series.identity import read_ids
 from gigacast.series.rows import (
@@ -91,9 +91,8 @@ class Decoder:
             batch = batch.filter(to_arrow(keep))
             dropped = len(keep) - int(keep.sum())
         if layout.kind == "list":
-            return self._decode_lists(
-                batch, layout, read_ids(ids, self.id_type, name), primary
-            ), dropped
+            ids = read_ids(ids, self.id_type, name)
+            return self._decode_lists(batch, layout, ids, name, primary=primary), dropped
         starts, run_ids = find_runs(ids, self.id_type, name)
         times = self.clock.read(batch.column(layout.timestamp), name)
         values = tuple(self._read(name, batch.column(name)) for name in self.columns)
@@ -107,24 +106,24 @@ class Decoder:
     # -- lists -------------------------------------------------------------------------------------
 
     def _decode_lists(
-        self, batch: pa.RecordBatch, layout: Layout, ids: pa.Array, primary: bool
+        self, batch: pa.RecordBatch, layout: Layout, ids: pa.Array, name: str, *, primary: bool
     ) -> ItemRows:
-        lists = [_flatten(batch.column(name)) for name in self.columns]
+        lists = [_flatten(batch.column(target)) for target in self.columns]
         lengths = np.max([own for _, own in lists], axis=0)
         column = batch.column(layout.timestamp)
         stated: list[RealArray] = []
         if is_list_type(column.type):
             flat, own = _flatten(column)
             lengths = np.maximum(lengths, own)
-            times = _padded(self.clock.read(flat), own, lengths, NO_TIME)
+            times = _padded(self.clock.read(flat, name), own, lengths, NO_TIME)
         else:
-            packed = self._packed_frequencies(batch, layout)
-            times = self._count_from(self.clock.read(column), packed, lengths)
+            packed = self._packed_frequencies(batch, layout, name)
+            times = self._count_from(self.clock.read(column, name), packed, lengths)
             if layout.freq is not None:
                 stated = [np.repeat(packed, lengths)]
         values = [
-            _padded(self._read(name, flat), own, lengths, np.nan)
-            for name, (flat, own) in zip(self.columns, lists, strict=True)
+            _padded(self._read(target, flat), own, lengths, np.nan)
+            for target, (flat, own) in zip(self.columns, lists, strict=True)
         ]
         rows = ItemRows(
             ids, offsets_of(lengths), times, (*values, *stated), np.full(len(lengths), primary)
@@ -132,7 +131,7 @@ class Decoder:
         # An item may have several lists, which are one series.
         return merge_neighbours(rows)
 
-    def _packed_frequencies(self, batch: pa.RecordBatch, layout: Layout) -> RealArray:
+    def _packed_frequencies(self, batch: pa.RecordBatch, layout: Layout, name: str) -> RealArray:
         """Return the packed frequency of each row; NaN if it is missing or unreadable."""
         common = self.freq or (Frequency.steps() if layout.freq is None else None)
         if common is not None:
@@ -141,12 +140,25 @@ class Decoder:
         packed = np.full(batch.num_rows, np.nan)
         for text in column.unique().drop_null().to_pylist():
             try:
-                number = pack_frequency(Frequency.parse(text))
+                frequency = Frequency.parse(text)
+                number = pack_frequency(frequency)
             except ConfigError:
                 continue  # its rows stay without times, and the series gets NO_TIMESTAMP
+            self._check_stated(frequency, layout, name)
             is_equal = pc.fill_null(pc.equal(column.cast(pa.string()), text), False)
             packed[to_numpy(is_equal)] = number
         return packed
+
+    def _check_stated(self, frequency: Frequency, layout: Layout, name: str) -> None:
+        """Refuse steps of time from starts that are plain numbers, and the reverse."""
+        if (frequency.kind == "steps") != self.clock.counts_steps:
+            content = "plain numbers" if self.clock.counts_steps else "times"
+            raise SchemaError(
+                f"{name}: column {layout.timestamp!r} holds {content}, which do not fit the "
+                f"frequency {frequency} of column {layout.freq!r}",
+                hint="write the starts as timestamps, or set timestamp_unit to the unit of the "
+                "numbers",
+            )
 
     def _count_from(self, starts: IntArray, packed: RealArray, lengths: IntArray) -> IntArray:
         """Return the times of lists from their starts and frequencies."""

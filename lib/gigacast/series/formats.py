@@ -1,8 +1,8 @@
 """Arrow record batches from files of each format.
 
 Every format has a function for the schema and one for the record batches with selected columns.
-Parquet and CSV are streamed; JSON (lines, an array of records, or one object of columns) is read
-completely, up to the memory limit. Errors of Arrow's readers are translated here.
+Parquet and CSV are streamed; JSON (lines, records, an object of columns, pandas' ``split`` and
+``table``) is read completely, up to the memory limit. Errors of Arrow's readers are translated.
 """
 
 import json
@@ -17,6 +17,7 @@ import pyarrow as pa
 from gigacast.core.column import readable_as_codes
 from gigacast.core.footer import VerifiedParquet, read_metadata
 from gigacast.core.partition.name import hive_levels
+from gigacast.core.plain import plain_batch, plain_schema
 from gigacast.core.series.item_key import ItemKey
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
 from gigacast.series.columns import Layout, recognise
@@ -30,10 +31,6 @@ from gigacast.series.timestamp import is_text
 from gigacast.series.value import is_value_type
 
 _CSV_BLOCK = 8 * MEBIBYTE
-_CSV_HINT = (
-    "write the object again, exclude it, or name its form: --csv_separator, --csv_quote, "
-    "--csv_encoding"
-)
 _JSON_EXPANSION = 8  # approximate bytes in memory per byte of JSON, as Python objects
 
 
@@ -59,10 +56,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Schema of a file and, for list columns, its average number of points per row.
-
-    ``schema`` is ``None`` for a file without rows.
-    """
+    """Schema of a file, ``None`` without rows; for list columns, their average number of points."""
 
     schema: pa.Schema | None
     points_per_row: float = 1.0
@@ -133,8 +127,9 @@ def open_table(
         shape = _SHAPES[source.format](file, limits)
     if shape.schema is None:
         return None
-    levels = _levels_of(source, shape.schema)
-    schema = with_levels(shape.schema, columns, levels)
+    stored = plain_schema(shape.schema)
+    levels = _levels_of(source, stored)
+    schema = with_levels(stored, columns, levels)
     layout = recognise(schema, columns, source.name)
     return OpenTable(source, schema, layout, size_bytes, shape.points_per_row, levels)
 
@@ -177,16 +172,7 @@ def read_batches(
     with _translated(source), _opened(source) as file:
         for batch in _BATCHES[source.format](file, table, stored, limits):
             if batch.num_rows:
-                yield maker.complete(_without_views(batch), columns)
-
-
-def _without_views(batch: pa.RecordBatch) -> pa.RecordBatch:
-    # Arrow can neither filter nor take views of texts and bytes.
-    plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
-    if plain.keys().isdisjoint(batch.schema.types):
-        return batch
-    columns = [column.cast(plain.get(column.type, column.type)) for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+                yield maker.complete(plain_batch(batch), columns)
 
 
 def _size_of(file: Any) -> int:
@@ -227,8 +213,14 @@ def _translated(source: SeriesSource) -> Iterator[None]:
             raise
         raise CorruptedFileError(
             f"{source.name}: cannot be read as {source.format}: {error}",
-            hint=_CSV_HINT if source.format == "csv" else "write the object again, or exclude it",
+            hint=_HINTS.get(source.format, "write the object again, or exclude it"),
         ) from error
+
+
+_HINTS = {
+    "csv": "write it again, exclude it, or name --csv_separator, --csv_quote, --csv_encoding",
+    "json": 'write records, a record per line (pandas: to_json(orient="records")), or exclude it',
+}
 
 
 # -- Parquet ---------------------------------------------------------------------------------------
@@ -348,7 +340,9 @@ def _parse_json(text: str) -> Any:
 
 
 def _table_of(content: Any) -> pa.Table:
-    if isinstance(content, dict) and not any(isinstance(v, list | dict) for v in content.values()):
+    content = _records_of_pandas(content)
+    # A single record may have lists as well: those of a series, beside its id or start.
+    if isinstance(content, dict) and not all(isinstance(v, list | dict) for v in content.values()):
         content = [content]
     if isinstance(content, dict):
         return pa.table({name: _json_column(value) for name, value in content.items()})
@@ -356,6 +350,19 @@ def _table_of(content: Any) -> pa.Table:
         names = dict.fromkeys(name for record in content for name in record)
         return pa.table({name: [record.get(name) for record in content] for name in names})
     raise ValueError("the JSON is neither records nor an object of columns")
+
+
+def _records_of_pandas(content: Any) -> Any:
+    """Return the content of pandas' orientations ``split`` and ``table`` as columns or records."""
+    if not (isinstance(content, dict) and isinstance(rows := content.get("data"), list)):
+        return content
+    names = content.get("columns")
+    if isinstance(names, list) and content.keys() <= {"columns", "index", "data"}:
+        return {
+            str(name): list(column)
+            for name, column in zip(names, zip(*rows, strict=True), strict=True)
+        }
+    return rows if content.keys() == {"schema", "data"} else content
 
 
 def _json_column(value: Any) -> pa.Array:

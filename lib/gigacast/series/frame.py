@@ -6,10 +6,12 @@ stream interface, so that none of these libraries is needed.
 
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import pyarrow as pa
 
+from gigacast.core.plain import plain_table
 from gigacast.errors import ConfigError, GigacastError, SchemaError
 
 _FAULTS = (
@@ -20,7 +22,6 @@ _FAULTS = (
 
 _TIME_NAMES = {"timestamp", "ds", "datetime", "date", "time", "start"}
 _HINT = "give a pandas or polars DataFrame, a pyarrow Table or RecordBatchReader"
-_VIEWS = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 
 
 def is_frame(data: Any) -> bool:
@@ -67,7 +68,7 @@ def table_of(data: Any, name: str = "data", *, takes: str = "") -> pa.Table:
             f"{name}: there is more than one column {doubled[0]!r}",
             hint="give every column its own name",
         )
-    return _without_views(table)
+    return plain_table(table)
 
 
 def give_back(table: pa.Table, data: Any, to_pandas: Callable[[pa.Table], Any]) -> Any:
@@ -129,14 +130,26 @@ def _of_pandas(frame: Any) -> pa.Table:
     try:
         return pa.Table.from_pandas(plain, preserve_index=False)
     except _FAULTS:
+        if not plain.columns.is_unique:
+            raise
         # Arrow names the column for some faults only. One by one, the first to fail is known.
-        for place, label in enumerate(plain.columns):
-            try:
-                pa.Table.from_pandas(plain.iloc[:, [place]], preserve_index=False)
-            except _FAULTS as error:
-                reason = str(error.args[0] if error.args else error)
-                raise ValueError(f"column {str(label)!r}: {reason}") from error
-        raise
+        tables = [_of_column(plain.iloc[:, [place]]) for place in range(plain.shape[1])]
+        names = [name for table in tables for name in table.column_names]
+        return pa.table([column for table in tables for column in table.columns], names=names)
+
+
+def _of_column(column: Any) -> pa.Table:
+    """Return a frame of one column as a table."""
+    try:
+        return pa.Table.from_pandas(column, preserve_index=False)
+    except _FAULTS as error:
+        label, values = str(column.columns[0]), column.iloc[:, 0]
+        # Arrow takes objects of whole numbers for int64, also if they are up to 2**64.
+        if isinstance(error, OverflowError) and values.dtype == object:
+            with suppress(*_FAULTS):
+                return pa.table({label: pa.array(values, pa.uint64(), from_pandas=True)})
+        reason = str(error.args[0] if error.args else error)
+        raise ValueError(f"column {label!r}: {reason}") from error
 
 
 def _guarded(convert: Callable[[], pa.Table], name: str) -> pa.Table:
@@ -208,20 +221,6 @@ def _plain(frame: Any) -> Any:
 
 def _count(table: pa.Table, column: str) -> int:
     return len(table.schema.get_all_field_indices(column))
-
-
-def _without_views(table: pa.Table) -> pa.Table:
-    """Return a table with texts as offsets into one buffer; polars exports them as views."""
-    for place, field in enumerate(table.schema):
-        kind = field.type
-        if pa.types.is_dictionary(kind) and kind.value_type in _VIEWS:
-            plain = pa.dictionary(pa.int32(), _VIEWS[kind.value_type])
-        elif kind in _VIEWS:
-            plain = _VIEWS[kind]
-        else:
-            continue
-        table = table.set_column(place, field.with_type(plain), table.column(place).cast(plain))
-    return table
 
 
 def _hint_for(data: Any) -> str:

@@ -76,7 +76,7 @@ def to_own_clock(
     if zone is None or len(items) == 0:
         return items, np.zeros(len(items), np.bool_)
     if stated is None:
-        in_utc = _have_short_gaps(items)
+        in_utc = have_short_gaps(items.times, items.offsets)
     else:
         walls = [frequency.in_wall_time for frequency in stated.frequencies]
         in_utc = ~np.array([*walls, True])[stated.codes]
@@ -85,12 +85,13 @@ def to_own_clock(
     return sort_times(replace(items, times=times)), in_utc
 
 
-def _have_short_gaps(items: ItemRows) -> BoolArray:
-    gaps = np.diff(items.times, prepend=0)
-    distinct = first_of_times(items.times, items.offsets)
-    distinct[items.offsets[:-1][np.diff(items.offsets) > 0]] = False
-    short = count_segments(distinct & (gaps < _SHORT_GAP_US), items.offsets)
-    return short * 2 > count_segments(distinct, items.offsets)
+def have_short_gaps(times: IntArray, offsets: IntArray) -> BoolArray:
+    """Return the mask of the series whose steps are counted in UTC, [N]. Times ascend in each."""
+    gaps = np.diff(times, prepend=0)
+    distinct = first_of_times(times, offsets)
+    distinct[offsets[:-1][np.diff(offsets) > 0]] = False
+    short = count_segments(distinct & (gaps < _SHORT_GAP_US), offsets)
+    return short * 2 > count_segments(distinct, offsets)
 
 
 def last_times(items: ItemRows) -> IntArray:

@@ -9,12 +9,13 @@ equal, and neither are lists and structs.
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gigacast.core.array import IntArray, UintArray
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.errors import SchemaError
 from gigacast.series.segment import offsets_of, reduce_segments
-from gigacast.series.timestamp import is_text
+from gigacast.series.timestamp import is_bytes, is_text
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -29,7 +30,7 @@ def is_id_type(kind: pa.DataType) -> bool:
         return _is_uuid(kind) or is_text(kind.storage_type)
     return bool(
         is_text(kind)
-        or _is_bytes(kind)
+        or is_bytes(kind)
         or pa.types.is_integer(kind)
         or pa.types.is_null(kind)
         or _is_kept(kind)
@@ -111,15 +112,6 @@ def _mix(keys: UintArray) -> UintArray:
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def _is_bytes(kind: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(kind)
-        or pa.types.is_large_binary(kind)
-        or pa.types.is_fixed_size_binary(kind)
-        or pa.types.is_binary_view(kind)
-    )
-
-
 def _is_kept(kind: pa.DataType) -> bool:
     """Check whether ids of this type are returned as they are."""
     return bool(
@@ -137,7 +129,10 @@ def _is_uuid(kind: pa.DataType) -> bool:
 
 
 def _uuid_texts(storage: pa.Array) -> pa.Array:
-    """Return UUIDs, as 16 bytes each and without nulls, in their usual spelling."""
+    """Return UUIDs, as 16 bytes each, in their usual spelling."""
+    if storage.null_count:
+        texts = _uuid_texts(storage.fill_null(bytes(16)))
+        return pc.if_else(storage.is_valid(), texts, pa.scalar(None, pa.string()))
     start = storage.offset * 16
     stored = np.frombuffer(storage.buffers()[1], np.uint8)[start : start + 16 * len(storage)]
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)

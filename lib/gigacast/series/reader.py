@@ -21,7 +21,7 @@ from functools import partial
 import numpy as np
 import pyarrow as pa
 
-from gigacast.core.series.batch import SeriesBatch, concat_batches
+from gigacast.core.series.batch import NO_TIME, SeriesBatch, concat_batches
 from gigacast.core.time.bins import Bins
 from gigacast.errors import SchemaError
 from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
@@ -87,14 +87,20 @@ class SeriesReader:
                 agreement = agree(tables, self._options, limits)
             self._search = partial(find_apart, tables, agreement.decoder, limits)
             targets = agreement.decoder.targets
-            if self._options.aggregation is None:
-                yield from ((part, targets) for part in self._parts(tables, agreement))
-                return
-            rules = replace(self._rules(agreement), context_length=_UNBOUNDED)
-            items = self._complete_items(tables, agreement, _UNBOUNDED)
-            for part in self._cut_items(items, rules):
-                yield in_utc(aggregate(part, rules, self.stats), rules), targets
-            self.check_conflicts()
+            for part in self._raw_rows(tables, agreement):
+                # Covariates, and the frequencies that lists state, are columns of values as well.
+                yield replace(part, values=part.values[: len(targets)]), targets
+
+    def _raw_rows(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
+        """Yield rows as they come, or a row per bin if they are aggregated."""
+        if self._options.aggregation is None:
+            yield from self._parts(tables, agreement)
+            return
+        rules = replace(self._rules(agreement), context_length=_UNBOUNDED)
+        items = self._complete_items(tables, agreement, _UNBOUNDED)
+        for part in self._cut_items(items, rules):
+            yield in_utc(aggregate(part, rules, self.stats), rules)
+        self.check_conflicts()
 
     def __iter__(self) -> Iterator[SeriesBatch]:
         """Yield the batches.
@@ -124,6 +130,7 @@ class SeriesReader:
         per_item = len(agreement.decoder.targets) if self._options.joint else 1
         size = max(1, self._options.batch_series // per_item) * per_item
         yield from _rebatch(self._regular(items, agreement), size)
+        _check_keys(self.stats, tables[0])
         self.check_conflicts()
         check_fit(self.stats, self._options.freq, self._sources[0].name)
 
@@ -210,6 +217,7 @@ class SeriesReader:
                     )
                 self.stats.rows += len(part.times) + dropped
                 self.stats.null_items += dropped
+                self.stats.timed_rows += int(np.count_nonzero(part.times != NO_TIME))
                 yield part
 
     def _rules(self, agreement: Agreement) -> GridRules:
@@ -255,6 +263,27 @@ class SeriesReader:
                     batch, rules.targets, options.columns, options.horizon, decoder.categories
                 )
             yield batch
+
+
+def _check_keys(stats: ReadStats, table: OpenTable) -> None:
+    """Refuse sources in which no row has an item id, or none a readable time.
+
+    A few such rows are dropped and counted. If they are all, a column is not what it is taken for.
+    """
+    name, layout = table.source.name, table.layout
+    if stats.rows and stats.null_items == stats.rows:
+        raise SchemaError(
+            f"{name}: no row has an item id: column {layout.item_id!r} is empty",
+            hint="name the column of item ids by --item_column (schema.item_id_column), or leave "
+            "the empty one out",
+        )
+    if stats.rows > stats.null_items and not stats.timed_rows:
+        columns = repr(layout.timestamp) + (f" and {layout.freq!r}" if layout.freq else "")
+        raise SchemaError(
+            f"{name}: no row of {stats.rows} has a readable timestamp in {columns}",
+            hint="write dates as 2024-01-31, or name the column by --timestamp_column "
+            "(schema.datetime_column)",
+        )
 
 
 @contextmanager

@@ -261,6 +261,8 @@ class ReadStats:
         Steps without a row in the returned contexts, counted per item.
     null_items, null_timestamps : int
         Rows dropped because their item id is null, or their time is null or unreadable.
+    timed_rows : int
+        Rows with a readable time, counted as they are read.
     timed_items, finer_items, coarser_items : int
         Items with a frequency that may not be that of their rows; those of them whose rows are
         finer, or coarser (see `gigacast.series.fit`).
@@ -281,6 +283,7 @@ class ReadStats:
     gaps: int = 0
     null_items: int = 0
     null_timestamps: int = 0
+    timed_rows: int = 0
     timed_items: int = 0
     finer_items: int = 0
     coarser_items: int = 0

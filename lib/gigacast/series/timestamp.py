@@ -106,8 +106,8 @@ class Clock:
             return _read_dates(column)
         if pa.types.is_null(kind):
             return np.full(len(column), NO_TIME, np.int64)
-        if is_text(kind):
-            return parse_times(column, name)
+        if is_text(kind) or is_bytes(kind):
+            return parse_times(column.cast(pa.string()) if is_bytes(kind) else column, name)
         if pa.types.is_floating(kind):
             return self._read_floats(column, name)
         return self._read_integers(column, name)
@@ -151,7 +151,18 @@ def needs_range(kind: pa.DataType) -> bool:
     """Check whether the numbers of a column decide its unit."""
     if pa.types.is_dictionary(kind):
         return needs_range(kind.value_type)
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+    is_whole = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
+    return bool(is_whole or pa.types.is_floating(kind))
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Check whether a column holds bytes, which some writers of Parquet make of texts."""
+    return bool(
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+        or pa.types.is_binary_view(kind)
+    )
 
 
 def is_time_type(kind: pa.DataType) -> bool:
@@ -162,6 +173,7 @@ def is_time_type(kind: pa.DataType) -> bool:
         pa.types.is_timestamp(kind)
         or pa.types.is_date(kind)
         or is_text(kind)
+        or is_bytes(kind)
         or needs_range(kind)
         or pa.types.is_null(kind)
     )

@@ -17,7 +17,7 @@ from gigacast.job.audit import this_author
 from gigacast.job.forecast_job import Method
 from gigacast.job.location import open_inputs
 from gigacast.series.frame import is_frame, table_of
-from gigacast.settings.argument import as_path
+from gigacast.settings.argument import as_path, checked
 from gigacast.settings.assembly import job_of, method_of
 from gigacast.settings.command.training import DEFAULT_HISTORY
 from gigacast.settings.commands import TRAIN_KEYWORDS
@@ -160,6 +160,7 @@ def _settings(arguments: dict[str, Any], file: Path | None, *, needs_bucket: boo
     return load_settings(nest_arguments(local), file=file)
 
 
+@checked
 class ChronosTrainer:
     """Training data, and the model that is trained on it.
 

@@ -141,6 +141,20 @@ def test_values_that_are_not_frames_are_refused_with_a_hint(data: Any, hint: str
     assert hint in str(raised.value.hint)
 
 
+@pytest.mark.parametrize("data", [FRAME, TABLE], ids=["pandas", "Arrow"])
+def test_forecasts_may_have_the_names_of_nixtla(data: Any) -> None:
+    got = forecast(data, names="nixtla", quantiles=[0.1, 0.975])
+    own = forecast(data, quantiles=[0.1, 0.975])
+    model = "seasonal-naive"
+    names = ["unique_id", "ds", "target_name", model, f"{model}-q-10", f"{model}-q-97.5"]
+    assert list(got.columns if data is FRAME else got.column_names) == [*names, "fallback"]
+    assert list(got[f"{model}-q-97.5"]) == list(own["0.975"])
+    with pytest.raises(ConfigError, match="names: 'other' is not known"):
+        forecast(data, names="other")
+    with pytest.raises(ConfigError, match="names are for data frames"):
+        forecast("bucket", names="nixtla")
+
+
 def test_two_columns_of_one_name_are_refused() -> None:
     with pytest.raises(SchemaError, match="more than one column 'target'"):
         table_of(pa.table([[1.0], [2.0]], names=["target", "target"]))

@@ -1,6 +1,5 @@
 """No error of a library leaves the public functions, whatever they are given."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +10,9 @@ import pytest
 
 import gigacast
 from gigacast.errors import GigacastError
+from tests.support.hostile import FRAME, raw_errors
 
 NAIVE = {"model": "seasonal-naive", "horizon": 2}
-FRAME = pd.DataFrame(
-    {
-        "item_id": "a",
-        "timestamp": pd.date_range("2024-01-01", periods=20),
-        "target": np.arange(20.0),
-    }
-)
-VALUES = {
-    "zero": 0, "negative": -1, "fraction": 1.5, "nan": float("nan"), "huge": 10**30, "true": True,
-    "empty text": "", "NUL": "\0", "parent": "../x", "umlaut": "\u00e4", "surrogate": "\ud800",
-    "long text": "x" * 5000, "bytes": b"x", "list": [1], "list of text": ["a"], "tuple": (),
-    "dict": {"a": 1}, "set": set(), "object": object(), "function": len, "path": Path("/nowhere"),
-    "NaT": pd.NaT, "array": np.array([1, 2]), "frame": pd.DataFrame(),
-    "table": pa.table({"a": [1]}), "series": FRAME["target"],
-}  # fmt: skip
 OPTIONS = sorted(set(gigacast.Options.__annotations__) - {"n_jobs", "executor"})
 
 
@@ -37,19 +22,6 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     FRAME.to_parquet(tmp_path / "2024/01/part-0.parquet")
     monkeypatch.chdir(tmp_path)
     return tmp_path.as_uri()
-
-
-def raw_errors(call: Callable[[Any], object]) -> dict[str, str]:
-    """Return the errors of a call with each value that are not those of the package."""
-    raw = {}
-    for name, value in VALUES.items():
-        try:
-            call(value)
-        except GigacastError:
-            pass
-        except Exception as error:
-            raw[name] = f"{type(error).__name__}: {error}"
-    return raw
 
 
 @pytest.mark.parametrize(
@@ -146,9 +118,16 @@ def test_frames_of_any_content_raise_only_errors_of_gigacast(name: str) -> None:
 
 def test_times_beyond_int64_are_no_times_and_never_wrap() -> None:
     frame = FRAME.assign(timestamp=np.arange(2**64 - 22, 2**64 - 2, dtype="uint64"))
-    predictions = gigacast.forecast(frame, **NAIVE)
-    assert predictions["timestamp"].isna().all()
-    assert set(predictions["fallback"]) == {"no_timestamp"}
+    with pytest.raises(GigacastError, match="no row of 20 has a readable timestamp in 'timestamp'"):
+        gigacast.forecast(frame, **NAIVE)
+    steps = FRAME.assign(item_id="b", timestamp=np.arange(20, dtype="uint64"))
+    some = pd.concat([steps, frame])
+    with pytest.raises(GigacastError, match="less than a microsecond apart"):
+        gigacast.forecast(some, duplicates="mean", **NAIVE)
+    rows = gigacast.forecast(some, duplicates="mean", timestamp_unit="step", **NAIVE)
+    assert rows.loc[rows["item_id"] == "b", "timestamp"].tolist() == [20, 21]
+    assert rows.loc[rows["item_id"] != "b", "timestamp"].isna().all()
+    assert set(rows.loc[rows["item_id"] != "b", "fallback"]) == {"no_timestamp"}
 
 
 def test_a_column_that_cannot_be_converted_is_named() -> None:

@@ -1,12 +1,17 @@
 """Local times where clocks are changed."""
 
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from gigacast.core.time import zone as zone_module
 from gigacast.core.time.zone import from_ordered_wall, from_wall, to_wall
+from gigacast.errors import SchemaError
 
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "UTC"]
 
@@ -75,3 +80,64 @@ def test_an_hour_that_comes_three_times_is_ambiguous():
 def test_an_hour_that_clocks_skip_is_missing():
     _, ambiguous, missing = solve(micros(["2024-03-31 01:59", "2024-03-31 02:30"]))
     assert (missing.tolist(), ambiguous.any()) == ([False, True], False)
+
+
+LATE_ZONES = [*ZONES, "Australia/Sydney", "Africa/Casablanca", "Asia/Kolkata", "+05:30", "Etc/UTC"]
+
+
+def late_instants(years: st.SearchStrategy[int]) -> st.SearchStrategy[list[datetime]]:
+    times = st.builds(
+        lambda year, hours: datetime(year, 1, 1, tzinfo=UTC) + timedelta(hours=hours),
+        years,
+        st.integers(0, 8700),
+    )
+    return st.lists(times, min_size=1, max_size=8)
+
+
+def zone_named(name: str) -> tzinfo:
+    return timezone(timedelta(hours=5, minutes=30)) if name == "+05:30" else ZoneInfo(name)
+
+
+def as_micros(moments: list[datetime]) -> np.ndarray:
+    start = datetime(1970, 1, 1, tzinfo=moments[0].tzinfo and UTC)
+    return np.array([(moment - start) // timedelta(microseconds=1) for moment in moments])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.sampled_from(LATE_ZONES),
+    late_instants(st.one_of(st.integers(2030, 2060), st.integers(2038, 9990))),
+)
+def test_times_after_2037_follow_the_rule_of_the_zone(zone, instants):
+    walls = [moment.astimezone(zone_named(zone)).replace(tzinfo=None) for moment in instants]
+    assert to_wall(as_micros(instants), zone).tolist() == as_micros(walls).tolist()
+    first = [wall.replace(tzinfo=zone_named(zone), fold=0).astimezone(UTC) for wall in walls]
+    assert from_wall(as_micros(walls), zone).tolist() == as_micros(first).tolist()
+
+
+@pytest.mark.parametrize("year", [2024, 2037, 2038, 2045, 2400, 2438])
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Sydney"])
+def test_clocks_change_after_2037_as_before(year, zone):
+    start = datetime(year, 1, 1, tzinfo=UTC)
+    instants = [start + timedelta(hours=hour) for hour in range(8760)]
+    walls = to_wall(as_micros(instants), zone)
+    hours = np.diff(walls) // 3_600_000_000
+    assert sorted(hours[hours != 1]) == [0, 2]
+    solved, ambiguous, missing = solve(walls, zone)
+    assert solved.tolist() == as_micros(instants).tolist()
+    assert not ambiguous.any()
+    assert not missing.any()
+    gap = walls[:-1][hours == 2] + 5_400_000_000  # half past two, which clocks leave out
+    after = solved[1:][hours == 2]
+    assert from_wall(gap, zone).tolist() == after.tolist()
+    assert solve(gap, zone)[2].all()
+
+
+def test_a_zone_without_a_rule_on_this_machine_is_refused(monkeypatch):
+    monkeypatch.setattr(zone_module, "ZoneInfo", no_zones)
+    with pytest.raises(SchemaError, match=r"'Asia/Tokyo' after 2037 is not known"):
+        to_wall(as_micros([datetime(2050, 1, 1, tzinfo=UTC)]), "Asia/Tokyo")
+
+
+def no_zones(name: str) -> None:
+    raise ZoneInfoNotFoundError(name)

@@ -65,7 +65,7 @@ def test_all_columns_that_are_needed_are_read_and_no_others():
     [
         ("item_id:s target:f", {}, ["no timestamp", "--timestamp_column", "item_id: string"]),
         ("item_id:s timestamp:t x:f", {}, ["no target", "--targets"]),
-        ("item_id:s timestamp:t target:s", {}, ["no target", "target: string"]),
+        ("item_id:s timestamp:t target:s", {}, ["cannot hold values", "target: string"]),
         ("item_id:s unique_id:s ds:t y:f", {}, ["item_id and unique_id", "--item_column"]),
         ("item_id:s timestamp:t ds:t target:f", {}, ["timestamp and ds", "--timestamp_column"]),
         ("item_id:s timestamp:t target:f y:f", {}, ["target and y", "--targets"]),

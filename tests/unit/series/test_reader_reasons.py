@@ -122,6 +122,7 @@ def test_rows_without_a_time_are_dropped_and_a_series_without_any_time_gets_that
         series=2,
         null_items=1,
         null_timestamps=3,
+        timed_rows=3,
         path="sorted_in_memory",
     )
 

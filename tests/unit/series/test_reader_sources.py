@@ -112,11 +112,14 @@ def test_objects_without_rows_give_no_series_and_no_error(table):
     assert read(table, JANUARY) == read(JANUARY)
 
 
-def test_rows_without_an_item_give_no_series():
-    ids = pa.nulls(len(JANUARY), pa.string())
+def test_rows_without_an_item_give_no_series_and_are_refused_if_they_are_all():
+    ids = pa.array([None, *["a"] * (len(JANUARY) - 1)])
     reader = reader_of(JANUARY.set_column(0, "item_id", ids))
-    assert list(reader) == []
-    assert reader.stats.null_items == len(JANUARY)
+    assert sum(len(batch) for batch in reader) == 1
+    assert reader.stats.null_items == 1
+    reader = reader_of(JANUARY.set_column(0, "item_id", pa.nulls(len(JANUARY), pa.string())))
+    with pytest.raises(SchemaError, match="no row has an item id: column 'item_id' is empty"):
+        list(reader)
 
 
 class Failing(io.BytesIO):

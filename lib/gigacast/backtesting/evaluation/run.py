@@ -98,7 +98,8 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
     if not evaluator.files:
         raise DataNotFoundError(
             f"{forecast.outputs.url}: no forecast of the requested months and series",
-            hint="see --years, --months, --symbol and --timeframe, and `gigacast status`",
+            hint="see --years, --months, --symbol, --timeframe and --partition_by, and "
+            "`gigacast status`",
         )
     name = _result_name(forecast.selection, generations)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
@@ -193,7 +194,9 @@ class _Evaluator:
             return PartitionName(folder, month, WHOLE_MONTH, "parquet")
         return name
 
-    def _parts(self, row: dict[str, Any], name: PartitionName, horizon: int) -> Iterator["_Part"]:
+    def _parts(
+        self, row: dict[str, Any], name: PartitionName, horizon: int
+    ) -> Iterator["PartSums"]:
         """Yield the sums of each part of a file."""
         month, lineage = name.month, lineage_of(row["partition"])
         max_steps = self._job.resources.memory_limit_bytes // _STEP_BYTES
@@ -211,7 +214,7 @@ class _Evaluator:
             actuals, conflicts = actuals_of.find(forecasts, month, lineage, items)
             self._evaluation.conflicts += conflicts
             actual = match(forecasts, actuals)
-            yield _Part.of(forecasts, actual, match_scales(forecasts, scales))
+            yield PartSums.of(forecasts, actual, match_scales(forecasts, scales))
 
     def _actuals_as(self, aggregation: bytes | None) -> Actuals:
         """Return the actuals of forecasts with this aggregation; the job's by default."""
@@ -221,7 +224,7 @@ class _Evaluator:
             job = replace(job, method=method)
         return Actuals(job, self._inputs)
 
-    def _count(self, name: str, month: Month, part: "_Part") -> None:
+    def _count(self, name: str, month: Month, part: "PartSums") -> None:
         self._evaluation.levels[name] = part.levels
         self._evaluation.steps += part.steps
         self._evaluation.matched += part.matched
@@ -236,7 +239,7 @@ def _add_to(totals: dict[tuple[str, str], Sums], key: tuple[str, str], sums: Sum
 
 
 @dataclass(frozen=True)
-class _Part:
+class PartSums:
     """Sums over some series of a file."""
 
     levels: tuple[float, ...]
@@ -251,7 +254,7 @@ class _Part:
         forecasts: Forecasts,
         actual: np.ndarray[Any, Any],
         scales: DoubleArray,
-    ) -> "_Part":
+    ) -> "PartSums":
         """Compare forecasts with their actuals, [N, H], over all steps and step by step."""
 
         def compare(at: slice) -> Sums:

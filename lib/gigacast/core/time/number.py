@@ -197,6 +197,8 @@ def number_range(column: pa.Array) -> NumberRange | None:
 
 
 def _numbers(column: pa.Array) -> _Numbers:
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.int64())
     numbers: _Numbers = to_numpy(column)
     if pa.types.is_floating(column.type):
         numbers = numbers.astype(np.float64, copy=False)

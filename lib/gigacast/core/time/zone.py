@@ -1,6 +1,11 @@
 """The conversion between UTC and wall time, on arrays."""
 
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import pyarrow as pa
@@ -8,9 +13,13 @@ import pyarrow.compute as pc
 
 from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import to_arrow, to_numpy
-from gigacast.errors import ConfigError
+from gigacast.errors import ConfigError, SchemaError
 
 _DAY_US = 86_400_000_000
+_RULES_FROM = 2_114_380_800_000_000
+"""Start of 2037 in microseconds."""
+_CYCLE_US = 146_097 * _DAY_US
+"""Four hundred years, after which the calendar repeats."""
 # All names of UTC in the time zone database, its offsets, and ISO 8601's Z.
 _UTC = re.compile(
     r"(?:etc/)?(?:utc|uct|zulu|universal|greenwich|gmt(?:[+-]?0)?)|z|(?:utc|gmt)?[+-]00(?::?00)?",
@@ -72,6 +81,10 @@ def to_wall(times: IntArray, zone: str | None) -> IntArray:
         return times
     wall = pc.local_timestamp(to_arrow(times).cast(pa.timestamp("us", zone)))
     result: IntArray = to_numpy(wall.cast(pa.int64()))
+    if times.max() >= _RULES_FROM and not _is_offset(zone):
+        result = result.copy()
+        late = np.flatnonzero(times >= _RULES_FROM)
+        result[late] = _ruled(times[late], zone, lambda rule, utc: utc + rule.offset(utc))
     return result
 
 
@@ -146,4 +159,106 @@ def _assume(times: IntArray, zone: str, ambiguous: str) -> IntArray:
     wall = to_arrow(times).cast(pa.timestamp("us"))
     zoned = pc.assume_timezone(wall, zone, ambiguous=ambiguous, nonexistent="latest")
     result: IntArray = to_numpy(zoned.cast(pa.int64()))
+    if len(times) and times.max() >= _RULES_FROM and not _is_offset(zone):
+        result = result.copy()
+        late = np.flatnonzero(times >= _RULES_FROM)
+        read = _Rule.earliest if ambiguous == "earliest" else _Rule.latest
+        result[late] = _ruled(times[late], zone, read)
     return result
+
+
+# -- after 2037 ------------------------------------------------------------------------------------
+#
+# Arrow takes the changes of clocks that are written out in the time zone database, which end in
+# 2037, and not its rule for all later years: summers would have winter's time. `zoneinfo` follows
+# the rule.
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """Changes of a zone's clocks over some years.
+
+    Parameters
+    ----------
+    instants : int64 [C]
+        UTC microseconds of the changes.
+    offsets : int64 [C + 1]
+        Microseconds of wall time ahead of UTC, before the first change and after each.
+    """
+
+    instants: IntArray
+    offsets: IntArray
+
+    def offset(self, utc: IntArray) -> IntArray:
+        """Return the offset at some instants."""
+        return self.offsets[np.searchsorted(self.instants, utc, side="right")]
+
+    def earliest(self, wall: IntArray) -> IntArray:
+        """Return the first instant of each wall time, or the one after the gap it is in."""
+        ends = self.instants + np.maximum(self.offsets[:-1], self.offsets[1:])
+        places = np.searchsorted(ends, wall, side="right")
+        next_change = np.append(self.instants, np.iinfo(np.int64).max)[places]
+        utc: IntArray = np.minimum(wall - self.offsets[places], next_change)
+        return utc
+
+    def latest(self, wall: IntArray) -> IntArray:
+        """Return the last instant of each wall time, or the one after the gap it is in."""
+        starts = self.instants + np.minimum(self.offsets[:-1], self.offsets[1:])
+        places = np.searchsorted(starts, wall, side="right")
+        last_change = np.append(np.iinfo(np.int64).min, self.instants)[places]
+        utc: IntArray = np.maximum(wall - self.offsets[places], last_change)
+        return utc
+
+
+def _ruled(times: IntArray, zone: str, read: Callable[[_Rule, IntArray], IntArray]) -> IntArray:
+    """Return times after 2037 as a rule reads them."""
+    # The calendar repeats, with its days of the week, so that few years are computed.
+    shift = (times - _RULES_FROM) // _CYCLE_US * _CYCLE_US
+    shifted = times - shift
+    # A day more on either side: wall time and UTC may be in different years.
+    days = np.concatenate([shifted - _DAY_US, shifted, shifted + _DAY_US]).astype("datetime64[us]")
+    years = np.unique(days.astype("datetime64[Y]").astype(np.int64)) + 1970
+    return read(_rule_of(zone, years.tolist()), shifted) + shift
+
+
+def _rule_of(zone: str, years: Sequence[int]) -> _Rule:
+    changes = [change for year in years for change in _changes_in(zone, year)]
+    instants, offsets = np.array(changes, np.int64).T
+    return _Rule(instants, np.append(offsets[0], offsets))
+
+
+@lru_cache(maxsize=4096)
+def _changes_in(zone: str, year: int) -> tuple[tuple[int, int], ...]:
+    """Return instant and offset of the start of a year and of each change of clocks in it.
+
+    Both in microseconds.
+    """
+    day = datetime(year, 1, 1, tzinfo=UTC)
+    changes = [(int(day.timestamp()) * 1_000_000, _offset_at(zone, day))]
+    while day.year == year:
+        end = day + timedelta(days=1)
+        if (after := _offset_at(zone, end)) != _offset_at(zone, day):
+            low, high = 0, 86_400  # seconds of the day: clocks change at the latter
+            while high - low > 1:
+                middle = (low + high) // 2
+                is_after = _offset_at(zone, day + timedelta(seconds=middle)) == after
+                low, high = (low, middle) if is_after else (middle, high)
+            changes.append(((int(day.timestamp()) + high) * 1_000_000, after))
+        day = end
+    return tuple(changes)
+
+
+def _offset_at(zone: str, moment: datetime) -> int:
+    try:
+        offset = moment.astimezone(ZoneInfo(zone)).utcoffset()
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise SchemaError(
+            f"the rule of the time zone {zone!r} after 2037 is not known on this machine",
+            hint="install the system's time zone data (tzdata), or write UTC",
+        ) from error
+    return (offset or timedelta(0)) // timedelta(microseconds=1)
+
+
+def _is_offset(zone: str) -> bool:
+    """Check whether a zone is an offset such as ``+05:30``, which never changes."""
+    return zone[:1] in {"+", "-"}

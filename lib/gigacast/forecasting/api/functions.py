@@ -6,13 +6,14 @@ They load settings, as the commands do; everything below takes plain values.
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, overload
 
 import pyarrow as pa
 
 from gigacast.errors import ConfigError
 from gigacast.forecasting.frame import forecast_table, load_chosen
 from gigacast.forecasting.plan import PlanReport, report_plan
+from gigacast.forecasting.prediction import with_nixtla_names
 from gigacast.forecasting.read import choose_generation, read_generation
 from gigacast.forecasting.run import RunResult, run_forecast
 from gigacast.job.forecast_job import ForecastJob
@@ -50,6 +51,7 @@ def forecast(
     *,
     config: str | Path | None = None,
     bucket: str | None = None,
+    names: Literal["own", "nixtla"] = "own",
     **options: Unpack[Options],
 ) -> F: ...
 
@@ -62,6 +64,7 @@ def forecast(
     dry_run: bool = False,
     events: RunEvents | None = None,
     bucket: str | None = None,
+    names: Literal["own", "nixtla"] = "own",
     **options: Unpack[Options],
 ) -> Any:
     """Forecast a bucket, or a data frame.
@@ -82,6 +85,9 @@ def forecast(
         Callbacks for the run's progress (buckets only).
     bucket : str, optional
         Bucket whose ``models/``, below ``prefix``, is searched as well (data frames only).
+    names : {"own", "nixtla"}
+        Names of the result's columns (data frames only): those of `read_forecasts`, or
+        ``unique_id``, ``ds``, the model's name and ``MODEL-q-10`` for each quantile.
     **options
         Flags of the command line by name. The environment, the settings file and then the default
         decide on options that are left out.
@@ -107,7 +113,10 @@ def forecast(
     >>> gigacast.forecast(sales, horizon=7, model="seasonal-naive").shape
     (7, 14)
     """
+    _check_names(names)
     if isinstance(data, str | Path):
+        if names != "own":
+            raise ConfigError("names are for data frames", hint="leave them out for a bucket")
         if bucket is not None:
             raise ConfigError(f"bucket: {str(data)!r} is the bucket already", hint="leave it out")
         job = _job(_bucket_name(data), config, options)
@@ -120,7 +129,15 @@ def forecast(
         raise ConfigError(
             "dry_run and events are for buckets", hint="leave them out for a DataFrame"
         )
-    return _forecast_frame(data, config, bucket, options)
+    predictions = _forecast_frame(data, config, bucket, options)
+    if names == "nixtla":
+        predictions = with_nixtla_names(predictions)
+    return give_back(predictions, data, to_frame)
+
+
+def _check_names(names: Any) -> None:
+    if not isinstance(names, str) or names not in {"own", "nixtla"}:
+        raise ConfigError(f"names: {names!r} is not known", hint="use own or nixtla")
 
 
 def _job(bucket: str, config: str | Path | None, options: Options) -> ForecastJob:
@@ -135,15 +152,14 @@ def _bucket_name(bucket: Any) -> Any:
 
 def _forecast_frame(
     data: Any, config: str | Path | None, bucket: str | None, options: Options
-) -> Any:
+) -> pa.Table:
     table = table_of(data, takes="a bucket")
     # The bucket is only the place of models: the job itself works in memory.
     arguments = nest_arguments({**options, "bucket": bucket})
     settings = load_settings(arguments, file=as_path("config", config))
     job = _job("memory://frame", config, options)
     forecaster = load_chosen(job.model, registry_of(settings))
-    predictions = forecast_table(table, forecaster, job.method, job.resources.batch_size)
-    return give_back(predictions, data, to_frame)
+    return forecast_table(table, forecaster, job.method, job.resources.batch_size)
 
 
 @with_options()
@@ -188,6 +204,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     partitions: Sequence[str] | None = None,
     items: Sequence[object] | None = None,
     columns: Sequence[str] | None = None,
+    names: Literal["own", "nixtla"] = "own",
     endpoint_url: str | None = None,
     region: str | None = None,
 ) -> "pd.DataFrame":
@@ -220,6 +237,7 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
     InputChangedError
         If a forecast was replaced since that run ended.
     """
+    _check_names(names)
     arguments = {"bucket": _bucket_name(bucket), "prefix": prefix}
     spans = {"years": years, "months": months}
     arguments |= {n: as_text(n, str(v) if isinstance(v, int) else v) for n, v in spans.items()}
@@ -241,6 +259,8 @@ def read_forecasts(  # noqa: PLR0913 - keywords, each the name of a flag
         items=_listed("items", items, texts=False),
         columns=_listed("columns", columns),
     )
+    if names == "nixtla":
+        table = with_nixtla_names(table, generation.model)
     frame = to_frame(table)
     frame.attrs.update(model=generation.model, version=generation.version, spec=generation.spec)
     return frame

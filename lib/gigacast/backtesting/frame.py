@@ -1,0 +1,215 @@
+"""Backtests and evaluations of tables in memory: the code of the jobs without a bucket."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gigacast.backtesting.evaluation.join import (
+    Forecasts,
+    match,
+    match_scales,
+    read_forecasts,
+    select_actuals,
+)
+from gigacast.backtesting.evaluation.result import Evaluation
+from gigacast.backtesting.evaluation.run import PartSums
+from gigacast.backtesting.partition import HISTORY, seasons_of
+from gigacast.backtesting.run import BacktestJob, BacktestResult, run_backtest
+from gigacast.core.array import DoubleArray, FloatArray
+from gigacast.core.column import to_arrow
+from gigacast.core.series.item_key import ITEM_COLUMNS, key_columns
+from gigacast.errors import ConfigError, SchemaError
+from gigacast.forecasters.metric import figures_of, seasonal_error
+from gigacast.forecasting.prediction import long_table, with_own_names
+from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.run import RunEvents
+from gigacast.runtime.choice import InlineExecutor
+from gigacast.series.columns import recognise
+from gigacast.series.reader import read_series
+from gigacast.series.source import ReadOptions, SeriesSource
+from gigacast.storage.memory import MemoryStore, forget_memory
+from gigacast.storage.store import StoreAddress
+
+_KEY = "year=1970/month=01/series.parquet"
+"""Key of a table in the memory of its backtest; ``series`` is the id of a table without ids."""
+_NAME = "forecasts"
+"""Name of forecasts of which only the table is known."""
+_SEGMENTS = ("target", "frequency", "length", "window")
+"""Segments that say something about a table, besides columns."""
+
+
+def backtest_table(
+    table: pa.Table, job: BacktestJob, events: RunEvents | None = None
+) -> BacktestResult:
+    """Backtest the series of a table.
+
+    Parameters
+    ----------
+    table : pa.Table
+        Table in any layout that the reader of partitions accepts.
+    job : BacktestJob
+        Its addresses are not used.
+    events : RunEvents, optional
+        Callbacks for the progress of each model's run.
+
+    Raises
+    ------
+    SchemaError, ConfigError, ModelError, DataNotFoundError
+    """
+    column = job.segment.removeprefix("column:")
+    if job.segment not in {"partition", *_SEGMENTS} and column == job.segment:
+        raise ConfigError(
+            f"segment: a table has no {job.segment!r}",
+            hint=f"use one of {', '.join(_SEGMENTS)}, or column:NAME",
+        )
+    layout = recognise(table.schema, job.forecast.method.columns, "table")
+    used = dict.fromkeys((*layout.id_names, *layout.columns))
+    own = [name for name in used if name in table.column_names]  # without the key of several ids
+    more = [column] if column in table.column_names and column not in own else []
+    with _in_memory(_storable(table.select([*own, *more]))) as address:
+        forecast = replace(job.forecast, bucket=address, inputs=address, outputs=address)
+        return run_backtest(
+            replace(job, forecast=forecast), events=events, executor=InlineExecutor()
+        )
+
+
+@contextmanager
+def _in_memory(table: pa.Table) -> Iterator[StoreAddress]:
+    """Put a table into a memory of its own, and forget that afterwards."""
+    name = f"backtest-{uuid.uuid4().hex}"
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    store = MemoryStore(name)
+    store.put(_KEY, sink.getvalue().to_pybytes())
+    try:
+        yield store.address
+    finally:
+        forget_memory(name)
+
+
+def _storable(table: pa.Table) -> pa.Table:
+    """Return a table without dictionaries, of which Parquet holds only those of texts."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_dictionary(field.type):
+            column = table.column(place).combine_chunks()
+            chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+            plain = pa.chunked_array([c.dictionary_decode() for c in chunks], field.type.value_type)
+            table = table.set_column(place, field.with_type(plain.type), plain)
+    return table
+
+
+def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> Evaluation:
+    """Compare a table of forecasts with a table of actuals.
+
+    Parameters
+    ----------
+    forecasts : pa.Table
+        Forecasts as `gigacast.forecast` returns them, in either layout and any order.
+    actuals : pa.Table
+        Table in any layout that the reader of partitions accepts.
+    job : ForecastJob
+        Job whose method says how actuals are read.
+
+    Raises
+    ------
+    SchemaError
+        If the forecasts lack a column, or their series differ in length.
+    """
+    forecasts = _with_targets(with_own_names(forecasts), actuals, job)
+    items = key_columns(forecasts.schema) or job.method.columns.items
+    rows, horizon = _in_order(forecasts, items)
+    table = read_forecasts(rows, horizon)
+    reading = _read_options(job, items)
+    source = [SeriesSource.of_table(actuals, name="actuals")]
+    runs = read_series(source, reading).rows()
+    parts = (((r.item_ids, r.offsets, r.times, r.values), targets) for r, targets in runs)
+    try:
+        found = select_actuals(parts, table, job.method.duplicates)
+        # This reads all series, and refuses actuals in which too many rows conflict.
+        scales = match_scales(table, _scales(source, reading))
+        return _evaluation(table, match(table, found.table), scales, found.conflicts)
+    except pa.ArrowException as error:
+        raise SchemaError(
+            f"actuals: their item ids do not fit those of the forecasts: {error}",
+            hint="give both ids of the same type",
+        ) from error
+
+
+def _with_targets(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> pa.Table:
+    """Return forecasts with the name of their target, which is that of the actuals if not given."""
+    if "target_name" in forecasts.column_names or "predictions" not in forecasts.column_names:
+        return forecasts
+    targets = recognise(actuals.schema, job.method.columns, "actuals").targets
+    if len(targets) > 1:
+        raise SchemaError(
+            "data: the forecasts have no column 'target_name', and the actuals several targets",
+            hint="give the target of each row, or name one by targets",
+        )
+    return forecasts.append_column("target_name", pa.repeat(targets[0], forecasts.num_rows))
+
+
+def _in_order(forecasts: pa.Table, items: tuple[str, ...]) -> tuple[pa.Table, int]:
+    """Return forecasts in the long layout, in the order of series and time, and their horizon.
+
+    ``items`` are their columns of items, if these are several.
+    """
+    ids = items or ("item_id",)
+    names = (*ids, "timestamp", "target_name", "predictions")
+    missing = [name for name in names if name not in forecasts.column_names]
+    if missing:
+        raise SchemaError(
+            f"data: the forecasts have no column {missing[0]!r}",
+            hint="give what gigacast.forecast returns, with its column names",
+        )
+    rows = long_table(_storable(forecasts).combine_chunks())
+    if items:
+        rows = rows.replace_schema_metadata({ITEM_COLUMNS: json.dumps(items)})
+    counts = rows.group_by([*ids, "target_name"]).aggregate([([], "count_all")])
+    lengths = set(counts["count_all"].to_pylist())
+    if len(lengths) != 1:
+        raise SchemaError(
+            f"data: the series have {', '.join(map(str, sorted(lengths))) or 'no'} forecast rows",
+            hint="give all rows that gigacast.forecast has returned, each series once",
+        )
+    keys = [(name, "ascending") for name in (*ids, "target_name", "timestamp")]
+    return rows.sort_by(keys), lengths.pop()
+
+
+def _read_options(job: ForecastJob, items: tuple[str, ...]) -> ReadOptions:
+    reading = job.method.reading
+    item_id = None if items else reading.columns.item_id
+    return replace(
+        reading,
+        columns=replace(reading.columns, items=items, item_id=item_id),
+        context_length=HISTORY,
+        item_id="series",
+        memory_limit_bytes=job.resources.memory_limit_bytes,
+    )
+
+
+def _scales(sources: list[SeriesSource], reading: ReadOptions) -> pa.Table | None:
+    """Return the seasonal error of each series; ``None`` without series."""
+    tables = []
+    for batch in read_series(sources, reading):
+        scale = seasonal_error(batch.values, batch.offsets, seasons_of(batch))
+        columns = {"item": batch.item_ids, "target": batch.target_names}
+        tables.append(pa.table({**columns, "scale": to_arrow(scale)}))
+    return pa.concat_tables(tables) if tables else None
+
+
+def _evaluation(
+    forecasts: Forecasts, actual: FloatArray, scales: DoubleArray, conflicts: int
+) -> Evaluation:
+    part = PartSums.of(forecasts, actual, scales)
+    evaluation = Evaluation(steps=part.steps, matched=part.matched, conflicts=conflicts)
+    evaluation.levels[_NAME] = part.levels
+    evaluation.figures["version"] = {(_NAME, "all"): figures_of(part.all_steps)[0]}
+    evaluation.figures["step"] = {
+        (_NAME, str(step)): figures_of(sums)[0] for step, sums in enumerate(part.by_step, start=1)
+    }
+    return evaluation
