@@ -23,6 +23,8 @@ def read_rows(
     files: Sequence[ObjectMeta],
     columns: Sequence[str] | None = None,
     partition_column: str = PARTITION_COLUMN,
+    *,
+    schema: pa.Schema | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of files of a table in batches of one schema.
 
@@ -37,6 +39,8 @@ def read_rows(
         Columns to read; all by default.
     partition_column : str
         Column of days; always text, as ``2024-01-31``.
+    schema : pyarrow.Schema, optional
+        Columns and types of the rows; those of the first file by default.
 
     Raises
     ------
@@ -47,7 +51,6 @@ def read_rows(
     PreconditionFailedError
         If a file is no longer the listed version.
     """
-    schema: pa.Schema | None = None
     for meta in files:
         folders = partition_values(meta.key.removeprefix(table.prefix))
         for batch in _batches(table, meta, columns, folders):

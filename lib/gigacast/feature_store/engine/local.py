@@ -8,7 +8,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from gigacast.errors import ConfigError
 from gigacast.feature_store.aggregation.kernel import Queries
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.spill import Columns, Limits, aggregate_batches
@@ -19,11 +18,12 @@ from gigacast.feature_store.aggregation.tile import (
     tile_schema,
     to_table,
 )
-from gigacast.feature_store.definition.expression import columns_in, translate
+from gigacast.feature_store.definition.expression import translate
 from gigacast.feature_store.definition.window_edge import DAY
 from gigacast.feature_store.engine.engine import END_OF_DAY, REVERSE, TIME, Partition, Reading, Scan
-from gigacast.feature_store.engine.match import find_last, fit, match_type
-from gigacast.feature_store.engine.session import Session, quoted, translate_query
+from gigacast.feature_store.engine.match import fit, fit_tile, join_last, match_type
+from gigacast.feature_store.engine.reading import label_of, needed_columns, translate_query
+from gigacast.feature_store.engine.session import Session, quoted
 from gigacast.feature_store.engine.tile_store import TileStore
 from gigacast.feature_store.rows import read_rows, read_schema
 
@@ -52,7 +52,7 @@ class LocalEngine:
     def schema(self, reading: Reading) -> pa.Schema:
         """Return the columns of a reading and their types; see `Engine.schema`."""
         table_schema = read_schema(reading.table, reading.files[0], reading.partition_column)
-        with Session(self.limits.memory, _label(reading), reading.setups) as session:
+        with Session(self.limits.memory, label_of(reading), reading.setups) as session:
             session.register(_SOURCE, table_schema.empty_table())
             return next(session.batches(_select(session, reading, table_schema))).schema
 
@@ -85,7 +85,7 @@ class LocalEngine:
             for tile in tables
         ]
         pieces += [
-            fit(self.rows(reading), scan.schema, _label(reading)).select(names)
+            fit(self.rows(reading), scan.schema, label_of(reading)).select(names)
             for reading in scan.open
         ]
         for piece in pieces:
@@ -109,11 +109,7 @@ class LocalEngine:
 
     def join(self, left: pa.Table, right: pa.Table, keys: Sequence[tuple[str, str]]) -> pa.Table:
         """Return the right columns for each left row; see `Engine.join`."""
-        columns = [name for name in right.column_names if name not in {key for _, key in keys}]
-        places = find_last(
-            [left[name] for name, _ in keys], [right[name] for _, name in keys], left.num_rows
-        )
-        return right.select(columns).take(places)
+        return join_last(left, right, keys)
 
     def project(self, rows: pa.Table, columns: Mapping[str, str], label: str) -> pa.Table:
         """Return SQL expressions over rows; see `Engine.project`."""
@@ -139,16 +135,16 @@ class LocalEngine:
     ) -> Iterator[pa.RecordBatch]:
         yield pa.RecordBatch.from_pylist([], schema=schema)
         for partition in scan.ended:
-            yield from _fit_tile(self._tile(partition, scan, parts), schema).to_batches()
+            yield from fit_tile(self._tile(partition, scan, parts), schema).to_batches()
         for reading in scan.open:
             table = self._reduced(reading, scan, parts)
-            yield from _fit_tile(table, schema).to_batches()
+            yield from fit_tile(table, schema).to_batches()
 
     def _reduced(
         self, reading: Reading, scan: Scan, parts: Sequence[Part], until: int | None = None
     ) -> pa.Table:
         """Return the rows of a reading as a tile; none are left out before ``until``."""
-        rows = fit(self.rows(reading), scan.schema, _label(reading))
+        rows = fit(self.rows(reading), scan.schema, label_of(reading))
         valid = pc.is_valid(rows[TIME])
         if not pc.all(valid).as_py() and rows.num_rows:
             rows = rows.filter(valid)  # rows without a time are in no window
@@ -159,25 +155,15 @@ class LocalEngine:
 
     def _batches(self, reading: Reading) -> Iterator[pa.RecordBatch]:
         table_schema = read_schema(reading.table, reading.files[0], reading.partition_column)
-        needed = _needed(reading, table_schema)
+        needed = needed_columns(reading, table_schema)
         batches = read_rows(reading.table, reading.files, needed, reading.partition_column)
-        with Session(self.limits.memory, _label(reading), reading.setups) as session:
+        with Session(self.limits.memory, label_of(reading), reading.setups) as session:
             empty = pa.RecordBatch.from_pylist([], schema=table_schema)
             session.register("schema_rows", pa.Table.from_batches([empty]))
             sql = _select(session, reading, table_schema, "schema_rows")
             started = _started(batches, table_schema, needed)
             session.register(_SOURCE, started)
             yield from session.batches(sql)
-
-
-def _fit_tile(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    arrays = [
-        table[field.name].cast(field.type)
-        if field.name in table.column_names
-        else pa.nulls(table.num_rows, field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _started(
@@ -190,25 +176,6 @@ def _started(
         first = pa.RecordBatch.from_pylist([], schema=pa.schema(fields))
     yield first
     yield from batches
-
-
-def _needed(reading: Reading, schema: pa.Schema) -> list[str] | None:
-    """Return the columns of the table that a reading uses; none means all."""
-    if reading.columns is None:
-        return None
-    texts = [*reading.columns.values(), *reading.times.values(), *reading.wheres]
-    used = dict.fromkeys(name for text in texts if text for name in columns_in(text))
-    has_days = reading.days is not None and reading.partition_column in schema.names
-    if has_days or END_OF_DAY in reading.times.values():
-        used[reading.partition_column] = None
-    for name in used:
-        if name not in schema.names:
-            raise ConfigError(
-                f"{_label(reading)}: table {reading.table.name} has no column {name}",
-                hint=f"it has {', '.join(schema.names[:12])}",
-            )
-    # A query of constants still needs the number of rows.
-    return list(used) or schema.names[:1]
 
 
 def _select(session: Session, reading: Reading, schema: pa.Schema, probe: str = _SOURCE) -> str:
@@ -254,8 +221,3 @@ def _as_milliseconds(session: Session, text: str, reading: Reading, probe: str) 
 
 def _expressions(columns: Mapping[str, str]) -> str:
     return ", ".join(f"{translate(text)} AS {quoted(name)}" for name, text in columns.items())
-
-
-def _label(reading: Reading) -> str:
-    place = f"{reading.place}: " if str(reading.place) else ""
-    return f"{place}{reading.label} on table {reading.table.name}"

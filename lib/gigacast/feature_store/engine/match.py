@@ -80,3 +80,23 @@ def find_last(
     last[-1] = -1  # keys with a null have the code -1, which is the last place
     places = last[queried] if len(queried) else np.empty(0, np.int64)
     return pa.array(places, mask=places < 0) if rows else pa.array([], pa.int64())
+
+
+def join_last(left: pa.Table, right: pa.Table, keys: Sequence[tuple[str, str]]) -> pa.Table:
+    """Return the right columns of the last row with a left row's keys; see `Engine.join`."""
+    names = [name for name in right.column_names if name not in {key for _, key in keys}]
+    places = find_last(
+        [left[name] for name, _ in keys], [right[name] for _, name in keys], left.num_rows
+    )
+    return right.select(names).take(places)
+
+
+def fit_tile(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return a tile in the columns and types of `tile_schema`; columns that it lacks are null."""
+    arrays = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

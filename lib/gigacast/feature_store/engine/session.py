@@ -1,6 +1,6 @@
 """A DuckDB session: users' SQL over Arrow, without access to files or the network."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import chain
@@ -9,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 
 from gigacast.errors import ConfigError, GigacastError, MissingExtraError
-from gigacast.feature_store.definition.expression import load_sqlglot, parse_query
 
 BATCH_ROWS = 1 << 16
 _SHOWN_COLUMNS = 12
@@ -121,9 +120,12 @@ class Session:
     def _translated(self) -> Iterator[None]:
         try:
             yield
-        except self._duckdb.Error as error:
+        except (self._duckdb.Error, OSError) as error:
+            # Arrow makes an OSError of what is raised after the first batch.
             if self._error is not None:
                 raise self._error from error
+            if isinstance(error, OSError):
+                raise
             reason = str(error).partition("\n")[0]
             raise ConfigError(
                 f"{self._label}: {reason}",
@@ -146,26 +148,6 @@ def _open_database(memory: int) -> Any:
 @cache  # opening one takes longer than most queries over a day
 def _shared_database(memory: int) -> Any:
     return _open_database(memory)
-
-
-def translate_query(text: str, names: Mapping[str, str]) -> str:
-    """Return a query of Spark in the dialect of DuckDB, with other names of tables.
-
-    Parameters
-    ----------
-    text : str
-    names : mapping of str to str
-        Names in the session by names in the query.
-    """
-    exp = load_sqlglot().exp
-    tree = parse_query(text).copy()
-    for table in list(tree.find_all(exp.Table)):
-        name = ".".join(part.name for part in table.parts)
-        if name in names:
-            alias = table.alias or table.name
-            table.replace(exp.alias_(exp.to_table(names[name]), alias, table=True))
-    translated: str = tree.sql(dialect="duckdb")
-    return translated
 
 
 def quoted(name: str) -> str:

@@ -17,7 +17,7 @@ from gigacast.feature_store.offline.label import labeled_span
 from gigacast.feature_store.offline.left import LeftDay, LeftSide
 from gigacast.feature_store.offline.product import Product, refuse_missing
 from gigacast.feature_store.offline.source import Catalog, oldest_day
-from gigacast.feature_store.offline.stage import Backfill
+from gigacast.feature_store.offline.stage import Backfill, executor_of
 from gigacast.feature_store.offline.worker import (
     JOB,
     BackfillSetup,
@@ -36,7 +36,7 @@ from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.listing import receipts_by_output, valid_receipt
 from gigacast.lake.plan.planner import Plan
-from gigacast.runtime.choice import InlineExecutor, make_executor
+from gigacast.runtime.choice import InlineExecutor
 from gigacast.runtime.executor import Executor, Failure
 
 FIRST_DAY, LAST_DAY = "0001-01-01", "9999-12-31"
@@ -168,12 +168,13 @@ def backfill_days(
     planned = _plan(backfill, days)
     if is_dry:
         return _result(planned, "", Totals(), [], parents)
-    resources = backfill.resources
     tasks = planned.plan.tasks
-    executor = executor or make_executor(resources.executor, resources.n_jobs, n_tasks=len(tasks))
+    executor = executor or executor_of(backfill, len(tasks))
     run = start_run(_job(planned, days), events=events, clock=clock)
-    # For a single task the start of the processes takes longer than its tiles.
-    if not isinstance(executor, InlineExecutor) and len(tasks) > 1:
+    # For a single task the start of the processes takes longer than its tiles. Without processes
+    # the local engine makes tiles as it meets them, and Spark needs a job of its own for each.
+    is_divided = backfill.engine == "spark" or not isinstance(executor, InlineExecutor)
+    if is_divided and len(tasks) > 1:
         _make_tiles(planned, executor)
     run.execute(tasks, BackfillSetup(backfill, run.run_id), executor)
     return _result(planned, run.run_id, run.totals, run.failures, parents)

@@ -26,6 +26,8 @@ from gigacast.feature_store.offline.product import (
 from gigacast.feature_store.offline.source import Catalog
 from gigacast.feature_store.offline.staging import StagingProduct
 from gigacast.job.forecast_job import Resources
+from gigacast.runtime.choice import InlineExecutor, make_executor
+from gigacast.runtime.executor import Executor
 from gigacast.storage.store import Store, StoreAddress
 
 
@@ -65,10 +67,51 @@ class Backfill:
     resources: Resources = field(default_factory=Resources)
 
 
-def make_engine(resources: Resources, store: Store) -> Engine:
-    """Return the engine of this machine, which keeps tiles in a store."""
+def make_engine(resources: Resources, store: Store, name: str = "local") -> Engine:
+    """Return an engine, which keeps tiles in a store.
+
+    Parameters
+    ----------
+    resources : Resources
+        The memory that an aggregation may take.
+    store : Store
+    name : str
+        ``local`` or ``spark``.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is the engine of Spark, and pyspark or Java is not installed.
+    """
     memory = resources.memory_limit_bytes
-    return LocalEngine(Limits(memory), TileStore(store, memory >> 2))
+    limits, tiles = Limits(memory), TileStore(store, memory >> 2)
+    if name == "spark":
+        # Imported here because starting a backfill needs none of it.
+        from gigacast.feature_store.engine.spark import SparkEngine  # noqa: PLC0415
+        from gigacast.feature_store.engine.spark_session import load_pyspark  # noqa: PLC0415
+
+        load_pyspark()
+        return SparkEngine(limits, tiles)
+    return LocalEngine(limits, tiles)
+
+
+def executor_of(backfill: Backfill, n_tasks: int) -> Executor:
+    """Return what runs the tasks of a backfill.
+
+    Raises
+    ------
+    ConfigError
+        If Spark would be started by several processes or elsewhere.
+    """
+    resources = backfill.resources
+    if backfill.engine != "spark":
+        return make_executor(resources.executor, resources.n_jobs, n_tasks=n_tasks)
+    if resources.executor not in {"auto", "inline"}:
+        raise ConfigError(
+            f"--executor {resources.executor}: Spark divides the work itself",
+            hint="leave --executor out with --engine spark",
+        )
+    return InlineExecutor()
 
 
 def products_of(backfill: Backfill, catalog: Catalog, ready: Ready) -> list[Product]:

@@ -123,7 +123,8 @@ class BackfillSetup:
 def open_backfill(backfill: Backfill) -> OpenBackfill:
     """Return a backfill with its stores and engine."""
     tables = Tables.at(backfill.root, backfill.places)
-    return OpenBackfill(backfill, tables, make_engine(backfill.resources, tables.store))
+    engine = make_engine(backfill.resources, tables.store, backfill.engine)
+    return OpenBackfill(backfill, tables, engine)
 
 
 class _Worker:

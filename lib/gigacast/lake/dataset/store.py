@@ -47,9 +47,15 @@ class DatasetStore(Store):
 
     def __init__(self, store: Store, manifest: DatasetManifest, address: StoreAddress) -> None:
         self.address = address
+        self.manifest = manifest
         self._store = store
         self._files = {file.path: file for file in manifest.files}
         self._etags: dict[str, str] = {}
+
+    @property
+    def lake_address(self) -> StoreAddress:
+        """Address of the lake, by which another process opens the same files."""
+        return self._store.address
 
     def check(self) -> None:
         """Check that the lake can be reached."""

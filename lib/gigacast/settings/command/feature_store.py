@@ -7,7 +7,7 @@ from gigacast.settings.command.common import AT_LEAST_ONE
 from gigacast.settings.flag import flag
 
 Stage = Literal["left", "parts", "final"]
-EngineName = Literal["local"]
+EngineName = Literal["local", "spark"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,9 @@ class BackfillOptions(DayOptions):
         details="`final` takes the tables of the parts, which must be done.",
     )
     engine: EngineName = flag(
-        "local", "Engine that reads and aggregates: DuckDB and NumPy on this machine."
+        "local",
+        "Engine that reads and aggregates: DuckDB and NumPy on this machine, or Spark.",
+        details="`spark` needs `gigacast[spark]` and Java; the answers are the same.",
     )
     dry_run: bool = flag(False, "Plan, and compute nothing.")
 
