@@ -31,8 +31,6 @@ _OWN_MACHINE = {
     "spark.log.level": "ERROR",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
-    # Groups of keys are few and the machine is one: Spark's 200 tasks would cost more than they do.
-    "spark.sql.shuffle.partitions": "8",
 }
 _CHOSEN_BY_USER = ("PYSPARK_GATEWAY_PORT", "PYSPARK_SUBMIT_ARGS", "SPARK_REMOTE", "SPARK_CONF_DIR")
 _SETUP = re.compile(r"\s*CREATE\s+(OR\s+REPLACE\s+)?TEMPORARY\s+FUNCTION\s", re.IGNORECASE)
@@ -82,14 +80,18 @@ def open_session(memory: int) -> Any:
     session_class = load_pyspark().sql.SparkSession
     with _without_warnings():
         base = session_class.getActiveSession()
+        processors = os.cpu_count() or 1
         if base is None:
             builder = session_class.builder.appName("gigacast")
             if not any(os.environ.get(name) for name in _CHOSEN_BY_USER):
+                # Only by the environment; by default workers run the first python3 of the path.
+                os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
                 settings = {
                     **_OWN_MACHINE,
-                    "spark.master": f"local[{os.cpu_count() or 1}]",
+                    "spark.master": f"local[{processors}]",
+                    # Spark's 200 tasks would cost more than they do.
+                    "spark.sql.shuffle.partitions": str(processors),
                     "spark.driver.memory": f"{max(memory >> 20, 1024)}m",
-                    "spark.pyspark.python": os.environ.get("PYSPARK_PYTHON", sys.executable),
                 }
                 for name, value in settings.items():
                     builder = builder.config(name, value)
