@@ -28,10 +28,6 @@ from gigacast.feature_store.engine.match import join_last, match_type
 from gigacast.feature_store.engine.reading import label_of, needed_columns, translate_query
 from gigacast.feature_store.engine.spark_plan import (
     AT,
-    BYTES,
-    GROUP,
-    PACKED,
-    PLACE,
     Aggregation,
     FileReader,
     KeyFinder,
@@ -40,8 +36,14 @@ from gigacast.feature_store.engine.spark_plan import (
     TileMaker,
     TileReader,
     TileWriter,
-    distinct,
     join_keys,
+)
+from gigacast.feature_store.engine.spark_row import (
+    BYTES,
+    GROUP,
+    PACKED,
+    PLACE,
+    distinct,
     pack,
     restore,
     spark_schema,

@@ -6,7 +6,7 @@ so the answers have the bits of the other engines.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,15 +20,26 @@ from gigacast.errors import ConfigError, GigacastError
 from gigacast.feature_store.aggregation.kernel import Queries
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.spill import (
-    GROUPS,
     Columns,
     Limits,
     aggregate_batches,
-    group_of,
 )
 from gigacast.feature_store.aggregation.tile import finish_tiles, make_tile, tile_parts, to_table
 from gigacast.feature_store.engine.engine import REVERSE, TIME
 from gigacast.feature_store.engine.match import fit, fit_tile
+from gigacast.feature_store.engine.spark_row import (
+    BYTES,
+    GROUP,
+    PACKED,
+    PLACE,
+    distinct,
+    pack,
+    restore,
+    to_bytes,
+    to_spark,
+    unpack,
+    whole,
+)
 from gigacast.feature_store.engine.tile_store import TileStore
 from gigacast.feature_store.rows import read_rows
 from gigacast.feature_store.table import Table
@@ -37,12 +48,7 @@ from gigacast.lake.dataset.store import DatasetStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import ObjectMeta, Store, StoreAddress
 
-PLACE = "#place"
-"""Column that numbers rows, so that they come back in the order of the files."""
 AT = "#at"
-GROUP, BYTES = "group", "bytes"
-PACKED = pa.schema([(GROUP, pa.int32()), (BYTES, pa.binary())])
-"""Columns of rows that travel as bytes."""
 ERROR = "gigacast-error: "
 """Mark before an error of a worker, as JSON, in the text that Spark makes of it."""
 _FILE_ROWS = 40  # bits of a place that number the rows of a file
@@ -329,9 +335,9 @@ class Aggregation:
         names = tuple(f"#key{n}" for n in range(self.keys))
         empty = pa.RecordBatch.from_pylist([], schema=self.schema)
         batches = (b for tile in tiles for b in fit_tile(tile, self.schema).to_batches())
-        keys = [_plain(queries[name]) for name in names]
+        keys = [whole(queries[name]) for name in names]
         features = aggregate_batches(
-            Queries(keys, _plain(queries[AT]).to_numpy()),
+            Queries(keys, whole(queries[AT]).to_numpy()),
             (batch for several in ([empty], batches) for batch in several),
             Columns(names, "#time", "#reverse"),
             tile_parts(self.parts, self.source),
@@ -349,98 +355,6 @@ def join_keys(rows: pa.Table) -> pa.Table:
         return pa.table([[rows[GROUP][0].as_py()], [to_bytes(keys)]], schema=PACKED)
 
 
-def distinct(keys: pa.Table) -> pa.Table:
-    """Return rows of keys, each once."""
-    return keys.group_by(keys.column_names).aggregate([])
-
-
-def pack(table: pa.Table, keys: int) -> Iterator[pa.RecordBatch]:
-    """Yield rows as bytes, a row for each group of keys; keys are the columns ``#key0`` ...."""
-    if not table.num_rows:
-        return
-    group = group_of([_plain(table[f"#key{n}"]) for n in range(keys)])
-    order = np.argsort(group.astype(np.uint8), kind="stable")
-    cuts = np.searchsorted(group[order], np.arange(GROUPS + 1))
-    rows = table.take(pa.array(order))
-    numbers = np.flatnonzero(np.diff(cuts))
-    pieces = [to_bytes(rows.slice(cuts[n], cuts[n + 1] - cuts[n])) for n in numbers]
-    groups = pa.array(numbers.astype(np.int32))
-    yield pa.RecordBatch.from_arrays([groups, pa.array(pieces, pa.binary())], schema=PACKED)
-
-
-def unpack(column: pa.Array | pa.ChunkedArray) -> list[pa.Table]:
-    """Return the tables that a column of bytes holds."""
-    return [pa.ipc.open_stream(value.as_buffer()).read_all() for value in column]
-
-
-def to_bytes(table: pa.Table) -> bytes:
-    """Return a table as an Arrow stream."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    content: bytes = sink.getvalue().to_pybytes()
-    return content
-
-
-def spark_schema(schema: pa.Schema) -> pa.Schema:
-    """Return columns in the nearest types that Spark has."""
-    return pa.schema([pa.field(field.name, spark_type(field.type)) for field in schema])
-
-
-_UNSIGNED = {"uint8": pa.int16(), "uint16": pa.int32(), "uint32": pa.int64()}
-_OTHERS: Sequence[tuple[Callable[[pa.DataType], bool], pa.DataType]] = (
-    (pat.is_null, pa.string()),
-    (pat.is_uint64, pa.decimal128(20, 0)),
-    (pat.is_float16, pa.float32()),
-    (pat.is_date64, pa.date32()),
-    (pat.is_time, pa.int64()),
-    (pat.is_large_string, pa.string()),
-    (pat.is_string_view, pa.string()),
-    (pat.is_large_binary, pa.binary()),
-    (pat.is_fixed_size_binary, pa.binary()),
-    (pat.is_duration, pa.duration("us")),
-)
-
-
-def spark_type(kind: pa.DataType) -> pa.DataType:
-    """Return the nearest type that Spark has; its times have microseconds."""
-    if pat.is_timestamp(kind):
-        return pa.timestamp("us", None if kind.tz is None else "UTC")
-    if pat.is_dictionary(kind):
-        return spark_type(kind.value_type)
-    if pat.is_nested(kind):
-        return _nested(kind)
-    plain = next((plain for test, plain in _OTHERS if test(kind)), kind)
-    return _UNSIGNED.get(str(kind), plain)
-
-
-def _nested(kind: pa.DataType) -> pa.DataType:
-    if pat.is_map(kind):
-        return pa.map_(spark_type(kind.key_type), spark_type(kind.item_type))
-    if pat.is_struct(kind):
-        return pa.struct([pa.field(f.name, spark_type(f.type)) for f in kind])
-    return pa.list_(spark_type(kind.value_type))
-
-
-def to_spark(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Return values in a type of `spark_type`."""
-    if values.type == kind:
-        return values
-    if pat.is_time(values.type):
-        values = values.cast(pa.int32() if pat.is_time32(values.type) else pa.int64())
-    # Nanoseconds are cut off: Spark has none.
-    return pc.cast(values, kind, safe=not pat.is_timestamp(kind))
-
-
-def restore(table: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:
-    """Return rows of Spark with the types that some columns had before."""
-    for name, kind in types.items():
-        index = table.schema.get_field_index(name)
-        if index >= 0 and table.schema.types[index] != kind:
-            table = table.set_column(index, pa.field(name, kind), table[name].cast(kind))
-    return table
-
-
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
     """Yield batches in tables of many rows: the more rows, the smaller their tiles together."""
     gathered: list[pa.RecordBatch] = []
@@ -453,12 +367,6 @@ def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
             gathered, count = [], 0
     if gathered:
         yield pa.Table.from_batches(gathered)
-
-
-def _plain(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    if isinstance(column, pa.Array):
-        return column
-    return pa.concat_arrays(column.chunks) if column.chunks else pa.array([], column.type)
 
 
 def _has_order(table: pa.Table, name: str) -> bool:
