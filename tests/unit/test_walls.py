@@ -41,7 +41,7 @@ WALLS = {
     "sklearn": r"repair/outlier_forest\.py",
     "sqlglot": r"feature_store/(definition/expression|lineage)\.py",
     "duckdb": r"feature_store/",
-    "pyspark": r"feature_store/engine/spark(_session)?\.py",
+    "pyspark": r"feature_store/engine/spark_session\.py",
     "py4j": r"feature_store/engine/spark_session\.py",
 }
 

@@ -1,7 +1,7 @@
 """The engine of Spark: users' SQL by Spark, the NumPy kernel on its workers."""
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -51,12 +51,14 @@ from gigacast.feature_store.engine.spark_row import (
     unpack,
 )
 from gigacast.feature_store.engine.spark_session import (
+    arrow_schema,
     errors_translated,
     open_session,
     open_with,
     quoted,
     refuse_java,
     spark_expression,
+    spark_struct,
 )
 from gigacast.feature_store.engine.tile_store import TileStore
 from gigacast.feature_store.rows import read_schema
@@ -103,7 +105,7 @@ class SparkEngine:
     def schema(self, reading: Reading) -> pa.Schema:
         """Return the columns of a reading and their types; see `Engine.schema`."""
         frame = self._frame(reading)
-        return restore(_arrow_schema(frame.rows.drop(PLACE)).empty_table(), frame.types).schema
+        return restore(arrow_schema(frame.rows.drop(PLACE)).empty_table(), frame.types).schema
 
     def aggregate(self, queries: Queries, scan: Scan, parts: Sequence[Part]) -> pa.Table:
         """Return the features of the queries; see `Engine.aggregate`."""
@@ -121,7 +123,7 @@ class SparkEngine:
             left = self._packed_frame(pa.Table.from_batches(list(pack(asked, len(keys)))))
             right = self._tiles(scan, parts, int(queries.times.min()))
             groups = left.groupBy(GROUP).cogroup(right.groupBy(GROUP))
-            answers = groups.applyInArrow(work, _SPARK_PACKED)
+            answers = groups.applyInArrow(_function_of(work), _SPARK_PACKED)
             packed = answers.toArrow()
         features = pa.concat_tables(unpack(packed[BYTES]))
         return _in_order(features)
@@ -204,7 +206,7 @@ class SparkEngine:
             [*arrays, np.arange(rows.num_rows)], schema=schema.append(pa.field(PLACE, pa.int64()))
         )
         with errors_translated(label, names):
-            frame = self._session.createDataFrame(named, _spark_struct(named.schema))
+            frame = self._session.createDataFrame(named, spark_struct(named.schema))
             with _views([frame]) as (view,):
                 chosen = f"{_selected(columns)}, {quoted(PLACE)}"
                 selected = self._session.sql(f"SELECT {chosen} FROM {view}")  # noqa: S608 - expressions are parsed and written again
@@ -232,7 +234,7 @@ class SparkEngine:
         count = len(reading.files)
         with errors_translated(label, table.names):
             files = session.range(0, count, 1, min(count, 1 << 12))
-            rows = files.mapInArrow(read, _spark_struct(placed))
+            rows = files.mapInArrow(read, spark_struct(placed))
             with _views([rows]) as (view,):
                 selected = session.sql(_select(session, reading, chosen, view))
         return _Frame(selected, _plain_types(reading, chosen))
@@ -268,6 +270,14 @@ class SparkEngine:
 _SPARK_PACKED = f"`{GROUP}` int, `{BYTES}` binary"
 
 
+def _function_of(work: Aggregation) -> Callable[[pa.Table, pa.Table], pa.Table]:
+    # Spark counts the parameters of what it calls, and `self` would be one.
+    def answer(queries: pa.Table, tiles: pa.Table) -> pa.Table:
+        return work(queries, tiles)
+
+    return answer
+
+
 def _label(scan: Scan) -> str:
     readings = [*scan.open, *(partition.reading for partition in scan.ended)]
     return label_of(readings[0]) if readings else "a group-by"
@@ -290,16 +300,15 @@ def _united(readings: Sequence[Reading]) -> Iterator[Reading]:
 @contextmanager
 def _views(frames: Any) -> Iterator[list[str]]:
     """Name frames for SQL; the names are free again after it."""
-    names = []
-    frames = list(frames)
+    names: list[tuple[Any, str]] = []
     try:
         for frame in frames:
-            names.append(f"rows_{uuid.uuid4().hex}")
-            frame.createOrReplaceTempView(names[-1])
-        yield names
+            names.append((frame.sparkSession.catalog, f"rows_{uuid.uuid4().hex}"))
+            frame.createOrReplaceTempView(names[-1][1])
+        yield [name for _, name in names]
     finally:
-        for frame, name in zip(frames, names, strict=False):
-            frame.sparkSession.catalog.dropTempView(name)
+        for catalog, name in names:
+            catalog.dropTempView(name)
 
 
 def _select(session: Any, reading: Reading, schema: pa.Schema, view: str) -> str:
@@ -380,18 +389,6 @@ def _shortened(kind: pa.DataType) -> pa.DataType:
     if pa.types.is_dictionary(kind):
         return _shortened(kind.value_type)
     return pa.string() if pa.types.is_large_string(kind) else kind
-
-
-def _spark_struct(schema: pa.Schema) -> Any:
-    from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415 - an extra
-
-    return from_arrow_schema(schema)
-
-
-def _arrow_schema(frame: Any) -> pa.Schema:
-    from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415 - an extra
-
-    return to_arrow_schema(frame.schema, timezone="UTC")
 
 
 def _in_order(rows: pa.Table) -> pa.Table:

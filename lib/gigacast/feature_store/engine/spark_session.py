@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
+import pyarrow as pa
+
 from gigacast import errors
 from gigacast.errors import ComputeError, ConfigError, GigacastError, MissingExtraError
 from gigacast.feature_store.definition.expression import load_sqlglot, parse_expression
@@ -163,7 +165,10 @@ def _translate(error: Exception, label: str, columns: Sequence[str]) -> Gigacast
     if marked is not None:
         return marked
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    reason = (lines[0] if lines else type(error).__name__)[:_SHOWN]
+    # A fault of a worker is at the end of its traceback.
+    raised = [line for line in lines if re.match(r"[\w.]*(Error|Exception): ", line)]
+    is_traceback = any(line.startswith("Traceback ") for line in lines) and raised
+    reason = (raised[-1] if is_traceback else lines[0] if lines else "")[:_SHOWN]
     sql_faults = {"AnalysisException", "ParseException", "SparkRuntimeException"}
     sql_faults |= {"ArithmeticException", "DateTimeException", "NumberFormatException"}
     if type(error).__name__ in sql_faults:
@@ -213,3 +218,17 @@ def quoted(name: str) -> str:
     """Return a name as SQL of Spark."""
     escaped = name.replace("`", "``")
     return f"`{escaped}`"
+
+
+def spark_struct(schema: pa.Schema) -> Any:
+    """Return columns as Spark declares them."""
+    from pyspark.sql.pandas.types import from_arrow_schema  # noqa: PLC0415 - an extra
+
+    return from_arrow_schema(schema)
+
+
+def arrow_schema(frame: Any) -> pa.Schema:
+    """Return the columns of a frame of Spark and their types."""
+    from pyspark.sql.pandas.types import to_arrow_schema  # noqa: PLC0415 - an extra
+
+    return to_arrow_schema(frame.schema, timezone="UTC")
