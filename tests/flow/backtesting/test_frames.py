@@ -214,5 +214,5 @@ def forecasts() -> pd.DataFrame:
 
 def test_a_backtest_in_which_all_partitions_fail_says_why(tmp_path: Path) -> None:
     url = put(FRAME.assign(ds=FRAME["ds"].dt.strftime("%d/%m/%Y")), tmp_path)
-    with pytest.raises(SchemaError, match=r"part-0\.parquet: no row of 80 .* time in 'ds'"):
+    with pytest.raises(SchemaError, match=r"part-0\.parquet: no row of 80 .* timestamp in 'ds'"):
         gigacast.backtest(url, **NAIVE)
