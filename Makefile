@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch test forms check format house bench bench-full bench-gpu deploy destroy clean
+.PHONY: help demo demo-batch quickstart test forms check format house bench bench-full bench-gpu deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ demo: $(STAMP) ## Run the whole job against an embedded S3: generate, forecast, 
 
 demo-batch: $(STAMP) ## The same as an array job, on a Batch and an S3 of this machine
 	$(BIN)/python -m tests.support.demo_batch
+
+quickstart: $(STAMP) ## Walk through the feature store: define, compile, backfill, print
+	$(BIN)/python -m tools.quickstart
 
 test: $(STAMP) ## Run the tests in parallel
 	$(BIN)/python -m pytest -n 2 -q

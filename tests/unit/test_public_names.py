@@ -27,7 +27,7 @@ PUBLIC = {
     "gigacast.feature_store": """
         Accuracy Aggregation BootstrapPart ContextualSource Derivation EntitySource EventSource
         ExternalPart ExternalSource GroupBy Join JoinPart JoinSource LabelPart Operation Query
-        Source StagingQuery TimeUnit Window select
+        Source StagingQuery TimeUnit Window backfill label read_table select
     """,
     "gigacast.parquet_loader": """
         ConfigError CorruptedFileError DataNotFoundError DataQualityError IncompleteContextError

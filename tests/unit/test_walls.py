@@ -65,6 +65,16 @@ def test_each_library_is_imported_only_in_its_own_modules(library: str) -> None:
     assert outside == []
 
 
+def test_parquet_is_opened_in_one_place_which_checks_it() -> None:
+    opening = re.compile(r"\bpq\.(ParquetFile|read_\w+|ParquetDataset)\(|pyarrow\.dataset")
+    outside = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if opening.search(path.read_text(encoding="utf-8"))
+    ]
+    assert outside == ["core/footer.py"]
+
+
 def test_all_packages_but_the_command_line_and_settings_may_not_load_settings() -> None:
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter")

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from gigacast.batch.setup import fetch_model, load_setup, prepared_of
 from gigacast.core.exit import EXIT_AGAIN, EXIT_DONE, EXIT_FAILED
+from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.forecasting.partition import ForecastSetup
@@ -283,7 +284,7 @@ def _lost_s(attempt: Mapping[str, Any], now: datetime) -> float:
 
     For an attempt that was killed this is an upper bound: it ends when the next attempt begins.
     """
-    since = datetime.fromisoformat(attempt["last_done"] or attempt["start"])
+    since = moment_of(attempt["last_done"] or attempt["start"])
     return round(max(0.0, (now - since).total_seconds()), 3)
 
 
@@ -299,10 +300,7 @@ def find_done(store: Store, task: Task, run_id: str, overwrite: bool) -> Receipt
     overwrite : bool
         Whether only receipts of this run count: the outputs of others are to be replaced.
     """
-    try:
-        receipt = find_receipt(store, task)
-    except CorruptedFileError:
-        return None  # the task is done again, and its receipt is replaced
+    receipt = find_receipt(store, task)
     if receipt is None or (overwrite and receipt.run_id != run_id):
         return None
     return receipt

@@ -13,6 +13,7 @@ from functools import partial
 from gigacast.batch.result import READERS, ArrayResult, array_of, is_array_run
 from gigacast.batch.service import ArrayService, ArrayState, ChildState
 from gigacast.batch.setup import load_setup
+from gigacast.core.mark import moment_of
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PlanError
 from gigacast.job.run import utc_now
 from gigacast.lake.lease import release_lease
@@ -164,7 +165,7 @@ def _may_have_ended(audit: Audit, states: list[ArrayState], now: datetime) -> bo
     """Whether all jobs may have ended, by the service; true without states."""
     # The service forgets jobs after about a week, and may not know a new one yet: an unknown job
     # has ended unless its run has only just begun.
-    is_new = now - datetime.fromisoformat(audit.start_time) < _SETTLING
+    is_new = now - moment_of(audit.start_time) < _SETTLING
     return all(state.has_ended and (state.is_known or not is_new) for state in states)
 
 
@@ -173,7 +174,7 @@ def _all_have_ended(plan: PlanFile, summaries: Mapping[int, Audit], now: datetim
     ended = len(summaries) == len(plan.shares) and all(
         summary.status in {COMPLETED, FAILED} for summary in summaries.values()
     )
-    return ended or now >= datetime.fromisoformat(plan.expires_at)
+    return ended or now >= moment_of(plan.expires_at)
 
 
 def _failed_children(audit: Audit, service: ArrayService) -> dict[int, ChildState]:

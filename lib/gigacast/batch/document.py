@@ -151,8 +151,8 @@ def _partitions(audit: Audit) -> dict[str, int]:
 def _failed_partition(failure: Mapping[str, object]) -> FailedPartition:
     return FailedPartition(
         str(failure.get("partition", "-")),
-        str(failure["error"]),
-        str(failure["message"]),
+        str(failure.get("error", "")),
+        str(failure.get("message", "")),
         str(failure["hint"]) if failure.get("hint") else None,
     )
 

@@ -6,7 +6,6 @@ Added up child by child, then written into the run's audit.
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
-from datetime import datetime
 from typing import Any, cast
 
 import pyarrow as pa
@@ -15,6 +14,7 @@ from gigacast.batch.child import find_done
 from gigacast.batch.service import ArrayState, ChildState
 from gigacast.batch.setup import ArraySetup, prepared_of
 from gigacast.core.cost.bill import Rental, Usage
+from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
 from gigacast.forecasting.manifest import ManifestDraft
@@ -88,7 +88,7 @@ class ArrayResult:
         open_tasks = 0
         # A summary that accounts for every task is one request; the receipts are one for each task.
         if summary is not None and _accounted(summary) == share.tasks:
-            self.totals.merge(Totals(**cast("dict[str, Any]", summary.totals)))
+            self.totals.merge(_totals_of(summary))
             self.elsewhere += summary.files_skipped
         else:
             open_tasks = self._add_tasks(child, summary, state)
@@ -143,7 +143,7 @@ class ArrayResult:
         """Return a failure entry for a task, with the reason of the child or of the service."""
         # Failures without a partition ended the child itself.
         ends = [f for f in summary.failures if "partition" not in f] if summary else []
-        message = f"{ends[-1]['error']}: {ends[-1]['message']}" if ends else ""
+        message = f"{ends[-1].get('error')}: {ends[-1].get('message')}" if ends else ""
         reason = state.reason if state is not None and state.reason else "no reason given"
         code = f", exit code {state.exit_code}" if state and state.exit_code is not None else ""
         failure: dict[str, object] = {
@@ -213,11 +213,18 @@ def _rental_of(attempt: Mapping[str, Any]) -> Rental:
 
 def _spent_s(attempt: Mapping[str, Any]) -> float:
     """Return the seconds that an attempt ran; an upper bound for one that was killed."""
-    start = datetime.fromisoformat(attempt["start"])
+    start = moment_of(attempt["start"])
     if attempt["end"] is not None:
-        return (datetime.fromisoformat(attempt["end"]) - start).total_seconds()
-    last_sign = datetime.fromisoformat(attempt["last_done"] or attempt["start"])
+        return (moment_of(attempt["end"]) - start).total_seconds()
+    last_sign = moment_of(attempt["last_done"] or attempt["start"])
     return (last_sign - start).total_seconds() + float(attempt["lost_s"])
+
+
+def _totals_of(summary: Audit) -> Totals:
+    # A field of a later release is left out.
+    names = {field.name for field in fields(Totals)}
+    known = {name: value for name, value in summary.totals.items() if name in names}
+    return Totals(**cast("dict[str, Any]", known))
 
 
 def _accounted(summary: Audit) -> int:

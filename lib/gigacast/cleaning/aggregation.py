@@ -18,6 +18,7 @@ from gigacast.cleaning.duplicates import Repeats, find_repeats
 from gigacast.cleaning.rules import CleanRules
 from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import is_number, to_arrow, to_numpy
+from gigacast.core.footer import VerifiedParquet
 from gigacast.core.time.zone import from_wall
 from gigacast.errors import SchemaError
 from gigacast.job.file_job import Reading
@@ -112,7 +113,7 @@ def aggregated(
         partial_bins=int(np.count_nonzero(~groups.keep)),
         repeats=repeats,
     )
-    return file.with_rows(pq.ParquetFile(buffer)), lost
+    return file.with_rows(VerifiedParquet(buffer)), lost
 
 
 def with_lost_rows(notes: Mapping[str, Any], lost: LostRows | None) -> dict[str, Any]:

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gigacast.cleaning.aggregation import aggregated, with_lost_rows
 from gigacast.cleaning.rules import CleanRules
 from gigacast.cleaning.stream import CleanStream
 from gigacast.cleaning.survey import survey_partition
 from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.footer import DamagedParquetError, read_metadata
 from gigacast.core.partition.task import Task
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json
@@ -184,12 +184,12 @@ class PartitionCleaner(FileWorker):
         etag = _download(self._outputs, task.output_key, local)
         url = f"{self._outputs.address.url}/{task.output_key}"
         try:
-            draft, schema = describe_file(local), pq.read_schema(local)
-        except (CorruptedFileError, pa.ArrowException, OSError) as error:
+            draft, schema = describe_file(local), read_metadata(local).schema.to_arrow_schema()
+        except (CorruptedFileError, DamagedParquetError, pa.ArrowException, OSError) as error:
             raise CorruptedFileError(
                 f"{url} is damaged", hint="delete it and run this again"
             ) from error
-        notes = (pq.read_metadata(local).metadata or {}).get(CLEANING.encode())
+        notes = (read_metadata(local).metadata or {}).get(CLEANING.encode())
         if notes is None:
             raise CorruptedFileError(
                 f"{url} is no cleaned file", hint="delete it and run this again"

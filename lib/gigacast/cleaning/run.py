@@ -7,7 +7,7 @@ run continues where it was, a second run computes nothing, and new partitions co
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from gigacast.cleaning.partition import CleanSetup
 from gigacast.cleaning.rules import CleanRules
@@ -19,9 +19,12 @@ from gigacast.cleaning.version import (
     fit_together,
 )
 from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.mark import Count
 from gigacast.core.partition.task import Task
-from gigacast.errors import ConfigError, DataError, DatasetIntegrityError
-from gigacast.job.file_job import FileJob, FileRun, in_threads, plan_job
+from gigacast.core.problem import Source
+from gigacast.core.record import read_record
+from gigacast.errors import ConfigError, CorruptedFileError, DataError, DatasetIntegrityError
+from gigacast.job.file_job import FileJob, FileRun, plan_job
 from gigacast.job.file_worker import FilePlaces
 from gigacast.job.run import MAX_AUDITED_FAILURES, FinishedTask, Run, RunEvents, start_run
 from gigacast.lake.dataset.catalog import Lake
@@ -167,6 +170,7 @@ class _Cleaning:
         job, files = self._job, self._job.files
         planned = plan_job(files, self._place())
         planned.paths = _distinct(planned.paths, files)
+        self._read_proofs(planned)
         # Before any partition is cleaned: a version that can't be published must not cost hours.
         self._version.check(Lake(planned.outputs))
         settings = {**self._fields, "thresholds": asdict(job.thresholds)}
@@ -242,13 +246,25 @@ class _Cleaning:
             },
         }
 
-    def _read_parts(self, planned: FileRun) -> list[Part]:
-        def read(finished: FinishedTask) -> Part:
-            proof = finished.receipt
-            receipt = read_receipt(planned.outputs, proof) if isinstance(proof, str) else proof
-            return self._part(receipt, planned.paths[finished.task.partition])
+    def _read_proofs(self, planned: FileRun) -> None:
+        """Read the receipts of earlier runs; a partition whose receipt is damaged is pending."""
 
-        return sorted(in_threads(read, planned.done), key=lambda part: part.file.path)
+        def read(finished: FinishedTask) -> FinishedTask:
+            receipt = read_receipt(planned.outputs, str(finished.receipt))
+            receipt.check_output(finished.output_key, str(receipt.output.get("etag")))
+            self._part(receipt, planned.paths[finished.task.partition])
+            return FinishedTask.now(finished.task, receipt)
+
+        # Before the run: at its end, a damaged receipt could only fail all of it.
+        planned.require_proofs(read)
+
+    def _read_parts(self, planned: FileRun) -> list[Part]:
+        parts = [
+            self._part(finished.receipt, planned.paths[finished.task.partition])
+            for finished in planned.done
+            if isinstance(finished.receipt, Receipt)
+        ]
+        return sorted(parts, key=lambda part: part.file.path)
 
     def _part(self, receipt: Receipt, path: str) -> Part:
         output: Mapping[str, Any] = receipt.output
@@ -320,29 +336,45 @@ def _kinds_below(kind: type[Exception]) -> list[type[Exception]]:
 
 def _judge_loss(receipt: Receipt) -> Judgement | None:
     """Fail a partition that lost all its rows, independently of the thresholds."""
-    if not receipt.rows or receipt.output["rows"]:
+    if not receipt.rows or receipt.output.get("rows"):
         return None
     lost = receipt.output.get("lost") or f"no row is left of {receipt.rows:,}"
     return Judgement(Verdict.FAIL, (f"fail: {lost}",))
 
 
+class _Unreadable(NamedTuple):
+    column: str | None
+    values: Count
+
+
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """What a receipt of cleaning says about removed rows and values."""
+
+    null_keys: Count
+    conflicting: Count
+    apart: tuple[str, ...]
+    unreadable: _Unreadable
+    ids: tuple[str, ...] = ()  # receipts of the first release do not name the columns of ids
+
+
 def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
     """Judge the rows and values that cleaning removed, by the thresholds of their faults."""
-    dropped: Any = receipt.output.get("dropped")
-    rows = receipt.rows
-    if not dropped or not rows:
+    stored, rows = receipt.output.get("dropped"), receipt.rows
+    if not stored or not rows:
         return Judgement(Verdict.OK)
-    column, unreadable = dropped["unreadable"]
-    apart = tuple(dropped["apart"])
-    # Receipts of the first release do not name the columns of ids.
-    flag = item_flag(apart, tuple(dropped.get("ids", ())))
+    source = Source(receipt.partition, CorruptedFileError, "not a receipt")
+    dropped = read_record(_Dropped, stored, source, place="output.dropped", ignore_unknown=True)
+    column, unreadable = dropped.unreadable
+    apart = dropped.apart
+    flag = item_flag(apart, dropped.ids)
     tell = "tells" if len(apart) == 1 else "tell"
     hint = f"; {' and '.join(apart)} {tell} them apart: use {flag}"
     faults = (
-        ("null_keys", dropped["null_keys"], "rows had no series or no time that can be read"),
+        ("null_keys", dropped.null_keys, "rows had no series or no time that can be read"),
         (
             "duplicates",
-            dropped["conflicting"],
+            dropped.conflicting,
             "rows had a series and time that came before, and other values"
             + (hint if apart else ""),
         ),

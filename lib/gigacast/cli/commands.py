@@ -123,5 +123,13 @@ FEATURE_COMMANDS = {
         "gigacast.cli.feature_store.inspect",
         "Trace the columns of NAME to the columns of tables.",
     ),
+    "backfill": Home(
+        "gigacast.cli.feature_store.backfill",
+        "Compute the days of NAME that are new, or of which a source's partition changed.",
+    ),
+    "label": Home(
+        "gigacast.cli.feature_store.backfill",
+        "Compute the labels of the join NAME that are known on a day.",
+    ),
 }
 """Commands of the group `feature-store`."""

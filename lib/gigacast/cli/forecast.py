@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from gigacast.cli.features import with_features
 from gigacast.cli.flags import (
     array_options,
     flags_of,
@@ -26,6 +27,7 @@ from gigacast.report.run_progress import RunProgress
 from gigacast.report.summary import summary_document
 from gigacast.report.terminal import show
 from gigacast.settings.assembly import array_options_of, job_of
+from gigacast.settings.command.feature_store import FeaturesOption
 from gigacast.settings.command.forecast import ForecastFlags
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
@@ -36,7 +38,7 @@ from gigacast.settings.options import names_of
 @settings_flags(*names_of("synthetic"))
 @array_options
 @settings_flags(*names_of("amount"))
-@flags_of(ForecastFlags)
+@flags_of(ForecastFlags, FeaturesOption)
 @json_option
 @quiet_option
 def forecast(*, as_json: bool, quiet: bool, **flags: Any) -> int:
@@ -50,8 +52,9 @@ def forecast(*, as_json: bool, quiet: bool, **flags: Any) -> int:
         --series_per_partition 1000000
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     own = take(ForecastFlags, flags)
+    features = take(FeaturesOption, flags).features
     settings = read_settings(flags)
-    job = job_of(settings)
+    job = with_features(job_of(settings), features, settings, quiet=quiet or as_json)
     # A dry run only plans: there is nothing to submit.
     if settings.run.executor == "batch" and not own.dry_run:
         from gigacast.cli.batch import run_on_batch  # noqa: PLC0415 - AWS' clients

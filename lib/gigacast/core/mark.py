@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 LARGEST_FLOAT = 1.7976931348623157e308  # of float64; as a limit it excludes infinity
@@ -47,6 +47,13 @@ def is_time(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def moment_of(text: str) -> datetime:
+    """Return the moment of a stored time; a time without a zone is in UTC, as all are written."""
+    moment = datetime.fromisoformat(text)
+    # A time without a zone could not be subtracted from the clock, which has one.
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 Count = Annotated[int, Limits(0)]

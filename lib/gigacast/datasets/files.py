@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gigacast.core.dataset.partitioning import Partitioning
+from gigacast.core.footer import VerifiedParquet
 from gigacast.errors import ConfigError
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
 from gigacast.storage.key import check_key
@@ -226,7 +226,7 @@ def batches_of(
 ) -> Iterator[pa.RecordBatch]:
     """Yield the rows of local files."""
     for file in files:
-        with pq.ParquetFile(file.path) as parquet:
+        with VerifiedParquet(file.path) as parquet:
             yield from parquet.iter_batches(
                 columns=list(columns) if columns is not None else None, use_threads=False
             )

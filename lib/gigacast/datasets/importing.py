@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from gigacast.core.column import INT96_UNIT
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
+from gigacast.core.footer import DamagedParquetError, VerifiedParquet
 from gigacast.datasets.check import RowSource
 from gigacast.datasets.csv_file import CsvFile, CsvReading, open_csv_file
 from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
@@ -130,8 +129,9 @@ def _schema_of(path: Path, reading: CsvReading) -> pa.Schema:
         return open_csv_file(path, reading).schema
 
 
-def _open_parquet(path: Path) -> pq.ParquetFile:
-    return pq.ParquetFile(path, coerce_int96_timestamp_unit=INT96_UNIT)
+def _open_parquet(path: Path) -> VerifiedParquet:
+    with _Translated(path):
+        return VerifiedParquet(path)
 
 
 def _read_each(
@@ -179,7 +179,7 @@ class _Translated:
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowException | UnicodeDecodeError):
+        if isinstance(error, pa.ArrowException | DamagedParquetError | UnicodeDecodeError):
             reason = str(error).partition("\n")[0][:300]
             hint = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else None
             raise CorruptedFileError(f"{self._path} can't be read: {reason}", hint=hint) from error

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.core.column import to_numpy
+from gigacast.core.footer import VerifiedParquet
 from gigacast.core.plural import counted
 from gigacast.errors import ConfigError
 from gigacast.feature_sets.kernel.compute import LABEL
@@ -42,7 +43,9 @@ class StagedFeatures:
         """Add rows; all have the schema of the first."""
         if self._writer is None:
             # Without compression: the file is read a few times and deleted.
-            self._writer = pq.ParquetWriter(self._path, features.schema, compression="none")
+            self._writer = pq.ParquetWriter(
+                self._path, features.schema, compression="none", write_page_checksum=True
+            )
         self._writer.write_table(features)
 
     def close(self) -> None:
@@ -52,16 +55,20 @@ class StagedFeatures:
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield all rows in batches."""
-        with pq.ParquetFile(self._path) as file:
+        with VerifiedParquet(self._path) as file:
             yield from file.iter_batches(use_threads=False)
 
     def values(self, name: str) -> DoubleArray:
         """Return a column, float64 [R]."""
-        return column_values(pq.read_table(self._path, columns=[name], use_threads=False), name)
+        return column_values(self._column(name), name)
 
     def trained_on(self, time_column: str, until: int) -> BoolArray:
         """Return which rows are in the training part, bool [R]."""
-        return trained_on(pq.read_table(self._path, columns=[time_column]).column(0), until)
+        return trained_on(self._column(time_column).column(0), until)
+
+    def _column(self, name: str) -> pa.Table:
+        with VerifiedParquet(self._path) as file:
+            return file.read(columns=[name], use_threads=False)
 
 
 def trained_on(times: pa.ChunkedArray, until: int) -> BoolArray:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gigacast.core.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from gigacast.feature_store.api import backfill, label, read_table
     from gigacast.feature_store.definition.aggregation import (
         Aggregation,
         Operation,
@@ -59,6 +60,9 @@ __all__ = [
     "StagingQuery",
     "TimeUnit",
     "Window",
+    "backfill",
+    "label",
+    "read_table",
     "select",
 ]
 
@@ -83,6 +87,9 @@ _HOMES = {
     "StagingQuery": "gigacast.feature_store.definition.staging_query",
     "TimeUnit": "gigacast.feature_store.definition.aggregation",
     "Window": "gigacast.feature_store.definition.aggregation",
+    "backfill": "gigacast.feature_store.api",
+    "label": "gigacast.feature_store.api",
+    "read_table": "gigacast.feature_store.api",
     "select": "gigacast.feature_store.definition.source",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -5,6 +5,7 @@ There may be millions of partitions, so entries are kept in Arrow columns instea
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
@@ -13,12 +14,13 @@ import pyarrow.compute as pc
 from gigacast.core.array import BoolArray, IntArray
 from gigacast.core.column import text_column, to_arrow, to_numpy
 from gigacast.core.partition.spec import Spec
-from gigacast.errors import DataError, StorageError
-from gigacast.lake.layout import manifest_key, parse_receipt_key, receipt_key
+from gigacast.errors import CorruptedFileError, DataError, StorageError
+from gigacast.lake.layout import manifest_key, outdated_key, parse_receipt_key, receipt_key
 from gigacast.lake.plan.manifest import (
     SCHEMA,
     ManifestEntry,
     entry_of,
+    mend_manifest,
     read_manifest,
     to_table,
     update_manifest,
@@ -63,12 +65,30 @@ class ManifestDraft:
         """
         for spec_id in sorted({*self._done, *self._new}):
             key = manifest_key(self._spec.model, self._spec.version, spec_id)
-            old, _ = read_manifest(self._outputs, key)
+            try:
+                old, _ = read_manifest(self._outputs, key)
+            except CorruptedFileError:
+                mend_manifest(self._outputs, key)
+                old, _ = read_manifest(self._outputs, key)
             before = self._entries(self._done[spec_id], pa.concat_tables([*self._tables, old]))
             new = to_table(self._new[spec_id])
             # `update_manifest` reads the manifest again and merges: another run may have written it
             # after `old` was read.
-            update_manifest(self._outputs, key, pa.concat_tables([before, new]))
+            note = outdated_key(self._spec.model, self._spec.version, spec_id)
+            try:
+                update_manifest(self._outputs, key, pa.concat_tables([before, new]))
+            except StorageError:
+                # Readers must not take the former manifest for the latest set.
+                with suppress(StorageError):  # an outage has its own error
+                    self._outputs.put(note, b"")
+                raise
+            self._clear(key, note)
+
+    def _clear(self, key: str, note: str) -> None:
+        """Remove the note of an earlier run whose manifest could not be written."""
+        folder = self._outputs.list_folder(f"{key.rpartition('/')[0]}/")
+        if any(entry.key == note for entry in folder.objects):
+            self._outputs.delete([note])
 
     def _entries(self, columns: "_DoneColumns", counted: pa.Table) -> pa.Table:
         """Return entries of outputs, with their rows from counted entries or else from receipts."""

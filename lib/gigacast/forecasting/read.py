@@ -18,7 +18,7 @@ from gigacast.errors import (
     PreconditionFailedError,
     SchemaError,
 )
-from gigacast.lake.layout import FORECASTS, manifest_key
+from gigacast.lake.layout import FORECASTS, manifest_key, outdated_key
 from gigacast.lake.plan.manifest import read_manifest
 from gigacast.storage.parquet.read import read_table
 from gigacast.storage.store import Store
@@ -122,6 +122,7 @@ def read_generation(
         When a forecast was replaced after the run that wrote the manifest.
     """
     manifest, _ = read_manifest(outputs, generation.key)
+    check_current(outputs, generation)
     rows = [r for r in manifest.to_pylist() if _is_selected(r["partition"], months, partitions)]
     if not rows:
         raise DataNotFoundError(f"{generation.key}: holds none of the requested partitions")
@@ -143,6 +144,22 @@ def read_generation(
         ) from error
     # The metadata of a file names its own partition only.
     return _joined([table.replace_schema_metadata() for table in tables], generation)
+
+
+def check_current(outputs: Store, generation: Generation) -> None:
+    """Check that no run failed to add its forecasts to the manifest of a generation.
+
+    Raises
+    ------
+    InputChangedError
+    """
+    note = outdated_key(generation.model, generation.version, generation.spec)
+    folder = outputs.list_folder(f"{generation.key.rpartition('/')[0]}/")
+    if any(entry.key == note for entry in folder.objects):
+        raise InputChangedError(
+            f"{generation.key}: a later run has made forecasts, and could not write this manifest",
+            hint="run again: a rerun writes it, or says why it can't",
+        )
 
 
 def _joined(tables: list[pa.Table], generation: Generation) -> pa.Table:

@@ -15,7 +15,7 @@ from gigacast.core.partition.name import NamingPattern
 from gigacast.core.partition.task import Task
 from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.trading_calendar import Calendar
-from gigacast.errors import DataNotFoundError
+from gigacast.errors import CorruptedFileError, DataNotFoundError, ObjectNotFoundError
 from gigacast.job.audit import PlannedJob, RunDescription
 from gigacast.job.forecast_job import ForecastJob, Resources
 from gigacast.job.location import open_inputs
@@ -30,7 +30,7 @@ from gigacast.lake.plan.file_plan import (
     find_partitions,
     plan_files,
 )
-from gigacast.lake.plan.planner import Plan
+from gigacast.lake.plan.planner import NO_MONTH, Plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor
@@ -231,6 +231,28 @@ class FileRun:
         """Tasks of this run: those of the plan, up to the job's limit."""
         return self.plan.tasks[: self.job.limit]
 
+    def require_proofs(self, read: Callable[[FinishedTask], FinishedTask]) -> None:
+        """Read what earlier runs left of each file that is done; the damaged become tasks again.
+
+        Parameters
+        ----------
+        read : callable
+            Returns a done task with what was read; raises `CorruptedFileError` or
+            `ObjectNotFoundError` if its receipt or its output is no proof.
+        """
+
+        def attempt(finished: FinishedTask) -> FinishedTask | None:
+            try:
+                return read(finished)
+            except (CorruptedFileError, ObjectNotFoundError):
+                return None
+
+        checked = in_threads(attempt, self.done)
+        for finished, proof in zip(self.done, checked, strict=True):
+            if proof is None:
+                _reopen(self.plan, finished.task, str(finished.receipt))
+        self.done = [proof for proof in checked if proof is not None]
+
     def add_receipt(self, task: Task, receipt: Receipt) -> None:
         """Add a file that this run has done."""
         self.done.append(FinishedTask.now(task, receipt))
@@ -268,6 +290,16 @@ class FileRun:
         """Return the executor that the job's resources name."""
         resources = self.job.resources
         return make_executor(resources.executor, resources.n_jobs, n_tasks=len(self.tasks))
+
+
+def _reopen(plan: Plan, task: Task, receipt_key: str) -> None:
+    """Make a done task pending again, because its receipt or output turned out damaged."""
+    named = {"" if month == NO_MONTH else str(month): month for month in plan.months}
+    counts = plan.months[named[task.month]]
+    counts.done -= 1
+    counts.pending += 1
+    plan.done_bytes -= task.size_bytes
+    plan.tasks.append(replace(task, stale_receipts=(receipt_key,)))
 
 
 def plan_job(job: FileJob, place: OutputPlace) -> FileRun:

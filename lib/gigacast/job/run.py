@@ -10,6 +10,7 @@ Totals, failures, the status and the closing of the audit are kept here. `RunEve
 progress to people.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -19,13 +20,23 @@ from typing import Protocol
 from gigacast.core.cost.bill import make_bill
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
+from gigacast.errors import StorageError
 from gigacast.job.audit import PlannedJob, make_run_id, new_audit
-from gigacast.lake.plan.audit import COMPLETED, FAILED, INTERRUPTED, Audit, AuditLog, Clock
+from gigacast.lake.plan.audit import (
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    Audit,
+    AuditLog,
+    Clock,
+)
 from gigacast.lake.plan.planner import DoneEntry, Plan
 from gigacast.lake.plan.receipt import Receipt, merge_counts
+from gigacast.runtime.choice import InlineExecutor, make_executor
 from gigacast.runtime.executor import Executor, Failure, Outcome, Setup
 from gigacast.runtime.instance import this_machine
 
+logger = logging.getLogger(__name__)
 MAX_AUDITED_FAILURES = 1000
 """Failures that an audit lists; more are only counted, since each save writes the whole audit."""
 
@@ -209,6 +220,7 @@ class Run:
             manifests and reports are written here. Ignored by default.
         """
         self._on_done = on_done
+        executor = self._surviving(executor) if tasks else executor
         # Before the first task: a run that is killed stays visible as one that never ended.
         self._log.save(force=True)
         with self._closing_audit():
@@ -218,6 +230,25 @@ class Run:
                 self._log.save()
             # Within the block: a manifest that can't be written makes the run a failed one.
             on_results(self)
+
+    def _surviving(self, executor: Executor) -> Executor:
+        """Return an executor that outlives its tasks if the last run of this job crashed."""
+        if not (isinstance(executor, InlineExecutor) and executor.is_default):
+            return executor
+        # A file that crashes a native library would end this process as it ended the last one, and
+        # every rerun. A process of its own costs a start, so only suspicion makes one.
+        try:
+            crashed = self._log.find_crashed()
+        except StorageError:
+            return executor
+        if crashed is None:
+            return executor
+        logger.warning(
+            "the run %s did not end, or lost a process: in case a file killed it, the tasks of "
+            "this one run in a process of their own",
+            crashed,
+        )
+        return make_executor("joblib", 1)
 
     def _take(self, outcome: Outcome[Task, Receipt]) -> None:
         if outcome.failure is not None:

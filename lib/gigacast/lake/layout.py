@@ -4,6 +4,7 @@ Keys are relative to the output root (inputs: to the input root).
 """
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -23,6 +24,9 @@ MODELS = "models/"
 FEATURE_STORE = "feature_store/"
 DEFINITIONS = "feature_store/definitions/"
 FEATURE_TABLES = "feature_store/tables/"
+FEATURE_TILES = "feature_store/tiles/"
+FEATURE_SURVEYS = "feature_store/surveys/"
+FEATURE_COVARIATES = "feature_store/covariates/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -32,6 +36,16 @@ DATASET_METADATA = "metadata.json"
 DATASET_CLAIM = "PUBLISHING"
 DATASET_DEPRECATED = "DEPRECATED"
 DATASET_RETIRED = "RETIRED"
+DATASET_NOTES = frozenset(
+    {
+        DATASET_MANIFEST,
+        DATASET_METADATA,
+        DATASET_CLAIM,
+        DATASET_DEPRECATED,
+        DATASET_RETIRED,
+    }
+)
+"""Names of the objects in the folder of a version that are no data files."""
 RESERVED = frozenset(
     {
         FORECASTS,
@@ -108,6 +122,11 @@ def manifest_key(model: str, version: str, spec: str) -> str:
     return f"{spec_prefix(model, version, spec)}_manifest.parquet"
 
 
+def outdated_key(model: str, version: str, spec: str) -> str:
+    """Return the key of the note that a spec's manifest lacks the forecasts of a later run."""
+    return f"{spec_prefix(model, version, spec)}_manifest.OUTDATED"
+
+
 def leaderboard_key(name: str, ending: str) -> str:
     """Return the key of a leaderboard in one of its forms: ``md``, ``json``, ``parquet``."""
     return f"{LEADERBOARDS}{name}.{ending}"
@@ -133,9 +152,9 @@ def quality_report_key(name: str, ending: str) -> str:
     return f"{QUALITY_REPORTS}{name}.{ending}"
 
 
-def cleaning_prefix(dataset: str, spec: str) -> str:
-    """Return the folder of a dataset's cleaned files, cleaned by one spec."""
-    return f"{CLEANING}{dataset}/{spec}/"
+def cleaning_prefix(dataset: str, spec: str | None = None) -> str:
+    """Return the folder of a dataset's cleaned files, cleaned by a spec; by any without one."""
+    return f"{CLEANING}{dataset}/{spec}/" if spec is not None else f"{CLEANING}{dataset}/"
 
 
 def cleaned_key(dataset: str, spec: str, input_id: str, path: str) -> str:
@@ -248,6 +267,35 @@ def definition_key(path: str) -> str:
 def feature_table_prefix(name: str) -> str:
     """Return the folder of a table that the feature store writes, as ``default.training_set``."""
     return f"{FEATURE_TABLES}{source_table_prefix(name)}"
+
+
+def feature_partition_key(table: str, day: str, more: Mapping[str, str] | None = None) -> str:
+    """Return the key of a day of a table that the feature store writes.
+
+    Parameters
+    ----------
+    table : str
+    day : str
+    more : mapping of str to str, optional
+        Further folders by name.
+    """
+    folders = "".join(f"{name}={value}/" for name, value in (more or {}).items())
+    return f"{feature_table_prefix(table)}ds={day}/{folders}part-00000.parquet"
+
+
+def tile_key(group_by: str, digest: str, input_id: str) -> str:
+    """Return the key of the tile of a source partition."""
+    return f"{FEATURE_TILES}{group_by}/{digest}/{input_id}.parquet"
+
+
+def covariate_prefix(join: str, digest: str) -> str:
+    """Return the folder of a job's input with the features of a join as columns."""
+    return f"{FEATURE_COVARIATES}{join}/{digest}/"
+
+
+def survey_key(digest: str, input_id: str) -> str:
+    """Return the key of the days and times that the files of a left side hold."""
+    return f"{FEATURE_SURVEYS}{digest}/{input_id}.json"
 
 
 def source_table_prefix(name: str) -> str:

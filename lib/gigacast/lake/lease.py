@@ -8,7 +8,7 @@ import json
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from gigacast.core.mark import Time
+from gigacast.core.mark import Time, moment_of
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
@@ -98,4 +98,4 @@ def _parse(content: bytes) -> tuple[str, datetime | None]:
         lease = read_record(_Lease, decode_json(content, source), source, ignore_unknown=True)
     except CorruptedFileError:
         return "", None
-    return lease.holder, datetime.fromisoformat(lease.until) if lease.until else None
+    return lease.holder, moment_of(lease.until) if lease.until else None

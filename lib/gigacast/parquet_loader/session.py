@@ -11,6 +11,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any
 
+from gigacast.core.mark import moment_of
 from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError, ObjectNotFoundError
 from gigacast.lake.layout import AUDIT, audit_key
 from gigacast.lake.plan.audit import (
@@ -123,7 +124,7 @@ class SessionLog:
         """
         audit = self._translated(session_id, lambda: read_audit(self._outputs, session_id))
         # A killed process cannot end its session.
-        age = self._clock() - datetime.fromisoformat(audit.start_time)
+        age = self._clock() - moment_of(audit.start_time)
         if audit.status == RUNNING and age > self._timeout:
             audit.status = INTERRUPTED
         return audit

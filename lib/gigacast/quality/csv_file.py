@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gigacast.core.footer import VerifiedParquet
 from gigacast.core.partition.task import InputObject
 from gigacast.datasets.csv_file import CsvReading, open_csv
 from gigacast.errors import CorruptedFileError, SchemaError
@@ -34,7 +35,7 @@ def csv_as_parquet(store: Store, entry: InputObject, reading: Reading) -> Iterat
         with _translated(entry.key):
             schema = _write(store, entry, reading, local)
         texts = [field.name for field in schema if is_text(field.type)]
-        with pq.ParquetFile(local, read_dictionary=texts) as file:
+        with VerifiedParquet(local, read_dictionary=texts) as file:
             yield file
 
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from gigacast.core.mark import Count, Fits, is_time
+from gigacast.core.mark import Count, Fits, Keys, is_time, moment_of
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
 from gigacast.errors import ConfigError, CorruptedFileError
@@ -183,7 +183,7 @@ class KeyQuality:
     missing_steps: Count = 0
     expected_steps: Count = 0
     gaps: Count = 0
-    longest_gap: Mapping[str, Any] | None = None
+    longest_gap: Annotated[Mapping[str, Any], Keys({"steps": Count, "after": str})] | None = None
     frequencies: Mapping[str, int] = field(default_factory=dict)
     first: _TimeOrStep | None = None
     last: _TimeOrStep | None = None
@@ -194,6 +194,9 @@ class KeyQuality:
         return self.last if self.last is not None and "T" in self.last else None
 
 
+_VIOLATION = {"column": str | None, "rule": str, "count": Count}
+
+
 @dataclass(frozen=True)
 class Compliance:
     """Compliance with a contract: its name, and the rows and columns that break it."""
@@ -202,7 +205,7 @@ class Compliance:
     bad_rows: Count
     columns: Count
     bad_columns: Count
-    violations: tuple[Mapping[str, Any], ...] = ()
+    violations: tuple[Annotated[Mapping[str, Any], Keys(_VIOLATION)], ...] = ()
 
     def score(self, rows: int) -> float:
         """Return the share of compliant columns times the share of compliant rows."""
@@ -254,7 +257,7 @@ class PartitionQuality:
         if self.score is not None:
             shares["noncompliant"] = 1 - self.score
         if now is not None and keys.last is not None and "T" in keys.last:  # no step number
-            age = now - datetime.fromisoformat(keys.last)
+            age = now - moment_of(keys.last)
             shares["stale_hours"] = age.total_seconds() / 3600
         return shares
 

@@ -188,7 +188,8 @@ class QualityReport:
         for judged in self.partitions:
             compliance = judged.quality.compliance if judged.quality else None
             for violation in compliance.violations if compliance else ():
-                counts[violation["column"] or "", violation["rule"]] += violation["count"]
+                place = violation.get("column") or "", violation.get("rule", "")
+                counts[place] += violation.get("count", 0)
         ordered = sorted(counts.items(), key=lambda entry: (entry[1] > 0, -entry[1]))
         return [
             {"column": column, "rule": rule, "count": count} for (column, rule), count in ordered
@@ -281,8 +282,9 @@ def _flat(judged: Judged) -> dict[str, Any]:
 
 
 def _gap_text(gap: Mapping[str, Any]) -> str:
-    series = f" of {gap['series']}" if gap["series"] else ""
-    return f"{counted(gap['steps'], 'step')}{series} after {gap['after']}"
+    series = f" of {gap['series']}" if gap.get("series") else ""
+    after = gap.get("after", "an unknown time")
+    return f"{counted(gap.get('steps', 0), 'step')}{series} after {after}"
 
 
 def _shares_of(name: str, columns: Sequence[ColumnQuality]) -> dict[str, Any]:

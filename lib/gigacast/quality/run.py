@@ -4,6 +4,7 @@ A second run reads only partitions that changed. A partition that can't be read 
 others: the report lists it as failed, with the reason.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,7 @@ from gigacast.core.partition.task import Task
 from gigacast.datasets.resolve import known_contract
 from gigacast.job.file_job import FileJob, FileRun, in_threads, plan_job
 from gigacast.job.file_worker import FilePlaces
-from gigacast.job.run import Run, RunEvents, start_run, utc_now
+from gigacast.job.run import FinishedTask, Run, RunEvents, start_run, utc_now
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.layout import (
     QUALITY_REPORTS,
@@ -146,12 +147,21 @@ def measure_quality(
         lambda file, _: quality_key(files.source, spec, file.partition),
     )
     planned = plan_job(files, place)
+
+    known: dict[str, PartitionQuality] = {}
+
+    def read(finished: FinishedTask) -> FinishedTask:
+        known[finished.output_key] = _read(planned.outputs, finished.output_key)
+        return finished
+
+    # Before the run: figures that are damaged are measured again, and do not fail all the others.
+    planned.require_proofs(read)
     settings = {**fields, "thresholds": asdict(job.thresholds)}
     run = start_run(planned.planned("quality", settings), events=events, clock=clock)
     report = QualityReport(files.title, clock().isoformat(), asdict(job.thresholds))
 
     def write_report(run: Run) -> None:
-        report.partitions = _judge_all(planned, run, job.thresholds, clock())
+        report.partitions = _judge_all(planned, run, job.thresholds, clock(), known)
         _write(planned.outputs, _report_name(files, spec), report, files.outputs.url)
         run.audit.totals = {**run.audit.totals, "quality": report.summary()}
 
@@ -171,10 +181,19 @@ def measure_quality(
     )
 
 
-def _judge_all(planned: FileRun, run: Run, thresholds: Thresholds, now: datetime) -> list[Judged]:
+def _judge_all(
+    planned: FileRun,
+    run: Run,
+    thresholds: Thresholds,
+    now: datetime,
+    known: Mapping[str, PartitionQuality],
+) -> list[Judged]:
     """Return the verdict on every partition, sorted by name; partitions with an error fail."""
     # Figures of earlier runs are judged again: thresholds are no part of the spec.
-    measured = in_threads(lambda file: _read(planned.outputs, file.output_key), planned.done)
+    measured = in_threads(
+        lambda file: known.get(file.output_key) or _read(planned.outputs, file.output_key),
+        planned.done,
+    )
     judged = [_judge(quality, thresholds, now) for quality in measured]
     judged += [_failed(task, failure) for task, failure in run.failures]
     return sorted(judged, key=lambda partition: partition.partition)

@@ -14,7 +14,15 @@ class InlineExecutor:
     """Runs all tasks in this process: for a single job, for tests and for a debugger.
 
     A task that kills its process ends the whole run. `JoblibExecutor` survives that.
+
+    Parameters
+    ----------
+    is_default : bool
+        Whether nobody asked for it by name, so that another executor may take its place.
     """
+
+    def __init__(self, *, is_default: bool = False) -> None:
+        self.is_default = is_default
 
     def run(self, tasks: Sequence[T], setup: Setup[T, R]) -> Iterator[Outcome[T, R]]:
         """Yield an outcome per task, in the order of the tasks."""
@@ -74,7 +82,7 @@ def make_executor(
     jobs = resolve_jobs(n_jobs)
     is_sequential = jobs == 1 or (n_tasks is not None and n_tasks <= 1)
     if name == "inline" or (name == "auto" and is_sequential):
-        return InlineExecutor()
+        return InlineExecutor(is_default=name == "auto")
     # Inline runs start faster without joblib.
     from gigacast.runtime.parallel import JoblibExecutor  # noqa: PLC0415
 

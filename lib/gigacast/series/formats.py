@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from gigacast.core.column import INT96_UNIT, readable_as_codes
+from gigacast.core.column import readable_as_codes
+from gigacast.core.footer import VerifiedParquet, read_metadata
 from gigacast.core.partition.name import hive_levels
 from gigacast.core.plain import plain_batch, plain_schema
 from gigacast.core.series.item_key import ItemKey
@@ -228,7 +228,7 @@ _HINTS = {
 
 def _parquet_shape(file: Any, limits: Limits) -> Shape:
     del limits
-    reader = pq.ParquetFile(file, coerce_int96_timestamp_unit=INT96_UNIT)
+    reader = VerifiedParquet(file)
     footer = reader.metadata
     if footer.num_rows == 0:
         return Shape(None)
@@ -248,15 +248,9 @@ def _parquet_batches(
     # much faster than in strings. pre_buffer would read a whole row group into memory.
     names = [name for name in table.layout.id_names if name not in table.levels]
     texts = [name for name in names if _is_stored_text(table.schema.field(name).type)]
-    footer = pq.read_metadata(file)
+    footer = read_metadata(file)
     coded = readable_as_codes(footer, texts)
-    reader = pq.ParquetFile(
-        file,
-        metadata=footer,
-        read_dictionary=coded,
-        pre_buffer=False,
-        coerce_int96_timestamp_unit=INT96_UNIT,
-    )
+    reader = VerifiedParquet(file, footer, read_dictionary=coded, pre_buffer=False)
     yield from reader.iter_batches(limits.batch_rows, columns=list(columns))
 
 

@@ -147,14 +147,19 @@ def job_of(settings: Settings) -> ForecastJob:
         method=method_of(settings),
         pattern=NamingPattern(loader.file_patterns.naming_regex, loader.file_patterns.panel_regex),
         selection=selection_of(settings),
-        resources=Resources(
-            **shared_values(run, Resources),
-            memory_limit_bytes=loader.performance.memory_limit,
-        ),
+        resources=resources_of(settings),
         synthetic=synthetic,
         overwrite=run.overwrite,
         limit=run.limit,
         prices=_prices_if_sound(),
+    )
+
+
+def resources_of(settings: Settings) -> Resources:
+    """Return the processes and memory of a run."""
+    return Resources(
+        **shared_values(settings.run, Resources),
+        memory_limit_bytes=settings.parquet_loader.performance.memory_limit,
     )
 
 

@@ -73,6 +73,9 @@ CLASSES: Mapping[str, type[Any]] = {
     "compile-flags": feature_store.CompileOptions,
     "analyze-flags": feature_store.AnalyzeOptions,
     "lineage-flags": feature_store.LineageOptions,
+    "backfill-flags": feature_store.BackfillOptions,
+    "label-flags": feature_store.LabelOptions,
+    "features-flag": feature_store.FeaturesOption,
 }
 """Classes of the options of single commands, by the words that name their tables in the guide."""
 

@@ -118,7 +118,7 @@ PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "models": (put_sales, put_tuned),
     "training": (put_sales, put_frame_file),
     "datasets": (put_bars, put_quotes),
-    "feature-store": (put_shop,),
+    "feature-store": (put_shop, put_stores),
     "quality": (put_sales, put_bars),
     "python": (put_sales, put_fx, put_frame_file, put_stores),
     "settings": (put_sales,),

@@ -16,6 +16,7 @@ from gigacast.backtesting.document import (
 )
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.run import backtest_job, run_backtest
+from gigacast.cli.features import with_features
 from gigacast.cli.flags import (
     JOB_FLAGS,
     config_option,
@@ -34,6 +35,7 @@ from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.backtest import BacktestFlags
+from gigacast.settings.command.feature_store import FeaturesOption
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
 
@@ -49,7 +51,7 @@ _EVALUATE_FLAGS = (
 
 
 @click.command(cls=Command)
-@flags_of(BacktestFlags)
+@flags_of(BacktestFlags, FeaturesOption)
 @settings_flags(*_BACKTEST_FLAGS, "limit", "overwrite", command="backtest")
 @config_option
 @json_option
@@ -67,7 +69,10 @@ def backtest(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     plot = options.plot
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot: {plot} ends with none of {', '.join(_PICTURES)}")
-    job = backtest_job(job_of(read_settings(flags)), options)
+    features = take(FeaturesOption, flags).features
+    settings = read_settings(flags)
+    series = with_features(job_of(settings), features, settings, quiet=quiet or as_json)
+    job = backtest_job(series, options)
     with RunProgress(quiet=quiet or as_json, verb="backtest") as progress:
         result = run_backtest(job, events=progress)
     if as_json:

@@ -1,4 +1,4 @@
-"""``gigacast feature-store``: definitions of features, compiled and inspected."""
+"""``gigacast feature-store``: definitions of features, compiled, inspected and computed."""
 
 import json
 from typing import Any
@@ -15,7 +15,7 @@ from gigacast.feature_store.table import Tables
 @click.group("feature-store", cls=LazyGroup, homes=FEATURE_COMMANDS, invoke_without_command=True)
 @click.pass_context
 def feature_store(context: click.Context) -> None:
-    """Features: compile definitions, show them, analyze their tables, trace their columns.
+    """Features: compile definitions, look at them, compute their tables of past days.
 
     Compiled definitions are feature_store/definitions/ under --bucket and --prefix; without a
     bucket, in the working folder. A NAME is TEAM.FILE.VARIABLE, as quickstart.returns.v1.
@@ -26,6 +26,7 @@ def feature_store(context: click.Context) -> None:
       gigacast feature-store show quickstart.training_set.v1 --bucket my-bucket
       gigacast feature-store analyze quickstart.training_set.v1 --bucket my-bucket
       gigacast feature-store lineage quickstart.training_set.v1 --bucket my-bucket
+      gigacast feature-store backfill quickstart.training_set.v1 --bucket my-bucket
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     if context.invoked_subcommand is None:
         click.echo(context.get_help())

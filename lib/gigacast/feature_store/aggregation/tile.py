@@ -120,6 +120,19 @@ def aggregate_tiles(
     """
     schema = head.columns.schema
     rows = _join([*tiles, make_tile(head, parts)])
+    return finish_tiles(aggregate(queries, rows, tile_parts(parts, schema)), parts, schema)
+
+
+def tile_parts(parts: Sequence[Part], schema: pa.Schema) -> list[Part]:
+    """Return the aggregations of tiles' columns that give those of a source's.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        Aggregations of the source.
+    schema : pyarrow.Schema
+        Columns of the source.
+    """
     inner: list[Part] = []
     for part in parts:
         column = _sum_column(part, schema)
@@ -131,12 +144,42 @@ def aggregate_tiles(
             Part(f"{part.name}#{n}", name, Call("SUM"), part.window_ms)
             for n, name in enumerate((counted, column))
         ]
-    table = aggregate(queries, rows, inner)
+    return inner
+
+
+def finish_tiles(table: pa.Table, parts: Sequence[Part], schema: pa.Schema) -> pa.Table:
+    """Return the features of parts from those of `tile_parts`."""
     arrays = [
         table[part.name] if _sum_column(part, schema) is None else _finish(table, part)
         for part in parts
     ]
     return pa.table(arrays, names=[part.name for part in parts])
+
+
+def tile_schema(keys: pa.Schema, parts: Sequence[Part], schema: pa.Schema) -> pa.Schema:
+    """Return the columns of all tables that `to_table` makes of a source's tiles.
+
+    Parameters
+    ----------
+    keys : pyarrow.Schema
+        Key columns.
+    parts : sequence of Part
+    schema : pyarrow.Schema
+        Columns of the source.
+    """
+    fields = [pa.field(f"#key{n}", key.type) for n, key in enumerate(keys)]
+    fields += [pa.field("#time", pa.int64()), pa.field("#reverse", pa.bool_())]
+    used: set[str] = set()
+    sums: dict[str, pa.DataType] = {}
+    for part in parts:
+        column = _sum_column(part, schema)
+        if column is None:
+            used |= {name for name in (part.column, part.bucket) if name}
+        else:
+            sums[f"{part.column}{COUNTED}"] = pa.int64()
+            sums.setdefault(column, pa.float64() if column.endswith(FLOAT) else pa.int64())
+    fields += [schema.field(name) for name in schema.names if name in used]
+    return pa.schema([*fields, *(pa.field(name, kind) for name, kind in sums.items())])
 
 
 def _finish(table: pa.Table, part: Part) -> pa.ChunkedArray:

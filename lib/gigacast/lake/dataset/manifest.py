@@ -164,6 +164,8 @@ class DatasetManifest:
     software : mapping of str to str
     extra : mapping
         More entries of metadata.json.
+    files_digest : str, optional
+        Digest of all fields of all files, keys included; manifests of earlier releases have none.
     """
 
     layer: str
@@ -184,6 +186,7 @@ class DatasetManifest:
     codec: str = "snappy"
     software: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    files_digest: str | None = None
 
     @property
     def ref(self) -> DatasetRef:
@@ -242,6 +245,8 @@ class DatasetManifest:
             )
         plain["schema"] = schema_to_text(self.schema)
         plain["files"] = [file_to_dict(file) for file in self.files]
+        if self.files_digest is None:
+            del plain["files_digest"]  # a manifest of an earlier release keeps its form
         return json.dumps(plain, indent=1, ensure_ascii=False).encode()
 
 
@@ -252,6 +257,15 @@ def _holds_values(value: Any) -> bool:
 def digest_dataset(contents: Iterable[tuple[str, str]]) -> str:
     """Return the digest of (path, content) of all files, whatever their order."""
     return digest_value(sorted(map(list, contents)), 64)
+
+
+def digest_entries(files: Iterable[DatasetFile]) -> str:
+    """Return the digest of all fields of all files, in their order.
+
+    `digest_dataset` identifies the rows, wherever they are stored. This one shows damage to keys,
+    sizes and counts, by which files are read and deleted.
+    """
+    return digest_value([file_to_dict(file) for file in files], 64)
 
 
 def parse_dataset_manifest(content: bytes, label: str) -> DatasetManifest:
@@ -269,6 +283,8 @@ def parse_dataset_manifest(content: bytes, label: str) -> DatasetManifest:
     # Lineage and receipts refer to the version by this digest.
     if digest_dataset((file.path, file.content) for file in manifest.files) != manifest.digest:
         raise source.refuse("not the digest of its files", "digest")
+    if manifest.files_digest not in {None, digest_entries(manifest.files)}:
+        raise source.refuse("not the digest of the entries in files", "files_digest")
     try:
         DatasetRef.parse(str(manifest.ref))
     except ConfigError as error:

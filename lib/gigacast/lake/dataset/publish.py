@@ -20,7 +20,12 @@ from gigacast.errors import (
     PreconditionFailedError,
 )
 from gigacast.lake.dataset.catalog import PLAIN, RETIRED, Lake, ref_prefix
-from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest, digest_dataset
+from gigacast.lake.dataset.manifest import (
+    DatasetFile,
+    DatasetManifest,
+    digest_dataset,
+    digest_entries,
+)
 from gigacast.lake.dataset.metadata import describe_manifest, metadata_bytes
 from gigacast.lake.layout import DATASET_CLAIM, DATASET_MANIFEST, DATASET_METADATA
 from gigacast.lake.publication import Author, Publication, publish, read_pinned
@@ -135,7 +140,12 @@ class DatasetPublication(Publication[DatasetManifest]):
         """Write the new files, a few at a time, and return the manifest of all."""
         files = (*self.draft.manifest.files, *_upload(self.store, self.ref, self.draft.new))
         ordered = tuple(sorted(files, key=lambda file: file.path))
-        return replace(self.draft.manifest, digest=self.digest, files=ordered)
+        return replace(
+            self.draft.manifest,
+            digest=self.digest,
+            files=ordered,
+            files_digest=digest_entries(ordered),
+        )
 
     def check_written(self, manifest: DatasetManifest) -> None:
         """Write the metadata before the manifest, so that readers of the manifest find it."""

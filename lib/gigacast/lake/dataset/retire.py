@@ -24,7 +24,9 @@ from gigacast.lake.layout import (
     DATASET_CLAIM,
     DATASET_DEPRECATED,
     DATASET_MANIFEST,
+    DATASET_NOTES,
     DATASET_RETIRED,
+    cleaning_prefix,
 )
 from gigacast.lake.publication import Author
 from gigacast.storage.store import ObjectMeta
@@ -189,6 +191,7 @@ def _plan(
     # deleted only if no version that stays names it.
     shared = _named_by(lake, (replace(refs[0], version=version) for version in staying))
     named = _named_by(lake, (r for r in refs if states[str(r.version)] != UNFINISHED))
+    named = {key for key in named if _is_own(refs[0], key)}
     listed = {meta.key: meta for ref in refs for meta in _listed(lake, ref_prefix(ref))}
     for key in named - listed.keys():
         listed |= {meta.key: meta for meta in _listed(lake, key) if meta.key == key}
@@ -200,6 +203,23 @@ def _plan(
 def _named_by(lake: Lake, refs: Iterable[DatasetRef]) -> set[str]:
     manifests = (lake.find(ref) for ref in refs)
     return {file.key for manifest in manifests if manifest is not None for file in manifest.files}
+
+
+def _is_own(ref: DatasetRef, key: str) -> bool:
+    """Check that a key, as a manifest names it, is of a data file of this dataset.
+
+    A manifest is a file that somebody may have damaged or written by hand: it must not be able to
+    have the inputs, the models or another dataset deleted.
+    """
+    match = DatasetRef.find(key)
+    is_of_version = match is not None and match[0] == "" and _name(match[1]) == _name(ref)
+    # Cleaning publishes its files where it wrote them.
+    is_cleaned = ref.layer == "cleaned" and key.startswith(cleaning_prefix(ref.name))
+    return (is_of_version or is_cleaned) and key.rpartition("/")[2] not in DATASET_NOTES
+
+
+def _name(ref: DatasetRef) -> tuple[str, str]:
+    return ref.layer, ref.name
 
 
 def _listed(lake: Lake, prefix: str) -> list[ObjectMeta]:

@@ -8,12 +8,19 @@ import dataclasses
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Annotated
 
-from gigacast.core.mark import Count, Time
+from gigacast.core.mark import Amount, Count, Keys, Time, moment_of
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
-from gigacast.errors import CorruptedFileError, PreconditionFailedError
+from gigacast.errors import (
+    CorruptedFileError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    WorkerLostError,
+)
 from gigacast.lake.layout import AUDIT, audit_key, audit_prefix
 from gigacast.storage.store import Store
 
@@ -22,8 +29,66 @@ RUNNING = "running"
 COMPLETED = "completed"
 FAILED = "failed"
 INTERRUPTED = "interrupted"
+_UNENDED_SINCE = timedelta(days=2)
+_UNENDED_PAGES = 20  # summaries of the children of array runs are listed, too
 UPDATE_ATTEMPTS = 20  # each fails only if another process wrote the audit
 _HINT = "delete it: outputs and receipts, and so what is left to do, do not depend on audits"
+
+
+# Only some keys have a fixed form: those that a command reads. Each job adds others.
+_TOTALS = {
+    **dict.fromkeys(("partitions", "series", "rows", "rows_written"), Count),
+    **dict.fromkeys(("bytes_read", "bytes_written", "peak_rss_bytes"), Count),
+    "seconds": dict[str, Amount],
+    "reasons": dict[str, Count],
+    "repairs": dict[str, Count],
+}
+_ATTEMPT = {
+    "start": Time,
+    "end": Time | None,
+    "last_done": Time | None,
+    "lost_s": Amount,
+    "instance": str | None,
+    "purchase": str | None,
+    "vcpus": int | None,
+}
+_JOB = {"first": Count, "job_id": str}
+_CHILD = {"child": Count, "reason": str | None, "log_stream": str | None}
+_ARRAY = {
+    "children": Count,
+    "digest": str,
+    "timeout_s": Amount,
+    "jobs": list[Annotated[dict[str, object], Keys(_JOB, required=_JOB)]],
+    "attempts": Count,
+    "lost_s": Amount,
+    "failed_children": list[Annotated[dict[str, object], Keys(_CHILD, required=_CHILD)]],
+}
+_PLAN = {
+    "tasks": Count,
+    "elsewhere": Count,
+    "attempts": list[
+        Annotated[
+            dict[str, object],
+            Keys(_ATTEMPT, required=("start", "end", "last_done", "lost_s")),
+        ]
+    ],
+    "array": Annotated[
+        dict[str, object], Keys(_ARRAY, required=("children", "digest", "timeout_s", "jobs"))
+    ],
+    "specs": dict[str, dict[str, object]],
+    "covariates": Annotated[dict[str, object], Keys({"ignored": list[str]})],
+}
+_FAILURE = {
+    "partition": str,
+    "month": str,
+    "error": str,
+    "message": str,
+    "hint": str | None,
+    "traceback": str,
+    "attempts": Count,
+}
+_BILL = {"dollars": float | None}
+_COST = {"actual": Annotated[dict[str, object], Keys(_BILL)]}
 
 
 @dataclass(slots=True)
@@ -63,10 +128,10 @@ class Audit:
     status: str = RUNNING
     updated_at: str | None = None
     settings: dict[str, object] = field(default_factory=dict)
-    plan: dict[str, object] = field(default_factory=dict)
-    totals: dict[str, object] = field(default_factory=dict)
-    failures: list[dict[str, object]] = field(default_factory=list)
-    cost: dict[str, object] = field(default_factory=dict)
+    plan: Annotated[dict[str, object], Keys(_PLAN)] = field(default_factory=dict)
+    totals: Annotated[dict[str, object], Keys(_TOTALS)] = field(default_factory=dict)
+    failures: list[Annotated[dict[str, object], Keys(_FAILURE)]] = field(default_factory=list)
+    cost: Annotated[dict[str, object], Keys(_COST)] = field(default_factory=dict)
     software: dict[str, str] = field(default_factory=dict)
     host: dict[str, object] = field(default_factory=dict)
 
@@ -75,8 +140,7 @@ class Audit:
         """Seconds from start to end; 0 while the run has not ended."""
         if self.end_time is None:
             return 0.0
-        elapsed = datetime.fromisoformat(self.end_time) - datetime.fromisoformat(self.start_time)
-        return elapsed.total_seconds()
+        return (moment_of(self.end_time) - moment_of(self.start_time)).total_seconds()
 
     def end(self, status: str, now: datetime) -> None:
         """Record how and when the run ended."""
@@ -121,6 +185,16 @@ class AuditLog:
         self._clock = clock
         self._interval_s = interval_s
         self._saved_at: datetime | None = None
+
+    def find_crashed(self) -> str | None:
+        """Return the id of the run of this job before this one if it crashed, else ``None``.
+
+        Raises
+        ------
+        StorageError
+        """
+        started = moment_of(self.audit.start_time)
+        return find_crashed_run(self._store, self.audit.job, started)
 
     def save(self, *, force: bool = False) -> None:
         """Write the audit, unless the last write was less than ``interval_s`` ago or ``force``."""
@@ -213,6 +287,31 @@ def recent_runs(store: Store, count: int) -> list[str]:
     entries = [e for page in store.list(AUDIT) for e in page if e.key.count("/") == 1]
     entries.sort(key=lambda entry: (entry.modified_ns, entry.key), reverse=True)
     return [e.key.removeprefix(AUDIT).removesuffix(".json") for e in entries[:count]]
+
+
+def find_crashed_run(store: Store, job: str, now: datetime) -> str | None:
+    """Return the id of the latest run of a job if it did not end, or lost a process; else ``None``.
+
+    Only runs of the last two days are looked at: one listing and one read, in most cases.
+
+    Raises
+    ------
+    StorageError
+    """
+    # Ids of runs sort by their start time.
+    prefix = f"{AUDIT}{job}_"
+    since = f"{prefix}{now - _UNENDED_SINCE:%Y%m%d}"
+    pages = islice(store.list(prefix, start_after=since), _UNENDED_PAGES)
+    keys = [e.key for page in pages for e in page if e.key.count("/") == 1]
+    if not keys:
+        return None
+    run_id = keys[-1].removeprefix(AUDIT).removesuffix(".json")
+    try:
+        audit = read_audit(store, run_id)
+    except (ObjectNotFoundError, CorruptedFileError):
+        return None
+    lost = any(failure.get("error") == WorkerLostError.__name__ for failure in audit.failures)
+    return run_id if audit.status == RUNNING or lost else None
 
 
 def new_run_id(now: datetime, entropy: Callable[[int], str], label: str = "forecast") -> str:

@@ -20,11 +20,8 @@ from gigacast.lake.layout import RESERVED, receipt_prefix
 from gigacast.lake.plan.discovery import Discoverer, Partition, Selection
 from gigacast.lake.plan.listing import receipts_by_output, valid_receipt
 from gigacast.lake.plan.months import MonthCursor, find_years, month_at
-from gigacast.lake.plan.planner import MAX_REPORTED, DoneEntry, OnDone, Plan
+from gigacast.lake.plan.planner import MAX_REPORTED, NO_MONTH, DoneEntry, OnDone, Plan
 from gigacast.storage.store import Store
-
-NO_MONTH = Month(1, 1)
-"""Month of files whose folder names none."""
 
 
 @dataclass(frozen=True, slots=True)

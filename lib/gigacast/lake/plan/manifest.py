@@ -5,6 +5,9 @@ merged.
 """
 
 import io
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from gigacast.core.column import text_column, to_arrow
+from gigacast.core.footer import VerifiedParquet
+from gigacast.core.mark import moment_of
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
-from gigacast.lake.plan.receipt import Receipt
+from gigacast.lake.layout import output_id, parse_receipt_key, receipt_prefix
+from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.storage.store import Store
 
 SCHEMA = pa.schema(
@@ -26,6 +32,8 @@ SCHEMA = pa.schema(
         pa.field("size_bytes", pa.int64(), nullable=False),
     ]
 )
+logger = logging.getLogger(__name__)
+_READERS = 16
 ATTEMPTS = 20  # each fails only if another process wrote the manifest
 
 
@@ -62,10 +70,18 @@ def entry_of(receipt: Receipt) -> ManifestEntry:
     )
 
 
-def encode_table(table: pa.Table) -> bytes:
-    """Return the stored form of a table of `SCHEMA`."""
+def encode_table(table: pa.Table, *, checksums: bool = False) -> bytes:
+    """Return the stored form of a table of `SCHEMA`.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    checksums : bool
+        Whether pages carry checksums; without them by default, as children of arrays write their
+        lists: one that starts again must write the same bytes as under earlier releases.
+    """
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=checksums)
     return buffer.getvalue()
 
 
@@ -78,10 +94,11 @@ def decode_table(content: bytes, key: str) -> pa.Table:
         When the object is not a manifest.
     """
     try:
-        return pq.ParquetFile(io.BytesIO(content)).read().select(SCHEMA.names).cast(SCHEMA)
-    except (pa.ArrowException, KeyError) as error:
+        return VerifiedParquet(io.BytesIO(content)).read().select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise CorruptedFileError(
-            f"{key}: not a manifest: {error}", hint="delete it and run again"
+            f"{key}: not a manifest: {error}",
+            hint="run again: the run makes it anew from the receipts",
         ) from error
 
 
@@ -111,6 +128,71 @@ def read_manifest(store: Store, key: str) -> tuple[pa.Table, str | None]:
     return decode_table(content, key), etag
 
 
+def rebuild_manifest(store: Store, prefix: str) -> pa.Table:
+    """Return the entries of all outputs below a prefix that a receipt proves.
+
+    Of several outputs of one partition, as older generations of its input leave them, the one that
+    was made last counts.
+
+    Parameters
+    ----------
+    store : Store
+    prefix : str
+        Folder of the outputs of a spec.
+
+    Raises
+    ------
+    StorageError
+    """
+    listed = {entry.key: entry.etag for page in store.list(prefix) for entry in page}
+    keys = [
+        (entry.key, named.output_key)
+        for page in store.list(receipt_prefix(prefix))
+        for entry in page
+        if (named := parse_receipt_key(entry.key)) is not None
+        and named.output_key in listed
+        and named.output_id == output_id(listed[named.output_key])
+    ]
+    with ThreadPoolExecutor(_READERS) as pool:
+        receipts = pool.map(lambda pair: _read_proof(store, pair[0], listed[pair[1]]), keys)
+        latest: dict[str, Receipt] = {}
+        for receipt in filter(None, receipts):
+            other = latest.setdefault(receipt.partition, receipt)
+            if moment_of(receipt.finished_at) > moment_of(other.finished_at):
+                latest[receipt.partition] = receipt
+    return to_table([entry_of(latest[partition]) for partition in sorted(latest)])
+
+
+def _read_proof(store: Store, key: str, etag: str) -> Receipt | None:
+    """Return a receipt if it can be read and describes the output that its key names."""
+    named = parse_receipt_key(key)
+    try:
+        receipt = read_receipt(store, key)
+        receipt.check_output(named.output_key if named is not None else "", etag)
+    except (ObjectNotFoundError, CorruptedFileError):
+        return None
+    return receipt
+
+
+def mend_manifest(store: Store, key: str) -> None:
+    """Replace a manifest that cannot be read by one made from the receipts, and log that.
+
+    Raises
+    ------
+    StorageError
+    """
+    try:
+        etag = store.head(key).etag
+        decode_table(store.get(key, if_match=etag), key)
+    except (ObjectNotFoundError, PreconditionFailedError):
+        return  # there is none, or another run has just written it
+    except CorruptedFileError as error:
+        table = rebuild_manifest(store, f"{key.rpartition('/')[0]}/")
+        with suppress(PreconditionFailedError):  # another run was faster
+            store.put_if_match(key, encode_table(table, checksums=True), etag)
+        logger.warning("%s: rebuilt from %d receipts", error.message, len(table))
+
+
 def update_manifest(store: Store, key: str, new: pa.Table) -> int:
     """Merge new entries into a manifest, and return its number of entries.
 
@@ -125,7 +207,7 @@ def update_manifest(store: Store, key: str, new: pa.Table) -> int:
         # A rerun that did nothing must not replace the object under its readers.
         if etag is not None and merged.equals(old):
             return len(merged)
-        content = encode_table(merged)
+        content = encode_table(merged, checksums=True)
         # The condition fails when another run wrote since the read: its entries are merged next.
         try:
             if etag is None:

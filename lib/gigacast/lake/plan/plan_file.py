@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from gigacast.core.digest import digest_text
-from gigacast.core.mark import Count, Time
+from gigacast.core.mark import Count, Time, moment_of
 from gigacast.core.partition.task import Task
 from gigacast.core.plural import counted
 from gigacast.core.problem import Source, describe
@@ -64,7 +64,7 @@ class PlanFile:
 
     def age(self, now: datetime) -> timedelta:
         """Return the time since the plan was made."""
-        return now - datetime.fromisoformat(self.created_at)
+        return now - moment_of(self.created_at)
 
     def check_time(self, now: datetime) -> None:
         """Check that a plan has not expired and was not made in the future.
@@ -73,9 +73,9 @@ class PlanFile:
         ------
         PlanError
         """
-        if now >= datetime.fromisoformat(self.expires_at):
+        if now >= moment_of(self.expires_at):
             raise PlanError(f"the plan of {self.run_id} expired at {self.expires_at}", hint=_RERUN)
-        ahead = datetime.fromisoformat(self.created_at) - now
+        ahead = moment_of(self.created_at) - now
         if ahead > MAX_SKEW:
             raise PlanError(
                 f"the plan of {self.run_id} was made {ahead} in the future",

@@ -34,6 +34,8 @@ from gigacast.lake.plan.listing import Existing, Shard, valid_receipt
 from gigacast.lake.plan.months import find_years, month_at
 from gigacast.storage.store import ObjectMeta, Store
 
+NO_MONTH = Month(1, 1)
+"""Month of files whose folder names none."""
 MAX_REPORTED = 20
 """Maximum number of keys without a partition that a plan names; all are counted."""
 SHARDS_AHEAD = 3

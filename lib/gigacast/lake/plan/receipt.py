@@ -7,10 +7,9 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Annotated
 
-from gigacast.core.mark import Amount, Count, Keys, Time
+from gigacast.core.mark import Amount, Count, Keys, Time, moment_of
 from gigacast.core.partition.task import Task
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
@@ -102,13 +101,24 @@ class Receipt:
         """Seconds from the newest timestamp to the end of the task; below 0 for future dates."""
         if self.newest_timestamp is None:
             return None
-        newest = datetime.fromisoformat(self.newest_timestamp)
-        return (datetime.fromisoformat(self.finished_at) - newest).total_seconds()
+        age = moment_of(self.finished_at) - moment_of(self.newest_timestamp)
+        return age.total_seconds()
 
     @property
     def size_bytes(self) -> int:
         """Size of all inputs."""
         return sum(int(str(entry["size_bytes"])) for entry in self.inputs)
+
+    def check_output(self, key: str, etag: str) -> None:
+        """Check that the receipt is about an object: the key alone is no proof of its content.
+
+        Raises
+        ------
+        CorruptedFileError
+        """
+        named = self.output.get("key"), self.output.get("etag")
+        if named != (key, etag) or not {"size_bytes", "rows"} <= self.output.keys():
+            raise CorruptedFileError(f"a receipt of {key} does not describe it", hint=_HINT)
 
     def to_json(self) -> bytes:
         """Return the stored form."""
@@ -195,10 +205,13 @@ def find_receipt(store: Store, task: Task) -> Receipt | None:
 
     Raises
     ------
-    StorageError, CorruptedFileError
+    StorageError
     """
     try:
         output = store.head(task.output_key)
-        return read_receipt(store, receipt_key(task.output_key, task.input_id, output.etag))
-    except ObjectNotFoundError:
+        receipt = read_receipt(store, receipt_key(task.output_key, task.input_id, output.etag))
+        receipt.check_output(task.output_key, output.etag)
+    # A damaged receipt proves nothing, and must not block its task: doing it again replaces it.
+    except (ObjectNotFoundError, CorruptedFileError):
         return None
+    return receipt

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gigacast.core.dataset.predicate import Bounds
 from gigacast.core.digest import digest_text
+from gigacast.core.footer import DamagedParquetError, VerifiedParquet, read_metadata
 from gigacast.errors import CorruptedFileError
 from gigacast.storage.parquet.statistics import statistics_bounds
 
@@ -59,13 +59,13 @@ def describe_file(path: Path) -> DraftFile:
     CorruptedFileError
     """
     try:
-        metadata = pq.read_metadata(path)
-        schema = pq.read_schema(path)
+        metadata = read_metadata(path)
+        schema = metadata.schema.to_arrow_schema()
         with path.open("rb") as file:
             sha256, content = _digests(file, schema)
         nulls, bounds = _statistics(metadata)
         nulls |= _nested_nulls(path, schema)  # reads these columns again
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, DamagedParquetError) as error:
         reason = str(error).partition("\n")[0][:300]
         raise CorruptedFileError(f"{path} is not readable Parquet: {reason}") from error
     return DraftFile(path, metadata.num_rows, path.stat().st_size, sha256, content, nulls, bounds)
@@ -79,10 +79,10 @@ def content_of(file: BinaryIO) -> str:
     CorruptedFileError
     """
     try:
-        schema = pq.read_schema(file)
+        schema = read_metadata(file).schema.to_arrow_schema()
         file.seek(0)
         return _digests(file, schema)[1]
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, DamagedParquetError) as error:
         raise CorruptedFileError(f"not readable Parquet: {error}") from error
 
 
@@ -143,7 +143,7 @@ def _nested_nulls(path: Path, schema: pa.Schema) -> dict[str, int]:
     names = [field.name for field in schema if pa.types.is_nested(field.type)]
     nulls = dict.fromkeys(names, 0)
     if names:
-        with pq.ParquetFile(path) as file:
+        with VerifiedParquet(path) as file:
             for rows in file.iter_batches(columns=names, use_threads=False):
                 for name in names:
                     nulls[name] += rows.column(name).null_count

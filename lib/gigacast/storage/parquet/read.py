@@ -12,7 +12,8 @@ from typing import BinaryIO, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gigacast.core.column import INT96_UNIT, readable_as_codes
+from gigacast.core.column import readable_as_codes
+from gigacast.core.footer import DamagedParquetError, VerifiedParquet, read_metadata
 from gigacast.errors import CorruptedFileError, SchemaError, StorageError
 from gigacast.storage.range_file import RangeFile
 from gigacast.storage.store import ObjectMeta, Store
@@ -74,13 +75,13 @@ def open_object(
 
 @contextmanager
 def translated_parquet(store: Store, key: str) -> Iterator[None]:
-    """Raise pyarrow's errors about the bytes of an object as `CorruptedFileError`.
+    """Raise errors about the bytes of a Parquet object as `CorruptedFileError`.
 
     For code that reads a file of `open_parquet` step by step. Errors of the store are not changed.
     """
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pa.ArrowException, OSError, DamagedParquetError, UnicodeDecodeError) as error:
         url = f"{store.address.url.rstrip('/')}/{key}"
         # Errors with an errno come from the disk; pyarrow raises others for damaged bytes.
         if isinstance(error, OSError) and error.errno is not None:
@@ -112,15 +113,13 @@ def open_parquet(
     key = source.key if isinstance(source, ObjectMeta) else source
     with open_object(store, source, if_match=if_match, selective=selective) as file:
         with translated_parquet(store, key):
-            metadata = pq.read_metadata(file)
-            parquet = pq.ParquetFile(
+            metadata = read_metadata(file)
+            parquet = VerifiedParquet(
                 file,
-                metadata=metadata,
+                metadata,
                 buffer_size=_buffer_bytes(metadata),
                 pre_buffer=False,  # it would hold all row groups in memory
                 read_dictionary=readable_as_codes(metadata, _texts(metadata)) if coded else None,
-                page_checksum_verification=True,
-                coerce_int96_timestamp_unit=INT96_UNIT,
             )
         yield parquet
 

@@ -3,6 +3,7 @@
 docs/decisions/0002-object-store-client.md gives the reasons for the choice of client.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
@@ -33,6 +34,8 @@ from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress
 
 if TYPE_CHECKING:
     from obstore import GetOptions, PutMode
+
+logger = logging.getLogger(__name__)
 
 # The ETag of a multipart upload depends on the part size. A fixed size keeps the ETags of equal
 # content equal; only objects over 160 GB need larger parts (`_part_bytes`).
@@ -91,6 +94,7 @@ class S3Store(Store):
         self._client = open_client(location, credentials)
         self._uploader = open_client(location, credentials, max_retries=_PART_RETRIES)
         self._exact: Any = None
+        self._sends_bare_etags = False
         self._lister = S3Lister(location, self._client, self._open_exact, self._retrier)
 
     def check(self) -> None:
@@ -163,8 +167,47 @@ class S3Store(Store):
         return self._put_once(key, content, "create")
 
     def put_if_match(self, key: str, content: bytes | Path, etag: str) -> str:
-        """Replace an object whose ETag must still be ``etag``."""
-        return self._put_once(key, content, {"e_tag": f'"{etag}"'})
+        """Replace an object whose ETag must still be ``etag``.
+
+        Some servers, such as Ceph before release 17, compare the quoted ETag of If-Match with their
+        own without quotes, and refuse every write. That is noticed by the ETag, which still is the
+        expected one; then, and from then on, the ETag is sent without quotes.
+
+        Raises
+        ------
+        PreconditionFailedError
+        StorageError
+            If the store refuses the write under both forms although the condition holds.
+        """
+        forms = ("{}",) if self._sends_bare_etags else ('"{}"', '"{}"', "{}")
+        for form in forms:
+            try:
+                written = self._put_once(key, content, {"e_tag": form.format(etag)})
+            except PreconditionFailedError:
+                if not self._is_still(key, etag):
+                    raise
+                # The usual form has a second attempt: the object may have changed, and back again.
+                continue
+            if form == "{}" and not self._sends_bare_etags:
+                self._sends_bare_etags = True
+                logger.warning(
+                    "%s: the store compares If-Match without quotes; it is sent so from now on",
+                    self.address.url,
+                )
+            return written
+        raise StorageError(
+            f"{self._url(key)}: the store refuses to replace it, although its ETag is the one that "
+            "If-Match names",
+            hint="conditional writes (If-Match on PUT) do not work there: update the store, or "
+            "keep the outputs in another one",
+        )
+
+    def _is_still(self, key: str, etag: str) -> bool:
+        """Check whether the object has an ETag; not if that cannot be found out."""
+        try:
+            return self.head(key).etag == etag
+        except StorageError:
+            return False
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects, with one request per thousand."""

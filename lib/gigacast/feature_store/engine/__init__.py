@@ -1,0 +1,1 @@
+"""Engines: where rows are read by SQL and features are aggregated."""

@@ -1,0 +1,174 @@
+"""A DuckDB session: users' SQL over Arrow, without access to files or the network."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import chain
+from typing import Any
+
+import pyarrow as pa
+
+from gigacast.errors import ConfigError, GigacastError, MissingExtraError
+from gigacast.feature_store.definition.expression import load_sqlglot, parse_query
+
+BATCH_ROWS = 1 << 16
+_SHOWN_COLUMNS = 12
+
+
+def load_duckdb() -> Any:
+    """Return the library that runs SQL.
+
+    Raises
+    ------
+    MissingExtraError
+        If it is not installed.
+    """
+    try:
+        import duckdb  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise MissingExtraError(
+            "the feature store runs SQL by duckdb, which is not installed",
+            hint="pip install 'gigacast[store]'",
+        ) from error
+    return duckdb
+
+
+class Session:
+    """Runs SQL of users over Arrow tables, within a limit of memory.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes.
+    label : str
+        Definition and place of the SQL, for messages.
+    setups : sequence of str
+        Statements to run before, such as the creation of functions.
+
+    Raises
+    ------
+    ConfigError
+        If a statement cannot be run.
+    """
+
+    def __init__(self, memory: int, label: str, setups: Sequence[str] = ()) -> None:
+        self._duckdb = load_duckdb()
+        self._label = label
+        self._columns: list[str] = []
+        self._error: GigacastError | None = None
+        if not setups:
+            self._connection = _shared_database(memory).cursor()
+            return
+        # Functions of one query must not be seen by another.
+        self._connection = _open_database(memory)
+        for statement in setups:
+            with self._translated():
+                self._connection.execute(statement)
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def register(self, name: str, rows: pa.Table | Iterator[pa.RecordBatch]) -> None:
+        """Let queries name some rows: a table, or batches of which there is at least one."""
+        if not isinstance(rows, pa.Table):
+            batches = iter(rows)
+            first = next(batches)
+            watched = self._watched(chain([first], batches))
+            rows = pa.RecordBatchReader.from_batches(first.schema, watched)
+        self._columns = list(rows.schema.names)
+        self._connection.register(name, rows)
+
+    def _watched(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from batches
+        except GigacastError as error:
+            # The engine would make a text of it.
+            self._error = error
+            raise
+
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a query; the first batch may be empty and has the types.
+
+        Raises
+        ------
+        ConfigError
+            If the query cannot be run.
+        """
+        with self._translated():
+            reader = self._connection.sql(sql).to_arrow_reader(BATCH_ROWS)
+        yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+        while True:
+            with self._translated():
+                batch = next(reader, None)
+            if batch is None:
+                return
+            yield batch
+
+    def table(self, sql: str) -> pa.Table:
+        """Return the rows of a query."""
+        return pa.Table.from_batches(list(self.batches(sql)))
+
+    def type_of(self, sql: str) -> pa.DataType:
+        """Return the type of the first column of a query."""
+        with self._translated():
+            kind: pa.DataType = self._connection.sql(sql).to_arrow_reader(1).schema.types[0]
+        return kind
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except self._duckdb.Error as error:
+            if self._error is not None:
+                raise self._error from error
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"{self._label}: {reason}",
+                hint=f"its columns are {', '.join(self._columns[:_SHOWN_COLUMNS])}",
+            ) from error
+
+
+def _open_database(memory: int) -> Any:
+    # Expressions come from a bucket: they may see the rows and no file of this machine. One thread
+    # keeps the order of rows, and the executor runs several tasks at a time.
+    config = {
+        "enable_external_access": "false",
+        "threads": "1",
+        "memory_limit": f"{max(memory >> 20, 64)}MB",
+        "lock_configuration": "true",
+    }
+    return load_duckdb().connect(":memory:", config=config)
+
+
+@cache  # opening one takes longer than most queries over a day
+def _shared_database(memory: int) -> Any:
+    return _open_database(memory)
+
+
+def translate_query(text: str, names: Mapping[str, str]) -> str:
+    """Return a query of Spark in the dialect of DuckDB, with other names of tables.
+
+    Parameters
+    ----------
+    text : str
+    names : mapping of str to str
+        Names in the session by names in the query.
+    """
+    exp = load_sqlglot().exp
+    tree = parse_query(text).copy()
+    for table in list(tree.find_all(exp.Table)):
+        name = ".".join(part.name for part in table.parts)
+        if name in names:
+            alias = table.alias or table.name
+            table.replace(exp.alias_(exp.to_table(names[name]), alias, table=True))
+    translated: str = tree.sql(dialect="duckdb")
+    return translated
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL of DuckDB."""
+    escaped = name.replace('"', '""')
+    return f'"{escaped}"'

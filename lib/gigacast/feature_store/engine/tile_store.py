@@ -1,0 +1,65 @@
+"""Tiles of source partitions in a store: each partition is read once."""
+
+import io
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gigacast.errors import ObjectNotFoundError
+from gigacast.storage.store import Store
+
+
+@dataclass
+class TileStore:
+    """Tiles by their keys, the last used ones in memory.
+
+    Parameters
+    ----------
+    store : Store
+        Store that holds ``feature_store/``.
+    memory : int
+        Bytes of tiles that are kept in memory: neighbouring days read nearly the same.
+    """
+
+    store: Store
+    memory: int = 1 << 28
+    _recent: "OrderedDict[str, pa.Table]" = field(default_factory=OrderedDict)
+    _size: int = 0
+
+    def read(self, key: str) -> pa.Table | None:
+        """Return a tile; None if there is none."""
+        if key in self._recent:
+            self._recent.move_to_end(key)
+            return self._recent[key]
+        try:
+            content = self.store.get(key)
+        except ObjectNotFoundError:
+            return None
+        tile = pq.read_table(io.BytesIO(content))
+        self._remember(key, tile)
+        return tile
+
+    def has(self, key: str) -> bool:
+        """Return whether a tile is stored."""
+        try:
+            self.store.head(key)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+    def write(self, key: str, tile: pa.Table) -> None:
+        """Store a tile."""
+        sink = io.BytesIO()
+        pq.write_table(tile, sink, compression="zstd")
+        # Without a condition: two workers that made the same tile write the same rows.
+        self.store.put(key, sink.getvalue())
+        self._remember(key, tile)
+
+    def _remember(self, key: str, tile: pa.Table) -> None:
+        self._recent[key] = tile
+        self._size += tile.nbytes
+        while self._size > self.memory and len(self._recent) > 1:
+            _, old = self._recent.popitem(last=False)
+            self._size -= old.nbytes

@@ -1,0 +1,1 @@
+"""Features of past days, point in time: backfills of joins, group-bys and staging queries."""
