@@ -151,10 +151,10 @@ def _forecast_frame(parts: Parts) -> Result:
 
 def _check_kind(result: Any, frame: Any) -> None:
     kinds = (pd.DataFrame, pa.RecordBatch, pa.RecordBatchReader)
-    wanted = next((kind for kind in kinds if isinstance(frame, kind)), pa.Table)
+    frame_kind = next((kind for kind in kinds if isinstance(frame, kind)), pa.Table)
     if type(frame).__module__.startswith("polars"):
-        wanted = type(frame)
-    assert isinstance(result, wanted), f"{type(result)} for {type(frame)}"
+        frame_kind = type(frame)
+    assert isinstance(result, frame_kind), f"{type(result)} for {type(frame)}"
 
 
 def _frame_of(parts: Parts) -> Any:

@@ -223,9 +223,11 @@ _CSV = [
     ("CSV, bars", _csv(separator="|")),
     ("CSV, UTF-16", _csv(encoding="utf-16")),
     ("CSV, Windows-1252", _csv(encoding="cp1252")),
-    ("CSV, a comment first", _csv(before="# written by hand\n")),
 ]
 
+_COMMENT = FileForm(
+    "CSV, a comment first", "csv", _csv(before="# written by hand\n"), "cannot be read|recognised"
+)
 _NO_HEADER = FileForm(
     "CSV, no header",
     "csv",
@@ -311,6 +313,7 @@ FILES = {
         *(FileForm(name, "parquet", write) for name, write in _PARQUET),
         *(FileForm(name, "csv", write) for name, write in _CSV),
         *(FileForm(name, "json", write) for name, write in _JSON),
+        _COMMENT,
         _NO_HEADER,
         _BY_LABEL,
     )

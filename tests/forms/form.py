@@ -148,6 +148,8 @@ def _is_file(parts: Parts, file: FileForm) -> bool:
     # A wide table is one item, and a list with a start has no gaps.
     if len(place.keys) > 1 and (parts.layout.kind == "wide" or parts.layout.shape == "complete"):
         return False
+    if form.door == "loader" and parts.values.name == "bool8":
+        return False  # some writers leave its type out, and whole numbers are left
     if form.door in {"quality", "loader"}:
         # Quality measures what cannot be read, instead of refusing it.
         is_read = form.door == "loader" or not refusals_of(parts)
@@ -248,7 +250,7 @@ def _is_interval(parts: Parts) -> bool:
 
 def _are_loaded_truths(parts: Parts) -> bool:
     """Check whether the loader would give back True and False where it promises numbers."""
-    return parts.form.door == "loader" and parts.values.name in {"booleans", "bool8"}
+    return parts.form.door == "loader" and parts.values.name == "booleans"
 
 
 _REFUSED_TOGETHER: list[tuple[Callable[[Parts], bool], str]] = [

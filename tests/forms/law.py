@@ -47,9 +47,9 @@ def try_form(form: Form, panel: Panel | None = None) -> Outcome:
         return Outcome(form, "fault", f"raw {type(error).__name__}: {error}")
     if patterns:
         return Outcome(form, "fault", f"read, expected a refusal: {patterns[0]}")
-    wanted = expected(parts)
-    if result != wanted:
-        return Outcome(form, "fault", _difference(result, wanted))
+    canonical = expected(parts)
+    if result != canonical:
+        return Outcome(form, "fault", _difference(result, canonical))
     return Outcome(form, "read")
 
 
@@ -64,11 +64,11 @@ def _judge_refusal(form: Form, error: GigacastError, patterns: list[str]) -> Out
     return Outcome(form, "refused", message)
 
 
-def _difference(result: Any, wanted: Any) -> str:
-    if result.keys() != wanted.keys():
-        return f"series {sorted(map(str, result))[:4]}, expected {sorted(map(str, wanted))[:4]}"
-    key = next(key for key in wanted if result[key] != wanted[key])
-    return f"{key}: {str(result[key])[:300]}, expected {str(wanted[key])[:300]}"
+def _difference(result: Any, canonical: Any) -> str:
+    if result.keys() != canonical.keys():
+        return f"series {sorted(map(str, result))[:4]}, expected {sorted(map(str, canonical))[:4]}"
+    key = next(key for key in canonical if result[key] != canonical[key])
+    return f"{key}: {str(result[key])[:300]}, expected {str(canonical[key])[:300]}"
 
 
 # -- drawing ---------------------------------------------------------------------------------------

@@ -178,10 +178,11 @@ def with_own_names(table: pa.Table) -> pa.Table:
     levels = {name: match for name in table.column_names if (match := _LEVEL.fullmatch(name))}
     points = [f.name for f in table.schema if pa.types.is_floating(f.type) and f.name not in levels]
     models = sorted({*points, *(match["model"] for match in levels.values())} - {"y"})
-    if len(models) != 1 or models[0] not in table.column_names:
-        seen = ", ".join(models) or "none"
+    if not models:
+        return table
+    if len(models) > 1 or models[0] not in table.column_names:
         raise SchemaError(
-            f"data: expected the forecasts of one model, found those of {seen}",
+            f"data: expected the forecasts of one model, found those of {', '.join(models)}",
             hint="give unique_id, ds and the columns of one model",
         )
     names = {"unique_id": "item_id", "ds": "timestamp", models[0]: "predictions"}

@@ -279,7 +279,7 @@ def _none_of(table: _Table, groups: Sequence[tuple[str, ...]], content: str, pro
     for field in table.schema:
         name = field.name.lower()
         if name in names or (groups is _TARGETS and name.startswith(_PREFIX)):
-            return f"column {field.name!r} of type {field.type} cannot hold {content}"
+            return f"{problem}: column {field.name!r} of type {field.type} cannot hold {content}"
     return problem
 
 

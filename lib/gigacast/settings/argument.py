@@ -191,7 +191,7 @@ def _are_texts(name: str, value: Any) -> bool:
         return _is_text(name, value)
     if isinstance(value, Iterator):  # which only the function itself may read
         return True
-    is_list = isinstance(value, Sequence | Set) and not isinstance(value, bytes)
+    is_list = isinstance(value, Sequence | Set | Mapping) and not isinstance(value, bytes)
     return is_list and all(_is_text(name, part) for part in value)
 
 

@@ -58,9 +58,9 @@ def test_a_backtest_of_a_frame_has_the_figures_of_the_bucket(kind: str, tmp_path
     board = gigacast.backtest(data, windows=2, segment="column:region", **NAIVE)
     assert isinstance(board, type(data))
     url = put(FRAME, tmp_path)
-    wanted = gigacast.backtest(url, windows=2, segment="column:region", **NAIVE).leaderboard
-    pd.testing.assert_frame_equal(plain(board), wanted.to_table().to_pandas())
-    assert len(wanted.standings) == 1
+    reference = gigacast.backtest(url, windows=2, segment="column:region", **NAIVE).leaderboard
+    pd.testing.assert_frame_equal(plain(board), reference.to_table().to_pandas())
+    assert len(reference.standings) == 1
 
 
 @pytest.mark.parametrize("kind", ["pandas", "table", "reader"])
@@ -77,9 +77,11 @@ def test_an_evaluation_of_frames_has_the_figures_of_the_bucket(
     url = put(BEFORE, tmp_path)
     gigacast.forecast(url, **NAIVE)
     put(FRAME, tmp_path)
-    (wanted,) = gigacast.evaluate(url).figures["version"].values()
+    (reference,) = gigacast.evaluate(url).figures["version"].values()
     got = figures.query("by == 'version'").iloc[0]
-    assert [got[name] for name in FIGURES] == pytest.approx([getattr(wanted, n) for n in FIGURES])
+    assert [got[name] for name in FIGURES] == pytest.approx(
+        [getattr(reference, n) for n in FIGURES]
+    )
     assert figures.query("by == 'step'")["label"].tolist() == ["1", "2", "3"]
 
 
@@ -102,15 +104,15 @@ def test_frames_of_days_are_backtested_and_evaluated_as_frames_of_weeks() -> Non
 def test_forecasts_with_the_names_of_nixtla_are_evaluated() -> None:
     own = gigacast.forecast(BEFORE, quantiles=[0.1, 0.5, 0.9], **NAIVE)
     named = gigacast.forecast(BEFORE, quantiles=[0.1, 0.5, 0.9], names="nixtla", **NAIVE)
-    wanted = gigacast.evaluate(own, actuals=FRAME)
-    pd.testing.assert_frame_equal(gigacast.evaluate(named, actuals=FRAME), wanted)
+    reference = gigacast.evaluate(own, actuals=FRAME)
+    pd.testing.assert_frame_equal(gigacast.evaluate(named, actuals=FRAME), reference)
     model = "seasonal-naive"
     plain = named.drop(columns=["target_name", "fallback"]).rename(
         columns={f"{model}-q-10": f"{model}-lo-80", f"{model}-q-90": f"{model}-hi-80"}
     )
-    pd.testing.assert_frame_equal(gigacast.evaluate(plain, actuals=FRAME), wanted)
+    pd.testing.assert_frame_equal(gigacast.evaluate(plain, actuals=FRAME), reference)
     points = gigacast.evaluate(plain[["unique_id", "ds", model]], actuals=FRAME)
-    assert points["mase"].tolist() == wanted["mase"].tolist()
+    assert points["mase"].tolist() == reference["mase"].tolist()
     with pytest.raises(SchemaError, match="one model, found those of other, seasonal-naive"):
         gigacast.evaluate(plain.assign(other=plain[model]), actuals=FRAME)
     two = FRAME.rename(columns={"y": "target_a"}).assign(target_b=1.0)
@@ -140,15 +142,17 @@ def test_frames_of_items_of_several_columns_have_the_figures_of_their_keys() -> 
         gigacast.backtest(several, **columns, **NAIVE), gigacast.backtest(single, **NAIVE)
     )
     forecasts = gigacast.forecast(several[several["ds"] < DAYS[-3]], **columns, **NAIVE)
-    wanted = gigacast.evaluate(
+    reference = gigacast.evaluate(
         gigacast.forecast(single[single["ds"] < DAYS[-3]], **NAIVE), actuals=single
     )
-    pd.testing.assert_frame_equal(gigacast.evaluate(forecasts, actuals=several, **columns), wanted)
+    pd.testing.assert_frame_equal(
+        gigacast.evaluate(forecasts, actuals=several, **columns), reference
+    )
     table = gigacast.forecast(
         pa.Table.from_pandas(several[several["ds"] < DAYS[-3]]), **columns, **NAIVE
     )
     figures = gigacast.evaluate(table, actuals=several)  # a table says which columns name items
-    pd.testing.assert_frame_equal(figures.to_pandas(), wanted)
+    pd.testing.assert_frame_equal(figures.to_pandas(), reference)
 
 
 def test_an_evaluation_finds_the_forecasts_of_whole_months(tmp_path: Path) -> None:
@@ -164,9 +168,9 @@ def test_an_evaluation_finds_the_forecasts_of_whole_months(tmp_path: Path) -> No
 
 def test_a_bucket_may_be_given_by_its_former_name_or_as_a_path(tmp_path: Path) -> None:
     url = put(FRAME, tmp_path)
-    wanted = gigacast.backtest(url, **NAIVE).leaderboard
-    assert gigacast.backtest(bucket=url, **NAIVE).leaderboard == wanted
-    assert gigacast.backtest(tmp_path, **NAIVE).leaderboard == wanted
+    reference = gigacast.backtest(url, **NAIVE).leaderboard
+    assert gigacast.backtest(bucket=url, **NAIVE).leaderboard == reference
+    assert gigacast.backtest(tmp_path, **NAIVE).leaderboard == reference
 
 
 def test_a_frame_is_backtested_with_the_models_of_a_bucket(tmp_path: Path) -> None:
@@ -214,5 +218,5 @@ def forecasts() -> pd.DataFrame:
 
 def test_a_backtest_in_which_all_partitions_fail_says_why(tmp_path: Path) -> None:
     url = put(FRAME.assign(ds=FRAME["ds"].dt.strftime("%d/%m/%Y")), tmp_path)
-    with pytest.raises(SchemaError, match=r"part-0\.parquet: no row of 80 .* time in 'ds'"):
+    with pytest.raises(SchemaError, match=r"part-0\.parquet: no row of 80 .* timestamp in 'ds'"):
         gigacast.backtest(url, **NAIVE)

@@ -121,10 +121,10 @@ def test_times_beyond_int64_are_no_times_and_never_wrap() -> None:
     with pytest.raises(GigacastError, match="no row of 20 has a readable timestamp in 'timestamp'"):
         gigacast.forecast(frame, **NAIVE)
     steps = FRAME.assign(item_id="b", timestamp=np.arange(20, dtype="uint64"))
-    some = pd.concat([steps, frame])
+    mixed = pd.concat([steps, frame])
     with pytest.raises(GigacastError, match="less than a microsecond apart"):
-        gigacast.forecast(some, duplicates="mean", **NAIVE)
-    rows = gigacast.forecast(some, duplicates="mean", timestamp_unit="step", **NAIVE)
+        gigacast.forecast(mixed, duplicates="mean", **NAIVE)
+    rows = gigacast.forecast(mixed, duplicates="mean", timestamp_unit="step", **NAIVE)
     assert rows.loc[rows["item_id"] == "b", "timestamp"].tolist() == [20, 21]
     assert rows.loc[rows["item_id"] != "b", "timestamp"].isna().all()
     assert set(rows.loc[rows["item_id"] != "b", "fallback"]) == {"no_timestamp"}
