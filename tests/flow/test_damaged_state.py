@@ -124,7 +124,7 @@ def test_damaged_state_never_ends_in_a_traceback_or_a_wrong_result(
     files = sorted(path for path in folder.glob(kind.files) if path.is_file())
     path = files[number % len(files)]
     before, times = dict(made_in(folder)), path.stat()
-    content, what = damaged(path.read_bytes(), number)
+    content, damage = damaged(path.read_bytes(), number)
     path.write_bytes(content)
     # Bit rot keeps the time of the file, and so its ETag if the size is the same.
     os.utime(path, ns=(times.st_mtime_ns, times.st_mtime_ns))
@@ -132,14 +132,14 @@ def test_damaged_state_never_ends_in_a_traceback_or_a_wrong_result(
     for command in kind.commands:
         code = run([*command.split(), "--bucket", f"file://{folder}"])
         output = "".join(capsys.readouterr())
-        context = f"{key}, {what}: {command} ended with {code}: {output[-300:]}"
+        context = f"{key}, {damage}: {command} ended with {code}: {output[-300:]}"
         assert code in {0, 1, 2}, context
         assert "Traceback" not in output, context
         assert code == 0 or output.strip(), context
     after = dict(made_in(folder))
     # Retiring may have deleted a file of its own, and nothing else is gone or changed.
     changed = {name for name, content in before.items() if after.get(name) != content} - {key}
-    assert changed == set(), what
+    assert changed == set(), damage
 
 
 def measured(folder: Path) -> dict[str, bytes]:
@@ -153,7 +153,7 @@ def test_a_damaged_receipt_of_cleaning_counts_as_pending_and_is_replaced(
     kind = KINDS["receipt of cleaning"]
     folder = restored(kind, tmp_path / "lake")
     first, second = sorted(folder.glob(kind.files))
-    whole = json.loads(first.read_bytes())
+    undamaged = json.loads(first.read_bytes())
     first.write_bytes(content)
     command = [*CLEAN.split(), "--bucket", f"file://{folder}", "--json"]
     assert run(command) == 0
@@ -161,7 +161,7 @@ def test_a_damaged_receipt_of_cleaning_counts_as_pending_and_is_replaced(
     assert (result["computed"], result["skipped"]) == (1, 1)
     again = json.loads(first.read_bytes())
     assert {name: again["output"][name] for name in ("key", "etag", "rows")} == {
-        name: whole["output"][name] for name in ("key", "etag", "rows")
+        name: undamaged["output"][name] for name in ("key", "etag", "rows")
     }
     assert second.exists()
     assert run(command) == 0
@@ -189,11 +189,11 @@ def test_a_damaged_manifest_is_made_again_from_the_receipts_and_that_is_said(
     kind = KINDS["manifest of forecasts"]
     folder = restored(kind, tmp_path / "lake")
     (path,) = folder.glob(kind.files)
-    whole = pq.read_table(path)
+    undamaged = pq.read_table(path)
     path.write_bytes(b"PAR1" + path.read_bytes()[:-1])
     assert run([*f"evaluate {SALES} {NAIVE}".split(), "--bucket", f"file://{folder}"]) == 2
     # A run of one month finds the others in the receipts.
     command = f"{FORECASTS['month']} --months 1"
     assert run([*command.split(), "--bucket", f"file://{folder}"]) == 0
-    assert pq.read_table(path).equals(whole)
+    assert pq.read_table(path).equals(undamaged)
     assert [r.getMessage() for r in caplog.records if "rebuilt from" in r.getMessage()]

@@ -81,9 +81,9 @@ def _report(outcomes: list[Outcome], seconds: float) -> None:
     for outcome in outcomes:
         if outcome.kind == "fault":
             faults[outcome.detail.split(": ")[0][:60]].append(outcome)
-    for kind, found in sorted(faults.items(), key=lambda entry: -len(entry[1])):
-        print(f"\n{len(found)} x {kind}")
-        for outcome in found[:_SHOWN]:
+    for kind, faults_of_kind in sorted(faults.items(), key=lambda entry: -len(entry[1])):
+        print(f"\n{len(faults_of_kind)} x {kind}")
+        for outcome in faults_of_kind[:_SHOWN]:
             print(f"  {outcome.form}\n    {outcome.detail[:500]}")
 
 

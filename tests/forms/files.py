@@ -262,8 +262,8 @@ def _lines(table: pa.Table) -> bytes:
 
 
 def _sparse_lines(table: pa.Table) -> bytes:
-    known = [{n: v for n, v in record.items() if v is not None} for record in _records(table)]
-    return "\r\n".join(json.dumps(record) for record in known).encode()
+    filled = [{n: v for n, v in record.items() if v is not None} for record in _records(table)]
+    return "\r\n".join(json.dumps(record) for record in filled).encode()
 
 
 def _columns(table: pa.Table, *, labels: bool) -> bytes:

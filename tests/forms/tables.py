@@ -81,7 +81,7 @@ def _long(ids: str = "item_id", times: str = "timestamp", target: str = "target"
 def _among_others(columns: Columns) -> pa.Table:
     ids, times, values = columns.arrays(columns.rows)
     count = len(ids)
-    others = {
+    more_columns = {
         "note": pa.array([f"n{n % 3}" for n in range(count)]),
         "point": pa.array([{"x": n} for n in range(count)]),
         "path": pa.array([[1, 2]] * count),
@@ -89,7 +89,9 @@ def _among_others(columns: Columns) -> pa.Table:
         "nothing": pa.nulls(count),
     }
     names = ("target", "note", "point", "timestamp", "path", "flag_outlier", "nothing", "item_id")
-    return pa.table({"target": values, "timestamp": times, "item_id": ids, **others}).select(names)
+    return pa.table({"target": values, "timestamp": times, "item_id": ids, **more_columns}).select(
+        names
+    )
 
 
 def _wide(columns: Columns) -> pa.Table:

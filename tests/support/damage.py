@@ -52,16 +52,16 @@ def damaged(content: bytes, seed: int) -> tuple[bytes, str]:
     if kind == 1:
         return _flipped(content, chance)
     if kind == 2:
-        other = chance.choice(_CONTENTS)
-        return other, f"replaced by {other[:20]!r}"
+        replacement = chance.choice(_CONTENTS)
+        return replacement, f"replaced by {replacement[:20]!r}"
     try:
         plain = json.loads(content)
     except ValueError:
         return _flipped(content, chance)
     place = chance.choice([*_places(plain)])
     value = chance.choice([*_VALUES, *[_DELETED] * 4] if place else _VALUES)
-    what = "deleted" if value is _DELETED else repr(value)
-    return json.dumps(_changed(plain, place, value)).encode(), f"{place}: {what}"
+    change = "deleted" if value is _DELETED else repr(value)
+    return json.dumps(_changed(plain, place, value)).encode(), f"{place}: {change}"
 
 
 def _flipped(content: bytes, chance: random.Random) -> tuple[bytes, str]:

@@ -51,15 +51,15 @@ def feature_at(feature: Feature, events: Sequence[Event], key: tuple[Any, ...], 
     if any(part is None for part in key):
         return None
     start = window_start(feature.window_ms, at)
-    seen = [event for event in events if event.key == key and start <= event.time < at]
-    return feature_of(feature, seen)
+    visible = [event for event in events if event.key == key and start <= event.time < at]
+    return feature_of(feature, visible)
 
 
-def feature_of(feature: Feature, seen: Sequence[Event]) -> Any:
+def feature_of(feature: Feature, visible: Sequence[Event]) -> Any:
     """Return a feature of the rows of a window."""
     values = [
         (event.time, event.row[feature.column], -1 if event.reverse else 1, event.row)
-        for event in seen
+        for event in visible
         if event.row[feature.column] is not None
     ]
     timed = feature.operation.startswith(("FIRST", "LAST"))

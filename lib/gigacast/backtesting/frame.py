@@ -129,10 +129,10 @@ def evaluate_table(forecasts: pa.Table, actuals: pa.Table, job: ForecastJob) -> 
     runs = read_series(source, reading).rows()
     parts = (((r.item_ids, r.offsets, r.times, r.values), targets) for r, targets in runs)
     try:
-        found = select_actuals(parts, table, job.method.duplicates)
+        selected = select_actuals(parts, table, job.method.duplicates)
         # This reads all series, and refuses actuals in which too many rows conflict.
         scales = match_scales(table, _scales(source, reading))
-        return _evaluation(table, match(table, found.table), scales, found.conflicts)
+        return _evaluation(table, match(table, selected.table), scales, selected.conflicts)
     except pa.ArrowException as error:
         raise SchemaError(
             f"actuals: their item ids do not fit those of the forecasts: {error}",

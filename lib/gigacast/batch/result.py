@@ -223,8 +223,8 @@ def _spent_s(attempt: Mapping[str, Any]) -> float:
 def _totals_of(summary: Audit) -> Totals:
     # A field of a later release is left out.
     names = {field.name for field in fields(Totals)}
-    known = {name: value for name, value in summary.totals.items() if name in names}
-    return Totals(**cast("dict[str, Any]", known))
+    stages = {name: value for name, value in summary.totals.items() if name in names}
+    return Totals(**cast("dict[str, Any]", stages))
 
 
 def _accounted(summary: Audit) -> int:

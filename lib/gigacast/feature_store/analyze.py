@@ -263,9 +263,9 @@ def _hot_keys(reading: _Reading, days: int) -> list[HotKey]:
         for name, text in reading.keys.items()
     )
     wheres = [f"({_translated(reading, text)})" for text in reading.query.wheres or ()]
-    where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
+    condition = f" WHERE {' AND '.join(wheres)}" if wheres else ""
     first_key = _quoted(next(iter(reading.keys)))
-    counted = f"SELECT {columns}, COUNT(*) AS n FROM rows{where} GROUP BY ALL"  # noqa: S608
+    counted = f"SELECT {columns}, COUNT(*) AS n FROM rows{condition} GROUP BY ALL"  # noqa: S608
     order = f"ORDER BY n DESC, {first_key} LIMIT {_HOT_KEYS}"
     result = _query(reading, files, f"SELECT *, SUM(n) OVER () FROM ({counted}) {order}")  # noqa: S608
     return [

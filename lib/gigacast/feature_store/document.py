@@ -203,9 +203,11 @@ def _name_blocks(definition: Definition) -> tuple[Heading | Items | KeyValues, .
 
 
 def _column_table(analysis: Analysis) -> Table:
-    seen = {fact.table: fact.columns for fact in analysis.tables}
+    columns_by_table = {fact.table: fact.columns for fact in analysis.tables}
     rows = tuple(
-        (table, name, kind) for table, columns in seen.items() for name, kind in columns.items()
+        (table, name, kind)
+        for table, columns in columns_by_table.items()
+        for name, kind in columns.items()
     )
     return Table((Column("table"), Column("column"), Column("type")), rows)
 

@@ -335,8 +335,8 @@ def _imported(repository: Repository, files: Sequence[Path]) -> Iterator[list[Mo
         # The files may print; stdout is for the command's own output, such as JSON.
         with redirect_stdout(sys.stderr):
             own = [_import_file(repository, file) for file in files]
-        others = [module for module in _modules_below(repository) if module not in own]
-        yield [*own, *others]
+        former_modules = [module for module in _modules_below(repository) if module not in own]
+        yield [*own, *former_modules]
     finally:
         sys.path.remove(str(repository.root))
         sys.dont_write_bytecode = writes_bytecode

@@ -105,7 +105,7 @@ def find_stored(store: Store, text: str) -> StoredDefinition:
     stored = [read_stored(store, definition_key(f"{folder}/{path}")) for folder in folders]
     present = [entry for entry in stored if entry is not None]
     if not present:
-        names = [other for _, other in list_names(store)]
+        names = [stored_name for _, stored_name in list_names(store)]
         raise DataNotFoundError(
             f"{name}: no compiled definition of that name",
             hint=did_you_mean(name, names) or "gigacast feature-store compile writes definitions",

@@ -95,11 +95,13 @@ def _csv_fields(method: Method) -> dict[str, object]:
 
 def aggregation_fields(method: Method) -> dict[str, object]:
     """Return the spec field for the aggregation of rows. Empty without one."""
-    how, bins = method.aggregation, method.frequency
-    if how is None or bins is None:
+    aggregation, bins = method.aggregation, method.frequency
+    if aggregation is None or bins is None:
         return {}
     # The anchor is no part of the frequency's own field: it only matters to bins.
-    return {"aggregate": [how.how, bins.anchored_alias, how.partial, how.zone]}
+    return {
+        "aggregate": [aggregation.how, bins.anchored_alias, aggregation.partial, aggregation.zone]
+    }
 
 
 def aggregation_text(method: Method) -> str | None:
@@ -132,12 +134,12 @@ def with_aggregation(method: Method, text: bytes, name: str) -> Method:
         raise CorruptedFileError(
             f"{name}: its metadata names an unknown aggregation", hint="forecast it again"
         )
-    how, bins, partial, zone = fields
+    aggregation, bins, partial, zone = fields
     check_zone(zone if zone is None else str(zone))
     return replace(
         method,
         frequency=Frequency.parse(bins),
-        aggregate=how,
+        aggregate=aggregation,
         partial_bins="keep" if partial == "keep" else "drop",
         zone=zone,
     )

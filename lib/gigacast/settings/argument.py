@@ -109,12 +109,12 @@ def _checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         try:
-            given = signature.bind_partial(*args, **kwargs).arguments
+            arguments = signature.bind_partial(*args, **kwargs).arguments
         except TypeError:  # too many arguments, of which the function itself says more
-            given = {}
+            arguments = {}
         for name in names:
-            if name in given:
-                check_argument(name, given[name], hints[name])
+            if name in arguments:
+                check_argument(name, arguments[name], hints[name])
         return function(*args, **kwargs)
 
     return call

@@ -47,13 +47,13 @@ def keyed() -> pd.DataFrame:
 
 
 def test_two_columns_make_the_features_of_one_column_with_an_id_for_each_pair() -> None:
-    made = compute_features(chain(), RECIPE, item_columns=["store", "sku"])
+    features = compute_features(chain(), RECIPE, item_columns=["store", "sku"])
     expected = compute_features(keyed(), RECIPE, item_column="item_id")
-    assert list(made.columns[:3]) == ["store", "sku", "timestamp"]
+    assert list(features.columns[:3]) == ["store", "sku", "timestamp"]
     pairs = expected["item_id"]
-    assert (made["store"].map({2: "02", 10: "10"}) + made["sku"]).tolist() == pairs.tolist()
+    assert (features["store"].map({2: "02", 10: "10"}) + features["sku"]).tolist() == pairs.tolist()
     names = [name for name in expected.columns if name != "item_id"]
-    pd.testing.assert_frame_equal(made[names], expected[names])
+    pd.testing.assert_frame_equal(features[names], expected[names])
 
 
 def test_without_both_columns_the_rows_are_refused_with_the_flag() -> None:
@@ -67,9 +67,9 @@ def test_a_published_set_has_the_columns_and_its_processor_takes_them(tmp_path: 
     chain().to_parquet(tmp_path / "rows.parquet")
     path = f"file://{tmp_path}/lake/features/v1/chain"
     build_features(tmp_path / "rows.parquet", path, RECIPE, item_columns="store,sku")
-    made = read_features(path)
+    features = read_features(path)
     expected = compute_features(chain(), RECIPE, item_columns=["store", "sku"])
-    pd.testing.assert_frame_equal(made, expected, check_dtype=False)
+    pd.testing.assert_frame_equal(features, expected, check_dtype=False)
     processor = read_feature_set(path).processor(item_columns=["store", "sku"])
     again = processor.process_prediction_features(pa.Table.from_pandas(chain()))
     pd.testing.assert_frame_equal(again.to_pandas(), expected, check_dtype=False)
@@ -88,8 +88,8 @@ def test_the_command_takes_the_columns_in_one_flag_or_several(
     words = ["data", "features", str(tmp_path / "rows.parquet"), "features/v1/chain"]
     words += ["--bucket", f"file://{tmp_path}/lake", *flags, "--recipe"]
     assert run([*words, f"{tmp_path}/r.yaml"]) == 0
-    made = read_features(f"file://{tmp_path}/lake/features/v1/chain")
-    assert made.groupby(["store", "sku"], sort=False).size().to_dict() == {
+    features = read_features(f"file://{tmp_path}/lake/features/v1/chain")
+    assert features.groupby(["store", "sku"], sort=False).size().to_dict() == {
         (2, "a"): 30,
         (2, "b"): 30,
         (10, "a"): 30,

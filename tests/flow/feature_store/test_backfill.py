@@ -108,14 +108,14 @@ def test_the_stages_of_a_join_give_the_bytes_of_the_whole(lake: Lake) -> None:
     join = training_set()
     lake.backfill(join)
     name = "default/shop_training_set/"
-    whole = {key: content for key, content in outputs(lake).items() if key.startswith(name)}
-    for key in whole:
+    complete = {key: content for key, content in outputs(lake).items() if key.startswith(name)}
+    for key in complete:
         (lake.root / "feature_store/tables" / key).unlink()
     early = backfill_days(Backfill(join, lake.address, only="final"), Days())
     assert "run --only parts before" in str(early.failures[0][1].hint)
     for only in ("left", "parts", "final"):
         lake.backfill(join, only=only)
-    assert {k: v for k, v in outputs(lake).items() if k.startswith(name)} == whole
+    assert {k: v for k, v in outputs(lake).items() if k.startswith(name)} == complete
     assert lake.backfill(join).pending == 0
 
 

@@ -130,9 +130,9 @@ def test_no_later_event_changes_the_covariates_before_it(lake: Lake) -> None:
     lake.put("data.visits", [{**late, "ds": str(moment.date())}], part=1)
     add_features(job(lake), Backfill(visits_join(), lake.address))
     after = enriched(lake)
-    known = before["timestamp"] <= moment
-    pd.testing.assert_frame_equal(before[known], after[known])
-    assert not before[~known].equals(after[~known])
+    is_earlier = before["timestamp"] <= moment
+    pd.testing.assert_frame_equal(before[is_earlier], after[is_earlier])
+    assert not before[~is_earlier].equals(after[~is_earlier])
 
 
 def write_join(folder: Path) -> Path:

@@ -80,5 +80,5 @@ def test_refused_definitions_are_listed_with_their_remedies() -> None:
 
 def test_every_maker_of_documents_is_seen_here(views: dict[str, View]) -> None:
     features = {name for name in makers().values() if name.startswith("feature_store/")}
-    seen = {label for shown in views.values() for label in shown.makers}
-    assert features - seen == {"feature_store/document.py:problems_document"}
+    called = {label for shown in views.values() for label in shown.makers}
+    assert features - called == {"feature_store/document.py:problems_document"}

@@ -47,9 +47,9 @@ def write(folder: Path, form: str, month: int, days: int = 28) -> str:
     return f"file://{folder}"
 
 
-def by_id(found: pd.DataFrame) -> pd.DataFrame:
-    ids = found["store"] + "|" + found["sku"]
-    plain = found.drop(columns=["store", "sku"]).assign(item_id=ids)
+def by_id(forecasts: pd.DataFrame) -> pd.DataFrame:
+    ids = forecasts["store"] + "|" + forecasts["sku"]
+    plain = forecasts.drop(columns=["store", "sku"]).assign(item_id=ids)
     return plain.sort_values(["item_id", "timestamp"])[["item_id", "timestamp", "predictions"]]
 
 
@@ -61,8 +61,8 @@ def expected(*months: int) -> pd.DataFrame:
         for store, name in (("7", "7"), ("07%2Fx", "07/x"))
     ]
     frame = pd.concat(parts, ignore_index=True).drop(columns="sku")
-    found = gigacast.forecast(frame, **OPTIONS)
-    return found.sort_values(["item_id", "timestamp"])[["item_id", "timestamp", "predictions"]]
+    forecasts = gigacast.forecast(frame, **OPTIONS)
+    return forecasts.sort_values(["item_id", "timestamp"])[["item_id", "timestamp", "predictions"]]
 
 
 @pytest.mark.parametrize("partition_by", ["object", "month"])
@@ -72,10 +72,10 @@ def test_levels_name_items_as_columns_would(form: str, partition_by: str, tmp_pa
     options = {**BOTH, "partition_by": partition_by}
     result = gigacast.forecast(url, **options)
     assert (result.failures, result.totals.series) == ([], 4)
-    found = gigacast.read_forecasts(url)
-    assert set(found["store"]) == {"7", "07/x"}
+    forecasts = gigacast.read_forecasts(url)
+    assert set(forecasts["store"]) == {"7", "07/x"}
     pd.testing.assert_frame_equal(
-        by_id(found).reset_index(drop=True), expected(1).reset_index(drop=True)
+        by_id(forecasts).reset_index(drop=True), expected(1).reset_index(drop=True)
     )
     assert gigacast.plan(url, **options).plan.tasks == []
 
@@ -86,9 +86,9 @@ def test_earlier_months_are_context_of_the_same_level_only(form: str, tmp_path: 
     write(tmp_path, form, 10)
     result = gigacast.forecast(url, context_partitions=1, months="10", **BOTH)
     assert (result.failures, result.totals.partitions) == ([], 2)
-    found = gigacast.read_forecasts(url)
+    forecasts = gigacast.read_forecasts(url)
     pd.testing.assert_frame_equal(
-        by_id(found).reset_index(drop=True), expected(9, 10).reset_index(drop=True)
+        by_id(forecasts).reset_index(drop=True), expected(9, 10).reset_index(drop=True)
     )
 
 

@@ -87,7 +87,7 @@ def test_two_columns_forecast_as_one_column_with_an_id_for_each_pair(
     if seed is not None:
         order = pd.Series(range(len(table))).sample(frac=1, random_state=seed)
         table = table.take(pa.array(order.tolist()))
-    found = gigacast.forecast(table, **BOTH)
+    forecasts = gigacast.forecast(table, **BOTH)
     plain = gigacast.forecast(
         table.drop_columns(["store_id", "sku"]), item_column="pair", **OPTIONS
     )
@@ -100,11 +100,11 @@ def test_two_columns_forecast_as_one_column_with_an_id_for_each_pair(
             strict=True,
         )
     }
-    named = [(pairs[row[:2]], *row[2:]) for row in rows_of(found, "store_id", "sku")]
+    named = [(pairs[row[:2]], *row[2:]) for row in rows_of(forecasts, "store_id", "sku")]
     assert sorted(named, key=repr) == rows_of(plain, "item_id")
-    assert found.schema.field("store_id").type == _given_back(table["store_id"]).type
-    assert found.schema.field("sku").type == _given_back(table["sku"]).type
-    assert "item_id" not in found.column_names
+    assert forecasts.schema.field("store_id").type == _given_back(table["store_id"]).type
+    assert forecasts.schema.field("sku").type == _given_back(table["sku"]).type
+    assert "item_id" not in forecasts.column_names
 
 
 def _given_back(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -138,14 +138,16 @@ def test_the_columns_pass_through_every_door_of_a_bucket(
     flags = ["--bucket", url, "--horizon", "3", "--model", "seasonal-naive"]
     flags += ["--item_columns", "store_id", "--item_columns", "sku"]
     assert run(["forecast", *flags]) == 0
-    found = gigacast.read_forecasts(url)
-    assert list(found.columns[:3]) == ["store_id", "sku", "timestamp"]
-    assert (str(found["store_id"].dtype), len(found)) == ("int64", 12)
+    forecasts = gigacast.read_forecasts(url)
+    assert list(forecasts.columns[:3]) == ["store_id", "sku", "timestamp"]
+    assert (str(forecasts["store_id"].dtype), len(forecasts)) == ("int64", 12)
     chosen = gigacast.read_forecasts(url, items=[(12, "a/b")], columns=["predictions"])
     assert list(chosen.columns) == ["predictions"]
     assert (
         chosen["predictions"].tolist()
-        == found["predictions"][(found["store_id"] == 12) & (found["sku"] == "a/b")].tolist()
+        == forecasts["predictions"][
+            (forecasts["store_id"] == 12) & (forecasts["sku"] == "a/b")
+        ].tolist()
     )
     assert run(["verify", *flags]) == 0
     capsys.readouterr()
@@ -210,8 +212,8 @@ def test_columns_of_csv_are_text(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     frame.to_csv(path, index=False)
     gigacast.forecast(f"file://{tmp_path}", **BOTH)
-    found = gigacast.read_forecasts(f"file://{tmp_path}")
-    assert sorted(set(found["store_id"])) == ["001", "0012"]
+    forecasts = gigacast.read_forecasts(f"file://{tmp_path}")
+    assert sorted(set(forecasts["store_id"])) == ["001", "0012"]
 
 
 def test_merged_items_are_refused_with_flags_to_paste(tmp_path: Path) -> None:

@@ -49,9 +49,9 @@ def lake(folder: Path, frame: pd.DataFrame) -> str:
     return f"file://{folder}"
 
 
-def by_pair(found: pd.DataFrame, *ids: str) -> pd.DataFrame:
-    names = found[list(ids)].astype(str).agg("-".join, axis=1)
-    plain = found.drop(columns=list(ids)).assign(pair=names)
+def by_pair(forecasts: pd.DataFrame, *ids: str) -> pd.DataFrame:
+    names = forecasts[list(ids)].astype(str).agg("-".join, axis=1)
+    plain = forecasts.drop(columns=list(ids)).assign(pair=names)
     return plain.sort_values(["pair", "target_name", "timestamp"]).reset_index(drop=True)
 
 
@@ -71,10 +71,10 @@ def test_covariates_and_joint_targets_belong_to_the_same_items(
     if "known_covariates" in options:  # the last days are those of the horizon
         frame.loc[frame["timestamp"] >= "2024-01-27", "target"] = None
     common = {"model": model, "horizon": 4, "device": "cpu", "precision": "float32", **options}
-    found = gigacast.forecast(frame, item_columns="store,sku", **common)
+    forecasts = gigacast.forecast(frame, item_columns="store,sku", **common)
     plain = gigacast.forecast(frame, item_column="pair", **common)
     pd.testing.assert_frame_equal(
-        by_pair(found, "store", "sku"), by_pair(plain, "item_id"), check_exact=False, rtol=1e-4
+        by_pair(forecasts, "store", "sku"), by_pair(plain, "item_id"), check_exact=False, rtol=1e-4
     )
 
 

@@ -83,14 +83,14 @@ def expected_of(frame: pd.DataFrame) -> pd.DataFrame:
     return numbers(gigacast.forecast(weekly(frame), **BOTH, freq="W", **OPTIONS))
 
 
-def assert_same(made: pd.DataFrame, expected: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(numbers(made), expected, check_dtype=False)
-    assert set(made["timestamp"].dt.day_name()) == {"Monday"}
+def assert_same(forecasts: pd.DataFrame, expected: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(numbers(forecasts), expected, check_dtype=False)
+    assert set(forecasts["timestamp"].dt.day_name()) == {"Monday"}
 
 
 def test_a_frame_is_forecast_in_bins_for_each_pair_of_store_and_product() -> None:
-    made = gigacast.forecast(daily(), **BOTH, **BINS, **OPTIONS)
-    assert_same(made, expected_of(daily()))
+    forecasts = gigacast.forecast(daily(), **BOTH, **BINS, **OPTIONS)
+    assert_same(forecasts, expected_of(daily()))
 
 
 @pytest.mark.parametrize("dialect", [{}, DIALECT], ids=["found", "named"])
@@ -104,11 +104,11 @@ def test_a_job_on_csv_forecasts_bins_of_pairs_and_ids_stay_text(
     chosen = {**BOTH, **BINS, **OPTIONS, **dialect, "partition_by": partition_by}
     result = gigacast.forecast(url, **chosen, years="2024", months="2", context_partitions=4)
     assert (result.failures, result.totals.series) == ([], 4)
-    made = gigacast.read_forecasts(url)
-    assert set(zip(made["store_id"], made["sku"], strict=True)) == {
+    forecasts = gigacast.read_forecasts(url)
+    assert set(zip(forecasts["store_id"], forecasts["sku"], strict=True)) == {
         *(("007", "1.10"), ("007", "1/1"), ("7", "1.10"), ("7", "1/1"))
     }
-    assert_same(made, expected_of(frame))
+    assert_same(forecasts, expected_of(frame))
 
 
 @pytest.mark.parametrize("form", LAKES)
@@ -120,11 +120,11 @@ def test_an_evaluation_compares_the_bins_of_each_pair_without_being_told(
     chosen = {**BOTH, **BINS, **OPTIONS, "years": "2024", "months": "1", "context_partitions": 3}
     assert not gigacast.forecast(url, **chosen).failures
     LAKES[form](tmp_path, frame)
-    made = gigacast.read_forecasts(url)
+    forecasts = gigacast.read_forecasts(url)
     # Neither the columns of items nor the bins are named again: the forecasts say both.
     result = gigacast.evaluate(url)
     assert (result.steps, result.matched, result.conflicts, result.failures) == (12, 12, 0, [])
-    joined = made.merge(weekly(frame), on=["store_id", "sku", "timestamp"])
+    joined = forecasts.merge(weekly(frame), on=["store_id", "sku", "timestamp"])
     rmse = float(np.sqrt(((joined["predictions"] - joined["target"]) ** 2).mean()))
     assert result.figures["version"]["seasonal-naive/1", "all"].rmse == pytest.approx(rmse)
 

@@ -46,8 +46,8 @@ def test_each_input_has_a_forecast_of_its_own_and_a_rerun_finds_them(
     url = f"file://{tmp_path}"
     result = gigacast.forecast(url, **OPTIONS)
     assert (result.failures, result.totals.partitions) == ([], len(names))
-    found = gigacast.read_forecasts(url)
-    assert sorted(set(found["predictions"])) == [float(n) for n in range(1, len(names) + 1)]
+    outputs = gigacast.read_forecasts(url)
+    assert sorted(set(outputs["predictions"])) == [float(n) for n in range(1, len(names) + 1)]
     plan = gigacast.plan(url, **OPTIONS).plan
     assert (plan.tasks, plan.orphans) == ([], [])
     # By its name each partition is read alone.
@@ -73,8 +73,8 @@ def discover(keys: list[str]) -> list[Any]:
 
 def test_names_and_keys_without_a_rival_stay() -> None:
     keys = ["2024/01/part-0.csv", "2024/01/part-1.parquet", "2024/01/part-2.json"]
-    found = {p.name.partition: p.output_name for p in discover(keys)}
-    assert found == {
+    outputs = {p.name.partition: p.output_name for p in discover(keys)}
+    assert outputs == {
         "2024/01/part-0": "2024/01/part-0.csv.parquet",
         "2024/01/part-1": "2024/01/part-1.parquet",
         "2024/01/part-2": "2024/01/part-2.json.parquet",

@@ -23,9 +23,9 @@ def load(root: Path, **columns: Any) -> pa.Table:
     pq.write_table(table, root / "2024/01/part-0.parquet")
     loader = gigacast.ParquetDataLoader(write_config(root / "loader.yaml", f"file://{root}"))
     chunks = loader.iterate_training_data("part-0", year=2024)
-    whole = loader.load_training_data("part-0", year=2024).table
-    assert pa.concat_tables([chunk.table for chunk in chunks]).equals(whole)
-    return whole
+    complete = loader.load_training_data("part-0", year=2024).table
+    assert pa.concat_tables([chunk.table for chunk in chunks]).equals(complete)
+    return complete
 
 
 @pytest.mark.parametrize(

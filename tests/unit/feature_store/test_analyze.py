@@ -84,9 +84,9 @@ def test_rows_of_a_file_without_folders_are_counted_by_their_days(
 ) -> None:
     rows = pa.table({"ds": ["2024-01-19", "2024-01-20", "2024-01-20"], "user_id": [1, 1, 2]})
     pa_csv.write_csv(rows, tmp_path / "users.csv")
-    found = Tables.at(tables.root, {"data.users": str(tmp_path / "users.csv")})
+    places = Tables.at(tables.root, {"data.users": str(tmp_path / "users.csv")})
     users = EntitySource(snapshotTable="data.users", query=Query(selects=select("user_id", "ds")))
-    facts = analyze(group_by(sources=[users], aggregations=None), found).tables[0]
+    facts = analyze(group_by(sources=[users], aggregations=None), places).tables[0]
     assert facts.rows_by_day == {"2024-01-19": 1, "2024-01-20": 2}
 
 

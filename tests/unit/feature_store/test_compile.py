@@ -101,10 +101,10 @@ def test_definitions_are_stored_in_a_bucket_as_in_a_folder(
     repository: Path, store: Store, moto_server: MotoServer
 ) -> None:
     bucket = open_store(moto_server.new_address("lake"))
-    for there in (store, bucket):
-        compile_definitions(repository, there)
+    for target in (store, bucket):
+        compile_definitions(repository, target)
         edit(repository, PURCHASES, "online=True", "online=True, description='x'")
-        compile_definitions(repository, there)
+        compile_definitions(repository, target)
         edit(repository, PURCHASES, "online=True, description='x'", "online=True")
     assert keys(bucket) == keys(store)
     assert [bucket.get(key) for key in keys(bucket)] == [store.get(key) for key in keys(store)]

@@ -40,8 +40,8 @@ def tables(root: Path, places: dict[str, str] | None = None) -> Tables:
     return Tables.at(StoreAddress(f"file://{root}"), places)
 
 
-def rows_of(found: Tables, name: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    table = found.find(name)
+def rows_of(shop: Tables, name: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    table = shop.find(name)
     files = [meta for metas in table.partitions().values() for meta in metas]
     return [row for batch in read_rows(table, files, columns) for row in batch.to_pylist()]
 
@@ -52,18 +52,18 @@ def test_a_table_is_its_files_by_day_in_every_format(tmp_path: Path, ending: str
     put(tmp_path, f"data/purchases/ds=2024-01-01/b.{ending}", ROWS)
     (tmp_path / "data/purchases/_SUCCESS").touch()
     (tmp_path / "data/purchases/ds=2024-01-01/notes.txt").touch()
-    found = tables(tmp_path)
-    partitions = found.partitions("data.purchases")
+    shop = tables(tmp_path)
+    partitions = shop.partitions("data.purchases")
     assert [(day, [m.key for m in files]) for day, files in partitions.items()] == [
         ("2024-01-01", [f"data/purchases/ds=2024-01-01/b.{ending}"]),
         ("2024-01-02", [f"data/purchases/ds=2024-01-02/a.{ending}"]),
     ]
     assert all(m.etag and m.size_bytes for files in partitions.values() for m in files)
-    assert rows_of(found, "data.purchases")[1:3] == [
+    assert rows_of(shop, "data.purchases")[1:3] == [
         {"user_id": 2, "price": None, "ds": "2024-01-01"},
         {"user_id": 1, "price": 1.5, "ds": "2024-01-02"},
     ]
-    table = found.find("data.purchases")
+    table = shop.find("data.purchases")
     first = partitions["2024-01-01"][0]
     assert count_rows(table, first) == 2
     assert read_schema(table, first).names == ["user_id", "price", "ds"]
@@ -72,11 +72,11 @@ def test_a_table_is_its_files_by_day_in_every_format(tmp_path: Path, ending: str
 def test_sub_partitions_choose_folders(tmp_path: Path) -> None:
     put(tmp_path, "data/t/ds=2024-01-01/country=NO/a.parquet", ROWS)
     put(tmp_path, "data/t/ds=2024-01-01/country=S%20E/a.parquet", ROWS)
-    found = tables(tmp_path)
-    files = found.partitions("data.t/country=S E")["2024-01-01"]
+    shop = tables(tmp_path)
+    files = shop.partitions("data.t/country=S E")["2024-01-01"]
     assert [meta.key for meta in files] == ["data/t/ds=2024-01-01/country=S%20E/a.parquet"]
     with pytest.raises(DataNotFoundError, match="in country=DK"):
-        found.partitions("data.t/country=DK")
+        shop.partitions("data.t/country=DK")
 
 
 def test_days_have_the_column_that_the_query_names(tmp_path: Path) -> None:
@@ -97,13 +97,13 @@ def test_the_setting_names_folders_files_and_datasets(tmp_path: Path) -> None:
         "data.file": str(tmp_path / "one.csv"),
         "data.users": "cleaned/users",
     }
-    found = tables(tmp_path / "lake", places)
+    shop = tables(tmp_path / "lake", places)
     for name in ("data.relative", "data.absolute", "data.url"):
-        assert list(found.partitions(name)) == ["2024-01-01"]
-    assert rows_of(found, "data.file")[0] == {"user_id": 1, "price": 1.5, "ds": "2024-01-01"}
-    assert rows_of(found, "data.users") == rows_of(found, "cleaned/users")
-    assert rows_of(found, "cleaned/v1/users", ["user_id"]) == [{"user_id": 1}, {"user_id": 2}]
-    assert list(found.partitions(f"file://{tmp_path}/elsewhere/x")) == ["2024-01-01"]
+        assert list(shop.partitions(name)) == ["2024-01-01"]
+    assert rows_of(shop, "data.file")[0] == {"user_id": 1, "price": 1.5, "ds": "2024-01-01"}
+    assert rows_of(shop, "data.users") == rows_of(shop, "cleaned/users")
+    assert rows_of(shop, "cleaned/v1/users", ["user_id"]) == [{"user_id": 1}, {"user_id": 2}]
+    assert list(shop.partitions(f"file://{tmp_path}/elsewhere/x")) == ["2024-01-01"]
 
 
 def test_the_output_of_a_definition_is_a_table(tmp_path: Path) -> None:
@@ -128,15 +128,15 @@ def test_a_missing_table_says_where_its_files_should_be(tmp_path: Path) -> None:
 def test_files_of_other_columns_and_damaged_ones_are_refused_by_name(tmp_path: Path) -> None:
     put(tmp_path, "data/t/ds=2024-01-01/a.parquet", ROWS)
     put(tmp_path, "data/t/ds=2024-01-02/a.parquet", {"user_id": [1], "cost": [1.0]})
-    found = tables(tmp_path)
+    shop = tables(tmp_path)
     with pytest.raises(SchemaError, match=r"ds=2024-01-02/a\.parquet .* cost, price"):
-        rows_of(found, "data.t")
+        rows_of(shop, "data.t")
     with pytest.raises(SchemaError, match=r"ds=2024-01-02/a\.parquet has no column price"):
-        rows_of(found, "data.t", ["price"])
+        rows_of(shop, "data.t", ["price"])
     (tmp_path / "data/t/ds=2024-01-02/a.parquet").unlink()
     (tmp_path / "data/t/ds=2024-01-02/a.csv").write_text("user_id,price\n1,2\n3\n")
     with pytest.raises(CorruptedFileError, match=r"a\.csv cannot be read"):
-        rows_of(found, "data.t")
+        rows_of(shop, "data.t")
 
 
 def test_integers_of_a_later_file_fit_the_floats_of_the_first(tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ def test_years_are_found_below_any_levels() -> None:
         "region=s/2024/01/part-0.parquet",
         "logs/a.txt",
     )
-    found = find_years(store)
-    assert sorted(found.years) == ["2023/", "region=n/store=1/year=2024/", "region=s/2024/"]
-    assert (found.others, found.objects) == (["logs/"], ["notes.txt"])
+    years = find_years(store)
+    assert sorted(years.years) == ["2023/", "region=n/store=1/year=2024/", "region=s/2024/"]
+    assert (years.others, years.objects) == (["logs/"], ["notes.txt"])
 
 
 def test_years_below_a_prefix_are_named_without_it() -> None:
@@ -48,8 +48,8 @@ def test_a_bucket_without_levels_costs_one_listing() -> None:
 def test_trees_of_levels_without_years_are_not_walked() -> None:
     keys = [f"day={day:03d}/hour={hour:02d}/x.txt" for day in range(90) for hour in range(9)]
     store = CountingStore(*keys)
-    found = find_years(store)
-    assert (found.years, len(found.others)) == ([], 90)
+    years = find_years(store)
+    assert (years.years, len(years.others)) == ([], 90)
     assert store.listed < 15
 
 

@@ -114,8 +114,8 @@ def failures(count: int, message: str) -> tuple[FailedPartition, ...]:
 
 def test_equal_failures_are_shown_once_with_their_count() -> None:
     many = failures(70, "{}.parquet: there is no column 'x'")
-    other = FailedPartition("2025/01/part-0", "WorkerLostError", "killed by SIGKILL")
-    summary = RunSummary("r", "failed", 1.0, failures=(many[0], other, *many[1:]))
+    lost = FailedPartition("2025/01/part-0", "WorkerLostError", "killed by SIGKILL")
+    summary = RunSummary("r", "failed", 1.0, failures=(many[0], lost, *many[1:]))
     assert summary_text(summary).splitlines()[2:] == [
         "Failed",
         "  2024/01/part-1 and 69 more, equally",
@@ -139,8 +139,8 @@ def test_failures_that_say_different_things_stay_apart() -> None:
 
 def test_the_keys_of_symbols_are_their_partitions_names() -> None:
     names = ["2014/03/EURUSD_1min_h15", "2014/04/GBPUSD_1min_h15"]
-    made = [
+    summaries = [
         FailedPartition(name, "SchemaError", f"{name}_2014_03_769b531dbb2ff3cb.parquet: bad")
         for name in names
     ]
-    assert len(equal_failures(made)) == 1
+    assert len(equal_failures(summaries)) == 1

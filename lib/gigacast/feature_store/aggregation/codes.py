@@ -120,9 +120,9 @@ def _to_int64(values: pa.Array) -> Ints:
 
 
 def _from_int64(codes: Ints, kind: pa.DataType) -> pa.Array:
-    whole = pa.array(codes)
+    integers = pa.array(codes)
     if pat.is_boolean(kind):
-        return pc.cast(whole, pa.bool_())
+        return pc.cast(integers, pa.bool_())
     if pat.is_date32(kind) or pat.is_time32(kind):
-        return pc.cast(whole, pa.int32()).view(kind)
-    return whole.view(kind) if pat.is_temporal(kind) else pc.cast(whole, kind)
+        return pc.cast(integers, pa.int32()).view(kind)
+    return integers.view(kind) if pat.is_temporal(kind) else pc.cast(integers, kind)

@@ -96,8 +96,8 @@ def _keep(rows: SortedRows, values: pa.Array, offsets: Ints, group: pa.Array | N
     if present is None:
         return Items(Block(values, moments, reverse), offsets, group)
     mask = pa.array(present)
-    kept = None if reverse is None else reverse[present]
-    block = Block(values.filter(mask), moments[present], kept)
+    present_rows = None if reverse is None else reverse[present]
+    block = Block(values.filter(mask), moments[present], present_rows)
     starts = running_count(present)[offsets]
     return Items(block, starts, None if group is None else group.filter(mask))
 
@@ -149,7 +149,7 @@ def make_places(rows: SortedRows) -> Places:
         )
     keys = rows.keys[present]
     reverse = None if rows.reverse is None else rows.reverse[present]
-    kept = SortedRows(values, keys, rows.moments[present], reverse)
+    present_rows = SortedRows(values, keys, rows.moments[present], reverse)
     lengths = pc.list_value_length(values).to_numpy(zero_copy_only=False).astype(np.int64)
     differ = np.flatnonzero((keys[1:] == keys[:-1]) & (lengths[1:] != lengths[:-1]))
     if len(differ):
@@ -158,4 +158,4 @@ def make_places(rows: SortedRows) -> Places:
             f"lists of {pair[0]} and {pair[1]} places cannot be aggregated element-wise",
             hint="lists of a key must have the same length",
         )
-    return Places(kept, running_count(present), lengths)
+    return Places(present_rows, running_count(present), lengths)

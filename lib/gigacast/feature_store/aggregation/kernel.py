@@ -87,12 +87,12 @@ def aggregate(queries: Queries, rows: Rows, parts: Sequence[Part]) -> pa.Table:
     shapes = {part.name: part.shape(schema) for part in parts}
     if not len(queries.times):
         return pa.schema([(part.name, part.output(schema)) for part in parts]).empty_table()
-    keys, wanted, count = code_keys(rows.keys, queries.keys)
+    keys, query_codes, count = code_keys(rows.keys, queries.keys)
     timeline = sort_rows(keys, rows.times, count)
     # Neighbours search and look up the same part of memory.
-    order = np.lexsort((queries.times, wanted))
+    order = np.lexsort((queries.times, query_codes))
     lengths = {part.window_ms for part in parts}
-    windows = {w: timeline.windows(wanted[order], queries.times[order], w) for w in lengths}
+    windows = {w: timeline.windows(query_codes[order], queries.times[order], w) for w in lengths}
     features: dict[str, pa.Array] = {}
     for members in _by_source(parts, shapes):
         source = _sort_source(rows, timeline, members[0])
@@ -213,8 +213,8 @@ def _run_groups(items: Items, ranges: Ranges, call: Call) -> pa.Array:
         features = run(block, groups.ranges, call)
         valid = pc.is_valid(features).to_numpy(zero_copy_only=False)
         lengths = np.bincount(groups.owner[valid], minlength=piece.stop - piece.start)
-        kept = features.filter(pa.array(valid))
-        maps.append(maps_of(coded.decode(groups.code[valid]), kept, lengths))
+        keyed = features.filter(pa.array(valid))
+        maps.append(maps_of(coded.decode(groups.code[valid]), keyed, lengths))
     return pa.concat_arrays(maps)
 
 

@@ -217,8 +217,8 @@ def _cut(split: _Split, power: int, band: range) -> Iterator[Ints]:
     # A row of zeros at both ends stands for all limbs outside of the number.
     padded = np.stack([np.zeros_like(words[0]), *words, np.zeros_like(words[0])])
     rows = np.arange(len(split.size))
-    moved, rest = np.divmod(split.place * power, LIMB)
-    left = rest.astype(np.uint64)
+    moved, remainder = np.divmod(split.place * power, LIMB)
+    left = remainder.astype(np.uint64)
     for limb in band:
         at = limb - moved + 1
         upper = padded[np.clip(at, 0, len(words) + 1), rows]
@@ -261,8 +261,8 @@ def round_sums(sums: Sums) -> NDArray[np.float64]:
     high = (((first << _WIDTH) | second) << spare) | (third >> (_WIDTH - spare))
     # The lowest bit says whether anything follows, so that the conversion rounds as if it saw all.
     below = np.cumsum(padded != 0, axis=0)[np.maximum(top - 1, 0), columns] > 0
-    rest = ((third << spare) & _MASK) != 0
-    high |= ((below & (top >= 1)) | rest).astype(np.uint64)
+    remainder = ((third << spare) & _MASK) != 0
+    high |= ((below & (top >= 1)) | remainder).astype(np.uint64)
     exponent = LIMB * (top - 1) - spare.astype(np.int64) + sums.unit
     with np.errstate(over="ignore", under="ignore"):
         size = _ldexp(high, exponent)
@@ -299,6 +299,6 @@ def to_objects(sums: Sums) -> NDArray[np.object_]:
     narrow = np.ascontiguousarray(words.T.astype("<u4"))
     # A fixed-width byte string drops zeros at its end, which are the highest digits: no harm.
     texts = narrow.view(f"S{4 * len(words)}").ravel()
-    whole = np.frompyfunc(lambda text: int.from_bytes(text, "little"), 1, 1)(texts)
-    signed: NDArray[np.object_] = np.where(negative, -whole, whole)
+    integers = np.frompyfunc(lambda text: int.from_bytes(text, "little"), 1, 1)(texts)
+    signed: NDArray[np.object_] = np.where(negative, -integers, integers)
     return signed

@@ -41,18 +41,20 @@ def aggregate_known(queries: Queries, rows: Rows, known: Ints, parts: Sequence[P
     SchemaError, DataError
         As ``kernel.aggregate``.
     """
-    keys, wanted, count = code_keys(rows.keys, queries.keys)
+    keys, query_codes, count = code_keys(rows.keys, queries.keys)
     timeline = sort_rows(keys, rows.times, count)
     features: dict[str, pa.ChunkedArray] = {}
     for length in {part.window_ms for part in parts}:
-        ranges = timeline.windows(wanted, queries.times, length)
+        ranges = timeline.windows(query_codes, queries.times, length)
         members = [replace(part, window_ms=None) for part in parts if part.window_ms == length]
         tables = []
         for piece in _pieces(ranges):
             owner, place = _pairs(ranges, piece)
             row, at = timeline.order[place], queries.times[piece]
-            seen = known[row] < at[owner]
-            tables.append(_aggregate_pairs(at, owner[seen], rows_at(rows, row[seen]), members))
+            visible = known[row] < at[owner]
+            tables.append(
+                _aggregate_pairs(at, owner[visible], rows_at(rows, row[visible]), members)
+            )
         if not tables:
             tables = [aggregate(queries, rows, members)]
         joined = pa.concat_tables(tables)

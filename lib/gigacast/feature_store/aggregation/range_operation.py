@@ -60,11 +60,11 @@ def spread(features: pa.Array, full: NDArray[np.bool_]) -> pa.Array:
 
 def pieces(ranges: Ranges, distinct: int) -> Iterator[slice]:
     """Yield parts of the ranges whose groups by code fit in memory."""
-    most = np.cumsum(np.minimum(ranges.stop - ranges.start, distinct))
+    max_sizes = np.cumsum(np.minimum(ranges.stop - ranges.start, distinct))
     start = 0
     while start < len(ranges):
-        limit = GROUPS + (int(most[start - 1]) if start else 0)
-        stop = max(start + 1, int(np.searchsorted(most, limit, side="right")))
+        limit = GROUPS + (int(max_sizes[start - 1]) if start else 0)
+        stop = max(start + 1, int(np.searchsorted(max_sizes, limit, side="right")))
         yield slice(start, stop)
         start = stop
 
@@ -273,7 +273,7 @@ def _percentile(block: Block, ranges: Ranges, call: Call) -> pa.Array:
     present = ~np.isnan(narrow)
     moved = move_ranges(ranges, running_count(present))
     full = moved.stop > moved.start
-    kept = Block(pa.array(narrow[present]), block.moments[present])
+    present_rows = Block(pa.array(narrow[present]), block.moments[present])
     some = Ranges(moved.start[full], moved.stop[full])
     lengths = some.stop - some.start
     ranks = [
@@ -281,8 +281,8 @@ def _percentile(block: Block, ranges: Ranges, call: Call) -> pa.Array:
     ]
     width = len(ranks)
     repeated = Ranges(np.repeat(some.start, width), np.repeat(some.stop, width))
-    codes = find_rank(kept.dense.codes, repeated, np.stack(ranks, axis=1).ravel())
-    features = lists_of(kept.dense.decode(codes), np.full(len(lengths), width))
+    codes = find_rank(present_rows.dense.codes, repeated, np.stack(ranks, axis=1).ravel())
+    features = lists_of(present_rows.dense.decode(codes), np.full(len(lengths), width))
     return spread(features, full)
 
 

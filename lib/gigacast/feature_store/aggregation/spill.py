@@ -106,12 +106,12 @@ def aggregate_batches(
     limits = limits or Limits()
     source = iter(batches)
     first = _gather(source, limits)
-    rest = next(source, None)
-    if rest is None and limits.n_jobs == 1:
+    next_batch = next(source, None)
+    if next_batch is None and limits.n_jobs == 1:
         table = pa.Table.from_batches(first)
         first.clear()
         return aggregate(queries, columns.rows(table), parts)
-    more = [] if rest is None else [rest]
+    more = [] if next_batch is None else [next_batch]
     with tempfile.TemporaryDirectory(prefix="gigacast-", dir=limits.folder) as name:
         files = _write_groups(Path(name), _drain(first, more, source), columns.keys)
         return _aggregate_groups(queries, files, columns, (parts, limits))
@@ -182,8 +182,8 @@ def _hash(column: pa.Array) -> NDArray[np.uint64]:
         # Nulls are the key of no row; the group they come to does not matter.
         width = column.type.bit_width if pat.is_temporal(column.type) else 64
         plain = column.view(pa.int32()) if width == 32 else column
-        whole = plain.view(pa.int64()) if pat.is_temporal(plain.type) else plain.cast(pa.int64())
-        numbers: NDArray[np.int64] = whole.fill_null(0).to_numpy(zero_copy_only=False)
+        integers = plain.view(pa.int64()) if pat.is_temporal(plain.type) else plain.cast(pa.int64())
+        numbers: NDArray[np.int64] = integers.fill_null(0).to_numpy(zero_copy_only=False)
         return numbers.view(np.uint64)
     texts = column.cast(pa.large_binary()).fill_null(b"")
     _, offsets, data = texts.buffers()
@@ -230,10 +230,10 @@ def _batch_groups(files: Sequence[_Group], limits: Limits) -> Iterator[tuple[int
     """Yield spans of groups whose rows fit in memory together."""
     total = sum(file.size for file in files)
     # Several processes get a share each, even where one could do all.
-    most = min(limits.memory // GROWTH, total // limits.n_jobs + 1)
+    max_bytes = min(limits.memory // GROWTH, total // limits.n_jobs + 1)
     start, size = 0, 0
     for n, file in enumerate(files):
-        if n > start and size + file.size > most:
+        if n > start and size + file.size > max_bytes:
             yield start, n
             start, size = n, 0
         size += file.size

@@ -83,18 +83,20 @@ def make_tile(rows: Rows, parts: Sequence[Part], until: int = BEGINNING) -> Rows
     """
     schema = rows.columns.schema
     slots = _make_slots(rows, until)
-    kept = np.zeros(len(slots.number), np.bool_)
+    is_needed = np.zeros(len(slots.number), np.bool_)
     used: set[str] = set()
     sums: dict[str, None] = {}
     for part in parts:
         column = _sum_column(part, schema)
         if column is None:
-            kept |= _choose(slots, part, schema)
+            is_needed |= _choose(slots, part, schema)
             used |= {name for name in (part.column, part.bucket) if name}
         else:
             sums |= dict.fromkeys([f"{part.column}{COUNTED}", column])
     pieces = [
-        _take(slots.rows, np.flatnonzero(kept), [name for name in schema.names if name in used])
+        _take(
+            slots.rows, np.flatnonzero(is_needed), [name for name in schema.names if name in used]
+        )
     ]
     pieces += [_reduce(slots, column) for column in sums]
     return _join(pieces)
@@ -201,8 +203,8 @@ def _sum_column(part: Part, schema: pa.Schema) -> str | None:
         return None
     if part.call.name == "COUNT":
         return f"{part.column}{COUNTED}"
-    whole = part.call.name == "SUM" and pat.is_integer(shape.values)
-    return f"{part.column}{WHOLE if whole else FLOAT}"
+    is_integer = part.call.name == "SUM" and pat.is_integer(shape.values)
+    return f"{part.column}{WHOLE if is_integer else FLOAT}"
 
 
 def _make_slots(rows: Rows, until: int) -> _Slots:

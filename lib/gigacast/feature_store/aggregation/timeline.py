@@ -31,9 +31,9 @@ def code_keys(rows: Sequence[pa.Array], queries: Sequence[pa.Array]) -> tuple[In
     """
     mine, theirs, count = _code_column(rows[0], queries[0])
     for row, query in zip(rows[1:], queries[1:], strict=True):
-        more, others, width = _code_column(row, query)
+        more, query_codes, width = _code_column(row, query)
         mine = np.where((mine < 0) | (more < 0), ABSENT, mine * width + more)
-        theirs = np.where((theirs < 0) | (others < 0), ABSENT, theirs * width + others)
+        theirs = np.where((theirs < 0) | (query_codes < 0), ABSENT, theirs * width + query_codes)
         # Pairs that occur get small codes again, so that no product of many columns overflows.
         present = pc.filter(pa.array(mine), pa.array(mine >= 0))
         pairs = present.unique()
@@ -46,14 +46,14 @@ def _code_column(rows: pa.Array, queries: pa.Array) -> tuple[Ints, Ints, int]:
     encoded = rows.dictionary_encode()
     mine = encoded.indices.fill_null(ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
     keys = queries.cast(rows.type) if queries.type != rows.type else queries
-    found = pc.index_in(keys, value_set=encoded.dictionary, skip_nulls=True)
-    theirs = found.fill_null(ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
+    positions = pc.index_in(keys, value_set=encoded.dictionary, skip_nulls=True)
+    theirs = positions.fill_null(ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
     return mine, theirs, len(encoded.dictionary)
 
 
 def _find(pairs: pa.Array, codes: Ints) -> Ints:
-    found = pc.index_in(pa.array(codes), value_set=pairs).fill_null(ABSENT)
-    places: Ints = found.to_numpy(zero_copy_only=False).astype(np.int64)
+    positions = pc.index_in(pa.array(codes), value_set=pairs).fill_null(ABSENT)
+    places: Ints = positions.to_numpy(zero_copy_only=False).astype(np.int64)
     return places
 
 

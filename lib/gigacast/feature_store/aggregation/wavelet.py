@@ -72,10 +72,10 @@ def count_below(codes: Ints, ranges: Ranges, bounds: Ints) -> Ints:
     start, stop = ranges.start, ranges.stop
     counts = np.zeros(len(start), np.int64)
     for level in _walk(codes):
-        one = ((bounds >> level.bit) & 1).astype(np.bool_)
+        is_one = ((bounds >> level.bit) & 1).astype(np.bool_)
         (low, high), (end, stay) = level.below(start), level.below(stop)
-        counts += np.where(one, end - low, 0)
-        start, stop = np.where(one, high, low), np.where(one, stay, end)
+        counts += np.where(is_one, end - low, 0)
+        start, stop = np.where(is_one, high, low), np.where(is_one, stay, end)
     over = bounds >= 1 << int(codes.max(initial=0)).bit_length()
     return np.where(over, ranges.stop - ranges.start, counts)
 
@@ -97,10 +97,10 @@ def find_rank(codes: Ints, ranges: Ranges, ranks: Ints) -> Ints:
     for level in _walk(codes):
         (low, high), (end, stay) = level.below(start), level.below(stop)
         zeros = end - low
-        one = rank >= zeros
-        result |= one.astype(np.int64) << level.bit
-        rank = np.where(one, rank - zeros, rank)
-        start, stop = np.where(one, high, low), np.where(one, stay, end)
+        is_one = rank >= zeros
+        result |= is_one.astype(np.int64) << level.bit
+        rank = np.where(is_one, rank - zeros, rank)
+        start, stop = np.where(is_one, high, low), np.where(is_one, stay, end)
     return result
 
 
@@ -142,14 +142,14 @@ def divide(codes: Ints, ranges: Ranges) -> Groups:
     rows = np.arange(len(codes))
     for level in _walk(codes, track=True):
         (low, high), (end, stay) = level.below(start), level.below(stop)
-        zero, one = end > low, stay > high
+        zero, is_one = end > low, stay > high
         # Every range becomes at most two, those of zeros and of ones; empty ones end here.
         order = np.argsort(
-            np.concatenate([np.flatnonzero(zero), np.flatnonzero(one)]), kind="stable"
+            np.concatenate([np.flatnonzero(zero), np.flatnonzero(is_one)]), kind="stable"
         )
-        start = np.concatenate([low[zero], high[one]])[order]
-        stop = np.concatenate([end[zero], stay[one]])[order]
-        code = np.concatenate([code[zero], code[one] | (1 << level.bit)])[order]
-        owner = np.concatenate([owner[zero], owner[one]])[order]
+        start = np.concatenate([low[zero], high[is_one]])[order]
+        stop = np.concatenate([end[zero], stay[is_one]])[order]
+        code = np.concatenate([code[zero], code[is_one] | (1 << level.bit)])[order]
+        owner = np.concatenate([owner[zero], owner[is_one]])[order]
         rows = rows[level.moved]
     return Groups(owner, code, Ranges(start, stop), rows)

@@ -193,9 +193,9 @@ def _select(session: Session, reading: Reading, schema: pa.Schema, probe: str = 
     wheres = [f"({translate(text)})" for text in reading.wheres]
     if reading.days is not None:
         wheres.append(_within(reading, schema, times))
-    where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
+    filters = f" WHERE {' AND '.join(wheres)}" if wheres else ""
     named = [f"{sql} AS {quoted(name)}" for name, sql in times.items()]
-    return f"SELECT {', '.join(filter(None, [columns, *named]))} FROM {_SOURCE}{where}"  # noqa: S608 - expressions are parsed and written again
+    return f"SELECT {', '.join(filter(None, [columns, *named]))} FROM {_SOURCE}{filters}"  # noqa: S608 - expressions are parsed and written again
 
 
 def _within(reading: Reading, schema: pa.Schema, times: Mapping[str, str]) -> str:

@@ -113,14 +113,14 @@ class SparkEngine:
         work = Aggregation(schema, scan.schema, len(scan.keys), tuple(parts), self.limits.memory)
         fields = [scan.schema.field(name) for name in scan.keys]
         keys = [match_type(key, f.type) for key, f in zip(queries.keys, fields, strict=True)]
-        asked = pa.table(
+        queries_table = pa.table(
             [*keys, queries.times, np.arange(len(queries.times))],
             names=[*(f"#key{n}" for n in range(len(keys))), AT, PLACE],
         )
-        if not asked.num_rows:
-            return work.answer(asked, []).drop_columns([PLACE])
+        if not queries_table.num_rows:
+            return work.answer(queries_table, []).drop_columns([PLACE])
         with errors_translated(_label(scan)):
-            left = self._packed_frame(pa.Table.from_batches(list(pack(asked, len(keys)))))
+            left = self._packed_frame(pa.Table.from_batches(list(pack(queries_table, len(keys)))))
             right = self._tiles(scan, parts, int(queries.times.min()))
             groups = left.groupBy(GROUP).cogroup(right.groupBy(GROUP))
             answers = groups.applyInArrow(_function_of(work), _SPARK_PACKED)
@@ -249,10 +249,10 @@ class SparkEngine:
             read = TileReader(recipe, names, schema, len(scan.keys))
             numbers = self._session.range(0, len(names), 1, min(len(names), 1 << 12))
             frames.append(numbers.mapInArrow(read, _SPARK_PACKED))
-        rest = [p for p in scan.ended if p not in stored]
-        for reading in _united([p.reading for p in rest]):
+        missing = [p for p in scan.ended if p not in stored]
+        for reading in _united([p.reading for p in missing]):
             # No query is before the end of any of them.
-            frames.append(self._reduced(reading, scan, parts, max(p.until for p in rest)))
+            frames.append(self._reduced(reading, scan, parts, max(p.until for p in missing)))
         until = BEGINNING if earliest is None else earliest // FIVE_MINUTES * FIVE_MINUTES
         frames += [self._reduced(reading, scan, parts, until) for reading in scan.open]
         if not frames:
@@ -325,8 +325,8 @@ def _select(session: Any, reading: Reading, schema: pa.Schema, view: str) -> str
     wheres = [f"({spark_expression(text)})" for text in reading.wheres]
     if reading.days is not None:
         wheres.append(_within(reading, schema, times))
-    where = f" WHERE {' AND '.join(wheres)}" if wheres else ""
-    return f"SELECT {', '.join([*chosen, quoted(PLACE)])} FROM {view}{where}"  # noqa: S608 - expressions are parsed and written again
+    filters = f" WHERE {' AND '.join(wheres)}" if wheres else ""
+    return f"SELECT {', '.join([*chosen, quoted(PLACE)])} FROM {view}{filters}"  # noqa: S608 - expressions are parsed and written again
 
 
 def _selected(columns: Mapping[str, str]) -> str:

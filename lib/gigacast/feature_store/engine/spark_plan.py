@@ -325,8 +325,8 @@ class Aggregation:
         with errors_marked():
             if not queries.num_rows:
                 return PACKED.empty_table()
-            asked = pa.concat_tables(unpack(queries[BYTES]))
-            features = self.answer(asked, (t for c in tiles[BYTES].chunks for t in unpack(c)))
+            query_rows = pa.concat_tables(unpack(queries[BYTES]))
+            features = self.answer(query_rows, (t for c in tiles[BYTES].chunks for t in unpack(c)))
             group = queries[GROUP][0].as_py()
             return pa.table([[group], [to_bytes(features)]], schema=PACKED)
 

@@ -173,18 +173,18 @@ def _spans(tree: Any, table: str, column: str) -> Iterator[tuple[str, str]]:
         if ".".join(part.name for part in mention.parts) != table:
             continue
         select = mention.find_ancestor(exp.Select)
-        where = select.args.get("where") if select is not None else None
+        filters = select.args.get("where") if select is not None else None
         # With joins a condition may be of another table of the same columns, unless it says which.
         alone = select is not None and not select.args.get("joins")
         low, high = "", "9999-12-31"
         names = {mention.alias_or_name} | ({""} if alone else set())
         for condition in (
-            where.this.flatten()
-            if where and isinstance(where.this, exp.And)
-            else ([where.this] if where else [])
+            filters.this.flatten()
+            if filters and isinstance(filters.this, exp.And)
+            else ([filters.this] if filters else [])
         ):
-            for least, most in _bounds(condition, column, names):
-                low, high = max(low, least), min(high, most)
+            for least, greatest in _bounds(condition, column, names):
+                low, high = max(low, least), min(high, greatest)
         yield low, high
 
 

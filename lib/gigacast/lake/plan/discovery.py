@@ -172,15 +172,15 @@ def _with_own_names(named: list[Named]) -> list[Named]:
 
     The names of all others stay as they are.
     """
-    taken: set[str] = set()
+    used_names: set[str] = set()
     # Parquet files keep their names, whatever else is beside them.
     for name, entry in sorted(
         named, key=lambda pair: (pair[0].extension != "parquet", pair[1].key)
     ):
         own = name
-        while own.partition in taken:
+        while own.partition in used_names:
             own = replace(own, series_name=f"{own.series_name}.{name.extension}")
-        taken.add(own.partition)
+        used_names.add(own.partition)
         if own is not name:
             named = [(own, e) if e is entry else (n, e) for n, e in named]
     return named
@@ -194,11 +194,11 @@ def _with_own_outputs(names: list[str]) -> list[str]:
     """
     if len(set(names)) == len(names):
         return names
-    taken, own = set(names), []
+    used_names, own = set(names), []
     used: set[str] = set()
     for name in names:
         number, free = 2, name
-        while free in used or (free != name and free in taken):
+        while free in used or (free != name and free in used_names):
             free = f"{name.removesuffix('.parquet')}.{number}.parquet"
             number += 1
         used.add(free)

@@ -238,10 +238,10 @@ def _legend(figure: Figure, palette: Palette, width: int, color: bool) -> list[s
     room = 0
     for ink, name in entries:
         text = f"   {ink.paint(2, color=color)} {name}"
-        taken = 6 + text_width(name)
-        if taken > room:
+        width_of_entry = 6 + text_width(name)
+        if width_of_entry > room:
             rows.append("")
             room = width
         rows[-1] += text
-        room -= taken
+        room -= width_of_entry
     return rows

@@ -35,8 +35,8 @@ def features_of(operation: str) -> list[Feature]:
     """Return an operation over every kind of column that it takes, and every container."""
     base = Feature(operation, "number", SIZES.get(operation), percentiles=LEVELS)
     numbers = ["whole", "narrow", "number", "single", "numbers", "table"]
-    others = [] if operation in NUMERIC else ["text", "flag", "raw", "texts"]
-    features = [replace(base, column=column) for column in numbers + others]
+    other_events = [] if operation in NUMERIC else ["text", "flag", "raw", "texts"]
+    features = [replace(base, column=column) for column in numbers + other_events]
     features += [replace(base, column=column, bucket="bucket") for column in ("number", "numbers")]
     features.append(replace(base, column="vector", element_wise=True))
     if operation in {"HISTOGRAM", "BOUNDED_UNIQUE_COUNT"}:
@@ -50,9 +50,9 @@ def check(features: list[Feature], events: list[Event], rng: random.Random) -> N
         windowed = [replace(feature, window_ms=window) for window in WINDOWS]
         parts = [replace(to_part(f), name=str(n)) for n, f in enumerate(windowed)]
         table = aggregate(to_queries(queries), to_rows(events), parts)
-        for n, wanted in enumerate(windowed):
-            brute = [with_pairs(feature_at(wanted, events, key, at)) for key, at in queries]
-            assert from_arrow(table[str(n)]) == brute, wanted
+        for n, expected in enumerate(windowed):
+            brute = [with_pairs(feature_at(expected, events, key, at)) for key, at in queries]
+            assert from_arrow(table[str(n)]) == brute, expected
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -83,12 +83,12 @@ def test_states_merged_in_any_order_equal_brute_force(operation: str) -> None:
         states = RowState([to_part(windowed)], SCHEMA)
         for key, at in make_queries(rng, events, 12):
             start = window_start(windowed.window_ms, at)
-            seen = [n for n, e in enumerate(events) if e.key == key and start <= e.time < at]
-            rng.shuffle(seen)
+            visible = [n for n, e in enumerate(events) if e.key == key and start <= e.time < at]
+            rng.shuffle(visible)
             if any(part is None for part in key):
                 continue
             merged = states.empty()
-            for tile in (seen[:5], seen[5:9], seen[9:]):
+            for tile in (visible[:5], visible[5:9], visible[9:]):
                 state = states.empty()
                 for n in tile:
                     step = states.delete if events[n].reverse else states.update
@@ -103,8 +103,10 @@ def test_answers_do_not_change_when_other_rows_come_or_rows_change_places() -> N
     events = make_events(rng, 200)
     queries = [(key, min(at, START + 30 * DAY)) for key, at in make_queries(rng, events, 50)]
     later = [replace(event, time=event.time + 31 * DAY) for event in make_events(rng, 100)]
-    others = [Event((77, "n77"), event.time, make_row(rng, 77)) for event in make_events(rng, 100)]
-    mixed = [*events, *later, *others]
+    other_events = [
+        Event((77, "n77"), event.time, make_row(rng, 77)) for event in make_events(rng, 100)
+    ]
+    mixed = [*events, *later, *other_events]
     rng.shuffle(mixed)
     for operation in OPERATIONS:
         parts = [

@@ -35,16 +35,16 @@ def test_queries_see_the_rows_that_are_known_before_them(
     monkeypatch.setattr(mutation, "PAIRS", 50)
     rng = random.Random(operation)
     events = make_events(rng, 80, reversals=0.2)
-    known = [event.time + rng.choice([-DAY, 0, 1, 3 * DAY]) for event in events]
+    known_at = [event.time + rng.choice([-DAY, 0, 1, 3 * DAY]) for event in events]
     queries = make_queries(rng, events, 15)
     features = [replace(f, window_ms=w) for f in features_of(operation) for w in (7 * DAY, None)]
     parts = [replace(to_part(feature), name=str(n)) for n, feature in enumerate(features)]
-    table = aggregate_known(to_queries(queries), to_rows(events), np.array(known), parts)
+    table = aggregate_known(to_queries(queries), to_rows(events), np.array(known_at), parts)
     for n, feature in enumerate(features):
         brute = [
             with_pairs(
                 feature_at(
-                    feature, [e for e, k in zip(events, known, strict=True) if k < at], key, at
+                    feature, [e for e, k in zip(events, known_at, strict=True) if k < at], key, at
                 )
             )
             for key, at in queries
@@ -60,7 +60,7 @@ def test_entities_with_mutations_give_the_vectors_averages(name: str) -> None:
     vector = read(f"mutations_{name}")
     length = 4 * DAY if vector["aggregation"]["windows"] else None
     part = Part("average", "rating", Call("AVERAGE"), length)
-    for left, wanted in zip(_records(vector["left"]), _records(vector["expected"]), strict=True):
+    for left, expected in zip(_records(vector["left"]), _records(vector["expected"]), strict=True):
         midnight = left["ts"] // DAY * DAY
         day_before = str(np.datetime64(midnight - DAY, "ms").astype("datetime64[D]"))
         snapshot = [row for row in _records(vector["snapshot"]) if row["ds"] == day_before]
@@ -72,10 +72,10 @@ def test_entities_with_mutations_give_the_vectors_averages(name: str) -> None:
             pa.table({"rating": pa.array([row["rating"] for row in content], pa.int64())}),
             np.array([row.get("is_before", False) for row in content], np.bool_),
         )
-        known = np.array([row.get("mutation_ts", midnight - 1) for row in content], np.int64)
+        known_at = np.array([row.get("mutation_ts", midnight - 1) for row in content], np.int64)
         query = Queries([pa.array([left["listing_id"]])], np.array([left["ts"]], np.int64))
-        table = aggregate_known(query, rows, known, [part])
-        assert table["average"].to_pylist() == [wanted["rating_average"]], left
+        table = aggregate_known(query, rows, known_at, [part])
+        assert table["average"].to_pylist() == [expected["rating_average"]], left
 
 
 def _records(table: Any) -> list[dict[str, Any]]:

@@ -47,11 +47,11 @@ def test_features_are_the_same_within_any_limit_of_memory(limits: Limits, tmp_pa
         replace(f, window_ms=7 * DAY) for name in OPERATIONS for f in features_of(name)[::4]
     ]
     parts = [replace(to_part(feature), name=str(n)) for n, feature in enumerate(features)]
-    wanted = aggregate(to_queries(queries), rows, parts)
+    expected = aggregate(to_queries(queries), rows, parts)
     limits = replace(limits, folder=tmp_path)
     table = aggregate_batches(to_queries(queries), iter(batches), COLUMNS, parts, limits)
     assert [from_arrow(column) for column in table.columns] == [
-        from_arrow(column) for column in wanted.columns
+        from_arrow(column) for column in expected.columns
     ]
     assert [*tmp_path.iterdir()] == []
 

@@ -63,10 +63,10 @@ def test_tiles_and_later_rows_give_the_bits_of_all_rows(operation: str, reversal
         stored(make_tile(to_rows(content), parts, UNTIL))
         for content in (early[:cut], early[cut:] + late[:9])
     ]
-    wanted = aggregate(to_queries(queries), to_rows(events), parts)
+    expected = aggregate(to_queries(queries), to_rows(events), parts)
     table = aggregate_tiles(to_queries(queries), tiles, to_rows(late[9:]), parts)
-    for name in wanted.column_names:
-        assert from_arrow(table[name]) == from_arrow(wanted[name]), name
+    for name in expected.column_names:
+        assert from_arrow(table[name]) == from_arrow(expected[name]), name
 
 
 def test_a_tile_of_crowded_keys_is_much_smaller_than_its_rows() -> None:

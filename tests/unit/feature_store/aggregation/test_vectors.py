@@ -95,10 +95,10 @@ def test_lists_are_aggregated_element_wise_as_in_the_vectors() -> None:
             for step in case["steps"]:
                 (kind, content), *_ = step.items()
                 if kind == "merge":
-                    other = states.empty()
+                    second = states.empty()
                     for value in content:
-                        other = states.update(other, {"v": value}, 0)
-                    state = states.merge(state, other)
+                        second = states.update(second, {"v": value}, 0)
+                    state = states.merge(state, second)
                 else:
                     move = states.update if kind == "update" else states.delete
                     state = move(state, {"v": content}, 0)

@@ -119,12 +119,12 @@ def expected(
     """Return the features of a row: what is visible by partition and in the window by time."""
     midnight = left["ts"] // DAY * DAY
     day = (date.fromisoformat(left["ds"]) - date(1970, 1, 1)).days * DAY
-    seen = {"now": (left["ts"], day_of(last)), "midnight": (midnight, day_of(midnight - DAY))}
+    sight = {"now": (left["ts"], day_of(last)), "midnight": (midnight, day_of(midnight - DAY))}
     if not is_events:
-        seen = dict.fromkeys(seen, (day + DAY, left["ds"]))
+        sight = dict.fromkeys(sight, (day + DAY, left["ds"]))
     names = {Operation.LAST_K(3): "last3"}
     values = {}
-    for part, (at, limit) in seen.items():
+    for part, (at, limit) in sight.items():
         visible = [Event((row["user"],), row["ts"], row) for row in events if row["ds"] <= limit]
         for operation, days in AGGREGATIONS:
             name = names.get(operation, operation.name.lower())
@@ -153,10 +153,10 @@ def test_every_feature_is_that_of_the_oracle(tmp_path: Path, is_events: bool) ->
     written = sorted(left, key=lambda row: row["ds"])
     assert len(rows) == len(left)
     compared = 0
-    for row, wanted in zip(rows, written, strict=True):
-        last = max(other["ts"] for other in left if other["ds"] == wanted["ds"])
-        for column, value in expected(wanted, events, last, is_events=is_events).items():
-            assert same(row[column], value), (column, wanted, row[column], value)
+    for row, written_row in zip(rows, written, strict=True):
+        last = max(other["ts"] for other in left if other["ds"] == written_row["ds"])
+        for column, value in expected(written_row, events, last, is_events=is_events).items():
+            assert same(row[column], value), (column, written_row, row[column], value)
             compared += value is not None
     assert compared > 200
 

@@ -31,8 +31,8 @@ def test_the_training_set_has_the_values_that_it_must_have(
     put_quickstart(lake, in_folders=in_folders)
     join = training_set(tmp_path / "repository", changes)
     lake.backfill(join)
-    wanted = read_csv(expected)
+    expected_rows = read_csv(expected)
     rows = [{name: cell(value) for name, value in row.items()} for row in lake.read(join)]
-    assert len(wanted) == 200
-    assert len(wanted[0]) == 25
-    assert rows == wanted
+    assert len(expected_rows) == 200
+    assert len(expected_rows[0]) == 25
+    assert rows == expected_rows

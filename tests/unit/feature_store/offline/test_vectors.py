@@ -150,8 +150,8 @@ def test_a_join_feeds_a_group_by(lake: Lake) -> None:
     assert [parent.name for parent in result.parents] == ["fetcher_parent_join"]
     for definition, expected in ((parent, "expected_parent"), (join, "expected_chained")):
         names = vector[expected]["columns"]
-        wanted = rows_of(names, vector[expected]["rows"])
-        assert sorted_rows(lake.read(definition), *names) == sorted_rows(wanted, *names)
+        expected_rows = rows_of(names, vector[expected]["rows"])
+        assert sorted_rows(lake.read(definition), *names) == sorted_rows(expected_rows, *names)
 
 
 def test_bootstrapped_values_come_in_order_before_computed_ones(lake: Lake) -> None:
