@@ -138,7 +138,7 @@ def _flags(option: Option) -> str:
     names = [option.name, *option.aliases]
     if option.has_no_form:
         names.append(f"no_{option.name}")
-    return ", ".join(f"`--{name}`" for name in names)
+    return ", ".join(f"`{'--' if name[1:] else '-'}{name}`" for name in names)
 
 
 def _setting(option: Option) -> str:

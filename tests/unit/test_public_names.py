@@ -26,8 +26,10 @@ PUBLIC = {
     """,
     "gigacast.feature_store": """
         Accuracy Aggregation BootstrapPart ContextualSource Derivation EntitySource EventSource
-        ExternalPart ExternalSource GroupBy Join JoinPart JoinSource LabelPart Operation Query
-        Source StagingQuery TimeUnit Window backfill label read_table select
+        ExternalPart ExternalSource Fetcher GroupBy Join JoinPart JoinSource LabelPart Operation
+        Query Request Response Source StagingQuery TimeUnit Window backfill fetch_group_by
+        fetch_group_by_async fetch_join fetch_join_async label open_fetcher read_table select upload
+        upload_metadata
     """,
     "gigacast.parquet_loader": """
         ConfigError CorruptedFileError DataNotFoundError DataQualityError IncompleteContextError

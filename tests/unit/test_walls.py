@@ -23,8 +23,8 @@ WALLS = {
     "transformers": r"forecasters/|trainers/",
     "safetensors": r"forecasters/|trainers/",
     "obstore": r"storage/",
-    "botocore": r"storage/|batch/aws",
-    "boto3": r"storage/|batch/aws\.py|cli/demo\.py",
+    "botocore": r"storage/|batch/aws|feature_store/(online/dynamodb|stream/kinesis)\.py",
+    "boto3": r"storage/|batch/aws\.py|cli/demo\.py|feature_store/(online/dyn|stream/kin)",
     "s3fs": r"$never",
     "fsspec": r"$never",
     "huggingface_hub": r"lake/model/hub\.py",
@@ -43,6 +43,10 @@ WALLS = {
     "duckdb": r"feature_store/",
     "pyspark": r"feature_store/engine/spark_session\.py",
     "py4j": r"feature_store/engine/spark_session\.py",
+    "sqlite3": r"feature_store/online/sqlite\.py",
+    "lmdb": r"feature_store/online/lmdb\.py",
+    "redis": r"feature_store/online/redis\.py",
+    "confluent_kafka": r"feature_store/stream/kafka\.py",
 }
 
 

@@ -45,7 +45,7 @@ COMMANDS = {
     ),
     "feature-store": Home(
         "gigacast.cli.feature_store.command",
-        "Features: compile definitions, show them, analyze their tables, trace their columns.",
+        "Features: compile definitions, compute their tables of past days, serve and fetch them.",
     ),
     "train": Home(
         "gigacast.cli.train.command",
@@ -130,6 +130,22 @@ FEATURE_COMMANDS = {
     "label": Home(
         "gigacast.cli.feature_store.backfill",
         "Compute the labels of the join NAME that are known on a day.",
+    ),
+    "upload": Home(
+        "gigacast.cli.feature_store.online",
+        "Write the features of NAME, a group-by or a join, to the online store, and serve them.",
+    ),
+    "upload-metadata": Home(
+        "gigacast.cli.feature_store.online",
+        "Let the join NAME be fetched; its group-bys are uploaded by themselves.",
+    ),
+    "fetch": Home(
+        "gigacast.cli.feature_store.online",
+        "Print the features of keys of NAME, a join or a group-by; exit code 1 if a part fails.",
+    ),
+    "stream": Home(
+        "gigacast.cli.feature_store.stream",
+        "Apply the topic of the group-by NAME to its served features, until it is stopped.",
     ),
 }
 """Commands of the group `feature-store`."""

@@ -37,7 +37,7 @@ _TYPES: dict[Kind, click.ParamType[Any]] = {
 
 def make_flag(option: Option) -> Callable[[F], F]:
     """Declare the flag of a row of a table of options."""
-    names = [f"--{name}" for name in (option.name, *option.aliases)]
+    names = [f"{'--' if name[1:] else '-'}{name}" for name in (option.name, *option.aliases)]
     if option.has_no_form:
         names = [f"--{option.name}/--no_{option.name}"]
     # Lists of names are joined: `--targets a,b` and `--targets a --targets b` are the same.

@@ -38,6 +38,16 @@ if TYPE_CHECKING:
         select,
     )
     from gigacast.feature_store.definition.staging_query import StagingQuery
+    from gigacast.feature_store.online.fetcher import Fetcher, Request, Response
+    from gigacast.feature_store.served import (
+        fetch_group_by,
+        fetch_group_by_async,
+        fetch_join,
+        fetch_join_async,
+        open_fetcher,
+        upload,
+        upload_metadata,
+    )
 
 __all__ = [
     "Accuracy",
@@ -49,6 +59,7 @@ __all__ = [
     "EventSource",
     "ExternalPart",
     "ExternalSource",
+    "Fetcher",
     "GroupBy",
     "Join",
     "JoinPart",
@@ -56,14 +67,23 @@ __all__ = [
     "LabelPart",
     "Operation",
     "Query",
+    "Request",
+    "Response",
     "Source",
     "StagingQuery",
     "TimeUnit",
     "Window",
     "backfill",
+    "fetch_group_by",
+    "fetch_group_by_async",
+    "fetch_join",
+    "fetch_join_async",
     "label",
+    "open_fetcher",
     "read_table",
     "select",
+    "upload",
+    "upload_metadata",
 ]
 
 _HOMES = {
@@ -76,6 +96,7 @@ _HOMES = {
     "EventSource": "gigacast.feature_store.definition.source",
     "ExternalPart": "gigacast.feature_store.definition.join",
     "ExternalSource": "gigacast.feature_store.definition.join",
+    "Fetcher": "gigacast.feature_store.online.fetcher",
     "GroupBy": "gigacast.feature_store.definition.group_by",
     "Join": "gigacast.feature_store.definition.join",
     "JoinPart": "gigacast.feature_store.definition.join",
@@ -83,13 +104,22 @@ _HOMES = {
     "LabelPart": "gigacast.feature_store.definition.join",
     "Operation": "gigacast.feature_store.definition.aggregation",
     "Query": "gigacast.feature_store.definition.source",
+    "Request": "gigacast.feature_store.online.fetcher",
+    "Response": "gigacast.feature_store.online.fetcher",
     "Source": "gigacast.feature_store.definition.source",
     "StagingQuery": "gigacast.feature_store.definition.staging_query",
     "TimeUnit": "gigacast.feature_store.definition.aggregation",
     "Window": "gigacast.feature_store.definition.aggregation",
     "backfill": "gigacast.feature_store.api",
+    "fetch_group_by": "gigacast.feature_store.served",
+    "fetch_group_by_async": "gigacast.feature_store.served",
+    "fetch_join": "gigacast.feature_store.served",
+    "fetch_join_async": "gigacast.feature_store.served",
     "label": "gigacast.feature_store.api",
+    "open_fetcher": "gigacast.feature_store.served",
     "read_table": "gigacast.feature_store.api",
     "select": "gigacast.feature_store.definition.source",
+    "upload": "gigacast.feature_store.served",
+    "upload_metadata": "gigacast.feature_store.served",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

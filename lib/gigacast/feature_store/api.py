@@ -85,7 +85,7 @@ def backfill(  # noqa: PLR0913 - keywords, each with a default
         If a table or all days are missing.
     ConfigError, StorageError
     """
-    job = open_backfill(definition, _settings(bucket, config, options), only=only, engine=engine)
+    job = open_backfill(definition, settings_of(bucket, config, options), only=only, engine=engine)
     days = read_days(start_ds, ds)
     return backfill_days(job, days, is_dry=dry_run, events=events)
 
@@ -127,7 +127,7 @@ def label(
     DefinitionError, DataNotFoundError, ConfigError, StorageError
         As `backfill`.
     """
-    job = open_backfill(definition, _settings(bucket, config, options))
+    job = open_backfill(definition, settings_of(bucket, config, options))
     return label_days(job, read_day(ds, "ds"), events=events)
 
 
@@ -163,9 +163,9 @@ def read_table(
     ------
     DataNotFoundError, ConfigError, StorageError
     """
-    settings = _settings(bucket, config, options)
+    settings = settings_of(bucket, config, options)
     days = read_days(start_ds, ds)
-    tables = Tables.at(_root_of(settings), settings.tables)
+    tables = Tables.at(root_of(settings), settings.tables)
     bound = BoundTable.of(Catalog(tables), table, Query(), "read_table")
     engine = make_engine(resources_of(settings), tables.store)
     pieces = [
@@ -192,7 +192,7 @@ def open_backfill(
     ConfigError
         If the object is no definition.
     """
-    root = _root_of(settings)
+    root = root_of(settings)
     if isinstance(definition, str):
         store = Tables.at(root, settings.tables).store
         definition = find_stored(store, definition).definition
@@ -222,7 +222,7 @@ def read_days(start_ds: str | None, ds: str | None) -> Days:
     return Days(first, LAST_DAY if ds is None else read_day(ds, "ds"))
 
 
-def _root_of(settings: Settings) -> StoreAddress:
+def root_of(settings: Settings) -> StoreAddress:
     """Return the folder of the tables: bucket and prefix, or the working folder."""
     root_dir = settings.parquet_loader.data_paths.root_dir
     if settings.run.bucket is None and root_dir is None:
@@ -231,6 +231,7 @@ def _root_of(settings: Settings) -> StoreAddress:
     return addresses(run, root_dir)[1]
 
 
-def _settings(bucket: str | None, config: str | Path | None, options: Any) -> Settings:
+def settings_of(bucket: str | None, config: str | Path | None, options: Any) -> Settings:
+    """Return the settings of a call: its arguments, the environment, the settings file."""
     values = {**options, "bucket": bucket}
     return load_settings(nest_arguments(values), file=as_path("config", config))

@@ -27,6 +27,7 @@ FEATURE_TABLES = "feature_store/tables/"
 FEATURE_TILES = "feature_store/tiles/"
 FEATURE_SURVEYS = "feature_store/surveys/"
 FEATURE_COVARIATES = "feature_store/covariates/"
+FEATURE_UPLOADS = "feature_store/uploads/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -296,6 +297,11 @@ def covariate_prefix(join: str, digest: str) -> str:
 def survey_key(digest: str, input_id: str) -> str:
     """Return the key of the days and times that the files of a left side hold."""
     return f"{FEATURE_SURVEYS}{digest}/{input_id}.json"
+
+
+def upload_key(group_by: str, day: str) -> str:
+    """Return the key of the record of an upload: what is served since when."""
+    return f"{FEATURE_UPLOADS}{group_by}/{day}.json"
 
 
 def source_table_prefix(name: str) -> str:

@@ -76,6 +76,10 @@ CLASSES: Mapping[str, type[Any]] = {
     "backfill-flags": feature_store.BackfillOptions,
     "label-flags": feature_store.LabelOptions,
     "features-flag": feature_store.FeaturesOption,
+    "online-flags": feature_store.OnlineOptions,
+    "upload-flags": feature_store.UploadOptions,
+    "fetch-flags": feature_store.FetchOptions,
+    "stream-flags": feature_store.StreamOptions,
 }
 """Classes of the options of single commands, by the words that name their tables in the guide."""
 

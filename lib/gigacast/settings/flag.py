@@ -27,6 +27,7 @@ class _Row:
     details: str
     range: Range | None
     kind: Kind | None
+    aliases: tuple[str, ...]
 
 
 def flag(  # noqa: PLR0913 - keywords, each a column of the table of options
@@ -39,6 +40,7 @@ def flag(  # noqa: PLR0913 - keywords, each a column of the table of options
     details: str = "",
     range_: Range | None = None,
     kind: Kind | None = None,
+    aliases: tuple[str, ...] = (),
 ) -> Any:
     """Declare an option of single commands: a field of a dataclass, and a row of the table.
 
@@ -63,8 +65,10 @@ def flag(  # noqa: PLR0913 - keywords, each a column of the table of options
         Numbers that the flag takes.
     kind : str, optional
         Kind of a path: ``file``, ``folder``, or by default ``path``, which is either.
+    aliases : tuple of str
+        Other names of the flag; one of a letter is written with one hyphen.
     """
-    row = _Row(help_text, group, name, placeholder, details, range_, kind)
+    row = _Row(help_text, group, name, placeholder, details, range_, kind, aliases)
     return field(default=MISSING if default is ... else default, metadata={"row": row})
 
 
@@ -88,6 +92,7 @@ def _option_of(entry: Any, row: _Row, hint: Any) -> Option:
         help=row.help,
         details=row.details,
         group=row.group,
+        aliases=row.aliases,
         placeholder=row.placeholder,
         range=row.range,
         is_repeated=kind == "names",

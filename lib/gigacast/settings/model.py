@@ -340,6 +340,11 @@ class Settings(BaseSettings):
         "Places of the feature store's tables by name: a folder, file or URL, or a dataset as "
         "cleaned/EURUSD.",
     )
+    online_store: str | None = option(
+        None,
+        "Store of served features: sqlite:FILE, lmdb:FOLDER, dynamodb:TABLE or "
+        "redis://HOST:PORT/0; by default a SQLite file in the feature store's folder.",
+    )
 
     @classmethod
     def settings_customise_sources(

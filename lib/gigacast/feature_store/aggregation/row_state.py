@@ -17,7 +17,11 @@ from gigacast.feature_store.aggregation.container import (
     find_shape,
 )
 from gigacast.feature_store.aggregation.operation import Call
+from gigacast.feature_store.aggregation.sketch import PERCENTILES
 from gigacast.feature_store.aggregation.value import Value
+from gigacast.feature_store.definition.aggregation import Aggregation
+from gigacast.feature_store.definition.group_by import GroupBy
+from gigacast.feature_store.definition.name import feature_name
 
 Row = Mapping[str, Value]
 
@@ -82,6 +86,29 @@ class Part:
             element_wise=self.element_wise,
             bucketed=self.bucket is not None,
         )
+
+
+def parts_of(group_by: GroupBy) -> list[Part]:
+    """Return the aggregations of a group-by, one per feature, in the order of its columns."""
+    return [part for written in group_by.aggregations or () for part in _parts(written)]
+
+
+def _parts(written: Aggregation) -> list[Part]:
+    operation = written.operation
+    call = Call(operation.name, operation.k, operation.percentiles or PERCENTILES)
+    column = written.input_column or ""
+    return [
+        Part(
+            feature_name(column, operation, window, bucket),
+            column,
+            call,
+            window.milliseconds if window else None,
+            bucket,
+            element_wise=written.element_wise,
+        )
+        for window in written.windows or (None,)
+        for bucket in written.buckets or (None,)
+    ]
 
 
 class RowState:

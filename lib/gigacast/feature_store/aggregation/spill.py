@@ -117,6 +117,38 @@ def aggregate_batches(
         return _aggregate_groups(queries, files, columns, (parts, limits))
 
 
+def key_groups(
+    batches: Iterable[pa.RecordBatch], keys: Sequence[str], limits: Limits
+) -> Iterator[pa.Table]:
+    """Yield rows in groups of keys, each within a limit of memory; all rows of a key are in one.
+
+    Parameters
+    ----------
+    batches : iterable of pyarrow.RecordBatch
+        Rows; at least one batch, for the schema.
+    keys : sequence of str
+        Key columns.
+    limits : Limits
+    """
+    source = iter(batches)
+    first = _gather(source, limits)
+    rest = next(source, None)
+    if rest is None:
+        yield pa.Table.from_batches(first)
+        return
+    with tempfile.TemporaryDirectory(prefix="gigacast-", dir=limits.folder) as name:
+        files = _write_groups(Path(name), _drain(first, [rest], source), keys)
+        for start, stop in _batch_groups(files, limits):
+            paths = [file.path for file in files[start:stop] if file.size]
+            if paths:
+                yield pa.concat_tables([_read_group(path) for path in paths])
+
+
+def _read_group(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
+        return reader.read_all()
+
+
 def _gather(source: Iterator[pa.RecordBatch], limits: Limits) -> list[pa.RecordBatch]:
     """Return the first batches, until they reach the limit."""
     batches, size = [], 0
@@ -245,10 +277,7 @@ Task = tuple[Queries, list[Path], Columns, Sequence[Part]]
 
 def _run_task(task: Task) -> pa.Table:
     queries, paths, columns, parts = task
-    tables = []
-    for path in paths:
-        with pa.memory_map(str(path)) as file, pa.ipc.open_stream(file) as reader:
-            tables.append(reader.read_all())
+    tables = [_read_group(path) for path in paths]
     return aggregate(queries, columns.rows(pa.concat_tables(tables)), parts)
 
 

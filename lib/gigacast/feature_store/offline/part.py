@@ -13,13 +13,11 @@ from gigacast.core.digest import digest_value
 from gigacast.errors import SchemaError
 from gigacast.feature_store.aggregation.kernel import Queries, Rows
 from gigacast.feature_store.aggregation.mutation import aggregate_known
-from gigacast.feature_store.aggregation.operation import Call
-from gigacast.feature_store.aggregation.row_state import Part
+from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.definition.group_by import Accuracy, GroupBy
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.name import (
     aggregated_columns,
-    feature_name,
     name_of,
 )
 from gigacast.feature_store.definition.window_edge import DAY
@@ -41,25 +39,6 @@ from gigacast.lake.layout import tile_key
 TILE_FORMAT = 1
 """Part of the keys of tiles. Raise it when the same rows start to give other tiles."""
 Ints = NDArray[np.int64]
-
-
-def parts_of(group_by: GroupBy) -> list[Part]:
-    """Return the aggregations of a group-by as the kernel takes them, in order of columns."""
-    return [
-        Part(
-            feature_name(entry.input_column or "", entry.operation, window, bucket),
-            entry.input_column or "",
-            Call(entry.operation.name, entry.operation.k, entry.operation.percentiles)
-            if entry.operation.percentiles
-            else Call(entry.operation.name, entry.operation.k),
-            None if window is None else window.milliseconds,
-            bucket,
-            element_wise=entry.element_wise,
-        )
-        for entry in group_by.aggregations or ()
-        for window in entry.windows or (None,)
-        for bucket in entry.buckets or (None,)
-    ]
 
 
 @dataclass(frozen=True)

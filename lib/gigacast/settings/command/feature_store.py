@@ -5,6 +5,7 @@ from typing import Literal
 
 from gigacast.settings.command.common import AT_LEAST_ONE
 from gigacast.settings.flag import flag
+from gigacast.settings.option import Range
 
 Stage = Literal["left", "parts", "final"]
 EngineName = Literal["local", "spark"]
@@ -86,4 +87,69 @@ class FeaturesOption:
         "Compiled join whose features become past covariates of the series.",
         placeholder="JOIN",
         group="covariates",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnlineOptions:
+    """The store of served features."""
+
+    online_store: str | None = flag(
+        None,
+        "Store of served features, as sqlite:FILE or dynamodb:TABLE; by default that of the "
+        "settings, else a SQLite file in the feature store's folder.",
+        group="where",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadOptions:
+    """Upload of a day."""
+
+    ds: str = flag(..., "Newest day of the rows, as 2023-12-01.", group="which")
+    serving_days: int = flag(
+        3,
+        "Days after the end of the batch for which it is served.",
+        group="amount",
+        range_=Range(1, 30),
+    )
+    overwrite: bool = flag(
+        False, "Upload again what is served, and replace later days.", group="amount"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchOptions:
+    """Questions for served features."""
+
+    keys: str = flag(
+        ...,
+        "Keys as JSON: an object, or a list of objects for several answers.",
+        group="which",
+        placeholder="JSON",
+        aliases=("k",),
+    )
+    at: int | None = flag(
+        None, "Moment in milliseconds since 1970 (UTC); now by default.", group="which"
+    )
+    kind: Literal["join", "group-by"] | None = flag(
+        None, "Kind of NAME, if a join and a group-by are called so.", name="type", group="which"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamOptions:
+    """Application of a stream."""
+
+    local: bool = flag(False, "Read lines of standard input in place of the topic.", group="which")
+    stream_url: str | None = flag(
+        None,
+        "Place of the topic, as kafka://HOST:PORT or kinesis:; by default that of the definition.",
+        group="where",
+    )
+    idle: float | None = flag(
+        None,
+        "Seconds without a record after which the command ends; never by default.",
+        group="amount",
+        range_=Range(0),
     )

@@ -1,0 +1,63 @@
+"""``gigacast feature-store stream``: events of a topic change served features."""
+
+import signal
+import sys
+import threading
+import uuid
+from typing import Any
+
+import click
+
+from gigacast.cli.feature_store.command import open_online, print_json
+from gigacast.cli.flags import flags_of, place_options
+from gigacast.cli.help import Command
+from gigacast.feature_store.definition.name import parse_name
+from gigacast.feature_store.online.serving import read_group_by
+from gigacast.feature_store.served_document import stream_document
+from gigacast.feature_store.stream.apply import StreamApplier
+from gigacast.feature_store.stream.memory import LineStream
+from gigacast.feature_store.stream.opening import open_stream
+from gigacast.feature_store.stream.run import run_stream
+from gigacast.report.terminal import show
+from gigacast.settings.command.feature_store import OnlineOptions, StreamOptions
+from gigacast.settings.flag import take
+
+
+@click.command(cls=Command)
+@click.argument("name")
+@flags_of(StreamOptions, OnlineOptions)
+@place_options
+def stream(name: str, as_json: bool, **flags: Any) -> None:
+    """Apply the topic of the group-by NAME to its served features, until it is stopped.
+
+    Each record counts once, also after restarts and with several writers. Ctrl-C and SIGTERM end
+    the command after the records in hand.
+
+    \b
+    Examples:
+      gigacast feature-store stream quickstart.returns.v1 --local --bucket b < events.jsonl
+    """  # noqa: D301 - the mark of click for lines that are not wrapped
+    options = take(StreamOptions, flags)
+    online = open_online(take(OnlineOptions, flags), flags)
+    stop = threading.Event()
+    former = signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    try:
+        with online.opened() as store:
+            served = read_group_by(store, parse_name(name))
+            # Lines have no position that a later run could know: each run is a stream of its own.
+            source = (
+                LineStream(sys.stdin.buffer, f"stdin-{uuid.uuid4().hex}")
+                if options.local
+                else open_stream(served, options.stream_url)
+            )
+            try:
+                applier = StreamApplier(store, name, source.name)
+                report = run_stream(applier, source, stop=stop, idle_s=options.idle)
+            finally:
+                source.close()
+    finally:
+        signal.signal(signal.SIGTERM, former)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        show(stream_document(report))

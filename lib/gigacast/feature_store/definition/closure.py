@@ -1,0 +1,311 @@
+"""SQL expressions as Python functions of a row: for single rows no SQL engine is quick enough.
+
+The tree of an expression becomes nested functions; nothing of its text is run. Only operators and
+functions whose result is that of DuckDB for every value are taken, the others are refused by name.
+"""
+
+import operator
+import struct
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from gigacast.errors import ConfigError
+from gigacast.feature_store.definition.expression import DIALECT, parse_expression
+
+if TYPE_CHECKING:
+    from sqlglot import exp
+
+Row = Mapping[str, Any]
+Function = Callable[[Row], Any]
+
+
+def make_function(text: str) -> Function:
+    """Return the function of a SQL expression; it takes values by column.
+
+    Raises
+    ------
+    ConfigError
+        If an operator or function of it cannot be computed here; the message names it.
+    """
+    return _compile(parse_expression(text))
+
+
+def find_refused(text: str) -> str | None:
+    """Return the operator or function because of which an expression cannot be served, if any."""
+    try:
+        make_function(text)
+    except ConfigError as error:
+        return error.message
+    return None
+
+
+def _compile(tree: "exp.Expression") -> Function:
+    name = type(tree).__name__
+    make = _MAKERS.get(name)
+    if make is None:
+        called = tree.name if name == "Anonymous" else name
+        raise ConfigError(
+            f"{_shown(tree)}: {called.upper()} cannot be computed for single rows",
+            hint=f"select it in a staging query; served are {', '.join(sorted(_MAKERS))}",
+        )
+    return make(tree)
+
+
+def _shown(tree: "exp.Expression") -> str:
+    return repr(tree.sql(dialect=DIALECT)[:80])
+
+
+def _column(tree: Any) -> Function:
+    parts = [part.name for part in tree.parts]
+    name, rest = parts[0], parts[1:]
+    if not rest:
+        return lambda row: row[name]
+
+    def field(row: Row) -> Any:
+        value = row[name]
+        for part in rest:
+            value = None if value is None else value.get(part)
+        return value
+
+    return field
+
+
+def _literal(tree: Any) -> Function:
+    if tree.is_string:
+        value: Any = tree.this
+    else:
+        value = int(tree.this) if tree.this.isdecimal() else float(tree.this)
+    return lambda row: value
+
+
+def _binary(function: Callable[[Any, Any], Any]) -> Callable[[Any], Function]:
+    def make(tree: Any) -> Function:
+        left, right = _compile(tree.this), _compile(tree.expression)
+
+        def compute(row: Row) -> Any:
+            mine = left(row)
+            if mine is None:
+                return None
+            theirs = right(row)
+            return None if theirs is None else function(mine, theirs)
+
+        return compute
+
+    return make
+
+
+def _unary(function: Callable[[Any], Any]) -> Callable[[Any], Function]:
+    def make(tree: Any) -> Function:
+        inner = _compile(tree.this)
+        return lambda row: None if (value := inner(row)) is None else function(value)
+
+    return make
+
+
+def _divide(left: Any, right: Any) -> Any:
+    # Spark divides integers to fractions, and by zero to null.
+    return left / right if right else None
+
+
+def _remainder(left: Any, right: Any) -> Any:
+    if not right:
+        return None
+    # The sign is that of the left side in SQL, and of the right side in Python.
+    size = abs(left) % abs(right)
+    return size if left >= 0 else -size
+
+
+def _and(tree: Any) -> Function:
+    left, right = _compile(tree.this), _compile(tree.expression)
+
+    def compute(row: Row) -> Any:
+        values = (left(row), right(row))
+        if False in values:
+            return False
+        return None if None in values else True
+
+    return compute
+
+
+def _or(tree: Any) -> Function:
+    left, right = _compile(tree.this), _compile(tree.expression)
+
+    def compute(row: Row) -> Any:
+        values = (left(row), right(row))
+        if True in values:
+            return True
+        return None if None in values else False
+
+    return compute
+
+
+def _is(tree: Any) -> Function:
+    inner, wanted = _compile(tree.this), _compile(tree.expression)
+    return lambda row: inner(row) is wanted(row)
+
+
+def _case(tree: Any) -> Function:
+    subject = _compile(tree.this) if tree.this else None
+    branches = [(_compile(b.this), _compile(b.args["true"])) for b in tree.args["ifs"]]
+    default = _compile(tree.args["default"]) if tree.args.get("default") else lambda row: None
+
+    def compute(row: Row) -> Any:
+        value = True if subject is None else subject(row)
+        for condition, result in branches:
+            if value is not None and condition(row) == value:
+                return result(row)
+        return default(row)
+
+    return compute
+
+
+def _if(tree: Any) -> Function:
+    condition, then = _compile(tree.this), _compile(tree.args["true"])
+    default = _compile(tree.args["false"]) if tree.args.get("false") else lambda row: None
+    return lambda row: then(row) if condition(row) else default(row)
+
+
+def _coalesce(tree: Any) -> Function:
+    inner = [_compile(entry) for entry in (tree.this, *tree.expressions)]
+    return lambda row: next((v for part in inner if (v := part(row)) is not None), None)
+
+
+def _null_if(tree: Any) -> Function:
+    left, right = _compile(tree.this), _compile(tree.expression)
+    return lambda row: None if (value := left(row)) == right(row) else value
+
+
+def _concat(tree: Any) -> Function:
+    inner = [_compile(entry) for entry in tree.expressions]
+
+    def compute(row: Row) -> Any:
+        values = [part(row) for part in inner]
+        return None if None in values else "".join(map(_as_text, values))
+
+    return compute
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str | int):
+        return str(value)
+    raise TypeError(f"the text of {value!r} depends on the engine")
+
+
+def _null_safe(tree: Any) -> Function:
+    left, right = _compile(tree.this), _compile(tree.expression)
+    return lambda row: left(row) == right(row)
+
+
+def _in(tree: Any) -> Function:
+    inner, options = _compile(tree.this), [_compile(entry) for entry in tree.expressions]
+
+    def compute(row: Row) -> Any:
+        value, values = inner(row), [option(row) for option in options]
+        if value is None:
+            return None
+        return True if value in values else (None if None in values else False)
+
+    return compute
+
+
+def _between(tree: Any) -> Function:
+    inner, low, high = (
+        _compile(entry) for entry in (tree.this, tree.args["low"], tree.args["high"])
+    )
+
+    def compute(row: Row) -> Any:
+        values = (inner(row), low(row), high(row))
+        return None if None in values else values[1] <= values[0] <= values[2]
+
+    return compute
+
+
+def _cast(tree: Any) -> Function:
+    kind = tree.args["to"].this.name
+    convert = _CASTS.get(kind)
+    if convert is None:
+        raise ConfigError(
+            f"{_shown(tree)}: CAST to {kind} cannot be computed for single rows",
+            hint=f"served are casts to {', '.join(sorted(_CASTS))}",
+        )
+    inner = _compile(tree.this)
+
+    def compute(row: Row) -> Any:
+        value = inner(row)
+        try:
+            return None if value is None else convert(value)
+        except (ValueError, OverflowError):
+            return None  # as Spark does, and DuckDB's TRY_CAST
+
+    return compute
+
+
+def _whole(value: Any) -> int | None:
+    # The engine rounds fractions, and halves to the even number, as Python does.
+    number = value if isinstance(value, int) else round(float(value))
+    return int(number) if -(1 << 63) <= number < 1 << 63 else None
+
+
+def _truth(value: Any) -> bool | None:
+    if not isinstance(value, str):
+        return bool(value)
+    return {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}.get(
+        value.strip().lower()
+    )
+
+
+def _single(value: Any) -> float:
+    # The nearest number of 32 bits.
+    rounded: float = _SINGLE.unpack(_SINGLE.pack(float(value)))[0]
+    return rounded
+
+
+_SINGLE = struct.Struct("f")
+_CASTS: Mapping[str, Callable[[Any], Any]] = {
+    "BIGINT": _whole,
+    "INT": _whole,
+    "DOUBLE": float,
+    "FLOAT": _single,
+    "TEXT": _as_text,
+    "VARCHAR": _as_text,
+    "BOOLEAN": _truth,
+}
+_MAKERS: Mapping[str, Callable[[Any], Function]] = {
+    "Column": _column,
+    "Literal": _literal,
+    "Null": lambda tree: lambda row: None,
+    "Boolean": lambda tree: lambda row: bool(tree.this),
+    "Paren": lambda tree: _compile(tree.this),
+    "Add": _binary(operator.add),
+    "Sub": _binary(operator.sub),
+    "Mul": _binary(operator.mul),
+    "Div": _binary(_divide),
+    "Mod": _binary(_remainder),
+    "Neg": _unary(operator.neg),
+    "EQ": _binary(operator.eq),
+    "NEQ": _binary(operator.ne),
+    "LT": _binary(operator.lt),
+    "LTE": _binary(operator.le),
+    "GT": _binary(operator.gt),
+    "GTE": _binary(operator.ge),
+    "NullSafeEQ": _null_safe,
+    "And": _and,
+    "Or": _or,
+    "Not": _unary(operator.not_),
+    "Is": _is,
+    "In": _in,
+    "Between": _between,
+    "Case": _case,
+    "If": _if,
+    "Coalesce": _coalesce,
+    "Nullif": _null_if,
+    "Concat": _concat,
+    "Cast": _cast,
+    "TryCast": _cast,
+    "DPipe": _binary(lambda left, right: _as_text(left) + _as_text(right)),
+    "Abs": _unary(abs),
+    "Lower": _unary(str.lower),
+    "Upper": _unary(str.upper),
+}

@@ -1,0 +1,1 @@
+"""Features online: stores of served features, their values, and the fetching of them."""

@@ -1,0 +1,327 @@
+"""Fetches: the features of keys at a moment, of joins and of group-bys."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from gigacast.errors import DataNotFoundError, GigacastError, StorageError
+from gigacast.feature_store.definition.name import parse_name
+from gigacast.feature_store.online.key import group_by_key, join_key
+from gigacast.feature_store.online.lookup import GroupByLookup, Read
+from gigacast.feature_store.online.serving import decode_group_by, decode_join
+from gigacast.feature_store.online.store import OnlineStore, Versioned
+from gigacast.feature_store.online.wide import JoinLookup, Service
+
+T = TypeVar("T")
+REFRESH_S = 1.0
+"""Seconds for which a pointer is used without reading it again."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question for features.
+
+    Parameters
+    ----------
+    name : str
+        Join or group-by, as ``quickstart.training_set.v2``.
+    keys : mapping
+        Values by name: keys of the left side, or of the group-by, and contextual fields.
+    at : int, optional
+        Moment, epoch milliseconds; now by default.
+    """
+
+    name: str
+    keys: Mapping[str, Any]
+    at: int | None = None
+
+
+@dataclass(frozen=True)
+class Response:
+    """An answer.
+
+    Parameters
+    ----------
+    request : Request
+    at : int
+        Moment of the features.
+    values : dict
+        Features by name, and ``{part}_exception`` for parts that could not answer.
+    errors : dict of str to str
+        Messages by part; "" for the answer as a whole.
+    batch_age_ms : int, optional
+        Time from the end of the oldest batch used to the moment.
+    freshness_ms : int, optional
+        Time from the newest event that the answer knows of to the moment.
+    """
+
+    request: Request
+    at: int
+    values: dict[str, Any] = field(default_factory=dict)
+    errors: dict[str, str] = field(default_factory=dict)
+    batch_age_ms: int | None = None
+    freshness_ms: int | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether every part answered."""
+        return not self.errors
+
+
+@dataclass
+class _Recent(Generic[T]):
+    value: T
+    content: bytes
+    read_at: float
+
+
+class Fetcher:
+    """Answers requests from an online store. Threads may share it.
+
+    Parameters
+    ----------
+    store : OnlineStore
+    services : mapping of str to function, optional
+        External sources by name: functions of a list of keys that return a list of values, both
+        mappings by field.
+    refresh_s : float
+        Seconds for which a pointer is used without reading it again. The batch before the newest is
+        kept, so a pointer that is a little old answers as it did.
+    clock : function
+        Returns the time, epoch seconds.
+    """
+
+    def __init__(
+        self,
+        store: OnlineStore,
+        *,
+        services: Mapping[str, Service] | None = None,
+        refresh_s: float = REFRESH_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._services = services or {}
+        self._refresh_s = refresh_s
+        self._clock = clock
+        self._group_bys: dict[str, _Recent[GroupByLookup]] = {}
+        self._joins: dict[str, _Recent[JoinLookup]] = {}
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    def fetch_group_by(self, requests: Sequence[Request]) -> list[Response]:
+        """Return the features of group-bys, in the order of the requests.
+
+        Errors are in the responses: a request that fails does not fail the others.
+        """
+        lookups = self._lookups([request.name for request in requests])
+        prepared = [
+            _prepare(lookups[request.name], request.keys, self._at(request)) for request in requests
+        ]
+        answers = self._read(prepared)
+        responses = []
+        for request, answer in zip(requests, answers, strict=True):
+            response = Response(request, self._at(request))
+            if isinstance(answer, GigacastError):
+                response.errors[""] = str(answer)
+            else:
+                features = answer.features
+                response = Response(
+                    request, answer.at, features, {}, answer.batch_age_ms, answer.freshness_ms
+                )
+            responses.append(response)
+        return responses
+
+    def fetch_join(self, requests: Sequence[Request]) -> list[Response]:
+        """Return the features of joins, in the order of the requests.
+
+        All parts of all requests are read at once. A part that fails has an entry
+        ``{part}_exception``, and the other parts answer.
+        """
+        joins = {name: self._join(name) for name in dict.fromkeys(r.name for r in requests)}
+        names = [
+            name
+            for join in joins.values()
+            if isinstance(join, JoinLookup)
+            for name in join.group_by_names
+        ]
+        lookups = self._lookups(names)
+        prepared: list[Read | GigacastError] = []
+        counts = []
+        for request in requests:
+            join = joins[request.name]
+            mine: list[Read | GigacastError] = []
+            if isinstance(join, JoinLookup):
+                at = self._at(request)
+                mine = [
+                    keys
+                    if isinstance(keys, GigacastError)
+                    else _prepare(lookups[part.group_by_name], keys, at, part.digest)
+                    for part in join.parts
+                    for keys in [part.keys_of(request.keys)]
+                ]
+            prepared += mine
+            counts.append(len(mine))
+        answers = iter(self._read(prepared))
+        responses = []
+        external = self._external(requests, joins)
+        for n, (request, count) in enumerate(zip(requests, counts, strict=True)):
+            join, at = joins[request.name], self._at(request)
+            parts = [next(answers) for _ in range(count)]
+            response = Response(request, at)
+            if isinstance(join, GigacastError):
+                response.errors[""] = str(join)
+            else:
+                values, errors = join.assemble(request.keys, at, parts, external[n])
+                response = Response(request, at, values, errors, *_ages(parts))
+            responses.append(response)
+        return responses
+
+    def _at(self, request: Request) -> int:
+        return int(self._clock() * 1000) if request.at is None else request.at
+
+    def _external(
+        self, requests: Sequence[Request], joins: Mapping[str, JoinLookup | GigacastError]
+    ) -> list[dict[str, Mapping[str, Any] | str]]:
+        """Return the answers of external sources for each request, or messages, by source."""
+        answers: list[dict[str, Mapping[str, Any] | str]] = [{} for _ in requests]
+        for name, join in joins.items():
+            if not isinstance(join, JoinLookup) or not join.external:
+                continue
+            places = [n for n, request in enumerate(requests) if request.name == name]
+            keys = [requests[n].keys for n in places]
+            for label, values in join.ask(keys, self._services).items():
+                for place, value in zip(places, values, strict=True):
+                    answers[place][label] = value
+        return answers
+
+    def _read(self, prepared: Sequence[Read | GigacastError]) -> list[Any]:
+        """Return the answers of lookups; one read of the store for all of them."""
+        keys = list(
+            dict.fromkeys(key for read in prepared if isinstance(read, Read) for key in read.keys)
+        )
+        try:
+            values = dict(zip(keys, self._store.get_many(keys), strict=True)) if keys else {}
+        except StorageError:
+            # Part by part: those whose values can be read still answer.
+            return [self._read_alone(read) for read in prepared]
+        return [_answer(read, values) for read in prepared]
+
+    def _read_alone(self, read: Read | GigacastError) -> Any:
+        if isinstance(read, GigacastError):
+            return read
+        try:
+            values = dict(zip(read.keys, self._store.get_many(read.keys), strict=True))
+        except StorageError as error:
+            return error
+        return _answer(read, values)
+
+    def _lookups(self, names: Sequence[str]) -> dict[str, GroupByLookup | GigacastError]:
+        """Return what group-bys serve now; pointers that are too old are read again, at once."""
+        now = time.monotonic()
+        unique = list(dict.fromkeys(names))
+        lookups: dict[str, GroupByLookup | GigacastError] = {}
+        stale = []
+        for name in unique:
+            recent = self._group_bys.get(name)
+            if recent is not None and now - recent.read_at < self._refresh_s:
+                lookups[name] = recent.value
+            else:
+                stale.append(name)
+        if stale:
+            lookups |= self._renewed(stale, now)
+        return lookups
+
+    def _renewed(
+        self, names: Sequence[str], now: float
+    ) -> dict[str, GroupByLookup | GigacastError]:
+        renewed: dict[str, GroupByLookup | GigacastError] = {}
+        try:
+            plain = {name: parse_name(name) for name in names}
+            stored = self._store.get_many([group_by_key(plain[name]) for name in names])
+        except GigacastError as error:
+            return dict.fromkeys(names, error)
+        for name, value in zip(names, stored, strict=True):
+            recent = self._group_bys.get(name)
+            if value is not None and recent is not None and recent.content == value.value:
+                recent.read_at = now
+                renewed[name] = recent.value
+                continue
+            try:
+                lookup = GroupByLookup(decode_group_by(value, plain[name]))
+            except GigacastError as error:
+                self._group_bys.pop(name, None)
+                renewed[name] = error
+                continue
+            content = value.value if value is not None else b""
+            self._group_bys[name] = _Recent(lookup, content, now)
+            renewed[name] = lookup
+        return renewed
+
+    def _join(self, name: str) -> JoinLookup | GigacastError:
+        now = time.monotonic()
+        recent = self._joins.get(name)
+        if recent is not None and now - recent.read_at < self._refresh_s:
+            return recent.value
+        try:
+            plain = parse_name(name)
+            stored = self._store.get_many([join_key(plain)])[0]
+            if stored is not None and recent is not None and recent.content == stored.value:
+                recent.read_at = now
+                return recent.value
+            lookup = JoinLookup(decode_join(stored, plain))
+        except GigacastError as error:
+            self._joins.pop(name, None)
+            return error
+        self._joins[name] = _Recent(lookup, stored.value if stored else b"", now)
+        return lookup
+
+
+def _prepare(
+    lookup: GroupByLookup | GigacastError,
+    keys: Mapping[str, Any],
+    at: int,
+    digest: str | None = None,
+) -> Read | GigacastError:
+    if isinstance(lookup, GigacastError):
+        return lookup
+    try:
+        return lookup.prepare(keys, at, digest)
+    except GigacastError as error:
+        return error
+
+
+def _answer(read: Read | GigacastError, values: Mapping[str, Versioned | None]) -> Any:
+    if isinstance(read, GigacastError):
+        return read
+    try:
+        return read.lookup.answer(read, values)
+    except GigacastError as error:
+        return error
+
+
+def _ages(parts: Sequence[Any]) -> tuple[int | None, int | None]:
+    answers = [part for part in parts if not isinstance(part, GigacastError)]
+    ages = [part.batch_age_ms for part in answers]
+    fresh = [part.freshness_ms for part in answers if part.freshness_ms is not None]
+    return max(ages, default=None), min(fresh, default=None)
+
+
+def find_type(store: OnlineStore, name: str) -> str:
+    """Return whether a name is served as a ``join`` or as a ``group-by``; the join's if as both.
+
+    Raises
+    ------
+    DataNotFoundError
+        If neither is served.
+    """
+    plain = parse_name(name)
+    join, group_by = store.get_many([join_key(plain), group_by_key(plain)])
+    if join is None and group_by is None:
+        raise DataNotFoundError(
+            f"{plain}: neither a join nor a group-by of that name is served",
+            hint="gigacast feature-store upload NAME --ds DAY writes it to the online store",
+        )
+    return "group-by" if join is None else "join"

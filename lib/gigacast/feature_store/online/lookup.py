@@ -1,0 +1,242 @@
+"""Lookups of a group-by: the keys of the store that a request needs, and the answer of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gigacast.errors import DataError, DataNotFoundError, SchemaError
+from gigacast.feature_store.aggregation.row_state import parts_of
+from gigacast.feature_store.aggregation.value import Value, unpack
+from gigacast.feature_store.definition.closure import Function, make_function
+from gigacast.feature_store.definition.json import semantic_digest
+from gigacast.feature_store.definition.name import TIME_COLUMN, aggregated_columns, derived_columns
+from gigacast.feature_store.online.answer import answer
+from gigacast.feature_store.online.batch_state import BatchValue
+from gigacast.feature_store.online.features import Features
+from gigacast.feature_store.online.key import DAY_MS, day_of, key_digest, stream_prefix
+from gigacast.feature_store.online.serving import STATES, ServedGroupBy
+from gigacast.feature_store.online.store import Versioned
+from gigacast.feature_store.online.stream_state import DayValue
+from gigacast.feature_store.online.typed import reader_of, writer_of
+
+
+@dataclass(frozen=True)
+class Read:
+    """The values that an answer needs.
+
+    Parameters
+    ----------
+    lookup : GroupByLookup
+    at : int
+        Moment, epoch milliseconds.
+    given : mapping
+        Keys of the entity, in their types.
+    keys : sequence of str
+        Keys in the store: of the batch, then of streamed days; none for an entity with a null key.
+    days : sequence of int
+        Starts of the days.
+    """
+
+    lookup: "GroupByLookup"
+    at: int
+    given: Mapping[str, Value]
+    keys: Sequence[str]
+    days: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Features of an entity.
+
+    Parameters
+    ----------
+    at : int
+    features : dict
+        Values by name.
+    batch_age_ms : int
+        Time from the end of the batch to the moment.
+    freshness_ms : int, optional
+        Time from the newest event of the entity to the moment; none without events.
+    """
+
+    at: int
+    features: dict[str, Any]
+    batch_age_ms: int
+    freshness_ms: int | None
+
+
+class Derived:
+    """Derivations as functions of a row.
+
+    Parameters
+    ----------
+    columns : sequence of str
+        Features before derivations, which ``*`` stands for.
+    derivations : sequence of Derivation
+
+    Raises
+    ------
+    ConfigError
+        If an expression cannot be computed for single rows.
+    """
+
+    def __init__(self, columns: Sequence[str], derivations: Sequence[Any]) -> None:
+        written = {entry.name: entry.expression for entry in derivations if entry.name != "*"}
+        self._functions: dict[str, Function | None] = {
+            name: make_function(written[name]) if name in written else None
+            for name in derived_columns(columns, derivations)
+        }
+
+    def compute(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Return the columns after derivations, and why others could not be computed.
+
+        A column that is in no derivation, and that the row lacks, is left out.
+        """
+        values, errors = {}, []
+        for name, function in self._functions.items():
+            try:
+                if function is not None:
+                    values[name] = function(row)
+                elif name in row:
+                    values[name] = row[name]
+            except KeyError as error:
+                errors.append(f"{name} needs {error.args[0]}, which is not there")
+            except (TypeError, ValueError, OverflowError, AttributeError) as error:
+                errors.append(f"{name} cannot be computed: {error}")
+        return values, errors
+
+
+class GroupByLookup:
+    """A served group-by, ready for requests.
+
+    Parameters
+    ----------
+    served : ServedGroupBy
+    """
+
+    def __init__(self, served: ServedGroupBy) -> None:
+        self.served = served
+        group_by = served.group_by
+        schema = served.schema
+        self._label = f"group-by {served.name}"
+        self._definition = semantic_digest(group_by)
+        self._keys = [(name, reader_of(schema.field(name).type)) for name in group_by.keys]
+        self._has_states = served.form == STATES
+        self._streams = self._has_states and group_by.topic is not None
+        self._features = Features(parts_of(group_by), schema) if self._has_states else None
+        columns = aggregated_columns(group_by)
+        types = (
+            self._features.types
+            if self._features
+            else {name: schema.field(name).type for name in columns}
+        )
+        self._writers = {name: write for name in columns if (write := writer_of(types[name]))}
+        self._names = columns
+        self._derived = Derived(columns, group_by.derivations) if group_by.derivations else None
+
+    def prepare(self, keys: Mapping[str, Any], at: int, definition: str | None = None) -> Read:
+        """Return what to read for an entity.
+
+        Parameters
+        ----------
+        keys : mapping
+            Values by name.
+        at : int
+            Moment.
+        definition : str, optional
+            Digest that the definition must have, that of a join's part.
+
+        Raises
+        ------
+        SchemaError
+            If a key is missing, or of another type.
+        DataNotFoundError
+            If the batch does not answer for the moment.
+        """
+        batch = self.served.batch
+        if definition not in {None, self._definition}:
+            raise DataNotFoundError(
+                f"{self._label}: another definition is uploaded than the join has",
+                hint=f"gigacast feature-store upload {self.served.name}",
+            )
+        given = {}
+        for name, read in self._keys:
+            if name not in keys:
+                raise SchemaError(
+                    f"{self._label}: the request has no key {name}",
+                    hint=f"its keys are {', '.join(key for key, _ in self._keys)}",
+                )
+            given[name] = read(keys[name])
+        if at < batch.end:
+            raise DataNotFoundError(
+                f"{self._label}: asked for a moment before the end of its batch {batch.day}",
+                hint="ask for a later moment, or backfill the past",
+            )
+        if at > batch.last:
+            raise DataNotFoundError(
+                f"{self._label}: its batch {batch.day} is too old: it is served for "
+                f"{batch.serving_ms // DAY_MS} days",
+                hint=f"gigacast feature-store upload {self.served.name} --ds LATER_DAY",
+            )
+        if None in given.values():
+            return Read(self, at, given, (), ())
+        digest = key_digest([*given.values()])
+        stored = [f"{self.served.prefix}{digest}"]
+        days: list[int] = []
+        if self._streams:
+            days = list(range(batch.end, day_of(at) + 1, DAY_MS))
+            stored += [
+                f"{stream_prefix(self.served.name, batch.digest, day)}{digest}" for day in days
+            ]
+        return Read(self, at, given, stored, days)
+
+    def answer(self, read: Read, values: Mapping[str, Versioned | None]) -> Answer:
+        """Return the features, of the values that were read.
+
+        Raises
+        ------
+        DataError
+            If a value is damaged, or the moment cannot be answered exactly.
+        """
+        batch = self.served.batch
+        stored = [values[key] for key in read.keys] or [None]
+        if self._features is None:
+            features = self._finished(stored[0])
+            newest = None
+        else:
+            base = BatchValue(self._features, stored[0].value if stored[0] else None)
+            days = self._days(read.days, stored[1:])
+            features = answer(self._features, base, days, read.at, batch.end)
+            known = [day.newest for day in days] + [base.newest]
+            newest = max((time for time in known if time is not None), default=None)
+        for name, write in self._writers.items():
+            features[name] = write(features[name])
+        if self._derived is not None:
+            row = {TIME_COLUMN: read.at, **read.given, **features}
+            features, errors = self._derived.compute(row)
+            if errors:
+                raise DataError(f"{self._label}: {'; '.join(errors)}")
+        freshness = None if newest is None else max(read.at - newest, 0)
+        return Answer(read.at, features, read.at - batch.end, freshness)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the features before derivations."""
+        return self._names
+
+    def _days(self, starts: Sequence[int], stored: Sequence[Versioned | None]) -> list[DayValue]:
+        assert self._features is not None  # noqa: S101 - the caller has states
+        merges = not self.served.has_mutations
+        return [
+            DayValue.decode(self._features, start, value.value, merges=merges)
+            for start, value in zip(starts, stored, strict=True)
+            if value is not None
+        ]
+
+    def _finished(self, stored: Versioned | None) -> dict[str, Value]:
+        if stored is None:
+            return dict.fromkeys(self._names)
+        try:
+            return dict(zip(self._names, unpack(stored.value), strict=True))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{self._label}: a stored value is damaged: {error}") from error

@@ -1,0 +1,225 @@
+"""Pointers of the online store: which batch a group-by serves, and which joins are served."""
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from gigacast.core.digest import digest_value
+from gigacast.errors import ConfigError, DataError, DataNotFoundError
+from gigacast.feature_store.definition.group_by import GroupBy
+from gigacast.feature_store.definition.join import Join
+from gigacast.feature_store.definition.json import from_json, semantic_digest, to_json
+from gigacast.feature_store.definition.name import name_of
+from gigacast.feature_store.online.key import batch_prefix, group_by_key, join_key
+from gigacast.feature_store.online.store import OnlineStore, Versioned
+
+FORMAT = 1
+STATES, FEATURES = "states", "features"
+"""Forms of a batch's values: states that go on with streamed events, or finished features."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a batch is called and when it answers.
+
+    Parameters
+    ----------
+    id : str
+        End and digest of its inputs.
+    digest : str
+        Digest of the definition and the types of its columns.
+    day : str
+        Newest day of its rows, as ``2023-12-01``.
+    end : int
+        First moment after the day, epoch milliseconds.
+    serving_ms : int
+        Time after its end for which it is served.
+    """
+
+    id: str
+    digest: str
+    day: str
+    end: int
+    serving_ms: int
+
+    @property
+    def last(self) -> int:
+        """Last moment that it answers."""
+        return self.end + self.serving_ms
+
+
+@dataclass(frozen=True)
+class ServedGroupBy:
+    """The batch that a group-by serves.
+
+    Parameters
+    ----------
+    group_by : GroupBy
+    batch : Batch
+    form : str
+        `STATES` or `FEATURES`.
+    schema : pyarrow.Schema
+        Columns of the rows; of the features for `FEATURES`, after the keys.
+    events : pyarrow.Schema
+        Columns of the table: the types of streamed events.
+    uploaded_ms : int
+        Time of the upload.
+    keys : int
+        Number of entities of the batch.
+    previous : Batch, optional
+        Batch that was served before, which those who have just read the pointer still use.
+    """
+
+    group_by: GroupBy
+    batch: Batch
+    form: str
+    schema: pa.Schema
+    events: pa.Schema
+    uploaded_ms: int
+    keys: int
+    previous: Batch | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the group-by."""
+        return name_of(self.group_by)
+
+    @property
+    def prefix(self) -> str:
+        """Start of the keys of the batch."""
+        return batch_prefix(self.name, self.batch.digest, self.batch.id)
+
+    @property
+    def has_mutations(self) -> bool:
+        """Whether streamed rows are changes of entities."""
+        return any(source.has_mutations for source in self.group_by.sources)
+
+    def encode(self) -> bytes:
+        """Return the content of the pointer."""
+        content = {
+            "format": FORMAT,
+            "definition": to_json(self.group_by),
+            "batch": asdict(self.batch),
+            "form": self.form,
+            "schema": _encode_schema(self.schema),
+            "events": _encode_schema(self.events),
+            "uploaded_ms": self.uploaded_ms,
+            "keys": self.keys,
+            "previous": None if self.previous is None else asdict(self.previous),
+        }
+        return json.dumps(content, ensure_ascii=False).encode()
+
+    @classmethod
+    def decode(cls, content: bytes, key: str) -> "ServedGroupBy":
+        """Return the pointer of a content.
+
+        Raises
+        ------
+        DataError
+        """
+        values = _decode(content, key)
+        previous = values["previous"]
+        return cls(
+            from_json(values["definition"], key),
+            Batch(**values["batch"]),
+            values["form"],
+            _decode_schema(values["schema"]),
+            _decode_schema(values["events"]),
+            values["uploaded_ms"],
+            values["keys"],
+            None if previous is None else Batch(**previous),
+        )
+
+
+def serving_digest(group_by: GroupBy, schema: pa.Schema) -> str:
+    """Return the digest of a definition and of the types of its rows.
+
+    Values of one digest can be merged, whatever batch or stream they come from.
+    """
+    return digest_value([semantic_digest(group_by), str(schema.remove_metadata())])
+
+
+def read_group_by(store: OnlineStore, name: str) -> ServedGroupBy:
+    """Return what a group-by serves.
+
+    Raises
+    ------
+    DataNotFoundError
+        If nothing was uploaded.
+    """
+    return decode_group_by(store.get_many([group_by_key(name)])[0], name)
+
+
+def decode_group_by(stored: Versioned | None, name: str) -> ServedGroupBy:
+    """Return what a group-by serves, of the value of its pointer."""
+    if stored is None:
+        raise DataNotFoundError(
+            f"group-by {name}: nothing is uploaded", hint=f"gigacast feature-store upload {name}"
+        )
+    return ServedGroupBy.decode(stored.value, group_by_key(name))
+
+
+def write_join(store: OnlineStore, join: Join) -> bool:
+    """Write the definition of a join for fetches, and return whether it changed.
+
+    Raises
+    ------
+    ConfigError
+        If another definition was written at the same time.
+    """
+    key = join_key(name_of(join))
+    content = json.dumps({"format": FORMAT, "definition": to_json(join)}, ensure_ascii=False)
+    stored = store.get_many([key])[0]
+    if stored is not None and stored.value == content.encode():
+        return False
+    if not store.put_if(key, stored.version if stored else None, content.encode()):
+        raise ConfigError(
+            f"join {name_of(join)}: was uploaded by another at the same time", hint="run it again"
+        )
+    return True
+
+
+def decode_join(stored: Versioned | None, name: str) -> Join:
+    """Return the served definition of a join.
+
+    Raises
+    ------
+    DataNotFoundError
+        If it was not uploaded.
+    """
+    if stored is None:
+        raise DataNotFoundError(
+            f"join {name}: its definition is not uploaded",
+            hint=f"gigacast feature-store upload-metadata {name}",
+        )
+    join: Join = from_json(_decode(stored.value, join_key(name))["definition"], join_key(name))
+    return join
+
+
+def _decode(content: bytes, key: str) -> Mapping[str, Any]:
+    try:
+        values: Any = json.loads(content)
+        found = values["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"online store: {key} is damaged: {error}", hint="upload it again"
+        ) from None
+    if found != FORMAT:
+        raise DataError(
+            f"online store: {key} has the format {found}, which this release cannot read",
+            hint="upload it again with this release",
+        )
+    content_: Mapping[str, Any] = values
+    return content_
+
+
+def _encode_schema(schema: pa.Schema) -> str:
+    return base64.b64encode(schema.remove_metadata().serialize().to_pybytes()).decode()
+
+
+def _decode_schema(text: str) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))

@@ -1,0 +1,199 @@
+"""Lookups of a join: the keys of its parts, and one wide answer of theirs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gigacast.errors import GigacastError, SchemaError
+from gigacast.feature_store.definition.closure import Function, make_function
+from gigacast.feature_store.definition.join import ContextualSource, ExternalPart, Join, JoinPart
+from gigacast.feature_store.definition.json import semantic_digest
+from gigacast.feature_store.definition.name import (
+    TIME_COLUMN,
+    column_name,
+    computed_columns,
+    external_columns,
+    group_by_columns,
+    name_of,
+    part_name,
+    skew_filter,
+)
+from gigacast.feature_store.online.lookup import Answer, Derived
+
+Service = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
+"""Client of an external source: keys of several requests in, values of as many out."""
+
+
+@dataclass(frozen=True)
+class PartLookup:
+    """A part of a join.
+
+    Parameters
+    ----------
+    name : str
+        Start of its columns.
+    group_by_name : str
+    digest : str
+        Digest that its group-by must have.
+    mapping : tuple of (str, str)
+        Names of each key in the request and in the group-by.
+    columns : tuple of str
+        Names of its features in the group-by.
+    skew : function, optional
+        Whether a row gets features of the part; null counts as yes.
+    """
+
+    name: str
+    group_by_name: str
+    digest: str
+    mapping: tuple[tuple[str, str], ...]
+    columns: tuple[str, ...]
+    skew: Function | None = None
+
+    @classmethod
+    def of(cls, join: Join, part: JoinPart) -> "PartLookup":
+        """Return the lookup of a join's part."""
+        group_by = part.group_by
+        names = {right: left for left, right in (part.key_mapping or {}).items()}
+        condition = skew_filter(join, part)
+        return cls(
+            part_name(part),
+            name_of(group_by),
+            semantic_digest(group_by),
+            tuple((names.get(key, key), key) for key in group_by.keys),
+            group_by_columns(group_by),
+            make_function(condition) if condition else None,
+        )
+
+    def keys_of(self, given: Mapping[str, Any]) -> dict[str, Any] | GigacastError:
+        """Return the keys of the group-by, or why there are none. Skewed keys count as null."""
+        missing = [left for left, _ in self.mapping if left not in given]
+        if missing:
+            return SchemaError(
+                f"the request has no key {missing[0]}",
+                hint=f"{self.name} needs {', '.join(left for left, _ in self.mapping)}",
+            )
+        keys = {right: given[left] for left, right in self.mapping}
+        if self.skew is not None and self.skew(keys) is False:
+            return dict.fromkeys(keys)
+        return keys
+
+
+class JoinLookup:
+    """A served join, ready for requests.
+
+    Parameters
+    ----------
+    join : Join
+
+    Raises
+    ------
+    ConfigError
+        If a derivation cannot be computed for single rows.
+    """
+
+    def __init__(self, join: Join) -> None:
+        self.join = join
+        self.parts = tuple(PartLookup.of(join, part) for part in join.right_parts)
+        self.external = tuple(join.online_external_parts or ())
+        self._columns = computed_columns(join)
+        self._derived = Derived(self._columns, join.derivations) if join.derivations else None
+
+    @property
+    def group_by_names(self) -> tuple[str, ...]:
+        """Names of the group-bys."""
+        return tuple(part.group_by_name for part in self.parts)
+
+    def ask(
+        self, keys: Sequence[Mapping[str, Any]], services: Mapping[str, Service]
+    ) -> dict[str, list[Mapping[str, Any] | str]]:
+        """Return the answers of the external parts to several requests, or messages, by part."""
+        return {
+            external_name(part): [_brought(part, mine) for mine in keys]
+            if isinstance(part.source, ContextualSource)
+            else _asked(part, keys, services.get(part.source.name))
+            for part in self.external
+        }
+
+    def assemble(
+        self,
+        keys: Mapping[str, Any],
+        at: int,
+        answers: Sequence[Answer | GigacastError],
+        external: Mapping[str, Mapping[str, Any] | str],
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the wide answer, and the messages of parts that failed.
+
+        Parameters
+        ----------
+        keys : mapping
+            Keys of the request.
+        at : int
+        answers : sequence of Answer or GigacastError
+            Answers of the parts, in their order.
+        external : mapping
+            Answers of external parts, or messages, by name.
+        """
+        values: dict[str, Any] = {}
+        errors: dict[str, str] = {}
+        for part, found in zip(self.parts, answers, strict=True):
+            if isinstance(found, GigacastError):
+                # Without its columns: a derivation of nulls would be a wrong answer.
+                errors[part.name] = str(found)
+            else:
+                values |= {f"{part.name}_{name}": v for name, v in found.features.items()}
+        for outside in self.external:
+            name = external_name(outside)
+            found_ = external.get(name, "was not asked")
+            columns = external_columns(outside)
+            if isinstance(found_, str):
+                errors[name] = found_
+            else:
+                fields = [field for field, _ in outside.source.value_fields]
+                values |= {c: found_.get(f) for c, f in zip(columns, fields, strict=True)}
+        if self._derived is not None:
+            row = {TIME_COLUMN: at, **keys, **values}
+            values, faults = self._derived.compute(row)
+            if faults:
+                errors["derivation"] = "; ".join(faults)
+        values |= {f"{name}_exception": message for name, message in errors.items()}
+        return values, errors
+
+
+def external_name(part: ExternalPart) -> str:
+    """Return the start of an external part's columns."""
+    prefix = f"{part.prefix}_" if part.prefix else ""
+    return f"ext_{prefix}{column_name(part.source.name)}"
+
+
+def _names_of(part: ExternalPart) -> list[tuple[str, str]]:
+    """Return the names of each key field in the request and in the source."""
+    names = {right: left for left, right in (part.key_mapping or {}).items()}
+    return [(names.get(field, field), field) for field, _ in part.source.key_fields]
+
+
+def _brought(part: ExternalPart, keys: Mapping[str, Any]) -> Mapping[str, Any] | str:
+    missing = [left for left, _ in _names_of(part) if left not in keys]
+    if missing:
+        return f"the request has no field {missing[0]}"
+    return {field: keys[left] for left, field in _names_of(part)}
+
+
+def _asked(
+    part: ExternalPart, keys: Sequence[Mapping[str, Any]], service: Service | None
+) -> list[Mapping[str, Any] | str]:
+    if service is None:
+        return [f"no client of the external source {part.source.name} is given"] * len(keys)
+    names = _names_of(part)
+    whole = [n for n, mine in enumerate(keys) if all(left in mine for left, _ in names)]
+    questions = [{field: keys[n][left] for left, field in names} for n in whole]
+    answers: list[Mapping[str, Any] | str] = ["the request lacks one of its keys"] * len(keys)
+    try:
+        found: list[Mapping[str, Any] | str] = [*service(questions)] if questions else []
+    except Exception as error:  # whatever the client of a user raises
+        found = [f"{type(error).__name__}: {error}"] * len(whole)
+    if len(found) != len(whole):
+        found = [f"answered {len(found)} of {len(whole)} requests"] * len(whole)
+    for place, value in zip(whole, found, strict=True):
+        answers[place] = value
+    return answers

@@ -1,0 +1,1 @@
+"""Streams: events that change served features within a second."""

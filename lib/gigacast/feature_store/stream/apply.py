@@ -1,0 +1,239 @@
+"""The application of a stream to served features: each record once, whatever is read again.
+
+A value holds, with its events, the position of the last applied record of each partition. It is
+written only if nobody wrote it since it was read. So a record that comes again, after a restart or
+from a second writer, is known by its position and left out.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gigacast.errors import DataError, DataNotFoundError, StorageError
+from gigacast.feature_store.aggregation.row_state import parts_of
+from gigacast.feature_store.aggregation.value import pack, unpack
+from gigacast.feature_store.definition.name import parse_name
+from gigacast.feature_store.online.features import Features
+from gigacast.feature_store.online.key import (
+    DAY_MS,
+    day_of,
+    group_by_key,
+    key_digest,
+    position_key,
+    stream_prefix,
+)
+from gigacast.feature_store.online.serving import STATES, ServedGroupBy, decode_group_by
+from gigacast.feature_store.online.store import OnlineStore, Versioned
+from gigacast.feature_store.online.stream_state import DayValue, StreamRow
+from gigacast.feature_store.stream.decode import Decoder
+from gigacast.feature_store.stream.stream import Record, is_after
+
+KEPT_DAYS = 5
+"""Days after the end of serving for which a streamed value stays, in stores that delete by time."""
+Rows = Sequence[tuple[Record, StreamRow]]
+_ATTEMPTS = 100
+_SAMPLES = 5
+
+
+@dataclass
+class StreamCounts:
+    """What became of the records of a stream.
+
+    Parameters
+    ----------
+    read : int
+        All records.
+    applied : int
+    repeated : int
+        Applied before.
+    before_batch : int
+        Of a time that the served batch holds.
+    filtered : int
+        Left out by the source's conditions, or without a key.
+    garbage : int
+        Records that are none of the source; `samples` has the first reasons.
+    conflicts : int
+        Writes that were done again, since another writer was first.
+    newest : int
+        Time of the newest applied event, epoch milliseconds.
+    samples : list of str
+    """
+
+    read: int = 0
+    applied: int = 0
+    repeated: int = 0
+    before_batch: int = 0
+    filtered: int = 0
+    garbage: int = 0
+    conflicts: int = 0
+    newest: int = 0
+    samples: list[str] = field(default_factory=list)
+
+
+class StreamApplier:
+    """Applies the records of a topic to a group-by.
+
+    Parameters
+    ----------
+    store : OnlineStore
+    name : str
+        Name of the group-by.
+    stream : str
+        Name of the topic, by which its positions are kept.
+    clock : function
+        Returns the time, epoch seconds.
+
+    Raises
+    ------
+    DataNotFoundError
+        If nothing is uploaded, or the group-by is not streamed.
+    """
+
+    def __init__(
+        self,
+        store: OnlineStore,
+        name: str,
+        stream: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._name = parse_name(name)
+        self._stream = stream
+        self._clock = clock
+        self.counts = StreamCounts()
+        self._pointer = b""
+        self.served: ServedGroupBy
+        self.refresh()
+
+    def refresh(self) -> bool:
+        """Read what is served, and return whether the stream must be read from other positions.
+
+        That is so if another definition is served: its values begin without any event.
+        """
+        stored = self._store.get_many([group_by_key(self._name)])[0]
+        if stored is not None and stored.value == self._pointer:
+            return False
+        served = decode_group_by(stored, self._name)
+        if served.form != STATES or served.group_by.topic is None:
+            raise DataNotFoundError(
+                f"group-by {self._name}: has no topic, or sees rows up to midnight only",
+                hint="give its source a topic and compile it again",
+            )
+        if any(source.joinSource for source in served.group_by.sources):
+            raise DataNotFoundError(
+                f"group-by {self._name}: its source is a join, whose features are no events",
+                hint="upload it more often; its topic cannot be applied",
+            )
+        is_other = bool(self._pointer) and served.batch.digest != self.served.batch.digest
+        self._pointer = stored.value if stored else b""
+        self.served = served
+        self._features = Features(parts_of(served.group_by), served.schema)
+        self._decoder = Decoder(served, self._features.columns)
+        return is_other
+
+    def positions(self) -> dict[str, str]:
+        """Return the positions up to which all records are applied, by partition."""
+        stored = self._store.get_many([self._position_key])[0]
+        return {} if stored is None else dict(unpack(stored.value))
+
+    def apply(self, records: Sequence[Record]) -> None:
+        """Apply records, each partition's in its order, and note their positions.
+
+        Raises
+        ------
+        StorageError
+            If the store cannot be written. The records can be applied again.
+        """
+        changes: dict[tuple[int, str], list[tuple[Record, StreamRow]]] = defaultdict(list)
+        for record in records:
+            self.counts.read += 1
+            change = self._decode(record)
+            if change is not None:
+                (day, digest), row = change
+                changes[day, digest].append((record, row))
+        keys = list(changes)
+        # All values at once first; only those that another writer changed are read again.
+        names = [self._value_key(day, digest) for day, digest in keys]
+        stored = self._store.get_many(names) if names else []
+        for key, name, value in zip(keys, names, stored, strict=True):
+            self._change(key[0], name, changes[key], value)
+        self._advance(records)
+
+    def _decode(self, record: Record) -> tuple[tuple[int, str], StreamRow] | None:
+        try:
+            decoded = self._decoder.decode(record.value)
+        except DataError as error:
+            self.counts.garbage += 1
+            if len(self.counts.samples) < _SAMPLES:
+                where = f"{record.partition}:{record.position}"
+                self.counts.samples.append(f"{where}: {error.message[:200]}")
+            return None
+        if decoded is None or None in decoded.keys:
+            self.counts.filtered += 1
+            return None
+        day = day_of(decoded.row.known)
+        if day < self.served.batch.end:
+            self.counts.before_batch += 1
+            return None
+        return (day, key_digest(decoded.keys)), decoded.row
+
+    def _change(self, day: int, name: str, rows: Rows, value: Versioned | None) -> None:
+        """Write the rows of an entity and day into its value, as often as another is first."""
+        stored = value
+        for _ in range(_ATTEMPTS):
+            if self._try_change(day, name, rows, stored):
+                return
+            self.counts.conflicts += 1
+            stored = self._store.get_many([name])[0]
+        raise StorageError(
+            f"online store: {name} was changed by others {_ATTEMPTS} times in a row",
+            hint="run fewer writers of the same group-by",
+        )
+
+    def _try_change(self, day: int, name: str, rows: Rows, stored: Versioned | None) -> bool:
+        merges = not self.served.has_mutations
+        state = (
+            DayValue(self._features, day, merges)
+            if stored is None
+            else DayValue.decode(self._features, day, stored.value, merges=merges)
+        )
+        repeated = 0
+        for record, row in rows:
+            if is_after(record.position, state.positions.get(record.partition)):
+                state.add(row)
+                state.positions[record.partition] = record.position
+            else:
+                repeated += 1
+        if repeated < len(rows):
+            now = self._clock()
+            state.written_ms = int(now * 1000)
+            # Counted from now: a replay of old events must not write values that are gone at once.
+            kept_s = (self.served.batch.serving_ms + KEPT_DAYS * DAY_MS) // 1000
+            version = stored.version if stored else None
+            if not self._store.put_if(name, version, state.encode(), int(now) + kept_s):
+                return False
+            self.counts.newest = max(self.counts.newest, state.newest)
+        self.counts.repeated += repeated
+        self.counts.applied += len(rows) - repeated
+        return True
+
+    def _advance(self, records: Sequence[Record]) -> None:
+        """Note the positions of applied records; those of another writer stay if they are later."""
+        last: dict[str, str] = {record.partition: record.position for record in records}
+        while True:
+            stored = self._store.get_many([self._position_key])[0]
+            known: Mapping[str, str] = {} if stored is None else unpack(stored.value)
+            later = {n: p for n, p in last.items() if is_after(p, known.get(n))}
+            if not later:
+                return
+            version = stored.version if stored else None
+            if self._store.put_if(self._position_key, version, pack({**known, **later})):
+                return
+
+    @property
+    def _position_key(self) -> str:
+        return position_key(self._name, self.served.batch.digest, self._stream)
+
+    def _value_key(self, day: int, digest: str) -> str:
+        return f"{stream_prefix(self._name, self.served.batch.digest, day)}{digest}"

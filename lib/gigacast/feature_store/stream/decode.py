@@ -1,0 +1,151 @@
+"""Records of a stream as rows of a group-by: parsed, selected and filtered like its table."""
+
+import csv
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pat
+
+from gigacast.errors import DataError
+from gigacast.feature_store.aggregation.value import Value
+from gigacast.feature_store.definition.closure import Function, make_function
+from gigacast.feature_store.definition.expression import columns_in
+from gigacast.feature_store.definition.name import PARTITION_COLUMN
+from gigacast.feature_store.definition.source import Source, split_table
+from gigacast.feature_store.definition.window_edge import DAY
+from gigacast.feature_store.online.serving import ServedGroupBy
+from gigacast.feature_store.online.stream_state import StreamRow
+from gigacast.feature_store.online.typed import reader_of
+
+_TIME_RANGE = (0, 1 << 46)
+"""Plausible times, epoch milliseconds: to the year 4199."""
+
+
+@dataclass(frozen=True)
+class DecodedRow:
+    """A row of a stream.
+
+    Parameters
+    ----------
+    keys : tuple of Value
+        Keys of the entity.
+    row : StreamRow
+    """
+
+    keys: tuple[Value, ...]
+    row: StreamRow
+
+
+def topic_of(source: Source) -> tuple[str, dict[str, str]]:
+    """Return the name and the parameters of a source's topic: ``name/host=kafka/port=9092``."""
+    name, parameters = split_table(source.topic or "")
+    return name, parameters
+
+
+class Decoder:
+    """Makes rows of records, as a backfill makes them of the table.
+
+    A record is a JSON object, or a line of values with commas if the topic names its ``fields``.
+
+    Parameters
+    ----------
+    served : ServedGroupBy
+    columns : sequence of str
+        Columns of the rows, in order: `Features.columns`.
+
+    Raises
+    ------
+    ConfigError
+        If an expression of the source cannot be computed for single rows.
+    """
+
+    def __init__(self, served: ServedGroupBy, columns: tuple[str, ...]) -> None:
+        group_by = served.group_by
+        source = next(s for s in group_by.sources if s.topic)
+        query, selects = source.query, group_by.selects_of(source)
+        self._fields = tuple(filter(None, topic_of(source)[1].get("fields", "").split(",")))
+        self._select = {
+            name: (make_function(selects[name]), reader_of(served.schema.field(name).type))
+            for name in dict.fromkeys([*group_by.keys, *columns])
+        }
+        self._keys, self._columns = tuple(group_by.keys), columns
+        self._wheres = [make_function(text) for text in query.wheres or ()]
+        texts = [*(selects[name] for name in self._select), *(query.wheres or ())]
+        time = query.time_column or "ts"
+        self._time = _moment(time, served.events)
+        texts.append(time)
+        self._known: Callable[[Mapping[str, Any]], Any] | None = None
+        self._reverse: Function | None = None
+        if served.has_mutations:
+            known, back = query.mutation_time_column, query.reversal_column
+            self._known = _moment(known or "mutation_ts", served.events)
+            self._reverse = make_function(back or "is_before")
+            texts += [known or "mutation_ts", back or "is_before"]
+        used = dict.fromkeys(name for text in texts for name in columns_in(text))
+        self._readers = {
+            name: reader_of(served.events.field(name).type)
+            if name in served.events.names
+            else _plain
+            for name in used
+            if name != PARTITION_COLUMN
+        }
+
+    def decode(self, value: bytes) -> DecodedRow | None:
+        """Return the row of a record; None if the conditions of the source leave it out.
+
+        Raises
+        ------
+        DataError
+            If the record is none of the source.
+        """
+        fields = self._parse(value)
+        event = {name: read(fields.get(name)) for name, read in self._readers.items()}
+        try:
+            if not all(where(event) is True for where in self._wheres):
+                return None
+            values = {name: read(make(event)) for name, (make, read) in self._select.items()}
+            time = self._time(event)
+            known = self._known(event) if self._known else time
+            reverse = bool(self._reverse(event)) if self._reverse else False
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"a record cannot be computed: {error}") from None
+        for name, moment in (("time", time), ("time of the change", known)):
+            if not isinstance(moment, int) or not _TIME_RANGE[0] <= moment < _TIME_RANGE[1]:
+                raise DataError(f"a record without a plausible {name} in milliseconds")
+        keys = tuple(values[name] for name in self._keys)
+        row = StreamRow(known, time, reverse, [values[name] for name in self._columns])
+        return DecodedRow(keys, row)
+
+    def _parse(self, value: bytes) -> Mapping[str, Any]:
+        try:
+            text = value.decode()
+            if text.lstrip().startswith("{"):
+                fields: Any = json.loads(text)
+                return dict(fields)
+            if not self._fields:
+                raise DataError("a record is no JSON object")
+            [cells] = csv.reader([text])
+            if len(cells) != len(self._fields):
+                raise DataError(f"a record of {len(cells)} values, not {len(self._fields)}")
+        except (ValueError, RecursionError) as error:
+            raise DataError("a record is no JSON object") from error
+        return {name: cell or None for name, cell in zip(self._fields, cells, strict=True)}
+
+
+def _plain(value: Any) -> Any:
+    return value
+
+
+def _moment(text: str, events: pa.Schema) -> Callable[[Mapping[str, Any]], Any]:
+    """Return the function of a time in milliseconds, as an engine computes it."""
+    compute = make_function(text)
+    kind = events.field(text).type if text in events.names else None
+    if kind is not None and pat.is_timestamp(kind):
+        per_ms = {"s": 0.001, "ms": 1, "us": 1_000, "ns": 1_000_000}[kind.unit]
+        return lambda row: None if (value := compute(row)) is None else int(value // per_ms)
+    if kind is not None and pat.is_date(kind):
+        return lambda row: None if (value := compute(row)) is None else value * DAY
+    return compute

@@ -1,0 +1,155 @@
+"""A stream of Kinesis."""
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gigacast.errors import AccessDeniedError, StorageError, TransientStorageError
+from gigacast.feature_store.stream.stream import Record
+
+_PAUSE_S = 0.2
+"""Wait between reads of a shard: Kinesis allows five in a second."""
+_DENIED = ("AccessDenied", "UnrecognizedClient", "InvalidSignature", "ExpiredToken")
+
+
+class KinesisStream:
+    """The records of a stream of Kinesis, from all its shards.
+
+    Parameters
+    ----------
+    name : str
+        Stream.
+    region : str, optional
+        Region; that of the environment by default.
+    endpoint_url : str, optional
+        Address of a stand-in of Kinesis.
+
+    Raises
+    ------
+    StorageError
+        If there is no such stream.
+    """
+
+    def __init__(
+        self, name: str, *, region: str | None = None, endpoint_url: str | None = None
+    ) -> None:
+        import boto3  # noqa: PLC0415 - loaded by those that use the stream
+        from botocore.config import Config  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415
+
+        self.name = name
+        self._errors = (BotoCoreError, ClientError)
+        config = Config(retries={"mode": "standard", "total_max_attempts": 4}, read_timeout=10)
+        self._client = boto3.client(
+            "kinesis", region_name=region, endpoint_url=endpoint_url, config=config
+        )
+        self._positions: dict[str, str] = {}
+        self._iterators: dict[str, str | None] = {}
+        self._turns: deque[str] = deque()
+        self.seek({})
+
+    def seek(self, positions: Mapping[str, str]) -> None:
+        """Go on after positions; see `Stream.seek`."""
+        self._positions = dict(positions)
+        self._iterators = {shard: self._iterator(shard) for shard in self._shards()}
+        self._turns = deque(self._iterators)
+
+    def read(self, max_records: int, timeout_s: float) -> Sequence[Record]:
+        """Return the next records of one shard after the other; see `Stream.read`."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for _ in range(len(self._turns)):
+                shard = self._turns[0]
+                self._turns.rotate(-1)
+                records = self._read_shard(shard, max_records)
+                if records:
+                    return records
+            if time.monotonic() + _PAUSE_S > deadline:
+                return []
+            time.sleep(_PAUSE_S)
+
+    @property
+    def is_ended(self) -> bool:
+        """Never: a stream has no end."""
+        return False
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _read_shard(self, shard: str, max_records: int) -> list[Record]:
+        iterator = self._iterators[shard]
+        if iterator is None:
+            return []
+        try:
+            answer = self._client.get_records(ShardIterator=iterator, Limit=max_records)
+        except self._client.exceptions.ExpiredIteratorException:
+            # Iterators last five minutes: a slow store may have taken longer.
+            self._iterators[shard] = self._iterator(shard)
+            return []
+        except self._client.exceptions.ProvisionedThroughputExceededException:
+            time.sleep(_PAUSE_S)
+            return []
+        except self._errors as error:
+            raise self._translated(error) from error
+        records = [
+            Record(shard, entry["SequenceNumber"], bytes(entry["Data"]))
+            for entry in answer["Records"]
+        ]
+        if records:
+            self._positions[shard] = records[-1].position
+        self._iterators[shard] = answer.get("NextShardIterator")
+        if self._iterators[shard] is None:
+            self._add_shards()
+        return records
+
+    def _add_shards(self) -> None:
+        """Read the shards that took the place of one that ended."""
+        for shard in self._shards():
+            if shard not in self._iterators:
+                self._iterators[shard] = self._iterator(shard)
+                self._turns.append(shard)
+
+    def _shards(self) -> list[str]:
+        return [shard["ShardId"] for page in self._pages() for shard in page["Shards"]]
+
+    def _pages(self) -> list[dict[str, Any]]:
+        request: dict[str, Any] = {"StreamName": self.name}
+        pages = []
+        try:
+            while True:
+                page = self._client.list_shards(**request)
+                pages.append(page)
+                if not page.get("NextToken"):
+                    return pages
+                request = {"NextToken": page["NextToken"]}
+        except self._errors as error:
+            raise self._translated(error) from error
+
+    def _iterator(self, shard: str) -> str:
+        position = self._positions.get(shard)
+        start: dict[str, str] = {"ShardIteratorType": "TRIM_HORIZON"}
+        if position is not None:
+            start = {
+                "ShardIteratorType": "AFTER_SEQUENCE_NUMBER",
+                "StartingSequenceNumber": position,
+            }
+        try:
+            answer = self._client.get_shard_iterator(StreamName=self.name, ShardId=shard, **start)
+        except self._errors as error:
+            raise self._translated(error) from error
+        iterator: str = answer["ShardIterator"]
+        return iterator
+
+    def _translated(self, error: Any) -> StorageError:
+        code = str(getattr(error, "response", {}).get("Error", {}).get("Code", ""))
+        kind: type[StorageError] = StorageError
+        if code.startswith(_DENIED):
+            kind = AccessDeniedError
+        elif not code or "Throttl" in code or "Internal" in code:
+            kind = TransientStorageError
+        return kind(
+            f"Kinesis stream {self.name}: {error}",
+            hint="check the name of the stream, its region and the credentials",
+        )

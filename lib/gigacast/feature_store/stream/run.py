@@ -1,0 +1,101 @@
+"""The streaming process: reads a topic and applies it until it is told to stop."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gigacast.errors import TransientStorageError
+from gigacast.feature_store.stream.apply import StreamApplier, StreamCounts
+from gigacast.feature_store.stream.stream import MAX_RECORDS, Stream
+
+POLL_S = 0.5
+"""Longest wait for records: a stop is noticed after it."""
+_RETRIES = 8
+
+
+@dataclass(frozen=True)
+class StreamReport:
+    """The result of a streaming process.
+
+    Parameters
+    ----------
+    name : str
+        Group-by.
+    stream : str
+        Topic.
+    counts : StreamCounts
+    seconds : float
+    """
+
+    name: str
+    stream: str
+    counts: StreamCounts
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return {
+            "group_by": self.name,
+            "stream": self.stream,
+            "seconds": round(self.seconds, 3),
+            **asdict(self.counts),
+        }
+
+
+def run_stream(
+    applier: StreamApplier,
+    stream: Stream,
+    *,
+    stop: threading.Event | None = None,
+    idle_s: float | None = None,
+    on_batch: Callable[[StreamCounts], None] = lambda counts: None,
+) -> StreamReport:
+    """Apply a stream until it ends, is idle for some time, or a stop is asked for.
+
+    Records are read only when those before are written, so a slow store slows the reading down.
+
+    Parameters
+    ----------
+    applier : StreamApplier
+    stream : Stream
+    stop : threading.Event, optional
+    idle_s : float, optional
+        Seconds without a record after which the process ends; never by default.
+    on_batch : function
+        Called with the counts after each batch that was applied.
+
+    Raises
+    ------
+    StorageError
+        If store or stream fail, also after several attempts. A successor goes on where this ended.
+    """
+    stop = stop or threading.Event()
+    start = last = time.monotonic()
+    stream.seek(applier.positions())
+    while not stop.is_set():
+        # Another definition begins at the start of the stream.
+        if applier.refresh():
+            stream.seek(applier.positions())
+        records = stream.read(MAX_RECORDS, POLL_S)
+        now = time.monotonic()
+        if records:
+            last = now
+            _apply(applier, records, stop)
+            on_batch(applier.counts)
+        elif stream.is_ended or (idle_s is not None and now - last >= idle_s):
+            break
+    return StreamReport(applier.served.name, stream.name, applier.counts, time.monotonic() - start)
+
+
+def _apply(applier: StreamApplier, records: Any, stop: threading.Event) -> None:
+    for attempt in range(_RETRIES):
+        try:
+            applier.apply(records)
+        except TransientStorageError:
+            # What was written before the failure is known by its positions at the next attempt.
+            if attempt == _RETRIES - 1 or stop.wait(0.1 * 2**attempt):
+                raise
+        else:
+            return

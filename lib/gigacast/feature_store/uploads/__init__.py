@@ -1,0 +1,1 @@
+"""Uploads: features of a day, written to an online store."""
