@@ -6,6 +6,7 @@ from dataclasses import replace
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.check_group_by import group_by_problems, group_by_warnings
 from gigacast.feature_store.definition.check_join import join_problems, join_warnings
+from gigacast.feature_store.definition.check_online import online_problems
 from gigacast.feature_store.definition.expression import parse_query, tables_in
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.join import Join
@@ -131,6 +132,8 @@ def _own_problems(definition: Definition) -> Iterator[Problem]:
         yield from join_problems(definition)
     else:
         yield from _staging_problems(definition)
+    if isinstance(definition, GroupBy | Join):
+        yield from online_problems(definition)
 
 
 def _staging_problems(query: StagingQuery) -> Iterator[Problem]:

@@ -12,10 +12,10 @@ import pyarrow.types as pat
 
 from gigacast.core.partition.task import InputObject, Task
 from gigacast.errors import DataNotFoundError, InputChangedError
+from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.definition.name import Definition, path_of
 from gigacast.feature_store.engine.engine import Engine, Partition, Scan
 from gigacast.feature_store.offline.left import LeftDay
-from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.offline.product import Product
 from gigacast.feature_store.offline.source import Catalog
 from gigacast.feature_store.offline.stage import Backfill, make_engine, products_of

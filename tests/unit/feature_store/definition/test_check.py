@@ -42,6 +42,15 @@ def labelled(group: Any, start: int, end: int) -> Any:
 
 CASES: dict[str, Callable[[], Any]] = {
     "no sources": lambda: group_by(sources=[]),
+    "the derivation d cannot be served: 'SOUNDEX(x_sum)': SOUNDEX": lambda: group_by(
+        online=True, derivations=[Derivation("d", "SOUNDEX(x_sum)")]
+    ),
+    "the select x cannot be served": lambda: group_by(
+        online=True, sources=[events("topic", selects=select(x="LOG(x)"))]
+    ),
+    "the condition cannot be served": lambda: group_by(
+        online=True, sources=[events("topic", wheres=["x LIKE 'a%'"])]
+    ),
     "no keys": lambda: group_by(keys=[]),
     "data.events holds events, which need aggregations": lambda: group_by(aggregations=None),
     "data.users holds entities with mutations, which need": lambda: group_by(
