@@ -1,6 +1,7 @@
 """The features of an entity at a moment, of its batch value and its streamed days."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 from gigacast.feature_store.aggregation.value import Value
@@ -58,8 +59,6 @@ def answer(
 def _streamed(
     features: Features, days: Sequence[DayValue], start: int, low: int, at: int
 ) -> list[Any]:
-    states = features.state.empty()
-    for day in days:
-        part = day.states(low, at) if day.merges else day.known_states(start, at)
-        states = features.state.merge(states, part)
-    return states
+    parts = [day.states(low, at) if day.merges else day.known_states(start, at) for day in days]
+    # Of a single day the states are taken as they are: merges leave both of their sides alone.
+    return reduce(features.state.merge, parts)

@@ -70,6 +70,8 @@ class DayValue:
         States of merged events by the start of their five minutes.
     rows : list of StreamRow
         Events that are not merged, sorted.
+    details : bytes
+        Tiles and rows as they are stored, until they are needed.
     """
 
     features: Features
@@ -82,6 +84,7 @@ class DayValue:
     total: list[Any] = field(default_factory=list)
     tiles: dict[int, list[Any]] = field(default_factory=dict)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
+    details: bytes = b""
 
     def __post_init__(self) -> None:
         if not self.total:
@@ -89,6 +92,7 @@ class DayValue:
 
     def add(self, row: StreamRow) -> None:
         """Add an event."""
+        self._load()
         self.count += 1
         self.newest = max(self.newest, row.known)
         self.total = self._step(self.total, row)
@@ -115,6 +119,7 @@ class DayValue:
         """
         if low <= self.start and high > self.newest:
             return self.total
+        self._load()
         states = self.features.state.empty()
         for tile, merged in self.tiles.items():
             if low <= tile and tile + FIVE_MINUTES <= high:
@@ -133,6 +138,7 @@ class DayValue:
 
     def known_states(self, start: int, at: int) -> list[Any]:
         """Return the states of the changes known before a moment, with times from ``start``."""
+        self._load()
         states = self.features.state.empty()
         for row in self.rows:
             if row[0] < at and start <= row[1] < at:
@@ -141,10 +147,13 @@ class DayValue:
 
     def encode(self) -> bytes:
         """Return the bytes of the value."""
+        self._load()
         state = self.features.state
         tiles = [[tile, state.encode(self.tiles[tile])] for tile in sorted(self.tiles)]
         fields = [self.positions, self.count, self.newest, self.written_ms]
-        return pack([FORMAT, *fields, state.encode(self.total), tiles, self.rows])
+        # Merged states and events as bytes of their own: a fetch of the present reads neither.
+        details = pack([tiles, self.rows])
+        return pack([FORMAT, *fields, state.encode(self.total), details])
 
     @classmethod
     def decode(
@@ -158,21 +167,37 @@ class DayValue:
             If the bytes are damaged or of another format.
         """
         try:
-            found, *fields, total, tiles, rows = unpack(stored)
+            found, *fields, total, details = unpack(stored)
             positions, count, newest, written_ms = fields
             if found != FORMAT:
                 raise DataError(
                     f"streamed values of format {found} cannot be read",
                     hint="apply the stream again with this release",
                 )
-            merged = {tile: features.state.decode(states) for tile, states in tiles}
             value = cls(features, start, merges, positions, count, newest, written_ms)
             value.total = features.state.decode(total)
-            value.tiles = merged
-            value.rows = [*map(tuple, rows)]
+            value.details = bytes(details)
         except (ValueError, TypeError) as error:
             raise DataError(f"a stored stream value is damaged: {error}") from error
         return value
+
+    def _load(self) -> None:
+        """Read the stored tiles and rows, once.
+
+        Raises
+        ------
+        DataError
+            If the bytes are damaged.
+        """
+        if not self.details:
+            return
+        try:
+            tiles, rows = unpack(self.details)
+            self.tiles = {tile: self.features.state.decode(states) for tile, states in tiles}
+            self.rows = [*map(tuple, rows)]
+        except (ValueError, TypeError) as error:
+            raise DataError(f"a stored stream value is damaged: {error}") from error
+        self.details = b""
 
     def _step(self, states: Sequence[Any], row: StreamRow) -> list[Any]:
         values: Mapping[str, Value] = self.features.row(row.values)
