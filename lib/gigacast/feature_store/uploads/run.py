@@ -46,9 +46,8 @@ from gigacast.job.worker import Stopwatch, inputs_pinned
 from gigacast.lake.layout import upload_key
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
-from gigacast.lake.plan.file_plan import NO_MONTH
 from gigacast.lake.plan.listing import valid_receipt
-from gigacast.lake.plan.planner import Plan
+from gigacast.lake.plan.planner import NO_MONTH, Plan
 from gigacast.lake.plan.receipt import Receipt, list_receipts, write_receipt
 from gigacast.runtime.choice import make_executor
 from gigacast.runtime.executor import Executor, Failure
