@@ -10,7 +10,8 @@ import pyarrow.parquet as pq
 from gigacast.feature_store.compile import compile_definitions
 from gigacast.feature_store.stored import find_stored
 from gigacast.feature_store.table import Tables
-from gigacast.feature_store.uploads.run import UploadJob, UploadResult, parts_to_upload, upload
+from gigacast.feature_store.uploads.plan import UploadJob, parts_to_upload
+from gigacast.feature_store.uploads.run import UploadResult, upload
 from gigacast.storage.store import StoreAddress
 from tests.support.feature_repository import write_repository
 

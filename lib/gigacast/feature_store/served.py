@@ -15,12 +15,8 @@ from gigacast.feature_store.online.serving import write_join
 from gigacast.feature_store.online.wide import Service
 from gigacast.feature_store.stored import find_stored
 from gigacast.feature_store.table import Tables
-from gigacast.feature_store.uploads.run import (
-    SERVING_DAYS,
-    UploadJob,
-    UploadResult,
-    parts_to_upload,
-)
+from gigacast.feature_store.uploads.plan import SERVING_DAYS, UploadJob, parts_to_upload
+from gigacast.feature_store.uploads.run import UploadResult
 from gigacast.feature_store.uploads.run import upload as _upload
 from gigacast.job.forecast_job import Resources
 

@@ -24,7 +24,8 @@ from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import MemoryStream
 from gigacast.feature_store.stream.run import run_stream
 from gigacast.feature_store.table import Tables
-from gigacast.feature_store.uploads.run import UploadJob, upload
+from gigacast.feature_store.uploads.plan import UploadJob
+from gigacast.feature_store.uploads.run import upload
 from gigacast.storage.store import StoreAddress
 from tests.support.feature_vectors import read_vector
 

@@ -15,13 +15,9 @@ from gigacast.feature_store.online.opening import open_online_store
 from gigacast.feature_store.online.serving import read_group_by
 from gigacast.feature_store.stored import find_stored
 from gigacast.feature_store.table import Tables
-from gigacast.feature_store.uploads.run import (
-    UploadJob,
-    UploadSetup,
-    parts_to_upload,
-    plan_upload,
-    upload,
-)
+from gigacast.feature_store.uploads.plan import UploadJob, parts_to_upload, plan_upload
+from gigacast.feature_store.uploads.run import upload
+from gigacast.feature_store.uploads.worker import UploadSetup
 from gigacast.job.forecast_job import Resources
 from tests.support.quickstart_store import compile_quickstart, upload_day, write_table
 
@@ -235,8 +231,8 @@ def test_a_worker_of_another_process_uploads_the_same(tables: Tables, tmp_path: 
     definition = find_stored(tables.store, RETURNS).definition
     url = f"sqlite:{tmp_path}/online.sqlite"
     job = UploadJob(tables, parts_to_upload(definition), "2023-12-01", online_store=url)
-    here = MemoryOnlineStore()
-    upload_day(tables, RETURNS, "2023-12-01", here, online_store=url)
+    own_store = MemoryOnlineStore()
+    upload_day(tables, RETURNS, "2023-12-01", own_store, online_store=url)
     online = open_online_store(url, tables.root)
     plan, _ = plan_upload(job, online)
 
@@ -244,7 +240,9 @@ def test_a_worker_of_another_process_uploads_the_same(tables: Tables, tmp_path: 
     receipt = worker(plan.tasks[0])
 
     assert receipt.output["rows"] == 7
-    assert {k: v.value for k, v in online.scan("b/")} == {k: v.value for k, v in here.scan("b/")}
+    assert {k: v.value for k, v in online.scan("b/")} == {
+        k: v.value for k, v in own_store.scan("b/")
+    }
     online.close()
 
 

@@ -22,7 +22,7 @@ from gigacast.feature_store.served_document import (
     upload_json,
 )
 from gigacast.feature_store.stored import find_stored
-from gigacast.feature_store.uploads.run import UploadJob, parts_to_upload
+from gigacast.feature_store.uploads.plan import UploadJob, parts_to_upload
 from gigacast.feature_store.uploads.run import upload as upload_batch
 from gigacast.job.forecast_job import Resources
 from gigacast.report.run_progress import RunProgress

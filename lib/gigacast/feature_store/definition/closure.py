@@ -57,13 +57,13 @@ def _shown(tree: "exp.Expression") -> str:
 
 def _column(tree: Any) -> Function:
     parts = [part.name for part in tree.parts]
-    name, rest = parts[0], parts[1:]
-    if not rest:
+    name, fields = parts[0], parts[1:]
+    if not fields:
         return lambda row: row[name]
 
     def field(row: Row) -> Any:
         value = row[name]
-        for part in rest:
+        for part in fields:
             value = None if value is None else value.get(part)
         return value
 
@@ -80,13 +80,13 @@ def _literal(tree: Any) -> Function:
 
 def _binary(function: Callable[[Any, Any], Any]) -> Callable[[Any], Function]:
     def make(tree: Any) -> Function:
-        left, right = _compile(tree.this), _compile(tree.expression)
+        first, second = _compile(tree.this), _compile(tree.expression)
 
         def compute(row: Row) -> Any:
-            mine = left(row)
+            mine = first(row)
             if mine is None:
                 return None
-            theirs = right(row)
+            theirs = second(row)
             return None if theirs is None else function(mine, theirs)
 
         return compute
@@ -102,24 +102,24 @@ def _unary(function: Callable[[Any], Any]) -> Callable[[Any], Function]:
     return make
 
 
-def _divide(left: Any, right: Any) -> Any:
+def _divide(first: Any, second: Any) -> Any:
     # Spark divides integers to fractions, and by zero to null.
-    return left / right if right else None
+    return first / second if second else None
 
 
-def _remainder(left: Any, right: Any) -> Any:
-    if not right:
+def _remainder(first: Any, second: Any) -> Any:
+    if not second:
         return None
-    # The sign is that of the left side in SQL, and of the right side in Python.
-    size = abs(left) % abs(right)
-    return size if left >= 0 else -size
+    # The sign is that of the first side in SQL, and of the second side in Python.
+    size = abs(first) % abs(second)
+    return size if first >= 0 else -size
 
 
 def _and(tree: Any) -> Function:
-    left, right = _compile(tree.this), _compile(tree.expression)
+    first, second = _compile(tree.this), _compile(tree.expression)
 
     def compute(row: Row) -> Any:
-        values = (left(row), right(row))
+        values = (first(row), second(row))
         if False in values:
             return False
         return None if None in values else True
@@ -128,10 +128,10 @@ def _and(tree: Any) -> Function:
 
 
 def _or(tree: Any) -> Function:
-    left, right = _compile(tree.this), _compile(tree.expression)
+    first, second = _compile(tree.this), _compile(tree.expression)
 
     def compute(row: Row) -> Any:
-        values = (left(row), right(row))
+        values = (first(row), second(row))
         if True in values:
             return True
         return None if None in values else False
@@ -140,8 +140,8 @@ def _or(tree: Any) -> Function:
 
 
 def _is(tree: Any) -> Function:
-    inner, wanted = _compile(tree.this), _compile(tree.expression)
-    return lambda row: inner(row) is wanted(row)
+    inner, expected = _compile(tree.this), _compile(tree.expression)
+    return lambda row: inner(row) is expected(row)
 
 
 def _case(tree: Any) -> Function:
@@ -171,8 +171,8 @@ def _coalesce(tree: Any) -> Function:
 
 
 def _null_if(tree: Any) -> Function:
-    left, right = _compile(tree.this), _compile(tree.expression)
-    return lambda row: None if (value := left(row)) == right(row) else value
+    first, second = _compile(tree.this), _compile(tree.expression)
+    return lambda row: None if (value := first(row)) == second(row) else value
 
 
 def _concat(tree: Any) -> Function:
@@ -194,8 +194,8 @@ def _as_text(value: Any) -> str:
 
 
 def _null_safe(tree: Any) -> Function:
-    left, right = _compile(tree.this), _compile(tree.expression)
-    return lambda row: left(row) == right(row)
+    first, second = _compile(tree.this), _compile(tree.expression)
+    return lambda row: first(row) == second(row)
 
 
 def _in(tree: Any) -> Function:
@@ -304,7 +304,7 @@ _MAKERS: Mapping[str, Callable[[Any], Function]] = {
     "Concat": _concat,
     "Cast": _cast,
     "TryCast": _cast,
-    "DPipe": _binary(lambda left, right: _as_text(left) + _as_text(right)),
+    "DPipe": _binary(lambda first, second: _as_text(first) + _as_text(second)),
     "Abs": _unary(abs),
     "Lower": _unary(str.lower),
     "Upper": _unary(str.upper),

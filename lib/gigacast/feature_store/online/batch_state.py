@@ -160,12 +160,12 @@ class BatchValue:
         if stored is None:
             return
         try:
-            found, self.newest, self._windows = unpack(stored)
+            form, self.newest, self._windows = unpack(stored)
         except (ValueError, TypeError) as error:
             raise DataError(f"a stored batch value is damaged: {error}") from error
-        if found != FORMAT:
+        if form != FORMAT:
             raise DataError(
-                f"batch values of format {found} cannot be read",
+                f"batch values of format {form} cannot be read",
                 hint="upload the batch again with this release",
             )
 

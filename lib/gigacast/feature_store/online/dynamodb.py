@@ -150,8 +150,8 @@ class DynamoOnlineStore:
 
     def _read(self, keys: Sequence[str]) -> Iterator[dict[str, Any]]:
         # Strong reads: a value that a fetch misses would look like a key without features.
-        wanted = {"Keys": [{"key": {"S": key}} for key in keys], "ConsistentRead": True}
-        request = {self._table: wanted}
+        request_keys = {"Keys": [{"key": {"S": key}} for key in keys], "ConsistentRead": True}
+        request = {self._table: request_keys}
         for attempt in range(_ATTEMPTS):
             answer = self._call(self._client.batch_get_item, RequestItems=request)
             yield from answer["Responses"].get(self._table, ())

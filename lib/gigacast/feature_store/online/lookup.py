@@ -29,7 +29,7 @@ class Read:
     lookup : GroupByLookup
     at : int
         Moment, epoch milliseconds.
-    given : mapping
+    entity : mapping
         Keys of the entity, in their types.
     keys : sequence of str
         Keys in the store: of the batch, then of streamed days; none for an entity with a null key.
@@ -39,7 +39,7 @@ class Read:
 
     lookup: "GroupByLookup"
     at: int
-    given: Mapping[str, Value]
+    entity: Mapping[str, Value]
     keys: Sequence[str]
     days: Sequence[int]
 
@@ -159,14 +159,14 @@ class GroupByLookup:
                 f"{self._label}: another definition is uploaded than the join has",
                 hint=f"gigacast feature-store upload {self.served.name}",
             )
-        given = {}
+        entity = {}
         for name, read in self._keys:
             if name not in keys:
                 raise SchemaError(
                     f"{self._label}: the request has no key {name}",
                     hint=f"its keys are {', '.join(key for key, _ in self._keys)}",
                 )
-            given[name] = read(keys[name])
+            entity[name] = read(keys[name])
         if at < batch.end:
             raise DataNotFoundError(
                 f"{self._label}: asked for a moment before the end of its batch {batch.day}",
@@ -178,9 +178,9 @@ class GroupByLookup:
                 f"{batch.serving_ms // DAY_MS} days",
                 hint=f"gigacast feature-store upload {self.served.name} --ds LATER_DAY",
             )
-        if None in given.values():
-            return Read(self, at, given, (), ())
-        digest = key_digest([*given.values()])
+        if None in entity.values():
+            return Read(self, at, entity, (), ())
+        digest = key_digest([*entity.values()])
         stored = [f"{self.served.prefix}{digest}"]
         days: list[int] = []
         if self._streams:
@@ -188,7 +188,7 @@ class GroupByLookup:
             stored += [
                 f"{stream_prefix(self.served.name, batch.digest, day)}{digest}" for day in days
             ]
-        return Read(self, at, given, stored, days)
+        return Read(self, at, entity, stored, days)
 
     def answer(self, read: Read, values: Mapping[str, Versioned | None]) -> Answer:
         """Return the features, of the values that were read.
@@ -207,12 +207,12 @@ class GroupByLookup:
             base = BatchValue(self._features, stored[0].value if stored[0] else None)
             days = self._days(read.days, stored[1:])
             features = answer(self._features, base, days, read.at, batch.end)
-            known = [day.newest for day in days] + [base.newest]
-            newest = max((time for time in known if time is not None), default=None)
+            newest_times = [day.newest for day in days] + [base.newest]
+            newest = max((time for time in newest_times if time is not None), default=None)
         for name, write in self._writers.items():
             features[name] = write(features[name])
         if self._derived is not None:
-            row = {TIME_COLUMN: read.at, **read.given, **features}
+            row = {TIME_COLUMN: read.at, **read.entity, **features}
             features, errors = self._derived.compute(row)
             if errors:
                 raise DataError(f"{self._label}: {'; '.join(errors)}")

@@ -28,23 +28,23 @@ def open_online_store(url: str | None, root: StoreAddress) -> OnlineStore:
         If the text is no address, or a bucket is used without one.
     StorageError, MissingExtraError
     """
-    scheme, colon, rest = (url or "").partition(":")
+    scheme, colon, place = (url or "").partition(":")
     if url is None:
         return _default(root)
-    if not colon or not (rest or scheme == "memory"):
+    if not colon or not (place or scheme == "memory"):
         raise ConfigError(f"--online_store: {url[:80]!r} is no address", hint=f"write {_FORMS}")
     if scheme == "sqlite":
         from gigacast.feature_store.online.sqlite import SqliteOnlineStore  # noqa: PLC0415
 
-        return SqliteOnlineStore(_below(root, rest))
+        return SqliteOnlineStore(_below(root, place))
     if scheme == "lmdb":
         from gigacast.feature_store.online.lmdb import LmdbOnlineStore  # noqa: PLC0415
 
-        return LmdbOnlineStore(_below(root, rest))
-    if scheme == "dynamodb" and _TABLE.fullmatch(rest):
+        return LmdbOnlineStore(_below(root, place))
+    if scheme == "dynamodb" and _TABLE.fullmatch(place):
         from gigacast.feature_store.online.dynamodb import DynamoOnlineStore  # noqa: PLC0415
 
-        return DynamoOnlineStore(rest, region=root.region, endpoint_url=root.endpoint_url)
+        return DynamoOnlineStore(place, region=root.region, endpoint_url=root.endpoint_url)
     if scheme in {"redis", "rediss", "unix"}:
         from gigacast.feature_store.online.redis import RedisOnlineStore  # noqa: PLC0415
 

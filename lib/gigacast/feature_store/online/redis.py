@@ -59,10 +59,10 @@ class RedisOnlineStore:
         self, key: str, version: int | None, value: bytes, expires_at: int | None = None
     ) -> bool:
         """Write a value if its key has this version; see `OnlineStore.put_if`."""
-        wanted = b"" if version is None else version.to_bytes(8, "big")
+        expected = b"" if version is None else version.to_bytes(8, "big")
         end = "" if expires_at is None else str(expires_at)
         with self._translated():
-            return bool(self._put_if(keys=[key], args=[wanted, _pack(value), end]))
+            return bool(self._put_if(keys=[key], args=[expected, _pack(value), end]))
 
     def scan(
         self, prefix: str, start: str = "", end: str | None = None
@@ -90,13 +90,13 @@ class RedisOnlineStore:
         """Yield keys below a prefix; a walk may name a key twice, and each is yielded once."""
         # Letters that have a meaning in Redis' patterns.
         pattern = "".join(f"[{letter}]" if letter in "*?[" else letter for letter in prefix)
-        seen: set[bytes] = set()
+        walked: set[bytes] = set()
         cursor = 0
         while True:
             with self._translated():
                 cursor, page = self._client.scan(cursor, match=f"{pattern}*", count=_PAGE)
-            fresh = [key for key in dict.fromkeys(page) if key not in seen]
-            seen.update(fresh)
+            fresh = [key for key in dict.fromkeys(page) if key not in walked]
+            walked.update(fresh)
             yield [key.decode() for key in fresh]
             if cursor == 0:
                 return

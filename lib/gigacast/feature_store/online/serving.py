@@ -203,14 +203,14 @@ def decode_join(stored: Versioned | None, name: str) -> Join:
 def _decode(content: bytes, key: str) -> Mapping[str, Any]:
     try:
         values: Any = json.loads(content)
-        found = values["format"]
+        form = values["format"]
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
             f"online store: {key} is damaged: {error}", hint="upload it again"
         ) from None
-    if found != FORMAT:
+    if form != FORMAT:
         raise DataError(
-            f"online store: {key} has the format {found}, which this release cannot read",
+            f"online store: {key} has the format {form}, which this release cannot read",
             hint="upload it again with this release",
         )
     content_: Mapping[str, Any] = values

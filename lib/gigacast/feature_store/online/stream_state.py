@@ -28,7 +28,7 @@ class StreamRow(NamedTuple):
 
     Parameters
     ----------
-    known : int
+    known_at : int
         Time from which it is known: that of a mutation, or of the event itself.
     time : int
         Time of the row, by which windows hold it.
@@ -38,7 +38,7 @@ class StreamRow(NamedTuple):
         Values of `Features.columns`.
     """
 
-    known: int
+    known_at: int
     time: int
     reverse: bool
     values: Sequence[Value]
@@ -94,9 +94,9 @@ class DayValue:
         """Add an event."""
         self._load()
         self.count += 1
-        self.newest = max(self.newest, row.known)
+        self.newest = max(self.newest, row.known_at)
         self.total = self._step(self.total, row)
-        tile = row.known // FIVE_MINUTES * FIVE_MINUTES
+        tile = row.known_at // FIVE_MINUTES * FIVE_MINUTES
         if tile in self.tiles:
             self.tiles[tile] = self._step(self.tiles[tile], row)
         else:
@@ -167,11 +167,11 @@ class DayValue:
             If the bytes are damaged or of another format.
         """
         try:
-            found, *fields, total, details = unpack(stored)
+            form, *fields, total, details = unpack(stored)
             positions, count, newest, written_ms = fields
-            if found != FORMAT:
+            if form != FORMAT:
                 raise DataError(
-                    f"streamed values of format {found} cannot be read",
+                    f"streamed values of format {form} cannot be read",
                     hint="apply the stream again with this release",
                 )
             value = cls(features, start, merges, positions, count, newest, written_ms)
@@ -212,8 +212,8 @@ class DayValue:
         """
         if self.count <= MAX_ROWS or not self.merges:
             return
-        kept = (self.newest - KEPT_MS) // FIVE_MINUTES * FIVE_MINUTES
-        stop = bisect_left(self.rows, kept, key=lambda r: r[0])
+        oldest = (self.newest - KEPT_MS) // FIVE_MINUTES * FIVE_MINUTES
+        stop = bisect_left(self.rows, oldest, key=lambda r: r[0])
         for row in self.rows[:stop]:
             tile = row[0] // FIVE_MINUTES * FIVE_MINUTES
             states = self.tiles.get(tile) or self.features.state.empty()

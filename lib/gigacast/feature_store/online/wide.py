@@ -54,7 +54,7 @@ class PartLookup:
     def of(cls, join: Join, part: JoinPart) -> "PartLookup":
         """Return the lookup of a join's part."""
         group_by = part.group_by
-        names = {right: left for left, right in (part.key_mapping or {}).items()}
+        names = {right: name for name, right in (part.key_mapping or {}).items()}
         condition = skew_filter(join, part)
         return cls(
             part_name(part),
@@ -65,15 +65,15 @@ class PartLookup:
             make_function(condition) if condition else None,
         )
 
-    def keys_of(self, given: Mapping[str, Any]) -> dict[str, Any] | GigacastError:
+    def keys_of(self, request: Mapping[str, Any]) -> dict[str, Any] | GigacastError:
         """Return the keys of the group-by, or why there are none. Skewed keys count as null."""
-        missing = [left for left, _ in self.mapping if left not in given]
+        missing = [name for name, _ in self.mapping if name not in request]
         if missing:
             return SchemaError(
                 f"the request has no key {missing[0]}",
-                hint=f"{self.name} needs {', '.join(left for left, _ in self.mapping)}",
+                hint=f"{self.name} needs {', '.join(name for name, _ in self.mapping)}",
             )
-        keys = {right: given[left] for left, right in self.mapping}
+        keys = {right: request[name] for name, right in self.mapping}
         if self.skew is not None and self.skew(keys) is False:
             return dict.fromkeys(keys)
         return keys
@@ -136,21 +136,21 @@ class JoinLookup:
         """
         values: dict[str, Any] = {}
         errors: dict[str, str] = {}
-        for part, found in zip(self.parts, answers, strict=True):
-            if isinstance(found, GigacastError):
+        for part, answer in zip(self.parts, answers, strict=True):
+            if isinstance(answer, GigacastError):
                 # Without its columns: a derivation of nulls would be a wrong answer.
-                errors[part.name] = str(found)
+                errors[part.name] = str(answer)
             else:
-                values |= {f"{part.name}_{name}": v for name, v in found.features.items()}
+                values |= {f"{part.name}_{name}": v for name, v in answer.features.items()}
         for outside in self.external:
             name = external_name(outside)
-            found_ = external.get(name, "was not asked")
+            outcome = external.get(name, "was not asked")
             columns = external_columns(outside)
-            if isinstance(found_, str):
-                errors[name] = found_
+            if isinstance(outcome, str):
+                errors[name] = outcome
             else:
                 fields = [field for field, _ in outside.source.value_fields]
-                values |= {c: found_.get(f) for c, f in zip(columns, fields, strict=True)}
+                values |= {c: outcome.get(f) for c, f in zip(columns, fields, strict=True)}
         if self._derived is not None:
             row = {TIME_COLUMN: at, **keys, **values}
             values, faults = self._derived.compute(row)
@@ -168,15 +168,15 @@ def external_name(part: ExternalPart) -> str:
 
 def _names_of(part: ExternalPart) -> list[tuple[str, str]]:
     """Return the names of each key field in the request and in the source."""
-    names = {right: left for left, right in (part.key_mapping or {}).items()}
+    names = {right: name for name, right in (part.key_mapping or {}).items()}
     return [(names.get(field, field), field) for field, _ in part.source.key_fields]
 
 
 def _brought(part: ExternalPart, keys: Mapping[str, Any]) -> Mapping[str, Any] | str:
-    missing = [left for left, _ in _names_of(part) if left not in keys]
+    missing = [name for name, _ in _names_of(part) if name not in keys]
     if missing:
         return f"the request has no field {missing[0]}"
-    return {field: keys[left] for left, field in _names_of(part)}
+    return {field: keys[name] for name, field in _names_of(part)}
 
 
 def _asked(
@@ -185,15 +185,15 @@ def _asked(
     if service is None:
         return [f"no client of the external source {part.source.name} is given"] * len(keys)
     names = _names_of(part)
-    whole = [n for n, mine in enumerate(keys) if all(left in mine for left, _ in names)]
-    questions = [{field: keys[n][left] for left, field in names} for n in whole]
+    complete = [n for n, mine in enumerate(keys) if all(name in mine for name, _ in names)]
+    questions = [{field: keys[n][name] for name, field in names} for n in complete]
     answers: list[Mapping[str, Any] | str] = ["the request lacks one of its keys"] * len(keys)
     try:
-        found: list[Mapping[str, Any] | str] = [*service(questions)] if questions else []
+        answer: list[Mapping[str, Any] | str] = [*service(questions)] if questions else []
     except Exception as error:  # whatever the client of a user raises
-        found = [f"{type(error).__name__}: {error}"] * len(whole)
-    if len(found) != len(whole):
-        found = [f"answered {len(found)} of {len(whole)} requests"] * len(whole)
-    for place, value in zip(whole, found, strict=True):
+        answer = [f"{type(error).__name__}: {error}"] * len(complete)
+    if len(answer) != len(complete):
+        answer = [f"answered {len(answer)} of {len(complete)} requests"] * len(complete)
+    for place, value in zip(complete, answer, strict=True):
         answers[place] = value
     return answers

@@ -166,13 +166,13 @@ class StreamApplier:
         except DataError as error:
             self.counts.garbage += 1
             if len(self.counts.samples) < _SAMPLES:
-                where = f"{record.partition}:{record.position}"
-                self.counts.samples.append(f"{where}: {error.message[:200]}")
+                place = f"{record.partition}:{record.position}"
+                self.counts.samples.append(f"{place}: {error.message[:200]}")
             return None
         if decoded is None or None in decoded.keys:
             self.counts.filtered += 1
             return None
-        day = day_of(decoded.row.known)
+        day = day_of(decoded.row.known_at)
         if day < self.served.batch.end:
             self.counts.before_batch += 1
             return None
@@ -223,12 +223,12 @@ class StreamApplier:
         last: dict[str, str] = {record.partition: record.position for record in records}
         while True:
             stored = self._store.get_many([self._position_key])[0]
-            known: Mapping[str, str] = {} if stored is None else unpack(stored.value)
-            later = {n: p for n, p in last.items() if is_after(p, known.get(n))}
+            applied: Mapping[str, str] = {} if stored is None else unpack(stored.value)
+            later = {n: p for n, p in last.items() if is_after(p, applied.get(n))}
             if not later:
                 return
             version = stored.version if stored else None
-            if self._store.put_if(self._position_key, version, pack({**known, **later})):
+            if self._store.put_if(self._position_key, version, pack({**applied, **later})):
                 return
 
     @property

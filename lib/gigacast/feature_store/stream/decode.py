@@ -80,10 +80,10 @@ class Decoder:
         self._known: Callable[[Mapping[str, Any]], Any] | None = None
         self._reverse: Function | None = None
         if served.has_mutations:
-            known, back = query.mutation_time_column, query.reversal_column
-            self._known = _moment(known or "mutation_ts", served.events)
+            change_time, back = query.mutation_time_column, query.reversal_column
+            self._known = _moment(change_time or "mutation_ts", served.events)
             self._reverse = make_function(back or "is_before")
-            texts += [known or "mutation_ts", back or "is_before"]
+            texts += [change_time or "mutation_ts", back or "is_before"]
         used = dict.fromkeys(name for text in texts for name in columns_in(text))
         self._readers = {
             name: reader_of(served.events.field(name).type)
@@ -104,19 +104,19 @@ class Decoder:
         fields = self._parse(value)
         event = {name: read(fields.get(name)) for name, read in self._readers.items()}
         try:
-            if not all(where(event) is True for where in self._wheres):
+            if not all(condition(event) is True for condition in self._wheres):
                 return None
             values = {name: read(make(event)) for name, (make, read) in self._select.items()}
             time = self._time(event)
-            known = self._known(event) if self._known else time
+            changed_at = self._known(event) if self._known else time
             reverse = bool(self._reverse(event)) if self._reverse else False
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"a record cannot be computed: {error}") from None
-        for name, moment in (("time", time), ("time of the change", known)):
+        for name, moment in (("time", time), ("time of the change", changed_at)):
             if not isinstance(moment, int) or not _TIME_RANGE[0] <= moment < _TIME_RANGE[1]:
                 raise DataError(f"a record without a plausible {name} in milliseconds")
         keys = tuple(values[name] for name in self._keys)
-        row = StreamRow(known, time, reverse, [values[name] for name in self._columns])
+        row = StreamRow(changed_at, time, reverse, [values[name] for name in self._columns])
         return DecodedRow(keys, row)
 
     def _parse(self, value: bytes) -> Mapping[str, Any]:

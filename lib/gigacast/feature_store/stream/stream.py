@@ -53,6 +53,6 @@ class Stream(Protocol):
         """Free connections."""
 
 
-def is_after(position: str, other: str | None) -> bool:
+def is_after(position: str, former: str | None) -> bool:
     """Return whether a position is after another; every position is after none."""
-    return other is None or int(position) > int(other)
+    return former is None or int(position) > int(former)

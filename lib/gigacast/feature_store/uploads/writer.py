@@ -104,18 +104,18 @@ class BatchWriter:
 
         That one stays: fetches use a pointer for some time after they have read it.
         """
-        kept = {batch.id: batch for batch in (served.batch, served.previous) if batch}
+        serving = {batch.id: batch for batch in (served.batch, served.previous) if batch}
         for key, value in list(self._store.scan(mark_key(self._name, ""))):
             batch_id = key.rpartition("/")[2]
             # A later batch may be in the middle of its upload.
-            if batch_id not in kept and int(batch_id.partition("-")[0]) <= served.batch.end:
+            if batch_id not in serving and int(batch_id.partition("-")[0]) <= served.batch.end:
                 self._store.drop(value.value.decode())
                 self._store.drop(key)
         gone = self.former.previous if self.former else None
         oldest = served.previous or served.batch
-        if gone is None or gone.id in kept:
+        if gone is None or gone.id in serving:
             return
-        if gone.digest not in {batch.digest for batch in kept.values()}:
+        if gone.digest not in {batch.digest for batch in serving.values()}:
             self._store.drop(stream_prefix(self._name, gone.digest))
             return
         for day in range(gone.end, oldest.end, DAY_MS):

@@ -40,7 +40,7 @@ FEATURES = Features(PARTS, SCHEMA)
 # Times near edges: of windows, of hops, and of the batch.
 offsets = st.sampled_from([0, 1, -1, HOUR, 6 * HOUR, 3 * DAY, 14 * DAY, 300_000, 12 * HOUR])
 times = st.builds(
-    lambda days, offset, rest: END + days * DAY - offset + rest,
+    lambda days, offset, remainder: END + days * DAY - offset + remainder,
     st.integers(-16, 3),
     offsets,
     st.one_of(st.just(0), st.integers(0, DAY)),

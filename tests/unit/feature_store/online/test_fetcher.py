@@ -162,9 +162,9 @@ def test_names_that_are_not_served_are_answered_with_the_command_that_is_missing
 
 
 def test_another_definition_than_that_of_the_join_is_refused(store: MemoryOnlineStore) -> None:
-    other = replace(GROUP_BY, aggregations=GROUP_BY.aggregations[:1])  # type: ignore[index]
+    changed = replace(GROUP_BY, aggregations=GROUP_BY.aggregations[:1])  # type: ignore[index]
 
-    response = fetch(store, make_join(right_parts=[JoinPart(other)]), {"user": "5"})
+    response = fetch(store, make_join(right_parts=[JoinPart(changed)]), {"user": "5"})
 
     assert "another definition is uploaded" in response.errors[PART]
 
@@ -231,10 +231,10 @@ RATES = ExternalSource(
 
 
 def test_an_external_source_is_asked_for_all_requests_at_once(store: MemoryOnlineStore) -> None:
-    asked = []
+    questions = []
 
     def rates(keys: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        asked.append(list(keys))
+        questions.append(list(keys))
         return [{"eur": len(key["currency"])} for key in keys]
 
     part = ExternalPart(RATES, key_mapping={"money": "currency"}, prefix="my")
@@ -249,7 +249,7 @@ def test_an_external_source_is_asked_for_all_requests_at_once(store: MemoryOnlin
         ]
     )
 
-    assert asked == [[{"currency": "USD"}, {"currency": "kr"}]]
+    assert questions == [[{"currency": "USD"}, {"currency": "kr"}]]
     assert [r.values.get("ext_my_rates_eur") for r in responses] == [3, None, 2]
     assert set(responses[1].errors) == {"ext_my_rates"}
 
