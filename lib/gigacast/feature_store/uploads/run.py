@@ -20,7 +20,7 @@ from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
-from gigacast.runtime.choice import make_executor
+from gigacast.runtime.choice import InlineExecutor, make_executor
 from gigacast.runtime.executor import Executor, Failure
 
 
@@ -92,12 +92,10 @@ def upload(
 
     try:
         setup = UploadSetup(job, run.run_id, store)
-        resources = job.resources
         run.execute(
             plan.tasks,
             setup,
-            executor
-            or make_executor(resources.executor, resources.n_jobs, n_tasks=len(plan.tasks)),
+            executor or _executor(job, store, len(plan.tasks)),
             on_done=lambda task, receipt: receipts.append(receipt),
             on_results=write_joins,
         )
@@ -105,6 +103,13 @@ def upload(
         if store is None:
             own.close()
     return UploadResult(run.run_id, job.day, receipts, skipped, run.failures, joins)
+
+
+def _executor(job: UploadJob, store: OnlineStore | None, n_tasks: int) -> Executor:
+    if store is not None:
+        # An opened store is of this process: a worker in another would open one of its own.
+        return InlineExecutor()
+    return make_executor(job.resources.executor, job.resources.n_jobs, n_tasks=n_tasks)
 
 
 def _planned(job: UploadJob, plan: Plan) -> PlannedJob:
