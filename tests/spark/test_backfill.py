@@ -10,9 +10,9 @@ from gigacast.errors import ConfigError, MissingExtraError
 from gigacast.feature_store.offline.run import Days, backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.job.forecast_job import Resources
-from tests.support.feature_lake import Lake
-from tests.support.quickstart import cell, put_quickstart, read_csv, training_set
-from tests.support.spark import needs_spark
+from tests.support.features.lake import Lake
+from tests.support.features.quickstart import cell, put_quickstart, read_csv, training_set
+from tests.support.features.spark import needs_spark
 
 pytestmark = pytest.mark.timeout(900)  # Java starts with the first test
 

@@ -32,7 +32,7 @@ from gigacast.feature_store.engine.tile_store import TileStore
 from gigacast.feature_store.table import Table
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
-from tests.support.spark import needs_spark
+from tests.support.features.spark import needs_spark
 
 pytestmark = pytest.mark.timeout(900)  # Java starts with the first test
 DAY, HOUR = 86_400_000, 3_600_000

@@ -14,8 +14,8 @@ from gigacast.feature_store.stream.kafka import KafkaStream
 from gigacast.feature_store.stream.kinesis import KinesisStream
 from gigacast.feature_store.stream.run import run_stream
 from gigacast.feature_store.stream.stream import Record, Stream, is_after
+from tests.support.features.served_events import END, NAME, Event, ask, backfill, record, serve
 from tests.support.moto_server import MotoServer
-from tests.support.served_events import END, NAME, Event, ask, backfill, record, serve
 
 
 def read_all(stream: Stream, count: int) -> list[Record]:

@@ -11,7 +11,7 @@ from gigacast.feature_store import (
     Query,
     select,
 )
-from tests.support.feature_lake import Lake
+from tests.support.features.lake import Lake
 
 DAY = 86_400_000
 FIRST = 19_723 * DAY  # 2024-01-01

@@ -17,7 +17,7 @@ from gigacast.feature_store.engine import local
 from gigacast.feature_store.offline.run import Days, backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from tests.flow.feature_store.shop import DAYS, FIRST, purchases, put_shop, training_set
-from tests.support.feature_lake import Lake
+from tests.support.features.lake import Lake
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ import sys, time
 from pathlib import Path
 from gigacast.feature_store.engine import local
 from tests.flow.feature_store.shop import training_set
-from tests.support.feature_lake import Lake
+from tests.support.features.lake import Lake
 project = local.LocalEngine.aggregate
 def slow(self, *values):
     time.sleep(0.2)

@@ -28,7 +28,7 @@ from gigacast.feature_store.definition.name import Definition
 from gigacast.feature_store.offline.run import BackfillResult, Days, backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from tests.flow.feature_store.shop import DAY, DAYS, FIRST, purchases, put_shop, training_set, users
-from tests.support.feature_lake import Lake
+from tests.support.features.lake import Lake
 
 
 @pytest.fixture

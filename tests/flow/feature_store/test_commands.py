@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from gigacast.cli.program import run
-from tests.support.feature_repository import write_repository
+from tests.support.features.repository import write_repository
 
 NAME = "quickstart.training_set.v1"
 

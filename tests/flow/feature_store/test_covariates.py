@@ -31,7 +31,7 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.settings.assembly import job_of
 from gigacast.settings.load import load_settings
 from gigacast.settings.options import nest_arguments
-from tests.support.feature_lake import Lake
+from tests.support.features.lake import Lake
 from tests.support.tiny_models import tiny_chronos2
 
 HOUR = 3_600_000

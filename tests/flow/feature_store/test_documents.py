@@ -11,7 +11,7 @@ from gigacast.feature_store.definition.problem import Problem
 from gigacast.feature_store.document import problems_document
 from gigacast.report.document import Table
 from gigacast.report.terminal import render_terminal
-from tests.support.feature_repository import write_repository
+from tests.support.features.repository import write_repository
 from tests.support.rendering import View, called_of, check_table, makers, shown_documents
 from tests.support.stored_bucket import command_json, command_output
 

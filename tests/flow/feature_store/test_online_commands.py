@@ -20,7 +20,7 @@ from gigacast.feature_store import (
     upload_metadata,
 )
 from gigacast.feature_store.definition.window_edge import DAY
-from tests.support.quickstart_store import compile_quickstart, write_table
+from tests.support.features.quickstart_store import compile_quickstart, write_table
 
 RETURNS, JOIN = "quickstart.returns.v1", "quickstart.training_set.v2"
 SUM = "quickstart_returns_v1_refund_amt_sum_3d"

@@ -12,8 +12,8 @@ from gigacast.feature_store.online.typed import to_json
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import MemoryStream
 from gigacast.feature_store.stream.run import run_stream
-from tests.support.feature_vectors import SHARED
-from tests.support.quickstart_store import compile_quickstart, upload_day, write_table
+from tests.support.features.quickstart_store import compile_quickstart, upload_day, write_table
+from tests.support.features.vectors import SHARED
 
 DATA = SHARED / "feature_store" / "data"
 

@@ -27,7 +27,7 @@ from gigacast.feature_store.table import Tables
 from gigacast.feature_store.uploads.plan import UploadJob
 from gigacast.feature_store.uploads.run import upload
 from gigacast.storage.store import StoreAddress
-from tests.support.feature_vectors import read_vector
+from tests.support.features.vectors import read_vector
 
 DAY_AFTER = 1_618_012_800_000  # 2021-04-10
 ONE_DAY = [Window(1, TimeUnit.DAYS)]

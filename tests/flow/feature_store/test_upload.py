@@ -19,7 +19,7 @@ from gigacast.feature_store.uploads.plan import UploadJob, parts_to_upload, plan
 from gigacast.feature_store.uploads.run import upload
 from gigacast.feature_store.uploads.worker import UploadSetup
 from gigacast.job.forecast_job import Resources
-from tests.support.quickstart_store import compile_quickstart, upload_day, write_table
+from tests.support.features.quickstart_store import compile_quickstart, upload_day, write_table
 
 RETURNS = "quickstart.returns.v1"
 JOIN = "quickstart.training_set.v2"

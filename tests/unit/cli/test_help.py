@@ -39,7 +39,7 @@ def test_flags_stand_under_the_headings_of_their_groups(name: str) -> None:
     for parameter in commands()[name].params:
         if isinstance(parameter, click.Argument):
             continue
-        flag = rf"^  {re.escape(parameter.opts[0])}\b"
+        flag = rf"^  (?:-\w, )?{re.escape(parameter.opts[0])}\b"
         assert len(re.findall(flag, text, flags=re.MULTILINE)) == 1
         assert re.search(flag, section_of(text, GROUPS[parameter.row.group]), flags=re.MULTILINE)
 
@@ -63,6 +63,7 @@ def test_the_headings_of_a_long_help_are_those_of_the_table() -> None:
         "Backtest",
         "How to forecast",
         "Columns of the input",
+        "Form of CSV files",
         "Covariates and joint targets",
         "Resources",
         "Amount of work",

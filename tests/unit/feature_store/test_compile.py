@@ -15,8 +15,8 @@ from gigacast.storage.folder.store import FolderStore
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store
 from tests.support.faulty_store import WRITES, Fault, FaultyStore, SimulatedCrash
-from tests.support.feature_repository import FILES, with_imports, write_repository
-from tests.support.feature_vectors import SHARED
+from tests.support.features.repository import FILES, with_imports, write_repository
+from tests.support.features.vectors import SHARED
 from tests.support.moto_server import MotoServer
 
 PURCHASES = "group_bys/quickstart/purchases.py"

@@ -17,7 +17,7 @@ from gigacast.feature_store import (
 from gigacast.feature_store.definition.expression import tables_in
 from gigacast.feature_store.definition.name import group_by_columns
 from gigacast.feature_store.lineage import Origin, outputs_of, trace, trace_query
-from tests.support.feature_vectors import read_vector
+from tests.support.features.vectors import read_vector
 from tests.unit.feature_store.definition.definitions import group_by, join, read_aggregation
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from gigacast.errors import ConfigError, GigacastError
+from gigacast.errors import ConfigError, DataError, GigacastError
 from gigacast.feature_store.aggregation.kernel import Queries
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.spill import (
@@ -265,8 +265,12 @@ class TileReader:
             tiles = TileStore(self.store.open(), 0)
             for number in (n for batch in numbers for n in batch.column(0).to_pylist()):
                 tile = tiles.read(self.names[number])
-                if tile is not None:
-                    yield from pack(fit_tile(tile, self.schema), self.keys)
+                if tile is None:
+                    # Deleted after the driver saw it: without it the features would be too low.
+                    raise DataError(
+                        f"{self.names[number]}: the tile is gone", hint="run the backfill again"
+                    )
+                yield from pack(fit_tile(tile, self.schema), self.keys)
 
 
 @dataclass(frozen=True)

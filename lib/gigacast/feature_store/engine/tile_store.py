@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from gigacast.errors import ObjectNotFoundError
+from gigacast.core.footer import DamagedParquetError, VerifiedParquet
+from gigacast.errors import DataError, ObjectNotFoundError
 from gigacast.storage.store import Store
 
 
@@ -29,7 +30,13 @@ class TileStore:
     _size: int = 0
 
     def read(self, key: str) -> pa.Table | None:
-        """Return a tile; None if there is none."""
+        """Return a tile; None if there is none.
+
+        Raises
+        ------
+        DataError
+            If the file is damaged.
+        """
         if key in self._recent:
             self._recent.move_to_end(key)
             return self._recent[key]
@@ -37,7 +44,13 @@ class TileStore:
             content = self.store.get(key)
         except ObjectNotFoundError:
             return None
-        tile = pq.read_table(io.BytesIO(content))
+        try:
+            tile = VerifiedParquet(io.BytesIO(content)).read()
+        except (DamagedParquetError, OSError, pa.ArrowInvalid) as error:
+            raise DataError(
+                f"{key}: the tile is damaged: {error}",
+                hint="delete the file; the next backfill makes it again",
+            ) from error
         self._remember(key, tile)
         return tile
 
@@ -52,7 +65,7 @@ class TileStore:
     def write(self, key: str, tile: pa.Table) -> None:
         """Store a tile."""
         sink = io.BytesIO()
-        pq.write_table(tile, sink, compression="zstd")
+        pq.write_table(tile, sink, compression="zstd", write_page_checksum=True)
         # Without a condition: two workers that made the same tile write the same rows.
         self.store.put(key, sink.getvalue())
         self._remember(key, tile)

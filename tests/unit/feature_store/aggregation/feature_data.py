@@ -11,7 +11,7 @@ import pyarrow as pa
 from gigacast.feature_store.aggregation.kernel import Queries, Rows
 from gigacast.feature_store.aggregation.operation import Call
 from gigacast.feature_store.aggregation.row_state import Part
-from tests.support.feature_oracle import DAY, HOUR, Event, Feature
+from tests.support.features.oracle import DAY, HOUR, Event, Feature
 
 SCHEMA = pa.schema(
     [

@@ -10,7 +10,7 @@ import pytest
 from gigacast.feature_store.aggregation.kernel import aggregate
 from gigacast.feature_store.aggregation.operation import OPERATIONS
 from gigacast.feature_store.aggregation.row_state import RowState, plain_values
-from tests.support.feature_oracle import DAY, HOUR, Event, Feature, feature_at, window_start
+from tests.support.features.oracle import DAY, HOUR, Event, Feature, feature_at, window_start
 from tests.unit.feature_store.aggregation.feature_data import (
     SCHEMA,
     START,

@@ -13,7 +13,7 @@ from gigacast.feature_store.aggregation.kernel import Queries, Rows
 from gigacast.feature_store.aggregation.mutation import aggregate_known
 from gigacast.feature_store.aggregation.operation import OPERATIONS, Call
 from gigacast.feature_store.aggregation.row_state import Part
-from tests.support.feature_oracle import DAY, feature_at
+from tests.support.features.oracle import DAY, feature_at
 from tests.unit.feature_store.aggregation.feature_data import (
     from_arrow,
     make_events,

@@ -12,7 +12,7 @@ from gigacast.errors import DataError
 from gigacast.feature_store.aggregation.kernel import aggregate
 from gigacast.feature_store.aggregation.operation import OPERATIONS
 from gigacast.feature_store.aggregation.spill import Columns, Limits, aggregate_batches, group_of
-from tests.support.feature_oracle import DAY, Feature
+from tests.support.features.oracle import DAY, Feature
 from tests.unit.feature_store.aggregation.feature_data import (
     from_arrow,
     make_events,

@@ -17,7 +17,7 @@ from gigacast.feature_store.aggregation.tile import (
     make_tile,
     to_table,
 )
-from tests.support.feature_oracle import DAY, HOUR, Event
+from tests.support.features.oracle import DAY, HOUR, Event
 from tests.unit.feature_store.aggregation.feature_data import (
     START,
     from_arrow,

@@ -19,7 +19,7 @@ from gigacast.feature_store.definition.check import find_problems
 from gigacast.feature_store.definition.json import semantic_digest
 from gigacast.feature_store.definition.source import split_table
 from gigacast.feature_store.definition.staging_query import replace_macro
-from tests.support.feature_vectors import read_vector
+from tests.support.features.vectors import read_vector
 from tests.unit.feature_store.definition.definitions import (
     UNKNOWN,
     entities,

@@ -14,7 +14,7 @@ from gigacast.feature_store.definition.window_edge import (
     contains,
     find_start,
 )
-from tests.support.feature_oracle import window_start
+from tests.support.features.oracle import window_start
 
 
 @pytest.mark.parametrize(

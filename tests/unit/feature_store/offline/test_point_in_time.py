@@ -24,8 +24,8 @@ from gigacast.feature_store import (
     Source,
     select,
 )
-from tests.support.feature_lake import Lake
-from tests.support.feature_oracle import DAY, HOUR, Event, Feature, feature_at
+from tests.support.features.lake import Lake
+from tests.support.features.oracle import DAY, HOUR, Event, Feature, feature_at
 
 FIRST = 19_723 * DAY  # 2024-01-01
 DAYS = 5

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.feature_lake import Lake
-from tests.support.feature_repository import FILES
-from tests.support.quickstart import cell, put_quickstart, read_csv, training_set
+from tests.support.features.lake import Lake
+from tests.support.features.quickstart import cell, put_quickstart, read_csv, training_set
+from tests.support.features.repository import FILES
 
 PURCHASES = "group_bys/quickstart/purchases.py"
 TOPIC = 'table="data.purchases", topic="events/purchase_events",'

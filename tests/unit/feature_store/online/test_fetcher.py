@@ -23,8 +23,8 @@ from gigacast.feature_store.definition.name import join_columns
 from gigacast.feature_store.online.fetcher import Fetcher, Request, Response
 from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.online.serving import write_join
-from tests.support.feature_vectors import read_vector
-from tests.support.served_events import DAY, END, GROUP_BY, NAME, ask, serve
+from tests.support.features.served_events import DAY, END, GROUP_BY, NAME, ask, serve
+from tests.support.features.vectors import read_vector
 
 LEFT = EventSource(table="data.left", query=Query(selects=select("user"), time_column="ts"))
 PART = "shop_returns_v1"

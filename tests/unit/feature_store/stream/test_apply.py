@@ -17,7 +17,7 @@ from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import MemoryStream
 from gigacast.feature_store.stream.run import run_stream
 from gigacast.feature_store.stream.stream import Record
-from tests.support.served_events import (
+from tests.support.features.served_events import (
     DAY,
     END,
     HOUR,

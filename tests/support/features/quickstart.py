@@ -9,9 +9,9 @@ import pytest
 
 from gigacast.feature_store.definition.name import Definition
 from gigacast.feature_store.repository import open_repository, read_definitions
-from tests.support.feature_lake import Lake
-from tests.support.feature_repository import write_repository
-from tests.support.feature_vectors import SHARED
+from tests.support.features.lake import Lake
+from tests.support.features.repository import write_repository
+from tests.support.features.vectors import SHARED
 
 DATA = SHARED / "feature_store" / "data"
 

@@ -13,7 +13,7 @@ from gigacast.feature_store.table import Tables
 from gigacast.feature_store.uploads.plan import UploadJob, parts_to_upload
 from gigacast.feature_store.uploads.run import UploadResult, upload
 from gigacast.storage.store import StoreAddress
-from tests.support.feature_repository import write_repository
+from tests.support.features.repository import write_repository
 
 INTEGERS = {"ts", "purchase_price", "refund_amt"}
 Row = Mapping[str, Any]

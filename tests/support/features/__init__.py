@@ -1,0 +1,1 @@
+"""The feature store in tests: lakes, definitions, oracles, vectors."""
