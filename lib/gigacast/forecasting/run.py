@@ -111,12 +111,6 @@ def run_forecast(
         sample.add(entry)
 
     planned = plan_forecast(prepared, take_done)
-    # A run reports missing columns partition by partition; a plan has to look for them.
-    look = (
-        look_into(prepared, planned.plan)
-        if dry_run
-        else Look(look_for_spans(prepared, planned.plan))
-    )
     run = start_run(planned, events=events, clock=clock, prices=job.prices)
     if not dry_run:
         if planned.tasks:
@@ -130,8 +124,21 @@ def run_forecast(
             on_results=lambda _: draft.commit(),
         )
     status = "planned" if dry_run else run.status
+    look = look_into(prepared, planned.plan) if dry_run else _look_back(prepared, planned, run)
     result = _result(prepared, planned, run, status, time.monotonic() - started)
     return replace(result, look=look)
+
+
+def _look_back(prepared: Prepared, planned: PlannedJob, run: Run) -> Look:
+    """Look for items that span parts of a month, in the inputs that this run forecast.
+
+    Missing columns need no look: they are failures of the run.
+    """
+    # After the tasks and without those that failed: a file that kills the process that reads it
+    # would kill this one, before the audit exists by which the next run knows of it.
+    failed = {task.output_key for task, _ in run.failures}
+    tasks = [task for task in planned.plan.tasks if task.output_key not in failed]
+    return Look(look_for_spans(prepared, replace(planned.plan, tasks=tasks)))
 
 
 def _result(
