@@ -10,7 +10,7 @@ from gigacast.errors import GigacastError
 
 
 def all_errors(root: type[GigacastError] = GigacastError) -> list[type[GigacastError]]:
-    """Return an error class and those below it; tests of other modules have classes of their own."""
+    """Return an error class and those below it, but for those of other tests."""
     children = [kind for kind in root.__subclasses__() if not kind.__module__.startswith("tests.")]
     return [root, *(kind for child in children for kind in all_errors(child))]
 
