@@ -191,7 +191,10 @@ def _are_texts(name: str, value: Any) -> bool:
         return _is_text(name, value)
     if isinstance(value, Iterator):  # which only the function itself may read
         return True
-    is_list = isinstance(value, Sequence | Set | Mapping) and not isinstance(value, bytes)
+    if isinstance(value, Mapping):  # names of columns by the group that they belong to
+        parts = [*value, *value.values()]
+        return all(_are_texts(name, part) for part in parts)
+    is_list = isinstance(value, Sequence | Set) and not isinstance(value, bytes)
     return is_list and all(_is_text(name, part) for part in value)
 
 
