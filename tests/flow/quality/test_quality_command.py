@@ -94,7 +94,7 @@ def test_partitions_of_a_bucket_are_cleaned_and_failures_are_reported(
     [
         (["quality", "raw/NOTHING"], "no dataset 'NOTHING'"),
         (["quality", "nothing"], "is not a dataset"),
-        (["quality"], "no Parquet file"),
+        (["quality"], "matches the selection"),
         (["quality", "raw/FX", "--calendar", "daily"], "no calendar"),
         (["quality", "raw/FX", "--holidays", "xmas"], "--holidays"),
         (["quality", "raw/FX", "--warn", "errors=1"], "no measure 'errors'"),
