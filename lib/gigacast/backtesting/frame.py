@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gigacast.backtesting.evaluation.join import (
     Forecasts,
@@ -33,6 +32,7 @@ from gigacast.series.columns import recognise
 from gigacast.series.reader import read_series
 from gigacast.series.source import ReadOptions, SeriesSource
 from gigacast.storage.memory import MemoryStore, forget_memory
+from gigacast.storage.parquet.writer import table_bytes
 from gigacast.storage.store import StoreAddress
 
 _KEY = "year=1970/month=01/series.parquet"
@@ -82,10 +82,8 @@ def backtest_table(
 def _in_memory(table: pa.Table) -> Iterator[StoreAddress]:
     """Put a table into a memory of its own, and forget that afterwards."""
     name = f"backtest-{uuid.uuid4().hex}"
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
     store = MemoryStore(name)
-    store.put(_KEY, sink.getvalue().to_pybytes())
+    store.put(_KEY, table_bytes(table))
     try:
         yield store.address
     finally:

@@ -1,6 +1,5 @@
 """The quality report: its values, table and document."""
 
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gigacast.core.plural import counted
 from gigacast.quality.measures import (
@@ -30,6 +28,7 @@ from gigacast.report.document import (
     Table,
 )
 from gigacast.report.markdown import render_markdown
+from gigacast.storage.parquet.writer import table_bytes
 
 SHARES = ("missing", "duplicates", "unordered", "gaps", "outliers", "noncompliant", "incomplete")
 """Measures of a partition that are shares of its rows, values or steps."""
@@ -240,13 +239,11 @@ class QualityReport:
 
     def files(self) -> dict[str, bytes]:
         """Return the stored files by ending: Markdown, JSON, Parquet."""
-        sink = io.BytesIO()
-        pq.write_table(self.to_table(), sink)
         plain = json.dumps(self.to_json(), indent=1, ensure_ascii=False, default=str)
         return {
             "md": self.to_markdown().encode(),
             "json": plain.encode(),
-            "parquet": sink.getvalue(),
+            "parquet": table_bytes(self.to_table(), checksums=False),
         }
 
 

@@ -1,17 +1,16 @@
 """The errors of stored forecasts against later actuals: values, table and document."""
 
-import io
 import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gigacast.backtesting.leaderboard.result import calibration_table, plain
 from gigacast.forecasters.metric import Figures
 from gigacast.report.document import Block, Column, Document, Heading, Kind, Paragraph, Table
 from gigacast.report.markdown import render_markdown
+from gigacast.storage.parquet.writer import table_bytes
 
 BY = ("version", "month", "step")
 _SHOWN = ("wql", "mase", "sql", "rmse", "smape", "bias")
@@ -140,10 +139,8 @@ class Evaluation:
 
     def files(self) -> dict[str, bytes]:
         """Return the stored files by ending: Markdown, JSON, Parquet."""
-        sink = io.BytesIO()
-        pq.write_table(self.to_table(), sink)
         return {
             "md": self.to_markdown().encode(),
             "json": json.dumps(self.to_json(), indent=1, ensure_ascii=False).encode(),
-            "parquet": sink.getvalue(),
+            "parquet": table_bytes(self.to_table(), checksums=False),
         }

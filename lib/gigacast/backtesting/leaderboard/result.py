@@ -1,6 +1,5 @@
 """The leaderboard of a backtest: its values, table and document."""
 
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gigacast.core.column import text_column
 from gigacast.core.plural import counted
@@ -28,6 +26,7 @@ from gigacast.report.document import (
     Table,
 )
 from gigacast.report.markdown import render_markdown
+from gigacast.storage.parquet.writer import table_bytes
 
 _FIGURES = ("mase", "wql", "sql", "rmse", "smape", "bias")
 _COUNTS = ("forecasts", "steps", "missed", "undefined")
@@ -205,12 +204,10 @@ class Leaderboard:
 
     def files(self) -> dict[str, bytes]:
         """Return the stored files by ending: Markdown, JSON, Parquet."""
-        sink = io.BytesIO()
-        pq.write_table(self.to_table(), sink)
         return {
             "md": self.to_markdown().encode(),
             "json": json.dumps(self.to_json(), indent=1, ensure_ascii=False).encode(),
-            "parquet": sink.getvalue(),
+            "parquet": table_bytes(self.to_table(), checksums=False),
         }
 
 

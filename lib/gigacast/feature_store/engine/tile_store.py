@@ -5,10 +5,10 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gigacast.core.footer import DamagedParquetError, VerifiedParquet
 from gigacast.errors import DataError, ObjectNotFoundError
+from gigacast.storage.parquet.writer import table_bytes
 from gigacast.storage.store import Store
 
 
@@ -64,10 +64,8 @@ class TileStore:
 
     def write(self, key: str, tile: pa.Table) -> None:
         """Store a tile."""
-        sink = io.BytesIO()
-        pq.write_table(tile, sink, compression="zstd", write_page_checksum=True)
         # Without a condition: two workers that made the same tile write the same rows.
-        self.store.put(key, sink.getvalue())
+        self.store.put(key, table_bytes(tile, "zstd"))
         self._remember(key, tile)
 
     def _remember(self, key: str, tile: pa.Table) -> None:

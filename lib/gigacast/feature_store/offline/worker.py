@@ -1,13 +1,11 @@
 """The task of a backfill: compute a day of a table, write it, then the receipt."""
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pyarrow.types as pat
 
 from gigacast.core.partition.task import InputObject, Task
@@ -25,6 +23,7 @@ from gigacast.job.worker import Stopwatch, inputs_pinned
 from gigacast.lake.layout import definition_key, feature_partition_key
 from gigacast.lake.plan.receipt import Receipt, find_receipt, write_receipt
 from gigacast.storage.parquet.read import read_table
+from gigacast.storage.parquet.writer import table_bytes
 from gigacast.storage.store import Store
 
 JOB = "backfill"
@@ -237,11 +236,9 @@ class TileSetup:
 
 def encode(rows: pa.Table) -> bytes:
     """Return rows as a Parquet file: equal rows, equal bytes."""
-    sink = io.BytesIO()
     # In one chunk and in one spelling of types, so that nothing depends on how the rows were made.
     schema = pa.schema([pa.field(field.name, _plain(field.type)) for field in rows.schema])
-    pq.write_table(rows.cast(schema).combine_chunks(), sink, compression="zstd")
-    return sink.getvalue()
+    return table_bytes(rows.cast(schema).combine_chunks(), "zstd")
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from gigacast.core.column import text_column, to_arrow
 from gigacast.core.footer import VerifiedParquet
@@ -21,6 +20,7 @@ from gigacast.core.mark import moment_of
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PreconditionFailedError
 from gigacast.lake.layout import output_id, parse_receipt_key, receipt_prefix
 from gigacast.lake.plan.receipt import Receipt, read_receipt
+from gigacast.storage.parquet.writer import table_bytes
 from gigacast.storage.store import Store
 
 SCHEMA = pa.schema(
@@ -80,9 +80,7 @@ def encode_table(table: pa.Table, *, checksums: bool = False) -> bytes:
         Whether pages carry checksums; without them by default, as children of arrays write their
         lists: one that starts again must write the same bytes as under earlier releases.
     """
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd", write_page_checksum=checksums)
-    return buffer.getvalue()
+    return table_bytes(table, "zstd", checksums=checksums)
 
 
 def decode_table(content: bytes, key: str) -> pa.Table:

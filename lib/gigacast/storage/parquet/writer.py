@@ -49,6 +49,24 @@ def check_codec(name: str | None) -> Codec:
     raise ConfigError(f"compression: there is no {name!r}", hint=f"one of {', '.join(CODECS)}")
 
 
+def table_bytes(table: pa.Table, codec: Codec = "snappy", *, checksums: bool = True) -> bytes:
+    """Return a small table as the bytes of a Parquet file.
+
+    Parameters
+    ----------
+    table : pyarrow.Table
+    codec : str
+        Compression of the pages.
+    checksums : bool
+        Whether pages carry checksums; stored kinds of files that began without them stay so, since
+        a rerun must write the same bytes as under earlier releases.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression=codec, write_page_checksum=checksums)
+    content: bytes = sink.getvalue().to_pybytes()
+    return content
+
+
 class ParquetWriter:
     """Writes batches to a local file. A row group is held in memory until it is full.
 
