@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from gigacast.core.time import zone as zone_module
@@ -104,6 +104,7 @@ def as_micros(moments: list[datetime]) -> np.ndarray:
 
 
 @settings(max_examples=150, deadline=None)
+@example("Africa/Casablanca", [datetime(2863, 1, 1, tzinfo=UTC)])  # written out in 2063
 @given(
     st.sampled_from(LATE_ZONES),
     late_instants(st.one_of(st.integers(2030, 2060), st.integers(2038, 9990))),
