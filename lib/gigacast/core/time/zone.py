@@ -214,7 +214,7 @@ def _ruled(times: IntArray, zone: str, read: Callable[[_Rule, IntArray], IntArra
     """Return times after 2037 as a rule reads them."""
     # The calendar repeats, with its days of the week, so that few years are computed. The first
     # cycle stays as it is: changes may be written out far into it (Morocco's until 2087).
-    shift = np.maximum((times - _RULES_FROM) // _CYCLE_US - 1, 0) * _CYCLE_US
+    shift: IntArray = np.maximum((times - _RULES_FROM) // _CYCLE_US - 1, 0) * _CYCLE_US
     shifted = times - shift
     # A day more on either side: wall time and UTC may be in different years.
     days = np.concatenate([shifted - _DAY_US, shifted, shifted + _DAY_US]).astype("datetime64[us]")
