@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gigacast.core.lazy import lazy_names
+from gigacast.core.version import VERSION as __version__  # noqa: F401, N811 - the usual name
 
 if TYPE_CHECKING:
     from gigacast.backtesting.api import backtest, evaluate

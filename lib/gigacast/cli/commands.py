@@ -4,6 +4,7 @@ from gigacast.cli.lazy import Home
 
 _BACKTEST = "gigacast.cli.backtest.command"
 _BATCH = "gigacast.cli.batch"
+_CONFIGURATION = "gigacast.cli.configuration"
 _PREVIEW = "gigacast.cli.preview"
 COMMANDS = {
     "forecast": Home(
@@ -14,6 +15,8 @@ COMMANDS = {
         "gigacast.cli.demo",
         "Generate data in an embedded S3, forecast it, look at it, and run again.",
     ),
+    "init": Home(_CONFIGURATION, "Write a commented settings file from a look at the bucket."),
+    "config": Home(_CONFIGURATION, "Show the settings in force, and where each of them was set."),
     "plan": Home(
         "gigacast.cli.plan", "Count pending partitions, and estimate their time and costs."
     ),
@@ -67,6 +70,9 @@ COMMANDS = {
     ),
     "logs": Home(
         _BATCH, "Show the log of child INDEX of the array run RUN, or of every child that failed."
+    ),
+    "completion": Home(
+        "gigacast.cli.completion", "Print the script that completes commands and flags in SHELL."
     ),
 }
 """Commands of the program."""

@@ -46,9 +46,9 @@ def forecast(*, as_json: bool, quiet: bool, **flags: Any) -> int:
 
     \b
     Examples:
-      python main.py --bucket my-bucket --prefix sales --n_jobs 4
-      python main.py --bucket file:///data/lake --symbol EURUSD --years 2014:2016
-      python main.py --bucket my-bucket --n_jobs 5 --n_partitions 1000 \\
+      gigacast forecast --bucket my-bucket --prefix sales --n_jobs 4
+      gigacast forecast --bucket file:///data/lake --symbol EURUSD --years 2014:2016
+      gigacast forecast --bucket my-bucket --n_jobs 5 --n_partitions 1000 \\
         --series_per_partition 1000000
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     own = take(ForecastFlags, flags)

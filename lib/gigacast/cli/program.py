@@ -1,15 +1,18 @@
 """The program: runs a command; an error becomes one line and an exit code."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from gigacast.cli.commands import COMMANDS
-from gigacast.cli.lazy import LazyGroup
+from gigacast.cli.lazy import LazyCommand, LazyGroup
 from gigacast.cli.suggestion import place_of, placed_hint, remember_place
 from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from gigacast.core.version import VERSION
 from gigacast.errors import (
     ComputeError,
     ConfigError,
@@ -22,6 +25,8 @@ from gigacast.errors import (
 from gigacast.report.terminal import say
 from gigacast.runtime.interruption import interruptible
 
+_COMPLETION = "_GIGACAST_COMPLETE"
+"""Variable by which a shell asks for completions, in the protocol of click."""
 # Errors before anything was done: the exit code is that of wrong usage. Others end with 1.
 _START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, StorageError)
 
@@ -33,9 +38,29 @@ class Program(LazyGroup):
         """Parse a command line, as one of `forecast` if it names no command."""
         # `gigacast --bucket B` is the documented short form of `gigacast forecast --bucket B`.
         own = {"--help", "-h", "--version"}
-        if not args or (args[0].startswith("-") and args[0] not in own):
+        if args and args[0].startswith("-") and args[0] not in own:
             args = ["forecast", *args]
+        elif not args and not ctx.resilient_parsing:  # a shell that completes runs nothing
+            args = ["forecast" if _is_set_up() else "--help"]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the completions of a first word: commands, or the flags of `forecast`."""
+        items = super().shell_complete(ctx, incomplete)
+        if not incomplete.startswith("-"):
+            return items
+        command = self.commands["forecast"]
+        assert isinstance(command, LazyCommand)  # noqa: S101 - as all of `COMMANDS`
+        return [*items, *command.load().shell_complete(ctx, incomplete)]
+
+
+def _is_set_up() -> bool:
+    """Return whether a settings file or the environment names a bucket to forecast."""
+    # Only now: the settings take a while to import.
+    from gigacast.cli.flags import read_settings  # noqa: PLC0415
+
+    settings = read_settings({})
+    return bool(settings.run.bucket or settings.parquet_loader.data_paths.root_dir)
 
 
 @click.group(
@@ -46,21 +71,21 @@ class Program(LazyGroup):
         "max_content_width": 100,
     },
 )
-@click.version_option(package_name="gigacast", prog_name="gigacast")
+@click.version_option(VERSION, prog_name="gigacast")
 def program() -> None:
     """Turn a bucket of time series into a bucket of probabilistic forecasts.
 
-    Without a command, `forecast` runs: it forecasts every partition whose forecast is missing or
-    out of date and skips the others, so that a rerun is always safe. `forecast --help` lists its
-    flags.
+    With flags alone, or with settings that name a bucket, `forecast` runs: it forecasts every
+    partition whose forecast is missing or out of date and skips the others, so that a rerun is
+    always safe. `forecast --help` lists its flags.
 
     \b
     Examples:
-      python main.py demo
-      python main.py --bucket my-bucket --prefix sales --n_jobs 4
-      python main.py --bucket file:///data/lake --years 2014:2016 --months 1:6 --horizon 24
-      python main.py plan --bucket my-bucket --prefix sales
-      python main.py show 2024/01/part-00000 --bucket my-bucket --prefix sales
+      gigacast demo
+      gigacast --bucket my-bucket --prefix sales --n_jobs 4
+      gigacast --bucket file:///data/lake --years 2014:2016 --months 1:6 --horizon 24
+      gigacast plan --bucket my-bucket --prefix sales
+      gigacast show 2024/01/part-00000 --bucket my-bucket --prefix sales
 
     \b
     Exit codes: 0 all done or skipped, 1 some partition failed, 2 wrong usage or
@@ -69,7 +94,11 @@ def program() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the program and exit with its code."""
+    """Run the program and exit with its code; for a shell that completes, print the words."""
+    if instruction := os.environ.get(_COMPLETION):
+        from gigacast.cli.completion import answer_shell  # noqa: PLC0415 - needed by shells only
+
+        sys.exit(answer_shell(program, instruction))
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from gigacast.core.partition.task import Task
 from gigacast.core.time.month import IntRange
+from gigacast.core.version import VERSION
 from gigacast.lake.plan.audit import Audit, Clock, new_run_id
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.planner import Plan
@@ -107,6 +108,9 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     """Return the version of Python and of those packages that are installed, by name."""
     versions = {"python": platform.python_version()}
     for name in packages:
+        if name == "gigacast":  # a checkout need not be installed
+            versions[name] = VERSION
+            continue
         try:
             versions[name] = version(name)
         except PackageNotFoundError:

@@ -6,10 +6,10 @@ import resource
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
 from gigacast.core.partition.task import Task
+from gigacast.core.version import VERSION
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.lake.plan.receipt import Receipt, input_entries
 from gigacast.runtime.instance import this_machine
@@ -102,7 +102,7 @@ def new_receipt(task: Task, output: Mapping[str, object], work: Work) -> Receipt
             "name": platform.node(),
             "pid": os.getpid(),
             **({"engine": work.model.info.engine} if work.model is not None else {}),
-            "gigacast": version("gigacast"),
+            "gigacast": VERSION,
         },
     )
 

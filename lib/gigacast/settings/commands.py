@@ -12,6 +12,7 @@ from gigacast.settings.command import (
     forecast,
     models,
     quality,
+    settings,
     training,
 )
 from gigacast.settings.flag import rows_of
@@ -39,6 +40,8 @@ CLASSES: Mapping[str, type[Any]] = {
     "forecast-flags": forecast.ForecastFlags,
     "demo-flags": forecast.DemoOptions,
     "show-flags": forecast.SeriesOptions,
+    "init-flags": settings.InitOptions,
+    "config-show-flags": settings.ConfigShowOptions,
     "plot-flags": forecast.PlotOptions,
     "verify-flags": forecast.VerifyOptions,
     "prune-flags": forecast.PruneOptions,

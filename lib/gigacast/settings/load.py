@@ -49,7 +49,7 @@ def load_settings(
     """
     _refuse_unknown_variables()
     try:
-        values: dict[str, Any] = {**(arguments or {}), FROM_FILE: _read_file(file) if file else {}}
+        values: dict[str, Any] = {**(arguments or {}), FROM_FILE: read_file(file) if file else {}}
         settings = Settings(**values)
     except ValidationError as error:
         raise ConfigError(_first_problem(error, file), hint=_spelling(error)) from error
@@ -84,14 +84,21 @@ def load_prices(file: Path = DEFAULT_PRICES) -> PriceTable:
     ConfigError
         If the file is missing or a value in it is wrong; the message names the field.
     """
-    content = _read_file(file)
+    content = read_file(file)
     try:
         return PriceTable.parse(content)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error.message}", hint=error.hint) from error
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def read_file(file: Path) -> dict[str, Any]:
+    """Return the content of a settings file, by section.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be read, or has no sections.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except FileNotFoundError as error:

@@ -61,6 +61,8 @@ FRESH = "--warn stale_hours=never --fail stale_hours=never"
 """The age of the rows is another one in each run."""
 COMMANDS = {
     "plan": (f"plan --prefix sales {NAIVE} --horizon 12 --quantiles 0.5", 0),
+    "settings": ("config show --limit 3", 0),
+    "first look": ("init --prefix sales --output first.yaml --force", 0),
     "status": (f"status {FORECASTS['nano']}", 0),
     "status of failures": (f"status --prefix broken {NAIVE} --horizon 2", 0),
     "verify": (f"verify {FORECASTS['nano']}", 0),
