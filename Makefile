@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch quickstart test test-spark forms check format house bench bench-full bench-gpu deploy destroy clean
+.PHONY: help demo demo-batch quickstart test test-spark forms campaign check format house bench bench-full bench-gpu deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test: $(STAMP) ## Run the tests in parallel
 
 forms: $(STAMP) ## Write the same data in thousands of forms, and read them all alike (half an hour)
 	$(BIN)/python -W error -m tests.forms
+
+campaign: $(STAMP) ## Kill, disturb and damage every job for hours; results in docs/reliability.md
+	$(BIN)/python -m tests.campaign.run
 
 check: $(STAMP) ## Format, lint, strict types, import contracts
 	$(BIN)/ruff format --check .

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 
 from gigacast.batch.child import Place, run_child
 from gigacast.core.exit import EXIT_AGAIN, EXIT_USAGE
-from gigacast.errors import GigacastError, TransientStorageError
+from gigacast.core.text import printable
+from gigacast.errors import GigacastError, TransientComputeError, TransientStorageError
 from gigacast.job.batch_options import ChildOrder
 from gigacast.job.run import utc_now
 from gigacast.job.telemetry import Origin, Telemetry
@@ -35,8 +36,9 @@ def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     except KeyboardInterrupt:
         return EXIT_AGAIN
     except GigacastError as error:
-        sys.stderr.write(f"gigacast: {type(error).__name__}: {error}\n")
-        return EXIT_AGAIN if isinstance(error, TransientStorageError) else EXIT_USAGE
+        sys.stderr.write(printable(f"gigacast: {type(error).__name__}: {error}") + "\n")
+        is_transient = isinstance(error, TransientStorageError | TransientComputeError)
+        return EXIT_AGAIN if is_transient else EXIT_USAGE
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Start of the program, for ``python -m gigacast``, ``gigacast`` and ``python main.py``."""
 
 import os
+import signal
 import sys
 
 
@@ -28,6 +29,8 @@ def main() -> None:
     """Run the command line and exit with its code."""
     open_closed_streams()
     try:
+        # A scheduler may stop the program while it loads, which takes seconds.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         # Inside the handler, so that Ctrl-C during the import ends in one line as well.
         from gigacast.cli import main as run  # noqa: PLC0415
 

@@ -11,6 +11,7 @@
     │   ├── PreconditionFailedError  If-Match / If-None-Match did not hold
     │   ├── AccessDeniedError        missing, unreadable or insufficient credentials
     │   └── TransientStorageError    throttled, timed out or cut short, after all retries
+    │       └── OutageError          the store did not answer for as long as a run waits
     ├── DataError                    an object's content cannot be used
     │   ├── DataNotFoundError        no data matches the request
     │   ├── InvalidFilenameError     a key does not match the naming pattern
@@ -124,6 +125,10 @@ class AccessDeniedError(StorageError):
 
 class TransientStorageError(StorageError):
     """A request was throttled, timed out or cut short, also after all retries."""
+
+
+class OutageError(TransientStorageError):
+    """The store did not answer for as long as a run waits for it (``run.outage_minutes``)."""
 
 
 class DataError(GigacastError):

@@ -13,6 +13,7 @@ class Hub(BaseHTTPRequestHandler):
 
     files: ClassVar[dict[str, bytes]] = {}
     requested: ClassVar[list[str]] = []
+    commit: ClassVar[str] = COMMIT
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -26,7 +27,7 @@ class Hub(BaseHTTPRequestHandler):
         repo = next((repo for repo in REPOS if f"/{repo}" in self.path), "none")
         if self.path.startswith(f"/api/models/{repo}"):
             siblings = [{"rfilename": file} for file in self.files]
-            content = json.dumps({"id": repo, "sha": COMMIT, "siblings": siblings}).encode()
+            content = json.dumps({"id": repo, "sha": self.commit, "siblings": siblings}).encode()
             if "/tree/" in self.path:
                 content = json.dumps(
                     [

@@ -315,7 +315,16 @@ def _plan_side(side: Prepared, job: BacktestJob) -> tuple[PlannedJob, list[Finis
     finished = [entry for entry in finished if entry.task.partition in sample]
     tasks = [task for task in plan.tasks if task.partition in sample][: side.job.limit]
     description = _describe_run(side, job, plan)
-    return PlannedJob(side.outputs, plan, tasks, side.job.selection, description), finished
+    planned = PlannedJob(
+        side.outputs,
+        plan,
+        tasks,
+        side.job.selection,
+        description,
+        inputs=side.inputs,
+        patience=side.job.resources.patience,
+    )
+    return planned, finished
 
 
 def _sample(names: Sequence[str], count: int | None) -> set[str]:

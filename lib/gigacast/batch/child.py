@@ -21,6 +21,7 @@ from gigacast.forecasting.prepare import Prepared
 from gigacast.forecasting.run import make_executor_for
 from gigacast.job.audit import this_host
 from gigacast.job.batch_options import ChildOrder
+from gigacast.job.outage import Outage
 from gigacast.job.run import Run, RunEvents, Silent, utc_now
 from gigacast.lake.layout import child_outputs_key
 from gigacast.lake.plan.audit import (
@@ -159,7 +160,8 @@ class _Child:
     def execute(self, events: RunEvents, executor: Executor | None) -> int:
         """Do the tasks that are pending, and return the exit code."""
         log = AuditLog(self._outputs, self._audit, self._clock)
-        run = Run(log, events)
+        patience = self._setup.job.resources.patience
+        run = Run(log, events, outage=Outage([self._outputs], patience, events.waiting))
         try:
             pending = self._settle_earlier(run) if self._may_be_done() else self._tasks
             run.execute(

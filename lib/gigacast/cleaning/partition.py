@@ -7,7 +7,6 @@ is used as it is. It is replaced only when it is damaged and no version names it
 """
 
 import json
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -42,6 +41,7 @@ from gigacast.quality.file import open_partition
 from gigacast.quality.measures import PartitionQuality
 from gigacast.quality.partition import plain_schema
 from gigacast.repair.outlier_forest import require_forest
+from gigacast.scratch import ScratchFolder
 from gigacast.storage.parquet.draft import DraftFile, describe_file
 from gigacast.storage.parquet.writer import ParquetWriter
 from gigacast.storage.prefetch import Prefetched
@@ -92,8 +92,8 @@ class PartitionCleaner(FileWorker):
 
     def make(self, task: Task, watch: Stopwatch) -> FileOutput:
         """Read, clean and write a partition; a file that exists is used as it is."""
-        with tempfile.TemporaryDirectory(prefix="gigacast-clean-") as folder:
-            local = Path(folder) / "cleaned.parquet"
+        with ScratchFolder("clean") as folder:
+            local = folder / "cleaned.parquet"
             cleaned, damaged = self._find(task, local)
             cleaned = cleaned or self._make(task, local, watch, damaged)
         return self._output(task, cleaned)

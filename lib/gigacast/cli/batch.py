@@ -1,6 +1,5 @@
 """Array runs on AWS Batch: submit, watch, cancel, logs, and ``forecast --executor batch``."""
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -12,6 +11,7 @@ from gigacast.batch.document import (
     array_json,
     submission_document,
     submission_json,
+    summarise_array,
     watch_command,
 )
 from gigacast.batch.service import FAILED as CHILD_FAILED
@@ -35,7 +35,8 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Silent, Totals, utc_now
 from gigacast.job.telemetry import Telemetry
 from gigacast.report.progress import Progress
-from gigacast.report.terminal import say, show
+from gigacast.report.summary import failures_document
+from gigacast.report.terminal import say, show, show_json
 from gigacast.settings.assembly import addresses, array_options_of, job_of
 from gigacast.settings.command.forecast import LogsOptions
 from gigacast.settings.flag import take
@@ -65,7 +66,7 @@ def submit(as_json: bool, quiet: bool, **flags: Any) -> None:
     job = job_of(settings)
     submission = submit_run(job, array_options_of(settings), service_for(job.outputs))
     if as_json:
-        click.echo(json.dumps(submission_json(submission), indent=1))
+        show_json(submission_json(submission), is_ascii=True)
     elif not quiet:
         show(submission_document(submission, job.outputs))
 
@@ -89,7 +90,7 @@ def cancel(run: str, as_json: bool, **flags: Any) -> None:
     array_run = _open_run(run, flags)
     audit = array_run.cancel()
     if as_json:
-        click.echo(json.dumps(asdict(audit), indent=1))
+        show_json(asdict(audit), is_ascii=True)
         return
     ended = f"ended at {audit.end_time}, {audit.status}" if audit.end_time else "asked to stop"
     say(f"{run}: {ended}")
@@ -134,7 +135,7 @@ def run_on_batch(
         show(submission_document(submission, job.outputs))
     if not submission.tasks:
         if as_json:
-            click.echo(json.dumps(submission_json(submission), indent=1))
+            show_json(submission_json(submission), is_ascii=True)
         return 0
     # JSON lines on stderr would be torn by a bar.
     is_silent = quiet or log == "json"
@@ -160,9 +161,11 @@ def follow(
     (events or Silent()).closed(audit.status, Totals(**totals))
     address = run.outputs.address
     if as_json:
-        click.echo(json.dumps(array_json(audit, address), indent=1))
+        show_json(array_json(audit, address), is_ascii=True)
     elif not quiet:
         show(array_document(audit, address))
+    elif not isinstance(events, Telemetry):  # among whose lines no other text may be
+        show(failures_document(summarise_array(audit, address)), sys.stderr)
     return exit_code(audit)
 
 

@@ -1,6 +1,5 @@
 """Settings files: ``gigacast init`` and ``gigacast config``."""
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +25,7 @@ from gigacast.forecasting.introduction import (
     settings_for,
 )
 from gigacast.report.document import Column, Document, Kind, Table
-from gigacast.report.terminal import show
+from gigacast.report.terminal import show, show_json
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.settings import ConfigShowOptions, InitOptions
 from gigacast.settings.flag import take
@@ -70,7 +69,7 @@ def init(as_json: bool, **flags: Any) -> None:
     chosen = {ARGUMENTS[name].setting: value for name, value in named.items()}
     _write(file, settings_for(introduction, chosen))
     if as_json:
-        click.echo(json.dumps(introduction_json(introduction, str(file)), indent=1))
+        show_json(introduction_json(introduction, str(file)))
     else:
         show(introduction_document(introduction, str(file)))
 
@@ -114,7 +113,7 @@ def config_show(as_json: bool, **flags: Any) -> None:
         if origin.source != "default" or not options.changed
     ]
     if as_json:
-        click.echo(json.dumps([_entry(origin) for origin in origins], indent=1, default=str))
+        show_json([_entry(origin) for origin in origins], default=str)
     else:
         show(Document((Table(_COLUMNS, tuple(_row(origin) for origin in origins)),)))
 

@@ -1,6 +1,5 @@
 """The main command, ``gigacast forecast``."""
 
-import json
 import sys
 from typing import Any
 
@@ -24,8 +23,8 @@ from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, utc_now
 from gigacast.job.telemetry import Telemetry
 from gigacast.report.run_progress import RunProgress
-from gigacast.report.summary import summary_document
-from gigacast.report.terminal import show
+from gigacast.report.summary import failures_document, summary_document
+from gigacast.report.terminal import show, show_json
 from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.command.feature_store import FeaturesOption
 from gigacast.settings.command.forecast import ForecastFlags
@@ -79,7 +78,9 @@ def run_and_report(
         result = run_forecast(job, events=events, dry_run=dry_run)
     summary = summarise_run(result, job)
     if as_json:
-        click.echo(json.dumps(summary.to_json(), indent=1))
+        show_json(summary.to_json(), is_ascii=True)
     elif not quiet:
         show(summary_document(summary))
+    elif log != "json":  # whose lines have them
+        show(failures_document(summary), sys.stderr)
     return EXIT_FAILED if result.failures or result.look.impossible else 0

@@ -1,6 +1,5 @@
 """``gigacast plan``: pending partitions, and their estimated time and costs."""
 
-import json
 from typing import Any
 
 import click
@@ -10,7 +9,7 @@ from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.forecasting.document import plan_document, plan_json
 from gigacast.forecasting.plan import quote_plan, report_plan
-from gigacast.report.terminal import show
+from gigacast.report.terminal import show, show_json
 from gigacast.settings.assembly import array_options_of, job_of
 
 
@@ -30,7 +29,7 @@ def plan(as_json: bool, **flags: Any) -> int:
     report = report_plan(job)
     quotes = quote_plan(report, array_options_of(settings))
     if as_json:
-        click.echo(json.dumps(plan_json(report, job, quotes), indent=1))
+        show_json(plan_json(report, job, quotes), is_ascii=True)
     else:
         show(plan_document(report, job, quotes))
     return EXIT_FAILED if report.look.impossible else 0

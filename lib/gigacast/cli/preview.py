@@ -1,6 +1,5 @@
 """Commands on finished forecasts and runs: status, show, plot, verify and prune."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +19,7 @@ from gigacast.forecasting.verify import verify as verify_sample
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.report.document import Document, Paragraph
 from gigacast.report.plot.picture import save_figures
-from gigacast.report.terminal import say
+from gigacast.report.terminal import say, show_json
 from gigacast.report.terminal import show as render
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.forecast import (
@@ -45,7 +44,7 @@ def status(as_json: bool, **flags: Any) -> None:
     # Few attempts: without AWS Batch the bucket alone still gives a status, and nobody should wait.
     report = report_status(job, lambda: service_for(job.outputs, attempts=2))
     if as_json:
-        click.echo(json.dumps(status_json(report), indent=1))
+        show_json(status_json(report), is_ascii=True)
         return
     render(status_document(report))
 
@@ -98,7 +97,7 @@ def verify(as_json: bool, **flags: Any) -> int:
         seed=sample.sample_seed,
     )
     if as_json:
-        click.echo(json.dumps(asdict(report), indent=1))
+        show_json(asdict(report), is_ascii=True)
     else:
         render(verification_document(report))
     return EXIT_FAILED if report.differences else 0
@@ -124,7 +123,7 @@ def prune(as_json: bool, **flags: Any) -> None:
             "old_specs": litter.old_specs,
             "deleted": deleted,
         }
-        click.echo(json.dumps(content, indent=1))
+        show_json(content, is_ascii=True)
         return
     amount = counted(deleted, "object")
     result = f"deleted {amount}" if options.yes else "nothing deleted; add --yes to delete"

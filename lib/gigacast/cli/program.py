@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from gigacast.cli.commands import COMMANDS
 from gigacast.cli.lazy import LazyCommand, LazyGroup
 from gigacast.cli.suggestion import place_of, placed_hint, remember_place
-from gigacast.core.exit import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from gigacast.core.exit import EXIT_AGAIN, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from gigacast.core.version import VERSION
 from gigacast.errors import (
     ComputeError,
@@ -21,13 +21,16 @@ from gigacast.errors import (
     ModelError,
     PlanError,
     StorageError,
+    TransientComputeError,
+    TransientStorageError,
 )
-from gigacast.report.terminal import say
+from gigacast.report.terminal import say, show_traceback, shown_safely
 from gigacast.runtime.interruption import interruptible
 
 _COMPLETION = "_GIGACAST_COMPLETE"
 """Variable by which a shell asks for completions, in the protocol of click."""
 # Errors before anything was done: the exit code is that of wrong usage. Others end with 1.
+_AGAIN_ERRORS = (TransientComputeError, TransientStorageError)
 _START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, StorageError)
 
 
@@ -89,7 +92,7 @@ def program() -> None:
 
     \b
     Exit codes: 0 all done or skipped, 1 some partition failed, 2 wrong usage or
-    configuration, 130 interrupted.
+    configuration, 75 an outage (the same command continues), 130 interrupted.
     """  # noqa: D301 - the mark of click for lines that are not wrapped
 
 
@@ -99,7 +102,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         from gigacast.cli.completion import answer_shell  # noqa: PLC0415 - needed by shells only
 
         sys.exit(answer_shell(program, instruction))
-    sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
+    try:
+        code = run(list(sys.argv[1:] if arguments is None else arguments))
+    except Exception as error:
+        # A fault of the program: its traceback quotes data, as every text to people may.
+        show_traceback(error)
+        code = EXIT_FAILED
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
@@ -108,7 +117,11 @@ def run(arguments: list[str]) -> int:
     args = [_normalised(argument) for argument in arguments]
     try:
         # Not `program.main`: it catches Ctrl-C and exits with 1, where a shell expects 130.
-        with interruptible(), program.make_context("gigacast", list(args)) as context:
+        with (
+            shown_safely(),
+            interruptible(),
+            program.make_context("gigacast", list(args)) as context,
+        ):
             remember_place(context, args)
             result: Any = program.invoke(context)
     except click.exceptions.Exit as exit_:
@@ -122,7 +135,7 @@ def run(arguments: list[str]) -> int:
     except GigacastError as error:
         hint = placed_hint(error.hint, place_of(args)) if error.hint else None
         _print_error(error.message, hint)
-        return EXIT_USAGE if isinstance(error, _START_ERRORS) else EXIT_FAILED
+        return _exit_code(error)
     except OSError as error:
         # Layers below turn their OSErrors into errors of gigacast, so this is about the output.
         if isinstance(error, BrokenPipeError):
@@ -133,6 +146,12 @@ def run(arguments: list[str]) -> int:
             _print_error(f"the output can't be written: {error.strerror or error}", None)
         return EXIT_FAILED
     return result if isinstance(result, int) else 0
+
+
+def _exit_code(error: GigacastError) -> int:
+    if isinstance(error, _AGAIN_ERRORS):
+        return EXIT_AGAIN
+    return EXIT_USAGE if isinstance(error, _START_ERRORS) else EXIT_FAILED
 
 
 def _normalised(argument: str) -> str:

@@ -23,6 +23,9 @@ recursion is far above it."""
 MAX_CONTAINERS = 2_000_000
 """Maximum lists and mappings at one level of a file, since aliases in YAML can multiply them."""
 
+MAX_ALIASED = 10_000_000
+"""Characters that aliases in YAML may add to those of the file itself."""
+
 _T = TypeVar("_T")
 
 
@@ -129,15 +132,64 @@ def decode_yaml(content: bytes | str, source: Source) -> Any:
     """
     import yaml  # noqa: PLC0415 - workers read JSON only, and start without it
 
+    loader = None
     try:
-        values = yaml.safe_load(content)
+        loader = yaml.SafeLoader(content)
+        node = loader.get_single_node()
+        # Before anything is constructed: merge keys multiply already while they are read.
+        _check_aliases(node, len(content), source)
+        values = None if node is None else loader.construct_document(node)
     except RecursionError as error:
         raise source.refuse(_TOO_DEEP) from error
     except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
         # The library raises the latter for malformed scalars: `!!timestamp x`, `!!int ''`.
         raise source.refuse(f"not valid YAML: {' '.join(str(error).split())}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
     check_size(values, source)
     return values
+
+
+def _check_aliases(root: Any, length: int, source: Source) -> None:
+    """Refuse YAML whose aliases multiply its text: a few lines may stand for terabytes.
+
+    Parameters
+    ----------
+    root : yaml.Node or None
+        Nodes as composed: an alias is its anchor's node once more.
+    length : int
+        Length of the file.
+    source : Source
+    """
+    sizes: dict[int, int] = {}
+    stack = [root] if root is not None else []
+    while stack:
+        node = stack[-1]
+        if isinstance(node.value, str):
+            sizes[id(node)] = len(node.value) + 1
+        elif id(node) not in sizes:
+            # Once before its children and once after them; 0 means that they are not summed yet.
+            sizes[id(node)] = 0
+            children = _children_of(node)
+            if any(sizes.get(id(child)) == 0 and not _is_empty(child) for child in children):
+                raise source.refuse("a list or mapping that contains itself")
+            stack += [child for child in children if id(child) not in sizes]
+            continue
+        else:
+            sizes[id(node)] = sum(sizes[id(child)] for child in _children_of(node))
+            if sizes[id(node)] > MAX_ALIASED + 4 * length:
+                raise source.refuse(f"aliases that multiply its text beyond {MAX_ALIASED:,}")
+        stack.pop()
+
+
+def _children_of(node: Any) -> list[Any]:
+    # Items of a sequence are nodes, those of a mapping pairs of nodes.
+    return [part for item in node.value for part in (item if isinstance(item, tuple) else (item,))]
+
+
+def _is_empty(node: Any) -> bool:
+    return not node.value
 
 
 def encode_yaml(values: Any) -> str:

@@ -4,12 +4,10 @@ Rows are streamed into files in a local folder, with a row group per file in mem
 against the contract on the way. Only when all of them keep it is anything written to the lake.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -46,6 +44,7 @@ from gigacast.lake.dataset.manifest import ChangelogEntry, DatasetManifest, Depe
 from gigacast.lake.dataset.publish import DatasetDraft, publish_dataset
 from gigacast.lake.dataset.store import DatasetStore
 from gigacast.lake.publication import Author
+from gigacast.scratch import ScratchFolder
 from gigacast.storage.parquet.draft import DraftFile
 
 _EXACT = 1 << 53  # float64 represents all integers up to here
@@ -196,9 +195,9 @@ class _Publication:
         # The version is settled before the rows are written: the footers of the files contain it.
         ref = self._settle_version(full_schema)
         time_column = self._time_column(schema)
-        with tempfile.TemporaryDirectory(prefix="gigacast-dataset-") as scratch:
+        with ScratchFolder("dataset") as scratch:
             writer = DraftWriter(
-                Path(scratch),
+                scratch,
                 schema,
                 self._options.files,
                 Partitioning.parse(self._options.files.partition_by, time_column or "timestamp"),

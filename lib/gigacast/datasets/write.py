@@ -4,7 +4,6 @@ All rows are checked in a local folder before anything is written to the store. 
 atomically; a folder of several files is not, unlike a version of a dataset.
 """
 
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from gigacast.datasets.rows import (
 from gigacast.errors import ConfigError
 from gigacast.job.location import Location
 from gigacast.lake.dataset.metadata import EMBEDDED
+from gigacast.scratch import ScratchFolder
 from gigacast.storage.opening import open_store
 from gigacast.storage.parquet.draft import DraftFile
 from gigacast.storage.store import Store
@@ -93,11 +93,11 @@ def write_files(
     # A single file may have any size: it is uploaded from the disk, not from memory.
     if is_single:
         files = replace(files, max_file_rows=_NO_LIMIT)
-    with tempfile.TemporaryDirectory(prefix="gigacast-dataset-") as scratch:
+    with ScratchFolder("dataset") as scratch:
         by = Partitioning.parse(files.partition_by, time_column or "timestamp")
         created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         footer = _footer(location, files, created_at, custom)
-        writer = DraftWriter(Path(scratch), schema, files, by, footer, used_paths=set())
+        writer = DraftWriter(scratch, schema, files, by, footer, used_paths=set())
         for batch in converted:
             writer.write(batch)
         drafts = writer.finish()

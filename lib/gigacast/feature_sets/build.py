@@ -7,7 +7,6 @@ The manifest and ``metadata.json`` of a version hold its recipe and what was lea
 scaler), so that later rows become the same features: see `feature_set_of`.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -35,6 +34,7 @@ from gigacast.feature_sets.training import moment_text, training_end
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import DatasetManifest
 from gigacast.lake.publication import Author
+from gigacast.scratch import ScratchFolder
 
 EXTRA = "feature_set_made_by"
 """Entry of metadata.json that holds the recipe of a set and what was learned."""
@@ -132,11 +132,11 @@ def build_features(
     learning = options.learned is None and recipe.learns
     until = training_end(rows, columns.time, recipe) if learning else None
     tables = (compute_features(table, recipe, setting, until) for table in source.tables())
-    with tempfile.TemporaryDirectory(prefix="gigacast-features-") as scratch:
+    with ScratchFolder("features") as scratch:
         learned = options.learned or Learned(recipe.names)
         if until is not None:
             # Ranks and scales need all rows of a column, so features are staged on the disk first.
-            staged = _staged(tables, Path(scratch) / "features.parquet")
+            staged = _staged(tables, scratch / "features.parquet")
             training = staged.trained_on(columns.time, until)
             text = moment_text(rows.schema.field(columns.time).type, until)
             learned = learn(staged, recipe, training, text)

@@ -190,7 +190,15 @@ def describe_plan(prepared: Prepared, plan: Plan) -> PlannedJob:
     check_discovered(plan, job)
     tasks = plan.tasks[: job.limit]
     description = _describe_run(prepared, plan, len(tasks))
-    return PlannedJob(prepared.outputs, plan, tasks, job.selection, description)
+    return PlannedJob(
+        prepared.outputs,
+        plan,
+        tasks,
+        job.selection,
+        description,
+        inputs=prepared.inputs,
+        patience=job.resources.patience,
+    )
 
 
 def predict_cost(

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from gigacast.core.partition.task import Task
 from gigacast.core.time.month import IntRange
 from gigacast.core.version import VERSION
+from gigacast.job.outage import Patience
 from gigacast.lake.plan.audit import Audit, Clock, new_run_id
 from gigacast.lake.plan.discovery import Selection
 from gigacast.lake.plan.planner import Plan
@@ -63,6 +64,10 @@ class PlannedJob:
     selection : Selection
         Partitions that the job covers.
     description : RunDescription
+    inputs : Store, optional
+        Input root, where it is another store.
+    patience : Patience
+        How long the run waits out an outage of its stores.
     """
 
     outputs: Store
@@ -70,6 +75,8 @@ class PlannedJob:
     tasks: Sequence[Task]
     selection: Selection
     description: RunDescription
+    inputs: Store | None = None
+    patience: Patience = field(default_factory=Patience)
 
 
 def new_audit(run_id: str, planned: PlannedJob, clock: Clock) -> Audit:

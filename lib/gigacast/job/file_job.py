@@ -284,7 +284,15 @@ class FileRun:
                 "unmatched": self.plan.unmatched_count,
             },
         )
-        return PlannedJob(self.outputs, self.plan, self.tasks, self.job.selection, description)
+        return PlannedJob(
+            self.outputs,
+            self.plan,
+            self.tasks,
+            self.job.selection,
+            description,
+            inputs=self.inputs,
+            patience=self.job.resources.patience,
+        )
 
     def make_executor(self) -> Executor:
         """Return the executor that the job's resources name."""

@@ -8,6 +8,7 @@ from gigacast.core.partition.name import NamingPattern
 from gigacast.core.time.frequency import Frequency
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.options import DEFAULT_LEVELS, Fallback, ForecastOptions, MissingFuture
+from gigacast.job.outage import DEFAULT_MINUTES, Patience
 from gigacast.lake.model.resolve import DEFAULT_MODEL
 from gigacast.lake.plan.discovery import Selection
 from gigacast.series.csv.dialect import CsvOptions
@@ -208,12 +209,20 @@ class Resources:
         Series per call of the model; found automatically by default.
     memory_limit_bytes : int
         Memory that reading may hold per process before it spills to disk.
+    outage_minutes : float
+        Minutes that a run waits for a store that does not answer.
     """
 
     executor: str = "auto"
     n_jobs: int | None = None
     batch_size: int | None = None
     memory_limit_bytes: int = GIB
+    outage_minutes: float = DEFAULT_MINUTES
+
+    @property
+    def patience(self) -> Patience:
+        """How long a run waits out an outage of its stores."""
+        return Patience(self.outage_minutes * 60)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ progress to people.
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -20,25 +20,25 @@ from typing import Protocol
 from gigacast.core.cost.bill import make_bill
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
-from gigacast.errors import StorageError
+from gigacast.core.text import blank_secrets
+from gigacast.errors import OutageError, StorageError, TransientStorageError
 from gigacast.job.audit import PlannedJob, make_run_id, new_audit
-from gigacast.lake.plan.audit import (
-    COMPLETED,
-    FAILED,
-    INTERRUPTED,
-    Audit,
-    AuditLog,
-    Clock,
-)
+from gigacast.job.outage import Outage, Patience, is_transient
+from gigacast.lake.plan.audit import COMPLETED, FAILED, INTERRUPTED, Audit, AuditLog, Clock
 from gigacast.lake.plan.planner import DoneEntry, Plan
 from gigacast.lake.plan.receipt import Receipt, merge_counts
 from gigacast.runtime.choice import InlineExecutor, make_executor
 from gigacast.runtime.executor import Executor, Failure, Outcome, Setup
 from gigacast.runtime.instance import this_machine
+from gigacast.scratch import ScratchHold
 
 logger = logging.getLogger(__name__)
 MAX_AUDITED_FAILURES = 1000
 """Failures that an audit lists; more are only counted, since each save writes the whole audit."""
+
+
+MAX_ROUNDS = 3
+"""Starts of a task that fails although the store answers again: more would not help."""
 
 
 def utc_now() -> datetime:
@@ -67,6 +67,10 @@ class RunEvents(Protocol):
 
     def failed(self, task: Task, failure: Failure) -> None:
         """Report a partition that failed; the run goes on with the others."""
+        return
+
+    def waiting(self, message: str) -> None:
+        """Report that the run waits for a store, or goes on after a wait."""
         return
 
     def closed(self, status: str, totals: "Totals") -> None:
@@ -170,14 +174,23 @@ class Run:
     events : RunEvents
     prices : PriceTable, optional
         Prices of machine time, for the bill in the audit; no dollars by default.
+    outage : Outage, optional
+        Waits for the stores; without it a request that fails after its retries ends the run.
     """
 
-    def __init__(self, log: AuditLog, events: RunEvents, prices: PriceTable | None = None) -> None:
+    def __init__(
+        self,
+        log: AuditLog,
+        events: RunEvents,
+        prices: PriceTable | None = None,
+        outage: Outage | None = None,
+    ) -> None:
         self.totals = Totals()
         self.failures: list[tuple[Task, Failure]] = []
         self._log = log
         self._events = events
         self._prices = prices
+        self._outage = outage or Outage((), Patience(0), events.waiting)
         self._on_done: OnDone = _ignore
 
     @property
@@ -222,14 +235,56 @@ class Run:
         self._on_done = on_done
         executor = self._surviving(executor) if tasks else executor
         # Before the first task: a run that is killed stays visible as one that never ended.
-        self._log.save(force=True)
-        with self._closing_audit():
+        self._outage.call(lambda: self._log.save(force=True))
+        with ScratchHold(), self._closing_audit():
             # Longest first, so that no large task starts when the others are nearly done.
-            for outcome in executor.run(sorted(tasks, key=lambda t: -t.size_bytes), setup):
-                self._take(outcome)
-                self._log.save()
+            left = sorted(tasks, key=lambda t: -t.size_bytes)
+            for rounds in range(MAX_ROUNDS):
+                left = self._execute_once(left, setup, executor, is_last=rounds == MAX_ROUNDS - 1)
+                if not left:
+                    break
             # Within the block: a manifest that can't be written makes the run a failed one.
-            on_results(self)
+            self._outage.call(lambda: on_results(self))
+
+    def _execute_once(
+        self,
+        tasks: Sequence[Task],
+        setup: Setup[Task, Receipt],
+        executor: Executor,
+        *,
+        is_last: bool,
+    ) -> list[Task]:
+        """Start every task once, and return those that an outage stopped."""
+        # By identity: outcomes have the objects that were submitted, and tasks are large values.
+        left = {id(task): task for task in tasks}
+        try:
+            for outcome in executor.run(tasks, setup):
+                if self._must_repeat(outcome, is_last=is_last):
+                    continue
+                left.pop(id(outcome.task), None)
+                self._take(outcome)
+                self._save_in_passing()
+        except TransientStorageError as error:
+            # A worker could not load its model. `OutageError` itself comes from a wait above.
+            if is_last or not self._outage.is_waited_out or isinstance(error, OutageError):
+                raise
+            self._outage.wait(error.message)
+        return list(left.values())
+
+    def _must_repeat(self, outcome: Outcome[Task, Receipt], *, is_last: bool) -> bool:
+        """Wait if a task failed because of an outage, and return whether it is to be repeated."""
+        failure = outcome.failure
+        if failure is None:
+            self._outage.end()
+        elif is_transient(failure.error) and self._outage.is_waited_out:
+            self._outage.wait(failure.message)
+            return not is_last
+        return False
+
+    def _save_in_passing(self) -> None:
+        # The audit only shows the progress: losing a save loses nothing, and the next one has all.
+        with suppress(StorageError):
+            self._log.save()
 
     def _surviving(self, executor: Executor) -> Executor:
         """Return an executor that outlives its tasks if the last run of this job crashed."""
@@ -275,15 +330,26 @@ class Run:
         except KeyboardInterrupt:
             self._close(INTERRUPTED)
             raise
+        except OutageError as error:
+            self._describe(error)
+            # The store is away, so a single attempt: without it the audit has no end.
+            with suppress(StorageError):
+                self._log.close(FAILED, self._add_bill)
+            self._events.closed(FAILED, self.totals)
+            raise
         # Whatever ended the run: an audit without an end is that of a killed one.
         except BaseException as error:
-            self.audit.failures.append({"error": type(error).__name__, "message": str(error)})
+            self._describe(error)
             self._close(FAILED)
             raise
         self._close(self.status)
 
+    def _describe(self, error: BaseException) -> None:
+        message = blank_secrets(str(error))
+        self.audit.failures.append({"error": type(error).__name__, "message": message})
+
     def _close(self, status: str) -> None:
-        self._log.close(status, self._add_bill)
+        self._outage.call(lambda: self._log.close(status, self._add_bill))
         self._events.closed(status, self.totals)
 
     def _add_bill(self, audit: Audit) -> None:
@@ -292,6 +358,12 @@ class Run:
         if rental.instance is not None:
             bill = make_bill({rental: audit.elapsed_s}, self._prices, self.totals.series)
             audit.cost["actual"] = bill.describe()
+
+
+def outage_of(planned: PlannedJob, events: RunEvents) -> Outage:
+    """Return the wait of a job for its stores."""
+    stores = [planned.outputs, *([planned.inputs] if planned.inputs is not None else [])]
+    return Outage(stores, planned.patience, events.waiting)
 
 
 def start_run(
@@ -315,6 +387,7 @@ def start_run(
     events = events or Silent()
     run_id = make_run_id(planned.description.job, clock)
     audit = new_audit(run_id, planned, clock)
-    run = Run(AuditLog(planned.outputs, audit, clock), events, prices)
+    log = AuditLog(planned.outputs, audit, clock)
+    run = Run(log, events, prices, outage_of(planned, events))
     events.planned(run_id, planned.plan, len(planned.tasks))
     return run

@@ -7,13 +7,13 @@ AWS turns them into metrics, and everywhere else they are plain JSON. Nothing is
 Source of the format: *CloudWatch User Guide, Specification: Embedded metric format*.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Literal, TextIO
 
 from gigacast.core.partition.task import Task
+from gigacast.core.text import printable_json
 from gigacast.job.run import Totals
 from gigacast.lake.plan.audit import FAILED, Clock
 from gigacast.lake.plan.planner import Plan
@@ -160,6 +160,10 @@ class Telemetry:
         }
         self._write("failed", fields, {"PartitionsFailed": (1, "Count")}, level="error")
 
+    def waiting(self, message: str) -> None:
+        """Write that the run waits for a store, or goes on after a wait."""
+        self._write("waiting", {"message": message})
+
     def closed(self, status: str, totals: Totals) -> None:
         """Write the status and totals at the end of a run, or of a child of it."""
         level: Level = "error" if status == FAILED else "info"
@@ -190,7 +194,7 @@ class Telemetry:
         record |= fields
         if metrics is not None:
             record = embed_metrics(record, metrics, at=now, dimensions=dimensions, scope=scope)
-        self._stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._stream.write(printable_json(record) + "\n")
         self._stream.flush()
 
 

@@ -5,7 +5,6 @@ torch, so that a manifest cannot contradict them.
 """
 
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gigacast.errors import ModelError, ModelIntegrityError, ModelNotFoundError
-from gigacast.forecasters.catalog import describe_forecaster
+from gigacast.forecasters.catalog import describe_forecaster, prove_readable
 from gigacast.job.audit import versions_of
 from gigacast.lake.model.active import activate_first, read_active
 from gigacast.lake.model.file import (
@@ -31,6 +30,7 @@ from gigacast.lake.model.manifest import ModelManifest, check_name
 from gigacast.lake.model.registry import PUBLISHED, Registry
 from gigacast.lake.model.resolve import is_version_folder, resolve_model
 from gigacast.lake.publication import Author
+from gigacast.scratch import ScratchFolder
 
 BROKEN = "broken"
 """State of a version whose manifest cannot be trusted."""
@@ -119,6 +119,7 @@ def publish_folder(
         raise ModelNotFoundError(f"there is no folder {folder}", hint="give a model's folder")
     # Before anything is read or linked: pickled weights can run code when they are loaded.
     refuse_unsafe(folder)
+    prove_readable(folder)
     with _with_base(registry, folder, description.base) as complete:
         manifest = _describe(complete, folder.resolve(), description, author)
         new = registry.publish(complete, manifest, author)
@@ -189,8 +190,7 @@ def _with_base(registry: Registry, folder: Path, base: str | None) -> Iterator[P
     base_folder = _find_base(registry, folder, reference)
     # The base is loaded together with the adapter, so the same rules hold for it.
     refuse_unsafe(base_folder)
-    with tempfile.TemporaryDirectory() as scratch:
-        complete = Path(scratch)
+    with ScratchFolder("adapter") as complete:
         (complete / BASE).mkdir()
         for name in names:
             # Links, because weights may take gigabytes.

@@ -1,6 +1,5 @@
 """A partition of CSV as a temporary Parquet file, which is then read column by column."""
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -14,6 +13,7 @@ from gigacast.core.partition.task import InputObject
 from gigacast.datasets.csv_file import CsvReading, open_csv
 from gigacast.errors import CorruptedFileError, SchemaError
 from gigacast.job.file_job import Reading
+from gigacast.scratch import ScratchFolder
 from gigacast.series.timestamp import is_text
 from gigacast.storage.parquet.read import open_object
 from gigacast.storage.store import Store
@@ -30,8 +30,8 @@ def csv_as_parquet(store: Store, entry: InputObject, reading: Reading) -> Iterat
     CorruptedFileError, SchemaError
         When it cannot be read, or has more than one meaning.
     """
-    with tempfile.TemporaryDirectory(prefix="gigacast-csv-") as folder:
-        local = Path(folder) / "rows.parquet"
+    with ScratchFolder("csv") as folder:
+        local = folder / "rows.parquet"
         with _translated(entry.key):
             schema = _write(store, entry, reading, local)
         texts = [field.name for field in schema if is_text(field.type)]

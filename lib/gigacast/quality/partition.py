@@ -85,7 +85,7 @@ class PartitionInspector(FileWorker):
         text = json.dumps(quality.to_dict(), indent=1, ensure_ascii=False, default=str)
         content = text.encode()
         # Without a condition: figures of a former state of the partition are replaced.
-        etag = self._outputs.put(task.output_key, content)
+        etag = self._outputs.put_unless_equal(task.output_key, content)
         entry = {"key": task.output_key, "etag": etag, "size_bytes": len(content), "rows": 1}
         keys = quality.keys
         return FileOutput(entry, keys.rows, keys.series, keys.newest_timestamp)

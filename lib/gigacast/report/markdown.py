@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
+from gigacast.core.text import printable
 from gigacast.report.document import (
     Block,
     Cell,
@@ -17,7 +18,6 @@ from gigacast.report.document import (
     Table,
 )
 from gigacast.report.quantity import text_of
-from gigacast.report.terminal import printable
 
 _RULES = {"left": "---", "right": "---:"}
 

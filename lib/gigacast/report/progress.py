@@ -11,8 +11,9 @@ from rich.progress import BarColumn, SpinnerColumn, TextColumn
 from rich.progress import Progress as RichProgress
 from rich.text import Text
 
+from gigacast.core.text import printable
 from gigacast.report import quantity
-from gigacast.report.terminal import is_rich, printable
+from gigacast.report.terminal import is_rich
 
 _FEW = 20
 """Up to this number of tasks, each gets a line of its own."""
@@ -130,6 +131,11 @@ class Progress:
         self.note = note
         self._display.show(finished, self.elapsed_s, self.status(), "", False)
 
+    def remark(self, note: str) -> None:
+        """Show a text for people: at once, and at the end of the status until the next one."""
+        self.note = note
+        self._display.remark(printable(note), self.status())
+
     def status(self) -> str:
         """Return the counts, the rate and the time left as one line."""
         elapsed_s = self.elapsed_s
@@ -157,6 +163,8 @@ class _Silence:
 
     def show(self, finished: int, now_s: float, status: str, note: str, failed: bool) -> None: ...
 
+    def remark(self, note: str, status: str) -> None: ...
+
     def stop(self, finished: int, now_s: float, status: str) -> None: ...
 
 
@@ -174,6 +182,9 @@ class _Lines(_Silence):
         # A log of a million partitions must not have a million lines.
         if not self._every_one and now_s - self._last_s >= self._period_s:
             self.stop(finished, now_s, status)
+
+    def remark(self, note: str, status: str) -> None:
+        self._print(note)
 
     def stop(self, finished: int, now_s: float, status: str) -> None:
         # The last periodic line may show the final count already.
@@ -204,6 +215,10 @@ class _Bar(_Silence):
         if failed:
             self._console.print(Text("failed  ", style="bold red").append(note, style="default"))
         self._bar.update(self._task, completed=finished, description=status)
+
+    def remark(self, note: str, status: str) -> None:
+        self._console.print(Text(note, style="yellow"))
+        self._bar.update(self._task, description=status)
 
     def stop(self, finished: int, now_s: float, status: str) -> None:
         self._bar.update(self._task, completed=finished, description=status)

@@ -70,6 +70,11 @@ class RunProgress(ExitStack):
                 self._reasons.add(reason)
             self._progress.advance(failed=True, name=task.partition, message=message, shown=is_new)
 
+    def waiting(self, message: str) -> None:
+        """Print that the run waits for a store, or goes on after a wait."""
+        if self._progress is not None:
+            self._progress.remark(message)
+
     def closed(self, status: str, totals: Totals) -> None:
         """Print nothing: the summary follows."""
 

@@ -136,6 +136,12 @@ def and_more(name: str, count: int) -> str:
     return f"{name} and {quantity.count(count - 1)} more, equally" if count > 1 else name
 
 
+def failures_document(summary: RunSummary, max_failures: int = 10) -> Document:
+    """Return the failures of a run alone, as ``--quiet`` prints them; empty without any."""
+    items = _failure_items(summary, max_failures) if summary.failures else ()
+    return Document((Items(tuple(items)),) if summary.failures else ())
+
+
 def _failure_items(summary: RunSummary, limit: int) -> Iterator[Item]:
     yield Item("Failed", tone=Tone.BAD)
     groups = equal_failures(summary.failures)

@@ -1,19 +1,24 @@
 """Documents as text for a terminal or a pipe; all text for people is printed here.
 
 Text that comes from data (ids, keys, messages) may hold escape sequences that move the cursor,
-rename the window or hide lines. `printable` takes them out, and `show` and `say`, through which
-everything is printed that is not JSON, call it.
+rename the window or hide lines, and URLs may hold credentials. `gigacast.core.text` takes both out,
+and everything is printed here: `show`, `say`, `show_json`, and log records and warnings within
+`shown_safely`.
 """
 
+import logging
 import os
-import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
 from itertools import zip_longest
 from typing import Any, TextIO, TypeVar, assert_never, cast
 
+from gigacast.core.text import is_unprintable, printable, printable_json
 from gigacast.report.document import (
     Block,
     Column,
@@ -52,25 +57,7 @@ _STYLES = {
 _BOLD, _DIM = "1", "2"
 _INDENT = 2
 _WIDEST_FIGURE = 120
-# C0 but the line feed, DEL and C1; marks that reverse the order of what is read (Unicode
-# Technical Report 36); line separators; halves of a surrogate pair, which no stream can encode.
-_UNPRINTABLE = re.compile(
-    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
-)
-
 V = TypeVar("V")
-
-
-def printable(text: str) -> str:
-    r"""Return a text without control characters: a tab as a space, others as ``\x1b``."""
-    return _UNPRINTABLE.sub(_visible, text.replace("\r\n", "\n"))
-
-
-def _visible(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code == ord("\t"):
-        return " "
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 def is_rich(stream: TextIO, environment: Mapping[str, str] | None = None) -> bool:
@@ -133,6 +120,65 @@ def say(text: str, *, tone: Tone = Tone.PLAIN, err: bool = False, bold: bool = F
     out = sys.stderr if err else sys.stdout
     style = ";".join(filter(None, (_BOLD if bold else "", _STYLES[tone])))
     _write(Look(color=is_rich(out)).paint(_one_line(printable(text)), style), out)
+
+
+def show_json(
+    value: object,
+    *,
+    is_ascii: bool = False,
+    default: Callable[[object], object] | None = None,
+) -> None:
+    """Print a value as JSON on stdout; see `printable_json`."""
+    _write(printable_json(value, indent=1, is_ascii=is_ascii, default=default), sys.stdout)
+
+
+def show_source(text: str) -> None:
+    """Print a file's text on stdout as it is, such as that of a contract.
+
+    Raises
+    ------
+    ValueError
+        If it has control characters.
+    """
+    if is_unprintable(text):
+        raise ValueError("a source with control characters")
+    _write(text, sys.stdout)
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print the traceback of an error on stderr."""
+    lines = traceback.format_exception(error)
+    _write(printable("".join(lines).rstrip()), sys.stderr)
+
+
+class _PeopleHandler(logging.Handler):
+    """Prints log records as lines on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            say(record.getMessage(), err=True)
+        except Exception:  # a record with wrong arguments must not end the command
+            self.handleError(record)
+
+
+@contextmanager
+def shown_safely() -> Iterator[None]:
+    """Print log records and warnings within the block as all text for people.
+
+    A log that the caller has configured stays as it is.
+    """
+    handler, show_warning = logging.lastResort, warnings.showwarning
+
+    def print_warning(message: Warning | str, category: type[Warning], *_: object) -> None:
+        say(f"{category.__name__}: {message}", err=True)
+
+    # The handler of last resort prints records as they are, if no other is configured.
+    logging.lastResort = _PeopleHandler(logging.WARNING)
+    warnings.showwarning = print_warning  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        logging.lastResort, warnings.showwarning = handler, show_warning
 
 
 def _write(text: str, stream: TextIO) -> None:

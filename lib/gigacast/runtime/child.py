@@ -31,6 +31,7 @@ from joblib.externals.loky.cloudpickle_wrapper import dumps, loads
 from gigacast.errors import GigacastError
 from gigacast.runtime.executor import Failure, Worker, make_worker
 from gigacast.runtime.interruption import SIGNALS
+from gigacast.scratch import join_run, leave_run
 
 STOP = "stop"
 SETTING_UP = "setup"
@@ -104,6 +105,8 @@ def prepare(scratch: str, recipe: bytes, parent_pid: int) -> None:
     global _process  # noqa: PLW0603 - loky passes no state from the initializer to the tasks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     folder, name = Path(scratch), str(os.getpid())
+    # Temporary files of the tasks belong to the run, which may be killed before this process.
+    join_run(folder.parent)
     # After SIGSEGV Python code no longer runs; faulthandler's C code writes the traceback.
     fault_log = (folder / f"{name}.fault").open("w")
     faulthandler.enable(fault_log, all_threads=False)
@@ -203,6 +206,7 @@ def _watch_parent(parent_pid: int, scratch: Path) -> None:
     while os.getppid() == parent_pid:
         time.sleep(_WATCH_PERIOD_S)
     shutil.rmtree(scratch, ignore_errors=True)
+    leave_run()
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_ORPHAN_GRACE_S)
     os._exit(1)

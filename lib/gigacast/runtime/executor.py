@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
+from gigacast.core.text import blank_secrets
 from gigacast.errors import GigacastError
 
 T = TypeVar("T")
@@ -58,7 +59,9 @@ class Failure:
         message, hint = str(report).strip(), None
         if isinstance(error, GigacastError):
             message, hint = error.message, error.hint
-        return cls(type(error).__name__, message, hint, "".join(report.format()))
+        # Failures are stored in audits and logs, and clients echo headers and endpoints.
+        trace = blank_secrets("".join(report.format()))
+        return cls(type(error).__name__, blank_secrets(message), hint, trace)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,19 +52,26 @@ def interruptible() -> Iterator[None]:
     The previous handlers are restored at the end. A signal that is ignored (as under ``nohup``)
     stays ignored.
     """
-    interrupted = False
+    received: int | None = None
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        nonlocal interrupted
+        nonlocal received
         # The first signal may be unwinding right now. Raising again would cut that short at an
         # arbitrary point, so the second one leaves the process without any unwinding.
-        if interrupted:
+        if received is not None:
             _exit_now(number)
-        interrupted = True
+        received = number
         raise RunInterrupted(number)
 
     with _handlers(interrupt):
-        yield
+        try:
+            yield
+        except Exception as error:
+            # A library may catch the exception of the signal and raise one of its own, as imports
+            # of extension modules do.
+            if received is not None:
+                raise RunInterrupted(received) from error
+            raise
 
 
 @contextmanager

@@ -17,9 +17,7 @@ When a process dies:
 
 import multiprocessing.resource_tracker
 import os
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -37,6 +35,7 @@ from gigacast.runtime import child
 from gigacast.runtime.child import Reply, pack, unpack
 from gigacast.runtime.executor import Failure
 from gigacast.runtime.interruption import SIGNALS, Deferral, deferred
+from gigacast.scratch import ScratchFolder
 
 _POLL_S = 0.05
 
@@ -123,7 +122,7 @@ class Pool:
         self._environment = dict(environment)
         self._grace_s = grace_s
         self._replies: SimpleQueue[tuple[int, Future[bytes]]] = SimpleQueue()
-        self._folder: Path | None = None
+        self._folder: ScratchFolder | None = None
         self._executor: Any = None
         self._children: tuple[Any, ...] = ()
         self._first_dead: tuple[Any, ...] = ()
@@ -179,12 +178,12 @@ class Pool:
     def _scratch(self) -> Path:
         if self._folder is None:
             raise RuntimeError("the pool was not started")
-        return self._folder
+        return self._folder.path
 
     def _start(self) -> None:
         # The folder is made here, inside `deferred`: a signal between making the folder and
         # storing its path would leave the folder behind.
-        self._folder = Path(tempfile.mkdtemp(prefix="gigacast-pool-"))
+        self._folder = ScratchFolder("pool")
         self._executor = ProcessPoolExecutor(
             self.processes,
             initializer=child.prepare,
@@ -248,7 +247,7 @@ class Pool:
                 # signal may hold a lock of loky's queues, and the others would wait forever.
                 self._shut_down(kill=reason is not None)
             if self._folder is not None:
-                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder.close()
 
     def _abandon(self, deferral: Deferral) -> None:
         """Ask the processes to drop their tasks, and wait for their replies at most ``grace_s``."""

@@ -11,7 +11,6 @@ the size of the memory. The files are in a temporary folder, which is removed wh
 ends, also by an exception.
 """
 
-import tempfile
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -25,12 +24,49 @@ import pyarrow.compute as pc
 
 from gigacast.core.column import to_arrow, to_numpy
 from gigacast.core.time.frequency import Frequency
+from gigacast.errors import DataQualityError
+from gigacast.scratch import ScratchFolder
 from gigacast.series.arrange import drop_null_times, keep_tail, sort_times, tail_length
 from gigacast.series.rows import ItemRows, concat_rows, merge_neighbours
 from gigacast.series.segment import offsets_of, sort_order, spread
 from gigacast.series.source import ReadStats
 
 _BUCKETS = 32  # files per division, all open at the same time
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRoom:
+    """The most that the rows of one item may take in memory.
+
+    Rows too old to matter are dropped, but rows of one instant are of one step, however many.
+
+    Parameters
+    ----------
+    limit_bytes : int, optional
+        Bytes of rows; no limit by default.
+    least_rows : int
+        Rows that are always allowed.
+    """
+
+    limit_bytes: int | None = None
+    least_rows: int = 0
+
+    def check(self, rows: ItemRows) -> None:
+        """Refuse rows of one item that do not fit.
+
+        Raises
+        ------
+        DataQualityError
+        """
+        count = len(rows.times)
+        if self.limit_bytes is None or count <= self.least_rows or rows.nbytes <= self.limit_bytes:
+            return
+        times = len(np.unique(rows.times))
+        raise DataQualityError(
+            f"the item {str(rows.item_ids[0])[:80]!r} has {count:,} rows at {times:,} times, "
+            "more than fit into memory",
+            hint="name the column of ids by --item_column, or raise --memory_limit",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +156,8 @@ def _sort_on_disk(
     first: ItemRows, more: Iterable[ItemRows], plan: SortPlan, stats: ReadStats
 ) -> Iterator[ItemRows]:
     stats.path = "spilled"
-    with tempfile.TemporaryDirectory(prefix="gigacast-", dir=plan.spill_dir) as folder:
-        paths = _write_buckets(first, more, Path(folder), plan, stats)
+    with ScratchFolder("sort", plan.spill_dir) as folder:
+        paths = _write_buckets(first, more, folder, plan, stats)
         del first  # its rows are on disk now; the memory is needed for the buckets
         for path in paths:
             yield from sorted_items(_read_bucket(path), plan, stats)

@@ -17,6 +17,9 @@ from gigacast.errors import SchemaError
 from gigacast.series.segment import offsets_of, reduce_segments
 from gigacast.series.timestamp import is_bytes, is_text
 
+MAX_ID_BYTES = 1 << 20
+"""Longest id: each is written with every step of its forecast."""
+
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
@@ -52,10 +55,11 @@ def read_ids(ids: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
     Raises
     ------
     SchemaError
-        If bytes are not UTF-8, or a number is out of range.
+        If bytes are not UTF-8, a number is out of range, or an id is longer than `MAX_ID_BYTES`.
     """
     if pa.types.is_dictionary(ids.type):
         ids = ids.dictionary_decode()
+    _check_lengths(ids, name)
     if isinstance(ids.type, pa.BaseExtensionType):
         ids = _uuid_texts(ids.storage) if _is_uuid(ids.type) else ids.storage
     try:
@@ -74,6 +78,29 @@ def valid_ids(column: pa.Array, kind: pa.DataType, name: str) -> pa.Array:
     values = read_ids(column.drop_null(), kind, name)
     places = np.where(is_valid, np.cumsum(is_valid) - 1, 0).astype(np.int64)
     return values.take(to_arrow(places, ~is_valid))
+
+
+def _check_lengths(ids: pa.Array, name: str) -> None:
+    if isinstance(ids.type, pa.BaseExtensionType) or not _has_lengths(ids.type):
+        return
+    # Short values in all cannot hold a long one, which spares nearly every batch the look.
+    if ids.nbytes <= MAX_ID_BYTES:
+        return
+    longest = pc.max(pc.binary_length(ids)).as_py() or 0
+    if longest > MAX_ID_BYTES:
+        raise SchemaError(
+            f"{name}: an item id of {longest:,} bytes; an id has at most {MAX_ID_BYTES:,}",
+            hint="name the column of ids by --item_column",
+        )
+
+
+def _has_lengths(kind: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_string(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+    )
 
 
 def hash_ids(ids: pa.Array) -> UintArray:

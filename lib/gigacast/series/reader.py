@@ -27,18 +27,28 @@ from gigacast.errors import SchemaError
 from gigacast.series.aggregation.aggregate import SPARE_BINS, aggregate, in_utc
 from gigacast.series.agreement import Agreement, agree
 from gigacast.series.apart import find_apart
-from gigacast.series.complete import Carry, SortPlan, complete_items, sorted_items
+from gigacast.series.arrange import tail_length
+from gigacast.series.complete import Carry, ItemRoom, SortPlan, complete_items, sorted_items
 from gigacast.series.covariates import split_covariates
 from gigacast.series.duplicates import conflict_error, conflict_limit, count_conflicts
 from gigacast.series.fit import check_fit
 from gigacast.series.formats import Limits, OpenTable, open_table, read_batches
 from gigacast.series.regularise import GridRules, regularise
 from gigacast.series.rows import ItemRows
-from gigacast.series.source import ConflictSample, ReadOptions, ReadStats, SeriesSource
+from gigacast.series.source import (
+    ConflictSample,
+    ReadOptions,
+    ReadStats,
+    SeriesSource,
+    fetched_once,
+)
 
 _MAX_BATCH_ROWS = 1 << 18
 _MIN_BATCH_ROWS = 1 << 10
 _BATCH_SHARE = 16  # 1/16 of the memory for a batch's rows, so that what is made of them fits too
+_MOST_KEPT_BYTES = 64 << 20  # contents of small objects, kept between the passes
+_LEAST_ITEM_BYTES = 4 << 20  # rows of an item that any memory limit allows
+_LEAST_ROWS_PER_TIME = 16  # rows of one time that any memory limit allows
 _HOLD_SHARE = 8  # 1/8 of the memory for rows to sort: grouping needs about five times as much
 
 
@@ -62,7 +72,9 @@ class SeriesReader:
     """
 
     def __init__(self, sources: Sequence[SeriesSource], options: ReadOptions) -> None:
-        self._sources = tuple(sources)
+        # A source is opened for its columns, for the order of its rows, and for the rows.
+        kept_bytes = min(_MOST_KEPT_BYTES, options.memory_limit_bytes // _HOLD_SHARE)
+        self._sources = tuple(fetched_once(sources, kept_bytes))
         self._options = options
         self.stats = ReadStats()
         self._search: Callable[[ConflictSample | None], tuple[tuple[str, ...], tuple[str, ...]]] = (
@@ -172,7 +184,10 @@ class SeriesReader:
         continues = bool(options.columns.known_covariates)
         targets = len(agreement.decoder.targets) if continues else 0
         parts = self._parts(tables, agreement)
-        guard = partial(self._guard_memory, columns=len(agreement.decoder.columns))
+        # Half of the limit: sorting an item makes a copy of its rows.
+        most = max(options.memory_limit_bytes // 2, _LEAST_ITEM_BYTES)
+        room = ItemRoom(most, _LEAST_ROWS_PER_TIME * tail_length(context_length))
+        guard = partial(self._guard_memory, columns=len(agreement.decoder.columns), room=room)
         if agreement.contiguous:
             carry = Carry(context_length, options.freq, stats, targets, guard)
             yield from complete_items(parts, carry)
@@ -188,8 +203,8 @@ class SeriesReader:
         )
         yield from sorted_items(parts, plan, stats)
 
-    def _guard_memory(self, items: ItemRows, *, columns: int) -> None:
-        """Refuse an item that takes half of the memory limit, if too many of its rows conflict."""
+    def _guard_memory(self, items: ItemRows, *, columns: int, room: ItemRoom) -> None:
+        """Refuse an item without room, by its rows that conflict if they are too many."""
         # Old rows of an item are dropped, but those of many items merged into one are all of the
         # same times: without the check they would be held to the last.
         if items.nbytes <= self._options.memory_limit_bytes // 2:
@@ -201,6 +216,7 @@ class SeriesReader:
         if so_far.conflicts > limit * so_far.compared:
             self.stats = so_far
             self.check_conflicts()
+        room.check(items)
 
     def _parts(self, tables: Sequence[OpenTable], agreement: Agreement) -> Iterator[ItemRows]:
         for table in tables:

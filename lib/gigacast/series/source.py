@@ -1,7 +1,8 @@
 """The arguments and the statistics of the reader."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -122,6 +123,36 @@ class SeriesSource:
     ) -> "SeriesSource":
         """Return a source over a table in memory."""
         return cls(lambda: table, "table", name, primary)
+
+
+def fetched_once(sources: Sequence[SeriesSource], limit_bytes: int) -> list[SeriesSource]:
+    """Return sources that keep the content of small objects between the passes of a reader.
+
+    Parameters
+    ----------
+    sources : sequence of SeriesSource
+    limit_bytes : int
+        Maximum size of all contents; others are opened again for each pass.
+    """
+    room = [limit_bytes]
+
+    def keeping(source: SeriesSource) -> SeriesSource:
+        contents: list[bytes] = []
+
+        def opened() -> Any:
+            if contents:
+                return io.BytesIO(contents[0])
+            file = source.open()
+            # An object that was fetched by one request. Files are cheap to open again, and larger
+            # objects are read by ranges.
+            if isinstance(file, io.BytesIO) and file.getbuffer().nbytes <= room[0]:
+                contents.append(file.getvalue())
+                room[0] -= len(contents[0])
+            return file
+
+        return replace(source, open=opened)
+
+    return [keeping(source) for source in sources]
 
 
 @dataclass(frozen=True, slots=True)

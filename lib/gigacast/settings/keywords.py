@@ -60,6 +60,7 @@ class Options(TypedDict, total=False):
     device: str
     precision: str
     batch_size: int
+    outage_minutes: float
     memory_limit: int | str
     n_partitions: int
     series_per_partition: int

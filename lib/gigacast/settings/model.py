@@ -275,6 +275,13 @@ class RunSettings(Section):
         details="It is halved when memory runs out.",
         ge=1,
     )
+    outage_minutes: float = option(
+        _RESOURCES.outage_minutes,
+        "Minutes that a run waits for a store that does not answer; then it ends with code 75.",
+        group="with",
+        details="What is finished is kept, and the same command continues.",
+        ge=0,
+    )
     n_partitions: int | None = option(
         None,
         "Number of synthetic partitions; missing ones are generated first.",

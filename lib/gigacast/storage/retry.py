@@ -43,10 +43,6 @@ class RetryPolicy:
         return float(jitter * min(self.longest_delay_s, self.first_delay_s * 2**attempt))
 
 
-# For `Store.check`, which answers within ten seconds: two attempts to connect, of 4 s each.
-BRIEF = RetryPolicy(attempts=2)
-
-
 @dataclass(frozen=True, slots=True)
 class Retrier:
     """Repeats calls that raise `TransientStorageError`.

@@ -81,7 +81,7 @@ class Store(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Check that the bucket or root folder is reachable: one request, at most ten seconds.
+        """Check that the bucket or root folder is reachable: one request, retried as all are.
 
         Raises
         ------
@@ -141,6 +141,14 @@ class Store(ABC):
     @abstractmethod
     def put(self, key: str, content: bytes | Path) -> str:
         """Write or replace an object and return its ETag. A `Path` is streamed from disk."""
+
+    def put_unless_equal(self, key: str, content: bytes | Path) -> str:
+        """Write or replace an object unless it has the content already, and return its ETag.
+
+        Two runs that make the same output at once then name the same ETag in their receipts.
+        """
+        # Where the ETag follows the content, as on S3, a second write changes nothing.
+        return self.put(key, content)
 
     @abstractmethod
     def put_if_absent(self, key: str, content: bytes | Path) -> str:

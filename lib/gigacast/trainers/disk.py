@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from gigacast.errors import StorageError
+from gigacast.errors import GigacastError, StorageError
 
 _FULL = (None, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk; the libraries' writers often pass none, and a full disk is the
 usual cause."""
-_WRITERS = ("PytorchStreamWriter", "os error")
+_WRITERS = ("PytorchStreamWriter", "inline_container", "os error")
 """Texts by which the writers of torch and safetensors report that they could not write."""
 
 
@@ -28,6 +28,8 @@ def disk_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
+    except GigacastError:
+        raise
     except Exception as error:
         if not isinstance(error, OSError) and not any(sign in str(error) for sign in _WRITERS):
             raise

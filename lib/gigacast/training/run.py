@@ -34,8 +34,10 @@ from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import ResolvedModel, default_cache, is_shipped
 from gigacast.lake.publication import Author
 from gigacast.models.publish import ModelDescription, Published, publish_folder
+from gigacast.scratch import ScratchFolder
 from gigacast.storage.opening import open_store
 from gigacast.trainers.corpus import Corpus, Windows
+from gigacast.trainers.disk import disk_errors
 from gigacast.trainers.finetuning.config import (
     FinetuneConfig,
     Finetuned,
@@ -94,8 +96,8 @@ def run_finetune(
         If a store cannot be reached, or the disk is full.
     """
     run = _Run.prepare(job, author, events or Silent(), clock)
-    with tempfile.TemporaryDirectory(prefix="gigacast-train-") as scratch:
-        folder = Path(scratch)
+    place = Path(tempfile.gettempdir())
+    with disk_errors(place), ScratchFolder("train") as folder:
         (folder / "corpus").mkdir()
         corpus = write_corpus(
             run.data.groups(), run.reading, folder / "corpus", run.config.least_length

@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,26 @@ from tests.contract.store_backends import fill, listed_keys
 def test_a_rewrite_changes_the_etag(store: Store) -> None:
     etags = [store.put("key", f"content {i}".encode()) for i in range(10)]
     assert len(set(etags)) == 10
+
+
+def test_a_write_of_equal_content_may_keep_the_etag(store: Store, tmp_path: Path) -> None:
+    local = tmp_path / "content"
+    local.write_bytes(b"same" * 1000)
+    first = store.put_unless_equal("key", b"same" * 1000)
+    assert [store.put_unless_equal("key", content) for content in (local, b"same" * 1000)] == [
+        first,
+        first,
+    ]
+    assert store.head("key").etag == first
+    other = store.put_unless_equal("key", b"same" * 999 + b"else")
+    assert other != first
+    assert store.get("key", if_match=other) == b"same" * 999 + b"else"
+
+
+def test_of_writers_of_equal_content_all_get_the_same_etag(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        etags = set(pool.map(lambda _: store.put_unless_equal("key", b"same"), range(16)))
+    assert etags == {store.head("key").etag}
 
 
 def test_a_get_with_the_wrong_etag_fails(store: Store) -> None:

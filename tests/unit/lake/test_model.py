@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gigacast.errors import ModelIntegrityError, ModelNotFoundError
+from gigacast.lake.model.hub import parse_hub_id
 from gigacast.lake.model.resolve import DEFAULT_MODEL, digest_folder, resolve_model
 from gigacast.storage.memory import MemoryStore
 from tests.support.hub_server import COMMIT, Hub
@@ -188,3 +189,20 @@ def test_an_unknown_hub_id_is_one_clear_error(hub: str, tmp_path: Path) -> None:
 def test_a_hub_that_cannot_be_reached_is_one_clear_error(tmp_path: Path) -> None:
     outcome = resolve_in_child("acme/tiny", tmp_path, HF_ENDPOINT="http://127.0.0.1:9")
     assert outcome.startswith("ModelNotFoundError model acme/tiny: the hub can't be reached")
+
+
+@pytest.mark.parametrize("reference", ["acme/..", "../tiny", "acme/tiny@..", "./tiny@main", "a/."])
+def test_a_hub_id_whose_parts_lead_out_of_the_cache_is_none(reference: str) -> None:
+    assert parse_hub_id(reference) is None
+
+
+@pytest.mark.parametrize("commit", ["..", "../../../escaped", "a" * 3, "main", "", "\x1b[2J" * 9])
+def test_a_commit_that_is_none_is_refused_before_anything_is_written(
+    hub: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, commit: str
+) -> None:
+    monkeypatch.setattr(Hub, "commit", commit)
+    outcome = resolve_in_child("acme/tiny", tmp_path, HF_ENDPOINT=hub)
+    assert outcome.startswith("ModelIntegrityError model acme/tiny: the hub names")
+    assert "\x1b" not in outcome
+    written = [path for path in tmp_path.rglob("*") if path.suffix == ".safetensors"]
+    assert not written

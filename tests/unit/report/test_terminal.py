@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gigacast.core.text import printable
 from gigacast.report.document import (
     Block,
     Column,
@@ -24,7 +25,7 @@ from gigacast.report.document import (
 )
 from gigacast.report.layout import shorten, text_width
 from gigacast.report.quantity import text_of
-from gigacast.report.terminal import Look, is_rich, printable, render_terminal, say, show
+from gigacast.report.terminal import Look, is_rich, render_terminal, say, show
 from tests.support.rendering import check_table, left_out
 
 KEY = (

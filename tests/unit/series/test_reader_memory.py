@@ -1,13 +1,21 @@
 """Memory bounded by settings, and a disk left as it was."""
 
+import io
 import tracemalloc
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gigacast.series.source import SeriesSource
+from gigacast.errors import DataQualityError, SchemaError
+from gigacast.series.identity import MAX_ID_BYTES
+from gigacast.series.reader import read_series
+from gigacast.series.source import ReadOptions, SeriesSource, fetched_once
+from gigacast.storage.memory import MemoryStore
+from gigacast.storage.parquet.read import open_object
+from tests.support.faulty_store import FaultyStore
 from tests.unit.series.reading import parquet, reader_of, series_of
 
 DAY_US = 86_400_000_000
@@ -131,3 +139,118 @@ def test_contiguous_items_keep_their_order():
     ids = [item for batch in reader for item in batch.item_ids.to_pylist()]
     assert ids == ["item-000002", "item-000000", "item-000001"]
     assert reader.stats.path == "sorted"
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_more_rows_of_one_instant_than_fit_into_memory_are_refused_within_it(tmp_path, shuffled):
+    count = 600_000
+    table = pa.table(
+        {
+            "item_id": pa.array(["calm", "crowded"] if shuffled else ["crowded", "crowded"]).take(
+                pa.array(np.arange(count) % 3 > 0).cast(pa.int8())
+            ),
+            "timestamp": pa.array(np.zeros(count, np.int64)).cast(pa.timestamp("us")),
+            "target": pa.array(np.arange(count, dtype=np.float64)),
+        }
+    )
+    file = tmp_path / "part.parquet"
+    pq.write_table(table, file)
+    limit = 2 << 20
+    source = SeriesSource(lambda: pa.OSFile(str(file)), "parquet", "part")
+    # With a policy: without, so many rows that conflict are refused as such.
+    reader = reader_of(
+        source,
+        memory_limit_bytes=limit,
+        context_length=10,
+        spill_dir=tmp_path,
+        duplicates="mean",
+    )
+    pool = pa.default_memory_pool()
+    before = pool.bytes_allocated()
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataQualityError, match=r"has [\d,]+ rows at 1 times") as caught:
+            list(reader)
+        assert pool.bytes_allocated() - before < 16 * limit
+        assert tracemalloc.get_traced_memory()[1] < 32 * limit
+    finally:
+        tracemalloc.stop()
+    assert "--memory_limit" in caught.value.hint
+
+
+def test_many_rows_of_one_instant_that_fit_are_one_step():
+    times = np.repeat(np.arange(3), 1000) * DAY_US
+    table = pa.table(
+        {
+            "item_id": ["a"] * 3000,
+            "timestamp": pa.array(times).cast(pa.timestamp("us")),
+            "target": np.ones(3000),
+        }
+    )
+    reader = reader_of(table, context_length=10, duplicates="sum")
+    assert list(series_of(reader)["a", "target"].values) == [1000.0] * 3
+
+
+@pytest.mark.parametrize("coded", [False, True])
+def test_an_id_as_long_as_a_file_is_refused_before_it_is_copied(coded):
+    ids = pa.array(["short", "x" * (5 << 20)])
+    table = pa.table(
+        {
+            "item_id": ids.dictionary_encode() if coded else ids,
+            "timestamp": pa.array([0, 1]).cast(pa.timestamp("us")),
+            "target": [1.0, 2.0],
+        }
+    )
+    with pytest.raises(SchemaError, match="an item id of 5,242,880 bytes") as caught:
+        list(reader_of(parquet(table)))
+    assert len(str(caught.value)) < 300
+
+
+def test_an_id_of_the_greatest_length_is_read():
+    table = pa.table(
+        {
+            "item_id": ["x" * MAX_ID_BYTES] * 2,
+            "timestamp": pa.array([0, DAY_US]).cast(pa.timestamp("us")),
+            "target": [1.0, 2.0],
+        }
+    )
+    (batch,) = reader_of(table)
+    assert len(batch.item_ids[0].as_py()) == MAX_ID_BYTES
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_a_small_object_is_fetched_once_for_all_passes(shuffled):
+    store = FaultyStore(MemoryStore("fetches"))
+    for part in range(3):
+        store.put(f"{part}.parquet", parquet_bytes(long_table(5, 10, shuffled=shuffled)))
+    sources = [
+        SeriesSource(partial(open_object, store, entry), "parquet", entry.key, primary=True)
+        for page in store.list()
+        for entry in page
+    ]
+    reader = read_series(sources, ReadOptions())
+    first = list(reader)
+    assert store.counts["get"] == 3
+    assert sum(map(len, first)) == 5
+
+
+def test_an_object_that_does_not_fit_is_fetched_for_each_pass():
+    content = parquet_bytes(long_table(5, 10))
+    opened = []
+
+    def opening():
+        opened.append(1)
+        return io.BytesIO(content)
+
+    (kept,) = fetched_once([SeriesSource(opening, "parquet", "x")], len(content))
+    (not_kept,) = fetched_once([SeriesSource(opening, "parquet", "x")], len(content) - 1)
+    assert [kept.open().read() for _ in range(3)] == [content] * 3
+    assert len(opened) == 1
+    assert [not_kept.open().read() for _ in range(3)] == [content] * 3
+    assert len(opened) == 4
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(table, file)
+    return file.getvalue()

@@ -81,10 +81,11 @@ def test_a_throttled_read_is_retried_with_growing_delays(play: Script, slept: li
         refusal(500, "InternalError"),
         refusal(429, "TooManyRequests"),
         refusal(400, "RequestTimeout"),
+        refusal(400, "XAmzContentSHA256Mismatch"),
         content(b"a body that breaks off", cut=True),
         Reply(drop=True),
     ],
-    ids=["error", "too many", "timeout", "broken body", "broken connection"],
+    ids=["error", "too many", "timeout", "changed body", "broken body", "broken connection"],
 )
 def test_transient_faults_are_retried(play: Script, failure: Reply) -> None:
     store, _ = play(failure, content(b"data"))
@@ -136,11 +137,14 @@ def test_a_listing_continues_after_the_last_page_received(play: Script) -> None:
     assert "start-after=root%2Fa0999" in server.seen[2].path
 
 
-def test_a_check_of_a_refused_connection_fails_at_once() -> None:
-    store = S3Store("bucket", endpoint_url="http://127.0.0.1:9")
+def test_a_check_of_a_refused_connection_tries_as_long_as_every_request() -> None:
+    waits: list[float] = []
+    retrier = Retrier(sleep=waits.append)
+    store = S3Store("bucket", endpoint_url="http://127.0.0.1:9", retrier=retrier)
     with pytest.raises(TransientStorageError, match="Connection refused") as raised:
         store.check()
     assert "endpoint" in str(raised.value.hint)
+    assert len(waits) == retrier.policy.attempts - 1
 
 
 # Conditional writes
@@ -255,3 +259,20 @@ def test_a_large_file_is_sent_in_parts_of_a_fixed_size(play: Script, tmp_path: P
         request.headers["content-length"] for request in server.seen if request.method == "PUT"
     ]
     assert sorted(sizes) == sorted([str(16 << 20), str(16 << 20), str(8 << 20)])
+
+
+def test_an_answer_of_another_version_than_the_one_asked_for_is_refused(play: Script) -> None:
+    store, server = play(content(b"data", etag="new"))
+    with raises(PreconditionFailedError, "is no longer old"):
+        store.get("key", if_match="old")
+    assert methods(server) == ["GET"]
+    store, _ = play(content(b"data", etag="old"))
+    assert store.get("key", if_match="old") == b"data"
+    store, _ = play(content(b"data", etag="new"))
+    assert store.get("key") == b"data"
+
+
+def test_a_body_changed_on_its_way_is_sent_again(play: Script) -> None:
+    store, server = play(refusal(400, "XAmzContentSHA256Mismatch"), content(b"", etag="new"))
+    assert store.put("key", b"data") == "new"
+    assert methods(server) == ["PUT", "PUT"]

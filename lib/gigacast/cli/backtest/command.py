@@ -1,6 +1,5 @@
 """``gigacast backtest`` and ``gigacast evaluate``: the errors of past and of stored forecasts."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from gigacast.errors import ConfigError
 from gigacast.report.document import Document
 from gigacast.report.plot.picture import save_figures
 from gigacast.report.run_progress import RunProgress
-from gigacast.report.terminal import show
+from gigacast.report.terminal import show, show_json
 from gigacast.settings.assembly import job_of
 from gigacast.settings.command.backtest import BacktestFlags
 from gigacast.settings.command.feature_store import FeaturesOption
@@ -76,9 +75,10 @@ def backtest(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     with RunProgress(quiet=quiet or as_json, verb="backtest") as progress:
         result = run_backtest(job, events=progress)
     if as_json:
-        click.echo(json.dumps(backtest_json(result), indent=1))
+        show_json(backtest_json(result), is_ascii=True)
     elif not quiet:
         show(backtest_document(result))
+    if not as_json:
         show(failed_backtests(result), sys.stderr)
     if plot is not None:
         _draw(plot, backtest_document(result))
@@ -113,8 +113,9 @@ def evaluate(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     job = EvaluationJob(job_of(read_settings(flags)), model, version)
     result = evaluate_forecasts(job)
     if as_json:
-        click.echo(json.dumps(result.to_json(), indent=1))
+        show_json(result.to_json(), is_ascii=True)
     elif not quiet:
         show(evaluation_document(result))
+    if not as_json:
         show(failed_forecasts(result), sys.stderr)
     return EXIT_FAILED if result.failures else 0

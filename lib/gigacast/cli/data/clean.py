@@ -1,6 +1,5 @@
 """``gigacast data clean``: clean raw partitions into a version of a dataset."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +17,7 @@ from gigacast.datasets.resolve import find_contract
 from gigacast.job.audit import this_author
 from gigacast.job.file_job import PARTITIONS
 from gigacast.report.run_progress import RunProgress
-from gigacast.report.terminal import show
+from gigacast.report.terminal import show, show_json
 from gigacast.settings.command.data import CodecOptions, SchemaOption
 from gigacast.settings.command.quality import CleanFlags
 from gigacast.settings.flag import take
@@ -55,7 +54,7 @@ def clean(source: str, dataset: str, as_json: bool, quiet: bool, **flags: Any) -
     with RunProgress(quiet=quiet or as_json, verb="clean") as progress:
         result = clean_dataset(job, this_author(), events=progress)
     if as_json:
-        click.echo(json.dumps(clean_json(result), indent=1, ensure_ascii=False, default=str))
+        show_json(clean_json(result), default=str)
     elif not quiet:
         show(clean_document(result, files.title))
     else:

@@ -1,6 +1,5 @@
 """``gigacast data``: import, publish, list, describe and compare versions of datasets."""
 
-import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,7 @@ from gigacast.datasets.versions import (
 )
 from gigacast.feature_sets.document import recipe_text
 from gigacast.job.audit import this_author
-from gigacast.report.terminal import say, show
+from gigacast.report.terminal import say, show, show_json
 from gigacast.settings.command.data import ImportOptions, PublishDataOptions
 from gigacast.settings.flag import take
 
@@ -81,7 +80,7 @@ def read_address(flags: dict[str, Any]) -> LakeAddress:
 
 def print_json(content: object) -> None:
     """Print plain values; times as text."""
-    click.echo(json.dumps(content, indent=1, ensure_ascii=False, default=str))
+    show_json(content, default=str)
 
 
 dataset_argument = click.argument("dataset")

@@ -14,13 +14,14 @@ from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.core.plural import counted
+from gigacast.core.text import is_unprintable
 from gigacast.datasets.check import RowSource, check_rows
 from gigacast.datasets.describe import propose_contract
 from gigacast.datasets.document import report_document
 from gigacast.datasets.importing import local_source
 from gigacast.datasets.resolve import find_contract, is_dataset, open_dataset
 from gigacast.errors import ConfigError
-from gigacast.report.terminal import say, show
+from gigacast.report.terminal import say, show, show_json, show_source
 from gigacast.settings.command.data import ContractOptions, InferOptions
 from gigacast.settings.flag import take
 
@@ -63,7 +64,11 @@ def infer(dataset: str, as_json: bool, **flags: Any) -> None:
     if as_json:
         text = json.dumps(contract.to_dict(), indent=1)
     if (output := options.output) is None:
-        click.echo(text.rstrip())
+        # JSON is YAML as well, and escapes what must not reach a terminal.
+        if as_json or is_unprintable(text):
+            show_json(contract.to_dict(), is_ascii=as_json)
+        else:
+            show_source(text.rstrip())
     else:
         output.write_text(text, encoding="utf-8")
         columns = counted(len(contract.columns), "column")

@@ -1,6 +1,5 @@
 """``gigacast data discover``: the files under the input root, by series and month."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from gigacast.parquet_loader.document import (
     series_document,
 )
 from gigacast.parquet_loader.setup import open_below, roots_of
-from gigacast.report.terminal import show
+from gigacast.report.terminal import show, show_json
 from gigacast.settings.assembly import selection_of
 from gigacast.settings.command.data import DiscoverOptions
 from gigacast.settings.flag import take
@@ -59,6 +58,6 @@ def discover(as_json: bool, **flags: Any) -> None:
     if not discovered.files:
         raise no_files(url, discovered)
     if as_json:
-        click.echo(json.dumps(discovery_json(url, discovered), indent=1))
+        show_json(discovery_json(url, discovered), is_ascii=True)
     else:
         show((files_document if options.files else series_document)(url, discovered))

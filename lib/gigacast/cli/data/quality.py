@@ -1,6 +1,5 @@
 """``gigacast data quality``: measure the quality of each partition."""
 
-import json
 import sys
 from dataclasses import asdict
 from typing import Any
@@ -22,7 +21,7 @@ from gigacast.quality.run import (
     published_contract,
 )
 from gigacast.report.run_progress import RunProgress
-from gigacast.report.terminal import say, show
+from gigacast.report.terminal import say, show, show_json
 from gigacast.settings.command.data import ContractOptions
 from gigacast.settings.command.quality import AccuracyOption, OutlierLimits
 from gigacast.settings.flag import take
@@ -61,7 +60,7 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
     compared = report_accuracy(result.report, files, forecast) if accuracy else None
     if as_json:
         content = result.to_json() | ({"accuracy": compared.to_json()} if compared else {})
-        click.echo(json.dumps(content, indent=1, ensure_ascii=False, default=str))
+        show_json(content, default=str)
     elif not quiet:
         _show_quality(result, compared)
     else:

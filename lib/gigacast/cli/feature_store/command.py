@@ -1,6 +1,5 @@
 """``gigacast feature-store``: definitions of features, compiled, computed and served."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from gigacast.cli.lazy import LazyGroup
 from gigacast.feature_store.online.opening import open_online_store
 from gigacast.feature_store.online.store import OnlineStore
 from gigacast.feature_store.table import Tables
+from gigacast.report.terminal import show_json
 from gigacast.settings.command.feature_store import OnlineOptions
 from gigacast.settings.model import Settings
 
@@ -61,7 +61,7 @@ def open_tables(flags: dict[str, Any]) -> Tables:
 
 def print_json(content: object) -> None:
     """Print plain values."""
-    click.echo(json.dumps(content, indent=1, ensure_ascii=False))
+    show_json(content)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from gigacast.models.document import (
 )
 from gigacast.models.publish import Published
 from gigacast.report.document import Document, Items, KeyValues
-from gigacast.report.terminal import say
+from gigacast.report.terminal import say, show_json
 from gigacast.report.terminal import show as render
 from gigacast.settings.command.backtest import GateOptions
 from gigacast.settings.command.common import ReasonOption
@@ -75,7 +75,7 @@ def _manager(flags: dict[str, Any]) -> ModelManager:
 
 
 def _print_json(content: object) -> None:
-    click.echo(json.dumps(content, indent=1))
+    show_json(content, is_ascii=True)
 
 
 def _split(reference: str) -> tuple[str, str]:

@@ -1,16 +1,13 @@
 """``gigacast models switch --if-better``: switch to a version if a backtest shows it is better."""
 
-import json
 from dataclasses import dataclass
 from typing import Any
-
-import click
 
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.models.document import verdict_document, verdict_json
 from gigacast.models.gate import Gate, Verdict
-from gigacast.report.terminal import show
+from gigacast.report.terminal import show, show_json
 from gigacast.settings.command.backtest import GateOptions
 from gigacast.settings.flag import rows_of, take
 
@@ -63,7 +60,7 @@ def take_condition(flags: dict[str, Any]) -> Condition | None:
 def show_verdict(verdict: Verdict, as_json: bool) -> int:
     """Print the leaderboard and the verdict, and return the exit code."""
     if as_json:
-        click.echo(json.dumps(verdict_json(verdict), indent=1))
+        show_json(verdict_json(verdict), is_ascii=True)
     else:
         show(verdict_document(verdict))
     return 0 if verdict.is_better else EXIT_FAILED

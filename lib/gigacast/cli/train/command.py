@@ -1,6 +1,5 @@
 """``gigacast train``: fine-tune a model on your own data, or pretrain one from scratch."""
 
-import json
 from contextlib import ExitStack
 from typing import Any
 
@@ -24,7 +23,7 @@ from gigacast.job.audit import this_author
 from gigacast.models.api import ModelManager
 from gigacast.report import quantity
 from gigacast.report.progress import Progress
-from gigacast.report.terminal import say, show
+from gigacast.report.terminal import say, show, show_json
 from gigacast.settings.command.training import (
     FinetuneFlags,
     FinetuneRunOptions,
@@ -44,6 +43,8 @@ from gigacast.training.document import (
 )
 from gigacast.training.pretrain import PretrainJob, run_pretrain
 from gigacast.training.run import run_finetune
+
+_UNFINISHED = "gigacast: the training is not finished: the same command continues it"
 
 
 @click.group(invoke_without_command=True)
@@ -86,9 +87,11 @@ def finetune(as_json: bool, quiet: bool, **flags: Any) -> int:
     with Watcher(quiet=quiet or as_json, batch_size=job.options.batch_size) as watcher:
         result = run_finetune(job, this_author(), events=watcher)
     if as_json:
-        click.echo(json.dumps(finetune_json(result), indent=1))
+        show_json(finetune_json(result), is_ascii=True)
     elif not quiet:
         show(finetune_document(result, job, proposed))
+    elif not result.done.finished:
+        say(_UNFINISHED, err=True)
     return 0 if result.done.finished else EXIT_FAILED
 
 
@@ -115,10 +118,12 @@ def pretrain(as_json: bool, quiet: bool, **flags: Any) -> int:
     with Watcher(quiet=quiet or as_json, batch_size=0) as watcher:
         report = run_pretrain(job, registry, this_author(), events=watcher)
     if as_json:
-        click.echo(json.dumps(pretrain_json(report, job), indent=1))
+        show_json(pretrain_json(report, job), is_ascii=True)
     elif not quiet:
         outputs = registry.store.address.url if registry else ""
         show(pretrain_document(report, job, outputs, proposed))
+    elif not report.finished:
+        say(_UNFINISHED, err=True)
     return 0 if report.finished else EXIT_FAILED
 
 

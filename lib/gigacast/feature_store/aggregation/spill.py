@@ -1,6 +1,5 @@
 """Aggregation of more rows than fit in memory: keys in groups, on disk in a temporary folder."""
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from gigacast.errors import DataError
 from gigacast.feature_store.aggregation.kernel import Queries, Rows, aggregate
 from gigacast.feature_store.aggregation.row_state import Part
+from gigacast.scratch import ScratchFolder
 
 # Groups that rows are written in. Small neighbours are read together; a group of its own is the
 # least that must fit in memory.
@@ -112,8 +112,8 @@ def aggregate_batches(
         first.clear()
         return aggregate(queries, columns.rows(table), parts)
     more = [] if next_batch is None else [next_batch]
-    with tempfile.TemporaryDirectory(prefix="gigacast-", dir=limits.folder) as name:
-        files = _write_groups(Path(name), _drain(first, more, source), columns.keys)
+    with ScratchFolder("aggregate", limits.folder) as folder:
+        files = _write_groups(folder, _drain(first, more, source), columns.keys)
         return _aggregate_groups(queries, files, columns, (parts, limits))
 
 
@@ -136,8 +136,8 @@ def key_groups(
     if rest is None:
         yield pa.Table.from_batches(first)
         return
-    with tempfile.TemporaryDirectory(prefix="gigacast-", dir=limits.folder) as name:
-        files = _write_groups(Path(name), _drain(first, [rest], source), keys)
+    with ScratchFolder("keys", limits.folder) as folder:
+        files = _write_groups(folder, _drain(first, [rest], source), keys)
         for start, stop in _batch_groups(files, limits):
             paths = [file.path for file in files[start:stop] if file.size]
             if paths:

@@ -316,7 +316,7 @@ class CovariateSetup:
                     )
                 rows = opened.rows(source)
                 content = encode(rows)
-                etag = opened.store.put(task.output_key, content)
+                etag = opened.store.put_unless_equal(task.output_key, content)
             output: dict[str, object] = {
                 "key": task.output_key,
                 "etag": etag,

@@ -149,7 +149,7 @@ class _Worker:
                 rows = product.rows(self._open.engine, day)
             with watch.measure("write"):
                 content = encode(rows)
-                etag = self._open.store.put(task.output_key, content)
+                etag = self._open.store.put_unless_equal(task.output_key, content)
         output: dict[str, Any] = {
             "key": task.output_key,
             "etag": etag,

@@ -106,7 +106,7 @@ class Uploader:
             served, count = self._write(task, BatchSource(view, job.day), watch)
             content = json.dumps(_record(served, count), indent=1).encode()
             # Without a condition: the record of a former upload of the day is replaced.
-            etag = job.tables.store.put(task.output_key, content)
+            etag = job.tables.store.put_unless_equal(task.output_key, content)
         output = {
             "key": task.output_key,
             "etag": etag,

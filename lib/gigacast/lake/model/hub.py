@@ -8,7 +8,7 @@ import errno
 import re
 from pathlib import Path
 
-from gigacast.errors import ModelNotFoundError, StorageError
+from gigacast.errors import ModelIntegrityError, ModelNotFoundError, StorageError
 
 # Pickles are not even downloaded. The README declares the license.
 PATTERNS = ["*.json", "*.safetensors", "README.md"]
@@ -22,6 +22,7 @@ PUBLISHED_MODELS = {
 """Owners of the published models, by the names that may stand without their owner."""
 
 _HUB_ID = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w.-]+))?")
+_COMMIT = re.compile(r"[0-9a-f]{7,64}")
 _LICENSE = re.compile(r"\A---\n(?:.*\n)*?license:\s*(?P<license>\S+)\s*\n(?:.*\n)*?---")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -30,6 +31,9 @@ def parse_hub_id(reference: str) -> tuple[str, str | None] | None:
     """Return the repository and revision of a reference; ``None`` when it is no hub id."""
     owner = PUBLISHED_MODELS.get(reference.partition("@")[0])
     match = _HUB_ID.fullmatch(f"{owner}/{reference}" if owner else reference)
+    # The names become folders of the hub's cache: none may lead out of it.
+    if match and {*match["repo"].split("/"), match["revision"]} & {".", ".."}:
+        return None
     return (match["repo"], match["revision"]) if match else None
 
 
@@ -51,6 +55,8 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
 
     Raises
     ------
+    ModelIntegrityError
+        When what the hub calls a commit is none.
     ModelNotFoundError
         When it does not exist, or the hub can't be reached and nothing is cached.
     StorageError
@@ -64,7 +70,8 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
 
     label = f"{repo}@{revision}" if revision else repo
     try:
-        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=PATTERNS))
+        pinned = _pinned(repo, revision)
+        folder = Path(snapshot_download(repo, revision=pinned, allow_patterns=PATTERNS))
     except LocalEntryNotFoundError as error:
         raise ModelNotFoundError(
             f"model {label}: the hub can't be reached and the model is not in its cache",
@@ -84,7 +91,37 @@ def download_from_hub(repo: str, revision: str | None) -> tuple[Path, str]:
             hint="check the name; for a gated model set HF_TOKEN",
         ) from error
     # The hub's cache names the folder of a snapshot by its commit.
+    _check_commit(folder.name, label)
     return folder, folder.name
+
+
+def _pinned(repo: str, revision: str | None) -> str | None:
+    """Return the commit of a revision; the revision itself where the hub can't be reached.
+
+    Raises
+    ------
+    ModelIntegrityError
+        If what the hub calls a commit is none.
+    """
+    from huggingface_hub import HfApi  # noqa: PLC0415
+
+    try:
+        commit = HfApi().model_info(repo, revision=revision).sha
+    # The hub's library has many errors, and its client others. Whatever it is, the download either
+    # finds the model in its cache or says why it can't.
+    except Exception:
+        return revision
+    _check_commit(commit or "", f"{repo}@{revision}" if revision else repo)
+    return str(commit)
+
+
+def _check_commit(commit: str, label: str) -> None:
+    # It becomes a folder of the hub's cache. A mirror (HF_ENDPOINT) may answer with any text.
+    if not _COMMIT.fullmatch(commit):
+        raise ModelIntegrityError(
+            f"model {label}: the hub names {commit[:80]!r} as its commit, which is none",
+            hint="check HF_ENDPOINT, or give a local folder",
+        )
 
 
 def read_license(folder: Path) -> str | None:

@@ -32,6 +32,7 @@ from gigacast.lake.model.manifest import ModelManifest, compare_file, parse_mani
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.transfer import local_errors
 from gigacast.lake.publication import Author
+from gigacast.scratch import ScratchFolder
 
 _MEMBER = re.compile(
     r"models/(?P<model>[^/]+)/(?:ACTIVE|(?P<version>[^/]+)/(?P<file>(?:base/)?[^/]+))"
@@ -207,14 +208,14 @@ def _restore_version(
     manifest: ModelManifest,
     author: Author,
 ) -> bool:
-    with local_errors(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as scratch:
+    with local_errors(Path(tempfile.gettempdir())), ScratchFolder("restore") as scratch:
         for file in manifest.files:
-            target = Path(scratch) / file.name
+            target = scratch / file.name
             target.parent.mkdir(exist_ok=True)
             member = members[model_file_key(manifest.model, manifest.version, file.name)]
             with target.open("wb") as stream:
                 stream.writelines(_pieces(tar, member))
-        return registry.publish(Path(scratch), manifest, author)
+        return registry.publish(scratch, manifest, author)
 
 
 def _restore_active(

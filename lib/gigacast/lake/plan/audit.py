@@ -15,6 +15,7 @@ from typing import Annotated
 from gigacast.core.mark import Amount, Count, Keys, Time, moment_of
 from gigacast.core.problem import Source
 from gigacast.core.record import decode_json, read_record
+from gigacast.core.text import blank_secrets_in
 from gigacast.errors import (
     CorruptedFileError,
     ObjectNotFoundError,
@@ -148,7 +149,8 @@ class Audit:
 
     def to_json(self) -> bytes:
         """Return the stored form."""
-        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False).encode()
+        fields = blank_secrets_in(dataclasses.asdict(self))
+        return json.dumps(fields, indent=1, ensure_ascii=False).encode()
 
     @classmethod
     def from_json(cls, content: bytes, key: str) -> "Audit":
@@ -206,8 +208,9 @@ class AuditLog:
             return
         # No condition on the write: until it ends, only its own process writes the audit of a run.
         self.audit.updated_at = now.isoformat()
-        self._store.put(audit_key(self.audit.session_id), self.audit.to_json())
+        # Before the write: while the store is away, not every task may wait for a save in passing.
         self._saved_at = now
+        self._store.put(audit_key(self.audit.session_id), self.audit.to_json())
 
     def close(self, status: str, fill: Callable[[Audit], None] | None = None) -> None:
         """Write the audit for the last time.

@@ -20,6 +20,7 @@ from gigacast.storage.folder.walk import list_level, walk_folder
 from gigacast.storage.folder.write import (
     RESERVED,
     file_etag,
+    is_equal,
     locked_folder,
     publish,
     publish_new,
@@ -122,6 +123,13 @@ class FolderStore(Store):
     def put(self, key: str, content: bytes | Path) -> str:
         """Write or replace a file and return its ETag."""
         with self._prepared(key, content) as (temporary, target):
+            return publish(temporary, target)
+
+    def put_unless_equal(self, key: str, content: bytes | Path) -> str:
+        """Write or replace a file unless it has the content already, and return its ETag."""
+        with self._prepared(key, content) as (temporary, target):
+            if is_equal(temporary, target):
+                return file_etag(target.stat())
             return publish(temporary, target)
 
     def put_if_absent(self, key: str, content: bytes | Path) -> str:

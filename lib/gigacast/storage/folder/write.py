@@ -37,6 +37,7 @@ _LOCK_FILE = f"{RESERVED}lock"
 _NO_FOLDER_LOCKS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.EACCES)
 _NO_HARD_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 _KERNEL_BYTES = 1 << 30  # per call of copy_file_range, which takes no "all"
+_COMPARED_BYTES = 1 << 20
 _CREATE_ATTEMPTS = 20  # each is lost only to a concurrent delete of the same folder
 # Filesystems keep times with different resolutions; FAT's of two seconds is the coarsest.
 _TIME_STEPS_NS = (1, 1_000, 1_000_000, 1_000_000_000, 2_000_000_000)
@@ -173,6 +174,27 @@ def publish(temporary: Path, target: Path) -> str:
     etag = _stamp(temporary, after_ns=_modified_ns(target))
     temporary.replace(target)
     return etag
+
+
+def is_equal(temporary: Path, target: Path) -> bool:
+    """Return whether the target is a file, and no link, with the content of a temporary file.
+
+    It is flushed then, as a written one would be. The caller must hold the folder's lock.
+    """
+    try:
+        fd = os.open(target, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:  # missing, a link, or unreadable: the write itself says what is wrong
+        return False
+    with os.fdopen(fd, "rb") as file, temporary.open("rb") as wanted:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_size != temporary.stat().st_size:
+            return False
+        while content := wanted.read(_COMPARED_BYTES):
+            if file.read(len(content)) != content:
+                return False
+        # Another program may have written it a moment ago.
+        os.fsync(fd)
+    return True
 
 
 def publish_new(temporary: Path, target: Path) -> str:

@@ -5,8 +5,6 @@ folder: equal keys are in the same file, and one file is in memory at a time. Eq
 the keys themselves, not on the hash.
 """
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +18,7 @@ import pyarrow.compute as pc
 from gigacast.core.array import IntArray, UintArray
 from gigacast.core.column import to_arrow
 from gigacast.errors import StorageError
+from gigacast.scratch import ScratchFolder
 
 DEFAULT_LIMIT_BYTES = 64 << 20
 _BUCKETS = 64  # files open at a time; a file holds about 1/64 of the keys
@@ -65,7 +64,7 @@ class DuplicateFinder:
         self._held: list[pa.RecordBatch] = []
         self._held_bytes = 0
         self._rows = 0
-        self._folder: Path | None = None
+        self._disk: ScratchFolder | None = None
         self._files: dict[int, tuple[Any, Any]] = {}
 
     def __enter__(self) -> Self:
@@ -78,13 +77,13 @@ class DuplicateFinder:
         trace: TracebackType | None,
     ) -> None:
         self._close_files()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._disk is not None:
+            self._disk.close()
 
     @property
     def spilled(self) -> bool:
         """Whether keys went to the disk."""
-        return self._folder is not None
+        return self._disk is not None
 
     def add(self, rows: pa.RecordBatch) -> None:
         """Add the next rows; columns outside the key are ignored."""
@@ -104,7 +103,7 @@ class DuplicateFinder:
 
     def rows(self) -> IntArray:
         """Return the numbers of the rows that repeat a key, int64 in ascending order."""
-        if self._folder is None:
+        if self._disk is None:
             parts = [_repeated(pa.Table.from_batches(self._held), self._key)] if self._held else []
         else:
             self._spill()
@@ -130,17 +129,17 @@ class DuplicateFinder:
                     self._writer(bucket, part.schema).write_table(part)
 
     def _writer(self, bucket: int, schema: pa.Schema) -> Any:
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="gigacast-keys-", dir=self._scratch))
+        if self._disk is None:
+            self._disk = ScratchFolder("keys", self._scratch)
         if bucket not in self._files:
-            file = (self._folder / str(bucket)).open("wb")
+            file = (self._disk.path / str(bucket)).open("wb")
             self._files[bucket] = (file, pa.ipc.new_stream(file, schema))
         return self._files[bucket][1]
 
     def _buckets(self) -> Iterator[pa.Table]:
-        assert self._folder is not None  # noqa: S101 - keys were spilled
+        assert self._disk is not None  # noqa: S101 - keys were spilled
         for bucket in range(_BUCKETS):
-            path = self._folder / str(bucket)
+            path = self._disk.path / str(bucket)
             if path.exists():
                 with self._translated(), path.open("rb") as file:
                     table = pa.ipc.open_stream(file).read_all()

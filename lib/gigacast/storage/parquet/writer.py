@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.errors import ConfigError, SchemaError, StorageError
+from gigacast.scratch import ScratchFolder
 from gigacast.storage.parquet.draft import DraftFile, describe_file
 from gigacast.storage.store import Store
 
@@ -261,19 +262,18 @@ class ParquetSink:
         self._row_group_rows = row_group_rows
         self._scratch = scratch
         self._writer: Any = None
+        self._folder: Any = None
 
     def __enter__(self) -> Self:
-        folder = self._scratch or tempfile.gettempdir()
-        with _translated(f"{folder} for {self._key}"):
-            handle, name = tempfile.mkstemp(".parquet", "gigacast-", folder)
-            os.close(handle)
-        label = f"{name} for {self._key}"
+        with _translated(f"{self._scratch or tempfile.gettempdir()} for {self._key}"):
+            self._folder = ScratchFolder("draft", self._scratch)
+        path = self._folder.path / "draft.parquet"
         try:
             self._writer = ParquetWriter(
-                Path(name), self._schema, "zstd", self._row_group_rows, label=label
+                path, self._schema, "zstd", self._row_group_rows, label=f"{path} for {self._key}"
             )
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            self._folder.close()
             raise
         return self
 
@@ -302,13 +302,14 @@ class ParquetSink:
                 self._publish()
         finally:
             self._writer.discard()
+            self._folder.close()
 
     def _publish(self) -> None:
         writer: ParquetWriter = self._writer
         writer.close()
         size_bytes = writer.path.stat().st_size
         # One request with the complete file: readers see the former object until it has succeeded.
-        etag = self._store.put(self._key, writer.path)
+        etag = self._store.put_unless_equal(self._key, writer.path)
         self.published = PublishedParquet(self._key, etag, writer.rows, size_bytes)
 
 

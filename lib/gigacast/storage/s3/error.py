@@ -1,7 +1,7 @@
 """The translation of errors of obstore and botocore into the package's errors.
 
 Messages contain only the HTTP status, S3's error code and its message. The causes are kept, but
-session tokens in their texts are blanked: they would end in logs and audits.
+credentials in their texts are blanked: they would end in logs and audits.
 """
 
 import re
@@ -18,6 +18,7 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
+from gigacast.core.text import blank_secrets
 from gigacast.errors import (
     AccessDeniedError,
     BucketNotFoundError,
@@ -33,7 +34,6 @@ _MESSAGE = re.compile(r"<Message>([^<]*)</Message>")
 # obstore raises few exception classes; status, code and cause are only in their texts.
 _CAUSE = re.compile(r'(?:message|error): "([^"]{1,200})"')  # the innermost source of an error
 _PROVIDER_REASON = re.compile(r"(?:External AWS credential provider: | - )(.*)")
-_SECRET = re.compile(r"(x-amz-security-token\s*[:=]\s*)[^\s\\\"'&]+", re.IGNORECASE)
 _RANGE_STATUS = "416"
 
 # Transient: timeouts, throttling, faults of the server, and 409 (ConditionalRequestConflict), the
@@ -49,6 +49,10 @@ _TRANSIENT_CODES = {
     "SlowDown",
     "Throttling",
     "ThrottlingException",
+    # The body was changed on its way: the same request again sends it whole.
+    "BadDigest",
+    "IncompleteBody",
+    "XAmzContentSHA256Mismatch",
 }
 _CONNECTION = re.compile(
     r"HTTP error|error sending request|decoding response body|request or response body"
@@ -112,7 +116,7 @@ class Answer:
         answer = ": ".join(part for part in (self.code, self.message) if part)
         if answer or self.status:
             return answer or f"HTTP status {self.status}"
-        first_line = _blank(self.text.partition("\n")[0])
+        first_line = blank_secrets(self.text.partition("\n")[0])
         cause = _first(_CAUSE, self.text) or _first(_PROVIDER_REASON, first_line) or first_line
         return cause[:300] or type(self.error).__name__
 
@@ -140,7 +144,7 @@ def translate(error: Exception, url: str) -> StorageError:
         URL of the object or bucket.
     """
     answer = Answer(error)
-    message = f"{url}: {answer.reason}"
+    message = f"{url}: {blank_secrets(answer.reason)}"
     if answer.code == "NoSuchBucket":
         return BucketNotFoundError(f"there is no bucket for {url}", hint=_BUCKET_HINT)
     # Only S3's code tells a wrong region from other refused requests, so it is tested first.
@@ -158,10 +162,10 @@ def _translate_permanent(error: Exception, answer: Answer, url: str) -> StorageE
     if isinstance(error, PreconditionError | NotModifiedError) or answer.status == "412":
         return PreconditionFailedError(f"{url} was replaced or deleted in the meantime")
     if _is_access(error, answer):
-        return AccessDeniedError(f"{url}: {answer.reason}", hint=_ACCESS_HINT)
+        return AccessDeniedError(f"{url}: {blank_secrets(answer.reason)}", hint=_ACCESS_HINT)
     if isinstance(error, FileNotFoundError) or answer.status == "404":
         return ObjectNotFoundError(f"there is no object {url}")
-    return StorageError(f"{url}: {answer.reason}")
+    return StorageError(f"{url}: {blank_secrets(answer.reason)}")
 
 
 @contextmanager
@@ -197,15 +201,11 @@ def _is_access(error: Exception, answer: Answer) -> bool:
 
 def _without_secret(error: Exception) -> Exception:
     text = str(error)
-    if _blank(text) == text:
+    if blank_secrets(text) == text:
         return error
     if isinstance(error, ClientError):
-        return StorageError(_blank(text))
-    return type(error)(_blank(text))
-
-
-def _blank(text: str) -> str:
-    return _SECRET.sub(r"\1***", text)
+        return StorageError(blank_secrets(text))
+    return type(error)(blank_secrets(text))
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:

@@ -20,7 +20,7 @@ from gigacast.errors import (
     TransientStorageError,
 )
 from gigacast.storage.key import check_folder_prefix, check_key
-from gigacast.storage.retry import BRIEF, Result, Retrier
+from gigacast.storage.retry import Result, Retrier
 from gigacast.storage.s3.client import (
     find_credentials,
     open_client,
@@ -98,10 +98,10 @@ class S3Store(Store):
         self._lister = S3Lister(location, self._client, self._open_exact, self._retrier)
 
     def check(self) -> None:
-        """Check that the bucket can be listed: one request, repeated once."""
+        """Check that the bucket can be listed; repeated as every request is."""
         # S3 answers 404 to a listing only if the bucket does not exist.
         try:
-            self._retrier.call(self._lister.probe, BRIEF)
+            self._retrier.call(self._lister.probe)
         except ObjectNotFoundError as error:
             message = f"there is no bucket at {self.address.url}"
             raise BucketNotFoundError(message, hint="check the endpoint URL") from error
@@ -140,7 +140,7 @@ class S3Store(Store):
         elif start:
             options["range"] = {"offset": start}
         try:
-            return self._call(key, lambda: self._read(key, options))
+            return self._call(key, lambda: self._read(key, options, if_match))
         except RangeError:
             return b""
 
@@ -230,8 +230,12 @@ class S3Store(Store):
             self._exact = open_exact_client(self._location, self._session)
         return self._exact
 
-    def _read(self, key: str, options: "GetOptions") -> bytes:
+    def _read(self, key: str, options: "GetOptions", if_match: str | None) -> bytes:
         answer = obstore.get(self._client, key, options=options)
+        etag = answer.meta["e_tag"]
+        # A store or a cache before it may ignore If-Match and answer with another version.
+        if if_match is not None and etag is not None and strip_etag(etag) != if_match:
+            raise PreconditionFailedError(f"{self._url(key)} is no longer {if_match}")
         start, stop = answer.range
         content = bytes(answer.bytes())
         # A connection that is closed early can end a body without an error of the client.

@@ -1,0 +1,310 @@
+"""Disturbances of a job, and the laws that hold whatever happens to it.
+
+A trial is a job on a bucket of its own. A disturbance runs its command a few times and spoils that;
+then the command is run in peace, and the laws are checked. They compare with an undisturbed run,
+not with stored results.
+"""
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import gigacast
+from gigacast.scratch import PREFIX
+from gigacast.storage.opening import open_store
+from gigacast.storage.store import Store, StoreAddress
+from tests.campaign.fault_proxy import FaultProxy, Weather
+from tests.campaign.jobs import Job, Value, keys_of, put_inputs, put_local
+
+NANO = Path(gigacast.__file__).parent / "forecasters" / "weights" / "gigacast-bolt-nano"
+HANG_S = 300.0
+_WRITTEN_NS = 1_700_000_000_000_000_000
+MOST_RSS_KIB = 1_500_000
+CODES = {0, 1, 2, 75}
+FAULTS = {"busy", "broken", "throttled", "reset", "cut", "lost", "late error", "delay", "stale"}
+_RECEIPT = re.compile(r"timings/(?P<output>.+)\.[0-9a-f]{16}\.[0-9a-f]{16}\.json")
+# No file may grow beyond the limit, as on a full disk, without the rights to set a quota.
+_LIMITED = (
+    "import resource, runpy, sys; limit = int(sys.argv.pop(1));"
+    "resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit));"
+    "runpy.run_module('gigacast', run_name='__main__')"
+)
+
+
+@dataclass
+class Place:
+    """A bucket for one trial, and the folders beside it.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty folder for temporary files and local data.
+    url : str
+    proxy : FaultProxy, optional
+        Between the job and the bucket; none for a folder.
+    """
+
+    folder: Path
+    url: str
+    proxy: FaultProxy | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("tmp", "cwd"):
+            (self.folder / name).mkdir(parents=True)
+        self.data = put_local(self.folder)
+        put_inputs(self.store)
+        # ETags of a folder are made of these times, and forecasts name the ETags of their inputs.
+        for path in (self.folder / "bucket").rglob("*.parquet"):
+            os.utime(path, ns=(_WRITTEN_NS, _WRITTEN_NS))
+
+    @property
+    def store(self) -> Store:
+        """The bucket, past the proxy."""
+        return open_store(StoreAddress(self.url))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables of the job\'s processes."""
+        own = {"TMPDIR": str(self.folder / "tmp"), "GIGACAST_CACHE": str(self.folder / "cache")}
+        own["PYTHONPATH"] = str(Path(gigacast.__file__).parents[1])
+        if self.proxy is not None:
+            own["AWS_ENDPOINT_URL"] = self.proxy.url
+        return {**os.environ, **own}
+
+
+@dataclass
+class Ended:
+    """A process that has ended: its exit code, what it printed, and its memory."""
+
+    code: int
+    err: str
+    rss_kib: int = 0
+
+
+@dataclass
+class Trial:
+    """A job on a place, with the value of an undisturbed run and its time."""
+
+    job: Job
+    place: Place
+    rng: random.Random
+    truth: Value
+    seconds: float
+    problems: list[str] = field(default_factory=list)
+
+    def start(self, *more: str, limit: int | None = None) -> "subprocess.Popen[str]":
+        """Start the command of the job."""
+        words = self.job.words.format(data=self.place.data, model=NANO).split()
+        program = ["-m", "gigacast"] if limit is None else ["-c", _LIMITED, str(limit)]
+        with (self.place.folder / "err").open("a+") as err:
+            return subprocess.Popen(
+                [sys.executable, *program, *words, "--bucket", self.place.url, *more],
+                stdout=subprocess.DEVNULL,
+                stderr=err,
+                text=True,
+                cwd=self.place.folder / "cwd",
+                env=self.place.environment,
+                start_new_session=True,
+            )
+
+    def wait(self, process: "subprocess.Popen[str]") -> Ended:
+        """Wait for a process; one that hangs is a problem, and is killed."""
+        deadline = time.monotonic() + HANG_S + 5 * self.seconds
+        while True:
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            if time.monotonic() > deadline:
+                self.problems.append("it hangs")
+                os.killpg(process.pid, signal.SIGKILL)
+            time.sleep(0.02)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        path = self.place.folder / "err"
+        err = path.read_text(errors="replace")
+        path.write_text("")
+        return Ended(process.returncode, err, usage.ru_maxrss)
+
+    def run(self, *more: str, limit: int | None = None) -> Ended:
+        """Run the command to its end, and check how it ends."""
+        ended = self.wait(self.start(*more, limit=limit))
+        self.problems += list(problems_of(ended))
+        return ended
+
+
+def problems_of(ended: Ended) -> list[str]:
+    """Return what is wrong with the end of a process that nobody killed."""
+    problems = []
+    if ended.code not in CODES:
+        problems.append(f"exit code {ended.code}: {ended.err[-300:]}")
+    if "Traceback (most recent call last)" in ended.err:
+        problems.append(f"a traceback: {ended.err[-500:]}")
+    if ended.code in {2, 75} and "gigacast: " not in ended.err:
+        problems.append(f"exit code {ended.code} without an error: {ended.err[-300:]}")
+    if ended.rss_kib > MOST_RSS_KIB:
+        problems.append(f"{ended.rss_kib:,} KiB of memory")
+    return problems
+
+
+def nothing_half(trial: Trial) -> list[str]:
+    """Return the objects that are visible and differ from those of an undisturbed run."""
+    if not trial.job.is_stepwise:
+        return []
+    seen = trial.job.value(trial.place.store)
+    return [f"half visible: {k}" for k, digest in seen.items() if trial.truth.get(k) != digest]
+
+
+def laws(trial: Trial) -> list[str]:
+    """Return the broken laws after the command was run in peace."""
+    store, job = trial.place.store, trial.job
+    problems = [] if job.value(store) == trial.truth else ["the outputs differ"]
+    matches = map(_RECEIPT.fullmatch, keys_of(store, "timings/"))
+    counts = Counter(match["output"] for match in matches if match)
+    if len(counts) != job.receipts or set(counts.values()) - {1}:
+        problems.append(f"receipts: {sorted(counts.values())}, not one of {job.receipts} each")
+    left = [path.name for path in (trial.place.folder / "tmp").glob(f"{PREFIX}*")]
+    if left:
+        problems.append(f"temporary files are left: {left}")
+    return problems
+
+
+def finish(trial: Trial) -> None:
+    """Run the command in peace until it succeeds, and check the laws."""
+    if trial.place.proxy is not None:
+        trial.place.proxy.weather = Weather()
+    for _ in range(2):
+        ended = trial.run()
+        if ended.code == 0:
+            break
+    else:
+        trial.problems.append(f"the rerun ends with {ended.code}: {ended.err[-300:]}")
+    trial.problems += laws(trial)
+
+
+def kill(trial: Trial) -> str:
+    """Kill the process, or its whole group, at random moments."""
+    places = []
+    for _ in range(trial.rng.randint(1, 3)):
+        moment = trial.rng.random() * trial.seconds
+        process = trial.start()
+        time.sleep(moment)
+        send = trial.rng.choice([os.kill, os.killpg])
+        if process.poll() is None:
+            send(process.pid, signal.SIGKILL)
+            places.append(f"{moment:.2f} s")
+            trial.wait(process)
+        trial.problems += nothing_half(trial)
+    return ", ".join(places)
+
+
+def faults(trial: Trial) -> str:
+    """Disturb a share of the requests, each in a way of its own."""
+    proxy = _proxy(trial)
+    share = trial.rng.choice([0.02, 0.05, 0.1])
+    proxy.weather = Weather(trial.rng.randrange(1 << 30), dict.fromkeys(FAULTS, share / 2))
+    trial.run()
+    trial.problems += nothing_half(trial)
+    return f"{sum(proxy.injected.values())} faults"
+
+
+def flips(trial: Trial) -> str:
+    """Flip bits in the pages of objects on their way, which their checksums disprove."""
+    proxy = _proxy(trial)
+    proxy.weather = Weather(trial.rng.randrange(1 << 30), {"flip": 0.3})
+    trial.run()
+    trial.problems += nothing_half(trial)
+    return f"{sum(proxy.injected.values())} flips"
+
+
+def outage(trial: Trial) -> str:
+    """Take the store away for longer than requests are retried; the run must wait it out."""
+    proxy = _proxy(trial)
+    process = trial.start()
+    time.sleep(trial.rng.random() * trial.seconds)
+    length = trial.rng.uniform(30, 60)
+    proxy.weather = Weather(is_away=True)
+    time.sleep(length)
+    proxy.weather = Weather()
+    ended = trial.wait(process)
+    trial.problems += problems_of(ended)
+    return f"{length:.0f} s"
+
+
+def long_outage(trial: Trial) -> str:
+    """Take the store away for good; a run must end by code 75, or have been done before."""
+    proxy = _proxy(trial)
+    process = trial.start("--outage_minutes", "0.02") if trial.job.receipts else trial.start()
+    time.sleep(trial.rng.random() * trial.seconds)
+    proxy.weather = Weather(is_away=True)
+    ended = trial.wait(process)
+    trial.problems += problems_of(ended)
+    if ended.code not in {0, 75}:
+        trial.problems.append(f"an outage ends with {ended.code}: {ended.err[-300:]}")
+    return f"code {ended.code}"
+
+
+def race(trial: Trial) -> str:
+    """Run the command twice at the same time."""
+    first = trial.start()
+    time.sleep(trial.rng.random() * 0.3 * trial.seconds)
+    second = trial.start()
+    codes = []
+    for process in (first, second):
+        ended = trial.wait(process)
+        trial.problems += problems_of(ended)
+        codes.append(ended.code)
+    return f"codes {codes}"
+
+
+def full_disk(trial: Trial) -> str:
+    """Let no file grow beyond a random size."""
+    limit = int(2 ** trial.rng.uniform(0, 20))
+    ended = trial.run(limit=limit)
+    trial.problems += nothing_half(trial)
+    return f"{limit} bytes: code {ended.code}"
+
+
+DISTURBANCES: Mapping[str, Callable[[Trial], str]] = {
+    "kill": kill,
+    "race": race,
+    "full disk": full_disk,
+    "faults": faults,
+    "flips": flips,
+    "outage": outage,
+    "long outage": long_outage,
+}
+"""All disturbances by name; the last four need a store behind the proxy."""
+ON_S3_ONLY = {"faults", "flips", "outage", "long outage"}
+
+
+def _proxy(trial: Trial) -> FaultProxy:
+    if trial.place.proxy is None:
+        raise ValueError("a disturbance of requests needs a proxy")
+    return trial.place.proxy
+
+
+def undisturbed(job: Job, place: Place) -> tuple[Value, float]:
+    """Return the value of a run in peace, and its seconds."""
+    trial = Trial(job, place, random.Random(0), {}, HANG_S)
+    began = time.monotonic()
+    ended = trial.run()
+    if ended.code or trial.problems:
+        raise RuntimeError(f"{job.name} fails undisturbed: {ended.err} {trial.problems}")
+    return job.value(place.store), time.monotonic() - began
+
+
+def try_once(kind: str, trial: Trial) -> str:
+    """Disturb a job, run it in peace, fill in the problems, and return what was done."""
+    done = DISTURBANCES[kind](trial)
+    finish(trial)
+    if not trial.problems:
+        shutil.rmtree(trial.place.folder, ignore_errors=True)
+    return done

@@ -1,0 +1,177 @@
+"""The jobs that a campaign disturbs, a row each: a new job joins by a row in `JOBS`."""
+
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gigacast.storage.store import Store
+from tests.support.panels import hourly_panel
+
+Value = dict[str, str]
+PARTS = 6
+NAIVE = "--model seasonal-naive --horizon 6"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command, the bucket that it works on, and what it must leave there.
+
+    Parameters
+    ----------
+    name : str
+    words : str
+        The command line without the flags for the bucket; ``{data}`` is a local file of rows,
+        ``{model}`` the folder of a model.
+    value : callable
+        Returns what the job has made, by key, from the bucket: equal after any disturbance.
+    receipts : int
+        Partitions that have a receipt at the end.
+    is_stepwise : bool
+        Whether each object it makes is whole by itself, and so comparable at any moment.
+    is_quick : bool
+        Whether it is one of those that the slice in CI disturbs.
+    """
+
+    name: str
+    words: str
+    value: Callable[[Store], Value]
+    receipts: int = 0
+    is_stepwise: bool = True
+    is_quick: bool = False
+
+
+def put_inputs(store: Store) -> None:
+    """Write the inputs of all jobs: a few parts whose pages have checksums."""
+    for part in range(PARTS):
+        items = [f"{part}-{letter}" for letter in "abc"]
+        table = pa.Table.from_pandas(
+            hourly_panel("2024-01", items, seed=part), preserve_index=False
+        )
+        file = io.BytesIO()
+        pq.write_table(table, file, write_page_checksum=True)
+        store.put(f"2024/01/part-{part:05d}.parquet", file.getvalue())
+
+
+def put_local(folder: Path) -> Path:
+    """Write a local file of rows and return its path."""
+    path = folder / "rows.parquet"
+    frame = hourly_panel("2024-01", ("x", "y"))
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), path)
+    return path
+
+
+def keys_of(store: Store, prefix: str) -> list[str]:
+    """Return all keys with a prefix."""
+    return [entry.key for page in store.list(prefix) for entry in page]
+
+
+def contents(prefix: str, ending: str = "") -> Callable[[Store], Value]:
+    """Return a function that digests all objects below a prefix, but for manifests of runs."""
+
+    def value(store: Store) -> Value:
+        keys = [key for key in keys_of(store, prefix) if "/_" not in key and key.endswith(ending)]
+        return {key: hashlib.sha256(store.get(key)).hexdigest() for key in keys}
+
+    return value
+
+
+def rows(prefix: str) -> Callable[[Store], Value]:
+    """Return a function that digests the rows of the files below a prefix, whatever their keys.
+
+    Keys of cleaned files have the id of their input, which in a folder has the time of its writing.
+    """
+
+    def value(store: Store) -> Value:
+        tables = [pq.read_table(io.BytesIO(store.get(key))) for key in keys_of(store, prefix)]
+        digests = sorted(hashlib.sha256(repr(t.to_pydict()).encode()).hexdigest() for t in tables)
+        return {str(number): digest for number, digest in enumerate(digests)}
+
+    return value
+
+
+def measures(store: Store) -> Value:
+    """Return the measures of quality by partition, without times and ids of runs."""
+    found = {}
+    for key in keys_of(store, "quality/partitions/"):
+        if "/_" in key:
+            continue
+        content = json.loads(store.get(key))
+        kept = {name: content.get(name) for name in ("keys", "columns", "rows", "contract")}
+        found[key] = json.dumps(kept, sort_keys=True)
+    return found
+
+
+def published(store: Store) -> Value:
+    """Return the rows of the dataset versions, by the files that their manifests name.
+
+    The footer of a file has the time of its writing, so its bytes differ from run to run.
+    """
+    found = {}
+    for key in keys_of(store, "cleaned/"):
+        if not key.endswith("/manifest.json"):
+            continue
+        folder = key.removesuffix("manifest.json")
+        for file in json.loads(store.get(key))["files"]:
+            table = pq.read_table(io.BytesIO(store.get(f"{folder}{file['path']}")))
+            found[f"{folder}{file['path']}"] = hashlib.sha256(
+                repr(table.to_pydict()).encode()
+            ).hexdigest()
+    return found
+
+
+def registered(store: Store) -> Value:
+    """Return the versions of models with their digests, and the active one."""
+    found = {}
+    for key in keys_of(store, "models/"):
+        content = json.loads(store.get(key)) if key.endswith(("manifest.json", "ACTIVE")) else None
+        if content is not None:
+            found[key] = str(content.get("digest") or content.get("version"))
+    return found
+
+
+JOBS = {
+    job.name: job
+    for job in (
+        Job("forecast", f"forecast {NAIVE}", contents("forecasts/"), PARTS, is_quick=True),
+        Job(
+            "forecast with two processes",
+            f"forecast {NAIVE} --n_jobs 2",
+            contents("forecasts/"),
+            PARTS,
+        ),
+        Job(
+            "backtest",
+            f"backtest {NAIVE} --windows 1",
+            contents("backtests/seasonal-naive/", ".parquet"),
+            PARTS,
+        ),
+        Job("quality", "data quality --fail duplicates=never", measures, PARTS, is_stepwise=False),
+        Job(
+            "clean",
+            "data clean partitions cleaned/v1/mine --fail missing=never",
+            rows("cleaning/"),
+            PARTS,
+            is_stepwise=False,
+        ),
+        Job(
+            "publish",
+            "data publish {data} cleaned/v1/quotes",
+            published,
+            is_stepwise=False,
+            is_quick=True,
+        ),
+        Job(
+            "register a model",
+            "models publish {model} --name mine",
+            registered,
+            is_stepwise=False,
+        ),
+    )
+}
+"""All jobs by name."""
