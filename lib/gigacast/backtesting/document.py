@@ -17,7 +17,7 @@ def backtest_json(result: BacktestResult) -> dict[str, Any]:
         "computed": result.computed,
         "skipped": result.skipped,
         "leaderboard": result.leaderboard.to_json(),
-        "location": result.location,
+        "location": result.location or None,
         "conflicts": result.conflicts,
         "failures": [
             {"model": model, "partition": task.partition, "error": f.error, "message": f.message}
@@ -31,7 +31,7 @@ def backtest_document(result: BacktestResult) -> Document:
     return result.leaderboard.to_document().followed_by(
         Paragraph(f"{result.computed} computed, {result.skipped} done before"),
         *_conflicts(result.conflicts),
-        Paragraph(f"written to {result.location}.md, .json, .parquet"),
+        *([Paragraph(f"written to {result.location}.md, .json, .parquet")] * bool(result.location)),
     )
 
 

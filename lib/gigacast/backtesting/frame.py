@@ -35,8 +35,8 @@ from gigacast.storage.memory import MemoryStore, forget_memory
 from gigacast.storage.parquet.writer import table_bytes
 from gigacast.storage.store import StoreAddress
 
-_KEY = "year=1970/month=01/series.parquet"
-"""Key of a table in the memory of its backtest; ``series`` is the id of a table without ids."""
+_KEY = "year=1970/month=01/series"
+"""Key, without ending, of rows in memory; ``series`` is the id of rows without ids."""
 _NAME = "forecasts"
 """Name of forecasts of which only the table is known."""
 _SEGMENTS = ("target", "frequency", "length", "window")
@@ -61,17 +61,55 @@ def backtest_table(
     ------
     SchemaError, ConfigError, ModelError, DataNotFoundError
     """
+    column = _segment_column(job)
+    layout = recognise(table.schema, job.forecast.method.columns, "table")
+    used = dict.fromkeys((*layout.id_names, *layout.columns))
+    own = [name for name in used if name in table.column_names]  # without the key of several ids
+    more = [column] if column in table.column_names and column not in own else []
+    content = table_bytes(_storable(table.select([*own, *more])))
+    return _backtest_object("parquet", content, job, events)
+
+
+def backtest_file(
+    source: SeriesSource, job: BacktestJob, events: RunEvents | None = None
+) -> BacktestResult:
+    """Backtest the series of a file.
+
+    Parameters
+    ----------
+    source : SeriesSource
+        File, which is read into memory.
+    job : BacktestJob
+        Its addresses are not used.
+    events : RunEvents, optional
+        Callbacks for the progress of each model's run.
+
+    Raises
+    ------
+    DataError, ConfigError, ModelError
+    """
+    _segment_column(job)
+    with source.open() as file:
+        content = file.read()
+    # The leaderboard is in a memory that is gone.
+    return replace(_backtest_object(source.format, content, job, events), location="")
+
+
+def _segment_column(job: BacktestJob) -> str:
+    """Return the column of a job's segment; the segment itself if it is none."""
     column = job.segment.removeprefix("column:")
     if job.segment not in {"partition", *_SEGMENTS} and column == job.segment:
         raise ConfigError(
             f"segment: a table has no {job.segment!r}",
             hint=f"use one of {', '.join(_SEGMENTS)}, or column:NAME",
         )
-    layout = recognise(table.schema, job.forecast.method.columns, "table")
-    used = dict.fromkeys((*layout.id_names, *layout.columns))
-    own = [name for name in used if name in table.column_names]  # without the key of several ids
-    more = [column] if column in table.column_names and column not in own else []
-    with _in_memory(_storable(table.select([*own, *more]))) as address:
+    return column
+
+
+def _backtest_object(
+    extension: str, content: bytes, job: BacktestJob, events: RunEvents | None
+) -> BacktestResult:
+    with _in_memory(f"{_KEY}.{extension}", content) as address:
         forecast = replace(job.forecast, bucket=address, inputs=address, outputs=address)
         return run_backtest(
             replace(job, forecast=forecast), events=events, executor=InlineExecutor()
@@ -79,11 +117,11 @@ def backtest_table(
 
 
 @contextmanager
-def _in_memory(table: pa.Table) -> Iterator[StoreAddress]:
-    """Put a table into a memory of its own, and forget that afterwards."""
+def _in_memory(key: str, content: bytes) -> Iterator[StoreAddress]:
+    """Put an object into a memory of its own, and forget that afterwards."""
     name = f"backtest-{uuid.uuid4().hex}"
     store = MemoryStore(name)
-    store.put(_KEY, table_bytes(table))
+    store.put(key, content)
     try:
         yield store.address
     finally:

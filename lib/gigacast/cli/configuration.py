@@ -1,7 +1,6 @@
 """Settings files: ``gigacast init`` and ``gigacast config``."""
 
 import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from gigacast.cli.flags import (
     take_config,
 )
 from gigacast.cli.help import Command
+from gigacast.core.local_file import write_whole
 from gigacast.errors import ConfigError
 from gigacast.forecasting.introduction import (
     introduction_document,
@@ -75,15 +75,9 @@ def init(as_json: bool, **flags: Any) -> None:
 
 
 def _write(file: Path, text: str) -> None:
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(text, encoding="utf-8")
-        # By a rename, so that no reader sees half a file.
-        draft.replace(file)
+        write_whole(file, text.encode())
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
         raise ConfigError(f"{file}: can't be written: {error.strerror or error}") from error
 
 

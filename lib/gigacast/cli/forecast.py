@@ -17,6 +17,7 @@ from gigacast.cli.flags import (
 )
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
+from gigacast.errors import ConfigError
 from gigacast.forecasting.document import summarise_run
 from gigacast.forecasting.run import run_forecast
 from gigacast.job.forecast_job import ForecastJob
@@ -33,6 +34,7 @@ from gigacast.settings.options import names_of
 
 
 @click.command(cls=Command)
+@click.argument("file", required=False)
 @settings_options
 @settings_flags(*names_of("synthetic"))
 @array_options
@@ -40,18 +42,30 @@ from gigacast.settings.options import names_of
 @flags_of(ForecastFlags, FeaturesOption)
 @json_option
 @quiet_option
-def forecast(*, as_json: bool, quiet: bool, **flags: Any) -> int:
+def forecast(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Forecast every partition whose forecast is missing or out of date.
+
+    With FILE (Parquet, CSV, JSON, or - for standard input) its series are forecast instead.
 
     \b
     Examples:
       gigacast forecast --bucket my-bucket --prefix sales --n_jobs 4
       gigacast forecast --bucket file:///data/lake --symbol EURUSD --years 2014:2016
+      gigacast forecast meters.csv --horizon 24 --output forecasts.parquet
       gigacast forecast --bucket my-bucket --n_jobs 5 --n_partitions 1000 \\
         --series_per_partition 1000000
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     own = take(ForecastFlags, flags)
     features = take(FeaturesOption, flags).features
+    if file is not None:
+        from gigacast.cli.file import forecast_one_file  # noqa: PLC0415 - not needed by a job
+
+        refused = {"features": features, "dry_run": own.dry_run or None}
+        return forecast_one_file(
+            file, own.output, {**flags, **refused}, as_json=as_json, quiet=quiet
+        )
+    if own.output is not None:
+        raise ConfigError("--output is for a file", hint="name the file: gigacast forecast FILE -o")
     settings = read_settings(flags)
     job = with_features(job_of(settings), features, settings, quiet=quiet or as_json)
     # A dry run only plans: there is nothing to submit.

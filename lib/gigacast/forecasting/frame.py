@@ -1,13 +1,13 @@
 """Forecasts of a table in memory, for notebooks: the code of the job without a bucket."""
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
 from gigacast.core.series.forecast import ForecastBatch
 from gigacast.forecasters.batching import BatchBudget, forecast_batch
-from gigacast.forecasters.forecaster import Forecaster
+from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
 from gigacast.forecasting.prediction import prediction_batch, prediction_schema, without_dropped
 from gigacast.job.covariates import Futures, check_context, fit_method, warn_of_horizon
 from gigacast.job.forecast_job import Method, ModelChoice
@@ -41,25 +41,65 @@ def load_chosen(choice: ModelChoice, models: StoreAddress | None = None) -> Fore
     return load_resolved(choice, model, info)
 
 
-def forecast_table(
-    table: pa.Table, forecaster: Forecaster, method: Method, batch_size: int | None = None
-) -> pa.Table:
-    """Forecast every series of a table.
+@dataclass(frozen=True)
+class SourceForecast:
+    """The forecasts of one source.
 
     Parameters
     ----------
-    table : pa.Table
-        Table in any layout that the reader of partitions accepts.
-    forecaster : Forecaster
-    method : Method
-        Method; the horizon is that of the model by default.
-    batch_size : int, optional
-        Series per call of the model; found automatically by default.
+    predictions : pa.Table
+        Predictions, as the job writes them.
+    batches : tuple of ForecastBatch
+        The same forecasts with the context of each series.
+    info : ForecasterInfo
+        Model.
+    horizon : int
+        Steps.
+    conflicts : int
+        Rows that said another value of a series and time than other rows.
+    """
+
+    predictions: pa.Table
+    batches: tuple[ForecastBatch, ...]
+    info: ForecasterInfo
+    horizon: int
+    conflicts: int
+
+
+def forecast_table(
+    table: pa.Table, forecaster: Forecaster, method: Method, batch_size: int | None = None
+) -> pa.Table:
+    """Forecast every series of a table in any layout that the reader of partitions accepts.
 
     Returns
     -------
     pa.Table
         Predictions, as the job writes them.
+
+    Raises
+    ------
+    SchemaError, ConfigError, ModelError
+    """
+    source = SeriesSource.of_table(table)
+    forecast = forecast_source(source, forecaster, method, batch_size)
+    warn_of_conflicts(forecast.conflicts, method.duplicates)
+    return forecast.predictions
+
+
+def forecast_source(
+    source: SeriesSource, forecaster: Forecaster, method: Method, batch_size: int | None = None
+) -> SourceForecast:
+    """Forecast every series of one source.
+
+    Parameters
+    ----------
+    source : SeriesSource
+        Table or file in any layout that the reader of partitions accepts.
+    forecaster : Forecaster
+    method : Method
+        Method; the horizon is that of the model by default.
+    batch_size : int, optional
+        Series per call of the model; found automatically by default.
 
     Raises
     ------
@@ -77,13 +117,12 @@ def forecast_table(
     budget = BatchBudget(options.batch_size)
     forecasts: list[ForecastBatch] = []
     futures = Futures()
-    reader = read_series([SeriesSource.of_table(table)], reading)
+    reader = read_series([source], reading)
     for batch in reader:
         forecast = forecast_batch(forecaster, batch, options, budget)
         forecasts.append(without_dropped(forecast, method.fallback))
         futures.add(batch, options.horizon)
-    futures.refuse_if_all_lack("table", method)
-    warn_of_conflicts(reader.stats.conflicts, method.duplicates)
+    futures.refuse_if_all_lack(source.name, method)
     schema = prediction_schema(
         forecasts[0].series if forecasts else None,
         method.levels,
@@ -97,7 +136,9 @@ def forecast_table(
         method.columns.items,
     )
     batches = [prediction_batch(forecast, schema, method.layout) for forecast in forecasts]
-    return pa.Table.from_batches(batches, schema=schema)
+    predictions = pa.Table.from_batches(batches, schema=schema)
+    conflicts = reader.stats.conflicts
+    return SourceForecast(predictions, tuple(forecasts), info, options.horizon, conflicts)
 
 
 def _time_type(forecasts: list[ForecastBatch]) -> pa.DataType | None:

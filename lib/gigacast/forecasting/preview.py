@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from gigacast.core.array import FloatArray, IntArray, TimeArray
 from gigacast.core.partition.name import folder_in, month_of_folder
 from gigacast.core.partition.task import InputObject, Task
+from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.item_key import items_of
 from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.core.time.zone import to_wall, zone_of
@@ -138,14 +139,24 @@ def look_at(
     prepared, task = finished.prepared, finished.entry.task
     table = read_table(prepared.outputs, task.output_key, if_match=finished.entry.output.etag)
     table = long_table(table)
-    chosen = _choose(table, items, count)
+    chosen = choose_series(table, items, count)
     ids = {item for item, _ in chosen}
     contexts = _histories(prepared, task, ids, steps)
     futures = _futures(prepared, task, ids)
-    return [_look(table, pair, contexts, futures, prepared) for pair in chosen]
+    levels = prepared.job.method.levels
+    return [look_of(table, pair, levels, contexts, futures) for pair in chosen]
 
 
-def _choose(table: pa.Table, items: Sequence[str] | None, count: int) -> list[tuple[str, str]]:
+def choose_series(
+    table: pa.Table, items: Sequence[str] | None, count: int
+) -> list[tuple[str, str]]:
+    """Return item and target of the series to look at; the first ones by default.
+
+    Raises
+    ------
+    DataNotFoundError
+        When an item has no forecast.
+    """
     series = pa.table({"item": items_of(table), "target": table["target_name"]})
     names = series.group_by(["item", "target"], use_threads=False).aggregate([])
     pairs = [(str(r["item"]), str(r["target"])) for r in names.to_pylist()]
@@ -169,16 +180,23 @@ def _histories(prepared: Prepared, task: Task, items: set[str], steps: int) -> H
     options = replace(options, context_length=steps)
     histories: Histories = {}
     for batch in read_series(sources_of(task, prepared.inputs), options):
-        names = batch.item_ids.cast(pa.string()).to_pylist()
-        regular = batch.frequency_codes >= 0
-        for row in [n for n, name in enumerate(names) if name in items and regular[n]]:
-            frequency = batch.frequencies[batch.frequency_codes[row]]
-            values = batch.values[batch.offsets[row] : batch.offsets[row + 1]]
-            last = batch.last_timestamps[row : row + 1]
-            back = np.arange(len(values))[::-1]
-            times = frequency.shift(np.repeat(last, len(values)), -back)
-            key = (names[row], str(batch.target_names[row]))
-            histories[key] = (_as_times(times, batch.timestamp_type), values)
+        histories |= histories_of(batch, items)
+    return histories
+
+
+def histories_of(batch: SeriesBatch, items: set[str]) -> Histories:
+    """Return the times and values of the series of some items in a batch, by item and target."""
+    names = batch.item_ids.cast(pa.string()).to_pylist()
+    regular = batch.frequency_codes >= 0
+    histories: Histories = {}
+    for row in [n for n, name in enumerate(names) if name in items and regular[n]]:
+        frequency = batch.frequencies[batch.frequency_codes[row]]
+        values = batch.values[batch.offsets[row] : batch.offsets[row + 1]]
+        last = batch.last_timestamps[row : row + 1]
+        back = np.arange(len(values))[::-1]
+        times = frequency.shift(np.repeat(last, len(values)), -back)
+        key = (names[row], str(batch.target_names[row]))
+        histories[key] = (_as_times(times, batch.timestamp_type), values)
     return histories
 
 
@@ -223,13 +241,31 @@ def _later_inputs(prepared: Prepared, task: Task) -> list[InputObject]:
     return later
 
 
-def _look(
+def look_of(
     table: pa.Table,
     pair: tuple[str, str],
+    levels: tuple[float, ...],
     contexts: Histories,
     futures: Histories,
-    prepared: Prepared,
 ) -> Look:
+    """Return a series with its history and what has come since.
+
+    Parameters
+    ----------
+    table : pa.Table
+        Predictions in the long layout.
+    pair : tuple of str
+        Item and target.
+    levels : tuple of float
+        Quantile levels of the predictions.
+    contexts, futures : mapping
+        Times and values before and after the forecast, by item and target.
+
+    Raises
+    ------
+    DataNotFoundError
+        When the series has no frequency, and so no times.
+    """
     item, target = pair
     mask = pc.and_(
         pc.equal(items_of(table).cast(pa.string()), item),
@@ -243,7 +279,6 @@ def _look(
             hint="choose another series by --item, or give --freq to the job",
         )
     times = _wall_times(stamps)
-    levels = prepared.job.method.levels
     quantiles = np.stack([_floats(rows[level_name(level)]) for level in levels], axis=1)
     context_times, context = contexts.get(pair, (times[:0], np.empty(0, np.float32)))
     return Look(

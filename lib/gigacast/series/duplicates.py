@@ -166,16 +166,19 @@ def item_flag(apart: tuple[str, ...], ids: tuple[str, ...]) -> str:
     return f"--item_column {shlex.quote(columns[0])}" if columns else "--item_column"
 
 
+def conflict_text(conflicts: int) -> str:
+    """Return the sentence about conflicting rows that were averaged."""
+    return (
+        f"{counted(conflicts, 'row')} with the series and the time of another row, and other "
+        "values: their mean is taken; duplicates='mean', 'sum', 'last', 'first' or 'error' "
+        "says what becomes of them"
+    )
+
+
 def warn_of_conflicts(conflicts: int, policy: DuplicatePolicy | None) -> None:
     """Warn of conflicting rows that were few enough to be averaged; not if the settings say how."""
     if conflicts and policy is None:
-        warnings.warn(
-            f"{counted(conflicts, 'row')} with the series and the time of another row, and other "
-            "values: their mean is taken; duplicates='mean', 'sum', 'last', 'first' or 'error' "
-            "says what becomes of them",
-            UserWarning,
-            stacklevel=4,
-        )
+        warnings.warn(conflict_text(conflicts), UserWarning, stacklevel=4)
 
 
 def _differ(values: RealArray, starts: IntArray) -> BoolArray:

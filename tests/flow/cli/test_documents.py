@@ -63,6 +63,7 @@ COMMANDS = {
     "plan": (f"plan --prefix sales {NAIVE} --horizon 12 --quantiles 0.5", 0),
     "settings": ("config show --limit 3", 0),
     "first look": ("init --prefix sales --output first.yaml --force", 0),
+    "one file": ("forecast {rows} --model seasonal-naive --horizon 4", 0),
     "status": (f"status {FORECASTS['nano']}", 0),
     "status of failures": (f"status --prefix broken {NAIVE} --horizon 2", 0),
     "verify": (f"verify {FORECASTS['nano']}", 0),
@@ -177,6 +178,7 @@ class Views(Mapping[str, View]):
         file = next((folder / "lake/lake/cleaned").rglob("*.parquet"))
         self._texts = {
             "recipe": folder / "recipe.yaml",
+            "rows": next((folder / "lake/sales/2024/01").glob("*.parquet")),
             "file": file.relative_to(folder / "lake/lake").as_posix(),
         }
         self._makers = makers()

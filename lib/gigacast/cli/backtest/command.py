@@ -1,6 +1,7 @@
 """``gigacast backtest`` and ``gigacast evaluate``: the errors of past and of stored forecasts."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from gigacast.backtesting.document import (
     failed_forecasts,
 )
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
+from gigacast.backtesting.frame import backtest_file
 from gigacast.backtesting.run import backtest_job, run_backtest
 from gigacast.cli.features import with_features
+from gigacast.cli.file import file_job, refuse_flags_for_buckets
 from gigacast.cli.flags import (
     JOB_FLAGS,
     config_option,
@@ -28,11 +31,12 @@ from gigacast.cli.flags import (
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
+from gigacast.forecasting.file import open_file
 from gigacast.report.document import Document
 from gigacast.report.plot.picture import save_figures
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show, show_json
-from gigacast.settings.assembly import job_of
+from gigacast.settings.assembly import job_of, registry_of
 from gigacast.settings.command.backtest import BacktestFlags
 from gigacast.settings.command.feature_store import FeaturesOption
 from gigacast.settings.flag import take
@@ -50,17 +54,21 @@ _EVALUATE_FLAGS = (
 
 
 @click.command(cls=Command)
+@click.argument("file", required=False)
 @flags_of(BacktestFlags, FeaturesOption)
 @settings_flags(*_BACKTEST_FLAGS, "limit", "overwrite", command="backtest")
 @config_option
 @json_option
 @quiet_option
-def backtest(*, as_json: bool, quiet: bool, **flags: Any) -> int:
+def backtest(*, file: str | None, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Forecast the past from past origins, and compare models with seasonal naive.
+
+    The series are those of FILE (Parquet, CSV, JSON, or - for standard input), else of the bucket.
 
     \b
     Examples:
       gigacast backtest --bucket my-bucket --model gigacast-bolt-nano --windows 3 --horizon 7
+      gigacast backtest meters.csv --horizon 24 --windows 3
       gigacast backtest --bucket my-bucket --model my-model/v1 --model my-model/v2 \\
         --segment symbol
     """  # noqa: D301 - the mark of click for lines that are not wrapped
@@ -69,11 +77,16 @@ def backtest(*, as_json: bool, quiet: bool, **flags: Any) -> int:
     if plot is not None and plot.suffix.lower() not in _PICTURES:
         raise ConfigError(f"--plot: {plot} ends with none of {', '.join(_PICTURES)}")
     features = take(FeaturesOption, flags).features
+    if file is not None:
+        refuse_flags_for_buckets({**flags, "features": features}, file)
     settings = read_settings(flags)
-    series = with_features(job_of(settings), features, settings, quiet=quiet or as_json)
-    job = backtest_job(series, options)
     with RunProgress(quiet=quiet or as_json, verb="backtest") as progress:
-        result = run_backtest(job, events=progress)
+        if file is not None:
+            job = replace(backtest_job(file_job(settings), options), registry=registry_of(settings))
+            result = backtest_file(open_file(file), job, events=progress)
+        else:
+            series = with_features(job_of(settings), features, settings, quiet=quiet or as_json)
+            result = run_backtest(backtest_job(series, options), events=progress)
     if as_json:
         show_json(backtest_json(result), is_ascii=True)
     elif not quiet:

@@ -13,6 +13,13 @@ from gigacast.settings.option import Range
 class ForecastFlags:
     """Flags of `gigacast forecast` that are no settings."""
 
+    output: str | None = flag(
+        None,
+        "File for the forecasts of FILE: .parquet, .csv or .json, or - for CSV on stdout; a plot "
+        "and the first rows are shown by default.",
+        placeholder="FILE",
+        aliases=("o",),
+    )
     dry_run: bool = flag(False, "Plan, and write nothing.", group="amount")
     log: Literal["bar", "json"] = flag(
         "bar", "On stderr: a progress bar, or JSON lines with embedded CloudWatch metrics."
