@@ -1,6 +1,6 @@
 """Dollars per million series, from a measured speed and the dated price table.
 
-    python benchmarks/cost.py RATE [--vcpus 1] [--gpus 0] [--prices config/prices.yaml]
+    python benchmarks/cost.py RATE [--vcpus 1] [--gpus 0] [--prices FILE]
 
 RATE is in series per second, measured on this number of vCPUs (or GPUs). Dollars = price per hour /
 3600 x 1,000,000 / series per second of the whole machine. This speed is assumed to grow with the
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from gigacast.core.cost.price import Instance
 from gigacast.errors import ConfigError
-from gigacast.settings.load import DEFAULT_PRICES, load_prices
+from gigacast.settings.load import load_prices
 
 
 def machine_rate(instance: Instance, rate: float, vcpus: int, gpus: int) -> float | None:
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("rate", type=float, help="series per second")
     parser.add_argument("--vcpus", type=int, default=1, help="it was measured on")
     parser.add_argument("--gpus", type=int, default=0, help="it was measured on")
-    parser.add_argument("--prices", type=Path, default=DEFAULT_PRICES)
+    parser.add_argument("--prices", type=Path)
     options = parser.parse_args()
     try:
         report(options)

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.shell_completion import CompletionItem
@@ -24,7 +24,7 @@ from gigacast.errors import (
     TransientComputeError,
     TransientStorageError,
 )
-from gigacast.report.terminal import say, show_traceback, shown_safely
+from gigacast.report.terminal import say, show_json, show_traceback, shown_safely
 from gigacast.runtime.interruption import interruptible
 
 _COMPLETION = "_GIGACAST_COMPLETE"
@@ -32,6 +32,18 @@ _COMPLETION = "_GIGACAST_COMPLETE"
 # Errors before anything was done: the exit code is that of wrong usage. Others end with 1.
 _AGAIN_ERRORS = (TransientComputeError, TransientStorageError)
 _START_ERRORS = (ComputeError, ConfigError, DataError, ModelError, PlanError, StorageError)
+
+
+_INTERRUPTED = "interrupted; what is finished is kept, a rerun continues"
+
+
+class _Failure(NamedTuple):
+    """An error that ends the program, as ``--json`` prints it."""
+
+    kind: str
+    message: str
+    hint: str | None
+    exit_code: int
 
 
 class Program(LazyGroup):
@@ -112,9 +124,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run the program and return its exit code; errors are printed in one line."""
+    """Run the program and return its exit code; errors are printed in one line.
+
+    With ``--json`` an error is an object on stdout as well.
+    """
     # Flags are written with underscores, as settings and keywords are; hyphens are as common.
     args = [_normalised(argument) for argument in arguments]
+    as_json = "--json" in args
     try:
         # Not `program.main`: it catches Ctrl-C and exits with 1, where a shell expects 130.
         with (
@@ -127,25 +143,26 @@ def run(arguments: list[str]) -> int:
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except (KeyboardInterrupt, click.exceptions.Abort):
-        _print_error("interrupted; what is finished is kept, a rerun continues", None)
-        return EXIT_INTERRUPTED
+        failure = _Failure("Interrupted", _INTERRUPTED, None, EXIT_INTERRUPTED)
     except click.ClickException as error:
-        _print_error(error.format_message(), _usage_hint(error))
-        return EXIT_USAGE
+        message = error.format_message()
+        failure = _Failure("UsageError", message, _usage_hint(error), EXIT_USAGE)
     except GigacastError as error:
         hint = placed_hint(error.hint, place_of(args)) if error.hint else None
-        _print_error(error.message, hint)
-        return _exit_code(error)
+        failure = _Failure(type(error).__name__, error.message, hint, _exit_code(error))
     except OSError as error:
         # Layers below turn their OSErrors into errors of gigacast, so this is about the output.
         if isinstance(error, BrokenPipeError):
             # The reader of the pipe has ended, as `| head` does. Python would print a traceback
             # when it flushes the streams at exit.
             sys.stderr.close()
-        else:
-            _print_error(f"the output can't be written: {error.strerror or error}", None)
-        return EXIT_FAILED
-    return result if isinstance(result, int) else 0
+            return EXIT_FAILED
+        message = f"the output can't be written: {error.strerror or error}"
+        failure, as_json = _Failure("OSError", message, None, EXIT_FAILED), False
+    else:
+        return result if isinstance(result, int) else 0
+    _print_failure(failure, as_json=as_json)
+    return failure.exit_code
 
 
 def _exit_code(error: GigacastError) -> int:
@@ -167,9 +184,11 @@ def _usage_hint(error: click.ClickException) -> str | None:
     return f"see {context.command_path} --help" if context is not None else None
 
 
-def _print_error(message: str, hint: str | None) -> None:
+def _print_failure(failure: _Failure, *, as_json: bool) -> None:
     # Messages of libraries may have several lines; logs and terminals get one.
-    line = " ".join(message.split())
+    line = " ".join(failure.message.split())
     say(f"gigacast: {line}", err=True)
-    if hint:
-        say(f"  hint: {hint}", err=True)
+    if failure.hint:
+        say(f"  hint: {failure.hint}", err=True)
+    if as_json:
+        show_json({"error": {**failure._asdict(), "message": line}})

@@ -41,8 +41,9 @@ _QUOTE_COLUMNS = (
     Column("machines", Kind.COUNT, 1),
     Column("ends after", Kind.DURATION),
     Column("machine time", Kind.DURATION, 2),
+    Column("of it start", Kind.DURATION, 3, "machine time to start"),
     Column("dollars", Kind.DOLLARS),
-    Column("per million series", Kind.DOLLARS, 1, "dollars per million series"),
+    Column("per million series", Kind.DOLLARS, 1, "dollars per million series after the start"),
     Column("by", priority=4, label="basis of the estimate"),
 )
 
@@ -51,10 +52,10 @@ def plan_document(report: PlanReport, job: ForecastJob, quotes: Sequence[Quote])
     """Return the counts of a plan, its estimate, and a table of its costs."""
     facts = KeyValues.of(_plan_facts(report, job))
     problems = [Paragraph(problem, Tone.WARNING) for problem in report.look.problems]
-    return Document((facts, *problems, *_quote_blocks(quotes)))
+    return Document((facts, *problems, *quote_blocks(quotes)))
 
 
-def _quote_blocks(quotes: Sequence[Quote]) -> tuple[Block, ...]:
+def quote_blocks(quotes: Sequence[Quote]) -> tuple[Block, ...]:
     """Return the cost of the plan, a row per queue; nothing without quotes."""
     if not quotes:
         return ()
@@ -66,6 +67,7 @@ def _quote_blocks(quotes: Sequence[Quote]) -> tuple[Block, ...]:
             quote.machines,
             quote.elapsed_s,
             quote.hours * 3600,
+            quote.start_hours * 3600,
             quantity.dollars(quote.dollars),
             quantity.dollars(quote.dollars_per_million),
             quote.basis,
@@ -82,9 +84,9 @@ def _unknown_costs(quotes: Sequence[Quote]) -> list[str]:
     unpriced = dict.fromkeys(quote.instance for quote in quotes if quote.dollars is None)
     reasons = []
     if unpriced and all(quote.prices_as_of is None for quote in quotes):
-        reasons.append("no prices: the current folder has no sound config/prices.yaml")
+        reasons.append("no prices: config/prices.yaml of the current folder has faults")
     elif unpriced:
-        reasons.append(f"no price in config/prices.yaml: {', '.join(unpriced)}")
+        reasons.append(f"no price in the table: {', '.join(unpriced)}")
     if any(q.dollars is not None and q.dollars_per_million is None for q in quotes):
         reasons.append("no cost per million series: no receipt says how many series there are")
     return reasons

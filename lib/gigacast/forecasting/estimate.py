@@ -1,9 +1,10 @@
 """Estimates of the series and seconds of pending partitions, from the receipts of others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Protocol, Self
 
+from gigacast.core.partition.name import is_whole_month
 from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import Task
 from gigacast.errors import DataError, StorageError
@@ -35,6 +36,45 @@ class Estimate:
     seconds: float | None
 
 
+class Done(Protocol):
+    """Work that was done: a receipt, or a sample that was measured."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the inputs."""
+
+    @property
+    def series(self) -> int:
+        """Number of series."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by stage; those of the whole under ``total``."""
+
+    @property
+    def device(self) -> str:
+        """Device of the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Series that were forecast to measure how long it takes.
+
+    Parameters
+    ----------
+    size_bytes, series : int
+        Size of the input, and number of series.
+    seconds : mapping of str to float
+        CPU seconds under ``total``.
+    device : str
+    """
+
+    size_bytes: int
+    series: int
+    seconds: Mapping[str, float]
+    device: str
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """Tasks, and receipts of similar tasks.
@@ -45,16 +85,19 @@ class Workload:
         Number of tasks.
     size_bytes : int
         Size of their inputs.
-    receipts : tuple of Receipt
-        Sample of the partitions done before.
+    receipts : tuple of Done
+        Sample of the partitions done before, or of series like those to come.
+    basis : str
+        Kind of the sample: ``receipts``, or a ``measurement`` on this machine.
     """
 
     tasks: int
     size_bytes: int
-    receipts: tuple[Receipt, ...] = ()
+    receipts: tuple[Done, ...] = ()
+    basis: Literal["receipts", "measurement"] = "receipts"
 
     @classmethod
-    def of(cls, tasks: Sequence[Task], receipts: Sequence[Receipt]) -> Self:
+    def of(cls, tasks: Sequence[Task], receipts: Sequence[Done]) -> Self:
         """Return the number and size of tasks, with receipts."""
         return cls(len(tasks), sum(task.size_bytes for task in tasks), tuple(receipts))
 
@@ -64,7 +107,7 @@ class Workload:
         return estimate(self.size_bytes, self.receipts)
 
 
-def estimate(size_bytes: int, receipts: Sequence[Receipt]) -> Estimate:
+def estimate(size_bytes: int, receipts: Sequence[Done]) -> Estimate:
     """Return the series and seconds of receipts, scaled to the bytes left to read."""
     size = sum(receipt.size_bytes for receipt in receipts)
     if size == 0:
@@ -94,10 +137,18 @@ class ReceiptSample:
                 self._every *= 2
         self._seen += 1
 
-    def read(self, outputs: Store, spec: Spec) -> list[Receipt]:
+    def read(self, outputs: Store, spec: Spec, *, by_month: bool) -> list[Receipt]:
         """Return the receipts of the sample; without one, some of other specs of the model version.
 
-        Receipts that can't be read are left out.
+        Receipts that can't be read are left out, and those of another kind of partition: a month
+        of parts holds each series once, the parts alone may hold it several times.
+
+        Parameters
+        ----------
+        outputs : Store
+        spec : Spec
+        by_month : bool
+            Whether the partitions to come are whole months.
 
         Raises
         ------
@@ -106,10 +157,12 @@ class ReceiptSample:
         receipts = []
         for key in self._keys or _any_receipts(outputs, spec):
             try:
-                receipts.append(read_receipt(outputs, key))
+                receipt = read_receipt(outputs, key)
             # Replaced since the listing, or damaged: an estimate goes without it.
             except (StorageError, DataError):
                 continue
+            if is_whole_month(receipt.partition) == by_month:
+                receipts.append(receipt)
         return receipts
 
 

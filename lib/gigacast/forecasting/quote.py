@@ -4,20 +4,19 @@ Work is measured in seconds of one CPU process, from earlier receipts or else fr
 of a machine and its price per hour turn it into hours and dollars.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from gigacast.core.cost.array_plan import QueueKind, count_children
 from gigacast.core.cost.bill import Rental
 from gigacast.core.cost.price import PriceTable, Purchase
-from gigacast.forecasting.estimate import Workload
+from gigacast.forecasting.estimate import Done, Workload
 from gigacast.job.batch_options import ArrayOptions
-from gigacast.lake.plan.receipt import Receipt
 
-Basis = Literal["receipts", "assumed speed", "bytes"]
-"""Source of the time: receipts of the same kind of device, receipts of the other kind and the
-configured speed, or only the bytes to read."""
+Basis = Literal["receipts", "measurement", "assumed speed", "bytes"]
+"""Source of the time: receipts or a measurement of the same kind of device, those of the other kind
+and the configured speed, or only the bytes to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +34,14 @@ class Quote:
         Hours of all machines, including their start.
     elapsed_s : float
     dollars, dollars_per_million : float, optional
-        Total, and per million series; ``None`` where the price or the number of series is unknown.
+        Total, and per million series without the start of the machines; ``None`` where the price
+        or the number of series is unknown.
     basis : str
         Source of the time; see `Basis`.
     prices_as_of : str, optional
         Date of the price table.
+    start_hours : float
+        Hours of all machines before the first series: instance, image, weights.
     """
 
     queue: str
@@ -52,12 +54,13 @@ class Quote:
     dollars_per_million: float | None
     basis: Basis
     prices_as_of: str | None = None
+    start_hours: float = 0.0
 
     def describe(self) -> dict[str, Any]:
         """Return the fields as audits and ``--json`` list them."""
         rounded = {
             name: None if value is None else round(value, 6)
-            for name in ("hours", "elapsed_s", "dollars", "dollars_per_million")
+            for name in ("hours", "start_hours", "elapsed_s", "dollars", "dollars_per_million")
             for value in [getattr(self, name)]
         }
         return {**asdict(self), **rounded}
@@ -137,32 +140,34 @@ def _quote_queue(work: Workload, options: ArrayOptions, queue: QueueKind) -> Ite
     children = expected_children(work, options, queue)
     work_s = expected_cpu_s(work, options) / machine.speed
     # Every child pays for its start; the work itself costs the same for any number of children.
-    hours = (children * machine.startup_s + work_s) / 3600
+    start_hours, work_hours = children * machine.startup_s / 3600, work_s / 3600
     for purchase in get_args(Purchase):
         hourly = Rental(instance, purchase).dollars_per_hour(options.prices)
-        dollars = None if hourly is None else hourly * hours
+        # The start is the same for a few series and for millions: it says nothing about a million.
+        work_dollars = None if hourly is None else hourly * work_hours
         yield Quote(
             queue=queue,
             instance=instance,
             purchase=purchase,
             machines=children,
-            hours=hours,
+            hours=start_hours + work_hours,
+            start_hours=start_hours,
             elapsed_s=machine.startup_s + work_s / children,
-            dollars=dollars,
-            dollars_per_million=_per_million(dollars, work.estimate.series),
-            basis=_basis(work.receipts, queue),
+            dollars=None if hourly is None else hourly * (start_hours + work_hours),
+            dollars_per_million=_per_million(work_dollars, work.estimate.series),
+            basis=_basis(work, queue),
             prices_as_of=options.prices.as_of.isoformat() if options.prices else None,
         )
 
 
-def _basis(receipts: Sequence[Receipt], queue: QueueKind) -> Basis:
-    if not receipts:
+def _basis(work: Workload, queue: QueueKind) -> Basis:
+    if not work.receipts:
         return "bytes"
-    is_same = all(_on_gpu(receipt) == (queue == "gpu") for receipt in receipts)
-    return "receipts" if is_same else "assumed speed"
+    is_same = all(_on_gpu(receipt) == (queue == "gpu") for receipt in work.receipts)
+    return work.basis if is_same else "assumed speed"
 
 
-def _on_gpu(receipt: Receipt) -> bool:
+def _on_gpu(receipt: Done) -> bool:
     return receipt.device.startswith("cuda")
 
 

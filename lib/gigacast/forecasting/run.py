@@ -211,7 +211,10 @@ def predict_cost(
     rental, prices = this_machine(), prepared.job.prices
     if rental.dollars_per_hour(prices) is None:
         return {}  # without a price, reading receipts would be requests for nothing
-    work = Workload.of(tasks, sample.read(prepared.outputs, prepared.spec))
+    work = Workload.of(
+        tasks,
+        sample.read(prepared.outputs, prepared.spec, by_month=prepared.job.selection.by_month),
+    )
     quote = quote_here(work, processes_for(prepared), rental, prices)
     return {"predicted": [quote.describe()]} if quote is not None else {}
 

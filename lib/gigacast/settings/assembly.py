@@ -20,7 +20,7 @@ from gigacast.lake.plan.discovery import Selection
 from gigacast.series.csv.dialect import CsvOptions
 from gigacast.series.source import ColumnNames
 from gigacast.settings.field import Section
-from gigacast.settings.load import DEFAULT_PRICES, load_prices
+from gigacast.settings.load import load_prices
 from gigacast.settings.model import ForecastSettings, RunSettings, Settings
 from gigacast.storage.opening import unescape_file_url
 from gigacast.storage.store import StoreAddress
@@ -169,7 +169,7 @@ def _prices_if_sound() -> PriceTable | None:
     A run must not fail over its prices: its costs are then left out.
     """
     try:
-        return known_prices()
+        return load_prices()
     except ConfigError as error:
         logger.warning("costs are left out: %s", error.message)
         return None
@@ -187,7 +187,7 @@ def array_options_of(settings: Settings) -> ArrayOptions:
     """
     batch, default = settings.batch, ArrayOptions()
     try:
-        prices = known_prices()
+        prices = load_prices()
     except ConfigError:  # `job_of` has logged the reason
         prices = None
 
@@ -215,17 +215,6 @@ def array_options_of(settings: Settings) -> ArrayOptions:
         ),
         prices=prices,
     )
-
-
-def known_prices() -> PriceTable | None:
-    """Return the price table; ``None`` without a file, and then runs have no costs.
-
-    Raises
-    ------
-    ConfigError
-        If the file is broken.
-    """
-    return load_prices() if DEFAULT_PRICES.is_file() else None
 
 
 def method_of(settings: Settings) -> Method:

@@ -23,7 +23,7 @@ class BatchSettings(Section):
         group="array",
         details="`auto` is the queue on which start-up and work cost less. Work is estimated from "
         "receipts, else from bytes; start-up, prices and the GPU's speed are the settings "
-        "`batch.*` and `config/prices.yaml`. A model without weights goes to the CPUs.",
+        "`batch.*` and the table of prices. A model without weights goes to the CPUs.",
     )
     children: int | None = option(
         _DEFAULTS.children,
@@ -49,10 +49,10 @@ class BatchSettings(Section):
         le=8_760,  # a year
     )
     cpu_instance: str = option(
-        _DEFAULTS.cpu_instance, "Machine of a CPU child, as config/prices.yaml names it."
+        _DEFAULTS.cpu_instance, "Machine of a CPU child, as the table of prices names it."
     )
     gpu_instance: str = option(
-        _DEFAULTS.gpu_instance, "Machine of a GPU child, as config/prices.yaml names it."
+        _DEFAULTS.gpu_instance, "Machine of a GPU child, as the table of prices names it."
     )
     cpu_speed: float = option(
         _DEFAULTS.cpu.speed, "Speed of a CPU child's machine; 1 is that of one CPU process.", gt=0

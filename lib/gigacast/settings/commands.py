@@ -38,6 +38,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "why-flag": common.ReasonOption,
     "yes-flag": common.DeletionOption,
     "forecast-flags": forecast.ForecastFlags,
+    "plan-flags": forecast.PlanFlags,
     "demo-flags": forecast.DemoOptions,
     "show-flags": forecast.SeriesOptions,
     "init-flags": settings.InitOptions,

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
 
+from gigacast.core.cost import price
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.problem import Source, did_you_mean
 from gigacast.core.record import decode_yaml
@@ -19,7 +20,10 @@ from gigacast.settings.model import FROM_FILE, Settings
 from gigacast.settings.option import ENV_PREFIX, Option
 from gigacast.settings.options import OPTIONS
 
-DEFAULT_PRICES = Path("config/prices.yaml")
+OWN_PRICES = Path("config/prices.yaml")
+"""Price table that a user may put into the current folder."""
+SHIPPED_PRICES = Path(price.__file__).with_name("prices.yaml")
+"""Price table of the package."""
 _NO_SETTINGS = {f"{ENV_PREFIX}CACHE", *VARIABLES}
 """Variables that describe this machine and are read elsewhere."""
 _WITHOUT_EFFECT = [option for option in OPTIONS if option.without_effect]
@@ -76,14 +80,21 @@ def _warn_without_effect(option: Option) -> None:
     logger.warning("%s has no effect: %s", option.setting, option.without_effect)
 
 
-def load_prices(file: Path = DEFAULT_PRICES) -> PriceTable:
-    """Return the price table of machines.
+def load_prices(file: Path | None = None) -> PriceTable:
+    """Return the price table of machines: that of the current folder, else that of the package.
+
+    Parameters
+    ----------
+    file : Path, optional
+        Another table.
 
     Raises
     ------
     ConfigError
         If the file is missing or a value in it is wrong; the message names the field.
     """
+    if file is None:
+        file = OWN_PRICES if OWN_PRICES.is_file() else SHIPPED_PRICES
     content = read_file(file)
     try:
         return PriceTable.parse(content)

@@ -20,6 +20,15 @@ from gigacast.batch.document import (
 from gigacast.batch.submit import Submission
 from gigacast.datasets.document import file_document, lineage_document
 from gigacast.forecasters.metric import Figures
+from gigacast.forecasters.naive import SeasonalNaive
+from gigacast.forecasting.estimate import Sample
+from gigacast.forecasting.prospect import (
+    Prospect,
+    prospect_document,
+    prospect_json,
+    quote_prospect,
+)
+from gigacast.job.batch_options import ArrayOptions
 from gigacast.lake.dataset.lineage import Lineage, Link
 from gigacast.lake.model.resolve import ResolvedModel
 from gigacast.lake.plan.audit import Audit
@@ -29,6 +38,7 @@ from gigacast.models.publish import Published
 from gigacast.report.document import Document, Table
 from gigacast.report.summary import FailedPartition, RunSummary, summary_document
 from gigacast.report.terminal import render_terminal
+from gigacast.settings.load import load_prices
 from gigacast.storage.store import StoreAddress
 from gigacast.trainers.finetuning.config import Finetuned
 from gigacast.training.document import (
@@ -91,7 +101,7 @@ COMMANDS = {
     "series": ("data discover --prefix fx", 0),
     "files": ("data discover --prefix fx --files", 0),
 }
-VALUES = ("summary", "array", "submission", "finetuning", "pretraining", "verdict")
+VALUES = ("summary", "prospect", "array", "submission", "finetuning", "pretraining", "verdict")
 VIEWS = (*COMMANDS, *VALUES)
 ADDRESS = StoreAddress("s3://bucket/sales")
 ARRAY_AUDIT = "sales/audit/forecast_20261130_030945_f03f.json"
@@ -119,6 +129,15 @@ SUMMARY = RunSummary(
     cost={"actual": BILL},
     failures=tuple(FailedPartition(f"p{n}", "StorageError", f"{n} of 99") for n in range(12)),
 )
+PROSPECT = Prospect(
+    SeasonalNaive().info,
+    50_000_000,
+    1_100,
+    28,
+    Sample(1_230_000, 900, {"total": 0.123}, "cpu"),
+    456,
+)
+ARRAY = ArrayOptions(prices=load_prices())
 FIGURES = Figures(
     654, 1962, 3, 4, 0.912, 0.1234, 0.2345, 3.456, 0.4567, -0.567, (0.125, 0.52, 0.89), (0.765,)
 )
@@ -152,6 +171,10 @@ def values_of(url: str) -> dict[str, Callable[[], tuple[Document, Any]]]:
     job: Any = SimpleNamespace(job=SimpleNamespace(outputs=ADDRESS), output_dir=Path("weights"))
     verdict = Verdict("tiny", "v1.1", "v1.0", ("worse in 2024/02: 1.17",), BOARD, "file:///b")
     return {
+        "prospect": lambda: (
+            prospect_document(PROSPECT, quote_prospect(PROSPECT, ARRAY)),
+            prospect_json(PROSPECT, quote_prospect(PROSPECT, ARRAY)),
+        ),
         "summary": lambda: (summary_document(SUMMARY), SUMMARY.to_json()),
         "array": lambda: (array_document(audit, ADDRESS), array_json(audit, ADDRESS)),
         "submission": lambda: (
@@ -259,8 +282,10 @@ def link(depth: int, name: str, via: str) -> Link:
 def test_a_plan_says_why_it_has_no_costs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     url = restore_folder(tmp_path / "lake")
+    (tmp_path / "config").mkdir()
+    (tmp_path / "config/prices.yaml").write_text("as_of: today\n")
     shown = command_output(COMMANDS["plan"][0], url)
-    assert "no prices: the current folder has no sound config/prices.yaml" in shown
+    assert "no prices: config/prices.yaml of the current folder has faults" in shown
     assert "no cost per million series" not in shown
 
 

@@ -8,9 +8,7 @@ import pytest
 
 from gigacast.core.cost.price import Instance, PriceTable
 from gigacast.errors import ConfigError
-from gigacast.settings.load import load_prices
-
-SHIPPED = Path(__file__).parents[3] / "config" / "prices.yaml"
+from gigacast.settings.load import SHIPPED_PRICES, load_prices
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -86,7 +84,7 @@ def test_errors_in_a_price_table_are_named(wrong: dict[str, Any], field: str) ->
 
 
 def test_the_table_that_ships_can_be_read_and_spot_is_cheaper() -> None:
-    table = load_prices(SHIPPED)
+    table = load_prices(SHIPPED_PRICES)
     assert {instance.gpus for instance in table.instances} >= {0, 1, 8}
     assert all(offer.spot is None or offer.spot < offer.on_demand for offer in table.instances)
 

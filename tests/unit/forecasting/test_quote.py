@@ -58,8 +58,8 @@ def test_each_queue_has_a_spot_and_an_on_demand_quote_that_include_the_start_of_
     assert (spot.machines, spot.hours) == (3, pytest.approx((3 * 100 + 2000) / 3600))
     assert spot.elapsed_s == pytest.approx(100 + 2000 / 3)
     assert spot.dollars == pytest.approx(0.36 * 2300 / 3600)
-    # 8,000 receipts' worth of 50 series each.
-    assert spot.dollars_per_million == pytest.approx(0.36 * 2300 / 3600 / 400_000 * 1e6)
+    # 8,000 times the 50 series of the receipt; the start of machines is not part of a million.
+    assert spot.dollars_per_million == pytest.approx(0.36 * 2000 / 3600 / 400_000 * 1e6)
     assert (spot.basis, quotes[2].basis) == ("receipts", "assumed speed")
     assert quotes[3].dollars is None  # nobody noted its spot price
 

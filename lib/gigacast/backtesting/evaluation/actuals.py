@@ -17,8 +17,8 @@ from gigacast.backtesting.evaluation.join import Forecasts, Rows, select_actuals
 from gigacast.backtesting.partition import HISTORY, seasons_of
 from gigacast.core.column import to_arrow
 from gigacast.core.partition.name import (
-    WHOLE_MONTH,
     PartitionName,
+    is_whole_month,
     month_place,
     month_prefixes,
     year_of_folder,
@@ -129,7 +129,7 @@ class Actuals:
         DataError, StorageError
         """
         own = [p for p in self._in_month(month) if p.name.lineage == lineage]
-        if not own and _is_whole_month(lineage):
+        if not own and is_whole_month(lineage):
             own = self._parts_of([*self._in_month(month)], lineage)
         tables = []
         for partition in own:
@@ -169,7 +169,7 @@ class Actuals:
         """Return the panel parts below the Hive levels of a partition."""
         levels = lineage.rpartition("/")[0]
         panels = [partition for partition in partitions if partition.name.symbol is None]
-        if _is_whole_month(lineage):  # its parts may be below further levels
+        if is_whole_month(lineage):  # its parts may be below further levels
             return [p for p in panels if not levels or p.name.lineage.startswith(f"{levels}/")]
         return [p for p in panels if p.name.lineage.rpartition("/")[0] == levels]
 
@@ -214,11 +214,6 @@ class Actuals:
             item_id=name.symbol or name.series_name,
             memory_limit_bytes=self._job.resources.memory_limit_bytes,
         )
-
-
-def _is_whole_month(lineage: str) -> bool:
-    """Check whether a partition was a whole month; the parts of now may not be taken together."""
-    return lineage.rpartition("/")[2] == WHOLE_MONTH
 
 
 def _market(name: PartitionName) -> tuple[str | None, str | None]:

@@ -96,7 +96,7 @@ class PriceTable:
 
     @classmethod
     def parse(cls, content: Any) -> "PriceTable":
-        """Read a table from plain values, as ``config/prices.yaml`` holds them.
+        """Read a table from plain values, as a table in YAML holds them.
 
         Raises
         ------

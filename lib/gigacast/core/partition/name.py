@@ -54,6 +54,11 @@ def year_of_folder(folder: str) -> int | None:
     return int(match["year"]) if match else None
 
 
+def is_whole_month(partition: str) -> bool:
+    """Return whether a partition is all parts of a month, by its name or lineage."""
+    return partition.rpartition("/")[2] == WHOLE_MONTH
+
+
 def is_hive_year(folder: str) -> bool:
     """Check whether the folder of a year is spelled as ``year=2014/``."""
     match = _YEAR_FOLDER.fullmatch(folder)

@@ -27,6 +27,25 @@ class ForecastFlags:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlanFlags:
+    """Series that `gigacast plan` prices without data."""
+
+    series: int | None = flag(
+        None,
+        "Number of series to estimate the cost of, in place of a bucket's partitions.",
+        group="amount",
+        range_=AT_LEAST_ONE,
+        details="A sample is made, and forecast on this machine.",
+    )
+    points: int = flag(
+        1000,
+        "Values of each of the --series.",
+        group="amount",
+        range_=Range(2, 1_000_000),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class DemoOptions:
     """Options of `gigacast demo`."""
 
