@@ -132,7 +132,7 @@ def test_the_public_names_of_gigacast_are_the_documented_ones() -> None:
 KEYWORDS = (
     "prefix=None, input_prefix=None, endpoint_url=None, region=None, years=None, months=None, "
     "symbol=None, timeframe=None, context_partitions=None, partition_by=None, model=None, "
-    "model_version=None, horizon=None, quantiles=None, context_length=None, freq=None, "
+    "model_version=None, horizon=None, quantiles=None, level=None, context_length=None, freq=None, "
     "aggregate=None, partial_bins=None, zone=None, layout=None, min_length=None, "
     "fallback=None, non_negative=None, integer=None, "
     "extrapolate_levels=None, seed=None, duplicates=None, item_column=None, item_columns=None, "

@@ -25,6 +25,7 @@ class Options(TypedDict, total=False):
     model_version: str
     horizon: int
     quantiles: Sequence[float]
+    level: Sequence[float]
     context_length: int
     freq: str
     aggregate: str

@@ -12,7 +12,6 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
@@ -24,6 +23,7 @@ from gigacast.job.forecast_job import Layout, Method, ModelChoice, Resources
 from gigacast.series.source import Aggregate, DuplicatePolicy, PartialBins
 from gigacast.settings.batch import BatchSettings
 from gigacast.settings.field import Section, option
+from gigacast.settings.level import ValueSource, VariableSource
 from gigacast.settings.loader import ParquetLoaderSettings, Strings, split_list
 from gigacast.settings.option import ENV_PREFIX
 
@@ -33,7 +33,8 @@ MAX_HORIZON = 100_000
 _METHOD, _MODEL, _RESOURCES = Method(), ModelChoice(), Resources()
 """Values of jobs, whose defaults are those of the settings they are made of."""
 
-Levels = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list), Field(min_length=1)]
+Numbers = Annotated[tuple[float, ...], NoDecode, BeforeValidator(split_list)]
+Levels = Annotated[Numbers, Field(min_length=1)]
 
 
 class ModelSettings(Section):
@@ -78,6 +79,12 @@ class ForecastSettings(Section):
     """The method by which series become forecasts."""
 
     quantiles: Levels = option(_METHOD.levels, "Quantile levels, as 0.1,0.5,0.9.", group="how")
+    level: Numbers = option(
+        (),
+        "Central intervals in percent, as 80,95, in place of --quantiles.",
+        group="how",
+        details="80 stands for the quantiles 0.1 and 0.9; the median is always there.",
+    )
     context_length: int | None = option(
         _METHOD.context_length,
         "Maximum steps of history; all the model can use by default.",
@@ -371,9 +378,9 @@ class Settings(BaseSettings):
         arguments = dict(init_settings.init_kwargs)
         from_file = arguments.pop(FROM_FILE, {})
         return (
-            InitSettingsSource(settings_cls, arguments),
-            EnvSettingsSource(settings_cls),
-            InitSettingsSource(settings_cls, from_file),
+            ValueSource(settings_cls, arguments),
+            VariableSource(settings_cls),
+            ValueSource(settings_cls, from_file),
         )
 
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic_settings import EnvSettingsSource
-
+from gigacast.settings.level import VariableSource, with_quantiles
 from gigacast.settings.load import load_settings, read_file
 from gigacast.settings.model import Settings
 from gigacast.settings.option import Option
@@ -58,9 +57,9 @@ def trace_settings(
     settings = load_settings(arguments, file=file)
     # The order of precedence is that of `Settings.settings_customise_sources`.
     sources: tuple[tuple[Source, Mapping[str, Any]], ...] = (
-        ("argument", arguments or {}),
-        ("environment", EnvSettingsSource(Settings)()),
-        ("file", read_file(file) if file else {}),
+        ("argument", with_quantiles(arguments or {})),
+        ("environment", VariableSource(Settings)()),
+        ("file", with_quantiles(read_file(file) if file else {})),
     )
     return tuple(_origins(settings, sources, file))
 
