@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from gigacast.errors import ConfigError, MissingExtraError
-from gigacast.feature_store.offline.run import Days, backfill_days
+from gigacast.feature_store.offline.result import Days
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.job.forecast_job import Resources
 from tests.support.features.lake import Lake

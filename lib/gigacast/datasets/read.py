@@ -16,6 +16,7 @@ from gigacast.core.dataset.partitioning import folder_values
 from gigacast.core.dataset.predicate import Bounds, Predicate
 from gigacast.errors import DataNotFoundError, SchemaError
 from gigacast.lake.dataset.manifest import DatasetManifest
+from gigacast.lake.layout import partition_values
 from gigacast.storage.parquet.read import DEFAULT_BATCH_ROWS, open_parquet, translated_parquet
 from gigacast.storage.parquet.scan import Scan, ScanStats, scan_parquet
 from gigacast.storage.store import ObjectMeta, Store
@@ -149,7 +150,7 @@ def rows_of_version(store: Store, manifest: DatasetManifest, only: str = "") -> 
         ReadFile(
             # In a `DatasetStore` the ETag of a file is the digest of its rows.
             ObjectMeta(file.path, file.content, file.size_bytes, 0),
-            _own_constants(file.path, manifest.schema),
+            _own_constants(file.path, manifest),
             file.bounds,
         )
         for file in chosen
@@ -157,10 +158,13 @@ def rows_of_version(store: Store, manifest: DatasetManifest, only: str = "") -> 
     return DatasetRows(store, files, manifest.schema, str(manifest.ref))
 
 
-def _own_constants(path: str, schema: pa.Schema) -> dict[str, Any]:
+def _own_constants(path: str, manifest: DatasetManifest) -> dict[str, Any]:
     """Return the values of folders whose names are not columns of the file."""
     # A column in the file wins: the folder has only its text, such as 700 for "0700".
-    return {name: value for name, value in folder_values(path).items() if name not in schema.names}
+    names = manifest.schema.names
+    values = {name: value for name, value in folder_values(path).items() if name not in names}
+    texts = partition_values(path)
+    return values | {name: texts[name] for name in manifest.folder_columns if name in texts}
 
 
 def _hint_at(url: str) -> str:

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING
 from gigacast.core.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from gigacast.feature_store.api import backfill, label, read_table
+    from gigacast.feature_store.api import (
+        backfill,
+        label,
+        open_features,
+        read_features,
+        read_table,
+    )
     from gigacast.feature_store.definition.aggregation import (
         Aggregation,
         Operation,
@@ -79,7 +85,9 @@ __all__ = [
     "fetch_join",
     "fetch_join_async",
     "label",
+    "open_features",
     "open_fetcher",
+    "read_features",
     "read_table",
     "select",
     "upload",
@@ -117,6 +125,8 @@ _HOMES = {
     "fetch_join_async": "gigacast.feature_store.served",
     "label": "gigacast.feature_store.api",
     "open_fetcher": "gigacast.feature_store.served",
+    "open_features": "gigacast.feature_store.api",
+    "read_features": "gigacast.feature_store.api",
     "read_table": "gigacast.feature_store.api",
     "select": "gigacast.feature_store.definition.source",
     "upload": "gigacast.feature_store.served",

@@ -1,5 +1,7 @@
 """Backfills of features from Python, and their tables."""
 
+from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -12,16 +14,11 @@ from gigacast.feature_store.definition.name import Definition
 from gigacast.feature_store.definition.source import Query
 from gigacast.feature_store.definition.staging_query import StagingQuery
 from gigacast.feature_store.offline.day import read_day
-from gigacast.feature_store.offline.run import (
-    FIRST_DAY,
-    LAST_DAY,
-    BackfillResult,
-    Days,
-    backfill_days,
-    label_days,
-)
+from gigacast.feature_store.offline.result import FIRST_DAY, LAST_DAY, BackfillResult, Days
+from gigacast.feature_store.offline.run import backfill_days, label_days
 from gigacast.feature_store.offline.source import BoundTable, Catalog
 from gigacast.feature_store.offline.stage import Backfill, make_engine
+from gigacast.feature_store.published import Features, find_features, select_columns
 from gigacast.feature_store.stored import find_stored
 from gigacast.feature_store.table import Tables
 from gigacast.job.run import RunEvents
@@ -174,6 +171,110 @@ def read_table(
     if not pieces:
         raise ConfigError(f"{table}: no day from {days.first} to {days.last}", hint="see start_ds")
     return pa.concat_tables(pieces, promote_options="default").to_pandas()
+
+
+@with_options(_SHARED, own=rows_of(DayOptions))
+def read_features(  # noqa: PLR0913 - keywords, each with a default
+    name: Definition | str,
+    *,
+    start_ds: str | None = None,
+    ds: str | None = None,
+    columns: Sequence[str] | None = None,
+    version: str | None = None,
+    as_of: str | date | None = None,
+    bucket: str | None = None,
+    config: str | Path | None = None,
+    **options: Unpack[Options],
+) -> pa.Table:
+    """Return the rows of a version of features that a backfill has published.
+
+    Parameters
+    ----------
+    name : Join, GroupBy, StagingQuery or str
+        Definition; or the name of a compiled one, of its table
+        (``default.shop_training_set_v1_labels``), or of the dataset
+        (``features/v1.2/default.shop_training_set_v1``).
+    columns : sequence of str, optional
+        Columns to read; all by default. The day is the column ``ds``.
+    version : str, optional
+        Version, as ``v1.2``; the latest by default.
+    as_of : str or datetime, optional
+        Moment: of the versions published until then the latest is read. A day means its end (UTC).
+    bucket : str, optional
+        Bucket or folder of the tables; the working folder by default.
+    config : path, optional
+        Settings file.
+    **options
+        Settings, see below.
+
+    Returns
+    -------
+    pyarrow.Table
+        Rows of the days, in their order. Other files than those of the version are never read.
+
+    Raises
+    ------
+    DataNotFoundError
+        If there is no such definition or version.
+    SchemaError
+        If there is no such column.
+    DatasetIntegrityError
+        If a file of the version was removed or replaced by other programs.
+    ConfigError, StorageError
+    """
+    selected = {"columns": columns, "version": version, "as_of": as_of}
+    place = {"bucket": bucket, "config": config, **options}
+    return open_features(name, start_ds=start_ds, ds=ds, **selected, **place).table()  # type: ignore[arg-type]
+
+
+@with_options(_SHARED, own=rows_of(DayOptions))
+def open_features(  # noqa: PLR0913 - keywords, each with a default
+    name: Definition | str,
+    *,
+    start_ds: str | None = None,
+    ds: str | None = None,
+    columns: Sequence[str] | None = None,
+    version: str | None = None,
+    as_of: str | date | None = None,
+    bucket: str | None = None,
+    config: str | Path | None = None,
+    **options: Unpack[Options],
+) -> Features:
+    """Return a version of features, whose rows are read in batches or by other programs.
+
+    Parameters
+    ----------
+    name : Join, GroupBy, StagingQuery or str
+        Definition, or a name, as for `read_features`.
+    columns : sequence of str, optional
+        Columns to read; all by default.
+    version : str, optional
+        Version, as ``v1.2``; the latest by default.
+    as_of : str or datetime, optional
+        Moment: of the versions published until then the latest is read. A day means its end (UTC).
+    bucket : str, optional
+        Bucket or folder of the tables; the working folder by default.
+    config : path, optional
+        Settings file.
+    **options
+        Settings, see below.
+
+    Returns
+    -------
+    Features
+        ``batches()`` yields the rows, ``table()`` returns them, ``files()`` returns the addresses
+        of the files for DuckDB and others; ``dataset`` and ``schema`` say what they are.
+
+    Raises
+    ------
+    DataNotFoundError
+        If there is no such definition or version.
+    ConfigError, StorageError
+    """
+    settings = settings_of(bucket, config, options)
+    store = Tables.at(root_of(settings), settings.tables).store
+    manifest = find_features(store, name, version=version, as_of=as_of)
+    return Features(store, manifest, read_days(start_ds, ds), select_columns(columns))
 
 
 def open_backfill(

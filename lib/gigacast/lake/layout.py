@@ -28,6 +28,7 @@ FEATURE_TILES = "feature_store/tiles/"
 FEATURE_SURVEYS = "feature_store/surveys/"
 FEATURE_COVARIATES = "feature_store/covariates/"
 FEATURE_UPLOADS = "feature_store/uploads/"
+FEATURE_KEPT = "feature_store/kept/"
 MODEL_MANIFEST = "manifest.json"
 MODEL_CLAIM = "PUBLISHING"
 ACTIVE = "ACTIVE"
@@ -282,6 +283,27 @@ def feature_partition_key(table: str, day: str, more: Mapping[str, str] | None =
     """
     folders = "".join(f"{name}={value}/" for name, value in (more or {}).items())
     return f"{feature_table_prefix(table)}ds={day}/{folders}part-00000.parquet"
+
+
+def kept_prefix(table: str) -> str:
+    """Return the folder of the days of a table that were computed again since."""
+    return f"{FEATURE_KEPT}{source_table_prefix(table)}"
+
+
+def kept_key(key: str, sha256: str) -> str | None:
+    """Return the key of the copy of a day that is computed again; ``None`` for other files.
+
+    Parameters
+    ----------
+    key : str
+        Key of the day.
+    sha256 : str
+        SHA-256 of the file that the copy keeps.
+    """
+    if not key.startswith(FEATURE_TABLES):
+        return None
+    folder = key.removeprefix(FEATURE_TABLES).rpartition("/")[0]
+    return f"{FEATURE_KEPT}{folder}/{sha256}.parquet"
 
 
 def tile_key(group_by: str, digest: str, input_id: str) -> str:

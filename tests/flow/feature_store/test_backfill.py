@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from gigacast.feature_store.engine import local
-from gigacast.feature_store.offline.run import Days, backfill_days
+from gigacast.feature_store.offline.result import Days
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from tests.flow.feature_store.shop import DAYS, FIRST, purchases, put_shop, training_set
 from tests.support.features.lake import Lake

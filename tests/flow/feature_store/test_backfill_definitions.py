@@ -25,7 +25,8 @@ from gigacast.feature_store import (
     select,
 )
 from gigacast.feature_store.definition.name import Definition
-from gigacast.feature_store.offline.run import BackfillResult, Days, backfill_days
+from gigacast.feature_store.offline.result import BackfillResult, Days
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from tests.flow.feature_store.shop import DAY, DAYS, FIRST, purchases, put_shop, training_set, users
 from tests.support.features.lake import Lake

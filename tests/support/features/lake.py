@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.feature_store.definition.name import Definition, table_name
-from gigacast.feature_store.offline.run import BackfillResult, Days, backfill_days
+from gigacast.feature_store.offline.result import BackfillResult, Days
+from gigacast.feature_store.offline.run import backfill_days
 from gigacast.feature_store.offline.stage import Backfill
 from gigacast.feature_store.table import Tables
 from gigacast.storage.store import Store, StoreAddress

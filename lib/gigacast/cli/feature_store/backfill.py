@@ -17,7 +17,8 @@ from gigacast.feature_store.offline.document import (
     backfill_json,
     failures_document,
 )
-from gigacast.feature_store.offline.run import BackfillResult, backfill_days, label_days
+from gigacast.feature_store.offline.result import BackfillResult
+from gigacast.feature_store.offline.run import backfill_days, label_days
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show
 from gigacast.settings.command.feature_store import BackfillOptions, LabelOptions

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
-from gigacast.feature_store.offline.run import BackfillResult
+from gigacast.feature_store.offline.result import BackfillResult
 from gigacast.report.document import Column, Document, KeyValues, Kind, Table, Tone
 
 _SHOWN_DAYS = 8
@@ -19,6 +19,7 @@ def backfill_document(result: BackfillResult) -> Document:
         ("rows", f"{result.totals.rows_written:,}"),
         ("run", result.run_id or "planned only"),
     ]
+    facts += [("dataset", name) for name in result.datasets]
     facts += [
         (f"missing in {table}", _days_text(days)) for table, days in sorted(result.missing.items())
     ]
@@ -54,6 +55,7 @@ def backfill_json(result: BackfillResult) -> dict[str, Any]:
         "failures": [
             {"partition": task.partition, **asdict(failure)} for task, failure in result.failures
         ],
+        "datasets": list(result.datasets),
         "parents": [backfill_json(parent) for parent in result.parents],
     }
 

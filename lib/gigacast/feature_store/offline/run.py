@@ -1,7 +1,7 @@
 """The backfill job: plans the days that are left, computes them, and records what was read."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gigacast.core.partition.task import Task
@@ -13,9 +13,11 @@ from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import kind_of, name_of, table_name
 from gigacast.feature_store.definition.problem import refusal
 from gigacast.feature_store.definition.staging_query import StagingQuery
+from gigacast.feature_store.offline.dataset import Output, publish_version
 from gigacast.feature_store.offline.label import labeled_span
 from gigacast.feature_store.offline.left import LeftDay, LeftSide
 from gigacast.feature_store.offline.product import Product, refuse_missing
+from gigacast.feature_store.offline.result import FIRST_DAY, BackfillResult, Days
 from gigacast.feature_store.offline.source import Catalog, oldest_day
 from gigacast.feature_store.offline.stage import Backfill, executor_of
 from gigacast.feature_store.offline.worker import (
@@ -29,8 +31,8 @@ from gigacast.feature_store.offline.worker import (
 )
 from gigacast.feature_store.rows import read_schema
 from gigacast.feature_store.table import Tables
-from gigacast.job.audit import PlannedJob, RunDescription
-from gigacast.job.run import RunEvents, Totals, start_run, utc_now
+from gigacast.job.audit import PlannedJob, RunDescription, this_author
+from gigacast.job.run import Run, RunEvents, Totals, start_run, utc_now
 from gigacast.lake.layout import feature_table_prefix, receipt_prefix
 from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.discovery import Selection
@@ -38,79 +40,6 @@ from gigacast.lake.plan.listing import receipts_by_output, valid_receipt
 from gigacast.lake.plan.planner import Plan
 from gigacast.runtime.choice import InlineExecutor
 from gigacast.runtime.executor import Executor, Failure
-
-FIRST_DAY, LAST_DAY = "0001-01-01", "9999-12-31"
-
-
-@dataclass(frozen=True)
-class Days:
-    """Days of a run.
-
-    Parameters
-    ----------
-    first, last : str
-        First and last day.
-    """
-
-    first: str = FIRST_DAY
-    last: str = LAST_DAY
-
-    def __post_init__(self) -> None:
-        if self.first > self.last:
-            raise ConfigError(
-                f"--start_ds {self.first} is after --ds {self.last}", hint="swap them"
-            )
-
-    @property
-    def span(self) -> tuple[str, str]:
-        """First and last day."""
-        return self.first, self.last
-
-
-@dataclass(frozen=True)
-class BackfillResult:
-    """The result of a backfill.
-
-    Parameters
-    ----------
-    name : str
-        Name of the definition.
-    run_id : str
-        Id of the run; empty if it was only planned.
-    tables : tuple of str
-        Tables written.
-    url : str
-        Folder or bucket of the tables.
-    days : tuple of str
-        Days of the plan, done or not.
-    pending : int
-        Partitions that were left to do when the run began.
-    done : int
-        Partitions that were done before.
-    totals : Totals
-    failures : list of (Task, Failure)
-    missing : mapping of str to tuple of str
-        Days that windows see and a table does not have, by table.
-    parents : tuple of BackfillResult
-        Backfills of joins that the definition reads.
-    """
-
-    name: str
-    run_id: str
-    tables: tuple[str, ...]
-    url: str
-    days: tuple[str, ...]
-    pending: int
-    done: int
-    totals: Totals = field(default_factory=Totals)
-    failures: list[tuple[Task, Failure]] = field(default_factory=list)
-    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    parents: tuple["BackfillResult", ...] = ()
-
-    @property
-    def all_failures(self) -> list[tuple[Task, Failure]]:
-        """Failures of this backfill and of those of its parents."""
-        return [*(f for parent in self.parents for f in parent.all_failures), *self.failures]
 
 
 @dataclass(frozen=True)
@@ -176,8 +105,15 @@ def backfill_days(
     is_divided = backfill.engine == "spark" or not isinstance(executor, InlineExecutor)
     if is_divided and len(tasks) > 1:
         _make_tiles(planned, executor)
-    run.execute(tasks, BackfillSetup(backfill, run.run_id), executor)
-    return _result(planned, run.run_id, run.totals, run.failures, parents)
+    datasets: list[str] = []
+    run.execute(
+        tasks,
+        BackfillSetup(backfill, run.run_id),
+        executor,
+        on_results=lambda run: datasets.extend(_publish(planned, run, clock)),
+    )
+    result = _result(planned, run.run_id, run.totals, run.failures, parents)
+    return replace(result, datasets=tuple(datasets))
 
 
 def label_days(
@@ -234,6 +170,30 @@ def _plan(backfill: Backfill, days: Days) -> _Planned:
         planned.days[number] = ready
         planned.pending[number] = list(_add_tasks(planned, product, ready))
     return planned
+
+
+def _publish(planned: _Planned, run: Run, clock: Clock) -> list[str]:
+    """Publish the tables of a run as versions of datasets, and return their names."""
+    opened = planned.opened
+    # Readers never see half a backfill: a day that failed is missing from every version.
+    if run.failures or opened.backfill.only in {"left", "parts"}:
+        return []
+    author = replace(this_author(), clock=clock)
+    names = []
+    for number, product in enumerate(opened.products):
+        output = Output(
+            table=product.table,
+            digest=product.digest,
+            definition=product.label,
+            engine=opened.backfill.engine,
+            run_id=run.run_id,
+            keys=frozenset(product.key(day) for day in planned.days[number]),
+        )
+        # Listed anew: the run has written days that its own tables are made of.
+        manifest = publish_version(opened.store, output, Catalog(opened.tables), author)
+        names += [] if manifest is None else [str(manifest.ref)]
+    run.audit.plan["datasets"] = list(names)
+    return names
 
 
 def _add_tasks(planned: _Planned, product: Product, days: Sequence[LeftDay]) -> Iterator[LeftDay]:

@@ -13,6 +13,7 @@ from gigacast.errors import DataNotFoundError, InputChangedError
 from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.definition.name import Definition, path_of
 from gigacast.feature_store.engine.engine import Engine, Partition, Scan
+from gigacast.feature_store.offline.dataset import write_day
 from gigacast.feature_store.offline.left import LeftDay
 from gigacast.feature_store.offline.product import Product
 from gigacast.feature_store.offline.source import Catalog
@@ -149,7 +150,7 @@ class _Worker:
                 rows = product.rows(self._open.engine, day)
             with watch.measure("write"):
                 content = encode(rows)
-                etag = self._open.store.put_unless_equal(task.output_key, content)
+                etag = write_day(self._open.store, task.output_key, content)
         output: dict[str, Any] = {
             "key": task.output_key,
             "etag": etag,

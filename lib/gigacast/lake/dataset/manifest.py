@@ -166,6 +166,8 @@ class DatasetManifest:
         More entries of metadata.json.
     files_digest : str, optional
         Digest of all fields of all files, keys included; manifests of earlier releases have none.
+    folder_columns : tuple of str
+        Columns of text that no file holds: their values are those in the names of its folders.
     """
 
     layer: str
@@ -187,6 +189,7 @@ class DatasetManifest:
     software: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
     files_digest: str | None = None
+    folder_columns: tuple[str, ...] = ()
 
     @property
     def ref(self) -> DatasetRef:
@@ -247,6 +250,8 @@ class DatasetManifest:
         plain["files"] = [file_to_dict(file) for file in self.files]
         if self.files_digest is None:
             del plain["files_digest"]  # a manifest of an earlier release keeps its form
+        if not self.folder_columns:
+            del plain["folder_columns"]  # so that earlier releases read it
         return json.dumps(plain, indent=1, ensure_ascii=False).encode()
 
 

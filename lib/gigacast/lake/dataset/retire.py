@@ -27,6 +27,8 @@ from gigacast.lake.layout import (
     DATASET_NOTES,
     DATASET_RETIRED,
     cleaning_prefix,
+    kept_key,
+    kept_prefix,
 )
 from gigacast.lake.publication import Author
 from gigacast.storage.store import ObjectMeta
@@ -193,8 +195,12 @@ def _plan(
     named = _named_by(lake, (r for r in refs if states[str(r.version)] != UNFINISHED))
     named = {key for key in named if _is_own(refs[0], key)}
     listed = {meta.key: meta for ref in refs for meta in _listed(lake, ref_prefix(ref))}
+    kept = kept_prefix(refs[0].name)
+    if any(key.startswith(kept) for key in named):
+        listed |= {meta.key: meta for meta in _listed(lake, kept) if meta.key in named}
     for key in named - listed.keys():
-        listed |= {meta.key: meta for meta in _listed(lake, key) if meta.key == key}
+        if not key.startswith(kept):
+            listed |= {meta.key: meta for meta in _listed(lake, key) if meta.key == key}
     shared_keys = tuple(sorted(listed.keys() & shared))
     objects = tuple(listed[key] for key in sorted(listed.keys() - shared))
     return RetirePlan(tuple(refs), objects, shared_keys, refused)
@@ -202,7 +208,13 @@ def _plan(
 
 def _named_by(lake: Lake, refs: Iterable[DatasetRef]) -> set[str]:
     manifests = (lake.find(ref) for ref in refs)
-    return {file.key for manifest in manifests if manifest is not None for file in manifest.files}
+    # Days of features stay in the table of the feature store; their kept copies go.
+    return {
+        kept_key(file.key, file.sha256) or file.key
+        for manifest in manifests
+        if manifest is not None
+        for file in manifest.files
+    }
 
 
 def _is_own(ref: DatasetRef, key: str) -> bool:
@@ -215,7 +227,9 @@ def _is_own(ref: DatasetRef, key: str) -> bool:
     is_of_version = match is not None and match[0] == "" and _name(match[1]) == _name(ref)
     # Cleaning publishes its files where it wrote them.
     is_cleaned = ref.layer == "cleaned" and key.startswith(cleaning_prefix(ref.name))
-    return (is_of_version or is_cleaned) and key.rpartition("/")[2] not in DATASET_NOTES
+    is_kept = ref.layer == "features" and key.startswith(kept_prefix(ref.name))
+    is_own = is_of_version or is_cleaned or is_kept
+    return is_own and key.rpartition("/")[2] not in DATASET_NOTES
 
 
 def _name(ref: DatasetRef) -> tuple[str, str]:

@@ -18,6 +18,7 @@ from gigacast.errors import (
     StorageError,
 )
 from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest
+from gigacast.lake.layout import kept_key
 from gigacast.storage.key import check_folder_prefix, check_key
 from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress, cut_pages, fold_level
 
@@ -50,7 +51,7 @@ class DatasetStore(Store):
         self.manifest = manifest
         self._store = store
         self._files = {file.path: file for file in manifest.files}
-        self._etags: dict[str, str] = {}
+        self._copies: dict[str, ObjectMeta] = {}
 
     @property
     def lake_address(self) -> StoreAddress:
@@ -108,31 +109,62 @@ class DatasetStore(Store):
         return file
 
     def _read(self, file: DatasetFile, read: "_Read[T_co]") -> T_co:
+        copy = self._copies.get(file.path)
         try:
-            return read(file.key, if_match=self._etags.get(file.key, file.etag))
+            if copy is not None:
+                return read(copy.key, if_match=copy.etag)
+            return read(file.key, if_match=file.etag)
         except (PreconditionFailedError, ObjectNotFoundError):
             # Only now, and once per file, the object is hashed: it may be a copy with another ETag.
-            etag = self._find_copy(file)
-        return read(file.key, if_match=etag)
+            copy = self._find_copy(file)
+        return read(copy.key, if_match=copy.etag)
 
-    def _find_copy(self, file: DatasetFile) -> str:
-        """Return the ETag of an object with the same bytes: a copied lake has other ETags."""
-        url = f"{self._store.address.url}/{file.key}"
+    def locate(self, path: str) -> str:
+        """Return the key of the object that holds a file, for other programs that read it.
+
+        Raises
+        ------
+        DatasetIntegrityError
+            When the object that the manifest names is gone or was replaced, and no copy is kept.
+        """
+        file = self._find(path)
         try:
-            meta = self._store.head(file.key)
-            digest = hashlib.sha256()
+            if self._store.head(file.key).etag == file.etag:
+                return file.key
+        except ObjectNotFoundError:
+            pass
+        return self._find_copy(file).key
+
+    def _find_copy(self, file: DatasetFile) -> ObjectMeta:
+        """Return an object with the same bytes.
+
+        A copied lake has other ETags; a day of features that was computed again is kept elsewhere.
+        """
+        url, is_present = f"{self._store.address.url}/{file.key}", False
+        for key in filter(None, (kept_key(file.key, file.sha256), file.key)):
+            digested = self._digest(key)
+            is_present = is_present or digested is not None
+            if digested is not None and digested[1] == file.sha256:
+                self._copies[file.path] = digested[0]
+                return digested[0]
+        if not is_present:
+            raise DatasetIntegrityError(f"{url} is gone", hint=_HINT)
+        raise DatasetIntegrityError(f"{url} was replaced after it was published", hint=_HINT)
+
+    def _digest(self, key: str) -> tuple[ObjectMeta, str] | None:
+        """Return an object with its SHA-256; ``None`` if there is none."""
+        digest = hashlib.sha256()
+        try:
+            meta = self._store.head(key)
             # The ETag is pinned to the first request, so that all pieces are of the same object.
             for start in range(0, meta.size_bytes, _PIECE_BYTES):
                 piece = self._store.get(
-                    file.key, if_match=meta.etag, start=start, stop=start + _PIECE_BYTES
+                    key, if_match=meta.etag, start=start, stop=start + _PIECE_BYTES
                 )
                 digest.update(piece)
-        except ObjectNotFoundError as error:
-            raise DatasetIntegrityError(f"{url} is gone", hint=_HINT) from error
-        if digest.hexdigest() != file.sha256:
-            raise DatasetIntegrityError(f"{url} was replaced after it was published", hint=_HINT)
-        self._etags[file.key] = meta.etag
-        return meta.etag
+        except ObjectNotFoundError:
+            return None
+        return meta, digest.hexdigest()
 
     def put(self, key: str, content: bytes | Path) -> str:
         """Refuse: published versions never change."""
