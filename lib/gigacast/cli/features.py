@@ -1,4 +1,4 @@
-"""``--features JOIN``: features of the feature store as covariates of forecasts and backtests."""
+"""``--features JOIN``: features as covariates of forecasts, backtests and training."""
 
 from gigacast.errors import TaskError
 from gigacast.job.forecast_job import ForecastJob

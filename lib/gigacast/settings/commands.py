@@ -92,6 +92,7 @@ TRAIN_SHARED = (
     *("years", "months", "symbol", "timeframe", "partition_by", "limit"),
     *("model", "model_version", "horizon", "context_length"),
     *names_of("columns", "csv"),
+    *("past_covariates", "known_covariates", "unsupported_covariates"),
     *("freq", "aggregate", "partial_bins", "zone", "duplicates", "min_length", "seed"),
     *("device", "precision", "batch_size", "memory_limit"),
 )

@@ -16,17 +16,17 @@ from gigacast.core.array import BoolArray, FloatArray, IntArray
 from gigacast.core.plural import counted
 from gigacast.core.series.batch import SeriesBatch
 from gigacast.core.series.reason import Reason
-from gigacast.errors import DataNotFoundError
+from gigacast.errors import DataNotFoundError, SchemaError
 from gigacast.trainers.disk import disk_errors
 
-VALUES, OFFSETS = "values.f32", "offsets.i64"
+VALUES, OFFSETS, COVARIATES = "values.f32", "offsets.i64", "covariates.f32"
 _LARGEST = 1e17
 """Largest magnitude to train on. Squares of larger values, summed over a context, leave float32."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """N concatenated series in two memory-mapped files.
+    """N concatenated series in memory-mapped files.
 
     Parameters
     ----------
@@ -36,11 +36,20 @@ class Corpus:
         Series ``n`` is ``values[offsets[n]:offsets[n + 1]]``.
     skipped : mapping
         Number of series left out, by reason.
+    covariates : float32 [sum of T_n, V]
+        Covariates at each step: the past ones, then the known ones; NaN if missing.
+    names : tuple of str
+        Names of the V covariates.
+    known : int
+        Number of covariates, from the last, that are known over the horizon.
     """
 
     values: FloatArray
     offsets: IntArray
     skipped: Mapping[str, int] = field(default_factory=dict)
+    covariates: FloatArray = field(default_factory=lambda: np.empty((0, 0), np.float32))
+    names: tuple[str, ...] = ()
+    known: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -61,6 +70,8 @@ class CorpusWriter:
     least_length : int
         Minimum steps of a series. Shorter ones are left out and counted, like those with a reason
         from the reader.
+    takes_covariates : bool
+        Whether covariates are written, too.
 
     Raises
     ------
@@ -68,18 +79,22 @@ class CorpusWriter:
         If the disk is full.
     """
 
-    def __init__(self, folder: Path, least_length: int) -> None:
+    def __init__(self, folder: Path, least_length: int, *, takes_covariates: bool = True) -> None:
         self._folder = folder
+        self._takes_covariates = takes_covariates
         self._least = least_length
         self._end = 0
         self._longest = 0
         self._count = 0
         self._skipped: dict[str, int] = {}
+        self._names: tuple[str, ...] = ()
+        self._known = 0
 
     def __enter__(self) -> "CorpusWriter":
         with disk_errors(self._folder):
             self._values = (self._folder / VALUES).open("wb")
             self._offsets = (self._folder / OFFSETS).open("wb")
+            self._covariates = (self._folder / COVARIATES).open("wb")
             self._offsets.write(np.zeros(1, np.int64).tobytes())
         return self
 
@@ -92,9 +107,18 @@ class CorpusWriter:
         with disk_errors(self._folder):
             self._values.close()
             self._offsets.close()
+            self._covariates.close()
 
     def add(self, batch: SeriesBatch) -> None:
-        """Write the series of a batch that can be trained on; count the others by reason."""
+        """Write the series of a batch that can be trained on; count the others by reason.
+
+        Raises
+        ------
+        SchemaError
+            If a covariate is no number.
+        StorageError
+            If the disk is full.
+        """
         reasons = batch.reasons.copy()
         # The first reason that applies is kept, as in forecasting.
         reasons[(reasons == Reason.OK) & (batch.lengths < self._least)] = Reason.TOO_SHORT
@@ -109,8 +133,25 @@ class CorpusWriter:
         with disk_errors(self._folder):
             self._values.write(np.ascontiguousarray(usable.values, np.float32).tobytes())
             self._offsets.write((usable.offsets[1:] + self._end).tobytes())
+            self._covariates.write(self._companions(usable).tobytes())
         self._end += int(usable.offsets[-1])
         self._count += len(usable)
+
+    def _companions(self, batch: SeriesBatch) -> FloatArray:
+        """Return the covariates at each step of the series, float32 [sum of T_n, V]."""
+        covariates = batch.covariates
+        if covariates is None or not self._takes_covariates:
+            return np.empty((0, 0), np.float32)
+        for name, texts in zip(covariates.names, covariates.categories, strict=True):
+            if texts is not None:
+                # A forecaster encodes texts by the targets of its context, which every step of a
+                # training cuts anew.
+                raise SchemaError(
+                    f"the covariate {name!r} has texts: training takes numbers",
+                    hint="leave it out, or write it as numbers",
+                )
+        self._names, self._known = covariates.names, covariates.known
+        return covariates.steps(batch.lengths)
 
     def finish(self) -> Corpus:
         """Return the written corpus.
@@ -131,9 +172,15 @@ class CorpusWriter:
             # The files stay open until the context ends, so their buffers must be written first.
             self._values.flush()
             self._offsets.flush()
+            self._covariates.flush()
             values = np.memmap(self._folder / VALUES, np.float32, "r")
             offsets = np.memmap(self._folder / OFFSETS, np.int64, "r")
-        return Corpus(values, offsets, dict(self._skipped))
+            covariates: FloatArray = np.empty((0, 0), np.float32)
+            if self._names:  # an empty file cannot be mapped
+                shape = (len(values), len(self._names))
+                covariates = np.memmap(self._folder / COVARIATES, np.float32, "r", shape=shape)
+        skipped = dict(self._skipped)
+        return Corpus(values, offsets, skipped, covariates, self._names, self._known)
 
 
 def _overflows(batch: SeriesBatch) -> BoolArray:
@@ -153,10 +200,16 @@ class Windows:
         Left-padded with NaN to a multiple of the patch size.
     target : float32 [B, H]
         NaN if missing.
+    past : float32 [B, V, T]
+        Covariates over the context.
+    future : float32 [B, V, H]
+        Covariates over the target; NaN if they are not known ahead.
     """
 
     context: FloatArray
     target: FloatArray
+    past: FloatArray
+    future: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +280,24 @@ class WindowSource:
         width = -(-int((origins - firsts).max()) // cut.patch_size) * cut.patch_size
         before = origins[:, None] + np.arange(-width, 0)
         after = origins[:, None] + np.arange(cut.horizon)
+        seen, ahead = before >= firsts[:, None], after < stops[:, None]
+        future = self._companions(after, ahead)
+        future[:, : len(self._corpus.names) - self._corpus.known] = np.nan
         return Windows(
-            self._take(before, before >= firsts[:, None]), self._take(after, after < stops[:, None])
+            self._take(before, seen),
+            self._take(after, ahead),
+            self._companions(before, seen),
+            future,
         )
+
+    def _companions(self, indices: IntArray, inside: BoolArray) -> FloatArray:
+        """Return the covariates at indices, [B, V, steps]; NaN where these are not inside."""
+        corpus = self._corpus
+        if not corpus.names:
+            return np.empty((len(indices), 0, indices.shape[1]), np.float32)
+        steps = corpus.covariates[np.clip(indices, 0, corpus.points - 1)]
+        windows: FloatArray = np.where(inside[..., None], steps, np.float32(np.nan))
+        return windows.transpose(0, 2, 1)
 
     def _take(self, indices: IntArray, inside: BoolArray) -> FloatArray:
         """Return the corpus at indices; NaN where these are not inside the window's series."""

@@ -112,9 +112,8 @@ def finetune_job(
     ConfigError
         If a name is unknown or a value is out of its range.
     """
-    requested = {name: value for name, value in options.items() if value is not None}
-    arguments = {name: requested.pop(name) for name in list(requested) if name in ARGUMENTS}
-    settings = _settings(arguments, file, needs_bucket=data is None)
+    requested = {n: v for n, v in options.items() if v is not None and n not in ARGUMENTS}
+    settings = training_settings(options, file, needs_bucket=data is None)
     own = {field.name for field in fields(FinetuneOptions)} - set(_FROM_SETTINGS)
     chosen = {name: requested.pop(name) for name in list(requested) if name in own}
     for name in _FROM_SETTINGS:
@@ -142,11 +141,28 @@ def finetune_job(
     )
 
 
-def _settings(arguments: dict[str, Any], file: Path | None, *, needs_bucket: bool) -> Settings:
-    """Return the settings, with the working folder as bucket if none is named.
+def training_settings(
+    options: Mapping[str, Any], file: Path | None = None, *, needs_bucket: bool = True
+) -> Settings:
+    """Return the settings of training, with the working folder as bucket if none is named.
 
     A file needs no bucket to be learned from, but the registry needs a place.
+
+    Parameters
+    ----------
+    options : mapping
+        Options by name; ``None`` counts as not given.
+    file : Path, optional
+        Settings file; none by default.
+    needs_bucket : bool
+        Whether a bucket must be named.
+
+    Raises
+    ------
+    ConfigError
+        If it must be, and is not.
     """
+    arguments = {n: v for n, v in options.items() if v is not None and n in ARGUMENTS}
     settings = load_settings(nest_arguments(arguments), file=file)
     bucket = settings.run.bucket or settings.parquet_loader.data_paths.root_dir
     if needs_bucket and not bucket:

@@ -246,11 +246,14 @@ class Reading:
         Maximum steps per series, counted from its end.
     memory_limit_bytes : int
         Memory limit of the readers.
+    takes_covariates : bool
+        Whether the model learns from covariates.
     """
 
     method: Method
     history: int = DEFAULT_HISTORY
     memory_limit_bytes: int = 2**30
+    takes_covariates: bool = True
 
     def digest(self, data: TrainingData) -> str:
         """Return the digest of data read with these options; a checkpoint belongs to it."""
@@ -265,6 +268,9 @@ class Reading:
             options.append(method.duplicates)
         if columns.items:
             options.append({"items": list(columns.items)})
+        if columns.covariates and self.takes_covariates:
+            past, known = sorted(columns.past_covariates), sorted(columns.known_covariates)
+            options.append({"past": past, "known": known})
         if aggregation := aggregation_fields(method):
             options.append(aggregation)
         if method.csv.named:
@@ -273,8 +279,9 @@ class Reading:
 
     def options(self, name: str) -> ReadOptions:
         """Return the reader's options for a group; ``name`` is the id of a lone series."""
-        # A batch of float32 values takes at most a quarter of the memory.
-        limit = self.memory_limit_bytes // 4 // (4 * self.history)
+        # A batch of float32 values and covariates takes at most a quarter of the memory.
+        width = 4 * (1 + len(self.method.columns.covariates))
+        limit = self.memory_limit_bytes // 4 // (width * self.history)
         return replace(
             self.method.reading,
             context_length=self.history,
@@ -309,7 +316,8 @@ def write_corpus(
         If the store cannot be read, or the disk is full.
     """
     conflicts = 0
-    with CorpusWriter(folder, least_length) as writer:
+    takes_covariates = reading.takes_covariates
+    with CorpusWriter(folder, least_length, takes_covariates=takes_covariates) as writer:
         for group in groups:
             try:
                 reader = read_series(group.sources, reading.options(group.name))

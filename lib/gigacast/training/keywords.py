@@ -38,6 +38,9 @@ class TrainOptions(TypedDict, total=False):
     csv_encoding: str
     csv_dates: str
     csv_header: str
+    past_covariates: str | Sequence[str]
+    known_covariates: str | Sequence[str]
+    unsupported_covariates: str
     freq: str
     aggregate: str
     partial_bins: str

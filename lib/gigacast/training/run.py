@@ -8,22 +8,18 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gigacast.core.digest import digest_value
-from gigacast.core.series.forecast import ForecastRequest
 from gigacast.errors import ConfigError, ModelConflictError, ModelError
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.config import ADAPTER_CONFIG, BASE, is_adapter, read_model_config
-from gigacast.forecasters.forecaster import Forecaster, ForecasterInfo
-from gigacast.forecasters.metric import quantile_loss
+from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasting.prepare import checked_address
-from gigacast.job.forecast_job import ForecastJob
+from gigacast.job.forecast_job import ForecastJob, Method
 from gigacast.job.location import open_inputs, pin_inputs
 from gigacast.job.model_choice import resolve_choice
 from gigacast.lake.model.active import switch_version
@@ -36,7 +32,7 @@ from gigacast.lake.publication import Author
 from gigacast.models.publish import ModelDescription, Published, publish_folder
 from gigacast.scratch import ScratchFolder
 from gigacast.storage.opening import open_store
-from gigacast.trainers.corpus import Corpus, Windows
+from gigacast.trainers.corpus import Corpus
 from gigacast.trainers.disk import disk_errors
 from gigacast.trainers.finetuning.config import (
     FinetuneConfig,
@@ -54,6 +50,7 @@ from gigacast.training.data import (
     write_corpus,
 )
 from gigacast.training.job import FinetuneJob, FinetuneResult
+from gigacast.training.score import score_windows
 
 TUNED = "-tuned"
 """Suffix of the default name, if the parent ships with the package and its name is reserved."""
@@ -146,7 +143,9 @@ class _Run:
         registry = Registry(outputs)
         check_free(registry, _name_of(request, parent), request.version)
         data = request.data or find_partitions(job, open_inputs(job.inputs))
-        reading = Reading(job.method, request.history, job.resources.memory_limit_bytes)
+        method = _fit_columns(job.method, info)
+        memory = job.resources.memory_limit_bytes
+        reading = Reading(method, request.history, memory, info.takes_groups)
         minutes = request.max_minutes
         deadline = clock() + 60.0 * minutes if minutes is not None else float("inf")
         limits = Limits(clock, deadline, events)
@@ -254,7 +253,14 @@ class _Run:
 
     def _lineage(self, corpus: Corpus, trained: Finetuned) -> dict[str, Any]:
         """Return the origin of the weights: everything that is needed to train them again."""
-        read = {"series": len(corpus), "points": corpus.points, "left_out": dict(corpus.skipped)}
+        read: dict[str, Any] = {
+            "series": len(corpus),
+            "points": corpus.points,
+            "left_out": dict(corpus.skipped),
+        }
+        if corpus.names:
+            past = len(corpus.names) - corpus.known
+            read["covariates"] = {"past": corpus.names[:past], "known": corpus.names[past:]}
         parent = self.parent
         return {
             "kind": "training",
@@ -294,6 +300,26 @@ def _family(parent: ResolvedModel, request: FinetuneJob) -> str:
     return str(read_model_config(parent.folder).get("chronos_pipeline_class", "ChronosPipeline"))
 
 
+def _fit_columns(method: Method, info: ForecasterInfo) -> Method:
+    """Return the method with the covariates that a model can be trained with.
+
+    Raises
+    ------
+    ConfigError
+        If it takes none, and the settings do not say ``ignore``.
+    """
+    names = method.columns.covariates
+    if not names or info.takes_groups:
+        return method
+    if method.unsupported_covariates == "error":
+        raise ConfigError(
+            f"{info.name} learns from each series alone: it has no use for {', '.join(names)}",
+            hint="start from a Chronos-2 model, or --unsupported_covariates ignore",
+        )
+    # The known ones stay: the reader cuts off the rows that hold nothing else.
+    return replace(method, columns=replace(method.columns, past_covariates=()))
+
+
 def _device(job: ForecastJob) -> str:
     return job.model.device if job.model.device.startswith("cuda:") else "auto"
 
@@ -313,37 +339,6 @@ def _name_of(request: FinetuneJob, parent: ResolvedModel) -> str:
             hint=f"choose another --name, such as {name}{TUNED}",
         )
     return check_name("name", name)
-
-
-def score_windows(forecaster: Forecaster, windows: Iterable[Windows]) -> float | None:
-    """Return the WQL over windows at the model's own levels; None if it is undefined.
-
-    Parameters
-    ----------
-    forecaster : Forecaster
-    windows : iterable of Windows
-    """
-    levels = forecaster.info.levels
-    loss, actuals = 0.0, 0.0
-    for part in windows:
-        scorable = np.isfinite(part.context).any(axis=1) & np.isfinite(part.target).any(axis=1)
-        context, target = part.context[scorable], part.target[scorable].astype(np.float64)
-        if not len(context):
-            continue
-        # Trained models use neither seasons nor seeds.
-        request = ForecastRequest(
-            context=context,
-            horizon=target.shape[1],
-            levels=levels,
-            seasons=np.ones(len(context), np.int64),
-            seeds=np.zeros(len(context), np.uint64),
-        )
-        # Sorted, as the quantiles of every forecast are before they are written.
-        quantiles = np.sort(forecaster.predict(request).astype(np.float64), axis=2)
-        losses = quantile_loss(target, quantiles, np.array(levels))
-        loss += float(np.nansum(losses)) / len(levels)
-        actuals += float(np.nansum(np.abs(target)))
-    return loss / actuals if actuals > 0 else None
 
 
 def check_free(registry: Registry, name: str, version: str | None) -> None:

@@ -1,11 +1,14 @@
 """The training corpus: written to disk, cut into windows, with held-out ends."""
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gigacast.core.series.batch import SeriesBatch
+from gigacast.core.series.covariate import Covariates
 from gigacast.core.series.reason import Reason
 from gigacast.errors import DataNotFoundError, StorageError
 from gigacast.trainers.corpus import Corpus, CorpusWriter, Cut, WindowSource
@@ -131,3 +134,50 @@ def test_a_step_always_gives_the_same_windows(tmp_path: Path) -> None:
     np.testing.assert_array_equal(source.batch(7).context, same_source.batch(7).context)
     different = WindowSource(corpus, CUT, 16, seed=10).batch(7)
     assert not np.array_equal(different.target, same_source.batch(7).target, equal_nan=True)
+
+
+def with_covariates(lengths: list[int], names: tuple[str, ...], known: int) -> SeriesBatch:
+    """Series of two items, whose covariates say item, covariate and step, with steps ahead."""
+    batch = series_batch([np.arange(float(length)) for length in lengths])
+    ahead, start, blocks, ends = 3, 0, [], []
+    for item, length in enumerate(lengths):
+        steps = np.arange(length + ahead)
+        blocks.append(np.stack([1000 * item + 100 * v + steps for v in range(len(names))]))
+        ends.append(start + length)
+        start += length + ahead
+    sizes = [0, *(block.shape[1] for block in blocks)]
+    covariates = Covariates(
+        names=names,
+        known=known,
+        categories=(None,) * len(names),
+        values=np.concatenate(blocks, axis=1).astype(np.float32),
+        offsets=np.cumsum(sizes),
+        ends=np.array(ends),
+        items=np.arange(len(lengths)),
+    )
+    return replace(batch, covariates=covariates)
+
+
+def test_covariates_are_written_step_by_step_beside_their_series(tmp_path: Path) -> None:
+    batch = with_covariates([12, 5, 20], ("load", "price"), known=1)
+    corpus = corpus_of(tmp_path, batch)
+    assert (corpus.names, corpus.known, len(corpus)) == (("load", "price"), 1, 2)
+    expected = [
+        [1000.0 * item + 100 * v + step for v in range(2)]
+        for item, length in ((0, 12), (2, 20))
+        for step in range(length)
+    ]
+    assert corpus.covariates.tolist() == expected
+
+
+def test_windows_have_known_covariates_ahead_and_past_ones_only_before(tmp_path: Path) -> None:
+    corpus = corpus_of(tmp_path, with_covariates([20], ("load", "price"), known=1))
+    (windows,) = WindowSource(corpus, CUT, 4, 0).validation(8, 8)
+    for context, past, future in zip(windows.context, windows.past, windows.future, strict=True):
+        seen = np.isfinite(context)
+        assert np.isnan(past[:, ~seen]).all()
+        assert past[:, seen].tolist() == [context[seen].tolist(), (100 + context[seen]).tolist()]
+        assert np.isnan(future[0]).all()
+        ahead = 101 + context[-1] + np.arange(4)
+        assert future[1, ahead < 120].tolist() == ahead[ahead < 120].tolist()
+        assert np.isnan(future[1, ahead >= 120]).all()

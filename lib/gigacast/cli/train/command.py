@@ -1,10 +1,12 @@
 """``gigacast train``: fine-tune a model on your own data, or pretrain one from scratch."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import click
 
+from gigacast.cli.features import with_features
 from gigacast.cli.flags import (
     PLACE,
     config_option,
@@ -24,6 +26,7 @@ from gigacast.models.api import ModelManager
 from gigacast.report import quantity
 from gigacast.report.progress import Progress
 from gigacast.report.terminal import say, show, show_json
+from gigacast.settings.command.feature_store import FeaturesOption
 from gigacast.settings.command.training import (
     FinetuneFlags,
     FinetuneRunOptions,
@@ -33,7 +36,7 @@ from gigacast.settings.command.training import (
 )
 from gigacast.settings.commands import TRAIN_SHARED
 from gigacast.settings.flag import take
-from gigacast.training.api import finetune_job
+from gigacast.training.api import finetune_job, training_settings
 from gigacast.training.data import FileData
 from gigacast.training.document import (
     finetune_document,
@@ -65,7 +68,9 @@ def train(context: click.Context) -> None:
 
 @train.command(cls=Command)
 @settings_flags(*TRAIN_SHARED, command="finetune")
-@flags_of(FinetuneFlags, TrainingOptions, FinetuneRunOptions, FinetuneVersionOptions)
+@flags_of(
+    FinetuneFlags, FeaturesOption, TrainingOptions, FinetuneRunOptions, FinetuneVersionOptions
+)
 @config_option
 @json_option
 @quiet_option
@@ -83,7 +88,18 @@ def finetune(as_json: bool, quiet: bool, **flags: Any) -> int:
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     file = take_config(flags)
     data = take(FinetuneFlags, flags).data
+    features = take(FeaturesOption, flags).features
     job = finetune_job(flags, FileData(data) if data is not None else None, file=file)
+    if features is not None:
+        if data is not None:
+            raise ConfigError(
+                f"--features {features}: --data {data} is a file of its own",
+                hint="--features takes the partitions of a bucket: leave --data out",
+            )
+        series = with_features(
+            job.job, features, training_settings(flags, file), quiet=quiet or as_json
+        )
+        job = replace(job, job=series)
     with Watcher(quiet=quiet or as_json, batch_size=job.options.batch_size) as watcher:
         result = run_finetune(job, this_author(), events=watcher)
     if as_json:

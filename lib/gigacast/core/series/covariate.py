@@ -83,6 +83,20 @@ class Covariates:
         ahead[:, : len(self.names) - self.known] = np.nan
         return ahead
 
+    def steps(self, lengths: IntArray) -> FloatArray:
+        """Return the values at each step of the series, float32 [sum of lengths, V].
+
+        Parameters
+        ----------
+        lengths : int64 [N]
+            Steps of each series, the last of which is the one before its item's end.
+        """
+        starts = np.repeat(self.ends[self.items] - lengths, lengths)
+        before = np.repeat(np.cumsum(lengths) - lengths, lengths)
+        positions = starts + np.arange(len(starts)) - before
+        inside = positions >= np.repeat(self.offsets[self.items], lengths)
+        return self._at(positions[:, None], inside[:, None])[:, :, 0]
+
     def lack_future(self, horizon: int) -> BoolArray:
         """Return the mask of series with a known covariate missing in the horizon, bool [N]."""
         if not self.known:

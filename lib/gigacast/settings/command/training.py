@@ -21,6 +21,8 @@ TEXTS: Mapping[str, str] = {
     "seed": "Seed; the same seed and data give the same weights on the same machine.",
     "precision": "Precision of the arithmetic; bfloat16 is mixed precision: weights stay float32.",
     "batch_size": f"Series per step; {_DEFAULTS.batch_size} by default.",
+    "unsupported_covariates": "Covariates of a model that learns from each series alone: an error, "
+    "or ignored.",
     "limit": "Maximum number of partitions to learn from.",
 }
 """Help of settings that mean something else in fine-tuning."""

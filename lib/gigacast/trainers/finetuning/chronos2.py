@@ -77,14 +77,20 @@ class LazySeries(Sequence[PreparedInput]):
         stop -= self._cut
         if self._tail is not None:
             start = max(start, stop - self._tail)
+        steps = self._corpus.values[None, start:stop]
+        names = self._corpus.names
+        if names:
+            # In the order that `fit` expects: the target, past covariates, known ones. It takes the
+            # known values over a training target from the steps of the series itself.
+            steps = np.concatenate([steps, self._corpus.covariates[start:stop].T])
         # Copied, because torch warns about arrays that are read-only, as the memory map is.
-        values = torch.from_numpy(np.array(self._corpus.values[start:stop]))[None]
+        context = torch.from_numpy(np.array(steps))
         return {
-            "context": values,
-            "future_covariates": torch.full((1, self._horizon), math.nan),
+            "context": context,
+            "future_covariates": torch.full((len(context), self._horizon), math.nan),
             "n_targets": 1,
-            "n_covariates": 0,
-            "n_future_covariates": 0,
+            "n_covariates": len(names),
+            "n_future_covariates": self._corpus.known,
         }
 
 
