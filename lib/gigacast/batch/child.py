@@ -11,14 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from gigacast.batch.setup import fetch_model, load_setup, prepared_of
+from gigacast.batch.work import ArrayWork, load_work
 from gigacast.core.exit import EXIT_AGAIN, EXIT_DONE, EXIT_FAILED
 from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
-from gigacast.forecasting.partition import ForecastSetup
-from gigacast.forecasting.prepare import Prepared
-from gigacast.forecasting.run import make_executor_for
 from gigacast.job.audit import this_host
 from gigacast.job.batch_options import ChildOrder
 from gigacast.job.outage import Outage
@@ -40,7 +37,7 @@ from gigacast.runtime.executor import Executor, Outcome, R, Setup, T, Worker
 from gigacast.runtime.instance import this_machine
 from gigacast.runtime.interruption import deferred
 from gigacast.storage.opening import open_store
-from gigacast.storage.store import Store
+from gigacast.storage.store import Store, StoreAddress
 
 KILLED = "killed"
 _CHECKS_AT_ONCE = 16
@@ -128,8 +125,7 @@ class _Child:
         self._plan = plan
         self._tasks = tasks
         self._clock = clock
-        self._setup = load_setup(plan)
-        self._prepared = prepared_of(self._setup)
+        self._work = load_work(plan)
         self._elsewhere = 0
         self._done: list[ManifestEntry] = []
         self._attempt: dict[str, Any] = {
@@ -153,7 +149,7 @@ class _Child:
             start_time=attempts[0]["start"],
             files_discovered=len(tasks),
             plan={"child": number, "tasks": len(tasks), "attempts": attempts, "elsewhere": 0},
-            software={"engine": self._setup.info.engine, "python": platform.python_version()},
+            software={**_engine_of(self._work), "python": platform.python_version()},
             host=this_host(),
         )
 
@@ -204,22 +200,15 @@ class _Child:
         return [t for t, receipt in zip(self._tasks, receipts, strict=True) if receipt is None]
 
     def _find_receipt(self, task: Task) -> Receipt | None:
-        return find_done(self._outputs, task, self._plan.run_id, self._setup.job.overwrite)
+        return find_done(self._outputs, task, self._plan.run_id, self._work.overwrite)
 
     def _worker_setup(self, pending: Sequence[Task]) -> "ChildSetup":
-        # Without a task pending, the model's files are not even downloaded.
-        model = fetch_model(self._setup, self._outputs) if pending else self._prepared.model
-        setup = ForecastSetup(
-            self._setup.job,
-            model,
-            self._setup.info,
-            self._plan.run_id,
-            ignored=self._setup.ignored,
-        )
-        return ChildSetup(setup)
+        run_id = self._plan.run_id
+        worker = self._work.worker(self._outputs, run_id, pending=len(pending))
+        return ChildSetup(worker, self._outputs.address, run_id, self._work.overwrite)
 
     def _executor(self, executor: Executor | None, tasks: int) -> Executor:
-        executor = executor or make_executor_for(fill_cores(self._prepared, tasks), tasks)
+        executor = executor or self._work.executor(tasks)
         return _OwnResults(executor, self._plan.run_id, self._count_elsewhere)
 
     def _on_done(self, task: Task, receipt: Receipt) -> None:
@@ -253,19 +242,6 @@ class _Child:
         if self._done:
             key = child_outputs_key(self._plan.run_id, self._number)
             self._outputs.put(key, encode_table(to_table(self._done)))
-
-
-def fill_cores(prepared: Prepared, tasks: int) -> Prepared:
-    """Return a prepared job with one process for each core, for a child without a GPU.
-
-    With fewer tasks than cores there are as many processes as tasks, and each gets several cores.
-    """
-    # Several processes use the cores better than one process with as many threads.
-    resources, vcpus = prepared.job.resources, this_machine().vcpus
-    if resources.n_jobs is not None or vcpus is None or prepared.info.device != "cpu":
-        return prepared
-    resources = replace(resources, n_jobs=max(1, min(vcpus, tasks)))
-    return replace(prepared, job=replace(prepared.job, resources=resources))
 
 
 def _earlier_attempts(outputs: Store, name: str, now: datetime) -> list[dict[str, Any]]:
@@ -314,26 +290,39 @@ class ChildSetup:
 
     Parameters
     ----------
-    setup : ForecastSetup
+    setup : callable
+        Recipe for the worker that does the tasks.
+    outputs : StoreAddress
+        Output root.
+    run_id : str
+    overwrite : bool
+        Whether only receipts of this run count.
     """
 
-    setup: ForecastSetup
+    setup: Setup[Task, Receipt]
+    outputs: StoreAddress
+    run_id: str
+    overwrite: bool = False
 
     def for_slot(self, slot: int) -> "ChildSetup":
         """Return the recipe for the process in a slot."""
-        return ChildSetup(self.setup.for_slot(slot))
+        place = getattr(self.setup, "for_slot", None)
+        return self if place is None else replace(self, setup=place(slot))
 
     def __call__(self) -> Worker[Task, Receipt]:
-        """Load the model, once per process, and return the worker."""
-        forecaster = self.setup()
-        outputs = open_store(self.setup.job.outputs)
-        run_id, overwrite = self.setup.run_id, self.setup.job.overwrite
+        """Load what the worker needs, once per process, and return it."""
+        do = self.setup()
+        outputs = open_store(self.outputs)
 
         def work(task: Task) -> Receipt:
             # Another run may have done the task since this child began.
-            return find_done(outputs, task, run_id, overwrite) or forecaster(task)
+            return find_done(outputs, task, self.run_id, self.overwrite) or do(task)
 
         return work
+
+
+def _engine_of(work: ArrayWork) -> dict[str, str]:
+    return {} if work.engine is None else {"engine": work.engine}
 
 
 class _OwnResults:

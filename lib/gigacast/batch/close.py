@@ -12,7 +12,7 @@ from functools import partial
 
 from gigacast.batch.result import READERS, ArrayResult, array_of, is_array_run
 from gigacast.batch.service import ArrayService, ArrayState, ChildState
-from gigacast.batch.setup import load_setup
+from gigacast.batch.work import load_work
 from gigacast.core.mark import moment_of
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PlanError
 from gigacast.job.run import utc_now
@@ -111,13 +111,13 @@ def _add_up(
     summaries: Mapping[int, Audit],
 ) -> ArrayResult:
     """Return the sums over all children of a run, and update the manifests."""
-    result = ArrayResult(outputs, plan, load_setup(plan), failed)
+    result = ArrayResult(outputs, plan, load_work(plan), failed)
     # Child by child, so that memory holds the tasks of one.
     for child in range(len(plan.shares)):
         result.add_child(child, summaries.get(child))
     # Before the audit: a run with an end has its manifest. A crash in between costs nothing but
     # another closing, which merges the same entries.
-    result.write_manifests()
+    result.publish()
     return result
 
 

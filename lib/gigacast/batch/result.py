@@ -12,18 +12,16 @@ import pyarrow as pa
 
 from gigacast.batch.child import find_done
 from gigacast.batch.service import ArrayState, ChildState
-from gigacast.batch.setup import ArraySetup, prepared_of
+from gigacast.batch.work import ArrayWork, Closing
 from gigacast.core.cost.bill import Rental, Usage
 from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError
-from gigacast.forecasting.manifest import ManifestDraft
 from gigacast.job.run import MAX_AUDITED_FAILURES, Totals
 from gigacast.lake.layout import child_outputs_key
 from gigacast.lake.plan.audit import COMPLETED, FAILED, INTERRUPTED, Audit
 from gigacast.lake.plan.manifest import decode_table, to_table
 from gigacast.lake.plan.plan_file import PlanFile, read_tasks
-from gigacast.lake.plan.planner import make_plan
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.storage.store import Store
 
@@ -50,7 +48,7 @@ class ArrayResult:
     outputs : Store
         Rooted at the output root.
     plan : PlanFile
-    setup : ArraySetup
+    work : ArrayWork
     failed : mapping of int to ChildState
         Children that failed, by the service.
     totals : Totals
@@ -65,11 +63,13 @@ class ArrayResult:
         Time of machines, for the bill.
     children : list of dict
         Children that failed, as the audit lists them.
+    notes : dict
+        Further entries for the plan of the audit.
     """
 
     outputs: Store
     plan: PlanFile
-    setup: ArraySetup
+    work: ArrayWork
     failed: Mapping[int, ChildState]
     totals: Totals = field(default_factory=Totals)
     failures: list[dict[str, object]] = field(default_factory=list)
@@ -79,6 +79,7 @@ class ArrayResult:
     lost_s: float = 0.0
     usage: Usage = field(default_factory=Usage)
     children: list[dict[str, object]] = field(default_factory=list)
+    notes: dict[str, object] = field(default_factory=dict)
 
     def add_child(self, child: int, summary: Audit | None) -> None:
         """Add the results of a child, by its summary or else by the receipts of its tasks."""
@@ -115,7 +116,7 @@ class ArrayResult:
         return len(pending)
 
     def _find_receipt(self, task: Task) -> Receipt | None:
-        return find_done(self.outputs, task, self.plan.run_id, self.setup.job.overwrite)
+        return find_done(self.outputs, task, self.plan.run_id, self.work.overwrite)
 
     def _add_attempts(self, summary: Audit | None, state: ChildState | None) -> None:
         attempts = cast("list[dict[str, Any]]", summary.plan.get("attempts", [])) if summary else []
@@ -162,18 +163,14 @@ class ArrayResult:
         stream = state.log_stream if state is not None else None
         return {**failure, "child": child, "log_stream": stream}
 
-    def write_manifests(self) -> None:
-        """Update the manifests with all partitions that are done now, by whichever run."""
-        prepared = prepared_of(self.setup)
-        draft = ManifestDraft(prepared.outputs, prepared.spec)
+    def publish(self) -> None:
+        """Write the manifests, or publish the datasets, of what is done."""
+        is_whole = not (self.failures or self.unfinished)
+        closing = Closing(self.outputs, self.plan.run_id, is_whole)
         with ThreadPoolExecutor(READERS) as pool:
-            for table in pool.map(self._outputs_of, range(len(self.plan.shares))):
-                draft.add_rows(table)
-        # Planned again: a partition that another run did belongs into the manifest as well.
-        make_plan(
-            prepared.inputs, prepared.outputs, prepared.request_to_read(), on_done=draft.add_done
-        )
-        draft.commit()
+            self.work.close(closing, pool.map(self._outputs_of, range(len(self.plan.shares))))
+        self.failures += closing.failures
+        self.notes |= closing.notes
 
     def _outputs_of(self, child: int) -> pa.Table:
         """Return the rows of the manifest that a child has written; none without its list."""
@@ -195,10 +192,11 @@ class ArrayResult:
             "unfinished": len(self.unfinished),
             "elsewhere": self.elsewhere,
         }
+        audit.plan.update(self.notes)
         audit.files_processed = self.totals.partitions
         audit.files_skipped += self.elsewhere
         audit.totals = asdict(self.totals)
-        bill = self.usage.bill(self.setup.job.prices, self.totals.series)
+        bill = self.usage.bill(self.work.prices, self.totals.series)
         audit.cost["actual"] = bill.describe()
         # The tasks that a cancelled run left did not fail: they are pending, as before the run.
         failures = self.failures + ([] if was_cancelled else self.unfinished)

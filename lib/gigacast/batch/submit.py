@@ -26,7 +26,7 @@ from gigacast.job.run import RunEvents, Silent, utc_now
 from gigacast.lake.plan.audit import FAILED, Audit, AuditLog, Clock, update_audit
 from gigacast.lake.plan.plan_file import PlanFile, write_plan
 from gigacast.lake.plan.planner import Plan
-from gigacast.storage.store import Store
+from gigacast.storage.store import Store, StoreAddress
 
 CANCELLED_HALF = "gigacast: not all arrays of this run could be submitted"
 
@@ -115,7 +115,7 @@ def submit_run(
         audit.plan["problems"] = list(report.look.problems)
     AuditLog(prepared.outputs, audit, clock).save(force=True)
     requests = requests_of(plan, ready, options, queue)
-    job_ids = _submit(requests, service, prepared.outputs, run_id, clock)
+    job_ids = submit_requests(requests, service, prepared.outputs, run_id, clock)
     tasks = len(planned.tasks)
     (events or Silent()).planned(run_id, report.plan, tasks)
     return Submission(
@@ -133,16 +133,21 @@ def _describe_array(
     audit: Audit, plan: PlanFile, work: Workload, options: ArrayOptions, queue: QueueKind
 ) -> None:
     """Add the array and its expected cost to the audit of a run."""
-    audit.plan["array"] = {
+    audit.plan["array"] = array_entry(plan, options, queue)
+    # Stored with the plan, so that the actual cost can be compared with it after the end.
+    quotes = [quote for quote in quote_queues(work, options) if quote.queue == queue]
+    audit.cost["predicted"] = [quote.describe() for quote in quotes]
+
+
+def array_entry(plan: PlanFile, options: ArrayOptions, queue: QueueKind) -> dict[str, object]:
+    """Return the array of a run as its audit describes it; the jobs are added once submitted."""
+    return {
         "queue": options.name(queue),
         "children": len(plan.shares),
         "digest": plan.digest,
         "timeout_s": options.timeout_s,
         "jobs": [],
     }
-    # Stored with the plan, so that the actual cost can be compared with it after the end.
-    quotes = [quote for quote in quote_queues(work, options) if quote.queue == queue]
-    audit.cost["predicted"] = [quote.describe() for quote in quotes]
 
 
 def queue_for(prepared: Prepared, work: Workload, options: ArrayOptions) -> QueueKind:
@@ -168,8 +173,15 @@ def requests_of(
     plan: PlanFile, prepared: Prepared, options: ArrayOptions, queue: QueueKind
 ) -> list[ArrayRequest]:
     """Return the jobs to submit for a plan: one, or several where an array would be too large."""
+    return arrays_of(plan, prepared.job.outputs, options, queue)
+
+
+def arrays_of(
+    plan: PlanFile, outputs: StoreAddress, options: ArrayOptions, queue: QueueKind
+) -> list[ArrayRequest]:
+    """Return the jobs to submit for a plan below an output root."""
     arrays = split_arrays(len(plan.shares))
-    order = ChildOrder(prepared.job.outputs, plan.run_id, plan.digest)
+    order = ChildOrder(outputs, plan.run_id, plan.digest)
     return [
         ArrayRequest(
             name=plan.run_id if len(arrays) == 1 else f"{plan.run_id}-{number}",
@@ -183,7 +195,7 @@ def requests_of(
     ]
 
 
-def _submit(
+def submit_requests(
     requests: list[ArrayRequest], service: ArrayService, outputs: Store, run_id: str, clock: Clock
 ) -> list[str]:
     """Submit all jobs or none, write the result into the audit, and return the ids."""
