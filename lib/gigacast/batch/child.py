@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from gigacast.batch.work import ArrayWork, load_work
+from gigacast.batch.setup import load_work
+from gigacast.batch.work import ArrayWork
 from gigacast.core.exit import EXIT_AGAIN, EXIT_DONE, EXIT_FAILED
 from gigacast.core.mark import moment_of
 from gigacast.core.partition.task import Task

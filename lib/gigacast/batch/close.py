@@ -12,7 +12,7 @@ from functools import partial
 
 from gigacast.batch.result import READERS, ArrayResult, array_of, is_array_run
 from gigacast.batch.service import ArrayService, ArrayState, ChildState
-from gigacast.batch.work import load_work
+from gigacast.batch.setup import load_work
 from gigacast.core.mark import moment_of
 from gigacast.errors import CorruptedFileError, ObjectNotFoundError, PlanError
 from gigacast.job.run import utc_now

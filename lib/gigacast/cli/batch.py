@@ -2,7 +2,7 @@
 
 import sys
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +15,7 @@ from gigacast.batch.document import (
     watch_command,
 )
 from gigacast.batch.service import FAILED as CHILD_FAILED
-from gigacast.batch.submit import submit_run
+from gigacast.batch.submit import Submission, submit_run
 from gigacast.batch.watch import ArrayProgress, ArrayRun, exit_code, service_for
 from gigacast.cli.flags import (
     array_options,
@@ -41,6 +41,10 @@ from gigacast.settings.assembly import addresses, array_options_of, job_of
 from gigacast.settings.command.forecast import LogsOptions
 from gigacast.settings.flag import take
 from gigacast.settings.options import names_of
+
+if TYPE_CHECKING:
+    from gigacast.feature_store.offline.result import Days
+    from gigacast.feature_store.offline.stage import Backfill
 
 
 def _open_run(run_id: str, flags: dict[str, Any]) -> ArrayRun:
@@ -131,16 +135,41 @@ def run_on_batch(
     """Submit a run, watch it, and return the exit code."""
     events: RunEvents = Telemetry(sys.stderr, utc_now) if log == "json" else Silent()
     submission = submit_run(job, options, service_for(job.outputs), events=events)
-    if not (as_json or quiet):
-        show(submission_document(submission, job.outputs))
-    if not submission.tasks:
-        if as_json:
-            show_json(submission_json(submission), is_ascii=True)
-        return 0
     # JSON lines on stderr would be torn by a bar.
     is_silent = quiet or log == "json"
+    report_submission(submission, job.outputs, as_json=as_json, quiet=quiet)
+    if not submission.tasks:
+        return 0
     run = ArrayRun.open(submission.run_id, job.outputs)
     return follow(run, events=events, as_json=as_json, quiet=is_silent)
+
+
+def backfill_on_batch(
+    backfill: "Backfill",
+    days: "Days",
+    options: ArrayOptions,
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> int:
+    """Submit a backfill of features, watch it, and return the exit code."""
+    # The feature store is imported by its own commands alone.
+    from gigacast.batch.submit_backfill import submit_backfill  # noqa: PLC0415
+
+    submission = submit_backfill(backfill, days, options, service_for(backfill.root))
+    report_submission(submission, backfill.root, as_json=as_json, quiet=quiet)
+    if not submission.tasks:
+        return 0
+    run = ArrayRun.open(submission.run_id, backfill.root)
+    return follow(run, as_json=as_json, quiet=quiet)
+
+
+def report_submission(submission: Submission, outputs: Any, *, as_json: bool, quiet: bool) -> None:
+    """Show what was submitted; as JSON only if nothing was, since the run's own JSON follows."""
+    if not (as_json or quiet):
+        show(submission_document(submission, outputs))
+    elif as_json and not submission.tasks:
+        show_json(submission_json(submission), is_ascii=True)
 
 
 def follow(

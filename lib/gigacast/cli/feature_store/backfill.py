@@ -7,7 +7,14 @@ import click
 
 from gigacast.cli.feature_store.command import print_json
 from gigacast.cli.feature_store.inspect import name_argument
-from gigacast.cli.flags import flags_of, place_options, quiet_option, read_settings, settings_flags
+from gigacast.cli.flags import (
+    array_options,
+    flags_of,
+    place_options,
+    quiet_option,
+    read_settings,
+    settings_flags,
+)
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.feature_store.api import open_backfill, read_days
@@ -21,6 +28,7 @@ from gigacast.feature_store.offline.result import BackfillResult
 from gigacast.feature_store.offline.run import backfill_days, label_days
 from gigacast.report.run_progress import RunProgress
 from gigacast.report.terminal import show
+from gigacast.settings.assembly import array_options_of
 from gigacast.settings.command.feature_store import BackfillOptions, LabelOptions
 from gigacast.settings.flag import take
 
@@ -31,6 +39,7 @@ _RESOURCES = ("executor", "n_jobs", "memory_limit")
 @name_argument
 @flags_of(BackfillOptions)
 @settings_flags(*_RESOURCES)
+@array_options
 @place_options
 @quiet_option
 def backfill(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
@@ -46,7 +55,14 @@ def backfill(name: str, as_json: bool, quiet: bool, **flags: Any) -> int:
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     options = take(BackfillOptions, flags)
     days = read_days(options.start_ds, options.ds)
-    job = open_backfill(name, read_settings(flags), only=options.only, engine=options.engine)
+    settings = read_settings(flags)
+    job = open_backfill(name, settings, only=options.only, engine=options.engine)
+    # A dry run only plans: there is nothing to submit.
+    if job.resources.executor == "batch" and not options.dry_run:
+        from gigacast.cli.batch import backfill_on_batch  # noqa: PLC0415 - AWS' clients
+
+        array = array_options_of(settings)
+        return backfill_on_batch(job, days, array, as_json=as_json, quiet=quiet)
     with RunProgress(quiet=quiet or as_json, verb="compute") as progress:
         result = backfill_days(job, days, is_dry=options.dry_run, events=progress)
     return _report((result,), as_json=as_json, quiet=quiet)

@@ -13,12 +13,14 @@ from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import kind_of, name_of, table_name
 from gigacast.feature_store.definition.problem import refusal
 from gigacast.feature_store.definition.staging_query import StagingQuery
-from gigacast.feature_store.offline.dataset import Output, publish_version
+from gigacast.feature_store.offline.dataset import publish_version
 from gigacast.feature_store.offline.label import labeled_span
-from gigacast.feature_store.offline.left import LeftDay, LeftSide
+from gigacast.feature_store.offline.left import LeftDay
+from gigacast.feature_store.offline.note import Output
+from gigacast.feature_store.offline.parent import lacks_parent, parents_of
 from gigacast.feature_store.offline.product import Product, refuse_missing
-from gigacast.feature_store.offline.result import FIRST_DAY, BackfillResult, Days
-from gigacast.feature_store.offline.source import Catalog, oldest_day
+from gigacast.feature_store.offline.result import BackfillResult, Days
+from gigacast.feature_store.offline.source import Catalog
 from gigacast.feature_store.offline.stage import Backfill, executor_of
 from gigacast.feature_store.offline.worker import (
     JOB,
@@ -43,7 +45,19 @@ from gigacast.runtime.executor import Executor, Failure
 
 
 @dataclass(frozen=True)
-class _Planned:
+class PlannedBackfill:
+    """A backfill with the days that it covers.
+
+    Parameters
+    ----------
+    opened : OpenBackfill
+    plan : Plan
+    days : mapping of int to list of LeftDay
+        All days, by the place of their product.
+    pending : mapping of int to list of LeftDay
+        Days that are left to do.
+    """
+
     opened: OpenBackfill
     plan: Plan
     days: dict[int, list[LeftDay]]
@@ -87,19 +101,19 @@ def backfill_days(
     options: dict[str, Any] = {"events": events, "executor": executor, "clock": clock}
     options |= {"is_dry": is_dry}
     parents = tuple(
-        backfill_days(parent, span, **options) for parent, span in _parents(backfill, days)
+        backfill_days(parent, span, **options) for parent, span in parents_of(backfill, days)
     )
-    if any(parent.failures for parent in parents) or (is_dry and _lacks_parent(backfill)):
+    if any(parent.failures for parent in parents) or (is_dry and lacks_parent(backfill)):
         return BackfillResult(
             name_of(backfill.definition), "", (), backfill.root.url, (), 0, 0, parents=parents
         )
     backfill = replace(backfill, last=days.last)
-    planned = _plan(backfill, days)
+    planned = plan_backfill(backfill, days)
     if is_dry:
         return _result(planned, "", Totals(), [], parents)
     tasks = planned.plan.tasks
     executor = executor or executor_of(backfill, len(tasks))
-    run = start_run(_job(planned, days), events=events, clock=clock)
+    run = start_run(describe_backfill(planned, days), events=events, clock=clock)
     # For a single task the start of the processes takes longer than its tiles. Without processes
     # the local engine makes tiles as it meets them, and Spark needs a job of its own for each.
     is_divided = backfill.engine == "spark" or not isinstance(executor, InlineExecutor)
@@ -160,10 +174,16 @@ def label_days(
     return tuple(results)
 
 
-def _plan(backfill: Backfill, days: Days) -> _Planned:
+def plan_backfill(backfill: Backfill, days: Days) -> PlannedBackfill:
+    """Return a backfill with the days that are left to do.
+
+    Raises
+    ------
+    DefinitionError, DataNotFoundError, StorageError
+    """
     _check_schemas(backfill)
     opened = open_backfill(backfill)
-    planned = _Planned(opened, Plan(), {}, {})
+    planned = PlannedBackfill(opened, Plan(), {}, {})
     for number, product in enumerate(opened.products):
         ready = product.days(opened.engine, opened.store, days.span)
         refuse_missing(product.label, ready, days.span)
@@ -172,31 +192,53 @@ def _plan(backfill: Backfill, days: Days) -> _Planned:
     return planned
 
 
-def _publish(planned: _Planned, run: Run, clock: Clock) -> list[str]:
+def _publish(planned: PlannedBackfill, run: Run, clock: Clock) -> list[str]:
     """Publish the tables of a run as versions of datasets, and return their names."""
-    opened = planned.opened
     # Readers never see half a backfill: a day that failed is missing from every version.
-    if run.failures or opened.backfill.only in {"left", "parts"}:
+    if run.failures:
         return []
-    author = replace(this_author(), clock=clock)
-    names = []
-    for number, product in enumerate(opened.products):
-        output = Output(
-            table=product.table,
-            digest=product.digest,
-            definition=product.label,
-            engine=opened.backfill.engine,
-            run_id=run.run_id,
-            keys=frozenset(product.key(day) for day in planned.days[number]),
-        )
-        # Listed anew: the run has written days that its own tables are made of.
-        manifest = publish_version(opened.store, output, Catalog(opened.tables), author)
-        names += [] if manifest is None else [str(manifest.ref)]
+    names = publish_outputs(planned.opened.tables, outputs_of(planned, run.run_id), clock)
     run.audit.plan["datasets"] = list(names)
     return names
 
 
-def _add_tasks(planned: _Planned, product: Product, days: Sequence[LeftDay]) -> Iterator[LeftDay]:
+def outputs_of(planned: PlannedBackfill, run_id: str) -> list[Output]:
+    """Return the tables of a run that become datasets; none for stages of a join."""
+    backfill = planned.opened.backfill
+    if backfill.only in {"left", "parts"}:
+        return []
+    return [
+        Output(
+            table=product.table,
+            digest=product.digest,
+            definition=product.label,
+            engine=backfill.engine,
+            run_id=run_id,
+            keys=frozenset(product.key(day) for day in planned.days[number]),
+        )
+        for number, product in enumerate(planned.opened.products)
+    ]
+
+
+def publish_outputs(tables: Tables, outputs: Sequence[Output], clock: Clock) -> list[str]:
+    """Publish tables as versions of datasets, and return the names of the versions.
+
+    Raises
+    ------
+    SchemaError, DatasetConflictError, StorageError
+        As `publish_version`.
+    """
+    author = replace(this_author(), clock=clock)
+    # Listed anew: the run has written days that its own tables are made of.
+    manifests = [
+        publish_version(tables.store, output, Catalog(tables), author) for output in outputs
+    ]
+    return [str(manifest.ref) for manifest in manifests if manifest is not None]
+
+
+def _add_tasks(
+    planned: PlannedBackfill, product: Product, days: Sequence[LeftDay]
+) -> Iterator[LeftDay]:
     """Add the days that are left to do to the plan, and yield them."""
     store, plan = planned.opened.store, planned.plan
     prefix = feature_table_prefix(product.table)
@@ -218,7 +260,8 @@ def _add_tasks(planned: _Planned, product: Product, days: Sequence[LeftDay]) -> 
         yield day
 
 
-def _job(planned: _Planned, days: Days) -> PlannedJob:
+def describe_backfill(planned: PlannedBackfill, days: Days) -> PlannedJob:
+    """Return the tasks of a backfill and its description, for the shell of every job."""
     backfill, totals = planned.opened.backfill, planned.plan.totals
     description = RunDescription(
         job=JOB,
@@ -237,7 +280,7 @@ def _job(planned: _Planned, days: Days) -> PlannedJob:
     return PlannedJob(store, plan, plan.tasks, Selection(), description)
 
 
-def _make_tiles(planned: _Planned, executor: Executor) -> None:
+def _make_tiles(planned: PlannedBackfill, executor: Executor) -> None:
     """Make the tiles of all days first, so that no two tasks read the same partition for them."""
     tasks = []
     for number, pending in planned.pending.items():
@@ -253,7 +296,7 @@ def _make_tiles(planned: _Planned, executor: Executor) -> None:
 
 
 def _result(
-    planned: _Planned,
+    planned: PlannedBackfill,
     run_id: str,
     totals: Totals,
     failures: list[tuple[Task, Failure]],
@@ -278,7 +321,7 @@ def _result(
     )
 
 
-def _missing(planned: _Planned) -> dict[str, tuple[str, ...]]:
+def _missing(planned: PlannedBackfill) -> dict[str, tuple[str, ...]]:
     """Return the days between those that a table has, which windows see and it does not have."""
     missing: dict[str, set[str]] = {}
     for number, days in planned.days.items():
@@ -288,47 +331,12 @@ def _missing(planned: _Planned) -> dict[str, tuple[str, ...]]:
     return {table: tuple(sorted(gaps)) for table, gaps in missing.items() if gaps}
 
 
-def _parents(backfill: Backfill, days: Days) -> Iterator[tuple[Backfill, Days]]:
-    """Yield the joins whose output the group-bys read, and the days of it that they see."""
-    definition = backfill.definition
-    if isinstance(definition, StagingQuery) or backfill.kind == "labeled":
-        return
-    group_bys = definition.group_bys if isinstance(definition, Join) else (definition,)
-    parents: dict[str, tuple[Any, str]] = {}
-    for group_by in group_bys:
-        for source in group_by.sources:
-            if source.joinSource is None:
-                continue
-            parent: Any = source.joinSource.join
-            first = _first_day(backfill, days)
-            oldest = max(oldest_day(group_by, first) if first else "", FIRST_DAY)
-            _, before = parents.get(name_of(parent), (parent, oldest))
-            parents[name_of(parent)] = parent, min(before, oldest)
-    for parent, first in parents.values():
-        span = Days(first, days.last)
-        yield replace(backfill, definition=parent, only=None, kind="backfill"), span
-
-
-def _first_day(backfill: Backfill, days: Days) -> str | None:
-    """Return the first day of a run: that of the left side if none is given."""
-    if days.first > FIRST_DAY or not isinstance(backfill.definition, Join):
-        return days.first if days.first > FIRST_DAY else None
-    catalog = Catalog(Tables.at(backfill.root, backfill.places))
-    partitions = LeftSide.of(catalog, backfill.definition).bound.partitions
-    return min((day for day in partitions if day), default=None)
-
-
-def _lacks_parent(backfill: Backfill) -> bool:
-    """Return whether the output of a join that is read is not there yet."""
-    tables = Tables.at(backfill.root, backfill.places)
-    for parent, _ in _parents(backfill, Days()):
-        definition: Any = parent.definition
-        if (
-            next(iter(tables.store.list(feature_table_prefix(table_name(definition)))), None)
-            is None
-        ):
-            return True
-    return False
+def pending_parents(backfill: Backfill, days: Days) -> Iterator[str]:
+    """Yield the names of the joins that are read and have days left to do."""
+    for parent, span in parents_of(backfill, days):
+        if plan_backfill(replace(parent, last=span.last), span).plan.tasks:
+            yield name_of(parent.definition)
+        yield from pending_parents(parent, span)
 
 
 def _check_schemas(backfill: Backfill) -> None:

@@ -1,0 +1,187 @@
+"""A backfill of features as the children of an array run do it, and as its plan holds it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from gigacast.batch.work import Closing, failure_of
+from gigacast.core.cost.price import PriceTable
+from gigacast.core.partition.task import Task
+from gigacast.core.problem import Source
+from gigacast.core.record import read_record
+from gigacast.errors import ConfigError, DataError, PlanError
+from gigacast.feature_store.definition.json import from_json, to_json
+from gigacast.feature_store.offline.note import Output
+from gigacast.feature_store.offline.run import publish_outputs
+from gigacast.feature_store.offline.stage import Backfill, executor_of
+from gigacast.feature_store.offline.worker import BackfillSetup
+from gigacast.feature_store.table import Tables
+from gigacast.job.forecast_job import Resources
+from gigacast.job.run import utc_now
+from gigacast.lake.plan.plan_file import PlanFile
+from gigacast.lake.plan.receipt import Receipt
+from gigacast.runtime.executor import Executor, Setup
+from gigacast.runtime.instance import this_machine
+from gigacast.storage.store import Store, StoreAddress
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table that becomes a dataset, as a plan holds it."""
+
+    table: str
+    digest: str
+    definition: str
+    keys: list[str]
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A backfill as a plan holds it.
+
+    Parameters
+    ----------
+    kind : str
+        ``backfill``.
+    definition : mapping
+        Definition in its compiled form.
+    url, endpoint_url, region : str
+        Root of the tables.
+    places : mapping of str to str
+        The setting ``tables``.
+    only : str, optional
+    last : str
+    n_jobs : int, optional
+    memory_limit_bytes : int
+    tables : list of _Table
+    """
+
+    kind: str
+    definition: dict[str, Any]
+    url: str
+    places: dict[str, str]
+    last: str
+    memory_limit_bytes: int
+    tables: list[_Table]
+    endpoint_url: str | None = None
+    region: str | None = None
+    only: str | None = None
+    n_jobs: int | None = None
+
+
+def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str, Any]:
+    """Return the setup of a backfill, with the tables that it publishes, as JSON values."""
+    root, resources = backfill.root, backfill.resources
+    tables = [
+        _Table(output.table, output.digest, output.definition, sorted(output.keys))
+        for output in outputs
+    ]
+    return asdict(
+        _Stored(
+            kind="backfill",
+            definition=to_json(backfill.definition),
+            url=root.url,
+            endpoint_url=root.endpoint_url,
+            region=root.region,
+            places=dict(backfill.places),
+            only=backfill.only,
+            last=backfill.last,
+            n_jobs=resources.n_jobs,
+            memory_limit_bytes=resources.memory_limit_bytes,
+            tables=tables,
+        )
+    )
+
+
+def load_backfill(plan: PlanFile) -> "BackfillWork":
+    """Return the backfill in a plan.
+
+    Raises
+    ------
+    PlanError
+        When another version of the package wrote it.
+    """
+    source = Source(
+        f"the plan of {plan.run_id}",
+        PlanError,
+        "can't be read",
+        "use the same version of gigacast on every machine",
+    )
+    stored = read_record(_Stored, dict(plan.setup), source)
+    backfill = Backfill(
+        definition=from_json(stored.definition),
+        root=StoreAddress(stored.url, stored.endpoint_url, stored.region),
+        places=stored.places,
+        only=stored.only,
+        last=stored.last,
+        resources=Resources(n_jobs=stored.n_jobs, memory_limit_bytes=stored.memory_limit_bytes),
+    )
+    outputs = tuple(
+        Output(
+            table=entry.table,
+            digest=entry.digest,
+            definition=entry.definition,
+            engine=backfill.engine,
+            run_id=plan.run_id,
+            keys=frozenset(entry.keys),
+        )
+        for entry in stored.tables
+    )
+    return BackfillWork(backfill, outputs)
+
+
+@dataclass(frozen=True)
+class BackfillWork:
+    """Days of features.
+
+    Parameters
+    ----------
+    backfill : Backfill
+    outputs : tuple of Output
+        Tables that become datasets when every day is done.
+    """
+
+    backfill: Backfill
+    outputs: tuple[Output, ...]
+
+    @property
+    def engine(self) -> str | None:
+        """Nothing: no model is run."""
+        return None
+
+    @property
+    def overwrite(self) -> bool:
+        """False: a day that another run did counts."""
+        return False
+
+    @property
+    def prices(self) -> PriceTable | None:
+        """Nothing: machine time is counted, and not priced."""
+        return None
+
+    def worker(self, outputs: Store, run_id: str, *, pending: int) -> Setup[Task, Receipt]:
+        """Return the recipe for the worker."""
+        del outputs, pending
+        return BackfillSetup(self.backfill, run_id)
+
+    def executor(self, tasks: int) -> Executor:
+        """Return one process per core, or the number that the settings name."""
+        resources = self.backfill.resources
+        vcpus = this_machine().vcpus
+        if resources.n_jobs is None and vcpus is not None:
+            resources = replace(resources, n_jobs=max(1, min(vcpus, tasks)))
+        return executor_of(replace(self.backfill, resources=resources), tasks)
+
+    def close(self, closing: Closing, tables: Iterable[pa.Table]) -> None:
+        """Publish the tables as versions of datasets, if every day is done."""
+        del tables
+        if not closing.is_whole:
+            return
+        try:
+            root = Tables.at(self.backfill.root, self.backfill.places)
+            closing.notes["datasets"] = publish_outputs(root, self.outputs, utc_now)
+        # The days are done, and the run must end nevertheless: `watch` waits for its end.
+        except (ConfigError, DataError) as error:
+            closing.failures.append(failure_of(error))
