@@ -1,6 +1,6 @@
 """A backfill of features as the children of an array run do it, and as its plan holds it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from gigacast.core.record import read_record
 from gigacast.errors import ConfigError, DataError, PlanError
 from gigacast.feature_store.definition.json import from_json, to_json
 from gigacast.feature_store.offline.note import Output
-from gigacast.feature_store.offline.run import publish_outputs
+from gigacast.feature_store.offline.run import make_tiles_of, publish_outputs
 from gigacast.feature_store.offline.stage import Backfill, executor_of
 from gigacast.feature_store.offline.worker import BackfillSetup
 from gigacast.feature_store.table import Tables
@@ -161,9 +161,12 @@ class BackfillWork:
         """Nothing: machine time is counted, and not priced."""
         return None
 
-    def worker(self, outputs: Store, run_id: str, *, pending: int) -> Setup[Task, Receipt]:
-        """Return the recipe for the worker."""
-        del outputs, pending
+    def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
+        """Return the recipe for the worker, and make the tiles that several days read."""
+        del outputs
+        if len(pending) > 1:
+            # Otherwise each process of the child would read the same partitions.
+            make_tiles_of(self.backfill, pending, self.executor(len(pending)))
         return BackfillSetup(self.backfill, run_id)
 
     def executor(self, tasks: int) -> Executor:

@@ -205,7 +205,7 @@ class _Child:
 
     def _worker_setup(self, pending: Sequence[Task]) -> "ChildSetup":
         run_id = self._plan.run_id
-        worker = self._work.worker(self._outputs, run_id, pending=len(pending))
+        worker = self._work.worker(self._outputs, run_id, pending)
         return ChildSetup(worker, self._outputs.address, run_id, self._work.overwrite)
 
     def _executor(self, executor: Executor | None, tasks: int) -> Executor:

@@ -1,6 +1,6 @@
 """The setup that the children of an array run share: a resolved job as plain values."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -174,7 +174,7 @@ class ForecastWork:
         """Prices of machine time."""
         return self.setup.job.prices
 
-    def worker(self, outputs: Store, run_id: str, *, pending: int) -> Setup[Task, Receipt]:
+    def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker; the model is downloaded where it is needed."""
         # Without a task pending, the model's files are not even downloaded.
         model = fetch_model(self.setup, outputs) if pending else prepared_of(self.setup).model

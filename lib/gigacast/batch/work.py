@@ -1,6 +1,6 @@
 """What the children of an array run do: the interface of forecasts and backfills."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,8 +53,8 @@ class ArrayWork(Protocol):
     def prices(self) -> PriceTable | None:
         """Prices of machine time, for the bill."""
 
-    def worker(self, outputs: Store, run_id: str, *, pending: int) -> Setup[Task, Receipt]:
-        """Return the recipe for the worker of a child with some tasks pending."""
+    def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
+        """Return the recipe for the worker of a child, and prepare what its tasks share."""
 
     def executor(self, tasks: int) -> Executor:
         """Return what runs the tasks of a child on its machine."""

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from gigacast.core.cost.bill import make_bill
 from gigacast.core.cost.price import PriceTable
@@ -164,6 +164,11 @@ def _ignore(*_: object) -> None:
     """Do nothing."""
 
 
+def _largest_first(task: Task) -> int:
+    # So that no large task starts when the others are nearly done.
+    return -task.size_bytes
+
+
 class Run:
     """One execution of a plan: its audit, totals and failures.
 
@@ -216,6 +221,7 @@ class Run:
         *,
         on_done: OnDone = _ignore,
         on_results: Callable[["Run"], None] = _ignore,
+        order: Callable[[Task], Any] = _largest_first,
     ) -> None:
         """Do tasks; close the audit also after an error or an interrupt.
 
@@ -231,14 +237,15 @@ class Run:
         on_results : callable
             Called with this run when every task is done or has failed, before the audit is closed:
             manifests and reports are written here. Ignored by default.
+        order : callable
+            Key by which the tasks are sorted; the largest first by default.
         """
         self._on_done = on_done
         executor = self._surviving(executor) if tasks else executor
         # Before the first task: a run that is killed stays visible as one that never ended.
         self._outage.call(lambda: self._log.save(force=True))
         with ScratchHold(), self._closing_audit():
-            # Longest first, so that no large task starts when the others are nearly done.
-            left = sorted(tasks, key=lambda t: -t.size_bytes)
+            left = sorted(tasks, key=order)
             for rounds in range(MAX_ROUNDS):
                 left = self._execute_once(left, setup, executor, is_last=rounds == MAX_ROUNDS - 1)
                 if not left:

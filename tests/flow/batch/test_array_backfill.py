@@ -4,6 +4,7 @@ import io
 import json
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,7 @@ from gigacast.core.partition.task import InputObject, Task
 from gigacast.errors import ConfigError, PlanError
 from gigacast.feature_store import (
     Aggregation,
+    EventSource,
     GroupBy,
     Join,
     JoinSource,
@@ -151,13 +153,16 @@ def test_a_join_whose_output_is_read_must_be_done_before(
     server: MotoServer, batch: LocalBatch, service: BatchService
 ) -> None:
     store = shop_in(server)
+    query = Query(selects=select("user"), time_column="ts")
+    events = EventSource(table="data.checkouts", topic="events.checkouts", query=query)
+    parent = replace(JOIN, left=Source(events=events))
     chained = GroupBy(
         name="shop.chained",
         keys=["user"],
         sources=[
             Source(
                 joinSource=JoinSource(
-                    join=JOIN,
+                    join=parent,
                     query=Query(selects=select("user", total="shop_purchases_price_sum_2d")),
                 )
             )

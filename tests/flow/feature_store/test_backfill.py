@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gigacast.feature_store import Accuracy
 from gigacast.feature_store.engine import local
 from gigacast.feature_store.offline.result import Days
 from gigacast.feature_store.offline.run import backfill_days
@@ -91,7 +92,10 @@ def test_receipts_name_the_partitions_that_were_read(lake: Lake) -> None:
     assert all(entry["etag"] for entry in receipt["inputs"])
 
 
-def test_each_day_of_a_source_is_read_once(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("accuracy", [Accuracy.SNAPSHOT, Accuracy.TEMPORAL])
+def test_each_day_of_a_source_is_read_once(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, accuracy: Accuracy
+) -> None:
     read: Counter[str] = Counter()
     read_rows = local.read_rows
 
@@ -100,9 +104,13 @@ def test_each_day_of_a_source_is_read_once(lake: Lake, monkeypatch: pytest.Monke
         return read_rows(table, files, *more)
 
     monkeypatch.setattr(local, "read_rows", counted)
-    lake.backfill(training_set(purchases(None)))
+    join = training_set(replace(purchases(None), accuracy=accuracy))
+    # In two runs, of which the second goes on from what the first has read.
+    for days in (DAYS[:5], DAYS[5:]):
+        lake.backfill(join, days[0], days[-1])
     sources = {key: count for key, count in read.items() if "purchases" in key}
-    assert sources == {f"data/purchases/ds={day}/part-0.parquet": 1 for day in DAYS[:7]}
+    seen = DAYS if accuracy == Accuracy.TEMPORAL else DAYS[:7]
+    assert sources == {f"data/purchases/ds={day}/part-0.parquet": 1 for day in seen}
 
 
 def test_the_stages_of_a_join_give_the_bytes_of_the_whole(lake: Lake) -> None:

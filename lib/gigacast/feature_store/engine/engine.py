@@ -92,12 +92,16 @@ class Scan:
         Partitions that ended before all queries.
     open : tuple of Reading
         Partitions of which some queries see a part.
+    open_tiles : tuple of Partition
+        Tiles of those of ``open`` that will have ended for later queries: an engine that reads one
+        may keep its tile, so that it is read once.
     """
 
     keys: tuple[str, ...]
     schema: pa.Schema
     ended: tuple[Partition, ...] = ()
     open: tuple[Reading, ...] = ()
+    open_tiles: tuple[Partition, ...] = ()
 
 
 class Engine(Protocol):

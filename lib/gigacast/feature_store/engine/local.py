@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.types as pat
 
-from gigacast.feature_store.aggregation.kernel import Queries
+from gigacast.feature_store.aggregation.kernel import Queries, Rows
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.spill import Columns, Limits, aggregate_batches
 from gigacast.feature_store.aggregation.tile import (
@@ -102,7 +102,8 @@ class LocalEngine:
         stored = self.tiles.read(partition.key) if self.tiles else None
         if stored is not None:
             return stored
-        table = self._reduced(partition.reading, scan, parts, partition.until)
+        rows = self._timed_rows(partition.reading, scan)
+        table = to_table(make_tile(rows, parts, partition.until))
         if self.tiles is not None:
             self.tiles.write(partition.key, table)
         return table
@@ -136,22 +137,25 @@ class LocalEngine:
         yield pa.RecordBatch.from_pylist([], schema=schema)
         for partition in scan.ended:
             yield from fit_tile(self._tile(partition, scan, parts), schema).to_batches()
+        later = {partition.reading.files: partition for partition in scan.open_tiles}
         for reading in scan.open:
-            table = self._reduced(reading, scan, parts)
+            rows = self._timed_rows(reading, scan)
+            table = to_table(make_tile(rows, parts))
             yield from fit_tile(table, schema).to_batches()
+            partition = later.get(reading.files)
+            if partition and self.tiles is not None and not self.tiles.has(partition.key):
+                # The rows are here now: the queries of the next day find the tile.
+                tile = to_table(make_tile(rows, parts, partition.until))
+                self.tiles.write(partition.key, tile)
 
-    def _reduced(
-        self, reading: Reading, scan: Scan, parts: Sequence[Part], until: int | None = None
-    ) -> pa.Table:
-        """Return the rows of a reading as a tile; none are left out before ``until``."""
+    def _timed_rows(self, reading: Reading, scan: Scan) -> Rows:
+        """Return the rows of a reading that have a time."""
         rows = fit(self.rows(reading), scan.schema, label_of(reading))
         valid = pc.is_valid(rows[TIME])
         if not pc.all(valid).as_py() and rows.num_rows:
             rows = rows.filter(valid)  # rows without a time are in no window
         reverse = REVERSE if REVERSE in rows.column_names else None
-        source = Columns(scan.keys, TIME, reverse).rows(rows.combine_chunks())
-        tile = make_tile(source, parts) if until is None else make_tile(source, parts, until)
-        return to_table(tile)
+        return Columns(scan.keys, TIME, reverse).rows(rows.combine_chunks())
 
     def _batches(self, reading: Reading) -> Iterator[pa.RecordBatch]:
         table_schema = read_schema(reading.table, reading.files[0], reading.partition_column)

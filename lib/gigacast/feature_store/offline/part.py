@@ -202,7 +202,8 @@ class PartView:
         schema = self.schema(engine, day, day)
         scan = self._scan(question, schema)
         if self.group_by.aggregations is None:
-            scan = replace(scan, ended=(), open=(*(p.reading for p in scan.ended), *scan.open))
+            readings = (*(part.reading for part in scan.ended), *scan.open)
+            scan = replace(scan, ended=(), open=readings, open_tiles=())
         keys = engine.keys(scan, parts_of(self.group_by))
         valid = np.ones(keys.num_rows, np.bool_)
         for column in keys.columns:
@@ -244,15 +245,19 @@ class PartView:
     def _scan(self, question: _Question, schema: pa.Schema) -> Scan:
         earliest = int(question.at.min()) if len(question.at) else end_of(question.last)
         ended: list[Partition] = []
-        opened_readings: list[Reading] = []
+        opened: list[Reading] = []
+        later: list[Partition] = []
         for source in self.sources:
             for day in _seen_days(source, question.first, question.last):
                 is_tile = source.source.is_events and not source.is_cumulative
                 if day and is_tile and end_of(day) <= earliest:
                     ended.append(self._partition(source, day, schema))
-                else:
-                    opened_readings.append(source.rows(day, self._within(source, question)))
-        return Scan(tuple(self.group_by.keys), schema, tuple(ended), tuple(opened_readings))
+                    continue
+                opened.append(source.rows(day, self._within(source, question)))
+                if day and is_tile:
+                    later.append(self._partition(source, day, schema))
+        keys = tuple(self.group_by.keys)
+        return Scan(keys, schema, tuple(ended), tuple(opened), tuple(later))
 
     def _within(self, source: BoundSource, question: _Question) -> tuple[str, str]:
         """Return the days of rows in files outside folders of days."""

@@ -114,17 +114,15 @@ def backfill_days(
     tasks = planned.plan.tasks
     executor = executor or executor_of(backfill, len(tasks))
     run = start_run(describe_backfill(planned, days), events=events, clock=clock)
-    # For a single task the start of the processes takes longer than its tiles. Without processes
-    # the local engine makes tiles as it meets them, and Spark needs a job of its own for each.
-    is_divided = backfill.engine == "spark" or not isinstance(executor, InlineExecutor)
-    if is_divided and len(tasks) > 1:
-        _make_tiles(planned, executor)
+    if len(tasks) > 1:
+        _make_tiles(planned.opened, planned.pending, executor)
     datasets: list[str] = []
     run.execute(
         tasks,
         BackfillSetup(backfill, run.run_id),
         executor,
         on_results=lambda run: datasets.extend(_publish(planned, run, clock)),
+        **_order_for(executor),
     )
     result = _result(planned, run.run_id, run.totals, run.failures, parents)
     return replace(result, datasets=tuple(datasets))
@@ -190,6 +188,13 @@ def plan_backfill(backfill: Backfill, days: Days) -> PlannedBackfill:
         planned.days[number] = ready
         planned.pending[number] = list(_add_tasks(planned, product, ready))
     return planned
+
+
+def _order_for(executor: Executor) -> dict[str, Any]:
+    # Without processes day by day: each day leaves the tile of the partition that it read row by
+    # row for the next one, which would otherwise be read a second time.
+    by_day = isinstance(executor, InlineExecutor)
+    return {"order": lambda task: task.partition} if by_day else {}
 
 
 def _publish(planned: PlannedBackfill, run: Run, clock: Clock) -> list[str]:
@@ -280,18 +285,37 @@ def describe_backfill(planned: PlannedBackfill, days: Days) -> PlannedJob:
     return PlannedJob(store, plan, plan.tasks, Selection(), description)
 
 
-def _make_tiles(planned: PlannedBackfill, executor: Executor) -> None:
-    """Make the tiles of all days first, so that no two tasks read the same partition for them."""
+def make_tiles_of(backfill: Backfill, tasks: Sequence[Task], executor: Executor) -> None:
+    """Make the tiles that the days of some tasks read, so that no two tasks make the same."""
+    opened = open_backfill(backfill)
+    keys = {task.output_key for task in tasks}
+    span = min(task.partition[-10:] for task in tasks), max(task.partition[-10:] for task in tasks)
+    pending = {
+        number: [
+            day
+            for day in product.days(opened.engine, opened.store, span)
+            if product.key(day) in keys
+        ]
+        for number, product in enumerate(opened.products)
+    }
+    _make_tiles(opened, pending, executor)
+
+
+def _make_tiles(
+    opened: OpenBackfill, pending: Mapping[int, Sequence[LeftDay]], executor: Executor
+) -> None:
+    # For a single task the start of the processes takes longer than its tiles. Without processes
+    # the local engine makes tiles as it meets them, and Spark needs a job of its own for each.
+    if opened.backfill.engine != "spark" and isinstance(executor, InlineExecutor):
+        return
     tasks = []
-    for number, pending in planned.pending.items():
-        if not pending or planned.opened.backfill.only == "final":
+    for number, days in pending.items():
+        if not days or opened.backfill.only == "final":
             continue
-        for place, view in enumerate(planned.opened.products[number].views()):
-            count = sum(1 for _ in view.tiles(planned.opened.engine, pending))
+        for place, view in enumerate(opened.products[number].views()):
+            count = sum(1 for _ in view.tiles(opened.engine, days))
             tasks += [TileTask(number, place, n) for n in range(count)]
-    for _ in (
-        executor.run(tasks, TileSetup(planned.opened.backfill, planned.pending)) if tasks else ()
-    ):
+    for _ in executor.run(tasks, TileSetup(opened.backfill, pending)) if tasks else ():
         pass  # a tile that failed is made, or fails, with the day that needs it
 
 
