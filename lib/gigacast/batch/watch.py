@@ -285,6 +285,11 @@ class ArrayRun:
         """Number of partitions that the run forecasts; reads the audit."""
         return int(str(find_array_run(self.outputs, self.run_id).plan["tasks"]))
 
+    @property
+    def job(self) -> str:
+        """Kind of the job; reads the audit."""
+        return find_array_run(self.outputs, self.run_id).job
+
     def watch(self, on_progress: OnProgress) -> Audit:
         """Wait for the end of the run and close it; see `watch_run`."""
         return watch_run(self.outputs, self.run_id, self.service, on_progress=on_progress)

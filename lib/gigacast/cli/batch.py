@@ -34,7 +34,7 @@ from gigacast.job.batch_options import ArrayOptions
 from gigacast.job.forecast_job import ForecastJob
 from gigacast.job.run import RunEvents, Silent, Totals, utc_now
 from gigacast.job.telemetry import Telemetry
-from gigacast.report.progress import Progress
+from gigacast.report.progress import Progress, items_of
 from gigacast.report.summary import failures_document
 from gigacast.report.terminal import say, show, show_json
 from gigacast.settings.assembly import addresses, array_options_of, job_of
@@ -182,6 +182,7 @@ def follow(
     """Watch a run to its end, or until Ctrl-C; return the exit code."""
     try:
         with Progress(run.tasks, quiet=quiet or as_json) as progress:
+            progress.items = items_of(run.job)
             audit = run.watch(lambda state: _move(progress, state))
     except KeyboardInterrupt:
         return _leave_or_cancel(run)

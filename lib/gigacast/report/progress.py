@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
+from typing import NamedTuple, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, SpinnerColumn, TextColumn
@@ -17,6 +17,26 @@ from gigacast.report.terminal import is_rich
 
 _FEW = 20
 """Up to this number of tasks, each gets a line of its own."""
+
+
+class Items(NamedTuple):
+    """Name of what partitions hold: one of them, and many."""
+
+    one: str
+    many: str
+
+    def counted(self, number: int) -> str:
+        """Return a number of them in words."""
+        return f"{quantity.count(number)} {self.one if number == 1 else self.many}"
+
+
+SERIES, ROWS = Items("series", "series"), Items("row", "rows")
+_ITEMS = {"backfill": ROWS, "covariates": ROWS, "upload": Items("key", "keys")}
+
+
+def items_of(job: str) -> Items:
+    """Return the name of what the partitions of a kind of job hold."""
+    return _ITEMS.get(job, SERIES)
 
 
 class Progress:
@@ -41,6 +61,8 @@ class Progress:
     ----------
     note : str
         Text at the end of the status; may be empty.
+    items : Items
+        Name of what partitions hold, as series or rows.
     """
 
     def __init__(
@@ -58,6 +80,7 @@ class Progress:
         self.failed = 0
         self.series = 0
         self.note = ""
+        self.items = SERIES
         self._unit = unit
         self._done_before = 0
         self._clock = clock
@@ -100,7 +123,7 @@ class Progress:
         Parameters
         ----------
         series : int
-            Series forecast in it.
+            Series in it, or other items.
         failed : bool
             Whether it failed; ``message`` says why.
         name : str
@@ -113,7 +136,7 @@ class Progress:
         self.done += 1
         self.failed += failed
         self.series += series
-        text = message or (_series(series) if series and name else "")
+        text = message or (self.items.counted(series) if series and name else "")
         note = printable(": ".join(filter(None, (name, text))))
         self._display.show(self.done, self.elapsed_s, self.status(), note, failed and shown)
 
@@ -142,7 +165,7 @@ class Progress:
         parts = [f"{quantity.count(self.done)}/{quantity.count(self.total)} {self._unit}"]
         if self.series:
             per_second = quantity.rate(self.series, elapsed_s)
-            parts += [_series(self.series), f"{per_second} series/s"]
+            parts += [self.items.counted(self.series), f"{per_second} {self.items.many}/s"]
         # Partitions that were done before took no time of this run: they don't count for its speed.
         if self._done_before < self.done < self.total:
             left_s = elapsed_s / (self.done - self._done_before) * (self.total - self.done)
@@ -229,7 +252,3 @@ def _display(total: int, quiet: bool, stream: TextIO, period_s: float) -> _Silen
     if quiet:
         return _Silence()
     return _Bar(total, stream) if is_rich(stream) else _Lines(total, stream, period_s)
-
-
-def _series(number: int) -> str:
-    return f"{quantity.count(number)} series"

@@ -7,7 +7,7 @@ from gigacast.core.plural import counted
 from gigacast.job.run import Totals
 from gigacast.lake.plan.planner import Plan
 from gigacast.lake.plan.receipt import Receipt
-from gigacast.report.progress import Progress
+from gigacast.report.progress import Progress, items_of
 from gigacast.report.summary import FailedPartition, reason_of
 from gigacast.report.terminal import say
 from gigacast.runtime.executor import Failure
@@ -57,6 +57,7 @@ class RunProgress(ExitStack):
     def finished(self, receipt: Receipt) -> None:
         """Advance the bar by a finished partition."""
         if self._progress is not None:
+            self._progress.items = items_of(receipt.job)
             self._progress.advance(receipt.series, name=receipt.partition)
 
     def failed(self, task: Task, failure: Failure) -> None:

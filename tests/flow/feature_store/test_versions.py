@@ -413,7 +413,10 @@ def test_the_commands_name_the_version(lake: Lake, capsys: pytest.CaptureFixture
     put_definition(lake)
     bucket = ["--bucket", f"file://{lake.root}"]
     assert run(["feature-store", "backfill", "shop.purchases", *bucket]) == 0
-    assert "features/v1/default.shop_purchases" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "features/v1/default.shop_purchases" in shown.out
+    assert f"default.shop_purchases/ds={DAYS[0]}: 3 rows" in shown.err
+    assert "series" not in shown.err
     assert run(["feature-store", "backfill", "shop.purchases", "--json", *bucket]) == 0
     assert json.loads(capsys.readouterr().out)["datasets"] == ["features/v1/default.shop_purchases"]
     assert run(["data", "versions", "features/default.shop_purchases", *bucket]) == 0
