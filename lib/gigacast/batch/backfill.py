@@ -55,6 +55,7 @@ class _Stored:
     last : str
     n_jobs : int, optional
     memory_limit_bytes : int
+    outage_minutes : float
     tables : list of _Table
     """
 
@@ -64,6 +65,7 @@ class _Stored:
     places: dict[str, str]
     last: str
     memory_limit_bytes: int
+    outage_minutes: float
     tables: list[_Table]
     endpoint_url: str | None = None
     region: str | None = None
@@ -90,6 +92,7 @@ def dump_backfill(backfill: Backfill, outputs: Iterable[Output]) -> Mapping[str,
             last=backfill.last,
             n_jobs=resources.n_jobs,
             memory_limit_bytes=resources.memory_limit_bytes,
+            outage_minutes=resources.outage_minutes,
             tables=tables,
         )
     )
@@ -116,7 +119,11 @@ def load_backfill(plan: PlanFile) -> "BackfillWork":
         places=stored.places,
         only=stored.only,
         last=stored.last,
-        resources=Resources(n_jobs=stored.n_jobs, memory_limit_bytes=stored.memory_limit_bytes),
+        resources=Resources(
+            n_jobs=stored.n_jobs,
+            memory_limit_bytes=stored.memory_limit_bytes,
+            outage_minutes=stored.outage_minutes,
+        ),
     )
     outputs = tuple(
         Output(

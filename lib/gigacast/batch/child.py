@@ -157,8 +157,8 @@ class _Child:
     def execute(self, events: RunEvents, executor: Executor | None) -> int:
         """Do the tasks that are pending, and return the exit code."""
         log = AuditLog(self._outputs, self._audit, self._clock)
-        patience = self._setup.job.resources.patience
-        run = Run(log, events, outage=Outage([self._outputs], patience, events.waiting))
+        outage = Outage([self._outputs], self._work.patience, events.waiting)
+        run = Run(log, events, outage=outage)
         try:
             pending = self._settle_earlier(run) if self._may_be_done() else self._tasks
             run.execute(

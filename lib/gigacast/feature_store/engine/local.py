@@ -142,11 +142,10 @@ class LocalEngine:
             rows = self._timed_rows(reading, scan)
             table = to_table(make_tile(rows, parts))
             yield from fit_tile(table, schema).to_batches()
-            partition = later.get(reading.files)
-            if partition and self.tiles is not None and not self.tiles.has(partition.key):
+            ended = later.get(reading.files)
+            if ended is not None and self.tiles is not None and not self.tiles.has(ended.key):
                 # The rows are here now: the queries of the next day find the tile.
-                tile = to_table(make_tile(rows, parts, partition.until))
-                self.tiles.write(partition.key, tile)
+                self.tiles.write(ended.key, to_table(make_tile(rows, parts, ended.until)))
 
     def _timed_rows(self, reading: Reading, scan: Scan) -> Rows:
         """Return the rows of a reading that have a time."""

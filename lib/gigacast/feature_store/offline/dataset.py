@@ -4,13 +4,11 @@ A day has one key, so that a table can be read as a folder. A day that is comput
 rows is copied first: the versions that name it are read from that copy.
 """
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -20,6 +18,7 @@ from gigacast.core.contract.evolution import unify_schemas
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.dataset.version import Change, Version
 from gigacast.core.digest import digest_etags
+from gigacast.core.footer import read_metadata
 from gigacast.datasets.rows import plain_values, software
 from gigacast.errors import (
     ConfigError,
@@ -49,8 +48,8 @@ from gigacast.lake.plan.audit import COMPLETED, read_audit
 from gigacast.lake.plan.listing import receipts_by_output
 from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.lake.publication import Author, read_pinned
+from gigacast.scratch import ScratchFolder
 from gigacast.storage.parquet.draft import describe_file
-from gigacast.storage.parquet.read import open_parquet
 from gigacast.storage.store import ObjectMeta, Store
 
 _ATTEMPTS = 5
@@ -199,7 +198,7 @@ class _Publisher:
         listed = self._list_days()
         # Read side by side: each day is its receipt and its rows.
         with ThreadPoolExecutor(_READERS, thread_name_prefix="gigacast-day") as pool:
-            described = pool.map(lambda entry: self._day(*entry, known), listed)
+            described = pool.map(lambda pair: self._day(pair[0], pair[1], known), listed)
             days = [day for day in described if day is not None]
         if not days:
             return None
@@ -353,12 +352,11 @@ def _names_same(manifest: DatasetManifest, parent: DatasetManifest) -> bool:
 def _describe(store: Store, entry: ObjectMeta, path: str) -> tuple[DatasetFile, pa.Schema]:
     """Return the description of a day's file, and its columns."""
     content = store.get(entry.key, if_match=entry.etag)
-    with tempfile.TemporaryDirectory(prefix="gigacast-day-") as scratch:
-        local = Path(scratch) / "day.parquet"
+    with ScratchFolder("day") as scratch:
+        local = scratch / "day.parquet"
         local.write_bytes(content)
         draft = describe_file(local)
-    with open_parquet(store, entry, selective=True) as parquet:
-        schema = parquet.schema_arrow.remove_metadata()
+        schema = read_metadata(local).schema.to_arrow_schema().remove_metadata()
     folders = partition_values(path)
     file = DatasetFile(
         path=path,

@@ -84,8 +84,14 @@ class Note:
             path: tuple((int(start), int(stop)) for start, stop in ranges)
             for path, ranges in stored["days"].items()
         }
-        names = ("definition", "digest", "engine", "run")
-        return cls(*(str(stored[name]) for name in names), inputs, days)
+        return cls(
+            definition=str(stored["definition"]),
+            digest=str(stored["digest"]),
+            engine=str(stored["engine"]),
+            run=str(stored["run"]),
+            inputs=inputs,
+            days=days,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the note as plain values."""

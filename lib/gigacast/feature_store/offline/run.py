@@ -116,16 +116,15 @@ def backfill_days(
     run = start_run(describe_backfill(planned, days), events=events, clock=clock)
     if len(tasks) > 1:
         _make_tiles(planned.opened, planned.pending, executor)
-    datasets: list[str] = []
-    run.execute(
-        tasks,
-        BackfillSetup(backfill, run.run_id),
-        executor,
-        on_results=lambda run: datasets.extend(_publish(planned, run, clock)),
-        **_order_for(executor),
-    )
+    setup, order = BackfillSetup(backfill, run.run_id), _order_for(executor)
+    published: list[str] = []
+
+    def publish(run: Run) -> None:
+        published[:] = _publish(planned, run, clock)  # again after an outage
+
+    run.execute(tasks, setup, executor, on_results=publish, **order)
     result = _result(planned, run.run_id, run.totals, run.failures, parents)
-    return replace(result, datasets=tuple(datasets))
+    return replace(result, datasets=tuple(published))
 
 
 def label_days(
@@ -282,7 +281,8 @@ def describe_backfill(planned: PlannedBackfill, days: Days) -> PlannedJob:
         plan={"tasks": totals.pending, "pending": totals.pending, "done": totals.done},
     )
     store, plan = planned.opened.store, planned.plan
-    return PlannedJob(store, plan, plan.tasks, Selection(), description)
+    patience = backfill.resources.patience
+    return PlannedJob(store, plan, plan.tasks, Selection(), description, patience=patience)
 
 
 def make_tiles_of(backfill: Backfill, tasks: Sequence[Task], executor: Executor) -> None:
