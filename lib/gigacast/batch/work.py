@@ -9,6 +9,7 @@ import pyarrow as pa
 from gigacast.core.cost.price import PriceTable
 from gigacast.core.partition.task import Task
 from gigacast.errors import GigacastError
+from gigacast.job.outage import Patience
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.runtime.executor import Executor, Setup
 from gigacast.storage.store import Store
@@ -52,6 +53,10 @@ class ArrayWork(Protocol):
     @property
     def prices(self) -> PriceTable | None:
         """Prices of machine time, for the bill."""
+
+    @property
+    def patience(self) -> Patience:
+        """How long an outage of the store is waited out."""
 
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker of a child, and prepare what its tasks share."""
