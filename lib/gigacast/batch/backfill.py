@@ -19,6 +19,7 @@ from gigacast.feature_store.offline.stage import Backfill, executor_of
 from gigacast.feature_store.offline.worker import BackfillSetup
 from gigacast.feature_store.table import Tables
 from gigacast.job.forecast_job import Resources
+from gigacast.job.outage import Patience
 from gigacast.job.run import utc_now
 from gigacast.lake.plan.plan_file import PlanFile
 from gigacast.lake.plan.receipt import Receipt
@@ -167,6 +168,11 @@ class BackfillWork:
     def prices(self) -> PriceTable | None:
         """Nothing: machine time is counted, and not priced."""
         return None
+
+    @property
+    def patience(self) -> Patience:
+        """How long an outage of the store is waited out."""
+        return self.backfill.resources.patience
 
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker, and make the tiles that several days read."""

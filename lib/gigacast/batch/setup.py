@@ -17,6 +17,7 @@ from gigacast.forecasting.partition import ForecastSetup
 from gigacast.forecasting.prepare import Prepared
 from gigacast.forecasting.run import make_executor_for
 from gigacast.job.forecast_job import ForecastJob, Method
+from gigacast.job.outage import Patience
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel, resolve_model
 from gigacast.lake.plan.plan_file import PlanFile
@@ -173,6 +174,11 @@ class ForecastWork:
     def prices(self) -> PriceTable | None:
         """Prices of machine time."""
         return self.setup.job.prices
+
+    @property
+    def patience(self) -> Patience:
+        """How long an outage of the store is waited out."""
+        return self.setup.job.resources.patience
 
     def worker(self, outputs: Store, run_id: str, pending: Sequence[Task]) -> Setup[Task, Receipt]:
         """Return the recipe for the worker; the model is downloaded where it is needed."""
