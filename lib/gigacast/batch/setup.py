@@ -16,7 +16,7 @@ from gigacast.forecasting.manifest import ManifestDraft
 from gigacast.forecasting.partition import ForecastSetup
 from gigacast.forecasting.prepare import Prepared
 from gigacast.forecasting.run import make_executor_for
-from gigacast.job.forecast_job import ForecastJob, Method
+from gigacast.job.forecast_job import ForecastJob, Method, Resources
 from gigacast.job.outage import Patience
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel, resolve_model
@@ -76,6 +76,8 @@ def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
         del method["columns"]["items"]
     if prepared.job.method.aggregate is None and method["frequency"] is not None:
         del method["frequency"]["anchor"]
+    if prepared.job.resources.outage_minutes == Resources().outage_minutes:
+        del values["job"]["resources"]["outage_minutes"]
     return values
 
 
