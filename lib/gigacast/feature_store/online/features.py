@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+
 import pyarrow as pa
 
 from gigacast.feature_store.aggregation.row_state import Part, RowState

@@ -8,10 +8,10 @@ from typing import Any, Generic, TypeVar
 from gigacast.errors import DataNotFoundError, GigacastError, StorageError
 from gigacast.feature_store.definition.name import parse_name
 from gigacast.feature_store.online.key import group_by_key, join_key
-from gigacast.feature_store.online.lookup import GroupByLookup, Read
+from gigacast.feature_store.online.lookup import Answer, GroupByLookup, Read
 from gigacast.feature_store.online.serving import decode_group_by, decode_join
 from gigacast.feature_store.online.store import OnlineStore, Versioned
-from gigacast.feature_store.online.wide import JoinLookup, Service
+from gigacast.feature_store.online.wide import JoinLookup, Service, code_of
 
 T = TypeVar("T")
 REFRESH_S = 1.0
@@ -54,6 +54,8 @@ class Response:
         Time from the end of the oldest batch used to the moment.
     freshness_ms : int, optional
         Time from the newest event that the answer knows of to the moment.
+    codes : dict of str to str
+        Reasons of the errors in a word, by part; see `code_of`.
     """
 
     request: Request
@@ -62,6 +64,7 @@ class Response:
     errors: dict[str, str] = field(default_factory=dict)
     batch_age_ms: int | None = None
     freshness_ms: int | None = None
+    codes: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_ok(self) -> bool:
@@ -120,19 +123,12 @@ class Fetcher:
         prepared = [
             _prepare(lookups[request.name], request.keys, self._at(request)) for request in requests
         ]
-        answers = self._read(prepared)
-        responses = []
-        for request, answer in zip(requests, answers, strict=True):
-            response = Response(request, self._at(request))
-            if isinstance(answer, GigacastError):
-                response.errors[""] = str(answer)
-            else:
-                features = answer.features
-                response = Response(
-                    request, answer.at, features, {}, answer.batch_age_ms, answer.freshness_ms
-                )
-            responses.append(response)
-        return responses
+        return [
+            Response(request, answer.at, answer.features, {}, *answer[2:])
+            if isinstance(answer, Answer)
+            else self._failed(request, answer)
+            for request, answer in zip(requests, self._read(prepared), strict=True)
+        ]
 
     def fetch_join(self, requests: Sequence[Request]) -> list[Response]:
         """Return the features of joins, in the order of the requests.
@@ -165,19 +161,42 @@ class Fetcher:
             prepared += mine
             counts.append(len(mine))
         answers = iter(self._read(prepared))
-        responses = []
         external = self._external(requests, joins)
+        responses = []
         for n, (request, count) in enumerate(zip(requests, counts, strict=True)):
-            join, at = joins[request.name], self._at(request)
+            join = joins[request.name]
             parts = [next(answers) for _ in range(count)]
-            response = Response(request, at)
             if isinstance(join, GigacastError):
-                response.errors[""] = str(join)
-            else:
-                values, errors = join.assemble(request.keys, at, parts, external[n])
-                response = Response(request, at, values, errors, *_ages(parts))
-            responses.append(response)
+                responses.append(self._failed(request, join))
+                continue
+            at = self._at(request)
+            values, errors, codes = join.assemble(request.keys, at, parts, external[n])
+            responses.append(Response(request, at, values, errors, *_ages(parts), codes))
         return responses
+
+    def check(self, kind: str, name: str) -> None:
+        """Do nothing if a join or a group-by is served.
+
+        Parameters
+        ----------
+        kind : str
+            ``join`` or ``group-by``.
+        name : str
+
+        Raises
+        ------
+        DataNotFoundError
+            If it is not.
+        StorageError, DataError, ConfigError
+            If what is served cannot be read.
+        """
+        served = self._join(name) if kind == "join" else self._lookups([name])[name]
+        if isinstance(served, GigacastError):
+            raise served
+
+    def _failed(self, request: Request, error: GigacastError) -> Response:
+        at = self._at(request)
+        return Response(request, at, {}, {"": str(error)}, codes={"": code_of(error)})
 
     def _at(self, request: Request) -> int:
         return int(self._clock() * 1000) if request.at is None else request.at
@@ -303,7 +322,7 @@ def _answer(read: Read | GigacastError, values: Mapping[str, Versioned | None]) 
 
 
 def _ages(parts: Sequence[Any]) -> tuple[int | None, int | None]:
-    answers = [part for part in parts if not isinstance(part, GigacastError)]
+    answers = [part for part in parts if isinstance(part, Answer)]
     ages = [part.batch_age_ms for part in answers]
     fresh = [part.freshness_ms for part in answers if part.freshness_ms is not None]
     return max(ages, default=None), min(fresh, default=None)
