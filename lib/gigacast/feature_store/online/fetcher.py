@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from gigacast.errors import DataNotFoundError, GigacastError, StorageError
+from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import parse_name
 from gigacast.feature_store.online.key import group_by_key, join_key
 from gigacast.feature_store.online.lookup import Answer, GroupByLookup, Read
-from gigacast.feature_store.online.serving import decode_group_by, decode_join
+from gigacast.feature_store.online.serving import ServedGroupBy, decode_group_by, decode_join
 from gigacast.feature_store.online.store import OnlineStore, Versioned
 from gigacast.feature_store.online.wide import JoinLookup, Service, code_of
 
@@ -174,25 +175,27 @@ class Fetcher:
             responses.append(Response(request, at, values, errors, *_ages(parts), codes))
         return responses
 
-    def check(self, kind: str, name: str) -> None:
-        """Do nothing if a join or a group-by is served.
-
-        Parameters
-        ----------
-        kind : str
-            ``join`` or ``group-by``.
-        name : str
+    def served_join(self, name: str) -> Join:
+        """Return the join that is served under a name.
 
         Raises
         ------
         DataNotFoundError
-            If it is not.
+            If none is.
         StorageError, DataError, ConfigError
             If what is served cannot be read.
         """
-        served = self._join(name) if kind == "join" else self._lookups([name])[name]
-        if isinstance(served, GigacastError):
-            raise served
+        lookup = self._join(name)
+        if isinstance(lookup, GigacastError):
+            raise lookup
+        return lookup.join
+
+    def served_group_by(self, name: str) -> ServedGroupBy:
+        """Return the batch that a group-by serves; see `served_join`."""
+        lookup = self._lookups([name])[name]
+        if isinstance(lookup, GigacastError):
+            raise lookup
+        return lookup.served
 
     def _failed(self, request: Request, error: GigacastError) -> Response:
         at = self._at(request)

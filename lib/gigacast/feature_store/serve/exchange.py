@@ -15,6 +15,7 @@ from gigacast.feature_store.definition.name import parse_name
 from gigacast.feature_store.online.fetcher import Fetcher, Request, Response
 from gigacast.feature_store.online.typed import to_json
 from gigacast.feature_store.online.wide import code_of
+from gigacast.settings.command.feature_store import ServeOptions
 
 KINDS: Mapping[str, str] = {"join": "join", "group-by": "group-by", "groupby": "group-by"}
 """Kinds of definitions by the words of paths; Chronon writes ``groupby``."""
@@ -54,8 +55,8 @@ class Limits:
         Keys of a question.
     """
 
-    body_bytes: int = 1 << 20
-    items: int = 1000
+    body_bytes: int = ServeOptions.max_body
+    items: int = ServeOptions.max_items
 
 
 @dataclass(frozen=True)
@@ -179,11 +180,12 @@ def answer(fetcher: Fetcher, question: Question) -> Reply:
     RefusedError
         If nothing of that name is served, or the store cannot say so.
     """
+    is_join = question.kind == "join"
     try:
-        fetcher.check(question.kind, question.name)
+        (fetcher.served_join if is_join else fetcher.served_group_by)(question.name)
     except GigacastError as error:
         raise _refusal(error, question) from error
-    fetch = fetcher.fetch_join if question.kind == "join" else fetcher.fetch_group_by
+    fetch = fetcher.fetch_join if is_join else fetcher.fetch_group_by
     requests = [Request(question.name, keys, question.at) for keys in question.keys]
     results = [result_of(response) for response in fetch(requests)]
     # A store that is down fails every key: callers try again, and balancers go elsewhere.

@@ -153,3 +153,25 @@ class StreamOptions:
         group="amount",
         range_=Range(0),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """Answers over HTTP."""
+
+    host: str = flag(
+        "127.0.0.1", "Address to listen at: this machine only by default.", group="where"
+    )
+    port: int = flag(
+        8080, "Port to listen at; 0 chooses a free port.", group="where", range_=Range(0, 65535)
+    )
+    max_items: int = flag(1000, "Keys of a request at most.", group="amount", range_=AT_LEAST_ONE)
+    max_body: int = flag(
+        1 << 20, "Bytes of a request's body at most.", group="amount", range_=AT_LEAST_ONE
+    )
+    max_concurrent: int = flag(
+        64, "Requests answered at a time; more are refused.", group="amount", range_=AT_LEAST_ONE
+    )
+    timeout: float = flag(
+        5.0, "Seconds for a request, its body included.", group="amount", range_=Range(0.01)
+    )
