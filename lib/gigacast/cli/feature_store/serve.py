@@ -16,10 +16,9 @@ from gigacast.feature_store.serve.server import listen, run_server
 from gigacast.feature_store.stored import list_names
 from gigacast.report.document import Tone
 from gigacast.report.terminal import say
-from gigacast.settings.command.feature_store import OnlineOptions, ServeOptions
+from gigacast.settings.command.feature_store import TOKEN_VARIABLE, OnlineOptions, ServeOptions
 from gigacast.settings.flag import take
 
-TOKEN_VARIABLE = "GIGACAST_SERVE_TOKEN"  # noqa: S105 - the name of the variable, not a token
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 

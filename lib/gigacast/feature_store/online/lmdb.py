@@ -32,6 +32,8 @@ class LmdbOnlineStore:
         Greatest size of the file.
     """
 
+    is_local = True
+
     # LMDB allows a file to be open once in a process, so stores of the same folder share it.
     _open: dict[Path, tuple[Any, int]] = {}  # noqa: RUF012 - shared on purpose
     _lock = threading.Lock()

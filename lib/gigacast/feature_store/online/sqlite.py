@@ -30,6 +30,8 @@ class SqliteOnlineStore:
         File, on a disk of this machine: SQLite's locks do not work on network disks.
     """
 
+    is_local = True
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()

@@ -5,10 +5,12 @@ from typing import Literal
 
 from gigacast.settings.command.common import AT_LEAST_ONE
 from gigacast.settings.flag import flag
-from gigacast.settings.option import Range
+from gigacast.settings.option import ENV_PREFIX, Range
 
 Stage = Literal["left", "parts", "final"]
 EngineName = Literal["local", "spark"]
+TOKEN_VARIABLE = f"{ENV_PREFIX}SERVE_TOKEN"
+"""Variable with the token of served features: no flag, which lists of processes would show."""
 
 
 @dataclass(frozen=True, kw_only=True)
