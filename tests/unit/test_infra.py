@@ -351,7 +351,8 @@ def test_the_planner_image_contains_the_imports_of_its_handlers() -> None:
         known_modules |= {_module(re.split(r"[ ;<>=!~\[(]", r)[0]) for r in needed}
     check = """
 import sys
-import handler.schedule, handler.arrival, handler.closing
+import handler.schedule, handler.arrival, handler.closing, handler.features, handler.stream
+import gigacast.feature_store.online.dynamodb
 import gigacast.storage.s3.store, gigacast.runtime.parallel
 files = {name.partition(".")[0]: module.__file__ or "" for name, module in sys.modules.items()
          if getattr(module, "__file__", None)}

@@ -4,6 +4,8 @@ A door (the HTTP server, the Lambda function) takes apart its own envelope, call
 packs the reply into its own again. All rules of the exchange are here.
 """
 
+import hashlib
+import hmac
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -124,6 +126,23 @@ class RefusedError(Exception):
     def reply(self) -> Reply:
         """The reply that says so."""
         return Reply(self.code, {"error": {"code": self.code, "message": str(self)}})
+
+
+UNAUTHORIZED = RefusedError("unauthorized", "a token is needed: Authorization: Bearer TOKEN").reply
+
+
+def is_allowed(header: bytes, token: str | None) -> bool:
+    """Return whether a header ``Authorization`` has the token of a server, if it has one."""
+    if token is None:
+        return True
+    scheme, _, found = header.partition(b" ")
+    # Digests have one length, and their comparison takes the same time for all.
+    same = hmac.compare_digest(_digest(found.strip()), _digest(token.encode()))
+    return same and scheme.lower() == b"bearer"
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()
 
 
 def reply_to(fetcher: Fetcher, kind: str, name: str, body: bytes, limits: Limits) -> Reply:
