@@ -25,10 +25,11 @@ from gigacast.feature_store.aggregation.kernel import Rows
 from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.online.batch_state import Span, build_batch
 from gigacast.feature_store.online.features import Features
-from gigacast.feature_store.online.fetcher import Fetcher, Request
+from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.key import key_digest, stream_prefix
 from gigacast.feature_store.online.lmdb import LmdbOnlineStore
 from gigacast.feature_store.online.memory import MemoryOnlineStore
+from gigacast.feature_store.online.question import Request
 from gigacast.feature_store.online.serving import STATES, Batch, ServedGroupBy, serving_digest
 from gigacast.feature_store.online.sqlite import SqliteOnlineStore
 from gigacast.feature_store.online.store import OnlineStore

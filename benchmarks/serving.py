@@ -29,8 +29,9 @@ from typing import Any
 import numpy as np
 from fetch import END, NAME, fill
 
-from gigacast.feature_store.online.fetcher import Fetcher, Request
+from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.opening import open_online_store
+from gigacast.feature_store.online.question import Request
 from gigacast.storage.store import StoreAddress
 
 ROOT = Path(__file__).parents[1]

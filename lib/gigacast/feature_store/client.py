@@ -21,7 +21,7 @@ from gigacast.errors import (
     StorageError,
     TransientStorageError,
 )
-from gigacast.feature_store.online.fetcher import Request, Response
+from gigacast.feature_store.online.question import Request, Response
 
 _ERRORS: Mapping[int, type[SchemaError | DataNotFoundError | StorageError]] = {
     400: SchemaError,

@@ -2,6 +2,8 @@
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -200,6 +202,14 @@ def test_a_token_that_is_too_short_is_refused(
 def test_the_client_refuses_an_address_that_is_none(url: str) -> None:
     with pytest.raises(ConfigError, match="url"):
         FeatureClient(url)
+
+
+def test_the_client_starts_without_the_libraries_of_the_server() -> None:
+    check = (
+        "import sys, gigacast.feature_store.client\n"
+        "assert not {'numpy', 'pyarrow', 'msgpack', 'pydantic', 'starlette'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def test_an_answer_of_something_else_is_a_fault_of_the_address() -> None:

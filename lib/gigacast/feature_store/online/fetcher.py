@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gigacast.errors import DataNotFoundError, GigacastError, StorageError
@@ -10,6 +10,7 @@ from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import parse_name
 from gigacast.feature_store.online.key import group_by_key, join_key
 from gigacast.feature_store.online.lookup import Answer, GroupByLookup, Read
+from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.online.serving import ServedGroupBy, decode_group_by, decode_join
 from gigacast.feature_store.online.store import OnlineStore, Versioned
 from gigacast.feature_store.online.wide import JoinLookup, Service, code_of
@@ -17,60 +18,6 @@ from gigacast.feature_store.online.wide import JoinLookup, Service, code_of
 T = TypeVar("T")
 REFRESH_S = 1.0
 """Seconds for which a pointer is used without reading it again."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """A question for features.
-
-    Parameters
-    ----------
-    name : str
-        Join or group-by, as ``quickstart.training_set.v2``.
-    keys : mapping
-        Values by name: keys of the left side, or of the group-by, and contextual fields.
-    at : int, optional
-        Moment, epoch milliseconds; now by default.
-    """
-
-    name: str
-    keys: Mapping[str, Any]
-    at: int | None = None
-
-
-@dataclass(frozen=True)
-class Response:
-    """An answer.
-
-    Parameters
-    ----------
-    request : Request
-    at : int
-        Moment of the features.
-    values : dict
-        Features by name, and ``{part}_exception`` for parts that could not answer.
-    errors : dict of str to str
-        Messages by part; "" for the answer as a whole.
-    batch_age_ms : int, optional
-        Time from the end of the oldest batch used to the moment.
-    freshness_ms : int, optional
-        Time from the newest event that the answer knows of to the moment.
-    codes : dict of str to str
-        Reasons of the errors in a word, by part; see `code_of`.
-    """
-
-    request: Request
-    at: int
-    values: dict[str, Any] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    batch_age_ms: int | None = None
-    freshness_ms: int | None = None
-    codes: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether every part answered."""
-        return not self.errors
 
 
 @dataclass

@@ -14,7 +14,8 @@ from typing import Any
 
 from gigacast.errors import GigacastError
 from gigacast.feature_store.definition.name import parse_name
-from gigacast.feature_store.online.fetcher import Fetcher, Request, Response
+from gigacast.feature_store.online.fetcher import Fetcher
+from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.online.typed import to_json
 from gigacast.feature_store.online.wide import code_of
 from gigacast.settings.command.feature_store import ServeOptions
