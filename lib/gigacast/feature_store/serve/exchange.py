@@ -186,7 +186,8 @@ def read_question(kind: str, name: str, body: bytes, limits: Limits) -> Question
     if isinstance(content, dict):
         if unknown := sorted(content.keys() - _FIELDS):
             raise RefusedError("invalid", f"the body has a field {unknown[0][:80]!r}")
-        content, at = content.get("keys"), content.get("at")
+        at = content.get("at")
+        content = content.get("keys")
     if at is not None and (type(at) is not int or at not in _TIMES):
         raise RefusedError("invalid", "at: a number of milliseconds since 1970 is expected")
     return Question(KINDS[kind], plain, _keys(content, limits), at)
