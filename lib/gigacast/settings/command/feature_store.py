@@ -175,5 +175,8 @@ class ServeOptions:
         64, "Requests answered at a time; more are refused.", group="amount", range_=AT_LEAST_ONE
     )
     timeout: float = flag(
-        5.0, "Seconds for a request, its body included.", group="amount", range_=Range(0, above=True)
+        5.0,
+        "Seconds for a request, its body included.",
+        group="amount",
+        range_=Range(0, above=True),
     )
