@@ -121,19 +121,34 @@ def test_a_connection_that_the_server_closed_is_opened_again(lake: Path) -> None
     client.close()
 
 
+def wait_until_closed(live: LiveServer) -> None:
+    """Wait until a server takes no connections any more."""
+    while True:
+        try:
+            socket.create_connection((live.host, live.port), timeout=10).close()
+        except OSError:
+            return
+        time.sleep(0.01)
+
+
 def test_a_request_in_flight_is_answered_before_sigterm_ends_the_server(lake: Path) -> None:
     body = json.dumps({"keys": [{"user_id": "5"}], "at": END}).encode()
     head = (
-        f"POST /v1/features/join/{JOIN} HTTP/1.1\r\nhost: x\r\ncontent-length: {len(body)}\r\n\r\n"
+        f"POST /v1/features/join/{JOIN} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n"
+        f"content-length: {len(body)}\r\n\r\n"
     )
-    with run_live(lake) as live, socket.create_connection((live.host, live.port)) as caller:
-        caller.sendall(head.encode() + body[:10])
-        time.sleep(0.3)
+    with (
+        run_live(lake, "--timeout", "60") as live,
+        socket.create_connection((live.host, live.port)) as caller,
+    ):
+        caller.sendall(head.encode())
+        # The server asks for the body: it has taken the request.
+        assert caller.recv(65536).startswith(b"HTTP/1.1 100 ")
         codes: list[int] = []
         stopping = threading.Thread(target=lambda: codes.append(live.stop()))
         stopping.start()
-        time.sleep(0.3)
-        caller.sendall(body[10:])
+        wait_until_closed(live)
+        caller.sendall(body)
         answer = b""
         while piece := caller.recv(65536):
             answer += piece

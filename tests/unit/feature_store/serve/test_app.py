@@ -2,13 +2,14 @@
 
 import asyncio
 import json
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pytest
 
-from gigacast.errors import StorageError
+from gigacast.errors import MissingExtraError, StorageError
 from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.serve.app import Rules, make_app
@@ -327,3 +328,15 @@ def test_replies_have_the_form_that_is_described(store: MemoryOnlineStore) -> No
 
     validator.validate(ask(app, "POST", PATH, [{"user": "5"}, {}]).json)
     errors.validate(ask(app, "POST", PATH).json)
+
+
+@pytest.mark.parametrize("library", ["starlette.applications", "prometheus_client"])
+def test_without_the_extra_the_error_says_how_to_install_it(
+    store: MemoryOnlineStore, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+
+    with pytest.raises(MissingExtraError, match=library.partition(".")[0]) as caught:
+        app_of(store)
+
+    assert caught.value.hint == "pip install 'gigacast[serve]'"
