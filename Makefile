@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch quickstart test test-spark forms campaign check format house bench bench-full bench-gpu deploy destroy clean
+.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign check format house bench bench-full bench-serving bench-gpu deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ demo-batch: $(STAMP) ## The same as an array job, on a Batch and an S3 of this m
 test-spark: $(STAMP) ## Run the tests of the feature store on Spark, which needs Java
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,spark]'
 	$(BIN)/python -m pytest -q tests/contract/engine tests/spark
+
+test-browser: $(STAMP) ## Run the tests of the page of served features in a Chromium
+	$(BIN)/python -m pytest -q tests/flow/feature_store/test_page.py
 
 quickstart: $(STAMP) ## Walk through the feature store: define, compile, backfill, print
 	$(BIN)/python -m tools.quickstart
@@ -75,6 +78,10 @@ bench-full: $(STAMP) ## The same up to a million series, planning and reading (h
 	$(BIN)/python benchmarks/features.py
 	$(BIN)/python benchmarks/feature_store.py
 	$(BIN)/python benchmarks/store_clients.py
+
+bench-serving: $(STAMP) ## Measure fetches and the HTTP server of features beside bare reads (minutes)
+	$(BIN)/python benchmarks/fetch.py --output benchmarks/results/fetch.json
+	$(BIN)/python benchmarks/serving.py --output benchmarks/results/serving.json
 
 bench-gpu: $(STAMP) ## Measure all GPUs of this machine: speed, busy share, ceiling (an hour)
 	$(BIN)/python benchmarks/gpu.py --output benchmarks/results/gpu.json

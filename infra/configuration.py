@@ -10,7 +10,7 @@ import yaml
 from gigacast.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
-TEMPLATES = ("storage", "network", "batch", "schedule", "observe")
+TEMPLATES = ("storage", "network", "batch", "schedule", "features", "observe")
 FLAVOURS = {"cpu": "CpuImage", "gpu": "GpuImage", "planner": "PlannerImage"}
 _KEYS = {
     "name": str,

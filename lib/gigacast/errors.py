@@ -14,6 +14,7 @@
     │       └── OutageError          the store did not answer for as long as a run waits
     ├── DataError                    an object's content cannot be used
     │   ├── DataNotFoundError        no data matches the request
+    │   │   └── MomentNotServedError served features do not answer for the moment
     │   ├── InvalidFilenameError     a key does not match the naming pattern
     │   ├── CorruptedFileError       a file cannot be read in its format
     │   ├── DataQualityError         too much of the data is missing, duplicate or out of range
@@ -137,6 +138,10 @@ class DataError(GigacastError):
 
 class DataNotFoundError(DataError):
     """No data matches the request."""
+
+
+class MomentNotServedError(DataNotFoundError):
+    """Served features do not answer for the moment: it is before their batch, or long after."""
 
 
 class InvalidFilenameError(DataError):

@@ -126,6 +126,8 @@ def test_each_role_is_assumed_by_one_service() -> None:
         "PlannerRole": "lambda.amazonaws.com",
         "CloserRole": "lambda.amazonaws.com",
         "SchedulerRole": "scheduler.amazonaws.com",
+        "FeaturesRole": "lambda.amazonaws.com",
+        "StreamerRole": "lambda.amazonaws.com",
     }
 
 
@@ -154,7 +156,13 @@ def test_a_listing_is_confined_to_the_prefix_and_a_whole_bucket_can_be_listed() 
         for _, statement in statements(name)
         if "s3:ListBucket" in listed(statement["Action"])
     ]
-    assert len(listing) == 3
+    # The function of streams lists definitions only, below every prefix.
+    below = "${Prefix}feature_store/definitions/*"
+    definitions = [
+        s for s in listing if s["Condition"] == {"StringLike": {"s3:prefix": {"Sub": below}}}
+    ]
+    listing = [statement for statement in listing if statement not in definitions]
+    assert (len(listing), len(definitions)) == (3, 1)
     confined = {"StringLike": {"s3:prefix": [{"Sub": "${Prefix}*"}]}}
     for statement in listing:
         assert statement["Condition"] == {
@@ -239,10 +247,10 @@ def test_outputs_of_a_job_do_not_trigger_the_arrival_rule() -> None:
 def test_every_function_and_the_dead_letter_queue_have_an_alarm() -> None:
     alarms = resources("observe", "CloudWatch::Alarm").values()
     watched = {d["Value"]["Sub"] for a in alarms for d in a["Dimensions"] if "Sub" in d["Value"]}
-    functions = resources("schedule", "Lambda::Function").values()
-    queues = resources("schedule", "SQS::Queue")
-    assert {function["FunctionName"]["Sub"] for function in functions} <= watched
-    assert queues["ArrivalsGivenUp"]["QueueName"]["Sub"] in watched
+    for name, dead_letters in (("schedule", "ArrivalsGivenUp"), ("features", "EventsGivenUp")):
+        functions = resources(name, "Lambda::Function").values()
+        assert {function["FunctionName"]["Sub"] for function in functions} <= watched
+        assert resources(name, "SQS::Queue")[dead_letters]["QueueName"]["Sub"] in watched
 
 
 def test_the_schedule_calls_the_planner_and_a_rule_the_closer() -> None:
@@ -267,6 +275,73 @@ def test_functions_call_existing_handlers_and_messages_stay_hidden_longer_than_t
         assert f"def {name}(event" in (ROOT / f"{module.replace('.', '/')}.py").read_text()
     queue = resources("schedule", "SQS::Queue")["Arrivals"]
     assert queue["VisibilityTimeout"] >= 6 * functions["Arrival"]["Timeout"]
+
+
+def permissions(role: str) -> set[tuple[str, str]]:
+    """Return the actions of a role of the features' template, and what they may be done to."""
+    (policy,) = resources("features", "IAM::Role")[role]["Policies"]
+    return {
+        (action, next(iter(statement["Resource"].values())).rpartition(":")[2])
+        for statement in policy["PolicyDocument"]["Statement"]
+        for action in listed(statement["Action"])
+        if not action.startswith("logs:")
+    }
+
+
+def test_the_function_that_answers_may_read_the_table_and_nothing_else() -> None:
+    assert permissions("FeaturesRole") == {("dynamodb:BatchGetItem", "OnlineStore.Arn")}
+
+
+def test_the_function_of_the_stream_may_do_what_its_code_does() -> None:
+    stream = "stream/${FeatureStream}"
+    assert permissions("StreamerRole") == {
+        ("kinesis:DescribeStream", stream),
+        ("kinesis:DescribeStreamSummary", stream),
+        ("kinesis:GetRecords", stream),
+        ("kinesis:GetShardIterator", stream),
+        ("kinesis:ListShards", stream),
+        ("dynamodb:BatchGetItem", "OnlineStore.Arn"),
+        ("dynamodb:PutItem", "OnlineStore.Arn"),
+        ("s3:ListBucket", "${Bucket}"),
+        ("s3:GetObject", "${Bucket}/${Prefix}feature_store/definitions/*"),
+        ("sqs:SendMessage", "EventsGivenUp.Arn"),
+    }
+
+
+def test_the_table_of_features_is_as_the_online_store_wants_it_and_outlives_its_stack() -> None:
+    table = template("features")["Resources"]["OnlineStore"]
+    properties = table["Properties"]
+    assert properties["KeySchema"] == [{"AttributeName": "key", "KeyType": "HASH"}]
+    assert properties["AttributeDefinitions"] == [{"AttributeName": "key", "AttributeType": "S"}]
+    assert properties["TimeToLiveSpecification"] == {"AttributeName": "expires", "Enabled": True}
+    assert properties["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"] is True
+    assert (table["DeletionPolicy"], table["UpdateReplacePolicy"]) == ("Retain", "Retain")
+
+
+def test_the_url_of_features_needs_signed_requests_and_the_stream_reports_single_failures() -> None:
+    (url,) = resources("features", "Lambda::Url").values()
+    (mapping,) = resources("features", "EventSourceMapping").values()
+    assert url["AuthType"] == "AWS_IAM"
+    assert resources("features", "Lambda::Permission") == {}
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert mapping["ParallelizationFactor"] == 1
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+
+
+def test_without_a_word_in_the_configuration_nothing_of_the_features_is_made() -> None:
+    for entry in template("features")["Resources"].values():
+        assert entry["Condition"] in {"Serves", "Streams"}
+    assert template("features")["Parameters"]["ServeFeatures"]["Default"] == "no"
+
+
+def test_functions_of_features_call_existing_handlers() -> None:
+    functions = resources("features", "Lambda::Function")
+    doors = {key: value["ImageConfig"]["Command"][0] for key, value in functions.items()}
+    assert doors == {"Features": "handler.features.handle", "Streamer": "handler.stream.handle"}
+    for value in functions.values():
+        assert value["Environment"]["Variables"]["GIGACAST_ONLINE_STORE"] == {
+            "Sub": "dynamodb:${OnlineStore}"
+        }
 
 
 def test_logs_are_not_kept_for_ever() -> None:
@@ -351,7 +426,8 @@ def test_the_planner_image_contains_the_imports_of_its_handlers() -> None:
         known_modules |= {_module(re.split(r"[ ;<>=!~\[(]", r)[0]) for r in needed}
     check = """
 import sys
-import handler.schedule, handler.arrival, handler.closing
+import handler.schedule, handler.arrival, handler.closing, handler.features, handler.stream
+import gigacast.feature_store.online.dynamodb
 import gigacast.storage.s3.store, gigacast.runtime.parallel
 files = {name.partition(".")[0]: module.__file__ or "" for name, module in sys.modules.items()
          if getattr(module, "__file__", None)}

@@ -69,6 +69,8 @@ def test_every_error_that_users_catch_stays() -> None:
     [
         ("handler.schedule", "handle", ["event", "context"]),
         ("handler.arrival", "handle", ["event", "context"]),
+        ("handler.features", "handle", ["event", "context"]),
+        ("handler.stream", "handle", ["event", "context"]),
         ("handler.closing", "handle", ["event", "context"]),
         ("handler.batch", "main", ["arguments", "environment"]),
         ("gigacast.__main__", "main", []),

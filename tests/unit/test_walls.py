@@ -97,6 +97,7 @@ def test_all_packages_but_the_command_line_and_settings_may_not_load_settings() 
         "import gigacast",
         "import gigacast.cli",
         "import handler.batch, handler.schedule, handler.arrival, handler.closing",
+        "import handler.features, handler.stream",
         "import gigacast.forecasting.partition",
         "import gigacast.forecasters.naive, gigacast.forecasters.batching",
         "from gigacast.forecasters.catalog import *; load_forecaster(None, SeasonalNaive().info)",

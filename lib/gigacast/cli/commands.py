@@ -153,5 +153,9 @@ FEATURE_COMMANDS = {
         "gigacast.cli.feature_store.stream",
         "Apply the topic of the group-by NAME to its served features, until it is stopped.",
     ),
+    "serve": Home(
+        "gigacast.cli.feature_store.serve",
+        "Answer requests for features over HTTP, until it is stopped.",
+    ),
 }
 """Commands of the group `feature-store`."""

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
         select,
     )
     from gigacast.feature_store.definition.staging_query import StagingQuery
-    from gigacast.feature_store.online.fetcher import Fetcher, Request, Response
+    from gigacast.feature_store.online.fetcher import Fetcher
+    from gigacast.feature_store.online.question import Request, Response
     from gigacast.feature_store.served import (
         fetch_group_by,
         fetch_group_by_async,
@@ -112,8 +113,8 @@ _HOMES = {
     "LabelPart": "gigacast.feature_store.definition.join",
     "Operation": "gigacast.feature_store.definition.aggregation",
     "Query": "gigacast.feature_store.definition.source",
-    "Request": "gigacast.feature_store.online.fetcher",
-    "Response": "gigacast.feature_store.online.fetcher",
+    "Request": "gigacast.feature_store.online.question",
+    "Response": "gigacast.feature_store.online.question",
     "Source": "gigacast.feature_store.definition.source",
     "StagingQuery": "gigacast.feature_store.definition.staging_query",
     "TimeUnit": "gigacast.feature_store.definition.aggregation",

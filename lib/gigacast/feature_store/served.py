@@ -9,8 +9,9 @@ from gigacast.errors import DataError
 from gigacast.feature_store.api import root_of, settings_of
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.offline.day import read_day
-from gigacast.feature_store.online.fetcher import Fetcher, Request, Response
+from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.opening import open_online_store
+from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.online.serving import write_join
 from gigacast.feature_store.online.wide import Service
 from gigacast.feature_store.stored import find_stored

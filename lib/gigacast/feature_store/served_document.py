@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gigacast.feature_store.online.fetcher import Response
+from gigacast.feature_store.online.question import Response
 from gigacast.feature_store.online.typed import to_json
 from gigacast.feature_store.stream.run import StreamReport
 from gigacast.feature_store.uploads.run import UploadResult

@@ -84,6 +84,7 @@ CLASSES: Mapping[str, type[Any]] = {
     "upload-flags": feature_store.UploadOptions,
     "fetch-flags": feature_store.FetchOptions,
     "stream-flags": feature_store.StreamOptions,
+    "serve-flags": feature_store.ServeOptions,
 }
 """Classes of the options of single commands, by the words that name their tables in the guide."""
 

@@ -16,6 +16,7 @@ from gigacast.core.problem import Source, did_you_mean
 from gigacast.core.record import decode_yaml
 from gigacast.errors import ConfigError
 from gigacast.runtime.instance import VARIABLES
+from gigacast.settings.command.feature_store import TOKEN_VARIABLE
 from gigacast.settings.model import FROM_FILE, Settings
 from gigacast.settings.option import ENV_PREFIX, Option
 from gigacast.settings.options import OPTIONS
@@ -24,8 +25,8 @@ OWN_PRICES = Path("config/prices.yaml")
 """Price table that a user may put into the current folder."""
 SHIPPED_PRICES = Path(price.__file__).with_name("prices.yaml")
 """Price table of the package."""
-_NO_SETTINGS = {f"{ENV_PREFIX}CACHE", *VARIABLES}
-"""Variables that describe this machine and are read elsewhere."""
+_NO_SETTINGS = {f"{ENV_PREFIX}CACHE", TOKEN_VARIABLE, *VARIABLES}
+"""Variables that describe this machine, or are secret, and are read elsewhere."""
 _WITHOUT_EFFECT = [option for option in OPTIONS if option.without_effect]
 
 logger = logging.getLogger(__name__)

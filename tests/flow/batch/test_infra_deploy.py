@@ -54,6 +54,9 @@ def configuration(folder: Path, **changes: Any) -> Path:
 
 def template_for_moto(name: str) -> str:
     body = template_file(name).read_text()
+    # moto knows no URLs of functions.
+    body = re.sub(r"(?ms)^  FeaturesUrl:\n.*?(?=^  #)", "", body)
+    body = re.sub(r"(?ms)^  FeaturesAddress:\n.*", "", body)
     role = "ServiceRole: !GetAtt InstanceRole.Arn\n      "
     return body.replace(
         "ReplaceComputeEnvironment: false", role + "ReplaceComputeEnvironment: false"
@@ -205,3 +208,26 @@ def test_missing_docker_is_reported_in_a_single_line(
         build_images(repository_named("bare"), deployment, "abc", missing)
     assert deploy.main(["up", "--config", str(tmp_path / "none.yaml")]) == 2
     assert "none.yaml: no such configuration file" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning")
+def test_features_are_deployed_with_their_table_and_the_events_of_a_stream(
+    server: MotoServer, tmp_path: Path
+) -> None:
+    boto3.client("kinesis").create_stream(StreamName="events.returns", ShardCount=1)
+    parameters = {"ServeFeatures": "yes", "FeatureStream": "events.returns"}
+    file = configuration(tmp_path, name="serving", parameters=parameters)
+    deployment = Deployment.read(file)
+    cloud = cloud_of(deployment)
+    outputs = {**deployment.parameters, "Bucket": "b", "PlannerImage": "repository:planner"}
+
+    made = cloud.up("features", outputs)
+
+    assert made["OnlineStoreAddress"] == "dynamodb:serving-features"
+    table = boto3.client("dynamodb").describe_table(TableName="serving-features")["Table"]
+    assert table["KeySchema"] == [{"AttributeName": "key", "KeyType": "HASH"}]
+
+    (mapping,) = boto3.client("lambda").list_event_source_mappings()["EventSourceMappings"]
+    assert mapping["EventSourceArn"].endswith(":stream/events.returns")
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    cloud.down("features")

@@ -119,6 +119,7 @@ PREPARATIONS: dict[str, tuple[Callable[[Path], None], ...]] = {
     "training": (put_sales, put_frame_file),
     "datasets": (put_bars, put_quotes),
     "feature-store": (put_shop, put_stores),
+    "serving": (put_shop,),
     "quality": (put_sales, put_bars),
     "python": (put_sales, put_fx, put_frame_file, put_stores),
     "settings": (put_sales,),

@@ -3,12 +3,16 @@
 An example is a fenced block. ``sh`` and ``python`` blocks are run in the order of the page; a
 ``yaml`` or ``python`` block whose first line is a comment with a file's name is written to that
 file; the lines of a ``text`` block must be in the output of the block before it, ``*`` standing
-for any text.
+for any text. A command that ends with ``&`` is a server, which runs until ``kill %1``.
 A comment before a block changes this: ``<!-- not run: reason -->`` or ``<!-- exit: 1 -->``.
 """
 
+import os
 import re
 import shlex
+import socket
+import subprocess
+import sys
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +25,8 @@ _BLOCK = re.compile(
     r"^((?:<!-- [^\n]* -->\n)*)```(\w*)\n(.*?)^```$", flags=re.DOTALL | re.MULTILINE
 )
 _MARK = re.compile(r"<!-- (not run|exit): *([^\n]*?) *-->")
+_PORT = 8080
+ROOT = Path(__file__).parents[3]
 _PROGRAMS = (["gigacast"], ["python", "main.py"])
 
 
@@ -63,6 +69,8 @@ class PageRunner:
         self._capsys = capsys
         self._names: dict[str, Any] = {}
         self._output = ""
+        self._port = _free_port()
+        self._server: subprocess.Popen[str] | None = None
 
     def run(self, example: Example) -> None:
         """Run one example, or check it against the output of the one before."""
@@ -82,7 +90,20 @@ class PageRunner:
             self._output = captured.out
             assert code == int(example.marks.get("exit", 0)), (words, captured.out, captured.err)
 
+    def close(self) -> None:
+        """End the server of the page, if it still runs."""
+        if self._server is not None:
+            self._end_server()
+
     def _run_command(self, words: list[str]) -> int:
+        if words[-1] == "&":
+            return self._start_server(words[:-1])
+        if words == ["kill", "%1"]:
+            return self._end_server()
+        if words[0] == "curl":
+            process = subprocess.run(words, capture_output=True, text=True, check=False)
+            sys.stdout.write(process.stdout)
+            return process.returncode
         for program in _PROGRAMS:
             if words[: len(program)] == program:
                 return run(_one_process(words[len(program) :]))
@@ -90,8 +111,26 @@ class PageRunner:
         Path(words[2]).mkdir(parents=True, exist_ok=True)
         return 0
 
+    def _start_server(self, words: list[str]) -> int:
+        assert words[0] == "gigacast", f"{words}: no other server is known"
+        command = [sys.executable, "-m", *words]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "lib")}
+        self._server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+        assert self._server.stdout is not None
+        sys.stdout.write(self._server.stdout.readline())
+        return self._server.poll() or 0
+
+    def _end_server(self) -> int:
+        server, self._server = self._server, None
+        assert server is not None
+        assert server.stdout is not None
+        server.terminate()
+        server.stdout.close()
+        return server.wait(30)
+
     def _run_code(self, text: str) -> None:
         code = text.replace('"my-bucket"', f'"{self._placed("my-bucket")}"')
+        code = code.replace(f":{_PORT}", f":{self._port}")
         exec(compile(re.sub(r"n_jobs=\d+", "n_jobs=1", code), "page", "exec"), self._names)
         self._output = self._capsys.readouterr().out
 
@@ -110,7 +149,15 @@ class PageRunner:
 
     def _placed(self, word: str) -> str:
         word = word.replace("$PWD", str(self._folder))
+        # The port of the page may be in use on the machine of the tests.
+        word = re.sub(rf"(^|:){_PORT}\b", rf"\g<1>{self._port}", word)
         return f"file://{self._folder}/my-bucket" if word == "my-bucket" else word
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
 
 
 def _one_process(words: list[str]) -> list[str]:

@@ -32,9 +32,12 @@ def test_the_examples_of_a_page_run(
         prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     runner = PageRunner(tmp_path, capsys)
-    for example in read_examples(page):
-        if "not run" not in example.marks:
-            runner.run(example)
+    try:
+        for example in read_examples(page):
+            if "not run" not in example.marks:
+                runner.run(example)
+    finally:
+        runner.close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_name)

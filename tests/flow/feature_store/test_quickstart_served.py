@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from gigacast.feature_store.online.fetcher import Fetcher, Request
+from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.memory import MemoryOnlineStore
+from gigacast.feature_store.online.question import Request
 from gigacast.feature_store.online.typed import to_json
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import MemoryStream

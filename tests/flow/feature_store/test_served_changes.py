@@ -18,8 +18,9 @@ from gigacast.feature_store import (
     TimeUnit,
     Window,
 )
-from gigacast.feature_store.online.fetcher import Fetcher, Request
+from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.memory import MemoryOnlineStore
+from gigacast.feature_store.online.question import Request
 from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import MemoryStream
 from gigacast.feature_store.stream.run import run_stream

@@ -9,9 +9,10 @@ import pytest
 
 from gigacast.errors import ConfigError, StorageError
 from gigacast.feature_store.definition.window_edge import DAY
-from gigacast.feature_store.online.fetcher import Fetcher, Request
+from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.memory import MemoryOnlineStore
 from gigacast.feature_store.online.opening import open_online_store
+from gigacast.feature_store.online.question import Request
 from gigacast.feature_store.online.serving import read_group_by
 from gigacast.feature_store.stored import find_stored
 from gigacast.feature_store.table import Tables

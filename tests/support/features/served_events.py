@@ -21,8 +21,9 @@ from gigacast.feature_store.aggregation.kernel import Queries, Rows, aggregate
 from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.online.batch_state import Span, build_batch
 from gigacast.feature_store.online.features import Features
-from gigacast.feature_store.online.fetcher import Fetcher, Request
+from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.key import key_digest
+from gigacast.feature_store.online.question import Request
 from gigacast.feature_store.online.serving import (
     STATES,
     Batch,

@@ -13,7 +13,8 @@ from gigacast.core.exit import EXIT_FAILED
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.offline.day import read_day
-from gigacast.feature_store.online.fetcher import Fetcher, Request, find_type
+from gigacast.feature_store.online.fetcher import Fetcher, find_type
+from gigacast.feature_store.online.question import Request
 from gigacast.feature_store.online.serving import write_join
 from gigacast.feature_store.served_document import (
     response_json,

@@ -22,7 +22,7 @@ def decode(stored: bytes) -> list[Any]:
     DataError
         If the bytes are of another version, or cut short.
     """
-    if stored[:1] != bytes([VERSION]):
+    if not stored or stored[0] != VERSION:
         raise DataError(
             f"states of version {stored[:1].hex() or 'none'} cannot be read",
             hint="upload the batch again with this release",

@@ -70,7 +70,9 @@ class Total:
 
     def merge(self, left: Totals, right: Totals) -> Totals | None:
         """Return the state of the values of both states."""
-        n, total, nans, ups, downs = (a + b for a, b in zip(left, right, strict=True))
+        n, total = left[0] + right[0], left[1] + right[1]
+        # Written out: with two loops less a merge takes a third of the time.
+        nans, ups, downs = left[2] + right[2], left[3] + right[3], left[4] + right[4]
         # A state without any content is absent, so that a delete undoes to the last byte.
         return (n, total, nans, ups, downs) if (n or total or nans or ups or downs) else None
 
@@ -97,12 +99,15 @@ class Total:
 
     def decode(self, stored: Any) -> Totals:
         """Return the state of ``encode``."""
-        n, *rest = stored
         if self.whole:
-            total, rest = _unfit(rest[0]), rest[1:]
+            n, total, *rest = stored
+            total = _unfit(total)
         else:
-            total, rest = lengthen(rest[0], rest[1]), rest[2:]
-        nans, ups, downs = rest or (0, 0, 0)
+            n, zeros, mantissa, *rest = stored
+            total = lengthen(zeros, mantissa)
+        if not rest:
+            return n, total, 0, 0, 0
+        nans, ups, downs = rest
         return n, total, nans, ups, downs
 
 

@@ -31,6 +31,12 @@ class Ends:
 
     def merge(self, left: list[Event], right: list[Event]) -> list[Event]:
         """Return the state of the values of both states."""
+        first, second = (right, left) if self.newest else (left, right)
+        # Mostly one state is of the past of the other, and no value has to be compared.
+        for nearer, farther in ((first, second), (second, first)):
+            edge, other = nearer[-1][0], farther[0][0]
+            if edge > other if self.newest else edge < other:
+                return [*nearer, *farther][: self.k]
         merged = merge_sorted(left, right, key=_order, reverse=self.newest)
         return [event for event, _ in zip(merged, range(self.k), strict=False)]
 
@@ -49,5 +55,6 @@ class Ends:
     def decode(self, stored: Any) -> list[Event]:
         """Return the state of ``encode``."""
         return [
-            (time, canonical(value)) for time, value in zip(stored[::2], stored[1::2], strict=True)
+            (time, value if type(value) is int else canonical(value))
+            for time, value in zip(stored[::2], stored[1::2], strict=True)
         ]

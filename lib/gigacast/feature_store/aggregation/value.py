@@ -22,7 +22,7 @@ def canonical(value: Value) -> Value:
     """
     if isinstance(value, float):
         return NAN if value != value else value + 0.0  # noqa: PLR0124 (true for NaN alone)
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [canonical(item) for item in value]
     return value
 

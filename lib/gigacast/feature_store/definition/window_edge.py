@@ -3,6 +3,7 @@
 Nothing else computes them, so that backfill, upload, fetch and streams cannot disagree.
 """
 
+from collections.abc import Callable
 from typing import overload
 
 import numpy as np
@@ -47,6 +48,14 @@ def find_start(length_ms: int | None, at: int | NDArray[np.int64]) -> int | NDAr
         return BEGINNING if isinstance(at, int) else np.full(at.shape, BEGINNING, np.int64)
     hop = choose_hop(length_ms)
     return (at - length_ms) // hop * hop
+
+
+def start_finder(length_ms: int | None) -> Callable[[int], int]:
+    """Return `find_start` for windows of one length, for many single queries."""
+    if length_ms is None:
+        return lambda at: BEGINNING
+    length, hop = length_ms, choose_hop(length_ms)
+    return lambda at: (at - length) // hop * hop
 
 
 def contains(length_ms: int | None, at: int, time: int) -> bool:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
 from gigacast.feature_store.aggregation.value import Value
-from gigacast.feature_store.definition.window_edge import find_start
 from gigacast.feature_store.online.batch_state import BatchValue
 from gigacast.feature_store.online.features import Features
+from gigacast.feature_store.online.plan import Streamed
 from gigacast.feature_store.online.stream_state import DayValue
 
 
@@ -36,29 +35,36 @@ def answer(
     DataError
         If a stored value is damaged, or the moment cannot be answered exactly.
     """
-    states: dict[int | None, Sequence[Any]] = {}
-    streamed: dict[tuple[int, int], list[Any]] = {}
+    values = features.empty.copy()
+    merges = bool(days) and days[0].merges
+    streamed: dict[tuple[int, int], Streamed] = {}
+    more: Streamed = _nothing
     for place, group in enumerate(features.groups):
-        start = find_start(group.window_ms, at)
-        own = batch.states(place, start)
+        start = group.start(at)
         if days:
             # Windows that begin in the batch see the same streamed events; changes of entities
             # are held by their own time, which may be before.
-            low = (max(start, batch_end), start if not days[0].merges else 0)
-            if low not in streamed:
-                streamed[low] = _streamed(features, days, start, max(start, batch_end), at)
-            more = streamed[low]
-            own = [
-                features.state.aggregators[unit].merge(state, more[unit])
-                for unit, state in zip(group.units, own, strict=True)
-            ]
-        states[group.window_ms] = own
-    return features.finish(states)
+            low = (start if start > batch_end else batch_end, 0 if merges else start)
+            states = streamed.get(low)
+            if states is None:
+                states = streamed[low] = _streamed(features, days, start, low[0], at)
+            more = states
+        stored = batch.stored(place, start)
+        for step in group.steps:
+            step(stored, more, values)
+    return values
+
+
+def _nothing(unit: int) -> None:
+    """Return the state of no events."""
 
 
 def _streamed(
     features: Features, days: Sequence[DayValue], start: int, low: int, at: int
-) -> list[Any]:
+) -> Streamed:
+    """Return the function of the streamed states of a window, by unit."""
+    if len(days) == 1 and days[0].merges and days[0].is_within(low, at):
+        return days[0].total_state
     parts = [day.states(low, at) if day.merges else day.known_states(start, at) for day in days]
     # Of a single day the states are taken as they are: merges leave both of their sides alone.
-    return reduce(features.state.merge, parts)
+    return reduce(features.state.merge, parts).__getitem__

@@ -143,7 +143,6 @@ class BatchValue:
 
     Parameters
     ----------
-    features : Features
     stored : bytes, optional
         Without it the entity has no rows in the batch.
 
@@ -153,8 +152,7 @@ class BatchValue:
         If the bytes are damaged or of another format.
     """
 
-    def __init__(self, features: Features, stored: bytes | None) -> None:
-        self._features = features
+    def __init__(self, stored: bytes | None) -> None:
         self.newest: int | None = None
         self._windows: Sequence[Any] | None = None
         if stored is None:
@@ -169,8 +167,8 @@ class BatchValue:
                 hint="upload the batch again with this release",
             )
 
-    def states(self, group: int, start: int) -> list[Any]:
-        """Return the states of a window's units.
+    def stored(self, group: int, start: int) -> Sequence[Any] | None:
+        """Return the encoded states of a window's units; None if no row is in it.
 
         Parameters
         ----------
@@ -178,14 +176,14 @@ class BatchValue:
             Place of the window among `Features.groups`.
         start : int
             Start of the window, as `find_start` gives it.
+
+        Raises
+        ------
+        DataError
+            If the states are damaged or of another version.
         """
-        members = self._features.groups[group]
         if self._windows is None:
-            return [None] * len(members.units)
+            return None
         places, encoded = self._windows[group]
         place = bisect_left(places, start)
-        if place == len(places):
-            return [None] * len(members.units)
-        aggregators = self._features.state.aggregators
-        stored = codec.decode(encoded[place])
-        return [aggregators[u].decode(s) for u, s in zip(members.units, stored, strict=True)]
+        return None if place == len(places) else codec.decode(encoded[place])

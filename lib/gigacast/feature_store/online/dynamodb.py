@@ -34,6 +34,8 @@ class DynamoOnlineStore:
         Address of a stand-in of DynamoDB.
     """
 
+    is_local = False
+
     def __init__(
         self, table: str, *, region: str | None = None, endpoint_url: str | None = None
     ) -> None:

@@ -1,14 +1,15 @@
 """The aggregations of a group-by, arranged for serving."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 
 from gigacast.feature_store.aggregation.row_state import Part, RowState
 from gigacast.feature_store.aggregation.value import Value
+from gigacast.feature_store.definition.window_edge import start_finder
+from gigacast.feature_store.online.plan import Step, make_steps
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,17 @@ class WindowGroup:
         Places of the features' aggregations among those of `Features.units`.
     names : tuple of str
         Names of the features.
+    start : function
+        Start of the window by the moment.
+    steps : tuple of function
+        Steps from stored states to the features; see `make_steps`.
     """
 
     window_ms: int | None
     units: tuple[int, ...]
     names: tuple[str, ...]
+    start: Callable[[int], int]
+    steps: tuple[Step, ...]
 
 
 class Features:
@@ -48,6 +55,7 @@ class Features:
         self.units = tuple(units)
         self.state = RowState(self.units, schema)
         self.groups = tuple(self._group(window) for window in {p.window_ms: None for p in parts})
+        self.empty: dict[str, Value] = dict.fromkeys(part.name for part in parts)
         self.columns = tuple(
             dict.fromkeys(n for p in self.units for n in (p.column, p.bucket) if n is not None)
         )
@@ -61,23 +69,9 @@ class Features:
         """Return the values of `columns` by name."""
         return dict(zip(self.columns, values, strict=True))
 
-    def finish(self, states: Mapping[int | None, Sequence[Any]]) -> dict[str, Value]:
-        """Return the features by name, in the order of the parts.
-
-        Parameters
-        ----------
-        states : mapping of int or None to sequence
-            States of each window's units, by the window's length.
-        """
-        features: dict[str, Value] = dict.fromkeys(part.name for part in self.parts)
-        for group in self.groups:
-            for unit, name, state in zip(
-                group.units, group.names, states[group.window_ms], strict=True
-            ):
-                features[name] = self.state.aggregators[unit].finish(state)
-        return features
-
     def _group(self, window_ms: int | None) -> WindowGroup:
         members = [part for part in self.parts if part.window_ms == window_ms]
         units = tuple(self.units.index(replace(part, name="", window_ms=None)) for part in members)
-        return WindowGroup(window_ms, units, tuple(part.name for part in members))
+        names = tuple(part.name for part in members)
+        steps = make_steps(units, names, self.units, dict(enumerate(self.state.aggregators)))
+        return WindowGroup(window_ms, units, names, start_finder(window_ms), steps)

@@ -2,71 +2,22 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from gigacast.errors import DataNotFoundError, GigacastError, StorageError
+from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import parse_name
 from gigacast.feature_store.online.key import group_by_key, join_key
-from gigacast.feature_store.online.lookup import GroupByLookup, Read
-from gigacast.feature_store.online.serving import decode_group_by, decode_join
+from gigacast.feature_store.online.lookup import Answer, GroupByLookup, Read
+from gigacast.feature_store.online.question import Request, Response
+from gigacast.feature_store.online.serving import ServedGroupBy, decode_group_by, decode_join
 from gigacast.feature_store.online.store import OnlineStore, Versioned
-from gigacast.feature_store.online.wide import JoinLookup, Service
+from gigacast.feature_store.online.wide import JoinLookup, Service, code_of
 
 T = TypeVar("T")
 REFRESH_S = 1.0
 """Seconds for which a pointer is used without reading it again."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """A question for features.
-
-    Parameters
-    ----------
-    name : str
-        Join or group-by, as ``quickstart.training_set.v2``.
-    keys : mapping
-        Values by name: keys of the left side, or of the group-by, and contextual fields.
-    at : int, optional
-        Moment, epoch milliseconds; now by default.
-    """
-
-    name: str
-    keys: Mapping[str, Any]
-    at: int | None = None
-
-
-@dataclass(frozen=True)
-class Response:
-    """An answer.
-
-    Parameters
-    ----------
-    request : Request
-    at : int
-        Moment of the features.
-    values : dict
-        Features by name, and ``{part}_exception`` for parts that could not answer.
-    errors : dict of str to str
-        Messages by part; "" for the answer as a whole.
-    batch_age_ms : int, optional
-        Time from the end of the oldest batch used to the moment.
-    freshness_ms : int, optional
-        Time from the newest event that the answer knows of to the moment.
-    """
-
-    request: Request
-    at: int
-    values: dict[str, Any] = field(default_factory=dict)
-    errors: dict[str, str] = field(default_factory=dict)
-    batch_age_ms: int | None = None
-    freshness_ms: int | None = None
-
-    @property
-    def is_ok(self) -> bool:
-        """Whether every part answered."""
-        return not self.errors
 
 
 @dataclass
@@ -111,6 +62,11 @@ class Fetcher:
         """Close the store."""
         self._store.close()
 
+    @property
+    def is_local(self) -> bool:
+        """Whether fetches of few keys take well below a millisecond: nothing is asked elsewhere."""
+        return self._store.is_local and not self._services
+
     def fetch_group_by(self, requests: Sequence[Request]) -> list[Response]:
         """Return the features of group-bys, in the order of the requests.
 
@@ -120,19 +76,12 @@ class Fetcher:
         prepared = [
             _prepare(lookups[request.name], request.keys, self._at(request)) for request in requests
         ]
-        answers = self._read(prepared)
-        responses = []
-        for request, answer in zip(requests, answers, strict=True):
-            response = Response(request, self._at(request))
-            if isinstance(answer, GigacastError):
-                response.errors[""] = str(answer)
-            else:
-                features = answer.features
-                response = Response(
-                    request, answer.at, features, {}, answer.batch_age_ms, answer.freshness_ms
-                )
-            responses.append(response)
-        return responses
+        return [
+            Response(request, answer.at, answer.features, {}, *answer[2:])
+            if isinstance(answer, Answer)
+            else self._failed(request, answer)
+            for request, answer in zip(requests, self._read(prepared), strict=True)
+        ]
 
     def fetch_join(self, requests: Sequence[Request]) -> list[Response]:
         """Return the features of joins, in the order of the requests.
@@ -165,19 +114,44 @@ class Fetcher:
             prepared += mine
             counts.append(len(mine))
         answers = iter(self._read(prepared))
-        responses = []
         external = self._external(requests, joins)
+        responses = []
         for n, (request, count) in enumerate(zip(requests, counts, strict=True)):
-            join, at = joins[request.name], self._at(request)
+            join = joins[request.name]
             parts = [next(answers) for _ in range(count)]
-            response = Response(request, at)
             if isinstance(join, GigacastError):
-                response.errors[""] = str(join)
-            else:
-                values, errors = join.assemble(request.keys, at, parts, external[n])
-                response = Response(request, at, values, errors, *_ages(parts))
-            responses.append(response)
+                responses.append(self._failed(request, join))
+                continue
+            at = self._at(request)
+            values, errors, codes = join.assemble(request.keys, at, parts, external[n])
+            responses.append(Response(request, at, values, errors, *_ages(parts), codes))
         return responses
+
+    def served_join(self, name: str) -> Join:
+        """Return the join that is served under a name.
+
+        Raises
+        ------
+        DataNotFoundError
+            If none is.
+        StorageError, DataError, ConfigError
+            If what is served cannot be read.
+        """
+        lookup = self._join(name)
+        if isinstance(lookup, GigacastError):
+            raise lookup
+        return lookup.join
+
+    def served_group_by(self, name: str) -> ServedGroupBy:
+        """Return the batch that a group-by serves; see `served_join`."""
+        lookup = self._lookups([name])[name]
+        if isinstance(lookup, GigacastError):
+            raise lookup
+        return lookup.served
+
+    def _failed(self, request: Request, error: GigacastError) -> Response:
+        at = self._at(request)
+        return Response(request, at, {}, {"": str(error)}, codes={"": code_of(error)})
 
     def _at(self, request: Request) -> int:
         return int(self._clock() * 1000) if request.at is None else request.at
@@ -303,7 +277,7 @@ def _answer(read: Read | GigacastError, values: Mapping[str, Versioned | None]) 
 
 
 def _ages(parts: Sequence[Any]) -> tuple[int | None, int | None]:
-    answers = [part for part in parts if not isinstance(part, GigacastError)]
+    answers = [part for part in parts if isinstance(part, Answer)]
     ages = [part.batch_age_ms for part in answers]
     fresh = [part.freshness_ms for part in answers if part.freshness_ms is not None]
     return max(ages, default=None), min(fresh, default=None)

@@ -32,6 +32,8 @@ class LmdbOnlineStore:
         Greatest size of the file.
     """
 
+    is_local = True
+
     # LMDB allows a file to be open once in a process, so stores of the same folder share it.
     _open: dict[Path, tuple[Any, int]] = {}  # noqa: RUF012 - shared on purpose
     _lock = threading.Lock()
@@ -53,9 +55,13 @@ class LmdbOnlineStore:
 
     def get_many(self, keys: Sequence[str]) -> list[Versioned | None]:
         """Return the values of keys; see `OnlineStore.get_many`."""
-        with self._translated(), self._env.begin() as transaction:
-            get = transaction.get
-            return [_unpack(get(key.encode())) for key in keys]
+        # Without the context manager of the other methods, which costs as much as a read.
+        try:
+            with self._env.begin() as transaction:
+                get = transaction.get
+                return [_unpack(get(key.encode())) for key in keys]
+        except (self._lmdb.Error, OSError) as error:
+            raise self._storage_error(error) from error
 
     def put_many(self, items: Iterable[tuple[str, bytes]], expires_at: int | None = None) -> None:
         """Write values; see `OnlineStore.put_many`."""
@@ -119,10 +125,13 @@ class LmdbOnlineStore:
         try:
             yield
         except (self._lmdb.Error, OSError) as error:
-            raise StorageError(
-                f"online store {self._path}: {error}",
-                hint="name a folder on a disk of this machine: --online_store lmdb:FOLDER",
-            ) from error
+            raise self._storage_error(error) from error
+
+    def _storage_error(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"online store {self._path}: {error}",
+            hint="name a folder on a disk of this machine: --online_store lmdb:FOLDER",
+        )
 
 
 def _load() -> Any:

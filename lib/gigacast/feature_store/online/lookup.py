@@ -1,10 +1,9 @@
 """Lookups of a group-by: the keys of the store that a request needs, and the answer of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from gigacast.errors import DataError, DataNotFoundError, SchemaError
+from gigacast.errors import DataError, DataNotFoundError, MomentNotServedError, SchemaError
 from gigacast.feature_store.aggregation.row_state import parts_of
 from gigacast.feature_store.aggregation.value import Value, unpack
 from gigacast.feature_store.definition.closure import Function, make_function
@@ -20,8 +19,7 @@ from gigacast.feature_store.online.stream_state import DayValue
 from gigacast.feature_store.online.typed import reader_of, writer_of
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """The values that an answer needs.
 
     Parameters
@@ -44,8 +42,7 @@ class Read:
     days: Sequence[int]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """Features of an entity.
 
     Parameters
@@ -118,6 +115,7 @@ class GroupByLookup:
         self.served = served
         group_by = served.group_by
         schema = served.schema
+        self._prefix = served.prefix
         self._label = f"group-by {served.name}"
         self._definition = semantic_digest(group_by)
         self._keys = [(name, reader_of(schema.field(name).type)) for name in group_by.keys]
@@ -132,6 +130,7 @@ class GroupByLookup:
         )
         self._writers = {name: write for name in columns if (write := writer_of(types[name]))}
         self._names = columns
+        self._day_prefixes: dict[int, str] = {}
         self._derived = Derived(columns, group_by.derivations) if group_by.derivations else None
 
     def prepare(self, keys: Mapping[str, Any], at: int, definition: str | None = None) -> Read:
@@ -151,6 +150,8 @@ class GroupByLookup:
         SchemaError
             If a key is missing, or of another type.
         DataNotFoundError
+            If another definition is served.
+        MomentNotServedError
             If the batch does not answer for the moment.
         """
         batch = self.served.batch
@@ -159,21 +160,20 @@ class GroupByLookup:
                 f"{self._label}: another definition is uploaded than the join has",
                 hint=f"gigacast feature-store upload {self.served.name}",
             )
-        entity = {}
-        for name, read in self._keys:
-            if name not in keys:
-                raise SchemaError(
-                    f"{self._label}: the request has no key {name}",
-                    hint=f"its keys are {', '.join(key for key, _ in self._keys)}",
-                )
-            entity[name] = read(keys[name])
+        try:
+            entity = {name: read(keys[name]) for name, read in self._keys}
+        except KeyError as error:
+            raise SchemaError(
+                f"{self._label}: the request has no key {error.args[0]}",
+                hint=f"its keys are {', '.join(key for key, _ in self._keys)}",
+            ) from None
         if at < batch.end:
-            raise DataNotFoundError(
+            raise MomentNotServedError(
                 f"{self._label}: asked for a moment before the end of its batch {batch.day}",
                 hint="ask for a later moment, or backfill the past",
             )
         if at > batch.last:
-            raise DataNotFoundError(
+            raise MomentNotServedError(
                 f"{self._label}: its batch {batch.day} is too old: it is served for "
                 f"{batch.serving_ms // DAY_MS} days",
                 hint=f"gigacast feature-store upload {self.served.name} --ds LATER_DAY",
@@ -181,13 +181,11 @@ class GroupByLookup:
         if None in entity.values():
             return Read(self, at, entity, (), ())
         digest = key_digest([*entity.values()])
-        stored = [f"{self.served.prefix}{digest}"]
-        days: list[int] = []
-        if self._streams:
-            days = list(range(batch.end, day_of(at) + 1, DAY_MS))
-            stored += [
-                f"{stream_prefix(self.served.name, batch.digest, day)}{digest}" for day in days
-            ]
+        stored = [f"{self._prefix}{digest}"]
+        if not self._streams:
+            return Read(self, at, entity, stored, ())
+        days = range(batch.end, day_of(at) + 1, DAY_MS)
+        stored += [f"{self._day_prefix(day)}{digest}" for day in days]
         return Read(self, at, entity, stored, days)
 
     def answer(self, read: Read, values: Mapping[str, Versioned | None]) -> Answer:
@@ -200,15 +198,16 @@ class GroupByLookup:
         """
         batch = self.served.batch
         stored = [values[key] for key in read.keys] or [None]
+        newest: int | None = None
         if self._features is None:
             features = self._finished(stored[0])
-            newest = None
         else:
-            base = BatchValue(self._features, stored[0].value if stored[0] else None)
+            base = BatchValue(stored[0].value if stored[0] else None)
+            newest = base.newest
             days = self._days(read.days, stored[1:])
             features = answer(self._features, base, days, read.at, batch.end)
-            newest_times = [day.newest for day in days] + [base.newest]
-            newest = max((time for time in newest_times if time is not None), default=None)
+            for day in days:
+                newest = day.newest if newest is None or day.newest > newest else newest
         for name, write in self._writers.items():
             features[name] = write(features[name])
         if self._derived is not None:
@@ -223,6 +222,15 @@ class GroupByLookup:
     def columns(self) -> tuple[str, ...]:
         """Names of the features before derivations."""
         return self._names
+
+    def _day_prefix(self, day: int) -> str:
+        """Return the start of the keys of a streamed day."""
+        prefix = self._day_prefixes.get(day)
+        if prefix is None:
+            prefix = stream_prefix(self.served.name, self.served.batch.digest, day)
+            # Few days: requests after the end of serving are refused before.
+            self._day_prefixes[day] = prefix
+        return prefix
 
     def _days(self, starts: Sequence[int], stored: Sequence[Versioned | None]) -> list[DayValue]:
         assert self._features is not None  # noqa: S101 - the caller has states

@@ -9,6 +9,8 @@ from gigacast.feature_store.online.store import Versioned, is_between, is_expire
 class MemoryOnlineStore:
     """Values in a dictionary; lost with the process."""
 
+    is_local = True
+
     def __init__(self) -> None:
         self._values: dict[str, tuple[Versioned, int | None]] = {}
         self._lock = threading.Lock()

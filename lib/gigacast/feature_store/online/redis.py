@@ -27,6 +27,8 @@ class RedisOnlineStore:
         Address, as ``redis://127.0.0.1:6379/0``.
     """
 
+    is_local = False
+
     def __init__(self, url: str) -> None:
         self._redis = _load()
         # Without the password that an address may hold.

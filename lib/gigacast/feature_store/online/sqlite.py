@@ -30,6 +30,8 @@ class SqliteOnlineStore:
         File, on a disk of this machine: SQLite's locks do not work on network disks.
     """
 
+    is_local = True
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._local = threading.local()
@@ -40,10 +42,13 @@ class SqliteOnlineStore:
 
     def get_many(self, keys: Sequence[str]) -> list[Versioned | None]:
         """Return the values of keys; see `OnlineStore.get_many`."""
-        with self._translated():
+        # Without the context manager of the other methods, which costs a fifth of a read.
+        try:
             # A statement per key: measured, one with a list of two keys takes as long as both.
             execute = self._connection().execute
             return [self._value(execute(_GET, (key,)).fetchone()) for key in keys]
+        except sqlite3.Error as error:
+            raise self._storage_error(error) from error
 
     def put_many(self, items: Iterable[tuple[str, bytes]], expires_at: int | None = None) -> None:
         """Write values; see `OnlineStore.put_many`."""
@@ -128,10 +133,13 @@ class SqliteOnlineStore:
         try:
             yield
         except sqlite3.Error as error:
-            raise StorageError(
-                f"online store {self._path}: {error}",
-                hint="name a file on a disk of this machine: --online_store sqlite:FILE",
-            ) from error
+            raise self._storage_error(error) from error
+
+    def _storage_error(self, error: Exception) -> StorageError:
+        return StorageError(
+            f"online store {self._path}: {error}",
+            hint="name a file on a disk of this machine: --online_store sqlite:FILE",
+        )
 
     @staticmethod
     def _value(row: Sequence[Any] | None) -> Versioned | None:

@@ -23,6 +23,10 @@ class OnlineStore(Protocol):
     be reached or refuses.
     """
 
+    @property
+    def is_local(self) -> bool:
+        """Whether reads take microseconds: of memory, or of a file of this machine."""
+
     def get_many(self, keys: Sequence[str]) -> list[Versioned | None]:
         """Return the values of keys in their order; None for keys without one, or expired."""
 

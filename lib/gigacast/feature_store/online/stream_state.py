@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from gigacast.errors import DataError, DataNotFoundError
+from gigacast.errors import DataError, MomentNotServedError
+from gigacast.feature_store.aggregation import codec
 from gigacast.feature_store.aggregation.value import Value, pack, unpack
 from gigacast.feature_store.definition.window_edge import FIVE_MINUTES
 from gigacast.feature_store.online.features import Features
@@ -65,11 +66,13 @@ class DayValue:
     written_ms : int
         Time of the last write.
     total : list
-        States of all events.
+        States of all events. Those of a stored value are decoded when they are first used.
     tiles : dict of int to list
         States of merged events by the start of their five minutes.
     rows : list of StreamRow
         Events that are not merged, sorted.
+    encoded : list
+        States of all events as they are stored, where they are not yet decoded.
     details : bytes
         Tiles and rows as they are stored, until they are needed.
     """
@@ -84,6 +87,7 @@ class DayValue:
     total: list[Any] = field(default_factory=list)
     tiles: dict[int, list[Any]] = field(default_factory=dict)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
+    encoded: list[Any] = field(default_factory=list)
     details: bytes = b""
 
     def __post_init__(self) -> None:
@@ -114,18 +118,18 @@ class DayValue:
 
         Raises
         ------
-        DataNotFoundError
+        MomentNotServedError
             If ``high`` is within five minutes whose events were merged.
         """
-        if low <= self.start and high > self.newest:
-            return self.total
+        if self.is_within(low, high):
+            return [self.total_state(unit) for unit in range(len(self.total))]
         self._load()
         states = self.features.state.empty()
         for tile, merged in self.tiles.items():
             if low <= tile and tile + FIVE_MINUTES <= high:
                 states = self.features.state.merge(states, merged)
             elif tile < high < tile + FIVE_MINUTES:
-                raise DataNotFoundError(
+                raise MomentNotServedError(
                     f"{self.count} events of this key on that day: those of past moments are "
                     "kept in steps of five minutes",
                     hint="ask for a time at the end of five minutes, or for the present",
@@ -135,6 +139,18 @@ class DayValue:
         for row in self.rows[start:stop]:
             states = self._step(states, StreamRow(*row))
         return states
+
+    def is_within(self, low: int, high: int) -> bool:
+        """Return whether all events are of ``[low, high)``."""
+        return low <= self.start and high > self.newest
+
+    def total_state(self, unit: int) -> Any:
+        """Return the state of all events of one aggregation."""
+        if self.encoded and self.encoded[unit] is not None:
+            aggregator = self.features.state.aggregators[unit]
+            self.total[unit] = aggregator.decode(self.encoded[unit])
+            self.encoded[unit] = None
+        return self.total[unit]
 
     def known_states(self, start: int, at: int) -> list[Any]:
         """Return the states of the changes known before a moment, with times from ``start``."""
@@ -175,7 +191,7 @@ class DayValue:
                     hint="apply the stream again with this release",
                 )
             value = cls(features, start, merges, positions, count, newest, written_ms)
-            value.total = features.state.decode(total)
+            value.encoded = codec.decode(total)
             value.details = bytes(details)
         except (ValueError, TypeError) as error:
             raise DataError(f"a stored stream value is damaged: {error}") from error
@@ -191,6 +207,8 @@ class DayValue:
         """
         if not self.details:
             return
+        for unit in range(len(self.encoded)):
+            self.total_state(unit)
         try:
             tiles, rows = unpack(self.details)
             self.tiles = {tile: self.features.state.decode(states) for tile, states in tiles}

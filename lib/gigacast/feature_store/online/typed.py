@@ -1,8 +1,9 @@
 """Values of JSON in the types of columns, and features in the types of Python."""
 
+import json
 import math
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -77,23 +78,40 @@ def writer_of(kind: pa.DataType) -> Convert | None:
             return None
         return lambda value: None if value is None else [item(entry) for entry in value]
     if pat.is_map(kind):
-        own = writer_of(kind.item_type) or (lambda value: value)
-        return lambda value: None if value is None else {n: own(v) for n, v in _pairs(value)}
+        key = writer_of(kind.key_type) or _same
+        own = writer_of(kind.item_type) or _same
+        return lambda value: None if value is None else {key(n): own(v) for n, v in _pairs(value)}
     return None
 
 
 def to_json(value: Any) -> Any:
-    """Return a feature as a value of JSON: dates and times as texts, bytes as texts of hex."""
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    """Return a feature as a value of JSON.
+
+    Dates and times are texts of ISO 8601, bytes texts of hex, and NaN and infinity null. Integers
+    are written in full, also beyond 2**53. Keys of maps are texts: numbers as JSON writes them,
+    ``true``, ``false`` and ``null``.
+    """
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {str(name): to_json(entry) for name, entry in value.items()}
+        return {_key_text(name): to_json(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(entry) for entry in value]
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _key_text(key: Any) -> str:
+    if isinstance(key, str):
+        return key
+    plain = to_json(key)
+    return plain if isinstance(plain, str) else json.dumps(plain)
+
+
+def _same(value: Any) -> Any:
     return value
 
 
@@ -118,7 +136,9 @@ def _float(value: Any) -> float:
 def _text(value: Any) -> str:
     # A number as a text key is its usual form; a float would have several.
     if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        return str(value)
+        text = str(value)
+        text.encode()  # JSON may escape half of a character, which no store takes
+        return text
     raise TypeError
 
 
@@ -133,14 +153,14 @@ def _boolean(value: Any) -> bool:
 
 def _days(value: Any) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return _integer(value, 32, unsigned=False)
     day = value if isinstance(value, date) else date.fromisoformat(value)
     return day.toordinal() - date(1970, 1, 1).toordinal()
 
 
 def _ticks(value: Any, per_second: int) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
+        return _integer(value, 64, unsigned=False)
     moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (moment - _EPOCH) // timedelta(microseconds=1) * per_second // 1_000_000

@@ -2,9 +2,16 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from gigacast.errors import GigacastError, SchemaError
+from gigacast.errors import (
+    DataNotFoundError,
+    GigacastError,
+    MomentNotServedError,
+    SchemaError,
+    StorageError,
+)
 from gigacast.feature_store.definition.closure import Function, make_function
 from gigacast.feature_store.definition.join import ContextualSource, ExternalPart, Join, JoinPart
 from gigacast.feature_store.definition.json import semantic_digest
@@ -50,6 +57,11 @@ class PartLookup:
     columns: tuple[str, ...]
     skew: Function | None = None
 
+    @cached_property
+    def wide_names(self) -> dict[str, str]:
+        """Names of the features in the join by those in the group-by."""
+        return {name: f"{self.name}_{name}" for name in self.columns}
+
     @classmethod
     def of(cls, join: Join, part: JoinPart) -> "PartLookup":
         """Return the lookup of a join's part."""
@@ -67,16 +79,30 @@ class PartLookup:
 
     def keys_of(self, request: Mapping[str, Any]) -> dict[str, Any] | GigacastError:
         """Return the keys of the group-by, or why there are none. Skewed keys count as null."""
-        missing = [name for name, _ in self.mapping if name not in request]
-        if missing:
+        try:
+            keys = {right: request[name] for name, right in self.mapping}
+        except KeyError as error:
             return SchemaError(
-                f"the request has no key {missing[0]}",
+                f"the request has no key {error.args[0]}",
                 hint=f"{self.name} needs {', '.join(name for name, _ in self.mapping)}",
             )
-        keys = {right: request[name] for name, right in self.mapping}
         if self.skew is not None and self.skew(keys) is False:
             return dict.fromkeys(keys)
         return keys
+
+
+def code_of(error: GigacastError) -> str:
+    """Return the reason of an error in a word, for programs."""
+    return next(code for kind, code in _CODES if isinstance(error, kind))
+
+
+_CODES: tuple[tuple[type[GigacastError], str], ...] = (
+    (MomentNotServedError, "moment_not_served"),
+    (DataNotFoundError, "not_found"),
+    (SchemaError, "invalid_key"),
+    (StorageError, "store_unavailable"),
+    (GigacastError, "failed"),
+)
 
 
 class JoinLookup:
@@ -121,8 +147,8 @@ class JoinLookup:
         at: int,
         answers: Sequence[Answer | GigacastError],
         external: Mapping[str, Mapping[str, Any] | str],
-    ) -> tuple[dict[str, Any], dict[str, str]]:
-        """Return the wide answer, and the messages of parts that failed.
+    ) -> tuple[dict[str, Any], dict[str, str], dict[str, str]]:
+        """Return the wide answer, and the messages and codes of parts that failed.
 
         Parameters
         ----------
@@ -136,18 +162,22 @@ class JoinLookup:
         """
         values: dict[str, Any] = {}
         errors: dict[str, str] = {}
+        codes: dict[str, str] = {}
         for part, answer in zip(self.parts, answers, strict=True):
             if isinstance(answer, GigacastError):
                 # Without its columns: a derivation of nulls would be a wrong answer.
-                errors[part.name] = str(answer)
+                errors[part.name], codes[part.name] = str(answer), code_of(answer)
             else:
-                values |= {f"{part.name}_{name}": v for name, v in answer.features.items()}
+                features, names = answer.features, part.wide_names
+                values.update(zip(map(names.__getitem__, features), features.values(), strict=True))
         for outside in self.external:
             name = external_name(outside)
             outcome = external.get(name, "was not asked")
             columns = external_columns(outside)
             if isinstance(outcome, str):
                 errors[name] = outcome
+                is_contextual = isinstance(outside.source, ContextualSource)
+                codes[name] = "invalid_key" if is_contextual else "external_failed"
             else:
                 fields = [field for field, _ in outside.source.value_fields]
                 values |= {c: outcome.get(f) for c, f in zip(columns, fields, strict=True)}
@@ -155,9 +185,9 @@ class JoinLookup:
             row = {TIME_COLUMN: at, **keys, **values}
             values, faults = self._derived.compute(row)
             if faults:
-                errors["derivation"] = "; ".join(faults)
+                errors["derivation"], codes["derivation"] = "; ".join(faults), "derivation_failed"
         values |= {f"{name}_exception": message for name, message in errors.items()}
-        return values, errors
+        return values, errors, codes
 
 
 def external_name(part: ExternalPart) -> str:

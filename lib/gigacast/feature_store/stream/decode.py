@@ -13,6 +13,7 @@ from gigacast.errors import DataError
 from gigacast.feature_store.aggregation.value import Value
 from gigacast.feature_store.definition.closure import Function, make_function
 from gigacast.feature_store.definition.expression import columns_in
+from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.name import PARTITION_COLUMN
 from gigacast.feature_store.definition.source import Source, split_table
 from gigacast.feature_store.definition.window_edge import DAY
@@ -43,6 +44,11 @@ def topic_of(source: Source) -> tuple[str, dict[str, str]]:
     """Return the name and the parameters of a source's topic: ``name/host=kafka/port=9092``."""
     name, parameters = split_table(source.topic or "")
     return name, parameters
+
+
+def topic_name_of(group_by: GroupBy) -> str | None:
+    """Return the name of a group-by's topic in its broker; None without a topic."""
+    return split_table(group_by.topic)[0].rpartition("/")[2] if group_by.topic else None
 
 
 class Decoder:

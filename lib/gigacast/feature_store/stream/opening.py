@@ -2,7 +2,7 @@
 
 from gigacast.errors import ConfigError
 from gigacast.feature_store.online.serving import ServedGroupBy
-from gigacast.feature_store.stream.decode import topic_of
+from gigacast.feature_store.stream.decode import topic_name_of, topic_of
 from gigacast.feature_store.stream.stream import Stream
 
 _FORMS = "kafka://HOST:PORT or kinesis:"
@@ -25,8 +25,8 @@ def open_stream(served: ServedGroupBy, url: str | None = None) -> Stream:
     StorageError, MissingExtraError
     """
     source = next(s for s in served.group_by.sources if s.topic)
-    name, parameters = topic_of(source)
-    name = name.rpartition("/")[2]
+    _, parameters = topic_of(source)
+    name = topic_name_of(served.group_by) or ""
     if url is None and "host" in parameters:
         url = f"kafka://{parameters['host']}:{parameters.get('port', '9092')}"
     if url is None and "kinesis" in parameters:

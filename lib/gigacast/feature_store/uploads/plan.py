@@ -28,11 +28,12 @@ from gigacast.lake.layout import upload_key
 from gigacast.lake.plan.listing import valid_receipt
 from gigacast.lake.plan.planner import NO_MONTH, Plan
 from gigacast.lake.plan.receipt import list_receipts
+from gigacast.settings.command.feature_store import UploadOptions
 from gigacast.storage.store import ObjectMeta
 
 FORMAT = 1
 """Part of the ids of batches. Raise it when the same rows start to give other values."""
-SERVING_DAYS = 3
+SERVING_DAYS = UploadOptions.serving_days
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from typing import Literal
 
 from gigacast.settings.command.common import AT_LEAST_ONE
 from gigacast.settings.flag import flag
-from gigacast.settings.option import Range
+from gigacast.settings.option import ENV_PREFIX, Range
 
 Stage = Literal["left", "parts", "final"]
 EngineName = Literal["local", "spark"]
+TOKEN_VARIABLE = f"{ENV_PREFIX}SERVE_TOKEN"
+"""Variable with the token of served features: no flag, which lists of processes would show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,4 +154,29 @@ class StreamOptions:
         "Seconds without a record after which the command ends; never by default.",
         group="amount",
         range_=Range(0),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """Answers over HTTP."""
+
+    host: str = flag(
+        "127.0.0.1", "Address to listen at: this machine only by default.", group="where"
+    )
+    port: int = flag(
+        8080, "Port to listen at; 0 chooses a free port.", group="where", range_=Range(0, 65535)
+    )
+    max_items: int = flag(1000, "Keys of a request at most.", group="amount", range_=AT_LEAST_ONE)
+    max_body: int = flag(
+        1 << 20, "Bytes of a request's body at most.", group="amount", range_=AT_LEAST_ONE
+    )
+    max_concurrent: int = flag(
+        64, "Requests answered at a time; more are refused.", group="amount", range_=AT_LEAST_ONE
+    )
+    timeout: float = flag(
+        5.0,
+        "Seconds for a request, its body included.",
+        group="amount",
+        range_=Range(0, above=True),
     )

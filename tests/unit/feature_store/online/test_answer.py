@@ -87,7 +87,7 @@ def served(events, at, features=FEATURES, span=SPAN):
                 )
             )
             days[start] = DayValue.decode(features, start, day.encode())
-    batch = BatchValue(features, stored.get((7,)))
+    batch = BatchValue(stored.get((7,)))
     return answer(features, batch, [days[start] for start in sorted(days)], at, span.end)
 
 
@@ -166,6 +166,6 @@ def test_a_value_for_each_place_of_a_window_is_kept_and_no_more():
 @pytest.mark.parametrize("damage", [b"", b"\x93\x01", b"\x93\x07\xc0\x90", b"\xff" * 9])
 def test_damaged_values_are_named(damage):
     with pytest.raises(DataError, match=r"damaged|format"):
-        BatchValue(FEATURES, damage)
+        BatchValue(damage)
     with pytest.raises(DataError, match=r"damaged|format"):
         DayValue.decode(FEATURES, END, damage)

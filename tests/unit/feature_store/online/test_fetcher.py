@@ -20,8 +20,9 @@ from gigacast.feature_store import (
     select,
 )
 from gigacast.feature_store.definition.name import join_columns
-from gigacast.feature_store.online.fetcher import Fetcher, Request, Response
+from gigacast.feature_store.online.fetcher import Fetcher
 from gigacast.feature_store.online.memory import MemoryOnlineStore
+from gigacast.feature_store.online.question import Request, Response
 from gigacast.feature_store.online.serving import write_join
 from tests.support.features.served_events import DAY, END, GROUP_BY, NAME, ask, serve
 from tests.support.features.vectors import read_vector

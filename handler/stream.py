@@ -1,0 +1,119 @@
+"""Apply a stream of Kinesis to served features: a Lambda function behind an event source mapping.
+
+The group-bys are those whose topic has the stream's name. Each record counts once, also when Lambda
+delivers it again or ``gigacast feature-store stream`` reads the stream at the same time.
+"""
+
+import base64
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gigacast.errors import DataNotFoundError, StorageError
+from gigacast.feature_store.definition.group_by import GroupBy
+from gigacast.feature_store.definition.name import name_of
+from gigacast.feature_store.online.opening import open_online_store
+from gigacast.feature_store.stored import all_stored
+from gigacast.feature_store.stream.apply import StreamApplier, StreamCounts
+from gigacast.feature_store.stream.decode import topic_name_of
+from gigacast.feature_store.stream.stream import MAX_RECORDS, Record
+from gigacast.settings.assembly import addresses
+from gigacast.settings.load import load_settings
+from gigacast.storage.opening import open_store
+
+_KEPT_S = 60.0
+"""Seconds for which the list of group-bys is used: it is read from the bucket."""
+_log = logging.getLogger(__name__)
+
+
+def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
+    """Apply the records of an event, in their order.
+
+    Return ``batchItemFailures``: the first record that is not applied to every group-by. Lambda
+    delivers it and those after it again.
+    """
+    records = event["Records"]
+    name = str(records[0]["eventSourceARN"]).rpartition("/")[2]
+    try:
+        appliers = _applied.appliers(name)
+    except StorageError as error:
+        _log.warning("stream %s: %s", name, error)
+        return _failed_at(records[0])
+    # Parts of the event: what was applied before a fault is not delivered again.
+    for start in range(0, len(records), MAX_RECORDS):
+        part = records[start : start + MAX_RECORDS]
+        try:
+            for applier in appliers:
+                applier.apply([*_records(part)])
+        except StorageError as error:
+            _log.warning("stream %s: %s", name, error)
+            return _failed_at(part[0])
+    _report(appliers)
+    return {"batchItemFailures": []}
+
+
+def _failed_at(record: dict[str, Any]) -> dict[str, Any]:
+    return {"batchItemFailures": [{"itemIdentifier": record["kinesis"]["sequenceNumber"]}]}
+
+
+def _records(part: Sequence[dict[str, Any]]) -> Iterator[Record]:
+    for entry in part:
+        # "shardId-000000000000:4959...": positions are those that the command notes, too.
+        shard = str(entry["eventID"]).partition(":")[0]
+        kinesis = entry["kinesis"]
+        yield Record(shard, kinesis["sequenceNumber"], base64.b64decode(kinesis["data"]))
+
+
+def _report(appliers: Sequence[StreamApplier]) -> None:
+    for applier in appliers:
+        counts, name = applier.counts, name_of(applier.served.group_by)
+        if counts.garbage:
+            _log.warning("%s: %d records are garbage: %s", name, counts.garbage, counts.samples)
+        applier.counts = StreamCounts()
+
+
+class _Applied:
+    """The appliers of streams, which live as long as the function's process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[float, list[StreamApplier]]] = {}
+
+    def appliers(self, stream: str) -> list[StreamApplier]:
+        """Return the appliers of the group-bys of a stream.
+
+        Raises
+        ------
+        StorageError
+            If the bucket or the online store cannot be read.
+        """
+        read_at, appliers = self._kept.get(stream, (0.0, []))
+        if not appliers or time.monotonic() - read_at > _KEPT_S:
+            appliers = [*_make_appliers(stream)]
+            self._kept[stream] = (time.monotonic(), appliers)
+            return appliers
+        for applier in appliers:
+            if applier.refresh():
+                # Lambda goes on where it is; the command reads the stream from its start.
+                _log.warning(
+                    "%s: another definition is served, which earlier events are not applied to: "
+                    "run gigacast feature-store stream once", name_of(applier.served.group_by),
+                )  # fmt: skip
+        return appliers
+
+
+_applied = _Applied()
+
+
+def _make_appliers(stream: str) -> Iterator[StreamApplier]:
+    settings = load_settings()
+    _, root = addresses(settings.run.model_copy(update={"input_prefix": None}), None)
+    online = open_online_store(settings.online_store, root)
+    for group_by in all_stored(open_store(root), "group_bys/"):
+        if not isinstance(group_by, GroupBy) or topic_name_of(group_by) != stream:
+            continue
+        try:
+            yield StreamApplier(online, name_of(group_by), stream)
+        except DataNotFoundError as error:
+            # Compiled and not uploaded: there is no batch that its events could follow.
+            _log.warning("%s", error)

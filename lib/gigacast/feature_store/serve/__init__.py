@@ -1,0 +1,1 @@
+"""Served features for other programs: questions as JSON, over HTTP or as an AWS Lambda function."""
