@@ -1,0 +1,1 @@
+"""Mutants: small changes of the code, which the tests of its module must notice."""

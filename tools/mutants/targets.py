@@ -1,0 +1,101 @@
+"""The modules that decide numbers and "done", each with the unit tests that must kill mutants."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from tools.mutants.mutate import Mutant
+
+ROOT = Path(__file__).resolve().parents[2]
+EQUIVALENT = Path(__file__).with_name("equivalent.yaml")
+_LIB, _TESTS = ROOT / "lib", ROOT / "tests" / "unit"
+
+_DONE = ("lake/test_planner.py", "lake/test_planner_crash.py", "lake/test_planner_order.py")
+_STORE = "feature_store/aggregation/"
+
+TARGETS: dict[str, tuple[str, ...]] = {
+    # numbers
+    "forecasters.metric": ("forecasters/test_metric.py",),
+    "forecasters.batching": ("forecasters/test_batching.py",),
+    "forecasters.levels": ("forecasters/test_levels.py",),
+    "core.time.frequency": ("core/test_frequency.py",),
+    "series.inference": ("series/test_inference.py",),
+    "series.regularise": ("series/test_fit.py",),
+    "core.contract.check": ("core/test_contract.py",),
+    "feature_sets.kernel.window": ("feature_sets/test_window.py",),
+    "feature_store.aggregation.kernel": (f"{_STORE}test_kernel.py",),
+    "feature_store.aggregation.timeline": (f"{_STORE}test_kernel.py", f"{_STORE}test_laws.py"),
+    "feature_store.aggregation.range_operation": (
+        f"{_STORE}test_kernel.py",
+        f"{_STORE}test_laws.py",
+    ),
+    # "done"
+    "lake.plan.planner": _DONE,
+    "lake.plan.listing": _DONE,
+    "lake.plan.discovery": (*_DONE, "lake/test_months.py"),
+    "lake.plan.months": (*_DONE, "lake/test_months.py"),
+    "lake.plan.receipt": ("lake/test_records.py", *_DONE),
+    "lake.plan.manifest": ("forecasting/test_manifest.py", "lake/test_records.py"),
+    "forecasting.manifest": ("forecasting/test_manifest.py",),
+    "core.partition.spec": ("core/test_spec.py",),
+    "core.partition.name": ("core/test_partition.py", "lake/test_planner.py"),
+    "job.run": ("job/test_run.py",),
+}
+"""Tests by module; modules are below ``gigacast``, tests below ``tests/unit``."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A module and its tests.
+
+    Parameters
+    ----------
+    module : str
+        Dotted name.
+    file : Path
+    tests : tuple of str
+    """
+
+    module: str
+    file: Path
+    tests: tuple[str, ...]
+
+    @property
+    def source(self) -> str:
+        """Text of the module."""
+        return self.file.read_text()
+
+
+def find_targets(names: list[str]) -> list[Target]:
+    """Return the targets whose name contains one of some texts; all without texts."""
+    return [
+        Target(
+            f"gigacast.{module}",
+            _LIB / "gigacast" / f"{module.replace('.', '/')}.py",
+            tuple(str(_TESTS / test) for test in tests),
+        )
+        for module, tests in TARGETS.items()
+        if not names or any(name in module for name in names)
+    ]
+
+
+def read_equivalent(path: Path = EQUIVALENT) -> dict[Mutant, str]:
+    """Return the mutants that change nothing that a user could see, with the reason of each.
+
+    A module's entry has its functions, a function's its mutants: ``before``, ``after``, ``reason``,
+    and ``nth`` where the function has several equal places.
+    """
+    reasons: dict[Mutant, str] = {}
+    for module, functions in (yaml.safe_load(path.read_text()) or {}).items():
+        for function, entries in functions.items():
+            for entry in entries:
+                mutant = Mutant(
+                    f"gigacast.{module}",
+                    function if function != "MODULE" else "",
+                    entry["before"],
+                    entry["after"],
+                    entry.get("nth", 0),
+                )
+                reasons[mutant] = entry["reason"]
+    return reasons
