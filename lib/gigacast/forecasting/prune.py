@@ -1,10 +1,18 @@
 """Orphaned outputs, stale receipts and old specs of a bucket, and their removal."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 
+from gigacast.errors import CorruptedFileError
 from gigacast.forecasting.prepare import Prepared, prepare
 from gigacast.job.forecast_job import ForecastJob
-from gigacast.lake.layout import parse_prediction_key, receipt_prefix, version_prefix
+from gigacast.lake.layout import (
+    manifest_key,
+    parse_prediction_key,
+    receipt_prefix,
+    version_prefix,
+)
+from gigacast.lake.plan.manifest import drop_entries
 from gigacast.lake.plan.planner import make_plan
 
 
@@ -21,12 +29,15 @@ class Litter:
         Stale receipts: their output, or the input they were written for, is gone or was replaced.
     old_specs : dict
         Number of objects by folder, for folders of other specs of the same model version.
+    specs : frozenset of str
+        Ids of the specs that stay.
     """
 
     prepared: Prepared
     orphans: list[str]
     receipts: list[str]
     old_specs: dict[str, int] = field(default_factory=dict)
+    specs: frozenset[str] = frozenset()
 
     @property
     def count(self) -> int:
@@ -49,7 +60,11 @@ def find_litter(job: ForecastJob) -> Litter:
         parsed.spec for key in plan.orphans if (parsed := parse_prediction_key(key))
     }
     return Litter(
-        prepared, sorted(plan.orphans), sorted(plan.stale_receipts), _old_specs(prepared, live)
+        prepared,
+        sorted(plan.orphans),
+        sorted(plan.stale_receipts),
+        _old_specs(prepared, live),
+        frozenset(live),
     )
 
 
@@ -71,7 +86,12 @@ def remove(litter: Litter, *, old_specs: bool = False) -> int:
     ------
     StorageError
     """
-    outputs = litter.prepared.outputs
+    outputs, spec = litter.prepared.outputs, litter.prepared.spec
+    # Manifests before anything: readers must not be sent to forecasts that are gone, and no later
+    # run would take such an entry out.
+    for spec_id in sorted(litter.specs):
+        with suppress(CorruptedFileError):  # the next run makes it anew from the receipts
+            drop_entries(outputs, manifest_key(spec.model, spec.version, spec_id), litter.orphans)
     # Receipts first: a crash in between must not leave a receipt without its output.
     keys = litter.receipts + litter.orphans
     outputs.delete(keys)

@@ -6,6 +6,7 @@ merged.
 
 import io
 import logging
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -199,13 +200,48 @@ def update_manifest(store: Store, key: str, new: pa.Table) -> int:
     PreconditionFailedError
         When other processes wrote first `ATTEMPTS` times.
     """
+    return len(_replace(store, key, lambda old: merge(old, new)))
+
+
+def drop_entries(store: Store, key: str, doomed: Iterable[str]) -> None:
+    """Remove the entries of outputs that are about to be deleted, or are gone, from a manifest.
+
+    Parameters
+    ----------
+    store : Store
+    key : str
+    doomed : iterable of str
+        Keys of outputs that the caller deletes next.
+
+    Raises
+    ------
+    PreconditionFailedError
+        When other processes wrote first `ATTEMPTS` times.
+    CorruptedFileError
+        When the object is not a manifest.
+    """
+    deleted = pa.array(sorted(doomed), pa.string())
+
+    def without(old: pa.Table) -> pa.Table:
+        rest = old.filter(pc.invert(pc.is_in(old["key"], value_set=deleted)))
+        # Listed after the manifest was read: what it names was written before.
+        listed = [e.key for page in store.list(f"{key.rpartition('/')[0]}/") for e in page]
+        return rest.filter(pc.is_in(rest["key"], value_set=pa.array(listed, pa.string())))
+
+    _replace(store, key, without, create=False)
+
+
+def _replace(
+    store: Store, key: str, change: Callable[[pa.Table], pa.Table], *, create: bool = True
+) -> pa.Table:
+    """Change a manifest by compare and swap, and return what it holds then."""
     for attempt in range(ATTEMPTS):
         old, etag = read_manifest(store, key)
-        merged = merge(old, new)
+        new = change(old)
         # A rerun that did nothing must not replace the object under its readers.
-        if etag is not None and merged.equals(old):
-            return len(merged)
-        content = encode_table(merged, checksums=True)
+        if new.equals(old) and (etag is not None or not create):
+            return new
+        content = encode_table(new, checksums=True)
         # The condition fails when another run wrote since the read: its entries are merged next.
         try:
             if etag is None:
@@ -216,5 +252,5 @@ def update_manifest(store: Store, key: str, new: pa.Table) -> int:
             if attempt == ATTEMPTS - 1:
                 raise
             continue
-        return len(merged)
+        return new
     raise AssertionError("unreachable")
