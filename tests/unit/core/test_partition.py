@@ -4,7 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gigacast.core.partition.name import NamingPattern, month_of_folder
+from gigacast.core.partition.name import (
+    NamingPattern,
+    folder_in,
+    hive_levels,
+    is_hive_year,
+    is_level,
+    levels_above,
+    lineage_of,
+    month_of_folder,
+    month_place,
+    month_prefixes,
+    year_of_folder,
+)
 from gigacast.core.time.month import IntRange, Month, MonthFilter
 from gigacast.errors import ConfigError
 
@@ -104,3 +116,133 @@ def test_a_range_of_months_applies_to_each_year() -> None:
     assert Month(2015, 6) in chosen
     assert Month(2014, 7) not in chosen
     assert Month(2016, 1) not in chosen
+
+
+# -- folders ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("folder", "month"),
+    [
+        ("2014/03", Month(2014, 3)),
+        ("2014/01", Month(2014, 1)),
+        ("2014/12", Month(2014, 12)),
+        ("year=2014/month=3", Month(2014, 3)),
+        ("store=12/2014/03", Month(2014, 3)),
+        ("store=12/year=2014/month=03/shelf=4", Month(2014, 3)),
+        ("2014/00", None),
+        ("2014/13", None),
+        ("year=2014/month=0", None),
+        ("store/2014/03", None),
+        ("2014", None),
+    ],
+)
+def test_the_month_of_a_folder_may_have_levels_around_it(folder: str, month: Month | None) -> None:
+    assert month_of_folder(folder) == month
+
+
+@pytest.mark.parametrize(
+    ("folder", "year", "is_hive", "above"),
+    [
+        ("2014/", 2014, False, ""),
+        ("year=2014/", 2014, True, ""),
+        ("store=12/2014/", 2014, False, "store=12/"),
+        ("a=1/b=2/year=2014/", 2014, True, "a=1/b=2/"),
+        ("2014", None, False, ""),
+        ("store=12/", None, False, ""),
+        ("logs/", None, False, ""),
+    ],
+)
+def test_the_folder_of_a_year_has_a_spelling_and_levels_above(
+    folder: str, year: int | None, is_hive: bool, above: str
+) -> None:
+    assert (year_of_folder(folder), is_hive_year(folder)) == (year, is_hive)
+    assert levels_above(folder) == above
+
+
+def test_levels_are_hive_folders_that_are_no_times() -> None:
+    assert [is_level(f) for f in ("store=12/", "store=12", "store=")] == [True] * 3
+    assert [is_level(f) for f in ("year=2014/", "month=3", "logs/", "=3", "")] == [False] * 5
+
+
+def test_the_place_of_a_key_is_its_month_folder() -> None:
+    assert month_place("2014/03/a/b.parquet") == "2014/03/"
+    assert month_place("store=1/2014/03/b.parquet") == "store=1/2014/03/"
+    assert [month_place(key) for key in ("2014/03.txt", "notes.txt")] == [
+        "2014/03.txt",
+        "notes.txt",
+    ]
+
+
+def test_the_lineage_of_a_partition_leaves_its_month_out() -> None:
+    assert lineage_of("store=1/year=2014/month=3/shelf=2/part-0") == "store=1/shelf=2/part-0"
+    assert lineage_of("2014/03/part-0") == lineage_of("2015/11/part-0") == "part-0"
+    assert lineage_of("elsewhere/part-0") == "part-0"
+    name = NamingPattern().parse("store=1/2014/03/part-0.parquet")
+    assert name is not None
+    assert name.lineage == "store=1/part-0"
+
+
+def test_another_month_is_spelled_as_the_folder_is() -> None:
+    assert folder_in("2014/03", Month(2015, 1)) == ("2015/01",)
+    assert folder_in("s=1/year=2014/month=03/t=2", Month(2015, 1)) == (
+        "s=1/year=2015/month=01/t=2",
+        "s=1/year=2015/month=1/t=2",
+    )
+    assert folder_in("elsewhere", Month(2015, 1)) == ()
+
+
+def test_hive_writers_spell_the_first_nine_months_in_two_ways() -> None:
+    assert month_prefixes("2014/", Month(2014, 3)) == ("2014/03/",)
+    assert month_prefixes("year=2014/", Month(2014, 9)) == (
+        "year=2014/month=09/",
+        "year=2014/month=9/",
+    )
+    assert month_prefixes("year=2014/", Month(2014, 10)) == ("year=2014/month=10/",)
+
+
+def test_levels_of_a_key_are_unescaped_and_may_be_missing() -> None:
+    key = "store=a%2Fb/year=2014/month=03/shelf=__HIVE_DEFAULT_PARTITION__/part%20=1/x=2.parquet"
+    assert hive_levels(key) == {"store": "a/b", "shelf": None, "part ": "1"}
+    assert hive_levels("2014/03/a.parquet") == {}
+
+
+# -- patterns --------------------------------------------------------------------------------------
+
+
+def test_seven_plain_groups_are_enough_and_other_numbers_are_not() -> None:
+    assert NamingPattern(named=SEED_REGEX).parse(SEED_KEY) == NamingPattern().parse(SEED_KEY)
+    with pytest.raises(ConfigError, match="naming_regex"):
+        NamingPattern(named=SEED_REGEX.replace("([A-Z]+)", "[A-Z]+"))
+    with pytest.raises(ConfigError, match="panel_regex: needs the named groups extension"):
+        NamingPattern(panel=r"(?P<stem>.*)")
+
+
+def test_patterns_are_compared_and_shown_by_their_texts() -> None:
+    assert NamingPattern() == NamingPattern()
+    assert NamingPattern() != NamingPattern(panel=r"(?P<stem>.*)\.(?P<extension>csv)")
+    assert "re.compile" not in repr(NamingPattern())
+
+
+def test_a_pattern_of_the_user_decides_on_endings_that_are_read() -> None:
+    pattern = NamingPattern(panel=r"(?P<stem>.+)\.(?P<extension>parquet|xlsx)")
+    assert pattern.parse("2014/03/a.parquet") is not None
+    assert pattern.parse("2014/03/a.xlsx") is None
+    named = NamingPattern(
+        named=r"(?P<symbol>\w+)_(?P<timeframe>1min)_h(?P<horizon>\d+)_(?P<year>\d{4})"
+        r"_(?P<month>\d\d)_(?P<hash>\w+)\.(?P<extension>parquet|xlsx)"
+    )
+    assert named.parse("2014/03/A_1min_h5_2014_03_ff.parquet") is not None
+    assert named.parse("2014/03/A_1min_h5_2014_03_ff.xlsx") is None
+
+
+def test_a_name_that_contradicts_its_folder_is_no_partition() -> None:
+    for key in ("2014/03/A_1min_h5_2014_04_ff.parquet", "2013/03/A_1min_h5_2014_03_ff.parquet"):
+        assert NamingPattern().parse(key) is None
+
+
+def test_every_file_of_a_hive_folder_is_a_part_and_others_need_their_name() -> None:
+    assert NamingPattern().parse("2014/03/data.parquet") is None
+    name = NamingPattern().parse("year=2014/month=03/data.parquet")
+    assert name is not None
+    assert (name.series_name, name.symbol, name.horizon_minutes) == ("data", None, None)

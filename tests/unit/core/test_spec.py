@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gigacast.core.digest import digest_etags, digest_value
-from gigacast.core.partition.spec import Spec, horizon_of_spec
+from gigacast.core.partition.spec import Spec, check_segment, horizon_of_spec
 from gigacast.errors import ConfigError
 
 FIELDS = {"digest": "abc", "precision": "float32"}
@@ -54,3 +54,21 @@ def test_different_lists_of_etags_have_different_ids(first: list[str], second: l
 def test_a_digest_is_the_same_on_every_day_and_machine() -> None:
     assert digest_value({"b": [1, 2.5], "a": None}) == "e57f5d37865437a8"
     assert digest_etags(["a", "bc"]) == "5310a58788781ab2"
+
+
+def test_an_id_is_the_same_on_every_day_and_machine() -> None:
+    assert SPEC.id(15) == "h15-q3-5ae02375"
+    assert SPEC.describe(15) == {
+        "model": "model",
+        "version": "v1",
+        "levels": [0.1, 0.5, 0.9],
+        "horizon": 15,
+        "digest": "abc",
+        "precision": "float32",
+    }
+
+
+def test_a_name_that_is_a_segment_of_a_key_is_returned() -> None:
+    assert check_segment("bolt-1.0_b", "model name") == "bolt-1.0_b"
+    with pytest.raises(ConfigError, match="^model version 'a/b'"):
+        Spec("m", "a/b", (0.5,), {})

@@ -7,12 +7,16 @@ from hypothesis import strategies as st
 
 from gigacast.errors import ConfigError, UnsupportedForecastError
 from gigacast.forecasters.levels import (
+    LEVEL_TOLERANCE,
     check_levels,
     extrapolated_levels,
     find_level,
     interpolate_levels,
     normal_score,
     plan_levels,
+    postprocess,
+    round_half_up,
+    same_level,
     union_levels,
 )
 
@@ -118,3 +122,72 @@ def test_a_model_without_trained_levels_computes_the_requested_ones():
     assert plan.model_levels == (0.001, 0.999)
     raw = np.array([[2, 1]], np.float32)
     assert plan.finish(raw).tolist() == [[2, 1]]
+
+
+@pytest.mark.parametrize(
+    ("levels", "base"),
+    [
+        ((0.05, 0.5), (0.1, 0.2, 0.5)),
+        ((0.5, 0.95), (0.5, 0.8, 0.9)),
+        ((0.05, 0.95), (0.1, 0.2, 0.8, 0.9)),
+    ],
+)
+def test_each_tail_is_extrapolated_from_its_two_outermost_levels(levels, base):
+    plan = plan_levels(levels, TENTHS, extrapolate=True)
+    assert plan.base == base
+    skewed = np.array([[0, 1, 2, 3, 4, 10, 20, 40, 80]], np.float32)
+    below = 0 + (normal_score(0.05) - normal_score(0.2)) / (normal_score(0.1) - normal_score(0.2))
+    above = 40 + 40 * (normal_score(0.95) - normal_score(0.8)) / (
+        normal_score(0.9) - normal_score(0.8)
+    )
+    expected = {0.05: 1 - below, 0.5: 4, 0.95: above}
+    assert plan.finish(skewed)[0] == pytest.approx([expected[n] for n in levels], abs=1e-4)
+
+
+def test_two_trained_levels_are_enough_to_extrapolate_and_one_is_not():
+    plan = plan_levels((0.05, 0.5), (0.25, 0.75), extrapolate=True)
+    assert plan.base == (0.25, 0.5, 0.75)
+    with pytest.raises(UnsupportedForecastError, match=r"0\.5 to 0\.5"):
+        plan_levels((0.05, 0.5), (0.5,), extrapolate=True)
+
+
+def test_levels_apart_by_the_tolerance_are_the_same():
+    assert same_level(0.5, 0.5 + LEVEL_TOLERANCE / 2)
+    assert same_level(0.5 + LEVEL_TOLERANCE / 2, 0.5)
+    assert not same_level(0.5, 0.5 + 2 * LEVEL_TOLERANCE)
+    assert not same_level(0.5 + 2 * LEVEL_TOLERANCE, 0.5)
+    assert same_level(0.0, LEVEL_TOLERANCE)
+
+
+@pytest.mark.parametrize("edge", [LEVEL_TOLERANCE, 1 - LEVEL_TOLERANCE])
+def test_a_level_within_the_tolerance_of_an_end_is_refused(edge):
+    with pytest.raises(ConfigError, match="strictly between"):
+        check_levels((edge,))
+    inner = edge + (LEVEL_TOLERANCE if edge < 0.5 else -LEVEL_TOLERANCE)
+    check_levels((inner,))
+
+
+def test_levels_closer_than_the_tolerance_are_not_distinct():
+    with pytest.raises(ConfigError, match="distinct"):
+        check_levels((0.5, 0.5 + LEVEL_TOLERANCE))
+    check_levels((0.5, 0.5 + 3 * LEVEL_TOLERANCE))
+
+
+def test_a_sorted_median_is_returned_without_extrapolation():
+    plan = plan_levels((0.1, 0.9), TENTHS)
+    assert plan.finish(np.arange(9, 0, -1, dtype=np.float32)[None]).tolist() == [[1, 9]]
+
+
+def test_quantiles_are_sorted_and_neither_clipped_nor_rounded_unless_requested():
+    raw = np.array([[2.5, -0.4, 1.0]], np.float32)
+    assert postprocess(raw).tolist() == [[np.float32(-0.4), 1.0, 2.5]]
+    assert postprocess(raw, non_negative=True).tolist() == [[0.0, 1.0, 2.5]]
+    assert postprocess(raw, integer=True).tolist() == [[0.0, 1.0, 3.0]]
+    assert raw.tolist() == [[2.5, np.float32(-0.4), 1.0]]
+
+
+def test_halves_are_rounded_upwards_and_zero_has_no_sign():
+    values = np.array([-1.5, -0.5, -0.2, 0.5, 1.5, 2.4, 8388609.0], np.float32)
+    rounded = round_half_up(values)
+    assert rounded.tolist() == [-1, 0, 0, 1, 2, 2, 8388609]
+    assert not np.signbit(rounded[1:]).any()

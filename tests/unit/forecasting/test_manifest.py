@@ -1,20 +1,22 @@
 """A draft of a manifest reads receipts only for rows that nobody has counted."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from gigacast.core.partition.spec import Spec
 from gigacast.core.partition.task import InputObject, Task
+from gigacast.errors import TransientStorageError
 from gigacast.forecasting import manifest
 from gigacast.forecasting.manifest import ManifestDraft, find_rows
-from gigacast.lake.layout import manifest_key, receipt_key
+from gigacast.lake.layout import manifest_key, outdated_key, receipt_key
 from gigacast.lake.plan.manifest import ManifestEntry, read_manifest, to_table
 from gigacast.lake.plan.planner import DoneEntry
 from gigacast.lake.plan.receipt import Receipt
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.store import ObjectMeta
-from tests.support.faulty_store import FaultyStore
+from tests.support.faulty_store import Fault, FaultyStore, transient
 
 SPEC = Spec("m", "v", (0.5,), {})
 KEY = manifest_key("m", "v", "h1")
@@ -96,3 +98,67 @@ def test_a_draft_without_entries_is_an_empty_table(store: FaultyStore) -> None:
     rows, is_untold = find_rows(empty, empty)
     assert (len(rows), len(is_untold)) == (0, 0)
     assert commit(store) == 0
+
+
+def test_a_note_that_the_manifest_is_outdated_goes_and_other_objects_stay(
+    store: FaultyStore,
+) -> None:
+    note, other = outdated_key("m", "v", "h1"), KEY.replace("_manifest.parquet", "_other")
+    for key in (note, other):
+        store.put(key, b"")
+    commit(store, done_entry(store, 1, 1))
+    keys = {entry.key for page in store.list(KEY.rpartition("/")[0]) for entry in page}
+    assert keys == {KEY, other}
+
+
+def test_an_outage_leaves_a_note_that_the_manifest_is_outdated(store: FaultyStore) -> None:
+    store.faults = [Fault(("put_if_absent",), error=transient)]
+    with pytest.raises(TransientStorageError):
+        commit(store, done_entry(store, 1, 1))
+    assert store.get(outdated_key("m", "v", "h1")) == b""
+
+
+def test_a_damaged_manifest_is_mended_before_entries_are_added(store: FaultyStore) -> None:
+    store.put(KEY, b"damaged")
+    commit(store, done_entry(store, 1, 5))
+    assert rows_of(store) == {"2024/01/p1": 5}
+
+
+def test_each_spec_has_a_manifest_of_its_own(store: FaultyStore) -> None:
+    entry = done_entry(store, 1, 5)
+    other = replace(entry, task=replace(entry.task, partition="q", spec="h2"))
+    receipt = Receipt(
+        "forecast", "now", "r", "2024-01-01T00:00:00+00:00", [],
+        {"key": "k", "etag": "e", "size_bytes": 9, "rows": 4},
+        1, 1, {}, {}, "m", "v", "d", "h3", 1,
+    )  # fmt: skip
+    draft = ManifestDraft(store, SPEC)
+    draft.add_done(entry)
+    draft.add_done(other)
+    draft.add_receipt(receipt)
+    draft.commit()
+    tables = {s: read_manifest(store, manifest_key("m", "v", s))[0] for s in ("h1", "h2", "h3")}
+    assert {s: t["partition"].to_pylist() for s, t in tables.items()} == {
+        "h1": ["2024/01/p1"],
+        "h2": ["q"],
+        "h3": ["now"],
+    }
+    assert tables["h3"].to_pylist() == [
+        {"partition": "now", "key": "k", "etag": "e", "rows": 4, "size_bytes": 9}
+    ]
+
+
+def test_rows_are_looked_up_by_key_and_etag_together() -> None:
+    outputs = to_table([ManifestEntry("p", "k", e, None, 1) for e in ("e1", "e2", "e3")])
+    counted = to_table(
+        [
+            ManifestEntry("p", "k", "e2", 20, 1),
+            ManifestEntry("p", "k", "e3", None, 1),
+            ManifestEntry("p", "ke", "1", 99, 1),
+        ]
+    )
+    rows, is_unknown = find_rows(outputs, counted)
+    assert (rows.tolist(), is_unknown.tolist()) == ([0, 20, 0], [True, False, True])
+    for pair in ((outputs, to_table([])), (to_table([]), counted)):
+        rows, is_unknown = find_rows(*pair)
+        assert (rows.tolist(), is_unknown.tolist()) == ([0] * len(pair[0]), [True] * len(pair[0]))

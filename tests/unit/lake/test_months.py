@@ -2,9 +2,12 @@
 
 import secrets
 
-from gigacast.lake.plan.months import find_years
+from gigacast.core.partition.name import NamingPattern
+from gigacast.core.time.month import IntRange, Month, MonthFilter
+from gigacast.lake.plan.discovery import Selection
+from gigacast.lake.plan.months import MonthCursor, find_years, month_at, walk_months
 from gigacast.storage.memory import MemoryStore
-from gigacast.storage.store import Folder
+from gigacast.storage.store import Folder, ObjectMeta
 
 
 class CountingStore(MemoryStore):
@@ -57,3 +60,97 @@ def test_all_stores_are_listed_where_stores_have_years() -> None:
     store = CountingStore(*(f"store={n:03d}/2024/01/part-0.parquet" for n in range(50)))
     assert len(find_years(store).years) == 50
     assert store.listed < 60
+
+
+def test_years_are_found_below_as_many_levels_as_are_looked_into() -> None:
+    def below(levels: int) -> list[str]:
+        prefix = "".join(f"l{n}=1/" for n in range(levels))
+        return find_years(CountingStore(f"{prefix}2024/01/part-0.parquet")).years
+
+    assert [len(below(levels)) for levels in range(7)] == [1, 1, 1, 1, 1, 0, 0]
+
+
+def test_a_level_whose_shown_folders_have_no_years_is_another_folder() -> None:
+    store = CountingStore("a=1/x.txt", "b=1/2024/01/part-0.parquet", "b=2/x.txt", "c/2024/01/p.csv")
+    years = find_years(store)
+    assert years.years == ["b=1/2024/"]
+    assert sorted(years.others) == ["a=1/", "c/"]
+
+
+def test_objects_beside_levels_are_reported() -> None:
+    store = CountingStore("store=1/notes.txt", "store=1/2024/01/part-0.parquet", "top.txt")
+    assert sorted(find_years(store).objects) == ["store=1/notes.txt", "top.txt"]
+
+
+def test_a_cursor_takes_the_objects_of_a_place_and_moves_on() -> None:
+    keys = ["2014/03.txt", "2014/03/a", "2014/03/b", "2014/04/a"]
+    pages = [[ObjectMeta(f"p/{key}", "e", 1, 0)] for key in keys]
+    cursor = MonthCursor(pages, "p/")
+    assert cursor.place == "2014/03.txt"
+    assert cursor.take("2014/03/") == []
+    taken = []
+    while cursor.place is not None:
+        place = cursor.place
+        taken.append((place, [entry.key for entry in cursor.take(place)]))
+    assert taken == [
+        ("2014/03.txt", ["p/2014/03.txt"]),
+        ("2014/03/", ["p/2014/03/a", "p/2014/03/b"]),
+        ("2014/04/", ["p/2014/04/a"]),
+    ]
+    assert MonthCursor([]).place is None
+
+
+def test_a_place_is_a_month_only_as_a_folder() -> None:
+    assert month_at("2014/03/") == Month(2014, 3)
+    assert month_at("store=1/year=2014/month=3/") == Month(2014, 3)
+    assert [month_at(place) for place in ("2014/03", "2014/13/", "2014/03.txt")] == [None] * 3
+
+
+def walked(store: MemoryStore, selection: Selection) -> list[tuple[str, int, int]]:
+    folders = list(walk_months(store, NamingPattern(), selection))
+    return [
+        (str(folder.month), len(folder.objects), len(folder.content.partitions))
+        for folder in folders
+    ]
+
+
+def test_months_are_walked_in_the_order_of_time_with_all_their_objects() -> None:
+    store = CountingStore(
+        "year=2024/month=3/a.parquet",
+        "year=2024/month=12/a.parquet",
+        "2023/11/part-0.parquet",
+        "2023/11/notes.txt",
+        "2023/notes.txt",
+        "2025/01/part-0.parquet",
+        "2025/01/part-1.parquet",
+    )
+    assert walked(store, Selection()) == [
+        ("2023-11", 2, 1),
+        ("2024-03", 1, 1),
+        ("2024-12", 1, 1),
+        ("2025-01", 2, 2),
+    ]
+
+
+def test_only_selected_months_are_walked_and_earlier_ones_are_no_context() -> None:
+    store = CountingStore(*(f"2024/{month:02d}/part-0.parquet" for month in range(1, 13)))
+    months = MonthFilter(IntRange(2024, 2024), IntRange(2, 3))
+    selection = Selection(months=months, context_partitions=1)
+    assert walked(store, selection) == [("2024-02", 1, 1), ("2024-03", 1, 1)]
+    folders = walk_months(store, NamingPattern(), selection)
+    assert [len(f.content.partitions[0].inputs) for f in folders] == [1, 1]
+
+
+def test_a_year_is_listed_at_once_unless_its_months_sort_otherwise() -> None:
+    prefixes: list[str] = []
+
+    class Listing(CountingStore):
+        def list(self, prefix: str = "", *, start_after: str = ""):  # type: ignore[no-untyped-def]
+            prefixes.append(prefix)
+            return super().list(prefix, start_after=start_after)
+
+    store = Listing("2023/01/part-0.parquet", "year=2024/month=1/a.parquet")
+    assert len(walked(store, Selection())) == 2
+    hive = [f"year=2024/month={m:02d}/" for m in range(1, 13)]
+    loose = [f"year=2024/month={m}/" for m in range(1, 10)]
+    assert sorted(prefixes) == sorted(["2023/", *hive, *loose])
