@@ -2,7 +2,8 @@
 
 ``make mutants`` draws mutants of each module of `tools.mutants.targets`, by a seed, and runs the
 module's unit tests against each. ``python -m tools.mutants planner metric --per_module 50`` looks
-at some modules only; ``--write`` puts the table into docs/mutants.md.
+at some modules only; ``--write`` puts the table into docs/mutants.md. Verdicts are kept until the
+module or its tests change, so that a run that ended early, or one after a new test, goes on.
 """
 
 import argparse
@@ -18,15 +19,18 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from tools.mutants.mutate import Mutant, mutants_of, mutated_tree
+from tools.mutants.memory import Memory
 from tools.mutants.run import KILLED, LIVED, TIMED_OUT, prepare, run_tests
 from tools.mutants.targets import ROOT, Target, find_targets, read_equivalent
 
 PAGE = ROOT / "docs" / "mutants.md"
+MEMORY = ROOT / ".mutants" / "verdicts.json"
 SEED = 20
 PER_MODULE = 15
 MINUTES = 40
 GOAL = 0.92
 """Share of the mutants, without the equivalent ones, that the tests must kill."""
+LONGEST_S = 600.0
 SLACK_S = 10.0
 FACTOR = 4
 """Time of the tests against a mutant, in times of an undisturbed run, before they count as hung."""
@@ -70,29 +74,33 @@ def draw(target: Target, number: int, seed: int) -> Score:
     return Score(target, len(mutants), numbers.sample(mutants, min(number, len(mutants))))
 
 
-def run(scores: Sequence[Score], reasons: dict[Mutant, str], until: float) -> None:
+def run(scores: Sequence[Score], reasons: dict[Mutant, str], until: float, memory: Memory) -> None:
     """Run the tests against the drawn mutants until a time of the monotonic clock."""
-    limits = {}
-    for score in scores:
-        verdict, seconds = run_tests(score.target.tests, 600)
-        if verdict != LIVED:
-            raise SystemExit(f"{score.target.module}: its tests fail without a mutant")
-        limits[score.target.module] = seconds * FACTOR + SLACK_S
+    limits: dict[str, float] = {}
     for score, mutant in _in_turn(scores):
-        if mutant in reasons:
-            score.verdicts[mutant] = EQUIVALENT
-            continue
-        if time.monotonic() > until:
-            continue
         target = score.target
-        verdict, seconds = run_tests(
-            target.tests,
-            limits[target.module],
-            module=target.module,
-            tree=mutated_tree(target.source, mutant),
-        )
-        score.verdicts[mutant] = verdict
-        print(f"{verdict:9} {seconds:5.1f} s  {mutant.describe()}", flush=True)  # noqa: T201
+        verdict = EQUIVALENT if mutant in reasons else memory.find(target, mutant)
+        if verdict is None and time.monotonic() < until:
+            if target.module not in limits:
+                limits[target.module] = _limit_of(target)
+            verdict, seconds = run_tests(
+                target.tests,
+                limits[target.module],
+                module=target.module,
+                tree=mutated_tree(target.source, mutant),
+            )
+            memory.add(target, mutant, verdict)
+            print(f"{verdict:9} {seconds:5.1f} s  {mutant.describe()}", flush=True)  # noqa: T201
+        if verdict is not None:
+            score.verdicts[mutant] = verdict
+
+
+def _limit_of(target: Target) -> float:
+    """Return the seconds after which the tests of a module count as hung."""
+    verdict, seconds = run_tests(target.tests, LONGEST_S)
+    if verdict != LIVED:
+        raise SystemExit(f"{target.module}: its tests fail without a mutant")
+    return seconds * FACTOR + SLACK_S
 
 
 def _in_turn(scores: Sequence[Score]) -> Iterator[tuple[Score, Mutant]]:
@@ -161,12 +169,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--per_module", type=int, default=PER_MODULE, help="mutants of a module")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time for all mutants")
+    parser.add_argument("--memory", type=Path, default=MEMORY, help="file of earlier verdicts")
     parser.add_argument("--write", action="store_true", help="write the table to docs/mutants.md")
     options = parser.parse_args(arguments)
     start = time.monotonic()
     prepare()
     scores = [draw(t, options.per_module, options.seed) for t in find_targets(options.modules)]
-    run(scores, read_equivalent(), start + options.minutes * 60)
+    memory = Memory(options.memory)
+    run(scores, read_equivalent(), start + options.minutes * 60, memory)
     command = " ".join(["python -m tools.mutants", *(arguments or sys.argv[1:])])
     lines = report(scores, command.replace(" --write", ""), time.monotonic() - start)
     print("\n".join(["", *lines]))  # noqa: T201

@@ -11,36 +11,42 @@ ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.yaml")
 _LIB, _TESTS = ROOT / "lib", ROOT / "tests" / "unit"
 
-_DONE = ("lake/test_planner.py", "lake/test_planner_crash.py", "lake/test_planner_order.py")
+_DONE = (
+    "lake/test_planner.py",
+    "lake/test_planner_counts.py",
+    "lake/test_planner_crash.py",
+    "lake/test_planner_order.py",
+)
 _STORE = "feature_store/aggregation/"
 
 TARGETS: dict[str, tuple[str, ...]] = {
     # numbers
     "forecasters.metric": ("forecasters/test_metric.py",),
-    "forecasters.batching": ("forecasters/test_batching.py",),
+    "forecasters.batching": (
+        "forecasters/test_batching.py",
+        "forecasters/test_batching_groups.py",
+    ),
     "forecasters.levels": ("forecasters/test_levels.py",),
     "core.time.frequency": ("core/test_frequency.py",),
-    "series.inference": ("series/test_inference.py",),
-    "series.regularise": ("series/test_fit.py",),
-    "core.contract.check": ("core/test_contract.py",),
+    "series.inference": ("series/test_inference.py", "series/test_inference_oracle.py"),
+    "series.regularise": ("series/test_regularise.py",),
+    "core.contract.check": ("core/test_contract_check.py", "core/test_contract.py"),
     "feature_sets.kernel.window": ("feature_sets/test_window.py",),
     "feature_store.aggregation.kernel": (f"{_STORE}test_kernel.py",),
-    "feature_store.aggregation.timeline": (f"{_STORE}test_kernel.py", f"{_STORE}test_laws.py"),
-    "feature_store.aggregation.range_operation": (
-        f"{_STORE}test_kernel.py",
-        f"{_STORE}test_laws.py",
-    ),
+    "feature_store.aggregation.timeline": (f"{_STORE}test_timeline.py",),
+    "feature_store.aggregation.range_operation": (f"{_STORE}test_kernel.py",),
     # "done"
     "lake.plan.planner": _DONE,
     "lake.plan.listing": _DONE,
-    "lake.plan.discovery": (*_DONE, "lake/test_months.py"),
-    "lake.plan.months": (*_DONE, "lake/test_months.py"),
-    "lake.plan.receipt": ("lake/test_records.py", *_DONE),
-    "lake.plan.manifest": ("forecasting/test_manifest.py", "lake/test_records.py"),
+    "lake.plan.discovery": ("lake/test_discovery.py", "lake/test_planner.py"),
+    "lake.plan.months": ("lake/test_months.py", "lake/test_planner_order.py"),
+    "lake.plan.receipt": ("lake/test_receipt.py", "lake/test_records.py"),
+    "lake.plan.manifest": ("lake/test_manifest.py", "lake/test_records.py"),
     "forecasting.manifest": ("forecasting/test_manifest.py",),
     "core.partition.spec": ("core/test_spec.py",),
-    "core.partition.name": ("core/test_partition.py", "lake/test_planner.py"),
-    "job.run": ("job/test_run.py",),
+    "core.partition.name": ("core/test_partition.py",),
+    "job.run": ("job/test_run.py", "job/test_run_audit.py"),
+    "job.worker": ("job/test_worker.py",),
 }
 """Tests by module; modules are below ``gigacast``, tests below ``tests/unit``."""
 

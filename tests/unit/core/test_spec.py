@@ -70,5 +70,5 @@ def test_an_id_is_the_same_on_every_day_and_machine() -> None:
 
 def test_a_name_that_is_a_segment_of_a_key_is_returned() -> None:
     assert check_segment("bolt-1.0_b", "model name") == "bolt-1.0_b"
-    with pytest.raises(ConfigError, match="^model version 'a/b'"):
+    with pytest.raises(ConfigError, match=r"^model version 'a/b'"):
         Spec("m", "a/b", (0.5,), {})
