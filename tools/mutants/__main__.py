@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from itertools import chain, zip_longest
 from pathlib import Path
 
-from tools.mutants.mutate import Mutant, mutants_of, mutated_tree
 from tools.mutants.memory import Memory
+from tools.mutants.mutate import Mutant, mutants_of, mutated_tree
 from tools.mutants.run import KILLED, LIVED, TIMED_OUT, prepare, run_tests
 from tools.mutants.targets import ROOT, Target, find_targets, read_equivalent
 

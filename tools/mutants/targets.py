@@ -23,8 +23,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     # numbers
     "forecasters.metric": ("forecasters/test_metric.py",),
     "forecasters.batching": (
-        "forecasters/test_batching.py",
         "forecasters/test_batching_groups.py",
+        "forecasters/test_batching.py",
     ),
     "forecasters.levels": ("forecasters/test_levels.py",),
     "core.time.frequency": ("core/test_frequency.py",),
@@ -48,7 +48,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "job.run": ("job/test_run.py", "job/test_run_audit.py"),
     "job.worker": ("job/test_worker.py",),
 }
-"""Tests by module; modules are below ``gigacast``, tests below ``tests/unit``."""
+"""Tests by module, the fastest first; modules are below ``gigacast``, tests below ``tests/unit``."""
 
 
 @dataclass(frozen=True)
