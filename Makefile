@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign check format house bench bench-full bench-serving bench-gpu deploy destroy clean
+.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model check format house bench bench-full bench-serving bench-gpu deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,12 @@ forms: $(STAMP) ## Write the same data in thousands of forms, and read them all 
 
 campaign: $(STAMP) ## Kill, disturb and damage every job for hours; results in docs/reliability.md
 	$(BIN)/python -m tests.campaign.run
+
+mutants: $(STAMP) ## Change the code at random places, and count the changes that no test notices (an hour)
+	$(BIN)/python -m tools.mutants --write
+
+model: $(STAMP) ## Try all orders of the steps of runs, clean-ups and readers that share a bucket (minutes)
+	$(BIN)/python -W error -m tests.model
 
 check: $(STAMP) ## Format, lint, strict types, import contracts
 	$(BIN)/ruff format --check .
@@ -93,4 +99,4 @@ destroy: $(STAMP) ## Delete the AWS stacks but that of the bucket and the images
 	$(BIN)/python -m infra.deploy down
 
 clean: ## Remove the environment and every cache
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo-output
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .mutants demo-output

@@ -48,7 +48,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "job.run": ("job/test_run.py", "job/test_run_audit.py"),
     "job.worker": ("job/test_worker.py",),
 }
-"""Tests by module, the fastest first; modules are below ``gigacast``, tests below ``tests/unit``."""
+"""Tests by module, the fastest first: modules below ``gigacast``, tests below ``tests/unit``."""
 
 
 @dataclass(frozen=True)
