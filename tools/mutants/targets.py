@@ -18,6 +18,7 @@ _DONE = (
     "lake/test_planner_order.py",
 )
 _STORE = "feature_store/aggregation/"
+_KERNEL = (f"{_STORE}test_range_parts.py", f"{_STORE}test_kernel.py")
 
 TARGETS: dict[str, tuple[str, ...]] = {
     # numbers
@@ -32,9 +33,9 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "series.regularise": ("series/test_regularise.py",),
     "core.contract.check": ("core/test_contract_check.py", "core/test_contract.py"),
     "feature_sets.kernel.window": ("feature_sets/test_window.py",),
-    "feature_store.aggregation.kernel": (f"{_STORE}test_kernel.py",),
+    "feature_store.aggregation.kernel": _KERNEL,
     "feature_store.aggregation.timeline": (f"{_STORE}test_timeline.py",),
-    "feature_store.aggregation.range_operation": (f"{_STORE}test_kernel.py",),
+    "feature_store.aggregation.range_operation": _KERNEL,
     # "done"
     "lake.plan.planner": _DONE,
     "lake.plan.listing": _DONE,

@@ -89,6 +89,8 @@ def test_levels_outside_the_trained_range_are_refused_by_name():
 def test_extrapolated_levels_are_those_outside_the_trained_range():
     assert extrapolated_levels((0.05, 0.1, 0.5, 0.95), TENTHS) == (0.05, 0.95)
     assert extrapolated_levels((0.1 - 1e-9, 0.9 + 1e-9), TENTHS) == ()
+    edges = (0.1 - LEVEL_TOLERANCE, 0.9 + LEVEL_TOLERANCE)
+    assert extrapolated_levels(edges, TENTHS) == ()
     assert extrapolated_levels((0.001, 0.999), ()) == ()
 
 

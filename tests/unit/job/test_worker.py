@@ -116,6 +116,9 @@ def test_a_nested_stage_counts_for_itself_only(clock: Clock) -> None:
     with watch.measure("write", besides="predict"):
         clock.now += 4
     assert watch.seconds["write"] == 4.0
+    with watch.measure("publish", besides="a stage that never runs"):
+        clock.now += 5
+    assert watch.seconds["publish"] == 5.0
 
 
 def test_only_the_making_of_items_counts(clock: Clock) -> None:

@@ -91,6 +91,11 @@ def test_a_missing_manifest_is_empty_and_has_no_etag(store: MemoryStore) -> None
     assert read_manifest(store, KEY)[1] == store.head(KEY).etag
 
 
+def test_a_run_without_forecasts_writes_an_empty_manifest(store: MemoryStore) -> None:
+    assert update_manifest(store, KEY, to_table([])) == 0
+    assert store.head(KEY).etag == read_manifest(store, KEY)[1]
+
+
 def test_stored_manifests_have_checksums(store: MemoryStore) -> None:
     update_manifest(store, KEY, to_table(ENTRIES))
     assert store.get(KEY) == encode_table(to_table(ENTRIES), checksums=True)

@@ -154,3 +154,14 @@ def test_a_year_is_listed_at_once_unless_its_months_sort_otherwise() -> None:
     hive = [f"year=2024/month={m:02d}/" for m in range(1, 13)]
     loose = [f"year=2024/month={m}/" for m in range(1, 10)]
     assert sorted(prefixes) == sorted(["2023/", *hive, *loose])
+
+
+def test_a_level_may_have_an_empty_value() -> None:
+    store = CountingStore("a=/l=1/b=/2024/01/part-0.parquet")
+    assert find_years(store).years == ["a=/l=1/b=/2024/"]
+
+
+def test_a_walked_month_names_its_partitions_by_its_folder() -> None:
+    store = CountingStore("2024/01/part-0.parquet", "2024/01/part-1.parquet")
+    (folder,) = walk_months(store, NamingPattern(), Selection(by_month=True))
+    assert [p.name.partition for p in folder.content.partitions] == ["2024/01/month"]
