@@ -132,7 +132,7 @@ from tools.mutants.run import prepare
 from tools.mutants.targets import Target
 
 PLANTED = {"value <= LIMIT", "value != -1", "total += 2"}
-prepare()
+prepare(Path("bytecode"))
 score = draw(Target("sample.limits", Path("sample/limits.py"), ("test_limits.py",)), 999, 0)
 score.drawn[:] = [mutant for mutant in score.drawn if mutant.after in PLANTED]
 run([score], {}, time.monotonic() + 60, Memory(Path("verdicts.json")))

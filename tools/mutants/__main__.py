@@ -24,7 +24,7 @@ from tools.mutants.run import KILLED, LIVED, TIMED_OUT, prepare, run_tests
 from tools.mutants.targets import ROOT, Target, find_targets, read_equivalent
 
 PAGE = ROOT / "docs" / "mutants.md"
-MEMORY = ROOT / ".mutants" / "verdicts.json"
+KEPT = ROOT / ".mutants"
 SEED = 20
 PER_MODULE = 15
 MINUTES = 40
@@ -169,11 +169,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--per_module", type=int, default=PER_MODULE, help="mutants of a module")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="time for all mutants")
-    parser.add_argument("--memory", type=Path, default=MEMORY, help="file of earlier verdicts")
+    parser.add_argument(
+        "--memory", type=Path, default=KEPT / "verdicts.json", help="file of earlier verdicts"
+    )
     parser.add_argument("--write", action="store_true", help="write the table to docs/mutants.md")
     options = parser.parse_args(arguments)
     start = time.monotonic()
-    prepare()
+    prepare(KEPT / "bytecode")
     scores = [draw(t, options.per_module, options.seed) for t in find_targets(options.modules)]
     memory = Memory(options.memory)
     run(scores, read_equivalent(), start + options.minutes * 60, memory)

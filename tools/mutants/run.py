@@ -23,15 +23,25 @@ NO_TESTS = 5
 _PROFILE = "mutants"
 
 
-def prepare() -> None:
-    """Import the large libraries, and make hypothesis stop at the first failing example."""
+def prepare(cache: Path) -> None:
+    """Import the large libraries, and make hypothesis stop at the first failing example.
+
+    Parameters
+    ----------
+    cache : Path
+        Folder of the byte code of all modules but the mutants, which are compiled once.
+    """
+    sys.pycache_prefix, sys.dont_write_bytecode = str(cache), False
     # Threads of the libraries do not survive a fork.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    import boto3  # noqa: F401, PLC0415 - for tests/conftest.py
     import hypothesis  # noqa: PLC0415
+    import moto.server  # noqa: F401, PLC0415
     import numpy  # noqa: F401, PLC0415
     import pyarrow.compute  # noqa: PLC0415
     import pyarrow.parquet  # noqa: F401, PLC0415
+    import pytest  # noqa: F401, PLC0415
 
     phases = (hypothesis.Phase.explicit, hypothesis.Phase.generate)
     # A smaller failing example takes minutes to find, and nobody reads it here.
@@ -90,7 +100,10 @@ def _run_in_child(tests: Sequence[str], module: str, tree: ast.Module | None) ->
             sys.meta_path.insert(0, _MutantFinder(module, tree))
         import pytest  # noqa: PLC0415
 
-        options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--hypothesis-seed=0"]
+        # Looking for plugins takes half of the time of a small test.
+        os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+        plugins = ["-p_hypothesis_pytestplugin", "-ppytest_timeout", "-pno:cacheprovider"]
+        options = ["-x", "-q", *plugins, "--hypothesis-seed=0"]
         # Assertions are not rewritten: nobody reads them, and hypothesis is imported already.
         options += ["--assert=plain", f"--hypothesis-profile={_PROFILE}"]
         code = int(pytest.main([*options, *tests]))
