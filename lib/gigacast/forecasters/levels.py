@@ -140,8 +140,25 @@ class LevelPlan:
         values = interpolate_levels(np.sort(raw, axis=-1), self.trained, self.base)
         if self.requested == self.base:
             return values
-        columns = [_column(values, self.base, level) for level in self.requested]
+        columns = [self._column(values, level) for level in self.requested]
         return np.stack(columns, axis=-1)
+
+    def _column(self, values: FloatArray, level: float) -> FloatArray:
+        """Return the quantile of a level, [...]: one of the base levels, or extrapolated.
+
+        A quantile of a normal distribution is linear in the standard normal's quantile, so the line
+        through the two outermost trained levels is continued on that scale.
+        """
+        position = find_level(level, self.base)
+        if position is not None:
+            return values[..., position]
+        # By the trained levels, not by the outermost of the base: a level that is requested between
+        # them must not change the tail.
+        inner, outer = _tail(level, self.trained)
+        lower, upper = (values[..., _place(entry, self.base)] for entry in (inner, outer))
+        score, score_inner = normal_score(level), normal_score(inner)
+        share = (score - score_inner) / (normal_score(outer) - score_inner)
+        return lower + np.float32(share) * (upper - lower)
 
 
 def plan_levels(
@@ -174,6 +191,18 @@ def plan_levels(
     lower = grid[:2] if outside[0] < grid[0] else ()
     upper = grid[-2:] if outside[-1] > grid[-1] else ()
     return LevelPlan(levels, trained, union_levels(inside, lower, upper))
+
+
+def has_levels_in_tails(levels: tuple[float, ...], trained: tuple[float, ...]) -> bool:
+    """Return whether levels are extrapolated beside some between the two levels of their tail."""
+    if len(trained) < 2:
+        return False
+    tails = [sorted(_tail(level, trained)) for level in extrapolated_levels(levels, trained)]
+    return any(
+        low < level < high and not (same_level(level, low) or same_level(level, high))
+        for low, high in tails
+        for level in levels
+    )
 
 
 def postprocess(
@@ -213,19 +242,16 @@ def normal_score(level: float) -> float:
     return NormalDist().inv_cdf(level)
 
 
-def _column(values: FloatArray, base: tuple[float, ...], level: float) -> FloatArray:
-    """Return the quantile of a level, [...]: one of the base levels, or extrapolated from them.
+def _tail(level: float, trained: tuple[float, ...]) -> tuple[float, float]:
+    """Return the two trained levels, inner and outer, from which a level outside is computed."""
+    grid = sorted(trained)
+    return (grid[1], grid[0]) if level < grid[0] else (grid[-2], grid[-1])
 
-    A quantile of a normal distribution is linear in the standard normal's quantile, so the line
-    through the two outermost levels is continued on that scale.
-    """
-    position = find_level(level, base)
-    if position is not None:
-        return values[..., position]
-    inner, outer = (1, 0) if level < base[0] else (-2, -1)
-    score, score_inner = normal_score(level), normal_score(base[inner])
-    share = (score - score_inner) / (normal_score(base[outer]) - score_inner)
-    return values[..., inner] + np.float32(share) * (values[..., outer] - values[..., inner])
+
+def _place(level: float, levels: tuple[float, ...]) -> int:
+    place = find_level(level, levels)
+    assert place is not None  # noqa: S101 - `plan_levels` puts both levels of a tail into the base
+    return place
 
 
 def _weights(trained: tuple[float, ...], levels: tuple[float, ...]) -> FloatArray:

@@ -14,6 +14,7 @@ from gigacast.core.time.frequency import Frequency
 from gigacast.core.time.zone import check_zone
 from gigacast.errors import CorruptedFileError
 from gigacast.forecasters.forecaster import ForecasterInfo
+from gigacast.forecasters.levels import MEDIAN, has_levels_in_tails, union_levels
 from gigacast.job.forecast_job import Method
 from gigacast.lake.plan.discovery import Selection
 from gigacast.series.source import Aggregate
@@ -68,6 +69,7 @@ def make_spec(info: ForecasterInfo, method: Method, selection: Selection) -> Spe
             **({"items": list(columns.items)} if columns.items else {}),
             **_csv_fields(method),
             **aggregation_fields(method),
+            **_tail_fields(info, method),
         },
     )
 
@@ -91,6 +93,14 @@ def _covariate_fields(method: Method) -> dict[str, object]:
 def _csv_fields(method: Method) -> dict[str, object]:
     """Return the spec field for the dialect of CSV. Empty if nothing of it is named."""
     return {"csv": method.csv.named} if method.csv.named else {}
+
+
+def _tail_fields(info: ForecasterInfo, method: Method) -> dict[str, object]:
+    """Return the spec field of levels whose extrapolation another level used to change."""
+    levels = union_levels(method.levels, (MEDIAN,))
+    if method.extrapolate_levels and has_levels_in_tails(levels, info.levels):
+        return {"tails": "trained levels"}
+    return {}
 
 
 def aggregation_fields(method: Method) -> dict[str, object]:

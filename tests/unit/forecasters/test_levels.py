@@ -11,6 +11,7 @@ from gigacast.forecasters.levels import (
     check_levels,
     extrapolated_levels,
     find_level,
+    has_levels_in_tails,
     interpolate_levels,
     normal_score,
     plan_levels,
@@ -193,3 +194,28 @@ def test_halves_are_rounded_upwards_and_zero_has_no_sign():
     rounded = round_half_up(values)
     assert rounded.tolist() == [-1, 0, 0, 1, 2, 2, 8388609]
     assert not np.signbit(rounded[1:]).any()
+
+
+def test_a_level_requested_within_a_tail_does_not_change_the_tail():
+    skewed = np.array([[0, 1, 2, 3, 4, 10, 20, 40, 80]], np.float32)
+    alone = plan_levels((0.05, 0.95), TENTHS, extrapolate=True).finish(skewed)[0]
+    beside = plan_levels((0.05, 0.15, 0.85, 0.95), TENTHS, extrapolate=True).finish(skewed)[0]
+    assert beside.tolist() == [alone[0], 0.5, 60.0, alone[1]]
+
+
+@pytest.mark.parametrize(
+    ("levels", "trained", "expected"),
+    [
+        ((0.05, 0.15), TENTHS, True),
+        ((0.85, 0.95), TENTHS, True),
+        ((0.05, 0.85), TENTHS, False),
+        ((0.15, 0.95), TENTHS, False),
+        ((0.05, 0.1, 0.2, 0.95), TENTHS, False),
+        ((0.15, 0.85), TENTHS, False),
+        ((0.05, 0.5), (0.25, 0.75), True),
+        ((0.05, 0.5), (0.5,), False),
+        ((0.05, 0.15), (), False),
+    ],
+)
+def test_levels_within_a_tail_that_is_extrapolated_are_noticed(levels, trained, expected):
+    assert has_levels_in_tails(levels, trained) == expected
