@@ -111,6 +111,11 @@ def test_a_note_that_the_manifest_is_outdated_goes_and_other_objects_stay(
     assert keys == {KEY, other}
 
 
+def test_a_manifest_that_was_never_outdated_costs_no_deletion(store: FaultyStore) -> None:
+    commit(store, done_entry(store, 1, 1))
+    assert store.counts["delete"] == 0
+
+
 def test_an_outage_leaves_a_note_that_the_manifest_is_outdated(store: FaultyStore) -> None:
     store.faults = [Fault(("put_if_absent",), error=transient)]
     with pytest.raises(TransientStorageError):
