@@ -46,7 +46,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "forecasting.manifest": ("forecasting/test_manifest.py",),
     "core.partition.spec": ("core/test_spec.py",),
     "core.partition.name": ("core/test_partition.py",),
-    "job.run": ("job/test_run.py", "job/test_run_audit.py"),
+    "job.run": ("job/test_run.py", "job/test_run_audit.py", "job/test_outage.py"),
     "job.worker": ("job/test_worker.py",),
 }
 """Tests by module, the fastest first: modules below ``gigacast``, tests below ``tests/unit``."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gigacast.errors import StorageError
+from gigacast.errors import AccessDeniedError
 from gigacast.job import run as module
 from gigacast.job.run import FinishedTask, Run, Totals, start_run, utc_now
 from gigacast.lake.plan.audit import Audit, audit_key, read_audit
@@ -101,9 +101,9 @@ def test_the_audit_is_written_before_the_first_task_and_not_after_each(store: Me
     run.execute(planned.tasks, CountSetup(store, run.run_id), InlineExecutor())
     written = [key for kind, key in watched.log if kind == "put"]
     assert written == [audit_key(run.run_id)] * 2  # at the start and at the end
-    early = FaultyStore(store, [Fault(("put",), error=transient)])
+    early = FaultyStore(store, [Fault(("put",), error=lambda: AccessDeniedError("read only"))])
     run = start_run(replace(planned, outputs=early), clock=lambda: NOON)
-    with pytest.raises(StorageError):
+    with pytest.raises(AccessDeniedError):
         run.execute(planned.tasks, CountSetup(store, run.run_id), InlineExecutor())
     assert run.totals.partitions == 0
 
