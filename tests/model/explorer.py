@@ -130,14 +130,14 @@ class _Search:
             for earlier in state.past:
                 old, _ = perform(self.worlds[earlier], request)
                 if old != answer:
-                    left = state._replace(stale=state.stale - 1)
-                    yield f"{name}: stale {request}", self._answered(left, place, old, world)
+                    spent = state._replace(stale=state.stale - 1)
+                    yield f"{name}: stale {request}", self._answered(spent, place, old, world)
         if state.faults:
-            left = state._replace(faults=state.faults - 1)
-            yield f"{name}: refused {request}", self._answered(left, place, OUTAGE, world)
+            spent = state._replace(faults=state.faults - 1)
+            yield f"{name}: refused {request}", self._answered(spent, place, OUTAGE, world)
             if changed != world:
                 label = f"{name}: lost answer to {request}"
-                yield label, self._answered(left, place, OUTAGE, changed)
+                yield label, self._answered(spent, place, OUTAGE, changed)
 
     def _answered(self, state: State, place: int, answer: object, world: World) -> State:
         places = list(state.places)

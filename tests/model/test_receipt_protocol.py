@@ -173,10 +173,10 @@ def test_the_explorer_finds_a_lost_update_by_the_fewest_steps() -> None:
 
 def test_the_explorer_tries_all_orders() -> None:
     """Two programs of two steps have 4 over 2 orders; equal ones are half of these."""
-    seen: set[bytes] = set()
+    counters: set[bytes] = set()
     scenario = Scenario({"count": _count}, ("count", "count"), {"counter": b"0"})
-    search = explore(scenario, lambda world: seen.add(world["counter"]))
-    assert seen == {b"0", b"1", b"2"}
+    search = explore(scenario, lambda world: counters.add(world["counter"]))
+    assert counters == {b"0", b"1", b"2"}
     assert (search.is_whole, search.worlds) == (True, 3)
 
 

@@ -146,7 +146,7 @@ def test_a_planted_mutant_is_killed_and_one_that_no_test_meets_is_found(tmp_path
     (tmp_path / "sample" / "limits.py").write_text(SOURCE)
     (tmp_path / "test_limits.py").write_text(TESTS)
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", SCRIPT],
         cwd=tmp_path,
         env=environment,
@@ -155,8 +155,8 @@ def test_a_planted_mutant_is_killed_and_one_that_no_test_meets_is_found(tmp_path
         check=False,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == {
+    assert process.returncode == 0, process.stderr
+    assert json.loads(process.stdout.splitlines()[-1]) == {
         "value <= LIMIT": KILLED,
         "total += 2": KILLED,
         # `strict` is not tested: this is the gap that the tool must find.

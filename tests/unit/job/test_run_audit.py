@@ -120,14 +120,14 @@ def test_the_audit_shows_the_sums_so_far(store: MemoryStore) -> None:
 
 @pytest.fixture
 def remade(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
-    made: list[tuple[object, ...]] = []
+    calls: list[tuple[object, ...]] = []
 
     def make(*arguments: object) -> Executor:
-        made.append(arguments)
+        calls.append(arguments)
         return InlineExecutor()
 
     monkeypatch.setattr(module, "make_executor", make)
-    return made
+    return calls
 
 
 def killed_run(store: MemoryStore) -> None:

@@ -67,9 +67,9 @@ def test_a_name_as_long_as_its_receipt_allows_is_accepted_and_one_byte_more_is_n
 
 def test_a_key_as_long_as_a_receipt_may_be_is_accepted_and_one_byte_more_is_not() -> None:
     store = MemoryStore("keys")
-    rest = MAX_KEY_BYTES - len(receipt_key("", task().input_id, ""))
-    folders = "f/" * ((rest - 4) // 2)
-    fitting = folders + "x" * (rest - len(folders))
+    room = MAX_KEY_BYTES - len(receipt_key("", task().input_id, ""))
+    folders = "f/" * ((room - 4) // 2)
+    fitting = folders + "x" * (room - len(folders))
     check_key_length(store, task(fitting))
     with pytest.raises(StorageError, match=f"keys of {MAX_KEY_BYTES}"):
         check_key_length(store, task(f"{fitting}x"))
@@ -127,11 +127,11 @@ def test_only_the_making_of_items_counts(clock: Clock) -> None:
             clock.now += 1
             yield number
 
-    watch, seen = Stopwatch(), []
+    watch, items = Stopwatch(), []
     for item in watch.each("read", slow_items()):
         clock.now += 100
-        seen.append(item)
-    assert (seen, watch.seconds) == ([0, 1, 2], {"read": 3.0})
+        items.append(item)
+    assert (items, watch.seconds) == ([0, 1, 2], {"read": 3.0})
 
 
 def test_seconds_are_rounded_to_milliseconds(clock: Clock) -> None:

@@ -18,12 +18,12 @@ def objects(folder: str, *names: str, first_ns: int = 0) -> list[ObjectMeta]:
 def discover(
     *names: str, folder: str = "2024/03", selection: Selection | None = None
 ) -> MonthPartitions:
-    found = Discoverer(NamingPattern(), selection or Selection())
-    return found.discover(folder, objects(folder, *names))
+    month = Discoverer(NamingPattern(), selection or Selection())
+    return month.discover(folder, objects(folder, *names))
 
 
-def outputs(found: MonthPartitions) -> dict[str, str]:
-    return {p.name.partition.rpartition("/")[2]: p.output_name for p in found.partitions}
+def outputs(month: MonthPartitions) -> dict[str, str]:
+    return {p.name.partition.rpartition("/")[2]: p.output_name for p in month.partitions}
 
 
 def test_a_partition_holds_its_objects_and_the_name_of_its_output() -> None:
@@ -36,8 +36,8 @@ def test_a_partition_holds_its_objects_and_the_name_of_its_output() -> None:
 
 
 def test_files_of_one_stem_have_names_of_their_own() -> None:
-    found = discover("part-0.csv", "part-0.parquet")
-    assert outputs(found) == {
+    month = discover("part-0.csv", "part-0.parquet")
+    assert outputs(month) == {
         "part-0": "2024/03/part-0.parquet",
         "part-0.csv": "2024/03/part-0.csv.parquet",
     }
@@ -45,23 +45,23 @@ def test_files_of_one_stem_have_names_of_their_own() -> None:
 
 
 def test_a_json_beside_a_csv_is_a_partition_of_its_own() -> None:
-    found = discover("part-0.csv", "part-0.json", "part-1.json")
-    assert outputs(found) == {
+    month = discover("part-0.csv", "part-0.json", "part-1.json")
+    assert outputs(month) == {
         "part-0": "2024/03/part-0.csv.parquet",
         "part-0.json": "2024/03/part-0.json.parquet",
         "part-1": "2024/03/part-1.json.parquet",
     }
-    assert found.twins == 0
+    assert month.twins == 0
 
 
 def test_a_json_beside_a_parquet_file_is_counted_as_its_description() -> None:
-    found = discover("part-0.json", "part-0.parquet", "part-1.json", "part-1.parquet")
-    assert (list(outputs(found)), found.twins) == (["part-0", "part-1"], 2)
+    month = discover("part-0.json", "part-0.parquet", "part-1.json", "part-1.parquet")
+    assert (list(outputs(month)), month.twins) == (["part-0", "part-1"], 2)
 
 
 def test_outputs_that_would_have_one_key_are_numbered() -> None:
-    found = discover("part-0.csv", "part-0.csv.parquet", "part-0.csv.2.parquet")
-    assert {p.inputs[0].key: p.output_name for p in found.partitions} == {
+    month = discover("part-0.csv", "part-0.csv.parquet", "part-0.csv.2.parquet")
+    assert {p.inputs[0].key: p.output_name for p in month.partitions} == {
         "2024/03/part-0.csv": "2024/03/part-0.csv.parquet",
         "2024/03/part-0.csv.2.parquet": "2024/03/part-0.csv.2.parquet",
         "2024/03/part-0.csv.parquet": "2024/03/part-0.csv.3.parquet",
@@ -77,9 +77,9 @@ SYMBOL = "EURUSD_1min_h15_2024_03_{}.parquet"
 
 
 def test_the_generation_that_was_written_last_counts_whatever_its_hash() -> None:
-    found = discover(*(SYMBOL.format(h) for h in ("bb", "cc", "aa")), "part-0.parquet")
-    assert [p.inputs[0].key[-10:] for p in found.partitions] == ["aa.parquet", "-0.parquet"]
-    assert sorted(found.superseded) == [f"2024/03/{SYMBOL.format(h)}" for h in ("bb", "cc")]
+    month = discover(*(SYMBOL.format(h) for h in ("bb", "cc", "aa")), "part-0.parquet")
+    assert [p.inputs[0].key[-10:] for p in month.partitions] == ["aa.parquet", "-0.parquet"]
+    assert sorted(month.superseded) == [f"2024/03/{SYMBOL.format(h)}" for h in ("bb", "cc")]
 
 
 def test_of_generations_written_at_the_same_time_the_last_by_name_counts() -> None:
@@ -87,20 +87,20 @@ def test_of_generations_written_at_the_same_time_the_last_by_name_counts() -> No
         entry._replace(modified_ns=9)
         for entry in objects("2024/03", SYMBOL.format("bb"), SYMBOL.format("aa"))
     ]
-    found = Discoverer(NamingPattern(), Selection()).discover("2024/03", listed)
-    assert [p.inputs[0].key for p in found.partitions] == [f"2024/03/{SYMBOL.format('bb')}"]
+    month = Discoverer(NamingPattern(), Selection()).discover("2024/03", listed)
+    assert [p.inputs[0].key for p in month.partitions] == [f"2024/03/{SYMBOL.format('bb')}"]
 
 
 def test_other_objects_are_named_and_are_no_partitions() -> None:
-    found = discover("notes.txt", "part-0.parquet", "_SUCCESS")
-    assert found.unmatched == ["2024/03/notes.txt", "2024/03/_SUCCESS"]
-    assert len(found.partitions) == 1
+    month = discover("notes.txt", "part-0.parquet", "_SUCCESS")
+    assert month.unmatched == ["2024/03/notes.txt", "2024/03/_SUCCESS"]
+    assert len(month.partitions) == 1
 
 
 def test_a_month_as_a_whole_is_one_partition_of_its_parts() -> None:
     by_month = Selection(by_month=True)
-    found = discover("part-1.parquet", "part-0.parquet", SYMBOL.format("aa"), selection=by_month)
-    parts, symbol = found.partitions
+    month = discover("part-1.parquet", "part-0.parquet", SYMBOL.format("aa"), selection=by_month)
+    parts, symbol = month.partitions
     assert (parts.name.series_name, parts.name.symbol) == ("month", None)
     assert [entry.key[-9:] for entry in parts.inputs] == ["0.parquet", "1.parquet"]
     assert symbol.output_name == f"2024/03/{SYMBOL.format('aa')}"
@@ -143,11 +143,11 @@ def test_a_month_is_needed_as_far_back_as_context_reaches(context: int) -> None:
 
 def contexts(count: int, *months: tuple[str, str]) -> list[list[str]]:
     """The months of the inputs of each partition, of months that come in this order."""
-    found = Discoverer(NamingPattern(), Selection(context_partitions=count))
+    month = Discoverer(NamingPattern(), Selection(context_partitions=count))
     return [
         [entry.key[:7] for entry in partition.inputs]
         for folder, name in months
-        for partition in found.discover(folder, objects(folder, name)).partitions
+        for partition in month.discover(folder, objects(folder, name)).partitions
     ]
 
 
@@ -178,7 +178,7 @@ def test_the_same_month_in_another_folder_is_no_context() -> None:
     """A month may be spelled in two ways; its own values are no history."""
     spelled = [("year=2024/month=01", "part-0.parquet"), ("year=2024/month=1", "part-0.parquet")]
     assert contexts(1, *spelled) == [["year=20"], ["year=20"]]
-    found = Discoverer(NamingPattern(), Selection(context_partitions=1))
+    month = Discoverer(NamingPattern(), Selection(context_partitions=1))
     for folder, _ in spelled:
-        (partition,) = found.discover(folder, objects(folder, "part-0.parquet")).partitions
+        (partition,) = month.discover(folder, objects(folder, "part-0.parquet")).partitions
         assert (partition.context, len(partition.inputs)) == (0, 1)

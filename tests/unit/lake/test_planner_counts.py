@@ -42,12 +42,12 @@ def test_receipts_of_an_earlier_input_or_output_are_stale(store: MemoryStore) ->
     store.put(PART, b"old")
     do(store, plan_of(store).tasks[0])
     (old,) = [entry.key for page in store.list("timings/") for entry in page]
-    kept = store.get(old)
+    content = store.get(old)
     store.put(PART, b"new")
     (task,) = plan_of(store).tasks
     assert task.stale_receipts == (old,)
     do(store, task)
-    store.put(old, kept)  # as a worker leaves it that dies before its last step
+    store.put(old, content)  # as a worker leaves it that dies before its last step
     plan = plan_of(store)
     assert (plan.tasks, plan.stale_receipts) == ([], [old])
 

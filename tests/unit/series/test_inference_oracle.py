@@ -154,8 +154,8 @@ def of_days(rng: np.random.Generator) -> Iterator[Times]:
         for count in (3, 5, 6, 10, 30):
             weekdays = days[(days + start) % 7 < 5][:count] + 19428 + start
             yield (weekdays * DAY).tolist()
-            kept = np.sort(rng.choice(weekdays, max(3, count // 2), replace=False))
-            yield (kept * DAY + HOUR).tolist()
+            drawn = np.sort(rng.choice(weekdays, max(3, count // 2), replace=False))
+            yield (drawn * DAY + HOUR).tolist()
             yield (np.append(weekdays, weekdays[-1] + int(rng.integers(1, 4))) * DAY).tolist()
 
 
@@ -165,9 +165,9 @@ def sparse_business_days(_: np.random.Generator) -> Iterator[Times]:
     for weeks in (2, 3, 4):
         possible = [monday + 7 * w + d for w in range(weeks) for d in range(5)]
         for count in range(3, len(possible) // 2 + 3):
-            kept = sorted({*possible[:2], *possible[-(count - 2) :]})
-            yield [day * DAY for day in kept]
-            yield [(day + 3) * DAY for day in kept]
+            drawn = sorted({*possible[:2], *possible[-(count - 2) :]})
+            yield [day * DAY for day in drawn]
+            yield [(day + 3) * DAY for day in drawn]
 
 
 def of_months(rng: np.random.Generator) -> Iterator[Times]:

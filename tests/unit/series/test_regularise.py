@@ -71,11 +71,11 @@ def slow(item: list[Row], column: int, rules: GridRules) -> tuple[str, list[floa
     steps = []
     for day in range(first, last + 1, DAY):
         values = [row[1 + column] for row in timed if row[0] == day]
-        known = [value for value in values if not math.isnan(value)]
-        if any(abs(value) > FLOAT32_MAX for value in known):
+        numbers = [value for value in values if not math.isnan(value)]
+        if any(abs(value) > FLOAT32_MAX for value in numbers):
             steps.append(INF)
         else:
-            steps.append(float(np.float32(sum(known) / len(known))) if known else NAN)
+            steps.append(float(np.float32(sum(numbers) / len(numbers))) if numbers else NAN)
     steps = steps[-rules.context_length :]
     finite = [value for value in steps if math.isfinite(value)]
     reason = "OK" if len(finite) >= rules.min_length else "TOO_SHORT"
@@ -115,13 +115,13 @@ def test_every_series_follows_the_rules(columns: int, context_length: int, min_l
     )
     batch, stats = series_of(items, rules)
     expected = [slow(item, column, rules) for item in items for column in range(columns)]
-    for found, (reason, values, last) in zip(described(batch), expected, strict=True):
-        assert (found[0], found[2]) == (reason, last)
-        np.testing.assert_array_equal(found[1], values)
+    for series, (reason, values, last) in zip(described(batch), expected, strict=True):
+        assert (series[0], series[2]) == (reason, last)
+        np.testing.assert_array_equal(series[1], values)
     assert batch.target_names.to_pylist() == list(rules.columns) * 60
     assert batch.item_ids.to_pylist() == [f"i{n}" for n in range(60) for _ in range(columns)]
     timed = [last != NO_TIME for _, _, last in expected]
-    assert batch.frequency_codes.tolist() == [0 if known else -1 for known in timed]
+    assert batch.frequency_codes.tolist() == [0 if has_time else -1 for has_time in timed]
     assert stats.series == 60 * columns
     assert stats.null_timestamps == sum(row[0] == NO_TIME for item in items for row in item)
 

@@ -223,10 +223,10 @@ def drop_entries(store: Store, key: str, doomed: Iterable[str]) -> None:
     deleted = pa.array(sorted(doomed), pa.string())
 
     def without(old: pa.Table) -> pa.Table:
-        rest = old.filter(pc.invert(pc.is_in(old["key"], value_set=deleted)))
+        remaining = old.filter(pc.invert(pc.is_in(old["key"], value_set=deleted)))
         # Listed after the manifest was read: what it names was written before.
         listed = [e.key for page in store.list(f"{key.rpartition('/')[0]}/") for e in page]
-        return rest.filter(pc.is_in(rest["key"], value_set=pa.array(listed, pa.string())))
+        return remaining.filter(pc.is_in(remaining["key"], value_set=pa.array(listed, pa.string())))
 
     _replace(store, key, without, create=False)
 
