@@ -167,3 +167,20 @@ def test_days_and_longer_follow_the_wall_clock_and_hours_do_not():
     aliases = ["min", "h", "12h", "25h", "D", "W", "B", "MS"]
     flags = [Frequency.parse(alias).in_wall_time for alias in aliases]
     assert flags == [False, False, False, False, True, True, True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "anchored"),
+    [
+        ("W-TUE", "W-TUE"),
+        ("7D", "7D"),
+        ("14D", "14D"),
+        ("D", "D"),
+        ("6D", "6D"),
+        ("h", "h"),
+        ("MS", "MS"),
+        ("B", "B"),
+    ],
+)
+def test_only_weeks_without_a_weekday_are_spelled_as_days(text: str, anchored: str) -> None:
+    assert Frequency.parse(text).anchored_alias == anchored
