@@ -37,7 +37,7 @@ name_argument = click.argument("name")
 @click.command(cls=Command)
 @name_argument
 @flags_of(UploadOptions, OnlineOptions)
-@settings_flags("n_jobs", "memory_limit")
+@settings_flags("n_jobs", "memory_limit", "outage_minutes")
 @place_options
 def upload(name: str, as_json: bool, **flags: Any) -> int:
     """Write the features of NAME, a group-by or a join, to the online store, and serve them.
@@ -62,6 +62,7 @@ def upload(name: str, as_json: bool, **flags: Any) -> int:
         resources=Resources(
             n_jobs=online.settings.run.n_jobs,
             memory_limit_bytes=online.settings.parquet_loader.performance.memory_limit,
+            outage_minutes=online.settings.run.outage_minutes,
         ),
         overwrite=options.overwrite,
     )
