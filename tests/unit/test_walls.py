@@ -71,6 +71,26 @@ def test_each_library_is_imported_only_in_its_own_modules(library: str) -> None:
     assert outside == []
 
 
+# The package's own schema, and texts that pyarrow and Spark make.
+OWN_JSON = {
+    "feature_store/engine/spark_session.py",
+    "lake/dataset/metadata.py",
+    "storage/parquet/statistics.py",
+}
+
+
+def test_json_and_yaml_are_read_in_one_place_which_checks_them() -> None:
+    reading = re.compile(r"(json|yaml)\.(load\w*|safe_load\w*|full_load\w*|JSONDecoder|\w*Loader)")
+    outside = {
+        str(path.relative_to(PACKAGE) if path.is_relative_to(PACKAGE) else path.relative_to(ROOT))
+        for folder in (PACKAGE, ROOT / "handler")
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and reading.fullmatch(ast.unparse(node))
+    }
+    assert outside == {"core/record.py"} | OWN_JSON
+
+
 def test_parquet_is_opened_in_one_place_which_checks_it() -> None:
     opening = re.compile(r"\bpq\.(ParquetFile|read_\w+|ParquetDataset)\(|pyarrow\.dataset")
     outside = [

@@ -105,7 +105,7 @@ def test_a_batch_that_is_too_old_is_named_and_the_exit_code_is_1(
 
 
 @pytest.mark.parametrize(
-    ("keys", "message"), [("{", "is no JSON"), ("[1]", "expected an object"), ("5", "expected")]
+    ("keys", "message"), [("{", "not JSON"), ("[1]", "expected an object"), ("5", "expected")]
 )
 def test_keys_in_another_form_are_refused(
     lake: Path, capsys: Output, keys: str, message: str

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gigacast.core.digest import digest_value
+from gigacast.core.problem import Source as Origin
+from gigacast.core.record import decode_json
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.aggregation import Aggregation, Operation, Window
 from gigacast.feature_store.definition.group_by import Derivation, GroupBy
@@ -153,12 +155,8 @@ def decode(content: bytes, key: str) -> Definition:
     ConfigError
         If the file is none, or is of a later format.
     """
-    try:
-        values = json.loads(content)
-    except ValueError as error:
-        raise ConfigError(
-            f"{key}: is no compiled definition: {error}", hint="compile its file again"
-        ) from error
+    origin = Origin(key, ConfigError, "is no compiled definition", "compile its file again")
+    values = decode_json(content, origin)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ConfigError(
             f"{key}: is no compiled definition of format {FORMAT}",
