@@ -25,6 +25,7 @@ TRIALS = [
     ("kill", "forecast", "s3", 0),
     ("long outage", "forecast", "s3", 0),
     ("kill", "publish", "folder", 0),
+    ("kill", "backfill", "folder", 0),
 ]
 FUZZED = ("Parquet with checksums", "CSV", "receipt", "settings", "archive")
 

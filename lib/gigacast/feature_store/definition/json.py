@@ -92,9 +92,10 @@ def from_json(content: Any, file: str = "") -> Any:
     ConfigError
         If they are no definition.
     """
-    if not isinstance(content, Mapping) or content.get("kind") not in _KINDS:
+    name = content.get("kind") if isinstance(content, Mapping) else None
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
         raise ConfigError(f"{file}: is no definition", hint="compile its file again")
-    kind = _KINDS[str(content["kind"])]
     fields = {name: value for name, value in content.items() if name not in {"kind", "place"}}
     values = {
         name: value if name in _MAPPINGS else _read(value, file) for name, value in fields.items()
@@ -110,6 +111,10 @@ def from_json(content: Any, file: str = "") -> Any:
             f"{', '.join(unknown) or 'some are missing'}",
             hint="compile its file again",
         ) from error
+    # Raised by the definition itself: its place is that of this line, not of a file of the user.
+    except (ConfigError, ValueError, AttributeError) as error:
+        reason = error.message if isinstance(error, ConfigError) else str(error)
+        raise ConfigError(f"{file}: {reason}", hint="compile its file again") from error
 
 
 def semantic_digest(definition: Definition) -> str:
