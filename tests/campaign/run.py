@@ -149,8 +149,8 @@ def table(records: Sequence[dict[str, Any]]) -> str:
     seeds = ", ".join(str(seed) for seed in sorted({r["campaign"] for r in records}))
     mutants = MUTANTS * sum(record["kind"] == "fuzz" for record in records)
     lines = [
-        f"{len(records)} trials (seed {seeds}), of which those of the fuzzer are {mutants:,} damaged",
-        f"files; last written {today} on {machine}.",
+        f"{len(records)} trials (seed {seeds}); those of the fuzzer are {mutants:,} damaged files.",
+        f"Last written {today} on {machine}.",
         "",
         "| job or file | disturbance | store | trials | laws broken |",
         "| --- | --- | --- | --- | --- |",
