@@ -5,15 +5,19 @@ While another run is in progress the events are returned to the queue, which del
 later.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 from gigacast.batch.aws import BatchService
 from gigacast.batch.schedule import names_new_input, submit_in_turn
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
+from gigacast.errors import DataError
 from gigacast.settings.assembly import array_options_of, job_of
 from gigacast.settings.load import load_settings
+
+_MESSAGE = Source("message", DataError)
 
 
 def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
@@ -38,7 +42,7 @@ def _keys(event: dict[str, Any]) -> Iterator[str]:
     for record in event["Records"]:
         # An unknown message must not fail the function: the queue would deliver it forever.
         try:
-            key = json.loads(record["body"])["detail"]["object"]["key"]
-        except (ValueError, KeyError, TypeError):
+            key = decode_json(record["body"], _MESSAGE)["detail"]["object"]["key"]
+        except (DataError, KeyError, TypeError):
             continue
         yield str(key)

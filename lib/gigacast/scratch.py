@@ -83,6 +83,39 @@ class ScratchFolder:
             _release()
 
 
+class FolderBeside:
+    """A folder beside a file that is being made, on its disk; a context manager that removes it.
+
+    Those of killed processes of this user and machine are removed first.
+
+    Parameters
+    ----------
+    parent : Path
+        Folder that exists.
+    prefix : str
+        Beginning of its name, which must be of this package alone.
+
+    Raises
+    ------
+    OSError
+        If it cannot be made.
+    """
+
+    def __init__(self, parent: Path, prefix: str) -> None:
+        self._parent = parent
+        self._prefix = prefix
+
+    def __enter__(self) -> Path:
+        sweep(self._parent, self._prefix)
+        self._path, self._lock_fd = _create(self._parent, self._prefix)
+        return self._path
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._path, ignore_errors=True)
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+
+
 class ScratchHold:
     """Keeps the folder of the run for the time of a ``with`` block; a context manager."""
 
@@ -155,10 +188,10 @@ def _release() -> None:
             os.close(lock)
 
 
-def _create(root: Path) -> tuple[Path, int | None]:
+def _create(root: Path, prefix: str = PREFIX) -> tuple[Path, int | None]:
     while True:
         # Made by mkdtemp: for this user alone, under a name that nobody can have prepared.
-        path = Path(tempfile.mkdtemp(prefix=PREFIX, dir=root))
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=root))
         (path / LOCK).write_text(platform.node())
         lock = _lock(path / LOCK)
         # A run that began at the same moment may have swept the folder before it was locked.
@@ -183,13 +216,13 @@ def _lock(path: Path) -> int | None:
     return descriptor
 
 
-def sweep(root: Path) -> None:
+def sweep(root: Path, prefix: str = PREFIX) -> None:
     """Remove the folders of this user's runs in ``root`` that have ended.
 
     Folders of other users and of other machines stay, and everything that is no real folder.
     """
     with suppress(OSError):
-        for path in root.glob(f"{PREFIX}*"):
+        for path in root.glob(f"{prefix}*"):
             with suppress(OSError):
                 if _is_ours(path):
                     _remove_if_ended(path)

@@ -7,7 +7,6 @@ not with stored results.
 
 import os
 import random
-import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import gigacast
+from gigacast.lake.layout import output_id, parse_receipt_key
 from gigacast.scratch import PREFIX
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import Store, StoreAddress
@@ -31,7 +31,6 @@ _WRITTEN_NS = 1_700_000_000_000_000_000
 MOST_RSS_KIB = 1_500_000
 CODES = {0, 1, 2, 75}
 FAULTS = {"busy", "broken", "throttled", "reset", "cut", "lost", "late error", "delay", "stale"}
-_RECEIPT = re.compile(r"timings/(?P<output>.+)\.[0-9a-f]{16}\.[0-9a-f]{16}\.json")
 # No file may grow beyond the limit, as on a full disk, without the rights to set a quota.
 _LIMITED = (
     "import resource, runpy, sys; limit = int(sys.argv.pop(1));"
@@ -63,8 +62,9 @@ class Place:
         self.data = put_local(self.folder)
         put_inputs(self.store)
         # ETags of a folder are made of these times, and forecasts name the ETags of their inputs.
-        for path in (self.folder / "bucket").rglob("*.parquet"):
-            os.utime(path, ns=(_WRITTEN_NS, _WRITTEN_NS))
+        for path in (self.folder / "bucket").rglob("*"):
+            if path.is_file():
+                os.utime(path, ns=(_WRITTEN_NS, _WRITTEN_NS))
 
     @property
     def store(self) -> Store:
@@ -166,10 +166,16 @@ def laws(trial: Trial) -> list[str]:
     """Return the broken laws after the command was run in peace."""
     store, job = trial.place.store, trial.job
     problems = [] if job.value(store) == trial.truth else ["the outputs differ"]
-    matches = map(_RECEIPT.fullmatch, keys_of(store, "timings/"))
-    counts = Counter(match["output"] for match in matches if match)
-    if len(counts) != job.receipts or set(counts.values()) - {1}:
-        problems.append(f"receipts: {sorted(counts.values())}, not one of {job.receipts} each")
+    receipts = [r for r in map(parse_receipt_key, keys_of(store, "timings/")) if r is not None]
+    etags = {entry.key: entry.etag for page in store.list() for entry in page}
+    current = Counter(
+        r.output_key for r in receipts if output_id(etags.get(r.output_key, "")) == r.output_id
+    )
+    stale = 0 if job.has_times else len(receipts) - current.total()
+    if len(current) != job.receipts or set(current.values()) - {1} or stale:
+        problems.append(
+            f"receipts: {sorted(current.values())}, {stale} stale, not one of {job.receipts} each"
+        )
     left = [path.name for path in (trial.place.folder / "tmp").glob(f"{PREFIX}*")]
     if left:
         problems.append(f"temporary files are left: {left}")

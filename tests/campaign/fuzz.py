@@ -29,6 +29,7 @@ from gigacast.cli.program import run
 from gigacast.core.text import is_unprintable
 from gigacast.storage.opening import open_store
 from gigacast.storage.store import StoreAddress
+from tests.campaign.features import put_features
 from tests.campaign.jobs import NAIVE, contents
 from tests.support.panels import hourly_panel
 
@@ -66,6 +67,7 @@ class FileKind:
 
 
 _FORECAST = f"forecast {NAIVE} {{b}}"
+_BACKFILL = "feature-store backfill quickstart.purchases.v1 {b}"
 FILES = {
     "Parquet with checksums": FileKind("bucket/2024/01/part-0.parquet", _FORECAST, is_proved=True),
     "Parquet": FileKind("bucket/2024/01/part-1.parquet", _FORECAST),
@@ -84,6 +86,10 @@ FILES = {
         "bucket/models/mine/*/manifest.json", "models verify mine {b}", True, is_text=True
     ),
     "active version": FileKind("bucket/models/mine/ACTIVE", "models list {b}", True, is_text=True),
+    "compiled definition": FileKind(
+        "bucket/feature_store/**/*purchases*.json", _BACKFILL, True, is_text=True
+    ),
+    "table of events": FileKind("bucket/data/purchases/ds=2023-12-02/part-0.parquet", _BACKFILL),
     "settings": FileKind("settings.yaml", "plan --config {f} --horizon 6 {b}", True),
     "contract": FileKind("contract.yaml", "data validate {r} --schema {f}", True),
     "recipe": FileKind("recipe.yaml", "data features {r} features/v9/x --recipe {f} {b}", True),
@@ -148,6 +154,7 @@ def make_sound(folder: Path) -> dict[str, str]:
         else:
             frame.to_json(inputs / "part-3.json", orient="records", date_format="iso")
     pq.write_table(table, folder / "rows.parquet")
+    put_features(open_store(StoreAddress(f"file://{folder}/bucket")))
     for file, text in (("settings", SETTINGS), ("contract", CONTRACT), ("recipe", RECIPE)):
         (folder / f"{file}.yaml").write_text(text)
     weights = LIB / "gigacast" / "forecasters" / "weights" / "gigacast-bolt-nano"

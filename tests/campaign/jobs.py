@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gigacast.storage.store import Store
+from tests.campaign.features import DAYS, LABELED_DAYS, put_features, uploads
 from tests.support.panels import hourly_panel
 
 Value = dict[str, str]
@@ -34,6 +35,9 @@ class Job:
         Partitions that have a receipt at the end.
     is_stepwise : bool
         Whether each object it makes is whole by itself, and so comparable at any moment.
+    has_times : bool
+        Whether its outputs hold the time of their writing: of two runs at once each writes its own,
+        and the receipt of the first names an output that is gone.
     is_quick : bool
         Whether it is one of those that the slice in CI disturbs.
     """
@@ -43,6 +47,7 @@ class Job:
     value: Callable[[Store], Value]
     receipts: int = 0
     is_stepwise: bool = True
+    has_times: bool = False
     is_quick: bool = False
 
 
@@ -56,6 +61,7 @@ def put_inputs(store: Store) -> None:
         file = io.BytesIO()
         pq.write_table(table, file, write_page_checksum=True)
         store.put(f"2024/01/part-{part:05d}.parquet", file.getvalue())
+    put_features(store)
 
 
 def put_local(folder: Path) -> Path:
@@ -171,6 +177,27 @@ JOBS = {
             "models publish {model} --name mine",
             registered,
             is_stepwise=False,
+        ),
+        Job(
+            "backfill",
+            "feature-store backfill quickstart.purchases.v1",
+            contents("feature_store/tables/", ".parquet"),
+            len(DAYS),
+        ),
+        Job(
+            "label",
+            f"feature-store label quickstart.labeled.v1 --ds {DAYS[-1]}",
+            contents("feature_store/tables/", ".parquet"),
+            LABELED_DAYS,
+        ),
+        Job(
+            "upload",
+            "feature-store upload quickstart.purchases.v1 "
+            f"--ds {DAYS[-1]} --online_store sqlite:{{data}}.sqlite",
+            uploads,
+            1,
+            is_stepwise=False,
+            has_times=True,
         ),
     )
 }

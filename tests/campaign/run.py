@@ -78,6 +78,7 @@ class Campaign:
         else:
             done, problems = self._disturb(kind, JOBS[subject], store, random.Random(seed))
         return {
+            "campaign": self._seed,
             "kind": kind,
             "subject": subject,
             "store": store,
@@ -144,9 +145,12 @@ def table(records: Sequence[dict[str, Any]]) -> str:
         cell[0] += 1
         cell[1] += bool(record["problems"])
     today = datetime.now(UTC).date().isoformat()
-    machine = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
+    machine = f"{processor()}, {platform.system()}, Python {platform.python_version()}"
+    seeds = ", ".join(str(seed) for seed in sorted({r["campaign"] for r in records}))
+    mutants = MUTANTS * sum(record["kind"] == "fuzz" for record in records)
     lines = [
-        f"{len(records)} trials, last written {today} on {machine}.",
+        f"{len(records)} trials (seed {seeds}); those of the fuzzer are {mutants:,} damaged files.",
+        f"Last written {today} on {machine}.",
         "",
         "| job or file | disturbance | store | trials | laws broken |",
         "| --- | --- | --- | --- | --- |",
@@ -155,6 +159,16 @@ def table(records: Sequence[dict[str, Any]]) -> str:
         f"| {s} | {k} | {p} | {n} | {bad} |" for (s, k, p), (n, bad) in sorted(totals.items())
     ]
     return "\n".join(lines)
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 def write_table(records: Sequence[dict[str, Any]], page: Path = PAGE) -> None:

@@ -3,6 +3,7 @@
 It takes at most a minute of processor time. ``make campaign`` runs everything for hours.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from tests.campaign.disturb import DISTURBANCES, ON_S3_ONLY
 from tests.campaign.fault_proxy import KINDS, FaultProxy, Weather
 from tests.campaign.fuzz import FILES, fuzz
 from tests.campaign.jobs import JOBS
-from tests.campaign.run import BEGIN, END, Campaign, names, read_results, write_table
+from tests.campaign.run import BEGIN, END, Campaign, names, processor, read_results, write_table
 from tests.support.moto_server import MotoServer
 
 SEED = int(os.environ.get("CAMPAIGN_SEED", "1"))
@@ -25,6 +26,7 @@ TRIALS = [
     ("kill", "forecast", "s3", 0),
     ("long outage", "forecast", "s3", 0),
     ("kill", "publish", "folder", 0),
+    ("kill", "backfill", "folder", 0),
 ]
 FUZZED = ("Parquet with checksums", "CSV", "receipt", "settings", "archive")
 
@@ -59,12 +61,15 @@ def test_the_campaign_covers_every_job_disturbance_and_file() -> None:
 
 def test_results_survive_a_kill_and_become_a_table(tmp_path: Path) -> None:
     results, page = tmp_path / "results.jsonl", tmp_path / "page.md"
-    line = '{"kind": "kill", "subject": "forecast", "store": "s3", "number": 0, "problems": []}'
+    trial = {"kind": "kill", "subject": "forecast", "store": "s3", "number": 0, "problems": []}
+    line = json.dumps({**trial, "campaign": 7})
     results.write_text(f"{line}\n{line[:20]}")
     page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
     write_table(read_results(results), page)
     text = page.read_text()
     assert "| forecast | kill | s3 | 1 | 0 |" in text
+    assert "1 trials (seed 7)" in text
+    assert processor() in text
     assert "old" not in text
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,13 @@ from gigacast.lake.model.active import (
     rollback_version,
     switch_version,
 )
-from gigacast.lake.model.backup import write_archive
+from gigacast.lake.model.backup import UNFINISHED, write_archive
 from gigacast.lake.model.file import digest_folder
 from gigacast.lake.model.registry import Registry
 from gigacast.lake.model.resolve import resolve_model
 from gigacast.lake.model.restore import read_archive
 from gigacast.lake.model.verify import verify_versions
+from gigacast.scratch import FolderBeside
 from gigacast.storage.store import Store
 from tests.contract.registries import active, contents
 from tests.contract.store_backends import NewStore
@@ -155,3 +158,32 @@ def test_a_model_is_used_on_a_machine_that_never_saw_it(
     again = resolve_model("tiny", store, cache=tmp_path / "cache")
     assert "(active, verified, in the cache)" in again.source
     assert again.folder == model.folder
+
+
+def test_what_a_killed_backup_leaves_is_removed_by_the_next(
+    three: Registry, tmp_path: Path
+) -> None:
+    script = """
+import os, sys
+from pathlib import Path
+from gigacast.lake.model.backup import UNFINISHED
+from gigacast.scratch import FolderBeside
+with FolderBeside(Path(sys.argv[1]), UNFINISHED) as folder:
+    (folder / "archive.tar").write_bytes(b"half")
+    os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False).returncode
+    (left,) = tmp_path.glob(f"{UNFINISHED}*")
+    # A folder of the same kind of name that is not ours alone stays.
+    (tmp_path / ".backup-of-mine").mkdir()
+    write_archive(three, [], tmp_path / "models.tar")
+    assert not left.exists()
+    assert {path.name for path in tmp_path.iterdir()} >= {".backup-of-mine", "models.tar"}
+    assert not list(tmp_path.glob(f"{UNFINISHED}*"))
+
+
+def test_a_backup_that_runs_is_left_alone_by_another(three: Registry, tmp_path: Path) -> None:
+    with FolderBeside(tmp_path, UNFINISHED) as running:
+        (running / "archive.tar").write_bytes(b"half")
+        write_archive(three, [], tmp_path / "models.tar")
+        assert (running / "archive.tar").read_bytes() == b"half"

@@ -71,6 +71,28 @@ def test_each_library_is_imported_only_in_its_own_modules(library: str) -> None:
     assert outside == []
 
 
+# The package's own schema, texts that pyarrow and Spark make, and requests of the server, which may
+# hold no NaN and are bounded by it.
+OWN_JSON = {
+    "feature_store/engine/spark_session.py",
+    "feature_store/serve/exchange.py",
+    "lake/dataset/metadata.py",
+    "storage/parquet/statistics.py",
+}
+
+
+def test_json_and_yaml_are_read_in_one_place_which_checks_them() -> None:
+    reading = re.compile(r"(json|yaml)\.(load\w*|safe_load\w*|full_load\w*|JSONDecoder|\w*Loader)")
+    outside = {
+        str(path.relative_to(PACKAGE) if path.is_relative_to(PACKAGE) else path.relative_to(ROOT))
+        for folder in (PACKAGE, ROOT / "handler")
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and reading.fullmatch(ast.unparse(node))
+    }
+    assert outside == {"core/record.py"} | OWN_JSON
+
+
 def test_parquet_is_opened_in_one_place_which_checks_it() -> None:
     opening = re.compile(r"\bpq\.(ParquetFile|read_\w+|ParquetDataset)\(|pyarrow\.dataset")
     outside = [
@@ -142,7 +164,8 @@ KEYWORDS = (
     "csv_quote=None, csv_encoding=None, csv_dates=None, csv_header=None, joint_targets=None, "
     "missing_future=None, unsupported_covariates=None, "
     "past_covariates=None, known_covariates=None, executor=None, n_jobs=None, device=None, "
-    "precision=None, batch_size=None, outage_minutes=None, memory_limit=None, n_partitions=None, "
+    "precision=None, batch_size=None, outage_minutes=None, verify_datasets=None, "
+    "memory_limit=None, n_partitions=None, "
     "series_per_partition=None, overwrite=None, limit=None, stack=None, queue=None, children=None"
 )
 TRAIN_KEYWORDS = (

@@ -16,8 +16,8 @@ from gigacast.forecasting.manifest import ManifestDraft
 from gigacast.forecasting.partition import ForecastSetup
 from gigacast.forecasting.prepare import Prepared
 from gigacast.forecasting.run import make_executor_for
-from gigacast.job.forecast_job import ForecastJob, Method, Resources
-from gigacast.job.outage import Patience
+from gigacast.job.forecast_job import ForecastJob, Method
+from gigacast.job.outage import DEFAULT_MINUTES, Patience
 from gigacast.job.spec import make_spec
 from gigacast.lake.model.resolve import ResolvedModel, resolve_model
 from gigacast.lake.plan.plan_file import PlanFile
@@ -67,18 +67,28 @@ def dump_setup(prepared: Prepared) -> Mapping[str, Any]:
     """Return the setup of a prepared job as JSON values."""
     setup = ArraySetup(prepared.job, prepared.info, prepared.model.digest, prepared.ignored)
     values: dict[str, Any] = _ADAPTER.dump_python(setup, mode="json")
-    method, default = values["job"]["method"], Method()
-    # Plans of jobs that do not use them stay the same, and older children can read them.
-    for name in _LATER_FIELDS:
-        if getattr(prepared.job.method, name) == getattr(default, name):
-            del method[name]
-    if not prepared.job.method.columns.items:
-        del method["columns"]["items"]
-    if prepared.job.method.aggregate is None and method["frequency"] is not None:
-        del method["frequency"]["anchor"]
-    if prepared.job.resources.outage_minutes == Resources().outage_minutes:
-        del values["job"]["resources"]["outage_minutes"]
+    _drop_unused(values["job"], prepared.job)
     return values
+
+
+def _drop_unused(values: dict[str, Any], job: ForecastJob) -> None:
+    """Remove later fields of a job that does not use them, in place.
+
+    Plans of such jobs stay the same, and older children can read them.
+    """
+    method, default = values["method"], Method()
+    for name in _LATER_FIELDS:
+        if getattr(job.method, name) == getattr(default, name):
+            del method[name]
+    if not job.method.columns.items:
+        del method["columns"]["items"]
+    if job.method.aggregate is None and method["frequency"] is not None:
+        del method["frequency"]["anchor"]
+    if job.resources.outage_minutes == DEFAULT_MINUTES:
+        del values["resources"]["outage_minutes"]
+    for address in (values["inputs"], values["outputs"], values["bucket"]):
+        if address["verify"] == "sample":
+            del address["verify"]
 
 
 def load_setup(plan: PlanFile) -> ArraySetup:

@@ -96,6 +96,20 @@ def plain_fields(record: Any) -> dict[str, Any]:
 # -- text to plain values --------------------------------------------------------------------------
 
 
+def parse_json(text: str) -> Any:
+    """Return the plain values of JSON that holds data, however much of it; see `decode_json`.
+
+    Raises
+    ------
+    ValueError
+        When the text is not JSON or nested too deep for Python.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError(_TOO_DEEP) from error
+
+
 def decode_json(content: bytes | str, source: Source) -> Any:
     """Return the plain values of JSON.
 
@@ -108,13 +122,12 @@ def decode_json(content: bytes | str, source: Source) -> Any:
         # json.loads would let bytes through that are not UTF-8 (lone surrogates).
         encoding = json.detect_encoding(content) if isinstance(content, bytes) else ""
         text = content.decode(encoding) if isinstance(content, bytes) else content
-        values = json.loads(text)
+        values = parse_json(text)
         if "\\u" in text:
             json.dumps(values, ensure_ascii=False).encode()  # refuses surrogates without a pair
-    except RecursionError as error:
-        raise source.refuse(_TOO_DEEP) from error
     except ValueError as error:
-        raise source.refuse(f"not JSON: {error}") from error
+        reason = _TOO_DEEP if str(error) == _TOO_DEEP else f"not JSON: {error}"
+        raise source.refuse(reason) from error
     # A file with fewer brackets cannot be too deep. Counting them is much faster than the walk.
     if text.count("{") + text.count("[") > MAX_DEPTH:
         check_size(values, source)

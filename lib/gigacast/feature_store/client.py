@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from gigacast.core.record import parse_json
 from gigacast.errors import (
     AccessDeniedError,
     ConfigError,
@@ -163,7 +164,7 @@ class FeatureClient:
     def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
         status, raw = self._exchange(method, f"{self._base}{path}", body)
         try:
-            content = json.loads(raw)
+            content = parse_json(raw.decode())
         except ValueError as error:
             raise StorageError(
                 f"{self._place}: answered {status} without JSON", hint="check the url"

@@ -1,10 +1,12 @@
 """Results of the feature store for people and programs: documents, and values for JSON."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
+from gigacast.errors import ConfigError
 from gigacast.feature_store.analyze import Analysis
 from gigacast.feature_store.compile import Compilation, Compiled
 from gigacast.feature_store.definition.json import semantic_digest
@@ -84,7 +86,7 @@ def definition_document(stored: StoredDefinition) -> Document:
         ("kind", kind_of(definition)),
         ("digest", semantic_digest(definition)),
         ("online", "yes" if definition.online else "no"),
-        ("file", json.loads(stored.content).get("file")),
+        ("file", definition_json(stored).get("file")),
         ("description", definition.description),
         ("deprecated from", definition.deprecation_date),
         ("key", stored.key),
@@ -94,7 +96,7 @@ def definition_document(stored: StoredDefinition) -> Document:
 
 def definition_json(stored: StoredDefinition) -> Any:
     """Return a compiled definition as plain values: the content of its object."""
-    return json.loads(stored.content)
+    return decode_json(stored.content, Source(stored.key, ConfigError))
 
 
 def analysis_document(analysis: Analysis) -> Document:

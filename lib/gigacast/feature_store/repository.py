@@ -6,7 +6,6 @@ they run with all rights of the person who compiles them.
 """
 
 import importlib
-import json
 import sys
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,9 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
+from gigacast.core.problem import Source as Origin
 from gigacast.core.problem import did_you_mean
+from gigacast.core.record import decode_json
 from gigacast.errors import ConfigError, GigacastError
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.join import ExternalSource, Join, JoinPart
@@ -307,9 +308,10 @@ def _read_teams(file: Path) -> Mapping[str, Mapping[str, Any]] | None:
     if not file.is_file():
         return None
     try:
-        teams = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{file}: cannot be read as JSON: {error}") from error
+        content = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from error
+    teams = decode_json(content, Origin(str(file), ConfigError))
     if not isinstance(teams, dict) or not all(isinstance(team, dict) for team in teams.values()):
         raise ConfigError(f"{file}: expected settings by team", hint='as {"fraud": {}}')
     for team, values in teams.items():

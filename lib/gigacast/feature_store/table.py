@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gigacast.core.dataset.ref import LAYERS, DatasetRef
@@ -159,7 +159,8 @@ class Tables:
         if lake.state(resolved) == PLAIN:
             return Table(name, lake.store, f"{resolved}/", sub_partitions)
         manifest = lake.read(resolved)
-        store = DatasetStore(lake.store, manifest, lake.store.address.child(str(manifest.ref)))
+        address = lake.store.address.child(str(manifest.ref))
+        store = DatasetStore(lake.store, manifest, address, self.root.verify)
         return Table(name, store, "", sub_partitions)
 
     def _url(self, place: str) -> str:
@@ -172,7 +173,7 @@ class Tables:
         return self.root.child(place).url
 
     def _open(self, url: str) -> Store:
-        return open_store(StoreAddress(url, self.root.endpoint_url, self.root.region))
+        return open_store(replace(self.root, url=url))
 
 
 def _is_data(path: str) -> bool:

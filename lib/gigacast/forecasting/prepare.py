@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 
 from gigacast.core.cost.array_plan import QueueKind
 from gigacast.core.partition.spec import Spec
+from gigacast.core.text import blank_secrets
 from gigacast.errors import ConfigError, DataError, DataNotFoundError
 from gigacast.forecasters.forecaster import ForecasterInfo
 from gigacast.forecasters.hardware import count_processes
@@ -187,6 +188,12 @@ def prepare_array(job: ForecastJob) -> Prepared:
             raise ConfigError(
                 f"run.bucket: {address.url} is out of reach of other machines",
                 hint="use a bucket, or --executor joblib",
+            )
+        # Whoever may describe jobs of AWS Batch would read them in the command of the job.
+        if blank_secrets(address.endpoint_url or "") != (address.endpoint_url or ""):
+            raise ConfigError(
+                "run.endpoint_url: the URL holds credentials, which the job would show",
+                hint="give --endpoint_url without them; jobs take credentials from their role",
             )
     prepared = prepare(replace(job, model=replace(job.model, device="cpu")))
     info = prepared.info

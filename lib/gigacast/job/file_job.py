@@ -71,7 +71,7 @@ class Sources:
         """
         if not self.refs:
             return open_inputs(self.address)
-        return open_sources(Lake(open_store(self.address)), self.refs)
+        return open_sources(Lake(open_store(self.address)), self.refs, self.address.verify)
 
 
 @dataclass(frozen=True)

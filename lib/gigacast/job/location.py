@@ -105,7 +105,7 @@ def open_inputs(address: StoreAddress) -> Store:
     ref = lake.resolve(location.ref)
     # A folder without manifest and claim was filled by hand, and is read as it is.
     if lake.state(ref) in {PUBLISHED, DEPRECATED, UNFINISHED}:
-        return DatasetStore(lake.store, lake.read(ref), address)
+        return DatasetStore(lake.store, lake.read(ref), address, address.verify)
     return open_store(address)
 
 

@@ -18,6 +18,7 @@ from gigacast.core.column import readable_as_codes
 from gigacast.core.footer import VerifiedParquet, read_metadata
 from gigacast.core.partition.name import hive_levels
 from gigacast.core.plain import plain_batch, plain_schema
+from gigacast.core.record import parse_json
 from gigacast.core.series.item_key import ItemKey
 from gigacast.errors import CorruptedFileError, GigacastError, SchemaError
 from gigacast.series.columns import Layout, recognise
@@ -328,13 +329,13 @@ def _parse_json(text: str) -> Any:
     # JSON lines are tried second: a document may have line breaks, lines are no document. If both
     # fail, the error of the document has the better position.
     try:
-        return json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as error:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) < 2:
             raise
         try:
-            return [json.loads(line) for line in lines]
+            return [parse_json(line) for line in lines]
         except json.JSONDecodeError:
             raise error from None
 

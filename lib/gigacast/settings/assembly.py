@@ -73,12 +73,12 @@ def bucket_of(run: RunSettings, root_dir: str | None = None) -> StoreAddress:
         If none is named.
     """
     if run.bucket is None and root_dir:
-        return StoreAddress(root_url(root_dir), run.endpoint_url, run.region)
+        return StoreAddress(root_url(root_dir), run.endpoint_url, run.region, run.verify_datasets)
     if run.bucket is None:
         raise ConfigError(
             "run.bucket: no bucket named", hint="use --bucket NAME, s3://..., or file:///folder"
         )
-    return StoreAddress(bucket_url(run.bucket), run.endpoint_url, run.region)
+    return StoreAddress(bucket_url(run.bucket), run.endpoint_url, run.region, run.verify_datasets)
 
 
 def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddress, StoreAddress]:
@@ -98,7 +98,9 @@ def addresses(run: RunSettings, root_dir: str | None = None) -> tuple[StoreAddre
     if chosen is None or not chosen.strip("/"):
         return outputs, outputs
     if "://" in chosen:
-        return StoreAddress(bucket_url(chosen), run.endpoint_url, run.region), outputs
+        return StoreAddress(
+            bucket_url(chosen), run.endpoint_url, run.region, run.verify_datasets
+        ), outputs
     return (root if chosen.startswith("/") else outputs).child(chosen), outputs
 
 

@@ -62,6 +62,7 @@ class Options(TypedDict, total=False):
     precision: str
     batch_size: int
     outage_minutes: float
+    verify_datasets: str
     memory_limit: int | str
     n_partitions: int
     series_per_partition: int

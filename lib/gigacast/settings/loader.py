@@ -1,6 +1,5 @@
 """Section ``parquet_loader`` of the settings: place, names, columns and reading of partitions."""
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,6 +11,9 @@ from pydantic_settings import NoDecode
 
 from gigacast.core.partition.name import NAMED_PATTERN, PANEL_PATTERN
 from gigacast.core.plural import counted
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
+from gigacast.errors import ConfigError
 from gigacast.series.csv.dialect import DateOrder, Header
 from gigacast.series.source import TimestampUnit
 from gigacast.settings.field import Section, option
@@ -42,8 +44,8 @@ def split_list(value: object) -> object:
     # Environment variables and flags are text. pydantic-settings would take JSON only, hence
     # `NoDecode` beside this function.
     if isinstance(value, str) and value.lstrip().startswith("["):
-        with suppress(ValueError):
-            return json.loads(value)
+        with suppress(ConfigError):
+            return decode_json(value, Source("", ConfigError))
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value

@@ -26,6 +26,7 @@ from gigacast.settings.field import Section, option
 from gigacast.settings.level import ValueSource, VariableSource
 from gigacast.settings.loader import ParquetLoaderSettings, Strings, split_list
 from gigacast.settings.option import ENV_PREFIX
+from gigacast.storage.store import Verify
 
 MAX_HORIZON = 100_000
 """Maximum steps ahead: ten weeks of minutes. More is taken for a typing error."""
@@ -288,6 +289,13 @@ class RunSettings(Section):
         group="with",
         details="What is finished is kept, and the same command continues.",
         ge=0,
+    )
+    verify_datasets: Verify = option(
+        "sample",
+        "Files of published datasets whose recorded SHA-256 is checked before they are read.",
+        group="with",
+        details="`sample` checks a random one of sixteen, in each process. Checksums of pages and "
+        "counts of rows are always checked.",
     )
     n_partitions: int | None = option(
         None,

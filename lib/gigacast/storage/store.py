@@ -7,13 +7,15 @@ or the new one, never a part.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, Literal, NamedTuple
 
 from gigacast.storage.key import MAX_KEY_BYTES
 
+Verify = Literal["always", "sample", "never"]
+"""Files of a published dataset whose digest is checked before they are read."""
 PAGE_KEYS = 1000
 """Objects per page: as many as one LIST request of S3 returns."""
 
@@ -50,11 +52,14 @@ class StoreAddress:
         Endpoint of S3; ``AWS_ENDPOINT_URL`` or the profile, then Amazon's own by default.
     region : str, optional
         Region of the bucket; ``AWS_REGION`` or the profile by default.
+    verify : str
+        Files of published datasets there whose recorded digest is checked; see `Verify`.
     """
 
     url: str
     endpoint_url: str | None = None
     region: str | None = None
+    verify: Verify = "sample"
 
     def is_below(self, root: "StoreAddress") -> bool:
         """Check that this address is ``root`` or is below it."""
@@ -64,7 +69,7 @@ class StoreAddress:
     def child(self, prefix: str) -> "StoreAddress":
         """Return the address of a prefix below this one."""
         joined = f"{self.url.rstrip('/')}/{prefix.strip('/')}".rstrip("/")
-        return StoreAddress(joined, self.endpoint_url, self.region)
+        return replace(self, url=joined)
 
 
 class Store(ABC):

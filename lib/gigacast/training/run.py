@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gigacast.core.digest import digest_value
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_value
 from gigacast.errors import ConfigError, ModelConflictError, ModelError
 from gigacast.forecasters.catalog import describe_forecaster, load_forecaster
 from gigacast.forecasters.config import ADAPTER_CONFIG, BASE, is_adapter, read_model_config
@@ -204,7 +206,8 @@ class _Run:
         for name in model_names(self.parent.folder):
             (folder / BASE / name).symlink_to((self.parent.folder / name).resolve())
         path = folder / ADAPTER_CONFIG
-        config = json.loads(path.read_bytes())
+        source = Source(str(path), ModelError, "not the configuration of an adapter")
+        config = read_value(dict[str, Any], decode_json(path.read_bytes(), source), source)
         # peft writes a path of this machine and the modules of a set in random order. Both would
         # change the digest from run to run.
         config["base_model_name_or_path"] = f"{self.parent.name}/{self.parent.version}"

@@ -51,6 +51,17 @@ def test_a_second_run_computes_nothing_and_changes_no_byte(lake: Lake) -> None:
     assert outputs(lake) == before
 
 
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"2024-01-01": "x"}', b"[" * 100_000])
+def test_a_damaged_survey_of_the_left_side_is_made_again(lake: Lake, content: bytes) -> None:
+    lake.backfill(training_set())
+    surveys = {p: p.read_bytes() for p in (lake.root / "feature_store/surveys").rglob("*.json")}
+    assert surveys
+    for path in surveys:
+        path.write_bytes(content)
+    assert lake.backfill(training_set()).pending == 0
+    assert {p: p.read_bytes() for p in surveys} == surveys
+
+
 def test_a_changed_old_partition_makes_exactly_the_days_pending_that_see_it(lake: Lake) -> None:
     join = training_set(purchases(("2d",)))
     lake.backfill(join)

@@ -20,6 +20,9 @@ from gigacast.feature_store import (
     upload_metadata,
 )
 from gigacast.feature_store.definition.window_edge import DAY
+from gigacast.job.audit import PlannedJob
+from gigacast.job.outage import Outage
+from gigacast.job.run import RunEvents, outage_of
 from tests.support.features.quickstart_store import compile_quickstart, write_table
 
 RETURNS, JOIN = "quickstart.returns.v1", "quickstart.training_set.v2"
@@ -64,6 +67,23 @@ def test_a_join_is_uploaded_and_fetched(lake: Path, capsys: Output) -> None:
     assert (lake / "feature_store/online.sqlite").is_file()
 
 
+@pytest.mark.parametrize(
+    "words", [("upload", RETURNS, "--ds", "2023-12-01"), ("backfill", RETURNS)]
+)
+def test_jobs_wait_out_an_outage_as_long_as_the_flag_says(
+    lake: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    waits: list[float] = []
+
+    def watched(planned: PlannedJob, events: RunEvents) -> Outage:
+        waits.append(planned.patience.limit_s)
+        return outage_of(planned, events)
+
+    monkeypatch.setattr("gigacast.job.run.outage_of", watched)
+    assert command(*words, "--outage_minutes", "3", lake=lake) == 0
+    assert waits == [180.0]
+
+
 def test_several_keys_are_answered_as_a_list(lake: Path, capsys: Output) -> None:
     command("upload", RETURNS, "--ds", "2023-12-01", lake=lake)
     capsys.readouterr()
@@ -85,7 +105,7 @@ def test_a_batch_that_is_too_old_is_named_and_the_exit_code_is_1(
 
 
 @pytest.mark.parametrize(
-    ("keys", "message"), [("{", "is no JSON"), ("[1]", "expected an object"), ("5", "expected")]
+    ("keys", "message"), [("{", "not JSON"), ("[1]", "expected an object"), ("5", "expected")]
 )
 def test_keys_in_another_form_are_refused(
     lake: Path, capsys: Output, keys: str, message: str

@@ -103,6 +103,12 @@ def test_a_bucket_that_other_machines_cannot_reach_is_refused(tmp_path: Path) ->
         prepare_array(job(bucket=f"file://{tmp_path}"))
 
 
+def test_an_endpoint_with_credentials_never_becomes_the_command_of_a_job() -> None:
+    with pytest.raises(ConfigError, match="the URL holds credentials") as caught:
+        prepare_array(job(bucket="s3://bucket", endpoint_url="http://ann:hunter2@127.0.0.1:9"))
+    assert "hunter2" not in str(caught.value)
+
+
 def test_the_queue_decides_the_device_and_leaves_the_spec_as_it_is() -> None:
     ready = prepared(job())
     on_gpu = with_queue(ready, "gpu")

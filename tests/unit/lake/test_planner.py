@@ -12,7 +12,16 @@ from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.lake.plan.discovery import Selection
 from gigacast.storage.memory import MemoryStore
 from tests.support.faulty_store import FaultyStore
-from tests.unit.lake.plans import PART, REQUEST, SPEC, converge, do, plan_of, read_inputs
+from tests.unit.lake.plans import (
+    PART,
+    REQUEST,
+    SPEC,
+    assert_never_a_wrong_done,
+    converge,
+    do,
+    plan_of,
+    read_inputs,
+)
 
 # -- planning --------------------------------------------------------------------------------------
 
@@ -31,6 +40,52 @@ def test_a_finished_partition_is_skipped(store: MemoryStore) -> None:
     plan = plan_of(store)
     assert plan.tasks == []
     assert (plan.totals.done, plan.totals.pending) == (1, 0)
+
+
+def only_receipt(store: MemoryStore) -> str:
+    (key,) = [entry.key for page in store.list("timings/") for entry in page]
+    return key
+
+
+def test_an_empty_receipt_proves_nothing_and_is_replaced(store: MemoryStore) -> None:
+    store.put(PART, b"data")
+    do(store, plan_of(store).tasks[0])
+    sound = store.get(only_receipt(store))
+    store.put(only_receipt(store), b"")
+    assert len(plan_of(store).tasks) == 1
+    converge(store)
+    assert store.get(only_receipt(store)) == sound
+
+
+@pytest.mark.parametrize("content", [b"{", b"null", b"\x00" * 300, b'{"job": "another"}'])
+def test_a_receipt_of_damaged_content_proves_by_its_key_what_is_still_true(
+    store: MemoryStore, content: bytes
+) -> None:
+    store.put(PART, b"data")
+    do(store, plan_of(store).tasks[0])
+    store.put(only_receipt(store), content)
+    assert plan_of(store).tasks == []
+    assert_never_a_wrong_done(store)
+    # The key names versions of input and output: once either changes, it proves nothing.
+    store.put(PART, b"other")
+    assert len(plan_of(store).tasks) == 1
+    converge(store)
+
+
+@pytest.mark.parametrize("foreign", ["0" * 16, "f" * 16])
+def test_a_foreign_receipt_for_the_same_output_neither_counts_nor_blocks(
+    store: MemoryStore, foreign: str
+) -> None:
+    store.put(PART, b"data")
+    do(store, plan_of(store).tasks[0])
+    own = only_receipt(store)
+    head, _, _, ending = own.rsplit(".", 3)
+    store.put(f"{head}.{foreign}.{foreign}.{ending}", store.get(own))
+    store.delete([own])
+    (task,) = plan_of(store).tasks
+    assert task.stale_receipts == (f"{head}.{foreign}.{foreign}.{ending}",)
+    converge(store)
+    assert only_receipt(store) == own
 
 
 def test_a_changed_input_is_forecast_again(store: MemoryStore) -> None:

@@ -1,6 +1,5 @@
 """``gigacast feature-store upload``, ``upload-metadata`` and ``fetch``: features online."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,8 @@ from gigacast.cli.feature_store.command import open_online, print_json
 from gigacast.cli.flags import flags_of, place_options, settings_flags
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.offline.day import read_day
@@ -37,7 +38,7 @@ name_argument = click.argument("name")
 @click.command(cls=Command)
 @name_argument
 @flags_of(UploadOptions, OnlineOptions)
-@settings_flags("n_jobs", "memory_limit")
+@settings_flags("n_jobs", "memory_limit", "outage_minutes")
 @place_options
 def upload(name: str, as_json: bool, **flags: Any) -> int:
     """Write the features of NAME, a group-by or a join, to the online store, and serve them.
@@ -62,6 +63,7 @@ def upload(name: str, as_json: bool, **flags: Any) -> int:
         resources=Resources(
             n_jobs=online.settings.run.n_jobs,
             memory_limit_bytes=online.settings.parquet_loader.performance.memory_limit,
+            outage_minutes=online.settings.run.outage_minutes,
         ),
         overwrite=options.overwrite,
     )
@@ -121,10 +123,7 @@ def fetch(name: str, as_json: bool, **flags: Any) -> int:
 
 def _read_keys(text: str) -> Mapping[str, Any] | list[Mapping[str, Any]]:
     hint = """write -k '{"user_id": "5"}'"""
-    try:
-        keys = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"--keys: is no JSON: {error}", hint=hint) from error
+    keys = decode_json(text, Source("--keys", ConfigError, hint=hint))
     entries = keys if isinstance(keys, list) else [keys]
     if not all(isinstance(entry, dict) for entry in entries):
         raise ConfigError("--keys: expected an object, or a list of objects", hint=hint)

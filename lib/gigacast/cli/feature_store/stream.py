@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from gigacast.cli.feature_store.command import open_online, print_json
-from gigacast.cli.flags import flags_of, place_options
+from gigacast.cli.flags import flags_of, place_options, settings_flags
 from gigacast.cli.help import Command
 from gigacast.feature_store.definition.name import parse_name
 from gigacast.feature_store.online.serving import read_group_by
@@ -18,6 +18,7 @@ from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import LineStream
 from gigacast.feature_store.stream.opening import open_stream
 from gigacast.feature_store.stream.run import run_stream
+from gigacast.job.outage import Patience
 from gigacast.report.terminal import show
 from gigacast.settings.command.feature_store import OnlineOptions, StreamOptions
 from gigacast.settings.flag import take
@@ -26,6 +27,7 @@ from gigacast.settings.flag import take
 @click.command(cls=Command)
 @click.argument("name")
 @flags_of(StreamOptions, OnlineOptions)
+@settings_flags("outage_minutes")
 @place_options
 def stream(name: str, as_json: bool, **flags: Any) -> None:
     """Apply the topic of the group-by NAME to its served features, until it is stopped.
@@ -39,6 +41,7 @@ def stream(name: str, as_json: bool, **flags: Any) -> None:
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     options = take(StreamOptions, flags)
     online = open_online(take(OnlineOptions, flags), flags)
+    patience = Patience(online.settings.run.outage_minutes * 60)
     stop = threading.Event()
     former = signal.signal(signal.SIGTERM, lambda *_: stop.set())
     try:
@@ -52,7 +55,9 @@ def stream(name: str, as_json: bool, **flags: Any) -> None:
             )
             try:
                 applier = StreamApplier(store, name, source.name)
-                report = run_stream(applier, source, stop=stop, idle_s=options.idle)
+                report = run_stream(
+                    applier, source, stop=stop, idle_s=options.idle, patience=patience
+                )
             finally:
                 source.close()
     finally:

@@ -1,6 +1,5 @@
 """``gigacast models``: publish, verify, switch, back up and compare versions of models."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from gigacast.cli.models.gate import GATE_SETTINGS, show_verdict, take_condition
 from gigacast.cli.suggestion import proposed
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.core.plural import counted
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_value
 from gigacast.errors import ConfigError
 from gigacast.models.api import ModelManager
 from gigacast.models.document import (
@@ -173,16 +174,14 @@ def _read_facts(text: str | None, flag: str) -> dict[str, Any] | None:
     is_file = text.endswith(".json")
     if not is_file and not text.lstrip().startswith("{"):
         return {"kind": "note", "note": text} if flag == "source" else {"note": text}
+    hint = "give a JSON object, a .json file that holds one, or free text"
+    source = Source(f"{flag}: {text[:80]}", ConfigError, hint=hint)
     try:
-        content = json.loads(Path(text).read_bytes() if is_file else text)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{flag}: {text[:80]}: cannot be read as JSON: {error}",
-            hint="give a JSON object, a .json file that holds one, or free text",
-        ) from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{flag}: {text[:80]}: expected a JSON object")
-    return content
+        content = Path(text).read_bytes() if is_file else text
+    except OSError as error:
+        raise source.refuse(f"cannot be read: {error.strerror}") from error
+    values: dict[str, Any] = read_value(dict[str, Any], decode_json(content, source), source)
+    return values
 
 
 def _show_published(published: Published, as_json: bool) -> None:

@@ -14,11 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gigacast.core.column import text_column, to_arrow
-from gigacast.errors import ConfigError
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_value
+from gigacast.errors import ConfigError, CorruptedFileError
 
 ITEM_COLUMNS = "gigacast.item_columns"
 """Key of the file metadata that names the columns which identify an item together."""
 _SEPARATOR = "/"
+_NAMES = Source("metadata of an output", CorruptedFileError, hint="make the output again")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,10 @@ def key_columns(schema: pa.Schema) -> tuple[str, ...]:
         Schema of stored forecasts or losses, with its metadata.
     """
     stored = (schema.metadata or {}).get(ITEM_COLUMNS.encode())
-    return tuple(json.loads(stored)) if stored is not None else ()
+    if stored is None:
+        return ()
+    names: tuple[str, ...] = read_value(tuple[str, ...], decode_json(stored, _NAMES), _NAMES)
+    return names
 
 
 def item_names(schema: pa.Schema) -> tuple[str, ...]:

@@ -1,10 +1,15 @@
 """Definitions as JSON, and the digest of what in them decides the values of features."""
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from functools import cache
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from gigacast.core.digest import digest_value
+from gigacast.core.problem import Source as Origin
+from gigacast.core.record import decode_json
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.aggregation import Aggregation, Operation, Window
 from gigacast.feature_store.definition.group_by import Derivation, GroupBy
@@ -23,6 +28,7 @@ from gigacast.feature_store.definition.source import (
     EntitySource,
     EventSource,
     JoinSource,
+    ParentJoin,
     Query,
     Source,
     field_names,
@@ -39,6 +45,7 @@ _KINDS: Mapping[str, type] = {
         *(JoinSource, Source, StagingQuery, Operation, Window),
     )
 }
+_STORED_AS: Mapping[Any, Any] = {ParentJoin: Join, float: int | float}
 _MAPPINGS = frozenset(
     ("selects", "key_mapping", "skew_keys", "table_properties", "env", "tags", "factory_config")
 )
@@ -90,9 +97,10 @@ def from_json(content: Any, file: str = "") -> Any:
     ConfigError
         If they are no definition.
     """
-    if not isinstance(content, Mapping) or content.get("kind") not in _KINDS:
+    name = content.get("kind") if isinstance(content, Mapping) else None
+    kind = _KINDS.get(name) if isinstance(name, str) else None
+    if kind is None:
         raise ConfigError(f"{file}: is no definition", hint="compile its file again")
-    kind = _KINDS[str(content["kind"])]
     fields = {name: value for name, value in content.items() if name not in {"kind", "place"}}
     values = {
         name: value if name in _MAPPINGS else _read(value, file) for name, value in fields.items()
@@ -100,7 +108,7 @@ def from_json(content: Any, file: str = "") -> Any:
     # Without an argument it would be the place of this line.
     place = {"place": _read_place(content.get("place"), file)} if issubclass(kind, Placed) else {}
     try:
-        return kind(**values, **place)
+        definition = kind(**values, **place)
     except TypeError as error:
         unknown = sorted(set(values) - set(field_names(kind)))
         raise ConfigError(
@@ -108,6 +116,37 @@ def from_json(content: Any, file: str = "") -> Any:
             f"{', '.join(unknown) or 'some are missing'}",
             hint="compile its file again",
         ) from error
+    # Raised by the definition itself: its place is that of this line, not of a file of the user.
+    except (ConfigError, ValueError, AttributeError) as error:
+        reason = error.message if isinstance(error, ConfigError) else str(error)
+        raise ConfigError(f"{file}: {reason}", hint="compile its file again") from error
+    for name, hint in _hints(kind).items():
+        if not _fits(getattr(definition, name), hint):
+            message = f"{file}: {kind.__name__}.{name} has a value of another type"
+            raise ConfigError(message, hint="compile its file again")
+    return definition
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    hints = get_type_hints(kind)
+    return {name: hints[name] for name in field_names(kind)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Return whether a value has the type of a field; definitions are checked by themselves."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in {Union, UnionType}:
+        return any(_fits(value, part) for part in inner)
+    if origin is Sequence:
+        return isinstance(value, tuple) and all(_fits(entry, inner[0]) for entry in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(v, inner[1]) for v in value.values())
+    if origin is not None or hint is Any:
+        return origin is not tuple or isinstance(value, tuple)
+    # A text that is no member of its enumeration is refused by the check of definitions.
+    stored = str if issubclass(hint, StrEnum) else _STORED_AS.get(hint, hint)
+    return isinstance(value, stored)
 
 
 def semantic_digest(definition: Definition) -> str:
@@ -153,12 +192,8 @@ def decode(content: bytes, key: str) -> Definition:
     ConfigError
         If the file is none, or is of a later format.
     """
-    try:
-        values = json.loads(content)
-    except ValueError as error:
-        raise ConfigError(
-            f"{key}: is no compiled definition: {error}", hint="compile its file again"
-        ) from error
+    origin = Origin(key, ConfigError, "is no compiled definition", "compile its file again")
+    values = decode_json(content, origin)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise ConfigError(
             f"{key}: is no compiled definition of format {FORMAT}",

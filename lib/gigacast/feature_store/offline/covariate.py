@@ -234,7 +234,15 @@ def add_features(
         settings={"join": name_of(opened.join), "inputs": job.inputs.url},
         plan={"tasks": len(plan.tasks), "done": plan.totals.done},
     )
-    planned = PlannedJob(opened.store, plan, plan.tasks, Selection(), description)
+    planned = PlannedJob(
+        opened.store,
+        plan,
+        plan.tasks,
+        Selection(),
+        description,
+        inputs=opened.inputs,
+        patience=job.resources.patience,
+    )
     run = start_run(planned, events=events)
     executor = make_executor(
         "auto" if job.resources.executor == "batch" else job.resources.executor,

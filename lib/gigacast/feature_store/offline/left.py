@@ -10,6 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gigacast.core.digest import digest_value
+from gigacast.core.problem import Source as Origin
+from gigacast.core.record import decode_json, read_value
 from gigacast.errors import CorruptedFileError, DataError, ObjectNotFoundError
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.json import to_json
@@ -22,6 +24,8 @@ from gigacast.lake.layout import survey_key
 from gigacast.storage.store import Store
 
 _DAY = "#day"
+_Span = tuple[int | None, int | None, int | None]
+"""First and last time of a day, and its rows, as a survey stores them."""
 
 
 @dataclass(frozen=True)
@@ -187,15 +191,13 @@ class LeftSide:
 
 
 def _read_survey(store: Store, key: str) -> Mapping[str, list[int | None]] | None:
+    """Return a stored survey; ``None`` if there is none, or a damaged one, which is replaced."""
+    origin = Origin(key, CorruptedFileError, "no survey of a left side")
     try:
-        content: Mapping[str, list[int | None]] = json.loads(store.get(key))
-    except ObjectNotFoundError:
+        spans = read_value(dict[str, _Span], decode_json(store.get(key), origin), origin)
+    except (ObjectNotFoundError, CorruptedFileError):
         return None
-    except ValueError as error:
-        raise CorruptedFileError(
-            f"{key} is no survey of a left side", hint="delete it: the next run makes it again"
-        ) from error
-    return content
+    return {day: list(span) for day, span in spans.items()}
 
 
 def _merge(earlier: LeftDay | None, later: LeftDay) -> LeftDay:

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from gigacast.core.digest import digest_value
+from gigacast.core.problem import Source
+from gigacast.core.record import decode_json, read_record, read_value
 from gigacast.errors import ConfigError, DataError, DataNotFoundError
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.join import Join
@@ -50,6 +52,20 @@ class Batch:
     def last(self) -> int:
         """Last moment that it answers."""
         return self.end + self.serving_ms
+
+
+@dataclass(frozen=True)
+class _Pointer:
+    """The stored form of `ServedGroupBy`."""
+
+    definition: Any
+    batch: Batch
+    form: str
+    schema: str
+    events: str
+    uploaded_ms: int
+    keys: int
+    previous: Batch | None
 
 
 @dataclass(frozen=True)
@@ -121,17 +137,17 @@ class ServedGroupBy:
         ------
         DataError
         """
-        values = _decode(content, key)
-        previous = values["previous"]
+        source = _source(key)
+        stored = read_record(_Pointer, _decode(content, source), source, ignore_unknown=True)
         return cls(
-            from_json(values["definition"], key),
-            Batch(**values["batch"]),
-            values["form"],
-            _decode_schema(values["schema"]),
-            _decode_schema(values["events"]),
-            values["uploaded_ms"],
-            values["keys"],
-            None if previous is None else Batch(**previous),
+            from_json(stored.definition, key),
+            stored.batch,
+            stored.form,
+            _decode_schema(stored.schema, source),
+            _decode_schema(stored.events, source),
+            stored.uploaded_ms,
+            stored.keys,
+            stored.previous,
         )
 
 
@@ -196,30 +212,31 @@ def decode_join(stored: Versioned | None, name: str) -> Join:
             f"join {name}: its definition is not uploaded",
             hint=f"gigacast feature-store upload-metadata {name}",
         )
-    join: Join = from_json(_decode(stored.value, join_key(name))["definition"], join_key(name))
+    key = join_key(name)
+    join: Join = from_json(_decode(stored.value, _source(key)).get("definition"), key)
     return join
 
 
-def _decode(content: bytes, key: str) -> Mapping[str, Any]:
-    try:
-        values: Any = json.loads(content)
-        form = values["format"]
-    except (ValueError, KeyError, TypeError) as error:
+def _source(key: str) -> Source:
+    return Source(f"online store: {key}", DataError, "is damaged", "upload it again")
+
+
+def _decode(content: bytes, source: Source) -> Mapping[str, Any]:
+    values: Mapping[str, Any] = read_value(dict[str, Any], decode_json(content, source), source)
+    if values.get("format") != FORMAT:
         raise DataError(
-            f"online store: {key} is damaged: {error}", hint="upload it again"
-        ) from None
-    if form != FORMAT:
-        raise DataError(
-            f"online store: {key} has the format {form}, which this release cannot read",
+            f"{source.where} has the format {values.get('format')}, which this release cannot read",
             hint="upload it again with this release",
         )
-    content_: Mapping[str, Any] = values
-    return content_
+    return values
 
 
 def _encode_schema(schema: pa.Schema) -> str:
     return base64.b64encode(schema.remove_metadata().serialize().to_pybytes()).decode()
 
 
-def _decode_schema(text: str) -> pa.Schema:
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+def _decode_schema(text: str, source: Source) -> pa.Schema:
+    try:
+        return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(text)))
+    except (ValueError, OSError, pa.ArrowException) as error:
+        raise source.refuse("its schema is none") from error

@@ -1,7 +1,6 @@
 """Records of a stream as rows of a group-by: parsed, selected and filtered like its table."""
 
 import csv
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.types as pat
 
+from gigacast.core.problem import Source as Origin
+from gigacast.core.record import decode_json
 from gigacast.errors import DataError
 from gigacast.feature_store.aggregation.value import Value
 from gigacast.feature_store.definition.closure import Function, make_function
@@ -21,6 +22,7 @@ from gigacast.feature_store.online.serving import ServedGroupBy
 from gigacast.feature_store.online.stream_state import StreamRow
 from gigacast.feature_store.online.typed import reader_of
 
+_RECORD = Origin("", DataError, "a record is no JSON object")
 _TIME_RANGE = (0, 1 << 46)
 """Plausible times, epoch milliseconds: to the year 4199."""
 
@@ -129,14 +131,13 @@ class Decoder:
         try:
             text = value.decode()
             if text.lstrip().startswith("{"):
-                fields: Any = json.loads(text)
-                return dict(fields)
+                return dict(decode_json(text, _RECORD))
             if not self._fields:
                 raise DataError("a record is no JSON object")
             [cells] = csv.reader([text])
             if len(cells) != len(self._fields):
                 raise DataError(f"a record of {len(cells)} values, not {len(self._fields)}")
-        except (ValueError, RecursionError) as error:
+        except (ValueError, TypeError) as error:
             raise DataError("a record is no JSON object") from error
         return {name: cell or None for name, cell in zip(self._fields, cells, strict=True)}
 

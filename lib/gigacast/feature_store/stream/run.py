@@ -4,15 +4,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import Any
 
 from gigacast.errors import TransientStorageError
 from gigacast.feature_store.stream.apply import StreamApplier, StreamCounts
 from gigacast.feature_store.stream.stream import MAX_RECORDS, Stream
+from gigacast.job.outage import Patience
+from gigacast.storage.retry import RetryPolicy
 
 POLL_S = 0.5
 """Longest wait for records: a stop is noticed after it."""
-_RETRIES = 8
+_WAITS = RetryPolicy(longest_delay_s=30.0)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ def run_stream(
     *,
     stop: threading.Event | None = None,
     idle_s: float | None = None,
+    patience: Patience | None = None,
     on_batch: Callable[[StreamCounts], None] = lambda counts: None,
 ) -> StreamReport:
     """Apply a stream until it ends, is idle for some time, or a stop is asked for.
@@ -63,6 +67,8 @@ def run_stream(
     stop : threading.Event, optional
     idle_s : float, optional
         Seconds without a record after which the process ends; never by default.
+    patience : Patience, optional
+        How long an outage of the store is waited out; ten minutes by default.
     on_batch : function
         Called with the counts after each batch that was applied.
 
@@ -71,7 +77,7 @@ def run_stream(
     StorageError
         If store or stream fail, also after several attempts. A successor goes on where this ended.
     """
-    stop = stop or threading.Event()
+    stop, patience = stop or threading.Event(), patience or Patience()
     start = last = time.monotonic()
     stream.seek(applier.positions())
     while not stop.is_set():
@@ -82,20 +88,22 @@ def run_stream(
         now = time.monotonic()
         if records:
             last = now
-            _apply(applier, records, stop)
+            _apply(applier, records, stop, patience)
             on_batch(applier.counts)
         elif stream.is_ended or (idle_s is not None and now - last >= idle_s):
             break
     return StreamReport(applier.served.name, stream.name, applier.counts, time.monotonic() - start)
 
 
-def _apply(applier: StreamApplier, records: Any, stop: threading.Event) -> None:
-    for attempt in range(_RETRIES):
+def _apply(applier: StreamApplier, records: Any, stop: threading.Event, patience: Patience) -> None:
+    since = patience.clock()
+    for attempt in count():
         try:
             applier.apply(records)
         except TransientStorageError:
             # What was written before the failure is known by its positions at the next attempt.
-            if attempt == _RETRIES - 1 or stop.wait(0.1 * 2**attempt):
+            left_s = patience.limit_s - (patience.clock() - since)
+            if left_s <= 0 or stop.wait(min(left_s, _WAITS.delay_s(attempt, 0.75))):
                 raise
         else:
             return

@@ -125,4 +125,11 @@ def _planned(job: UploadJob, plan: Plan) -> PlannedJob:
         },
         plan={"tasks": len(plan.tasks), "pending": plan.totals.pending, "done": plan.totals.done},
     )
-    return PlannedJob(job.tables.store, plan, plan.tasks, Selection(), description)
+    return PlannedJob(
+        job.tables.store,
+        plan,
+        plan.tasks,
+        Selection(),
+        description,
+        patience=job.resources.patience,
+    )

@@ -15,7 +15,7 @@ from gigacast.errors import DataNotFoundError
 from gigacast.lake.dataset.catalog import DEPRECATED, PLAIN, PUBLISHED, Lake, ref_prefix
 from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest, Dependency
 from gigacast.lake.dataset.store import DatasetStore
-from gigacast.storage.store import ObjectMeta
+from gigacast.storage.store import ObjectMeta, Verify
 
 
 def resolve_sources(lake: Lake, ref: DatasetRef, *, every: bool = False) -> tuple[DatasetRef, ...]:
@@ -42,8 +42,15 @@ def resolve_sources(lake: Lake, ref: DatasetRef, *, every: bool = False) -> tupl
         return (replace(ref, version=plain[-1]),)
 
 
-def open_sources(lake: Lake, refs: Sequence[DatasetRef]) -> DatasetStore:
+def open_sources(lake: Lake, refs: Sequence[DatasetRef], verify: Verify = "sample") -> DatasetStore:
     """Open versions for reading.
+
+    Parameters
+    ----------
+    lake : Lake
+    refs : sequence of DatasetRef
+    verify : str
+        Files whose digest is checked; see `storage.store.Verify`.
 
     Raises
     ------
@@ -52,7 +59,7 @@ def open_sources(lake: Lake, refs: Sequence[DatasetRef]) -> DatasetStore:
     files = tuple(
         replace(file, path=f"{ref}/{path}") for ref in refs for path, file in _files_of(lake, ref)
     )
-    return DatasetStore(lake.store, _manifest_of(files), lake.store.address)
+    return DatasetStore(lake.store, _manifest_of(files), lake.store.address, verify)
 
 
 def origins_of(lake: Lake, refs: Sequence[DatasetRef]) -> dict[str, Dependency]:

@@ -6,7 +6,8 @@ so that forecasts of unchanged files stay done. Every read is of the object that
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NoReturn, Protocol, TypeVar
@@ -20,10 +21,21 @@ from gigacast.errors import (
 from gigacast.lake.dataset.manifest import DatasetFile, DatasetManifest
 from gigacast.lake.layout import kept_key
 from gigacast.storage.key import check_folder_prefix, check_key
-from gigacast.storage.store import Folder, ObjectMeta, Store, StoreAddress, cut_pages, fold_level
+from gigacast.storage.store import (
+    Folder,
+    ObjectMeta,
+    Store,
+    StoreAddress,
+    Verify,
+    cut_pages,
+    fold_level,
+)
 
 _HINT = "restore the file, or publish the data again as another version"
 _PIECE_BYTES = 8 << 20  # hashed at a time, so that memory does not grow with the file
+# On a folder a digest takes a sixth of the time of decoding the file (7 of 43 ms per 8 MB); from S3
+# it fetches a large file once more. So by default a run checks a sample of the files.
+_SHARES: Mapping[Verify, float] = {"always": 1.0, "sample": 1 / 16, "never": 0.0}
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -44,14 +56,31 @@ class DatasetStore(Store):
     manifest : DatasetManifest
     address : StoreAddress
         Address of the version, for messages.
+    verify : str
+        Files whose bytes are compared with the recorded SHA-256 before they are first read: all,
+        a random one of sixteen, or none.
+    draw : callable
+        Gives random numbers in [0, 1).
     """
 
-    def __init__(self, store: Store, manifest: DatasetManifest, address: StoreAddress) -> None:
+    def __init__(
+        self,
+        store: Store,
+        manifest: DatasetManifest,
+        address: StoreAddress,
+        verify: Verify = "sample",
+        *,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
         self.address = address
         self.manifest = manifest
         self._store = store
         self._files = {file.path: file for file in manifest.files}
         self._copies: dict[str, ObjectMeta] = {}
+        self._share = _SHARES[verify]
+        self._draw = draw
+        self._chosen: set[str] = set()
+        self._seen: set[str] = set()
 
     @property
     def lake_address(self) -> StoreAddress:
@@ -89,8 +118,13 @@ class DatasetStore(Store):
         DatasetIntegrityError
             When that object is gone or was replaced.
         """
-        read = partial(self._store.get, start=start, stop=stop)
-        return self._read(self._pinned(key, if_match), read)
+        file = self._pinned(key, if_match)
+        if start or stop is not None or not self._is_drawn(file):
+            return self._read(file, partial(self._store.get, start=start, stop=stop))
+        # The whole file is fetched anyway, so it is hashed without another request.
+        content = self._fetch(file, self._store.get)
+        self._compare(file, hashlib.sha256(content).hexdigest())
+        return content
 
     def open_file(self, key: str, *, if_match: str | None = None) -> BinaryIO | None:
         """Open the object the manifest names when it is a file of this machine; ``None`` otherwise.
@@ -108,7 +142,46 @@ class DatasetStore(Store):
             raise PreconditionFailedError(f"{self.address.url}/{key} is no longer {if_match}")
         return file
 
+    def _is_drawn(self, file: DatasetFile) -> bool:
+        """Return whether a file is to be checked: at its first read, if at all."""
+        # A plain file of the raw layer has no recorded digest.
+        if file.key in self._seen or not file.sha256:
+            return False
+        # A damaged file stays chosen, so that every read of it fails.
+        if file.key in self._chosen or self._draw() < self._share:
+            self._chosen.add(file.key)
+            return True
+        self._seen.add(file.key)
+        return False
+
     def _read(self, file: DatasetFile, read: "_Read[T_co]") -> T_co:
+        if self._is_drawn(file):
+            size = self._fetch(file, self._size)
+            self._compare(file, self._fetch(file, partial(self._hash, size_bytes=size)))
+        return self._fetch(file, read)
+
+    def _size(self, key: str, *, if_match: str) -> int:
+        meta = self._store.head(key)
+        if meta.etag != if_match:
+            raise PreconditionFailedError(f"{key} is no longer {if_match}")
+        return meta.size_bytes
+
+    def _hash(self, key: str, *, if_match: str, size_bytes: int) -> str:
+        digest = hashlib.sha256()
+        # The ETag is pinned, so that all pieces are of the same object.
+        for start in range(0, size_bytes, _PIECE_BYTES):
+            stop = start + _PIECE_BYTES
+            digest.update(self._store.get(key, if_match=if_match, start=start, stop=stop))
+        return digest.hexdigest()
+
+    def _compare(self, file: DatasetFile, digest: str) -> None:
+        if digest != file.sha256:
+            url = f"{self._store.address.url}/{file.key}"
+            message = f"{url} is damaged: its bytes are not those that were published"
+            raise DatasetIntegrityError(message, hint=_HINT)
+        self._seen.add(file.key)
+
+    def _fetch(self, file: DatasetFile, read: "_Read[T_co]") -> T_co:
         copy = self._copies.get(file.path)
         try:
             if copy is not None:
@@ -146,6 +219,7 @@ class DatasetStore(Store):
             is_present = is_present or digested is not None
             if digested is not None and digested[1] == file.sha256:
                 self._copies[file.path] = digested[0]
+                self._seen.add(file.key)
                 return digested[0]
         if not is_present:
             raise DatasetIntegrityError(f"{url} is gone", hint=_HINT)
@@ -153,18 +227,11 @@ class DatasetStore(Store):
 
     def _digest(self, key: str) -> tuple[ObjectMeta, str] | None:
         """Return an object with its SHA-256; ``None`` if there is none."""
-        digest = hashlib.sha256()
         try:
             meta = self._store.head(key)
-            # The ETag is pinned to the first request, so that all pieces are of the same object.
-            for start in range(0, meta.size_bytes, _PIECE_BYTES):
-                piece = self._store.get(
-                    key, if_match=meta.etag, start=start, stop=start + _PIECE_BYTES
-                )
-                digest.update(piece)
+            return meta, self._hash(key, if_match=meta.etag, size_bytes=meta.size_bytes)
         except ObjectNotFoundError:
             return None
-        return meta, digest.hexdigest()
 
     def put(self, key: str, content: bytes | Path) -> str:
         """Refuse: published versions never change."""

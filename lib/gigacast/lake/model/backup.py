@@ -16,6 +16,10 @@ from gigacast.lake.model.active import read_active
 from gigacast.lake.model.manifest import ModelManifest
 from gigacast.lake.model.registry import PUBLISHED, Registry
 from gigacast.lake.model.transfer import fetch_version, local_errors
+from gigacast.scratch import FolderBeside
+
+UNFINISHED = ".gigacast-backup-"
+"""Beginning of the names of folders for archives that are being written."""
 
 
 @dataclass
@@ -54,11 +58,11 @@ def write_archive(registry: Registry, names: Sequence[str], archive: Path) -> Ba
         )
     with local_errors(archive):
         archive.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=archive.parent, prefix=".backup-") as scratch:
-            partial = Path(scratch) / "archive.tar"
+        with FolderBeside(archive.parent, UNFINISHED) as scratch:
+            partial = scratch / "archive.tar"
             with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as tar:
                 for manifest in chosen:
-                    _add_version(tar, registry, manifest, Path(scratch))
+                    _add_version(tar, registry, manifest, scratch)
                     report.versions.append(f"{manifest.model}/{manifest.version}")
                 for model in dict.fromkeys(manifest.model for manifest in chosen):
                     versions = {m.version for m in chosen if m.model == model}

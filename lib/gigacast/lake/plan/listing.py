@@ -43,11 +43,17 @@ class Existing:
 
 
 def receipts_by_output(entries: Iterable[ObjectMeta]) -> dict[str, list[tuple[ReceiptKey, str]]]:
-    """Return listed receipts by the key of their output: each as its proof and its own key."""
+    """Return listed receipts by the key of their output: each as its proof and its own key.
+
+    The key is the proof, so damage to the content costs nothing but the details of the task. An
+    empty receipt, as a lost disk or a foreign program may leave it, proves nothing: it is listed
+    with a proof that nothing matches, and is replaced with its task.
+    """
     receipts: dict[str, list[tuple[ReceiptKey, str]]] = defaultdict(list)
     for entry in entries:
         if (parsed := parse_receipt_key(entry.key)) is not None:
-            receipts[parsed.output_key].append((parsed, entry.key))
+            proof = parsed if entry.size_bytes else ReceiptKey(parsed.output_key, "", "")
+            receipts[parsed.output_key].append((proof, entry.key))
     return receipts
 
 

@@ -17,6 +17,7 @@ from gigacast.feature_store.stream.apply import StreamApplier
 from gigacast.feature_store.stream.memory import MemoryStream
 from gigacast.feature_store.stream.run import run_stream
 from gigacast.feature_store.stream.stream import Record
+from gigacast.job.outage import Patience
 from tests.support.features.served_events import (
     DAY,
     END,
@@ -290,6 +291,48 @@ def test_a_store_that_fails_for_a_moment_is_tried_again() -> None:
     )
 
     assert_equals_backfill(store, events)
+
+
+class Clock(threading.Event):
+    """A stop that is never asked for, and the time that passes in the waits for it."""
+
+    now = 0.0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.now += timeout or 0.0
+        return False
+
+
+class AwayStore(MemoryOnlineStore):
+    """A store that refuses writes until a time."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock, self.back_at = clock, 0.0
+
+    def put_if(self, *arguments: Any, **more: Any) -> bool:
+        if self.clock.now < self.back_at:
+            raise TransientStorageError("away")
+        return super().put_if(*arguments, **more)
+
+
+@pytest.mark.parametrize(("limit_s", "ends"), [(600.0, True), (200.0, False)])
+def test_an_outage_of_the_store_is_waited_out_up_to_the_limit(limit_s: float, ends: bool) -> None:
+    events, clock = random_events(5, 30), Clock()
+    store = AwayStore(clock)
+    serve(store, [event for event in events if event[1] < END])
+    store.back_at = 300.0
+    stream = MemoryStream("returns", in_partitions(events))
+    patience = Patience(limit_s, clock=lambda: clock.now)
+    applier = StreamApplier(store, NAME, "returns")
+    if ends:
+        run_stream(applier, stream, stop=clock, patience=patience)
+        assert 300 <= clock.now < 330
+        assert_equals_backfill(store, events)
+    else:
+        with pytest.raises(TransientStorageError, match="away"):
+            run_stream(applier, stream, stop=clock, patience=patience)
+        assert clock.now == limit_s
 
 
 def test_a_stream_before_the_first_upload_is_refused_with_the_command_that_is_missing() -> None:
