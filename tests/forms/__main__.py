@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from itertools import combinations
 from random import Random
 
-from tests.forms.doors import MOTO
 from tests.forms.files import FILES
 from tests.forms.form import AXES, FILE_DOORS, FRAME_DOORS, Form, is_possible
 from tests.forms.law import Outcome, count_entries, covering_forms, draw, try_form
 from tests.forms.panel import SHAPES, STEPS, Panel, draw_panel
+from tests.forms.results import MOTO
 from tests.forms.tables import FRAMES
 from tests.support.moto_server import MotoServer
 

@@ -226,7 +226,10 @@ _CSV = [
 ]
 
 _COMMENT = FileForm(
-    "CSV, a comment first", "csv", _csv(before="# written by hand\n"), "cannot be read|recognised"
+    "CSV, a comment first",
+    "csv",
+    _csv(before="# written by hand\n"),
+    "can(not|'t) be read|recognised",
 )
 _NO_HEADER = FileForm(
     "CSV, no header",
@@ -339,6 +342,8 @@ class Place:
         Id of the series of a wide table, by file.
     refused : str
         Pattern of the refusal; empty for places that are read.
+    items : tuple of str
+        Level of the keys and column of the file that identify an item together.
     """
 
     name: str
@@ -347,6 +352,11 @@ class Place:
     options: dict[str, Any]
     lone: str
     refused: str = ""
+    items: tuple[str, ...] = ()
+
+    def id_of(self, name: Any, item: int) -> Any:
+        """Return the id of an item whose id in the file is given."""
+        return (str(item % 2), name) if self.items else name
 
 
 def _first(row: Row, position: int) -> int:
@@ -366,9 +376,12 @@ def _rows_apart(row: Row, position: int) -> int:
 
 _MONTH = {"partition_by": "month"}
 _TWO = ("2024/01/part-0", "2024/01/part-1")
-# Items over several objects are not noticed yet where each object is a partition; hive levels below
-# the month are no columns yet.
-ITEMS_OVER_OBJECTS = "items|several"
+_LEVELS = ("year=2024/month=1/shop=0/a", "year=2024/month=1/shop=1/a")
+_LEVELS_ABOVE = ("shop=0/year=2024/month=01/a", "shop=1/year=2024/month=01/a")
+_SHOPS: dict[str, Any] = {
+    "options": {"item_columns": "shop,item_id"}, "lone": "", "items": ("shop", "item_id"),
+}  # fmt: skip
+_SPANNED = "--partition_by month"
 _PLACE_LIST = [
     Place("a month", ("2024/01/part-00000",), _first, {}, "part-00000"),
     Place("below a prefix", ("in/2024/01/part-a",), _first, {"input_prefix": "in"}, "part-a"),
@@ -380,5 +393,11 @@ _PLACE_LIST = [
     Place("parts of a month, rows apart", _TWO, _rows_apart, _MONTH, "month"),
     Place("hive, parts of a month",
           ("year=2024/month=1/a", "year=2024/month=1/b"), _rows_apart, _MONTH, "month"),
+    Place("items over objects", _TWO, _rows_apart, {}, "", refused=_SPANNED),
+    Place("deeper hive levels", _LEVELS, _items_apart, {}, ""),
+    Place("deeper hive levels of items", _LEVELS, _items_apart, **_SHOPS),
+    Place("hive levels of items above", _LEVELS_ABOVE, _items_apart, **_SHOPS),
+    Place("hive levels of items, parts of a month", _LEVELS, _items_apart,
+          **_SHOPS | {"options": {**_MONTH, "item_columns": "shop,item_id"}}),
 ]  # fmt: skip
 PLACES = {place.name: place for place in _PLACE_LIST}

@@ -6,15 +6,28 @@ from typing import Any
 
 import pyarrow as pa
 
-from tests.forms.columns import IDS, TIMES, VALUES, IdForm, TimeForm, ValueForm
 from tests.forms.files import FILES, PLACES, FileForm, Place
+from tests.forms.ids import IDS, IdForm
 from tests.forms.panel import PANELS, Panel
 from tests.forms.tables import FRAMES, LAYOUTS, ORDERS, Columns, Key, Layout, Row
+from tests.forms.times import TIMES, TimeForm
+from tests.forms.values import VALUES, ValueForm
 
 MEMORY = "memory"
 """Place of frames."""
 FRAME_DOORS = ("forecast", "training", "backtest")
-FILE_DOORS = ("job", "job on S3", "backtest", "evaluate", "training", "quality", "loader")
+FILE_DOORS = (
+    "job",
+    "job on S3",
+    "backtest",
+    "evaluate",
+    "training",
+    "quality",
+    "loader",
+    "import",
+    "clean",
+)
+_WITH_ITEM_ID = ("long", "long, among others", "lists", "large lists", "several lists")
 _NAMED_LONG = ("long", "long, of Nixtla", "long, other names")
 _SPELLED_VALUES = ("double", "float", "int64", "decimal128(10, 2)")
 _NOT_IN_POLARS = (
@@ -103,6 +116,15 @@ def _entries(form: Form, panel: Panel) -> Parts:
     )
 
 
+def canonical_form(panel: Panel, door: str) -> Form:
+    """Return the canonical form of a panel as a file; `parts_of` takes the panel beside it."""
+    times = "step int64" if panel.step.finest == "step" else "timestamp[us]"
+    return Form(
+        panel="", ids="texts", times=times, values="double", layout="long", order="by item",
+        carrier="Parquet", place="a month", door=door,
+    )  # fmt: skip
+
+
 def is_possible(form: Form, panel: Panel | None = None) -> bool:
     """Check whether the axes of a form go together, and at most one of them is refused."""
     parts = _entries(form, panel or PANELS[form.panel])
@@ -148,14 +170,35 @@ def _is_file(parts: Parts, file: FileForm) -> bool:
     # A wide table is one item, and a list with a start has no gaps.
     if len(place.keys) > 1 and (parts.layout.kind == "wide" or parts.layout.shape == "complete"):
         return False
+    if place.items and not (parts.layout.name in _WITH_ITEM_ID and file.has_header):
+        return False
+    if place.refused and form.door == "training":
+        return False  # each object has series of its own, of which windows are drawn
     if form.door == "loader" and parts.values.name == "bool8":
         return False  # some writers leave its type out, and whole numbers are left
-    if form.door in {"quality", "loader"}:
-        # Quality measures what cannot be read, instead of refusing it.
-        is_read = form.door == "loader" or not refusals_of(parts)
-        is_long = file.ending == "parquet" and parts.layout.kind == "long"
-        return is_read and is_long and len(place.keys) == 1
-    return True
+    return form.door not in _OF_DATA or _is_data(parts, file, place)
+
+
+_OF_DATA = ("quality", "loader", "import", "clean")
+_NOTICE_SPANS = ("job", "job on S3", "backtest", "evaluate")
+"""Doors that notice items over several objects, each of which is a partition."""
+
+
+def _is_data(parts: Parts, file: FileForm, place: Place) -> bool:
+    """Check whether a door of data takes a form, and gives results that can be compared."""
+    door = parts.form.door
+    # Imports and cleaning read no JSON, quality and the loader of the matrix Parquet only.
+    endings = ("parquet",) if door in {"quality", "loader"} else ("parquet", "csv")
+    if file.ending not in endings:
+        return False
+    # Levels of local folders are no columns, and those of keys are no columns of cleaned files.
+    if place.items or door == "import":
+        return not place.items
+    if parts.layout.kind != "long" or (door != "loader" and refusals_of(parts)):
+        return False  # quality measures what cannot be read, and cleaning drops it
+    if door == "clean":
+        return parts.times.zone in {"", "UTC", "Etc/UTC", "GMT"}  # cleaned times are in UTC
+    return len(place.keys) == 1
 
 
 def _spells(file: FileForm, parts: Parts) -> bool:
@@ -213,13 +256,15 @@ def key_of(parts: Parts, item: int) -> Key:
     if parts.file is None:
         return name, target
     # CSV has no types: its ids are text.
-    name = str(name) if parts.file.ending == "csv" else name
+    if parts.file.ending == "csv":
+        name = tuple(map(str, name)) if isinstance(name, tuple) else str(name)
+    name = name if parts.place is None else parts.place.id_of(name, item)
     return name, parts.file.options.get("targets", target)
 
 
 def options_of(parts: Parts) -> dict[str, Any]:
     """Return the options with which the files of a form are read."""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = dict(parts.layout.options)
     if parts.place is not None:
         options |= parts.place.options
     if parts.file is not None:
@@ -237,7 +282,9 @@ def refusals_of(parts: Parts) -> list[str]:
     is_named = parts.file is not None and parts.file.ending == "csv" and parts.times.options
     patterns += ["" if is_named else parts.times.refused]
     patterns += [parts.values.refused, parts.layout.refused]
-    patterns += [entry.refused for entry in (parts.file, parts.place) if entry is not None]
+    patterns += [parts.file.refused] if parts.file is not None else []
+    if parts.place is not None and parts.form.door in _NOTICE_SPANS:
+        patterns.append(parts.place.refused)
     patterns += [pattern for test, pattern in _REFUSED_TOGETHER if test(parts)]
     return [pattern for pattern in patterns if pattern]
 
@@ -254,7 +301,7 @@ def _are_loaded_truths(parts: Parts) -> bool:
 
 
 _REFUSED_TOGETHER: list[tuple[Callable[[Parts], bool], str]] = [
-    (_is_interval, "interval cannot hold item ids"),
+    (_is_interval, "interval cannot hold item ids|unusable type month_day_nano_interval"),
     (_are_loaded_truths, "of type bool and holds no numbers"),
 ]
 """Tests of the entries of a form, and the pattern of the refusal of those that pass."""

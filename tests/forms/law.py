@@ -9,9 +9,10 @@ from random import Random
 from typing import Any
 
 from gigacast.errors import GigacastError
-from tests.forms.doors import UnwritableError, expected, given
+from tests.forms.doors import expected, given
 from tests.forms.form import AXES, MEMORY, Form, is_possible, parts_of, refusals_of
 from tests.forms.panel import Panel
+from tests.forms.results import UnwritableError
 from tests.forms.tables import FRAMES
 
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from tests.forms.columns import IdForm, TimeForm, ValueForm
+from tests.forms.ids import IdForm
 from tests.forms.panel import Moment, Panel
+from tests.forms.times import TimeForm
+from tests.forms.values import ValueForm
 
 Row = tuple[int, Moment, float | None]
 Key = tuple[Any, str]
@@ -49,6 +51,8 @@ class Layout:
         Name of the target; empty for one target for each item.
     refused : str
         Pattern of the refusal; empty for layouts that are read.
+    items : tuple of str
+        Columns that identify an item together: the area of an item, and its id.
     """
 
     name: str
@@ -57,6 +61,12 @@ class Layout:
     shape: str = "ragged"
     target: str = "target"
     refused: str = ""
+    items: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> dict[str, str]:
+        """Options that name the columns of items."""
+        return {"item_columns": ",".join(self.items)} if self.items else {}
 
     def holds(self, panel: Panel) -> bool:
         """Check whether the layout can hold a panel."""
@@ -68,7 +78,8 @@ class Layout:
         """Return id and target of an item; ``lone`` is the id in a table without ids."""
         if self.kind == "wide":
             return lone, self.target or f"target_{item}"
-        return ids.names[item], self.target
+        name = ids.names[item // 2] if self.items else ids.names[item]
+        return (AREAS[item % 2], name) if self.items else name, self.target
 
 
 def _long(ids: str = "item_id", times: str = "timestamp", target: str = "target") -> Any:
@@ -102,6 +113,22 @@ def _wide(columns: Columns) -> pa.Table:
         for item in range(len(columns.panel.items))
     }
     return pa.table({"timestamp": columns.times.make(moments), **targets})
+
+
+AREAS = ("north", "south")
+"""Areas of items: two items have the same id in different areas."""
+
+
+def _two_columns(columns: Columns) -> pa.Table:
+    items, moments, numbers = zip(*columns.rows, strict=True)
+    return pa.table(
+        {
+            "area": [AREAS[item % 2] for item in items],
+            "sku": columns.ids.make([item // 2 for item in items]),
+            "timestamp": columns.times.make(moments),
+            "target": columns.values.make(numbers),
+        }
+    )
 
 
 def _by_item(columns: Columns) -> list[list[Row]]:
@@ -174,6 +201,7 @@ LAYOUTS = {
         Layout("long, in capitals", _long("ITEM_ID", "Timestamp", "TARGET"), target="TARGET"),
         Layout("long, other names", _long("id", "date", "value"), target="value"),
         Layout("long, among others", _among_others),
+        Layout("long, two columns of items", _two_columns, items=("area", "sku")),
         Layout("wide", _wide, "wide", "aligned", target=""),
         Layout("lists", _lists(), "list"),
         Layout("large lists", _lists("large"), "list"),

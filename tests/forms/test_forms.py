@@ -15,11 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gigacast
-from tests.forms.columns import VALUES
-from tests.forms.doors import HORIZON, MOTO, NAIVE, canonical_table
+from tests.forms.doors import canonical_table
 from tests.forms.form import AXES, FILE_DOORS, Form, is_possible
 from tests.forms.law import Outcome, covering_forms, draw, try_form
 from tests.forms.panel import PANELS, STEPS, draw_panel
+from tests.forms.results import HORIZON, MOTO, NAIVE
+from tests.forms.values import VALUES
 from tests.support.moto_server import MotoServer
 
 GRIDS = {

@@ -3,6 +3,7 @@
 They load settings, as the commands do; everything below takes plain values.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, TypeVar, Unpack, overload
 
 import pyarrow as pa
 
-from gigacast.backtesting.evaluation.result import Evaluation
+from gigacast.backtesting.evaluation.result import Evaluation, passed_over_text
 from gigacast.backtesting.evaluation.run import EvaluationJob, evaluate_forecasts
 from gigacast.backtesting.frame import backtest_table, evaluate_table
 from gigacast.backtesting.run import BacktestResult, backtest_job, run_backtest
@@ -132,6 +133,8 @@ def backtest(  # noqa: PLR0913 - keywords, each the name of a flag
         result = backtest_table(table, replace(job, registry=registry), events)
     else:
         result = run_backtest(job, events=events)
+    for problem in result.problems:
+        warnings.warn(problem, UserWarning, stacklevel=2)
     warn_of_conflicts(result.conflicts, forecast.method.duplicates)
     if table is None:
         return result
@@ -205,6 +208,8 @@ def evaluate(
         raise ConfigError("actuals are for data frames", hint="leave them out for a bucket")
     job = _job(place, config, options)
     result = evaluate_forecasts(EvaluationJob(job, model, version))
+    if result.passed_over:
+        warnings.warn(passed_over_text(result.passed_over), UserWarning, stacklevel=2)
     warn_of_conflicts(result.conflicts, job.method.duplicates)
     return result
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from gigacast.backtesting.evaluation.result import Evaluation
+from gigacast.backtesting.evaluation.result import Evaluation, passed_over_text
 from gigacast.backtesting.run import BacktestResult
 from gigacast.core.plural import counted
-from gigacast.report.document import Document, Items, Paragraph
+from gigacast.report.document import Document, Items, Paragraph, Tone
 from gigacast.report.summary import FailedPartition, and_more, equal_failures
 
 
@@ -19,6 +19,7 @@ def backtest_json(result: BacktestResult) -> dict[str, Any]:
         "leaderboard": result.leaderboard.to_json(),
         "location": result.location or None,
         "conflicts": result.conflicts,
+        **({"problems": list(result.problems)} if result.problems else {}),
         "failures": [
             {"model": model, "partition": task.partition, "error": f.error, "message": f.message}
             for model, task, f in result.failures
@@ -31,6 +32,7 @@ def backtest_document(result: BacktestResult) -> Document:
     return result.leaderboard.to_document().followed_by(
         Paragraph(f"{result.computed} computed, {result.skipped} done before"),
         *_conflicts(result.conflicts),
+        *(Paragraph(problem, Tone.WARNING) for problem in result.problems),
         *([Paragraph(f"written to {result.location}.md, .json, .parquet")] * bool(result.location)),
     )
 
@@ -41,8 +43,14 @@ def evaluation_document(result: Evaluation) -> Document:
     return result.to_document().followed_by(
         Paragraph(f"{steps} {'waits' if result.waiting == 1 else 'wait'} for their actual"),
         *_conflicts(result.conflicts),
+        *_passed_over(result),
         Paragraph(f"written to {result.location}.md, .json, .parquet"),
     )
+
+
+def _passed_over(result: Evaluation) -> list[Paragraph]:
+    text = passed_over_text(result.passed_over)
+    return [Paragraph(text, Tone.WARNING)] if text else []
 
 
 def _conflicts(count: int) -> list[Paragraph]:

@@ -18,6 +18,7 @@ from gigacast.backtesting.partition import HISTORY, BacktestSetup, Windows
 from gigacast.core.digest import digest_text, digest_value
 from gigacast.core.partition.task import Task
 from gigacast.errors import ConfigError, DataError, GigacastError
+from gigacast.forecasting.look import look_for_spans
 from gigacast.forecasting.prepare import Prepared, check_discovered, describe_job, prepare
 from gigacast.forecasting.run import make_executor_for
 from gigacast.forecasting.worker import ModelSetup
@@ -106,6 +107,8 @@ class BacktestResult:
         URL of the leaderboard without its ending: ``.md``, ``.json`` or ``.parquet``.
     conflicts : int
         Rows with the series and time of another row and other values, read by this run.
+    problems : tuple of str
+        Items that span parts of a month, which are compared apart.
     """
 
     run_ids: tuple[str, ...]
@@ -116,6 +119,7 @@ class BacktestResult:
     skipped: int
     location: str
     conflicts: int = 0
+    problems: tuple[str, ...] = ()
 
 
 def run_backtest(
@@ -166,6 +170,7 @@ def run_backtest(
         location=f"{job.forecast.outputs.url}/{LEADERBOARDS}{name}",
         # Every model reads the same rows.
         conflicts=max(run.conflicts for run in runs),
+        problems=runs[0].problems,
     )
 
 
@@ -247,6 +252,7 @@ class _SideRun:
     computed: int
     skipped: int
     conflicts: int
+    problems: tuple[str, ...]
 
 
 def _run_side(
@@ -277,7 +283,14 @@ def _run_side(
         computed=run.totals.partitions,
         skipped=skipped,
         conflicts=run.totals.repairs.get("conflicts", 0),
+        problems=_look_back(side, planned.plan, finished),
     )
+
+
+def _look_back(side: Prepared, plan: Plan, finished: Sequence[FinishedTask]) -> tuple[str, ...]:
+    """Return which parts of a month share items, of the partitions with figures."""
+    # Not of those that failed: a file that kills the process that reads it would kill this one.
+    return look_for_spans(side, replace(plan, tasks=[entry.task for entry in finished]))
 
 
 def _refuse_if_all_failed(runs: Sequence[_SideRun]) -> None:

@@ -10,8 +10,6 @@ from typing import Any, TypeVar
 import click
 
 from gigacast.cli.help import Flag
-from gigacast.series.csv.dialect import CsvOptions
-from gigacast.settings.assembly import csv_of
 from gigacast.settings.command.common import DEFAULT_CONFIG, ConfigOption, JsonOption, QuietOption
 from gigacast.settings.commands import setting_for
 from gigacast.settings.flag import rows_of
@@ -137,20 +135,6 @@ def array_options(command: F) -> F:
 def place_options(command: F) -> F:
     """Add the flags for the address of a registry or a lake, ``--config`` and ``--json``."""
     return settings_flags(*PLACE)(config_option(json_option(command)))
-
-
-csv_options = settings_flags(*names_of("csv"))
-"""Flags for the dialect of CSV files."""
-
-
-def read_csv_options(flags: dict[str, Any]) -> CsvOptions:
-    """Return the parts of the dialect of CSV that flags and settings name. Flags stay in it.
-
-    Raises
-    ------
-    ConfigError
-    """
-    return csv_of(read_settings(dict(flags)))
 
 
 def where_options(command: F) -> F:

@@ -4,21 +4,24 @@ Rows are streamed and not changed; only CSV, which has no types, is converted (s
 `gigacast.datasets.csv_file`). A snapshot records the files it was imported from.
 """
 
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from gigacast.core.contract.definition import Contract
+from gigacast.core.contract.cast import is_text
 from gigacast.core.dataset.ref import DatasetRef
 from gigacast.core.footer import DamagedParquetError, VerifiedParquet
+from gigacast.core.problem import did_you_mean
 from gigacast.datasets.check import RowSource
 from gigacast.datasets.csv_file import CsvFile, CsvReading, open_csv_file
 from gigacast.datasets.publish import PublishedDataset, PublishOptions, publish_rows
 from gigacast.datasets.resolve import (
     contract_in,
     is_dataset,
+    known_schema,
     origins_in,
     parse_source,
     rows_in,
@@ -27,7 +30,7 @@ from gigacast.errors import ConfigError, CorruptedFileError, DataNotFoundError, 
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import Dependency
 from gigacast.lake.publication import Author
-from gigacast.series.csv.dialect import CsvOptions
+from gigacast.series.csv.number import find_code
 from gigacast.series.csv.read import check_same_form
 from gigacast.storage.folder.store import FolderStore
 
@@ -41,28 +44,22 @@ class LocalRows:
     schema: pa.Schema
     batches: Iterator[pa.RecordBatch]
     files: tuple[Path, ...]
+    reading: CsvReading
+    notes: tuple[str, ...] = ()
 
 
-def open_local(
-    path: Path,
-    contract: Contract | None = None,
-    csv: CsvOptions | None = None,
-    time_column: str | None = None,
-) -> LocalRows:
+def open_local(path: Path, reading: CsvReading | None = None) -> LocalRows:
     """Open a local CSV or Parquet file, or a folder of them, to be read once.
 
-    CSV has no types. Text columns of the contract and item ids are read as text, so that `007`
-    stays `007`; the types of all others are inferred from the first rows.
+    CSV has no types. Item ids, columns that the contract or the dataset before has as text, and
+    columns of codes, as ``007``, are read as text. The types of all others are inferred from the
+    first rows of the first file.
 
     Parameters
     ----------
     path : Path
-    contract : Contract, optional
-        Contract whose text columns are read as text.
-    csv : CsvOptions, optional
-        Parts of the dialect of CSV that are named; all are found for each file by default.
-    time_column : str, optional
-        Column of timestamps; recognised by default.
+    reading : CsvReading, optional
+        How columns of CSV are read; recognised by default.
 
     Raises
     ------
@@ -70,42 +67,58 @@ def open_local(
         If there is no such file.
     CorruptedFileError
         If it cannot be read.
+    SchemaError
+        If a required column is missing, or text would become a number.
     ConfigError
         If it is neither CSV nor Parquet.
     """
     files = _local_files(path)
-    reading = CsvReading(csv or CsvOptions(), contract, time_column)
-    readers = _read_each(files, reading)
-    schema = _schema_of(files[0], reading)
-    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if repeated:
-        raise SchemaError(
-            f"{files[0]}: more than one column is called {repeated[0]!r}", hint="rename one of them"
-        )
-    return LocalRows(schema, _conformed(readers, schema), files)
+    reading = reading or CsvReading()
+    schema, notes = _open_first(files[0], reading)
+    _check_names(files[0], schema, reading)
+    # A column that is text in the first file is text in all: other files may have numbers only.
+    texts = tuple(field.name for field in schema if is_text(field.type))
+    later = replace(reading, ids=(*reading.ids, *texts))
+    batches = _conformed(_read_each(files, later), schema, later)
+    return LocalRows(schema, batches, files, later, notes)
 
 
-def local_source(
-    path: Path, contract: Contract | None = None, csv: CsvOptions | None = None
-) -> RowSource:
+def local_source(path: Path, reading: CsvReading | None = None) -> RowSource:
     """Return the rows of a local CSV or Parquet file, or a folder, which can be read repeatedly.
 
     Raises
     ------
-    DataNotFoundError, CorruptedFileError, ConfigError
+    DataNotFoundError, CorruptedFileError, SchemaError, ConfigError
     """
 
     def batches(columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        for batch in open_local(path, contract, csv).batches:
+        for batch in open_local(path, reading).batches:
             yield batch if columns is None else batch.select(list(columns))
 
-    first = open_local(path, contract, csv)
-    reading = CsvReading(csv or CsvOptions(), contract)
+    first = open_local(path, reading)
 
     def by_file() -> Iterator[Iterator[pa.RecordBatch]]:
-        return (_conformed(_read_each((file,), reading), first.schema) for file in first.files)
+        return (open_part(file) for file in first.files)
+
+    def open_part(file: Path) -> Iterator[pa.RecordBatch]:
+        return _conformed(_read_each((file,), first.reading), first.schema, first.reading)
 
     return RowSource(first.schema, batches, by_file)
+
+
+def _check_names(path: Path, schema: pa.Schema, reading: CsvReading) -> None:
+    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
+    if repeated:
+        raise SchemaError(
+            f"{path}: more than one column is called {repeated[0]!r}", hint="rename one of them"
+        )
+    for name in reading.required:
+        if name not in schema.names:
+            near = did_you_mean(name, schema.names)
+            listing = f"name some of {', '.join(schema.names[:20])}"
+            raise SchemaError(
+                f"{path}: there is no column {name!r} for --item_columns", hint=near or listing
+            )
 
 
 def _local_files(path: Path) -> tuple[Path, ...]:
@@ -121,12 +134,14 @@ def _local_files(path: Path) -> tuple[Path, ...]:
     return files
 
 
-def _schema_of(path: Path, reading: CsvReading) -> pa.Schema:
+def _open_first(path: Path, reading: CsvReading) -> tuple[pa.Schema, tuple[str, ...]]:
+    """Return the schema of a file, and the notes on its columns."""
     with _Translated(path):
         if path.suffix == ".parquet":
             with _open_parquet(path) as file:
-                return file.schema_arrow.remove_metadata()
-        return open_csv_file(path, reading).schema
+                return file.schema_arrow.remove_metadata(), ()
+        opened = open_csv_file(path, reading)
+        return opened.schema, opened.notes
 
 
 def _open_parquet(path: Path) -> VerifiedParquet:
@@ -154,7 +169,7 @@ def _read_each(
 
 
 def _conformed(
-    readers: Iterator[tuple[Path, pa.RecordBatch]], schema: pa.Schema
+    readers: Iterator[tuple[Path, pa.RecordBatch]], schema: pa.Schema, reading: CsvReading
 ) -> Iterator[pa.RecordBatch]:
     for path, batch in readers:
         if sorted(batch.schema.names) != sorted(schema.names):
@@ -165,8 +180,26 @@ def _conformed(
         with _Translated(path):
             # The order of columns may differ from file to file.
             rows = batch if batch.schema.names == schema.names else batch.select(schema.names)
-            rows = rows if rows.schema.equals(schema) else rows.cast(schema)
+            if not rows.schema.equals(schema):
+                _check_codes(path, rows, schema, reading)
+                rows = rows.cast(schema)
         yield rows
+
+
+def _check_codes(path: Path, rows: pa.RecordBatch, schema: pa.Schema, reading: CsvReading) -> None:
+    """Check that no text that would change becomes a number."""
+    for field in rows.schema:
+        kind = schema.field(field.name).type
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        if not (is_number and is_text(field.type)) or reading.is_number(field.name):
+            continue
+        code = find_code(rows.column(field.name).cast(pa.string()), kind)
+        if code is not None:
+            raise SchemaError(
+                f"{path}: {code[:80]!r} in column {field.name!r} would become a number, as the "
+                "first file has",
+                hint=f"keep the column as text by --item_columns {shlex.quote(field.name)}",
+            )
 
 
 class _Translated:
@@ -181,7 +214,12 @@ class _Translated:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, pa.ArrowException | DamagedParquetError | UnicodeDecodeError):
             reason = str(error).partition("\n")[0][:300]
-            hint = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else None
+            hint = "write it again, or leave it out"
+            if isinstance(error, UnicodeDecodeError):
+                hint = "save it as UTF-8, or name its encoding by --csv_encoding"
+            elif ".csv" in self._path.name.lower():
+                hint = "take out lines before its header, or name its form by --csv_separator, "
+                hint += "--csv_quote, --csv_header"
             raise CorruptedFileError(f"{self._path} can't be read: {reason}", hint=hint) from error
         if isinstance(error, OSError):
             reason = (error.strerror or str(error)).partition("\n")[0][:300]
@@ -194,7 +232,7 @@ def import_files(
     path: Path,
     options: PublishOptions,
     author: Author,
-    csv: CsvOptions | None = None,
+    reading: CsvReading | None = None,
 ) -> PublishedDataset:
     """Import local files as a raw snapshot, or as a version of another layer.
 
@@ -210,20 +248,28 @@ def import_files(
         Options of the publication.
     author : Author
         Name and clock of the person who imports.
-    csv : CsvOptions, optional
-        Parts of the dialect of CSV that are named; all are found for each file by default.
+    reading : CsvReading, optional
+        How columns of CSV are read; recognised by default. Columns of the latest version keep
+        their types.
 
     Raises
     ------
-    DataNotFoundError, CorruptedFileError
+    DataNotFoundError, CorruptedFileError, SchemaError
     DatasetConflictError
         If the day has a snapshot with other content.
     """
-    rows = open_local(path, options.contract, csv, options.time_column)
+    own = replace(
+        reading or CsvReading(),
+        contract=options.contract,
+        time_column=options.time_column,
+        stored=known_schema(lake, replace(ref, version=None)),
+    )
+    rows = open_local(path, own)
     sources = tuple(_dependency(file) for file in rows.files)
     change = options.what or f"imported from {path.name}"
     filled = replace(options, what=change, dependencies=(*options.dependencies, *sources))
-    return publish_rows(lake, ref, rows.batches, rows.schema, filled, author)
+    published = publish_rows(lake, ref, rows.batches, rows.schema, filled, author)
+    return replace(published, notes=rows.notes)
 
 
 def publish_source(
@@ -232,7 +278,7 @@ def publish_source(
     source: str,
     options: PublishOptions,
     author: Author,
-    csv: CsvOptions | None = None,
+    reading: CsvReading | None = None,
 ) -> PublishedDataset:
     """Publish a local file or folder, or the rows of another dataset, as a version.
 
@@ -250,15 +296,15 @@ def publish_source(
         Options of the publication.
     author : Author
         Name and clock of the person who publishes.
-    csv : CsvOptions, optional
-        Parts of the dialect of CSV files that are named; all are found for each by default.
+    reading : CsvReading, optional
+        How columns of CSV files are read; recognised by default.
 
     Raises
     ------
     DataNotFoundError, CorruptedFileError, DatasetConflictError
     """
     if not is_dataset(source) and Path(source).exists():
-        return import_files(lake, ref, Path(source), options, author, csv)
+        return import_files(lake, ref, Path(source), options, author, reading)
     origin = parse_source(source)
     rows = rows_in(lake, origin)
     filled = replace(

@@ -97,6 +97,7 @@ class PublishedDataset:
     manifest: DatasetManifest
     new: bool
     report: ContractReport | None
+    notes: tuple[str, ...] = ()
 
 
 def publish_rows(

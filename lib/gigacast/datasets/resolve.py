@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+
 from gigacast.core.contract.definition import Contract, parse_contract
 from gigacast.core.contract.predefined import PREDEFINED
 from gigacast.core.dataset.ref import DatasetRef
@@ -92,6 +94,15 @@ def known_contract(lake: Lake, ref: DatasetRef) -> Contract | None:
         return contract_in(lake, ref)
     except DataNotFoundError:
         return None
+
+
+def known_schema(lake: Lake, ref: DatasetRef) -> pa.Schema | None:
+    """Return the columns of a dataset's latest version; ``None`` without a published version."""
+    try:
+        manifest = lake.find(lake.resolve(ref))
+    except DataNotFoundError:
+        return None
+    return manifest.schema if manifest is not None else None
 
 
 def find_contract(name: str) -> Contract:

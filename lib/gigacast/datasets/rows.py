@@ -77,9 +77,10 @@ def staged_files(
 
 def are_later(new: dict[str, DraftFile], parent: DatasetManifest, time_column: str | None) -> bool:
     """Return whether all staged rows are later than those of a version: then no key can repeat."""
-    before = parent.bounds.get(time_column or "")
+    # Without a time column there is no order; "" may be a column of row numbers.
+    before = parent.bounds.get(time_column) if time_column is not None else None
     filled = [draft for draft in new.values() if draft.rows]
-    after = [draft.bounds[time_column or ""] for draft in filled if time_column in draft.bounds]
+    after = [d.bounds[time_column] for d in filled if time_column and time_column in d.bounds]
     if before is None or len(after) < len(filled):
         return not parent.rows or not filled
     try:

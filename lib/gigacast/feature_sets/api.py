@@ -38,6 +38,7 @@ from gigacast.feature_sets.source import named_items
 from gigacast.feature_sets.table import FeatureProcessor
 from gigacast.job.audit import this_author
 from gigacast.series.frame import table_of
+from gigacast.settings.argument import checked
 from gigacast.settings.command.data import FeatureSetOptions
 from gigacast.settings.flag import rows_of
 from gigacast.settings.signature import with_options
@@ -60,6 +61,7 @@ AnyRecipe: TypeAlias = Recipe | Mapping[str, Any] | str
 """A recipe, its plain values, or the name of a recipe of the package."""
 
 
+@checked
 def load_recipe(path: str | Path) -> Recipe:
     """Read a recipe from a YAML file: a path or a URL.
 
@@ -73,6 +75,7 @@ def load_recipe(path: str | Path) -> Recipe:
     return parse_recipe(open_store(location.address).get(location.key), str(path))
 
 
+@checked
 def save_recipe(recipe: AnyRecipe, path: str | Path) -> None:
     """Write a recipe as a YAML file: a path or a URL."""
     location = plain_location(path)
@@ -80,6 +83,7 @@ def save_recipe(recipe: AnyRecipe, path: str | Path) -> None:
 
 
 @with_options(own=rows_of(FeatureSetOptions))
+@checked
 def compute_features(
     data: Any,
     recipe: AnyRecipe,
@@ -121,6 +125,7 @@ def compute_features(
 
 
 @with_options(own=rows_of(FeatureSetOptions))
+@checked
 def build_features(  # noqa: PLR0913 - keywords, each with a default
     source: str | Path,
     path: str | Path,
@@ -185,6 +190,7 @@ def build_features(  # noqa: PLR0913 - keywords, each with a default
     return MetadataManager.read_metadata_file(folder)
 
 
+@checked
 def read_feature_set(path: str | Path) -> FeatureSet:
     """Return the recipe, selection and scaler of a published version.
 

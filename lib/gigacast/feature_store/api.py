@@ -22,7 +22,7 @@ from gigacast.feature_store.published import Features, find_features, select_col
 from gigacast.feature_store.stored import find_stored
 from gigacast.feature_store.table import Tables
 from gigacast.job.run import RunEvents
-from gigacast.settings.argument import as_path
+from gigacast.settings.argument import as_path, checked
 from gigacast.settings.assembly import addresses, resources_of
 from gigacast.settings.command.feature_store import BackfillOptions, DayOptions
 from gigacast.settings.flag import rows_of
@@ -41,6 +41,7 @@ _SHARED = tuple(
 
 
 @with_options(_SHARED, own=rows_of(BackfillOptions))
+@checked
 def backfill(  # noqa: PLR0913 - keywords, each with a default
     definition: Definition | str,
     *,
@@ -88,6 +89,7 @@ def backfill(  # noqa: PLR0913 - keywords, each with a default
 
 
 @with_options(_SHARED)
+@checked
 def label(
     definition: Join | str,
     ds: str,
@@ -129,6 +131,7 @@ def label(
 
 
 @with_options(_SHARED, own=rows_of(DayOptions))
+@checked
 def read_table(
     table: str,
     *,

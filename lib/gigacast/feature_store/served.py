@@ -20,8 +20,10 @@ from gigacast.feature_store.uploads.plan import SERVING_DAYS, UploadJob, parts_t
 from gigacast.feature_store.uploads.run import UploadResult
 from gigacast.feature_store.uploads.run import upload as _upload
 from gigacast.job.forecast_job import Resources
+from gigacast.settings.argument import check_argument, checked
 
 
+@checked
 def upload(
     name: str,
     ds: str,
@@ -77,6 +79,7 @@ def upload(
     return result
 
 
+@checked
 def upload_metadata(
     name: str, *, bucket: str | Path | None = None, online_store: str | None = None
 ) -> bool:
@@ -98,6 +101,7 @@ def upload_metadata(
         store.close()
 
 
+@checked
 def open_fetcher(
     *,
     bucket: str | Path | None = None,
@@ -134,6 +138,7 @@ def fetch_join(
     bucket: str | Path | None = ...,
     online_store: str | None = ...,
 ) -> list[Response]: ...
+@checked
 def fetch_join(
     request: Request | Sequence[Request],
     *,
@@ -153,7 +158,7 @@ def fetch_join(
     bucket, online_store
         See `upload`.
     """
-    requests = [request] if isinstance(request, Request) else [*request]
+    requests = _requests(request)
     used = fetcher or open_fetcher(bucket=bucket, online_store=online_store)
     try:
         responses = used.fetch_join(requests)
@@ -179,6 +184,7 @@ def fetch_group_by(
     bucket: str | Path | None = ...,
     online_store: str | None = ...,
 ) -> list[Response]: ...
+@checked
 def fetch_group_by(
     request: Request | Sequence[Request],
     *,
@@ -193,7 +199,7 @@ def fetch_group_by(
     request, fetcher, bucket, online_store
         See `fetch_join`.
     """
-    requests = [request] if isinstance(request, Request) else [*request]
+    requests = _requests(request)
     used = fetcher or open_fetcher(bucket=bucket, online_store=online_store)
     try:
         responses = used.fetch_group_by(requests)
@@ -211,6 +217,13 @@ async def fetch_join_async(requests: Sequence[Request], fetcher: Fetcher) -> lis
 async def fetch_group_by_async(requests: Sequence[Request], fetcher: Fetcher) -> list[Response]:
     """Return the features of group-bys without blocking the event loop; see `fetch_group_by`."""
     return await asyncio.to_thread(fetcher.fetch_group_by, requests)
+
+
+def _requests(request: Request | Sequence[Request]) -> list[Request]:
+    requests = [request] if isinstance(request, Request) else [*request]
+    for entry in requests:
+        check_argument("request", entry, Request)
+    return requests
 
 
 def _place(bucket: str | Path | None, online_store: str | None) -> tuple[Tables, str | None]:

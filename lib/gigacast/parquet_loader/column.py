@@ -135,7 +135,8 @@ def loaded_schema(schema: pa.Schema, columns: LoadColumns) -> pa.Schema:
 
 def _loaded_type(entry: pa.Field, columns: LoadColumns) -> pa.DataType:
     kind = entry.type
-    if entry.name == columns.item_id:
+    # Arrow sorts neither dictionaries nor extension types, nor do they agree from file to file.
+    if entry.name in columns.ids:
         return id_type(kind)
     if entry.name not in columns.targets:
         return kind
@@ -148,7 +149,7 @@ def _with_loaded_types(table: pa.Table, columns: LoadColumns, source: str) -> pa
         column = table.column(place)
         if column.type == entry.type:
             continue
-        if entry.name == columns.item_id:
+        if entry.name in columns.ids:
             column = read_ids(column.combine_chunks(), entry.type, source)
         elif pa.types.is_dictionary(column.type):
             column = column.combine_chunks().dictionary_decode().cast(entry.type)

@@ -108,7 +108,15 @@ class _Table:
         ]
 
     def type_of(self, column: str) -> pa.DataType:
+        self.check_unique(column)
         return self.schema.field(column).type
+
+    def check_unique(self, column: str) -> None:
+        if self.schema.names.count(column) > 1:
+            raise SchemaError(
+                f"{self.name}: more than one column is called {column!r}",
+                hint="rename one of them, or leave it out",
+            )
 
     def refuse(self, problem: str, setting: str) -> SchemaError:
         listing = ", ".join(f"{field.name}: {field.type}" for field in self.schema) or "none"
@@ -137,6 +145,11 @@ def _is_flag(name: str, kind: pa.DataType) -> bool:
 def names_ids(name: str) -> bool:
     """Check whether a column of this name is recognised as that of item ids."""
     return name.lower() in {*_IDS[0], *_IDS[1]}
+
+
+def names_values(name: str) -> bool:
+    """Check whether a column of this name is recognised as a target."""
+    return name.lower() in {*_TARGETS[0], *_TARGETS[1]} or name.startswith(_PREFIX)
 
 
 def recognise(
@@ -184,7 +197,9 @@ def recognise(
 
 
 def _checked_items(layout: Layout, table: _Table) -> Layout:
-    """Return a layout whose item columns have no other use."""
+    """Return a layout whose item columns have no other use, and each of whose names is unique."""
+    for name in {*layout.columns, *layout.items}:
+        table.check_unique(name)
     for name in layout.items:
         if name in {layout.timestamp, layout.freq, *layout.targets}:
             problem = f"{name!r} can't be a column of items: it is already in use"

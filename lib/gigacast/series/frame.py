@@ -89,8 +89,9 @@ def give_back(table: pa.Table, data: Any, to_pandas: Callable[[pa.Table], Any]) 
     if isinstance(data, pa.RecordBatch):
         columns = [column.combine_chunks() for column in table.columns]
         return pa.RecordBatch.from_arrays(columns, schema=table.schema)
+    # A folder called polars in the working directory is imported as an empty package.
     polars = sys.modules.get("polars")
-    if polars is not None and isinstance(data, polars.DataFrame):
+    if polars is not None and isinstance(data, getattr(polars, "DataFrame", ())):
         return polars.from_arrow(table)
     return table
 

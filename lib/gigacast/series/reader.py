@@ -288,8 +288,9 @@ def _check_keys(stats: ReadStats, table: OpenTable) -> None:
     """
     name, layout = table.source.name, table.layout
     if stats.rows and stats.null_items == stats.rows:
+        columns = " or ".join(map(repr, layout.id_names))
         raise SchemaError(
-            f"{name}: no row has an item id: column {layout.item_id!r} is empty",
+            f"{name}: no row has an item id: column {columns} is empty",
             hint="name the column of item ids by --item_column (schema.item_id_column), or leave "
             "the empty one out",
         )

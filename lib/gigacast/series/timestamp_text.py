@@ -1,11 +1,12 @@
 """Timestamps written as text.
 
 Accepted forms: ISO 8601 (``2024-03-01``, with ``T`` or a space and ``10``, ``10:15``, ``10:15:30``,
-``10:15:30.123456``), its basic form (``20240301``, ``20240301T101530``), from 1900 to 2199 the
-basic form without ``T`` (``2024030110`` to ``20240301101530123``), ``/`` or ``.`` between year,
-month and day, ``2024-03``, ``2024Q1`` and ``2024``; months and days with one digit; ``Z`` and
-``+02:00``, which are converted to UTC. Only the order year, month, day is accepted: others, such as
-``03/04/2024``, are ambiguous. Rows with any other text have no time, and are dropped and counted.
+``10:15:30.123456``; ``24:00`` is the start of the next day), its basic form (``20240301``,
+``20240301T101530``), from 1900 to 2199 the basic form without ``T`` (``2024030110`` to
+``20240301101530123``), ``/`` or ``.`` between year, month and day, ``2024-03``, ``2024Q1`` and
+``2024``; months and days with one digit; ``Z`` and ``+02:00``, which are converted to UTC. Only the
+order year, month, day is accepted: others, such as ``03/04/2024``, are ambiguous. Rows with any
+other text have no time, and are dropped and counted.
 """
 
 import numpy as np
@@ -36,7 +37,8 @@ _DIGITS = (
     r"(?P<year>(?:19|20|21)\d{2})(?P<month>\d{2})(?P<day>\d{2})(?P<hour>\d{2})"
     r"(?:(?P<minute>\d{2})(?:(?P<second>\d{2})(?:[.,]?(?P<fraction>\d{1,9}))?)?)?" + _ZONE
 )
-_PATTERNS = (*(f"^{date}{_CLOCK}$" for date in _DATES), f"^{_DIGITS}$")
+_ALL_DIGITS = f"^{_DIGITS}$"
+_PATTERNS = (*(f"^{date}{_CLOCK}$" for date in _DATES), _ALL_DIGITS)
 _OFFSET = r"\d[Tt ].*(?:[Zz]|[+-]\d{2}:?(?:\d{2})?)\s*$"
 _BELOW_MICROSECOND = r"[.,]\d{6}\d*[1-9]"
 
@@ -67,7 +69,8 @@ def _parse_distinct(text: pa.Array, name: str) -> IntArray:
         fields = pc.extract_regex(distinct, pattern=pattern)
         matches = np.flatnonzero(fields.is_valid().to_numpy(zero_copy_only=False))
         matches = matches[times[matches] == NO_TIME]  # the first pattern that fits wins
-        times[matches] = _assemble(fields.take(pa.array(matches)))
+        # Digits alone may be a time since 1970: with an hour of 24 they most likely are.
+        times[matches] = _assemble(fields.take(pa.array(matches)), has_end=pattern != _ALL_DIGITS)
     is_cut = pc.fill_null(pc.match_substring_regex(distinct, _BELOW_MICROSECOND), False)
     cut = times[:-1][is_cut.to_numpy(zero_copy_only=False)]
     if len(np.unique(cut)) < len(cut):
@@ -89,7 +92,8 @@ def too_fine(name: str) -> SchemaError:
     )
 
 
-def _assemble(fields: pa.StructArray) -> IntArray:
+def _assemble(fields: pa.StructArray, *, has_end: bool) -> IntArray:
+    """Return the times of parts of texts; with ``has_end`` 24:00 is the start of the next day."""
     names = {field.name for field in fields.type}
     month = _number(fields, "month", 1) if "month" in names else np.ones(len(fields), np.int64)
     if "quarter" in names:
@@ -97,7 +101,9 @@ def _assemble(fields: pa.StructArray) -> IntArray:
     day = _number(fields, "day", 1) if "day" in names else np.ones(len(fields), np.int64)
     hour, minute, second = (_number(fields, name, 0) for name in ("hour", "minute", "second"))
     is_valid = (month >= 1) & (month <= 12) & (day >= 1)
-    is_valid &= (hour < 24) & (minute < 60) & (second < 60)
+    # Meters of energy write the end of a day like this.
+    is_end = has_end & (hour == 24) & (minute == 0) & (second == 0) & (_microseconds(fields) == 0)
+    is_valid &= ((hour < 24) | is_end) & (minute < 60) & (second < 60)
     months = (_number(fields, "year", 1970) - 1970) * 12 + np.where(is_valid, month, 1) - 1
     # 30 February has no time: it must not become a day of March.
     is_valid &= day <= first_days(months + 1) - first_days(months)

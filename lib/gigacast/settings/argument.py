@@ -149,6 +149,8 @@ def _kinds_of(hint: Any) -> Iterator[Any]:
             yield from _kinds_of(part)
     elif isinstance(hint, TypeVar):
         yield from _kinds_of(hint.__bound__ if hint.__bound__ is not None else Any)
+    elif get_origin(hint) is Sequence and get_args(hint) != (str,):
+        yield list
     else:
         yield get_origin(hint) or hint
 
@@ -198,6 +200,12 @@ def _are_texts(name: str, value: Any) -> bool:
     return is_list and all(_is_text(name, part) for part in value)
 
 
+def _is_list(name: str, value: Any) -> bool:
+    del name
+    is_text = isinstance(value, str | bytes)
+    return not is_text and isinstance(value, Sequence | Set | Iterator)
+
+
 _NAMES = {
     str: "a text",
     Path: "a path",
@@ -205,6 +213,7 @@ _NAMES = {
     float: "a number",
     bool: "True or False",
     Sequence: "a list of texts",
+    list: "a list",
     tuple: "a pair of whole numbers",
     Mapping: "a mapping",
 }
@@ -215,5 +224,6 @@ _TESTS: dict[Any, Callable[[str, Any], bool]] = {
     float: _is_number,
     bool: _is_truth,
     Sequence: _are_texts,
+    list: _is_list,
     tuple: _is_pair,
 }

@@ -27,6 +27,10 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
     },
     "files": {"limit": "Maximum number of pending partitions to do."},
     "quality": {"targets": "Target columns of the forecasts of --accuracy; recognised by default."},
+    "csv": {
+        "item_column": "Column of item ids in CSV, text as `007`; recognised by default.",
+        "item_columns": "Columns of CSV that stay text, as store_id,sku (comma-separated).",
+    },
     "finetune": training.TEXTS,
 }
 """Help of settings that mean something else to a command, by command and name."""

@@ -353,12 +353,12 @@ def test_nesting_up_to_the_limit_is_read() -> None:
 def test_aliases_that_multiply_are_refused() -> None:
     lines = ["a0: &a0 [x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]
-    with pytest.raises(ConfigError, match="lists and mappings at one level"):
+    with pytest.raises(ConfigError, match="multiply its text"):
         decode_yaml("\n".join(lines), Source(WHERE, ConfigError))
 
 
 def test_a_list_that_contains_itself_is_refused() -> None:
-    with pytest.raises(ConfigError, match="levels deep"):
+    with pytest.raises(ConfigError, match="contains itself"):
         decode_yaml("&a [*a]", Source(WHERE, ConfigError))
 
 

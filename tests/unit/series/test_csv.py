@@ -305,3 +305,11 @@ def test_words_and_names_of_one_encoding_are_the_same_dialect():
     assert CsvOptions(separator="tab") == CsvOptions(separator="\t")
     assert CsvOptions(encoding="latin-1") == CsvOptions(encoding="ISO-8859-1")
     assert CsvOptions().named == {}
+
+
+@pytest.mark.parametrize("targets", [(), ("value",)])
+def test_two_columns_of_one_name_are_refused_by_name(targets: tuple[str, ...]) -> None:
+    content = b"item_id,timestamp,value,value\na,2024-01-01,1,2\na,2024-01-02,2,3\n"
+    with pytest.raises(SchemaError, match=r"part\.csv: .*value") as caught:
+        read(source_of(content, "csv"), columns=ColumnNames(targets=targets))
+    assert caught.value.hint

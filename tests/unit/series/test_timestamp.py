@@ -15,7 +15,7 @@ from gigacast.core.time.number import number_range, unit_of
 from gigacast.errors import SchemaError
 from gigacast.series.timestamp import clock_of, widened
 from gigacast.series.timestamp_text import parse_times
-from tests.unit.series.reading import moment
+from tests.unit.series.reading import moment, read
 
 
 def micros(text: str) -> int:
@@ -176,7 +176,7 @@ def test_iso_and_common_forms_of_text_are_read(text, same):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "yesterday", "2024-02-30", "2024-13-01", "2024-00-10", "2024-01-00", "2024-01-01 24:00",
+    ["", "yesterday", "2024-02-30", "2024-13-01", "2024-00-10", "2024-01-00",
      "2024-01-01 10:60", "01/02/2024", "2024-01-01x", "2024-01-01 10:15:30+", "12",
      "1704067200", "1712010112", "2024013124", "202401311260", "20240131101560"],
 )  # fmt: skip
@@ -191,3 +191,26 @@ def test_the_patterns_read_what_arrow_reads_to_the_same_time(moments):
     fast = parse_times(pa.array(text)).tolist()
     assert parse_times(pa.array([*text, "no time"])).tolist() == [*fast, NO_TIME]
     assert fast == [micros(moment) for moment in text]
+
+
+def test_the_end_of_a_day_is_the_start_of_the_next_one() -> None:
+    texts = ["2024-02-28 24:00", "2024-12-31T24:00:00Z", "20240229T240000", "2024-01-01 00:00"]
+    times = parse_times(pa.array([*texts, "2024-01-01 24:01", "2024-01-01 25:00"]))
+    expected = ["2024-02-29", "2025-01-01", "2024-03-01", "2024-01-01"]
+    assert times[:4].tolist() == [to_us(day) for day in expected]
+    assert times[4:].tolist() == [NO_TIME, NO_TIME]
+
+
+def to_us(day: str) -> int:
+    return int(np.datetime64(day, "us").astype(np.int64))
+
+
+def test_days_of_a_spreadsheet_in_a_column_of_dates_are_refused() -> None:
+    days = pa.array(range(45_292, 45_312))  # from 1 January 2024
+    table = pa.table({"item_id": ["a"] * 20, "date": days, "value": [1.0] * 20})
+    with pytest.raises(SchemaError, match=r"'date', such as 45292, may be the days") as caught:
+        read(table)
+    assert "--timestamp_unit step" in str(caught.value.hint)
+    assert len(read(table, timestamp_unit="step")) == 1
+    # Steps that are not called dates may be in the same range.
+    assert len(read(table.rename_columns(["item_id", "timestamp", "value"]))) == 1

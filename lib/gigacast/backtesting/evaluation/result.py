@@ -1,12 +1,14 @@
 """The errors of stored forecasts against later actuals: values, table and document."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from gigacast.backtesting.leaderboard.result import calibration_table, plain
+from gigacast.core.plural import counted
 from gigacast.forecasters.metric import Figures
 from gigacast.report.document import Block, Column, Document, Heading, Kind, Paragraph, Table
 from gigacast.report.markdown import render_markdown
@@ -40,6 +42,8 @@ class Evaluation:
         Quantile levels by model.
     steps, matched, waiting : int
         Forecast steps in all, with an actual, and without.
+    passed_over : list of str
+        Keys of forecasts that are not evaluated, as their names are not of the naming pattern.
     failures : list of (key, message)
         Forecasts that could not be evaluated.
     location : str
@@ -55,6 +59,7 @@ class Evaluation:
     levels: dict[str, tuple[float, ...]] = field(default_factory=dict)
     steps: int = 0
     matched: int = 0
+    passed_over: list[str] = field(default_factory=list)
     failures: list[tuple[str, str]] = field(default_factory=list)
     location: str = ""
     conflicts: int = 0
@@ -73,6 +78,7 @@ class Evaluation:
             # Left out without any: stored reports of the same figures stay as they are.
             **({"conflicts": self.conflicts} if self.conflicts else {}),
             "failures": [{"key": key, "message": message} for key, message in self.failures],
+            **({"passed_over": self.passed_over} if self.passed_over else {}),
             "location": self.location,
             # Left out where there are none: stored reports would change although no figure did.
             **({"conflicts": self.conflicts} if self.conflicts else {}),
@@ -144,3 +150,14 @@ class Evaluation:
             "json": json.dumps(self.to_json(), indent=1, ensure_ascii=False).encode(),
             "parquet": table_bytes(self.to_table(), checksums=False),
         }
+
+
+def passed_over_text(keys: Sequence[str]) -> str:
+    """Return which forecasts are not evaluated and what to do; empty if there are none."""
+    if not keys:
+        return ""
+    count = f"{counted(len(keys), 'forecast')} {'is' if len(keys) == 1 else 'are'}"
+    return (
+        f"{count} not evaluated, such as {keys[0]}: its name is not "
+        "of the naming pattern of these settings; give the forecast's settings file by --config"
+    )

@@ -21,12 +21,13 @@ from gigacast.backtesting.evaluation.join import (
     read_forecasts,
     whole_series,
 )
-from gigacast.backtesting.evaluation.result import BY, Evaluation
+from gigacast.backtesting.evaluation.result import BY, Evaluation, passed_over_text
 from gigacast.core.array import DoubleArray
 from gigacast.core.digest import digest_value
 from gigacast.core.partition.name import (
     WHOLE_MONTH,
     PartitionName,
+    is_whole_month,
     lineage_of,
     month_of_folder,
 )
@@ -96,10 +97,11 @@ def evaluate_forecasts(job: EvaluationJob) -> Evaluation:
         evaluator.add(generation)
     result = evaluator.result()
     if not evaluator.files:
+        passed_over = passed_over_text(result.passed_over)
         raise DataNotFoundError(
-            f"{forecast.outputs.url}: no forecast of the requested months and series",
-            hint="see --years, --months, --symbol, --timeframe and --partition_by, and "
-            "`gigacast status`",
+            f"{forecast.outputs.url}: no forecast of the requested months and series"
+            + (f"; {passed_over}" if passed_over else ""),
+            hint="see --years, --months, --symbol, --timeframe, and `gigacast status`",
         )
     name = _result_name(forecast.selection, generations)
     result.location = f"{forecast.outputs.url}/{EVALUATIONS}{name}"
@@ -163,7 +165,10 @@ class _Evaluator:
         manifest, _ = read_manifest(self._outputs, generation.key)
         for row in manifest.to_pylist():
             name = self._name_of(generation, row)
-            if name is None or not self._job.selection.wants(name):
+            if name is None:
+                self._evaluation.passed_over.append(row["key"])
+                continue
+            if not (self._job.selection.wants(name) and self._takes(row["partition"])):
                 continue
             self.files += 1
             try:
@@ -185,14 +190,21 @@ class _Evaluator:
         # The key of a forecast ends in .parquet, whatever the ending of its input is.
         pattern = self._job.pattern
         name = pattern.parse(key.removesuffix(".parquet")) or pattern.parse(key)
-        # The forecasts of a whole month are named after its folder, not after an input. They only
-        # count where the settings take whole months: stored reports stay as they are.
+        # The forecasts of a whole month are named after its folder, not after an input: whether
+        # the settings of now take whole months does not matter.
         folder, _, series = row["partition"].rpartition("/")
         month = month_of_folder(folder)
-        by_month = self._job.selection.by_month and series == WHOLE_MONTH
-        if name is None and month is not None and by_month:
+        if name is None and month is not None and series == WHOLE_MONTH:
             return PartitionName(folder, month, WHOLE_MONTH, "parquet")
         return name
+
+    def _takes(self, partition: str) -> bool:
+        """Check whether a partition has figures of its own, if these are kept by partition.
+
+        They are compared with the quality of files, of which a whole month has several.
+        """
+        by_month = self._job.selection.by_month or not self.by_partition
+        return by_month or not is_whole_month(lineage_of(partition))
 
     def _parts(
         self, row: dict[str, Any], name: PartitionName, horizon: int
@@ -209,16 +221,22 @@ class _Evaluator:
             if actuals_of is None:
                 # A forecast of weeks is compared with weeks, without being told.
                 text = (table.schema.metadata or {}).get(AGGREGATION.encode())
-                actuals_of = self._actuals(text)
+                actuals_of = self._actuals(text, by_month=is_whole_month(lineage))
                 scales = actuals_of.scales(month, lineage, items)
             actuals, conflicts = actuals_of.find(forecasts, month, lineage, items)
             self._evaluation.conflicts += conflicts
             actual = match(forecasts, actuals)
             yield PartSums.of(forecasts, actual, match_scales(forecasts, scales))
 
-    def _actuals_as(self, aggregation: bytes | None) -> Actuals:
-        """Return the actuals of forecasts with this aggregation; the job's by default."""
+    def _actuals_as(self, aggregation: bytes | None, *, by_month: bool) -> Actuals:
+        """Return the actuals of forecasts with this aggregation; the job's by default.
+
+        Of the forecasts of a whole month, actuals are read as a whole month, too: an item may have
+        rows in several parts.
+        """
         job = self._job
+        if by_month:
+            job = replace(job, selection=replace(job.selection, by_month=True))
         if aggregation is not None:
             method = with_aggregation(job.method, aggregation, "a forecast")
             job = replace(job, method=method)

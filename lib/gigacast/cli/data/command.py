@@ -7,13 +7,14 @@ from typing import Any
 import click
 
 from gigacast.cli.commands import DATA_COMMANDS
-from gigacast.cli.flags import csv_options, flags_of, place_options, read_csv_options, read_settings
+from gigacast.cli.flags import flags_of, place_options, read_settings, settings_flags
 from gigacast.cli.help import Command
 from gigacast.cli.lake import lake_address
 from gigacast.cli.lazy import LazyGroup
 from gigacast.cli.suggestion import proposed
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
+from gigacast.datasets.csv_file import CsvReading
 from gigacast.datasets.describe import describe_parquet
 from gigacast.datasets.document import (
     changes_document,
@@ -38,8 +39,10 @@ from gigacast.datasets.versions import (
 from gigacast.feature_sets.document import recipe_text
 from gigacast.job.audit import this_author
 from gigacast.report.terminal import say, show, show_json
+from gigacast.settings.assembly import csv_of
 from gigacast.settings.command.data import ImportOptions, PublishDataOptions
 from gigacast.settings.flag import take
+from gigacast.settings.options import names_of
 
 
 @click.group(cls=LazyGroup, homes=DATA_COMMANDS, invoke_without_command=True)
@@ -83,6 +86,26 @@ def print_json(content: object) -> None:
     show_json(content, default=str)
 
 
+csv_column_options = settings_flags("item_column", "item_columns", *names_of("csv"), command="csv")
+"""Flags for the columns and the dialect of CSV files."""
+
+
+def read_csv_columns(flags: dict[str, Any]) -> CsvReading:
+    """Return how flags and settings say that CSV is read. Flags stay in it.
+
+    Raises
+    ------
+    ConfigError
+    """
+    # Columns in a settings file are those of the jobs; other tables may lack them.
+    typed = {name for name in ("item_column", "item_columns") if flags.get(name)}
+    settings = read_settings(dict(flags))
+    columns = settings.parquet_loader.columns
+    ids = {"item_column": (columns.item_id_column or "",), "item_columns": columns.item_columns}
+    required = tuple(column for name in sorted(typed) for column in ids[name])
+    return CsvReading(csv_of(settings), ids=sum(ids.values(), ()), required=required)
+
+
 dataset_argument = click.argument("dataset")
 
 
@@ -106,23 +129,23 @@ def _publication(options: ImportOptions, *, append: bool = False) -> PublishOpti
 @click.argument("source", type=click.Path(path_type=Path))
 @dataset_argument
 @flags_of(ImportOptions)
-@csv_options
+@csv_column_options
 @place_options
 def import_(source: Path, dataset: str, as_json: bool, **flags: Any) -> None:
     """Import SOURCE (CSV, Parquet, or a folder of them) as a snapshot of DATASET.
 
     Without a day the snapshot is today's.
     """
-    options, csv = _publication(take(ImportOptions, flags)), read_csv_options(flags)
+    options, reading = _publication(take(ImportOptions, flags)), read_csv_columns(flags)
     lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
-    _show_published(import_files(lake, ref, source, options, this_author(), csv), as_json)
+    _show_published(import_files(lake, ref, source, options, this_author(), reading), as_json)
 
 
 @data.command(cls=Command)
 @click.argument("source")
 @dataset_argument
 @flags_of(PublishDataOptions)
-@csv_options
+@csv_column_options
 @place_options
 def publish(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     """Publish SOURCE, a dataset or a local file, as a version of DATASET that never changes.
@@ -130,10 +153,10 @@ def publish(source: str, dataset: str, as_json: bool, **flags: Any) -> None:
     The version is the next one by default. Rows of a dataset keep its contract.
     """
     own = take(PublishDataOptions, flags)
-    options, csv = _publication(own, append=own.append), read_csv_options(flags)
+    options, reading = _publication(own, append=own.append), read_csv_columns(flags)
     lake, ref = read_address(flags).open(), DatasetRef.parse(dataset)
     before = known_contract(lake, replace(ref, version=None))
-    published = publish_source(lake, ref, source, options, this_author(), csv)
+    published = publish_source(lake, ref, source, options, this_author(), reading)
     _show_published(published, as_json, before)
 
 
@@ -147,6 +170,8 @@ def _show_published(
             f"{manifest.ref} is not: give --schema",
             err=True,
         )
+    for note in published.notes:
+        say(f"warning: {note}", err=True)
     if as_json:
         print_json(published_json(published))
         return

@@ -1,14 +1,20 @@
 """The commands ``data validate`` and ``data infer``: check rows, infer contracts."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gigacast.cli.data.command import dataset_argument, print_json, read_address
-from gigacast.cli.flags import csv_options, flags_of, place_options, read_csv_options
+from gigacast.cli.data.command import (
+    csv_column_options,
+    dataset_argument,
+    print_json,
+    read_address,
+    read_csv_columns,
+)
+from gigacast.cli.flags import flags_of, place_options
 from gigacast.cli.help import Command
 from gigacast.core.contract.definition import Contract
 from gigacast.core.dataset.ref import DatasetRef
@@ -29,7 +35,7 @@ from gigacast.settings.flag import take
 @click.command(cls=Command)
 @dataset_argument
 @flags_of(ContractOptions)
-@csv_options
+@csv_column_options
 @place_options
 def validate(dataset: str, as_json: bool, **flags: Any) -> int:
     """Check DATASET, or a local file, against a contract; exit code 1 if it is broken.
@@ -53,7 +59,7 @@ def validate(dataset: str, as_json: bool, **flags: Any) -> int:
 @click.command(cls=Command)
 @dataset_argument
 @flags_of(InferOptions)
-@csv_options
+@csv_column_options
 @place_options
 def infer(dataset: str, as_json: bool, **flags: Any) -> None:
     """Propose a contract in YAML that DATASET, or a local file, satisfies; edit it by hand."""
@@ -81,5 +87,9 @@ def _open_rows(
     """Return the rows of a dataset or local file, their location, and the dataset's contract."""
     path = Path(dataset)
     if path.exists() and not is_dataset(dataset):
-        return local_source(path, contract, read_csv_options(flags)), str(path), None
+        return (
+            local_source(path, replace(read_csv_columns(flags), contract=contract)),
+            str(path),
+            None,
+        )
     return open_dataset(read_address(flags).open(), DatasetRef.parse(dataset))

@@ -122,6 +122,10 @@ class Predicate:
         if not filters:
             return None
         nested = filters if _is_nested(filters) else [filters]
+        if not all(isinstance(group, Sequence) for group in nested):
+            raise ConfigError(
+                "filters: expected lists of (column, operator, value)", hint='as [("a", ">", 0)]'
+            )
         return cls(tuple(tuple(_condition(entry) for entry in group) for group in nested))
 
     @property

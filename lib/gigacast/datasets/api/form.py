@@ -43,14 +43,15 @@ def batches_of(data: Data) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
     if isinstance(data, pa.RecordBatchReader):
         return data.schema, iter(data)
     if hasattr(data, "__arrow_c_stream__"):
-        reader = pa.RecordBatchReader.from_stream(data)
+        try:
+            reader = pa.RecordBatchReader.from_stream(data)
+        except pa.ArrowInvalid as error:  # a stream of a single column, as of a Series
+            raise _no_rows(data) from error
         return reader.schema, iter(reader)
     stream = iter(data)
     first = next(stream, None)
     if not isinstance(first, pa.RecordBatch):
-        raise ConfigError(
-            f"data: expected a DataFrame, a Table or record batches, got {type(first).__name__}"
-        )
+        raise _no_rows(first)
 
     # Only the first batch of an iterator has the schema, so it is taken out and put back.
     def all_batches() -> Iterator[pa.RecordBatch]:
@@ -58,6 +59,12 @@ def batches_of(data: Data) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         yield from stream
 
     return first.schema, all_batches()
+
+
+def _no_rows(data: object) -> ConfigError:
+    return ConfigError(
+        f"data: expected a DataFrame, a Table or record batches, got {type(data).__name__}"
+    )
 
 
 def frame_of(table: pa.Table, source: Mapping[str, str] | None = None) -> pd.DataFrame:

@@ -15,9 +15,12 @@ from gigacast.datasets.check import validate_table
 from gigacast.datasets.describe import describe_parquet
 from gigacast.datasets.metadata import MetadataManager
 from gigacast.datasets.resolve import check_layer, open_rows, origin_of
+from gigacast.errors import ConfigError
 from gigacast.job.location import locate
+from gigacast.settings.argument import checked
 
 
+@checked
 def read_parquet_with_schema(
     path: Path_,
     schema: Schema | None = None,
@@ -57,6 +60,7 @@ def read_parquet_with_schema(
     return frame_of(table, origin_of(path))
 
 
+@checked
 def read_partitioned_dataset(
     path: Path_,
     filters: Filters | None = None,
@@ -71,6 +75,7 @@ def read_partitioned_dataset(
     return read_parquet_with_schema(path, schema, mode, columns=columns, filters=filters)
 
 
+@checked
 def iterate_batches(
     path: Path_,
     *,
@@ -82,11 +87,16 @@ def iterate_batches(
 
     Raises
     ------
+    ConfigError
+        If a batch would have no rows, or a filter is none.
     DataNotFoundError, CorruptedFileError, SchemaError
     """
+    if batch_rows < 1:
+        raise ConfigError(f"batch_rows: {batch_rows} is less than 1", hint="such as 65536")
     return open_rows(path).read(columns, Predicate.parse(filters), batch_rows=batch_rows)
 
 
+@checked
 def read_raw_data(
     path: Path_,
     schema: Schema | None = None,
@@ -106,6 +116,7 @@ def read_raw_data(
     return read_parquet_with_schema(path, schema, mode, columns=columns, filters=filters)
 
 
+@checked
 def read_features(
     path: Path_,
     schema: Schema | None = None,
@@ -125,6 +136,7 @@ def read_features(
     return read_parquet_with_schema(path, schema, mode, columns=columns, filters=filters)
 
 
+@checked
 def get_parquet_metadata(path: Path_) -> dict[str, Any]:
     """Return the footer of a Parquet file: rows, columns, codec, embedded metadata.
 
@@ -142,6 +154,7 @@ def get_parquet_metadata(path: Path_) -> dict[str, Any]:
     return describe_parquet(rows.store, rows.files[0].meta.key)
 
 
+@checked
 def get_parquet_schema(path: Path_) -> pa.Schema:
     """Return the schema of a file, or of all files of a dataset together.
 

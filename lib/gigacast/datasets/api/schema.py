@@ -16,6 +16,7 @@ from gigacast.datasets.check import filter_table, validate_table
 from gigacast.datasets.describe import drift_of_versions
 from gigacast.datasets.resolve import open_manifest, open_rows, plain_location
 from gigacast.errors import ConfigError
+from gigacast.settings.argument import checked
 from gigacast.storage.opening import open_store
 
 Schema: TypeAlias = Contract | str
@@ -24,6 +25,7 @@ Schema: TypeAlias = Contract | str
 _registry: dict[str, Contract] = {contract.name: contract for contract in PREDEFINED}
 
 
+@checked
 def get_schema(name: str) -> Contract:
     """Return a registered contract. ``ohlcv``, ``price_volatility``, ... come with the package.
 
@@ -39,6 +41,7 @@ def get_schema(name: str) -> Contract:
     return contract
 
 
+@checked
 def register_schema(schema: Contract, name: str | None = None, *, replace: bool = False) -> None:
     """Register a contract in this process, under its own or another name.
 
@@ -53,6 +56,7 @@ def register_schema(schema: Contract, name: str | None = None, *, replace: bool 
     _registry[key] = schema
 
 
+@checked
 def load_schema(path: Path_) -> Contract:
     """Read a contract from a YAML file: local, on S3 or in memory.
 
@@ -65,12 +69,14 @@ def load_schema(path: Path_) -> Contract:
     return parse_contract(open_store(location.address).get(location.key), str(path))
 
 
+@checked
 def save_schema(schema: Schema, path: Path_) -> None:
     """Write a contract as a YAML file: local, on S3 or in memory."""
     location = plain_location(path)
     open_store(location.address).put(location.key, format_contract(contract_of(schema)).encode())
 
 
+@checked
 def infer_schema(path: Path_, name: str | None = None) -> Contract:
     """Return a contract that all rows of a file or dataset keep, as a draft to be tightened.
 
@@ -82,6 +88,7 @@ def infer_schema(path: Path_, name: str | None = None) -> Contract:
     return infer_contract(name or Path(str(path)).stem, rows.schema, rows.read())
 
 
+@checked
 def generate_data(schema: Schema, rows: int, seed: int = 0) -> pd.DataFrame:
     """Return random rows that keep a contract.
 
@@ -93,6 +100,7 @@ def generate_data(schema: Schema, rows: int, seed: int = 0) -> pd.DataFrame:
     return frame_of(sample_rows(contract_of(schema), rows, seed))
 
 
+@checked
 def validate_data(data: Data, schema: Schema, mode: str | Mode = Mode.STRICT) -> pd.DataFrame:
     """Return data in the types of a contract.
 
@@ -106,6 +114,7 @@ def validate_data(data: Data, schema: Schema, mode: str | Mode = Mode.STRICT) ->
     )
 
 
+@checked
 def filter_data(
     data: Data, schema: Schema, mode: str | Mode = Mode.STRICT
 ) -> tuple[pd.DataFrame, ContractReport]:
@@ -114,6 +123,7 @@ def filter_data(
     return frame_of(good), report
 
 
+@checked
 def schema_drift(old: Path_, new: Path_) -> list[Drift]:
     """Return the changes between two versions of a dataset, field by field.
 
@@ -124,11 +134,13 @@ def schema_drift(old: Path_, new: Path_) -> list[Drift]:
     return drift_of_versions(open_manifest(old), open_manifest(new))
 
 
+@checked
 def contract_of(schema: Schema) -> Contract:
     """Return a contract from itself or its name."""
     return get_schema(schema) if isinstance(schema, str) else schema
 
 
+@checked
 def mode_of(mode: str | Mode) -> Mode:
     """Return a mode from itself or its name.
 

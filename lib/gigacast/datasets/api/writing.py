@@ -19,8 +19,10 @@ from gigacast.datasets.resolve import (
 from gigacast.datasets.write import Promise, write_files
 from gigacast.job.audit import this_author
 from gigacast.job.location import Location, locate
+from gigacast.settings.argument import check_argument, checked
 
 
+@checked
 def write_parquet_validated(  # noqa: PLR0913 - keywords, each with a default
     data: Data,
     path: Path_,
@@ -66,9 +68,12 @@ def write_parquet_validated(  # noqa: PLR0913 - keywords, each with a default
     if location.ref is not None:
         return _publish(data, path, schema, mode, compression, partition_by)
     files = _file_rules(location.key, compression, partition_by)
+    for name, value in (metadata or {}).items():
+        check_argument(f"metadata: {name!r}", value, str)
     return _write_plain(data, location, schema, mode_of(mode), files, metadata or {})
 
 
+@checked
 def write_cleaned_data(  # noqa: PLR0913 - keywords, each with a default
     data: Data,
     path: Path_,
@@ -129,6 +134,7 @@ def write_cleaned_data(  # noqa: PLR0913 - keywords, each with a default
     return _publish(data, path, schema, mode, compression, partition_by, append, what, dependencies)
 
 
+@checked
 def write_features(  # noqa: PLR0913 - keywords, each with a default
     data: Data,
     path: Path_,

@@ -65,6 +65,6 @@ def get_recipe(name: str) -> Recipe:
     ConfigError
         If there is no such recipe.
     """
-    if name.lower() not in RECIPES:
+    if not isinstance(name, str) or name.lower() not in RECIPES:
         raise ConfigError(f"there is no recipe {name!r}", hint=f"there are {', '.join(RECIPES)}")
     return RECIPES[name.lower()]

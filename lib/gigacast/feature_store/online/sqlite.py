@@ -36,7 +36,13 @@ class SqliteOnlineStore:
         self._path = path
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"{path}: its folder can't be made: {error.strerror}",
+                hint="name another folder by --online_store or --bucket",
+            ) from error
         with self._translated():
             self._connection()
 

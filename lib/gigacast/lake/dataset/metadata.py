@@ -104,8 +104,13 @@ def describe_manifest(manifest: DatasetManifest) -> dict[str, Any]:
 
 
 def _time_range(manifest: DatasetManifest) -> dict[str, Any] | None:
-    bounds = manifest.bounds.get(manifest.time_column or "")
-    return None if bounds is None else {"start": _text(bounds[0]), "end": _text(bounds[1])}
+    # A column may be called "", as that of row numbers in CSV of pandas.
+    is_named = manifest.time_column is not None
+    bounds = manifest.bounds.get(str(manifest.time_column)) if is_named else None
+    if bounds is None:
+        return None
+    # Steps are numbers, and the form has texts.
+    return {"start": str(_text(bounds[0])), "end": str(_text(bounds[1]))}
 
 
 def _schema(manifest: DatasetManifest) -> dict[str, Any]:

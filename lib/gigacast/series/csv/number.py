@@ -6,6 +6,7 @@ that open, the file is refused.
 """
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -24,6 +25,10 @@ NULL_WORDS = (
 """Texts that are missing numbers for Arrow's reader of CSV."""
 _SPACES = "[ \u00a0\u202f\u2009]"
 _THOUSANDS = {".": r"\.", ",": ",", "'": "['\u2019]", " ": _SPACES}
+_PADDED = r"^[+-]?0[\dxX]+[\dA-Fa-f]*$"
+"""Pattern of whole numbers that begin with a zero, and of hexadecimal ones, which Arrow reads."""
+_WHOLE = r"^[+-]?\d+(?:[eE]\d+)?$"
+_LONG_OR_POWER = r"[eE]|\d{16}"
 _HINT = "name the decimal mark by --csv_decimal, and that of thousands by --csv_thousands"
 
 
@@ -97,6 +102,47 @@ def number_texts(column: pa.Array) -> pa.Array:
     trimmed = pc.utf8_trim_whitespace(column)
     is_null = pc.is_in(trimmed, value_set=pa.array(NULL_WORDS))
     return pc.if_else(is_null, pa.scalar(None, pa.string()), trimmed)
+
+
+def find_code(column: pa.Array, kind: pa.DataType) -> str | None:
+    """Return a text of a column of numbers that would be another text if it was read as a number.
+
+    Such texts name things: ``007``, ``12E3``, ``0x1A``, ``+49``, twenty digits. Return ``None`` for
+    numbers. ``kind`` is the type that Arrow would give the column.
+    """
+    texts = number_texts(column).unique().drop_null()
+    codes = texts.filter(pc.match_substring_regex(texts, _PADDED))
+    if len(codes) == 0 and pa.types.is_floating(kind):
+        # Programs write exponents of numbers with a sign (1e+05) or after a decimal mark (1.0E5),
+        # and a plus only where others have a minus.
+        is_whole = pc.all(pc.match_substring_regex(texts, _WHOLE), min_count=0).as_py()
+        has_minus = pc.any(pc.starts_with(texts, "-")).as_py()
+        pattern = _LONG_OR_POWER if has_minus else rf"^\+|{_LONG_OR_POWER}"
+        codes = texts.filter(pc.match_substring_regex(texts, pattern)) if is_whole else codes
+    return codes[0].as_py() if len(codes) else None
+
+
+def read_whole_numbers(column: pa.Array, name: str, topic: str) -> pa.Array:
+    """Return a column of texts as int64, null for missing numbers.
+
+    Raises
+    ------
+    SchemaError
+        If a text would be another text if it was read as a number.
+    pa.ArrowInvalid
+        If a text is no whole number.
+    """
+    texts = number_texts(column)
+    is_padded = pc.match_substring_regex(texts, _PADDED)
+    if pc.any(is_padded).as_py():
+        text = texts.filter(pc.fill_null(is_padded, False))[0].as_py()
+        raise SchemaError(
+            f"{name}: {text[:80]!r} in column {topic!r} would become a number, as the first rows "
+            "have whole numbers",
+            hint=f"keep the column as text by --item_columns {shlex.quote(topic)}, or declare its "
+            "type by --schema",
+        )
+    return texts.cast(pa.int64())
 
 
 def fitting(column: pa.Array, possible: Iterable[Reading]) -> tuple[Reading, ...]:

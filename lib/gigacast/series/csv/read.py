@@ -20,6 +20,7 @@ from gigacast.series.csv.dialect import CsvOptions, DateOrder, Dialect
 from gigacast.series.csv.number import (
     Reading,
     choose_reading,
+    find_code,
     fitting,
     number_texts,
     possible_readings,
@@ -74,10 +75,20 @@ class CsvForm:
 
     def is_number_like(self, column: str) -> bool:
         """Check whether a column of text begins with texts of digits and marks."""
-        if not pa.types.is_string(self.schema.field(column).type):
+        kinds = [field.type for field in self.schema if field.name == column]
+        # Of a repeated name there is no single column.
+        if len(kinds) != 1 or not pa.types.is_string(kinds[0]):
             return False
         texts = number_texts(self.text_of(column)).unique().drop_null()
         return len(texts) > 0 and bool(pc.all(pc.match_substring_regex(texts, _DIGITS)).as_py())
+
+    def code_in(self, column: str) -> str | None:
+        """Return a text of a column of numbers that is no number (`007`), or ``None``."""
+        fields = [field for field in self.schema if field.name == column]
+        kind = fields[0].type
+        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        # Of repeated names, which the caller refuses, there is no single column.
+        return find_code(self.text_of(column), kind) if is_number and len(fields) == 1 else None
 
     def text_of(self, column: str) -> pa.Array:
         """Return the texts of a column in the first rows."""

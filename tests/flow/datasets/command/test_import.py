@@ -210,3 +210,29 @@ def test_text_columns_of_a_contract_are_read_from_csv_unchanged(
     assert command(bucket, "import", "bars.csv", "raw/S", *flags) == 0
     (key,) = (m.key for page in bucket.list("raw/") for m in page if m.key.endswith(".parquet"))
     assert pd.read_parquet(io.BytesIO(bucket.get(key)))["symbol"].tolist() == ["007", "008", "TRUE"]
+
+
+@pytest.mark.parametrize("flag", ["--item_columns", "--item_column"])
+def test_columns_that_a_flag_names_stay_text(
+    bucket: Store, capsys: Capture, tmp_path: Path, flag: str
+) -> None:
+    Path("shops.csv").write_text("date,shop,sales\n2024-01-01,1.10,2.50\n", encoding="utf-8")
+    (row,) = imported(bucket, "shops.csv", flag, "shop")
+    assert (row["shop"], row["sales"]) == ("1.10", 2.5)
+    shown = output_of(bucket, capsys, "import", "shops.csv", "raw/B", flag, "shp", code=2)
+    assert "there is no column 'shp'" in shown
+    assert "did you mean shop?" in shown
+    # Columns of the jobs in a settings file need not be in every table.
+    (tmp_path / "jobs.yaml").write_text("parquet_loader:\n  schema:\n    item_id_column: sku\n")
+    assert command(bucket, "import", "shops.csv", "raw/C", "--config", "jobs.yaml") == 0
+
+
+def test_an_import_keeps_the_types_of_the_day_before_and_says_it(
+    bucket: Store, capsys: Capture
+) -> None:
+    for day, text in enumerate(["7", "007"], start=15):
+        Path("shops.csv").write_text(f"date,shop\n2024-01-01,{text}\n", encoding="utf-8")
+        assert command(bucket, "import", "shops.csv", f"raw/B/2024-01-{day}") == 0
+    assert "'007' in column 'shop' becomes a number" in capsys.readouterr().err
+    (_, shop) = json_of(bucket, capsys, "describe", "raw/B/2024-01-16")["schema"]["columns"]  # type: ignore[index, call-overload]
+    assert shop["type"] == "int64"
