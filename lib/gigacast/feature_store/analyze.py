@@ -8,9 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from gigacast.errors import ConfigError, MissingExtraError
+from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.check_schema import find_schema_problems
-from gigacast.feature_store.definition.expression import tables_in, translate
+from gigacast.feature_store.definition.dialect import functions_in, translate
+from gigacast.feature_store.definition.expression import tables_in
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import (
@@ -22,6 +23,7 @@ from gigacast.feature_store.definition.name import (
 from gigacast.feature_store.definition.problem import refusal
 from gigacast.feature_store.definition.source import Query
 from gigacast.feature_store.definition.staging_query import StagingQuery
+from gigacast.feature_store.engine.session import Session
 from gigacast.feature_store.rows import count_rows, read_rows, read_schema
 from gigacast.feature_store.table import Table, Tables
 from gigacast.storage.store import ObjectMeta
@@ -29,8 +31,7 @@ from gigacast.storage.store import ObjectMeta
 _ROWS_PER_CPU_S = 1_700_000
 """Rows read, sorted and aggregated in a CPU second: 2 M events and 100,000 left rows take 1.2."""
 _HOT_KEYS = 5
-# Expressions come from a bucket, so they may see the rows and no file of this machine.
-_CONFIG = {"enable_external_access": "false"}
+_MEMORY = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -288,29 +289,15 @@ def _query(reading: _Reading, files: Sequence[ObjectMeta], sql: str) -> list[tup
     ConfigError
         If the query cannot be run on them.
     """
-    try:
-        import duckdb  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise MissingExtraError(
-            "the feature store runs SQL by duckdb, which is not installed",
-            hint="pip install 'gigacast[store]'",
-        ) from error
     batches = read_rows(reading.table, files, None, reading.partition_column)
     first = next(batches, None)
     if first is None:
         return []
     reader = pa.RecordBatchReader.from_batches(first.schema, chain([first], batches))
-    with duckdb.connect(":memory:", config=_CONFIG) as connection:
-        connection.register("rows", reader)
-        try:
-            result: list[tuple[Any, ...]] = connection.execute(sql).fetchall()
-        except duckdb.Error as error:
-            reason = str(error).partition("\n")[0]
-            raise ConfigError(
-                f"{reading.query.place}: {reading.role} on table {reading.table.name}: {reason}",
-                hint=f"its columns are {', '.join(first.schema.names[:12])}",
-            ) from error
-    return result
+    label = f"{reading.query.place}: {reading.role} on table {reading.table.name}"
+    with Session(_MEMORY, label, reading.query.setups or ()) as session:
+        session.register("rows", reader)
+        return [tuple(row.values()) for row in session.table(sql).to_pylist()]
 
 
 def _cost(
@@ -354,7 +341,7 @@ def _days_read(reading: _Reading, fact: TableFacts, left: Sequence[str]) -> list
 
 def _translated(reading: _Reading, text: str) -> str:
     try:
-        return translate(text)
+        return translate(text, functions_in(reading.query.setups))
     except ConfigError as error:
         raise ConfigError(f"{reading.role}: {error.message}", hint=error.hint) from error
 

@@ -7,7 +7,8 @@ from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.check_group_by import group_by_problems, group_by_warnings
 from gigacast.feature_store.definition.check_join import join_problems, join_warnings
 from gigacast.feature_store.definition.check_online import online_problems
-from gigacast.feature_store.definition.expression import parse_query, tables_in
+from gigacast.feature_store.definition.dialect import check_sql, functions_in
+from gigacast.feature_store.definition.expression import tables_in
 from gigacast.feature_store.definition.group_by import GroupBy
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import (
@@ -146,9 +147,10 @@ def _staging_problems(query: StagingQuery) -> Iterator[Problem]:
             "leave out createView, or use {{latest_date}} or {{max_date(table=...)}}",
         )
     try:
-        parse_query(query.query)
+        check_sql(query.query, functions_in(query.setups), is_query=True)
     except ConfigError as error:
-        yield Problem(f"query: {error.message}", query.place, "write a query of Spark SQL")
+        hint = error.hint or "write a query of Spark SQL"
+        yield Problem(f"query: {error.message}", query.place, hint)
         return
     if query.name is not None and table_name(query) in tables_in(query.query):
         yield Problem(f"reads its own output, {table_name(query)}", query.place)

@@ -2,11 +2,12 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from gigacast.core.problem import did_you_mean
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.aggregation import DELETABLE, Aggregation, TimeUnit
+from gigacast.feature_store.definition.dialect import check_sql, functions_in
 from gigacast.feature_store.definition.expression import columns_in
 from gigacast.feature_store.definition.group_by import Accuracy, Derivation, GroupBy
 from gigacast.feature_store.definition.name import (
@@ -65,11 +66,16 @@ def group_by_warnings(group_by: GroupBy) -> Iterator[Problem]:
 def source_problems(source: Source) -> Iterator[Problem]:
     """Yield the reasons to refuse a source, wherever it is used."""
     query = source.query
-    yield from sql_problems("select", (query.selects or {}).values(), query.place)
-    yield from sql_problems("where", query.wheres or (), query.place)
-    yield from sql_problems("time_column", [query.time_column], query.place)
+    functions = functions_in(query.setups)
     mutations = [query.mutation_time_column, query.reversal_column]
-    yield from sql_problems("mutation_time_column, reversal_column", mutations, query.place)
+    roles: dict[str, Iterable[str | None]] = {
+        "select": (query.selects or {}).values(),
+        "where": query.wheres or (),
+        "time_column": [query.time_column],
+        "mutation_time_column, reversal_column": mutations,
+    }
+    for role, expressions in roles.items():
+        yield from sql_problems(role, expressions, query.place, functions)
     bounds = [(name, getattr(query, name)) for name in ("start_partition", "end_partition")]
     yield from date_problems(bounds, query.place)
     for name in query.selects or ():
@@ -147,11 +153,12 @@ def repeat_problems(columns: Sequence[str], place: Place, hint: str = "") -> Ite
 def _unknown_columns(derivation: Derivation, allowed: Collection[str]) -> Iterator[Problem]:
     try:
         columns = columns_in(derivation.expression)
+        check_sql(derivation.expression)
     except ConfigError as error:
         yield Problem(
             f"the derivation {derivation.name!r}: {error.message}",
             derivation.place,
-            "write an expression of Spark SQL",
+            error.hint or "write an expression of Spark SQL",
         )
         return
     for name in columns:

@@ -10,6 +10,7 @@ from gigacast.feature_store.definition.check_group_by import (
     repeat_problems,
     source_problems,
 )
+from gigacast.feature_store.definition.dialect import functions_in
 from gigacast.feature_store.definition.expression import columns_in
 from gigacast.feature_store.definition.group_by import Derivation, GroupBy
 from gigacast.feature_store.definition.join import ExternalPart, Join, JoinPart
@@ -153,9 +154,11 @@ def _bootstrap_problems(join: Join) -> Iterator[Problem]:
                 f"no columns to match {part.table} on", part.place, "write row_ids or key_columns"
             )
         if part.query is not None:
+            functions = functions_in(part.query.setups)
             selects = (part.query.selects or {}).values()
-            yield from sql_problems("select", selects, part.query.place)
-            yield from sql_problems("where", part.query.wheres or (), part.query.place)
+            yield from sql_problems("select", selects, part.query.place, functions)
+            wheres = part.query.wheres or ()
+            yield from sql_problems("where", wheres, part.query.place, functions)
     if join.bootstrap_from_log and not join.row_ids:
         yield Problem("bootstrap_from_log without row_ids", join.place, "name the columns of a row")
 

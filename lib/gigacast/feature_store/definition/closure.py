@@ -1,10 +1,13 @@
 """SQL expressions as Python functions of a row: for single rows no SQL engine is quick enough.
 
 The tree of an expression becomes nested functions; nothing of its text is run. Only operators and
-functions whose result is that of DuckDB for every value are taken, the others are refused by name.
+functions whose result is that of the engines for every value are taken, the others are refused by
+name.
 """
 
+import math
 import operator
+import re
 import struct
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -242,31 +245,58 @@ def _cast(tree: Any) -> Function:
     return compute
 
 
-def _whole(value: Any) -> int | None:
-    # The engine rounds fractions, and halves to the even number, as Python does.
-    number = value if isinstance(value, int) else round(float(value))
-    return int(number) if -(1 << 63) <= number < 1 << 63 else None
+def _whole(bits: int) -> Callable[[Any], int | None]:
+    """Return the cast to a whole number, which cuts off; None for what does not fit."""
+
+    def convert(value: Any) -> int | None:
+        if isinstance(value, str) and not _WHOLE_TEXT.fullmatch(value):
+            return None
+        number = int(value)
+        return number if -(1 << bits - 1) <= number < 1 << bits - 1 else None
+
+    return convert
 
 
 def _truth(value: Any) -> bool | None:
     if not isinstance(value, str):
         return bool(value)
-    return {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}.get(
-        value.strip().lower()
-    )
+    text = value.strip(_SPACES).lower()
+    if text in {"t", "true", "y", "yes", "1"}:
+        return True
+    return False if text in {"f", "false", "n", "no", "0"} else None
 
 
-def _single(value: Any) -> float:
-    # The nearest number of 32 bits.
-    rounded: float = _SINGLE.unpack(_SINGLE.pack(float(value)))[0]
+def _fraction(value: Any) -> float | None:
+    if not isinstance(value, str):
+        return float(value)
+    text = value.strip(_SPACES)
+    number = text.rstrip("dDfF") if _NUMBER_TEXT.fullmatch(text) else text
+    return float(number) if _NUMBER_TEXT.fullmatch(text) or _NOT_FINITE.fullmatch(text) else None
+
+
+def _single(value: Any) -> float | None:
+    number = _fraction(value)
+    if number is None:
+        return None
+    try:
+        # The nearest number of 32 bits.
+        rounded: float = _SINGLE.unpack(_SINGLE.pack(number))[0]
+    except OverflowError:
+        return math.copysign(math.inf, number)
     return rounded
 
 
 _SINGLE = struct.Struct("f")
+_SPACES = "\t\n\x0b\f\r "
+_WHOLE_TEXT = re.compile(r"[\x00-\x20]*[+-]?[0-9]+[\x00-\x20]*")
+_NUMBER_TEXT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[dDfF]?")
+_NOT_FINITE = re.compile(r"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _CASTS: Mapping[str, Callable[[Any], Any]] = {
-    "BIGINT": _whole,
-    "INT": _whole,
-    "DOUBLE": float,
+    "TINYINT": _whole(8),
+    "SMALLINT": _whole(16),
+    "INT": _whole(32),
+    "BIGINT": _whole(64),
+    "DOUBLE": _fraction,
     "FLOAT": _single,
     "TEXT": _as_text,
     "VARCHAR": _as_text,
@@ -306,6 +336,6 @@ _MAKERS: Mapping[str, Callable[[Any], Function]] = {
     "TryCast": _cast,
     "DPipe": _binary(lambda first, second: _as_text(first) + _as_text(second)),
     "Abs": _unary(abs),
-    "Lower": _unary(str.lower),
+    "Lower": _unary(lambda text: text.replace("\u03a3", "\u03c3").lower()),
     "Upper": _unary(str.upper),
 }

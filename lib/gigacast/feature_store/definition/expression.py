@@ -70,12 +70,6 @@ def tables_in(text: str) -> tuple[str, ...]:
     return tuple(sorted(tables - inner))
 
 
-def translate(text: str) -> str:
-    """Return a SQL expression of Spark in the dialect of DuckDB."""
-    translated: str = parse_expression(text).sql(dialect="duckdb")
-    return translated
-
-
 @cache
 def load_sqlglot() -> Any:
     """Return the library that reads SQL.

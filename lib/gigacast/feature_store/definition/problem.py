@@ -1,11 +1,11 @@
 """Problems of definitions: what is wrong, in which definition, at which place."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
 from gigacast.errors import ConfigError, DefinitionError
-from gigacast.feature_store.definition.expression import parse_expression
+from gigacast.feature_store.definition.dialect import check_sql
 from gigacast.feature_store.definition.place import Place
 
 
@@ -43,8 +43,13 @@ def refusal(problems: Iterable[Problem]) -> DefinitionError:
     return DefinitionError(f"{first}{more}", hint=first.hint or None, problems=(first, *others))
 
 
-def sql_problems(role: str, expressions: Iterable[str | None], place: Place) -> Iterator[Problem]:
-    """Yield the problems of SQL expressions that cannot be read.
+def sql_problems(
+    role: str,
+    expressions: Iterable[str | None],
+    place: Place,
+    functions: Collection[str] = (),
+) -> Iterator[Problem]:
+    """Yield the problems of SQL expressions that engines cannot read or compute alike.
 
     Parameters
     ----------
@@ -53,14 +58,18 @@ def sql_problems(role: str, expressions: Iterable[str | None], place: Place) -> 
     expressions : iterable of str or None
         Those that are None are passed over.
     place : Place
+    functions : collection of str
+        Names of functions that setups create.
     """
     for text in expressions:
         if text is None:
             continue
         try:
-            parse_expression(text)
+            check_sql(text, functions)
         except ConfigError as error:
-            yield Problem(f"{role}: {error.message}", place, "write an expression of Spark SQL")
+            yield Problem(
+                f"{role}: {error.message}", place, error.hint or "write an expression of Spark SQL"
+            )
 
 
 def date_problems(fields: Iterable[tuple[str, str | None]], place: Place) -> Iterator[Problem]:

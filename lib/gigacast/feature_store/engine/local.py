@@ -18,11 +18,16 @@ from gigacast.feature_store.aggregation.tile import (
     tile_schema,
     to_table,
 )
-from gigacast.feature_store.definition.expression import translate
+from gigacast.feature_store.definition.dialect import functions_in, translate
 from gigacast.feature_store.definition.window_edge import DAY
 from gigacast.feature_store.engine.engine import END_OF_DAY, REVERSE, TIME, Partition, Reading, Scan
 from gigacast.feature_store.engine.match import fit, fit_tile, join_last, match_type
-from gigacast.feature_store.engine.reading import label_of, needed_columns, translate_query
+from gigacast.feature_store.engine.reading import (
+    label_of,
+    labelled,
+    needed_columns,
+    translate_query,
+)
 from gigacast.feature_store.engine.session import Session, quoted
 from gigacast.feature_store.engine.tile_store import TileStore
 from gigacast.feature_store.rows import read_rows, read_schema
@@ -115,9 +120,11 @@ class LocalEngine:
     def project(self, rows: pa.Table, columns: Mapping[str, str], label: str) -> pa.Table:
         """Return SQL expressions over rows; see `Engine.project`."""
         place = pa.array(np.arange(rows.num_rows))
+        with labelled(label):
+            expressions = _expressions(columns)
         with Session(self.limits.memory, label) as session:
             session.register(_SOURCE, rows.append_column(_PLACE, place))
-            sql = f"SELECT {_expressions(columns)} FROM {_SOURCE} ORDER BY {quoted(_PLACE)}"  # noqa: S608 - expressions are parsed and written again
+            sql = f"SELECT {expressions} FROM {_SOURCE} ORDER BY {quoted(_PLACE)}"  # noqa: S608 - expressions are parsed and written again
             return session.table(sql)
 
     def sql(
@@ -129,7 +136,9 @@ class LocalEngine:
             for table, reading in tables.items():
                 # As a table: a query may name it several times, and a stream is read once.
                 session.register(names[table], self.rows(reading))
-            return session.table(translate_query(query, names))
+            with labelled(label):
+                translated = translate_query(query, names, setups=setups)
+            return session.table(translated)
 
     def _tiles(
         self, scan: Scan, parts: Sequence[Part], schema: pa.Schema
@@ -183,6 +192,11 @@ def _started(
 
 def _select(session: Session, reading: Reading, schema: pa.Schema, probe: str = _SOURCE) -> str:
     """Return the SQL of a reading over the rows of its files."""
+    with labelled(label_of(reading)):
+        return _translated(session, reading, schema, probe)
+
+
+def _translated(session: Session, reading: Reading, schema: pa.Schema, probe: str) -> str:
     times = {
         name: _as_milliseconds(session, text, reading, probe)
         for name, text in reading.times.items()
@@ -192,8 +206,9 @@ def _select(session: Session, reading: Reading, schema: pa.Schema, probe: str = 
         columns = ", ".join(quoted(name) for name in names)
     else:
         chosen = {n: text for n, text in reading.columns.items() if n not in reading.times}
-        columns = _expressions(chosen)
-    wheres = [f"({translate(text)})" for text in reading.wheres]
+        columns = _expressions(chosen, reading.setups)
+    functions = functions_in(reading.setups)
+    wheres = [f"({translate(text, functions)})" for text in reading.wheres]
     if reading.days is not None:
         wheres.append(_within(reading, schema, times))
     filters = f" WHERE {' AND '.join(wheres)}" if wheres else ""
@@ -215,12 +230,15 @@ def _as_milliseconds(session: Session, text: str, reading: Reading, probe: str) 
     if text == END_OF_DAY:
         day = quoted(reading.partition_column)
         return f"EPOCH_MS(CAST({day} AS TIMESTAMP)) + {DAY - 1}"
-    sql = translate(text)
+    sql = translate(text, functions_in(reading.setups))
     kind = session.type_of(f"SELECT {sql} FROM {probe}")  # noqa: S608
     if pat.is_timestamp(kind) or pat.is_date(kind):
-        return f"EPOCH_MS(CAST({sql} AS TIMESTAMP))"
+        return f"spark_unix_millis({sql})"
     return f"CAST({sql} AS BIGINT)"
 
 
-def _expressions(columns: Mapping[str, str]) -> str:
-    return ", ".join(f"{translate(text)} AS {quoted(name)}" for name, text in columns.items())
+def _expressions(columns: Mapping[str, str], setups: Sequence[str] = ()) -> str:
+    functions = functions_in(setups)
+    return ", ".join(
+        f"{translate(text, functions)} AS {quoted(name)}" for name, text in columns.items()
+    )

@@ -1,10 +1,12 @@
 """Readings as every engine takes them: their columns, their label in messages, their queries."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import pyarrow as pa
 
 from gigacast.errors import ConfigError
+from gigacast.feature_store.definition.dialect import Engine, functions_in, query_sql
 from gigacast.feature_store.definition.expression import columns_in, load_sqlglot, parse_query
 from gigacast.feature_store.engine.engine import END_OF_DAY, Reading
 
@@ -40,7 +42,23 @@ def label_of(reading: Reading) -> str:
     return f"{place}{reading.label} on table {reading.table.name}"
 
 
-def translate_query(text: str, names: Mapping[str, str], dialect: str = "duckdb") -> str:
+@contextmanager
+def labelled(label: str) -> Iterator[None]:
+    """Raise errors of expressions with the place and definition before their message."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.message.startswith(label):
+            raise
+        raise ConfigError(f"{label}: {error.message}", hint=error.hint) from error
+
+
+def translate_query(
+    text: str,
+    names: Mapping[str, str],
+    dialect: Engine = "duckdb",
+    setups: Sequence[str] = (),
+) -> str:
     """Return a query of Spark in the dialect of an engine, with other names of tables.
 
     Parameters
@@ -50,6 +68,8 @@ def translate_query(text: str, names: Mapping[str, str], dialect: str = "duckdb"
         Names in the session by names in the query.
     dialect : str
         Dialect of the engine, as sqlglot names it.
+    setups : sequence of str
+        Statements that create functions of the query.
     """
     exp = load_sqlglot().exp
     tree = parse_query(text).copy()
@@ -58,5 +78,4 @@ def translate_query(text: str, names: Mapping[str, str], dialect: str = "duckdb"
         if name in names:
             alias = table.alias or table.name
             table.replace(exp.alias_(exp.to_table(names[name]), alias, table=True))
-    translated: str = tree.sql(dialect=dialect)
-    return translated
+    return query_sql(tree, dialect, functions_in(setups))

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from gigacast.errors import ConfigError, GigacastError, MissingExtraError
+from gigacast.feature_store.engine.macro import macros
 
 BATCH_ROWS = 1 << 16
 _SHOWN_COLUMNS = 12
@@ -59,7 +60,7 @@ class Session:
             self._connection = _shared_database(memory).cursor()
             return
         # Functions of one query must not be seen by another.
-        self._connection = _open_database(memory)
+        self._connection = open_database(memory)
         for statement in setups:
             with self._translated():
                 self._connection.execute(statement)
@@ -133,21 +134,31 @@ class Session:
             ) from error
 
 
-def _open_database(memory: int) -> Any:
+def open_database(memory: int) -> Any:
+    """Return a database in memory, with the functions that expressions are written with.
+
+    Parameters
+    ----------
+    memory : int
+        Bytes.
+    """
     # Expressions come from a bucket: they may see the rows and no file of this machine. One thread
     # keeps the order of rows, and the executor runs several tasks at a time.
-    config = {
-        "enable_external_access": "false",
-        "threads": "1",
-        "memory_limit": f"{max(memory >> 20, 64)}MB",
-        "lock_configuration": "true",
-    }
-    return load_duckdb().connect(":memory:", config=config)
+    config = {"threads": "1", "memory_limit": f"{max(memory >> 20, 64)}MB"}
+    database = load_duckdb().connect(":memory:", config=config)
+    # Hours and days of a time must not depend on the zone of the machine. Zones are an extension,
+    # which is built in, and would count as a file after the next statement.
+    database.execute("SET GLOBAL TimeZone = 'UTC'")
+    database.execute("SET GLOBAL enable_external_access = false")
+    database.execute("SET GLOBAL lock_configuration = true")
+    for statement in macros():
+        database.execute(statement)
+    return database
 
 
 @cache  # opening one takes longer than most queries over a day
 def _shared_database(memory: int) -> Any:
-    return _open_database(memory)
+    return open_database(memory)
 
 
 def quoted(name: str) -> str:

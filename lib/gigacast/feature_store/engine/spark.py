@@ -1,8 +1,6 @@
 """The engine of Spark: users' SQL by Spark, the NumPy kernel on its workers."""
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -15,17 +13,22 @@ from gigacast.feature_store.aggregation.kernel import Queries
 from gigacast.feature_store.aggregation.row_state import Part
 from gigacast.feature_store.aggregation.spill import Limits
 from gigacast.feature_store.aggregation.tile import tile_schema
+from gigacast.feature_store.definition.dialect import functions_in, spark_sql
 from gigacast.feature_store.definition.expression import (
     columns_in,
     load_sqlglot,
     parse_expression,
-    parse_query,
     tables_in,
 )
 from gigacast.feature_store.definition.window_edge import BEGINNING, DAY, FIVE_MINUTES
 from gigacast.feature_store.engine.engine import END_OF_DAY, Partition, Reading, Scan
 from gigacast.feature_store.engine.match import join_last, match_type
-from gigacast.feature_store.engine.reading import label_of, needed_columns, translate_query
+from gigacast.feature_store.engine.reading import (
+    label_of,
+    labelled,
+    needed_columns,
+    translate_query,
+)
 from gigacast.feature_store.engine.spark_plan import (
     AT,
     Aggregation,
@@ -53,11 +56,10 @@ from gigacast.feature_store.engine.spark_row import (
 from gigacast.feature_store.engine.spark_session import (
     arrow_schema,
     errors_translated,
+    named_views,
     open_session,
     open_with,
     quoted,
-    refuse_java,
-    spark_expression,
     spark_struct,
 )
 from gigacast.feature_store.engine.tile_store import TileStore
@@ -175,14 +177,16 @@ class SparkEngine:
         self, query: str, tables: Mapping[str, Reading], setups: Sequence[str], label: str
     ) -> pa.Table:
         """Return the rows of a SQL query; see `Engine.sql`."""
-        refuse_java(parse_query(query), query)
         for table in tables_in(query):
             if table not in tables:
                 raise ConfigError(f"{label}: there is no table {table}")
         session = open_with(self._session, setups, label)
         frames = {table: self._frame(reading, session) for table, reading in tables.items()}
-        with _views(f.rows.drop(PLACE) for f in frames.values()) as views:
-            text = translate_query(query, dict(zip(tables, views, strict=True)), "spark")
+        with named_views(f.rows.drop(PLACE) for f in frames.values()) as views:
+            with labelled(label):
+                text = translate_query(
+                    query, dict(zip(tables, views, strict=True)), "spark", setups
+                )
             with errors_translated(label):
                 return session.sql(text).toArrow()
 
@@ -207,8 +211,9 @@ class SparkEngine:
         )
         with errors_translated(label, names):
             frame = self._session.createDataFrame(named, spark_struct(named.schema))
-            with _views([frame]) as (view,):
-                chosen = f"{_selected(columns)}, {quoted(PLACE)}"
+            with named_views([frame]) as (view,):
+                with labelled(label):
+                    chosen = f"{_selected(columns)}, {quoted(PLACE)}"
                 selected = self._session.sql(f"SELECT {chosen} FROM {view}")  # noqa: S608 - expressions are parsed and written again
             return _in_order(selected.toArrow())
 
@@ -235,7 +240,7 @@ class SparkEngine:
         with errors_translated(label, table.names):
             files = session.range(0, count, 1, min(count, 1 << 12))
             rows = files.mapInArrow(read, spark_struct(placed))
-            with _views([rows]) as (view,):
+            with named_views([rows]) as (view,):
                 selected = session.sql(_select(session, reading, chosen, view))
         return _Frame(selected, _plain_types(reading, chosen))
 
@@ -297,22 +302,13 @@ def _united(readings: Sequence[Reading]) -> Iterator[Reading]:
         yield replace(members[-1], files=tuple(f for reading in members for f in reading.files))
 
 
-@contextmanager
-def _views(frames: Any) -> Iterator[list[str]]:
-    """Name frames for SQL; the names are free again after it."""
-    names: list[tuple[Any, str]] = []
-    try:
-        for frame in frames:
-            names.append((frame.sparkSession.catalog, f"rows_{uuid.uuid4().hex}"))
-            frame.createOrReplaceTempView(names[-1][1])
-        yield [name for _, name in names]
-    finally:
-        for catalog, name in names:
-            catalog.dropTempView(name)
-
-
 def _select(session: Any, reading: Reading, schema: pa.Schema, view: str) -> str:
     """Return the SQL of a reading over the rows of its files."""
+    with labelled(label_of(reading)):
+        return _translated(session, reading, schema, view)
+
+
+def _translated(session: Any, reading: Reading, schema: pa.Schema, view: str) -> str:
     times = {
         name: _as_milliseconds(session, text, reading, view) for name, text in reading.times.items()
     }
@@ -320,17 +316,19 @@ def _select(session: Any, reading: Reading, schema: pa.Schema, view: str) -> str
         chosen = [quoted(name) for name in schema.names if name not in times]
     else:
         columns = {n: text for n, text in reading.columns.items() if n not in times}
-        chosen = [_selected(columns)] if columns else []
+        chosen = [_selected(columns, reading.setups)] if columns else []
     chosen += [f"{sql} AS {quoted(name)}" for name, sql in times.items()]
-    wheres = [f"({spark_expression(text)})" for text in reading.wheres]
+    functions = functions_in(reading.setups)
+    wheres = [f"({spark_sql(text, functions)})" for text in reading.wheres]
     if reading.days is not None:
         wheres.append(_within(reading, schema, times))
     filters = f" WHERE {' AND '.join(wheres)}" if wheres else ""
     return f"SELECT {', '.join([*chosen, quoted(PLACE)])} FROM {view}{filters}"  # noqa: S608 - expressions are parsed and written again
 
 
-def _selected(columns: Mapping[str, str]) -> str:
-    return ", ".join(f"{spark_expression(text)} AS {quoted(n)}" for n, text in columns.items())
+def _selected(columns: Mapping[str, str], setups: Sequence[str] = ()) -> str:
+    functions = functions_in(setups)
+    return ", ".join(f"{spark_sql(text, functions)} AS {quoted(n)}" for n, text in columns.items())
 
 
 def _within(reading: Reading, schema: pa.Schema, times: Mapping[str, str]) -> str:
@@ -346,7 +344,7 @@ def _as_milliseconds(session: Any, text: str, reading: Reading, view: str) -> st
     if text == END_OF_DAY:
         day = quoted(reading.partition_column)
         return f"UNIX_MILLIS(CAST({day} AS TIMESTAMP)) + {DAY - 1}L"
-    sql = spark_expression(text)
+    sql = spark_sql(text, functions_in(reading.setups))
     kind = session.sql(f"SELECT {sql} AS at FROM {view}").schema["at"].dataType.typeName()  # noqa: S608
     if kind in {"timestamp", "timestamp_ntz", "date"}:
         return f"UNIX_MILLIS(CAST({sql} AS TIMESTAMP))"

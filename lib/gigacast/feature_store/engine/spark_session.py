@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sys
+import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ import pyarrow as pa
 
 from gigacast import errors
 from gigacast.errors import ComputeError, ConfigError, GigacastError, MissingExtraError
-from gigacast.feature_store.definition.expression import load_sqlglot, parse_expression
 from gigacast.feature_store.engine.spark_plan import ERROR
 
 _ANSWERS = {
@@ -37,7 +37,6 @@ _OWN_MACHINE = {
 _CHOSEN_BY_USER = ("PYSPARK_GATEWAY_PORT", "PYSPARK_SUBMIT_ARGS", "SPARK_REMOTE", "SPARK_CONF_DIR")
 _SETUP = re.compile(r"\s*CREATE\s+(OR\s+REPLACE\s+)?TEMPORARY\s+FUNCTION\s", re.IGNORECASE)
 _USING = re.compile(r"\bUSING\s+(JAR|FILE|ARCHIVE)", re.IGNORECASE)
-_CALLS_JAVA = {"java_method", "reflect", "try_reflect"}
 _SHOWN = 400
 
 
@@ -188,30 +187,18 @@ def marked_error(text: str) -> GigacastError | None:
     return error
 
 
-def spark_expression(text: str) -> str:
-    """Return a SQL expression as Spark runs it.
-
-    Raises
-    ------
-    ConfigError
-        If it is no expression, or calls Java.
-    """
-    tree = parse_expression(text)
-    refuse_java(tree, text)
-    written: str = tree.sql(dialect="spark")
-    return written
-
-
-def refuse_java(tree: Any, text: str) -> None:
-    """Refuse SQL with functions that run any method of Java: definitions come from a bucket."""
-    exp = load_sqlglot().exp
-    for call in tree.find_all(exp.Func):
-        name = call.name if isinstance(call, exp.Anonymous) else call.sql_name()
-        if name.lower() in _CALLS_JAVA:
-            raise ConfigError(
-                f"{text[:80]!r}: {name} calls Java, which no definition may",
-                hint="create a function in setups",
-            )
+@contextmanager
+def named_views(frames: Any) -> Iterator[list[str]]:
+    """Name frames for SQL; the names are free again after it."""
+    names: list[tuple[Any, str]] = []
+    try:
+        for frame in frames:
+            names.append((frame.sparkSession.catalog, f"rows_{uuid.uuid4().hex}"))
+            frame.createOrReplaceTempView(names[-1][1])
+        yield [name for _, name in names]
+    finally:
+        for catalog, name in names:
+            catalog.dropTempView(name)
 
 
 def quoted(name: str) -> str:

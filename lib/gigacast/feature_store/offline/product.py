@@ -23,7 +23,7 @@ from gigacast.feature_store.offline.source import Input
 from gigacast.lake.layout import feature_partition_key
 from gigacast.storage.store import Store
 
-FORMAT_REVISION = 1
+FORMAT_REVISION = 2
 """Part of the digest. Raise it when the same inputs start to give other rows."""
 Ready = Callable[[str, str], pa.Table]
 """Function that returns the rows of a table and a day that are done."""
