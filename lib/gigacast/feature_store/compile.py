@@ -27,6 +27,8 @@ from gigacast.feature_store.stored import (
     read_stored,
     stored_joins,
 )
+from gigacast.feature_store.table import Tables
+from gigacast.feature_store.type_check import find_type_problems, missing_notes, read_schemas
 from gigacast.storage.store import Store
 
 
@@ -68,7 +70,9 @@ class Compilation:
     warnings: tuple[Problem, ...] = field(default=())
 
 
-def compile_definitions(path: Path, store: Store, *, force: bool = False) -> Compilation:
+def compile_definitions(
+    path: Path, store: Store, *, force: bool = False, tables: Tables | None = None
+) -> Compilation:
     """Check the definitions of a file or folder, and store them as JSON.
 
     The files are Python programs and run with all rights of the process. With a join its online
@@ -82,6 +86,9 @@ def compile_definitions(path: Path, store: Store, *, force: bool = False) -> Com
         Store that holds ``feature_store/``.
     force : bool
         Whether definitions that are online, or that others use, may change.
+    tables : Tables, optional
+        Tables whose columns and types the definitions must fit, as far as they have files; by
+        default none is looked at.
 
     Raises
     ------
@@ -94,6 +101,7 @@ def compile_definitions(path: Path, store: Store, *, force: bool = False) -> Com
     definitions = _with_parts(read_definitions(repository, path))
     problems = [*_problems(definitions)]
     _refuse(repository, problems)
+    notes = _check_tables(repository, definitions, tables)
     stored = {key_of(d): read_stored(store, key_of(d)) for d in definitions}
     compiled = [_compare(definition, stored[key_of(definition)]) for definition in definitions]
     joins = _other_joins(store, compiled)
@@ -107,7 +115,28 @@ def compile_definitions(path: Path, store: Store, *, force: bool = False) -> Com
             _write(store, entry.key, content, entry_before)
     warnings = [w for definition in definitions for w in find_warnings(definition)]
     warnings += [w for definition in definitions for w in _deprecations(definition, joins)]
-    return Compilation(tuple(compiled), tuple(_placed(repository, warnings)))
+    return Compilation(tuple(compiled), tuple(_placed(repository, [*warnings, *notes])))
+
+
+def _check_tables(
+    repository: Repository, definitions: Sequence[Definition], tables: Tables | None
+) -> list[Problem]:
+    """Check definitions against their tables, and return notes on those that have no files.
+
+    Raises
+    ------
+    DefinitionError
+    """
+    notes: list[Problem] = []
+    for definition in definitions:
+        if tables is None or not isinstance(definition, GroupBy | Join):
+            continue
+        schemas, missing = read_schemas(definition, tables)
+        _refuse(repository, find_type_problems(definition, schemas))
+        if not schemas:
+            continue
+        notes += missing_notes(definition, missing)
+    return notes
 
 
 def _with_parts(definitions: Sequence[Definition]) -> list[Definition]:

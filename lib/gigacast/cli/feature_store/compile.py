@@ -37,9 +37,9 @@ def compile(path: Path, as_json: bool, **flags: Any) -> None:  # noqa: A001 - th
       gigacast feature-store compile . --show --bucket my-bucket
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     options = take(CompileOptions, flags)
-    store = open_tables(flags).store
+    tables = open_tables(flags)
     try:
-        compilation = compile_definitions(path, store, force=options.force)
+        compilation = compile_definitions(path, tables.store, force=options.force, tables=tables)
     except DefinitionError as error:
         if len(error.problems) > 1:
             show(problems_document(error.problems), sys.stderr)

@@ -29,7 +29,7 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-_SAME = frozenset(
+SAME = frozenset(
     _words(
         """
     Dot Paren EQ NEQ LT LTE GT GTE NullSafeEQ NullSafeNEQ And Or Not Is In Between Escape
@@ -123,7 +123,7 @@ def _rewritten(node: Any, engine: Engine, functions: Collection[str]) -> Any:
     if rule is not None:
         return rule(node, engine)
     kinds = (exp.Func, exp.Binary, exp.Unary, exp.Predicate, exp.AtTimeZone, exp.FromTimeZone)
-    if isinstance(node, kinds) and name not in _SAME:
+    if isinstance(node, kinds) and name not in SAME:
         raise _refusal(node, node.sql_name() if isinstance(node, exp.Func) else name.upper())
     return node
 
@@ -170,7 +170,7 @@ def function_names() -> tuple[str, ...]:
     """Return the names of the functions that expressions may call, in lower case and sorted."""
     exp = load_sqlglot().exp
     names = {*CALLS}
-    for name in {*_SAME, *rules()}:
+    for name in {*SAME, *rules()}:
         kind = getattr(exp, name, None)
         if kind is not None and issubclass(kind, exp.Func) and name not in {"And", "Or"}:
             names |= {spelling.lower() for spelling in kind.sql_names()}

@@ -277,7 +277,7 @@ def rules() -> Mapping[str, Rule]:
         "If": _if,
         "Concat": _concat,
         "DPipe": _concat,
-        "Length": in_duckdb("CAST(LENGTH(:this) AS INTEGER)"),
+        "Length": in_duckdb("spark_length(:this)"),
         "Lower": by(
             # Java's small sigma depends on its neighbours, and its dotless I has two letters.
             "LOWER(REPLACE(REPLACE(:this, '\u03a3', '\u03c3'), '\u0130', 'i\u0307'))",

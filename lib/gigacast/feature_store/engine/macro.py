@@ -213,6 +213,7 @@ def _texts() -> dict[str, Sequence[Overload]]:
                 ),
             )
         ],
+        "spark_length": [("a VARCHAR", "CAST(LENGTH(a) AS INTEGER)")],
         "spark_upper": [
             (
                 "a",

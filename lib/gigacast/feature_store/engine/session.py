@@ -1,5 +1,6 @@
 """A DuckDB session: users' SQL over Arrow, without access to files or the network."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -13,6 +14,8 @@ from gigacast.feature_store.engine.macro import macros
 
 BATCH_ROWS = 1 << 16
 _SHOWN_COLUMNS = 12
+# Functions of this package stand for operators and casts that a person wrote.
+_TYPED = re.compile(r"Binder Error: Macro spark_(\w+)\(\) (does not support|has multiple)[^\n]*")
 
 
 def load_duckdb() -> Any:
@@ -127,7 +130,8 @@ class Session:
                 raise self._error from error
             if isinstance(error, OSError):
                 raise
-            reason = str(error).partition("\n")[0]
+            reason = _TYPED.sub(r"\1 does not take values of these types", str(error))
+            reason = reason.partition("\n")[0]
             raise ConfigError(
                 f"{self._label}: {reason}",
                 hint=f"its columns are {', '.join(self._columns[:_SHOWN_COLUMNS])}",

@@ -4,11 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
+
 from gigacast.core.partition.task import Task
 from gigacast.core.time.month import Month
 from gigacast.errors import ConfigError
 from gigacast.feature_store.definition.check import check
-from gigacast.feature_store.definition.check_schema import find_schema_problems
 from gigacast.feature_store.definition.join import Join
 from gigacast.feature_store.definition.name import kind_of, name_of, table_name
 from gigacast.feature_store.definition.problem import refusal
@@ -33,6 +34,7 @@ from gigacast.feature_store.offline.worker import (
 )
 from gigacast.feature_store.rows import read_schema
 from gigacast.feature_store.table import Tables
+from gigacast.feature_store.type_check import find_type_problems
 from gigacast.job.audit import PlannedJob, RunDescription, this_author
 from gigacast.job.run import Run, RunEvents, Totals, start_run, utc_now
 from gigacast.lake.layout import feature_table_prefix, receipt_prefix
@@ -378,14 +380,14 @@ def _check_schemas(backfill: Backfill) -> None:
     sources = [source for group_by in group_bys for source in group_by.sources]
     sources += [definition.left] if isinstance(definition, Join) else []
     label = f"{kind_of(definition)} {name_of(definition)}"
-    schemas: dict[str, Mapping[str, str]] = {}
+    schemas: dict[str, pa.Schema] = {}
     for source in sources:
         column = source.query.partition_column or "ds"
         for name in source.tables:
             table, files = catalog.find(name, label, column)
             newest = files[max(files)][-1]
             schema = read_schema(table, newest, column)
-            schemas[table.name] = {field.name: str(field.type) for field in schema}
-    problems = find_schema_problems(definition, schemas)
+            schemas[table.name] = schema
+    problems = find_type_problems(definition, schemas)
     if problems:
         raise refusal(problems)

@@ -1,0 +1,187 @@
+"""Checks of definitions' SQL against their tables: expressions are planned, and no row is read."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import pyarrow as pa
+
+from gigacast.errors import ConfigError, DataNotFoundError, SchemaError
+from gigacast.feature_store.aggregation.row_state import parts_of
+from gigacast.feature_store.definition.check_schema import find_schema_problems
+from gigacast.feature_store.definition.dialect import translate
+from gigacast.feature_store.definition.group_by import GroupBy
+from gigacast.feature_store.definition.join import Join
+from gigacast.feature_store.definition.name import (
+    PARTITION_COLUMN,
+    TIME_COLUMN,
+    kind_of,
+    name_of,
+)
+from gigacast.feature_store.definition.place import Place
+from gigacast.feature_store.definition.problem import Problem
+from gigacast.feature_store.definition.source import Source, split_table
+from gigacast.feature_store.engine.session import Session
+from gigacast.feature_store.rows import read_schema
+from gigacast.feature_store.table import Tables
+
+_MEMORY = 64 << 20
+_ROWS = "source_rows"
+
+
+def find_type_problems(
+    definition: GroupBy | Join, schemas: Mapping[str, pa.Schema]
+) -> list[Problem]:
+    """Return the reasons why a definition cannot be computed from its tables.
+
+    Besides missing columns these are expressions with values of types that their functions do not
+    take, and operations over such types. Expressions of queries with setups are not checked.
+
+    Parameters
+    ----------
+    definition : GroupBy or Join
+    schemas : mapping of str to pyarrow.Schema
+        Columns by table; tables that are not in it are not checked.
+    """
+    spelled = {
+        table: {field.name: str(field.type) for field in schema}
+        for table, schema in schemas.items()
+    }
+    if problems := find_schema_problems(definition, spelled):
+        return problems  # an expression over a missing column has no type
+    is_join = isinstance(definition, Join)
+    group_bys = definition.group_bys if is_join else (definition,)
+    problems = []
+    if is_join:
+        label = f"{kind_of(definition)} {name_of(definition)}"
+        selects = dict(definition.left.query.selects or {})
+        found = _bind(definition.left, selects, schemas)[0]
+        problems += [replace(problem, definition=label) for problem in found]
+    for group_by in group_bys:
+        label = f"{kind_of(group_by)} {name_of(group_by)}"
+        found = list(_group_by_problems(group_by, schemas))
+        problems += [replace(problem, definition=label) for problem in found]
+    return list(dict.fromkeys(problems))
+
+
+def read_schemas(
+    definition: GroupBy | Join, tables: Tables
+) -> tuple[dict[str, pa.Schema], list[str]]:
+    """Return the columns of the tables of a definition, and the tables without files.
+
+    Parameters
+    ----------
+    definition : GroupBy or Join
+    tables : Tables
+    """
+    group_bys = definition.group_bys if isinstance(definition, Join) else (definition,)
+    sources = [source for group_by in group_bys for source in group_by.sources]
+    sources += [definition.left] if isinstance(definition, Join) else []
+    schemas: dict[str, pa.Schema] = {}
+    missing: list[str] = []
+    for source in sources:
+        column = source.query.partition_column or PARTITION_COLUMN
+        for name in source.tables:
+            try:
+                table = tables.find(name)
+                files = table.partitions(column)
+            except DataNotFoundError:
+                missing.append(split_table(name)[0])
+                continue
+            schemas[table.name] = read_schema(table, files[max(files)][-1], column)
+    return schemas, list(dict.fromkeys(missing))
+
+
+def _group_by_problems(group_by: GroupBy, schemas: Mapping[str, pa.Schema]) -> Iterator[Problem]:
+    features: pa.Schema | None = None
+    for source in group_by.sources:
+        problems, columns = _bind(source, group_by.selects_of(source), schemas)
+        yield from problems
+        if problems or columns is None:
+            continue
+        refused = list(_part_problems(group_by, columns))
+        yield from refused
+        if not refused:
+            outputs = [pa.field(part.name, part.output(columns)) for part in parts_of(group_by)]
+            features = pa.schema([*(columns.field(key) for key in group_by.keys), *outputs])
+    written = [d for d in group_by.derivations or () if d.name != "*"]
+    if features is not None and group_by.aggregations is not None and written:
+        features = _with_own(features, [(TIME_COLUMN, pa.int64()), (PARTITION_COLUMN, pa.string())])
+        with Session(_MEMORY, "") as session:
+            session.register(_ROWS, _one_row(features))
+            for entry in written:
+                role = f"the derivation {entry.name!r}"
+                kind = _planned(session, (role, entry.expression), entry.place)
+                if isinstance(kind, Problem):
+                    yield kind
+
+
+def _part_problems(group_by: GroupBy, columns: pa.Schema) -> Iterator[Problem]:
+    for written in group_by.aggregations or ():
+        for part in parts_of(replace(group_by, aggregations=(written,))):
+            try:
+                part.output(columns)
+            except SchemaError as error:
+                message = f"{written.operation.name} of {written.input_column}: {error.message}"
+                yield Problem(message, written.place, error.hint or "")
+                break
+
+
+def _with_own(schema: pa.Schema, fields: Sequence[tuple[str, pa.DataType]]) -> pa.Schema:
+    """Return a schema with further columns, unless it has some of that name."""
+    return pa.schema([*schema, *(pa.field(n, k) for n, k in fields if n not in schema.names)])
+
+
+def _bind(
+    source: Source, selects: Mapping[str, str], schemas: Mapping[str, pa.Schema]
+) -> tuple[list[Problem], pa.Schema | None]:
+    """Return the problems of a source's expressions, and the types of its selects."""
+    tables = [split_table(table)[0] for table in source.tables[:1]]
+    schema = next((schemas[table] for table in tables if table in schemas), None)
+    query = source.query
+    if schema is None or query.setups:
+        return [], None  # statements of setups are of one engine, which may be another
+    others = [("where", text) for text in query.wheres or ()]
+    others += [("time_column", query.time_column)] if query.time_column else []
+    problems: list[Problem] = []
+    fields: list[pa.Field] = []
+    with Session(_MEMORY, "") as session:
+        session.register(_ROWS, _one_row(schema))
+        for name, text in (*selects.items(), *others):
+            kind = _planned(session, (name, text), query.place)
+            if isinstance(kind, Problem):
+                problems.append(kind)
+            elif name in selects:
+                fields.append(pa.field(name, kind))
+    return problems, pa.schema(fields)
+
+
+def _planned(session: Session, expression: tuple[str, str], place: Place) -> pa.DataType | Problem:
+    """Return the type of an expression, or why it has none."""
+    name, text = expression
+    try:
+        return session.table(f"SELECT {translate(text)} FROM {_ROWS}").schema.types[0]  # noqa: S608 - expressions are parsed and written again
+    except ConfigError as error:
+        shown = " ".join(text.split())[:80]
+        return Problem(
+            f"{name}, {shown!r}: {error.message.removeprefix(': ')}", place, error.hint or ""
+        )
+
+
+def _one_row(schema: pa.Schema) -> pa.Table:
+    # With a row, so that what is refused by value of its type is refused here, too.
+    return pa.table([pa.nulls(1, field.type) for field in schema], schema=_nullable(schema))
+
+
+def _nullable(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([field.with_nullable(True) for field in schema])
+
+
+def missing_notes(definition: GroupBy | Join, missing: Sequence[str]) -> Iterator[Problem]:
+    """Yield a note for each table without files, whose columns and types are not checked."""
+    for table in missing:
+        yield Problem(
+            f"{table} has no files yet, so its columns and types are not checked",
+            definition.place,
+            "put its files there, or name their place in the setting tables",
+            f"{kind_of(definition)} {name_of(definition)}",
+        )
