@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from gigacast.errors import DataError
 from gigacast.feature_store.aggregation.kernel import Queries, Rows, aggregate
 from gigacast.feature_store.aggregation.row_state import Part
+from gigacast.feature_store.aggregation.timeline import canonical_floats
 from gigacast.scratch import ScratchFolder
 
 # Groups that rows are written in. Small neighbours are read together; a group of its own is the
@@ -210,11 +212,23 @@ def group_of(keys: Sequence[pa.Array]) -> NDArray[np.int64]:
 
 
 def _hash(column: pa.Array) -> NDArray[np.uint64]:
+    if pat.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if pat.is_null(column.type):
+        return np.zeros(len(column), np.uint64)
+    if pat.is_floating(column.type):
+        return canonical_floats(column).fill_null(0.0).to_numpy().view(np.uint64)
+    if pat.is_decimal(column.type):
+        return _hash_decimals(column)
     if pat.is_integer(column.type) or pat.is_temporal(column.type) or pat.is_boolean(column.type):
         # Nulls are the key of no row; the group they come to does not matter.
         width = column.type.bit_width if pat.is_temporal(column.type) else 64
         plain = column.view(pa.int32()) if width == 32 else column
-        integers = plain.view(pa.int64()) if pat.is_temporal(plain.type) else plain.cast(pa.int64())
+        integers = plain
+        if pat.is_temporal(plain.type):
+            integers = plain.view(pa.int64())
+        elif not pat.is_int64(plain.type):
+            integers = plain.cast(pa.int64(), safe=False)  # the largest unsigned ones wrap around
         numbers: NDArray[np.int64] = integers.fill_null(0).to_numpy(zero_copy_only=False)
         return numbers.view(np.uint64)
     texts = column.cast(pa.large_binary()).fill_null(b"")
@@ -231,6 +245,17 @@ def _hash(column: pa.Array) -> NDArray[np.uint64]:
     np.cumsum((content.astype(np.uint64) + np.uint64(1)) * _WEIGHTS[place % 1024], out=totals[1:])
     hashes: NDArray[np.uint64] = totals[edges[1:] - edges[0]] - totals[edges[:-1] - edges[0]]
     return hashes
+
+
+def _hash_decimals(column: pa.Array) -> NDArray[np.uint64]:
+    if not pat.is_decimal256(column.type):
+        column = column.cast(pa.decimal128(38, column.type.scale))
+    words = column.type.bit_width // 64
+    filled = column.fill_null(pa.scalar(Decimal(0), column.type))
+    content = np.frombuffer(filled.buffers()[1], np.uint64)
+    pairs = content[filled.offset * words : (filled.offset + len(filled)) * words]
+    weighted: NDArray[np.uint64] = (pairs.reshape(-1, words) * _WEIGHTS[:words]).sum(axis=1)
+    return weighted
 
 
 def _aggregate_groups(

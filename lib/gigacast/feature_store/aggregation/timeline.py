@@ -1,11 +1,13 @@
 """Rows sorted by key and time, and windows of queries as ranges of rows."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.types as pat
 from numpy.typing import NDArray
 
 from gigacast.feature_store.aggregation.limbs import Ranges
@@ -42,7 +44,17 @@ def code_keys(rows: Sequence[pa.Array], queries: Sequence[pa.Array]) -> tuple[In
     return mine, theirs, count
 
 
+def canonical_floats(values: pa.Array) -> pa.Array:
+    """Return fractions as 64-bit floats with one zero and one NaN, as `value.canonical` says."""
+    wide = pc.add(pc.cast(values, pa.float64()), 0.0)  # -0.0 becomes 0.0
+    return pc.if_else(pc.is_nan(wide), math.nan, wide)
+
+
 def _code_column(rows: pa.Array, queries: pa.Array) -> tuple[Ints, Ints, int]:
+    if pat.is_floating(rows.type):
+        rows, queries = canonical_floats(rows), canonical_floats(queries)
+    if pat.is_decimal(rows.type) and rows.type.bit_width < 128:
+        rows = rows.cast(pa.decimal128(38, rows.type.scale))  # shorter ones cannot be coded
     encoded = rows.dictionary_encode()
     mine = encoded.indices.fill_null(ABSENT).to_numpy(zero_copy_only=False).astype(np.int64)
     keys = queries.cast(rows.type) if queries.type != rows.type else queries
