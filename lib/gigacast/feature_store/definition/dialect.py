@@ -18,6 +18,7 @@ from gigacast.feature_store.definition.expression import (
     parse_expression,
     parse_query,
 )
+from gigacast.feature_store.definition.sql_aggregate import aggregated_rules
 from gigacast.feature_store.definition.sql_rule import CALLS, rules
 from gigacast.feature_store.definition.sql_template import Engine, fill, shown
 
@@ -120,6 +121,8 @@ def _rewritten(node: Any, engine: Engine, functions: Collection[str]) -> Any:
     if name == "Anonymous":
         return _called(node, engine, functions)
     rule = rules().get(name)
+    if engine == "duckdb" and name in aggregated_rules() and node.find(exp.AggFunc, exp.Window):
+        rule = aggregated_rules()[name]
     if rule is not None:
         return rule(node, engine)
     kinds = (exp.Func, exp.Binary, exp.Unary, exp.Predicate, exp.AtTimeZone, exp.FromTimeZone)

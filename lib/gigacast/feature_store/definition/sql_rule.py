@@ -18,7 +18,7 @@ from gigacast.feature_store.definition.sql_template import (
     shown,
 )
 
-_INTEGERS = {"TINYINT": "8", "SMALLINT": "16", "INT": "32", "BIGINT": "64"}
+INTEGERS = {"TINYINT": "8", "SMALLINT": "16", "INT": "32", "BIGINT": "64"}
 _ARITHMETIC = ("Add", "Sub", "Mul", "Mod", "IntDiv")
 DATE_TEXT = r"^ *[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ T].*)? *$"
 TIME_TEXT = (
@@ -43,22 +43,12 @@ def _literal(node: Any, engine: Engine) -> Any:
     return node
 
 
-def _window(node: Any, engine: Engine) -> Any:
-    """Return a window over a function; what gives a sum the type of Spark goes around it."""
-    exp = load_sqlglot().exp
-    inner = node.this
-    if engine == "duckdb" and isinstance(inner, exp.Anonymous) and inner.name == "spark_total":
-        inner.replace(inner.expressions[0])
-        return exp.Anonymous(this="spark_total", expressions=[node.copy()])
-    return node
-
-
 def _cast(node: Any, engine: Engine) -> Any:
     kind = node.to.this.name
-    if kind in _INTEGERS:
+    if kind in INTEGERS:
         spark = f"TRY_CAST(:this AS {kind})"
         return (
-            fill(f"spark_to_int{_INTEGERS[kind]}(:this)", "duckdb", arguments_of(node))
+            fill(f"spark_to_int{INTEGERS[kind]}(:this)", "duckdb", arguments_of(node))
             if (engine == "duckdb")
             else fill(spark, engine, arguments_of(node))
         )
@@ -71,7 +61,7 @@ def _cast(node: Any, engine: Engine) -> Any:
     if templates is None:
         raise ConfigError(
             f"{shown(node)}: casts to {kind} differ between the engines",
-            hint=f"casts may be to {', '.join([*_INTEGERS, *_CASTS, 'DECIMAL'])}",
+            hint=f"casts may be to {', '.join([*INTEGERS, *_CASTS, 'DECIMAL'])}",
         )
     return fill(templates[engine == "spark"], engine, arguments_of(node))
 
@@ -108,7 +98,8 @@ def _if(node: Any, engine: Engine) -> Any:
     return node
 
 
-def _round(node: Any, engine: Engine) -> Any:
+def write_round(node: Any, engine: Engine) -> Any:
+    """Return a number rounded to digits as Spark does."""
     digits = node.args.get("decimals")
     text = "0" if digits is None else digits.sql()
     if not text.isdecimal() or int(text) > 15:
@@ -264,12 +255,11 @@ def rules() -> Mapping[str, Rule]:
         "Abs": by("spark_abs(:this)", "CASE WHEN ABS(:this) >= 0 THEN ABS(:this) END"),
         "Floor": by("spark_floor(:this)", whole.format("FLOOR")),
         "Ceil": by("spark_ceil(:this)", whole.format("CEIL")),
-        "Round": _round,
+        "Round": write_round,
         "Sign": in_duckdb("spark_sign(:this)"),
         "IsNan": in_duckdb("COALESCE(ISNAN(:this), FALSE)"),
         "Nanvl": in_duckdb("CASE WHEN ISNAN(:this) THEN :expression ELSE :this END"),
         "Literal": _literal,
-        "Window": _window,
         "Bracket": _bracket,
         "Exists": _exists,
         "Cast": _cast,
@@ -325,7 +315,7 @@ def rules() -> Mapping[str, Rule]:
         "UnixSeconds": by("spark_unix_seconds(:this)", "UNIX_SECONDS(CAST(:this AS TIMESTAMP))"),
         "UnixMillis": by("spark_unix_millis(:this)", "UNIX_MILLIS(CAST(:this AS TIMESTAMP))"),
         "UnixMicros": by("spark_unix_micros(:this)", "UNIX_MICROS(CAST(:this AS TIMESTAMP))"),
-        "Sum": by("spark_total(SUM(:this))", "TRY_SUM(:this)"),
+        "Sum": by("SUM(:this)", "TRY_SUM(:this)"),
         "Avg": in_duckdb("AVG(:this)"),
     }
 

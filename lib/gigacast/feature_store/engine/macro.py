@@ -9,6 +9,7 @@ _DECIMAL = "DECIMAL(38,18)"
 _TIMES = ("TIMESTAMP", "TIMESTAMPTZ")
 # An error alone has no type, and what is computed of it would be null without being raised.
 _NO_DECIMALS = "CAST(error('decimals in an operator: CAST them AS DOUBLE') AS DOUBLE)"
+_TEXTS_ALIKE = ("BIGINT", "HUGEINT", "BOOLEAN", "DATE", "TIMESTAMP")
 _SPACES = r"[\x00-\x20]*"
 _NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?"
 _NOT_FINITE = r"(?i)[+-]?(nan|inf|infinity)"
@@ -67,6 +68,8 @@ def _arithmetic() -> dict[str, Sequence[Overload]]:
 def _operator(sign: str) -> list[Overload]:
     body = f"TRY_CAST(CAST(a AS {{}}) {sign} CAST(b AS {{}}) AS {{}})"
     whole = [(f"a {k}, b {k}", body.format(w, w, k)) for k, w in _WIDER.items()]
+    # Sums of whole numbers have 128 bits, and 64 in Spark.
+    whole.append(("a HUGEINT, b HUGEINT", body.format("HUGEINT", "HUGEINT", "BIGINT")))
     fractions = [(f"a {k}, b {k}", f"a {sign} b") for k in ("FLOAT", "DOUBLE")]
     return [*whole, *fractions, (f"a {_DECIMAL}, b {_DECIMAL}", _NO_DECIMALS)]
 
@@ -113,7 +116,7 @@ def _casts() -> dict[str, Sequence[Overload]]:
         ],
         "spark_to_text": [
             ("a VARCHAR", "a"),
-            *((f"a {k}", "CAST(a AS VARCHAR)") for k in ("BIGINT", "BOOLEAN", "DATE", "TIMESTAMP")),
+            *((f"a {k}", "CAST(a AS VARCHAR)") for k in _TEXTS_ALIKE),
             ("a TIMESTAMPTZ", "CAST(CAST(a AS TIMESTAMP) AS VARCHAR)"),
             *((f"a {k}", no_text) for k in ("DOUBLE", _DECIMAL)),
         ],
@@ -155,7 +158,7 @@ def _to_integer(kind: str) -> list[Overload]:
     seconds = "CAST(error('a time as a number: use UNIX_SECONDS or UNIX_MILLIS') AS BIGINT)"
     return [
         ("a VARCHAR", f"TRY_CAST(CASE WHEN {whole} THEN TRIM(a, {_ENDS}) END AS {kind})"),
-        ("a BIGINT", f"TRY_CAST(a AS {kind})"),
+        *((f"a {number}", f"TRY_CAST(a AS {kind})") for number in ("BIGINT", "HUGEINT")),
         # It would round.
         ("a DOUBLE", f"TRY_CAST(TRUNC(a) AS {kind})"),
         (f"a {_DECIMAL}", f"TRY_CAST(TRUNC(a) AS {kind})"),
@@ -188,11 +191,7 @@ def _numbers() -> dict[str, Sequence[Overload]]:
             (f"a {_DECIMAL}, n", _NO_DECIMALS),
         ],
         "spark_sign": [("a DOUBLE", sign)],
-        "spark_total": [
-            ("a HUGEINT", "TRY_CAST(a AS BIGINT)"),
-            ("a DOUBLE", "a"),
-            (f"a {_DECIMAL}", "a"),
-        ],
+        "spark_round_fraction": [("a DOUBLE, n", rounded.format("DOUBLE"))],
     }
 
 

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from decimal import Decimal
 from functools import cache
 from itertools import chain
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gigacast.errors import ConfigError, GigacastError, MissingExtraError
 from gigacast.feature_store.engine.macro import macros
@@ -15,7 +17,8 @@ from gigacast.feature_store.engine.macro import macros
 BATCH_ROWS = 1 << 16
 _SHOWN_COLUMNS = 12
 # Functions of this package stand for operators and casts that a person wrote.
-_TYPED = re.compile(r"Binder Error: Macro spark_(\w+)\(\) (does not support|has multiple)[^\n]*")
+_TYPED = re.compile(r"Binder Error: Macro spark_(\w+)\(\) does not support[^\n]*")
+_UNTYPED = re.compile(r"Binder Error: Macro spark_(\w+)\(\) has multiple[^\n]*")
 
 
 def load_duckdb() -> Any:
@@ -101,14 +104,16 @@ class Session:
             If the query cannot be run.
         """
         with self._translated():
-            reader = self._connection.sql(sql).to_arrow_reader(BATCH_ROWS)
-        yield pa.RecordBatch.from_pylist([], schema=reader.schema)
+            relation = self._connection.sql(sql)
+            sums = [n for n, kind in enumerate(relation.types) if str(kind) == "HUGEINT"]
+            reader = relation.to_arrow_reader(BATCH_ROWS)
+        yield _with_sums(pa.RecordBatch.from_pylist([], schema=reader.schema), sums)
         while True:
             with self._translated():
                 batch = next(reader, None)
             if batch is None:
                 return
-            yield batch
+            yield _with_sums(batch, sums)
 
     def table(self, sql: str) -> pa.Table:
         """Return the rows of a query."""
@@ -131,11 +136,21 @@ class Session:
             if isinstance(error, OSError):
                 raise
             reason = _TYPED.sub(r"\1 does not take values of these types", str(error))
+            reason = _UNTYPED.sub(r"\1 over an aggregate: select it in a subquery before", reason)
             reason = reason.partition("\n")[0]
             raise ConfigError(
                 f"{self._label}: {reason}",
                 hint=f"its columns are {', '.join(self._columns[:_SHOWN_COLUMNS])}",
             ) from error
+
+
+def _with_sums(batch: pa.RecordBatch, columns: Sequence[int]) -> pa.RecordBatch:
+    """Return rows with sums of whole numbers in 64 bits, as those of Spark; null beyond."""
+    for n in columns:
+        fits = pc.less_equal(pc.abs(batch.column(n)), pa.scalar(Decimal((1 << 63) - 1)))
+        whole = pc.if_else(fits, batch.column(n), pa.scalar(None, batch.column(n).type))
+        batch = batch.set_column(n, batch.schema.names[n], whole.cast(pa.int64()))
+    return batch
 
 
 def open_database(memory: int) -> Any:
