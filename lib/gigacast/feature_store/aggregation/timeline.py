@@ -146,5 +146,6 @@ def _sort(moments: Ints, bound: int) -> tuple[Ints, Ints]:
         packed.sort()
         sorted_moments, order = np.divmod(packed, len(moments))
         return order, sorted_moments
-    order = np.argsort(moments, kind="stable")
+    # Rows of one key and time have no order; a stable sort takes more than twice as long.
+    order = np.argsort(moments)
     return order, moments[order]
