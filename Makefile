@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model check format house bench bench-full bench-serving bench-gpu deploy destroy clean
+.PHONY: help demo demo-batch quickstart test test-spark test-browser forms campaign mutants model check format house bench bench-full bench-features bench-serving bench-gpu deploy destroy clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ bench-full: $(STAMP) ## The same up to a million series, planning and reading (h
 bench-serving: $(STAMP) ## Measure fetches and the HTTP server of features beside bare reads (minutes)
 	$(BIN)/python benchmarks/fetch.py --output benchmarks/results/fetch.json
 	$(BIN)/python benchmarks/serving.py --output benchmarks/results/serving.json
+
+bench-features: $(STAMP) ## Measure the feature store and write the tables of the docs (minutes)
+	$(BIN)/python benchmarks/feature_store_record.py
 
 bench-gpu: $(STAMP) ## Measure all GPUs of this machine: speed, busy share, ceiling (an hour)
 	$(BIN)/python benchmarks/gpu.py --output benchmarks/results/gpu.json

@@ -2,6 +2,9 @@
 
     python benchmarks/feature_store.py [--rows 2000000] [--queries 100000] [--ways ...]
     python benchmarks/feature_store.py --rows 10000000 --queries 500000 --ways floor kernel
+    make bench-features
+
+The last writes the record of `feature_store_record.py` into docs/benchmarks.md.
 
 A third of events and queries are on one key; the others are skewed over thousands. Features are
 SUM, COUNT and MAX over windows of 1 hour, 7 days and 30 days, each from its hop before the query.
@@ -34,13 +37,15 @@ START = 1_696_118_400_000
 SIZED = {"FIRST_K": 10, "LAST_K": 10, "TOP_K": 10, "BOTTOM_K": 10, "APPROX_HISTOGRAM_K": 10}
 
 
-def write_data(folder: Path, rows: int, queries: int) -> None:
+def write_data(
+    folder: Path, rows: int, queries: int, *, keys: int | None = None, hot: float = 0.3
+) -> None:
     rng = np.random.default_rng(0)
-    keys = max(5000, rows // 400)
+    keys = keys or max(5000, rows // 400)
 
     def draw(count: int, first: int, days: int) -> tuple[Any, Any]:
         cold = 1 + (keys * rng.random(count) ** 2).astype(np.int64)
-        key = np.where(rng.random(count) < 0.3, 0, cold)
+        key = np.where(rng.random(count) < hot, 0, cold)
         return key, START + first * DAY + rng.integers(0, days * DAY, count)
 
     key, at = draw(rows, 0, 60)
@@ -56,7 +61,10 @@ def write_data(folder: Path, rows: int, queries: int) -> None:
 
 
 def run_floor(folder: Path) -> None:
-    """Read three columns, code the keys, sort, and gather: what any way has to do."""
+    """Read three columns, code the keys, sort, and gather: what any way has to do.
+
+    The sort is the stable one, which keeps the order of rows at one time.
+    """
     events = pq.read_table(folder / "events.parquet", columns=["k", "ts", "x"])
     codes = events["k"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
     at, value = events["ts"].to_numpy(), events["x"].to_numpy()
@@ -75,7 +83,7 @@ def kernel(folder: Path, operations: list[str], column: str = "x") -> pa.Table:
     parts = [
         Part(f"{name}_{window}", column, Call(name, SIZED.get(name)), length)
         for name in operations
-        for window, (length, _) in WINDOWS.items()
+        for window, length in _windows().items()
     ]
     batches = pq.ParquetFile(folder / "events.parquet").iter_batches(
         1 << 20, columns=["k", "ts", column]
@@ -83,6 +91,14 @@ def kernel(folder: Path, operations: list[str], column: str = "x") -> pa.Table:
     limits = Limits(int(os.environ.get("MEMORY_MIB", "1024")) << 20)
     wanted = Queries([queries["k"].combine_chunks()], queries["ts"].to_numpy())
     return aggregate_batches(wanted, batches, Columns(("k",), "ts"), parts, limits)
+
+
+def _windows() -> dict[str, int]:
+    """Return lengths of windows: those of the other ways, or as many as COUNT_WINDOWS says."""
+    count = int(os.environ.get("COUNT_WINDOWS", "0"))
+    if not count:
+        return {name: length for name, (length, _) in WINDOWS.items()}
+    return {f"{n + 1}d": (n + 1) * DAY for n in range(count)}
 
 
 def run_kernel(folder: Path) -> pa.Table:
@@ -195,12 +211,42 @@ def run_pandas(folder: Path) -> pa.Table:
     return pa.table({name: pa.array(v, mask=np.isnan(v)) for name, v in out.items()})
 
 
+def run_pandas_merge(folder: Path) -> pa.Table:
+    """Subtract running totals, found by merge_asof at both ends: SUM and COUNT only."""
+    import pandas as pd
+
+    events = pd.read_parquet(folder / "events.parquet", columns=["k", "ts", "x"])
+    events = events.sort_values("ts", kind="stable")
+    events["SUM"] = events.groupby("k").x.cumsum()
+    events["COUNT"] = events.groupby("k").cumcount() + 1
+    totals = events[["k", "ts", "SUM", "COUNT"]]
+    queries = pd.read_parquet(folder / "q.parquet")
+    out = {}
+    ends = _totals_before(queries, totals)
+    for name, (length, hop) in WINDOWS.items():
+        starts = _totals_before(queries.assign(ts=(queries.ts - length) // hop * hop), totals)
+        counts = ends["COUNT"] - starts["COUNT"]
+        for operation in ("SUM", "COUNT"):
+            values = (ends[operation] - starts[operation]).to_numpy()
+            out[f"{operation}_{name}"] = pa.array(values, mask=(counts == 0).to_numpy())
+    return pa.table(out)
+
+
+def _totals_before(queries: Any, totals: Any) -> Any:
+    import pandas as pd
+
+    asked = queries.sort_values("ts", kind="stable")
+    found = pd.merge_asof(asked, totals, on="ts", by="k", allow_exact_matches=False)
+    return found.set_index("qid").sort_index()[["SUM", "COUNT"]].fillna(0)
+
+
 WAYS: dict[str, Callable[[Path], pa.Table | None]] = {
     "floor": run_floor,
     "kernel": run_kernel,
     "duckdb_tiles": run_duckdb_tiles,
     "duckdb_range": run_duckdb_range,
     "pandas": run_pandas,
+    "pandas_merge": run_pandas_merge,
 }
 
 
@@ -231,18 +277,42 @@ def measure(way: str, folder: Path) -> dict[str, Any]:
     return {"cpu": cpu, "wall": wall, "peak_mib": peak}
 
 
-def measure_apart(way: str, folder: Path) -> dict[str, Any]:
+def measure_apart(way: str, folder: Path, **environment: str) -> dict[str, Any]:
+    """Return the cost of a way in a process of its own; ``OPERATION:COLUMN`` is the kernel."""
     command = [sys.executable, __file__, "--measure", way, "--folder", str(folder)]
-    process = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    process = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+    )
     result: dict[str, Any] = json.loads(process.stdout.splitlines()[-1])
     return result
 
 
 def check_equal(folder: Path, way: str) -> None:
     mine, other = (pq.read_table(folder / f"answer_{name}.parquet") for name in ("kernel", way))
-    for name in mine.column_names:
+    for name in set(mine.column_names) & set(other.column_names):
         pairs = [t[name].cast(pa.float64()).fill_null(-1).to_numpy() for t in (mine, other)]
         np.testing.assert_array_equal(*pairs, err_msg=f"{way} {name}")
+
+
+def measured_column(operation: str) -> str:
+    # A histogram of all prices of a hot key would be as long as its rows, for every query.
+    return "kind" if "HISTOGRAM" in operation else "price"
+
+
+def show(folder: Path, ways: list[str], operations: list[str]) -> None:
+    results = {way: measure_apart(way, folder) for way in ways}
+    base = results.get("kernel", next(iter(results.values())))["cpu"]
+    for way, result in results.items():
+        print(
+            f"{way:14} {result['cpu']:7.2f} CPU s  {result['cpu'] / base:6.2f} x  "
+            f"{result['peak_mib']:7,.0f} MiB  {result['wall']:7.2f} s"
+        )
+    for way in sorted({*results} - {"floor", "kernel"}):
+        check_equal(folder, way)
+        print(f"{way} gives the kernel's answers")
+    for operation in operations:
+        result = measure_apart(f"{operation}:{measured_column(operation)}", folder)
+        print(f"{operation:22} {result['cpu']:7.2f} CPU s  {result['peak_mib']:7,.0f} MiB")
 
 
 def main() -> None:
@@ -260,25 +330,9 @@ def main() -> None:
         print(json.dumps(measure(options.measure, Path(options.folder))))
         return
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_data(folder, options.rows, options.queries)
+        write_data(Path(name), options.rows, options.queries)
         print(f"{options.rows:,} rows, {options.queries:,} queries, windows {', '.join(WINDOWS)}")
-        results = {way: measure_apart(way, folder) for way in options.ways}
-        base = results.get("kernel", next(iter(results.values())))["cpu"]
-        for way, result in results.items():
-            print(
-                f"{way:14} {result['cpu']:7.2f} CPU s  {result['cpu'] / base:6.2f} x  "
-                f"{result['peak_mib']:7,.0f} MiB  {result['wall']:7.2f} s"
-            )
-        compared = sorted({*results} & {"duckdb_tiles", "duckdb_range", "pandas"})
-        for way in compared:
-            check_equal(folder, way)
-            print(f"{way} gives the kernel's answers")
-        for operation in options.operations:
-            # A histogram of all prices of a hot key would be as long as its rows, for every query.
-            column = "kind" if "HISTOGRAM" in operation else "price"
-            result = measure_apart(f"{operation}:{column}", folder)
-            print(f"{operation:22} {result['cpu']:7.2f} CPU s  {result['peak_mib']:7,.0f} MiB")
+        show(Path(name), options.ways, options.operations)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Functions of DuckDB that give the values of Spark; `definition.dialect` writes their names."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from gigacast.feature_store.definition.sql_rule import DATE_TEXT, TIME_TEXT
 
@@ -27,7 +27,7 @@ def macros() -> Iterator[str]:
         yield f"CREATE MACRO {name}{bodies}"
 
 
-def _functions() -> dict[str, Sequence[Overload]]:
+def _functions() -> dict[str, list[Overload]]:
     return {
         **_arithmetic(),
         **_casts(),
@@ -37,7 +37,7 @@ def _functions() -> dict[str, Sequence[Overload]]:
     }
 
 
-def _arithmetic() -> dict[str, Sequence[Overload]]:
+def _arithmetic() -> dict[str, list[Overload]]:
     # What does not fit is null: Spark would go on from the other end.
     signs = {"spark_add": "+", "spark_subtract": "-", "spark_multiply": "*"}
     functions = {name: _operator(sign) for name, sign in signs.items()}
@@ -82,7 +82,7 @@ def _fractions(body: str) -> list[Overload]:
     return [(f"a {kind}", body) for kind in ("FLOAT", "DOUBLE", _DECIMAL)]
 
 
-def _casts() -> dict[str, Sequence[Overload]]:
+def _casts() -> dict[str, list[Overload]]:
     kinds = {"8": "TINYINT", "16": "SMALLINT", "32": "INTEGER", "64": "BIGINT"}
     trimmed = f"TRIM(a, {_ENDS})"
     finite = f"regexp_full_match({trimmed}, '{_NUMBER}[dDfF]?')"
@@ -167,7 +167,7 @@ def _to_integer(kind: str) -> list[Overload]:
     ]
 
 
-def _numbers() -> dict[str, Sequence[Overload]]:
+def _numbers() -> dict[str, list[Overload]]:
     fits = "CASE WHEN ABS({0}) < 9223372036854775807e0 THEN {1} END"
     # As the digits that a number is written with, and not its binary value, is what Spark rounds.
     digits = "CAST(ROUND(TRY_CAST(CAST(a AS VARCHAR) AS DECIMAL(38,{})), n) AS {})"
@@ -176,7 +176,7 @@ def _numbers() -> dict[str, Sequence[Overload]]:
         f"WHEN ABS(a) < 1e16 THEN {digits.format(22, '{0}')} ELSE a END"
     )
     sign = "CASE WHEN ISNAN(a) THEN a WHEN a > 0 THEN 1e0 WHEN a < 0 THEN -1e0 ELSE a END"
-    functions: dict[str, Sequence[Overload]] = {
+    functions: dict[str, list[Overload]] = {
         f"spark_{name}": [
             ("a BIGINT", fits.format("CAST(a AS DOUBLE)", "a")),
             ("a DOUBLE", fits.format("a", f"CAST({name.upper()}(a) AS BIGINT)")),
@@ -195,7 +195,7 @@ def _numbers() -> dict[str, Sequence[Overload]]:
     }
 
 
-def _texts() -> dict[str, Sequence[Overload]]:
+def _texts() -> dict[str, list[Overload]]:
     begin = "(CASE WHEN p > 0 THEN p - 1 WHEN p < 0 THEN LENGTH(a) + p ELSE 0 END)"
     start, end = f"GREATEST({begin}, 0)", f"{begin} + CAST(n AS BIGINT)"
     upper = "a"
@@ -232,7 +232,7 @@ def _texts() -> dict[str, Sequence[Overload]]:
     }
 
 
-def _moments() -> dict[str, Sequence[Overload]]:
+def _moments() -> dict[str, list[Overload]]:
     # EPOCH_MS rounds, and so gives a later day to the last moment of a day.
     floor = "(EPOCH_US(a) - ((EPOCH_US(a) % {0}) + {0}) % {0}) // {0}"
     kinds = ("DATE", *_TIMES)
