@@ -48,10 +48,9 @@ def find_type_problems(
     }
     if problems := find_schema_problems(definition, spelled):
         return problems  # an expression over a missing column has no type
-    is_join = isinstance(definition, Join)
-    group_bys = definition.group_bys if is_join else (definition,)
+    group_bys = definition.group_bys if isinstance(definition, Join) else (definition,)
     problems = []
-    if is_join:
+    if isinstance(definition, Join):
         label = f"{kind_of(definition)} {name_of(definition)}"
         selects = dict(definition.left.query.selects or {})
         found = _bind(definition.left, selects, schemas)[0]

@@ -217,7 +217,8 @@ def _hash(column: pa.Array) -> NDArray[np.uint64]:
     if pat.is_null(column.type):
         return np.zeros(len(column), np.uint64)
     if pat.is_floating(column.type):
-        return canonical_floats(column).fill_null(0.0).to_numpy().view(np.uint64)
+        floats: NDArray[np.float64] = canonical_floats(column).fill_null(0.0).to_numpy()
+        return floats.view(np.uint64)
     if pat.is_decimal(column.type):
         return _hash_decimals(column)
     if pat.is_integer(column.type) or pat.is_temporal(column.type) or pat.is_boolean(column.type):

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from gigacast.errors import ConfigError
-from gigacast.feature_store.definition.dialect import Engine, functions_in, query_sql
+from gigacast.feature_store.definition.dialect import functions_in, query_sql
 from gigacast.feature_store.definition.expression import columns_in, load_sqlglot, parse_query
+from gigacast.feature_store.definition.sql_template import Engine
 from gigacast.feature_store.engine.engine import END_OF_DAY, Reading
 
 
