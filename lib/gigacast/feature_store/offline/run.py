@@ -385,9 +385,7 @@ def _check_schemas(backfill: Backfill) -> None:
         column = source.query.partition_column or "ds"
         for name in source.tables:
             table, files = catalog.find(name, label, column)
-            newest = files[max(files)][-1]
-            schema = read_schema(table, newest, column)
-            schemas[table.name] = schema
+            schemas[table.name] = read_schema(table, files[max(files)][-1], column)
     problems = find_type_problems(definition, schemas)
     if problems:
         raise refusal(problems)
