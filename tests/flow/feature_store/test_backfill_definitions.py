@@ -206,14 +206,27 @@ def test_a_type_that_cannot_be_summed_is_refused(lake: Lake) -> None:
         attempt(lake, training_set(purchases()))
 
 
-def test_sql_that_cannot_be_run_fails_its_days_with_definition_and_line(lake: Lake) -> None:
+BEYOND_ALL_DAYS = "DATEDIFF(DATE_ADD(DATE '2024-01-01', user * 2000000000), DATE '2024-01-01')"
+"""An expression whose types fit, and whose values do not."""
+
+
+def test_functions_that_do_not_exist_are_refused_before_any_day(lake: Lake) -> None:
     wrong = purchases(("2d",), price="nonsense(price)")
+    with pytest.raises(DefinitionError, match="there is no function NONSENSE"):
+        attempt(lake, training_set(wrong))
+    assert not (lake.root / "feature_store/tables").exists()
+
+
+def test_sql_that_cannot_be_run_fails_its_days_with_definition_and_line(lake: Lake) -> None:
+    wrong = purchases(("2d",), price=BEYOND_ALL_DAYS)
     result = attempt(lake, training_set(wrong))
     _, failure = result.failures[0]
     assert failure.error == "ConfigError"
     assert f"{place_of(wrong)}: group-by shop.purchases on table data.purchases" in failure.message
-    assert "nonsense" in failure.message
-    assert not (lake.root / "feature_store/tables").exists()
+    assert "out of range" in failure.message
+    # The first day sees no purchases, and so no value is computed.
+    written = {path.parent.name for path in (lake.root / "feature_store/tables").rglob("*.parquet")}
+    assert written == {f"ds={DAYS[0]}"}
 
 
 def test_a_table_without_files_is_named_with_its_definition(lake: Lake) -> None:
@@ -270,7 +283,7 @@ def test_the_command_reports_failed_days_and_exits_with_one(
     file.write_text(
         "from gigacast.feature_store import *\n"
         "part = GroupBy(name='shop.part', keys=['user'], sources=[EventSource("
-        "table='data.purchases', query=Query(selects=select('user', price='no(price)'), "
+        f'table="data.purchases", query=Query(selects=select("user", price="{BEYOND_ALL_DAYS}"), '
         "time_column='ts'))], aggregations=[Aggregation(input_column='price')])\n"
         "v1 = Join(left=EventSource(table='data.checkouts', query=Query("
         "selects=select('user'), time_column='ts')), right_parts=[JoinPart(group_by=part)])\n"
@@ -281,8 +294,8 @@ def test_the_command_reports_failed_days_and_exits_with_one(
     assert run(["feature-store", "backfill", "shop.sets.v1", "--json", *bucket]) == 1
     captured = capsys.readouterr()
     content = json.loads(captured.out)
-    assert len(content["failures"]) == 8
-    assert "8 failed" in captured.err
+    assert len(content["failures"]) == 7  # the first day sees no purchases
+    assert "7 failed" in captured.err
     assert "joins/shop/sets.py:2" in content["failures"][0]["message"]
     days = ["--start_ds", "2024-02-01", "--ds", "2024-01-01"]
     assert run(["feature-store", "backfill", "shop.sets.v1", *days, *bucket]) == 2

@@ -141,23 +141,21 @@ def users_with_key(tmp_path: Path, expression: str) -> Path:
     return file
 
 
-def test_analyze_names_the_definition_of_an_expression_that_its_table_does_not_take(
+def test_a_function_that_does_not_exist_is_refused_with_its_definition_and_line(
     lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = users_with_key(tmp_path, "no_such_function(user_id)")
-    assert command("compile", str(file), lake=lake) == 0
-    assert command("analyze", "quickstart.users.v1", lake=lake) == 2
+    assert command("compile", str(file), lake=lake) == 2
     errors = capsys.readouterr().err
-    assert "group_bys/quickstart/users.py:6: quickstart.users.v1 on table data.users" in errors
+    assert "group_bys/quickstart/users.py:6: group-by quickstart.users.v1" in errors
     assert "no_such_function" in errors.lower()
 
 
-def test_analyze_refuses_columns_that_a_table_does_not_have_by_their_line(
+def test_columns_that_a_table_does_not_have_are_refused_by_their_line(
     lake: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = users_with_key(tmp_path, "usr_id + 1")
-    assert command("compile", str(file), lake=lake) == 0
-    assert command("analyze", "quickstart.users.v1", lake=lake) == 2
+    assert command("compile", str(file), lake=lake) == 2
     errors = capsys.readouterr().err
     place = "group_bys/quickstart/users.py:6: group-by quickstart.users.v1"
     assert f"{place}: data.users has no column usr_id" in errors
