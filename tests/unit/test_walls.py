@@ -103,6 +103,18 @@ def test_parquet_is_opened_in_one_place_which_checks_it() -> None:
     assert outside == ["core/footer.py"]
 
 
+def test_parquet_is_written_in_one_place_with_one_set_of_settings() -> None:
+    writing = re.compile(
+        r"\bpq\.(ParquetWriter|write_\w+)\b|pyarrow\.parquet import|\bto_parquet\(|FORMAT PARQUET"
+    )
+    outside = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if writing.search(path.read_text(encoding="utf-8"))
+    ]
+    assert outside == ["storage/parquet/writer.py"]
+
+
 def test_all_packages_but_the_command_line_and_settings_may_not_load_settings() -> None:
     contracts = configparser.ConfigParser()
     contracts.read(ROOT / ".importlinter")

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from gigacast.cleaning.duplicates import Repeats, find_repeats
 from gigacast.cleaning.rules import CleanRules
@@ -32,6 +31,7 @@ from gigacast.series.segment import offsets_of, spread
 from gigacast.series.source import Aggregate, ReadStats
 from gigacast.series.timestamp import Clock
 from gigacast.series.value import read_values
+from gigacast.storage.parquet.writer import table_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,8 @@ def aggregated(
     schema = file.schema
     columns = {name: _column(file, name, groups, rules.aggregate) for name in schema.names}
     columns[file.timestamp] = _time_column(keys.clock, groups)
-    buffer = io.BytesIO()
     # In Parquet in memory, so that everything after it reads a partition like any other.
-    pq.write_table(pa.table(columns), buffer, coerce_timestamps=None)
+    content = io.BytesIO(table_bytes(pa.table(columns), "none"))
     repeats = find_repeats(file, keys) if rules.duplicates != "keep" else Repeats()
     lost = LostRows(
         rows=file.rows,
@@ -113,7 +112,7 @@ def aggregated(
         partial_bins=int(np.count_nonzero(~groups.keep)),
         repeats=repeats,
     )
-    return file.with_rows(VerifiedParquet(buffer)), lost
+    return file.with_rows(VerifiedParquet(content)), lost
 
 
 def with_lost_rows(notes: Mapping[str, Any], lost: LostRows | None) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gigacast.core.array import BoolArray, DoubleArray, IntArray
 from gigacast.core.column import to_numpy
@@ -22,6 +21,7 @@ from gigacast.feature_sets.kernel.frame import column_values, value_column
 from gigacast.feature_sets.kernel.ranking import Rank, rank_features, select_features
 from gigacast.feature_sets.kernel.recipe import Recipe
 from gigacast.feature_sets.kernel.scaling import Scaler
+from gigacast.storage.parquet.writer import ParquetWriter, scratch_writer
 
 MAX_RANKED_ROWS = 1 << 20
 """More rows hardly change a rank, and take memory and time."""
@@ -37,16 +37,13 @@ class StagedFeatures:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._writer: pq.ParquetWriter | None = None
+        self._writer: ParquetWriter | None = None
 
     def write(self, features: pa.Table) -> None:
         """Add rows; all have the schema of the first."""
         if self._writer is None:
-            # Without compression: the file is read a few times and deleted.
-            self._writer = pq.ParquetWriter(
-                self._path, features.schema, compression="none", write_page_checksum=True
-            )
-        self._writer.write_table(features)
+            self._writer = scratch_writer(self._path, features.schema)
+        self._writer.write(features)
 
     def close(self) -> None:
         """Finish the file, so that it can be read."""

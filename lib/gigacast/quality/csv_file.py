@@ -16,6 +16,7 @@ from gigacast.job.file_job import Reading
 from gigacast.scratch import ScratchFolder
 from gigacast.series.timestamp import is_text
 from gigacast.storage.parquet.read import open_object
+from gigacast.storage.parquet.writer import scratch_writer
 from gigacast.storage.store import Store
 
 
@@ -51,9 +52,9 @@ def _write(store: Store, entry: InputObject, reading: Reading, path: Path) -> pa
     names = content.schema.names
     if len(set(names)) < len(names):
         raise SchemaError(f"{entry.key}: two columns have the same name")
-    with pq.ParquetWriter(path, content.schema) as writer:
+    with scratch_writer(path, content.schema) as writer:
         for batch in content.batches():
-            writer.write_batch(batch)
+            writer.write(batch)
     return content.schema
 
 

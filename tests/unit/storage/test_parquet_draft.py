@@ -7,10 +7,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gigacast.core.footer import VerifiedParquet
 from gigacast.errors import SchemaError
 from gigacast.storage.memory import MemoryStore
 from gigacast.storage.parquet.draft import DraftFile, describe_file
-from gigacast.storage.parquet.writer import ParquetSink, ParquetWriter
+from gigacast.storage.parquet.writer import ParquetSink, ParquetWriter, scratch_writer
 from tests.support.bars import bars
 
 DAY = 86_400
@@ -87,3 +88,14 @@ def test_a_discarded_file_leaves_nothing(tmp_path: Path) -> None:
     writer.write(pa.table({"n": [1, 2, 3]}))
     writer.discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scratch_file_keeps_rows_and_is_deleted_when_its_writing_fails(tmp_path: Path) -> None:
+    rows = pa.table({"n": [1, 2, None], "text": ["a", "b", "a"]})
+    with scratch_writer(tmp_path / "whole", rows.schema) as writer:
+        for batch in rows.to_batches(max_chunksize=2):
+            writer.write(batch)
+    assert VerifiedParquet(tmp_path / "whole").read().equals(rows)
+    with pytest.raises(SchemaError), scratch_writer(tmp_path / "half", rows.schema) as writer:
+        writer.write(pa.table({"n": ["text"]}))
+    assert [path.name for path in tmp_path.iterdir()] == ["whole"]

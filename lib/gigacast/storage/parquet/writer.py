@@ -71,6 +71,8 @@ def table_bytes(table: pa.Table, codec: Codec = "snappy", *, checksums: bool = T
 class ParquetWriter:
     """Writes batches to a local file. A row group is held in memory until it is full.
 
+    Leaving a ``with`` block closes the file; an exception deletes it.
+
     Parameters
     ----------
     path : Path
@@ -127,6 +129,24 @@ class ParquetWriter:
                 # With checksums a flipped byte is an error and never another number.
                 write_page_checksum=True,
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        is_whole = False
+        try:
+            if kind is None:
+                self.close()
+                is_whole = True
+        finally:
+            if not is_whole:
+                self.discard()
 
     @property
     def held_bytes(self) -> int:
@@ -198,6 +218,12 @@ class ParquetWriter:
             self._pending = pending.slice(rows).to_batches()
             self._pending_rows -= rows
             self._writer.write_table(group, row_group_size=max(1, rows))
+
+
+def scratch_writer(path: Path, schema: pa.Schema) -> ParquetWriter:
+    """Return the writer of a temporary file, with the errors of `ParquetWriter`."""
+    # Without compression: the file is read a few times and deleted.
+    return ParquetWriter(path, schema, "none")
 
 
 @dataclass(frozen=True, slots=True)
