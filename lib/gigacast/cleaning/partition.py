@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gigacast.cleaning.aggregation import aggregated, with_lost_rows
+from gigacast.cleaning.duplicates import Repeats, find_repeats
 from gigacast.cleaning.rules import CleanRules
 from gigacast.cleaning.stream import CleanStream
 from gigacast.cleaning.survey import survey_partition
@@ -37,7 +37,8 @@ from gigacast.job.worker import Stopwatch
 from gigacast.lake.dataset.catalog import Lake
 from gigacast.lake.dataset.manifest import DatasetFile, file_to_dict, schema_to_text
 from gigacast.lake.dataset.metadata import EMBEDDED, check_metadata
-from gigacast.quality.file import open_partition
+from gigacast.quality.aggregation import Binned, aggregate_partition
+from gigacast.quality.file import PartitionFile, open_partition
 from gigacast.quality.measures import PartitionQuality
 from gigacast.quality.partition import plain_schema
 from gigacast.repair.outlier_forest import require_forest
@@ -203,7 +204,8 @@ class PartitionCleaner(FileWorker):
         with open_partition(self._inputs, task, self._reading) as stored:
             with watch.measure("prepare"):
                 # Before anything else sees the series.
-                file, lost = aggregated(stored, self._reading, self._setup.rules)
+                binned = self._aggregated(stored)
+                file = stored if binned is None else binned.file
                 survey = survey_partition(file, self._reading, self._setup.rules)
             stream = CleanStream(file, survey, self._reading, self._setup.rules)
             # Written to a local file first: receipt and manifest need its size and SHA-256.
@@ -213,7 +215,9 @@ class PartitionCleaner(FileWorker):
                 for rows in chunks:
                     with watch.measure("write"):
                         draft.write(rows)
-            notes = with_lost_rows(stream.notes(task), lost)
+            notes = stream.notes(task)
+            if binned is not None:
+                notes = self._with_lost_rows(notes, stored, binned)
         with watch.measure("write"):
             draft_file = draft.finish(self._footer(notes, draft.rows))
             try:
@@ -222,6 +226,36 @@ class PartitionCleaner(FileWorker):
             except PreconditionFailedError:
                 return self._take_existing(task, local)
         return _CleanedFile(etag, draft_file, stream.schema, notes)
+
+    def _aggregated(self, file: PartitionFile) -> Binned | None:
+        binning = self._setup.rules.binning
+        if binning is None:
+            return None
+        return aggregate_partition(self._inputs, file, self._reading, binning)
+
+    def _with_lost_rows(
+        self, notes: Mapping[str, Any], file: PartitionFile, binned: Binned
+    ) -> dict[str, Any]:
+        """Return the notes of a cleaning with the rows that the aggregation before it left out."""
+        lost, keeps = binned.lost, self._setup.rules.duplicates == "keep"
+        repeats = Repeats() if keeps else find_repeats(file, binned.keys)
+        changes, dropped = dict(notes["changes"]), dict(notes["dropped"])
+        changes["null_keys"] += lost.null_keys
+        changes["duplicates"] += lost.duplicates
+        changes["sorted"] += lost.unordered
+        changes["aggregated"] = lost.rows - lost.null_keys - lost.duplicates
+        changes["partial_bins"] = lost.partial_bins
+        changes["carried"] = lost.carried
+        dropped |= {
+            "null_keys": changes["null_keys"],
+            "conflicting": repeats.conflicting,
+            "apart": list(repeats.apart),
+        }
+        reason = notes["lost"]
+        if lost.partial_bins and not lost.carried and not notes["quality"]["keys"]["rows"]:
+            reason = f"no row is left of {lost.rows:,}: they cover none of their calendar bins"
+        more = {"lost": reason, "rows_read": lost.rows, "changes": changes, "dropped": dropped}
+        return {**notes, **more}
 
     def _put(self, key: str, content: Path, damaged: str | None) -> str:
         """Write a file if the key does not exist, or still holds a damaged file."""

@@ -6,6 +6,7 @@ from typing import Any
 from gigacast.core.contract.definition import Contract
 from gigacast.core.time.frequency import Frequency
 from gigacast.errors import ConfigError
+from gigacast.quality.aggregation import Binning
 from gigacast.settings.command.quality import CleanPolicies
 from gigacast.settings.flag import rows_of
 
@@ -67,14 +68,20 @@ class CleanRules(CleanPolicies):
         """Limit of the method: the given one, or its default."""
         return DEFAULT_LIMITS[self.method] if self.limit is None else self.limit
 
+    @property
+    def binning(self) -> Binning | None:
+        """How rows are aggregated; ``None`` if they are not."""
+        if self.aggregate is None or self.frequency is None:
+            return None
+        return Binning(self.aggregate, self.frequency, self.partial_bins, self.duplicates)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the rules as plain values."""
         left_out = {"contract", "aggregate", "partial_bins"}
         plain = {name: value for name, value in asdict(self).items() if name not in left_out}
         # Only with an aggregation, so that older spec digests stay valid.
-        if self.aggregate is not None and self.frequency is not None:
-            bins = self.frequency.anchored_alias
-            plain["aggregate"] = [self.aggregate, bins, self.partial_bins]
+        if self.binning is not None:
+            plain["aggregate"] = self.binning.to_list()
         return {
             **plain,
             "limit": self.factor,

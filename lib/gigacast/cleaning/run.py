@@ -7,8 +7,9 @@ run continues where it was, a second run computes nothing, and new partitions co
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
+from gigacast.cleaning.judgement import judge_dropped, judge_failure, judge_loss
 from gigacast.cleaning.partition import CleanSetup
 from gigacast.cleaning.rules import CleanRules
 from gigacast.cleaning.version import (
@@ -19,11 +20,8 @@ from gigacast.cleaning.version import (
     fit_together,
 )
 from gigacast.core.dataset.ref import DatasetRef
-from gigacast.core.mark import Count
 from gigacast.core.partition.task import Task
-from gigacast.core.problem import Source
-from gigacast.core.record import read_record
-from gigacast.errors import ConfigError, CorruptedFileError, DataError, DatasetIntegrityError
+from gigacast.errors import ConfigError, DataError, DatasetIntegrityError
 from gigacast.job.file_job import FileJob, FileRun, plan_job
 from gigacast.job.file_worker import FilePlaces
 from gigacast.job.run import MAX_AUDITED_FAILURES, FinishedTask, Run, RunEvents, start_run
@@ -38,10 +36,10 @@ from gigacast.lake.plan.audit import Clock
 from gigacast.lake.plan.file_plan import FoundFile, OutputPlace
 from gigacast.lake.plan.receipt import Receipt, read_receipt
 from gigacast.lake.publication import Author
-from gigacast.quality.measures import Judgement, PartitionQuality, Thresholds, Verdict, worst
+from gigacast.quality.aggregation import Binning
+from gigacast.quality.measures import PartitionQuality, Thresholds, Verdict
 from gigacast.quality.result import Judged
 from gigacast.runtime.executor import Executor, Failure
-from gigacast.series.duplicates import item_flag
 from gigacast.storage.parquet.writer import check_codec
 
 FORMAT_REVISION = 1
@@ -168,7 +166,9 @@ class _Cleaning:
 
     def run(self, events: RunEvents | None, executor: Executor | None) -> CleanResult:
         job, files = self._job, self._job.files
-        planned = plan_job(files, self._place())
+        binning = job.rules.binning
+        _check_snapshots(files, binning)
+        planned = plan_job(files, self._place(), around=binning.months_around if binning else 0)
         planned.paths = _distinct(planned.paths, files)
         self._read_proofs(planned)
         # Before any partition is cleaned: a version that can't be published must not cost hours.
@@ -225,7 +225,7 @@ class _Cleaning:
     def _publish(self, planned: FileRun, run: Run) -> None:
         """Publish the partitions that pass, unless a rerun may still clean some of the others."""
         self._parts = self._read_parts(planned)
-        self._failed = [_judge_failure(task, failure) for task, failure in run.failures]
+        self._failed = [judge_failure(task, failure) for task, failure in run.failures]
         passing = fit_together([p for p in self._parts if p.judged.verdict is not Verdict.FAIL])
         # A partition that a rerun may still clean would be missing now and make a second version
         # later: nothing is published yet.
@@ -273,9 +273,9 @@ class _Cleaning:
         judged = Judged(
             receipt.partition,
             # Judged here and not by the worker, so that other thresholds read no partition again.
-            _judge_loss(receipt)
+            judge_loss(receipt)
             or quality.judge(self._job.thresholds, now).joined(
-                _judge_dropped(receipt, self._job.thresholds)
+                judge_dropped(receipt, self._job.thresholds)
             ),
             quality,
             quality.shares(now),
@@ -299,6 +299,15 @@ class _Cleaning:
             for partition in judged
             if partition.verdict is Verdict.FAIL
         ]
+
+
+def _check_snapshots(files: FileJob, binning: Binning | None) -> None:
+    """Refuse bins that several snapshots would each have a part of, as bins of their own."""
+    if binning is not None and binning.partial == "keep" and len(files.sources.refs) > 1:
+        raise ConfigError(
+            "--partial_bins keep: a bin with rows in several snapshots would have several values",
+            hint="leave out --every, or use --partial_bins drop",
+        )
 
 
 def _parquet_key(file: FoundFile) -> str:
@@ -332,61 +341,3 @@ def _is_of_data(failure: Failure) -> bool:
 
 def _kinds_below(kind: type[Exception]) -> list[type[Exception]]:
     return [kind, *(sub for below in kind.__subclasses__() for sub in _kinds_below(below))]
-
-
-def _judge_loss(receipt: Receipt) -> Judgement | None:
-    """Fail a partition that lost all its rows, independently of the thresholds."""
-    if not receipt.rows or receipt.output.get("rows"):
-        return None
-    lost = receipt.output.get("lost") or f"no row is left of {receipt.rows:,}"
-    return Judgement(Verdict.FAIL, (f"fail: {lost}",))
-
-
-class _Unreadable(NamedTuple):
-    column: str | None
-    values: Count
-
-
-@dataclass(frozen=True, slots=True)
-class _Dropped:
-    """What a receipt of cleaning says about removed rows and values."""
-
-    null_keys: Count
-    conflicting: Count
-    apart: tuple[str, ...]
-    unreadable: _Unreadable
-    ids: tuple[str, ...] = ()  # receipts of the first release do not name the columns of ids
-
-
-def _judge_dropped(receipt: Receipt, allowed: Thresholds) -> Judgement:
-    """Judge the rows and values that cleaning removed, by the thresholds of their faults."""
-    stored, rows = receipt.output.get("dropped"), receipt.rows
-    if not stored or not rows:
-        return Judgement(Verdict.OK)
-    source = Source(receipt.partition, CorruptedFileError, "not a receipt")
-    dropped = read_record(_Dropped, stored, source, place="output.dropped", ignore_unknown=True)
-    column, unreadable = dropped.unreadable
-    apart = dropped.apart
-    flag = item_flag(apart, dropped.ids)
-    tell = "tells" if len(apart) == 1 else "tell"
-    hint = f"; {' and '.join(apart)} {tell} them apart: use {flag}"
-    faults = (
-        ("null_keys", dropped.null_keys, "rows had no series or no time that can be read"),
-        (
-            "duplicates",
-            dropped.conflicting,
-            "rows had a series and time that came before, and other values"
-            + (hint if apart else ""),
-        ),
-        ("missing", unreadable, f"values of {column} were not of the contract's type"),
-    )
-    judged = [(getattr(allowed, name).judge(n / rows), n, text) for name, n, text in faults]
-    wrong = [entry for entry in judged if entry[0] is not Verdict.OK]
-    return Judgement(
-        worst(verdict for verdict, *_ in judged),
-        tuple(f"{verdict}: {n:,} of {rows:,} {text}" for verdict, n, text in wrong),
-    )
-
-
-def _judge_failure(task: Task, failure: Failure) -> Judged:
-    return Judged(task.partition, Judgement(Verdict.FAIL, (f"{failure.error}: {failure.message}",)))

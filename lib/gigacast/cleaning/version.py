@@ -283,11 +283,12 @@ class CleanVersion:
         files = self._making.files
         if files.sources.refs:
             origins = origins_of(lake, files.sources.refs)
-            return tuple(origins[entry.key] for task in tasks for entry in task.inputs)
+            keys = dict.fromkeys(entry.key for task in tasks for entry in task.inputs)
+            return tuple(origins[key] for key in keys)
         below = "" if files.sources.address == files.outputs else files.sources.address.url + "/"
-        return tuple(
-            Dependency(f"{below}{entry.key}", entry.etag) for task in tasks for entry in task.inputs
-        )
+        # Once, though a file is an input of its neighbours too where calendar bins span files.
+        entries = dict.fromkeys((e.key, e.etag) for task in tasks for e in task.inputs)
+        return tuple(Dependency(f"{below}{key}", etag) for key, etag in entries)
 
 
 def _folders(files: Iterable[DatasetFile]) -> tuple[str, ...]:

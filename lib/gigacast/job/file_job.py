@@ -14,6 +14,7 @@ from gigacast.core.digest import digest_value
 from gigacast.core.partition.name import NamingPattern
 from gigacast.core.partition.task import Task
 from gigacast.core.time.frequency import Frequency
+from gigacast.core.time.month import IntRange, MonthFilter
 from gigacast.core.time.trading_calendar import Calendar
 from gigacast.errors import CorruptedFileError, DataNotFoundError, ObjectNotFoundError
 from gigacast.job.audit import PlannedJob, RunDescription
@@ -29,6 +30,7 @@ from gigacast.lake.plan.file_plan import (
     find_files,
     find_partitions,
     plan_files,
+    with_neighbours,
 )
 from gigacast.lake.plan.planner import NO_MONTH, Plan
 from gigacast.lake.plan.receipt import Receipt
@@ -310,8 +312,16 @@ def _reopen(plan: Plan, task: Task, receipt_key: str) -> None:
     plan.tasks.append(replace(task, stale_receipts=(receipt_key,)))
 
 
-def plan_job(job: FileJob, place: OutputPlace) -> FileRun:
+def plan_job(job: FileJob, place: OutputPlace, *, around: int = 0) -> FileRun:
     """List the files of a job and plan those that are left to do.
+
+    Parameters
+    ----------
+    job : FileJob
+    place : OutputPlace
+    around : int
+        Number of months before and after a file whose files of the same series are inputs too,
+        before the file itself.
 
     Raises
     ------
@@ -323,6 +333,8 @@ def plan_job(job: FileJob, place: OutputPlace) -> FileRun:
     inputs = job.sources.open()
     plan = Plan()
     files = list(_find_sources(job, inputs, plan))
+    if around:
+        files = list(with_neighbours(files, _candidates(job, inputs, files, around), around))
     if not files:
         ignored = ", ".join([*plan.unmatched[:3], *plan.foreign_folders[:3]])
         raise DataNotFoundError(
@@ -343,6 +355,21 @@ def _find_sources(job: FileJob, inputs: Store, plan: Plan) -> Iterator[FoundFile
     # Each partition is measured and cleaned on its own, without the months before it.
     alone = replace(job.selection, context_partitions=0, by_month=False)
     return find_partitions(inputs, job.pattern, alone, plan)
+
+
+def _candidates(
+    job: FileJob, inputs: Store, files: list[FoundFile], around: int
+) -> list[FoundFile]:
+    """Return the files among which neighbours are, selected or not."""
+    selected = job.selection.months
+    if job.sources.refs or selected == MonthFilter():
+        return files
+    spare = -(-around // 12)
+    years = selected.years
+    wide = None if years is None else IntRange(years.first - spare, years.last + spare)
+    selection = replace(job.selection, months=MonthFilter(wide))
+    # Another plan: what is found here is no part of the job.
+    return list(_find_sources(replace(job, selection=selection), inputs, Plan()))
 
 
 def in_threads(function: Callable[[T], R], items: Sequence[T]) -> list[R]:

@@ -176,8 +176,8 @@ def measure_keys(arranged: Arranged, expect: Expectation, names: pa.Array | None
         gaps=gaps.count,
         longest_gap=gaps.longest,
         frequencies=_count_frequencies(frequencies, codes),
-        first=_text(int(times.min()), expect) if len(times) else None,
-        last=_text(int(times.max()), expect) if len(times) else None,
+        first=time_text(int(times.min()), expect) if len(times) else None,
+        last=time_text(int(times.max()), expect) if len(times) else None,
     )
 
 
@@ -280,7 +280,7 @@ class _Gaps:
         segment = numbers[np.searchsorted(offsets, row, side="right") - 1]
         code = int(self._arranged.codes[segment])
         name = None if self._names is None else str(self._names[code].as_py())
-        after = _text(int(times[row]), expect)
+        after = time_text(int(times[row]), expect)
         self.longest = {"series": name, "after": after, "steps": int(missing.max())}
 
 
@@ -354,7 +354,8 @@ def _count_off_grid(
     return int(off.min(axis=0).sum() if fixed else off[0].sum())
 
 
-def _text(time: int, expect: Expectation) -> str:
+def time_text(time: int, expect: Expectation) -> str:
+    """Return a time in ISO 8601, or a step as its number."""
     if expect.counts_steps:
         return str(time)
     return (_EPOCH + timedelta(microseconds=time)).isoformat()

@@ -103,19 +103,22 @@ class PartitionFile:
         Columns of item ids; none for a single series.
     timestamp : str
     rows : int
+    key : str
+        Key of the object.
+    reading : Reading
     """
 
     def __init__(self, file: pq.ParquetFile, store: Store, task: Task, reading: Reading) -> None:
         self._file = file
         self._store = store
-        self._reading = reading
-        self._key = task.inputs[-1].key  # measured alone: earlier months are no inputs here
+        self.reading = reading
+        self.key = task.inputs[-1].key  # those before are its neighbours
         self.task = task
         with self.translated():
             self.schema: pa.Schema = plain_schema(file.schema_arrow.remove_metadata())
         self.rows = int(file.metadata.num_rows)
         if len(set(self.schema.names)) < len(self.schema):
-            raise SchemaError(f"{self._key}: two columns have the same name")
+            raise SchemaError(f"{self.key}: two columns have the same name")
         self._held: pa.Table | None = None
         groups = (file.metadata.row_group(n) for n in range(file.metadata.num_row_groups))
         encoded = sum(int(group.total_byte_size) for group in groups)
@@ -126,23 +129,23 @@ class PartitionFile:
 
     def _key_columns(self, columns: ColumnNames) -> tuple[tuple[str, ...], str]:
         # A Hive level is the same in all rows of a file: within it, it tells no series apart.
-        levels = hive_levels(self._key).keys() - set(self.schema.names)
+        levels = hive_levels(self.key).keys() - set(self.schema.names)
         if levels.isdisjoint({*columns.items, columns.item_id}):
-            return recognise_keys(self.schema, columns, self._key)
+            return recognise_keys(self.schema, columns, self.key)
         items = tuple(name for name in columns.items if name not in levels)
         own = replace(columns, items=items, item_id=None)
-        ids, timestamp = recognise_keys(self.schema, own, self._key)
+        ids, timestamp = recognise_keys(self.schema, own, self.key)
         return ids if items else (), timestamp
 
     def with_rows(self, file: pq.ParquetFile) -> "PartitionFile":
         """Return the partition with other rows, made of its own."""
-        return PartitionFile(file, self._store, self.task, self._reading)
+        return PartitionFile(file, self._store, self.task, self.reading)
 
     def _check_size(self) -> None:
-        needed, limit = self.rows * ROW_BYTES, self._reading.memory_limit_bytes
+        needed, limit = self.rows * ROW_BYTES, self.reading.memory_limit_bytes
         if needed > limit:
             raise SchemaError(
-                f"{self._key}: its {self.rows:,} rows need about {needed >> 20:,} MiB, the memory "
+                f"{self.key}: its {self.rows:,} rows need about {needed >> 20:,} MiB, the memory "
                 f"limit is {limit >> 20:,} MiB",
                 hint="raise --memory_limit, or import it with --partition_by month",
             )
@@ -155,7 +158,7 @@ class PartitionFile:
     @contextmanager
     def translated(self) -> Iterator[None]:
         """Raise errors of pyarrow about the content as the package's errors."""
-        with translated_parquet(self._store, self._key):
+        with translated_parquet(self._store, self.key):
             yield
 
     @property
@@ -164,7 +167,7 @@ class PartitionFile:
         if self._held is None or not self.rows:
             return 1
         used = self._held.nbytes + self.rows * ROW_BYTES
-        spare = self._reading.memory_limit_bytes - used
+        spare = self.reading.memory_limit_bytes - used
         return max(1, int(spare // (self.rows * _LOOK_BYTES)))
 
     def column(self, name: str) -> pa.ChunkedArray:
@@ -176,7 +179,7 @@ class PartitionFile:
 
     def _small(self) -> pa.Table | None:
         """Return the partition if it is small, read once; else ``None``."""
-        if self._size_bytes > self._reading.memory_limit_bytes // _HELD_SHARE:
+        if self._size_bytes > self.reading.memory_limit_bytes // _HELD_SHARE:
             return None
         if self._held is None:
             with self.translated():
@@ -211,9 +214,9 @@ class PartitionFile:
             return table
         # Three times: the rows as read, the order, and the rows as taken in that order.
         size = self._size_bytes
-        if size * 3 > self._reading.memory_limit_bytes:
+        if size * 3 > self.reading.memory_limit_bytes:
             raise SchemaError(
-                f"{self._key}: its rows are not in order, and too many to be sorted in memory "
+                f"{self.key}: its rows are not in order, and too many to be sorted in memory "
                 f"(about {size * 3 >> 20:,} MiB)",
                 hint="raise --memory_limit, or import it with --partition_by month",
             )
@@ -228,10 +231,10 @@ class PartitionFile:
         # The unit of numbers follows from those of all rows, since chunks could lead to different
         # units.
         bounds = number_range(column.combine_chunks()) if needs_range(kind) else None
-        clock = clock_of(kind, self._key, self._reading.timestamp_unit, bounds)
-        parts = [clock.read(chunk, self._key) for chunk in column.chunks]
+        clock = clock_of(kind, self.key, self.reading.timestamp_unit, bounds)
+        parts = [clock.read(chunk, self.key) for chunk in column.chunks]
         times = np.concatenate(parts) if parts else np.empty(0, np.int64)
-        if (zone := self._reading.zone) is not None:
+        if (zone := self.reading.zone) is not None:
             local = [self._are_local(chunk) for chunk in column.chunks]
             is_local = np.concatenate([*local, np.empty(0, np.bool_)]) & (times != NO_TIME)
             times = self._to_utc(times, codes, is_local, zone)
@@ -256,7 +259,7 @@ class PartitionFile:
         rows = np.flatnonzero(~is_missing)[first]
         key = ItemKey(self.ids, tuple(id_type(values.type) for _, values in coded))
         columns = [values.take(to_arrow(codes[rows])) for codes, values in coded]
-        parts = [read_ids(c, kind, self._key) for c, kind in zip(columns, key.types, strict=True)]
+        parts = [read_ids(c, kind, self.key) for c, kind in zip(columns, key.types, strict=True)]
         numbers = np.full(self.rows, -1, np.int32)
         numbers[~is_missing] = ranks
         return numbers, key.encode(parts) if len(present) else pa.nulls(0, pa.string())
@@ -268,7 +271,7 @@ class PartitionFile:
             return np.full(self.rows, -1, np.int32), pa.nulls(0, pa.string())
         if isinstance(column.type, pa.BaseExtensionType):
             kind = id_type(column.type)
-            column = pa.chunked_array([read_ids(c, kind, self._key) for c in column.chunks], kind)
+            column = pa.chunked_array([read_ids(c, kind, self.key) for c in column.chunks], kind)
         if not pa.types.is_dictionary(column.type):
             column = column.dictionary_encode()
         encoded = column.unify_dictionaries().combine_chunks()
@@ -311,7 +314,7 @@ class PartitionFile:
             if mask.any():
                 example = np.datetime64(int(wall[mask.argmax()]), "us").astype("datetime64[s]")
                 raise SchemaError(
-                    f"{self._key}: {int(mask.sum())} local times {problem} in {zone}, where clocks "
+                    f"{self.key}: {int(mask.sum())} local times {problem} in {zone}, where clocks "
                     f"are changed, such as {example}",
                     hint="write UTC or the offset (2024-10-27 02:30+01:00); an hour that occurs "
                     "twice is told apart if the rows of each series are complete and in order",

@@ -150,6 +150,26 @@ class ColumnQuality:
 
 
 @dataclass(frozen=True)
+class BinCounts:
+    """The calendar bins that the rows of a partition are aggregated into.
+
+    Parameters
+    ----------
+    bins : int
+        Number of bins.
+    partial_bins, partial_rows : int
+        Number of bins that are left out because rows do not cover them, and of their rows.
+    carried : int
+        Number of rows in bins of another file.
+    """
+
+    bins: Count
+    partial_bins: Count
+    partial_rows: Count
+    carried: Count
+
+
+@dataclass(frozen=True)
 class KeyQuality:
     """Series and times of the rows of a partition.
 
@@ -172,6 +192,9 @@ class KeyQuality:
         Number of series by frequency.
     first, last : str, optional
         Earliest and latest time (ISO 8601, UTC); ``None`` without rows.
+    bins : BinCounts, optional
+        Calendar bins, whose steps, gaps and frequencies are measured in place of those of the rows;
+        none by default.
     """
 
     rows: Count = 0
@@ -187,6 +210,12 @@ class KeyQuality:
     frequencies: Mapping[str, int] = field(default_factory=dict)
     first: _TimeOrStep | None = None
     last: _TimeOrStep | None = None
+    bins: BinCounts | None = None
+
+    @property
+    def steps(self) -> int:
+        """Number of rows or, with an aggregation, of bins: what a forecast sees."""
+        return self.rows if self.bins is None else self.bins.bins
 
     @property
     def newest_timestamp(self) -> str | None:
@@ -250,7 +279,8 @@ class PartitionQuality:
             "off_grid": keys.off_grid / rows,
             "gaps": keys.missing_steps / max(keys.expected_steps, 1),
             "outliers": max(
-                [c.outlier_share for c in self.columns] + [(self.anomalies or 0) / rows]
+                [c.outlier_share for c in self.columns]
+                + [(self.anomalies or 0) / max(keys.steps, 1)]
             ),
             "incomplete": 1 - self.completeness,
         }
@@ -266,6 +296,9 @@ class PartitionQuality:
         # Without rows no share is defined. A warning only: the month may have just begun.
         if not self.keys.rows:
             return Judgement(Verdict.WARN, ("no rows",))
+        bins = self.keys.bins
+        if bins is not None and not bins.bins and bins.partial_bins:
+            return Judgement(Verdict.WARN, ("the rows cover none of their calendar bins",))
         judged = [
             ((limit := getattr(allowed, name)).judge(share), name, share, limit)
             for name, share in self.shares(now).items()
@@ -295,7 +328,11 @@ class PartitionQuality:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the measures as plain values."""
-        return asdict(self)
+        values = asdict(self)
+        # Left out without an aggregation, so that measures of before are the same bytes.
+        if self.keys.bins is None:
+            del values["keys"]["bins"]
+        return values
 
     @classmethod
     def from_dict(cls, values: Any, key: str = "") -> "PartitionQuality":

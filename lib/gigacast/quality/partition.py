@@ -20,13 +20,21 @@ from gigacast.datasets.check import BATCH_ROWS, RowSource, check_rows
 from gigacast.job.file_job import Reading
 from gigacast.job.file_worker import FileOutput, FilePlaces, FileWorker
 from gigacast.job.worker import Stopwatch
-from gigacast.quality.columns import measure_keys
+from gigacast.quality.aggregation import Binned, Binning, aggregate_partition
+from gigacast.quality.columns import measure_keys, time_text
 from gigacast.quality.file import Keys, PartitionFile, expectation_of, open_partition
-from gigacast.quality.measures import ColumnQuality, Compliance, PartitionQuality
+from gigacast.quality.measures import (
+    BinCounts,
+    ColumnQuality,
+    Compliance,
+    KeyQuality,
+    PartitionQuality,
+)
 from gigacast.repair.outlier import iqr_fences, zscore_fences
 from gigacast.repair.outlier_forest import Forest, Scale, require_forest, sample_rows, stack
 from gigacast.series.value import doubles, read_values
 from gigacast.settings.command.quality import OutlierLimits
+from gigacast.storage.store import Store
 
 FOREST_ROWS = 1 << 16
 """Rows scored at a time: the bound of the memory for scores."""
@@ -42,15 +50,21 @@ class Measures(OutlierLimits):
         Contract to check; none by default.
     mode : Mode
         Mode of the contract's check.
+    binning : Binning, optional
+        Aggregation of the rows before they are measured; none by default.
     """
 
     contract: Contract | None = None
     mode: Mode = Mode.STRICT
+    binning: Binning | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return the measures as JSON values."""
         contract = self.contract.to_dict() if self.contract else None
-        return {**asdict(self), "contract": contract, "mode": str(self.mode)}
+        plain = {**asdict(self), "contract": contract, "mode": str(self.mode)}
+        del plain["binning"]
+        # Only with an aggregation, so that older spec digests stay valid.
+        return plain if self.binning is None else plain | {"aggregate": self.binning.to_list()}
 
 
 @dataclass(frozen=True)
@@ -79,7 +93,7 @@ class PartitionInspector(FileWorker):
     def make(self, task: Task, watch: Stopwatch) -> FileOutput:
         """Measure a partition and write the figures."""
         with open_partition(self._inputs, task, self._reading) as file:
-            quality = measure_partition(file, self._reading, self._measures, watch)
+            quality = measure_partition(self._inputs, file, self._reading, self._measures, watch)
             compliance = self._comply(file, watch)
         quality = replace(quality, compliance=compliance)
         text = json.dumps(quality.to_dict(), indent=1, ensure_ascii=False, default=str)
@@ -99,18 +113,48 @@ class PartitionInspector(FileWorker):
 
 
 def measure_partition(
-    file: PartitionFile, reading: Reading, measures: Measures, watch: Stopwatch
+    store: Store, file: PartitionFile, reading: Reading, measures: Measures, watch: Stopwatch
 ) -> PartitionQuality:
-    """Return the measures of a partition, without its compliance with a contract."""
+    """Return the measures of a partition, without its compliance with a contract.
+
+    With an aggregation its bins are measured, but rows are counted as they are stored.
+    """
     with watch.measure("keys"):
-        keys = file.keys()
-        expect = expectation_of(reading, file.task, keys.clock)
-        order = measure_keys(keys.arranged, expect, keys.names)
+        if measures.binning is None:
+            keys = file.keys()
+            expect = expectation_of(reading, file.task, keys.clock)
+            order = measure_keys(keys.arranged, expect, keys.names)
+        else:
+            binned = aggregate_partition(store, file, reading, measures.binning)
+            file, keys = binned.file, binned.file.keys()
+            order = _measure_bins(binned, keys, measures.binning)
     survey = _Survey(keys, measures)
     with watch.measure("columns"):
         columns = tuple(survey.add(name, file.column(name)) for name in file.measured)
         anomalies = survey.find_anomalies(file) if measures.forest is not None else None
     return PartitionQuality(file.task.partition, order, columns, None, anomalies)
+
+
+def _measure_bins(binned: Binned, keys: Keys, binning: Binning) -> KeyQuality:
+    """Return the gaps of bins, and the duplicates, the order and the extent of their rows."""
+    lost, rows = binned.lost, binned.keys.arranged
+    order = measure_keys(keys.arranged, binned.expect, keys.names)
+    if binning.how == "count":
+        # A bin without rows has a value: no row.
+        order = replace(order, missing_steps=0, expected_steps=order.rows, gaps=0, longest_gap=None)
+    ends = (int(rows.times.min()), int(rows.times.max())) if len(rows.times) else None
+    first, last = (time_text(time, binned.expect) for time in ends) if ends else (None, None)
+    return replace(
+        order,
+        rows=lost.rows,
+        series=len(rows.codes),
+        null_keys=lost.null_keys,
+        duplicates=int(np.count_nonzero(rows.repeated)),
+        unordered=lost.unordered,
+        first=first,
+        last=last,
+        bins=BinCounts(order.rows, lost.partial_bins, lost.partial_rows, lost.carried),
+    )
 
 
 @dataclass

@@ -146,7 +146,8 @@ def measure_quality(
         # Without the id of the input: the figures of a changed partition replace the former ones.
         lambda file, _: quality_key(files.source, spec, file.partition),
     )
-    planned = plan_job(files, place)
+    binning = job.measures.binning
+    planned = plan_job(files, place, around=binning.months_around if binning else 0)
 
     known: dict[str, PartitionQuality] = {}
 

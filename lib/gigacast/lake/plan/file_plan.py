@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from gigacast.core.partition.name import (
     NamingPattern,
+    lineage_of,
     month_of_folder,
     month_prefixes,
     year_of_folder,
@@ -38,6 +39,8 @@ class FoundFile:
     month : Month
     symbol, timeframe : str, optional
         Parts of the file name, where it has them.
+    neighbours : tuple of InputObject
+        Files that are read for rows of the same calendar bins; none by default.
     """
 
     partition: str
@@ -46,6 +49,40 @@ class FoundFile:
     month: Month = NO_MONTH
     symbol: str | None = None
     timeframe: str | None = None
+    neighbours: tuple[InputObject, ...] = ()
+
+    @property
+    def lineage(self) -> str:
+        """What is the same in the name of the files of the same series in other months."""
+        above = self.input.key.removesuffix(self.path)
+        return f"{above}{lineage_of(self.partition.removeprefix(above))}"
+
+
+def with_neighbours(
+    files: Iterable[FoundFile], candidates: Iterable[FoundFile], months: int
+) -> Iterator[FoundFile]:
+    """Yield files with those of the same series in the months around as their neighbours.
+
+    Parameters
+    ----------
+    files : iterable of FoundFile
+    candidates : iterable of FoundFile
+    months : int
+        Number of months before and after.
+    """
+    by_month: dict[tuple[str, Month], list[InputObject]] = {}
+    for candidate in candidates:
+        if candidate.month != NO_MONTH:
+            place = candidate.lineage, candidate.month
+            by_month.setdefault(place, []).append(candidate.input)
+    for file in files:
+        if file.month == NO_MONTH:
+            yield file
+            continue
+        near = [file.month.shift(k) for k in range(-months, months + 1)]
+        entries = (e for month in near for e in by_month.get((file.lineage, month), ()))
+        others = tuple(entry for entry in entries if entry.key != file.input.key)
+        yield replace(file, neighbours=others)
 
 
 def find_partitions(
@@ -183,7 +220,7 @@ def _task(file: FoundFile, place: OutputPlace) -> Task:
     task = Task(
         partition=file.partition,
         month="" if file.month == NO_MONTH else str(file.month),
-        inputs=(file.input,),
+        inputs=(*file.neighbours, file.input),
         own=1,
         horizon=0,
         spec=place.spec,

@@ -17,6 +17,7 @@ does not cover loses the values of the targets, and becomes the first step of th
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -158,6 +159,31 @@ def cut_bins(items: ItemRows, freq: Frequency, clock: Clock) -> Cut:
     is_first[begins[begins < len(numbers)]] = True
     starts = np.flatnonzero(is_first)
     return Cut(bins, numbers[starts], offsets_of(is_first)[items.offsets], starts, shifts)
+
+
+class Span(NamedTuple):
+    """A span of time in microseconds of UTC or steps, without its last instant ``stop``."""
+
+    start: int
+    stop: int
+
+
+def bins_between(first: int, last: int, freq: Frequency, clock: Clock) -> Span:
+    """Return the span of the bins from that of one time to that of a later one.
+
+    Parameters
+    ----------
+    first, last : int
+        Microseconds of UTC, or steps.
+    freq : Frequency
+    clock : Clock
+    """
+    bins, ends = Bins(freq), np.array([first, last], np.int64)
+    zone = clock.zone if freq.in_wall_time else None
+    shifts = standard_offset(ends, clock.zone) if zone is None else np.zeros(2, np.int64)
+    numbers = bins.numbers(to_wall(ends, zone), shifts)
+    start, stop = from_wall(bins.starts(numbers + np.array([0, 1]), shifts), zone)
+    return Span(int(start), int(stop))
 
 
 def _values(items: ItemRows, rules: GridRules, cut: Cut, how: Aggregation) -> tuple[RealArray, ...]:
