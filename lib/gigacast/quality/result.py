@@ -219,11 +219,26 @@ class QualityReport:
                 _COLUMN_COLUMNS, tuple(tuple(shares.values()) for shares in self.column_shares())
             ),
         ]
+        blocks[1:1] = self._aggregation()
         if broken := self.broken_rules():
             rows = [(rule["column"], rule["rule"], rule["count"] or "all") for rule in broken]
             columns = (Column("column", Kind.KEY), Column("rule"), Column("count", Kind.COUNT))
             blocks += [Heading("Broken rules"), Table(columns, tuple(rows[:_RULES]))]
         return Document(tuple(blocks), f"Quality of {self.source}")
+
+    def _aggregation(self) -> list[Block]:
+        """Return how many rows became bins, and how many did not; nothing without bins."""
+        measured = [judged.quality.keys for judged in self.partitions if judged.quality]
+        counts = [keys.bins for keys in measured if keys.bins is not None]
+        if not counts:
+            return []
+        bins, partial = sum(c.bins for c in counts), sum(c.partial_bins for c in counts)
+        rows = counted(sum(keys.rows for keys in measured), "row")
+        text = f"{rows} in {counted(bins, 'calendar bin')}"
+        if partial:
+            lost = counted(sum(c.partial_rows for c in counts), "row")
+            text += f"; {lost} left out, which cover only parts of {counted(partial, 'bin')}"
+        return [Paragraph(text)]
 
     def longest_gaps(self) -> Items:
         """Return the longest gap of each partition, of the first partitions only."""

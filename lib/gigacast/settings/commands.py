@@ -26,7 +26,11 @@ TEXTS: Mapping[str, Mapping[str, str]] = {
         "overwrite": "Compute finished partitions again.",
     },
     "files": {"limit": "Maximum number of pending partitions to do."},
-    "quality": {"targets": "Target columns of the forecasts of --accuracy; recognised by default."},
+    "quality": {
+        "targets": "Target columns of the forecasts of --accuracy; recognised by default.",
+        "aggregate": "Measure calendar bins of --freq with this value of their rows, as forecasts "
+        "of bins see them; by default the rows are measured.",
+    },
     "csv": {
         "item_column": "Column of item ids in CSV, text as `007`; recognised by default.",
         "item_columns": "Columns of CSV that stay text, as store_id,sku (comma-separated).",

@@ -1,7 +1,7 @@
 """``gigacast data quality``: measure the quality of each partition."""
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import click
@@ -11,7 +11,9 @@ from gigacast.cli.flags import flags_of, settings_flags
 from gigacast.cli.help import Command
 from gigacast.core.exit import EXIT_FAILED
 from gigacast.datasets.resolve import find_contract
+from gigacast.job.forecast_job import Method
 from gigacast.quality.accuracy import Accuracy, report_accuracy
+from gigacast.quality.aggregation import Binning
 from gigacast.quality.measures import Verdict
 from gigacast.quality.partition import Measures
 from gigacast.quality.run import (
@@ -30,7 +32,7 @@ from gigacast.settings.flag import take
 @click.command(cls=Command)
 @click.argument("dataset", required=False)
 @flags_of(OutlierLimits, ContractOptions, AccuracyOption)
-@settings_flags("targets", command="quality")
+@settings_flags("aggregate", "partial_bins", "targets", command="quality")
 @file_options
 def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> int:
     """Measure the quality of DATASET, or of the input root's partitions; exit code 1 if any fails.
@@ -42,6 +44,7 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
     Examples:
       gigacast data quality raw/EURUSD --calendar weekdays --bucket my-bucket
       gigacast data quality --years 2024 --fail missing=0.05 --warn gaps=0 --bucket my-bucket
+      gigacast data quality raw/SALES --freq W-MON --aggregate sum --bucket my-bucket
     """  # noqa: D301 - the mark of click for lines that are not wrapped
     limits, check = take(OutlierLimits, flags), take(ContractOptions, flags)
     accuracy = take(AccuracyOption, flags).accuracy
@@ -53,7 +56,10 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
         # ones would be measured again.
         _, forecast, _ = read_files(dataset, flags_with_targets)
     contract = find_contract(check.schema) if check.schema else published_contract(files)
-    measures = Measures(**asdict(limits), contract=contract, mode=check.mode)
+    binning = _binning_of(forecast.method)
+    if binning is not None and files.reading.zone is None:
+        files = replace(files, reading=replace(files.reading, zone=forecast.method.zone))
+    measures = Measures(**asdict(limits), contract=contract, mode=check.mode, binning=binning)
     job = QualityJob(files, measures, thresholds)
     with RunProgress(quiet=quiet or as_json, verb="measure") as progress:
         result = measure_quality(job, events=progress)
@@ -66,6 +72,13 @@ def quality(dataset: str | None, as_json: bool, quiet: bool, **flags: Any) -> in
     else:
         print_set_aside(result.report.set_aside)
     return EXIT_FAILED if result.report.verdict is Verdict.FAIL else 0
+
+
+def _binning_of(method: Method) -> Binning | None:
+    """Return how forecasts aggregate rows; ``None`` if they do not."""
+    if method.aggregate is None or method.frequency is None:
+        return None
+    return Binning(method.aggregate, method.frequency, method.partial_bins)
 
 
 def _show_quality(result: QualityResult, accuracy: Accuracy | None) -> None:
